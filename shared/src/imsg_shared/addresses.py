@@ -1,0 +1,1 @@
+"""Normal forms of e-mail addresses, phone numbers and WeChat tags."""

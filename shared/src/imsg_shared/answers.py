@@ -1,0 +1,117 @@
+"""Answers over HTTP: the public shape for everything a service says, refusals and crashes included."""
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from imsg_shared.errors import OK, TEXTS, Refusal
+from imsg_shared.observe import logger
+
+log = logger(__name__)
+
+JSON = "application/json; charset=utf-8"
+
+
+class Answer(Response):
+    """One JSON object, UTF-8 and unescaped."""
+
+    media_type = JSON
+
+    def __init__(self, content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(encode(content), status_code=status, headers=headers, media_type=JSON)
+
+
+def encode(content: Mapping[str, Any]) -> bytes:
+    """Encode an answer; a lone surrogate that came in with a request goes out as U+FFFD, never as a crash."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def ok(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  an answer's own fields
+    """Make the object of a success."""
+    return {"errorCode": OK, "errorMessage": TEXTS[OK], **fields}
+
+
+def refused(refusal: Refusal, accept_language: str) -> Answer:
+    """Answer a refusal, with its truthful status, in the language the client prefers."""
+    headers = dict(refusal.headers)
+    if refusal.retry_after_s is not None:
+        headers["Retry-After"] = str(refusal.retry_after_s)
+    english = prefers_english(accept_language)
+    return Answer(refusal.answer(english=english), refusal.row.http, headers)
+
+
+def crashed(error: Exception, accept_language: str) -> Answer:
+    """Log a bug with its traceback under a number, and answer that number."""
+    trace = secrets.token_hex(4)
+    log.error("bug", trace=trace, exc_info=error)
+    return refused(Refusal("bug", trace=trace), accept_language)
+
+
+_LANGUAGE = re.compile(r"\s*([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9-]+)?\s*(?:;\s*q\s*=\s*([01](?:\.\d{0,3})?))?\s*")
+
+
+def prefers_english(accept_language: str) -> bool:
+    """Tell whether English stands before Chinese in an Accept-Language (RFC 9110, section 12.5.4)."""
+    best = {"en": 0.0, "zh": 0.0}
+    for entry in accept_language.split(",")[:32]:
+        match = _LANGUAGE.fullmatch(entry)
+        if match and (language := match[1].lower()) in best:
+            best[language] = max(best[language], float(match[2] or 1))
+    return best["en"] > best["zh"]
+
+
+def speak(api: FastAPI) -> None:
+    """Make a FastAPI app answer refusals, unknown paths, wrong fields and crashes in the public shape."""
+
+    async def on_refusal(request: Request, refusal: Refusal) -> Response:
+        return refused(refusal, _language(request))
+
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        return refused(_translated(request, error), _language(request))
+
+    async def on_fields(request: Request, error: RequestValidationError) -> Response:
+        return refused(wrong_field(error.errors()[0]), _language(request))
+
+    async def on_crash(request: Request, error: Exception) -> Response:
+        return crashed(error, _language(request))
+
+    api.add_exception_handler(Refusal, on_refusal)  # type: ignore[arg-type]
+    api.add_exception_handler(HTTPException, on_http)  # type: ignore[arg-type]
+    api.add_exception_handler(RequestValidationError, on_fields)  # type: ignore[arg-type]
+    api.add_exception_handler(Exception, on_crash)
+
+
+def wrong_field(problem: Mapping[str, Any]) -> Refusal:
+    """Turn Pydantic's complaint about one field into the public refusal: absent 10002, else 10017."""
+    place = [str(part) for part in problem["loc"] if part not in ("body", "query", "path", "header")]
+    field = ".".join(place) or "body"
+    kind = str(problem["type"])
+    if kind == "json_invalid":
+        return Refusal("not_json", why=str(problem.get("ctx", {}).get("error", "")))
+    if not place and kind in ("missing", "model_type", "model_attributes_type", "dict_type"):
+        return Refusal("not_an_object")
+    if kind == "missing" or ("input" in problem and problem["input"] is None):
+        return Refusal("missing", field=field)
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return Refusal("wrong_type", field=field, why_zh=message, why_en=message)
+
+
+def _translated(request: Request, error: HTTPException) -> Refusal:
+    if error.status_code == 404:  # noqa: PLR2004  HTTP's own numbers
+        return Refusal("no_such_url", path=request.url.path)
+    if error.status_code == 405:  # noqa: PLR2004
+        allowed = (error.headers or {}).get("Allow", "another method")
+        headers = {"Allow": allowed}
+        return Refusal("no_such_method", path=request.url.path, method=request.method, allowed=allowed, headers=headers)
+    return Refusal("not_json", why=str(error.detail))
+
+
+def _language(request: Request) -> str:
+    return request.headers.get("accept-language", "")

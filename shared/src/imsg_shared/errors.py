@@ -1,0 +1,264 @@
+"""The public table of errors: the documented codes with their texts, and every reason with its remedy in two languages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+OK = 0
+
+TEXTS: Mapping[int, str] = {
+    0: "OK",
+    10001: "请求数据格式错误",
+    10002: "缺少必要请求参数",
+    10003: "用户电话或邮箱或微信号已经被注册",
+    10004: "用户名已存在",
+    10005: "token不存在或已失效",
+    10006: "用户不存在",
+    10007: "密码错误",
+    10008: "错误的发送方式",
+    10009: "错误的消息内容格式",
+    10010: "错误的附件内容格式",
+    10011: "无效的收件人",
+    10012: "系统内部错误",
+    10013: "超出发送消息的频率限制",
+    10014: "用户未关注微信公众号",
+    10015: "无此公众微信号",
+    10016: "见详情",
+    10017: "错误参数的类型",
+}
+"""Code → text, to the letter, as the interface document prints them (section 6)."""
+
+SEE_DETAIL = 10016
+"""The code whose text carries the detail itself: `见详情：…`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One stable reason for a refusal: its code, its truthful HTTP status, and a sentence with the remedy."""
+
+    code: int
+    http: int
+    zh: str
+    en: str
+
+
+REASONS: Mapping[str, Reason] = {
+    # 10001: the body as a whole, and addresses that lead nowhere
+    "not_json": Reason(10001, 400, "请求体不是合法的JSON：{why}。", "The body is not valid JSON: {why}."),
+    "not_an_object": Reason(
+        10001, 400, "请求体必须是一个JSON对象，例如{{…}}。", "The body must be a JSON object, such as {{…}}."
+    ),
+    "too_large": Reason(
+        10001,
+        413,
+        "请求体超过{limit}字节，请减小附件或分批发送。",
+        "The body is over {limit} bytes; make attachments smaller or send in several requests.",
+    ),
+    "no_such_url": Reason(
+        10001,
+        404,
+        "没有{path}这个地址；接口列表见/docs。",
+        "There is nothing at {path}; /docs lists the interface.",
+    ),
+    "no_such_method": Reason(
+        10001, 405, "{path}不支持{method}，请用{allowed}。", "{path} does not take {method}; use {allowed}."
+    ),
+    "body_incomplete": Reason(
+        10001,
+        400,
+        "请求体没有收全就断开了，请重发。",
+        "The body ended before it was complete; send it again.",
+    ),
+    # 10002
+    "missing": Reason(10002, 400, "缺少参数{field}。", "{field} is missing."),
+    "token_missing": Reason(
+        10002,
+        400,
+        "缺少token，请先用/api/login获取，再放入请求体的token字段。",
+        "token is missing; get one from /api/login and put it into the body's token field.",
+    ),
+    # 10003, 10004
+    "contact_taken": Reason(
+        10003, 409, "{field}已属于另一个用户，请换一个。", "{field} belongs to another user; choose another."
+    ),
+    "username_taken": Reason(
+        10004, 409, "用户名{username}已存在，请换一个。", "The username {username} exists; choose another."
+    ),
+    # 10005
+    "token_invalid": Reason(
+        10005,
+        401,
+        "token无效或已过期，请重新登录获取。",
+        "The token is not valid or has expired; log in again.",
+    ),
+    # 10006, 10007
+    "no_such_user": Reason(
+        10006,
+        404,
+        "没有用户{username}；管理员可以用/api/register创建。",
+        "There is no user {username}; an administrator can create it with /api/register.",
+    ),
+    "wrong_password": Reason(
+        10007, 401, "密码不正确，请检查后重试。", "The password is wrong; check it and try again."
+    ),
+    # 10008
+    "method_unknown": Reason(10008, 400, "method必须是smtp、sms或wechat。", "method must be smtp, sms or wechat."),
+    # 10009
+    "content_shape": Reason(10009, 400, "content不正确：{why_zh}。", "content is not right: {why_en}."),
+    # 10010
+    "attachment_shape": Reason(10010, 400, "attachment不正确：{why_zh}。", "attachment is not right: {why_en}."),
+    # 10011
+    "recipients_invalid": Reason(10011, 400, "收件人不正确：{why_zh}。", "These recipients are not right: {why_en}."),
+    # 10012
+    "not_accepted": Reason(
+        10012,
+        503,
+        "消息没有被接收，次数已退还，请稍后重发。",
+        "The message was not accepted and counts for nothing; send it again later.",
+    ),
+    "outcome_unknown": Reason(
+        10012,
+        503,
+        "不能确定消息是否已被接收；请带同一个Idempotency-Key重发，或按id查询。",
+        "Whether the message was accepted is not known; repeat with the same Idempotency-Key, or query its id.",
+    ),
+    "unavailable": Reason(
+        10012,
+        503,
+        "系统的一部分暂时不可用，什么都没有改变，请稍后重试。",
+        "Part of the system is away for the moment; nothing was changed, try again later.",
+    ),
+    "overloaded": Reason(
+        10012,
+        503,
+        "等待发送的消息太多，请按Retry-After稍后再发。",
+        "Too many messages are waiting; send again after Retry-After.",
+    ),
+    "bug": Reason(
+        10012,
+        500,
+        "系统内部出错，已记录；请把编号{trace}告诉管理员。",
+        "Something is broken inside and has been logged; tell your administrator the number {trace}.",
+    ),
+    # 10013
+    "per_hour_used_up": Reason(
+        10013,
+        429,
+        "本小时的{limit}次已用完，{opens}起可以再发。",
+        "This hour's {limit} requests are used up; sending opens again at {opens}.",
+    ),
+    "per_day_used_up": Reason(
+        10013,
+        429,
+        "今天的{limit}次已用完，{opens}起可以再发。",
+        "Today's {limit} requests are used up; sending opens again at {opens}.",
+    ),
+    "recipients_per_day_used_up": Reason(
+        10013,
+        429,
+        "今天的收件人数{limit}已用完，{opens}起可以再发。",
+        "Today's {limit} recipients are used up; sending opens again at {opens}.",
+    ),
+    # 10014, 10015
+    "not_following": Reason(
+        10014,
+        400,
+        "这些标记的用户没有关注公众号：{who}。请先关注。",
+        "The followers of these tags have left: {who}. They must follow the account first.",
+    ),
+    "no_such_account": Reason(
+        10015,
+        400,
+        "没有配置公众号{account}；管理员可在IMSG_WECHAT__ACCOUNTS中添加。",
+        "No official account {account} is configured; an administrator adds it under IMSG_WECHAT__ACCOUNTS.",
+    ),
+    # 10016
+    "sending_disabled": Reason(
+        10016,
+        403,
+        "此用户的发送功能已关闭，请联系管理员开启。",
+        "Sending is turned off for this user; ask an administrator to turn it on.",
+    ),
+    "no_right": Reason(10016, 403, "此操作需要管理员的token。", "This needs an administrator's token."),
+    "last_administrator": Reason(
+        10016,
+        409,
+        "这是最后一个管理员，不能删除、停用或降级；请先设置另一个管理员。",
+        "This is the last administrator and must stay one; appoint another first.",
+    ),
+    "key_reused": Reason(
+        10016,
+        409,
+        "这个Idempotency-Key已用于另一个请求体，请换一个。",
+        "This Idempotency-Key was used with another body; use a new one.",
+    ),
+    "in_progress": Reason(
+        10016,
+        409,
+        "同一个Idempotency-Key的请求还在处理中，请稍后再试。",
+        "A request with this Idempotency-Key is still running; try again shortly.",
+    ),
+    "too_many_tries": Reason(
+        10016, 429, "尝试太多，请在{after}秒后再试。", "Too many tries; try again in {after} seconds."
+    ),
+    "suppressed": Reason(
+        10016,
+        403,
+        "这些收件人已被列入禁发名单：{who}。",
+        "These recipients are on the suppression list: {who}.",
+    ),
+    "paused": Reason(10016, 409, "{method}已被管理员暂停。", "{method} is paused by an administrator."),
+    "not_found": Reason(10016, 404, "没有找到{what}。", "{what} was not found."),
+    "nothing_to_resend": Reason(
+        10016,
+        409,
+        '{id}中没有可以重发的消息：只重发failed和expired（uncertain需加"uncertain": true）。',
+        'Nothing of {id} can be sent again: only failed and expired are (uncertain with "uncertain": true).',
+    ),
+    # 10017
+    "wrong_type": Reason(10017, 400, "参数{field}不正确：{why_zh}。", "{field} is not right: {why_en}."),
+}
+"""Reason → what it answers. The one table: a reason that is not here cannot be answered."""
+
+
+class Refusal(Exception):  # noqa: N818  a refusal is an answer, not an error of ours
+    """The request can't be done, and the answer says why.
+
+    `reason` is a key of REASONS, `values` fill its sentences, `extra` adds fields to the answer (an `id`),
+    `retry_after_s` becomes a Retry-After header.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        extra: Mapping[str, Any] | None = None,
+        retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        **values: object,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.values = values
+        self.extra = extra or {}
+        self.retry_after_s = retry_after_s
+        self.headers = headers or {}
+
+    @property
+    def row(self) -> Reason:
+        """The table's row for this refusal."""
+        return REASONS[self.reason]
+
+    def answer(self, *, english: bool) -> dict[str, Any]:
+        """Make the answer's object: errorCode, errorMessage, reason, detail, and `extra`."""
+        row = self.row
+        detail = (row.en if english else row.zh).format_map(self.values)
+        text = TEXTS[row.code]
+        message = f"{text}：{detail}" if row.code == SEE_DETAIL else text
+        return {
+            "errorCode": row.code,
+            "errorMessage": message,
+            "reason": self.reason,
+            "detail": detail,
+            **self.extra,
+        }

@@ -1,0 +1,56 @@
+"""Logs as an event name and keys; no bodies, tokens or whole addresses in them."""
+
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+
+Log = structlog.stdlib.BoundLogger
+
+
+def configure(level: str, form: Literal["text", "json"]) -> None:
+    """Set up logging of this process, libraries included, to standard error."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: Any = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for chatty in ("httpx", "httpcore", "pika", "asyncio", "aiosqlite", "mail.log", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def logger(name: str) -> Log:
+    """Make the logger of a module."""
+    return structlog.stdlib.get_logger(name)
+
+
+def shown(address: str) -> str:
+    """Shorten an address for a log line: enough to recognise, too little to use."""
+    name, at, domain = address.partition("@")
+    return f"{name[:2]}…@{domain}" if at else f"{address[:4]}…{address[-2:]}"

@@ -1,0 +1,103 @@
+"""Calls from one service to another: who may, on whose behalf, and for how long."""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote
+
+import httpx
+from fastapi import Request
+from pydantic import SecretStr
+from starlette.types import ASGIApp
+
+from imsg_shared.errors import Refusal
+
+CALL_TIMEOUT_S = 5.0
+"""How long one call may take, ASGI transport included (which itself knows no time-outs)."""
+
+KEY_HEADER = "x-imsg-key"
+CALLER_HEADER = "x-imsg-caller"
+ROLE_HEADER = "x-imsg-role"
+
+Apps = Mapping[str, ASGIApp]
+"""Host name → app, where services share a process; empty where they are apart."""
+
+
+class PeerAway(Exception):  # noqa: N818  a state of the world
+    """The other service did not answer in time; whether it did the work is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf a call is made, as the gateway has verified it."""
+
+    username: str
+    is_admin: bool
+
+    def headers(self) -> dict[str, str]:
+        """Write the caller into headers; the name percent-encoded, since headers are ASCII."""
+        return {
+            CALLER_HEADER: quote(self.username, safe=""),
+            ROLE_HEADER: "admin" if self.is_admin else "user",
+        }
+
+
+class Peer:
+    """Another service."""
+
+    def __init__(self, client: httpx.AsyncClient, key: str) -> None:
+        self._client = client
+        self._key = key
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        caller: Caller | None = None,
+        json: Any = None,  # noqa: ANN401  any JSON
+        content: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> httpx.Response:
+        """Call the service and return its answer, whatever its status. Raises PeerAway."""
+        sent = {**(headers or {}), **(caller.headers() if caller else {}), KEY_HEADER: self._key}
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._client.request(method, path, json=json, content=content, params=params, headers=sent)
+        except (httpx.HTTPError, OSError, TimeoutError) as error:
+            raise PeerAway(f"{self._client.base_url.host}: {error or type(error).__name__}") from error
+
+
+@asynccontextmanager
+async def connect(url: str, keys: tuple[SecretStr, ...], apps: Apps) -> AsyncIterator[Peer]:
+    """Open a client to the service at `url`; over ASGI where `apps` holds its host, else over HTTP."""
+    base = httpx.URL(url)
+    transport: httpx.AsyncBaseTransport
+    if base.host in apps:
+        transport = httpx.ASGITransport(apps[base.host], raise_app_exceptions=False)
+    else:
+        transport = httpx.AsyncHTTPTransport(retries=1, limits=httpx.Limits(max_keepalive_connections=32))
+    async with httpx.AsyncClient(base_url=base, transport=transport, timeout=None) as client:
+        yield Peer(client, keys[0].get_secret_value() if keys else "")
+
+
+class Internal:
+    """A FastAPI dependency that lets only services in; gives the Caller, or None where they speak for themselves."""
+
+    def __init__(self, keys: tuple[SecretStr, ...]) -> None:
+        self._keys = [key.get_secret_value().encode() for key in keys]
+
+    def __call__(self, request: Request) -> Caller | None:
+        """Verify the service key. Raises Refusal no_right."""
+        given = request.headers.get(KEY_HEADER, "").encode()
+        if not any(hmac.compare_digest(given, key) for key in self._keys):
+            raise Refusal("no_right")
+        name = request.headers.get(CALLER_HEADER)
+        if name is None:
+            return None
+        return Caller(unquote(name), request.headers.get(ROLE_HEADER) == "admin")

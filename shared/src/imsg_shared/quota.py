@@ -1,0 +1,1 @@
+"""Counted windows in one atomic step by Redis' clock."""

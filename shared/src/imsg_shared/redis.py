@@ -1,0 +1,116 @@
+"""Redis for the services: one connection whose concurrent calls share a pipeline, and Lua scripts by hash."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import redis.asyncio
+import redis.exceptions
+
+CALL_TIMEOUT_S = 2.0
+"""How long one call may take before Redis counts as away: far above a healthy fsync, below a client's patience."""
+
+MAX_BATCH = 256
+"""Calls that share one pipeline; more wait for the next, so that a burst can't grow one reply without bound."""
+
+Argument = str | bytes | int | float
+
+
+class RedisAway(Exception):  # noqa: N818  a state of the world, not a fault of the call
+    """Redis did not answer; whether the call was carried out is not known."""
+
+
+class RedisRefused(Exception):  # noqa: N818
+    """Redis answered a call with an error: a bug of ours, or a server that may not write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script and its SHA-1; runs in one atomic step on the server."""
+
+    source: str
+    sha: str
+
+    @classmethod
+    def of(cls, source: str) -> "Script":
+        """Make a script of its source."""
+        return cls(source, hashlib.sha1(source.encode()).hexdigest())  # noqa: S324  EVALSHA names scripts so
+
+
+class Redis:
+    """Calls by name and arguments, answers as bytes. Calls made in the same turn of the loop share one round trip."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+        self._waiting: list[tuple[tuple[Argument, ...], asyncio.Future[Any]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def call(self, *command: Argument) -> Any:  # noqa: ANN401  Redis' own reply
+        """Carry out one command, such as `call("HGET", key, field)`.
+
+        Raises RedisAway where no answer came in time, RedisRefused where the server answered with an error.
+        """
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, future))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        reply = await future
+        if isinstance(reply, redis.exceptions.RedisError):
+            raise RedisRefused(str(reply)) from reply
+        return reply
+
+    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
+        """Run a script by its hash, loading it where the server does not know it (flushed, restarted, failed over).
+
+        Raises like call.
+        """
+        try:
+            return await self.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        except RedisRefused as refused:
+            if not isinstance(refused.__cause__, redis.exceptions.NoScriptError):
+                raise
+        return await self.call("EVAL", script.source, len(keys), *keys, *arguments)
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+                await self._carry_out(batch)
+        finally:
+            self._flushing = None
+
+    async def _carry_out(self, batch: list[tuple[tuple[Argument, ...], asyncio.Future[Any]]]) -> None:
+        pipeline = self._client.pipeline(transaction=False)
+        for command, _ in batch:
+            pipeline.execute_command(*command)
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                replies: Sequence[Any] = await pipeline.execute(raise_on_error=False)
+        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(RedisAway(f"Redis did not answer: {error or type(error).__name__}"))
+            return
+        for (_, future), reply in zip(batch, replies, strict=True):
+            if not future.done():
+                future.set_result(reply)
+
+
+@asynccontextmanager
+async def connect(url: str) -> AsyncIterator[Redis]:
+    """Open a connection for as long as the context lasts; it is made at the first call and again after a loss."""
+    client = redis.asyncio.Redis.from_url(
+        url,
+        decode_responses=False,
+        socket_timeout=CALL_TIMEOUT_S,
+        socket_connect_timeout=CALL_TIMEOUT_S,
+        retry=None,
+        health_check_interval=0,
+    )
+    try:
+        yield Redis(client)
+    finally:
+        await client.aclose()

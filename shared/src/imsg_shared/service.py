@@ -1,0 +1,268 @@
+"""The frame of every service: opening in order, health, metrics, signals, and a quiet end."""
+
+import asyncio
+import importlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from imsg_shared import rabbit, streams
+from imsg_shared.answers import Answer, crashed, ok, refused
+from imsg_shared.broker import Broker
+from imsg_shared.errors import Refusal
+from imsg_shared.observe import configure, logger
+from imsg_shared.settings import Common, StartError, variable
+from imsg_shared.topology import Topology
+
+log = logger(__name__)
+
+UNREADY_BEFORE_CLOSE_S = 3.0
+"""How long the port stays open after readiness turned 503, so that load balancers look elsewhere first."""
+
+GRACE_S = 15
+"""How long requests in flight may take to end once the port is closed."""
+
+Opening = Callable[["Service"], AbstractAsyncContextManager[ASGIApp]]
+"""Opens a service's parts in order, yields its API, closes them in reverse."""
+
+
+class Service:
+    """One service as an ASGI app. `opening` is its main's wiring; `running` is its life, entered by whoever serves it."""
+
+    def __init__(self, name: str, settings: Common, opening: Opening) -> None:
+        self.name = name
+        self.settings = settings
+        self.metrics = CollectorRegistry()
+        self.stopping = asyncio.Event()
+        """Set when the process is asked to end: take nothing new."""
+        self._opening = opening
+        self._api: ASGIApp | None = None
+        self._checks: dict[str, Callable[[], bool]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: asyncio.Future[BaseException] | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open the parts, serve while the context lasts, close them. Raises StartError where a setting forbids it."""
+        self._failure = asyncio.get_running_loop().create_future()
+        async with self._opening(self) as api:
+            self._api = api
+            log.info("started", service=self.name)
+            try:
+                yield
+            finally:
+                self.stopping.set()
+                self._api = None
+                await self._end_tasks()
+
+    def check(self, name: str, holds: Callable[[], bool]) -> None:
+        """Add a condition of readiness."""
+        self._checks[name] = holds
+
+    def watch(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run work in the background; if it dies, the process ends, since half a service serves nobody."""
+        task = asyncio.create_task(work, name=f"{self.name}:{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._on_end)
+        return task
+
+    async def failure(self) -> BaseException:
+        """Wait until a background task has died; return what killed it."""
+        assert self._failure is not None, "not running"  # noqa: S101  a bug of the caller
+        return await asyncio.shield(self._failure)
+
+    def unmet(self) -> list[str]:
+        """Name the conditions of readiness that don't hold now."""
+        if self._api is None:
+            return ["open"]
+        if self.stopping.is_set():
+            return ["stopping"]
+        return [name for name, holds in self._checks.items() if not holds()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer health and metrics, hand the rest to the API."""
+        if scope["type"] != "http":
+            if self._api is not None and scope["type"] == "websocket":
+                await self._api(scope, receive, send)
+            return
+        match scope["path"]:
+            case "/health/live":
+                await Answer(ok(service=self.name))(scope, receive, send)
+            case "/health/ready":
+                await self._readiness(scope)(scope, receive, send)
+            case "/metrics":
+                await Response(generate_latest(self.metrics), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)
+            case _ if self._api is None:
+                await refused(Refusal("unavailable", retry_after_s=3), _language(scope))(scope, receive, send)
+            case _:
+                await self._answered(scope, receive, send)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def sending(message: Any) -> None:  # noqa: ANN401  an ASGI message
+            nonlocal started
+            started = True
+            await send(message)
+
+        assert self._api is not None  # noqa: S101  checked by the caller
+        try:
+            await self._api(scope, receive, sending)
+        except Exception as error:
+            if started:
+                log.error("bug", exc_info=error)
+                return
+            await crashed(error, _language(scope))(scope, receive, send)
+
+    def _readiness(self, scope: Scope) -> Answer:
+        if unmet := self.unmet():
+            refusal = Refusal("unavailable", extra={"service": self.name, "unmet": unmet}, retry_after_s=3)
+            return refused(refusal, _language(scope))
+        return Answer(ok(service=self.name))
+
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None or self._failure is None:
+            return
+        log.error("task_died", task=task.get_name(), exc_info=error)
+        if not self._failure.done():
+            self._failure.set_result(error)
+
+    async def _end_tasks(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _language(scope: Scope) -> str:
+    return Request(scope).headers.get("accept-language", "")
+
+
+def open_broker(url: str, topology: Topology | None = None) -> AbstractAsyncContextManager[Broker]:
+    """Open the broker that a URL names: `amqp(s)://` RabbitMQ, `redis://` or `unix://` Redis Streams.
+
+    Raises StartError for another scheme. Returns before it is connected: `ready` tells.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme in ("amqp", "amqps"):
+        return rabbit.connect(url, topology or Topology())
+    if scheme in ("redis", "rediss", "unix"):
+        return streams.connect(url, topology or Topology())
+    raise StartError(f"{variable('broker_url')} must begin with amqp://, amqps:// or redis://")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the port before anything else is opened. Raises StartError where it is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StartError(
+            f"{host}:{port} can't be listened on ({reason.lower()}); "
+            f"end what uses it, or choose another {variable('port')} or {variable('host')}."
+        ) from error
+    return sock
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the frame decides when the port closes."""
+
+    def install_signal_handlers(self) -> None:
+        """Leave signals to the frame."""
+
+    def capture_signals(self) -> Any:  # noqa: ANN401  uvicorn's own type
+        """Leave signals to the frame."""
+        return _nothing()
+
+
+class _nothing:  # noqa: N801  a context that does nothing
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+async def serve(
+    app: ASGIApp,
+    sock: socket.socket,
+    *,
+    on_stop: Callable[[], None],
+    failure: Awaitable[BaseException],
+    on_listening: Callable[[], None] = lambda: None,
+    unready_s: float = UNREADY_BEFORE_CLOSE_S,
+) -> int:
+    """Serve an app until SIGTERM, SIGINT or the failure of a part; return the exit code.
+
+    On a signal `on_stop` is called at once, the port closes `unready_s` later, requests in flight end.
+    """
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+        server_header=False,
+    )
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    stopped = asyncio.create_task(asked.wait())
+    failed = asyncio.ensure_future(failure)
+    try:
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.005)
+        on_listening()
+        await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+        on_stop()
+        if stopped.done():
+            await asyncio.sleep(unready_s)
+        server.should_exit = True
+        await serving
+        return 1 if failed.done() else 0
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        for task in (stopped, failed):
+            task.cancel()
+
+
+async def run(service: Service) -> int:
+    """Bind, open, serve and close one service; return the exit code."""
+    sock = listen(service.settings.host, service.settings.port)
+    async with service.running():
+        return await serve(service, sock, on_stop=service.stopping.set, failure=service.failure())
+
+
+def main(arguments: list[str]) -> int:
+    """Run the service of the package named, such as `imsg_smtp`; exit code 2 where a setting forbids the start."""
+    import uvloop  # noqa: PLC0415  only a process of its own chooses its loop
+
+    (package,) = arguments
+    try:
+        service: Service = importlib.import_module(f"{package}.main").app()
+        configure(service.settings.log_level, service.settings.log_format)
+        return uvloop.run(run(service))
+    except StartError as error:
+        print(f"imsg: {error}", file=sys.stderr)  # noqa: T201  the one clear line
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

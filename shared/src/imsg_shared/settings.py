@@ -1,0 +1,147 @@
+"""Settings: the names services share, where values come from, and the one clear line when a value is wrong."""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "IMSG_"
+NESTED = "__"
+
+
+class StartError(Exception):
+    """The process can't start; its text is the one clear line, naming the setting and the remedy. Exit code 2."""
+
+
+def _comma_separated(value: object) -> object:
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return value
+
+
+Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+"""A list that the environment writes with commas."""
+
+Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_comma_separated)]
+"""Secrets in order: the first signs, all verify, so that a key can be changed without a gap."""
+
+
+def _known_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("is no time zone of the IANA database, such as Asia/Shanghai") from error
+    return value
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+
+class Common(BaseSettings):
+    """What every service reads: environment over `.env` over `imsg.toml` (`IMSG_CONFIG` names another file)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter=NESTED,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    broker_url: str = "amqp://guest:guest@127.0.0.1:5672/"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    service_key: Keys = ()
+    timezone: TimeZone = "Asia/Shanghai"
+    host: str = "127.0.0.1"
+    port: Annotated[int, AfterValidator(lambda value: _between(value, 1, 65_535))] = 8000
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, `.env`, TOML."""
+        del file_secret_settings
+        path = os.environ.get(f"{PREFIX}CONFIG", "imsg.toml")
+        return (
+            init_settings,
+            env_settings,
+            dotenv_settings,
+            TomlConfigSettingsSource(settings_cls, Path(path)),
+        )
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach us: there, and only there, may documented passwords work."""
+        return is_loopback(self.host)
+
+
+def _between(value: int, low: int, high: int) -> int:
+    if not low <= value <= high:
+        raise ValueError(f"must be from {low} to {high}")
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address to listen on is of this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(settings: type[S], **given: Any) -> S:  # noqa: ANN401  any field's value, checked by the model
+    """Read a service's settings.
+
+    Raises StartError with one line that names each wrong or missing variable and what it wants.
+    """
+    config = os.environ.get(f"{PREFIX}CONFIG")
+    if config and not Path(config).is_file():
+        raise StartError(f"{PREFIX}CONFIG names {config}, which is no readable file; correct the path or unset it.")
+    try:
+        return settings(**given)
+    except ValidationError as error:
+        raise StartError("; ".join(_complaint(problem) for problem in error.errors()) + ".") from error
+    except (ValueError, OSError) as error:
+        raise StartError(f"the settings can't be read: {error}.") from error
+
+
+def variable(*path: str | int) -> str:
+    """Name the environment variable of a field: ('smtp', 'host') → IMSG_SMTP__HOST."""
+    return PREFIX + NESTED.join(str(part).upper() for part in path)
+
+
+def _complaint(problem: Any) -> str:  # noqa: ANN401  pydantic's own error record
+    name = variable(*(part for part in problem["loc"] if isinstance(part, str)))
+    if problem["type"] == "missing":
+        return f"{name} is not set; set it in the environment, .env or imsg.toml"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"{name}: {message}" + (f" (it is {problem['input']!r})" if _may_be_shown(name, problem) else "")
+
+
+def _may_be_shown(name: str, problem: Any) -> bool:  # noqa: ANN401
+    secret = ("PASSWORD", "SECRET", "KEY", "TOKEN", "URL")
+    return isinstance(problem.get("input"), str | int | float) and not any(word in name for word in secret)

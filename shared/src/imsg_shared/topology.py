@@ -1,0 +1,110 @@
+"""Every exchange, queue, key, lane and step of the broker, and the Redis keys that two services share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+METHODS = ("smtp", "sms", "wechat")
+"""The channels there are. A new channel adds its name here and nowhere else in shared."""
+
+STEPS_S = (10, 60, 300, 1_800, 10_800)
+"""How long a postponed job waits, in seconds, by the number of its attempt."""
+
+DELIVERY_LIMIT = 100
+"""Redeliveries after which RabbitMQ itself moves a job to history as dead."""
+
+OUTCOME = "outcome"
+RECEIPT = "receipt"
+CHANGE = "change"
+DEAD = "dead"
+"""Keys of what only history hears; `dead` carries what could not be read or broke its worker."""
+
+
+class Lane(StrEnum):
+    """Two ways through a channel, so that a long list never delays a single message."""
+
+    SINGLE = "single"
+    BULK = "bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a publish goes: a key of an exchange, or (exchange empty) straight into the queue of that name."""
+
+    exchange: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The names of everything at the broker; another `prefix` is another, separate iMSG (tests use that)."""
+
+    prefix: str = "imsg"
+    methods: tuple[str, ...] = METHODS
+    steps_s: tuple[int, ...] = STEPS_S
+
+    @property
+    def exchange(self) -> str:
+        """The one topic exchange: only what is new passes it."""
+        return self.prefix
+
+    @property
+    def history(self) -> str:
+        """The queue that hears everything new."""
+        return f"{self.prefix}.history"
+
+    def queue(self, method: str, lane: Lane) -> str:
+        """Name the queue in which a lane's jobs wait for their channel."""
+        return f"{self.prefix}.{method}.{lane.value}"
+
+    def retry(self, queue: str, step_s: int) -> str:
+        """Name the queue in which a work queue's postponed jobs wait for `step_s` seconds."""
+        return f"{queue}.retry.{step_s}"
+
+    def work_queues(self) -> Iterator[tuple[str, str]]:
+        """Yield (queue, the key bound to it) for every channel and lane."""
+        for method in self.methods:
+            for lane in Lane:
+                yield self.queue(method, lane), job_key(method, lane)
+
+    def queues_of(self, key: str) -> tuple[str, ...]:
+        """Return the queues that a message with this key reaches through the exchange; history always hears it."""
+        return (*(queue for queue, bound in self.work_queues() if bound == key), self.history)
+
+    def new(self, key: str) -> Route:
+        """Route something new: through the exchange, so that history hears of it."""
+        return Route(self.exchange, key)
+
+    def direct(self, queue: str) -> Route:
+        """Route into one queue, past the exchange: parts and retries, which history already knows."""
+        return Route("", queue)
+
+
+def job_key(method: str, lane: Lane) -> str:
+    """Make the key under which a new job passes the exchange."""
+    return f"job.{method}.{lane.value}"
+
+
+def is_job_key(key: str) -> bool:
+    """Tell whether a message with this key is a Job."""
+    return key.startswith("job.")
+
+
+def user_key(name: str) -> str:
+    """Name the hash in which auth mirrors a user for the gateways (promise 7)."""
+    return f"imsg:user:{name}"
+
+
+def channel_key(method: str) -> str:
+    """Name the hash that holds a channel's state: written by its workers, paused through the gateway."""
+    return f"imsg:channel:{method}"
+
+
+def followers_key(account: str) -> str:
+    """Name the set of tags that follow an official account now: written by sender-wechat, read by the gateway."""
+    return f"imsg:followers:{account}"
+
+
+def template_limits_key(method: str) -> str:
+    """Name the hash template → limits (JSON) that a sender publishes and the gateway checks content by."""
+    return f"imsg:templates:{method}"
