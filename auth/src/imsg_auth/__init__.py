@@ -1,1 +1,1 @@
-
+"""Users, passwords, tokens and limits."""

@@ -1,1 +1,1 @@
-
+"""The imsg command."""

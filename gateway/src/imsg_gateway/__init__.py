@@ -1,1 +1,1 @@
-
+"""The public API."""

@@ -1,1 +1,1 @@
-
+"""The e-mail channel."""

@@ -1,4 +1,4 @@
-"""The public table of errors: the documented codes with their texts, and every reason with its remedy in two languages."""
+"""The public table of errors: the documented codes and texts, every reason and its remedy in two languages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

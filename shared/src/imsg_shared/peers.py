@@ -82,7 +82,7 @@ async def connect(url: str, keys: tuple[SecretStr, ...], apps: Apps) -> AsyncIte
         transport = httpx.ASGITransport(apps[base.host], raise_app_exceptions=False)
     else:
         transport = httpx.AsyncHTTPTransport(retries=1, limits=httpx.Limits(max_keepalive_connections=32))
-    async with httpx.AsyncClient(base_url=base, transport=transport, timeout=None) as client:
+    async with httpx.AsyncClient(base_url=base, transport=transport, timeout=httpx.Timeout(CALL_TIMEOUT_S)) as client:
         yield Peer(client, keys[0].get_secret_value() if keys else "")
 
 

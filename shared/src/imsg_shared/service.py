@@ -38,7 +38,10 @@ Opening = Callable[["Service"], AbstractAsyncContextManager[ASGIApp]]
 
 
 class Service:
-    """One service as an ASGI app. `opening` is its main's wiring; `running` is its life, entered by whoever serves it."""
+    """One service as an ASGI app.
+
+    `opening` is its main's wiring; `running` is its life, entered by whoever serves it.
+    """
 
     def __init__(self, name: str, settings: Common, opening: Opening) -> None:
         self.name = name
@@ -121,7 +124,7 @@ class Service:
             await self._api(scope, receive, sending)
         except Exception as error:
             if started:
-                log.error("bug", exc_info=error)
+                log.exception("bug")
                 return
             await crashed(error, _language(scope))(scope, receive, send)
 
@@ -226,7 +229,7 @@ async def serve(
     stopped = asyncio.create_task(asked.wait())
     failed = asyncio.ensure_future(failure)
     try:
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn offers no event for it
             await asyncio.sleep(0.005)
         on_listening()
         await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)

@@ -136,7 +136,7 @@ class Outcomes(Wire):
 
 
 class Receipt(Wire):
-    """What a provider reported later of a message it had taken; history joins it on (provider, provider_id, address)."""
+    """What a provider reported later of a message it took; history joins on (provider, provider_id, address)."""
 
     v: Literal[1] = 1
     provider: str
