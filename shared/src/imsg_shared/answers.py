@@ -19,6 +19,10 @@ log = logger(__name__)
 JSON = "application/json; charset=utf-8"
 
 
+LOGGED = "logged as "
+"""How the note begins that a logged exception carries, so that frames further out don't log it again."""
+
+
 class Answer(Response):
     """One JSON object, UTF-8 and unescaped."""
 
@@ -51,6 +55,7 @@ def crashed(error: Exception, accept_language: str) -> Answer:
     """Log a bug with its traceback under a number, and answer that number."""
     trace = secrets.token_hex(4)
     log.error("bug", trace=trace, exc_info=error)
+    error.add_note(f"{LOGGED}{trace}")
     return refused(Refusal("bug", trace=trace), accept_language)
 
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_shared import rabbit, streams
-from imsg_shared.answers import Answer, crashed, ok, refused
+from imsg_shared.answers import LOGGED, Answer, crashed, ok, refused
 from imsg_shared.broker import Broker
 from imsg_shared.errors import Refusal
 from imsg_shared.observe import configure, logger
@@ -124,7 +124,8 @@ class Service:
             await self._api(scope, receive, sending)
         except Exception as error:
             if started:
-                log.exception("bug")
+                if not any(note.startswith(LOGGED) for note in getattr(error, "__notes__", [])):
+                    log.exception("bug")
                 return
             await crashed(error, _language(scope))(scope, receive, send)
 
