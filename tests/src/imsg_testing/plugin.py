@@ -1,0 +1,74 @@
+"""The fixtures of every test: real servers started at their first use, and a clean corner of each per test."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from imsg_shared.topology import Topology
+from imsg_testing.servers import MissingServerError, Postgres, Rabbit, Server, Valkey
+
+
+def _running(server: Server) -> Iterator[Server]:
+    try:
+        server.start()
+    except MissingServerError as missing:
+        server.close()
+        pytest.fail(str(missing), pytrace=False)
+    except BaseException:
+        server.close()
+        raise
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Server]:
+    """Valkey for the whole run. A test that kills its server starts a `Valkey()` of its own."""
+    yield from _running(Valkey())
+
+
+@pytest.fixture(scope="session")
+def rabbit() -> Iterator[Server]:
+    """RabbitMQ for the whole run."""
+    yield from _running(Rabbit())
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """PostgreSQL for the whole run."""
+    yield from _running(Postgres())
+
+
+@pytest.fixture(scope="session")
+def valkey_url(valkey: Valkey) -> str:
+    """Where Valkey is: `redis://127.0.0.1:PORT/0`."""
+    return valkey.url
+
+
+@pytest.fixture(scope="session")
+def rabbit_url(rabbit: Rabbit) -> str:
+    """Where RabbitMQ is: `amqp://guest:guest@127.0.0.1:PORT/%2F?management_port=PORT`."""
+    return rabbit.url
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Postgres) -> str:
+    """Where PostgreSQL is: `postgresql://imsg:imsg@127.0.0.1:PORT/postgres`; its user may create databases."""
+    return postgres.url
+
+
+@pytest.fixture
+def postgres_database(postgres: Postgres) -> Iterator[str]:
+    """Yield the URL of an empty database of this test's own."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield postgres.create_database(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def topology() -> Topology:
+    """Names at the broker that no other test uses; one method and short steps, to be quick."""
+    return Topology(prefix=f"t{secrets.token_hex(4)}", methods=("smtp",), steps_s=(1, 2, 4))

@@ -1,0 +1,136 @@
+"""One child process of a test run: started apart from the terminal, ended with its children, gone when the run dies."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+END_TIMEOUT_S = 10.0
+"""How long a process may take to end after it was asked; then it is killed."""
+
+
+class Process:
+    """A command that can be started, killed, paused and started again.
+
+    The kernel ends it when this Python process dies, however it dies. On Linux that signal comes when the *thread*
+    that started the child ends, so one thread of our own starts it and stays.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+        ends_on: signal.Signals = signal.SIGTERM,
+        orphaned: signal.Signals = signal.SIGKILL,
+    ) -> None:
+        self._command = (*_wrapped(user, orphaned), *command)
+        self._environment = environment
+        self._log = log
+        self._ends_on = ends_on
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="process-starter")
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id. Raises RuntimeError where it does not run."""
+        if self._child is None:
+            raise RuntimeError(f"{self._command} was not started")
+        return self._child.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, None while it runs or before it was started."""
+        return None if self._child is None else self._child.poll()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is started and has not ended."""
+        return self._child is not None and self._child.poll() is None
+
+    def start(self) -> None:
+        """Start the command; its output goes to the end of the log."""
+        self._child = self._starter.submit(self._spawn).result()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=None if self._environment is None else dict(self._environment),
+                start_new_session=True,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and to all that descend from it."""
+        if self._child is None or self._child.poll() is not None:
+            return
+        for pid in (self._child.pid, *descendants(self._child.pid)):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+
+    def kill(self) -> None:
+        """End it at once, as a crash does (SIGKILL)."""
+        self.signal(signal.SIGKILL)
+        if self._child is not None:
+            self._child.wait(END_TIMEOUT_S)
+
+    def end(self) -> None:
+        """Ask it to end, and kill it where it does not."""
+        if self._child is None or self._child.poll() is not None:
+            return
+        self.signal(signal.SIGCONT)
+        self._child.send_signal(self._ends_on)
+        try:
+            self._child.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def close(self) -> None:
+        """End it for good: as asked where it has children to collect, at once where it has none."""
+        if self.runs and descendants(self.pid):
+            self.end()
+        self.kill()
+        self._starter.shutdown()
+
+    def last_lines(self, count: int = 20) -> str:
+        """Return the end of what it has written."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-count:])
+
+
+def descendants(pid: int) -> list[int]:
+    """List the processes that descend from one (Linux; elsewhere none are known)."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(entry.read_text(errors="replace").rpartition(")")[2].split()[1])
+        except (OSError, IndexError):
+            continue
+        children.setdefault(parent, []).append(int(entry.parent.name))
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            found.append(child)
+            waiting.append(child)
+    return found
+
+
+def _wrapped(user: str | None, orphaned: signal.Signals) -> tuple[str, ...]:
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        if user is not None:
+            raise RuntimeError(f"setpriv is needed to run a server as {user}; install util-linux.")
+        return ()
+    dying = orphaned.name.removeprefix("SIG")
+    as_user = ("--reuid", user, "--regid", user, "--init-groups") if user is not None else ()
+    return (setpriv, *as_user, "--pdeathsig", dying, "--")
