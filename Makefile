@@ -1,0 +1,75 @@
+# iMSG: every command a person needs. Each sets up by itself what it wants, once, and is quick from then on.
+.DEFAULT_GOAL := help
+UV := .uv/bin/uv
+VENV := .venv/bin
+
+# What is installed follows from these; a stamp older than one of them is out of date.
+PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml)
+
+# An environment whose interpreter has gone is none.
+ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
+  $(shell rm -f .venv/.to-run .venv/.to-test)
+endif
+
+.PHONY: help run test check format isolation test-fault test-compose up down logs ps clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
+	@exec $(VENV)/imsg up
+
+test: check .venv/.servers ## check, and every test
+	$(VENV)/pytest --ignore=tests/fault --ignore=tests/compose
+
+check: .venv/.to-test isolation ## format, lint, types, imports, isolation
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports --no-logo
+
+format: .venv/.to-test ## put the code into its form
+	$(VENV)/ruff format .
+	$(VENV)/ruff check --fix .
+
+isolation: $(UV) # each package alone with what it declares
+	scripts/isolation
+
+test-fault: .venv/.to-test .venv/.servers ## pull every plug and balance the books
+	$(VENV)/pytest tests/fault
+
+test-compose: .venv/.to-test ## bring the containers up, send through them, take them down
+	$(VENV)/pytest tests/compose
+
+up: ## run iMSG as containers (docker compose)
+	@scripts/compose-up
+
+down: ## end the containers; what they keep stays
+	docker compose down
+
+logs: ## follow the containers' logs
+	docker compose logs --follow --tail=100
+
+ps: ## show the containers
+	docker compose ps
+
+clean: ## remove what was set up here, but no data
+	rm -rf .uv .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(UV):
+	@scripts/install-uv
+
+# Running wants no test tools; an environment that has them already is left as it is.
+.venv/.to-run: $(PROJECTS) | $(UV)
+	@echo "imsg: setting up, once ..." >&2
+	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --quiet --locked --no-dev --inexact --package imsg
+	@touch $@
+
+.venv/.to-test: $(PROJECTS) | $(UV)
+	@echo "imsg: setting up to test, once ..." >&2
+	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --quiet --locked --all-packages
+	@touch .venv/.to-run $@
+
+.venv/.servers: scripts/install-servers | .venv/.to-test
+	@scripts/install-servers
+	@touch $@
