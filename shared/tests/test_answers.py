@@ -1,0 +1,131 @@
+"""Every answer has the public shape: refusals, unknown paths, wrong fields and crashes too."""
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
+
+from imsg_shared.answers import Answer, encode, ok, prefers_english, speak
+from imsg_shared.errors import REASONS, TEXTS, Refusal
+
+
+class Order(BaseModel):
+    """A body with one strict field."""
+
+    model_config = ConfigDict(strict=True)
+    count: int
+
+
+@pytest.fixture
+def api() -> FastAPI:
+    """Make an app that refuses, crashes and takes a typed body."""
+    api = FastAPI()
+    speak(api)
+
+    @api.post("/order")
+    async def order(order: Order) -> dict[str, object]:
+        return ok(count=order.count)
+
+    @api.get("/refuse")
+    async def refuse() -> None:
+        raise Refusal("too_many_tries", after=7, retry_after_s=7)
+
+    @api.get("/crash")
+    async def crash() -> None:
+        raise ZeroDivisionError
+
+    return api
+
+
+def client(api: FastAPI) -> httpx.AsyncClient:
+    """Open a client to the app."""
+    transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+
+async def test_a_refusal_answers_its_code_reason_detail_and_retry_after(api: FastAPI) -> None:
+    """10016 carries the detail in its text as well."""
+    async with client(api) as http:
+        answer = await http.get("/refuse")
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "7"
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.json() == {
+        "errorCode": 10016,
+        "errorMessage": "见详情：尝试太多，请在7秒后再试。",
+        "reason": "too_many_tries",
+        "detail": "尝试太多，请在7秒后再试。",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "reason"),
+    [
+        (b'{"count": 1', 10001, "not_json"),
+        (b"[1]", 10001, "not_an_object"),
+        (b"{}", 10002, "missing"),
+        (b'{"count": null}', 10002, "missing"),
+        (b'{"count": "5"}', 10017, "wrong_type"),
+        (b'{"count": true}', 10017, "wrong_type"),
+        (b'{"count": 5.0}', 10017, "wrong_type"),
+    ],
+)
+async def test_a_wrong_body_is_answered_in_the_public_shape(api: FastAPI, body: bytes, code: int, reason: str) -> None:
+    """Absent is 10002, a wrong type 10017, and the field is named."""
+    async with client(api) as http:
+        answer = (await http.post("/order", content=body, headers={"content-type": "application/json"})).json()
+    assert (answer["errorCode"], answer["reason"]) == (code, reason)
+    assert answer["errorMessage"] == TEXTS[code]
+    if code != 10001:
+        assert "count" in answer["detail"]
+
+
+async def test_unknown_paths_and_methods_keep_the_shape(api: FastAPI) -> None:
+    """Never a framework's own answer."""
+    async with client(api) as http:
+        missing = await http.get("/nowhere")
+        wrong = await http.delete("/order")
+    assert (missing.status_code, missing.json()["errorCode"]) == (404, 10001)
+    assert (wrong.status_code, wrong.json()["reason"], wrong.headers["allow"]) == (405, "no_such_method", "POST")
+
+
+async def test_a_crash_is_numbered_and_shows_nothing_of_the_inside(api: FastAPI) -> None:
+    """The number is what an administrator finds in the log."""
+    async with client(api) as http:
+        answer = await http.get("/crash", headers={"accept-language": "en"})
+    assert answer.status_code == 500
+    assert answer.json()["reason"] == "bug"
+    assert "ZeroDivision" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("header", "english"),
+    [
+        ("", False),
+        ("en", True),
+        ("en-US,en;q=0.9", True),
+        ("zh-CN,zh;q=0.9,en;q=0.8", False),
+        ("en;q=0.5, zh;q=0.4", True),
+        ("en, zh", False),
+        ("de", False),
+        ("en;q=zero", False),
+        ("*", False),
+    ],
+)
+def test_english_is_answered_only_where_it_is_preferred(header: str, english: bool) -> None:  # noqa: FBT001
+    """Chinese is the interface's own language."""
+    assert prefers_english(header) is english
+
+
+def test_every_reason_fills_its_sentences_alike() -> None:
+    """Both languages ask for the same values, so neither can fail where the other does not."""
+    for name, row in REASONS.items():
+        assert row.code in TEXTS, name
+        for sentence in (row.zh, row.en):
+            assert sentence.rstrip("。.") != sentence, f"{name}: a sentence ends with its stop"
+
+
+def test_a_lone_surrogate_never_breaks_an_answer() -> None:
+    """It came from a client's JSON and must be able to go back."""
+    assert encode({"to": "a\ud800b"}) == b'{"to":"a?b"}'
+    assert Answer({"x": "\ud800"}).body

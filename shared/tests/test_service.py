@@ -1,0 +1,134 @@
+"""The frame: readiness, a clear port error, a quiet end, and a dead task that ends the process."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
+
+from imsg_shared.service import Service, listen, open_broker
+from imsg_shared.settings import Common, StartError
+
+
+@asynccontextmanager
+async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+    """Open nothing and answer hello."""
+    del service
+    yield PlainTextResponse("hello")
+
+
+def client(service: Service) -> httpx.AsyncClient:
+    """Open a client to the service."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://test")
+
+
+async def test_a_service_is_ready_only_while_it_runs_and_all_its_checks_hold() -> None:
+    """Live means the process answers; ready means send me work."""
+    service = Service("greeter", Common(), opening)
+    broker_is_up = False
+    service.check("broker", lambda: broker_is_up)
+    async with client(service) as http:
+        assert (await http.get("/health/live")).status_code == 200
+        assert (await http.get("/health/ready")).json()["unmet"] == ["open"]
+        assert (await http.get("/hello")).json()["reason"] == "unavailable"
+        async with service.running():
+            assert (await http.get("/health/ready")).json()["unmet"] == ["broker"]
+            broker_is_up = True
+            assert (await http.get("/health/ready")).status_code == 200
+            assert (await http.get("/hello")).text == "hello"
+            service.stopping.set()
+            assert (await http.get("/health/ready")).json()["unmet"] == ["stopping"]
+            assert (await http.get("/hello")).text == "hello", "what still arrives is served"
+
+
+async def test_a_background_task_that_dies_is_the_failure_of_the_service() -> None:
+    """Half a service serves nobody."""
+
+    async def work() -> None:
+        raise ZeroDivisionError
+
+    service = Service("greeter", Common(), opening)
+    async with service.running():
+        service.watch(work(), "work")
+        async with asyncio.timeout(5):
+            assert isinstance(await service.failure(), ZeroDivisionError)
+
+
+def test_a_taken_port_is_one_line_that_names_the_setting() -> None:
+    """Not a traceback."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StartError, match=rf"127\.0\.0\.1:{port} can't be listened on .*IMSG_PORT"):
+            listen("127.0.0.1", port)
+
+
+def test_a_broker_url_of_another_kind_is_refused() -> None:
+    """The two brokers are chosen by the URL alone."""
+    with pytest.raises(StartError, match="IMSG_BROKER_URL"):
+        open_broker("kafka://localhost")
+
+
+SLEEPER = """
+import sys
+from contextlib import asynccontextmanager
+from starlette.responses import PlainTextResponse
+from imsg_shared import service
+from imsg_shared.settings import Common
+
+@asynccontextmanager
+async def opening(_):
+    try:
+        yield PlainTextResponse("hello")
+    finally:
+        print("closed", flush=True)
+
+class module:
+    app = staticmethod(lambda: service.Service("sleeper", service_settings, opening))
+
+service_settings = Common(port=int(sys.argv[1]))
+sys.modules["sleeper.main"] = module
+sys.modules["sleeper"] = module
+sys.exit(service.main(["sleeper"]))
+"""
+
+
+async def test_sigterm_turns_readiness_off_before_the_port_closes_and_the_parts_last(unused_tcp_port: int) -> None:
+    """So a load balancer looks elsewhere while requests are still served."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SLEEPER, str(unused_tcp_port), stdout=asyncio.subprocess.PIPE
+    )
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    async with httpx.AsyncClient(timeout=5) as http:
+        await _until_answers(http, f"{url}/health/ready")
+        process.send_signal(signal.SIGTERM)
+        answers = set()
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    answers.add((await http.get(f"{url}/health/ready")).status_code)
+                    assert (await http.get(f"{url}/hello")).text == "hello"
+                except httpx.HTTPError:
+                    break
+                await asyncio.sleep(0.05)
+    output, _ = await process.communicate()
+    assert 503 in answers
+    assert (process.returncode, output) == (0, b"closed\n")
+
+
+async def _until_answers(http: httpx.AsyncClient, url: str) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await http.get(url)
+            except httpx.HTTPError:
+                await asyncio.sleep(0.05)
+            else:
+                return
