@@ -1,1 +1,94 @@
-"""Normal forms of e-mail addresses, phone numbers and WeChat tags."""
+"""Normal forms of addresses: one spelling each of an e-mail address, a phone number and a WeChat tag."""
+
+import re
+from random import Random
+
+import email_validator
+
+MAX_EMAIL_CHARACTERS = 254
+"""RFC 5321, section 4.5.3.1.3: a path of 256 octets less its angle brackets."""
+
+_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+_LABEL = r"(?!..--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_PLAIN_EMAIL = re.compile(rf"(?=.{{1,64}}@){_LOCAL}@(?:(?:{_LABEL}\.)+[A-Za-z]{{2,63}}|localhost)")
+"""What nearly every address is: ASCII, dot-atom (RFC 5321), host names. Thirty times cheaper than the library, held
+to it by a test; and names of a closed network (`.local`, `.test`, `localhost`) are the mail server's to judge."""
+
+
+def email(text: str) -> str | None:
+    """Return the normal form of an e-mail address: the domain ASCII (IDNA) and lower-case; None where it is none.
+
+    A local part keeps its case (RFC 5321 leaves it to the receiving host) and its script, in Unicode's NFC.
+    Quoted local parts and address literals count as malformed, and so does anything with a control character.
+    """
+    if len(text) > MAX_EMAIL_CHARACTERS or "@" not in text:
+        return None
+    if _PLAIN_EMAIL.fullmatch(text):
+        local, _, domain = text.rpartition("@")
+        return f"{local}@{domain.lower()}"
+    if text.isascii() and "@xn--" not in text and ".xn--" not in text:
+        return None
+    try:
+        found = email_validator.validate_email(text, check_deliverability=False, test_environment=True)
+    except (email_validator.EmailNotValidError, UnicodeError):
+        return None
+    normal = f"{found.local_part}@{found.ascii_domain}"
+    return normal if len(normal.encode()) <= MAX_EMAIL_CHARACTERS else None
+
+
+_MAINLAND = re.compile(r"1[3-9][0-9]{9}")
+_E164 = re.compile(r"\+(?!86)[1-9][0-9]{6,14}|\+861[3-9][0-9]{9}")
+"""ITU-T E.164: at most 15 digits, none of them a leading zero; of +86 only what can take a message, mobile numbers.
+A table of every country's numbers (`phonenumbers`) would be stale where it matters: the firm judges the rest."""
+
+
+def phone(text: str) -> str | None:
+    """Return a phone number in E.164, such as `+8613800138000`; None where it is none.
+
+    Taken are E.164 itself and mainland China's 11 digits.
+    """
+    if _MAINLAND.fullmatch(text):
+        return f"+86{text}"
+    return text if _E164.fullmatch(text) else None
+
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Crockford's base32: no I, L, O or U."""
+
+TAG_RANDOM_CHARACTERS = 8
+
+_VALUES = {letter: value for value, letter in enumerate(CROCKFORD)} | {"O": 0, "I": 1, "L": 1}
+_TAG_SHAPE = re.compile(r"[0-9A-Za-z-]{9,32}")
+
+
+def tag(text: str) -> str | None:
+    """Return a follower's tag as it is shown, such as `7K3-M9Q-2XF`; None where it is none.
+
+    Case and hyphens don't matter, O reads as 0, I and L as 1; the last character is checked.
+    """
+    if not _TAG_SHAPE.fullmatch(text):
+        return None
+    letters = text.replace("-", "").upper()
+    if len(letters) != TAG_RANDOM_CHARACTERS + 1 or not all(letter in _VALUES for letter in letters):
+        return None
+    *values, check = (_VALUES[letter] for letter in letters)
+    return _shown(values) if _check_value(values) == check else None
+
+
+def make_tag(random: Random) -> str:
+    """Make a new tag of 8 random characters and their check character, as it is shown."""
+    return _shown([random.randrange(len(CROCKFORD)) for _ in range(TAG_RANDOM_CHARACTERS)])
+
+
+def _check_value(values: list[int]) -> int:
+    """Compute the Luhn mod N check value, N = 32: it catches a wrong character and nearly every swapped pair."""
+    total = 0
+    for place, value in enumerate(reversed(values)):
+        doubled = value * 2 if place % 2 == 0 else value
+        total += doubled // 32 + doubled % 32
+    return -total % 32
+
+
+def _shown(values: list[int]) -> str:
+    letters = "".join(CROCKFORD[value] for value in (*values, _check_value(values)))
+    return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}"
