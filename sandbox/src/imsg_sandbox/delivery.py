@@ -1,0 +1,94 @@
+"""What becomes of a mail that was read to its final dot: kept, refused, or struck by a fault."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from imsg_sandbox.envelope import Envelope
+from imsg_sandbox.faults import Fault, Faults
+from imsg_sandbox.inbox import Inbox, Received
+from imsg_sandbox.magic import Magic
+
+METHOD = "smtp"
+
+TEXT_LINE_OCTETS = 998
+"""RFC 5322, section 2.1.1; Exim refuses longer lines."""
+
+BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+LONG_LINE = re.compile(rb"[^\n]{%d}" % (TEXT_LINE_OCTETS + 2))
+FROM = re.compile(rb"^from:[^\S\n]*\S", re.IGNORECASE | re.MULTILINE)
+
+
+class Silence(Enum):
+    """Ways of giving no answer."""
+
+    RESET = auto()
+    HANG = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """The post behind the mail server: decides, and keeps what it takes."""
+
+    inbox: Inbox
+    faults: Faults
+    magic: Magic
+    now: Callable[[], datetime]
+
+    def refuses(self, address: str) -> str | None:
+        """Return the refusal of one recipient after RCPT; None where it is taken."""
+        if self.faults.strike(METHOD, Fault.GREYLIST):
+            return f"451 4.7.1 <{address}>: Recipient address rejected: Greylisted, please try again"
+        if address.casefold().endswith(".invalid"):  # RFC 2606: no such domain, ever
+            return f"550 5.1.2 <{address}>: Recipient address rejected: Domain not found"
+        trouble = self.magic.trouble(address, "recipient")
+        return trouble.reply.format(address=address) if trouble and trouble.reply else None
+
+    async def take(self, envelope: Envelope, raw: bytes) -> str | Silence:
+        """Return the answer to the final dot, once it is due."""
+        if late := self.faults.strike(METHOD, Fault.LATENCY):
+            await asyncio.sleep(late.ms / 1_000)
+        return self._struck() or wrong_with(raw, utf8=envelope.utf8) or await self._decided(envelope, raw)
+
+    def _struck(self) -> str | Silence | None:
+        if self.faults.strike(METHOD, Fault.HANG):
+            return Silence.HANG
+        if self.faults.strike(METHOD, Fault.RESET_BEFORE):
+            return Silence.RESET
+        if self.faults.strike(METHOD, Fault.SERVER_ERROR):
+            return "554 5.3.0 Error: transaction failed"
+        return None
+
+    async def _decided(self, envelope: Envelope, raw: bytes) -> str | Silence:
+        troubles = [trouble for to in envelope.recipients if (trouble := self.magic.trouble(to, "message"))]
+        await asyncio.sleep(max((trouble.wait_s for trouble in troubles), default=0.0))
+        if refusal := next((trouble.reply for trouble in troubles if trouble.reply), None):
+            return refusal
+        number = self._keep(envelope, raw)
+        if any(trouble.cut for trouble in troubles) or self.faults.strike(METHOD, Fault.RESET_AFTER):
+            return Silence.RESET
+        return f"250 2.0.0 Ok: queued as {number:08X}"
+
+    def _keep(self, envelope: Envelope, raw: bytes) -> int:
+        at = self.now()
+        number = 0
+        for to in envelope.recipients:
+            number = self.inbox.keep(Received(METHOD, to, envelope.sender, raw, at))
+        return number
+
+
+def wrong_with(raw: bytes, *, utf8: bool) -> str | None:
+    """Return the refusal of a mail that real servers would not take for its form; None where it is right."""
+    head, _, _ = raw.partition(b"\r\n\r\n")
+    if BARE_LINE_FEED.search(raw):  # Postfix since 3.9, against SMTP smuggling
+        return "550 5.5.2 Error: bare <LF> received"
+    if LONG_LINE.search(raw):
+        return f"550 5.6.0 Error: a line is over {TEXT_LINE_OCTETS} octets (RFC 5322)"
+    if not utf8 and not head.isascii():
+        return "550 5.6.7 Error: header has 8-bit characters, but SMTPUTF8 was not asked for"
+    if not FROM.search(head):  # Gmail
+        return "550 5.7.1 Error: messages missing a valid From header are not accepted"
+    return None

@@ -1,0 +1,88 @@
+"""Magic recipients: addresses that show a newcomer how each kind of trouble ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+DOMAIN = "example.com"
+
+SLOW_S = 5.0
+
+Stage = Literal["recipient", "message"]
+"""Where a server says it: after RCPT, or after the final dot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What happens to mail for one magic recipient."""
+
+    what: str
+    """One sentence for people."""
+    stage: Stage
+    reply: str | None = None
+    """The server's refusal; None where the mail is taken."""
+    once: bool = False
+    """Only at the first try: the next is taken, and the one after that is a first again."""
+    wait_s: float = 0.0
+    cut: bool = False
+    """The mail is kept, and the connection is cut instead of saying so."""
+
+
+MAILBOXES: Mapping[str, Trouble] = {
+    "bounce": Trouble(
+        "Nobody has this address: refused for good, the message fails.",
+        "recipient",
+        "550 5.1.1 <{address}>: Recipient address rejected: User unknown in virtual mailbox table",
+    ),
+    "full": Trouble(
+        "The mailbox is over its quota: refused for now, tried again until the message expires.",
+        "recipient",
+        "452 4.2.2 <{address}>: Mailbox is over quota, try again later",
+    ),
+    "greylist": Trouble(
+        "The first try is put off, the second is taken.",
+        "recipient",
+        "451 4.7.1 <{address}>: Recipient address rejected: Greylisted, please try again",
+        once=True,
+    ),
+    "spam": Trouble(
+        "The content is refused by policy after it was read: the message fails.",
+        "message",
+        "554 5.7.1 Message rejected as spam by content filter",
+    ),
+    "slow": Trouble(f"Taken, but the server thinks {SLOW_S:g} seconds about it.", "message", wait_s=SLOW_S),
+    "unsure": Trouble(
+        "Kept, then the connection is cut before the server says so: the repeat is a countable duplicate.",
+        "message",
+        once=True,
+        cut=True,
+    ),
+}
+"""Local part → trouble, at DOMAIN; `bounce+anything` is one as well, so that a list can hold many."""
+
+
+class Magic:
+    """Knows the magic recipients and who has tried already."""
+
+    def __init__(self) -> None:
+        self._tried: set[str] = set()
+
+    def trouble(self, address: str, stage: Stage) -> Trouble | None:
+        """Tell what shall happen to this recipient at this stage; None where nothing does."""
+        local, _, domain = address.casefold().rpartition("@")
+        if domain != DOMAIN:
+            return None
+        trouble = MAILBOXES.get(local.partition("+")[0])
+        if trouble is None or trouble.stage != stage:
+            return None
+        if trouble.once and address in self._tried:
+            self._tried.discard(address)
+            return None
+        if trouble.once:
+            self._tried.add(address)
+        return trouble
+
+
+def explained() -> dict[str, str]:
+    """Return address → what happens, for people to read."""
+    return {f"{local}@{DOMAIN}": trouble.what for local, trouble in MAILBOXES.items()}

@@ -1,0 +1,103 @@
+"""The sandbox over HTTP: its inbox, its faults, and what its magic recipients do."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from imsg_sandbox import magic
+from imsg_sandbox.admission import Admission
+from imsg_sandbox.faults import LATENCY_MS, SUPPORTED, Fault, Faults, Order
+from imsg_sandbox.inbox import Inbox
+from imsg_shared.answers import Answer, ok, wrong_field
+from imsg_shared.errors import Refusal
+
+MAX_TIMES = 1_000_000
+MAX_LATENCY_MS = 600_000
+
+
+class FaultOrder(BaseModel):
+    """Body of PUT /sandbox/faults."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    method: str
+    fault: Annotated[Fault, Field(strict=False)]
+    times: int | None = Field(default=None, ge=0, le=MAX_TIMES)
+    ms: int = Field(default=LATENCY_MS, ge=0, le=MAX_LATENCY_MS)
+
+
+def routes(inbox: Inbox, faults: Faults, admission: Admission) -> APIRouter:
+    """Make the routes under /sandbox."""
+    router = APIRouter(prefix="/sandbox", dependencies=[Depends(admission)])
+
+    @router.get("")
+    async def about() -> Answer:
+        """Say what there is."""
+        return Answer(
+            ok(
+                inbox="GET /sandbox/inbox?method=&to=&limit=, DELETE /sandbox/inbox",
+                faults="GET, PUT {method, fault, times, ms?} and DELETE /sandbox/faults",
+                supported={method: sorted(known) for method, known in SUPPORTED.items()},
+                magic_recipients=magic.explained(),
+            )
+        )
+
+    @router.get("/inbox")
+    async def look(
+        method: str | None = None,
+        to: str | None = None,
+        limit: Annotated[int | None, Query(ge=1)] = None,
+    ) -> Answer:
+        """Answer what arrived, oldest first; `limit` keeps the newest so many."""
+        found = inbox.find(method or None, to or None)
+        if limit is not None:
+            found = found[-limit:]
+        return await asyncio.to_thread(lambda: Answer(ok(messages=[inbox.show(message) for message in found])))
+
+    @router.delete("/inbox")
+    async def empty() -> Answer:
+        """Forget what arrived."""
+        return Answer(ok(removed=inbox.clear()))
+
+    @router.get("/faults")
+    async def listed() -> Answer:
+        """Answer the faults in force."""
+        return Answer(ok(faults=[_shown(order) for order in faults.listed()]))
+
+    @router.put("/faults")
+    async def order(request: Request) -> Answer:
+        """Order a fault: the next `times` messages meet it; without times, all do until it is taken back (0)."""
+        faults.place(_read(await request.body()))
+        return Answer(ok(faults=[_shown(order) for order in faults.listed()]))
+
+    @router.delete("/faults")
+    async def calm() -> Answer:
+        """Take every fault back."""
+        faults.clear()
+        return Answer(ok(faults=[]))
+
+    return router
+
+
+def _read(body: bytes) -> Order:
+    try:
+        asked = FaultOrder.model_validate_json(body or b"null")
+    except ValidationError as error:
+        raise wrong_field(error.errors()[0]) from error
+    known = SUPPORTED.get(asked.method)
+    if known is None:
+        raise _unfit("method", sorted(SUPPORTED))
+    if asked.fault not in known:
+        raise _unfit("fault", sorted(known))
+    return Order(asked.method, asked.fault, asked.times, asked.ms)
+
+
+def _unfit(field: str, fit: list[Any]) -> Refusal:
+    listed = ", ".join(map(str, fit))
+    return Refusal("wrong_type", field=field, why_zh=f"应为{listed}之一", why_en=f"must be one of {listed}")
+
+
+def _shown(order: Order) -> dict[str, Any]:
+    return {"method": order.method, "fault": order.fault, "times": order.times, "ms": order.ms}

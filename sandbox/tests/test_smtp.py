@@ -1,0 +1,204 @@
+"""The mail server: what it takes, and what it refuses as real servers do."""
+
+import asyncio
+import hashlib
+import smtplib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from imsg_testing.sandbox import OpenSandbox, mail, open_sandbox
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[OpenSandbox]:
+    async with open_sandbox() as opened:
+        yield opened
+
+
+async def test_a_mail_arrives_as_it_was_sent_byte_for_byte(sandbox: OpenSandbox) -> None:
+    content = bytes(range(256)) * 1_000
+
+    await sandbox.send(mail(files={"季度报告（终稿）.bin": content}))
+
+    (arrived,) = await sandbox.inbox()
+    assert arrived["method"] == "smtp"
+    assert arrived["to"] == "zhang@example.com"
+    assert arrived["from"] == "imsg@example.com"
+    assert arrived["subject"] == "开会通知"
+    assert arrived["text"] == "下午两点半"
+    assert arrived["html"] is None
+    assert arrived["message_id"] == "<1@imsg.example>"
+    digest = hashlib.sha256(content).hexdigest()
+    assert arrived["attachments"] == [{"filename": "季度报告（终稿）.bin", "size": 256_000, "sha256": digest}]
+    assert arrived["raw"].startswith("From: imsg@example.com\r\n")
+
+
+async def test_a_mail_to_two_is_two_messages(sandbox: OpenSandbox) -> None:
+    await sandbox.send(mail(others=["li@example.com"]))
+
+    assert [message["to"] for message in await sandbox.inbox()] == ["zhang@example.com", "li@example.com"]
+
+
+async def test_lines_that_begin_with_a_dot_survive(sandbox: OpenSandbox) -> None:
+    plain = "From: a@example.com\r\n\r\n.\r\n..\r\n.end\r\n"
+    await sandbox.speak(lambda client: client.sendmail("a@example.com", ["b@example.com"], plain))
+
+    (arrived,) = await sandbox.inbox()
+    assert arrived["raw"] == plain
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "status"),
+    [
+        ("bounce@example.com", 550, b"5.1.1"),
+        ("bounce+7@example.com", 550, b"5.1.1"),
+        ("full@example.com", 452, b"4.2.2"),
+        ("a@nowhere.invalid", 550, b"5.1.2"),
+        ("no-domain", 501, b"5.1.3"),
+        ("a..b@example.com", 501, b"5.1.3"),
+        ("a@-example.com", 501, b"5.1.3"),
+        (f"{'x' * 65}@example.com", 501, b"5.1.3"),
+    ],
+)
+async def test_a_recipient_that_cannot_be_is_refused(
+    sandbox: OpenSandbox, address: str, code: int, status: bytes
+) -> None:
+    def talk(client: smtplib.SMTP) -> tuple[int, bytes]:
+        client.ehlo()
+        client.mail("imsg@example.com")
+        return client.rcpt(address)
+
+    answered, text = await sandbox.speak(talk)
+
+    assert answered == code
+    assert text.startswith(status)
+    assert await sandbox.inbox() == []
+
+
+async def test_a_non_ascii_address_wants_smtputf8(sandbox: OpenSandbox) -> None:
+    def talk(client: smtplib.SMTP) -> list[int]:
+        client.ehlo()
+        client.command_encoding = "utf-8"
+        without = client.docmd("MAIL", "FROM:<张@example.com>")
+        client.mail("张@example.com", ["SMTPUTF8"])
+        return [without[0], client.rcpt("李@example.com")[0]]
+
+    assert await sandbox.speak(talk) == [501, 250]
+
+
+async def test_the_greylist_takes_the_second_try_and_begins_anew(sandbox: OpenSandbox) -> None:
+    def talk(client: smtplib.SMTP) -> list[int]:
+        client.ehlo()
+        client.mail("imsg@example.com")
+        return [client.rcpt("greylist@example.com")[0] for _ in range(3)]
+
+    assert await sandbox.speak(talk) == [451, 250, 451]
+
+
+async def test_content_refused_by_policy_is_refused_after_the_dot(sandbox: OpenSandbox) -> None:
+    with pytest.raises(smtplib.SMTPDataError, match=r"5\.7\.1"):
+        await sandbox.send(mail(to="spam@example.com"))
+
+    assert await sandbox.inbox() == []
+
+
+async def test_the_unsure_recipient_keeps_the_mail_and_cuts_once(sandbox: OpenSandbox) -> None:
+    with pytest.raises((smtplib.SMTPServerDisconnected, ConnectionError)):
+        await sandbox.send(mail(to="unsure@example.com"))
+    await sandbox.send(mail(to="unsure@example.com"))
+
+    assert [message["message_id"] for message in await sandbox.inbox()] == ["<1@imsg.example>"] * 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"From: a@example.com\r\n\r\nsmuggled\n.\nline\r\n", b"5.5.2"),
+        (b"From: a@example.com\r\n\r\n" + b"x" * 999 + b"\r\n", b"5.6.0"),
+        ("From: a@example.com\r\nSubject: 您好\r\n\r\nhello\r\n".encode(), b"5.6.7"),
+        (b"Subject: hello\r\n\r\nhello\r\n", b"5.7.1"),
+    ],
+)
+async def test_a_mail_of_the_wrong_form_is_refused(sandbox: OpenSandbox, raw: bytes, status: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", sandbox.port)
+    writer.write(
+        b"EHLO me\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n" + raw + b".\r\nQUIT\r\n"
+    )
+    async with asyncio.timeout(10):
+        replies = (await reader.read(-1)).split(b"\r\n")
+    writer.close()
+
+    assert replies[-3].startswith(b"550 " + status)
+    assert await sandbox.inbox() == []
+
+
+async def test_a_line_of_998_octets_is_taken(sandbox: OpenSandbox) -> None:
+    raw = "From: a@example.com\r\n\r\n" + "x" * 998 + "\r\n"
+    await sandbox.speak(lambda client: client.sendmail("a@example.com", ["b@example.com"], raw))
+
+    assert len(await sandbox.inbox()) == 1
+
+
+async def test_a_mail_over_the_size_is_refused_before_and_after_it_was_sent() -> None:
+    async with open_sandbox(smtp={"max_bytes": 4_096}) as sandbox:
+
+        def announced(client: smtplib.SMTP) -> tuple[int, bytes]:
+            client.ehlo()
+            return client.mail("imsg@example.com", ["SIZE=4097"])
+
+        code, text = await sandbox.speak(announced)
+        assert (code, text.split()[0]) == (552, b"5.3.4")
+
+        def unannounced(client: smtplib.SMTP) -> tuple[int, bytes, int]:
+            client.helo()
+            client.mail("imsg@example.com")
+            client.rcpt("zhang@example.com")
+            code, text = client.data(b"From: a@example.com\r\n\r\n" + b"0123456789\r\n" * 100_000)
+            return code, text, client.noop()[0]
+
+        code, text, noop = await sandbox.speak(unannounced)
+        assert (code, text.split()[0], noop) == (552, b"5.3.4", 250)
+        assert await sandbox.inbox() == []
+
+
+async def test_commands_out_of_order_are_refused(sandbox: OpenSandbox) -> None:
+    def talk(client: smtplib.SMTP) -> list[int]:
+        early = client.docmd("MAIL", "FROM:<a@example.com>")
+        client.ehlo()
+        replies = [early, client.docmd("RCPT", "TO:<b@example.com>"), client.docmd("DATA")]
+        client.mail("a@example.com")
+        replies += [client.docmd("MAIL", "FROM:<a@example.com>"), client.docmd("DATA"), client.docmd("NONSENSE")]
+        return [code for code, _ in replies]
+
+    assert await sandbox.speak(talk) == [503, 503, 503, 503, 503, 500]
+
+
+async def test_a_peer_that_only_errs_is_sent_away(sandbox: OpenSandbox) -> None:
+    def talk(client: smtplib.SMTP) -> list[int]:
+        return [client.docmd("NONSENSE")[0] for _ in range(11)]
+
+    assert (await sandbox.speak(talk))[-1] == 421
+
+
+async def test_a_server_with_an_account_wants_a_login() -> None:
+    async with open_sandbox(smtp={"username": "imsg", "password": "correct horse"}) as sandbox:
+
+        def without(client: smtplib.SMTP) -> int:
+            client.ehlo()
+            return client.mail("imsg@example.com")[0]
+
+        assert await sandbox.speak(without) == 530
+
+        def wrong(client: smtplib.SMTP) -> None:
+            client.login("imsg", "wrong")
+
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            await sandbox.speak(wrong)
+
+        def right(client: smtplib.SMTP) -> tuple[int, int]:
+            client.user, client.password = "imsg", "correct horse"
+            client.ehlo()
+            return client.auth("LOGIN", client.auth_login)[0], client.mail("imsg@example.com")[0]
+
+        assert await sandbox.speak(right) == (235, 250)

@@ -1,0 +1,86 @@
+"""The sandbox opened for a test, with what a test asks of it: mail sent to it, its inbox, its faults."""
+
+import asyncio
+import smtplib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from email.message import EmailMessage
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import httpx
+
+from imsg_sandbox import main
+from imsg_shared.peers import Apps
+
+Answer = TypeVar("Answer")
+
+
+class OpenSandbox:
+    """A running sandbox."""
+
+    def __init__(self, service: main.Sandbox, client: httpx.AsyncClient) -> None:
+        self.service = service
+        self.client = client
+
+    @property
+    def port(self) -> int:
+        """Where it takes mail."""
+        assert self.service.smtp is not None
+        return self.service.smtp.port
+
+    async def inbox(self, **filters: str) -> list[dict[str, Any]]:
+        """Return what arrived."""
+        answer = await self.client.get("/sandbox/inbox", params=filters)
+        messages: list[dict[str, Any]] = answer.json()["messages"]
+        return messages
+
+    async def order(self, fault: str, times: int | None = 1, **more: object) -> None:
+        """Order a fault of the mail server."""
+        order = {"method": "smtp", "fault": fault, "times": times, **more}
+        answer = await self.client.put("/sandbox/faults", json=order)
+        assert answer.json()["errorCode"] == 0, answer.text
+
+    async def speak(self, talk: Callable[[smtplib.SMTP], Answer]) -> Answer:
+        """Let a client of the standard library talk to the mail server, in a thread of its own."""
+
+        def talking() -> Answer:
+            with smtplib.SMTP("127.0.0.1", self.port, local_hostname="client.example", timeout=10) as client:
+                return talk(client)
+
+        return await asyncio.to_thread(talking)
+
+    async def send(self, mail: EmailMessage) -> None:
+        """Send a mail. Raises as smtplib does."""
+        await self.speak(lambda client: client.send_message(mail))
+
+
+@asynccontextmanager
+async def open_sandbox(
+    apps: Apps = MappingProxyType({}), host: str = "127.0.0.1", **settings: object
+) -> AsyncIterator[OpenSandbox]:
+    """Open a sandbox on a free port; `settings` are those under `IMSG_SANDBOX__`."""
+    own = {"smtp_port": 0, "smtp_host": "127.0.0.1", **settings}
+    service = main.app(main.Settings(host=host, sandbox=main.SandboxSettings.model_validate(own)), apps)
+    transport = httpx.ASGITransport(service)
+    async with service.running(), httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+        yield OpenSandbox(service, client)
+
+
+def mail(
+    to: str = "zhang@example.com",
+    subject: str = "开会通知",
+    text: str = "下午两点半",
+    files: Mapping[str, bytes] = MappingProxyType({}),
+    others: Sequence[str] = (),
+) -> EmailMessage:
+    """Build a mail as a careful sender does."""
+    message = EmailMessage()
+    message["From"] = "imsg@example.com"
+    message["To"] = ", ".join([to, *others])
+    message["Subject"] = subject
+    message["Message-ID"] = "<1@imsg.example>"
+    message.set_content(text)
+    for name, content in files.items():
+        message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+    return message
