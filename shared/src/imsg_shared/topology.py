@@ -105,6 +105,16 @@ def followers_key(account: str) -> str:
     return f"imsg:followers:{account}"
 
 
+def left_key(account: str) -> str:
+    """Name the set of tags that followed an official account once and have left: 10014, not 10011."""
+    return f"imsg:left:{account}"
+
+
+FOLLOWERS_COMPLETE = "*"
+"""A member of `followers_key` that is no tag: written with the others, it says that the set is whole. Where it is
+missing (Redis was flushed, the sender has not started) the gateway lets unknown tags pass and the sender settles."""
+
+
 def template_limits_key(method: str) -> str:
     """Name the hash template → limits (JSON) that a sender publishes and the gateway checks content by."""
     return f"imsg:templates:{method}"

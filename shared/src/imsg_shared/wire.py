@@ -160,6 +160,25 @@ class Change(Wire):
     at: datetime
 
 
+class TemplateLimits(Wire):
+    """What a sender publishes of a template it may send by, as JSON in `template_limits_key`.
+
+    The gateway refuses by it at once what the provider would refuse later.
+    """
+
+    default: bool = False
+    """Free text goes into the one variable of the default template."""
+    signature: str = ""
+    """As it arrives, such as `【天存】`."""
+    text: str = ""
+    """The fixed words around `${variable}`; empty where they are not known."""
+    variables: dict[str, int | None] = {}
+    """Name → the most characters it takes; None: no limit of its own."""
+    links: bool = False
+    breaks: bool = False
+    """Whether a variable may hold a link, a line break."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """The provider took the message."""
