@@ -1,11 +1,13 @@
 """Every answer has the public shape: refusals, unknown paths, wrong fields and crashes too."""
 
+from typing import Annotated, Literal
+
 import httpx
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from imsg_shared.answers import Answer, encode, ok, prefers_english, speak
+from imsg_shared.answers import Answer, encode, ok, prefers_english, speak, wrong, wrong_fields
 from imsg_shared.errors import REASONS, TEXTS, Refusal
 
 
@@ -129,3 +131,45 @@ def test_a_lone_surrogate_never_breaks_an_answer() -> None:
     """It came from a client's JSON and must be able to go back."""
     assert encode({"to": "a\ud800b"}) == b'{"to":"a?b"}'
     assert Answer({"x": "\ud800"}).body
+
+
+def _never(value: str) -> str:
+    if value == "bad":
+        raise wrong("不能是{bad}", "it must not be {bad}")
+    return value
+
+
+class Complaints(BaseModel):
+    """A body whose complaints are looked at."""
+
+    model_config = ConfigDict(strict=True)
+    name: Annotated[str, Field(min_length=2), AfterValidator(_never)]
+    role: Literal["user", "admin"] = "user"
+    count: Annotated[int, Field(ge=0, le=9)]
+
+
+@pytest.mark.parametrize(
+    ("body", "zh", "en"),
+    [
+        ({"name": "ab", "count": "5"}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
+        ({"name": "ab", "count": True}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
+        ({"name": "ab", "count": 5.0}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
+        ({"name": "ab", "count": 10}, "参数count不正确：不能大于9。", "count is not right: it must be 9 or less."),
+        ({"name": 1, "count": 1}, "参数name不正确：必须是字符串。", "name is not right: it must be a string."),
+        (
+            {"name": "a", "count": 1},
+            "参数name不正确：至少要有2个字符。",
+            "name is not right: it must have at least 2 characters.",
+        ),
+        ({"name": "bad", "count": 1}, "参数name不正确：不能是{bad}。", "name is not right: it must not be {bad}."),
+        ({"name": 1}, "缺少参数count。", "count is missing."),
+        ({"name": 1, "count": None}, "缺少参数count。", "count is missing."),
+    ],
+)
+def test_what_is_wrong_with_a_field_reads_well_in_both_languages(body: dict[str, object], zh: str, en: str) -> None:
+    """And what is missing is said before what is wrong."""
+    with pytest.raises(ValidationError) as caught:
+        Complaints.model_validate(body)
+    refusal = wrong_fields(caught.value.errors())
+    assert refusal.answer(english=False)["detail"] == zh
+    assert refusal.answer(english=True)["detail"] == en

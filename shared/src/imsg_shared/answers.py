@@ -3,11 +3,12 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -82,7 +83,7 @@ def speak(api: FastAPI) -> None:
         return refused(_translated(request, error), _language(request))
 
     async def on_fields(request: Request, error: RequestValidationError) -> Response:
-        return refused(wrong_field(error.errors()[0]), _language(request))
+        return refused(wrong_fields(error.errors()), _language(request))
 
     async def on_crash(request: Request, error: Exception) -> Response:
         return crashed(error, _language(request))
@@ -91,6 +92,49 @@ def speak(api: FastAPI) -> None:
     api.add_exception_handler(HTTPException, on_http)  # type: ignore[arg-type]
     api.add_exception_handler(RequestValidationError, on_fields)  # type: ignore[arg-type]
     api.add_exception_handler(Exception, on_crash)
+
+
+_WRONG: Mapping[str, tuple[str, str]] = {
+    "string_type": ("必须是字符串", "it must be a string"),
+    "string_unicode": (
+        "含有不成对的代理码位，不是合法的Unicode",
+        "it holds a lone surrogate, which is not valid Unicode",
+    ),
+    "string_too_short": ("至少要有{min_length}个字符", "it must have at least {min_length} characters"),
+    "string_too_long": ("最多{max_length}个字符", "it may have at most {max_length} characters"),
+    "int_type": ("必须是整数", "it must be an integer"),
+    "int_from_float": ("必须是整数", "it must be an integer"),
+    "int_parsing": ("必须是整数", "it must be an integer"),
+    "int_parsing_size": ("数字太大", "the number is too large"),
+    "float_type": ("必须是数字", "it must be a number"),
+    "bool_type": ("必须是true或false", "it must be true or false"),
+    "bool_parsing": ("必须是true或false", "it must be true or false"),
+    "list_type": ("必须是列表", "it must be a list"),
+    "tuple_type": ("必须是列表", "it must be a list"),
+    "dict_type": ("必须是JSON对象", "it must be a JSON object"),
+    "model_type": ("必须是JSON对象", "it must be a JSON object"),
+    "model_attributes_type": ("必须是JSON对象", "it must be a JSON object"),
+    "greater_than_equal": ("不能小于{ge}", "it must be {ge} or more"),
+    "greater_than": ("必须大于{gt}", "it must be more than {gt}"),
+    "less_than_equal": ("不能大于{le}", "it must be {le} or less"),
+    "less_than": ("必须小于{lt}", "it must be less than {lt}"),
+    "literal_error": ("只能是{expected}", "it must be {expected}"),
+    "enum": ("只能是{expected}", "it must be {expected}"),
+    "too_long": ("最多{max_length}项", "it may have at most {max_length} items"),
+    "too_short": ("至少要有{min_length}项", "it must have at least {min_length} items"),
+}
+"""Pydantic's kinds of complaint → what people read. A validator of ours brings its own sentences: `wrong`."""
+
+
+def wrong(zh: str, en: str) -> PydanticCustomError:
+    """Make the error that a validator raises: why the value is not right, in both languages, without a full stop."""
+    return PydanticCustomError("wrong", "{en}", {"zh": zh, "en": en})
+
+
+def wrong_fields(problems: Sequence[Mapping[str, Any]]) -> Refusal:
+    """Turn Pydantic's complaints about a body into one refusal; what is missing is said before what is wrong."""
+    refusals = [wrong_field(problem) for problem in problems]
+    return next((refusal for refusal in refusals if refusal.reason == "missing"), refusals[0])
 
 
 def wrong_field(problem: Mapping[str, Any]) -> Refusal:
@@ -104,8 +148,14 @@ def wrong_field(problem: Mapping[str, Any]) -> Refusal:
         return Refusal("not_an_object")
     if kind == "missing" or ("input" in problem and problem["input"] is None):
         return Refusal("missing", field=field)
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return Refusal("wrong_type", field=field, why_zh=message, why_en=message)
+    context = problem.get("ctx", {})
+    if kind == "wrong":
+        return Refusal("wrong_type", field=field, why_zh=context["zh"], why_en=context["en"])
+    if kind not in _WRONG:
+        message = str(problem["msg"]).removeprefix("Value error, ")
+        return Refusal("wrong_type", field=field, why_zh=message, why_en=message)
+    zh, en = (sentence.format_map(context) for sentence in _WRONG[kind])
+    return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
 
 
 def _translated(request: Request, error: HTTPException) -> Refusal:
