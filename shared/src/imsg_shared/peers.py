@@ -68,7 +68,9 @@ class Peer:
         sent = {**(headers or {}), **(caller.headers() if caller else {}), KEY_HEADER: self._key}
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._client.request(method, path, json=json, content=content, params=params, headers=sent)
+                return await self._client.request(
+                    method, path, json=json, content=content, params=params, headers=sent, timeout=timeout_s
+                )
         except (httpx.HTTPError, OSError, TimeoutError) as error:
             raise PeerAway(f"{self._client.base_url.host}: {error or type(error).__name__}") from error
 
