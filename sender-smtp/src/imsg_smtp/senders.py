@@ -1,0 +1,45 @@
+"""Whom mail comes from: the setting SENDER, parsed once."""
+
+import re
+from dataclasses import dataclass
+
+from imsg_shared import addresses
+
+_NAMED = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>[^"<>]*?))\s*<(?P<address>[^<>]*)>\s*')
+
+MAX_NAME_CHARACTERS = 128
+"""Of a display name; longer ones are a mistake, and clients cut them anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """An address mail comes from: its display name (may be empty) and its normal form, which is ASCII."""
+
+    name: str
+    address: str
+
+    @property
+    def domain(self) -> str:
+        """What stands behind the @: the domain of Message-IDs, and the name we greet servers with."""
+        return self.address.rpartition("@")[2]
+
+
+def parse(text: str) -> Sender:
+    """Read `noreply@example.com` or `天存 <noreply@example.com>`.
+
+    Raises ValueError with what is wrong and what is wanted.
+    """
+    if not text.isprintable():
+        raise ValueError("may not hold control characters or line breaks")
+    named = _NAMED.fullmatch(text)
+    name = "" if named is None else re.sub(r"\\(.)", r"\1", named["quoted"] or named["name"] or "")
+    address = addresses.email(text.strip() if named is None else named["address"].strip())
+    if address is None:
+        raise ValueError("is no e-mail address; write noreply@example.com, or 天存 <noreply@example.com>")
+    if not address.isascii():
+        raise ValueError(
+            "must be ASCII before the @, since few mail servers take another sender; choose such an address"
+        )
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise ValueError(f"has a name of more than {MAX_NAME_CHARACTERS} characters; shorten it")
+    return Sender(name, address)
