@@ -22,6 +22,10 @@ class Wire(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    def encode(self) -> bytes:
+        """Write it as it travels: compact JSON, UTF-8, Chinese unescaped."""
+        return self.model_dump_json().encode()
+
 
 class Reference(Wire):
     """Bytes that history keeps under (request, sha256) because they are too long for the broker."""
@@ -70,6 +74,8 @@ class Job(Wire):
     extended_s: int = 0
     """By how many seconds blocks have extended `expires_at`; 24 h at most."""
     attempt: int = 1
+    turn: int = 0
+    """How often what is left was put off, blocks included: it tells a copy of the job from an older one."""
     segments: int | None = None
     resend_of: str | None = None
     trace: str | None = None
