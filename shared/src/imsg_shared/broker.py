@@ -27,7 +27,7 @@ class Unreachable(Exception):  # noqa: N818
 class Delivery:
     """One message taken from a queue, ours until it is acked, buried or handed back."""
 
-    body: bytes
+    body: bytes = field(repr=False)
     key: str
     """The key it was published with; for what came past the exchange, the queue's name."""
     queue: str

@@ -1,0 +1,170 @@
+"""RabbitMQ behind the broker port: two connections, one that publishes and one that consumes."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from imsg_shared.broker import Broker, Delivery
+from imsg_shared.deliveries import Deliveries
+from imsg_shared.observe import logger
+from imsg_shared.rabbit.address import Address, parse
+from imsg_shared.rabbit.amqp import LinkLost
+from imsg_shared.rabbit.connection import Life
+from imsg_shared.rabbit.consumer import Consumer, acknowledge
+from imsg_shared.rabbit.declare import declare
+from imsg_shared.rabbit.depth import MANAGEMENT_TIMEOUT_S, Depths
+from imsg_shared.rabbit.publisher import Publisher
+from imsg_shared.settings import StartError, variable
+from imsg_shared.topology import DEAD, Route, Topology
+
+log = logger(__name__)
+
+REDECLARE_S = 30.0
+"""How often everything is declared again: what an operator or an accident removed comes back."""
+
+MAX_REASON = 2_000
+"""Characters of a reason to bury: all headers of a message must fit into one frame."""
+
+
+class RabbitBroker:
+    """The six verbs on RabbitMQ. The broker blocks publishing connections only, so consuming has its own."""
+
+    def __init__(self, address: Address, topology: Topology, client: httpx.AsyncClient, redeclare_s: float) -> None:
+        self.topology = topology
+        self._redeclare_s = redeclare_s
+        name = f"imsg:{os.getpid()}"
+        self._publisher = Publisher(topology)
+        self._publishing = Life(address, f"{name}:publish", self._publisher.prepare)
+        self._consuming = Life(address, f"{name}:consume")
+        self._consumers: set[Consumer] = set()
+        self._depths = Depths(self._publishing, address, self._held, client)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Connected, the whole topology declared, not blocked by an alarm, and every take consuming."""
+        return (
+            self._publisher.is_ready
+            and all(consumer.is_consuming for consumer in self._consumers)
+            and not any(task.done() for task in self._tasks.values())
+        )
+
+    async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
+        """Publish, confirmed. Raises PublishRefused or PublishUnknown."""
+        await self._publisher.publish(body, route, headers)
+
+    @asynccontextmanager
+    async def take(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
+        """Consume a queue for as long as the context lasts; leaving hands back what is unacked."""
+        self._watch("consume", self._consuming.run)
+        consumer = Consumer(self._consuming, self.topology, queue, prefetch, on_queue_gone=self._publisher.missed.set)
+        self._consumers.add(consumer)
+        task = asyncio.create_task(consumer.run(), name=f"take:{queue}")
+        task.add_done_callback(lambda ended: consumer.deliveries.end(_failure(ended)))
+        try:
+            yield consumer.deliveries
+        finally:
+            self._consumers.discard(consumer)
+            await _ended(task)
+
+    async def ack(self, delivery: Delivery) -> None:
+        """Ack a delivery; nothing where it was handed back meanwhile."""
+        acknowledge(delivery)
+
+    async def postpone(self, queue: str, body: bytes, step_s: int) -> None:
+        """Publish into the retry queue of a step. Raises like publish."""
+        if step_s not in self.topology.steps_s:
+            raise ValueError(f"{step_s} s is none of the steps {self.topology.steps_s}")
+        await self.publish(body, self.topology.direct(self.topology.retry(queue, step_s)))
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        """Publish to history as dead, then ack. Raises like publish."""
+        headers = {"reason": reason[:MAX_REASON], "queue": delivery.queue}
+        await self.publish(delivery.body, self.topology.new(DEAD), headers)
+        await self.ack(delivery)
+
+    async def depth(self, queue: str) -> int:
+        """Count ready and unacked. Raises Unreachable."""
+        return await self._depths.of(queue)
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._watch("publish", self._publishing.run)
+        self._watch("declare", self._keep_declared)
+
+    async def close(self) -> None:
+        """End both connections."""
+        await asyncio.gather(*(_ended(task) for task in self._tasks.values()))
+
+    def _held(self, queue: str) -> int:
+        return sum(len(consumer.deliveries) for consumer in self._consumers if consumer.queue == queue)
+
+    def _watch(self, name: str, work: Any) -> None:  # noqa: ANN401
+        if name not in self._tasks:
+            coroutine: Coroutine[Any, Any, None] = work()
+            self._tasks[name] = asyncio.create_task(coroutine, name=f"rabbit:{name}")
+            self._tasks[name].add_done_callback(_report)
+
+    async def _keep_declared(self) -> None:
+        """Declare everything again from time to time, and soon after a queue was found missing."""
+        while True:
+            missed = await _happens(self._publisher.missed, self._redeclare_s)
+            self._publisher.missed.clear()
+            link = await self._publishing.up()
+            try:
+                channel = await link.channel()
+                await declare(channel, self.topology)
+                await channel.close()
+            except LinkLost as lost:
+                log.warning("declare_failed", reason=str(lost))
+            if missed:
+                await asyncio.sleep(1)  # one flood of returns is one declaration
+
+
+@asynccontextmanager
+async def connect(url: str, topology: Topology, *, redeclare_s: float = REDECLARE_S) -> AsyncIterator[Broker]:
+    """Open RabbitMQ for as long as the context lasts; returns at once, `ready` tells when it is connected.
+
+    Raises StartError where the URL can't be read.
+    """
+    try:
+        address = parse(url)
+    except ValueError as error:
+        raise StartError(f"{variable('broker_url')}: {error}.") from error
+    credentials = httpx.BasicAuth(address.username, address.password)
+    verify = address.tls() or False
+    async with httpx.AsyncClient(
+        auth=credentials, timeout=MANAGEMENT_TIMEOUT_S, verify=verify, trust_env=False
+    ) as client:
+        broker = RabbitBroker(address, topology, client, redeclare_s)
+        broker.start()
+        try:
+            yield broker
+        finally:
+            await broker.close()
+
+
+async def _happens(event: asyncio.Event, within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if (error := _failure(task)) is not None:
+        log.error("task_died", task=task.get_name(), exc_info=error)
