@@ -26,6 +26,7 @@ check: .venv/.to-test isolation ## format, lint, types, imports, isolation
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
 	$(VENV)/mypy
+	for tests in sender-*/tests; do $(VENV)/mypy $$tests || exit 1; done
 	$(VENV)/lint-imports --no-logo
 
 format: .venv/.to-test ## put the code into its form
