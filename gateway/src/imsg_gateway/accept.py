@@ -1,0 +1,176 @@
+"""From a draft to a request that is kept: counted once, its bytes stored, its Job published and confirmed."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from pydantic_core import to_json
+
+from imsg_gateway import limits
+from imsg_gateway.callers import Claim
+from imsg_gateway.complaints import recipients_wrong
+from imsg_gateway.draft import Draft
+from imsg_gateway.pressure import Pressure
+from imsg_gateway.replay import Slot
+from imsg_shared.broker import MAX_BODY_BYTES, Broker, PublishRefused, PublishUnknown
+from imsg_shared.errors import Refusal
+from imsg_shared.observe import logger
+from imsg_shared.peers import Peer, PeerAway
+from imsg_shared.quota import Charged, Quota
+from imsg_shared.redis import RedisAway, RedisRefused
+from imsg_shared.topology import Lane, job_key
+from imsg_shared.wire import Attachment, Job, Reference
+
+log = logger(__name__)
+
+INLINE_CONTENT_BYTES = 64 * 1024
+"""Longer content travels by reference (design, On the wire)."""
+
+REPEAT_FOR_S = 5.0
+"""How long an unknown outcome is repeated before the client is told (promise 1)."""
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The request is on durable storage."""
+
+    answer: Mapping[str, Any]
+    """`id`, `count` and, for SMS, `segments`."""
+    headers: Mapping[str, str]
+
+
+class Accepting:
+    """Takes drafts in."""
+
+    def __init__(
+        self, broker: Broker, history: Peer, quota: Quota, pressure: Pressure, now: Callable[[], datetime] | None = None
+    ) -> None:
+        self._broker = broker
+        self._history = history
+        self._quota = quota
+        self._pressure = pressure
+        self._now = now or (lambda: datetime.now(UTC))
+
+    async def accept(self, draft: Draft, claim: Claim, request: str, username: str, slot: Slot | None) -> Accepted:
+        """Count, keep and publish a draft under an id; `username` is whose request it will be.
+
+        Raises Refusal: what the charge refuses, overloaded, not_accepted (nothing kept, the count given back),
+        outcome_unknown (with `id`).
+        """
+        self._pressure.check(draft.method.name)
+        job, stored = self._job(draft, request, username)
+        body = job.model_dump_json().encode()
+        if len(body) > MAX_BODY_BYTES:
+            raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
+        answer = {"id": request, "count": len(draft.recipients)}
+        if draft.segments is not None:
+            answer["segments"] = draft.segments
+        charged = await claim.charge(len(draft.recipients))
+        try:
+            await self._store(job, stored)
+            if slot is not None:
+                await slot.keep(body, answer)
+            await self.publish(job.method, job.lane, body, request)
+        except (PeerAway, RedisAway, RedisRefused) as away:
+            await self._give_back(charged)
+            raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
+        except Refusal as refusal:
+            if refusal.reason != "outcome_unknown":
+                await self._give_back(charged)
+            raise
+        return Accepted(answer, limits.headers(charged.windows))
+
+    async def publish(self, method: str, lane: Lane, body: bytes, request: str, *, is_repeat: bool = False) -> None:
+        """Publish a Job until its outcome is known, for a while. Raises Refusal not_accepted, outcome_unknown.
+
+        Once one try may have been kept, a later refusal no longer proves that nothing is: `is_repeat` says that an
+        earlier request's try may have been.
+        """
+        route = self._broker.topology.new(job_key(method, lane))
+        loop = asyncio.get_running_loop()
+        may_be_kept = is_repeat
+        end: float | None = None
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                async with asyncio.timeout_at(end):
+                    await self._broker.publish(body, route)
+            except PublishRefused as refused:
+                if not may_be_kept:
+                    log.warning("not_accepted", request=request, why=str(refused))
+                    raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from refused
+                if is_repeat and end is None:
+                    break
+            except (PublishUnknown, TimeoutError):
+                may_be_kept = True
+            else:
+                return
+            end = end or loop.time() + REPEAT_FOR_S
+            if loop.time() + pause >= end:
+                break
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+        log.warning("outcome_unknown", request=request)
+        raise Refusal("outcome_unknown", extra={"id": request}, retry_after_s=RETRY_AFTER_S)
+
+    def _job(self, draft: Draft, request: str, username: str) -> tuple[Job, Mapping[str, bytes]]:
+        """Make the Job, and what has to be stored before it: sha256 → bytes."""
+        now = self._now()
+        stored = {file.sha256: file.data for file in draft.files}
+        content_at = None
+        if _may_be_long(draft.content) and len(encoded := to_json(draft.content)) > INLINE_CONTENT_BYTES:
+            content_at = Reference(sha256=sha256(encoded).hexdigest(), size=len(encoded))
+            stored[content_at.sha256] = encoded
+        job = Job(
+            request=request,
+            username=username,
+            method=draft.method.name,
+            account=draft.account,
+            lane=Lane.SINGLE if len(draft.recipients) == 1 else Lane.BULK,
+            content=draft.content if content_at is None else None,
+            content_at=content_at,
+            attachments=tuple(
+                Attachment(filename=file.filename, type=file.type, size=len(file.data), sha256=file.sha256)
+                for file in draft.files
+            ),
+            recipients=draft.recipients,
+            accepted_at=now,
+            expires_at=now + draft.method.life,
+            segments=draft.segments,
+            resend_of=draft.resend_of,
+        )
+        return job, stored
+
+    async def _store(self, job: Job, stored: Mapping[str, bytes]) -> None:
+        """Have history keep bytes before anything refers to them. Raises PeerAway."""
+        for digest, data in stored.items():
+            answer = await self._history.call(
+                "PUT",
+                f"/internal/attachments/{job.request}/{digest}",
+                content=data,
+                params={"expires_at": job.expires_at.isoformat()},
+                headers={"content-type": "application/octet-stream"},
+            )
+            if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
+                raise PeerAway(f"history answered {answer.status_code} to an attachment")
+
+    async def _give_back(self, charged: Charged) -> None:
+        try:
+            await self._quota.give_back(charged.charge)
+        except (RedisAway, RedisRefused) as away:
+            # One request stays counted that was not accepted: it errs towards the limit, for an hour or a day.
+            log.warning("not_given_back", why=str(away))
+
+
+def _may_be_long(content: str | dict[str, Any]) -> bool:
+    """Spare the usual request a second encoding: six bytes a character is the most that JSON makes of one."""
+    texts = [content] if isinstance(content, str) else list(map(str, content.values()))
+    return sum(map(len, texts)) * 6 > INLINE_CONTENT_BYTES - 1024

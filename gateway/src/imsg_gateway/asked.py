@@ -1,0 +1,113 @@
+"""What a client asked: one request, read once, with its token apart from its fields."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from pydantic_core import from_json
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from imsg_gateway.complaints import field_wrong
+from imsg_shared.errors import Refusal
+
+MAX_QUERY_FIELDS = 100
+_BOM = b"\xef\xbb\xbf"
+_AS_IT_IS = "%&=+;/?:@!$'()*,~"
+"""What `quote` leaves alone, so that only raw UTF-8 (some clients never encode it) is encoded for `parse_qsl`."""
+
+_ESCAPED_NUL = b"\\u0000"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request. `token` is as given, None where there is none; whether it holds is for `callers` to say."""
+
+    verb: str
+    path: str
+    names: tuple[str, ...]
+    """What stands in the path where its pattern has a name: a username, an id."""
+    query: tuple[tuple[str, str], ...]
+    """The query's fields in order, the token apart."""
+    headers: Headers
+    fields: Mapping[str, Any]
+    """The body's object, the token apart; empty where there is no body."""
+    token: object
+    """Str in a sound request; whatever JSON value stood in the body's `token`."""
+    address: str
+    """The client's own address, behind trusted proxies too."""
+    size: int
+    """Bytes of the body."""
+    may_have_nul: bool
+    """Whether U+0000 may stand somewhere in the fields: a cheap look that spares the usual request a search."""
+
+    @property
+    def language(self) -> str:
+        """What the client wants to read, as it said."""
+        return self.headers.get("accept-language", "")
+
+
+def read(scope: Scope, path: str, names: tuple[str, ...], body: bytes, address: str, *, needs_body: bool) -> Asked:
+    """Read a request. Raises Refusal not_json, not_an_object, wrong_type (the query)."""
+    headers = Headers(scope=scope)
+    fields = _object(body) if body or needs_body else {}
+    query = _query(scope["query_string"])
+    token = fields.pop("token", None)
+    if token is None:
+        token = _bearer(headers)
+    if token is None and query:
+        given = [value for name, value in query if name == "token"]
+        token = given[-1].replace(" ", "+") if given else None
+        query = tuple((name, value) for name, value in query if name != "token")
+    return Asked(
+        verb=scope["method"],
+        path=path,
+        names=names,
+        query=query,
+        headers=headers,
+        fields=fields,
+        token=token,
+        address=address,
+        size=len(body),
+        may_have_nul=_ESCAPED_NUL in body,
+    )
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        # Strict where Python's own reader is not: no NaN, no lone surrogates, bounded depth and digits.
+        found = from_json(body.removeprefix(_BOM), allow_inf_nan=False)
+    except ValueError as error:
+        raise Refusal("not_json", why=str(error)) from error
+    if not isinstance(found, dict):
+        raise Refusal("not_an_object")
+    return found
+
+
+def _query(raw: bytes) -> tuple[tuple[str, str], ...]:
+    if not raw:
+        return ()
+    try:
+        text = quote(raw, safe=_AS_IT_IS)
+        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+    except ValueError as error:
+        raise field_wrong("query", f"最多{MAX_QUERY_FIELDS}个参数", f"it has over {MAX_QUERY_FIELDS} fields") from error
+    for name, value in fields:
+        if "\0" in name or "\0" in value:
+            raise field_wrong(name.replace("\0", ""), "不能含U+0000", "it must not hold U+0000")
+    return tuple(fields)
+
+
+def _bearer(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def has_nul(value: object) -> bool:
+    """Tell whether U+0000 stands anywhere in a JSON value, names of fields included."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(has_nul(name) or has_nul(item) for name, item in value.items())
+    return isinstance(value, list) and any(map(has_nul, value))

@@ -1,0 +1,83 @@
+"""Bodies of requests: read whole within bounds of size, time and memory, or refused."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.types import Receive
+
+from imsg_shared.errors import Refusal
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""The interface's limit: 10 MiB of attachments in base64, 1 MiB of text, 10,000 recipients, and room to spare."""
+
+MAX_IN_FLIGHT_BYTES = 128 * 1024 * 1024
+"""All bodies held at once (promise 9)."""
+
+SILENCE_S = 15.0
+"""How long a client may pause in the middle of a body."""
+
+UPLOAD_S = 120.0
+"""How long a body may take in all: 16 MiB at 1 Mbit/s. Slower is a connection held open, not a client."""
+
+BUSY_RETRY_S = 2
+
+
+class Gone(Exception):  # noqa: N818  a state of the world
+    """The client left in the middle of its body: nobody waits for an answer."""
+
+
+class Intake:
+    """Reads bodies; knows how many bytes are held at once."""
+
+    def __init__(
+        self,
+        max_bytes: int = MAX_BODY_BYTES,
+        max_in_flight: int = MAX_IN_FLIGHT_BYTES,
+        silence_s: float = SILENCE_S,
+        upload_s: float = UPLOAD_S,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._max_in_flight = max_in_flight
+        self._silence_s = silence_s
+        self._upload_s = upload_s
+        self._held = 0
+
+    @asynccontextmanager
+    async def body(self, receive: Receive, declared: str | None) -> AsyncIterator[bytes]:
+        """Yield the whole body, counted as held until the context ends; `declared` is its Content-Length, if any.
+
+        Raises Refusal too_large (unread, where the length is declared), overloaded and body_incomplete, and Gone.
+        """
+        if declared and declared.isdecimal() and (len(declared) > 12 or int(declared) > self._max_bytes):  # noqa: PLR2004
+            raise Refusal("too_large", limit=self._max_bytes)
+        chunks: list[bytes] = []
+        try:
+            await self._collect(receive, chunks)
+            yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        finally:
+            self._held -= sum(map(len, chunks))
+
+    async def _collect(self, receive: Receive, chunks: list[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._upload_s
+        length = 0
+        try:
+            async with asyncio.timeout(self._silence_s) as patience:
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Gone
+                    chunk: bytes = message.get("body", b"")
+                    chunks.append(chunk)
+                    length += len(chunk)
+                    self._held += len(chunk)
+                    if length > self._max_bytes:
+                        raise Refusal("too_large", limit=self._max_bytes)
+                    if self._held > self._max_in_flight:
+                        raise Refusal("overloaded", retry_after_s=BUSY_RETRY_S)
+                    if not message.get("more_body", False):
+                        return
+                    patience.reschedule(min(loop.time() + self._silence_s, end))
+        except TimeoutError as slow:
+            raise Refusal("body_incomplete") from slow

@@ -1,0 +1,84 @@
+"""GET /api/channels and PATCH /api/channels/METHOD: how each channel is, and pausing it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from imsg_gateway.asked import Asked
+from imsg_gateway.callers import Claim
+from imsg_gateway.complaints import field_wrong
+from imsg_gateway.pressure import Pressure
+from imsg_shared.answers import Answer, ok
+from imsg_shared.broker import Broker, PublishRefused, PublishUnknown, Unreachable
+from imsg_shared.errors import Refusal
+from imsg_shared.observe import logger
+from imsg_shared.redis import Redis
+from imsg_shared.topology import CHANGE, channel_key
+from imsg_shared.wire import Change
+
+log = logger(__name__)
+
+
+class Channels:
+    """Answers the two URLs."""
+
+    def __init__(self, redis: Redis, broker: Broker, pressure: Pressure) -> None:
+        self._redis = redis
+        self._broker = broker
+        self._pressure = pressure
+
+    async def list(self, asked: Asked, claim: Claim | None) -> Response:
+        """Answer every channel's state and how much waits for it."""
+        del asked, claim
+        try:
+            waiting = await self._pressure.depths()
+        except Unreachable as away:
+            raise Refusal("unavailable", retry_after_s=3) from away
+        return Answer(ok(channels=[await self._state(method, waiting[method]) for method in waiting]))
+
+    async def pause(self, asked: Asked, claim: Claim | None) -> Response:
+        """Pause a channel or let it go on: its workers look before each take."""
+        (method,) = asked.names
+        if method not in self._broker.topology.methods:
+            raise Refusal("not_found", what=method[:64])
+        paused = asked.fields.get("paused")
+        if paused is None:
+            raise Refusal("missing", field="paused")
+        if not isinstance(paused, bool):
+            raise field_wrong("paused", "必须是true或false", "it must be true or false")
+        await self._redis.call("HSET", channel_key(method), "paused", "1" if paused else "0")
+        assert claim is not None  # noqa: S101  the table wants an administrator's
+        await self._note(claim.username, method, paused=paused)
+        try:
+            waiting = (await self._pressure.depths())[method]
+        except Unreachable:
+            waiting = None
+        return Answer(ok(**await self._state(method, waiting)))
+
+    async def _state(self, method: str, waiting: int | None) -> Mapping[str, Any]:
+        fields = ("state", "why", "until", "paused")
+        state, why, until, paused = await self._redis.call("HMGET", channel_key(method), *fields)
+        if paused == b"1":
+            return {"method": method, "state": "paused", "why": None, "until": None, "waiting": waiting}
+        return {
+            "method": method,
+            "state": "blocked" if state == b"blocked" else "open",
+            "why": why.decode() if state == b"blocked" and why else None,
+            "until": until.decode() if state == b"blocked" and until else None,
+            "waiting": waiting,
+        }
+
+    async def _note(self, actor: str, method: str, *, paused: bool) -> None:
+        change = Change(
+            actor=actor,
+            action="channel_paused" if paused else "channel_resumed",
+            subject=method,
+            at=datetime.now(UTC),
+        )
+        try:
+            await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))
+        except (PublishRefused, PublishUnknown) as lost:
+            # What was asked is done; only the audit lacks it.
+            log.warning("change_not_published", action=change.action, subject=method, why=str(lost))

@@ -1,0 +1,32 @@
+"""Refusals of a request's fields, each with its sentence in both languages."""
+
+import unicodedata
+
+from imsg_shared.errors import Refusal
+
+
+def content_wrong(zh: str, en: str) -> Refusal:
+    """Refuse `content` (10009)."""
+    return Refusal("content_shape", why_zh=zh, why_en=en)
+
+
+def attachment_wrong(zh: str, en: str) -> Refusal:
+    """Refuse `attachment` (10010)."""
+    return Refusal("attachment_shape", why_zh=zh, why_en=en)
+
+
+def recipients_wrong(zh: str, en: str) -> Refusal:
+    """Refuse `to` (10011)."""
+    return Refusal("recipients_invalid", why_zh=zh, why_en=en)
+
+
+def field_wrong(field: str, zh: str, en: str) -> Refusal:
+    """Refuse a field that has no code of its own (10017)."""
+    return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
+
+
+def has_control(text: str) -> bool:
+    """Tell whether a text that must be one line has a control character, line breaks of any script included."""
+    if text.isascii():
+        return not text.isprintable()
+    return any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text)

@@ -1,0 +1,115 @@
+"""From the fields of POST /api/send to a draft: everything checked, nothing accepted yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imsg_gateway.asked import has_nul
+from imsg_gateway.attachments import File, Files, has_any
+from imsg_gateway.callers import Claim
+from imsg_gateway.complaints import attachment_wrong, content_wrong, field_wrong
+from imsg_gateway.contents import fill
+from imsg_gateway.methods import METHODS, Content, Method
+from imsg_gateway.recipients import MAX_NAMED, Recipients
+from imsg_gateway.segments import segments
+from imsg_gateway.templates import PublishedTemplates
+from imsg_shared.errors import Refusal
+from imsg_shared.wire import Recipient
+
+REQUIRED = ("to", "method", "content")
+OWN_CODES = ("to", "method", "content", "attachment")
+"""Fields that answer every defect with a code of their own, U+0000 included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be sent to whom, checked."""
+
+    method: Method
+    account: str | None
+    recipients: tuple[Recipient, ...]
+    content: Content
+    files: tuple[File, ...] = ()
+    segments: int | None = None
+    resend_of: str | None = None
+
+
+class Drafting:
+    """Checks the fields in the order the interface promises."""
+
+    def __init__(
+        self, recipients: Recipients, files: Files, templates: PublishedTemplates, accounts: tuple[str, ...]
+    ) -> None:
+        self._recipients = recipients
+        self._files = files
+        self._templates = templates
+        self._accounts = accounts
+
+    async def read(self, fields: Mapping[str, Any], claim: Claim, *, may_have_nul: bool) -> Draft:
+        """Check a request's fields. Raises Refusal; PeerAway, RedisAway where somebody can't be asked."""
+        for name in REQUIRED:
+            if fields.get(name) is None:
+                raise Refusal("missing", field=name)
+        method = _method(fields["method"])
+        if may_have_nul:
+            _refuse_nul(fields)
+        account = self._account(fields.get("account"), method)
+        found = await self._recipients.find(fields["to"], method, account, claim.username, claim.judged)
+        attachment = fields.get("attachment")
+        templates = await self._templates.of(method.name) if method.has_templates else {}
+        if may_have_nul and has_nul(fields["content"]):
+            raise content_wrong("不能含U+0000", "it must not hold U+0000")
+        content = method.content(fields["content"], templates, has_any(attachment))
+        if has_any(attachment) and not method.has_attachments:
+            raise attachment_wrong(f"{method.name}不支持附件", f"{method.name} takes none")
+        if may_have_nul and has_nul(attachment):
+            raise attachment_wrong("不能含U+0000", "it must not hold U+0000")
+        files = await self._files.read(attachment)
+        if found.left:
+            raise Refusal("not_following", who=", ".join(found.left[:MAX_NAMED]))
+        return self.complete(Draft(method, account, found.recipients, content, files), templates)
+
+    async def again(self, draft: Draft) -> Draft:
+        """Complete a draft that was read from history by what holds now."""
+        method = draft.method
+        return self.complete(draft, await self._templates.of(method.name) if method.has_templates else {})
+
+    def complete(self, draft: Draft, templates: Mapping[str, Any]) -> Draft:
+        """Count the segments where the method has them and the words are known."""
+        if not draft.method.has_segments or (text := fill(draft.content, templates)) is None:
+            return draft
+        count = segments(text, [recipient.address for recipient in draft.recipients])
+        return Draft(
+            draft.method,
+            draft.account,
+            draft.recipients,
+            draft.content,
+            draft.files,
+            segments=count,
+            resend_of=draft.resend_of,
+        )
+
+    def _account(self, account: object, method: Method) -> str | None:
+        if account is not None and not isinstance(account, str):
+            raise field_wrong(
+                "account", "必须是公众号的名字（字符串）", "it must be a string, an official account's name"
+            )
+        if not method.has_accounts:
+            return None
+        if not self._accounts or (account is not None and account not in self._accounts):
+            raise Refusal("no_such_account", account=(account or "")[:64])
+        return account
+
+
+def _method(method: object) -> Method:
+    if not isinstance(method, str) or (found := METHODS.get(method)) is None:
+        raise Refusal("method_unknown")
+    return found
+
+
+def _refuse_nul(fields: Mapping[str, Any]) -> None:
+    """Refuse U+0000 in what is not checked by itself, unknown fields included: nothing may carry it anywhere."""
+    for name, value in fields.items():
+        if name not in OWN_CODES and (has_nul(name) or has_nul(value)):
+            shown = name.replace("\0", "")
+            raise field_wrong(shown, "不能含U+0000", "it must not hold U+0000")

@@ -1,0 +1,12 @@
+"""Ids of requests: UUIDv7, so that what is newer sorts later."""
+
+import secrets
+import time
+
+
+def new_id() -> str:
+    """Make a UUIDv7 (RFC 9562, section 5.7) as 32 hex digits: 48 bits of milliseconds, 74 of randomness."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = secrets.randbits(74)
+    value = milliseconds << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    return f"{value:032x}"

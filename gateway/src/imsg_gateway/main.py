@@ -1,0 +1,121 @@
+"""The gateway's wiring: settings, parts in order, the table of routes."""
+
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from starlette.types import ASGIApp
+
+from imsg_gateway import relay
+from imsg_gateway.accept import Accepting
+from imsg_gateway.attachments import Files
+from imsg_gateway.bodies import Intake
+from imsg_gateway.callers import Callers
+from imsg_gateway.channels import Channels
+from imsg_gateway.clients import Clients
+from imsg_gateway.draft import Drafting
+from imsg_gateway.edge import Edge
+from imsg_gateway.followers import Followers
+from imsg_gateway.ids import new_id
+from imsg_gateway.pressure import Pressure
+from imsg_gateway.recipients import Recipients
+from imsg_gateway.replay import Replays
+from imsg_gateway.resend import Resends
+from imsg_gateway.routes import Right, Route, Table
+from imsg_gateway.send import Sending
+from imsg_gateway.templates import PublishedTemplates
+from imsg_shared import peers, redis
+from imsg_shared.peers import Apps
+from imsg_shared.quota import Quota, Tallies
+from imsg_shared.service import Service, open_broker
+from imsg_shared.settings import Common, Keys, StartError, Strings, load, variable
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for network in value:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError as error:
+            raise ValueError(f"{network} is neither an address nor a network such as 10.0.0.0/8") from error
+    return value
+
+
+class _Account(BaseModel):
+    """An official account, of which the gateway wants the name alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class WeChat(BaseModel):
+    """The official accounts there are."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    accounts: dict[str, _Account] = {}
+
+
+class Settings(Common):
+    """What the gateway reads."""
+
+    auth_url: str = "http://auth:8000"
+    history_url: str = "http://history:8000"
+    token_key: Keys = ()
+    http_status: Literal["documented", "truthful"] = "documented"
+    max_recipients: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    max_attachment_bytes: Annotated[int, Field(ge=0, le=11 * 1024 * 1024)] = 10 * 1024 * 1024
+    max_depth: Annotated[int, Field(ge=1)] = 1_000_000
+    trusted_proxies: Annotated[Strings, AfterValidator(_networks)] = ()
+    public_url: str = ""
+    wechat: WeChat = WeChat()
+
+
+def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
+    """Make the service. Raises StartError where a setting is wrong or missing."""
+    chosen = settings or load(Settings)
+    for name in ("token_key", "service_key"):
+        if not getattr(chosen, name):
+            raise StartError(f"{variable(name)} is not set; give the gateway the same one that auth has.")
+
+    @asynccontextmanager
+    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+        async with AsyncExitStack() as stack:
+            yield await _opened(chosen, apps or {}, service, stack)
+
+    return Service("gateway", chosen, opening)
+
+
+async def _opened(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> Edge:
+    store = await stack.enter_async_context(redis.connect(settings.redis_url))
+    broker = await stack.enter_async_context(open_broker(settings.broker_url))
+    auth = await stack.enter_async_context(peers.connect(settings.auth_url, settings.service_key, apps))
+    history = await stack.enter_async_context(peers.connect(settings.history_url, settings.service_key, apps))
+    zone = ZoneInfo(settings.timezone)
+    accounts = tuple(sorted(settings.wechat.accounts))
+
+    quota = Quota(store, zone)
+    callers = Callers(quota, auth, settings.token_key, zone)
+    pressure = Pressure(broker, settings.max_depth)
+    recipients = Recipients(auth, Followers(store, accounts), Tallies(store), settings.max_recipients)
+    files = Files(settings.max_attachment_bytes)
+    drafting = Drafting(recipients, files, PublishedTemplates(store), accounts)
+    accepting = Accepting(broker, history, quota, pressure)
+    sending = Sending(drafting, Resends(history, drafting), accepting, Replays(store), new_id)
+    channels = Channels(store, broker, pressure)
+
+    table = Table(
+        (
+            Route("POST", "/api/send", Right.SENDER, sending.send, needs_body=True),
+            Route("POST", "/api/resend", Right.SENDER, sending.resend, needs_body=True),
+            Route("POST", "/api/dead/{}/resend", Right.ADMIN, sending.resend),
+            Route("GET", "/api/channels", Right.ADMIN, channels.list),
+            Route("PATCH", "/api/channels/{}", Right.ADMIN, channels.pause, needs_body=True),
+            *relay.routes({"auth": auth, "history": history}),
+        )
+    )
+    service.check("broker", lambda: broker.ready)
+    service.watch(pressure.watch(), "pressure")
+    proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
+    return Edge(table, callers, Intake(), Clients(proxies), is_truthful=settings.http_status == "truthful")

@@ -1,0 +1,175 @@
+"""From `to` to recipients: addresses read, usernames looked up, duplicates dropped, wrong ones named."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from imsg_gateway.complaints import has_control, recipients_wrong
+from imsg_gateway.followers import Followers, Standing
+from imsg_gateway.methods import METHODS, Method
+from imsg_shared.errors import Refusal
+from imsg_shared.peers import Peer, PeerAway
+from imsg_shared.quota import Tallies
+from imsg_shared.wire import Recipient
+
+SLICE = 100
+"""Checked before others get the loop: 10,000 would hold it for 187 ms."""
+
+MAX_NAMED = 20
+MAX_NAME_CHARACTERS = 64
+MAX_UNKNOWN_AN_HOUR = 100
+HOUR_S = 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A recipient that can't be, and why."""
+
+    text: str
+    zh: str
+    en: str
+    is_unknown: bool = False
+    """It may be a guess: counted, so that nobody learns names and tags by trying."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The recipients, numbered, and those of them (as written) who have left the official account."""
+
+    recipients: tuple[Recipient, ...]
+    left: tuple[str, ...] = ()
+
+
+class Recipients:
+    """Resolves `to`."""
+
+    def __init__(self, auth: Peer, followers: Followers, tallies: Tallies, max_recipients: int) -> None:
+        self._auth = auth
+        self._followers = followers
+        self._tallies = tallies
+        self._max = max_recipients
+
+    async def find(
+        self, to: object, method: Method, account: str | None, username: str, judged: Callable[[], Awaitable[object]]
+    ) -> Found:
+        """Find whom `to` means; `judged` settles the caller's token, and is awaited before anybody else is asked.
+
+        Raises Refusal recipients_invalid, too_many_tries; PeerAway and RedisAway where somebody can't be asked.
+        """
+        texts = self._texts(to)
+        addresses: dict[str, str | None] = {}
+        wrong: list[Wrong] = []
+        for at in range(0, len(texts), SLICE):
+            if at:
+                await asyncio.sleep(0)
+            for text in texts[at : at + SLICE]:
+                addresses[text] = method.address(text)
+                if addresses[text] is None and (problem := _malformed(text, method)):
+                    wrong.append(problem)
+        if wrong:
+            raise _refusal(wrong)
+        names = [text for text, address in addresses.items() if address is None]
+        if not names and not method.has_accounts:
+            return Found(_numbered(texts, addresses))
+        await judged()
+        await self._check_tries(username)
+        if names:
+            wrong = await self._look_up(names, addresses, method)
+        found = Found(_numbered(texts, addresses))
+        if method.has_accounts and not wrong:
+            found, wrong = await self._check_standing(found, account)
+        if wrong:
+            await self._count_tries(username, sum(problem.is_unknown for problem in wrong))
+            raise _refusal(wrong)
+        return found
+
+    def _texts(self, to: object) -> Sequence[str]:
+        if isinstance(to, str):
+            return (to,)
+        if not isinstance(to, list):
+            raise recipients_wrong("to必须是字符串或列表", "to must be a string or a list")
+        if not to:
+            raise recipients_wrong("列表是空的", "the list is empty")
+        if len(to) > self._max:
+            raise recipients_wrong(
+                f"一次最多{self._max}个，现有{len(to)}个；请分批发送",
+                f"there may be {self._max} at once, these are {len(to)}; send in several requests",
+            )
+        if any(not isinstance(text, str) for text in to):
+            raise recipients_wrong("列表里只能是字符串", "the list may hold strings only")
+        return to
+
+    async def _look_up(self, names: list[str], addresses: dict[str, str | None], method: Method) -> list[Wrong]:
+        """Fill in the contacts of users; return the names that have none."""
+        answer = await self._auth.call("POST", "/internal/contacts", json={"method": method.name, "names": names})
+        if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
+            raise PeerAway(f"auth answered {answer.status_code} to /internal/contacts")
+        contacts: Mapping[str, str | None] = answer.json()["contacts"]
+        wrong = []
+        for name in names:
+            if name not in contacts:
+                zh, en = f"不是{method.address_zh}，也没有这个用户", f"no {method.address_en}, and no such user"
+                wrong.append(Wrong(name, zh, en, is_unknown=True))
+            elif contacts[name] is None:
+                wrong.append(Wrong(name, f"此用户没有{method.address_zh}", f"a user without {method.address_en}"))
+            else:
+                addresses[name] = contacts[name]
+        return wrong
+
+    async def _check_standing(self, found: Found, account: str | None) -> tuple[Found, list[Wrong]]:
+        standings = await self._followers.standings([one.address for one in found.recipients], account)
+        left, wrong = [], []
+        for recipient, standing in zip(found.recipients, standings, strict=True):
+            match standing:
+                case Standing.LEFT:
+                    left.append(recipient.to)
+                case Standing.ELSEWHERE:
+                    wrong.append(Wrong(recipient.to, "属于另一个公众号", "it is another account's"))
+                case Standing.UNKNOWN:
+                    wrong.append(Wrong(recipient.to, "没有这个标记", "no such tag", is_unknown=True))
+                case Standing.FOLLOWS:
+                    pass
+        return Found(found.recipients, tuple(left)), wrong
+
+    async def _check_tries(self, username: str) -> None:
+        await self._count_tries(username, 0)
+
+    async def _count_tries(self, username: str, unknown: int) -> None:
+        tries = await self._tallies.add(f"unknown:{username}", unknown, HOUR_S)
+        if tries.count > MAX_UNKNOWN_AN_HOUR:
+            after = max(1, round(tries.ends_in_s))
+            raise Refusal("too_many_tries", after=after, retry_after_s=after)
+
+
+def _malformed(text: str, method: Method) -> Wrong | None:
+    """Say why a text that is no address of the method can't be a username either; None where it may be one."""
+    for other in METHODS.values():
+        if other is not method and other.address(text) is not None:
+            zh = f"是{other.address_zh}，不是{method.address_zh}"
+            return Wrong(text, zh, f"{other.address_en} instead of {method.address_en}")
+    if not 1 <= len(text) <= MAX_NAME_CHARACTERS or ":" in text or "/" in text or has_control(text):
+        zh, en = f"既不是{method.address_zh}，也不是用户名", f"neither {method.address_en} nor username"
+        return Wrong(text, zh, en)
+    return None
+
+
+def _numbered(texts: Sequence[str], addresses: Mapping[str, str | None]) -> tuple[Recipient, ...]:
+    first: dict[str, str] = {}
+    for text in texts:
+        if (address := addresses[text]) is not None:
+            first.setdefault(address, text)
+    return tuple(
+        Recipient.model_construct(n=n, to=text, address=address) for n, (address, text) in enumerate(first.items())
+    )
+
+
+def _refusal(wrong: Sequence[Wrong]) -> Refusal:
+    named = wrong[:MAX_NAMED]
+    rest = len(wrong) - len(named)
+    zh = "、".join(f"{_short(one.text)}（{one.zh}）" for one in named)
+    en = ", ".join(f"{_short(one.text)} ({one.en})" for one in named)
+    return recipients_wrong(zh + (f"等，共{len(wrong)}个" if rest else ""), en + (f" and {rest} more" if rest else ""))
+
+
+def _short(text: str) -> str:
+    return f"“{text[:MAX_NAME_CHARACTERS]}”" if len(text) <= MAX_NAME_CHARACTERS else f"“{text[:MAX_NAME_CHARACTERS]}…”"

@@ -1,0 +1,81 @@
+"""The table of what the gateway answers: path, right, who does it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from starlette.responses import Response
+
+from imsg_gateway.asked import Asked
+from imsg_gateway.callers import Claim
+from imsg_shared.errors import Refusal
+
+
+class Right(Enum):
+    """Who may."""
+
+    OPEN = auto()
+    """Everybody."""
+    USER = auto()
+    """Whoever has a token that holds."""
+    ADMIN = auto()
+    """Whoever has an administrator's token."""
+    SENDER = auto()
+    """A user; the handler settles the token itself, in the step that counts the request (the hot path)."""
+
+
+Handler = Callable[[Asked, Claim | None], Awaitable[Response]]
+"""Answers a request; the claim is None for what is open to everybody, and judged for USER and ADMIN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One URL and verb. `{}` in the path stands for one name."""
+
+    verb: str
+    path: str
+    right: Right
+    handler: Handler
+    needs_body: bool = False
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The path, cut at its slashes."""
+        return tuple(self.path.split("/"))
+
+
+class Table:
+    """Finds routes."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        self._exact: dict[str, dict[str, Route]] = {}
+        self._named: dict[tuple[str, ...], dict[str, Route]] = {}
+        for route in routes:
+            if "{}" in route.path:
+                self._named.setdefault(route.segments, {})[route.verb] = route
+            else:
+                self._exact.setdefault(route.path, {})[route.verb] = route
+
+    def find(self, verb: str, path: str) -> tuple[Route, tuple[str, ...]]:
+        """Return the route and the names in its path. Raises Refusal no_such_url, no_such_method."""
+        names: tuple[str, ...] = ()
+        verbs = self._exact.get(path)
+        if verbs is None:
+            verbs, names = self._match(path)
+        if (route := verbs.get(verb)) is not None:
+            return route, names
+        allowed = ", ".join(sorted(verbs))
+        raise Refusal("no_such_method", path=path, method=verb, allowed=allowed, headers={"Allow": allowed})
+
+    def _match(self, path: str) -> tuple[dict[str, Route], tuple[str, ...]]:
+        given = tuple(path.split("/"))
+        for segments, verbs in self._named.items():
+            if len(segments) != len(given):
+                continue
+            pairs = list(zip(segments, given, strict=True))
+            if all(want in ("{}", have) for want, have in pairs) and "\0" not in path:
+                names = tuple(have for want, have in pairs if want == "{}")
+                if all(names):
+                    return verbs, names
+        raise Refusal("no_such_url", path=path.replace("\0", ""))

@@ -1,0 +1,118 @@
+"""POST /api/send and POST /api/resend: a draft, accepted once, answered; under an Idempotency-Key only once ever."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.responses import Response
+
+from imsg_gateway.accept import Accepted, Accepting
+from imsg_gateway.asked import Asked
+from imsg_gateway.callers import Claim
+from imsg_gateway.draft import Draft, Drafting
+from imsg_gateway.replay import Kept, Replayed, Replays, Slot, fingerprint, read_key
+from imsg_gateway.resend import Resends
+from imsg_shared.answers import Answer, ok
+from imsg_shared.errors import Refusal
+from imsg_shared.observe import logger
+from imsg_shared.peers import PeerAway
+from imsg_shared.redis import RedisAway, RedisRefused
+from imsg_shared.wire import Job
+
+log = logger(__name__)
+
+RETRY_AFTER_S = 2
+
+Read = Callable[[], Awaitable[tuple[Draft, str]]]
+"""Reads a draft and whose request it will be."""
+
+
+class Sending:
+    """Answers the two URLs that send."""
+
+    def __init__(
+        self,
+        drafting: Drafting,
+        resends: Resends,
+        accepting: Accepting,
+        replays: Replays,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._drafting = drafting
+        self._resends = resends
+        self._accepting = accepting
+        self._replays = replays
+        self._new_id = new_id
+
+    async def send(self, asked: Asked, claim: Claim | None) -> Response:
+        """Answer POST /api/send."""
+        assert claim is not None  # noqa: S101  the table gives every sender one
+
+        async def read() -> tuple[Draft, str]:
+            try:
+                draft = await self._drafting.read(asked.fields, claim, may_have_nul=asked.may_have_nul)
+            except Refusal:
+                await claim.judged()  # a token that does not hold is said before what is wrong with the fields
+                raise
+            return draft, claim.username
+
+        return await self._answered(asked, claim, read)
+
+    async def resend(self, asked: Asked, claim: Claim | None) -> Response:
+        """Answer POST /api/resend and POST /api/dead/ID/resend."""
+        assert claim is not None  # noqa: S101
+
+        async def read() -> tuple[Draft, str]:
+            return await self._resends.read(asked, await claim.judged())
+
+        return await self._answered(asked, claim, read)
+
+    async def _answered(self, asked: Asked, claim: Claim, read: Read) -> Response:
+        try:
+            if (header := asked.headers.get("idempotency-key")) is not None:
+                return await self._once(asked, claim, header, read)
+            accepted = await self._accepted(claim, read, self._new_id(), None)
+        except (PeerAway, RedisAway, RedisRefused) as away:
+            log.warning("away", why=str(away))
+            raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
+        return Answer(ok(**accepted.answer), headers=accepted.headers)
+
+    async def _once(self, asked: Asked, claim: Claim, header: str, read: Read) -> Response:
+        await claim.judged()
+        key = read_key(header)
+        body = await fingerprint(asked.path, asked.fields, asked.size)
+        slot = await self._replays.claim(claim.username, key, body, self._new_id())
+        if isinstance(slot, Replayed):
+            return Answer(ok(**slot.answer), headers={"Idempotent-Replayed": "true"})
+        try:
+            accepted = await self._under(slot, claim, read)
+        except Refusal as refusal:
+            await _quietly(slot.leave if refusal.reason == "outcome_unknown" else slot.release)
+            raise
+        except (PeerAway, RedisAway, RedisRefused):
+            await _quietly(slot.release)
+            raise
+        await _quietly(lambda: slot.settle(accepted.answer))
+        return Answer(ok(**accepted.answer), headers=accepted.headers)
+
+    async def _under(self, slot: Slot, claim: Claim, read: Read) -> Accepted:
+        if slot.kept is None:
+            return await self._accepted(claim, read, slot.request, slot)
+        await self._publish_kept(slot.kept)
+        return Accepted(slot.kept.answer, {})
+
+    async def _publish_kept(self, kept: Kept) -> None:
+        """Publish what an earlier try had counted and kept: the same bytes, the same id."""
+        job = Job.model_validate_json(kept.job)
+        await self._accepting.publish(job.method, job.lane, kept.job, job.request, is_repeat=True)
+
+    async def _accepted(self, claim: Claim, read: Read, request: str, slot: Slot | None) -> Accepted:
+        draft, username = await read()
+        return await self._accepting.accept(draft, claim, request, username, slot)
+
+
+async def _quietly(step: Callable[[], Awaitable[Any]]) -> None:
+    """Take a step whose failure changes no answer: the key's lease runs out by itself."""
+    try:
+        await step()
+    except (RedisAway, RedisRefused) as away:
+        log.warning("replay_not_noted", why=str(away))
