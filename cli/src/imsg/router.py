@@ -1,0 +1,49 @@
+"""The edge of `imsg up`: one table of paths, the same that Caddy holds in front of the containers."""
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from imsg_shared.answers import Answer, ok, refused
+from imsg_shared.errors import Refusal
+from imsg_shared.service import Service
+
+Table = Sequence[tuple[str, ASGIApp]]
+"""(path, app): the app answers the path and all below it; the first that fits."""
+
+
+class Router:
+    """Hands a request to the service whose path it is; nothing else is reachable from outside."""
+
+    def __init__(self, table: Table, parts: Sequence[Service]) -> None:
+        self._table = table
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the whole's health, or hand on."""
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if path == "/health/ready":
+            await self._readiness(scope)(scope, receive, send)
+            return
+        for prefix, app in self._table:
+            if path == prefix or path.startswith(f"{prefix}/"):
+                await app(scope, receive, send)
+                return
+        refusal = Refusal("no_such_url", path=path)
+        await refused(refusal, _language(scope))(scope, receive, send)
+
+    def unmet(self) -> dict[str, list[str]]:
+        """Name the conditions of readiness that don't hold, by service."""
+        return {part.name: unmet for part in self._parts if (unmet := part.unmet())}
+
+    def _readiness(self, scope: Scope) -> Answer:
+        if unmet := self.unmet():
+            return refused(Refusal("unavailable", extra={"unmet": unmet}, retry_after_s=3), _language(scope))
+        return Answer(ok(services=[part.name for part in self._parts]))
+
+
+def _language(scope: Scope) -> str:
+    return Request(scope).headers.get("accept-language", "")

@@ -1,0 +1,93 @@
+"""How the command line shows answers, refusals and errors, and the exit codes they end with."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from imsg.api import Refused, Unreachable
+
+REFUSED, USAGE, UNREACHABLE = 1, 2, 3
+"""Exit codes beside 0."""
+
+COLOURS = {
+    "sent": "green",
+    "delivered": "green",
+    "failed": "red",
+    "expired": "red",
+    "uncertain": "yellow",
+    "retrying": "yellow",
+}
+
+
+@contextmanager
+def ending(*, as_json: bool) -> Iterator[None]:
+    """End the command with the right code and words where a call does not succeed."""
+    try:
+        yield
+    except Refused as refused:
+        if as_json:
+            say_json(refused.answer)
+        else:
+            complain(refused.words)
+        raise typer.Exit(REFUSED) from refused
+    except Unreachable as unreachable:
+        complain(f"{unreachable}. Is it running? --url or IMSG_GATEWAY_URL says where.")
+        raise typer.Exit(UNREACHABLE) from unreachable
+
+
+def complain(line: str) -> None:
+    """Say a line to standard error."""
+    print(f"imsg: {line}", file=sys.stderr)
+
+
+def usage(line: str) -> typer.Exit:
+    """Say what is wrong with the command line; return what to raise."""
+    complain(line)
+    return typer.Exit(USAGE)
+
+
+def say(line: str) -> None:
+    """Say a line to standard output, as it is."""
+    print(line)
+
+
+def say_json(answer: Mapping[str, Any]) -> None:
+    """Print an answer for programs."""
+    print(json.dumps(answer, ensure_ascii=False, indent=2))
+
+
+def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """Print a table for people: cells fold rather than disappear."""
+    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    Console(highlight=False, markup=True).print(table)
+
+
+def local(time: object) -> str:
+    """Write an RFC 3339 time by the clock of whoever reads."""
+    if not isinstance(time, str):
+        return ""
+    try:
+        return datetime.fromisoformat(time).astimezone().strftime("%m-%d %H:%M:%S")
+    except ValueError:
+        return time
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value).replace("[", r"\[")
+    colour = COLOURS.get(text)
+    return f"[{colour}]{text}[/{colour}]" if colour else text

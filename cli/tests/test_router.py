@@ -1,0 +1,58 @@
+"""The edge of `imsg up`: only what is public is reachable."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from imsg.router import Router
+from imsg_shared.answers import Answer, ok
+from imsg_shared.service import Service
+from imsg_shared.settings import Common
+
+
+async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
+    await Answer(ok(path=scope["path"]))(scope, receive, send)
+
+
+@asynccontextmanager
+async def _opening(_: Service) -> AsyncIterator[ASGIApp]:
+    yield _echo
+
+
+def _service() -> Service:
+    return Service("gateway", Common(), _opening)
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/send", "/api/send/", "/docs", "/sandbox/inbox", "/health/live"])
+async def test_public_paths_reach_their_service(path: str) -> None:
+    service = _service()
+    table = [(prefix, service) for prefix in ("/api", "/docs", "/sandbox", "/health/live")]
+    async with service.running(), _client(Router(table, [service])) as client:
+        answer = await client.get(path)
+
+    assert answer.json()["errorCode"] == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/apis", "/internal/mirror", "/metrics", "/health", "/hooks/smtp", "/sandboxes"])
+async def test_everything_else_is_a_404_in_the_public_shape(path: str) -> None:
+    service = _service()
+    async with service.running(), _client(Router([("/api", service)], [service])) as client:
+        answer = await client.get(path)
+
+    assert (answer.status_code, answer.json()["errorCode"], answer.json()["reason"]) == (404, 10001, "no_such_url")
+
+
+async def test_readiness_is_that_of_the_whole() -> None:
+    first, second = _service(), Service("history", Common(), _opening)
+    second.check("broker", lambda: False)
+    async with first.running(), second.running(), _client(Router([], [first, second])) as client:
+        answer = await client.get("/health/ready")
+
+    assert (answer.status_code, answer.json()["unmet"]) == (503, {"history": ["broker"]})
+
+
+def _client(app: ASGIApp) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")

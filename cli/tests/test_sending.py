@@ -1,0 +1,150 @@
+"""`imsg send`: lists, chunks, and what is repeated."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from imsg import sending
+from imsg.api import Refused, Unreachable, connect
+
+MESSAGE = sending.Message("smtp", {"subject": "hello", "text": "您好"})
+
+
+class Server:
+    """A server on a port of its own: answers what it is given, the last for good (None: hangs up); keeps what came."""
+
+    def __init__(self, *answers: dict[str, Any] | None) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.keys: list[str] = []
+        waiting = list(answers)
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                server.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                server.keys.append(self.headers["idempotency-key"])
+                answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+                if answer is None:
+                    return
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(json.dumps(answer).encode())
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._http = HTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = Thread(target=self._http.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self._http.server_port}"
+
+    def close(self) -> None:
+        """End it."""
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    opened: list[Server] = []
+
+    def opening(*answers: dict[str, Any] | None) -> Server:
+        opened.append(Server(*answers))
+        return opened[-1]
+
+    yield opening
+    for server in opened:
+        server.close()
+
+
+def _send(url: str, to: Sequence[str], chunk: int = 10_000) -> sending.Sent:
+    with connect(url, "token") as api:
+        return sending.send(api, MESSAGE, to, chunk, wait_s=0.0)
+
+
+OK = {"errorCode": 0, "errorMessage": "OK", "id": "0" * 32, "count": 2}
+UNKNOWN = {"errorCode": 10012, "errorMessage": "系统内部错误", "reason": "outcome_unknown", "detail": "?"}
+USED_UP = {"errorCode": 10013, "errorMessage": "超出发送消息的频率限制", "reason": "per_hour_used_up", "detail": "."}
+
+
+def test_one_recipient_is_a_string_and_many_are_a_list(serve: Serve) -> None:
+    server = serve(OK)
+
+    _send(server.url, ["a@example.com"])
+    _send(server.url, ["a@example.com", "b@example.com"])
+
+    assert [body["to"] for body in server.bodies] == ["a@example.com", ["a@example.com", "b@example.com"]]
+
+
+def test_a_long_list_goes_in_chunks_each_under_its_own_key(serve: Serve) -> None:
+    server = serve(OK)
+
+    sent = _send(server.url, [f"{n}@example.com" for n in range(5)], chunk=2)
+
+    assert [len(body["to"]) if isinstance(body["to"], list) else 1 for body in server.bodies] == [2, 2, 1]
+    assert len(set(server.keys)) == 3
+    assert sent.recipients == 5
+
+
+def test_an_unknown_outcome_is_repeated_under_the_same_key(serve: Serve) -> None:
+    server = serve(UNKNOWN, OK)
+
+    sent = _send(server.url, ["a@example.com"])
+
+    assert sent.recipients == 1
+    assert len(server.keys) == 2
+    assert len(set(server.keys)) == 1
+
+
+def test_an_answer_that_never_came_is_repeated_too(serve: Serve) -> None:
+    server = serve(None, OK)
+
+    _send(server.url, ["a@example.com"])
+
+    assert len(server.keys) == 2
+
+
+def test_a_refusal_in_the_middle_says_how_far_it_came(serve: Serve) -> None:
+    server = serve(OK, USED_UP)
+
+    with pytest.raises(sending.Interrupted) as stopped:
+        _send(server.url, [f"{n}@example.com" for n in range(6)], chunk=2)
+
+    assert stopped.value.sent.recipients == 2
+    assert isinstance(stopped.value.why, Refused)
+    assert "10013" in stopped.value.why.words
+    assert len(server.bodies) == 2
+
+
+def test_nobody_there_is_said_at_once(serve: Serve) -> None:
+    server = serve(OK)
+    server.close()
+
+    with pytest.raises(sending.Interrupted) as stopped:
+        _send(server.url, ["a@example.com"])
+
+    assert isinstance(stopped.value.why, Unreachable)
+    assert "does not answer" in str(stopped.value.why)
+
+
+def test_a_list_file_has_comments_blank_lines_and_a_bom(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("\ufeffa@example.com\r\n\n# 上海\n  李四 \n", encoding="utf-8")
+
+    assert sending.recipients(["first@example.com"], tmp_path / "list") == [
+        "first@example.com",
+        "a@example.com",
+        "李四",
+    ]
