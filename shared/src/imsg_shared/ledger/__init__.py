@@ -1,0 +1,1 @@
+"""What of a part is claimed and what is settled."""

@@ -1,0 +1,32 @@
+"""What every part of one lane is carried out with."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Generic
+
+from imsg_shared.channel import Channel, Prepared
+from imsg_shared.ledger.pages import Ledger
+from imsg_shared.topology import Lane
+from imsg_shared.worker.gate import Gate
+from imsg_shared.worker.meter import Meter
+from imsg_shared.worker.outbox import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Bench(Generic[Prepared]):
+    """What every part of one lane is carried out with."""
+
+    lane: Lane
+    channel: Channel[Prepared]
+    outbox: Outbox
+    ledger: Ledger
+    gate: Gate
+    meter: Meter
+    slots: asyncio.Semaphore
+    """The lane's share of calls in flight."""
+    steps_s: Sequence[int]
+    random: Random
+    is_ending: Callable[[], bool]
+    clock: Callable[[], float]
