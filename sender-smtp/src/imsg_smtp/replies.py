@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeGuard
 
-from imsg_shared.wire import Again, Blocked, Refused
+from imsg_shared.wire import Again, Blocked, Refused, Result, Unknown
 
 PROVIDER = "smtp"
 """What results, history and logs call this provider."""
@@ -59,6 +60,15 @@ RULES: Mapping[str, Rule] = {
 UNKNOWN = Rule(Meaning.LATER)
 """What a code that stands nowhere means, gibberish included."""
 
+TIMEOUT, DISCONNECTED, UNREACHABLE, OUT_OF_STEP, GIBBERISH = TROUBLES = (
+    "timeout",
+    "disconnected",
+    "unreachable",
+    "out_of_step",
+    "gibberish",
+)
+"""Our own codes where a server gave no answer, or none that can be read."""
+
 _ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?!\S)")
 """RFC 3463, at the beginning of the text."""
 
@@ -94,7 +104,9 @@ class Reply:
 
     @property
     def label(self) -> str:
-        """What history calls it: `550 5.1.1`, or `550`."""
+        """What history calls it: `550 5.1.1`, or `550`; what is no reply of SMTP is called so."""
+        if not 200 <= self.code <= 599:  # noqa: PLR2004  the RFC's own numbers
+            return GIBBERISH
         return f"{self.code} {self.enhanced}" if self.enhanced else str(self.code)
 
     @property
@@ -128,6 +140,11 @@ def classify(reply: Reply, scope: str) -> Again | Refused | Blocked:
             return Refused(PROVIDER, reply.label, text)
         case Meaning.BLOCKED:
             return Blocked(PROVIDER, scope, reply.label, text, rule.after_s)
+
+
+def is_trouble(result: Result) -> TypeGuard[Again | Unknown]:
+    """Tell whether this is trouble with the server itself, and no answer of it about a mail."""
+    return isinstance(result, Again | Unknown) and result.code in TROUBLES
 
 
 def queue_id(reply: Reply) -> str | None:

@@ -7,7 +7,7 @@ import hmac
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -201,9 +201,8 @@ class _Session:
             self._server.lines.append(text)
             verb, _, rest = text.partition(" ")
             command = verb.upper()
-            handle: Callable[[str], object] = getattr(self, f"_{command.lower()}", self._plain(command))
-            answer = handle(rest)
-            goes_on = await answer if asyncio.iscoroutine(answer) else await self._say(str(answer))
+            handle: Callable[[str], Awaitable[bool]] | None = getattr(self, f"_{command.lower()}", None)
+            goes_on = await (handle(rest) if handle is not None else self._other(command))
             if not goes_on or command == "QUIT":
                 return
 
@@ -242,11 +241,11 @@ class _Session:
             return False
         return True
 
-    def _plain(self, command: str) -> Callable[[str], object]:
+    async def _other(self, command: str) -> bool:
         if command in DEFAULTS:
-            return lambda _: self._do(command)
+            return await self._do(command)
         self._server.commands.append(command)
-        return lambda _: "500 5.5.2 unknown command"
+        return await self._say("500 5.5.2 unknown command")
 
     async def _ehlo(self, _: str) -> bool:
         offered = list(self._server.extensions)

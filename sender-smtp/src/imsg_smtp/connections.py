@@ -1,0 +1,339 @@
+"""One connection to the mail server: opened, used for one mail after another, closed. Only here is aiosmtplib known.
+
+A transaction is driven command by command, because the library does not tell whether the final dot was sent when
+something fails, and that decides between a safe repeat and `unknown` (provider-facts, C10).
+"""
+
+import asyncio
+import contextlib
+import ssl
+from dataclasses import dataclass
+from typing import cast
+
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPException,
+    SMTPHeloError,
+    SMTPResponseException,
+    SMTPTimeoutError,
+)
+from pydantic import SecretStr
+
+from imsg_shared.wire import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_smtp.mime import Mail
+from imsg_smtp.replies import (
+    BLOCK_S,
+    DISCONNECTED,
+    GIBBERISH,
+    OUT_OF_STEP,
+    PROVIDER,
+    TIMEOUT,
+    Reply,
+    classify,
+    queue_id,
+)
+from imsg_smtp.server import Server, Timeouts, reach, said
+
+BLOCK_OCTETS = 256 * 1024
+"""How much of a body is written before the server has to have taken most of it."""
+
+START_INPUT = 354
+
+NEXT_MECHANISM = (500, 501, 502, 503, 504, 534)
+"""Replies to AUTH that speak of the mechanism and not of the password (RFC 4954, sections 4 and 6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection failed before the mail could have been taken: certainly not sent, safe to repeat."""
+
+    again: Again
+    """The result it is where it is not repeated at once."""
+
+    @property
+    def is_timeout(self) -> bool:
+        """Whether it took long to find out."""
+        return self.again.code == TIMEOUT
+
+
+async def connect(server: Server, timeouts: Timeouts) -> "Connection | Again | Blocked":
+    """Open a connection, secured and logged in as the server wants it.
+
+    Again where it is away for the moment, Blocked where somebody has to change a setting, here or there.
+    """
+    sock = await reach(server, timeouts.connect_s)
+    if isinstance(sock, Again):
+        return sock
+    client = SMTP(
+        hostname=server.host,
+        sock=sock,
+        local_hostname=server.hello,
+        timeout=timeouts.command_s,
+        use_tls=server.security == "tls",
+        start_tls=False,  # done by hand: the library's default is opportunistic
+        tls_context=server.tls,
+    )
+    failure: Again | Blocked | None
+    try:
+        await client.connect(timeout=timeouts.greeting_s)
+        failure = await _introduce(client, server)
+    except SMTPResponseException as error:
+        failure = _never_refused(Reply.of(error.code, error.message), server.scope)
+    except (SMTPException, OSError) as error:
+        failure = _trouble(error, server.scope)
+    except BaseException:
+        _abort(client)
+        raise
+    if failure is None:
+        return Connection(client, server.scope, timeouts)
+    _abort(client)
+    return failure
+
+
+async def _introduce(client: SMTP, server: Server) -> Blocked | None:
+    """Greet, secure, greet again (RFC 3207: what was said before counts for nothing), log in."""
+    await _greet(client)
+    if server.security == "starttls":
+        if not client.supports_extension("starttls"):
+            detail = (
+                f"{server.scope} offers no STARTTLS, so nothing is sent; set IMSG_SMTP__SECURITY to tls (port 465), "
+                "or to none where the way to it is safe."
+            )
+            return Blocked(PROVIDER, server.scope, "no_starttls", detail, BLOCK_S)
+        await client.starttls()
+        await _greet(client)
+    if server.username is None or server.password is None:
+        return None
+    return await _log_in(client, server.scope, server.username, server.password)
+
+
+async def _greet(client: SMTP) -> None:
+    try:
+        await client.ehlo()
+    except SMTPHeloError:
+        if not client.is_connected:
+            raise
+        await client.helo()
+
+
+async def _log_in(client: SMTP, scope: str, username: str, password: SecretStr) -> Blocked | None:
+    """Log in by the first mechanism both know; by the next only where the mechanism itself was refused.
+
+    A refused password is not tried in another mechanism: every wrong try brings a lock-out nearer.
+    """
+    known = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}
+    if client.get_transport_info("sslcontext") is None:
+        known = dict(reversed(known.items()))  # in clear, which settings allow to this machine only
+    offered = " ".join(client.server_auth_methods) or "none"
+    code, detail = "no_log_in", f"{scope} offers no log-in we know (it offers {offered}); correct IMSG_SMTP__PORT."
+    for name in [name for name in known if name in client.server_auth_methods]:
+        try:
+            await known[name](username, password.get_secret_value())
+        except SMTPAuthenticationError as error:
+            reply = Reply.of(error.code, error.message)
+            if reply.is_farewell:
+                raise
+            code, detail = reply.label, f"{scope} refused the log-in: {reply.text}"
+            if reply.code not in NEXT_MECHANISM:
+                break
+        else:
+            return None
+    return Blocked(PROVIDER, scope, code, detail, BLOCK_S)
+
+
+def _never_refused(reply: Reply, scope: str) -> Again | Blocked:
+    """Classify a no that came before any mail: it can't be about a recipient, so a permanent one blocks."""
+    result = classify(reply, scope)
+    return Blocked(PROVIDER, scope, result.code, result.detail, BLOCK_S) if isinstance(result, Refused) else result
+
+
+class Connection:
+    """An open connection. One mail at a time; not usable again once `is_usable` is False."""
+
+    def __init__(self, client: SMTP, scope: str, timeouts: Timeouts) -> None:
+        assert client.transport is not None  # noqa: S101  connected
+        assert client.protocol is not None  # noqa: S101
+        self.mails = 0
+        """How many were begun on it."""
+        self._client = client
+        self._protocol = client.protocol
+        self._writer = asyncio.StreamWriter(
+            cast("asyncio.WriteTransport", client.transport), client.protocol, None, asyncio.get_running_loop()
+        )
+        self._scope = scope
+        self._timeouts = timeouts
+        self._is_clean = True
+        limit = client.esmtp_extensions.get("size", "").strip()
+        self._size_limit = int(limit) if limit.isdecimal() else 0
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another mail may be begun: connected, and no transaction in an unknown state."""
+        return self._is_clean and self._client.is_connected
+
+    async def is_alive(self) -> bool:
+        """Ask the server whether it still listens (NOOP). Says nothing of replies that are out of step."""
+        try:
+            await self._client.noop(timeout=self._timeouts.probe_s)
+        except (SMTPException, OSError):
+            return False
+        return self._in_step()
+
+    async def send(self, mail: Mail) -> Result | Lost:
+        """Hand in one mail. Whatever the answer, look at `is_usable` before the next."""
+        if (refused := self._unsuitable(mail)) is not None:
+            return refused
+        self._is_clean = False
+        self.mails += 1
+        try:
+            failure = await self._up_to_the_last_block(mail)
+            return failure if failure is not None else await self._last_block(mail)
+        finally:
+            if not self._is_clean:
+                self.abort()  # also where the task was cancelled: a late reply would shift all that follow
+
+    def _unsuitable(self, mail: Mail) -> Refused | None:
+        """Refuse what this server has said it does not take."""
+        if self._size_limit and mail.size > self._size_limit:
+            detail = f"The mail has {mail.size} bytes, and {self._scope} takes {self._size_limit}; send less."
+            return Refused(PROVIDER, "too_large", detail)
+        if mail.needs_utf8 and not self._client.supports_extension("smtputf8"):
+            detail = f"{self._scope} takes no address with characters beyond ASCII before the @ (no SMTPUTF8)."
+            return Refused(PROVIDER, "no_smtputf8", detail)
+        return None
+
+    async def _up_to_the_last_block(self, mail: Mail) -> Again | Refused | Blocked | Lost | None:
+        """Send the envelope and all but the last block of the mail. Whatever fails here, it was not taken."""
+        try:
+            await self._envelope(mail)
+            await self._first_blocks(mail)
+        except SMTPResponseException as error:
+            reply = Reply.of(error.code, error.message)
+            if not reply.is_refusal:
+                return self._senseless(reply)
+            result = classify(reply, self._scope)
+            if reply.is_farewell and isinstance(result, Again):
+                return Lost(result)
+            self._is_clean = await self._reset()
+            return result
+        except (SMTPException, OSError) as error:
+            return self._lost(error)
+        return None
+
+    async def _envelope(self, mail: Mail) -> None:
+        client, timeout_s = self._client, self._timeouts.command_s
+        encoding = "utf-8" if mail.needs_utf8 else "ascii"
+        options = ["SMTPUTF8"] if mail.needs_utf8 else []
+        if client.supports_extension("size"):
+            options.append(f"SIZE={mail.size}")
+        await client.mail(mail.sender, options=options, encoding=encoding, timeout=timeout_s)
+        self._check_step()
+        await client.rcpt(mail.recipient, encoding=encoding, timeout=timeout_s)
+        self._check_step()
+        start = await client.execute_command(b"DATA", timeout=self._timeouts.data_s)
+        if start.code != START_INPUT:
+            raise SMTPResponseException(start.code, start.message)
+        self._check_step()
+
+    async def _first_blocks(self, mail: Mail) -> None:
+        if len(mail.body) <= BLOCK_OCTETS:
+            return
+        self._protocol.write(mail.head)
+        for start in range(0, _last_block(mail.body), BLOCK_OCTETS):
+            self._protocol.write(mail.body[start : start + BLOCK_OCTETS])
+            async with asyncio.timeout(self._timeouts.block_s):
+                await self._writer.drain()
+
+    async def _last_block(self, mail: Mail) -> Result | Lost:
+        """Send the rest and the final dot, and wait for the answer. From the dot on, silence is `unknown`."""
+        is_whole = len(mail.body) <= BLOCK_OCTETS
+        rest = mail.head + mail.body if is_whole else mail.body[_last_block(mail.body) :]
+        try:
+            self._protocol.write(rest + b".\r\n")
+        except SMTPException as error:
+            return self._lost(error)
+        try:
+            response = await self._protocol.read_response(timeout=self._timeouts.dot_s)
+        except SMTPResponseException as error:
+            reply = Reply.of(error.code, error.message)
+            return Unknown(PROVIDER, reply.label, reply.text)
+        except (SMTPException, OSError) as error:
+            detail = f"{self._scope} did not answer after the whole mail was sent: {said(error)}"
+            return Unknown(PROVIDER, _code(error), detail)
+        reply = Reply.of(response.code, response.message)
+        self._is_clean = (reply.is_acceptance or reply.is_refusal) and not reply.is_farewell and self._in_step()
+        if reply.is_acceptance:
+            return Sent(PROVIDER, queue_id(reply) or mail.message_id, reply.text)
+        if reply.is_refusal:
+            return classify(reply, self._scope)
+        return Unknown(PROVIDER, reply.label, reply.text)
+
+    async def _reset(self) -> bool:
+        """End a transaction that was refused on the way, so that the next can begin; False where that fails."""
+        try:
+            await self._client.rset(timeout=self._timeouts.reset_s)
+        except (SMTPException, OSError):
+            return False
+        return self._in_step()
+
+    def _in_step(self) -> bool:
+        """Tell whether nothing is left behind a whole reply: the library would take it for the next one's answer."""
+        return not self._protocol._buffer  # noqa: SLF001  it offers no other way to see it; a test holds it to this
+
+    def _check_step(self) -> None:
+        if not self._in_step():
+            raise _OutOfStepError("it answered more than once, so its answers can't be told apart any more")
+
+    def _senseless(self, reply: Reply) -> Lost:
+        """Give up a session in which a yes came where none could: it was the answer to something else."""
+        code = reply.label if reply.label == GIBBERISH else OUT_OF_STEP
+        return Lost(Again(PROVIDER, code, f"{self._scope} gave an answer that fits no question: {reply.text}"))
+
+    def _lost(self, error: Exception) -> Lost:
+        return Lost(Again(PROVIDER, _code(error), f"{self._scope}: {said(error)}"))
+
+    async def quit(self) -> None:
+        """Take leave, within the bound, and close."""
+        with contextlib.suppress(SMTPException, OSError):
+            await self._client.quit(timeout=self._timeouts.quit_s)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close at once; what is not written yet is dropped, since nobody may wait for its answer."""
+        self._is_clean = False
+        _abort(self._client)
+
+
+def _last_block(body: bytes) -> int:
+    return max(0, (len(body) - 1) // BLOCK_OCTETS * BLOCK_OCTETS)
+
+
+def _abort(client: SMTP) -> None:
+    if client.transport is not None:
+        cast("asyncio.WriteTransport", client.transport).abort()
+    client.close()
+
+
+def _trouble(error: Exception, scope: str) -> Again | Blocked:
+    """Translate a failure to connect: a certificate that is not trusted stays so until somebody acts."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            detail = (
+                f"The certificate of {scope} is not trusted ({cause.verify_message}); "
+                "correct IMSG_SMTP__HOST, or name its authority in IMSG_SMTP__CA_FILE."
+            )
+            return Blocked(PROVIDER, scope, "certificate", detail, BLOCK_S)
+        cause = cause.__cause__
+    return Again(PROVIDER, _code(error), f"{scope}: {said(error)}")
+
+
+def _code(error: Exception) -> str:
+    if isinstance(error, _OutOfStepError):
+        return OUT_OF_STEP
+    return TIMEOUT if isinstance(error, SMTPTimeoutError | TimeoutError) else DISCONNECTED
+
+
+class _OutOfStepError(SMTPException):
+    """There was more behind a reply than the reply."""

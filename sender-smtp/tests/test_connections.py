@@ -1,0 +1,559 @@
+"""One connection, against a server that misbehaves as each test says (provider-facts, C10 to C12)."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+import trustme
+import uvloop
+from pydantic import SecretStr
+
+from imsg_shared.wire import Again, Blocked, Refused, Sent, Unknown
+from imsg_smtp.connections import Connection, Lost, connect
+from imsg_smtp.mime import File, Letter, Mail, render
+from imsg_smtp.senders import Sender
+from imsg_smtp.server import Server, Timeouts
+from imsg_testing.smtp_server import Act, Held, SmtpServer, Step, smtp_server
+
+REQUEST = "0192f0c4a7b17d3e8f00112233445566"
+QUICK = Timeouts(
+    connect_s=2, greeting_s=2, command_s=2, data_s=2, block_s=2, dot_s=2, reset_s=2, probe_s=0.2, quit_s=0.2
+)
+IMPATIENT = replace(QUICK, greeting_s=0.2, command_s=0.2, data_s=0.2, block_s=0.2, dot_s=0.2, reset_s=0.2)
+Replies = Mapping[str, Step | Sequence[Step]]
+
+
+def mail(n: int = 0, address: str = "zhang@example.com", letter: Letter | None = None) -> Mail:
+    rendered = render(
+        letter or Letter("会议", "下午两点半\n.\n"), Sender("天存", "noreply@example.com"), REQUEST, datetime.now(UTC)
+    )
+    return rendered.addressed(n, address)
+
+
+def large_mail(octets: int = 16 * 1024 * 1024) -> Mail:
+    """Make one that no socket buffer holds."""
+    return mail(letter=Letter("x", "x", None, (File("a.bin", "application/zip", bytes(octets)),)))
+
+
+def address_of(server: SmtpServer) -> Server:
+    return Server(server.host, server.port, "none", "example.com", None)
+
+
+@asynccontextmanager
+async def connected(replies: Replies, timeouts: Timeouts = QUICK) -> AsyncIterator[tuple[SmtpServer, Connection]]:
+    async with smtp_server(replies) as server:
+        connection = await connect(address_of(server), timeouts)
+        assert isinstance(connection, Connection)
+        try:
+            yield server, connection
+        finally:
+            connection.abort()
+
+
+async def test_a_mail_arrives_as_it_was_built_and_is_named_by_the_servers_queue() -> None:
+    async with connected({}) as (server, connection):
+        result = await connection.send(mail())
+        assert result == Sent("smtp", "Q000001", "2.0.0 Ok: queued as Q000001")
+        (received,) = server.mails
+        assert received.sender == "noreply@example.com"
+        assert received.recipients == ("zhang@example.com",)
+        assert received.data == mail().head + mail().body.replace(b"\r\n..", b"\r\n.")
+        assert server.lines[0] == "EHLO example.com"
+        assert connection.is_usable
+
+
+async def test_a_mail_is_named_by_its_message_id_where_the_server_names_no_queue() -> None:
+    async with connected({"DOT": "250 OK"}) as (_, connection):
+        result = await connection.send(mail(n=3))
+        assert result == Sent("smtp", f"<{REQUEST}-3@example.com>", "OK")
+
+
+async def test_one_connection_takes_mail_after_mail() -> None:
+    async with connected({}) as (server, connection):
+        for n in range(20):
+            assert isinstance(await connection.send(mail(n, f"user{n}@example.com")), Sent)
+        assert server.sessions == 1
+        assert [received.recipients[0] for received in server.mails] == [f"user{n}@example.com" for n in range(20)]
+
+
+async def test_a_large_mail_arrives_byte_for_byte() -> None:
+    async with connected({}) as (server, connection):
+        large = large_mail()
+        assert isinstance(await connection.send(large), Sent)
+        assert server.mails[0].data == large.head + large.body
+        assert server.mails[0].options == f"SIZE={large.size}"
+        assert len(server.mails[0].data) == large.size
+
+
+async def test_a_server_without_ehlo_is_greeted_with_helo() -> None:
+    async with connected({"EHLO": "502 5.5.1 not implemented"}) as (server, connection):
+        assert isinstance(await connection.send(mail()), Sent)
+        assert server.mails[0].options == ""
+
+
+@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "DOT"])
+async def test_a_permanent_no_at_any_command_refuses_the_mail_and_keeps_the_session(command: str) -> None:
+    async with connected({command: ["550 5.1.1 no such user"]}) as (server, connection):
+        assert await connection.send(mail()) == Refused("smtp", "550 5.1.1", "5.1.1 no such user")
+        assert connection.is_usable
+        assert isinstance(await connection.send(mail(1, "li@example.com")), Sent)
+        assert [received.recipients for received in server.mails] == [("li@example.com",)]
+
+
+@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "DOT"])
+async def test_a_temporary_no_at_any_command_is_tried_again_later(command: str) -> None:
+    async with connected({command: ["451 4.7.1 greylisted"]}) as (server, connection):
+        result = await connection.send(mail())
+        assert result == Again("smtp", "451 4.7.1", "4.7.1 greylisted", 300)
+        assert isinstance(await connection.send(mail()), Sent)
+        assert len(server.mails) == 1
+
+
+async def test_a_transaction_that_cannot_be_reset_ends_the_session_and_keeps_its_result() -> None:
+    async with connected({"RCPT": "550 5.1.1 no", "RSET": Act.HANG}, IMPATIENT) as (_, connection):
+        assert await connection.send(mail()) == Refused("smtp", "550 5.1.1", "5.1.1 no")
+        assert not connection.is_usable
+
+
+async def test_a_multi_line_no_is_kept_as_one_line() -> None:
+    async with connected({"RCPT": "550-5.1.1 no such user\r\n550 5.1.1 ask somebody"}) as (_, connection):
+        assert await connection.send(mail()) == Refused("smtp", "550 5.1.1", "5.1.1 no such user 5.1.1 ask somebody")
+
+
+@pytest.mark.parametrize("act", [Act.DROP, Act.RESET])
+@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+async def test_a_connection_that_breaks_before_the_body_is_safe_to_repeat(command: str, act: Act) -> None:
+    async with connected({command: act}) as (server, connection):
+        result = await connection.send(mail())
+        assert isinstance(result, Lost)
+        assert result.again.code == "disconnected"
+        assert not connection.is_usable
+        assert server.mails == []
+
+
+@pytest.mark.parametrize("act", [Act.DROP, Act.RESET])
+async def test_a_connection_that_breaks_within_the_body_is_safe_to_repeat(act: Act) -> None:
+    async with connected({"BODY": act}) as (server, connection):
+        assert isinstance(await connection.send(large_mail()), Lost)
+        assert server.mails == []
+
+
+async def test_a_server_that_stops_reading_within_the_body_is_left_in_time() -> None:
+    async with connected({"BODY": Held("")}, IMPATIENT) as (server, connection):
+        result = await connection.send(large_mail())
+        assert isinstance(result, Lost)
+        assert result.is_timeout
+        server.release()
+
+
+@pytest.mark.parametrize("act", [Act.DROP, Act.RESET])
+async def test_a_connection_that_breaks_after_the_dot_leaves_the_outcome_unknown(act: Act) -> None:
+    async with connected({"DOT": act}) as (server, connection):
+        result = await connection.send(mail())
+        assert isinstance(result, Unknown)
+        assert result.code == "disconnected"
+        assert not connection.is_usable
+        assert len(server.mails) == 1
+
+
+async def test_silence_after_the_dot_leaves_the_outcome_unknown() -> None:
+    async with connected({"DOT": Act.HANG}, IMPATIENT) as (server, connection):
+        result = await connection.send(mail())
+        assert isinstance(result, Unknown)
+        assert result.code == "timeout"
+        assert not connection.is_usable
+        assert len(server.mails) == 1
+
+
+async def test_the_wait_after_the_dot_is_the_long_one() -> None:
+    async with connected({"DOT": Held("250 2.0.0 late")}, replace(IMPATIENT, dot_s=5)) as (server, connection):
+        sending = asyncio.create_task(connection.send(mail()))
+        await server.seen("DOT")
+        await asyncio.sleep(2 * IMPATIENT.command_s)  # longer than any other step may take
+        server.release()
+        assert isinstance(await sending, Sent)
+
+
+@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+async def test_silence_before_the_dot_is_safe_to_repeat(command: str) -> None:
+    async with connected({command: Act.HANG}, IMPATIENT) as (_, connection):
+        result = await connection.send(mail())
+        assert isinstance(result, Lost)
+        assert result.is_timeout
+        assert not connection.is_usable
+
+
+@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+async def test_a_farewell_before_the_body_is_safe_to_repeat(command: str) -> None:
+    async with connected({command: "421 4.7.0 too many mails"}) as (_, connection):
+        result = await connection.send(mail())
+        assert result == Lost(Again("smtp", "421 4.7.0", "4.7.0 too many mails", 60))
+        assert not connection.is_usable
+
+
+async def test_a_farewell_after_the_dot_is_a_no_and_ends_the_session() -> None:
+    async with connected({"DOT": "421 4.3.0 shutting down"}) as (_, connection):
+        assert await connection.send(mail()) == Again("smtp", "421 4.3.0", "4.3.0 shutting down", 60)
+        assert not connection.is_usable
+
+
+@pytest.mark.parametrize(
+    "noise", [b"what?\r\n", b"\x00\xff\xfe\r\n", b"25\r\n", b"250", b"999 5.1.1 no\r\n", b"x" * 70_000]
+)
+@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+async def test_gibberish_before_the_dot_is_tried_again_on_another_connection(command: str, noise: bytes) -> None:
+    async with connected({command: noise}, IMPATIENT) as (server, connection):
+        result = await connection.send(mail())
+        assert isinstance(result, Lost)
+        assert not connection.is_usable
+        assert server.mails == []
+
+
+@pytest.mark.parametrize(
+    "noise", [b"what?\r\n", b"\x00\xff\xfe\r\n", b"25", b"999 hm\r\n", b"354 go on\r\n", b"x" * 70_000]
+)
+async def test_gibberish_after_the_dot_leaves_the_outcome_unknown(noise: bytes) -> None:
+    async with connected({"DOT": noise}, IMPATIENT) as (_, connection):
+        assert isinstance(await connection.send(mail()), Unknown)
+        assert not connection.is_usable
+
+
+async def test_a_cancelled_mail_never_leaves_its_late_reply_to_the_next_one() -> None:
+    async with connected({"RCPT": [Held("250 2.1.5 late")]}) as (server, connection):
+        sending = asyncio.create_task(connection.send(mail()))
+        await server.seen("RCPT")
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        server.release()
+        assert not connection.is_usable
+        assert not await connection.is_alive()
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        {"MAIL": b"250 2.1.0 Ok\r\n250 2.1.0 Ok\r\n"},
+        {"RCPT": b"250 2.1.5 Ok\r\n354 go\r\n"},
+        {"DATA": b"354 go\r\n250 2.0.0 queued\r\n"},
+        {"DATA": "250 2.1.5 shifted by one"},
+    ],
+)
+async def test_replies_that_are_out_of_step_are_noticed_before_the_mail_is_sent(replies: Replies) -> None:
+    async with connected(replies) as (server, connection):
+        result = await connection.send(mail())
+        assert isinstance(result, Lost)
+        assert result.again.code == "out_of_step"
+        assert not connection.is_usable
+        assert server.mails == []
+
+
+async def test_a_second_reply_after_the_dot_ends_the_session_and_not_the_mail() -> None:
+    async with connected({"DOT": b"250 2.0.0 queued\r\n250 2.0.0 queued\r\n"}) as (_, connection):
+        assert isinstance(await connection.send(mail()), Sent)
+        assert not connection.is_usable
+
+
+async def test_a_line_nobody_asked_for_can_shift_replies_but_no_mail() -> None:
+    async with connected({}) as (server, connection):
+        assert isinstance(await connection.send(mail()), Sent)
+        (session,) = server.open
+        session.writer.write(b"250 2.0.0 by the way\r\n")
+        assert await connection.is_alive()  # which took that line for its answer
+        result = await connection.send(mail(1))
+        assert isinstance(result, Lost)
+        assert result.again.code == "out_of_step"
+        assert not connection.is_usable
+        assert len(server.mails) == 1
+
+
+async def test_a_server_that_said_farewell_while_idle_is_found_out_by_noop() -> None:
+    async with connected({}) as (server, connection):
+        assert isinstance(await connection.send(mail()), Sent)
+        await server.farewell()
+        assert not await connection.is_alive()
+
+
+async def test_a_silent_server_is_found_out_by_noop_in_time() -> None:
+    async with connected({"NOOP": Act.HANG}) as (_, connection):
+        assert not await connection.is_alive()
+        assert not connection.is_usable
+
+
+async def test_a_mail_larger_than_the_server_takes_is_refused_before_a_byte_of_it_is_sent() -> None:
+    async with smtp_server(extensions=["SIZE 1000"]) as server:
+        connection = await connect(address_of(server), QUICK)
+        assert isinstance(connection, Connection)
+        result = await connection.send(mail(letter=Letter("x", "x" * 500 + "\n" + "x" * 500)))
+        assert isinstance(result, Refused)
+        assert result.code == "too_large"
+        assert "1000" in result.detail
+        assert "MAIL" not in server.commands
+        assert isinstance(await connection.send(mail()), Sent)
+        connection.abort()
+
+
+@pytest.mark.parametrize("extension", ["SIZE", "SIZE 0", "SIZE many"])
+async def test_a_server_that_names_no_limit_has_none(extension: str) -> None:
+    async with smtp_server(extensions=[extension]) as server:
+        connection = await connect(address_of(server), QUICK)
+        assert isinstance(connection, Connection)
+        assert isinstance(await connection.send(mail()), Sent)
+        connection.abort()
+
+
+async def test_an_address_beyond_ascii_is_sent_where_the_server_takes_it() -> None:
+    async with connected({}) as (server, connection):
+        assert isinstance(await connection.send(mail(address="张三@xn--fsqu00a.xn--fiqs8s")), Sent)
+        assert server.mails[0].recipients == ("张三@xn--fsqu00a.xn--fiqs8s",)
+        assert "SMTPUTF8" in server.mails[0].options.split()
+
+
+async def test_an_address_beyond_ascii_is_refused_where_the_server_does_not_take_it() -> None:
+    async with smtp_server(extensions=["SIZE 100000"]) as server:
+        connection = await connect(address_of(server), QUICK)
+        assert isinstance(connection, Connection)
+        result = await connection.send(mail(address="张三@example.com"))
+        assert isinstance(result, Refused)
+        assert result.code == "no_smtputf8"
+        assert isinstance(await connection.send(mail(address="zhang@xn--fsqu00a.xn--fiqs8s")), Sent)
+        assert "SMTPUTF8" not in server.mails[0].options
+        connection.abort()
+
+
+async def test_a_port_where_nobody_listens_is_tried_again() -> None:
+    async with smtp_server() as server:
+        gone = address_of(server)
+    result = await connect(gone, QUICK)
+    assert isinstance(result, Again)
+    assert result.code == "unreachable"
+    assert gone.scope in result.detail
+
+
+async def test_a_name_without_an_address_is_tried_again() -> None:
+    result = await connect(Server("no-such-host.invalid", 25, "none", "example.com", None), QUICK)
+    assert isinstance(result, Again)
+    assert result.code == "unreachable"
+
+
+@pytest.mark.parametrize("step", [Act.HANG, Act.DROP, Act.RESET, b"hello\r\n", "421 4.3.2 not now", "450 busy"])
+@pytest.mark.parametrize("command", ["GREETING", "EHLO"])
+async def test_a_server_that_does_not_let_us_in_for_the_moment_is_tried_again(command: str, step: Step) -> None:
+    replies: dict[str, Step | Sequence[Step]] = {command: step, "HELO": step}
+    async with smtp_server(replies) as server:
+        result = await connect(address_of(server), IMPATIENT)
+        assert isinstance(result, Again)
+
+
+@pytest.mark.parametrize("command", ["GREETING", "HELO"])
+async def test_a_server_that_wants_nothing_from_us_is_blocked_and_no_recipient_refused(command: str) -> None:
+    async with smtp_server({command: "554 5.7.1 go away", "EHLO": "554 5.7.1 go away"}) as server:
+        result = await connect(address_of(server), QUICK)
+        assert isinstance(result, Blocked)
+        assert result.scope == f"127.0.0.1:{server.port}"
+        assert result.code == "554 5.7.1"
+
+
+# TLS and log-in
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_context(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def client_context(authority: trustme.CA | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if authority is not None:
+        authority.configure_trust(context)
+    return context
+
+
+async def test_starttls_secures_the_session_and_greets_anew(authority: trustme.CA) -> None:
+    async with smtp_server(starttls=server_context(authority)) as server:
+        connection = await connect(
+            Server(server.host, server.port, "starttls", "example.com", client_context(authority)), QUICK
+        )
+        assert isinstance(connection, Connection)
+        assert isinstance(await connection.send(mail()), Sent)
+        assert server.mails[0].tls
+        assert server.commands[:4] == ["GREETING", "EHLO", "STARTTLS", "EHLO"]
+        await connection.quit()
+
+
+async def test_tls_from_the_first_byte(authority: trustme.CA) -> None:
+    async with smtp_server(tls=server_context(authority)) as server:
+        connection = await connect(
+            Server(server.host, server.port, "tls", "example.com", client_context(authority)), QUICK
+        )
+        assert isinstance(connection, Connection)
+        large = large_mail(1_000_000)
+        assert isinstance(await connection.send(large), Sent)
+        assert server.mails[0].tls
+        assert server.mails[0].data == large.head + large.body
+        await connection.quit()
+
+
+async def test_a_server_without_starttls_gets_nothing_where_starttls_is_wanted(authority: trustme.CA) -> None:
+    async with smtp_server(users={"imsg": "secret"}) as server:
+        wanted = Server(
+            server.host,
+            server.port,
+            "starttls",
+            "example.com",
+            client_context(authority),
+            "imsg",
+            SecretStr("secret"),
+        )
+        result = await connect(wanted, QUICK)
+        assert isinstance(result, Blocked)
+        assert result.code == "no_starttls"
+        assert "IMSG_SMTP__SECURITY" in result.detail
+        assert set(server.commands) == {"GREETING", "EHLO"}
+
+
+async def test_starttls_refused_for_the_moment_is_not_sent_around(authority: trustme.CA) -> None:
+    async with smtp_server({"STARTTLS": "454 4.7.0 TLS not available"}, starttls=server_context(authority)) as server:
+        wanted = Server(server.host, server.port, "starttls", "example.com", client_context(authority))
+        result = await connect(wanted, QUICK)
+        assert isinstance(result, Blocked)
+        assert result.code == "454 4.7.0"
+        assert "MAIL" not in server.commands
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_a_certificate_of_an_unknown_authority_blocks(authority: trustme.CA, security: str) -> None:
+    context = server_context(authority)
+    async with smtp_server(**{security: context}) as server:  # type: ignore[arg-type]
+        wanted = Server(server.host, server.port, security, "example.com", client_context(None))  # type: ignore[arg-type]
+        result = await connect(wanted, QUICK)
+        assert isinstance(result, Blocked)
+        assert result.code == "certificate"
+        assert "IMSG_SMTP__CA_FILE" in result.detail
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_a_certificate_for_another_name_blocks(authority: trustme.CA, security: str) -> None:
+    context = server_context(authority, "other.example.com")
+    async with smtp_server(**{security: context}) as server:  # type: ignore[arg-type]
+        wanted = Server(server.host, server.port, security, "example.com", client_context(authority))  # type: ignore[arg-type]
+        result = await connect(wanted, QUICK)
+        assert isinstance(result, Blocked)
+        assert result.code == "certificate"
+
+
+async def test_tls_against_a_server_that_speaks_in_clear_is_no_way_in(authority: trustme.CA) -> None:
+    async with smtp_server() as server:
+        wanted = Server(server.host, server.port, "tls", "example.com", client_context(authority))
+        assert isinstance(await connect(wanted, IMPATIENT), Again)
+
+
+@pytest.mark.parametrize("mechanisms", ["PLAIN LOGIN", "LOGIN", "CRAM-MD5", "XOAUTH2 CRAM-MD5 LOGIN PLAIN"])
+async def test_a_right_password_logs_in_by_what_the_server_offers(authority: trustme.CA, mechanisms: str) -> None:
+    async with smtp_server(
+        users={"天存": "密码"}, extensions=[f"AUTH {mechanisms}"], tls=server_context(authority)
+    ) as server:
+        wanted = Server(
+            server.host, server.port, "tls", "example.com", client_context(authority), "天存", SecretStr("密码")
+        )
+        connection = await connect(wanted, QUICK)
+        assert isinstance(connection, Connection)
+        assert isinstance(await connection.send(mail()), Sent)
+        assert server.mails[0].user == "天存"
+        await connection.quit()
+
+
+async def test_a_wrong_password_blocks_and_is_tried_once(authority: trustme.CA) -> None:
+    async with smtp_server(users={"imsg": "right"}, tls=server_context(authority)) as server:
+        wanted = Server(
+            server.host, server.port, "tls", "example.com", client_context(authority), "imsg", SecretStr("wrong")
+        )
+        result = await connect(wanted, QUICK)
+        assert isinstance(result, Blocked)
+        assert result.code == "535 5.7.8"
+        assert "wrong" not in result.detail
+        assert server.commands.count("AUTH") == 1
+
+
+async def test_a_mechanism_that_is_refused_gives_way_to_the_next(authority: trustme.CA) -> None:
+    async with smtp_server(
+        {"AUTH": ["504 5.5.4 not really"]}, users={"imsg": "right"}, tls=server_context(authority)
+    ) as server:
+        wanted = Server(
+            server.host, server.port, "tls", "example.com", client_context(authority), "imsg", SecretStr("right")
+        )
+        connection = await connect(wanted, QUICK)
+        assert isinstance(connection, Connection)
+        await connection.quit()
+
+
+@pytest.mark.parametrize("reply", ["454 4.7.0 Too many login attempts", "530 5.7.0 Must use STARTTLS", "534 5.7.9 no"])
+async def test_a_log_in_that_is_not_possible_now_blocks(reply: str) -> None:
+    async with smtp_server({"AUTH": reply}, users={"imsg": "right"}) as server:
+        wanted = replace(address_of(server), username="imsg", password=SecretStr("right"))
+        result = await connect(wanted, QUICK)
+        assert isinstance(result, Blocked)
+        assert result.code == reply[:9]
+
+
+async def test_a_server_that_offers_no_log_in_blocks_where_one_is_set() -> None:
+    async with smtp_server() as server:
+        wanted = replace(address_of(server), username="imsg", password=SecretStr("right"))
+        result = await connect(wanted, QUICK)
+        assert isinstance(result, Blocked)
+        assert result.code == "no_log_in"
+
+
+async def test_a_server_that_wants_a_log_in_blocks_where_none_is_set() -> None:
+    async with smtp_server(users={"imsg": "right"}) as server:
+        connection = await connect(address_of(server), QUICK)
+        assert isinstance(connection, Connection)
+        result = await connection.send(mail())
+        assert isinstance(result, Blocked)
+        assert result.code == "530 5.7.0"
+        connection.abort()
+
+
+async def test_leaving_is_bounded_where_the_server_does_not_answer_quit() -> None:
+    async with connected({"QUIT": Act.HANG}) as (_, connection):
+        async with asyncio.timeout(2):
+            await connection.quit()
+        assert not connection.is_usable
+
+
+def test_the_same_under_uvloop(authority: trustme.CA) -> None:
+    async def main() -> None:
+        async with smtp_server(starttls=server_context(authority), users={"imsg": "right"}) as server:
+            wanted = Server(
+                server.host,
+                server.port,
+                "starttls",
+                "example.com",
+                client_context(authority),
+                "imsg",
+                SecretStr("right"),
+            )
+            connection = await connect(wanted, QUICK)
+            assert isinstance(connection, Connection)
+            large = large_mail(2_000_000)
+            assert isinstance(await connection.send(large), Sent)
+            assert isinstance(await connection.send(mail()), Sent)
+            assert server.mails[0].data == large.head + large.body
+            await connection.quit()
+        async with smtp_server({"DOT": Act.RESET}) as server:
+            connection = await connect(address_of(server), QUICK)
+            assert isinstance(connection, Connection)
+            assert isinstance(await connection.send(mail()), Unknown)
+            assert not connection.is_usable
+
+    uvloop.run(main())
