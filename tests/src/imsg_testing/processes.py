@@ -25,12 +25,14 @@ class Process:
         *,
         log: Path,
         environment: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
         user: str | None = None,
         ends_on: signal.Signals = signal.SIGTERM,
         orphaned: signal.Signals = signal.SIGKILL,
     ) -> None:
         self._command = (*_wrapped(user, orphaned), *command)
         self._environment = environment
+        self._cwd = cwd
         self._log = log
         self._ends_on = ends_on
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="process-starter")
@@ -65,6 +67,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=None if self._environment is None else dict(self._environment),
+                cwd=self._cwd,
                 start_new_session=True,
             )
 
