@@ -1,0 +1,312 @@
+"""A channel on trial: a provider on a real socket that counts what it took, and a history that remembers."""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from imsg_shared.broker import Broker
+from imsg_shared.channel import Terms
+from imsg_shared.observe import configure
+from imsg_shared.redis import connect as connect_redis
+from imsg_shared.service import open_broker
+from imsg_shared.topology import DEAD, OUTCOME, Lane, Topology, job_key
+from imsg_shared.wire import Again, Blocked, Job, Outcome, Outcomes, Recipient, Refused, Result, Sent, Unknown
+from imsg_shared.worker import Pace, Worker
+from imsg_testing.waiting import eventually
+
+TERMS = Terms(part_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="repeat")
+
+QUICK = Pace(lease_s=1.0, finish_s=5.0)
+
+Answer = Mapping[str, Any]
+"""What the provider answers: `{"result": "sent" | "again" | … , …}` with the result's own fields."""
+
+SENT: Answer = {"result": "sent"}
+SENT_UNSEEN: Answer = {"result": "unknown", "taken": True}
+"""Taken, and the sender never learns it."""
+
+
+def job(count: int = 1, *, first: int = 0, life_s: float = 3_600, **fields: Any) -> Job:  # noqa: ANN401  any of Job's
+    """Make a job for so many recipients, whose addresses are their numbers."""
+    now = datetime.now(UTC)
+    given: dict[str, Any] = {
+        "request": secrets.token_hex(16),
+        "username": "zhang",
+        "method": "smtp",
+        "lane": Lane.SINGLE if count == 1 else Lane.BULK,
+        "content": {"subject": "开会通知", "text": "下午两点半"},
+        "recipients": tuple(Recipient(n=n, to=address(n), address=address(n)) for n in range(first, first + count)),
+        "accepted_at": now,
+        "expires_at": now + timedelta(seconds=life_s),
+    }
+    return Job(**(given | fields))
+
+
+def address(n: int) -> str:
+    """Name the mailbox of recipient n."""
+    return f"{n}@example.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One message that the provider took."""
+
+    request: str
+    n: int
+    attempt: int
+
+
+class Provider:
+    """Takes messages over TCP, one JSON object a line; answers as told, by default that it took them."""
+
+    def __init__(self) -> None:
+        self.taken: list[Taken] = []
+        self.asked: Counter[int] = Counter()
+        """n → how often it was asked to take it."""
+        self.latency_s = 0.0
+        self.under_way = 0
+        self.most_under_way = 0
+        self.open = asyncio.Event()
+        """Cleared, it answers nobody."""
+        self.open.set()
+        self._answers: dict[int, list[Answer]] = {}
+        self._always: dict[int, Answer] = {}
+        self.port = 0
+
+    def answer(self, n: int, *answers: Answer) -> None:
+        """Answer the next asks about recipient n so, then that it took it."""
+        self._answers[n] = list(answers)
+
+    def always(self, n: int, answer: Answer) -> None:
+        """Answer every ask about recipient n so."""
+        self._always[n] = answer
+
+    def count(self, request: str) -> Counter[int]:
+        """Count how often each n of a request was taken."""
+        return Counter(taken.n for taken in self.taken if taken.request == request)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen on a free port of the loopback."""
+        clients: set[asyncio.Task[None]] = set()
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._serve(reader, writer))
+            clients.add(task)
+            task.add_done_callback(clients.discard)
+
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            server.close()
+            for task in clients:
+                task.cancel()
+            await asyncio.gather(*clients, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                asked = json.loads(line)
+                self.under_way += 1
+                self.most_under_way = max(self.most_under_way, self.under_way)
+                try:
+                    answer = await self._answered(asked)
+                finally:
+                    self.under_way -= 1
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        except ConnectionError:
+            return
+        finally:
+            writer.close()
+
+    async def _answered(self, asked: Mapping[str, Any]) -> Answer:
+        n = int(asked["n"])
+        self.asked[n] += 1
+        answers = self._answers.get(n)
+        answer = self._always.get(n) or (answers.pop(0) if answers else SENT)
+        if answer["result"] == "sent" or answer.get("taken"):
+            self.taken.append(Taken(asked["request"], n, asked["attempt"]))
+        if self.latency_s:
+            await asyncio.sleep(self.latency_s)
+        await self.open.wait()
+        return answer
+
+
+class TrialChannel:
+    """Asks the provider for each recipient; may be told by it to raise or to kill its own process."""
+
+    method = "smtp"
+
+    def __init__(self, port: int, terms: Terms = TERMS) -> None:
+        self.terms = terms
+        self._port = port
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def prepare(self, job: Job) -> str | Again | Blocked | Refused:
+        """Break where the subject says so."""
+        subject = job.content["subject"] if isinstance(job.content, dict) else ""
+        if subject == "raise":
+            raise RuntimeError("told to raise")
+        if subject == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if subject == "no body":
+            return Again("history", "away", "history is away")
+        return "prepared"
+
+    async def deliver(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+        """Ask for each recipient of the call."""
+        assert prepared == "prepared"
+        return {recipient.n: await self._ask(job, recipient) for recipient in recipients}
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for _, writer in self._idle:
+            writer.close()
+            await writer.wait_closed()
+
+    async def _ask(self, job: Job, recipient: Recipient) -> Result:
+        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            question = {"request": job.request, "n": recipient.n, "attempt": job.attempt}
+            writer.write(json.dumps(question).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(await reader.readline())
+        except BaseException:
+            writer.close()
+            raise
+        self._idle.append((reader, writer))
+        return _result(answer, f"{job.request}-{recipient.n}")
+
+
+def _result(answer: Mapping[str, Any], provider_id: str) -> Result:
+    detail = str(answer.get("detail", "as told"))
+    after_s = float(answer.get("after_s", 0.0))
+    match answer["result"]:
+        case "sent":
+            return Sent("trial", provider_id, detail)
+        case "again":
+            return Again("trial", "451", detail, after_s)
+        case "refused":
+            return Refused("trial", "550", detail)
+        case "blocked":
+            return Blocked("trial", "account", "535", detail, after_s)
+        case "unknown":
+            return Unknown("trial", "timeout", detail)
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+    raise RuntimeError("told to raise")
+
+
+class History:
+    """Listens to what history would hear."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[tuple[str, int], list[Outcome]] = defaultdict(list)
+        self.dead: list[tuple[str, bytes]] = []
+        self.jobs: list[Job] = []
+
+    def statuses(self, request: str) -> dict[int, list[str]]:
+        """Return n → the statuses heard of it, in order."""
+        return {n: [one.status.value for one in heard] for (name, n), heard in self.outcomes.items() if name == request}
+
+    def last(self, request: str, n: int = 0) -> Outcome:
+        """Return the last outcome heard of a message."""
+        return self.outcomes[request, n][-1]
+
+    async def settled(self, request: str, count: int = 1, within_s: float = 30.0) -> None:
+        """Wait until so many messages of a request have ended."""
+
+        async def all_of_them() -> bool:
+            ends = [heard[-1] for heard in self.statuses(request).values()]
+            return len([status for status in ends if status not in ("queued", "retrying")]) >= count
+
+        await eventually(all_of_them, within_s)
+
+    @asynccontextmanager
+    async def listening(self, broker: Broker) -> AsyncIterator[None]:
+        """Consume history's queue."""
+        async with broker.take(broker.topology.history, 100) as deliveries:
+
+            async def listen() -> None:
+                async for delivery in deliveries:
+                    self._hear(delivery.key, delivery.headers, delivery.body)
+                    await broker.ack(delivery)
+
+            task = asyncio.create_task(listen())
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    def _hear(self, key: str, headers: Mapping[str, str], body: bytes) -> None:
+        if key == OUTCOME:
+            for outcome in Outcomes.model_validate_json(body).outcomes:
+                self.outcomes[outcome.request, outcome.n].append(outcome)
+        elif key == DEAD:
+            self.dead.append((headers["reason"], body))
+        else:
+            self.jobs.append(Job.model_validate_json(body))
+
+
+async def accept(broker: Broker, new: Job) -> None:
+    """Publish a job as the gateway does."""
+    await broker.publish(new.encode(), broker.topology.new(job_key(new.method, new.lane)))
+
+
+@asynccontextmanager
+async def broker_at(url: str, topology: Topology) -> AsyncIterator[Broker]:
+    """Open a broker and wait until it is ready."""
+    async with open_broker(url, topology) as broker:
+
+        async def ready() -> bool:
+            return broker.ready
+
+        await eventually(ready, 30)
+        yield broker
+
+
+@asynccontextmanager
+async def worker_at(
+    broker: Broker, redis_url: str, port: int, terms: Terms = TERMS, pace: Pace = QUICK
+) -> AsyncIterator[asyncio.Event]:
+    """Run a worker in this process; set what it yields to stop it."""
+    stopping, channel = asyncio.Event(), TrialChannel(port, terms)
+    async with connect_redis(redis_url) as redis:
+        worker = Worker(channel, broker, redis, metrics=CollectorRegistry(), stopping=stopping, pace=pace)
+        running = asyncio.create_task(worker.run())
+        try:
+            yield stopping
+        finally:
+            stopping.set()
+            await running
+            await channel.close()
+
+
+async def _main(broker_url: str, redis_url: str, port: str, prefix: str, terms: str) -> None:
+    told = json.loads(terms)
+    topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4))
+    given = Terms(**{**told, "concurrency": {Lane(lane): share for lane, share in told["concurrency"].items()}})
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    async with broker_at(broker_url, topology) as broker, worker_at(broker, redis_url, int(port), given) as stop:
+        await stopping.wait()
+        stop.set()
+
+
+if __name__ == "__main__":
+    configure("INFO", "text")
+    asyncio.run(_main(*sys.argv[1:]))
