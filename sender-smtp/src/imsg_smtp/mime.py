@@ -74,7 +74,7 @@ class Mail:
         return not self.recipient.isascii()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Rendered:
     """What all mails of a request share."""
 

@@ -1,0 +1,56 @@
+"""The e-mail channel: the port that the worker calls, over a pool of connections to one mail server."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+from imsg_shared import addresses
+from imsg_shared.channel import Terms, Uncertain
+from imsg_shared.topology import Lane
+from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result
+from imsg_smtp.mime import Rendered
+from imsg_smtp.pool import Pool
+from imsg_smtp.rendering import Renderings
+from imsg_smtp.replies import PROVIDER
+
+PART_SIZE = 50
+"""Mails of one part: some seconds' work, so that a crash leaves little in doubt and other workers get their share."""
+
+
+def terms(connections: int, uncertain: Uncertain) -> Terms:
+    """Share out the connections: a single mail may have any of them, a list all but a quarter.
+
+    So at least a quarter is always free of lists. With one connection there is nothing to share: they take turns.
+    """
+    of_lists = max(1, connections - ceil(connections / 4))
+    return Terms(
+        part_size=PART_SIZE,
+        call_size=1,
+        concurrency={Lane.SINGLE: connections, Lane.BULK: of_lists},
+        uncertain=uncertain,
+    )
+
+
+class MailChannel:
+    """One mail per recipient: nobody sees another's address, and every refusal is one recipient's own."""
+
+    method = "smtp"
+
+    def __init__(self, pool: Pool, renderings: Renderings, terms: Terms) -> None:
+        self.terms = terms
+        self._pool = pool
+        self._renderings = renderings
+
+    async def prepare(self, job: Job) -> Rendered | Again | Blocked | Refused:
+        """Fetch what is kept by history, and render what all recipients share."""
+        return await self._renderings.rendered(job)
+
+    async def deliver(self, job: Job, prepared: Rendered, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+        """Hand in the mail of each recipient; a repeat has the same Message-ID and Date."""
+        del job  # all it has to say is in what was prepared
+        return {recipient.n: await self._deliver(prepared, recipient) for recipient in recipients}
+
+    async def _deliver(self, prepared: Rendered, recipient: Recipient) -> Result:
+        address = addresses.email(recipient.address)
+        if address is None:
+            return Refused(PROVIDER, "address", "This is no e-mail address; correct it and send again.")
+        return await self._pool.send(prepared.addressed(recipient.n, address))

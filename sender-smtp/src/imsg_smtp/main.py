@@ -1,0 +1,92 @@
+"""The wiring of sender-smtp: settings, Redis, broker, history, the channel, the worker."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from imsg_shared import peers, redis
+from imsg_shared.answers import speak
+from imsg_shared.peers import Apps, Peer
+from imsg_shared.service import Service, open_broker
+from imsg_shared.settings import StartError, load, variable
+from imsg_shared.worker import Worker
+from imsg_smtp import senders
+from imsg_smtp.channel import MailChannel, terms
+from imsg_smtp.connections import connect
+from imsg_smtp.pool import Limits, Pool
+from imsg_smtp.rendering import Renderings
+from imsg_smtp.server import Server, Timeouts
+from imsg_smtp.settings import Settings, Smtp
+from imsg_smtp.shelf import Shelf
+
+__all__ = ["Settings", "Smtp", "Timeouts", "app", "open_channel"]
+
+
+def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
+    """Make the service. Raises StartError where a setting is wrong or missing."""
+    chosen = settings or load(Settings)
+    if not chosen.service_key:
+        raise StartError(f"{variable('service_key')} is not set; give sender-smtp the same one that history has.")
+
+    @asynccontextmanager
+    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+        async with AsyncExitStack() as stack:
+            yield await _opened(chosen, apps or {}, service, stack)
+
+    return Service("smtp", chosen, opening)
+
+
+async def _opened(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
+    connection = await stack.enter_async_context(redis.connect(settings.redis_url))
+    broker = await stack.enter_async_context(open_broker(settings.broker_url))
+    history = await stack.enter_async_context(peers.connect(settings.history_url, settings.service_key, apps))
+    channel = await stack.enter_async_context(open_channel(settings.smtp, history))
+    worker = Worker(channel, broker, connection, metrics=service.metrics, stopping=service.stopping)
+    service.check("broker", lambda: broker.ready)
+    service.watch(worker.run(), "worker")
+    api = FastAPI(title="iMSG sender-smtp", openapi_url=None)  # no URL of its own yet; bounces come in here one day
+    speak(api)
+    return api
+
+
+@asynccontextmanager
+async def open_channel(
+    smtp: Smtp, history: Peer, *, timeouts: Timeouts | None = None, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[MailChannel]:
+    """Open the channel alone; no connection is made before the first mail. Raises StartError for a bad CA_FILE."""
+    sender = senders.parse(smtp.sender)
+    server = Server(
+        host=smtp.host,
+        port=smtp.server_port,
+        security=smtp.protection,
+        hello=sender.domain,
+        tls=None if smtp.protection == "none" else await asyncio.to_thread(_trust, smtp.ca_file),
+        username=smtp.username,
+        password=smtp.password,
+    )
+    connecting = partial(connect, server, timeouts or Timeouts())
+    pool = Pool(connecting, server.scope, Limits(connections=smtp.connections), clock)
+    try:
+        yield MailChannel(pool, Renderings(Shelf(history), sender), terms(smtp.connections, smtp.uncertain))
+    finally:
+        await pool.close()
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Make the one context of all connections; reading the system's certificates takes a while."""
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise StartError(
+                f"{variable('smtp', 'ca_file')} names {ca_file}, which holds no certificates in PEM form ({error})."
+            ) from error
+    return context

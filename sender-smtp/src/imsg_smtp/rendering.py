@@ -1,0 +1,77 @@
+"""A request made ready to send: fetched, checked and rendered once, however many of its parts are under way."""
+
+import asyncio
+from weakref import WeakValueDictionary
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from imsg_shared.wire import Again, Blocked, Job, Refused
+from imsg_smtp.mime import File, Letter, Rendered, render
+from imsg_smtp.replies import PROVIDER
+from imsg_smtp.senders import Sender
+from imsg_smtp.shelf import Shelf
+
+INLINE_OCTETS = 64 * 1024
+"""Rendering this much takes less than a thread's hand-over is worth; more would hold up the loop."""
+
+
+class Content(BaseModel):
+    """What the API takes as the content of a mail."""
+
+    model_config = ConfigDict(strict=True)
+
+    subject: str
+    text: str = ""
+    html: str | None = None
+
+
+class Renderings:
+    """Renders requests; parts of one request that are under way at once share one rendering and its memory."""
+
+    def __init__(self, shelf: Shelf, sender: Sender) -> None:
+        self._shelf = shelf
+        self._sender = sender
+        self._current: WeakValueDictionary[str, Rendered] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def rendered(self, job: Job) -> Rendered | Again | Blocked | Refused:
+        """Return the rendering of a job's request, or why there is none."""
+        turn = self._turns.setdefault(job.request, asyncio.Lock())
+        async with turn:
+            current = self._current.get(job.request)
+            if current is not None:
+                return current
+            made = await self._make(job)
+            if isinstance(made, Rendered):
+                self._current[job.request] = made
+            return made
+
+    async def _make(self, job: Job) -> Rendered | Again | Blocked | Refused:
+        content = await self._content(job)
+        if not isinstance(content, Content):
+            return content
+        files: list[File] = []
+        for attachment in job.attachments:
+            data = await self._shelf.fetch(job.request, attachment)
+            if not isinstance(data, bytes):
+                return data
+            files.append(File(attachment.filename, attachment.type, data))
+        letter = Letter(content.subject, content.text, content.html, files)
+        if _octets(letter) <= INLINE_OCTETS:
+            return render(letter, self._sender, job.request, job.accepted_at)
+        return await asyncio.to_thread(render, letter, self._sender, job.request, job.accepted_at)
+
+    async def _content(self, job: Job) -> Content | Again | Blocked | Refused:
+        try:
+            if job.content_at is None:
+                return Content.model_validate(job.content)
+            body = await self._shelf.fetch(job.request, job.content_at)
+            return Content.model_validate_json(body) if isinstance(body, bytes) else body
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = ".".join(str(part) for part in problem["loc"]) or "content"
+            return Refused(PROVIDER, "content", f"{where}: {problem['msg']}; a mail is {{subject, text, html?}}.")
+
+
+def _octets(letter: Letter) -> int:
+    return len(letter.text) + len(letter.html or "") + sum(len(file.data) for file in letter.files)
