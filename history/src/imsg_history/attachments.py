@@ -1,0 +1,89 @@
+"""Keeping the bytes that are too long for the broker, by (request, sha256), until some days past their expiry."""
+
+import asyncio
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import case, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imsg_history.database import Database
+from imsg_history.ids import Name
+from imsg_history.tables import attachments
+from imsg_shared.errors import Refusal
+
+MAX_BYTES = 16 * 1024 * 1024
+"""The longest body: what a whole request may have."""
+
+KEPT_AFTER_EXPIRY = timedelta(days=7)
+"""So long a failed message can be sent again with its attachments."""
+
+WRITE_TIMEOUT_S = 8.0
+
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Under what a body is kept."""
+
+    request: str
+    sha256: str
+
+    @classmethod
+    def read(cls, request: str, sha256: str) -> "Place":
+        """Read the two parts of the URL. Raises Refusal not_found where they name nothing."""
+        name = Name.read(request)
+        if name is None or name.n is not None or not _SHA256.fullmatch(sha256):
+            raise Refusal("not_found", what=f"attachments/{request}/{sha256}"[:200])
+        return cls(name.request, sha256)
+
+
+class Attachments:
+    """The store of bodies."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(self, place: Place, body: bytes, expires_at: datetime) -> None:
+        """Keep a body, durably; the same again only prolongs its life.
+
+        Raises Refusal where the bytes don't have the hash they came under, DatabaseAway.
+        """
+        found = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
+        if found != place.sha256:
+            raise Refusal(
+                "wrong_type",
+                field="sha256",
+                why_zh="与收到的内容不符，请重发",
+                why_en="the bytes that arrived have another one; send them again",
+            )
+        row = {
+            "request": place.request,
+            "sha256": place.sha256,
+            "body": body,
+            "expires_at": expires_at + KEPT_AFTER_EXPIRY,
+        }
+        await self._database.write(lambda connection: self._put(connection, row), WRITE_TIMEOUT_S)
+
+    async def get(self, place: Place) -> bytes:
+        """Return a body. Raises Refusal not_found, DatabaseAway."""
+        key = (attachments.c.request == place.request, attachments.c.sha256 == place.sha256)
+        query = select(attachments.c.body).where(*key)
+        body: bytes | None = await self._database.read(lambda connection: connection.scalar(query))
+        if body is None:
+            raise Refusal("not_found", what=f"attachments/{place.request}/{place.sha256}")
+        return body
+
+    async def _put(self, connection: AsyncConnection, row: dict[str, Any]) -> None:
+        dialect = postgresql if self._database.is_postgres else sqlite
+        insert = dialect.insert(attachments).values(row)
+        new, old = insert.excluded.expires_at, attachments.c.expires_at
+        later = case((new > old, new), else_=old)
+        await connection.execute(
+            insert.on_conflict_do_update(index_elements=["request", "sha256"], set_={"expires_at": later})
+        )

@@ -1,0 +1,137 @@
+"""What a query asks for: its filters, read and checked, with a sentence for everything that can be wrong."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
+from imsg_history.pages import Place, read_limit, read_place
+from imsg_history.rows import MAX_ADDRESS, MAX_NAME, clean
+from imsg_shared.errors import Refusal
+from imsg_shared.peers import Caller
+from imsg_shared.topology import METHODS
+from imsg_shared.wire import Status
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d{2}):(\d{2}))", re.ASCII
+)
+_UNIX = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which messages are asked for, and from where on."""
+
+    name: Name | None
+    username: str | None
+    """Whose messages; None for everybody's, which only an administrator may ask for."""
+    method: str | None
+    status: Status | None
+    to: str | None
+    since: datetime | None
+    until: datetime | None
+    limit: int
+    after: Place | None
+
+
+def read_query(given: Mapping[str, str], caller: Caller) -> Query:
+    """Read the filters of GET /api/query. Raises Refusal."""
+    cursor = given.get("cursor")
+    return Query(
+        _name(given["id"]) if "id" in given else None,
+        whose(given.get("username"), caller),
+        _method(given["method"]) if "method" in given else None,
+        _status(given["status"]) if "status" in given else None,
+        _address(given["to"]) if "to" in given else None,
+        read_time(given, "since"),
+        read_time(given, "until"),
+        read_limit(given.get("limit")),
+        read_place(cursor) if cursor else None,
+    )
+
+
+def whose(username: str | None, caller: Caller) -> str | None:
+    """Tell whose messages are meant: a user's own; everybody's or a named user's for an administrator."""
+    if username is None:
+        return None if caller.is_admin else caller.username
+    if not caller.is_admin and username != caller.username:
+        raise Refusal("no_right")
+    return clean(username, MAX_NAME)
+
+
+def read_time(given: Mapping[str, str], field: str) -> datetime | None:
+    """Read a time, RFC 3339 or Unix seconds. Raises Refusal."""
+    if field not in given:
+        return None
+    try:
+        return _unix(given[field]) if _UNIX.fullmatch(given[field]) else _rfc3339(given[field])
+    except (ValueError, OverflowError) as error:
+        raise Refusal(
+            "wrong_type",
+            field=field,
+            why_zh="应为RFC 3339时间（如2026-11-25T08:00:00+08:00）或以秒为单位的Unix时间",
+            why_en="it must be an RFC 3339 time such as 2026-11-25T08:00:00+08:00, or Unix seconds",
+        ) from error
+
+
+def _name(text: str) -> Name:
+    name = Name.read(text)
+    if name is None:
+        raise Refusal(
+            "wrong_type",
+            field="id",
+            why_zh="应为发送时返回的id（32位十六进制），或再加-和序号",
+            why_en="it must be the id that sending answered (32 hexadecimal digits), or that with - and a number",
+        )
+    return name
+
+
+def _method(text: str) -> str:
+    if text not in METHODS:
+        raise Refusal("method_unknown")
+    return text
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError as error:
+        known = [status.value for status in Status]
+        raise Refusal(
+            "wrong_type",
+            field="status",
+            why_zh=f"应为{'、'.join(known)}之一",
+            why_en=f"it must be one of {', '.join(known)}",
+        ) from error
+
+
+def _address(text: str) -> str:
+    if not text:
+        raise Refusal(
+            "wrong_type", field="to", why_zh="应为收件人，不能为空", why_en="it must be a recipient and can't be empty"
+        )
+    return clean(text, MAX_ADDRESS)
+
+
+def _unix(text: str) -> datetime:
+    whole, _, fraction = text.partition(".")
+    ms = int(whole) * 1_000
+    if ms > min(LAST_MS, LATEST_MS):
+        raise ValueError("milliseconds, or beyond all time")
+    return EPOCH + timedelta(milliseconds=ms, microseconds=int(fraction[:6].ljust(6, "0")))
+
+
+def _rfc3339(text: str) -> datetime:
+    # A `+` that was not percent-encoded arrives as a space.
+    match = _RFC3339.fullmatch(re.sub(r" (?=\d{2}:\d{2}$)", "+", text))
+    if match is None:
+        raise ValueError("no RFC 3339 time")
+    day, minute, second, fraction, zulu, sign, hours, minutes = match.groups()
+    is_leap = second == "60"  # RFC 3339, section 5.7; Python has none, so it is the next second's beginning
+    at = datetime.fromisoformat(f"{day}T{minute}:{'59' if is_leap else second}")
+    at += timedelta(seconds=is_leap, microseconds=int((fraction or "")[:6].ljust(6, "0")))
+    if zulu:
+        return at.replace(tzinfo=UTC)
+    offset = timedelta(hours=int(hours), minutes=int(minutes)) * (-1 if sign == "-" else 1)
+    return at.replace(tzinfo=timezone(offset)).astimezone(UTC)

@@ -1,0 +1,47 @@
+"""The names of requests and messages, and the time that a request's UUIDv7 holds."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+LAST_MS = (1 << 48) - 1
+"""The latest time a UUIDv7 can hold (RFC 9562, section 5.7: 48 bits of milliseconds)."""
+
+LAST_N = 2**31 - 1
+"""The highest number of a message that the tables hold."""
+
+_NAME = re.compile(r"([0-9a-f]{32})(?:-(0|[1-9][0-9]{0,9}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What an `id` of the public API names: a request, or one message of it."""
+
+    request: str
+    n: int | None = None
+
+    @classmethod
+    def read(cls, text: str) -> "Name | None":
+        """Read `REQUEST` or `REQUEST-N`; None where it is neither."""
+        match = _NAME.fullmatch(text.lower())
+        if match is None:
+            return None
+        n = None if match[2] is None else int(match[2])
+        return cls(match[1], n) if n is None or n <= LAST_N else None
+
+
+def time_of(request: str) -> datetime:
+    """Read the time a request was drawn up out of its id, to the millisecond: what `created_at` shows."""
+    return EPOCH + timedelta(milliseconds=min(int(request[:12], 16), LATEST_MS))
+
+
+LATEST_MS = int((datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - EPOCH).total_seconds()) * 1_000
+"""The latest time that Python and PostgreSQL both hold."""
+
+
+def first_id(at: datetime) -> str:
+    """Make the lowest id of a moment: every request drawn up then or later has it or a higher one."""
+    ms = -((EPOCH - at) // timedelta(milliseconds=1))
+    return f"{min(max(ms, 0), LAST_MS):012x}{0:020x}"

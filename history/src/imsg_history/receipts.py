@@ -1,0 +1,142 @@
+"""Receipts joined to their messages, whichever of job, outcome and receipt came first."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, delete, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imsg_history.database import Database
+from imsg_history.fold import RANK, Fold
+from imsg_history.rows import AttemptRow, MessageRow
+from imsg_history.tables import attempts, messages, receipts
+from imsg_history.write import Writer, slices
+from imsg_shared.wire import Status
+
+SLICE = 500
+"""Keys in one query: under PostgreSQL's 65,535 and SQLite's 32,766 parameters a statement."""
+
+Key = tuple[str, str]
+"""(provider, provider_id)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """Finds messages for the receipts that wait.
+
+    It runs in a transaction of its own after the facts of a batch are committed: of two recorders that take a
+    receipt and its outcome at the same time, whoever commits last sees both.
+    """
+
+    database: Database
+    writer: Writer
+
+    async def match(self, fold: Fold) -> int:
+        """Join what a committed fold has made joinable; return how many messages moved."""
+        keys = {(row.provider, row.provider_id) for row in fold.receipts.values()}
+        keys |= {(row.provider, row.provider_id) for row in fold.attempts.values() if row.provider and row.provider_id}
+        requests = sorted(fold.requests)
+        if not keys and not requests:
+            return 0
+        if not await self.database.read(_any_waits):
+            return 0
+        return await self.database.write(lambda connection: self._match(connection, keys, requests))
+
+    async def _match(self, connection: AsyncConnection, keys: set[Key], requests: Sequence[str]) -> int:
+        keys = keys | await _keys_of(connection, requests)
+        moved: dict[tuple[str, int], MessageRow] = {}
+        lines: dict[tuple[Any, ...], AttemptRow] = {}
+        joined: set[tuple[Any, ...]] = set()
+        for part in slices(sorted(keys), SLICE):
+            waiting = (await connection.execute(select(receipts).where(_is_one_of(receipts, part)))).all()
+            if not waiting:
+                continue
+            known = await _sendings(connection, {(row.provider, row.provider_id) for row in waiting})
+            for receipt in waiting:
+                for request, n in known[receipt.provider, receipt.provider_id, receipt.address]:
+                    row = _moved(receipt, request, n)
+                    moved.setdefault((request, n), row).absorb(row)
+                    lines[request, n, receipt.at, receipt.mark] = _line(receipt, request, n)
+                    joined.add((receipt.provider, receipt.provider_id, receipt.address, receipt.at, receipt.mark))
+        await self.writer.climb(connection, [moved[key] for key in sorted(moved)])
+        await self.writer.keep(connection, attempts, [lines[key] for key in sorted(lines)])
+        for some in slices(sorted(joined), SLICE):
+            await connection.execute(delete(receipts).where(tuple_(*receipts.primary_key.columns).in_(some)))
+        return len(moved)
+
+
+async def _any_waits(connection: AsyncConnection) -> bool:
+    return (await connection.execute(select(receipts.c.provider).limit(1))).first() is not None
+
+
+async def _keys_of(connection: AsyncConnection, requests: Sequence[str]) -> set[Key]:
+    """Find the providers' ids of requests whose outcomes came before their job."""
+    keys = set()
+    for part in slices(requests, SLICE):
+        query = select(attempts.c.provider, attempts.c.provider_id).where(
+            attempts.c.request.in_(part), attempts.c.provider_id.is_not(None), attempts.c.provider.is_not(None)
+        )
+        keys |= {(row.provider, row.provider_id) for row in await connection.execute(query.distinct())}
+    return keys
+
+
+async def _sendings(connection: AsyncConnection, keys: set[Key]) -> defaultdict[tuple[str, str, str], set[Any]]:
+    """Find the messages sent under these ids, by (provider, provider_id, address).
+
+    One id of an SMS firm stands for up to 1,000 numbers, so addresses are compared here, not by a join of
+    1,000 receipts with 1,000 messages each.
+    """
+    found: defaultdict[tuple[str, str, str], set[Any]] = defaultdict(set)
+    for part in slices(sorted(keys), SLICE):
+        query = (
+            select(attempts.c.provider, attempts.c.provider_id, messages.c.address, messages.c.request, messages.c.n)
+            .join(messages, (messages.c.request == attempts.c.request) & (messages.c.n == attempts.c.n))
+            .where(_is_one_of(attempts, part), messages.c.address.is_not(None))
+        )
+        for row in await connection.execute(query):
+            found[row.provider, row.provider_id, row.address].add((row.request, row.n))
+    return found
+
+
+def _is_one_of(table: Any, keys: Iterable[Key]) -> Any:  # noqa: ANN401  receipts or attempts, and a condition
+    # The provider's id first, alone: it is what the index begins with on both databases.
+    return table.c.provider_id.in_({key[1] for key in keys}) & tuple_(table.c.provider, table.c.provider_id).in_(keys)
+
+
+def _moved(receipt: Row[Any], request: str, n: int) -> MessageRow:
+    status = Status(receipt.status)
+    return MessageRow(
+        request,
+        n,
+        None,
+        None,
+        None,
+        None,
+        status.value,
+        RANK[status],
+        0,
+        receipt.at,
+        receipt.mark,
+        0,
+        receipt.provider,
+        receipt.provider_id,
+        receipt.code,
+        receipt.detail,
+    )
+
+
+def _line(receipt: Row[Any], request: str, n: int) -> AttemptRow:
+    return AttemptRow(
+        request,
+        n,
+        receipt.at,
+        receipt.mark,
+        None,
+        receipt.status,
+        receipt.provider,
+        receipt.provider_id,
+        receipt.code,
+        receipt.detail,
+    )

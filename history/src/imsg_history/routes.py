@@ -1,0 +1,176 @@
+"""History's URLs: the public ones that the gateway relays, and those for services alone."""
+
+from collections.abc import AsyncIterable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from starlette.responses import Response
+
+from imsg_history.attachments import MAX_BYTES, Attachments, Place
+from imsg_history.database import DatabaseAway
+from imsg_history.dead import DeadLetters
+from imsg_history.filters import read_query, read_time
+from imsg_history.find import Finder
+from imsg_history.resend import Resends
+from imsg_history.shapes import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
+from imsg_history.stats import Counter, read_span
+from imsg_shared.answers import Answer, ok, refused, speak
+from imsg_shared.errors import Refusal
+from imsg_shared.peers import Caller, Internal
+
+RETRY_AFTER_S = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes call."""
+
+    finder: Finder
+    counter: Counter
+    attachments: Attachments
+    resends: Resends
+    dead: DeadLetters
+    now: Callable[[], datetime]
+
+
+def api(parts: Parts, internal: Internal) -> FastAPI:
+    """Make the API. Every URL wants the service key; who calls is what the gateway has verified."""
+
+    def let_in(request: Request) -> None:
+        request.state.caller = internal(request)
+
+    app = FastAPI(
+        title="iMSG history", docs_url=None, redoc_url=None, redirect_slashes=False, dependencies=[Depends(let_in)]
+    )
+    speak(app)
+    app.add_exception_handler(DatabaseAway, _unavailable)
+    app.include_router(_messages(parts))
+    app.include_router(_dead_letters(parts))
+    app.include_router(_services(parts), include_in_schema=False)
+    return app
+
+
+def _messages(parts: Parts) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/api/query", responses=_answers(QueryAnswer), openapi_extra=_parameters(QUERY_PARAMETERS))
+    async def query(request: Request, caller: User) -> Response:
+        page = await parts.finder.find(read_query(request.query_params, caller))
+        return Answer(ok(messages=page.messages, next=page.next))
+
+    @routes.get("/api/stats", responses=_answers(StatsAnswer), openapi_extra=_parameters(STATS_PARAMETERS))
+    async def stats(request: Request, caller: User) -> Response:
+        span = read_span(request.query_params, caller, parts.counter.zone, parts.now())
+        buckets = await parts.counter.count(span)
+        return Answer(ok(bucket=span.bucket, timezone=parts.counter.zone.key, buckets=buckets))
+
+    return routes
+
+
+def _dead_letters(parts: Parts) -> APIRouter:
+    routes = APIRouter(dependencies=[Depends(_administrator)])
+
+    @routes.get("/api/dead", responses=_answers(DeadListAnswer), openapi_extra=_parameters(PAGE_PARAMETERS))
+    async def letters(request: Request) -> Response:
+        page = await parts.dead.page(request.query_params.get("limit"), request.query_params.get("cursor"))
+        return Answer(ok(dead=page.dead, next=page.next))
+
+    @routes.get("/api/dead/{name}", responses=_answers(DeadAnswer))
+    async def letter(name: str) -> Response:
+        return Answer(ok(**await parts.dead.one(name)))
+
+    return routes
+
+
+def _services(parts: Parts) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.put("/internal/attachments/{request_id}/{sha256}")
+    async def put(request: Request, request_id: str, sha256: str) -> Response:
+        expires_at = read_time(request.query_params, "expires_at")
+        if expires_at is None:
+            raise Refusal("missing", field="expires_at")
+        body = await _body(request.stream())
+        await parts.attachments.put(Place.read(request_id, sha256), body, expires_at)
+        return Answer(ok())
+
+    @routes.get("/internal/attachments/{request_id}/{sha256}")
+    async def get(request_id: str, sha256: str) -> Response:
+        body = await parts.attachments.get(Place.read(request_id, sha256))
+        return Response(body, media_type="application/octet-stream")
+
+    @routes.get("/internal/resend/{name}")
+    async def resend(request: Request, name: str, caller: User) -> Response:
+        uncertain = request.query_params.get("uncertain") == "1"
+        return Answer(ok(**await parts.resends.draft(name, caller, uncertain=uncertain)))
+
+    @routes.get("/internal/dead/{name}")
+    async def dead(name: str, caller: User) -> Response:
+        return Answer(ok(**await parts.resends.draft_of_dead(name, caller)))
+
+    return routes
+
+
+def _user(request: Request) -> Caller:
+    caller: Caller | None = request.state.caller
+    if caller is None:
+        raise Refusal("no_right")
+    return caller
+
+
+def _administrator(request: Request) -> None:
+    if not _user(request).is_admin:
+        raise Refusal("no_right")
+
+
+User = Annotated[Caller, Depends(_user)]
+
+
+async def _body(stream: AsyncIterable[bytes]) -> bytes:
+    body = bytearray()
+    async for chunk in stream:
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise Refusal("too_large", limit=MAX_BYTES)
+    return bytes(body)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    del error
+    away = Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
+    return refused(away, request.headers.get("accept-language", ""))
+
+
+TEXT = {"type": "string"}
+TIME = {"oneOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]}
+PAGE_PARAMETERS = {"limit": {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "cursor": TEXT}
+STATS_PARAMETERS = {
+    "username": TEXT,
+    "since": TIME,
+    "until": TIME,
+    "bucket": {"type": "string", "enum": ["hour", "day"], "default": "day"},
+}
+QUERY_PARAMETERS = {
+    "id": {"type": "string", "pattern": "^[0-9a-f]{32}(-[0-9]+)?$"},
+    "username": TEXT,
+    "method": {"type": "string", "enum": ["smtp", "sms", "wechat"]},
+    "status": {
+        "type": "string",
+        "enum": ["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"],
+    },
+    "to": {"type": "string", "minLength": 1},
+    "since": TIME,
+    "until": TIME,
+    **PAGE_PARAMETERS,
+}
+"""Described here and read by `filters`, which has a sentence in both languages for what is wrong."""
+
+
+def _parameters(schemas: dict[str, Any]) -> dict[str, Any]:
+    return {"parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]}
+
+
+def _answers(shape: Any) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401  a model, FastAPI's own loose type
+    return {200: {"model": shape}}

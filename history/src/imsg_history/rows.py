@@ -1,0 +1,152 @@
+"""The rows that events become, one frozen record a table, and how text is made fit to be stored."""
+
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+
+MAX_ADDRESS = 320
+MAX_NAME = 64
+MAX_PROVIDER_ID = 255
+MAX_CODE = 128
+MAX_DETAIL = 4_000
+"""In characters. PostgreSQL's index entries hold 2,704 bytes; longer text is cut, since it is only ever shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """A request, without its recipients."""
+
+    request: str
+    username: str
+    method: str
+    account: str | None
+    lane: str
+    subject: str | None
+    content: str | None
+    content_at: str | None
+    attachments: str
+    segments: int | None
+    resend_of: str | None
+    accepted_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A Job's bytes as they were published."""
+
+    request: str
+    body: bytes
+    repeats: int = 0
+
+
+@dataclass(slots=True)
+class MessageRow:
+    """What the events of a batch say of one message; who it goes to is None until its job is known."""
+
+    request: str
+    n: int
+    username: str | None
+    method: str | None
+    written: str | None
+    address: str | None
+    status: str
+    rank: int
+    attempt: int
+    at: datetime
+    mark: int
+    attempts: int
+    provider: str | None = None
+    provider_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+    @property
+    def standing(self) -> tuple[int, int, datetime, int]:
+        """What decides between two events: the higher one's status stands."""
+        return self.rank, self.attempt, self.at, self.mark
+
+    def absorb(self, other: "MessageRow") -> None:
+        """Take in what another row says of the same message."""
+        if self.username is None:
+            self.username, self.method = other.username, other.method
+            self.written, self.address = other.written, other.address
+        self.attempts = max(self.attempts, other.attempts)
+        if other.standing > self.standing:
+            self.status, self.rank, self.attempt = other.status, other.rank, other.attempt
+            self.at, self.mark = other.at, other.mark
+            self.provider, self.provider_id = other.provider, other.provider_id
+            self.code, self.detail = other.code, other.detail
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One line of a message's time-line; `attempt` is None for what belongs to none, a receipt or a dead letter."""
+
+    request: str
+    n: int
+    at: datetime
+    mark: int
+    attempt: int | None
+    status: str
+    provider: str | None = None
+    provider_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """A provider's report on its way to its message."""
+
+    provider: str
+    provider_id: str
+    address: str
+    at: datetime
+    mark: int
+    status: str
+    code: str | None
+    detail: str | None
+    kept_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeadRow:
+    """A dead letter with its body."""
+
+    id: str
+    request: str | None
+    method: str | None
+    queue: str
+    reason: str
+    detail: str | None
+    body: bytes
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """A change of something that is not a message."""
+
+    id: str
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    details: str
+
+
+def clean(text: str, longest: int | None = None) -> str:
+    """Make text fit to be stored: PostgreSQL has no U+0000, UTF-8 no lone surrogate; both become U+FFFD."""
+    text = text[:longest].replace("\0", "\ufffd")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def cleaned(text: str | None, longest: int | None = None) -> str | None:
+    """Clean text that may be absent."""
+    return None if text is None else clean(text, longest)
+
+
+def fingerprint(*parts: object) -> int:
+    """Tell two events of the same moment apart by what they say; the same ones stay the same."""
+    return zlib.crc32("\0".join(map(repr, parts)).encode())

@@ -1,0 +1,122 @@
+"""The shapes of the public answers, for the OpenAPI description; a test holds the answers to them."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
+
+
+class Shape(BaseModel):
+    """A closed shape."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class AnswerShape(Shape):
+    """What every answer holds."""
+
+    errorCode: Literal[0]  # noqa: N815  the interface's own name
+    errorMessage: Literal["OK"]  # noqa: N815
+
+
+class AttachmentShape(Shape):
+    """One attachment of a message."""
+
+    filename: str
+    type: str
+    size: int
+    sha256: str
+
+
+class ErrorShape(Shape):
+    """Why a message is not sent, in the provider's words."""
+
+    code: str | None
+    detail: str | None
+
+
+class AttemptShape(Shape):
+    """One line of a time-line: an attempt, or (attempt null) a receipt or a dead letter."""
+
+    attempt: int | None
+    at: str
+    status: StatusName
+    provider: str | None
+    provider_id: str | None
+    code: str | None
+    detail: str | None
+
+
+class MessageShape(Shape):
+    """One message: one recipient of a request."""
+
+    id: str
+    username: str
+    method: str
+    to: str
+    subject: str | None
+    content: str | dict[str, Any] | None
+    """null where it is over 64 KiB: ask for the message's id, until 7 days past its expiry."""
+    attachments: list[AttachmentShape]
+    status: StatusName
+    attempts: int
+    provider: str | None
+    provider_id: str | None
+    segments: int | None = None
+    """sms only"""
+    resend_of: str | None
+    error: ErrorShape | None
+    created_at: str
+    updated_at: str
+    timeline: list[AttemptShape] | None = None
+    """with `id=REQUEST-N` only"""
+
+
+class QueryAnswer(AnswerShape):
+    """A page of messages."""
+
+    messages: list[MessageShape]
+    next: str | None
+
+
+class BucketShape(Shape):
+    """One hour or day, and how many messages of it there are, method → status → count; zeros are left out."""
+
+    start: str
+    counts: dict[str, dict[StatusName, int]]
+
+
+class StatsAnswer(AnswerShape):
+    """Counts by hour or day of the installation's time zone."""
+
+    bucket: Literal["hour", "day"]
+    timezone: str
+    buckets: list[BucketShape]
+
+
+class DeadShape(Shape):
+    """One dead letter."""
+
+    id: str
+    request: str | None
+    method: str | None
+    reason: str
+    detail: str | None
+    at: str
+
+
+class DeadListAnswer(AnswerShape):
+    """A page of dead letters."""
+
+    dead: list[DeadShape]
+    next: str | None
+
+
+class DeadAnswer(AnswerShape, DeadShape):
+    """One dead letter with where it lay and its body."""
+
+    queue: str
+    body: str | None = None
+    body_base64: str | None = None
+    """instead of `body` where the bytes are no UTF-8"""

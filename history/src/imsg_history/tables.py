@@ -1,0 +1,231 @@
+"""The tables of history, and how their values are kept in PostgreSQL and in SQLite."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    Uuid,
+)
+from sqlalchemy.types import TypeEngine
+
+from imsg_history.ids import EPOCH
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+class RequestId(TypeDecorator[str]):
+    """A request's id: 32 hex digits in Python and in SQLite, `uuid` (16 bytes) in PostgreSQL."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column's type."""
+        return dialect.type_descriptor(Uuid() if dialect.name == "postgresql" else String(32))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ANN401  the driver's own
+        """Write what a driver returned as 32 hex digits."""
+        del dialect
+        return value.hex if isinstance(value, UUID) else value
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time in UTC, to the microsecond: `timestamptz` in PostgreSQL, microseconds since 1970 in SQLite."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column's type."""
+        return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else BigInteger())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ANN401
+        """Turn a time into what the column holds."""
+        return value if value is None or dialect.name == "postgresql" else (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401
+        """Turn what the column holds into a time."""
+        if value is None or dialect.name == "postgresql":
+            return value  # type: ignore[no-any-return]
+        return EPOCH + int(value) * MICROSECOND
+
+
+metadata = MetaData()
+
+PARTITIONED = ("requests", "messages", "attempts")
+"""On PostgreSQL these are partitioned by range of the request's id, which begins with its time."""
+
+_BY_REQUEST: dict[str, Any] = {"postgresql_partition_by": "RANGE (request)"}
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("request", RequestId, nullable=False),
+    Column("username", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("account", Text),
+    Column("lane", Text, nullable=False),
+    Column("subject", Text),
+    Column("content", Text),  # JSON; null where content_at (JSON) says under which hash it is kept
+    Column("content_at", Text),
+    Column("attachments", Text, nullable=False),  # JSON
+    Column("segments", Integer),
+    Column("resend_of", Text),
+    Column("accepted_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    PrimaryKeyConstraint("request"),
+    **_BY_REQUEST,
+)
+
+jobs = Table(  # what was published, to be published again if it should be lost; gone when all of it is settled
+    "jobs",
+    metadata,
+    Column("request", RequestId, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("repeats", SmallInteger, nullable=False),
+    Column("repeated_at", Moment),
+    PrimaryKeyConstraint("request"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("request", RequestId, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("username", Text),  # null, as method and addresses are, until the job arrives after its outcome
+    Column("method", Text),
+    Column("written", Text),  # what the client wrote: the API's `to`
+    Column("address", Text),
+    Column("status", Text, nullable=False),
+    Column("rank", SmallInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("mark", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("provider", Text),
+    Column("provider_id", Text),
+    Column("code", Text),
+    Column("detail", Text),
+    PrimaryKeyConstraint("request", "n"),
+    sqlite_with_rowid=False,
+    **_BY_REQUEST,
+)
+"""One row a recipient. (rank, attempt, at, mark) decide which event its status is of: the highest wins."""
+
+# Every listing is newest request first, then n upwards, by keyset. Methods and statuses are few: a filter that
+# leaves one of them open asks for each value in turn and merges, so two indexes serve every combination.
+Index(
+    "messages_by_user",
+    messages.c.username,
+    messages.c.method,
+    messages.c.status,
+    messages.c.request.desc(),
+    messages.c.n,
+)
+Index("messages_by_status", messages.c.method, messages.c.status, messages.c.request.desc(), messages.c.n)
+Index("messages_by_address", messages.c.address, messages.c.request.desc(), messages.c.n)
+AS_WRITTEN = messages.c.written != messages.c.address
+Index(
+    "messages_by_written",
+    messages.c.written,
+    messages.c.request.desc(),
+    messages.c.n,
+    postgresql_where=AS_WRITTEN,
+    sqlite_where=AS_WRITTEN,
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("request", RequestId, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("mark", BigInteger, nullable=False),
+    Column("attempt", Integer),  # null for a receipt, which belongs to no attempt
+    Column("status", Text, nullable=False),
+    Column("provider", Text),
+    Column("provider_id", Text),
+    Column("code", Text),
+    Column("detail", Text),
+    PrimaryKeyConstraint("request", "n", "at", "mark"),
+    sqlite_with_rowid=False,
+    **_BY_REQUEST,
+)
+HAS_PROVIDER_ID = attempts.c.provider_id.is_not(None)
+Index(
+    "attempts_by_provider",
+    attempts.c.provider_id,
+    attempts.c.provider,
+    postgresql_where=HAS_PROVIDER_ID,
+    sqlite_where=HAS_PROVIDER_ID,
+)
+
+receipts = Table(  # only those that no message has been found for yet
+    "receipts",
+    metadata,
+    Column("provider", Text, nullable=False),
+    Column("provider_id", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("mark", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("code", Text),
+    Column("detail", Text),
+    Column("kept_at", Moment, nullable=False),
+    PrimaryKeyConstraint("provider", "provider_id", "address", "at", "mark"),
+)
+Index("receipts_by_age", receipts.c.kept_at)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("request", RequestId, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    PrimaryKeyConstraint("request", "sha256"),
+)
+Index("attachments_by_age", attachments.c.expires_at)
+
+dead = Table(
+    "dead",
+    metadata,
+    Column("id", String(32), nullable=False),
+    Column("request", Text),
+    Column("method", Text),
+    Column("queue", Text),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", Moment, nullable=False),
+    PrimaryKeyConstraint("id"),
+)
+Index("dead_by_age", dead.c.at.desc(), dead.c.id.desc())
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", String(32), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", Text, nullable=False),  # JSON
+    PrimaryKeyConstraint("id"),
+)
+Index("audit_by_age", audit.c.at)
