@@ -1,0 +1,88 @@
+"""What the documents say is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from imsg_shared.errors import REASONS, TEXTS
+
+ROOT = Path(__file__).parents[2]
+READMES = ("README.md", "README.zh-CN.md")
+
+NOT_YET_GIVEN = {"suppressed"}
+"""Reasons of the interface whose part is still to be built; one that is given must leave this set."""
+
+
+def blocks(text: str) -> list[str]:
+    """Return the code blocks of a document without comments, which are in its language."""
+    found = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [re.sub(r"\s+# .*$", "", block, flags=re.MULTILINE) for block in found]
+
+
+def test_the_interface_document_holds_our_table_of_errors() -> None:
+    document = (ROOT / "docs" / "interface.zh.md").read_text()
+    section = document[document.index("## 6. 返回错误码列表") :]
+    rows = re.findall(r"^\|\s*(\d+)\s*\|\s*(.*?)\s*\|$", section, re.MULTILINE)
+
+    assert {int(code): text for code, text in rows} == dict(TEXTS)
+
+
+def test_the_interface_document_names_our_host() -> None:
+    document = (ROOT / "docs" / "interface.zh.md").read_text()
+
+    assert re.findall(r"\d+\.\d+\.\d+\.\d+", document) == []
+    assert document.count("localhost:8000") == 11
+
+
+def test_every_reason_is_given_by_somebody() -> None:
+    """A reason that nobody gives is a promise that nobody keeps."""
+    code = "\n".join(
+        path.read_text() for path in ROOT.glob("*/src/**/*.py") if path.parts[-2:] != ("imsg_shared", "errors.py")
+    )
+    words = set(re.findall(r"\w+", code))
+    if "_used_up" in words:  # the window's name comes before it
+        words |= {f"{word}_used_up" for word in words}
+
+    assert {reason for reason in REASONS if reason not in words} == NOT_YET_GIVEN
+
+
+def test_both_readmes_say_the_same() -> None:
+    english, chinese = ((ROOT / name).read_text() for name in READMES)
+
+    assert blocks(english) == blocks(chinese)
+    for pattern in (r"^#+ ", r"`(IMSG_\w+)`", r"\]\((\S+?\.md|docs/\S+)\)"):
+        ours, theirs = (re.findall(pattern, text, re.MULTILINE) for text in (english, chinese))
+        assert [one for one in ours if "README" not in one] == [one for one in theirs if "README" not in one]
+
+
+@pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md"])
+def test_every_make_command_in_a_document_exists(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md"])
+def test_every_link_to_a_file_leads_somewhere(name: str) -> None:
+    page = ROOT / name
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    assert "make test" in blocks((ROOT / "README.md").read_text())[0]
+    assert "exec make test" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "adr").glob("*.md")), ids=lambda path: path.stem)
+def test_a_decision_is_numbered_and_short(path: Path) -> None:
+    text = path.read_text()
+
+    assert text.startswith(f"# {int(path.name[:4])}. ")
+    assert len(text.splitlines()) <= 60
+    for part in ("## Context", "## Decision", "## Consequences", "## Alternatives"):
+        assert part in text

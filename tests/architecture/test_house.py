@@ -1,0 +1,133 @@
+"""The rules of the house that no linter knows."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsg_shared.topology import METHODS, Lane, Topology
+
+ROOT = Path(__file__).parents[2]
+
+OURS = ("*.py", "*.md", "*.toml", "*.yml", "*.yaml", "Makefile", "Dockerfile", "Caddyfile", "*.sh")
+"""What people write; folders that begin with a dot and `data` hold what is made."""
+
+COMING = {"sms", "wechat"}
+"""Channels of the topology that nobody takes jobs of yet; one that has its main must leave this set."""
+
+
+def members() -> list[Path]:
+    """List the folders of the workspace's members."""
+    return [ROOT / name for name in toml(ROOT / "pyproject.toml")["tool"]["uv"]["workspace"]["members"]]
+
+
+def toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file."""
+    return tomllib.loads(path.read_text())
+
+
+def written() -> Iterator[Path]:
+    """Yield every file that people write."""
+    folders = [
+        folder for folder in ROOT.iterdir() if folder.is_dir() and folder.name[0] != "." and folder.name != "data"
+    ]
+    for pattern in OURS:
+        yield from ROOT.glob(pattern)
+        for folder in folders:
+            yield from folder.rglob(pattern)
+
+
+def test_no_tests_folder_is_a_package() -> None:
+    """With one, pytest's importlib mode runs the wrong tests in silence."""
+    found = [path for folder in (*members(), ROOT / "tests") for path in folder.glob("**/__init__.py")]
+
+    assert [path for path in found if "src" not in path.relative_to(ROOT).parts] == []
+
+
+def test_every_member_has_its_version() -> None:
+    versions = {folder.name: toml(folder / "pyproject.toml")["project"]["version"] for folder in (ROOT, *members())}
+
+    assert set(versions.values()) == {versions[ROOT.name]}, versions
+
+
+def test_the_changelog_knows_the_version() -> None:
+    """A version is released by its heading; until the first is, there is Unreleased alone."""
+    version = toml(ROOT / "pyproject.toml")["project"]["version"]
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert headings[0] == "Unreleased"
+    assert headings[1:2] in ([], [version])
+
+
+def test_every_room_stands_in_the_table_of_rooms() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text()
+
+    assert [folder.name for folder in members() if f"`{folder.name}/`" not in table] == []
+
+
+def test_every_room_stands_in_the_contracts() -> None:
+    modules = {toml(folder / "pyproject.toml")["tool"]["uv"]["build-backend"]["module-name"] for folder in members()}
+
+    assert set(toml(ROOT / "pyproject.toml")["tool"]["importlinter"]["root_packages"]) == modules
+
+
+def test_every_work_queue_has_a_consumer() -> None:
+    """A channel of the topology is a package `imsg_METHOD` with a main; what nobody takes would wait forever."""
+    queues = {f"imsg.{method}.{lane.value}" for method in METHODS for lane in Lane}
+    mains = {path.parent.name for path in ROOT.glob("*/src/*/main.py")}
+
+    assert {queue for queue, _ in Topology().work_queues()} == queues
+    assert {method for method in METHODS if f"imsg_{method}" not in mains} == COMING
+
+
+@pytest.mark.parametrize("folder", ["contract", "e2e", "fault", "compose", "architecture"])
+def test_a_suite_knows_of_a_service_its_main(folder: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}: {module}"
+        for path in (ROOT / "tests" / folder).rglob("*.py")
+        for module in imported(path)
+        if (parts := module.split("."))[0] in services() and parts[1:] != ["main"]
+    ]
+
+    assert wrong == []
+
+
+def services() -> set[str]:
+    """Name the packages of the services."""
+    mains = {path.parent.name for path in ROOT.glob("*/src/*/main.py")}
+    return mains - {"imsg"}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Name the modules that a file imports; `from a import b` counts as a.b where b is one."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            package = "." not in node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names) if package else [node.module]
+
+
+def test_nothing_written_names_a_place_of_one_machine() -> None:
+    place = re.compile(r"/(?:home|Users|root)/\w")
+    found = [str(path.relative_to(ROOT)) for path in written() if place.search(path.read_text(errors="replace"))]
+
+    assert found == []
+
+
+def test_uv_is_pinned_once_and_builds_our_packages() -> None:
+    """The build backend inside uv serves only versions that the members allow; others would be downloaded."""
+    pins = {
+        match[1]
+        for name in ("scripts/install-uv", "deploy/Dockerfile")
+        for match in re.finditer(r"uv==([\d.]+)", (ROOT / name).read_text())
+    }
+    wanted = {toml(folder / "pyproject.toml")["build-system"]["requires"][0] for folder in members()}
+
+    assert len(pins) == 1
+    assert wanted == {"uv_build>=0.9,<0.14"}
+    assert (0, 9) <= tuple(map(int, pins.pop().split(".")[:2])) < (0, 14)
