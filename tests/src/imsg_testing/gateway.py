@@ -1,0 +1,229 @@
+"""A gateway to test: the real app on a real Valkey and broker, with auth and history stood in for by their contract."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from imsg_gateway.main import Settings, app
+from imsg_shared import redis, tokens
+from imsg_shared.broker import Broker, Delivery
+from imsg_shared.redis import Redis
+from imsg_shared.service import Service, open_broker
+from imsg_shared.topology import Lane, user_key
+from imsg_shared.wire import Job
+
+KEY = SecretStr("the-gateway-test's-token-key")
+SERVICE_KEY = SecretStr("the-gateway-test's-service-key")
+ANSWER_BOUND_S = 30.0
+
+
+@dataclass
+class User:
+    """What auth knows of a user."""
+
+    role: str = "user"
+    epoch: int = 1
+    available: bool = True
+    per_hour: int = 100
+    per_day: int = 1_000
+    recipients_per_day: str = ""
+    contacts: dict[str, str] = field(default_factory=dict)
+
+    def mirror(self) -> dict[str, str | int]:
+        """Write the user as the mirror holds it."""
+        return {
+            "epoch": self.epoch,
+            "role": self.role,
+            "available": int(self.available),
+            "per_hour": self.per_hour,
+            "per_day": self.per_day,
+            "recipients_per_day": self.recipients_per_day,
+        }
+
+
+@dataclass
+class Relayed:
+    """One call that reached a stand-in."""
+
+    verb: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Auth:
+    """Auth by its contract: mirrors, contacts, and whatever is relayed to it."""
+
+    def __init__(self, store: Redis) -> None:
+        self.users: dict[str, User] = {}
+        self.relayed: list[Relayed] = []
+        self.mirrored: list[str] = []
+        self.answer: Response = JSONResponse({"errorCode": 0, "errorMessage": "OK"})
+        self.is_broken = False
+        self._store = store
+        self.app: ASGIApp = Starlette(
+            routes=[
+                Route("/internal/mirror", self._mirror, methods=["POST"]),
+                Route("/internal/contacts", self._contacts, methods=["POST"]),
+                Route("/{path:path}", self._relayed, methods=["GET", "POST", "PATCH", "DELETE"]),
+            ]
+        )
+
+    async def _mirror(self, request: Request) -> Response:
+        username = (await request.json())["username"]
+        self.mirrored.append(username)
+        if self.is_broken:
+            return JSONResponse({}, 503)
+        if username not in self.users:
+            return JSONResponse({"errorCode": 10006, "reason": "no_such_user"}, 404)
+        await self.write(username)
+        return JSONResponse({"errorCode": 0})
+
+    async def write(self, username: str) -> None:
+        """Write a user's mirror."""
+        fields = [part for pair in self.users[username].mirror().items() for part in pair]
+        await self._store.call("HSET", user_key(username), *fields)
+
+    async def _contacts(self, request: Request) -> Response:
+        asked = await request.json()
+        if self.is_broken:
+            return JSONResponse({}, 503)
+        known = {name: self.users[name].contacts.get(asked["method"]) for name in asked["names"] if name in self.users}
+        return JSONResponse({"contacts": known})
+
+    async def _relayed(self, request: Request) -> Response:
+        self.relayed.append(await _noted(request))
+        return self.answer
+
+
+class History:
+    """History by its contract: attachments, what to send again, and whatever is relayed to it."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], bytes] = {}
+        self.relayed: list[Relayed] = []
+        self.answer: Response = JSONResponse({"errorCode": 0, "errorMessage": "OK", "messages": [], "next": None})
+        self.resend: Response = JSONResponse({"errorCode": 10016, "reason": "not_found"}, 404)
+        self.is_broken = False
+        self.app: ASGIApp = Starlette(
+            routes=[
+                Route("/internal/attachments/{request}/{digest}", self._put, methods=["PUT"]),
+                Route("/internal/attachments/{request}/{digest}", self._get, methods=["GET"]),
+                Route("/internal/resend/{identity}", self._resend, methods=["GET"]),
+                Route("/{path:path}", self._relayed, methods=["GET", "POST"]),
+            ]
+        )
+
+    async def _put(self, request: Request) -> Response:
+        if self.is_broken:
+            return JSONResponse({}, 503)
+        names = request.path_params
+        self.kept[names["request"], names["digest"]] = await request.body()
+        return JSONResponse({"errorCode": 0})
+
+    async def _get(self, request: Request) -> Response:
+        names = request.path_params
+        data = self.kept.get((names["request"], names["digest"]))
+        return JSONResponse({"errorCode": 10016}, 404) if data is None else Response(data)
+
+    async def _resend(self, request: Request) -> Response:
+        self.relayed.append(await _noted(request))
+        return self.resend
+
+    async def _relayed(self, request: Request) -> Response:
+        self.relayed.append(await _noted(request))
+        return self.answer
+
+
+async def _noted(request: Request) -> Relayed:
+    path = request.scope["raw_path"].decode("ascii")
+    return Relayed(request.method, path, request.url.query, dict(request.headers), await request.body())
+
+
+@dataclass
+class World:
+    """A running gateway and everything around it."""
+
+    service: Service
+    client: httpx.AsyncClient
+    auth: Auth
+    history: History
+    redis: Redis
+    broker: Broker
+    is_truthful: bool
+
+    async def user(self, name: str = "zhang", **traits: Any) -> str:  # noqa: ANN401  fields of User
+        """Make a user with its mirror, and return a token for it."""
+        self.auth.users[name] = User(**traits)
+        await self.auth.write(name)
+        return self.token(name)
+
+    def token(self, name: str, *, epoch: int = 1, lasts_s: int = 3_600, nonce: str = "0" * 32) -> str:
+        """Make a token as auth does."""
+        return tokens.make(name, epoch, int(time.time()) + lasts_s, nonce, KEY)
+
+    async def send(self, **fields: Any) -> httpx.Response:  # noqa: ANN401  any JSON
+        """Post to /api/send: a sound mail but for the fields given; `...` leaves a field out."""
+        return await self.client.post("/api/send", json=mail(**fields))
+
+    async def jobs(self, count: int = 1, method: str = "smtp", lane: Lane = Lane.SINGLE) -> list[Job]:
+        """Take so many jobs from a channel's queue."""
+        queue = self.broker.topology.queue(method, lane)
+        taken: list[Job] = []
+        async with self.broker.take(queue, count) as deliveries:
+            while len(taken) < count:
+                delivery: Delivery = await anext(deliveries)
+                taken.append(Job.model_validate_json(delivery.body))
+                await self.broker.ack(delivery)
+        return taken
+
+    async def waiting(self, method: str = "smtp") -> int:
+        """Count what waits for a channel."""
+        topology = self.broker.topology
+        return sum([await self.broker.depth(topology.queue(method, lane)) for lane in Lane])
+
+
+def mail(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
+    """Build the fields of a sound mail but for those given; `...` leaves a field out."""
+    sound = {"to": "li@example.com", "method": "smtp", "content": {"subject": "开会通知", "text": "下午两点半"}}
+    return {name: value for name, value in {**sound, **fields}.items() if value is not ...}
+
+
+@asynccontextmanager
+async def world(store_url: str, *, is_first: bool = True, **given: Any) -> AsyncIterator[World]:  # noqa: ANN401
+    """Open a gateway on a Redis, emptied unless it is not the first there; `given` are settings."""
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(redis.connect(store_url))
+        if is_first:
+            await store.call("FLUSHDB")
+        auth, history = Auth(store), History()
+        settings = Settings(
+            **{
+                "broker_url": store_url,
+                "redis_url": store_url,
+                "service_key": (SERVICE_KEY,),
+                "token_key": (KEY,),
+                "auth_url": "http://auth",
+                "history_url": "http://history",
+                **given,
+            }
+        )
+        service = app(settings, {"auth": auth.app, "history": history.app})
+        await stack.enter_async_context(service.running())
+        broker = await stack.enter_async_context(open_broker(settings.broker_url))
+        transport = httpx.ASGITransport(service)
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=ANSWER_BOUND_S)
+        )
+        yield World(service, client, auth, history, store, broker, settings.http_status == "truthful")
