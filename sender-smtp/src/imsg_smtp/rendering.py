@@ -59,7 +59,10 @@ class Renderings:
         letter = Letter(content.subject, content.text, content.html, files)
         if _octets(letter) <= INLINE_OCTETS:
             return render(letter, self._sender, job.request, job.accepted_at)
-        return await asyncio.to_thread(render, letter, self._sender, job.request, job.accepted_at)
+        # A thread's own result would live on in a cycle of futures until the collector comes by: megabytes of it.
+        made: list[Rendered] = []
+        await asyncio.to_thread(lambda: made.append(render(letter, self._sender, job.request, job.accepted_at)))
+        return made.pop()
 
     async def _content(self, job: Job) -> Content | Again | Blocked | Refused:
         try:

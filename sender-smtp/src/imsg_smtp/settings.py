@@ -20,6 +20,14 @@ def _is_sender(text: str) -> str:
     return text
 
 
+def _is_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(
+            f"there is no file {path}; correct the path, or unset it to trust the system's own authorities"
+        )
+    return path
+
+
 class Smtp(BaseModel):
     """The mail server, and how it is used. `IMSG_SMTP__HOST` and `[smtp] host` are one setting."""
 
@@ -30,7 +38,7 @@ class Smtp(BaseModel):
     username: str | None = None
     password: SecretStr | None = None
     security: Security | None = None
-    ca_file: Path | None = None
+    ca_file: Annotated[Path, AfterValidator(_is_file)] | None = None
     """Certificates trusted beside the system's own: a company's own authority."""
     sender: Annotated[str, AfterValidator(_is_sender)]
     connections: Annotated[int, Field(ge=1, le=100)] = 8
@@ -56,8 +64,6 @@ class Smtp(BaseModel):
                 f"with security none the password would travel to {self.host} unencrypted; "
                 f"set {variable('smtp', 'security')} to starttls or tls, or unset username and password"
             )
-        if self.ca_file is not None and not self.ca_file.is_file():
-            raise ValueError(f"{variable('smtp', 'ca_file')} names {self.ca_file}, which is no file; correct the path")
         return self
 
 
