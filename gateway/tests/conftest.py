@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from imsg_testing.gateway import World, world
-from imsg_testing.waiting import eventually
 
 
 @pytest.fixture
@@ -19,7 +18,7 @@ def store_url(valkey_url: str) -> str:
 async def gateway(store_url: str) -> AsyncIterator[World]:
     """Open a gateway with truthful statuses, ready."""
     async with world(store_url, http_status="truthful") as opened:
-        await ready(opened)
+        await opened.ready()
         yield opened
 
 
@@ -28,14 +27,5 @@ async def either_mode(store_url: str, request: pytest.FixtureRequest) -> AsyncIt
     """Open a gateway in each HTTP status mode, ready."""
     accounts: dict[str, Any] = {"accounts": {"main": {}, "other": {}}}
     async with world(store_url, http_status=request.param, wechat=accounts) as opened:
-        await ready(opened)
+        await opened.ready()
         yield opened
-
-
-async def ready(opened: World) -> None:
-    """Wait until a gateway is ready."""
-
-    async def is_ready() -> bool:
-        return not opened.service.unmet()
-
-    await eventually(is_ready)

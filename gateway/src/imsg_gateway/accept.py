@@ -51,13 +51,21 @@ class Accepting:
     """Takes drafts in."""
 
     def __init__(
-        self, broker: Broker, history: Peer, quota: Quota, pressure: Pressure, now: Callable[[], datetime] | None = None
+        self,
+        broker: Broker,
+        history: Peer,
+        quota: Quota,
+        pressure: Pressure,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        repeat_for_s: float = REPEAT_FOR_S,
     ) -> None:
         self._broker = broker
         self._history = history
         self._quota = quota
         self._pressure = pressure
-        self._now = now or (lambda: datetime.now(UTC))
+        self._now = now
+        self._repeat_for_s = repeat_for_s
 
     async def accept(self, draft: Draft, claim: Claim, request: str, username: str, slot: Slot | None) -> Accepted:
         """Count, keep and publish a draft under an id; `username` is whose request it will be.
@@ -113,7 +121,7 @@ class Accepting:
                 may_be_kept = True
             else:
                 return
-            end = end or loop.time() + REPEAT_FOR_S
+            end = end or loop.time() + self._repeat_for_s
             if loop.time() + pause >= end:
                 break
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter

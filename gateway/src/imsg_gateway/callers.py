@@ -40,6 +40,11 @@ class Callers:
         self._now = now
         self._verdicts: OrderedDict[str, tuple[Token, int]] = OrderedDict()
 
+    @property
+    def remembered(self) -> int:
+        """How many tokens' MACs are remembered."""
+        return len(self._verdicts)
+
     def claim(self, given: object) -> "Claim":
         """Read a token as given. Raises Refusal token_missing, and token_invalid for what can't hold at all."""
         if given is None:
@@ -89,7 +94,7 @@ class Claim:
         self.text = text
         self.username = token.username
         self._callers = callers
-        self._token = token
+        self.token = token
         self._epoch = epoch
         self._caller: Caller | None = None
 
@@ -109,7 +114,7 @@ class Claim:
         for _ in range(MAX_ROUNDS):
             epoch = self._epoch
             assert epoch is not None  # noqa: S101  judged sets it
-            match await self._callers.quota.charge(self.username, self._token.nonce, epoch, recipients):
+            match await self._callers.quota.charge(self.username, self.token.nonce, epoch, recipients):
                 case Charged() as charged:
                     return charged
                 case Exhausted() as nothing_left:
@@ -126,7 +131,7 @@ class Claim:
 
     async def _judge(self) -> Caller:
         for _ in range(MAX_ROUNDS):
-            match await self._callers.quota.peek(self.username, self._token.nonce):
+            match await self._callers.quota.peek(self.username, self.token.nonce):
                 case Known(epoch=epoch, role=role):
                     self._verify(epoch)
                     return Caller(self.username, is_admin=role == "admin")
@@ -137,5 +142,5 @@ class Claim:
         raise PeerAway("the user's mirror is not to be had")
 
     def _verify(self, epoch: int) -> None:
-        self._callers.verify(self.text, self._token, epoch)
+        self._callers.verify(self.text, self.token, epoch)
         self._epoch = epoch

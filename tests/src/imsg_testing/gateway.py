@@ -21,6 +21,7 @@ from imsg_shared.redis import Redis
 from imsg_shared.service import Service, open_broker
 from imsg_shared.topology import Lane, user_key
 from imsg_shared.wire import Job
+from imsg_testing.waiting import eventually
 
 KEY = SecretStr("the-gateway-test's-token-key")
 SERVICE_KEY = SecretStr("the-gateway-test's-service-key")
@@ -162,6 +163,14 @@ class World:
     redis: Redis
     broker: Broker
     is_truthful: bool
+
+    async def ready(self) -> None:
+        """Return when the gateway is ready."""
+
+        async def is_ready() -> bool:
+            return not self.service.unmet()
+
+        await eventually(is_ready)
 
     async def user(self, name: str = "zhang", **traits: Any) -> str:  # noqa: ANN401  fields of User
         """Make a user with its mirror, and return a token for it."""

@@ -1,0 +1,153 @@
+"""The three outcomes of a publish, and what is done with the count and the id (promise 1)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import cast
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from imsg_gateway.accept import Accepting
+from imsg_gateway.callers import Callers
+from imsg_gateway.draft import Draft
+from imsg_gateway.ids import new_id
+from imsg_gateway.methods import METHODS
+from imsg_gateway.pressure import Pressure
+from imsg_shared import peers
+from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
+from imsg_shared.errors import Refusal
+from imsg_shared.quota import Quota
+from imsg_shared.topology import Route, Topology
+from imsg_shared.wire import Recipient
+from imsg_testing.gateway import KEY, World
+
+REPEAT_FOR_S = 0.4
+
+Outcome = type[Exception] | None
+
+
+class Scripted:
+    """A broker that answers publishes by a script, its last line for ever; keeps what was published."""
+
+    def __init__(self, *script: Outcome) -> None:
+        self.topology = Topology()
+        self.ready = True
+        self.published: list[bytes] = []
+        self._script = list(script)
+
+    async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
+        """Answer the next line of the script."""
+        del route, headers
+        self.published.append(body)
+        outcome = self._script.pop(0) if len(self._script) > 1 else self._script[0]
+        if outcome is not None:
+            raise outcome
+
+    async def depth(self, queue: str) -> int:
+        """Nothing waits."""
+        del queue
+        return 0
+
+
+DRAFT = Draft(
+    METHODS["smtp"],
+    None,
+    (Recipient(n=0, to="li@example.com", address="li@example.com"),),
+    {"subject": "a", "text": "b"},
+)
+
+
+class Bench:
+    """Accepting with a scripted broker, on a real quota."""
+
+    def __init__(self, world: World, broker: Scripted, history: peers.Peer) -> None:
+        self._world = world
+        self.broker = broker
+        zone = ZoneInfo("Asia/Shanghai")
+        quota = Quota(world.redis, zone)
+        self.callers = Callers(quota, history, (KEY,), zone)
+        self.quota = quota
+        self.accepting = Accepting(
+            cast("Broker", broker), history, quota, Pressure(cast("Broker", broker), 10), repeat_for_s=REPEAT_FOR_S
+        )
+
+    async def used(self) -> int:
+        """Count what the user has used of this hour."""
+        return (await self.quota.used("zhang")).hour
+
+    async def accept(self, token: str, request: str) -> Mapping[str, object]:
+        """Accept the draft; return the answer or the refusal's reason and extra."""
+        try:
+            accepted = await self.accepting.accept(DRAFT, self.callers.claim(token), request, "zhang", None)
+        except Refusal as refusal:
+            return {"reason": refusal.reason, **refusal.extra}
+        return accepted.answer
+
+
+@pytest.fixture
+async def bench(gateway: World) -> AsyncIterator[Callable[..., Bench]]:
+    """Make benches on the gateway's Redis."""
+    async with peers.connect("http://history", (), {"history": gateway.history.app}) as history:
+        yield lambda *script: Bench(gateway, Scripted(*script), history)
+
+
+async def test_confirmed_is_accepted_and_counted(gateway: World, bench: Callable[..., Bench]) -> None:
+    token, tried, request = await gateway.user(), bench(None), new_id()
+    assert await tried.accept(token, request) == {"id": request, "count": 1}
+    assert await tried.used() == 1
+    assert len(tried.broker.published) == 1
+
+
+async def test_refused_gives_the_limit_back_and_says_not_accepted(gateway: World, bench: Callable[..., Bench]) -> None:
+    token, tried = await gateway.user(per_hour=1), bench(PublishRefused)
+    for _ in range(3):
+        assert await tried.accept(token, new_id()) == {"reason": "not_accepted"}
+    assert await tried.used() == 0
+    assert len(tried.broker.published) == 3
+
+
+async def test_unknown_is_repeated_with_the_same_bytes_until_it_is_confirmed(
+    gateway: World, bench: Callable[..., Bench]
+) -> None:
+    token, tried, request = await gateway.user(), bench(PublishUnknown, PublishUnknown, None), new_id()
+    assert await tried.accept(token, request) == {"id": request, "count": 1}
+    assert len(tried.broker.published) == 3
+    assert len(set(tried.broker.published)) == 1
+    assert await tried.used() == 1
+
+
+async def test_a_refusal_after_an_unknown_outcome_proves_nothing(gateway: World, bench: Callable[..., Bench]) -> None:
+    token, tried, request = await gateway.user(), bench(PublishUnknown, PublishRefused, None), new_id()
+    assert await tried.accept(token, request) == {"id": request, "count": 1}
+    assert len(set(tried.broker.published)) == 1
+
+
+@pytest.mark.parametrize("later", [PublishUnknown, PublishRefused])
+async def test_unknown_to_the_end_gives_the_id_and_nothing_back(
+    gateway: World, bench: Callable[..., Bench], later: Outcome
+) -> None:
+    token, tried, request = await gateway.user(), bench(PublishUnknown, later), new_id()
+    started = asyncio.get_running_loop().time()
+    assert await tried.accept(token, request) == {"reason": "outcome_unknown", "id": request}
+    assert asyncio.get_running_loop().time() - started < REPEAT_FOR_S + 1
+    assert await tried.used() == 1
+
+
+async def test_where_history_can_not_keep_the_bytes_nothing_is_published_or_counted(
+    gateway: World, bench: Callable[..., Bench]
+) -> None:
+    token = await gateway.user(per_hour=1)
+    gateway.history.is_broken = True
+    attachment = {"filename": "a.txt", "file": "aGk="}
+    for _ in range(2):
+        assert (await gateway.send(token=token, attachment=attachment)).json()["reason"] == "not_accepted"
+    assert await gateway.waiting() == 0
+    assert await bench(None).used() == 0
+
+
+async def test_a_list_too_long_for_one_message_of_the_broker_is_refused(gateway: World) -> None:
+    token = await gateway.user()
+    long = "x" * 60 + "@" + ".".join(["y" * 60] * 3) + "."
+    to = [f"{n:04}{long[4:]}com" for n in range(10_000)]
+    answer = await gateway.send(token=token, to=to)
+    assert answer.json()["errorCode"] == 10011

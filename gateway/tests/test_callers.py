@@ -1,0 +1,139 @@
+"""Tokens: where they may stand, what they are held against, and what a change of the user does to them."""
+
+import json
+from datetime import UTC
+
+import pytest
+
+from imsg_gateway.callers import MAX_VERDICTS, Callers
+from imsg_shared import peers
+from imsg_shared.quota import Quota
+from imsg_shared.topology import user_key
+from imsg_testing.gateway import KEY, World, mail
+
+QUERY = "/api/query"
+
+
+async def test_the_token_may_stand_in_the_body_of_a_get_too(gateway: World) -> None:
+    token = await gateway.user()
+    answer = await gateway.client.request("GET", QUERY, content=json.dumps({"token": token}))
+    assert answer.json()["errorCode"] == 0
+
+
+async def test_the_token_may_stand_in_the_authorization_header(gateway: World) -> None:
+    token = await gateway.user()
+    for scheme in ("Bearer", "bearer", "BEARER"):
+        answer = await gateway.client.get(QUERY, headers={"authorization": f"{scheme} {token}"})
+        assert answer.json()["errorCode"] == 0
+    answer = await gateway.client.get(QUERY, headers={"authorization": f"Basic {token}"})
+    assert answer.json()["errorCode"] == 10002
+    answer = await gateway.client.get(QUERY, headers={"authorization": "Bearer"})
+    assert answer.json()["errorCode"] == 10005
+
+
+async def test_a_token_in_the_query_may_have_lost_its_plus_signs_to_spaces(gateway: World) -> None:
+    token = await gateway.user("~~~")
+    assert "+" in token
+    for written in (token, token.replace("+", "%2B"), token.replace("+", "%20")):
+        assert (await gateway.client.get(f"{QUERY}?token={written}")).json()["errorCode"] == 0
+    assert (await gateway.client.get(f"{QUERY}?token=")).json()["errorCode"] == 10005
+
+
+async def test_the_body_goes_before_the_header_and_the_header_before_the_query(gateway: World) -> None:
+    token = await gateway.user()
+    bearer = {"authorization": f"Bearer {token}"}
+    answer = await gateway.client.request("GET", QUERY, content=json.dumps({"token": "forged"}), headers=bearer)
+    assert answer.json()["errorCode"] == 10005
+    answer = await gateway.client.request("GET", QUERY, content=json.dumps({"token": None}), headers=bearer)
+    assert answer.json()["errorCode"] == 0
+    answer = await gateway.client.get(f"{QUERY}?token=forged", headers=bearer)
+    assert answer.json()["errorCode"] == 0
+
+
+async def test_a_wrapped_token_is_read(gateway: World) -> None:
+    token = await gateway.user()
+    wrapped = "\r\n ".join(token[at : at + 40] for at in range(0, len(token), 40)) + "\n"
+    assert (await gateway.send(token=wrapped)).json()["errorCode"] == 0
+    answer = await gateway.client.request("GET", QUERY, content=json.dumps({"token": wrapped}))
+    assert answer.json()["errorCode"] == 0
+    assert gateway.history.relayed[-1].headers["x-imsg-token"] == token
+
+
+@pytest.mark.parametrize("path", ["/api/send", "/api/query", "/api/resend", "/api/me"])
+async def test_an_expired_a_revoked_and_a_strangers_token_do_not_hold(gateway: World, path: str) -> None:
+    token = await gateway.user()
+    revoked = gateway.token("zhang", nonce="f" * 32)
+    await gateway.redis.call("HSET", user_key("zhang"), "revoked:" + "f" * 32, 1)
+    verb = "POST" if path in ("/api/send", "/api/resend") else "GET"
+    for held in (gateway.token("zhang", lasts_s=-1), revoked, gateway.token("nobody"), gateway.token("zhang", epoch=2)):
+        answer = await gateway.client.request(verb, path, json=mail(token=held, id="0" * 32))
+        assert (answer.json()["errorCode"], answer.status_code) == (10005, 401)
+    answer = await gateway.client.request(verb, path, json=mail(token=token, id="0" * 32))
+    assert answer.json()["errorCode"] != 10005
+
+
+async def test_a_new_epoch_ends_a_token_at_once_even_one_verified_before(gateway: World) -> None:
+    token = await gateway.user()
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    gateway.auth.users["zhang"].epoch = 2
+    await gateway.auth.write("zhang")
+    assert (await gateway.send(token=token)).json()["errorCode"] == 10005
+    assert (await gateway.send(token=token)).json()["errorCode"] == 10005
+    assert (await gateway.send(token=gateway.token("zhang", epoch=2))).json()["errorCode"] == 0
+
+
+async def test_a_token_revoked_after_it_was_verified_ends_at_once(gateway: World) -> None:
+    token = await gateway.user()
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    await gateway.redis.call("HSET", user_key("zhang"), "revoked:" + "0" * 32, 1)
+    assert (await gateway.send(token=token)).json()["errorCode"] == 10005
+    assert (await gateway.send(token=token, to="")).json()["errorCode"] == 10005
+
+
+async def test_a_missing_mirror_is_asked_of_auth_and_the_send_goes_on(gateway: World) -> None:
+    token = await gateway.user()
+    for _ in range(2):
+        await gateway.redis.call("DEL", user_key("zhang"))
+        assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    assert gateway.auth.mirrored == ["zhang", "zhang"]
+
+
+async def test_a_mirror_that_auth_can_not_write_is_its_being_away(gateway: World) -> None:
+    token = await gateway.user()
+    await gateway.redis.call("DEL", user_key("zhang"))
+    gateway.auth.is_broken = True
+    assert (await gateway.send(token=token)).json()["reason"] == "not_accepted"
+
+
+async def test_available_and_limits_of_the_mirror_hold_for_the_very_next_send(gateway: World) -> None:
+    token = await gateway.user()
+    user = gateway.auth.users["zhang"]
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    user.available = False
+    await gateway.auth.write("zhang")
+    assert (await gateway.send(token=token)).json()["reason"] == "sending_disabled"
+    user.available, user.per_hour = True, 1
+    await gateway.auth.write("zhang")
+    assert (await gateway.send(token=token)).json()["reason"] == "per_hour_used_up"
+    user.per_hour = 2
+    await gateway.auth.write("zhang")
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+
+
+async def test_an_administrators_right_is_the_mirrors_of_this_moment(gateway: World) -> None:
+    token = await gateway.user(role="admin")
+    path = "/api/users"
+    assert (await gateway.client.get(path, params={"token": token})).json()["errorCode"] == 0
+    gateway.auth.users["zhang"].role = "user"
+    await gateway.auth.write("zhang")
+    assert (await gateway.client.get(path, params={"token": token})).json()["reason"] == "no_right"
+
+
+async def test_verdicts_remembered_are_bounded(gateway: World) -> None:
+    async with peers.connect("http://auth", (), {}) as auth:
+        callers = Callers(Quota(gateway.redis, UTC), auth, (KEY,), UTC)
+        for n in range(MAX_VERDICTS + 10):
+            text = gateway.token("zhang", nonce=f"{n:032x}")
+            claim = callers.claim(text)
+            callers.verify(text, claim.token, 1)
+        assert callers.remembered == MAX_VERDICTS
