@@ -85,6 +85,16 @@ def delete(username: Name, url: Url = URL, as_json: Json = False) -> None:  # no
     _change("DELETE", f"/api/users/{segment(username)}", None, f"{username} is deleted.", url, as_json=as_json)
 
 
+@app.command("reset-password")
+def reset_password(username: Name, password: Password = None) -> None:
+    """Set a password on the server itself, without a token; ends every token of the user."""
+    from imsg import reset  # noqa: PLC0415  only the verbs of the server pay for loading a service
+
+    with ending(as_json=False):
+        reset.password(username, _password(password))
+    say(f"{username} has a new password; every token of theirs has ended.")
+
+
 def _change(method: str, path: str, body: dict[str, Any] | None, done: str, url: str, *, as_json: bool) -> None:
     with ending(as_json=as_json), connect(url) as api:
         answer = api.call(method, path, body)

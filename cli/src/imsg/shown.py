@@ -64,10 +64,11 @@ def say_json(answer: Mapping[str, Any]) -> None:
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table for people: cells fold rather than disappear."""
+    """Print a table for people: cells fold rather than disappear, but for the first, which is for copying."""
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in table.columns:
         column.overflow = "fold"
+    table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     Console(highlight=False, markup=True).print(table)

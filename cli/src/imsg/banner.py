@@ -1,0 +1,72 @@
+"""What `imsg up` says once it runs: where everything is, and how to send the first message."""
+
+import shlex
+
+from imsg.whole import SECRETS, Ground, Whole
+
+DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
+"""The accounts that exist on loopback alone (interface document, sections 1.3 and 2)."""
+
+
+def text(ground: Ground, whole: Whole) -> str:
+    """Make the lines. Those that begin with a `$` of their own are for pasting into any POSIX shell."""
+    base = f"http://{_host(ground.settings.host)}:{ground.settings.port}"
+    return "\n".join(
+        [
+            "",
+            f"  iMSG runs at {base}   (Ctrl-C ends it, nothing is lost)",
+            "",
+            f"  interface    {base}/docs",
+            f"  accounts     {_accounts(ground)}",
+            f"  mail         {_mail(ground, whole, base)}",
+            f"  data         {ground.folder}",
+            "",
+            "  Send the first message: paste these lines into another terminal.",
+            "",
+            *_first_message(ground, whole, base),
+            "",
+        ]
+    )
+
+
+def _accounts(ground: Ground) -> str:
+    if ground.admin_password is None:
+        return f"{', '.join(DOCUMENTED)}   (on this machine only)"
+    if ground.settings.admin_password is not None:
+        return "admin / IMSG_ADMIN_PASSWORD"
+    return f"admin / see {ground.folder / SECRETS / 'admin_password'}"
+
+
+def _mail(ground: Ground, whole: Whole, base: str) -> str:
+    if whole.sandbox is None or whole.sandbox.smtp is None:
+        asked = ground.settings.smtp
+        return f"goes out by {asked.host}{f':{asked.port}' if asked.port else ''}"
+    return f"stays here, in {base}/sandbox/inbox   (IMSG_SMTP__HOST names a real server)"
+
+
+def _first_message(ground: Ground, whole: Whole, base: str) -> list[str]:
+    login = f'{{"username":"admin","password":"{_password(ground)}"}}'
+    find = r"""sed 's/.*"token":"\([^"]*\)".*/\1/'"""
+    message = (
+        '{"token":"\'$TOKEN\'","to":"you@example.com","method":"smtp","content":{"subject":"hello","text":"您好"}}'
+    )
+    see = f"{base}/sandbox/inbox?to=you@example.com" if whole.sandbox is not None else f"{base}/api/query"
+    return [
+        f"TOKEN=$(curl -s {base}/api/login -d '{login}' | {find})",
+        f"curl -w '\\n' {base}/api/send -d '{message}'",
+        f"curl -w '\\n' -H \"Authorization: Bearer $TOKEN\" '{see}'",
+    ]
+
+
+def _password(ground: Ground) -> str:
+    if ground.admin_password is None:
+        return "123"
+    if ground.settings.admin_password is not None:
+        return "'\"$IMSG_ADMIN_PASSWORD\"'"
+    return f"'\"$(cat {shlex.quote(str(ground.folder / SECRETS / 'admin_password'))})\"'"
+
+
+def _host(host: str) -> str:
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,236 @@
+"""`imsg doctor`: the settings in force, and whether what they name is there and fit; a remedy for each fault."""
+
+import asyncio
+import contextlib
+import smtplib
+import socket
+import sqlite3
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import imsg_auth.main
+import imsg_history.main
+import imsg_smtp.main
+
+import imsg_gateway.main
+import imsg_sandbox.main
+from imsg import inforce, valkey, whole
+from imsg.shown import say, say_table
+from imsg_shared import redis
+from imsg_shared.redis import RedisAway, RedisRefused
+from imsg_shared.service import open_broker
+from imsg_shared.settings import Common, StartError, load, variable
+
+SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+"""PostgreSQL's SSLRequest, answered with S or N (its documentation, message formats)."""
+
+TIMEOUT_S = 5.0
+"""How long one check may take: a person waits."""
+
+MODELS: tuple[type[Common], ...] = (
+    whole.Settings,
+    imsg_gateway.main.Settings,
+    imsg_auth.main.Settings,
+    imsg_history.main.Settings,
+    imsg_smtp.main.Settings,
+    imsg_sandbox.main.Settings,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found; `remedy` is empty where all is well."""
+
+    what: str
+    state: str
+    remedy: str = ""
+
+
+def main(url: str) -> int:
+    """Print settings and findings; return 0 where all is well, 1 where something needs a remedy."""
+    try:
+        asked = load(whole.Settings)
+    except StartError as error:
+        _report([Finding("settings", "wrong", str(error))])
+        return 1
+    made = _made(asked)
+    rows = [(setting.name, setting.value, setting.source) for setting in inforce.settings(MODELS, made)]
+    say_table(("setting", "value", "source"), rows)
+    say("")
+    findings = asyncio.run(_examine(asked, url))
+    _report(findings)
+    return 1 if any(finding.remedy for finding in findings) else 0
+
+
+def _made(asked: whole.Settings) -> dict[str, str]:
+    """Say what `imsg up` puts where nobody said anything."""
+    redis_url = asked.redis_url or "embedded Valkey"
+    made = {
+        variable("redis_url"): redis_url,
+        variable("broker_url"): f"streams on {redis_url}",
+        variable("database_url"): f"SQLite in {asked.data_dir}",
+        variable("service_key"): inforce.HIDDEN,
+        variable("token_key"): inforce.HIDDEN,
+        variable("log_level"): str(asked.log_level),
+    }
+    made |= {variable(f"{service}_url"): "this process" for service in ("auth", "history", "gateway")}
+    if asked.smtp.host is None:
+        made[variable("smtp", "host")] = "the sandbox"
+        made[variable("smtp", "sender")] = whole.SANDBOX_SENDER
+    return made
+
+
+async def _examine(asked: whole.Settings, url: str) -> list[Finding]:
+    checks: list[tuple[str, Callable[[], Awaitable[Finding]]]] = [
+        ("iMSG", lambda: _running(url)),
+        ("Redis", lambda: _redis(asked)),
+        ("broker", lambda: _broker(asked)),
+        ("database", lambda: asyncio.to_thread(_database, asked)),
+        ("mail server", lambda: asyncio.to_thread(_mail_server, asked)),
+    ]
+    findings = []
+    for what, check in checks:
+        try:
+            async with asyncio.timeout(2 * TIMEOUT_S):
+                findings.append(await check())
+        except StartError as error:
+            findings.append(Finding(what, "wrong", str(error)))
+        except TimeoutError:
+            findings.append(Finding(what, "no answer in time", "See whether it runs and is not overloaded."))
+    return findings
+
+
+def _report(findings: Sequence[Finding]) -> None:
+    rows = [("✗" if finding.remedy else "✓", finding.what, finding.state, finding.remedy) for finding in findings]
+    say_table(("", "part", "state", "remedy"), rows)
+
+
+async def _running(url: str) -> Finding:
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client:
+        try:
+            answer = (await client.get("/health/ready")).json()
+        except httpx.HTTPError:
+            return Finding("iMSG", f"nothing answers at {url}", "Start it with `make run`, or say where with --url.")
+        except ValueError:
+            return Finding("iMSG", f"something else answers at {url}", f"Choose another {variable('port')}.")
+    if answer.get("errorCode") == 0:
+        return Finding("iMSG", f"ready at {url}")
+    return Finding("iMSG", f"not ready at {url}: {answer.get('unmet')}", "The parts below say why.")
+
+
+async def _redis(asked: whole.Settings) -> Finding:
+    if asked.redis_url:
+        return await _settings_of_redis(asked.redis_url, "")
+    embedded = valkey.found(asked.data_dir)
+    if embedded is None:
+        return Finding("Redis", "embedded; starts with `imsg up`")
+    return await _settings_of_redis(embedded, "embedded, ")
+
+
+async def _settings_of_redis(url: str, kind: str) -> Finding:
+    try:
+        async with redis.connect(url) as server:
+            found = {name: await _config(server, name) for name in ("appendonly", "appendfsync", "maxmemory-policy")}
+    except RedisAway:
+        remedy = f"Start it, or correct {variable('redis_url')}."
+        return Finding("Redis", f"{kind}does not answer", "It starts with `imsg up`." if kind else remedy)
+    except RedisRefused as error:
+        return Finding("Redis", f"refuses: {error}", f"Correct the user and password in {variable('redis_url')}.")
+    if found["appendonly"] != "yes":
+        return Finding("Redis", "keeps nothing over a restart", "Set `appendonly yes` there: ledgers must last.")
+    if found["maxmemory-policy"] != "noeviction":
+        return Finding("Redis", "may evict", "Set `maxmemory-policy noeviction` there: no ledger may vanish.")
+    return Finding("Redis", f"{kind}append-only, fsync {found['appendfsync']}, noeviction")
+
+
+async def _config(server: redis.Redis, name: str) -> str:
+    reply: Any = await server.call("CONFIG", "GET", name)
+    value = next(iter(reply.values())) if isinstance(reply, dict) else reply[1]
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+async def _broker(asked: whole.Settings) -> Finding:
+    url = asked.broker_url
+    if not url:
+        return Finding("broker", "streams on the same Redis")
+    shown = inforce.CREDENTIALS.sub(rf"\1:{inforce.HIDDEN}", url)
+    async with open_broker(url) as broker:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TIMEOUT_S):
+                while not broker.ready:  # noqa: ASYNC110  the port has no event for it
+                    await asyncio.sleep(0.05)
+        if broker.ready:
+            return Finding("broker", f"ready at {shown}")
+    remedy = f"Start it, or correct {variable('broker_url')}; where it runs, see whether an alarm blocks it."
+    return Finding("broker", f"not ready at {shown}", remedy)
+
+
+def _database(asked: whole.Settings) -> Finding:
+    url = asked.database_url
+    if not url or url.startswith("sqlite:"):
+        files = sorted(asked.data_dir.glob("*.db")) if not url else [Path(url.removeprefix("sqlite:///"))]
+        return _sqlite([file for file in files if file.exists()])
+    parts = urlsplit(url)
+    return _postgres(parts.hostname or "127.0.0.1", parts.port or 5432)
+
+
+def _sqlite(files: Sequence[Path]) -> Finding:
+    if not files:
+        return Finding("database", "SQLite; made at the first start")
+    for file in files:
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=TIMEOUT_S)) as connection:
+                (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.Error as error:
+            state = str(error)
+        if state != "ok":
+            return Finding("database", f"{file}: {state}", "Restore it from a backup.")
+    return Finding("database", f"SQLite, sound: {', '.join(file.name for file in files)}")
+
+
+def _postgres(host: str, port: int) -> Finding:
+    try:
+        with socket.create_connection((host, port), TIMEOUT_S) as sock:
+            sock.sendall(SSL_REQUEST)
+            answer = sock.recv(1)
+    except OSError as error:
+        state = f"PostgreSQL at {host}:{port} does not answer ({(error.strerror or str(error)).lower()})"
+        return Finding("database", state, f"Start it, or correct {variable('database_url')}.")
+    if answer not in (b"S", b"N"):
+        return Finding("database", f"{host}:{port} is no PostgreSQL", f"Correct {variable('database_url')}.")
+    return Finding("database", f"PostgreSQL answers at {host}:{port}")
+
+
+def _mail_server(asked: whole.Settings) -> Finding:
+    if asked.smtp.host is None:
+        return Finding("mail server", "the sandbox, in `imsg up`")
+    smtp = load(imsg_smtp.main.Settings, history_url="http://history").smtp
+    where = f"{smtp.host}:{smtp.server_port}"
+    try:
+        with _connected(smtp.host, smtp.server_port, smtp.protection) as client:
+            if smtp.username is not None and smtp.password is not None:
+                client.login(smtp.username, smtp.password.get_secret_value())
+            client.noop()
+    except smtplib.SMTPAuthenticationError:
+        remedy = f"Correct {variable('smtp', 'username')} and {variable('smtp', 'password')}."
+        return Finding("mail server", f"{where} refuses the login", remedy)
+    except (smtplib.SMTPException, OSError) as error:
+        remedy = f"See that it runs; correct {variable('smtp', 'host')}, PORT and SECURITY (now {smtp.protection})."
+        return Finding("mail server", f"{where}: {error}", remedy)
+    return Finding("mail server", f"{where} answers, security {smtp.protection}")
+
+
+def _connected(host: str, port: int, security: str) -> smtplib.SMTP:
+    context = ssl.create_default_context()
+    if security == "tls":
+        return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=context)
+    client = smtplib.SMTP(host, port, timeout=TIMEOUT_S)
+    if security == "starttls":
+        client.starttls(context=context)
+    client.ehlo()
+    return client

@@ -1,0 +1,104 @@
+"""Every setting in force: its variable, its value, and which source said so; secrets hidden."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
+
+from imsg_shared.settings import PREFIX, Common, variable
+
+HIDDEN = "••••"
+
+CREDENTIALS = re.compile(r"(?<=://)([^/@:]*):[^/@]*(?=@)")
+"""The password of a URL."""
+
+Path_ = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as it is in force."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    label: str
+    values: Mapping[str, Any]
+
+
+def settings(models: Sequence[type[Common]], made: Mapping[str, str]) -> list[Setting]:
+    """List the settings of all models, each once; `made` says what stands where nobody said anything."""
+    listed: dict[str, Setting] = {}
+    for model in models:
+        sources = _sources(model)
+        for path, field in _fields(model):
+            name = variable(*path)
+            if name not in listed:
+                listed[name] = _setting(name, path, field, sources, made)
+    return sorted(listed.values(), key=lambda setting: setting.name)
+
+
+def _setting(name: str, path: Path_, field: FieldInfo, sources: Sequence[_Source], made: Mapping[str, str]) -> Setting:
+    for source in sources:
+        found, value = _find(source.values, path)
+        if found:
+            return Setting(name, _shown(name, field, value), source.label)
+    if name in made:
+        return Setting(name, made[name], "imsg up")
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    return Setting(name, "" if default is None else _shown(name, field, default), "default")
+
+
+def _sources(model: type[Common]) -> list[_Source]:
+    config = Path(os.environ.get(f"{PREFIX}CONFIG", "imsg.toml"))
+    return [
+        _Source("environment", EnvSettingsSource(model)()),
+        _Source(".env", DotEnvSettingsSource(model)()),
+        _Source(config.name, TomlConfigSettingsSource(model, config)()),
+    ]
+
+
+def _fields(model: type[BaseModel], above: Path_ = ()) -> Iterator[tuple[Path_, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        inner = _model_in(field.annotation)
+        if inner is not None:
+            yield from _fields(inner, (*above, name))
+        else:
+            yield (*above, name), field
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401  any annotation
+    if isinstance(annotation, type):
+        return annotation if issubclass(annotation, BaseModel) else None
+    if get_origin(annotation) is dict:  # names that people choose, such as official accounts
+        return None
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def _find(values: Mapping[str, Any], path: Path_) -> tuple[bool, Any]:
+    here: Any = values
+    for step in path:
+        if not isinstance(here, Mapping) or step not in here:
+            return False, None
+        here = here[step]
+    return True, here
+
+
+def _shown(name: str, field: FieldInfo, value: object) -> str:
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if "SecretStr" in str(field.annotation) or re.search("PASSWORD|SECRET|KEY", name):
+        return HIDDEN if value else ""
+    if isinstance(value, tuple | list | Mapping):
+        return ", ".join(map(str, value))
+    return CREDENTIALS.sub(rf"\1:{HIDDEN}", str(value))

@@ -1,0 +1,21 @@
+"""A new password on the server itself, for whoever can read the data folder or the database."""
+
+import asyncio
+
+import imsg_auth.main
+from imsg import valkey, whole
+from imsg.api import Refused
+from imsg_shared.errors import Refusal
+from imsg_shared.settings import load
+
+
+def password(username: str, new: str) -> None:
+    """Set it, and end every token of the user. Raises Refused, StartError."""
+    asked = load(whole.Settings)
+    given = {"database_url": asked.database_url, "data_dir": asked.data_dir}
+    given["redis_url"] = asked.redis_url or valkey.found(asked.data_dir) or f"unix://{asked.data_dir}/none"
+    settings = load(imsg_auth.main.Settings, **given)
+    try:
+        asyncio.run(imsg_auth.main.reset_password(settings, username, new))
+    except Refusal as refusal:
+        raise Refused(refusal.answer(english=True)) from refusal

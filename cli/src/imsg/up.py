@@ -1,0 +1,106 @@
+"""`imsg up`: everything in one process, from a bare folder to the last line on Ctrl-C."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+import uvloop
+
+from imsg import banner, folder, valkey
+from imsg.valkey import Valkey, ValkeyDied
+from imsg.whole import Ground, Settings, Whole, opened, prepare
+from imsg_shared.observe import configure
+from imsg_shared.service import listen, serve
+from imsg_shared.settings import StartError, load
+
+READY_TIMEOUT_S = 30.0
+"""How long the parts may take to find one another before that is worth a line."""
+
+
+def main() -> int:
+    """Run until a signal or until a part dies; return the exit code."""
+    os.umask(0o077)  # what is kept here is nobody else's to read
+    try:
+        settings = load(Settings)
+        configure(settings.log_level, settings.log_format)
+        return uvloop.run(run(settings))
+    except StartError as error:
+        _complain(str(error))
+        return 2
+    except KeyboardInterrupt:  # before it served, or a second one while it closes
+        return 130
+
+
+async def run(settings: Settings) -> int:
+    """Bind, hold the folder, start what is embedded, open the services, serve."""
+    with contextlib.closing(listen(settings.host, settings.port)) as sock:
+        async with AsyncExitStack() as stack:
+            lock = await stack.enter_async_context(folder.held(settings.data_dir))
+            server = None
+            if not settings.redis_url:
+                server = await stack.enter_async_context(valkey.running(settings.data_dir, lock))
+            ground = prepare(settings, settings.data_dir, server.url if server is not None else settings.redis_url)
+            whole = await stack.enter_async_context(opened(ground))
+            return await _serve(sock, ground, whole, server)
+
+
+async def _serve(sock: socket.socket, ground: Ground, whole: Whole, server: Valkey | None) -> int:
+    announcing: list[asyncio.Task[None]] = []
+    watched = {part.name: asyncio.create_task(part.failure()) for part in whole.parts}
+    if server is not None:
+        watched["valkey"] = asyncio.create_task(_death_of(server))
+
+    def stop() -> None:
+        for part in whole.parts:
+            part.stopping.set()
+
+    try:
+        return await serve(
+            whole.router,
+            sock,
+            on_stop=stop,
+            failure=_first(watched),
+            on_listening=lambda: announcing.append(asyncio.create_task(_announce(ground, whole))),
+            unready_s=0.0,  # no load balancer stands before this one
+        )
+    finally:
+        for task in (*announcing, *watched.values()):
+            task.cancel()
+
+
+async def _announce(ground: Ground, whole: Whole) -> None:
+    """Say where everything is as soon as all of it works; where a part takes long, say which."""
+    patience = time.monotonic() + READY_TIMEOUT_S
+    while unmet := whole.router.unmet():
+        if time.monotonic() > patience:
+            waiting = "; ".join(f"{part} waits for {', '.join(conditions)}" for part, conditions in unmet.items())
+            _complain(f"not ready yet: {waiting}. `imsg doctor` looks into it.")
+            break
+        await asyncio.sleep(0.02)
+    print(banner.text(ground, whole), flush=True)
+
+
+async def _first(watched: Mapping[str, "asyncio.Task[BaseException]"]) -> BaseException:
+    """Wait for the first part to die, and say which and why."""
+    done, _ = await asyncio.wait(watched.values(), return_when=asyncio.FIRST_COMPLETED)
+    died = next(iter(done))
+    name = next(name for name, task in watched.items() if task is died)
+    error = died.result()
+    _complain(f"{name} died, so everything ends: {error or type(error).__name__}")
+    return error
+
+
+async def _death_of(server: Valkey) -> BaseException:
+    try:
+        await server.stay()
+    except ValkeyDied as died:
+        return died
+
+
+def _complain(line: str) -> None:
+    print(f"imsg: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,23 @@
+"""One iMSG for the stories that leave it whole; those that break it start their own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from imsg_testing.stack import Stack, running
+
+
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """`imsg up`, started once."""
+    with running(tmp_path_factory.mktemp("up")) as stack:
+        stack.open_wide()
+        yield stack
+
+
+@pytest.fixture
+def stack(shared_stack: Stack) -> Iterator[Stack]:
+    """`imsg up` with an empty inbox and no faults."""
+    shared_stack.call("DELETE", "/sandbox/inbox")
+    yield shared_stack
+    shared_stack.call("DELETE", "/sandbox/faults")

@@ -1,0 +1,187 @@
+"""How `imsg up` begins and ends: cleanly, with one clear line, or by kill -9 in the middle of its work."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsg_testing.processes import descendants
+from imsg_testing.stack import IMSG, Stack, environment, free_port, running, wait
+
+LIST = 2_000
+IN_FLIGHT = 16
+"""Mails that may be under way at the moment of a kill: the connections of both lanes."""
+
+
+def _up(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    given = environment({"IMSG_DATA_DIR": str(folder / "data"), "IMSG_PORT": str(free_port()), **settings})
+    command = [str(IMSG), "up"]
+    return subprocess.run(command, env=given, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _is_one_clear_line(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("imsg: ")
+    for word in words:
+        assert word in line
+
+
+def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        _is_one_clear_line(_up(tmp_path, IMSG_PORT=port), port, "IMSG_PORT")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    _is_one_clear_line(
+        _up(tmp_path, IMSG_DATA_DIR=str(tmp_path / "file" / "data")), "can't be written", "IMSG_DATA_DIR"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IMSG_PORT", "eighty"),
+        ("IMSG_TIMEZONE", "Asia/Peking"),
+        ("IMSG_SMTP__PORT", "70000"),
+        ("IMSG_SMTP__SECURITY", "ssl"),
+        ("IMSG_TOKEN_HOURS", "0"),
+        ("IMSG_RETENTION_DAYS", "many"),
+        ("IMSG_HTTP_STATUS", "honest"),
+        ("IMSG_LOG_LEVEL", "LOUD"),
+        ("IMSG_SANDBOX__SMTP_PORT", "-1"),
+        ("IMSG_BROKER_URL", "kafka://127.0.0.1"),
+        ("IMSG_DATABASE_URL", "mysql://127.0.0.1/imsg"),
+        ("IMSG_CONFIG", "/nowhere/imsg.toml"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_names_it(tmp_path: Path, name: str, value: str) -> None:
+    settings = {name: value}
+    if name.startswith("IMSG_SMTP"):
+        settings |= {"IMSG_SMTP__HOST": "mail.example.com", "IMSG_SMTP__SENDER": "imsg@example.com"}
+
+    _is_one_clear_line(_up(tmp_path, **settings), name)
+
+
+def test_a_second_start_on_the_same_data_is_one_line_and_harms_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as stack:
+        _is_one_clear_line(_up(tmp_path), str(stack.process.pid), "IMSG_DATA_DIR")
+
+        assert stack.call("GET", "/health/ready")["errorCode"] == 0
+
+
+def test_ctrl_c_ends_it_at_once_without_a_word_and_keeps_the_data(tmp_path: Path) -> None:
+    with running(tmp_path) as stack:
+        accepted = stack.send("zhang@example.com")
+        stack.settled(accepted["id"])
+        before = len(stack.said)
+        began = time.monotonic()
+
+        os.kill(stack.process.pid, signal.SIGINT)
+        wait(lambda: not stack.process.runs)
+
+        assert stack.process.exit_code == 0
+        assert time.monotonic() - began < 5
+        assert stack.said[before:].strip() == ""
+
+        stack.start()
+        (message,) = stack.messages(accepted["id"])
+        assert message["status"] == "sent"
+
+
+def test_kill_9_leaves_no_process_behind(tmp_path: Path) -> None:
+    with running(tmp_path) as stack:
+        children = descendants(stack.process.pid)
+        assert children, "Valkey runs as a child"
+
+        os.kill(stack.process.pid, signal.SIGKILL)
+
+        wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 10)
+
+
+def test_a_part_that_dies_ends_the_process_with_its_reason(tmp_path: Path) -> None:
+    with running(tmp_path) as stack:
+        killed: set[int] = set()
+
+        def kill_on() -> bool:
+            for pid in set(descendants(stack.process.pid)) - killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            return not stack.process.runs
+
+        wait(kill_on, 30)
+
+        assert stack.process.exit_code == 1
+        assert "imsg: valkey died" in stack.said
+
+
+def test_valkey_killed_alone_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
+    with running(tmp_path) as stack:
+        stack.token()
+        (valkey,) = descendants(stack.process.pid)
+        os.kill(valkey, signal.SIGKILL)
+        wait(lambda: valkey not in descendants(stack.process.pid) and bool(descendants(stack.process.pid)))
+
+        accepted: dict[str, Any] = {}
+
+        def is_accepted() -> bool:
+            accepted.update(stack.send("zhang@example.com"))
+            return bool(accepted["errorCode"] == 0)
+
+        wait(is_accepted, every_s=0.2)
+
+        (message,) = stack.settled(accepted["id"])
+        assert message["status"] == "sent"
+
+
+def test_kill_9_in_the_middle_of_a_list_settles_everybody_after_the_restart(tmp_path: Path) -> None:
+    everybody = [f"reader{number}@example.com" for number in range(LIST)]
+    with running(tmp_path, {"IMSG_SANDBOX__SMTP_PORT": str(free_port())}) as stack:
+        accepted = stack.send(everybody)
+        assert accepted["count"] == LIST
+        arrived = Arrived(stack)
+        wait(lambda: arrived.count() > LIST // 5, every_s=0.05)
+
+        arrived.remember()
+        os.kill(stack.process.pid, signal.SIGKILL)
+        wait(lambda: not stack.process.runs)
+        stack.start()
+
+        messages = stack.settled(accepted["id"], LIST, within_s=90)
+        assert Counter(message["status"] for message in messages) == {"sent": LIST}
+        times = arrived.times()
+        assert set(times) == set(everybody)
+        assert sum(times.values()) - LIST <= IN_FLIGHT
+
+
+class Arrived:
+    """How often each recipient got a mail, over a restart of the sandbox, which forgets."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._before: Counter[str] = Counter()
+
+    def count(self) -> int:
+        """How many mails have arrived since the start."""
+        return len(self._stack.inbox())
+
+    def remember(self) -> None:
+        """Count what is in the inbox now, for what comes after."""
+        self._before += Counter(mail["to"] for mail in self._stack.inbox())
+
+    def times(self) -> "Counter[str]":
+        """Return recipient → mails, those remembered included."""
+        return self._before + Counter(mail["to"] for mail in self._stack.inbox())
