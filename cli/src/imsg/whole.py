@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import imsg_smtp.main
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 import imsg_auth.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
+import imsg_smtp.main
 from imsg import secrets
 from imsg.router import Router
 from imsg_shared.peers import Apps
