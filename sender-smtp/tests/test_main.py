@@ -1,0 +1,130 @@
+"""The service whole: a job at the broker becomes a mail at the server and an outcome for history."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from imsg_shared.broker import Broker
+from imsg_shared.service import Service, open_broker
+from imsg_shared.topology import OUTCOME, Lane, job_key
+from imsg_shared.wire import Job, Outcome, Outcomes, Recipient, Status
+from imsg_smtp.main import app
+from imsg_smtp.settings import Settings, Smtp
+from imsg_testing.servers import Valkey
+from imsg_testing.smtp_server import SmtpServer, smtp_server
+
+WITHIN_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    """Give this module a Valkey of its own: the names at its broker are the real ones."""
+    with Valkey() as valkey:
+        yield valkey.url
+
+
+def service(redis_url: str, server: SmtpServer) -> Service:
+    smtp = Smtp(host=server.host, port=server.port, sender="noreply@example.com", connections=4)
+    return app(
+        Settings(
+            smtp=smtp,
+            history_url="http://127.0.0.1:1",
+            broker_url=redis_url,
+            redis_url=redis_url,
+            service_key=(SecretStr("key"),),
+        )
+    )
+
+
+def job(recipients: int) -> Job:
+    now = datetime.now(UTC)
+    return Job(
+        request=uuid.uuid4().hex,
+        username="天存-system-1001",
+        method="smtp",
+        lane=Lane.SINGLE if recipients == 1 else Lane.BULK,
+        content={"subject": "会议", "text": "下午两点半"},
+        recipients=tuple(
+            Recipient(n=n, to=f"user{n}@example.com", address=f"user{n}@example.com") for n in range(recipients)
+        ),
+        accepted_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
+
+
+@asynccontextmanager
+async def a_broker(redis_url: str) -> AsyncIterator[Broker]:
+    async with open_broker(redis_url) as broker, asyncio.timeout(WITHIN_S):
+        while not broker.ready:  # noqa: ASYNC110  the port has no event for it
+            await asyncio.sleep(0.01)
+        yield broker
+
+
+async def outcomes_of(broker: Broker, made: Job) -> Sequence[Outcome]:
+    """Send a job, and listen as history does until all its recipients have settled."""
+    settled: dict[int, Outcome] = {}
+    async with asyncio.timeout(WITHIN_S), broker.take(broker.topology.history, 10) as deliveries:
+        await broker.publish(made.encode(), broker.topology.new(job_key("smtp", made.lane)))
+        async for delivery in deliveries:
+            if delivery.key == OUTCOME:
+                for outcome in Outcomes.model_validate_json(delivery.body).outcomes:
+                    if outcome.request == made.request and outcome.status is not Status.RETRYING:
+                        settled[outcome.n] = outcome
+            await broker.ack(delivery)
+            if len(settled) == len(made.recipients):
+                break
+    return [settled[n] for n in sorted(settled)]
+
+
+async def test_a_job_becomes_a_mail_and_an_outcome(redis_url: str) -> None:
+    async with smtp_server() as server, service(redis_url, server).running(), a_broker(redis_url) as broker:
+        made = job(1)
+        (outcome,) = await outcomes_of(broker, made)
+        assert outcome.status is Status.SENT
+        assert outcome.provider == "smtp"
+        assert outcome.provider_id == "Q000001"
+        assert server.mails[0].recipients == ("user0@example.com",)
+
+
+async def test_a_list_reaches_everybody_once_over_the_connections_that_are_set(redis_url: str) -> None:
+    async with smtp_server() as server, service(redis_url, server).running(), a_broker(redis_url) as broker:
+        outcomes = await outcomes_of(broker, job(230))
+        assert {outcome.status for outcome in outcomes} == {Status.SENT}
+        assert len(server.mails) == 230
+        assert len({received.recipients for received in server.mails}) == 230
+        assert server.sessions <= 4 + 230 // 100
+
+
+async def test_a_refused_recipient_fails_with_the_servers_own_words(redis_url: str) -> None:
+    replies = {"RCPT": "550 5.1.1 <user0@example.com>: no such user"}
+    async with smtp_server(replies) as server, service(redis_url, server).running(), a_broker(redis_url) as broker:
+        (outcome,) = await outcomes_of(broker, job(1))
+        assert outcome.status is Status.FAILED
+        assert outcome.code == "550 5.1.1"
+        assert outcome.detail == "5.1.1 <user0@example.com>: no such user"
+
+
+async def test_the_service_is_ready_while_its_mail_server_is_away(redis_url: str) -> None:
+    async with smtp_server() as server:
+        made = service(redis_url, server)
+    async with made.running(), httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://smtp") as client:
+        async with asyncio.timeout(WITHIN_S):
+            while made.unmet():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert (await client.get("/health/ready")).status_code == 200
+        unknown = await client.get("/hooks/smtp/bounces")
+        assert unknown.status_code == 404
+        assert unknown.json()["errorCode"] == 10001
+
+
+async def test_the_end_takes_leave_of_the_mail_server(redis_url: str) -> None:
+    async with smtp_server() as server:
+        async with service(redis_url, server).running(), a_broker(redis_url) as broker:
+            await outcomes_of(broker, job(1))
+        await server.seen("QUIT")
