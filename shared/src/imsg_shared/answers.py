@@ -155,6 +155,7 @@ def wrong_field(problem: Mapping[str, Any]) -> Refusal:
         message = str(problem["msg"]).removeprefix("Value error, ")
         return Refusal("wrong_type", field=field, why_zh=message, why_en=message)
     zh, en = (sentence.format_map(context) for sentence in _WRONG[kind])
+    zh = zh.replace(" or ", "或")
     return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
 
 
