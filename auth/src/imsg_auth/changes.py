@@ -1,0 +1,123 @@
+"""A change of a user, in the order that keeps its mirror true: lock, forget, change, note, commit, write."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from imsg_auth.store import Rows, Store, Taken, User
+from imsg_auth.tokens import new_epoch
+from imsg_shared.errors import Refusal
+from imsg_shared.wire import Change
+
+
+class Reflection(Protocol):
+    """Where a user is seen by others: `forget` in the changing transaction, `refresh` after its commit."""
+
+    async def forget(self, username: str) -> None:
+        """Make sure that nobody sees the user as it was. Raises RedisAway."""
+
+    async def refresh(self, username: str) -> None:
+        """Show the user as it is now, if that can be done."""
+
+
+class Unwatched:
+    """A reflection nobody looks at: all services and Redis are down, and auth deletes every mirror when it starts."""
+
+    async def forget(self, username: str) -> None:
+        """Do nothing."""
+
+    async def refresh(self, username: str) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A user whose row is locked and whose mirror is deleted, in a transaction that commits when the block ends."""
+
+    user: User
+    rows: Rows
+    at: datetime
+    administrators: frozenset[str]
+    """Empty unless asked for."""
+
+    def keep_an_administrator(self) -> None:
+        """Refuse to go on where this is the last administrator. Raises Refusal last_administrator."""
+        if self.administrators == {self.user.username}:
+            raise Refusal("last_administrator")
+
+    async def set(self, **values: Any) -> None:  # noqa: ANN401  a column's value
+        """Set columns. Raises Refusal contact_taken."""
+        try:
+            await self.rows.change(self.user.username, values)
+        except Taken as taken:
+            raise Refusal("contact_taken", field=taken.field) from taken
+
+    async def end_tokens(self) -> None:
+        """End every token of the user."""
+        await self.rows.change(self.user.username, {"epoch": new_epoch()})
+        await self.rows.forget_revoked(self.user.username)
+
+    async def note(self, actor: str, action: str, **details: Any) -> None:  # noqa: ANN401  JSON
+        """Write the audit record, kept and lost with the change itself; never a password, a token or an address."""
+        await _note(
+            self.rows, Change(actor=actor, action=action, subject=self.user.username, details=details, at=self.at)
+        )
+
+
+class Changes:
+    """Opens changes."""
+
+    def __init__(
+        self,
+        store: Store,
+        mirror: Reflection,
+        wake: Callable[[], None] = lambda: None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`wake` is told that the outbox holds something new."""
+        self._store = store
+        self._mirror = mirror
+        self._wake = wake
+        self._now = now
+
+    @asynccontextmanager
+    async def of(self, username: str, *, may_end_administrator: bool = False) -> AsyncIterator[Open]:
+        """Change a user; `may_end_administrator` also keeps the other administrators as they are meanwhile.
+
+        Raises Refusal no_such_user; StoreAway and RedisAway, and then nothing was changed.
+        """
+        async with self._store.writing() as rows:
+            administrators = await rows.lock_administrators() if may_end_administrator else frozenset[str]()
+            user = await rows.lock(username)
+            if user is None:
+                raise Refusal("no_such_user", username=username)
+            await self._mirror.forget(username)
+            yield Open(user, rows, self._time(), administrators)
+        self._wake()
+        await self._mirror.refresh(username)
+
+    async def add(self, user: User, actor: str, details: dict[str, Any]) -> None:
+        """Add a user. Raises Refusal username_taken, contact_taken; StoreAway, RedisAway."""
+        async with self._store.writing() as rows:
+            try:
+                await rows.add(user)
+            except Taken as taken:
+                if taken.field == "username":
+                    raise Refusal("username_taken", username=user.username) from taken
+                raise Refusal("contact_taken", field=taken.field) from taken
+            await self._mirror.forget(user.username)
+            change = Change(actor=actor, action="register", subject=user.username, details=details, at=self._time())
+            await _note(rows, change)
+        self._wake()
+        await self._mirror.refresh(user.username)
+
+    def _time(self) -> datetime:
+        return datetime.fromtimestamp(self._now(), UTC)
+
+
+async def _note(rows: Rows, change: Change) -> None:
+    """Put an audit record into the outbox."""
+    await rows.note(change.model_dump_json())

@@ -1,0 +1,156 @@
+"""Wires auth: settings, database, Redis, broker, the first accounts, the API; and what works without a token."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr
+from pydantic_core import PydanticCustomError
+from starlette.types import ASGIApp
+
+from imsg_auth import database
+from imsg_auth.changes import Changes, Reflection, Unwatched
+from imsg_auth.founding import Founding
+from imsg_auth.mirror import Mirror
+from imsg_auth.names import password as checked_password
+from imsg_auth.outbox import Outbox
+from imsg_auth.passwords import Passwords, hasher
+from imsg_auth.pulse import Pulse
+from imsg_auth.routes import Parts, api
+from imsg_auth.sessions import Sessions
+from imsg_auth.store import Store
+from imsg_auth.tokens import Tokens
+from imsg_auth.users import Users
+from imsg_shared import redis
+from imsg_shared.errors import Refusal
+from imsg_shared.observe import logger
+from imsg_shared.peers import Apps
+from imsg_shared.quota import Quota, Tallies
+from imsg_shared.redis import RedisAway
+from imsg_shared.service import Service, open_broker
+from imsg_shared.settings import Common, Keys, StartError, load, variable
+
+HOUR_S = 3_600
+MAX_TOKEN_HOURS = 24 * 366
+
+ON_THE_SERVER = "imsg:reset-password"
+"""Who changes something without a token, in the audit: a name no user can have."""
+
+START_PATIENCE_S = 30.0
+"""How long a start waits for a database or a Redis that is still starting itself."""
+
+log = logger(__name__)
+
+
+class Settings(Common):
+    """What auth reads."""
+
+    database_url: str = ""
+    data_dir: Path = Path("data")
+    token_key: Keys = ()
+    token_hours: Annotated[int, Field(ge=1, le=MAX_TOKEN_HOURS)] = 12
+    admin_password: SecretStr | None = None
+
+    @property
+    def store_url(self) -> str:
+        """The database: the one named, else a file of auth's own in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'auth.db'}"
+
+
+def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
+    """Make the service; it calls no other, so that `apps` is not used."""
+    del apps
+    settings = settings or load(Settings)
+
+    @asynccontextmanager
+    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+        _require_keys(settings)
+        async with AsyncExitStack() as stack:
+            store, cache = await _opened(stack, settings)
+            mirror = Mirror(store, cache)
+            passwords = Passwords(Tallies(cache), hasher())
+            founding = Founding(
+                store,
+                passwords,
+                on_loopback=settings.on_loopback,
+                admin_password=settings.admin_password.get_secret_value() if settings.admin_password else None,
+                folder=settings.data_dir,
+            )
+            await founding.found()
+            await founding.refuse_documented()
+            await _patiently(mirror.forget_all, f"Redis at {variable('redis_url')}")
+            broker = await stack.enter_async_context(open_broker(settings.broker_url))
+            outbox = Outbox(store, broker)
+            changes = Changes(store, mirror, outbox.wake)
+            users = Users(store, changes, passwords, documented=settings.on_loopback)
+            tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S)
+            sessions = Sessions(store, changes, passwords, tokens, users)
+            quota = Quota(cache, ZoneInfo(settings.timezone))
+            pulse = Pulse(store, cache)
+            service.watch(outbox.run(), "outbox")
+            service.watch(pulse.run(), "pulse")
+            service.check("database", lambda: pulse.has_store)
+            service.check("redis", lambda: pulse.has_redis)
+            yield api(settings.service_key, Parts(users, sessions, mirror, quota))
+
+    return Service("auth", settings, opening)
+
+
+async def reset_password(settings: Settings, username: str, password: str) -> None:
+    """Set a user's password on the server itself, without a token; ends every token of the user.
+
+    With SQLite it also works while all of iMSG is down, its Redis included. Raises Refusal (no_such_user,
+    wrong_type) and StartError, whose texts are for people.
+    """
+    try:
+        checked_password(password)
+    except PydanticCustomError as error:
+        said = error.context or {}
+        raise Refusal("wrong_type", field="password", why_zh=said["zh"], why_en=said["en"]) from error
+    async with AsyncExitStack() as stack:
+        store, cache = await _opened(stack, settings)
+        passwords = Passwords(Tallies(cache), hasher())
+
+        async def reset(reflection: Reflection) -> None:
+            users = Users(store, Changes(store, reflection), passwords, documented=settings.on_loopback)
+            await users.reset_password(ON_THE_SERVER, username, password)
+
+        try:
+            await reset(Mirror(store, cache))
+        except RedisAway as away:
+            if not settings.store_url.startswith("sqlite"):
+                raise StartError(f"Redis at {variable('redis_url')} did not answer; nothing was changed.") from away
+            await reset(Unwatched())
+
+
+def _require_keys(settings: Settings) -> None:
+    for name in ("service_key", "token_key"):
+        if not getattr(settings, name):
+            raise StartError(
+                f"{variable(name)} is not set; give it a long random value, such as `openssl rand -hex 32` makes."
+            )
+
+
+async def _opened(stack: AsyncExitStack, settings: Settings) -> tuple[Store, redis.Redis]:
+    opened = await stack.enter_async_context(database.connect(settings.store_url))
+    await _patiently(opened.migrate, f"the database at {variable('database_url')}")
+    cache = await stack.enter_async_context(redis.connect(settings.redis_url))
+    return Store(opened), cache
+
+
+async def _patiently(start: Callable[[], Awaitable[None]], what: str) -> None:
+    """Start something, again while it does not answer. Raises StartError."""
+    deadline = asyncio.get_running_loop().time() + START_PATIENCE_S
+    while True:
+        try:
+            await start()
+        except (database.StoreAway, RedisAway) as away:
+            if asyncio.get_running_loop().time() > deadline:
+                raise StartError(f"{what} did not answer: {away}") from away
+            log.warning("waiting", what=what, error=str(away))
+        else:
+            return
+        await asyncio.sleep(1)

@@ -1,0 +1,45 @@
+"""Make users, the tokens they logged out, and the outbox of changes."""  # noqa: INP001  loaded by path
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+_NAME = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
+
+
+def upgrade() -> None:
+    """Make the three tables."""
+    op.create_table(
+        "users",
+        sa.Column("username", _NAME, primary_key=True),
+        sa.Column("password", sa.Text, nullable=False),
+        sa.Column("role", sa.String(8), nullable=False),
+        sa.Column("available", sa.Boolean, nullable=False),
+        sa.Column("per_hour", sa.Integer, nullable=False),
+        sa.Column("per_day", sa.Integer, nullable=False),
+        sa.Column("recipients_per_day", sa.Integer),
+        sa.Column("phone", sa.String(254)),
+        sa.Column("email", sa.String(254)),
+        sa.Column("wechat", sa.String(254)),
+        sa.Column("epoch", sa.BigInteger, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.UniqueConstraint("phone", name="users_phone_key"),
+        sa.UniqueConstraint("email", name="users_email_key"),
+        sa.UniqueConstraint("wechat", name="users_wechat_key"),
+    )
+    op.create_index("users_role", "users", ["role"])
+    op.create_table(
+        "revoked",
+        sa.Column("username", _NAME, sa.ForeignKey("users.username", ondelete="CASCADE"), primary_key=True),
+        sa.Column("nonce", sa.String(32), primary_key=True),
+        sa.Column("expiry", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "changes",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("taken_until", sa.BigInteger, nullable=False),
+        sqlite_autoincrement=True,
+    )

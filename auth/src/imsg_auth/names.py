@@ -1,0 +1,127 @@
+"""What a user may be called, which passwords may be set, and the one spelling of names and contacts."""
+
+import unicodedata
+from collections.abc import Callable, Mapping
+
+from imsg_auth.tables import MAX_NAME
+from imsg_shared import addresses
+from imsg_shared.answers import wrong
+
+MAX_LIMIT = 1_000_000
+MIN_PASSWORD = 6
+MAX_PASSWORD = 256
+
+DOCUMENTED: Mapping[str, str] = {"admin": "123", "天存-system-1001": "123456"}
+"""The accounts the interface document prints with their passwords; they work on a loopback address only."""
+
+CONTACTS: Mapping[str, tuple[str, Callable[[str], str | None]]] = {
+    "smtp": ("email", addresses.email),
+    "sms": ("phone", addresses.phone),
+    "wechat": ("wechat", addresses.tag),
+}
+"""Method → the contact it sends to, and its normal form."""
+
+_NOT_SEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Unicode's bidirectional controls: with them one name can be made to look like another."""
+
+
+def normal(name: str) -> str:
+    """Return a name in Unicode's NFC.
+
+    The same letters come composed from one keyboard and decomposed from another (macOS file names); they are one
+    name here, wherever it is given. Beyond that names are exact: case, width and script count.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def username(text: str) -> str:
+    """Check a new user's name and return it in normal form. Raises the sentence for people."""
+    name = normal(text)
+    if not 1 <= len(name) <= MAX_NAME:
+        raise wrong(f"长度应为1到{MAX_NAME}个字符", f"it must have 1 to {MAX_NAME} characters")
+    if any(unicodedata.category(letter) in _NOT_SEEN or letter in _DIRECTIONS for letter in name):
+        raise wrong("不能含控制字符", "it must not hold control characters")
+    if ":" in name or "/" in name:
+        raise wrong("不能含“:”或“/”", "it must not hold a colon or a slash")
+    if any(form(name) is not None for _, form in CONTACTS.values()):
+        raise wrong(
+            "不能是邮箱地址、电话号码或微信标记的样子",
+            "it must not read as an e-mail address, a phone number or a WeChat tag",
+        )
+    return name
+
+
+def looked_up(text: str) -> str:
+    """Return the normal form of a name that somebody asks for; it need not be one that could be registered."""
+    return normal(no_nul(text))
+
+
+def can_be(name: str) -> bool:
+    """Tell whether a user of this name could exist at all, so that the database is not asked for what it can't hold."""
+    return 1 <= len(name) <= MAX_NAME and "\0" not in name
+
+
+def password(text: str) -> str:
+    """Check a password that is to be set. Raises the sentence for people."""
+    if not MIN_PASSWORD <= len(no_nul(text)) <= MAX_PASSWORD:
+        raise wrong(
+            f"长度应为{MIN_PASSWORD}到{MAX_PASSWORD}个字符", f"it must have {MIN_PASSWORD} to {MAX_PASSWORD} characters"
+        )
+    return text
+
+
+def is_documented(name: str, text: str) -> bool:
+    """Tell whether the world knows this password of this user."""
+    return name in DOCUMENTED and text in DOCUMENTED.values()
+
+
+def phone(text: str) -> str:
+    """Return the normal form of a phone number; empty stays empty (no such contact)."""
+    return _contact(
+        text,
+        addresses.phone,
+        "不是电话号码：应为11位手机号或+开头的国际号码",
+        "it is no phone number: 11 digits of mainland China, or an international one beginning with +",
+    )
+
+
+def email(text: str) -> str:
+    """Return the normal form of an e-mail address; empty stays empty."""
+    return _contact(text, addresses.email, "不是邮箱地址", "it is no e-mail address")
+
+
+def wechat(text: str) -> str:
+    """Return the normal form of a WeChat tag; empty stays empty."""
+    return _contact(
+        text,
+        addresses.tag,
+        "不是微信标记：关注公众号后点击“获取我的openID”可得到",
+        "it is no WeChat tag; a follower gets theirs by pressing 获取我的openID",
+    )
+
+
+def recipients_limit(given: object) -> int | str:
+    """Check a limit of recipients: an integer, or "none" for no limit. Raises the sentence for people."""
+    if given == "none" or (type(given) is int and 0 <= given <= MAX_LIMIT):
+        return given
+    raise wrong(
+        f"应为0到{MAX_LIMIT}的整数，或“none”（不限）",
+        f'it must be an integer from 0 to {MAX_LIMIT}, or "none" for no limit',
+    )
+
+
+def no_nul(text: str) -> str:
+    """Refuse U+0000, which no database text may hold."""
+    if "\0" in text:
+        raise wrong("不能含U+0000", "it must not hold U+0000")
+    return text
+
+
+def _contact(text: str, form: Callable[[str], str | None], zh: str, en: str) -> str:
+    if not text:
+        return text
+    found = form(no_nul(text))
+    if found is None:
+        raise wrong(zh, en)
+    return found

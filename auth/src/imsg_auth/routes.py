@@ -1,0 +1,272 @@
+"""HTTP: the public URLs that the gateway relays here, and two for services alone."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from pydantic import AfterValidator, BaseModel, SecretStr
+from starlette.responses import Response
+
+from imsg_auth import names
+from imsg_auth.database import StoreAway
+from imsg_auth.mirror import Mirror
+from imsg_auth.openapi import documented, refusals
+from imsg_auth.sessions import Sessions
+from imsg_auth.shapes import (
+    Answered,
+    ContactsAnswer,
+    ContactsAsked,
+    Login,
+    Logout,
+    MirrorAsked,
+    Modification,
+    PasswordChange,
+    Patch,
+    Registration,
+    TokenAnswer,
+    UserAnswer,
+    UserRecord,
+    UsersAnswer,
+    rfc3339,
+)
+from imsg_auth.store import User
+from imsg_auth.users import Users
+from imsg_shared.answers import Answer, refused, speak, wrong
+from imsg_shared.errors import Refusal
+from imsg_shared.observe import logger
+from imsg_shared.peers import Caller, Internal
+from imsg_shared.quota import Quota
+from imsg_shared.redis import RedisAway, RedisRefused
+
+log = logger(__name__)
+
+ADDRESS_HEADER = "x-imsg-address"
+TOKEN_HEADER = "x-imsg-token"  # noqa: S105  a header's name
+PAGE = 50
+MAX_PAGE = 500
+RETRY_AFTER_S = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes speak to."""
+
+    users: Users
+    sessions: Sessions
+    mirror: Mirror
+    quota: Quota
+
+
+def api(keys: tuple[SecretStr, ...], parts: Parts) -> FastAPI:
+    """Make auth's API. Every URL wants the service key; who calls is what the gateway has verified."""
+    internal = Internal(keys)
+
+    def let_in(request: Request) -> None:
+        request.state.caller = internal(request)
+
+    app = FastAPI(
+        title="iMSG auth",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        strict_content_type=False,
+        dependencies=[Depends(let_in)],
+    )
+    speak(app)
+    for away in (StoreAway, RedisAway, RedisRefused):
+        app.add_exception_handler(away, _unavailable)
+    for routes in (_own(parts), _administration(parts), _services(parts)):
+        app.include_router(routes)
+    app.openapi = documented(app.openapi)  # type: ignore[method-assign]
+    return app
+
+
+def anybody(request: Request) -> Caller:
+    """Give the user on whose behalf the gateway calls. Raises Refusal token_missing where it names none."""
+    caller: Caller | None = request.state.caller
+    if caller is None:
+        raise Refusal("token_missing")
+    return caller
+
+
+def administrator(caller: Annotated[Caller, Depends(anybody)]) -> Caller:
+    """Give the caller, who must be an administrator. Raises Refusal no_right."""
+    if not caller.is_admin:
+        raise Refusal("no_right")
+    return caller
+
+
+Anybody = Annotated[Caller, Depends(anybody)]
+Administrator = Annotated[Caller, Depends(administrator)]
+
+
+def _own(parts: Parts) -> APIRouter:
+    """Route what users do for themselves."""
+    routes = APIRouter()
+    sessions = parts.sessions
+
+    @routes.post(
+        "/api/login",
+        response_model=TokenAnswer,
+        responses=refusals("no_such_user", "wrong_password", "too_many_tries", body=True),
+    )
+    async def login(asked: Login, request: Request) -> Response:
+        issued = await sessions.log_in(asked.username, asked.password, _address(request))
+        return _answer(TokenAnswer(token=issued.token, expires_in=issued.expires_in))
+
+    @routes.post("/api/logout", response_model=Answered, responses=refusals(body=True, token=True))
+    async def logout(caller: Anybody, asked: Logout, request: Request) -> Response:
+        if asked.everywhere:
+            await sessions.log_out_everywhere(caller.username)
+        else:
+            await sessions.log_out(caller.username, request.headers.get(TOKEN_HEADER, ""))
+        return _answer(Answered())
+
+    @routes.post(
+        "/api/password",
+        response_model=TokenAnswer,
+        responses=refusals("wrong_password", "too_many_tries", body=True, token=True),
+    )
+    async def password(caller: Anybody, asked: PasswordChange, request: Request) -> Response:
+        issued = await sessions.change_password(caller.username, asked.old, asked.new, _address(request))
+        return _answer(TokenAnswer(token=issued.token, expires_in=issued.expires_in))
+
+    @routes.get("/api/me", response_model=UserAnswer, responses=refusals(token=True))
+    async def me(caller: Anybody) -> Response:
+        user = await parts.users.find(caller.username)
+        return _answer(UserAnswer(**(await _record(parts.quota, user)).model_dump()))
+
+    return routes
+
+
+def _administration(parts: Parts) -> APIRouter:
+    """Route what administrators do with users."""
+    routes = APIRouter()
+    users, quota = parts.users, parts.quota
+
+    @routes.post(
+        "/api/register",
+        response_model=Answered,
+        responses=refusals("username_taken", "contact_taken", body=True, administrator=True),
+    )
+    async def register(caller: Administrator, asked: Registration) -> Response:
+        await users.register(caller.username, asked)
+        return _answer(Answered())
+
+    @routes.post(
+        "/api/modify/{username}",
+        response_model=Answered,
+        responses=refusals("no_such_user", body=True, administrator=True),
+    )
+    async def modify(caller: Administrator, username: str, asked: Modification) -> Response:
+        await users.modify(caller.username, username, asked)
+        return _answer(Answered())
+
+    @routes.get("/api/users", response_model=UsersAnswer, responses=refusals("wrong_type", administrator=True))
+    async def page(
+        _: Administrator,
+        search: Annotated[str | None, Query(description="Part of a name or contact."), AfterValidator(_plain)] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
+        cursor: Annotated[str | None, Query(description="`next` of the page before."), AfterValidator(_cursor)] = None,
+    ) -> Response:
+        found, has_more = await users.page(cursor, search, limit)
+        records = [await _record(quota, user) for user in found]
+        following = base64.urlsafe_b64encode(found[-1].username.encode()).decode() if has_more else None
+        return _answer(UsersAnswer(users=records, next=following))
+
+    @routes.get(
+        "/api/users/{username}",
+        response_model=UserAnswer,
+        responses=refusals("no_such_user", administrator=True),
+    )
+    async def one(_: Administrator, username: str) -> Response:
+        return _answer(UserAnswer(**(await _record(quota, await users.find(username))).model_dump()))
+
+    @routes.patch(
+        "/api/users/{username}",
+        response_model=UserAnswer,
+        responses=refusals("no_such_user", "contact_taken", "last_administrator", body=True, administrator=True),
+    )
+    async def patch(caller: Administrator, username: str, asked: Patch) -> Response:
+        changed = await users.change(caller.username, username, asked)
+        return _answer(UserAnswer(**(await _record(quota, changed)).model_dump()))
+
+    @routes.delete(
+        "/api/users/{username}",
+        response_model=Answered,
+        responses=refusals("no_such_user", "last_administrator", administrator=True),
+    )
+    async def remove(caller: Administrator, username: str) -> Response:
+        await users.remove(caller.username, username)
+        return _answer(Answered())
+
+    return routes
+
+
+def _services(parts: Parts) -> APIRouter:
+    """Route what only services ask; in no edge's table of paths."""
+    routes = APIRouter(prefix="/internal", include_in_schema=False)
+
+    @routes.post("/mirror")
+    async def mirror(asked: MirrorAsked) -> Response:
+        if not (names.can_be(asked.username) and await parts.mirror.write(asked.username)):
+            raise Refusal("no_such_user", username=asked.username[:80])
+        return _answer(Answered())
+
+    @routes.post("/contacts")
+    async def contacts(asked: ContactsAsked) -> Response:
+        return _answer(ContactsAnswer(contacts=await parts.users.contacts(asked.method, asked.names)))
+
+    return routes
+
+
+async def _record(quota: Quota, user: User) -> UserRecord:
+    used = await quota.used(user.username)
+    return UserRecord(
+        username=user.username,
+        role=user.role,
+        phone=user.phone,
+        email=user.email,
+        wechat=user.wechat,
+        available=user.available,
+        per_hour=user.per_hour,
+        per_day=user.per_day,
+        recipients_per_day=user.recipients_per_day,
+        used_hour=used.hour,
+        left_hour=max(0, user.per_hour - used.hour),
+        used_day=used.day,
+        left_day=max(0, user.per_day - used.day),
+        used_recipients=used.recipients,
+        created_at=rfc3339(user.created_at),
+    )
+
+
+def _answer(model: BaseModel) -> Answer:
+    return Answer(model.model_dump(mode="json"))
+
+
+def _address(request: Request) -> str:
+    """Name the client as the gateway saw it."""
+    return request.headers.get(ADDRESS_HEADER, "")
+
+
+def _plain(text: str | None) -> str | None:
+    return None if text is None else names.no_nul(text)
+
+
+def _cursor(text: str | None) -> str | None:
+    """Read the name after which a page begins."""
+    if text is None:
+        return None
+    try:
+        return names.no_nul(base64.b64decode(text, altchars=b"-_", validate=True).decode())
+    except (binascii.Error, ValueError) as error:
+        raise wrong("应为上一页回答中的next", "it must be `next` of the page before") from error
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    log.warning("unavailable", error=str(error))
+    refusal = Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
+    return refused(refusal, request.headers.get("accept-language", ""))

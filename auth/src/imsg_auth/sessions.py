@@ -1,0 +1,79 @@
+"""Log-in, log-out, and a user's own password."""
+
+import time
+from collections.abc import Callable
+
+from imsg_auth import names
+from imsg_auth.changes import Changes
+from imsg_auth.passwords import Passwords
+from imsg_auth.store import Store
+from imsg_auth.tokens import Issued, Tokens
+from imsg_auth.users import Users
+from imsg_shared import tokens
+from imsg_shared.errors import Refusal
+
+
+class Sessions:
+    """What users do for themselves. Everything raises StoreAway and RedisAway."""
+
+    def __init__(
+        self,
+        store: Store,
+        changes: Changes,
+        passwords: Passwords,
+        issuer: Tokens,
+        users: Users,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._changes = changes
+        self._passwords = passwords
+        self._issuer = issuer
+        self._users = users
+        self._now = now
+
+    async def log_in(self, username: str, password: str, address: str) -> Issued:
+        """Give a token to who knows the password. Raises Refusal no_such_user, wrong_password, too_many_tries."""
+        name = names.normal(username)
+        user = None
+        if names.can_be(name):
+            async with self._store.reading() as rows:
+                user = await rows.user(name)
+        hashed = None if user is None else user.password
+        is_right = await self._passwords.check(name, address, hashed, password)
+        if user is None:
+            raise Refusal("no_such_user", username=name[:80])
+        if not is_right:
+            raise Refusal("wrong_password")
+        if self._passwords.is_outdated(user.password):
+            renewed = await self._passwords.hash(password)
+            async with self._store.writing() as rows:
+                await rows.replace_hash(name, user.password, renewed)
+        return self._issuer.issue(user)
+
+    async def log_out(self, username: str, token: str) -> None:
+        """End one token. Raises Refusal token_invalid."""
+        given = tokens.parse(token)
+        if given is None or given.username != username:
+            raise Refusal("token_invalid")
+        async with self._changes.of(username) as change:
+            await change.rows.revoke(username, given.nonce, given.expiry, int(self._now()))
+            await change.note(username, "logout")
+
+    async def log_out_everywhere(self, username: str) -> None:
+        """End every token of the user."""
+        async with self._changes.of(username) as change:
+            await change.end_tokens()
+            await change.note(username, "logout_everywhere")
+
+    async def change_password(self, username: str, old: str, new: str, address: str) -> Issued:
+        """Set another password, end every token of the user, and give a new one in place of the caller's.
+
+        Raises Refusal wrong_password, too_many_tries, wrong_type.
+        """
+        user = await self._users.find(username)
+        if not await self._passwords.check(username, address, user.password, old):
+            raise Refusal("wrong_password")
+        await self._users.replace_password(user, new)
+        return self._issuer.issue(await self._users.find(username))

@@ -1,0 +1,194 @@
+"""The JSON that auth takes and answers, as strict models; unknown fields of a request are ignored."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from imsg_auth import names
+from imsg_auth.names import MAX_LIMIT
+from imsg_auth.store import Role
+
+MAX_NAMES = 10_000
+PER_HOUR = 5
+PER_DAY = 20
+"""What a new user starts with: the interface document's 默认值 (section 4)."""
+
+Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
+RecipientsLimit = Annotated[
+    int | str,
+    PlainValidator(names.recipients_limit),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_LIMIT}, {"const": "none", "type": "string"}],
+            "description": 'Recipients a day; "none" takes the limit away.',
+        }
+    ),
+]
+Name = Annotated[str, AfterValidator(names.looked_up)]
+AnyPassword = Annotated[str, AfterValidator(names.no_nul)]
+NewPassword = Annotated[
+    str,
+    AfterValidator(names.password),
+    Field(json_schema_extra={"minLength": names.MIN_PASSWORD, "maxLength": names.MAX_PASSWORD}),
+]
+Phone = Annotated[str, AfterValidator(names.phone), Field(description="Empty: none.")]
+Email = Annotated[str, AfterValidator(names.email), Field(description="Empty: none.")]
+Wechat = Annotated[str, AfterValidator(names.wechat), Field(description="A WeChat tag. Empty: none.")]
+
+
+class Asked(BaseModel):
+    """A request's body: nothing is coerced, null in an optional field is as if it were absent."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class Login(Asked):
+    """POST /api/login."""
+
+    username: Name
+    password: AnyPassword
+
+
+class Registration(Asked):
+    """POST /api/register."""
+
+    username: Annotated[
+        str,
+        AfterValidator(names.username),
+        Field(
+            description="1 to 64 characters of any script, no control characters, colon or slash; kept in NFC.",
+            json_schema_extra={"minLength": 1},
+        ),
+    ]
+    password: NewPassword
+    phone: Phone | None = None
+    email: Email | None = None
+    wechat: Wechat | None = None
+    role: Role | None = None
+    per_hour: Limit | None = None
+    per_day: Limit | None = None
+    available: bool | None = None
+
+
+class Modification(Asked):
+    """POST /api/modify/NAME: these three only."""
+
+    per_day: Limit
+    per_hour: Limit
+    available: bool | None = None
+
+
+class Patch(Asked):
+    """PATCH /api/users/NAME: what is absent or null stays as it is."""
+
+    password: NewPassword | None = None
+    phone: Phone | None = None
+    email: Email | None = None
+    wechat: Wechat | None = None
+    role: Role | None = None
+    per_hour: Limit | None = None
+    per_day: Limit | None = None
+    recipients_per_day: RecipientsLimit | None = None
+    available: bool | None = None
+
+
+class Logout(Asked):
+    """POST /api/logout."""
+
+    everywhere: bool | None = None
+
+
+class PasswordChange(Asked):
+    """POST /api/password."""
+
+    old: AnyPassword
+    new: NewPassword
+
+
+class MirrorAsked(Asked):
+    """POST /internal/mirror."""
+
+    username: str
+
+
+class ContactsAsked(Asked):
+    """POST /internal/contacts."""
+
+    method: Literal["smtp", "sms", "wechat"]
+    names: Annotated[list[str], Field(max_length=MAX_NAMES)]
+
+
+class Answered(BaseModel):
+    """A success."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    errorCode: Literal[0] = 0  # noqa: N815  the document's own name
+    errorMessage: Literal["OK"] = "OK"  # noqa: N815
+
+
+class TokenAnswer(Answered):
+    """A new token."""
+
+    token: str
+    expires_in: Annotated[int, Field(description="Seconds from now.")]
+
+
+class UserRecord(BaseModel):
+    """A user as administrators, and the user alone, see it; never with the password."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    username: str
+    role: Role
+    phone: Annotated[str | None, Field(description="E.164.")]
+    email: str | None
+    wechat: Annotated[str | None, Field(description="A WeChat tag.")]
+    available: bool
+    per_hour: int
+    per_day: int
+    recipients_per_day: Annotated[int | None, Field(description="null: not limited.")]
+    used_hour: int
+    left_hour: int
+    used_day: int
+    left_day: int
+    used_recipients: Annotated[int, Field(description="Recipients of today.")]
+    created_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class UserAnswer(UserRecord, Answered):
+    """One user."""
+
+
+class UsersAnswer(Answered):
+    """A page of users, in the order of their names' code points."""
+
+    users: list[UserRecord]
+    next: Annotated[str | None, Field(description="The next page's cursor; null: this is the last page.")]
+
+
+class MirrorAnswer(Answered):
+    """The mirror is written."""
+
+
+class ContactsAnswer(Answered):
+    """Name → address, null where the user has none; unknown users are absent."""
+
+    contacts: dict[str, str | None]
+
+
+class Refused(BaseModel):
+    """A refusal: what to show to people is `detail`, what to decide by is `errorCode` or `reason`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    errorCode: int  # noqa: N815
+    errorMessage: str  # noqa: N815
+    reason: str
+    detail: str
+
+
+def rfc3339(at: datetime) -> str:
+    """Write a time in UTC, to the millisecond."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,208 @@
+"""The users' rows: every statement auth runs, in transactions of the database."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Select, delete, func, insert, or_, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imsg_auth.database import Database
+from imsg_auth.tables import CHANGES, REVOKED, USERS
+
+Role = Literal["user", "admin"]
+
+REVOKED_MARGIN_S = 600
+"""For how long beyond its expiry a logged-out token is remembered, since a gateway's clock may be behind ours."""
+
+CHUNK = 500
+"""Names asked for in one statement: SQLite takes at most 32,766 variables."""
+
+
+class Taken(Exception):  # noqa: N818  an outcome
+    """Another row has this value: `field` is username, phone, email or wechat."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user as auth keeps it."""
+
+    username: str
+    password: str
+    """The argon2id hash."""
+    role: Role
+    available: bool
+    per_hour: int
+    per_day: int
+    recipients_per_day: int | None
+    phone: str | None
+    email: str | None
+    wechat: str | None
+    epoch: int
+    created_at: datetime
+
+
+class Rows:
+    """The statements of one transaction. Those that change belong into `Store.writing`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def user(self, username: str) -> User | None:
+        """Read a user as of now."""
+        return await self._one(select(USERS).where(USERS.c.username == username))
+
+    async def lock(self, username: str) -> User | None:
+        """Read a user and keep the row from others until the transaction ends."""
+        return await self._one(select(USERS).where(USERS.c.username == username).with_for_update())
+
+    async def lock_administrators(self) -> frozenset[str]:
+        """Name all administrators and keep their rows from others; in one order, so that no two wait for each other.
+
+        Comes before `lock` in a transaction that does both.
+        """
+        statement = select(USERS.c.username).where(USERS.c.role == "admin").order_by(USERS.c.username).with_for_update()
+        return frozenset((await self._connection.execute(statement)).scalars())
+
+    async def keep_others_out(self) -> None:
+        """Let no other transaction write users until this one ends."""
+        if self._connection.dialect.name == "postgresql":  # on SQLite nobody else writes anyway
+            await self._connection.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
+
+    async def has_users(self) -> bool:
+        """Tell whether there is anybody."""
+        return (await self._connection.execute(select(USERS.c.username).limit(1))).first() is not None
+
+    async def page(self, after: str | None, search: Iterable[str], limit: int) -> list[User]:
+        """Read users in the order of their names' code points; `search` is what one of name and contacts contains."""
+        statement = select(USERS).order_by(USERS.c.username).limit(limit)
+        if after is not None:
+            statement = statement.where(USERS.c.username > after)
+        columns = (USERS.c.username, USERS.c.phone, USERS.c.email, USERS.c.wechat)
+        wanted = [func.lower(column).contains(term.lower(), autoescape=True) for term in search for column in columns]
+        if wanted:
+            statement = statement.where(or_(*wanted))
+        return [User(**row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def contacts(self, field: str, usernames: Sequence[str]) -> dict[str, str | None]:
+        """Read one contact of many users; who does not exist is absent."""
+        found: dict[str, str | None] = {}
+        for first in range(0, len(usernames), CHUNK):
+            names = usernames[first : first + CHUNK]
+            statement = select(USERS.c.username, USERS.c[field]).where(USERS.c.username.in_(names))
+            found |= dict((await self._connection.execute(statement)).all())
+        return found
+
+    async def add(self, user: User) -> None:
+        """Add a user. Raises Taken."""
+        values = {name: getattr(user, name) for name in User.__dataclass_fields__}
+        await self._changing(insert(USERS).values(values))
+
+    async def change(self, username: str, values: Mapping[str, Any]) -> None:
+        """Set columns of a user. Raises Taken."""
+        if values:
+            await self._changing(update(USERS).where(USERS.c.username == username).values(dict(values)))
+
+    async def replace_hash(self, username: str, old: str, new: str) -> None:
+        """Set the password's hash unless it was changed meanwhile."""
+        row = (USERS.c.username == username) & (USERS.c.password == old)
+        await self._connection.execute(update(USERS).where(row).values(password=new))
+
+    async def remove(self, username: str) -> None:
+        """Remove a user and what hangs on it."""
+        await self._connection.execute(delete(USERS).where(USERS.c.username == username))
+
+    async def revoke(self, username: str, nonce: str, expiry: int, now: int) -> None:
+        """Remember that a token was logged out, and forget those long expired at `now` (Unix time)."""
+        mine = REVOKED.c.username == username
+        await self._connection.execute(delete(REVOKED).where(mine, REVOKED.c.expiry < now - REVOKED_MARGIN_S))
+        await self._connection.execute(delete(REVOKED).where(mine, REVOKED.c.nonce == nonce))
+        await self._connection.execute(insert(REVOKED).values(username=username, nonce=nonce, expiry=expiry))
+
+    async def forget_revoked(self, username: str) -> None:
+        """Forget every logged-out token: the epoch was raised, so that none of them can hold."""
+        await self._connection.execute(delete(REVOKED).where(REVOKED.c.username == username))
+
+    async def revoked(self, username: str, now: int) -> dict[str, int]:
+        """Read the logged-out tokens, nonce → expiry, that are not long expired at `now`."""
+        statement = select(REVOKED.c.nonce, REVOKED.c.expiry).where(
+            REVOKED.c.username == username, REVOKED.c.expiry >= now - REVOKED_MARGIN_S
+        )
+        return dict((await self._connection.execute(statement)).all())
+
+    async def note(self, body: str) -> None:
+        """Put an audit record into the outbox."""
+        await self._connection.execute(insert(CHANGES).values(body=body, taken_until=0))
+
+    async def take_notes(self, now: int, until: int, limit: int) -> dict[int, str]:
+        """Take the oldest records nobody has taken, id → body; they are ours `until` (Unix time)."""
+        free = (
+            select(CHANGES.c.id)
+            .where(CHANGES.c.taken_until <= now)
+            .order_by(CHANGES.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        ids = list((await self._connection.execute(free)).scalars())
+        if not ids:
+            return {}
+        await self._connection.execute(update(CHANGES).where(CHANGES.c.id.in_(ids)).values(taken_until=until))
+        statement = select(CHANGES.c.id, CHANGES.c.body).where(CHANGES.c.id.in_(ids)).order_by(CHANGES.c.id)
+        return dict((await self._connection.execute(statement)).all())
+
+    async def drop_note(self, number: int) -> None:
+        """Remove a record that the broker has."""
+        await self._connection.execute(delete(CHANGES).where(CHANGES.c.id == number))
+
+    async def release_notes(self, numbers: Sequence[int]) -> None:
+        """Leave records to whoever comes next."""
+        await self._connection.execute(update(CHANGES).where(CHANGES.c.id.in_(numbers)).values(taken_until=0))
+
+    async def _one(self, statement: Select[Any]) -> User | None:
+        row = (await self._connection.execute(statement)).mappings().first()
+        return None if row is None else User(**row)
+
+    async def _changing(self, statement: Any) -> None:  # noqa: ANN401  an insert or an update
+        try:
+            await self._connection.execute(statement)
+        except IntegrityError as error:
+            raise Taken(_violated(error)) from error
+
+
+class Store:
+    """Transactions over the users. Entering, leaving and every statement raise StoreAway."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Rows]:
+        """Open a transaction that only reads."""
+        async with self._database.reading() as connection:
+            yield Rows(connection)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Rows]:
+        """Open a transaction that writes; commits unless the block raises."""
+        async with self._database.writing() as connection:
+            yield Rows(connection)
+
+
+def _violated(error: IntegrityError) -> str:
+    """Name the column whose uniqueness an insert or update would break. Raises the error where it is another's."""
+    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    known = {"users_pkey": "username", **{f"users_{field}_key": field for field in ("phone", "email", "wechat")}}
+    if constraint in known:
+        return known[constraint]
+    told = str(error.orig)  # SQLite: "UNIQUE constraint failed: users.phone"
+    for field in known.values():
+        if told.endswith(f"UNIQUE constraint failed: users.{field}"):
+            return field
+    raise error

@@ -1,0 +1,86 @@
+"""The tables auth owns, as SQLAlchemy describes them; migrations/ makes them."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+MAX_NAME = 64
+MAX_CONTACT = 254
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A point in time, always with its zone, also where the database keeps none (SQLite)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Write UTC."""
+        del dialect
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Read UTC."""
+        del dialect
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+EXACT_NAME = String(MAX_NAME).with_variant(String(MAX_NAME, collation="C"), "postgresql")
+"""Names are compared and sorted by code point on both databases, whatever the server's language."""
+
+METADATA = MetaData()
+
+USERS = Table(
+    "users",
+    METADATA,
+    Column("username", EXACT_NAME, primary_key=True),
+    Column("password", Text, nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("available", Boolean, nullable=False),
+    Column("per_hour", Integer, nullable=False),
+    Column("per_day", Integer, nullable=False),
+    Column("recipients_per_day", Integer),
+    Column("phone", String(MAX_CONTACT)),
+    Column("email", String(MAX_CONTACT)),
+    Column("wechat", String(MAX_CONTACT)),
+    Column("epoch", BigInteger, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    UniqueConstraint("phone", name="users_phone_key"),
+    UniqueConstraint("email", name="users_email_key"),
+    UniqueConstraint("wechat", name="users_wechat_key"),
+    Index("users_role", "role"),
+)
+
+REVOKED = Table(
+    "revoked",
+    METADATA,
+    Column("username", EXACT_NAME, ForeignKey("users.username", ondelete="CASCADE"), primary_key=True),
+    Column("nonce", String(32), primary_key=True),
+    Column("expiry", BigInteger, nullable=False),
+)
+"""Tokens that were logged out and have not expired by themselves yet."""
+
+CHANGES = Table(
+    "changes",
+    METADATA,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("body", Text, nullable=False),
+    Column("taken_until", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""The outbox: audit records written with the change itself, and removed once the broker has them."""

@@ -1,0 +1,161 @@
+"""The users: registered, changed, removed, listed."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from imsg_auth import names
+from imsg_auth.changes import Changes
+from imsg_auth.passwords import Passwords
+from imsg_auth.shapes import PER_DAY, PER_HOUR, Modification, Patch, Registration
+from imsg_auth.store import Store, User
+from imsg_auth.tokens import new_epoch
+from imsg_shared.errors import Refusal
+
+_CONTACTS = ("phone", "email", "wechat")
+
+
+class Users:
+    """What administrators do with users. Everything raises StoreAway and RedisAway, and then nothing was changed."""
+
+    def __init__(
+        self,
+        store: Store,
+        changes: Changes,
+        passwords: Passwords,
+        *,
+        documented: bool,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`documented` says whether the passwords the interface document prints may be set (on loopback only)."""
+        self._store = store
+        self._changes = changes
+        self._passwords = passwords
+        self._documented = documented
+        self._now = now
+
+    async def register(self, actor: str, asked: Registration) -> None:
+        """Add a user. Raises Refusal username_taken, contact_taken, wrong_type."""
+        user = User(
+            username=asked.username,
+            password=await self._hash(asked.username, "password", asked.password),
+            role=asked.role or "user",
+            available=True if asked.available is None else asked.available,
+            per_hour=PER_HOUR if asked.per_hour is None else asked.per_hour,
+            per_day=PER_DAY if asked.per_day is None else asked.per_day,
+            recipients_per_day=None,
+            phone=asked.phone or None,
+            email=asked.email or None,
+            wechat=asked.wechat or None,
+            epoch=new_epoch(),
+            created_at=datetime.fromtimestamp(self._now(), UTC),
+        )
+        details = {name: getattr(user, name) for name in ("role", "available", "per_hour", "per_day")}
+        contacts = [name for name in _CONTACTS if getattr(user, name) is not None]
+        await self._changes.add(user, actor, {**details, "contacts": contacts})
+
+    async def modify(self, actor: str, username: str, asked: Modification) -> None:
+        """Set the limits, and `available` if it is said. Raises Refusal no_such_user."""
+        values = asked.model_dump(exclude_none=True)
+        async with self._changes.of(_existing(username)) as change:
+            await change.set(**values)
+            await change.note(actor, "modify", **values)
+
+    async def change(self, actor: str, username: str, asked: Patch) -> User:
+        """Set what is said and return the user as it is then; a new password ends every token of the user.
+
+        Raises Refusal no_such_user, contact_taken, last_administrator, wrong_type.
+        """
+        name = _existing(username)
+        values: dict[str, Any] = asked.model_dump(exclude_none=True, exclude={"password"})
+        for contact in _CONTACTS:
+            if values.get(contact) == "":
+                values[contact] = None
+        if values.get("recipients_per_day") == "none":
+            values["recipients_per_day"] = None
+        details = {key: value for key, value in values.items() if key not in _CONTACTS}
+        details["contacts"] = [contact for contact in _CONTACTS if contact in values]
+        if asked.password is not None:
+            values["password"] = await self._hash(name, "password", asked.password)
+            details["password"] = True
+        async with self._changes.of(name, may_end_administrator=asked.role == "user") as change:
+            if asked.role == "user":
+                change.keep_an_administrator()
+            await change.set(**values)
+            if asked.password is not None:
+                await change.end_tokens()
+            await change.note(actor, "update", **details)
+            changed = await change.rows.user(name)
+            assert changed is not None  # noqa: S101  its row is locked
+        return changed
+
+    async def remove(self, actor: str, username: str) -> None:
+        """Remove a user. Raises Refusal no_such_user, last_administrator."""
+        async with self._changes.of(_existing(username), may_end_administrator=True) as change:
+            change.keep_an_administrator()
+            await change.rows.remove(change.user.username)
+            await change.note(actor, "delete")
+
+    async def reset_password(self, actor: str, username: str, password: str) -> None:
+        """Set a password and end every token of the user. Raises Refusal no_such_user, wrong_type."""
+        await self._set_password(actor, _existing(username), "password", password, None)
+
+    async def replace_password(self, user: User, password: str) -> None:
+        """Set a user's own new password, unless it was changed since `user` was read. Raises Refusal wrong_password."""
+        await self._set_password(user.username, user.username, "new", password, user.password)
+
+    async def find(self, username: str) -> User:
+        """Read a user. Raises Refusal no_such_user."""
+        name = _existing(username)
+        async with self._store.reading() as rows:
+            user = await rows.user(name)
+        if user is None:
+            raise Refusal("no_such_user", username=name)
+        return user
+
+    async def page(self, after: str | None, search: str | None, limit: int) -> tuple[list[User], bool]:
+        """Read users after a name, and whether there are more; `search` finds a contact by any of its spellings."""
+        terms = set()
+        if search:
+            spelled = (form(search) for _, form in names.CONTACTS.values())
+            terms = {names.normal(search), *(spelling for spelling in spelled if spelling is not None)}
+        async with self._store.reading() as rows:
+            users = await rows.page(after, terms, limit + 1)
+        return users[:limit], len(users) > limit
+
+    async def contacts(self, method: str, asked: Sequence[str]) -> dict[str, str | None]:
+        """Read the contacts a method sends to, by the names as they were asked; who does not exist is absent."""
+        field, _ = names.CONTACTS[method]
+        spelled = {name: names.normal(name) for name in asked}
+        wanted = sorted({name for name in spelled.values() if names.can_be(name)})
+        async with self._store.reading() as rows:
+            found = await rows.contacts(field, wanted)
+        return {name: found[spelling] for name, spelling in spelled.items() if spelling in found}
+
+    async def _set_password(self, actor: str, name: str, field: str, password: str, expected: str | None) -> None:
+        hashed = await self._hash(name, field, password)
+        async with self._changes.of(name) as change:
+            if expected is not None and change.user.password != expected:
+                raise Refusal("wrong_password")
+            await change.set(password=hashed)
+            await change.end_tokens()
+            await change.note(actor, "password")
+
+    async def _hash(self, name: str, field: str, password: str) -> str:
+        if not self._documented and names.is_documented(name, password):
+            raise Refusal(
+                "wrong_type",
+                field=field,
+                why_zh="这是文档中公开的密码，只能在本机地址上使用，请换一个",
+                why_en="it is printed in the documentation and works on a loopback address only; choose another",
+            )
+        return await self._passwords.hash(password)
+
+
+def _existing(username: str) -> str:
+    """Return the normal form of a name that is asked for. Raises Refusal no_such_user for what can't exist."""
+    name = names.normal(username)
+    if not names.can_be(name):
+        raise Refusal("no_such_user", username=name[:80].replace("\0", ""))
+    return name
