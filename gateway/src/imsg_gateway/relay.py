@@ -60,7 +60,7 @@ def relay(owner: Peer) -> Handler:
         if claim is not None:
             headers["x-imsg-token"] = "".join(claim.text.split())
         content = None
-        if asked.verb != "GET" and (asked.fields or asked.size):
+        if asked.verb in ("POST", "PATCH"):
             content = to_json(asked.fields)
             headers["content-type"] = JSON
         url = "/".join(quote(segment, safe="") for segment in asked.path.split("/"))

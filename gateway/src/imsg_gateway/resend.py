@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from pydantic_core import from_json
 
@@ -12,9 +13,12 @@ from imsg_gateway.attachments import File
 from imsg_gateway.complaints import field_wrong
 from imsg_gateway.draft import Draft, Drafting
 from imsg_gateway.methods import METHODS
-from imsg_shared.errors import REASONS, Refusal
+from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller, Peer, PeerAway
 from imsg_shared.wire import Attachment, Recipient, Reference
+
+PASSED_ON = ("not_found", "nothing_to_resend", "no_right")
+"""Refusals of history's that are the client's to hear; any other answer is its being away."""
 
 _ID = re.compile(r"[0-9a-f]{32}(?:-[0-9]{1,9})?")
 
@@ -29,17 +33,28 @@ class Resends:
     async def read(self, asked: Asked, caller: Caller) -> tuple[Draft, str]:
         """Return the draft and whose request it is: the first sender's, whoever repeats it.
 
-        Raises Refusal missing, wrong_type, not_found, nothing_to_resend; PeerAway, RedisAway.
+        Raises Refusal missing, wrong_type, not_found, nothing_to_resend, no_right; PeerAway, RedisAway.
         """
-        identity, uncertain = self._identity(asked), asked.fields.get("uncertain")
+        if asked.names:
+            (letter,) = asked.names
+            found = await self._found(f"/internal/dead/{quote(letter, safe='')}", caller, {}, letter)
+            return await self._draft(found, found["request"])
+        identity, uncertain = _identity(asked.fields.get("id")), asked.fields.get("uncertain")
         if uncertain is not None and not isinstance(uncertain, bool):
             raise field_wrong("uncertain", "必须是true或false", "it must be true or false")
-        answer = await self._history.call(
-            "GET", f"/internal/resend/{identity}", caller=caller, params={"uncertain": "1" if uncertain else "0"}
-        )
-        if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
-            raise _refusal(answer.json(), identity)
-        found = answer.json()
+        params = {"uncertain": "1" if uncertain else "0"}
+        return await self._draft(await self._found(f"/internal/resend/{identity}", caller, params, identity), identity)
+
+    async def _found(self, path: str, caller: Caller, params: Mapping[str, str], identity: str) -> Mapping[str, Any]:
+        answer = await self._history.call("GET", path, caller=caller, params=params)
+        found: Mapping[str, Any] = answer.json()
+        if answer.status_code == 200:  # noqa: PLR2004  HTTP's own number
+            return found
+        if (reason := found.get("reason")) in PASSED_ON:
+            raise Refusal(reason, what=identity[:64], id=identity[:64])
+        raise PeerAway(f"history answered {answer.status_code} to {path}")
+
+    async def _draft(self, found: Mapping[str, Any], resend_of: str) -> tuple[Draft, str]:
         request, attachments = found["request"], [Attachment.model_validate(each) for each in found["attachments"]]
         content = found["content"]
         if found["content_at"] is not None:
@@ -56,19 +71,9 @@ class Resends:
             files=tuple(
                 File(each.filename, each.type, held, each.sha256) for each, held in zip(attachments, data, strict=True)
             ),
-            resend_of=identity,
+            resend_of=resend_of,
         )
         return await self._drafting.again(draft), found["username"]
-
-    def _identity(self, asked: Asked) -> str:
-        given: object = asked.names[0] if asked.names else asked.fields.get("id")
-        if given is None:
-            raise Refusal("missing", field="id")
-        if not isinstance(given, str):
-            raise field_wrong("id", "必须是字符串", "it must be a string")
-        if not _ID.fullmatch(given):
-            raise Refusal("not_found", what=given[:64])
-        return given
 
     async def _bytes(self, request: str, digest: str, name: str) -> bytes:
         answer = await self._history.call("GET", f"/internal/attachments/{request}/{digest}")
@@ -79,9 +84,11 @@ class Resends:
         return answer.content
 
 
-def _refusal(answer: Mapping[str, Any], identity: str) -> Exception:
-    """Say what history said; its own crash is its being away."""
-    reason = str(answer.get("reason"))
-    if reason in REASONS and reason != "bug":
-        return Refusal(reason, what=identity, id=identity)
-    return PeerAway("history could not say what to send again")
+def _identity(given: object) -> str:
+    if given is None:
+        raise Refusal("missing", field="id")
+    if not isinstance(given, str):
+        raise field_wrong("id", "必须是字符串", "it must be a string")
+    if not _ID.fullmatch(given):
+        raise Refusal("not_found", what=given[:64])
+    return given

@@ -24,6 +24,9 @@ class Right(Enum):
     """A user; the handler settles the token itself, in the step that counts the request (the hot path)."""
 
 
+NO_NAMES = ("", ".", "..")
+"""What stands in a path for something else than a name; a client to a service would resolve it."""
+
 Handler = Callable[[Asked, Claim | None], Awaitable[Response]]
 """Answers a request; the claim is None for what is open to everybody, and judged for USER and ADMIN."""
 
@@ -76,6 +79,6 @@ class Table:
             pairs = list(zip(segments, given, strict=True))
             if all(want in ("{}", have) for want, have in pairs) and "\0" not in path:
                 names = tuple(have for want, have in pairs if want == "{}")
-                if all(names):
+                if all(name not in NO_NAMES for name in names):
                     return verbs, names
         raise Refusal("no_such_url", path=path.replace("\0", ""))

@@ -122,6 +122,7 @@ class History:
                 Route("/internal/attachments/{request}/{digest}", self._put, methods=["PUT"]),
                 Route("/internal/attachments/{request}/{digest}", self._get, methods=["GET"]),
                 Route("/internal/resend/{identity}", self._resend, methods=["GET"]),
+                Route("/internal/dead/{identity}", self._resend, methods=["GET"]),
                 Route("/{path:path}", self._relayed, methods=["GET", "POST"]),
             ]
         )

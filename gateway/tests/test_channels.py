@@ -1,0 +1,80 @@
+"""GET and PATCH /api/channels, and what the gateway does when too much waits."""
+
+import pytest
+
+from imsg_shared.topology import METHODS, channel_key
+from imsg_shared.wire import Change
+from imsg_testing.gateway import World, world
+from imsg_testing.waiting import eventually
+
+
+async def test_channels_tell_their_state_and_what_waits(gateway: World) -> None:
+    token = await gateway.user(role="admin")
+    await gateway.send(token=token)
+    await gateway.send(token=token, to=["a@example.com", "b@example.com"])
+    blocked = ("state", "blocked", "why", "余额不足", "until", "2026-11-25T12:00:00Z")
+    await gateway.redis.call("HSET", channel_key("sms"), *blocked)
+    answer = await gateway.client.get("/api/channels", params={"token": token})
+    channels = {channel["method"]: channel for channel in answer.json()["channels"]}
+    assert tuple(channels) == METHODS
+    assert channels["smtp"] == {"method": "smtp", "state": "open", "why": None, "until": None, "waiting": 2}
+    assert (channels["sms"]["state"], channels["sms"]["why"]) == ("blocked", "余额不足")
+    assert channels["sms"]["until"] == "2026-11-25T12:00:00Z"
+
+
+async def test_pausing_is_for_administrators_and_seen_and_noted(gateway: World) -> None:
+    admin, user = await gateway.user("admin", role="admin"), await gateway.user()
+    refused = await gateway.client.patch("/api/channels/smtp", json={"token": user, "paused": True})
+    assert refused.json()["reason"] == "no_right"
+    for paused, state in ((True, "paused"), (False, "open")):
+        answer = await gateway.client.patch("/api/channels/smtp", json={"token": admin, "paused": paused})
+        assert (answer.json()["errorCode"], answer.json()["state"]) == (0, state)
+    async with gateway.broker.take(gateway.broker.topology.history, 2) as deliveries:
+        change = Change.model_validate_json((await anext(deliveries)).body)
+    assert (change.actor, change.action, change.subject) == ("admin", "channel_paused", "smtp")
+
+
+async def test_a_paused_channel_still_takes_requests_which_wait(gateway: World) -> None:
+    token = await gateway.user(role="admin")
+    await gateway.client.patch("/api/channels/smtp", json={"token": token, "paused": True})
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "code"),
+    [
+        ("pigeon", {"paused": True}, 10016),
+        ("smtp", {}, 10002),
+        ("smtp", {"paused": None}, 10002),
+        ("smtp", {"paused": 1}, 10017),
+        ("smtp", {"paused": "true"}, 10017),
+    ],
+)
+async def test_what_is_wrong_about_a_pause_is_said(
+    gateway: World, method: str, fields: dict[str, object], code: int
+) -> None:
+    token = await gateway.user(role="admin")
+    answer = await gateway.client.patch(f"/api/channels/{method}", json={"token": token, **fields})
+    assert answer.json()["errorCode"] == code
+
+
+async def test_past_a_set_depth_no_more_is_taken_until_it_is_less(store_url: str) -> None:
+    async with world(store_url, max_depth=2, http_status="truthful") as opened:
+        await opened.ready()
+        token = await opened.user()
+        for _ in range(3):
+            await opened.send(token=token)
+
+        async def is_refused() -> bool:
+            answer = await opened.send(token=token)
+            return answer.json().get("reason") == "overloaded" and int(answer.headers["retry-after"]) > 0
+
+        await eventually(is_refused)
+        other = await opened.send(token=token, method="sms", to="13800138000", content="明天下雨")
+        assert other.json()["errorCode"] == 0
+        await opened.jobs(await opened.waiting("smtp"))
+
+        async def is_taken() -> bool:
+            return bool((await opened.send(token=token)).json()["errorCode"] == 0)
+
+        await eventually(is_taken)

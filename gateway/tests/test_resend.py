@@ -1,0 +1,149 @@
+"""POST /api/resend and POST /api/dead/ID/resend: a new request of what history says is to be sent again."""
+
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse
+
+from imsg_gateway.ids import new_id
+from imsg_shared.topology import Lane
+from imsg_testing.gateway import World
+
+OLD = new_id()
+
+
+def old(**fields: Any) -> JSONResponse:  # noqa: ANN401  any JSON
+    """Build what history answers of an old request of zhang's."""
+    sound = {
+        "request": OLD,
+        "username": "zhang",
+        "method": "smtp",
+        "account": None,
+        "content": {"subject": "a", "text": "b"},
+        "content_at": None,
+        "attachments": [],
+        "recipients": [
+            {"n": 3, "to": "li@example.com", "address": "li@example.com"},
+            {"n": 7, "to": "王五", "address": "wang@example.com"},
+        ],
+    }
+    return JSONResponse({"errorCode": 0, **sound, **fields})
+
+
+async def resend(world: World, token: str, **fields: Any) -> Any:  # noqa: ANN401
+    answer = await world.client.post("/api/resend", json={"token": token, "id": OLD, **fields})
+    return answer.json()
+
+
+async def test_a_resend_is_a_new_request_that_names_the_old_and_counts_once(gateway: World) -> None:
+    token = await gateway.user(per_hour=1)
+    gateway.history.resend = old()
+    answer = await resend(gateway, token)
+    assert (answer["errorCode"], answer["count"]) == (0, 2)
+    assert answer["id"] != OLD
+    (job,) = await gateway.jobs(lane=Lane.BULK)
+    assert (job.request, job.resend_of, job.username) == (answer["id"], OLD, "zhang")
+    assert [(one.n, one.to, one.address) for one in job.recipients] == [
+        (0, "li@example.com", "li@example.com"),
+        (1, "王五", "wang@example.com"),
+    ]
+    assert (await resend(gateway, token))["errorCode"] == 10013
+
+
+async def test_history_learns_who_asks_and_whether_uncertain_ones_too(gateway: World) -> None:
+    token = await gateway.user()
+    gateway.history.resend = old()
+    await resend(gateway, token, id=f"{OLD}-3", uncertain=True)
+    asked = gateway.history.relayed[-1]
+    assert (asked.path, asked.query) == (f"/internal/resend/{OLD}-3", "uncertain=1")
+    assert (asked.headers["x-imsg-caller"], asked.headers["x-imsg-role"]) == ("zhang", "user")
+    (job,) = await gateway.jobs(lane=Lane.BULK)
+    assert job.resend_of == f"{OLD}-3"
+
+
+async def test_an_administrators_resend_stays_its_owners_request(gateway: World) -> None:
+    token = await gateway.user("admin", role="admin")
+    gateway.history.resend = old()
+    assert (await resend(gateway, token))["errorCode"] == 0
+    (job,) = await gateway.jobs(lane=Lane.BULK)
+    assert job.username == "zhang"
+
+
+async def test_bytes_by_reference_are_kept_again_under_the_new_request(gateway: World) -> None:
+    token = await gateway.user()
+    content = b'{"subject":"long","text":"text"}'
+    gateway.history.kept = {(OLD, "f" * 64): b"data", (OLD, "c" * 64): content}
+    file = {"filename": "a.txt", "type": "text/plain", "size": 4, "sha256": "f" * 64}
+    at = {"sha256": "c" * 64, "size": len(content)}
+    gateway.history.resend = old(attachments=[file], content=None, content_at=at)
+    answer = await resend(gateway, token)
+    (job,) = await gateway.jobs(lane=Lane.BULK)
+    assert gateway.history.kept[answer["id"], job.attachments[0].sha256] == b"data"
+    assert job.content == {"subject": "long", "text": "text"}
+
+
+async def test_bytes_no_longer_kept_refuse_the_resend(gateway: World) -> None:
+    token = await gateway.user()
+    file = {"filename": "a.txt", "type": "text/plain", "size": 4, "sha256": "f" * 64}
+    gateway.history.resend = old(attachments=[file])
+    answer = await resend(gateway, token)
+    assert (answer["errorCode"], answer["reason"]) == (10016, "not_found")
+    assert "a.txt" in answer["detail"]
+
+
+@pytest.mark.parametrize("reason", ["not_found", "nothing_to_resend"])
+async def test_what_history_refuses_the_client_hears(gateway: World, reason: str) -> None:
+    token = await gateway.user()
+    gateway.history.resend = JSONResponse({"errorCode": 10016, "reason": reason}, 409)
+    answer = await resend(gateway, token)
+    assert (answer["errorCode"], answer["reason"]) == (10016, reason)
+    assert OLD in answer["detail"]
+
+
+async def test_history_broken_is_not_accepted(gateway: World) -> None:
+    token = await gateway.user(per_hour=1)
+    gateway.history.resend = JSONResponse({"errorCode": 10012, "reason": "bug"}, 500)
+    assert (await resend(gateway, token))["reason"] == "not_accepted"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"id": None}, 10002),
+        ({"id": 5}, 10017),
+        ({"id": "none"}, 10016),
+        ({"id": "../dead"}, 10016),
+        ({"uncertain": "yes"}, 10017),
+        ({"uncertain": 1}, 10017),
+        ({"token": "x"}, 10005),
+    ],
+)
+async def test_fields_of_a_resend_are_checked(gateway: World, fields: dict[str, object], code: int) -> None:
+    token = await gateway.user()
+    answer = await gateway.client.post("/api/resend", json={"token": token, "id": OLD, **fields})
+    assert answer.json()["errorCode"] == code
+
+
+async def test_a_dead_letter_is_sent_anew_by_administrators(gateway: World) -> None:
+    admin, user = await gateway.user("admin", role="admin"), await gateway.user()
+    gateway.history.resend = old()
+    path = f"/api/dead/{'d' * 32}/resend"
+    refused = await gateway.client.post(path, json={"token": user})
+    assert refused.json()["reason"] == "no_right"
+    answer = await gateway.client.post(path, headers={"authorization": f"Bearer {admin}"})
+    assert answer.json()["count"] == 2
+    assert gateway.history.relayed[-1].path == f"/internal/dead/{'d' * 32}"
+    (job,) = await gateway.jobs(lane=Lane.BULK)
+    assert job.resend_of == OLD
+
+
+async def test_a_resend_under_a_key_happens_once(gateway: World) -> None:
+    token = await gateway.user()
+    gateway.history.resend = old()
+    fields = {"token": token, "id": OLD}
+    ids = {
+        (await gateway.client.post("/api/resend", json=fields, headers={"idempotency-key": "key"})).json()["id"]
+        for _ in range(3)
+    }
+    assert len(ids) == 1
+    assert await gateway.waiting() == 1
