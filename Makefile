@@ -27,7 +27,7 @@ check: .venv/.to-test isolation ## format, lint, types, imports, isolation
 	$(VENV)/ruff check .
 	$(VENV)/mypy
 	for tests in sender-*/tests; do $(VENV)/mypy $$tests || exit 1; done
-	$(VENV)/lint-imports --no-logo
+	$(VENV)/lint-imports --no-logo --no-cache
 
 format: .venv/.to-test ## put the code into its form
 	$(VENV)/ruff format .
