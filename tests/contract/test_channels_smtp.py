@@ -1,0 +1,143 @@
+"""What every channel promises the worker, held by mail: a result for whatever its provider does, and never a raise."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+from pydantic import SecretStr
+
+from imsg_shared import peers
+from imsg_shared.channel import Channel
+from imsg_shared.topology import METHODS, Lane
+from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_smtp.main import Smtp, Timeouts, open_channel
+from imsg_testing.smtp_server import Act, SmtpServer, Step, smtp_server
+
+WITHIN_S = 5.0
+"""How long a channel whose times are short may take to answer, whatever its provider does."""
+
+TIMES = Timeouts(
+    connect_s=0.3,
+    greeting_s=0.3,
+    command_s=0.3,
+    data_s=0.3,
+    block_s=0.3,
+    dot_s=0.3,
+    reset_s=0.3,
+    probe_s=0.3,
+    quit_s=0.3,
+)
+
+CASES: Mapping[str, tuple[Mapping[str, Step | Sequence[Step]], tuple[type[Result], ...]]] = {
+    "accepted": ({}, (Sent,)),
+    "temporary": ({"RCPT": "450 4.2.0 greylisted"}, (Again,)),
+    "temporary after the body": ({"DOT": "451 4.3.0 later"}, (Again,)),
+    "temporary for all": ({"GREETING": "421 4.3.2 not now"}, (Again, Blocked)),
+    "permanent": ({"RCPT": "550 5.1.1 no such user"}, (Refused,)),
+    "permanent after the body": ({"DOT": "554 5.7.1 looks like spam"}, (Refused,)),
+    "permanent for all": ({"GREETING": "554 5.3.2 no service"}, (Blocked,)),
+    "slow to greet": ({"GREETING": Act.HANG}, (Again, Blocked)),
+    "slow to begin": ({"MAIL": Act.HANG}, (Again, Blocked)),
+    "slow to end": ({"DOT": Act.HANG}, (Unknown, Blocked)),
+    "cut off at once": ({"GREETING": Act.RESET}, (Again, Blocked)),
+    "cut off before it has the message": ({"DATA": Act.DROP}, (Again, Blocked)),
+    "cut off once it has the message": ({"DOT": Act.RESET}, (Unknown, Blocked)),
+    "gibberish for a greeting": ({"GREETING": b"\x16\x03\x01 hello\r\n"}, (Again, Blocked)),
+    "gibberish before it has the message": ({"RCPT": b"\x00\xff\r\n"}, (Again, Blocked)),
+    "gibberish once it has the message": ({"DOT": b"{}\r\n"}, (Unknown, Blocked)),
+}
+"""What the provider does → the results that are right: the first for one message, any of them for many at once."""
+
+
+def job(recipients: int = 1) -> Job:
+    now = datetime.now(UTC)
+    return Job(
+        request="0192f0c4a7b17d3e8f00112233445566",
+        username="天存-system-1001",
+        method="smtp",
+        lane=Lane.SINGLE,
+        content={"subject": "会议", "text": "下午两点半"},
+        recipients=tuple(
+            Recipient(n=n, to=f"user{n}@example.com", address=f"user{n}@example.com") for n in range(recipients)
+        ),
+        accepted_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
+
+
+@asynccontextmanager
+async def channel_to(server: SmtpServer) -> AsyncIterator[Channel[Any]]:
+    smtp = Smtp(host=server.host, port=server.port, sender="天存 <noreply@example.com>", connections=4)
+    async with (
+        peers.connect("http://history", (SecretStr("key"),), {}) as history,
+        open_channel(smtp, history, timeouts=TIMES) as channel,
+    ):
+        yield channel
+
+
+async def delivered(channel: Channel[Any], made: Job, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+    async with asyncio.timeout(WITHIN_S):
+        prepared = await channel.prepare(made)
+        assert not isinstance(prepared, get_args(Result))
+        return await channel.deliver(made, prepared, recipients)
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_whatever_the_provider_does_to_one_message_has_its_result(case: str) -> None:
+    replies, (expected, *_) = CASES[case]
+    async with smtp_server(replies) as server, channel_to(server) as channel:
+        made = job()
+        results = await delivered(channel, made, made.recipients)
+        assert set(results) == {0}
+        assert isinstance(results[0], expected), results[0]
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_whatever_the_provider_does_to_many_at_once_each_has_its_result(case: str) -> None:
+    replies, expected = CASES[case]
+    async with smtp_server(replies) as server, channel_to(server) as channel:
+        made = job(20)
+        answers = await asyncio.gather(*(delivered(channel, made, [recipient]) for recipient in made.recipients))
+        results = {n: result for answer in answers for n, result in answer.items()}
+        assert set(results) == set(range(20))
+        assert {type(result) for result in results.values()} <= set(expected)
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_provider_that_recovers_is_used_again(case: str) -> None:
+    replies, _ = CASES[case]
+    once: dict[str, Step | Sequence[Step]] = {}
+    for command, step in replies.items():
+        assert isinstance(step, str | bytes | Act)
+        once[command] = [step]
+    async with smtp_server(once) as server, channel_to(server) as channel:
+        made = job(2)
+        await delivered(channel, made, made.recipients[:1])
+        results = await delivered(channel, made, made.recipients[1:])
+        assert isinstance(results[1], Blocked if "for all" in case and "permanent" in case else Sent), results[1]
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_result_can_be_kept_whatever_the_provider_says(case: str) -> None:
+    replies, _ = CASES[case]
+    async with smtp_server(replies) as server, channel_to(server) as channel:
+        made = job()
+        (result,) = (await delivered(channel, made, made.recipients)).values()
+        assert result.provider == "smtp"
+        kept = json.dumps(
+            [getattr(result, name, None) for name in ("code", "detail", "provider_id", "scope")], ensure_ascii=False
+        )
+        assert "\\u0000" not in kept
+        kept.encode()
+
+
+async def test_its_terms_give_both_lanes_a_share() -> None:
+    async with smtp_server() as server, channel_to(server) as channel:
+        assert channel.method in METHODS
+        assert set(channel.terms.concurrency) == set(Lane)
+        assert min(channel.terms.concurrency.values()) >= 1
+        assert channel.terms.part_size >= channel.terms.call_size >= 1
