@@ -4,40 +4,21 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import product
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    ColumnElement,
-    Row,
-    Select,
-    Text,
-    bindparam,
-    column,
-    func,
-    select,
-    true,
-    tuple_,
-    union_all,
-    values,
-)
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history.database import Database
 from imsg_history.filters import Query
-from imsg_history.ids import first_id, time_of
-from imsg_history.pages import Place, write_place
-from imsg_history.tables import attachments, attempts, messages, requests
-from imsg_shared import addresses
-from imsg_shared.topology import METHODS
+from imsg_history.ids import Name, time_of
+from imsg_history.listing import Listings, is_in_time
+from imsg_history.pages import write_place
+from imsg_history.tables import attachments, attempts, requests
 from imsg_shared.wire import Status, message_id
 
 MAX_CONTENT_BYTES = 16 * 1024 * 1024
 """How much content kept by reference one answer may hold; beyond it `content` is null, and one message shows it."""
-
-Keys = Select[tuple[str, int]]
-Condition = ColumnElement[bool]
 
 TROUBLED = (Status.RETRYING, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN)
 """Statuses whose code and detail are an error; the others' are the provider's good word."""
@@ -56,143 +37,46 @@ class Finder:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._listings = Listings(is_postgres=database.is_postgres)
 
     async def find(self, query: Query) -> Page:
         """Find a page. Raises DatabaseAway."""
         return await self._database.read(lambda connection: self._find(connection, query))
 
     async def _find(self, connection: AsyncConnection, query: Query) -> Page:
-        places = await self._places(connection, query)
-        more = len(places) > query.limit
-        places = places[: query.limit]
-        rows = await _rows(connection, places)
-        of = await _requests(connection, {request for request, _ in places})
+        rows = await self._rows(connection, query)
+        more = len(rows) > query.limit
+        rows = rows[: query.limit]
+        of = await _requests(connection, {row.request for row in rows})
         contents = await _contents(connection, query, rows, of)
         shown = [_shown(row, of[row.request], contents) for row in rows if row.request in of]
         if query.name and query.name.n is not None and shown:
             shown[0]["timeline"] = await _timeline(connection, query.name.request, query.name.n)
-        return Page(shown, write_place(places[-1]) if more else None)
+        return Page(shown, write_place((rows[-1].request, rows[-1].n)) if more else None)
 
-    async def _places(self, connection: AsyncConnection, query: Query) -> list[Place]:
-        """Find the places of a page and one more: first the rest of the request where the last page ended."""
+    async def _rows(self, connection: AsyncConnection, query: Query) -> list[Row[Any]]:
+        """Find the messages of a page and one more: first the rest of the request where the last page ended."""
         wanted = query.limit + 1
+        rows: list[Row[Any]] = []
         if query.name is not None:
-            return await self._within(connection, query, query.name.request, wanted)
-        places: list[Place] = []
-        if query.after is not None and _is_in_time(query, query.after[0]):
-            places = await self._within(connection, query, query.after[0], wanted)
-        if len(places) < wanted:
-            older = self._older(query, wanted - len(places))
-            places += [(row.request, row.n) for row in await connection.execute(older)]
-        return places
+            return await self._named(connection, query, query.name, wanted)
+        if query.after is not None and is_in_time(query, query.after):
+            rows = list(await connection.execute(*self._listings.within(query, *query.after, wanted)))
+        if len(rows) < wanted:
+            rows += await connection.execute(*self._listings.older(query, wanted - len(rows)))
+        return rows
 
-    async def _within(self, connection: AsyncConnection, query: Query, request: str, wanted: int) -> list[Place]:
-        where = [messages.c.request == request, *_conditions(query)]
-        if query.to is not None:
-            where.append(messages.c.address.in_(_forms(query.to)) | (messages.c.written == query.to))
-        if query.name is not None and query.name.n is not None:
-            where.append(messages.c.n == query.name.n)
+    async def _named(self, connection: AsyncConnection, query: Query, name: Name, wanted: int) -> list[Row[Any]]:
+        start = -1 if name.n is None else name.n - 1
         if query.after is not None:
-            after_request, after_n = query.after
-            if request != after_request:
-                where.append(messages.c.request < after_request)
-            else:
-                where.append(messages.c.n > after_n)
-        found = await connection.execute(_keys(where, wanted))
-        return [(row.request, row.n) for row in found]
-
-    def _older(self, query: Query, wanted: int) -> Keys:
-        """Ask for messages of requests that are older than the last page's, newest first."""
-        where = [*_conditions(query), *_limits(query)]
-        if query.to is not None:
-            forms = _forms(query.to)
-            branches = [_keys([messages.c.address == form, *where], wanted) for form in forms]
-            written = [messages.c.written == query.to, messages.c.written != messages.c.address]
-            branches.append(_keys([*written, messages.c.address.not_in(forms), *where], wanted))
-            return _merged(branches, wanted)
-        kinds = list(
-            product([query.method] if query.method else METHODS, [query.status] if query.status else list(Status))
-        )
-        if len(kinds) == 1:
-            return _keys(where, wanted)
-        if self._database.is_postgres:
-            return _lateral(kinds, where, wanted)
-        return _merged([_keys([*_of_kind(kind), *where], wanted) for kind in kinds], wanted)
-
-
-def _conditions(query: Query) -> list[Condition]:
-    where: list[Condition] = [messages.c.username.is_not(None)]
-    if query.username is not None:
-        where = [messages.c.username == query.username]
-    if query.method is not None:
-        where.append(messages.c.method == query.method)
-    if query.status is not None:
-        where.append(messages.c.status == query.status.value)
-    return where
-
-
-def _limits(query: Query) -> list[Condition]:
-    where: list[Condition] = []
-    uppers = [query.after[0]] if query.after else []
-    if query.until is not None:
-        uppers.append(first_id(query.until))
-    if uppers:
-        where.append(messages.c.request < min(uppers))
-    if query.since is not None:
-        where.append(messages.c.request >= first_id(query.since))
-    return where
-
-
-def _is_in_time(query: Query, request: str) -> bool:
-    return (query.until is None or request < first_id(query.until)) and (
-        query.since is None or request >= first_id(query.since)
-    )
-
-
-def _forms(to: str) -> list[str]:
-    """List the normal forms a recipient may have been given in, and what was written itself."""
-    forms = {to, addresses.email(to), addresses.phone(to), addresses.tag(to)}
-    return sorted(form for form in forms if form is not None)
-
-
-def _keys(where: Sequence[Condition], wanted: int) -> Keys:
-    keys = select(messages.c.request, messages.c.n).where(*where)
-    return keys.order_by(messages.c.request.desc(), messages.c.n).limit(wanted)
-
-
-def _of_kind(kind: tuple[str, Status]) -> list[Condition]:
-    return [messages.c.method == kind[0], messages.c.status == kind[1].value]
-
-
-def _merged(branches: Sequence[Keys], wanted: int) -> Keys:
-    """Merge listings that share no message: each is read by its own index, as far as one page goes."""
-    merged = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
-    return select(merged.c.request, merged.c.n).order_by(merged.c.request.desc(), merged.c.n).limit(wanted)
-
-
-def _lateral(kinds: Sequence[tuple[str, Status]], where: Sequence[Condition], wanted: int) -> Keys:
-    """Merge as above, planned once for all kinds: PostgreSQL plans every partition of every branch otherwise."""
-    kind = values(column("method", Text), column("status", Text), name="kind")
-    kind = kind.data([(method, status.value) for method, status in kinds])
-    one = _keys([messages.c.method == kind.c.method, messages.c.status == kind.c.status, *where], wanted).lateral("one")
-    merged = select(one.c.request, one.c.n).select_from(kind.join(one, true()))
-    return merged.order_by(one.c.request.desc(), one.c.n).limit(wanted)
-
-
-async def _rows(connection: AsyncConnection, places: Sequence[Place]) -> list[Row[Any]]:
-    """Fetch the messages at these places, in their order."""
-    if not places:
-        return []
-    key = tuple_(messages.c.request, messages.c.n)
-    wanted: Any = places
-    if connection.dialect.name == "postgresql":  # a list of pairs would be planned as so many conditions
-        names, numbers = (list(part) for part in zip(*places, strict=True))
-        wanted = select(
-            func.unnest(bindparam("names", names, ARRAY(messages.c.request.type))),
-            func.unnest(bindparam("numbers", numbers, ARRAY(messages.c.n.type))),
-        )
-    found = {(row.request, row.n): row for row in await connection.execute(select(messages).where(key.in_(wanted)))}
-    return [found[place] for place in places if place in found]
+            if query.after[0] < name.request:
+                return []
+            start = max(start, query.after[1]) if query.after[0] == name.request else start
+        if not is_in_time(query, (name.request, 0)):
+            return []
+        wanted = wanted if name.n is None else 1
+        rows = await connection.execute(*self._listings.within(query, name.request, start, wanted))
+        return [row for row in rows if name.n is None or row.n == name.n]
 
 
 async def _requests(connection: AsyncConnection, names: set[str]) -> dict[str, Row[Any]]:

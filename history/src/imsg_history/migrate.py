@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from imsg_history import partitions
-from imsg_history.database import open_engine
+from imsg_history.database import BEGIN, open_engine
 
 LOCK = 0x694D5347_0001
 """The advisory lock under which PostgreSQL's tables are changed: `iMSG` in hexadecimal, history's first."""
@@ -49,7 +49,7 @@ def _locked(engine: Engine) -> Iterator[Connection]:
             yield connection
         return
     with _patiently_opened(engine) as connection:
-        connection.execution_options(sqlite_begin="EXCLUSIVE")
+        connection.execution_options(**{BEGIN: "EXCLUSIVE"})
         with connection.begin():
             yield connection
 

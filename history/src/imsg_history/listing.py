@@ -1,0 +1,164 @@
+"""The statements that list messages by keyset: one a shape of query, built once, its values bound."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    column,
+    select,
+    true,
+    union_all,
+    values,
+)
+
+from imsg_history.filters import Query
+from imsg_history.ids import first_id
+from imsg_history.pages import Place
+from imsg_history.tables import messages
+from imsg_shared import addresses
+from imsg_shared.topology import METHODS
+from imsg_shared.wire import Status
+
+Condition = ColumnElement[bool]
+Keys = Select[tuple[str, int]]
+
+LOWEST, HIGHEST = "0" * 32, "f" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which filters a query has: what its statement depends on."""
+
+    has_username: bool
+    method: str | None
+    status: Status | None
+    forms: int
+    """How many normal forms the recipient may have been given in; 0 without a recipient."""
+
+
+class Listings:
+    """Statements by the shape of their query, kept: to build one costs more than to run it."""
+
+    def __init__(self, *, is_postgres: bool) -> None:
+        self._is_postgres = is_postgres
+        self._statements: dict[tuple[str, Shape], Select[Any]] = {}
+
+    def older(self, query: Query, wanted: int) -> tuple[Select[Any], Mapping[str, Any]]:
+        """List messages of requests older than the last page's end, newest first, within the times asked for."""
+        uppers = [HIGHEST] + ([query.after[0]] if query.after else [])
+        uppers += [first_id(query.until)] if query.until else []
+        bounds = {"upper": min(uppers), "lower": first_id(query.since) if query.since else LOWEST}
+        return self._statement("older", query), {**_values(query, wanted), **bounds}
+
+    def within(self, query: Query, request: str, after: int, wanted: int) -> tuple[Select[Any], Mapping[str, Any]]:
+        """List the messages of one request that come after one of its numbers."""
+        return self._statement("within", query), {**_values(query, wanted), "request": request, "after": after}
+
+    def _statement(self, kind: str, query: Query) -> Select[Any]:
+        shape = Shape(query.username is not None, query.method, query.status, len(_forms(query.to)))
+        known = self._statements.get((kind, shape))
+        if known is None:
+            known = _within(shape) if kind == "within" else _older(shape, is_postgres=self._is_postgres)
+            self._statements[kind, shape] = known
+        return known
+
+
+def is_in_time(query: Query, place: Place) -> bool:
+    """Tell whether a place lies within the times a query asks for."""
+    return (query.until is None or place[0] < first_id(query.until)) and (
+        query.since is None or place[0] >= first_id(query.since)
+    )
+
+
+def _values(query: Query, wanted: int) -> dict[str, Any]:
+    forms = {f"form{i}": form for i, form in enumerate(_forms(query.to))}
+    return {"username": query.username, "wanted": wanted, "written": query.to, **forms}
+
+
+def _forms(to: str | None) -> list[str]:
+    """List the normal forms a recipient may have been given in, and what was written itself."""
+    if to is None:
+        return []
+    forms = {to, addresses.email(to), addresses.phone(to), addresses.tag(to)}
+    return sorted(form for form in forms if form is not None)
+
+
+def _within(shape: Shape) -> Select[Any]:
+    where = [messages.c.request == bindparam("request"), messages.c.n > bindparam("after"), *_conditions(shape)]
+    if shape.forms:
+        where.append(messages.c.address.in_(_form_values(shape)) | (messages.c.written == bindparam("written")))
+    return _in_order(select(messages).where(*where)).limit(bindparam("wanted"))
+
+
+def _older(shape: Shape, *, is_postgres: bool) -> Select[Any]:
+    keys = _keys_older(shape, is_postgres=is_postgres).subquery("page")
+    page = (keys.c.request == messages.c.request) & (keys.c.n == messages.c.n)
+    return _in_order(select(messages).join(keys, page))
+
+
+def _keys_older(shape: Shape, *, is_postgres: bool) -> Keys:
+    where = [
+        messages.c.request < bindparam("upper"),
+        messages.c.request >= bindparam("lower"),
+        *_conditions(shape),
+    ]
+    if shape.forms:
+        forms = _form_values(shape)
+        branches = [_keys([messages.c.address == form, *where]) for form in forms]
+        written = [messages.c.written == bindparam("written"), messages.c.written != messages.c.address]
+        return _merged([*branches, _keys([*written, messages.c.address.not_in(forms), *where])])
+    methods = [shape.method] if shape.method else METHODS
+    statuses = [shape.status] if shape.status else list(Status)
+    kinds = [(method, status.value) for method, status in product(methods, statuses)]
+    if len(kinds) == 1:
+        return _keys(where)
+    return _lateral(kinds, where) if is_postgres else _merged([_keys([*_of(kind), *where]) for kind in kinds])
+
+
+def _conditions(shape: Shape) -> list[Condition]:
+    where: list[Condition] = []
+    if shape.has_username:
+        where.append(messages.c.username == bindparam("username"))
+    if shape.method is not None:
+        where.append(messages.c.method == shape.method)
+    if shape.status is not None:
+        where.append(messages.c.status == shape.status.value)
+    # Without a job yet there is no method and no username: such a message is not shown.
+    return where if shape.has_username or shape.method is not None else [*where, messages.c.method.is_not(None)]
+
+
+def _form_values(shape: Shape) -> list[Any]:
+    return [bindparam(f"form{i}", type_=Text) for i in range(shape.forms)]
+
+
+def _of(kind: tuple[str, str]) -> list[Condition]:
+    return [messages.c.method == kind[0], messages.c.status == kind[1]]
+
+
+def _keys(where: Sequence[Condition]) -> Keys:
+    return _in_order(select(messages.c.request, messages.c.n).where(*where)).limit(bindparam("wanted"))
+
+
+def _in_order(statement: Select[Any]) -> Select[Any]:
+    return statement.order_by(messages.c.request.desc(), messages.c.n)
+
+
+def _merged(branches: Sequence[Keys]) -> Keys:
+    """Merge listings that share no message: each is read by its own index, as far as one page goes."""
+    merged = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
+    keys = select(merged.c.request, merged.c.n).order_by(merged.c.request.desc(), merged.c.n)
+    return keys.limit(bindparam("wanted"))
+
+
+def _lateral(kinds: Sequence[tuple[str, str]], where: Sequence[Condition]) -> Keys:
+    """Merge as above, planned once for all kinds: PostgreSQL plans every partition of every branch otherwise."""
+    kind = values(column("method", Text), column("status", Text), name="kind").data(list(kinds))
+    one = _keys([messages.c.method == kind.c.method, messages.c.status == kind.c.status, *where]).lateral("one")
+    keys = select(one.c.request, one.c.n).select_from(kind.join(one, true())).order_by(one.c.request.desc(), one.c.n)
+    return keys.limit(bindparam("wanted"))
