@@ -2,13 +2,13 @@
 
 import shlex
 
-from imsg.whole import SECRETS, Ground, Whole
+from imsg.whole import SECRETS, Ground
 
 DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
 """The accounts that exist on loopback alone (interface document, sections 1.3 and 2)."""
 
 
-def text(ground: Ground, whole: Whole) -> str:
+def text(ground: Ground) -> str:
     """Make the lines. Those that begin with a `$` of their own are for pasting into any POSIX shell."""
     base = f"http://{_host(ground.settings.host)}:{ground.settings.port}"
     return "\n".join(
@@ -18,12 +18,12 @@ def text(ground: Ground, whole: Whole) -> str:
             "",
             f"  interface    {base}/docs",
             f"  accounts     {_accounts(ground)}",
-            f"  mail         {_mail(ground, whole, base)}",
+            f"  mail         {_mail(ground, base)}",
             f"  data         {ground.folder}",
             "",
             "  Send the first message: paste these lines into another terminal.",
             "",
-            *_first_message(ground, whole, base),
+            *_first_message(ground, base),
             "",
         ]
     )
@@ -37,20 +37,20 @@ def _accounts(ground: Ground) -> str:
     return f"admin / see {ground.folder / SECRETS / 'admin_password'}"
 
 
-def _mail(ground: Ground, whole: Whole, base: str) -> str:
-    if whole.sandbox is None or whole.sandbox.smtp is None:
+def _mail(ground: Ground, base: str) -> str:
+    if ground.sandbox_port is None:
         asked = ground.settings.smtp
         return f"goes out by {asked.host}{f':{asked.port}' if asked.port else ''}"
     return f"stays here, in {base}/sandbox/inbox   (IMSG_SMTP__HOST names a real server)"
 
 
-def _first_message(ground: Ground, whole: Whole, base: str) -> list[str]:
+def _first_message(ground: Ground, base: str) -> list[str]:
     login = f'{{"username":"admin","password":"{_password(ground)}"}}'
     find = r"""sed 's/.*"token":"\([^"]*\)".*/\1/'"""
     message = (
         '{"token":"\'$TOKEN\'","to":"you@example.com","method":"smtp","content":{"subject":"hello","text":"您好"}}'
     )
-    see = f"{base}/sandbox/inbox?to=you@example.com" if whole.sandbox is not None else f"{base}/api/query"
+    see = f"{base}/sandbox/inbox?to=you@example.com" if ground.sandbox_port is not None else f"{base}/api/query"
     return [
         f"TOKEN=$(curl -s {base}/api/login -d '{login}' | {find})",
         f"curl -w '\\n' {base}/api/send -d '{message}'",

@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
-from imsg import banner, folder, valkey
+from imsg import banner, folder, whole
 from imsg.valkey import Valkey, ValkeyDied
-from imsg.whole import Ground, Settings, Whole, opened, prepare
+from imsg.whole import Ground, Settings, Whole
 from imsg_shared.observe import configure
 from imsg_shared.service import listen, serve
 from imsg_shared.settings import StartError, load
@@ -41,31 +41,32 @@ async def run(settings: Settings) -> int:
     with contextlib.closing(listen(settings.host, settings.port)) as sock:
         async with AsyncExitStack() as stack:
             lock = await stack.enter_async_context(folder.held(settings.data_dir))
-            server = None
-            if not settings.redis_url:
-                server = await stack.enter_async_context(valkey.running(settings.data_dir, lock))
-            ground = prepare(settings, settings.data_dir, server.url if server is not None else settings.redis_url)
-            whole = await stack.enter_async_context(opened(ground))
-            return await _serve(sock, ground, whole, server)
+            server = None if settings.redis_url else Valkey(settings.data_dir, lock)
+            ground = whole.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
+            everything = whole.make(ground)
+            if server is not None:
+                await stack.enter_async_context(server.running())
+            await stack.enter_async_context(everything.running())
+            return await _serve(sock, ground, everything, server)
 
 
-async def _serve(sock: socket.socket, ground: Ground, whole: Whole, server: Valkey | None) -> int:
+async def _serve(sock: socket.socket, ground: Ground, everything: Whole, server: Valkey | None) -> int:
     announcing: list[asyncio.Task[None]] = []
-    watched = {part.name: asyncio.create_task(part.failure()) for part in whole.parts}
+    watched = {part.name: asyncio.create_task(part.failure()) for part in everything.parts}
     if server is not None:
         watched["valkey"] = asyncio.create_task(_death_of(server))
 
     def stop() -> None:
-        for part in whole.parts:
+        for part in everything.parts:
             part.stopping.set()
 
     try:
         return await serve(
-            whole.router,
+            everything.router,
             sock,
             on_stop=stop,
             failure=_first(watched),
-            on_listening=lambda: announcing.append(asyncio.create_task(_announce(ground, whole))),
+            on_listening=lambda: announcing.append(asyncio.create_task(_announce(ground, everything))),
             unready_s=0.0,  # no load balancer stands before this one
         )
     finally:
@@ -73,16 +74,16 @@ async def _serve(sock: socket.socket, ground: Ground, whole: Whole, server: Valk
             task.cancel()
 
 
-async def _announce(ground: Ground, whole: Whole) -> None:
+async def _announce(ground: Ground, everything: Whole) -> None:
     """Say where everything is as soon as all of it works; where a part takes long, say which."""
     patience = time.monotonic() + READY_TIMEOUT_S
-    while unmet := whole.router.unmet():
+    while unmet := everything.router.unmet():
         if time.monotonic() > patience:
             waiting = "; ".join(f"{part} waits for {', '.join(conditions)}" for part, conditions in unmet.items())
             _complain(f"not ready yet: {waiting}. `imsg doctor` looks into it.")
             break
         await asyncio.sleep(0.02)
-    print(banner.text(ground, whole), flush=True)
+    print(banner.text(ground), flush=True)
 
 
 async def _first(watched: Mapping[str, "asyncio.Task[BaseException]"]) -> BaseException:

@@ -69,6 +69,15 @@ class Valkey:
         """The process id of the server, None where it does not run."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run it for as long as the context lasts. Raises StartError."""
+        try:
+            await self.start()
+            yield
+        finally:
+            await self.stop()
+
     async def start(self) -> None:
         """Start it and return when it answers. Raises StartError."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -137,17 +146,6 @@ class Valkey:
             self._guard.kill()
             self._guard.wait()
             self._guard = None
-
-
-@asynccontextmanager
-async def running(folder: Path, lock: int) -> AsyncIterator[Valkey]:
-    """Run a Valkey on a data folder for as long as the context lasts. Raises StartError."""
-    valkey = Valkey(folder, lock)
-    try:
-        await valkey.start()
-        yield valkey
-    finally:
-        await valkey.stop()
 
 
 def found(folder: Path) -> str | None:

@@ -1,5 +1,6 @@
 """The whole of iMSG in one process: which services there are, what each is given, in which order they open."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from imsg import secrets
 from imsg.router import Router
 from imsg_shared.peers import Apps
 from imsg_shared.service import Service
-from imsg_shared.settings import Common, Keys, StartError, load
+from imsg_shared.settings import Common, Keys, load
+
+LOOPBACK = "127.0.0.1"
 
 SANDBOX_SENDER = "iMSG <imsg@example.com>"
 """Who mail to the sandbox comes from where nobody was named."""
@@ -73,11 +76,17 @@ class Ground:
     token_key: Keys
     admin_password: SecretStr | None
     """None on loopback, where the documented accounts are made."""
+    sandbox_port: int | None
+    """Where the sandbox takes mail; None where a real server does."""
 
     def given(self, owner: str) -> dict[str, Any]:
         """Return the settings that a service is given instead of reading them."""
         asked = self.settings
-        return {
+        sandboxed: dict[str, Any] = {}
+        if self.sandbox_port is not None:
+            server = {"host": LOOPBACK, "port": self.sandbox_port, "security": "none"}
+            sandboxed["smtp"] = server | {"sender": asked.smtp.sender or SANDBOX_SENDER}
+        return sandboxed | {
             "broker_url": asked.broker_url or self.redis_url,
             "redis_url": self.redis_url,
             "database_url": asked.database_url or f"sqlite:///{self.folder / f'{owner}.db'}",
@@ -95,7 +104,7 @@ class Ground:
 
 
 def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
-    """Make the secrets that nobody gave. Raises StartError."""
+    """Make the secrets that nobody gave, and choose the sandbox's port. Raises StartError."""
     kept = folder / SECRETS
     password = settings.admin_password
     if password is None and not settings.on_loopback:
@@ -107,58 +116,56 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
         settings.service_key or (SecretStr(secrets.keep(kept, "service_key")),),
         settings.token_key or (SecretStr(secrets.keep(kept, "token_key")),),
         password,
+        (settings.sandbox.smtp_port or _free_port()) if settings.smtp.host is None else None,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The services, open."""
+    """The services, made; they work while `running` lasts."""
 
     router: Router
     parts: tuple[Service, ...]
-    sandbox: imsg_sandbox.main.Sandbox | None
+    """In the order in which they open."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open every service in order, close them in reverse. Raises StartError."""
+        async with AsyncExitStack() as stack:
+            for part in self.parts:
+                await stack.enter_async_context(part.running())
+            yield
 
 
-@asynccontextmanager
-async def opened(ground: Ground) -> AsyncIterator[Whole]:
-    """Open every service in order, close them in reverse. Raises StartError."""
+def make(ground: Ground) -> Whole:
+    """Make the services, each with its settings. Raises StartError where one is wrong, before anything is opened."""
     apps: dict[str, Service] = {}
-    async with AsyncExitStack() as stack:
-        sandbox = _sandbox(ground, apps)
-        auth = imsg_auth.main.app(load(imsg_auth.main.Settings, **ground.given("auth")), apps)
-        history = imsg_history.main.app(load(imsg_history.main.Settings, **ground.given("history")), apps)
-        gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **ground.given("gateway")), apps)
-        apps.update(auth=auth, history=history, gateway=gateway)
-        if sandbox is not None:
-            await stack.enter_async_context(sandbox.running())
-        smtp = _smtp(ground, apps, sandbox)
-        parts: tuple[Service, ...] = (auth, history, smtp, gateway)
-        for part in parts:
-            await stack.enter_async_context(part.running())
-        table: list[tuple[str, Service]] = [
-            *((path, gateway) for path in ("/api", "/docs", "/openapi.json", "/health/live")),
-            ("/hooks/smtp", smtp),
-        ]
-        if sandbox is not None:
-            parts = (*parts, sandbox)
-            table.append(("/sandbox", sandbox))
-        yield Whole(Router(table, parts), parts, sandbox)
+    sandbox = _sandbox(ground, apps)
+    auth = imsg_auth.main.app(load(imsg_auth.main.Settings, **ground.given("auth")), apps)
+    history = imsg_history.main.app(load(imsg_history.main.Settings, **ground.given("history")), apps)
+    smtp = imsg_smtp.main.app(load(imsg_smtp.main.Settings, **ground.given("smtp")), apps)
+    gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **ground.given("gateway")), apps)
+    apps.update(auth=auth, history=history, gateway=gateway)
+    parts = (*sandbox, auth, history, smtp, gateway)
+    table = [
+        *((path, gateway) for path in ("/api", "/docs", "/openapi.json", "/health/live")),
+        ("/hooks/smtp", smtp),
+        *(("/sandbox", service) for service in sandbox),
+    ]
+    return Whole(Router(table, parts), parts)
 
 
-def _sandbox(ground: Ground, apps: Apps) -> imsg_sandbox.main.Sandbox | None:
-    """Make the sandbox where a provider is missing."""
-    if ground.settings.smtp.host is not None:
-        return None
-    port = ground.settings.sandbox.smtp_port
-    given = ground.given("sandbox") | {"sandbox": {"smtp_port": port, "smtp_host": "127.0.0.1"}}
-    return imsg_sandbox.main.app(load(imsg_sandbox.main.Settings, **given), apps)
+def _sandbox(ground: Ground, apps: Apps) -> tuple[Service, ...]:
+    """Make the sandbox where it stands in for a provider; else nothing."""
+    if ground.sandbox_port is None:
+        return ()
+    given = ground.given("sandbox") | {"sandbox": {"smtp_port": ground.sandbox_port, "smtp_host": LOOPBACK}}
+    return (imsg_sandbox.main.app(load(imsg_sandbox.main.Settings, **given), apps),)
 
 
-def _smtp(ground: Ground, apps: Apps, sandbox: imsg_sandbox.main.Sandbox | None) -> Service:
-    given = ground.given("smtp")
-    if sandbox is not None:
-        if sandbox.smtp is None:
-            raise StartError("the sandbox takes no mail")
-        server = {"host": sandbox.smtp.host, "port": sandbox.smtp.port, "security": "none"}
-        given["smtp"] = server | {"sender": ground.settings.smtp.sender or SANDBOX_SENDER}
-    return imsg_smtp.main.app(load(imsg_smtp.main.Settings, **given), apps)
+def _free_port() -> int:
+    """Choose a port for the sandbox's mail. Whoever is quicker to take it makes the start fail with one clear line."""
+    with socket.socket() as sock:
+        sock.bind((LOOPBACK, 0))
+        port: int = sock.getsockname()[1]
+    return port

@@ -40,9 +40,15 @@ MAILBOXES: Mapping[str, Trouble] = {
         "452 4.2.2 <{address}>: Mailbox is over quota, try again later",
     ),
     "greylist": Trouble(
-        "The first try is put off, the second is taken.",
+        "The first try is put off for minutes, the second is taken.",
         "recipient",
         "451 4.7.1 <{address}>: Recipient address rejected: Greylisted, please try again",
+        once=True,
+    ),
+    "away": Trouble(
+        "The first try finds nobody at home, the second, some seconds later, is taken.",
+        "recipient",
+        "441 4.4.1 <{address}>: No answer from host",
         once=True,
     ),
     "spam": Trouble(
