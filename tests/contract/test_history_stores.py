@@ -1,0 +1,647 @@
+"""History's promises, held alike by SQLite and PostgreSQL."""
+
+import asyncio
+import hashlib
+import json
+import random
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imsg_history import partitions
+from imsg_history.attachments import Attachments, Place
+from imsg_history.database import Database, connect, open_engine, read_url
+from imsg_history.dead import DeadLetters
+from imsg_history.filters import read_query
+from imsg_history.find import Finder
+from imsg_history.keep import Counts, Keeper
+from imsg_history.migrate import migrate
+from imsg_history.resend import Resends
+from imsg_history.stats import Counter, read_span
+from imsg_history.tables import metadata, receipts
+from imsg_shared.broker import Delivery
+from imsg_shared.errors import Refusal
+from imsg_shared.peers import Caller
+from imsg_shared.topology import DEAD
+from imsg_shared.wire import Change, Job, Outcomes, Reference, Status
+from imsg_testing.history import delivered, job, outcome, receipt, request_id
+
+ADMIN = Caller("admin", is_admin=True)
+OWNER = Caller("天存-system-1001", is_admin=False)
+NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
+RETENTION = timedelta(days=90)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty database of either kind is."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/history.db"
+    found: str = request.getfixturevalue("postgres_database")
+    return found
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    """Open a migrated database."""
+    await asyncio.to_thread(migrate, read_url(url), NOW)
+    async with connect(read_url(url)) as opened:
+        yield opened
+
+
+def keeper(database: Database, registry: CollectorRegistry | None = None) -> Keeper:
+    """Make what records into a database."""
+    return Keeper(database, lambda: NOW, RETENTION, Counts(registry or CollectorRegistry()))
+
+
+async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
+    """Keep one batch."""
+    await keeper(database).keep([one if isinstance(one, Delivery) else delivered(one) for one in batch])
+
+
+async def found(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:
+    """Ask a query and return its messages."""
+    return (await Finder(database).find(read_query(filters, caller))).messages
+
+
+async def all_pages(database: Database, caller: Caller = ADMIN, **filters: str) -> list[str]:
+    """Follow a query's cursors to the end and return the ids."""
+    finder, ids, cursor = Finder(database), list[str](), "start"
+    given = dict(filters)
+    while cursor:
+        page = await finder.find(read_query(given, caller))
+        ids += [message["id"] for message in page.messages]
+        cursor = page.next or ""
+        given["cursor"] = cursor
+    return ids
+
+
+async def statuses(database: Database, of: Job) -> list[str]:
+    """Return the statuses of a job's messages by their numbers."""
+    return [message["status"] for message in await found(database, id=of.request, limit="500")]
+
+
+# --- the tables
+
+
+async def test_the_migrations_make_the_tables_the_code_describes(url: str) -> None:
+    migrate(read_url(url), NOW)
+    engine = open_engine(read_url(url))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": _is_ours, "compare_type": True})
+        differences = compare_metadata(context, metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def _is_ours(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
+    if kind == "table":
+        return name in metadata.tables
+    return kind != "index" or parents.get("table_name") in metadata.tables
+
+
+MIGRATING = """
+import sys
+from datetime import UTC, datetime
+from imsg_history.database import read_url
+from imsg_history.migrate import migrate
+migrate(read_url(sys.argv[1]), datetime(2026, 11, 25, tzinfo=UTC))
+"""
+
+
+async def test_processes_that_start_at_once_migrate_once(url: str) -> None:
+    started = [
+        await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", MIGRATING, url) for _ in range(6)
+    ]
+    assert await asyncio.gather(*(process.wait() for process in started)) == [0] * 6
+    engine = open_engine(read_url(url))
+    with engine.connect() as connection:
+        versions = connection.execute(text("SELECT version_num FROM history_version")).all()
+    engine.dispose()
+    assert len(versions) == 1
+
+
+# --- recording
+
+
+async def test_a_new_request_shows_one_queued_message_a_recipient(database: Database) -> None:
+    one = job(to=("a@example.com", "张三"), addresses=("a@example.com", "zhang@example.com"), at=NOW)
+    await keep(database, one)
+    newest = await found(database)
+    assert [(message["id"], message["to"], message["status"]) for message in newest] == [
+        (f"{one.request}-0", "a@example.com", "queued"),
+        (f"{one.request}-1", "张三", "queued"),
+    ]
+    assert newest[0]["created_at"] == "2026-11-25T08:00:00.000Z"
+    assert newest[0]["content"] == {"subject": "开会通知", "text": "下午两点半"}
+    assert newest[0]["subject"] == "开会通知"
+
+
+async def test_an_outcome_before_its_job_is_not_lost(database: Database) -> None:
+    one = job(at=NOW)
+    await keep(database, outcome(one, Status.SENT))
+    assert await found(database) == []
+    await keep(database, one)
+    assert await statuses(database, one) == ["sent"]
+
+
+async def test_a_status_only_climbs(database: Database) -> None:
+    one = job(at=NOW)
+    await keep(database, one)
+    await keep(database, outcome(one, Status.SENT, attempt=2))
+    await keep(database, outcome(one, Status.RETRYING, attempt=1, code="451", detail="greylisted"))
+    (message,) = await found(database)
+    assert (message["status"], message["attempts"], message["error"]) == ("sent", 2, None)
+
+
+@pytest.mark.parametrize("early", ["receipt", "outcome", "job"])
+async def test_a_receipt_finds_its_message_early_or_late(database: Database, early: str) -> None:
+    one = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW)
+    sent = outcome(one, Status.SENT, provider="aliyun", provider_id="900619746936498440")
+    events = {"job": one, "outcome": sent, "receipt": receipt(sent, "+8613800138000")}
+    for event in (events.pop(early), *reversed(events.values())):
+        await keep(database, event)
+    assert await statuses(database, one) == ["delivered"]
+    assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 0
+
+
+async def test_one_provider_id_for_many_numbers_reaches_each_by_its_address(database: Database) -> None:
+    numbers = [f"+86138{n:08}" for n in range(1_000)]
+    one = job(method="sms", to=numbers, content="明天下雨", at=NOW)
+    sent = [outcome(one, Status.SENT, n, provider="aliyun", provider_id="9006") for n in range(1_000)]
+    await keep(database, one, Outcomes(outcomes=tuple(sent)))
+    failed = {3, 500, 999}
+    reports = [
+        receipt(
+            sent[n],
+            numbers[n],
+            Status.FAILED if n in failed else Status.DELIVERED,
+            code="MK:0001" if n in failed else None,
+        )
+        for n in range(1_000)
+    ]
+    await keep(database, *reports)
+    assert [int(message.split("-")[1]) for message in await all_pages(database, status="failed")] == sorted(failed)
+    assert len(await all_pages(database, status="delivered", limit="500")) == 997
+
+
+async def test_a_receipt_of_an_earlier_attempt_counts_too(database: Database) -> None:
+    one = job(at=NOW)
+    first = outcome(one, Status.SENT, attempt=1, provider_id="A")
+    await keep(database, one, first, outcome(one, Status.SENT, attempt=2, provider_id="B"))
+    await keep(database, receipt(first, "zhang@example.com"))
+    assert await statuses(database, one) == ["delivered"]
+
+
+async def test_a_receipt_nobody_was_sent_waits(database: Database) -> None:
+    one = job(at=NOW)
+    await keep(database, one, receipt(outcome(one, Status.SENT, provider_id="X"), "zhang@example.com"))
+    assert await statuses(database, one) == ["queued"]
+    assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 1
+
+
+async def test_ten_thousand_recipients_are_recorded_and_listed(database: Database) -> None:
+    one = job(to=[f"user{n}@example.com" for n in range(10_000)], at=NOW)
+    await keep(database, one)
+    parts = [
+        Outcomes(outcomes=tuple(outcome(one, Status.SENT, n) for n in range(start, start + 50)))
+        for start in range(0, 10_000, 50)
+    ]
+    await keep(database, *parts)
+    ids = await all_pages(database, status="sent", limit="500")
+    assert ids == [f"{one.request}-{n}" for n in range(10_000)]
+
+
+async def test_what_postgresql_cannot_hold_is_replaced(database: Database) -> None:
+    one = job(at=NOW)
+    answer = outcome(one, Status.FAILED, code="5\x0050", detail="no\x00such user").model_dump(mode="json")
+    body = json.dumps({"v": 1, "outcomes": [{**answer, "detail": "\ud800 and \x00"}]}).encode()
+    await keep(database, one, delivered(body, "outcome"))
+    (message,) = await found(database)
+    assert message["error"] == {"code": "5\ufffd50", "detail": "\ufffd and \ufffd"}
+
+
+async def test_one_bad_delivery_among_many_is_kept_as_dead_and_holds_up_none(database: Database) -> None:
+    jobs = [job(at=NOW + timedelta(seconds=n)) for n in range(20)]
+    beyond = job(at=NOW, segments=2**70)
+    await keep(database, *jobs[:7], delivered(b"\xff{", "job.smtp.single"), beyond, *jobs[7:])
+    assert len(await all_pages(database)) == 20
+    reasons = [letter["reason"] for letter in (await DeadLetters(database).page(None, None)).dead]
+    assert sorted(reasons) == ["not_recorded", "unreadable"]
+
+
+async def test_a_dead_job_settles_only_what_is_not_settled(database: Database) -> None:
+    one = job(to=("a@example.com", "b@example.com", "c@example.com"), at=NOW)
+    await keep(database, one, outcome(one, Status.SENT, 0), outcome(one, Status.RETRYING, 1))
+    await keep(database, delivered(one, DEAD, reason="broke the worker 3 times", queue="imsg.smtp.bulk"))
+    assert await statuses(database, one) == ["sent", "failed", "failed"]
+    (message,) = await found(database, id=f"{one.request}-2")
+    assert message["error"] == {"code": "dead_letter", "detail": "broke the worker 3 times"}
+    (letter,) = (await DeadLetters(database).page(None, None)).dead
+    assert (letter["request"], letter["method"]) == (one.request, "smtp")
+    shown = await DeadLetters(database).one(letter["id"])
+    assert (shown["queue"], json.loads(shown["body"])["request"]) == ("imsg.smtp.bulk", one.request)
+
+
+async def test_a_job_over_its_delivery_limit_is_dead(database: Database) -> None:
+    one = job(at=NOW)
+    await keep(
+        database, delivered(one, "imsg.history", **{"x-death": "[...]", "x-first-death-queue": "imsg.smtp.single"})
+    )
+    assert await statuses(database, one) == ["failed"]
+    (letter,) = (await DeadLetters(database).page(None, None)).dead
+    assert letter["reason"] == "delivery_limit"
+    assert (await DeadLetters(database).one(letter["id"]))["queue"] == "imsg.smtp.single"
+
+
+async def test_what_a_channel_says_stands_over_a_dead_letter(database: Database) -> None:
+    one = job(at=NOW)
+    await keep(database, delivered(one, DEAD, reason="broke", queue="imsg.smtp.single"))
+    await keep(database, outcome(one, Status.SENT))
+    assert await statuses(database, one) == ["sent"]
+
+
+async def test_events_of_requests_past_their_retention_are_counted_and_let_go(database: Database) -> None:
+    old = job(at=NOW - RETENTION - timedelta(days=1))
+    registry = CollectorRegistry()
+    await keeper(database, registry).keep([delivered(old), delivered(outcome(old, Status.SENT))])
+    assert await found(database) == []
+    assert registry.get_sample_value("imsg_history_late_total") == 2
+
+
+async def test_the_audit_keeps_every_change_once(database: Database) -> None:
+    change = Change(actor="admin", action="modify", subject="张三", details={"per_day": 20, "note": "a\x00b"}, at=NOW)
+    await keep(database, change, change)
+    await keep(database, change, change.model_copy(update={"subject": "李四"}))
+    rows = await database.read(lambda connection: connection.execute(text("SELECT subject, details FROM audit")))
+    assert sorted(row.subject for row in rows) == ["张三", "李四"]
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["outcome", "outcome", "outcome", "receipt", "dead"]),
+        st.integers(0, 1),
+        st.integers(0, 2),
+        st.integers(1, 3),
+        st.sampled_from(list(Status)),
+        st.sampled_from([None, "A", "B"]),
+        st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+def _story(drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]]) -> list[Delivery]:
+    jobs = [
+        job(request=request_id(NOW, tail=i), to=[f"{i}{n}@example.com" for n in range(3)], at=NOW) for i in range(2)
+    ]
+    story = [delivered(one) for one in jobs]
+    for kind, which, n, attempt, status, provider_id, second in drawn:
+        one = jobs[which]
+        unique = provider_id and f"{provider_id}{which}{n}"
+        said = outcome(one, status, n, attempt=attempt, provider_id=unique, detail=provider_id)
+        said = said.model_copy(update={"at": NOW + timedelta(seconds=second)})
+        match kind:
+            case "outcome":
+                story.append(delivered(said))
+            case "receipt":
+                settled = Status.FAILED if second else Status.DELIVERED
+                story.append(
+                    delivered(
+                        receipt(
+                            said.model_copy(update={"provider_id": unique or f"A{which}{n}"}),
+                            f"{which}{n}@example.com",
+                            settled,
+                        )
+                    )
+                )
+            case "dead":
+                part = one.model_copy(update={"part": n, "recipients": one.recipients[n:], "attempt": attempt})
+                story.append(delivered(part, DEAD, reason="broke", queue="imsg.smtp.bulk"))
+    return story
+
+
+@given(drawn=EVENTS, seed=st.integers(0, 2**32))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_events_in_any_order_and_number_end_in_the_same_rows(
+    url: str, drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]], seed: int
+) -> None:
+    """Recording is commutative and idempotent, across batches of any size."""
+    story, chance = _story(drawn), random.Random(seed)  # noqa: S311  a test's own order
+    shuffled = story + chance.choices(story, k=len(story))
+    chance.shuffle(shuffled)
+    asyncio.run(_ends_alike(url, story, shuffled, chance))
+
+
+async def _ends_alike(url: str, story: list[Delivery], shuffled: list[Delivery], chance: random.Random) -> None:
+    await asyncio.to_thread(migrate, read_url(url), NOW)
+    async with connect(read_url(url)) as database:
+        rows = []
+        for version in (story, shuffled):
+            await database.write(_emptied)
+            recorder = keeper(database)
+            rest = list(version)
+            while rest:
+                size = chance.randint(1, 5) if version is shuffled else 1
+                batch, rest = rest[:size], rest[size:]
+                await recorder.keep(batch)
+            rows.append(await database.read(_dumped))
+    assert rows[0] == rows[1]
+
+
+async def _emptied(connection: AsyncConnection) -> None:
+    for table in metadata.sorted_tables:
+        await connection.execute(delete(table))
+
+
+async def _dumped(connection: AsyncConnection) -> dict[str, list[tuple[Any, ...]]]:
+    dump = {}
+    for table in metadata.sorted_tables:
+        dump[table.name] = sorted((tuple(row) for row in await connection.execute(select(table))), key=repr)
+    return dump
+
+
+async def test_two_recorders_side_by_side_end_in_the_same_rows(url: str) -> None:
+    """Two replicas take the same and neighbouring events at once, and neither loses or blocks the other for good."""
+    await asyncio.to_thread(migrate, read_url(url), NOW)
+    jobs = [job(to=[f"{i}x{n}@example.com" for n in range(10)], at=NOW + timedelta(milliseconds=i)) for i in range(40)]
+    story = [delivered(one) for one in jobs]
+    for one in jobs:
+        for n in range(10):
+            sent = outcome(one, Status.SENT, n, provider_id=f"{one.request}{n}")
+            story += [delivered(sent), delivered(receipt(sent, one.recipients[n].address))]
+    async with connect(read_url(url)) as first, connect(read_url(url)) as second:
+        halves = [story[::2] + story[::3], story[1::2] + story[::5]]
+        for i, half in enumerate(halves):
+            random.Random(i).shuffle(half)  # noqa: S311
+        await asyncio.gather(*(_record_all(one, half) for one, half in zip((first, second), halves, strict=True)))
+        assert len(await all_pages(first, status="delivered", limit="500")) == 400
+        waiting = await first.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts)))
+        assert waiting == 0
+
+
+async def _record_all(database: Database, story: Sequence[Delivery]) -> None:
+    recorder = keeper(database)
+    for start in range(0, len(story), 25):
+        await recorder.keep(story[start : start + 25])
+
+
+# --- finding
+
+
+async def test_pages_are_whole_and_stable_while_messages_arrive(database: Database) -> None:
+    jobs = [
+        job(to=[f"{n}@example.com" for n in range(1 + 6 * (i % 3 == 0))], at=NOW + timedelta(seconds=i))
+        for i in range(12)
+    ]
+    await keep(database, *jobs)
+    expected = [f"{one.request}-{n}" for one in reversed(jobs) for n in range(len(one.recipients))]
+    finder = Finder(database)
+    page = await finder.find(read_query({"limit": "5"}, ADMIN))
+    seen = [message["id"] for message in page.messages]
+    while page.next:
+        await keep(database, job(at=NOW + timedelta(minutes=1)))
+        page = await finder.find(read_query({"limit": "5", "cursor": page.next}, ADMIN))
+        seen += [message["id"] for message in page.messages]
+    assert seen == expected
+
+
+async def _mixture(database: Database) -> list[dict[str, Any]]:
+    """Keep messages of every kind and return how they show, newest first, as one list to filter by hand."""
+    jobs, events = [], list[Any]()
+    for i in range(60):
+        method = ("smtp", "sms", "wechat")[i % 3]
+        written = (f"u{i % 4}@example.com", f"1380013800{i % 4}", "7K3-M9Q-2XF")[i % 3]
+        address = (written, f"+86{written}", written)[i % 3]
+        jobs.append(
+            job(
+                at=NOW + timedelta(minutes=i),
+                method=method,
+                username=f"user{i % 5}",
+                content="明天下雨" if method != "smtp" else {"subject": "s", "text": "t"},
+                to=(written, f"name{i % 2}"),
+                addresses=(address, f"other{i % 7}@example.com"),
+                segments=1 if method == "sms" else None,
+            )
+        )
+        status = list(Status)[i % len(Status)]
+        if status is not Status.QUEUED:
+            events.append(outcome(jobs[-1], status, i % 2))
+    await keep(database, *jobs, *events)
+    return await found(database, limit="500")
+
+
+FILTERS = [
+    {"method": "sms"},
+    {"status": "failed"},
+    {"method": "smtp", "status": "sent"},
+    {"username": "user3"},
+    {"username": "user1", "method": "wechat"},
+    {"username": "user1", "status": "queued"},
+    {"username": "user2", "method": "sms", "status": "queued"},
+    {"to": "u1@example.com"},
+    {"to": "name1"},
+    {"to": "name1", "username": "user4", "status": "queued"},
+    {"since": "2026-11-25T08:20:00Z"},
+    {"until": "2026-11-25T08:20:00Z"},
+    {"since": "2026-11-25T16:10:00+08:00", "until": "2026-11-25T16:40:00.000+08:00", "status": "queued"},
+]
+
+
+@pytest.mark.parametrize("caller", [ADMIN, Caller("user1", is_admin=False)])
+async def test_every_filter_finds_what_a_filter_by_hand_finds(database: Database, caller: Caller) -> None:
+    every = await _mixture(database)
+    assert len(every) == 120
+    for filters in FILTERS:
+        if "username" in filters and not caller.is_admin and filters["username"] != caller.username:
+            continue
+        expected = [
+            m["id"] for m in every if _fits(m, filters) and (caller.is_admin or m["username"] == caller.username)
+        ]
+        assert await all_pages(database, caller, limit="7", **filters) == expected, filters
+
+
+def _fits(message: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
+    created = datetime.fromisoformat(message["created_at"])
+    for name, value in filters.items():
+        match name:
+            case "since" if created < datetime.fromisoformat(value):
+                return False
+            case "until" if created >= datetime.fromisoformat(value):
+                return False
+            case "since" | "until":
+                continue
+            case _ if message[name] != value:
+                return False
+    return True
+
+
+@pytest.mark.parametrize("to", ["13800138001", "+8613800138001"])
+async def test_a_number_is_found_as_written_and_in_its_normal_form(database: Database, to: str) -> None:
+    every = await _mixture(database)
+    expected = [message["id"] for message in every if message["to"] == "13800138001"]
+    assert expected
+    assert await all_pages(database, to=to) == expected
+
+
+async def test_an_id_names_a_request_or_one_message_with_its_timeline(database: Database) -> None:
+    one = job(to=("a@example.com", "b@example.com"), at=NOW)
+    await keep(database, one, job(at=NOW))
+    await keep(database, outcome(one, Status.RETRYING, 1, attempt=1, code="451", detail="try later"))
+    await keep(database, outcome(one, Status.SENT, 1, attempt=2, provider_id="Q7", detail="250 OK"))
+    assert [m["id"] for m in await found(database, id=one.request.upper())] == [f"{one.request}-0", f"{one.request}-1"]
+    (message,) = await found(database, id=f"{one.request}-1")
+    assert [(line["attempt"], line["status"], line["code"], line["detail"]) for line in message["timeline"]] == [
+        (1, "retrying", "451", "try later"),
+        (2, "sent", None, "250 OK"),
+    ]
+    assert await found(database, id=f"{one.request}-2") == []
+    assert await found(database, OWNER, id=f"{one.request}-1") != []
+    assert await found(database, Caller("other", is_admin=False), id=f"{one.request}-1") == []
+
+
+async def test_content_kept_by_reference_shows_its_subject_and_for_its_id_the_whole(database: Database) -> None:
+    content = {"subject": "长文", "text": "文" * 40_000}
+    body = json.dumps(content, ensure_ascii=False).encode()
+    reference = Reference(sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+    one = job(content=None, content_at=reference, at=NOW)
+    await Attachments(database).put(Place(one.request, reference.sha256), body, one.expires_at)
+    await keep(database, one)
+    (listed,) = await found(database)
+    assert (listed["subject"], listed["content"]) == ("长文", None)
+    (whole,) = await found(database, id=f"{one.request}-0")
+    assert whole["content"] == content
+
+
+async def test_stats_count_by_day_of_the_zone_method_and_status(database: Database) -> None:
+    late, early = datetime(2026, 11, 24, 15, 59, 59, tzinfo=UTC), datetime(2026, 11, 24, 16, 0, 0, tzinfo=UTC)
+    jobs = [
+        job(at=late),
+        job(at=early),
+        job(at=early, method="sms", content="x", username="李四", to=("+8613800138000",)),
+    ]
+    await keep(database, *jobs, outcome(jobs[1], Status.SENT))
+    counter = Counter(database, ZoneInfo("Asia/Shanghai"))
+    given = {"since": "2026-11-24T00:00:00+08:00", "until": "2026-11-26T00:00:00+08:00"}
+    everybody = await counter.count(read_span(given, ADMIN, counter.zone, NOW))
+    assert everybody == [
+        {"start": "2026-11-23T16:00:00.000Z", "counts": {"smtp": {"queued": 1}}},
+        {"start": "2026-11-24T16:00:00.000Z", "counts": {"smtp": {"sent": 1}, "sms": {"queued": 1}}},
+    ]
+    own = await counter.count(read_span(given | {"bucket": "hour"}, Caller("李四", is_admin=False), counter.zone, NOW))
+    assert len(own) == 48
+    assert [bucket for bucket in own if bucket["counts"]] == [
+        {"start": "2026-11-24T16:00:00.000Z", "counts": {"sms": {"queued": 1}}}
+    ]
+
+
+# --- sending again, attachments, dead letters
+
+
+async def test_only_what_failed_or_expired_is_sent_again(database: Database) -> None:
+    one = job(to=[f"{n}@example.com" for n in range(5)], at=NOW)
+    ends = (Status.SENT, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN, Status.RETRYING)
+    await keep(database, one, *(outcome(one, status, n) for n, status in enumerate(ends)))
+    resends = Resends(database)
+    draft = await resends.draft(one.request, OWNER, uncertain=False)
+    assert [recipient["n"] for recipient in draft["recipients"]] == [1, 2]
+    assert draft["content"] == one.content
+    draft = await resends.draft(one.request, ADMIN, uncertain=True)
+    assert [recipient["n"] for recipient in draft["recipients"]] == [1, 2, 3]
+    assert await _refusal(lambda: resends.draft(f"{one.request}-0", OWNER, uncertain=False)) == "nothing_to_resend"
+    stranger = Caller("other", is_admin=False)
+    assert await _refusal(lambda: resends.draft(one.request, stranger, uncertain=False)) == "not_found"
+
+
+async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> None:
+    one = job(to=("a@example.com", "b@example.com"), at=NOW)
+    await keep(database, one, outcome(one, Status.SENT, 0))
+    await keep(
+        database, delivered(one, DEAD, reason="broke", queue="imsg.smtp.bulk"), delivered(b"{", DEAD, reason="x")
+    )
+    letters = (await DeadLetters(database).page(None, None)).dead
+    names = {letter["method"]: letter["id"] for letter in letters}
+    draft = await Resends(database).draft(names["smtp"], ADMIN, uncertain=False)
+    assert (draft["request"], [recipient["to"] for recipient in draft["recipients"]]) == (
+        one.request,
+        ["b@example.com"],
+    )
+    resends = Resends(database)
+    assert await _refusal(lambda: resends.draft_of_dead(names[None], ADMIN)) == "nothing_to_resend"
+    assert await _refusal(lambda: resends.draft_of_dead(names["smtp"], OWNER)) == "no_right"
+
+
+async def test_dead_letters_page_newest_first(database: Database) -> None:
+    for i in range(7):
+        moment = NOW + timedelta(seconds=i)
+        recorder = Keeper(database, lambda moment=moment: moment, RETENTION, Counts(CollectorRegistry()))  # type: ignore[misc]
+        await recorder.keep([delivered(f"{i}".encode(), DEAD, reason="unreadable: what is this")])
+    letters = DeadLetters(database)
+    first = await letters.page("4", None)
+    second = await letters.page("4", first.next)
+    bodies = [(await letters.one(letter["id"]))["body"] for letter in (*first.dead, *second.dead)]
+    assert (bodies, second.next) == (["6", "5", "4", "3", "2", "1", "0"], None)
+    assert (first.dead[0]["reason"], first.dead[0]["detail"]) == ("unreadable", "what is this")
+
+
+async def test_attachments_are_kept_byte_for_byte_and_checked(database: Database) -> None:
+    body = bytes(range(256)) * 40_960
+    place = Place(request_id(NOW), hashlib.sha256(body).hexdigest())
+    kept = Attachments(database)
+    assert await _refusal(lambda: kept.put(place, body[1:], NOW)) == "wrong_type"
+    assert await _refusal(lambda: kept.get(place)) == "not_found"
+    await kept.put(place, body, NOW)
+    await kept.put(place, body, NOW + timedelta(hours=1))
+    assert await kept.get(place) == body
+
+
+async def _refusal(call: Callable[[], Awaitable[object]]) -> str:
+    with pytest.raises(Refusal) as caught:
+        await call()
+    return caught.value.reason
+
+
+# --- PostgreSQL's partitions
+
+
+async def test_months_are_made_ahead_and_rows_that_came_before_move_in(postgres_database: str) -> None:
+    url = read_url(postgres_database)
+    await asyncio.to_thread(migrate, url, NOW)
+    async with connect(url) as database:
+        future = job(at=datetime(2027, 5, 5, tzinfo=UTC))
+        await keep(database, future, outcome(future, Status.SENT))
+        later = datetime(2027, 4, 10, tzinfo=UTC)
+        made = await database.write(lambda connection: connection.run_sync(partitions.make_months, later))
+        assert "messages_2027_05" in made
+        places = await database.read(
+            lambda connection: connection.execute(text("SELECT tableoid::regclass::text AS name FROM messages"))
+        )
+        assert [row.name for row in places] == ["messages_2027_05"]
+        assert await statuses(database, future) == ["sent"]
+
+
+async def test_months_past_retention_are_dropped_whole(postgres_database: str) -> None:
+    url = read_url(postgres_database)
+    await asyncio.to_thread(migrate, url, NOW - timedelta(days=200))
+    await asyncio.to_thread(migrate, url, NOW)
+    async with connect(url) as database:
+        old, new = job(at=NOW - timedelta(days=180)), job(at=NOW)
+        recorder = Keeper(database, lambda: NOW, timedelta(days=400), Counts(CollectorRegistry()))
+        await recorder.keep([delivered(old), delivered(new)])
+        dropped = await database.write(lambda connection: connection.run_sync(partitions.drop_months, NOW - RETENTION))
+        assert "messages_2026_05" in dropped
+        assert "messages_2026_08" not in dropped
+        assert await all_pages(database) == [f"{new.request}-0"]
