@@ -40,7 +40,7 @@ test-fault: .venv/.to-test .venv/.servers ## pull every plug and balance the boo
 	$(VENV)/pytest tests/fault
 
 test-compose: .venv/.to-test ## bring the containers up, send through them, take them down
-	$(VENV)/pytest tests/compose
+	@scripts/test-compose
 
 up: ## run iMSG as containers (docker compose)
 	@scripts/compose-up

@@ -1,0 +1,141 @@
+"""What a stranger meets who runs iMSG as containers."""
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from imsg_testing.compose import Containers
+
+SERVICES = ("gateway", "auth", "history", "sender-smtp", "sandbox")
+
+pytestmark = pytest.mark.timeout(1_200)
+
+
+def settled(stack: Containers, token: str, request: str, count: int) -> list[dict[str, Any]]:
+    """Wait until all messages of a request are settled; return them."""
+    found: list[dict[str, Any]] = []
+
+    def all_are() -> bool:
+        found[:] = stack.call("GET", "/api/query", id=request, token=token, limit="500")["messages"]
+        return len(found) == count and all(message["status"] not in ("queued", "retrying") for message in found)
+
+    stack.wait(all_are)
+    return found
+
+
+def test_a_user_of_the_administrator_sends_a_mail_with_an_attachment(stack: Containers) -> None:
+    content = "一份中文附件\n".encode() * 1_000
+    user = {"username": "小王", "password": "a-good-one", "email": "wang@example.com"}
+
+    assert stack.call("POST", "/api/register", user | {"token": stack.token})["errorCode"] == 0
+    token = stack.log_in("小王", "a-good-one")
+    sent = stack.call(
+        "POST",
+        "/api/send",
+        {
+            "token": token,
+            "to": ["zhang@example.com", "小王"],
+            "method": "smtp",
+            "content": {"subject": "开会通知", "text": "下午两点半"},
+            "attachment": {"filename": "说明.txt", "file": base64.b64encode(content).decode()},
+        },
+    )
+
+    assert (sent["errorCode"], sent["count"]) == (0, 2), sent
+    assert {message["status"] for message in settled(stack, token, sent["id"], 2)} == {"sent"}
+    for to in ("zhang@example.com", "wang@example.com"):
+        (mail,) = stack.call("GET", "/sandbox/inbox", to=to, token=stack.token)["messages"]
+        assert (mail["subject"], mail["text"].strip()) == ("开会通知", "下午两点半")
+        assert mail["attachments"] == [
+            {"filename": "说明.txt", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        ]
+
+
+def test_no_documented_account_and_no_open_sandbox(stack: Containers) -> None:
+    codes = {
+        name: stack.call("POST", "/api/login", {"username": name, "password": password})["errorCode"]
+        for name, password in (("admin", "123"), ("天存-system-1001", "123456"))
+    }
+
+    assert codes == {"admin": 10007, "天存-system-1001": 10006}
+    assert stack.call("GET", "/sandbox/inbox")["errorCode"] == 10002
+    assert stack.client.get("/sandbox/inbox").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/internal/contacts", "/api/../internal/mirror", "/hooks", "/sandboxes"]
+)
+def test_nothing_else_is_reachable_and_says_so_in_the_public_shape(stack: Containers, path: str) -> None:
+    request = stack.client.build_request("POST", "/", json={})
+    request.url = request.url.copy_with(raw_path=path.encode())
+    answer = stack.client.send(request)
+
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.json()["errorCode"] == 10001
+
+
+def test_a_path_in_raw_utf8_arrives(stack: Containers) -> None:
+    body = {"token": stack.token, "per_day": 20, "per_hour": 5}
+
+    assert stack.asked_raw("/api/modify/没有这个人", body)["errorCode"] == 10006
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_runs_with_no_more_rights_than_it_needs(stack: Containers, service: str) -> None:
+    container = stack.inspected(service)
+
+    assert container["Config"]["User"] == "imsg"
+    assert container["HostConfig"]["ReadonlyRootfs"] is True
+    assert container["HostConfig"]["CapDrop"] == ["ALL"]
+    assert container["HostConfig"]["PortBindings"] in ({}, None)
+
+
+def test_no_secret_shows_from_outside_a_container(stack: Containers) -> None:
+    secrets = [stack.secret("auth", name) for name in stack.compose("exec", "-T", "auth", "ls", "/run/imsg").split()]
+    seen = stack.compose("config") + json.dumps(
+        [stack.inspected(name) for name in (*SERVICES, "rabbitmq", "redis", "postgres")]
+    )
+
+    assert len(set(secrets)) == 6
+    assert [secret for secret in secrets if secret in seen] == []
+
+
+def test_more_replicas_share_the_work_with_no_further_setting(stack: Containers) -> None:
+    stack.compose(
+        "up", "--detach", "--wait", "--no-build", "--scale", "gateway=2", "--scale", "sender-smtp=2", timeout_s=300
+    )
+    limits = {"token": stack.token, "per_day": 1_000, "per_hour": 1_000}
+    assert stack.call("POST", "/api/modify/admin", limits)["errorCode"] == 0
+
+    message = {
+        "token": stack.token,
+        "to": "many@example.com",
+        "method": "smtp",
+        "content": {"subject": "x", "text": "y"},
+    }
+    sent = [stack.call("POST", "/api/send", message) for _ in range(40)]
+
+    assert {answer["errorCode"] for answer in sent} == {0}
+    for answer in sent:
+        (one,) = settled(stack, stack.token, answer["id"], 1)
+        assert one["status"] == "sent"
+
+
+def test_what_was_accepted_outlives_a_restart_of_everything(stack: Containers) -> None:
+    message = {
+        "token": stack.token,
+        "to": "late@example.com",
+        "method": "smtp",
+        "content": {"subject": "x", "text": "y"},
+    }
+    accepted = stack.call("POST", "/api/send", message)
+
+    stack.compose("restart", "--timeout", "30", timeout_s=300)
+    stack.compose("up", "--detach", "--wait", "--no-build", timeout_s=300)
+
+    (one,) = settled(stack, stack.token, accepted["id"], 1)
+    assert one["status"] == "sent"

@@ -1,0 +1,121 @@
+"""iMSG as containers, under a project name, a port and volumes of its own; gone without a trace afterwards."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from imsg_testing.servers import free_port
+
+ROOT = Path(__file__).parents[3]
+
+UP_TIMEOUT_S = 900.0
+"""Images are built on the way."""
+
+COMMAND_TIMEOUT_S = 180.0
+
+
+class Containers:
+    """The stack of `docker-compose.yml` with the settings of `.env.example`."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("IMSG_", "COMPOSE_"))}
+        self._environment = {
+            **kept,
+            "COMPOSE_PROJECT_NAME": f"imsg-test-{secrets.token_hex(3)}",
+            "COMPOSE_ENV_FILES": str(ROOT / ".env.example"),
+            "IMSG_BIND": f"127.0.0.1:{self.port}",
+        }
+        self._token = ""
+
+    def compose(self, *words: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+        """Run `docker compose WORDS`; return what it says. Raises AssertionError with its complaint."""
+        done = subprocess.run(
+            ["docker", "compose", *words],
+            cwd=ROOT,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert done.returncode == 0, f"docker compose {' '.join(words)}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def start(self) -> None:
+        """Build the images and bring everything up; return when all of it is healthy."""
+        self.compose("up", "--detach", "--build", "--wait", timeout_s=UP_TIMEOUT_S)
+
+    def close(self) -> None:
+        """Take everything down, volumes too."""
+        self.client.close()
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "20")
+
+    def secret(self, service: str, name: str) -> str:
+        """Read a secret inside a service's container."""
+        return self.compose("exec", "-T", service, "cat", f"/run/imsg/{name}").strip()
+
+    def inspected(self, service: str) -> dict[str, Any]:
+        """Return what Docker knows of a service's first container."""
+        name = self.compose("ps", "--all", "--quiet", service).split()[0]
+        told = subprocess.run(["docker", "inspect", name], capture_output=True, check=True)
+        found: dict[str, Any] = json.loads(told.stdout)[0]
+        return found
+
+    @property
+    def token(self) -> str:
+        """The administrator's token."""
+        if not self._token:
+            password = self.secret("auth", "admin_password")
+            self._token = self.log_in("admin", password)
+        return self._token
+
+    def log_in(self, username: str, password: str) -> str:
+        """Log in and return the token."""
+        answer = self.call("POST", "/api/login", {"username": username, "password": password})
+        assert answer["errorCode"] == 0, answer
+        token: str = answer["token"]
+        return token
+
+    def call(self, method: str, path: str, body: Any = None, **params: str) -> dict[str, Any]:  # noqa: ANN401
+        """Call the API through the edge; return the answer."""
+        answer: dict[str, Any] = self.client.request(method, path, json=body, params=params).json()
+        return answer
+
+    def asked_raw(self, target: str, body: Any) -> dict[str, Any]:  # noqa: ANN401
+        """POST with the request target in raw UTF-8, as careless clients write it; return the answer."""
+        content = json.dumps(body).encode()
+        head = f"POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(content)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", self.port), 10) as sock:
+            sock.sendall(head.encode() + content)
+            told = b"".join(iter(lambda: sock.recv(65_536), b""))
+        answer: dict[str, Any] = json.loads(told.partition(b"\r\n\r\n")[2])
+        return answer
+
+    def wait(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
+        """Wait until a condition holds. Raises AssertionError with the containers' last words."""
+        patience = time.monotonic() + within_s
+        while not holds():
+            assert time.monotonic() < patience, self.compose("logs", "--tail", "20")
+            time.sleep(0.2)
+
+
+@contextmanager
+def running() -> Iterator[Containers]:
+    """Run the containers for as long as the context lasts."""
+    containers = Containers()
+    try:
+        containers.start()
+        yield containers
+    finally:
+        containers.close()
