@@ -21,6 +21,7 @@ from imsg_shared import rabbit, streams
 from imsg_shared.answers import LOGGED, Answer, crashed, ok, refused
 from imsg_shared.broker import Broker
 from imsg_shared.errors import Refusal
+from imsg_shared.http import Protocol
 from imsg_shared.observe import configure, logger
 from imsg_shared.settings import Common, StartError, variable
 from imsg_shared.topology import Topology
@@ -215,7 +216,9 @@ async def serve(
     """
     config = uvicorn.Config(
         app,
+        http=Protocol,
         lifespan="off",
+        proxy_headers=False,  # whom to believe about a client's address is the gateway's to say
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=GRACE_S,
