@@ -41,7 +41,8 @@ class Intake:
         self._max_in_flight = max_in_flight
         self._silence_s = silence_s
         self._upload_s = upload_s
-        self._held = 0
+        self.held = 0
+        """Bytes of all bodies that are not done with."""
 
     @asynccontextmanager
     async def body(self, receive: Receive, declared: str | None) -> AsyncIterator[bytes]:
@@ -56,7 +57,7 @@ class Intake:
             await self._collect(receive, chunks)
             yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
         finally:
-            self._held -= sum(map(len, chunks))
+            self.held -= sum(map(len, chunks))
 
     async def _collect(self, receive: Receive, chunks: list[bytes]) -> None:
         loop = asyncio.get_running_loop()
@@ -71,10 +72,10 @@ class Intake:
                     chunk: bytes = message.get("body", b"")
                     chunks.append(chunk)
                     length += len(chunk)
-                    self._held += len(chunk)
+                    self.held += len(chunk)
                     if length > self._max_bytes:
                         raise Refusal("too_large", limit=self._max_bytes)
-                    if self._held > self._max_in_flight:
+                    if self.held > self._max_in_flight:
                         raise Refusal("overloaded", retry_after_s=BUSY_RETRY_S)
                     if not message.get("more_body", False):
                         return

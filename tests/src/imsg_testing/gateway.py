@@ -1,9 +1,13 @@
 """A gateway to test: the real app on a real Valkey and broker, with auth and history stood in for by their contract."""
 
+import os
+import socket
+import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,6 +25,7 @@ from imsg_shared.redis import Redis
 from imsg_shared.service import Service, open_broker
 from imsg_shared.topology import Lane, user_key
 from imsg_shared.wire import Job
+from imsg_testing.processes import Process
 from imsg_testing.waiting import eventually
 
 KEY = SecretStr("the-gateway-test's-token-key")
@@ -40,9 +45,9 @@ class User:
     recipients_per_day: str = ""
     contacts: dict[str, str] = field(default_factory=dict)
 
-    def mirror(self) -> dict[str, str | int]:
-        """Write the user as the mirror holds it."""
-        return {
+    async def write(self, store: Redis, name: str) -> None:
+        """Write the user's mirror."""
+        mirror: dict[str, str | int] = {
             "epoch": self.epoch,
             "role": self.role,
             "available": int(self.available),
@@ -50,6 +55,12 @@ class User:
             "per_day": self.per_day,
             "recipients_per_day": self.recipients_per_day,
         }
+        await store.call("HSET", user_key(name), *(part for field in mirror.items() for part in field))
+
+
+def token_of(name: str, *, epoch: int = 1, lasts_s: int = 3_600, nonce: str = "0" * 32) -> str:
+    """Make a token as auth does."""
+    return tokens.make(name, epoch, int(time.time()) + lasts_s, nonce, KEY)
 
 
 @dataclass
@@ -93,8 +104,7 @@ class Auth:
 
     async def write(self, username: str) -> None:
         """Write a user's mirror."""
-        fields = [part for pair in self.users[username].mirror().items() for part in pair]
-        await self._store.call("HSET", user_key(username), *fields)
+        await self.users[username].write(self._store, username)
 
     async def _contacts(self, request: Request) -> Response:
         asked = await request.json()
@@ -181,7 +191,7 @@ class World:
 
     def token(self, name: str, *, epoch: int = 1, lasts_s: int = 3_600, nonce: str = "0" * 32) -> str:
         """Make a token as auth does."""
-        return tokens.make(name, epoch, int(time.time()) + lasts_s, nonce, KEY)
+        return token_of(name, epoch=epoch, lasts_s=lasts_s, nonce=nonce)
 
     async def send(self, **fields: Any) -> httpx.Response:  # noqa: ANN401  any JSON
         """Post to /api/send: a sound mail but for the fields given; `...` leaves a field out."""
@@ -237,3 +247,41 @@ async def world(store_url: str, *, is_first: bool = True, **given: Any) -> Async
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=ANSWER_BOUND_S)
         )
         yield World(service, client, auth, history, store, broker, settings.http_status == "truthful")
+
+
+@contextmanager
+def process(store_url: str, folder: Path, **settings: str) -> Iterator[int]:
+    """Run the gateway as a process of its own, auth and history away; yield its port once it is ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "IMSG_PORT": str(port),
+        "IMSG_BROKER_URL": store_url,
+        "IMSG_REDIS_URL": store_url,
+        "IMSG_SERVICE_KEY": SERVICE_KEY.get_secret_value(),
+        "IMSG_TOKEN_KEY": KEY.get_secret_value(),
+        "IMSG_AUTH_URL": "http://127.0.0.1:9",
+        "IMSG_HISTORY_URL": "http://127.0.0.1:9",
+        **settings,
+    }
+    command = (sys.executable, "-m", "imsg_shared.service", "imsg_gateway")
+    served = Process(command, log=folder / "gateway.log", environment=environment, cwd=folder)
+    served.start()
+    try:
+        end = time.monotonic() + ANSWER_BOUND_S
+        while not _is_ready(port):
+            if not served.runs or time.monotonic() > end:
+                raise RuntimeError(served.last_lines())
+            time.sleep(0.05)
+        yield port
+    finally:
+        served.close()
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+    except httpx.HTTPError:
+        return False

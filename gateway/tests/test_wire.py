@@ -1,0 +1,219 @@
+"""Clients as they are on the wire: uploads large, slow and broken, connections kept, pipelined, odd request lines."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from imsg_gateway.bodies import Gone, Intake
+from imsg_shared import redis
+from imsg_shared.errors import Refusal
+from imsg_testing.gateway import User, mail, process, token_of
+
+BOUND_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def port(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Run a gateway of its own on a database of its own."""
+    folder: Path = tmp_path_factory.mktemp("gateway")
+    with process(valkey_url.removesuffix("/0") + "/8", folder, IMSG_HTTP_STATUS="truthful") as port:
+        yield port
+
+
+@pytest.fixture
+async def token(valkey_url: str, port: int) -> str:
+    """Make a user in the mirror."""
+    del port
+    async with redis.connect(valkey_url.removesuffix("/0") + "/8") as store:
+        await User(per_hour=1_000).write(store, "zhang")
+    return token_of("zhang")
+
+
+@dataclass
+class Line:
+    """One connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def write(self, head: str, body: bytes = b"", length: int | None = None) -> None:
+        """Write a request; `length` is what Content-Length says, the body's where it is None."""
+        said = len(body) if length is None else length
+        self.writer.write(f"{head}\r\nHost: localhost\r\nContent-Length: {said}\r\n\r\n".encode() + body)
+
+    async def answer(self) -> tuple[int, dict[str, object]]:
+        """Read one answer."""
+        async with asyncio.timeout(BOUND_S):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.split("content-length: ")[1].split("\r\n")[0])
+            body = await self.reader.readexactly(length)
+        assert "content-type: application/json; charset=utf-8" in head
+        return int(head.split()[1]), json.loads(body)
+
+
+@pytest.fixture
+async def line(port: int) -> AsyncIterator[Line]:
+    """Connect."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    yield Line(reader, writer)
+    writer.close()
+
+
+def sound(token: str) -> bytes:
+    return json.dumps(mail(token=token)).encode()
+
+
+async def test_a_connection_is_kept_and_pipelined_requests_are_answered_in_order(line: Line, token: str) -> None:
+    line.write("POST /api/send HTTP/1.1", sound(token))
+    assert (await line.answer())[1]["errorCode"] == 0
+    for body in (sound(token), b"none", sound(token), b"[]"):
+        line.write("POST /api/send HTTP/1.1", body)
+    answers = [await line.answer() for _ in range(4)]
+    assert [answer["errorCode"] for _, answer in answers] == [0, 10001, 0, 10001]
+    assert [answer.get("reason") for _, answer in answers] == [None, "not_json", None, "not_an_object"]
+
+
+async def test_a_length_over_the_limit_is_refused_before_the_body_is_sent(line: Line) -> None:
+    line.write("POST /api/send HTTP/1.1", length=16 * 1024 * 1024 + 1)
+    assert await line.answer() == (413, Refusal("too_large", limit=16 * 1024 * 1024).answer(english=False))
+
+
+async def test_a_chunked_body_is_refused_as_soon_as_it_is_too_long(line: Line) -> None:
+    line.writer.write(b"POST /api/send HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+    answer = asyncio.create_task(line.answer())
+    for _ in range(40):
+        if answer.done():
+            break
+        line.writer.write(chunk)
+        await line.writer.drain()
+        await asyncio.sleep(0)
+    assert (await answer)[0] == 413
+
+
+async def test_a_chunked_body_is_read(line: Line, token: str) -> None:
+    line.writer.write(b"POST /api/send HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    body = sound(token)
+    for at in range(0, len(body), 7):
+        part = body[at : at + 7]
+        line.writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        await line.writer.drain()
+    line.writer.write(b"0\r\n\r\n")
+    assert (await line.answer())[1]["errorCode"] == 0
+
+
+async def test_an_upload_broken_off_sends_nothing_and_harms_nobody(port: int, line: Line, token: str) -> None:
+    body = sound(token)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        before = (await client.post("/api/send", content=body)).headers["ratelimit"]
+        line.write("POST /api/send HTTP/1.1", body[:-1], length=len(body))
+        await line.writer.drain()
+        line.writer.close()
+        await line.writer.wait_closed()
+        after = (await client.post("/api/send", content=body)).headers["ratelimit"]
+    left = [int(told.split("r=")[1].split(";")[0]) for told in (before, after)]
+    assert left[0] - left[1] == 1
+
+
+async def test_a_post_without_a_body_is_no_json(line: Line) -> None:
+    line.writer.write(b"POST /api/send HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (await line.answer())[1]["errorCode"] == 10001
+
+
+async def test_http_1_0_and_expect_100_continue_are_served(port: int, line: Line, token: str) -> None:
+    body = sound(token)
+    line.writer.write(b"POST /api/send HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n")
+    line.writer.write(f"Content-Length: {len(body)}\r\n\r\n".encode())
+    async with asyncio.timeout(BOUND_S):
+        assert b"100 Continue" in await line.reader.readuntil(b"\r\n\r\n")
+    line.writer.write(body)
+    assert (await line.answer())[1]["errorCode"] == 0
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    old = Line(reader, writer)
+    old.write("POST /api/send HTTP/1.0", body)
+    assert (await old.answer())[1]["errorCode"] == 0
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_path_in_raw_utf_8_is_read_as_if_it_were_encoded(line: Line, token: str) -> None:
+    body = json.dumps({"token": token, "名": "天存\n天存"}, ensure_ascii=False).encode()
+    for _ in range(2):
+        line.write("POST /api/modify/天存-system-1001?名=天 HTTP/1.1", body)
+        assert (await line.answer())[1]["reason"] == "no_right"
+    whole = sound(token)
+    for piece in ("POST /api/mod", "ify/天", "存 HTTP/1.1\r\nHost: x\r\nContent-", f"Length: {len(whole)}\r\n\r\n"):
+        line.writer.write(piece.encode())
+        await line.writer.drain()
+        await asyncio.sleep(0.01)
+    line.writer.write(whole)
+    assert (await line.answer())[1]["reason"] == "no_right"
+
+
+async def test_what_is_no_http_is_answered_in_the_public_shape(line: Line) -> None:
+    line.writer.write(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")
+    assert await line.answer() == (400, Refusal("not_json", why=NO_HTTP).answer(english=False))
+    assert await line.reader.read() == b""
+
+
+def receiving(*messages: dict[str, object]) -> object:
+    """Play a client that sends these and then nothing for ever."""
+    waiting = list(messages)
+
+    async def receive() -> dict[str, object]:
+        if not waiting:
+            await asyncio.Event().wait()
+        return waiting.pop(0)
+
+    return receive
+
+
+NO_HTTP = "no valid HTTP: its first line or a header is malformed"
+PART = {"type": "http.request", "body": b"{", "more_body": True}
+
+
+async def test_a_client_that_falls_silent_is_not_waited_for() -> None:
+    intake = Intake(silence_s=0.05)
+    with pytest.raises(Refusal, match="body_incomplete"):
+        async with intake.body(receiving(PART), None):  # type: ignore[arg-type]
+            pass
+    assert intake.held == 0
+
+
+async def test_a_client_that_drips_is_not_waited_for_longer_than_an_upload_may_take() -> None:
+    async def dripping() -> dict[str, object]:
+        await asyncio.sleep(0.01)
+        return PART
+
+    intake = Intake(silence_s=0.1, upload_s=0.3)
+    with pytest.raises(Refusal, match="body_incomplete"):
+        async with intake.body(dripping, None):
+            pass
+    assert intake.held == 0
+
+
+async def test_bodies_held_at_once_are_bounded_and_let_go_again() -> None:
+    intake = Intake(max_bytes=100, max_in_flight=150)
+    whole = {"type": "http.request", "body": b"x" * 80, "more_body": False}
+    async with intake.body(receiving(whole), "80") as first:  # type: ignore[arg-type]
+        assert len(first) == 80
+        with pytest.raises(Refusal, match="overloaded"):
+            async with intake.body(receiving(whole), None):  # type: ignore[arg-type]
+                pass
+        assert intake.held == 80
+    async with intake.body(receiving(whole), None):  # type: ignore[arg-type]
+        pass
+    assert intake.held == 0
+
+
+async def test_a_client_that_leaves_is_gone() -> None:
+    intake = Intake()
+    with pytest.raises(Gone):
+        async with intake.body(receiving(PART, {"type": "http.disconnect"}), None):  # type: ignore[arg-type]
+            pass
+    assert intake.held == 0
