@@ -1,60 +1,17 @@
 """The worker on both brokers: what is accepted settles, once, whatever the provider answers."""
 
-import secrets
-from collections.abc import AsyncIterator
+import asyncio
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 
 from imsg_shared.broker import Broker
 from imsg_shared.redis import Redis
-from imsg_shared.redis import connect as connect_redis
-from imsg_shared.topology import Topology
-from imsg_testing.trial import History, Provider, accept, broker_at, job, worker_at
-
-
-@pytest.fixture(params=["rabbit", "streams"])
-def broker_url(request: pytest.FixtureRequest) -> str:
-    """One after the other, both real brokers."""
-    return str(request.getfixturevalue("rabbit_url" if request.param == "rabbit" else "valkey_url"))
-
-
-@pytest.fixture
-async def redis_url(valkey_url: str) -> str:
-    """A database of this test's own."""
-    url = valkey_url.removesuffix("/0") + f"/{1 + secrets.randbelow(15)}"
-    async with connect_redis(url) as redis:
-        await redis.call("FLUSHDB")
-    return url
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """A connection to that database."""
-    async with connect_redis(redis_url) as redis:
-        yield redis
-
-
-@pytest.fixture
-async def broker(broker_url: str, topology: Topology) -> AsyncIterator[Broker]:
-    """A broker, ready."""
-    async with broker_at(broker_url, topology) as broker:
-        yield broker
-
-
-@pytest.fixture
-async def history(broker: Broker) -> AsyncIterator[History]:
-    """Somebody who hears all that history would."""
-    history = History()
-    async with history.listening(broker):
-        yield history
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    """A provider that takes everything unless told otherwise."""
-    provider = Provider()
-    async with provider.running():
-        yield provider
+from imsg_shared.topology import channel_key
+from imsg_shared.wire import Job
+from imsg_testing.trial import SENT_UNSEEN, TERMS, History, Provider, accept, job, worker_at
+from imsg_testing.waiting import eventually
 
 
 async def test_a_single_message_is_sent_and_history_hears_of_it(
@@ -81,3 +38,254 @@ async def test_a_long_job_is_split_and_every_recipient_settles_once(
     assert history.statuses(new.request) == {n: ["sent"] for n in range(230)}
     assert provider.count(new.request) == dict.fromkeys(range(230), 1)
     assert [len(heard.recipients) for heard in history.jobs] == [230]
+
+
+async def test_a_refused_recipient_is_never_retried(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    new = job(3)
+    provider.always(1, {"result": "refused", "detail": "no such mailbox"})
+    async with worker_at(broker, redis_url, provider.port):
+        await accept(broker, new)
+        await history.settled(new.request, 3)
+    assert history.statuses(new.request) == {0: ["sent"], 1: ["failed"], 2: ["sent"]}
+    assert (history.last(new.request, 1).code, history.last(new.request, 1).detail) == ("550", "no such mailbox")
+    assert provider.asked == {0: 1, 1: 1, 2: 1}
+
+
+async def test_a_busy_provider_is_asked_again_for_those_it_did_not_take(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    new = job(5)
+    provider.answer(2, {"result": "again"}, {"result": "again"})
+    async with worker_at(broker, redis_url, provider.port):
+        await accept(broker, new)
+        await history.settled(new.request, 5)
+    assert history.statuses(new.request)[2] == ["retrying", "retrying", "sent"]
+    assert [outcome.attempt for outcome in history.outcomes[new.request, 2]] == [1, 2, 3]
+    assert provider.asked == {0: 1, 1: 1, 2: 3, 3: 1, 4: 1}
+
+
+async def test_what_can_not_be_prepared_waits_for_its_next_attempt(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    new = job(2, content={"subject": "no body", "text": ""}, life_s=2)
+    async with worker_at(broker, redis_url, provider.port):
+        await accept(broker, new)
+        await history.settled(new.request, 2)
+    assert history.statuses(new.request)[0][0] == "retrying"
+    assert history.last(new.request).status == "expired"
+    assert history.outcomes[new.request, 0][0].code == "away"
+    assert not provider.asked
+
+
+async def test_a_message_whose_time_is_over_expires_unsent(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    late, refused = job(life_s=-1), job(life_s=1.5)
+    provider.always(0, {"result": "again"})
+    async with worker_at(broker, redis_url, provider.port):
+        await accept(broker, late)
+        await history.settled(late.request)
+        assert not provider.asked
+        await accept(broker, refused)
+        await history.settled(refused.request)
+    assert history.statuses(late.request) == {0: ["expired"]}
+    assert history.last(refused.request).status == "expired"
+    assert provider.asked[0] <= 2
+
+
+async def test_a_block_uses_up_no_attempt_and_extends_the_life(
+    broker: Broker, redis_url: str, history: History, provider: Provider, redis: Redis
+) -> None:
+    new = job(life_s=1.5)
+    provider.answer(0, *[{"result": "blocked", "after_s": 0.5}] * 3)
+    async with worker_at(broker, redis_url, provider.port):
+        await accept(broker, new)
+
+        async def blocked() -> bool:
+            state = await redis.call("HMGET", channel_key("smtp"), "state", "why")
+            return bool(state == [b"blocked", b"account: 535"])
+
+        await eventually(blocked)
+        await history.settled(new.request)
+
+        async def opened() -> bool:
+            return bool(await redis.call("HGET", channel_key("smtp"), "state") == b"open")
+
+        await eventually(opened)
+    assert history.statuses(new.request) == {0: ["retrying"] * 3 + ["sent"]}
+    assert {outcome.attempt for outcome in history.outcomes[new.request, 0]} == {1}
+    span = history.last(new.request).at - history.outcomes[new.request, 0][0].at
+    assert span.total_seconds() > 2
+
+
+@pytest.mark.parametrize(("uncertain", "ends", "asks"), [("repeat", "sent", 2), ("stop", "uncertain", 1)])
+async def test_unknown_is_answered_by_the_rule_of_the_method(  # noqa: PLR0917  fixtures
+    broker: Broker,
+    redis_url: str,
+    history: History,
+    provider: Provider,
+    uncertain: Literal["repeat", "stop"],
+    ends: str,
+    asks: int,
+) -> None:
+    new = job()
+    provider.answer(0, SENT_UNSEEN)
+    async with worker_at(broker, redis_url, provider.port, replace(TERMS, uncertain=uncertain)):
+        await accept(broker, new)
+        await history.settled(new.request)
+    assert history.last(new.request).status == ends
+    assert provider.asked[0] == asks
+
+
+async def test_what_may_be_repeated_for_a_while_only_ends_uncertain_after_it(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    new = job()
+    provider.answer(0, SENT_UNSEEN, {"result": "again", "after_s": 3})
+    async with worker_at(broker, redis_url, provider.port, replace(TERMS, repeat_for_s=4.5)):
+        await accept(broker, new)
+        await history.settled(new.request)
+    assert history.last(new.request).status == "uncertain"
+    assert provider.asked[0] == 2
+
+
+async def test_a_settled_part_that_comes_again_is_told_again_and_not_sent_again(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    new = job(4, part=0)
+    queue = broker.topology.direct(broker.topology.queue("smtp", new.lane))
+    provider.always(3, {"result": "refused"})
+    async with worker_at(broker, redis_url, provider.port):
+        await broker.publish(new.encode(), queue)
+        await history.settled(new.request, 4)
+        await broker.publish(new.encode(), queue)
+
+        async def told_twice() -> bool:
+            return all(len(statuses) == 2 for statuses in history.statuses(new.request).values())
+
+        await eventually(told_twice)
+    assert history.outcomes[new.request, 0][0] == history.outcomes[new.request, 0][1]
+    assert provider.asked == {0: 1, 1: 1, 2: 1, 3: 1}
+
+
+async def test_two_copies_of_a_part_at_once_send_each_recipient_once(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    new = job(20, part=0)
+    provider.latency_s = 0.02
+    provider.answer(7, {"result": "again"})
+    queue = broker.topology.direct(broker.topology.queue("smtp", new.lane))
+    async with worker_at(broker, redis_url, provider.port), worker_at(broker, redis_url, provider.port):
+        await asyncio.gather(*(broker.publish(new.encode(), queue) for _ in range(3)))
+        await history.settled(new.request, 20)
+    assert provider.asked == {**dict.fromkeys(range(20), 1), 7: 2}
+
+
+async def test_what_can_not_be_read_is_buried_with_the_reason(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    new = job()
+    route = broker.topology.direct(broker.topology.queue("smtp", new.lane))
+    foreign = new.model_copy(update={"method": "sms"})
+    async with worker_at(broker, redis_url, provider.port):
+        await broker.publish(b"{", route)
+        await broker.publish(new.encode().replace(b'"recipients"', b'"people"'), route)
+        await broker.publish(foreign.encode(), route)
+        await accept(broker, new)
+        await history.settled(new.request)
+
+        async def all_dead() -> bool:
+            return len(history.dead) == 3
+
+        await eventually(all_dead)
+    reasons = sorted(reason for reason, _ in history.dead)
+    assert reasons[0].startswith("it is for sms")
+    assert reasons[1].startswith("unreadable: body: Invalid JSON")
+    assert reasons[2] == "unreadable: recipients: Field required"
+
+
+async def test_what_breaks_the_channel_three_times_is_dead_and_its_neighbours_are_sent(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    in_prepare, in_deliver = job(2, content={"subject": "raise", "text": ""}), job(10)
+    provider.always(6, {"result": "raise"})
+    async with worker_at(broker, redis_url, provider.port):
+        await accept(broker, in_prepare)
+        await accept(broker, in_deliver)
+        await history.settled(in_deliver.request, 9)
+
+        async def both_dead() -> bool:
+            return len(history.dead) == 2
+
+        await eventually(both_dead, 30)
+    assert provider.asked[6] == 3
+    assert provider.count(in_deliver.request) == {n: 1 for n in range(10) if n != 6}
+    dead = {body.request: [recipient.n for recipient in body.recipients] for body in map(_read, history.dead)}
+    assert dead == {in_prepare.request: [0, 1], in_deliver.request: [6]}
+    assert {reason for reason, _ in history.dead} == {"broke the worker 3 times"}
+
+
+async def test_a_paused_channel_takes_nothing_until_it_is_resumed(
+    broker: Broker, redis_url: str, history: History, provider: Provider, redis: Redis
+) -> None:
+    new = job()
+    queue = broker.topology.queue("smtp", new.lane)
+    await redis.call("HSET", channel_key("smtp"), "paused", "1")
+    await accept(broker, new)
+    async with worker_at(broker, redis_url, provider.port):
+
+        async def has_looked() -> bool:
+            return bool(await redis.call("HGET", channel_key("smtp"), "state"))
+
+        await eventually(has_looked)
+        assert (await broker.depth(queue), provider.asked[0]) == (1, 0)
+        await redis.call("HDEL", channel_key("smtp"), "paused")
+        await history.settled(new.request)
+
+
+async def test_pausing_a_channel_at_work_is_in_force_at_once(
+    broker: Broker, redis_url: str, history: History, provider: Provider, redis: Redis
+) -> None:
+    async with worker_at(broker, redis_url, provider.port):
+        await accept(broker, first := job())
+        await history.settled(first.request)
+        await redis.call("HSET", channel_key("smtp"), "paused", "1")
+        waiting = []
+        for _ in range(10):
+            await accept(broker, new := job())
+            try:
+                await history.settled(new.request, within_s=1)
+            except TimeoutError:
+                waiting.append(new)
+        assert len(waiting) >= 9
+        await redis.call("HDEL", channel_key("smtp"), "paused")
+        for new in waiting:
+            await history.settled(new.request)
+    assert provider.asked[0] == 11
+
+
+async def test_a_worker_that_stops_ends_its_calls_and_hands_back_the_rest(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    new = job(40)
+    provider.latency_s = 0.05
+    async with worker_at(broker, redis_url, provider.port) as stopping:
+        await accept(broker, new)
+
+        async def some() -> bool:
+            return len(provider.taken) >= 8
+
+        await eventually(some)
+        stopping.set()
+    sent_before = len(provider.taken)
+    assert sent_before < 20
+    async with worker_at(broker, redis_url, provider.port):
+        await history.settled(new.request, 40)
+    assert provider.count(new.request) == dict.fromkeys(range(40), 1)
+    assert {statuses[-1] for statuses in history.statuses(new.request).values()} == {"sent"}
+
+
+def _read(dead: tuple[str, bytes]) -> Job:
+    return Job.model_validate_json(dead[1])

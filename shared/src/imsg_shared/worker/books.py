@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from imsg_shared.ledger.entries import Busy, Ended, Entry, Finding, Free, Lapsed, PutOff
-from imsg_shared.ledger.pages import Begun, Page
+from imsg_shared.ledger.pages import BREAKS, Begun, Page
 from imsg_shared.observe import logger
 from imsg_shared.redis import RedisAway
 from imsg_shared.wire import Job, Outcome, Recipient, Result, Unknown
@@ -22,6 +22,9 @@ PATIENCE_S = 5.0
 
 WRITE_PATIENCE_S = 600.0
 """How long a result is held for Redis to come back: it is worth more than the place it takes."""
+
+CLAIM_EXPIRED = "claim_expired"
+"""The code of an attempt whose worker died or stalled over it."""
 
 T = TypeVar("T")
 
@@ -64,6 +67,10 @@ class Books:
         self.broken = begun.broken
         return begun
 
+    async def born_s(self) -> float:
+        """Say since when Redis has kept its data. Raises HandBack."""
+        return await self._patiently(self._ledger.born_s, PATIENCE_S)
+
     def now_s(self) -> float:
         """Tell the time by Redis' clock (Unix, seconds): no sender's own clock decides anything."""
         return self._clock() + self._ahead_s
@@ -85,7 +92,7 @@ class Books:
         return ours
 
     def suspect(self, ns: Iterable[int], *, broken: int) -> None:
-        """Remember who was in flight when something broke: the copies they come in are watched."""
+        """Remember whom the channel broke over: the copies they come in are watched."""
         self._suspects.update(dict.fromkeys(ns, broken))
 
     def look_again(self, n: int, left_s: float) -> None:
@@ -131,8 +138,7 @@ class Books:
     def unsendable(self, n: int, entry: Free | Lapsed) -> Finding | None:
         """Say what becomes of a claimed recipient that may not be sent now; None where it may."""
         if isinstance(entry, Lapsed):
-            self.suspect([n], broken=max(self.broken, 1))
-            return self.judge(n, Unknown("", "claim_expired", "The worker that was sending it ended meanwhile."), entry)
+            return self.judge(n, Unknown("", CLAIM_EXPIRED, "The worker that was sending it ended meanwhile."), entry)
         if self.is_too_late:
             return self._finding(n, too_late(doubtful=entry.doubtful))
         if entry.doubtful and not may_repeat(self._bench.channel.terms, self.now_s() - entry.first_s):
@@ -184,8 +190,13 @@ class Books:
         if entry.handed:
             return
         self._handed.append(n)
-        broken = self._suspects.get(n, 0)
-        self.copies.add_next(self.recipients[n], entry.step_s, uses_attempt=entry.uses_attempt, broken=broken)
+        was_in_flight = entry.outcome.code == CLAIM_EXPIRED
+        broken = self._suspects.get(n, max(self.broken, 1) if was_in_flight else 0)
+        # On its last chance it comes alone: whoever was in flight beside what kills must not die of it.
+        apart = was_in_flight and broken >= BREAKS - 1
+        self.copies.add_next(
+            self.recipients[n], entry.step_s, uses_attempt=entry.uses_attempt, broken=broken, apart=apart
+        )
 
     def _finding(self, n: int, verdict: Verdict) -> Finding:
         outcome = Outcome(

@@ -20,6 +20,8 @@ class _Way:
     uses_attempt: bool
     broken: int
     """How often in a row they broke a worker."""
+    apart: int | None
+    """Set where a recipient comes in a copy of its own, since it may be what kills."""
 
 
 class Copies:
@@ -33,13 +35,18 @@ class Copies:
         """Whether anything comes again."""
         return bool(self._recipients)
 
-    def add_next(self, recipient: Recipient, step_s: int, *, uses_attempt: bool, broken: int) -> None:
+    def add_next(
+        self, recipient: Recipient, step_s: int, *, uses_attempt: bool, broken: int = 0, apart: bool = False
+    ) -> None:
         """Let a recipient come for its next attempt; a block uses up none, and extends the job's life instead."""
-        self._recipients[_Way(step_s, is_next=True, uses_attempt=uses_attempt, broken=broken)].append(recipient)
+        alone = recipient.n if apart else None
+        way = _Way(step_s, is_next=True, uses_attempt=uses_attempt, broken=broken, apart=alone)
+        self._recipients[way].append(recipient)
 
     def add_same(self, recipient: Recipient, step_s: int, *, broken: int) -> None:
         """Let a recipient come as it is, to see what became of it meanwhile."""
-        self._recipients[_Way(step_s, is_next=False, uses_attempt=False, broken=broken)].append(recipient)
+        way = _Way(step_s, is_next=False, uses_attempt=False, broken=broken, apart=None)
+        self._recipients[way].append(recipient)
 
     def jobs(self) -> list[tuple[Job, int]]:
         """Make the copies, each with the seconds it waits."""

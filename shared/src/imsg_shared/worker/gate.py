@@ -33,8 +33,6 @@ class Gate:
         self._is_open = asyncio.Event()
         self._is_shut = asyncio.Event()
         self._is_shut.set()
-        self.born_s = 0.0
-        """Since when Redis has kept its data (Unix, seconds)."""
 
     @property
     def is_open(self) -> bool:
@@ -72,7 +70,7 @@ class Gate:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _look(self) -> None:
-        self.born_s = await self._ledger.born_s()
+        await self._ledger.born_s()  # dates Redis' data from now where it is new or was flushed
         (now_s, _), (paused, state, until) = await asyncio.gather(
             self._redis.call("TIME"), self._redis.call("HMGET", self._key, "paused", "state", "until")
         )

@@ -65,7 +65,7 @@ class Part(Generic[Prepared]):
         try:
             if todo and self._books.is_too_late:
                 await self._sending.answer(todo, None)
-            elif todo and self._may_have_lost_its_ledger(begun):
+            elif todo and await self._may_have_lost_its_ledger(begun):
                 lost = Unknown("", "ledger_lost", "Redis lost what was known of it while it may have been sent.")
                 await self._sending.answer(todo, lost)
             elif todo:
@@ -76,10 +76,11 @@ class Part(Generic[Prepared]):
             raise
         await self._conclude()
 
-    def _may_have_lost_its_ledger(self, begun: Begun) -> bool:
+    async def _may_have_lost_its_ledger(self, begun: Begun) -> bool:
         """Tell whether somebody may have been sending this when Redis lost its data (promise 6)."""
-        is_older = self._books.job.accepted_at.timestamp() < self._bench.gate.born_s
-        return self._delivery.redelivered and not begun.known and is_older
+        if begun.known or not self._delivery.redelivered:
+            return False
+        return self._books.job.accepted_at.timestamp() < await self._books.born_s()
 
     async def _conclude(self) -> None:
         """Tell history, keep the copies of what comes again, and only then ack."""

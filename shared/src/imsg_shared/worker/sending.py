@@ -6,7 +6,6 @@ from typing import Generic
 
 from imsg_shared.channel import Prepared
 from imsg_shared.ledger.entries import Finding
-from imsg_shared.ledger.pages import BREAKS
 from imsg_shared.observe import logger
 from imsg_shared.wire import Again, Blocked, Recipient, Refused, Result, Unknown
 from imsg_shared.worker.bench import Bench
@@ -37,7 +36,8 @@ class Sending(Generic[Prepared]):
                 return
             size = self._channel.terms.call_size
             calls = [ns[at : at + size] for at in range(0, len(ns), size)]
-            await self._side_by_side(prepared, iter(calls), self._width(len(calls)))
+            width = min(self._channel.terms.concurrency[self._bench.lane], len(calls))
+            await self._side_by_side(prepared, iter(calls), width)
         if self._interrupted:
             raise HandBack("interrupted")
 
@@ -54,11 +54,6 @@ class Sending(Generic[Prepared]):
             if finding is not None:
                 findings.append(finding)
         await self._books.record(findings)
-
-    def _width(self, calls: int) -> int:
-        # On its last chance one call at a time: the one that kills must not take the others with it.
-        is_last_chance = self._books.broken == BREAKS - 1
-        return 1 if is_last_chance else min(self._channel.terms.concurrency[self._bench.lane], calls)
 
     async def _prepared(self, ns: Sequence[int]) -> Prepared | Again | Blocked | Refused:
         if not self._may_begin():

@@ -1,0 +1,240 @@
+"""A worker that is killed, loses its broker or its ledger: nothing lost, duplicates no more than were in flight."""
+
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from imsg_shared.broker import Broker
+from imsg_shared.channel import Terms
+from imsg_shared.redis import Redis
+from imsg_shared.topology import Lane
+from imsg_shared.wire import Job
+from imsg_testing.processes import Process
+from imsg_testing.servers import Valkey
+from imsg_testing.trial import TERMS, History, Provider, accept, job, worker_at
+from imsg_testing.waiting import eventually
+
+IN_FLIGHT = TERMS.concurrency[Lane.BULK]
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+async def start(
+    broker: Broker, broker_url: str, redis_url: str, provider: Provider, tmp_path: Path
+) -> AsyncIterator[Start]:
+    """Start workers as processes of their own; they end with the test."""
+    started: list[Process] = []
+    arguments = [broker_url, redis_url, str(provider.port), broker.topology.prefix]
+
+    def start(terms: Terms = TERMS) -> Process:
+        command = [sys.executable, "-m", "imsg_testing.trial", *arguments, json.dumps(asdict(terms))]
+        process = Process(command, log=tmp_path / f"{len(started)}.log")
+        started.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in started:
+        process.close()
+
+
+async def test_a_kill_in_the_middle_of_a_bulk_costs_no_more_than_what_was_in_flight(
+    broker: Broker, history: History, provider: Provider, start: Start
+) -> None:
+    new = job(500)
+    provider.latency_s = 0.01
+    kills = 0
+    worker = start()
+    await accept(broker, new)
+    for threshold in (60, 200, 350):
+
+        async def far_enough(threshold: int = threshold) -> bool:
+            return len(provider.taken) >= threshold
+
+        await eventually(far_enough, 30)
+        worker.kill()
+        kills += 1
+        worker = start()
+    await history.settled(new.request, 500, within_s=60)
+    taken = provider.count(new.request)
+    assert set(taken) == set(range(500))
+    assert sum(taken.values()) - 500 <= kills * IN_FLIGHT
+    for n, statuses in history.statuses(new.request).items():
+        assert statuses[-1] == "sent", n
+        assert set(statuses) <= {"retrying", "sent"}, n
+    assert not history.dead
+    ends = {n: {one.provider_id for one in heard if one.status == "sent"} for (_, n), heard in history.outcomes.items()}
+    assert all(len(end) == 1 for end in ends.values())
+
+
+async def test_two_workers_killed_at_once_lose_nothing(
+    broker: Broker, history: History, provider: Provider, start: Start
+) -> None:
+    new, singles = job(200), [job() for _ in range(30)]
+    provider.latency_s = 0.01
+    workers = [start(), start()]
+    for one in (new, *singles):
+        await accept(broker, one)
+
+    async def far_enough() -> bool:
+        return len(provider.taken) >= 60
+
+    await eventually(far_enough, 30)
+    for worker in workers:
+        worker.kill()
+    start()
+    await history.settled(new.request, 200, within_s=60)
+    for single in singles:
+        await history.settled(single.request, within_s=60)
+    assert len(provider.taken) - 230 <= 2 * (IN_FLIGHT + TERMS.concurrency[Lane.SINGLE])
+    assert not history.dead
+
+
+async def test_a_poison_job_is_buried_alone_after_it_killed_three_workers(
+    broker: Broker, history: History, provider: Provider, start: Start
+) -> None:
+    poison = job(content={"subject": "die", "text": ""})
+    neighbours = [job() for _ in range(25)]
+    for one in (*neighbours[:12], poison, *neighbours[12:]):
+        await accept(broker, one)
+    worker, deaths = start(), 0
+
+    async def buried() -> bool:
+        nonlocal worker, deaths
+        if not worker.runs:
+            deaths += 1
+            worker = start()
+        return bool(history.dead)
+
+    await eventually(buried, 60)
+    for one in neighbours:
+        await history.settled(one.request)
+    assert deaths == 3
+    assert [Job.model_validate_json(body).request for _, body in history.dead] == [poison.request]
+    assert {history.last(one.request).status for one in neighbours} == {"sent"}
+    assert all(provider.count(one.request) == {0: 1} for one in neighbours)
+
+
+async def test_a_recipient_that_kills_its_worker_does_not_take_the_list_with_it(
+    broker: Broker, history: History, provider: Provider, start: Start
+) -> None:
+    new = job(30)
+    provider.always(11, {"result": "die"})
+    await accept(broker, new)
+    worker, deaths = start(), 0
+
+    async def buried() -> bool:
+        nonlocal worker, deaths
+        if not worker.runs:
+            deaths += 1
+            worker = start()
+        return bool(history.dead)
+
+    await eventually(buried, 90)
+    await history.settled(new.request, 29)
+    assert deaths <= 6
+    assert {n for n, statuses in history.statuses(new.request).items() if statuses[-1] == "sent"} == set(range(30)) - {
+        11
+    }
+    ((_, body),) = history.dead
+    assert [recipient.n for recipient in Job.model_validate_json(body).recipients] == [11]
+
+
+async def test_a_worker_that_loses_its_broker_begins_no_further_recipient(  # noqa: PLR0917  fixtures
+    broker: Broker, broker_url: str, redis: Redis, redis_url: str, history: History, provider: Provider
+) -> None:
+    new = job(20)
+    provider.open.clear()
+    async with worker_at(broker, redis_url, provider.port):
+        await accept(broker, new)
+
+        async def in_flight() -> bool:
+            return provider.under_way == IN_FLIGHT
+
+        await eventually(in_flight)
+        await cut(broker_url, redis)
+        asked = set(provider.asked)
+        provider.open.set()
+        await history.settled(new.request, 20, within_s=60)
+    assert len(asked) == IN_FLIGHT
+    assert provider.count(new.request) == dict.fromkeys(range(20), 1)
+    assert {statuses[-1] for statuses in history.statuses(new.request).values()} == {"sent"}
+
+
+async def test_without_its_ledger_a_worker_sends_nothing_and_goes_on_when_it_is_back(
+    broker: Broker, history: History, provider: Provider
+) -> None:
+    with Valkey() as ledger:
+        first, meanwhile = job(60), job()
+        provider.latency_s = 0.02
+        async with worker_at(broker, ledger.url, provider.port):
+            await accept(broker, first)
+
+            async def some() -> bool:
+                return len(provider.taken) >= 10
+
+            await eventually(some)
+            ledger.kill()
+            await accept(broker, meanwhile)
+
+            async def still() -> bool:
+                return provider.under_way == 0
+
+            await eventually(still)
+            asked = provider.asked.total()
+            assert asked <= 60
+            with pytest.raises(TimeoutError):
+                await history.settled(meanwhile.request, within_s=3)
+            assert provider.asked.total() == asked
+            ledger.start()
+            await history.settled(first.request, 60)
+            await history.settled(meanwhile.request)
+    assert provider.count(first.request) == dict.fromkeys(range(60), 1)
+    assert provider.count(meanwhile.request) == {0: 1}
+
+
+async def test_a_flushed_ledger_leaves_redelivered_parts_to_the_rule_of_the_unknown(
+    broker: Broker, redis: Redis, history: History, provider: Provider, start: Start
+) -> None:
+    new = job(8)
+    provider.open.clear()
+    worker = start(replace(TERMS, uncertain="stop"))
+    await accept(broker, new)
+
+    async def in_flight() -> bool:
+        return provider.under_way == IN_FLIGHT
+
+    await eventually(in_flight, 30)
+    worker.kill()
+    provider.open.set()
+    await redis.call("FLUSHDB")
+    start(replace(TERMS, uncertain="stop"))
+    await history.settled(new.request, 8)
+    assert history.statuses(new.request) == {n: ["uncertain"] for n in range(8)}
+    assert history.last(new.request).code == "ledger_lost"
+    assert provider.asked == dict.fromkeys(range(IN_FLIGHT), 1)
+
+
+async def cut(broker_url: str, redis: Redis) -> None:
+    """Cut every connection to the broker from the broker's side."""
+    split = urlsplit(broker_url)
+    if split.scheme == "redis":
+        await redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        return
+    port = parse_qs(split.query)["management_port"][0]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api", auth=("guest", "guest")) as client:
+
+        async def all_cut() -> bool:
+            names = [one["name"] for one in (await client.get("/connections")).json() if "name" in one]
+            for name in names:
+                await client.delete(f"/connections/{name}")
+            return bool(names)
+
+        await eventually(all_cut, 10)
