@@ -21,9 +21,9 @@ from imsg_testing.smtp_server import Act, Held, SmtpServer, Step, smtp_server
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
 QUICK = Timeouts(
-    connect_s=2, greeting_s=2, command_s=2, data_s=2, block_s=2, dot_s=2, reset_s=2, probe_s=0.2, quit_s=0.2
+    connect_s=2, greeting_s=2, command_s=2, data_s=2, block_s=2, dot_s=2, reset_s=2, probe_s=0.1, quit_s=0.1
 )
-IMPATIENT = replace(QUICK, greeting_s=0.2, command_s=0.2, data_s=0.2, block_s=0.2, dot_s=0.2, reset_s=0.2)
+IMPATIENT = replace(QUICK, greeting_s=0.1, command_s=0.1, data_s=0.1, block_s=0.1, dot_s=0.1, reset_s=0.1)
 Replies = Mapping[str, Step | Sequence[Step]]
 
 
@@ -78,6 +78,17 @@ async def test_one_connection_takes_mail_after_mail() -> None:
             assert isinstance(await connection.send(mail(n, f"user{n}@example.com")), Sent)
         assert server.sessions == 1
         assert [received.recipients[0] for received in server.mails] == [f"user{n}@example.com" for n in range(20)]
+
+
+async def test_a_cancelled_probe_costs_the_connection() -> None:
+    async with connected({"NOOP": Held("250 2.0.0 late")}, replace(QUICK, probe_s=5)) as (server, connection):
+        asking = asyncio.create_task(connection.is_alive())
+        await server.seen("NOOP")
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        server.release()
+        assert not connection.is_usable
 
 
 async def test_a_large_mail_arrives_byte_for_byte() -> None:

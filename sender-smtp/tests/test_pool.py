@@ -19,7 +19,7 @@ from imsg_smtp.server import Server, Timeouts
 from imsg_testing.smtp_server import Act, Held, SmtpServer, Step, smtp_server
 
 QUICK = Timeouts(
-    connect_s=2, greeting_s=2, command_s=2, data_s=2, block_s=2, dot_s=2, reset_s=2, probe_s=0.2, quit_s=0.2
+    connect_s=2, greeting_s=2, command_s=2, data_s=2, block_s=2, dot_s=2, reset_s=2, probe_s=0.1, quit_s=0.1
 )
 RENDERED = render(
     Letter("会议", "下午两点半"),

@@ -5,7 +5,6 @@ something fails, and that decides between a safe repeat and `unknown` (provider-
 """
 
 import asyncio
-import contextlib
 import ssl
 from dataclasses import dataclass
 from typing import cast
@@ -25,13 +24,14 @@ from imsg_smtp.mime import Mail
 from imsg_smtp.replies import (
     BLOCK_S,
     DISCONNECTED,
-    GIBBERISH,
     OUT_OF_STEP,
     PROVIDER,
     TIMEOUT,
     Reply,
     classify,
+    classify_at_door,
     queue_id,
+    senseless,
 )
 from imsg_smtp.server import Server, Timeouts, reach, said
 
@@ -79,7 +79,7 @@ async def connect(server: Server, timeouts: Timeouts) -> "Connection | Again | B
         await client.connect(timeout=timeouts.greeting_s)
         failure = await _introduce(client, server)
     except SMTPResponseException as error:
-        failure = _never_refused(Reply.of(error.code, error.message), server.scope)
+        failure = classify_at_door(Reply.of(error.code, error.message), server.scope)
     except (SMTPException, OSError) as error:
         failure = _trouble(error, server.scope)
     except BaseException:
@@ -142,12 +142,6 @@ async def _log_in(client: SMTP, scope: str, username: str, password: SecretStr) 
     return Blocked(PROVIDER, scope, code, detail, BLOCK_S)
 
 
-def _never_refused(reply: Reply, scope: str) -> Again | Blocked:
-    """Classify a no that came before any mail: it can't be about a recipient, so a permanent one blocks."""
-    result = classify(reply, scope)
-    return Blocked(PROVIDER, scope, result.code, result.detail, BLOCK_S) if isinstance(result, Refused) else result
-
-
 class Connection:
     """An open connection. One mail at a time; not usable again once `is_usable` is False."""
 
@@ -173,12 +167,17 @@ class Connection:
         return self._is_clean and self._client.is_connected
 
     async def is_alive(self) -> bool:
-        """Ask the server whether it still listens (NOOP). Says nothing of replies that are out of step."""
+        """Ask the server whether it still listens (NOOP). Says nothing of replies that were out of step before."""
+        self._is_clean = False
         try:
             await self._client.noop(timeout=self._timeouts.probe_s)
+            self._is_clean = self._in_step()
         except (SMTPException, OSError):
             return False
-        return self._in_step()
+        finally:
+            if not self._is_clean:
+                self.abort()
+        return self._is_clean
 
     async def send(self, mail: Mail) -> Result | Lost:
         """Hand in one mail. Whatever the answer, look at `is_usable` before the next."""
@@ -211,7 +210,8 @@ class Connection:
         except SMTPResponseException as error:
             reply = Reply.of(error.code, error.message)
             if not reply.is_refusal:
-                return self._senseless(reply)
+                detail = f"{self._scope} gave an answer that fits no question: {reply.text}"
+                return Lost(Again(PROVIDER, senseless(reply), detail))
             result = classify(reply, self._scope)
             if reply.is_farewell and isinstance(result, Again):
                 return Lost(result)
@@ -267,7 +267,7 @@ class Connection:
             return Sent(PROVIDER, queue_id(reply) or mail.message_id, reply.text)
         if reply.is_refusal:
             return classify(reply, self._scope)
-        return Unknown(PROVIDER, reply.label, reply.text)
+        return Unknown(PROVIDER, senseless(reply), reply.text)
 
     async def _reset(self) -> bool:
         """End a transaction that was refused on the way, so that the next can begin; False where that fails."""
@@ -285,19 +285,17 @@ class Connection:
         if not self._in_step():
             raise _OutOfStepError("it answered more than once, so its answers can't be told apart any more")
 
-    def _senseless(self, reply: Reply) -> Lost:
-        """Give up a session in which a yes came where none could: it was the answer to something else."""
-        code = reply.label if reply.label == GIBBERISH else OUT_OF_STEP
-        return Lost(Again(PROVIDER, code, f"{self._scope} gave an answer that fits no question: {reply.text}"))
-
     def _lost(self, error: Exception) -> Lost:
         return Lost(Again(PROVIDER, _code(error), f"{self._scope}: {said(error)}"))
 
     async def quit(self) -> None:
         """Take leave, within the bound, and close."""
-        with contextlib.suppress(SMTPException, OSError):
+        try:
             await self._client.quit(timeout=self._timeouts.quit_s)
-        self.abort()
+        except (SMTPException, OSError):
+            pass  # it is closed either way
+        finally:
+            self.abort()
 
     def abort(self) -> None:
         """Close at once; what is not written yet is dropped, since nobody may wait for its answer."""

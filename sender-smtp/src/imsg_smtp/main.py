@@ -38,7 +38,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         async with AsyncExitStack() as stack:
-            yield await _opened(chosen, apps or {}, service, stack)
+            yield await _opened(chosen, {} if apps is None else apps, service, stack)
 
     return Service("smtp", chosen, opening)
 

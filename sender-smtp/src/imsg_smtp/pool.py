@@ -5,10 +5,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from imsg_shared.breaker import Breaker
+from imsg_shared.observe import logger
 from imsg_shared.wire import Again, Blocked, Result, Unknown
 from imsg_smtp.connections import Connection, Lost
 from imsg_smtp.mime import Mail
 from imsg_smtp.replies import PROVIDER, is_trouble
+
+log = logger(__name__)
 
 FAILURES = 3
 """In a row, until the server is left alone."""
@@ -197,6 +200,7 @@ class _Health:
         if not isinstance(opened, Connection):
             self.failed_tries += 1
             self._fail(opened)
+            log.warning("not_connected", server=self._scope, code=opened.code, why=opened.detail)
 
     def failure_since(self, tries: int) -> Again | Blocked | None:
         """Return why nobody gets in, if somebody found out since `failed_tries` was this."""

@@ -142,6 +142,17 @@ def classify(reply: Reply, scope: str) -> Again | Refused | Blocked:
             return Blocked(PROVIDER, scope, reply.label, text, rule.after_s)
 
 
+def classify_at_door(reply: Reply, scope: str) -> Again | Blocked:
+    """Say what a no means that came before any mail: it can't be about a recipient, so a permanent one blocks."""
+    result = classify(reply, scope)
+    return Blocked(PROVIDER, scope, result.code, result.detail, BLOCK_S) if isinstance(result, Refused) else result
+
+
+def senseless(reply: Reply) -> str:
+    """Name what is neither yes nor no where one of them was due: the answer to something else, or gibberish."""
+    return GIBBERISH if reply.label == GIBBERISH else OUT_OF_STEP
+
+
 def is_trouble(result: Result) -> TypeGuard[Again | Unknown]:
     """Tell whether this is trouble with the server itself, and no answer of it about a mail."""
     return isinstance(result, Again | Unknown) and result.code in TROUBLES
