@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -173,6 +174,7 @@ class Rabbit(Server):
     def __init__(self) -> None:
         super().__init__()
         self._epmd: Process | None = None
+        self._variables: Mapping[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -183,6 +185,22 @@ class Rabbit(Server):
     def amqp_port(self) -> int:
         """The port of AMQP, for a proxy in front of it."""
         return self._port
+
+    def control(self, *arguments: str) -> str:
+        """Run `rabbitmqctl` on it and return what it prints, such as `control("set_disk_free_limit", "50MB")`."""
+        script = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
+        found = script if script.exists() else _found("rabbitmqctl")
+        if found is None:
+            raise MissingServerError("rabbitmqctl is not installed: apt-get install rabbitmq-server")
+        said = subprocess.run(
+            [str(found), *arguments],
+            env=self._variables,
+            capture_output=True,
+            text=True,
+            timeout=START_TIMEOUT_S,
+            check=True,
+        )
+        return said.stdout
 
     def close(self) -> None:
         """End it and its epmd, and remove its data."""
@@ -205,7 +223,8 @@ class Rabbit(Server):
         self._epmd.start()
         self._wait_for_epmd(names)
         self._configure()
-        return Process([str(found)], log=self.folder / "log", environment=self._environment(distribution, names))
+        self._variables = self._environment(distribution, names)
+        return Process([str(found)], log=self.folder / "log", environment=self._variables)
 
     def _wait_for_epmd(self, port: int) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

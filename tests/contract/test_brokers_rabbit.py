@@ -1,0 +1,118 @@
+"""What only RabbitMQ can do to us: nacks of one queue of two, another's arguments, a management API that is away."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from urllib.parse import quote
+
+import pytest
+
+from imsg_shared import rabbit
+from imsg_shared.broker import Broker, PublishUnknown
+from imsg_shared.settings import StartError
+from imsg_shared.topology import Lane, Topology, job_key
+from imsg_testing.brokers import arrivals, depth_is, management, opened, remove_queues, unready
+from imsg_testing.servers import free_port
+
+JOB = job_key("smtp", Lane.SINGLE)
+
+
+@pytest.fixture
+async def url(rabbit_url: str, topology: Topology) -> AsyncIterator[str]:
+    """Tell where RabbitMQ is; the queues of the test's topology are gone after the test."""
+    yield rabbit_url
+    await remove_queues(rabbit_url, f"{topology.prefix}.*")
+
+
+async def test_a_nack_by_one_of_two_queues_is_unknown_since_the_other_keeps_the_message(
+    url: str, topology: Topology
+) -> None:
+    queue = topology.queue("smtp", Lane.SINGLE)
+    policy = f"/policies/%2F/{topology.prefix}"
+    async with management(url) as client, opened(url, topology) as broker:
+        pattern = f"^{queue.replace('.', '[.]')}$"
+        full = {"pattern": pattern, "definition": {"max-length": 1}, "apply-to": "quorum_queues"}
+        (await client.put(policy, json=full)).raise_for_status()
+        try:
+            count = await _published_until_unknown(broker, topology)
+            await depth_is(broker, topology.history, count)
+        finally:
+            await client.delete(policy)
+
+
+async def test_every_queue_is_a_quorum_queue_that_never_drops(url: str, topology: Topology) -> None:
+    async with management(url) as client, opened(url, topology):
+        queues = (await client.get("/queues/%2F")).json()
+        ours = {queue["name"]: queue for queue in queues if queue["name"].startswith(f"{topology.prefix}.")}
+    assert len(ours) == 1 + 2 * (1 + len(topology.steps_s))
+    for queue in ours.values():
+        arguments = queue["arguments"]
+        assert arguments["x-queue-type"] == "quorum"
+        assert queue["durable"]
+        assert arguments["x-overflow"] == "reject-publish"
+        assert "x-max-length" not in arguments
+        assert "x-max-length-bytes" not in arguments
+        if queue["name"] != topology.history:
+            assert arguments["x-dead-letter-exchange"] == ""
+            assert arguments["x-dead-letter-strategy"] == "at-least-once"
+            assert arguments["x-dead-letter-routing-key"] in ours
+    assert ours[topology.history]["arguments"]["x-delivery-limit"] == -1
+
+
+async def test_without_the_management_api_depth_still_counts_what_this_process_holds(
+    url: str, topology: Topology
+) -> None:
+    queue = topology.queue("smtp", Lane.SINGLE)
+    alone = f"{url.partition('?')[0]}?management_port={free_port()}"
+    async with opened(alone, topology) as broker, broker.take(queue, 2) as jobs:
+        for _ in range(3):
+            await broker.publish(b"job", topology.direct(queue))
+        await arrivals(jobs, 2)
+        await depth_is(broker, queue, 3)
+
+
+async def test_a_queue_of_other_arguments_keeps_us_from_being_ready(url: str, topology: Topology) -> None:
+    name = quote(topology.history, safe="")
+    async with management(url) as client:
+        foreign = {"durable": True, "arguments": {"x-queue-type": "classic"}}
+        (await client.put(f"/queues/%2F/{name}", json=foreign)).raise_for_status()
+    async with unready(url, topology) as broker:
+        await asyncio.sleep(1)
+        assert not broker.ready
+        await remove_queues(url, topology.history)
+        async with asyncio.timeout(20):
+            while not broker.ready:  # noqa: ASYNC110  nothing tells but looking
+                await asyncio.sleep(0.05)
+
+
+async def test_the_first_host_that_answers_is_used(url: str, topology: Topology) -> None:
+    several = url.replace("@", f"@127.0.0.1:{free_port()},localhost:{free_port()},", 1)
+    async with opened(several, topology) as broker:
+        await broker.publish(b"job", topology.new(JOB))
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("amqp://host:99999/", "must be a number from 1 to 65535"),
+        ("amqp://host/?heartbit=3", "knows no heartbit"),
+        ("amqp://u:secret@host/?management_port=x", "management_port"),
+    ],
+)
+async def test_a_wrong_url_is_one_line_that_keeps_the_password(url: str, complaint: str, topology: Topology) -> None:
+    with pytest.raises(StartError, match=complaint) as error:
+        async with rabbit.connect(url, topology):
+            pass
+    assert "IMSG_BROKER_URL" in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+async def _published_until_unknown(broker: Broker, topology: Topology) -> int:
+    """Publish until the full queue nacks; a limit takes hold a moment late. Return how many were published."""
+    async with asyncio.timeout(20):
+        for count in itertools.count(1):
+            try:
+                await broker.publish(b"job", topology.new(JOB))
+            except PublishUnknown:
+                return count
+    raise AssertionError

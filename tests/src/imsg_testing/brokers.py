@@ -1,0 +1,93 @@
+"""Either broker, open and ready, and the few things tests do to it from outside."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from urllib.parse import parse_qs, quote, urlsplit
+
+import httpx
+import redis.asyncio
+
+from imsg_shared import rabbit, streams
+from imsg_shared.broker import Broker, Delivery
+from imsg_shared.topology import Topology
+from imsg_testing.waiting import eventually
+
+READY_WITHIN_S = 30.0
+ARRIVES_WITHIN_S = 15.0
+
+
+def unready(url: str, topology: Topology, redeclare_s: float = 30.0) -> AbstractAsyncContextManager[Broker]:
+    """Open the broker of a URL without waiting for it."""
+    connect = rabbit.connect if url.startswith("amqp") else streams.connect
+    return connect(url, topology, redeclare_s=redeclare_s)
+
+
+@asynccontextmanager
+async def opened(url: str, topology: Topology, redeclare_s: float = 30.0) -> AsyncIterator[Broker]:
+    """Open the broker of a URL and wait until it is ready."""
+    async with unready(url, topology, redeclare_s) as broker:
+        await is_so(lambda: broker.ready, READY_WITHIN_S)
+        yield broker
+
+
+async def is_so(holds: Callable[[], bool], within_s: float = ARRIVES_WITHIN_S) -> None:
+    """Wait until something holds. Raises TimeoutError."""
+
+    async def now() -> bool:
+        return holds()
+
+    await eventually(now, within_s)
+
+
+async def depth_is(broker: Broker, queue: str, depth: int, within_s: float = ARRIVES_WITHIN_S) -> None:
+    """Wait until a queue has a depth. Raises TimeoutError."""
+
+    async def now() -> bool:
+        return await broker.depth(queue) == depth
+
+    await eventually(now, within_s)
+
+
+async def arrivals(
+    deliveries: AsyncIterator[Delivery], count: int, within_s: float = ARRIVES_WITHIN_S
+) -> list[Delivery]:
+    """Take so many deliveries. Raises TimeoutError."""
+    async with asyncio.timeout(within_s):
+        return [await anext(deliveries) for _ in range(count)]
+
+
+async def nothing_arrives(deliveries: AsyncIterator[Delivery], for_s: float) -> bool:
+    """Tell whether nothing is delivered for so long."""
+    try:
+        await arrivals(deliveries, 1, for_s)
+    except TimeoutError:
+        return True
+    return False
+
+
+async def remove_queues(url: str, *names: str) -> None:
+    """Delete queues behind the services' back; a name that ends in `*` stands for all that begin so."""
+    if url.startswith("amqp"):
+        await _remove_from_rabbit(url, names)
+        return
+    async with redis.asyncio.Redis.from_url(url) as client:
+        keys = [key for name in names async for key in client.scan_iter(name)]
+        if keys:
+            await client.delete(*keys)
+
+
+def management(url: str) -> httpx.AsyncClient:
+    """Make a client of the management API of an amqp:// URL that tells its port."""
+    parts = urlsplit(url)
+    port = parse_qs(parts.query)["management_port"][0]
+    auth = (parts.username or "", parts.password or "")
+    return httpx.AsyncClient(base_url=f"http://{parts.hostname}:{port}/api", auth=auth, timeout=10, trust_env=False)
+
+
+async def _remove_from_rabbit(url: str, names: tuple[str, ...]) -> None:
+    async with management(url) as client:
+        there = [queue["name"] for queue in (await client.get("/queues/%2F", params={"columns": "name"})).json()]
+        for name in there:
+            if any(name == wanted or (wanted[-1] == "*" and name.startswith(wanted[:-1])) for wanted in names):
+                (await client.delete(f"/queues/%2F/{quote(name, safe='')}")).raise_for_status()

@@ -1,0 +1,24 @@
+"""A consumer as a process of its own, to be killed: takes deliveries, says so, and never acks one.
+
+`python -m imsg_testing.taker URL PREFIX QUEUE PREFETCH`; every line it prints is the body of a delivery it holds.
+"""
+
+import asyncio
+import sys
+
+from imsg_shared.observe import configure
+from imsg_shared.topology import Topology
+from imsg_testing.brokers import opened
+
+
+async def take(url: str, prefix: str, queue: str, prefetch: int) -> None:
+    """Take and hold, until killed."""
+    topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4))
+    async with opened(url, topology) as broker, broker.take(queue, prefetch) as deliveries:
+        async for delivery in deliveries:
+            print(delivery.body.decode(), flush=True)  # noqa: T201  how it tells the test
+
+
+if __name__ == "__main__":
+    configure("WARNING", "text")  # standard output is for bodies alone
+    asyncio.run(take(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
