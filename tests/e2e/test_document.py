@@ -116,7 +116,7 @@ def test_a_documented_request_reaches_everybody_named_in_it(stack: Stack) -> Non
     answer = httpx.post(f"{stack.url}/api/send", content=filled(example, stack.token()).encode()).json()
     assert answer["count"] == 3
     for address in ("zhang@163.com", "li@example.com", "wang@example.com"):
-        mail = stack.arrived(method="smtp", to=address, subject="hello")
+        mail = stack.arrived(to=address, subject="hello")
         assert mail["text"].strip() == "您好"
 
 
