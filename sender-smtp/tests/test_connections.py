@@ -20,10 +20,11 @@ from imsg_smtp.server import Server, Timeouts
 from imsg_testing.smtp_server import Act, Held, SmtpServer, Step, smtp_server
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
-QUICK = Timeouts(
-    connect_s=2, greeting_s=2, command_s=2, data_s=2, block_s=2, dot_s=2, reset_s=2, probe_s=0.1, quit_s=0.1
-)
-IMPATIENT = replace(QUICK, greeting_s=0.1, command_s=0.1, data_s=0.1, block_s=0.1, dot_s=0.1, reset_s=0.1)
+QUICK = Timeouts(connect_s=5, greeting_s=5, command_s=5, data_s=5, block_s=5, dot_s=5, reset_s=5, probe_s=5, quit_s=0.1)
+SHORT_S = 0.1
+"""For a wait that is to run out; every other may be long, so that a busy machine changes no result."""
+IMPATIENT = replace(QUICK, greeting_s=SHORT_S, command_s=SHORT_S, data_s=SHORT_S, block_s=SHORT_S, reset_s=SHORT_S)
+IMPATIENT_AFTER_THE_DOT = replace(QUICK, dot_s=SHORT_S)
 Replies = Mapping[str, Step | Sequence[Step]]
 
 
@@ -46,8 +47,9 @@ def address_of(server: SmtpServer) -> Server:
 @asynccontextmanager
 async def connected(replies: Replies, timeouts: Timeouts = QUICK) -> AsyncIterator[tuple[SmtpServer, Connection]]:
     async with smtp_server(replies) as server:
-        connection = await connect(address_of(server), timeouts)
+        connection = await connect(address_of(server), QUICK)
         assert isinstance(connection, Connection)
+        connection._timeouts = timeouts
         try:
             yield server, connection
         finally:
@@ -81,7 +83,7 @@ async def test_one_connection_takes_mail_after_mail() -> None:
 
 
 async def test_a_cancelled_probe_costs_the_connection() -> None:
-    async with connected({"NOOP": Held("250 2.0.0 late")}, replace(QUICK, probe_s=5)) as (server, connection):
+    async with connected({"NOOP": Held("250 2.0.0 late")}) as (server, connection):
         asking = asyncio.create_task(connection.is_alive())
         await server.seen("NOOP")
         asking.cancel()
@@ -125,7 +127,10 @@ async def test_a_temporary_no_at_any_command_is_tried_again_later(command: str) 
 
 
 async def test_a_transaction_that_cannot_be_reset_ends_the_session_and_keeps_its_result() -> None:
-    async with connected({"RCPT": "550 5.1.1 no", "RSET": Act.HANG}, IMPATIENT) as (_, connection):
+    async with connected({"RCPT": "550 5.1.1 no", "RSET": Act.HANG}, replace(QUICK, reset_s=SHORT_S)) as (
+        _,
+        connection,
+    ):
         assert await connection.send(mail()) == Refused("smtp", "550 5.1.1", "5.1.1 no")
         assert not connection.is_usable
 
@@ -172,7 +177,7 @@ async def test_a_connection_that_breaks_after_the_dot_leaves_the_outcome_unknown
 
 
 async def test_silence_after_the_dot_leaves_the_outcome_unknown() -> None:
-    async with connected({"DOT": Act.HANG}, IMPATIENT) as (server, connection):
+    async with connected({"DOT": Act.HANG}, IMPATIENT_AFTER_THE_DOT) as (server, connection):
         result = await connection.send(mail())
         assert isinstance(result, Unknown)
         assert result.code == "timeout"
@@ -181,10 +186,11 @@ async def test_silence_after_the_dot_leaves_the_outcome_unknown() -> None:
 
 
 async def test_the_wait_after_the_dot_is_the_long_one() -> None:
-    async with connected({"DOT": Held("250 2.0.0 late")}, replace(IMPATIENT, dot_s=5)) as (server, connection):
+    patient = replace(QUICK, command_s=0.3, data_s=0.3, block_s=0.3)
+    async with connected({"DOT": Held("250 2.0.0 late")}, patient) as (server, connection):
         sending = asyncio.create_task(connection.send(mail()))
         await server.seen("DOT")
-        await asyncio.sleep(2 * IMPATIENT.command_s)  # longer than any other step may take
+        await asyncio.sleep(1.5 * patient.command_s)  # longer than any other step may take
         server.release()
         assert isinstance(await sending, Sent)
 
@@ -228,7 +234,7 @@ async def test_gibberish_before_the_dot_is_tried_again_on_another_connection(com
     "noise", [b"what?\r\n", b"\x00\xff\xfe\r\n", b"25", b"999 hm\r\n", b"354 go on\r\n", b"x" * 70_000]
 )
 async def test_gibberish_after_the_dot_leaves_the_outcome_unknown(noise: bytes) -> None:
-    async with connected({"DOT": noise}, IMPATIENT) as (_, connection):
+    async with connected({"DOT": noise}, IMPATIENT_AFTER_THE_DOT) as (_, connection):
         assert isinstance(await connection.send(mail()), Unknown)
         assert not connection.is_usable
 
@@ -290,7 +296,7 @@ async def test_a_server_that_said_farewell_while_idle_is_found_out_by_noop() -> 
 
 
 async def test_a_silent_server_is_found_out_by_noop_in_time() -> None:
-    async with connected({"NOOP": Act.HANG}) as (_, connection):
+    async with connected({"NOOP": Act.HANG}, replace(QUICK, probe_s=SHORT_S)) as (_, connection):
         assert not await connection.is_alive()
         assert not connection.is_usable
 

@@ -19,7 +19,7 @@ from imsg_smtp.server import Server, Timeouts
 from imsg_testing.smtp_server import Act, Held, SmtpServer, Step, smtp_server
 
 QUICK = Timeouts(
-    connect_s=2, greeting_s=2, command_s=2, data_s=2, block_s=2, dot_s=2, reset_s=2, probe_s=0.1, quit_s=0.1
+    connect_s=5, greeting_s=5, command_s=5, data_s=5, block_s=5, dot_s=5, reset_s=5, probe_s=0.3, quit_s=0.1
 )
 RENDERED = render(
     Letter("会议", "下午两点半"),
@@ -229,7 +229,7 @@ async def test_a_server_that_is_back_is_used_again_at_full_width() -> None:
 
 
 async def test_a_server_that_takes_connections_and_then_says_nothing_is_left_alone_too() -> None:
-    impatient = replace(QUICK, command_s=0.1)
+    impatient = replace(QUICK, command_s=0.3)
     async with smtp_server({"MAIL": Act.HANG}) as server, pool_of(address_of(server), timeouts=impatient) as pool:
         for _ in range(FAILURES):
             assert isinstance(await pool.send(mail()), Again)
@@ -273,6 +273,6 @@ async def test_closing_takes_leave_of_the_server_and_waits_no_longer_than_the_bo
     async with smtp_server({"QUIT": Act.HANG}) as server:
         pool = Pool(lambda: connect(address_of(server), QUICK), "scope", Limits(connections=4), Clock())
         await asyncio.gather(*(pool.send(mail(n)) for n in range(4)))
-        async with asyncio.timeout(QUICK.quit_s * 3):
+        async with asyncio.timeout(QUICK.quit_s * 10):
             await pool.close()
         assert server.commands.count("QUIT") == server.sessions
