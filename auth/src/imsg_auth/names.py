@@ -54,17 +54,17 @@ def username(text: str) -> str:
 
 def looked_up(text: str) -> str:
     """Return the normal form of a name that somebody asks for; it need not be one that could be registered."""
-    return normal(no_nul(text))
+    return normal(storable(text))
 
 
 def can_be(name: str) -> bool:
     """Tell whether a user of this name could exist at all, so that the database is not asked for what it can't hold."""
-    return 1 <= len(name) <= MAX_NAME and "\0" not in name
+    return 1 <= len(name) <= MAX_NAME and "\0" not in name and _is_unicode(name)
 
 
 def password(text: str) -> str:
     """Check a password that is to be set. Raises the sentence for people."""
-    if not MIN_PASSWORD <= len(no_nul(text)) <= MAX_PASSWORD:
+    if not MIN_PASSWORD <= len(storable(text)) <= MAX_PASSWORD:
         raise wrong(
             f"长度应为{MIN_PASSWORD}到{MAX_PASSWORD}个字符", f"it must have {MIN_PASSWORD} to {MAX_PASSWORD} characters"
         )
@@ -111,17 +111,23 @@ def recipients_limit(given: object) -> int | str:
     )
 
 
-def no_nul(text: str) -> str:
-    """Refuse U+0000, which no database text may hold."""
+def storable(text: str) -> str:
+    """Refuse what no database text may hold: U+0000, and lone surrogates, which JSON can write and UTF-8 can't."""
     if "\0" in text:
         raise wrong("不能含U+0000", "it must not hold U+0000")
+    if not _is_unicode(text):
+        raise wrong("含有不成对的代理码位，不是合法的Unicode", "it holds a lone surrogate, which is not valid Unicode")
     return text
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _contact(text: str, form: Callable[[str], str | None], zh: str, en: str) -> str:
     if not text:
         return text
-    found = form(no_nul(text))
+    found = form(storable(text))
     if found is None:
         raise wrong(zh, en)
     return found

@@ -253,7 +253,7 @@ def _address(request: Request) -> str:
 
 
 def _plain(text: str | None) -> str | None:
-    return None if text is None else names.no_nul(text)
+    return None if text is None else names.storable(text)
 
 
 def _cursor(text: str | None) -> str | None:
@@ -261,7 +261,7 @@ def _cursor(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        return names.no_nul(base64.b64decode(text, altchars=b"-_", validate=True).decode())
+        return names.storable(base64.b64decode(text, altchars=b"-_", validate=True).decode())
     except (binascii.Error, ValueError) as error:
         raise wrong("应为上一页回答中的next", "it must be `next` of the page before") from error
 

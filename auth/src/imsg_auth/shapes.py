@@ -26,7 +26,7 @@ RecipientsLimit = Annotated[
     ),
 ]
 Name = Annotated[str, AfterValidator(names.looked_up)]
-AnyPassword = Annotated[str, AfterValidator(names.no_nul)]
+AnyPassword = Annotated[str, AfterValidator(names.storable)]
 NewPassword = Annotated[
     str,
     AfterValidator(names.password),

@@ -1,0 +1,146 @@
+"""Guessing gets slower and ends, for one user from one address; who knows the password gets in."""
+
+import asyncio
+import time
+
+import pytest
+import pytest_asyncio
+
+from imsg_auth.passwords import FREE_TRIES, WAITS_S, Passwords, hasher
+from imsg_shared.errors import Refusal
+from imsg_shared.quota import Tallies
+from imsg_shared.redis import Redis
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Clock:
+    """Sleeps without time passing, and tells how long."""
+
+    def __init__(self) -> None:
+        self.slept_s = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        """Count the seconds and give way."""
+        self.slept_s += seconds
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Make a clock of this test."""
+    return Clock()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def passwords(redis: Redis, clock: Clock) -> Passwords:
+    """Make passwords whose waits take no time, with nothing counted yet."""
+    await redis.call("FLUSHDB")
+    return Passwords(Tallies(redis), hasher(), clock.sleep)
+
+
+@pytest.fixture(scope="module")
+def hashed() -> str:
+    """Hash `right`."""
+    return hasher().hash("right")
+
+
+async def test_a_hash_is_argon2id_and_its_own_each_time(passwords: Passwords) -> None:
+    """Salted."""
+    one, other = await passwords.hash("密码"), await passwords.hash("密码")
+    assert one.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert one != other
+    assert await passwords.matches(one, "密码")
+    assert not await passwords.matches(one, "密碼")
+
+
+async def test_five_wrong_passwords_are_free_and_each_further_try_waits_longer(
+    passwords: Passwords, clock: Clock, hashed: str
+) -> None:
+    """Up to five seconds; then no more tries."""
+    waits = []
+    for _ in range(FREE_TRIES + len(WAITS_S)):
+        before = clock.slept_s
+        assert not await passwords.check("a", "1.2.3.4", hashed, "wrong")
+        waits.append(clock.slept_s - before)
+    assert waits[:5] == [0.0] * 5
+    assert waits[5:] == sorted(set(waits[5:])) == list(WAITS_S)
+    assert max(waits) == 5.0
+    with pytest.raises(Refusal) as refused:
+        await passwords.check("a", "1.2.3.4", hashed, "wrong")
+    assert refused.value.reason == "too_many_tries"
+    assert 0 < (refused.value.retry_after_s or 0) <= 300
+
+
+async def test_other_addresses_and_users_are_not_slowed(passwords: Passwords, clock: Clock, hashed: str) -> None:
+    """Nobody can lock another out."""
+    for _ in range(10):
+        await passwords.check("a", "1.2.3.4", hashed, "wrong")
+    slept_s = clock.slept_s
+    assert await passwords.check("a", "5.6.7.8", hashed, "right")
+    assert await passwords.check("b", "1.2.3.4", hashed, "right")
+    assert not await passwords.check("a", "5.6.7.8", hashed, "wrong")
+    assert clock.slept_s == slept_s
+
+
+async def test_a_right_password_is_never_called_wrong_and_ends_the_slowing(
+    passwords: Passwords, clock: Clock, hashed: str
+) -> None:
+    """It may have to wait."""
+    for _ in range(7):
+        await passwords.check("a", "1.2.3.4", hashed, "wrong")
+    assert await passwords.check("a", "1.2.3.4", hashed, "right")
+    slept_s = clock.slept_s
+    assert not await passwords.check("a", "1.2.3.4", hashed, "wrong")
+    assert clock.slept_s == slept_s
+
+
+async def test_many_clients_that_log_in_at_once_are_not_slowed(passwords: Passwords, clock: Clock, hashed: str) -> None:
+    """They share one account behind one address."""
+    answers = await asyncio.gather(*(passwords.check("a", "1.2.3.4", hashed, "right") for _ in range(12)))
+    assert all(answers)
+    assert clock.slept_s == 0
+
+
+async def test_guesses_made_all_at_once_gain_nothing(passwords: Passwords, hashed: str) -> None:
+    """Each is counted before the next is looked at, but for the one hashed beside it."""
+    tries = (passwords.check("a", "1.2.3.4", hashed, f"guess {n}") for n in range(30))
+    answers = await asyncio.gather(*tries, return_exceptions=True)
+    looked_at = [answer for answer in answers if answer is False]
+    assert len(looked_at) <= FREE_TRIES + len(WAITS_S) + 1
+    assert all(answer is False or isinstance(answer, Refusal) for answer in answers)
+
+
+async def test_a_user_that_does_not_exist_costs_as_much_as_a_wrong_password(
+    passwords: Passwords, clock: Clock, hashed: str
+) -> None:
+    """In time and in tries."""
+    took: dict[str | None, list[float]] = {hashed: [], None: []}
+    for n in range(9):
+        for known in (hashed, None):
+            began = time.perf_counter()
+            assert not await passwords.check(f"user {n}", "1.2.3.4", known, "wrong")
+            took[known].append(time.perf_counter() - began)
+    median = {known: sorted(times)[4] for known, times in took.items()}
+    assert 0.4 < median[None] / median[hashed] < 2.5
+    for _ in range(6):
+        await passwords.check("nobody", "1.2.3.4", None, "wrong")
+    assert clock.slept_s > 0
+
+
+async def test_a_hash_of_old_parameters_is_outdated(passwords: Passwords, hashed: str) -> None:
+    """It is renewed at the next log-in."""
+    assert not passwords.is_outdated(hashed)
+    assert passwords.is_outdated(hashed.replace("t=2", "t=1"))
+
+
+async def test_hashing_leaves_the_loop_free(passwords: Passwords) -> None:
+    """Forty milliseconds of computing must not delay others."""
+    longest_s = 0.0
+    work = asyncio.gather(*(passwords.hash("x") for _ in range(8)))
+    while not work.done():
+        began = time.perf_counter()
+        await asyncio.sleep(0)
+        longest_s = max(longest_s, time.perf_counter() - began)
+    await work
+    assert longest_s < 0.5

@@ -1,0 +1,216 @@
+"""Log-in, log-out and passwords, as the gateway relays them, and what the mirror makes of the tokens."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from imsg_shared.redis import Redis
+from imsg_testing.auth import SERVICE_KEY, Visitor, holds, mirrored, running, settings
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def token_holds(redis: Redis, visitor: Visitor, who: Visitor) -> bool:
+    """Judge a token as a gateway does, which has a missing mirror written first."""
+    await visitor.post("/internal/mirror", username=who.name)
+    return await holds(redis, who.token)
+
+
+async def test_a_log_in_gives_a_token_of_twelve_hours_in_the_documents_form(visitor: Visitor) -> None:
+    """`{token, expires_in}`."""
+    answer = await visitor.post("/api/login", username="天存-system-1001", password="123456")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    body = answer.json()
+    assert set(body) == {"errorCode", "errorMessage", "token", "expires_in"}
+    assert (body["errorCode"], body["errorMessage"], body["expires_in"]) == (0, "OK", 43_200)
+    assert base64.b64decode(body["token"]).decode().split(":")[2] == "天存-system-1001"
+
+
+WRONG_LOG_INS: tuple[tuple[object, int, int, str], ...] = (
+    ({"username": "nobody", "password": "123"}, 404, 10006, "no_such_user"),
+    ({"username": "", "password": "123"}, 404, 10006, "no_such_user"),
+    ({"username": "x" * 100_000, "password": "123"}, 404, 10006, "no_such_user"),
+    ({"username": "Admin", "password": "123"}, 404, 10006, "no_such_user"),
+    ({"username": "admin", "password": "124"}, 401, 10007, "wrong_password"),
+    ({"username": "admin", "password": ""}, 401, 10007, "wrong_password"),
+    ({"username": "admin", "password": "长" * 100_000}, 401, 10007, "wrong_password"),
+    ({"username": "admin"}, 400, 10002, "missing"),
+    ({"password": "123"}, 400, 10002, "missing"),
+    ({"username": "admin", "password": None}, 400, 10002, "missing"),
+    ({}, 400, 10002, "missing"),
+    ({"username": "admin", "password": 123}, 400, 10017, "wrong_type"),
+    ({"username": ["admin"], "password": "123"}, 400, 10017, "wrong_type"),
+    ({"username": "admin", "password": "123\0"}, 400, 10017, "wrong_type"),
+    ({"username": "adm\0in", "password": "123"}, 400, 10017, "wrong_type"),
+    ([], 400, 10001, "not_an_object"),
+    ("admin", 400, 10001, "not_an_object"),
+    (None, 400, 10001, "not_an_object"),
+)
+
+
+async def test_a_log_in_that_fails_says_why(visitor: Visitor) -> None:
+    """Nothing is coerced, and no length breaks it."""
+    for body, status, code, reason in WRONG_LOG_INS:
+        answer = await visitor.call("POST", "/api/login", body)
+        told = (answer.status_code, answer.json()["errorCode"], answer.json()["reason"])
+        assert told == (status, code, reason), str(body)[:80]
+
+
+async def test_a_lone_surrogate_is_a_wrong_name_and_never_a_crash(visitor: Visitor) -> None:
+    """JSON can write what UTF-8 can't."""
+    body = b'{"username": "\\ud800", "password": "123"}'
+    answer = await visitor.http.post("/api/login", content=body)
+    assert (answer.status_code, answer.json()["errorCode"]) == (400, 10017)
+
+
+async def test_a_name_is_found_however_its_letters_were_composed(admin: Visitor, visitor: Visitor) -> None:
+    """A keyboard composes, a file name may not."""
+    assert (await admin.post("/api/register", username="Jose\u0301", password="secret")).status_code == 200
+    await visitor.log_in("Jos\u00e9", "secret")
+    assert (await visitor.post("/api/login", username="Jose\u0301", password="secret")).status_code == 200
+
+
+async def test_details_are_in_the_language_the_client_prefers(visitor: Visitor) -> None:
+    """Chinese unless English is preferred."""
+    body = {"username": "admin", "password": 1}
+    chinese = await visitor.call("POST", "/api/login", body)
+    english = await visitor.call("POST", "/api/login", body, language="en-GB,zh;q=0.5")
+    assert chinese.json()["detail"] == "参数password不正确：必须是字符串。"
+    assert english.json()["detail"] == "password is not right: it must be a string."
+
+
+async def test_five_wrong_passwords_do_not_keep_the_right_one_out(visitor: Visitor, user: Visitor) -> None:
+    """It waits half a second, for real."""
+    for _ in range(5):
+        assert (await visitor.post("/api/login", username=user.name, password="no")).json()["errorCode"] == 10007
+    await visitor.log_in(user.called, "secret")
+
+
+async def test_too_many_guesses_answer_10016_with_retry_after(visitor: Visitor, user: Visitor, redis: Redis) -> None:
+    """The count is Redis', here as if the waits were over; another address is not concerned."""
+    await redis.call("FLUSHDB")
+    await visitor.post("/api/login", username=user.name, password="no")
+    (key,) = await redis.call("KEYS", "imsg:tally:login:*")
+    await redis.call("SET", key, 10, "KEEPTTL")
+    answer = await visitor.post("/api/login", username=user.name, password="secret")
+    assert (answer.status_code, answer.json()["errorCode"]) == (429, 10016)
+    assert answer.json()["reason"] == "too_many_tries"
+    assert 0 < int(answer.headers["retry-after"]) <= 300
+    await Visitor(visitor.http, address="198.51.100.1").log_in(user.called, "secret")
+
+
+async def test_a_second_log_in_never_ends_the_first_token(visitor: Visitor, user: Visitor, redis: Redis) -> None:
+    """Many clients share one account."""
+    first, second = user, await visitor.log_in(user.called, "secret")
+    assert first.token != second.token
+    assert await token_holds(redis, visitor, first)
+    assert await token_holds(redis, visitor, second)
+
+
+async def test_a_log_out_ends_this_token_alone(visitor: Visitor, user: Visitor, redis: Redis) -> None:
+    """In the mirror before the answer."""
+    first, second = user, await visitor.log_in(user.called, "secret")
+    assert (await first.post("/api/logout")).status_code == 200
+    assert not await holds(redis, first.token)
+    assert await holds(redis, second.token)
+    assert (await second.post("/api/logout", everywhere=None)).status_code == 200
+    assert not await holds(redis, first.token)
+    assert not await holds(redis, second.token)
+
+
+async def test_a_log_out_may_be_repeated(user: Visitor) -> None:
+    """Two clicks."""
+    for _ in range(2):
+        assert (await user.post("/api/logout")).status_code == 200
+
+
+async def test_a_log_out_everywhere_ends_every_token_of_the_user(
+    visitor: Visitor, user: Visitor, admin: Visitor, redis: Redis
+) -> None:
+    """And nobody else's."""
+    mine, other = [user, await visitor.log_in(user.called, "secret")], admin
+    assert (await mine[0].post("/api/logout", everywhere=True)).status_code == 200
+    assert not any([await token_holds(redis, visitor, me) for me in mine])
+    assert await token_holds(redis, visitor, other)
+    assert await token_holds(redis, visitor, await visitor.log_in(user.called, "secret"))
+
+
+async def test_everywhere_is_true_or_false(admin: Visitor) -> None:
+    """Not 1."""
+    answer = await admin.post("/api/logout", everywhere=1)
+    assert answer.json()["errorCode"] == 10017
+
+
+async def test_a_new_password_ends_every_token_and_gives_a_new_one(
+    visitor: Visitor, user: Visitor, redis: Redis
+) -> None:
+    """The old password is no longer right."""
+    me, elsewhere = user, await visitor.log_in(user.called, "secret")
+    answer = await me.post("/api/password", old="secret", new="correct horse")
+    assert answer.status_code == 200
+    assert not await token_holds(redis, visitor, me)
+    assert not await token_holds(redis, visitor, elsewhere)
+    me.token = answer.json()["token"]
+    assert await token_holds(redis, visitor, me)
+    assert (await visitor.post("/api/login", username=me.name, password="secret")).json()["errorCode"] == 10007
+    await visitor.log_in(me.called, "correct horse")
+
+
+async def test_a_password_is_not_changed_by_a_wrong_request(user: Visitor) -> None:
+    """The old one goes on."""
+    for body, code in (
+        ({"old": "124", "new": "correct horse"}, 10007),
+        ({"old": "secret", "new": "short"}, 10017),
+        ({"old": "secret", "new": "x" * 257}, 10017),
+        ({"old": "secret"}, 10002),
+        ({"old": 123, "new": "correct horse"}, 10017),
+    ):
+        assert (await user.call("POST", "/api/password", body)).json()["errorCode"] == code
+    await user.log_in(user.called, "secret")
+
+
+async def test_tokens_survive_a_change_of_keys(url: str, tmp_path: Path, redis: Redis) -> None:
+    """The new key in front signs; the old one still verifies."""
+    async with running(settings(url, tmp_path)) as visitor:
+        me = await visitor.log_in("admin", "123")
+    async with running(settings(url, tmp_path, token_key="another,the-auth-test's-token-key")) as visitor:
+        assert await token_holds(redis, visitor, me)
+        assert not await token_holds(redis, visitor, await visitor.log_in("admin", "123"))
+
+
+async def test_without_the_service_key_nothing_is_answered(visitor: Visitor) -> None:
+    """Also not log-in: the gateway alone speaks to the world."""
+    for key in ("", "wrong", SERVICE_KEY.get_secret_value() + "x"):
+        for path in ("/api/login", "/internal/mirror", "/internal/contacts", "/api/register"):
+            body = {"username": "admin", "password": "123", "method": "smtp", "names": []}
+            answer = await visitor.http.post(path, json=body, headers={"x-imsg-key": key})
+            assert answer.status_code == 403
+            assert answer.json()["reason"] == "no_right"
+
+
+async def test_a_mirror_is_written_when_a_gateway_asks(visitor: Visitor, user: Visitor, redis: Redis) -> None:
+    """With every field that the step of a charge reads."""
+    await redis.call("FLUSHDB")
+    assert (await visitor.post("/internal/mirror", username=user.name)).status_code == 200
+    mirror = await mirrored(redis, user.called)
+    assert int(mirror.pop("epoch")) > 0
+    assert mirror == {"role": "user", "available": "1", "per_hour": "5", "per_day": "20", "recipients_per_day": ""}
+
+
+async def test_there_is_no_mirror_of_nobody(visitor: Visitor) -> None:
+    """404, so that the gateway knows that the token is void."""
+    for name in ("nobody", "", "x" * 1000, "a\0b"):
+        answer = await visitor.post("/internal/mirror", username=name)
+        assert (answer.status_code, answer.json()["reason"]) == (404, "no_such_user")
+
+
+async def test_mirrors_are_forgotten_at_start(url: str, tmp_path: Path, redis: Redis) -> None:
+    """The database may have been restored from a backup meanwhile."""
+    async with running(settings(url, tmp_path)) as visitor:
+        await visitor.post("/internal/mirror", username="admin")
+        await redis.call("HSET", "imsg:user:ghost", "epoch", 1)
+    async with running(settings(url, tmp_path)):
+        assert await mirrored(redis, "admin") == {}
+        assert await mirrored(redis, "ghost") == {}

@@ -1,0 +1,108 @@
+"""An auth to test: the real service on a real Valkey and database, spoken to as the gateway does."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from pydantic import SecretStr
+
+from imsg_auth.main import Settings, app
+from imsg_shared import tokens
+from imsg_shared.redis import Redis
+from imsg_shared.topology import user_key
+
+SERVICE_KEY = SecretStr("the-auth-test's-service-key")
+TOKEN_KEY = SecretStr("the-auth-test's-token-key")
+
+
+def settings(url: str, folder: Path, **given: Any) -> Settings:  # noqa: ANN401  any setting
+    """Make settings: broker and Redis at `url`, SQLite in `folder`, on loopback, unless said otherwise."""
+    fields: dict[str, Any] = {
+        "broker_url": url,
+        "redis_url": url,
+        "data_dir": folder,
+        "service_key": (SERVICE_KEY,),
+        "token_key": (TOKEN_KEY,),
+    }
+    return Settings(**{**fields, **given})
+
+
+@dataclass
+class Visitor:
+    """Somebody whose calls the gateway has verified and relays; without a name, somebody without a token."""
+
+    http: httpx.AsyncClient
+    name: str | None = None
+    is_admin: bool = False
+    token: str = ""
+    address: str = "203.0.113.7"
+
+    @property
+    def called(self) -> str:
+        """The name of somebody who has one."""
+        assert self.name is not None
+        return self.name
+
+    async def call(self, verb: str, path: str, body: object = None, language: str = "") -> httpx.Response:
+        """Call a public URL."""
+        headers = {"x-imsg-address": self.address, "accept-language": language}
+        if self.name is not None:
+            role = "admin" if self.is_admin else "user"
+            headers |= {"x-imsg-caller": quote(self.name, safe=""), "x-imsg-role": role, "x-imsg-token": self.token}
+        return await self.http.request(verb, path, json=body, headers=headers)
+
+    async def post(self, path: str, **body: object) -> httpx.Response:
+        """Post fields."""
+        return await self.call("POST", path, body)
+
+    async def get(self, path: str) -> httpx.Response:
+        """Get a URL."""
+        return await self.call("GET", path)
+
+    async def patch(self, path: str, **body: object) -> httpx.Response:
+        """Patch with fields."""
+        return await self.call("PATCH", path, body)
+
+    async def delete(self, path: str) -> httpx.Response:
+        """Delete a URL."""
+        return await self.call("DELETE", path)
+
+    async def log_in(self, username: str, password: str) -> "Visitor":
+        """Log in, which must succeed, and be that user from here on."""
+        answer = await self.post("/api/login", username=username, password=password)
+        assert answer.status_code == 200, answer.text
+        me = Visitor(self.http, username, token=answer.json()["token"], address=self.address)
+        me.is_admin = (await me.get("/api/me")).json()["role"] == "admin"
+        return me
+
+
+@asynccontextmanager
+async def running(asked: Settings) -> AsyncIterator[Visitor]:
+    """Run auth; yield somebody without a token."""
+    service = app(asked)
+    async with service.running():
+        transport = httpx.ASGITransport(service, raise_app_exceptions=False)
+        key = {"x-imsg-key": SERVICE_KEY.get_secret_value()}
+        async with httpx.AsyncClient(transport=transport, base_url="http://auth", headers=key, timeout=30) as http:
+            yield Visitor(http)
+
+
+async def mirrored(redis: Redis, username: str) -> dict[str, str]:
+    """Read a mirror; empty where there is none."""
+    found = await redis.call("HGETALL", user_key(username))
+    pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+    return {key.decode(): value.decode() for key, value in pairs}
+
+
+async def holds(redis: Redis, token: str) -> bool:
+    """Tell whether a token holds by the mirror, as a gateway judges it."""
+    given = tokens.parse(token)
+    assert given is not None
+    mirror = await mirrored(redis, given.username)
+    if not mirror or f"revoked:{given.nonce}" in mirror:
+        return False
+    return tokens.verify(given, int(mirror["epoch"]), [TOKEN_KEY])
