@@ -122,7 +122,7 @@ class ContactsAsked(Asked):
 class Answered(BaseModel):
     """A success."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
 
     errorCode: Literal[0] = 0  # noqa: N815  the document's own name
     errorMessage: Literal["OK"] = "OK"  # noqa: N815

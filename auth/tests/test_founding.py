@@ -1,0 +1,163 @@
+"""Which accounts there are at first, and where documented passwords work: on loopback and nowhere else."""
+
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from imsg_auth.main import app, reset_password
+from imsg_shared.errors import Refusal
+from imsg_shared.redis import Redis
+from imsg_shared.settings import StartError
+from imsg_testing.auth import Visitor, mirrored, running, settings
+from imsg_testing.servers import free_port
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EVERYWHERE = "0.0.0.0"
+
+
+async def may_log_in(visitor: Visitor, username: str, password: str) -> bool:
+    """Tell whether that is the password."""
+    return (await visitor.post("/api/login", username=username, password=password)).status_code == 200
+
+
+async def names(visitor: Visitor, password: str) -> list[str]:
+    """List the users, as the administrator of this password."""
+    admin = await visitor.log_in("admin", password)
+    return [user["username"] for user in (await admin.get("/api/users")).json()["users"]]
+
+
+async def test_on_loopback_the_documented_accounts_are_made_once(url: str, tmp_path: Path) -> None:
+    """And not again when one was removed or its password changed."""
+    async with running(settings(url, tmp_path)) as visitor:
+        assert await names(visitor, "123") == ["admin", "天存-system-1001"]
+        assert await may_log_in(visitor, "天存-system-1001", "123456")
+        admin = await visitor.log_in("admin", "123")
+        await admin.delete("/api/users/天存-system-1001")
+        await admin.post("/api/password", old="123", new="correct horse")
+    async with running(settings(url, tmp_path)) as visitor:
+        assert await names(visitor, "correct horse") == ["admin"]
+    assert not (tmp_path / "admin-password").exists()
+
+
+async def test_elsewhere_only_an_administrator_is_made_with_the_password_given(url: str, tmp_path: Path) -> None:
+    """IMSG_ADMIN_PASSWORD."""
+    async with running(settings(url, tmp_path, host=EVERYWHERE, admin_password="correct horse")) as visitor:
+        assert await names(visitor, "correct horse") == ["admin"]
+        assert not await may_log_in(visitor, "admin", "123")
+    assert not (tmp_path / "admin-password").exists()
+
+
+async def test_elsewhere_a_password_is_made_and_kept_where_none_was_given(url: str, tmp_path: Path) -> None:
+    """For its owner's eyes; the same after a crash between file and database."""
+    for round_ in range(2):
+        async with running(settings(url, tmp_path, host=EVERYWHERE)) as visitor:
+            file = tmp_path / "admin-password"
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            password = file.read_text().strip()
+            assert len(password) >= 20
+            assert await names(visitor, password) == ["admin"]
+        if round_ == 0:
+            (tmp_path / "auth.db").unlink()
+    assert file.read_text().strip() == password
+
+
+async def test_a_given_password_holds_on_loopback_too(url: str, tmp_path: Path) -> None:
+    """Who sets it means it."""
+    async with running(settings(url, tmp_path, admin_password="correct horse")) as visitor:
+        assert await names(visitor, "correct horse") == ["admin", "天存-system-1001"]
+        assert not await may_log_in(visitor, "admin", "123")
+
+
+async def test_off_loopback_a_documented_password_stops_the_start(url: str, tmp_path: Path) -> None:
+    """Until it was changed, which works without a token."""
+    async with running(settings(url, tmp_path)):
+        pass
+    elsewhere = settings(url, tmp_path, host=EVERYWHERE)
+    for username in ("admin", "天存-system-1001"):
+        with pytest.raises(StartError, match=f"{re.escape(username)}.*documentation.*reset-password"):
+            async with running(elsewhere):
+                pass
+        await reset_password(elsewhere, username, "correct horse")
+    async with running(elsewhere) as visitor:
+        assert await may_log_in(visitor, "天存-system-1001", "correct horse")
+
+
+async def test_off_loopback_nobody_sets_a_documented_password(url: str, tmp_path: Path) -> None:
+    """The next start would refuse it."""
+    async with running(settings(url, tmp_path, host=EVERYWHERE, admin_password="correct horse")) as visitor:
+        admin = await visitor.log_in("admin", "correct horse")
+        for answer in (
+            await admin.post("/api/register", username="天存-system-1001", password="123456"),
+            await admin.patch("/api/users/admin", password="123456"),
+            await admin.post("/api/password", old="correct horse", new="123456"),
+        ):
+            assert answer.json()["errorCode"] == 10017
+        assert await names(visitor, "correct horse") == ["admin"]
+
+
+@pytest.mark.parametrize("password", ["123", "123456", "short", "x" * 257])
+async def test_off_loopback_a_weak_administrators_password_stops_the_start(
+    url: str, tmp_path: Path, password: str
+) -> None:
+    """One line that names the setting."""
+    with pytest.raises(StartError, match="IMSG_ADMIN_PASSWORD"):
+        async with running(settings(url, tmp_path, host=EVERYWHERE, admin_password=password)):
+            pass
+
+
+@pytest.mark.parametrize("name", ["service_key", "token_key"])
+@pytest.mark.parametrize("host", ["127.0.0.1", EVERYWHERE])
+async def test_a_missing_key_stops_the_start_with_its_name(url: str, tmp_path: Path, name: str, host: str) -> None:
+    """No secret has a default."""
+    with pytest.raises(StartError, match=f"IMSG_{name.upper()}"):
+        async with app(settings(url, tmp_path, host=host, **{name: ()})).running():
+            pass
+
+
+@pytest.mark.parametrize("database", ["mysql://x/y", "no url", "sqlite://", "/tmp/x.db"])  # noqa: S108  never made
+async def test_another_kind_of_database_stops_the_start(url: str, tmp_path: Path, database: str) -> None:
+    """SQLite or PostgreSQL."""
+    with pytest.raises(StartError, match="IMSG_DATABASE_URL"):
+        async with running(settings(url, tmp_path, database_url=database)):
+            pass
+
+
+async def test_a_reset_on_the_server_ends_every_token(url: str, tmp_path: Path, redis: Redis) -> None:
+    """And the mirror knows at once."""
+    asked = settings(url, tmp_path)
+    async with running(asked) as visitor:
+        await visitor.log_in("天存-system-1001", "123456")
+        await visitor.post("/internal/mirror", username="天存-system-1001")
+        before = await mirrored(redis, "天存-system-1001")
+        await reset_password(asked, "天存-system-1001", "correct horse")
+        after = await mirrored(redis, "天存-system-1001")
+        assert {**before, "epoch": after["epoch"]} == after
+        assert before["epoch"] != after["epoch"]
+        assert await may_log_in(visitor, "天存-system-1001", "correct horse")
+
+
+async def test_a_reset_works_while_all_of_imsg_is_down(url: str, tmp_path: Path) -> None:
+    """With SQLite: nobody reads a mirror then, and auth deletes them all when it starts."""
+    async with running(settings(url, tmp_path)):
+        pass
+    await reset_password(settings(f"redis://127.0.0.1:{free_port()}/0", tmp_path), "admin", "correct horse")
+    async with running(settings(url, tmp_path)) as visitor:
+        assert await may_log_in(visitor, "admin", "correct horse")
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "reason"), [("nobody", "correct horse", "no_such_user"), ("admin", "short", "wrong_type")]
+)
+async def test_a_reset_that_cannot_be_says_why(
+    url: str, tmp_path: Path, username: str, password: str, reason: str
+) -> None:
+    """As a refusal, whose detail is for people."""
+    async with running(settings(url, tmp_path)):
+        pass
+    with pytest.raises(Refusal) as refused:
+        await reset_password(settings(url, tmp_path), username, password)
+    assert refused.value.reason == reason
+    assert refused.value.answer(english=True)["detail"]

@@ -1,0 +1,50 @@
+"""auth's OpenAPI is true: closed answers with required keys, and the refusals each URL can give."""
+
+from typing import Any
+
+import pytest
+
+from imsg_testing.auth import Visitor
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+URLS = {
+    ("post", "/api/login"), ("post", "/api/logout"), ("post", "/api/password"), ("get", "/api/me"),
+    ("post", "/api/register"), ("post", "/api/modify/{username}"), ("get", "/api/users"),
+    ("get", "/api/users/{username}"), ("patch", "/api/users/{username}"), ("delete", "/api/users/{username}"),
+}  # fmt: skip
+
+
+async def document(visitor: Visitor) -> dict[str, Any]:
+    """Read the document."""
+    found: dict[str, Any] = (await visitor.get("/openapi.json")).json()
+    return found
+
+
+async def test_the_public_urls_are_in_it_and_nothing_else(visitor: Visitor) -> None:
+    """Internal ones are not."""
+    paths = (await document(visitor))["paths"]
+    assert {(verb, path) for path, verbs in paths.items() for verb in verbs} == URLS
+
+
+async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor) -> None:
+    """What a client's generated classes hold is what comes."""
+    schemas = (await document(visitor))["components"]["schemas"]
+    asked = {"Login", "Logout", "PasswordChange", "Registration", "Modification", "Patch"}
+    assert set(schemas) == asked | {"Answered", "TokenAnswer", "UserAnswer", "UserRecord", "UsersAnswer", "Refused"}
+    for name in set(schemas) - asked:
+        assert schemas[name]["additionalProperties"] is False
+        assert set(schemas[name]["required"]) == set(schemas[name]["properties"])
+
+
+async def test_every_url_names_its_refusals_in_the_public_shape(visitor: Visitor) -> None:
+    """And none that it never gives, FastAPI's 422 first of all."""
+    for path, verbs in (await document(visitor))["paths"].items():
+        for verb, operation in verbs.items():
+            statuses = set(operation["responses"])
+            assert "422" not in statuses
+            assert statuses >= {"200", "400", "500", "503"} - ({"400"} if verb in ("get", "delete") else set())
+            assert ("401" in statuses) == (path != "/api/login" or verb == "post")
+            for status, answer in operation["responses"].items():
+                schema = answer["content"]["application/json"]["schema"]["$ref"]
+                assert schema.endswith("/Refused") == (status != "200")
