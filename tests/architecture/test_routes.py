@@ -1,0 +1,97 @@
+"""Nobody gets in: every route of every service wants its key or a token, but for those that say otherwise."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import SecretStr
+
+import imsg_auth.main
+import imsg_gateway.main
+import imsg_history.main
+import imsg_sandbox.main
+from imsg_shared.service import Service
+from imsg_testing.waiting import eventually
+
+KEY = (SecretStr("a-service-key"),)
+
+OPEN = {"/api/login", "/docs", "/openapi.json"}
+"""The gateway's URLs that want no token."""
+
+
+@pytest.fixture
+async def services(tmp_path: Path, valkey_url: str) -> AsyncIterator[dict[str, Service]]:
+    """Yield the services, open, off loopback."""
+    given: dict[str, Any] = {
+        "broker_url": valkey_url,
+        "redis_url": valkey_url,
+        "service_key": KEY,
+        "token_key": KEY,
+        "admin_password": SecretStr("not-a-documented-one"),
+        "host": "0.0.0.0",
+    }
+    auth = imsg_auth.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'auth.db'}")
+    history = imsg_history.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'history.db'}")
+    sandbox = imsg_sandbox.main.Settings(**given, sandbox={"smtp_port": 0, "smtp_host": "127.0.0.1"})
+    made = {
+        "auth": imsg_auth.main.app(auth),
+        "history": imsg_history.main.app(history),
+        "gateway": imsg_gateway.main.app(imsg_gateway.main.Settings(**given, http_status="truthful")),
+        "sandbox": imsg_sandbox.main.app(sandbox),
+    }
+    async with AsyncExitStack() as stack:
+        for service in made.values():
+            await stack.enter_async_context(service.running())
+
+        async def all_are_ready() -> bool:
+            return not any(service.unmet() for service in made.values())
+
+        await eventually(all_are_ready, within_s=20)
+        yield made
+
+
+def routes(service: Service) -> set[tuple[str, str]]:
+    """List (verb, path) of all that a service answers, names in a path as {}."""
+    api: Any = service._api
+    if not isinstance(api, FastAPI):
+        return {(route.verb, route.path) for route in api._table.routes}
+    return {
+        (verb, re.sub(r"{\w+(:\w+)?}", "{}", context.path or ""))
+        for context in iter_route_contexts(api.routes)
+        if isinstance(context.original_route, APIRoute)
+        for verb in context.methods or ()
+    }
+
+
+async def asked(service: Service, verb: str, path: str) -> dict[str, Any]:
+    """Call a route as somebody from outside who knows nothing."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://service") as client:
+        answer: dict[str, Any] = (await client.request(verb, path.replace("{}", "name"), json={})).json()
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("auth", "no_right"), ("history", "no_right"), ("sandbox", "token_missing"), ("gateway", "token_missing")],
+)
+async def test_every_route_wants_a_key_or_a_token(services: dict[str, Service], name: str, reason: str) -> None:
+    wanted = {(verb, path) for verb, path in routes(services[name]) if name != "gateway" or path not in OPEN}
+
+    answers = {(verb, path): (await asked(services[name], verb, path)).get("reason") for verb, path in wanted}
+
+    assert answers
+    assert {route: answer for route, answer in answers.items() if answer != reason} == {}
+
+
+@pytest.mark.parametrize("owner", ["auth", "history"])
+async def test_every_public_route_of_an_owner_is_relayed(services: dict[str, Service], owner: str) -> None:
+    public = {(verb, path) for verb, path in routes(services[owner]) if path.startswith("/api/")}
+
+    assert public
+    assert public - routes(services["gateway"]) == set()

@@ -1,0 +1,56 @@
+"""A setting that is written down somewhere is one that a service reads."""
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from imsg_shared.settings import Common, variable
+
+ROOT = Path(__file__).parents[2]
+
+ELSEWHERE = {"IMSG_CONFIG", "IMSG_BIND", "IMSG_DATA_DIR"}
+"""Read by the frame itself, by docker-compose.yml, and by `imsg up`."""
+
+
+def settings(path: Path) -> type[Common]:
+    """Return the Settings of a service's main."""
+    found: type[Common] = importlib.import_module(f"{path.parent.name}.main").Settings
+    return found
+
+
+SERVICES = {
+    path.parent.name: settings(path) for path in sorted(ROOT.glob("*/src/*/main.py")) if path.parent.name != "imsg"
+}
+
+
+def names(model: type[BaseModel], *path: str) -> Iterator[str]:
+    """Name the environment variables of a model, nested ones too."""
+    for name, field in model.model_fields.items():
+        yield variable(*path, name)
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from names(inner, *path, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "README.zh-CN.md", ".env.example", "docker-compose.yml", "deploy/Caddyfile"]
+)
+def test_a_named_setting_exists(name: str) -> None:
+    known = {variable for model in SERVICES.values() for variable in names(model)} | ELSEWHERE
+    named = set(re.findall(r"\bIMSG_[A-Z_]+[A-Z]\b", (ROOT / name).read_text()))
+
+    assert named
+    assert named - known == set()
+
+
+@pytest.mark.parametrize("package", SERVICES)
+def test_a_container_is_given_only_what_its_service_reads(package: str) -> None:
+    compose = (ROOT / "docker-compose.yml").read_text()
+    part = re.search(rf"MODULE: {package} .*?environment:\n(.*?)\n    \w", compose, re.DOTALL)
+
+    assert part is not None, f"docker-compose.yml runs no {package}"
+    assert set(re.findall(r"^ +(IMSG_\w+):", part[1], re.MULTILINE)) - set(names(SERVICES[package])) == set()
