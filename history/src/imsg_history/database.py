@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -19,6 +19,9 @@ QUERY_TIMEOUT_S = 4.0
 
 WRITE_TIMEOUT_S = 60.0
 """How long one transaction of the recorder may take; the largest batch takes a second or two."""
+
+POLITE_S = 0.5
+"""How long a server may take to cancel a query before the connection is closed."""
 
 BUSY_TIMEOUT_S = 10
 """How long one writer of SQLite waits for another."""
@@ -83,14 +86,17 @@ class Database:
         # No BEGIN and no ROLLBACK: two round trips less.
         return {"isolation_level": "AUTOCOMMIT"} if self.is_postgres else {}
 
+    async def _done(self, work: Callable[[AsyncConnection], Awaitable[T]], options: dict[str, str]) -> T:
+        async with self._engine.connect() as connection:
+            await connection.execution_options(**options)
+            async with connection.begin():
+                return await work(connection)
+
     async def _run(
         self, work: Callable[[AsyncConnection], Awaitable[T]], timeout_s: float, options: dict[str, str]
     ) -> T:
         try:
-            async with asyncio.timeout(timeout_s), self._engine.connect() as connection:
-                await connection.execution_options(**options)
-                async with connection.begin():
-                    done = await work(connection)
+            done = await bounded(self._done(work, options), timeout_s)
         except DBAPIError as error:
             if blames_the_row(error):
                 self.available = True
@@ -102,6 +108,26 @@ class Database:
             raise DatabaseAway(str(error) or type(error).__name__) from error
         self.available = True
         return done
+
+
+async def bounded(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+    """Do work within a time, or raise TimeoutError soon after it.
+
+    A cancelled psycopg asks the server, politely and for ten seconds, to cancel the query. A server that hangs does
+    not answer that either; a second cancellation makes psycopg close the connection.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=timeout_s)
+        if task.done():
+            return task.result()
+        raise TimeoutError(f"no answer within {timeout_s} s")
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=POLITE_S)
+        if not task.cancelled():
+            task.exception()  # seen: it is not what the caller is told
 
 
 def blames_the_row(error: DBAPIError) -> bool:

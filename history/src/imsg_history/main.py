@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -107,11 +108,13 @@ async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncEx
 
 async def _make_file(url: URL) -> None:
     """Make SQLite's file and tables before anything else. Raises StartError where it can't be written."""
+    path = Path(url.database or "")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(migrate, url, _now())
-    except SQLAlchemyError as error:
+    except (OSError, SQLAlchemyError) as error:
         raise StartError(
-            f"{url.database} can't be used as a database ({getattr(error, 'orig', error)}); "
+            f"{path} can't be used as a database ({getattr(error, 'orig', error)}); "
             f"let {variable('database_url')} name a file in a folder that can be written."
         ) from error
 

@@ -1,0 +1,168 @@
+"""History at work between a real broker and a real database, each of both kinds, with either pulled out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel
+
+from imsg_history import keep, record
+from imsg_history.database import Database, DatabaseAway, connect, read_url
+from imsg_history.filters import read_query
+from imsg_history.find import Finder
+from imsg_history.keep import Keeper
+from imsg_history.migrate import migrate
+from imsg_history.record import Recorder
+from imsg_shared.broker import Broker
+from imsg_shared.peers import Caller
+from imsg_shared.topology import Topology
+from imsg_shared.wire import Job, Status
+from imsg_testing.brokers import depth_is, opened
+from imsg_testing.history import delivered, job, outcome, receipt
+from imsg_testing.servers import Postgres
+from imsg_testing.waiting import eventually
+
+ADMIN = Caller("admin", is_admin=True)
+RETENTION = timedelta(days=90)
+WITHIN_S = 30.0
+
+
+def now() -> datetime:
+    """Tell the time."""
+    return datetime.now(UTC)
+
+
+@pytest.fixture(params=["valkey_url", "rabbit_url"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """Where a broker of either kind is."""
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty database of either kind is."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/history.db"
+    found: str = request.getfixturevalue("postgres_database")
+    return found
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """Start a server of this test's own, to be killed."""
+    with Postgres() as server:
+        yield server
+
+
+@asynccontextmanager
+async def stored(url: str) -> AsyncIterator[Database]:
+    """Open a migrated database."""
+    await asyncio.to_thread(migrate, read_url(url), now())
+    async with connect(read_url(url)) as database:
+        yield database
+
+
+@asynccontextmanager
+async def recording(broker: Broker, database: Database) -> AsyncIterator[asyncio.Event]:
+    """Record for as long as the context lasts; yields the event that ends it, and waits until it has ended."""
+    stopping, registry = asyncio.Event(), CollectorRegistry()
+    keeper = Keeper(database, now, RETENTION, keep.Counts(registry))
+    running = asyncio.create_task(Recorder(broker, keeper, record.Counts(registry)).run(stopping))
+    try:
+        yield stopping
+    finally:
+        stopping.set()
+        async with asyncio.timeout(WITHIN_S):
+            await running
+
+
+async def publish(broker: Broker, *published: BaseModel) -> None:
+    """Publish as the gateway and the senders do."""
+    deliveries = [delivered(one) for one in published]
+    await asyncio.gather(*(broker.publish(one.body, broker.topology.new(one.key)) for one in deliveries))
+
+
+async def all_are(database: Database, status: Status, count: int) -> None:
+    """Wait until so many messages have a status."""
+
+    async def holds() -> bool:
+        try:
+            page = await Finder(database).find(read_query({"status": status.value, "limit": "500"}, ADMIN))
+        except DatabaseAway:
+            return False
+        return len(page.messages) == count
+
+    await eventually(holds, WITHIN_S)
+
+
+def stories(count: int) -> Sequence[tuple[Job, BaseModel, BaseModel]]:
+    """Make so many jobs, each with its outcome and receipt."""
+    made = []
+    for i in range(count):
+        one = job(to=(f"user{i}@example.com",))
+        sent = outcome(one, Status.SENT, provider_id=f"{one.request}")
+        made.append((one, sent, receipt(sent, f"user{i}@example.com")))
+    return made
+
+
+async def test_what_the_broker_brings_is_recorded_and_acked(
+    broker_url: str, database_url: str, topology: Topology
+) -> None:
+    async with opened(broker_url, topology) as broker, stored(database_url) as database:
+        told = stories(100)
+        async with recording(broker, database), recording(broker, database):
+            await publish(broker, *(one for story in told for one in reversed(story[1:])))
+            await publish(broker, *(story[0] for story in told))
+            await all_are(database, Status.DELIVERED, 100)
+            await depth_is(broker, topology.history, 0)
+
+
+async def test_a_database_killed_loses_nothing(broker_url: str, own_postgres: Postgres, topology: Topology) -> None:
+    url = own_postgres.create_database("history")
+    async with opened(broker_url, topology) as broker, stored(url) as database, recording(broker, database):
+        told = stories(60)
+        await publish(broker, *(part for story in told[:30] for part in story))
+        await all_are(database, Status.DELIVERED, 30)
+        own_postgres.kill()
+        await publish(broker, *(part for story in told[30:] for part in story))
+        with pytest.raises(DatabaseAway):
+            await Finder(database).find(read_query({}, ADMIN))
+        own_postgres.start()
+        await all_are(database, Status.DELIVERED, 60)
+        await depth_is(broker, topology.history, 0)
+
+
+async def test_a_database_that_does_not_answer_is_away_in_time_and_comes_back(
+    own_postgres: Postgres, valkey_url: str, topology: Topology
+) -> None:
+    url = own_postgres.create_database("history")
+    async with opened(valkey_url, topology) as broker, stored(url) as database, recording(broker, database):
+        told = stories(20)
+        await publish(broker, *(part for story in told[:10] for part in story))
+        await all_are(database, Status.DELIVERED, 10)
+        with own_postgres.paused():
+            await publish(broker, *(part for story in told[10:] for part in story))
+            with pytest.raises(DatabaseAway):
+                async with asyncio.timeout(12):
+                    await Finder(database).find(read_query({}, ADMIN))
+        await all_are(database, Status.DELIVERED, 20)
+
+
+async def test_a_recorder_told_to_stop_while_the_database_is_away_hands_back(
+    own_postgres: Postgres, valkey_url: str, topology: Topology
+) -> None:
+    url = own_postgres.create_database("history")
+    async with opened(valkey_url, topology) as broker:
+        async with stored(url) as database, recording(broker, database) as stopping:
+            own_postgres.kill()
+            await publish(broker, *(story[0] for story in stories(5)))
+            stopping.set()
+        await depth_is(broker, topology.history, 5)
+        own_postgres.start()
+        async with stored(url) as database, recording(broker, database):
+            await all_are(database, Status.QUEUED, 5)

@@ -1,0 +1,194 @@
+"""The sweep, on a real broker and both databases: what was lost is published again, what is old is removed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Table, func, select
+
+from imsg_history import keep, sweep
+from imsg_history.attachments import Attachments, Place
+from imsg_history.database import Database, connect, read_url
+from imsg_history.keep import Keeper
+from imsg_history.migrate import migrate
+from imsg_history.sweep import Sweep
+from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
+from imsg_shared.broker import Broker
+from imsg_shared.topology import DEAD, Lane, Topology, job_key
+from imsg_shared.wire import Change, Job, Status
+from imsg_testing.brokers import arrivals, depth_is, nothing_arrives, opened
+from imsg_testing.history import delivered, job, outcome, receipt
+
+NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
+LOST_AFTER = timedelta(minutes=15)
+RETENTION = timedelta(days=90)
+
+
+@dataclass
+class Clock:
+    """A clock that the test moves."""
+
+    at: datetime = NOW
+
+    def __call__(self) -> datetime:
+        """Tell the time."""
+        return self.at
+
+
+@dataclass
+class Bench:
+    """History's parts on a clock of the test's own."""
+
+    broker: Broker
+    database: Database
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        """Wire them."""
+        registry = CollectorRegistry()
+        self.keeper = Keeper(self.database, self.clock, RETENTION, keep.Counts(registry))
+        terms = sweep.Terms(timedelta(seconds=60), LOST_AFTER, RETENTION)
+        self.sweep = Sweep(self.broker, self.database, self.clock, terms, sweep.Counts(registry))
+
+    async def keep(self, *batch: Any) -> None:  # noqa: ANN401  messages
+        """Record them."""
+        await self.keeper.keep([delivered(one) for one in batch])
+
+    async def rows(self, table: Table) -> int:
+        """Count a table's rows."""
+        count = await self.database.read(lambda connection: connection.scalar(select(func.count()).select_from(table)))
+        return int(count or 0)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def bench(
+    request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str, topology: Topology
+) -> AsyncIterator[Bench]:
+    """Open both."""
+    url = f"sqlite:///{tmp_path}/history.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_database")
+    await asyncio.to_thread(migrate, read_url(url), NOW)
+    async with opened(valkey_url, topology) as broker, connect(read_url(url)) as database:
+        yield Bench(broker, database)
+
+
+@asynccontextmanager
+async def taken(bench: Bench, lane: Lane = Lane.SINGLE) -> AsyncIterator[Any]:
+    """Take from a lane as its sender does."""
+    async with bench.broker.take(bench.broker.topology.queue("smtp", lane), 10) as deliveries:
+        yield deliveries
+
+
+async def test_a_job_without_any_outcome_is_published_again_as_it_was(bench: Bench) -> None:
+    lost, young, tried = job(at=NOW), job(at=NOW + LOST_AFTER), job(at=NOW)
+    await bench.keep(lost, young, tried, outcome(tried, Status.RETRYING))
+    bench.clock.at = NOW + LOST_AFTER + timedelta(minutes=1)
+    assert await bench.sweep.find_lost() == 1
+    async with taken(bench) as deliveries:
+        (delivery,) = await arrivals(deliveries, 1)
+        assert delivery.body == delivered(lost).body
+        await bench.broker.ack(delivery)
+    await depth_is(bench.broker, bench.broker.topology.history, 0)
+
+
+async def test_a_bulk_job_with_one_recipient_untold_is_published_again(bench: Bench) -> None:
+    lost = job(at=NOW, to=("a@example.com", "b@example.com"))
+    await bench.keep(lost, outcome(lost, Status.SENT, 0))
+    bench.clock.at = NOW + 2 * LOST_AFTER
+    assert await bench.sweep.find_lost() == 1
+    async with taken(bench, Lane.BULK) as deliveries:
+        (delivery,) = await arrivals(deliveries, 1)
+        assert Job.model_validate_json(delivery.body).request == lost.request
+
+
+async def test_it_is_published_again_only_after_ever_longer_waits(bench: Bench) -> None:
+    await bench.keep(job(at=NOW))
+    published = []
+    for minutes in (16, 20, 32, 60, 95, 120):
+        bench.clock.at = NOW + timedelta(minutes=minutes)
+        published.append(await bench.sweep.find_lost())
+        async with taken(bench) as deliveries:
+            if published[-1]:
+                await bench.broker.ack((await arrivals(deliveries, 1))[0])
+    assert published == [1, 0, 0, 0, 1, 0]
+
+
+async def test_what_may_still_be_in_its_lane_is_left_alone(bench: Bench) -> None:
+    waiting = [job(at=NOW), job(at=NOW)]
+    await bench.keep(*waiting)
+    for one in waiting:
+        await bench.broker.publish(delivered(one).body, bench.broker.topology.new(job_key("smtp", Lane.SINGLE)))
+    bench.clock.at = NOW + timedelta(hours=3)
+    assert await bench.sweep.find_lost() == 0
+
+
+async def test_what_a_lane_has_passed_is_lost_though_others_wait(bench: Bench) -> None:
+    lost, later = job(at=NOW), job(at=NOW + timedelta(hours=1))
+    newest = job(at=NOW + timedelta(hours=2))
+    await bench.keep(lost, later, newest, outcome(later, Status.SENT))
+    await bench.broker.publish(
+        delivered(newest).body, bench.broker.topology.direct(bench.broker.topology.queue("smtp", Lane.SINGLE))
+    )
+    bench.clock.at = NOW + timedelta(hours=3)
+    assert await bench.sweep.find_lost() == 1
+
+
+async def test_nobody_is_lost_while_history_itself_is_behind(bench: Bench) -> None:
+    await bench.keep(job(at=NOW))
+    said = delivered(outcome(job(at=NOW), Status.SENT)).body
+    topology = bench.broker.topology
+    await asyncio.gather(*(bench.broker.publish(said, topology.new("outcome")) for _ in range(1_100)))
+    bench.clock.at = NOW + timedelta(hours=3)
+    assert await bench.sweep.find_lost() == 0
+
+
+async def test_two_sweeps_at_once_publish_once(bench: Bench) -> None:
+    await bench.keep(*(job(at=NOW + timedelta(milliseconds=i)) for i in range(20)))
+    bench.clock.at = NOW + timedelta(hours=1)
+    swept = await asyncio.gather(bench.sweep.find_lost(), bench.sweep.find_lost())
+    assert sum(swept) == 20
+    async with taken(bench) as deliveries:
+        for delivery in await arrivals(deliveries, 10):
+            await bench.broker.ack(delivery)
+        for delivery in await arrivals(deliveries, 10):
+            await bench.broker.ack(delivery)
+        assert await nothing_arrives(deliveries, 0.2)
+
+
+async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -> None:
+    old, new = job(at=NOW), job(at=NOW + RETENTION)
+    unmatched = receipt(outcome(new, Status.SENT, provider_id="nobody's"), "x@example.com")
+    place = Place(old.request, "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")
+    await Attachments(bench.database).put(place, b"foo", old.expires_at)
+    await bench.keep(old, outcome(old, Status.SENT), unmatched)
+    await bench.keeper.keep([delivered(b"{", DEAD, reason="unreadable")])
+    await bench.keep(Change(actor="admin", action="modify", subject="张三", at=NOW))
+
+    bench.clock.at = NOW + timedelta(days=2)
+    await bench.sweep.make_room()
+    assert [await bench.rows(table) for table in (receipts, attachments, jobs)] == [1, 1, 1]
+
+    bench.clock.at = NOW + timedelta(days=9)
+    await bench.sweep.make_room()
+    assert [await bench.rows(table) for table in (receipts, attachments, jobs, requests)] == [0, 0, 0, 1]
+
+    bench.clock.at = NOW + RETENTION + timedelta(hours=1)
+    await bench.keep(new)
+    await bench.sweep.make_room()
+    assert [await bench.rows(table) for table in (requests, messages, attempts)] == [1, 1, 0]
+    assert [await bench.rows(table) for table in (dead, audit, jobs)] == [0, 0, 1]
+
+
+async def test_a_job_that_is_not_settled_is_kept_to_be_published_again(bench: Bench) -> None:
+    one = job(at=NOW)
+    await bench.keep(one, outcome(one, Status.RETRYING))
+    bench.clock.at = NOW + timedelta(days=10)
+    await bench.sweep.make_room()
+    assert await bench.rows(jobs) == 1
