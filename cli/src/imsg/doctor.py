@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import imsg_auth.main
-import imsg_history.main
-import imsg_smtp.main
 
+import imsg_auth.main
 import imsg_gateway.main
+import imsg_history.main
 import imsg_sandbox.main
+import imsg_smtp.main
 from imsg import inforce, valkey, whole
 from imsg.shown import say, say_table
 from imsg_shared import redis
