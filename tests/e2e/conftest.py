@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imsg_testing.stack import Stack, running
+from imsg_testing.stack import Crash, Stack, crashed, running
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +13,13 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running(tmp_path_factory.mktemp("up")) as stack:
         stack.open_wide()
         yield stack
+
+
+@pytest.fixture(scope="session")
+def crash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crash]:
+    """Kill an `imsg up` in the middle of a list and start it again; it recovers while other stories run."""
+    with crashed(tmp_path_factory.mktemp("crash")) as happened:
+        yield happened
 
 
 @pytest.fixture

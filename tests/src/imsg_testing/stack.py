@@ -5,11 +5,13 @@ import os
 import random
 import re
 import secrets
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -189,6 +191,87 @@ def running(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) ->
         yield stack
     finally:
         stack.close()
+
+
+class Provider:
+    """The sandbox as a process of its own: a mail server that outlives whoever sends to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.smtp_port = free_port(), free_port()
+        settings = {"IMSG_PORT": str(self.port), "IMSG_SANDBOX__SMTP_PORT": str(self.smtp_port)}
+        command = [sys.executable, "-m", "imsg_shared.service", "imsg_sandbox"]
+        self._process = Process(
+            command, log=folder / "provider.log", environment=environment(settings), cwd=folder, ends_on=signal.SIGKILL
+        )
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What makes a sender send to it."""
+        server = {"HOST": "127.0.0.1", "PORT": str(self.smtp_port), "SECURITY": "none", "SENDER": "imsg@example.com"}
+        return {f"IMSG_SMTP__{name}": value for name, value in server.items()}
+
+    def start(self) -> None:
+        """Start it and return when it answers."""
+        self._process.start()
+        wait(self._answers, START_TIMEOUT_S, why=self._process.last_lines)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.close()
+
+    def inbox(self) -> list[dict[str, Any]]:
+        """Return what it has received."""
+        answer = httpx.get(f"http://127.0.0.1:{self.port}/sandbox/inbox", timeout=30)
+        messages: list[dict[str, Any]] = answer.json()["messages"]
+        return messages
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/health/ready").is_success
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def provider(folder: Path) -> Iterator[Provider]:
+    """Run a sandbox apart for as long as the context lasts."""
+    opened = Provider(folder)
+    try:
+        opened.start()
+        yield opened
+    finally:
+        opened.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A list that was being sent when the process was killed (SIGKILL) and started again."""
+
+    stack: Stack
+    provider: Provider
+    request: str
+    everybody: tuple[str, ...]
+    arrived_before: int
+
+    @property
+    def recipients(self) -> int:
+        """How many there are."""
+        return len(self.everybody)
+
+
+@contextmanager
+def crashed(folder: Path, recipients: int = 2_000) -> Iterator[Crash]:
+    """Send a list, kill everything in the middle of it, start again."""
+    everybody = tuple(f"reader{number}@example.com" for number in range(recipients))
+    with provider(folder) as world, running(folder, world.settings) as stack:
+        accepted = stack.send(everybody)
+        assert accepted["count"] == recipients, accepted
+        wait(lambda: len(world.inbox()) > recipients // 5, every_s=0.05)
+        os.kill(stack.process.pid, signal.SIGKILL)
+        wait(lambda: not stack.process.runs)
+        arrived = len(world.inbox())
+        stack.start()
+        yield Crash(stack, world, accepted["id"], everybody, arrived)
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:

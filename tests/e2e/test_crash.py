@@ -1,0 +1,13 @@
+"""A crash in the middle of a long list, as it looks at once; test_recovery.py looks again when it is over."""
+
+from collections import Counter
+
+from imsg_testing.stack import Crash
+
+
+def test_a_restart_after_kill_9_loses_nobody(crash: Crash) -> None:
+    assert 0 < crash.arrived_before < crash.recipients, "it was killed in the middle"
+
+    listed = Counter(message["to"] for message in crash.stack.messages(crash.request))
+
+    assert listed == dict.fromkeys(crash.everybody, 1)

@@ -1,0 +1,20 @@
+"""The crash of test_crash.py once it is over: everybody settled, and hardly a mail twice."""
+
+from collections import Counter
+
+from imsg_testing.stack import Crash
+
+IN_FLIGHT = 16
+"""Mails that may be under way at the moment of a kill: the connections of both lanes."""
+
+SETTLED_WITHIN_S = 150.0
+"""A claim of the dead process runs out within 30 s and is looked at after a minute; the repeat may wait another."""
+
+
+def test_every_recipient_of_the_list_is_settled_and_hardly_one_got_it_twice(crash: Crash) -> None:
+    messages = crash.stack.settled(crash.request, crash.recipients, within_s=SETTLED_WITHIN_S)
+
+    assert Counter(message["status"] for message in messages) == {"sent": crash.recipients}
+    mails = Counter(mail["to"] for mail in crash.provider.inbox())
+    assert set(mails) == set(crash.everybody)
+    assert mails.total() - crash.recipients <= IN_FLIGHT
