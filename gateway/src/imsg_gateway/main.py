@@ -1,6 +1,7 @@
 """The gateway's wiring: settings, parts in order, the table of routes."""
 
 import ipaddress
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Literal
@@ -9,13 +10,14 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
-from imsg_gateway import relay
+from imsg_gateway import openapi, relay
 from imsg_gateway.accept import Accepting
 from imsg_gateway.attachments import Files
 from imsg_gateway.bodies import Intake
 from imsg_gateway.callers import Callers
 from imsg_gateway.channels import Channels
 from imsg_gateway.clients import Clients
+from imsg_gateway.document import Document
 from imsg_gateway.draft import Drafting
 from imsg_gateway.edge import Edge
 from imsg_gateway.followers import Followers
@@ -105,16 +107,21 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     sending = Sending(drafting, Resends(history, drafting), accepting, Replays(store), new_id)
     channels = Channels(store, broker, pressure)
 
-    table = Table(
-        (
-            Route("POST", "/api/send", Right.SENDER, sending.send, needs_body=True),
-            Route("POST", "/api/resend", Right.SENDER, sending.resend, needs_body=True),
-            Route("POST", "/api/dead/{}/resend", Right.ADMIN, sending.resend),
-            Route("GET", "/api/channels", Right.ADMIN, channels.list),
-            Route("PATCH", "/api/channels/{}", Right.ADMIN, channels.pause, needs_body=True),
-            *relay.routes({"auth": auth, "history": history}),
-        )
+    owners: dict[relay.Owner, peers.Peer] = {"auth": auth, "history": history}
+    own = (
+        Route("POST", "/api/send", Right.SENDER, sending.send, needs_body=True),
+        Route("POST", "/api/resend", Right.SENDER, sending.resend, needs_body=True),
+        Route("POST", "/api/dead/{}/resend", Right.ADMIN, sending.resend),
+        Route("GET", "/api/channels", Right.ADMIN, channels.list),
+        Route("PATCH", "/api/channels/{}", Right.ADMIN, channels.pause, needs_body=True),
     )
+    relayed = tuple(relay.routes(owners))
+    document = Document(openapi.own(own), owners, relayed, settings.public_url, time.monotonic)
+    pages = (
+        Route("GET", "/openapi.json", Right.OPEN, document.json),
+        Route("GET", "/docs", Right.OPEN, document.page),
+    )
+    table = Table((*own, *relayed, *pages))
     service.check("broker", lambda: broker.ready)
     service.watch(pressure.watch(), "pressure")
     proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]

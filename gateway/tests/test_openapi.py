@@ -1,0 +1,138 @@
+"""The OpenAPI document: merged from the owners, held to what the gateway really takes, shown by a page of our own."""
+
+import json
+import re
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from starlette.responses import JSONResponse
+
+from imsg_gateway import shapes
+from imsg_gateway.relay import RELAYED
+from imsg_testing.gateway import World, mail
+
+EXTRA = {"type": "object", "properties": {"x": {"$ref": "#/components/schemas/Inner"}}}
+INNER = {"type": "string"}
+
+
+def owned(paths: dict[str, Any], **schemas: Any) -> JSONResponse:  # noqa: ANN401  any JSON
+    """Build an owner's document."""
+    return JSONResponse({"openapi": "3.1.0", "paths": paths, "components": {"schemas": schemas}})
+
+
+def operation(schema: str) -> dict[str, Any]:
+    answer = {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
+    return {"summary": schema, "responses": {"200": {"description": "OK", **answer}, "422": {"description": "no"}}}
+
+
+async def document(world: World) -> dict[str, Any]:
+    world.auth.answer = owned(
+        {
+            "/api/login": {"post": operation("Refused")},
+            "/api/modify/{username}": {"post": operation("Extra")},
+            "/internal/mirror": {"post": operation("Extra")},
+        },
+        Extra=EXTRA,
+        Inner=INNER,
+        Refused={"type": "object"},
+    )
+    world.history.answer = owned({"/api/query": {"get": operation("Extra")}}, Extra={"type": "array"}, Inner=INNER)
+    answer = await world.client.get("/openapi.json")
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_the_document_holds_every_owners_part_and_nothing_internal(gateway: World) -> None:
+    found = await document(gateway)
+    assert {"/api/send", "/api/resend", "/api/channels", "/api/login", "/api/query"} <= set(found["paths"])
+    assert "/api/modify/{username}" in found["paths"]
+    assert not any("internal" in path for path in found["paths"])
+    refused = found["paths"]["/api/login"]["post"]["responses"]
+    assert "422" not in refused
+    assert {"200", "400", "413", "500", "503"} <= set(refused)
+    assert found["paths"]["/api/login"]["post"]["security"] == []
+    assert "403" in found["paths"]["/api/modify/{username}"]["post"]["responses"]
+
+
+async def test_schemas_of_one_name_and_two_shapes_are_kept_apart(gateway: World) -> None:
+    found = await document(gateway)
+    schemas = found["components"]["schemas"]
+    assert schemas["Extra"] == EXTRA
+    assert schemas["HistoryExtra"] == {"type": "array"}
+    assert schemas["Inner"] == INNER
+    assert schemas["AuthRefused"] == {"type": "object"}
+    references = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(found))
+    assert set(references) <= set(schemas)
+
+
+async def test_the_document_is_asked_of_an_owner_that_is_away_again(gateway: World) -> None:
+    gateway.history.answer = JSONResponse({}, 503)
+    answer = await gateway.client.get("/openapi.json")
+    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
+    assert (await document(gateway))["openapi"] == "3.1.0"
+
+
+async def test_every_refusal_of_a_url_that_sends_is_described(gateway: World) -> None:
+    found = await document(gateway)
+    described = json.dumps(found["paths"]["/api/send"]["post"]["responses"], ensure_ascii=False)
+    for code in (10001, 10002, 10005, 10008, 10009, 10010, 10011, 10012, 10013, 10014, 10015, 10016, 10017):
+        assert str(code) in described
+
+
+def test_every_answer_of_our_own_is_a_closed_shape_with_its_keys() -> None:
+    for model in (shapes.SendAnswer, shapes.ChannelsAnswer, shapes.ChannelAnswer, shapes.Refused):
+        schema = model.model_json_schema()
+        assert schema["additionalProperties"] is False
+        assert {"errorCode", "errorMessage"} <= set(schema["required"])
+
+
+async def test_answers_are_what_their_shapes_say(gateway: World) -> None:
+    token = await gateway.user(role="admin")
+    sms = {"method": "sms", "to": "13800138000", "content": "明天下雨"}
+    for fields in ({}, sms):
+        shapes.SendAnswer.model_validate((await gateway.send(token=token, **fields)).json())
+    shapes.Refused.model_validate((await gateway.send(token=token, to="")).json())
+    shapes.ChannelsAnswer.model_validate((await gateway.client.get(f"/api/channels?token={token}")).json())
+    pause = {"token": token, "paused": False}
+    shapes.ChannelAnswer.model_validate((await gateway.client.patch("/api/channels/smtp", json=pause)).json())
+
+
+TEXT = st.sampled_from(["", "a", "li@example.com", "下午"]) | st.text(max_size=3)
+VALUE = st.none() | st.booleans() | st.integers() | TEXT | st.lists(TEXT, max_size=2) | st.dictionaries(TEXT, TEXT)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "to": VALUE,
+        "method": VALUE,
+        "content": VALUE | st.fixed_dictionaries({}, optional={"subject": VALUE, "text": VALUE, "html": VALUE}),
+        "attachment": VALUE | st.fixed_dictionaries({}, optional={"filename": VALUE, "file": VALUE}),
+        "account": VALUE,
+    },
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fields=FIELDS)
+async def test_what_the_document_refuses_the_gateway_refuses(gateway: World, fields: dict[str, Any]) -> None:
+    token = await gateway.user(per_hour=1_000_000, per_day=1_000_000)
+    body = mail(token=token) | fields
+    try:
+        shapes.SendAsked.model_validate(body)
+    except ValidationError:
+        assert (await gateway.send(**body)).json()["errorCode"] != 0
+
+
+async def test_the_page_shows_the_document_and_needs_nothing_from_elsewhere(gateway: World) -> None:
+    for path in ("/docs", "/docs/"):
+        answer = await gateway.client.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert "/openapi.json" in answer.text
+        assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", answer.text)
+
+
+def test_every_relayed_url_is_listed_once() -> None:
+    assert len({(verb, path) for verb, path, *_ in RELAYED}) == len(RELAYED)
