@@ -3,10 +3,14 @@
 import asyncio
 import hashlib
 import smtplib
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+import trustme
 
+from imsg_shared.settings import StartError
 from imsg_testing.sandbox import OpenSandbox, mail, open_sandbox
 
 
@@ -202,3 +206,71 @@ async def test_a_server_with_an_account_wants_a_login() -> None:
             return client.auth("LOGIN", client.auth_login)[0], client.mail("imsg@example.com")[0]
 
         assert await sandbox.speak(right) == (235, 250)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(file))
+    return file
+
+
+def _trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+async def test_a_login_is_taken_under_starttls_alone(certificate: Path) -> None:
+    smtp = {"username": "imsg", "password": "pw", "security": "starttls", "certificate": certificate}
+    async with open_sandbox(smtp=smtp) as sandbox:
+
+        def talk(client: smtplib.SMTP) -> list[int]:
+            client.ehlo()
+            assert client.has_extn("starttls")
+            assert not client.has_extn("auth")
+            codes = [client.docmd("AUTH", "PLAIN AGltc2cAcHc=")[0], client.docmd("MAIL", "FROM:<a@example.com>")[0]]
+            codes.append(client.starttls(context=_trusting())[0])
+            codes.append(client.docmd("MAIL", "FROM:<a@example.com>")[0])
+            codes.append(client.login("imsg", "pw")[0])
+            client.send_message(mail(files={"大附件.bin": bytes(3_000_000)}))
+            return codes
+
+        assert await sandbox.speak(talk) == [530, 530, 220, 503, 235]
+        (arrived,) = await sandbox.inbox()
+        assert arrived["attachments"][0]["size"] == 3_000_000
+
+
+async def test_commands_smuggled_in_before_tls_end_the_connection(certificate: Path) -> None:
+    async with open_sandbox(smtp={"security": "starttls", "certificate": certificate}) as sandbox:
+        reader, writer = await asyncio.open_connection("127.0.0.1", sandbox.port)
+        writer.write(b"EHLO me\r\nSTARTTLS\r\nMAIL FROM:<a@example.com>\r\n")
+        async with asyncio.timeout(10):
+            replies = await reader.read(-1)
+        writer.close()
+
+        assert replies.splitlines()[-1].startswith(b"554 5.5.1")
+
+
+async def test_tls_from_the_first_byte_works_too(certificate: Path) -> None:
+    async with open_sandbox(smtp={"security": "tls", "certificate": certificate}) as sandbox:
+
+        def talk() -> None:
+            with smtplib.SMTP_SSL("127.0.0.1", sandbox.port, context=_trusting(), timeout=10) as client:
+                client.send_message(mail())
+
+        await asyncio.to_thread(talk)
+        assert len(await sandbox.inbox()) == 1
+
+
+async def test_tls_without_a_certificate_does_not_start() -> None:
+    with pytest.raises(StartError, match="IMSG_SANDBOX__SMTP__CERTIFICATE"):
+        async with open_sandbox(smtp={"security": "tls"}):
+            pass
+
+
+async def test_a_taken_port_does_not_start() -> None:
+    async with open_sandbox() as first:
+        with pytest.raises(StartError, match=rf"{first.port}.*IMSG_SANDBOX__SMTP_PORT"):
+            async with open_sandbox(smtp_port=first.port):
+                pass
