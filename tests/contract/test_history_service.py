@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from imsg_history import keep, record
 from imsg_history.database import Database, DatabaseAway, connect, read_url
 from imsg_history.filters import read_query
 from imsg_history.find import Finder
 from imsg_history.keep import Keeper
+from imsg_history.main import Settings, app
 from imsg_history.migrate import migrate
 from imsg_history.record import Recorder
+from imsg_shared import peers
 from imsg_shared.broker import Broker
 from imsg_shared.peers import Caller
 from imsg_shared.topology import Topology
@@ -26,6 +28,7 @@ from imsg_testing.history import delivered, job, outcome, receipt
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import eventually
 
+KEY = (SecretStr("key"),)
 ADMIN = Caller("admin", is_admin=True)
 RETENTION = timedelta(days=90)
 WITHIN_S = 30.0
@@ -166,3 +169,23 @@ async def test_a_recorder_told_to_stop_while_the_database_is_away_hands_back(
         own_postgres.start()
         async with stored(url) as database, recording(broker, database):
             await all_are(database, Status.QUEUED, 5)
+
+
+async def test_with_postgresql_away_the_service_starts_answers_unavailable_and_recovers(
+    own_postgres: Postgres, valkey_url: str
+) -> None:
+    url = own_postgres.create_database("history")
+    own_postgres.kill()
+    made = app(Settings(database_url=url, broker_url=valkey_url, service_key=KEY))
+    async with made.running(), peers.connect("http://history", KEY, {"history": made}) as gateway:
+        answer = await gateway.call("GET", "/api/query", caller=ADMIN)
+        assert (answer.status_code, answer.json()["errorCode"], answer.json()["reason"]) == (503, 10012, "unavailable")
+        assert "retry-after" in answer.headers
+        assert "database" in made.unmet()
+        own_postgres.start()
+
+        async def is_ready() -> bool:
+            return made.unmet() == []
+
+        await eventually(is_ready, WITHIN_S)
+        assert (await gateway.call("GET", "/api/query", caller=ADMIN)).status_code == 200

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
@@ -34,6 +34,9 @@ BEGIN = "sqlite_begin"
 BAD_DATA = ("22", "23", "54")
 """Classes of SQLSTATE that blame the row: data exception, integrity, a limit exceeded (an index key too long)."""
 
+CONTENTION = ("40", "55")
+"""Classes that say another was in the way (deadlock, lock not available): the database itself is well."""
+
 T = TypeVar("T")
 
 
@@ -50,6 +53,8 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        # SQLite has one writer at a time; its own waiting polls, and whoever comes last may win.
+        self._turn: AbstractAsyncContextManager[object] = nullcontext() if self.is_postgres else asyncio.Lock()
         self.available = False
         """Whether the last thing asked of it went through."""
 
@@ -72,7 +77,8 @@ class Database:
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]], timeout_s: float = WRITE_TIMEOUT_S) -> T:
         """Do work and commit it: on durable storage when this returns. Raises DatabaseAway or BadRow."""
-        return await self._run(work, timeout_s, {BEGIN: "IMMEDIATE"})
+        async with self._turn:
+            return await self._run(work, timeout_s, {BEGIN: "IMMEDIATE"})
 
     async def ping(self) -> None:
         """Ask for a sign of life; `available` holds the answer."""
@@ -101,7 +107,7 @@ class Database:
             if blames_the_row(error):
                 self.available = True
                 raise BadRow(str(error.orig)) from error
-            self.available = False
+            self.available = _state(error)[:2] in CONTENTION
             raise DatabaseAway(str(error.orig)) from error
         except (PoolTimeout, OSError, TimeoutError) as error:
             self.available = False
@@ -132,12 +138,16 @@ async def bounded(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
 
 def blames_the_row(error: DBAPIError) -> bool:
     """Tell whether an error is the fault of what was written, so that repeating it can't help."""
-    state = getattr(error.orig, "sqlstate", None)
-    if state is not None:
-        return str(state)[:2] in BAD_DATA
+    if state := _state(error):
+        return state[:2] in BAD_DATA
     return isinstance(error.orig, sqlite3.IntegrityError | sqlite3.DataError | OverflowError) and not isinstance(
         error.orig, sqlite3.OperationalError
     )
+
+
+def _state(error: DBAPIError) -> str:
+    """Return PostgreSQL's SQLSTATE; nothing of SQLite's, and where no answer came."""
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def _is_lost(error: BaseException | None) -> bool:

@@ -81,12 +81,11 @@ def dead(delivery: Delivery, reason: str, detail: str | None, job: Job | None = 
 
 
 def _read_dead(delivery: Delivery) -> Dead:
-    if delivery.key == DEAD:
-        said = delivery.headers.get("reason") or "no reason was given"
-        word, colon, rest = said.partition(": ")
-        reason, detail = (word, rest) if colon and word.replace("_", "").isalnum() else (said, None)
-    else:
-        reason, detail = DELIVERY_LIMIT, "it was delivered again and again and never settled"
+    said = delivery.headers.get("reason") or (DELIVERY_LIMIT if DEATH_HEADER in delivery.headers else "unknown")
+    word, colon, rest = said.partition(": ")
+    reason, detail = (word, rest) if colon and word.replace("_", "").isalnum() else (said, None)
+    if reason == DELIVERY_LIMIT:
+        detail = "It was delivered again and again and never settled."
     try:
         return dead(delivery, reason, detail, _checked(_parse(Job, delivery.body)))
     except ValueError:

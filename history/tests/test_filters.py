@@ -1,0 +1,127 @@
+"""Reading a query's filters, and what is answered to wrong ones."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsg_history.filters import Query, read_query
+from imsg_history.ids import Name
+from imsg_history.pages import read_moment, write_moment, write_place
+from imsg_shared.errors import Refusal
+from imsg_shared.peers import Caller
+from imsg_shared.wire import Status
+
+ADMIN = Caller("admin", is_admin=True)
+USER = Caller("张三", is_admin=False)
+REQUEST = "01a21034929b7000ab39a966e5b0d0d8"
+
+
+def refused(**given: str) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        read_query(given, USER)
+    return caught.value
+
+
+def test_without_filters_a_user_sees_fifty_of_its_own_and_an_administrator_of_all() -> None:
+    assert read_query({}, USER) == Query(None, "张三", None, None, None, None, None, 50, None)
+    assert read_query({}, ADMIN).username is None
+
+
+def test_another_users_messages_are_the_administrators_to_see() -> None:
+    assert refused(username="李四").reason == "no_right"
+    assert read_query({"username": "张三"}, USER).username == "张三"
+    assert read_query({"username": "李四"}, ADMIN).username == "李四"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("id", "", 10017),
+        ("id", "42", 10017),
+        ("id", REQUEST + "-", 10017),
+        ("id", REQUEST + "-01", 10017),
+        ("id", REQUEST + "-99999999999", 10017),
+        ("id", REQUEST + "0", 10017),
+        ("method", "fax", 10008),
+        ("method", "", 10008),
+        ("status", "done", 10017),
+        ("status", "SENT", 10017),
+        ("to", "", 10017),
+        ("since", "yesterday", 10017),
+        ("since", "2026-11-25", 10017),
+        ("since", "2026-11-25T08:00:00", 10017),
+        ("since", "2026-02-30T08:00:00Z", 10017),
+        ("until", "-1", 10017),
+        ("until", "1e9", 10017),
+        ("until", "1764028800000000", 10017),
+        ("until", "0001-01-01T00:00:00+23:59", 10017),
+        ("limit", "0", 10017),
+        ("limit", "501", 10017),
+        ("limit", "5.0", 10017),
+        ("limit", "５", 10017),
+        ("limit", "", 10017),
+        ("cursor", "2", 10017),
+        ("cursor", "AAAA!AAAA", 10017),
+        ("cursor", "é", 10017),
+    ],
+)
+def test_a_wrong_filter_is_refused_with_its_name_and_the_remedy_in_both_languages(
+    field: str, value: str, code: int
+) -> None:
+    refusal = refused(**{field: value})
+    chinese, english = refusal.answer(english=False), refusal.answer(english=True)
+    assert (chinese["errorCode"], refusal.row.http) == (code, 400)
+    assert field in chinese["detail"]
+    assert field in english["detail"]
+    assert english["detail"].isascii()
+    assert not chinese["detail"].isascii()
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-11-25T08:00:00Z", datetime(2026, 11, 25, 8, tzinfo=UTC)),
+        ("2026-11-25t08:00:00.123456789z", datetime(2026, 11, 25, 8, 0, 0, 123456, tzinfo=UTC)),
+        ("2026-11-25T16:00:00+08:00", datetime(2026, 11, 25, 8, tzinfo=UTC)),
+        ("2026-11-25T16:00:00 08:00", datetime(2026, 11, 25, 8, tzinfo=UTC)),
+        ("2026-11-25T03:30:00-04:30", datetime(2026, 11, 25, 8, tzinfo=UTC)),
+        ("2016-12-31T23:59:60Z", datetime(2017, 1, 1, tzinfo=UTC)),
+        ("1795593600", datetime(2026, 11, 25, 8, tzinfo=UTC)),
+        ("1795593600.5", datetime(2026, 11, 25, 8, 0, 0, 500_000, tzinfo=UTC)),
+        ("0", datetime(1970, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_times_are_rfc_3339_or_unix_seconds(text: str, at: datetime) -> None:
+    assert read_query({"since": text, "until": text}, USER).since == at
+
+
+def test_an_id_is_read_in_either_case() -> None:
+    assert read_query({"id": f"{REQUEST.upper()}-7"}, USER).name == Name(REQUEST, 7)
+
+
+def test_a_status_is_read() -> None:
+    assert read_query({"status": "uncertain"}, USER).status is Status.UNCERTAIN
+
+
+@given(st.integers(0, 2**128 - 1), st.integers(0, 2**31 - 1))
+def test_a_cursor_comes_back_as_it_went(request: int, n: int) -> None:
+    place = (f"{request:032x}", n)
+    assert read_query({"cursor": write_place(place)}, USER).after == place
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2999, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  naive bounds
+def test_a_moment_comes_back_as_it_went(at: datetime) -> None:
+    assert read_moment(write_moment(at, REQUEST)) == (at, REQUEST)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["id", "username", "method", "status", "to", "since", "until", "limit", "cursor"]), st.text()
+    )
+)
+def test_whatever_is_asked_is_read_or_refused(asked: dict[str, str]) -> None:
+    with suppress(Refusal):
+        assert read_query(asked, ADMIN).limit in range(1, 501)
