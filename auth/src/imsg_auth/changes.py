@@ -102,6 +102,8 @@ class Changes:
     async def add(self, user: User, actor: str, details: dict[str, Any]) -> None:
         """Add a user. Raises Refusal username_taken, contact_taken; StoreAway, RedisAway."""
         async with self._store.writing() as rows:
+            if await rows.user(user.username) is not None:  # said first, where a contact is taken as well
+                raise Refusal("username_taken", username=user.username)
             try:
                 await rows.add(user)
             except Taken as taken:

@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -19,8 +19,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from imsg_shared.settings import StartError, variable
 
-STATEMENT_TIMEOUT_S = 10
-"""How long one statement, a row lock or SQLite's write lock may take."""
+STATEMENT_TIMEOUT_S = 4
+"""How long one statement, a row lock or SQLite's write lock may take: below the 5 s after which callers give up."""
+
+START_TIMEOUT_S = 30
+"""How long one starting process waits for another that prepares the same SQLite file."""
 
 CONNECT_TIMEOUT_S = 5
 POOL_SIZE = 10
@@ -46,9 +49,8 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(**{_WRITES: True})
-        self._turn: AbstractAsyncContextManager[object] = nullcontext()
-        if engine.dialect.name == "sqlite":  # writers of this process queue up in order, others at the file's lock
-            self._turn = asyncio.Lock()
+        self._turn = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+        """Writers of this process queue up in order; those of others poll for the file's lock."""
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -60,7 +62,7 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that may write; commits unless the block raises. Raises StoreAway."""
-        async with self._turn:
+        async with self._in_turn():
             with _translated():
                 async with self._writer.begin() as connection:
                     yield connection
@@ -72,6 +74,21 @@ class Database:
                 await connection.execute(text("SET LOCAL statement_timeout = '5min'"))
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             await connection.run_sync(_upgrade)
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        if self._turn is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(STATEMENT_TIMEOUT_S):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise StoreAway("too many wait to write") from error
+        try:
+            yield
+        finally:
+            self._turn.release()
 
 
 @asynccontextmanager
@@ -171,7 +188,7 @@ async def _alone(url: URL) -> AsyncIterator[None]:
         return
     lock = Path(f"{url.database}.lock")
     with lock.open("w") as file:  # noqa: ASYNC230  a moment, at start
-        async with asyncio.timeout(STATEMENT_TIMEOUT_S * 3):
+        async with asyncio.timeout(START_TIMEOUT_S):
             while not _locked(file.fileno()):  # noqa: ASYNC110  a lock of another process
                 await asyncio.sleep(0.02)
         yield

@@ -1,5 +1,6 @@
 """An auth to test: the real service on a real Valkey and database, spoken to as the gateway does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -106,3 +107,64 @@ async def holds(redis: Redis, token: str) -> bool:
     if not mirror or f"revoked:{given.nonce}" in mirror:
         return False
     return tokens.verify(given, int(mirror["epoch"]), [TOKEN_KEY])
+
+
+class Late:
+    """A TCP proxy before Redis that keeps back what holds a marker, until it is told to deliver it."""
+
+    def __init__(self, host: str, port: int, marker: bytes) -> None:
+        self._target = (host, port)
+        self._marker = marker
+        self._kept: list[tuple[bytes, asyncio.StreamWriter, asyncio.StreamReader]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._port = 0
+
+    def url(self, url: str) -> str:
+        """Return Redis' URL with the proxy's address in it."""
+        host, port = self._target
+        return url.replace(f"{host}:{port}", f"127.0.0.1:{self._port}")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Late"]:
+        """Listen on a free port of the loopback."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for _, sink, _ in self._kept:
+                sink.close()
+
+    async def deliver(self) -> int:
+        """Pass on what was kept back, wait for Redis' answer, and return how many pieces it were."""
+        for data, sink, source in self._kept:
+            sink.write(data)
+            await sink.drain()
+            async with asyncio.timeout(5):
+                assert await source.read(65_536)
+        return len(self._kept)
+
+    async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        server, to_server = await asyncio.open_connection(*self._target)
+        back = asyncio.create_task(self._back(server, to_client))
+        self._tasks.add(back)
+        while data := await client.read(65_536):
+            if self._marker in data:
+                back.cancel()
+                self._kept.append((data, to_server, server))
+                await client.read()  # until the client gives up
+                break
+            to_server.write(data)
+            await to_server.drain()
+        else:
+            to_server.close()
+        to_client.close()
+
+    async def _back(self, server: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        while data := await server.read(65_536):
+            to_client.write(data)
+            await to_client.drain()

@@ -1,0 +1,421 @@
+"""auth's promises, held alike by SQLite and PostgreSQL: starts, races, pages, and a mirror that is never stale."""
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+
+from imsg_auth.changes import Changes
+from imsg_auth.database import Database, StoreAway, connect
+from imsg_auth.mirror import Mirror
+from imsg_auth.store import REVOKED_MARGIN_S, Store, Taken, User
+from imsg_auth.tables import METADATA
+from imsg_shared.errors import Refusal
+from imsg_shared.redis import Redis, RedisAway
+from imsg_shared.redis import connect as connect_redis
+from imsg_testing.auth import Late, Visitor, mirrored, running, settings
+from imsg_testing.servers import Postgres, Valkey
+from imsg_testing.waiting import eventually
+
+PERSON = User(
+    username="张三",
+    password="no hash",
+    role="user",
+    available=True,
+    per_hour=0,
+    per_day=20,
+    recipients_per_day=None,
+    phone=None,
+    email=None,
+    wechat=None,
+    epoch=2**53 - 1,
+    created_at=datetime(2026, 11, 25, 8, 0, 0, 123_000, tzinfo=UTC),
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty database of either kind is."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/数据/auth.db"
+    found: str = request.getfixturevalue("postgres_database")
+    return found
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    """Open a migrated database."""
+    async with connect(url) as database:
+        await database.migrate()
+        yield database
+
+
+@pytest.fixture
+def store(database: Database) -> Store:
+    """Make a store on it."""
+    return Store(database)
+
+
+async def add(store: Store, *users: User) -> None:
+    """Add users."""
+    async with store.writing() as rows:
+        for user in users:
+            await rows.add(user)
+
+
+async def found(store: Store, username: str = "张三") -> User:
+    """Read a user that must be there."""
+    async with store.reading() as rows:
+        user = await rows.user(username)
+    assert user is not None
+    return user
+
+
+class Auth:
+    """One auth process: an engine, a connection to Redis and its parts, of its own."""
+
+    def __init__(self, store: Store, redis: Redis) -> None:
+        self.store = store
+        self.mirror = Mirror(store, redis)
+        self.changes = Changes(store, self.mirror)
+
+
+@asynccontextmanager
+async def processes(url: str, redis_url: str, count: int) -> AsyncIterator[list[Auth]]:
+    """Open several, as separate as processes are."""
+    async with AsyncExitStack() as stack:
+        opened = []
+        for _ in range(count):
+            database = await stack.enter_async_context(connect(url))
+            redis = await stack.enter_async_context(connect_redis(redis_url))
+            opened.append(Auth(Store(database), redis))
+        yield opened
+
+
+STARTING = """
+import asyncio, sys
+from imsg_auth.database import connect
+
+async def start():
+    async with connect(sys.argv[1]) as database:
+        await database.migrate()
+
+asyncio.run(start())
+"""
+
+
+async def test_migrations_are_safe_when_several_processes_start_at_once(url: str) -> None:
+    """Each ends well, and the tables are there once."""
+    starts = [
+        await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", STARTING, url) for _ in range(3)
+    ]
+    async with asyncio.timeout(60):
+        assert [await start.wait() for start in starts] == [0] * 3
+    async with connect(url) as database:
+        await add(Store(database), PERSON)
+
+
+async def test_what_the_migrations_make_is_what_the_tables_say(database: Database) -> None:
+    """No difference is left for the next revision."""
+
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"version_table": "auth_version"})
+        return list(compare_metadata(context, METADATA))
+
+    async with database.reading() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_first_accounts_are_made_once_by_many_that_start_at_once(
+    url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """And all of them know the same password."""
+    asked = settings(redis_url, tmp_path, database_url=url, host="0.0.0.0")
+    async with AsyncExitStack() as stack:
+        entering = [stack.enter_async_context(running(asked)) for _ in range(4)]
+        visitors = await asyncio.gather(*entering)
+        password = (tmp_path / "admin-password").read_text().strip()
+        for visitor in visitors:
+            admin = await visitor.log_in("admin", password)
+            users = (await admin.get("/api/users")).json()["users"]
+            assert [user["username"] for user in users] == ["admin"]
+
+
+async def test_a_user_comes_back_as_it_was_written(store: Store) -> None:
+    """Every column, to the millisecond and the largest epoch."""
+    whole = replace(PERSON, phone="+8613800138000", email="a@例子.cn", wechat="7K3-M9Q-2XF", recipients_per_day=7)
+    await add(store, whole)
+    assert await found(store) == whole
+
+
+async def test_a_contact_or_name_that_is_taken_is_named(store: Store) -> None:
+    """None is no contact, and many may have none."""
+    first = replace(PERSON, phone="+8613800138000", email="a@example.com", wechat="7K3-M9Q-2XF")
+    await add(store, first, replace(PERSON, username="b"), replace(PERSON, username="c"))
+    for field in ("username", "phone", "email", "wechat"):
+        other = replace(PERSON, **{"username": "d", field: getattr(first, field)})
+        with pytest.raises(Taken) as taken:
+            await add(store, other)
+        assert taken.value.field == field
+        if field != "username":
+            with pytest.raises(Taken) as taken:
+                async with store.writing() as rows:
+                    await rows.change("b", {field: getattr(first, field)})
+            assert taken.value.field == field
+
+
+async def test_names_are_exact_and_ordered_by_code_point(store: Store) -> None:
+    """On both databases, whatever the server's language."""
+    names = ["A", "B", "a", "a b", "ab", "b", "Ä", "ä", "Ω", "中", "張", "\U0001f642"]
+    await add(store, *(replace(PERSON, username=name) for name in random.sample(names, len(names))))
+    async with store.reading() as rows:
+        listed = [user.username for user in await rows.page(None, (), 100)]
+        assert listed == sorted(names)
+        assert [user.username for user in await rows.page("ab", (), 3)] == sorted(names)[5:8]
+        assert await rows.user("Ab") is None
+        assert await rows.user("a ") is None
+
+
+async def test_logged_out_tokens_are_forgotten_once_they_have_long_expired(store: Store) -> None:
+    """And with their user."""
+    await add(store, PERSON)
+    async with store.writing() as rows:
+        await rows.revoke("张三", "a" * 32, 1000, now=500)
+        await rows.revoke("张三", "a" * 32, 1000, now=500)
+        await rows.revoke("张三", "b" * 32, 9000, now=500)
+        assert await rows.revoked("张三", 1000 + REVOKED_MARGIN_S) == {"a" * 32: 1000, "b" * 32: 9000}
+        assert await rows.revoked("张三", 1001 + REVOKED_MARGIN_S) == {"b" * 32: 9000}
+        await rows.revoke("张三", "c" * 32, 9000, now=1001 + REVOKED_MARGIN_S)
+        assert await rows.revoked("张三", 0) == {"b" * 32: 9000, "c" * 32: 9000}
+        await rows.remove("张三")
+    await add(store, PERSON)
+    async with store.reading() as rows:
+        assert await rows.revoked("张三", 0) == {}
+
+
+async def test_a_record_of_the_outbox_is_taken_by_one_and_comes_back_when_its_taker_dies(store: Store) -> None:
+    """After its lease."""
+    async with store.writing() as rows:
+        for body in ("one", "two", "three"):
+            await rows.note(body)
+    async with store.writing() as rows:
+        first = await rows.take_notes(now=100, until=160, limit=2)
+    assert list(first.values()) == ["one", "two"]
+    async with store.writing() as rows:
+        assert list((await rows.take_notes(now=159, until=200, limit=9)).values()) == ["three"]
+        await rows.drop_note(min(first))
+    async with store.writing() as rows:
+        assert list((await rows.take_notes(now=160, until=220, limit=9)).values()) == ["two"]
+        await rows.release_notes(list(first))
+    async with store.writing() as rows:
+        assert list((await rows.take_notes(now=161, until=220, limit=9)).values()) == ["two"]
+
+
+async def test_no_record_is_published_by_two(url: str, redis_url: str, database: Database) -> None:
+    """However many processes take at once."""
+    store = Store(database)
+    async with store.writing() as rows:
+        for n in range(60):
+            await rows.note(str(n))
+
+    async def take(auth: Auth) -> list[str]:
+        taken: list[str] = []
+        while True:
+            async with auth.store.writing() as rows:
+                notes = await rows.take_notes(now=100, until=160, limit=7)
+            if not notes:
+                return taken
+            taken += notes.values()
+
+    async with processes(url, redis_url, 3) as auths:
+        taken = await asyncio.gather(*(take(auth) for auth in auths))
+    assert sorted(body for bodies in taken for body in bodies) == sorted(map(str, range(60)))
+
+
+async def test_a_stale_mirror_never_remains(url: str, redis_url: str, redis: Redis, database: Database) -> None:
+    """Three processes change one user and write its mirror at once; no change is ever overtaken by an older mirror."""
+    await add(Store(database), PERSON)
+    overtaken: list[tuple[int, str]] = []
+
+    async def change(auth: Auth, times: int) -> None:
+        for _ in range(times):
+            async with auth.changes.of("张三") as change:
+                mine = change.user.per_hour + 1
+                await change.set(per_hour=mine)
+            seen = (await mirrored(redis, "张三")).get("per_hour")
+            if seen is not None and int(seen) < mine:
+                overtaken.append((mine, seen))
+
+    async def write(auth: Auth, done: asyncio.Event) -> None:
+        while not done.is_set():
+            await auth.mirror.write("张三")
+
+    async with processes(url, redis_url, 3) as auths:
+        done = asyncio.Event()
+        writers = [asyncio.create_task(write(auth, done)) for auth in auths]
+        await asyncio.gather(*(change(auth, 15) for auth in auths for _ in range(2)))
+        done.set()
+        await asyncio.gather(*writers)
+    assert overtaken == []
+    assert (await found(Store(database))).per_hour == 90
+    assert (await mirrored(redis, "张三"))["per_hour"] == "90"
+
+
+async def test_a_mirror_that_arrives_late_is_not_written(
+    valkey_url: str, redis: Redis, redis_url: str, database: Database
+) -> None:
+    """Its writer gave up and lost the lock; Redis got the bytes only after the next change."""
+    store = Store(database)
+    await add(store, PERSON)
+    direct = Auth(store, redis)
+    assert await direct.mirror.write("张三")
+    place = urlsplit(valkey_url)
+    async with (
+        Late(place.hostname or "", place.port or 0, marker=b"per_hour").running() as late,
+        connect_redis(late.url(redis_url)) as slow,
+    ):
+        with pytest.raises(RedisAway):
+            await Mirror(store, slow).write("张三")
+        async with direct.changes.of("张三") as change:
+            await change.set(per_hour=7)
+        assert (await mirrored(redis, "张三"))["per_hour"] == "7"
+        assert await late.deliver() == 1
+    assert (await mirrored(redis, "张三"))["per_hour"] == "7"
+
+
+async def test_a_change_is_seen_by_nobody_before_it_is_committed(
+    url: str, redis_url: str, redis: Redis, database: Database
+) -> None:
+    """Whoever asks for the mirror in between waits and gets what was committed."""
+    await add(Store(database), PERSON)
+    async with processes(url, redis_url, 2) as (one, other):
+        await one.mirror.write("张三")
+        async with one.changes.of("张三") as change:
+            assert await mirrored(redis, "张三") == {}
+            asking = asyncio.create_task(other.mirror.write("张三"))
+            await change.set(per_hour=9)
+            assert await mirrored(redis, "张三") == {}
+        assert await asking
+    assert (await mirrored(redis, "张三"))["per_hour"] == "9"
+
+
+async def test_the_last_administrator_stays_also_in_a_race(url: str, redis_url: str, database: Database) -> None:
+    """Of five that are demoted or removed all at once from two processes, one stays."""
+    store = Store(database)
+
+    async def end(auth: Auth, name: str, *, remove: bool) -> str:
+        try:
+            async with auth.changes.of(name, may_end_administrator=True) as change:
+                change.keep_an_administrator()
+                if remove:
+                    await change.rows.remove(name)
+                else:
+                    await change.set(role="user")
+        except Refusal as refusal:
+            return refusal.reason
+        return "ended"
+
+    async with processes(url, redis_url, 2) as auths:
+        for round_ in range(4):
+            names = [f"admin {round_} {n}" for n in range(5)]
+            async with store.writing() as rows:
+                for left in await rows.lock_administrators():
+                    await rows.remove(left)
+            await add(store, *(replace(PERSON, username=name, role="admin") for name in names))
+            ended = await asyncio.gather(*(end(auths[n % 2], name, remove=n % 3 == 0) for n, name in enumerate(names)))
+            assert sorted(ended) == ["ended"] * 4 + ["last_administrator"]
+            async with store.writing() as rows:
+                assert len(await rows.lock_administrators()) == 1
+
+
+async def test_a_whole_story_goes_the_same_way(url: str, redis_url: str, tmp_path: Path) -> None:
+    """Registered, found, changed, logged out, removed, through the API."""
+    async with running(settings(redis_url, tmp_path, database_url=url)) as visitor:
+        admin = await visitor.log_in("admin", "123")
+        for n in range(5):
+            body = {"username": f"用户{n}", "password": "secret", "email": f"u{n}@Example.com"}
+            assert (await admin.call("POST", "/api/register", body)).json()["errorCode"] == 0
+        again = {"username": "用户9", "password": "secret", "email": "u1@EXAMPLE.com"}
+        assert (await admin.call("POST", "/api/register", again)).json()["errorCode"] == 10003
+        assert (await admin.call("POST", "/api/register", {**again, "username": "用户1"})).json()["errorCode"] == 10004
+        page = (await admin.get("/api/users?search=U3@&limit=1")).json()
+        assert ([user["username"] for user in page["users"]], page["next"]) == (["用户3"], None)
+        first = (await admin.get("/api/users?limit=4")).json()
+        second = (await admin.get(f"/api/users?limit=4&cursor={first['next']}")).json()
+        listed = [user["username"] for user in first["users"] + second["users"]]
+        assert listed == sorted(["admin", "天存-system-1001", *(f"用户{n}" for n in range(5))])
+        assert second["next"] is None
+        user = await visitor.log_in("用户2", "secret")
+        assert (await user.post("/api/password", old="secret", new="secret 2")).status_code == 200
+        assert (await user.post("/api/logout", everywhere=True)).status_code == 200
+        assert (await admin.delete("/api/users/用户2")).status_code == 200
+        contacts = await admin.post("/internal/contacts", method="smtp", names=["用户1", "用户2", "admin"])
+        assert contacts.json()["contacts"] == {"用户1": "u1@example.com", "admin": None}
+
+
+async def unavailable(visitor: Visitor) -> bool:
+    """Tell whether a change is refused as 10012 for now."""
+    answer = await visitor.post("/api/modify/天存-system-1001", per_day=1, per_hour=1)
+    assert answer.status_code in (200, 503)
+    if answer.status_code == 503:
+        assert (answer.json()["errorCode"], answer.json()["reason"]) == (10012, "unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+    return answer.status_code == 503
+
+
+async def test_a_database_that_is_away_is_10012_and_comes_back_by_itself(redis_url: str, tmp_path: Path) -> None:
+    """No restart, no hand."""
+    with Postgres() as own:
+        async with running(settings(redis_url, tmp_path, database_url=own.url)) as visitor:
+            admin = await visitor.log_in("admin", "123")
+            own.kill()
+            assert await unavailable(admin)
+            own.start()
+
+            async def is_back() -> bool:
+                return not await unavailable(admin)
+
+            await eventually(is_back, within_s=20)
+
+
+async def test_without_redis_nothing_is_changed(url: str, tmp_path: Path) -> None:
+    """A mirror that can't be deleted would outlive the change."""
+    with Valkey() as own:
+        async with running(settings(own.url, tmp_path, database_url=url)) as visitor:
+            admin = await visitor.log_in("admin", "123")
+            own.kill()
+            assert await unavailable(admin)
+            answer = await admin.post("/api/register", username="new", password="secret")
+            assert answer.json()["reason"] == "unavailable"
+            own.start()
+
+            async def is_back() -> bool:
+                return (await admin.get("/api/users")).status_code == 200
+
+            await eventually(is_back, within_s=20)
+            users = {user["username"]: user for user in (await admin.get("/api/users")).json()["users"]}
+            assert "new" not in users
+            assert users["天存-system-1001"]["per_day"] == 20
+
+
+async def test_who_stops_waiting_for_a_row_leaves_nothing_behind(url: str, database: Database) -> None:
+    """A request that was given up; its connection is whole again afterwards."""
+    await add(Store(database), PERSON)
+    async with connect(url) as other:
+        async with Store(database).writing() as rows:
+            assert await rows.lock("张三") is not None
+            with pytest.raises((StoreAway, TimeoutError)):
+                async with asyncio.timeout(0.3), Store(other).writing() as waiting:
+                    await waiting.lock("张三")
+        async with Store(other).writing() as rows:
+            assert await rows.lock("张三") is not None
