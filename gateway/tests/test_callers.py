@@ -36,7 +36,8 @@ async def test_a_token_in_the_query_may_have_lost_its_plus_signs_to_spaces(gatew
     assert "+" in token
     for written in (token, token.replace("+", "%2B"), token.replace("+", "%20")):
         assert (await gateway.client.get(f"{QUERY}?token={written}")).json()["errorCode"] == 0
-    assert (await gateway.client.get(f"{QUERY}?token=")).json()["errorCode"] == 10005
+    for wrong in ("", "%00", "%20", "%FF"):
+        assert (await gateway.client.get(f"{QUERY}?token={wrong}")).json()["errorCode"] == 10005
 
 
 async def test_the_body_goes_before_the_header_and_the_header_before_the_query(gateway: World) -> None:

@@ -30,7 +30,7 @@ def operation(schema: str) -> dict[str, Any]:
 async def document(world: World) -> dict[str, Any]:
     world.auth.answer = owned(
         {
-            "/api/login": {"post": operation("Refused")},
+            "/api/login": {"post": operation("Extra")},
             "/api/modify/{username}": {"post": operation("Extra")},
             "/internal/mirror": {"post": operation("Extra")},
         },
@@ -63,7 +63,7 @@ async def test_schemas_of_one_name_and_two_shapes_are_kept_apart(gateway: World)
     assert schemas["Extra"] == EXTRA
     assert schemas["HistoryExtra"] == {"type": "array"}
     assert schemas["Inner"] == INNER
-    assert schemas["AuthRefused"] == {"type": "object"}
+    assert "AuthRefused" not in schemas
     references = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(found))
     assert set(references) <= set(schemas)
 

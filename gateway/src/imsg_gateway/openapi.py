@@ -109,7 +109,7 @@ def merge(own_part: Json, owned: Mapping[Owner, Json], relayed: Sequence[Route],
         "servers": [{"url": server or "/"}],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": dict(sorted(schemas.items())),
+            "schemas": _used(paths, schemas),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "query": {"type": "apiKey", "in": "query", "name": "token"},
@@ -117,6 +117,9 @@ def merge(own_part: Json, owned: Mapping[Owner, Json], relayed: Sequence[Route],
         },
     }
 
+
+_IN_THE_BODY: Json = {}
+"""The token may also be the body's `token`, of which OpenAPI has no scheme."""
 
 _IDEMPOTENCY_KEY: Json = {
     "name": "Idempotency-Key",
@@ -159,8 +162,26 @@ def _completed(operation: Json, route: Route, reasons: tuple[str, ...]) -> Json:
             "description": "; ".join(dict.fromkeys(filter(None, (*said, *lines)))),
             "content": {"application/json": {"schema": {"$ref": REF + shapes.Refused.__name__}}},
         }
-    security: list[Json] = [] if right is Right.OPEN else [{"bearer": []}, {"query": []}]
+    security: list[Json] = [] if right is Right.OPEN else [{"bearer": []}, {"query": []}, _IN_THE_BODY]
     return operation | {"responses": dict(sorted(responses.items())), "security": security}
+
+
+def _used(paths: Json, schemas: Json) -> Json:
+    """Keep the schemas that something refers to, in order."""
+    used: set[str] = set()
+    waiting = _references(paths)
+    while waiting:
+        used |= waiting
+        waiting = {name for known in waiting for name in _references(schemas[known])} - used
+    return {name: schemas[name] for name in sorted(used)}
+
+
+def _references(node: Any) -> set[str]:  # noqa: ANN401  any JSON
+    if isinstance(node, dict):
+        inner = {name for value in node.values() for name in _references(value)}
+        reference = node.get("$ref")
+        return inner | ({reference.removeprefix(REF)} if isinstance(reference, str) else set())
+    return {name for item in node for name in _references(item)} if isinstance(node, list) else set()
 
 
 def _line(reason: str) -> str:

@@ -2,12 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel, WithJsonSchema
 
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
-from imsg_gateway.contents import MAX_SUBJECT_CHARACTERS
+from imsg_gateway.contents import MAX_SMS_CHARACTERS, MAX_SUBJECT_CHARACTERS
 
 Recipient = Annotated[str, Field(min_length=1, max_length=254)]
+Address = Annotated[Recipient, WithJsonSchema({"type": "string", "format": "email", "minLength": 1, "maxLength": 254})]
+"""An e-mail address or a username: `format` tells what is usual and forbids nothing."""
+
 RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 MethodName = Literal["smtp", "sms", "wechat"]
 
@@ -64,20 +67,42 @@ class AttachedFile(Asked):
     """Its bytes in standard base64; white space between is ignored."""
 
 
-class SendAsked(Asked):
-    """POST /api/send."""
+class Sending(Asked):
+    """What the three methods have in common."""
 
     token: str | None = None
     """Here, or in the Authorization header, or in the query."""
-    to: Recipient | Annotated[list[Recipient], Field(min_length=1, max_length=10_000)]
-    """An address of the method (e-mail; E.164 or mainland China's 11 digits; WeChat tag) or a username; or a list."""
-    method: MethodName
-    content: MailContent | TemplateContent | Annotated[str, Field(min_length=1)]
-    """An object for smtp, a string or a template for sms and wechat."""
+
+
+class SendMail(Sending):
+    """To e-mail addresses, and users by their names."""
+
+    to: Address | Annotated[list[Address], Field(min_length=1, max_length=10_000)]
+    method: Literal["smtp"]
+    content: MailContent
     attachment: AttachedFile | Annotated[list[AttachedFile], Field(max_length=MAX_FILES)] | None = None
-    """With smtp only."""
+
+
+class SendSms(Sending):
+    """To phone numbers (E.164, or mainland China's 11 digits), and users by their names."""
+
+    to: Recipient | Annotated[list[Recipient], Field(min_length=1, max_length=10_000)]
+    method: Literal["sms"]
+    content: Annotated[str, Field(min_length=1, max_length=MAX_SMS_CHARACTERS)] | TemplateContent
+
+
+class SendWeChat(Sending):
+    """To followers' tags, and users by their names."""
+
+    to: Recipient | Annotated[list[Recipient], Field(min_length=1, max_length=10_000)]
+    method: Literal["wechat"]
+    content: Annotated[str, Field(min_length=1)] | TemplateContent
     account: str | None = None
-    """With wechat: the official account's name; without it the tag's own."""
+    """The official account's name; without it the tag's own."""
+
+
+class SendAsked(RootModel[Annotated[SendMail | SendSms | SendWeChat, Field(discriminator="method")]]):
+    """POST /api/send."""
 
 
 class SendAnswer(Answered):
