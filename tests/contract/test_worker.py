@@ -40,6 +40,55 @@ async def test_a_long_job_is_split_and_every_recipient_settles_once(
     assert [len(heard.recipients) for heard in history.jobs] == [230]
 
 
+async def test_a_job_that_is_split_twice_sends_each_recipient_once(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    """As when a worker dies between the parts and the ack, or history publishes a request again."""
+    new = job(120)
+    async with worker_at(broker, redis_url, provider.port):
+        await accept(broker, new)
+        await accept(broker, new)
+        await history.settled(new.request, 120)
+
+        async def both_done() -> bool:
+            return await broker.depth(broker.topology.queue("smtp", new.lane)) == 0
+
+        await eventually(both_done)
+    assert provider.count(new.request) == dict.fromkeys(range(120), 1)
+    assert {frozenset(statuses) for statuses in history.statuses(new.request).values()} == {frozenset({"sent"})}
+
+
+async def test_a_long_list_does_not_delay_a_single_message(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    crowd, one = job(400), job()
+    provider.latency_s = 0.05
+    async with worker_at(broker, redis_url, provider.port):
+        await accept(broker, crowd)
+
+        async def at_work() -> bool:
+            return len(provider.taken) >= 20
+
+        await eventually(at_work)
+        await accept(broker, one)
+        await history.settled(one.request, within_s=2)
+        assert len(provider.count(crowd.request)) < 300
+
+
+async def test_no_more_calls_are_in_flight_than_the_lanes_share(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    crowd, singles = job(60), [job() for _ in range(20)]
+    provider.latency_s = 0.02
+    async with worker_at(broker, redis_url, provider.port):
+        for one in (crowd, *singles):
+            await accept(broker, one)
+        await history.settled(crowd.request, 60)
+        for one in singles:
+            await history.settled(one.request)
+    assert provider.most_under_way <= sum(TERMS.concurrency.values())
+
+
 async def test_a_refused_recipient_is_never_retried(
     broker: Broker, redis_url: str, history: History, provider: Provider
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -13,11 +14,11 @@ import pytest
 from imsg_shared.broker import Broker
 from imsg_shared.channel import Terms
 from imsg_shared.redis import Redis
-from imsg_shared.topology import Lane
+from imsg_shared.topology import Lane, Topology
 from imsg_shared.wire import Job
 from imsg_testing.processes import Process
 from imsg_testing.servers import Valkey
-from imsg_testing.trial import TERMS, History, Provider, accept, job, worker_at
+from imsg_testing.trial import TERMS, History, Provider, accept, broker_at, job, worker_at
 from imsg_testing.waiting import eventually
 
 IN_FLIGHT = TERMS.concurrency[Lane.BULK]
@@ -198,6 +199,30 @@ async def test_without_its_ledger_a_worker_sends_nothing_and_goes_on_when_it_is_
             await history.settled(meanwhile.request)
     assert provider.count(first.request) == dict.fromkeys(range(60), 1)
     assert provider.count(meanwhile.request) == {0: 1}
+
+
+async def test_broker_and_ledger_on_one_server_may_go_and_come_together(topology: Topology) -> None:
+    """As in embedded mode, where one Valkey is both."""
+    provider, history = Provider(), History()
+    provider.latency_s = 0.01
+    new, single = job(100), job()
+    async with AsyncExitStack() as stack:
+        valkey = stack.enter_context(Valkey())
+        await stack.enter_async_context(provider.running())
+        broker = await stack.enter_async_context(broker_at(valkey.url, topology))
+        await stack.enter_async_context(history.listening(broker))
+        await stack.enter_async_context(worker_at(broker, valkey.url, provider.port))
+        await accept(broker, new)
+
+        async def some() -> bool:
+            return len(provider.taken) >= 20
+
+        await eventually(some)
+        valkey.restart()
+        await accept(broker, single)
+        await history.settled(new.request, 100, within_s=60)
+        await history.settled(single.request)
+    assert provider.count(new.request) == dict.fromkeys(range(100), 1)
 
 
 async def test_a_flushed_ledger_leaves_redelivered_parts_to_the_rule_of_the_unknown(

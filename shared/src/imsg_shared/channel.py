@@ -16,21 +16,27 @@ class Terms:
     """How a channel wants its work."""
 
     part_size: int
-    """Recipients of one part: a longer job is split first."""
+    """Recipients of one part: a longer job is split first. At most 5,000; never lowered while jobs are waiting, or
+    a job that is split again would get other parts."""
     call_size: int
     """Recipients of one provider call: 1 for mail and WeChat, up to 1,000 for SMS."""
     concurrency: Mapping[Lane, int]
-    """Calls in flight at once, by lane: each lane has its own share, so bulk never starves single."""
+    """Calls in flight at once, by lane: each lane has its own share, so bulk never starves single. It is also by
+    how many calls a crash may leave the world in doubt."""
     uncertain: Uncertain
     repeat_for_s: float | None = None
-    """With `repeat`: only within so many seconds of the request's first try, then settled (WeChat: 9 min)."""
+    """With `repeat`: only within so many seconds of a message's first try, then settled (WeChat: 9 min)."""
 
 
 Prepared = TypeVar("Prepared")
 
 
 class Channel(Protocol[Prepared]):
-    """A way to people. Two methods: make ready what a part's recipients share, then deliver to some of them."""
+    """A way to people. Two methods: make ready what a part's recipients share, then deliver to some of them.
+
+    What a provider says is a result, never an exception. What raises is a bug: it is logged with its traceback, the
+    recipients of the call are taken for unknown, and what breaks three times in a row is buried.
+    """
 
     method: str
     terms: Terms
@@ -38,12 +44,14 @@ class Channel(Protocol[Prepared]):
     async def prepare(self, job: Job) -> Prepared | Again | Blocked | Refused:
         """Fetch what the job holds by reference and render what all its recipients share, once per part.
 
-        A result instead of something prepared is the answer for every recipient of the part.
+        A result instead of something prepared is the answer for every recipient that is left of the part.
         """
 
     async def deliver(self, job: Job, prepared: Prepared, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Make one provider call for these recipients (at most `call_size`) and answer a result for each `n`.
 
-        Provider trouble is a result, never an exception; what raises is a bug. Must be idempotent towards the
-        provider where it can be (a constant Message-ID, client_msg_id). Bounded in time by the channel itself.
+        It is called only for recipients this worker has claimed, and again for the same one only after Again,
+        Blocked or, by the rule of `uncertain`, Unknown: answer Unknown wherever the provider may have the message.
+        Be idempotent towards the provider where it can be (a constant Message-ID, client_msg_id), and bounded in
+        time. Cancelled, close what is in doubt: the recipients are then taken for unknown.
         """

@@ -15,7 +15,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from imsg_shared.broker import Broker
+from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
 from imsg_shared.channel import Terms
 from imsg_shared.observe import configure
 from imsg_shared.redis import connect as connect_redis
@@ -263,8 +263,16 @@ class History:
 
 
 async def accept(broker: Broker, new: Job) -> None:
-    """Publish a job as the gateway does."""
-    await broker.publish(new.encode(), broker.topology.new(job_key(new.method, new.lane)))
+    """Publish a job as the gateway does: where it may be kept or not, the same bytes again."""
+
+    async def kept() -> bool:
+        try:
+            await broker.publish(new.encode(), broker.topology.new(job_key(new.method, new.lane)))
+        except (PublishRefused, PublishUnknown):
+            return False
+        return True
+
+    await eventually(kept)
 
 
 @asynccontextmanager

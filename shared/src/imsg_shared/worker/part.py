@@ -93,8 +93,10 @@ class Part(Generic[Prepared]):
                 raise HandBack("the broker is lost")
         await books.close()
         await outbox.ack(self._delivery)
-        counts = Counter(outcome.status.value for outcome in books.outcomes)
-        log.info("carried_out", part=books.job.name, method=books.job.method, attempt=books.job.attempt, **counts)
+        statuses = Counter(outcome.status.value for outcome in books.outcomes)
+        codes = sorted({outcome.code for outcome in books.outcomes if outcome.code})
+        names = {"part": books.job.name, "method": books.job.method, "attempt": books.job.attempt}
+        log.info("carried_out", **names, **statuses, **({"codes": codes} if codes else {}))
 
     async def _tell(self) -> bool:
         outcomes = self._books.outcomes

@@ -78,6 +78,9 @@ class Sending(Generic[Prepared]):
         waiting.update(others)
         try:
             await self._pull(prepared, calls)
+        except asyncio.CancelledError:
+            waiting.update(others)
+            raise
         finally:
             for task in waiting:
                 task.cancel()
