@@ -13,14 +13,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_history import partitions
+from imsg_history import migrations, partitions
 from imsg_history.attachments import Attachments, Place
 from imsg_history.database import Database, connect, open_engine, read_url
 from imsg_history.dead import DeadLetters
@@ -110,6 +112,14 @@ def _is_ours(name: str | None, kind: str, parents: Mapping[str, str | None]) -> 
     if kind == "table":
         return name in metadata.tables
     return kind != "index" or parents.get("table_name") in metadata.tables
+
+
+def test_the_last_migration_is_the_one_the_code_wants() -> None:
+    folder = Path(migrations.__file__).parent
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == migrations.HEAD
 
 
 MIGRATING = """

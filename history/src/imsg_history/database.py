@@ -109,6 +109,8 @@ class Database:
                 raise BadRow(str(error.orig)) from error
             self.available = _state(error)[:2] in CONTENTION
             raise DatabaseAway(str(error.orig)) from error
+        except OverflowError as error:  # sqlite3's, of an integer over 64 bits
+            raise BadRow(str(error)) from error
         except (PoolTimeout, OSError, TimeoutError) as error:
             self.available = False
             raise DatabaseAway(str(error) or type(error).__name__) from error
@@ -140,9 +142,7 @@ def blames_the_row(error: DBAPIError) -> bool:
     """Tell whether an error is the fault of what was written, so that repeating it can't help."""
     if state := _state(error):
         return state[:2] in BAD_DATA
-    return isinstance(error.orig, sqlite3.IntegrityError | sqlite3.DataError | OverflowError) and not isinstance(
-        error.orig, sqlite3.OperationalError
-    )
+    return isinstance(error.orig, sqlite3.IntegrityError | sqlite3.DataError)
 
 
 def _state(error: DBAPIError) -> str:

@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from imsg_history import partitions
 from imsg_history.database import BEGIN, open_engine
+from imsg_history.migrations import HEAD, VERSIONS
 
 LOCK = 0x694D5347_0001
 """The advisory lock under which PostgreSQL's tables are changed: `iMSG` in hexadecimal, history's first."""
@@ -29,15 +28,31 @@ def migrate(url: URL, now: datetime) -> None:
     engine = open_engine(url)
     try:
         with _locked(engine) as connection:
-            config = Config()
-            config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-            config.set_main_option("path_separator", "os")
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            if _version(connection) != HEAD:
+                _upgrade(connection)
             if connection.dialect.name == "postgresql":
                 partitions.make_months(connection, now)
     finally:
         engine.dispose()
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSIONS):
+        return None
+    found = connection.scalar(text(f"SELECT version_num FROM {VERSIONS}"))  # noqa: S608  our own name
+    return None if found is None else str(found)
+
+
+def _upgrade(connection: Connection) -> None:
+    # Half a second and 6 MiB that only a change of version is worth.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 @contextmanager

@@ -2,5 +2,7 @@
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"], version_table="history_version")
+from imsg_history.migrations import VERSIONS
+
+context.configure(connection=context.config.attributes["connection"], version_table=VERSIONS)
 context.run_migrations()
