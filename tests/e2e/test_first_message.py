@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import stat
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,6 +97,7 @@ def test_the_command_line_does_the_same(stack: Stack, tmp_path: Path) -> None:
     people.write_text("li@example.com\n# 备注\nzhao@example.com\n", encoding="utf-8")
 
     assert _imsg(stack, ["login", "admin", "--password", "-"], "123\n")[0] == 0
+    assert stat.S_IMODE((stack.folder / "config" / "imsg" / "tokens.json").stat().st_mode) == 0o600
     send = ["send", "--subject", "周报", "--text", "-", "--attach", str(report), "--to-file", str(people), "--json"]
     code, out, err = _imsg(stack, send, "本周完成")
     assert code == 0, err

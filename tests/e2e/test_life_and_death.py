@@ -1,8 +1,10 @@
 """How `imsg up` begins and ends: cleanly, with one clear line, or by kill -9 in the middle of its work."""
 
+import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from imsg_testing.processes import descendants
-from imsg_testing.stack import IMSG, environment, free_port, running, wait
+from imsg_testing.stack import DOCUMENTED, IMSG, environment, free_port, pasted, running, wait
 
 
 def _up(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -70,6 +72,30 @@ def test_a_second_start_on_the_same_data_is_one_line_and_harms_nothing(tmp_path:
         _is_one_clear_line(_up(tmp_path), str(stack.process.pid), "IMSG_DATA_DIR")
 
         assert stack.call("GET", "/health/ready")["errorCode"] == 0
+
+
+def test_off_loopback_no_documented_password_works_and_the_sandbox_wants_a_token(tmp_path: Path) -> None:
+    with running(tmp_path, {"IMSG_HOST": "0.0.0.0"}) as stack:
+        made = stack.data / "secrets" / "admin_password"
+        assert stat.S_IMODE(made.stat().st_mode) == 0o600
+        assert made.read_text() not in stack.said
+
+        lines = pasted(stack.said)
+        done = subprocess.run(["/bin/sh", "-eu"], input=lines, capture_output=True, text=True, timeout=30, check=False)
+
+        sent, arrived = (json.loads(line) for line in done.stdout.splitlines())
+        assert (sent["errorCode"], len(arrived["messages"])) == (0, 1)
+        assert stack.call("GET", "/sandbox/inbox")["errorCode"] == 10002
+        for username, password in DOCUMENTED.items():
+            answer = stack.call("POST", "/api/login", {"username": username, "password": password})
+            assert answer["errorCode"] in (10006, 10007)
+
+
+def test_a_folder_from_loopback_does_not_open_to_the_world_with_its_documented_passwords(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+
+    _is_one_clear_line(_up(tmp_path, IMSG_HOST="0.0.0.0"), "imsg users reset-password", "IMSG_HOST")
 
 
 def test_ctrl_c_ends_it_at_once_without_a_word_and_keeps_the_data(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def _first_message(ground: Ground, base: str) -> list[str]:
     return [
         f"TOKEN=$(curl -s {base}/api/login -d '{login}' | {find})",
         f"curl -w '\\n' {base}/api/send -d '{message}'",
-        f"curl -w '\\n' -H \"Authorization: Bearer $TOKEN\" '{see}'",
+        f"sleep 1; curl -w '\\n' -H \"Authorization: Bearer $TOKEN\" '{see}'",
     ]
 
 

@@ -22,6 +22,7 @@ import imsg_smtp.main
 from imsg import inforce, valkey, whole
 from imsg.shown import say, say_table
 from imsg_shared import redis
+from imsg_shared.observe import configure
 from imsg_shared.redis import RedisAway, RedisRefused
 from imsg_shared.service import open_broker
 from imsg_shared.settings import Common, StartError, load, variable
@@ -53,6 +54,7 @@ class Finding:
 
 def main(url: str) -> int:
     """Print settings and findings; return 0 where all is well, 1 where something needs a remedy."""
+    configure("ERROR", "text")
     try:
         asked = load(whole.Settings)
     except StartError as error:
@@ -69,7 +71,7 @@ def main(url: str) -> int:
 
 def _made(asked: whole.Settings) -> dict[str, str]:
     """Say what `imsg up` puts where nobody said anything."""
-    redis_url = asked.redis_url or "embedded Valkey"
+    redis_url = inforce.masked(asked.redis_url) or "embedded Valkey"
     made = {
         variable("redis_url"): redis_url,
         variable("broker_url"): f"streams on {redis_url}",
@@ -158,7 +160,7 @@ async def _broker(asked: whole.Settings) -> Finding:
     url = asked.broker_url
     if not url:
         return Finding("broker", "streams on the same Redis")
-    shown = inforce.CREDENTIALS.sub(rf"\1:{inforce.HIDDEN}", url)
+    shown = inforce.masked(url)
     async with open_broker(url) as broker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TIMEOUT_S):

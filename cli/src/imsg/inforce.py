@@ -101,4 +101,9 @@ def _shown(name: str, field: FieldInfo, value: object) -> str:
         return HIDDEN if value else ""
     if isinstance(value, tuple | list | Mapping):
         return ", ".join(map(str, value))
-    return CREDENTIALS.sub(rf"\1:{HIDDEN}", str(value))
+    return masked(str(value))
+
+
+def masked(text: str) -> str:
+    """Hide the passwords of the URLs in a text."""
+    return CREDENTIALS.sub(rf"\1:{HIDDEN}", text)

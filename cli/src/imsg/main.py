@@ -27,17 +27,17 @@ app.add_typer(people.app, name="users")
 @app.command()
 def up() -> None:
     """Run all of iMSG here, in one process, until Ctrl-C."""
-    from imsg import up as whole  # noqa: PLC0415  only the verbs of the server pay for loading every service
+    from imsg.up import main as run  # noqa: PLC0415  only the verbs of the server pay for loading every service
 
-    raise typer.Exit(whole.main())
+    raise typer.Exit(run())
 
 
 @app.command()
 def doctor(url: verbs.Url = verbs.URL) -> None:
     """Show every setting in force and where it comes from; check broker, Redis, database and mail server."""
-    from imsg import doctor as checks  # noqa: PLC0415  as above
+    from imsg.doctor import main as examine  # noqa: PLC0415  as above
 
-    raise typer.Exit(checks.main(url))
+    raise typer.Exit(examine(url))
 
 
 @app.command("secrets")

@@ -287,7 +287,7 @@ def attached(name: str, content: bytes) -> dict[str, str]:
 
 def pasted(said: str) -> str:
     """Return the lines that `imsg up` offers for pasting."""
-    lines = re.findall(r"^(?:TOKEN=|curl ).*$", said, re.MULTILINE)
+    lines = re.findall(r"^(?:TOKEN=|(?:sleep 1; )?curl ).*$", said, re.MULTILINE)
     return "\n".join(lines)
 
 

@@ -1,0 +1,47 @@
+"""`imsg doctor` where things are not well: what is in force, from where, and what to do."""
+
+import subprocess
+from pathlib import Path
+
+from imsg_testing.stack import IMSG, environment, free_port
+
+
+def _doctor(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    given = environment({"COLUMNS": "300", **settings})
+    command = [str(IMSG), "doctor"]
+    return subprocess.run(command, env=given, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_it_says_which_source_a_setting_comes_from_and_hides_secrets(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("IMSG_SMTP__HOST=from-dotenv.example\nIMSG_TOKEN_HOURS=6\n")
+    (tmp_path / "imsg.toml").write_text(
+        'token_hours = 3\n[smtp]\nhost = "from-toml.example"\nsender = "a@example.com"\nusername = "imsg"\n'
+        'password = "geheim-mail"\n'
+    )
+    nobody = f"127.0.0.1:{free_port()}"
+
+    done = _doctor(
+        tmp_path,
+        IMSG_SMTP__HOST="127.0.0.1",
+        IMSG_SMTP__PORT=nobody.partition(":")[2],
+        IMSG_REDIS_URL=f"redis://:geheim-redis@{nobody}/0",
+        IMSG_DATABASE_URL=f"postgresql://imsg:geheim-sql@{nobody}/imsg",
+    )
+
+    assert done.returncode == 1
+    found = {words[0]: words[1:] for line in done.stdout.splitlines() if (words := line.split())}
+    assert found["IMSG_SMTP__HOST"] == ["127.0.0.1", "environment"]
+    assert found["IMSG_TOKEN_HOURS"] == ["6", ".env"]
+    assert found["IMSG_SMTP__SENDER"] == ["a@example.com", "imsg.toml"]
+    assert found["IMSG_SMTP__CONNECTIONS"] == ["8", "default"]
+    assert found["IMSG_SMTP__PASSWORD"] == ["••••", "imsg.toml"]
+    assert "geheim" not in done.stdout + done.stderr
+    for remedy in ("make run", "IMSG_REDIS_URL", "IMSG_DATABASE_URL", "IMSG_SMTP__HOST"):
+        assert any(line.startswith("✗") and remedy in line for line in done.stdout.splitlines()), remedy
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    done = _doctor(tmp_path, IMSG_PORT="eighty")
+
+    assert done.returncode == 1
+    assert "IMSG_PORT" in done.stdout
