@@ -38,6 +38,9 @@ SLICE = 1_000
 
 LOST_AT_ONCE = 200
 
+LOOKED_THROUGH = 20_000
+"""How many of a method's newest messages are looked through for one of the lane: two long lists."""
+
 
 class Counts:
     """What the sweep tells Prometheus."""
@@ -211,22 +214,17 @@ class Sweep:
 
 
 async def _newest_tried(connection: AsyncConnection, method: str, lane: Lane) -> str | None:
-    """Find the newest request of a lane that has had an attempt."""
+    """Find the newest request of a lane that has had an attempt, among the method's newest messages."""
     newest = None
-    for status in Status:
-        query = (
-            select(messages.c.request)
-            .join(requests, requests.c.request == messages.c.request)
-            .where(
-                messages.c.method == method,
-                messages.c.status == status.value,
-                messages.c.attempts > 0,
-                requests.c.lane == lane.value,
-            )
-            .order_by(messages.c.request.desc())
-            .limit(1)
+    for status in frozenset(Status) - {Status.QUEUED}:
+        tried = select(messages.c.request).where(
+            messages.c.method == method, messages.c.status == status.value, messages.c.attempts > 0
         )
-        found = await connection.scalar(query)
+        recent = tried.order_by(messages.c.request.desc()).limit(LOOKED_THROUGH).subquery()
+        of_lane = select(recent.c.request).join(requests, requests.c.request == recent.c.request)
+        found = await connection.scalar(
+            of_lane.where(requests.c.lane == lane.value).order_by(recent.c.request.desc()).limit(1)
+        )
         newest = max(filter(None, (newest, found)), default=None)
     return newest
 
