@@ -74,6 +74,11 @@ class Redis:
                 raise
         return await self.call("EVAL", script.source, len(keys), *keys, *arguments)
 
+    async def quiet(self) -> None:
+        """Wait until nothing is on its way any more, not even calls whose callers gave up; bounded by their time."""
+        if self._flushing is not None:
+            await asyncio.wait({self._flushing})
+
     async def _flush(self) -> None:
         try:
             while self._waiting:
@@ -110,7 +115,9 @@ async def connect(url: str) -> AsyncIterator[Redis]:
         retry=None,
         health_check_interval=0,
     )
+    calls = Redis(client)
     try:
-        yield Redis(client)
+        yield calls
     finally:
+        await calls.quiet()  # a connection that is just being made would outlive its pool
         await client.aclose()

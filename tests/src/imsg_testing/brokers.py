@@ -9,7 +9,7 @@ import httpx
 import redis.asyncio
 
 from imsg_shared import rabbit, streams
-from imsg_shared.broker import Broker, Delivery
+from imsg_shared.broker import Broker, Delivery, Unreachable
 from imsg_shared.topology import Topology
 from imsg_testing.waiting import eventually
 
@@ -41,10 +41,13 @@ async def is_so(holds: Callable[[], bool], within_s: float = ARRIVES_WITHIN_S) -
 
 
 async def depth_is(broker: Broker, queue: str, depth: int, within_s: float = ARRIVES_WITHIN_S) -> None:
-    """Wait until a queue has a depth. Raises TimeoutError."""
+    """Wait until a queue has a depth, over reconnects. Raises TimeoutError."""
 
     async def now() -> bool:
-        return await broker.depth(queue) == depth
+        try:
+            return await broker.depth(queue) == depth
+        except Unreachable:
+            return False
 
     await eventually(now, within_s)
 

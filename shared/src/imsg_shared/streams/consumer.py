@@ -27,6 +27,8 @@ KEEP_S = 1.0
 PAUSE_S = 0.5
 """Before a consumer that was lost begins again."""
 
+CANCEL_AGAIN_S = 0.1
+
 SOONEST_S = 0.005
 """The shortest pause between two steps of housekeeping."""
 
@@ -86,7 +88,6 @@ class Consumer:
         reader = Reader(self._url, self.queue, returned(self.queue), name)
         try:
             await self._join(name)
-            await reader.open()
             reading = asyncio.create_task(self._read(reader), name=f"read:{self.queue}")
             keeping = asyncio.create_task(self._keep(name), name=f"keep:{self.queue}")
             acking = asyncio.create_task(self._pay(), name=f"ack:{self.queue}")
@@ -113,19 +114,26 @@ class Consumer:
     async def _leave(self, name: str, number: int | None) -> None:
         self._left_behind.add(name)
         try:
-            if number is not None:
-                # A read that still waits at the server could take one more message in our name: end it there first.
-                await self._shared.call("CLIENT", "KILL", "ID", number)
+            await self._end_reading(name, number)
             await self._pay_all()
             await self._handed_back(name)
         except (RedisAway, RedisRefused) as error:
             log.warning("hand_back_failed", queue=self.queue, reason=str(error))
+
+    async def _end_reading(self, name: str, number: int | None) -> None:
+        """End our read at the server: one that still waits there could take one more message in our name.
+
+        By name too: a server that was restarted meanwhile numbers its connections anew.
+        """
+        if number is not None and name.encode() in await self._shared.call("CLIENT", "LIST", "ID", number):
+            await self._shared.call("CLIENT", "KILL", "ID", number)
 
     async def _handed_back(self, name: str) -> None:
         await self._shared.run(LEAVE, self._keys, [GROUP, name, DELIVERY_LIMIT])
         self._left_behind.discard(name)
 
     async def _read(self, reader: Reader) -> None:
+        await reader.open()
         while True:
             while (free := self._prefetch - len(self.deliveries)) <= 0:
                 self._room.clear()
@@ -201,6 +209,13 @@ def retry(queue: str) -> str:
 
 
 async def _ended(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        # Again where it was swallowed: redis-py sends by asyncio.wait_for, and Python 3.11's loses a cancellation that
+        # comes in the moment it succeeds.
+        done, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # seen; the first of them is reported by who waits for it

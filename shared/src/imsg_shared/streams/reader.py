@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import redis.asyncio
+import redis.exceptions
 
-from imsg_shared.redis import CALL_TIMEOUT_S, Redis
+from imsg_shared.redis import CALL_TIMEOUT_S, Argument
 from imsg_shared.streams.scripts import FETCH, GROUP
 
 BLOCK_S = 5.0
@@ -26,9 +27,9 @@ class Reader:
             socket_connect_timeout=CALL_TIMEOUT_S,
             retry=None,
             health_check_interval=0,
+            client_name=consumer,
         )
         self._client.set_response_callback("XREADGROUP", _as_it_came)
-        self._calls = Redis(self._client)
         self._queue = queue
         self._returned = returned
         self._consumer = consumer
@@ -36,22 +37,31 @@ class Reader:
         """The server's number of the connection, once it is open."""
 
     async def open(self) -> None:
-        """Connect. Raises RedisAway."""
-        self.number = await self._calls.call("CLIENT", "ID")
+        """Connect. Raises redis-py's errors."""
+        self.number = await self._call("CLIENT", "ID")
 
     async def read(self, count: int) -> Sequence[Entry]:
         """Take up to `count` messages, the returned first; wait a while where there are none.
 
-        Raises RedisAway and RedisRefused, and redis-py's own errors where the wait is cut off.
+        Raises redis-py's errors; what the server gave us by then is known to the server alone.
         """
-        got = await self._calls.run(FETCH, [self._returned, self._queue], [GROUP, self._consumer, count])
-        if got:
+        if got := await self._fetched(count):
             return [(stream, number, fields) for stream, number, fields in got]
-        reply: Any = await self._client.execute_command(  # type: ignore[no-untyped-call]
+        reply = await self._call(
             "XREADGROUP", "GROUP", GROUP, self._consumer,
             "COUNT", count, "BLOCK", int(BLOCK_S * 1_000), "STREAMS", self._queue, ">",
         )  # fmt: skip
         return [(stream, number, fields) for stream, entries in reply or () for number, fields in entries]
+
+    async def _fetched(self, count: int) -> Any:  # noqa: ANN401  a list of entries
+        arguments = (2, self._returned, self._queue, GROUP, self._consumer, count)
+        try:
+            return await self._call("EVALSHA", FETCH.sha, *arguments)
+        except redis.exceptions.NoScriptError:
+            return await self._call("EVAL", FETCH.source, *arguments)
+
+    async def _call(self, *command: Argument) -> Any:  # noqa: ANN401  Redis' own reply
+        return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
         """Disconnect, in the middle of a read too."""
