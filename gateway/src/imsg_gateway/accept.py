@@ -109,8 +109,11 @@ class Accepting:
         pause = FIRST_PAUSE_S
         while True:
             try:
-                async with asyncio.timeout_at(end):
+                if end is None:
                     await self._broker.publish(body, route)
+                else:
+                    async with asyncio.timeout_at(end):
+                        await self._broker.publish(body, route)
             except PublishRefused as refused:
                 if not may_be_kept:
                     log.warning("not_accepted", request=request, why=str(refused))
@@ -137,7 +140,7 @@ class Accepting:
         if _may_be_long(draft.content) and len(encoded := to_json(draft.content)) > INLINE_CONTENT_BYTES:
             content_at = Reference(sha256=sha256(encoded).hexdigest(), size=len(encoded))
             stored[content_at.sha256] = encoded
-        job = Job(
+        job = Job.model_construct(  # every part of it was checked or made here
             request=request,
             username=username,
             method=draft.method.name,

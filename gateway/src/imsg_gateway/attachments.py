@@ -41,6 +41,8 @@ class Files:
 
     async def read(self, attachment: object) -> tuple[File, ...]:
         """Check and decode; null and an empty list are none. Raises Refusal attachment_shape."""
+        if not has_any(attachment):
+            return ()
         entries = _entries(attachment)
         if len(entries) > MAX_FILES:
             raise attachment_wrong(f"最多{MAX_FILES}个附件", f"there may be {MAX_FILES} at most")
@@ -76,8 +78,6 @@ def has_any(attachment: object) -> bool:
 
 
 def _entries(attachment: object) -> Sequence[object]:
-    if not has_any(attachment):
-        return ()
     return attachment if isinstance(attachment, list) else (attachment,)
 
 
