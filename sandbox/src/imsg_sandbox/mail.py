@@ -1,46 +1,91 @@
 """Reads a raw mail (RFC 5322, MIME) into what its recipient would see."""
 
 import hashlib
-from email import message_from_bytes, policy
-from email.message import EmailMessage
+import re
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.message import Message
 
 from imsg_sandbox.inbox import Contents, File
 
+FOLD = re.compile(r"\r?\n(?=[ \t])")
+"""A line end inside a header, which is none of its text (RFC 5322, section 2.2.3)."""
+
 
 def read(raw: bytes) -> Contents:
-    """Read subject, bodies and attachments; a part that is broken shows as it can be read, nothing raises."""
-    mail = message_from_bytes(raw, policy=policy.default)
+    """Read subject, bodies and attachments; what is broken shows as it can be read, nothing raises.
+
+    The library's older parser: the newer takes 2 ms a mail, and somebody looks at thousands.
+    """
+    mail = message_from_bytes(raw)
+    bodies: dict[str, str] = {}
+    files: list[File] = []
+    for part in _leaves(mail):
+        kind = part.get_content_type()
+        if kind in ("text/plain", "text/html") and kind not in bodies and not _is_file(part):
+            bodies[kind] = _text(part)
+        else:
+            files.append(_file(part))
     return Contents(
         subject=_header(mail, "subject"),
-        text=_body(mail, "plain"),
-        html=_body(mail, "html"),
-        attachments=tuple(_file(part) for part in mail.iter_attachments() if isinstance(part, EmailMessage)),
+        text=bodies.get("text/plain"),
+        html=bodies.get("text/html"),
+        attachments=tuple(files),
         message_id=_header(mail, "message-id"),
     )
 
 
-def _header(mail: EmailMessage, name: str) -> str | None:
+def _leaves(part: Message) -> Iterator[Message]:
+    """Yield the parts that hold something; a mail inside a mail is one."""
+    inner = part.get_payload() if part.get_content_maintype() == "multipart" else None
+    if not isinstance(inner, list):
+        yield part
+        return
+    for one in inner:
+        if isinstance(one, Message):
+            yield from _leaves(one)
+
+
+def _is_file(part: Message) -> bool:
+    return part.get_content_disposition() == "attachment" or part.get_filename() is not None
+
+
+def _header(mail: Message, name: str) -> str | None:
     value = mail.get(name)
-    return None if value is None else str(value)
+    return None if value is None else _decoded(str(value))
 
 
-def _body(mail: EmailMessage, kind: str) -> str | None:
+def _decoded(text: str) -> str:
+    """Undo folding and encoded words (RFC 2047)."""
+    text = FOLD.sub("", text)
+    if "=?" not in text:
+        return text
+    try:
+        return str(make_header(decode_header(text)))
+    except (HeaderParseError, LookupError, UnicodeError):
+        return text
+
+
+def _text(part: Message) -> str:
     """Return a body with plain line ends, without the line end that MIME puts after the last line."""
-    part = mail.get_body((kind,))
-    if part is None:
-        return None
-    payload = part.get_payload(decode=True)
-    if not isinstance(payload, bytes):
-        return None
     charset = part.get_content_charset("utf-8")
     try:
-        text = payload.decode(charset, "replace")
+        text = _content(part).decode(charset, "replace")
     except LookupError:
-        text = payload.decode("utf-8", "replace")
+        text = _content(part).decode("utf-8", "replace")
     return text.replace("\r\n", "\n").removesuffix("\n")
 
 
-def _file(part: EmailMessage) -> File:
+def _file(part: Message) -> File:
+    content = _content(part)
+    return File(_decoded(part.get_filename() or ""), len(content), hashlib.sha256(content).hexdigest())
+
+
+def _content(part: Message) -> bytes:
     payload = part.get_payload(decode=True)
-    content = payload if isinstance(payload, bytes) else part.as_bytes()
-    return File(part.get_filename() or "", len(content), hashlib.sha256(content).hexdigest())
+    if isinstance(payload, bytes):
+        return payload
+    inner = part.get_payload()
+    return b"".join(one.as_bytes() for one in inner if isinstance(one, Message)) if isinstance(inner, list) else b""
