@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from imsg_gateway.asked import Asked
 from imsg_gateway.callers import Claim
-from imsg_gateway.openapi import Json, merge
+from imsg_gateway.openapi import Json, described, merge
 from imsg_gateway.relay import Owner
 from imsg_gateway.routes import Route
 from imsg_shared.answers import Answer
@@ -23,13 +23,13 @@ class Document:
 
     def __init__(
         self,
-        own_part: Json,
+        own: Sequence[Route],
         owners: Mapping[Owner, Peer],
         relayed: Sequence[Route],
         server: str,
         now: Callable[[], float],
     ) -> None:
-        self._own = own_part
+        self._own = own
         self._owners = owners
         self._relayed = relayed
         self._server = server
@@ -59,7 +59,7 @@ class Document:
     async def _merged(self) -> Json:
         names = sorted(self._owners)
         documents = await asyncio.gather(*(_of(self._owners[name]) for name in names))
-        return merge(self._own, dict(zip(names, documents, strict=True)), self._relayed, self._server)
+        return merge(described(self._own), dict(zip(names, documents, strict=True)), self._relayed, self._server)
 
 
 async def _of(peer: Peer) -> Json:

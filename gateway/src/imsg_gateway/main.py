@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
-from imsg_gateway import openapi, relay
+from imsg_gateway import relay
 from imsg_gateway.accept import Accepting
 from imsg_gateway.attachments import Files
 from imsg_gateway.bodies import Intake
@@ -116,7 +116,7 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
         Route("PATCH", "/api/channels/{}", Right.ADMIN, channels.pause, needs_body=True),
     )
     relayed = tuple(relay.routes(owners))
-    document = Document(openapi.own(own), owners, relayed, settings.public_url, time.monotonic)
+    document = Document(own, owners, relayed, settings.public_url, time.monotonic)
     pages = (
         Route("GET", "/openapi.json", Right.OPEN, document.json),
         Route("GET", "/docs", Right.OPEN, document.page),

@@ -59,7 +59,7 @@ INFO: Json = {
 }
 
 
-def own(routes: Iterable[Route]) -> Json:
+def described(routes: Iterable[Route]) -> Json:
     """Describe the gateway's own URLs. Raises KeyError for a route that nobody described."""
     by_pattern = {(verb, _pattern(path)): path for verb, path in _OWN}
     models = {model for _, asked, answer, _ in _OWN.values() for model in (asked, answer) if model} | {shapes.Refused}
