@@ -18,6 +18,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVERYWHERE = "0.0.0.0"
 
 
+def mode(path: Path) -> int:
+    """Read who may do what with a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 async def may_log_in(visitor: Visitor, username: str, password: str) -> bool:
     """Tell whether that is the password."""
     return (await visitor.post("/api/login", username=username, password=password)).status_code == 200
@@ -40,6 +45,7 @@ async def test_on_loopback_the_documented_accounts_are_made_once(url: str, tmp_p
     async with running(settings(url, tmp_path)) as visitor:
         assert await names(visitor, "correct horse") == ["admin"]
     assert not (tmp_path / "admin-password").exists()
+    assert mode(tmp_path / "auth.db") == 0o600
 
 
 async def test_elsewhere_only_an_administrator_is_made_with_the_password_given(url: str, tmp_path: Path) -> None:
@@ -55,7 +61,7 @@ async def test_elsewhere_a_password_is_made_and_kept_where_none_was_given(url: s
     for round_ in range(2):
         async with running(settings(url, tmp_path, host=EVERYWHERE)) as visitor:
             file = tmp_path / "admin-password"
-            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            assert mode(file) == 0o600
             password = file.read_text().strip()
             assert len(password) >= 20
             assert await names(visitor, password) == ["admin"]

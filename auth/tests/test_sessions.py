@@ -171,6 +171,18 @@ async def test_a_password_is_not_changed_by_a_wrong_request(user: Visitor) -> No
     await user.log_in(user.called, "secret")
 
 
+async def test_who_was_removed_meanwhile_has_a_void_token(user: Visitor, admin: Visitor) -> None:
+    """The gateway judged the token a moment before."""
+    await admin.delete(f"/api/users/{user.name}")
+    for answer in (
+        await user.get("/api/me"),
+        await user.post("/api/logout"),
+        await user.post("/api/logout", everywhere=True),
+        await user.post("/api/password", old="secret", new="secret 2"),
+    ):
+        assert (answer.status_code, answer.json()["errorCode"]) == (401, 10005)
+
+
 async def test_tokens_survive_a_change_of_keys(url: str, tmp_path: Path, redis: Redis) -> None:
     """The new key in front signs; the old one still verifies."""
     async with running(settings(url, tmp_path)) as visitor:

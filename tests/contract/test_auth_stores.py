@@ -380,10 +380,15 @@ async def test_a_database_that_is_away_is_10012_and_comes_back_by_itself(redis_u
             admin = await visitor.log_in("admin", "123")
             own.kill()
             assert await unavailable(admin)
+
+            async def is_unready() -> bool:
+                return bool((await admin.get("/health/ready")).json().get("unmet") == ["database"])
+
+            await eventually(is_unready, within_s=20)
             own.start()
 
             async def is_back() -> bool:
-                return not await unavailable(admin)
+                return not await unavailable(admin) and (await admin.get("/health/ready")).status_code == 200
 
             await eventually(is_back, within_s=20)
 

@@ -99,7 +99,7 @@ async def connect(url: str) -> AsyncIterator[Database]:
     """
     parsed = _with_driver(url)
     if parsed.get_backend_name() == "sqlite":
-        _make_folder(parsed)
+        _make_file(parsed)
         engine = create_async_engine(parsed, pool_size=POOL_SIZE)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -130,13 +130,15 @@ def _with_driver(url: str) -> URL:
     return parsed.set(drivername=_DRIVERS[scheme])
 
 
-def _make_folder(url: URL) -> None:
-    folder = Path(url.database or "").parent
+def _make_file(url: URL) -> None:
+    """Make the file, for its owner's eyes; SQLite gives its companions the same mode."""
+    path = Path(url.database or "")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
     except OSError as error:
         raise StartError(
-            f"the folder {folder} of {variable('database_url')} can't be made ({error.strerror}); choose another."
+            f"the file {path} of {variable('database_url')} can't be written ({error.strerror}); choose another."
         ) from error
 
 

@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -118,10 +120,11 @@ def _own(parts: Parts) -> APIRouter:
 
     @routes.post("/api/logout", response_model=Answered, responses=refusals(body=True, token=True))
     async def logout(caller: Anybody, asked: Logout, request: Request) -> Response:
-        if asked.everywhere:
-            await sessions.log_out_everywhere(caller.username)
-        else:
-            await sessions.log_out(caller.username, request.headers.get(TOKEN_HEADER, ""))
+        with _gone_is_void():
+            if asked.everywhere:
+                await sessions.log_out_everywhere(caller.username)
+            else:
+                await sessions.log_out(caller.username, request.headers.get(TOKEN_HEADER, ""))
         return _answer(Answered())
 
     @routes.post(
@@ -130,12 +133,14 @@ def _own(parts: Parts) -> APIRouter:
         responses=refusals("wrong_password", "too_many_tries", body=True, token=True),
     )
     async def password(caller: Anybody, asked: PasswordChange, request: Request) -> Response:
-        issued = await sessions.change_password(caller.username, asked.old, asked.new, _address(request))
+        with _gone_is_void():
+            issued = await sessions.change_password(caller.username, asked.old, asked.new, _address(request))
         return _answer(TokenAnswer(token=issued.token, expires_in=issued.expires_in))
 
     @routes.get("/api/me", response_model=UserAnswer, responses=refusals(token=True))
     async def me(caller: Anybody) -> Response:
-        user = await parts.users.find(caller.username)
+        with _gone_is_void():
+            user = await parts.users.find(caller.username)
         return _answer(UserAnswer(**(await _record(parts.quota, user)).model_dump()))
 
     return routes
@@ -220,6 +225,17 @@ def _services(parts: Parts) -> APIRouter:
         return _answer(ContactsAnswer(contacts=await parts.users.contacts(asked.method, asked.names)))
 
     return routes
+
+
+@contextmanager
+def _gone_is_void() -> Iterator[None]:
+    """Turn the caller's own absence into a void token: the user was removed after the gateway had judged it."""
+    try:
+        yield
+    except Refusal as refusal:
+        if refusal.reason != "no_such_user":
+            raise
+        raise Refusal("token_invalid") from refusal
 
 
 async def _record(quota: Quota, user: User) -> UserRecord:
