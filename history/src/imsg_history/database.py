@@ -201,6 +201,9 @@ def _postgres_arguments() -> dict[str, Any]:
     return {
         "connect_timeout": CONNECT_TIMEOUT_S,
         "application_name": "imsg-history",
+        # Planned anew with its values each time, for a millisecond: the plan that PostgreSQL keeps for a prepared
+        # statement knows neither the user nor how few rows LIMIT wants, and sorts a big user's whole history.
+        "prepare_threshold": None,
         # A peer that vanished without a word is noticed within seconds, not after the kernel's quarter of an hour.
         "keepalives_idle": 5,
         "keepalives_interval": 2,

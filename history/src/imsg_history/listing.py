@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Select,
     Text,
     bindparam,
@@ -93,7 +94,7 @@ def _within(shape: Shape) -> Select[Any]:
     where = [messages.c.request == bindparam("request"), messages.c.n > bindparam("after"), *_conditions(shape)]
     if shape.forms:
         where.append(messages.c.address.in_(_form_values(shape)) | (messages.c.written == bindparam("written")))
-    return _in_order(select(messages).where(*where)).limit(bindparam("wanted"))
+    return _in_order(select(messages).where(*where)).limit(bindparam("wanted", type_=Integer))
 
 
 def _older(shape: Shape, *, is_postgres: bool) -> Select[Any]:
@@ -142,7 +143,7 @@ def _of(kind: tuple[str, str]) -> list[Condition]:
 
 
 def _keys(where: Sequence[Condition]) -> Keys:
-    return _in_order(select(messages.c.request, messages.c.n).where(*where)).limit(bindparam("wanted"))
+    return _in_order(select(messages.c.request, messages.c.n).where(*where)).limit(bindparam("wanted", type_=Integer))
 
 
 def _in_order(statement: Select[Any]) -> Select[Any]:
@@ -153,7 +154,7 @@ def _merged(branches: Sequence[Keys]) -> Keys:
     """Merge listings that share no message: each is read by its own index, as far as one page goes."""
     merged = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
     keys = select(merged.c.request, merged.c.n).order_by(merged.c.request.desc(), merged.c.n)
-    return keys.limit(bindparam("wanted"))
+    return keys.limit(bindparam("wanted", type_=Integer))
 
 
 def _lateral(kinds: Sequence[tuple[str, str]], where: Sequence[Condition]) -> Keys:
@@ -161,4 +162,4 @@ def _lateral(kinds: Sequence[tuple[str, str]], where: Sequence[Condition]) -> Ke
     kind = values(column("method", Text), column("status", Text), name="kind").data(list(kinds))
     one = _keys([messages.c.method == kind.c.method, messages.c.status == kind.c.status, *where]).lateral("one")
     keys = select(one.c.request, one.c.n).select_from(kind.join(one, true())).order_by(one.c.request.desc(), one.c.n)
-    return keys.limit(bindparam("wanted"))
+    return keys.limit(bindparam("wanted", type_=Integer))
