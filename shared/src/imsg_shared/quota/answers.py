@@ -1,0 +1,93 @@
+"""What a charge may answer, and what is used."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+WindowName = Literal["per_hour", "per_day", "recipients_per_day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One limit of a user in its present window."""
+
+    name: WindowName
+    limit: int
+    used: int
+    opens_at: int
+    """Unix time at which the next window begins."""
+    opens_in_s: int
+
+    @property
+    def left(self) -> int:
+        """What may still be charged; 0 also where the limit was lowered below what is used."""
+        return max(0, self.limit - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """The very windows that a request was counted in, so that they and no later ones are given back."""
+
+    key: str
+    fields: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """The token holds, the user may send, and the request is counted."""
+
+    role: str
+    windows: tuple[Window, ...]
+    charge: Charge
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """Nothing was counted: `window` is the limit in the way, the one that opens last where there are several."""
+
+    role: str
+    windows: tuple[Window, ...]
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Disabled:
+    """Sending is turned off for this user."""
+
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The user's epoch is another: verify the token against this one, or it is void."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoMirror:
+    """Redis knows no such user at present: ask auth to write the mirror, then try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """This token was logged out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The mirror as it is now; the token is not revoked."""
+
+    epoch: int
+    role: str
+    available: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a user has used of the present windows, and when they end (Unix time)."""
+
+    hour: int
+    day: int
+    recipients: int
+    hour_opens: int
+    day_opens: int
