@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -81,6 +82,15 @@ class Process:
             except ProcessLookupError:
                 continue
 
+    def pause(self) -> None:
+        """Freeze it (SIGSTOP); return when every thread stands, since one on another processor runs on a moment."""
+        self.signal(signal.SIGSTOP)
+        deadline = time.monotonic() + END_TIMEOUT_S
+        while any(_runs(pid) for pid in (self.pid, *descendants(self.pid))):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"process {self.pid} did not stop")
+            time.sleep(0.005)
+
     def kill(self) -> None:
         """End it at once, as a crash does (SIGKILL)."""
         self.signal(signal.SIGKILL)
@@ -108,6 +118,18 @@ class Process:
     def last_lines(self, count: int = 20) -> str:
         """Return the end of what it has written."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-count:])
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a thread of a process is neither stopped nor ended (Linux; elsewhere nobody knows)."""
+    for entry in Path(f"/proc/{pid}/task").glob("*/stat"):
+        try:
+            state = entry.read_text(errors="replace").rpartition(")")[2].split()[0]
+        except (OSError, IndexError):
+            continue
+        if state not in "TtZX":
+            return True
+    return False
 
 
 def descendants(pid: int) -> list[int]:

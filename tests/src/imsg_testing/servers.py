@@ -85,7 +85,7 @@ class Server:
 
     def pause(self) -> None:
         """Freeze it (SIGSTOP): connections stay open and nobody answers."""
-        self.process.signal(signal.SIGSTOP)
+        self.process.pause()
 
     def resume(self) -> None:
         """Let it go on after a pause."""

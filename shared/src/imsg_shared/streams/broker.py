@@ -26,6 +26,9 @@ LOOK_S = 1.0
 REDECLARE_S = 30.0
 """How often the groups are made again: an emptied server gets them back."""
 
+DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+"""How the server must be set for a confirmed publish to be on disk, and to stay."""
+
 NOTHING_WRITTEN = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
@@ -149,6 +152,8 @@ class StreamBroker:
                 if self._refusing:
                     await self._shared.call("SET", f"{self.topology.prefix}.probe", "1", "PX", 1_000)
                     self._refusing = False
+                if not self._reachable:
+                    await self._warn_where_it_may_forget()
                 if not self._reachable or loop.time() >= declare_at:
                     await self._declare()
                     declare_at = loop.time() + self._redeclare_s
@@ -169,6 +174,16 @@ class StreamBroker:
         if not reachable and self._reachable:
             log.warning("broker_away", reason=reason)
         self._reachable = reachable
+
+    async def _warn_where_it_may_forget(self) -> None:
+        """Say aloud where the server is not set to keep what it accepts: then our promise is not ours to keep."""
+        for name, value in DURABLE.items():
+            try:
+                is_set = await self._shared.call("CONFIG", "GET", name)
+            except RedisRefused:  # CONFIG is closed to us, as hosted servers do: their operator knows
+                return
+            if value.encode() not in (is_set.values() if isinstance(is_set, dict) else is_set):
+                log.error("broker_may_forget", setting=name, remedy=f"set {name} {value}")
 
     async def _declare(self) -> None:
         streams = [name for queue in sorted(self._queues) for name in (queue, returned(queue))]
