@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from imsg_testing.stack import IMSG, Stack, attached, pasted, wait
+from imsg_testing.api import wait
+from imsg_testing.stack import IMSG, Stack, attached, pasted
 
 
 def test_the_offered_lines_send_a_first_message_as_pasted(stack: Stack) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from imsg_testing.api import DOCUMENTED, wait
 from imsg_testing.processes import descendants
-from imsg_testing.stack import DOCUMENTED, IMSG, environment, free_port, pasted, running, wait
+from imsg_testing.stack import IMSG, environment, free_port, pasted, running
 
 
 def _up(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":

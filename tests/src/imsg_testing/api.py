@@ -1,0 +1,132 @@
+"""What a story asks of a running iMSG, whichever way it runs: the public API, and the sandbox's inbox."""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx
+
+SETTLE_TIMEOUT_S = 60.0
+
+DOCUMENTED = {"admin": "123", "天存-system-1001": "123456"}
+"""The accounts of the interface document, which exist on loopback."""
+
+PASSWORD = "correct horse"
+
+SETTLED = {"sent", "failed", "expired", "uncertain", "delivered"}
+
+
+class Api:
+    """A client of one gateway. `said` is what to show where something does not come true."""
+
+    client: httpx.Client
+
+    def __init__(self, url: str) -> None:
+        self.client = httpx.Client(base_url=url, timeout=30)
+        self._tokens: dict[str, str] = {}
+
+    @property
+    def said(self) -> str:
+        """What the servers have written so far."""
+        return ""
+
+    def call(self, method: str, path: str, body: Any = None, **params: str) -> dict[str, Any]:  # noqa: ANN401
+        """Call the API and return its answer."""
+        answer: dict[str, Any] = self.client.request(method, path, json=body, params=params).json()
+        return answer
+
+    def token(self, username: str = "admin", password: str = DOCUMENTED["admin"]) -> str:
+        """Return a token of a user, made at the first use."""
+        if username not in self._tokens:
+            answer = self.call("POST", "/api/login", {"username": username, "password": password})
+            assert answer["errorCode"] == 0, answer
+            self._tokens[username] = answer["token"]
+        return self._tokens[username]
+
+    def admin_token(self) -> str:
+        """Return a token of the administrator."""
+        return self.token()
+
+    def new_user(self, **fields: object) -> str:
+        """Register a user of a name nobody has; return the name."""
+        name = f"用户{secrets.token_hex(4)}"
+        body = {"token": self.token(), "username": name, "password": PASSWORD, **fields}
+        answer = self.call("POST", "/api/register", body)
+        assert answer["errorCode"] == 0, answer
+        return name
+
+    def new_user_token(self, **fields: object) -> str:
+        """Register a user and return a token of theirs."""
+        return self.token(self.new_user(**fields), PASSWORD)
+
+    def open_wide(self) -> None:
+        """Lift the limits of the administrator, so that a story can send as often as it likes."""
+        body = {"token": self.token(), "per_day": 1_000_000, "per_hour": 1_000_000}
+        assert self.call("POST", "/api/modify/admin", body)["errorCode"] == 0
+
+    def send(self, to: str | Sequence[str], *, attachment: Any = None, **content: str) -> dict[str, Any]:  # noqa: ANN401
+        """Send a mail as the administrator and return the answer."""
+        body: dict[str, Any] = {"token": self.token(), "to": to, "method": "smtp"}
+        body["content"] = {"subject": "hello", "text": "您好", **content}
+        if attachment is not None:
+            body["attachment"] = attachment
+        return self.call("POST", "/api/send", body)
+
+    def messages(self, request: str) -> list[dict[str, Any]]:
+        """Return every message of a request, all pages."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = {"id": request, "limit": "500", "token": self.token(), **({"cursor": cursor} if cursor else {})}
+            answer = self.call("GET", "/api/query", **page)
+            assert answer["errorCode"] == 0, answer
+            found += answer["messages"]
+            cursor = answer["next"]
+            if not cursor:
+                return found
+
+    def settled(self, request: str, count: int = 1, within_s: float = SETTLE_TIMEOUT_S) -> list[dict[str, Any]]:
+        """Wait until every message of a request is settled; return them."""
+        found: list[dict[str, Any]] = []
+
+        def all_are() -> bool:
+            found[:] = self.messages(request)
+            return len(found) == count and all(message["status"] in SETTLED for message in found)
+
+        wait(all_are, within_s, every_s=0.2, why=lambda: f"{len(found)} of {count}: {found[:3]}\n{self.said}")
+        return found
+
+    def inbox(self, **filters: str) -> list[dict[str, Any]]:
+        """Return what the sandbox has received."""
+        messages: list[dict[str, Any]] = self.call("GET", "/sandbox/inbox", **filters)["messages"]
+        return messages
+
+    def arrived(self, *, subject: str | None = None, **filters: str) -> dict[str, Any]:
+        """Wait for a message in the inbox, the newest that fits; return it."""
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            found[:] = [mail for mail in self.inbox(**filters) if subject is None or mail["subject"] == subject]
+            return bool(found)
+
+        wait(is_there, SETTLE_TIMEOUT_S, why=lambda: f"nothing arrived for {filters}\n{self.said}")
+        return found[-1]
+
+    def order(self, fault: str, times: int | None = 1, **more: object) -> None:
+        """Order a fault of the sandbox's mail server."""
+        order = {"method": "smtp", "fault": fault, "times": times, **more}
+        assert self.call("PUT", "/sandbox/faults", order)["errorCode"] == 0
+
+
+def wait(
+    holds: Callable[[], bool],
+    within_s: float = 30.0,
+    every_s: float = 0.02,
+    why: Callable[[], str] = lambda: "it did not come true in time",
+) -> None:
+    """Wait until a condition holds. Raises AssertionError, saying why, where it does not in time."""
+    patience = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < patience, why()
+        time.sleep(every_s)
