@@ -279,6 +279,7 @@ async def test_10012_redis_is_away(store_url: str) -> None:
 
 async def test_10012_history_is_away(store_url: str) -> None:
     async with world(store_url, history_url="http://127.0.0.1:9") as opened:
+        await opened.ready()
         token = await opened.user()
         check(opened, await opened.send(token=token, attachment=HI), 10012, 503, "not_accepted")
         answer = await opened.client.get("/api/query", params={"token": token})
@@ -288,6 +289,7 @@ async def test_10012_history_is_away(store_url: str) -> None:
 
 async def test_10012_auth_is_away_while_known_tokens_go_on(store_url: str) -> None:
     async with world(store_url, auth_url="http://127.0.0.1:9") as opened:
+        await opened.ready()
         token = await opened.user()
         check(opened, await opened.send(token=token, to="li"), 10012, 503, "not_accepted")
         check(opened, await opened.send(token=opened.token("stranger")), 10012, 503, "not_accepted")
