@@ -41,8 +41,10 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("httpx", "httpcore", "pika", "asyncio", "aiosqlite", "mail.log", "alembic"):
+    for chatty in ("httpx", "httpcore", "asyncio", "aiosqlite", "mail.log", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Seven errors for every connection that can't be made; shared.rabbit says it once, with the reason.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 def logger(name: str) -> Log:
