@@ -46,7 +46,7 @@ up: ## run iMSG as containers (docker compose)
 	@scripts/compose-up
 
 down: ## end the containers; what they keep stays
-	docker compose down
+	docker compose --profile '*' down
 
 logs: ## follow the containers' logs
 	docker compose logs --follow --tail=100
