@@ -1,0 +1,9 @@
+"""The real servers of the tests, each private to its run: own ports, own data, started and ended by process id."""
+
+from imsg_testing.servers.ports import accepts, asked, free_port
+from imsg_testing.servers.postgres import Postgres
+from imsg_testing.servers.rabbit import Rabbit
+from imsg_testing.servers.server import MissingServerError, Server, found
+from imsg_testing.servers.valkey import Valkey
+
+__all__ = ["MissingServerError", "Postgres", "Rabbit", "Server", "Valkey", "accepts", "asked", "found", "free_port"]

