@@ -1,0 +1,136 @@
+"""iMSG as services on RabbitMQ, PostgreSQL and Valkey: what only two gateways and a killed sender can show."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from imsg_testing.api import wait
+from imsg_testing.services import Services, services
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Two gateways, two senders of mail."""
+    with services(tmp_path_factory.mktemp("services"), gateways=2, senders=2) as opened:
+        opened.open_wide()
+        yield opened
+
+
+def mail(token: str, to: str = "zhang@example.com") -> dict[str, object]:
+    """Make the body of a small mail."""
+    return {"token": token, "to": to, "method": "smtp", "content": {"subject": "hello", "text": "您好"}}
+
+
+def test_a_mail_is_sent_and_queried_through_either_gateway(whole: Services) -> None:
+    """What one accepts the other finds."""
+    accepted = whole.through(1).client.post("/api/send", json=mail(whole.token())).json()
+    (message,) = whole.settled(accepted["id"])
+    assert (message["status"], message["to"]) == ("sent", "zhang@example.com")
+
+
+async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gateways(whole: Services) -> None:
+    """A user with five an hour: no number of gateways and no race lets a sixth through."""
+    token = whole.new_user_token(per_hour=5, per_day=20)
+    async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=200)) as http:
+        urls = [f"{whole.gateways[number % 2].url}/api/send" for number in range(200)]
+        answers = await asyncio.gather(*(http.post(url, json=mail(token)) for url in urls))
+    codes = Counter(answer.json()["errorCode"] for answer in answers)
+    assert codes == {0: 5, 10013: 195}
+
+
+def test_modify_is_in_force_for_the_very_next_send_on_the_other_gateway(whole: Services) -> None:
+    """Through one gateway the limit is lifted or sending turned off; the other knows at once."""
+    name = whole.new_user(per_hour=1, per_day=100)
+    token = whole.token(name, "correct horse")
+    first, second = whole.through(0), whole.through(1)
+    assert second.client.post("/api/send", json=mail(token)).json()["errorCode"] == 0
+    for allowed in range(2, 12):
+        assert second.client.post("/api/send", json=mail(token)).json()["reason"] == "per_hour_used_up"
+        change = {"token": whole.token(), "per_hour": allowed, "per_day": 100}
+        assert first.client.post(f"/api/modify/{name}", json=change).json()["errorCode"] == 0
+        assert second.client.post("/api/send", json=mail(token)).json()["errorCode"] == 0
+    off = {"token": whole.token(), "per_hour": 100, "per_day": 100, "available": False}
+    assert first.client.post(f"/api/modify/{name}", json=off).json()["errorCode"] == 0
+    assert second.client.post("/api/send", json=mail(token)).json()["reason"] == "sending_disabled"
+
+
+def test_log_out_everywhere_ends_every_token_on_the_other_gateway(whole: Services) -> None:
+    """The epoch is read in the step that counts."""
+    name = whole.new_user()
+    logins = [
+        whole.call("POST", "/api/login", {"username": name, "password": "correct horse"})["token"] for _ in range(2)
+    ]
+    other = whole.through(1)
+    assert all(other.client.post("/api/send", json=mail(token)).json()["errorCode"] == 0 for token in logins)
+    assert whole.call("POST", "/api/logout", {"token": logins[0], "everywhere": True})["errorCode"] == 0
+    answers = [other.client.post("/api/send", json=mail(token)).json()["errorCode"] for token in logins]
+    assert answers == [10005, 10005]
+
+
+def test_concurrent_repeats_with_one_key_are_one_request(whole: Services) -> None:
+    """Twenty at once through two gateways: one id, one count, one mail."""
+    token = whole.new_user_token(per_hour=5, per_day=5)
+    body = mail(token, "once@example.com")
+
+    def send(number: int) -> httpx.Response:
+        headers = {"Idempotency-Key": "order-1"}
+        return httpx.post(f"{whole.gateways[number % 2].url}/api/send", json=body, headers=headers, timeout=30)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(send, range(20)))
+    assert {answer.json()["errorCode"] for answer in answers} == {0}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
+    whole.settled(answers[0].json()["id"])
+    assert sum(one["to"] == "once@example.com" for one in whole.world.inbox()) == 1
+
+
+@pytest.mark.timeout(240)
+def test_a_sender_killed_in_mid_bulk_loses_nobody_and_repeats_no_more_than_was_in_flight(whole: Services) -> None:
+    """2,000 recipients, kill -9 of one of two senders on RabbitMQ: every recipient settles, exactly once in history."""
+    everybody = [f"reader{number}@example.org" for number in range(2_000)]
+    arrived = "@example.org"
+    accepted = whole.send(everybody)
+    assert accepted["count"] == len(everybody)
+
+    def received() -> list[str]:
+        return [one["to"] for one in whole.world.inbox() if one["to"].endswith(arrived)]
+
+    wait(lambda: len(received()) > 100, every_s=0.05)
+    victim = whole.senders[0]
+    victim.process.kill()
+    messages = whole.settled(accepted["id"], len(everybody), within_s=180)
+    victim.start()
+
+    mails = Counter(received())
+    duplicates = sum(count - 1 for count in mails.values())
+    in_flight = 16
+    assert Counter(message["status"] for message in messages) == {"sent": len(everybody)}
+    assert set(mails) == set(everybody)
+    assert duplicates <= in_flight
+
+
+def test_a_gateway_killed_with_a_key_in_hand_leaves_the_repeat_to_the_other(whole: Services) -> None:
+    """Whatever the killed one had reached, the repeat ends with one accepted request and one mail."""
+    token = whole.new_user_token(per_hour=50, per_day=50)
+    gateway = whole.gateways[1]
+    body = mail(token, "killed@example.net")
+    headers = {"Idempotency-Key": "killed-1"}
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(lambda: httpx.post(f"{gateway.url}/api/send", json=body, headers=headers, timeout=5))
+        gateway.process.kill()
+        first.exception(timeout=30)
+    gateway.start()
+    answer: dict[str, object] = {}
+
+    def is_accepted() -> bool:
+        answer.update(httpx.post(f"{whole.gateways[0].url}/api/send", json=body, headers=headers, timeout=30).json())
+        return answer["errorCode"] == 0
+
+    wait(is_accepted, 60, every_s=0.5, why=lambda: str(answer))
+    whole.settled(str(answer["id"]))
+    assert sum(one["to"] == "killed@example.net" for one in whole.world.inbox()) == 1

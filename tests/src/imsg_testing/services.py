@@ -1,0 +1,104 @@
+"""All of iMSG as separate processes on RabbitMQ, PostgreSQL and Valkey, with as many gateways as a story wants."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+
+from imsg_testing.api import Api, wait
+from imsg_testing.processes import Process
+from imsg_testing.servers import Postgres, Rabbit, Valkey
+from imsg_testing.stack import START_TIMEOUT_S, Provider, environment, free_port, provider
+
+KEYS = {"IMSG_SERVICE_KEY": "a key between services", "IMSG_TOKEN_KEY": "a key that signs tokens"}
+
+
+class OneService:
+    """One service as a process; can be killed and started again on the same port."""
+
+    def __init__(self, package: str, folder: Path, settings: dict[str, str]) -> None:
+        self.port = free_port()
+        self.log = folder / f"{package}-{self.port}.log"
+        command = [sys.executable, "-m", "imsg_shared.service", package]
+        given = environment({**settings, "IMSG_PORT": str(self.port)})
+        self.process = Process(command, log=self.log, environment=given, cwd=folder)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and return when it is ready."""
+        self.process.start()
+        wait(self.is_ready, START_TIMEOUT_S, why=self.process.last_lines)
+
+    def is_ready(self) -> bool:
+        """Ask its readiness."""
+        assert self.process.exit_code is None, self.process.last_lines()
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+
+class Services(Api):
+    """The services and their servers; its own verbs speak to the first gateway."""
+
+    def __init__(
+        self,
+        gateways: list[OneService],
+        auth: OneService,
+        history: OneService,
+        senders: list[OneService],
+        world: Provider,
+    ) -> None:
+        super().__init__(gateways[0].url)
+        self._through = [Api(gateway.url) for gateway in gateways]
+        self.gateways = gateways
+        self.auth = auth
+        self.history = history
+        self.senders = senders
+        self.world = world
+
+    @property
+    def said(self) -> str:
+        """The end of every service's log."""
+        everything = (*self.gateways, self.auth, self.history, *self.senders)
+        return "\n".join(f"== {one.log.name}\n{one.process.last_lines()}" for one in everything)
+
+    def through(self, number: int) -> Api:
+        """Speak to one of the gateways."""
+        return self._through[number]
+
+    def close(self) -> None:
+        """Close the clients; the processes are their starter's."""
+        for api in (self, *self._through):
+            api.client.close()
+
+
+@contextmanager
+def services(folder: Path, *, gateways: int = 1, senders: int = 1) -> Iterator[Services]:
+    """Start servers and services of a story's own; end them with the context."""
+    with ExitStack() as stack:
+        rabbit = stack.enter_context(Rabbit())
+        valkey = stack.enter_context(Valkey())
+        postgres = stack.enter_context(Postgres())
+        world = stack.enter_context(provider(folder))
+        common = {**KEYS, "IMSG_BROKER_URL": rabbit.url, "IMSG_REDIS_URL": valkey.url, "IMSG_DATA_DIR": str(folder)}
+
+        def started(package: str, settings: dict[str, str]) -> OneService:
+            one = OneService(package, folder, {**common, **settings})
+            stack.callback(one.process.close)
+            one.start()
+            return one
+
+        auth = started("imsg_auth", {"IMSG_DATABASE_URL": postgres.create_database("auth")})
+        history = started("imsg_history", {"IMSG_DATABASE_URL": postgres.create_database("history")})
+        peers = {"IMSG_AUTH_URL": auth.url, "IMSG_HISTORY_URL": history.url}
+        sending = [started("imsg_smtp", {**peers, **world.settings}) for _ in range(senders)]
+        opened = Services([started("imsg_gateway", peers) for _ in range(gateways)], auth, history, sending, world)
+        stack.callback(opened.close)
+        yield opened
