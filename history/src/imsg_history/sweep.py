@@ -139,7 +139,7 @@ class Sweep:
             if await self.broker.depth(topology.history) > BACKLOG_OF_HISTORY:
                 return None
             waiting = await self.broker.depth(queue)
-            for step_s in topology.steps_s if waiting == 0 else ():
+            for step_s in topology.waits_s if waiting == 0 else ():
                 waiting += await self.broker.depth(topology.retry(queue, step_s))
         except Unreachable:
             return None

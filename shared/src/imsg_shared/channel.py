@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from imsg_shared.topology import Lane
 from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result
@@ -26,9 +26,14 @@ class Terms:
     uncertain: Uncertain
     repeat_for_s: float | None = None
     """With `repeat`: only within so many seconds of a message's first try, then settled (WeChat: 9 min)."""
+    ask_after_s: tuple[int, ...] = ()
+    """How long to wait before each time the provider is asked what became of what is unknown; for a channel that is
+    Asking too. The rule of `uncertain` answers only what is unknown still after the last."""
 
 
 Prepared = TypeVar("Prepared")
+Asked_contra = TypeVar("Asked_contra", contravariant=True)
+"""What an Asking channel prepared: it only takes it."""
 
 
 class Channel(Protocol[Prepared]):
@@ -54,4 +59,16 @@ class Channel(Protocol[Prepared]):
         Blocked or, by the rule of `uncertain`, Unknown: answer Unknown wherever the provider may have the message.
         Be idempotent towards the provider where it can be (a constant Message-ID, client_msg_id), and bounded in
         time. Cancelled, close what is in doubt: the recipients are then taken for unknown.
+        """
+
+
+@runtime_checkable
+class Asking(Protocol[Asked_contra]):
+    """What a channel has beside, where its provider can be asked what became of a message."""
+
+    async def ask(self, job: Job, prepared: Asked_contra, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+        """Find out what became of messages that the provider may have (at most `call_size`), without sending any.
+
+        Sent and Refused settle a message. Again: it was certainly never taken, and is sent anew in the ordinary way.
+        Unknown (and Blocked, and a recipient left out): it can't be said yet, ask again later.
         """

@@ -10,6 +10,9 @@ METHODS = ("smtp", "sms", "wechat")
 STEPS_S = (10, 60, 300, 1_800, 10_800)
 """How long a postponed job waits, in seconds, by the number of its attempt."""
 
+ASKING_S = (30, 120, 600)
+"""How long a job waits before its provider is asked what became of it, where a channel can ask."""
+
 DELIVERY_LIMIT = 100
 """Redeliveries after which RabbitMQ itself moves a job to history as dead."""
 
@@ -42,6 +45,12 @@ class Topology:
     prefix: str = "imsg"
     methods: tuple[str, ...] = METHODS
     steps_s: tuple[int, ...] = STEPS_S
+    asking_s: tuple[int, ...] = ASKING_S
+
+    @property
+    def waits_s(self) -> tuple[int, ...]:
+        """Every time a job may wait for, rising: the steps of retries and those of asking."""
+        return tuple(sorted({*self.steps_s, *self.asking_s}))
 
     @property
     def exchange(self) -> str:

@@ -76,6 +76,8 @@ class Job(Wire):
     attempt: int = 1
     turn: int = 0
     """How often what is left was put off, blocks included: it tells a copy of the job from an older one."""
+    asking: int = 0
+    """Above 0: this copy sends nothing, it asks the provider for that time what became of its recipients."""
     segments: int | None = None
     resend_of: str | None = None
     trace: str | None = None

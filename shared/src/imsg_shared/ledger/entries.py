@@ -45,6 +45,8 @@ class PutOff:
     step_s: int
     uses_attempt: bool
     handed: bool
+    asks: bool = False
+    """What follows is no attempt: the provider is asked what became of this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +68,22 @@ class Finding:
     step_s: int | None = None
     uses_attempt: bool = True
     doubtful: bool = False
+    asks: bool = False
 
     @property
     def entry(self) -> Entry:
         """How the recipient stands once this is written."""
         if self.step_s is None:
             return Ended(self.outcome)
-        return PutOff(self.outcome, self.step_s, self.uses_attempt, handed=False)
+        return PutOff(self.outcome, self.step_s, self.uses_attempt, handed=False, asks=self.asks)
 
     def written(self) -> tuple[int, int, str]:
         """Make (n, rank, the end of its entry); rank -1 for a put-off, whose first try only the hash knows."""
         body = self.outcome.model_dump_json(exclude={"request", "n"}, exclude_none=True)
         if self.step_s is None:
             return self.outcome.n, RANKS[self.outcome.status], body
-        return self.outcome.n, -1, f"{int(self.doubtful)} 0 {int(self.uses_attempt)} {self.step_s} {body}"
+        uses = 2 if self.asks else int(self.uses_attempt)
+        return self.outcome.n, -1, f"{int(self.doubtful)} 0 {uses} {self.step_s} {body}"
 
 
 def read(request: str, n: int, entry: bytes) -> Entry:
@@ -98,8 +102,8 @@ def read(request: str, n: int, entry: bytes) -> Entry:
         case b"s":
             return Ended(_outcome(request, n, rest.split(b" ", 1)[1]))
         case b"r":
-            _turn, _first, _doubt, handed, uses_attempt, step_s, body = rest.split(b" ", 6)
-            return PutOff(_outcome(request, n, body), int(step_s), uses_attempt == b"1", handed == b"1")
+            _turn, _first, _doubt, handed, uses, step_s, body = rest.split(b" ", 6)
+            return PutOff(_outcome(request, n, body), int(step_s), uses == b"1", handed == b"1", asks=uses == b"2")
     raise ValueError(f"the ledger holds for {request}-{n} what this version can't read: {entry[:40]!r}")
 
 

@@ -4,7 +4,8 @@ A hash `imsg:ledger:REQUEST/FIRST` holds for each recipient `n` one of
 
 - `c OWNER UNTIL_MS TURN FIRST_MS DOUBT`, a claim: somebody is sending it, or died at it where UNTIL_MS has passed;
 - `f FIRST_MS DOUBT`, a claim that was given back before anything was sent;
-- `r TURN FIRST_MS DOUBT HANDED USES STEP JSON`, a put-off: its attempt ended, a copy of TURN + 1 brings the next;
+- `r TURN FIRST_MS DOUBT HANDED USES STEP JSON`, a put-off: its attempt ended, a copy of TURN + 1 brings the next.
+  USES is 1 where that is another attempt, 0 after a block, 2 where the provider is only asked;
 - `s RANK JSON`, an end: the outcome that stands;
 
 and for each delivery that is being carried out `start/TURN/FIRST` → `COUNT SETTLED`: how often it was begun and not

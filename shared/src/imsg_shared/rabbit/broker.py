@@ -77,8 +77,8 @@ class RabbitBroker:
 
     async def postpone(self, queue: str, body: bytes, step_s: int) -> None:
         """Publish into the retry queue of a step. Raises like publish."""
-        if step_s not in self.topology.steps_s:
-            raise ValueError(f"{step_s} s is none of the steps {self.topology.steps_s}")
+        if step_s not in self.topology.waits_s:
+            raise ValueError(f"{step_s} s is none of the steps {self.topology.waits_s}")
         await self.publish(body, self.topology.direct(self.topology.retry(queue, step_s)))
 
     async def bury(self, delivery: Delivery, reason: str) -> None:

@@ -19,7 +19,7 @@ async def declare(channel: Channel, topology: Topology) -> None:
     for queue, key in topology.work_queues():
         await channel.declare_queue(queue, arguments(topology, queue))
         await channel.bind(queue, topology.exchange, key)
-        for step_s in topology.steps_s:
+        for step_s in topology.waits_s:
             await channel.declare_queue(topology.retry(queue, step_s), waiting(queue, step_s))
 
 

@@ -89,8 +89,8 @@ class StreamBroker:
 
     async def postpone(self, queue: str, body: bytes, step_s: int) -> None:
         """Add to the queue's postponed. Raises like publish."""
-        if step_s not in self.topology.steps_s:
-            raise ValueError(f"{step_s} s is none of the steps {self.topology.steps_s}")
+        if step_s not in self.topology.waits_s:
+            raise ValueError(f"{step_s} s is none of the steps {self.topology.waits_s}")
         await self._written(POSTPONE, [retry(queue)], (step_s * 1_000, uuid.uuid4().hex[:16], body), len(body))
 
     async def bury(self, delivery: Delivery, reason: str) -> None:

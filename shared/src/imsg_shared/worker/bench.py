@@ -27,6 +27,8 @@ class Bench(Generic[Prepared]):
     slots: asyncio.Semaphore
     """The lane's share of calls in flight."""
     steps_s: Sequence[int]
+    waits_s: Sequence[int]
+    """The steps, and those that only asking waits."""
     random: Random
     is_ending: Callable[[], bool]
     clock: Callable[[], float]

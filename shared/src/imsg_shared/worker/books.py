@@ -9,11 +9,20 @@ from imsg_shared.ledger.entries import Busy, Ended, Entry, Finding, Free, Lapsed
 from imsg_shared.ledger.pages import BREAKS, Begun, Page
 from imsg_shared.observe import logger
 from imsg_shared.redis import RedisAway
-from imsg_shared.wire import Job, Outcome, Recipient, Result, Unknown
+from imsg_shared.wire import Blocked, Job, Outcome, Recipient, Result, Unknown
 from imsg_shared.worker.bench import Bench
 from imsg_shared.worker.copies import Copies
 from imsg_shared.worker.retry import backoff_s, step
-from imsg_shared.worker.verdict import DEAD, MAX_EXTENSION_S, Standing, Verdict, judge, may_repeat, too_late
+from imsg_shared.worker.verdict import (
+    DEAD,
+    MAX_EXTENSION_S,
+    Standing,
+    Verdict,
+    ask_later,
+    judge,
+    may_repeat,
+    too_late,
+)
 
 log = logger(__name__)
 
@@ -132,16 +141,28 @@ class Books:
             room_s=MAX_EXTENSION_S - self.job.extended_s,
             tried_for_s=now_s - entry.first_s,
             doubtful=entry.doubtful,
+            asked=self.job.asking,
         )
-        return self._finding(n, judge(result, standing, self._bench.channel.terms, self._bench.steps_s, self._draw))
+        terms = self._bench.channel.terms
+        if isinstance(result, Unknown) and (later := ask_later(result, standing, terms, self._bench.waits_s)):
+            return self._finding(n, later)
+        return self._finding(n, judge(result, standing, terms, self._bench.steps_s, self._draw))
+
+    def found_out(self, n: int, result: Result, entry: Free | Lapsed) -> Finding:
+        """Turn what the provider says, asked about a recipient, into what is written of it."""
+        if isinstance(result, Blocked):  # it can't even be asked
+            result = Unknown(result.provider, result.code, result.detail)
+        # Whatever it answers holds for every try so far: what was never taken is in doubt no more.
+        return self.judge(n, result, Free(entry.first_s, doubtful=False))
 
     def unsendable(self, n: int, entry: Free | Lapsed) -> Finding | None:
         """Say what becomes of a claimed recipient that may not be sent now; None where it may."""
         if isinstance(entry, Lapsed):
             return self.judge(n, Unknown("", CLAIM_EXPIRED, "The worker that was sending it ended meanwhile."), entry)
-        if self.is_too_late:
+        terms = self._bench.channel.terms
+        if self.is_too_late and not (entry.doubtful and terms.ask_after_s):
             return self._finding(n, too_late(doubtful=entry.doubtful))
-        if entry.doubtful and not may_repeat(self._bench.channel.terms, self.now_s() - entry.first_s):
+        if entry.doubtful and (self.is_too_late or not may_repeat(terms, self.now_s() - entry.first_s)):
             return self.judge(n, Unknown("", "not_repeated", "It may have been sent, and may not be repeated."), entry)
         return None
 
@@ -195,7 +216,12 @@ class Books:
         # On its last chance it comes alone: whoever was in flight beside what kills must not die of it.
         apart = was_in_flight and broken >= BREAKS - 1
         self.copies.add_next(
-            self.recipients[n], entry.step_s, uses_attempt=entry.uses_attempt, broken=broken, apart=apart
+            self.recipients[n],
+            entry.step_s,
+            uses_attempt=entry.uses_attempt,
+            asks=entry.asks,
+            broken=broken,
+            apart=apart,
         )
 
     def _finding(self, n: int, verdict: Verdict) -> Finding:
@@ -210,7 +236,9 @@ class Books:
             detail=verdict.detail,
             at=datetime.fromtimestamp(self.now_s(), UTC),
         )
-        return Finding(outcome, verdict.step_s, uses_attempt=verdict.uses_attempt, doubtful=verdict.doubtful)
+        return Finding(
+            outcome, verdict.step_s, uses_attempt=verdict.uses_attempt, doubtful=verdict.doubtful, asks=verdict.asks
+        )
 
     async def _patiently(
         self, call: Callable[[], Awaitable[T]], patience_s: float, while_: Callable[[], bool] = lambda: True

@@ -20,6 +20,8 @@ class _Way:
     uses_attempt: bool
     broken: int
     """How often in a row they broke a worker."""
+    asks: bool
+    """The provider is asked what became of this attempt."""
     apart: int | None
     """Set where a recipient comes in a copy of its own, since it may be what kills."""
 
@@ -36,16 +38,26 @@ class Copies:
         return bool(self._recipients)
 
     def add_next(
-        self, recipient: Recipient, step_s: int, *, uses_attempt: bool, broken: int = 0, apart: bool = False
+        self,
+        recipient: Recipient,
+        step_s: int,
+        *,
+        uses_attempt: bool,
+        asks: bool = False,
+        broken: int = 0,
+        apart: bool = False,
     ) -> None:
-        """Let a recipient come for its next attempt; a block uses up none, and extends the job's life instead."""
+        """Let a recipient come for its next attempt, or to be asked about.
+
+        A block uses up no attempt, and extends the job's life instead.
+        """
         alone = recipient.n if apart else None
-        way = _Way(step_s, is_next=True, uses_attempt=uses_attempt, broken=broken, apart=alone)
+        way = _Way(step_s, is_next=True, uses_attempt=uses_attempt, broken=broken, asks=asks, apart=alone)
         self._recipients[way].append(recipient)
 
     def add_same(self, recipient: Recipient, step_s: int, *, broken: int) -> None:
         """Let a recipient come as it is, to see what became of it meanwhile."""
-        way = _Way(step_s, is_next=False, uses_attempt=False, broken=broken, apart=None)
+        way = _Way(step_s, is_next=False, uses_attempt=False, broken=broken, asks=False, apart=None)
         self._recipients[way].append(recipient)
 
     def jobs(self) -> list[tuple[Job, int]]:
@@ -65,6 +77,9 @@ class Copies:
         if not way.is_next:
             return job.model_copy(update={"recipients": recipients})
         turn = job.turn + 1
+        if way.asks:
+            return job.model_copy(update={"recipients": recipients, "turn": turn, "asking": job.asking + 1})
+        job = job.model_copy(update={"asking": 0})
         if way.uses_attempt:
             return job.model_copy(update={"recipients": recipients, "turn": turn, "attempt": job.attempt + 1})
         waited_s = min(way.step_s, MAX_EXTENSION_S - job.extended_s)

@@ -89,6 +89,7 @@ class Worker(Generic[Prepared]):
                 self._meter,
                 asyncio.Semaphore(channel.terms.concurrency[lane]),
                 broker.topology.steps_s,
+                broker.topology.waits_s,
                 random,
                 self._is_ending,
                 clock,

@@ -63,7 +63,9 @@ class Part(Generic[Prepared]):
     async def _work(self, begun: Begun) -> None:
         todo = list(self._books.sort(begun.entries))
         try:
-            if todo and self._books.is_too_late:
+            if todo and self._books.job.asking:
+                await self._sending.ask(todo)  # also past its life: asking sends nothing
+            elif todo and self._books.is_too_late:
                 await self._sending.answer(todo, None)
             elif todo and await self._may_have_lost_its_ledger(begun):
                 lost = Unknown("", "ledger_lost", "Redis lost what was known of it while it may have been sent.")

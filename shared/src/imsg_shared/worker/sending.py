@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic
 
-from imsg_shared.channel import Prepared
+from imsg_shared.channel import Asking, Prepared
 from imsg_shared.ledger.entries import Finding
 from imsg_shared.observe import logger
 from imsg_shared.wire import Again, Blocked, Recipient, Refused, Result, Unknown
@@ -15,6 +15,8 @@ log = logger(__name__)
 
 BUG = "bug"
 """The code of what a channel answered by raising."""
+
+NOT_SAID = Unknown("", "not_said", "It can't be found out yet whether the provider has it.")
 
 
 class Sending(Generic[Prepared]):
@@ -40,6 +42,31 @@ class Sending(Generic[Prepared]):
             await self._side_by_side(prepared, iter(calls), width)
         if self._interrupted:
             raise HandBack("interrupted")
+
+    async def ask(self, ns: Sequence[int]) -> None:
+        """Ask the provider what became of these recipients. Raises HandBack where some are left."""
+        async with self._bench.slots:
+            prepared = await self._prepared(ns)
+            size = self._channel.terms.call_size
+            for at in range(0, len(ns), size):
+                if not self._may_begin():
+                    raise HandBack("interrupted")
+                ours = await self._books.claim([], ns[at : at + size], self._may_begin)
+                results = await self._asked(prepared, [self._books.recipients[n] for n in ours])
+                findings = [self._books.found_out(n, results.get(n, NOT_SAID), entry) for n, entry in ours.items()]
+                await self._books.record(findings)
+
+    async def _asked(
+        self, prepared: Prepared | Again | Blocked | Refused, recipients: Sequence[Recipient]
+    ) -> Mapping[int, Result]:
+        """Ask once; without an answer, whatever the reason, it is unknown what became of them."""
+        if isinstance(prepared, Again | Blocked | Refused) or not recipients or not isinstance(self._channel, Asking):
+            return {}
+        try:
+            return await self._channel.ask(self._books.job, prepared, recipients)
+        except Exception:
+            log.exception("channel_broke", part=self._books.job.name, attempt=self._books.job.attempt, at="ask")
+            return {}
 
     async def answer(self, ns: Sequence[int], result: Result | None) -> None:
         """Let one result be the answer for all of them without a call; None for those that may not be sent anyway."""

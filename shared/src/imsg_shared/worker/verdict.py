@@ -28,6 +28,8 @@ class Verdict:
     uses_attempt: bool = True
     doubtful: bool = False
     """The provider may have it from this attempt or an earlier one."""
+    asks: bool = False
+    """After the step the provider is asked what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Standing:
     """How long ago it was tried first."""
     doubtful: bool
     """The provider may have it from an earlier attempt."""
+    asked: int = 0
+    """How often the provider has been asked since this attempt."""
 
 
 def judge(result: Result, standing: Standing, terms: Terms, steps_s: Sequence[int], draw: float) -> Verdict:
@@ -50,6 +54,7 @@ def judge(result: Result, standing: Standing, terms: Terms, steps_s: Sequence[in
 
     A message without time for another try ends `expired`, or `uncertain` where the provider may have it.
     Unknown is answered by the channel's one rule (promise 4), and so is every later try of what once was unknown.
+    Where the provider can be asked, `ask_later` comes before.
     """
     match result:
         case Sent():
@@ -105,3 +110,26 @@ def _ended(status: Status, result: Result) -> Verdict:
     code = None if isinstance(result, Sent) else result.code
     detail = result.detail[:MAX_DETAIL] if result.detail else None
     return Verdict(status, result.provider or None, provider_id, code, detail)
+
+
+def ask_later(result: Unknown, standing: Standing, terms: Terms, waits_s: Sequence[int]) -> Verdict | None:
+    """Put a message off until its provider is asked what became of it; None where it was asked often enough.
+
+    However little is left of its life: asking sends nothing.
+    """
+    if standing.asked >= len(terms.ask_after_s):
+        return None
+    wanted_s = terms.ask_after_s[standing.asked]
+    wait_s = next((one for one in waits_s if one >= wanted_s), waits_s[-1])
+    detail = result.detail[:MAX_DETAIL]
+    return Verdict(
+        Status.RETRYING,
+        result.provider or None,
+        None,
+        result.code,
+        detail,
+        step_s=wait_s,
+        uses_attempt=False,
+        doubtful=True,
+        asks=True,
+    )

@@ -1,0 +1,210 @@
+"""Asking on both brokers: what the provider may have is asked about, never sent again blindly."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imsg_shared.broker import Broker
+from imsg_shared.channel import Terms
+from imsg_shared.redis import connect as connect_redis
+from imsg_shared.topology import Lane
+from imsg_shared.wire import Again, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_shared.worker import Worker
+from imsg_testing.trial import QUICK, History, accept, job
+from imsg_testing.waiting import eventually
+
+TERMS = Terms(
+    part_size=1_000,
+    call_size=100,
+    concurrency={Lane.SINGLE: 2, Lane.BULK: 2},
+    uncertain="stop",
+    ask_after_s=(1, 2, 4),
+)
+
+UNSEEN = Unknown("firm", "timeout", "no answer came")
+LATER = Unknown("firm", "not_found", "not listed yet")
+TAKEN = Sent("firm", "biz-1", "listed")
+NEVER = Again("firm", "not_taken", "certainly not listed")
+
+
+class Firm:
+    """A firm that answers as told: n → answers to its sends, and to its questions."""
+
+    def __init__(self) -> None:
+        self.sends: dict[int, list[Result]] = {}
+        self.answers: dict[int, list[Result]] = {}
+        self.sent: Counter[int] = Counter()
+        self.asked: Counter[int] = Counter()
+        self.calls: list[int] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+
+class FirmChannel:
+    """Sends and asks by the firm's script."""
+
+    method = "smtp"
+
+    def __init__(self, firm: Firm, terms: Terms) -> None:
+        self.terms = terms
+        self._firm = firm
+
+    async def prepare(self, job: Job) -> str:
+        """Prepare nothing."""
+        return job.name
+
+    async def deliver(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+        """Answer the next send of each."""
+        assert prepared == job.name
+        self._firm.sent.update(recipient.n for recipient in recipients)
+        await self._firm.open.wait()
+        return {one.n: _next(self._firm.sends, one.n, Sent("firm", "biz-0")) for one in recipients}
+
+    async def ask(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+        """Answer the next question about each."""
+        assert prepared == job.name
+        self._firm.asked.update(recipient.n for recipient in recipients)
+        self._firm.calls.append(len(recipients))
+        return {one.n: _next(self._firm.answers, one.n, TAKEN) for one in recipients}
+
+
+def _next(told: dict[int, list[Result]], n: int, otherwise: Result) -> Result:
+    return told[n].pop(0) if told.get(n) else otherwise
+
+
+@asynccontextmanager
+async def working(broker: Broker, redis_url: str, firm: Firm, terms: Terms = TERMS) -> AsyncIterator[asyncio.Event]:
+    """Run a worker over the firm."""
+    stopping = asyncio.Event()
+    async with connect_redis(redis_url) as redis:
+        channel = FirmChannel(firm, terms)
+        worker = Worker(channel, broker, redis, metrics=CollectorRegistry(), stopping=stopping, pace=QUICK)
+        running = asyncio.create_task(worker.run())
+        try:
+            yield stopping
+        finally:
+            stopping.set()
+            await running
+
+
+@pytest.fixture
+def firm() -> Firm:
+    """Open a firm that takes everything."""
+    return Firm()
+
+
+async def test_what_is_found_settles_and_is_sent_once(
+    broker: Broker, redis_url: str, history: History, firm: Firm
+) -> None:
+    new = job(3)
+    firm.sends = {0: [UNSEEN], 1: [UNSEEN]}
+    firm.answers = {0: [LATER, TAKEN], 1: [Refused("firm", "550", "listed as failed")]}
+    async with working(broker, redis_url, firm):
+        await accept(broker, new)
+        await history.settled(new.request, 3)
+    assert history.statuses(new.request) == {
+        0: ["retrying", "retrying", "sent"],
+        1: ["retrying", "failed"],
+        2: ["sent"],
+    }
+    assert (history.last(new.request, 0).provider_id, history.last(new.request, 0).attempt) == ("biz-1", 1)
+    assert firm.sent == {0: 1, 1: 1, 2: 1}
+    assert firm.asked == {0: 2, 1: 1}
+    assert firm.calls == [2, 1]
+
+
+async def test_what_was_certainly_not_taken_is_sent_again(
+    broker: Broker, redis_url: str, history: History, firm: Firm
+) -> None:
+    new = job()
+    firm.sends, firm.answers = {0: [UNSEEN]}, {0: [NEVER]}
+    async with working(broker, redis_url, firm):
+        await accept(broker, new)
+        await history.settled(new.request)
+    assert history.statuses(new.request) == {0: ["retrying", "retrying", "sent"]}
+    assert history.last(new.request).attempt == 2
+    assert (firm.sent, firm.asked) == ({0: 2}, {0: 1})
+
+
+async def test_each_unknown_attempt_is_asked_about_anew(
+    broker: Broker, redis_url: str, history: History, firm: Firm
+) -> None:
+    new = job()
+    firm.sends, firm.answers = {0: [UNSEEN, UNSEEN]}, {0: [NEVER, LATER, TAKEN]}
+    async with working(broker, redis_url, firm):
+        await accept(broker, new)
+        await history.settled(new.request)
+    assert history.last(new.request).status == "sent"
+    assert (firm.sent, firm.asked) == ({0: 2}, {0: 3})
+
+
+async def test_what_stays_unknown_ends_uncertain_and_unrepeated(
+    broker: Broker, redis_url: str, history: History, firm: Firm
+) -> None:
+    new = job()
+    firm.sends, firm.answers = {0: [UNSEEN]}, {0: [LATER] * 9}
+    async with working(broker, redis_url, firm):
+        await accept(broker, new)
+        await history.settled(new.request)
+    assert history.statuses(new.request) == {0: ["retrying"] * 3 + ["uncertain"]}
+    assert (firm.sent, firm.asked) == ({0: 1}, {0: 3})
+
+
+async def test_what_stays_unknown_is_repeated_where_that_is_the_rule(
+    broker: Broker, redis_url: str, history: History, firm: Firm
+) -> None:
+    new = job()
+    firm.sends, firm.answers = {0: [UNSEEN]}, {0: [LATER]}
+    async with working(broker, redis_url, firm, replace(TERMS, uncertain="repeat", ask_after_s=(1,))):
+        await accept(broker, new)
+        await history.settled(new.request)
+    assert history.last(new.request).status == "sent"
+    assert (firm.sent, firm.asked) == ({0: 2}, {0: 1})
+
+
+async def test_asking_goes_on_past_the_end_of_life(
+    broker: Broker, redis_url: str, history: History, firm: Firm
+) -> None:
+    found, never = job(life_s=0.8), job(first=1, life_s=0.8)
+    firm.sends, firm.answers = {0: [UNSEEN], 1: [UNSEEN]}, {1: [NEVER]}
+    async with working(broker, redis_url, firm):
+        for new in (found, never):
+            await accept(broker, new)
+        await history.settled(found.request)
+        await history.settled(never.request)
+    assert history.last(found.request).status == "sent"
+    assert history.last(never.request, 1).status == "expired"
+    assert firm.sent == {0: 1, 1: 1}
+
+
+async def test_an_expired_claim_is_asked_about_before_anything_is_sent_again(
+    broker: Broker, redis_url: str, history: History, firm: Firm
+) -> None:
+    new = job(2)
+    firm.open.clear()
+
+    async def at_work() -> bool:
+        return firm.sent.total() == 2
+
+    async with connect_redis(redis_url) as redis:
+        stopping = asyncio.Event()
+        dying = Worker(
+            FirmChannel(firm, TERMS), broker, redis, metrics=CollectorRegistry(), stopping=stopping, pace=QUICK
+        )
+        running = asyncio.create_task(dying.run())
+        await accept(broker, new)
+        await eventually(at_work)
+        running.cancel()
+        await asyncio.wait({running})
+    firm.open.set()
+    firm.answers = {1: [NEVER]}
+    async with working(broker, redis_url, firm):
+        await history.settled(new.request, 2)
+    assert history.last(new.request, 0).status == "sent"
+    assert history.last(new.request, 1).status == "sent"
+    assert firm.sent == {0: 1, 1: 2}
