@@ -26,6 +26,8 @@ class Bench(Generic[Prepared]):
     meter: Meter
     slots: asyncio.Semaphore
     """The lane's share of calls in flight."""
+    places: asyncio.Semaphore
+    """Deliveries begun and not settled: few, since after a crash each of them is suspected and taken alone."""
     steps_s: Sequence[int]
     waits_s: Sequence[int]
     """The steps, and those that only asking waits."""

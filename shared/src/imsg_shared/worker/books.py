@@ -66,6 +66,7 @@ class Books:
         self._claiming: set[int] = set()
         self._suspects: dict[int, int] = {}
         self._handed: list[int] = []
+        self._is_begun = False
         self._is_closed = False
 
     async def open(self, *, alone: bool, while_: Callable[[], bool]) -> Begun:
@@ -74,6 +75,7 @@ class Books:
         begun = await self._patiently(lambda: self._ledger.begin(self._page, ns, alone=alone), PATIENCE_S, while_)
         self._ahead_s = begun.now_s - self._clock()
         self.broken = begun.broken
+        self._is_begun = begun.answer == "go"
         return begun
 
     async def born_s(self) -> float:
@@ -197,6 +199,8 @@ class Books:
 
     async def give_back(self, patience_s: float) -> None:
         """Write that the delivery ended in good order though not done, and that what was not begun is free."""
+        if not self._is_begun:
+            return  # nothing of it is written, and what earlier starts left must stand
         unsent = list(self._claiming)
         try:
             await self._patiently(lambda: self._ledger.end(self._page, unsent=unsent, broken=self.broken), patience_s)

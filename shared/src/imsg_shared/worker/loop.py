@@ -34,6 +34,9 @@ FINISH_S = 20.0
 PREFETCH_PER_CALL = {Lane.SINGLE: 8, Lane.BULK: 2}
 """Deliveries held for each call in flight: for single messages enough to hide the round trips around a call."""
 
+PLACES_PER_CALL = 2
+"""Deliveries begun for each call in flight: the next is looked up in the ledger while a call goes on."""
+
 REST_S = 1.0
 """How long a lane rests after it handed back what it held."""
 
@@ -88,6 +91,7 @@ class Worker(Generic[Prepared]):
                 self._gate,
                 self._meter,
                 asyncio.Semaphore(channel.terms.concurrency[lane]),
+                asyncio.Semaphore(PLACES_PER_CALL * channel.terms.concurrency[lane]),
                 broker.topology.steps_s,
                 broker.topology.waits_s,
                 random,

@@ -23,10 +23,11 @@ class Meter:
             ("method", "result"),
             registry=registry,
         )
-        self._in_flight = Gauge("imsg_in_flight", "Provider calls under way", ("method", "lane"), registry=registry)
+        in_flight = Gauge("imsg_in_flight", "Provider calls under way", ("method", "lane"), registry=registry)
+        self._in_flight = {lane: in_flight.labels(method, lane.value) for lane in Lane}
         self._seconds = Histogram(
             "imsg_deliver_seconds", "How long a provider call took", ("method",), buckets=SECONDS, registry=registry
-        )
+        ).labels(method)
         self._dead = Counter("imsg_dead", "Jobs given to history as dead", ("method",), registry=registry)
         self.blocked = Gauge(
             "imsg_channel_blocked", "1 while the provider lets nothing through", ("method",), registry=registry
@@ -35,10 +36,7 @@ class Meter:
     @contextmanager
     def calling(self, lane: Lane) -> Iterator[None]:
         """Measure one provider call."""
-        with (
-            self._in_flight.labels(self._method, lane.value).track_inprogress(),
-            self._seconds.labels(self._method).time(),
-        ):
+        with self._in_flight[lane].track_inprogress(), self._seconds.time():
             yield
 
     def attempted(self, result: Result) -> None:

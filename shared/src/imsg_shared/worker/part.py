@@ -39,13 +39,16 @@ class Part(Generic[Prepared]):
 
     async def carry_out(self, *, alone: bool) -> Ending:
         """Do all that can be done for the delivery here and now; only cancelling raises."""
-        if not self._may_begin():
-            return Ending.HANDED_BACK
         try:
-            begun = await self._books.open(alone=alone, while_=self._may_begin)
-            if begun.answer == "alone":
-                return Ending.WANTS_TO_BE_ALONE
-            await (self._die(begun) if begun.answer == "dead" else self._work(begun))
+            async with self._bench.places:
+                if not self._may_begin():
+                    return Ending.HANDED_BACK
+                begun = await self._books.open(alone=alone, while_=self._may_begin)
+                if begun.answer == "alone":
+                    return Ending.WANTS_TO_BE_ALONE
+                if begun.answer == "go":
+                    await self._work(begun)
+            await (self._die(begun) if begun.answer == "dead" else self._conclude())
         except HandBack as why:
             log.info("handed_back", part=self._books.job.name, why=str(why))
             await self._books.give_back(WRITE_PATIENCE_S)
@@ -76,7 +79,6 @@ class Part(Generic[Prepared]):
             # What has ended is told now: the rest may be long in coming.
             await self._tell()
             raise
-        await self._conclude()
 
     async def _may_have_lost_its_ledger(self, begun: Begun) -> bool:
         """Tell whether somebody may have been sending this when Redis lost its data (promise 6)."""
