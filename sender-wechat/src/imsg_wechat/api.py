@@ -1,0 +1,49 @@
+"""One official account's API: what iMSG asks of WeChat, with a valid token each time."""
+
+from typing import Any
+
+from imsg_wechat.codes import Complaint
+from imsg_wechat.replies import ASKING_KEY
+from imsg_wechat.tokens import Tokens
+from imsg_wechat.transport import Answer, Fields, Transport
+
+MENU: Fields = {
+    "button": [{"name": "我的", "sub_button": [{"type": "click", "name": "获取我的openID", "key": ASKING_KEY}]}]
+}
+"""A top-level name may have 16 bytes only, so that the button stands below one."""
+
+
+class Api:
+    """Calls in the name of one account."""
+
+    def __init__(self, tokens: Tokens, transport: Transport, endpoint: str) -> None:
+        self._tokens = tokens
+        self._transport = transport
+        self._endpoint = endpoint
+
+    async def send(self, openid: str, template: str, values: dict[str, str], message_id: str) -> Answer:
+        """Send a template message; WeChat sends the same `message_id` only once within 10 minutes."""
+        data: dict[str, Any] = {name: {"value": value} for name, value in values.items()}
+        body = {"touser": openid, "template_id": template, "data": data, "client_msg_id": message_id}
+        return await self._call("/cgi-bin/message/template/send", body)
+
+    async def make_menu(self) -> Answer:
+        """Give the account our menu, in place of the one it has."""
+        return await self._call("/cgi-bin/menu/create", MENU)
+
+    async def _call(self, path: str, body: Fields) -> Answer:
+        """Call with the shared token, and once more with a fresh one where that is refused."""
+        token = await self._tokens.get()
+        if not isinstance(token, str):
+            return token
+        answer = await self._carried(path, token, body)
+        if not isinstance(answer, Complaint) or not answer.is_stale_token:
+            return answer
+        fresh = await self._tokens.get(stale=token)
+        if not isinstance(fresh, str):
+            return fresh
+        return await self._carried(path, fresh, body)
+
+    async def _carried(self, path: str, token: str, body: Fields) -> Answer:
+        params = {"access_token": token}
+        return await self._transport.call("POST", f"{self._endpoint}{path}", params=params, body=body)

@@ -1,0 +1,120 @@
+"""Followers and tags: kept in the table, and mirrored to Redis, where the gateway asks who follows."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from imsg_shared.observe import logger
+from imsg_shared.redis import Redis, RedisAway, RedisRefused
+from imsg_shared.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_wechat.database import StoreAway
+from imsg_wechat.store import Follower, Store
+
+LOOK_EVERY_S = 2.0
+"""How soon it is seen that Redis has lost the sets."""
+
+REBUILD_EVERY_S = 3_600.0
+"""How often the sets are written anew although nothing seems wrong with them."""
+
+PAGE = 1_000
+
+MAX_ROUNDS = 5
+"""How often one page is written until it is what the table says; each round more needs a change in between."""
+
+log = logger(__name__)
+
+
+class Followers:
+    """Who follows. The table decides; Redis mirrors it."""
+
+    def __init__(self, store: Store, redis: Redis, accounts: Sequence[str]) -> None:
+        self._store = store
+        self._redis = redis
+        self._accounts = tuple(accounts)
+        self._stale = set(accounts)
+        """Accounts whose sets may not be what the table says; at the start nobody knows."""
+
+    async def follows(self, account: str, openid: str, at: int) -> str:
+        """Note that somebody follows; return their tag. Raises StoreAway."""
+        follower = await self._store.follows(account, openid, at)
+        await self._told([follower])
+        return follower.tag
+
+    async def leaves(self, account: str, openid: str, at: int) -> None:
+        """Note that somebody has left; the tag stays theirs. Raises StoreAway."""
+        follower = await self._store.leaves(account, openid, at)
+        if follower is not None:
+            await self._told([follower])
+
+    async def tag_of(self, account: str, openid: str) -> str | None:
+        """Return the tag of somebody who has one. Raises StoreAway."""
+        follower = await self._store.of(account, openid)
+        return None if follower is None else follower.tag
+
+    async def by_tags(self, tags: Sequence[str]) -> dict[str, Follower]:
+        """Find followers by their tags; unknown ones are absent. Raises StoreAway."""
+        return await self._store.by_tags(tags)
+
+    async def keep_mirrored(self) -> None:
+        """Write the sets at the start, whenever Redis lost them, and now and then anyway, as long as we live."""
+        written_at = time.monotonic()
+        while True:
+            if time.monotonic() - written_at > REBUILD_EVERY_S:
+                self._stale.update(self._accounts)
+                written_at = time.monotonic()
+            try:
+                for account in self._accounts:
+                    if account in self._stale or not await self._is_complete(account):
+                        await self._rebuild(account)
+            except (StoreAway, RedisAway, RedisRefused) as error:
+                log.warning("followers_not_mirrored", why=str(error))
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _is_complete(self, account: str) -> bool:
+        return bool(await self._redis.call("SISMEMBER", followers_key(account), FOLLOWERS_COMPLETE))
+
+    async def _rebuild(self, account: str) -> None:
+        """Write every row; nobody is ever removed from the table, so that nothing else can be in the sets."""
+        self._stale.discard(account)
+        count, after = 0, ""
+        try:
+            while page := await self._store.page(account, after, PAGE):
+                await self._mirror(page)
+                count, after = count + len(page), page[-1].tag
+            await self._redis.call("SADD", followers_key(account), FOLLOWERS_COMPLETE)
+        except BaseException:
+            self._stale.add(account)
+            raise
+        log.info("followers_mirrored", account=account, followers=count)
+
+    async def _told(self, followers: Sequence[Follower]) -> None:
+        """Mirror what has just changed; where Redis is away, all of it is mirrored again once it is back."""
+        try:
+            await self._mirror(followers)
+        except (StoreAway, RedisAway, RedisRefused) as error:
+            self._stale.update(follower.account for follower in followers)
+            log.info("follower_not_mirrored", why=str(error))
+
+    async def _mirror(self, followers: Sequence[Follower]) -> None:
+        """Write, then look whether the table still says the same: another replica may have been between the two.
+
+        Whoever writes last has looked after it, so that the sets end as the table is.
+        """
+        for _ in range(MAX_ROUNDS):
+            await self._write(followers)
+            now = await self._store.by_tags([follower.tag for follower in followers])
+            if all(now[follower.tag].following == follower.following for follower in followers):
+                return
+            followers = list(now.values())
+
+    async def _write(self, followers: Sequence[Follower]) -> None:
+        by_account: dict[str, tuple[list[str], list[str]]] = {}
+        for follower in followers:
+            here, gone = by_account.setdefault(follower.account, ([], []))
+            (here if follower.following else gone).append(follower.tag)
+        for account, (here, gone) in by_account.items():
+            calls = [
+                *((("SADD", followers_key(account), *here), ("SREM", left_key(account), *here)) if here else ()),
+                *((("SADD", left_key(account), *gone), ("SREM", followers_key(account), *gone)) if gone else ()),
+            ]
+            await asyncio.gather(*(self._redis.call(*call) for call in calls))

@@ -1,0 +1,132 @@
+"""The webhook: GET and POST /hooks/wechat/ACCOUNT, in plain and in safe mode, as WeChat calls it."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, Response
+
+from imsg_shared.errors import Refusal
+from imsg_shared.observe import logger
+from imsg_wechat import crypto, replies
+from imsg_wechat.reception import NotKept, Reception
+from imsg_wechat.replies import Message, Unreadable
+
+MAX_BODY_BYTES = 64 * 1024
+BODY_TIMEOUT_S = 4.0
+TAKE_TIMEOUT_S = 4.5
+"""WeChat hangs up after 5 s."""
+
+MAX_ECHO_CHARACTERS = 256
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What one account's webhook is guarded by."""
+
+    account: str
+    appid: str
+    token: str
+    key: bytes | None
+    """Of safe mode."""
+    mode: Literal["any", "plain", "safe"]
+
+
+def routes(doors: Mapping[str, Door], reception: Reception) -> APIRouter:
+    """Make the routes; who is not WeChat is refused before anything is read of what he sent."""
+    router = APIRouter(prefix="/hooks/wechat")
+
+    @router.get("/{account}")
+    async def verify(account: str, request: Request) -> Response:
+        """Answer WeChat's question whether this is ours: with its echostr, and nothing else."""
+        door = _door(doors, account, request)
+        query = request.query_params
+        if not crypto.is_genuine(query.get("signature", ""), door.token, *_stamps(request)):
+            raise _forged(account)
+        return PlainTextResponse(query.get("echostr", "")[:MAX_ECHO_CHARACTERS])
+
+    @router.post("/{account}")
+    async def take(account: str, request: Request) -> Response:
+        """Take a message or an event; answer its passive reply, or `success`."""
+        door = _door(doors, account, request)
+        body = await _body(request)
+        is_safe = request.query_params.get("encrypt_type", "raw") == "aes"
+        if door.mode != "any" and is_safe is (door.mode == "plain"):
+            raise _forged(account)
+        try:
+            message = _opened(door, body, request) if is_safe else _plain(door, body, request)
+        except crypto.NotGenuine as error:
+            raise _forged(account) from error
+        except Unreadable as error:
+            raise Refusal("not_json", why="this is no XML of WeChat's") from error
+        try:
+            async with asyncio.timeout(TAKE_TIMEOUT_S):
+                text = await reception.take(account, message, request.query_params.get("nonce", ""))
+        except (NotKept, TimeoutError) as error:
+            log.warning("wechat_not_taken", account=account, what=message.event, why=str(error) or "too slow")
+            raise Refusal("unavailable", retry_after_s=1) from error
+        if text is None:
+            return PlainTextResponse("success")
+        now = int(time.time())
+        reply = replies.text_reply(message, text, now)
+        if is_safe and door.key is not None:
+            reply = replies.sealed(reply, door.key, door.appid, door.token, now)
+        return Response(reply, media_type="application/xml")
+
+    return router
+
+
+def _door(doors: Mapping[str, Door], account: str, request: Request) -> Door:
+    door = doors.get(account)
+    if door is None:
+        raise Refusal("no_such_url", path=request.url.path)
+    return door
+
+
+def _forged(account: str) -> Refusal:
+    log.warning("wechat_forged", account=account)
+    return Refusal("no_right")
+
+
+def _stamps(request: Request) -> tuple[str, str]:
+    return request.query_params.get("timestamp", ""), request.query_params.get("nonce", "")
+
+
+def _plain(door: Door, body: bytes, request: Request) -> Message:
+    if not crypto.is_genuine(request.query_params.get("signature", ""), door.token, *_stamps(request)):
+        raise crypto.NotGenuine
+    return replies.message(body)
+
+
+def _opened(door: Door, body: bytes, request: Request) -> Message:
+    """Open an encrypted message, its signature checked first: that one covers what is encrypted."""
+    query = request.query_params
+    if door.key is None:
+        raise crypto.NotGenuine
+    plain = query.get("signature")
+    if plain is not None and not crypto.is_genuine(plain, door.token, *_stamps(request)):
+        raise crypto.NotGenuine
+    encrypted = replies.elements(body).get("Encrypt", "")
+    if not crypto.is_genuine(query.get("msg_signature", ""), door.token, *_stamps(request), encrypted):
+        raise crypto.NotGenuine
+    return replies.message(crypto.decrypt(encrypted, door.key, door.appid))
+
+
+async def _body(request: Request) -> bytes:
+    """Read the body, up to its limit. Raises Refusal too_large, body_incomplete."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise Refusal("too_large", limit=MAX_BODY_BYTES)
+    except (ClientDisconnect, TimeoutError) as error:
+        raise Refusal("body_incomplete") from error
+    return bytes(body)

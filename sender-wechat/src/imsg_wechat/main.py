@@ -1,0 +1,161 @@
+"""The wiring of sender-wechat: settings, database, Redis, broker, accounts, followers, webhook, worker."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import SystemRandom
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from imsg_shared import peers, redis
+from imsg_shared.addresses import make_tag
+from imsg_shared.answers import speak
+from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
+from imsg_shared.observe import logger
+from imsg_shared.peers import Apps, Peer
+from imsg_shared.redis import Redis
+from imsg_shared.service import Service, open_broker
+from imsg_shared.settings import StartError, load, variable
+from imsg_shared.topology import RECEIPT
+from imsg_shared.wire import Receipt, TemplateLimits
+from imsg_shared.worker import Worker
+from imsg_wechat import database, transport
+from imsg_wechat.api import Api
+from imsg_wechat.channel import Account, WeChatChannel, terms
+from imsg_wechat.codes import Complaint
+from imsg_wechat.crypto import key_of
+from imsg_wechat.followers import Followers
+from imsg_wechat.health import Health
+from imsg_wechat.hooks import Door, routes
+from imsg_wechat.publishing import PublishedLimits
+from imsg_wechat.reception import NotKept, Reception
+from imsg_wechat.settings import Settings, WeChat
+from imsg_wechat.shelf import Shelf
+from imsg_wechat.store import Store
+from imsg_wechat.templates import Templates
+from imsg_wechat.tokens import Credentials, Tokens
+from imsg_wechat.transport import Timeouts, Transport, Trouble
+
+__all__ = ["Settings", "Timeouts", "WeChat", "app", "make_menu", "open_channel"]
+
+START_PATIENCE_S = 30.0
+"""How long a start waits for a database that is still starting itself."""
+
+log = logger(__name__)
+
+
+def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
+    """Make the service. Raises StartError where a setting is wrong or missing."""
+    chosen = settings or load(Settings)
+    if not chosen.service_key:
+        raise StartError(f"{variable('service_key')} is not set; give sender-wechat the same one that history has.")
+
+    @asynccontextmanager
+    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+        async with AsyncExitStack() as stack:
+            yield await _opened(chosen, {} if apps is None else apps, service, stack)
+
+    return Service("wechat", chosen, opening)
+
+
+async def _opened(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
+    wechat = settings.wechat
+    opened = await stack.enter_async_context(database.connect(settings.store_url))
+    await _migrated(opened)
+    connection = await stack.enter_async_context(redis.connect(settings.redis_url))
+    broker = await stack.enter_async_context(open_broker(settings.broker_url))
+    history = await stack.enter_async_context(peers.connect(settings.history_url, settings.service_key, apps))
+    random = SystemRandom()
+    followers = Followers(Store(opened, lambda: make_tag(random)), connection, tuple(wechat.accounts))
+    channel = await stack.enter_async_context(open_channel(wechat, connection, followers, history))
+    worker = Worker(channel, broker, connection, metrics=service.metrics, stopping=service.stopping)
+    reception = Reception(followers, connection, lambda receipt: _report(broker, receipt), time.time)
+    service.check("broker", lambda: broker.ready)
+    service.watch(followers.keep_mirrored(), "followers")
+    service.watch(PublishedLimits(connection, channel.method, _limits(wechat)).keep(), "templates")
+    service.watch(worker.run(), "worker")
+    api = FastAPI(title="iMSG sender-wechat", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    speak(api)
+    api.include_router(routes(_doors(wechat), reception))
+    return api
+
+
+@asynccontextmanager
+async def open_channel(
+    wechat: WeChat, connection: Redis, followers: Followers, history: Peer, *, timeouts: Timeouts | None = None
+) -> AsyncIterator[WeChatChannel]:
+    """Open the channel alone; no connection to WeChat is made before the first message."""
+    async with transport.connect(timeouts or Timeouts()) as calls:
+        templates = _templates(wechat)
+        accounts = {
+            name: Account(api, templates[name], Health(name)) for name, api in _apis(wechat, connection, calls).items()
+        }
+        yield WeChatChannel(accounts, followers, Shelf(history), terms(wechat.uncertain))
+
+
+async def make_menu(settings: Settings, account: str) -> str | None:
+    """Give an official account our menu; return what went wrong, None where nothing did."""
+    async with redis.connect(settings.redis_url) as connection, transport.connect(Timeouts()) as calls:
+        answer = await _apis(settings.wechat, connection, calls)[account].make_menu()
+    if isinstance(answer, Complaint):
+        return f"{answer.code}: {answer.detail}"
+    return answer.detail if isinstance(answer, Trouble) else None
+
+
+def _apis(wechat: WeChat, connection: Redis, calls: Transport) -> dict[str, Api]:
+    return {
+        name: Api(
+            Tokens(Credentials(account.appid, account.secret, account.endpoint), connection, calls),
+            calls,
+            account.endpoint,
+        )
+        for name, account in wechat.accounts.items()
+    }
+
+
+def _templates(wechat: WeChat) -> dict[str, Templates]:
+    return {
+        name: Templates(account.template, account.variable, account.templates)
+        for name, account in wechat.accounts.items()
+    }
+
+
+def _limits(wechat: WeChat) -> Mapping[str, TemplateLimits]:
+    return {name: one for templates in _templates(wechat).values() for name, one in templates.limits().items()}
+
+
+def _doors(wechat: WeChat) -> dict[str, Door]:
+    return {
+        name: Door(
+            name,
+            account.appid,
+            account.token.get_secret_value(),
+            None if account.aes_key is None else key_of(account.aes_key.get_secret_value()),
+            account.mode,
+        )
+        for name, account in wechat.accounts.items()
+    }
+
+
+async def _report(broker: Broker, receipt: Receipt) -> None:
+    try:
+        await broker.publish(receipt.encode(), broker.topology.new(RECEIPT))
+    except (PublishRefused, PublishUnknown) as error:
+        raise NotKept(str(error)) from error
+
+
+async def _migrated(opened: database.Database) -> None:
+    """Bring the table up to date; wait for a database that is still starting. Raises StartError."""
+    deadline = time.monotonic() + START_PATIENCE_S
+    while True:
+        try:
+            await opened.migrate()
+        except database.StoreAway as away:
+            if time.monotonic() > deadline:
+                raise StartError(f"the database at {variable('database_url')} did not answer: {away}") from away
+            log.warning("waiting", what="the database", error=str(away))
+        else:
+            return
+        await asyncio.sleep(1)

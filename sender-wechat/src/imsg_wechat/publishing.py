@@ -1,0 +1,38 @@
+"""What the gateway reads of us in Redis: the templates' limits, published again where they were lost."""
+
+import asyncio
+from collections.abc import Mapping
+
+from imsg_shared.observe import logger
+from imsg_shared.redis import Redis, RedisAway, RedisRefused, Script
+from imsg_shared.topology import template_limits_key
+from imsg_shared.wire import TemplateLimits
+
+LOOK_EVERY_S = 5.0
+
+_REPLACE = Script.of(
+    "redis.call('DEL', KEYS[1]) if #ARGV > 0 then redis.call('HSET', KEYS[1], unpack(ARGV)) end return 1"
+)
+
+log = logger(__name__)
+
+
+class PublishedLimits:
+    """Keeps the hash of templates what it should be."""
+
+    def __init__(self, redis: Redis, method: str, limits: Mapping[str, TemplateLimits]) -> None:
+        self._redis = redis
+        self._key = template_limits_key(method)
+        self._limits = {name.encode(): one.model_dump_json().encode() for name, one in limits.items()}
+
+    async def keep(self) -> None:
+        """Publish, and look again as long as we live."""
+        while True:
+            try:
+                if await self._redis.call("HGETALL", self._key) != self._limits:
+                    await self._redis.run(
+                        _REPLACE, [self._key], [part for pair in self._limits.items() for part in pair]
+                    )
+            except (RedisAway, RedisRefused) as error:
+                log.info("templates_not_published", why=str(error))
+            await asyncio.sleep(LOOK_EVERY_S)

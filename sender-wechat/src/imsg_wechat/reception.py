@@ -1,0 +1,146 @@
+"""What becomes of a message or event that came in: a follower noted, a tag told, a receipt passed on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+
+from imsg_shared.observe import logger
+from imsg_shared.redis import Redis, RedisAway, RedisRefused
+from imsg_shared.wire import Receipt, Status
+from imsg_wechat.codes import PROVIDER
+from imsg_wechat.database import StoreAway
+from imsg_wechat.followers import Followers
+from imsg_wechat.replies import NOT_NOW, WELCOME, Message
+
+SEEN_S = 600
+"""How long a message is remembered as seen: WeChat's three tries end within seconds."""
+
+REDIS_PATIENCE_S = 0.8
+STORE_PATIENCE_S = 1.5
+BROKER_PATIENCE_S = 2.0
+"""Together below the 5 s after which WeChat hangs up, whatever of ours is away."""
+
+FINISHED = "TEMPLATESENDJOBFINISH"
+
+RESULTS: Mapping[str, tuple[str, str]] = {
+    "failed:userblock": ("user_block", "The recipient blocks this account's messages."),
+    "failed:systemfailed": ("system_failed", "WeChat failed to deliver it."),
+}
+"""Status of a receipt, without its spaces (which vary) → our code and sentence; `success` is delivered."""
+
+log = logger(__name__)
+
+
+class NotKept(Exception):  # noqa: N818  a state of the world
+    """What came in could not be kept: WeChat shall repeat it."""
+
+
+class Reception:
+    """Takes messages, each once."""
+
+    def __init__(
+        self, followers: Followers, redis: Redis, report: Callable[[Receipt], Awaitable[None]], now: Callable[[], float]
+    ) -> None:
+        """`report` publishes a receipt, and raises where it is not certainly kept."""
+        self._followers = followers
+        self._redis = redis
+        self._report = report
+        self._now = now
+
+    async def take(self, account: str, message: Message, nonce: str) -> str | None:
+        """Do what the message asks for; return the text that answers it, or None. Raises NotKept."""
+        # A second press within the same second looks like a repeat of the first, but for its nonce.
+        name = (*message.name, nonce) if message.is_asking and message.event else message.name
+        key = f"imsg:wechat:seen:{account}:{':'.join(name)[:512]}"
+        if not await self._is_first(key):
+            log.info("wechat_repeated", account=account, what=message.event)
+            return None
+        try:
+            return await self._taken(account, message)
+        except BaseException:
+            await self._forget(key)
+            raise
+
+    async def _taken(self, account: str, message: Message) -> str | None:
+        if message.is_asking:
+            try:
+                async with asyncio.timeout(STORE_PATIENCE_S):
+                    return await self._followers.follows(account, message.openid, message.at)
+            except (StoreAway, TimeoutError) as error:
+                log.warning("tag_not_told", account=account, why=str(error) or "it took too long")
+                return NOT_NOW
+        match message.event:
+            case "subscribe":
+                await self._subscribed(account, message)
+                return WELCOME
+            case "unsubscribe":
+                await self._unsubscribed(account, message)
+            case event if event == FINISHED:
+                await self._finished(account, message)
+        return None
+
+    async def _subscribed(self, account: str, message: Message) -> None:
+        """Note a new follower. Where that fails, the button they are told of will: the greeting is not held back."""
+        try:
+            async with asyncio.timeout(STORE_PATIENCE_S):
+                await self._followers.follows(account, message.openid, message.at)
+        except (StoreAway, TimeoutError) as error:
+            log.warning("follower_not_noted", account=account, why=str(error) or "it took too long")
+
+    async def _unsubscribed(self, account: str, message: Message) -> None:
+        try:
+            async with asyncio.timeout(STORE_PATIENCE_S):
+                await self._followers.leaves(account, message.openid, message.at)
+        except (StoreAway, TimeoutError) as error:
+            raise NotKept(str(error)) from error
+
+    async def _finished(self, account: str, message: Message) -> None:
+        """Pass on what became of a message; history matches it, whether it knows the message already or not yet."""
+        msgid = message.fields.get("MsgID", "") or message.fields.get("MsgId", "")
+        said = message.fields.get("Status", "")
+        result = "".join(said.lower().split())
+        if not msgid or not (result == "success" or result.startswith("failed")):
+            log.warning("receipt_unreadable", account=account, status=said[:64])
+            return
+        try:
+            async with asyncio.timeout(STORE_PATIENCE_S):
+                tag = await self._followers.tag_of(account, message.openid)
+        except (StoreAway, TimeoutError) as error:
+            raise NotKept(str(error)) from error
+        if tag is None:
+            log.warning("receipt_of_a_stranger", account=account)
+            return
+        code, detail = (None, None)
+        if result != "success":
+            code, detail = RESULTS.get(result, ("failed", "WeChat did not deliver it."))
+        receipt = Receipt(
+            provider=PROVIDER,
+            account=account,
+            provider_id=msgid,
+            address=tag,
+            status=Status.DELIVERED if result == "success" else Status.FAILED,
+            code=code,
+            detail=None if detail is None else f"{detail} ({said[:64]})",
+            at=datetime.fromtimestamp(message.at, UTC),
+        )
+        try:
+            async with asyncio.timeout(BROKER_PATIENCE_S):
+                await self._report(receipt)
+        except (NotKept, TimeoutError) as error:
+            raise NotKept(str(error) or "the broker took too long") from error
+
+    async def _is_first(self, key: str) -> bool:
+        """Remember a message; without Redis each counts as the first, since nothing here does harm twice."""
+        try:
+            async with asyncio.timeout(REDIS_PATIENCE_S):
+                return await self._redis.call("SET", key, int(self._now()), "NX", "EX", SEEN_S) is not None
+        except (RedisAway, RedisRefused, TimeoutError) as error:
+            log.warning("wechat_not_deduplicated", why=str(error) or "Redis took too long")
+            return True
+
+    async def _forget(self, key: str) -> None:
+        try:
+            async with asyncio.timeout(REDIS_PATIENCE_S):
+                await self._redis.call("DEL", key)
+        except (RedisAway, RedisRefused, TimeoutError) as error:
+            log.warning("wechat_not_forgotten", why=str(error) or "Redis took too long")

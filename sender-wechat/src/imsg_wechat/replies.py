@@ -1,0 +1,116 @@
+"""What WeChat sends to our webhook, read from XML, and the passive replies to it."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from imsg_wechat import crypto
+
+ASKING_KEY = "获取我的openID"
+"""The key of our menu's button."""
+
+ASKING_TEXTS = frozenset({"openid", "我的openid"})
+"""What asks for the tag when it is written, letter case and space around it apart."""
+
+WELCOME = "感谢关注！点击菜单“我的”中的“获取我的openID”，或发送“openID”，即可得到您的标记；凭这个标记就能给您发送消息。"
+NOT_NOW = "系统正忙，请稍后再点击“获取我的openID”。"
+"""Better than silence, which WeChat shows as a failure of the account."""
+
+
+class Unreadable(Exception):  # noqa: N818  a verdict about what came in
+    """The body is no XML of WeChat's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message or event."""
+
+    fields: Mapping[str, str]
+    """What WeChat sent, element → text."""
+
+    @property
+    def openid(self) -> str:
+        """Who sent it."""
+        return self.fields["FromUserName"]
+
+    @property
+    def at(self) -> int:
+        """When, in Unix seconds."""
+        return int(self.fields["CreateTime"])
+
+    @property
+    def event(self) -> str:
+        """Its kind of event; empty for what a person wrote."""
+        return self.fields.get("Event", "") if self.fields.get("MsgType") == "event" else ""
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether somebody wants to know their tag."""
+        if self.event:
+            return self.event == "CLICK" and self.fields.get("EventKey") == ASKING_KEY
+        text = self.fields.get("Content", "") if self.fields.get("MsgType") == "text" else ""
+        return text.strip().casefold() in ASKING_TEXTS
+
+    @property
+    def name(self) -> tuple[str, ...]:
+        """What a repeat of it has in common with it: the MsgId, or what together stands for an event's."""
+        if not self.event and (msgid := self.fields.get("MsgId")):
+            return (msgid,)
+        return tuple(self.fields.get(name, "") for name in ("FromUserName", "CreateTime", "Event", "EventKey", "MsgID"))
+
+
+def elements(body: bytes) -> dict[str, str]:
+    """Read `<xml><Name>text</Name>…</xml>`; no entities, no document types. Raises Unreadable."""
+    try:
+        root: Element = fromstring(body, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise Unreadable from error
+    return {child.tag: (child.text or "").strip() for child in root}
+
+
+def message(body: bytes) -> Message:
+    """Read a message in the clear. Raises Unreadable where what every message has is missing."""
+    read = Message(elements(body))
+    try:
+        is_whole = bool(read.openid) and read.at >= 0 and bool(read.fields["MsgType"])
+    except (KeyError, ValueError) as error:
+        raise Unreadable from error
+    if not is_whole:
+        raise Unreadable
+    return read
+
+
+def text_reply(to: Message, text: str, now: int) -> bytes:
+    """Write the passive reply to a message."""
+    return (
+        "<xml>"
+        f"<ToUserName>{_cdata(to.openid)}</ToUserName>"
+        f"<FromUserName>{_cdata(to.fields.get('ToUserName', ''))}</FromUserName>"
+        f"<CreateTime>{now}</CreateTime>"
+        "<MsgType><![CDATA[text]]></MsgType>"
+        f"<Content>{_cdata(text)}</Content>"
+        "</xml>"
+    ).encode()
+
+
+def sealed(reply: bytes, key: bytes, appid: str, token: str, now: int) -> bytes:
+    """Encrypt a reply and sign it, as safe mode wants it."""
+    encrypted = crypto.encrypt(reply, key, appid, secrets.token_bytes(crypto.RANDOM_BYTES))
+    nonce = secrets.token_hex(8)
+    signature = crypto.signature(token, str(now), nonce, encrypted)
+    return (
+        "<xml>"
+        f"<Encrypt><![CDATA[{encrypted}]]></Encrypt>"
+        f"<MsgSignature><![CDATA[{signature}]]></MsgSignature>"
+        f"<TimeStamp>{now}</TimeStamp>"
+        f"<Nonce><![CDATA[{nonce}]]></Nonce>"
+        "</xml>"
+    ).encode()
+
+
+def _cdata(text: str) -> str:
+    return "<![CDATA[" + text.replace("]]>", "]]]]><![CDATA[>") + "]]>"

@@ -1,0 +1,151 @@
+"""The access token of an official account: fetched by one, used by all."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from imsg_shared.observe import logger
+from imsg_shared.redis import Redis, RedisAway, RedisRefused, Script
+from imsg_wechat.codes import Complaint
+from imsg_wechat.transport import Transport, Trouble
+
+MARGIN_S = 300
+"""How long before its end a token is not used any more: WeChat's old and new tokens overlap by so much."""
+
+MIN_LIFE_S = 60
+LOCK_S = 20.0
+"""How long one fetch may keep the others waiting: longer than a call's own time-out."""
+
+POLL_S = 0.05
+
+_DROP = Script.of("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0")
+"""Deletes a key only where it still holds what we think it does: another may have renewed it meanwhile."""
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """As whom the API is called, and where it is."""
+
+    appid: str
+    secret: SecretStr
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str
+    life_s: int
+
+
+class Tokens:
+    """The token of one account, shared through Redis; without Redis each process fetches by itself.
+
+    That does no harm: stable_token gives everybody the same one.
+    """
+
+    def __init__(
+        self, credentials: Credentials, redis: Redis, transport: Transport, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._credentials = credentials
+        self._redis = redis
+        self._transport = transport
+        self._clock = clock
+        self._key = f"imsg:wechat:token:{credentials.appid}"
+        self._lock = f"imsg:wechat:token-lock:{credentials.appid}"
+        self._turn = asyncio.Lock()
+        self._own: tuple[str, float] | None = None
+        """What this process fetched last, and until when it is good: for when Redis is away."""
+
+    async def get(self, stale: str | None = None) -> str | Complaint | Trouble:
+        """Return a token that is not `stale`, the one WeChat has just refused; or why there is none.
+
+        Where WeChat gives the refused one again, it is returned: the next refusal is then final.
+        """
+        try:
+            cached = await self._cached()
+        except (RedisAway, RedisRefused) as error:
+            log.info("token_not_shared", why=str(error))
+            return await self._alone(stale)
+        if cached is not None and cached != stale:
+            return cached
+        async with self._turn:
+            try:
+                return await self._renewed(stale)
+            except (RedisAway, RedisRefused) as error:
+                log.info("token_not_shared", why=str(error))
+        return await self._alone(stale)
+
+    async def _renewed(self, stale: str | None) -> str | Complaint | Trouble:
+        """Fetch a token, unless somebody else does: then wait for theirs. Raises RedisAway, RedisRefused."""
+        owner = secrets.token_hex(8)
+        until = self._clock() + LOCK_S
+        while True:
+            cached = await self._cached()
+            if cached is not None and cached != stale:
+                return cached
+            if await self._redis.call("SET", self._lock, owner, "NX", "PX", int(LOCK_S * 1000)):
+                break
+            if self._clock() > until:
+                return await self._fetched_alone()
+            await asyncio.sleep(POLL_S)
+        try:
+            cached = await self._cached()  # whoever held the lock before us may have renewed it in between
+            if cached is not None and cached != stale:
+                return cached
+            if stale is not None:
+                await self._redis.run(_DROP, [self._key], [stale])
+            fetched = await self._fetch()
+            if isinstance(fetched, _Token):
+                await self._redis.call("SET", self._key, fetched.text, "EX", fetched.life_s)
+                return fetched.text
+            return fetched
+        finally:
+            await asyncio.shield(self._release(owner))
+
+    async def _release(self, owner: str) -> None:
+        try:
+            await self._redis.run(_DROP, [self._lock], [owner])
+        except (RedisAway, RedisRefused) as error:
+            log.info("token_lock_left", why=str(error))  # it ends by itself
+
+    async def _alone(self, stale: str | None) -> str | Complaint | Trouble:
+        async with self._turn:
+            if self._own is not None and self._own[0] != stale and self._clock() < self._own[1]:
+                return self._own[0]
+            return await self._fetched_alone()
+
+    async def _fetched_alone(self) -> str | Complaint | Trouble:
+        fetched = await self._fetch()
+        return fetched.text if isinstance(fetched, _Token) else fetched
+
+    async def _cached(self) -> str | None:
+        cached = await self._redis.call("GET", self._key)
+        return None if cached is None else str(cached.decode())
+
+    async def _fetch(self) -> _Token | Complaint | Trouble:
+        asked = {
+            "grant_type": "client_credential",
+            "appid": self._credentials.appid,
+            "secret": self._credentials.secret.get_secret_value(),
+            "force_refresh": False,
+        }
+        answer = await self._transport.call("POST", f"{self._credentials.endpoint}/cgi-bin/stable_token", body=asked)
+        if isinstance(answer, Complaint):
+            log.warning("token_refused", appid=self._credentials.appid, code=answer.code)
+            return answer
+        if isinstance(answer, Trouble):
+            return answer.before_sending
+        try:
+            text, expires_in = str(answer["access_token"]), int(answer["expires_in"])
+        except (KeyError, ValueError, TypeError):
+            return Trouble("gibberish", "WeChat's answer holds no access_token.", may_have_it=False)
+        token = _Token(text, max(MIN_LIFE_S, expires_in - MARGIN_S))
+        self._own = (text, self._clock() + token.life_s)
+        log.info("token_fetched", appid=self._credentials.appid, good_for_s=token.life_s)
+        return token

@@ -1,0 +1,127 @@
+"""Calls to WeChat over HTTP: bounded, spread over several clients, and every way they can go wrong named."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from imsg_wechat.codes import OK, Complaint
+
+CLIENTS = 4
+CALLS_PER_CLIENT = 8
+"""httpx' pool costs more with every call in flight: several small ones reach what one large one does not."""
+
+MAX_ANSWER_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long the steps of a call may take."""
+
+    connect_s: float = 5.0
+    call_s: float = 15.0
+    """For the whole of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A call without a whole answer."""
+
+    code: str
+    detail: str
+    may_have_it: bool
+    """Whether WeChat may have carried it out."""
+
+    @property
+    def before_sending(self) -> "Trouble":
+        """The same trouble with what only precedes the sending, such as fetching a token."""
+        return replace(self, may_have_it=False)
+
+
+Fields = Mapping[str, Any]
+Answer = Fields | Complaint | Trouble
+
+
+class Transport:
+    """Makes calls. URLs carry tokens: none is ever logged, nor put into a detail."""
+
+    def __init__(self, clients: list[httpx.AsyncClient], timeouts: Timeouts) -> None:
+        self._clients = dict.fromkeys(clients, 0)
+        self._timeouts = timeouts
+
+    async def call(
+        self, method: str, url: str, *, params: Mapping[str, str] | None = None, body: Fields | None = None
+    ) -> Answer:
+        """Make one call; JSON goes out unescaped, since some of WeChat's endpoints show escapes as they are."""
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        headers = {} if content is None else {"Content-Type": "application/json; charset=utf-8"}
+        client = min(self._clients, key=self._clients.__getitem__)
+        self._clients[client] += 1
+        try:
+            async with asyncio.timeout(self._timeouts.call_s):
+                request = client.stream(method, url, params=params, content=content, headers=headers)
+                async with request as response:
+                    return await _read(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            return Trouble("unreachable", f"WeChat can't be reached ({_named(error)}).", may_have_it=False)
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
+            return Trouble("endpoint", f"ENDPOINT can't be called ({_named(error)}).", may_have_it=False)
+        except (httpx.TimeoutException, TimeoutError):
+            return Trouble("timeout", f"WeChat gave no answer within {self._timeouts.call_s:g} s.", may_have_it=True)
+        except httpx.HTTPError as error:
+            return Trouble(
+                "cut_off", f"The connection ended before WeChat's answer ({_named(error)}).", may_have_it=True
+            )
+        finally:
+            self._clients[client] -= 1
+
+
+@asynccontextmanager
+async def connect(timeouts: Timeouts) -> AsyncIterator[Transport]:
+    """Open the clients; no connection is made before the first call."""
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(
+                httpx.AsyncClient(
+                    timeout=httpx.Timeout(timeouts.call_s, connect=timeouts.connect_s),
+                    limits=httpx.Limits(max_connections=CALLS_PER_CLIENT, max_keepalive_connections=CALLS_PER_CLIENT),
+                    trust_env=False,
+                )
+            )
+            for _ in range(CLIENTS)
+        ]
+        yield Transport(clients, timeouts)
+
+
+async def _read(response: httpx.Response) -> Answer:
+    if response.is_server_error:
+        return Trouble(f"http_{response.status_code}", "WeChat's server failed.", may_have_it=True)
+    if response.status_code != httpx.codes.OK:
+        return Trouble(f"http_{response.status_code}", "This is no answer of WeChat's API.", may_have_it=False)
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            return _gibberish()
+    try:
+        answer = json.loads(body.decode("utf-8", "replace"))
+        code = int(answer.get("errcode", OK))
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return _gibberish()
+    if code != OK:
+        return Complaint(code, str(answer.get("errmsg", "")), answer)
+    fields: Fields = answer
+    return fields
+
+
+def _gibberish() -> Trouble:
+    return Trouble("gibberish", "WeChat's answer can't be read.", may_have_it=True)
+
+
+def _named(error: Exception) -> str:
+    """Name an error by its kind: its words may hold the URL, and that the token."""
+    return type(error).__name__
