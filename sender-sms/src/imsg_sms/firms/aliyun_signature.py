@@ -23,6 +23,8 @@ class Request:
     query: Mapping[str, str]
     body: bytes = b""
     content_type: str | None = None
+    path: str = "/"
+    """Anything else only where the endpoint is not the firm's own."""
 
 
 def headers(request: Request, key_id: str, secret: str, *, now: datetime, nonce: str) -> dict[str, str]:
@@ -41,14 +43,15 @@ def headers(request: Request, key_id: str, secret: str, *, now: datetime, nonce:
     if request.content_type is not None:
         signed["content-type"] = request.content_type
     names = ";".join(sorted(signed))
-    signature = sign(canonical(request.method, request.query, signed, names), secret)
+    signature = sign(canonical(request, signed, names), secret)
     return {**signed, "authorization": f"{ALGORITHM} Credential={key_id},SignedHeaders={names},Signature={signature}"}
 
 
-def canonical(method: str, query: Mapping[str, str], signed: Mapping[str, str], names: str) -> str:
+def canonical(request: Request, signed: Mapping[str, str], names: str) -> str:
     """Write the canonical request: the one form in which both sides see the call."""
     lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
-    return "\n".join((method, "/", encoded(query), lines, names, signed["x-acs-content-sha256"]))
+    path = quote(request.path, safe=f"/{UNRESERVED}")
+    return "\n".join((request.method, path, encoded(request.query), lines, names, signed["x-acs-content-sha256"]))
 
 
 def encoded(parameters: Mapping[str, str]) -> str:

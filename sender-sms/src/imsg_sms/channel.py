@@ -1,0 +1,59 @@
+"""The SMS channel: the port that the worker calls, over the firms in their order."""
+
+from collections.abc import Mapping, Sequence
+
+from imsg_shared import addresses
+from imsg_shared.channel import Terms, Uncertain
+from imsg_shared.topology import ASKING_S, Lane
+from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result
+from imsg_sms.route import Route
+from imsg_sms.templates import SCOPE, Message, Templates
+
+MOST = 1_000
+"""Recipients of a part and of a call: what the largest firms take at once."""
+
+CONCURRENCY = {Lane.SINGLE: 16, Lane.BULK: 8}
+"""Calls in flight: 16 reach nearly all that this machine can (measured); lists have a share of their own."""
+
+
+def terms(uncertain: Uncertain, *, can_ask: bool) -> Terms:
+    """Say how the work is wanted."""
+    return Terms(
+        part_size=MOST,
+        call_size=MOST,
+        concurrency=CONCURRENCY,
+        uncertain=uncertain,
+        ask_after_s=ASKING_S if can_ask else (),
+    )
+
+
+class SmsChannel:
+    """One content for many numbers in one call."""
+
+    method = SCOPE
+
+    def __init__(self, route: Route, templates: Templates, terms: Terms) -> None:
+        self.terms = terms
+        self._route = route
+        self.templates = templates
+
+    async def prepare(self, job: Job) -> Message | Again | Blocked | Refused:
+        """Find the template and its variables."""
+        if job.content is None:
+            return Refused(SCOPE, "content", "No SMS is that long; shorten it and send again.")
+        return self.templates.message(job.content)
+
+    async def deliver(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+        """Hand the message to a firm; the firm's echo of the part's name finds it again."""
+        fit = [one for one in recipients if addresses.phone(one.address) is not None]
+        results: dict[int, Result] = {
+            one.n: Refused(SCOPE, "address", "This is no phone number; correct it and send again.")
+            for one in recipients
+            if one not in fit
+        }
+        return results | dict(await self._route.send(prepared, fit, job.name) if fit else {})
+
+    async def ask(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+        """Ask the firms what became of these."""
+        del prepared  # our own id is what they are asked by
+        return await self._route.trace(job, recipients, is_last=job.asking >= len(self.terms.ask_after_s))

@@ -1,0 +1,104 @@
+"""The wiring of sender-sms: settings, Redis, broker, the firms, the channel, the worker, the hooks."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from imsg_shared import redis
+from imsg_shared.answers import speak
+from imsg_shared.observe import logger
+from imsg_shared.peers import Apps
+from imsg_shared.redis import Redis, RedisAway, RedisRefused
+from imsg_shared.service import Service, open_broker
+from imsg_shared.settings import load
+from imsg_shared.wire import TemplateLimits
+from imsg_shared.worker import Worker
+from imsg_sms import hooks
+from imsg_sms.channel import SmsChannel, terms
+from imsg_sms.firms import Firm
+from imsg_sms.firms.aliyun import AliyunFirm
+from imsg_sms.firms.clients import ANSWER_TIMEOUT_S, Clients, opened
+from imsg_sms.firms.http import HttpFirm
+from imsg_sms.receipts import Receipts
+from imsg_sms.route import Carrier, Route
+from imsg_sms.settings import Settings, Sms
+from imsg_sms.templates import Templates
+
+__all__ = ["Receipts", "Settings", "Sms", "app", "open_channel"]
+
+log = logger(__name__)
+
+PUBLISH_EVERY_S = 10.0
+"""How long the gateways may lack the templates after Redis was emptied: meanwhile the sender judges by itself."""
+
+FIRMS: Mapping[str, Callable[[Sms, Clients, Receipts], Firm | None]] = {
+    "aliyun": lambda sms, clients, receipts: AliyunFirm(sms.aliyun, clients, receipts) if sms.aliyun else None,
+    "http": lambda sms, clients, _: HttpFirm(sms.http, clients) if sms.http else None,
+}
+"""The firms there are: a new one is its module in `firms/`, its settings, and its line here."""
+
+
+def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
+    """Make the service. Raises StartError where a setting is wrong or missing."""
+    del apps  # it calls no other service
+    chosen = settings or load(Settings)
+
+    @asynccontextmanager
+    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+        async with AsyncExitStack() as stack:
+            yield await _opened(chosen, service, stack)
+
+    return Service("sms", chosen, opening)
+
+
+async def _opened(settings: Settings, service: Service, stack: AsyncExitStack) -> ASGIApp:
+    connection = await stack.enter_async_context(redis.connect(settings.redis_url))
+    broker = await stack.enter_async_context(open_broker(settings.broker_url))
+    receipts = Receipts(broker, connection)
+    channel = await stack.enter_async_context(open_channel(settings.sms, receipts))
+    worker = Worker(channel, broker, connection, metrics=service.metrics, stopping=service.stopping)
+    service.check("broker", lambda: broker.ready)
+    service.watch(worker.run(), "worker")
+    service.watch(_published(channel.templates, connection), "templates")
+    api = FastAPI(title="iMSG sender-sms", openapi_url=None)
+    speak(api)
+    secret = settings.sms.aliyun.hook_secret if settings.sms.aliyun else None
+    api.include_router(hooks.routes(receipts, secret, lambda: datetime.now(UTC)))
+    return api
+
+
+@asynccontextmanager
+async def open_channel(
+    sms: Sms,
+    receipts: Receipts,
+    *,
+    answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[SmsChannel]:
+    """Open the channel alone; no connection is made before the first message."""
+    async with AsyncExitStack() as stack:
+        firms: list[Firm] = []
+        for name in sms.order:
+            clients = await stack.enter_async_context(opened(answer_timeout_s))
+            if (firm := FIRMS[name](sms, clients, receipts)) is not None:
+                firms.append(firm)
+        known: dict[str, TemplateLimits] = {}
+        for firm in firms:
+            known = {**firm.limits, **known}
+        route = Route([Carrier.of(firm, clock) for firm in firms])
+        yield SmsChannel(route, Templates(known), terms(sms.uncertain, can_ask=route.can_ask))
+
+
+async def _published(templates: Templates, connection: Redis) -> None:
+    """Tell the gateways the templates, again and again: Redis may be emptied, and another sender configured anew."""
+    while True:
+        try:
+            await templates.publish(connection)
+        except (RedisAway, RedisRefused) as error:
+            log.warning("templates_not_published", why=str(error))
+        await asyncio.sleep(PUBLISH_EVERY_S)

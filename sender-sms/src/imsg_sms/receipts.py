@@ -1,0 +1,42 @@
+"""Receipts on their way to history: published, and under our own id too where a message was only found by asking."""
+
+from collections.abc import Collection
+
+from imsg_shared.broker import Broker
+from imsg_shared.redis import Redis
+from imsg_shared.topology import RECEIPT
+from imsg_shared.wire import Receipt
+
+KEEP_S = 4 * 86_400
+"""Longer than carriers try: their last receipt comes after 72 h at most."""
+
+
+class Receipts:
+    """Publishes receipts, and remembers in Redis which of our ids were asked about.
+
+    Whose call was never answered has no id of the firm; it is settled under our own, and so its receipts must be.
+    """
+
+    def __init__(self, broker: Broker, redis: Redis) -> None:
+        self._broker = broker
+        self._redis = redis
+
+    async def publish(self, receipt: Receipt) -> None:
+        """Return once it is kept. Raises PublishRefused, PublishUnknown."""
+        await self._broker.publish(receipt.encode(), self._broker.topology.new(RECEIPT))
+
+    async def remember(self, reference: str) -> None:
+        """Note, before the firm is asked, that a part is asked about. Raises RedisAway."""
+        await self._redis.call("SET", _key(reference), "1", "EX", KEEP_S)
+
+    async def remembered(self, references: Collection[str]) -> set[str]:
+        """Say which of these parts were asked about. Raises RedisAway."""
+        if not references:
+            return set()
+        names = sorted(references)
+        found = await self._redis.call("MGET", *(_key(name) for name in names))
+        return {name for name, one in zip(names, found, strict=True) if one is not None}
+
+
+def _key(reference: str) -> str:
+    return f"imsg:sms:asked:{reference}"
