@@ -1,6 +1,7 @@
 """The sandbox as a service: reads its settings, opens its stand-ins, wires them to one inbox."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -9,7 +10,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
-from imsg_sandbox import mail
+from imsg_sandbox import mail, wechat, wechat_api, wechat_push, wechat_templates
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.delivery import Post
 from imsg_sandbox.faults import Faults
@@ -17,6 +18,7 @@ from imsg_sandbox.inbox import Inbox
 from imsg_sandbox.magic import Magic
 from imsg_sandbox.routes import routes
 from imsg_sandbox.smtp import Listening, SmtpSettings, serving
+from imsg_sandbox.wechat_accounts import Accounts, AccountSettings
 from imsg_shared import peers
 from imsg_shared.answers import speak
 from imsg_shared.peers import Apps
@@ -36,7 +38,19 @@ class SandboxSettings(BaseModel):
     smtp_host: str | None = None
     """None: the host of the service."""
     smtp: SmtpSettings = SmtpSettings()
+    wechat_hooks: str = "http://127.0.0.1:8000"
+    """Below which URL WeChat's events and receipts go: `/hooks/wechat/ACCOUNT` is added."""
+    wechat_receipt_s: float = Field(default=0.5, ge=0, le=60)
+    """How long after a message its receipt comes, more or less."""
     inbox_bytes: int = Field(default=INBOX_BYTES, ge=1024)
+
+
+class WeChatSettings(BaseModel):
+    """The official accounts played: those of sender-wechat."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    accounts: Mapping[str, AccountSettings] = {}
 
 
 class Settings(Common):
@@ -44,6 +58,7 @@ class Settings(Common):
 
     gateway_url: str = "http://gateway:8000"
     sandbox: SandboxSettings = SandboxSettings()
+    wechat: WeChatSettings = WeChatSettings()
 
 
 class Sandbox(Service):
@@ -61,7 +76,7 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
     @asynccontextmanager
     async def opening(_: Service) -> AsyncIterator[ASGIApp]:
         async with AsyncExitStack() as stack:
-            inbox = Inbox(own.inbox_bytes, {"smtp": mail.read})
+            inbox = Inbox(own.inbox_bytes, {"smtp": mail.read, wechat_api.METHOD: wechat_templates.read})
             faults = Faults()
             gateway = await stack.enter_async_context(peers.connect(settings.gateway_url, settings.service_key, apps))
             post = Post(inbox, faults, Magic(), lambda: datetime.now(UTC))
@@ -70,7 +85,13 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
             )
             api = FastAPI(title="iMSG sandbox", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
             speak(api)
-            api.include_router(routes(inbox, faults, Admission(gateway, everybody=settings.on_loopback)))
+            admission = Admission(gateway, everybody=settings.on_loopback)
+            api.include_router(routes(inbox, faults, admission))
+            accounts = Accounts(settings.wechat.accounts)
+            pusher = await stack.enter_async_context(wechat_push.pushing(own.wechat_hooks, apps))
+            api.include_router(wechat.routes(wechat.People(accounts, pusher), admission))
+            wechat_calls = wechat_api.Api(accounts, faults, inbox, pusher, now=time.time, late_s=own.wechat_receipt_s)
+            api.include_router(wechat_api.routes(wechat_calls), prefix=f"{wechat.PREFIX}/api")
             yield api
 
     service = Sandbox("sandbox", settings, opening)

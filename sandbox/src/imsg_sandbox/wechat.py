@@ -1,0 +1,148 @@
+"""WeChat in the sandbox: people who follow, press buttons, write and leave."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from imsg_sandbox.admission import Admission
+from imsg_sandbox.wechat_accounts import Account, Accounts
+from imsg_sandbox.wechat_push import Pusher
+from imsg_shared.answers import Answer, ok, wrong_field
+from imsg_shared.errors import Refusal
+
+PREFIX = "/sandbox/wechat"
+
+
+class Following(BaseModel):
+    """Body of POST /sandbox/wechat/followers."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    account: str | None = None
+    blocks: bool = False
+    """Whether they block the account's messages, so that receipts say `failed:user block`."""
+
+
+class Press(BaseModel):
+    """Body of POST …/press."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    key: str
+
+
+class Text(BaseModel):
+    """Body of POST …/say."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    text: str
+
+
+class People:
+    """Those who follow, and what they do."""
+
+    def __init__(self, accounts: Accounts, pusher: Pusher) -> None:
+        self._accounts = accounts
+        self._pusher = pusher
+
+    async def about(self) -> Answer:
+        """Say which accounts there are, and where their API is."""
+        listed = [
+            {
+                "account": account.name,
+                "appid": account.appid,
+                "secret": account.secret,
+                "templates": {name: list(variables) for name, variables in account.templates.items()},
+                "encrypted": account.aes_key is not None,
+                "menu": account.menu,
+            }
+            for account in self._accounts
+        ]
+        return Answer(ok(api=f"{PREFIX}/api/cgi-bin/…", accounts=listed))
+
+    async def listed(self) -> Answer:
+        """Answer who followed since the start."""
+        people = [
+            {"account": account.name, "openid": openid, "following": openid not in account.left}
+            for account in self._accounts
+            for openid in account.followers
+        ]
+        return Answer(ok(followers=people))
+
+    async def follow(self, request: Request) -> Answer:
+        """Let somebody new follow an account; `reply` is what it greets them with."""
+        asked = _read(Following, await request.body() or b"{}")
+        account = self._accounts.named(asked.account)
+        if account is None:
+            raise Refusal("no_such_account", account=asked.account or "")
+        return await self._followed(account, account.follow(blocks=asked.blocks))
+
+    async def follow_again(self, openid: str) -> Answer:
+        """Let somebody who has left follow again."""
+        account = self._account(openid)
+        account.left.discard(openid)
+        account.followers.setdefault(openid)
+        return await self._followed(account, openid)
+
+    async def press(self, openid: str, request: Request) -> Answer:
+        """Press a button of the menu; `reply` is what the account answers."""
+        asked = _read(Press, await request.body())
+        return await self._told(openid, {"MsgType": "event", "Event": "CLICK", "EventKey": asked.key})
+
+    async def say(self, openid: str, request: Request) -> Answer:
+        """Write a text; `reply` is what the account answers."""
+        asked = _read(Text, await request.body())
+        account = self._account(openid)
+        account.messages += 1
+        return await self._told(openid, {"MsgType": "text", "Content": asked.text, "MsgId": str(account.messages)})
+
+    async def leave(self, openid: str) -> Answer:
+        """Let somebody follow no more."""
+        account = self._following(openid)
+        account.left.add(openid)
+        answered = await self._pusher.push(
+            account, openid, {"MsgType": "event", "Event": "unsubscribe", "EventKey": ""}
+        )
+        return Answer(ok(openid=openid, answered=answered.ok))
+
+    async def _followed(self, account: Account, openid: str) -> Answer:
+        answered = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "subscribe", "EventKey": ""})
+        return Answer(ok(openid=openid, account=account.name, reply=answered.reply, answered=answered.ok))
+
+    async def _told(self, openid: str, fields: dict[str, str]) -> Answer:
+        answered = await self._pusher.push(self._following(openid), openid, fields)
+        return Answer(ok(reply=answered.reply, answered=answered.ok))
+
+    def _account(self, openid: str) -> Account:
+        account = self._accounts.followed_by(openid)
+        if account is None:
+            raise Refusal("no_such_url", path=f"{PREFIX}/followers/{openid}")
+        return account
+
+    def _following(self, openid: str) -> Account:
+        account = self._account(openid)
+        if openid in account.left:
+            raise Refusal("not_following", who=openid)
+        return account
+
+
+def routes(people: People, admission: Admission) -> APIRouter:
+    """Make the routes under /sandbox/wechat."""
+    router = APIRouter(prefix=PREFIX, dependencies=[Depends(admission)])
+    router.add_api_route("", people.about, methods=["GET"])
+    router.add_api_route("/followers", people.listed, methods=["GET"])
+    router.add_api_route("/followers", people.follow, methods=["POST"])
+    router.add_api_route("/followers/{openid}", people.leave, methods=["DELETE"])
+    router.add_api_route("/followers/{openid}/follow", people.follow_again, methods=["POST"])
+    router.add_api_route("/followers/{openid}/press", people.press, methods=["POST"])
+    router.add_api_route("/followers/{openid}/say", people.say, methods=["POST"])
+    return router
+
+
+def _read(model: type[Any], body: bytes) -> Any:  # noqa: ANN401  an instance of the model
+    try:
+        return model.model_validate_json(body or b"null")
+    except ValidationError as error:
+        raise wrong_field(error.errors()[0]) from error

@@ -1,0 +1,111 @@
+"""The official accounts the sandbox plays, and the people who follow them."""
+
+import hashlib
+import hmac
+import secrets
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+OPENID_CHARACTERS = 28
+MARK_CHARACTERS = 9
+"""The end of an openid, made of its beginning: so the sandbox knows its own again after a restart."""
+
+_ALPHABET = string.ascii_letters + string.digits + "-_"
+
+
+class AccountSettings(BaseModel):
+    """An account as sender-wechat knows it too."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    appid: str
+    secret: SecretStr
+    token: SecretStr
+    aes_key: SecretStr | None = None
+    mode: str = "any"
+    template: str
+    variable: str = "content"
+    templates: Mapping[str, tuple[str, ...]] = {}
+
+
+@dataclass(slots=True)
+class Account:
+    """One account and what is known of its followers."""
+
+    name: str
+    appid: str
+    secret: str
+    token: str
+    aes_key: str | None
+    templates: Mapping[str, tuple[str, ...]]
+    """Template id → its variables."""
+    menu: object = None
+    messages: int = field(default_factory=lambda: secrets.randbits(60))
+    """The MsgId of the last text somebody wrote."""
+    left: set[str] = field(default_factory=set)
+    blocking: set[str] = field(default_factory=set)
+    """Followers who block the account's messages: taken, and failed by the receipt."""
+    followers: dict[str, None] = field(default_factory=dict)
+    """Those who followed since the start, in order."""
+
+    @property
+    def original_id(self) -> str:
+        """The `gh_…` id that messages name the account by."""
+        return "gh_" + hashlib.sha256(self.appid.encode()).hexdigest()[:12]
+
+    def follow(self, *, blocks: bool) -> str:
+        """Let somebody new follow; return the openid."""
+        begin = "o" + "".join(secrets.choice(_ALPHABET) for _ in range(OPENID_CHARACTERS - MARK_CHARACTERS - 1))
+        openid = begin + self._mark(begin)
+        self.followers[openid] = None
+        if blocks:
+            self.blocking.add(openid)
+        return openid
+
+    def knows(self, openid: str) -> bool:
+        """Whether this is an openid of this account."""
+        begin, mark = openid[:-MARK_CHARACTERS], openid[-MARK_CHARACTERS:]
+        return len(openid) == OPENID_CHARACTERS and hmac.compare_digest(mark.encode(), self._mark(begin).encode())
+
+    def is_followed_by(self, openid: str) -> bool:
+        """Whether they follow now."""
+        return self.knows(openid) and openid not in self.left
+
+    def _mark(self, begin: str) -> str:
+        digest = hmac.digest(self.appid.encode(), begin.encode(), "sha256")
+        return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:MARK_CHARACTERS])
+
+
+class Accounts:
+    """All of them."""
+
+    def __init__(self, settings: Mapping[str, AccountSettings]) -> None:
+        self._by_name = {
+            name: Account(
+                name,
+                one.appid,
+                one.secret.get_secret_value(),
+                one.token.get_secret_value(),
+                None if one.aes_key is None or one.mode == "plain" else one.aes_key.get_secret_value(),
+                {**one.templates, one.template: (one.variable,)},
+            )
+            for name, one in settings.items()
+        }
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(self._by_name.values())
+
+    def named(self, name: str | None) -> Account | None:
+        """Find an account by name; without one, the first there is."""
+        return next(iter(self), None) if name is None else self._by_name.get(name)
+
+    def of_appid(self, appid: str) -> Account | None:
+        """Find an account by appid."""
+        return next((account for account in self if account.appid == appid), None)
+
+    def followed_by(self, openid: str) -> Account | None:
+        """Find the account that somebody follows or followed."""
+        return next((account for account in self if account.knows(openid)), None)

@@ -1,0 +1,337 @@
+"""WeChat's API under cgi-bin, refusing what the real one refuses (provider-facts, A1 to A3, A10, E1)."""
+
+import asyncio
+import json
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from imsg_sandbox.cut import Cut, linger
+from imsg_sandbox.faults import HANG_S, Fault, Faults, Order
+from imsg_sandbox.inbox import Inbox, Received
+from imsg_sandbox.wechat_accounts import Account, Accounts
+from imsg_sandbox.wechat_push import Pusher
+from imsg_sandbox.wechat_templates import wrong
+from imsg_sandbox.wechat_tokens import CLEARS_A_MONTH, MENUS_A_DAY, TEMPLATES_A_DAY, Desk, Quotas
+
+METHOD = "wechat"
+
+REMEMBERED_S = 600
+"""How long a client_msg_id is remembered."""
+
+EARLY_RECEIPT_EVERY = 4
+"""Of so many receipts one comes before the answer to the send."""
+
+FIRST_MSGID = 2**61
+"""Beyond 2^53, where whoever reads it as a float reads another."""
+
+MAX_BUTTONS, MAX_SUB_BUTTONS = 3, 5
+MAX_NAME_BYTES, MAX_SUB_NAME_BYTES, MAX_KEY_BYTES = 16, 60, 128
+
+TEXTS: Mapping[int, str] = {
+    40001: "invalid credential, access_token is invalid or not latest",
+    40002: "invalid grant_type",
+    40003: "invalid openid",
+    40013: "invalid appid",
+    40018: "invalid button name size",
+    40037: "invalid template_id",
+    40066: "invalid url",
+    40125: "invalid appsecret",
+    41001: "access_token missing",
+    41002: "appid missing",
+    41004: "appsecret missing",
+    42001: "access_token expired",
+    43001: "require GET method",
+    43002: "require POST method",
+    43004: "require subscribe",
+    44002: "empty post data",
+    45009: "reach max api daily quota limit",
+    45011: "api minute-quota reach limit, must slower, retry next minute",
+    46003: "menu no exist",
+    47001: "data format error",
+    48006: "forbid to clear quota because of reaching the limit",
+}
+
+Given = dict[str, Any]
+Answer = Given | Response
+
+
+class Refused(Exception):  # noqa: N818  an answer of the API
+    """An errcode."""
+
+    def __init__(self, code: int, text: str | None = None) -> None:
+        super().__init__(code)
+        self.answer = {"errcode": code, "errmsg": f"{text or TEXTS.get(code, 'error')} rid: {_rid()}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the API."""
+
+    verb: str
+    carry_out: Callable[[Request, bytes], Awaitable[Answer]]
+
+
+class Api:
+    """The calls there are."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        faults: Faults,
+        inbox: Inbox,
+        pusher: Pusher,
+        *,
+        now: Callable[[], float],
+        late_s: float,
+    ) -> None:
+        """`late_s` is how long after a send its receipt comes."""
+        self._accounts = accounts
+        self._faults = faults
+        self._inbox = inbox
+        self._pusher = pusher
+        self._now = now
+        self._late_s = late_s
+        self._quotas = Quotas(now)
+        self._desk = Desk(self._quotas, now)
+        self._sent: dict[tuple[str, str, str], tuple[int, float]] = {}
+        self._msgid = FIRST_MSGID + secrets.randbelow(2**40)
+        self._receipts = 0
+        self._calls: Mapping[str, Call] = {
+            "token": Call("GET", self._token),
+            "stable_token": Call("POST", self._stable_token),
+            "message/template/send": Call("POST", self._send),
+            "menu/create": Call("POST", self._make_menu),
+            "menu/get": Call("GET", self._menu),
+            "user/info": Call("GET", self._user),
+            "clear_quota": Call("POST", self._clear_quota),
+        }
+
+    async def call(self, path: str, request: Request) -> Answer:
+        """Carry out the call of this path. Raises Refused."""
+        known = self._calls.get(path)
+        if known is None:
+            raise Refused(40066)
+        if known.verb != request.method:
+            raise Refused(43002 if known.verb == "POST" else 43001)
+        return await known.carry_out(request, await request.body())
+
+    async def _token(self, request: Request, _: bytes) -> Answer:
+        asked = dict(request.query_params)
+        account = self._credited(asked)
+        return _given_token(*self._desk.plain(account.appid))
+
+    async def _stable_token(self, _: Request, body: bytes) -> Answer:
+        asked = _json(body)
+        account = self._credited(asked)
+        return _given_token(*self._desk.stable(account.appid, force=asked.get("force_refresh") is True))
+
+    def _credited(self, asked: Mapping[str, Any]) -> Account:
+        if asked.get("grant_type") != "client_credential":
+            raise Refused(40002)
+        if not asked.get("appid"):
+            raise Refused(41002)
+        if not asked.get("secret"):
+            raise Refused(41004)
+        account = self._accounts.of_appid(str(asked["appid"]))
+        if account is None:
+            raise Refused(40013)
+        if not secrets.compare_digest(str(asked["secret"]).encode(), account.secret.encode()):
+            raise Refused(40125)
+        return account
+
+    def _whose(self, request: Request) -> Account:
+        code, appid = self._desk.check(request.query_params.get("access_token", ""))
+        account = self._accounts.of_appid(appid)
+        if code or account is None:
+            raise Refused(code or 40001)
+        return account
+
+    async def _send(self, request: Request, body: bytes) -> Answer:
+        account = self._whose(request)
+        if self._faults.strike(METHOD, Fault.EXPIRED_TOKEN):
+            self._desk.kill(request.query_params["access_token"])
+            raise Refused(42001)
+        fault = self._faults.strike(
+            METHOD, Fault.HANG, Fault.RESET_BEFORE, Fault.SERVER_ERROR, Fault.RESET_AFTER, Fault.LATENCY
+        )
+        if fault is not None and (silence := await _before(fault, request)) is not None:
+            return silence
+        taken = await self._taken(account, body)
+        return Cut() if fault is not None and fault.fault is Fault.RESET_AFTER else taken
+
+    async def _taken(self, account: Account, body: bytes) -> Given:
+        asked = _json(body)
+        openid, template = str(asked.get("touser", "")), str(asked.get("template_id", ""))
+        if not account.knows(openid):
+            raise Refused(40003)
+        if template not in account.templates:
+            raise Refused(40037)
+        if not account.is_followed_by(openid):
+            raise Refused(43004)
+        if (complaint := wrong(asked.get("data"), account.templates[template])) is not None:
+            raise Refused(47003, complaint)
+        name = asked.get("client_msg_id")
+        known = self._remembered((account.appid, openid, str(name))) if name else None
+        if known is None:
+            if not self._quotas.use(account.appid, "template", TEMPLATES_A_DAY):
+                raise Refused(45009)
+            known = self._keep(account, openid, body)
+            if name:
+                self._sent[account.appid, openid, str(name)] = (known, self._now())
+            await self._receipt(account, openid, known)
+        return {"errcode": 0, "errmsg": "ok", "msgid": known}
+
+    def _remembered(self, key: tuple[str, str, str]) -> int | None:
+        now = self._now()
+        while self._sent and now - next(iter(self._sent.values()))[1] > REMEMBERED_S:
+            del self._sent[next(iter(self._sent))]
+        found = self._sent.get(key)
+        return None if found is None else found[0]
+
+    def _keep(self, account: Account, openid: str, body: bytes) -> int:
+        self._inbox.keep(Received(METHOD, openid, account.name, body, datetime.now(UTC)))
+        self._msgid += 1
+        return self._msgid
+
+    async def _receipt(self, account: Account, openid: str, msgid: int) -> None:
+        if self._faults.strike(METHOD, Fault.LOST_RECEIPT):
+            return
+        fields = {
+            "MsgType": "event",
+            "Event": "TEMPLATESENDJOBFINISH",
+            "MsgID": str(msgid),
+            "Status": "failed:user block" if openid in account.blocking else "success",
+        }
+        self._receipts += 1
+        if self._receipts % EARLY_RECEIPT_EVERY == 0:
+            await self._pusher.push(account, openid, fields)
+            return
+        self._pusher.push_later(account, openid, fields, self._late_s * random.uniform(0.5, 1.5))  # noqa: S311
+
+    async def _make_menu(self, request: Request, body: bytes) -> Answer:
+        account = self._whose(request)
+        asked = _json(body)
+        buttons = asked.get("button")
+        if not isinstance(buttons, list) or not 1 <= len(buttons) <= MAX_BUTTONS:
+            raise Refused(40016, "invalid button size")
+        for button in buttons:
+            _check_button(button, MAX_NAME_BYTES, may_have_more=True)
+        if not self._quotas.use(account.appid, "menu", MENUS_A_DAY):
+            raise Refused(45009)
+        account.menu = {"button": buttons}
+        return {"errcode": 0, "errmsg": "ok"}
+
+    async def _menu(self, request: Request, _: bytes) -> Answer:
+        account = self._whose(request)
+        if account.menu is None:
+            raise Refused(46003)
+        return {"menu": account.menu}
+
+    async def _user(self, request: Request, _: bytes) -> Answer:
+        account = self._whose(request)
+        openid = request.query_params.get("openid", "")
+        if not account.knows(openid):
+            raise Refused(40003)
+        if not account.is_followed_by(openid):
+            return {"subscribe": 0, "openid": openid, "tagid_list": []}
+        return {
+            "subscribe": 1,
+            "openid": openid,
+            "nickname": "",
+            "language": request.query_params.get("lang", "zh_CN"),
+            "headimgurl": "",
+            "subscribe_time": int(self._now()),
+            "remark": "",
+            "groupid": 0,
+            "tagid_list": [],
+            "subscribe_scene": "ADD_SCENE_SEARCH",
+            "qr_scene": 0,
+            "qr_scene_str": "",
+        }
+
+    async def _clear_quota(self, request: Request, body: bytes) -> Answer:
+        account = self._whose(request)
+        if _json(body).get("appid") != account.appid:
+            raise Refused(40013)
+        if not self._quotas.use(account.appid, "clear", CLEARS_A_MONTH, "%Y%m"):
+            raise Refused(48006)
+        self._quotas.clear(account.appid)
+        return {"errcode": 0, "errmsg": "ok"}
+
+
+def routes(api: Api) -> APIRouter:
+    """Make the one route; whoever calls it shows an appid and its secret, or a token."""
+    router = APIRouter()
+
+    @router.api_route("/cgi-bin/{path:path}", methods=["GET", "POST"])
+    async def call(path: str, request: Request) -> Response:
+        """Carry out one call of the API."""
+        try:
+            answer = await api.call(path, request)
+        except Refused as refused:
+            answer = refused.answer
+        return answer if isinstance(answer, Response) else JSONResponse(answer)
+
+    return router
+
+
+async def _before(order: Order, request: Request) -> Response | None:
+    """Play what goes wrong before a message is taken; None where it is taken all the same."""
+    match order.fault:
+        case Fault.HANG:
+            await linger(request, HANG_S)
+            return Cut()
+        case Fault.RESET_BEFORE:
+            return Cut()
+        case Fault.SERVER_ERROR:
+            return Response("<html><body>502 Bad Gateway</body></html>", 502, media_type="text/html")
+        case Fault.LATENCY:
+            await asyncio.sleep(order.ms / 1000)
+    return None
+
+
+def _given_token(code: int, token: str, expires_in: int) -> Given:
+    if code:
+        raise Refused(code)
+    return {"access_token": token, "expires_in": expires_in}
+
+
+def _json(body: bytes) -> Given:
+    if not body.strip():
+        raise Refused(44002)
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Refused(47001) from error
+    if not isinstance(asked, dict):
+        raise Refused(47001)
+    return asked
+
+
+def _check_button(button: object, name_bytes: int, *, may_have_more: bool) -> None:
+    if not isinstance(button, dict) or not isinstance(button.get("name"), str) or not button["name"]:
+        raise Refused(40018)
+    if len(button["name"].encode()) > name_bytes:
+        raise Refused(40018)
+    below = button.get("sub_button")
+    if below and may_have_more:
+        if not isinstance(below, list) or len(below) > MAX_SUB_BUTTONS:
+            raise Refused(40023, "invalid sub button size")
+        for one in below:
+            _check_button(one, MAX_SUB_NAME_BYTES, may_have_more=False)
+        return
+    if button.get("type") == "click" and not 1 <= len(str(button.get("key", "")).encode()) <= MAX_KEY_BYTES:
+        raise Refused(40019, "invalid button key size")
+    if not isinstance(button.get("type"), str):
+        raise Refused(40015, "invalid button type")
+
+
+def _rid() -> str:
+    return f"{secrets.token_hex(4)}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"

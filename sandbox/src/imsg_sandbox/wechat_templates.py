@@ -1,0 +1,51 @@
+"""What WeChat refuses of a template message's data, by the types of its fields; and how it is shown."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from imsg_sandbox.inbox import Contents
+
+LIMITS: Mapping[str, tuple[int, str]] = {
+    "thing": (20, r"[\s\S]+"),
+    "number": (32, r"[+-]?[0-9.]+"),
+    "letter": (32, r"[A-Za-z]+"),
+    "symbol": (5, r"[^A-Za-z0-9\s]+"),
+    "character_string": (32, r"[ -~]+"),
+    "time": (40, r".*[0-9].*"),
+    "date": (40, r".*[0-9].*"),
+    "amount": (14, r"\D?[0-9]{1,10}(\.[0-9]+)?元?"),
+    "phone_number": (17, r"[0-9+ -]+"),
+    "car_number": (8, r"\w+"),
+    "name": (20, r"[A-Za-z ]{1,20}|[^0-9]{1,10}"),
+    "phrase": (5, r"[\u4e00-\u9fff]+"),
+}
+"""Type → the most characters, and what they may be (provider-facts, A3)."""
+
+_NUMBERED = re.compile(r"^(.+?)[0-9]+$")
+
+
+def wrong(data: object, variables: tuple[str, ...]) -> str | None:
+    """Say what is wrong with the data of a message, as errmsg does; None where nothing is."""
+    if not isinstance(data, dict):
+        return "argument invalid! data invalid"
+    for name in variables:
+        entry = data.get(name)
+        value = entry.get("value") if isinstance(entry, dict) else None
+        if not isinstance(value, str) or not value:
+            return f"argument invalid! data.{name}.value is empty"
+        numbered = _NUMBERED.match(name)
+        rule = LIMITS.get(numbered[1]) if numbered else None
+        if rule and (len(value) > rule[0] or not re.fullmatch(rule[1], value) or "\n" in value):
+            return f"argument invalid! data.{name}.value invalid"
+    return None
+
+
+def read(raw: bytes) -> Contents:
+    """Show a message as its recipient sees it: a single value as it is, several each with its name."""
+    data: dict[str, Any] = json.loads(raw).get("data", {})
+    values = {name: str(entry.get("value", "")) for name, entry in data.items() if isinstance(entry, dict)}
+    if len(values) == 1:
+        return Contents(text=next(iter(values.values())))
+    return Contents(text="\n".join(f"{name}：{value}" for name, value in values.items()))
