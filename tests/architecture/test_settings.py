@@ -15,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 ELSEWHERE = {"IMSG_CONFIG", "IMSG_BIND", "IMSG_DATA_DIR"}
 """Read by the frame itself, by docker-compose.yml, and by `imsg up`."""
 
+NOT_YET_A_CONTAINER = {"imsg_sms", "imsg_wechat"}
+"""Services that docker-compose.yml does not run yet; one that it runs must leave this set."""
+
 
 def settings(path: Path) -> type[Common]:
     """Return the Settings of a service's main."""
@@ -47,10 +50,16 @@ def test_a_named_setting_exists(name: str) -> None:
     assert named - known == set()
 
 
-@pytest.mark.parametrize("package", SERVICES)
+def test_every_service_is_a_container() -> None:
+    run = set(re.findall(r"MODULE: (imsg_\w+)", (ROOT / "docker-compose.yml").read_text()))
+
+    assert set(SERVICES) - run == NOT_YET_A_CONTAINER
+
+
+@pytest.mark.parametrize("package", sorted(set(SERVICES) - NOT_YET_A_CONTAINER))
 def test_a_container_is_given_only_what_its_service_reads(package: str) -> None:
     compose = (ROOT / "docker-compose.yml").read_text()
     part = re.search(rf"MODULE: {package} .*?environment:\n(.*?)\n    \w", compose, re.DOTALL)
 
-    assert part is not None, f"docker-compose.yml runs no {package}"
+    assert part is not None
     assert set(re.findall(r"^ +(IMSG_\w+):", part[1], re.MULTILINE)) - set(names(SERVICES[package])) == set()
