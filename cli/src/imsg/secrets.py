@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import string
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def _typed_password() -> str:
     return secrets.token_hex(10)
 
 
+def _wechat_word() -> str:
+    """Make what WeChat calls a secret or a token: at most 32 letters and digits."""
+    return secrets.token_hex(16)
+
+
+def _wechat_key() -> str:
+    """Make an EncodingAESKey: 43 characters of base64 without its signs."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(43))
+
+
 MADE: Mapping[str, Callable[[], str]] = {
     "service_key": _key,
     "token_key": _key,
@@ -31,6 +42,10 @@ MADE: Mapping[str, Callable[[], str]] = {
     "postgres_password": _password,
     "auth_db_password": _password,
     "history_db_password": _password,
+    "wechat_db_password": _password,
+    "wechat_secret": _wechat_word,
+    "wechat_token": _wechat_word,
+    "wechat_aes_key": _wechat_key,
 }
 """Every secret there is, and how it is made; a name that is not here is made like a server's password."""
 

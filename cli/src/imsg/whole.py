@@ -1,7 +1,7 @@
 """The whole of iMSG in one process: which services there are, what each is given, in which order they open."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
 import imsg_smtp.main
+import imsg_wechat.main
 from imsg import secrets
 from imsg.router import Router
 from imsg_shared.peers import Apps
@@ -24,6 +25,14 @@ LOOPBACK = "127.0.0.1"
 
 SANDBOX_SENDER = "iMSG <imsg@example.com>"
 """Who mail to the sandbox comes from where nobody was named."""
+
+SANDBOX_ACCOUNT = "sandbox"
+SANDBOX_APPID = "wx5a2d8c1e0f3b7a94"
+SANDBOX_TEMPLATE = "imsg-sandbox-template"
+"""The official account that the sandbox plays where none was named."""
+
+WECHAT_API = "/sandbox/wechat/api"
+"""Where the sandbox answers as WeChat does."""
 
 SECRETS = "secrets"
 """The folder of secrets inside the data folder."""
@@ -37,6 +46,22 @@ class SmtpAsked(BaseModel):
     host: str | None = None
     port: int | None = None
     sender: str | None = None
+
+
+class AccountAsked(BaseModel):
+    """What is asked of an official account: only where its API is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    endpoint: str = ""
+
+
+class WeChatAsked(BaseModel):
+    """What is asked of the WeChat channel: which official accounts there are."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    accounts: dict[str, AccountAsked] = {}
 
 
 class SandboxAsked(BaseModel):
@@ -62,6 +87,7 @@ class Settings(Common):
     token_key: Keys = ()
     admin_password: SecretStr | None = None
     smtp: SmtpAsked = SmtpAsked()
+    wechat: WeChatAsked = WeChatAsked()
     sandbox: SandboxAsked = SandboxAsked()
 
 
@@ -78,6 +104,15 @@ class Ground:
     """None on loopback, where the documented accounts are made."""
     sandbox_port: int | None
     """Where the sandbox takes mail; None where a real server does."""
+    sandbox_account: Mapping[str, str] | None
+    """The official account that the sandbox plays; None where others were named."""
+
+    @property
+    def has_sandbox(self) -> bool:
+        """Whether the sandbox stands in for anybody."""
+        asked = self.settings.wechat.accounts.values()
+        pointed = any(WECHAT_API in account.endpoint for account in asked)
+        return pointed or self.sandbox_port is not None or self.sandbox_account is not None
 
     def given(self, owner: str) -> dict[str, Any]:
         """Return the settings that a service is given instead of reading them."""
@@ -86,6 +121,8 @@ class Ground:
         if self.sandbox_port is not None:
             server = {"host": LOOPBACK, "port": self.sandbox_port, "security": "none"}
             sandboxed["smtp"] = server | {"sender": asked.smtp.sender or SANDBOX_SENDER}
+        if self.sandbox_account is not None:
+            sandboxed["wechat"] = {"accounts": {SANDBOX_ACCOUNT: self.sandbox_account}}
         return sandboxed | {
             "broker_url": asked.broker_url or self.redis_url,
             "redis_url": self.redis_url,
@@ -117,7 +154,24 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
         settings.token_key or (SecretStr(secrets.keep(kept, "token_key")),),
         password,
         (settings.sandbox.smtp_port or _free_port()) if settings.smtp.host is None else None,
+        None if settings.wechat.accounts else _account(kept, settings),
     )
+
+
+def own_url(settings: Settings) -> str:
+    """Say where this process itself reaches what it serves."""
+    host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(settings.host, settings.host)
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def _account(kept: Path, settings: Settings) -> Mapping[str, str]:
+    """Make the sandbox's official account; its secrets are kept, since its webhook is open to everybody."""
+    return {
+        "appid": SANDBOX_APPID,
+        "template": SANDBOX_TEMPLATE,
+        "endpoint": own_url(settings) + WECHAT_API,
+        **{name: secrets.keep(kept, f"wechat_{name}") for name in ("secret", "token", "aes_key")},
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +198,14 @@ def make(ground: Ground) -> Whole:
     auth = imsg_auth.main.app(load(imsg_auth.main.Settings, **ground.given("auth")), apps)
     history = imsg_history.main.app(load(imsg_history.main.Settings, **ground.given("history")), apps)
     smtp = imsg_smtp.main.app(load(imsg_smtp.main.Settings, **ground.given("smtp")), apps)
+    wechat = imsg_wechat.main.app(load(imsg_wechat.main.Settings, **ground.given("wechat")), apps)
     gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **ground.given("gateway")), apps)
-    apps.update(auth=auth, history=history, gateway=gateway)
-    parts = (*sandbox, auth, history, smtp, gateway)
+    apps.update(auth=auth, history=history, gateway=gateway, wechat=wechat)
+    parts = (*sandbox, auth, history, smtp, wechat, gateway)
     table = [
         *((path, gateway) for path in ("/api", "/docs", "/openapi.json", "/health/live")),
         ("/hooks/smtp", smtp),
+        ("/hooks/wechat", wechat),
         *(("/sandbox", service) for service in sandbox),
     ]
     return Whole(Router(table, parts), parts)
@@ -157,9 +213,10 @@ def make(ground: Ground) -> Whole:
 
 def _sandbox(ground: Ground, apps: Apps) -> tuple[Service, ...]:
     """Make the sandbox where it stands in for a provider; else nothing."""
-    if ground.sandbox_port is None:
+    if not ground.has_sandbox:
         return ()
-    given = ground.given("sandbox") | {"sandbox": {"smtp_port": ground.sandbox_port, "smtp_host": LOOPBACK}}
+    own = {"smtp_port": ground.sandbox_port or 0, "smtp_host": LOOPBACK, "wechat_hooks": "http://wechat"}
+    given = ground.given("sandbox") | {"sandbox": own}
     return (imsg_sandbox.main.app(load(imsg_sandbox.main.Settings, **given), apps),)
 
 

@@ -26,6 +26,7 @@ class Fault(StrEnum):
 
 SUPPORTED: Mapping[str, frozenset[Fault]] = {
     "smtp": frozenset(Fault) - {Fault.EXPIRED_TOKEN, Fault.LOST_RECEIPT},
+    "sms": frozenset(Fault) - {Fault.EXPIRED_TOKEN, Fault.GREYLIST},
     "wechat": frozenset(Fault) - {Fault.GREYLIST},
 }
 """Method → the faults its stand-in plays. A provider that joins adds its row."""

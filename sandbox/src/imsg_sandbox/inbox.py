@@ -39,6 +39,10 @@ class Received:
     sender: str
     raw: bytes
     at: datetime
+    text: str | None = None
+    """What its recipient sees, where that is known already; else it is read from `raw`."""
+    sharing: int = 1
+    """How many messages came in this very `raw`, and weigh it together."""
 
 
 Reader = Callable[[bytes], Contents]
@@ -66,11 +70,12 @@ class Inbox:
 
     def find(self, method: str | None = None, to: str | None = None) -> list[Received]:
         """Return the messages of a method to a recipient (letter case apart), oldest first."""
-        return list(self._matching(method, to.casefold() if to is not None else None))
+        return list(self._matching(method, _plain(to) if to is not None else None))
 
     def show(self, message: Received) -> dict[str, Any]:
         """Make the public form of a message. Takes milliseconds for a large mail: call it off the loop."""
-        contents = self._readers[message.method](message.raw)
+        known = message.text is not None
+        contents = Contents(text=message.text) if known else self._readers[message.method](message.raw)
         return {
             "method": message.method,
             "to": message.to,
@@ -97,13 +102,18 @@ class Inbox:
         for message in self._messages:
             if method is not None and message.method != method:
                 continue
-            if to is not None and message.to.casefold() != to:
+            if to is not None and _plain(message.to) != to:
                 continue
             yield message
 
 
 def _weight(message: Received) -> int:
-    return len(message.raw) + RECORD_BYTES
+    return len(message.raw) // message.sharing + RECORD_BYTES
+
+
+def _plain(to: str) -> str:
+    """Compare without letter case, and mainland China's numbers with or without their country code."""
+    return to.strip().removeprefix("+86").casefold()
 
 
 def _as_text(raw: bytes) -> str:

@@ -67,6 +67,48 @@ MAILBOXES: Mapping[str, Trouble] = {
 """Local part → trouble, at DOMAIN; `bounce+anything` is one as well, so that a list can hold many."""
 
 
+@dataclass(frozen=True, slots=True)
+class NumberTrouble:
+    """What happens to an SMS for one magic number."""
+
+    what: str
+    """One sentence for people."""
+    code: str | None = None
+    """The firm refuses the whole call with it."""
+    once: bool = False
+    """Only at the first try."""
+    report: str | None = "DELIVERED"
+    """The code of the receipt; None where none comes."""
+    early: bool = False
+    """The receipt comes before the answer to the call."""
+    cut: bool = False
+    """The message is taken, and the connection is cut instead of saying so."""
+    wait_s: float = 0.0
+
+
+NUMBERS: Mapping[str, NumberTrouble] = {
+    "19900000001": NumberTrouble(
+        "Taken, then reported as not delivered: the phone is out of service.", report="MK:0001"
+    ),
+    "19900000002": NumberTrouble(
+        "Refused for good, and with it the whole call it came in.", code="isv.MOBILE_NUMBER_ILLEGAL"
+    ),
+    "19900000003": NumberTrouble(
+        "The first try meets the limit of a minute, the next is taken.", code="isv.BUSINESS_LIMIT_CONTROL", once=True
+    ),
+    "19900000004": NumberTrouble(
+        "Taken, then the connection is cut before the firm says so: found by asking, and sent once.",
+        cut=True,
+        once=True,
+    ),
+    "19900000005": NumberTrouble("The receipt comes before the answer to the call.", early=True),
+    "19900000006": NumberTrouble("Taken and delivered, and nobody ever reports it.", report=None),
+    "19900000007": NumberTrouble("Taken, then stopped for its words.", report="CONTENT_KEYWORD"),
+    "19900000008": NumberTrouble(f"Taken, but the firm thinks {SLOW_S:g} seconds about it.", wait_s=SLOW_S),
+}
+"""Mainland number → trouble."""
+
+
 class Magic:
     """Knows the magic recipients and who has tried already."""
 
@@ -91,4 +133,5 @@ class Magic:
 
 def explained() -> dict[str, str]:
     """Return address → what happens, for people to read."""
-    return {f"{local}@{DOMAIN}": trouble.what for local, trouble in MAILBOXES.items()}
+    mails = {f"{local}@{DOMAIN}": trouble.what for local, trouble in MAILBOXES.items()}
+    return mails | {number: trouble.what for number, trouble in NUMBERS.items()}

@@ -1,7 +1,7 @@
 """The sandbox as a service: reads its settings, opens its stand-ins, wires them to one inbox."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -50,7 +50,7 @@ class WeChatSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    accounts: Mapping[str, AccountSettings] = {}
+    accounts: dict[str, AccountSettings] = {}
 
 
 class Settings(Common):

@@ -121,7 +121,8 @@ class Reception:
             status=Status.DELIVERED if result == "success" else Status.FAILED,
             code=code,
             detail=None if detail is None else f"{detail} ({said[:64]})",
-            at=datetime.fromtimestamp(message.at, UTC),
+            # WeChat gives whole seconds; the end of one, or a message would be delivered before it was accepted.
+            at=datetime.fromtimestamp(min(message.at + 1, self._now()), UTC),
         )
         try:
             async with asyncio.timeout(BROKER_PATIENCE_S):

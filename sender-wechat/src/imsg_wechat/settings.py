@@ -1,7 +1,6 @@
 """The settings of the WeChat channel, checked at start."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -56,7 +55,7 @@ class Account(BaseModel):
     template: Annotated[str, Field(min_length=1, max_length=128)]
     """The default template: free text goes into its VARIABLE."""
     variable: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")] = FREE_TEXT
-    templates: Mapping[str, tuple[str, ...]] = {}
+    templates: dict[str, tuple[str, ...]] = {}
     """More templates, id → variables: what `{template, params}` may name beside the default."""
     endpoint: Annotated[str, AfterValidator(_is_endpoint)] = ENDPOINT
 
@@ -66,7 +65,7 @@ class WeChat(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    accounts: Mapping[Annotated[str, AfterValidator(_is_name)], Account] = {}
+    accounts: dict[Annotated[str, AfterValidator(_is_name)], Account] = {}
     uncertain: Uncertain = "repeat"
 
 
