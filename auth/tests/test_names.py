@@ -77,6 +77,13 @@ def test_one_name_has_one_spelling() -> None:
     assert names.username("Admin") != names.username("admin")
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_clients_shorten_out_of_a_path_is_refused(name: str) -> None:
+    """Nobody could say /api/modify/.. for it."""
+    with pytest.raises(PydanticCustomError):
+        names.username(name)
+
+
 @given(st.text(max_size=80))
 def test_what_may_be_a_name_stays_itself(text: str) -> None:
     """Checking twice changes nothing, and no text breaks the check."""

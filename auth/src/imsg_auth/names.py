@@ -44,6 +44,8 @@ def username(text: str) -> str:
         raise wrong("不能含控制字符", "it must not hold control characters")
     if ":" in name or "/" in name:
         raise wrong("不能含“:”或“/”", "it must not hold a colon or a slash")
+    if name in {".", ".."}:  # clients shorten these out of a path: nobody could be reached under them
+        raise wrong("不能是“.”或“..”", "it must not be . or ..")
     if any(form(name) is not None for _, form in CONTACTS.values()):
         raise wrong(
             "不能是邮箱地址、电话号码或微信标记的样子",
