@@ -157,7 +157,7 @@ async def test_a_path_in_raw_utf_8_is_read_as_if_it_were_encoded(line: Line, tok
 
 async def test_what_is_no_http_is_answered_in_the_public_shape(line: Line) -> None:
     line.writer.write(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")
-    assert await line.answer() == (400, Refusal("not_json", why=NO_HTTP).answer(english=False))
+    assert await line.answer() == (400, Refusal("not_http").answer(english=False))
     assert await line.reader.read() == b""
 
 
@@ -173,7 +173,6 @@ def receiving(*messages: dict[str, object]) -> object:
     return receive
 
 
-NO_HTTP = "no valid HTTP: its first line or a header is malformed"
 PART = {"type": "http.request", "body": b"{", "more_body": True}
 
 

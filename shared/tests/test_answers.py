@@ -30,7 +30,7 @@ def api() -> FastAPI:
 
     @api.get("/refuse")
     async def refuse() -> None:
-        raise Refusal("too_many_tries", after=7, retry_after_s=7)
+        raise Refusal("too_many_tries", what_zh="错误的密码", what_en="wrong passwords", after=7, retry_after_s=7)
 
     @api.get("/crash")
     async def crash() -> None:
@@ -54,9 +54,9 @@ async def test_a_refusal_answers_its_code_reason_detail_and_retry_after(api: Fas
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.json() == {
         "errorCode": 10016,
-        "errorMessage": "见详情：尝试太多，请在7秒后再试。",
+        "errorMessage": "见详情：错误的密码太多，请在7秒后再试。",
         "reason": "too_many_tries",
-        "detail": "尝试太多，请在7秒后再试。",
+        "detail": "错误的密码太多，请在7秒后再试。",
     }
 
 

@@ -117,7 +117,9 @@ def _due_s(wrong: Tallied) -> float:
     if step < len(WAITS_S):
         return WAITS_S[step]
     after_s = max(1, math.ceil(wrong.ends_in_s))
-    raise Refusal("too_many_tries", after=after_s, retry_after_s=after_s)
+    raise Refusal(
+        "too_many_tries", what_zh="错误的密码", what_en="wrong passwords", after=after_s, retry_after_s=after_s
+    )
 
 
 def _key(username: str, address: str) -> str:

@@ -116,5 +116,8 @@ def _decode(text: str) -> bytes:
                 raise ValueError("a pad stands in the middle")  # noqa: TRY301  both kinds get one answer
             parts.append(base64.b64decode(chunk, validate=True))
     except (binascii.Error, ValueError) as error:
-        raise attachment_wrong(f"file不是base64：{error}", f"file is not base64: {error}") from error
+        raise attachment_wrong(
+            "file不是base64：只能是标准字母表（不带data:前缀）和空白，长度补足到4的倍数",
+            "file is not base64: use the standard alphabet (and white space), no data: prefix, pad to a multiple of 4",
+        ) from error
     return b"".join(parts)

@@ -82,7 +82,7 @@ def _text_or_template(content: object, templates: Templates) -> str | dict[str, 
                 "no default template takes free text; give {template, params}",
             )
         return content
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or "template" not in content:
         raise content_wrong(
             "必须是字符串，或{template, params}对象", "it must be a string, or an object {template, params}"
         )

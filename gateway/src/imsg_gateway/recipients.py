@@ -8,7 +8,7 @@ from imsg_gateway.complaints import has_control, recipients_wrong
 from imsg_gateway.followers import Followers, Standing
 from imsg_gateway.methods import METHODS, Method
 from imsg_shared.errors import Refusal
-from imsg_shared.peers import Peer, PeerAway
+from imsg_shared.peers import Peer, PeerFailed
 from imsg_shared.quota import Tallies
 from imsg_shared.wire import Recipient
 
@@ -109,7 +109,7 @@ class Recipients:
             asked = {"method": method.name, "names": names[at : at + NAMES_PER_CALL]}
             answer = await self._auth.call("POST", "/internal/contacts", json=asked)
             if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
-                raise PeerAway(f"auth answered {answer.status_code} to /internal/contacts")
+                raise PeerFailed(f"auth answered {answer.status_code} to /internal/contacts")
             contacts |= answer.json()["contacts"]
         wrong = []
         for name in names:
@@ -144,7 +144,13 @@ class Recipients:
         tries = await self._tallies.add(f"unknown:{username}", unknown, HOUR_S)
         if tries.count > MAX_UNKNOWN_AN_HOUR:
             after = max(1, round(tries.ends_in_s))
-            raise Refusal("too_many_tries", after=after, retry_after_s=after)
+            raise Refusal(
+                "too_many_tries",
+                what_zh="一小时内不认识的收件人（用户名或标记）",
+                what_en="unknown usernames or tags within an hour",
+                after=after,
+                retry_after_s=after,
+            )
 
 
 def _malformed(text: str, method: Method) -> Wrong | None:

@@ -44,7 +44,18 @@ class Reason:
 
 REASONS: Mapping[str, Reason] = {
     # 10001: the body as a whole, and addresses that lead nowhere
-    "not_json": Reason(10001, 400, "请求体不是合法的JSON：{why}。", "The body is not valid JSON: {why}."),
+    "not_json": Reason(
+        10001,
+        400,
+        "请求体不是合法的JSON（{why}）；请把参数写成一个UTF-8的JSON对象。",
+        "The body is not valid JSON ({why}); write the parameters as one JSON object in UTF-8.",
+    ),
+    "not_http": Reason(
+        10001,
+        400,
+        "这不是合法的HTTP请求：请求行或请求头有误，或URL太长。",
+        "This is no valid HTTP request: its first line or a header is malformed, or the URL too long.",
+    ),
     "not_an_object": Reason(
         10001, 400, "请求体必须是一个JSON对象，例如{{…}}。", "The body must be a JSON object, such as {{…}}."
     ),
@@ -183,7 +194,7 @@ REASONS: Mapping[str, Reason] = {
     "last_administrator": Reason(
         10016,
         409,
-        "这是最后一个管理员，不能删除、停用或降级；请先设置另一个管理员。",
+        "这是最后一个管理员，不能删除或降级；请先设置另一个管理员。",
         "This is the last administrator and must stay one; appoint another first.",
     ),
     "key_reused": Reason(
@@ -199,7 +210,10 @@ REASONS: Mapping[str, Reason] = {
         "A request with this Idempotency-Key is still running; try again shortly.",
     ),
     "too_many_tries": Reason(
-        10016, 429, "尝试太多，请在{after}秒后再试。", "Too many tries; try again in {after} seconds."
+        10016,
+        429,
+        "{what_zh}太多，请在{after}秒后再试。",
+        "Too many {what_en}; try again in {after} seconds.",
     ),
     "suppressed": Reason(
         10016,

@@ -40,8 +40,7 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as everything is answered, and close."""
         del msg
-        why = "no valid HTTP: its first line or a header is malformed"
-        body = encode(Refusal("not_json", why=why).answer(english=False))
+        body = encode(Refusal("not_http").answer(english=False))
         head = (
             "HTTP/1.1 400 Bad Request",
             f"content-type: {JSON}",

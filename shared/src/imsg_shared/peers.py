@@ -30,6 +30,10 @@ class PeerAway(Exception):  # noqa: N818  a state of the world
     """The other service did not answer in time; whether it did the work is not known."""
 
 
+class PeerFailed(PeerAway):
+    """The other service did answer, but not as agreed: to the client as if it were away, to operators a bug of ours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """On whose behalf a call is made, as the gateway has verified it."""
