@@ -111,8 +111,10 @@ async def test_history_broken_is_not_accepted(gateway: World) -> None:
     [
         ({"id": None}, 10002),
         ({"id": 5}, 10017),
-        ({"id": "none"}, 10016),
-        ({"id": "../dead"}, 10016),
+        ({"id": ""}, 10017),
+        ({"id": "none"}, 10017),
+        ({"id": "../dead"}, 10017),
+        ({"id": f"{OLD}\0"}, 10017),
         ({"uncertain": "yes"}, 10017),
         ({"uncertain": 1}, 10017),
         ({"token": "x"}, 10005),

@@ -19,7 +19,7 @@ from imsg_gateway.replay import Slot
 from imsg_shared.broker import MAX_BODY_BYTES, Broker, PublishRefused, PublishUnknown
 from imsg_shared.errors import Refusal
 from imsg_shared.observe import logger
-from imsg_shared.peers import Peer, PeerAway
+from imsg_shared.peers import Peer, PeerAway, PeerFailed
 from imsg_shared.quota import Charged, Quota
 from imsg_shared.redis import RedisAway, RedisRefused
 from imsg_shared.topology import Lane, job_key
@@ -171,7 +171,7 @@ class Accepting:
                 headers={"content-type": "application/octet-stream"},
             )
             if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
-                raise PeerAway(f"history answered {answer.status_code} to an attachment")
+                raise PeerFailed(f"history answered {answer.status_code} to an attachment")
 
     async def _give_back(self, charged: Charged) -> None:
         try:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from imsg_gateway.limits import exhausted
 from imsg_shared import tokens
 from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller, Peer, PeerAway
+from imsg_shared.peers import Caller, Peer, PeerAway, PeerFailed
 from imsg_shared.quota import Charged, Disabled, Exhausted, Known, NoMirror, Quota, Revoked, Stale
 from imsg_shared.tokens import Token
 
@@ -81,7 +81,7 @@ class Callers:
         if answer.status_code == 404:  # noqa: PLR2004  HTTP's own numbers
             raise Refusal("token_invalid")
         if answer.status_code != 200:  # noqa: PLR2004
-            raise PeerAway(f"auth answered {answer.status_code} to /internal/mirror")
+            raise PeerFailed(f"auth answered {answer.status_code} to /internal/mirror")
 
 
 class Claim:

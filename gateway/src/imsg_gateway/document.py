@@ -12,7 +12,7 @@ from imsg_gateway.openapi import Json, described, merge
 from imsg_gateway.relay import Owner
 from imsg_gateway.routes import Route
 from imsg_shared.answers import Answer
-from imsg_shared.peers import Peer, PeerAway
+from imsg_shared.peers import Peer, PeerAway, PeerFailed
 
 KEPT_S = 60.0
 """How long a merged document serves: owners change only when they are deployed."""
@@ -65,6 +65,6 @@ class Document:
 async def _of(peer: Peer) -> Json:
     answer = await peer.call("GET", "/openapi.json")
     if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
-        raise PeerAway(f"an owner answered {answer.status_code} to /openapi.json")
+        raise PeerFailed(f"an owner answered {answer.status_code} to /openapi.json")
     document: Json = answer.json()
     return document

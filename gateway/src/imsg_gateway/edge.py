@@ -12,7 +12,7 @@ from imsg_gateway.routes import Right, Table
 from imsg_shared.answers import crashed, refused
 from imsg_shared.errors import Refusal
 from imsg_shared.observe import logger
-from imsg_shared.peers import PeerAway
+from imsg_shared.peers import PeerAway, PeerFailed
 from imsg_shared.redis import RedisAway, RedisRefused
 
 log = logger(__name__)
@@ -53,6 +53,9 @@ class Edge:
             return await self._done(scope, receive, path)
         except Refusal as refusal:
             return refused(refusal, _language(scope))
+        except PeerFailed as failed:
+            log.error("peer_failed", path=path.split("/")[:3], why=str(failed))  # noqa: TRY400  its own log has the traceback
+            return refused(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
         except (PeerAway, RedisAway, RedisRefused) as away:
             log.warning("away", path=path.split("/")[:3], why=str(away))
             return refused(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))

@@ -12,7 +12,7 @@ from imsg_gateway.callers import Claim
 from imsg_gateway.complaints import field_wrong
 from imsg_gateway.routes import Handler, Right, Route
 from imsg_shared.answers import JSON
-from imsg_shared.peers import Peer, PeerAway
+from imsg_shared.peers import Peer, PeerFailed
 
 Owner = Literal["auth", "history"]
 
@@ -68,7 +68,7 @@ def relay(owner: Peer) -> Handler:
             url += f"?{urlencode(asked.query)}"
         given = await owner.call(asked.verb, url, caller=caller, content=content, headers=headers, timeout_s=TIMEOUT_S)
         if "json" not in given.headers.get("content-type", ""):
-            raise PeerAway(f"{asked.path} was answered {given.status_code} by something else than its owner")
+            raise PeerFailed(f"{asked.path} was answered {given.status_code} by something else than its owner")
         kept = {name: given.headers[name] for name in RETURNED_HEADERS if name in given.headers}
         return Response(given.content, given.status_code, kept, JSON)
 

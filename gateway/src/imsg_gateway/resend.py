@@ -14,7 +14,7 @@ from imsg_gateway.complaints import field_wrong
 from imsg_gateway.draft import Draft, Drafting
 from imsg_gateway.methods import METHODS
 from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller, Peer, PeerAway
+from imsg_shared.peers import Caller, Peer, PeerFailed
 from imsg_shared.wire import Attachment, Recipient, Reference
 
 PASSED_ON = ("not_found", "nothing_to_resend", "no_right")
@@ -52,7 +52,7 @@ class Resends:
             return found
         if (reason := found.get("reason")) in PASSED_ON:
             raise Refusal(reason, what=identity[:64], id=identity[:64])
-        raise PeerAway(f"history answered {answer.status_code} to {path}")
+        raise PeerFailed(f"history answered {answer.status_code} to {path}")
 
     async def _draft(self, found: Mapping[str, Any], resend_of: str) -> tuple[Draft, str]:
         request, attachments = found["request"], [Attachment.model_validate(each) for each in found["attachments"]]
@@ -80,7 +80,7 @@ class Resends:
         if answer.status_code == 404:  # noqa: PLR2004
             raise Refusal("not_found", what=name)
         if answer.status_code != 200:  # noqa: PLR2004
-            raise PeerAway(f"history answered {answer.status_code} for an attachment")
+            raise PeerFailed(f"history answered {answer.status_code} for an attachment")
         return answer.content
 
 
@@ -89,6 +89,10 @@ def _identity(given: object) -> str:
         raise Refusal("missing", field="id")
     if not isinstance(given, str):
         raise field_wrong("id", "必须是字符串", "it must be a string")
-    if not _ID.fullmatch(given):
-        raise Refusal("not_found", what=given[:64])
+    if not _ID.fullmatch(given := given.lower()):
+        zh, en = (
+            "应为发送时返回的id，或再加-和序号",
+            "it must be the id that send answered, or that with - and a number",
+        )
+        raise field_wrong("id", zh, en)
     return given
