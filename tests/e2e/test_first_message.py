@@ -131,6 +131,8 @@ def test_users_are_made_changed_and_given_a_new_password_on_the_server(stack: St
     assert code == 0
     made = next(user for user in json.loads(out)["users"] if user["username"] == "老王")
     assert (made["per_hour"], made["per_day"]) == (3, 9)
+    assert _imsg(stack, ["users", "set", "老王", "--email", ""])[0] == 0
+    assert stack.call("GET", "/api/users/老王", token=stack.token())["email"] is None
 
     code, _, err = _imsg(stack, ["users", "reset-password", "老王", "--password", "geheim-2"])
     assert code == 0, err

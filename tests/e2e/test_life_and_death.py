@@ -118,6 +118,19 @@ def test_ctrl_c_ends_it_at_once_without_a_word_and_keeps_the_data(tmp_path: Path
         assert message["status"] == "sent"
 
 
+def test_ctrl_c_while_it_loads_ends_it_without_a_word(tmp_path: Path) -> None:
+    settings = environment({"IMSG_PORT": str(free_port()), "IMSG_DATA_DIR": str(tmp_path / "data")})
+    process = subprocess.Popen([str(IMSG), "up"], env=settings, stderr=subprocess.PIPE, cwd=tmp_path)
+    # It loads for most of a second; a library's shared objects are mapped early in that.
+    wait(lambda: "pydantic_core" in Path(f"/proc/{process.pid}/maps").read_text())
+
+    process.send_signal(signal.SIGINT)
+
+    _, said = process.communicate(timeout=30)
+    assert process.returncode in {-signal.SIGINT, 0, 130}
+    assert said == b""
+
+
 def test_kill_9_leaves_no_process_behind(tmp_path: Path) -> None:
     with running(tmp_path) as stack:
         children = descendants(stack.process.pid)

@@ -1,63 +1,14 @@
-"""The `imsg` command: which verbs there are, and where each is done."""
+"""The `imsg` command as it starts: nothing to be seen of a Ctrl-C while it loads."""
 
-import sys
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from imsg import people, secrets, verbs
-from imsg.shown import complain, say
-from imsg_shared.settings import StartError
-
-app = typer.Typer(
-    name="imsg",
-    help="iMSG: one call sends a message by e-mail, SMS or WeChat.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-app.command()(verbs.login)
-app.command()(verbs.send)
-app.command()(verbs.query)
-app.command()(verbs.modify)
-app.add_typer(people.app, name="users")
-
-
-@app.command()
-def up() -> None:
-    """Run all of iMSG here, in one process, until Ctrl-C."""
-    from imsg.up import main as run  # noqa: PLC0415  only the verbs of the server pay for loading every service
-
-    raise typer.Exit(run())
-
-
-@app.command()
-def doctor(url: verbs.Url = verbs.URL) -> None:
-    """Show every setting in force and where it comes from; check broker, Redis, database and mail server."""
-    from imsg.doctor import main as examine  # noqa: PLC0415  as above
-
-    raise typer.Exit(examine(url))
-
-
-@app.command("secrets")
-def make_secrets(
-    folder: Annotated[Path, typer.Argument(help="Where they are kept, one file each.")],
-    names: Annotated[list[str] | None, typer.Argument(help="Which; all where none is named.")] = None,
-    group: Annotated[int | None, typer.Option(help="Number of a group that may read them.")] = None,
-) -> None:
-    """Make the secrets that are missing; those that are there stay as they are."""
-    made = secrets.keep_all(folder, names or list(secrets.MADE), group)
-    say(f"{folder}: made {', '.join(made)}." if made else f"{folder}: every secret is there already.")
+from imsg.loading import loading
 
 
 def main() -> None:
-    """Run the command."""
-    try:
-        app()
-    except StartError as error:
-        complain(str(error))
-        sys.exit(2)
+    """Load the command and run it."""
+    with loading():
+        from imsg.command import main as run  # noqa: PLC0415  what takes long to load is loaded here
+
+    run()
 
 
 if __name__ == "__main__":

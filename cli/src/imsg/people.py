@@ -5,9 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from imsg.api import connect
+from imsg.api import Api, connect
 from imsg.shown import ending, say, say_json, say_table
 from imsg.verbs import URL, Json, Url, segment
+
+PAGE = 500
+"""Users asked for at once: the most that the API takes."""
 
 app = typer.Typer(help="Users: list, create, set, delete, reset-password.", no_args_is_help=False)
 
@@ -28,7 +31,7 @@ def listed(context: typer.Context, url: Url = URL, as_json: Json = False) -> Non
     if context.invoked_subcommand is not None:
         return
     with ending(as_json=as_json), connect(url) as api:
-        answer = api.call("GET", "/api/users")
+        answer = _all_pages(api)
     if as_json:
         say_json(answer)
         return
@@ -73,7 +76,6 @@ def change(  # noqa: PLR0917
     """Change what is given of a user; an empty contact removes it."""
     body = _given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
     body |= _given(available=available)
-    body = {key: value if value != "" else None for key, value in body.items()}
     if password is not None:
         body["password"] = _password(password)
     _change("PATCH", f"/api/users/{segment(username)}", body, f"{username} is changed.", url, as_json=as_json)
@@ -102,6 +104,14 @@ def _change(method: str, path: str, body: dict[str, Any] | None, done: str, url:
         say_json(answer)
     else:
         say(done)
+
+
+def _all_pages(api: Api) -> dict[str, Any]:
+    answer = api.call("GET", "/api/users", params={"limit": str(PAGE)})
+    while cursor := answer["next"]:
+        page = api.call("GET", "/api/users", params={"limit": str(PAGE), "cursor": cursor})
+        answer = {**page, "users": answer["users"] + page["users"]}
+    return answer
 
 
 def _given(**fields: object) -> dict[str, Any]:
