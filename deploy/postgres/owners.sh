@@ -18,7 +18,7 @@ ask imsg <<-'SQL'
 	REVOKE ALL ON SCHEMA public FROM PUBLIC;
 SQL
 
-for owner in auth history; do
+for owner in auth history wechat; do
 	password=$(cat "/run/imsg/${owner}_db_password")
 	ask imsg -v owner="$owner" -v role="imsg_$owner" -v password="$password" <<-'SQL'
 		CREATE ROLE :"role" LOGIN PASSWORD :'password';
