@@ -12,7 +12,7 @@ from imsg_shared.redis import RedisAway
 from imsg_shared.wire import Blocked, Job, Outcome, Recipient, Result, Unknown
 from imsg_shared.worker.bench import Bench
 from imsg_shared.worker.copies import Copies
-from imsg_shared.worker.retry import backoff_s, step
+from imsg_shared.worker.retry import backoff_s
 from imsg_shared.worker.verdict import (
     DEAD,
     MAX_EXTENSION_S,
@@ -99,18 +99,17 @@ class Books:
                     self.outcomes.append(entry.outcome)
                     self._put_off(n, entry)
                 case Busy():
-                    self.look_again(n, entry.left_s)
+                    self.look_again(n)
         return ours
 
     def suspect(self, ns: Iterable[int], *, broken: int) -> None:
         """Remember whom the channel broke over: the copies they come in are watched."""
         self._suspects.update(dict.fromkeys(ns, broken))
 
-    def look_again(self, n: int, left_s: float) -> None:
-        """Let a recipient come again as it is, in `left_s` seconds or a little later, whatever is left of its life."""
+    def look_again(self, n: int) -> None:
+        """Let a recipient come again as it is, by the shortest step: its claim may end long before its lease does."""
         self.is_waited_for = True
-        wait_s = step(self._bench.steps_s, 1, left_s, float("inf"), 1.0)
-        self.copies.add_same(self.recipients[n], wait_s or self._bench.steps_s[-1], broken=self.broken)
+        self.copies.add_same(self.recipients[n], self._bench.steps_s[0], broken=self.broken)
 
     async def claim(self, findings: Sequence[Finding], ns: Sequence[int], while_: Callable[[], bool]) -> Ours:
         """Write findings and claim recipients in one step; return those that are ours now. Raises HandBack.

@@ -112,7 +112,7 @@ class Part(Generic[Prepared]):
         rest = books.sort(begun.entries)
         if books.is_waited_for:
             for n in rest:
-                books.look_again(n, 0.0)
+                books.look_again(n)
             await self._conclude()
             return
         if not await self._tell():
