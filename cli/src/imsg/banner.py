@@ -2,7 +2,7 @@
 
 import shlex
 
-from imsg.whole import SECRETS, Ground
+from imsg.whole import SANDBOX_ACCOUNT, SECRETS, Ground
 
 DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
 """The accounts that exist on loopback alone (interface document, sections 1.3 and 2)."""
@@ -19,6 +19,7 @@ def text(ground: Ground) -> str:
             f"  interface    {base}/docs",
             f"  accounts     {_accounts(ground)}",
             f"  mail         {_mail(ground, base)}",
+            f"  wechat       {_wechat(ground, base)}",
             f"  data         {ground.folder}",
             "",
             "  Send the first message: paste these lines into another terminal.",
@@ -42,6 +43,18 @@ def _mail(ground: Ground, base: str) -> str:
         asked = ground.settings.smtp
         return f"goes out by {asked.host}{f':{asked.port}' if asked.port else ''}"
     return f"stays here, in {base}/sandbox/inbox   (IMSG_SMTP__HOST names a real server)"
+
+
+def _wechat(ground: Ground, base: str) -> str:
+    accounts = ", ".join(sorted(ground.settings.wechat.accounts))
+    if ground.sandbox_account is None:
+        return f"goes out by {accounts}; WeChat's console wants {base}/hooks/wechat/ACCOUNT as seen from outside"
+    people = f"{base}/sandbox/wechat/followers"
+    return (
+        f"stays here too, by the official account {SANDBOX_ACCOUNT}   (IMSG_WECHAT__ACCOUNTS names a real one)\n"
+        f"               a follower: curl -X POST {people}\n"
+        f'               their tag:  curl {people}/OPENID/press -d \'{{"key":"获取我的openID"}}\''
+    )
 
 
 def _first_message(ground: Ground, base: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from imsg import people, secrets, verbs
+from imsg import people, secrets, verbs, wechat
 from imsg.loading import loading
 from imsg.shown import complain, say
 from imsg_shared.settings import StartError
@@ -23,6 +23,7 @@ app.command()(verbs.send)
 app.command()(verbs.query)
 app.command()(verbs.modify)
 app.add_typer(people.app, name="users")
+app.add_typer(wechat.app, name="wechat")
 
 
 @app.command()

@@ -19,6 +19,7 @@ import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
 import imsg_smtp.main
+import imsg_wechat.main
 from imsg import inforce, valkey, whole
 from imsg.shown import say, say_table
 from imsg_shared import redis
@@ -39,6 +40,7 @@ MODELS: tuple[type[Common], ...] = (
     imsg_auth.main.Settings,
     imsg_history.main.Settings,
     imsg_smtp.main.Settings,
+    imsg_wechat.main.Settings,
     imsg_sandbox.main.Settings,
 )
 
@@ -84,6 +86,8 @@ def _made(asked: whole.Settings) -> dict[str, str]:
     if asked.smtp.host is None:
         made[variable("smtp", "host")] = "the sandbox"
         made[variable("smtp", "sender")] = whole.SANDBOX_SENDER
+    if not asked.wechat.accounts:
+        made[variable("wechat", "accounts")] = whole.SANDBOX_ACCOUNT
     return made
 
 
