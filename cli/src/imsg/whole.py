@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -13,6 +14,7 @@ import imsg_auth.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
+import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
 from imsg import secrets
@@ -33,6 +35,24 @@ SANDBOX_TEMPLATE = "imsg-sandbox-template"
 
 WECHAT_API = "/sandbox/wechat/api"
 """Where the sandbox answers as WeChat does."""
+
+ALIYUN_API = "/sandbox/aliyun/"
+"""Where the sandbox answers as Aliyun does."""
+
+SANDBOX_SMS: Mapping[str, Any] = MappingProxyType(
+    {
+        "access_key_id": "LTAI-imsg-sandbox",
+        "sign_name": "天存",
+        "template": "SMS_100000001",
+        "variable": "content",
+        "templates": {
+            "SMS_100000001": {"text": "您有一条新通知：${content}，请及时查看。", "variables": {"content": None}},
+            "SMS_100000002": {"text": "您的验证码为${code}，五分钟内有效，请勿告诉他人。", "variables": {"code": 6}},
+            "SMS_100000003": {"text": "${name}您好，您预约的${time}已确认。", "variables": {"name": 20, "time": 20}},
+        },
+    }
+)
+"""The account at Aliyun that the sandbox plays where no firm was named."""
 
 SECRETS = "secrets"
 """The folder of secrets inside the data folder."""
@@ -64,6 +84,29 @@ class WeChatAsked(BaseModel):
     accounts: dict[str, AccountAsked] = {}
 
 
+class AliyunAsked(BaseModel):
+    """What is asked of the account at Aliyun: whether there is one, and where its API is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    endpoint: str = ""
+    access_key_id: str = ""
+
+
+class SmsAsked(BaseModel):
+    """What is asked of the SMS channel: which firms there are."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    aliyun: AliyunAsked = AliyunAsked()
+    http: Any = None
+
+    @property
+    def has_firm(self) -> bool:
+        """Whether a firm was named."""
+        return bool(self.aliyun.access_key_id or self.aliyun.endpoint) or self.http is not None
+
+
 class SandboxAsked(BaseModel):
     """What is asked of the sandbox."""
 
@@ -88,6 +131,7 @@ class Settings(Common):
     admin_password: SecretStr | None = None
     smtp: SmtpAsked = SmtpAsked()
     wechat: WeChatAsked = WeChatAsked()
+    sms: SmsAsked = SmsAsked()
     sandbox: SandboxAsked = SandboxAsked()
 
 
@@ -106,13 +150,17 @@ class Ground:
     """Where the sandbox takes mail; None where a real server does."""
     sandbox_account: Mapping[str, str] | None
     """The official account that the sandbox plays; None where others were named."""
+    sandbox_sms: Mapping[str, Any] | None
+    """The account at Aliyun that the sandbox plays; None where a firm was named."""
 
     @property
     def has_sandbox(self) -> bool:
         """Whether the sandbox stands in for anybody."""
         asked = self.settings.wechat.accounts.values()
         pointed = any(WECHAT_API in account.endpoint for account in asked)
-        return pointed or self.sandbox_port is not None or self.sandbox_account is not None
+        pointed = pointed or ALIYUN_API.rstrip("/") in self.settings.sms.aliyun.endpoint
+        played = (self.sandbox_port, self.sandbox_account, self.sandbox_sms)
+        return pointed or any(one is not None for one in played)
 
     def given(self, owner: str) -> dict[str, Any]:
         """Return the settings that a service is given instead of reading them."""
@@ -123,6 +171,8 @@ class Ground:
             sandboxed["smtp"] = server | {"sender": asked.smtp.sender or SANDBOX_SENDER}
         if self.sandbox_account is not None:
             sandboxed["wechat"] = {"accounts": {SANDBOX_ACCOUNT: self.sandbox_account}}
+        if self.sandbox_sms is not None:
+            sandboxed["sms"] = {"aliyun": self.sandbox_sms}
         return sandboxed | {
             "broker_url": asked.broker_url or self.redis_url,
             "redis_url": self.redis_url,
@@ -155,6 +205,7 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
         password,
         (settings.sandbox.smtp_port or _free_port()) if settings.smtp.host is None else None,
         None if settings.wechat.accounts else _account(kept, settings),
+        None if settings.sms.has_firm else _sms(kept, settings),
     )
 
 
@@ -171,6 +222,16 @@ def _account(kept: Path, settings: Settings) -> Mapping[str, str]:
         "template": SANDBOX_TEMPLATE,
         "endpoint": own_url(settings) + WECHAT_API,
         **{name: secrets.keep(kept, f"wechat_{name}") for name in ("secret", "token", "aes_key")},
+    }
+
+
+def _sms(kept: Path, settings: Settings) -> Mapping[str, Any]:
+    """Make the sandbox's account at Aliyun."""
+    return {
+        **SANDBOX_SMS,
+        "endpoint": own_url(settings) + ALIYUN_API,
+        "access_key_secret": secrets.keep(kept, "sms_access_key_secret"),
+        "hook_secret": secrets.keep(kept, "sms_hook_secret"),
     }
 
 
@@ -198,13 +259,15 @@ def make(ground: Ground) -> Whole:
     auth = imsg_auth.main.app(load(imsg_auth.main.Settings, **ground.given("auth")), apps)
     history = imsg_history.main.app(load(imsg_history.main.Settings, **ground.given("history")), apps)
     smtp = imsg_smtp.main.app(load(imsg_smtp.main.Settings, **ground.given("smtp")), apps)
+    sms = imsg_sms.main.app(load(imsg_sms.main.Settings, **ground.given("sms")), apps)
     wechat = imsg_wechat.main.app(load(imsg_wechat.main.Settings, **ground.given("wechat")), apps)
     gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **ground.given("gateway")), apps)
-    apps.update(auth=auth, history=history, gateway=gateway, wechat=wechat)
-    parts = (*sandbox, auth, history, smtp, wechat, gateway)
+    apps.update(auth=auth, history=history, gateway=gateway, sms=sms, wechat=wechat)
+    parts = (*sandbox, auth, history, smtp, sms, wechat, gateway)
     table = [
         *((path, gateway) for path in ("/api", "/docs", "/openapi.json", "/health/live")),
         ("/hooks/smtp", smtp),
+        ("/hooks/sms", sms),
         ("/hooks/wechat", wechat),
         *(("/sandbox", service) for service in sandbox),
     ]
@@ -215,7 +278,8 @@ def _sandbox(ground: Ground, apps: Apps) -> tuple[Service, ...]:
     """Make the sandbox where it stands in for a provider; else nothing."""
     if not ground.has_sandbox:
         return ()
-    own = {"smtp_port": ground.sandbox_port or 0, "smtp_host": LOOPBACK, "wechat_hooks": "http://wechat"}
+    own: dict[str, Any] = {"smtp_port": ground.sandbox_port or 0, "smtp_host": LOOPBACK}
+    own |= {"wechat_hooks": "http://wechat", "sms_hooks": "http://sms"}
     given = ground.given("sandbox") | {"sandbox": own}
     return (imsg_sandbox.main.app(load(imsg_sandbox.main.Settings, **given), apps),)
 

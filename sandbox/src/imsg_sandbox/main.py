@@ -8,10 +8,18 @@ from types import MappingProxyType
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from imsg_sandbox import mail, wechat, wechat_api, wechat_push, wechat_templates
 from imsg_sandbox.admission import Admission
+from imsg_sandbox.aliyun import AliyunSms
+from imsg_sandbox.aliyun_account import SmsSettings
+from imsg_sandbox.aliyun_reports import reporting
+from imsg_sandbox.aliyun_rules import Frequencies
+from imsg_sandbox.aliyun_server import AliyunApi
+from imsg_sandbox.aliyun_server import serving as aliyun_serving
+from imsg_sandbox.aliyun_signatures import Gatekeeper
 from imsg_sandbox.delivery import Post
 from imsg_sandbox.faults import Faults
 from imsg_sandbox.inbox import Inbox
@@ -42,6 +50,18 @@ class SandboxSettings(BaseModel):
     """Below which URL WeChat's events and receipts go: `/hooks/wechat/ACCOUNT` is added."""
     wechat_receipt_s: float = Field(default=0.5, ge=0, le=60)
     """How long after a message its receipt comes, more or less."""
+    sms_hooks: str = "http://127.0.0.1:8000"
+    """Below which URL Aliyun's receipts go: `/hooks/sms/aliyun/SECRET` is added."""
+    sms_receipt_s: float = Field(default=0.3, ge=0, le=60)
+    """How long after a message its receipt comes."""
+    sms_minute_s: float = Field(default=1.0, gt=0, le=60)
+    """How long a minute lasts where an unanswered receipt is repeated after 1, 5 and 10 of them."""
+    sms_daily: int = Field(default=50, ge=1)
+    """Notifications a day for one signature, template and number."""
+    sms_balance: int = Field(default=100_000_000, ge=0)
+    """Segments that are paid for."""
+    aliyun_port: int = Field(default=0, ge=0, le=65_535)
+    """Where Aliyun's API answers at its root, as SDKs want it; 0: any free port, `GET /sandbox` tells which."""
     inbox_bytes: int = Field(default=INBOX_BYTES, ge=1024)
 
 
@@ -59,6 +79,7 @@ class Settings(Common):
     gateway_url: str = "http://gateway:8000"
     sandbox: SandboxSettings = SandboxSettings()
     wechat: WeChatSettings = WeChatSettings()
+    sms: SmsSettings = SmsSettings()
 
 
 class Sandbox(Service):
@@ -66,6 +87,8 @@ class Sandbox(Service):
 
     smtp: Listening | None = None
     """Where mail is taken, once running."""
+    aliyun_port: int | None = None
+    """Where Aliyun's API answers at its root, once running."""
 
 
 def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> Sandbox:
@@ -86,12 +109,32 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
             api = FastAPI(title="iMSG sandbox", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
             speak(api)
             admission = Admission(gateway, everybody=settings.on_loopback)
-            api.include_router(routes(inbox, faults, admission))
             accounts = Accounts(settings.wechat.accounts)
             pusher = await stack.enter_async_context(wechat_push.pushing(own.wechat_hooks, apps))
             api.include_router(wechat.routes(wechat.People(accounts, pusher), admission))
             wechat_calls = wechat_api.Api(accounts, faults, inbox, pusher, now=time.time, late_s=own.wechat_receipt_s)
             api.include_router(wechat_api.routes(wechat_calls), prefix=f"{wechat.PREFIX}/api")
+            aliyun = AliyunApi(
+                Gatekeeper(settings.sms.aliyun.secrets, lambda: datetime.now(UTC)),
+                AliyunSms(
+                    settings.sms.aliyun.account,
+                    inbox,
+                    faults,
+                    await stack.enter_async_context(
+                        reporting(settings.sms.aliyun.hook(own.sms_hooks), apps, own.sms_receipt_s, own.sms_minute_s)
+                    ),
+                    lambda: datetime.now(UTC),
+                    Frequencies(own.sms_daily),
+                    own.sms_balance,
+                ),
+                faults,
+            )
+            api.mount("/sandbox/aliyun", aliyun)
+            api.router.routes.append(Route("/sandbox/aliyun", aliyun))  # for who leaves the slash out
+            service.aliyun_port = await stack.enter_async_context(
+                aliyun_serving(own.smtp_host or settings.host, own.aliyun_port, aliyun)
+            )
+            api.include_router(routes(inbox, faults, admission, aliyun_port=service.aliyun_port))
             yield api
 
     service = Sandbox("sandbox", settings, opening)

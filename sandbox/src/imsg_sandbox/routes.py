@@ -28,7 +28,7 @@ class FaultOrder(BaseModel):
     ms: int = Field(default=LATENCY_MS, ge=0, le=MAX_LATENCY_MS)
 
 
-def routes(inbox: Inbox, faults: Faults, admission: Admission) -> APIRouter:
+def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: int | None = None) -> APIRouter:
     """Make the routes under /sandbox."""
     router = APIRouter(prefix="/sandbox", dependencies=[Depends(admission)])
 
@@ -41,6 +41,7 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission) -> APIRouter:
                 faults="GET, PUT {method, fault, times, ms?} and DELETE /sandbox/faults",
                 supported={method: sorted(known) for method, known in SUPPORTED.items()},
                 magic_recipients=magic.explained(),
+                aliyun={"path": "/sandbox/aliyun/", "port": aliyun_port},
             )
         )
 

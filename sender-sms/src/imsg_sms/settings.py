@@ -1,7 +1,6 @@
 """The settings of the SMS channel, checked at start."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -35,7 +34,7 @@ class Template(BaseModel):
 
     text: str = ""
     """Its words around `${variable}`: with them segments are counted exactly."""
-    variables: Mapping[str, int | None] = MappingProxyType({})
+    variables: Mapping[str, int | None] = {}
     """Name → the most characters the firm lets it have; None: no limit of its own."""
     links: bool = False
 
@@ -53,7 +52,7 @@ class Aliyun(BaseModel):
     template: Annotated[str, Field(min_length=1)]
     """The default template, into whose one variable free text goes."""
     variable: Annotated[str, Field(min_length=1)] = "content"
-    templates: Mapping[str, Template] = MappingProxyType({})
+    templates: Mapping[str, Template] = {}
     """What is known of templates, the default one included: best in imsg.toml."""
     hook_secret: SecretStr | None = None
     """The last part of the URL for receipts; without it none are taken."""
@@ -66,13 +65,13 @@ class Http(BaseModel):
 
     method: Literal["GET", "POST", "PUT"] = "POST"
     url: Url
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = {}
     body: str = ""
     success: str
     """What an answer that means "taken" looks like: `PATH=VALUE` in JSON, `status=200`, or `text=…`."""
     id: str = ""
     """Path of the firm's own id in its JSON answer."""
-    secrets: Mapping[str, SecretStr] = MappingProxyType({})
+    secrets: Mapping[str, SecretStr] = {}
     """More placeholders, hidden wherever settings are shown."""
     numbers: Annotated[int, Field(ge=1, le=1_000)] = 1
     """How many numbers one call takes, joined by a comma."""
