@@ -11,7 +11,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help run test check format isolation test-fault test-compose up down logs ps clean
+.PHONY: help run test check format openapi isolation test-fault test-compose up down logs ps clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ check: .venv/.to-test isolation ## format, lint, types, imports, isolation
 format: .venv/.to-test ## put the code into its form
 	$(VENV)/ruff format .
 	$(VENV)/ruff check --fix .
+
+openapi: .venv/.to-test ## write docs/openapi.json as the services describe themselves
+	$(VENV)/python -m imsg_testing.openapi
 
 isolation: $(UV) # each package alone with what it declares
 	scripts/isolation

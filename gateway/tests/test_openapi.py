@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from imsg_gateway import shapes
 from imsg_gateway.relay import RELAYED
+from imsg_shared import refusals
 from imsg_testing.gateway import World, mail
 
 EXTRA = {"type": "object", "properties": {"x": {"$ref": "#/components/schemas/Inner"}}}
@@ -36,7 +37,6 @@ async def document(world: World) -> dict[str, Any]:
         },
         Extra=EXTRA,
         Inner=INNER,
-        Refused={"type": "object"},
     )
     world.history.answer = owned({"/api/query": {"get": operation("Extra")}}, Extra={"type": "array"}, Inner=INNER)
     answer = await world.client.get("/openapi.json")
@@ -63,7 +63,6 @@ async def test_schemas_of_one_name_and_two_shapes_are_kept_apart(gateway: World)
     assert schemas["Extra"] == EXTRA
     assert schemas["HistoryExtra"] == {"type": "array"}
     assert schemas["Inner"] == INNER
-    assert "AuthRefused" not in schemas
     references = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(found))
     assert set(references) <= set(schemas)
 
@@ -75,6 +74,17 @@ async def test_the_document_is_asked_of_an_owner_that_is_away_again(gateway: Wor
     assert (await document(gateway))["openapi"] == "3.1.0"
 
 
+async def test_an_owners_refusals_and_the_gateways_own_are_described_together(gateway: World) -> None:
+    theirs = refusals.described(["contact_taken", "wrong_type"])
+    login = operation("Extra") | {"responses": {"200": {"description": "OK"}, **theirs}}
+    gateway.auth.answer = owned({"/api/login": {"post": login}})
+    gateway.history.answer = owned({})
+    responses = (await gateway.client.get("/openapi.json")).json()["paths"]["/api/login"]["post"]["responses"]
+    assert responses["409"] == theirs["409"]
+    both = {"wrong_type", "not_json", "not_an_object", "body_incomplete"}
+    assert set(refusals.reasons_of({"400": responses["400"]})) == both
+
+
 async def test_every_refusal_of_a_url_that_sends_is_described(gateway: World) -> None:
     found = await document(gateway)
     described = json.dumps(found["paths"]["/api/send"]["post"]["responses"], ensure_ascii=False)
@@ -83,7 +93,7 @@ async def test_every_refusal_of_a_url_that_sends_is_described(gateway: World) ->
 
 
 def test_every_answer_of_our_own_is_a_closed_shape_with_its_keys() -> None:
-    for model in (shapes.SendAnswer, shapes.ChannelsAnswer, shapes.ChannelAnswer, shapes.Refused):
+    for model in (shapes.SendAnswer, shapes.ChannelsAnswer, shapes.ChannelAnswer):
         schema = model.model_json_schema()
         assert schema["additionalProperties"] is False
         assert {"errorCode", "errorMessage"} <= set(schema["required"])
@@ -94,7 +104,6 @@ async def test_answers_are_what_their_shapes_say(gateway: World) -> None:
     sms = {"method": "sms", "to": "13800138000", "content": "明天下雨"}
     for fields in ({}, sms):
         shapes.SendAnswer.model_validate((await gateway.send(token=token, **fields)).json())
-    shapes.Refused.model_validate((await gateway.send(token=token, to="")).json())
     shapes.ChannelsAnswer.model_validate((await gateway.client.get(f"/api/channels?token={token}")).json())
     pause = {"token": token, "paused": False}
     shapes.ChannelAnswer.model_validate((await gateway.client.patch("/api/channels/smtp", json=pause)).json())

@@ -3,12 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from imsg_auth.shapes import Refused
-from imsg_shared.errors import REASONS, TEXTS
-
-_ANY = ("bug", "unavailable")
-_BODY = ("not_json", "not_an_object", "missing", "wrong_type")
-_TOKEN = ("token_missing", "token_invalid")
+from imsg_shared.refusals import ANY, BODY, TOKEN, described
 
 _FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 
@@ -17,12 +12,10 @@ Responses = dict[int | str, dict[str, Any]]
 
 def refusals(*reasons: str, body: bool = False, token: bool = False, administrator: bool = False) -> Responses:
     """Describe what a URL may refuse, by HTTP status, next to what its kind may."""
-    kinds = (*_ANY, *(_BODY if body else ()), *(_TOKEN if token or administrator else ()))
-    found: dict[int, list[str]] = {}
-    for reason in dict.fromkeys((*kinds, *(("no_right",) if administrator else ()), *reasons)):
-        row = REASONS[reason]
-        found.setdefault(row.http, []).append(f"{row.code} {TEXTS[row.code]} (`{reason}`)")
-    return {http: {"model": Refused, "description": "; ".join(found[http])} for http in sorted(found)}
+    kinds = (*ANY, *(BODY if body else ()), *(TOKEN if token or administrator else ()))
+    found: Responses = {}
+    found.update(described((*kinds, *(("no_right",) if administrator else ()), *reasons)))
+    return found
 
 
 def documented(schema: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:

@@ -49,6 +49,8 @@ TOKEN_HEADER = "x-imsg-token"  # noqa: S105  a header's name
 PAGE = 50
 MAX_PAGE = 500
 RETRY_AFTER_S = 3
+CURSOR = {"pattern": "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$"}
+"""Base64, as the page before had it in its `next`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,11 @@ def _administration(parts: Parts) -> APIRouter:
         _: Administrator,
         search: Annotated[str | None, Query(description="Part of a name or contact."), AfterValidator(_plain)] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
-        cursor: Annotated[str | None, Query(description="`next` of the page before."), AfterValidator(_cursor)] = None,
+        cursor: Annotated[
+            str | None,
+            Query(description="`next` of the page before.", json_schema_extra=CURSOR),
+            AfterValidator(_cursor),
+        ] = None,
     ) -> Response:
         found, has_more = await users.page(cursor, search, limit)
         records = [await _record(quota, user) for user in found]

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from imsg_auth import names
 from imsg_auth.names import MAX_LIMIT
 from imsg_auth.store import Role
+from imsg_auth.tables import MAX_NAME
 
 MAX_NAMES = 10_000
 PER_HOUR = 5
@@ -32,9 +33,39 @@ NewPassword = Annotated[
     AfterValidator(names.password),
     Field(json_schema_extra={"minLength": names.MIN_PASSWORD, "maxLength": names.MAX_PASSWORD}),
 ]
-Phone = Annotated[str, AfterValidator(names.phone), Field(description="Empty: none.")]
-Email = Annotated[str, AfterValidator(names.email), Field(description="Empty: none.")]
-Wechat = Annotated[str, AfterValidator(names.wechat), Field(description="A WeChat tag. Empty: none.")]
+Phone = Annotated[
+    str,
+    AfterValidator(names.phone),
+    Field(
+        description="E.164, or mainland China's 11 digits. Empty: none.",
+        json_schema_extra={"pattern": r"^(1[3-9][0-9]{9}|\+(?!86)[1-9][0-9]{6,14}|\+861[3-9][0-9]{9})?$"},
+    ),
+]
+Email = Annotated[
+    str,
+    AfterValidator(names.email),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "format": "email", "maxLength": 254}, {"type": "string", "const": ""}],
+            "description": "Empty: none.",
+        }
+    ),
+]
+Wechat = Annotated[
+    str,
+    AfterValidator(names.wechat),
+    Field(
+        description="A WeChat tag, 9 characters of which the last checks the others, hyphens apart. Empty: none.",
+        json_schema_extra={"pattern": "^([0-9A-Za-z-]{9,32})?$"},
+    ),
+]
+
+NAME_PATTERN = r"^[^:/\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+$"
+"""Also kept out, where no pattern can: what reads as an e-mail address, a phone number or a tag."""
+
+
+def _example(fields: dict[str, object]) -> ConfigDict:
+    return ConfigDict(json_schema_extra=lambda schema: schema.update(examples=[fields]))
 
 
 class Asked(BaseModel):
@@ -46,6 +77,8 @@ class Asked(BaseModel):
 class Login(Asked):
     """POST /api/login."""
 
+    model_config = _example({"username": "li.wei", "password": "correct horse"})
+
     username: Name
     password: AnyPassword
 
@@ -53,12 +86,19 @@ class Login(Asked):
 class Registration(Asked):
     """POST /api/register."""
 
+    model_config = _example(
+        {"username": "li.wei", "password": "correct horse", "email": "li.wei@example.com", "per_hour": 5, "per_day": 20}
+    )
+
     username: Annotated[
         str,
         AfterValidator(names.username),
         Field(
-            description="1 to 64 characters of any script, no control characters, colon or slash; kept in NFC.",
-            json_schema_extra={"minLength": 1},
+            description=(
+                "1 to 64 characters of any script, no control characters, colon or slash, nothing that reads as an "
+                "e-mail address, a phone number or a WeChat tag; kept in Unicode's NFC."
+            ),
+            json_schema_extra={"minLength": 1, "maxLength": MAX_NAME, "pattern": NAME_PATTERN},
         ),
     ]
     password: NewPassword
@@ -74,6 +114,8 @@ class Registration(Asked):
 class Modification(Asked):
     """POST /api/modify/NAME: these three only."""
 
+    model_config = _example({"per_day": 100, "per_hour": 10, "available": True})
+
     per_day: Limit
     per_hour: Limit
     available: bool | None = None
@@ -81,6 +123,8 @@ class Modification(Asked):
 
 class Patch(Asked):
     """PATCH /api/users/NAME: what is absent or null stays as it is."""
+
+    model_config = _example({"phone": "13800138000", "recipients_per_day": 1_000})
 
     password: NewPassword | None = None
     phone: Phone | None = None
@@ -96,11 +140,15 @@ class Patch(Asked):
 class Logout(Asked):
     """POST /api/logout."""
 
+    model_config = _example({"everywhere": False})
+
     everywhere: bool | None = None
 
 
 class PasswordChange(Asked):
     """POST /api/password."""
+
+    model_config = _example({"old": "correct horse", "new": "battery staple"})
 
     old: AnyPassword
     new: NewPassword
@@ -176,17 +224,6 @@ class ContactsAnswer(Answered):
     """Name → address, null where the user has none; unknown users are absent."""
 
     contacts: dict[str, str | None]
-
-
-class Refused(BaseModel):
-    """A refusal: what to show to people is `detail`, what to decide by is `errorCode` or `reason`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    errorCode: int  # noqa: N815
-    errorMessage: str  # noqa: N815
-    reason: str
-    detail: str
 
 
 def rfc3339(at: datetime) -> str:

@@ -10,79 +10,108 @@ from pydantic.json_schema import models_json_schema
 from imsg_gateway import shapes
 from imsg_gateway.relay import Owner
 from imsg_gateway.routes import Right, Route
-from imsg_shared.errors import REASONS, TEXTS
+from imsg_gateway.titles import CHAPTERS, TITLES
+from imsg_shared import refusals
 
 Json = dict[str, Any]
 
 REF = "#/components/schemas/"
 
-_SENT = (
-    ("method_unknown", "content_shape", "attachment_shape", "recipients_invalid", "not_following", "no_such_account"),
-    ("per_hour_used_up", "per_day_used_up", "recipients_per_day_used_up", "too_many_tries"),
-    ("sending_disabled", "key_reused", "in_progress", "not_accepted", "outcome_unknown", "overloaded"),
-)
-_SENDING = tuple(reason for reasons in _SENT for reason in reasons)
-_RESENDING = ("not_found", "nothing_to_resend", *_SENT[1], *_SENT[2])
-_BODY = ("not_json", "not_an_object", "missing", "wrong_type", "too_large", "body_incomplete", "overloaded")
-_TOKEN = ("token_missing", "token_invalid")
-_ANY = ("unavailable", "bug")
+_FIELDS = (
+    "method_unknown", "content_shape", "attachment_shape", "recipients_invalid", "not_following", "no_such_account",
+)  # fmt: skip
+_LIMITS = ("per_hour_used_up", "per_day_used_up", "recipients_per_day_used_up")
+_ACCEPTING = ("sending_disabled", "key_reused", "in_progress", "not_accepted", "outcome_unknown")
+_SENDING = ("missing", *_FIELDS, *_LIMITS, "too_many_tries", *_ACCEPTING)
+_RESENDING = ("not_found", "nothing_to_resend", *_LIMITS, *_ACCEPTING)
 
-_OWN: Mapping[tuple[str, str], tuple[str, type[BaseModel] | None, type[BaseModel], tuple[str, ...]]] = {
-    ("POST", "/api/send"): ("Send a message", shapes.SendAsked, shapes.SendAnswer, _SENDING),
-    ("POST", "/api/resend"): ("Send again what failed", shapes.ResendAsked, shapes.SendAnswer, _RESENDING),
-    ("POST", "/api/dead/{id}/resend"): (
-        "Send a dead letter anew",
-        shapes.DeadResendAsked,
-        shapes.SendAnswer,
-        _RESENDING,
-    ),
-    ("GET", "/api/channels"): ("How each channel is", None, shapes.ChannelsAnswer, ()),
-    ("PATCH", "/api/channels/{method}"): (
-        "Pause a channel or let it go on",
-        shapes.ChannelAsked,
-        shapes.ChannelAnswer,
-        ("not_found",),
-    ),
+_OWN: Mapping[tuple[str, str], tuple[type[BaseModel] | None, type[BaseModel], tuple[str, ...]]] = {
+    ("POST", "/api/send"): (shapes.SendAsked, shapes.SendAnswer, _SENDING),
+    ("POST", "/api/resend"): (shapes.ResendAsked, shapes.SendAnswer, ("missing", *_RESENDING)),
+    ("POST", "/api/dead/{id}/resend"): (shapes.DeadResendAsked, shapes.SendAnswer, _RESENDING),
+    ("GET", "/api/channels"): (None, shapes.ChannelsAnswer, ()),
+    ("PATCH", "/api/channels/{method}"): (shapes.ChannelAsked, shapes.ChannelAnswer, ("missing", "not_found")),
 }
-"""Verb and path → summary, body, answer, reasons of its own."""
+"""Verb and path → body, answer, reasons of its own."""
 
 _KEYED = ("/api/send", "/api/resend", "/api/dead/{id}/resend")
+
+_REQUEST = ("not_json", "not_an_object", "wrong_type", "too_large", "body_incomplete", "overloaded")
+"""What every URL may refuse of a request as a whole: a body is read on GET too, and so is the query everywhere."""
 
 INFO: Json = {
     "title": "iMSG",
     "version": "1",
     "description": (
-        "One REST call sends a message by e-mail, SMS or WeChat. "
+        "One REST call sends a message by e-mail, SMS or WeChat.\n\n"
+        "Every answer is a JSON object with `errorCode` (0: done) and `errorMessage`; a refusal adds `reason`, to "
+        "decide by, and `detail`, to show to people (English where Accept-Language prefers it).\n\n"
         "The five documented URLs (login, register, send, modify, query) answer HTTP 200 to everything unless "
-        "IMSG_HTTP_STATUS is `truthful`; the statuses here are the truthful ones. `errorCode` decides in both."
+        "IMSG_HTTP_STATUS is `truthful`; the statuses here are the truthful ones. `errorCode` decides in both.\n\n"
+        "A token is taken from the body's `token` (on GET too), else from the Authorization header, else from the "
+        "query's `token`. A body is read as JSON whatever its Content-Type. Nothing is coerced: 5.0 is no integer. "
+        "null in an optional field is as if it were absent, unknown fields are ignored, U+0000 is refused anywhere."
     ),
+}
+
+_SECURITY: Json = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of /api/login."},
+    "query": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "The same, where neither a body nor a header can be given. Query strings end up in logs.",
+    },
+}
+_IN_THE_BODY: Json = {}
+"""The token may also be the body's `token`, of which OpenAPI has no scheme."""
+
+_TOKEN: Json = {
+    "anyOf": [{"type": "string"}, {"type": "null"}],
+    "title": "Token",
+    "description": "A token of /api/login: here, or in the Authorization header, or in the query.",
+}
+
+_IDEMPOTENCY_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same key and body within 24 h get the first answer again, uncounted.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+}
+_HEADERS: Json = {
+    name: {"description": what, "schema": {"type": "string"}}
+    for name, what in {
+        "RateLimit-Policy": "The limits of this user (IETF draft).",
+        "RateLimit": "What is left of them, and in how many seconds they open again.",
+        "Idempotent-Replayed": "`true` where this is an earlier answer.",
+    }.items()
 }
 
 
 def described(routes: Iterable[Route]) -> Json:
     """Describe the gateway's own URLs. Raises KeyError for a route that nobody described."""
     by_pattern = {(verb, _pattern(path)): path for verb, path in _OWN}
-    models = {model for _, asked, answer, _ in _OWN.values() for model in (asked, answer) if model} | {shapes.Refused}
+    models = {model for asked, answer, _ in _OWN.values() for model in (asked, answer) if model}
     ordered = sorted(models, key=lambda model: model.__name__)
     _, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=REF + "{model}")
     paths: Json = {}
     for route in routes:
         path = by_pattern[route.verb, route.path]
-        summary, asked, answer, reasons = _OWN[route.verb, path]
-        operation: Json = {"summary": summary, "responses": {"200": _answer(answer, path)}}
+        asked, answer, reasons = _OWN[route.verb, path]
+        operation: Json = {"responses": {"200": _answer(answer, path), **refusals.described(reasons)}}
         if asked is not None:
             operation["requestBody"] = {
                 "required": route.needs_body,
                 "content": {"application/json": {"schema": {"$ref": REF + asked.__name__}}},
             }
         parameters: list[Json] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _names(path)
+            {"name": name, "in": "path", "required": True, "schema": shapes.NAMED[path]} for name in _names(path)
         ]
         if path in _KEYED:
             parameters.append(_IDEMPOTENCY_KEY)
         if parameters:
             operation["parameters"] = parameters
-        paths.setdefault(path, {})[route.verb.lower()] = _completed(operation, route, reasons)
+        paths.setdefault(path, {})[route.verb.lower()] = _completed(operation, route)
     return {"paths": paths, "components": {"schemas": schemas["$defs"]}}
 
 
@@ -102,39 +131,17 @@ def merge(own_part: Json, owned: Mapping[Owner, Json], relayed: Sequence[Route],
             if (path := by_pattern.get(route.path)) is None or route.verb.lower() not in moved["paths"][path]:
                 continue
             operation = moved["paths"][path][route.verb.lower()]
-            paths.setdefault(path, {})[route.verb.lower()] = _completed(operation, route, ())
+            paths.setdefault(path, {})[route.verb.lower()] = _completed(operation, route)
+            if route.right is not Right.OPEN:
+                _take_token(operation, schemas)
     return {
         "openapi": "3.1.0",
         "info": INFO,
         "servers": [{"url": server or "/"}],
+        "tags": [{"name": name, "description": what} for name, what in CHAPTERS.items()],
         "paths": dict(sorted(paths.items())),
-        "components": {
-            "schemas": _used(paths, schemas),
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "query": {"type": "apiKey", "in": "query", "name": "token"},
-            },
-        },
+        "components": {"schemas": _used(paths, schemas), "securitySchemes": _SECURITY},
     }
-
-
-_IN_THE_BODY: Json = {}
-"""The token may also be the body's `token`, of which OpenAPI has no scheme."""
-
-_IDEMPOTENCY_KEY: Json = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The same key and body within 24 h get the first answer again, uncounted.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
-}
-_HEADERS: Json = {
-    name: {"description": what, "schema": {"type": "string"}}
-    for name, what in {
-        "RateLimit-Policy": "The limits of this user (IETF draft).",
-        "RateLimit": "What is left of them, and in how many seconds they open again.",
-        "Idempotent-Replayed": "`true` where this is an earlier answer.",
-    }.items()
-}
 
 
 def _answer(model: type[BaseModel], path: str) -> Json:
@@ -145,25 +152,32 @@ def _answer(model: type[BaseModel], path: str) -> Json:
     return answer | ({"headers": _HEADERS} if path in _KEYED else {})
 
 
-def _completed(operation: Json, route: Route, reasons: tuple[str, ...]) -> Json:
-    """Add who may, and the refusals that the gateway itself may answer, to an operation."""
-    right = route.right
-    responses = {status: answer for status, answer in operation["responses"].items() if status != "422"}
-    whole = [*_BODY, *_ANY]
-    whole += () if right is Right.OPEN else _TOKEN
-    whole += ("no_right",) if right is Right.ADMIN else ()
-    whole += ("no_such_url",) if "{}" in route.path else ()
-    by_status: dict[int, list[str]] = {}
-    for reason in dict.fromkeys((*reasons, *whole)):
-        by_status.setdefault(REASONS[reason].http, []).append(_line(reason))
-    for status, lines in by_status.items():
-        said = responses.get(str(status), {}).get("description", "").split("; ")
-        responses[str(status)] = {
-            "description": "; ".join(dict.fromkeys(filter(None, (*said, *lines)))),
-            "content": {"application/json": {"schema": {"$ref": REF + shapes.Refused.__name__}}},
-        }
-    security: list[Json] = [] if right is Right.OPEN else [{"bearer": []}, {"query": []}, _IN_THE_BODY]
-    return operation | {"responses": dict(sorted(responses.items())), "security": security}
+def _completed(operation: Json, route: Route) -> Json:
+    """Add an operation's name, who may, and the refusals that the gateway itself may answer."""
+    right, title = route.right, TITLES[route.verb, route.path]
+    responses = operation["responses"]
+    reasons = [*refusals.reasons_of(responses), *refusals.ANY, *_REQUEST]
+    reasons += () if right is Right.OPEN else refusals.TOKEN
+    reasons += ("no_right",) if right is Right.ADMIN else ()
+    reasons += ("no_such_url",) if "{}" in route.path else ()
+    security: list[Json] = [{"bearer": []}, {"query": []}]
+    if "requestBody" in operation:
+        security.append(_IN_THE_BODY)
+        operation = operation | {"requestBody": operation["requestBody"] | {"required": route.needs_body}}
+    return operation | {
+        "operationId": title.operation,
+        "summary": title.summary,
+        "tags": [title.chapter],
+        "responses": {"200": responses["200"], **refusals.described(reasons)},
+        "security": [] if right is Right.OPEN else security,
+    }
+
+
+def _take_token(operation: Json, schemas: Json) -> None:
+    """Add the token to a relayed body: its owner never sees it."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        name = content["schema"]["$ref"].removeprefix(REF)
+        schemas[name] = schemas[name] | {"properties": {"token": _TOKEN, **schemas[name].get("properties", {})}}
 
 
 def _used(paths: Json, schemas: Json) -> Json:
@@ -182,11 +196,6 @@ def _references(node: Any) -> set[str]:  # noqa: ANN401  any JSON
         reference = node.get("$ref")
         return inner | ({reference.removeprefix(REF)} if isinstance(reference, str) else set())
     return {name for item in node for name in _references(item)} if isinstance(node, list) else set()
-
-
-def _line(reason: str) -> str:
-    row = REASONS[reason]
-    return f"{row.code} {TEXTS[row.code]} (`{reason}`)"
 
 
 def _names(path: str) -> list[str]:

@@ -1,8 +1,10 @@
 """The shapes of the gateway's own URLs, for the OpenAPI document; a test holds the draft's checks to them."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, WithJsonSchema
+from pydantic.config import JsonDict
 
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
 from imsg_gateway.contents import MAX_SMS_CHARACTERS, MAX_SUBJECT_CHARACTERS
@@ -13,6 +15,41 @@ Address = Annotated[Recipient, WithJsonSchema({"type": "string", "format": "emai
 
 RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 MethodName = Literal["smtp", "sms", "wechat"]
+
+Token = Annotated[
+    str | None, Field(description="A token of /api/login: here, or in the Authorization header, or in the query.")
+]
+
+ONE_LINE = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
+"""Neither a line break of any script nor a control character."""
+
+_SPACE = r"[ \t\n\r\v\f]*"
+_LETTER = rf"[A-Za-z0-9+/]{_SPACE}"
+BASE64 = rf"^{_SPACE}(({_LETTER}){{4}})*(({_LETTER}){{2}}(={_SPACE}){{2}}|({_LETTER}){{3}}={_SPACE})?$"
+
+NAMED: Mapping[str, Mapping[str, Any]] = {
+    "/api/channels/{method}": {"type": "string", "enum": ["smtp", "sms", "wechat"]},
+    "/api/dead/{id}/resend": {"type": "string"},
+}
+"""Path → the schema of the name in it."""
+
+_TEXT_IS_EMPTY: JsonDict = {
+    "properties": {
+        "content": {
+            "properties": {
+                "text": {"type": "string", "maxLength": 0},
+                "html": {"type": ["string", "null"], "maxLength": 0},
+            },
+            "required": ["text"],
+        },
+        "attachment": {"type": ["array", "null"], "maxItems": 0},
+    },
+    "required": ["content"],
+}
+
+
+def _example(**fields: Any) -> JsonDict:  # noqa: ANN401  any JSON
+    return {"examples": [fields]}
 
 
 class Asked(BaseModel):
@@ -30,23 +67,12 @@ class Answered(BaseModel):
     errorMessage: Literal["OK"]  # noqa: N815
 
 
-class Refused(BaseModel):
-    """A refusal: what to show to people is `detail`, what to decide by is `errorCode` or `reason`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    errorCode: int  # noqa: N815
-    errorMessage: str  # noqa: N815
-    reason: str
-    detail: str
-    id: RequestId | None = None
-    """With reason `outcome_unknown`: the request that may have been accepted."""
-
-
 class MailContent(Asked):
     """A mail. `text` may be empty only beside `html` or an attachment."""
 
-    subject: Annotated[str, Field(min_length=1, max_length=MAX_SUBJECT_CHARACTERS)]
+    subject: Annotated[
+        str, Field(min_length=1, max_length=MAX_SUBJECT_CHARACTERS, json_schema_extra={"pattern": f"^{ONE_LINE}+$"})
+    ]
     text: str
     html: str | None = None
 
@@ -61,21 +87,50 @@ class TemplateContent(Asked):
 class AttachedFile(Asked):
     """One file."""
 
-    filename: Annotated[str, Field(min_length=1, max_length=MAX_FILENAME_CHARACTERS)]
-    """A bare name, without a path."""
-    file: str
-    """Its bytes in standard base64; white space between is ignored."""
+    filename: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=MAX_FILENAME_CHARACTERS,
+            description="A bare name, without a path.",
+            json_schema_extra={"pattern": r"^(?!\.{1,2}$)(?=.*\S)" + ONE_LINE.replace("[^", r"[^/\\") + "+$"},
+        ),
+    ]
+    file: Annotated[
+        str,
+        Field(
+            description="Its bytes in standard base64; ASCII white space between is ignored.",
+            json_schema_extra={"contentEncoding": "base64", "pattern": BASE64},
+        ),
+    ]
+
+
+Nothing = Annotated[list[AttachedFile], Field(max_length=0)] | None
 
 
 class Sending(Asked):
     """What the three methods have in common."""
 
-    token: str | None = None
-    """Here, or in the Authorization header, or in the query."""
+    token: Token = None
+    account: Annotated[
+        str | None, Field(description="wechat: the official account's name; without it the tag's own.")
+    ] = None
 
 
 class SendMail(Sending):
     """To e-mail addresses, and users by their names."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": _TEXT_IS_EMPTY,
+            **_example(
+                to=["li.wei@example.com"],
+                method="smtp",
+                content={"subject": "会议纪要", "text": "请查收附件。"},
+                attachment={"filename": "纪要.txt", "file": "5Lya6K6u57qq6KaBCg=="},
+            ),
+        }
+    )
 
     to: Address | Annotated[list[Address], Field(min_length=1, max_length=10_000)]
     method: Literal["smtp"]
@@ -86,19 +141,26 @@ class SendMail(Sending):
 class SendSms(Sending):
     """To phone numbers (E.164, or mainland China's 11 digits), and users by their names."""
 
+    model_config = ConfigDict(json_schema_extra=_example(to="13800138000", method="sms", content="明天下雨"))
+
     to: Recipient | Annotated[list[Recipient], Field(min_length=1, max_length=10_000)]
     method: Literal["sms"]
-    content: Annotated[str, Field(min_length=1, max_length=MAX_SMS_CHARACTERS)] | TemplateContent
+    content: (
+        Annotated[str, Field(min_length=1, max_length=MAX_SMS_CHARACTERS, json_schema_extra={"pattern": r"\S"})]
+        | TemplateContent
+    )
+    attachment: Nothing = None
 
 
 class SendWeChat(Sending):
     """To followers' tags, and users by their names."""
 
+    model_config = ConfigDict(json_schema_extra=_example(to="7K3-M9Q-2XH", method="wechat", content="明天下雨"))
+
     to: Recipient | Annotated[list[Recipient], Field(min_length=1, max_length=10_000)]
     method: Literal["wechat"]
-    content: Annotated[str, Field(min_length=1)] | TemplateContent
-    account: str | None = None
-    """The official account's name; without it the tag's own."""
+    content: Annotated[str, Field(min_length=1, json_schema_extra={"pattern": r"\S"})] | TemplateContent
+    attachment: Nothing = None
 
 
 class SendAsked(RootModel[Annotated[SendMail | SendSms | SendWeChat, Field(discriminator="method")]]):
@@ -109,23 +171,28 @@ class SendAnswer(Answered):
     """The broker has the request on durable storage; message n of it is `id-n`."""
 
     id: RequestId
-    count: Annotated[int, Field(ge=1)]
-    segments: Annotated[int, Field(ge=1)] | None = None
-    """Of one message, with sms only."""
+    count: Annotated[int, Field(ge=1, description="Messages, after duplicates.")]
+    segments: Annotated[
+        int,
+        # Absent or a number, never null: a default that the schema does not show.
+        Field(default_factory=lambda: 1, ge=1, description="Of one message, with sms only."),
+    ]
 
 
 class ResendAsked(Asked):
     """POST /api/resend: a request's id, or one message's."""
 
-    token: str | None = None
+    model_config = ConfigDict(json_schema_extra=_example(id="0193643f5a7c7d3e8f1a2b3c4d5e6f70-0", uncertain=False))
+
+    token: Token = None
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}(-[0-9]{1,9})?$")]
-    uncertain: bool | None = None
+    uncertain: Annotated[bool | None, Field(description="Also what the provider may already have.")] = None
 
 
 class DeadResendAsked(Asked):
     """POST /api/dead/ID/resend."""
 
-    token: str | None = None
+    token: Token = None
 
 
 class Channel(BaseModel):
@@ -137,8 +204,9 @@ class Channel(BaseModel):
     state: Literal["open", "paused", "blocked"]
     why: str | None
     until: str | None
-    waiting: int | None
-    """Messages and parts at the broker; null where it could not be asked."""
+    waiting: Annotated[
+        int | None, Field(description="Messages and parts at the broker; null where it could not be asked.")
+    ]
 
 
 class ChannelsAnswer(Answered):
@@ -150,7 +218,9 @@ class ChannelsAnswer(Answered):
 class ChannelAsked(Asked):
     """PATCH /api/channels/METHOD."""
 
-    token: str | None = None
+    model_config = ConfigDict(json_schema_extra=_example(paused=False))
+
+    token: Token = None
     paused: bool
 
 

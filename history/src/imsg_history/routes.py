@@ -13,12 +13,16 @@ from imsg_history.database import DatabaseAway
 from imsg_history.dead import DeadLetters
 from imsg_history.filters import read_query, read_time
 from imsg_history.find import Finder
+from imsg_history.pages import DEFAULT_LIMIT, MOST
 from imsg_history.resend import Resends
 from imsg_history.shapes import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
-from imsg_history.stats import Counter, read_span
+from imsg_history.stats import MOST_BUCKETS, Counter, read_span
+from imsg_shared import refusals
 from imsg_shared.answers import Answer, ok, refused, speak
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller, Internal
+from imsg_shared.topology import METHODS
+from imsg_shared.wire import Status
 
 RETRY_AFTER_S = 3
 
@@ -49,18 +53,27 @@ def api(parts: Parts, internal: Internal) -> FastAPI:
     app.include_router(_messages(parts))
     app.include_router(_dead_letters(parts))
     app.include_router(_services(parts), include_in_schema=False)
+    app.openapi = _without_422(app.openapi)  # type: ignore[method-assign]
     return app
 
 
 def _messages(parts: Parts) -> APIRouter:
     routes = APIRouter()
 
-    @routes.get("/api/query", responses=_answers(QueryAnswer), openapi_extra=_parameters(QUERY_PARAMETERS))
+    @routes.get(
+        "/api/query",
+        responses=_answers(QueryAnswer, "wrong_type", "method_unknown", "no_right"),
+        openapi_extra=_parameters(QUERY_PARAMETERS),
+    )
     async def query(request: Request, caller: User) -> Response:
         page = await parts.finder.find(read_query(request.query_params, caller))
         return Answer(ok(messages=page.messages, next=page.next))
 
-    @routes.get("/api/stats", responses=_answers(StatsAnswer), openapi_extra=_parameters(STATS_PARAMETERS))
+    @routes.get(
+        "/api/stats",
+        responses=_answers(StatsAnswer, "wrong_type", "no_right"),
+        openapi_extra=_parameters(STATS_PARAMETERS),
+    )
     async def stats(request: Request, caller: User) -> Response:
         span = read_span(request.query_params, caller, parts.counter.zone, parts.now())
         buckets = await parts.counter.count(span)
@@ -72,12 +85,16 @@ def _messages(parts: Parts) -> APIRouter:
 def _dead_letters(parts: Parts) -> APIRouter:
     routes = APIRouter(dependencies=[Depends(_administrator)])
 
-    @routes.get("/api/dead", responses=_answers(DeadListAnswer), openapi_extra=_parameters(PAGE_PARAMETERS))
+    @routes.get(
+        "/api/dead",
+        responses=_answers(DeadListAnswer, "wrong_type", "no_right"),
+        openapi_extra=_parameters(PAGE_PARAMETERS),
+    )
     async def letters(request: Request) -> Response:
         page = await parts.dead.page(request.query_params.get("limit"), request.query_params.get("cursor"))
         return Answer(ok(dead=page.dead, next=page.next))
 
-    @routes.get("/api/dead/{name}", responses=_answers(DeadAnswer))
+    @routes.get("/api/dead/{name}", responses=_answers(DeadAnswer, "not_found", "no_right"))
     async def letter(name: str) -> Response:
         return Answer(ok(**await parts.dead.one(name)))
 
@@ -144,26 +161,44 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 
 
 TEXT = {"type": "string"}
-TIME = {"oneOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]}
-PAGE_PARAMETERS = {"limit": {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, "cursor": TEXT}
+TIME = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "number", "minimum": 0, "maximum": 253_402_300_799},
+    ],
+    "description": "RFC 3339, or Unix seconds.",
+}
+LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT}
+BEFORE = "`next` of the page before."
+CURSOR = {"type": "string", "pattern": "^([A-Za-z0-9_-]{27}=?)?$", "description": BEFORE}
+DEAD_CURSOR = {"type": "string", "pattern": "^(A[A-Za-z0-3][A-Za-z0-9_-]{30})?$", "description": BEFORE}
+USERNAME = {"type": "string", "description": "Whose: for administrators, who else see everybody's."}
+PAGE_PARAMETERS = {"limit": LIMIT, "cursor": DEAD_CURSOR}
 STATS_PARAMETERS = {
-    "username": TEXT,
+    "username": USERNAME,
     "since": TIME,
     "until": TIME,
-    "bucket": {"type": "string", "enum": ["hour", "day"], "default": "day"},
+    "bucket": {
+        "type": "string",
+        "enum": ["hour", "day"],
+        "default": "day",
+        "description": f"From `since` to `until` there may be 1 to {MOST_BUCKETS}.",
+    },
 }
 QUERY_PARAMETERS = {
-    "id": {"type": "string", "pattern": "^[0-9a-f]{32}(-[0-9]+)?$"},
-    "username": TEXT,
-    "method": {"type": "string", "enum": ["smtp", "sms", "wechat"]},
-    "status": {
+    "id": {
         "type": "string",
-        "enum": ["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"],
+        "pattern": "^[0-9a-fA-F]{32}(-(0|[1-9][0-9]{0,8}))?$",
+        "description": "A request's id, or one message's, which adds its time-line.",
     },
-    "to": {"type": "string", "minLength": 1},
+    "username": USERNAME,
+    "method": {"type": "string", "enum": [*METHODS]},
+    "status": {"type": "string", "enum": [status.value for status in Status]},
+    "to": {"type": "string", "minLength": 1, "description": "An address, as written or in its normal form."},
     "since": TIME,
     "until": TIME,
-    **PAGE_PARAMETERS,
+    "limit": LIMIT,
+    "cursor": CURSOR,
 }
 """Described here and read by `filters`, which has a sentence in both languages for what is wrong."""
 
@@ -172,5 +207,23 @@ def _parameters(schemas: dict[str, Any]) -> dict[str, Any]:
     return {"parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]}
 
 
-def _answers(shape: Any) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401  a model, FastAPI's own loose type
-    return {200: {"model": shape}}
+def _answers(shape: Any, *reasons: str) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401  a model, FastAPI's own type
+    """Describe the success and every refusal."""
+    found: dict[int | str, dict[str, Any]] = {200: {"model": shape}}
+    found.update(refusals.described((*refusals.ANY, *refusals.TOKEN, *reasons)))
+    return found
+
+
+def _without_422(schema: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Take FastAPI's 422 out of its document: it is never answered here."""
+
+    def described() -> dict[str, Any]:
+        document = schema()
+        for verbs in document["paths"].values():
+            for operation in verbs.values():
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            document["components"]["schemas"].pop(name, None)
+        return document
+
+    return described

@@ -1,0 +1,30 @@
+"""The committed OpenAPI document, and what `imsg up` answers for it; as a command it writes the document anew."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from imsg_testing.stack import Stack, running
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "openapi.json"
+
+RENEW = "make openapi"
+
+
+def served(stack: Stack) -> str:
+    """Return the document as it is served, laid out for people and for diffs."""
+    document: dict[str, Any] = stack.call("GET", "/openapi.json")
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def main() -> int:
+    """Write the document that an `imsg up` of its own serves."""
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as stack:
+        DOCUMENT.write_text(served(stack), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
