@@ -1,0 +1,265 @@
+"""What every channel promises the worker, held by WeChat: a result for whatever its provider does."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, get_args
+
+import pytest
+from pydantic import SecretStr
+
+from imsg_shared import peers
+from imsg_shared.addresses import make_tag
+from imsg_shared.channel import Channel
+from imsg_shared.redis import connect as connect_redis
+from imsg_shared.topology import METHODS, Lane
+from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_testing.wechat import TOKEN_PATH, Act, Step, WeChatServer, wechat_server
+from imsg_wechat import database
+from imsg_wechat.followers import Followers
+from imsg_wechat.main import Timeouts, WeChat, open_channel
+from imsg_wechat.store import Store
+
+WITHIN_S = 15.0
+"""How long a channel may take to answer, whatever its provider does."""
+
+PATIENT = Timeouts(connect_s=5, call_s=5)
+SHORT = Timeouts(connect_s=0.3, call_s=0.3)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the provider does, and the results that are right for it."""
+
+    sends: Sequence[Step]
+    expected: tuple[type[Result], ...]
+    """The first is right for one message; any of them for many at once."""
+    tokens: Sequence[Step] = ()
+    timeouts: Timeouts = PATIENT
+    is_for_all: bool = False
+
+
+def said(code: int, text: str = "no rid: 1-2-3") -> Mapping[str, Any]:
+    return {"errcode": code, "errmsg": text}
+
+
+CASES: Mapping[str, Case] = {
+    "accepted": Case((), (Sent,)),
+    "accepted already": Case([said(45065)], (Sent,)),
+    "temporary": Case([said(-1)], (Again,)),
+    "a code nobody knows": Case([said(99999)], (Again,)),
+    "permanent": Case([said(40003)], (Refused,)),
+    "permanent for the content": Case([said(47003)], (Refused,)),
+    "temporary for all": Case([said(45011)], (Blocked,), is_for_all=True),
+    "permanent for all": Case([said(48001)], (Blocked,), is_for_all=True),
+    "a wrong secret": Case((), (Blocked,), [said(40125)], is_for_all=True),
+    "an address not allowed": Case((), (Blocked,), [said(40164)], is_for_all=True),
+    "a token refused twice": Case([said(40001)], (Blocked,), is_for_all=True),
+    "slow to give a token": Case((), (Again, Blocked), [Act.HANG], SHORT),
+    "cut off before it gave a token": Case((), (Again, Blocked), [Act.RESET]),
+    "gibberish for a token": Case((), (Again, Blocked), [b"<html>"]),
+    "slow": Case([Act.HANG], (Unknown, Blocked), timeouts=SHORT),
+    "cut off once it has the message": Case([Act.RESET], (Unknown, Blocked)),
+    "cut off in its answer": Case([Act.CUT], (Unknown, Blocked)),
+    "a failing server": Case([502], (Unknown, Blocked)),
+    "another server": Case([404], (Again, Blocked)),
+    "gibberish": Case([b"\x00\xff{"], (Unknown, Blocked)),
+    "JSON that is no answer": Case([b"[1]"], (Unknown, Blocked)),
+    "JSON without end": Case([b"[" * 100_000], (Unknown, Blocked)),
+}
+
+
+def wechat(server: WeChatServer, **more: Any) -> WeChat:  # noqa: ANN401  any setting's value
+    account = {
+        "appid": "wx2c2769f8efd9abc2",
+        "secret": "a-secret",
+        "token": "spamtest",
+        "template": "TM00015",
+        "endpoint": server.url,
+        **more,
+    }
+    return WeChat.model_validate({"accounts": {"main": account}})
+
+
+@asynccontextmanager
+async def channel_to(
+    server: WeChatServer, redis_url: str, folder: Path, timeouts: Timeouts = PATIENT, people: int = 20
+) -> AsyncIterator[tuple[Channel[Any], Job]]:
+    """Open a channel, and a job to people who follow."""
+    random = Random(1)  # noqa: S311  no secret
+    async with (
+        database.connect(f"sqlite:///{folder / 'wechat.db'}") as opened,
+        connect_redis(redis_url) as redis,
+        peers.connect("http://history", (SecretStr("key"),), {}) as history,
+    ):
+        await opened.migrate()
+        followers = Followers(Store(opened, lambda: make_tag(random)), redis, ("main",))
+        tags = [await followers.follows("main", f"o{n:027}", 1) for n in range(people)]
+        async with open_channel(wechat(server), redis, followers, history, timeouts=timeouts) as channel:
+            yield channel, job(tags)
+
+
+def job(tags: Sequence[str], content: str | dict[str, Any] = "明天下雨", account: str | None = None) -> Job:
+    now = datetime.now(UTC)
+    return Job(
+        request="0192f0c4a7b17d3e8f00112233445566",
+        username="天存-system-1001",
+        method="wechat",
+        account=account,
+        lane=Lane.SINGLE,
+        content=content,
+        recipients=tuple(Recipient(n=n, to=tag, address=tag) for n, tag in enumerate(tags)),
+        accepted_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
+
+
+async def delivered(channel: Channel[Any], made: Job, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+    async with asyncio.timeout(WITHIN_S):
+        prepared = await channel.prepare(made)
+        assert not isinstance(prepared, get_args(Result))
+        return await channel.deliver(made, prepared, recipients)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_whatever_the_provider_does_to_one_message_has_its_result(
+    name: str, redis_url: str, tmp_path: Path
+) -> None:
+    case = CASES[name]
+    async with (
+        wechat_server(case.sends, case.tokens) as server,
+        channel_to(server, redis_url, tmp_path, case.timeouts, 1) as (channel, made),
+    ):
+        results = await delivered(channel, made, made.recipients)
+        assert set(results) == {0}
+        assert isinstance(results[0], case.expected[0]), results[0]
+        assert results[0].provider == "wechat"
+        kept = json.dumps([getattr(results[0], one, None) for one in ("code", "detail", "provider_id", "scope")])
+        assert "\\u0000" not in kept
+        assert "TOKEN-" not in kept
+        assert "a-secret" not in kept
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_whatever_the_provider_does_to_many_at_once_each_has_its_result(
+    name: str, redis_url: str, tmp_path: Path
+) -> None:
+    case = CASES[name]
+    async with (
+        wechat_server(case.sends, case.tokens) as server,
+        channel_to(server, redis_url, tmp_path, case.timeouts) as (channel, made),
+    ):
+        answers = await asyncio.gather(*(delivered(channel, made, [recipient]) for recipient in made.recipients))
+        results = {n: result for answer in answers for n, result in answer.items()}
+        assert set(results) == set(range(20))
+        assert {type(result) for result in results.values()} <= set(case.expected)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.is_for_all])
+async def test_a_provider_that_recovers_is_used_again(name: str, redis_url: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    well: Step = {"errcode": 0, "errmsg": "ok", "msgid": 1}
+    token: Step = {"access_token": "again", "expires_in": 7200}
+    async with (
+        wechat_server([*case.sends, well], [*case.tokens, token]) as server,
+        channel_to(server, redis_url, tmp_path, case.timeouts, 2) as (channel, made),
+    ):
+        first = await delivered(channel, made, made.recipients[:1])
+        assert isinstance(first[0], case.expected[0])
+        results = await delivered(channel, made, made.recipients[1:])
+        assert isinstance(results[1], Sent), results[1]
+
+
+async def test_a_server_that_is_not_there_is_tried_again(redis_url: str, tmp_path: Path) -> None:
+    async with wechat_server() as server:
+        pass
+    async with channel_to(server, redis_url, tmp_path, people=1) as (channel, made):
+        results = await delivered(channel, made, made.recipients)
+        assert isinstance(results[0], Again)
+        assert results[0].code == "unreachable"
+
+
+async def test_what_is_refused_for_all_is_asked_once(redis_url: str, tmp_path: Path) -> None:
+    async with (
+        wechat_server([said(48001)]) as server,
+        channel_to(server, redis_url, tmp_path) as (channel, made),
+    ):
+        for recipient in made.recipients:
+            results = await delivered(channel, made, [recipient])
+            assert isinstance(results[recipient.n], Blocked)
+        assert len(server.sent) == 1
+
+
+async def test_a_message_goes_out_as_wechat_wants_it(redis_url: str, tmp_path: Path) -> None:
+    async with wechat_server() as server, channel_to(server, redis_url, tmp_path, people=1) as (channel, made):
+        results = await delivered(channel, made, made.recipients)
+        (request,) = server.sent
+        assert "明天下雨".encode() in request.raw, "Chinese goes out unescaped"
+        assert request.token == "TOKEN-0"
+        assert request.body == {
+            "touser": f"o{0:027}",
+            "template_id": "TM00015",
+            "data": {"content": {"value": "明天下雨"}},
+            "client_msg_id": f"{made.request}-0",
+        }
+        assert results[0] == Sent("wechat", "9007199254740993")
+
+
+@pytest.mark.parametrize("code", [40001, 40014, 42001])
+async def test_a_stale_token_is_renewed_once_and_for_all(code: int, redis_url: str, tmp_path: Path) -> None:
+    well: Step = {"errcode": 0, "errmsg": "ok", "msgid": 1}
+    async with (
+        wechat_server([said(code), well]) as server,
+        channel_to(server, redis_url, tmp_path, people=2) as (channel, made),
+    ):
+        results = await delivered(channel, made, made.recipients)
+        assert {type(result) for result in results.values()} == {Sent}
+        assert [request.token for request in server.sent] == ["TOKEN-0", "TOKEN-1", "TOKEN-1"]
+        assert len(server.of(TOKEN_PATH)) == 2
+        assert not any(request.body["force_refresh"] for request in server.of(TOKEN_PATH))
+
+
+async def test_many_at_once_fetch_one_token(redis_url: str, tmp_path: Path) -> None:
+    async with wechat_server() as server, channel_to(server, redis_url, tmp_path) as (channel, made):
+        await asyncio.gather(*(delivered(channel, made, [recipient]) for recipient in made.recipients))
+        assert len(server.of(TOKEN_PATH)) == 1
+
+
+async def test_who_does_not_follow_any_more_is_remembered(redis_url: str, tmp_path: Path) -> None:
+    async with (
+        wechat_server([said(43004)]) as server,
+        channel_to(server, redis_url, tmp_path, people=1) as (channel, made),
+    ):
+        first = await delivered(channel, made, made.recipients)
+        assert isinstance(first[0], Refused)
+        assert first[0].code == "43004"
+        second = await delivered(channel, made, made.recipients)
+        assert isinstance(second[0], Refused)
+        assert second[0].code == "10014"
+        assert len(server.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("tag", "account", "code"), [("7K3-M9Q-2XF", None, "10011"), (None, "other", "10011"), (None, "main", None)]
+)
+async def test_an_unknown_tag_and_another_accounts_are_refused(
+    tag: str | None, account: str | None, code: str | None, redis_url: str, tmp_path: Path
+) -> None:
+    async with wechat_server() as server, channel_to(server, redis_url, tmp_path, people=1) as (channel, made):
+        asked = job([tag or made.recipients[0].address], account=account)
+        results = await delivered(channel, asked, asked.recipients)
+        assert getattr(results[0], "code", None) == code
+
+
+async def test_its_terms_give_both_lanes_a_share_and_end_repeats_in_time(redis_url: str, tmp_path: Path) -> None:
+    async with wechat_server() as server, channel_to(server, redis_url, tmp_path, people=1) as (channel, _):
+        assert channel.method in METHODS
+        assert set(channel.terms.concurrency) == set(Lane)
+        assert min(channel.terms.concurrency.values()) >= 1
+        assert channel.terms.part_size >= channel.terms.call_size >= 1
+        assert (channel.terms.uncertain, channel.terms.repeat_for_s) == ("repeat", 540)
