@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -35,7 +35,7 @@ def names(model: type[BaseModel], *path: str) -> Iterator[str]:
     """Name the environment variables of a model, nested ones too; CHOSEN stands for a name that people choose."""
     for name, field in model.model_fields.items():
         yield variable(*path, name)
-        inner = field.annotation
+        inner: Any = field.annotation
         if isinstance(inner, UnionType):  # of a part that may be left out
             inner = next(one for one in get_args(inner) if one is not NoneType)
         if get_origin(inner) is dict and issubclass(chosen := get_args(inner)[1], BaseModel):
