@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -16,16 +15,23 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from imsg_auth.changes import Changes
-from imsg_auth.database import Database, StoreAway, connect
+from imsg_auth.migrations import STEPS
 from imsg_auth.mirror import Mirror
 from imsg_auth.store import REVOKED_MARGIN_S, Store, Taken, User
 from imsg_auth.tables import METADATA
 from imsg_shared.errors import Refusal
 from imsg_shared.redis import Redis, RedisAway
 from imsg_shared.redis import connect as connect_redis
+from imsg_store.address import read_url
+from imsg_store.away import StoreAway
+from imsg_store.database import Database, connect
+from imsg_store.engines import Terms
+from imsg_store.migrate import migrate
 from imsg_testing.auth import Late, Visitor, mirrored, running, settings
 from imsg_testing.servers import Postgres, Valkey
 from imsg_testing.waiting import eventually
+
+TERMS = Terms("test")
 
 PERSON = User(
     username="张三",
@@ -55,8 +61,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
     """Open a migrated database."""
-    async with connect(url) as database:
-        await database.migrate()
+    await asyncio.to_thread(migrate, read_url(url), STEPS)
+    async with connect(read_url(url), TERMS) as database:
         yield database
 
 
@@ -96,40 +102,17 @@ async def processes(url: str, redis_url: str, count: int) -> AsyncIterator[list[
     async with AsyncExitStack() as stack:
         opened = []
         for _ in range(count):
-            database = await stack.enter_async_context(connect(url))
+            database = await stack.enter_async_context(connect(read_url(url), TERMS))
             redis = await stack.enter_async_context(connect_redis(redis_url))
             opened.append(Auth(Store(database), redis))
         yield opened
-
-
-STARTING = """
-import asyncio, sys
-from imsg_auth.database import connect
-
-async def start():
-    async with connect(sys.argv[1]) as database:
-        await database.migrate()
-
-asyncio.run(start())
-"""
-
-
-async def test_migrations_are_safe_when_several_processes_start_at_once(url: str) -> None:
-    """Each ends well, and the tables are there once."""
-    starts = [
-        await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", STARTING, url) for _ in range(3)
-    ]
-    async with asyncio.timeout(60):
-        assert [await start.wait() for start in starts] == [0] * 3
-    async with connect(url) as database:
-        await add(Store(database), PERSON)
 
 
 async def test_what_the_migrations_make_is_what_the_tables_say(database: Database) -> None:
     """No difference is left for the next revision."""
 
     def differences(connection: Connection) -> list[object]:
-        context = MigrationContext.configure(connection, opts={"version_table": "auth_version"})
+        context = MigrationContext.configure(connection, opts={"version_table": STEPS.versions})
         return list(compare_metadata(context, METADATA))
 
     async with database.reading() as connection:
@@ -416,7 +399,7 @@ async def test_without_redis_nothing_is_changed(url: str, tmp_path: Path) -> Non
 async def test_who_stops_waiting_for_a_row_leaves_nothing_behind(url: str, database: Database) -> None:
     """A request that was given up; its connection is whole again afterwards."""
     await add(Store(database), PERSON)
-    async with connect(url) as other:
+    async with connect(read_url(url), TERMS) as other:
         async with Store(database).writing() as rows:
             assert await rows.lock("张三") is not None
             with pytest.raises((StoreAway, TimeoutError)):

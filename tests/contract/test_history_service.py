@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, SecretStr
 
 from imsg_history import keep, record
-from imsg_history.database import Database, DatabaseAway, connect, read_url
+from imsg_history.database import Database, connect
 from imsg_history.filters import read_query
 from imsg_history.find import Finder
 from imsg_history.keep import Keeper
@@ -23,6 +23,8 @@ from imsg_shared.broker import Broker
 from imsg_shared.peers import Caller
 from imsg_shared.topology import Topology
 from imsg_shared.wire import Job, Status
+from imsg_store.address import read_url
+from imsg_store.away import StoreAway
 from imsg_testing.brokers import depth_is, opened
 from imsg_testing.history import delivered, job, outcome, receipt
 from imsg_testing.servers import Postgres
@@ -96,7 +98,7 @@ async def all_are(database: Database, status: Status, count: int) -> None:
     async def holds() -> bool:
         try:
             page = await Finder(database).find(read_query({"status": status.value, "limit": "500"}, ADMIN))
-        except DatabaseAway:
+        except StoreAway:
             return False
         return len(page.messages) == count
 
@@ -133,7 +135,7 @@ async def test_a_database_killed_loses_nothing(broker_url: str, own_postgres: Po
         await all_are(database, Status.DELIVERED, 30)
         own_postgres.kill()
         await publish(broker, *(part for story in told[30:] for part in story))
-        with pytest.raises(DatabaseAway):
+        with pytest.raises(StoreAway):
             await Finder(database).find(read_query({}, ADMIN))
         own_postgres.start()
         await all_are(database, Status.DELIVERED, 60)
@@ -150,7 +152,7 @@ async def test_a_database_that_does_not_answer_is_away_in_time_and_comes_back(
         await all_are(database, Status.DELIVERED, 10)
         with own_postgres.paused():
             await publish(broker, *(part for story in told[10:] for part in story))
-            with pytest.raises(DatabaseAway):
+            with pytest.raises(StoreAway):
                 async with asyncio.timeout(12):
                     await Finder(database).find(read_query({}, ADMIN))
         await all_are(database, Status.DELIVERED, 20)

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import random
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,18 +12,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_history import migrations, partitions
+from imsg_history import partitions
 from imsg_history.attachments import Attachments, Place
-from imsg_history.database import Database, connect, open_engine, read_url
+from imsg_history.database import TERMS, Database, connect
 from imsg_history.dead import DeadLetters
 from imsg_history.filters import read_query
 from imsg_history.find import Finder
@@ -38,6 +35,8 @@ from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
 from imsg_shared.topology import DEAD
 from imsg_shared.wire import Change, Job, Outcomes, Reference, Status
+from imsg_store.address import read_url
+from imsg_store.engines import open_sync_engine
 from imsg_testing.history import delivered, job, outcome, receipt, request_id
 
 ADMIN = Caller("admin", is_admin=True)
@@ -100,47 +99,15 @@ async def statuses(database: Database, of: Job) -> list[str]:
 
 async def test_the_migrations_make_the_tables_the_code_describes(url: str) -> None:
     migrate(read_url(url), NOW)
-    engine = open_engine(read_url(url))
-    with engine.connect() as connection:
+    with open_sync_engine(read_url(url), TERMS) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_name": _is_ours, "compare_type": True})
-        differences = compare_metadata(context, metadata)
-    engine.dispose()
-    assert differences == []
+        assert compare_metadata(context, metadata) == []
 
 
 def _is_ours(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
     if kind == "table":
         return name in metadata.tables
     return kind != "index" or parents.get("table_name") in metadata.tables
-
-
-def test_the_last_migration_is_the_one_the_code_wants() -> None:
-    folder = Path(migrations.__file__).parent
-    config = Config()
-    config.set_main_option("script_location", str(folder))
-    config.set_main_option("path_separator", "os")
-    assert ScriptDirectory.from_config(config).get_current_head() == migrations.HEAD
-
-
-MIGRATING = """
-import sys
-from datetime import UTC, datetime
-from imsg_history.database import read_url
-from imsg_history.migrate import migrate
-migrate(read_url(sys.argv[1]), datetime(2026, 11, 25, tzinfo=UTC))
-"""
-
-
-async def test_processes_that_start_at_once_migrate_once(url: str) -> None:
-    started = [
-        await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", MIGRATING, url) for _ in range(3)
-    ]
-    assert await asyncio.gather(*(process.wait() for process in started)) == [0] * 3
-    engine = open_engine(read_url(url))
-    with engine.connect() as connection:
-        versions = connection.execute(text("SELECT version_num FROM history_version")).all()
-    engine.dispose()
-    assert len(versions) == 1
 
 
 # --- recording

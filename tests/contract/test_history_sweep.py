@@ -14,7 +14,7 @@ from sqlalchemy import Table, func, select
 
 from imsg_history import keep, sweep
 from imsg_history.attachments import Attachments, Place
-from imsg_history.database import Database, connect, read_url
+from imsg_history.database import Database, connect
 from imsg_history.keep import Keeper
 from imsg_history.migrate import migrate
 from imsg_history.sweep import Sweep
@@ -22,6 +22,7 @@ from imsg_history.tables import attachments, attempts, audit, dead, jobs, messag
 from imsg_shared.broker import Broker
 from imsg_shared.topology import DEAD, Lane, Topology, job_key
 from imsg_shared.wire import Change, Job, Status
+from imsg_store.address import read_url
 from imsg_testing.brokers import arrivals, depth_is, nothing_arrives, opened
 from imsg_testing.history import delivered, job, outcome, receipt
 

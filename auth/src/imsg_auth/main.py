@@ -11,9 +11,9 @@ from pydantic import Field, SecretStr
 from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp
 
-from imsg_auth import database
 from imsg_auth.changes import Changes, Reflection, Unwatched
 from imsg_auth.founding import Founding
+from imsg_auth.migrations import STEPS
 from imsg_auth.mirror import Mirror
 from imsg_auth.names import password as checked_password
 from imsg_auth.outbox import Outbox
@@ -32,6 +32,11 @@ from imsg_shared.quota import Quota, Tallies
 from imsg_shared.redis import RedisAway
 from imsg_shared.service import Service, open_broker
 from imsg_shared.settings import Common, Keys, StartError, load, variable
+from imsg_store.address import read_url
+from imsg_store.away import StoreAway
+from imsg_store.database import connect
+from imsg_store.engines import Terms
+from imsg_store.migrate import migrate
 
 HOUR_S = 3_600
 MAX_TOKEN_HOURS = 24 * 366
@@ -135,10 +140,11 @@ def _require_keys(settings: Settings) -> None:
 
 
 async def _opened(stack: AsyncExitStack, settings: Settings) -> tuple[Store, redis.Redis]:
-    opened = await stack.enter_async_context(database.connect(settings.store_url))
-    await _patiently(opened.migrate, f"the database at {variable('database_url')}")
+    url = read_url(settings.store_url)
+    await _patiently(lambda: asyncio.to_thread(migrate, url, STEPS), f"the database at {variable('database_url')}")
+    database = await stack.enter_async_context(connect(url, Terms("imsg-auth")))
     cache = await stack.enter_async_context(redis.connect(settings.redis_url))
-    return Store(opened), cache
+    return Store(database), cache
 
 
 async def _patiently(start: Callable[[], Awaitable[None]], what: str) -> None:
@@ -147,7 +153,7 @@ async def _patiently(start: Callable[[], Awaitable[None]], what: str) -> None:
     while True:
         try:
             await start()
-        except (database.StoreAway, RedisAway) as away:
+        except (StoreAway, RedisAway) as away:
             if asyncio.get_running_loop().time() > deadline:
                 raise StartError(f"{what} did not answer: {away}") from away
             log.warning("waiting", what=what, error=str(away))

@@ -4,11 +4,11 @@ import secrets
 import time
 from collections.abc import Callable
 
-from imsg_auth.database import StoreAway
 from imsg_auth.store import Rows, Store, User
 from imsg_shared.observe import logger
 from imsg_shared.redis import Redis, RedisAway, Script
 from imsg_shared.topology import user_key
+from imsg_store.away import StoreAway
 
 log = logger(__name__)
 

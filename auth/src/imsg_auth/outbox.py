@@ -5,11 +5,11 @@ import random
 import time
 from collections.abc import Callable
 
-from imsg_auth.database import StoreAway
 from imsg_auth.store import Store
 from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
 from imsg_shared.observe import logger
 from imsg_shared.topology import CHANGE
+from imsg_store.away import StoreAway
 
 log = logger(__name__)
 

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from imsg_auth.database import StoreAway
 from imsg_auth.store import Store
 from imsg_shared.redis import Redis, RedisAway, RedisRefused
+from imsg_store.away import StoreAway
 
 ASK_EVERY_S = 2.0
 

@@ -12,7 +12,6 @@ from pydantic import AfterValidator, BaseModel, SecretStr
 from starlette.responses import Response
 
 from imsg_auth import names
-from imsg_auth.database import StoreAway
 from imsg_auth.mirror import Mirror
 from imsg_auth.openapi import documented, refusals
 from imsg_auth.sessions import Sessions
@@ -41,6 +40,7 @@ from imsg_shared.observe import logger
 from imsg_shared.peers import Caller, Internal
 from imsg_shared.quota import Quota
 from imsg_shared.redis import RedisAway, RedisRefused
+from imsg_store.away import StoreAway
 
 log = logger(__name__)
 

@@ -10,8 +10,8 @@ from sqlalchemy import Select, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_auth.database import Database
 from imsg_auth.tables import CHANGES, REVOKED, USERS
+from imsg_store.database import Database
 
 Role = Literal["user", "admin"]
 

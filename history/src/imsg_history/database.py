@@ -1,4 +1,4 @@
-"""The database behind history: SQLite or PostgreSQL by URL, transactions, and which errors mean what."""
+"""The database as history uses it: work done within its time, and which errors blame the row."""
 
 import asyncio
 import sqlite3
@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from imsg_shared.settings import StartError, variable
+from imsg_store.away import StoreAway
+from imsg_store.engines import BEGIN, Terms, open_engine
 
-CONNECT_TIMEOUT_S = 3
 QUERY_TIMEOUT_S = 4.0
 """How long a reader waits: below the 5 s after which its caller gives up."""
 
@@ -23,13 +23,9 @@ WRITE_TIMEOUT_S = 60.0
 POLITE_S = 0.5
 """How long a server may take to cancel a query before the connection is closed."""
 
-BUSY_TIMEOUT_S = 10
-"""How long one writer of SQLite waits for another."""
-
-POOL = 5
-
-BEGIN = "sqlite_begin"
-"""The option of a connection that says how SQLite begins; without it every statement stands alone."""
+TERMS = Terms("imsg-history", pool=5, busy_timeout_s=10, statement_timeout_s=None, is_tried_first=False)
+"""It bounds its work itself, since a server that hangs cancels nothing, and repeats a read that met a dead connection.
+"""
 
 BAD_DATA = ("22", "23", "54")
 """Classes of SQLSTATE that blame the row: data exception, integrity, a limit exceeded (an index key too long)."""
@@ -38,10 +34,6 @@ CONTENTION = ("40", "55")
 """Classes that say another was in the way (deadlock, lock not available): the database itself is well."""
 
 T = TypeVar("T")
-
-
-class DatabaseAway(Exception):  # noqa: N818  a state of the world
-    """The database can't do it now: down, locked, full, a deadlock. The same again later may go through."""
 
 
 class BadRow(Exception):  # noqa: N818
@@ -66,17 +58,17 @@ class Database:
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Do work that only reads, each statement by itself; once more where the connection turned out to be dead.
 
-        Raises DatabaseAway.
+        Raises StoreAway.
         """
         try:
             return await self._run(work, QUERY_TIMEOUT_S, self._reading)
-        except DatabaseAway as away:
+        except StoreAway as away:
             if not _is_lost(away.__cause__):
                 raise
         return await self._run(work, QUERY_TIMEOUT_S, self._reading)
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]], timeout_s: float = WRITE_TIMEOUT_S) -> T:
-        """Do work and commit it: on durable storage when this returns. Raises DatabaseAway or BadRow."""
+        """Do work and commit it: on durable storage when this returns. Raises StoreAway or BadRow."""
         async with self._turn:
             return await self._run(work, timeout_s, {BEGIN: "IMMEDIATE"})
 
@@ -84,7 +76,7 @@ class Database:
         """Ask for a sign of life; `available` holds the answer."""
         try:
             await self.read(lambda connection: connection.execute(text("SELECT 1")))
-        except DatabaseAway:
+        except StoreAway:
             return
 
     @property
@@ -108,12 +100,12 @@ class Database:
                 self.available = True
                 raise BadRow(str(error.orig)) from error
             self.available = _state(error)[:2] in CONTENTION
-            raise DatabaseAway(str(error.orig)) from error
+            raise StoreAway(str(error.orig)) from error
         except OverflowError as error:  # sqlite3's, of an integer over 64 bits
             raise BadRow(str(error)) from error
         except (PoolTimeout, OSError, TimeoutError) as error:
             self.available = False
-            raise DatabaseAway(str(error) or type(error).__name__) from error
+            raise StoreAway(str(error) or type(error).__name__) from error
         self.available = True
         return done
 
@@ -154,80 +146,11 @@ def _is_lost(error: BaseException | None) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
-def read_url(url: str) -> URL:
-    """Read `sqlite:///path` or `postgresql://…`. Raises StartError for anything else."""
-    name = variable("database_url")
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise StartError(f"{name} is no URL; write sqlite:///path or postgresql://user:password@host/name.") from error
-    if parsed.get_backend_name() == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise StartError(f"{name} must name a file, as sqlite:///path does, since several connections share it.")
-        return parsed.set(drivername="sqlite")
-    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
-        return parsed.set(drivername="postgresql+psycopg")
-    raise StartError(f"{name} must begin with sqlite:/// or postgresql://.")
-
-
-def open_engine(url: URL) -> Engine:
-    """Open the database without the event loop: for migrations, before the service serves."""
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-        _keep_sqlite_in_order(engine)
-        return engine
-    return create_engine(url, connect_args=_postgres_arguments())
-
-
 @asynccontextmanager
 async def connect(url: URL) -> AsyncIterator[Database]:
-    """Open the database for as long as the context lasts; connections are made when they are needed."""
-    if url.get_backend_name() == "sqlite":
-        engine = create_async_engine(
-            url.set(drivername="sqlite+aiosqlite"), connect_args={"timeout": BUSY_TIMEOUT_S}, pool_size=POOL
-        )
-        _keep_sqlite_in_order(engine.sync_engine)
-    else:
-        engine = create_async_engine(
-            url, connect_args=_postgres_arguments(), pool_size=POOL, max_overflow=POOL, pool_timeout=CONNECT_TIMEOUT_S
-        )
-    try:
-        yield Database(engine)
-    finally:
-        await engine.dispose()
+    """Open the database for as long as the context lasts; connections are made when they are needed.
 
-
-def _postgres_arguments() -> dict[str, Any]:
-    return {
-        "connect_timeout": CONNECT_TIMEOUT_S,
-        "application_name": "imsg-history",
-        # Planned anew with its values each time, for a millisecond: the plan that PostgreSQL keeps for a prepared
-        # statement knows neither the user nor how few rows LIMIT wants, and sorts a big user's whole history.
-        "prepare_threshold": None,
-        # A peer that vanished without a word is noticed within seconds, not after the kernel's quarter of an hour.
-        "keepalives_idle": 5,
-        "keepalives_interval": 2,
-        "keepalives_count": 2,
-        "tcp_user_timeout": 8_000,
-    }
-
-
-def _keep_sqlite_in_order(engine: Engine) -> None:
-    """Let SQLAlchemy, not sqlite3, begin transactions: a writer takes the write lock at once.
-
-    A reader that turns writer half-way gets SQLITE_BUSY without any wait, whatever the time-out says.
+    Raises StartError where SQLite's file can't be made.
     """
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _: object) -> None:  # noqa: ANN401  sqlite3 or its asyncio wrapper
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        # WAL: readers never wait. FULL: what is acked to the broker must survive a power cut.
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -8000", "temp_store = MEMORY"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Any) -> None:  # noqa: ANN401  SQLAlchemy's Connection, typed loosely by its events
-        if mode := connection.get_execution_options().get(BEGIN):
-            connection.exec_driver_sql(f"BEGIN {mode}")
+    async with open_engine(url, TERMS) as engine:
+        yield Database(engine)

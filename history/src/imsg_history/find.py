@@ -40,7 +40,7 @@ class Finder:
         self._listings = Listings(is_postgres=database.is_postgres)
 
     async def find(self, query: Query) -> Page:
-        """Find a page. Raises DatabaseAway."""
+        """Find a page. Raises StoreAway."""
         return await self._database.read(lambda connection: self._find(connection, query))
 
     async def _find(self, connection: AsyncConnection, query: Query) -> Page:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter
 
-from imsg_history.database import BadRow, Database, DatabaseAway
+from imsg_history.database import BadRow, Database
 from imsg_history.events import NOT_RECORDED, dead, read
 from imsg_history.fold import Fold
 from imsg_history.ids import first_id
@@ -14,6 +14,7 @@ from imsg_history.receipts import Matcher
 from imsg_history.write import Writer
 from imsg_shared.broker import Delivery
 from imsg_shared.observe import logger
+from imsg_store.away import StoreAway
 
 log = logger(__name__)
 
@@ -41,7 +42,7 @@ class Keeper:
         self._matcher = Matcher(database, self._writer)
 
     async def keep(self, batch: Sequence[Delivery]) -> None:
-        """Keep a batch: committed when this returns. Raises DatabaseAway, and then all of it may be tried again."""
+        """Keep a batch: committed when this returns. Raises StoreAway, and then all of it may be tried again."""
         now = self._now()
         oldest = first_id(now - self._retention)
         try:
@@ -50,7 +51,7 @@ class Keeper:
             else:
                 fold = _folded(batch, now, oldest)
             await self._commit(fold)
-        except DatabaseAway:
+        except StoreAway:
             raise
         except Exception as error:  # the worker loop: whatever is wrong is wrong with one delivery
             if len(batch) > 1:

@@ -5,7 +5,6 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -16,7 +15,7 @@ from starlette.types import ASGIApp
 
 from imsg_history import database, keep, record, sweep
 from imsg_history.attachments import Attachments
-from imsg_history.database import Database, read_url
+from imsg_history.database import Database
 from imsg_history.dead import DeadLetters
 from imsg_history.find import Finder
 from imsg_history.keep import Keeper
@@ -30,6 +29,8 @@ from imsg_shared.observe import logger
 from imsg_shared.peers import Apps, Internal
 from imsg_shared.service import Service, open_broker
 from imsg_shared.settings import Common, StartError, load, variable
+from imsg_store.address import is_sqlite, read_url
+from imsg_store.away import StoreAway, told
 
 log = logger(__name__)
 
@@ -71,8 +72,8 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 
 
 async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncExitStack) -> ASGIApp:
-    if url.get_backend_name() == "sqlite":
-        await _make_file(url)
+    if is_sqlite(url):
+        await _make_tables(url)
     store = await stack.enter_async_context(database.connect(url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     retention = timedelta(days=settings.retention_days)
@@ -106,15 +107,13 @@ async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncEx
     return api(parts, Internal(settings.service_key))
 
 
-async def _make_file(url: URL) -> None:
+async def _make_tables(url: URL) -> None:
     """Make SQLite's file and tables before anything else. Raises StartError where it can't be written."""
-    path = Path(url.database or "")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(migrate, url, _now())
-    except (OSError, SQLAlchemyError) as error:
+    except (StoreAway, SQLAlchemyError) as error:
         raise StartError(
-            f"{path} can't be used as a database ({getattr(error, 'orig', error)}); "
+            f"{url.database} can't be used as a database ({told(error)}); "
             f"let {variable('database_url')} name a file in a folder that can be written."
         ) from error
 
@@ -124,8 +123,8 @@ async def _migrated(url: URL) -> None:
     while True:
         try:
             await asyncio.to_thread(migrate, url, _now())
-        except SQLAlchemyError as error:
-            log.warning("database_away", why=str(getattr(error, "orig", error))[:300])
+        except (StoreAway, SQLAlchemyError) as error:
+            log.warning("database_away", why=told(error)[:300])
         else:
             return
         await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311  jitter

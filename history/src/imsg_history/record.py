@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from imsg_history.database import DatabaseAway
 from imsg_history.keep import Keeper
 from imsg_shared.broker import Broker, Delivery, Unreachable
 from imsg_shared.observe import logger
+from imsg_store.away import StoreAway
 
 log = logger(__name__)
 
@@ -66,7 +66,7 @@ class Recorder:
             try:
                 with self.counts.seconds.time():
                     await self.keeper.keep(batch)
-            except DatabaseAway as away:
+            except StoreAway as away:
                 log.warning("database_away", why=str(away)[:300], waiting=len(batch))
                 if await _stopped_within(stopping, wait_s * random.uniform(0.5, 1)):  # noqa: S311  jitter
                     return

@@ -28,7 +28,7 @@ class Resends:
     async def draft(self, text: str, caller: Caller, *, uncertain: bool) -> dict[str, Any]:
         """Draft what of a request, a message or (for administrators) a dead letter is to be sent again.
 
-        Raises Refusal not_found (to others too: an id tells nothing) or nothing_to_resend, DatabaseAway.
+        Raises Refusal not_found (to others too: an id tells nothing) or nothing_to_resend, StoreAway.
         """
         name = Name.read(text)
         if name is None:
@@ -47,7 +47,7 @@ class Resends:
     async def draft_of_dead(self, letter: str, caller: Caller) -> dict[str, Any]:
         """Draft what a dead letter held back: those of its recipients that failed with it.
 
-        Raises Refusal no_right, not_found, or nothing_to_resend where it holds no job; DatabaseAway.
+        Raises Refusal no_right, not_found, or nothing_to_resend where it holds no job; StoreAway.
         """
         if not caller.is_admin:
             raise Refusal("no_right")

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.responses import Response
 
 from imsg_history.attachments import MAX_BYTES, Attachments, Place
-from imsg_history.database import DatabaseAway
 from imsg_history.dead import DeadLetters
 from imsg_history.filters import read_query, read_time
 from imsg_history.find import Finder
@@ -23,6 +22,7 @@ from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller, Internal
 from imsg_shared.topology import METHODS
 from imsg_shared.wire import Status
+from imsg_store.away import StoreAway
 
 RETRY_AFTER_S = 3
 
@@ -49,7 +49,7 @@ def api(parts: Parts, internal: Internal) -> FastAPI:
         title="iMSG history", docs_url=None, redoc_url=None, redirect_slashes=False, dependencies=[Depends(let_in)]
     )
     speak(app)
-    app.add_exception_handler(DatabaseAway, _unavailable)
+    app.add_exception_handler(StoreAway, _unavailable)
     app.include_router(_messages(parts))
     app.include_router(_dead_letters(parts))
     app.include_router(_services(parts), include_in_schema=False)

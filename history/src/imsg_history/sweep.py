@@ -11,14 +11,15 @@ from sqlalchemy import ColumnElement, Connection, Delete, Table, delete, exists,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history import partitions
-from imsg_history.database import BadRow, Database, DatabaseAway
+from imsg_history.database import BadRow, Database
 from imsg_history.ids import first_id, time_of
-from imsg_history.migrate import LOCK
+from imsg_history.migrations import STEPS
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
 from imsg_shared.broker import Broker, PublishRefused, PublishUnknown, Unreachable
 from imsg_shared.observe import logger
 from imsg_shared.topology import Lane
 from imsg_shared.wire import Status
+from imsg_store.away import StoreAway
 
 log = logger(__name__)
 
@@ -74,7 +75,7 @@ class Sweep:
         while not stopping.is_set():
             try:
                 await self.once()
-            except (DatabaseAway, BadRow) as error:
+            except (StoreAway, BadRow) as error:
                 log.warning("sweep_put_off", why=str(error)[:300])
             try:
                 async with asyncio.timeout(self.terms.every.total_seconds()):
@@ -83,7 +84,7 @@ class Sweep:
                 continue
 
     async def once(self) -> None:
-        """Sweep once. Raises DatabaseAway."""
+        """Sweep once. Raises StoreAway."""
         await self.find_lost()
         await self.make_room()
 
@@ -190,7 +191,7 @@ class Sweep:
         """Take the sweep's lock for this transaction; SQLite's writers are alone anyway."""
         if not self.database.is_postgres:
             return True
-        return bool(await connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({LOCK + 1})")))
+        return bool(await connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({STEPS.lock + 1})")))
 
     async def _delete(self, table: Table, condition: ColumnElement[bool]) -> None:
         key = list(table.primary_key.columns)
@@ -204,7 +205,7 @@ class Sweep:
             self.counts.removed.inc(removed)
 
     def _turn_months(self, connection: Connection) -> None:
-        if not connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({LOCK})")):
+        if not connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({STEPS.lock})")):
             return
         now = self.now()
         for name in partitions.make_months(connection, now):

@@ -1,7 +1,7 @@
-"""The steps by which the tables came to be what they are; run at every start."""
+"""The steps by which history's tables came to be what they are; the missing ones run at every start."""
 
-VERSIONS = "history_version"
-"""The table that holds which step was the last."""
+from pathlib import Path
 
-HEAD = "0001"
-"""The last step there is; a test holds it to the files."""
+from imsg_store.migrate import Steps
+
+STEPS = Steps(folder=Path(__file__).with_name("versions"), versions="history_version", head="0001")

@@ -1,0 +1,7 @@
+"""The steps by which auth's tables came to be what they are; the missing ones run at every start."""
+
+from pathlib import Path
+
+from imsg_store.migrate import Steps
+
+STEPS = Steps(folder=Path(__file__).with_name("versions"), versions="auth_version", head="0001")

@@ -1,0 +1,239 @@
+"""What opening a database promises, held alike by SQLite and PostgreSQL, before any service's tables."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, text
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from imsg_auth.migrations import STEPS as AUTH
+from imsg_history.migrations import STEPS as HISTORY
+from imsg_store.address import is_sqlite, read_url
+from imsg_store.away import StoreAway
+from imsg_store.database import Database, connect
+from imsg_store.engines import Terms
+from imsg_store.migrate import Steps, migrate
+from imsg_testing.servers import Postgres
+from imsg_testing.waiting import eventually
+
+TERMS = Terms("test", busy_timeout_s=1, statement_timeout_s=1)
+WITHIN_S = 15
+
+STEP = """
+from alembic import op
+
+revision = "{revision}"
+down_revision = {before}
+
+def upgrade():
+    op.execute("{statement}")
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def written(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty database of either kind is."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/数据 100%/things.db"
+    return str(request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture
+def url(written: str) -> URL:
+    """Read where."""
+    return read_url(written)
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Steps:
+    """Make a service's one step, in a folder with a difficult name."""
+    folder = tmp_path / "100% 步"
+    folder.mkdir()
+    made = Steps(folder, "things_version", "1")
+    step(made, "CREATE TABLE things (name VARCHAR(9) PRIMARY KEY, count INTEGER NOT NULL)")
+    return made
+
+
+def step(steps: Steps, statement: str, revision: int = 1) -> None:
+    """Write a step that runs a statement."""
+    before = repr(str(revision - 1)) if revision > 1 else None
+    body = STEP.format(revision=revision, before=before, statement=statement)
+    (steps.folder / f"step_{revision}.py").write_text(body)
+
+
+@pytest.fixture
+async def database(url: URL, steps: Steps) -> AsyncIterator[Database]:
+    """Open a migrated database that holds one thing, counted 0."""
+    await asyncio.to_thread(migrate, url, steps)
+    async with connect(url, TERMS) as opened:
+        async with opened.writing() as connection:
+            await connection.execute(text("INSERT INTO things VALUES ('one', 0)"))
+        yield opened
+
+
+async def count(database: Database, name: str = "one") -> int | None:
+    """Read how often a thing was counted; None where it is not there."""
+    async with database.reading() as connection:
+        found = await connection.scalar(text("SELECT count FROM things WHERE name = :name"), {"name": name})
+    return None if found is None else int(found)
+
+
+# --- migrations
+
+STARTING = """
+import sys
+from pathlib import Path
+from imsg_store.address import is_sqlite, read_url
+from imsg_store.migrate import Steps, migrate
+
+migrate(read_url(sys.argv[1]), Steps(Path(sys.argv[2]), "things_version", "1"))
+print("alembic" in sys.modules)
+"""
+
+
+async def start(written: str, steps: Steps) -> bool:
+    """Migrate in a process of its own; tell whether it loaded Alembic."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", STARTING, written, str(steps.folder), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        said, _ = await process.communicate()
+    assert process.returncode == 0
+    return said.strip() == b"True"
+
+
+async def test_of_processes_that_start_at_once_one_migrates_and_the_others_wait(written: str, steps: Steps) -> None:
+    loaded = await asyncio.gather(*(start(written, steps) for _ in range(4)))
+    assert loaded.count(True) == 1
+    async with connect(read_url(written), TERMS) as database, database.reading() as connection:
+        assert (await connection.execute(text("SELECT version_num FROM things_version"))).scalars().all() == ["1"]
+
+
+async def test_alembic_is_loaded_only_where_a_step_is_missing(written: str, steps: Steps) -> None:
+    assert await start(written, steps)
+    assert not await start(written, steps)
+
+
+async def test_a_later_step_runs_on_what_the_earlier_ones_left(url: URL, steps: Steps, database: Database) -> None:
+    step(steps, "UPDATE things SET count = 7", revision=2)
+    await asyncio.to_thread(migrate, url, Steps(steps.folder, steps.versions, "2"))
+    assert await count(database) == 7
+
+
+async def test_a_step_that_fails_leaves_nothing_behind(url: URL, steps: Steps, database: Database) -> None:
+    step(steps, "INSERT INTO things VALUES ('two', 0)", revision=2)
+    step(steps, "INSERT INTO things VALUES ('two', 0)", revision=3)
+    with pytest.raises(IntegrityError):
+        await asyncio.to_thread(migrate, url, Steps(steps.folder, steps.versions, "3"))
+    assert await count(database, "two") is None
+
+
+@pytest.mark.parametrize("steps", [AUTH, HISTORY], ids=["auth", "history"])
+def test_the_head_a_service_names_is_its_last_step(steps: Steps) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(steps.folder))
+    config.set_main_option("version_locations", str(steps.folder))
+    config.set_main_option("path_separator", "newline")
+    assert ScriptDirectory.from_config(config).get_current_head() == steps.head
+
+
+def test_no_two_services_share_a_lock_or_a_table_of_versions() -> None:
+    assert AUTH.versions != HISTORY.versions
+    assert AUTH.lock != HISTORY.lock
+
+
+# --- transactions
+
+
+async def test_what_a_block_wrote_is_gone_when_it_raises(database: Database) -> None:
+    async def write_and_fail() -> None:
+        async with database.writing() as connection:
+            await connection.execute(text("UPDATE things SET count = 5"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await write_and_fail()
+    assert await count(database) == 0
+
+
+async def test_no_update_is_lost_between_processes_that_read_before_they_write(url: URL, database: Database) -> None:
+    async def add(to: Database) -> None:
+        for _ in range(10):
+            async with to.writing() as connection:
+                now = await connection.scalar(text(read))
+                await connection.execute(text("UPDATE things SET count = :now + 1"), {"now": now})
+
+    read = "SELECT count FROM things" if is_sqlite(url) else "SELECT count FROM things FOR UPDATE"
+    async with connect(url, TERMS) as other:
+        await asyncio.gather(*(add(to) for to in (database, other) for _ in range(3)))
+    assert await count(database) == 60
+
+
+async def test_a_reader_never_waits_for_a_writer(url: URL, database: Database) -> None:
+    async with connect(url, TERMS) as other, database.writing() as connection:
+        await connection.execute(text("UPDATE things SET count = 5"))
+        assert await count(other) == 0
+        assert await count(database) == 0
+    assert await count(database) == 5
+
+
+async def test_who_waits_too_long_for_another_writer_is_told_the_store_is_away(url: URL, database: Database) -> None:
+    async with connect(url, TERMS) as other:
+        async with database.writing() as connection:
+            await connection.execute(text("UPDATE things SET count = 1"))
+            for waiting in (database, other):
+                with pytest.raises(StoreAway):
+                    async with asyncio.timeout(WITHIN_S), waiting.writing() as late:
+                        await late.execute(text("UPDATE things SET count = 2"))
+        async with other.writing() as connection:
+            await connection.execute(text("UPDATE things SET count = count + 10"))
+    assert await count(database) == 11
+
+
+async def test_a_wrong_statement_is_not_called_away(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        async with database.writing() as connection:
+            await connection.execute(text("INSERT INTO things VALUES ('one', 0)"))
+
+
+async def test_a_missing_table_is_no_reason_to_wait_on_postgresql(postgres_database: str) -> None:
+    with pytest.raises(ProgrammingError):
+        async with connect(read_url(postgres_database), TERMS) as database:
+            await count(database)
+
+
+# --- a server that goes
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """Start a server of this test's own, to be killed."""
+    with Postgres() as server:
+        yield server
+
+
+async def test_a_server_that_was_killed_is_away_and_comes_back_by_itself(own_postgres: Postgres, steps: Steps) -> None:
+    url = read_url(own_postgres.url)
+    await asyncio.to_thread(migrate, url, steps)
+    async with connect(url, TERMS) as database:
+        assert await count(database) is None
+        own_postgres.kill()
+        with pytest.raises(StoreAway):
+            await count(database)
+        with pytest.raises(StoreAway):
+            await asyncio.to_thread(migrate, url, steps)
+        own_postgres.start()
+
+        async def is_back() -> bool:
+            try:
+                await count(database)
+            except StoreAway:
+                return False
+            return True
+
+        await eventually(is_back, WITHIN_S)
