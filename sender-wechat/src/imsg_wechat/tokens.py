@@ -61,6 +61,8 @@ class Tokens:
         self._turn = asyncio.Lock()
         self._own: tuple[str, float] | None = None
         """What this process fetched last, and until when it is good: for when Redis is away."""
+        self._failure: Complaint | Trouble | None = None
+        self._failures = 0
 
     async def get(self, stale: str | None = None) -> str | Complaint | Trouble:
         """Return a token that is not `stale`, the one WeChat has just refused; or why there is none.
@@ -74,7 +76,10 @@ class Tokens:
             return await self._alone(stale)
         if cached is not None and cached != stale:
             return cached
+        seen = self._failures
         async with self._turn:
+            if self._failure is not None and self._failures != seen:
+                return self._failure  # somebody has found out while we waited: nobody waits for the same twice
             try:
                 return await self._renewed(stale)
             except (RedisAway, RedisRefused) as error:
@@ -115,7 +120,10 @@ class Tokens:
             log.info("token_lock_left", why=str(error))  # it ends by itself
 
     async def _alone(self, stale: str | None) -> str | Complaint | Trouble:
+        seen = self._failures
         async with self._turn:
+            if self._failure is not None and self._failures != seen:
+                return self._failure
             if self._own is not None and self._own[0] != stale and self._clock() < self._own[1]:
                 return self._own[0]
             return await self._fetched_alone()
@@ -129,6 +137,18 @@ class Tokens:
         return None if cached is None else str(cached.decode())
 
     async def _fetch(self) -> _Token | Complaint | Trouble:
+        fetched = await self._asked()
+        if isinstance(fetched, _Token):
+            self._failure = None
+            self._own = (fetched.text, self._clock() + fetched.life_s)
+            log.info("token_fetched", appid=self._credentials.appid, good_for_s=fetched.life_s)
+        else:
+            self._failure = fetched
+            self._failures += 1
+            log.warning("token_not_fetched", appid=self._credentials.appid, why=fetched.code)
+        return fetched
+
+    async def _asked(self) -> _Token | Complaint | Trouble:
         asked = {
             "grant_type": "client_credential",
             "appid": self._credentials.appid,
@@ -136,16 +156,10 @@ class Tokens:
             "force_refresh": False,
         }
         answer = await self._transport.call("POST", f"{self._credentials.endpoint}/cgi-bin/stable_token", body=asked)
-        if isinstance(answer, Complaint):
-            log.warning("token_refused", appid=self._credentials.appid, code=answer.code)
-            return answer
-        if isinstance(answer, Trouble):
-            return answer.before_sending
+        if isinstance(answer, Complaint | Trouble):
+            return answer if isinstance(answer, Complaint) else answer.before_sending
         try:
             text, expires_in = str(answer["access_token"]), int(answer["expires_in"])
         except (KeyError, ValueError, TypeError):
             return Trouble("gibberish", "WeChat's answer holds no access_token.", may_have_it=False)
-        token = _Token(text, max(MIN_LIFE_S, expires_in - MARGIN_S))
-        self._own = (text, self._clock() + token.life_s)
-        log.info("token_fetched", appid=self._credentials.appid, good_for_s=token.life_s)
-        return token
+        return _Token(text, max(MIN_LIFE_S, expires_in - MARGIN_S))

@@ -73,14 +73,14 @@ class WeChatServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while (request := await _request(reader)) is not None:
-                self.requests.append(request)
-                if not await self._answer(writer, self._step(request)):
-                    break
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                while (request := await _request(reader)) is not None:
+                    self.requests.append(request)
+                    if not await self._answer(writer, self._step(request)):
+                        break
+        finally:
+            writer.close()
 
     def _step(self, request: Request) -> Step:
         steps = self.tokens if request.path == TOKEN_PATH else self.sends
