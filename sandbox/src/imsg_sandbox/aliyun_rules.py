@@ -82,7 +82,7 @@ def number(text: str) -> str:
 
 def segments(text: str, to: str) -> int:
     """Count what a message costs."""
-    if len(to) != 11 and text.isascii():  # noqa: PLR2004  a mainland number; near enough to GSM 03.38
+    if not _MAINLAND.fullmatch(to) and text.isascii():  # near enough to GSM 03.38
         return 1 if len(text) <= 160 else -(-len(text) // 153)  # noqa: PLR2004
     units = len(text.encode("utf-16-le")) // 2
     return 1 if units <= 70 else -(-units // 67)  # noqa: PLR2004

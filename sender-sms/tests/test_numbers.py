@@ -1,0 +1,29 @@
+"""Numbers as Aliyun writes them."""
+
+import pytest
+
+from imsg_sms.firms import numbers
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        ("+8613800138000", "13800138000"),
+        ("+85261234567", "85261234567"),
+        ("+12025550123", "12025550123"),
+        ("+13012345678", "0013012345678"),
+    ],
+)
+def test_a_number_is_written_and_read_again(number: str, written: str) -> None:
+    assert numbers.written(number) == written
+    assert numbers.read(written) == number
+
+
+@pytest.mark.parametrize("text", ["13800138000", "8613800138000", "+8613800138000", "008613800138000", " 13800138000"])
+def test_every_spelling_of_a_mainland_number_is_one(text: str) -> None:
+    assert numbers.read(text) == "+8613800138000"
+
+
+@pytest.mark.parametrize("text", ["", "abc", "0138", "１３８００１３８０００", "1" * 20])
+def test_what_is_no_number_is_none(text: str) -> None:
+    assert numbers.read(text) is None
