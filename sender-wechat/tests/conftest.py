@@ -1,0 +1,39 @@
+"""Followers on a SQLite of the test's own, and a corner of Valkey."""
+
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from imsg_shared.addresses import make_tag
+from imsg_shared.redis import Redis, connect
+from imsg_wechat import database
+from imsg_wechat.followers import Followers
+from imsg_wechat.store import Store
+
+ACCOUNTS = ("main", "other")
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    """Connect to a database of Valkey, emptied."""
+    async with connect(valkey_url.removesuffix("/0") + f"/{1 + secrets.randbelow(15)}") as redis:
+        await redis.call("FLUSHDB")
+        yield redis
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """Open an empty table."""
+    random = Random(7)  # noqa: S311  no secret
+    async with database.connect(f"sqlite:///{tmp_path / 'wechat.db'}") as opened:
+        await opened.migrate()
+        yield Store(opened, lambda: make_tag(random))
+
+
+@pytest.fixture
+def followers(store: Store, redis: Redis) -> Followers:
+    """Keep followers in both."""
+    return Followers(store, redis, ACCOUNTS)

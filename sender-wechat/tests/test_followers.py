@@ -1,0 +1,108 @@
+"""Followers and their tags: one for ever, and known to the gateway."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from imsg_shared import addresses
+from imsg_shared.redis import Redis, connect
+from imsg_shared.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_testing.waiting import eventually
+from imsg_wechat.followers import Followers
+from imsg_wechat.store import Store
+
+
+async def members(redis: Redis, key: str) -> set[str]:
+    return {member.decode() for member in await redis.call("SMEMBERS", key)}
+
+
+@asynccontextmanager
+async def mirrored(followers: Followers) -> AsyncIterator[None]:
+    task = asyncio.create_task(followers.keep_mirrored())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_follower_keeps_the_tag_through_leaving_and_coming_back(followers: Followers, redis: Redis) -> None:
+    tag = await followers.follows("main", "oA", 100)
+    assert addresses.tag(tag) == tag
+    assert tag in await members(redis, followers_key("main"))
+
+    await followers.leaves("main", "oA", 200)
+    assert tag in await members(redis, left_key("main"))
+    assert tag not in await members(redis, followers_key("main"))
+
+    assert await followers.follows("main", "oA", 300) == tag
+    assert tag in await members(redis, followers_key("main"))
+    assert tag not in await members(redis, left_key("main"))
+
+
+async def test_the_same_person_at_two_accounts_has_two_tags(followers: Followers) -> None:
+    assert await followers.follows("main", "oA", 1) != await followers.follows("other", "oA", 1)
+
+
+async def test_an_event_that_comes_late_changes_nothing(followers: Followers) -> None:
+    tag = await followers.follows("main", "oA", 100)
+    await followers.leaves("main", "oA", 300)
+    await followers.follows("main", "oA", 200)
+    assert not (await followers.by_tags([tag]))[tag].following
+
+
+async def test_a_stranger_who_leaves_gets_no_tag(followers: Followers) -> None:
+    await followers.leaves("main", "oA", 1)
+    assert await followers.tag_of("main", "oA") is None
+
+
+async def test_a_tag_that_is_taken_is_drawn_anew(store: Store) -> None:
+    drawn = iter(["7K3-M9Q-2XF", "7K3-M9Q-2XF", "000-000-000"])
+    store._draw = lambda: next(drawn)
+    first = await store.follows("main", "oA", 1)
+    second = await store.follows("main", "oB", 1)
+    assert (first.tag, second.tag) == ("7K3-M9Q-2XF", "000-000-000")
+
+
+async def test_many_first_events_at_once_make_one_tag(followers: Followers) -> None:
+    tags = await asyncio.gather(*(followers.follows("main", "oA", 1) for _ in range(10)))
+    assert len(set(tags)) == 1
+
+
+async def test_what_redis_lost_is_written_again(followers: Followers, redis: Redis) -> None:
+    here = await followers.follows("main", "oA", 1)
+    gone = await followers.follows("main", "oB", 1)
+    await followers.leaves("main", "oB", 2)
+    await redis.call("FLUSHDB")
+
+    async def are_whole() -> bool:
+        return await members(redis, followers_key("main")) == {here, FOLLOWERS_COMPLETE} and await members(
+            redis, left_key("main")
+        ) == {gone}
+
+    async with mirrored(followers):
+        await eventually(are_whole)
+        assert await members(redis, followers_key("other")) == {FOLLOWERS_COMPLETE}
+        await redis.call("FLUSHDB")
+        await eventually(are_whole, within_s=4)
+
+
+async def test_what_redis_missed_is_mended_at_the_start(store: Store, redis: Redis) -> None:
+    async with connect("redis://127.0.0.1:1/0") as away:
+        tag = await Followers(store, away, ("main",)).follows("main", "oA", 1)
+        await Followers(store, away, ("main",)).leaves("main", "oA", 2)
+    await redis.call("SADD", followers_key("main"), tag, FOLLOWERS_COMPLETE)
+
+    async def is_right() -> bool:
+        return tag not in await members(redis, followers_key("main")) and tag in await members(redis, left_key("main"))
+
+    async with mirrored(Followers(store, redis, ("main",))):
+        await eventually(is_right)
+
+
+async def test_pages_reach_every_follower(store: Store) -> None:
+    made = {(await store.follows("main", f"o{n}", 1)).tag for n in range(7)}
+    found: list[str] = []
+    while page := await store.page("main", found[-1] if found else "", 3):
+        found += [follower.tag for follower in page]
+    assert found == sorted(made)

@@ -1,0 +1,281 @@
+"""The webhook: whom it believes, what it answers, and what it makes of what came in."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from imsg_shared.addresses import tag
+from imsg_shared.answers import speak
+from imsg_shared.redis import Redis, connect
+from imsg_shared.wire import Receipt, Status
+from imsg_wechat import crypto, database, replies
+from imsg_wechat.followers import Followers
+from imsg_wechat.hooks import Door, routes
+from imsg_wechat.reception import NotKept, Reception
+from imsg_wechat.store import Store
+
+TOKEN = "spamtest"
+APPID = "wx2c2769f8efd9abc2"
+KEY = crypto.key_of("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG")
+OPENID = "oyORnuP8q7ou2gfYjqLzSIWZf0rs"
+
+ENCRYPTED = (
+    "hyzAe4OzmOMbd6TvGdIOO6uBmdJoD0Fk53REIHvxYtJlE2B655HuD0m8KUePWB3+LrPXo87wzQ1QLvbeUgmBM4x6F8PGHQHFVAFmOD2LdJF9FrXpbUA"
+    "h0B5GIItb52sn896wVsMSHGuPE328HnRGBcrS7C41IzDWyWNlZkyyXwon8T332jisa+h6tEDYsVticbSnyU8dKOIbgU6ux5VTjg3yt+WGzjlpKn6NPh"
+    "RjpA912xMezR4kw6KWwMrCVKSVCZciVGCgavjIQ6X8tCOp3yZbGpy0VxpAe+77TszTfRd5RJSVO/HTnifJpXgCSUdUue1v6h0EIBYYI1BD1DlD+C0CR"
+    "8e6OewpusjZ4uBl9FyJvnhvQl+q5rv1ixrcpCumEPo5MJSgM9ehVsNPfUM669WuMyVWQLCzpu9GhglF2PE="
+)
+"""WeChat's own sample of safe mode: the text `abcdteT`."""
+
+
+@dataclass
+class Side:
+    """WeChat's side of the webhook."""
+
+    client: httpx.AsyncClient
+    receipts: list[Receipt] = field(default_factory=list)
+    failures: int = 0
+
+    async def report(self, receipt: Receipt) -> None:
+        """Be the broker."""
+        if self.failures:
+            self.failures -= 1
+            raise NotKept("the broker is away")
+        self.receipts.append(receipt)
+
+    async def post(
+        self,
+        fields: Mapping[str, str],
+        *,
+        account: str = "main",
+        safe: bool = False,
+        nonce: str = "1",
+        token: str = TOKEN,
+    ) -> httpx.Response:
+        """Push a message as WeChat does."""
+        body = xml({"ToUserName": "gh_1", "FromUserName": OPENID, "CreateTime": str(int(time.time())), **fields})
+        now = str(int(time.time()))
+        query = {"signature": crypto.signature(token, now, nonce), "timestamp": now, "nonce": nonce, "openid": OPENID}
+        if safe:
+            sealed = crypto.encrypt(body, KEY, APPID, bytes(16))
+            query |= {"encrypt_type": "aes", "msg_signature": crypto.signature(token, now, nonce, sealed)}
+            body = xml({"ToUserName": "gh_1", "Encrypt": sealed})
+        return await self.client.post(f"/hooks/wechat/{account}", params=query, content=body)
+
+
+def xml(fields: Mapping[str, str]) -> bytes:
+    return (
+        "<xml>" + "".join(f"<{name}><![CDATA[{text}]]></{name}>" for name, text in fields.items()) + "</xml>"
+    ).encode()
+
+
+def event(kind: str, **more: str) -> dict[str, str]:
+    return {"MsgType": "event", "Event": kind, **more}
+
+
+PRESS = event("CLICK", EventKey="获取我的openID")
+FINISHED = event("TEMPLATESENDJOBFINISH", MsgID="9007199254740993", Status="success")
+
+
+@pytest.fixture
+async def side(followers: Followers, redis: Redis) -> AsyncIterator[Side]:
+    """Open the webhook."""
+    async with opened(followers, redis) as made:
+        yield made
+
+
+@asynccontextmanager
+async def opened(followers: Followers, redis: Redis) -> AsyncIterator[Side]:
+    """Open the webhook of three accounts: any mode, plain alone, safe alone."""
+    api = FastAPI()
+    speak(api)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://wechat") as client:
+        side = Side(client)
+        doors = {
+            "main": Door("main", APPID, TOKEN, KEY, "any"),
+            "other": Door("other", APPID, TOKEN, None, "plain"),
+            "safe": Door("safe", APPID, TOKEN, KEY, "safe"),
+        }
+        api.include_router(routes(doors, Reception(followers, redis, side.report, time.time)))
+        yield side
+
+
+def content(reply: httpx.Response) -> str:
+    read = replies.elements(reply.content)
+    assert (read["ToUserName"], read["FromUserName"], read["MsgType"]) == (OPENID, "gh_1", "text")
+    return read["Content"]
+
+
+async def test_wechats_question_is_answered_with_its_echo(side: Side) -> None:
+    now, nonce = "1714036504", "1514711492"
+    query = {"signature": crypto.signature(TOKEN, now, nonce), "timestamp": now, "nonce": nonce, "echostr": "4375"}
+    answer = await side.client.get("/hooks/wechat/main", params=query)
+    assert (answer.status_code, answer.text) == (200, "4375")
+    forged = await side.client.get("/hooks/wechat/main", params={**query, "nonce": "2"})
+    assert forged.status_code == 403
+    assert "4375" not in forged.text
+
+
+async def test_the_button_and_two_texts_tell_the_tag_the_same_each_time(side: Side) -> None:
+    told = {content(await side.post(PRESS, nonce=str(n))) for n in range(2)}
+    for n, text in enumerate(["openID", "OPENID", " 我的openid "]):
+        told.add(content(await side.post({"MsgType": "text", "Content": text, "MsgId": str(n)})))
+    (only,) = told
+    assert tag(only) == only
+
+
+async def test_following_is_greeted_with_the_buttons_name(side: Side, followers: Followers) -> None:
+    assert "获取我的openID" in content(await side.post(event("subscribe", EventKey="")))
+    assert await followers.tag_of("main", OPENID) is not None
+
+
+async def test_leaving_is_noted_and_the_tag_kept(side: Side, followers: Followers) -> None:
+    told = content(await side.post(PRESS))
+    assert (await side.post(event("unsubscribe"))).text == "success"
+    assert not (await followers.by_tags([told]))[told].following
+    assert content(await side.post(PRESS, nonce="2")) == told
+    assert (await followers.by_tags([told]))[told].following
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"MsgType": "text", "Content": "你好", "MsgId": "1"},
+        {"MsgType": "image", "PicUrl": "http://x", "MsgId": "2"},
+        event("VIEW", EventKey="http://x"),
+        event("CLICK", EventKey="another"),
+        event("subscribe_msg_sent_event"),
+    ],
+)
+async def test_everything_else_is_taken_in_silence(side: Side, fields: dict[str, str]) -> None:
+    answer = await side.post(fields)
+    assert (answer.status_code, answer.text) == (200, "success")
+
+
+async def test_in_safe_mode_the_reply_is_encrypted_and_signed(side: Side) -> None:
+    answer = replies.elements((await side.post(PRESS, safe=True)).content)
+    signed = (TOKEN, answer["TimeStamp"], answer["Nonce"], answer["Encrypt"])
+    assert crypto.is_genuine(answer["MsgSignature"], *signed)
+    told = replies.elements(crypto.decrypt(answer["Encrypt"], KEY, APPID))
+    assert tag(told["Content"]) is not None
+
+
+async def test_wechats_own_sample_is_taken(side: Side) -> None:
+    query = {"timestamp": "1409735669", "nonce": "1320562132", "encrypt_type": "aes"}
+    query["msg_signature"] = "5d197aaffba7e9b25a30732f161a50dee96bd5fa"
+    answer = await side.client.post(
+        "/hooks/wechat/main", params=query, content=xml({"ToUserName": "gh_10f6c3c3ac5a", "Encrypt": ENCRYPTED})
+    )
+    assert (answer.status_code, answer.text) == (200, "success")
+
+
+@pytest.mark.parametrize("safe", [False, True])
+async def test_what_is_forged_is_refused_and_does_nothing(side: Side, followers: Followers, *, safe: bool) -> None:
+    answer = await side.post(event("subscribe"), safe=safe, token="guessed")
+    assert answer.status_code == 403
+    assert await followers.tag_of("main", OPENID) is None
+
+
+async def test_a_body_under_another_bodys_signature_is_refused_in_safe_mode(side: Side, followers: Followers) -> None:
+    now = str(int(time.time()))
+    query = {"signature": crypto.signature(TOKEN, now, "1"), "timestamp": now, "nonce": "1", "encrypt_type": "aes"}
+    query["msg_signature"] = crypto.signature(TOKEN, now, "1", ENCRYPTED)
+    other = crypto.encrypt(xml(event("subscribe")), KEY, APPID, bytes(16))
+    answer = await side.client.post("/hooks/wechat/main", params=query, content=xml({"Encrypt": other}))
+    assert answer.status_code == 403
+    assert await followers.tag_of("main", OPENID) is None
+
+
+@pytest.mark.parametrize(("account", "safe"), [("safe", False), ("other", True)])
+async def test_an_account_takes_only_its_own_mode(side: Side, account: str, *, safe: bool) -> None:
+    assert (await side.post(PRESS, account=account, safe=safe)).status_code == 403
+    assert (await side.post(PRESS, account=account, safe=not safe)).status_code == 200
+
+
+async def test_an_unknown_account_is_not_there(side: Side) -> None:
+    assert (await side.post(PRESS, account="nobody")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"<xml>",
+        b"<xml><MsgType>text</MsgType></xml>",
+        b'<!DOCTYPE x [<!ENTITY a "b">]><xml><FromUserName>&a;</FromUserName></xml>',
+        b"<xml><FromUserName>o</FromUserName><CreateTime>soon</CreateTime><MsgType>text</MsgType></xml>",
+    ],
+)
+async def test_what_is_no_message_is_refused(side: Side, body: bytes) -> None:
+    now = str(int(time.time()))
+    query = {"signature": crypto.signature(TOKEN, now, "1"), "timestamp": now, "nonce": "1"}
+    answer = await side.client.post("/hooks/wechat/main", params=query, content=body)
+    assert answer.status_code == 400
+    assert answer.json()["errorCode"] == 10001
+
+
+async def test_a_body_beyond_its_limit_is_not_read(side: Side) -> None:
+    answer = await side.post({"MsgType": "text", "Content": "x" * 70_000})
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("status", "settled", "code"),
+    [
+        ("success", Status.DELIVERED, None),
+        ("failed:user block", Status.FAILED, "user_block"),
+        ("failed: user block", Status.FAILED, "user_block"),
+        ("failed: system failed", Status.FAILED, "system_failed"),
+    ],
+)
+async def test_a_receipt_goes_to_history(side: Side, status: str, settled: Status, code: str | None) -> None:
+    told = content(await side.post(PRESS))
+    assert (await side.post(FINISHED | {"Status": status})).text == "success"
+    (receipt,) = side.receipts
+    assert (receipt.provider, receipt.account) == ("wechat", "main")
+    assert (receipt.provider_id, receipt.address) == ("9007199254740993", told)
+    assert (receipt.status, receipt.code) == (settled, code)
+
+
+async def test_a_repeated_receipt_is_passed_on_once(side: Side) -> None:
+    await side.post(PRESS)
+    at = {"CreateTime": "1700000000"}
+    answers = [await side.post(FINISHED | at, nonce=str(n)) for n in range(3)]
+    assert {answer.text for answer in answers} == {"success"}
+    assert len(side.receipts) == 1
+
+
+async def test_a_receipt_that_was_not_kept_is_asked_for_again(side: Side) -> None:
+    await side.post(PRESS)
+    side.failures = 1
+    at = {"CreateTime": "1700000000"}
+    assert (await side.post(FINISHED | at)).status_code == 503
+    assert (await side.post(FINISHED | at, nonce="2")).status_code == 200
+    assert len(side.receipts) == 1
+
+
+async def test_without_redis_all_goes_on(store: Store) -> None:
+    async with connect("redis://127.0.0.1:1/0") as away:
+        async with opened(Followers(store, away, ("main",)), away) as side:
+            began = asyncio.get_running_loop().time()
+            told = [content(await side.post(PRESS)) for _ in range(2)]
+            assert len(set(told)) == 1
+            assert asyncio.get_running_loop().time() - began < 5
+
+
+async def test_without_its_database_it_answers_in_time_and_asks_for_patience(redis: Redis) -> None:
+    async with database.connect("postgresql://imsg@127.0.0.1:1/imsg") as nowhere:
+        followers = Followers(Store(nowhere, lambda: "7K3-M9Q-2XF"), redis, ("main",))
+        async with opened(followers, redis) as side:
+            began = asyncio.get_running_loop().time()
+            assert content(await side.post(PRESS)) == replies.NOT_NOW
+            assert content(await side.post(event("subscribe"))) == replies.WELCOME
+            assert (await side.post(event("unsubscribe"))).status_code == 503
+            assert asyncio.get_running_loop().time() - began < 5
