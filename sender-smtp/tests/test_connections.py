@@ -1,4 +1,4 @@
-"""One connection, against a server that misbehaves as each test says (provider-facts, C10 to C12)."""
+"""One connection, against a server that misbehaves as each test says (docs/providers.md, E-mail)."""
 
 import asyncio
 import ssl

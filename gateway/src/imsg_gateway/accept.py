@@ -28,7 +28,7 @@ from imsg_shared.wire import Attachment, Job, Reference
 log = logger(__name__)
 
 INLINE_CONTENT_BYTES = 64 * 1024
-"""Longer content travels by reference (design, On the wire)."""
+"""Longer content travels by reference (docs/architecture.md)."""
 
 REPEAT_FOR_S = 5.0
 """How long an unknown outcome is repeated before the client is told (promise 1)."""

@@ -133,7 +133,7 @@ def _params(content: str | dict[str, Any], template: TemplateLimits) -> Mapping[
 
 
 def _check_variable(name: str, value: str, template: TemplateLimits) -> None:
-    """Refuse what the firm would refuse for its content (provider-facts: B1 codes, B5)."""
+    """Refuse what the firm would refuse for its content (docs/providers.md, SMS)."""
     longest = template.variables.get(name)
     if longest is not None and len(value) > longest:
         raise content_wrong(

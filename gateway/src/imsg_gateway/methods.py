@@ -24,7 +24,7 @@ class Method:
     content: Callable[[object, Templates, bool], Content]
     """Checks `content`, given the templates published and whether something is attached. Raises content_shape."""
     life: timedelta
-    """How long it is tried (design, Topology)."""
+    """How long it is tried before it expires."""
     has_attachments: bool = False
     has_accounts: bool = False
     """Whether official accounts send it, to followers."""

@@ -1,4 +1,4 @@
-"""WeChat's API under cgi-bin, refusing what the real one refuses (provider-facts, A1 to A3, A10, E1)."""
+"""WeChat's API under cgi-bin, refusing what the real one refuses (docs/providers.md, WeChat)."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""WeChat's webhook signatures and safe mode, the provider's side (provider-facts, A8 and A9)."""
+"""WeChat's webhook signatures and safe mode, the provider's side (docs/providers.md, WeChat)."""
 
 import base64
 import binascii

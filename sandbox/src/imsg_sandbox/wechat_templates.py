@@ -21,7 +21,7 @@ LIMITS: Mapping[str, tuple[int, str]] = {
     "name": (20, r"[A-Za-z ]{1,20}|[^0-9]{1,10}"),
     "phrase": (5, r"[\u4e00-\u9fff]+"),
 }
-"""Type → the most characters, and what they may be (provider-facts, A3)."""
+"""Type → the most characters, and what they may be (docs/providers.md, WeChat)."""
 
 _NUMBERED = re.compile(r"^(.+?)[0-9]+$")
 

@@ -1,7 +1,7 @@
 """One connection to the mail server: opened, used for one mail after another, closed. Only here is aiosmtplib known.
 
 A transaction is driven command by command, because the library does not tell whether the final dot was sent when
-something fails, and that decides between a safe repeat and `unknown` (provider-facts, C10).
+something fails, and that decides between a safe repeat and `unknown` (docs/providers.md).
 """
 
 import asyncio

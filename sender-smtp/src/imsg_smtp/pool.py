@@ -22,7 +22,7 @@ COOL_OFF_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What servers commonly bound, and we keep below (provider-facts, C2)."""
+    """What servers commonly bound, and we keep below (docs/providers.md, E-mail)."""
 
     connections: int = 8
     mails: int = 100

@@ -92,7 +92,7 @@ RULES: Mapping[int, Rule] = {
     44002: _NEVER,  # empty body
     47001: _NEVER,  # no JSON
 }
-"""errcode → what it means (provider-facts, A2); a code that nobody knows is tried again."""
+"""errcode → what it means (docs/providers.md, WeChat); a code that nobody knows is tried again."""
 
 REMEDIES: Mapping[int, str] = {
     40013: "Correct APPID.",

@@ -18,7 +18,7 @@ class Unfit(Exception):  # noqa: N818  a verdict about a value
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type of variables (provider-facts, A3)."""
+    """A type of variables (docs/providers.md, WeChat)."""
 
     longest: int
     shape: re.Pattern[str]

@@ -53,7 +53,7 @@ class Pace:
 
 
 class Worker(Generic[Prepared]):
-    """Carries out the jobs of one channel, as design.md's promises 2 to 6 say. `run` it once."""
+    """Carries out the jobs of one channel, as promises 2 to 6 say (docs/promises.md). `run` it once."""
 
     def __init__(
         self,
