@@ -29,7 +29,7 @@ from imsg_sms.route import Carrier, Route
 from imsg_sms.settings import Settings, Sms
 from imsg_sms.templates import Templates
 
-__all__ = ["Receipts", "Settings", "Sms", "app", "open_channel"]
+__all__ = ["Receipts", "Settings", "Sms", "app", "open_channel", "terms"]
 
 log = logger(__name__)
 

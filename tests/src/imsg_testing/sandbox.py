@@ -36,7 +36,7 @@ class OpenSandbox:
         return messages
 
     async def order(self, fault: str, times: int | None = 1, **more: object) -> None:
-        """Order a fault of the mail server."""
+        """Order a fault, of the mail server unless `method` says otherwise."""
         order = {"method": "smtp", "fault": fault, "times": times, **more}
         answer = await self.client.put("/sandbox/faults", json=order)
         assert answer.json()["errorCode"] == 0, answer.text
@@ -57,11 +57,14 @@ class OpenSandbox:
 
 @asynccontextmanager
 async def open_sandbox(
-    apps: Apps = MappingProxyType({}), host: str = "127.0.0.1", **settings: object
+    apps: Apps = MappingProxyType({}),
+    host: str = "127.0.0.1",
+    services: Mapping[str, Any] = MappingProxyType({}),
+    **settings: object,
 ) -> AsyncIterator[OpenSandbox]:
-    """Open a sandbox on a free port; `settings` are those under `IMSG_SANDBOX__`."""
+    """Open a sandbox on a free port; `settings` are those under `IMSG_SANDBOX__`, `services` what it plays."""
     own = {"smtp_port": 0, "smtp_host": "127.0.0.1", **settings}
-    service = main.app(main.Settings(host=host, sandbox=main.SandboxSettings.model_validate(own)), apps)
+    service = main.app(main.Settings(host=host, sandbox=main.SandboxSettings.model_validate(own), **services), apps)
     transport = httpx.ASGITransport(service)
     async with service.running(), httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
         yield OpenSandbox(service, client)

@@ -1,0 +1,288 @@
+"""The SMS channel against the sandbox's Aliyun and a firm that answers as told: what each comes back as."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from imsg_shared.channel import Asking
+from imsg_shared.wire import Again, Blocked, Job, Refused, Result, Sent, TemplateLimits, Unknown
+from imsg_sms import main as sms
+from imsg_testing.sandbox import OpenSandbox, open_sandbox
+from imsg_testing.sms import ACCOUNT, OK, Firm, Told, job, refused, said
+
+ZHANG, LI, WANG = "+8613800138000", "+8613800138001", "+8613800138002"
+BAD = "+8619900000002"
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[OpenSandbox]:
+    """Open a sandbox that plays the account."""
+    async with open_sandbox(services={"sms": {"aliyun": ACCOUNT}}) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def firm() -> AsyncIterator[Firm]:
+    """Open a firm that takes everything unless told otherwise."""
+    firm = Firm()
+    firm.always = OK
+    async with firm.running():
+        yield firm
+
+
+async def delivered(url: str, new: Job, times: int = 1, **settings: Any) -> Mapping[int, Result]:  # noqa: ANN401
+    """Deliver a job through a channel of its own; of several times, return the last answer."""
+    given = settings or {"aliyun": {**ACCOUNT, "endpoint": url}}
+    results: Mapping[int, Result] = {}
+    async with sms.open_channel(sms.Sms.model_validate(given), Told(), answer_timeout_s=0.5) as channel:
+        prepared = await channel.prepare(new)
+        assert not isinstance(prepared, Again | Blocked | Refused)
+        for _ in range(times):
+            results = await channel.deliver(new, prepared, new.recipients)
+    return results
+
+
+async def asked(url: str, new: Job, told: Told, asking: int) -> Mapping[int, Result]:
+    """Ask what became of a job."""
+    settings = sms.Sms.model_validate({"aliyun": {**ACCOUNT, "endpoint": url}})
+    async with sms.open_channel(settings, told, answer_timeout_s=0.5) as channel:
+        prepared = await channel.prepare(new)
+        assert not isinstance(prepared, Again | Blocked | Refused)
+        assert isinstance(channel, Asking)
+        return await channel.ask(new.model_copy(update={"asking": asking}), prepared, new.recipients)
+
+
+def at_root(sandbox: OpenSandbox) -> str:
+    """Name the sandbox's own port for Aliyun."""
+    return f"http://127.0.0.1:{sandbox.service.aliyun_port}/"
+
+
+async def test_the_sandbox_takes_a_list_in_one_call(sandbox: OpenSandbox) -> None:
+    results = await delivered(at_root(sandbox), job([ZHANG, LI, "+12025550123"]))
+    identities = {result.provider_id for result in results.values() if isinstance(result, Sent)}
+    assert len(results) == 3
+    assert len(identities) == 1
+    kept = await sandbox.inbox(method="sms")
+    assert [(one["to"], one["from"], one["text"]) for one in kept] == [
+        (to, "天存", "【天存】您有一条新通知：明天下雨，请及时查看。")
+        for to in ("13800138000", "13800138001", "12025550123")
+    ]
+    assert len(await sandbox.inbox(to=ZHANG)) == 1
+
+
+async def test_a_thousand_numbers_travel_in_one_call(sandbox: OpenSandbox, firm: Firm) -> None:
+    everybody = job([f"+86138{number:08d}" for number in range(1_000)])
+    results = await delivered(at_root(sandbox), everybody)
+    assert all(isinstance(result, Sent) for result in results.values())
+    assert len(await sandbox.inbox(method="sms")) == 1_000
+    await delivered(firm.url, everybody)
+    assert [len(call["PhoneNumbers"].split(",")) for call in firm.asked] == [1_000]
+
+
+async def test_our_own_id_and_the_template_go_with_a_call(firm: Firm) -> None:
+    new = job([ZHANG], {"template": "SMS_7", "params": {"name": '张"三'}})
+    await delivered(firm.url, new)
+    call = firm.asked[0]
+    assert (call["action"], call["OutId"], call["TemplateCode"]) == ("SendSms", new.name, "SMS_7")
+    assert (call["PhoneNumbers"], call["SignName"], call["TemplateParam"]) == (
+        "13800138000",
+        "天存",
+        '{"name":"张\\"三"}',
+    )
+
+
+async def test_a_bad_number_is_halved_out_and_fails_alone(sandbox: OpenSandbox) -> None:
+    numbers = [f"+86138{number:08d}" for number in range(9)]
+    numbers[4:4] = [BAD]
+    results = await delivered(at_root(sandbox), job(numbers))
+    assert {n for n, result in results.items() if not isinstance(result, Sent)} == {4}
+    assert results[4] == Refused("aliyun", "isv.MOBILE_NUMBER_ILLEGAL", "手机号码格式错误")
+    assert len(await sandbox.inbox(method="sms")) == 9
+
+
+@pytest.mark.parametrize(
+    ("answer", "result", "code"),
+    [
+        (refused("isv.BUSINESS_LIMIT_CONTROL", "触发分钟级流控Permits:1"), Again, "isv.BUSINESS_LIMIT_CONTROL"),
+        (refused("isv.BUSINESS_LIMIT_CONTROL", "触发天级流控Permits:10"), Refused, "isv.BUSINESS_LIMIT_CONTROL"),
+        (refused("isp.SYSTEM_ERROR"), Again, "isp.SYSTEM_ERROR"),
+        (said(refused("Throttling.User"), 429), Again, "Throttling.User"),
+        (said(refused("isp.SYSTEM_ERROR"), 500), Again, "isp.SYSTEM_ERROR"),
+        (refused("isv.NEVER_HEARD_OF"), Again, "isv.NEVER_HEARD_OF"),
+        (refused("isv.SMS_CONTENT_ILLEGAL"), Refused, "isv.SMS_CONTENT_ILLEGAL"),
+        (refused("isv.AMOUNT_NOT_ENOUGH"), Blocked, "isv.AMOUNT_NOT_ENOUGH"),
+        (said(refused("SignatureDoesNotMatch"), 400), Blocked, "SignatureDoesNotMatch"),
+        ("cut", Unknown, "no_answer"),
+        (5.0, Unknown, "no_answer"),
+        (said("<html>oops</html>"), Unknown, "http_200"),
+        (said("<html>oops</html>", 502), Unknown, "http_502"),
+        (said(refused("InternalError"), 500), Unknown, "InternalError"),
+        (b"gibberish\r\n\r\n", Unknown, "no_answer"),
+        (said("[]", 200), Unknown, "http_200"),
+        (said("<html>no</html>", 404), Again, "http_404"),
+    ],
+)
+async def test_an_answer_becomes_a_result(firm: Firm, answer: Any, result: type, code: str) -> None:  # noqa: ANN401
+    firm.always = answer
+    outcome = (await delivered(firm.url, job([ZHANG])))[0]
+    assert (type(outcome), getattr(outcome, "code", None)) == (result, code)
+    assert len(firm.asked) == 1
+
+
+async def test_a_firm_that_is_not_there_has_certainly_nothing() -> None:
+    result = (await delivered("http://127.0.0.1:1/", job([ZHANG])))[0]
+    assert isinstance(result, Again)
+    assert result.code == "unreachable"
+
+
+async def test_after_failures_in_a_row_a_firm_is_left_alone(firm: Firm) -> None:
+    firm.always = refused("isp.SYSTEM_ERROR")
+    result = (await delivered(firm.url, job([ZHANG]), times=6))[0]
+    assert isinstance(result, Blocked)
+    assert len(firm.asked) == 5
+
+
+@pytest.mark.parametrize("fault", ["latency", "hang", "5xx", "reset_before", "reset_after"])
+async def test_a_fault_of_the_sandbox_leaves_a_send_unknown(sandbox: OpenSandbox, fault: str) -> None:
+    await sandbox.order(fault, method="sms", ms=5_000)
+    assert isinstance((await delivered(at_root(sandbox), job([ZHANG])))[0], Unknown)
+
+
+async def test_what_was_taken_and_never_answered_is_found_by_asking(sandbox: OpenSandbox) -> None:
+    new, told = job([ZHANG, LI]), Told()
+    await sandbox.order("reset_after", method="sms")
+    assert {type(result) for result in (await delivered(at_root(sandbox), new)).values()} == {Unknown}
+    found = await asked(at_root(sandbox), new, told, asking=1)
+    assert found == dict.fromkeys((0, 1), Sent("aliyun", new.name, "Found by asking the firm."))
+    assert [(one.provider_id, one.address, one.status) for one in told.receipts] == [
+        (new.name, ZHANG, "delivered"),
+        (new.name, LI, "delivered"),
+    ]
+    assert told.references == [new.name]
+
+
+async def test_what_is_listed_nowhere_was_never_taken_once_the_last_question_is_asked(sandbox: OpenSandbox) -> None:
+    new = job([ZHANG])
+    await sandbox.order("reset_before", method="sms")
+    await delivered(at_root(sandbox), new)
+    await delivered(at_root(sandbox), job([ZHANG]))  # another one to the same number
+    assert [type((await asked(at_root(sandbox), new, Told(), asking))[0]) for asking in (1, 2, 3)] == [
+        Unknown,
+        Unknown,
+        Again,
+    ]
+
+
+async def test_a_message_is_found_on_a_later_page(firm: Firm) -> None:
+    new = job([ZHANG])
+    others = [{"OutId": f"other/{number}", "SendStatus": 3} for number in range(50)]
+    own = {"OutId": new.name, "SendStatus": 2, "ErrCode": "MK:0001"}
+    firm.answers = [listed(others, 51), listed([own], 51)]
+    assert (await asked(firm.url, new, Told(), 1))[0] == Refused(
+        "aliyun", "MK:0001", "The firm lists the message as failed."
+    )
+    assert [call["CurrentPage"] for call in firm.asked] == ["1", "2"]
+
+
+async def test_a_firm_that_can_not_be_asked_leaves_it_unknown(firm: Firm) -> None:
+    for answer in ("cut", said("<html>", 502), refused("Throttling.User")):
+        firm.always = answer
+        assert isinstance((await asked(firm.url, job([ZHANG]), Told(), 3))[0], Unknown)
+
+
+def listed(entries: list[dict[str, Any]], total: int) -> dict[str, Any]:
+    """Write an answer to QuerySendDetails."""
+    return {"Code": "OK", "TotalCount": total, "SmsSendDetailDTOs": {"SmsSendDetailDTO": entries}}
+
+
+def described(firm: Firm, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Describe a plain HTTP firm."""
+    return {
+        "url": f"{firm.url}send?key={{key}}",
+        "body": '{"to": "{number}", "text": "{text}", "ref": "{reference}"}',
+        "success": "code=0",
+        "id": "data.id",
+        "secrets": {"key": "a&b"},
+        **more,
+    }
+
+
+async def test_a_firm_described_in_the_settings_gets_its_call(firm: Firm) -> None:
+    firm.always = {"code": 0, "data": {"id": 17}}
+    new = job([ZHANG], '他说："明天"\\n')
+    assert (await delivered("", new, http=described(firm)))[0] == Sent("http", "17", '{"code": 0, "data": {"id": 17}}')
+    assert firm.asked[0]["path"] == "/send?key=a%26b"
+    assert firm.asked[0]["body"] == f'{{"to": "{ZHANG}", "text": "他说：\\"明天\\"\\\\n", "ref": "{new.name}"}}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        ({"code": 7}, Refused),
+        (said({"code": 7}, 400), Refused),
+        (said("busy", 429), Again),
+        (said("oops", 500), Unknown),
+        (said("oops", 200), Unknown),
+        ("cut", Unknown),
+        (5.0, Unknown),
+    ],
+)
+async def test_a_described_firm_s_answer_becomes_a_result(firm: Firm, answer: Any, result: type) -> None:  # noqa: ANN401
+    firm.always = answer
+    assert type((await delivered("", job([ZHANG]), http=described(firm)))[0]) is result
+
+
+@pytest.mark.parametrize(
+    ("answer", "goes_on"),
+    [
+        (refused("isp.SYSTEM_ERROR"), True),
+        (refused("isv.AMOUNT_NOT_ENOUGH"), True),
+        (refused("isv.SMS_CONTENT_ILLEGAL"), False),
+        ("cut", False),
+        (said("<html>", 502), False),
+    ],
+)
+async def test_the_next_firm_is_tried_only_where_nothing_can_have_been_taken(
+    firm: Firm,
+    answer: Any,  # noqa: ANN401
+    goes_on: bool,  # noqa: FBT001
+) -> None:
+    second = Firm()
+    second.always, firm.always = {"code": 0}, answer
+    async with second.running():
+        both: dict[str, Any] = {
+            "aliyun": {**ACCOUNT, "endpoint": firm.url},
+            "http": described(second),
+            "firms": ("aliyun", "http"),
+        }
+        result = (await delivered("", job([ZHANG]), **both))[0]
+    assert len(second.asked) == int(goes_on)
+    assert isinstance(result, Sent) is goes_on
+
+
+async def test_a_broken_firm_is_passed_by(firm: Firm) -> None:
+    second = Firm()
+    second.always, firm.always = {"code": 0}, refused("isp.SYSTEM_ERROR")
+    async with second.running():
+        both: dict[str, Any] = {
+            "aliyun": {**ACCOUNT, "endpoint": firm.url},
+            "http": described(second),
+            "firms": ("aliyun", "http"),
+        }
+        await delivered("", job([ZHANG]), times=8, **both)
+    assert (len(firm.asked), len(second.asked)) == (5, 8)
+
+
+async def test_the_templates_are_known_to_the_gateway() -> None:
+    account = {**ACCOUNT, "templates": {"SMS_2": {"text": "码${code}", "variables": {"code": 6}}}}
+    async with sms.open_channel(sms.Sms.model_validate({"aliyun": account}), Told()) as channel:
+        limits = channel.templates.limits
+    default = TemplateLimits(default=True, signature="【天存】", variables={"content": None})
+    assert limits["SMS_100000001"] == default
+    assert limits["SMS_2"] == TemplateLimits(signature="【天存】", text="码${code}", variables={"code": 6})
+
+
+def test_asking_is_part_of_the_terms() -> None:
+    assert sms.terms("stop", can_ask=False).ask_after_s == ()
+    assert sms.terms("stop", can_ask=True).ask_after_s == (30, 120, 600)
