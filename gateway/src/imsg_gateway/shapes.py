@@ -23,6 +23,10 @@ Token = Annotated[
 ONE_LINE = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
 """Neither a line break of any script nor a control character."""
 
+_BARE = ONE_LINE.replace("[^", r"[^/\\")
+_SEEN = _BARE.replace("[^", r"[^\s")
+"""What a bare file name may hold, and at least once must; written without a look-ahead, which is slow to generate."""
+
 _SPACE = r"[ \t\n\r\v\f]*"
 _LETTER = rf"[A-Za-z0-9+/]{_SPACE}"
 BASE64 = rf"^{_SPACE}(({_LETTER}){{4}})*(({_LETTER}){{2}}(={_SPACE}){{2}}|({_LETTER}){{3}}={_SPACE})?$"
@@ -93,7 +97,7 @@ class AttachedFile(Asked):
             min_length=1,
             max_length=MAX_FILENAME_CHARACTERS,
             description="A bare name, without a path.",
-            json_schema_extra={"pattern": r"^(?!\.{1,2}$)(?=.*\S)" + ONE_LINE.replace("[^", r"[^/\\") + "+$"},
+            json_schema_extra={"pattern": f"^{_BARE}*{_SEEN}{_BARE}*$", "not": {"enum": [".", ".."]}},
         ),
     ]
     file: Annotated[
