@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from imsg_testing.decisions import Decided
 from imsg_testing.stack import Crash, Stack, crashed, running
 
 
@@ -28,3 +29,11 @@ def stack(shared_stack: Stack) -> Iterator[Stack]:
     shared_stack.call("DELETE", "/sandbox/inbox")
     yield shared_stack
     shared_stack.call("DELETE", "/sandbox/faults")
+
+
+@pytest.fixture(scope="session", params=["documented", "truthful"])
+def decided(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decided]:
+    """`imsg up` in each of the two HTTP status modes."""
+    mode = str(request.param)
+    with running(tmp_path_factory.mktemp(mode), {"IMSG_HTTP_STATUS": mode}) as stack:
+        yield Decided(stack, is_truthful=mode == "truthful")

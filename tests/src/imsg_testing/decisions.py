@@ -1,0 +1,64 @@
+"""A running iMSG of one HTTP status mode, and how its answers are held against a row of the table of errors."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from imsg_shared.errors import TEXTS
+from imsg_testing.api import Api
+
+DOCUMENTED_URLS = ("/api/register", "/api/login", "/api/send", "/api/modify", "/api/query")
+
+WIDE = {"per_hour": 1_000_000, "per_day": 1_000_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """An iMSG that answers in one of the two modes."""
+
+    api: Api
+    is_truthful: bool
+
+    def user(self, **fields: object) -> str:
+        """Register a user who may send as often as they like, if nothing else is said; return a token."""
+        return self.api.new_user_token(**{**WIDE, **fields})
+
+    def ask(
+        self, verb: str, path: str, body: object = None, headers: Mapping[str, str] | None = None, /, **params: str
+    ) -> httpx.Response:
+        """Ask with a body as JSON, or as the bytes given."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+        return self.api.client.request(verb, path, content=content, headers=headers, params=params or None)
+
+    def send(self, token: object, headers: Mapping[str, str] | None = None, /, **fields: object) -> httpx.Response:
+        """Send a sound mail but for these fields; `...` leaves one out."""
+        body = {
+            "token": token,
+            "to": "zhang@example.com",
+            "method": "smtp",
+            "content": {"subject": "hi", "text": "您好"},
+        }
+        body |= fields
+        return self.ask("POST", "/api/send", {key: value for key, value in body.items() if value is not ...}, headers)
+
+    def taken(self, answer: httpx.Response) -> dict[str, Any]:
+        """Hold an answer against row 0 of the table; return its body."""
+        body: dict[str, Any] = answer.json()
+        assert (body["errorCode"], body["errorMessage"], answer.status_code) == (0, "OK", 200), body
+        assert answer.headers["content-type"] == "application/json; charset=utf-8"
+        return body
+
+    def refused(self, answer: httpx.Response, code: int, column: int, reason: str | None = None) -> dict[str, Any]:
+        """Hold a refusal against its row: code, text, reason, detail, and the mode's HTTP status; return its body."""
+        body: dict[str, Any] = answer.json()
+        assert body["errorCode"] == code, body
+        assert body["errorMessage"] == (f"见详情：{body['detail']}" if code == 10016 else TEXTS[code])
+        assert body["detail"]
+        assert reason in {None, body["reason"]}
+        is_documented = answer.request.url.path.startswith(DOCUMENTED_URLS)
+        assert answer.status_code == (200 if is_documented and not self.is_truthful else column), body
+        assert answer.headers["content-type"] == "application/json; charset=utf-8"
+        return body
