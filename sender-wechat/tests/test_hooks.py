@@ -262,12 +262,11 @@ async def test_a_receipt_that_was_not_kept_is_asked_for_again(side: Side) -> Non
 
 
 async def test_without_redis_all_goes_on(store: Store) -> None:
-    async with connect("redis://127.0.0.1:1/0") as away:
-        async with opened(Followers(store, away, ("main",)), away) as side:
-            began = asyncio.get_running_loop().time()
-            told = [content(await side.post(PRESS)) for _ in range(2)]
-            assert len(set(told)) == 1
-            assert asyncio.get_running_loop().time() - began < 5
+    async with connect("redis://127.0.0.1:1/0") as away, opened(Followers(store, away, ("main",)), away) as side:
+        began = asyncio.get_running_loop().time()
+        told = [content(await side.post(PRESS)) for _ in range(2)]
+        assert len(set(told)) == 1
+        assert asyncio.get_running_loop().time() - began < 5
 
 
 async def test_without_its_database_it_answers_in_time_and_asks_for_patience(redis: Redis) -> None:
@@ -279,3 +278,18 @@ async def test_without_its_database_it_answers_in_time_and_asks_for_patience(red
             assert content(await side.post(event("subscribe"))) == replies.WELCOME
             assert (await side.post(event("unsubscribe"))).status_code == 503
             assert asyncio.get_running_loop().time() - began < 5
+
+
+async def test_leaving_and_coming_back_within_a_second_is_no_repeat(side: Side, followers: Followers) -> None:
+    at = {"CreateTime": "1700000000"}
+    for n, kind in enumerate(["subscribe", "unsubscribe", "subscribe"]):
+        assert (await side.post(event(kind) | at, nonce=str(n))).status_code == 200
+    known = await followers.tag_of("main", OPENID)
+    assert known is not None
+    assert (await followers.by_tags([known]))[known].following
+
+
+async def test_the_very_same_call_again_has_no_second_answer(side: Side) -> None:
+    at = {"CreateTime": "1700000000"}
+    assert tag(content(await side.post(PRESS | at)))
+    assert (await side.post(PRESS | at)).text == "success"

@@ -22,6 +22,9 @@ BROKER_PATIENCE_S = 2.0
 
 FINISHED = "TEMPLATESENDJOBFINISH"
 
+ANSWERED = frozenset({"subscribe", "unsubscribe", "CLICK"})
+"""Events of people."""
+
 RESULTS: Mapping[str, tuple[str, str]] = {
     "failed:userblock": ("user_block", "The recipient blocks this account's messages."),
     "failed:systemfailed": ("system_failed", "WeChat failed to deliver it."),
@@ -49,8 +52,9 @@ class Reception:
 
     async def take(self, account: str, message: Message, nonce: str) -> str | None:
         """Do what the message asks for; return the text that answers it, or None. Raises NotKept."""
-        # A second press within the same second looks like a repeat of the first, but for its nonce.
-        name = (*message.name, nonce) if message.is_asking and message.event else message.name
+        # Two presses within one second, or leaving and coming back, look like repeats but for their nonces. To take a
+        # repeat of these anew does no harm: the same tag is told, and what is older than what is known changes nothing.
+        name = (*message.name, nonce) if message.event in ANSWERED else message.name
         key = f"imsg:wechat:seen:{account}:{':'.join(name)[:512]}"
         if not await self._is_first(key):
             log.info("wechat_repeated", account=account, what=message.event)

@@ -31,7 +31,7 @@ class Api:
         """What the servers have written so far."""
         return ""
 
-    def call(self, method: str, path: str, body: Any = None, **params: str) -> dict[str, Any]:  # noqa: ANN401
+    def call(self, method: str, path: str, body: Any = None, /, **params: str) -> dict[str, Any]:  # noqa: ANN401
         """Call the API and return its answer."""
         answer: dict[str, Any] = self.client.request(method, path, json=body, params=params).json()
         return answer
