@@ -19,6 +19,7 @@ def text(ground: Ground) -> str:
             f"  interface    {base}/docs",
             f"  accounts     {_accounts(ground)}",
             f"  mail         {_mail(ground, base)}",
+            f"  sms          {_sms(ground, base)}",
             f"  wechat       {_wechat(ground, base)}",
             f"  data         {ground.folder}",
             "",
@@ -43,6 +44,12 @@ def _mail(ground: Ground, base: str) -> str:
         asked = ground.settings.smtp
         return f"goes out by {asked.host}{f':{asked.port}' if asked.port else ''}"
     return f"stays here, in {base}/sandbox/inbox   (IMSG_SMTP__HOST names a real server)"
+
+
+def _sms(ground: Ground, base: str) -> str:
+    if ground.sandbox_sms is None:
+        return "the firms of your settings"
+    return f"kept by the sandbox, read it at {base}/sandbox/inbox?method=sms"
 
 
 def _wechat(ground: Ground, base: str) -> str:

@@ -18,6 +18,7 @@ import imsg_auth.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
+import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
 from imsg import inforce, valkey, whole
@@ -40,6 +41,7 @@ MODELS: tuple[type[Common], ...] = (
     imsg_auth.main.Settings,
     imsg_history.main.Settings,
     imsg_smtp.main.Settings,
+    imsg_sms.main.Settings,
     imsg_wechat.main.Settings,
     imsg_sandbox.main.Settings,
 )
@@ -86,6 +88,12 @@ def _made(asked: whole.Settings) -> dict[str, str]:
     if asked.smtp.host is None:
         made[variable("smtp", "host")] = "the sandbox"
         made[variable("smtp", "sender")] = whole.SANDBOX_SENDER
+    if not asked.sms.has_firm:
+        made |= {
+            variable("sms", "aliyun", name): str(whole.SANDBOX_SMS[name])
+            for name in ("access_key_id", "sign_name", "template", "variable")
+        }
+        made[variable("sms", "aliyun", "endpoint")] = "the sandbox"
     if not asked.wechat.accounts:
         made[variable("wechat", "accounts")] = whole.SANDBOX_ACCOUNT
     return made
@@ -98,6 +106,7 @@ async def _examine(asked: whole.Settings, url: str) -> list[Finding]:
         ("broker", lambda: _broker(asked)),
         ("database", lambda: asyncio.to_thread(_database, asked)),
         ("mail server", lambda: asyncio.to_thread(_mail_server, asked)),
+        ("SMS firms", lambda: asyncio.to_thread(_sms_firms, asked)),
     ]
     findings = []
     for what, check in checks:
@@ -229,6 +238,17 @@ def _mail_server(asked: whole.Settings) -> Finding:
         remedy = f"See that it runs; correct {variable('smtp', 'host')}, PORT and SECURITY (now {smtp.protection})."
         return Finding("mail server", f"{where}: {error}", remedy)
     return Finding("mail server", f"{where} answers, security {smtp.protection}")
+
+
+def _sms_firms(asked: whole.Settings) -> Finding:
+    """Say which firms are used, in their order; a call costs money, so none is made."""
+    if not asked.sms.has_firm:
+        return Finding("SMS firms", "the sandbox, in `imsg up`")
+    sms = load(imsg_sms.main.Settings).sms
+    if sms.aliyun is not None and sms.aliyun.hook_secret is None:
+        remedy = f"Set {variable('sms', 'aliyun', 'hook_secret')}, and give Aliyun the URL that ends in it."
+        return Finding("SMS firms", "aliyun can't send receipts", remedy)
+    return Finding("SMS firms", ", ".join(sms.order))
 
 
 def _connected(host: str, port: int, security: str) -> smtplib.SMTP:

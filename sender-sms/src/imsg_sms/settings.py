@@ -52,7 +52,7 @@ class Aliyun(BaseModel):
     template: Annotated[str, Field(min_length=1)]
     """The default template, into whose one variable free text goes."""
     variable: Annotated[str, Field(min_length=1)] = "content"
-    templates: Mapping[str, Template] = {}
+    templates: dict[str, Template] = {}
     """What is known of templates, the default one included: best in imsg.toml."""
     hook_secret: SecretStr | None = None
     """The last part of the URL for receipts; without it none are taken."""
