@@ -1,5 +1,6 @@
 """Followers on a SQLite of the test's own, and a corner of Valkey."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,8 +10,12 @@ import pytest
 
 from imsg_shared.addresses import make_tag
 from imsg_shared.redis import Redis, connect
-from imsg_wechat import database
+from imsg_store import database
+from imsg_store.address import read_url
+from imsg_store.engines import Terms
+from imsg_store.migrate import migrate
 from imsg_wechat.followers import Followers
+from imsg_wechat.migrations import STEPS
 from imsg_wechat.store import Store
 
 ACCOUNTS = ("main", "other")
@@ -28,8 +33,9 @@ async def redis(valkey_url: str) -> AsyncIterator[Redis]:
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """Open an empty table."""
     random = Random(7)  # noqa: S311  no secret
-    async with database.connect(f"sqlite:///{tmp_path / 'wechat.db'}") as opened:
-        await opened.migrate()
+    url = read_url(f"sqlite:///{tmp_path / 'wechat.db'}")
+    await asyncio.to_thread(migrate, url, STEPS)
+    async with database.connect(url, Terms("test")) as opened:
         yield Store(opened, lambda: make_tag(random))
 
 

@@ -14,7 +14,10 @@ from imsg_shared.addresses import tag
 from imsg_shared.answers import speak
 from imsg_shared.redis import Redis, connect
 from imsg_shared.wire import Receipt, Status
-from imsg_wechat import crypto, database, replies
+from imsg_store import database
+from imsg_store.address import read_url
+from imsg_store.engines import Terms
+from imsg_wechat import crypto, replies
 from imsg_wechat.followers import Followers
 from imsg_wechat.hooks import Door, routes
 from imsg_wechat.reception import NotKept, Reception
@@ -270,7 +273,7 @@ async def test_without_redis_all_goes_on(store: Store) -> None:
 
 
 async def test_without_its_database_it_answers_in_time_and_asks_for_patience(redis: Redis) -> None:
-    async with database.connect("postgresql://imsg@127.0.0.1:1/imsg") as nowhere:
+    async with database.connect(read_url("postgresql://imsg@127.0.0.1:1/imsg"), Terms("test")) as nowhere:
         followers = Followers(Store(nowhere, lambda: "7K3-M9Q-2XF"), redis, ("main",))
         async with opened(followers, redis) as side:
             began = asyncio.get_running_loop().time()

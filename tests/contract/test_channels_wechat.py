@@ -19,10 +19,14 @@ from imsg_shared.channel import Channel
 from imsg_shared.redis import connect as connect_redis
 from imsg_shared.topology import METHODS, Lane
 from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_store.address import read_url
+from imsg_store.database import connect
+from imsg_store.engines import Terms
+from imsg_store.migrate import migrate
 from imsg_testing.wechat import TOKEN_PATH, Act, Step, WeChatServer, wechat_server
-from imsg_wechat import database
 from imsg_wechat.followers import Followers
 from imsg_wechat.main import Timeouts, WeChat, open_channel
+from imsg_wechat.migrations import STEPS
 from imsg_wechat.store import Store
 
 WITHIN_S = 15.0
@@ -92,12 +96,13 @@ async def channel_to(
 ) -> AsyncIterator[tuple[Channel[Any], Job]]:
     """Open a channel, and a job to people who follow."""
     random = Random(1)  # noqa: S311  no secret
+    url = read_url(f"sqlite:///{folder / 'wechat.db'}")
+    await asyncio.to_thread(migrate, url, STEPS)
     async with (
-        database.connect(f"sqlite:///{folder / 'wechat.db'}") as opened,
+        connect(url, Terms("test")) as opened,
         connect_redis(redis_url) as redis,
         peers.connect("http://history", (SecretStr("key"),), {}) as history,
     ):
-        await opened.migrate()
         followers = Followers(Store(opened, lambda: make_tag(random)), redis, ("main",))
         tags = [await followers.follows("main", f"o{n:027}", 1) for n in range(people)]
         async with open_channel(wechat(server), redis, followers, history, timeouts=timeouts) as channel:

@@ -20,9 +20,11 @@ from imsg_store.engines import Terms
 from imsg_store.migrate import Steps, migrate
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import eventually
+from imsg_wechat.migrations import STEPS as WECHAT
 
 TERMS = Terms("test", busy_timeout_s=1, statement_timeout_s=1)
 WITHIN_S = 15
+SERVICES = (AUTH, HISTORY, WECHAT)
 
 STEP = """
 from alembic import op
@@ -133,7 +135,7 @@ async def test_a_step_that_fails_leaves_nothing_behind(url: URL, steps: Steps, d
     assert await count(database, "two") is None
 
 
-@pytest.mark.parametrize("steps", [AUTH, HISTORY], ids=["auth", "history"])
+@pytest.mark.parametrize("steps", SERVICES, ids=lambda steps: steps.versions)
 def test_the_head_a_service_names_is_its_last_step(steps: Steps) -> None:
     config = Config()
     config.set_main_option("script_location", str(steps.folder))
@@ -143,8 +145,8 @@ def test_the_head_a_service_names_is_its_last_step(steps: Steps) -> None:
 
 
 def test_no_two_services_share_a_lock_or_a_table_of_versions() -> None:
-    assert AUTH.versions != HISTORY.versions
-    assert AUTH.lock != HISTORY.lock
+    assert len({steps.versions for steps in SERVICES}) == len(SERVICES)
+    assert len({steps.lock for steps in SERVICES}) == len(SERVICES)
 
 
 # --- transactions

@@ -10,9 +10,9 @@ from imsg_shared.channel import Terms, Uncertain
 from imsg_shared.observe import logger
 from imsg_shared.topology import Lane
 from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown, message_id
+from imsg_store.away import StoreAway
 from imsg_wechat.api import Api
 from imsg_wechat.codes import ALREADY_SENT, LEFT, PROVIDER, Complaint, result
-from imsg_wechat.database import StoreAway
 from imsg_wechat.followers import Followers
 from imsg_wechat.health import Health
 from imsg_wechat.shelf import Shelf

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from imsg_shared.observe import logger
 from imsg_shared.redis import Redis, RedisAway, RedisRefused
 from imsg_shared.topology import FOLLOWERS_COMPLETE, followers_key, left_key
-from imsg_wechat.database import StoreAway
+from imsg_store.away import StoreAway
 from imsg_wechat.store import Follower, Store
 
 LOOK_EVERY_S = 2.0

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from random import SystemRandom
 
 from fastapi import FastAPI
+from sqlalchemy import URL
 from starlette.types import ASGIApp
 
 from imsg_shared import peers, redis
@@ -21,7 +22,12 @@ from imsg_shared.settings import StartError, load, variable
 from imsg_shared.topology import RECEIPT
 from imsg_shared.wire import Receipt, TemplateLimits
 from imsg_shared.worker import Worker
-from imsg_wechat import database, transport
+from imsg_store.address import read_url
+from imsg_store.away import StoreAway
+from imsg_store.database import connect
+from imsg_store.engines import Terms
+from imsg_store.migrate import migrate
+from imsg_wechat import transport
 from imsg_wechat.api import Api
 from imsg_wechat.channel import Account, WeChatChannel, terms
 from imsg_wechat.codes import Complaint
@@ -29,6 +35,7 @@ from imsg_wechat.crypto import key_of
 from imsg_wechat.followers import Followers
 from imsg_wechat.health import Health
 from imsg_wechat.hooks import Door, routes
+from imsg_wechat.migrations import STEPS
 from imsg_wechat.publishing import PublishedLimits
 from imsg_wechat.reception import NotKept, Reception
 from imsg_wechat.settings import Settings, WeChat
@@ -62,13 +69,14 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 
 async def _opened(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
     wechat = settings.wechat
-    opened = await stack.enter_async_context(database.connect(settings.store_url))
-    await _migrated(opened)
+    url = read_url(settings.store_url)
+    await _migrated(url)
+    database = await stack.enter_async_context(connect(url, Terms("imsg-wechat")))
     connection = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     history = await stack.enter_async_context(peers.connect(settings.history_url, settings.service_key, apps))
     random = SystemRandom()
-    followers = Followers(Store(opened, lambda: make_tag(random)), connection, tuple(wechat.accounts))
+    followers = Followers(Store(database, lambda: make_tag(random)), connection, tuple(wechat.accounts))
     channel = await stack.enter_async_context(open_channel(wechat, connection, followers, history))
     worker = Worker(channel, broker, connection, metrics=service.metrics, stopping=service.stopping)
     reception = Reception(followers, connection, lambda receipt: _report(broker, receipt), time.time)
@@ -146,13 +154,13 @@ async def _report(broker: Broker, receipt: Receipt) -> None:
         raise NotKept(str(error)) from error
 
 
-async def _migrated(opened: database.Database) -> None:
+async def _migrated(url: URL) -> None:
     """Bring the table up to date; wait for a database that is still starting. Raises StartError."""
     deadline = time.monotonic() + START_PATIENCE_S
     while True:
         try:
-            await opened.migrate()
-        except database.StoreAway as away:
+            await asyncio.to_thread(migrate, url, STEPS)
+        except StoreAway as away:
             if time.monotonic() > deadline:
                 raise StartError(f"the database at {variable('database_url')} did not answer: {away}") from away
             log.warning("waiting", what="the database", error=str(away))

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from imsg_shared.observe import logger
 from imsg_shared.redis import Redis, RedisAway, RedisRefused
 from imsg_shared.wire import Receipt, Status
+from imsg_store.away import StoreAway
 from imsg_wechat.codes import PROVIDER
-from imsg_wechat.database import StoreAway
 from imsg_wechat.followers import Followers
 from imsg_wechat.replies import NOT_NOW, WELCOME, Message
 

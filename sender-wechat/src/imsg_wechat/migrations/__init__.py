@@ -1,0 +1,7 @@
+"""The steps by which the followers' table came to be what it is; the missing ones run at every start."""
+
+from pathlib import Path
+
+from imsg_store.migrate import Steps
+
+STEPS = Steps(folder=Path(__file__).with_name("versions"), versions="wechat_version", head="0001")
