@@ -1,0 +1,40 @@
+"""WeChat as containers: a follower of the sandbox's account, through the edge, the database and the webhook."""
+
+from typing import Any
+
+import pytest
+
+from imsg_testing.compose import Containers
+
+pytestmark = pytest.mark.timeout(1_200)
+
+
+def test_a_follower_is_sent_to_by_the_tag_and_the_receipt_settles_it(stack: Containers) -> None:
+    people = "/sandbox/wechat/followers"
+    openid = stack.call("POST", people, {}, token=stack.token)["openid"]
+    told = stack.call("POST", f"{people}/{openid}/press", {"key": "获取我的openID"}, token=stack.token)["reply"]
+
+    sent = stack.call(
+        "POST", "/api/send", {"token": stack.token, "to": told, "method": "wechat", "content": "明天下雨"}
+    )
+
+    assert (sent["errorCode"], sent["count"]) == (0, 1), sent
+
+    def found() -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = stack.call("GET", "/api/query", id=sent["id"], token=stack.token)["messages"]
+        return messages
+
+    stack.wait(lambda: [message["status"] for message in found()] == ["delivered"])
+    inbox = stack.client.get("/sandbox/inbox", params={"method": "wechat", "to": openid, "token": stack.token}).json()
+    assert [message["text"] for message in inbox["messages"]] == ["明天下雨"]
+
+    stack.call("DELETE", f"{people}/{openid}", token=stack.token)
+    again = stack.call("POST", "/api/send", {"token": stack.token, "to": told, "method": "wechat", "content": "x"})
+    assert again["errorCode"] == 10014
+
+
+def test_the_sandboxs_people_and_the_webhook_are_guarded(stack: Containers) -> None:
+    assert stack.call("POST", "/sandbox/wechat/followers", {})["errorCode"] == 10002
+    assert stack.client.post("/hooks/wechat/sandbox", params={"signature": "0"}).status_code == 403
+    asked = {"grant_type": "client_credential", "appid": "wx5a2d8c1e0f3b7a94", "secret": "guessed"}
+    assert stack.call("POST", "/sandbox/wechat/api/cgi-bin/stable_token", asked)["errcode"] == 40125
