@@ -1,10 +1,14 @@
 """The shapes of the public answers, for the OpenAPI description; a test holds the answers to them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
+
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339, UTC."""
 
 
 class Shape(BaseModel):
@@ -40,7 +44,7 @@ class AttemptShape(Shape):
     """One line of a time-line: an attempt, or (attempt null) a receipt or a dead letter."""
 
     attempt: int | None
-    at: str
+    at: Time
     status: StatusName
     provider: str | None
     provider_id: str | None
@@ -56,21 +60,27 @@ class MessageShape(Shape):
     method: str
     to: str
     subject: str | None
-    content: str | dict[str, Any] | None
-    """null where it is over 64 KiB: ask for the message's id, until 7 days past its expiry."""
+    content: Annotated[
+        str | dict[str, Any] | None,
+        Field(
+            description="null where it is over 64 KiB: ask for the message's id, until 7 days past its expiry.",
+        ),
+    ]
     attachments: list[AttachmentShape]
     status: StatusName
     attempts: int
     provider: str | None
     provider_id: str | None
-    segments: int | None = None
-    """sms only"""
+    segments: Annotated[
+        int | None,
+        Field(default_factory=lambda: None, description="With sms only; null where a template's words are not known."),
+    ]
     resend_of: str | None
     error: ErrorShape | None
-    created_at: str
-    updated_at: str
-    timeline: list[AttemptShape] | None = None
-    """with `id=REQUEST-N` only"""
+    created_at: Time
+    updated_at: Time
+    # Absent or a list, never null: a default that the schema does not show.
+    timeline: Annotated[list[AttemptShape], Field(default_factory=list, description="With `id=REQUEST-N` only.")]
 
 
 class QueryAnswer(AnswerShape):
@@ -83,7 +93,7 @@ class QueryAnswer(AnswerShape):
 class BucketShape(Shape):
     """One hour or day, and how many messages of it there are, method → status → count; zeros are left out."""
 
-    start: str
+    start: Time
     counts: dict[str, dict[StatusName, int]]
 
 
@@ -103,7 +113,7 @@ class DeadShape(Shape):
     method: str | None
     reason: str
     detail: str | None
-    at: str
+    at: Time
 
 
 class DeadListAnswer(AnswerShape):
@@ -117,6 +127,8 @@ class DeadAnswer(AnswerShape, DeadShape):
     """One dead letter with where it lay and its body."""
 
     queue: str
-    body: str | None = None
-    body_base64: str | None = None
-    """instead of `body` where the bytes are no UTF-8"""
+    # One of the two is there, and neither is ever null: defaults that the schema does not show.
+    body: Annotated[str, Field(default_factory=str)]
+    body_base64: Annotated[
+        str, Field(default_factory=str, description="Instead of `body` where the bytes are no UTF-8.")
+    ]
