@@ -1,0 +1,119 @@
+"""Aliyun's receipts at our door: kept by the broker before the firm hears so, and never on anybody's word."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from imsg_shared.redis import connect as connect_redis
+from imsg_shared.service import open_broker
+from imsg_shared.topology import RECEIPT, Topology, template_limits_key
+from imsg_shared.wire import Receipt, TemplateLimits
+from imsg_sms import main as sms
+from imsg_testing.sms import ACCOUNT
+from imsg_testing.waiting import eventually
+
+URL = f"/hooks/sms/aliyun/{ACCOUNT['hook_secret']}"
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+def reported(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Write a report as the firm does."""
+    return {
+        "phone_number": "13800138000",
+        "send_time": "2026-11-25 10:00:00",
+        "report_time": "2026-11-25 10:00:01",
+        "success": True,
+        "err_code": "DELIVERED",
+        "err_msg": "用户接收成功",
+        "sms_size": "1",
+        "biz_id": "123^0",
+        "out_id": "request/0",
+        **changed,
+    }
+
+
+@asynccontextmanager
+async def opened(broker_url: str, redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Open sender-sms."""
+    given: dict[str, Any] = {"aliyun": {**ACCOUNT, "endpoint": "http://127.0.0.1:1/"}}
+    service = sms.app(sms.Settings(broker_url=broker_url, redis_url=redis_url, sms=sms.Sms.model_validate(given)))
+    async with (
+        service.running(),
+        httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://sms", timeout=20) as client,
+    ):
+        yield client
+
+
+async def kept(url: str, count: int) -> list[Receipt]:
+    """Take so many receipts from history's queue."""
+    topology = Topology()
+    async with open_broker(url) as broker, broker.take(topology.history, 100) as deliveries:
+        found: list[Receipt] = []
+        while len(found) < count:
+            delivery = await anext(deliveries)
+            assert delivery.key == RECEIPT
+            found.append(Receipt.model_validate_json(delivery.body))
+            await broker.ack(delivery)
+        return found
+
+
+async def pushed(client: httpx.AsyncClient, *entries: object) -> httpx.Response:
+    """Push until the service has found its broker."""
+    answers: list[httpx.Response] = []
+
+    async def is_kept() -> bool:
+        answers.append(await client.post(URL, json=list(entries)))
+        return answers[-1].is_success
+
+    await eventually(is_kept, 20)
+    return answers[-1]
+
+
+async def test_a_receipt_is_kept_in_its_normal_form(redis_url: str) -> None:
+    async with opened(redis_url, redis_url) as client:
+        answer = await pushed(client, reported(), reported(phone_number="85261234567", success=False, err_code="X"))
+        assert answer.json() == {"code": 0, "msg": "接收成功"}
+        first, second = await kept(redis_url, 2)
+    assert (first.provider, first.provider_id, first.address, first.status) == (
+        "aliyun",
+        "123^0",
+        "+8613800138000",
+        "delivered",
+    )
+    assert first.at.isoformat() == "2026-11-25T02:00:01+00:00"
+    assert (second.address, second.status, second.code) == ("+85261234567", "failed", "X")
+
+
+async def test_what_was_asked_about_is_told_under_our_own_id_too(redis_url: str) -> None:
+    async with connect_redis(redis_url) as redis, open_broker(redis_url) as broker:
+        await sms.Receipts(broker, redis).remember("request/0")
+    async with opened(redis_url, redis_url) as client:
+        await pushed(client, reported())
+        receipts = await kept(redis_url, 2)
+    assert {receipt.provider_id for receipt in receipts} == {"123^0", "request/0"}
+
+
+async def test_what_can_not_be_kept_is_asked_for_again(redis_url: str) -> None:
+    async with opened(NOBODY, redis_url) as client:
+        answer = await client.post(URL, json=[reported()])
+    assert answer.status_code == 503
+    assert answer.json()["code"] == 1
+
+
+async def test_a_wrong_secret_finds_nothing_there(redis_url: str) -> None:
+    async with opened(redis_url, redis_url) as client:
+        for path in ("/hooks/sms/aliyun/wrong", f"{URL}x", "/hooks/sms/aliyun/", "/hooks/sms/aliyun/é"):
+            answer = await client.post(path, json=[reported()])
+            assert (answer.status_code, answer.json()["errorCode"]) == (404, 10001)
+
+
+async def test_the_gateways_are_told_the_templates(redis_url: str) -> None:
+    async with opened(redis_url, redis_url), connect_redis(redis_url) as redis:
+
+        async def told() -> bool:
+            limits = await redis.call("HGET", template_limits_key("sms"), ACCOUNT["template"])
+            return bool(limits) and TemplateLimits.model_validate_json(limits).default
+
+        await eventually(told)
