@@ -1,0 +1,250 @@
+"""The sandbox's WeChat: it refuses what the real one refuses, and tells the webhook as the real one does."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from imsg_sandbox import main
+from imsg_sandbox.wechat_cipher import Envelope, sign
+from imsg_sandbox.wechat_tokens import Desk, Quotas
+from imsg_testing.waiting import eventually
+
+APPID = "wx2c2769f8efd9abc2"
+KEY = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
+API = "/sandbox/wechat/api/cgi-bin"
+
+
+@dataclass
+class Webhook:
+    """An account's webhook that remembers what came, and answers what it is told."""
+
+    came: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
+    answers: list[Response] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Be the webhook."""
+        request = Request(scope, receive)
+        self.came.append((dict(request.query_params), await request.body()))
+        answer = self.answers.pop(0) if self.answers else PlainTextResponse("success")
+        await answer(scope, receive, send)
+
+
+@dataclass
+class Side:
+    """Whoever uses the sandbox."""
+
+    client: httpx.AsyncClient
+    webhook: Webhook
+    token: str = ""
+
+    async def call(self, path: str, body: object = None, method: str = "POST", **query: str) -> dict[str, Any]:
+        """Call the API."""
+        content = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+        query = {"access_token": self.token, **query}
+        answer = await self.client.request(
+            method, f"{API}/{path}", params=query, content=None if body is None else content
+        )
+        told: dict[str, Any] = answer.json()
+        return told
+
+    async def code(self, path: str, body: object = None, method: str = "POST", **query: str) -> int:
+        """Call the API; return its errcode."""
+        return int((await self.call(path, body, method, **query)).get("errcode", 0))
+
+    async def follow(self, **asked: object) -> str:
+        """Let somebody follow."""
+        openid: str = (await self.client.post("/sandbox/wechat/followers", json=asked)).json()["openid"]
+        return openid
+
+    def message(self, openid: str, **more: object) -> dict[str, Any]:
+        """Write a template message."""
+        return {"touser": openid, "template_id": "TM1", "data": {"thing1": {"value": "明天下雨"}}, **more}
+
+
+@asynccontextmanager
+async def opened(**account: object) -> AsyncIterator[Side]:
+    """Open a sandbox that plays one account, its webhook being ours."""
+    webhook = Webhook()
+    known = {"appid": APPID, "secret": "s3", "token": "spamtest", "template": "TM1", "variable": "thing1", **account}
+    settings = main.Settings.model_validate(
+        {
+            "sandbox": {
+                "smtp_port": 0,
+                "smtp_host": "127.0.0.1",
+                "wechat_hooks": "http://wechat",
+                "wechat_receipt_s": 0,
+            },
+            "wechat": {"accounts": {"main": known}},
+        }
+    )
+    service = main.app(settings, {"wechat": webhook})
+    transport = httpx.ASGITransport(service)
+    async with service.running(), httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+        side = Side(client, webhook)
+        asked = {"grant_type": "client_credential", "appid": APPID, "secret": "s3"}
+        side.token = (await side.call("stable_token", asked))["access_token"]
+        yield side
+
+
+@pytest.fixture
+async def side() -> AsyncIterator[Side]:
+    """Open one in plain mode."""
+    async with opened() as made:
+        yield made
+
+
+def test_signatures_and_safe_mode_pass_wechats_vectors() -> None:
+    assert sign(["AAAAA", "1714036504", "1514711492"]) == "f464b24fc39322e44b38aa78f5edd27bd1441696"
+    assert sign(["AAAAA", "1714037059", "486452656"]) == "899cf89e464efb63f54ddac96b0a0a235f53aa78"
+    encrypted = (
+        "hyzAe4OzmOMbd6TvGdIOO6uBmdJoD0Fk53REIHvxYtJlE2B655HuD0m8KUePWB3+LrPXo87wzQ1QLvbeUgmBM4x6F8PGHQHFVAFmOD2LdJF9FrX"
+        "pbUAh0B5GIItb52sn896wVsMSHGuPE328HnRGBcrS7C41IzDWyWNlZkyyXwon8T332jisa+h6tEDYsVticbSnyU8dKOIbgU6ux5VTjg3yt+WGzj"
+        "lpKn6NPhRjpA912xMezR4kw6KWwMrCVKSVCZciVGCgavjIQ6X8tCOp3yZbGpy0VxpAe+77TszTfRd5RJSVO/HTnifJpXgCSUdUue1v6h0EIBYYI"
+        "1BD1DlD+C0CR8e6OewpusjZ4uBl9FyJvnhvQl+q5rv1ixrcpCumEPo5MJSgM9ehVsNPfUM669WuMyVWQLCzpu9GhglF2PE="
+    )
+    assert sign(["spamtest", "1409735669", "1320562132", encrypted]) == "5d197aaffba7e9b25a30732f161a50dee96bd5fa"
+    envelope = Envelope(KEY, APPID)
+    assert b"abcdteT" in envelope.open(encrypted)
+    assert envelope.open(envelope.seal("您好".encode())) == "您好".encode()
+    with pytest.raises(ValueError, match="appid"):
+        Envelope(KEY, "wx0").open(encrypted)
+
+
+def test_tokens_live_and_die_as_wechats_do() -> None:
+    clock = SimpleNamespace(now=1_800_000_000.0)
+    desk = Desk(Quotas(lambda: clock.now), lambda: clock.now)
+
+    _, first, _ = desk.stable("a", force=False)
+    clock.now += 6_899
+    assert desk.stable("a", force=False)[1] == first
+    clock.now += 1
+    code, second, life_s = desk.stable("a", force=False)
+    assert (code, second != first, life_s) == (0, True, 7_200)
+    assert desk.check(first) == desk.check(second) == (0, "a")
+    clock.now += 300
+    assert desk.check(first) == (42001, "")
+
+    third = desk.stable("a", force=True)[1]
+    assert desk.check(second) == (40001, "")
+    assert desk.stable("a", force=True)[1] == third, "within 30 s it is answered without refreshing"
+    for _ in range(19):
+        clock.now += 31
+        assert desk.stable("a", force=True)[0] == 0
+    clock.now += 31
+    assert desk.stable("a", force=True)[0] == 45009
+
+    old = desk.plain("a")[1]
+    new = desk.plain("a")[1]
+    assert desk.check(old) == desk.check(new) == (0, "a")
+    clock.now += 300
+    assert desk.check(old) == (40001, "")
+    assert desk.check("") == (41001, "")
+    assert desk.check("made-up") == (40001, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"appid": "wx0"}, 40013),
+        ({"secret": "wrong"}, 40125),
+        ({"appid": ""}, 41002),
+        ({"secret": ""}, 41004),
+        ({"grant_type": "x"}, 40002),
+    ],
+)
+async def test_wrong_credentials_are_refused(side: Side, change: dict[str, str], code: int) -> None:
+    asked = {"grant_type": "client_credential", "appid": APPID, "secret": "s3", **change}
+    assert await side.code("stable_token", asked) == code
+    assert await side.code("token", None, "GET", **asked) == code
+
+
+async def test_what_a_message_may_not_be(side: Side) -> None:
+    openid = await side.follow()
+    send = "message/template/send"
+    good = side.message(openid)
+    assert await side.code(send, good, access_token="") == 41001
+    assert await side.code(send, good, access_token="guessed") == 40001
+    assert await side.code(send, None, "GET") == 43002
+    assert await side.code(send, b"") == 44002
+    assert await side.code(send, b"{") == 47001
+    assert await side.code(send, side.message("oNobody")) == 40003
+    assert await side.code(send, good | {"template_id": "TM9"}) == 40037
+    assert await side.code(send, good | {"data": {"thing1": {"value": "一" * 21}}}) == 47003
+    assert await side.code(send, good | {"data": {}}) == 47003
+    assert await side.code("no/such/call", {}) == 40066
+    await side.client.delete(f"/sandbox/wechat/followers/{openid}")
+    assert await side.code(send, good) == 43004
+    assert await side.code("user/info", None, "GET", openid=openid) == 0
+
+
+async def test_a_message_arrives_once_and_its_receipt_comes_signed(side: Side) -> None:
+    openid = await side.follow()
+    side.webhook.came.clear()
+    message = side.message(openid, client_msg_id="one")
+    first = await side.call("message/template/send", message)
+    second = await side.call("message/template/send", message)
+    assert first == second
+    assert first["msgid"] > 2**53
+    (kept,) = (await side.client.get("/sandbox/inbox", params={"method": "wechat"})).json()["messages"]
+    assert (kept["to"], kept["text"]) == (openid, "明天下雨")
+
+    async def has_come() -> bool:
+        return bool(side.webhook.came)
+
+    await eventually(has_come)
+    query, body = side.webhook.came[0]
+    assert query["signature"] == sign(["spamtest", query["timestamp"], query["nonce"]])
+    assert query["openid"] == openid
+    assert b"<Event>TEMPLATESENDJOBFINISH</Event>" in body
+    assert f"<MsgID>{first['msgid']}</MsgID><Status>success</Status>".encode() in body
+
+
+async def test_in_safe_mode_nothing_is_readable_on_the_way() -> None:
+    async with opened(aes_key=KEY) as side:
+        openid = await side.follow()
+        query, body = side.webhook.came[0]
+        assert openid.encode() not in body
+        encrypted = body.split(b"<Encrypt>")[1].split(b"</Encrypt>")[0].decode()
+        assert query["msg_signature"] == sign(["spamtest", query["timestamp"], query["nonce"], encrypted])
+        assert openid.encode() in Envelope(KEY, APPID).open(encrypted)
+
+
+async def test_what_is_not_answered_comes_three_times(side: Side) -> None:
+    side.webhook.answers = [Response(status_code=500), PlainTextResponse("what?"), PlainTextResponse("success")]
+    await side.follow()
+    assert len(side.webhook.came) == 3
+    assert len({query["nonce"] for query, _ in side.webhook.came}) == 3
+    assert len({body for _, body in side.webhook.came}) == 1
+
+
+async def test_an_openid_is_known_again_after_a_restart(side: Side) -> None:
+    openid = await side.follow()
+    async with opened() as again:
+        assert await again.code("message/template/send", again.message(openid)) == 0
+        assert await again.code("message/template/send", again.message(openid[:-1] + "_")) == 40003
+
+
+async def test_an_expired_token_is_refused_and_the_next_one_is_another(side: Side) -> None:
+    openid = await side.follow()
+    await side.client.put("/sandbox/faults", json={"method": "wechat", "fault": "expired_token", "times": 1})
+    assert await side.code("message/template/send", side.message(openid)) == 42001
+    asked = {"grant_type": "client_credential", "appid": APPID, "secret": "s3"}
+    assert (await side.call("stable_token", asked))["access_token"] != side.token
+
+
+async def test_menus_are_measured_in_bytes(side: Side) -> None:
+    button = {"type": "click", "name": "获取我的openID", "key": "k"}
+    assert await side.code("menu/get", None, "GET") == 46003
+    assert await side.code("menu/create", {"button": [button]}) == 40018
+    menu = {"button": [{"name": "我的", "sub_button": [button]}]}
+    assert await side.code("menu/create", menu) == 0
+    assert (await side.call("menu/get", None, "GET"))["menu"] == menu
