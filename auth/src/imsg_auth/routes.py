@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from pydantic import AfterValidator, BaseModel, SecretStr
+from pydantic import AfterValidator, BaseModel, SecretStr, WithJsonSchema
 from starlette.responses import Response
 
 from imsg_auth import names
@@ -49,8 +49,13 @@ TOKEN_HEADER = "x-imsg-token"  # noqa: S105  a header's name
 PAGE = 50
 MAX_PAGE = 500
 RETRY_AFTER_S = 3
-CURSOR = {"pattern": "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$"}
-"""Base64, as the page before had it in its `next`."""
+SEARCH = {"type": "string", "pattern": r"^[^\u0000]*$", "description": "Part of a name or contact."}
+CURSOR = {
+    "type": "string",
+    "pattern": "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$",
+    "description": "`next` of the page before: base64.",
+}
+"""A query holds no null: what is left out is not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +179,9 @@ def _administration(parts: Parts) -> APIRouter:
     @routes.get("/api/users", response_model=UsersAnswer, responses=refusals("wrong_type", administrator=True))
     async def page(
         _: Administrator,
-        search: Annotated[str | None, Query(description="Part of a name or contact."), AfterValidator(_plain)] = None,
+        search: Annotated[str | None, Query(), AfterValidator(_plain), WithJsonSchema(SEARCH)] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
-        cursor: Annotated[
-            str | None,
-            Query(description="`next` of the page before.", json_schema_extra=CURSOR),
-            AfterValidator(_cursor),
-        ] = None,
+        cursor: Annotated[str | None, Query(), AfterValidator(_cursor), WithJsonSchema(CURSOR)] = None,
     ) -> Response:
         found, has_more = await users.page(cursor, search, limit)
         records = [await _record(quota, user) for user in found]

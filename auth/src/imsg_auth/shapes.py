@@ -26,12 +26,13 @@ RecipientsLimit = Annotated[
         }
     ),
 ]
-Name = Annotated[str, AfterValidator(names.looked_up)]
-AnyPassword = Annotated[str, AfterValidator(names.storable)]
+_NO_NUL = {"pattern": r"^[^\u0000]*$"}
+Name = Annotated[str, AfterValidator(names.looked_up), Field(json_schema_extra={**_NO_NUL})]
+AnyPassword = Annotated[str, AfterValidator(names.storable), Field(json_schema_extra={**_NO_NUL})]
 NewPassword = Annotated[
     str,
     AfterValidator(names.password),
-    Field(json_schema_extra={"minLength": names.MIN_PASSWORD, "maxLength": names.MAX_PASSWORD}),
+    Field(json_schema_extra={"minLength": names.MIN_PASSWORD, "maxLength": names.MAX_PASSWORD, **_NO_NUL}),
 ]
 Phone = Annotated[
     str,

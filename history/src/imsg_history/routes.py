@@ -160,7 +160,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     return refused(away, request.headers.get("accept-language", ""))
 
 
-TEXT = {"type": "string"}
+NO_NUL = r"^[^\u0000]*$"
 TIME = {
     "anyOf": [
         {"type": "string", "format": "date-time"},
@@ -172,7 +172,7 @@ LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LI
 BEFORE = "`next` of the page before."
 CURSOR = {"type": "string", "pattern": "^([A-Za-z0-9_-]{27}=?)?$", "description": BEFORE}
 DEAD_CURSOR = {"type": "string", "pattern": "^(A[A-Za-z0-3][A-Za-z0-9_-]{30})?$", "description": BEFORE}
-USERNAME = {"type": "string", "description": "Whose: for administrators, who else see everybody's."}
+USERNAME = {"type": "string", "pattern": NO_NUL, "description": "Whose: for administrators, who else see everybody's."}
 PAGE_PARAMETERS = {"limit": LIMIT, "cursor": DEAD_CURSOR}
 STATS_PARAMETERS = {
     "username": USERNAME,
@@ -194,7 +194,12 @@ QUERY_PARAMETERS = {
     "username": USERNAME,
     "method": {"type": "string", "enum": [*METHODS]},
     "status": {"type": "string", "enum": [status.value for status in Status]},
-    "to": {"type": "string", "minLength": 1, "description": "An address, as written or in its normal form."},
+    "to": {
+        "type": "string",
+        "minLength": 1,
+        "pattern": NO_NUL,
+        "description": "An address, as written or in its normal form.",
+    },
     "since": TIME,
     "until": TIME,
     "limit": LIMIT,
