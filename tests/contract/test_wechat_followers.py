@@ -1,0 +1,101 @@
+"""Followers and tags on both databases, and by two replicas at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from imsg_shared.addresses import make_tag
+from imsg_shared.redis import Redis
+from imsg_shared.topology import followers_key, left_key
+from imsg_store.address import read_url
+from imsg_store.away import StoreAway
+from imsg_store.database import Database, connect
+from imsg_store.engines import Terms
+from imsg_store.migrate import migrate
+from imsg_wechat.followers import Followers
+from imsg_wechat.migrations import STEPS
+from imsg_wechat.store import Store
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name an empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'wechat.db'}"
+    return str(request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture
+async def pair(database_url: str) -> AsyncIterator[tuple[Database, Database]]:
+    """Open one database twice, both bringing it up to date at once, as two replicas do."""
+    url = read_url(database_url)
+    await asyncio.gather(*(asyncio.to_thread(migrate, url, STEPS) for _ in range(2)))
+    async with connect(url, Terms("test")) as one, connect(url, Terms("test")) as other:
+        yield one, other
+
+
+def store(opened: Database, seed: int = 1) -> Store:
+    random = Random(seed)  # noqa: S311  no secret
+    return Store(opened, lambda: make_tag(random))
+
+
+async def test_two_replicas_give_one_follower_one_tag(pair: tuple[Database, Database]) -> None:
+    stores = [store(opened, seed) for seed, opened in enumerate(pair)]
+    found = await asyncio.gather(*(stores[n % 2].follows("main", "oA", 1) for n in range(8)))
+    assert len({follower.tag for follower in found}) == 1
+
+
+async def test_two_replicas_that_draw_the_same_tag_give_it_once(pair: tuple[Database, Database]) -> None:
+    stores = [store(opened, 1) for opened in pair]
+    one, other = await asyncio.gather(stores[0].follows("main", "oA", 1), stores[1].follows("other", "oB", 1))
+    assert one.tag != other.tag
+
+
+async def test_openids_and_their_case_are_kept_apart(pair: tuple[Database, Database]) -> None:
+    kept = store(pair[0])
+    assert (await kept.follows("main", "oABC", 1)).tag != (await kept.follows("main", "oabc", 1)).tag
+
+
+async def test_who_leaves_keeps_the_tag_and_what_is_older_changes_nothing(pair: tuple[Database, Database]) -> None:
+    kept = store(pair[0])
+    tag = (await kept.follows("main", "oA", 10)).tag
+    left = await kept.leaves("main", "oA", 20)
+    assert left is not None
+    assert (left.tag, left.following) == (tag, False)
+    assert not (await kept.follows("main", "oA", 15)).following
+    assert (await kept.follows("main", "oA", 20)).following
+    assert await kept.leaves("main", "oNobody", 1) is None
+
+
+async def test_pages_and_tags_find_everybody(pair: tuple[Database, Database]) -> None:
+    kept = store(pair[0])
+    made = [(await kept.follows("main", f"o{n}", 1)).tag for n in range(12)]
+    await kept.follows("other", "o1", 1)
+    page = await kept.page("main", "", 5)
+    assert [follower.tag for follower in page] == sorted(made)[:5]
+    assert [follower.tag for follower in await kept.page("main", page[-1].tag, 50)] == sorted(made)[5:]
+    assert set(await kept.by_tags([*made, "7K3-M9Q-2XF"])) == set(made)
+
+
+async def test_replicas_that_hear_of_coming_and_going_leave_redis_as_the_table_is(
+    pair: tuple[Database, Database], redis: Redis
+) -> None:
+    replicas = [Followers(store(opened), redis, ("main",)) for opened in pair]
+    tag = await replicas[0].follows("main", "oA", 1)
+    for second in range(2, 12):
+        await asyncio.gather(
+            replicas[second % 2].leaves("main", "oA", second), replicas[1 - second % 2].follows("main", "oA", second)
+        )
+        follows = (await replicas[0].by_tags([tag]))[tag].following
+        here = await redis.call("SISMEMBER", followers_key("main"), tag)
+        gone = await redis.call("SISMEMBER", left_key("main"), tag)
+        assert (bool(here), bool(gone)) == (follows, not follows), second
+
+
+async def test_a_database_that_is_not_there_is_said_to_be_away() -> None:
+    async with connect(read_url("postgresql://imsg@127.0.0.1:1/imsg"), Terms("test")) as nowhere:
+        with pytest.raises(StoreAway):
+            await store(nowhere).of("main", "oA")
