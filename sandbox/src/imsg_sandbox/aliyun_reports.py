@@ -31,6 +31,11 @@ class Reports:
         self._minute_s = minute_s
         self._pushing: set[asyncio.Task[None]] = set()
 
+    @property
+    def under_way(self) -> int:
+        """How many pushes are not answered yet, nor given up."""
+        return len(self._pushing)
+
     def push(self, reports: Sequence[Report]) -> None:
         """Push in the background, soon."""
         for at in range(0, len(reports), MOST_OF_A_PUSH):

@@ -1,0 +1,134 @@
+"""Aliyun in the sandbox: what it takes, what it refuses whole, and its receipts until they are answered."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from imsg_sandbox.aliyun import Account, AliyunSms
+from imsg_sandbox.aliyun_reports import reporting
+from imsg_sandbox.aliyun_rules import Form, Frequencies
+from imsg_sandbox.faults import Faults
+from imsg_sandbox.inbox import Inbox
+from imsg_shared.answers import Answer
+from imsg_testing.waiting import eventually
+
+NOW = datetime(2026, 11, 25, 4, 0, 0, tzinfo=UTC)
+SEND = {"SignName": "天存", "TemplateCode": "SMS_1", "TemplateParam": '{"content":"明天下雨"}', "OutId": "r/0"}
+
+
+class Hook:
+    """Takes reports; the first `deaf` pushes are answered by nothing a firm could use."""
+
+    def __init__(self, deaf: int = 0) -> None:
+        self.pushes: list[list[dict[str, Any]]] = []
+        self._deaf = deaf
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep a push."""
+        self.pushes.append(await Request(scope, receive).json())
+        is_deaf = len(self.pushes) <= self._deaf
+        await Answer({"code": 1} if is_deaf else {"code": 0, "msg": "接收成功"}, 503 if is_deaf else 200)(
+            scope, receive, send
+        )
+
+
+@asynccontextmanager
+async def opened(hook: Hook, balance: int = 100, daily: int = 50) -> AsyncIterator[AliyunSms]:
+    """Open the service over a hook."""
+    account = Account(frozenset({"天存"}), {"SMS_1": Form("通知：${content}。")})
+    async with reporting("http://sms/hook", {"sms": hook}, 0.0, 0.01) as reports:
+        inbox = Inbox(1_000_000, {})
+        yield AliyunSms(account, inbox, Faults(), reports, lambda: NOW, Frequencies(daily), balance)
+
+
+async def code(service: AliyunSms, action: str, given: Mapping[str, str]) -> str:
+    """Make a call and return its code."""
+    said = await service.answer(action, given, b"raw")
+    return str(said.content["Code"])
+
+
+async def test_a_receipt_is_pushed_again_until_it_is_answered() -> None:
+    hook = Hook(deaf=2)
+    async with opened(hook) as service:
+        said = await service.answer("SendSms", {**SEND, "PhoneNumbers": "13800138000,13800138001"}, b"raw")
+
+        async def answered() -> bool:
+            return len(hook.pushes) == 3
+
+        await eventually(answered)
+    assert hook.pushes[0] == hook.pushes[1] == hook.pushes[2]
+    assert [(one["phone_number"], one["success"], one["biz_id"], one["out_id"]) for one in hook.pushes[0]] == [
+        (to, True, said.content["BizId"], "r/0") for to in ("13800138000", "13800138001")
+    ]
+
+
+async def test_a_receipt_that_nobody_answers_is_given_up_after_three_repeats() -> None:
+    hook = Hook(deaf=100)
+    async with opened(hook) as service:
+        await service.answer("SendSms", {**SEND, "PhoneNumbers": "13800138000"}, b"raw")
+
+        async def given_up() -> bool:
+            return not service.reports.under_way
+
+        await eventually(given_up)
+    assert len(hook.pushes) == 4
+
+
+async def test_a_batch_gives_each_number_its_own_words() -> None:
+    async with opened(Hook()) as service:
+        given = {
+            "PhoneNumberJson": '["13800138000","13800138001"]',
+            "SignNameJson": '["天存","天存"]',
+            "TemplateCode": "SMS_1",
+            "TemplateParamJson": json.dumps([{"content": "一"}, {"content": "二"}]),
+        }
+        assert await code(service, "SendBatchSms", given) == "OK"
+        assert [one.text for one in service.inbox.find()] == ["【天存】通知：一。", "【天存】通知：二。"]
+        assert await code(service, "SendBatchSms", {**given, "SignNameJson": '["天存"]'}) == "isv.INVALID_PARAMETERS"
+
+
+async def test_a_call_is_refused_whole() -> None:
+    everybody = ",".join(f"138{number:08d}" for number in range(1_001))
+    async with opened(Hook(), balance=1, daily=1) as service:
+        answers = [
+            await code(service, "SendSms", {**SEND, **changed})
+            for changed in (
+                {},
+                {"PhoneNumbers": "13800138000,12"},
+                {"PhoneNumbers": everybody},
+                {"PhoneNumbers": "13800138000", "SignName": "别人"},
+                {"PhoneNumbers": "13800138000", "TemplateCode": "SMS_9"},
+                {"PhoneNumbers": "13800138000,13800138001"},
+                {"PhoneNumbers": "13800138000"},
+                {"PhoneNumbers": "13800138000"},
+            )
+        ]
+        kept = service.inbox.find()
+    assert answers == [
+        "MissingPhoneNumbers",
+        "isv.MOBILE_NUMBER_ILLEGAL",
+        "isv.MOBILE_COUNT_OVER_LIMIT",
+        "isv.SMS_SIGNATURE_ILLEGAL",
+        "isv.SMS_TEMPLATE_ILLEGAL",
+        "isv.AMOUNT_NOT_ENOUGH",
+        "OK",
+        "isv.BUSINESS_LIMIT_CONTROL",
+    ]
+    assert [one.to for one in kept] == ["13800138000"]
+
+
+async def test_details_come_in_pages_newest_first() -> None:
+    async with opened(Hook()) as service:
+        for number in range(3):
+            await service.answer("SendSms", {**SEND, "PhoneNumbers": "13800138000", "OutId": f"r/{number}"}, b"raw")
+        asked = {"PhoneNumber": "13800138000", "SendDate": "20261125", "PageSize": "2", "CurrentPage": "2"}
+        said = (await service.answer("QuerySendDetails", asked, b"")).content
+        elsewhere = (await service.answer("QuerySendDetails", {**asked, "SendDate": "20261124"}, b"")).content
+    assert said["TotalCount"] == 3
+    assert [one["OutId"] for one in said["SmsSendDetailDTOs"]["SmsSendDetailDTO"]] == ["r/0"]
+    assert elsewhere["TotalCount"] == 0
