@@ -56,6 +56,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         ("IMSG_SMTP__SECURITY", "ssl"),
         ("IMSG_LOG_LEVEL", "LOUD"),
         ("IMSG_BROKER_URL", "kafka://127.0.0.1"),
+        ("IMSG_REDIS_URL", "127.0.0.1:6379"),
         ("IMSG_DATABASE_URL", "mysql://127.0.0.1/imsg"),
         ("IMSG_CONFIG", "/nowhere/imsg.toml"),
     ],

@@ -21,7 +21,7 @@ from imsg import secrets
 from imsg.router import Router
 from imsg_shared.peers import Apps
 from imsg_shared.service import Service
-from imsg_shared.settings import Common, Keys, load
+from imsg_shared.settings import Common, Keys, RedisUrl, load
 
 LOOPBACK = "127.0.0.1"
 
@@ -121,7 +121,7 @@ class Settings(Common):
 
     broker_url: str = ""
     """Empty: the streams of `redis_url`."""
-    redis_url: str = ""
+    redis_url: RedisUrl = ""
     """Empty: the embedded Valkey."""
     database_url: str = ""
     """Empty: SQLite in the data folder, one file per owner."""

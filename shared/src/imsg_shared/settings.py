@@ -47,6 +47,16 @@ def _known_zone(value: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
+def _redis_url(value: str) -> str:
+    if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+"""Where Redis is; empty where it need not be said."""
+
+
 class Common(BaseSettings):
     """What every service reads: environment over `.env` over `imsg.toml` (`IMSG_CONFIG` names another file)."""
 
@@ -60,7 +70,7 @@ class Common(BaseSettings):
     )
 
     broker_url: str = "amqp://guest:guest@127.0.0.1:5672/"
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
     service_key: Keys = ()
     timezone: TimeZone = "Asia/Shanghai"
     host: str = "127.0.0.1"
