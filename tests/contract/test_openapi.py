@@ -114,6 +114,30 @@ def test_every_url_that_wants_a_token_says_so(name: str, operation: dict[str, An
     assert {"bearer": []} in operation["security"]
 
 
+def examples() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Find every example of a body, those of a choice of bodies too."""
+    schemas = committed["components"]["schemas"]
+    for name, operation in operations():
+        if body := operation.get("requestBody"):
+            asked = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            choices = [each["$ref"].rpartition("/")[2] for each in schemas[asked].get("oneOf", [])] or [asked]
+            for choice in choices:
+                yield from ((name, example) for example in schemas[choice].get("examples", []))
+
+
+@pytest.mark.parametrize(("name", "example"), list(examples()))
+def test_every_example_is_taken(name: str, example: dict[str, Any], truthful: Stack) -> None:
+    verb, path = name.split()
+    url = path.format(username=fuzz.KNOWN, method="smtp", id="0193643f5a7c7d3e8f1a2b3c4d5e6f70")
+    token = truthful.new_user_token() if path in ALONE else truthful.token()
+    answer = truthful.client.request(verb, url, json=example, headers={"Authorization": f"Bearer {token}"})
+    # A user that exists, a request that does not, and a tag that nobody has (or no official account to ask).
+    expected = {"username_taken", "not_found"}
+    if example.get("method") == "wechat":
+        expected |= {"no_such_account", "recipients_invalid"}
+    assert answer.is_success or answer.json()["reason"] in expected, answer.text
+
+
 @pytest.fixture(scope="module")
 def api() -> Any:  # noqa: ANN401  the fuzzer's own kind of schema
     """Read the document for the fuzzer."""

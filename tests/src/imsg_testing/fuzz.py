@@ -32,7 +32,7 @@ def mend(case: Case[Any]) -> None:
 
 
 def is_out_of_reach(case: Case[Any]) -> bool:
-    """Tell whether a valid request can't be accepted, whatever it holds: no official account, so no follower."""
+    """Tell whether a valid request can't be accepted, whatever it holds: nobody follows by wechat."""
     return isinstance(case.body, dict) and case.body.get("method") == "wechat"
 
 
