@@ -54,7 +54,11 @@ def sms(content: object, templates: Templates) -> str | dict[str, Any]:
 
 def wechat(content: object, templates: Templates) -> str | dict[str, Any]:
     """Check a str (cut by the sender where it does not fit) or `{template, params}`. Raises Refusal content_shape."""
-    return _text_or_template(content, templates)
+    checked = _text_or_template(content, templates)
+    if isinstance(checked, dict) and (used := _template(checked, templates)) is not None:
+        for name, value in _params(checked, used).items():
+            _check_fits(name, value, used)
+    return checked
 
 
 def fill(content: str | dict[str, Any], templates: Templates) -> str | None:
@@ -132,18 +136,23 @@ def _params(content: str | dict[str, Any], template: TemplateLimits) -> Mapping[
     return {next(iter(template.variables)): content}
 
 
-def _check_variable(name: str, value: str, template: TemplateLimits) -> None:
-    """Refuse what the firm would refuse for its content (docs/providers.md, SMS)."""
+def _check_fits(name: str, value: str, template: TemplateLimits) -> None:
+    """Refuse what is longer than its variable, and line breaks where it takes none."""
     longest = template.variables.get(name)
     if longest is not None and len(value) > longest:
         raise content_wrong(
             f"{name}最多{longest}个字符，现有{len(value)}个",
             f"{name} takes at most {longest} characters, this has {len(value)}",
         )
-    if "【" in value or "】" in value:
-        raise content_wrong("内容不能含【或】（签名专用）", "it must not hold 【 or 】, which mark the signature")
     if not template.breaks and has_control(value):
         raise content_wrong(f"{name}不能含换行或控制字符", f"{name} must not hold a line break or a control character")
+
+
+def _check_variable(name: str, value: str, template: TemplateLimits) -> None:
+    """Refuse what the firm would refuse for its content (docs/providers.md, SMS)."""
+    _check_fits(name, value, template)
+    if "【" in value or "】" in value:
+        raise content_wrong("内容不能含【或】（签名专用）", "it must not hold 【 or 】, which mark the signature")
     if not template.links and _LINK.search(value):
         raise content_wrong("短信变量不能含网址", "a variable of an SMS must not hold a link")
 

@@ -1,0 +1,44 @@
+"""What a WeChat template's variables take, as the gateway checks it by the limits its sender published."""
+
+import pytest
+
+from imsg_gateway import contents
+from imsg_shared.errors import Refusal
+from imsg_shared.wire import TemplateLimits
+
+TEMPLATES = {
+    "TM1": TemplateLimits(default=True, variables={"thing1": 20}, links=True),
+    "TM2": TemplateLimits(variables={"content": None}, links=True, breaks=True),
+}
+
+
+def params(template: str, **values: str) -> dict[str, object]:
+    return {"template": template, "params": values}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "长" * 500,
+        params("TM1", thing1="一" * 20),
+        params("TM2", content="第一行\n【第二行】 https://example.com"),
+    ],
+)
+def test_what_wechat_takes_passes(content: object) -> None:
+    assert contents.wechat(content, TEMPLATES) == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        params("TM1", thing1="一" * 21),
+        params("TM1", thing1="一行\n两行"),
+        params("TM1"),
+        params("TM1", thing1="x", thing2="y"),
+        params("TM9", thing1="x"),
+    ],
+)
+def test_what_wechat_would_refuse_is_refused_at_once(content: object) -> None:
+    with pytest.raises(Refusal) as raised:
+        contents.wechat(content, TEMPLATES)
+    assert raised.value.row.code == 10009
