@@ -1,0 +1,150 @@
+"""The service whole: an event makes a tag, a job becomes a message, a receipt reaches history."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from imsg_shared.broker import Broker
+from imsg_shared.redis import connect
+from imsg_shared.service import Service, open_broker
+from imsg_shared.topology import OUTCOME, RECEIPT, Lane, job_key, template_limits_key
+from imsg_shared.wire import Job, Outcome, Outcomes, Receipt, Recipient, Status, TemplateLimits
+from imsg_testing.servers import Valkey
+from imsg_testing.waiting import eventually
+from imsg_testing.wechat import WeChatServer, wechat_server
+from imsg_wechat import crypto, replies
+from imsg_wechat.main import app
+from imsg_wechat.settings import Settings
+
+WITHIN_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    """Give this module a Valkey of its own: the names at its broker are the real ones."""
+    with Valkey() as valkey:
+        yield valkey.url
+
+
+def service(redis_url: str, server: WeChatServer, folder: Path) -> Service:
+    account = {"appid": "wx1", "secret": "s3", "token": "spamtest", "template": "TM1", "endpoint": server.url}
+    return app(
+        Settings.model_validate(
+            {
+                "wechat": {"accounts": {"main": account}},
+                "history_url": "http://127.0.0.1:1",
+                "database_url": f"sqlite:///{folder / 'wechat.db'}",
+                "broker_url": redis_url,
+                "redis_url": redis_url,
+                "service_key": (SecretStr("key"),),
+            }
+        )
+    )
+
+
+def job(*tags: str) -> Job:
+    now = datetime.now(UTC)
+    return Job(
+        request=uuid.uuid4().hex,
+        username="天存-system-1001",
+        method="wechat",
+        lane=Lane.SINGLE if len(tags) == 1 else Lane.BULK,
+        content="明天下雨",
+        recipients=tuple(Recipient(n=n, to=tag, address=tag) for n, tag in enumerate(tags)),
+        accepted_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
+
+
+@asynccontextmanager
+async def a_broker(redis_url: str) -> AsyncIterator[Broker]:
+    async with open_broker(redis_url) as broker, asyncio.timeout(WITHIN_S):
+        while not broker.ready:  # noqa: ASYNC110  the port has no event for it
+            await asyncio.sleep(0.01)
+        yield broker
+
+
+async def pushed(made: Service, **fields: str) -> httpx.Response:
+    """Push an event as WeChat does."""
+    now, nonce = str(int(time.time())), uuid.uuid4().hex
+    query = {"signature": crypto.signature("spamtest", now, nonce), "timestamp": now, "nonce": nonce}
+    whole = {"ToUserName": "gh_1", "CreateTime": now, "MsgType": "event", **fields}
+    body = "<xml>" + "".join(f"<{name}>{text}</{name}>" for name, text in whole.items()) + "</xml>"
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://wechat") as client:
+        return await client.post("/hooks/wechat/main", params=query, content=body.encode())
+
+
+async def told_tag(made: Service, openid: str) -> str:
+    answer = await pushed(made, FromUserName=openid, Event="CLICK", EventKey="获取我的openID")
+    return replies.elements(answer.content)["Content"]
+
+
+async def heard(broker: Broker, made: Job) -> dict[int, Outcome]:
+    """Send a job, and listen as history does until all its recipients have settled."""
+    settled: dict[int, Outcome] = {}
+    async with asyncio.timeout(WITHIN_S), broker.take(broker.topology.history, 10) as deliveries:
+        await broker.publish(made.encode(), broker.topology.new(job_key("wechat", made.lane)))
+        async for delivery in deliveries:
+            if delivery.key == OUTCOME:
+                for outcome in Outcomes.model_validate_json(delivery.body).outcomes:
+                    if outcome.request == made.request and outcome.status is not Status.RETRYING:
+                        settled[outcome.n] = outcome
+            await broker.ack(delivery)
+            if len(settled) == len(made.recipients):
+                break
+    return settled
+
+
+async def test_a_job_becomes_a_message_and_its_receipt_reaches_history(redis_url: str, tmp_path: Path) -> None:
+    async with wechat_server() as server:
+        made = service(redis_url, server, tmp_path)
+        async with made.running(), a_broker(redis_url) as broker:
+            told = await told_tag(made, "oA")
+            outcome = (await heard(broker, job(told)))[0]
+            assert (outcome.status, outcome.provider) == (Status.SENT, "wechat")
+            assert outcome.provider_id is not None
+
+            event = {"Event": "TEMPLATESENDJOBFINISH", "MsgID": outcome.provider_id, "Status": "success"}
+            assert (await pushed(made, FromUserName="oA", **event)).text == "success"
+            async with asyncio.timeout(WITHIN_S), broker.take(broker.topology.history, 10) as deliveries:
+                async for delivery in deliveries:
+                    await broker.ack(delivery)
+                    if delivery.key == RECEIPT:
+                        receipt = Receipt.model_validate_json(delivery.body)
+                        break
+            joined = (receipt.provider, receipt.provider_id, receipt.address)
+            assert joined == (outcome.provider, outcome.provider_id, told)
+            assert receipt.status is Status.DELIVERED
+
+
+async def test_what_redis_did_not_know_the_sender_settles(redis_url: str, tmp_path: Path) -> None:
+    async with wechat_server() as server:
+        made = service(redis_url, server, tmp_path)
+        async with made.running(), a_broker(redis_url) as broker:
+            here, gone = await told_tag(made, "oB"), await told_tag(made, "oC")
+            await pushed(made, FromUserName="oC", Event="unsubscribe")
+            outcomes = await heard(broker, job(here, gone, "7K3-M9Q-2XF"))
+            assert [outcomes[n].status for n in range(3)] == [Status.SENT, Status.FAILED, Status.FAILED]
+            assert [outcomes[n].code for n in range(3)] == [None, "10014", "10011"]
+            assert len(server.sent) == 1
+
+
+async def test_the_gateway_is_told_the_templates_again_where_redis_lost_them(redis_url: str, tmp_path: Path) -> None:
+    async with wechat_server() as server, connect(redis_url) as redis:
+        async with service(redis_url, server, tmp_path).running():
+
+            async def is_published() -> bool:
+                return bool(await redis.call("HEXISTS", template_limits_key("wechat"), "TM1"))
+
+            await eventually(is_published)
+        told = TemplateLimits.model_validate_json(await redis.call("HGET", template_limits_key("wechat"), "TM1"))
+        assert told.default
+        assert told.variables == {"content": None}
