@@ -20,7 +20,8 @@ from imsg_store.engines import Terms
 from imsg_wechat import crypto, replies
 from imsg_wechat.followers import Followers
 from imsg_wechat.hooks import Door, routes
-from imsg_wechat.reception import NotKept, Reception
+from imsg_wechat.receipts import NotKept
+from imsg_wechat.reception import Reception
 from imsg_wechat.store import Store
 
 TOKEN = "spamtest"
@@ -45,7 +46,7 @@ class Side:
     receipts: list[Receipt] = field(default_factory=list)
     failures: int = 0
 
-    async def report(self, receipt: Receipt) -> None:
+    async def keep(self, receipt: Receipt, _: float) -> None:
         """Be the broker."""
         if self.failures:
             self.failures -= 1
@@ -105,7 +106,7 @@ async def opened(followers: Followers, redis: Redis) -> AsyncIterator[Side]:
             "other": Door("other", APPID, TOKEN, None, "plain"),
             "safe": Door("safe", APPID, TOKEN, KEY, "safe"),
         }
-        api.include_router(routes(doors, Reception(followers, redis, side.report, time.time)))
+        api.include_router(routes(doors, Reception(followers, redis, side.keep, time.time)))
         yield side
 
 

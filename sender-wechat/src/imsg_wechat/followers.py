@@ -10,7 +10,7 @@ from imsg_shared.topology import FOLLOWERS_COMPLETE, followers_key, left_key
 from imsg_store.away import StoreAway
 from imsg_wechat.store import Follower, Store
 
-LOOK_EVERY_S = 2.0
+LOOK_EVERY_S = 1.0
 """How soon it is seen that Redis has lost the sets."""
 
 REBUILD_EVERY_S = 3_600.0

@@ -13,7 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from imsg_shared.errors import Refusal
 from imsg_shared.observe import logger
 from imsg_wechat import crypto, replies
-from imsg_wechat.reception import NotKept, Reception
+from imsg_wechat.receipts import NotKept
+from imsg_wechat.reception import Reception
 from imsg_wechat.replies import Message, Unreadable
 
 MAX_BODY_BYTES = 64 * 1024

@@ -13,14 +13,12 @@ from starlette.types import ASGIApp
 from imsg_shared import peers, redis
 from imsg_shared.addresses import make_tag
 from imsg_shared.answers import speak
-from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
 from imsg_shared.observe import logger
 from imsg_shared.peers import Apps, Peer
 from imsg_shared.redis import Redis
 from imsg_shared.service import Service, open_broker
 from imsg_shared.settings import StartError, load, variable
-from imsg_shared.topology import RECEIPT
-from imsg_shared.wire import Receipt, TemplateLimits
+from imsg_shared.wire import TemplateLimits
 from imsg_shared.worker import Worker
 from imsg_store.address import read_url
 from imsg_store.away import StoreAway
@@ -37,7 +35,8 @@ from imsg_wechat.health import Health
 from imsg_wechat.hooks import Door, routes
 from imsg_wechat.migrations import STEPS
 from imsg_wechat.publishing import PublishedLimits
-from imsg_wechat.reception import NotKept, Reception
+from imsg_wechat.receipts import Receipts
+from imsg_wechat.reception import Reception
 from imsg_wechat.settings import Settings, WeChat
 from imsg_wechat.shelf import Shelf
 from imsg_wechat.store import Store
@@ -79,10 +78,12 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     followers = Followers(Store(database, lambda: make_tag(random)), connection, tuple(wechat.accounts))
     channel = await stack.enter_async_context(open_channel(wechat, connection, followers, history))
     worker = Worker(channel, broker, connection, metrics=service.metrics, stopping=service.stopping)
-    reception = Reception(followers, connection, lambda receipt: _report(broker, receipt), time.time)
+    receipts = Receipts(broker)
+    reception = Reception(followers, connection, receipts.keep, time.time)
     service.check("broker", lambda: broker.ready)
     service.watch(followers.keep_mirrored(), "followers")
     service.watch(PublishedLimits(connection, channel.method, _limits(wechat)).keep(), "templates")
+    service.watch(receipts.run(), "receipts")
     service.watch(worker.run(), "worker")
     api = FastAPI(title="iMSG sender-wechat", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     speak(api)
@@ -145,13 +146,6 @@ def _doors(wechat: WeChat) -> dict[str, Door]:
         )
         for name, account in wechat.accounts.items()
     }
-
-
-async def _report(broker: Broker, receipt: Receipt) -> None:
-    try:
-        await broker.publish(receipt.encode(), broker.topology.new(RECEIPT))
-    except (PublishRefused, PublishUnknown) as error:
-        raise NotKept(str(error)) from error
 
 
 async def _migrated(url: URL) -> None:

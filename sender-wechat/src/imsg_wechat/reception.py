@@ -10,6 +10,7 @@ from imsg_shared.wire import Receipt, Status
 from imsg_store.away import StoreAway
 from imsg_wechat.codes import PROVIDER
 from imsg_wechat.followers import Followers
+from imsg_wechat.receipts import NotKept
 from imsg_wechat.replies import NOT_NOW, WELCOME, Message
 
 SEEN_S = 600
@@ -34,20 +35,20 @@ RESULTS: Mapping[str, tuple[str, str]] = {
 log = logger(__name__)
 
 
-class NotKept(Exception):  # noqa: N818  a state of the world
-    """What came in could not be kept: WeChat shall repeat it."""
-
-
 class Reception:
     """Takes messages, each once."""
 
     def __init__(
-        self, followers: Followers, redis: Redis, report: Callable[[Receipt], Awaitable[None]], now: Callable[[], float]
+        self,
+        followers: Followers,
+        redis: Redis,
+        keep: Callable[[Receipt, float], Awaitable[None]],
+        now: Callable[[], float],
     ) -> None:
-        """`report` publishes a receipt, and raises where it is not certainly kept."""
+        """`keep` publishes a receipt within so many seconds, and raises NotKept where it is not certainly kept."""
         self._followers = followers
         self._redis = redis
-        self._report = report
+        self._keep = keep
         self._now = now
 
     async def take(self, account: str, message: Message, nonce: str) -> str | None:
@@ -128,11 +129,7 @@ class Reception:
             # WeChat gives whole seconds; the end of one, or a message would be delivered before it was accepted.
             at=datetime.fromtimestamp(min(message.at + 1, self._now()), UTC),
         )
-        try:
-            async with asyncio.timeout(BROKER_PATIENCE_S):
-                await self._report(receipt)
-        except (NotKept, TimeoutError) as error:
-            raise NotKept(str(error) or "the broker took too long") from error
+        await self._keep(receipt, BROKER_PATIENCE_S)
 
     async def _is_first(self, key: str) -> bool:
         """Remember a message; without Redis each counts as the first, since nothing here does harm twice."""
