@@ -20,6 +20,6 @@ def test_tokens_survive_the_rotation_of_their_key_and_end_with_it(tmp_path: Path
 
 
 def test_the_key_between_services_is_a_list_too(tmp_path: Path) -> None:
-    """The first is sent, any is taken."""
+    """Services send the first, which their peers verify among all."""
     with running(tmp_path, {"IMSG_SERVICE_KEY": f"{NEW},{OLD}"}) as stack:
         assert stack.call("GET", "/api/users", token=stack.token())["errorCode"] == 0
