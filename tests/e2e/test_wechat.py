@@ -1,12 +1,13 @@
 """WeChat through the public API: somebody follows, learns their tag, is sent to, and leaves."""
 
 import re
+import subprocess
 from typing import Any
 
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.stack import Stack
+from imsg_testing.stack import IMSG, Stack
 
 PRESS = {"key": "获取我的openID"}
 TAG = re.compile(r"[0-9A-Z]{3}-[0-9A-Z]{3}-[0-9A-Z]{3}")
@@ -164,6 +165,23 @@ def test_a_message_in_doubt_is_repeated_and_arrives_once(stack: Stack, fault: st
     (message,) = delivered(stack, answer["id"], within_s=90)
     assert message["attempts"] == 2
     assert len(stack.inbox(method="wechat", to=openid)) == 1, "the client_msg_id makes the repeat harmless"
+
+
+def test_the_menu_is_made_from_the_command_line(stack: Stack) -> None:
+    done = subprocess.run(
+        [str(IMSG), "wechat", "menu"],
+        env=stack.environment,
+        cwd=stack.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    (account,) = stack.call("GET", "/sandbox/wechat")["accounts"]
+    (button,) = account["menu"]["button"]
+    assert (button["name"], button["sub_button"][0]["key"]) == ("我的", "获取我的openID")
 
 
 def test_a_forged_event_makes_no_follower(stack: Stack) -> None:
