@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from imsg_shared.wire import Receipt, Status
 from imsg_store import database
 from imsg_store.address import read_url
 from imsg_store.engines import Terms
+from imsg_testing.proxy import Proxy
 from imsg_wechat import crypto, replies
 from imsg_wechat.followers import Followers
 from imsg_wechat.hooks import Door, routes
@@ -297,3 +299,19 @@ async def test_the_very_same_call_again_has_no_second_answer(side: Side) -> None
     at = {"CreateTime": "1700000000"}
     assert tag(content(await side.post(PRESS | at)))
     assert (await side.post(PRESS | at)).text == "success"
+
+
+async def test_a_redis_that_hangs_delays_nobody_beyond_their_patience(store: Store, valkey_url: str) -> None:
+    parts = urlsplit(valkey_url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    proxy = Proxy(parts.hostname, parts.port)
+    proxy.is_deaf = True
+    async with (
+        proxy.running(),
+        connect(proxy.url(valkey_url)) as hanging,
+        opened(Followers(store, hanging, ("main",)), hanging) as side,
+    ):
+        began = asyncio.get_running_loop().time()
+        assert tag(content(await side.post(PRESS)))
+        assert asyncio.get_running_loop().time() - began < 3

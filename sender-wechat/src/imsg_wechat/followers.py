@@ -16,6 +16,9 @@ LOOK_EVERY_S = 1.0
 REBUILD_EVERY_S = 3_600.0
 """How often the sets are written anew although nothing seems wrong with them."""
 
+MIRROR_PATIENCE_S = 0.5
+"""How long somebody who asks for a tag waits for Redis to know of it too."""
+
 PAGE = 1_000
 
 MAX_ROUNDS = 5
@@ -90,10 +93,11 @@ class Followers:
     async def _told(self, followers: Sequence[Follower]) -> None:
         """Mirror what has just changed; where Redis is away, all of it is mirrored again once it is back."""
         try:
-            await self._mirror(followers)
-        except (StoreAway, RedisAway, RedisRefused) as error:
+            async with asyncio.timeout(MIRROR_PATIENCE_S):
+                await self._mirror(followers)
+        except (StoreAway, RedisAway, RedisRefused, TimeoutError) as error:
             self._stale.update(follower.account for follower in followers)
-            log.info("follower_not_mirrored", why=str(error))
+            log.info("follower_not_mirrored", why=str(error) or "Redis took too long")
 
     async def _mirror(self, followers: Sequence[Follower]) -> None:
         """Write, then look whether the table still says the same: another replica may have been between the two.

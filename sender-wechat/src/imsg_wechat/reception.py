@@ -16,9 +16,9 @@ from imsg_wechat.replies import NOT_NOW, WELCOME, Message
 SEEN_S = 600
 """How long a message is remembered as seen: WeChat's three tries end within seconds."""
 
-REDIS_PATIENCE_S = 0.8
+REDIS_PATIENCE_S = 0.5
 STORE_PATIENCE_S = 1.5
-BROKER_PATIENCE_S = 2.0
+BROKER_PATIENCE_S = 1.5
 """Together below the 5 s after which WeChat hangs up, whatever of ours is away."""
 
 FINISHED = "TEMPLATESENDJOBFINISH"
