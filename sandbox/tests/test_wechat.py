@@ -1,7 +1,7 @@
 """The sandbox's WeChat: it refuses what the real one refuses, and tells the webhook as the real one does."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -71,7 +71,7 @@ class Side:
 
 
 @asynccontextmanager
-async def opened(**account: object) -> AsyncIterator[Side]:
+async def opened(allowed: Sequence[str] = (), **account: object) -> AsyncIterator[Side]:
     """Open a sandbox that plays one account, its webhook being ours."""
     webhook = Webhook()
     known = {"appid": APPID, "secret": "s3", "token": "spamtest", "template": "TM1", "variable": "thing1", **account}
@@ -82,6 +82,7 @@ async def opened(**account: object) -> AsyncIterator[Side]:
                 "smtp_host": "127.0.0.1",
                 "wechat_hooks": "http://wechat",
                 "wechat_receipt_s": 0,
+                "wechat_allowed": allowed,
             },
             "wechat": {"accounts": {"main": known}},
         }
@@ -91,7 +92,7 @@ async def opened(**account: object) -> AsyncIterator[Side]:
     async with service.running(), httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
         side = Side(client, webhook)
         asked = {"grant_type": "client_credential", "appid": APPID, "secret": "s3"}
-        side.token = (await side.call("stable_token", asked))["access_token"]
+        side.token = (await side.call("stable_token", asked)).get("access_token", "")
         yield side
 
 
@@ -248,3 +249,24 @@ async def test_menus_are_measured_in_bytes(side: Side) -> None:
     menu = {"button": [{"name": "我的", "sub_button": [button]}]}
     assert await side.code("menu/create", menu) == 0
     assert (await side.call("menu/get", None, "GET"))["menu"] == menu
+
+
+async def test_who_is_not_on_the_list_gets_no_token() -> None:
+    asked = {"grant_type": "client_credential", "appid": APPID, "secret": "s3"}
+    async with opened(allowed=["10.0.0.0/8"]) as side:
+        refused = await side.call("stable_token", asked)
+        assert refused["errcode"] == 40164
+        assert "127.0.0.1" in refused["errmsg"]
+
+
+async def test_a_customer_service_message_is_taken_only_after_its_recipient_did_something(side: Side) -> None:
+    openid = await side.follow()
+    message = {"touser": openid, "msgtype": "text", "text": {"content": "您好"}}
+    send = "message/custom/send"
+    assert [await side.code(send, message) for _ in range(4)] == [0, 0, 0, 45047]
+    await side.client.post(f"/sandbox/wechat/followers/{openid}/say", json={"text": "在吗"})
+    assert [await side.code(send, message) for _ in range(6)] == [0, 0, 0, 0, 0, 45047]
+    inbox = (await side.client.get("/sandbox/inbox", params={"method": "wechat"})).json()["messages"]
+    assert {one["text"] for one in inbox} == {"您好"}
+    async with opened() as again:
+        assert await again.code(send, message) == 45015

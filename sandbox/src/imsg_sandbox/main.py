@@ -4,10 +4,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from types import MappingProxyType
+from typing import Annotated
 
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -31,9 +33,15 @@ from imsg_shared import peers
 from imsg_shared.answers import speak
 from imsg_shared.peers import Apps
 from imsg_shared.service import Service
-from imsg_shared.settings import Common, load
+from imsg_shared.settings import Common, Strings, load
 
 INBOX_BYTES = 128 * 1024 * 1024
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for network in value:
+        ip_network(network, strict=False)
+    return value
 
 
 class SandboxSettings(BaseModel):
@@ -62,6 +70,8 @@ class SandboxSettings(BaseModel):
     """Segments that are paid for."""
     aliyun_port: int = Field(default=0, ge=0, le=65_535)
     """Where Aliyun's API answers at its root, as SDKs want it; 0: any free port, `GET /sandbox` tells which."""
+    wechat_allowed: Annotated[Strings, AfterValidator(_networks)] = ()
+    """Addresses and networks that may ask for a token, as an account's IP whitelist; empty: all may."""
     inbox_bytes: int = Field(default=INBOX_BYTES, ge=1024)
 
 
@@ -111,8 +121,11 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
             admission = Admission(gateway, everybody=settings.on_loopback)
             accounts = Accounts(settings.wechat.accounts)
             pusher = await stack.enter_async_context(wechat_push.pushing(own.wechat_hooks, apps))
-            api.include_router(wechat.routes(wechat.People(accounts, pusher), admission))
-            wechat_calls = wechat_api.Api(accounts, faults, inbox, pusher, now=time.time, late_s=own.wechat_receipt_s)
+            api.include_router(wechat.routes(wechat.People(accounts, pusher, time.time), admission))
+            allowed = [ip_network(network, strict=False) for network in own.wechat_allowed]
+            wechat_calls = wechat_api.Api(
+                accounts, faults, inbox, pusher, now=time.time, late_s=own.wechat_receipt_s, allowed=allowed
+            )
             api.include_router(wechat_api.routes(wechat_calls), prefix=f"{wechat.PREFIX}/api")
             aliyun = AliyunApi(
                 Gatekeeper(settings.sms.aliyun.secrets, lambda: datetime.now(UTC)),

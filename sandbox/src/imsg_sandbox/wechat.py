@@ -1,5 +1,6 @@
 """WeChat in the sandbox: people who follow, press buttons, write and leave."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -43,9 +44,10 @@ class Text(BaseModel):
 class People:
     """Those who follow, and what they do."""
 
-    def __init__(self, accounts: Accounts, pusher: Pusher) -> None:
+    def __init__(self, accounts: Accounts, pusher: Pusher, now: Callable[[], float]) -> None:
         self._accounts = accounts
         self._pusher = pusher
+        self._now = now
 
     async def about(self) -> Answer:
         """Say which accounts there are, and where their API is."""
@@ -89,14 +91,15 @@ class People:
     async def press(self, openid: str, request: Request) -> Answer:
         """Press a button of the menu; `reply` is what the account answers."""
         asked = _read(Press, await request.body())
-        return await self._told(openid, {"MsgType": "event", "Event": "CLICK", "EventKey": asked.key})
+        return await self._told(openid, "press", {"MsgType": "event", "Event": "CLICK", "EventKey": asked.key})
 
     async def say(self, openid: str, request: Request) -> Answer:
         """Write a text; `reply` is what the account answers."""
         asked = _read(Text, await request.body())
         account = self._account(openid)
         account.messages += 1
-        return await self._told(openid, {"MsgType": "text", "Content": asked.text, "MsgId": str(account.messages)})
+        fields = {"MsgType": "text", "Content": asked.text, "MsgId": str(account.messages)}
+        return await self._told(openid, "say", fields)
 
     async def leave(self, openid: str) -> Answer:
         """Let somebody follow no more."""
@@ -108,11 +111,14 @@ class People:
         return Answer(ok(openid=openid, answered=answered.ok))
 
     async def _followed(self, account: Account, openid: str) -> Answer:
+        account.acted(openid, "follow", self._now())
         answered = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "subscribe", "EventKey": ""})
         return Answer(ok(openid=openid, account=account.name, reply=answered.reply, answered=answered.ok))
 
-    async def _told(self, openid: str, fields: dict[str, str]) -> Answer:
-        answered = await self._pusher.push(self._following(openid), openid, fields)
+    async def _told(self, openid: str, what: str, fields: dict[str, str]) -> Answer:
+        account = self._following(openid)
+        account.acted(openid, what, self._now())
+        answered = await self._pusher.push(account, openid, fields)
         return Answer(ok(reply=answered.reply, answered=answered.ok))
 
     def _account(self, openid: str) -> Account:

@@ -13,6 +13,9 @@ OPENID_CHARACTERS = 28
 MARK_CHARACTERS = 9
 """The end of an openid, made of its beginning: so the sandbox knows its own again after a restart."""
 
+ACTED: Mapping[str, tuple[int, int]] = {"follow": (60, 3), "press": (60, 3), "say": (48 * 3_600, 5)}
+"""What somebody did → for how many seconds the account may answer by a customer-service message, and how often."""
+
 _ALPHABET = string.ascii_letters + string.digits + "-_"
 
 
@@ -32,6 +35,14 @@ class AccountSettings(BaseModel):
 
 
 @dataclass(slots=True)
+class Window:
+    """A while in which the account may write to somebody."""
+
+    until: float
+    left: int
+
+
+@dataclass(slots=True)
 class Account:
     """One account and what is known of its followers."""
 
@@ -48,6 +59,7 @@ class Account:
     left: set[str] = field(default_factory=set)
     blocking: set[str] = field(default_factory=set)
     """Followers who block the account's messages: taken, and failed by the receipt."""
+    windows: dict[str, list[Window]] = field(default_factory=dict)
     followers: dict[str, None] = field(default_factory=dict)
     """Those who followed since the start, in order."""
 
@@ -73,6 +85,23 @@ class Account:
     def is_followed_by(self, openid: str) -> bool:
         """Whether they follow now."""
         return self.knows(openid) and openid not in self.left
+
+    def acted(self, openid: str, what: str, now: float) -> None:
+        """Note that somebody did something, which lets the account write to them for a while."""
+        for_s, times = ACTED[what]
+        open_now = [window for window in self.windows.get(openid, []) if window.until > now]
+        self.windows[openid] = [*open_now, Window(now + for_s, times)]
+
+    def write_to(self, openid: str, now: float) -> int:
+        """Use up one customer-service message; return 0, or the errcode where there is none to use."""
+        open_now = [window for window in self.windows.get(openid, []) if window.until > now]
+        if not open_now:
+            return 45015
+        window = next((window for window in open_now if window.left), None)
+        if window is None:
+            return 45047
+        window.left -= 1
+        return 0
 
     def _mark(self, begin: str) -> str:
         digest = hmac.digest(self.appid.encode(), begin.encode(), "sha256")

@@ -4,9 +4,10 @@ import asyncio
 import json
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -51,6 +52,8 @@ TEXTS: Mapping[int, str] = {
     43002: "require POST method",
     43004: "require subscribe",
     44002: "empty post data",
+    45015: "response out of time limit or subscription is canceled",
+    45047: "out of response count limit",
     45009: "reach max api daily quota limit",
     45011: "api minute-quota reach limit, must slower, retry next minute",
     46003: "menu no exist",
@@ -90,14 +93,16 @@ class Api:
         *,
         now: Callable[[], float],
         late_s: float,
+        allowed: Sequence[IPv4Network | IPv6Network] = (),
     ) -> None:
-        """`late_s` is how long after a send its receipt comes."""
+        """`late_s` is how long after a send its receipt comes, `allowed` who may ask for a token (empty: all)."""
         self._accounts = accounts
         self._faults = faults
         self._inbox = inbox
         self._pusher = pusher
         self._now = now
         self._late_s = late_s
+        self._allowed = allowed
         self._quotas = Quotas(now)
         self._desk = Desk(self._quotas, now)
         self._sent: dict[tuple[str, str, str], tuple[int, float]] = {}
@@ -107,6 +112,7 @@ class Api:
             "token": Call("GET", self._token),
             "stable_token": Call("POST", self._stable_token),
             "message/template/send": Call("POST", self._send),
+            "message/custom/send": Call("POST", self._write),
             "menu/create": Call("POST", self._make_menu),
             "menu/get": Call("GET", self._menu),
             "user/info": Call("GET", self._user),
@@ -124,15 +130,15 @@ class Api:
 
     async def _token(self, request: Request, _: bytes) -> Answer:
         asked = dict(request.query_params)
-        account = self._credited(asked)
+        account = self._credited(asked, request)
         return _given_token(*self._desk.plain(account.appid))
 
-    async def _stable_token(self, _: Request, body: bytes) -> Answer:
+    async def _stable_token(self, request: Request, body: bytes) -> Answer:
         asked = _json(body)
-        account = self._credited(asked)
+        account = self._credited(asked, request)
         return _given_token(*self._desk.stable(account.appid, force=asked.get("force_refresh") is True))
 
-    def _credited(self, asked: Mapping[str, Any]) -> Account:
+    def _credited(self, asked: Mapping[str, Any], request: Request) -> Account:
         if asked.get("grant_type") != "client_credential":
             raise Refused(40002)
         if not asked.get("appid"):
@@ -144,6 +150,9 @@ class Api:
             raise Refused(40013)
         if not secrets.compare_digest(str(asked["secret"]).encode(), account.secret.encode()):
             raise Refused(40125)
+        address = request.client.host if request.client else ""
+        if self._allowed and not any(ip_address(address) in network for network in self._allowed):
+            raise Refused(40164, f"invalid ip {address} ipv6 ::ffff:{address}, not in whitelist")
         return account
 
     def _whose(self, request: Request) -> Account:
@@ -214,6 +223,20 @@ class Api:
             await self._pusher.push(account, openid, fields)
             return
         self._pusher.push_later(account, openid, fields, self._late_s * random.uniform(0.5, 1.5))  # noqa: S311
+
+    async def _write(self, request: Request, body: bytes) -> Answer:
+        """Take a customer-service message: only for a while after its recipient did something (A5)."""
+        account = self._whose(request)
+        asked = _json(body)
+        openid, text = str(asked.get("touser", "")), asked.get("text")
+        if not account.knows(openid):
+            raise Refused(40003)
+        if asked.get("msgtype") != "text" or not isinstance(text, dict) or not text.get("content"):
+            raise Refused(47001)
+        if code := account.write_to(openid, self._now()):
+            raise Refused(code)
+        self._keep(account, openid, body)
+        return {"errcode": 0, "errmsg": "ok"}
 
     async def _make_menu(self, request: Request, body: bytes) -> Answer:
         account = self._whose(request)

@@ -44,7 +44,10 @@ def wrong(data: object, variables: tuple[str, ...]) -> str | None:
 
 def read(raw: bytes) -> Contents:
     """Show a message as its recipient sees it: a single value as it is, several each with its name."""
-    data: dict[str, Any] = json.loads(raw).get("data", {})
+    message: dict[str, Any] = json.loads(raw)
+    if "text" in message:
+        return Contents(text=str(message["text"].get("content", "")))
+    data: dict[str, Any] = message.get("data", {})
     values = {name: str(entry.get("value", "")) for name, entry in data.items() if isinstance(entry, dict)}
     if len(values) == 1:
         return Contents(text=next(iter(values.values())))
