@@ -164,7 +164,7 @@ class MirrorAsked(Asked):
 class ContactsAsked(Asked):
     """POST /internal/contacts."""
 
-    method: Literal["smtp", "sms", "wechat"]
+    method: str
     names: Annotated[list[str], Field(max_length=MAX_NAMES)]
 
 

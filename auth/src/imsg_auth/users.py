@@ -125,13 +125,18 @@ class Users:
         return users[:limit], len(users) > limit
 
     async def contacts(self, method: str, asked: Sequence[str]) -> dict[str, str | None]:
-        """Read the contacts a method sends to, by the names as they were asked; who does not exist is absent."""
-        field, _ = names.CONTACTS[method]
+        """Read the contacts a method sends to, by the names as they were asked; who does not exist is absent.
+
+        A method that users have no contact of (a new channel) gives None for everybody who exists.
+        """
+        has_contact = method in names.CONTACTS
+        field, _ = names.CONTACTS[method if has_contact else "smtp"]
         spelled = {name: names.normal(name) for name in asked}
         wanted = sorted({name for name in spelled.values() if names.can_be(name)})
         async with self._store.reading() as rows:
             found = await rows.contacts(field, wanted)
-        return {name: found[spelling] for name, spelling in spelled.items() if spelling in found}
+        known = {name: found[spelling] for name, spelling in spelled.items() if spelling in found}
+        return known if has_contact else dict.fromkeys(known)
 
     async def _set_password(self, actor: str, name: str, field: str, password: str, expected: str | None) -> None:
         hashed = await self._hash(name, field, password)

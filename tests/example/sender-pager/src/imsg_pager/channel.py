@@ -1,0 +1,51 @@
+"""The pager channel: one HTTP call a message, its answers as results."""
+
+from collections.abc import Mapping, Sequence
+
+import httpx
+
+from imsg_shared.channel import Terms
+from imsg_shared.topology import Lane
+from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+
+PROVIDER = "pager"
+BUSY = {429, 500, 502, 503, 504}
+"""Statuses after which the pager firm asks for another try."""
+
+
+class PagerChannel:
+    """Delivers texts to pagers."""
+
+    method = "pager"
+    terms = Terms(
+        part_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="stop", repeat_for_s=None
+    )
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def prepare(self, job: Job) -> str | Again | Blocked | Refused:
+        """Take the text, which all recipients share."""
+        if not isinstance(job.content, str):
+            return Refused(PROVIDER, "content", "A pager shows text.")
+        return job.content
+
+    async def deliver(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+        """Call the firm for one recipient."""
+        (recipient,) = recipients
+        page = {"id": f"{job.request}-{recipient.n}", "number": recipient.address, "text": prepared}
+        return {recipient.n: await self._call(page)}
+
+    async def _call(self, page: Mapping[str, str]) -> Result:
+        try:
+            answer = await self._client.post("/page", json=page)
+        except httpx.ConnectError as error:
+            return Again(PROVIDER, "unreachable", str(error))
+        except httpx.HTTPError as error:
+            return Unknown(PROVIDER, "no_answer", str(error) or type(error).__name__)
+        code = str(answer.status_code)
+        if answer.is_success:
+            return Sent(PROVIDER, page["id"], answer.text)
+        if answer.status_code in BUSY:
+            return Again(PROVIDER, code, answer.text)
+        return Refused(PROVIDER, code, answer.text)
