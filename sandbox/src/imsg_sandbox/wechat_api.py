@@ -1,7 +1,6 @@
 """WeChat's API under cgi-bin, refusing what the real one refuses (docs/providers.md, WeChat)."""
 
 import asyncio
-import json
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,10 +12,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from imsg_sandbox import wechat_menu
 from imsg_sandbox.cut import Cut, linger
 from imsg_sandbox.faults import HANG_S, Fault, Faults, Order
 from imsg_sandbox.inbox import Inbox, Received
 from imsg_sandbox.wechat_accounts import Account, Accounts
+from imsg_sandbox.wechat_errors import Refused, read_json
 from imsg_sandbox.wechat_push import Pusher
 from imsg_sandbox.wechat_templates import wrong
 from imsg_sandbox.wechat_tokens import CLEARS_A_MONTH, MENUS_A_DAY, TEMPLATES_A_DAY, Desk, Quotas
@@ -32,45 +33,8 @@ EARLY_RECEIPT_EVERY = 4
 FIRST_MSGID = 2**61
 """Beyond 2^53, where whoever reads it as a float reads another."""
 
-MAX_BUTTONS, MAX_SUB_BUTTONS = 3, 5
-MAX_NAME_BYTES, MAX_SUB_NAME_BYTES, MAX_KEY_BYTES = 16, 60, 128
-
-TEXTS: Mapping[int, str] = {
-    40001: "invalid credential, access_token is invalid or not latest",
-    40002: "invalid grant_type",
-    40003: "invalid openid",
-    40013: "invalid appid",
-    40018: "invalid button name size",
-    40037: "invalid template_id",
-    40066: "invalid url",
-    40125: "invalid appsecret",
-    41001: "access_token missing",
-    41002: "appid missing",
-    41004: "appsecret missing",
-    42001: "access_token expired",
-    43001: "require GET method",
-    43002: "require POST method",
-    43004: "require subscribe",
-    44002: "empty post data",
-    45015: "response out of time limit or subscription is canceled",
-    45047: "out of response count limit",
-    45009: "reach max api daily quota limit",
-    45011: "api minute-quota reach limit, must slower, retry next minute",
-    46003: "menu no exist",
-    47001: "data format error",
-    48006: "forbid to clear quota because of reaching the limit",
-}
-
 Given = dict[str, Any]
 Answer = Given | Response
-
-
-class Refused(Exception):  # noqa: N818  an answer of the API
-    """An errcode."""
-
-    def __init__(self, code: int, text: str | None = None) -> None:
-        super().__init__(code)
-        self.answer = {"errcode": code, "errmsg": f"{text or TEXTS.get(code, 'error')} rid: {_rid()}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +98,7 @@ class Api:
         return _given_token(*self._desk.plain(account.appid))
 
     async def _stable_token(self, request: Request, body: bytes) -> Answer:
-        asked = _json(body)
+        asked = read_json(body)
         account = self._credited(asked, request)
         return _given_token(*self._desk.stable(account.appid, force=asked.get("force_refresh") is True))
 
@@ -176,7 +140,7 @@ class Api:
         return Cut() if fault is not None and fault.fault is Fault.RESET_AFTER else taken
 
     async def _taken(self, account: Account, body: bytes) -> Given:
-        asked = _json(body)
+        asked = read_json(body)
         openid, template = str(asked.get("touser", "")), str(asked.get("template_id", ""))
         if not account.knows(openid):
             raise Refused(40003)
@@ -227,7 +191,7 @@ class Api:
     async def _write(self, request: Request, body: bytes) -> Answer:
         """Take a customer-service message: only for a while after its recipient did something (A5)."""
         account = self._whose(request)
-        asked = _json(body)
+        asked = read_json(body)
         openid, text = str(asked.get("touser", "")), asked.get("text")
         if not account.knows(openid):
             raise Refused(40003)
@@ -240,12 +204,7 @@ class Api:
 
     async def _make_menu(self, request: Request, body: bytes) -> Answer:
         account = self._whose(request)
-        asked = _json(body)
-        buttons = asked.get("button")
-        if not isinstance(buttons, list) or not 1 <= len(buttons) <= MAX_BUTTONS:
-            raise Refused(40016, "invalid button size")
-        for button in buttons:
-            _check_button(button, MAX_NAME_BYTES, may_have_more=True)
+        buttons = wechat_menu.checked(read_json(body))
         if not self._quotas.use(account.appid, "menu", MENUS_A_DAY):
             raise Refused(45009)
         account.menu = {"button": buttons}
@@ -281,7 +240,7 @@ class Api:
 
     async def _clear_quota(self, request: Request, body: bytes) -> Answer:
         account = self._whose(request)
-        if _json(body).get("appid") != account.appid:
+        if read_json(body).get("appid") != account.appid:
             raise Refused(40013)
         if not self._quotas.use(account.appid, "clear", CLEARS_A_MONTH, "%Y%m"):
             raise Refused(48006)
@@ -324,37 +283,3 @@ def _given_token(code: int, token: str, expires_in: int) -> Given:
     if code:
         raise Refused(code)
     return {"access_token": token, "expires_in": expires_in}
-
-
-def _json(body: bytes) -> Given:
-    if not body.strip():
-        raise Refused(44002)
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Refused(47001) from error
-    if not isinstance(asked, dict):
-        raise Refused(47001)
-    return asked
-
-
-def _check_button(button: object, name_bytes: int, *, may_have_more: bool) -> None:
-    if not isinstance(button, dict) or not isinstance(button.get("name"), str) or not button["name"]:
-        raise Refused(40018)
-    if len(button["name"].encode()) > name_bytes:
-        raise Refused(40018)
-    below = button.get("sub_button")
-    if below and may_have_more:
-        if not isinstance(below, list) or len(below) > MAX_SUB_BUTTONS:
-            raise Refused(40023, "invalid sub button size")
-        for one in below:
-            _check_button(one, MAX_SUB_NAME_BYTES, may_have_more=False)
-        return
-    if button.get("type") == "click" and not 1 <= len(str(button.get("key", "")).encode()) <= MAX_KEY_BYTES:
-        raise Refused(40019, "invalid button key size")
-    if not isinstance(button.get("type"), str):
-        raise Refused(40015, "invalid button type")
-
-
-def _rid() -> str:
-    return f"{secrets.token_hex(4)}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"

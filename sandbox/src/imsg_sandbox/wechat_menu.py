@@ -1,0 +1,34 @@
+"""What a menu may be: how many buttons, and how long their names, in bytes."""
+
+from imsg_sandbox.wechat_errors import Refused
+
+MAX_BUTTONS, MAX_SUB_BUTTONS = 3, 5
+MAX_NAME_BYTES, MAX_SUB_NAME_BYTES, MAX_KEY_BYTES = 16, 60, 128
+
+
+def checked(asked: object) -> list[object]:
+    """Return the buttons of a menu. Raises Refused."""
+    buttons = asked.get("button") if isinstance(asked, dict) else None
+    if not isinstance(buttons, list) or not 1 <= len(buttons) <= MAX_BUTTONS:
+        raise Refused(40016, "invalid button size")
+    for button in buttons:
+        _check_button(button, MAX_NAME_BYTES, may_have_more=True)
+    return buttons
+
+
+def _check_button(button: object, name_bytes: int, *, may_have_more: bool) -> None:
+    if not isinstance(button, dict) or not isinstance(button.get("name"), str) or not button["name"]:
+        raise Refused(40018)
+    if len(button["name"].encode()) > name_bytes:
+        raise Refused(40018)
+    below = button.get("sub_button")
+    if below and may_have_more:
+        if not isinstance(below, list) or len(below) > MAX_SUB_BUTTONS:
+            raise Refused(40023, "invalid sub button size")
+        for one in below:
+            _check_button(one, MAX_SUB_NAME_BYTES, may_have_more=False)
+        return
+    if button.get("type") == "click" and not 1 <= len(str(button.get("key", "")).encode()) <= MAX_KEY_BYTES:
+        raise Refused(40019, "invalid button key size")
+    if not isinstance(button.get("type"), str):
+        raise Refused(40015, "invalid button type")
