@@ -92,7 +92,7 @@ def _door(doors: Mapping[str, Door], account: str, request: Request) -> Door:
 
 def _forged(account: str) -> Refusal:
     log.warning("wechat_forged", account=account)
-    return Refusal("no_right")
+    return Refusal("forged")
 
 
 def _stamps(request: Request) -> tuple[str, str]:

@@ -191,6 +191,12 @@ REASONS: Mapping[str, Reason] = {
         "Sending is turned off for this user; ask an administrator to turn it on.",
     ),
     "no_right": Reason(10016, 403, "此操作需要管理员的token。", "This needs an administrator's token."),
+    "forged": Reason(
+        10016,
+        403,
+        "签名不正确；若确由服务商发出，请核对双方配置的token和密钥是否一致。",
+        "The signature is not right; if the provider itself sent this, see that both have the same token and key.",
+    ),
     "last_administrator": Reason(
         10016,
         409,
