@@ -33,6 +33,24 @@ def test_a_follower_is_sent_to_by_the_tag_and_the_receipt_settles_it(stack: Cont
     assert again["errorCode"] == 10014
 
 
+def test_a_list_of_followers_each_has_its_own_message(stack: Containers) -> None:
+    people = "/sandbox/wechat/followers"
+    openids = [stack.call("POST", people, {}, token=stack.token)["openid"] for _ in range(3)]
+    press = {"key": "获取我的openID"}
+    tags = [stack.call("POST", f"{people}/{one}/press", press, token=stack.token)["reply"] for one in openids]
+
+    body = {"token": stack.token, "to": tags, "method": "wechat", "content": "明天下雨"}
+    sent = stack.call("POST", "/api/send", body)
+
+    assert (sent["errorCode"], sent["count"]) == (0, 3), sent
+
+    def statuses() -> list[str]:
+        messages = stack.call("GET", "/api/query", id=sent["id"], token=stack.token)["messages"]
+        return [message["status"] for message in messages]
+
+    stack.wait(lambda: statuses() == ["delivered"] * 3)
+
+
 def test_the_sandboxs_people_and_the_webhook_are_guarded(stack: Containers) -> None:
     assert stack.call("POST", "/sandbox/wechat/followers", {})["errorCode"] == 10002
     assert stack.client.post("/hooks/wechat/sandbox", params={"signature": "0"}).status_code == 403
