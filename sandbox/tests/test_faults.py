@@ -1,11 +1,11 @@
 """Faults on order, as a sender meets them."""
 
 import asyncio
-import smtplib
 import time
 from collections.abc import AsyncIterator
 
 import pytest
+from aiosmtplib import SMTPDataError, SMTPRecipientsRefused, SMTPServerDisconnected
 
 from imsg_testing.sandbox import OpenSandbox, mail, open_sandbox
 
@@ -19,7 +19,7 @@ async def sandbox() -> AsyncIterator[OpenSandbox]:
 async def test_reset_before_keeps_nothing(sandbox: OpenSandbox) -> None:
     await sandbox.order("reset_before")
 
-    with pytest.raises((smtplib.SMTPServerDisconnected, ConnectionError)):
+    with pytest.raises((SMTPServerDisconnected, ConnectionError)):
         await sandbox.send(mail())
 
     assert await sandbox.inbox() == []
@@ -28,7 +28,7 @@ async def test_reset_before_keeps_nothing(sandbox: OpenSandbox) -> None:
 async def test_reset_after_keeps_the_mail_and_says_nothing(sandbox: OpenSandbox) -> None:
     await sandbox.order("reset_after")
 
-    with pytest.raises((smtplib.SMTPServerDisconnected, ConnectionError)):
+    with pytest.raises((SMTPServerDisconnected, ConnectionError)):
         await sandbox.send(mail())
 
     assert len(await sandbox.inbox()) == 1
@@ -38,7 +38,7 @@ async def test_a_fault_strikes_as_often_as_ordered(sandbox: OpenSandbox) -> None
     await sandbox.order("5xx", times=2)
 
     for _ in range(2):
-        with pytest.raises(smtplib.SMTPDataError, match=r"554.*5\.3\.0"):
+        with pytest.raises(SMTPDataError, match=r"554.*5\.3\.0"):
             await sandbox.send(mail())
     await sandbox.send(mail())
 
@@ -77,7 +77,7 @@ async def test_a_hanging_server_lets_go_when_the_peer_does(sandbox: OpenSandbox)
 async def test_the_greylist_strikes_any_recipient(sandbox: OpenSandbox) -> None:
     await sandbox.order("greylist")
 
-    with pytest.raises(smtplib.SMTPRecipientsRefused):
+    with pytest.raises(SMTPRecipientsRefused):
         await sandbox.send(mail())
     await sandbox.send(mail())
 

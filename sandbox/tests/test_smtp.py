@@ -2,13 +2,13 @@
 
 import asyncio
 import hashlib
-import smtplib
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trustme
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPDataError, SMTPServerDisconnected
 
 from imsg_shared.settings import StartError
 from imsg_testing.sandbox import OpenSandbox, mail, open_sandbox
@@ -18,6 +18,11 @@ from imsg_testing.sandbox import OpenSandbox, mail, open_sandbox
 async def sandbox() -> AsyncIterator[OpenSandbox]:
     async with open_sandbox() as opened:
         yield opened
+
+
+async def code(client: SMTP, command: str) -> int:
+    """Send a command as it is, and return what the server's answer begins with."""
+    return (await client.execute_command(command.encode())).code
 
 
 async def test_a_mail_arrives_as_it_was_sent_byte_for_byte(sandbox: OpenSandbox) -> None:
@@ -46,69 +51,65 @@ async def test_a_mail_to_two_is_two_messages(sandbox: OpenSandbox) -> None:
 
 async def test_lines_that_begin_with_a_dot_survive(sandbox: OpenSandbox) -> None:
     plain = "From: a@example.com\r\n\r\n.\r\n..\r\n.end\r\n"
-    await sandbox.speak(lambda client: client.sendmail("a@example.com", ["b@example.com"], plain))
+    async with sandbox.speak() as client:
+        await client.sendmail("a@example.com", ["b@example.com"], plain)
 
     (arrived,) = await sandbox.inbox()
     assert arrived["raw"] == plain
 
 
 @pytest.mark.parametrize(
-    ("address", "code", "status"),
+    ("address", "expected", "status"),
     [
-        ("bounce@example.com", 550, b"5.1.1"),
-        ("bounce+7@example.com", 550, b"5.1.1"),
-        ("full@example.com", 452, b"4.2.2"),
-        ("a@nowhere.invalid", 550, b"5.1.2"),
-        ("no-domain", 501, b"5.1.3"),
-        ("a..b@example.com", 501, b"5.1.3"),
-        ("a@-example.com", 501, b"5.1.3"),
-        (f"{'x' * 65}@example.com", 501, b"5.1.3"),
+        ("bounce@example.com", 550, "5.1.1"),
+        ("bounce+7@example.com", 550, "5.1.1"),
+        ("full@example.com", 452, "4.2.2"),
+        ("a@nowhere.invalid", 550, "5.1.2"),
+        ("no-domain", 501, "5.1.3"),
+        ("a..b@example.com", 501, "5.1.3"),
+        ("a@-example.com", 501, "5.1.3"),
+        (f"{'x' * 65}@example.com", 501, "5.1.3"),
     ],
 )
 async def test_a_recipient_that_cannot_be_is_refused(
-    sandbox: OpenSandbox, address: str, code: int, status: bytes
+    sandbox: OpenSandbox, address: str, expected: int, status: str
 ) -> None:
-    def talk(client: smtplib.SMTP) -> tuple[int, bytes]:
-        client.ehlo()
-        client.mail("imsg@example.com")
-        return client.rcpt(address)
+    async with sandbox.speak() as client:
+        await client.ehlo()
+        await client.mail("imsg@example.com")
+        answered = await client.execute_command(f"RCPT TO:<{address}>".encode())
 
-    answered, text = await sandbox.speak(talk)
-
-    assert answered == code
-    assert text.startswith(status)
+    assert answered.code == expected
+    assert answered.message.startswith(status)
     assert await sandbox.inbox() == []
 
 
 async def test_a_non_ascii_address_wants_smtputf8(sandbox: OpenSandbox) -> None:
-    def talk(client: smtplib.SMTP) -> list[int]:
-        client.ehlo()
-        client.command_encoding = "utf-8"
-        without = client.docmd("MAIL", "FROM:<张@example.com>")
-        client.mail("张@example.com", ["SMTPUTF8"])
-        return [without[0], client.rcpt("李@example.com")[0]]
+    async with sandbox.speak() as client:
+        await client.ehlo()
+        without = await code(client, "MAIL FROM:<张@example.com>")
+        await client.mail("张@example.com", options=["SMTPUTF8"], encoding="utf-8")
 
-    assert await sandbox.speak(talk) == [501, 250]
+        assert [without, await code(client, "RCPT TO:<李@example.com>")] == [501, 250]
 
 
 async def test_the_greylist_takes_the_second_try_and_begins_anew(sandbox: OpenSandbox) -> None:
-    def talk(client: smtplib.SMTP) -> list[int]:
-        client.ehlo()
-        client.mail("imsg@example.com")
-        return [client.rcpt("greylist@example.com")[0] for _ in range(3)]
+    async with sandbox.speak() as client:
+        await client.ehlo()
+        await client.mail("imsg@example.com")
 
-    assert await sandbox.speak(talk) == [451, 250, 451]
+        assert [await code(client, "RCPT TO:<greylist@example.com>") for _ in range(3)] == [451, 250, 451]
 
 
 async def test_content_refused_by_policy_is_refused_after_the_dot(sandbox: OpenSandbox) -> None:
-    with pytest.raises(smtplib.SMTPDataError, match=r"5\.7\.1"):
+    with pytest.raises(SMTPDataError, match=r"5\.7\.1"):
         await sandbox.send(mail(to="spam@example.com"))
 
     assert await sandbox.inbox() == []
 
 
 async def test_the_unsure_recipient_keeps_the_mail_and_cuts_once(sandbox: OpenSandbox) -> None:
-    with pytest.raises((smtplib.SMTPServerDisconnected, ConnectionError)):
+    with pytest.raises((SMTPServerDisconnected, ConnectionError)):
         await sandbox.send(mail(to="unsure@example.com"))
     await sandbox.send(mail(to="unsure@example.com"))
 
@@ -139,73 +140,62 @@ async def test_a_mail_of_the_wrong_form_is_refused(sandbox: OpenSandbox, raw: by
 
 async def test_a_line_of_998_octets_is_taken(sandbox: OpenSandbox) -> None:
     raw = "From: a@example.com\r\n\r\n" + "x" * 998 + "\r\n"
-    await sandbox.speak(lambda client: client.sendmail("a@example.com", ["b@example.com"], raw))
+    async with sandbox.speak() as client:
+        await client.sendmail("a@example.com", ["b@example.com"], raw)
 
     assert len(await sandbox.inbox()) == 1
 
 
 async def test_a_mail_over_the_size_is_refused_before_and_after_it_was_sent() -> None:
     async with open_sandbox(smtp={"max_bytes": 4_096}) as sandbox:
+        async with sandbox.speak() as client:
+            await client.ehlo()
+            announced = await client.execute_command(b"MAIL FROM:<imsg@example.com> SIZE=4097")
+        assert (announced.code, announced.message.split()[0]) == (552, "5.3.4")
 
-        def announced(client: smtplib.SMTP) -> tuple[int, bytes]:
-            client.ehlo()
-            return client.mail("imsg@example.com", ["SIZE=4097"])
-
-        code, text = await sandbox.speak(announced)
-        assert (code, text.split()[0]) == (552, b"5.3.4")
-
-        def unannounced(client: smtplib.SMTP) -> tuple[int, bytes, int]:
-            client.helo()
-            client.mail("imsg@example.com")
-            client.rcpt("zhang@example.com")
-            code, text = client.data(b"From: a@example.com\r\n\r\n" + b"0123456789\r\n" * 100_000)
-            return code, text, client.noop()[0]
-
-        code, text, noop = await sandbox.speak(unannounced)
-        assert (code, text.split()[0], noop) == (552, b"5.3.4", 250)
+        async with sandbox.speak() as client:
+            await client.helo()
+            await client.mail("imsg@example.com")
+            await client.rcpt("zhang@example.com")
+            with pytest.raises(SMTPDataError) as refused:
+                await client.data(b"From: a@example.com\r\n\r\n" + b"0123456789\r\n" * 100_000)
+            noop = await code(client, "NOOP")
+        assert (refused.value.code, refused.value.message.split()[0], noop) == (552, "5.3.4", 250)
         assert await sandbox.inbox() == []
 
 
 async def test_commands_out_of_order_are_refused(sandbox: OpenSandbox) -> None:
-    def talk(client: smtplib.SMTP) -> list[int]:
-        early = client.docmd("MAIL", "FROM:<a@example.com>")
-        client.ehlo()
-        replies = [early, client.docmd("RCPT", "TO:<b@example.com>"), client.docmd("DATA")]
-        client.mail("a@example.com")
-        replies += [client.docmd("MAIL", "FROM:<a@example.com>"), client.docmd("DATA"), client.docmd("NONSENSE")]
-        return [code for code, _ in replies]
+    async with sandbox.speak() as client:
+        codes = [await code(client, "MAIL FROM:<a@example.com>")]
+        await client.ehlo()
+        codes += [await code(client, command) for command in ("RCPT TO:<b@example.com>", "DATA")]
+        await client.mail("a@example.com")
+        codes += [await code(client, command) for command in ("MAIL FROM:<a@example.com>", "DATA", "NONSENSE")]
 
-    assert await sandbox.speak(talk) == [503, 503, 503, 503, 503, 500]
+    assert codes == [503, 503, 503, 503, 503, 500]
 
 
 async def test_a_peer_that_only_errs_is_sent_away(sandbox: OpenSandbox) -> None:
-    def talk(client: smtplib.SMTP) -> list[int]:
-        return [client.docmd("NONSENSE")[0] for _ in range(11)]
+    async with sandbox.speak() as client:
+        codes = [await code(client, "NONSENSE") for _ in range(11)]
 
-    assert (await sandbox.speak(talk))[-1] == 421
+    assert codes[-1] == 421
 
 
 async def test_a_server_with_an_account_wants_a_login() -> None:
     async with open_sandbox(smtp={"username": "imsg", "password": "correct horse"}) as sandbox:
+        async with sandbox.speak() as client:
+            await client.ehlo()
+            assert await code(client, "MAIL FROM:<imsg@example.com>") == 530
 
-        def without(client: smtplib.SMTP) -> int:
-            client.ehlo()
-            return client.mail("imsg@example.com")[0]
+        async with sandbox.speak() as client:
+            with pytest.raises(SMTPAuthenticationError):
+                await client.login("imsg", "wrong")
 
-        assert await sandbox.speak(without) == 530
-
-        def wrong(client: smtplib.SMTP) -> None:
-            client.login("imsg", "wrong")
-
-        with pytest.raises(smtplib.SMTPAuthenticationError):
-            await sandbox.speak(wrong)
-
-        def right(client: smtplib.SMTP) -> tuple[int, int]:
-            client.user, client.password = "imsg", "correct horse"
-            client.ehlo()
-            return client.auth("LOGIN", client.auth_login)[0], client.mail("imsg@example.com")[0]
-
-        assert await sandbox.speak(right) == (235, 250)
+        async with sandbox.speak() as client:
+            await client.ehlo()
+            right = await client.auth_login("imsg", "correct horse")
+            assert (right.code, await code(client, "MAIL FROM:<imsg@example.com>")) == (235, 250)
 
 
 @pytest.fixture(scope="module")
@@ -224,19 +214,17 @@ def _trusting() -> ssl.SSLContext:
 async def test_a_login_is_taken_under_starttls_alone(certificate: Path) -> None:
     smtp = {"username": "imsg", "password": "pw", "security": "starttls", "certificate": certificate}
     async with open_sandbox(smtp=smtp) as sandbox:
+        async with sandbox.speak() as client:
+            await client.ehlo()
+            assert client.supports_extension("starttls")
+            assert not client.supports_extension("auth")
+            codes = [await code(client, "AUTH PLAIN AGltc2cAcHc="), await code(client, "MAIL FROM:<a@example.com>")]
+            codes.append((await client.starttls(tls_context=_trusting())).code)
+            codes.append(await code(client, "MAIL FROM:<a@example.com>"))
+            codes.append((await client.login("imsg", "pw")).code)
+            await client.send_message(mail(files={"大附件.bin": bytes(3_000_000)}))
 
-        def talk(client: smtplib.SMTP) -> list[int]:
-            client.ehlo()
-            assert client.has_extn("starttls")
-            assert not client.has_extn("auth")
-            codes = [client.docmd("AUTH", "PLAIN AGltc2cAcHc=")[0], client.docmd("MAIL", "FROM:<a@example.com>")[0]]
-            codes.append(client.starttls(context=_trusting())[0])
-            codes.append(client.docmd("MAIL", "FROM:<a@example.com>")[0])
-            codes.append(client.login("imsg", "pw")[0])
-            client.send_message(mail(files={"大附件.bin": bytes(3_000_000)}))
-            return codes
-
-        assert await sandbox.speak(talk) == [530, 530, 220, 503, 235]
+        assert codes == [530, 530, 220, 503, 235]
         (arrived,) = await sandbox.inbox()
         assert arrived["attachments"][0]["size"] == 3_000_000
 
@@ -254,12 +242,9 @@ async def test_commands_smuggled_in_before_tls_end_the_connection(certificate: P
 
 async def test_tls_from_the_first_byte_works_too(certificate: Path) -> None:
     async with open_sandbox(smtp={"security": "tls", "certificate": certificate}) as sandbox:
+        async with sandbox.speak(tls=_trusting()) as client:
+            await client.send_message(mail())
 
-        def talk() -> None:
-            with smtplib.SMTP_SSL("127.0.0.1", sandbox.port, context=_trusting(), timeout=10) as client:
-                client.send_message(mail())
-
-        await asyncio.to_thread(talk)
         assert len(await sandbox.inbox()) == 1
 
 

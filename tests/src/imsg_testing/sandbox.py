@@ -1,19 +1,17 @@
 """The sandbox opened for a test, with what a test asks of it: mail sent to it, its inbox, its faults."""
 
-import asyncio
-import smtplib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
+from aiosmtplib import SMTP
 
 from imsg_sandbox import main
 from imsg_shared.peers import Apps
-
-Answer = TypeVar("Answer")
 
 
 class OpenSandbox:
@@ -41,18 +39,25 @@ class OpenSandbox:
         answer = await self.client.put("/sandbox/faults", json=order)
         assert answer.json()["errorCode"] == 0, answer.text
 
-    async def speak(self, talk: Callable[[smtplib.SMTP], Answer]) -> Answer:
-        """Let a client of the standard library talk to the mail server, in a thread of its own."""
-
-        def talking() -> Answer:
-            with smtplib.SMTP("127.0.0.1", self.port, local_hostname="client.example", timeout=10) as client:
-                return talk(client)
-
-        return await asyncio.to_thread(talking)
+    @asynccontextmanager
+    async def speak(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[SMTP]:
+        """Open a client of the mail server that has said nothing yet; with `tls`, under TLS from the first byte."""
+        client = SMTP(
+            hostname="127.0.0.1",
+            port=self.port,
+            local_hostname="client.example",
+            timeout=10,
+            use_tls=tls is not None,
+            start_tls=False,
+            tls_context=tls,
+        )
+        async with client:
+            yield client
 
     async def send(self, mail: EmailMessage) -> None:
-        """Send a mail. Raises as smtplib does."""
-        await self.speak(lambda client: client.send_message(mail))
+        """Send a mail. Raises as aiosmtplib does."""
+        async with self.speak() as client:
+            await client.send_message(mail)
 
 
 @asynccontextmanager
