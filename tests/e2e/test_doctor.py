@@ -1,8 +1,12 @@
 """`imsg doctor` where things are not well: what is in force, from where, and what to do."""
 
+import asyncio
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from imsg_testing.sandbox import open_sandbox
 from imsg_testing.stack import IMSG, environment, free_port
 
 
@@ -45,3 +49,22 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "IMSG_PORT" in done.stdout
+
+
+@pytest.mark.parametrize(("password", "state"), [("correct horse", "answers"), ("wrong", "refuses the login")])
+async def test_a_mail_servers_login_is_tried(tmp_path: Path, password: str, state: str) -> None:
+    async with open_sandbox(smtp={"username": "imsg", "password": "correct horse"}) as sandbox:
+        done = await asyncio.to_thread(
+            _doctor,
+            tmp_path,
+            IMSG_SMTP__HOST="127.0.0.1",
+            IMSG_SMTP__PORT=str(sandbox.port),
+            IMSG_SMTP__SENDER="a@example.com",
+            IMSG_SMTP__USERNAME="imsg",
+            IMSG_SMTP__PASSWORD=password,
+        )
+
+    (line,) = [line for line in done.stdout.splitlines() if f"127.0.0.1:{sandbox.port}" in line]
+    assert state in line
+    assert line.startswith("✓" if state == "answers" else "✗")
+    assert ("IMSG_SMTP__PASSWORD" in line) == (state != "answers")

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import smtplib
 import socket
 import sqlite3
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +26,7 @@ from imsg_shared.observe import configure
 from imsg_shared.redis import RedisAway, RedisRefused
 from imsg_shared.service import open_broker
 from imsg_shared.settings import Common, StartError, load, variable
+from imsg_shared.wire import Blocked
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 """PostgreSQL's SSLRequest, answered with S or N (its documentation, message formats)."""
@@ -105,7 +104,7 @@ async def _examine(asked: whole.Settings, url: str) -> list[Finding]:
         ("Redis", lambda: _redis(asked)),
         ("broker", lambda: _broker(asked)),
         ("database", lambda: asyncio.to_thread(_database, asked)),
-        ("mail server", lambda: asyncio.to_thread(_mail_server, asked)),
+        ("mail server", lambda: _mail_server(asked)),
         ("SMS firms", lambda: asyncio.to_thread(_sms_firms, asked)),
     ]
     findings = []
@@ -221,22 +220,20 @@ def _postgres(host: str, port: int) -> Finding:
     return Finding("database", f"PostgreSQL answers at {host}:{port}")
 
 
-def _mail_server(asked: whole.Settings) -> Finding:
+async def _mail_server(asked: whole.Settings) -> Finding:
     if asked.smtp.host is None:
         return Finding("mail server", "the sandbox, in `imsg up`")
     smtp = load(imsg_smtp.main.Settings, history_url="http://history").smtp
     where = f"{smtp.host}:{smtp.server_port}"
-    try:
-        with _connected(smtp.host, smtp.server_port, smtp.protection) as client:
-            if smtp.username is not None and smtp.password is not None:
-                client.login(smtp.username, smtp.password.get_secret_value())
-            client.noop()
-    except smtplib.SMTPAuthenticationError:
-        remedy = f"Correct {variable('smtp', 'username')} and {variable('smtp', 'password')}."
-        return Finding("mail server", f"{where} refuses the login", remedy)
-    except (smtplib.SMTPException, OSError) as error:
+    failure = await imsg_smtp.main.try_server(smtp, TIMEOUT_S)
+    if isinstance(failure, Blocked) and smtp.username is not None:
+        nobody = smtp.model_copy(update={"username": None, "password": None})
+        if await imsg_smtp.main.try_server(nobody, TIMEOUT_S) is None:
+            remedy = f"Correct {variable('smtp', 'username')} and {variable('smtp', 'password')}."
+            return Finding("mail server", f"{where} refuses the login: {failure.detail}", remedy)
+    if failure is not None:
         remedy = f"See that it runs; correct {variable('smtp', 'host')}, PORT and SECURITY (now {smtp.protection})."
-        return Finding("mail server", f"{where}: {error}", remedy)
+        return Finding("mail server", failure.detail, remedy)
     return Finding("mail server", f"{where} answers, security {smtp.protection}")
 
 
@@ -249,14 +246,3 @@ def _sms_firms(asked: whole.Settings) -> Finding:
         remedy = f"Set {variable('sms', 'aliyun', 'hook_secret')}, and give Aliyun the URL that ends in it."
         return Finding("SMS firms", "aliyun can't send receipts", remedy)
     return Finding("SMS firms", ", ".join(sms.order))
-
-
-def _connected(host: str, port: int, security: str) -> smtplib.SMTP:
-    context = ssl.create_default_context()
-    if security == "tls":
-        return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=context)
-    client = smtplib.SMTP(host, port, timeout=TIMEOUT_S)
-    if security == "starttls":
-        client.starttls(context=context)
-    client.ehlo()
-    return client

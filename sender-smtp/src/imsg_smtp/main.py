@@ -16,17 +16,19 @@ from imsg_shared.answers import speak
 from imsg_shared.peers import Apps, Peer
 from imsg_shared.service import Service, open_broker
 from imsg_shared.settings import StartError, load, variable
+from imsg_shared.wire import Again, Blocked
 from imsg_shared.worker import Worker
 from imsg_smtp import senders
 from imsg_smtp.channel import MailChannel, terms
-from imsg_smtp.connections import connect
+from imsg_smtp.connections import Connection, connect
 from imsg_smtp.pool import Limits, Pool
 from imsg_smtp.rendering import Renderings
+from imsg_smtp.replies import DISCONNECTED, PROVIDER
 from imsg_smtp.server import Server, Timeouts
 from imsg_smtp.settings import Settings, Smtp
 from imsg_smtp.shelf import Shelf
 
-__all__ = ["Settings", "Smtp", "Timeouts", "app", "open_channel"]
+__all__ = ["Settings", "Smtp", "Timeouts", "app", "open_channel", "try_server"]
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
@@ -62,21 +64,40 @@ async def open_channel(
 ) -> AsyncIterator[MailChannel]:
     """Open the channel alone; no connection is made before the first mail. Raises StartError for a bad CA_FILE."""
     sender = senders.parse(smtp.sender)
-    server = Server(
-        host=smtp.host,
-        port=smtp.server_port,
-        security=smtp.protection,
-        hello=sender.domain,
-        tls=None if smtp.protection == "none" else await asyncio.to_thread(_trust, smtp.ca_file),
-        username=smtp.username,
-        password=smtp.password,
-    )
+    server = await _server(smtp, sender.domain)
     connecting = partial(connect, server, timeouts or Timeouts())
     pool = Pool(connecting, server.scope, Limits(connections=smtp.connections), clock)
     try:
         yield MailChannel(pool, Renderings(Shelf(history), sender), terms(smtp.connections, smtp.uncertain))
     finally:
         await pool.close()
+
+
+async def try_server(smtp: Smtp, timeout_s: float) -> Again | Blocked | None:
+    """Connect as for a mail, log-in and all, and take leave; return what keeps it from that. Raises StartError."""
+    server = await _server(smtp, senders.parse(smtp.sender).domain)
+    timeouts = Timeouts(connect_s=timeout_s, greeting_s=timeout_s, command_s=timeout_s, probe_s=timeout_s)
+    connection = await connect(server, timeouts)
+    if not isinstance(connection, Connection):
+        return connection
+    try:
+        if not await connection.is_alive():
+            return Again(PROVIDER, DISCONNECTED, f"{server.scope} took the connection and then fell silent.")
+    finally:
+        await connection.quit()
+    return None
+
+
+async def _server(smtp: Smtp, hello: str) -> Server:
+    return Server(
+        host=smtp.host,
+        port=smtp.server_port,
+        security=smtp.protection,
+        hello=hello,
+        tls=None if smtp.protection == "none" else await asyncio.to_thread(_trust, smtp.ca_file),
+        username=smtp.username,
+        password=smtp.password,
+    )
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
