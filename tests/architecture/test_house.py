@@ -110,6 +110,18 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names) if package else [node.module]
 
 
+def test_nothing_speaks_smtp_through_the_standard_library() -> None:
+    """That is for aiosmtplib, in tests too: one library to know, and no thread that a loop has to wait for."""
+    found = [str(path.relative_to(ROOT)) for path in written() if path.suffix == ".py" and "smtplib" in roots(path)]
+
+    assert found == []
+
+
+def roots(path: Path) -> set[str]:
+    """Name the top-level packages that a file imports."""
+    return {module.partition(".")[0] for module in imported(path)}
+
+
 def test_nothing_written_names_a_place_of_one_machine() -> None:
     place = re.compile(r"/(?:home|Users|root)/\w")
     found = [str(path.relative_to(ROOT)) for path in written() if place.search(path.read_text(errors="replace"))]
