@@ -120,7 +120,10 @@ async def test_a_poison_job_is_buried_alone_after_it_killed_three_workers(
     assert deaths == 3
     assert [Job.model_validate_json(body).request for _, body in history.dead] == [poison.request]
     assert {history.last(one.request).status for one in neighbours} == {"sent"}
-    assert all(provider.count(one.request) == {0: 1} for one in neighbours)
+    # Only the first death can repeat neighbours, those in flight beside it: from then on the poison is taken alone.
+    taken = [provider.count(one.request)[0] for one in neighbours]
+    assert set(taken) <= {1, 2}
+    assert sum(taken) - len(neighbours) < TERMS.concurrency[Lane.SINGLE]
 
 
 async def test_a_recipient_that_kills_its_worker_does_not_take_the_list_with_it(
