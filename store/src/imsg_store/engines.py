@@ -1,5 +1,6 @@
 """SQLAlchemy's engines as iMSG wants them: durable, bounded, and with SQLite's transactions begun on purpose."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ async def open_engine(url: URL, terms: Terms) -> AsyncIterator[AsyncEngine]:
     pool: dict[str, Any] = {"pool_size": terms.pool, "max_overflow": terms.pool, "pool_timeout": CONNECT_TIMEOUT_S}
     if is_sqlite(url):
         make_file(url)
-        engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=_patience(terms), **pool)
+        engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=_local(terms), **pool)
         _keep_sqlite_in_order(engine.sync_engine)
     else:
         pool["pool_pre_ping"] = terms.is_tried_first
@@ -64,7 +65,7 @@ def open_sync_engine(url: URL, terms: Terms) -> Iterator[Engine]:
     """Open a database without an event loop, and without a bound on its statements: for migrations."""
     if is_sqlite(url):
         make_file(url)
-        engine = create_engine(url, connect_args=_patience(terms), poolclass=NullPool)
+        engine = create_engine(url, connect_args=_local(terms), poolclass=NullPool)
         _keep_sqlite_in_order(engine)
     else:
         engine = create_engine(url, connect_args=_reach(terms), poolclass=NullPool)
@@ -74,8 +75,22 @@ def open_sync_engine(url: URL, terms: Terms) -> Iterator[Engine]:
         engine.dispose()
 
 
-def _patience(terms: Terms) -> dict[str, Any]:
-    return {"timeout": terms.busy_timeout_s}
+class _Unlocking(sqlite3.Connection):
+    """A connection whose close ends its transaction, also where somebody still holds a cursor.
+
+    SQLite only closes once the last statement is finalized, and until then the lock of an open transaction stays: a
+    statement with RETURNING whose caller was cancelled is kept by the traceback until garbage is collected.
+    (https://sqlite.org/c3ref/close.html)
+    """
+
+    def close(self) -> None:
+        if self.in_transaction:
+            self.rollback()
+        super().close()
+
+
+def _local(terms: Terms) -> dict[str, Any]:
+    return {"timeout": terms.busy_timeout_s, "factory": _Unlocking}
 
 
 def _reach(terms: Terms) -> dict[str, Any]:
