@@ -19,7 +19,7 @@ help: ## list these targets
 run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
 	@exec $(VENV)/imsg up
 
-test: check .venv/.servers ## check, and every test
+test: check .venv/.servers .venv/.rules ## check, and every test
 	$(VENV)/pytest --ignore=tests/fault --ignore=tests/compose
 
 check: .venv/.to-test isolation ## format, lint, types, imports, isolation
@@ -58,7 +58,7 @@ ps: ## show the containers
 	docker compose ps
 
 clean: ## remove what was set up here, but no data
-	rm -rf .uv .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .uv .venv tests/browser/node_modules .screenshots .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(UV):
 	@scripts/install-uv
@@ -76,4 +76,9 @@ $(UV):
 
 .venv/.servers: scripts/install-servers | .venv/.to-test
 	@scripts/install-servers
+	@touch $@
+
+# The accessibility rules (axe-core) that the browser tests hold every page to; npm checks them against the lock's hash.
+.venv/.rules: tests/browser/package-lock.json | .venv/.servers
+	@npm --prefix tests/browser ci --loglevel=error --no-audit --no-fund --ignore-scripts
 	@touch $@

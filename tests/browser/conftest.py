@@ -1,0 +1,67 @@
+"""One Chromium for a module and one `imsg up` for the run; every visit of a test has cookies of its own."""
+
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from imsg_testing.browser import DESK, PHONE, Look, MissingBrowserError, Visit, chromium
+from imsg_testing.stack import Stack, running
+
+LOOKS = [Look("zh", DESK), Look("en", DESK), Look("zh", PHONE), Look("en", PHONE)]
+
+Visits = Callable[..., Visit]
+
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember that a test failed, for the picture of what it saw then."""
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """`imsg up` as a newcomer starts it, with limits that no test meets by the way."""
+    with running(tmp_path_factory.mktemp("console")) as opened:
+        opened.open_wide()
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium: of a module, since while it runs no other test could run a coroutine."""
+    try:
+        with chromium() as opened:
+            yield opened
+    except MissingBrowserError as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture(params=LOOKS, ids=lambda look: look.name)
+def look(request: pytest.FixtureRequest) -> Look:
+    """Both languages at both widths."""
+    chosen: Look = request.param
+    return chosen
+
+
+@pytest.fixture
+def visit(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iterator[Visits]:
+    """Open browsers of different persons, and close them: a page that complained fails the test."""
+    opened: list[Visit] = []
+
+    def open_one(look: Look = LOOKS[0], state: Any = None) -> Visit:  # noqa: ANN401
+        opened.append(Visit(browser, stack.url, look, state))
+        return opened[-1]
+
+    yield open_one
+    if request.node.stash.get(_failed, False):
+        for number, one in enumerate(opened):
+            one.shoot(f"failed-{request.node.name}-{number}")
+    complaints = [complaint for one in opened for complaint in one.close()]
+    assert not complaints, "\n".join(["the pages complained:", *complaints])

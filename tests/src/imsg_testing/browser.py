@@ -1,0 +1,210 @@
+"""A real Chromium that looks at the page, and tells of whatever nobody wants to see in its console."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+
+Language = Literal["zh", "en"]
+
+LOCALES: Mapping[Language, str] = {"zh": "zh-CN", "en": "en-US"}
+
+PHONE, DESK = 390, 1440
+"""The widths at which every page is looked at, in px."""
+
+HEIGHTS = {PHONE: 844, DESK: 900}
+
+PATIENCE_MS = 30_000
+"""How long anything on a page may take: the machine of a test is busy with other tests."""
+
+ROOT = Path(__file__).parents[3]
+
+SCREENSHOTS = ROOT / ".screenshots"
+
+AXE = ROOT / "tests/browser/node_modules/axe-core/axe.min.js"
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+CHROME_ON_MACOS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+
+QUIET = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""Keeps a headless Chromium from looking for hosts of its maker's."""
+
+
+class MissingBrowserError(Exception):
+    """A program that the browser tests need is not here; says what to install."""
+
+
+def chromium_program() -> str:
+    """Return where Chromium is. Raises MissingBrowserError."""
+    for name in (*PROGRAMS, CHROME_ON_MACOS):
+        if found := shutil.which(name):
+            return found
+    raise MissingBrowserError("no Chromium on PATH; install it (Debian: sudo apt-get install chromium) and repeat")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run a Chromium for as long as the context lasts. Raises MissingBrowserError.
+
+    Playwright leaves its loop set in the thread while it runs, so no coroutine can be run meanwhile.
+    """
+    program = chromium_program()
+    # Chromium's own sandbox wants a user other than root, or a kernel that containers seldom offer.
+    arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else list(QUIET)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=arguments, timeout=PATIENCE_MS * 2)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a page is looked at."""
+
+    language: Language = "zh"
+    width: int = DESK
+    dark: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name in that of a screenshot: `zh-390-dark`."""
+        return f"{self.language}-{self.width}-{'dark' if self.dark else 'light'}"
+
+
+class Complaints:
+    """What went wrong on the pages of a visit: console errors, uncaught errors, failed requests, foreign hosts."""
+
+    def __init__(self, origin: str) -> None:
+        self._host = urlsplit(origin).netloc
+        self._found: list[str] = []
+        self._expected: list[re.Pattern[str]] = []
+
+    def expect(self, pattern: str) -> None:
+        """Let pass what fits: a test that provokes an error names it."""
+        self._expected.append(re.compile(pattern))
+
+    def watch(self, page: Page) -> None:
+        """Listen to a page from now on."""
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self._add(f"uncaught: {error.message}"))
+        page.on("request", self._request)
+        page.on("requestfailed", self._failed)
+        page.on("response", self._response)
+
+    @property
+    def unexpected(self) -> list[str]:
+        """What no test has expected."""
+        return [one for one in self._found if not any(pattern.search(one) for pattern in self._expected)]
+
+    def _add(self, complaint: str) -> None:
+        self._found.append(complaint)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":  # what a Content-Security-Policy refuses is said here too
+            self._add(f"console: {message.text} ({message.location.get('url', '')})")
+
+    def _request(self, request: Request) -> None:
+        if request.url.startswith("http") and urlsplit(request.url).netloc != self._host:
+            self._add(f"asked another host: {request.url}")
+
+    def _failed(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # a page that was left, or a download
+            self._add(f"failed: {request.method} {request.url}: {request.failure}")
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400:
+            self._add(f"answered {response.status}: {response.request.method} {response.url}")
+
+
+class Visit:
+    """A browser of one person's: a context with its own cookies, on the console of one server."""
+
+    def __init__(self, browser: Browser, origin: str, look: Look, state: Any = None) -> None:  # noqa: ANN401
+        self.look = look
+        self.origin = origin
+        self.complaints = Complaints(origin)
+        self.context: BrowserContext = browser.new_context(
+            base_url=origin,
+            locale=LOCALES[look.language],
+            viewport={"width": look.width, "height": HEIGHTS.get(look.width, 900)},
+            color_scheme="dark" if look.dark else "light",
+            reduced_motion="reduce",
+            accept_downloads=True,
+            storage_state=state,
+            timezone_id="Asia/Shanghai",
+        )
+        self.context.set_default_timeout(PATIENCE_MS)
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=origin)
+        self.context.on("page", self.complaints.watch)
+        self.page = self.context.new_page()
+
+    def shoot(self, name: str, page: Page | None = None) -> Path:
+        """Keep a picture of the whole page, in a folder that git ignores; return where it is."""
+        page = page or self.page
+        still(page)
+        path = SCREENSHOTS / f"{name}-{self.look.name}.png"
+        page.screenshot(path=path, full_page=True, animations="disabled")
+        return path
+
+    def close(self) -> list[str]:
+        """Close the browser; return what the pages complained of."""
+        self.context.close()
+        return self.complaints.unexpected
+
+
+def still(page: Page) -> None:
+    """Wait until nothing on a page moves any more."""
+    # An endless animation (a progress circle) never ends, and is nothing to wait for.
+    page.wait_for_function(
+        """() => document.fonts.status === 'loaded' && document.getAnimations().every(
+            a => a.playState !== 'running' || a.effect.getComputedTiming().endTime === Infinity)"""
+    )
+
+
+def scrolls_sideways(page: Page) -> bool:
+    """Tell whether a page is wider than the window."""
+    wider: bool = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    return wider
+
+
+def axe(page: Page) -> None:
+    """Hold a page to every rule of axe-core. Raises AssertionError naming each rule, place and remedy."""
+    still(page)
+    page.evaluate(_axe_source())  # not a script of the page's, which its Content-Security-Policy would refuse
+    # What a frame shows is somebody's mail, and no script runs in it.
+    found = page.evaluate(
+        "async () => (await axe.run(document, {iframes: false, resultTypes: ['violations']})).violations"
+    )
+    assert not found, "\n".join([f"axe-core on {page.url}:", *map(_told, found)])
+
+
+@cache
+def _axe_source() -> str:
+    if not AXE.exists():
+        raise MissingBrowserError("axe-core is not here; run: npm --prefix tests/browser ci")
+    return AXE.read_text(encoding="utf-8")
+
+
+def _told(violation: Mapping[str, Any]) -> str:
+    places = "\n".join(
+        f"    {' '.join(map(str, node['target']))}\n      {node['html'][:300]}\n      {node['failureSummary']}"
+        for node in violation["nodes"][:5]
+    )
+    return f"  {violation['id']} ({violation['impact']}): {violation['help']}\n{places}"
