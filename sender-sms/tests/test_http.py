@@ -1,6 +1,10 @@
 """A firm that imsg.toml describes: values are encoded by where they stand, answers judged by the rule."""
 
+import json
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from imsg_sms.firms.http import at, fill, succeeded
 
@@ -38,3 +42,24 @@ def test_a_path_that_leads_nowhere_finds_nothing() -> None:
     assert at({"a": [{"b": 1}]}, "a.0.b") == 1
     assert at({"a": [{"b": 1}]}, "a.1.b") is None
     assert at(None, "a") is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(st.text(), JSON, st.integers(100, 599), st.text())
+@example("²=1", ["a"], 200, "")
+def test_any_rule_judges_any_answer(rule: str, body: object, status: int, text: str) -> None:
+    assert succeeded(rule, status, body, text) in (True, False)
+    at(body, rule)
+
+
+@given(st.text(st.characters(exclude_characters="{}")))
+def test_a_value_stands_in_json_as_itself(value: str) -> None:
+    assert json.loads(fill('{"text": "{text}"}', {"text": value}, lambda text: json.dumps(text)[1:-1])) == {
+        "text": value
+    }

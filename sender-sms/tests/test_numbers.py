@@ -1,6 +1,8 @@
 """Numbers as Aliyun writes them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imsg_sms.firms import numbers
 
@@ -27,3 +29,14 @@ def test_every_spelling_of_a_mainland_number_is_one(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "abc", "0138", "１３８００１３８０００", "1" * 20])
 def test_what_is_no_number_is_none(text: str) -> None:
     assert numbers.read(text) is None
+
+
+@given(st.text() | st.text("0123456789+ ", max_size=20))
+def test_any_number_of_the_firm_is_read_or_is_none(text: str) -> None:
+    number = numbers.read(text)
+    assert number is None or (number[0] == "+" and number[1:].isascii() and number[1:].isdigit())
+
+
+@given(st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True).filter(lambda number: not number.startswith("+86")))
+def test_any_number_abroad_is_written_and_read_again(number: str) -> None:
+    assert numbers.read(numbers.written(number)) == number

@@ -1,6 +1,10 @@
 """Whom mail comes from."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imsg_smtp.senders import Sender, parse
 
@@ -41,3 +45,11 @@ def test_a_sender_is_an_address_with_or_without_a_name(text: str, name: str, add
 def test_anything_else_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(is no|may not|must be|has a name)"):
         parse(text)
+
+
+@given(st.text() | st.builds("{} <{}@{}>".format, st.text(), st.text(), st.text()))
+def test_any_sender_is_read_or_told_what_is_wrong(text: str) -> None:
+    with suppress(ValueError):
+        sender = parse(text)
+        assert sender.address.isascii()
+        assert sender.name.isprintable()

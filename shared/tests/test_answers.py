@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import httpx
 import pytest
 from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from imsg_shared.answers import Answer, encode, ok, prefers_english, speak, wrong, wrong_fields
@@ -173,3 +175,11 @@ def test_what_is_wrong_with_a_field_reads_well_in_both_languages(body: dict[str,
     refusal = wrong_fields(caught.value.errors())
     assert refusal.answer(english=False)["detail"] == zh
     assert refusal.answer(english=True)["detail"] == en
+
+
+@given(st.text(), st.lists(st.sampled_from(["en", "zh-CN", "q=0.5", ";", ",", "*", " ", "q=", "1.0000", "\0"])))
+def test_any_accept_language_is_an_answer(text: str, pieces: list[str]) -> None:
+    """Chinese where it says nothing that can be read."""
+    assert prefers_english(f"en,{text[:9].replace(',', '')}") in (True, False)
+    assert prefers_english(text + "".join(pieces)) in (True, False)
+    assert not prefers_english("zh," + "".join(pieces))

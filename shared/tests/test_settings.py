@@ -1,11 +1,15 @@
 """A wrong setting is one clear line that names it; lists and nested names come from the environment and TOML alike."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel, ConfigDict, SecretStr
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, SecretStr, TypeAdapter
 
-from imsg_shared.settings import Common, Keys, StartError, is_loopback, load, variable
+from imsg_shared.rabbit.address import parse
+from imsg_shared.settings import Common, Keys, StartError, Strings, is_loopback, load, variable
 
 
 class Mail(BaseModel):
@@ -110,3 +114,17 @@ def test_loopback_is_this_machine_alone(host: str, loopback: bool) -> None:  # n
 def test_a_field_and_its_variable_have_one_name() -> None:
     """Messages and docs speak of variables."""
     assert variable("smtp", "host") == "IMSG_SMTP__HOST"
+
+
+@given(st.lists(st.text(st.characters(exclude_characters=",\0", exclude_categories=["Cs"]))))
+def test_a_list_reads_as_what_stands_between_its_commas(items: list[str]) -> None:
+    """Blank items and space around an item are nobody's value."""
+    read = TypeAdapter(Strings).validate_python(" , ".join(items))
+    assert read == tuple(item.strip() for item in items if item.strip())
+
+
+@given(st.text() | st.builds("amqps://{}:{}@{},{}/{}?{}".format, *[st.text()] * 6))
+def test_any_broker_url_is_read_or_told_what_is_wrong(url: str) -> None:
+    """Whatever somebody pastes."""
+    with suppress(ValueError):
+        assert parse(url).hosts

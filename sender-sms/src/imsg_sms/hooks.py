@@ -44,10 +44,10 @@ def routes(receipts: Receipts, secret: SecretStr | None, now: Callable[[], datet
         if secret is None or not _same(given, secret.get_secret_value()):
             raise Refusal("no_such_url", path=request.url.path)
         body = await _body(request)
-        entries = _entries(body)
+        entries = read_entries(body)
         if entries is None:
             return Answer({"code": 1, "msg": "not a JSON array of reports"}, 400)
-        read = [receipt for entry in entries if (receipt := _receipt(entry, now())) is not None]
+        read = [receipt for entry in entries if (receipt := read_receipt(entry, now())) is not None]
         if len(read) < len(entries):
             log.warning("reports_unreadable", count=len(entries) - len(read))
         try:
@@ -79,7 +79,8 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _entries(body: bytes) -> Sequence[Any] | None:
+def read_entries(body: bytes) -> Sequence[Any] | None:
+    """Read a report's array, or a single entry; None where it is neither."""
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
@@ -89,7 +90,7 @@ def _entries(body: bytes) -> Sequence[Any] | None:
     return said if isinstance(said, list) else None
 
 
-def _receipt(entry: object, now: datetime) -> tuple[Receipt, str] | None:
+def read_receipt(entry: object, now: datetime) -> tuple[Receipt, str] | None:
     """Read one report; with it our own id that it carries. None where it can't be matched with anything."""
     if not isinstance(entry, Mapping):
         return None

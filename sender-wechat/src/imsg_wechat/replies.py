@@ -21,6 +21,10 @@ NOT_NOW = "系统正忙，请稍后再点击“获取我的openID”。"
 """Better than silence, which WeChat shows as a failure of the account."""
 
 
+LATEST_S = 2**40
+"""No moment of WeChat's is later (Unix seconds); what a database could not keep is no message."""
+
+
 class Unreadable(Exception):  # noqa: N818  a verdict about what came in
     """The body is no XML of WeChat's."""
 
@@ -76,7 +80,7 @@ def message(body: bytes) -> Message:
     """Read a message in the clear. Raises Unreadable where what every message has is missing."""
     read = Message(elements(body))
     try:
-        is_whole = bool(read.openid) and read.at >= 0 and bool(read.fields["MsgType"])
+        is_whole = bool(read.openid) and 0 <= read.at <= LATEST_S and bool(read.fields["MsgType"])
     except (KeyError, ValueError) as error:
         raise Unreadable from error
     if not is_whole:

@@ -311,9 +311,9 @@ def moment(text: str) -> datetime | None:
     """Read the firm's `2017-08-30 00:00:00`, which is Beijing's time; None where it is none."""
     try:
         read = datetime.fromisoformat(text)
-    except ValueError:
+        return (read if read.tzinfo else read.replace(tzinfo=BEIJING)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return (read if read.tzinfo else read.replace(tzinfo=BEIJING)).astimezone(UTC)
 
 
 def _unreadable(status: int) -> Answer:

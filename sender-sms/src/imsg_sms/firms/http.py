@@ -102,7 +102,7 @@ def at(body: Any, path: str) -> Any:  # noqa: ANN401
     for step in path.split("."):
         if isinstance(body, dict):
             body = body.get(step)
-        elif isinstance(body, list) and step.isdigit() and int(step) < len(body):
+        elif isinstance(body, list) and step.isdecimal() and int(step) < len(body):
             body = body[int(step)]
         else:
             return None
