@@ -1,6 +1,9 @@
 #!/bin/sh
 # Once, when the cluster is made: one database, a role and a schema per owner, and no right on another's.
+# For a server of your own: PGHOST, PGPASSWORD and POSTGRES_USER name it and its administrator, IMSG_SECRETS the folder
+# that holds auth_db_password, history_db_password and wechat_db_password; its pg_hba.conf stays as it is.
 set -eu
+secrets=${IMSG_SECRETS:-/run/imsg}
 
 ask() { # ask DATABASE [-v NAME=VALUE]...: SQL from standard input
 	database=$1
@@ -10,7 +13,12 @@ ask() { # ask DATABASE [-v NAME=VALUE]...: SQL from standard input
 
 # UTF-8 and an order of bytes, whatever locale the image was made with: indexes then outlive an upgrade of the image.
 ask postgres <<-'SQL'
+	SELECT current_setting('server_version_num')::int >= 170000 AS has_builtin \gset
+	\if :has_builtin
 	CREATE DATABASE imsg ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C' TEMPLATE template0;
+	\else
+	CREATE DATABASE imsg ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0;
+	\endif
 	REVOKE ALL ON DATABASE imsg, postgres, template1 FROM PUBLIC;
 SQL
 
@@ -19,11 +27,26 @@ ask imsg <<-'SQL'
 SQL
 
 for owner in auth history wechat; do
-	password=$(cat "/run/imsg/${owner}_db_password")
-	ask imsg -v owner="$owner" -v role="imsg_$owner" -v password="$password" <<-'SQL'
-		CREATE ROLE :"role" LOGIN PASSWORD :'password';
+	# Read by psql itself: what stands on its command line is every process' to read.
+	IMSG_PASSWORD_FILE="$secrets/${owner}_db_password"
+	export IMSG_PASSWORD_FILE
+	ask imsg -v owner="$owner" -v role="imsg_$owner" <<-'SQL'
+		\set password `cat "$IMSG_PASSWORD_FILE"`
+		SET password_encryption = 'scram-sha-256';
+		CREATE ROLE :"role" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD :'password';
 		CREATE SCHEMA :"owner" AUTHORIZATION :"role";
 		ALTER ROLE :"role" SET search_path = :"owner";
 		GRANT CONNECT ON DATABASE imsg TO :"role";
 	SQL
 done
+
+# Over the network come the owners alone, to their database alone, by SCRAM. The administrator of the cluster comes
+# through the socket inside the container, where backup and upkeep are done.
+if [ -n "${PGDATA:-}" ]; then
+	cat >"$PGDATA/pg_hba.conf" <<-EOF
+		# TYPE DATABASE USER ADDRESS METHOD
+		local all $POSTGRES_USER trust
+		local imsg imsg_auth,imsg_history,imsg_wechat scram-sha-256
+		host imsg imsg_auth,imsg_history,imsg_wechat all scram-sha-256
+	EOF
+fi

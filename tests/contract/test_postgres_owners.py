@@ -1,0 +1,121 @@
+"""Each owner of tables has a role of its own, with its rights and no more: tried from the side of each role."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from imsg_auth.migrations import STEPS as AUTH
+from imsg_history.migrate import migrate as migrate_history
+from imsg_store.address import read_url
+from imsg_store.migrate import migrate
+from imsg_testing.owners import ADMINISTRATOR, OWNERS, Owned, divided
+from imsg_wechat.migrations import STEPS as WECHAT
+
+TABLES = {"auth": "users", "history": "messages", "wechat": "followers"}
+"""A table of each owner's."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Owned]:
+    """Run a divided server on which every service has made its tables."""
+    with divided() as opened:
+        migrate(read_url(opened.url_of_owner("auth")), AUTH)
+        migrate_history(read_url(opened.url_of_owner("history")), datetime.now(UTC))
+        migrate(read_url(opened.url_of_owner("wechat")), WECHAT)
+        yield opened
+
+
+def attempt(server: Owned, owner: str, statement: str) -> None:
+    """Run one statement as an owner. Raises what the server says against it."""
+    with psycopg.connect(server.url_of_owner(owner), autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_an_owner_reads_and_writes_its_own_tables(server: Owned, owner: str) -> None:
+    with psycopg.connect(server.url_of_owner(owner), autocommit=True) as connection:
+        assert connection.execute("SELECT current_schema()").fetchone() == (owner,)
+        connection.execute(f"SELECT * FROM {TABLES[owner]} LIMIT 1".encode())  # noqa: S608  our own names
+        connection.execute(b"CREATE TABLE trial (n int); INSERT INTO trial VALUES (1); DROP TABLE trial")
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_nobody_reads_writes_or_drops_another_owners_tables(server: Owned, owner: str) -> None:
+    for other in set(OWNERS) - {owner}:
+        table = f"{other}.{TABLES[other]}"
+        for statement in (
+            f"SELECT * FROM {table}",  # noqa: S608  our own names
+            f"DELETE FROM {table}",  # noqa: S608
+            f"TRUNCATE {table}",
+            f"DROP TABLE {table}",
+            f"CREATE TABLE {other}.mine (n int)",
+            f"GRANT USAGE ON SCHEMA {other} TO imsg_{owner}",
+            f"SET ROLE imsg_{other}",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                attempt(server, owner, statement)
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_nobody_makes_anything_outside_their_schema_or_rises_above_it(server: Owned, owner: str) -> None:
+    for statement in (
+        "CREATE TABLE public.mine (n int)",
+        "CREATE TEMPORARY TABLE mine (n int)",
+        "CREATE SCHEMA mine",
+        "CREATE ROLE mine",
+        "CREATE DATABASE mine",
+        f"ALTER ROLE imsg_{owner} SUPERUSER",
+        "CREATE EXTENSION dblink",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT * FROM pg_authid",
+        "ALTER SYSTEM SET fsync = off",
+    ):
+        with pytest.raises((errors.InsufficientPrivilege, errors.FeatureNotSupported)):
+            attempt(server, owner, statement)
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_no_role_is_more_than_a_login(server: Owned, owner: str) -> None:
+    rights = "rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls"
+    with psycopg.connect(server.upkeep) as connection:
+        row = connection.execute(
+            f"SELECT {rights}, rolpassword LIKE 'SCRAM-SHA-256$%%' FROM pg_authid WHERE rolname = %s".encode(),  # noqa: S608
+            [f"imsg_{owner}"],
+        ).fetchone()
+        member_of = connection.execute(
+            "SELECT count(*) FROM pg_auth_members WHERE member = %s::regrole", [f"imsg_{owner}"]
+        ).fetchone()
+    assert row == (False, False, False, False, False, True)
+    assert member_of == (0,)
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_over_the_network_an_owner_comes_with_its_password_to_its_database_alone(server: Owned, owner: str) -> None:
+    others = next(other for other in OWNERS if other != owner)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(server.url_of_owner(owner, server.passwords[others]))
+    for database in ("postgres", "template1"):
+        with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
+            psycopg.connect(server.url_of_owner(owner, database=database))
+
+
+def test_the_administrator_of_the_cluster_does_not_come_over_the_network(server: Owned) -> None:
+    for database in ("postgres", "imsg"):
+        with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
+            psycopg.connect(server.url_of(database))
+    with psycopg.connect(server.upkeep) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == (ADMINISTRATOR,)
+
+
+async def test_the_sweep_makes_and_drops_months_as_its_owner(server: Owned) -> None:
+    """No second role is needed for that: history owns its tables, and nothing else."""
+    url = read_url(server.url_of_owner("history"))
+    await asyncio.to_thread(migrate_history, url, datetime(2030, 1, 1, tzinfo=UTC))
+    with psycopg.connect(server.url_of_owner("history")) as connection:
+        owner = connection.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'messages_2030_02'").fetchone()
+    assert owner == ("imsg_history",)

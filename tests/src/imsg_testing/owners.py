@@ -1,0 +1,76 @@
+"""A PostgreSQL cut up as the containers' is: a role, a schema and a password per owner, made by the same script."""
+
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from imsg_testing.servers import Postgres
+
+ROOT = Path(__file__).parents[3]
+
+OWNERS = ("auth", "history", "wechat")
+
+ADMINISTRATOR = "imsg"
+"""The superuser of the tests' clusters."""
+
+
+class Owned(Postgres):
+    """A server on which deploy/postgres/owners.sh was run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passwords = {owner: secrets.token_hex(16) for owner in OWNERS}
+
+    def divide(self) -> None:
+        """Run the script as the image does at the first start, then let the server read its new rules."""
+        kept = self.folder / "secrets"
+        kept.mkdir(mode=0o700)
+        for owner, password in self.passwords.items():
+            (kept / f"{owner}_db_password").write_text(password)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PGHOST": "127.0.0.1",
+            "PGPORT": self.url.rpartition(":")[2].partition("/")[0],
+            "PGPASSWORD": "imsg",
+            "PGDATA": str(self.folder / "data"),
+            "POSTGRES_USER": ADMINISTRATOR,
+            "IMSG_SECRETS": str(kept),
+        }
+        script = ROOT / "deploy" / "postgres" / "owners.sh"
+        done = subprocess.run(
+            ["/bin/sh", str(script)], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        self.restart()
+
+    def url_of_owner(self, owner: str, password: str | None = None, database: str = "imsg") -> str:
+        """Make the URL a service is given."""
+        role = f"imsg_{owner}"
+        where = self.url.rpartition("@")[2].partition("/")[0]
+        return f"postgresql://{role}:{quote(password or self.passwords[owner])}@{where}/{database}"
+
+    @property
+    def upkeep(self) -> str:
+        """How the administrator comes in: through the socket, as a connection string of libpq."""
+        port = self.url.rpartition(":")[2].partition("/")[0]
+        return f"host={self.folder} port={port} user={ADMINISTRATOR} dbname=imsg"
+
+    def _answers(self) -> bool:
+        # Once it is divided, the administrator is let in through the socket alone: "rejected" is an answer too.
+        port = self.url.rpartition(":")[2].partition("/")[0]
+        ready = subprocess.run(
+            ["pg_isready", "-q", "-h", "127.0.0.1", "-p", port], timeout=30, check=False, capture_output=True
+        )
+        return ready.returncode == 0
+
+
+@contextmanager
+def divided() -> Iterator[Owned]:
+    """Run one for as long as the context lasts."""
+    with Owned() as server:
+        server.divide()
+        yield server
