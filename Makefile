@@ -11,7 +11,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help run test check format openapi isolation test-fault test-compose up down logs ps clean
+.PHONY: help run test check format openapi isolation test-fault test-compose up down logs ps clean bench bench-quick bench-history bench-compare
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,25 @@ test-fault: .venv/.to-test .venv/.servers ## pull every plug and balance the boo
 test-compose: .venv/.to-test ## bring the containers up, send through them, take them down
 	@scripts/test-compose
 
+bench: .venv/.to-bench ## measure beside floors and a peer (15 min); writes bench/results
+	@$(VENV)/python -m imsg_bench
+
+bench-quick: .venv/.to-bench ## the same in 3 minutes, to see where one stands
+	@$(VENV)/python -m imsg_bench --quick
+
+bench-history: .venv/.to-bench ## history alone, with 5,000,000 messages
+	@$(VENV)/python -m imsg_bench --history
+
+bench-compare: .venv/.to-test ## two runs beside each other: make bench-compare A.json B.json
+	@$(VENV)/python -m imsg_bench compare $(RUNS)
+
+# The words behind bench-compare are files, not targets.
+ifeq ($(firstword $(MAKECMDGOALS)),bench-compare)
+  RUNS := $(wordlist 2,3,$(MAKECMDGOALS))
+  .PHONY: $(RUNS)
+  $(RUNS): ; @:
+endif
+
 up: ## run iMSG as containers (docker compose)
 	@scripts/compose-up
 
@@ -73,6 +92,10 @@ $(UV):
 	@echo "imsg: setting up to test, once ..." >&2
 	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --quiet --locked --all-packages
 	@touch .venv/.to-run $@
+
+.venv/.to-bench: scripts/install-bench | .venv/.to-test .venv/.servers
+	@scripts/install-bench
+	@touch $@
 
 .venv/.servers: scripts/install-servers | .venv/.to-test
 	@scripts/install-servers

@@ -1,0 +1,67 @@
+"""The command: `python -m imsg_bench [--quick] [--history] [A B …]`, `python -m imsg_bench compare A.json B.json`."""
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from imsg_bench import compare, machine, report
+from imsg_bench.ground import Ground
+from imsg_bench.measure import Measurement, Run
+from imsg_bench.progress import Progress
+from imsg_bench.result import Result, missed
+from imsg_bench.scale import FULL, HISTORY, QUICK, Scale
+from imsg_bench.table import BY_KEY, METHODS, TABLE
+
+ROOT = Path(__file__).parents[3]
+PEER_PYTHON = ROOT / ".uv" / "peer" / "bin" / "python"
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, or compare what was measured; exit code 1 where two runs can't be compared, 2 for a wrong word."""
+    if arguments[:1] == ["compare"]:
+        return compare.main(arguments[1:])
+    parser = argparse.ArgumentParser(prog="python -m imsg_bench", description=__doc__)
+    parser.add_argument("measurements", nargs="*", metavar="A", help=f"which: {', '.join(BY_KEY)}; all where none")
+    parser.add_argument("--quick", action="store_true", help="few, short rounds")
+    parser.add_argument("--history", action="store_true", help="history alone, with 5,000,000 messages")
+    parser.add_argument("--out", type=Path, default=None, help="folder to write to (bench/results)")
+    given = parser.parse_args(arguments)
+    wanted = [name.upper() for name in given.measurements] or (["F"] if given.history else list(BY_KEY))
+    if unknown := [name for name in wanted if name not in BY_KEY]:
+        parser.error(f"there is no measurement {', '.join(unknown)}; there are {', '.join(BY_KEY)}")
+    scale = HISTORY if given.history else QUICK if given.quick else FULL
+    results = measured([one for one in TABLE if one.KEY in wanted], scale)
+    whole = len(wanted) == len(BY_KEY) or given.history
+    out = given.out or (ROOT / "bench" / "results" if whole else None)
+    document = report.document(scale.name, machine.described(), results)
+    print(report.table(results))
+    for result in results:
+        for name, cost in result.costs.items():
+            print(f"{result.key} {name}: {cost:.0f} processor µs each")
+    if out is not None:
+        for path in report.write(out, document, results, METHODS):
+            print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    for result, series in missed(results):
+        print(f"not reached: {result.key} {series.name}: {series.middle:.3g}, to be {series.goal}")
+    return 0
+
+
+def measured(measurements: list[Measurement], scale: Scale) -> list[Result]:
+    """Carry out measurements on one ground."""
+    progress = Progress()
+    with ExitStack() as stack:
+        ground = Ground(stack)
+        peer = PEER_PYTHON if PEER_PYTHON.exists() else None
+        if peer is None:
+            progress.say("no peer: its environment is made by `make bench`")
+        found: dict[str, Result] = {}
+        run = Run(scale, ground, progress, peer, found)
+        for measurement in measurements:
+            progress.say(f"{measurement.KEY}  {measurement.TITLE} (load of the machine: {machine.load():.1f})")
+            found[measurement.KEY] = measurement.measure(run)
+        return list(found.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

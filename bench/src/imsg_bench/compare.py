@@ -1,0 +1,81 @@
+"""Two runs beside each other: `python -m imsg_bench compare A.json B.json`."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imsg_bench.figures import rounded
+from imsg_bench.result import Result, Series
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One series in two runs."""
+
+    key: str
+    before: Series
+    after: Series
+
+    @property
+    def factor(self) -> float:
+        """The later median over the earlier one."""
+        return self.after.middle / self.before.middle if self.before.middle else float("inf")
+
+    @property
+    def is_beyond_noise(self) -> bool:
+        """Whether the rounds of one lie wholly above those of the other."""
+        return min(self.after.values) > max(self.before.values) or max(self.after.values) < min(self.before.values)
+
+
+def changes(before: Sequence[Result], after: Sequence[Result]) -> list[Change]:
+    """Pair the series that both runs have."""
+    known = {(result.key, one.name): one for result in before for one in result.series}
+    return [
+        Change(result.key, known[result.key, one.name], one)
+        for result in after
+        for one in result.series
+        if (result.key, one.name) in known
+    ]
+
+
+def table(found: Sequence[Change]) -> str:
+    """Write them as Markdown."""
+    lines = ["| | measured | before | after | change | beyond the rounds' spread |", "|---|---|---:|---:|---:|---|"]
+    for one in found:
+        unit = f" {one.after.unit}" if one.after.unit else ""
+        cells = (
+            one.key,
+            one.after.name,
+            f"{rounded(one.before.middle)}{unit}",
+            f"{rounded(one.after.middle)}{unit}",
+            f"× {one.factor:.2f}",
+            "yes" if one.is_beyond_noise else "no",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def read(path: Path) -> tuple[Mapping[str, Any], list[Result]]:
+    """Read a run. Raises ValueError where the file holds none."""
+    try:
+        found = json.loads(path.read_text())
+        return found, [Result.from_json(one) for one in found["results"]]
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} holds no results of a run: {error!r}") from error
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compare two files; exit code 2 where they can't be read."""
+    try:
+        first, second = map(Path, arguments)
+        before, after = read(first), read(second)
+    except ValueError as error:
+        print(f"usage: python -m imsg_bench compare A.json B.json ({error})", file=sys.stderr)
+        return 2
+    if before[0]["machine"].get("processor") != after[0]["machine"].get("processor"):
+        print("These were measured on different machines: only ratios compare.\n")
+    print(table(changes(before[1], after[1])))
+    return 0

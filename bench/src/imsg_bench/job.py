@@ -1,0 +1,23 @@
+"""Jobs as the gateway publishes them, for floors and filled queues: made once, the request's id put in later."""
+
+from datetime import UTC, datetime, timedelta
+
+from imsg_bench.floors.send import PLACE
+from imsg_bench.site import CONTENT
+from imsg_shared.topology import Lane
+from imsg_shared.wire import Job, Recipient
+
+
+def prebuilt(to: str = "zhang@example.com") -> bytes:
+    """Encode the Job of one mail."""
+    now = datetime.now(UTC)
+    return Job(
+        request=PLACE.decode(),
+        username="admin",
+        method="smtp",
+        lane=Lane.SINGLE,
+        content=dict(CONTENT),
+        recipients=(Recipient(n=0, to=to, address=to),),
+        accepted_at=now,
+        expires_at=now + timedelta(hours=24),
+    ).encode()

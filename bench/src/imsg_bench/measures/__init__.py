@@ -1,0 +1,1 @@
+"""The measurements, one module each; its docstring is the page of its method."""

@@ -1,0 +1,124 @@
+"""Accepted requests a second: POST /api/send of one mail over 64 connections; senders and history are stopped.
+
+Timed: wrk keeps 64 connections busy for a turn, after a shorter turn that warms up; every answer is looked at, and one
+refusal ends the measurement. The gateway checks the token, the fields and the limits, and publishes a Job, confirmed.
+Floor: a bare ASGI app on the same uvicorn and uvloop: one Lua call that shares its pipeline, one confirmed publish of
+a prebuilt Job to the same two quorum queues (`floors/send.py`). It reads no token and checks nothing.
+Peer: FastAPI, redis-py and Celery on the same broker, with confirms and a quorum queue (`bench/peer/app.py`).
+Rounds: floor, iMSG and peer one after the other in each, so that what slows the machine slows all three; the figure is
+the median of the rounds' ratios. The queues are emptied between turns.
+"""
+
+from pathlib import Path
+
+import redis
+
+from imsg_bench import load
+from imsg_bench.costs import Meter
+from imsg_bench.figures import ratios
+from imsg_bench.job import prebuilt
+from imsg_bench.load import Load
+from imsg_bench.measure import Run
+from imsg_bench.result import Result, Series
+from imsg_bench.site import Site, pause
+from imsg_testing.processes import Process
+
+KEY = "A"
+TITLE = "Accepted requests, senders and history stopped"
+
+QUEUES = ("imsg.smtp.single", "imsg.history")
+PEER_QUEUE = "peer.mail"
+PEER = Path(__file__).parents[3] / "peer"
+REST_S = 0.5
+
+
+class Contender:
+    """Something that takes POST /api/send."""
+
+    def __init__(
+        self, site: Site, name: str, url: str, body: Path, process: Process, *, queues: tuple[str, ...]
+    ) -> None:
+        self.name = name
+        self.url = f"{url}/api/send"
+        self._site = site
+        self._body = body
+        self._process = process
+        self._queues = queues
+        self.rates: list[float] = []
+        self.costs: dict[str, list[float]] = {}
+
+    def turn(self, run: Run) -> Load:
+        """Load it for a turn; note its rate and what it cost."""
+        ground = self._site.ground
+        self._site.plot.purge(*self._queues)
+        load.run(self.url, self._body, run.scale.warm_s)
+        pause(REST_S)
+        meter = Meter.begin(
+            **{self.name: self._process.pid, "Valkey": ground.valkey.process.pid, "RabbitMQ": ground.broker.process.pid}
+        )
+        found = load.run(self.url, self._body, run.scale.turn_s)
+        for name, cost in meter.per_unit_us(found.accepted).items():
+            self.costs.setdefault(name, []).append(cost)
+        self.rates.append(found.rate)
+        self._site.plot.purge(*self._queues)
+        return found
+
+
+def measure(run: Run) -> Result:
+    """Measure A."""
+    with run.site() as site:
+        site.auth()
+        gateway = site.gateway()
+        floor_url, floor = start_floor(site)
+        body = site.body()
+        contenders = [
+            Contender(site, "floor", floor_url, body, floor, queues=QUEUES),
+            Contender(site, "iMSG", gateway.url, body, gateway.process, queues=QUEUES),
+        ]
+        if run.peer_python is not None:
+            peer_url, peer = start_peer(site, run.peer_python)
+            contenders.append(Contender(site, "peer", peer_url, body, peer, queues=(PEER_QUEUE,)))
+        for number in range(run.scale.rounds):
+            rates = {contender.name: contender.turn(run).rate for contender in contenders}
+            rates["ratio"] = rates["iMSG"] / rates["floor"]
+            run.progress.round(KEY, number, run.scale.rounds, **rates)
+        return _result(contenders)
+
+
+def _result(contenders: list[Contender]) -> Result:
+    by_name = {contender.name: contender for contender in contenders}
+    rates = {name: tuple(contender.rates) for name, contender in by_name.items()}
+    series = [
+        Series("iMSG ÷ floor", "", ratios(rates["iMSG"], rates["floor"]), at_least=0.75),
+        *(Series(f"{name}, accepted", "1/s", values) for name, values in rates.items()),
+    ]
+    if "peer" in rates:
+        series.insert(1, Series("iMSG ÷ peer", "", ratios(rates["iMSG"], rates["peer"]), at_least=5))
+    costs = {
+        f"{name}: {part}": sum(values) / len(values)
+        for name, contender in by_name.items()
+        for part, values in contender.costs.items()
+    }
+    return Result(KEY, TITLE, tuple(series), costs)
+
+
+def start_floor(site: Site) -> tuple[str, Process]:
+    """Start the floor on the gateway's own exchange and queues."""
+    job = site.folder / "job.json"
+    job.write_bytes(prebuilt())
+    given = {
+        "FLOOR_AMQP": site.plot.plain_broker_url,
+        "FLOOR_REDIS": site.plot.redis_url,
+        "FLOOR_EXCHANGE": "imsg",
+        "FLOOR_KEY": "job.smtp.single",
+        "FLOOR_JOB": str(job),
+    }
+    return site.served("imsg_bench.floors.send:app", given, "--factory")
+
+
+def start_peer(site: Site, python: Path) -> tuple[str, Process]:
+    """Start the peer; the token that the load carries is one of its own too."""
+    with redis.Redis.from_url(site.plot.redis_url) as client:
+        client.hset(f"peer:token:{site.api.token()}", "username", "admin")
+    given = {"PEER_AMQP": site.plot.plain_broker_url, "PEER_REDIS": site.plot.redis_url}
+    return site.served("app:app", given, "--app-dir", str(PEER), python=python)

@@ -1,0 +1,23 @@
+"""What people see while it runs."""
+
+import sys
+import time
+
+from imsg_bench.figures import rounded
+
+
+class Progress:
+    """Writes lines to standard error, each with the time since the run began."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        seconds = time.monotonic() - self._began
+        print(f"[{seconds // 60:2.0f}:{seconds % 60:02.0f}] {text}", file=sys.stderr, flush=True)
+
+    def round(self, key: str, number: int, of: int, **figures: float) -> None:
+        """Tell what a round has found."""
+        told = ", ".join(f"{name.replace('_', ' ')} {rounded(value)}" for name, value in figures.items())
+        self.say(f"{key}  round {number + 1}/{of}: {told}")

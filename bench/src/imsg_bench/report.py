@@ -1,0 +1,73 @@
+"""Results written for people and for programs: Markdown, JSON, and pictures."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from imsg_bench.figures import rounded
+from imsg_bench.pictures import bars
+from imsg_bench.result import Result, Series
+
+MARKS = {True: "yes", False: "**no**", None: ""}
+
+
+def document(scale: str, machine: Mapping[str, str], results: Sequence[Result]) -> dict[str, Any]:
+    """Make what the JSON file holds."""
+    return {
+        "format": 1,
+        "scale": scale,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": dict(machine),
+        "results": [result.to_json() for result in results],
+    }
+
+
+def table(results: Sequence[Result]) -> str:
+    """Write every figure in one table."""
+    lines = ["| | measured | median | rounds | to reach | reached |", "|---|---|---:|---|---|---|"]
+    for result in results:
+        for one in result.series:
+            unit = f" {one.unit}" if one.unit else ""
+            cells = (result.key, one.name, f"{rounded(one.middle)}{unit}", _rounds(one), one.goal, MARKS[one.is_met])
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _rounds(one: Series) -> str:
+    if len(one.values) == 1:
+        return "one"
+    return f"{rounded(min(one.values))} to {rounded(max(one.values))} ({one.spread:.0%})"
+
+
+def markdown(found: Mapping[str, Any], results: Sequence[Result], methods: Mapping[str, str]) -> str:
+    """Write the page of a run: the table, then each measurement with its method, its costs and its notes."""
+    lines = ["# What was measured", "", f"Scale {found['scale']}, {found['at']}, on:", ""]
+    lines += [f"- {name}: {value}" for name, value in found["machine"].items()]
+    lines += ["", "The median of the rounds counts; beside it the lowest and highest, and how far they lie apart.", ""]
+    lines += [table(results), ""]
+    for result in results:
+        lines += [f"## {result.key}. {result.title}", "", f"![{result.title}]({found['scale']}-{result.key}.svg)", ""]
+        lines += [methods[result.key], ""]
+        if result.costs:
+            lines += ["| who | processor µs each |", "|---|---:|"]
+            lines += [f"| {name} | {rounded(cost)} |" for name, cost in result.costs.items()]
+            lines += [""]
+        for note in result.notes:
+            lines += [note, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def write(folder: Path, found: Mapping[str, Any], results: Sequence[Result], methods: Mapping[str, str]) -> list[Path]:
+    """Write the files of a run; return where they are. `methods` are the pages of method, by key."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scale = found["scale"]
+    written = {
+        folder / f"{scale}.json": json.dumps(found, ensure_ascii=False, indent=1) + "\n",
+        folder / f"{scale}.md": markdown(found, results, methods),
+        **{folder / f"{scale}-{result.key}.svg": bars(result) for result in results},
+    }
+    for path, text in written.items():
+        path.write_text(text)
+    return list(written)

@@ -1,0 +1,181 @@
+"""iMSG on a plot: its services as processes, with the settings of production, and what stands around them."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+
+from imsg_bench.counts import Counts
+from imsg_bench.ground import Ground, Plot, folder_of, plot
+from imsg_testing.api import Api, wait
+from imsg_testing.processes import Process
+from imsg_testing.servers import accepts, free_port
+from imsg_testing.services import KEYS, OneService
+from imsg_testing.stack import environment
+
+START_TIMEOUT_S = 60.0
+
+USER_LIMIT = 1_000_000
+"""The most that a user may be allowed; every window is counted all the same."""
+
+CONTENT = {
+    "subject": "您的订单已发货",
+    "text": "您好，您的订单 20261125-0042 已经发货，预计明天送达。\n"
+    "如有问题请直接回复本邮件，我们会尽快答复。\n\n天存信息",
+}
+"""A mail as our users send it: some 200 bytes."""
+
+
+class Site:
+    """What a measurement starts on its plot; all of it ends with the stack."""
+
+    def __init__(self, stack: ExitStack, ground: Ground) -> None:
+        self.stack = stack
+        self.folder = folder_of(stack)
+        self.plot: Plot = stack.enter_context(plot(ground))
+        self._settings: dict[str, str] = {
+            **KEYS,
+            "IMSG_BROKER_URL": self.plot.broker_url,
+            "IMSG_REDIS_URL": self.plot.redis_url,
+            "IMSG_DATA_DIR": str(self.folder),
+            "IMSG_LOG_LEVEL": "INFO",
+            "IMSG_AUTH_URL": "http://127.0.0.1:1",
+            "IMSG_HISTORY_URL": "http://127.0.0.1:1",
+        }
+        self._api: Api | None = None
+
+    @property
+    def ground(self) -> Ground:
+        """The servers."""
+        return self.plot.ground
+
+    def service(self, package: str, settings: Mapping[str, str] = {}) -> OneService:
+        """Make one of our services; it is not started yet."""
+        one = OneService(package, self.folder, {**self._settings, **settings})
+        self.stack.callback(one.process.close)
+        return one
+
+    def auth(self) -> OneService:
+        """Start auth on a database of its own."""
+        one = self.service("imsg_auth", {"IMSG_DATABASE_URL": self.plot.database("auth")})
+        one.start()
+        self._settings["IMSG_AUTH_URL"] = one.url
+        return one
+
+    def history(self, database: str | None = None) -> OneService:
+        """Start history; on a database of its own where none is given."""
+        one = self.service("imsg_history", {"IMSG_DATABASE_URL": database or self.plot.database("history")})
+        one.start()
+        self._settings["IMSG_HISTORY_URL"] = one.url
+        return one
+
+    def gateway(self) -> OneService:
+        """Start a gateway and lift the administrator's limits to the highest that can be set."""
+        one = self.service("imsg_gateway")
+        one.start()
+        self._api = Api(one.url)
+        self.stack.callback(self._api.client.close)
+        self._api.open_wide()
+        return one
+
+    def mail_sender(self, port: int, connections: int = 16) -> OneService:
+        """Make sender-smtp for a server on the loopback; it is not started yet."""
+        server = {"HOST": "127.0.0.1", "PORT": port, "SECURITY": "none", "SENDER": "imsg@example.com"}
+        settings = {f"IMSG_SMTP__{name}": str(value) for name, value in server.items()}
+        return self.service("imsg_smtp", {**settings, "IMSG_SMTP__CONNECTIONS": str(connections)})
+
+    @property
+    def api(self) -> Api:
+        """The public API. Raises RuntimeError before a gateway is started."""
+        if self._api is None:
+            raise RuntimeError("no gateway was started")
+        return self._api
+
+    def sink(self) -> tuple[int, Counts]:
+        """Start a mail server that takes everything; return its port and its counts."""
+        counts = Counts(self.folder / "mails")
+        port = free_port()
+        self.listening("imsg_bench.sink", port, str(port), str(self.folder))
+        return port, counts
+
+    def stub(self) -> tuple[int, Counts]:
+        """Start an SMS firm; return its port and its counts."""
+        counts = Counts(self.folder / "texts")
+        port = free_port()
+        self.listening("imsg_bench.stub", port, str(port), str(self.folder))
+        return port, counts
+
+    def program(self, *words: str, given: Mapping[str, str] = {}, python: Path | None = None) -> Process:
+        """Start a module of Python's as a process."""
+        log = self.folder / f"{words[0]}.log"
+        command = [str(python or sys.executable), "-m", *words]
+        process = Process(command, log=log, environment=environment(given), cwd=self.folder)
+        self.stack.callback(process.close)
+        process.start()
+        return process
+
+    def listening(self, module: str, port: int, *words: str, given: Mapping[str, str] = {}) -> Process:
+        """Start a module of Python's that listens on a port; return when it does."""
+        process = self.program(module, *words, given=given)
+        wait_for(process, port)
+        return process
+
+    def served(
+        self,
+        name: str,
+        given: Mapping[str, str],
+        *words: str,
+        python: Path | None = None,
+    ) -> tuple[str, Process]:
+        """Serve an ASGI app by uvicorn and uvloop as iMSG is served, without logs; return its URL and process."""
+        port = free_port()
+        process = self.program(
+            "uvicorn",
+            *words,
+            name,
+            *("--port", str(port), "--loop", "uvloop", "--http", "httptools"),
+            *("--no-access-log", "--log-level", "warning", "--no-server-header"),
+            given=given,
+            python=python,
+        )
+        wait_for(process, port)
+        return f"http://127.0.0.1:{port}", process
+
+    def body(self, to: str | list[str] = "zhang@example.com", name: str = "body.json", **more: object) -> Path:
+        """Write the body of POST /api/send with a token that holds."""
+        path = self.folder / name
+        body = {"token": self.api.token(), "to": to, "method": "smtp", "content": CONTENT, **more}
+        path.write_text(json.dumps(body, ensure_ascii=False))
+        return path
+
+    def depth(self, queue: str) -> int:
+        """Count what is ready and unacked in a queue, as the management API knows it (some seconds late)."""
+        answer = self.ground.broker.manage("GET", f"queues/{self.plot.host}/{queue}?columns=messages").json()
+        return int(answer.get("messages", 0))
+
+
+def wait_for(process: Process, port: int) -> None:
+    """Wait until a process listens."""
+
+    def listens() -> bool:
+        assert process.runs, process.last_lines()  # noqa: S101  why it is waited for in vain
+        return accepts(port)
+
+    wait(listens, START_TIMEOUT_S)
+
+
+def is_ready(url: str) -> bool:
+    """Ask a service whether it is ready."""
+    try:
+        return httpx.get(f"{url}/health/ready", timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+def pause(seconds: float) -> None:
+    """Let the servers come to rest between two turns."""
+    time.sleep(seconds)

@@ -1,0 +1,38 @@
+-- POSTs one body over and over and looks at every answer; writes what it found as JSON to standard error.
+local threads = {}
+
+function setup(thread) table.insert(threads, thread) end
+
+function init(args)
+  accepted, refused, example = 0, 0, ""
+  local file = assert(io.open(args[1], "rb"))
+  wrk.method = "POST"
+  wrk.body = file:read("*a")
+  wrk.headers["Content-Type"] = "application/json"
+  file:close()
+end
+
+function response(status, headers, body)
+  if status == 200 and string.find(body, '"errorCode":0', 1, true) then
+    accepted = accepted + 1
+  else
+    refused = refused + 1
+    example = body
+  end
+end
+
+function done(summary, latency, requests)
+  local accepted, refused, example = 0, 0, ""
+  for _, thread in ipairs(threads) do
+    accepted = accepted + thread:get("accepted")
+    refused = refused + thread:get("refused")
+    if thread:get("example") ~= "" then example = thread:get("example") end
+  end
+  local errors = summary.errors
+  local lost = errors.connect + errors.read + errors.write + errors.timeout
+  io.stderr:write(string.format(
+    '{"accepted":%d,"refused":%d,"lost":%d,"seconds":%f,"p50_ms":%f,"p99_ms":%f}\n%s\n',
+    accepted, refused, lost, summary.duration / 1e6,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, example
+  ))
+end

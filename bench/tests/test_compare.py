@@ -1,0 +1,73 @@
+"""Two runs beside each other, through the files they are kept in."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from imsg_bench import compare, report
+from imsg_bench.result import Result, Series, missed
+
+
+def result(*values: float, key: str = "A") -> Result:
+    """Make a result of one series."""
+    return Result(
+        key, "Accepted", (Series("iMSG, accepted", "1/s", values, at_least=100),), {"iMSG": 210.0}, ("Note.",)
+    )
+
+
+def kept(path: Path, found: Result) -> Path:
+    """Write a run's file."""
+    path.write_text(json.dumps(report.document("quick", {"processor": "one"}, [found])))
+    return path
+
+
+def test_a_result_comes_back_from_its_file_as_it_was() -> None:
+    found = result(120, 130, 125)
+    assert Result.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_a_change_is_the_quotient_of_the_medians() -> None:
+    (change,) = compare.changes([result(100, 110, 90)], [result(150, 140, 160)])
+    assert change.factor == pytest.approx(1.5)
+    assert change.is_beyond_noise
+
+
+def test_rounds_that_overlap_prove_nothing() -> None:
+    (change,) = compare.changes([result(100, 110, 90)], [result(150, 105, 160)])
+    assert not change.is_beyond_noise
+
+
+def test_what_only_one_run_has_is_left_out() -> None:
+    assert compare.changes([result(1, key="A")], [result(1, key="B")]) == []
+
+
+def test_two_files_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = kept(tmp_path / "a.json", result(100)), kept(tmp_path / "b.json", result(200))
+    assert compare.main([str(before), str(after)]) == 0
+    assert "× 2.00" in capsys.readouterr().out
+
+
+def test_a_file_that_is_no_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.json").write_text("[]")
+    assert compare.main([str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 2
+    assert "a.json holds no results" in capsys.readouterr().err
+
+
+def test_what_is_not_reached_is_listed() -> None:
+    low, high = result(90, 95, 92), result(120, 130, 110)
+    assert [one.key for one, _ in missed([low, high])] == ["A"]
+    assert missed([high]) == []
+
+
+def test_the_page_of_a_run_has_table_method_costs_and_picture(tmp_path: Path) -> None:
+    found = result(90, 110, 130)
+    document = report.document("quick", {"processor": "one"}, [found])
+    paths = report.write(tmp_path, document, [found], {"A": "How it is measured."})
+    page = (tmp_path / "quick.md").read_text()
+    assert "| A | iMSG, accepted | 110 1/s | 90.0 to 130 (36%) | ≥ 100 | yes |" in page
+    assert "How it is measured." in page
+    assert "| iMSG | 210 |" in page
+    assert "![Accepted](quick-A.svg)" in page
+    assert {path.name for path in paths} == {"quick.json", "quick.md", "quick-A.svg"}
+    assert (tmp_path / "quick-A.svg").read_text().startswith("<svg")
