@@ -1,0 +1,1 @@
+"""What the send form knows without a browser: recipients, files of them, segments, lines to copy, progress."""

@@ -1,0 +1,250 @@
+"""What was sent, as lines for curl, Python and Java that send it again: right for every character, and short.
+
+What is long stays out of them: attachments are read from their files, many recipients from `recipients.txt`.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+LIST_FILE = "recipients.txt"
+
+LONG_LIST = 20
+"""Recipients from which on they stand in a file."""
+
+JAVA_LITERAL = 10_000
+"""Letters of one Java string constant: it takes 65,535 bytes (JVMS, section 4.4.7), and a letter up to six."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What was sent."""
+
+    url: str
+    """Where iMSG is, without a slash at the end."""
+    username: str
+    method: str
+    to: Sequence[str]
+    content: Any
+    files: Sequence[str] = ()
+    """Names of attachments."""
+    account: str | None = None
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its recipients stand in a file."""
+        return len(self.to) > LONG_LIST
+
+
+@dataclass(frozen=True, slots=True)
+class _Base64:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    name: str
+
+
+_Piece = str | _Base64 | _Lines
+"""The JSON text in pieces: what is written down, and what a file holds."""
+
+
+def password_here(language: str) -> str:
+    """Return what stands where the password belongs."""
+    return "在此填写密码" if language == "zh" else "YOUR PASSWORD"
+
+
+def curl(sending: Sending, password: str) -> str:
+    """Write it for a POSIX shell."""
+    login = json.dumps({"username": sending.username, "password": password}, ensure_ascii=False)
+    pieces = list(_body(sending))
+    if len(pieces) == 1:
+        quote, body = "'JSON'", str(pieces[0])  # quoted: the shell leaves every character alone
+    else:
+        quote, body = "JSON", "".join(map(_for_shell, pieces))
+    return (
+        f"TOKEN=$(curl -s {_shell(sending.url + '/api/login')} -d @- <<'JSON' |\n"
+        f"{login}\nJSON\n"
+        """sed 's/.*"token": *"\\([^"]*\\)".*/\\1/')\n\n"""
+        f"""curl {_shell(sending.url + "/api/send")} -H "Authorization: Bearer $TOKEN" -d @- <<{quote}\n"""
+        f"{body}\nJSON\n"
+    )
+
+
+def python(sending: Sending, password: str) -> str:
+    """Write it for Python 3, with its standard library alone."""
+    imports = ["import base64"] if sending.files else []
+    fields = [f'    "to": {_python_to(sending)},', f'    "method": {_text(sending.method)},']
+    fields.append(f'    "content": {_text(sending.content)},')
+    if sending.account:
+        fields.append(f'    "account": {_text(sending.account)},')
+    if sending.files:
+        files = [f"read({_text(name)})" for name in sending.files]
+        fields.append(f'    "attachment": [{", ".join(files)}],')
+    reader = [
+        "def read(name):",
+        '    with open(name, "rb") as file:',
+        '        return {"filename": name, "file": base64.b64encode(file.read()).decode()}',
+        "",
+        "",
+    ]
+    return "\n".join(
+        [
+            *imports,
+            "import json",
+            "import urllib.request",
+            "",
+            f"URL = {_text(sending.url)}",
+            "",
+            "",
+            "def call(path, body):",
+            "    request = urllib.request.Request(URL + path, json.dumps(body).encode())",
+            "    return json.load(urllib.request.urlopen(request))",
+            "",
+            "",
+            *(reader if sending.files else []),
+            f'login = call("/api/login", {{"username": {_text(sending.username)}, "password": {_text(password)}}})',
+            'print(call("/api/send", {',
+            '    "token": login["token"],',
+            *fields,
+            "}))",
+            "",
+        ]
+    )
+
+
+def java(sending: Sending, password: str) -> str:
+    """Write it for Java 11 or newer, with its standard library alone: `java Send.java`."""
+    login = json.dumps({"username": sending.username, "password": password}, ensure_ascii=False)
+    body = "\n            + ".join(_for_java(piece) for piece in _body(sending))
+    return _JAVA.format(
+        url=_java_text(sending.url),
+        login=_java_text(login),
+        body=body,
+        base64=_JAVA_BASE64 if sending.files else "",
+        lines=_JAVA_LINES if sending.is_long else "",
+    )
+
+
+_JAVA = """\
+import java.net.URI;
+import java.net.http.*;
+import java.nio.file.*;
+import java.util.*;
+import java.util.stream.*;
+
+public class Send {{
+    static String call(String path, String token, String body) throws Exception {{
+        HttpRequest request = HttpRequest.newBuilder(URI.create({url} + path))
+            .header("Authorization", "Bearer " + token)
+            .POST(HttpRequest.BodyPublishers.ofString(body)).build();
+        return HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString()).body();
+    }}
+{base64}{lines}
+    public static void main(String[] args) throws Exception {{
+        String login = call("/api/login", "-", {login});
+        String token = login.replaceAll("(?s).*\\"token\\": *\\"([^\\"]*)\\".*", "$1");
+        System.out.println(call("/api/send", token,
+            {body}));
+    }}
+}}
+"""
+
+_JAVA_BASE64 = """
+    static String base64(String name) throws Exception {
+        return Base64.getEncoder().encodeToString(Files.readAllBytes(Path.of(name)));
+    }
+"""
+
+_JAVA_LINES = """
+    static String lines(String name) throws Exception {
+        return Files.readAllLines(Path.of(name)).stream()
+            .map(line -> '"' + line.replace("\\\\", "\\\\\\\\").replace("\\"", "\\\\\\"") + '"')
+            .collect(Collectors.joining(","));
+    }
+"""
+
+
+def _body(sending: Sending) -> Iterable[_Piece]:
+    """Write the body of POST /api/send, the token apart, in as few pieces as can be."""
+    fields: dict[str, Any] = {"method": sending.method, "content": sending.content}
+    if sending.account:
+        fields["account"] = sending.account
+    text = _text(fields).removesuffix("}")
+    if not sending.is_long:
+        text += f', "to": {_text(list(sending.to))}'
+    else:
+        yield text + ', "to": ['
+        yield _Lines(LIST_FILE)
+        text = "]"
+    if sending.files:
+        text += ', "attachment": ['
+        for number, name in enumerate(sending.files):
+            yield text + f'{", " if number else ""}{{"filename": {_text(name)}, "file": "'
+            yield _Base64(name)
+            text = '"}'
+        text += "]"
+    yield text + "}"
+
+
+def _text(value: Any) -> str:  # noqa: ANN401  any JSON
+    """Write a value as JSON that is a literal of Python too: strings, lists and objects of them alone."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _python_to(sending: Sending) -> str:
+    if sending.is_long:
+        return f'open("{LIST_FILE}", encoding="utf-8").read().splitlines()'
+    return _text(list(sending.to))
+
+
+def _shell(word: str) -> str:
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def _for_shell(piece: _Piece) -> str:
+    """Write a piece into a here-document in which the shell still reads `$`, backquotes and backslashes."""
+    match piece:
+        case _Base64(name):
+            return f"$(base64 < {_shell(_path(name))} | tr -d '\\n')"
+        case _Lines(name):
+            return f"""$(sed 's/["\\\\]/\\\\&/g; s/.*/"&"/' {_shell(name)} | paste -sd , -)"""
+        case str(text):
+            return text.replace("\\", "\\\\").replace("$", "\\$").replace("`", "\\`")
+
+
+def _path(name: str) -> str:
+    return f"./{name}" if name.startswith("-") else name
+
+
+def _for_java(piece: _Piece) -> str:
+    match piece:
+        case _Base64(name):
+            return f"base64({_java_text(name)})"
+        case _Lines(name):
+            return f"lines({_java_text(name)})"
+        case str(text):
+            return _java_text(text)
+
+
+def _java_text(text: str) -> str:
+    """Write a string of Java; in constants short enough for its compiler."""
+    if len(text) > JAVA_LITERAL:
+        parts = [text[at : at + JAVA_LITERAL] for at in range(0, len(text), JAVA_LITERAL)]
+        return f'String.join("", {", ".join(map(_java_text, parts))})'
+    return '"' + "".join(map(_java_letter, text)) + '"'
+
+
+def _java_letter(letter: str) -> str:
+    if letter in '"\\':
+        return f"\\{letter}"
+    if letter.isprintable():
+        return letter
+    return "".join(f"\\u{unit:04x}" for unit in _units(letter))
+
+
+def _units(letter: str) -> list[int]:
+    encoded = letter.encode("utf-16-be", "surrogatepass")
+    return [int.from_bytes(encoded[at : at + 2]) for at in range(0, len(encoded), 2)]

@@ -1,0 +1,63 @@
+"""Files of recipients as Excel, WPS and other programs save them."""
+
+import pytest
+
+from imsg_console.sending.lists import UnreadableError, table
+
+PEOPLE = "姓名,邮箱,部门\n张三,zhang@example.com,研发\n李四,li@example.com,市场\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk", "utf-16"])
+def test_a_table_is_read_in_every_encoding(encoding: str) -> None:
+    found = table(PEOPLE.encode(encoding), "smtp")
+    assert (found.rows[0], found.has_heading, found.column) == (("姓名", "邮箱", "部门"), True, 1)
+    assert found.values(1, has_heading=True) == ["zhang@example.com", "li@example.com"]
+
+
+@pytest.mark.parametrize("sign", ["\t", ";", ","])
+def test_whatever_parts_the_columns(sign: str) -> None:
+    found = table(f"13800138000{sign}张三\n13900139000{sign}李四\n".encode(), "sms")
+    assert (found.width, found.has_heading, found.column) == (2, False, 0)
+
+
+def test_quoted_cells_hold_commas_and_line_breaks() -> None:
+    found = table(b'"Zhang, San","a\nb",zhang@example.com\n"Li, Si",c,li@example.com\n', "smtp")
+    assert found.values(found.column, has_heading=False) == ["zhang@example.com", "li@example.com"]
+
+
+def test_lines_are_a_table_of_one_column() -> None:
+    found = table(b"zhang@example.com\r\nli@example.com\r\n", "smtp")
+    assert (found.width, found.has_heading, found.values(0, has_heading=False)) == (
+        1,
+        False,
+        ["zhang@example.com", "li@example.com"],
+    )
+
+
+def test_several_recipients_in_a_line_are_all_taken() -> None:
+    found = table(b"a@x.com, b@x.com\nc@x.com, d@x.com\n", "smtp")
+    assert found.values(found.column, has_heading=False) == ["a@x.com", "b@x.com", "c@x.com", "d@x.com"]
+
+
+def test_a_heading_over_one_column_is_seen() -> None:
+    assert table("邮箱\nzhang@example.com\n".encode(), "smtp").has_heading
+
+
+def test_names_alone_have_no_heading() -> None:
+    assert not table("张三\n李四\n".encode(), "smtp").has_heading
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "send.file_empty"),
+        (b" \r\n\n", "send.file_empty"),
+        (b"PK\x03\x04rest", "send.file_workbook"),
+        (b"\xff\xfe\x00", "send.file_unreadable"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\xff", "send.file_unreadable"),
+    ],
+)
+def test_what_is_no_list_is_said(content: bytes, why: str) -> None:
+    with pytest.raises(UnreadableError) as refused:
+        table(content, "smtp")
+    assert refused.value.why == why
