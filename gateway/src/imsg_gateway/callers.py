@@ -118,7 +118,7 @@ class Claim:
                 case Charged() as charged:
                     return charged
                 case Exhausted() as nothing_left:
-                    raise exhausted(nothing_left, self._callers.zone)
+                    raise exhausted(nothing_left, recipients, self._callers.zone)
                 case Disabled():
                     raise Refusal("sending_disabled")
                 case Revoked():

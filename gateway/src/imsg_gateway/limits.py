@@ -24,12 +24,14 @@ def headers(windows: Sequence[Window]) -> dict[str, str]:
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(lefts)}
 
 
-def exhausted(found: Exhausted, zone: tzinfo) -> Refusal:
-    """Refuse with the window that is in the way and when it opens, in the zone the windows are of."""
+def exhausted(found: Exhausted, recipients: int, zone: tzinfo) -> Refusal:
+    """Refuse a request of so many recipients with the window in the way and when it opens, in the zone of the windows."""
     window = found.window
     return Refusal(
         f"{window.name}_used_up",
         limit=window.limit,
+        left=window.left,
+        recipients=recipients,
         opens=datetime.fromtimestamp(window.opens_at, zone).isoformat(),
         retry_after_s=max(1, window.opens_in_s),
         headers=headers(found.windows),

@@ -167,8 +167,9 @@ REASONS: Mapping[str, Reason] = {
     "recipients_per_day_used_up": Reason(
         10013,
         429,
-        "今天的收件人数{limit}已用完，{opens}起可以再发。",
-        "Today's {limit} recipients are used up; sending opens again at {opens}.",
+        "此请求有{recipients}个收件人，而今天的{limit}个只剩{left}个，{opens}起重新计数；请分批发送。",
+        "This request has {recipients} recipients, and of today's {limit} {left} are left, counted anew from {opens}; "
+        "send it in smaller lists.",
     ),
     # 10014, 10015
     "not_following": Reason(
