@@ -25,7 +25,7 @@ def headers(windows: Sequence[Window]) -> dict[str, str]:
 
 
 def exhausted(found: Exhausted, recipients: int, zone: tzinfo) -> Refusal:
-    """Refuse a request of so many recipients with the window in the way and when it opens, in the zone of the windows."""
+    """Refuse a request of so many recipients: the window in the way, and when it opens in the zone of the windows."""
     window = found.window
     return Refusal(
         f"{window.name}_used_up",
