@@ -1,8 +1,10 @@
 """HTTP/1.1 as clients speak it: raw UTF-8 in a request line is read, what is no HTTP has its answer too."""
 
+import sys
 from typing import Any
 from urllib.parse import quote
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from imsg_shared.answers import JSON, encode
@@ -10,13 +12,23 @@ from imsg_shared.errors import Refusal
 
 _ASCII = "".join(map(chr, range(0x80)))
 
+FIRST_WORD_S = 2.0
+"""How long a connection that has not said anything yet stays open once the port is closed: its request is on the way,
+or a proxy keeps it for the next one (the edge for 1 s)."""
+
+
+_OF_THE_OFFER = frozenset((b"connection", b"upgrade", b"http2-settings"))
+"""Headers that mean nothing once an offered upgrade is left alone."""
+
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with two habits of its parser softened."""
+    """uvicorn's protocol with four of its habits softened."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  uvicorn's own
         super().__init__(*arguments, **named)
         self._may_be_request_line = True
+        self._is_amid_request = True
+        self._data = b""
 
     def data_received(self, data: bytes) -> None:
         """Percent-encode raw UTF-8 in a request line (curl and others never encode), which the parser refuses."""
@@ -25,7 +37,36 @@ class Protocol(HttpToolsProtocol):
             if not line.isascii():
                 data = quote(line, safe=_ASCII).encode("ascii") + newline + rest
             self._may_be_request_line = not newline
+        self._data = data
         super().data_received(data)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Go on with HTTP/1.1 where anything but a websocket is offered, as RFC 9110 (7.8) lets a server do.
+
+        Java's HttpClient offers HTTP/2 with its first request, and uvicorn would take that request's body for HTTP/2.
+        """
+        if self._get_upgrade() == b"websocket" and self._should_upgrade_to_ws():
+            super().handle_websocket_upgrade()
+            return
+        upgrade = sys.exception()
+        assert isinstance(upgrade, httptools.HttpParserUpgrade)  # noqa: S101  uvicorn calls this where it has caught one
+        rest = self._data[upgrade.args[0] :]
+        lines = [b" ".join((self.scope["method"].encode(), self.url, b"HTTP/1.1"))]
+        for name, value in self.headers:
+            if name == b"connection" and b"close" in value.lower():
+                lines.append(b"connection: close")
+            elif name not in _OF_THE_OFFER:
+                lines.append(name + b": " + value)
+        self.parser = httptools.HttpRequestParser(self)
+        super().data_received(b"\r\n".join((*lines, b"", b"")) + rest)
+
+    def _should_upgrade(self) -> bool:
+        return self._get_upgrade() is not None
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._is_amid_request = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header: the request line is over, also of a request that came in one piece with the one before."""
@@ -36,6 +77,16 @@ class Protocol(HttpToolsProtocol):
         """End a request: what follows is the next one's line."""
         super().on_message_complete()
         self._may_be_request_line = True
+        self._is_amid_request = False
+
+    def shutdown(self) -> None:
+        """End after the answer to what is on its way; at once where nothing is."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            super().shutdown()
+        elif self._is_amid_request:  # its head is not whole, or not even its first byte is here
+            self.loop.call_later(FIRST_WORD_S, super().shutdown)
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as everything is answered, and close."""

@@ -18,6 +18,10 @@ from imsg_shared.errors import Refusal
 CALL_TIMEOUT_S = 5.0
 """How long one call may take, ASGI transport included (which itself knows no time-outs)."""
 
+IDLE_S = 2.0
+"""How long a connection is kept for the next call: shorter than a service that is asked to end keeps its port open, or
+a call would meet a connection that is just being closed."""
+
 KEY_HEADER = "x-imsg-key"
 CALLER_HEADER = "x-imsg-caller"
 ROLE_HEADER = "x-imsg-role"
@@ -87,7 +91,8 @@ async def connect(url: str, keys: tuple[SecretStr, ...], apps: Apps) -> AsyncIte
     if base.host in apps:
         transport = httpx.ASGITransport(apps[base.host], raise_app_exceptions=False)
     else:
-        transport = httpx.AsyncHTTPTransport(retries=1, limits=httpx.Limits(max_keepalive_connections=32))
+        limits = httpx.Limits(max_keepalive_connections=32, keepalive_expiry=IDLE_S)
+        transport = httpx.AsyncHTTPTransport(retries=1, limits=limits)
     async with httpx.AsyncClient(base_url=base, transport=transport, timeout=httpx.Timeout(CALL_TIMEOUT_S)) as client:
         yield Peer(client, keys[0].get_secret_value() if keys else "")
 

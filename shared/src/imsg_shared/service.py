@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from imsg_shared import rabbit, streams
 from imsg_shared.answers import LOGGED, Answer, crashed, ok, refused
 from imsg_shared.broker import Broker
+from imsg_shared.closing import Server
 from imsg_shared.errors import Refusal
 from imsg_shared.http import Protocol
 from imsg_shared.observe import configure, logger
@@ -185,22 +186,6 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the frame decides when the port closes."""
-
-    def install_signal_handlers(self) -> None:
-        """Leave signals to the frame."""
-
-    def capture_signals(self) -> Any:  # noqa: ANN401  uvicorn's own type
-        """Leave signals to the frame."""
-        return _nothing()
-
-
-class _nothing:  # noqa: N801  a context that does nothing
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
-
-
 async def serve(
     app: ASGIApp,
     sock: socket.socket,
@@ -212,7 +197,8 @@ async def serve(
 ) -> int:
     """Serve an app until SIGTERM, SIGINT or the failure of a part; return the exit code.
 
-    On a signal `on_stop` is called at once, the port closes `unready_s` later, requests in flight end.
+    On a signal `on_stop` is called at once and every answer ends its connection; the port closes `unready_s` later,
+    what was let in by then is answered.
     """
     config = uvicorn.Config(
         app,
@@ -224,7 +210,7 @@ async def serve(
         timeout_graceful_shutdown=GRACE_S,
         server_header=False,
     )
-    server = _Server(config)
+    server = Server(config)
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -238,6 +224,7 @@ async def serve(
         on_listening()
         await asyncio.wait({serving, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         on_stop()
+        server.ask_to_leave()
         if stopped.done():
             await asyncio.sleep(unready_s)
         server.should_exit = True
