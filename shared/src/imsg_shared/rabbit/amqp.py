@@ -10,9 +10,13 @@ import pika.exceptions  # type: ignore[import-untyped]
 from pika.adapters.asyncio_connection import AsyncioConnection  # type: ignore[import-untyped]
 
 from imsg_shared.observe import logger
-from imsg_shared.rabbit.address import Address
+from imsg_shared.rabbit.address import Address, Host
+from imsg_shared.rabbit.tls import URL, explained
 
 log = logger(__name__)
+
+OLDEST_MAJOR = 4
+"""RabbitMQ's first version whose quorum queues know a delivery limit of -1 and dead-letter as we want it."""
 
 CONNECT_TIMEOUT_S = 5.0
 """For TCP, and again for TLS and AMQP's own greeting: a broker that needs longer is away."""
@@ -34,6 +38,10 @@ P = ParamSpec("P")
 
 class LinkLost(Exception):  # noqa: N818  a state of the world
     """The connection or channel is gone, or was never made; its text says why."""
+
+
+class TooOld(LinkLost):
+    """What answers is a RabbitMQ that lacks what we stand on: quorum queues with our arguments."""
 
 
 class NotFound(LinkLost):
@@ -179,7 +187,7 @@ class Channel:
 class Link:
     """One connection to the broker, until it is lost."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: Host) -> None:
         self.host = host
         loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[LinkLost] = loop.create_future()
@@ -189,15 +197,18 @@ class Link:
         self._opened: asyncio.Future[None] = loop.create_future()
         self._connection: Any = None
 
-    async def open(self, address: Address, port: int, name: str) -> None:
-        """Connect. Raises LinkLost where that fails."""
-        context = address.tls()
+    async def open(self, address: Address, name: str) -> None:
+        """Connect. Raises LinkLost where that fails, TooOld where who answers can't serve us."""
+        try:
+            context = None if address.tls is None else address.tls.context()
+        except ValueError as error:
+            raise LinkLost(f"{URL}: {error}") from error
         parameters = pika.ConnectionParameters(
-            host=self.host,
-            port=port,
+            host=self.host.name,
+            port=self.host.port,
             virtual_host=address.vhost,
             credentials=pika.PlainCredentials(address.username, address.password),
-            ssl_options=None if context is None else pika.SSLOptions(context, self.host),
+            ssl_options=None if context is None else pika.SSLOptions(context, address.server_name(self.host)),
             heartbeat=HEARTBEAT_S,
             blocked_connection_timeout=BLOCKED_TIMEOUT_S,
             connection_attempts=1,
@@ -221,6 +232,9 @@ class Link:
             raise
         if self.lost.done():
             raise self.lost.result()
+        if (old := _too_old(self._connection.server_properties)) is not None:
+            await self.close()
+            raise TooOld(f"{old} answers at {self.host.name}:{self.host.port}")
 
     async def channel(self) -> Channel:
         """Open a channel. Raises LinkLost."""
@@ -266,11 +280,11 @@ class Link:
 
     def _on_blocked(self, _connection: object, frame: Any) -> None:  # noqa: ANN401
         self.blocked = True
-        log.warning("broker_blocked", host=self.host, reason=frame.method.reason)
+        log.warning("broker_blocked", host=self.host.name, reason=frame.method.reason)
 
     def _on_unblocked(self, _connection: object, _frame: object) -> None:
         self.blocked = False
-        log.info("broker_unblocked", host=self.host)
+        log.info("broker_unblocked", host=self.host.name)
 
 
 async def first_of(*futures: asyncio.Future[Any], timeout_s: float | None = None) -> None:
@@ -280,7 +294,23 @@ async def first_of(*futures: asyncio.Future[Any], timeout_s: float | None = None
 
 def _why(error: object) -> str:
     """Say in a line why something was lost; pika's own words, and the innermost cause where it wraps one."""
-    causes = getattr(error, "exceptions", None) or getattr(error, "args", None)
-    if causes and isinstance(causes[-1], BaseException):
+    causes = getattr(error, "exceptions", None) or [getattr(error, "exception", None)]
+    if isinstance(causes[-1], BaseException):
         return _why(causes[-1])
-    return str(error) or type(error).__name__
+    if isinstance(error, pika.exceptions.ProbableAuthenticationError | pika.exceptions.AuthenticationError):
+        return f"it refuses the login: correct user and password in {URL}"
+    if isinstance(error, pika.exceptions.ProbableAccessDeniedError):
+        return f"it refuses the virtual host ({error}): correct it in {URL}, or give its rights to our user"
+    return explained(error) or str(error) or type(error).__name__
+
+
+def _too_old(server: Mapping[str, object]) -> str | None:
+    """Name a RabbitMQ that is older than we need, by what it says of itself at the greeting."""
+    product, version = (_text(server.get(key, "")) for key in ("product", "version"))
+    major = version.partition(".")[0]
+    too_old = product == "RabbitMQ" and major.isdecimal() and int(major) < OLDEST_MAJOR
+    return f"{product} {version}" if too_old else None
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -6,25 +6,27 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
-
 from imsg_shared.broker import Broker, Delivery
 from imsg_shared.deliveries import Deliveries
 from imsg_shared.observe import logger
 from imsg_shared.rabbit.address import Address, parse
-from imsg_shared.rabbit.amqp import LinkLost
+from imsg_shared.rabbit.amqp import OLDEST_MAJOR, LinkLost, TooOld, first_of
 from imsg_shared.rabbit.connection import Life
 from imsg_shared.rabbit.consumer import Consumer, acknowledge
 from imsg_shared.rabbit.declare import declare
-from imsg_shared.rabbit.depth import MANAGEMENT_TIMEOUT_S, Depths
+from imsg_shared.rabbit.depth import Depths, Management
 from imsg_shared.rabbit.publisher import Publisher
-from imsg_shared.settings import StartError, variable
+from imsg_shared.rabbit.tls import URL
+from imsg_shared.settings import StartError
 from imsg_shared.topology import DEAD, Route, Topology
 
 log = logger(__name__)
 
 REDECLARE_S = 30.0
 """How often everything is declared again: what an operator or an accident removed comes back."""
+
+MEET_S = 2.0
+"""How long a start waits to see who answers; a broker that is away then is no reason not to start."""
 
 MAX_REASON = 2_000
 """Characters of a reason to bury: all headers of a message must fit into one frame."""
@@ -33,7 +35,7 @@ MAX_REASON = 2_000
 class RabbitBroker:
     """The six verbs on RabbitMQ. The broker blocks publishing connections only, so consuming has its own."""
 
-    def __init__(self, address: Address, topology: Topology, client: httpx.AsyncClient, redeclare_s: float) -> None:
+    def __init__(self, address: Address, topology: Topology, redeclare_s: float) -> None:
         self.topology = topology
         self._redeclare_s = redeclare_s
         name = f"imsg:{os.getpid()}"
@@ -41,7 +43,8 @@ class RabbitBroker:
         self._publishing = Life(address, f"{name}:publish", self._publisher.prepare)
         self._consuming = Life(address, f"{name}:consume")
         self._consumers: set[Consumer] = set()
-        self._depths = Depths(self._publishing, address, self._held, client)
+        self._management = Management(address)
+        self._depths = Depths(self._publishing, self._held, self._management)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -96,9 +99,19 @@ class RabbitBroker:
         self._watch("publish", self._publishing.run)
         self._watch("declare", self._keep_declared)
 
+    async def meet(self) -> None:
+        """Wait a moment until somebody has answered or not. Raises StartError where it is a RabbitMQ too old for us."""
+        met = self._publishing.met
+        await first_of(met, timeout_s=MEET_S)
+        if met.done() and isinstance(old := met.result(), TooOld):
+            raise StartError(
+                f"{URL}: {old}; iMSG needs RabbitMQ {OLDEST_MAJOR}.0 or later. Upgrade it, or name another."
+            ) from old
+
     async def close(self) -> None:
         """End both connections."""
         await asyncio.gather(*(_ended(task) for task in self._tasks.values()))
+        await self._management.close()
 
     def _held(self, queue: str) -> int:
         return sum(len(consumer.deliveries) for consumer in self._consumers if consumer.queue == queue)
@@ -127,25 +140,23 @@ class RabbitBroker:
 
 @asynccontextmanager
 async def connect(url: str, topology: Topology, *, redeclare_s: float = REDECLARE_S) -> AsyncIterator[Broker]:
-    """Open RabbitMQ for as long as the context lasts; returns at once, `ready` tells when it is connected.
+    """Open RabbitMQ for as long as the context lasts; `ready` tells when it is connected, now or later.
 
-    Raises StartError where the URL can't be read.
+    Raises StartError where the URL can't be read, or who answers there is too old.
     """
     try:
         address = parse(url)
+        if address.tls is not None:
+            address.tls.context()
     except ValueError as error:
-        raise StartError(f"{variable('broker_url')}: {error}.") from error
-    credentials = httpx.BasicAuth(address.username, address.password)
-    verify = address.tls() or False
-    async with httpx.AsyncClient(
-        auth=credentials, timeout=MANAGEMENT_TIMEOUT_S, verify=verify, trust_env=False
-    ) as client:
-        broker = RabbitBroker(address, topology, client, redeclare_s)
-        broker.start()
-        try:
-            yield broker
-        finally:
-            await broker.close()
+        raise StartError(f"{URL}: {error}.") from error
+    broker = RabbitBroker(address, topology, redeclare_s)
+    broker.start()
+    try:
+        await broker.meet()
+        yield broker
+    finally:
+        await broker.close()
 
 
 async def _happens(event: asyncio.Event, within_s: float) -> bool:

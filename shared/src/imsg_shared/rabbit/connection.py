@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from itertools import cycle
 
 from imsg_shared.observe import logger
-from imsg_shared.rabbit.address import Address
+from imsg_shared.rabbit.address import Address, Host
 from imsg_shared.rabbit.amqp import Link, LinkLost
 
 log = logger(__name__)
@@ -20,14 +20,18 @@ STEADY_S = 10.0
 
 
 class Backoff:
-    """Pauses that double, each jittered by half, so that a fleet does not come back in step."""
+    """Pauses that double, each jittered by half, so that a fleet does not come back in step.
 
-    def __init__(self) -> None:
+    Where several hosts are tried in turn each pause is shorter, so that a round of them takes no longer.
+    """
+
+    def __init__(self, hosts: int = 1) -> None:
         self._pause_s = FIRST_PAUSE_S
+        self._hosts = hosts
 
     async def pause(self) -> None:
         """Wait, and longer the next time."""
-        await asyncio.sleep(self._pause_s * random.uniform(0.5, 1))  # noqa: S311  jitter is no secret
+        await asyncio.sleep(self._pause_s / self._hosts * random.uniform(0.5, 1))  # noqa: S311  jitter is no secret
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
     def reset(self) -> None:
@@ -44,6 +48,8 @@ class Life:
         self._prepare = prepare
         self._up = asyncio.Event()
         self.link: Link | None = None
+        self.met: asyncio.Future[LinkLost | None] = asyncio.get_running_loop().create_future()
+        """Done when the first try has ended: with None where a broker that fits answered, else with why not."""
 
     async def up(self) -> Link:
         """Wait for the connection."""
@@ -54,32 +60,38 @@ class Life:
     async def run(self) -> None:
         """Keep the connection until cancelled. Hosts are tried in turn, beginning anywhere."""
         loop = asyncio.get_running_loop()
-        backoff = Backoff()
         hosts = list(self._address.hosts)
         random.shuffle(hosts)
-        for host, port in cycle(hosts):
+        backoff = Backoff(len(hosts))
+        for host in cycle(hosts):
             began = loop.time()
-            reason = await self._lived(host, port)
-            log.warning("broker_away", connection=self._name, host=host, port=port, reason=str(reason))
+            reason = await self._lived(host)
+            log.warning("broker_away", connection=self._name, host=host.name, port=host.port, reason=str(reason))
             if loop.time() - began > STEADY_S:
                 backoff.reset()
             await backoff.pause()
 
-    async def _lived(self, host: str, port: int) -> LinkLost:
+    async def _lived(self, host: Host) -> LinkLost:
         """Make the connection and stay until it is lost; return why."""
         link = Link(host)
         try:
-            await link.open(self._address, port, self._name)
+            await link.open(self._address, self._name)
+            self._meet(None)
             if self._prepare is not None:
                 await self._prepare(link)
-            log.info("broker_connected", connection=self._name, host=host, port=port)
+            log.info("broker_connected", connection=self._name, host=host.name, port=host.port)
             self.link = link
             self._up.set()
             await asyncio.wait({link.lost})
             return link.lost.result()
         except LinkLost as lost:
+            self._meet(lost)
             return lost
         finally:
             self.link = None
             self._up.clear()
             await link.close()
+
+    def _meet(self, why_not: LinkLost | None) -> None:
+        if not self.met.done():
+            self.met.set_result(why_not)

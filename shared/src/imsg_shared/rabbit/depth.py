@@ -7,7 +7,7 @@ import httpx
 
 from imsg_shared.broker import Unreachable
 from imsg_shared.observe import logger
-from imsg_shared.rabbit.address import Address
+from imsg_shared.rabbit.address import Address, Host
 from imsg_shared.rabbit.amqp import Channel, Link, LinkLost
 from imsg_shared.rabbit.connection import Life
 
@@ -29,10 +29,10 @@ UNACKED = {"disable_stats": "true", "enable_queue_totals": "true", "columns": "n
 class Depths:
     """Counts of queues, asked on the publishing connection."""
 
-    def __init__(self, life: Life, address: Address, held: Callable[[str], int], client: httpx.AsyncClient) -> None:
+    def __init__(self, life: Life, held: Callable[[str], int], management: "Management") -> None:
         self._life = life
         self._held = held
-        self._unacked = _Unacked(address, client)
+        self._management = management
         self._channel: Channel | None = None
         self._asking = asyncio.Lock()
 
@@ -47,7 +47,7 @@ class Depths:
             except LinkLost as lost:
                 self._channel = None
                 raise Unreachable(f"RabbitMQ can't tell the depth of {queue}: {lost}") from lost
-            unacked = await self._unacked.of(link.host, queue)
+            unacked = await self._management.unacked(link.host, queue)
         return ready + max(unacked, self._held(queue))
 
     async def _open(self, link: Link) -> Channel:
@@ -56,28 +56,54 @@ class Depths:
         return self._channel
 
 
-class _Unacked:
-    """Unacked counts of all queues of the virtual host, by one request for all of them."""
+class Management:
+    """Unacked counts of all queues of the virtual host, by one request to one of the hosts."""
 
-    def __init__(self, address: Address, client: httpx.AsyncClient) -> None:
+    def __init__(self, address: Address) -> None:
         self._address = address
-        self._client = client
         self._counts: dict[str, int] = {}
         self._ask_again_at = 0.0
+        self._away_until: dict[Host, float] = {}
+        self._client: httpx.AsyncClient | None = None
 
-    async def of(self, host: str, queue: str) -> int:
+    async def unacked(self, connected: Host, queue: str) -> int:
+        """Count what is unacked, as told by the host we are connected to, or another where it tells nothing."""
         now = asyncio.get_running_loop().time()
         if now >= self._ask_again_at:
-            self._counts, fresh_s = await self._asked(host)
-            self._ask_again_at = now + fresh_s
+            self._ask_again_at = now + FRESH_S
+            self._counts = await self._asked(connected)
         return self._counts.get(queue, 0)
 
-    async def _asked(self, host: str) -> tuple[dict[str, int], float]:
-        url = self._address.management(host)
-        try:
-            answer = await self._client.get(url, params=UNACKED)
-            answer.raise_for_status()
-            return {queue["name"]: queue.get("messages_unacknowledged", 0) for queue in answer.json()}, FRESH_S
-        except (httpx.HTTPError, ValueError, TypeError, KeyError) as error:
-            log.warning("management_away", url=url, error=str(error) or type(error).__name__)
-            return {}, AWAY_S
+    async def close(self) -> None:
+        """Close what is open to the hosts."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _asked(self, connected: Host) -> dict[str, int]:
+        loop = asyncio.get_running_loop()
+        for host in sorted(self._address.hosts, key=lambda host: host != connected):
+            if loop.time() < self._away_until.get(host, 0.0):
+                continue
+            url = self._address.management(host)
+            try:
+                named = {"sni_hostname": self._address.server_name(host)}
+                answer = await self._open().get(url, params=UNACKED, extensions=named)
+                answer.raise_for_status()
+                return {queue["name"]: queue.get("messages_unacknowledged", 0) for queue in answer.json()}
+            except (httpx.HTTPError, ValueError, TypeError, KeyError) as error:
+                log.warning("management_away", url=url, error=str(error) or type(error).__name__)
+                self._away_until[host] = loop.time() + AWAY_S
+                await self.close()  # the next one reads the certificates anew
+        return {}
+
+    def _open(self) -> httpx.AsyncClient:
+        """Open a client where none is. Raises ValueError where a certificate can't be read."""
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                auth=httpx.BasicAuth(self._address.username, self._address.password),
+                timeout=MANAGEMENT_TIMEOUT_S,
+                verify=False if self._address.tls is None else self._address.tls.context(),
+                trust_env=False,
+            )
+        return self._client
