@@ -17,10 +17,10 @@ AT_ONCE_S = 1.0
 """Sooner than any lease, lost connection or poll could bring it."""
 
 
-@pytest.fixture(params=["rabbit", "streams"])
+@pytest.fixture(params=["rabbit_url", "rabbit_tls_url", "valkey_url"])
 async def broker_url(request: pytest.FixtureRequest, topology: Topology) -> AsyncIterator[str]:
     """Tell where a broker is; the queues of the test's topology are gone after the test."""
-    url: str = request.getfixturevalue("rabbit_url" if request.param == "rabbit" else "valkey_url")
+    url: str = request.getfixturevalue(request.param)
     yield url
     await remove_queues(url, f"{topology.prefix}.*")
 

@@ -2,17 +2,20 @@
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 import pytest
 
-from imsg_shared import rabbit
-from imsg_shared.broker import Broker, PublishUnknown
+from imsg_shared import rabbit as rabbit_broker
+from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
 from imsg_shared.settings import StartError
 from imsg_shared.topology import Lane, Topology, job_key
 from imsg_testing.brokers import arrivals, depth_is, management, opened, remove_queues, unready
-from imsg_testing.servers import free_port
+from imsg_testing.proxy import Proxy
+from imsg_testing.servers import Rabbit, free_port
+from imsg_testing.waiting import eventually
 
 JOB = job_key("smtp", Lane.SINGLE)
 
@@ -91,6 +94,50 @@ async def test_the_first_host_that_answers_is_used(url: str, topology: Topology)
         await broker.publish(b"job", topology.new(JOB))
 
 
+async def test_a_host_that_is_lost_is_left_for_one_that_lives(rabbit: Rabbit, topology: Topology) -> None:
+    queue = topology.queue("smtp", Lane.SINGLE)
+    async with (
+        Proxy("127.0.0.1", rabbit.amqp_port).running() as one,
+        Proxy("127.0.0.1", rabbit.amqp_port).running() as other,
+    ):
+        hosts = f"127.0.0.1:{one.port},127.0.0.1:{other.port}"
+        url = rabbit.url.replace(f"127.0.0.1:{rabbit.amqp_port}", hosts)
+        async with opened(url, topology) as broker, broker.take(queue, 1) as jobs:
+            for away, living in ((one, other), (other, one), (one, other)):
+                away.is_closed, living.is_closed = True, False
+                away.cut()
+                await eventually(lambda: _is_taken(broker, topology), 20)
+                (job,) = await arrivals(jobs, 1)
+                await broker.ack(job)
+    await remove_queues(rabbit.url, f"{topology.prefix}.*")
+
+
+async def test_unacked_ones_are_asked_of_another_host_where_the_first_does_not_tell(
+    rabbit: Rabbit, topology: Topology
+) -> None:
+    queue = topology.queue("smtp", Lane.SINGLE)
+    for ports in (f"{free_port()},{rabbit.management_port}", f"{rabbit.management_port},{free_port()}"):
+        hosts = f"127.0.0.1:{rabbit.amqp_port},localhost:{rabbit.amqp_port}"
+        url = f"amqp://guest:guest@{hosts}/?management_port={ports}"
+        async with opened(rabbit.url, topology) as sender, opened(url, topology) as gateway:
+            await sender.publish(b"job", topology.direct(queue))
+            async with sender.take(queue, 1) as jobs:
+                (job,) = await arrivals(jobs, 1)
+                await depth_is(gateway, queue, 1)
+                await sender.ack(job)
+    await remove_queues(rabbit.url, f"{topology.prefix}.*")
+
+
+async def test_a_rabbitmq_older_than_ours_stops_the_start(rabbit: Rabbit, topology: Topology) -> None:
+    proxy = Proxy("127.0.0.1", rabbit.amqp_port)
+    # The real one's greeting, with another major version in it: `version`, S for a long string, its length.
+    proxy.rewrites = lambda said: re.sub(rb"(versionS....)\d\.", rb"\g<1>3.", said)
+    async with proxy.running():
+        with pytest.raises(StartError, match=r"IMSG_BROKER_URL: RabbitMQ 3\..* needs RabbitMQ 4\.0 or later"):
+            async with rabbit_broker.connect(proxy.url(rabbit.url), topology):
+                pass
+
+
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
@@ -101,10 +148,18 @@ async def test_the_first_host_that_answers_is_used(url: str, topology: Topology)
 )
 async def test_a_wrong_url_is_one_line_that_keeps_the_password(url: str, complaint: str, topology: Topology) -> None:
     with pytest.raises(StartError, match=complaint) as error:
-        async with rabbit.connect(url, topology):
+        async with rabbit_broker.connect(url, topology):
             pass
     assert "IMSG_BROKER_URL" in str(error.value)
     assert "secret" not in str(error.value)
+
+
+async def _is_taken(broker: Broker, topology: Topology) -> bool:
+    try:
+        await broker.publish(b"job", topology.direct(topology.queue("smtp", Lane.SINGLE)))
+    except (PublishRefused, PublishUnknown):
+        return False
+    return True
 
 
 async def _published_until_unknown(broker: Broker, topology: Topology) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 CHUNK = 65_536
@@ -17,8 +17,12 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.is_deaf = False
         """While true, nothing the server says reaches a client."""
+        self.is_closed = False
+        """While true, whoever connects is reset."""
         self.cuts_at: bytes | None = None
         """Bytes of a client after which, once they are passed on, every connection is cut."""
+        self.rewrites: Callable[[bytes], bytes] = lambda said: said
+        """What becomes of all that the server says."""
         self.port = 0
 
     def url(self, url: str) -> str:
@@ -47,6 +51,9 @@ class Proxy:
             await server.wait_closed()
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        if self.is_closed:
+            to_client.transport.abort()
+            return
         try:
             server, to_server = await asyncio.open_connection(*self._target)
         except OSError:
@@ -63,7 +70,7 @@ class Proxy:
             while data := await source.read(CHUNK):
                 if not is_client and self.is_deaf:
                     continue
-                sink.write(data)
+                sink.write(data if is_client else self.rewrites(data))
                 await sink.drain()
                 if is_client and self.cuts_at is not None and self.cuts_at in data:
                     self.cuts_at = None

@@ -3,7 +3,19 @@
 from imsg_testing.servers.ports import accepts, asked, free_port
 from imsg_testing.servers.postgres import Postgres
 from imsg_testing.servers.rabbit import Rabbit
+from imsg_testing.servers.rabbit_cluster import RabbitCluster
 from imsg_testing.servers.server import MissingServerError, Server, found
 from imsg_testing.servers.valkey import Valkey
 
-__all__ = ["MissingServerError", "Postgres", "Rabbit", "Server", "Valkey", "accepts", "asked", "found", "free_port"]
+__all__ = [
+    "MissingServerError",
+    "Postgres",
+    "Rabbit",
+    "RabbitCluster",
+    "Server",
+    "Valkey",
+    "accepts",
+    "asked",
+    "found",
+    "free_port",
+]

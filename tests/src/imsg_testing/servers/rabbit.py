@@ -1,25 +1,39 @@
-"""RabbitMQ for the tests."""
+"""RabbitMQ for the tests: one node, with AMQP and the management API in the clear and over TLS."""
 
 import os
+import secrets
 import subprocess
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from imsg_testing.processes import Process
+from imsg_testing.servers.certificates import Certificates
+from imsg_testing.servers.epmd import Epmd
 from imsg_testing.servers.ports import accepts, asked, free_port
 from imsg_testing.servers.server import START_TIMEOUT_S, MissingServerError, Server, found
 
+OLDEST_MAJOR = 4
+
 
 class Rabbit(Server):
-    """RabbitMQ 4 with the management plugin: a node of its own, an epmd of its own, a cookie of its own."""
+    """RabbitMQ 4 with the management plugin: a node of its own, an epmd of its own, a cookie of its own.
+
+    Nodes of a cluster share an `epmd`; `others` are the nodes to form it with, `extra` more lines of rabbitmq.conf.
+    """
 
     _port = 0
     management_port = 0
+    tls_port = 0
+    tls_management_port = 0
 
-    def __init__(self) -> None:
+    def __init__(self, *, epmd: Epmd | None = None, extra: Sequence[str] = ()) -> None:
         super().__init__()
-        self._epmd: Process | None = None
+        self.node = f"imsg{secrets.token_hex(4)}@localhost"
+        self.certificates = Certificates(self.folder, "localhost")
+        self._extra = extra
+        self._own_epmd = epmd is None
+        self._epmd = epmd or Epmd()
         self._variables: Mapping[str, str] = {}
 
     @property
@@ -28,81 +42,87 @@ class Rabbit(Server):
         return f"amqp://guest:guest@127.0.0.1:{self._port}/%2F?management_port={self.management_port}"
 
     @property
+    def tls_url(self) -> str:
+        """An amqps:// URL with all that is needed: the node wants a client's certificate."""
+        shown = f"certfile={self.certificates.client}&keyfile={self.certificates.client_key}"
+        return f"{self.tls_url_of_a_stranger}&{shown}"
+
+    @property
+    def tls_url_of_a_stranger(self) -> str:
+        """An amqps:// URL that trusts the node and has no certificate to show."""
+        where = f"amqps://guest:guest@localhost:{self.tls_port}/%2F"
+        return f"{where}?management_port={self.tls_management_port}&cafile={self.certificates.ca}"
+
+    @property
     def amqp_port(self) -> int:
         """The port of AMQP, for a proxy in front of it."""
         return self._port
 
     def control(self, *arguments: str) -> str:
         """Run `rabbitmqctl` on it and return what it prints, such as `control("set_disk_free_limit", "50MB")`."""
-        script = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
-        path = script if script.exists() else found("rabbitmqctl")
-        if path is None:
-            raise MissingServerError("rabbitmqctl is not installed: apt-get install rabbitmq-server")
-        said = subprocess.run(
-            [str(path), *arguments],
-            env=self._variables,
-            capture_output=True,
-            text=True,
-            timeout=START_TIMEOUT_S,
-            check=True,
-        )
-        return said.stdout
+        return _run(_script("rabbitmqctl"), *arguments, environment=self._variables)
+
+    def queues(self, *arguments: str) -> str:
+        """Run `rabbitmq-queues` on it and return what it prints."""
+        return _run(_script("rabbitmq-queues"), *arguments, environment=self._variables)
 
     def close(self) -> None:
         """End it and its epmd, and remove its data."""
         if self._process is not None:
             self._process.close()
-        if self._epmd is not None:
+        if self._own_epmd:
             self._epmd.close()
         super().close()
 
     def _prepared(self) -> Process:
-        script = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # Debian's wrapper on PATH insists on its own user
-        server = script if script.exists() else found("rabbitmq-server")
-        epmd = found("epmd")
-        if server is None or epmd is None:
-            raise MissingServerError("RabbitMQ is not installed: apt-get install rabbitmq-server")
-        self._port, self.management_port, distribution, names = (free_port() for _ in range(4))
-        if self._epmd is not None:
-            self._epmd.close()
-        self._epmd = Process([str(epmd), "-address", "127.0.0.1", "-port", str(names)], log=self.folder / "epmd")
+        server = _script("rabbitmq-server")
+        _refuse_an_old_one()
+        self._port, self.management_port, self.tls_port, self.tls_management_port, distribution = (
+            free_port() for _ in range(5)
+        )
         self._epmd.start()
-        self._wait_for_epmd(names)
         self._configure()
-        self._variables = self._environment(distribution, names)
+        self._variables = self._environment(distribution)
         return Process([str(server)], log=self.folder / "log", environment=self._variables)
 
-    def _wait_for_epmd(self, port: int) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not accepts(port):
-            if time.monotonic() > deadline:
-                raise RuntimeError("epmd did not answer")
-            time.sleep(0.01)
-
     def _configure(self) -> None:
-        (self.folder / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self._port}\n"
-            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
-            "default_user = guest\ndefault_pass = guest\n"
-            "log.console = true\nlog.console.level = info\nlog.file = false\n"
-            "disk_free_limit.absolute = 50MB\n"
+        lines = (
+            f"listeners.tcp.1 = 127.0.0.1:{self._port}",
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
+            *_tls("ssl_options", self.certificates),
+            "management.tcp.ip = 127.0.0.1",
+            f"management.tcp.port = {self.management_port}",
+            "management.ssl.ip = 127.0.0.1",
+            f"management.ssl.port = {self.tls_management_port}",
+            *_tls("management.ssl", self.certificates),
+            "default_user = guest",
+            "default_pass = guest",
+            "log.console = true",
+            "log.console.level = info",
+            "log.file = false",
+            "disk_free_limit.absolute = 50MB",
             # The log of quorum queues is laid out in full on disk; 512 MB by default is much for a test.
-            "raft.wal_max_size_bytes = 33554432\n"
-            "collect_statistics_interval = 1000\n"
+            "raft.wal_max_size_bytes = 33554432",
+            "collect_statistics_interval = 1000",
+            *self._extra,
         )
-        # How often a quorum queue tells the management API its numbers (5 s by default): tests wait for them.
-        (self.folder / "advanced.config").write_text("[{rabbit, [{quorum_tick_interval, 1000}]}].\n")
+        (self.folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
+        # How often a quorum queue tells the management API its numbers (5 s by default): tests wait for them. And how
+        # soon a node that no longer answers is taken for dead by the others (60 s by default).
+        (self.folder / "advanced.config").write_text(
+            "[{rabbit, [{quorum_tick_interval, 1000}]}, {kernel, [{net_ticktime, 8}]}].\n"
+        )
         (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
         (self.folder / "env").touch()
 
-    def _environment(self, distribution: int, names: int) -> Mapping[str, str]:
+    def _environment(self, distribution: int) -> Mapping[str, str]:
         return {
             "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
             "LANG": "C.UTF-8",
-            "HOME": str(self.folder),  # the Erlang cookie is made here
-            "ERL_EPMD_PORT": str(names),
+            "HOME": str(self._epmd.folder),  # the Erlang cookie is made here
+            "ERL_EPMD_PORT": str(self._epmd.port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": f"imsg{self._port}@localhost",
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(distribution),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
             "RABBITMQ_LOG_BASE": str(self.folder / "logs"),
@@ -118,3 +138,40 @@ class Rabbit(Server):
     def _answers(self) -> bool:
         greeting = asked(self._port, b"AMQP\x00\x00\x09\x01")
         return greeting.startswith(b"\x01\x00\x00") and accepts(self.management_port)
+
+
+def _tls(prefix: str, certificates: Certificates) -> tuple[str, ...]:
+    """Configure a listener that shows its certificate and wants to see the client's."""
+    return (
+        f"{prefix}.cacertfile = {certificates.ca}",
+        f"{prefix}.certfile = {certificates.server}",
+        f"{prefix}.keyfile = {certificates.server_key}",
+        f"{prefix}.verify = verify_peer",
+        f"{prefix}.fail_if_no_peer_cert = true",
+    )
+
+
+def _script(name: str) -> Path:
+    script = Path("/usr/lib/rabbitmq/bin") / name  # Debian's wrappers on PATH insist on their own user
+    path = script if script.exists() else found(name)
+    if path is None:
+        raise MissingServerError("RabbitMQ is not installed: apt-get install rabbitmq-server")
+    return path
+
+
+def _run(script: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    said = subprocess.run(
+        [str(script), *arguments], env=environment, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=True
+    )
+    return said.stdout
+
+
+@cache
+def _refuse_an_old_one() -> None:
+    """Ask for its version, once a run. Raises MissingServerError where it is too old for iMSG."""
+    version = _run(_script("rabbitmqctl"), "version").strip()
+    if int(version.partition(".")[0]) < OLDEST_MAJOR:
+        raise MissingServerError(
+            f"RabbitMQ {version} is installed, and iMSG needs {OLDEST_MAJOR}.0 or later: "
+            "take it from Debian 13 or from rabbitmq.com"
+        )

@@ -1,0 +1,112 @@
+"""A cluster of RabbitMQ's nodes on the loopback, whose nodes can be killed, frozen and cut off."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from imsg_testing.servers.epmd import Epmd
+from imsg_testing.servers.rabbit import Rabbit
+from imsg_testing.servers.server import START_TIMEOUT_S
+
+NODES = 3
+FORM_TIMEOUT_S = 2 * START_TIMEOUT_S
+
+
+class RabbitCluster:
+    """Three nodes that know each other by their configuration alone, as `deploy/rabbitmq/cluster.conf` does it."""
+
+    def __init__(self) -> None:
+        self._epmd = Epmd()
+        extra: list[str] = []  # shared by the nodes, and complete before the first of them starts
+        self.nodes = tuple(Rabbit(epmd=self._epmd, extra=extra) for _ in range(NODES))
+        extra.append("cluster_formation.peer_discovery_backend = classic_config")
+        extra += [f"cluster_formation.classic_config.nodes.{n} = {one.node}" for n, one in enumerate(self.nodes, 1)]
+        extra += ["cluster_partition_handling = pause_minority", "queue_leader_locator = balanced"]
+
+    @property
+    def url(self) -> str:
+        """An amqp:// URL of all nodes."""
+        hosts = ",".join(f"127.0.0.1:{node.amqp_port}" for node in self.nodes)
+        ports = ",".join(str(node.management_port) for node in self.nodes)
+        return f"amqp://guest:guest@{hosts}/%2F?management_port={ports}"
+
+    def start(self) -> None:
+        """Start all nodes at once and return when they are one cluster."""
+        self._epmd.start()
+        with ThreadPoolExecutor(NODES) as starting:
+            list(starting.map(lambda node: node.start(), self.nodes))
+        wait(lambda: len(self.running()) == NODES, FORM_TIMEOUT_S)
+
+    def running(self, seen_by: Rabbit | None = None) -> set[str]:
+        """Name the nodes that run, as one of them sees it; none where it does not answer."""
+        nodes = asked(seen_by or self.nodes[0], "/nodes") or []
+        return {node["name"] for node in nodes if node.get("running")}
+
+    def leader(self, queue: str) -> Rabbit:
+        """Find the node that leads a queue. Raises TimeoutError where it has no leader for long."""
+        found: list[Rabbit] = []
+
+        def known() -> bool:
+            for node in self.nodes:
+                told = asked(node, f"/queues/%2F/{quote(queue, safe='')}")
+                found[:] = [one for one in self.nodes if told and one.node == told.get("leader")]
+                if found and found[0].process.runs:
+                    return True
+            return False
+
+        wait(known)
+        return found[0]
+
+    def cut_off(self, node: Rabbit) -> None:
+        """Part one node from the others, from all at once; no side lets the other in any more. Clients reach both."""
+        self._on(node, "erlang:set_cookie(Node, apart), erlang:disconnect_node(Node)")
+
+    def rejoin(self, node: Rabbit) -> None:
+        """Let a node that was cut off and the others trust each other again."""
+        self._on(node, "erlang:set_cookie(Node, erlang:get_cookie())")
+
+    def _on(self, node: Rabbit, expression: str) -> None:
+        others = ", ".join(f"'{other.node}'" for other in self.nodes if other is not node)
+        node.control("eval", f"[begin {expression} end || Node <- [{others}]].")
+
+    def close(self) -> None:
+        """End all nodes and remove their data."""
+        for node in self.nodes:
+            node.close()
+        self._epmd.close()
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self.close()
+
+
+def asked(node: Rabbit, path: str) -> Any:  # noqa: ANN401  the management API's own shapes
+    """Ask a node's management API; None where it does not answer."""
+    url = f"http://127.0.0.1:{node.management_port}/api{path}"
+    try:
+        answer = httpx.get(url, auth=("guest", "guest"), timeout=5, trust_env=False)
+    except httpx.HTTPError:
+        return None
+    return answer.json() if answer.is_success else None
+
+
+def wait(holds: Callable[[], bool], within_s: float = START_TIMEOUT_S) -> None:
+    """Return once something holds. Raises TimeoutError."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it did not come to be within {within_s:.0f} s")
+        time.sleep(0.1)
