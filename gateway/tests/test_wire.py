@@ -216,3 +216,14 @@ async def test_a_client_that_leaves_is_gone() -> None:
         async with intake.body(receiving(PART, {"type": "http.disconnect"}), None):  # type: ignore[arg-type]
             pass
     assert intake.held == 0
+
+
+@pytest.mark.parametrize("offer", ["h2c", "TLS/1.0"])
+async def test_an_offered_upgrade_is_left_alone_and_the_body_read(line: Line, token: str, offer: str) -> None:
+    """Java's HttpClient offers HTTP/2 with its first request: it shall not lose its body."""
+    body = sound(token)
+    for offered in (f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {offer}\r\nHTTP2-Settings: AAEAAEAA", "X-A: b"):
+        line.write(f"POST /api/send HTTP/1.1\r\n{offered}", body[:20], length=len(body))
+        await line.writer.drain()
+        line.writer.write(body[20:])
+        assert (await line.answer())[1]["errorCode"] == 0
