@@ -8,7 +8,7 @@ DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
 """The accounts that exist on loopback alone (interface document, sections 1.3 and 2)."""
 
 
-def text(ground: Ground) -> str:
+def text(ground: Ground, *, with_console: bool = True) -> str:
     """Make the lines. Those that begin with a `$` of their own are for pasting into any POSIX shell."""
     base = f"http://{_host(ground.settings.host)}:{ground.settings.port}"
     return "\n".join(
@@ -16,6 +16,7 @@ def text(ground: Ground) -> str:
             "",
             f"  iMSG runs at {base}   (Ctrl-C ends it, nothing is lost)",
             "",
+            *([f"  web page     {base}/"] if with_console else []),
             f"  interface    {base}/docs",
             f"  accounts     {_accounts(ground)}",
             f"  mail         {_mail(ground, base)}",

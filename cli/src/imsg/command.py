@@ -27,12 +27,12 @@ app.add_typer(wechat.app, name="wechat")
 
 
 @app.command()
-def up() -> None:
+def up(*, console: Annotated[bool, typer.Option(help="Serve the web page, at / of the same port.")] = True) -> None:
     """Run all of iMSG here, in one process, until Ctrl-C."""
     with loading():
         from imsg.up import main as run  # noqa: PLC0415  only the verbs of the server pay for loading every service
 
-    raise typer.Exit(run())
+    raise typer.Exit(run(with_console=console))
 
 
 @app.command()

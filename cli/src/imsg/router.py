@@ -13,15 +13,22 @@ Table = Sequence[tuple[str, ASGIApp]]
 """(path, app): the app answers the path and all below it; the first that fits."""
 
 
-class Router:
-    """Hands a request to the service whose path it is; nothing else is reachable from outside."""
+NO_PAGES = ("/health", "/metrics", "/hooks", "/internal", "/sandbox/")
+"""What is answered by services alone: the frame of the page's own has some of them too, for whoever stands inside."""
 
-    def __init__(self, table: Table, parts: Sequence[Service]) -> None:
+
+class Router:
+    """Hands a request to the service whose path it is, what is nobody's to the page; else nothing is reachable."""
+
+    def __init__(self, table: Table, parts: Sequence[Service], page: ASGIApp | None = None) -> None:
         self._table = table
         self._parts = parts
+        self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the whole's health, or hand on."""
+        if scope["type"] == "websocket" and self._page is not None:
+            await self._page(scope, receive, send)  # nobody else has any
         if scope["type"] != "http":
             return
         path: str = scope["path"]
@@ -32,6 +39,9 @@ class Router:
             if path == prefix or path.startswith(f"{prefix}/"):
                 await app(scope, receive, send)
                 return
+        if self._page is not None and not path.startswith(NO_PAGES):
+            await self._page(scope, receive, send)
+            return
         refusal = Refusal("no_such_url", path=path)
         await refused(refusal, _language(scope))(scope, receive, send)
 

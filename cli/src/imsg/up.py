@@ -22,13 +22,13 @@ READY_TIMEOUT_S = 30.0
 """How long the parts may take to find one another before that is worth a line."""
 
 
-def main() -> int:
+def main(*, with_console: bool = True) -> int:
     """Run until a signal or until a part dies; return the exit code."""
     os.umask(0o077)  # what is kept here is nobody else's to read
     try:
         settings = load(Settings)
         configure(settings.log_level, settings.log_format)
-        return uvloop.run(run(settings))
+        return uvloop.run(run(settings, with_console=with_console))
     except StartError as error:
         _complain(str(error))
         return 2
@@ -36,14 +36,14 @@ def main() -> int:
         return 130
 
 
-async def run(settings: Settings) -> int:
+async def run(settings: Settings, *, with_console: bool = True) -> int:
     """Bind, hold the folder, start what is embedded, open the services, serve."""
     with contextlib.closing(listen(settings.host, settings.port)) as sock:
         async with AsyncExitStack() as stack:
             lock = await stack.enter_async_context(folder.held(settings.data_dir))
             server = None if settings.redis_url else Valkey(settings.data_dir, lock)
             ground = whole.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
-            everything = whole.make(ground)
+            everything = whole.make(ground, with_console=with_console)
             if server is not None:
                 await stack.enter_async_context(server.running())
             await stack.enter_async_context(everything.running())
@@ -83,7 +83,7 @@ async def _announce(ground: Ground, everything: Whole) -> None:
             _complain(f"not ready yet: {waiting}. `imsg doctor` looks into it.")
             break
         await asyncio.sleep(0.02)
-    print(banner.text(ground), flush=True)
+    print(banner.text(ground, with_console=everything.has_console), flush=True)
 
 
 async def _first(watched: Mapping[str, "asyncio.Task[BaseException]"]) -> BaseException:

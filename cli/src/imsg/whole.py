@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 import imsg_auth.main
+import imsg_console.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
@@ -243,6 +244,11 @@ class Whole:
     parts: tuple[Service, ...]
     """In the order in which they open."""
 
+    @property
+    def has_console(self) -> bool:
+        """Whether the web page is served."""
+        return any(part.name == "console" for part in self.parts)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Open every service in order, close them in reverse. Raises StartError."""
@@ -252,7 +258,7 @@ class Whole:
             yield
 
 
-def make(ground: Ground) -> Whole:
+def make(ground: Ground, *, with_console: bool = True) -> Whole:
     """Make the services, each with its settings. Raises StartError where one is wrong, before anything is opened."""
     apps: dict[str, Service] = {}
     sandbox = _sandbox(ground, apps)
@@ -263,7 +269,10 @@ def make(ground: Ground) -> Whole:
     wechat = imsg_wechat.main.app(load(imsg_wechat.main.Settings, **ground.given("wechat")), apps)
     gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **ground.given("gateway")), apps)
     apps.update(auth=auth, history=history, gateway=gateway, sms=sms, wechat=wechat)
-    parts = (*sandbox, auth, history, smtp, sms, wechat, gateway)
+    for service in sandbox:
+        apps["sandbox"] = service
+    console = _console(ground, apps) if with_console else None
+    parts = (*sandbox, auth, history, smtp, sms, wechat, gateway, *([console] if console else []))
     table = [
         *((path, gateway) for path in ("/api", "/docs", "/openapi.json", "/health/live")),
         ("/hooks/smtp", smtp),
@@ -271,7 +280,7 @@ def make(ground: Ground) -> Whole:
         ("/hooks/wechat", wechat),
         *(("/sandbox", service) for service in sandbox),
     ]
-    return Whole(Router(table, parts), parts)
+    return Whole(Router(table, parts, page=console), parts)
 
 
 def _sandbox(ground: Ground, apps: Apps) -> tuple[Service, ...]:
@@ -282,6 +291,12 @@ def _sandbox(ground: Ground, apps: Apps) -> tuple[Service, ...]:
     own |= {"wechat_hooks": "http://wechat", "sms_hooks": "http://sms"}
     given = ground.given("sandbox") | {"sandbox": own}
     return (imsg_sandbox.main.app(load(imsg_sandbox.main.Settings, **given), apps),)
+
+
+def _console(ground: Ground, apps: Apps) -> Service:
+    """Make the web page, which asks the API like everybody else."""
+    given = ground.given("console") | {"sandbox_url": "http://sandbox" if "sandbox" in apps else ""}
+    return imsg_console.main.app(load(imsg_console.main.Settings, **given), apps)
 
 
 def _free_port() -> int:

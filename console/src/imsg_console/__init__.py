@@ -1,0 +1,1 @@
+"""The web page of iMSG: people log in, send, look and administer; it speaks the public API only."""

@@ -1,0 +1,78 @@
+"""The console as a service: reads its settings, opens the way to the API, serves the pages."""
+
+import asyncio
+import importlib
+import ipaddress
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from starlette.types import ASGIApp
+
+from imsg_console.client import ApiError, Door, vouched
+from imsg_console.origin import Network, Origins
+from imsg_console.sessions import Session, Sessions
+from imsg_shared import peers
+from imsg_shared.peers import Apps
+from imsg_shared.service import Service
+from imsg_shared.settings import Common, Strings, load
+
+SWEEP_S = 10.0
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for network in value:
+        ipaddress.ip_network(network, strict=False)
+    return value
+
+
+class Settings(Common):
+    """What the console reads."""
+
+    gateway_url: str = "http://gateway:8000"
+    sandbox_url: str = ""
+    """Empty: no page of the sandbox."""
+    public_url: str = ""
+    """Where people reach the page behind a proxy of your own; `https://` makes the cookies secure."""
+    trusted_proxies: Annotated[Strings, AfterValidator(_networks)] = ()
+    """Whose X-Forwarded-Proto is believed."""
+    console_idle_minutes: int = Field(default=30, ge=1, le=24 * 60)
+    """Without anything done for so long, a session ends."""
+
+
+def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> Service:
+    """Make the service; nothing is opened before its `running`."""
+    settings = settings or load(Settings)
+
+    @asynccontextmanager
+    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+        web = await asyncio.to_thread(importlib.import_module, "imsg_console.web")  # NiceGUI takes half a second
+        async with AsyncExitStack() as stack:
+            near = vouched(apps)
+            door = Door(await stack.enter_async_context(peers.connect(settings.gateway_url, (), near)))
+            sandbox = None
+            if settings.sandbox_url:
+                sandbox = Door(await stack.enter_async_context(peers.connect(settings.sandbox_url, (), near)))
+
+            async def revoke(session: Session) -> None:
+                try:
+                    await door.call("POST", "/api/logout", {}, token=session.token)
+                except ApiError:
+                    return  # the session here is over all the same, and the token ends by itself
+
+            sessions = Sessions(settings.console_idle_minutes * 60.0, time.monotonic, revoke)
+            origins = Origins(
+                settings.public_url, _parsed(settings.trusted_proxies), loopback_only=settings.on_loopback
+            )
+            served = web.Web(door, sandbox, sessions, origins, settings.timezone, settings.on_loopback, time.monotonic)
+            service.watch(sessions.sweeping(SWEEP_S), "sweep")
+            yield await stack.enter_async_context(web.opening(served))
+
+    return Service("console", settings, opening)
+
+
+def _parsed(networks: Sequence[str]) -> list[Network]:
+    return [ipaddress.ip_network(network, strict=False) for network in networks]

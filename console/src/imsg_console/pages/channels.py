@@ -1,0 +1,36 @@
+"""Channels: open or paused and why, dead letters, a test send."""
+
+from nicegui import ui
+
+from imsg_console.channels.cards import Cards
+from imsg_console.channels.dead import DeadLetters
+from imsg_console.client import ApiError
+from imsg_console.messages.moments import Moments
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets.elements import classed, heading
+
+EVERY_S = 4.0
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    t = view.t
+    moments = Moments(view.timezone, english=t.language == "en")
+    heading(1, t("frame.channels"))
+    classed("p", "lead muted", t("channels.lead"))
+    cards = Cards(view, moments)
+    await cards.refresh()
+    heading(2, t("channels.dead"))
+    classed("p", "muted", t("channels.dead_what"))
+    await DeadLetters(view, moments).load()
+
+    async def look() -> None:
+        try:
+            await cards.refresh()
+        except ApiError:
+            return  # the next look may find it again
+
+    ui.timer(EVERY_S, look, immediate=False)
+
+
+PAGE = Page("/channels", "channels", Group.ADMIN, show, icon="hub")

@@ -1,0 +1,130 @@
+"""Who is logged in: the only state of the console, in memory, gone when it ends."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from imsg_console.client import Visitor
+
+ID_BYTES = 32
+
+MAX_SESSIONS_PER_USER = 100
+"""The oldest gives way; a script that logs in without end fills no memory."""
+
+
+class Screen(Protocol):
+    """An open page of a session."""
+
+    def leave(self, why: str) -> None:
+        """Go to the log-in page, saying why."""
+
+
+class Task(Protocol):
+    """Work that goes on while its session lasts, whichever page is open."""
+
+    def stop(self) -> None:
+        """End it."""
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """One log-in in one browser."""
+
+    key: str
+    """What the cookie's secret hashes to: who reads our memory's keys can't log in with them."""
+    username: str
+    is_admin: bool
+    token: str
+    visitor: Visitor
+    ends_at: float
+    seen_at: float
+    warned: bool = False
+    """Whether the administrator's documented password works here: said in a banner until it is changed."""
+    screens: dict[str, Screen] = field(default_factory=dict)
+    tasks: list[Task] = field(default_factory=list)
+    is_over: bool = False
+
+
+class Sessions:
+    """Finds, makes and ends sessions. Times come from `now`, in seconds that never jump."""
+
+    def __init__(self, idle_s: float, now: Callable[[], float], revoke: Callable[[Session], Awaitable[None]]) -> None:
+        self.idle_s = idle_s
+        self._now = now
+        self._revoke = revoke
+        self._sessions: dict[str, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def open(
+        self, username: str, *, is_admin: bool, token: str, visitor: Visitor, expires_in_s: float
+    ) -> tuple[Session, str]:
+        """Make a session; return it and the secret for its cookie, which stands nowhere else."""
+        secret = secrets.token_urlsafe(ID_BYTES)
+        now = self._now()
+        session = Session(_key(secret), username, is_admin, token, visitor, now + expires_in_s, now)
+        mine = [one for one in self._sessions.values() if one.username == username]
+        for oldest in mine[: max(0, len(mine) - MAX_SESSIONS_PER_USER + 1)]:
+            self.end(oldest, "ended")
+        self._sessions[session.key] = session
+        return session, secret
+
+    def find(self, secret: str) -> Session | None:
+        """Return the session of a cookie, if it still lasts."""
+        session = self._sessions.get(_key(secret)) if secret else None
+        if session is None:
+            return None
+        if why := self._over(session):
+            self.end(session, why)
+            return None
+        return session
+
+    def by_key(self, key: str) -> Session | None:
+        """Return a session that still lasts."""
+        session = self._sessions.get(key)
+        return None if session is None or self._over(session) else session
+
+    def touch(self, session: Session) -> None:
+        """Note that somebody did something."""
+        session.seen_at = self._now()
+
+    def end(self, session: Session, why: str) -> None:
+        """End a session: its tasks stop, its pages lead to the log-in and say why."""
+        session.is_over = True
+        self._sessions.pop(session.key, None)
+        for task in list(session.tasks):
+            task.stop()
+        for screen in list(session.screens.values()):
+            screen.leave(why)
+
+    def end_all_of(self, username: str, why: str) -> None:
+        """End every session of a user."""
+        for session in [one for one in self._sessions.values() if one.username == username]:
+            self.end(session, why)
+
+    async def sweep(self) -> None:
+        """End what is over, and take their tokens out of force."""
+        for session in list(self._sessions.values()):
+            if why := self._over(session):
+                self.end(session, why)
+                await self._revoke(session)
+
+    async def sweeping(self, every_s: float) -> None:
+        """Sweep for as long as the console runs."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.sweep()
+
+    def _over(self, session: Session) -> str:
+        now = self._now()
+        if now >= session.ends_at:
+            return "ended"
+        return "idle" if now - session.seen_at >= self.idle_s else ""
+
+
+def _key(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

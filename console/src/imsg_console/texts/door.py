@@ -1,0 +1,37 @@
+"""The log-in page."""
+
+from imsg_console.texts import Table
+
+TEXTS: Table = {
+    "title": ("登录", "Log in"),
+    "welcome": ("登录 iMSG", "Log in to iMSG"),
+    "username": ("用户名", "Username"),
+    "password": ("密码", "Password"),
+    "show": ("显示密码", "Show the password"),
+    "submit": ("登录", "Log in"),
+    "missing": ("请填写用户名和密码。", "Enter a username and a password."),
+    "no_such_user": (
+        "用户名或密码不对。请检查大小写和输入法；忘了密码请管理员重置。",
+        "The username or the password is wrong. Check capitals and the keyboard's language; if you forgot the password, an administrator can reset it.",
+    ),
+    "idle": (
+        "{minutes}分钟没有操作，已自动退出。请重新登录，会回到刚才的页面。",
+        "You were logged out after {minutes} minutes without activity. Log in to return to where you were.",
+    ),
+    "ended": ("登录已失效，请重新登录。", "Your log-in has ended; log in again."),
+    "left": ("已退出登录。", "You are logged out."),
+    "left_everywhere": ("已在所有设备上退出登录。", "You are logged out everywhere."),
+    "foreign": (
+        "登录请求不是从这个页面发出的，已拒绝。请在这里重新登录。",
+        "The log-in did not come from this page and was refused. Log in here.",
+    ),
+    "first": (
+        "第一次使用？本机的管理员账号是 admin，密码 123。",
+        "First time here? On this machine the administrator is admin with the password 123.",
+    ),
+    "docs": ("接口文档", "API documentation"),
+    "wrong_host": (
+        "只接受本机地址（如 http://127.0.0.1:8000/）。要用别的名字访问，请设置 IMSG_PUBLIC_URL。",
+        "Only this machine's own names are served here (such as http://127.0.0.1:8000/). To use another name, set IMSG_PUBLIC_URL.",
+    ),
+}

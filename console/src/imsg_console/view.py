@@ -1,0 +1,70 @@
+"""What a page is, and what it is given to show itself."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from imsg_console.bodies import Bodies
+from imsg_console.client import Api
+from imsg_console.files import Files
+from imsg_console.preferences import Preferences
+from imsg_console.sandbox import Sandbox
+from imsg_console.sessions import Session
+from imsg_console.texts import Texts
+
+
+class Group(Enum):
+    """Where a page stands in the navigation, and who may see it."""
+
+    ADMIN = "admin"
+    """Administrators alone."""
+    USER = "user"
+    """Everybody who has logged in."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One showing of a page to one person."""
+
+    api: Api
+    """The public API on their behalf, in their language."""
+    t: Texts
+    """Sentences: `view.t("users.title")`."""
+    session: Session
+    preferences: Preferences
+    path: str
+    """The page's own address, without the query."""
+    segments: Mapping[str, str]
+    """What stood in the path: `/messages/{id}` gives `segments["id"]`."""
+    query: Mapping[str, str]
+    sandbox: Sandbox
+    """The stand-ins for the providers."""
+    timezone: str
+    """Of the installation: the days and hours of its limits."""
+    has_sandbox: bool
+    """Whether they do, as far as is known."""
+    bodies: Bodies
+    """For `widgets.bodies.body_frame`."""
+    files: Files
+    """For downloads: `view.files.offer(...)` gives the address."""
+
+
+Show = Callable[[View], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page: its address, its place in the navigation, and who draws it."""
+
+    path: str
+    """`/users`; parts in braces arrive in `view.segments`."""
+    name: str
+    """Its title is the sentence `frame.NAME`."""
+    group: Group
+    show: Show
+    icon: str = ""
+    """A Material symbol; empty: the page is reached from another one and stands not in the navigation."""
+    needs_sandbox: bool = False
+    """Left out where the sandbox does not run."""
+    under: str = ""
+    """For a page that is not in the navigation: the path of the one it belongs to."""

@@ -1,0 +1,257 @@
+"""NiceGUI, made to serve our pages: its settings, the nonce in its template, the frame around what pages draw."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nicegui.client
+from fastapi import FastAPI
+from jinja2 import BaseLoader, Environment
+from nicegui import core, ui
+from nicegui.client import Client
+from nicegui.language import Language
+from nicegui.page import page
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route, compile_path
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from imsg_console import frame
+from imsg_console.bodies import Bodies
+from imsg_console.client import Api, Door, SessionOver
+from imsg_console.door import Entrance
+from imsg_console.files import Files
+from imsg_console.guard import Guard
+from imsg_console.origin import Origins
+from imsg_console.pages import PAGES
+from imsg_console.paths import BODIES, FILES, ICON, MISSING, STATIC, login_url
+from imsg_console.preferences import HTML_LANGUAGES, current
+from imsg_console.sandbox import Sandbox
+from imsg_console.sessions import Session, Sessions
+from imsg_console.texts import Texts
+from imsg_console.view import Group, Page, View
+
+RECONNECT_S = 30.0
+"""How long a page waits for its browser: a phone that slept, a tunnel, a short restart of the proxy."""
+
+BUILD_S = 30.0
+"""How long a page may take to be drawn: the calls of the API inside have shorter bounds of their own."""
+
+OWN_FILES = Path(__file__).parent / "static"
+
+SANDBOX_ASKED_S = 30.0
+"""How long it is believed whether the sandbox runs."""
+
+
+class OurPage(page):
+    """A page in the language and theme of whoever asks for it."""
+
+    def resolve_language(self) -> Language | None:
+        """Return the language that HTML says and Quasar speaks."""
+        return HTML_LANGUAGES[current.get().language]
+
+    def resolve_dark(self) -> bool | None:
+        """Return the theme; None: as the browser has it."""
+        return current.get().dark
+
+
+class Nonced(BaseLoader):
+    """NiceGUI's template with the nonce in its script and style tags: in the source, so never in what a page says."""
+
+    def __init__(self, inner: BaseLoader) -> None:
+        self._inner = inner
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, Callable[[], bool] | None]:
+        """Return the source with nonces."""
+        source, filename, is_fresh = self._inner.get_source(environment, template)
+        for tag in ("script", "style"):
+            source = source.replace(f"<{tag}", f'<{tag} nonce="{{{{ request.state.nonce }}}}"')
+        return source, filename, is_fresh
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """What the pages are served with."""
+
+    door: Door
+    sandbox: Door | None
+    """Where the sandbox answers, if anybody said."""
+    sessions: Sessions
+    origins: Origins
+    timezone: str
+    on_loopback: bool
+    now: Callable[[], float]
+
+
+@asynccontextmanager
+async def opening(web: Web) -> AsyncIterator[ASGIApp]:
+    """Serve the pages while the context lasts. One at a time in a process: NiceGUI's app is a global of its own."""
+    pages = _Pages(web)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    entrance = Entrance(web.door, web.sessions, web.origins, web.on_loopback)
+    app.router.routes.extend(
+        [
+            *entrance.routes(),
+            Route(ICON, _icon),
+            Mount(STATIC.rstrip("/"), StaticFiles(directory=OWN_FILES)),
+            Route(f"{BODIES}{{name}}", pages.bodies.show),
+            Route(f"{FILES}{{name}}", pages.files.send),
+        ]
+    )
+    pages.register()
+    _configure(app)
+    async with app.router.lifespan_context(app):
+        yield Guard(app, web.sessions, web.origins, pages.is_page, pages.owner)
+    pages.unregister()
+
+
+def _configure(app: FastAPI) -> None:
+    """Set NiceGUI up: no Tailwind compiler, nothing kept on disk, nothing announced."""
+    environment = nicegui.client.templates.env
+    if not isinstance(environment.loader, Nonced) and environment.loader is not None:
+        environment.loader = Nonced(environment.loader)
+    core.app.config.quasar_config["brand"] = {}
+    core.sio.eio.cors_allowed_origins = []  # whose page may connect is the guard's to say
+    ui.run_with(
+        app,
+        title="iMSG",
+        favicon=OWN_FILES / "icon.svg",
+        dark=None,
+        tailwind=False,
+        reconnect_timeout=RECONNECT_S,
+        binding_refresh_interval=None,
+        show_welcome_message=False,
+    )
+    # NiceGUI's own middleware takes a browser that left for a bug; what it does, the guard does.
+    core.app.user_middleware.clear()
+    core.app.middleware_stack = None
+    core.app.add_middleware(GZipMiddleware, minimum_size=1_000)
+    log = logging.getLogger("nicegui")
+    if not any(isinstance(one, frame.Expected) for one in log.filters):
+        log.addFilter(frame.Expected())
+
+
+class _Pages:
+    """Draws pages inside the frame, and knows whose each open one is."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+        self._owners: dict[str, str] = {}
+        self._sandbox = (float("-inf"), False)
+        self.bodies = Bodies()
+        self.files = Files()
+        self._shapes = [compile_path(one.path)[0] for one in PAGES]
+
+    def is_page(self, path: str) -> bool:
+        """Tell whether a page stands at an address."""
+        return any(shape.match(path) for shape in self._shapes)
+
+    def owner(self, client: str) -> str | None:
+        """Return the session that an open page belongs to."""
+        return self._owners.get(client)
+
+    def register(self) -> None:
+        """Hand every page to NiceGUI."""
+        for one in PAGES:
+            OurPage(one.path, response_timeout=BUILD_S)(self._shown(one))
+        OurPage(MISSING)(self._shown(None))
+        heard = core.sio.handlers["/"]["event"]
+
+        def on_event(sid: str, message: dict[str, Any]) -> None:
+            if self._may_act(message.get("client_id", "")):
+                heard(sid, message)
+
+        self._heard = heard
+        core.sio.on("event", on_event)
+
+    def unregister(self) -> None:
+        """Leave NiceGUI as it was."""
+        core.sio.on("event", self._heard)
+        for one in PAGES:
+            core.app.remove_route(one.path)
+
+    def _may_act(self, client: str) -> bool:
+        """Tell whether a page may still do something: what people do keeps their session alive, and only that."""
+        session = self._web.sessions.by_key(self._owners.get(client, ""))
+        if session is None:
+            return False
+        self._web.sessions.touch(session)
+        return True
+
+    def _shown(self, shown: Page | None) -> Callable[[Request], Any]:
+        async def show(request: Request) -> Response | None:
+            session: Session = request.state.session
+            view = await self._view(request, session)
+            self._own(ui.context.client, session, view)
+            if shown is None:
+                ui.context.client.status_code = 404
+                frame.stand(view, Page("", "missing_title", Group.USER, _nothing), PAGES)
+                frame.missing(view)
+                return None
+            if shown.path == "/" and not session.is_admin:
+                return RedirectResponse("/mine", 303)
+            frame.stand(view, shown, PAGES)
+            if not frame.is_for(shown, view):
+                ui.context.client.status_code = 403
+                frame.forbidden(view)
+                return None
+            try:
+                await shown.show(view)
+            except SessionOver:
+                self._web.sessions.end(session, "ended")
+                return RedirectResponse(login_url(view.path, request.url.query, "ended"), 303)
+            except Exception as error:  # noqa: BLE001  the edge: whatever a page raises becomes a sentence
+                frame.failed(view, error)
+            return None
+
+        return show
+
+    async def _view(self, request: Request, session: Session) -> View:
+        wish = current.get()
+        sandbox = Sandbox(self._web.sandbox or self._web.door, session.token, wish.accept_language)
+        return View(
+            api=Api(self._web.door, session.token, session.visitor, wish.accept_language),
+            t=Texts(wish.language),
+            session=session,
+            preferences=wish,
+            path=request.url.path,
+            segments=dict(request.path_params),
+            query=dict(request.query_params),
+            sandbox=sandbox,
+            timezone=self._web.timezone,
+            has_sandbox=session.is_admin and await self._has_sandbox(sandbox),
+            bodies=self.bodies,
+            files=self.files,
+        )
+
+    async def _has_sandbox(self, sandbox: Sandbox) -> bool:
+        if self._web.sandbox is None:
+            return False
+        asked_at, known = self._sandbox
+        if self._web.now() - asked_at > SANDBOX_ASKED_S:
+            known = await sandbox.is_there()
+            self._sandbox = (self._web.now(), known)
+        return known
+
+    def _own(self, client: Client, session: Session, view: View) -> None:
+        self._owners[client.id] = session.key
+        session.screens[client.id] = frame.Tab(client, view.path)
+
+        def forget() -> None:
+            self._owners.pop(client.id, None)
+            session.screens.pop(client.id, None)
+
+        client.on_delete(forget)
+
+
+async def _icon(_: Request) -> Response:
+    return FileResponse(OWN_FILES / "icon.svg")
+
+
+async def _nothing(_: View) -> None:
+    """Draw nothing."""

@@ -1,0 +1,59 @@
+"""What a status, a method or a state of a channel looks like: never by colour alone."""
+
+from collections.abc import Mapping
+
+from nicegui.element import Element
+
+from imsg_console.view import View
+from imsg_console.widgets.elements import attrs, classed, icon
+
+STATUSES: Mapping[str, tuple[str, str]] = {
+    "queued": ("schedule", "calm"),
+    "retrying": ("autorenew", "warn"),
+    "uncertain": ("help", "warn"),
+    "sent": ("send", "info"),
+    "delivered": ("done_all", "good"),
+    "failed": ("error", "bad"),
+    "expired": ("timer_off", "bad"),
+}
+"""Status → symbol and tone."""
+
+METHODS: Mapping[str, str] = {"smtp": "mail", "sms": "sms", "wechat": "forum"}
+"""Method → symbol."""
+
+STATES: Mapping[str, tuple[str, str]] = {
+    "open": ("check_circle", "good"),
+    "paused": ("pause_circle", "warn"),
+    "blocked": ("block", "bad"),
+}
+"""State of a channel → symbol and tone."""
+
+
+def chip(text: str, symbol: str = "", tone: str = "calm") -> Element:
+    """Draw a chip: tone `calm`, `info`, `good`, `warn` or `bad`."""
+    with classed("span", f"chip chip-{tone}") as drawn:
+        if symbol:
+            icon(symbol)
+        classed("span", "", text)
+    return drawn
+
+
+def status(view: View, name: str) -> Element:
+    """Draw a message's status, with what it means as a tooltip's text for those who ask."""
+    symbol, tone = STATUSES.get(name, ("help", "calm"))
+    drawn = chip(view.t.get(f"words.status_{name}", name), symbol, tone)
+    return attrs(drawn, title=view.t.get(f"words.status_{name}_means", ""))
+
+
+def method(view: View, name: str) -> Element:
+    """Draw a method of sending."""
+    with classed("span", "method") as drawn:
+        icon(METHODS.get(name, "send"))
+        classed("span", "", view.t.get(f"words.method_{name}", name))
+    return drawn
+
+
+def state(view: View, name: str) -> Element:
+    """Draw a channel's state."""
+    symbol, tone = STATES.get(name, ("help", "calm"))
+    return chip(view.t.get(f"words.state_{name}", name), symbol, tone)
