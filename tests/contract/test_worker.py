@@ -1,16 +1,24 @@
 """The worker on both brokers: what is accepted settles, once, whatever the provider answers."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Literal
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
 
 from imsg_shared.broker import Broker
 from imsg_shared.redis import Redis
+from imsg_shared.redis import connect as connect_redis
+from imsg_shared.service import Service
+from imsg_shared.settings import Common
 from imsg_shared.topology import channel_key
 from imsg_shared.wire import Job
-from imsg_testing.trial import SENT_UNSEEN, TERMS, History, Provider, accept, job, worker_at
+from imsg_shared.worker import Worker
+from imsg_testing.trial import SENT_UNSEEN, TERMS, History, Provider, TrialChannel, accept, job, worker_at
 from imsg_testing.waiting import eventually
 
 
@@ -335,6 +343,37 @@ async def test_a_worker_that_stops_ends_its_calls_and_hands_back_the_rest(
     async with worker_at(broker, redis_url, provider.port):
         await history.settled(new.request, 40)
     assert provider.count(new.request) == dict.fromkeys(range(40), 1)
+    assert {statuses[-1] for statuses in history.statuses(new.request).values()} == {"sent"}
+
+
+async def test_a_service_that_ends_waits_for_its_workers_calls(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    new = job(4)
+    provider.latency_s = 1.0
+
+    @asynccontextmanager
+    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+        channel = TrialChannel(provider.port, TERMS)
+        async with connect_redis(redis_url) as redis:
+            worker = Worker(channel, broker, redis, metrics=service.metrics, stopping=service.stopping)
+            service.watch(worker.run(), "worker")
+            yield PlainTextResponse("")
+        await channel.close()
+
+    async def at_work() -> bool:
+        return provider.under_way > 0
+
+    service = Service("trial", Common(), opening)
+    async with service.running():
+        await accept(broker, new)
+        await eventually(at_work)
+        service.stopping.set()  # as SIGTERM does, a while before the parts close
+        for _ in range(10):
+            await asyncio.sleep(0)
+    async with worker_at(broker, redis_url, provider.port):
+        await history.settled(new.request, 4)
+    assert provider.count(new.request) == dict.fromkeys(range(4), 1)
     assert {statuses[-1] for statuses in history.statuses(new.request).values()} == {"sent"}
 
 

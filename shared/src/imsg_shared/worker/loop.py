@@ -110,8 +110,10 @@ class Worker(Generic[Prepared]):
             await asyncio.wait({*helpers, *lanes, stopped}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._ended.set()
-            await asyncio.wait(lanes)
-            await _cancelled([*self._runs, *helpers, stopped])
+            try:
+                await _ended(lanes)
+            finally:
+                await _cancelled([*self._runs, *helpers, stopped])
         for task in (*lanes, *helpers):
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
@@ -215,6 +217,18 @@ async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
         await _cancelled(tasks)
     for task in done:
         task.result()
+
+
+async def _ended(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Wait for all of them, also when cancelled meanwhile: a service's parts close only after what is in flight."""
+    cancelled: asyncio.CancelledError | None = None
+    while pending := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _cancelled(tasks: Iterable[asyncio.Future[Any]]) -> None:
