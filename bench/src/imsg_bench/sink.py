@@ -4,6 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 from time import monotonic
+from typing import cast
 
 import uvloop
 
@@ -33,9 +34,8 @@ class Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  it is TCP
-        self._transport = transport
-        transport.write(GREETING)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by name
+        self._transport.write(GREETING)
 
     def data_received(self, data: bytes) -> None:
         """Take commands, several at a time where a client pipelines, and mails."""

@@ -5,6 +5,7 @@ import json
 import sys
 from itertools import count
 from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qs
 
 import httptools
@@ -30,8 +31,7 @@ class Call(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  it is TCP
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by name
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""

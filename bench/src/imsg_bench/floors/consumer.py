@@ -1,0 +1,59 @@
+"""The floor of sending mail: a bare consumer that takes from a queue and hands a prebuilt mail to a server.
+
+pika on the event loop, 16 aiosmtplib connections that stay open, one ack a mail; no ledger, no outcome, no rendering.
+Run: `python -m imsg_bench.floors.consumer AMQP_URL QUEUE SMTP_PORT`.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+import aiosmtplib
+import pika  # type: ignore[import-untyped]
+import uvloop
+from pika.adapters.asyncio_connection import AsyncioConnection  # type: ignore[import-untyped]
+
+CONNECTIONS = 16
+PREFETCH = 8 * CONNECTIONS
+
+MAIL = (
+    "From: imsg@example.com\r\nTo: zhang@example.com\r\nSubject: =?utf-8?B?5oKo55qE6K6i5Y2V5bey5Y+R6LSn?=\r\n"
+    "Message-ID: <00000000000000000000000000000000-0@example.com>\r\nDate: Wed, 25 Nov 2026 08:00:00 +0000\r\n"
+    "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    + "5oKo5aW977yM5oKo55qE6K6i5Y2VIDIwMjYxMTI1LTAwNDIg5bey57uP5Y+R6LSn77yM6aKE6K6h\r\n"
+    * 4
+).encode()
+
+
+async def _send(port: int, waiting: "asyncio.Queue[tuple[Any, int]]") -> None:
+    client = aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False, timeout=30)
+    await client.connect()
+    while True:
+        channel, tag = await waiting.get()
+        await client.sendmail("imsg@example.com", ["zhang@example.com"], MAIL)
+        channel.basic_ack(tag)
+
+
+async def consume(url: str, queue: str, port: int) -> None:
+    """Consume for ever."""
+    waiting: asyncio.Queue[tuple[Any, int]] = asyncio.Queue()
+
+    def on_channel(channel: Any) -> None:  # noqa: ANN401  pika has no types
+        def delivered(_channel: object, method: Any, _properties: object, _body: bytes) -> None:  # noqa: ANN401
+            waiting.put_nowait((channel, method.delivery_tag))
+
+        def ready(_frame: object) -> None:
+            channel.basic_consume(queue, delivered)
+
+        channel.basic_qos(prefetch_count=PREFETCH, callback=ready)
+
+    AsyncioConnection(
+        pika.URLParameters(url),
+        on_open_callback=lambda connection: connection.channel(on_open_callback=on_channel),
+        custom_ioloop=asyncio.get_running_loop(),
+    )
+    await asyncio.gather(*(_send(port, waiting) for _ in range(CONNECTIONS)))
+
+
+if __name__ == "__main__":
+    uvloop.run(consume(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -1,0 +1,121 @@
+"""Mails a second from a filled queue, by one sender: single mails, and lists in parts of 50.
+
+Timed: the queue is filled while the sender is stopped; it starts, and the mail server's own clock counts from the
+first mail to the last. 16 connections to the server. The sender reads Jobs, keeps its ledger in Redis, renders,
+sends, publishes outcomes confirmed, and acks; history is stopped, so that outcomes wait in its queue.
+Floor: a bare consumer, pika and 16 aiosmtplib connections, one prebuilt mail for everybody, one ack a mail
+(`floors/consumer.py`), from the same queue.
+The mail server is ours (`sink.py`): it takes everything and keeps nothing.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from imsg_bench.costs import Meter
+from imsg_bench.counts import Counts
+from imsg_bench.figures import ratios
+from imsg_bench.filling import fill, job, key_of, until, waiting
+from imsg_bench.measure import Run
+from imsg_bench.result import Result, Series
+from imsg_bench.site import Site
+from imsg_testing.processes import Process
+
+KEY = "C"
+TITLE = "Mails from a filled queue"
+
+SINGLE, BULK, HISTORY = "imsg.smtp.single", "imsg.smtp.bulk", "imsg.history"
+PATIENCE_S = 180.0
+
+
+def measure(run: Run) -> Result:
+    """Measure C."""
+    rates: dict[str, list[float]] = {"floor": [], "singles": [], "bulk": []}
+    costs: dict[str, list[float]] = {}
+    with run.site() as site:
+        port, counts = site.sink()
+        declare(site)
+        people = run.scale.mails
+        turns: dict[str, Callable[[], Turn]] = {
+            "floor": lambda: _floor(site, port, counts, people),
+            "singles": lambda: _singles(site, port, counts, people),
+            "bulk": lambda: _bulk(site, port, counts, people),
+        }
+        for number in range(run.scale.rounds):
+            for name, turn in turns.items():
+                rate, cost = turn()
+                rates[name].append(rate)
+                for part, value in cost.items():
+                    costs.setdefault(f"{name}: {part}", []).append(value)
+            run.progress.round(KEY, number, run.scale.rounds, **{name: values[-1] for name, values in rates.items()})
+    return Result(
+        KEY,
+        TITLE,
+        (
+            Series("parts of 50 ÷ floor", "", ratios(rates["bulk"], rates["floor"]), at_least=0.6),
+            Series("single mails ÷ floor", "", ratios(rates["singles"], rates["floor"]), at_least=0.3),
+            Series("floor", "mails/s", tuple(rates["floor"])),
+            Series("parts of 50", "mails/s", tuple(rates["bulk"])),
+            Series("single mails", "mails/s", tuple(rates["singles"])),
+        ),
+        {name: sum(values) / len(values) for name, values in costs.items()},
+    )
+
+
+Turn = tuple[float, dict[str, float]]
+"""Mails a second, and processor µs a mail by process."""
+
+
+def declare(site: Site) -> None:
+    """Have the queues made, by a gateway that ends again."""
+    site.auth()
+    gateway = site.gateway()
+    gateway.process.close()
+
+
+def _fill_singles(site: Site, count: int) -> None:
+    site.plot.purge(SINGLE, BULK, HISTORY)
+    url = site.plot.plain_broker_url
+    jobs = (job([f"reader{number}@example.com"]) for number in range(count))
+    fill(url, ((key_of(made), made.encode()) for made in jobs))
+    until(lambda: waiting(url, SINGLE) >= count, PATIENCE_S)
+
+
+def _floor(site: Site, port: int, counts: Counts, count: int) -> Turn:
+    _fill_singles(site, count)
+    with ExitStack() as stack:
+        words = (site.plot.plain_broker_url, SINGLE, str(port))
+        counts.reset()
+        process = site.program("imsg_bench.floors.consumer", *words)
+        stack.callback(process.close)
+        return drained(site, process, counts, count)
+
+
+def _singles(site: Site, port: int, counts: Counts, count: int) -> Turn:
+    _fill_singles(site, count)
+    return _sent(site, port, counts, count)
+
+
+def _bulk(site: Site, port: int, counts: Counts, count: int) -> Turn:
+    site.plot.purge(SINGLE, BULK, HISTORY)
+    made = job([f"reader{number}@example.com" for number in range(count)])
+    fill(site.plot.plain_broker_url, [(key_of(made), made.encode())])
+    return _sent(site, port, counts, count)
+
+
+def _sent(site: Site, port: int, counts: Counts, count: int) -> Turn:
+    sender = site.mail_sender(port)
+    counts.reset()
+    sender.process.start()
+    turn = drained(site, sender.process, counts, count)
+    sender.process.kill()
+    return turn
+
+
+def drained(site: Site, process: Process, counts: Counts, count: int) -> Turn:
+    """Wait until so many have arrived; return the rate and what a unit cost whom."""
+    ground = site.ground
+    until(lambda: counts.count > 0, PATIENCE_S, every_s=0.01)
+    before = counts.count
+    meter = Meter.begin(sender=process.pid, Valkey=ground.valkey.process.pid, RabbitMQ=ground.broker.process.pid)
+    until(lambda: counts.count >= count, PATIENCE_S, every_s=0.02)
+    return counts.rate, meter.per_unit_us(count - before)
