@@ -1,7 +1,7 @@
 """One message: every attempt, and the provider's answer."""
 
 from imsg_console.messages.detail import Detail
-from imsg_console.messages.filters import NotAnId, read_id
+from imsg_console.messages.filters import NotAnIdError, read_id
 from imsg_console.view import Group, Page, View
 
 
@@ -9,7 +9,7 @@ async def show(view: View) -> None:
     """Draw the page."""
     try:
         identity = read_id(view.segments["id"])
-    except NotAnId:
+    except NotAnIdError:
         identity = ""
     await Detail(view, identity).show()
 

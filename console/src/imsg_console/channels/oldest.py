@@ -1,0 +1,100 @@
+"""Since when a channel's oldest message waits: the API lists the newest first, so it is found by the hour."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+WAITING = ("queued", "retrying")
+
+LOOKED_BACK = timedelta(hours=50)
+"""A message lives 24 h, and as much longer as blocks may extend it."""
+
+
+class Asks(Protocol):
+    """The part of the API that is needed here."""
+
+    async def get(self, path: str, **params: object) -> dict[str, Any]:
+        """Ask. Raises ApiError, SessionOver."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oldest:
+    """Between these times the oldest was accepted; they are equal where it is known to the moment."""
+
+    since: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What the last 24 hours were like for a channel."""
+
+    succeeded: int = 0
+    failed: int = 0
+
+
+class Hours:
+    """The counts of the last hours, by channel."""
+
+    def __init__(self, buckets: list[Mapping[str, Any]], now: datetime) -> None:
+        self._buckets = buckets
+        self._now = now
+
+    @classmethod
+    async def ask(cls, api: Asks, now: datetime) -> "Hours":
+        """Count. Raises ApiError, SessionOver."""
+        since = (now - LOOKED_BACK).astimezone(UTC).isoformat()
+        until = (now + timedelta(hours=1)).astimezone(UTC).isoformat()
+        answer = await api.get("/api/stats", bucket="hour", since=since, until=until)
+        return cls(answer["buckets"], now)
+
+    def day(self, method: str) -> Day:
+        """Add up the last 24 hours."""
+        begin = (self._now - timedelta(hours=24)).astimezone(UTC)
+        succeeded = failed = 0
+        for bucket in self._buckets:
+            if _read(bucket["start"]) >= begin:
+                counts = bucket["counts"].get(method, {})
+                succeeded += counts.get("sent", 0) + counts.get("delivered", 0)
+                failed += counts.get("failed", 0) + counts.get("expired", 0)
+        return Day(succeeded, failed)
+
+    def first(self, method: str) -> tuple[str, str, dict[str, int]] | None:
+        """Find the earliest hour in which something still waits: beginning, end, how many of each status."""
+        for bucket in self._buckets:
+            counts = bucket["counts"].get(method, {})
+            waiting = {status: counts[status] for status in WAITING if counts.get(status)}
+            if waiting:
+                start = _read(bucket["start"])
+                return (_written(start), _written(start + timedelta(hours=1)), waiting)
+        return None
+
+
+MOST = 500
+"""What one call lists: where more wait in that hour, the hour is told and not the moment."""
+
+
+async def oldest(api: Asks, hours: Hours, method: str) -> Oldest | None:
+    """Find the oldest message that waits; None where none does. Raises ApiError, SessionOver."""
+    found = hours.first(method)
+    if found is None:
+        return None
+    since, until, counts = found
+    if sum(counts.values()) > MOST:
+        return Oldest(since, until)
+    times = []
+    for status in counts:
+        asked = {"method": method, "status": status, "since": since, "until": until, "limit": MOST}
+        answer = await api.get("/api/query", **asked)
+        times += [str(message["created_at"]) for message in answer["messages"]]
+    first = min(times, default=None)
+    return Oldest(first, first) if first else None
+
+
+def _read(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _written(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""What the sandbox's page is made of: mails, SMS, a WeChat chat, faults."""

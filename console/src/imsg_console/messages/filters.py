@@ -1,0 +1,99 @@
+"""What the messages page shows: the filters of GET /api/query, read from its own URL and written back into it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+METHODS = ("smtp", "sms", "wechat")
+STATUSES = ("queued", "retrying", "sent", "delivered", "failed", "expired", "uncertain")
+UNSETTLED = frozenset({"queued", "retrying"})
+RESENDABLE = frozenset({"failed", "expired"})
+"""What POST /api/resend sends again without being told that it may be a second time."""
+
+MAX_TEXT = 400
+"""Characters of a filter that are kept of a URL: a longer one finds nothing anyhow."""
+
+_ID = re.compile(r"[0-9a-f]{32}(?:-(?:0|[1-9][0-9]{0,8}))?")
+_LOCAL = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Each an empty string where it filters nothing; times as somebody wrote them, in the console's own zone."""
+
+    id: str = ""
+    username: str = ""
+    method: str = ""
+    status: str = ""
+    to: str = ""
+    since: str = ""
+    until: str = ""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> "Filters":
+        """Read a URL's query; whatever is no filter of ours is left out."""
+        given = {one.name: query.get(one.name, "").replace("\0", "").strip()[:MAX_TEXT] for one in fields(cls)}
+        if given["method"] not in METHODS:
+            given["method"] = ""
+        if given["status"] not in STATUSES:
+            given["status"] = ""
+        return cls(**given)
+
+    def url(self, **more: str) -> str:
+        """Write them as a URL's query, with what else stands there; empty ones are left out."""
+        pairs = {one.name: getattr(self, one.name) for one in fields(self)} | more
+        return urlencode({name: value for name, value in pairs.items() if value})
+
+    def asked(self, zone: ZoneInfo) -> dict[str, str]:
+        """Write them as the parameters of GET /api/query. Raises NotATimeError, NotAnIdError."""
+        pairs = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name)}
+        if self.id:
+            pairs["id"] = read_id(self.id)
+        for name in ("since", "until"):
+            if name in pairs:
+                pairs[name] = read_time(pairs[name], zone, name)
+        return pairs
+
+    def without(self, name: str) -> "Filters":
+        """Return the same with one of them lifted."""
+        return replace(self, **{name: ""})
+
+    @property
+    def set(self) -> dict[str, str]:
+        """Those that filter something."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name)}
+
+
+class NotATimeError(ValueError):
+    """Somebody wrote a time that is none; the argument names the field."""
+
+
+class NotAnIdError(ValueError):
+    """Somebody wrote an id that is none."""
+
+
+def read_id(text: str) -> str:
+    """Read a request's or message's id. Raises NotAnIdError."""
+    plain = text.strip().lower()
+    if not _ID.fullmatch(plain):
+        raise NotAnIdError(text)
+    return plain
+
+
+def read_time(text: str, zone: ZoneInfo, field: str) -> str:
+    """Read a local time, or a day, and write it as RFC 3339 in UTC. Raises NotATimeError.
+
+    A day as `until` means its end: whoever asks until the 5th wants the 5th.
+    """
+    if not _LOCAL.fullmatch(text):
+        raise NotATimeError(field)
+    try:
+        at = datetime.fromisoformat(text).replace(tzinfo=zone)
+        if len(text) == len("2026-11-25") and field == "until":
+            at += timedelta(days=1)
+        return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError) as error:
+        raise NotATimeError(field) from error

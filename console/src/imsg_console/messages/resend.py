@@ -1,0 +1,100 @@
+"""Sending again: which requests or messages of a filter are meant, and asking for each until it is answered."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from imsg_console.client import ApiError
+from imsg_console.messages.filters import RESENDABLE, Filters
+
+LIMIT_USED_UP = 10013
+NOT_SURE = 10012
+"""Not accepted, not known, or away: asked again under the same key, which sends nothing twice."""
+
+WAITS_S = (1.0, 3.0, 10.0)
+MAX_TOLD = 50
+
+
+class Posts(Protocol):
+    """The part of the API that sends again."""
+
+    async def post(self, path: str, body: Mapping[str, Any], **headers: str) -> dict[str, Any]:
+        """Do. Raises ApiError, SessionOver."""
+
+
+class Pages(Protocol):
+    """The part of the API that lists."""
+
+    def pages(self, path: str, field: str, **params: object) -> AsyncIterator[list[dict[str, Any]]]:
+        """Yield the rows of `field` page by page."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of it so far."""
+
+    done: int = 0
+    """Asked for, whatever the answer."""
+    messages: int = 0
+    """Accepted anew."""
+    requests: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    """(id, why), the first of them."""
+    failures: int = 0
+
+
+async def meant(api: Pages, filters: Filters, asked: Mapping[str, str]) -> list[str]:
+    """List what to send again of a filter: whole requests, or single messages where a filter cuts through requests.
+
+    Raises ApiError, SessionOver.
+    """
+    statuses = [filters.status] if filters.status else sorted(RESENDABLE)
+    by_message = bool(filters.to) or "-" in filters.id
+    found: dict[str, None] = {}
+    for status in statuses:
+        async for page in api.pages("/api/query", "messages", **{**asked, "status": status}):
+            for message in page:
+                found[message["id"] if by_message else message["id"].partition("-")[0]] = None
+    return list(found)
+
+
+async def send_again(
+    api: Posts,
+    ids: Sequence[str],
+    key: str,
+    *,
+    uncertain: bool = False,
+    progress: Callable[[Tally], None] = lambda _: None,
+    waits_s: Sequence[float] = WAITS_S,
+) -> Tally:
+    """Ask for each; `key` makes a repeat of the same work harmless. Raises SessionOver.
+
+    Raises ApiError where going on makes no sense: the limit is used up, or the API is away for long.
+    """
+    tally = Tally()
+    for n, one in enumerate(ids):
+        try:
+            answer = await _one(api, {"id": one, "uncertain": uncertain}, f"{key}-{n}", waits_s)
+            tally.messages += int(answer["count"])
+            tally.requests.append(str(answer["id"]))
+        except ApiError as error:
+            if error.code in (LIMIT_USED_UP, NOT_SURE) or not error.detail:
+                raise
+            tally.failures += 1
+            if len(tally.refused) < MAX_TOLD:
+                tally.refused.append((one, error.detail))
+        tally.done += 1
+        progress(tally)
+    return tally
+
+
+async def _one(api: Posts, body: Mapping[str, Any], key: str, waits_s: Sequence[float]) -> dict[str, Any]:
+    for wait_s in waits_s:
+        try:
+            return await api.post("/api/resend", body, idempotency_key=key)
+        except ApiError as error:
+            if error.code != NOT_SURE and error.detail:
+                raise
+        await asyncio.sleep(wait_s)
+    return await api.post("/api/resend", body, idempotency_key=key)

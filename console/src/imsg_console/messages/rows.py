@@ -1,0 +1,74 @@
+"""One message as a row of the table: plain text in every field, whatever somebody has sent."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from imsg_console.answers import explained
+from imsg_console.messages.filters import RESENDABLE
+from imsg_console.messages.moments import Moments
+from imsg_console.plain import line
+from imsg_console.texts import Texts
+from imsg_console.widgets.chips import METHODS, STATUSES
+
+MAX_TITLE = 120
+
+
+def title(message: Mapping[str, Any]) -> str:
+    """Name a message: by its subject, else by how its text begins; empty where its content is kept no more."""
+    if message["subject"]:
+        return line(message["subject"], MAX_TITLE)
+    return line(text(message["content"]), MAX_TITLE)
+
+
+def text(content: object) -> str:
+    """Return the text of a content: its own, or its template with the values."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, dict):
+        return ""
+    if isinstance(content.get("text"), str):
+        return str(content["text"])
+    params = content.get("params")
+    values = "，".join(f"{name}: {value}" for name, value in params.items()) if isinstance(params, dict) else ""
+    return f"{content.get('template', '')} {values}".strip()
+
+
+class Rows:
+    """Makes rows for one person."""
+
+    def __init__(self, texts: Texts, moments: Moments, base: str) -> None:
+        self._t = texts
+        self._moments = moments
+        self._base = base
+
+    def row(self, message: Mapping[str, Any], now: datetime, *, gone: bool = False) -> dict[str, Any]:
+        """Make a row."""
+        status, method = message["status"], message["method"]
+        symbol, tone = STATUSES.get(status, ("help", "calm"))
+        error = message["error"] or {}
+        said = explained(self._t, method, status, error.get("code"))
+        named = title(message) or self._t("messages.no_content")
+        return {
+            "id": message["id"],
+            "href": f"{self._base}/{message['id']}",
+            "title": named,
+            "files": (files := len(message["attachments"])),
+            "files_text": self._t("messages.attached", n=files) if files else "",
+            "to": line(message["to"], 80),
+            "who": line(message["username"], 64),
+            "method": method,
+            "method_icon": METHODS.get(method, "send"),
+            "method_text": self._t.get(f"words.method_{method}", method),
+            "status": status,
+            "status_icon": symbol,
+            "tone": tone,
+            "status_text": self._t.get(f"words.status_{status}", status),
+            "note": said.meaning if said else "",
+            "at": self._moments.short(message["created_at"], now),
+            "iso": message["created_at"],
+            "full": self._moments.full(message["created_at"]),
+            "resendable": status in RESENDABLE or status == "uncertain",
+            "gone": gone,
+            "pick": self._t("messages.pick", title=line(named, 60), to=line(message["to"], 60)),
+        }
