@@ -1,0 +1,119 @@
+"""The books of one torment: what was accepted against what /api/query says and what the provider really has."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from imsg_testing.api import SETTLED, wait
+from imsg_testing.fault_clients import Clients
+from imsg_testing.fault_world import World
+
+SETTLED_WITHIN_S = 300.0
+"""A dead worker's claim runs out within 30 s, is looked at within a minute, and repeated after another."""
+
+REACHED = {"sent", "delivered"}
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The figures of a torment that was lived through."""
+
+    accepted: int
+    settled: int
+    lost: int
+    """Accepted recipients that have no mail although they are called sent, or no end at all."""
+    duplicates: int
+    """Mails beyond the first for one recipient."""
+    failed: int
+    """Recipients that ended otherwise than sent, where everybody can see it."""
+    refused: int
+    """Answers that asked the client to repeat."""
+    broken: int
+    """Answers that never came."""
+    whole_s: float
+    """From the moment the plug was back until everybody was settled."""
+
+
+@dataclass(slots=True)
+class Books:
+    """Kept for one torment."""
+
+    whole: World
+    clients: Clients
+    received: Callable[[], Counter[str]]
+    """How often each recipient got something, as the provider counts it."""
+    began_at: float = field(default_factory=time.monotonic)
+
+    def restored(self) -> None:
+        """Note that the plug is back: from now on it is to heal by itself."""
+        self.began_at = time.monotonic()
+
+    def balance(self, within_s: float = SETTLED_WITHIN_S) -> Balance:
+        """Wait until everybody is settled, and count."""
+        messages: list[dict[str, Any]] = []
+
+        def are_settled() -> bool:
+            if self._waiting():
+                return False
+            messages[:] = self._messages()
+            return self._missing(messages) == 0
+
+        wait(are_settled, within_s, every_s=0.5, why=self._still_open)
+        whole_s = time.monotonic() - self.began_at
+        accepted = [to for recipients in list(self.clients.accepted.values()) for to in recipients]
+        statuses = self._by_recipient(messages)
+        received = self.received()
+        lost = [
+            to for to in accepted if statuses.get(to) not in SETTLED or (statuses[to] in REACHED and not received[to])
+        ]
+        assert not lost, f"lost: {lost[:10]}\n{self.whole.said}"
+        assert not self.clients.wrong, self.clients.wrong[:5]
+        assert len(set(accepted)) == len(accepted)
+        assert Counter(accepted) == Counter(one["to"] for one in messages), "history holds each of them, once"
+        assert set(received) <= set(accepted), "nobody got what was not accepted"
+        return Balance(
+            accepted=len(accepted),
+            settled=sum(statuses[to] in SETTLED for to in accepted),
+            lost=len(lost),
+            duplicates=received.total() - len(received),
+            failed=sum(statuses[to] not in REACHED for to in accepted),
+            refused=self.clients.refused.total(),
+            broken=self.clients.broken,
+            whole_s=whole_s,
+        )
+
+    def _by_recipient(self, messages: list[dict[str, Any]]) -> dict[str, str]:
+        return {one["to"]: one["status"] for one in messages}
+
+    def _missing(self, messages: list[dict[str, Any]]) -> int:
+        statuses = self._by_recipient(messages)
+        return sum(statuses.get(to) not in SETTLED for all_ in self.clients.accepted.values() for to in all_)
+
+    def _waiting(self) -> bool:
+        """Ask whether anything is known to wait: one row tells."""
+        return any(self._page(status=status, limit="1")["messages"] for status in ("queued", "retrying"))
+
+    def _messages(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            answer = self._page(limit="500", **cursor)
+            found += answer["messages"]
+            if not answer["next"]:
+                return found
+            cursor = {"cursor": answer["next"]}
+
+    def _page(self, **filters: str) -> dict[str, Any]:
+        answer = self.whole.call("GET", "/api/query", token=self.clients.token, **filters)
+        assert answer["errorCode"] == 0, answer
+        return answer
+
+    def _still_open(self) -> str:
+        messages = self._messages()
+        waiting = [one for one in messages if one["status"] not in SETTLED]
+        return (
+            f"{len(messages)} of {self.clients.recipients} known, {len(waiting)} of them open: {waiting[:3]}\n"
+            f"{self.whole.said}"
+        )

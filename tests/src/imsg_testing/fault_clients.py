@@ -1,0 +1,151 @@
+"""Clients that send on and on while plugs are pulled, repeat as the interface says, and count every answer."""
+
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from imsg_testing.api import wait
+from imsg_testing.fault_world import World
+
+REPEATABLE = {"not_accepted", "outcome_unknown", "unavailable", "overloaded", "in_progress"}
+"""Reasons that say: nothing is wrong with the request, repeat it (docs of 10012, and 10016 `in_progress`)."""
+
+GIVES_UP_AFTER_S = 180.0
+PAUSE_S = 0.3
+"""Between a refusal and the repeat: shorter than Retry-After asks, so that more refusals are seen."""
+
+TIMEOUT_S = 40.0
+
+Addresses = Callable[[str, int], str]
+
+
+def mail_address(name: str, number: int) -> str:
+    """Make the address of a mailbox that nobody else sends to."""
+    return f"r{number}@{name}.example.com"
+
+
+def mainland_number(name: str, number: int) -> str:
+    """Make a phone number that nobody else sends to."""
+    return f"13{int(name, 16) % 10**4:04d}{number:05d}"
+
+
+class Clients:
+    """One user's clients, through one gateway or several; every message has an Idempotency-Key and one address."""
+
+    def __init__(self, whole: World, method: str = "smtp", address: Addresses = mail_address) -> None:
+        self.name = secrets.token_hex(4)
+        self.accepted: dict[str, Sequence[str]] = {}
+        """Request → its recipients, for every answer with errorCode 0."""
+        self.refused: Counter[str] = Counter()
+        """Reason → how often."""
+        self.broken = 0
+        """Answers that never came: connections reset or refused."""
+        self.wrong: list[str] = []
+        """Answers that no document knows."""
+        self.token = whole.new_user_token(per_hour=1_000_000, per_day=1_000_000)
+        self._urls = [gateway.url for gateway in whole.gateways]
+        # A connection of its own for each request: a kept one may be closed just as it is used again.
+        self._http = httpx.Client(timeout=TIMEOUT_S, limits=httpx.Limits(max_keepalive_connections=0))
+        self._method = method
+        self._address = address
+        self._drawn = 0
+        self._lock = threading.Lock()
+        self._given_up: list[str] = []
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @property
+    def recipients(self) -> int:
+        """How many recipients were accepted."""
+        return sum(map(len, list(self.accepted.values())))
+
+    def send(self, count: int = 1) -> str:
+        """Send to so many new recipients, again and again until it is accepted; return the request."""
+        return self._send(self._new(count))
+
+    @contextmanager
+    def sending(self, threads: int = 4, size: int = 1, pause_s: float = 0.05) -> Iterator[None]:
+        """Send for as long as the context lasts; on leaving, every message that was begun is accepted."""
+        stopping = threading.Event()
+
+        def go_on() -> None:
+            while not stopping.is_set():
+                try:
+                    self._send(self._new(size))
+                except Exception as error:  # noqa: BLE001  whatever kills a client is told by `wrong`
+                    self.wrong.append(repr(error))
+                    return
+                stopping.wait(pause_s)
+
+        running = [threading.Thread(target=go_on, daemon=True) for _ in range(threads)]
+        for thread in running:
+            thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            for thread in running:
+                thread.join(GIVES_UP_AFTER_S + TIMEOUT_S)
+
+    def wait_for(self, more: int, within_s: float = 120.0) -> None:
+        """Wait until so many more recipients are accepted."""
+        goal = self.recipients + more
+        wait(
+            lambda: self.recipients >= goal or bool(self.wrong),
+            within_s,
+            why=lambda: f"{self.recipients} of {goal} accepted; {self.refused} {self.wrong}",
+        )
+
+    def wait_for_refusals(self, more: int = 1, within_s: float = 60.0) -> None:
+        """Wait until so many more requests were refused."""
+        goal = self.refused.total() + more
+        wait(lambda: self.refused.total() >= goal, within_s, why=lambda: f"{self.refused} {self.wrong}")
+
+    def _new(self, count: int) -> list[str]:
+        with self._lock:
+            first, self._drawn = self._drawn, self._drawn + count
+        return [self._address(self.name, number) for number in range(first, first + count)]
+
+    def _send(self, to: Sequence[str]) -> str:
+        content: Any = {"subject": "故障", "text": "您好"} if self._method == "smtp" else "您好"
+        body = {"token": self.token, "method": self._method, "to": list(to), "content": content}
+        headers = {"Idempotency-Key": secrets.token_hex(8)}
+        patience, tries = time.monotonic() + GIVES_UP_AFTER_S, 0
+        while time.monotonic() < patience:
+            url = self._urls[tries % len(self._urls)]
+            tries += 1
+            try:
+                answer = self._http.post(f"{url}/api/send", json=body, headers=headers)
+            except httpx.TransportError:
+                with self._lock:
+                    self.broken += 1
+                time.sleep(PAUSE_S)
+                continue
+            if self._is_accepted(answer, to):
+                return str(answer.json()["id"])
+            time.sleep(PAUSE_S)
+        raise AssertionError(f"not accepted within {GIVES_UP_AFTER_S:.0f} s: {self.refused}, {self.broken} broken")
+
+    def _is_accepted(self, answer: httpx.Response, to: Sequence[str]) -> bool:
+        try:
+            said = answer.json()
+        except ValueError:
+            said = {}
+        with self._lock:
+            if answer.status_code == 200 and said.get("errorCode") == 0:
+                self.accepted[said["id"]] = to
+                return True
+            reason = said.get("reason", "")
+            if answer.status_code == 200 and said.get("errorCode") in (10012, 10016) and reason in REPEATABLE:
+                self.refused[reason] += 1
+            else:
+                self.wrong.append(f"{answer.status_code} {answer.text[:300]}")
+        return False

@@ -1,0 +1,110 @@
+"""All of iMSG as processes, with every server and provider in the test's hand: whatever may be pulled, by name."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imsg_testing.api import Api, wait
+from imsg_testing.fault_mail import Mailbox
+from imsg_testing.servers import Postgres, Rabbit, Valkey
+from imsg_testing.servers.server import Server
+from imsg_testing.services import KEYS, OneService
+
+READY_WITHIN_S = 120.0
+"""Until everybody has found everybody again: back-offs of 5 s and RabbitMQ's own start on a busy machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a world is made of beside the usual: one gateway, auth, history, two senders of mail."""
+
+    gateways: int = 1
+    senders: int = 2
+    common: Mapping[str, str] = field(default_factory=dict)
+    """Settings of every service."""
+    of_senders: Sequence[Mapping[str, str]] = ()
+    """More settings, sender by sender."""
+    sms: Mapping[str, str] | None = None
+    """With settings, a sender of SMS too."""
+
+
+class World(Api):
+    """The running whole; its own verbs speak to the first gateway."""
+
+    def __init__(self, folder: Path, servers: tuple[Rabbit, Valkey, Postgres], mailbox: Mailbox, plan: Plan) -> None:
+        self.rabbit, self.valkey, self.postgres = servers
+        self.mailbox = mailbox
+        common = {
+            **KEYS,
+            "IMSG_BROKER_URL": self.rabbit.url,
+            "IMSG_REDIS_URL": self.valkey.url,
+            "IMSG_DATA_DIR": str(folder),
+            **plan.common,
+        }
+
+        def service(package: str, settings: Mapping[str, str]) -> OneService:
+            return OneService(package, folder, {**common, **settings})
+
+        self.auth = service("imsg_auth", {"IMSG_DATABASE_URL": self.postgres.create_database("auth")})
+        self.history = service("imsg_history", {"IMSG_DATABASE_URL": self.postgres.create_database("history")})
+        peers = {"IMSG_AUTH_URL": self.auth.url, "IMSG_HISTORY_URL": self.history.url}
+        own = [*plan.of_senders, *[dict[str, str]()] * plan.senders][: plan.senders]
+        self.senders = [service("imsg_smtp", {**peers, **mailbox.settings, **one}) for one in own]
+        self.sms = None if plan.sms is None else service("imsg_sms", {**peers, **plan.sms})
+        self.gateways = [service("imsg_gateway", peers) for _ in range(plan.gateways)]
+        super().__init__(self.gateways[0].url)
+
+    @property
+    def services(self) -> list[OneService]:
+        """All of them, owners first."""
+        return [self.auth, self.history, *self.senders, *([self.sms] if self.sms else []), *self.gateways]
+
+    @property
+    def servers(self) -> list[Server]:
+        """What they stand on."""
+        return [self.rabbit, self.valkey, self.postgres]
+
+    @property
+    def said(self) -> str:
+        """The end of every service's log."""
+        return "\n".join(f"== {one.log.name}\n{one.process.last_lines(8)}" for one in self.services)
+
+    def start(self) -> None:
+        """Start every service and lift the administrator's limits."""
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda one: one.start(), [self.auth, self.history]))
+            list(pool.map(lambda one: one.start(), self.services[2:]))
+        self.open_wide()
+
+    def is_whole(self) -> bool:
+        """Tell whether every process runs and every service is ready."""
+        return all(one.process.runs for one in self.services) and all(one.is_ready() for one in self.services)
+
+    def wait_until_whole(self) -> None:
+        """Wait until every service is ready."""
+        wait(self.is_whole, READY_WITHIN_S, every_s=0.1, why=lambda: f"not whole again\n{self.said}")
+
+    def close(self) -> None:
+        """End the services at once."""
+        self.client.close()
+        for one in self.services:
+            one.process.kill()
+            one.process.close()
+
+
+@contextmanager
+def world(folder: Path, plan: Plan = Plan()) -> Iterator[World]:
+    """Start servers and services of this test's own; end them with the context."""
+    with ExitStack() as stack:
+        servers = (Rabbit(), Valkey(), Postgres())
+        for server in servers:
+            stack.callback(server.close)
+        with ThreadPoolExecutor(len(servers)) as pool:
+            list(pool.map(lambda server: server.start(), servers))
+        mailbox = stack.enter_context(Mailbox().running())
+        opened = World(folder, servers, mailbox, plan)
+        stack.callback(opened.close)
+        opened.start()
+        yield opened
