@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 import redis.asyncio
 
 from imsg_shared import rabbit, streams
 from imsg_shared.broker import Broker, Delivery, Unreachable
+from imsg_shared.rabbit.address import parse
 from imsg_shared.topology import Topology
 from imsg_testing.waiting import eventually
 
@@ -81,11 +82,16 @@ async def remove_queues(url: str, *names: str) -> None:
 
 
 def management(url: str) -> httpx.AsyncClient:
-    """Make a client of the management API of an amqp:// URL that tells its port."""
-    parts = urlsplit(url)
-    port = parse_qs(parts.query)["management_port"][0]
-    auth = (parts.username or "", parts.password or "")
-    return httpx.AsyncClient(base_url=f"http://{parts.hostname}:{port}/api", auth=auth, timeout=10, trust_env=False)
+    """Make a client of the management API of an amqp:// or amqps:// URL that tells its port."""
+    address = parse(url)
+    host = address.hosts[0]
+    return httpx.AsyncClient(
+        base_url=f"{'http' if address.tls is None else 'https'}://{host.name}:{host.management_port}/api",
+        auth=(address.username, address.password),
+        verify=False if address.tls is None else address.tls.context(),
+        timeout=10,
+        trust_env=False,
+    )
 
 
 async def _remove_from_rabbit(url: str, names: tuple[str, ...]) -> None:

@@ -15,6 +15,8 @@ from imsg_testing.servers.server import START_TIMEOUT_S, MissingServerError, Ser
 
 OLDEST_MAJOR = 4
 
+DEPLOY = Path(__file__).parents[4] / "deploy" / "rabbitmq"
+
 
 class Rabbit(Server):
     """RabbitMQ 4 with the management plugin: a node of its own, an epmd of its own, a cookie of its own.
@@ -88,13 +90,9 @@ class Rabbit(Server):
     def _configure(self) -> None:
         lines = (
             f"listeners.tcp.1 = 127.0.0.1:{self._port}",
-            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
-            *_tls("ssl_options", self.certificates),
+            *self._tls(),
             "management.tcp.ip = 127.0.0.1",
             f"management.tcp.port = {self.management_port}",
-            "management.ssl.ip = 127.0.0.1",
-            f"management.ssl.port = {self.tls_management_port}",
-            *_tls("management.ssl", self.certificates),
             "default_user = guest",
             "default_pass = guest",
             "log.console = true",
@@ -114,6 +112,20 @@ class Rabbit(Server):
         )
         (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
         (self.folder / "env").touch()
+
+    def _tls(self) -> list[str]:
+        """Listen as `tls.conf` has it, with our own files and ports, on the loopback, and in the clear as well."""
+        own = {
+            "/etc/rabbitmq/tls/ca.pem": str(self.certificates.ca),
+            "/etc/rabbitmq/tls/server.pem": str(self.certificates.server),
+            "/etc/rabbitmq/tls/server-key.pem": str(self.certificates.server_key),
+            "listeners.ssl.default = 5671": f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
+            "management.ssl.port = 15671": f"management.ssl.port = {self.tls_management_port}",
+        }
+        said = "\n".join(line for line in shipped("tls.conf") if not line.startswith("listeners.tcp"))
+        for operators, ours in own.items():
+            said = said.replace(operators, ours)
+        return ["management.ssl.ip = 127.0.0.1", *said.splitlines()]
 
     def _environment(self, distribution: int) -> Mapping[str, str]:
         return {
@@ -140,15 +152,9 @@ class Rabbit(Server):
         return greeting.startswith(b"\x01\x00\x00") and accepts(self.management_port)
 
 
-def _tls(prefix: str, certificates: Certificates) -> tuple[str, ...]:
-    """Configure a listener that shows its certificate and wants to see the client's."""
-    return (
-        f"{prefix}.cacertfile = {certificates.ca}",
-        f"{prefix}.certfile = {certificates.server}",
-        f"{prefix}.keyfile = {certificates.server_key}",
-        f"{prefix}.verify = verify_peer",
-        f"{prefix}.fail_if_no_peer_cert = true",
-    )
+def shipped(file: str) -> list[str]:
+    """Read the lines of a configuration that operators are given."""
+    return [line for line in (DEPLOY / file).read_text().splitlines() if line and not line.startswith("#")]
 
 
 def _script(name: str) -> Path:

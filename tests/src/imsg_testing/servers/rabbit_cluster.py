@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from imsg_testing.servers.epmd import Epmd
-from imsg_testing.servers.rabbit import Rabbit
+from imsg_testing.servers.rabbit import Rabbit, shipped
 from imsg_testing.servers.server import START_TIMEOUT_S
 
 NODES = 3
@@ -17,15 +17,15 @@ FORM_TIMEOUT_S = 2 * START_TIMEOUT_S
 
 
 class RabbitCluster:
-    """Three nodes that know each other by their configuration alone, as `deploy/rabbitmq/cluster.conf` does it."""
+    """Three nodes that know each other by their configuration alone, `deploy/rabbitmq/cluster.conf`."""
 
     def __init__(self) -> None:
         self._epmd = Epmd()
         extra: list[str] = []  # shared by the nodes, and complete before the first of them starts
         self.nodes = tuple(Rabbit(epmd=self._epmd, extra=extra) for _ in range(NODES))
-        extra.append("cluster_formation.peer_discovery_backend = classic_config")
-        extra += [f"cluster_formation.classic_config.nodes.{n} = {one.node}" for n, one in enumerate(self.nodes, 1)]
-        extra += ["cluster_partition_handling = pause_minority", "queue_leader_locator = balanced"]
+        names = "cluster_formation.classic_config.nodes."
+        extra += [line for line in shipped("cluster.conf") if not line.startswith(names)]
+        extra += [f"{names}{n} = {one.node}" for n, one in enumerate(self.nodes, 1)]
 
     @property
     def url(self) -> str:

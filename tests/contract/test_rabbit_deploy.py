@@ -1,0 +1,123 @@
+"""What deploy/rabbitmq/ gives to operators: a real node takes it, and it contradicts none of our queues' arguments."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from imsg_shared.broker import MAX_BODY_BYTES
+from imsg_shared.topology import Lane, Topology
+from imsg_testing.brokers import arrivals, depth_is, is_so, management, opened
+from imsg_testing.servers import Rabbit
+from imsg_testing.servers.rabbit import DEPLOY, shipped
+from imsg_testing.waiting import eventually
+
+POLICIES = DEPLOY / "policies.json"
+
+
+@pytest.fixture(scope="module")
+def operated() -> Iterator[Rabbit]:
+    """Run a node as deploy/rabbitmq/ would have it."""
+    # Where the disk is nearly full the node would block, which is not what is looked at here.
+    extra = [line for line in shipped("imsg.conf") if not line.startswith("disk_free_limit")]
+    with Rabbit(extra=extra) as rabbit:
+        rabbit.control("import_definitions", str(POLICIES))
+        yield rabbit
+
+
+async def test_the_policy_applies_to_every_queue_of_ours(operated: Rabbit) -> None:
+    (policy,) = json.loads(POLICIES.read_text())["policies"]
+    async with opened(operated.url, Topology()):
+        await _every_queue_has(operated, policy)
+
+
+async def test_a_policy_for_everybody_does_not_reach_ours(operated: Rabbit) -> None:
+    """A catch-all with a limit would have imsg.history drop what it was handed back five times."""
+    (policy,) = json.loads(POLICIES.read_text())["policies"]
+    catch_all = {"pattern": ".*", "definition": {"delivery-limit": 5, "max-length": 10}, "priority": 50}
+    async with management(operated.url) as client, opened(operated.url, Topology()):
+        (await client.put("/policies/%2F/everybody", json=catch_all | {"apply-to": "all"})).raise_for_status()
+        await _every_queue_has(operated, policy)
+        assert (await _queues(operated))["imsg.history"]["delivery_limit"] in (-1, "unlimited")
+        (await client.delete("/policies/%2F/everybody")).raise_for_status()
+
+
+def test_no_policy_says_what_a_queue_s_arguments_say() -> None:
+    """RabbitMQ takes the smaller of two limits, so a policy could undo what the queues stand on."""
+    arguments = {"max-length", "max-length-bytes", "delivery-limit", "overflow", "message-ttl", "expires"}
+    for policy in json.loads(POLICIES.read_text())["policies"]:
+        said = policy["definition"].keys()
+        assert said.isdisjoint(arguments)
+        assert not any(name.startswith("dead-letter") for name in said)
+
+
+def test_the_configuration_is_in_force(operated: Rabbit) -> None:
+    said = dict(line.split(" = ") for line in shipped("imsg.conf"))
+    for name, value in (
+        ("consumer_timeout", said["consumer_timeout"]),
+        ("max_message_size", said["max_message_size"]),
+        ("queue_leader_locator", f'<<"{said["queue_leader_locator"]}">>'),
+    ):
+        assert operated.control("eval", f"application:get_env(rabbit, {name}).").strip() == f"{{ok,{value}}}"
+    wal = operated.control("eval", "application:get_env(ra, wal_max_size_bytes).").strip()
+    assert wal == f"{{ok,{said['raft.wal_max_size_bytes']}}}"
+    assert int(said["max_message_size"]) > MAX_BODY_BYTES
+
+
+async def test_a_delivery_held_longer_than_the_consumer_timeout_comes_again_by_itself(
+    operated: Rabbit, topology: Topology
+) -> None:
+    queue = topology.queue("smtp", Lane.SINGLE)
+    impatient = {
+        "pattern": f"^{topology.prefix}",
+        "apply-to": "quorum_queues",
+        "definition": {"consumer-timeout": 1000},
+    }
+    operated.control("eval", "application:set_env(rabbit, channel_tick_interval, 500).")
+    async with management(operated.url) as client, opened(operated.url, topology) as broker:
+        (await client.put("/policies/%2F/impatient", json=impatient)).raise_for_status()
+        await broker.publish(b"slow", topology.direct(queue))
+        async with broker.take(queue, 1) as jobs:
+            (held,) = await arrivals(jobs, 1)
+            await is_so(lambda: not held.held, 60)
+            (again,) = await arrivals(jobs, 1, 60)
+            assert (again.body, again.redelivered) == (b"slow", True)
+            await broker.ack(held)
+            await broker.ack(again)
+            await depth_is(broker, queue, 0)
+
+
+async def test_the_management_s_own_numbers_are_our_depth(operated: Rabbit, topology: Topology) -> None:
+    queue = topology.queue("smtp", Lane.BULK)
+    async with opened(operated.url, topology) as sender, opened(operated.url, topology) as gateway:
+        for _ in range(9):
+            await sender.publish(b"part", topology.direct(queue))
+        async with sender.take(queue, 4) as parts:
+            await arrivals(parts, 4)
+            await depth_is(gateway, queue, 9)
+
+            async def tells() -> bool:
+                told = (await _queues(operated))[queue]
+                return (told.get("messages_ready"), told.get("messages_unacknowledged")) == (5, 4)
+
+            await eventually(tells, 30)
+
+
+async def _queues(node: Rabbit) -> dict[str, Any]:
+    async with management(node.url) as client:
+        return {queue["name"]: queue for queue in (await client.get("/queues/%2F")).json()}
+
+
+async def _every_queue_has(node: Rabbit, policy: dict[str, Any]) -> None:
+    """Wait until our queues, and there are all of them, are under a policy and no other."""
+    topology = Topology()
+    count = 1 + len(list(topology.work_queues())) * (1 + len(topology.waits_s))
+    ours: list[Any] = []
+    async with asyncio.timeout(60):
+        while len(ours) != count or any(queue.get("policy") != policy["name"] for queue in ours):
+            await asyncio.sleep(0.2)
+            ours = [queue for name, queue in (await _queues(node)).items() if name.startswith("imsg.")]
+    for queue in ours:
+        assert queue["effective_policy_definition"] == policy["definition"]
