@@ -93,7 +93,7 @@ async def test_every_refusal_of_a_url_that_sends_is_described(gateway: World) ->
 
 
 def test_every_answer_of_our_own_is_a_closed_shape_with_its_keys() -> None:
-    for model in (shapes.SendAnswer, shapes.ChannelsAnswer, shapes.ChannelAnswer):
+    for model in (shapes.SendAnswer, shapes.ChannelsAnswer, shapes.ChannelAnswer, shapes.TemplatesAnswer):
         schema = model.model_json_schema()
         assert schema["additionalProperties"] is False
         assert {"errorCode", "errorMessage"} <= set(schema["required"])

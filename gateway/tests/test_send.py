@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from imsg_gateway.shapes import TemplatesAnswer
 from imsg_shared.topology import Lane, template_limits_key
 from imsg_shared.wire import TemplateLimits
 from imsg_testing.gateway import World, mail
@@ -187,6 +188,26 @@ async def publish(world: World, method: str = "sms", **limits: Any) -> None:  # 
     for name, fields in (("notice", notice | limits), ("code", {"variables": {"code": 6, "minutes": None}})):
         value = TemplateLimits.model_validate(fields).model_dump_json()
         await world.redis.call("HSET", template_limits_key(method), name, value)
+
+
+async def test_the_templates_are_shown_to_users_as_published(gateway: World) -> None:
+    token = await gateway.user()
+    await publish(gateway)
+    answer = await gateway.client.get("/api/templates", params={"token": token})
+    TemplatesAnswer.model_validate(answer.json())
+    code, notice = answer.json()["templates"]
+    assert (code["method"], code["name"], code["default"]) == ("sms", "code", False)
+    assert code["variables"] == {"code": 6, "minutes": None}
+    assert notice == {
+        "method": "sms",
+        "name": "notice",
+        "default": True,
+        "signature": "【天存】",
+        "text": "通知：${content}。",
+        "variables": {"content": 20},
+        "links": False,
+        "breaks": False,
+    }
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,8 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     pressure = Pressure(broker, settings.max_depth)
     recipients = Recipients(auth, Followers(store, accounts), Tallies(store), settings.max_recipients)
     files = Files(settings.max_attachment_bytes)
-    drafting = Drafting(recipients, files, PublishedTemplates(store), accounts)
+    templates = PublishedTemplates(store)
+    drafting = Drafting(recipients, files, templates, accounts)
     accepting = Accepting(broker, history, quota, pressure)
     sending = Sending(drafting, Resends(history, drafting), accepting, Replays(store), new_id)
     channels = Channels(store, broker, pressure)
@@ -114,6 +115,7 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
         Route("POST", "/api/dead/{}/resend", Right.ADMIN, sending.resend),
         Route("GET", "/api/channels", Right.ADMIN, channels.list),
         Route("PATCH", "/api/channels/{}", Right.ADMIN, channels.pause, needs_body=True),
+        Route("GET", "/api/templates", Right.USER, templates.list),
     )
     relayed = tuple(relay.routes(owners))
     document = Document(own, owners, relayed, settings.public_url, time.monotonic)

@@ -29,6 +29,7 @@ _OWN: Mapping[tuple[str, str], tuple[type[BaseModel] | None, type[BaseModel], tu
     ("POST", "/api/send"): (shapes.SendAsked, shapes.SendAnswer, _SENDING),
     ("POST", "/api/resend"): (shapes.ResendAsked, shapes.SendAnswer, ("missing", *_RESENDING)),
     ("POST", "/api/dead/{id}/resend"): (shapes.DeadResendAsked, shapes.SendAnswer, _RESENDING),
+    ("GET", "/api/templates"): (None, shapes.TemplatesAnswer, ()),
     ("GET", "/api/channels"): (None, shapes.ChannelsAnswer, ()),
     ("PATCH", "/api/channels/{method}"): (shapes.ChannelAsked, shapes.ChannelAnswer, ("missing", "not_found")),
 }

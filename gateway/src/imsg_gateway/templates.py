@@ -1,12 +1,17 @@
-"""Template limits as the channels publish them in Redis, read again every few seconds."""
+"""Template limits as the channels publish them in Redis, read again every few seconds, and GET /api/templates."""
 
 import json
 import time
 from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
+from starlette.responses import Response
 
+from imsg_gateway.asked import Asked
+from imsg_gateway.callers import Claim
 from imsg_gateway.contents import Templates
+from imsg_gateway.methods import METHODS
+from imsg_shared.answers import Answer, ok
 from imsg_shared.observe import logger
 from imsg_shared.redis import Redis
 from imsg_shared.topology import template_limits_key
@@ -25,6 +30,20 @@ class PublishedTemplates:
         self._redis = redis
         self._now = now
         self._kept: dict[str, tuple[float, Templates]] = {}
+
+    async def list(self, asked: Asked, claim: Claim | None) -> Response:
+        """Answer the templates of every method that has them, for whoever wants to show a message before it is sent."""
+        del asked, claim
+        having = [method.name for method in METHODS.values() if method.has_templates]
+        return Answer(
+            ok(
+                templates=[
+                    {"method": name, "name": template, **limits.model_dump()}
+                    for name in having
+                    for template, limits in sorted((await self.of(name)).items())
+                ]
+            )
+        )
 
     async def of(self, method: str) -> Templates:
         """Return a method's templates; empty where its sender has published none. Raises RedisAway."""

@@ -37,6 +37,9 @@ TITLES: Mapping[tuple[str, str], Title] = {
     ("GET", "/api/query"): Title("query", MESSAGES, "List messages, newest first, and how each stands"),
     ("POST", "/api/resend"): Title("resend", MESSAGES, "Send again what failed, as a new request"),
     ("GET", "/api/stats"): Title("stats", MESSAGES, "Count messages by hour or day"),
+    ("GET", "/api/templates"): Title(
+        "list_templates", MESSAGES, "Show the words around what is sent by SMS and WeChat"
+    ),
     ("GET", "/api/channels"): Title("list_channels", OPERATION, "Show how each channel is"),
     ("PATCH", "/api/channels/{}"): Title("pause_channel", OPERATION, "Pause a channel or let it go on"),
     ("GET", "/api/dead"): Title("list_dead", OPERATION, "List dead letters, newest first"),
