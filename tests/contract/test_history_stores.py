@@ -19,7 +19,6 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_history import partitions
 from imsg_history.attachments import Attachments, Place
 from imsg_history.database import TERMS, Database, connect
 from imsg_history.dead import DeadLetters
@@ -589,36 +588,3 @@ async def _refusal(call: Callable[[], Awaitable[object]]) -> str:
     with pytest.raises(Refusal) as caught:
         await call()
     return caught.value.reason
-
-
-# --- PostgreSQL's partitions
-
-
-async def test_months_are_made_ahead_and_rows_that_came_before_move_in(postgres_database: str) -> None:
-    url = read_url(postgres_database)
-    await asyncio.to_thread(migrate, url, NOW)
-    async with connect(url) as database:
-        future = job(at=datetime(2027, 5, 5, tzinfo=UTC))
-        await keep(database, future, outcome(future, Status.SENT))
-        later = datetime(2027, 4, 10, tzinfo=UTC)
-        made = await database.write(lambda connection: connection.run_sync(partitions.make_months, later))
-        assert "messages_2027_05" in made
-        places = await database.read(
-            lambda connection: connection.execute(text("SELECT tableoid::regclass::text AS name FROM messages"))
-        )
-        assert [row.name for row in places] == ["messages_2027_05"]
-        assert await statuses(database, future) == ["sent"]
-
-
-async def test_months_past_retention_are_dropped_whole(postgres_database: str) -> None:
-    url = read_url(postgres_database)
-    await asyncio.to_thread(migrate, url, NOW - timedelta(days=200))
-    await asyncio.to_thread(migrate, url, NOW)
-    async with connect(url) as database:
-        old, new = job(at=NOW - timedelta(days=180)), job(at=NOW)
-        recorder = Keeper(database, lambda: NOW, timedelta(days=400), Counts(CollectorRegistry()))
-        await recorder.keep([delivered(old), delivered(new)])
-        dropped = await database.write(lambda connection: connection.run_sync(partitions.drop_months, NOW - RETENTION))
-        assert "messages_2026_05" in dropped
-        assert "messages_2026_08" not in dropped
-        assert await all_pages(database) == [f"{new.request}-0"]

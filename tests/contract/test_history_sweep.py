@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Table, func, select
 
-from imsg_history import keep, sweep
+from imsg_history import keep, lost, sweep
 from imsg_history.attachments import Attachments, Place
 from imsg_history.database import Database, connect
 from imsg_history.keep import Keeper
+from imsg_history.lost import TURNS, Lost
 from imsg_history.migrate import migrate
 from imsg_history.sweep import Sweep
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
@@ -49,13 +50,19 @@ class Bench:
     broker: Broker
     database: Database
     clock: Clock = field(default_factory=Clock)
+    servers_clock: Clock | None = None
+    """The database's, where it is not the same."""
 
     def __post_init__(self) -> None:
         """Wire them."""
-        registry = CollectorRegistry()
-        self.keeper = Keeper(self.database, self.clock, RETENTION, keep.Counts(registry))
-        terms = sweep.Terms(timedelta(seconds=60), LOST_AFTER, RETENTION)
-        self.sweep = Sweep(self.broker, self.database, self.clock, terms, sweep.Counts(registry))
+        self.registry = CollectorRegistry()
+        self.keeper = Keeper(self.database, self.clock, RETENTION, keep.Counts(self.registry))
+        terms = sweep.Terms(timedelta(seconds=60), RETENTION)
+        self.lost = Lost(self.broker, self.database, self.clock, LOST_AFTER, lost.Counts(self.registry))
+        self.sweep = Sweep(self.lost, self.database, self.clock, self._servers_now, terms, sweep.Counts(self.registry))
+
+    async def _servers_now(self) -> datetime:
+        return (self.servers_clock or self.clock)()
 
     async def keep(self, *batch: Any) -> None:  # noqa: ANN401  messages
         """Record them."""
@@ -88,10 +95,10 @@ async def taken(bench: Bench, lane: Lane = Lane.SINGLE) -> AsyncIterator[Any]:
 
 
 async def test_a_job_without_any_outcome_is_published_again_as_it_was(bench: Bench) -> None:
-    lost, young, tried = job(at=NOW), job(at=NOW + LOST_AFTER), job(at=NOW)
-    await bench.keep(lost, young, tried, outcome(tried, Status.RETRYING))
+    lost, young, settled = job(at=NOW), job(at=NOW + LOST_AFTER), job(at=NOW)
+    await bench.keep(lost, young, settled, outcome(settled, Status.UNCERTAIN))
     bench.clock.at = NOW + LOST_AFTER + timedelta(minutes=1)
-    assert await bench.sweep.find_lost() == 1
+    assert await bench.lost.find() == 1
     async with taken(bench) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
         assert delivery.body == delivered(lost).body
@@ -103,10 +110,38 @@ async def test_a_bulk_job_with_one_recipient_untold_is_published_again(bench: Be
     lost = job(at=NOW, to=("a@example.com", "b@example.com"))
     await bench.keep(lost, outcome(lost, Status.SENT, 0))
     bench.clock.at = NOW + 2 * LOST_AFTER
-    assert await bench.sweep.find_lost() == 1
+    assert await bench.lost.find() == 1
     async with taken(bench, Lane.BULK) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
         assert Job.model_validate_json(delivery.body).request == lost.request
+
+
+async def test_what_was_put_off_and_is_nowhere_comes_again_above_every_copy(bench: Bench) -> None:
+    lost, newer = job(at=NOW), job(at=NOW + LOST_AFTER)
+    await bench.keep(lost, *(outcome(lost, Status.RETRYING, attempt=attempt) for attempt in (1, 2)))
+    await bench.keep(newer, outcome(newer, Status.RETRYING))
+    bench.clock.at = NOW + LOST_AFTER + timedelta(minutes=1)
+    assert await bench.lost.find() == 1
+    async with taken(bench) as deliveries:
+        (delivery,) = await arrivals(deliveries, 1)
+        again = Job.model_validate_json(delivery.body)
+        assert again == lost.model_copy(update={"turn": TURNS, "attempt": 3})
+
+
+async def test_what_waits_in_its_step_is_left_alone(bench: Bench) -> None:
+    waiting = job(at=NOW)
+    await bench.keep(waiting, outcome(waiting, Status.RETRYING))
+    topology = bench.broker.topology
+    queue = topology.queue("smtp", Lane.SINGLE)
+    await bench.broker.publish(delivered(waiting).body, topology.direct(queue))
+    async with taken(bench) as deliveries:
+        (delivery,) = await arrivals(deliveries, 1)
+        await bench.broker.postpone(queue, delivered(waiting).body, 600)
+        await bench.broker.ack(delivery)
+    bench.clock.at = NOW + timedelta(hours=3)
+    assert await bench.lost.find() == 0
+    bench.clock.at = NOW + timedelta(hours=49)
+    assert await bench.lost.find() == 1, "its life is over twice: whatever waits there is not its copy"
 
 
 async def test_it_is_published_again_only_after_ever_longer_waits(bench: Bench) -> None:
@@ -114,7 +149,7 @@ async def test_it_is_published_again_only_after_ever_longer_waits(bench: Bench) 
     published = []
     for minutes in (16, 20, 32, 60, 95, 120):
         bench.clock.at = NOW + timedelta(minutes=minutes)
-        published.append(await bench.sweep.find_lost())
+        published.append(await bench.lost.find())
         async with taken(bench) as deliveries:
             if published[-1]:
                 await bench.broker.ack((await arrivals(deliveries, 1))[0])
@@ -127,7 +162,7 @@ async def test_what_may_still_be_in_its_lane_is_left_alone(bench: Bench) -> None
     for one in waiting:
         await bench.broker.publish(delivered(one).body, bench.broker.topology.new(job_key("smtp", Lane.SINGLE)))
     bench.clock.at = NOW + timedelta(hours=3)
-    assert await bench.sweep.find_lost() == 0
+    assert await bench.lost.find() == 0
 
 
 async def test_what_a_lane_has_passed_is_lost_though_others_wait(bench: Bench) -> None:
@@ -138,7 +173,7 @@ async def test_what_a_lane_has_passed_is_lost_though_others_wait(bench: Bench) -
         delivered(newest).body, bench.broker.topology.direct(bench.broker.topology.queue("smtp", Lane.SINGLE))
     )
     bench.clock.at = NOW + timedelta(hours=3)
-    assert await bench.sweep.find_lost() == 1
+    assert await bench.lost.find() == 1
 
 
 async def test_nobody_is_lost_while_history_itself_is_behind(bench: Bench) -> None:
@@ -147,13 +182,13 @@ async def test_nobody_is_lost_while_history_itself_is_behind(bench: Bench) -> No
     topology = bench.broker.topology
     await asyncio.gather(*(bench.broker.publish(said, topology.new("outcome")) for _ in range(1_100)))
     bench.clock.at = NOW + timedelta(hours=3)
-    assert await bench.sweep.find_lost() == 0
+    assert await bench.lost.find() == 0
 
 
 async def test_two_sweeps_at_once_publish_once(bench: Bench) -> None:
     await bench.keep(*(job(at=NOW + timedelta(milliseconds=i)) for i in range(20)))
     bench.clock.at = NOW + timedelta(hours=1)
-    swept = await asyncio.gather(bench.sweep.find_lost(), bench.sweep.find_lost())
+    swept = await asyncio.gather(bench.lost.find(), bench.lost.find())
     assert sum(swept) == 20
     async with taken(bench) as deliveries:
         for delivery in await arrivals(deliveries, 10):
@@ -185,6 +220,20 @@ async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -
     await bench.sweep.make_room()
     assert [await bench.rows(table) for table in (requests, messages, attempts)] == [1, 1, 0]
     assert [await bench.rows(table) for table in (dead, audit, jobs)] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("which", ["clock", "servers_clock"])
+async def test_a_clock_that_runs_ahead_removes_nothing(bench: Bench, which: str) -> None:
+    one = job(at=NOW)
+    await bench.keep(one, outcome(one, Status.SENT))
+    await bench.keeper.keep([delivered(b"{", DEAD, reason="unreadable")])
+    bench.servers_clock = Clock()
+    setattr(bench, which, Clock(NOW + 4 * RETENTION))
+    bench.sweep = replace(bench.sweep, now=bench.clock)
+    await bench.sweep.make_room()
+    assert [await bench.rows(table) for table in (requests, messages, attempts, dead)] == [1, 1, 1, 1]
+    ahead = (4 * RETENTION).total_seconds() * (1 if which == "clock" else -1)
+    assert bench.registry.get_sample_value("imsg_history_clock_ahead_seconds") == ahead
 
 
 async def test_a_job_that_is_not_settled_is_kept_to_be_published_again(bench: Bench) -> None:

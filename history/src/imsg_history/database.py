@@ -4,9 +4,10 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, text
+from sqlalchemy import URL, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -32,6 +33,10 @@ BAD_DATA = ("22", "23", "54")
 
 CONTENTION = ("40", "55")
 """Classes that say another was in the way (deadlock, lock not available): the database itself is well."""
+
+MOVED = "23514"
+"""A check was violated. No table of ours has one: a partition was made while the row was on its way into the default
+one, and the same row finds its place when it comes again."""
 
 T = TypeVar("T")
 
@@ -79,6 +84,14 @@ class Database:
         except StoreAway:
             return
 
+    async def now(self) -> datetime:
+        """Tell the time by the database's clock; SQLite has this machine's. Raises StoreAway."""
+        if not self.is_postgres:
+            return datetime.now(UTC)
+        found: datetime | None = await self.read(lambda connection: connection.scalar(select(func.clock_timestamp())))
+        assert found is not None  # noqa: S101  a function of the server's
+        return found
+
     @property
     def _reading(self) -> dict[str, str]:
         # No BEGIN and no ROLLBACK: two round trips less.
@@ -99,7 +112,7 @@ class Database:
             if blames_the_row(error):
                 self.available = True
                 raise BadRow(str(error.orig)) from error
-            self.available = _state(error)[:2] in CONTENTION
+            self.available = _state(error)[:2] in CONTENTION or _state(error) == MOVED
             raise StoreAway(str(error.orig)) from error
         except OverflowError as error:  # sqlite3's, of an integer over 64 bits
             raise BadRow(str(error)) from error
@@ -133,7 +146,7 @@ async def bounded(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
 def blames_the_row(error: DBAPIError) -> bool:
     """Tell whether an error is the fault of what was written, so that repeating it can't help."""
     if state := _state(error):
-        return state[:2] in BAD_DATA
+        return state[:2] in BAD_DATA and state != MOVED
     return isinstance(error.orig, sqlite3.IntegrityError | sqlite3.DataError)
 
 

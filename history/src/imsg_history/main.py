@@ -13,12 +13,13 @@ from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp
 
-from imsg_history import database, keep, record, sweep
+from imsg_history import database, keep, lost, record, sweep
 from imsg_history.attachments import Attachments
 from imsg_history.database import Database
 from imsg_history.dead import DeadLetters
 from imsg_history.find import Finder
 from imsg_history.keep import Keeper
+from imsg_history.lost import Lost
 from imsg_history.migrate import migrate
 from imsg_history.record import Recorder
 from imsg_history.resend import Resends
@@ -79,10 +80,10 @@ async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncEx
     retention = timedelta(days=settings.retention_days)
     keeper = Keeper(store, _now, retention, keep.Counts(service.metrics))
     recorder = Recorder(broker, keeper, record.Counts(service.metrics))
-    terms = sweep.Terms(
-        timedelta(seconds=settings.sweep.every_s), timedelta(seconds=settings.sweep.lost_after_s), retention
-    )
-    sweeper = Sweep(broker, store, _now, terms, sweep.Counts(service.metrics))
+    lost_after = timedelta(seconds=settings.sweep.lost_after_s)
+    searching = Lost(broker, store, _now, lost_after, lost.Counts(service.metrics))
+    terms = sweep.Terms(timedelta(seconds=settings.sweep.every_s), retention)
+    sweeper = Sweep(searching, store, _now, store.now, terms, sweep.Counts(service.metrics))
 
     async def work() -> None:
         """Bring the tables up to date, whenever the database can be reached; then record and sweep."""

@@ -1,0 +1,129 @@
+"""What a broker lost after it had confirmed it: history publishes it again, and a real worker sends it once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imsg_history import keep, lost, record
+from imsg_history.database import Database, connect
+from imsg_history.filters import read_query
+from imsg_history.find import Finder
+from imsg_history.keep import Keeper
+from imsg_history.lost import Lost
+from imsg_history.migrate import migrate
+from imsg_history.record import Recorder
+from imsg_shared.broker import Broker
+from imsg_shared.peers import Caller
+from imsg_shared.topology import Lane, Topology
+from imsg_shared.wire import Job
+from imsg_store.address import read_url
+from imsg_testing.brokers import depth_is, management, remove_queues
+from imsg_testing.history import request_id
+from imsg_testing.trial import Provider, accept, job, worker_at
+from imsg_testing.waiting import eventually
+
+ADMIN = Caller("admin", is_admin=True)
+LOST_AFTER = timedelta(minutes=15)
+WITHIN_S = 40.0
+
+
+@pytest.fixture
+def topology(topology: Topology) -> Topology:
+    """Let what is put off wait for longer than a test."""
+    return Topology(topology.prefix, ("smtp",), steps_s=(300, 600))
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """Open a migrated database."""
+    url = read_url(f"sqlite:///{tmp_path}/history.db")
+    await asyncio.to_thread(migrate, url, datetime.now(UTC))
+    async with connect(url) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def recording(broker: Broker, database: Database) -> AsyncIterator[None]:
+    """Record for as long as the context lasts."""
+    stopping, registry = asyncio.Event(), CollectorRegistry()
+    keeper = Keeper(database, lambda: datetime.now(UTC), timedelta(days=90), keep.Counts(registry))
+    running = asyncio.create_task(Recorder(broker, keeper, record.Counts(registry)).run(stopping))
+    try:
+        yield
+    finally:
+        stopping.set()
+        await running
+
+
+def searching(broker: Broker, database: Database) -> Lost:
+    """Look for what was lost as it will be done in twenty minutes."""
+    later = timedelta(minutes=20)
+    return Lost(broker, database, lambda: datetime.now(UTC) + later, LOST_AFTER, lost.Counts(CollectorRegistry()))
+
+
+async def all_are(database: Database, of: Job, status: str) -> None:
+    """Wait until every message of a job has a status."""
+
+    async def holds() -> bool:
+        page = await Finder(database).find(read_query({"id": of.request, "limit": "500"}, ADMIN))
+        return [message["status"] for message in page.messages] == [status] * len(of.recipients)
+
+    await eventually(holds, WITHIN_S)
+
+
+@pytest.mark.parametrize("count", [1, 120])
+async def test_a_copy_that_the_broker_lost_is_sent_once_and_stays_dead_when_it_turns_up(  # noqa: PLR0917  fixtures
+    broker: Broker, broker_url: str, redis_url: str, provider: Provider, database: Database, count: int
+) -> None:
+    new = job(count, request=request_id())
+    for n in range(count):
+        provider.answer(n, {"result": "again"})
+    queue = broker.topology.queue("smtp", new.lane)
+    async with recording(broker, database), worker_at(broker, redis_url, provider.port):
+        await accept(broker, new)
+        await all_are(database, new, "retrying")
+        await depth_is(broker, queue, 0)
+        assert await searching(broker, database).find() == 0, "its copies wait in their step"
+
+        await _lose(broker_url, broker.topology, queue)
+        assert await searching(broker, database).find() == 1
+        await all_are(database, new, "sent")
+
+        found_again = new.model_copy(update={"turn": 1, "attempt": 2})
+        await broker.publish(found_again.encode(), broker.topology.direct(queue))
+        await depth_is(broker, queue, 0, WITHIN_S)
+    assert provider.count(new.request) == dict.fromkeys(range(count), 1)
+
+
+async def test_a_job_that_the_broker_lost_before_anybody_took_it_is_sent_once(
+    broker: Broker, redis_url: str, provider: Provider, database: Database
+) -> None:
+    new = job(request=request_id())
+    queue = broker.topology.queue("smtp", Lane.SINGLE)
+    async with recording(broker, database):
+        await accept(broker, new)
+        await all_are(database, new, "queued")
+        async with broker.take(queue, 1) as deliveries:
+            await broker.ack(await anext(deliveries))
+        await depth_is(broker, queue, 0)
+        assert await searching(broker, database).find() == 1
+        async with worker_at(broker, redis_url, provider.port):
+            await all_are(database, new, "sent")
+    assert provider.count(new.request) == {0: 1}
+
+
+async def _lose(broker_url: str, topology: Topology, queue: str) -> None:
+    """Let the broker lose what waits in the steps of a queue."""
+    if not broker_url.startswith("amqp"):
+        await remove_queues(broker_url, f"{queue}.retry*")
+        return
+    async with management(broker_url) as client:
+        for step_s in topology.waits_s:
+            name = quote(topology.retry(queue, step_s), safe="")
+            (await client.delete(f"/queues/%2F/{name}/contents")).raise_for_status()
