@@ -166,6 +166,15 @@ async def test_depth_counts_what_is_ready_and_what_is_unacked(
         await depth_is(gateway, queue, 3)
 
 
+async def test_depth_counts_what_waits_in_a_step(broker: Broker, topology: Topology) -> None:
+    queue = topology.queue("smtp", Lane.SINGLE)
+    step = topology.retry(queue, topology.waits_s[-1])
+    assert await broker.depth(step) == 0
+    await broker.postpone(queue, b"job", topology.waits_s[-1])
+    await depth_is(broker, step, 1)
+    assert await broker.depth(queue) == 0
+
+
 async def test_leaving_hands_back_at_once_to_whoever_waits(broker: Broker, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
     async with AsyncExitStack() as leaving:

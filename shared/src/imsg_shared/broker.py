@@ -81,4 +81,7 @@ class Broker(Protocol):
         """
 
     async def depth(self, queue: str) -> int:
-        """Count what waits in a queue: ready and unacked. Raises Unreachable."""
+        """Count what waits in a queue: ready and unacked; of a retry step no less than waits there.
+
+        Raises Unreachable.
+        """

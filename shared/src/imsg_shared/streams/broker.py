@@ -53,6 +53,11 @@ class StreamBroker:
         self._doubt = asyncio.Event()
         self._consumers: set[Consumer] = set()
         self._queues = {topology.history, *(queue for queue, _ in topology.work_queues())}
+        self._postponed = {
+            topology.retry(queue, step_s): retry(queue)
+            for queue, _ in topology.work_queues()
+            for step_s in topology.waits_s
+        }
         self._watching: asyncio.Task[None] | None = None
 
     @property
@@ -99,8 +104,10 @@ class StreamBroker:
         await self.ack(delivery)
 
     async def depth(self, queue: str) -> int:
-        """Count ready and unacked. Raises Unreachable."""
+        """Count ready and unacked; of a step, what waits in all steps of its queue. Raises Unreachable."""
         try:
+            if (postponed := self._postponed.get(queue)) is not None:
+                return int(await self._shared.call("ZCARD", postponed))
             return int(await self._shared.run(DEPTH, [queue, returned(queue)], []))
         except (RedisAway, RedisRefused) as error:
             self._doubted()
