@@ -28,6 +28,7 @@ def test_it_says_which_source_a_setting_comes_from_and_hides_secrets(tmp_path: P
         tmp_path,
         IMSG_SMTP__HOST="127.0.0.1",
         IMSG_SMTP__PORT=nobody.partition(":")[2],
+        IMSG_GATEWAY_URL=f"http://{nobody}",
         IMSG_REDIS_URL=f"redis://:geheim-redis@{nobody}/0",
         IMSG_DATABASE_URL=f"postgresql://imsg:geheim-sql@{nobody}/imsg",
     )
