@@ -1,5 +1,6 @@
 #!/bin/sh
-# Once, when the cluster is made: one database, a role and a schema per owner, and no right on another's.
+# One database, a role and a schema per owner, and no right on another's: what is missing is made, what stands is set
+# right, so it may run as often as one likes, and on a cluster that is older than one of the owners.
 # For a server of your own: PGHOST, PGPASSWORD and POSTGRES_USER name it and its administrator, IMSG_SECRETS the folder
 # that holds auth_db_password, history_db_password and wechat_db_password; its pg_hba.conf stays as it is.
 set -eu
@@ -13,8 +14,11 @@ ask() { # ask DATABASE [-v NAME=VALUE]...: SQL from standard input
 
 # UTF-8 and an order of bytes, whatever locale the image was made with: indexes then outlive an upgrade of the image.
 ask postgres <<-'SQL'
+	SET client_min_messages = warning;
 	SELECT current_setting('server_version_num')::int >= 170000 AS has_builtin \gset
-	\if :has_builtin
+	SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'imsg') AS is_made \gset
+	\if :is_made
+	\elif :has_builtin
 	CREATE DATABASE imsg ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C' TEMPLATE template0;
 	\else
 	CREATE DATABASE imsg ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0;
@@ -33,8 +37,14 @@ for owner in auth history wechat; do
 	ask imsg -v owner="$owner" -v role="imsg_$owner" <<-'SQL'
 		\set password `cat "$IMSG_PASSWORD_FILE"`
 		SET password_encryption = 'scram-sha-256';
-		CREATE ROLE :"role" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD :'password';
-		CREATE SCHEMA :"owner" AUTHORIZATION :"role";
+		SET client_min_messages = warning;
+		SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') AS is_made \gset
+		\if :is_made
+		\else
+		CREATE ROLE :"role";
+		\endif
+		ALTER ROLE :"role" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD :'password';
+		CREATE SCHEMA IF NOT EXISTS :"owner" AUTHORIZATION :"role";
 		ALTER ROLE :"role" SET search_path = :"owner";
 		GRANT CONNECT ON DATABASE imsg TO :"role";
 	SQL
@@ -49,4 +59,5 @@ if [ -n "${PGDATA:-}" ]; then
 		local imsg imsg_auth,imsg_history,imsg_wechat scram-sha-256
 		host imsg imsg_auth,imsg_history,imsg_wechat all scram-sha-256
 	EOF
+	echo 'SELECT pg_reload_conf() \g /dev/null' | ask postgres
 fi
