@@ -11,7 +11,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help run test check format openapi isolation test-fault test-compose up down logs ps clean bench bench-quick bench-history bench-compare
+.PHONY: help run test check format openapi isolation test-fault test-compose up down roll logs ps clean bench bench-quick bench-history bench-compare
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ up: ## run iMSG as containers (docker compose)
 
 down: ## end the containers; what they keep stays
 	docker compose --profile '*' down
+
+roll: ## restart SERVICE replica by replica, without a failed request
+	@scripts/roll "$(SERVICE)"
 
 logs: ## follow the containers' logs
 	docker compose logs --follow --tail=100
