@@ -1,0 +1,162 @@
+"""Two histories side by side on one PostgreSQL: nothing lost, nothing twice, nobody waits in a circle."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imsg_history import keep
+from imsg_history.database import Database, connect
+from imsg_history.keep import Keeper
+from imsg_history.migrate import migrate
+from imsg_shared.broker import Broker, Delivery
+from imsg_shared.topology import DEAD, Topology
+from imsg_shared.wire import Job, Status
+from imsg_store.address import read_url
+from imsg_testing.brokers import depth_is, opened
+from imsg_testing.history import delivered, job, outcome, receipt
+from imsg_testing.owners import Owned, divided
+from imsg_testing.servers import Rabbit
+from imsg_testing.services import KEYS, OneService
+from imsg_testing.waiting import eventually
+
+NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
+RETENTION = timedelta(days=90)
+WITHIN_S = 90.0
+
+STORIES = 1_500
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Owned]:
+    """Run a PostgreSQL cut up as in production."""
+    with divided() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def stores(server: Owned) -> AsyncIterator[Sequence[Database]]:
+    """Open the same database as two processes do."""
+    url = read_url(server.url_of_owner("history"))
+    await asyncio.to_thread(migrate, url, NOW)
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(connect(url)) for _ in range(2)]
+
+
+@pytest.fixture
+def own_rabbit_url() -> Iterator[str]:
+    """Run a RabbitMQ of this test's own, since services use the names of production."""
+    with Rabbit() as opened:
+        yield opened.url
+
+
+@pytest.fixture
+def replicas(server: Owned, own_rabbit_url: str, tmp_path: Path) -> Iterator[Sequence[OneService]]:
+    """Start two histories as processes of their own."""
+    settings = {**KEYS, "IMSG_BROKER_URL": own_rabbit_url, "IMSG_DATABASE_URL": server.url_of_owner("history")}
+    started = [OneService("imsg_history", tmp_path, settings) for _ in range(2)]
+    try:
+        for one in started:
+            one.start()
+        yield started
+    finally:
+        for one in started:
+            one.process.close()
+
+
+def deadlocks(server: Owned) -> int:
+    """Ask how often PostgreSQL had to break a circle."""
+    with psycopg.connect(server.upkeep) as connection:
+        row = connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = 'imsg'").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def test_recorders_of_the_same_messages_in_any_order_never_wait_in_a_circle(
+    server: Owned, stores: Sequence[Database]
+) -> None:
+    jobs = [job(to=[f"{n}@example.com" for n in range(20)], at=NOW + timedelta(seconds=n)) for n in range(10)]
+    sent = [outcome(one, Status.SENT, n, provider_id=f"{one.request}{n}") for one in jobs for n in range(20)]
+    events = [delivered(one) for one in jobs]
+    events += [delivered(one) for one in sent]
+    events += [delivered(receipt(one, f"{one.n}@example.com")) for one in sent]
+    events += [delivered(jobs[0], DEAD, reason="broke", queue="imsg.smtp.bulk")]
+    order = random.Random(5)  # noqa: S311  the same orders at each run
+    before = deadlocks(server)
+
+    async def record(database: Database) -> None:
+        recorder = Keeper(database, lambda: NOW, RETENTION, keep.Counts(CollectorRegistry()))
+        for _ in range(6):
+            batch: list[Delivery] = order.sample(events, k=len(events))
+            for start in range(0, len(batch), 100):
+                await recorder.keep(batch[start : start + 100])
+
+    await asyncio.gather(*(record(store) for store in stores for _ in range(2)))
+    assert deadlocks(server) == before
+    with psycopg.connect(server.url_of_owner("history")) as connection:
+        rows = connection.execute("SELECT status, count(*) FROM messages GROUP BY status").fetchall()
+        assert connection.execute("SELECT count(*) FROM receipts").fetchone() == (0,)
+        connection.execute("TRUNCATE requests, jobs, messages, attempts, dead")
+    assert dict(rows) == {"delivered": 200}
+
+
+async def test_of_two_replicas_under_load_one_is_killed_and_nothing_is_lost(
+    server: Owned, replicas: Sequence[OneService], own_rabbit_url: str
+) -> None:
+    before = deadlocks(server)
+    told = [job(to=(f"user{n}@example.com",)) for n in range(STORIES)]
+    async with opened(own_rabbit_url, Topology()) as broker:
+        publishing = asyncio.create_task(_publish(broker, told))
+        await eventually(lambda: _recorded(server, STORIES // 5), WITHIN_S)
+        shares = [_deliveries(one) for one in replicas]
+        replicas[0].process.kill()
+        await publishing
+        await eventually(lambda: _delivered(server, STORIES), WITHIN_S)
+        await depth_is(broker, broker.topology.history, 0, WITHIN_S)
+        replicas[0].start()
+    assert min(shares) > 0, f"both recorded: {shares}"
+    assert deadlocks(server) == before
+    with psycopg.connect(server.url_of_owner("history")) as connection:
+        lines = connection.execute("SELECT request, count(*) FROM attempts GROUP BY request").fetchall()
+        assert connection.execute("SELECT count(*) FROM receipts").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM dead").fetchone() == (0,)
+    assert Counter(count for _, count in lines) == {2: STORIES}, "an attempt and a receipt each"
+
+
+async def _publish(broker: Broker, told: Sequence[Job]) -> None:
+    for start in range(0, len(told), 50):
+        some = told[start : start + 50]
+        sent = [outcome(one, Status.SENT, provider_id=one.request) for one in some]
+        reports = [receipt(one, of.recipients[0].address) for one, of in zip(sent, some, strict=True)]
+        events = [delivered(one) for group in (reports, some, sent) for one in group]
+        await asyncio.gather(*(broker.publish(one.body, broker.topology.new(one.key)) for one in events))
+
+
+async def _recorded(server: Owned, count: int) -> bool:
+    return await asyncio.to_thread(_count, server, "") >= count
+
+
+async def _delivered(server: Owned, count: int) -> bool:
+    return await asyncio.to_thread(_count, server, " WHERE status = 'delivered' AND username IS NOT NULL") == count
+
+
+def _count(server: Owned, where: str) -> int:
+    with psycopg.connect(server.url_of_owner("history")) as connection:
+        row = connection.execute(f"SELECT count(*) FROM messages{where}".encode()).fetchone()  # noqa: S608  ours
+    assert row is not None
+    return int(row[0])
+
+
+def _deliveries(one: OneService) -> float:
+    """Read how many deliveries a replica has recorded."""
+    said = httpx.get(f"{one.url}/metrics").text
+    found = [line for line in said.splitlines() if line.startswith("imsg_history_deliveries_total ")]
+    return float(found[0].split()[1])
