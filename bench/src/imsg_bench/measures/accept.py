@@ -9,7 +9,9 @@ Rounds: floor, iMSG and peer one after the other in each, so that what slows the
 the median of the rounds' ratios. The queues are emptied between turns.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import redis
 
@@ -36,26 +38,36 @@ class Contender:
     """Something that takes POST /api/send."""
 
     def __init__(
-        self, site: Site, name: str, url: str, body: Path, process: Process, *, queues: tuple[str, ...]
+        self,
+        site: Site,
+        name: str,
+        url: str,
+        body: Path,
+        process: Process,
+        *,
+        queues: tuple[str, ...],
+        beside: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.url = f"{url}/api/send"
         self._site = site
         self._body = body
-        self._process = process
         self._queues = queues
+        self._pids = {
+            name: process.pid,
+            "Valkey": site.ground.valkey.process.pid,
+            "RabbitMQ": site.ground.broker.process.pid,
+            **beside,
+        }
         self.rates: list[float] = []
         self.costs: dict[str, list[float]] = {}
 
     def turn(self, run: Run) -> Load:
         """Load it for a turn; note its rate and what it cost."""
-        ground = self._site.ground
         self._site.plot.purge(*self._queues)
         load.run(self.url, self._body, run.scale.warm_s)
         pause(REST_S)
-        meter = Meter.begin(
-            **{self.name: self._process.pid, "Valkey": ground.valkey.process.pid, "RabbitMQ": ground.broker.process.pid}
-        )
+        meter = Meter.begin(**self._pids)
         found = load.run(self.url, self._body, run.scale.turn_s)
         for name, cost in meter.per_unit_us(found.accepted).items():
             self.costs.setdefault(name, []).append(cost)

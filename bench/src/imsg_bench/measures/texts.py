@@ -1,0 +1,90 @@
+"""SMS a second, the firm answering every call after 50 ms: single messages, and lists.
+
+Timed: the queue is filled while the sender is stopped; it starts, and the firm's own clock counts from the first
+answer to the last. The firm is ours (`stub.py`): a real HTTP server that reads every call and answers it 50 ms later.
+Limit of singles: 64 calls in flight, each 50 ms: 1,280 a second, whatever the processor does.
+Lists: a call carries 1,000 numbers; the figure is recipients a second.
+History is stopped; limits, ledger and outcomes are as in production.
+"""
+
+from collections.abc import Iterable
+
+from imsg_bench.counts import Counts
+from imsg_bench.filling import fill, job, key_of, until, waiting
+from imsg_bench.measure import Run
+from imsg_bench.measures.mails import HISTORY, PATIENCE_S, Turn, declare, drained
+from imsg_bench.result import Result, Series
+from imsg_bench.site import Site
+from imsg_bench.stub import ANSWER_AFTER_S
+from imsg_shared.wire import Job
+
+KEY = "E"
+TITLE = "SMS, the firm answering in 50 ms"
+
+IN_FLIGHT = 64
+LIMIT = IN_FLIGHT / ANSWER_AFTER_S
+SINGLE, BULK = "imsg.sms.single", "imsg.sms.bulk"
+LIST = 10_000
+LISTS = 6
+TEXT = "您的订单已发货"
+
+
+def measure(run: Run) -> Result:
+    """Measure E."""
+    singles: list[float] = []
+    lists: list[float] = []
+    costs: dict[str, list[float]] = {}
+    with run.site() as site:
+        port, counts = site.stub()
+        declare(site)
+        for number in range(run.scale.rounds):
+            jobs = [job([phone(one)], "sms", TEXT) for one in range(run.scale.texts)]
+            rate, cost = _sent(site, port, counts, jobs)
+            singles.append(rate)
+            long_lists = [job([phone(one) for one in range(LIST)], "sms", TEXT) for _ in range(LISTS)]
+            list_rate, list_cost = _sent(site, port, counts, long_lists)
+            lists.append(list_rate)
+            for kind, found in (("single", cost), ("list", list_cost)):
+                for part, value in found.items():
+                    costs.setdefault(f"{kind}: {part}", []).append(value)
+            run.progress.round(KEY, number, run.scale.rounds, singles=rate, recipients_of_lists=list_rate)
+    return Result(
+        KEY,
+        TITLE,
+        (
+            Series("singles ÷ limit", "", tuple(rate / LIMIT for rate in singles), at_least=0.75),
+            Series("lists", "recipients/s", tuple(lists), at_least=20_000),
+            Series("singles", "SMS/s", tuple(singles)),
+        ),
+        {name: sum(values) / len(values) for name, values in costs.items()},
+    )
+
+
+def phone(number: int) -> str:
+    """Make a phone number of mainland China, in its normal form."""
+    return f"+86138{number:08d}"
+
+
+def _sent(site: Site, port: int, counts: Counts, jobs: Iterable[Job]) -> Turn:
+    site.plot.purge(SINGLE, BULK, HISTORY)
+    url = site.plot.plain_broker_url
+    people = 0
+    bodies = []
+    for one in jobs:
+        people += len(one.recipients)
+        bodies.append((key_of(one), one.encode()))
+    fill(url, bodies)
+    until(lambda: waiting(url, SINGLE, BULK) >= len(bodies), PATIENCE_S)
+    account = {
+        "ENDPOINT": f"http://127.0.0.1:{port}",
+        "ACCESS_KEY_ID": "LTAI-bench",
+        "ACCESS_KEY_SECRET": "a secret",
+        "SIGN_NAME": "天存",
+        "TEMPLATE": "SMS_100000001",
+    }
+    sender = site.service("imsg_sms", {f"IMSG_SMS__ALIYUN__{name}": value for name, value in account.items()})
+    counts.reset()
+    sender.process.start()
+    turn = drained(site, sender.process, counts, people)
+    sender.process.kill()
+    return turn
