@@ -38,7 +38,7 @@ class Cards:
                     self._cards[method] = Card(self._view, self._moments, method, self.refresh)
             found = await oldest(api, hours, method)
             age = aged(self._view.t, self._moments, found, now)
-            self._cards[method].show(channel, age, hours.day(method))
+            self._cards[method].show(channel, age, hours.retrying(method), hours.day(method))
 
 
 class Card:
@@ -64,6 +64,10 @@ class Card:
                     self._waiting = classed("strong", "number")
                     waiting = f"/messages?method={method}&status=queued"
                     self._see_waiting = link_to(t("channels.see_waiting"), waiting)
+                with self._fact(t("channels.retrying")):
+                    self._retrying = classed("span", "number")
+                    retrying = f"/messages?method={method}&status=retrying"
+                    self._see_retrying = link_to(t("channels.see_waiting"), retrying)
                 with self._fact(t("channels.oldest")):
                     self._age = classed("span")
                 with self._fact(t("channels.today")):
@@ -78,11 +82,13 @@ class Card:
         attrs(self._resume, aria_label=t("channels.resume_of", channel=name))
         attrs(test, aria_label=t("channels.test_of", channel=name))
 
-    def show(self, channel: Mapping[str, Any], age: str, day: Day) -> None:
+    def show(self, channel: Mapping[str, Any], age: str, retrying: int, day: Day) -> None:
         """Show how it is."""
         waiting = channel["waiting"]
         self._waiting.text = self._t("channels.waiting_unknown") if waiting is None else f"{waiting:,}"
         self._see_waiting.set_visibility(bool(waiting))
+        self._retrying.text = f"{retrying:,}"
+        self._see_retrying.set_visibility(bool(retrying))
         self._age.text = age
         self._pause.set_visibility(channel["state"] != "paused")
         self._resume.set_visibility(channel["state"] == "paused")

@@ -60,6 +60,10 @@ class Hours:
                 failed += counts.get("failed", 0) + counts.get("expired", 0)
         return Day(succeeded, failed)
 
+    def retrying(self, method: str) -> int:
+        """Count the messages that wait for another try."""
+        return sum(bucket["counts"].get(method, {}).get("retrying", 0) for bucket in self._buckets)
+
     def first(self, method: str) -> tuple[str, str, dict[str, int]] | None:
         """Find the earliest hour in which something still waits: beginning, end, how many of each status."""
         for bucket in self._buckets:

@@ -13,7 +13,7 @@ from imsg_console.messages.filters import RESENDABLE, UNSETTLED
 from imsg_console.messages.live import Pace
 from imsg_console.messages.moments import Moments
 from imsg_console.messages.rows import title
-from imsg_console.messages.timeline import timeline
+from imsg_console.messages.timeline import provider_name, timeline
 from imsg_console.plain import line
 from imsg_console.view import View
 from imsg_console.widgets import chips
@@ -144,7 +144,7 @@ class Detail:
             if message.get("segments"):
                 self._fact("fact_segments", str(message["segments"]))
             if message["provider"]:
-                self._fact("column_provider", line(message["provider"]))
+                self._fact("column_provider", provider_name(self._view, message["provider"]))
             if message["provider_id"]:
                 self._fact("column_provider_id", line(message["provider_id"]))
             if message["resend_of"]:

@@ -11,8 +11,11 @@ from imsg_console.texts import Texts
 HEADER = """
 <tr role="row">
   <th v-if="props.cols[0].pickable" role="columnheader" scope="col" class="messages-tick">
-    <input type="checkbox" :aria-label="props.cols[0].pick" :checked="props.selected === true"
-      :indeterminate.prop="props.selected === null" @change="props.selected = $event.target.checked">
+    <label class="messages-tick-area">
+      <span class="messages-tick-name" aria-hidden="true">{{ props.cols[0].pick }}</span>
+      <input type="checkbox" :aria-label="props.cols[0].pick" :checked="props.selected === true"
+        :indeterminate.prop="props.selected === null" @change="props.selected = $event.target.checked">
+    </label>
   </th>
   <th v-for="col in props.cols" :key="col.name" role="columnheader" scope="col" :class="'messages-' + col.name">
     {{ col.label }}

@@ -13,13 +13,13 @@ from imsg_console.widgets.elements import attrs, classed, icon
 
 PROVIDERS: Mapping[str, tuple[str, str]] = {
     "aliyun": ("阿里云短信", "Alibaba Cloud SMS"),
-    "smtp": ("邮件服务器", "mail server"),
+    "smtp": ("邮件服务器", "Mail server"),
     "wechat": ("微信", "WeChat"),
     "http": ("短信服务商", "SMS firm"),
 }
 
 
-def provider(view: View, name: str) -> str:
+def provider_name(view: View, name: str) -> str:
     """Name a provider as people do."""
     zh, en = PROVIDERS.get(name, (name, name))
     return line(zh if view.t.language == "zh" else en)
@@ -47,7 +47,7 @@ def _draw(view: View, moments: Moments, message: Mapping[str, Any], entry: Mappi
     symbol, tone = STATUSES.get(status, ("help", "calm"))
     name = t("messages.attempt", n=entry["attempt"]) if entry["attempt"] else t("messages.receipt")
     if entry["provider"]:
-        name = f"{name} · {provider(view, entry['provider'])}"
+        name = f"{name} · {provider_name(view, entry['provider'])}"
     said = explained(t, message["method"], status, entry["code"])
     sentences = [said.meaning] if said else []
     if status == "sent":

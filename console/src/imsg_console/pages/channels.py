@@ -7,7 +7,7 @@ from imsg_console.channels.dead import DeadLetters
 from imsg_console.client import ApiError
 from imsg_console.messages.moments import Moments
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import classed, heading
+from imsg_console.widgets.elements import classed, heading, style_sheet
 
 EVERY_S = 4.0
 
@@ -16,12 +16,16 @@ async def show(view: View) -> None:
     """Draw the page."""
     t = view.t
     moments = Moments(view.timezone, english=t.language == "en")
-    heading(1, t("frame.channels"))
-    classed("p", "lead muted", t("channels.lead"))
+    style_sheet("messages")
+    style_sheet("channels")
+    with classed("div"):
+        heading(1, t("frame.channels"))
+        classed("p", "page-lead", t("channels.lead"))
     cards = Cards(view, moments)
     await cards.refresh()
-    heading(2, t("channels.dead"))
-    classed("p", "muted", t("channels.dead_what"))
+    with classed("div"):
+        heading(2, t("channels.dead"))
+        classed("p", "page-lead", t("channels.dead_what"))
     await DeadLetters(view, moments).load()
 
     async def look() -> None:

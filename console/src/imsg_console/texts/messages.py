@@ -75,7 +75,7 @@ TEXTS: Table = {
     # resending
     "resend": ("重发", "Resend"),
     "resend_chosen": ("重发所选", "Resend selected"),
-    "resend_all": ("重发全部失败的", "Resend all that failed"),
+    "resend_all": ("重发全部失败的", "Resend all failed"),
     "resend_ask": ("重发 {n} 条消息？", "Resend {n} message?|Resend {n} messages?"),
     "resend_ask_all": ("重发符合筛选的全部失败消息？", "Resend everything that failed within these filters?"),
     "resend_how": (

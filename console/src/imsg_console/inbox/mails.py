@@ -1,0 +1,89 @@
+"""The sandbox's mails, read as their recipients would."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from imsg_console.inbox.arrivals import Arrivals, name
+from imsg_console.inbox.split import Item, Split, pane_head
+from imsg_console.messages.bodies import attachments, body
+from imsg_console.messages.moments import Moments
+from imsg_console.plain import block, line
+from imsg_console.view import View
+from imsg_console.widgets.elements import attrs, classed
+from imsg_console.widgets.notices import empty
+
+MAX_SOURCE = 50_000
+
+
+class Mails:
+    """Draws them and keeps them fresh."""
+
+    def __init__(self, view: View, moments: Moments) -> None:
+        self._view = view
+        self._t = view.t
+        self._moments = moments
+        self._arrivals = Arrivals(view.sandbox, "smtp")
+        t = view.t
+        self._empty = empty(
+            t("inbox.mail_none_title"),
+            t("inbox.mail_none"),
+            "mark_email_unread",
+            action=t("inbox.send_one"),
+            target="/send",
+        )
+        with classed("div", "split-place") as self._place:
+            self._split = Split(view, t("inbox.mails"), t("inbox.mail_choose"), self._read)
+            self._cut = classed("p", "muted small", t("inbox.newest", n=100))
+        self._place.set_visibility(False)
+
+    async def look(self) -> None:
+        """Show what has changed. Raises ApiError."""
+        if not await self._arrivals.look():
+            return
+        now = datetime.now(UTC)
+        self._empty.set_visibility(not self._arrivals.messages)
+        self._place.set_visibility(bool(self._arrivals.messages))
+        self._cut.set_visibility(self._arrivals.is_cut)
+        self._split.show(
+            [
+                Item(
+                    name(mail),
+                    line(mail["subject"], 120) or self._t("inbox.no_subject"),
+                    f"→ {line(mail['to'], 80)}",
+                    self._moments.short(mail["at"], now),
+                    "attach_file" if mail["attachments"] else "",
+                )
+                for mail in self._arrivals.messages
+            ]
+        )
+
+    def _read(self, key: str) -> None:
+        mail = next((one for one in self._arrivals.messages if name(one) == key), None)
+        if mail is not None:
+            self._draw(mail)
+
+    def _draw(self, mail: Mapping[str, Any]) -> None:
+        t = self._t
+        pane_head(line(mail["subject"], 300) or t("inbox.no_subject"))
+        with classed("dl", "facts mail-facts"):
+            for title, value in (
+                (t("inbox.mail_from"), line(mail["from"], 320)),
+                (t("inbox.mail_to"), line(mail["to"], 320)),
+                (t("inbox.mail_at"), self._moments.full(mail["at"])),
+            ):
+                with classed("div", "fact"):
+                    classed("dt", "", title)
+                    with classed("dd"):
+                        classed("bdi", "", value)
+        body(self._view, mail["text"] or "", mail["html"])
+        attachments(self._view, mail["attachments"])
+        source(self._view, mail["raw"])
+
+
+def source(view: View, raw: str) -> None:
+    """Draw how the provider received it, folded away."""
+    with classed("details", "source"):
+        classed("summary", "", view.t("inbox.raw"))
+        shown = classed("pre", "code-block", block(raw, MAX_SOURCE))
+        attrs(shown, tabindex="0", role="region", aria_label=view.t("inbox.raw_hint"))
