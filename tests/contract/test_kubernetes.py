@@ -1,0 +1,235 @@
+"""What deploy/kubernetes gives to a cluster: valid by Kubernetes' own schemas, and the same iMSG as everywhere else."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from imsg_shared.rabbit.address import parse
+from imsg_testing.kubernetes import ROOT, Document, built, placeholders, pod
+
+OLDEST = "1.30"
+"""The first whose pods may sleep before they are ended."""
+
+VERSIONS = (OLDEST, str(kubernetes_validate.latest_version()))
+
+BUILDS = ("base", "example")
+
+COMPOSE: Document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def _arguments(part: Document) -> dict[str, str]:
+    arguments: dict[str, str] = part.get("build", {}).get("args", {})
+    return arguments
+
+
+OURS = {
+    name: _arguments(part)["MODULE"]
+    for name, part in COMPOSE["services"].items()
+    if _arguments(part) and name not in ("sandbox", "init")
+}
+"""The services of docker-compose.yml with their packages; the sandbox and the init step are of compose alone."""
+
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("build", BUILDS)
+def test_every_document_is_valid(build: str, version: str) -> None:
+    for document in built(build).documents:
+        kubernetes_validate.validate(document, version, strict=True)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_every_service_is_there_and_no_other(build: str) -> None:
+    manifests = built(build)
+    assert set(manifests.of("Deployment")) == set(OURS)
+    assert set(manifests.of("PodDisruptionBudget")) == set(OURS)
+    called = set(OURS) - {"sender-smtp"}
+    assert set(manifests.of("Service")) == called | {"nowhere"}
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_every_image_is_of_this_version(build: str) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for name, deployment in built(build).of("Deployment").items():
+        (container,) = pod(deployment)["containers"]
+        assert re.fullmatch(rf"(registry[.]example[.]com/)?imsg-{name}:{re.escape(version)}", container["image"])
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_probes_ask_what_services_answer(build: str) -> None:
+    for deployment in built(build).of("Deployment").values():
+        (container,) = pod(deployment)["containers"]
+        paths = [container[probe]["httpGet"]["path"] for probe in PROBES]
+        assert paths == ["/health/live", "/health/live", "/health/ready"]
+        (port,) = container["ports"]
+        assert {container[probe]["httpGet"]["port"] for probe in PROBES} == {port["name"]}
+        assert str(port["containerPort"]) == built(build).settings(deployment["metadata"]["name"])["IMSG_PORT"]
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_every_pod_is_confined_as_the_strictest_standard_has_it(build: str) -> None:
+    for deployment in built(build).of("Deployment").values():
+        specification = pod(deployment)
+        assert specification["securityContext"]["runAsNonRoot"] is True
+        assert specification["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert specification["automountServiceAccountToken"] is False
+        assert specification["enableServiceLinks"] is False, "a Service named after a setting would shadow it"
+        (container,) = specification["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"cpu", "memory"} == set(container["resources"]["requests"]) == set(container["resources"]["limits"])
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_a_limit_of_memory_is_not_below_compose_s(service: str) -> None:
+    (container,) = pod(built("base").of("Deployment")[service])["containers"]
+    assert _bytes(container["resources"]["limits"]["memory"]) >= _bytes(COMPOSE["services"][service]["mem_limit"])
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("service", OURS)
+def test_a_service_sees_the_secrets_it_needs_and_no_others(service: str, build: str) -> None:
+    manifests = built(build)
+    assert manifests.secrets(service) == placeholders(manifests.settings(service))
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_no_secret_is_in_the_documents_and_each_is_listed(build: str) -> None:
+    manifests = built(build)
+    listed = (ROOT / "docs" / "kubernetes.md").read_text()
+    assert manifests.of("Secret") == {}
+    for name in set().union(*(manifests.secrets(service) for service in OURS)):
+        assert f"`{name}`" in listed
+    for deployment in manifests.of("Deployment").values():
+        named = [volume["secret"]["secretName"] for volume in pod(deployment)["volumes"] if "secret" in volume]
+        assert all(f"`{name}`" in listed for name in named)
+
+
+@pytest.mark.parametrize(("service", "package"), OURS.items())
+def test_a_service_takes_the_settings_of_the_example(service: str, package: str) -> None:
+    given = _filled("example", service)
+    started = f"import {package}.main as service; service.app(); print(sorted(service.Settings.model_fields))"
+    done = subprocess.run(
+        [sys.executable, "-c", started],
+        env={"PATH": os.environ["PATH"], **given},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    unread = {name for name in given if name.removeprefix("IMSG_").partition("__")[0].lower() not in done.stdout}
+    assert unread == set(), "settings that nobody reads"
+
+
+def test_the_broker_of_the_example_is_a_cluster_over_tls() -> None:
+    address = parse(_filled("example", "gateway")["IMSG_BROKER_URL"])
+    assert len(address.hosts) == 3
+    assert address.tls is not None
+    for name in ("gateway", "auth", "history", "sender-smtp", "sender-sms", "sender-wechat"):
+        (container,) = pod(built("example").of("Deployment")[name])["containers"]
+        mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert os.path.dirname(str(address.tls.cafile)) in mounted  # noqa: PTH120  a path of the container
+
+
+def test_the_ingress_is_the_table_of_the_edge() -> None:
+    caddy = (ROOT / "deploy" / "Caddyfile").read_text()
+    matchers = dict(re.findall(r"^\t@(\w+) path (.+)$", caddy, re.MULTILINE))
+    served = dict(re.findall(r"handle @(\w+) \{\n\t\tvars service ([\w-]+)", caddy))
+    table = _paths()
+    for matcher, service in served.items():
+        if service in ("sandbox", "console"):
+            continue
+        for path in {one.removesuffix("/*") for one in matchers[matcher].split()}:
+            assert table.pop(path) == service
+    (nobody,) = re.findall(r"@console not path (.+)$", caddy, re.MULTILINE)
+    for path in {one.removesuffix("/*") for one in nobody.split()}:
+        assert table.pop(path) == "nowhere"
+    assert table == {"/": "console"}
+
+
+def test_what_is_nobody_s_selects_nobody() -> None:
+    selector = built("base").of("Service")["nowhere"]["spec"]["selector"]["app.kubernetes.io/name"]
+    assert selector not in OURS
+
+
+def test_whoever_is_called_lets_its_callers_in_and_no_others() -> None:
+    callers: dict[str, set[str]] = {}
+    for service in OURS:
+        for value in built("base").settings(service).values():
+            if (called := re.fullmatch(r"http://([\w-]+):8000", value)) is not None:
+                callers.setdefault(called[1], set()).add(service)
+    let_in: dict[str, set[str]] = {}
+    for policy in built("base").of("NetworkPolicy").values():
+        for rule in policy["spec"].get("ingress", ()):
+            sources = [peer["podSelector"] for peer in rule["from"] if set(peer) == {"podSelector"}]
+            for selector in sources:
+                for called_one in _selected(policy["spec"]["podSelector"]):
+                    let_in.setdefault(called_one, set()).update(_selected(selector))
+    assert let_in == callers
+
+
+def test_every_policy_is_about_services_that_there_are() -> None:
+    for policy in built("base").of("NetworkPolicy").values():
+        assert _selected(policy["spec"]["podSelector"]) <= set(OURS)
+
+
+def test_a_pod_has_the_time_to_end_that_it_wants() -> None:
+    """Five seconds until nobody sends there, and what compose gives."""
+    for name, deployment in built("base").of("Deployment").items():
+        (container,) = pod(deployment)["containers"]
+        before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        wanted = int(COMPOSE["services"][name]["stop_grace_period"].removesuffix("s"))
+        assert pod(deployment)["terminationGracePeriodSeconds"] >= before + wanted
+
+
+def test_where_scalers_count_no_count_is_said() -> None:
+    manifests = built("example")
+    for scaler in manifests.of("HorizontalPodAutoscaler").values():
+        scaled = scaler["spec"]["scaleTargetRef"]["name"]
+        assert "replicas" not in manifests.of("Deployment")[scaled]["spec"]
+        assert scaler["spec"]["minReplicas"] >= built("base").of("Deployment")[scaled]["spec"]["replicas"]
+
+
+def _filled(build: str, service: str) -> dict[str, str]:
+    """Return a service's settings with its secrets in them, as the entry point leaves them."""
+    secrets = {name: f"{n:032x}" for n, name in enumerate(sorted(built(build).secrets(service)))}
+    secrets["wechat_aes_key"] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
+    settings = built(build).settings(service)
+    return {name: re.sub(r"\{(\w+)\}", lambda found: secrets[found[1]], value) for name, value in settings.items()}
+
+
+def _paths() -> dict[str, str]:
+    table: dict[str, str] = {}
+    for ingress in built("base").of("Ingress").values():
+        (rule,) = ingress["spec"]["rules"]
+        for path in rule["http"]["paths"]:
+            table[path["path"]] = path["backend"]["service"]["name"]
+    return table
+
+
+def _selected(selector: dict[str, Any]) -> set[str]:
+    """Name the services whose pods a selector selects, by the one label that tells them apart."""
+    labels = selector.get("matchLabels", {})
+    expressions = selector.get("matchExpressions", ())
+    names = [set(expression["values"]) for expression in expressions if expression["operator"] == "In"]
+    if "app.kubernetes.io/name" in labels:
+        names.append({labels["app.kubernetes.io/name"]})
+    return set.intersection(*names) if names else set(OURS)
+
+
+def _bytes(text: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([a-zA-Z]+)", text).groups()  # type: ignore[union-attr]
+    return int(number) * {"m": 1, "mi": 1, "g": 1024, "gi": 1024}[unit.lower()]

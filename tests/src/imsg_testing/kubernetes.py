@@ -1,0 +1,67 @@
+"""What Kubernetes would be given: kustomize's own build of a folder, and what a service would find in its container."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "deploy" / "kubernetes"
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """The documents of one build."""
+
+    documents: tuple[Document, ...]
+
+    def of(self, kind: str) -> dict[str, Document]:
+        """Return the documents of a kind, by name."""
+        return {one["metadata"]["name"]: one for one in self.documents if one["kind"] == kind}
+
+    def settings(self, service: str) -> dict[str, str]:
+        """Return the variables that a service finds, its secrets not yet in them."""
+        maps = self.of("ConfigMap")
+        (container,) = pod(self.of("Deployment")[service])["containers"]
+        assert "env" not in container, "settings come from the maps, so that each can be changed by an overlay"
+        return {name: value for one in container["envFrom"] for name, value in _data(maps, one).items()}
+
+    def secrets(self, service: str) -> set[str]:
+        """Name the secrets that are mounted for a service at /run/imsg."""
+        volumes = pod(self.of("Deployment")[service]).get("volumes", [])
+        mounted = [volume["secret"] for volume in volumes if volume["name"] == "secrets"]
+        return {item["key"] for secret in mounted for item in secret["items"]}
+
+
+@cache
+def built(name: str) -> Manifests:
+    """Build one of the folders of deploy/kubernetes. Raises AssertionError with what kustomize says."""
+    program = shutil.which("kustomize")
+    assert program is not None, "kustomize is not installed: apt-get install kustomize"
+    done = subprocess.run([program, "build", str(FOLDER / name)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+    return Manifests(tuple(yaml.safe_load_all(done.stdout)))
+
+
+def pod(deployment: Document) -> Document:
+    """Return the specification of a Deployment's pods."""
+    found: Document = deployment["spec"]["template"]["spec"]
+    return found
+
+
+def placeholders(settings: dict[str, str]) -> set[str]:
+    """Name the secrets that settings ask for."""
+    return {name for value in settings.values() for name in re.findall(r"\{(\w+)\}", value)}
+
+
+def _data(maps: dict[str, Document], source: Document) -> dict[str, str]:
+    found: dict[str, str] = maps[source["configMapRef"]["name"]]["data"]
+    return found
