@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import errno
 import hashlib
 import os
 import shutil
@@ -39,6 +40,11 @@ END_TIMEOUT_S = 10.0
 
 DEATHS, DEATHS_WITHIN_S = 3, 60.0
 """So many deaths in so short a time are no accident: the process ends instead of starting it once more."""
+
+ROOM_BYTES = 1024 * 1024
+"""What must fit on the disk before it is started anew: a write that does not fit ends it at once."""
+
+LOOK_FOR_ROOM_S = 1.0
 
 PR_SET_PDEATHSIG = 1
 """<sys/prctl.h>"""
@@ -96,16 +102,19 @@ class Valkey:
         await self._wait_until_it_answers(self._process)
 
     async def stay(self) -> NoReturn:
-        """Start it anew whenever it dies. Raises ValkeyDied where that happens too often."""
+        """Start it anew whenever it dies, as soon as the disk has room. Raises ValkeyDied where it dies too often."""
         deaths: deque[float] = deque(maxlen=DEATHS)
         while True:
             if self._process is None:
                 raise ValkeyDied("the embedded Valkey was not started")
             code = await self._process.wait()
-            deaths.append(time.monotonic())
+            log.error("valkey_died", code=code, log=str(self._log))
+            if await self._waited_for_room():
+                deaths.clear()  # it could not live, and now it can
+            else:
+                deaths.append(time.monotonic())
             if len(deaths) == DEATHS and deaths[-1] - deaths[0] < DEATHS_WITHIN_S:
                 raise ValkeyDied(f"the embedded Valkey died {DEATHS} times in a minute; {self._log} says why")
-            log.error("valkey_died", code=code, log=str(self._log))
             self._end_guard()
             with contextlib.suppress(StartError):  # dead again: the next turn counts it
                 await self.start()
@@ -127,6 +136,16 @@ class Valkey:
     @property
     def _log(self) -> Path:
         return self._folder / "valkey.log"
+
+    async def _waited_for_room(self) -> bool:
+        """Wait while the disk is full; tell whether it was."""
+        was_full = False
+        while not await asyncio.to_thread(_has_room, self._folder):
+            if not was_full:
+                log.error("disk_full", folder=str(self._folder), needed_bytes=ROOM_BYTES)
+                was_full = True
+            await asyncio.sleep(LOOK_FOR_ROOM_S)
+        return was_full
 
     async def _wait_until_it_answers(self, process: asyncio.subprocess.Process) -> None:
         patience = time.monotonic() + START_TIMEOUT_S
@@ -206,6 +225,18 @@ def _binary() -> str:
             "there is no Valkey for this machine; install valkey-server or redis-server, "
             f"or name a server in {variable('redis_url')}."
         ) from error
+
+
+def _has_room(folder: Path) -> bool:
+    """Try whether a write fits; the file system's own count of free bytes knows no quota."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as trial:
+            trial.write(b"\0" * ROOM_BYTES)
+            trial.flush()
+            os.fsync(trial.fileno())
+    except OSError as error:
+        return error.errno not in (errno.ENOSPC, errno.EDQUOT)
+    return True
 
 
 def _socket_path(folder: Path) -> Path:
