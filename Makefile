@@ -11,16 +11,17 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help run test check format openapi isolation test-fault test-compose up down roll logs ps clean bench bench-quick bench-history bench-compare
+.PHONY: help run test check format openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-compare
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
 	@exec $(VENV)/imsg up
 
 test: check .venv/.servers .venv/.rules ## check, and every test
 	$(VENV)/pytest --ignore=tests/fault --ignore=tests/compose
+	$(VENV)/pytest -m quick tests/fault
 
 check: .venv/.to-test isolation ## format, lint, types, imports, isolation
 	$(VENV)/ruff format --check .
@@ -39,8 +40,11 @@ openapi: .venv/.to-test ## write docs/openapi.json as the services describe them
 isolation: $(UV) # each package alone with what it declares
 	scripts/isolation
 
-test-fault: .venv/.to-test .venv/.servers ## pull every plug and balance the books
-	$(VENV)/pytest tests/fault
+test-fault: .venv/.to-test .venv/.servers ## pull every plug, balance the books, write docs/reliability.md
+	$(VENV)/python -m imsg_testing.fault_run
+
+test-fault-quick: .venv/.to-test .venv/.servers ## the torments that are part of make test
+	$(VENV)/pytest -m quick tests/fault
 
 test-compose: .venv/.to-test ## bring the containers up, send through them, take them down
 	@scripts/test-compose

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from imsg_testing import fault_table
 from imsg_testing.api import wait
 from imsg_testing.fault_books import SETTLED_WITHIN_S, Balance, Books
-from imsg_testing.fault_clients import Addresses, Clients, mail_address
+from imsg_testing.fault_clients import Addresses, Clients, Whole, mail_address
 from imsg_testing.fault_mail import Manner
-from imsg_testing.fault_world import World
 
 IN_FLIGHT = 8
 """Mails that one sender has under way at most: its connections."""
@@ -20,7 +19,7 @@ IN_FLIGHT = 8
 class Torment:
     """One torment under way, and its balance once it is over."""
 
-    whole: World
+    whole: Whole
     clients: Clients
     books: Books
     balance: Balance | None = field(default=None)
@@ -46,7 +45,7 @@ class Torment:
 
 @contextmanager
 def tormented(
-    whole: World,
+    whole: Whole,
     *,
     method: str = "smtp",
     address: Addresses = mail_address,

@@ -2,13 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from imsg_testing.api import SETTLED, wait
-from imsg_testing.fault_clients import Clients
-from imsg_testing.fault_world import World
+from imsg_testing.fault_clients import Clients, Whole
 
 SETTLED_WITHIN_S = 300.0
 """A dead worker's claim runs out within 30 s, is looked at within a minute, and repeated after another."""
@@ -28,8 +27,8 @@ class Balance:
     """Mails beyond the first for one recipient."""
     failed: int
     """Recipients that ended otherwise than sent, where everybody can see it."""
-    refused: int
-    """Answers that asked the client to repeat."""
+    refused: Mapping[str, int]
+    """Answers that asked the client to repeat, by their reason."""
     broken: int
     """Answers that never came."""
     whole_s: float
@@ -40,7 +39,7 @@ class Balance:
 class Books:
     """Kept for one torment."""
 
-    whole: World
+    whole: Whole
     clients: Clients
     received: Callable[[], Counter[str]]
     """How often each recipient got something, as the provider counts it."""
@@ -79,7 +78,7 @@ class Books:
             lost=len(lost),
             duplicates=received.total() - len(received),
             failed=sum(statuses[to] not in REACHED for to in accepted),
-            refused=self.clients.refused.total(),
+            refused=dict(self.clients.refused),
             broken=self.clients.broken,
             whole_s=whole_s,
         )

@@ -6,12 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
 from imsg_testing.api import wait
-from imsg_testing.fault_world import World
+from imsg_testing.fault_mail import Mailbox
 
 REPEATABLE = {"not_accepted", "outcome_unknown", "unavailable", "overloaded", "in_progress"}
 """Reasons that say: nothing is wrong with the request, repeat it (docs of 10012, and 10016 `in_progress`)."""
@@ -23,6 +23,29 @@ PAUSE_S = 0.3
 TIMEOUT_S = 40.0
 
 Addresses = Callable[[str, int], str]
+
+
+class Whole(Protocol):
+    """What is tormented, whichever way it runs."""
+
+    mailbox: Mailbox
+
+    @property
+    def urls(self) -> Sequence[str]:
+        """Where its gateways listen."""
+
+    @property
+    def said(self) -> str:
+        """The end of its logs."""
+
+    def call(self, method: str, path: str, body: Any = None, /, **params: str) -> dict[str, Any]:  # noqa: ANN401
+        """Call the API and return its answer."""
+
+    def new_user_token(self, **fields: object) -> str:
+        """Register a user and return a token of theirs."""
+
+    def wait_until_whole(self) -> None:
+        """Wait until every part of it is ready."""
 
 
 def mail_address(name: str, number: int) -> str:
@@ -38,7 +61,7 @@ def mainland_number(name: str, number: int) -> str:
 class Clients:
     """One user's clients, through one gateway or several; every message has an Idempotency-Key and one address."""
 
-    def __init__(self, whole: World, method: str = "smtp", address: Addresses = mail_address) -> None:
+    def __init__(self, whole: Whole, method: str = "smtp", address: Addresses = mail_address) -> None:
         self.name = secrets.token_hex(4)
         self.accepted: dict[str, Sequence[str]] = {}
         """Request → its recipients, for every answer with errorCode 0."""
@@ -48,8 +71,9 @@ class Clients:
         """Answers that never came: connections reset or refused."""
         self.wrong: list[str] = []
         """Answers that no document knows."""
+        self.subject = "故障"
         self.token = whole.new_user_token(per_hour=1_000_000, per_day=1_000_000)
-        self._urls = [gateway.url for gateway in whole.gateways]
+        self._urls = whole.urls
         # A connection of its own for each request: a kept one may be closed just as it is used again.
         self._http = httpx.Client(timeout=TIMEOUT_S, limits=httpx.Limits(max_keepalive_connections=0))
         self._method = method
@@ -69,7 +93,7 @@ class Clients:
 
     def send(self, count: int = 1) -> str:
         """Send to so many new recipients, again and again until it is accepted; return the request."""
-        return self._send(self._new(count))
+        return self._send(self.draw(count))
 
     @contextmanager
     def sending(self, threads: int = 4, size: int = 1, pause_s: float = 0.05) -> Iterator[None]:
@@ -79,7 +103,7 @@ class Clients:
         def go_on() -> None:
             while not stopping.is_set():
                 try:
-                    self._send(self._new(size))
+                    self._send(self.draw(size))
                 except Exception as error:  # noqa: BLE001  whatever kills a client is told by `wrong`
                     self.wrong.append(repr(error))
                     return
@@ -109,13 +133,14 @@ class Clients:
         goal = self.refused.total() + more
         wait(lambda: self.refused.total() >= goal, within_s, why=lambda: f"{self.refused} {self.wrong}")
 
-    def _new(self, count: int) -> list[str]:
+    def draw(self, count: int) -> list[str]:
+        """Make so many new recipients."""
         with self._lock:
             first, self._drawn = self._drawn, self._drawn + count
         return [self._address(self.name, number) for number in range(first, first + count)]
 
     def _send(self, to: Sequence[str]) -> str:
-        content: Any = {"subject": "故障", "text": "您好"} if self._method == "smtp" else "您好"
+        content: Any = {"subject": self.subject, "text": "您好"} if self._method == "smtp" else "您好"
         body = {"token": self.token, "method": self._method, "to": list(to), "content": content}
         headers = {"Idempotency-Key": secrets.token_hex(8)}
         patience, tries = time.monotonic() + GIVES_UP_AFTER_S, 0
@@ -144,7 +169,8 @@ class Clients:
                 self.accepted[said["id"]] = to
                 return True
             reason = said.get("reason", "")
-            if answer.status_code == 200 and said.get("errorCode") in (10012, 10016) and reason in REPEATABLE:
+            is_repeatable = said.get("errorCode") in (10012, 10016) and reason in REPEATABLE
+            if answer.status_code == 200 and is_repeatable and "retry-after" in answer.headers:
                 self.refused[reason] += 1
             else:
                 self.wrong.append(f"{answer.status_code} {answer.text[:300]}")

@@ -44,8 +44,12 @@ def write(row: Row) -> None:
 
 def of_balance(place: int, title: str, done: str, explained: str, balance: Balance) -> Row:
     """Make the row of a torment whose books balance."""
-    counts = (balance.accepted, balance.settled, balance.lost, balance.duplicates, balance.refused + balance.broken)
-    return Row(place, title, done, explained, (*(f"{count:,}" for count in counts), f"{balance.whole_s:.0f}"))
+    counts = (balance.accepted, balance.settled, balance.lost, balance.duplicates)
+    refused = {**balance.refused, **({"no answer": balance.broken} if balance.broken else {})}
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(refused.items()))
+    return Row(
+        place, title, done, explained, (*(f"{one:,}" for one in counts), reasons or "0", f"{balance.whole_s:.0f}")
+    )
 
 
 def page(rows: Sequence[Row], now: datetime) -> str:

@@ -62,6 +62,11 @@ class World(Api):
         return [self.auth, self.history, *self.senders, *([self.sms] if self.sms else []), *self.gateways]
 
     @property
+    def urls(self) -> Sequence[str]:
+        """Where the gateways listen."""
+        return [gateway.url for gateway in self.gateways]
+
+    @property
     def servers(self) -> list[Server]:
         """What they stand on."""
         return [self.rabbit, self.valkey, self.postgres]

@@ -37,9 +37,16 @@ class OneService:
 
     def is_ready(self) -> bool:
         """Ask its readiness."""
+        return self._answers("ready")
+
+    def is_alive(self) -> bool:
+        """Ask whether it serves at all, ready or not."""
+        return self._answers("live")
+
+    def _answers(self, check: str) -> bool:
         assert self.process.exit_code is None, self.process.last_lines()
         try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).is_success
+            return httpx.get(f"{self.url}/health/{check}", timeout=5).is_success
         except httpx.TransportError:
             return False
 

@@ -1,0 +1,140 @@
+"""Much that waits: RabbitMQ restarted with it, memory beside it, and the gateway's limit on it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from imsg_testing import fault_table
+from imsg_testing.api import wait
+from imsg_testing.fault import tormented
+from imsg_testing.fault_clients import Clients
+from imsg_testing.fault_flood import flood, pile_up, rss_mib
+from imsg_testing.fault_world import Plan, World, world
+from imsg_testing.services import OneService
+
+pytestmark = pytest.mark.timeout(2_400)
+
+RESTARTED_WITH = 100_000
+
+PILE = 200_000
+THROUGH_THE_GATEWAY = 20_000
+
+MAX_DEPTH = 300
+
+SLACK_MIB = 20
+BROKER_MIB = 1_024
+
+
+@contextmanager
+def paused(whole: World) -> Iterator[None]:
+    """Pause the channel of mail for as long as the context lasts."""
+    pause(whole, is_paused=True)
+    try:
+        yield
+    finally:
+        pause(whole, is_paused=False)
+
+
+def pause(whole: World, *, is_paused: bool) -> None:
+    """Pause or resume the channel of mail, and wait until every sender has noticed."""
+    answer = whole.call("PATCH", "/api/channels/smtp", {"token": whole.token(), "paused": is_paused})
+    assert answer["errorCode"] == 0, answer
+
+
+def waiting(whole: World) -> int:
+    """Ask how many jobs of mail wait."""
+    channels = whole.call("GET", "/api/channels", token=whole.token())["channels"]
+    return int(next(one["waiting"] for one in channels if one["method"] == "smtp"))
+
+
+def test_more_than_the_gateway_lets_wait(tmp_path: Path) -> None:
+    plan = Plan(common={"IMSG_MAX_DEPTH": str(MAX_DEPTH)})
+    with world(tmp_path, plan) as whole, tormented(whole) as torment, torment.clients.sending(threads=8, pause_s=0.0):
+        with paused(whole):
+            wait(lambda: torment.clients.refused["overloaded"] > 10, 120, why=lambda: str(torment.clients.refused))
+            answer = _send(whole, torment.clients)
+            assert (answer.json()["errorCode"], answer.json()["reason"]) == (10012, "overloaded")
+            assert int(answer.headers["retry-after"]) > 0
+            assert waiting(whole) > MAX_DEPTH
+            torment.books.restored()
+        torment.clients.wait_for(100)
+    torment.tell(
+        70,
+        "More than may wait",
+        f"With IMSG_MAX_DEPTH={MAX_DEPTH} the channel is paused under load: past it the gateway answers 10012 with "
+        "Retry-After, and opens by itself once the channel is resumed.",
+    )
+
+
+def test_rabbitmq_restarted_with_much_waiting(whole: World) -> None:
+    with tormented(whole, within_s=1_800) as torment:
+        with paused(whole):
+            flood(torment.clients, whole.urls[0], RESTARTED_WITH)
+            wait(lambda: waiting(whole) == RESTARTED_WITH, 60, every_s=0.5, why=lambda: str(waiting(whole)))
+            whole.rabbit.stop()
+            whole.rabbit.start()
+            whole.wait_until_whole()
+            wait(lambda: waiting(whole) == RESTARTED_WITH, 60, every_s=0.5, why=lambda: str(waiting(whole)))
+        torment.books.restored()
+    torment.tell(
+        71,
+        f"RabbitMQ restarted with {RESTARTED_WITH:,} waiting",
+        "The channel paused, so many single mails accepted, RabbitMQ restarted: all of them wait still. Resumed; "
+        "*whole* counts until the last is sent.",
+    )
+
+
+def test_memory_beside_a_pile_of_jobs(whole: World) -> None:
+    sender, other = whole.senders
+    with tormented(whole) as torment, torment.clients.sending():
+        torment.wait_for_arrivals(200)
+    processes = {"gateway": whole.gateways[0], "sender": sender, "other sender": other}
+    idle = {name: memory(one) for name, one in processes.items()}
+    clients = Clients(whole)
+    with paused(whole):
+        flood(clients, whole.urls[0], THROUGH_THE_GATEWAY)
+        pile_up(whole.rabbit.url, PILE - THROUGH_THE_GATEWAY)
+        wait(lambda: waiting(whole) == PILE, 120, every_s=0.5, why=lambda: str(waiting(whole)))
+        beside = {name: memory(one) for name, one in processes.items()}
+        broker = rss_mib(whole.rabbit.process.pid)
+    whole.mailbox.latency_s = 0.2  # it shall have work for as long as it is looked at
+    sender.process.kill()
+    other.process.kill()
+    sender.start()
+    arrived = len(whole.mailbox.taken)
+    wait(lambda: len(whole.mailbox.taken) > arrived + 500, 120, every_s=0.1)
+    restarted = memory(sender)
+    clients.close()
+    assert waiting(whole) > PILE - 20_000
+    for name, now in beside.items():
+        assert now < idle[name] + SLACK_MIB, name
+    assert restarted < idle["sender"] + SLACK_MIB
+    assert broker < BROKER_MIB
+    fault_table.write(
+        fault_table.Row(
+            80,
+            f"{PILE:,} jobs waiting",
+            f"Resident memory with the channel paused, {THROUGH_THE_GATEWAY:,} of them accepted by the gateway; and of "
+            "a sender that is started anew with all of them waiting, after its first 500 mails.",
+            "",
+            (
+                f"gateway {idle['gateway']:.0f} → {beside['gateway']:.0f} MiB",
+                f"sender {idle['sender']:.0f} → {beside['sender']:.0f} MiB, started anew {restarted:.0f} MiB",
+                f"RabbitMQ {broker:.0f} MiB",
+            ),
+        )
+    )
+
+
+def memory(one: OneService) -> float:
+    """Tell a service's resident memory in MiB."""
+    return rss_mib(one.process.pid)
+
+
+def _send(whole: World, clients: Clients) -> httpx.Response:
+    content = {"subject": "故障", "text": "您好"}
+    body = {"token": clients.token, "method": "smtp", "to": "refused@example.com", "content": content}
+    return httpx.post(f"{whole.urls[0]}/api/send", json=body, timeout=30)

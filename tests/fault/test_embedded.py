@@ -1,0 +1,63 @@
+"""`imsg up`: its parent killed alone, and a full disk."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from imsg_testing.api import wait
+from imsg_testing.fault import IN_FLIGHT, tormented
+from imsg_testing.fault_embedded import embedded, fill, small_disk
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def test_the_parent_killed_alone(tmp_path: Path) -> None:
+    with embedded(tmp_path) as whole:
+        with tormented(whole, may_break=True) as torment, torment.clients.sending():
+            whole.mailbox.latency_s = 0.02
+            torment.clients.send(1_000)
+            torment.wait_for_arrivals(200)
+            children = whole.kill_alone()
+            assert children, "it had a Valkey of its own"
+            wait(lambda: not any(_runs(pid) for pid in children), 10)
+            torment.books.restored()
+            whole.start()
+            torment.clients.wait_for(40)
+        torment.tell(
+            60,
+            "`imsg up` killed",
+            "kill -9 of the parent alone during a list of 1,000 beside single mails: its Valkey goes with it, and a "
+            "new start works at once.",
+            twice_at_most=IN_FLIGHT,
+            why="what it had under way",
+        )
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk, embedded(disk) as whole:
+        with tormented(whole) as torment, torment.clients.sending():
+            whole.mailbox.latency_s = 0.02
+            torment.clients.send(300)
+            torment.wait_for_arrivals(50)
+            ballast = fill(disk)
+            torment.clients.wait_for_refusals(10)
+            torment.books.restored()
+            ballast.unlink()
+            torment.clients.wait_for(40)
+        torment.tell(
+            61,
+            "A full disk",
+            "The file system of `imsg up` (64 MiB) filled to the last byte during a list of 300 beside single mails; "
+            "room made again, nothing restarted.",
+            twice_at_most=IN_FLIGHT,
+            why="what was under way when nothing could be written down",
+        )
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,144 @@
+"""A sender that is asked to end (SIGTERM) at every stage of its work: it ends in good order, and soon."""
+
+import signal
+
+import pytest
+
+from imsg_testing.api import wait
+from imsg_testing.fault import Torment, tormented
+from imsg_testing.fault_mail import Manner
+from imsg_testing.fault_world import Plan, World
+from imsg_testing.services import OneService
+
+pytestmark = pytest.mark.timeout(600)
+
+ENDS_WITHIN_S = 60.0
+"""3 s unready, 20 s for what is in flight, a few for goodbyes; and the machine may be busy."""
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """One sender: nobody else does its work meanwhile."""
+    return Plan(senders=1)
+
+
+def end(sender: OneService) -> None:
+    """Ask it to end, and wait until it has, in good order."""
+    sender.process.signal(signal.SIGTERM)
+    wait(lambda: not sender.process.runs, ENDS_WITHIN_S, why=sender.process.last_lines)
+    assert sender.process.exit_code == 0, sender.process.last_lines()
+
+
+def again(torment: Torment, sender: OneService) -> None:
+    """Start it again: from here on everything heals by itself."""
+    torment.books.restored()
+    sender.start()
+
+
+def test_before_it_has_connected(whole: World) -> None:
+    (sender,) = whole.senders
+    with tormented(whole) as torment:
+        sender.process.end()
+        torment.clients.send(100)
+        whole.rabbit.kill()
+        sender.process.start()
+        wait(sender.is_alive, 60)
+        end(sender)
+        torment.books.restored()
+        whole.rabbit.start()
+        sender.start()
+    torment.tell(
+        50, "SIGTERM before it has connected", "A sender asked to end while RabbitMQ is down, with work waiting."
+    )
+
+
+def test_while_it_takes(whole: World) -> None:
+    (sender,) = whole.senders
+    with tormented(whole) as torment, torment.clients.sending(threads=8, pause_s=0.0):
+        torment.wait_for_arrivals(50)
+        end(sender)
+        again(torment, sender)
+        torment.wait_for_arrivals(50)
+    torment.tell(51, "SIGTERM while it takes", "A sender asked to end while single mails stream in; started again.")
+
+
+def test_in_the_middle_of_a_part(whole: World) -> None:
+    (sender,) = whole.senders
+    with tormented(whole) as torment:
+        whole.mailbox.latency_s = 0.1
+        torment.clients.send(500)
+        torment.wait_for_arrivals(70)
+        end(sender)
+        assert torment.received() < 500, "it was in the middle"
+        again(torment, sender)
+    torment.tell(52, "SIGTERM in mid-part", "A sender asked to end in the middle of a list of 500; started again.")
+
+
+def test_in_the_middle_of_a_delivery(whole: World) -> None:
+    (sender,) = whole.senders
+    with tormented(whole) as torment:
+        whole.mailbox.latency_s = 3.0
+        for _ in range(20):
+            torment.clients.send()
+        wait(lambda: whole.mailbox.under_way > 0, 60)
+        end(sender)
+        assert 0 < torment.received() < 20, "it was in the middle"
+        whole.mailbox.latency_s = 0.0
+        again(torment, sender)
+    torment.tell(
+        53,
+        "SIGTERM in mid-delivery",
+        "A sender asked to end while the mail server thinks for 3 s about each mail: it waits for the answers.",
+    )
+
+
+def test_while_it_postpones(whole: World) -> None:
+    (sender,) = whole.senders
+    with tormented(whole) as torment:
+        whole.mailbox.manner = Manner.AWAY
+        whole.mailbox.hang_up()
+        torment.clients.send(200)
+        wait(
+            lambda: bool(whole.call("GET", "/api/query", token=torment.clients.token, status="retrying")["messages"]),
+            60,
+        )
+        for _ in range(20):
+            torment.clients.send()
+        end(sender)
+        whole.mailbox.manner = Manner.TAKE
+        again(torment, sender)
+    torment.tell(
+        54, "SIGTERM while it postpones", "A sender asked to end while the mail server is away and all is put off."
+    )
+
+
+def test_while_nothing_can_be_published(whole: World) -> None:
+    (sender,) = whole.senders
+    with tormented(whole) as torment:
+        whole.mailbox.latency_s = 0.02
+        torment.clients.send(500)
+        torment.wait_for_arrivals(20)
+        whole.rabbit.control("set_vm_memory_high_watermark", "0.00001")
+        try:
+            end(sender)
+        finally:
+            whole.rabbit.control("set_vm_memory_high_watermark", "0.6")
+        again(torment, sender)
+    torment.tell(
+        55,
+        "SIGTERM while the broker takes nothing",
+        "A sender asked to end in the middle of a list while an alarm keeps its outcomes from being told.",
+    )
+
+
+def test_twice(whole: World) -> None:
+    (sender,) = whole.senders
+    with tormented(whole) as torment:
+        whole.mailbox.latency_s = 0.5
+        torment.clients.send(200)
+        torment.wait_for_arrivals(10)
+        sender.process.signal(signal.SIGTERM)
+        wait(lambda: not sender.is_ready() if sender.process.runs else True, 30)
+        end(sender)
+        again(torment, sender)
+    torment.tell(56, "SIGTERM while it shuts down", "A sender asked to end a second time while it ends; started again.")

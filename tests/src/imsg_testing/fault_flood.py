@@ -1,0 +1,99 @@
+"""A hundred thousand requests in minutes: keep-alive connections with prebuilt bodies, and jobs put into a queue."""
+
+import asyncio
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from imsg_shared.service import open_broker
+from imsg_shared.topology import Lane, Topology
+from imsg_shared.wire import Job, Recipient
+from imsg_testing.fault_clients import Clients
+
+CONNECTIONS = 48
+
+CONTENT = {"subject": "故障", "text": "您好"}
+
+ANSWER_WITHIN_S = 60.0
+
+
+def flood(clients: Clients, url: str, count: int) -> None:
+    """Have so many requests of one recipient each accepted. Raises AssertionError where one is refused."""
+    asyncio.run(_flood(clients, url, count))
+
+
+async def _flood(clients: Clients, url: str, count: int) -> None:
+    host, port = urlsplit(url).hostname, urlsplit(url).port
+    assert host is not None
+    waiting = iter(clients.draw(count))
+
+    async def go_on() -> None:
+        reader, writer = await asyncio.open_connection(host, port)
+        for to in waiting:
+            body = json.dumps({"token": clients.token, "method": "smtp", "to": to, "content": CONTENT}).encode()
+            head = f"POST /api/send HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                said = await _answer(reader)
+            assert said["errorCode"] == 0, said
+            clients.accepted[str(said["id"])] = [to]
+        writer.close()
+        await writer.wait_closed()
+
+    await asyncio.gather(*(go_on() for _ in range(CONNECTIONS)))
+
+
+async def _answer(reader: asyncio.StreamReader) -> dict[str, object]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+    assert length is not None, head
+    said: dict[str, object] = json.loads(await reader.readexactly(int(length.group(1))))
+    return said
+
+
+def pile_up(broker_url: str, count: int) -> None:
+    """Put so many single mails into their queue, each confirmed, as a gateway's publish leaves them there."""
+    asyncio.run(_pile_up(broker_url, count))
+
+
+async def _pile_up(broker_url: str, count: int) -> None:
+    topology = Topology()
+    route = topology.direct(topology.queue("smtp", Lane.SINGLE))
+    bodies = _jobs(count)
+    async with open_broker(broker_url, topology) as broker:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            while not broker.ready:  # noqa: ASYNC110  the broker tells by a property
+                await asyncio.sleep(0.02)
+
+        async def go_on() -> None:
+            for body in bodies:
+                await broker.publish(body, route)
+
+        await asyncio.gather(*(go_on() for _ in range(256)))
+
+
+def _jobs(count: int) -> Iterator[bytes]:
+    now = datetime.now(UTC)
+    for number in range(count):
+        to = f"pile{number}@example.com"
+        yield Job(
+            request=secrets.token_hex(16),
+            username="admin",
+            method="smtp",
+            lane=Lane.SINGLE,
+            content=CONTENT,
+            recipients=(Recipient(n=0, to=to, address=to),),
+            accepted_at=now,
+            expires_at=now + timedelta(days=1),
+        ).encode()
+
+
+def rss_mib(pid: int) -> float:
+    """Tell how much memory a process has resident, in MiB."""
+    found = re.search(r"^VmRSS:\s*(\d+) kB$", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
+    assert found is not None, f"process {pid} has ended"
+    return int(found.group(1)) / 1024

@@ -1,0 +1,138 @@
+"""Providers beside the mailbox: the sandbox as Aliyun's SMS service, and a worker that its messages can kill."""
+
+import asyncio
+import json
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import httpx
+
+from imsg_testing.api import wait
+from imsg_testing.fault_world import World
+from imsg_testing.processes import Process
+from imsg_testing.stack import START_TIMEOUT_S, environment, free_port
+from imsg_testing.trial import TERMS, Provider
+
+ACCOUNT = {
+    "ACCESS_KEY_ID": "LTAI-fault",
+    "ACCESS_KEY_SECRET": "a secret of the torments",
+    "SIGN_NAME": "天存",
+    "TEMPLATE": "SMS_100000001",
+}
+
+
+class SmsFirm:
+    """The sandbox's Aliyun as a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        account = {f"IMSG_SMS__ALIYUN__{name}": value for name, value in ACCOUNT.items()}
+        own = {
+            "IMSG_PORT": str(self.port),
+            "IMSG_SANDBOX__SMTP_PORT": "0",
+            "IMSG_SMS__ALIYUN__TEMPLATES__SMS_100000001__TEXT": "您有一条新通知：${content}，请及时查看。",
+        }
+        self.settings = {**account, "IMSG_SMS__ALIYUN__ENDPOINT": f"{self.url}/sandbox/aliyun/"}
+        command = [sys.executable, "-m", "imsg_shared.service", "imsg_sandbox"]
+        given = environment({**account, **own})
+        self._process = Process(command, log=folder / "sms-firm.log", environment=given, cwd=folder)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @contextmanager
+    def running(self) -> Iterator["SmsFirm"]:
+        """Run it for as long as the context lasts."""
+        self._process.start()
+        try:
+            wait(self._answers, START_TIMEOUT_S, why=self._process.last_lines)
+            yield self
+        finally:
+            self._process.kill()
+            self._process.close()
+
+    def order(self, fault: str, times: int | None) -> None:
+        """Order a fault; `times` 0 takes it back."""
+        body = {"method": "sms", "fault": fault, "times": times}
+        assert httpx.put(f"{self.url}/sandbox/faults", json=body, timeout=30).json()["errorCode"] == 0
+
+    def counts(self) -> Counter[str]:
+        """Count the messages that each number has got."""
+        answer = httpx.get(f"{self.url}/sandbox/inbox", params={"method": "sms"}, timeout=60).json()
+        return Counter(message["to"].removeprefix("+86") for message in answer["messages"])
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+
+class Workers:
+    """A sender of mail that its messages can kill (subject `die`), started again as a supervisor does."""
+
+    def __init__(self, whole: World, folder: Path) -> None:
+        self.provider = Provider()
+        self.deaths = 0
+        self._loop = asyncio.new_event_loop()
+        self._open = threading.Event()
+        self._closing = threading.Event()
+        self._stopped: asyncio.Event | None = None
+        self._whole = whole
+        self._log = folder / "trial.log"
+
+    def counts(self, accepted: Mapping[str, Sequence[str]]) -> Counter[str]:
+        """Count what each recipient of these requests has got."""
+        taken = list(self.provider.taken)
+        return Counter(accepted[one.request][one.n] for one in taken if one.request in accepted)
+
+    @contextmanager
+    def running(self) -> Iterator["Workers"]:
+        """Run provider and worker for as long as the context lasts."""
+        threads = [threading.Thread(target=self._provide, daemon=True), threading.Thread(target=self._supervise)]
+        threads[0].start()
+        self._open.wait(10)
+        threads[1].start()
+        try:
+            yield self
+        finally:
+            self._closing.set()
+            threads[1].join(30)
+            assert self._stopped is not None
+            self._loop.call_soon_threadsafe(self._stopped.set)
+            threads[0].join(30)
+
+    def _provide(self) -> None:
+        async def provide() -> None:
+            self._stopped = asyncio.Event()
+            async with self.provider.running():
+                self._open.set()
+                await self._stopped.wait()
+
+        self._loop.run_until_complete(provide())
+        self._loop.close()
+
+    def _supervise(self) -> None:
+        to = [
+            self._whole.rabbit.url,
+            self._whole.valkey.url,
+            str(self.provider.port),
+            "imsg",
+            json.dumps(asdict(TERMS)),
+        ]
+        process = Process([sys.executable, "-m", "imsg_testing.trial", *to], log=self._log)
+        process.start()
+        while not self._closing.wait(0.05):
+            if not process.runs:
+                self.deaths += process.exit_code == -signal.SIGKILL
+                process.start()
+        process.kill()
+        process.close()
