@@ -34,6 +34,22 @@ async def test_pausing_is_for_administrators_and_seen_and_noted(gateway: World) 
     assert (change.actor, change.action, change.subject) == ("admin", "channel_paused", "smtp")
 
 
+async def test_why_a_channel_is_paused_is_shown_until_it_goes_on(gateway: World) -> None:
+    token = await gateway.user("admin", role="admin")
+
+    async def patch(**fields: object) -> dict[str, object]:
+        answer = await gateway.client.patch("/api/channels/smtp", json={"token": token, **fields})
+        return {name: answer.json()[name] for name in ("state", "why")}
+
+    paused = {"state": "paused", "why": "邮件服务器搬迁到18:00"}
+    assert await patch(paused=True, reason=" 邮件服务器搬迁到18:00 ") == paused
+    async with gateway.broker.take(gateway.broker.topology.history, 1) as deliveries:
+        change = Change.model_validate_json((await anext(deliveries)).body)
+    assert change.details == {"reason": "邮件服务器搬迁到18:00"}
+    assert await patch(paused=False) == {"state": "open", "why": None}
+    assert await patch(paused=True) == {"state": "paused", "why": None}
+
+
 async def test_a_paused_channel_still_takes_requests_which_wait(gateway: World) -> None:
     token = await gateway.user(role="admin")
     await gateway.client.patch("/api/channels/smtp", json={"token": token, "paused": True})
@@ -48,6 +64,9 @@ async def test_a_paused_channel_still_takes_requests_which_wait(gateway: World) 
         ("smtp", {"paused": None}, 10002),
         ("smtp", {"paused": 1}, 10017),
         ("smtp", {"paused": "true"}, 10017),
+        ("smtp", {"paused": True, "reason": 7}, 10017),
+        ("smtp", {"paused": True, "reason": "two\nlines"}, 10017),
+        ("smtp", {"paused": False, "reason": "x" * 201}, 10017),
     ],
 )
 async def test_what_is_wrong_about_a_pause_is_said(

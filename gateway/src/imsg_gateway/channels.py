@@ -1,5 +1,6 @@
 """GET /api/channels and PATCH /api/channels/METHOD: how each channel is, and pausing it."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,11 @@ from imsg_shared.topology import CHANGE, channel_key
 from imsg_shared.wire import Change
 
 log = logger(__name__)
+
+MAX_REASON = 200
+"""Characters of what an administrator says about a pause."""
+
+_LINE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
 class Channels:
@@ -48,9 +54,11 @@ class Channels:
             raise Refusal("missing", field="paused")
         if not isinstance(paused, bool):
             raise field_wrong("paused", "必须是true或false", "it must be true or false")
-        await self._redis.call("HSET", channel_key(method), "paused", "1" if paused else "0")
+        said = _reason(asked.fields.get("reason"))
+        reason = said if paused else ""
+        await self._redis.call("HSET", channel_key(method), "paused", "1" if paused else "0", "reason", reason)
         assert claim is not None  # noqa: S101  the table wants an administrator's
-        await self._note(claim.username, method, paused=paused)
+        await self._note(claim.username, method, paused=paused, reason=reason)
         try:
             waiting = (await self._pressure.depths())[method]
         except Unreachable:
@@ -58,10 +66,11 @@ class Channels:
         return Answer(ok(**await self._state(method, waiting)))
 
     async def _state(self, method: str, waiting: int | None) -> Mapping[str, Any]:
-        fields = ("state", "why", "until", "paused")
-        state, why, until, paused = await self._redis.call("HMGET", channel_key(method), *fields)
+        fields = ("state", "why", "until", "paused", "reason")
+        state, why, until, paused, reason = await self._redis.call("HMGET", channel_key(method), *fields)
         if paused == b"1":
-            return {"method": method, "state": "paused", "why": None, "until": None, "waiting": waiting}
+            said = reason.decode() if reason else None
+            return {"method": method, "state": "paused", "why": said, "until": None, "waiting": waiting}
         return {
             "method": method,
             "state": "blocked" if state == b"blocked" else "open",
@@ -70,11 +79,12 @@ class Channels:
             "waiting": waiting,
         }
 
-    async def _note(self, actor: str, method: str, *, paused: bool) -> None:
+    async def _note(self, actor: str, method: str, *, paused: bool, reason: str) -> None:
         change = Change(
             actor=actor,
             action="channel_paused" if paused else "channel_resumed",
             subject=method,
+            details={"reason": reason} if reason else {},
             at=datetime.now(UTC),
         )
         try:
@@ -82,3 +92,13 @@ class Channels:
         except (PublishRefused, PublishUnknown) as lost:
             # What was asked is done; only the audit lacks it.
             log.warning("change_not_published", action=change.action, subject=method, why=str(lost))
+
+
+def _reason(given: object) -> str:
+    """Read why a channel is paused, for whoever looks at it next. Raises Refusal wrong_type."""
+    if given is None:
+        return ""
+    if not isinstance(given, str) or len(given) > MAX_REASON or not _LINE.fullmatch(given):
+        zh, en = f"应为不超过{MAX_REASON}个字符的一行文字", f"it must be one line of {MAX_REASON} characters at most"
+        raise field_wrong("reason", zh, en)
+    return given.strip()

@@ -243,10 +243,14 @@ class TemplatesAnswer(Answered):
 class ChannelAsked(Asked):
     """PATCH /api/channels/METHOD."""
 
-    model_config = ConfigDict(json_schema_extra=_example(paused=False))
+    model_config = ConfigDict(json_schema_extra=_example(paused=True, reason="the mail server moves until 18:00"))
 
     token: Token = None
     paused: bool
+    reason: Annotated[
+        str | None,
+        Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Shown as `why` while it is paused."),
+    ] = None
 
 
 class ChannelAnswer(Answered, Channel):

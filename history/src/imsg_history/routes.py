@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Path, Request
 from starlette.responses import Response
 
 from imsg_history.attachments import MAX_BYTES, Attachments, Place
@@ -94,8 +94,8 @@ def _dead_letters(parts: Parts) -> APIRouter:
         page = await parts.dead.page(request.query_params.get("limit"), request.query_params.get("cursor"))
         return Answer(ok(dead=page.dead, next=page.next))
 
-    @routes.get("/api/dead/{name}", responses=_answers(DeadAnswer, "not_found", "no_right"))
-    async def letter(name: str) -> Response:
+    @routes.get("/api/dead/{id}", responses=_answers(DeadAnswer, "not_found", "no_right"))
+    async def letter(name: Annotated[str, Path(alias="id")]) -> Response:
         return Answer(ok(**await parts.dead.one(name)))
 
     return routes

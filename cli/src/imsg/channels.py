@@ -1,0 +1,60 @@
+"""`imsg channels`: how each channel is, and pausing or resuming one (administrators)."""
+
+from typing import Annotated, Any
+
+import typer
+
+from imsg.api import connect
+from imsg.shown import ending, local, say, say_json, say_table
+from imsg.verbs import URL, Json, Url, segment
+
+app = typer.Typer(help="Channels: list, pause, resume.", no_args_is_help=False)
+
+Method = Annotated[str, typer.Argument(help="smtp, sms or wechat.")]
+
+
+@app.callback(invoke_without_command=True)
+def listed(context: typer.Context, url: Url = URL, as_json: Json = False) -> None:  # noqa: FBT002
+    """Show how each channel is and how much waits for it."""
+    if context.invoked_subcommand is not None:
+        return
+    with ending(as_json=as_json), connect(url) as api:
+        answer = api.call("GET", "/api/channels")
+    if as_json:
+        say_json(answer)
+        return
+    rows = [
+        (each["method"], each["state"], each["waiting"], local(each["until"]), each["why"])
+        for each in answer["channels"]
+    ]
+    say_table(("channel", "state", "waiting", "until", "why"), rows)
+
+
+@app.command()
+def pause(
+    method: Method,
+    reason: Annotated[str | None, typer.Option(help="Why, for whoever looks at it next.")] = None,
+    url: Url = URL,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Let a channel take nothing more; what is sent meanwhile is accepted and waits."""
+    body: dict[str, Any] = {"paused": True}
+    if reason is not None:
+        body["reason"] = reason
+    _change(method, body, url, as_json=as_json)
+
+
+@app.command()
+def resume(method: Method, url: Url = URL, as_json: Json = False) -> None:  # noqa: FBT002
+    """Let a channel go on."""
+    _change(method, {"paused": False}, url, as_json=as_json)
+
+
+def _change(method: str, body: dict[str, Any], url: str, *, as_json: bool) -> None:
+    with ending(as_json=as_json), connect(url) as api:
+        answer = api.call("PATCH", f"/api/channels/{segment(method)}", body)
+    if as_json:
+        say_json(answer)
+        return
+    waiting = "" if answer["waiting"] is None else f"; {answer['waiting']} wait"
+    say(f"{method} is {answer['state']}{waiting}.")

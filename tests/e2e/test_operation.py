@@ -1,0 +1,149 @@
+"""What administrators do on the command line with channels and dead letters."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from imsg.valkey import found
+from imsg_shared.broker import Broker
+from imsg_shared.service import open_broker
+from imsg_shared.topology import DEAD, Lane
+from imsg_testing.api import wait
+from imsg_testing.brokers import arrivals, is_so
+from imsg_testing.stack import IMSG, Stack, running
+
+UNREADABLE = 520
+"""More than a page of the API (500)."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Run an iMSG of this module's own, since its channels are paused."""
+    with running(tmp_path_factory.mktemp("operation")) as opened:
+        opened.open_wide()
+        done = said(opened, "login", "admin", "--password", "123")
+        assert done.returncode == 0, done.stderr
+        yield opened
+
+
+def said(stack: Stack, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a verb."""
+    return subprocess.run(
+        [str(IMSG), *words],
+        env={**stack.environment, "LANG": "C.UTF-8", "COLUMNS": "200"},
+        cwd=stack.folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def lines(done: "subprocess.CompletedProcess[str]") -> list[list[str]]:
+    """Return the words of each line of what a verb said."""
+    assert done.returncode == 0, done.stderr
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_it_is_resumed(stack: Stack) -> None:
+    assert lines(said(stack, "channels"))[1:] == [["smtp", "open", "0"], ["sms", "open", "0"], ["wechat", "open", "0"]]
+
+    done = said(stack, "channels", "pause", "smtp", "--reason", "邮件服务器搬迁")
+    assert done.stdout == "smtp is paused; 0 wait.\n", done.stderr
+    accepted = stack.send("zhang@example.com")
+    assert accepted["errorCode"] == 0
+    assert lines(said(stack, "channels"))[1] == ["smtp", "paused", "1", "邮件服务器搬迁"]
+    answer = json.loads(said(stack, "channels", "--json").stdout)
+    assert answer["channels"][0] == {
+        "method": "smtp",
+        "state": "paused",
+        "why": "邮件服务器搬迁",
+        "until": None,
+        "waiting": 1,
+    }
+    assert [message["status"] for message in stack.messages(accepted["id"])] == ["queued"]
+
+    assert json.loads(said(stack, "channels", "resume", "smtp", "--json").stdout)["state"] == "open"
+    assert [message["status"] for message in stack.settled(accepted["id"])] == ["sent"]
+    done = said(stack, "channels", "pause", "pigeon")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "10016" in done.stderr
+
+
+def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(stack: Stack) -> None:
+    assert said(stack, "dead").stdout == "No dead letters.\n"
+    said(stack, "channels", "pause", "smtp")
+    accepted = [stack.send(f"dead{n}@example.com", subject=f"dead {n}") for n in range(2)]
+    asyncio.run(_bury(stack, [answer["id"] for answer in accepted]))
+    wait(lambda: len(_listed(stack)) == UNREADABLE + 2, 60)
+
+    assert "There are more" in said(stack, "dead").stdout
+    buried = [letter for letter in _listed(stack) if letter["request"]]
+    assert {letter["request"] for letter in buried} == {answer["id"] for answer in accepted}
+    assert [letter["id"] for letter in _listed(stack, "--reason", "broke")] == [letter["id"] for letter in buried]
+    shown = said(stack, "dead", "show", buried[0]["id"]).stdout
+    assert "broke the worker 3 times" in shown
+    assert '"address":"dead' in shown
+    assert [message["status"] for message in stack.messages(accepted[0]["id"])] == ["failed"]
+
+    done = said(stack, "dead", "resend", "--all")
+    assert (done.returncode, done.stdout) == (2, ""), "it asks, and here is nobody to be asked"
+    for _ in range(2):
+        done = said(stack, "dead", "resend", "--all", "--yes")
+        assert done.stdout.count("1 message accepted") == 2, done.stderr
+    said(stack, "channels", "resume", "smtp")
+    for n in range(2):
+        stack.arrived(subject=f"dead {n}", method="smtp", to=f"dead{n}@example.com")
+    wait(lambda: stack.call("GET", "/api/channels", token=stack.token())["channels"][0]["waiting"] == 0)
+    assert len([mail for mail in stack.inbox(method="smtp") if mail["subject"].startswith("dead")]) == 2
+
+
+def test_what_holds_no_message_can_be_read_and_not_sent(stack: Stack) -> None:
+    unreadable = next(letter for letter in _listed(stack) if not letter["request"])
+    shown = json.loads(said(stack, "dead", "show", unreadable["id"], "--json").stdout)
+    assert shown["body"].startswith("what is this")
+    done = said(stack, "dead", "resend", unreadable["id"], "f" * 32)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 2, "each is said, the first does not stop the second"
+    done = said(stack, "dead", "resend", unreadable["id"], "--json")
+    (answer,) = json.loads(done.stdout)["requests"]
+    assert (done.returncode, answer["letter"], answer["reason"]) == (1, unreadable["id"], "nothing_to_resend")
+
+
+def _listed(stack: Stack, *options: str) -> list[dict[str, str]]:
+    done = said(stack, "dead", "--limit", "1000", "--json", *options)
+    letters: list[dict[str, str]] = json.loads(done.stdout)["dead"]
+    return letters
+
+
+async def _bury(stack: Stack, requests: Sequence[str]) -> None:
+    """Take the jobs of a paused channel and bury them as a sender does, among many things that nobody can read."""
+    url = found(stack.data)
+    assert url is not None
+    async with open_broker(url) as broker:
+        await is_so(lambda: broker.ready)
+        for start in range(0, UNREADABLE, 65):
+            await asyncio.gather(*(_unreadable(broker, n) for n in range(start, start + 65)))
+        queue = broker.topology.queue("smtp", Lane.SINGLE)
+        async with broker.take(queue, len(requests)) as deliveries:
+            for delivery in await arrivals(deliveries, len(requests)):
+                await broker.bury(delivery, "broke the worker 3 times")
+
+
+async def _unreadable(broker: Broker, number: int) -> None:
+    body = f"what is this {number}".encode()
+    await broker.publish(body, broker.topology.new(DEAD), {"reason": "unreadable", "queue": "imsg.smtp.bulk"})
+
+
+def test_only_administrators_see_and_change_any_of_it(stack: Stack, tmp_path: Path) -> None:
+    name = stack.new_user()
+    own = {**stack.environment, "XDG_CONFIG_HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    for words, code in ((("login", name, "--password", "correct horse"), 0), (("dead",), 1), (("channels",), 1)):
+        done = subprocess.run([str(IMSG), *words], env=own, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code, done.stderr
+        assert ("10016" in done.stderr) == bool(code)
