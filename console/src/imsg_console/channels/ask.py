@@ -31,7 +31,7 @@ async def pause(view: View, method: str, name: str, refresh: Refresh) -> None:
     reason = str(why.value or "").strip()
     asked.delete()
     if agreed:
-        body: dict[str, Any] = {"paused": True, **({"why": reason} if reason else {})}
+        body: dict[str, Any] = {"paused": True, **({"reason": reason} if reason else {})}
         await view.api.patch(path("/api/channels", method), body)
         toast(t("channels.pause_done", channel=name))
         await refresh()

@@ -18,6 +18,7 @@ class Arrivals:
         self._sandbox = sandbox
         self._method = method
         self._most = most
+        self._to = ""
         self._newest: object = None
         self.messages: Sequence[Arrived] = ()
 
@@ -25,6 +26,16 @@ class Arrivals:
     def is_cut(self) -> bool:
         """Whether there may be older ones that are not here."""
         return len(self.messages) >= self._most
+
+    def more(self) -> None:
+        """Fetch as many again of older ones at the next look."""
+        self._most += self._most
+        self._newest = object()
+
+    def only(self, to: str) -> None:
+        """Fetch at the next look what came for one recipient; empty: for everybody."""
+        self._to = to
+        self._newest = object()
 
     async def look(self) -> bool:
         """Look whether something has changed, and fetch it then. Raises ApiError."""
@@ -38,7 +49,7 @@ class Arrivals:
         return True
 
     async def _fetch(self, limit: int) -> list[Arrived]:
-        answer = await self._sandbox.call("GET", "/sandbox/inbox", method=self._method, limit=limit)
+        answer = await self._sandbox.call("GET", "/sandbox/inbox", method=self._method, to=self._to, limit=limit)
         messages: list[Arrived] = answer["messages"]
         return messages
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -89,11 +89,12 @@ class Chats:
     def _item(self, one: Follower) -> Item:
         state = "" if one.follows else self._t("inbox.left")
         last = self._lines(one.openid)
-        words = f"{one.tag} · " if one.tag else ""
+        said = line(last[-1].text, 60) if last else ""
+        known = [words for words in (one.tag, said if said != one.tag else "") if words]
         return Item(
             one.openid,
             self._t("inbox.follower", n=one.number),
-            f"{words}{line(last[-1].text, 60) if last else ''}" or one.openid,
+            " · ".join(known) or one.openid,
             state,
             "account_circle" if one.follows else "no_accounts",
         )
@@ -153,9 +154,10 @@ class Chats:
         with classed("li", f"bubble bubble-{one.side}"):
             if one.is_template:
                 classed("div", "bubble-kind", self._t("inbox.template_message"))
-            classed("div", "bubble-text", block(one.text, 2_000))
-            if one.side == "account" and (found := TAG.search(one.text)):
-                tag = found[0]
+            tag = _tag(one.text) if one.side == "account" else ""
+            if one.text.strip() != tag:
+                classed("div", "bubble-text", block(one.text, 2_000))
+            if tag:
                 copy = button(tag, lambda: self._copy(tag), symbol="content_copy")
                 attrs(copy, aria_label=self._t("inbox.tag_copy", tag=tag))
             attrs(classed("time", "bubble-time", self._moments.short(one.at, now)), title=self._moments.full(one.at))
@@ -213,13 +215,17 @@ class Chats:
         elif answer["reply"]:
             reply = str(answer["reply"])
             self._note(openid, "account", reply)
-            if found := TAG.search(reply):
-                self._tags[openid] = found[0]
-                if openid in self._followers:
-                    self._followers[openid] = replace(self._followers[openid], tag="")
+            if tag := _tag(reply):
+                self._tags[openid] = tag
         else:
             toast(self._t("inbox.no_answer"))
 
     def _note(self, openid: str, side: Side, text: str) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._said.setdefault(openid, []).append(Spoken(at, side, text))
+
+
+def _tag(text: str) -> str:
+    """Find a tag in what the account said; empty where there is none."""
+    found = TAG.search(text)
+    return found[0] if found else ""

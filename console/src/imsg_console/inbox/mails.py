@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from nicegui import ui
+
 from imsg_console.inbox.arrivals import Arrivals, name
 from imsg_console.inbox.split import Item, Split, pane_head
 from imsg_console.messages.bodies import attachments, body
 from imsg_console.messages.moments import Moments
 from imsg_console.plain import block, line
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, classed
+from imsg_console.widgets.elements import attrs, button, classed
 from imsg_console.widgets.notices import empty
 
 MAX_SOURCE = 50_000
@@ -33,17 +35,25 @@ class Mails:
             target="/send",
         )
         with classed("div", "split-place") as self._place:
+            search = ui.input(t("inbox.search"), on_change=lambda event: self._search(str(event.value or "")))
+            search.props('outlined dense clearable debounce=400 maxlength=320 type="search"').classes("split-search")
             self._split = Split(view, t("inbox.mails"), t("inbox.mail_choose"), self._read)
-            self._cut = classed("p", "muted small", t("inbox.newest", n=100))
+            self._nothing = attrs(classed("p", "muted", t("inbox.nothing_found")), role="status")
+            with classed("p", "muted small split-more") as self._cut:
+                self._shown = classed("span")
+                button(t("inbox.more"), self._more, kind="quiet")
         self._place.set_visibility(False)
+        self._to = ""
 
     async def look(self) -> None:
         """Show what has changed. Raises ApiError."""
         if not await self._arrivals.look():
             return
-        now = datetime.now(UTC)
-        self._empty.set_visibility(not self._arrivals.messages)
-        self._place.set_visibility(bool(self._arrivals.messages))
+        now, found = datetime.now(UTC), len(self._arrivals.messages)
+        self._empty.set_visibility(not found and not self._to)
+        self._place.set_visibility(bool(found or self._to))
+        self._nothing.set_visibility(not found)
+        self._shown.text = self._t("inbox.newest", n=found)
         self._cut.set_visibility(self._arrivals.is_cut)
         self._split.show(
             [
@@ -57,6 +67,15 @@ class Mails:
                 for mail in self._arrivals.messages
             ]
         )
+
+    async def _more(self) -> None:
+        self._arrivals.more()
+        await self.look()
+
+    async def _search(self, to: str) -> None:
+        self._to = to.strip()
+        self._arrivals.only(self._to)
+        await self.look()
 
     def _read(self, key: str) -> None:
         mail = next((one for one in self._arrivals.messages if name(one) == key), None)

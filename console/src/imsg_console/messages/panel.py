@@ -92,6 +92,8 @@ class MessagePanel:
         self._asked = None
         try:
             self._asked = self._filters.asked(self._moments.zone)
+            if not self._everybody:
+                self._asked["username"] = self._view.session.username  # an administrator's listing is everybody's
         except NotATimeError:
             self._bar.complain(self._t("messages.not_a_time"))
             return False

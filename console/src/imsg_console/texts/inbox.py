@@ -22,9 +22,11 @@ TEXTS: Table = {
         "Mails, SMS and WeChat messages alike are removed for good. The history of messages stays.",
     ),
     "emptied": ("已清空 {n} 条。", "{n} message removed.|{n} messages removed."),
-    "search": ("收件人", "Recipient"),
+    "search": ("收件人的完整地址", "A recipient's whole address"),
     "back": ("返回列表", "Back to the list"),
     "newest": ("只显示最新 {n} 条。", "Only the newest {n} are shown."),
+    "more": ("显示更早的", "Show older ones"),
+    "nothing_found": ("没有发给这个收件人的邮件。", "No mail for this recipient."),
     "raw": ("原文", "Source"),
     "raw_hint": ("服务商收到的原样", "As the provider received it"),
     # mail
