@@ -56,7 +56,7 @@ class Entrance:
             return RedirectResponse(back(request.query_params.get("next", "/")), 303)
         t = Texts(current.get().language)
         why = request.query_params.get("why", "")
-        if why not in ("idle", "ended", "left", "left_everywhere", "foreign"):
+        if why not in ("idle", "ended", "left", "left_everywhere", "foreign", "changed"):
             return self._form(request)
         return self._form(request, notice=t(f"door.{why}", minutes=round(self.sessions.idle_s / 60)))
 

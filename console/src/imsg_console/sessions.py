@@ -46,6 +46,8 @@ class Session:
     screens: dict[str, Screen] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
     is_over: bool = False
+    end_others: Callable[[], None] = lambda: None
+    """End the same user's sessions in other browsers: their password has changed."""
 
 
 class Sessions:
@@ -71,6 +73,7 @@ class Sessions:
         for oldest in mine[: max(0, len(mine) - MAX_SESSIONS_PER_USER + 1)]:
             self.end(oldest, "ended")
         self._sessions[session.key] = session
+        session.end_others = lambda: self._end_others(session)
         return session, secret
 
     def find(self, secret: str) -> Session | None:
@@ -105,6 +108,11 @@ class Sessions:
         """End every session of a user."""
         for session in [one for one in self._sessions.values() if one.username == username]:
             self.end(session, why)
+
+    def _end_others(self, session: Session) -> None:
+        for other in [one for one in self._sessions.values() if one.username == session.username]:
+            if other is not session:
+                self.end(other, "changed")
 
     async def sweep(self) -> None:
         """End what is over, and take their tokens out of force."""

@@ -42,6 +42,9 @@ RECONNECT_S = 30.0
 BUILD_S = 30.0
 """How long a page may take to be drawn: the calls of the API inside have shorter bounds of their own."""
 
+MESSAGE_BYTES = 4 * 1024 * 1024
+"""Of one event of a page: the longest text that a mail takes, in JSON, and a pasted list of ten thousand."""
+
 OWN_FILES = Path(__file__).parent / "static"
 
 SANDBOX_ASKED_S = 30.0
@@ -116,6 +119,7 @@ def _configure(app: FastAPI) -> None:
     if not isinstance(environment.loader, Nonced) and environment.loader is not None:
         environment.loader = Nonced(environment.loader)
     core.app.config.quasar_config["brand"] = {}
+    core.sio.eio.max_http_buffer_size = MESSAGE_BYTES
     core.sio.eio.cors_allowed_origins = []  # whose page may connect is the guard's to say
     ui.run_with(
         app,

@@ -93,7 +93,7 @@ class Complaints:
 
     def __init__(self, origin: str) -> None:
         self._host = urlsplit(origin).netloc
-        self._found: list[str] = []
+        self.found: list[str] = []
         self._expected: list[re.Pattern[str]] = []
 
     def expect(self, pattern: str) -> None:
@@ -111,10 +111,10 @@ class Complaints:
     @property
     def unexpected(self) -> list[str]:
         """What no test has expected."""
-        return [one for one in self._found if not any(pattern.search(one) for pattern in self._expected)]
+        return [one for one in self.found if not any(pattern.search(one) for pattern in self._expected)]
 
     def _add(self, complaint: str) -> None:
-        self._found.append(complaint)
+        self.found.append(complaint)
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":  # what a Content-Security-Policy refuses is said here too
@@ -155,12 +155,23 @@ class Visit:
         self.context.on("page", self.complaints.watch)
         self.page = self.context.new_page()
 
+    def axe(self, page: Page | None = None) -> None:
+        """Hold a page to every rule of axe-core. Raises AssertionError."""
+        before = len(self.complaints.found)
+        axe(page or self.page)
+        # axe-core tries styles of its own, which the page's Content-Security-Policy refuses: no complaint of the page.
+        added = self.complaints.found[before:]
+        self.complaints.found[before:] = [one for one in added if "Applying inline style violates" not in one]
+
     def shoot(self, name: str, page: Page | None = None) -> Path:
         """Keep a picture of the whole page, in a folder that git ignores; return where it is."""
         page = page or self.page
+        page.evaluate("window.scrollTo(0, 0)")  # what is fixed would be painted in the middle
         still(page)
         path = SCREENSHOTS / f"{name}-{self.look.name}.png"
-        page.screenshot(path=path, full_page=True, animations="disabled")
+        page.screenshot(
+            path=path, full_page=True, caret="initial"
+        )  # what hides a caret is a style, which the page refuses
         return path
 
     def close(self) -> list[str]:

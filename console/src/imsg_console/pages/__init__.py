@@ -10,6 +10,7 @@ from imsg_console.pages import (
     overview,
     password,
     send,
+    sent,
     users,
 )
 from imsg_console.view import Page
@@ -22,6 +23,7 @@ PAGES: tuple[Page, ...] = (
     channels.PAGE,
     inbox.PAGE,
     send.PAGE,
+    sent.PAGE,
     mine.PAGE,
     limits.PAGE,
     password.PAGE,

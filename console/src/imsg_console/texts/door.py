@@ -18,6 +18,7 @@ TEXTS: Table = {
         "{minutes}分钟没有操作，已自动退出。请重新登录，会回到刚才的页面。",
         "You were logged out after {minutes} minutes without activity. Log in to return to where you were.",
     ),
+    "changed": ("密码已修改，请用新密码登录。", "The password was changed; log in with the new one."),
     "ended": ("登录已失效，请重新登录。", "Your log-in has ended; log in again."),
     "left": ("已退出登录。", "You are logged out."),
     "left_everywhere": ("已在所有设备上退出登录。", "You are logged out everywhere."),

@@ -1,0 +1,30 @@
+"""What was sent: how far it is, and the lines that send it again."""
+
+import re
+
+from nicegui import ui
+
+from imsg_console.frame import missing
+from imsg_console.sending.sent import Sent
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets.elements import style_sheet
+
+_REQUEST = re.compile(r"[0-9a-f]{32}")
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    style_sheet("send")
+    if not _REQUEST.fullmatch(view.segments["id"]):
+        missing(view)
+        return
+    await Sent(view, view.segments["id"], _origin()).show()
+
+
+def _origin() -> str:
+    """Return where iMSG is, as whoever looks at this page calls it."""
+    request = ui.context.client.request
+    return str(request.base_url).rstrip("/")
+
+
+PAGE = Page("/sent/{id}", "sent", Group.USER, show, under="/send")

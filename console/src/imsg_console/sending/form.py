@@ -1,0 +1,218 @@
+"""The send form: whom, what, how it will look, what is left of the limits; and the sending itself."""
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from nicegui import ui
+
+from imsg_console.client import ApiError
+from imsg_console.frame import sentence
+from imsg_console.sending import allowance, templates
+from imsg_console.sending.addressees import Addressees, Kind
+from imsg_console.sending.attachments import Attachments
+from imsg_console.sending.box import Box
+from imsg_console.sending.preview import Preview
+from imsg_console.sending.writing import Mail, Words
+from imsg_console.view import View
+from imsg_console.widgets.chips import METHODS
+from imsg_console.widgets.elements import attrs, button, classed, heading
+from imsg_console.widgets.notices import error_notice, notice
+
+MANY = 100
+"""Recipients from which on it is worth being sure."""
+
+RECIPIENTS_WRONG = 10011
+NOT_SURE = 10012
+
+_NAMED = re.compile(r"“([^“”]{1,64})”\s*[（(]([^（）()]*)[）)]")
+"""How the API names recipients that can't be: “zhang”（没有这个用户）."""
+
+
+class Form:
+    """The page's form."""
+
+    def __init__(self, view: View, me: Mapping[str, Any], published: Mapping[str, Any]) -> None:
+        self._view, self._t, self._me = view, view.t, me
+        self._published = published
+        self._method = view.query.get("method", "smtp")
+        if self._method not in METHODS:
+            self._method = "smtp"
+        self._people = Addressees(self._method)
+        self._key = ("", "")
+        """The body that was sent, hashed, and its Idempotency-Key: sending it once more sends nothing twice."""
+        self._is_drawn = False
+        self._is_sending = False
+        self._complained: list[ui.input | ui.textarea] = []
+
+    def draw(self) -> None:
+        """Draw it."""
+        with classed("div", "send"):
+            with classed("div", "send-form stack"):
+                self._draw_methods()
+                with classed("section", "card stack"):
+                    self._box = Box(self._view, self._people, self._changed)
+                with classed("section", "card stack"):
+                    self._mail = Mail(self._view, self._changed)
+                    self._words = {
+                        method: Words(self._view, method, templates.of(method, self._published), self._changed)
+                        for method in ("sms", "wechat")
+                    }
+                    self._attachments = Attachments(self._view, self._changed)
+            with classed("div", "send-side stack"):
+                with classed("section", "card stack"):
+                    heading(2, self._t("send.preview"))
+                    self._preview = Preview(self._view)
+                with classed("section", "card stack"):
+                    heading(2, self._t("send.left"))
+                    self._draw_limits()
+                self._trouble = classed("div", "send-trouble")
+                self._send = button("", self._submit, kind="main", symbol="send").classes("send-button")
+                classed("p", "muted send-note", self._t("send.counts_once"))
+        self._is_drawn = True
+        self._turn()
+
+    def fill(self, method: str, content: object) -> None:
+        """Put in what was sent once."""
+        self._method = method
+        self._people.method = method
+        self._tabs.set_value(method)
+        if method == "smtp" and isinstance(content, dict):
+            self._mail.fill(content)
+        elif method in self._words:
+            self._words[method].fill(content)
+        self._turn()
+
+    async def address(self, to: list[str]) -> None:
+        """Put in recipients."""
+        await self._box.add(to)
+
+    def _draw_methods(self) -> None:
+        with ui.tabs(on_change=self._choose).props("no-caps inline-label") as self._tabs:
+            for method, symbol in METHODS.items():
+                ui.tab(method, self._t(f"words.method_{method}"), icon=symbol)
+        self._tabs.set_value(self._method)
+        attrs(self._tabs.classes("methods"), aria_label=self._t("send.method"))
+
+    async def _choose(self) -> None:
+        if not self._is_drawn or self._tabs.value == self._method:
+            return
+        self._method = str(self._tabs.value)
+        self._turn()
+        await self._box.turn(self._method)
+        self._changed()
+
+    def _turn(self) -> None:
+        self._mail.place.set_visibility(self._method == "smtp")
+        self._attachments.set_visibility(visible=self._method == "smtp")
+        for method, words in self._words.items():
+            words.place.set_visibility(self._method == method)
+        self._trouble.clear()
+        self._changed()
+
+    def _changed(self) -> None:
+        """Follow whatever has been typed, chosen or dropped."""
+        if not self._is_drawn:
+            return
+        for made in self._complained:
+            made.error = None
+        self._complained = []
+        fine = [one for one in self._people if one.kind is not Kind.WRONG]
+        if self._method == "smtp":
+            self._preview.mail(self._mail.content, [one.text for one in fine], self._attachments.files)
+            self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
+            return
+        words = self._words[self._method]
+        if self._method == "wechat":
+            self._preview.wechat(words.template, words.params)
+            self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
+            return
+        self._preview.sms(words.template, words.params)
+        numbers = [one.key for one in fine if one.kind is Kind.ADDRESS]
+        segments = words.measured(numbers) * len(fine)
+        self._send.text = self._t("send.submit_sms", n=len(fine), sms=segments) if fine else self._t("send.submit_none")
+
+    def _draw_limits(self) -> None:
+        if not self._me["available"]:
+            notice(self._t("send.not_available"), "bad")
+        for window in allowance.windows(self._me, self._view.timezone):
+            allowance.bar(self._t, window)
+            if window.left == 0:
+                notice(self._t("send.used_up", opens=allowance.opens(self._t, window)), "warn")
+
+    async def _submit(self) -> None:
+        if self._is_sending or not self._is_right():
+            return
+        self._is_sending = True
+        self._send.props("loading")
+        try:
+            body = await self._body()
+            answer = await self._view.api.post("/api/send", body, idempotency_key=self._key_of(body))
+        except ApiError as error:
+            self._refused(error)
+        else:
+            self._forget_leaving()
+            ui.navigate.to(f"/sent/{answer['id']}")
+        finally:
+            self._is_sending = False
+            self._send.props(remove="loading")
+
+    async def _body(self) -> dict[str, Any]:
+        content: object = self._mail.content if self._method == "smtp" else self._words[self._method].content
+        body: dict[str, Any] = {"to": self._people.texts, "method": self._method, "content": content}
+        if self._method == "smtp" and self._attachments.files:
+            body["attachment"] = await self._attachments.encoded()
+        return body
+
+    def _key_of(self, body: Mapping[str, Any]) -> str:
+        digest = hashlib.sha256(json.dumps(body, ensure_ascii=False).encode()).hexdigest()
+        if digest != self._key[0]:
+            self._key = (digest, secrets.token_hex(16))
+        return self._key[1]
+
+    def _is_right(self) -> bool:
+        """Tell whether it can be sent; where not, say so beside each field and go to the first."""
+        self._trouble.clear()
+        wrong = self._people.wrong
+        if not self._people.texts or wrong:
+            text = self._t("send.wrong_first", n=len(wrong)) if wrong else self._t("send.to_missing")
+            with self._trouble:
+                notice(text, "bad")
+            self._box.focus()
+            return False
+        if self._method == "smtp":
+            complaints = self._mail.complaints(has_files=bool(self._attachments.files))
+        else:
+            complaints = self._words[self._method].complaints()
+        for made, text in complaints:
+            made.error = text
+        self._complained = [made for made, _ in complaints]
+        if complaints:
+            complaints[0][0].run_method("focus")
+            with self._trouble:
+                notice(complaints[0][1], "bad")
+        return not complaints
+
+    def _refused(self, error: ApiError) -> None:
+        t = self._t
+        if error.code != NOT_SURE and error.reason != "unreachable":
+            self._key = ("", "")
+        with self._trouble:
+            if error.code == RECIPIENTS_WRONG and (named := dict(_NAMED.findall(error.detail))):
+                self._box.mark(named)
+            if error.code == NOT_SURE or error.reason == "unreachable":
+                error_notice(
+                    t("send.not_sure_title"),
+                    f"{sentence(t, error)} {t('send.not_sure')}",
+                    t("frame.retry"),
+                    self._submit,
+                )
+            else:
+                error_notice(t("send.refused_title"), sentence(t, error))
+        ui.run_javascript("document.querySelector('.send-trouble')?.scrollIntoView({block: 'center'})")
+
+    def _forget_leaving(self) -> None:
+        ui.run_javascript("window.onbeforeunload = null")

@@ -1,0 +1,221 @@
+"""What was sent: how far it is, where to look, and the lines that send it again."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from nicegui import ui
+
+from imsg_console.client import ApiError
+from imsg_console.frame import sentence
+from imsg_console.plain import line
+from imsg_console.sending import snippets
+from imsg_console.sending.snippets import Sending
+from imsg_console.sending.standing import FAILED, OPEN, Standing
+from imsg_console.view import View
+from imsg_console.widgets import chips
+from imsg_console.widgets.elements import attrs, button, classed, heading, link_to
+from imsg_console.widgets.notices import empty, notice, toast
+
+EVERY_S = 1.5
+
+COPY = "(e) => navigator.clipboard?.writeText(e.currentTarget.parentElement.querySelector('code').textContent)"
+"""The clipboard is written in the click itself, or browsers refuse: what is copied is what is shown."""
+
+WORDS = ("queued", "retrying", "sent", "delivered", "uncertain", "failed", "expired")
+"""Statuses in the order in which they are told."""
+
+
+class Sent:
+    """The page of one request."""
+
+    def __init__(self, view: View, request: str, base_url: str) -> None:
+        self._view, self._t, self._request = view, view.t, request
+        self._base_url = base_url
+        self._standing = Standing(view.api, request)
+
+    async def show(self) -> None:
+        """Draw it. Raises ApiError, SessionOver."""
+        t = self._t
+        heading(1, t("sent.title"))
+        if not await self._standing.begin():
+            self._waiting()
+            return
+        assert self._standing.first is not None  # noqa: S101  begin() has said that there is one
+        await self._standing.advance()
+        with classed("div", "sent"):
+            with classed("section", "card stack sent-standing"):
+                self._draw_standing(self._standing.first)
+            with classed("section", "card stack"):
+                await self._draw_lines(self._standing.first)
+
+    def _waiting(self) -> None:
+        """Say that it is not there: a moment after it was sent it is."""
+        empty(self._t("sent.none"), self._t("sent.none_what"), "hourglass_empty")
+        button(self._t("frame.retry"), ui.navigate.reload, kind="main")
+
+    def _draw_standing(self, first: Mapping[str, Any]) -> None:
+        t = self._t
+        with classed("div", "card-head"):
+            heading(2, t("sent.standing"))
+            chips.method(self._view, first["method"])
+        with attrs(classed("div", "bar bar-large"), role="progressbar", aria_label=t("sent.standing")) as self._bar:
+            self._fill = classed("div", "bar-fill")
+        self._said = attrs(classed("p", "sent-said"), role="status")
+        self._counts = classed("ul", "sent-counts")
+        self._leave = classed("p", "muted", t("sent.leave"))
+        with classed("dl", "facts"):
+            if first["subject"]:
+                _fact(t("send.subject"), line(first["subject"]))
+            _fact(t("sent.number"), self._request)
+        self._actions = classed("div", "actions")
+        self._drawn: tuple[object, ...] = ()
+        self._show_standing()
+        self._timer = ui.timer(EVERY_S, self._look, immediate=False)
+
+    async def _look(self) -> None:
+        try:
+            await self._standing.advance()
+        except ApiError:
+            return  # the next look may find it again
+        self._show_standing()
+
+    def _show_standing(self) -> None:
+        t, standing = self._t, self._standing
+        counts, total, settled = standing.counts, standing.total, standing.settled
+        share = round(100 * settled / total) if total else 0
+        self._fill.style(f"width: {share:d}%")
+        attrs(self._bar, aria_valuenow=share)
+        if standing.is_settled:
+            self._said.text = t("sent.all_settled", n=total)
+        else:
+            self._said.text = t("sent.settled", done=settled, n=total, more="" if standing.is_counted else "+")
+        self._leave.set_visibility(not standing.is_settled and total > 1)
+        shown = (tuple(sorted(counts.items())), standing.is_settled)
+        if shown == self._drawn:
+            return
+        self._drawn = shown
+        self._counts.clear()
+        with self._counts:
+            for status in WORDS:
+                if counts[status]:
+                    with classed("li", ""), link_to("", self._listed(status)):
+                        chips.status(self._view, status)
+                        classed("strong", "", f"{counts[status]}")
+        self._draw_actions(sum(counts[status] for status in FAILED), total)
+        is_final = standing.is_settled and not counts["sent"]
+        if is_final:
+            self._timer_off()
+
+    def _timer_off(self) -> None:
+        if hasattr(self, "_timer"):
+            self._timer.deactivate()
+
+    def _draw_actions(self, failed: int, total: int) -> None:
+        t = self._t
+        self._actions.clear()
+        with self._actions:
+            if total == 1:
+                link_to(t("sent.timeline"), f"/messages/{self._request}-0", "timeline").classes("button")
+            else:
+                link_to(t("sent.listing"), self._listed(""), "list").classes("button")
+            if failed:
+                button(t("sent.resend", n=failed), self._resend, symbol="replay")
+            if self._view.has_sandbox and self._view.session.is_admin:
+                link_to(t("sent.sandbox"), "/inbox", "science").classes("button")
+            link_to(t("sent.alike"), f"/send?like={self._request}", "content_copy").classes("button")
+            link_to(t("sent.another"), "/send", "edit").classes("button button-main")
+        if failed:
+            with self._actions:
+                notice(t("sent.some_failed", n=failed), "warn")
+
+    def _listed(self, status: str) -> str:
+        return f"/mine?id={self._request}" + (f"&status={status}" if status else "")
+
+    async def _resend(self) -> None:
+        try:
+            answer = await self._view.api.post("/api/resend", {"id": self._request})
+        except ApiError as error:
+            toast(sentence(self._t, error), good=False)
+            return
+        ui.navigate.to(f"/sent/{answer['id']}")
+
+    async def _draw_lines(self, first: Mapping[str, Any]) -> None:
+        """Draw what a program would say to send the same."""
+        t = self._t
+        heading(2, t("sent.lines"))
+        classed("p", "muted", t("sent.lines_what"))
+        some = await self._view.api.get("/api/query", id=self._request, limit=snippets.LONG_LIST + 1)
+        to = [str(message["to"]) for message in some["messages"]]
+        sending = Sending(
+            self._base_url,
+            self._view.session.username,
+            first["method"],
+            to,
+            first["content"],
+            [str(one["filename"]) for one in first["attachments"]],
+        )
+        if first["content"] is None:
+            notice(t("sent.content_gone"), "info")
+            return
+        if sending.is_long:
+            with classed("div", "actions"):
+                button(t("sent.list_file", name=snippets.LIST_FILE), self._download, symbol="download")
+                classed("span", "muted", t("sent.list_file_what"))
+        if sending.files:
+            classed("p", "muted", t("sent.files_what"))
+        password = snippets.password_here(t.language)
+        with ui.tabs().props("no-caps align=left").classes("languages") as tabs:
+            for name in ("curl", "Python", "Java"):
+                ui.tab(name)
+        attrs(tabs, aria_label=t("sent.lines"))
+        with ui.tab_panels(tabs, value="curl").classes("lines"):
+            for name, text in (
+                ("curl", snippets.curl(sending, password)),
+                ("Python", snippets.python(sending, password)),
+                ("Java", snippets.java(sending, password)),
+            ):
+                with ui.tab_panel(name):
+                    self._lines(name, text)
+
+    def _lines(self, name: str, text: str) -> None:
+        t = self._t
+        with classed("div", "lines-one"):
+            copy = button(t("frame.copy"), lambda: self._copied(text), symbol="content_copy").classes("button-small")
+            attrs(copy, aria_label=t("sent.copy", name=name))
+            copy.on(
+                "click",
+                js_handler=COPY,
+            )
+            with attrs(classed("pre", "code"), tabindex=0, role="region", aria_label=name):
+                classed("code", "", text)
+
+    def _copied(self, text: str) -> None:
+        del text
+        toast(self._t("frame.copied"))
+
+    def _download(self) -> None:
+        address = self._view.files.offer(
+            self._view.session.key, snippets.LIST_FILE, "text/plain; charset=utf-8", self._written
+        )
+        ui.navigate.to(address)
+
+    async def _written(self) -> AsyncIterator[bytes]:
+        async for page in self._view.api.pages("/api/query", "messages", id=self._request):
+            yield "".join(f"{message['to']}\n" for message in page).encode()
+
+
+def _fact(name: str, value: str) -> None:
+    with classed("div", "fact"):
+        classed("dt", "", name)
+        classed("dd", "wrap-anywhere", value)
+
+
+def recent(messages: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], int]]:
+    """Find the requests to several recipients among messages, newest first: the first message seen, and how many."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for message in messages:
+        found.setdefault(str(message["id"]).partition("-")[0], []).append(message)
+    return [(those[0], len(those)) for those in found.values() if len(those) > 1]
+
+
+__all__ = ["OPEN", "Sent", "recent"]

@@ -1,0 +1,89 @@
+"""Templates as the API publishes them: what a text becomes in one, and what is wrong with it before it is sent."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MAX_SMS_CHARACTERS = 500
+
+_VARIABLE = re.compile(r"\$\{([^{}]+)\}")
+_LINK = re.compile(r"(?i)https?://|www\.|\b[a-z0-9-]+\.(?:com|cn|net|org|cc|top|xyz|io|me)\b")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One template of a method."""
+
+    name: str
+    is_default: bool
+    signature: str
+    text: str
+    """The words around each `${variable}`; empty where nobody knows them."""
+    variables: Mapping[str, int | None]
+    links: bool
+    breaks: bool
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether free text goes into it."""
+        return self.is_default and len(self.variables) == 1
+
+    def filled(self, params: Mapping[str, str]) -> str:
+        """Return the whole message, signature first."""
+        if not self.text:
+            return self.signature + "".join(params.values())
+        return self.signature + _VARIABLE.sub(lambda found: params.get(found[1], ""), self.text)
+
+    def pieces(self, params: Mapping[str, str]) -> list[tuple[str, bool]]:
+        """Return the message in pieces: text, and whether it is the sender's own."""
+        if not self.text:
+            return [(self.signature, False), *((value, True) for value in params.values())]
+        parts = _VARIABLE.split(self.text)
+        pieces = [(self.signature, False)]
+        pieces += [(params.get(part, ""), True) if number % 2 else (part, False) for number, part in enumerate(parts)]
+        return [(text, own) for text, own in pieces if text]
+
+
+def of(method: str, answer: Mapping[str, Any]) -> list[Template]:
+    """Read the templates of a method out of GET /api/templates, the default first."""
+    found = [
+        Template(
+            one["name"],
+            one["default"],
+            one["signature"],
+            one["text"],
+            one["variables"],
+            one["links"],
+            one["breaks"],
+        )
+        for one in answer["templates"]
+        if one["method"] == method
+    ]
+    return sorted(found, key=lambda one: not one.is_default)
+
+
+def complaints(
+    template: Template | None, params: Mapping[str, str], *, is_sms: bool
+) -> Sequence[tuple[str, dict[str, Any]]]:
+    """Say what the API would refuse: keys of `texts/send.py` with their fields."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    if is_sms:
+        whole = template.filled(params) if template else "".join(params.values())
+        if len(whole) > MAX_SMS_CHARACTERS:
+            found.append(("send.sms_too_long", {"most": MAX_SMS_CHARACTERS, "now": len(whole)}))
+    if template is None:
+        return found
+    cuts = not is_sms and template.takes_text  # WeChat's sender cuts free text that does not fit
+    for name, value in params.items():
+        longest = template.variables.get(name)
+        if longest is not None and len(value) > longest and not cuts:
+            found.append(("send.variable_too_long", {"name": name, "most": longest, "now": len(value)}))
+        if not template.breaks and _CONTROL.search(value) and not cuts:
+            found.append(("send.no_breaks", {"name": name}))
+        if is_sms and ("【" in value or "】" in value):
+            found.append(("send.no_brackets", {}))
+        if is_sms and not template.links and _LINK.search(value):
+            found.append(("send.no_links", {}))
+    return found

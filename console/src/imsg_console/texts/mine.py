@@ -1,0 +1,13 @@
+"""What became of one's own messages."""
+
+from imsg_console.texts import Table
+
+TEXTS: Table = {
+    "title": ("我的消息", "My messages"),
+    "lead": ("点开一条，可以看到每次尝试和服务商的答复。", "Open one to see every attempt and the provider's answer."),
+    "lists": ("最近的群发", "Recent lists"),
+    "list": ("{title}：{n}个以上收件人", "{title}: {n} recipients or more"),
+    "no_subject": ("（没有标题）", "(no subject)"),
+    "request": ("这是一次发送的消息。", "These are the messages of one request."),
+    "request_link": ("进度和代码", "Progress and lines to copy"),
+}

@@ -1,0 +1,115 @@
+"""The lines that the page offers for copying are run as they stand, whatever stands in them."""
+
+import base64
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsg_console.sending import snippets
+from imsg_console.sending.snippets import Sending
+from imsg_testing.stack import Stack
+
+PASSWORD = "p'a\"ss\\wo$rd`id`"
+
+HOSTILE = "$(touch run) `touch run` \\n \\u0041 $HOME ${HOME} %s '\"'\"' JSON ❤ 😀 \x7f &lt;\nJSON\n$TOKEN\t</script>"
+
+NAMES = ("合同 v1'\"$(touch run)`.pdf", "-n.txt")
+
+Write = Callable[[Sending, str], str]
+Run = Callable[[str, Path], str]
+
+
+def _shell(name: str) -> Run:
+    def run(text: str, folder: Path) -> str:
+        return _output([name, "-c", text], folder)
+
+    return run
+
+
+def _python(text: str, folder: Path) -> str:
+    (folder / "send.py").write_text(text, encoding="utf-8")
+    return _output([sys.executable, "send.py"], folder)
+
+
+def _java(text: str, folder: Path) -> str:
+    if shutil.which("java") is None:
+        pytest.skip("Java is nothing that iMSG needs; where it is, its lines are run too")
+    (folder / "Send.java").write_text(text, encoding="utf-8")
+    return _output(["java", "-Dfile.encoding=UTF-8", "Send.java"], folder)
+
+
+def _output(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+WAYS = [
+    pytest.param(snippets.curl, _shell("sh"), id="curl-sh"),
+    pytest.param(snippets.curl, _shell("bash"), id="curl-bash"),
+    pytest.param(snippets.python, _python, id="python"),
+    pytest.param(snippets.java, _java, id="java"),
+]
+
+
+def _sent(stack: Stack, write: Write, run: Run, folder: Path, **sending: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    """Write the lines with a password put in, run them, and return what history knows of the request then."""
+    user = stack.new_user(password=PASSWORD, per_hour=10)
+    text = write(Sending(stack.url, user, **sending), "PUT IT HERE")
+    secret = json.dumps(PASSWORD)[1:-1]
+    if write is snippets.java:
+        secret = secret.replace("\\", "\\\\").replace('"', '\\"')
+    said = run(text.replace("PUT IT HERE", secret), folder)
+    assert '"errorCode"' in said.replace("'", '"'), said
+    assert not (folder / "run").exists()
+    found = stack.call("GET", "/api/query", token=stack.token(), username=user, limit="500")["messages"]
+    assert found, said
+    return found
+
+
+@pytest.mark.parametrize(("write", "run"), WAYS)
+def test_lines_send_what_was_sent_to_the_letter(stack: Stack, tmp_path: Path, write: Write, run: Run) -> None:
+    content = {"subject": "会议 '\"$(touch run)`touch run`\\", "text": HOSTILE, "html": f"<p>{HOSTILE}</p>"}
+    to = [f"one{secrets.token_hex(4)}@example.com", "o'brien+tag@example.com"]
+    found = _sent(stack, write, run, tmp_path, method="smtp", to=to, content=content)
+    assert sorted(message["to"] for message in found) == sorted(to)
+    assert found[0]["content"] == content
+
+
+@pytest.mark.parametrize(("write", "run"), WAYS)
+def test_lines_read_attachments_and_long_lists_from_files(stack: Stack, tmp_path: Path, write: Write, run: Run) -> None:
+    for name in NAMES:
+        (tmp_path / name).write_bytes(secrets.token_bytes(100_000))
+    unique = secrets.token_hex(4)
+    to = [f"reader{number}.{unique}@example.com" for number in range(snippets.LONG_LIST)] + ["o'brien+tag@example.com"]
+    (tmp_path / snippets.LIST_FILE).write_text("\n".join(to), encoding="utf-8")
+    content = {"subject": "附件", "text": HOSTILE}
+    found = _sent(stack, write, run, tmp_path, method="smtp", to=to, content=content, files=NAMES)
+    assert sorted(message["to"] for message in found) == sorted(to)
+    assert found[0]["content"] == content
+    assert [file["filename"] for file in found[0]["attachments"]] == list(NAMES)
+    mail = stack.arrived(to=to[0])
+    assert [file["size"] for file in mail["attachments"]] == [100_000, 100_000]
+
+
+def test_a_list_with_quotes_in_it_stays_a_list(tmp_path: Path) -> None:
+    to = ['say "hi"', "back\\slash", *(f"name{number}" for number in range(snippets.LONG_LIST))]
+    (tmp_path / snippets.LIST_FILE).write_text("\n".join(to), encoding="utf-8")
+    text = snippets.curl(Sending("http://127.0.0.1:1", "u", "wechat", to, "您好"), "p")
+    body = text[text.rindex("<<JSON\n") :].removeprefix("<<JSON\n").removesuffix("JSON\n")
+    assert json.loads(_output(["sh", "-c", f"cat <<JSON\n{body}JSON\n"], tmp_path))["to"] == to
+
+
+def test_the_longest_mail_is_no_constant_too_long_for_java(stack: Stack, tmp_path: Path) -> None:
+    text = base64.b64encode(secrets.token_bytes(300_000)).decode()
+    content = {"subject": "long", "text": text}
+    found = _sent(stack, snippets.java, _java, tmp_path, method="smtp", to=["a@example.com"], content=content)
+    (whole,) = stack.messages(found[0]["id"])
+    assert whole["content"] == content
