@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 import imsg_auth.main
+import imsg_console.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
@@ -43,6 +44,7 @@ MODELS: tuple[type[Common], ...] = (
     imsg_sms.main.Settings,
     imsg_wechat.main.Settings,
     imsg_sandbox.main.Settings,
+    imsg_console.main.Settings,
 )
 
 

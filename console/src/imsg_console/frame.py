@@ -2,13 +2,13 @@
 
 import json
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
 from nicegui import ui
 from nicegui.client import Client
 
+from imsg_console.bugs import logged
 from imsg_console.client import ApiError, SessionOver
 from imsg_console.paths import LOGOUT, PREFER, STATIC, login_url
 from imsg_console.texts import Texts
@@ -16,9 +16,6 @@ from imsg_console.view import Group, Page, View
 from imsg_console.widgets.elements import attrs, classed, heading, icon, link_to, style_sheet
 from imsg_console.widgets.notices import error_notice, toast
 from imsg_console.widgets.work import tasks_button
-from imsg_shared.observe import logger
-
-log = logger(__name__)
 
 MAIN = "main"
 """The id of the content, for the skip link."""
@@ -83,13 +80,6 @@ def sentence(t: Texts, error: ApiError) -> str:
     return error.detail or t("frame.unreachable")
 
 
-def logged(error: Exception) -> str:
-    """Log a bug under a number and return the number."""
-    trace = secrets.token_hex(4)
-    log.error("bug", trace=trace, exc_info=error)
-    return trace
-
-
 class Expected(logging.Filter):
     """Keeps out of NiceGUI's log what people are told anyway: refusals, and sessions that have ended."""
 
@@ -101,7 +91,7 @@ class Expected(logging.Filter):
 def _navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_drawer:
     here = page.under or page.path
     with (
-        ui.left_drawer(fixed=True, bordered=False).props("width=232 breakpoint=1023").classes("side") as drawer,
+        ui.left_drawer(value=False).props("show-if-above width=232 breakpoint=1023").classes("side") as drawer,
         attrs(classed("nav", "side-nav"), aria_label=view.t("frame.navigation")),
     ):
         for group in Group:

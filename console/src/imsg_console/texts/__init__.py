@@ -23,6 +23,11 @@ class Texts:
         text = zh if self.language == "zh" else _numbered(en, fields)
         return text.format_map(fields) if fields else text
 
+    def both(self, key: str) -> tuple[str, str]:
+        """Return a sentence in both languages, to recognise it."""
+        module, _, name = key.partition(".")
+        return self.table(module)[name]
+
     def get(self, key: str, default: str) -> str:
         """Return the sentence of a key that came from outside, such as an error's code; the default where none is."""
         module, _, name = key.partition(".")

@@ -2,34 +2,44 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 BOM = "\ufeff"
+"""Without it Excel takes UTF-8 for the system's own code page."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+MEDIA_TYPE = "text/csv; charset=utf-8"
+
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
 """How a cell begins that a spreadsheet would run (OWASP, CSV injection)."""
+
+_RUNS = re.compile(r"[\s\0]*[=+\-@＝＋－＠]")
+
+MOST_CELL = 32_000
+"""Characters: a spreadsheet's cell holds 32,767."""
 
 
 def line(cells: Iterable[object]) -> str:
-    """Write one line. A text that would run as a formula gets an apostrophe, which spreadsheets don't show."""
+    """Write one line."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow([_safe(cell) for cell in cells])
+    csv.writer(out, lineterminator="\r\n").writerow([harmless(cell) for cell in cells])
     return out.getvalue()
 
 
-def table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:
+def table(heading: Sequence[str], rows: Iterable[Iterable[object]]) -> bytes:
     """Write a whole file."""
-    return (BOM + line(header) + "".join(line(row) for row in rows)).encode()
+    return (BOM + line(heading) + "".join(line(row) for row in rows)).encode("utf-8", "replace")
 
 
-def _safe(cell: object) -> str:
+def harmless(cell: object) -> str:
+    """Write a cell; a text that would run as a formula gets an apostrophe before it."""
     if cell is None:
         return ""
-    text = str(cell)
-    is_number = isinstance(cell, int | float)
-    return f"'{text}" if text.startswith(FORMULA) and not is_number and not _is_phone(text) else text
+    text = str(cell).replace("\0", "")[:MOST_CELL]
+    runs = isinstance(cell, str) and (_RUNS.match(text) or text[:1] in ("\t", "\r", "\n"))
+    return f"'{text}" if runs else text
 
 
-def _is_phone(text: str) -> bool:
-    """Tell whether a text is a number with a plus, which a spreadsheet may well take for one."""
-    return text.startswith("+") and text[1:].isdigit()
+def is_number(text: str) -> bool:
+    """Tell whether a text is digits alone."""
+    return text.isascii() and text.isdigit()

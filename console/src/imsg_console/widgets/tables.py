@@ -77,10 +77,14 @@ class PagedTable:
         await self._show()
 
     async def _show(self) -> None:
+        if self._is_gone():
+            return  # the page was left, and work that it began is done only now
         try:
             self.rows, following = await self._load(self._cursors[-1])
         except ApiError as error:
             self._fail(error)
+            return
+        if self._is_gone():
             return
         self._place.clear()
         with self._place:
@@ -90,6 +94,9 @@ class PagedTable:
             self._table()
             if following or len(self._cursors) > 1:
                 self._pager(following)
+
+    def _is_gone(self) -> bool:
+        return bool(self._place.is_deleted)
 
     def _fail(self, error: ApiError) -> None:
         t = self._view.t

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import background_tasks, ui
 
+from imsg_console.bugs import logged
 from imsg_console.client import ApiError, SessionOver
 from imsg_console.sessions import Session
 from imsg_console.view import View
@@ -67,6 +68,8 @@ def start(view: View, title: str, doing: Callable[[Work], Awaitable[None]], tota
             work.why = error.detail or t("frame.unreachable")
         except SessionOver:
             work.why = t("door.ended")
+        except Exception as error:  # noqa: BLE001  the edge: nobody else hears of it
+            work.why = t("frame.bug", trace=logged(error))
 
     _remember(view.session, work)
     work.begin(done())

@@ -1,0 +1,14 @@
+"""A bug of ours: logged under a number that people can pass on."""
+
+import secrets
+
+from imsg_shared.observe import logger
+
+log = logger(__name__)
+
+
+def logged(error: BaseException) -> str:
+    """Log a bug with its traceback; return its number."""
+    trace = secrets.token_hex(4)
+    log.error("bug", trace=trace, exc_info=error)
+    return trace

@@ -1,0 +1,1 @@
+"""The overview: what happened, what needs attention, where a newcomer begins."""

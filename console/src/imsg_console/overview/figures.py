@@ -1,0 +1,80 @@
+"""Counts of messages, as the overview draws them: by method, over an hour, a day or a week."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+METHODS = ("smtp", "sms", "wechat")
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "delivered": ("delivered",),
+    "sent": ("sent",),
+    "waiting": ("queued", "retrying"),
+    "uncertain": ("uncertain",),
+    "failed": ("failed", "expired"),
+}
+"""What is shown as one → the statuses that it is; in the order in which bars stand on one another."""
+
+COLOURS: Mapping[str, str] = {
+    "delivered": "--good",
+    "sent": "--main",
+    "waiting": "--calm",
+    "uncertain": "--warn",
+    "failed": "--bad",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """How far back the overview looks."""
+
+    name: str
+    bucket: str
+    back: timedelta
+    """From now to the first bucket, which is whole."""
+
+
+RANGES: Mapping[str, Range] = {
+    "hour": Range("hour", "hour", timedelta(hours=1)),
+    "day": Range("day", "hour", timedelta(hours=23)),
+    "week": Range("week", "day", timedelta(days=6)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One method's counts: kind → a number per bucket."""
+
+    method: str
+    kinds: Mapping[str, tuple[int, ...]]
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(sum(values) for values in self.kinds.values())
+
+    def sum(self, kind: str) -> int:
+        """All of a kind."""
+        return sum(self.kinds[kind])
+
+
+def figures(buckets: Sequence[Mapping[str, Any]]) -> list[Figures]:
+    """Sort the answer of GET /api/stats by method and kind."""
+    return [
+        Figures(
+            method,
+            {
+                kind: tuple(sum(bucket["counts"].get(method, {}).get(one, 0) for one in statuses) for bucket in buckets)
+                for kind, statuses in KINDS.items()
+            },
+        )
+        for method in METHODS
+    ]
+
+
+def labels(buckets: Sequence[Mapping[str, Any]], bucket: str, zone: ZoneInfo) -> list[str]:
+    """Name the buckets by the installation's own clock."""
+    starts = [datetime.fromisoformat(one["start"]).astimezone(zone) for one in buckets]
+    return [f"{start:%H:%M}" if bucket == "hour" else f"{start:%m-%d}" for start in starts]

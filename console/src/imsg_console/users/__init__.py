@@ -1,0 +1,1 @@
+"""Users: the list, the form, several at once, and spreadsheets in and out."""

@@ -1,0 +1,227 @@
+"""Users in a spreadsheet: what stands in the columns, and what people who write them by hand get wrong."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from imsg_console.texts import Texts
+from imsg_console.users.records import LIMITS, MOST, MOST_NAME
+from imsg_console.widgets.csvs import FORMULA, is_number
+
+COLUMNS = (
+    "username",
+    "password",
+    "email",
+    "phone",
+    "wechat",
+    "role",
+    "per_hour",
+    "per_day",
+    "recipients_per_day",
+    "available",
+)
+EXPORTED = ("username", "email", "phone", "wechat", "role", "per_hour", "per_day", "recipients_per_day", "available",
+            "used_hour", "used_day", "created_at")  # fmt: skip
+
+MOST_ROWS = 10_000
+MOST_BYTES = 8 * 1024 * 1024
+
+HEADINGS: Mapping[str, str] = {
+    "username": "user, name, login, 用户, 账号, 帐号, 姓名",
+    "password": "pass, 口令, 初始密码",
+    "email": "mail, e-mail, 邮件, 电子邮件, 电子邮箱",
+    "phone": "tel, mobile, 电话, 手机号, 手机号码, 电话号码",
+    "wechat": "tag, 微信号, 微信标记",
+    "role": "权限",
+    "per_hour": "hour, hourly, 每小时",
+    "per_day": "day, daily, 每天, 每日",
+    "available": "enabled, active, 启用, 状态, 可用",
+}
+ALIASES = {alias: column for column, aliases in HEADINGS.items() for alias in aliases.split(", ")}
+"""How people head their columns, beside our own two languages."""
+
+ROLES: Mapping[str, str] = {
+    "user": "user",
+    "用户": "user",
+    "普通用户": "user",
+    "admin": "admin",
+    "administrator": "admin",
+    "管理员": "admin",
+}
+YES = frozenset({"yes", "y", "true", "1", "on", "是", "可", "启用", "可以", "正常"})
+NO = frozenset({"no", "n", "false", "0", "off", "否", "不", "停用", "禁用", "不可以"})
+NO_LIMIT = frozenset({"none", "unlimited", "no limit", "不限", "无", "无限"})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the sheet, as far as it could be read."""
+
+    number: int
+    """As the spreadsheet counts: the heading is 1."""
+    fields: Mapping[str, Any]
+    problems: tuple[str, ...] = ()
+    """What is wrong with it, a sentence each."""
+
+    @property
+    def username(self) -> str:
+        """Whose row it is."""
+        return str(self.fields.get("username", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What was read."""
+
+    lines: tuple[Line, ...] = ()
+    problem: str = ""
+    """Why nothing could be read at all."""
+    ignored: tuple[str, ...] = field(default=())
+    """Columns that mean nothing here."""
+
+    @property
+    def good(self) -> list[Line]:
+        """The rows without a problem."""
+        return [line for line in self.lines if not line.problems]
+
+    @property
+    def bad(self) -> list[Line]:
+        """The rows with one."""
+        return [line for line in self.lines if line.problems]
+
+
+def decoded(content: bytes) -> str:
+    """Read a file as spreadsheets save them: UTF-8, with a BOM or not, UTF-16, or Chinese Windows' own code page."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", "replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("gb18030", "replace")
+
+
+def read(t: Texts, text: str) -> Sheet:
+    """Read a sheet: comma, semicolon or tab between the cells, a heading of ours or of people's own words."""
+    rows = [row for row in _rows(text) if any(cell.strip() for cell in row[1])]
+    if not rows:
+        return Sheet(problem=t("users.sheet_empty"))
+    columns = [_column(t, heading) for heading in rows[0][1]]
+    if "username" not in columns:
+        return Sheet(problem=t("users.sheet_no_username"))
+    doubled = [one for one in COLUMNS if columns.count(one) > 1]
+    if doubled:
+        return Sheet(problem=t("users.sheet_doubled", name=t(f"users.{doubled[0]}")))
+    if len(rows) - 1 > MOST_ROWS:
+        return Sheet(problem=t("users.sheet_too_long", n=f"{MOST_ROWS:,}"))
+    if len(rows) == 1:
+        return Sheet(problem=t("users.sheet_only_heading"))
+    seen: dict[str, int] = {}
+    lines = tuple(_line(t, number, columns, cells, seen) for number, cells in rows[1:])
+    headings = zip(rows[0][1], columns, strict=True)
+    ignored = tuple(heading.strip() for heading, known in headings if not known and heading.strip())
+    return Sheet(lines, ignored=ignored)
+
+
+def _rows(text: str) -> list[tuple[int, list[str]]]:
+    text = text.replace("\0", "").lstrip("\ufeff")
+    first = text.split("\n", 1)[0]
+    delimiter = max("\t;,，", key=first.count)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    found: list[tuple[int, list[str]]] = []
+    try:
+        for number, row in enumerate(reader, 1):
+            found.append((number, row))
+            if len(found) > MOST_ROWS + 1:
+                break
+    except csv.Error:
+        return found
+    return found
+
+
+def _column(t: Texts, heading: str) -> str:
+    name = heading.strip().strip("*：:").strip().lower()
+    for column in (*COLUMNS, *EXPORTED):
+        if name == column or name in (one.lower() for one in t.both(f"users.{column}")):
+            return column if column in COLUMNS else ""
+    return ALIASES.get(name, "")
+
+
+def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], seen: dict[str, int]) -> Line:
+    given = {name: _cell(cell) for name, cell in zip(columns, cells, strict=False) if name}
+    fields: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, text in given.items():
+        if not text:
+            continue
+        value, problem = _read(t, name, text)
+        if problem:
+            problems.append(problem)
+        else:
+            fields[name] = value
+    username = given.get("username", "")
+    if not username:
+        problems.insert(0, t("users.line_no_username"))
+    elif len(username) > MOST_NAME:
+        problems.insert(0, t("users.line_long_username", n=MOST_NAME))
+    elif username in seen:
+        problems.insert(0, t("users.line_twice", n=seen[username]))
+    else:
+        seen[username] = number
+    return Line(number, {**fields, "username": username}, tuple(problems))
+
+
+def _read(t: Texts, name: str, text: str) -> tuple[Any, str]:
+    """Read a cell: its value, or what is wrong with it."""
+    label = t(f"users.{name}")
+    if name == "role":
+        role = ROLES.get(text.lower())
+        return role, "" if role else t("users.line_role", text=text[:40])
+    if name == "available":
+        word = text.lower()
+        return word in YES, "" if word in YES | NO else t("users.line_yes_no", name=label, text=text[:40])
+    if name in LIMITS:
+        if name == "recipients_per_day" and text.lower() in NO_LIMIT:
+            return None, ""
+        plain = text.replace(",", "").replace("，", "").removesuffix(".0")
+        is_limit = plain.isascii() and plain.isdigit() and len(plain) <= len(str(MOST)) and int(plain) <= MOST
+        return int(plain) if is_limit else None, "" if is_limit else t("users.line_number", name=label, text=text[:40])
+    if name == "phone":
+        return _phone(t, text)
+    return text, ""
+
+
+def _phone(t: Texts, text: str) -> tuple[Any, str]:
+    """Read a phone number; what a spreadsheet has turned into 8.6E+12 has lost its digits and can't be guessed."""
+    if "E+" in text.upper():
+        return None, t("users.line_phone_lost", text=text[:40])
+    return "".join(letter for letter in text.removesuffix(".0") if letter not in " -()（）\u00a0"), ""
+
+
+def _cell(cell: str) -> str:
+    """Take off the apostrophe that keeps a spreadsheet from running a cell."""
+    text = cell.strip()
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
+
+def heading(t: Texts, columns: Iterable[str] = EXPORTED) -> list[str]:
+    """Head the columns."""
+    return [t(f"users.{name}") for name in columns]
+
+
+def row(t: Texts, user: Mapping[str, Any]) -> list[object]:
+    """Write a user as a row, so that reading it again gives the same user."""
+    return [_written(t, name, user[name]) for name in EXPORTED]
+
+
+def _written(t: Texts, name: str, value: object) -> object:
+    if name == "role":
+        return t(f"words.role_{value}")
+    if name == "available":
+        return t("words.yes" if value else "words.no")
+    if name == "recipients_per_day" and value is None:
+        return t("words.unlimited")
+    if name == "phone" and isinstance(value, str) and value.startswith("+86") and is_number(value[3:]):
+        return value[3:]  # eleven digits, which a spreadsheet shows in full
+    return value

@@ -1,0 +1,82 @@
+"""Charts: ECharts drawn as SVG, so that colours are the theme's own and change with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nicegui import ui
+
+from imsg_console.widgets.elements import attrs, classed
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One row of bars."""
+
+    name: str
+    colour: str
+    """A variable of static/theme.css, such as `--good`."""
+    values: tuple[int, ...]
+
+
+def stacked_bars(labels: Sequence[str], series: Sequence[Series], said: str) -> ui.echart:
+    """Draw bars that stand on one another; `said` is what screen readers say instead."""
+    chart = ui.echart(_options(labels, series), renderer="svg").classes("chart")
+    return attrs(chart, role="img", aria_label=said)
+
+
+def _options(labels: Sequence[str], series: Sequence[Series]) -> dict[str, Any]:
+    soft, line = "var(--ink-soft)", "var(--line)"
+    return {
+        "animation": False,
+        "textStyle": {"fontFamily": "inherit"},
+        "grid": {"left": 4, "right": 4, "top": 12, "bottom": 4, "containLabel": True},
+        "tooltip": {
+            "trigger": "axis",
+            "confine": True,
+            "axisPointer": {"type": "shadow", "shadowStyle": {"color": "var(--ink)", "opacity": 0.06}},
+            "backgroundColor": "var(--card-high)",
+            "borderColor": line,
+            "textStyle": {"color": "var(--ink)"},
+        },
+        "xAxis": {
+            "type": "category",
+            "data": list(labels),
+            "axisTick": {"show": False},
+            "axisLine": {"lineStyle": {"color": line}},
+            "axisLabel": {"color": soft, "hideOverlap": True},
+        },
+        "yAxis": {
+            "type": "value",
+            "minInterval": 1,
+            "splitNumber": 3,
+            "splitLine": {"lineStyle": {"color": line}},
+            "axisLabel": {"color": soft},
+        },
+        "series": [
+            {
+                "name": one.name,
+                "type": "bar",
+                "stack": "all",
+                "barMaxWidth": 28,
+                "itemStyle": {"color": f"var({one.colour})"},
+                "emphasis": {"disabled": True},
+                "data": list(one.values),
+            }
+            for one in series
+        ],
+    }
+
+
+def legend(entries: Sequence[Series], link: Mapping[str, str]) -> None:
+    """Draw what the colours mean, with the sums; a name with a link leads to its messages."""
+    with classed("ul", "legend"):
+        for one in entries:
+            with classed("li", "legend-entry"):
+                classed("span", f"legend-swatch tone{one.colour}")
+                target = link.get(one.name, "")
+                if target:
+                    attrs(classed("a", "", one.name), href=target)
+                else:
+                    classed("span", "", one.name)
+                classed("strong", "", f"{sum(one.values):,}")
