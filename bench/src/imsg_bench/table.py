@@ -4,9 +4,33 @@ from collections.abc import Mapping, Sequence
 from inspect import getdoc
 
 from imsg_bench.measure import Measurement
-from imsg_bench.measures import accept, accept_running, latency, long_list, mails, one_among_many, texts
+from imsg_bench.measures import (
+    accept,
+    accept_running,
+    all_in_one,
+    footprint,
+    latency,
+    long_list,
+    mails,
+    message_cost,
+    one_among_many,
+    recording,
+    texts,
+)
 
-TABLE: Sequence[Measurement] = (accept, accept_running, latency, mails, long_list, texts, one_among_many)
+TABLE: Sequence[Measurement] = (
+    accept,
+    accept_running,
+    latency,
+    mails,
+    long_list,
+    texts,
+    recording,
+    all_in_one,
+    one_among_many,
+    footprint,
+    message_cost,
+)
 BY_KEY: Mapping[str, Measurement] = {one.KEY: one for one in TABLE}
 METHODS: Mapping[str, str] = {one.KEY: getdoc(one) or "" for one in TABLE}
 """The page of method of each."""

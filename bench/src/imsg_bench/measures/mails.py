@@ -36,7 +36,7 @@ def measure(run: Run) -> Result:
         declare(site)
         people = run.scale.mails
         turns: dict[str, Callable[[], Turn]] = {
-            "floor": lambda: _floor(site, port, counts, people),
+            "floor": lambda: floor_turn(site, port, counts, people),
             "singles": lambda: _singles(site, port, counts, people),
             "bulk": lambda: _bulk(site, port, counts, people),
         }
@@ -80,7 +80,8 @@ def _fill_singles(site: Site, count: int) -> None:
     until(lambda: waiting(url, SINGLE) >= count, PATIENCE_S)
 
 
-def _floor(site: Site, port: int, counts: Counts, count: int) -> Turn:
+def floor_turn(site: Site, port: int, counts: Counts, count: int) -> Turn:
+    """Fill the queue and let the bare consumer empty it."""
     _fill_singles(site, count)
     with ExitStack() as stack:
         words = (site.plot.plain_broker_url, SINGLE, str(port))

@@ -1,0 +1,57 @@
+"""`imsg up` as a newcomer runs it, on a folder and a port of its own, for as long as a context lasts."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from imsg_testing.api import Api, wait
+from imsg_testing.processes import Process
+from imsg_testing.servers import free_port
+from imsg_testing.stack import IMSG, START_TIMEOUT_S, environment
+
+
+class Embedded(Api):
+    """All of iMSG in one process, with its own Valkey."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str], *, with_console: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.log = folder / "output.log"
+        given = {"IMSG_PORT": str(self.port), "IMSG_DATA_DIR": str(folder / "data"), **settings}
+        command = [str(IMSG), "up", *([] if with_console else ["--no-console"])]
+        self.process = Process(command, log=self.log, environment=environment(given), cwd=folder)
+        super().__init__(self.url)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> float:
+        """Start it; return how many seconds it took until it was ready."""
+        begun = time.monotonic()
+        self.process.start()
+        wait(self.is_ready, START_TIMEOUT_S, every_s=0.01, why=self.process.last_lines)
+        return time.monotonic() - begun
+
+    def is_ready(self) -> bool:
+        """Ask its readiness."""
+        assert self.process.runs, self.process.last_lines()  # noqa: S101  why it is waited for in vain
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def embedded(folder: Path, settings: Mapping[str, str], *, with_console: bool = False) -> Iterator[Embedded]:
+    """Make it; whoever has it starts it. It is ended with the context."""
+    one = Embedded(folder, settings, with_console=with_console)
+    try:
+        yield one
+    finally:
+        one.client.close()
+        one.process.close()

@@ -1,0 +1,109 @@
+"""Embedded: what `imsg up` accepts and delivers, all of iMSG and its Valkey on the same cores, in one process.
+
+Accepted: wrk as in A, while the mail channel is paused, so that mails wait in their stream; history, which is in the
+same process and can't be paused, records them meanwhile. Floor: A's, on RabbitMQ, in the same round.
+Delivered: what has been accepted waits; the channel goes on, and the mail server's clock counts from the first mail
+to the last. Floor: C's, from as many mails in a quorum queue.
+Both together: wrk again while the channel is open, reported.
+The stream is emptied by sending between two turns.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imsg_bench import load
+from imsg_bench.costs import Meter
+from imsg_bench.counts import Counts
+from imsg_bench.embedded import Embedded, embedded
+from imsg_bench.figures import ratios
+from imsg_bench.filling import until
+from imsg_bench.measure import Run
+from imsg_bench.measures.accept import QUEUES, Contender, start_floor
+from imsg_bench.measures.mails import PATIENCE_S, floor_turn
+from imsg_bench.result import Result, Series
+from imsg_bench.site import CONTENT, Site
+
+KEY = "G"
+TITLE = "Embedded, all in one process"
+
+
+def measure(run: Run) -> Result:
+    """Measure G."""
+    found: dict[str, list[float]] = {
+        name: [] for name in ("floor, accepted", "accepted", "floor, delivered", "delivered", "accepted, both together")
+    }
+    costs: dict[str, list[float]] = {}
+    with run.site() as site:
+        site.auth()
+        site.gateway()
+        port, counts = site.sink()
+        floor_url, floor = start_floor(site)
+        contender = Contender(site, "floor", floor_url, site.body(), floor, queues=QUEUES)
+        with _open(site, port) as one:
+            body = _body(site.folder / "embedded.json", one)
+            for number in range(run.scale.rounds):
+                found["floor, accepted"].append(contender.turn(run).rate)
+                found["floor, delivered"].append(floor_turn(site, port, counts, run.scale.mails)[0])
+                for name, value in _turn(run, one, body, counts).items():
+                    (costs.setdefault(name, []) if name.startswith("µs") else found[name]).append(value)
+                told = {name: values[-1] for name, values in found.items()}
+                run.progress.round(KEY, number, run.scale.rounds, **told)
+    series = {name: tuple(values) for name, values in found.items()}
+    return Result(
+        KEY,
+        TITLE,
+        (
+            Series("accepted ÷ A's floor", "", ratios(series["accepted"], series["floor, accepted"]), at_least=0.5),
+            Series("delivered ÷ C's floor", "", ratios(series["delivered"], series["floor, delivered"]), at_least=0.5),
+            *(Series(name, "1/s", values) for name, values in series.items()),
+        ),
+        {name.removeprefix("µs "): sum(values) / len(values) for name, values in costs.items()},
+    )
+
+
+def _turn(run: Run, one: Embedded, body: Path, counts: Counts) -> dict[str, float]:
+    url = f"{one.url}/api/send"
+    _pause(one, paused=True)
+    counts.reset()
+    warmed = load.run(url, body, run.scale.warm_s)
+    meter = Meter.begin(embedded=one.process.pid)
+    accepted = load.run(url, body, run.scale.turn_s)
+    accepting = meter.per_unit_us(accepted.accepted)["embedded"]
+    waiting = warmed.accepted + accepted.accepted
+    meter = Meter.begin(embedded=one.process.pid)
+    _pause(one, paused=False)
+    until(lambda: counts.count >= waiting, PATIENCE_S, every_s=0.02)
+    rate, delivering = counts.rate, meter.per_unit_us(waiting)["embedded"]
+    counts.reset()
+    both = load.run(url, body, run.scale.turn_s)
+    until(lambda: counts.count >= both.accepted, PATIENCE_S, every_s=0.05)
+    return {
+        "accepted": accepted.rate,
+        "delivered": rate,
+        "accepted, both together": both.rate,
+        "µs accepting (imsg up with its Valkey)": accepting,
+        "µs delivering (imsg up with its Valkey)": delivering,
+    }
+
+
+@contextmanager
+def _open(site: Site, port: int) -> Iterator[Embedded]:
+    server = {"HOST": "127.0.0.1", "PORT": port, "SECURITY": "none", "SENDER": "imsg@example.com", "CONNECTIONS": 16}
+    settings = {f"IMSG_SMTP__{name}": str(value) for name, value in server.items()}
+    with embedded(site.folder / "up", settings) as one:
+        one.start()
+        one.open_wide()
+        yield one
+
+
+def _body(path: Path, one: Embedded) -> Path:
+    body = {"token": one.token(), "to": "zhang@example.com", "method": "smtp", "content": CONTENT}
+    path.write_text(json.dumps(body, ensure_ascii=False))
+    return path
+
+
+def _pause(one: Embedded, *, paused: bool) -> None:
+    answer = one.call("PATCH", "/api/channels/smtp", {"token": one.token(), "paused": paused})
+    assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement

@@ -1,0 +1,122 @@
+"""Memory and start: how much each service holds when idle, and how soon it is ready.
+
+Memory: resident memory (VmRSS) of the process and what descends from it, five seconds after it was ready, nothing
+asked of it; `imsg up` has its own Valkey in it. Start: from the start of the process until its readiness answers 200,
+asked every 10 ms; broker, Redis and database run already, and the tables stand: the second start counts.
+Every service is started once for each round; the median counts, and of the services the largest and the slowest.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+import httpx
+
+from imsg_bench.costs import resident_mib
+from imsg_bench.embedded import embedded
+from imsg_bench.figures import median
+from imsg_bench.measure import Run
+from imsg_bench.result import Result, Series
+from imsg_bench.site import START_TIMEOUT_S, Site, is_ready
+from imsg_testing.api import wait
+from imsg_testing.services import OneService
+
+KEY = "I"
+TITLE = "Memory and start"
+
+IDLE_S = 5.0
+POLL_S = 0.01
+CONSOLE = "console"
+
+
+def measure(run: Run) -> Result:
+    """Measure I."""
+    memory: dict[str, list[float]] = {}
+    start: dict[str, list[float]] = {}
+    with run.site() as site:
+        site.auth()
+        site.history()
+        makers = _makers(site)
+        rounds = max(2, run.scale.rounds - 2)
+        for number in range(-1, rounds):  # the first start makes tables and is not counted
+            found = _all(makers)
+            for name, (seconds, mib) in found.items():
+                if number >= 0:
+                    start.setdefault(name, []).append(seconds)
+                    memory.setdefault(name, []).append(mib)
+            slowest = max(seconds for seconds, _ in found.values())
+            run.progress.round(KEY, max(0, number), rounds, slowest_start_s=slowest)
+        for number in range(-1, rounds):
+            for name, with_console in (("imsg up, no console", False), ("imsg up", True)):
+                seconds, mib = _embedded(site, with_console=with_console)
+                if number >= 0:
+                    start.setdefault(name, []).append(seconds)
+                    memory.setdefault(name, []).append(mib)
+    return _result(memory, start)
+
+
+def _makers(site: Site) -> Mapping[str, Callable[[], OneService]]:
+    databases = {name: site.plot.database(name) for name in ("wechat", "auth_again", "history_again")}
+    account = {"APPID": "wx0", "SECRET": "s", "TOKEN": "t", "TEMPLATE": "m", "ENDPOINT": "http://127.0.0.1:1"}
+    firm = {
+        "ENDPOINT": "http://127.0.0.1:1",
+        "ACCESS_KEY_ID": "a",
+        "ACCESS_KEY_SECRET": "s",
+        "SIGN_NAME": "天存",
+        "TEMPLATE": "SMS_1",
+    }
+    wechat = {f"IMSG_WECHAT__ACCOUNTS__MAIN__{name}": value for name, value in account.items()}
+    return {
+        "gateway": lambda: site.service("imsg_gateway"),
+        "auth": lambda: site.service("imsg_auth", {"IMSG_DATABASE_URL": databases["auth_again"]}),
+        "history": lambda: site.service("imsg_history", {"IMSG_DATABASE_URL": databases["history_again"]}),
+        "sender-smtp": lambda: site.mail_sender(9),
+        "sender-sms": lambda: site.service("imsg_sms", {f"IMSG_SMS__ALIYUN__{k}": v for k, v in firm.items()}),
+        "sender-wechat": lambda: site.service("imsg_wechat", {"IMSG_DATABASE_URL": databases["wechat"], **wechat}),
+        CONSOLE: lambda: site.service("imsg_console", {"IMSG_GATEWAY_URL": "http://127.0.0.1:1"}),
+    }
+
+
+def _all(makers: Mapping[str, Callable[[], OneService]]) -> dict[str, tuple[float, float]]:
+    """Start each by itself, then look at all of them when they have been idle; return (seconds, MiB)."""
+    found = {}
+    for name, make in makers.items():
+        one = make()
+        begun = time.monotonic()
+        one.process.start()
+        wait(lambda one=one: is_ready(one.url), START_TIMEOUT_S, every_s=POLL_S, why=one.process.last_lines)  # type: ignore[misc]
+        seconds = time.monotonic() - begun
+        time.sleep(IDLE_S)
+        found[name] = (seconds, resident_mib(one.process.pid))
+        one.process.kill()
+    return found
+
+
+def _embedded(site: Site, *, with_console: bool) -> tuple[float, float]:
+    with ExitStack() as stack:
+        one = stack.enter_context(embedded(site.folder / "up", {}, with_console=with_console))
+        seconds = one.start()
+        httpx.get(f"{one.url}/health/live", timeout=10)
+        time.sleep(IDLE_S)
+        return seconds, resident_mib(one.process.pid)
+
+
+def _result(memory: Mapping[str, list[float]], start: Mapping[str, list[float]]) -> Result:
+    services = [name for name in memory if name != CONSOLE and not name.startswith("imsg up")]
+    largest = max(services, key=lambda name: median(memory[name]))
+    slowest = max([*services, CONSOLE], key=lambda name: median(start[name]))
+    return Result(
+        KEY,
+        TITLE,
+        (
+            Series(f"largest service: {largest}", "MiB", tuple(memory[largest]), at_most=90),
+            Series("console", "MiB", tuple(memory[CONSOLE]), at_most=130),
+            Series("imsg up, no console", "MiB", tuple(memory["imsg up, no console"]), at_most=250),
+            Series("imsg up", "MiB", tuple(memory["imsg up"]), at_most=320),
+            Series(f"slowest start: {slowest}", "s", tuple(start[slowest]), at_most=2),
+            Series("imsg up, no console, ready after", "s", tuple(start["imsg up, no console"]), at_most=3),
+            Series("imsg up, ready after", "s", tuple(start["imsg up"]), at_most=3),
+            *(Series(f"{name}, memory", "MiB", tuple(memory[name])) for name in services),
+            *(Series(f"{name}, ready after", "s", tuple(start[name])) for name in [*services, CONSOLE]),
+        ),
+    )
