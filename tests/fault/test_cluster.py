@@ -1,0 +1,127 @@
+"""A cluster of three RabbitMQ nodes, of which some are killed, frozen or cut off, while the rest goes on."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+
+from imsg_testing.api import wait
+from imsg_testing.fault import tormented
+from imsg_testing.fault_world import Plan, World
+from imsg_testing.servers import RabbitCluster
+from imsg_testing.servers.rabbit_cluster import NODES
+
+pytestmark = pytest.mark.timeout(900)
+
+
+class _Worlds(Protocol):
+    def whole(self) -> World:
+        """Return a world in which every process runs and is ready."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RabbitCluster]:
+    """Run three nodes."""
+    with RabbitCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def plan(cluster: RabbitCluster) -> Plan:
+    """Give every service the three of them as its broker."""
+    return Plan(common={"IMSG_BROKER_URL": cluster.url})
+
+
+@pytest.fixture
+def whole(worlds: _Worlds, cluster: RabbitCluster) -> World:
+    """Give a whole world on a whole cluster."""
+    _wait_until_all_run(cluster)
+    return worlds.whole()
+
+
+def test_the_leader_of_a_queue_killed_under_load(whole: World, cluster: RabbitCluster) -> None:
+    with tormented(whole) as torment, torment.clients.sending():
+        whole.mailbox.latency_s = 0.02
+        torment.clients.send(1_000)
+        torment.wait_for_arrivals(100)
+        leader = cluster.leader("imsg.smtp.bulk")
+        leader.kill()
+        torment.books.restored()  # nobody lends a hand: the node stays dead while work goes on
+        torment.clients.wait_for(100)
+        torment.wait_for_arrivals(200)
+        leader.start()
+    torment.tell(
+        60,
+        "A leader in the cluster killed",
+        "Three nodes; kill -9 of the one that leads `imsg.smtp.bulk`, in the middle of a list of 1,000 beside single "
+        "mails. It stays dead until a hundred more are accepted.",
+    )
+
+
+def test_each_node_killed_in_turn(whole: World, cluster: RabbitCluster) -> None:
+    with tormented(whole) as torment, torment.clients.sending():
+        for node in cluster.nodes:
+            torment.clients.wait_for(30)
+            node.kill()
+            torment.books.restored()
+            torment.clients.wait_for(30)
+            node.start()
+            _wait_until_all_run(cluster)
+    torment.tell(61, "Each node killed in turn", "kill -9 of one node after the other, each back before the next dies.")
+
+
+def test_a_node_cut_off_from_the_others(whole: World, cluster: RabbitCluster) -> None:
+    with tormented(whole) as torment, torment.clients.sending():
+        whole.mailbox.latency_s = 0.02
+        torment.clients.send(500)
+        torment.wait_for_arrivals(50)
+        alone = cluster.leader("imsg.smtp.single")
+        cluster.cut_off(alone)
+        torment.books.restored()
+        torment.clients.wait_for(100)
+        torment.wait_for_arrivals(100)
+        cluster.rejoin(alone)
+    torment.tell(
+        62,
+        "A node cut off",
+        "The node that leads `imsg.smtp.single` parted from the other two, not from its clients; it pauses itself "
+        "(`pause_minority`), they go to the others. Joined again afterwards.",
+    )
+
+
+def test_a_leader_that_freezes(whole: World, cluster: RabbitCluster) -> None:
+    with tormented(whole) as torment, torment.clients.sending():
+        torment.clients.wait_for(30)
+        frozen = cluster.leader("imsg.history")
+        frozen.pause()
+        torment.books.restored()
+        torment.clients.wait_for(60)
+        frozen.restart()  # woken instead, it would not know that time had passed, and stay apart (RabbitMQ's manual)
+    torment.tell(
+        63,
+        "A leader that freezes",
+        "SIGSTOP of the node that leads `imsg.history`: its connections stay open and nobody answers, until the others "
+        "take it for dead. Started anew after sixty more are accepted.",
+    )
+
+
+def test_the_majority_away(whole: World, cluster: RabbitCluster) -> None:
+    with tormented(whole) as torment, torment.clients.sending():
+        torment.clients.wait_for(30)
+        first, second, _ = cluster.nodes
+        first.kill()
+        second.kill()
+        torment.clients.wait_for_refusals(5)
+        torment.books.restored()
+        first.start()
+        torment.clients.wait_for(40)
+        second.start()
+    torment.tell(
+        64,
+        "Two of three nodes killed",
+        "kill -9 of two nodes at once: nothing can be confirmed, and 10012 is answered. One started again.",
+    )
+
+
+def _wait_until_all_run(cluster: RabbitCluster) -> None:
+    wait(lambda: all(len(cluster.running(node)) == NODES for node in cluster.nodes), 180, every_s=0.5)
