@@ -100,6 +100,48 @@ sys.exit(service.main(["sleeper"]))
 """
 
 
+LATE = """
+import asyncio, os, signal, sys
+from contextlib import asynccontextmanager
+from starlette.responses import PlainTextResponse
+from imsg_shared import service
+from imsg_shared.settings import Common
+
+@asynccontextmanager
+async def opening(late):
+    ready = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, ready.set)
+    late.check("told", ready.is_set)
+    print("open", flush=True)
+    yield PlainTextResponse("hello")
+
+class module:
+    app = staticmethod(lambda: service.Service("late", Common(port=int(sys.argv[1])), opening))
+
+sys.modules["late.main"] = sys.modules["late"] = module
+sys.exit(service.main(["late"]))
+"""
+
+
+async def test_the_port_opens_once_the_service_is_ready(unused_tcp_port: int) -> None:
+    """A name finds a replica as soon as it runs: it is not asked before it can answer."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", LATE, str(unused_tcp_port), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    async with asyncio.timeout(30), httpx.AsyncClient(timeout=5) as http:
+        assert await process.stdout.readline() == b"open\n"
+        with pytest.raises(httpx.ConnectError):
+            await http.get(f"{url}/health/live")
+        process.send_signal(signal.SIGUSR1)
+        await _until_answers(http, f"{url}/hello")
+        assert (await http.get(f"{url}/health/ready")).status_code == 200
+    process.terminate()
+    await process.communicate()
+    assert process.returncode == 0
+
+
 async def test_sigterm_turns_readiness_off_before_the_port_closes_and_the_parts_last(unused_tcp_port: int) -> None:
     """So a load balancer looks elsewhere while requests are still served."""
     process = await asyncio.create_subprocess_exec(

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -31,6 +32,10 @@ log = logger(__name__)
 
 UNREADY_BEFORE_CLOSE_S = 3.0
 """How long the port stays open after readiness turned 503, so that load balancers look elsewhere first."""
+
+READY_PATIENCE_S = 10.0
+"""How long a replica keeps its port shut until it is ready: behind a name that finds it at once, it would be asked what
+it can't answer yet. Past that it opens all the same, to say by its readiness what it waits for."""
 
 GRACE_S = 15
 """How long requests in flight may take to end once the port is closed."""
@@ -193,12 +198,13 @@ async def serve(
     on_stop: Callable[[], None],
     failure: Awaitable[BaseException],
     on_listening: Callable[[], None] = lambda: None,
+    is_ready: Callable[[], bool] = lambda: True,
     unready_s: float = UNREADY_BEFORE_CLOSE_S,
 ) -> int:
     """Serve an app until SIGTERM, SIGINT or the failure of a part; return the exit code.
 
-    On a signal `on_stop` is called at once and every answer ends its connection; the port closes `unready_s` later,
-    what was let in by then is answered.
+    The port opens once `is_ready` holds, or after some patience. On a signal `on_stop` is called at once and every
+    answer ends its connection; the port closes `unready_s` later, what was let in by then is answered.
     """
     config = uvicorn.Config(
         app,
@@ -215,10 +221,11 @@ async def serve(
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
-    serving = asyncio.create_task(server.serve(sockets=[sock]))
     stopped = asyncio.create_task(asked.wait())
     failed = asyncio.ensure_future(failure)
     try:
+        await _opened(is_ready, {stopped, failed})
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
         while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn offers no event for it
             await asyncio.sleep(0.005)
         on_listening()
@@ -237,11 +244,26 @@ async def serve(
             task.cancel()
 
 
+async def _opened(is_ready: Callable[[], bool], ends: set[asyncio.Future[Any]]) -> None:
+    """Wait until the port may open, but not past what ends it all."""
+    patience = time.monotonic() + READY_PATIENCE_S
+    while not is_ready() and time.monotonic() < patience:
+        done, _ = await asyncio.wait(ends, timeout=0.02, return_when=asyncio.FIRST_COMPLETED)
+        if done:
+            return
+
+
 async def run(service: Service) -> int:
     """Bind, open, serve and close one service; return the exit code."""
     sock = listen(service.settings.host, service.settings.port)
     async with service.running():
-        return await serve(service, sock, on_stop=service.stopping.set, failure=service.failure())
+        return await serve(
+            service,
+            sock,
+            on_stop=service.stopping.set,
+            failure=service.failure(),
+            is_ready=lambda: not service.unmet(),
+        )
 
 
 def main(arguments: list[str]) -> int:
