@@ -1,56 +1,18 @@
-"""Providers that hang, cut, fail for minutes and come back; a message that kills; clocks that lie."""
+"""Mail servers that hang, cut, are away and come back; a message that kills; clocks that lie."""
 
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from imsg_testing.api import wait
 from imsg_testing.fault import IN_FLIGHT, tormented
-from imsg_testing.fault_clients import mainland_number
 from imsg_testing.fault_mail import Manner
-from imsg_testing.fault_providers import SmsFirm, Workers
+from imsg_testing.fault_providers import Workers
 from imsg_testing.fault_world import Plan, World, world
 
 pytestmark = pytest.mark.timeout(900)
 
-DOWN_S = 120.0
-
 SINGLES = 50
-
-
-@pytest.fixture(scope="module")
-def firm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsFirm]:
-    """Run the firm that carries SMS."""
-    with SmsFirm(tmp_path_factory.mktemp("firm")).running() as firm:
-        yield firm
-
-
-@pytest.fixture(scope="module")
-def plan(firm: SmsFirm) -> Plan:
-    """Add a sender of SMS."""
-    return Plan(sms=firm.settings)
-
-
-def test_an_sms_firm_that_answers_5xx_for_minutes(whole: World, firm: SmsFirm) -> None:
-    with tormented(whole, method="sms", address=mainland_number, received=firm.counts, within_s=600) as torment:
-        firm.order("5xx", None)
-        until = time.monotonic() + DOWN_S
-        with torment.clients.sending(threads=2, pause_s=1.0):
-            with tormented(whole) as mails, mails.clients.sending():
-                mails.clients.wait_for(100)
-            assert mails.balance is not None
-            assert mails.balance.accepted == mails.balance.settled
-            wait(lambda: time.monotonic() > until, DOWN_S + 1, every_s=0.5)
-            assert not firm.counts()
-            torment.books.restored()
-            firm.order("5xx", 0)
-    torment.tell(
-        40,
-        "A provider that answers 5xx for minutes",
-        f"The SMS firm answers 503 to everything for {DOWN_S:.0f} s, then recovers; mail goes on as ever.",
-    )
 
 
 def test_a_mail_server_that_hangs(whole: World) -> None:

@@ -67,7 +67,7 @@ def page(rows: Sequence[Row], now: datetime) -> str:
         f"{', '.join(versions())}.",
         "",
         "- *accepted*: recipients of requests that were answered errorCode 0.",
-        "- *settled*: of these, how many `/api/query` shows at their end.",
+        "- *settled*: of these, how many have a status in `/api/query` that is an end.",
         "- *lost*: accepted, and without an end, or called sent and not with the provider.",
         "- *twice*: messages the provider got beyond the first for one recipient; beneath, why that may be.",
         "- *refused*: answers 10012 (or none, where the gateway was killed) which the client repeated until accepted.",

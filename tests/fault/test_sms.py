@@ -1,0 +1,55 @@
+"""A firm that fails for minutes, and is asked afterwards what it has: that alone takes a quarter of an hour."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from imsg_testing.api import wait
+from imsg_testing.fault import tormented
+from imsg_testing.fault_clients import mainland_number
+from imsg_testing.fault_providers import SmsFirm
+from imsg_testing.fault_world import Plan, World
+
+pytestmark = pytest.mark.timeout(1_500)
+
+DOWN_S = 120.0
+
+ASKED_WITHIN_S = 1_100.0
+"""The firm is asked after 30 s, 2 min and 10 min; what it never had is sent again then."""
+
+
+@pytest.fixture(scope="module")
+def firm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsFirm]:
+    """Run the firm that carries SMS."""
+    with SmsFirm(tmp_path_factory.mktemp("firm")).running() as firm:
+        yield firm
+
+
+@pytest.fixture(scope="module")
+def plan(firm: SmsFirm) -> Plan:
+    """Add a sender of SMS."""
+    return Plan(sms=firm.settings)
+
+
+def test_an_sms_firm_that_answers_5xx_for_minutes(whole: World, firm: SmsFirm) -> None:
+    with tormented(
+        whole, method="sms", address=mainland_number, received=firm.counts, within_s=ASKED_WITHIN_S
+    ) as torment:
+        firm.order("5xx", None)
+        until = time.monotonic() + DOWN_S
+        with torment.clients.sending(threads=2, pause_s=1.0):
+            with tormented(whole) as mails, mails.clients.sending():
+                mails.clients.wait_for(100)
+            assert mails.balance is not None
+            assert mails.balance.accepted == mails.balance.settled
+            wait(lambda: time.monotonic() > until, DOWN_S + 1, every_s=0.5)
+            assert not firm.counts()
+            torment.books.restored()
+            firm.order("5xx", 0)
+    torment.tell(
+        40,
+        "A provider that answers 5xx for minutes",
+        f"The SMS firm answers 503 to everything for {DOWN_S:.0f} s, then recovers; mail goes on as ever. What is in "
+        "doubt is asked about for 12 min before it is sent again.",
+    )
