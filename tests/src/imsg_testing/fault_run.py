@@ -1,4 +1,4 @@
-"""The full run of torments: every module a run of pytest of its own, some side by side, and the page at the end.
+"""The full run of torments: each a run of pytest with a world of its own, some side by side, and the page at the end.
 
 Most of a torment is waiting for leases and steps to run out, so that several share the machine's time.
 """
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +17,21 @@ from imsg_testing import fault_table
 
 FOLDER = Path("tests/fault")
 
-AT_ONCE = 3
+AT_ONCE = 4
 
-FIRST = ("test_backlog.py", "test_sms.py")
+FIRST = ("test_backlog.py", "test_sms.py", "test_providers.py")
 """Begun first, since they take longest."""
 
-MODULE_WITHIN_S = 45 * 60.0
-"""Each test has a bound of its own; this one ends a module that hangs between them."""
+APART = ("test_providers.py",)
+"""Modules whose tests wait for minutes each: every one of them is a run of its own."""
+
+RUN_WITHIN_S = 45 * 60.0
+"""Each test has a bound of its own; this one ends a run that hangs between them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A module's run."""
+    """A run that is over."""
 
     name: str
     passed: bool
@@ -35,39 +39,57 @@ class Ran:
     took_s: float
 
 
-def main() -> int:
-    """Run everything; return the exit code. The page is written where all of it passed."""
-    modules = sorted(FOLDER.glob("test_*.py"), key=lambda path: (path.name not in FIRST, path.name))
-    with tempfile.TemporaryDirectory(prefix="imsg-rows-") as rows:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            runs = list(pool.map(lambda module: _run(module, rows), modules))
-        failed = [run.name for run in runs if not run.passed]
-        if failed:
-            print(f"{', '.join(failed)} failed: {fault_table.PAGE} stays as it was", flush=True)  # noqa: T201
-            return 1
-        fault_table.main(rows)
+def main(names: Sequence[str], rows: str) -> int:
+    """Run these, by default everything; return the exit code. The page is written where all of it passed."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        runs = list(pool.map(lambda name: _run(name, rows), names or _names()))
+    failed = [run.name for run in runs if not run.passed]
+    if failed:
+        print(f"{', '.join(failed)} failed: {fault_table.PAGE} stays as it was", flush=True)  # noqa: T201
+        return 1
+    fault_table.main(rows)
     print(f"{fault_table.PAGE} is written", flush=True)  # noqa: T201
     return 0
 
 
-def _run(module: Path, rows: str) -> Ran:
+def _names() -> list[str]:
+    """Name what is run: modules, and single tests of those whose tests stand apart."""
+    modules = sorted(FOLDER.glob("test_*.py"), key=lambda path: (path.name not in FIRST, path.name))
+    return [name for module in modules for name in (_tests(module) if module.name in APART else [str(module)])]
+
+
+def _tests(module: Path) -> list[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", str(module)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=RUN_WITHIN_S, check=True).stdout
+    return [line for line in said.splitlines() if line.startswith(f"{module}::")]
+
+
+def _run(name: str, rows: str) -> Ran:
     began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", str(module)]
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", name]
     environment = {**os.environ, fault_table.ROWS_VARIABLE: rows}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as child:
         try:
-            said, _ = child.communicate(timeout=MODULE_WITHIN_S)
+            said, _ = child.communicate(timeout=RUN_WITHIN_S)
         except subprocess.TimeoutExpired:
             child.terminate()
             said, _ = child.communicate()
-    ran = Ran(module.name, child.returncode == 0, said, time.monotonic() - began)
+    ran = Ran(name, child.returncode == 0, said, time.monotonic() - began)
     lines = said.strip().splitlines()
-    told = f"{ran.name}: {lines[-1] if lines else 'nothing was said'}" if ran.passed else f"{ran.name}:\n{said}"
-    print(told, flush=True)  # noqa: T201  progress
+    told = lines[-1] if ran.passed and lines else f"\n{said}"
+    print(f"{ran.name}, {ran.took_s:.0f} s: {told}", flush=True)  # noqa: T201  progress
     return ran
 
 
+def _main() -> int:
+    kept = os.environ.get(fault_table.ROWS_VARIABLE)
+    if kept:  # what passed in an earlier run counts too
+        return main(sys.argv[1:], kept)
+    with tempfile.TemporaryDirectory(prefix="imsg-rows-") as rows:
+        return main(sys.argv[1:], rows)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_main())
