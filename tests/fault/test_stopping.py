@@ -15,6 +15,9 @@ pytestmark = pytest.mark.timeout(600)
 ENDS_WITHIN_S = 60.0
 """3 s unready, 20 s for what is in flight, a few for goodbyes; and the machine may be busy."""
 
+LEFT_ALONE_S = 600.0
+"""What waits for a mail server that was away waits up to 5 min."""
+
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
@@ -94,7 +97,7 @@ def test_in_the_middle_of_a_delivery(whole: World) -> None:
 
 def test_while_it_postpones(whole: World) -> None:
     (sender,) = whole.senders
-    with tormented(whole) as torment:
+    with tormented(whole, within_s=LEFT_ALONE_S) as torment:
         whole.mailbox.manner = Manner.AWAY
         whole.mailbox.hang_up()
         torment.clients.send(200)
