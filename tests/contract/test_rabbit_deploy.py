@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from imsg_shared.broker import MAX_BODY_BYTES
-from imsg_shared.topology import Lane, Topology
-from imsg_testing.brokers import arrivals, depth_is, is_so, management, opened
+from imsg_shared.topology import Lane, Topology, job_key
+from imsg_testing.brokers import arrivals, depth_is, is_so, management, opened, remove_queues
 from imsg_testing.servers import Rabbit
 from imsg_testing.servers.rabbit import DEPLOY, shipped
 from imsg_testing.waiting import eventually
@@ -42,6 +44,32 @@ async def test_a_policy_for_everybody_does_not_reach_ours(operated: Rabbit) -> N
         await _every_queue_has(operated, policy)
         assert (await _queues(operated))["imsg.history"]["delivery_limit"] in (-1, "unlimited")
         (await client.delete("/policies/%2F/everybody")).raise_for_status()
+
+
+async def test_the_rights_that_the_manual_gives_are_enough(operated: Rabbit, topology: Topology) -> None:
+    """Everything the services do, as a user who may do no more; the names are those of a real iMSG."""
+    manual = (DEPLOY.parents[1] / "docs" / "rabbitmq.md").read_text()
+    for line in re.findall(r"^rabbitmqctl (\w+_(?:user|user_tags|permissions) .+)$", manual, re.MULTILINE):
+        operated.control(*shlex.split(line.replace("$PASSWORD", "secret")))
+    real = Topology(steps_s=topology.steps_s, asking_s=())
+    queue = real.queue("smtp", Lane.SINGLE)
+    url = operated.url.replace("guest:guest", "imsg:secret")
+    await remove_queues(operated.url, "imsg.*")
+    async with (
+        opened(url, real) as broker,
+        opened(url, real) as gateway,
+        broker.take(queue, 3) as jobs,
+        broker.take(real.history, 10) as events,
+    ):
+        await broker.publish(b"job", real.new(job_key("smtp", Lane.SINGLE)))
+        (job,) = await arrivals(jobs, 1)
+        await depth_is(gateway, queue, 1)  # told by the management API
+        await broker.postpone(queue, b"again", 1)
+        (again,) = await arrivals(jobs, 1)
+        await broker.bury(again, "why not")
+        await broker.ack(job)
+        assert [event.key for event in await arrivals(events, 2)] == ["job.smtp.single", "dead"]
+    await remove_queues(operated.url, "imsg.*")
 
 
 def test_no_policy_says_what_a_queue_s_arguments_say() -> None:
