@@ -158,10 +158,12 @@ class Visit:
     def axe(self, page: Page | None = None) -> None:
         """Hold a page to every rule of axe-core. Raises AssertionError."""
         before = len(self.complaints.found)
-        axe(page or self.page)
-        # axe-core tries styles of its own, which the page's Content-Security-Policy refuses: no complaint of the page.
-        added = self.complaints.found[before:]
-        self.complaints.found[before:] = [one for one in added if "Applying inline style violates" not in one]
+        try:
+            axe(page or self.page)
+        finally:
+            # axe-core tries styles of its own, which the Content-Security-Policy refuses: no complaint of the page.
+            added = self.complaints.found[before:]
+            self.complaints.found[before:] = [one for one in added if "Applying inline style violates" not in one]
 
     def shoot(self, name: str, page: Page | None = None) -> Path:
         """Keep a picture of the whole page, in a folder that git ignores; return where it is."""

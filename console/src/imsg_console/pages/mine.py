@@ -41,6 +41,7 @@ async def _lists(view: View) -> None:
     except ApiError:
         return  # the listing below says it
     found = recent(answer["messages"])[:LISTS]
+    oldest = str(answer["messages"][-1]["id"]) if answer["messages"] else ""  # its request may go on beyond the page
     if not found:
         return
     with classed("section", "card stack"):
@@ -52,7 +53,8 @@ async def _lists(view: View) -> None:
                     content = message["content"] if isinstance(message["content"], str) else ""
                     title = line(message["subject"] or content, 60) or view.t("mine.no_subject")
                     request = str(message["id"]).partition("-")[0]
-                    link_to(view.t("mine.list", title=title, n=count), f"/sent/{request}")
+                    key = "mine.list_more" if request in oldest and answer["next"] else "mine.list"
+                    link_to(view.t(key, title=title, n=count), f"/sent/{request}")
 
 
 PAGE = Page("/mine", "mine", Group.USER, show, icon="history")

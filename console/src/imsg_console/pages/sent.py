@@ -9,6 +9,8 @@ from imsg_console.sending.sent import Sent
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.elements import style_sheet
 
+MOST_DIGITS = 8
+
 _REQUEST = re.compile(r"[0-9a-f]{32}")
 
 
@@ -18,7 +20,9 @@ async def show(view: View) -> None:
     if not _REQUEST.fullmatch(view.segments["id"]):
         missing(view)
         return
-    await Sent(view, view.segments["id"], _origin()).show()
+    told = view.query.get("n", "")
+    count = int(told) if told.isascii() and told.isdigit() and len(told) < MOST_DIGITS else 0
+    await Sent(view, view.segments["id"], _origin(), count).show()
 
 
 def _origin() -> str:

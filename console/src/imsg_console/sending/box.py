@@ -99,7 +99,7 @@ class Box:
     async def add(self, texts: Sequence[str]) -> None:
         """Add recipients, and say which were there already."""
         added = await self.people.add(texts)
-        self._doubled = added.doubled
+        self._doubled += added.doubled
         self.show()
         self._on_change()
         await self._look_up()
@@ -203,8 +203,9 @@ class Box:
             with classed("ul", "wrong-list"):
                 for one in wrong[:WRONG_SHOWN]:
                     with classed("li", "wrong-one"):
-                        classed("span", "wrong-text", line(one.text, 80))
-                        classed("span", "wrong-why", self._why(one))
+                        with classed("span", "wrong-what"):
+                            classed("span", "wrong-text", line(one.text, 80))
+                            classed("span", "wrong-why", self._why(one))
                         self._remover(one)
             if len(wrong) > WRONG_SHOWN:
                 classed("p", "muted", t("send.and_more", n=len(wrong) - WRONG_SHOWN))

@@ -155,7 +155,7 @@ class Form:
             self._refused(error)
         else:
             self._forget_leaving()
-            ui.navigate.to(f"/sent/{answer['id']}")
+            ui.navigate.to(f"/sent/{answer['id']}?n={answer['count']}")
         finally:
             self._is_sending = False
             self._send.props(remove="loading")

@@ -18,6 +18,8 @@ from imsg_console.widgets.notices import empty, notice, toast
 
 EVERY_S = 1.5
 
+WAIT_S = 0.7
+
 COPY = "(e) => navigator.clipboard?.writeText(e.currentTarget.parentElement.querySelector('code').textContent)"
 """The clipboard is written in the click itself, or browsers refuse: what is copied is what is shown."""
 
@@ -28,18 +30,38 @@ WORDS = ("queued", "retrying", "sent", "delivered", "uncertain", "failed", "expi
 class Sent:
     """The page of one request."""
 
-    def __init__(self, view: View, request: str, base_url: str) -> None:
+    def __init__(self, view: View, request: str, base_url: str, count: int = 0) -> None:
         self._view, self._t, self._request = view, view.t, request
         self._base_url = base_url
+        self._count = count
+        """How many messages there are, as far as sending has told."""
         self._standing = Standing(view.api, request)
 
     async def show(self) -> None:
         """Draw it. Raises ApiError, SessionOver."""
-        t = self._t
-        heading(1, t("sent.title"))
-        if not await self._standing.begin():
-            self._waiting()
-            return
+        heading(1, self._t("sent.title"))
+        self._place = classed("div", "sent-place")
+        is_there = await self._standing.begin()
+        with self._place:
+            if is_there:
+                await self._draw()
+                return
+            empty(self._t("sent.none"), self._t("sent.none_what"), "hourglass_empty")
+        self._waiting = ui.timer(WAIT_S, self._seek, immediate=False)
+
+    async def _seek(self) -> None:
+        """Look again: a moment after it was sent it is there."""
+        try:
+            is_there = await self._standing.begin()
+        except ApiError:
+            return  # the next look may find it
+        if is_there:
+            self._waiting.deactivate()
+            self._place.clear()
+            with self._place:
+                await self._draw()
+
+    async def _draw(self) -> None:
         assert self._standing.first is not None  # noqa: S101  begin() has said that there is one
         await self._standing.advance()
         with classed("div", "sent"):
@@ -47,11 +69,6 @@ class Sent:
                 self._draw_standing(self._standing.first)
             with classed("section", "card stack"):
                 await self._draw_lines(self._standing.first)
-
-    def _waiting(self) -> None:
-        """Say that it is not there: a moment after it was sent it is."""
-        empty(self._t("sent.none"), self._t("sent.none_what"), "hourglass_empty")
-        button(self._t("frame.retry"), ui.navigate.reload, kind="main")
 
     def _draw_standing(self, first: Mapping[str, Any]) -> None:
         t = self._t
@@ -81,14 +98,17 @@ class Sent:
 
     def _show_standing(self) -> None:
         t, standing = self._t, self._standing
-        counts, total, settled = standing.counts, standing.total, standing.settled
+        counts, settled = standing.counts, standing.settled
+        total = standing.total if standing.is_counted else max(standing.total, self._count)
         share = round(100 * settled / total) if total else 0
         self._fill.style(f"width: {share:d}%")
         attrs(self._bar, aria_valuenow=share)
         if standing.is_settled:
             self._said.text = t("sent.all_settled", n=total)
         else:
-            self._said.text = t("sent.settled", done=settled, n=total, more="" if standing.is_counted else "+")
+            self._said.text = t(
+                "sent.settled", done=settled, n=total, more="" if standing.is_counted or self._count else "+"
+            )
         self._leave.set_visibility(not standing.is_settled and total > 1)
         shown = (tuple(sorted(counts.items())), standing.is_settled)
         if shown == self._drawn:
