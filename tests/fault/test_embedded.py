@@ -7,7 +7,7 @@ import pytest
 
 from imsg_testing.api import wait
 from imsg_testing.fault import IN_FLIGHT, tormented
-from imsg_testing.fault_embedded import embedded, fill, small_disk
+from imsg_testing.fault_embedded import embedded
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -35,12 +35,12 @@ def test_the_parent_killed_alone(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", 64) as disk, embedded(disk) as whole:
+    with embedded(tmp_path, disk_mib=64) as whole:
         with tormented(whole) as torment, torment.clients.sending():
             whole.mailbox.latency_s = 0.02
             torment.clients.send(300)
             torment.wait_for_arrivals(50)
-            ballast = fill(disk)
+            ballast = whole.fill()
             torment.clients.wait_for_refusals(10)
             torment.books.restored()
             ballast.unlink()
@@ -48,7 +48,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         torment.tell(
             61,
             "A full disk",
-            "The file system of `imsg up` (64 MiB) filled to the last byte during a list of 300 beside single mails; "
+            "The disk under `imsg up` (64 MiB) filled to the last byte during a list of 300 beside single mails; "
             "room made again, nothing restarted.",
             twice_at_most=IN_FLIGHT,
             why="what was under way when nothing could be written down",

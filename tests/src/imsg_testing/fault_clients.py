@@ -128,7 +128,7 @@ class Clients:
             why=lambda: f"{self.recipients} of {goal} accepted; {self.refused} {self.wrong}",
         )
 
-    def wait_for_refusals(self, more: int = 1, within_s: float = 60.0) -> None:
+    def wait_for_refusals(self, more: int = 1, within_s: float = 120.0) -> None:
         """Wait until so many more requests were refused."""
         goal = self.refused.total() + more
         wait(lambda: self.refused.total() >= goal, within_s, why=lambda: f"{self.refused} {self.wrong}")

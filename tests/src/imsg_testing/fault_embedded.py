@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,16 +12,20 @@ import httpx
 from imsg_testing.api import wait
 from imsg_testing.fault_mail import Mailbox
 from imsg_testing.fault_world import READY_WITHIN_S
-from imsg_testing.processes import descendants
-from imsg_testing.stack import Stack
+from imsg_testing.processes import Process, descendants
+from imsg_testing.stack import IMSG, Stack
 
 
 class Embedded(Stack):
     """All of iMSG in one process, with a mail server that outlives it."""
 
-    def __init__(self, folder: Path, mailbox: Mailbox) -> None:
+    def __init__(self, folder: Path, mailbox: Mailbox, disk_mib: int | None = None) -> None:
         super().__init__(folder, mailbox.settings)
         self.mailbox = mailbox
+        if disk_mib is not None:
+            self.data.mkdir()
+            command = [*_with_a_disk(self.data, disk_mib), str(IMSG), "up"]
+            self._process = Process(command, log=self.output, environment=self.environment, cwd=folder)
 
     @property
     def urls(self) -> Sequence[str]:
@@ -47,42 +50,33 @@ class Embedded(Stack):
         wait(lambda: not self.process.runs)
         return children
 
+    def fill(self) -> Path:
+        """Write a file until no byte fits any more on its disk; return it."""
+        seen_from_here = Path(f"/proc/{self.process.pid}/root{self.data}")  # the mount is its own
+        path = seen_from_here / "ballast"
+        with path.open("wb", buffering=0) as file:
+            while (free := shutil.disk_usage(seen_from_here).free) > 0:
+                try:
+                    file.write(b"\0" * min(free, 1 << 20))
+                except OSError:
+                    break
+        return path
+
 
 @contextmanager
-def embedded(folder: Path) -> Iterator[Embedded]:
-    """Run `imsg up` for as long as the context lasts."""
+def embedded(folder: Path, *, disk_mib: int | None = None) -> Iterator[Embedded]:
+    """Run `imsg up` for as long as the context lasts, where wanted with a disk of that size for its data."""
     with ExitStack() as stack:
         mailbox = stack.enter_context(Mailbox().running())
-        opened = Embedded(folder, mailbox)
+        opened = Embedded(folder, mailbox, disk_mib)
         stack.callback(opened.close)
         opened.start()
         opened.open_wide()
         yield opened
 
 
-@contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """Mount a file system of that size in a folder. Raises CalledProcessError where nobody may mount here."""
-    folder.mkdir()
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)],
-        check=True,
-        capture_output=True,
-        timeout=30,
-    )
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True, timeout=30)
-
-
-def fill(folder: Path) -> Path:
-    """Write a file until no byte fits any more; return it."""
-    path = folder / "ballast"
-    with path.open("wb", buffering=0) as file:
-        while (free := shutil.disk_usage(folder).free) > 0:
-            try:
-                file.write(b"\0" * min(free, 1 << 20))
-            except OSError:
-                break
-    return path
+def _with_a_disk(folder: Path, mebibytes: int) -> list[str]:
+    """Begin a command line that mounts a small disk for the command alone; without root in a user namespace."""
+    users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    mounting = f'mount -t tmpfs -o size={mebibytes}m,mode=700 tmpfs "$0" && exec "$@"'
+    return ["unshare", *users, "--mount", "--", "sh", "-c", mounting, str(folder)]
