@@ -14,6 +14,7 @@ from imsg_gateway import limits
 from imsg_gateway.callers import Claim
 from imsg_gateway.complaints import recipients_wrong
 from imsg_gateway.draft import Draft
+from imsg_gateway.jobs import encode, lane_of
 from imsg_gateway.pressure import Pressure
 from imsg_gateway.replay import Slot
 from imsg_shared.broker import MAX_BODY_BYTES, Broker, PublishRefused, PublishUnknown
@@ -23,7 +24,7 @@ from imsg_shared.peers import Peer, PeerAway, PeerFailed
 from imsg_shared.quota import Charged, Quota
 from imsg_shared.redis import RedisAway, RedisRefused
 from imsg_shared.topology import Lane, job_key
-from imsg_shared.wire import Attachment, Job, Reference
+from imsg_shared.wire import Reference
 
 log = logger(__name__)
 
@@ -73,9 +74,12 @@ class Accepting:
         Raises Refusal: what the charge refuses, overloaded, not_accepted (nothing kept, the count given back),
         outcome_unknown (with `id`).
         """
-        self._pressure.check(draft.method.name)
-        job, stored = self._job(draft, request, username)
-        body = job.model_dump_json().encode()
+        method, lane = draft.method.name, lane_of(draft)
+        self._pressure.check(method)
+        now = self._now()
+        expires_at = now + draft.method.life
+        stored, content_at = _kept_apart(draft)
+        body = encode(draft, request, username, content_at=content_at, accepted_at=now, expires_at=expires_at)
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
         answer = {"id": request, "count": len(draft.recipients)}
@@ -83,10 +87,11 @@ class Accepting:
             answer["segments"] = draft.segments
         charged = await claim.charge(len(draft.recipients))
         try:
-            await self._store(job, stored)
+            if stored:
+                await self._store(request, stored, expires_at)
             if slot is not None:
                 await slot.keep(body, answer)
-            await self.publish(job.method, job.lane, body, request)
+            await self.publish(method, lane, body, request)
         except (PeerAway, RedisAway, RedisRefused) as away:
             await self._give_back(charged)
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
@@ -132,42 +137,14 @@ class Accepting:
         log.warning("outcome_unknown", request=request)
         raise Refusal("outcome_unknown", extra={"id": request}, retry_after_s=RETRY_AFTER_S)
 
-    def _job(self, draft: Draft, request: str, username: str) -> tuple[Job, Mapping[str, bytes]]:
-        """Make the Job, and what has to be stored before it: sha256 → bytes."""
-        now = self._now()
-        stored = {file.sha256: file.data for file in draft.files}
-        content_at = None
-        if _may_be_long(draft.content) and len(encoded := to_json(draft.content)) > INLINE_CONTENT_BYTES:
-            content_at = Reference(sha256=sha256(encoded).hexdigest(), size=len(encoded))
-            stored[content_at.sha256] = encoded
-        job = Job.model_construct(  # every part of it was checked or made here
-            request=request,
-            username=username,
-            method=draft.method.name,
-            account=draft.account,
-            lane=Lane.SINGLE if len(draft.recipients) == 1 else Lane.BULK,
-            content=draft.content if content_at is None else None,
-            content_at=content_at,
-            attachments=tuple(
-                Attachment(filename=file.filename, type=file.type, size=len(file.data), sha256=file.sha256)
-                for file in draft.files
-            ),
-            recipients=draft.recipients,
-            accepted_at=now,
-            expires_at=now + draft.method.life,
-            segments=draft.segments,
-            resend_of=draft.resend_of,
-        )
-        return job, stored
-
-    async def _store(self, job: Job, stored: Mapping[str, bytes]) -> None:
+    async def _store(self, request: str, stored: Mapping[str, bytes], expires_at: datetime) -> None:
         """Have history keep bytes before anything refers to them. Raises PeerAway."""
         for digest, data in stored.items():
             answer = await self._history.call(
                 "PUT",
-                f"/internal/attachments/{job.request}/{digest}",
+                f"/internal/attachments/{request}/{digest}",
                 content=data,
-                params={"expires_at": job.expires_at.isoformat()},
+                params={"expires_at": expires_at.isoformat()},
                 headers={"content-type": "application/octet-stream"},
             )
             if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
@@ -179,6 +156,16 @@ class Accepting:
         except (RedisAway, RedisRefused) as away:
             # One request stays counted that was not accepted: it errs towards the limit, for an hour or a day.
             log.warning("not_given_back", why=str(away))
+
+
+def _kept_apart(draft: Draft) -> tuple[Mapping[str, bytes], Reference | None]:
+    """Return what has to be stored before the Job, sha256 → bytes, and where its content is if that is long."""
+    stored = {file.sha256: file.data for file in draft.files}
+    if not _may_be_long(draft.content) or len(encoded := to_json(draft.content)) <= INLINE_CONTENT_BYTES:
+        return stored, None
+    content_at = Reference(sha256=sha256(encoded).hexdigest(), size=len(encoded))
+    stored[content_at.sha256] = encoded
+    return stored, content_at
 
 
 def _may_be_long(content: str | dict[str, Any]) -> bool:

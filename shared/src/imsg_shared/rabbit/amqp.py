@@ -1,7 +1,7 @@
 """pika as coroutines: one connection until it is lost, and its channels; the only module that imports pika."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -10,6 +10,7 @@ import pika.exceptions  # type: ignore[import-untyped]
 from pika.adapters.asyncio_connection import AsyncioConnection  # type: ignore[import-untyped]
 
 from imsg_shared.observe import logger
+from imsg_shared.rabbit import frames
 from imsg_shared.rabbit.address import Address, Host
 from imsg_shared.rabbit.tls import URL, explained
 
@@ -62,10 +63,25 @@ def _guarded(callback: Callable[P, None]) -> Callable[P, None]:
 
 
 class _Connection(AsyncioConnection):  # type: ignore[misc]
-    """pika's connection, with one write for the three frames of a publish, and an end that waits for nobody."""
+    """pika's connection, with one write for all frames of a turn of the loop, and an end that waits for nobody."""
 
-    def _output_marshaled_frames(self, marshaled_frames: list[bytes]) -> None:
-        super()._output_marshaled_frames((b"".join(marshaled_frames),))
+    _unwritten: list[bytes] | None = None
+
+    def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
+        """Write with what else this turn has to say: a system call a turn instead of one a frame (ADR 12)."""
+        if self._unwritten is None:
+            self._unwritten = []
+            asyncio.get_running_loop().call_soon(_guarded(self._write))
+        self._unwritten += marshaled_frames
+
+    def _write(self) -> None:
+        unwritten, self._unwritten = self._unwritten, None
+        if unwritten and self._transport is not None:
+            super()._output_marshaled_frames((b"".join(unwritten),))
+
+    def write(self, written: bytes) -> None:
+        """Write frames that are bytes already."""
+        self._output_marshaled_frames((written,))
 
     def abort(self, reason: str) -> None:
         """Close the socket without a goodbye."""
@@ -78,6 +94,9 @@ class Channel:
 
     def __init__(self, channel: Any) -> None:  # noqa: ANN401  pika has no types
         self._channel = channel
+        self._connection = channel.connection
+        self._number: int = channel.channel_number
+        self._room: int = self._connection.params.frame_max - frames.OVERHEAD_BYTES
         self._replies: set[asyncio.Future[Any]] = set()
         self.lost: asyncio.Future[LinkLost] = asyncio.get_running_loop().create_future()
         """Done when the channel has closed."""
@@ -144,6 +163,9 @@ class Channel:
 
     def publish(self, exchange: str, key: str, body: bytes, message_id: str, headers: Mapping[str, str] | None) -> None:
         """Write a durable, mandatory publish. Raises LinkLost where nothing was written."""
+        if headers is None and 0 < len(body) <= self._room and self._channel.is_open:
+            self._connection.write(frames.publish(self._number, exchange, key, body, message_id))
+            return
         properties = pika.BasicProperties(
             content_type="application/json", delivery_mode=2, message_id=message_id, headers=headers
         )

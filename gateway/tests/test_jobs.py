@@ -1,0 +1,63 @@
+"""The bytes of a new Job: what `wire.Job` itself would write."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from imsg_gateway.attachments import File
+from imsg_gateway.draft import Draft
+from imsg_gateway.jobs import encode
+from imsg_gateway.methods import METHODS
+from imsg_shared.topology import Lane
+from imsg_shared.wire import Attachment, Job, Recipient, Reference
+
+NOW = datetime(2026, 11, 25, 8, 0, 0, 120, tzinfo=UTC)
+LATER = NOW + timedelta(hours=24)
+REQUEST = "0193" + "a" * 28
+
+ONE = (Recipient(n=0, to="Zhang@Example.com", address="Zhang@example.com"),)
+MANY = tuple(Recipient(n=n, to=f"读者{n}", address=f"reader{n}@example.com") for n in range(3))
+FILES = (File("报告.pdf", "application/pdf", b"%PDF", "ab" * 32),)
+
+
+def draft(**given: Any) -> Draft:  # noqa: ANN401  any field
+    """Make a draft of one mail, unless said otherwise."""
+    content = {"subject": "您好 \U0001f4e6", "text": 'a "quote"\n\t<b>&</b>  \x7f'}
+    fields = {"method": METHODS["smtp"], "account": None, "recipients": ONE, "content": content}
+    return Draft(**{**fields, **given})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        draft(),
+        draft(recipients=MANY),
+        draft(files=FILES),
+        draft(method=METHODS["sms"], content="明天下雨", segments=2),
+        draft(method=METHODS["sms"], content={"template": "SMS_1", "params": {"a": "b"}}),
+        draft(method=METHODS["wechat"], account="main", content="您好", resend_of=f"{REQUEST}-1"),
+    ],
+)
+@pytest.mark.parametrize("content_at", [None, Reference(sha256="cd" * 32, size=70_000)])
+def test_a_job_is_written_as_the_wire_writes_it(given: Draft, content_at: Reference | None) -> None:
+    job = Job(
+        request=REQUEST,
+        username="天存-system-1001",
+        method=given.method.name,
+        account=given.account,
+        lane=Lane.SINGLE if len(given.recipients) == 1 else Lane.BULK,
+        content=None if content_at else given.content,
+        content_at=content_at,
+        attachments=tuple(
+            Attachment(filename=file.filename, type=file.type, size=len(file.data), sha256=file.sha256)
+            for file in given.files
+        ),
+        recipients=given.recipients,
+        accepted_at=NOW,
+        expires_at=LATER,
+        segments=given.segments,
+        resend_of=given.resend_of,
+    )
+    written = encode(given, REQUEST, job.username, content_at=content_at, accepted_at=NOW, expires_at=LATER)
+    assert written == job.encode()
