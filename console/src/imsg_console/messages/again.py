@@ -1,7 +1,7 @@
 """Resending from a listing: the question before it, and the work that goes on whichever page is open."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
@@ -21,7 +21,7 @@ UNCERTAIN = "uncertain"
 class Again:
     """Asks, then sends again; `on_sent` is told once what was asked for is under way."""
 
-    def __init__(self, view: View, on_sent: Callable[[], object]) -> None:
+    def __init__(self, view: View, on_sent: Callable[[], Awaitable[None]] | None = None) -> None:
         self._view = view
         self._t = view.t
         self._on_sent = on_sent
@@ -100,14 +100,14 @@ class Again:
         """Say at once what became of a single one."""
         t = self._t
 
-        def look() -> None:
+        async def look() -> None:
             if work.runs:
                 return
             timer.deactivate()
             said = work.why or "\n".join(work.notes)
             toast(said or t("messages.resend_done", n=1), good=not said)
             if not said:
-                self._on_sent()
+                await self._sent()
 
         timer = ui.timer(0.2, look)
 
@@ -121,7 +121,7 @@ class Again:
             with classed("div", "dialog-foot"):
                 button(t("frame.close"), watched.close, kind="quiet")
 
-        def look() -> None:
+        async def look() -> None:
             if len(notes.default_slot.children) != len(work.notes):
                 notes.clear()
                 with notes:
@@ -129,12 +129,16 @@ class Again:
                         classed("p", "bad-text", note)
             if not work.runs:
                 timer.deactivate()
-                self._on_sent()
+                await self._sent()
 
         with watched:
             timer = ui.timer(0.4, look)
         watched.on("hide", watched.delete)
         watched.open()
+
+    async def _sent(self) -> None:
+        if self._on_sent is not None:
+            await self._on_sent()
 
 
 def base(view: View) -> str:

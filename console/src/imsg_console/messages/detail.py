@@ -173,7 +173,7 @@ class Detail:
 
     async def _resend(self) -> None:
         if self._message is not None:
-            await Again(self._view, on_sent=lambda: None).ask([self._message])
+            await Again(self._view).ask([self._message])
 
     def _copy(self, text: str) -> None:
         ui.clipboard.write(text)

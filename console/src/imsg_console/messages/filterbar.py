@@ -4,12 +4,15 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from nicegui import ui
+from nicegui.events import GenericEventArguments
 
 from imsg_console.messages.filters import METHODS, STATUSES, Filters
 from imsg_console.plain import line
 from imsg_console.texts import Texts
 from imsg_console.widgets.chips import STATUSES as SYMBOLS
 from imsg_console.widgets.elements import attrs, button, classed, icon
+
+TYPED = "(event) => emit(event.target.value)"
 
 TEXT_FIELDS = ("to", "username", "id")
 
@@ -97,25 +100,35 @@ class FilterBar:
                 continue
             field = ui.input(self._t(f"messages.filter_{name}"), value=getattr(self._filters, name))
             field.props("outlined dense clearable maxlength=400 autocomplete=off spellcheck=false")
-            field.on("keydown.enter", self._apply).on("clear", self._apply)
+            self._on_enter(name, field)
+            field.on("clear", lambda name=name: self._want(**{name: ""}))
             if hint := self._t.get(f"messages.filter_{name}_hint", ""):
                 attrs(field, placeholder=hint)
             self._inputs[name] = field
         for name in ("since", "until"):
             field = ui.input(self._t(f"messages.filter_{name}"), value=getattr(self._filters, name))
             field.props("outlined dense stack-label type=datetime-local max=9999-12-31T23:59")
-            field.on("keydown.enter", self._apply)
+            self._on_enter(name, field)
             self._inputs[name] = field
         button(self._t("messages.apply"), self._apply, symbol="search")
 
     def _draw_chip(self, name: str, value: str) -> None:
         shown = self._t(f"words.method_{value}") if name == "method" else line(value.replace("T", " "), 40)
         label = self._t(f"messages.filter_{name}")
-        chip = attrs(classed("button", "filters-chip"), type="button", aria_label=self._t("messages.lift", name=label))
+        chip = attrs(classed("button", "filters-chip"), type="button")
         with chip:
-            ui.label(f"{label} · {shown}")
+            classed("span", "hidden", self._t("messages.lift"))
+            classed("span", "filters-words", f"{label} · {shown}")
             icon("close")
         chip.on("click", lambda _, name=name: self._on_change(self._filters.without(name)))
+
+    def _on_enter(self, name: str, field: ui.input) -> None:
+        """Take what stands in the field when Enter is pressed: what was typed may still be on its way."""
+
+        def enter(event: GenericEventArguments) -> None:
+            self._want(**{name: str(event.args or "")})
+
+        field.on("keydown.enter", enter, js_handler=TYPED)
 
     def _unfold(self) -> None:
         is_open = "is-open" not in self._fields.classes

@@ -44,7 +44,7 @@ TEXTS: Table = {
     "pause": ("暂停", "Pause"),
     "pause_of": ("暂停{channel}通道", "Pause {channel}"),
     "resume": ("恢复发送", "Resume"),
-    "resume_of": ("恢复{channel}通道", "Resume {channel}"),
+    "resume_of": ("恢复发送：{channel}", "Resume {channel}"),
     "pause_ask": ("暂停{channel}通道？", "Pause {channel}?"),
     "pause_what": (
         "正在发送的会发完，其余的等待恢复。接口照常接收新消息，它们的有效期不会因此延长：邮件和微信一般24小时，短信1小时，过期的不再发出。",

@@ -21,7 +21,7 @@ TEXTS: Table = {
     "any_method": ("全部方式", "All methods"),
     "apply": ("查询", "Search"),
     "clear": ("清除筛选", "Clear filters"),
-    "lift": ("去掉筛选：{name}", "Remove the filter {name}"),
+    "lift": ("去掉筛选：", "Remove the filter: "),
     "not_a_time": (
         "时间没有看懂。请写成 2026-11-25 或 2026-11-25 08:00。",
         "That is no time. Write it as 2026-11-25 or 2026-11-25 08:00.",

@@ -1,0 +1,250 @@
+"""Messages in the page: found by any filter, live, page by page, explained, sent again, exported."""
+
+import csv
+import io
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.entering import enter, settled
+from imsg_testing.stack import Stack, attached
+
+Visits = Callable[..., Visit]
+
+ZH, EN = Look("zh", DESK), Look("en", PHONE)
+
+HOSTILE = "<img src=x onerror=alert(1)>\u202egpj.exe"
+SHOWN = "<img src=x onerror=alert(1)>[U+202E]gpj.exe"
+HTML = (
+    "<h1>您好</h1><script>alert(1)</script><img src=x onerror=alert(2)><img src='http://127.0.0.1:1/x.png'>"
+    "<form action=/logout method=post><button>领奖</button></form><a href='javascript:alert(3)'>链接</a>"
+    "<p style='background:url(http://127.0.0.1:1/y.png)'>正文</p><meta http-equiv=refresh content='0;url=/logout'>"
+)
+
+
+def address() -> str:
+    """Make an address that nobody else of these tests writes to."""
+    return f"reader-{secrets.token_hex(4)}@example.com"
+
+
+def rows(page: Page) -> Any:  # noqa: ANN401  a locator
+    """Return the rows of the table."""
+    return page.locator(".messages-row")
+
+
+def query(page: Page) -> dict[str, str]:
+    """Return what the page's own address says."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+@pytest.mark.parametrize("look", [ZH, EN], ids=lambda look: look.name)
+def test_hostile_text_stands_there_as_text(stack: Stack, visit: Visits, look: Look) -> None:
+    to, name = address(), f"{HOSTILE[:28]}{secrets.token_hex(4)}"
+    stack.new_user(username=name)
+    token = stack.token(name, "correct horse")
+    file = attached("三季度报表\u202egpj.exe", b"x" * 2048)
+    settled(stack, to, token=token, subject=HOSTILE, text="<script>alert(1)</script>", html=HTML, attachment=file)
+
+    seen = visit(look)
+    enter(seen)
+    page = seen.page
+    page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+    page.goto(f"/messages?to={to}")
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page)).to_contain_text(SHOWN)
+    expect(rows(page)).to_contain_text(name)
+    assert not scrolls_sideways(page)
+    seen.axe()
+    seen.shoot("messages")
+
+    rows(page).get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(SHOWN)
+    expect(page.locator(".file-name")).to_have_text("三季度报表[U+202E]gpj.exe")
+    frame = page.frame_locator(".body-frame")
+    expect(frame.get_by_role("heading")).to_have_text("您好")
+    assert frame.locator("script, img, form, meta[http-equiv], [onerror], [href]").count() == 0
+    assert page.locator(".body-frame").get_attribute("sandbox") == ""
+    assert page.locator("img[src=x]").count() == 0
+    assert not scrolls_sideways(page)
+    seen.axe()
+    seen.shoot("message")
+
+
+def test_filters_stand_in_the_address_and_a_shared_one_finds_the_same(stack: Stack, visit: Visits) -> None:
+    to = address()
+    settled(stack, [to, f"bounce+{to}"], subject="筛选")
+    settled(stack, to, subject="别的")
+    seen = visit()
+    enter(seen)
+    page = seen.page
+    page.goto("/messages")
+    page.get_by_label("收件人", exact=True).fill(f"bounce+{to}")
+    page.get_by_label("收件人", exact=True).press("Enter")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_role("button", name="失败", exact=True).click()
+    expect(rows(page)).to_contain_text("没有这个收件人")
+    expect(page).to_have_url(re.compile("status=failed"))
+    assert query(page) == {"status": "failed", "to": f"bounce+{to}"}
+
+    page.goto(page.url)
+    expect(rows(page)).to_have_count(1)
+    expect(page.get_by_role("button", name="失败", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="已送达", exact=True).click()
+    expect(page.get_by_text("没有符合筛选条件的消息")).to_be_visible()
+    page.get_by_role("button", name="全部", exact=True).click()
+    page.get_by_role("button", name=re.compile("^去掉筛选：.?收件人")).click()
+    expect(page).not_to_have_url(re.compile("to="))
+    page.get_by_label("编号").fill("这不是编号")
+    page.get_by_label("编号").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("32位十六进制")
+
+
+def test_the_second_page_the_last_by_its_number_and_the_way_back(stack: Stack, visit: Visits) -> None:
+    everybody = [f"page-{n}-{address()}" for n in range(120)]
+    request = settled(stack, everybody, subject="翻页")
+    seen = visit(Look("en", DESK))
+    enter(seen)
+    page = seen.page
+    page.goto(f"/messages?id={request}")
+    expect(rows(page)).to_have_count(50)
+    heads = [rows(page).first.inner_text()]
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_text("Page 2", exact=True)).to_be_visible()
+    heads.append(rows(page).first.inner_text())
+    page.get_by_label("Go to page").fill("1000")
+    page.get_by_label("Go to page").press("Enter")
+    expect(page.get_by_text("Page 3", exact=True)).to_be_visible()
+    expect(rows(page)).to_have_count(20)
+    expect(page.get_by_role("button", name="Next")).to_be_disabled()
+
+    page.goto(page.url)
+    expect(page.get_by_text("Page 3", exact=True)).to_be_visible()
+    for number in (2, 1):
+        page.get_by_role("button", name="Previous").click()
+        expect(page.get_by_text(f"Page {number}", exact=True)).to_be_visible()
+        assert rows(page).first.inner_text() == heads[number - 1]
+
+
+def test_what_arrives_shows_by_itself_but_not_under_the_readers_hand_nor_while_paused(
+    stack: Stack, visit: Visits
+) -> None:
+    to = address()
+    seen = visit()
+    enter(seen)
+    page = seen.page
+    page.goto(f"/messages?to={to}")
+    expect(page.get_by_text("没有符合筛选条件的消息")).to_be_visible()
+    settled(stack, to, subject="第一封")
+    expect(rows(page)).to_have_count(1)
+
+    rows(page).first.hover()
+    settled(stack, to, subject="第二封")
+    news = page.get_by_role("button", name="1 条新消息，点击显示")
+    expect(news).to_be_visible()
+    expect(rows(page)).to_have_count(1)
+    news.click()
+    expect(rows(page)).to_have_count(2)
+    expect(rows(page).first).to_contain_text("第二封")
+
+    page.get_by_role("button", name="实时").click()
+    expect(page.get_by_role("button", name="已暂停")).to_have_attribute("aria-pressed", "false")
+    settled(stack, to, subject="第三封")
+    expect(news).to_be_hidden()
+    page.get_by_role("button", name="已暂停").click()
+    expect(page.get_by_text("第三封").or_(news).first).to_be_visible()
+
+
+@pytest.mark.parametrize("look", [Look("zh", PHONE), Look("en", DESK)], ids=lambda look: look.name)
+def test_why_did_this_fail_and_resend(stack: Stack, visit: Visits, look: Look) -> None:
+    to = f"bounce+{address()}"
+    request = settled(stack, to, subject="账单")
+    seen = visit(look)
+    enter(seen)
+    page = seen.page
+    page.goto(f"/messages/{request}-0")
+    is_zh = look.language == "zh"
+    why = "没有这个收件人，邮箱不存在。" if is_zh else "There is no such mailbox."
+    step = "请核对收件人，改正后重新发送。" if is_zh else "Check the recipient, correct it and send again."
+    expect(page.locator(".verdict")).to_contain_text(why)
+    expect(page.locator(".verdict")).to_contain_text(step)
+    timeline = page.locator(".timeline > li")
+    expect(timeline).to_have_count(2)
+    expect(timeline.last).to_contain_text("550 5.1.1")
+    expect(timeline.last).to_contain_text("User unknown in virtual mailbox table")
+    assert not scrolls_sideways(page)
+    seen.axe()
+    seen.shoot("message-failed")
+
+    resend = "重发" if is_zh else "Resend"
+    page.get_by_role("button", name=resend, exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name=resend, exact=True).click()
+    done = "已重发 1 条消息。" if is_zh else "1 message is on its way again."
+    expect(page.get_by_text(done)).to_be_visible()
+    found = stack.call("GET", "/api/query", token=stack.token(), to=to)["messages"]
+    assert [one["resend_of"] for one in found] == [f"{request}-0", None]
+
+
+def test_several_are_resent_and_everything_that_failed_within_a_filter(stack: Stack, visit: Visits) -> None:
+    name = stack.new_user(per_day=1_000, per_hour=1_000)
+    token = stack.token(name, "correct horse")
+    for n in range(3):
+        settled(stack, [f"bounce+{n}-{address()}", address()], token=token, subject=f"第{n}批")
+    seen = visit()
+    enter(seen)
+    page = seen.page
+    page.goto(f"/messages?username={name}&status=failed")
+    expect(rows(page)).to_have_count(3)
+    for n in range(2):
+        rows(page).nth(n).get_by_role("checkbox").check()
+    page.get_by_role("button", name="重发所选 (2)").click()
+    page.get_by_role("dialog").get_by_role("button", name="重发", exact=True).click()
+    expect(page.get_by_text("完成 · 2 / 2").first).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="关闭").click()
+    expect(rows(page)).to_have_count(5)
+
+    page.get_by_role("button", name="重发全部失败的").click()
+    expect(page.get_by_text("找到 5 个请求")).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="重发", exact=True).click()
+    page.goto("/channels")  # left, while it goes on
+    page.get_by_role("button", name=re.compile("任务")).click()
+    expect(page.get_by_text("完成 · 5 / 5")).to_be_visible()
+    page.goto(f"/messages?username={name}&status=failed")
+    expect(rows(page)).to_have_count(10)
+
+
+def test_an_export_holds_every_page_whole_and_runs_nothing(stack: Stack, visit: Visits, tmp_path: Path) -> None:
+    everybody = [f"export-{n}-{address()}" for n in range(520)]
+    request = settled(stack, everybody, subject="=1+1 导出")
+    seen = visit()
+    enter(seen)
+    page = seen.page
+    page.goto(f"/messages?id={request}")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="导出CSV").click()
+    place = tmp_path / "export.csv"
+    downloading.value.save_as(place)
+    assert downloading.value.suggested_filename.startswith("iMSG ")
+    text = place.read_bytes().decode()
+    assert text.startswith("\ufeff编号,")
+    lines = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+    assert {line["收件人"] for line in lines} == set(everybody)
+    assert {line["主题"] for line in lines} == {"'=1+1 导出"}
+    page.get_by_role("button", name=re.compile("任务")).click()
+    expect(page.get_by_text("完成 · 已处理 520")).to_be_visible()
+
+
+def test_a_message_that_is_not_there_is_said_and_leads_on(visit: Visits) -> None:
+    seen = visit(Look("en", PHONE))
+    enter(seen)
+    for name in ("0" * 32 + "-0", "nonsense"):
+        seen.page.goto(f"/messages/{name}")
+        expect(seen.page.get_by_text("This message was not found")).to_be_visible()
+    seen.page.get_by_role("link", name="See all messages").click()
+    expect(seen.page.get_by_role("heading", level=1)).to_have_text("Messages")

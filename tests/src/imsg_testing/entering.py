@@ -1,0 +1,83 @@
+"""What tests of the page begin with: going in as somebody, messages that are settled, dead letters."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from playwright.sync_api import expect
+
+from imsg.valkey import found
+from imsg_shared.broker import Broker
+from imsg_shared.service import open_broker
+from imsg_shared.topology import DEAD, Lane
+from imsg_testing.api import DOCUMENTED, SETTLED, wait
+from imsg_testing.brokers import arrivals, is_so
+from imsg_testing.browser import Visit
+from imsg_testing.stack import Stack
+
+PATIENCE_S = 60.0
+
+AWAY = 10012
+"""What a busy machine answers now and then; nothing was accepted, and it is asked again."""
+
+MOST = 500
+"""Messages of a request that one look sees."""
+
+CONTENT = ("subject", "text", "html")
+
+
+def enter(visit: Visit, username: str = "admin", password: str = DOCUMENTED["admin"]) -> None:
+    """Log in as the form does, without drawing it: the cookie is the visit's from now on."""
+    expect.set_options(timeout=PATIENCE_S * 1000)
+    answer = visit.context.request.post(
+        "/login",
+        form={"username": username, "password": password},
+        headers={"origin": visit.origin},
+        max_redirects=0,
+    )
+    assert answer.status == 303, answer.text()
+
+
+def settled(stack: Stack, to: str | Sequence[str], *, token: str = "", **fields: object) -> str:
+    """Send a mail and return its request's id once all of it is settled; patient with a machine that is busy."""
+    content = {"subject": "hello", "text": "您好", **{name: fields.pop(name) for name in CONTENT if name in fields}}
+    body = {"token": token or stack.token(), "to": to, "method": "smtp", "content": content, **fields}
+    sent: dict[str, Any] = {}
+
+    def is_sent() -> bool:
+        sent.update(stack.call("POST", "/api/send", body))
+        assert sent["errorCode"] in (0, AWAY), sent
+        return "id" in sent
+
+    def is_settled() -> bool:
+        answer = stack.call("GET", "/api/query", token=stack.token(), id=sent["id"], limit="500")
+        listed = answer.get("messages", [])
+        wanted = min(int(sent["count"]), MOST)
+        return len(listed) == wanted and all(message["status"] in SETTLED for message in listed)
+
+    wait(is_sent, PATIENCE_S, every_s=0.3)
+    wait(is_settled, PATIENCE_S, every_s=0.2)
+    return str(sent["id"])
+
+
+def bury(stack: Stack, unreadable: int = 0, jobs: int = 0) -> None:
+    """Bury what nobody can read, and as many single mails as wait in their paused channel."""
+    url = found(stack.data)
+    assert url is not None
+    with ThreadPoolExecutor(1) as apart:  # Playwright has a loop of its own in this thread
+        apart.submit(asyncio.run, _bury(url, unreadable, jobs)).result(60)
+
+
+async def _bury(url: str, unreadable: int, jobs: int) -> None:
+    async with open_broker(url) as broker:
+        await is_so(lambda: broker.ready)
+        await asyncio.gather(*(_unreadable(broker, n) for n in range(unreadable)))
+        async with broker.take(broker.topology.queue("smtp", Lane.SINGLE), max(1, jobs)) as deliveries:
+            for delivery in await arrivals(deliveries, jobs) if jobs else ():
+                await broker.bury(delivery, "broke the worker 3 times")
+
+
+async def _unreadable(broker: Broker, number: int) -> None:
+    body = f"<script>alert({number})</script> 读不懂的内容".encode()
+    await broker.publish(body, broker.topology.new(DEAD), {"reason": "unreadable", "queue": "imsg.smtp.bulk"})
