@@ -10,13 +10,14 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
+from imsg_shared.misspelt import NAMES
 from imsg_shared.settings import Common, variable
 
 ROOT = Path(__file__).parents[2]
 
 CHOSEN = "<NAME>"
 
-ELSEWHERE = {"IMSG_CONFIG", "IMSG_BIND", "IMSG_DATA_DIR"}
+ELSEWHERE = {"IMSG_CONFIG", "IMSG_BIND", "IMSG_STORE_CPUS", "IMSG_DATA_DIR"}
 """Read by the frame itself, by docker-compose.yml, and by `imsg up`."""
 
 
@@ -76,3 +77,9 @@ def test_a_container_is_given_only_what_its_service_reads(package: str) -> None:
     assert part is not None
     given = set(re.findall(r"^ +(IMSG_\w+):", part[1], re.MULTILINE))
     assert unknown(given, set(names(SERVICES[package]))) == set()
+
+
+def test_the_frame_knows_every_first_word() -> None:
+    """Else a service would call another's setting misspelt."""
+    read = {name for model in SERVICES.values() for name in model.model_fields}
+    assert {variable(name) for name in NAMES} == {variable(name) for name in read} | ELSEWHERE

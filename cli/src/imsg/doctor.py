@@ -12,21 +12,15 @@ from urllib.parse import urlsplit
 
 import httpx
 
-import imsg_auth.main
-import imsg_console.main
-import imsg_gateway.main
-import imsg_history.main
-import imsg_sandbox.main
 import imsg_sms.main
 import imsg_smtp.main
-import imsg_wechat.main
 from imsg import inforce, valkey, whole
 from imsg.shown import say, say_table
-from imsg_shared import redis
+from imsg_shared import misspelt, redis
 from imsg_shared.observe import configure
 from imsg_shared.redis import RedisAway, RedisRefused
 from imsg_shared.service import open_broker
-from imsg_shared.settings import Common, StartError, load, variable
+from imsg_shared.settings import StartError, load, variable
 from imsg_shared.wire import Blocked
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -34,18 +28,6 @@ SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 TIMEOUT_S = 5.0
 """How long one check may take: a person waits."""
-
-MODELS: tuple[type[Common], ...] = (
-    whole.Settings,
-    imsg_gateway.main.Settings,
-    imsg_auth.main.Settings,
-    imsg_history.main.Settings,
-    imsg_smtp.main.Settings,
-    imsg_sms.main.Settings,
-    imsg_wechat.main.Settings,
-    imsg_sandbox.main.Settings,
-    imsg_console.main.Settings,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +48,14 @@ def main(url: str) -> int:
         _report([Finding("settings", "wrong", str(error))])
         return 1
     made = _made(asked)
-    rows = [(setting.name, setting.value, setting.source) for setting in inforce.settings(MODELS, made)]
+    rows = [(setting.name, setting.value, setting.source) for setting in inforce.settings(whole.MODELS, made)]
     say_table(("setting", "value", "source"), rows)
     say("")
-    findings = asyncio.run(_examine(asked, url))
+    findings = [
+        Finding("settings", f"nothing reads {stray.name}", f"Write {stray.nearest}." if stray.nearest else "Remove it.")
+        for stray in misspelt.find(whole.MODELS)
+    ]
+    findings += asyncio.run(_examine(asked, url))
     _report(findings)
     return 1 if any(finding.remedy for finding in findings) else 0
 

@@ -14,6 +14,7 @@ import uvloop
 from imsg import banner, folder, whole
 from imsg.valkey import Valkey, ValkeyDied
 from imsg.whole import Ground, Settings, Whole
+from imsg_shared import misspelt
 from imsg_shared.observe import configure
 from imsg_shared.service import listen, serve
 from imsg_shared.settings import StartError, load
@@ -28,6 +29,8 @@ def main(*, with_console: bool = True) -> int:
     try:
         settings = load(Settings)
         configure(settings.log_level, settings.log_format)
+        for stray in misspelt.find(whole.MODELS):
+            _complain(f"{stray}.")
         return uvloop.run(run(settings, with_console=with_console))
     except StartError as error:
         _complain(str(error))

@@ -136,6 +136,20 @@ class Settings(Common):
     sandbox: SandboxAsked = SandboxAsked()
 
 
+MODELS: tuple[type[Common], ...] = (
+    Settings,
+    imsg_gateway.main.Settings,
+    imsg_auth.main.Settings,
+    imsg_history.main.Settings,
+    imsg_smtp.main.Settings,
+    imsg_sms.main.Settings,
+    imsg_wechat.main.Settings,
+    imsg_sandbox.main.Settings,
+    imsg_console.main.Settings,
+)
+"""All that is read by anything here: the whole first, then each service."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What the services stand on."""

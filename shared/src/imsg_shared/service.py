@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imsg_shared import rabbit, streams
+from imsg_shared import misspelt, rabbit, streams
 from imsg_shared.answers import LOGGED, Answer, crashed, ok, refused
 from imsg_shared.broker import Broker
 from imsg_shared.closing import Server
@@ -274,6 +274,8 @@ def main(arguments: list[str]) -> int:
     try:
         service: Service = importlib.import_module(f"{package}.main").app()
         configure(service.settings.log_level, service.settings.log_format)
+        for stray in misspelt.find([type(service.settings)]):
+            log.warning("setting_unread", why=str(stray))
         return uvloop.run(run(service))
     except StartError as error:
         print(f"imsg: {error}", file=sys.stderr)  # noqa: T201  the one clear line
