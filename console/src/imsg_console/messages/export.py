@@ -17,6 +17,7 @@ from imsg_console.messages.rows import text
 from imsg_console.texts import Texts
 from imsg_console.view import View
 from imsg_console.widgets.work import Work, start
+from imsg_shared.answers import LOGGED
 
 BOM = "\ufeff"
 """Without it Excel takes UTF-8 for the system's own code page."""
@@ -130,6 +131,7 @@ class Exporting:
             self._end(None)
         except (ApiError, SessionOver) as error:
             self._end(error)
+            error.add_note(f"{LOGGED}a work that broke off")  # no bug: whoever began it is told
             raise
         finally:
             self._end(ApiError("stopped", self._view.t("messages.export_broken")))
