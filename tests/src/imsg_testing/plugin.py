@@ -1,5 +1,6 @@
 """The fixtures of every test: real servers started at their first use, and a clean corner of each per test."""
 
+import os
 import secrets
 from collections.abc import Iterator
 
@@ -49,9 +50,13 @@ def valkey_url(valkey: Valkey) -> str:
 
 
 @pytest.fixture(scope="session")
-def rabbit_url(rabbit: Rabbit) -> str:
-    """Where RabbitMQ is: `amqp://guest:guest@127.0.0.1:PORT/%2F?management_port=PORT`."""
-    return rabbit.url
+def rabbit_url(request: pytest.FixtureRequest) -> str:
+    """Where RabbitMQ is: `amqp://guest:guest@127.0.0.1:PORT/%2F?management_port=PORT`.
+
+    TEST_RABBIT_URL names another one, such as a cluster, to be held to the same contract.
+    """
+    named = os.environ.get("TEST_RABBIT_URL")
+    return named or str(request.getfixturevalue("rabbit").url)
 
 
 @pytest.fixture(scope="session")
