@@ -22,6 +22,17 @@ async def test_channels_tell_their_state_and_what_waits(gateway: World) -> None:
     assert channels["sms"]["until"] == "2026-11-25T12:00:00Z"
 
 
+async def test_what_waits_is_a_number_for_prometheus(gateway: World) -> None:
+    token = await gateway.user(role="admin")
+    await gateway.send(token=token)
+
+    async def is_told() -> bool:
+        return 'imsg_waiting{method="smtp"} 1.0' in (await gateway.client.get("/metrics")).text
+
+    await eventually(is_told)
+    assert "imsg_ready 1.0" in (await gateway.client.get("/metrics")).text
+
+
 async def test_pausing_is_for_administrators_and_seen_and_noted(gateway: World) -> None:
     admin, user = await gateway.user("admin", role="admin"), await gateway.user()
     refused = await gateway.client.patch("/api/channels/smtp", json={"token": user, "paused": True})

@@ -4,9 +4,11 @@ import ipaddress
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
+from prometheus_client import Gauge
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
@@ -126,5 +128,8 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     table = Table((*own, *relayed, *pages))
     service.check("broker", lambda: broker.ready)
     service.watch(pressure.watch(), "pressure")
+    waiting = Gauge("imsg_waiting", "Jobs and parts that wait at the broker", ("method",), registry=service.metrics)
+    for method in broker.topology.methods:
+        waiting.labels(method).set_function(partial(pressure.waiting, method))
     proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
     return Edge(table, callers, Intake(), Clients(proxies), is_truthful=settings.http_status == "truthful")

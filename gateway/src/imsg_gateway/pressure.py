@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from math import nan
 
 from imsg_shared.broker import Broker, Unreachable
 from imsg_shared.errors import Refusal
@@ -38,6 +39,10 @@ class Pressure:
         for method in topology.methods:
             depths[method] = sum([await self._broker.depth(topology.queue(method, lane)) for lane in Lane])
         return depths
+
+    def waiting(self, method: str) -> float:
+        """Say how much waits for a channel, as last seen; not a number where that is not known."""
+        return self._depths.get(method, nan) if self._is_reachable else nan
 
     def check(self, method: str) -> None:
         """Raise Refusal overloaded where no more may be taken for a channel, not_accepted where the broker is away."""

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -61,6 +61,8 @@ class Service:
         self._checks: dict[str, Callable[[], bool]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[BaseException] | None = None
+        ready = Gauge("imsg_ready", "1 while the service is ready", registry=self.metrics)
+        ready.set_function(lambda: float(not self.unmet()))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
