@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -21,6 +23,9 @@ POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """Of the log-in page, which has no script: so nothing there can read a password."""
+
+FORM_BYTES = 16 * 1024
+"""More than a name of 64 characters and a password of 256 can fill, percent-encoded."""
 
 YEAR_S = 365 * 24 * 3600
 
@@ -43,9 +48,10 @@ class Entrance:
 
     def routes(self) -> Sequence[Route]:
         """Make the routes."""
+        small = Middleware(RequestBodyLimitMiddleware, max_body_size=FORM_BYTES)
         return (
             Route(LOGIN, self.ask, methods=["GET"]),
-            Route(LOGIN, self.enter, methods=["POST"]),
+            Route(LOGIN, self.enter, methods=["POST"], middleware=[small]),
             Route(LOGOUT, self.leave, methods=["POST"]),
             Route(PREFER, self.prefer, methods=["GET"]),
         )
@@ -74,9 +80,8 @@ class Entrance:
             return self._form(request, error=sentence, username=username)
         session.warned = self.on_loopback and (username, password) == DOCUMENTED
         answer = RedirectResponse(back(request.query_params.get("next", "/")), 303)
-        answer.set_cookie(
-            COOKIE, secret, path="/", httponly=True, samesite="lax", secure=self.origins.is_tls(request.scope)
-        )
+        name, is_tls = self.origins.cookie(request.scope, COOKIE), self.origins.is_tls(request.scope)
+        answer.set_cookie(name, secret, path="/", httponly=True, samesite="lax", secure=is_tls)
         return answer
 
     async def _logged_in(self, request: Request, username: str, password: str) -> tuple[Session, str]:
@@ -109,7 +114,8 @@ class Entrance:
                 self.sessions.end_all_of(session.username, "ended")
             self.sessions.end(session, why)
         answer = RedirectResponse(f"{LOGIN}?why={why}", 303)
-        answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
+        name, is_tls = self.origins.cookie(request.scope, COOKIE), self.origins.is_tls(request.scope)
+        answer.delete_cookie(name, path="/", httponly=True, samesite="lax", secure=is_tls)
         return answer
 
     async def prefer(self, request: Request) -> Response:

@@ -28,6 +28,11 @@ class Tab:
         self._client = client
         self._page = page
 
+    def close(self) -> None:
+        """Be no page any more; the browser, if there is one, loads it anew."""
+        if not self._client.is_deleted:
+            self._client.delete()
+
     def leave(self, why: str) -> None:
         """Go to the log-in page, saying why, and come back here after it."""
         target = login_url(self._page, "", why)

@@ -84,7 +84,7 @@ class Guard:
         connection = HTTPConnection(scope)
         wish = preferences(connection.cookies, connection.headers.get("accept-language", ""))
         current.set(wish)
-        session = self._sessions.find(connection.cookies.get(COOKIE, ""))
+        session = self._sessions.find(connection.cookies.get(self._origins.cookie(scope, COOKIE), ""))
         scope = {
             **scope,
             "headers": [(name, value) for name, value in scope["headers"] if name != b"x-forwarded-prefix"],
@@ -100,7 +100,7 @@ class Guard:
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send, session: Session | None) -> None:
         path: str = scope["path"]
-        if path.startswith(SOCKET) and self._origins.is_ours(scope) and self._is_owner(_query(scope), session):
+        if path.startswith(SOCKET) and self._origins.is_ours(scope) and self._may_connect(scope, session):
             await self._app(scope, receive, send)
             return
         await receive()
@@ -115,9 +115,10 @@ class Guard:
             return _foreign(path, t)
         if path.startswith((STATIC, ASSETS)) or path in (LOGIN, PREFER, ICON):
             return None
-        if path.startswith((SOCKET, FRAMEWORK)):
-            client = _query(scope) if path.startswith(SOCKET) else _client(path)
-            return None if self._is_owner(client, session) else _lost(scope)
+        if path.startswith(SOCKET):
+            return None if self._may_connect(scope, session) else _lost(scope)
+        if path.startswith(FRAMEWORK):
+            return None if session is not None and self._owner(_client(path)) == session.key else _lost(scope)
         return self._away(scope, session)
 
     def _away(self, scope: Scope, session: Session | None) -> ASGIApp | None:
@@ -130,8 +131,14 @@ class Guard:
         self._sessions.touch(session)
         return None
 
-    def _is_owner(self, client: str, session: Session | None) -> bool:
-        return session is not None and self._owner(client) == session.key
+    def _may_connect(self, scope: Scope, session: Session | None) -> bool:
+        """Tell whether a socket may be opened: for a page of this session, or for one that nobody has any more.
+
+        NiceGUI refuses the latter in a way that makes the page load anew, which leads to the log-in.
+        """
+        client = HTTPConnection(scope).query_params.get("client_id", "")
+        owner = self._owner(client)
+        return bool(client) and (owner is None or (session is not None and owner == session.key))
 
 
 def _sending(scope: Scope, send: Send) -> Send:
@@ -154,10 +161,6 @@ def _lifetime(path: str) -> str:
     if path.startswith(ASSETS):
         return "public, max-age=31536000, immutable"
     return "no-cache" if path.startswith(STATIC) else "no-store"
-
-
-def _query(scope: Scope) -> str:
-    return HTTPConnection(scope).query_params.get("client_id", "")
 
 
 def _client(path: str) -> str:

@@ -9,6 +9,9 @@ from starlette.types import Scope
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+LOCKED = "__Host-"
+"""Before a cookie's name where there is TLS: browsers then take it from this very host alone, over TLS alone."""
+
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -28,6 +31,10 @@ class Origins:
         if client is None or not self._is_trusted(str(client[0])):
             return False
         return Headers(scope=scope).get("x-forwarded-proto", "").split(",")[0].strip() == "https"
+
+    def cookie(self, scope: Scope, name: str) -> str:
+        """Return what a cookie is called here."""
+        return f"{LOCKED}{name}" if self.is_tls(scope) else name
 
     def is_ours(self, scope: Scope) -> bool:
         """Tell whether a page of ours asks: against CSRF and foreign WebSockets, for whatever changes things."""

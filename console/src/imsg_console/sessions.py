@@ -21,6 +21,9 @@ class Screen(Protocol):
     def leave(self, why: str) -> None:
         """Go to the log-in page, saying why."""
 
+    def close(self) -> None:
+        """Be no page any more."""
+
 
 class Task(Protocol):
     """Work that goes on while its session lasts, whichever page is open."""
@@ -78,16 +81,10 @@ class Sessions:
 
     def find(self, secret: str) -> Session | None:
         """Return the session of a cookie, if it still lasts."""
-        session = self._sessions.get(_key(secret)) if secret else None
-        if session is None:
-            return None
-        if why := self._over(session):
-            self.end(session, why)
-            return None
-        return session
+        return self.by_key(_key(secret)) if secret else None
 
     def by_key(self, key: str) -> Session | None:
-        """Return a session that still lasts."""
+        """Return a session that still lasts; one that does not is the next sweep's."""
         session = self._sessions.get(key)
         return None if session is None or self._over(session) else session
 

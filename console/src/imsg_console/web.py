@@ -45,6 +45,12 @@ BUILD_S = 30.0
 MESSAGE_BYTES = 4 * 1024 * 1024
 """Of one event of a page: the longest text that a mail takes, in JSON, and a pasted list of ten thousand."""
 
+UPLOAD_BYTES = 16 * 1024 * 1024
+"""What a request may bring: as much as POST /api/send takes."""
+
+SCREENS = 40
+"""How many pages a session may have open; the oldest gives way."""
+
 OWN_FILES = Path(__file__).parent / "static"
 
 SANDBOX_ASKED_S = 30.0
@@ -95,7 +101,7 @@ class Web:
 async def opening(web: Web) -> AsyncIterator[ASGIApp]:
     """Serve the pages while the context lasts. One at a time in a process: NiceGUI's app is a global of its own."""
     pages = _Pages(web)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, max_body_size=UPLOAD_BYTES)
     entrance = Entrance(web.door, web.sessions, web.origins, web.on_loopback)
     app.router.routes.extend(
         [
@@ -167,11 +173,13 @@ class _Pages:
         heard = core.sio.handlers["/"]["event"]
 
         def on_event(sid: str, message: dict[str, Any]) -> None:
-            if self._may_act(message.get("client_id", "")):
+            client = str(message.get("client_id", ""))
+            if client in core.sio.rooms(sid) and self._may_act(client):
                 heard(sid, message)
 
         self._heard = heard
         core.sio.on("event", on_event)
+        core.sio.on("log", _nothing_said)  # what a browser wants in our log
 
     def unregister(self) -> None:
         """Leave NiceGUI as it was."""
@@ -243,6 +251,8 @@ class _Pages:
         return known
 
     def _own(self, client: Client, session: Session, view: View) -> None:
+        for tab in list(session.screens.values())[: max(0, len(session.screens) - SCREENS + 1)]:
+            tab.close()
         self._owners[client.id] = session.key
         session.screens[client.id] = frame.Tab(client, view.path)
 
@@ -255,6 +265,10 @@ class _Pages:
 
 async def _icon(_: Request) -> Response:
     return FileResponse(OWN_FILES / "icon.svg")
+
+
+def _nothing_said(_: str, __: object) -> None:
+    """Write nothing."""
 
 
 async def _nothing(_: View) -> None:

@@ -15,7 +15,7 @@ LIMITS = ("per_hour", "per_day", "recipients_per_day")
 FIELDS = ("username", "password", *CONTACTS, "role", *LIMITS, "available")
 
 MOST = 1_000_000
-"""The largest limit (shared/api.md, POST /api/modify)."""
+"""The largest limit."""
 
 PER_HOUR, PER_DAY = 5, 20
 """What a new user starts with."""

@@ -126,7 +126,7 @@ def read(t: Texts, text: str) -> Sheet:
 
 def _rows(text: str) -> list[tuple[int, list[str]]]:
     text = text.replace("\0", "").lstrip("\ufeff")
-    first = text.split("\n", 1)[0]
+    first = next((one for one in text.splitlines() if one.strip()), "")
     delimiter = max("\t;,，", key=first.count)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     found: list[tuple[int, list[str]]] = []

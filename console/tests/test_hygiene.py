@@ -1,0 +1,85 @@
+"""What comes from people is text: no place in the page where it could become markup or script."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import imsg_console
+
+SOURCES = Path(imsg_console.__file__).parent
+
+PARSED = {"props", "style"}
+"""NiceGUI takes these apart: a quote or a space in a value would begin another one."""
+
+NUMBERS = {"d", ".0f"}
+"""How a number is written, which can say nothing else."""
+
+MARKUP = {"html", "markdown", "add_body_html", "add_css", "restructured_text", "mermaid"}
+"""What NiceGUI puts into the page as it is."""
+
+
+def test_nothing_from_outside_is_put_together_with_what_is_parsed() -> None:
+    wrong = [where for where, call in _calls() if _name(call) in PARSED and not all(map(_is_fixed, call.args))]
+
+    assert wrong == []
+
+
+def test_nothing_is_put_into_a_page_as_markup() -> None:
+    wrong = [where for where, call in _calls() if _name(call) in MARKUP and _owner(call) == "ui"]
+
+    assert wrong == []
+
+
+def test_the_head_of_a_page_gets_style_sheets_of_ours_alone() -> None:
+    """`style_sheet` is the one way; its names are constants."""
+    adding = [where for where, call in _calls() if _name(call) == "add_head_html"]
+    named = [call.args[0] for _, call in _calls() if _name(call) == "style_sheet"]
+
+    assert [where.split(":")[0] for where in adding] == ["widgets/elements.py"]
+    assert [one for one in named if not isinstance(one, ast.Constant | ast.Name)] == []
+
+
+@pytest.mark.parametrize("name", ["theme", "page", "door"])
+def test_the_style_sheets_ask_nobody_else(name: str) -> None:
+    """No font, image or sheet of another host: the page works offline, and nobody learns that it was opened."""
+    sheet = (SOURCES / "static" / f"{name}.css").read_text()
+
+    assert "http" not in sheet
+    assert "@import" not in sheet
+
+
+def _calls() -> Iterator[tuple[str, ast.Call]]:
+    for path in sorted(SOURCES.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                yield f"{path.relative_to(SOURCES)}:{node.lineno}", node
+
+
+def _name(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _owner(call: ast.Call) -> str:
+    return getattr(call.func.value, "id", "") if isinstance(call.func, ast.Attribute) else ""
+
+
+def _is_fixed(part: ast.expr) -> bool:
+    """Tell whether a text can only say what stands in the code: constants, numbers, a choice among them."""
+    if isinstance(part, ast.JoinedStr):
+        return all(map(_is_fixed, part.values))
+    if isinstance(part, ast.FormattedValue):
+        return _format(part) in NUMBERS or _is_fixed(part.value)
+    if isinstance(part, ast.IfExp):
+        return _is_fixed(part.body) and _is_fixed(part.orelse)
+    if isinstance(part, ast.Subscript):
+        return _is_fixed(part.value)
+    if isinstance(part, ast.Call):
+        return _name(part) in ("len", "str") and all(map(_is_fixed, part.args))
+    return isinstance(part, ast.Constant) or (isinstance(part, ast.Name) and part.id.isupper())
+
+
+def _format(part: ast.FormattedValue) -> str:
+    spec = part.format_spec
+    return ast.unparse(spec).removeprefix("f").strip("'\"") if spec else ""

@@ -1,0 +1,122 @@
+"""Sessions last while somebody does something, and end everywhere at once."""
+
+from dataclasses import dataclass, field
+
+from imsg_console.client import Visitor
+from imsg_console.sessions import MAX_SESSIONS_PER_USER, Session, Sessions
+
+IDLE_S = 60.0
+
+
+@dataclass
+class World:
+    """A clock to set, and what was revoked."""
+
+    now: float = 1_000.0
+    revoked: list[str] = field(default_factory=list)
+
+    def sessions(self) -> Sessions:
+        """Make the sessions of this world."""
+
+        async def revoke(session: Session) -> None:
+            self.revoked.append(session.token)
+
+        return Sessions(IDLE_S, lambda: self.now, revoke)
+
+
+@dataclass
+class Screen:
+    """A page that notes why it had to go."""
+
+    why: str = ""
+
+    def leave(self, why: str) -> None:
+        """Note it."""
+        self.why = why
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class Task:
+    """Work that notes that it was stopped."""
+
+    is_stopped: bool = False
+
+    def stop(self) -> None:
+        """Note it."""
+        self.is_stopped = True
+
+
+def opened(sessions: Sessions, username: str = "admin", expires_in_s: float = 3_600.0) -> tuple[Session, str]:
+    """Open a session."""
+    visitor = Visitor({"type": "http", "headers": [], "client": ("192.0.2.1", 5)})
+    return sessions.open(
+        username, is_admin=True, token=f"token of {username}", visitor=visitor, expires_in_s=expires_in_s
+    )
+
+
+def test_only_the_secret_of_the_cookie_finds_a_session() -> None:
+    sessions = World().sessions()
+    session, secret = opened(sessions)
+
+    assert sessions.find(secret) is session
+    assert sessions.find(session.key) is None
+    assert sessions.find("") is None
+
+
+async def test_a_session_ends_when_nothing_is_done_and_its_token_is_revoked() -> None:
+    world = World()
+    sessions = world.sessions()
+    session, secret = opened(sessions)
+    session.screens["page"] = screen = Screen()
+    session.tasks.append(task := Task())
+    world.now += IDLE_S
+    assert sessions.find(secret) is None
+
+    await sessions.sweep()
+
+    assert (screen.why, task.is_stopped, world.revoked, len(sessions)) == ("idle", True, ["token of admin"], 0)
+
+
+async def test_what_people_do_keeps_a_session() -> None:
+    world = World()
+    sessions = world.sessions()
+    session, secret = opened(sessions)
+    for _ in range(5):
+        world.now += IDLE_S - 1
+        sessions.touch(session)
+        await sessions.sweep()
+
+    assert sessions.find(secret) is session
+
+
+async def test_a_session_ends_with_its_token_whatever_is_done() -> None:
+    world = World()
+    sessions = world.sessions()
+    session, secret = opened(sessions, expires_in_s=30.0)
+    session.screens["page"] = screen = Screen()
+    world.now += 30.0
+    sessions.touch(session)
+    await sessions.sweep()
+
+    assert (sessions.find(secret), screen.why) == (None, "ended")
+
+
+def test_a_log_out_everywhere_ends_every_session_of_the_user_and_no_other() -> None:
+    sessions = World().sessions()
+    mine, others = [opened(sessions) for _ in range(3)], opened(sessions, "天存")
+    sessions.end_all_of("admin", "ended")
+
+    assert [sessions.find(secret) for _, secret in mine] == [None] * 3
+    assert sessions.find(others[1]) is others[0]
+
+
+def test_the_oldest_of_very_many_sessions_gives_way() -> None:
+    sessions = World().sessions()
+    many = [opened(sessions) for _ in range(MAX_SESSIONS_PER_USER + 1)]
+
+    assert sessions.find(many[0][1]) is None
+    assert sessions.find(many[1][1]) is many[1][0]
+    assert len(sessions) == MAX_SESSIONS_PER_USER

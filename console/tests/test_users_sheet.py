@@ -1,0 +1,117 @@
+"""Sheets of users as people save them: read by their own headings, written so that reading them again is the same."""
+
+import csv
+import io
+
+import pytest
+
+from imsg_console.client import ApiError
+from imsg_console.texts import Texts
+from imsg_console.users import sheet
+from imsg_console.users.records import changes, placed
+from imsg_console.widgets import csvs
+
+ZH, EN = Texts("zh"), Texts("en")
+
+USER = {
+    "username": "王小明",
+    "role": "admin",
+    "email": "xiaoming@example.com",
+    "phone": "+8613800138000",
+    "wechat": None,
+    "available": False,
+    "per_hour": 5,
+    "per_day": 20,
+    "recipients_per_day": None,
+    "used_hour": 1,
+    "used_day": 2,
+    "created_at": "2026-11-25T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
+def test_a_sheet_is_read_however_a_spreadsheet_saved_it(encoding: str) -> None:
+    read = sheet.read(ZH, sheet.decoded("用户名,邮箱\r\n王小明,a@example.com\r\n".encode(encoding)))
+
+    assert [dict(line.fields) for line in read.lines] == [{"username": "王小明", "email": "a@example.com"}]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "，"])
+def test_cells_may_be_parted_by_what_people_have(delimiter: str) -> None:
+    read = sheet.read(ZH, f"账号{delimiter}手机号\n甲{delimiter}138 0013 8000\n")
+
+    assert [dict(line.fields) for line in read.lines] == [{"username": "甲", "phone": "13800138000"}]
+
+
+@pytest.mark.parametrize("t", [ZH, EN])
+def test_what_is_written_is_read_again(t: Texts) -> None:
+    written = csvs.table(sheet.heading(t), [sheet.row(t, USER)])
+    read = sheet.read(ZH if t is EN else EN, sheet.decoded(written))
+
+    kept = ("username", "role", "email", "available", "per_hour", "per_day", "recipients_per_day")
+    assert read.problem == ""
+    assert dict(read.lines[0].fields) == {name: USER[name] for name in kept} | {"phone": "13800138000"}
+
+
+def test_each_row_says_what_is_wrong_with_it() -> None:
+    text = "username,role,per_hour,phone,available\n,,,,\nanna,boss,five,8.6138E+12,maybe\n,user,,,\nben,,,,\nben,,,,\n"
+    read = sheet.read(EN, text)
+
+    assert [(line.number, len(line.problems)) for line in read.lines] == [(3, 4), (4, 1), (5, 0), (6, 1)]
+    assert read.lines[3].problems == ("The same username as in row 5.",)
+    assert [line.username for line in read.good] == ["ben"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "sheet_empty"),
+        ("\n\n , \n", "sheet_empty"),
+        ("邮箱,手机\na@example.com,1\n", "sheet_no_username"),
+        ("用户名\n", "sheet_only_heading"),
+    ],
+)
+def test_a_sheet_that_can_not_be_read_says_why(text: str, problem: str) -> None:
+    assert sheet.read(ZH, text).problem == ZH(f"users.{problem}")
+
+
+def test_columns_that_mean_nothing_are_named() -> None:
+    assert sheet.read(EN, "username,shoe size\nanna,38\n").ignored == ("shoe size",)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "  =1", "＝1", "\t=1"])
+def test_no_cell_runs_as_a_formula(cell: str) -> None:
+    (row,) = csv.reader(io.StringIO(csvs.line([cell])))
+
+    assert row == [f"'{cell}"]
+
+
+def test_a_username_that_looks_like_a_formula_survives_the_way_out_and_in() -> None:
+    written = csvs.table(sheet.heading(EN), [sheet.row(EN, {**USER, "username": "=HYPERLINK(1)"})])
+
+    assert sheet.read(EN, sheet.decoded(written)).lines[0].username == "=HYPERLINK(1)"
+
+
+def test_only_what_was_changed_is_asked_of_the_api() -> None:
+    after = {**{name: USER[name] for name in ("role", "available", "per_hour", "per_day")}, "email": "", "phone": "1"}
+
+    assert changes(USER, {**after, "wechat": "", "recipients_per_day": 7, "per_day": 21}) == {
+        "email": "",
+        "phone": "1",
+        "recipients_per_day": 7,
+        "per_day": 21,
+    }
+    assert changes({**USER, "recipients_per_day": 7}, {"recipients_per_day": None}) == {"recipients_per_day": "none"}
+
+
+@pytest.mark.parametrize(
+    ("t", "detail", "field", "sentence"),
+    [
+        (ZH, "参数email不正确：不是邮箱地址。", "email", "邮箱不正确：不是邮箱地址。"),
+        (EN, "email is not right: it is no e-mail address.", "email", "E-mail is not right: it is no e-mail address."),
+        (ZH, "phone已属于另一个用户，请换一个。", "phone", "手机已属于另一个用户，请换一个。"),
+        (EN, "Too many messages are waiting.", "", "Too many messages are waiting."),
+    ],
+)
+def test_a_refusal_stands_at_its_field(t: Texts, detail: str, field: str, sentence: str) -> None:
+    assert placed(t, ApiError("whatever", detail)) == (field, sentence)
