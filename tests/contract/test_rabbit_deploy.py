@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from imsg_shared.broker import MAX_BODY_BYTES
 from imsg_shared.topology import Lane, Topology, job_key
@@ -44,6 +45,23 @@ async def test_a_policy_for_everybody_does_not_reach_ours(operated: Rabbit) -> N
         await _every_queue_has(operated, policy)
         assert (await _queues(operated))["imsg.history"]["delivery_limit"] in (-1, "unlimited")
         (await client.delete("/policies/%2F/everybody")).raise_for_status()
+
+
+async def test_a_policy_that_contradicts_us_is_told_to_the_operator(operated: Rabbit, topology: Topology) -> None:
+    worse = {"pattern": f"^{topology.prefix}", "apply-to": "all", "definition": {"delivery-limit": 5}, "priority": 200}
+    async with management(operated.url) as client:
+        (await client.put("/policies/%2F/worse", json=worse)).raise_for_status()
+        with structlog.testing.capture_logs() as logged:
+            async with opened(operated.url, topology) as gateway:
+
+                async def is_told() -> bool:
+                    await gateway.depth(topology.history)
+                    return any(line["event"] == "policy_contradicts" for line in logged)
+
+                await eventually(is_told, 90)
+        (await client.delete("/policies/%2F/worse")).raise_for_status()
+    (told,) = (line for line in logged if line["event"] == "policy_contradicts")
+    assert (told["policy"], told["says"]) == ("worse", ["delivery-limit"])
 
 
 async def test_the_rights_that_the_manual_gives_are_enough(operated: Rabbit, topology: Topology) -> None:

@@ -43,7 +43,7 @@ class RabbitBroker:
         self._publishing = Life(address, f"{name}:publish", self._publisher.prepare)
         self._consuming = Life(address, f"{name}:consume")
         self._consumers: set[Consumer] = set()
-        self._management = Management(address)
+        self._management = Management(address, topology.prefix)
         self._depths = Depths(self._publishing, self._held, self._management)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 

@@ -1,7 +1,8 @@
 """How much waits in a queue: ready by AMQP, unacked by the management API, or at least what we hold (ADR 2)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import httpx
 
@@ -10,6 +11,7 @@ from imsg_shared.observe import logger
 from imsg_shared.rabbit.address import Address, Host
 from imsg_shared.rabbit.amqp import Channel, Link, LinkLost
 from imsg_shared.rabbit.connection import Life
+from imsg_shared.rabbit.policies import contradictions
 
 log = logger(__name__)
 
@@ -24,6 +26,12 @@ AWAY_S = 30.0
 
 UNACKED = {"disable_stats": "true", "enable_queue_totals": "true", "columns": "name,messages_unacknowledged"}
 """The queues' own totals, renewed with every tick of theirs (5 s); collected statistics come later and cost more."""
+
+
+POLICIES_S = 60.0
+"""How often policies are looked at: people change them, by hand."""
+
+POLICIES = {"columns": "name,policy,operator_policy,effective_policy_definition"}
 
 
 class Depths:
@@ -57,10 +65,13 @@ class Depths:
 
 
 class Management:
-    """Unacked counts of all queues of the virtual host, by one request to one of the hosts."""
+    """Unacked counts of all queues of the virtual host, by one request to one of the hosts; and their policies."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, prefix: str) -> None:
         self._address = address
+        self._prefix = prefix
+        self._look_again_at = 0.0
+        self._told: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
         self._ask_again_at = 0.0
         self._away_until: dict[Host, float] = {}
@@ -85,17 +96,36 @@ class Management:
         for host in sorted(self._address.hosts, key=lambda host: host != connected):
             if loop.time() < self._away_until.get(host, 0.0):
                 continue
-            url = self._address.management(host)
             try:
-                named = {"sni_hostname": self._address.server_name(host)}
-                answer = await self._open().get(url, params=UNACKED, extensions=named)
-                answer.raise_for_status()
-                return {queue["name"]: queue.get("messages_unacknowledged", 0) for queue in answer.json()}
+                queues = await self._get(host, UNACKED)
+                counts = {queue["name"]: queue.get("messages_unacknowledged", 0) for queue in queues}
+                if loop.time() >= self._look_again_at:
+                    self._look_again_at = loop.time() + POLICIES_S
+                    self._tell(contradictions(await self._get(host, POLICIES), self._prefix))
             except (httpx.HTTPError, ValueError, TypeError, KeyError) as error:
+                url = self._address.management(host)
                 log.warning("management_away", url=url, error=str(error) or type(error).__name__)
                 self._away_until[host] = loop.time() + AWAY_S
                 await self.close()  # the next one reads the certificates anew
+            else:
+                return counts
         return {}
+
+    async def _get(self, host: Host, params: Mapping[str, str]) -> Any:  # noqa: ANN401  the API's own shapes
+        named = {"sni_hostname": self._address.server_name(host)}
+        answer = await self._open().get(self._address.management(host), params=params, extensions=named)
+        answer.raise_for_status()
+        return answer.json()
+
+    def _tell(self, found: dict[str, list[str]]) -> None:
+        """Say once of each policy what an operator has to undo."""
+        for policy, says in found.items():
+            if self._told.get(policy) != says:
+                remedy = (
+                    f"take it off the queues {self._prefix}.*, such as by the policy of deploy/rabbitmq/policies.json"
+                )
+                log.error("policy_contradicts", policy=policy, says=says, remedy=remedy)
+        self._told = found
 
     def _open(self) -> httpx.AsyncClient:
         """Open a client where none is. Raises ValueError where a certificate can't be read."""
