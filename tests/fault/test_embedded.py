@@ -25,7 +25,7 @@ def test_the_parent_killed_alone(tmp_path: Path) -> None:
             whole.start()
             torment.clients.wait_for(40)
         torment.tell(
-            60,
+            90,
             "`imsg up` killed",
             "kill -9 of the parent alone during a list of 1,000 beside single mails: its Valkey goes with it, and a "
             "new start works at once.",
@@ -46,7 +46,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
             ballast.unlink()
             torment.clients.wait_for(40)
         torment.tell(
-            61,
+            91,
             "A full disk",
             "The disk under `imsg up` (64 MiB) filled to the last byte during a list of 300 beside single mails; "
             "room made again, nothing restarted.",

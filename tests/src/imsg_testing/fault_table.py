@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from zlib import crc32
 
 from imsg_testing.fault_books import Balance
 
@@ -38,7 +39,7 @@ def write(row: Row) -> None:
     """Keep a row where the run gathers them."""
     folder = os.environ.get(ROWS_VARIABLE)
     if folder:
-        path = Path(folder) / f"{row.place:03}.json"
+        path = Path(folder) / f"{row.place:03}-{crc32(row.title.encode()):08x}.json"
         path.write_text(json.dumps(asdict(row), ensure_ascii=False))
 
 
