@@ -11,7 +11,7 @@ from imsg_testing.processes import Process
 from imsg_testing.servers.certificates import Certificates
 from imsg_testing.servers.epmd import Epmd
 from imsg_testing.servers.ports import accepts, asked, free_port
-from imsg_testing.servers.server import START_TIMEOUT_S, MissingServerError, Server, found
+from imsg_testing.servers.server import MissingServerError, Server, found
 
 OLDEST_MAJOR = 4
 
