@@ -13,6 +13,7 @@ from imsg_gateway.draft import Draft
 from imsg_gateway.ids import new_id
 from imsg_gateway.methods import METHODS
 from imsg_gateway.pressure import Pressure
+from imsg_gateway.providers import Providers
 from imsg_shared import peers
 from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
 from imsg_shared.errors import Refusal
@@ -67,9 +68,9 @@ class Bench:
         quota = Quota(world.redis, zone)
         self.callers = Callers(quota, history, (KEY,), zone)
         self.quota = quota
-        self.accepting = Accepting(
-            cast("Broker", broker), history, quota, Pressure(cast("Broker", broker), 10), repeat_for_s=REPEAT_FOR_S
-        )
+        real = cast("Broker", broker)
+        providers = Providers(world.redis, ("smtp",))
+        self.accepting = Accepting(real, history, quota, Pressure(real, 10), providers, repeat_for_s=REPEAT_FOR_S)
 
     async def used(self) -> int:
         """Count what the user has used of this hour."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imsg_shared.topology import METHODS, channel_key
+from imsg_shared.topology import METHODS, channel_key, no_provider_key
 from imsg_shared.wire import Change
 from imsg_testing.gateway import World, world
 from imsg_testing.waiting import eventually
@@ -108,3 +108,30 @@ async def test_past_a_set_depth_no_more_is_taken_until_it_is_less(store_url: str
             return bool((await opened.send(token=token)).json()["errorCode"] == 0)
 
         await eventually(is_taken)
+
+
+async def test_nothing_is_taken_for_a_channel_without_a_provider(gateway: World) -> None:
+    """It would wait for ever: the refusal says what to set, and counts for nothing."""
+    token = await gateway.user(per_hour=1)
+    await gateway.redis.call("SET", no_provider_key("smtp"), "set IMSG_SMTP__HOST", "EX", 60)
+
+    async def is_refused() -> bool:
+        answer = (await gateway.send(token=token, to=["not an address"])).json()
+        assert answer["reason"] == "recipients_invalid", "what is wrong with the request is said first"
+        answer = (await gateway.send(token=token)).json()
+        if answer["errorCode"] == 0:
+            await gateway.user(per_hour=2)  # the gateway had not looked yet
+        return bool(answer.get("reason") == "no_provider")
+
+    await eventually(is_refused)
+    answer = await gateway.send(token=token)
+    assert answer.json()["errorCode"] == 10012
+    assert "IMSG_SMTP__HOST" in answer.json()["detail"]
+    assert "retry-after" in answer.headers
+    assert (await gateway.send(token=token, method="sms", to="13800138000", content="x")).json()["errorCode"] != 10012
+    await gateway.redis.call("DEL", no_provider_key("smtp"))
+
+    async def is_taken() -> bool:
+        return bool((await gateway.send(token=token)).json().get("reason") != "no_provider")
+
+    await eventually(is_taken)

@@ -16,6 +16,7 @@ from imsg_gateway.complaints import recipients_wrong
 from imsg_gateway.draft import Draft
 from imsg_gateway.jobs import encode, lane_of
 from imsg_gateway.pressure import Pressure
+from imsg_gateway.providers import Providers
 from imsg_gateway.replay import Slot
 from imsg_shared.broker import MAX_BODY_BYTES, Broker, PublishRefused, PublishUnknown
 from imsg_shared.errors import Refusal
@@ -57,6 +58,7 @@ class Accepting:
         history: Peer,
         quota: Quota,
         pressure: Pressure,
+        providers: Providers,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         repeat_for_s: float = REPEAT_FOR_S,
@@ -65,16 +67,18 @@ class Accepting:
         self._history = history
         self._quota = quota
         self._pressure = pressure
+        self._providers = providers
         self._now = now
         self._repeat_for_s = repeat_for_s
 
     async def accept(self, draft: Draft, claim: Claim, request: str, username: str, slot: Slot | None) -> Accepted:
         """Count, keep and publish a draft under an id; `username` is whose request it will be.
 
-        Raises Refusal: what the charge refuses, overloaded, not_accepted (nothing kept, the count given back),
-        outcome_unknown (with `id`).
+        Raises Refusal: what the charge refuses, no_provider, overloaded, not_accepted (nothing kept, the count given
+        back), outcome_unknown (with `id`).
         """
         method, lane = draft.method.name, lane_of(draft)
+        self._providers.check(method)
         self._pressure.check(method)
         now = self._now()
         expires_at = now + draft.method.life

@@ -25,6 +25,7 @@ from imsg_gateway.edge import Edge
 from imsg_gateway.followers import Followers
 from imsg_gateway.ids import new_id
 from imsg_gateway.pressure import Pressure
+from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Recipients
 from imsg_gateway.replay import Replays
 from imsg_gateway.resend import Resends
@@ -106,7 +107,8 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     files = Files(settings.max_attachment_bytes)
     templates = PublishedTemplates(store)
     drafting = Drafting(recipients, files, templates, accounts)
-    accepting = Accepting(broker, history, quota, pressure)
+    providers = Providers(store, broker.topology.methods)
+    accepting = Accepting(broker, history, quota, pressure, providers)
     sending = Sending(drafting, Resends(history, drafting), accepting, Replays(store), new_id)
     channels = Channels(store, broker, pressure)
 
@@ -128,6 +130,7 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     table = Table((*own, *relayed, *pages))
     service.check("broker", lambda: broker.ready)
     service.watch(pressure.watch(), "pressure")
+    service.watch(providers.watch(), "providers")
     waiting = Gauge("imsg_waiting", "Jobs and parts that wait at the broker", ("method",), registry=service.metrics)
     for method in broker.topology.methods:
         waiting.labels(method).set_function(partial(pressure.waiting, method))

@@ -11,11 +11,12 @@ from starlette.types import ASGIApp
 
 from imsg_shared import redis
 from imsg_shared.answers import speak
+from imsg_shared.idle import idle, is_idle
 from imsg_shared.observe import logger
 from imsg_shared.peers import Apps
 from imsg_shared.redis import Redis, RedisAway, RedisRefused
 from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import load
+from imsg_shared.settings import load, variable
 from imsg_shared.wire import TemplateLimits
 from imsg_shared.worker import Worker
 from imsg_sms import hooks
@@ -46,6 +47,8 @@ FIRMS: Mapping[str, Callable[[Sms, Clients, Receipts], Firm | None]] = {
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
     del apps  # it calls no other service
+    if settings is None and is_idle(Settings, "sms"):
+        return idle("sms", f"set {variable('sms', 'aliyun', 'access_key_id')} and its companions")
     chosen = settings or load(Settings)
 
     @asynccontextmanager

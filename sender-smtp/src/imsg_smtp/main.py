@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from imsg_shared import peers, redis
 from imsg_shared.answers import speak
+from imsg_shared.idle import idle, is_idle
 from imsg_shared.peers import Apps, Peer
 from imsg_shared.service import Service, open_broker
 from imsg_shared.settings import StartError, load, variable
@@ -33,6 +34,8 @@ __all__ = ["Settings", "Smtp", "Timeouts", "app", "open_channel", "try_server"]
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
+    if settings is None and is_idle(Settings, "smtp"):
+        return idle("smtp", f"set {variable('smtp', 'host')} and {variable('smtp', 'sender')}")
     chosen = settings or load(Settings)
     if not chosen.service_key:
         raise StartError(f"{variable('service_key')} is not set; give sender-smtp the same one that history has.")

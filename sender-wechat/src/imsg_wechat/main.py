@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from imsg_shared import peers, redis
 from imsg_shared.addresses import make_tag
 from imsg_shared.answers import speak
+from imsg_shared.idle import idle, is_idle
 from imsg_shared.observe import logger
 from imsg_shared.peers import Apps, Peer
 from imsg_shared.redis import Redis
@@ -54,6 +55,8 @@ log = logger(__name__)
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
+    if settings is None and is_idle(Settings, "wechat"):
+        return idle("wechat", f"set {variable('wechat', 'accounts', 'main', 'appid')} and its companions")
     chosen = settings or load(Settings)
     if not chosen.service_key:
         raise StartError(f"{variable('service_key')} is not set; give sender-wechat the same one that history has.")

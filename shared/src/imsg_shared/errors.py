@@ -139,6 +139,12 @@ REASONS: Mapping[str, Reason] = {
         "系统的一部分暂时不可用，什么都没有改变，请稍后重试。",
         "Part of the system is away for the moment; nothing was changed, try again later.",
     ),
+    "no_provider": Reason(
+        10012,
+        503,
+        "{method}没有配置服务商，什么都没有发送；请管理员配置（{remedy}）。",
+        "No provider is configured for {method}, so nothing was sent; an administrator has to: {remedy}.",
+    ),
     "overloaded": Reason(
         10012,
         503,

@@ -27,6 +27,7 @@ NAMES = frozenset(
         "data_dir",
         "log_level",
         "log_format",
+        "no_provider",
         "retention_days",
         "http_status",
         "token_hours",

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -77,6 +79,8 @@ class Common(BaseSettings):
     port: Annotated[int, AfterValidator(lambda value: _between(value, 1, 65_535))] = 8000
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+    no_provider: Literal["stop", "idle"] = "stop"
+    """What a sender does where nothing of its provider is set: end with one clear line, or stay up and say so."""
 
     @classmethod
     def settings_customise_sources(
@@ -136,6 +140,13 @@ def load(settings: type[S], **given: Any) -> S:  # noqa: ANN401  any field's val
         raise StartError("; ".join(_complaint(problem) for problem in error.errors()) + ".") from error
     except (ValueError, OSError) as error:
         raise StartError(f"the settings can't be read: {error}.") from error
+
+
+def is_given(settings: type[Common], group: str) -> bool:
+    """Tell whether anything of a group is set, in the environment, `.env` or imsg.toml."""
+    path = Path(os.environ.get(f"{PREFIX}CONFIG", "imsg.toml"))
+    sources = (EnvSettingsSource(settings), DotEnvSettingsSource(settings), TomlConfigSettingsSource(settings, path))
+    return any(source().get(group) for source in sources)
 
 
 def variable(*path: str | int) -> str:

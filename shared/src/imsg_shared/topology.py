@@ -124,6 +124,11 @@ FOLLOWERS_COMPLETE = "*"
 missing (Redis was flushed, the sender has not started) the gateway lets unknown tags pass and the sender settles."""
 
 
+def no_provider_key(method: str) -> str:
+    """Name what an idling sender writes: that its channel has no provider, and what to set."""
+    return f"imsg:no-provider:{method}"
+
+
 def template_limits_key(method: str) -> str:
     """Name the hash template → limits (JSON) that a sender publishes and the gateway checks content by."""
     return f"imsg:templates:{method}"
