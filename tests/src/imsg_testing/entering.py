@@ -10,10 +10,11 @@ from playwright.sync_api import expect
 from imsg.valkey import found
 from imsg_shared.broker import Broker
 from imsg_shared.service import open_broker
-from imsg_shared.topology import DEAD, Lane
+from imsg_shared.topology import DEAD
 from imsg_testing.api import DOCUMENTED, SETTLED, wait
-from imsg_testing.brokers import arrivals, is_so
+from imsg_testing.brokers import is_so
 from imsg_testing.browser import Visit
+from imsg_testing.history import job
 from imsg_testing.stack import Stack
 
 PATIENCE_S = 60.0
@@ -61,23 +62,24 @@ def settled(stack: Stack, to: str | Sequence[str], *, token: str = "", **fields:
     return str(sent["id"])
 
 
-def bury(stack: Stack, unreadable: int = 0, jobs: int = 0) -> None:
-    """Bury what nobody can read, and as many single mails as wait in their paused channel."""
+def bury(stack: Stack, unreadable: int, to: str, subject: str) -> str:
+    """Bury what nobody can read, and after it a mail as its sender does; return the mail's request."""
     url = found(stack.data)
     assert url is not None
     with ThreadPoolExecutor(1) as apart:  # Playwright has a loop of its own in this thread
-        apart.submit(asyncio.run, _bury(url, unreadable, jobs)).result(60)
+        return apart.submit(asyncio.run, _bury(url, unreadable, to, subject)).result(3 * PATIENCE_S)
 
 
-async def _bury(url: str, unreadable: int, jobs: int) -> None:
+async def _bury(url: str, unreadable: int, to: str, subject: str) -> str:
+    buried = job(to=(to,), username="admin", content={"subject": subject, "text": "您好"})
     async with open_broker(url) as broker:
-        await is_so(lambda: broker.ready)
-        await asyncio.gather(*(_unreadable(broker, n) for n in range(unreadable)))
-        async with broker.take(broker.topology.queue("smtp", Lane.SINGLE), max(1, jobs)) as deliveries:
-            for delivery in await arrivals(deliveries, jobs) if jobs else ():
-                await broker.bury(delivery, "broke the worker 3 times")
+        await is_so(lambda: broker.ready, PATIENCE_S)
+        for number in range(unreadable):
+            body = f"<script>alert({number})</script> 读不懂的内容".encode()
+            await _dead(broker, body, "unreadable")
+        await _dead(broker, buried.encode(), "broke the worker 3 times")
+    return buried.request
 
 
-async def _unreadable(broker: Broker, number: int) -> None:
-    body = f"<script>alert({number})</script> 读不懂的内容".encode()
-    await broker.publish(body, broker.topology.new(DEAD), {"reason": "unreadable", "queue": "imsg.smtp.bulk"})
+async def _dead(broker: Broker, body: bytes, reason: str) -> None:
+    await broker.publish(body, broker.topology.new(DEAD), {"reason": reason, "queue": "imsg.smtp.single"})

@@ -23,7 +23,7 @@ class Cards:
     def __init__(self, view: View, moments: Moments) -> None:
         self._view = view
         self._moments = moments
-        self._place = attrs(classed("div", "channel-cards"), role="list", aria_label=view.t("channels.list"))
+        self._place = classed("div", "channel-cards")
         self._cards: dict[str, Card] = {}
 
     async def refresh(self) -> None:
@@ -53,7 +53,7 @@ class Card:
         self._standing: object = None
         self._day: object = None
         t, name = view.t, view.t.get(f"words.method_{method}", method)
-        with attrs(classed("section", "card channel"), role="listitem", data_method=method):
+        with attrs(classed("section", "card channel"), aria_label=name, data_method=method):
             with classed("header", "channel-head"):
                 with heading(2, ""):
                     chips.method(view, method)

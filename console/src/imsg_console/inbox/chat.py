@@ -22,6 +22,9 @@ BUTTON = "获取我的openID"
 """The menu's key (docs/wechat.md)."""
 
 MOST = 300
+
+TO_THE_LAST = "document.querySelector('.chat-bubbles')?.scrollTo({top: 1e9})"
+
 TAG = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{3}-[0-9A-HJKMNP-TV-Z]{3}-[0-9A-HJKMNP-TV-Z]{3}\b")
 
 Side = Literal["account", "follower", "event"]
@@ -115,7 +118,8 @@ class Chats:
         with classed("p", "muted small chat-who"):
             classed("span", "", t("inbox.account", name=line(follower.account)))
             classed("code", "", openid)
-        self._bubbles = classed("ol", "bubbles chat-bubbles")
+        self._bubbles = attrs(classed("ol", "bubbles chat-bubbles"), tabindex="0")
+        attrs(self._bubbles, aria_label=t("inbox.chat_with", name=t("inbox.follower", n=follower.number)))
         self._draw_lines(openid)
         if not follower.follows:
             return
@@ -149,6 +153,7 @@ class Chats:
                 classed("li", "muted", self._t("inbox.chat_none"))
             for one in lines:
                 self._draw_line(one, now)
+        ui.run_javascript(TO_THE_LAST)
 
     def _draw_line(self, one: Spoken, now: datetime) -> None:
         with classed("li", f"bubble bubble-{one.side}"):

@@ -35,7 +35,7 @@ class Split:
         with self._root:
             with attrs(classed("section", "split-list"), aria_label=name):
                 self._list = classed("ul", "split-items")
-            with attrs(classed("section", "split-pane"), aria_live="polite", aria_label=choose):
+            with attrs(classed("section", "split-pane"), aria_live="polite", aria_label=choose, tabindex="0"):
                 self._back = button(view.t("inbox.back"), self.close, kind="quiet", symbol="arrow_back")
                 self._back.classes("split-back")
                 self.pane = classed("div", "split-inside")

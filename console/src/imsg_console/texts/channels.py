@@ -7,7 +7,6 @@ TEXTS: Table = {
         "每种发送方式一个通道，互不影响。暂停只是让消息等着，不会丢失。",
         "One channel for each way of sending; none slows another. A paused channel keeps its messages waiting, none is lost.",
     ),
-    "list": ("通道", "Channels"),
     "open": ("正在发送。", "Sending."),
     "open_waiting": (
         "正在发送，还有 {n} 个请求在排队。",
