@@ -11,7 +11,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help run test check format openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-compare
+.PHONY: help backup restore run test check format openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-compare
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +76,12 @@ down: ## end the containers; what they keep stays
 
 roll: ## restart SERVICE replica by replica, without a failed request
 	@scripts/roll "$(SERVICE)"
+
+backup: ## copy what must last of the containers: make backup TO=FOLDER
+	@scripts/backup "$(TO)"
+
+restore: ## bring a backup back, into new volumes: make restore FROM=FOLDER
+	@scripts/restore "$(FROM)"
 
 logs: ## follow the containers' logs
 	docker compose logs --follow --tail=100

@@ -50,14 +50,14 @@ for owner in auth history wechat; do
 	SQL
 done
 
-# Over the network come the owners alone, to their database alone, by SCRAM. The administrator of the cluster comes
-# through the socket inside the container, where backup and upkeep are done.
+# Over the network come the owners alone, and logins that are made members of theirs, to their database alone, by
+# SCRAM. The administrator of the cluster comes through the socket inside the container, where upkeep is done.
 if [ -n "${PGDATA:-}" ]; then
 	cat >"$PGDATA/pg_hba.conf" <<-EOF
 		# TYPE DATABASE USER ADDRESS METHOD
 		local all $POSTGRES_USER trust
-		local imsg imsg_auth,imsg_history,imsg_wechat scram-sha-256
-		host imsg imsg_auth,imsg_history,imsg_wechat all scram-sha-256
+		local imsg +imsg_auth,+imsg_history,+imsg_wechat scram-sha-256
+		host imsg +imsg_auth,+imsg_history,+imsg_wechat all scram-sha-256
 	EOF
 	echo 'SELECT pg_reload_conf() \g /dev/null' | ask postgres
 fi

@@ -112,6 +112,22 @@ def test_the_administrator_of_the_cluster_does_not_come_over_the_network(server:
         assert connection.execute("SELECT current_user").fetchone() == (ADMINISTRATOR,)
 
 
+def test_a_second_login_takes_turns_with_the_first_so_that_a_password_changes_without_a_gap(server: Owned) -> None:
+    """As docs/operations.md has it."""
+    with psycopg.connect(server.upkeep, autocommit=True) as upkeep:
+        upkeep.execute("CREATE ROLE imsg_history_2 LOGIN PASSWORD 'new' IN ROLE imsg_history")
+        upkeep.execute("ALTER ROLE imsg_history_2 SET role = 'imsg_history'")
+        upkeep.execute("ALTER ROLE imsg_history_2 SET search_path = history")
+    second = server.url_of_owner("history_2", "new")
+    with psycopg.connect(server.url_of_owner("history")) as old, psycopg.connect(second) as new:
+        assert new.execute("SELECT current_user").fetchone() == ("imsg_history",)
+        new.execute("CREATE TABLE made_by_the_second (n int)")
+        new.commit()
+        old.execute("DROP TABLE made_by_the_second")
+        with pytest.raises(errors.InsufficientPrivilege):
+            new.execute("SELECT * FROM auth.users")
+
+
 async def test_the_sweep_makes_and_drops_months_as_its_owner(server: Owned) -> None:
     """No second role is needed for that: history owns its tables, and nothing else."""
     url = read_url(server.url_of_owner("history"))

@@ -45,6 +45,16 @@ def doctor(url: verbs.Url = verbs.URL) -> None:
     raise typer.Exit(examine(url))
 
 
+@app.command()
+def backup(target: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
+    """Copy the data folder while iMSG runs on it: IMSG_DATA_DIR; the copy is a data folder itself."""
+    from imsg.backup import back_up  # noqa: PLC0415  as above
+
+    for line in back_up(target):
+        say(line)
+    say(f"{target} is a copy of all that is kept; started on it, iMSG goes on from here.")
+
+
 @app.command("secrets")
 def make_secrets(
     folder: Annotated[Path, typer.Argument(help="Where they are kept, one file each.")],

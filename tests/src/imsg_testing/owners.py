@@ -28,7 +28,7 @@ class Owned(Postgres):
     def divide(self) -> None:
         """Run the script as the image does at the first start, then let the server read its new rules."""
         kept = self.folder / "secrets"
-        kept.mkdir(mode=0o700)
+        kept.mkdir(mode=0o700, exist_ok=True)
         for owner, password in self.passwords.items():
             (kept / f"{owner}_db_password").write_text(password)
         environment = {
@@ -46,6 +46,13 @@ class Owned(Postgres):
         )
         assert done.returncode == 0, done.stderr
         self.restart()
+
+    def lose(self) -> None:
+        """Lose the cluster with all it has; another one, empty and divided, takes its place."""
+        self.kill()
+        self.forget()
+        self.start()
+        self.divide()
 
     def url_of_owner(self, owner: str, password: str | None = None, database: str = "imsg") -> str:
         """Make the URL a service is given."""

@@ -40,6 +40,15 @@ class Postgres(Server):
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def program(self, name: str) -> str:
+        """Find a program of the server's own version, such as pg_dump, which refuses a newer one."""
+        return str(_postgres_binaries() / name)
+
+    def forget(self) -> None:
+        """Remove the data of a server that does not run, and make an empty cluster."""
+        shutil.rmtree(self.folder / "data")
+        self._make_cluster(_postgres_binaries(), _user_for_postgres(), self.folder / "data")
+
     def _prepared(self) -> Process:
         binaries = _postgres_binaries()
         user = _user_for_postgres()

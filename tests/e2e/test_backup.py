@@ -1,0 +1,139 @@
+"""A data folder copied while everything is at work, and what is in the books once it was restored."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from imsg_testing.api import wait
+from imsg_testing.stack import IMSG, Stack, environment, provider, running
+
+pytestmark = pytest.mark.timeout(300)
+"""Each of these starts everything anew, some twice."""
+
+
+def back_up(stack: Stack, target: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the verb."""
+    return subprocess.run(
+        [str(IMSG), "backup", str(target)],
+        env=stack.environment,
+        cwd=stack.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_copy_made_under_load_is_whole_and_goes_on_from_there(tmp_path: Path) -> None:
+    """Accepted before the copy: in it, and sent once. Accepted later: unknown to it."""
+    accepted: list[str] = []
+    copy = tmp_path / "copies" / "备份 1"
+    with provider(tmp_path) as world:
+        with running(tmp_path / "lost", world.settings) as stack:
+            stack.open_wide()
+            writer = stack.new_user(per_day=7)
+            sent = stack.send("sent@example.com")["id"]
+            stack.settled(sent)
+            _pause(stack, paused=True)
+            with _sending(stack, accepted.append):
+                wait(lambda: len(accepted) > 20, 60)
+                before = len(accepted)
+                done = back_up(stack, copy)
+                assert done.returncode == 0, done.stderr
+                wait(lambda: len(accepted) > before + 5, 60)
+            after = stack.send("late@example.com")["id"]
+            os.kill(stack.process.pid, signal.SIGKILL)
+            wait(lambda: not stack.process.runs)
+
+        shutil.rmtree(tmp_path / "lost" / "data")
+        shutil.copytree(copy, tmp_path / "found" / "data")
+        with running(tmp_path / "found", world.settings) as stack:
+            (user,) = [user for user in _users(stack) if user["username"] == writer]
+            assert user["per_day"] == 7
+            _pause(stack, paused=False)
+            for request in (sent, *accepted[:before]):
+                (message,) = stack.settled(request)
+                assert message["status"] == "sent"
+            assert stack.messages(after) == []
+            new = stack.send("new@example.com")["id"]
+            stack.settled(new)
+        times = Counter(mail["to"] for mail in world.inbox())
+        assert set(times.values()) == {1}
+        assert len(times) >= before + 2
+
+
+def test_a_copy_is_for_its_owners_eyes_and_never_half_there(tmp_path: Path) -> None:
+    with running(tmp_path) as stack:
+        target = tmp_path / "copy"
+        assert back_up(stack, target).returncode == 0
+        files = [target, *target.rglob("*")]
+        assert [path for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+        names = {str(path.relative_to(target)) for path in files}
+        assert {"auth.db", "history.db", "wechat.db", "secrets/token_key"} <= names
+        assert "lock" not in names
+
+        again = back_up(stack, target)
+        assert again.returncode == 2
+        assert "is there already" in again.stderr
+        assert list(tmp_path.glob("*.part")) == []
+
+
+def test_a_folder_at_rest_is_copied_too_and_one_that_is_none_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path) as stack:
+        request = stack.send("zhang@example.com")["id"]
+        stack.settled(request)
+        stack.process.end()
+        assert back_up(stack, tmp_path / "copy").returncode == 0
+        with closing(sqlite3.connect(tmp_path / "copy" / "history.db")) as copy:
+            assert copy.execute("SELECT status FROM messages").fetchall() == [("sent",)]
+    nowhere = environment({"IMSG_DATA_DIR": str(tmp_path / "nowhere")})
+    command = [str(IMSG), "backup", str(tmp_path / "second")]
+    done = subprocess.run(command, env=nowhere, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "IMSG_DATA_DIR" in done.stderr
+
+
+class _sending:  # noqa: N801  a context
+    """Sends a mail after the other in a thread for as long as the context lasts."""
+
+    def __init__(self, stack: Stack, note: Callable[[str], None]) -> None:
+        self._ending = Event()
+        stack.token()
+
+        def send() -> None:
+            number = 0
+            while not self._ending.is_set():
+                answer: dict[str, Any] = stack.send(f"user{number}@example.com")
+                if answer["errorCode"] == 0:
+                    note(answer["id"])
+                number += 1
+
+        self._thread = Thread(target=send)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join()
+
+
+def _users(stack: Stack) -> list[dict[str, Any]]:
+    users: list[dict[str, Any]] = stack.call("GET", "/api/users", token=stack.token())["users"]
+    return users
+
+
+def _pause(stack: Stack, *, paused: bool) -> None:
+    body = {"token": stack.token(), "paused": paused}
+    assert stack.call("PATCH", "/api/channels/smtp", body)["errorCode"] == 0
