@@ -39,8 +39,8 @@ class Tab:
         self._client.run_javascript(f"window.location.replace({json.dumps(target)})")
 
 
-def stand(view: View, page: Page, pages: Sequence[Page]) -> None:
-    """Draw the frame around the page that is being built."""
+def stand(view: View, page: Page, pages: Sequence[Page]) -> Callable[[], object]:
+    """Draw the frame around the page that is being built; return what brings it to life, for once that is built."""
     client = ui.context.client
     head(client)
     ui.page_title(f"{view.t(f'frame.{page.name}')} · iMSG")
@@ -48,8 +48,9 @@ def stand(view: View, page: Page, pages: Sequence[Page]) -> None:
     client.page_container.default_slot.children[0].props(f'id="{MAIN}" tabindex="-1"')
     client.content.classes("page")
     drawer = _navigation(view, page, pages)
-    _header(view, drawer.toggle)
+    live = _header(view, drawer.toggle)
     client.on_exception(lambda error: tell(view, error))
+    return live
 
 
 def head(client: Client) -> None:
@@ -121,7 +122,7 @@ def is_for(page: Page, view: View) -> bool:
     return (page.group is Group.USER or view.session.is_admin) and (view.has_sandbox or not page.needs_sandbox)
 
 
-def _header(view: View, toggle: Callable[[], object]) -> None:
+def _header(view: View, toggle: Callable[[], object]) -> Callable[[], object]:
     t = view.t
     with ui.header(fixed=True, bordered=False, wrap=False).classes("top"):
         attrs(classed("a", "skip", t("frame.skip")), href=f"#{MAIN}")
@@ -131,11 +132,12 @@ def _header(view: View, toggle: Callable[[], object]) -> None:
             attrs(classed("img", "top-mark"), src=f"{STATIC}icon.svg", alt="", width="28", height="28")
             classed("span", "", "iMSG")
         classed("div", "top-space")
-        tasks_button(view)
+        live = tasks_button(view)
         _language(view)
         _account(view)
     if view.session.warned and view.session.is_admin:
         _banner(view)
+    return live
 
 
 def _language(view: View) -> None:

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imsg_console.origin import WRITES, Origins
-from imsg_console.paths import ASSETS, FRAMEWORK, ICON, LOGIN, MISSING, OWN, PREFER, SOCKET, STATIC, login_url
+from imsg_console.paths import ASSETS, FRAMEWORK, ICON, LOGIN, LOGOUT, MISSING, OWN, PREFER, SOCKET, STATIC, login_url
 from imsg_console.preferences import current, preferences
 from imsg_console.sessions import Session, Sessions
 from imsg_console.texts import Texts
@@ -21,7 +21,7 @@ COOKIE = "imsg_session"
 
 NONCE_BYTES = 18
 
-OPEN = (OWN, FRAMEWORK, SOCKET, LOGIN, PREFER, ICON)
+OPEN = (OWN, FRAMEWORK, SOCKET, LOGIN, LOGOUT, PREFER, ICON)
 """What is answered beside pages."""
 
 HEADERS = {

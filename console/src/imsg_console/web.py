@@ -207,7 +207,7 @@ class _Pages:
                 return None
             if shown.path == "/" and not session.is_admin:
                 return RedirectResponse("/mine", 303)
-            frame.stand(view, shown, PAGES)
+            live = frame.stand(view, shown, PAGES)
             if not frame.is_for(shown, view):
                 ui.context.client.status_code = 403
                 frame.forbidden(view)
@@ -219,6 +219,7 @@ class _Pages:
                 return RedirectResponse(login_url(view.path, request.url.query, "ended"), 303)
             except Exception as error:  # noqa: BLE001  the edge: whatever a page raises becomes a sentence
                 frame.failed(view, error)
+            live()
             return None
 
         return show

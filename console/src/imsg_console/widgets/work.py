@@ -140,8 +140,11 @@ def said(view: View, work: Work) -> str:
     return counted if work.runs else f"{t('frame.work_finished')} · {counted}"
 
 
-def tasks_button(view: View) -> None:
-    """Draw the header's list of works: there while there are any, counting those that run."""
+def tasks_button(view: View) -> Callable[[], object]:
+    """Draw the header's list of works: there while there are any, counting those that run.
+
+    Return what makes it look again and again, for once the page is drawn: NiceGUI delivers a page with the first timer.
+    """
     t = view.t
     with ui.button(icon="pending_actions").props("flat round dense").classes("top-tasks") as opener:
         count = classed("span", "top-count")
@@ -164,5 +167,9 @@ def tasks_button(view: View) -> None:
                 for work in now:
                     progress(view, work)
 
+    def live() -> None:
+        with opener:
+            ui.timer(1.0, look, immediate=False)
+
     look()
-    ui.timer(1.0, look)
+    return live
