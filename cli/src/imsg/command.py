@@ -46,6 +46,17 @@ def doctor(url: verbs.Url = verbs.URL) -> None:
 
 
 @app.command()
+def unread() -> None:
+    """Name what is set and read by nobody: a misspelt setting does nothing."""
+    with loading():
+        from imsg import whole  # noqa: PLC0415  as above
+        from imsg_shared import misspelt  # noqa: PLC0415
+
+    for stray in misspelt.find(whole.MODELS):
+        complain(str(stray))
+
+
+@app.command()
 def backup(target: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
     """Copy the data folder while iMSG runs on it: IMSG_DATA_DIR; the copy is a data folder itself."""
     from imsg.backup import back_up  # noqa: PLC0415  as above

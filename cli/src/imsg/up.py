@@ -30,7 +30,7 @@ def main(*, with_console: bool = True) -> int:
         settings = load(Settings)
         configure(settings.log_level, settings.log_format)
         for stray in misspelt.find(whole.MODELS):
-            _complain(f"{stray}.")
+            _complain(str(stray))
         return uvloop.run(run(settings, with_console=with_console))
     except StartError as error:
         _complain(str(error))

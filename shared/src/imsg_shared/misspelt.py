@@ -70,8 +70,7 @@ class Misspelt:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        meant = f"; did you mean {self.nearest}?" if self.nearest else ""
-        return f"nothing reads {self.name}{meant}"
+        return f"nothing reads {self.name}" + (f"; did you mean {self.nearest}?" if self.nearest else ".")
 
 
 def find(models: Sequence[type[Common]]) -> list[Misspelt]:
