@@ -22,6 +22,7 @@ run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
 test: check .venv/.servers .venv/.rules ## check, and every test
 	$(VENV)/pytest --ignore=tests/fault --ignore=tests/compose
 	$(VENV)/pytest -m quick tests/fault
+	@scripts/test-compose quick
 
 check: .venv/.to-test isolation ## format, lint, types, imports, isolation
 	$(VENV)/ruff format --check .
@@ -46,7 +47,7 @@ test-fault: .venv/.to-test .venv/.servers ## pull every plug, balance the books,
 test-fault-quick: .venv/.to-test .venv/.servers ## the torments that are part of make test
 	$(VENV)/pytest -m quick tests/fault
 
-test-compose: .venv/.to-test ## bring the containers up, send through them, take them down
+test-compose: .venv/.to-test ## run the containers: scale, roll, kill them at random for two minutes
 	@scripts/test-compose
 
 bench: .venv/.to-bench ## measure beside floors and a peer (15 min); writes bench/results

@@ -23,6 +23,16 @@ UP_TIMEOUT_S = 900.0
 COMMAND_TIMEOUT_S = 180.0
 
 
+ASKED_INSIDE = """
+import base64, pathlib, sys
+from urllib.request import Request, urlopen
+password = pathlib.Path("/run/imsg/rabbit_password").read_text().strip()
+key = base64.b64encode(f"imsg:{password}".encode()).decode()
+print(urlopen(Request(sys.argv[1], headers={"Authorization": f"Basic {key}"}), timeout=10).read().decode())
+"""
+"""Run inside a container: reads a URL, as RabbitMQ's user where one is asked for."""
+
+
 class Containers:
     """The stack of `docker-compose.yml` with the settings of `.env.example`."""
 
@@ -40,17 +50,7 @@ class Containers:
 
     def compose(self, *words: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
         """Run `docker compose WORDS`; return what it says. Raises AssertionError with its complaint."""
-        done = subprocess.run(
-            ["docker", "compose", *words],
-            cwd=ROOT,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        assert done.returncode == 0, f"docker compose {' '.join(words)}:\n{done.stdout}{done.stderr}"
-        return done.stdout
+        return self.run("docker", "compose", *words, timeout_s=timeout_s)
 
     def start(self) -> None:
         """Build the images and bring everything up; return when all of it is healthy."""
@@ -86,6 +86,50 @@ class Containers:
         assert answer["errorCode"] == 0, answer
         token: str = answer["token"]
         return token
+
+    def replicas(self, service: str) -> list[str]:
+        """Return the containers of a service that run."""
+        return self.compose("ps", "--quiet", service).split()
+
+    def scale(self, **replicas: int) -> None:
+        """Bring so many replicas of services up (`_` in a name for its `-`); return when all are healthy."""
+        words = [f"{service.replace('_', '-')}={count}" for service, count in replicas.items()]
+        scales = [word for each in words for word in ("--scale", each)]
+        self.compose("up", "--detach", "--wait", "--no-build", *scales, timeout_s=UP_TIMEOUT_S)
+
+    def run(self, *words: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+        """Run a program of the repository against the stack; return what it says. Raises AssertionError."""
+        done = subprocess.run(
+            words, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        assert done.returncode == 0, f"{' '.join(words)}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def metric(self, container: str, name: str) -> float:
+        """Add up a metric of a replica over its labels."""
+        told = self._python(container, "http://127.0.0.1:8000/metrics")
+        return sum(
+            float(line.rpartition(" ")[2]) for line in told.splitlines() if line.startswith((f"{name}{{", f"{name} "))
+        )
+
+    def published(self) -> dict[str, int]:
+        """Ask RabbitMQ how much each container has published: the start of its id → messages."""
+        (gateway, *_) = self.replicas("gateway")
+        told = self._python(gateway, "http://rabbitmq:15672/api/channels")
+        hosts: dict[str, int] = {}
+        for channel in json.loads(told):
+            host = channel["connection_details"]["peer_host"].removeprefix("::ffff:")
+            hosts[host] = hosts.get(host, 0) + channel.get("message_stats", {}).get("publish", 0)
+        return {container: hosts.get(self._address(container), 0) for container in self.replicas("gateway")}
+
+    def _python(self, container: str, url: str) -> str:
+        """Read a URL from inside a container."""
+        return self.run("docker", "exec", container, "python", "-Ic", ASKED_INSIDE, url)
+
+    def _address(self, container: str) -> str:
+        told = json.loads(self.run("docker", "inspect", container))[0]
+        networks: dict[str, dict[str, str]] = told["NetworkSettings"]["Networks"]
+        return next(where["IPAddress"] for name, where in networks.items() if name.endswith("_inside"))
 
     def call(self, method: str, path: str, body: Any = None, **params: str) -> dict[str, Any]:  # noqa: ANN401
         """Call the API through the edge; return the answer."""

@@ -1,0 +1,81 @@
+"""More replicas share the work with no further setting, and are restarted one by one without a failed request."""
+
+import pytest
+
+from imsg_testing.compose import Containers
+from imsg_testing.compose_load import Load
+
+pytestmark = pytest.mark.timeout(1_200)
+
+SINGLES, LISTED = 200, 10_000
+
+
+@pytest.fixture(scope="module")
+def scaled(stack: Containers) -> Containers:
+    """Yield the stack with two gateways and three senders of SMS."""
+    stack.scale(gateway=2, sender_sms=3)
+    return stack
+
+
+def attempts(stack: Containers) -> dict[str, float]:
+    """Count the SMS that each sender has tried."""
+    return {sender: stack.metric(sender, "imsg_attempts_total") for sender in stack.replicas("sender-sms")}
+
+
+def test_gateways_and_senders_share_single_messages_evenly(scaled: Containers) -> None:
+    load = Load(scaled)
+    before, published = attempts(scaled), scaled.published()
+    with load.running(threads=4, asks=("single",), until=SINGLES):
+        pass
+    assert load.failures == []
+    count = len(load.accepted)
+
+    def tried() -> list[float]:
+        return [now - before[sender] for sender, now in attempts(scaled).items()]
+
+    scaled.wait(lambda: sum(tried()) == count)
+    assert min(tried()) > count * 0.2, f"of {count}: {tried()}"
+
+    def sent() -> list[int]:
+        return [now - published[gateway] for gateway, now in scaled.published().items()]
+
+    scaled.wait(lambda: sum(sent()) >= count)  # RabbitMQ counts every few seconds
+    assert min(sent()) > count * 0.35, f"of {count}: {sent()}"
+
+
+def test_senders_share_the_parts_of_one_long_list(scaled: Containers) -> None:
+    before = attempts(scaled)
+    load = Load(scaled)
+    numbers = [f"139{number:08d}" for number in range(LISTED)]
+    answer = load.sent(scaled.client, "sms", numbers, "明天下雨").json()
+
+    def tried() -> list[float]:
+        return [now - before[sender] for sender, now in attempts(scaled).items()]
+
+    assert (answer["errorCode"], answer["count"]) == (0, LISTED), answer
+    scaled.wait(lambda: sum(tried()) == LISTED)
+    assert min(tried()) >= LISTED * 0.2, tried()
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        "gateway",
+        "sender-sms",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("auth", "history", "sender-smtp", "sender-wechat")),
+    ],
+)
+def test_a_service_is_rolled_under_load_without_a_failed_request(scaled: Containers, service: str) -> None:
+    """Where there is one replica as well as where there are more."""
+    load = Load(scaled)
+    before = scaled.replicas(service)
+    with load.running(threads=3, pause_s=0.05):
+        scaled.wait(lambda: load.answered.total() > 30)
+        scaled.run("scripts/roll", service, timeout_s=600)
+        after = load.answered.total()
+        scaled.wait(lambda: load.answered.total() > after + 30)
+
+    assert load.failures == []
+    assert len(scaled.replicas(service)) == len(before)
+    assert not set(scaled.replicas(service)) & set(before)
+    scaled.wait(lambda: not load.waiting(scaled.client), within_s=120)

@@ -1,0 +1,129 @@
+"""Containers killed at random, as their processes die when nobody asked them to, and a client that keeps the books."""
+
+import json
+import random
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Container, Sequence
+from typing import Any, Self
+
+import httpx
+
+from imsg_testing.api import Api
+from imsg_testing.compose import Containers
+from imsg_testing.fault_mail import Mailbox
+
+VICTIMS = (
+    "gateway",
+    "auth",
+    "history",
+    "sender-smtp",
+    "sender-sms",
+    "sender-wechat",
+    "console",
+    "caddy",
+    "rabbitmq",
+    "redis",
+    "postgres",
+)
+"""Everything but the sandbox, whose memory is the provider's count of what it got."""
+
+BACK_WITHIN_S = 180.0
+"""Docker itself waits up to a minute before it starts again what has died often."""
+
+
+class Tormented(Api):
+    """The containers as the keepers of the books ask for them."""
+
+    def __init__(self, stack: Containers) -> None:
+        super().__init__(str(stack.client.base_url))
+        self.mailbox = Mailbox()  # never opened: the sandbox is the provider here
+        self._stack = stack
+
+    @property
+    def urls(self) -> Sequence[str]:
+        """The edge."""
+        return [str(self._stack.client.base_url).rstrip("/")]
+
+    @property
+    def said(self) -> str:
+        """The end of all logs."""
+        return self._stack.compose("logs", "--no-color", "--tail", "15")
+
+    def token(self, username: str = "admin", password: str = "") -> str:
+        """Return a token of the administrator, whose password nobody knows beforehand, or of another."""
+        return self._stack.token if username == "admin" else super().token(username, password)
+
+    def call(self, method: str, path: str, body: Any = None, /, **params: str) -> dict[str, Any]:  # noqa: ANN401
+        """Call the API until the edge answers."""
+        patience = time.monotonic() + BACK_WITHIN_S
+        while True:
+            try:
+                answer = super().call(method, path, body, **params)
+            except (httpx.TransportError, ValueError):
+                if time.monotonic() > patience:
+                    raise
+            else:
+                if answer.get("errorCode") != 10012 or time.monotonic() > patience:
+                    return answer
+            time.sleep(0.5)
+
+    def wait_until_whole(self) -> None:
+        """Wait until every container is healthy again, without a hand."""
+
+        def states() -> dict[str, str]:
+            lines = self._stack.compose("ps", "--all", "--format", "json").splitlines()
+            return {one["Name"]: one["Health"] or one["State"] for one in map(json.loads, lines)}
+
+        self._stack.wait(lambda: set(states().values()) <= {"healthy", "exited"} and self._runs(), BACK_WITHIN_S)
+
+    def _runs(self) -> bool:
+        return all(self._stack.replicas(service) for service in VICTIMS)
+
+    def received(self, method: str, of: Container[str]) -> Counter[str]:
+        """Count what each of these recipients got, as the provider has it."""
+        answer = self.call("GET", "/sandbox/inbox", method=method, token=self.token())
+        return Counter(message["to"] for message in answer["messages"] if message["to"] in of)
+
+
+class Killer:
+    """Kills the first process of a random container again and again, as the machine's own kernel would."""
+
+    def __init__(self, stack: Containers, seed: int, pause_s: tuple[float, float]) -> None:
+        self.killed: Counter[str] = Counter()
+        self._stack = stack
+        self._random = random.Random(seed)  # noqa: S311  repeatable by its seed
+        self._pause_s = pause_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, whatever happened."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Kill nobody any more."""
+        self._stopping.set()
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._random.uniform(*self._pause_s)):
+            service = self._random.choice(VICTIMS)
+            if running := self._stack.replicas(service):
+                kill(self._stack, self._random.choice(sorted(running)))
+                self.killed[service] += 1
+
+
+def kill(stack: Containers, container: str) -> None:
+    """Kill a container's first process. `docker kill` would be a stop by hand, after which Docker starts nothing."""
+    pid = stack.run("docker", "inspect", "--format", "{{.State.Pid}}", container).strip()
+    image = "imsg-gateway"
+    inside = ["run", "--rm", "--pid", "host", "--user", "0", "--network", "none", "--entrypoint", "sh", image]
+    subprocess.run(["docker", *inside, "-c", f"kill -9 {pid}"], check=False, timeout=60, capture_output=True)
