@@ -34,16 +34,16 @@ print(urlopen(Request(sys.argv[1], headers={"Authorization": f"Basic {key}"}), t
 
 
 class Containers:
-    """The stack of `docker-compose.yml` with the settings of `.env.example`."""
+    """The stack of `docker-compose.yml` with the settings of `.env.example`, or of another file."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Path = ROOT / ".env.example") -> None:
         self.port = free_port()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("IMSG_", "COMPOSE_"))}
         self._environment = {
             **kept,
             "COMPOSE_PROJECT_NAME": f"imsg-test-{secrets.token_hex(3)}",
-            "COMPOSE_ENV_FILES": str(ROOT / ".env.example"),
+            "COMPOSE_ENV_FILES": str(settings),
             "IMSG_BIND": f"127.0.0.1:{self.port}",
         }
         self._token = ""
@@ -155,9 +155,9 @@ class Containers:
 
 
 @contextmanager
-def running() -> Iterator[Containers]:
+def running(settings: Path = ROOT / ".env.example") -> Iterator[Containers]:
     """Run the containers for as long as the context lasts."""
-    containers = Containers()
+    containers = Containers(settings)
     try:
         containers.start()
         yield containers
