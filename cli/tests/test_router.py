@@ -45,6 +45,29 @@ async def test_everything_else_is_a_404_in_the_public_shape(path: str) -> None:
     assert (answer.status_code, answer.json()["errorCode"], answer.json()["reason"]) == (404, 10001, "no_such_url")
 
 
+@pytest.mark.parametrize("path", ["/", "/users", "/nowhere", "/_nicegui/static/x.js", "/sandbox-of-mine"])
+async def test_what_is_nobody_elses_is_the_pages(path: str) -> None:
+    service, page = _service(), Service("console", Common(), _opening)
+    router = Router([("/api", service)], [service, page], page=page)
+    async with service.running(), page.running(), _client(router) as client:
+        answer = await client.get(path)
+
+    assert answer.json() == {"errorCode": 0, "errorMessage": "OK", "path": path}
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/health", "/health/else", "/internal/mirror", "/hooks/smtp", "/sandbox/inbox"]
+)
+async def test_the_page_opens_nothing_that_is_closed(path: str) -> None:
+    """The frame of the page's service has health and metrics of its own, which are for whoever stands inside."""
+    service, page = _service(), Service("console", Common(), _opening)
+    router = Router([("/api", service)], [service, page], page=page)
+    async with service.running(), page.running(), _client(router) as client:
+        answer = await client.get(path)
+
+    assert (answer.status_code, answer.json()["reason"]) == (404, "no_such_url")
+
+
 async def test_readiness_is_that_of_the_whole() -> None:
     first, second = _service(), Service("history", Common(), _opening)
     second.check("broker", lambda: False)
