@@ -1,7 +1,6 @@
 """One Chromium for a module and one `imsg up` for the run; every visit of a test has cookies of its own."""
 
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -43,20 +42,13 @@ def browser() -> Iterator[Browser]:
         pytest.fail(str(missing), pytrace=False)
 
 
-@pytest.fixture(params=LOOKS, ids=lambda look: look.name)
-def look(request: pytest.FixtureRequest) -> Look:
-    """Both languages at both widths."""
-    chosen: Look = request.param
-    return chosen
-
-
 @pytest.fixture
 def visit(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iterator[Visits]:
     """Open browsers of different persons, and close them: a page that complained fails the test."""
     opened: list[Visit] = []
 
-    def open_one(look: Look = LOOKS[0], state: Any = None) -> Visit:  # noqa: ANN401
-        opened.append(Visit(browser, stack.url, look, state))
+    def open_one(look: Look = LOOKS[0], url: str = "") -> Visit:
+        opened.append(Visit(browser, url or stack.url, look))
         return opened[-1]
 
     yield open_one

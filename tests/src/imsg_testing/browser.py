@@ -136,7 +136,7 @@ class Complaints:
 class Visit:
     """A browser of one person's: a context with its own cookies, on the console of one server."""
 
-    def __init__(self, browser: Browser, origin: str, look: Look, state: Any = None) -> None:  # noqa: ANN401
+    def __init__(self, browser: Browser, origin: str, look: Look) -> None:
         self.look = look
         self.origin = origin
         self.complaints = Complaints(origin)
@@ -147,7 +147,6 @@ class Visit:
             color_scheme="dark" if look.dark else "light",
             reduced_motion="reduce",
             accept_downloads=True,
-            storage_state=state,
             timezone_id="Asia/Shanghai",
         )
         self.context.set_default_timeout(PATIENCE_MS)

@@ -1,0 +1,93 @@
+"""Every page in both languages, at both widths, by day and by night: nothing for axe-core, nothing in the console."""
+
+import re
+import secrets
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.entering import enter, settled
+from imsg_testing.stack import Stack, attached
+
+Visits = Callable[..., Visit]
+
+EVERY_LOOK = [
+    Look("zh", DESK),
+    Look("en", DESK, dark=True),
+    Look("zh", PHONE, dark=True),
+    Look("en", PHONE),
+]
+
+ALONE = ("/password", "/nowhere")
+"""Pages that stand not in the navigation."""
+
+
+@pytest.fixture(scope="module")
+def request_id(stack: Stack) -> str:
+    """Have something to show: a request of which one recipient is refused for good, and an SMS."""
+    sms = {"token": stack.token(), "method": "sms", "to": "13800138000", "content": "明天下雨"}
+    assert stack.call("POST", "/api/send", sms)["errorCode"] == 0
+    to = [f"reader-{secrets.token_hex(4)}@example.com", "bounce@example.com"]
+    return settled(stack, to, subject="三季度报表", attachment=attached("报表.pdf", b"x" * 2048))
+
+
+@pytest.mark.parametrize("look", EVERY_LOOK, ids=lambda look: look.name)
+def test_every_page_is_sound(visit: Visits, request_id: str, look: Look) -> None:
+    seen = visit(look)
+    page = seen.page
+    seen.complaints.expect(r"/nowhere|status of 404")
+    page.goto("/login")
+    seen.axe()
+    seen.shoot("login")
+    enter(seen)
+    page.goto("/")
+    listed = page.locator(".side-item").evaluate_all("items => items.map(item => item.getAttribute('href'))")
+    assert len(listed) >= 8, listed
+    for path in (*listed, *ALONE, f"/sent/{request_id}", f"/messages/{request_id}-1"):
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        seen.axe()
+        assert not scrolls_sideways(page), path
+        seen.shoot(_name(path))
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_user_sees_their_own_pages_and_no_others(stack: Stack, visit: Visits, language: str) -> None:
+    seen = visit(Look("zh" if language == "zh" else "en", DESK))
+    seen.complaints.expect(r"/users|status of 403")
+    enter(seen, stack.new_user(), "correct horse")
+    page = seen.page
+    page.goto("/")
+    expect(page).to_have_url(re.compile("/mine$"))
+    listed = page.locator(".side-item").evaluate_all("items => items.map(item => item.getAttribute('href'))")
+    assert listed == ["/send", "/mine", "/limits"]
+    seen.axe()
+    seen.shoot("mine-of-a-newcomer")
+    page.goto("/users")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert page.locator(".user-tools").count() == 0
+    seen.axe()
+    seen.shoot("not-for-users")
+
+
+def test_the_switches_of_language_and_theme_keep_the_page(visit: Visits) -> None:
+    seen = visit(Look("zh", DESK))
+    enter(seen)
+    page = seen.page
+    page.goto("/limits?a=b")
+    page.get_by_role("link", name="Switch to English").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("My limits")
+    assert page.url.endswith("/limits?a=b")
+    assert page.locator("html").get_attribute("lang") == "en-US"
+    page.get_by_role("button", name="Account: admin").click()
+    page.locator(".menu .q-item", has_text="Dark").click()
+    expect(page.locator("body")).to_have_class(re.compile("body--dark"))
+    assert page.url.endswith("/limits?a=b")
+
+
+def _name(path: str) -> str:
+    first = path.strip("/").split("/")[0] or "overview"
+    return f"page-{first}{'-one' if '-' in path else ''}"

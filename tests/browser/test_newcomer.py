@@ -1,0 +1,156 @@
+"""A newcomer's stories, in both languages: from the first log-in to the first mail, and from a failure to its end."""
+
+import re
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from imsg_testing.browser import DESK, PHONE, Look, Visit
+from imsg_testing.entering import enter
+from imsg_testing.stack import Stack, running
+
+Visits = Callable[..., Visit]
+
+LOOKS = [Look("zh", DESK), Look("en", PHONE)]
+
+WORDS = {
+    "zh": {
+        "new": "新建用户",
+        "username": "用户名",
+        "password": "密码",
+        "create": "创建用户",
+        "change": "修改密码",
+        "settled": "全部1条已有结果",
+        "sandbox": "在沙箱里看",
+        "timeline": "查看经过",
+        "failed": "失败",
+        "resend": "重发",
+        "changed": "密码已修改，请用新密码登录。",
+    },
+    "en": {
+        "new": "New user",
+        "username": "Username",
+        "password": "Password",
+        "create": "Create user",
+        "change": "Change the password",
+        "settled": "It is settled",
+        "sandbox": "See it in the sandbox",
+        "timeline": "Timeline",
+        "failed": "Failed",
+        "resend": "Resend",
+        "changed": "The password was changed; log in with the new one.",
+    },
+}
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
+def test_from_the_first_log_in_to_the_first_mail_that_arrives(stack: Stack, visit: Visits, look: Look) -> None:
+    words, seen = WORDS[look.language], visit(look)
+    page, name = seen.page, f"张三{secrets.token_hex(3)}"
+    to = f"{secrets.token_hex(4)}@example.com"
+    page.goto("/")
+    page.locator("#username").fill("admin")
+    page.locator("#password").fill("123")
+    page.get_by_role("button").click()
+    expect(page.locator(".banner").get_by_role("link")).to_have_text(words["change"])
+
+    page.goto("/users")
+    page.get_by_role("button", name=words["new"]).first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label(words["username"]).first.fill(name)
+    seen.axe()
+    seen.shoot("user-new")
+    dialog.get_by_role("button", name=words["create"]).click()
+    expect(page.get_by_role("dialog").filter(has_text=name)).to_be_visible()
+    seen.shoot("user-created")
+    assert stack.call("GET", f"/api/users/{name}", token=stack.token())["errorCode"] == 0
+
+    page.goto("/send")
+    page.wait_for_function("window.socket && window.socket.connected")
+    page.locator(".recipients-field").press_sequentially(f"{to}\n")
+    page.locator(".field-subject input").fill("第一封")
+    page.locator(".field-text textarea").fill("您好")
+    page.locator(".send-button").click()
+    expect(page.locator(".sent-said")).to_have_text(words["settled"])
+    page.get_by_role("link", name=words["sandbox"]).click()
+    expect(page.get_by_text(to).first).to_be_visible()
+    seen.shoot("first-mail")
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
+def test_why_it_failed_is_said_and_it_is_sent_again(stack: Stack, visit: Visits, look: Look) -> None:
+    words, seen = WORDS[look.language], visit(look)
+    enter(seen)
+    page = seen.page
+    page.goto("/send?to=bounce@example.com")
+    page.wait_for_function("window.socket && window.socket.connected")
+    expect(page.locator(".recipient-text")).to_have_text("bounce@example.com")
+    page.locator(".field-subject input").fill("退信")
+    page.locator(".field-text textarea").fill("您好")
+    page.locator(".send-button").click()
+    expect(page.locator(".sent-counts")).to_contain_text(words["failed"])
+    first = page.url
+    seen.axe()
+    seen.shoot("sent-failed")
+    page.get_by_role("link", name=words["timeline"]).click()
+    expect(page.get_by_text("550").first).to_be_visible()  # the server's own words, beside the plain ones
+    seen.shoot("why-it-failed")
+    page.go_back()
+    page.get_by_role("button", name=words["resend"]).click()
+    expect(page).not_to_have_url(first)
+    expect(page.locator(".sent-counts")).to_contain_text(words["failed"])
+    request = page.url.rpartition("/")[2].partition("?")[0]
+    (message,) = stack.messages(request)
+    assert message["resend_of"] == first.rpartition("/")[2].partition("?")[0]
+
+
+@pytest.fixture
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """`imsg up` of this test's own, whose administrator may change the password."""
+    with running(tmp_path_factory.mktemp("fresh")) as opened:
+        yield opened
+
+
+def test_a_changed_password_ends_the_banner_and_the_other_browsers(fresh: Stack, visit: Visits) -> None:
+    mine, other = visit(Look("en", DESK), fresh.url), visit(Look("zh", PHONE), fresh.url)
+    for seen in (mine, other):
+        enter(seen)
+        seen.page.goto("/password")
+        seen.page.wait_for_function("window.socket && window.socket.connected")
+    page = mine.page
+    old, new, again = page.locator("input[type=password]").all()
+    old.fill("1234")
+    new.fill("correct horse")
+    again.fill("correct house")
+    page.get_by_role("button", name="Change the password", exact=True).click()
+    expect(page.locator(".q-field--error")).to_contain_text("differ")
+    again.fill("correct horse")
+    again.press("Enter")
+    expect(page.locator(".q-field--error")).to_contain_text("not the current password")
+    old.fill("123")
+    old.press("Enter")
+    expect(page.locator(".notice-good")).to_be_visible()
+    expect(page.locator(".banner")).to_have_count(0)
+    mine.axe()
+    mine.shoot("password-changed")
+    expect(other.page).to_have_url(re.compile("/login"))
+    expect(other.page.locator("#said")).to_have_text(WORDS["zh"]["changed"])
+    page.goto("/send")
+    expect(page.locator(".send-button")).to_be_visible()
+
+
+def test_log_out_everywhere_closes_the_other_browser_and_its_token(stack: Stack, visit: Visits) -> None:
+    user = stack.new_user()
+    token = stack.token(user, "correct horse")
+    here, there = visit(Look("en", PHONE)), visit(Look("zh", DESK))
+    for seen in (here, there):
+        enter(seen, user, "correct horse")
+        seen.page.goto("/limits")
+        seen.page.wait_for_function("window.socket && window.socket.connected")
+    here.page.goto("/password")
+    here.page.get_by_role("button", name="Log out everywhere").click()
+    expect(here.page).to_have_url(re.compile("/login"))
+    expect(there.page).to_have_url(re.compile("/login"))
+    assert stack.call("GET", "/api/me", token=token)["errorCode"] == 10005

@@ -1,0 +1,180 @@
+"""Who must stay out stays out: foreign pages, foreign sockets, frames, scripts of strangers, cookies of others."""
+
+import re
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from imsg_testing.browser import DESK, Look, Visit
+from imsg_testing.entering import enter, settled
+from imsg_testing.stack import Stack
+
+Visits = Callable[..., Visit]
+
+HOSTILE = "\"><img src=x onerror=window.ran=1><script>window.ran=1</script>{{7*7}}${7*7}'--"
+
+
+@pytest.fixture
+def foreign(stack: Stack) -> Iterator[str]:
+    """Serve a page of somebody else's that tries what it can in the browser of who has logged in."""
+    socket = f"ws://127.0.0.1:{stack.port}/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+    page = f"""<!doctype html><title>foreign</title>
+        <iframe src="{stack.url}/users"></iframe>
+        <form id="out" method="post" action="{stack.url}/logout?everywhere=1" target="frame"></form>
+        <iframe name="frame"></iframe>
+        <script>
+            document.getElementById('out').submit();
+            window.answers = {{}};
+            fetch('{stack.url}/users', {{credentials: 'include'}}).then(
+                () => answers.read = 'read', () => answers.read = 'refused');
+            const socket = new WebSocket('{socket}');
+            socket.onopen = () => answers.socket = 'open';
+            socket.onerror = () => answers.socket = 'refused';
+        </script>"""
+
+    class Foreign(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, *_: Any) -> None:  # noqa: ANN401  the library's own
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Foreign)
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    serving.join()
+
+
+def test_a_foreign_page_can_neither_read_nor_act_nor_frame(visit: Visits, foreign: str) -> None:
+    seen = visit(Look("en", DESK))
+    seen.complaints.expect(".")  # everything that the foreign page is refused is said in its console
+    enter(seen)
+    page = seen.page
+    page.goto(foreign)
+    page.wait_for_function("answers.read && answers.socket")
+    assert page.evaluate("answers") == {"read": "refused", "socket": "refused"}
+    page.wait_for_load_state("networkidle")
+    assert all("chrome-error" in frame.url or frame.url == "about:blank" for frame in page.frames[1:]), page.frames
+    page.goto("/limits")
+    expect(page.get_by_role("heading", level=1)).to_have_text("My limits")  # nobody was logged out
+
+
+def test_the_cookie_is_for_this_site_and_no_script(visit: Visits) -> None:
+    seen = visit(Look("en", DESK))
+    enter(seen)
+    seen.page.goto("/limits")
+    (cookie,) = [one for one in seen.context.cookies() if "session" in one["name"]]
+    assert cookie["httpOnly"]
+    assert cookie["sameSite"] in ("Lax", "Strict")
+    assert cookie["value"] not in seen.page.content()
+    assert seen.page.evaluate("document.cookie") == ""
+    assert "token" not in seen.page.content().lower()
+
+
+def test_a_post_without_our_origin_is_refused(stack: Stack) -> None:
+    form = {"username": "admin", "password": "123"}
+    for headers in ({}, {"origin": "http://evil.example"}, {"origin": "null"}):
+        answer = httpx.post(f"{stack.url}/login", data=form, headers=headers)
+        assert "set-cookie" not in answer.headers
+        assert answer.status_code in (303, 403)
+
+
+@pytest.mark.parametrize("path", ["/login", "/", "/limits", "/nowhere", "/_console/static/page.css"])
+def test_every_answer_has_the_headers_that_browsers_need(stack: Stack, path: str) -> None:
+    headers = httpx.get(stack.url + path, headers={"accept": "text/html"}).headers
+    policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert policy["base-uri"] == "'none'"
+    assert "'unsafe-inline'" not in policy.get("script-src", "")
+    assert "http:" not in headers["content-security-policy"]
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_nobody_is_led_away_after_the_log_in(visit: Visits, stack: Stack) -> None:
+    seen = visit(Look("en", DESK))
+    page = seen.page
+    page.goto("/login?next=" + quote("//127.0.0.1:1/evil", safe=""))
+    page.locator("#username").fill("admin")
+    page.locator("#password").fill("123")
+    page.get_by_role("button").click()
+    expect(page.locator(".side-nav")).to_be_attached()
+    assert page.url.startswith(stack.url + "/")
+
+
+def test_a_wrong_password_says_nothing_of_who_exists(visit: Visits, stack: Stack) -> None:
+    seen = visit(Look("en", DESK))
+    seen.complaints.expect("/login|status of 401")
+    page, said = seen.page, []
+    for name in (stack.new_user(), f"nobody{secrets.token_hex(3)}"):
+        page.goto("/login")
+        page.locator("#username").fill(name)
+        page.locator("#password").fill("wrong password")
+        page.get_by_role("button").click()
+        said.append(page.locator("#said").inner_text())
+        seen.axe()
+    assert said[0] == said[1]
+
+
+def test_hostile_names_subjects_and_addresses_are_text_everywhere(visit: Visits, stack: Stack) -> None:
+    name = f"{HOSTILE.replace('/', '∕').replace(':', '')[:50]}{secrets.token_hex(4)}"
+    stack.new_user(username=name, email=f"{secrets.token_hex(4)}@example.com")
+    token = stack.token(name, "correct horse")
+    to = f"'*={secrets.token_hex(4)}@example.com"
+    request = settled(stack, to, token=token, subject=HOSTILE, text=HOSTILE, html=HOSTILE)
+    seen = visit(Look("en", DESK))
+    seen.complaints.expect(r"/_console/bodies/|Blocked script execution")
+    enter(seen, name, "correct horse")
+    page = seen.page
+    for path in ("/mine", f"/sent/{request}", f"/send?like={request}", "/limits", f"/send?to={quote(HOSTILE)}"):
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("window.ran") is None, path
+        assert page.locator("img[src=x]").count() == 0, path
+        assert "49" not in page.locator("h1").inner_text()
+    admin = visit(Look("zh", DESK))
+    admin.complaints.expect(r"/_console/bodies/|Blocked script execution")
+    enter(admin)
+    page = admin.page
+    searched = quote(name, safe="")
+    for path in (
+        "/",
+        f"/users?search={searched}",
+        f"/messages?username={searched}",
+        f"/messages/{request}-0",
+        "/inbox",
+    ):
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("window.ran") is None, path
+        assert page.locator("img[src=x]").count() == 0, path
+
+
+def test_a_session_that_is_over_leads_to_the_log_in_and_back(visit: Visits, stack: Stack) -> None:
+    user = stack.new_user()
+    seen = visit(Look("en", DESK))
+    enter(seen, user, "correct horse")
+    page = seen.page
+    page.goto("/limits")
+    token = stack.call("POST", "/api/login", {"username": user, "password": "correct horse"})["token"]
+    assert stack.call("POST", "/api/logout", {"token": token, "everywhere": True})["errorCode"] == 0
+    page.goto("/send")
+    expect(page).to_have_url(re.compile("/login"))
+    page.locator("#username").fill(user)
+    page.locator("#password").fill("correct horse")
+    page.get_by_role("button").click()
+    expect(page.locator(".send-button")).to_be_visible()

@@ -1,0 +1,234 @@
+"""The send form: recipients however they come, what is wrong said at once, and what was sent followed to its end."""
+
+import json
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from imsg_testing.api import PASSWORD
+from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.entering import enter
+from imsg_testing.stack import Stack
+
+Visits = Callable[..., Visit]
+
+ZH, EN = Look("zh", DESK), Look("en", PHONE)
+
+
+def address() -> str:
+    """Make an address that nobody else of these tests writes to."""
+    return f"reader-{secrets.token_hex(4)}@example.com"
+
+
+def opened(visit: Visits, look: Look = ZH, username: str = "", **query: str) -> Visit:
+    """Open the form, as the administrator or as a user."""
+    seen = visit(look)
+    enter(seen, username or "admin", PASSWORD if username else "123")
+    seen.page.goto("/send?" + "&".join(f"{name}={value}" for name, value in query.items()))
+    expect(seen.page.locator(".send-button")).to_be_visible()
+    seen.page.wait_for_function("window.socket && window.socket.connected")
+    return seen
+
+
+def write(page: Page, text: str) -> None:
+    """Type recipients, letter by letter."""
+    page.locator(".recipients-field").press_sequentially(text)
+
+
+def paste(page: Page, text: str) -> None:
+    """Paste recipients."""
+    page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    page.focus(".recipients-field")
+    page.keyboard.press("ControlOrMeta+V")
+
+
+def recipients(page: Page) -> list[str]:
+    """Return those that are shown and fine."""
+    return page.locator(".recipient-text").all_inner_texts()
+
+
+@pytest.mark.parametrize("look", [ZH, EN], ids=lambda look: look.name)
+def test_recipients_are_judged_as_they_are_typed(visit: Visits, look: Look) -> None:
+    seen = opened(visit, look)
+    page = seen.page
+    write(page, "zhang@exam")
+    said = {"zh": "不是完整的邮箱", "en": "is not a whole e-mail address"}[look.language]
+    expect(page.locator("#recipients-hint")).to_have_text(said)
+    write(page, "ple.com，li@example.com；zhang@example.com, oops@, 13800138000, nobody-here\n")
+    expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com", "li@example.com"])
+    expect(page.locator(".wrong-text")).to_have_text(["oops@", "13800138000", "nobody-here"])
+    expect(page.locator(".recipients-summary")).to_contain_text("zhang@example.com")  # the duplicate
+    assert not scrolls_sideways(page)
+    seen.axe()
+    seen.shoot("send-wrong")
+
+    page.locator(".send-button").click()
+    expect(page.locator(".send-trouble")).to_contain_text("3")
+    page.locator(".wrong-one").first.get_by_role("button").click()
+    expect(page.locator(".wrong-text")).to_have_text(["13800138000", "nobody-here"])
+    page.locator(".wrong-head").get_by_role("button").click()
+    expect(page.locator(".recipients-wrong")).to_be_hidden()
+
+
+def test_ten_thousand_are_pasted_and_a_list_sent_left_and_found_again(visit: Visits) -> None:
+    seen = opened(visit)
+    page = seen.page
+    unique = secrets.token_hex(4)
+    paste(page, "\n".join(f"reader{number}.{unique}@example.com" for number in range(10_000)))
+    expect(page.locator(".recipients-summary")).to_contain_text("10000个收件人")
+    assert len(recipients(page)) == 40
+    page.get_by_label("在列表中查找").fill("reader9999")
+    expect(page.locator(".recipient-text")).to_have_text([f"reader9999.{unique}@example.com"])
+    page.locator(".recipient").get_by_role("button").click()
+    expect(page.locator(".send-button")).to_contain_text("9999")
+    page.get_by_role("button", name="全部清除").click()
+    expect(page.locator(".recipients-summary")).to_be_hidden()
+
+    paste(page, ",".join(f"reader{number}.{unique}@example.com" for number in range(300)))
+    page.locator(".field-subject input").fill(f"群发 {unique}")
+    page.locator(".field-text textarea").fill("您好")
+    page.locator(".send-button").click()
+    expect(page.locator(".sent-said")).to_contain_text("300")
+    page.goto("/mine")
+    page.get_by_role("link", name=re.compile(rf"{unique}.*个收件人")).click()
+    expect(page.locator(".sent-said")).to_have_text("全部300条已有结果")
+    seen.axe()
+    seen.shoot("sent-many")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="下载recipients.txt").click()
+    lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
+    assert len(set(lines)) == 300
+
+
+def test_a_file_of_gbk_gives_the_column_that_holds_addresses(visit: Visits) -> None:
+    seen = opened(visit)
+    page = seen.page
+    content = "姓名,邮箱,<b>部门\n张三,zhang@example.com,研发\n李四,li@example.com,市场\n".encode("gbk")
+    chooser = page.locator(".upload-list input[type=file]")
+    chooser.set_input_files({"name": "名单<b>.csv", "mimeType": "text/csv", "buffer": content})
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading")).to_have_text("名单<b>.csv：收件人在哪一列？")
+    expect(dialog.locator("td.file-chosen")).to_have_text(["zhang@example.com", "li@example.com"])
+    seen.axe()
+    seen.shoot("send-file")
+    dialog.get_by_role("button", name="导入2个").click()
+    expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com", "li@example.com"])
+
+    chooser.set_input_files({"name": "名单.xlsx", "mimeType": "text/csv", "buffer": b"PK\x03\x04"})
+    expect(page.get_by_role("alert").filter(has_text="CSV")).to_be_visible()
+
+
+def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(stack: Stack, visit: Visits) -> None:
+    seen = opened(visit, username=stack.new_user())
+    page, to = seen.page, address()
+    seen.complaints.expect(r"/_console/bodies/|Blocked script execution")  # what its frame refuses the hostile mail
+    write(page, f"{to}\n")
+    subject = f"<img src=x onerror=window.ran=1> {secrets.token_hex(4)}"
+    page.locator(".field-subject input").fill(subject)
+    page.locator(".send-form .q-toggle").click()
+    html = "<h1>您好</h1><script>top.ran=1</script><img src=x onerror='top.ran=1'>"
+    page.locator(".field-html textarea").fill(html)
+    page.evaluate(
+        """() => {
+            const files = new DataTransfer();
+            files.items.add(new File(['a'.repeat(2000)], '合同 <b>最终版.pdf'));
+            const at = document.querySelector('.drop');
+            at.dispatchEvent(new DragEvent('drop', {dataTransfer: files, bubbles: true, cancelable: true}));
+        }"""
+    )
+    expect(page.locator(".attachment-name")).to_have_text("合同 <b>最终版.pdf")
+    expect(page.locator(".preview-subject")).to_have_text(subject)
+    expect(page.frame_locator(".body-frame").get_by_role("heading")).to_have_text("您好")
+    assert page.locator(".body-frame").get_attribute("sandbox") == ""
+    seen.axe()
+    seen.shoot("send-html")
+    page.locator(".send-button").click()
+    expect(page.locator(".sent-said")).to_have_text("全部1条已有结果")
+    mail = stack.arrived(to=to)
+    assert (mail["subject"], [file["filename"] for file in mail["attachments"]]) == (subject, ["合同 <b>最终版.pdf"])
+    assert "<h1>您好</h1>" in mail["html"]
+    assert page.evaluate("window.ran") is None
+    page.get_by_role("link", name="照此再写一条").click()
+    expect(page.locator(".field-subject input")).to_have_value(subject)
+
+
+def test_an_sms_is_counted_as_typed_and_as_the_api_counts_it(stack: Stack, visit: Visits) -> None:
+    seen = opened(visit, Look("en", DESK), username=stack.new_user(), method="sms")
+    page = seen.page
+    write(page, "13800138000, 139 0013 9000\n")
+    text = "明天下雨，请带伞。" * 7
+    page.locator(".field-words textarea:visible").fill(f"{text} see www.example.com")
+    expect(page.get_by_role("status").filter(has_text="must not hold a link")).to_be_visible()
+    page.locator(".field-words textarea:visible").fill(text)
+    expect(page.locator(".bubble")).to_have_text(re.compile(f"^【天存】.*{text}"))
+    expect(page.locator(".send-button")).to_contain_text("2 recipients (4 SMS)")
+    seen.axe()
+    seen.shoot("send-sms")
+    page.locator(".send-button").click()
+    expect(page.locator(".sent-said")).to_have_text("All 2 are settled")
+    (message, *_) = stack.messages(page.url.rpartition("/")[2].partition("?")[0])
+    assert message["segments"] == 2
+
+
+def test_what_the_api_refuses_is_named_at_the_recipient(stack: Stack, visit: Visits) -> None:
+    seen = opened(visit, Look("en", DESK), username=stack.new_user())
+    page, name = seen.page, f"nobody-{secrets.token_hex(3)}"
+    write(page, f"{address()}, {name}\n")
+    page.locator(".field-subject input").fill("hello")
+    page.locator(".send-button").click()
+    expect(page.locator(".q-field--error")).to_contain_text("Enter what you want to say.")
+    page.locator(".field-text textarea").fill("hello")
+    page.locator(".send-button").click()
+    expect(page.locator(".send-trouble")).to_contain_text("Nothing was sent")
+    expect(page.locator(".wrong-one")).to_contain_text(f"{name}no e-mail address, and no such user")
+    page.locator(".wrong-head").get_by_role("button").click()
+    page.locator(".send-button").click()
+    expect(page.locator(".sent-said")).to_have_text("It is settled")
+
+
+def test_used_up_limits_are_said_before_and_after(stack: Stack, visit: Visits) -> None:
+    user = stack.new_user(per_hour=1)
+    token = stack.token(user, PASSWORD)
+    body = {"token": token, "method": "smtp", "to": address(), "content": {"subject": "a", "text": "b"}}
+    assert stack.call("POST", "/api/send", body)["errorCode"] == 0
+    seen = opened(visit, username=user)
+    page = seen.page
+    expect(page.locator(".send-side .notice")).to_contain_text("额度已用完")
+    expect(page.locator(".limit").first).to_contain_text("还剩0次，共1次")
+    write(page, f"{address()}\n")
+    page.locator(".field-subject input").fill("a")
+    page.locator(".field-text textarea").fill("b")
+    page.locator(".send-button").click()
+    expect(page.locator(".send-trouble")).to_contain_text("没有发送")
+    page.goto("/limits")
+    expect(page.locator(".limits-cards .bar-bad")).to_have_count(1)
+    seen.axe()
+    seen.shoot("limits-used-up")
+
+
+def test_the_lines_that_the_page_shows_run_as_they_are_copied(stack: Stack, visit: Visits, tmp_path: Path) -> None:
+    user = stack.new_user()
+    seen = opened(visit, username=user)
+    page, to = seen.page, address()
+    write(page, f"{to}\n")
+    page.locator(".field-subject input").fill("引号'\"$HOME`id`")
+    page.locator(".field-text textarea").fill("第一行\n第二行 </code><script>window.ran=1</script>")
+    page.locator(".send-button").click()
+    expect(page.locator(".sent-said")).to_have_text("全部1条已有结果")
+    for language, command in (("curl", ["sh"]), ("Python", [sys.executable])):
+        page.get_by_role("tab", name=language).click()
+        page.get_by_role("button", name=f"复制{language}代码").click()
+        copied = page.evaluate("navigator.clipboard.readText()").replace("在此填写密码", PASSWORD)
+        script = tmp_path / f"lines-{language}"
+        script.write_text(copied, encoding="utf-8")
+        done = subprocess.run([*command, str(script)], capture_output=True, timeout=60, check=True, text=True)
+        assert json.loads(done.stdout.replace("'", '"'))["errorCode"] == 0, done.stdout
+    found = stack.call("GET", "/api/query", token=stack.token(), username=user)["messages"]
+    assert [message["content"] for message in found] == [found[0]["content"]] * 3
+    assert page.evaluate("window.ran") is None
