@@ -16,7 +16,7 @@ from imsg_testing.fault_mail import Mailbox
 REPEATABLE = {"not_accepted", "outcome_unknown", "unavailable", "overloaded", "in_progress"}
 """Reasons that say: nothing is wrong with the request, repeat it (docs of 10012, and 10016 `in_progress`)."""
 
-GIVES_UP_AFTER_S = 180.0
+GIVES_UP_AFTER_S = 400.0
 PAUSE_S = 0.3
 """Between a refusal and the repeat: shorter than Retry-After asks, so that more refusals are seen."""
 
