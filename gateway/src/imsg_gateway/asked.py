@@ -53,9 +53,10 @@ class Asked:
         return self.headers.get("accept-language", "")
 
 
-def read(scope: Scope, path: str, names: tuple[str, ...], body: bytes, address: str, *, needs_body: bool) -> Asked:
+def read(
+    scope: Scope, headers: Headers, path: str, names: tuple[str, ...], body: bytes, *, address: str, needs_body: bool
+) -> Asked:
     """Read a request. Raises Refusal not_json, not_an_object, wrong_type (the query)."""
-    headers = Headers(scope=scope)
     fields = _object(body) if body or needs_body else {}
     query = _query(scope["query_string"])
     token = fields.pop("token", None)

@@ -1,8 +1,6 @@
 """Bodies of requests: read whole within bounds of size, time and memory, or refused."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from starlette.types import Receive
 
@@ -44,20 +42,18 @@ class Intake:
         self.held = 0
         """Bytes of all bodies that are not done with."""
 
-    @asynccontextmanager
-    async def body(self, receive: Receive, declared: str | None) -> AsyncIterator[bytes]:
-        """Yield the whole body, counted as held until the context ends; `declared` is its Content-Length, if any.
+    def body(self, receive: Receive, declared: str | None) -> "Body":
+        """Enter to have the whole body, counted as held until the context ends; `declared` is its Content-Length.
 
-        Raises Refusal too_large (unread, where the length is declared), overloaded and body_incomplete, and Gone.
+        Entering raises Refusal too_large (unread, where the length is declared), overloaded and body_incomplete, Gone.
         """
+        return Body(self, receive, declared)
+
+    async def read(self, receive: Receive, declared: str | None, chunks: list[bytes]) -> None:
+        """Read a body into `chunks`, counting what comes. Raises as `body` does."""
         if declared and declared.isdecimal() and (len(declared) > 12 or int(declared) > self._max_bytes):  # noqa: PLR2004
             raise Refusal("too_large", limit=self._max_bytes)
-        chunks: list[bytes] = []
-        try:
-            await self._collect(receive, chunks)
-            yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        finally:
-            self.held -= sum(map(len, chunks))
+        await self._collect(receive, chunks)
 
     async def _collect(self, receive: Receive, chunks: list[bytes]) -> None:
         loop = asyncio.get_running_loop()
@@ -82,3 +78,32 @@ class Intake:
                     patience.reschedule(min(loop.time() + self._silence_s, end))
         except TimeoutError as slow:
             raise Refusal("body_incomplete") from slow
+
+
+class Body:
+    """One request's body while it is held: a class, since a generator's context costs as much as reading the JSON."""
+
+    __slots__ = ("_chunks", "_declared", "_intake", "_receive")
+
+    def __init__(self, intake: Intake, receive: Receive, declared: str | None) -> None:
+        self._intake = intake
+        self._receive = receive
+        self._declared = declared
+        self._chunks: list[bytes] = []
+
+    async def __aenter__(self) -> bytes:
+        """Read it."""
+        try:
+            await self._intake.read(self._receive, self._declared, self._chunks)
+        except BaseException:
+            self._release()
+            raise
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Hold it no longer."""
+        self._release()
+
+    def _release(self) -> None:
+        self._intake.held -= sum(map(len, self._chunks))
+        self._chunks.clear()

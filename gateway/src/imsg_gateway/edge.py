@@ -66,10 +66,10 @@ class Edge:
 
     async def _done(self, scope: Scope, receive: Receive, path: str) -> Response:
         route, names = self._table.find(scope["method"], path)
-        declared = Headers(scope=scope).get("content-length")
-        async with self._intake.body(receive, declared) as body:
+        headers = Headers(scope=scope)
+        async with self._intake.body(receive, headers.get("content-length")) as body:
             address = self._clients.address(scope)
-            asked = read(scope, path, names, body, address, needs_body=route.needs_body)
+            asked = read(scope, headers, path, names, body, address=address, needs_body=route.needs_body)
             if route.right is Right.OPEN:
                 return await route.handler(asked, None)
             claim = self._callers.claim(asked.token)

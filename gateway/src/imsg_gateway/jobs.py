@@ -1,4 +1,4 @@
-"""A new Job as bytes, written field by field from a draft: a quarter of what building the model first costs (ADR 12).
+"""A new Job as bytes, written field by field from a draft: a quarter of what building the model first costs (ADR 13).
 
 A test holds it to `wire.Job`'s own encoding, whatever the draft.
 """

@@ -30,12 +30,24 @@ class Answer(Response):
     media_type = JSON
 
     def __init__(self, content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(encode(content), status_code=status, headers=headers, media_type=JSON)
+        # As Starlette's own would, without its search for headers that are not there: an answer a request.
+        self.status_code = status
+        self.background = None
+        self.body = encode(content)
+        self.raw_headers = [
+            *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()),
+            (b"content-length", str(len(self.body)).encode("ascii")),
+            _CONTENT_TYPE,
+        ]
+
+
+_CONTENT_TYPE = (b"content-type", JSON.encode("ascii"))
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
     """Encode an answer; a lone surrogate that came in with a request goes out as U+FFFD, never as a crash."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _ENCODER.encode(content).encode("utf-8", "replace")
 
 
 def ok(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  an answer's own fields

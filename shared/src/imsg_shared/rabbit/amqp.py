@@ -68,7 +68,7 @@ class _Connection(AsyncioConnection):  # type: ignore[misc]
     _unwritten: list[bytes] | None = None
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
-        """Write with what else this turn has to say: a system call a turn instead of one a frame (ADR 12)."""
+        """Write with what else this turn has to say: a system call a turn instead of one a frame (ADR 13)."""
         if self._unwritten is None:
             self._unwritten = []
             asyncio.get_running_loop().call_soon(_guarded(self._write))

@@ -1,6 +1,6 @@
 """A publish as AMQP 0-9-1 writes it (sections 2.3.5 and 4.2): three frames in one piece of bytes.
 
-pika builds an object a frame and marshals each; written directly they cost a tenth of that (ADR 12). A test holds them
+pika builds an object a frame and marshals each; written directly they cost a tenth of that (ADR 13). A test holds them
 to pika's own, byte by byte.
 """
 
