@@ -36,7 +36,7 @@ class DeadLetters:
                 Column(t("channels.dead_channel"), self._channel),
                 Column(t("channels.dead_request"), self._request),
                 Column(t("channels.dead_at"), lambda row: moments.short(row["at"], datetime.now(UTC))),
-                Column("", self._actions, "actions"),
+                Column(t("channels.dead_actions"), self._actions, "actions"),
             ],
             self._load,
             key=lambda row: str(row["id"]),

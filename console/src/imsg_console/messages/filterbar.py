@@ -27,6 +27,7 @@ class FilterBar:
         self._filters = filters
         self._everybody = everybody
         self._on_change = on_change
+        self._is_showing = False
         self._inputs: dict[str, ui.input | ui.select] = {}
         self._statuses: dict[str, ui.element] = {}
         with attrs(
@@ -50,8 +51,10 @@ class FilterBar:
     def show(self, filters: Filters) -> None:
         """Show what is filtered by now."""
         self._filters = filters
+        self._is_showing = True  # a field that is set here is nobody's wish
         for name, field in self._inputs.items():
             field.set_value(getattr(filters, name))
+        self._is_showing = False
         for status, one in self._statuses.items():
             attrs(one, aria_pressed="true" if status == filters.status else "false").update()
         chosen = {name: value for name, value in filters.set.items() if name != "status"}
@@ -125,8 +128,8 @@ class FilterBar:
     def _on_enter(self, name: str, field: ui.input) -> None:
         """Take what stands in the field when Enter is pressed: what was typed may still be on its way."""
 
-        def enter(event: GenericEventArguments) -> None:
-            self._want(**{name: str(event.args or "")})
+        def enter(event: GenericEventArguments) -> object:
+            return self._want(**{name: str(event.args or "")})
 
         field.on("keydown.enter", enter, js_handler=TYPED)
 
@@ -135,16 +138,17 @@ class FilterBar:
         self._fields.classes(add="is-open" if is_open else "", remove="" if is_open else "is-open")
         attrs(self._toggle, aria_expanded="true" if is_open else "false").update()
 
-    def _clear(self) -> None:
-        self._on_change(Filters(status=self._filters.status))
+    def _clear(self) -> object:
+        return self._on_change(Filters(status=self._filters.status))
 
-    def _apply(self) -> None:
-        self._want()
+    def _apply(self) -> object:
+        return self._want()
 
-    def _want(self, **changed: str) -> None:
-        """Ask for what the fields say, with what was just chosen."""
+    def _want(self, **changed: str) -> object:
+        """Ask for what the fields say, with what was just chosen; what is returned is for NiceGUI to await."""
+        if self._is_showing:
+            return None
         given = {name: str(field.value or "") for name, field in self._inputs.items()}
         wanted = {one.name: getattr(self._filters, one.name) for one in fields(Filters)} | given | changed
         filters = Filters.of(wanted)
-        if filters != self._filters:
-            self._on_change(filters)
+        return self._on_change(filters) if filters != self._filters else None

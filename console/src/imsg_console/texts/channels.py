@@ -98,6 +98,7 @@ TEXTS: Table = {
     "dead_channel": ("通道", "Channel"),
     "dead_reason": ("原因", "Reason"),
     "dead_request": ("请求", "Request"),
+    "dead_actions": ("操作", "Actions"),
     "dead_read": ("阅读", "Read"),
     "dead_read_of": ("阅读死信 {id}", "Read dead letter {id}"),
     "dead_body": ("内容", "Body"),
