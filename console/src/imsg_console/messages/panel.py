@@ -25,7 +25,8 @@ from imsg_console.widgets.notices import toast
 IS_STILL = "window.scrollY < 60 && !document.querySelector('.messages-table:hover, .messages-table :focus-visible')"
 """Whether nobody's eye or hand is on a row: only then may rows move."""
 
-WATCH_VISIBILITY = """
+AT_FIRST = """
+document.querySelector('.filters-status[aria-pressed=true]')?.scrollIntoView({block: 'nearest', inline: 'center'});
 document.addEventListener('visibilitychange', () => emitEvent('messages_seen', !document.hidden));
 """
 
@@ -63,7 +64,7 @@ class MessagePanel:
         self._pager = Pager(self._t, self._go)
         self._timer = ui.timer(self._pace.wait_s, self._look, immediate=False)
         ui.on("messages_seen", lambda event: self._seen(seen=bool(event.args)))
-        ui.context.client.on_connect(lambda: ui.run_javascript(WATCH_VISIBILITY))
+        ui.context.client.on_connect(lambda: ui.run_javascript(AT_FIRST))
         if self._listen():
             number, cursor = read_page(self._view.query.get("page", "")), self._view.query.get("cursor", "")
             if cursor:
