@@ -12,18 +12,18 @@ import redis
 from imsg_testing.servers import Postgres, Rabbit, Valkey
 
 GUEST = ("guest", "guest")
+CONFIGURATION = Path(__file__).parents[3] / "deploy" / "rabbitmq" / "imsg.conf"
 
 
 class Broker(Rabbit):
-    """RabbitMQ as `docker-compose.yml` runs it: nothing is configured but where it listens."""
+    """RabbitMQ on the very file that operators give it (`deploy/rabbitmq/imsg.conf`)."""
 
     def _configure(self) -> None:
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self._port}\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
             "default_user = guest\ndefault_pass = guest\n"
-            "log.console = true\nlog.console.level = warning\nlog.file = false\n"
-            "disk_free_limit.absolute = 50MB\n"
+            "log.console = true\nlog.console.level = warning\nlog.file = false\n" + CONFIGURATION.read_text()
         )
         (self.folder / "advanced.config").write_text("[].\n")
         (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n")

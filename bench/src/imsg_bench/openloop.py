@@ -63,6 +63,11 @@ class Client(asyncio.Protocol):
         self._buffer = b""
         self._load.answered(self, self._due, accepted=ACCEPTED in body)
 
+    def close(self) -> None:
+        """End the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Count a connection that the server ended."""
         self._load.lost(exc)
@@ -104,6 +109,11 @@ class OpenLoop:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             await self._done.wait()
         self._is_over = True
+
+    def close(self) -> None:
+        """End the connections, when all have been answered."""
+        for client in self._free:
+            client.close()
 
     def _send(self, due: float) -> None:
         if self._free:

@@ -1,0 +1,91 @@
+"""The sizing table of docs/scaling.md from a run's own figures, and the simulation held against what was measured.
+
+`python -m imsg_bench sizing bench/results/full.json`.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+
+from imsg_bench.compare import read
+from imsg_bench.result import Result
+from imsg_bench.simulation import Station, capacity, cores, simulate, sized
+
+LOADS = (1, 100, 10_000, 1_000_000)
+"""Messages a minute."""
+
+MESSAGES = 20_000
+"""Played through the simulation for each load."""
+
+SINGLE_THREADED = ("gateway", "history", "sender-smtp", "Valkey")
+"""One process of these uses one core at most; RabbitMQ and PostgreSQL use several."""
+
+
+def of_a_message(results: Sequence[Result]) -> Mapping[str, float]:
+    """Return what a single mail costs each part, measured with everything running (J). Raises KeyError."""
+    (found,) = (result for result in results if result.key == "J")
+    return {name: found.costs[name] for name in (*SINGLE_THREADED, "RabbitMQ", "PostgreSQL")}
+
+
+def table(costs: Mapping[str, float]) -> str:
+    """Write how many of what each load wants."""
+    lines = [f"| messages a minute | {' | '.join(costs)} | cores |", f"|---:|{'---:|' * (len(costs) + 1)}"]
+    for load in LOADS:
+        wanted = sized(costs, load)
+        cells = " | ".join(str(wanted[name]) for name in costs)
+        lines.append(f"| {load:,} | {cells} | {cores(costs, load):.1f} |")
+    return "\n".join(lines)
+
+
+def waits(costs: Mapping[str, float]) -> str:
+    """Play every load through as many workers as the table gives it; write how long a message takes."""
+    lines = ["| messages a minute | through, 1/s | p50 ms | p99 ms |", "|---:|---:|---:|---:|"]
+    for load in LOADS:
+        wanted = sized(costs, load)
+        stations = [Station(name, cost, wanted[name]) for name, cost in costs.items()]
+        played = simulate(stations, load / 60, MESSAGES, Random(load))  # noqa: S311  the same for everybody
+        lines.append(f"| {load:,} | {played.rate:,.2f} | {played.p50_ms:.2f} | {played.p99_ms:.2f} |")
+    return "\n".join(lines)
+
+
+def checks(results: Sequence[Result], processors: int) -> str:
+    """Put what the arithmetic says of A and of C beside what was measured on the same cores."""
+    by_key = {result.key: result for result in results}
+    lines = ["| measured point | measured, 1/s | arithmetic, 1/s | full first |", "|---|---:|---:|---|"]
+    for name, key, series, prefix in POINTS:
+        found = by_key.get(key)
+        if found is None or not any(part.startswith(prefix) for part in found.costs):
+            continue
+        stations = [
+            Station(part.removeprefix(prefix), cost, processors if "RabbitMQ" in part else 1)
+            for part, cost in found.costs.items()
+            if part.startswith(prefix)
+        ]
+        most, fullest = capacity(stations, processors)
+        lines.append(f"| {name} | {found.find(series).middle:,.0f} | {most:,.0f} | {fullest} |")
+    return "\n".join(lines)
+
+
+POINTS = (
+    ("A, the floor", "A", "floor, accepted", "floor: "),
+    ("A, the gateway", "A", "iMSG, accepted", "iMSG: "),
+    ("A, the peer", "A", "peer, accepted", "peer: "),
+    ("C, the floor", "C", "floor", "floor: "),
+    ("C, single mails", "C", "single mails", "singles: "),
+    ("C, parts of 50", "C", "parts of 50", "bulk: "),
+)
+"""Name, measurement, series, and how its costs begin."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the tables of a run; exit code 2 where its file can't be read or lacks J."""
+    try:
+        (path,) = arguments
+        document, results = read(Path(path))
+        costs = of_a_message(results)
+    except (ValueError, KeyError) as error:
+        print(f"usage: python -m imsg_bench sizing RESULTS.json, of a whole run ({error})", file=sys.stderr)
+        return 2
+    print("\n\n".join((table(costs), waits(costs), checks(results, int(document["machine"]["cores"])))))
+    return 0

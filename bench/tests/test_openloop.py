@@ -1,0 +1,77 @@
+"""The open loop: its schedule, and that a server which stalls is charged for all whom it kept waiting."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from imsg_bench.openloop import OpenLoop, request, schedule
+
+ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"errorCode":0}'
+
+
+def test_a_schedule_is_even_and_as_long_as_asked() -> None:
+    assert schedule(4, 1) == [0, 0.25, 0.5, 0.75]
+    assert len(schedule(1_500, 4)) == 6_000
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(0, 1), (10, 0), (-1, 1)])
+def test_no_rate_has_no_schedule(rate: float, seconds: float) -> None:
+    with pytest.raises(ValueError, match="a rate and a length"):
+        schedule(rate, seconds)
+
+
+def test_a_request_is_whole() -> None:
+    assert request("http://127.0.0.1:80/api/send", b"{}").endswith(b"content-length: 2\r\n\r\n{}")
+
+
+@asynccontextmanager
+async def answering(answer: bytes, stall_s: float = 0.0) -> AsyncIterator[str]:
+    """Answer every request, the first after a stall."""
+    waits = [stall_s]
+    serving: set[asyncio.Task[None] | None] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
+        while await reader.read(65_536):
+            await asyncio.sleep(waits.pop() if waits else 0)
+            for at in range(0, len(answer), 20):  # in pieces, as the network may bring it
+                writer.write(answer[at : at + 20])
+                await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/send"
+    async with asyncio.timeout(10):  # the clients have closed: every connection ends
+        await asyncio.gather(*(task for task in serving if task is not None))
+
+
+async def test_every_request_of_the_schedule_is_timed() -> None:
+    async with answering(ANSWER) as url:
+        load = OpenLoop(url, b"{}", schedule(200, 0.2), connections=4)
+        await load.run()
+        load.close()
+    assert len(load.latencies) == 40
+    assert load.refused == 0
+
+
+async def test_whom_a_stall_kept_waiting_is_charged_for_it() -> None:
+    """One connection, a stall of 200 ms: ten requests fell due meanwhile, and the first of them waited nearly all."""
+    async with answering(ANSWER, stall_s=0.2) as url:
+        load = OpenLoop(url, b"{}", [number * 0.02 for number in range(10)], connections=1)
+        await load.run()
+        load.close()
+    assert load.latencies[0] >= 0.19
+    assert load.latencies[1] >= 0.17
+    assert sum(latency > 0.1 for latency in load.latencies) >= 4
+
+
+async def test_a_refusal_is_counted() -> None:
+    async with answering(ANSWER.replace(b":0}", b":9}")) as url:
+        load = OpenLoop(url, b"{}", [0, 0.01], connections=2)
+        await load.run()
+        load.close()
+    assert load.refused == 2
