@@ -13,6 +13,7 @@ from imsg_console.client import ApiError, SessionOver
 from imsg_console.paths import LOGOUT, PREFER, STATIC, login_url
 from imsg_console.texts import Texts
 from imsg_console.view import Group, Page, View
+from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.elements import attrs, classed, heading, icon, link_to, style_sheet
 from imsg_console.widgets.notices import error_notice, toast
 from imsg_console.widgets.work import tasks_button
@@ -150,10 +151,11 @@ def _language(view: View) -> None:
 def _account(view: View) -> None:
     t = view.t
     button = ui.button(icon="account_circle").props("flat no-caps").classes("top-account")
-    attrs(button, aria_label=f"{t('frame.account')}: {view.session.username}", aria_haspopup="menu")
+    attrs(button, aria_label=f"{t('frame.account')}: {view.session.username}", aria_haspopup="dialog")
     with button:
         classed("span", "top-name", view.session.username)
-        with ui.menu().props('anchor="bottom end" self="top end"').classes("menu"):
+        menu = ui.menu().props('anchor="bottom end" self="top end"').classes("menu")
+        with attrs(menu, role="dialog", aria_label=t("frame.account")):
             with classed("div", "menu-who"):
                 classed("strong", "", view.session.username)
                 classed("span", "muted", t(f"frame.role_{'admin' if view.session.is_admin else 'user'}"))
@@ -163,12 +165,12 @@ def _account(view: View) -> None:
                 _item(symbol, t(f"frame.theme_{theme}"), _prefer(view, theme=theme), view.preferences.theme == theme)
             ui.separator()
             _item("key", t("frame.password"), "/password")
-            _leaving("logout", t("frame.log_out"), LOGOUT)
-            _leaving("devices_off", t("frame.log_out_everywhere"), f"{LOGOUT}?everywhere=1")
+            _leaving("logout", t("frame.log_out"))
+            _leaving_everywhere(view)
 
 
 def _item(symbol: str, text: str, target: str, is_chosen: bool = False) -> None:  # noqa: FBT001, FBT002
-    with ui.item(on_click=lambda: ui.navigate.to(target)).props("clickable") as item:
+    with ui.item(on_click=lambda: ui.navigate.to(target)).props('clickable role="link"') as item:
         icon(symbol)
         classed("span", "menu-text", text)
         if is_chosen:
@@ -176,11 +178,26 @@ def _item(symbol: str, text: str, target: str, is_chosen: bool = False) -> None:
             attrs(item, aria_current="true")
 
 
-def _leaving(symbol: str, text: str, target: str) -> None:
-    """Draw a way out: a form, so that leaving is a POST of our own page."""
+def _leaving_everywhere(view: View) -> None:
+    """Draw the way out of every browser and program, which is asked about first."""
+    t = view.t
+    form = attrs(classed("form", "menu-form"), method="post", action=f"{LOGOUT}?everywhere=1")
+
+    async def ask() -> None:
+        title, text = t("frame.log_out_everywhere_ask"), t("frame.log_out_everywhere_body")
+        if await confirm(view, title, text, t("frame.log_out_everywhere")):
+            form.run_method("submit")
+
+    with form, ui.item(on_click=ask).props('clickable v-close-popup role="button"'):
+        icon("devices")
+        classed("span", "menu-text", t("frame.log_out_everywhere"))
+
+
+def _leaving(symbol: str, text: str) -> None:
+    """Draw the way out: a form, so that leaving is a POST of our own page."""
     with (
-        attrs(classed("form", "menu-form"), method="post", action=target),
-        attrs(classed("button", "menu-button q-item"), type="submit", role="menuitem"),
+        attrs(classed("form", "menu-form"), method="post", action=LOGOUT),
+        attrs(classed("button", "menu-button q-item"), type="submit"),
     ):
         icon(symbol)
         classed("span", "menu-text", text)

@@ -90,7 +90,8 @@ class Board:
     def _empty(self) -> None:
         t = self._view.t
         if self._search:
-            empty(t("users.none_title", search=line(self._search, 40)), t("users.none_text"), "search_off")
+            title = t("users.none_title", search=line(self._search, 40))
+            empty(title, t("users.none_text"), "search_off", action=t("users.search_clear"), target="/users")
         else:
             empty(t("users.empty_title"), t("users.empty_text"), "group", action=t("users.new"), target="/users?new=1")
 

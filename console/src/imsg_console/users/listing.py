@@ -94,8 +94,8 @@ class Listing:
         with classed("div", "actions actions-tight"):
             attrs(button(t("users.edit"), edit), aria_label=t("users.edit_of", name=name))
             more = ui.button(icon="more_vert").props("flat round dense").classes("more")
-            attrs(more, aria_label=t("users.more_of", name=name), aria_haspopup="menu")
-            with more, ui.menu().classes("menu"):
+            attrs(more, aria_label=t("users.more_of", name=name), aria_haspopup="dialog")
+            with more, attrs(ui.menu().classes("menu"), role="dialog", aria_label=t("users.more_of", name=name)):
                 _entry("password", t("users.reset"), reset)
                 if user["available"]:
                     _entry("block", t("users.stop"), switch)
@@ -126,7 +126,7 @@ class Listing:
 
 
 def _entry(symbol: str, text: str, on_click: Any) -> None:  # noqa: ANN401  a handler, with or without an await
-    with ui.item(on_click=on_click).props("clickable v-close-popup"):
+    with ui.item(on_click=on_click).props('clickable v-close-popup role="button"'):
         icon(symbol)
         classed("span", "menu-text", text)
 

@@ -32,7 +32,8 @@ def drop_zone(  # what a zone says, takes and does
         with attrs(classed("button", "drop-inside"), type="button") as opener:
             icon("upload_file")
             classed("span", "", label)
-        classed("q-uploader-add-trigger")  # the browser's own field, invisible over the button
+        with attrs(classed("span"), aria_hidden="true"):
+            classed("q-uploader-add-trigger")  # the browser's own field, invisible over the button
     with zone.add_slot("list"):
         classed("span", "hidden")
     opener.on("click", js_handler=f"() => runMethod({zone.id:d}, 'pickFiles', [])")

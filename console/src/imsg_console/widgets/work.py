@@ -148,10 +148,10 @@ def tasks_button(view: View) -> Callable[[], object]:
     t = view.t
     with ui.button(icon="pending_actions").props("flat round dense").classes("top-tasks") as opener:
         count = classed("span", "top-count")
-        with ui.menu().classes("menu menu-wide"):
+        with attrs(ui.menu().classes("menu menu-wide"), role="dialog", aria_label=t("frame.work_done")):
             classed("div", "menu-title", t("frame.work_done"))
             inside = classed("div", "menu-works")
-    attrs(opener, aria_haspopup="menu")
+    attrs(opener, aria_haspopup="dialog")
     shown: list[Work] = []
 
     def look() -> None:
