@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from imsg_shared.rabbit.address import parse
-from imsg_testing.kubernetes import ROOT, Document, built, placeholders, pod
+from imsg_testing.kubernetes import FOLDER, ROOT, Document, built, built_at, placeholders, pod
 
 OLDEST = "1.30"
 """The first whose pods may sleep before they are ended."""
@@ -132,6 +134,22 @@ def test_a_service_takes_the_settings_of_the_example(service: str, package: str)
     assert done.returncode == 0, done.stderr
     unread = {name for name in given if name.removeprefix("IMSG_").partition("__")[0].lower() not in done.stdout}
     assert unread == set(), "settings that nobody reads"
+
+
+def test_a_channel_that_is_not_used_idles_as_the_manual_has_it(tmp_path: Path) -> None:
+    manual = (ROOT / "docs" / "kubernetes.md").read_text()
+    (overlay,) = re.findall(r"```yaml\n(configMapGenerator:.*?)```", manual, re.DOTALL)
+    shutil.copytree(FOLDER / "base", tmp_path / "base")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "kustomization.yaml").write_text(f"resources: [../base]\n{overlay}")
+    manifests = built_at(mine)
+    for document in manifests.documents:
+        kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
+    settings = manifests.settings("sender-sms")
+    assert settings["IMSG_NO_PROVIDER"] == "idle"
+    assert not any("ALIYUN" in name for name in settings)
+    assert manifests.secrets("sender-sms") == placeholders(settings)
 
 
 def test_the_broker_of_the_example_is_a_cluster_over_tls() -> None:

@@ -43,9 +43,14 @@ class Manifests:
 @cache
 def built(name: str) -> Manifests:
     """Build one of the folders of deploy/kubernetes. Raises AssertionError with what kustomize says."""
+    return built_at(FOLDER / name)
+
+
+def built_at(folder: Path) -> Manifests:
+    """Build a folder. Raises AssertionError with what kustomize says."""
     program = shutil.which("kustomize")
     assert program is not None, "kustomize is not installed: apt-get install kustomize"
-    done = subprocess.run([program, "build", str(FOLDER / name)], capture_output=True, text=True, check=False)
+    done = subprocess.run([program, "build", str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
     return Manifests(tuple(yaml.safe_load_all(done.stdout)))
