@@ -45,12 +45,13 @@ class SmsChannel:
 
     async def deliver(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Hand the message to a firm; the firm's echo of the part's name finds it again."""
-        fit = [one for one in recipients if addresses.phone(one.address) is not None]
-        results: dict[int, Result] = {
-            one.n: Refused(SCOPE, "address", "This is no phone number; correct it and send again.")
-            for one in recipients
-            if one not in fit
-        }
+        fit: list[Recipient] = []
+        results: dict[int, Result] = {}
+        for one in recipients:
+            if addresses.phone(one.address) is None:
+                results[one.n] = Refused(SCOPE, "address", "This is no phone number; correct it and send again.")
+            else:
+                fit.append(one)
         return results | dict(await self._route.send(prepared, fit, job.name) if fit else {})
 
     async def ask(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
