@@ -31,6 +31,10 @@ SCREENSHOTS = ROOT / ".screenshots"
 
 AXE = ROOT / "tests/browser/node_modules/axe-core/axe.min.js"
 
+AXE_OPTIONS = "{iframes: false, preload: false, resultTypes: ['violations']}"
+"""What a frame shows is somebody's mail, and no script runs in it. What axe-core loads beforehand is for a rule that is
+off unless asked for, and is style that the page's Content-Security-Policy refuses."""
+
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 CHROME_ON_MACOS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
@@ -156,13 +160,7 @@ class Visit:
 
     def axe(self, page: Page | None = None) -> None:
         """Hold a page to every rule of axe-core. Raises AssertionError."""
-        before = len(self.complaints.found)
-        try:
-            axe(page or self.page)
-        finally:
-            # axe-core tries styles of its own, which the Content-Security-Policy refuses: no complaint of the page.
-            added = self.complaints.found[before:]
-            self.complaints.found[before:] = [one for one in added if "Applying inline style violates" not in one]
+        axe(page or self.page)
 
     def shoot(self, name: str, page: Page | None = None) -> Path:
         """Keep a picture of the whole page, in a folder that git ignores; return where it is."""
@@ -200,10 +198,7 @@ def axe(page: Page) -> None:
     """Hold a page to every rule of axe-core. Raises AssertionError naming each rule, place and remedy."""
     still(page)
     page.evaluate(_axe_source())  # not a script of the page's, which its Content-Security-Policy would refuse
-    # What a frame shows is somebody's mail, and no script runs in it.
-    found = page.evaluate(
-        "async () => (await axe.run(document, {iframes: false, resultTypes: ['violations']})).violations"
-    )
+    found = page.evaluate(f"async () => (await axe.run(document, {AXE_OPTIONS})).violations")
     assert not found, "\n".join([f"axe-core on {page.url}:", *map(_told, found)])
 
 
