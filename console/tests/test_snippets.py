@@ -69,7 +69,8 @@ def _sent(stack: Stack, write: Write, run: Run, folder: Path, **sending: Any) ->
     said = run(text.replace("PUT IT HERE", secret), folder)
     assert '"errorCode"' in said.replace("'", '"'), said
     assert not (folder / "run").exists()
-    found = stack.call("GET", "/api/query", token=stack.token(), username=user, limit="500")["messages"]
+    answer = stack.call("GET", "/api/query", token=stack.token(), username=user, limit="500")
+    found: list[dict[str, Any]] = answer["messages"]
     assert found, said
     return found
 
