@@ -11,6 +11,8 @@ import pytest
 import structlog.testing
 
 from imsg_shared.broker import MAX_BODY_BYTES
+from imsg_shared.rabbit.address import parse
+from imsg_shared.rabbit.depth import Management
 from imsg_shared.topology import Lane, Topology, job_key
 from imsg_testing.brokers import arrivals, depth_is, is_so, management, opened, remove_queues
 from imsg_testing.servers import Rabbit
@@ -51,14 +53,17 @@ async def test_a_policy_that_contradicts_us_is_told_to_the_operator(operated: Ra
     worse = {"pattern": f"^{topology.prefix}", "apply-to": "all", "definition": {"delivery-limit": 5}, "priority": 200}
     async with management(operated.url) as client:
         (await client.put("/policies/%2F/worse", json=worse)).raise_for_status()
+        address = parse(operated.url)
+        looking = Management(address, topology.prefix, look_s=0.1)  # the gateway's, but that it looks once a minute
         with structlog.testing.capture_logs() as logged:
-            async with opened(operated.url, topology) as gateway:
+            async with opened(operated.url, topology):
 
                 async def is_told() -> bool:
-                    await gateway.depth(topology.history)
+                    await looking.unacked(address.hosts[0], topology.history)
                     return any(line["event"] == "policy_contradicts" for line in logged)
 
-                await eventually(is_told, 90)
+                await eventually(is_told, 30)
+        await looking.close()
         (await client.delete("/policies/%2F/worse")).raise_for_status()
     (told,) = (line for line in logged if line["event"] == "policy_contradicts")
     assert (told["policy"], told["says"]) == ("worse", ["delivery-limit"])

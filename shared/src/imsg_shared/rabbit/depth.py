@@ -67,9 +67,10 @@ class Depths:
 class Management:
     """Unacked counts of all queues of the virtual host, by one request to one of the hosts; and their policies."""
 
-    def __init__(self, address: Address, prefix: str) -> None:
+    def __init__(self, address: Address, prefix: str, look_s: float = POLICIES_S) -> None:
         self._address = address
         self._prefix = prefix
+        self._look_s = look_s
         self._look_again_at = 0.0
         self._told: dict[str, list[str]] = {}
         self._counts: dict[str, int] = {}
@@ -100,7 +101,7 @@ class Management:
                 queues = await self._get(host, UNACKED)
                 counts = {queue["name"]: queue.get("messages_unacknowledged", 0) for queue in queues}
                 if loop.time() >= self._look_again_at:
-                    self._look_again_at = loop.time() + POLICIES_S
+                    self._look_again_at = loop.time() + self._look_s
                     self._tell(contradictions(await self._get(host, POLICIES), self._prefix))
             except (httpx.HTTPError, ValueError, TypeError, KeyError) as error:
                 url = self._address.management(host)
