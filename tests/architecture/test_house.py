@@ -83,7 +83,7 @@ def test_every_work_queue_has_a_consumer() -> None:
 
 @pytest.mark.parametrize("folder", ["e2e", "fault", "compose", "architecture"])
 def test_a_suite_knows_of_a_service_its_main(folder: str) -> None:
-    """Contracts alone may look inside the one service they are about: its store on both databases."""
+    """Contracts alone may look inside the services that they bind: a store and its databases, senders and the page."""
     wrong = [
         f"{path.relative_to(ROOT)}: {module}"
         for path in (ROOT / "tests" / folder).rglob("*.py")

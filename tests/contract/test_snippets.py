@@ -6,7 +6,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import pytest
 
 from imsg_console.sending import snippets
 from imsg_console.sending.snippets import Sending
-from imsg_testing.stack import Stack
+from imsg_testing.api import wait
+from imsg_testing.stack import Stack, running
 
 PASSWORD = "p'a\"ss\\wo$rd`id`"
 
@@ -24,6 +25,14 @@ NAMES = ("合同 v1'\"$(touch run)`.pdf", "-n.txt")
 
 Write = Callable[[Sending, str], str]
 Run = Callable[[str, Path], str]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Start `imsg up`, once."""
+    with running(tmp_path_factory.mktemp("snippets")) as opened:
+        opened.open_wide()
+        yield opened
 
 
 def _shell(name: str) -> Run:
@@ -46,7 +55,7 @@ def _java(text: str, folder: Path) -> str:
 
 
 def _output(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=100, check=False)  # noqa: S603  the lines under test
+    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
@@ -69,9 +78,13 @@ def _sent(stack: Stack, write: Write, run: Run, folder: Path, **sending: Any) ->
     said = run(text.replace("PUT IT HERE", secret), folder)
     assert '"errorCode"' in said.replace("'", '"'), said
     assert not (folder / "run").exists()
-    answer = stack.call("GET", "/api/query", token=stack.token(), username=user, limit="500")
-    found: list[dict[str, Any]] = answer["messages"]
-    assert found, said
+    found: list[dict[str, Any]] = []
+
+    def all_are_there() -> bool:
+        found[:] = stack.call("GET", "/api/query", token=stack.token(), username=user, limit="500")["messages"]
+        return len(found) == len(sending["to"])
+
+    wait(all_are_there, every_s=0.2, why=lambda: said)
     return found
 
 
