@@ -120,11 +120,13 @@ async def opening(web: Web) -> AsyncIterator[ASGIApp]:
 
 
 def _configure(app: FastAPI) -> None:
-    """Set NiceGUI up: no Tailwind compiler, nothing kept on disk, nothing announced."""
+    """Set NiceGUI up: no Tailwind compiler, nothing kept on disk, nothing announced, no bar of its own."""
     environment = nicegui.client.templates.env
     if not isinstance(environment.loader, Nonced) and environment.loader is not None:
         environment.loader = Nonced(environment.loader)
     core.app.config.quasar_config["brand"] = {}
+    # Quasar's bar for whatever is loading has no name and stands outside every landmark; we say ourselves what goes on.
+    core.app.config.quasar_config["loadingBar"] = {"skipHijack": True}
     core.sio.eio.max_http_buffer_size = MESSAGE_BYTES
     core.sio.eio.cors_allowed_origins = []  # whose page may connect is the guard's to say
     ui.run_with(
