@@ -124,8 +124,7 @@ def test_memory_beside_a_pile_of_jobs(whole: World) -> None:
             f"{PILE:,} jobs waiting",
             f"Resident memory with the channel paused, {THROUGH_THE_GATEWAY:,} of them accepted by the gateway; and of "
             "a sender that is started anew with all of them waiting, after its first 500 mails.",
-            "",
-            (
+            measured=(
                 f"gateway {idle['gateway']:.0f} → {beside['gateway']:.0f} MiB",
                 f"sender {idle['sender']:.0f} → {beside['sender']:.0f} MiB, started anew {restarted:.0f} MiB",
                 f"RabbitMQ {broker:.0f} MiB",

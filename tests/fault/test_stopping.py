@@ -1,4 +1,4 @@
-"""A sender that is asked to end (SIGTERM) at every stage of its work: it ends in good order, and soon."""
+"""Services that are asked to end (SIGTERM), senders at every stage of their work: they end in good order, and soon."""
 
 import signal
 
@@ -25,17 +25,17 @@ def plan() -> Plan:
     return Plan(senders=1)
 
 
-def end(sender: OneService) -> None:
+def end(service: OneService) -> None:
     """Ask it to end, and wait until it has, in good order."""
-    sender.process.signal(signal.SIGTERM)
-    wait(lambda: not sender.process.runs, ENDS_WITHIN_S, why=sender.process.last_lines)
-    assert sender.process.exit_code == 0, sender.process.last_lines()
+    service.process.signal(signal.SIGTERM)
+    wait(lambda: not service.process.runs, ENDS_WITHIN_S, why=service.process.last_lines)
+    assert service.process.exit_code == 0, service.process.last_lines()
 
 
-def again(torment: Torment, sender: OneService) -> None:
+def again(torment: Torment, service: OneService) -> None:
     """Start it again: from here on everything heals by itself."""
     torment.books.restored()
-    sender.start()
+    service.start()
 
 
 def test_before_it_has_connected(whole: World) -> None:
@@ -65,6 +65,17 @@ def test_while_it_takes(whole: World) -> None:
     torment.tell(51, "SIGTERM while it takes", "A sender asked to end while single mails stream in; started again.")
 
 
+def test_while_it_splits(whole: World) -> None:
+    (sender,) = whole.senders
+    with tormented(whole) as torment:
+        torment.clients.send(5_000)
+        end(sender)
+        again(torment, sender)
+    torment.tell(
+        52, "SIGTERM while it splits", "A sender asked to end as soon as a list of 5,000 is accepted; started again."
+    )
+
+
 def test_in_the_middle_of_a_part(whole: World) -> None:
     (sender,) = whole.senders
     with tormented(whole) as torment:
@@ -74,7 +85,7 @@ def test_in_the_middle_of_a_part(whole: World) -> None:
         end(sender)
         assert torment.received() < 500, "it was in the middle"
         again(torment, sender)
-    torment.tell(52, "SIGTERM in mid-part", "A sender asked to end in the middle of a list of 500; started again.")
+    torment.tell(53, "SIGTERM in mid-part", "A sender asked to end in the middle of a list of 500; started again.")
 
 
 def test_in_the_middle_of_a_delivery(whole: World) -> None:
@@ -89,7 +100,7 @@ def test_in_the_middle_of_a_delivery(whole: World) -> None:
         whole.mailbox.latency_s = 0.0
         again(torment, sender)
     torment.tell(
-        53,
+        54,
         "SIGTERM in mid-delivery",
         "A sender asked to end while the mail server thinks for 3 s about each mail: it waits for the answers.",
     )
@@ -111,7 +122,7 @@ def test_while_it_postpones(whole: World) -> None:
         whole.mailbox.manner = Manner.TAKE
         again(torment, sender)
     torment.tell(
-        54, "SIGTERM while it postpones", "A sender asked to end while the mail server is away and all is put off."
+        55, "SIGTERM while it postpones", "A sender asked to end while the mail server is away and all is put off."
     )
 
 
@@ -128,7 +139,7 @@ def test_while_nothing_can_be_published(whole: World) -> None:
             whole.rabbit.control("set_vm_memory_high_watermark", "0.6")
         again(torment, sender)
     torment.tell(
-        55,
+        56,
         "SIGTERM while the broker takes nothing",
         "A sender asked to end in the middle of a list while an alarm keeps its outcomes from being told.",
     )
@@ -144,4 +155,18 @@ def test_twice(whole: World) -> None:
         wait(lambda: not sender.is_ready() if sender.process.runs else True, 30)
         end(sender)
         again(torment, sender)
-    torment.tell(56, "SIGTERM while it shuts down", "A sender asked to end a second time while it ends; started again.")
+    torment.tell(57, "SIGTERM while it shuts down", "A sender asked to end a second time while it ends; started again.")
+
+
+def test_the_other_services(whole: World) -> None:
+    with tormented(whole, may_break=True) as torment, torment.clients.sending():
+        for service in (whole.gateways[0], whole.auth, whole.history):
+            torment.clients.wait_for(40)
+            end(service)
+            again(torment, service)
+        torment.clients.wait_for(40)
+    torment.tell(
+        58,
+        "SIGTERM of the gateway, auth and history",
+        "One after the other asked to end under load, and started again; there is no second one of either.",
+    )

@@ -40,7 +40,7 @@ class Torment:
             f"{self.balance.duplicates} duplicates, {twice_at_most} explained"
         )
         explained = f"Twice at most {twice_at_most}: {why}." if twice_at_most else ""
-        fault_table.write(fault_table.of_balance(place, title, done, explained, self.balance))
+        fault_table.write(fault_table.Row(place, title, done, explained, self.balance))
 
 
 @contextmanager

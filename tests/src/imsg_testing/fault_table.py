@@ -25,14 +25,72 @@ class Row:
     """One torment: what was done, and how it ended."""
 
     place: int
-    """Where it stands in the table."""
+    """Where it stands on the page; its tens are its section."""
     title: str
     done: str
     """A sentence of what was done."""
-    explained: str
+    explained: str = ""
     """Why duplicates may be, and how many at most."""
-    figures: tuple[str, ...]
-    """Accepted, settled, lost, duplicates, refused, seconds until whole again; or what else was measured."""
+    balance: Balance | None = None
+    measured: Sequence[str] = ()
+    """What was measured where no books were kept."""
+
+
+SECTIONS = {
+    0: "Everything, one after the other",
+    1: "A process of iMSG dies",
+    2: "RabbitMQ",
+    3: "Redis and PostgreSQL",
+    4: "Providers, a message that kills, clocks",
+    5: "A process is asked to end (SIGTERM)",
+    6: "A cluster of three RabbitMQ nodes",
+    7: "Much that waits",
+    8: "Memory beside much that waits",
+    9: "All of it in one process (`imsg up`)",
+}
+"""The page's sections in their order, by the tens of a row's place."""
+
+METHOD = """\
+# What happens when a plug is pulled
+
+**{torments} torments, {accepted:,} recipients accepted, {lost:,} lost, {twice:,} messages twice, and each row says why;
+nobody lent a hand.**
+
+`make test-fault` writes this page once every torment has passed, from what it has just measured.
+What is promised, and what keeps it, is in [promises.md](promises.md); what to do when something is red, in
+[operations.md](operations.md).
+
+Run on {day}, {machine}.
+{versions}.
+
+## How it is done
+
+- Everything is real: RabbitMQ, Valkey (in Redis' place), PostgreSQL, and each service of iMSG as a process of its own:
+  one gateway, auth, history and two senders of mail where a row says nothing else.
+- Clients send single mails on and on, most of them beside a list of hundreds.
+  Each request has an Idempotency-Key and is repeated, as the interface asks, until it is answered errorCode 0.
+- A plug is pulled in the midst of it, and put back.
+  What was killed is started again, as Docker or Kubernetes does it. Nothing else is done by hand.
+- Then three books are laid beside each other: what the clients were answered, what `/api/query` says, and what a
+  provider that counts has got.
+  The run fails for one recipient that is lost or without an end, one that got what was never accepted, one repeat more
+  than is explained, or one mail repeated under another Message-ID.
+
+What the columns say:
+
+- *accepted*: recipients of requests that were answered errorCode 0.
+- *settled*: how many of them have a status in `/api/query` that is an end; in brackets, who ended otherwise than sent.
+- *lost*: accepted, and without an end, or called sent and not with the provider.
+- *twice*: messages that the provider got beyond the first for one recipient; in italics, what may explain how many.
+- *refused*: answers 10012 by their reason, or none where the gateway was dead; repeated until accepted.
+- *whole*: from the plug's return until the last recipient was settled, those sent meanwhile included.
+
+Most of *whole* is patience, not repair.
+What a dead sender had under way stays claimed for 30 s, is looked at every 10 s, and repeated after a step of waiting.
+A server that failed three times in a row is left alone for 30 s, and what it was to get waits 10 s, 1 min, 5 min.
+Several torments share the machine, so that nothing here measures speed."""
+
+COLUMNS = ("what was done", "accepted", "settled", "lost", "twice", "refused", "whole")
 
 
 def write(row: Row) -> None:
@@ -43,57 +101,61 @@ def write(row: Row) -> None:
         path.write_text(json.dumps(asdict(row), ensure_ascii=False))
 
 
-def of_balance(place: int, title: str, done: str, explained: str, balance: Balance) -> Row:
-    """Make the row of a torment whose books balance."""
-    counts = (balance.accepted, balance.settled, balance.lost, balance.duplicates)
-    refused = {**balance.refused, **({"no answer": balance.broken} if balance.broken else {})}
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(refused.items()))
-    return Row(
-        place, title, done, explained, (*(f"{one:,}" for one in counts), reasons or "0", f"{balance.whole_s:.0f}")
-    )
+def read(folder: Path) -> list[Row]:
+    """Read the rows that a run gathered, in the page's order."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    return [Row(**{**row, "balance": row["balance"] and Balance(**row["balance"])}) for row in rows]
 
 
 def page(rows: Sequence[Row], now: datetime) -> str:
     """Write the page."""
-    books = [row for row in rows if len(row.figures) == len(BOOKS)]
-    measured = [row for row in rows if len(row.figures) != len(BOOKS)]
-    lines = [
-        "# What happens when a plug is pulled",
-        "",
-        "`make test-fault` writes this page, and only rows of what has just passed.",
-        "Everything in it is real: RabbitMQ, Valkey, PostgreSQL and each service of iMSG as a process of its own,",
-        "clients that send with an Idempotency-Key and repeat what they are asked to repeat, a provider that counts.",
-        "",
-        f"Run on {now:%Y-%m-%d}, {machine()}.",
-        f"{', '.join(versions())}.",
-        "",
-        "- *accepted*: recipients of requests that were answered errorCode 0.",
-        "- *settled*: of these, how many have a status in `/api/query` that is an end.",
-        "- *lost*: accepted, and without an end, or called sent and not with the provider.",
-        "- *twice*: messages the provider got beyond the first for one recipient; beneath, why that may be.",
-        "- *refused*: answers 10012 (or none, where the gateway was killed) which the client repeated until accepted.",
-        "- *whole*: seconds from the plug's return until the last recipient was settled, what was sent meanwhile",
-        "  included; nobody lends a hand.",
-        "",
-        _line(("What was done", *BOOKS)),
-        _line(("---", *("---:",) * len(BOOKS))),
-        *(_line((_what(row), *row.figures)) for row in books),
-    ]
-    if measured:
-        lines += ["", "## Measured beside", "", _line(("What was done", "Figures")), _line(("---", "---"))]
-        lines += [_line((_what(row), "<br>".join(row.figures))) for row in measured]
+    kept = [row.balance for row in rows if row.balance is not None]
+    lines = METHOD.format(
+        torments=len(kept),
+        accepted=sum(one.accepted for one in kept),
+        lost=sum(one.lost for one in kept),
+        twice=sum(one.duplicates for one in kept),
+        day=f"{now:%Y-%m-%d}",
+        machine=machine(),
+        versions=", ".join(versions()),
+    ).splitlines()
+    for tens, heading in SECTIONS.items():
+        of_it = [row for row in rows if row.place // 10 == tens]
+        if of_it:
+            lines += ["", f"## {heading}", "", *_table(of_it)]
     return "\n".join([*lines, ""])
 
 
-BOOKS = ("accepted", "settled", "lost", "twice", "refused", "whole")
+def _table(rows: Sequence[Row]) -> list[str]:
+    if any(row.balance is None for row in rows):
+        return [
+            "| what was done | measured |",
+            "|---|---|",
+            *(f"| {_what(row)} | {'<br>'.join(row.measured)} |" for row in rows),
+        ]
+    return [
+        f"| {' | '.join(COLUMNS)} |",
+        f"|---|{'---:|' * (len(COLUMNS) - 1)}",
+        *(f"| {_what(row)} | {' | '.join(_figures(row.balance))} |" for row in rows if row.balance is not None),
+    ]
 
 
 def _what(row: Row) -> str:
     return f"**{row.title}.** {row.done}" + (f" *{row.explained}*" if row.explained else "")
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _figures(balance: Balance) -> Sequence[str]:
+    refused = {**balance.refused, **({"no answer": balance.broken} if balance.broken else {})}
+    reasons = "<br>".join(f"{count:,} {reason}" for reason, count in sorted(refused.items()))
+    settled = f"{balance.settled:,}" + (f" ({balance.failed:,})" if balance.failed else "")
+    return (
+        f"{balance.accepted:,}",
+        settled,
+        f"{balance.lost:,}",
+        f"{balance.duplicates:,}",
+        reasons or "0",
+        f"{balance.whole_s:,.0f} s",
+    )
 
 
 def machine() -> str:
@@ -138,9 +200,7 @@ def _text(path: str) -> str:
 
 def main(folder: str) -> None:
     """Write the page of the rows in a folder."""
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).glob("*.json"))]
-    read = [Row(**{**row, "figures": tuple(row["figures"])}) for row in rows]
-    PAGE.write_text(page(read, datetime.now(UTC)), encoding="utf-8")
+    PAGE.write_text(page(read(Path(folder)), datetime.now(UTC)), encoding="utf-8")
 
 
 if __name__ == "__main__":
