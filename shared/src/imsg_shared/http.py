@@ -1,5 +1,6 @@
 """HTTP/1.1 as clients speak it: raw UTF-8 in a request line is read, what is no HTTP has its answer too."""
 
+import asyncio
 import sys
 from typing import Any
 from urllib.parse import quote
@@ -16,22 +17,70 @@ FIRST_WORD_S = 2.0
 """How long a connection that has not said anything yet stays open once the port is closed: its request is on the way,
 or a proxy keeps it for the next one (the edge for 1 s)."""
 
+LINGER_S = 30.0
+"""How long the rest of a body is still taken, unread, behind an answer that ends its connection: as nginx does, and
+enough for 16 MiB at 5 Mbit/s."""
 
 _OF_THE_OFFER = frozenset((b"connection", b"upgrade", b"http2-settings"))
 """Headers that mean nothing once an offered upgrade is left alone."""
 
 
+class _Line:
+    """A connection that is not closed on a client in the middle of its body.
+
+    The kernel answers what comes after a close with a reset, and that takes the answer from a client which reads only
+    once it has written all: most do. So our side alone is closed, and the rest thrown away until theirs is too.
+    """
+
+    def __init__(self, transport: asyncio.Transport, protocol: "Protocol") -> None:
+        self.transport = transport
+        self.lingers = False
+        self.write = transport.write
+        self._protocol = protocol
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever uvicorn wants of a transport
+        return getattr(self.transport, name)
+
+    def close(self) -> None:
+        """Close it, or begin to: a second call always does."""
+        if self.lingers or self.transport.is_closing() or not self._protocol.is_amid_body():
+            self.transport.close()
+            return
+        self.lingers = True
+        self.transport.write_eof()
+        self.transport.resume_reading()
+        asyncio.get_running_loop().call_later(LINGER_S, self.transport.close)
+
+    def is_closing(self) -> bool:
+        """Tell whether nothing more is to be answered here."""
+        return self.lingers or self.transport.is_closing()
+
+
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with four of its habits softened."""
+    """uvicorn's protocol with five of its habits softened."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  uvicorn's own
         super().__init__(*arguments, **named)
         self._may_be_request_line = True
         self._is_amid_request = True
+        self._is_broken = False
         self._data = b""
+        self._line: _Line
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection."""
+        self._line = _Line(transport, self)
+        super().connection_made(self._line)  # type: ignore[arg-type]  # a transport in all but name
+
+    def is_amid_body(self) -> bool:
+        """Tell whether a request has its answer and the client is still writing it."""
+        answered = self.cycle is not None and self.cycle.response_complete
+        return self._is_broken or (answered and self._is_amid_request)
 
     def data_received(self, data: bytes) -> None:
         """Percent-encode raw UTF-8 in a request line (curl and others never encode), which the parser refuses."""
+        if self._line.lingers:
+            return
         if self._may_be_request_line:
             line, newline, rest = data.partition(b"\n")
             if not line.isascii():
@@ -46,6 +95,7 @@ class Protocol(HttpToolsProtocol):
         Java's HttpClient offers HTTP/2 with its first request, and uvicorn would take that request's body for HTTP/2.
         """
         if self._get_upgrade() == b"websocket" and self._should_upgrade_to_ws():
+            self.transport = self._line.transport
             super().handle_websocket_upgrade()
             return
         upgrade = sys.exception()
@@ -91,6 +141,7 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as everything is answered, and close."""
         del msg
+        self._is_broken = True
         body = encode(Refusal("not_http").answer(english=False))
         head = (
             "HTTP/1.1 400 Bad Request",
