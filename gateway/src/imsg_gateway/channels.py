@@ -1,5 +1,6 @@
 """GET /api/channels and PATCH /api/channels/METHOD: how each channel is, and pausing it."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,13 +17,16 @@ from imsg_shared.broker import Broker, PublishRefused, PublishUnknown, Unreachab
 from imsg_shared.errors import Refusal
 from imsg_shared.observe import logger
 from imsg_shared.redis import Redis
-from imsg_shared.topology import CHANGE, channel_key
+from imsg_shared.topology import CHANGE, CHANNEL_LOOK_S, channel_key
 from imsg_shared.wire import Change
 
 log = logger(__name__)
 
 MAX_REASON = 200
 """Characters of what an administrator says about a pause."""
+
+PAUSED_WITHIN_S = CHANNEL_LOOK_S + 0.3
+"""How long a pause takes to be known by every worker: the age of what it knows, and a look's own time."""
 
 _LINE = re.compile(r"[^\x00-\x1f\x7f]*")
 
@@ -45,7 +49,7 @@ class Channels:
         return Answer(ok(channels=[await self._state(method, waiting[method]) for method in waiting]))
 
     async def pause(self, asked: Asked, claim: Claim | None) -> Response:
-        """Pause a channel or let it go on: its workers look before each take."""
+        """Pause a channel or let it go on; when a pause is answered, its workers have stopped taking."""
         (method,) = asked.names
         if method not in self._broker.topology.methods:
             raise Refusal("not_found", what=method[:64])
@@ -59,6 +63,8 @@ class Channels:
         await self._redis.call("HSET", channel_key(method), "paused", "1" if paused else "0", "reason", reason)
         assert claim is not None  # noqa: S101  the table wants an administrator's
         await self._note(claim.username, method, paused=paused, reason=reason)
+        if paused:
+            await asyncio.sleep(PAUSED_WITHIN_S)
         try:
             waiting = (await self._pressure.depths())[method]
         except Unreachable:

@@ -104,6 +104,10 @@ def user_key(name: str) -> str:
     return f"imsg:user:{name}"
 
 
+CHANNEL_LOOK_S = 0.5
+"""How old what a worker knows of its channel's state may be when it takes a delivery."""
+
+
 def channel_key(method: str) -> str:
     """Name the hash that holds a channel's state: written by its workers, paused through the gateway."""
     return f"imsg:channel:{method}"

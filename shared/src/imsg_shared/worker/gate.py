@@ -7,13 +7,10 @@ from datetime import UTC, datetime
 from imsg_shared.ledger.pages import Ledger
 from imsg_shared.observe import logger
 from imsg_shared.redis import Redis, RedisAway, RedisRefused
-from imsg_shared.topology import channel_key
+from imsg_shared.topology import CHANNEL_LOOK_S, channel_key
 from imsg_shared.wire import Blocked
 
 log = logger(__name__)
-
-LOOK_EVERY_S = 0.5
-"""How old what is known of the channel may be when a delivery is taken."""
 
 GRACE_S = 2.0
 """How long a block is remembered past its end: the next try decides whether it goes on, and must not blink between."""
@@ -67,7 +64,7 @@ class Gate:
                 await self._look()
             except (RedisAway, RedisRefused) as error:
                 self.away(str(error))
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(CHANNEL_LOOK_S)
 
     async def _look(self) -> None:
         await self._ledger.born_s()  # dates Redis' data from now where it is new or was flushed
