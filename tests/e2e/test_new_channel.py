@@ -40,7 +40,7 @@ EDITS = {
             "    gateway = imsg_gateway.main.app(",
             PAGER_MADE,
         ),
-        ("smtp, sms, wechat, gateway)", "smtp, sms, wechat, pager, gateway)"),
+        ("smtp, sms, wechat, gateway, *", "smtp, sms, wechat, pager, gateway, *"),
     ],
 }
 """File → what is replaced by what: the page names each of these lines."""
