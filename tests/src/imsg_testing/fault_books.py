@@ -71,7 +71,8 @@ class Books:
         assert not self.clients.wrong, self.clients.wrong[:5]
         assert len(set(accepted)) == len(accepted)
         assert Counter(accepted) == Counter(one["to"] for one in messages), "history holds each of them, once"
-        assert set(received) <= set(accepted), "nobody got what was not accepted"
+        strangers = sorted(set(received) - set(accepted))
+        assert not strangers, f"nobody gets what was not accepted: {strangers[:5]}"
         return Balance(
             accepted=len(accepted),
             settled=sum(statuses[to] in SETTLED for to in accepted),
