@@ -1,0 +1,38 @@
+"""What the images weigh, as both manuals tell it."""
+
+import re
+import subprocess
+
+import pytest
+
+from imsg_testing.compose import ROOT
+
+ABOUT_MB = 3.0
+"""Dependencies' own files differ a little from one processor to another."""
+
+
+@pytest.mark.parametrize("manual", ["README.md", "README.zh-CN.md"])
+def test_the_manual_tells_what_each_service_s_image_adds_to_its_base(manual: str) -> None:
+    (base,) = re.findall(r"^FROM (\S+:\S+)$", (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE)
+    told = dict(re.findall(r"\| `(imsg-[a-z-]+)`[^|]*\| (\d+) ", (ROOT / manual).read_text()))
+    built = subprocess.run(
+        ["docker", "compose", "--profile", "*", "config", "--images"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    ours = {image for image in built.stdout.split() if image.startswith("imsg-")}
+    weighed = {image: (_layers_mb(image) - _layers_mb(base)) for image in ours}
+
+    assert set(told) == ours
+    assert {image: weight for image, weight in weighed.items() if abs(weight - int(told[image])) > ABOUT_MB} == {}
+
+
+def _layers_mb(image: str) -> float:
+    """Add up an image's layers as they lie unpacked: what an engine calls its size differs with how it stores them."""
+    history = ["docker", "image", "history", "--human=false", "--format", "{{.Size}}", image]
+    told = subprocess.run(history, capture_output=True, text=True, timeout=60, check=True)
+    return sum(map(int, told.stdout.split())) / 1e6
