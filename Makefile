@@ -20,7 +20,7 @@ run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
 	@exec $(VENV)/imsg up
 
 test: check .venv/.servers .venv/.rules ## check, and every test
-	$(VENV)/pytest --ignore=tests/fault --ignore=tests/compose
+	$(VENV)/pytest -n 2 --dist loadfile --ignore=tests/fault --ignore=tests/compose
 	$(VENV)/pytest -m quick tests/fault
 	@scripts/test-compose quick
 
