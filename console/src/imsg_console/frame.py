@@ -21,6 +21,9 @@ from imsg_console.widgets.work import tasks_button
 MAIN = "main"
 """The id of the content, for the skip link."""
 
+LEAVE_MS = 1_000
+"""After how long a page whose session is over leaves: one that is on its way elsewhere has gone there by then."""
+
 
 class Tab:
     """An open page of a session, as the session knows it."""
@@ -37,7 +40,8 @@ class Tab:
     def leave(self, why: str) -> None:
         """Go to the log-in page, saying why, and come back here after it."""
         target = login_url(self._page, "", why)
-        self._client.run_javascript(f"window.location.replace({json.dumps(target)})")
+        going = f"window.location.replace({json.dumps(target)})"
+        self._client.run_javascript(f"setTimeout(() => {going}, {LEAVE_MS})")
 
 
 def stand(view: View, page: Page, pages: Sequence[Page]) -> Callable[[], object]:

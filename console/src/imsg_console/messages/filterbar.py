@@ -120,7 +120,7 @@ class FilterBar:
         label = self._t(f"messages.filter_{name}")
         chip = attrs(classed("button", "filters-chip"), type="button")
         with chip:
-            classed("span", "hidden", self._t("messages.lift"))
+            classed("span", "unseen", self._t("messages.lift"))
             classed("span", "filters-words", f"{label} · {shown}")
             icon("close")
         chip.on("click", lambda _, name=name: self._on_change(self._filters.without(name)))

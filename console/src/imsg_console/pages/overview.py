@@ -99,7 +99,7 @@ def _numbers(view: View, name: str, names: Sequence[str], series: Sequence[Serie
     with classed("details", "numbers"):
         classed("summary", "", view.t("overview.numbers"))
         with classed("div", "numbers-scroll"), classed("table", "numbers-table"):
-            classed("caption", "hidden", name)
+            classed("caption", "unseen", name)
             with classed("thead"), classed("tr"):
                 for title in (view.t("overview.time"), *(one.name for one in series)):
                     attrs(classed("th", "", title), scope="col")

@@ -39,7 +39,7 @@ class _Form:
         with classed("form", "stack password-form") as form:
             # Who keeps passwords for people wants to know whose this is.
             attrs(
-                classed("input", "hidden"),
+                classed("input", "unseen"),
                 type="text",
                 autocomplete="username",
                 value=self._view.session.username,

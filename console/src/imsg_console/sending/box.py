@@ -223,7 +223,7 @@ class Box:
                         icon("person")
                     classed("span", "recipient-text", line(one.text, 80))
                     if one.kind is Kind.NAME:
-                        classed("span", "hidden", self._t("send.is_name"))
+                        classed("span", "unseen", self._t("send.is_name"))
                     self._remover(one)
             if len(sought) > SHOWN:
                 classed("li", "recipient-more", self._t("send.and_more", n=len(sought) - SHOWN))

@@ -82,7 +82,7 @@ class Form:
                     check=open_limit,
                 )
         with classed("fieldset", "form-part"):
-            classed("legend", "hidden", t("users.role"))
+            classed("legend", "unseen", t("users.role"))
             with classed("div", "form-grid"):
                 roles = {role: t(f"words.role_{role}") for role in ("user", "admin")}
                 self.role = choice_field(t("users.role"), roles, user["role"])

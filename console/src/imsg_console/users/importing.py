@@ -237,7 +237,7 @@ def _said(view: View, outcomes: Iterable[Outcome]) -> None:
 def _table(view: View, rows: Sequence[tuple[int, str, str]]) -> None:
     t = view.t
     with classed("div", "numbers-scroll"), classed("table", "sheet-problems"):
-        classed("caption", "hidden", t("users.problem"))
+        classed("caption", "unseen", t("users.problem"))
         with classed("thead"), classed("tr"):
             for title in (t("users.line"), t("users.username"), t("users.problem")):
                 attrs(classed("th", "", title), scope="col")

@@ -61,7 +61,7 @@ class Listing:
             for name, value in given:
                 with classed("li"):
                     attrs(icon(SYMBOLS[name]), title=t(f"users.{name}"))
-                    classed("span", "hidden", t(f"users.{name}"))
+                    classed("span", "unseen", t(f"users.{name}"))
                     classed("span", "wrap-anywhere", line(value, 254))
             if not given:
                 classed("li", "muted", t("users.no_contact"))

@@ -106,7 +106,7 @@ class PagedTable:
 
     def _table(self) -> None:
         with classed("div", "table-scroll"), classed("table", "table"):
-            classed("caption", "hidden", self._caption)
+            classed("caption", "unseen", self._caption)
             with classed("thead"), classed("tr"):
                 if self._chosen is not None:
                     with attrs(classed("th", "table-choose"), scope="col"):

@@ -35,6 +35,6 @@ def drop_zone(  # what a zone says, takes and does
         with attrs(classed("span"), aria_hidden="true"):
             classed("q-uploader-add-trigger")  # the browser's own field, invisible over the button
     with zone.add_slot("list"):
-        classed("span", "hidden")
+        classed("span", "unseen")
     opener.on("click", js_handler=f"() => runMethod({zone.id:d}, 'pickFiles', [])")
     return zone
