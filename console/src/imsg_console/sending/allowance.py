@@ -60,12 +60,18 @@ def bar(t: Texts, window: Window) -> None:
     share = 1.0 if window.most == 0 else min(1.0, window.used / window.most)
     tone = "bar-bad" if window.left == 0 else "bar-warn" if share >= NEARLY else ""
     title = t(f"limits.{window.name}")
+    what = "_recipients" if window.name == "recipients" else ""
+    left = t(f"limits.left{what}", n=window.left, most=window.most)
     with classed("div", "limit"):
         with classed("div", "limit-head"):
             classed("span", "limit-name", title)
-            classed("strong", "bad-text" if window.left == 0 else "", t("limits.left", n=window.left, most=window.most))
+            classed("strong", "bad-text" if window.left == 0 else "", left)
         drawn = attrs(classed("div", f"bar {tone}".strip()), role="progressbar", aria_label=title)
-        attrs(drawn, aria_valuenow=round(share * 100), aria_valuetext=t("limits.used", n=window.used, most=window.most))
+        attrs(
+            drawn,
+            aria_valuenow=round(share * 100),
+            aria_valuetext=t(f"limits.used{what}", n=window.used, most=window.most),
+        )
         with drawn:
             classed("div", "bar-fill").style(f"width: {share * 100:.0f}%")
         classed("span", "muted limit-opens", opens(t, window))

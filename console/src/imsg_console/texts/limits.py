@@ -8,8 +8,10 @@ TEXTS: Table = {
     "hour": ("这一小时", "This hour"),
     "day": ("今天", "Today"),
     "recipients": ("今天的收件人数", "Recipients today"),
-    "left": ("还剩{n}次，共{most}次", "{n} of {most} left"),
-    "used": ("已用{n}次，共{most}次", "{n} of {most} used"),
+    "left": ("还剩{n:,}次，共{most:,}次", "{n:,} of {most:,} left"),
+    "left_recipients": ("还剩{n:,}人，共{most:,}人", "{n:,} of {most:,} left"),
+    "used": ("已用{n:,}次，共{most:,}次", "{n:,} of {most:,} used"),
+    "used_recipients": ("已用{n:,}人，共{most:,}人", "{n:,} of {most:,} used"),
     "opens_minutes": (
         "{clock}恢复（{n}分钟后）",
         "opens again at {clock}, in {n} minute|opens again at {clock}, in {n} minutes",
