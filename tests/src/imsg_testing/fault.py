@@ -65,7 +65,7 @@ def tormented(
         yield torment
         whole.wait_until_whole()
         torment.balance = torment.books.balance(within_s)
-        assert may_break or clients.broken == 0, f"{clients.broken} answers never came"
+        assert may_break or clients.broken == 0, f"answers that never came: {clients.breaks}"
         ids = whole.mailbox.message_ids(suffix)
         assert all(len(one) == 1 for one in ids.values()), "a repeat has the Message-ID of the first"
     finally:

@@ -69,6 +69,8 @@ class Clients:
         """Reason → how often."""
         self.broken = 0
         """Answers that never came: connections reset or refused."""
+        self.breaks: Counter[str] = Counter()
+        """What became of these."""
         self.wrong: list[str] = []
         """Answers that no document knows."""
         self.subject = "故障"
@@ -149,9 +151,10 @@ class Clients:
             tries += 1
             try:
                 answer = self._http.post(f"{url}/api/send", json=body, headers=headers)
-            except httpx.TransportError:
+            except httpx.TransportError as error:
                 with self._lock:
                     self.broken += 1
+                    self.breaks[repr(error)] += 1
                 time.sleep(PAUSE_S)
                 continue
             if self._is_accepted(answer, to):
