@@ -1,10 +1,12 @@
 """Calls to Redis share round trips, scripts survive a flush, and a server that is away says so in time."""
 
 import asyncio
+from typing import NoReturn
 
 import pytest
+import redis.asyncio
 
-from imsg_shared.redis import RedisAway, RedisRefused, Script, connect
+from imsg_shared.redis import Redis, RedisAway, RedisRefused, Script, connect
 
 ADD = Script.of("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
@@ -44,6 +46,51 @@ async def test_a_caller_that_leaves_does_not_take_others_along(valkey_url: str) 
         leaving.cancel()
         assert await staying == b"here"
         assert await redis.call("PING") in (b"PONG", True)
+
+
+class Breaking(redis.asyncio.Redis):
+    """A client whose first pipeline raises what it should not."""
+
+    def __init__(self, url: str, error: BaseException) -> None:
+        super().__init__(connection_pool=redis.asyncio.ConnectionPool.from_url(url))
+        self.auto_close_connection_pool = True
+        self._errors = [error]
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "redis.asyncio.client.Pipeline":  # noqa: FBT001, FBT002  its own form
+        """Make one that works, but for the first."""
+        made = super().pipeline(transaction, shard_hint)
+        if self._errors:
+            error = self._errors.pop()
+
+            async def broken(raise_on_error: bool = True) -> NoReturn:  # noqa: FBT001, FBT002  its own form
+                del raise_on_error
+                await asyncio.sleep(0)
+                raise error
+
+            made.execute = broken  # type: ignore[method-assign]
+        return made
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed"),  # uvloop's
+        asyncio.CancelledError(),
+        AttributeError("a bug of the library's"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_nobody_waits_for_ever_for_a_call_that_broke(valkey_url: str, error: BaseException) -> None:
+    """Neither who shares the pipeline nor who waits for the next; and the next call works."""
+    async with Breaking(valkey_url, error) as client:
+        calls = Redis(client)
+        shared = [asyncio.create_task(calls.call("PING")) for _ in range(300)]
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(*shared, return_exceptions=True)
+            assert isinstance(answers[0], RedisAway)
+            assert all(isinstance(answer, RedisAway) or answer in (b"PONG", True) for answer in answers)
+            assert await calls.call("ECHO", "on") == b"on"
 
 
 def test_a_script_is_named_by_its_sha1() -> None:

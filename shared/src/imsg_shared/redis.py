@@ -16,7 +16,11 @@ CALL_TIMEOUT_S = 2.0
 MAX_BATCH = 256
 """Calls that share one pipeline; more wait for the next, so that a burst can't grow one reply without bound."""
 
+AWAY = (redis.exceptions.RedisError, OSError, TimeoutError, RuntimeError)
+"""What the client raises where the server is gone; uvloop has a RuntimeError for writing to a connection just lost."""
+
 Argument = str | bytes | int | float
+_Call = tuple[tuple[Argument, ...], asyncio.Future[Any]]
 
 
 class RedisAway(Exception):  # noqa: N818  a state of the world, not a fault of the call
@@ -45,7 +49,7 @@ class Redis:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
-        self._waiting: list[tuple[tuple[Argument, ...], asyncio.Future[Any]]] = []
+        self._waiting: list[_Call] = []
         self._flushing: asyncio.Task[None] | None = None
 
     async def call(self, *command: Argument) -> Any:  # noqa: ANN401  Redis' own reply
@@ -86,22 +90,30 @@ class Redis:
                 await self._carry_out(batch)
         finally:
             self._flushing = None
+            left, self._waiting = self._waiting, []
+            _give_up(left, "the call was broken off")
 
-    async def _carry_out(self, batch: list[tuple[tuple[Argument, ...], asyncio.Future[Any]]]) -> None:
+    async def _carry_out(self, batch: Sequence[_Call]) -> None:
         pipeline = self._client.pipeline(transaction=False)
         for command, _ in batch:
             pipeline.execute_command(*command)
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 replies: Sequence[Any] = await pipeline.execute(raise_on_error=False)
-        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
-            for _, future in batch:
+            for (_, future), reply in zip(batch, replies, strict=True):
                 if not future.done():
-                    future.set_exception(RedisAway(f"Redis did not answer: {error or type(error).__name__}"))
-            return
-        for (_, future), reply in zip(batch, replies, strict=True):
-            if not future.done():
-                future.set_result(reply)
+                    future.set_result(reply)
+        except AWAY as error:
+            _give_up(batch, str(error) or type(error).__name__)
+        finally:  # a bug, or being cancelled: no caller waits for ever
+            _give_up(batch, "the call was broken off")
+
+
+def _give_up(calls: Sequence[_Call], why: object) -> None:
+    """Tell those who still wait that there will be no answer."""
+    for _, future in calls:
+        if not future.done():
+            future.set_exception(RedisAway(f"Redis did not answer: {why}"))
 
 
 @asynccontextmanager
