@@ -80,6 +80,10 @@ class Outbox:
                 await self._report_batch(self._next_batch())
         finally:
             self._reporting = None
+            left, self._waiting = self._waiting, []
+            for _, _, kept in left:  # a bug, or being cancelled: no delivery waits for ever
+                if not kept.done():
+                    kept.set_result(False)
 
     def _next_batch(self) -> list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]]:
         count, size = 0, 0
