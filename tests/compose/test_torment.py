@@ -3,6 +3,7 @@
 import os
 import secrets
 import time
+from contextlib import closing
 
 import pytest
 
@@ -24,24 +25,25 @@ def test_random_deaths_of_containers_lose_nothing(stack: Containers, capsys: pyt
     stack.scale(gateway=2, sender_sms=3)
     whole = Tormented(stack)
     mails, texts = Clients(whole), Clients(whole, "sms", mainland_number)
-    ways = {"smtp": (mails, mail_address), "sms": (texts, mainland_number)}
-    with Killer(stack, SEED, (3, 8)) as killer, mails.sending(2), texts.sending(2):
-        time.sleep(LASTS_S)  # the torment itself: nothing is waited for
-        killer.stop()
-    whole.wait_until_whole()
+    with closing(whole.client), closing(mails), closing(texts):
+        ways = {"smtp": (mails, mail_address), "sms": (texts, mainland_number)}
+        with Killer(stack, SEED, (3, 8)) as killer, mails.sending(2), texts.sending(2):
+            time.sleep(LASTS_S)  # the torment itself: nothing is waited for
+            killer.stop()
+        whole.wait_until_whole()
 
-    for method, (clients, address) in ways.items():
-        ours = {address(clients.name, number) for number in range(100_000)}
-        books = Books(whole, clients, lambda method=method, ours=ours: whole.received(method, ours))  # type: ignore[misc]
-        balance = books.balance()
+        for method, (clients, address) in ways.items():
+            ours = {address(clients.name, number) for number in range(100_000)}
+            books = Books(whole, clients, lambda method=method, ours=ours: whole.received(method, ours))  # type: ignore[misc]
+            balance = books.balance()
+            with capsys.disabled():
+                print(f"\n{method}: {balance}")  # noqa: T201  the figures are what the run is for
+            assert balance.accepted > LASTS_S / 10
+            assert balance.settled == balance.accepted
+            assert balance.lost == 0
+            if method == "sms":
+                assert balance.duplicates == 0, "what is in doubt is asked about, or settled uncertain"
+            else:
+                assert balance.duplicates <= IN_FLIGHT * killer.killed.total()
         with capsys.disabled():
-            print(f"\n{method}: {balance}")  # noqa: T201  the figures are what the run is for
-        assert balance.accepted > LASTS_S / 10
-        assert balance.settled == balance.accepted
-        assert balance.lost == 0
-        if method == "sms":
-            assert balance.duplicates == 0, "what is in doubt is asked about, or settled uncertain"
-        else:
-            assert balance.duplicates <= IN_FLIGHT * killer.killed.total()
-    with capsys.disabled():
-        print(f"seed {SEED}, killed {dict(killer.killed)}")  # noqa: T201
+            print(f"seed {SEED}, killed {dict(killer.killed)}")  # noqa: T201

@@ -46,7 +46,7 @@ class Mailbox:
         self.under_way = 0
         """Mails that were announced and not answered yet."""
         self.port = 0
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._run, name="mailbox", daemon=True)
         self._listening = threading.Event()
         self._sessions: set[_Session] = set()
@@ -76,6 +76,7 @@ class Mailbox:
     @contextlib.contextmanager
     def running(self) -> Iterator["Mailbox"]:
         """Listen on a free port of the loopback for as long as the context lasts."""
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
         self._listening.wait(10)
         try:
