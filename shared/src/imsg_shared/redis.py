@@ -105,11 +105,12 @@ class Redis:
                     future.set_result(reply)
         except AWAY as error:
             _give_up(batch, str(error) or type(error).__name__)
-        finally:  # a bug, or being cancelled: no caller waits for ever
+        except BaseException:  # a bug, or being cancelled: no caller waits for ever
             _give_up(batch, "the call was broken off")
+            raise
 
 
-def _give_up(calls: Sequence[_Call], why: object) -> None:
+def _give_up(calls: Sequence[_Call], why: str) -> None:
     """Tell those who still wait that there will be no answer."""
     for _, future in calls:
         if not future.done():
