@@ -42,59 +42,65 @@ class Intake:
         self.held = 0
         """Bytes of all bodies that are not done with."""
 
-    def body(self, receive: Receive, declared: str | None) -> "Body":
+    def body(self, receive: Receive, declared: str | None, *, is_whole: bool = False) -> "Body":
         """Enter to have the whole body, counted as held until the context ends; `declared` is its Content-Length.
 
+        `is_whole` says that all of it is here, so that nobody has to be waited for, with a timer (ADR 13).
         Entering raises Refusal too_large (unread, where the length is declared), overloaded and body_incomplete, Gone.
         """
-        return Body(self, receive, declared)
+        return Body(self, receive, declared, is_whole=is_whole)
 
-    async def read(self, receive: Receive, declared: str | None, chunks: list[bytes]) -> None:
+    async def read(self, receive: Receive, declared: str | None, chunks: list[bytes], *, is_whole: bool) -> None:
         """Read a body into `chunks`, counting what comes. Raises as `body` does."""
         if declared and declared.isdecimal() and (len(declared) > 12 or int(declared) > self._max_bytes):  # noqa: PLR2004
             raise Refusal("too_large", limit=self._max_bytes)
-        await self._collect(receive, chunks)
-
-    async def _collect(self, receive: Receive, chunks: list[bytes]) -> None:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._upload_s
-        length = 0
+        if is_whole:
+            await self._collect(receive, chunks)
+            return
         try:
             async with asyncio.timeout(self._silence_s) as patience:
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise Gone
-                    chunk: bytes = message.get("body", b"")
-                    chunks.append(chunk)
-                    length += len(chunk)
-                    self.held += len(chunk)
-                    if length > self._max_bytes:
-                        raise Refusal("too_large", limit=self._max_bytes)
-                    if self.held > self._max_in_flight:
-                        raise Refusal("overloaded", retry_after_s=BUSY_RETRY_S)
-                    if not message.get("more_body", False):
-                        return
-                    patience.reschedule(min(loop.time() + self._silence_s, end))
+                await self._collect(receive, chunks, patience)
         except TimeoutError as slow:
             raise Refusal("body_incomplete") from slow
+
+    async def _collect(self, receive: Receive, chunks: list[bytes], patience: asyncio.Timeout | None = None) -> None:
+        now = asyncio.get_running_loop().time
+        end = now() + self._upload_s
+        length = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            chunk: bytes = message.get("body", b"")
+            chunks.append(chunk)
+            length += len(chunk)
+            self.held += len(chunk)
+            if length > self._max_bytes:
+                raise Refusal("too_large", limit=self._max_bytes)
+            if self.held > self._max_in_flight:
+                raise Refusal("overloaded", retry_after_s=BUSY_RETRY_S)
+            if not message.get("more_body", False):
+                return
+            if patience is not None:
+                patience.reschedule(min(now() + self._silence_s, end))
 
 
 class Body:
     """One request's body while it is held: a class, since a generator's context costs as much as reading the JSON."""
 
-    __slots__ = ("_chunks", "_declared", "_intake", "_receive")
+    __slots__ = ("_chunks", "_declared", "_intake", "_is_whole", "_receive")
 
-    def __init__(self, intake: Intake, receive: Receive, declared: str | None) -> None:
+    def __init__(self, intake: Intake, receive: Receive, declared: str | None, *, is_whole: bool) -> None:
         self._intake = intake
         self._receive = receive
         self._declared = declared
+        self._is_whole = is_whole
         self._chunks: list[bytes] = []
 
     async def __aenter__(self) -> bytes:
         """Read it."""
         try:
-            await self._intake.read(self._receive, self._declared, self._chunks)
+            await self._intake.read(self._receive, self._declared, self._chunks, is_whole=self._is_whole)
         except BaseException:
             self._release()
             raise

@@ -11,6 +11,7 @@ from imsg_gateway.clients import Clients
 from imsg_gateway.routes import Right, Table
 from imsg_shared.answers import crashed, refused
 from imsg_shared.errors import Refusal
+from imsg_shared.http import WHOLE
 from imsg_shared.observe import logger
 from imsg_shared.peers import PeerAway, PeerFailed
 from imsg_shared.redis import RedisAway, RedisRefused
@@ -67,7 +68,8 @@ class Edge:
     async def _done(self, scope: Scope, receive: Receive, path: str) -> Response:
         route, names = self._table.find(scope["method"], path)
         headers = Headers(scope=scope)
-        async with self._intake.body(receive, headers.get("content-length")) as body:
+        declared, is_whole = headers.get("content-length"), WHOLE in scope
+        async with self._intake.body(receive, declared, is_whole=is_whole) as body:
             address = self._clients.address(scope)
             asked = read(scope, headers, path, names, body, address=address, needs_body=route.needs_body)
             if route.right is Right.OPEN:

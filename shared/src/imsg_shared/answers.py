@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -42,12 +42,14 @@ class Answer(Response):
 
 
 _CONTENT_TYPE = (b"content-type", JSON.encode("ascii"))
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
     """Encode an answer; a lone surrogate that came in with a request goes out as U+FFFD, never as a crash."""
-    return _ENCODER.encode(content).encode("utf-8", "replace")
+    try:
+        return to_json(content)
+    except PydanticSerializationError:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def ok(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  an answer's own fields

@@ -21,35 +21,57 @@ LINGER_S = 30.0
 """How long the rest of a body is still taken, unread, behind an answer that ends its connection: as nginx does, and
 enough for 16 MiB at 5 Mbit/s."""
 
+WHOLE = "imsg.whole"
+"""Stands in the scope of a request whose body has come to its end, usually with its head."""
+
 _OF_THE_OFFER = frozenset((b"connection", b"upgrade", b"http2-settings"))
 """Headers that mean nothing once an offered upgrade is left alone."""
 
 
 class _Line:
-    """A connection that is not closed on a client in the middle of its body.
+    """A connection that is not closed on a client in the middle of its body, and whose answers go out in one piece.
 
     The kernel answers what comes after a close with a reset, and that takes the answer from a client which reads only
     once it has written all: most do. So our side alone is closed, and the rest thrown away until theirs is too.
+
+    uvicorn writes an answer's head and its body apart, a system call and a packet each; what is written within one turn
+    of the loop waits here for what follows it (ADR 13).
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: "Protocol") -> None:
         self.transport = transport
         self.lingers = False
-        self.write = transport.write
         self._protocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._head: bytes | None = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever uvicorn wants of a transport
         return getattr(self.transport, name)
 
+    def write(self, data: bytes) -> None:
+        """Write a piece: with the one before where that waits, or at the end of this turn."""
+        if self._head is not None:
+            data, self._head = self._head + data, None
+            self.transport.write(data)
+        else:
+            self._head = data
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._head is not None:
+            data, self._head = self._head, None
+            self.transport.write(data)
+
     def close(self) -> None:
         """Close it, or begin to: a second call always does."""
+        self._flush()
         if self.lingers or self.transport.is_closing() or not self._protocol.is_amid_body():
             self.transport.close()
             return
         self.lingers = True
         self.transport.write_eof()
         self.transport.resume_reading()
-        asyncio.get_running_loop().call_later(LINGER_S, self.transport.close)
+        self._loop.call_later(LINGER_S, self.transport.close)
 
     def is_closing(self) -> bool:
         """Tell whether nothing more is to be answered here."""
@@ -126,6 +148,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End a request: what follows is the next one's line."""
         super().on_message_complete()
+        self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]  a scope takes names of ours
         self._may_be_request_line = True
         self._is_amid_request = False
 
