@@ -3,6 +3,9 @@
 UV := .uv/bin/uv
 VENV := .venv/bin
 
+# Compiled once, here: where Python may not write beside its modules, every start would compile them again.
+export UV_COMPILE_BYTECODE := 1
+
 # What is installed follows from these; a stamp older than one of them is out of date.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml)
 
@@ -50,13 +53,13 @@ test-fault-quick: .venv/.to-test .venv/.servers ## the torments that are part of
 test-compose: .venv/.to-test ## run the containers: scale, roll, kill them at random for two minutes
 	@scripts/test-compose
 
-bench: .venv/.to-bench ## measure beside floors and a peer (15 min); writes bench/results
+bench: .venv/.to-bench isolation ## measure beside floors and a peer (15 min); writes bench/results
 	@$(VENV)/python -m imsg_bench
 
-bench-quick: .venv/.to-bench ## the same in 3 minutes, to see where one stands
+bench-quick: .venv/.to-bench isolation ## the same in 3 minutes, to see where one stands
 	@$(VENV)/python -m imsg_bench --quick
 
-bench-history: .venv/.to-bench ## history alone, with 5,000,000 messages
+bench-history: .venv/.to-bench isolation ## history alone, with 5,000,000 messages
 	@$(VENV)/python -m imsg_bench --history
 
 bench-compare: .venv/.to-test ## two runs beside each other: make bench-compare A.json B.json

@@ -16,12 +16,12 @@ from imsg_testing.stack import IMSG, START_TIMEOUT_S, environment
 class Embedded(Api):
     """All of iMSG in one process, with its own Valkey."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str], *, with_console: bool) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], *, with_console: bool, program: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.log = folder / "output.log"
         given = {"IMSG_PORT": str(self.port), "IMSG_DATA_DIR": str(folder / "data"), **settings}
-        command = [str(IMSG), "up", *([] if with_console else ["--no-console"])]
+        command = [str(program), "up", *([] if with_console else ["--no-console"])]
         self.process = Process(command, log=self.log, environment=environment(given), cwd=folder)
         super().__init__(self.url)
 
@@ -47,9 +47,11 @@ class Embedded(Api):
 
 
 @contextmanager
-def embedded(folder: Path, settings: Mapping[str, str], *, with_console: bool = False) -> Iterator[Embedded]:
+def embedded(
+    folder: Path, settings: Mapping[str, str], *, with_console: bool = False, program: Path = IMSG
+) -> Iterator[Embedded]:
     """Make it; whoever has it starts it. It is ended with the context."""
-    one = Embedded(folder, settings, with_console=with_console)
+    one = Embedded(folder, settings, with_console=with_console, program=program)
     try:
         yield one
     finally:

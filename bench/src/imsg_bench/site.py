@@ -53,9 +53,9 @@ class Site:
         """The servers."""
         return self.plot.ground
 
-    def service(self, package: str, settings: Mapping[str, str] = {}) -> OneService:
-        """Make one of our services; it is not started yet."""
-        one = OneService(package, self.folder, {**self._settings, **settings})
+    def service(self, package: str, settings: Mapping[str, str] = {}, python: Path | None = None) -> OneService:
+        """Make one of our services, in another environment where `python` is its; it is not started yet."""
+        one = OneService(package, self.folder, {**self._settings, **settings}, python)
         self.stack.callback(one.process.close)
         return one
 

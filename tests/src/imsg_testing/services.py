@@ -18,10 +18,10 @@ KEYS = {"IMSG_SERVICE_KEY": "a key between services", "IMSG_TOKEN_KEY": "a key t
 class OneService:
     """One service as a process; can be killed and started again on the same port."""
 
-    def __init__(self, package: str, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(self, package: str, folder: Path, settings: dict[str, str], python: Path | None = None) -> None:
         self.port = free_port()
         self.log = folder / f"{package}-{self.port}.log"
-        command = [sys.executable, "-m", "imsg_shared.service", package]
+        command = [str(python or sys.executable), "-m", "imsg_shared.service", package]
         given = environment({**settings, "IMSG_PORT": str(self.port)})
         self.process = Process(command, log=self.log, environment=given, cwd=folder)
 

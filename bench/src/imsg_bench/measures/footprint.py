@@ -3,12 +3,14 @@
 Memory: resident memory (VmRSS) of the process and what descends from it, five seconds after it was ready, nothing
 asked of it; `imsg up` has its own Valkey in it. Start: from the start of the process until its readiness answers 200,
 asked every 10 ms; broker, Redis and database run already, and the tables stand: the second start counts.
+Each runs in an environment that holds only what its package declares, compiled (`scripts/isolation`): as in its image.
 Every service is started once for each round; the median counts, and of the services the largest and the slowest.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 
@@ -27,6 +29,8 @@ TITLE = "Memory and start"
 IDLE_S = 5.0
 POLL_S = 0.01
 CONSOLE = "console"
+
+ENVIRONMENTS = Path(__file__).parents[4] / ".uv" / "isolation"
 
 
 def measure(run: Run) -> Result:
@@ -66,15 +70,28 @@ def _makers(site: Site) -> Mapping[str, Callable[[], OneService]]:
         "TEMPLATE": "SMS_1",
     }
     wechat = {f"IMSG_WECHAT__ACCOUNTS__MAIN__{name}": value for name, value in account.items()}
-    return {
-        "gateway": lambda: site.service("imsg_gateway"),
-        "auth": lambda: site.service("imsg_auth", {"IMSG_DATABASE_URL": databases["auth_again"]}),
-        "history": lambda: site.service("imsg_history", {"IMSG_DATABASE_URL": databases["history_again"]}),
-        "sender-smtp": lambda: site.mail_sender(9),
-        "sender-sms": lambda: site.service("imsg_sms", {f"IMSG_SMS__ALIYUN__{k}": v for k, v in firm.items()}),
-        "sender-wechat": lambda: site.service("imsg_wechat", {"IMSG_DATABASE_URL": databases["wechat"], **wechat}),
-        CONSOLE: lambda: site.service("imsg_console", {"IMSG_GATEWAY_URL": "http://127.0.0.1:1"}),
+    stores = {name: {"IMSG_DATABASE_URL": url} for name, url in databases.items()}
+    settings: Mapping[str, tuple[str, Mapping[str, str]]] = {
+        "gateway": ("imsg_gateway", {}),
+        "auth": ("imsg_auth", stores["auth_again"]),
+        "history": ("imsg_history", stores["history_again"]),
+        "sender-smtp": ("imsg_smtp", {"IMSG_SMTP__HOST": "127.0.0.1", "IMSG_SMTP__SENDER": "imsg@example.com"}),
+        "sender-sms": ("imsg_sms", {f"IMSG_SMS__ALIYUN__{name}": value for name, value in firm.items()}),
+        "sender-wechat": ("imsg_wechat", {**stores["wechat"], **wechat}),
+        CONSOLE: ("imsg_console", {"IMSG_GATEWAY_URL": "http://127.0.0.1:1"}),
     }
+    return {
+        name: lambda package=package, given=given: site.service(package, given, alone(package) / "python")  # type: ignore[misc]
+        for name, (package, given) in settings.items()
+    }
+
+
+def alone(package: str) -> Path:
+    """Find the programs of the environment that has nothing but this package. Raises FileNotFoundError."""
+    programs = ENVIRONMENTS / package.replace("_", "-") / "bin"
+    if not programs.exists():
+        raise FileNotFoundError(f"{programs} is missing: `make isolation` makes it, and `make bench` does")
+    return programs
 
 
 def _all(makers: Mapping[str, Callable[[], OneService]]) -> dict[str, tuple[float, float]]:
@@ -94,7 +111,9 @@ def _all(makers: Mapping[str, Callable[[], OneService]]) -> dict[str, tuple[floa
 
 def _embedded(site: Site, *, with_console: bool) -> tuple[float, float]:
     with ExitStack() as stack:
-        one = stack.enter_context(embedded(site.folder / "up", {}, with_console=with_console))
+        one = stack.enter_context(
+            embedded(site.folder / "up", {}, with_console=with_console, program=alone("imsg") / "imsg")
+        )
         seconds = one.start()
         httpx.get(f"{one.url}/health/live", timeout=10)
         time.sleep(IDLE_S)
