@@ -12,7 +12,7 @@ from imsg_sms.templates import SCOPE, Message, Templates
 MOST = 1_000
 """Recipients of a part and of a call: what the largest firms take at once."""
 
-CONCURRENCY = {Lane.SINGLE: 16, Lane.BULK: 8}
+CONCURRENCY = {Lane.SINGLE: 64, Lane.BULK: 8}
 """Calls in flight: 16 reach nearly all that this machine can (measured); lists have a share of their own."""
 
 

@@ -148,7 +148,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End a request: what follows is the next one's line."""
         super().on_message_complete()
-        self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]  a scope takes names of ours
+        self.scope[WHOLE] = True  # type: ignore[literal-required]  # a scope takes names of ours
         self._may_be_request_line = True
         self._is_amid_request = False
 

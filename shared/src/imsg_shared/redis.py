@@ -112,9 +112,10 @@ class Redis:
 
         The client's own pipeline does the same in three coroutines and a timer a reply.
         """
-        connection = await self._client.connection_pool.get_connection()
+        written = b"".join(hiredis.pack_command(command) for command in commands)  # type: ignore[arg-type]
+        connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            await connection.send_packed_command(b"".join(map(hiredis.pack_command, commands)), check_health=False)
+            await connection.send_packed_command(written, check_health=False)
             return [await _reply(connection) for _ in commands]
         finally:
             await self._client.connection_pool.release(connection)
