@@ -1,7 +1,8 @@
 """Calls to Redis share round trips, scripts survive a flush, and a server that is away says so in time."""
 
 import asyncio
-from typing import NoReturn
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -48,27 +49,19 @@ async def test_a_caller_that_leaves_does_not_take_others_along(valkey_url: str) 
         assert await redis.call("PING") in (b"PONG", True)
 
 
-class Breaking(redis.asyncio.Redis):
-    """A client whose first pipeline raises what it should not."""
+class Breaking(redis.asyncio.Connection):
+    """A connection whose first PINGs raise what they should not."""
 
-    def __init__(self, url: str, error: BaseException) -> None:
-        super().__init__(connection_pool=redis.asyncio.ConnectionPool.from_url(url))
-        self.auto_close_connection_pool = True
-        self._errors = [error]
+    def __init__(self, errors: list[BaseException], **named: Any) -> None:  # noqa: ANN401  redis' own
+        super().__init__(**named)
+        self._errors = errors
 
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "redis.asyncio.client.Pipeline":  # noqa: FBT001, FBT002  its own form
-        """Make one that works, but for the first."""
-        made = super().pipeline(transaction, shard_hint)
-        if self._errors:
-            error = self._errors.pop()
-
-            async def broken(raise_on_error: bool = True) -> NoReturn:  # noqa: FBT001, FBT002  its own form
-                del raise_on_error
-                await asyncio.sleep(0)
-                raise error
-
-            made.execute = broken  # type: ignore[method-assign]
-        return made
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002  its own form
+        """Write, but for the first time."""
+        if self._errors and b"PING" in command:
+            await asyncio.sleep(0)
+            raise self._errors.pop()
+        await super().send_packed_command(command, check_health)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +76,8 @@ class Breaking(redis.asyncio.Redis):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_nobody_waits_for_ever_for_a_call_that_broke(valkey_url: str, error: BaseException) -> None:
     """Neither who shares the pipeline nor who waits for the next; and the next call works."""
-    async with Breaking(valkey_url, error) as client:
+    pool = redis.asyncio.ConnectionPool.from_url(valkey_url, connection_class=Breaking, errors=[error])
+    async with redis.asyncio.Redis.from_pool(pool) as client:
         calls = Redis(client)
         shared = [asyncio.create_task(calls.call("PING")) for _ in range(300)]
         async with asyncio.timeout(10):

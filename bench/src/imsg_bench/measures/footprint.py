@@ -1,6 +1,6 @@
 """Memory and start: how much each service holds when idle, and how soon it is ready.
 
-Memory: resident memory (VmRSS) of the process and what descends from it, five seconds after it was ready, nothing
+Memory: resident memory (VmRSS) of the process and what descends from it, three seconds after it was ready, nothing
 asked of it; `imsg up` has its own Valkey in it. Start: from the start of the process until its readiness answers 200,
 asked every 10 ms; broker, Redis and database run already, and the tables stand: the second start counts.
 Each runs in an environment that holds only what its package declares, compiled (`scripts/isolation`): as in its image.
@@ -26,7 +26,7 @@ from imsg_testing.services import OneService
 KEY = "I"
 TITLE = "Memory and start"
 
-IDLE_S = 5.0
+IDLE_S = 3.0
 POLL_S = 0.01
 CONSOLE = "console"
 
@@ -41,7 +41,7 @@ def measure(run: Run) -> Result:
         site.auth()
         site.history()
         makers = _makers(site)
-        rounds = max(2, run.scale.rounds - 2)
+        rounds = max(1, run.scale.rounds - 2)
         for number in range(-1, rounds):  # the first start makes tables and is not counted
             found = _all(makers)
             for name, (seconds, mib) in found.items():
@@ -50,12 +50,12 @@ def measure(run: Run) -> Result:
                     memory.setdefault(name, []).append(mib)
             slowest = max(seconds for seconds, _ in found.values())
             run.progress.round(KEY, max(0, number), rounds, slowest_start_s=slowest)
-        for number in range(-1, rounds):
+        _embedded(site, with_console=False)  # makes its folder and tables, and is not counted
+        for _ in range(rounds):
             for name, with_console in (("imsg up, no console", False), ("imsg up", True)):
                 seconds, mib = _embedded(site, with_console=with_console)
-                if number >= 0:
-                    start.setdefault(name, []).append(seconds)
-                    memory.setdefault(name, []).append(mib)
+                start.setdefault(name, []).append(seconds)
+                memory.setdefault(name, []).append(mib)
     return _result(memory, start)
 
 
@@ -95,16 +95,17 @@ def alone(package: str) -> Path:
 
 
 def _all(makers: Mapping[str, Callable[[], OneService]]) -> dict[str, tuple[float, float]]:
-    """Start each by itself, then look at all of them when they have been idle; return (seconds, MiB)."""
-    found = {}
+    """Start one after the other, then look at all of them when they have been idle; return (seconds, MiB)."""
+    services, seconds = {}, {}
     for name, make in makers.items():
-        one = make()
+        one = services[name] = make()
         begun = time.monotonic()
         one.process.start()
         wait(lambda one=one: is_ready(one.url), START_TIMEOUT_S, every_s=POLL_S, why=one.process.last_lines)  # type: ignore[misc]
-        seconds = time.monotonic() - begun
-        time.sleep(IDLE_S)
-        found[name] = (seconds, resident_mib(one.process.pid))
+        seconds[name] = time.monotonic() - begun
+    time.sleep(IDLE_S)
+    found = {name: (seconds[name], resident_mib(one.process.pid)) for name, one in services.items()}
+    for one in services.values():
         one.process.kill()
     return found
 

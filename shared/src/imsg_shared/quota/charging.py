@@ -65,8 +65,9 @@ class Quota:
             hour, day, people = (field.decode() for field in reply[11:14])
             return Charged(role, windows, Charge(key, ((hour, 1), (day, 1), (people, recipients))))
         costs = {"per_hour": 1, "per_day": 1, "recipients_per_day": recipients}
-        in_the_way = (window for window in windows if window.left < costs[window.name])
-        return Exhausted(role, windows, max(in_the_way, key=lambda window: window.opens_at))
+        in_the_way = [window for window in windows if window.left < costs[window.name]]
+        # Of those that open at once, as the hour and the day do at midnight, the longer one.
+        return Exhausted(role, windows, max(reversed(in_the_way), key=lambda window: window.opens_at))
 
     async def peek(self, username: str, nonce: str) -> Known | NoMirror | Revoked:
         """Read the mirror, counting nothing: to learn the epoch, or where only the token is to be judged."""
