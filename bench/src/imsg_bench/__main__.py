@@ -5,7 +5,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from imsg_bench import compare, machine, report, sizing
+from imsg_bench import compare, excerpt, machine, report, sizing
 from imsg_bench.ground import Ground
 from imsg_bench.measure import Measurement, Run
 from imsg_bench.progress import Progress
@@ -23,6 +23,8 @@ def main(arguments: list[str]) -> int:
         return compare.main(arguments[1:])
     if arguments[:1] == ["sizing"]:
         return sizing.main(arguments[1:])
+    if arguments[:1] == ["excerpt"]:
+        return excerpt.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m imsg_bench", description=__doc__)
     parser.add_argument("measurements", nargs="*", metavar="A", help=f"which: {', '.join(BY_KEY)}; all where none")
     parser.add_argument("--quick", action="store_true", help="few, short rounds")

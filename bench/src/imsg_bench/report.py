@@ -8,7 +8,7 @@ from typing import Any
 
 from imsg_bench.figures import rounded
 from imsg_bench.pictures import bars
-from imsg_bench.result import Result, Series
+from imsg_bench.result import Result, Series, missed
 
 MARKS = {True: "yes", False: "**no**", None: ""}
 
@@ -41,12 +41,36 @@ def _rounds(one: Series) -> str:
     return f"{rounded(min(one.values))} to {rounded(max(one.values))} ({one.spread:.0%})"
 
 
+WHY = Path(__file__).parents[2] / "why.md"
+"""What keeps a figure from what it is to reach, a section for each measurement, written by people."""
+
+
+def reasons(text: str) -> Mapping[str, str]:
+    """Read the page's sections, by measurement: `## G. …` and what follows."""
+    sections = (section.partition("\n") for section in text.split("\n## ")[1:])
+    return {head.partition(".")[0]: body.strip() for head, _, body in sections}
+
+
+def _not_reached(results: Sequence[Result]) -> list[str]:
+    """Write what was not reached, and why as far as that is known."""
+    found: dict[str, list[str]] = {}
+    for result, one in missed(results):
+        found.setdefault(result.key, []).append(f"- {one.name}: {rounded(one.middle)} {one.unit}, to be {one.goal}")
+    if not found:
+        return []
+    known = reasons(WHY.read_text())
+    lines = ["## What was not reached, and why", ""]
+    for key, figures in found.items():
+        lines += [f"**{key}**", "", *figures, "", known.get(key, "Not looked into yet."), ""]
+    return lines
+
+
 def markdown(found: Mapping[str, Any], results: Sequence[Result], methods: Mapping[str, str]) -> str:
     """Write the page of a run: the table, then each measurement with its method, its costs and its notes."""
     lines = ["# What was measured", "", f"Scale {found['scale']}, {found['at']}, on:", ""]
     lines += [f"- {name}: {value}" for name, value in found["machine"].items()]
     lines += ["", "The median of the rounds counts; beside it the lowest and highest, and how far they lie apart.", ""]
-    lines += [table(results), ""]
+    lines += [table(results), "", *_not_reached(results)]
     for result in results:
         lines += [f"## {result.key}. {result.title}", "", f"![{result.title}]({found['scale']}-{result.key}.svg)", ""]
         lines += [methods[result.key], ""]

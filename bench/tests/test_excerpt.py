@@ -1,0 +1,40 @@
+"""The README's lines are a run's own figures, in both languages."""
+
+import pytest
+
+from imsg_bench.excerpt import BEGIN, END, ROWS, put, table
+from imsg_bench.result import Result, Series
+
+
+def run() -> list[Result]:
+    """Make a run that has every figure the lines want, each 2."""
+    names: dict[str, list[str]] = {}
+    for row in ROWS:
+        names.setdefault(row.key, []).extend(name for name in (row.figure, row.beside) if name)
+    return [
+        Result(key, key, tuple(Series(name, "", (2.0,)) for name in dict.fromkeys(found)))
+        for key, found in names.items()
+    ]
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "requests accepted"), ("zh", "受理请求")])
+def test_every_row_has_its_figure(language: str, words: str) -> None:
+    """One line a row, with its ratio where it has one."""
+    lines = table(run(), language).splitlines()
+    assert len(lines) == len(ROWS) + 2
+    assert lines[2].startswith(f"| {words} | 2.00/")
+    assert "2.00" in lines[3]
+
+
+def test_a_run_without_a_measurement_is_refused() -> None:
+    """Half an excerpt would be read as a whole one."""
+    with pytest.raises(KeyError):
+        table(run()[1:], "en")
+
+
+def test_lines_replace_what_stood_between_the_marks_and_nothing_else() -> None:
+    """A page without marks is refused."""
+    page = f"above\n{BEGIN}\nold\n{END}\nbelow\n"
+    assert put(page, "new") == f"above\n{BEGIN}\nnew\n{END}\nbelow\n"
+    with pytest.raises(ValueError, match="must stand in it once"):
+        put("nothing", "new")
