@@ -6,10 +6,20 @@
 set -eu
 secrets=${IMSG_SECRETS:-/run/imsg}
 
+# A server that is away, or goes in the middle, is waited for: psql says 2 to it, and each piece may be done twice.
+patience=60
+
 ask() { # ask DATABASE [-v NAME=VALUE]...: SQL from standard input
 	database=$1
 	shift
-	psql -q -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$database" "$@"
+	sql=$(cat)
+	while :; do
+		code=0
+		printf '%s\n' "$sql" | psql -q -v ON_ERROR_STOP=1 -U "$POSTGRES_USER" -d "$database" "$@" || code=$?
+		[ "$code" = 2 ] && [ "$patience" -gt 0 ] || return "$code"
+		patience=$((patience - 1))
+		sleep 1
+	done
 }
 
 # UTF-8 and an order of bytes, whatever locale the image was made with: indexes then outlive an upgrade of the image.

@@ -135,3 +135,17 @@ async def test_the_sweep_makes_and_drops_months_as_its_owner(server: Owned) -> N
     with psycopg.connect(server.url_of_owner("history")) as connection:
         owner = connection.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'messages_2030_02'").fetchone()
     assert owner == ("imsg_history",)
+
+
+async def test_a_server_that_is_away_is_waited_for_and_then_divided() -> None:
+    with Owned() as server:
+        server.kill()
+        division = asyncio.create_task(asyncio.to_thread(server.divide))
+        async with asyncio.timeout(60):
+            while not server.log.exists() or not server.log.read_text():  # noqa: ASYNC110  a file has no event
+                await asyncio.sleep(0.05)
+            assert not division.done(), "it does not give up at the first refusal"
+            await asyncio.to_thread(server.start)
+            await division
+        with psycopg.connect(server.url_of_owner("auth")) as connection:
+            assert connection.execute("SELECT current_schema()").fetchone() == ("auth",)

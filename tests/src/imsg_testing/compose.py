@@ -80,6 +80,10 @@ class Containers:
             self._token = self.log_in("admin", password)
         return self._token
 
+    def forget_token(self) -> None:
+        """Log in again at the next call that wants a token: the one that is known holds no longer."""
+        self._token = ""
+
     def log_in(self, username: str, password: str) -> str:
         """Log in and return the token."""
         answer = self.call("POST", "/api/login", {"username": username, "password": password})

@@ -25,6 +25,11 @@ class Owned(Postgres):
         super().__init__()
         self.passwords = {owner: secrets.token_hex(16) for owner in OWNERS}
 
+    @property
+    def log(self) -> Path:
+        """What the script complained of."""
+        return self.folder / "owners.log"
+
     def divide(self) -> None:
         """Run the script as the image does at the first start, then let the server read its new rules."""
         kept = self.folder / "secrets"
@@ -41,10 +46,9 @@ class Owned(Postgres):
             "IMSG_SECRETS": str(kept),
         }
         script = ROOT / "deploy" / "postgres" / "owners.sh"
-        done = subprocess.run(
-            ["/bin/sh", str(script)], env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        with self.log.open("w") as log:
+            done = subprocess.run(["/bin/sh", str(script)], env=environment, stderr=log, timeout=90, check=False)
+        assert done.returncode == 0, self.log.read_text()
         self.restart()
 
     def lose(self) -> None:

@@ -1,0 +1,77 @@
+"""The recipes of docs/operations.md for containers, carried out under load: a backup brought back, a key changed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imsg_testing.compose import UP_TIMEOUT_S, Containers
+from imsg_testing.compose_load import Load
+
+pytestmark = [pytest.mark.timeout(1_800), pytest.mark.slow]
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Containers]:
+    """Yield an installation that has never been started, as on a new machine."""
+    containers = Containers()
+    try:
+        yield containers
+    finally:
+        containers.close()
+
+
+def shown(stack: Containers, load: Load) -> dict[str, str]:
+    """Return what the user is told of their messages: id → status."""
+    told = stack.call("GET", "/api/query", token=load.token, limit="500")
+    assert told["errorCode"] == 0, told
+    return {message["id"]: message["status"] for message in told["messages"]}
+
+
+def test_a_backup_made_under_load_is_brought_back_on_a_new_machine(
+    stack: Containers, elsewhere: Containers, tmp_path: Path
+) -> None:
+    load, later, backup = Load(stack), Load(stack), tmp_path / "backup"
+    with load.running(threads=2, until=60):
+        pass
+    stack.wait(lambda: not load.waiting(stack.client), within_s=120)
+    before = shown(stack, load)
+    with later.running(threads=2, pause_s=0.05):
+        stack.wait(lambda: later.answered.total() > 10)
+        stack.run("scripts/backup", str(backup))
+    assert load.failures == later.failures == []
+    assert {file.stat().st_mode & 0o077 for file in (backup, *backup.iterdir())} == {0}, "it holds every secret"
+
+    elsewhere.run("scripts/restore", str(backup), timeout_s=UP_TIMEOUT_S)
+
+    assert shown(elsewhere, load) == before, "a token of before is good, and the books are what they were"
+    assert elsewhere.secret("auth", "admin_password") == stack.secret("auth", "admin_password")
+    again = Load(elsewhere)
+    with again.running(threads=2, until=30):
+        pass
+    assert again.failures == []
+    elsewhere.wait(lambda: not again.waiting(elsewhere.client), within_s=120)
+
+
+def test_nothing_is_restored_over_an_installation_that_lives(stack: Containers, tmp_path: Path) -> None:
+    (tmp_path / "imsg.dump").touch()
+    (tmp_path / "secrets.tar").touch()
+    with pytest.raises(AssertionError, match="there are secrets already"):
+        stack.run("scripts/restore", str(tmp_path))
+
+
+def test_the_key_of_tokens_is_changed_under_load_and_the_old_one_ends_with_the_last_step(stack: Containers) -> None:
+    load = Load(stack)
+    with load.running(threads=2, pause_s=0.05):
+        stack.wait(lambda: load.answered.total() > 10)
+        stack.run("scripts/rotate", "token_key", timeout_s=1_200)
+    assert load.failures == []
+    me = {"Authorization": f"Bearer {load.token}"}
+    assert stack.client.get("/api/me", headers=me).json()["errorCode"] == 0
+
+    stack.run("scripts/rotate", "token_key", "finish", timeout_s=1_200)
+    stack.forget_token()
+
+    assert stack.client.get("/api/me", headers=me).json()["errorCode"] != 0
+    load.token = stack.log_in(load.username, load.password)
+    assert set(shown(stack, load)) != set()
