@@ -44,6 +44,7 @@ class _Line:
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._head: bytes | None = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever uvicorn wants of a transport
         return getattr(self.transport, name)
@@ -71,11 +72,16 @@ class _Line:
         self.lingers = True
         self.transport.write_eof()
         self.transport.resume_reading()
-        self._loop.call_later(LINGER_S, self.transport.close)
+        self._deadline = self._loop.call_later(LINGER_S, self.transport.close)
 
     def is_closing(self) -> bool:
         """Tell whether nothing more is to be answered here."""
         return self.lingers or self.transport.is_closing()
+
+    def lost(self) -> None:
+        """Wait for nothing more: the connection has ended."""
+        if self._deadline is not None:
+            self._deadline.cancel()
 
 
 class Protocol(HttpToolsProtocol):
@@ -93,6 +99,11 @@ class Protocol(HttpToolsProtocol):
         """Begin a connection."""
         self._line = _Line(transport, self)
         super().connection_made(self._line)  # type: ignore[arg-type]  # a transport in all but name
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
+        self._line.lost()
+        super().connection_lost(exc)
 
     def is_amid_body(self) -> bool:
         """Tell whether a request has its answer and the client is still writing it."""
