@@ -3,7 +3,7 @@
 import pytest
 
 from imsg_testing.compose import Containers
-from imsg_testing.compose_load import Load
+from imsg_testing.compose_load import PAGE, Load
 
 pytestmark = pytest.mark.timeout(1_200)
 
@@ -79,3 +79,17 @@ def test_a_service_is_rolled_under_load_without_a_failed_request(scaled: Contain
     assert len(scaled.replicas(service)) == len(before)
     assert not set(scaled.replicas(service)) & set(before)
     scaled.wait(lambda: not load.waiting(scaled.client), within_s=120)
+
+
+@pytest.mark.slow
+def test_the_web_page_is_there_all_the_time_while_its_service_is_rolled(scaled: Containers) -> None:
+    load = Load(scaled)
+    (before,) = scaled.replicas("console")
+    with load.running(threads=2, asks=(PAGE,), pause_s=0.05):
+        scaled.wait(lambda: load.answered.total() > 10)
+        scaled.run("scripts/roll", "console", timeout_s=600)
+        after = load.answered.total()
+        scaled.wait(lambda: load.answered.total() > after + 10)
+
+    assert load.failures == []
+    assert scaled.replicas("console") != [before]
