@@ -16,7 +16,7 @@ from imsg.valkey import Valkey, ValkeyDied
 from imsg.whole import Ground, Settings, Whole
 from imsg_shared import misspelt
 from imsg_shared.observe import configure
-from imsg_shared.service import listen, serve
+from imsg_shared.service import collect_less, listen, serve
 from imsg_shared.settings import StartError, load
 
 READY_TIMEOUT_S = 30.0
@@ -50,6 +50,7 @@ async def run(settings: Settings, *, with_console: bool = True) -> int:
             if server is not None:
                 await stack.enter_async_context(server.running())
             await stack.enter_async_context(everything.running())
+            collect_less()
             return await _serve(sock, ground, everything, server)
 
 

@@ -277,7 +277,7 @@ async def run(service: Service) -> int:
         )
 
 
-def _collect_less() -> None:
+def collect_less() -> None:
     """Look for garbage in cycles less often, and never again among what was imported (ADR 13)."""
     gc.collect()
     gc.freeze()
@@ -294,7 +294,7 @@ def main(arguments: list[str]) -> int:
         configure(service.settings.log_level, service.settings.log_format)
         for stray in misspelt.find([type(service.settings)]):
             log.warning("setting_unread", why=str(stray))
-        _collect_less()
+        collect_less()
         return uvloop.run(run(service))
     except StartError as error:
         print(f"imsg: {error}", file=sys.stderr)  # noqa: T201  the one clear line
