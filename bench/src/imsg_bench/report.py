@@ -55,7 +55,8 @@ def _not_reached(results: Sequence[Result]) -> list[str]:
     """Write what was not reached, and why as far as that is known."""
     found: dict[str, list[str]] = {}
     for result, one in missed(results):
-        found.setdefault(result.key, []).append(f"- {one.name}: {rounded(one.middle)} {one.unit}, to be {one.goal}")
+        unit = f" {one.unit}" if one.unit else ""
+        found.setdefault(result.key, []).append(f"- {one.name}: {rounded(one.middle)}{unit}, to be {one.goal}")
     if not found:
         return []
     known = reasons(WHY.read_text())

@@ -60,7 +60,7 @@ def checks(results: Sequence[Result], processors: int) -> str:
         stations = [
             Station(part.removeprefix(prefix), cost, processors if "RabbitMQ" in part else 1)
             for part, cost in found.costs.items()
-            if part.startswith(prefix)
+            if part.startswith(prefix) and cost  # what did nothing is never full
         ]
         most, fullest = capacity(stations, processors)
         lines.append(f"| {name} | {found.find(series).middle:,.0f} | {most:,.0f} | {fullest} |")
