@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, nullcontext
 from pathlib import Path
 
@@ -85,8 +85,8 @@ async def _rewriting_nothing(url: str | None) -> AsyncIterator[None]:
 
 
 async def _rewrites(redis: Redis) -> bool:
-    said: Mapping[str, object] = await redis.call("INFO", "persistence")
-    return bool(said["aof_rewrite_in_progress"] or said["aof_rewrite_scheduled"])
+    said: bytes = await redis.call("INFO", "persistence")
+    return any(b"%b:1\r\n" % name in said for name in (b"aof_rewrite_in_progress", b"aof_rewrite_scheduled"))
 
 
 def _copy_log(source: Path, target: Path) -> None:

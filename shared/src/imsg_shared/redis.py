@@ -54,7 +54,7 @@ class Redis:
         self._flushing: asyncio.Task[None] | None = None
 
     async def call(self, *command: Argument) -> Any:  # noqa: ANN401  Redis' own reply
-        """Carry out one command, such as `call("HGET", key, field)`.
+        """Carry out one command, such as `call("HGET", key, field)`; the reply is the server's own, INFO one text.
 
         Raises RedisAway where no answer came in time, RedisRefused where the server answered with an error.
         """
