@@ -7,11 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from imsg_testing.api import PASSWORD
+from imsg_testing.api import PASSWORD, wait
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.entering import enter
 from imsg_testing.stack import Stack
@@ -229,6 +230,12 @@ def test_the_lines_that_the_page_shows_run_as_they_are_copied(stack: Stack, visi
         script.write_text(copied, encoding="utf-8")
         done = subprocess.run([*command, str(script)], capture_output=True, timeout=60, check=True, text=True)
         assert json.loads(done.stdout.replace("'", '"'))["errorCode"] == 0, done.stdout
-    found = stack.call("GET", "/api/query", token=stack.token(), username=user)["messages"]
+    found: list[dict[str, Any]] = []
+
+    def are_all_known() -> bool:
+        found[:] = stack.call("GET", "/api/query", token=stack.token(), username=user)["messages"]
+        return len(found) == 3
+
+    wait(are_all_known)  # history hears of what was accepted a moment later
     assert [message["content"] for message in found] == [found[0]["content"]] * 3
     assert page.evaluate("window.ran") is None
