@@ -91,6 +91,13 @@ async def test_a_firm_that_is_not_there_has_nothing(unused_tcp_port: int) -> Non
             await clients.call("GET", f"http://127.0.0.1:{unused_tcp_port}/", {})
 
 
+async def test_a_url_that_nobody_can_call_is_not_sent() -> None:
+    """A slip in a description is no doubt about a message."""
+    async with opened() as clients:
+        with pytest.raises(NotSent, match="ftp"):
+            await clients.call("GET", "ftp://firm.test/send", {})
+
+
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", b"nonsense\r\n\r\n"])
 async def test_a_firm_that_breaks_off_may_have_it(answer: bytes) -> None:
     """Whatever it began to say: nobody knows what became of the call, and it is not repeated."""
@@ -125,9 +132,11 @@ async def test_the_environments_proxy_is_gone_through(monkeypatch: pytest.Monkey
     """As curl does; the names in NO_PROXY are reached directly."""
     proxy, firm = Firm(), Firm()
     async with listening(proxy) as through, listening(firm) as url, opened() as clients:
-        monkeypatch.setenv("http_proxy", through.removesuffix("/send"))
+        monkeypatch.setenv("http_proxy", through.removesuffix("/send").replace("://", "://me:pass@"))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         await clients.call("GET", "http://firm.test/send?n=1", {})
         await clients.call("GET", url, {})
-    assert proxy.connections[0][0].startswith(b"GET http://firm.test/send?n=1 HTTP/1.1\r\n")
+    (head,) = proxy.connections[0]
+    assert head.startswith(b"GET http://firm.test/send?n=1 HTTP/1.1\r\n")
+    assert b"proxy-authorization: basic bwu6cgfzcw==" in head.lower()
     assert len(firm.connections) == 1

@@ -13,7 +13,8 @@ MOST = 1_000
 """Recipients of a part and of a call: what the largest firms take at once."""
 
 CONCURRENCY = {Lane.SINGLE: 64, Lane.BULK: 8}
-"""Calls in flight: 16 reach nearly all that this machine can (measured); lists have a share of their own."""
+"""Calls in flight: at a firm that answers in 50 ms, 64 single ones are what one process can do (`make bench`, E); lists
+have a share of their own."""
 
 
 def terms(uncertain: Uncertain, *, can_ask: bool) -> Terms:

@@ -20,6 +20,7 @@ KNOWN = 64
 """URLs before their query, and hosts, that are remembered: a firm has one, or few."""
 
 _OURS = ((b"user-agent", b"iMSG"),)
+_SCHEMES = (b"http", b"https")
 
 
 class NotSent(Exception):  # noqa: N818  named for the outcome
@@ -51,6 +52,8 @@ class Clients:
             target = _read(url)
         except httpx.InvalidURL as error:
             raise NotSent(str(error)) from error
+        if target.scheme not in _SCHEMES:
+            raise NotSent(f"{url.partition(':')[0][:20]} is not spoken: http or https")
         connection = await self._connection(target.origin)
         try:
             answer = await connection.request(
@@ -87,7 +90,7 @@ class Clients:
         through = _proxy(origin.scheme.decode(), origin.host.decode())
         return httpcore.AsyncConnectionPool(
             ssl_context=self._ssl,
-            proxy=None if through is None else httpcore.Proxy(through),
+            proxy=None if through is None else _gone_through(through),
             keepalive_expiry=IDLE_S,
         ).create_connection(origin)
 
@@ -126,6 +129,12 @@ _PLAIN_QUERY = re.compile(r"[A-Za-z0-9%&=+._~-]*")
 def _parsed(url: str) -> httpcore.URL:
     found = httpx.URL(url)
     return httpcore.URL(scheme=found.raw_scheme, host=found.raw_host, port=found.port, target=found.raw_path)
+
+
+def _gone_through(proxy: str) -> httpcore.Proxy:
+    """Read a proxy's URL, its user and password too; a host alone is spoken to by HTTP."""
+    given = httpx.Proxy(proxy if "://" in proxy else f"http://{proxy}")
+    return httpcore.Proxy(str(given.url), auth=given.raw_auth)
 
 
 @lru_cache(KNOWN)
