@@ -137,6 +137,15 @@ async def test_the_day_ends_what_the_hour_would_allow(redis: Redis, name: str) -
     assert answer.window.left == 0
 
 
+async def test_of_two_limits_that_open_at_midnight_the_day_is_named(redis: Redis, name: str) -> None:
+    """The last hour and the day open at once."""
+    await mirror(redis, name, per_hour=1, per_day=1)
+    clockwork = Clockwork(redis, "Asia/Shanghai")
+    await clockwork.go("2026-11-25 23:30")
+    await charged(clockwork.quota, name)
+    assert (await exhausted(clockwork.quota, name)).window.name == "per_day"
+
+
 async def test_recipients_are_counted_by_head(redis: Redis, name: str) -> None:
     """One request of many counts once, and its people each."""
     await mirror(redis, name, recipients_per_day=10)
