@@ -20,6 +20,8 @@ from imsg_console.sending.addressees import Addressees, Kind, judge, read
         ("天存-system-1001, Zhang San", ["天存-system-1001", "Zhang San"]),
         ("a@x.com oops@ b@x.com", ["a@x.com", "oops@", "b@x.com"]),
         (" ,;\n，", []),
+        ("Li Si < mailto:a@x.com >，王五＜ b@x.com ＞", ["a@x.com", "b@x.com"]),
+        ("Li Si <mailto: a@x.com>; <>; < >", ["a@x.com", "<>", "< >"]),
     ],
 )
 def test_mail_addresses_are_found_whatever_parts_them(pasted: str, expected: list[str]) -> None:
@@ -75,6 +77,26 @@ async def test_another_method_judges_all_anew() -> None:
     assert [one.text for one in people.wrong] == ["a@x.com"]
     people.remove_wrong()
     assert people.texts == ["13800138000", "zhang"]
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "<" + " " * 60_000 + "x",
+        "<" * 60_000,
+        "a" * 60_000,
+        "<a" * 30_000,
+        "<a >" * 15_000 + "<",
+        '"' * 60_000,
+        ('"' + " " * 100) * 600,
+        " ".join(["a"] * 30_000),
+    ],
+)
+@pytest.mark.parametrize("method", ["smtp", "sms", "wechat"])
+def test_a_paste_of_nothing_but_marks_is_read_at_once(pasted: str, method: str) -> None:
+    """The first of them held the page of everybody for an hour."""
+    for text in read(pasted, method):
+        judge(text, method)
 
 
 async def test_ten_thousand_are_taken_whole() -> None:

@@ -211,6 +211,32 @@ def test_long_bodies_of_every_kind_keep_to_short_lines() -> None:
         assert body_text(read(made), "plain") == text.replace("\n", "\r\n")
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Your invoice INV-2026-000123456789012345678901 is ready – 发票",
+        "a" * 254 + "–",
+        "a b " * 63 + "–",
+        "a " * 127,
+        " " * 254 + "a",
+        "=" * 254 + "é",
+    ],
+)
+def test_a_subject_of_many_words_is_rendered_at_once(subject: str) -> None:
+    """The first of them held a sender's processor for good."""
+    assert str(read(mail(Letter(subject, "x")))["Subject"]) == subject
+
+
+@pytest.mark.parametrize("subject", ["a", "a b", "Re: [1/2] a-b (c)", "a" * 255])
+def test_a_subject_of_ascii_words_goes_out_as_it_is(subject: str) -> None:
+    assert f"Subject: {subject}\r\n".encode() in mail(Letter(subject, "x")).head
+
+
+@pytest.mark.parametrize("subject", [" a", "a ", "a  b", "=?a", "a\u2003b", "é"])
+def test_a_subject_that_folding_would_change_goes_out_in_encoded_words(subject: str) -> None:
+    assert b"Subject: =?utf-8?b?" in mail(Letter(subject, "x")).head
+
+
 printable = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=255)
 
 

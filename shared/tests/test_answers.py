@@ -114,6 +114,13 @@ async def test_a_crash_is_numbered_and_shows_nothing_of_the_inside(api: FastAPI)
         ("de", False),
         ("en;q=zero", False),
         ("*", False),
+        ("EN-gb , zh;q=0.9", True),
+        ("en;q=0, zh;q=0.1", False),
+        ("zh; q=0.2, en; q=0.3", True),
+        ("a" + " " * 16_000 + "x", False),
+        (",".join(["a" + " " * 500 + "x"] * 31) + ",en", False),
+        ("a;" * 30_000 + "en", False),
+        ('"' * 30_000, False),
     ],
 )
 def test_english_is_answered_only_where_it_is_preferred(header: str, english: bool) -> None:  # noqa: FBT001

@@ -226,9 +226,6 @@ def _header(name: str, value: str) -> bytes:
 
 _UNFIT_IN_HEADER = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 
-_AS_IS = re.compile(r"(?:[\x21-\x7e]+(?: (?=[\x21-\x7e]))?)*")
-"""ASCII words with single blanks between them: what can be folded without loss."""
-
 
 def _unstructured(text: str) -> str:
     """Write free text: as it is where it is ASCII, else in encoded words; folded to lines of at most 76 octets.
@@ -236,9 +233,14 @@ def _unstructured(text: str) -> str:
     A line end can't get in: the API refuses control characters, and here they become blanks.
     """
     text = _UNFIT_IN_HEADER.sub(" ", text)
-    if "=?" in text or not _AS_IS.fullmatch(text):
+    if "=?" in text or not _survives_folding(text):
         return _encoded_words(text)
     return "\r\n ".join(wrap(text, HEADER_LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False))
+
+
+def _survives_folding(text: str) -> bool:
+    """Tell whether a text is ASCII words with single blanks between them: what can be folded without loss."""
+    return text.isascii() and text.isprintable() and "  " not in text and text == text.strip(" ")
 
 
 _UNQUOTED_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")

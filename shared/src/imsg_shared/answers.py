@@ -1,7 +1,6 @@
 """Answers over HTTP: the public shape for everything a service says, refusals and crashes included."""
 
 import json
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from werkzeug.http import parse_accept_header
 
 from imsg_shared.errors import OK, TEXTS, Refusal
 from imsg_shared.observe import logger
@@ -74,16 +74,17 @@ def crashed(error: Exception, accept_language: str) -> Answer:
     return refused(Refusal("bug", trace=trace), accept_language)
 
 
-_LANGUAGE = re.compile(r"\s*([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9-]+)?\s*(?:;\s*q\s*=\s*([01](?:\.\d{0,3})?))?\s*")
+MAX_LANGUAGE_CHARACTERS = 1024
+"""Of an Accept-Language: browsers send some 30, and whoever sends more is answered by its beginning."""
 
 
 def prefers_english(accept_language: str) -> bool:
     """Tell whether English stands before Chinese in an Accept-Language (RFC 9110, section 12.5.4)."""
     best = {"en": 0.0, "zh": 0.0}
-    for entry in accept_language.split(",")[:32]:
-        match = _LANGUAGE.fullmatch(entry)
-        if match and (language := match[1].lower()) in best:
-            best[language] = max(best[language], float(match[2] or 1))
+    for tag, quality in parse_accept_header(accept_language[:MAX_LANGUAGE_CHARACTERS]):
+        language = tag.partition("-")[0].lower()
+        if language in best:
+            best[language] = max(best[language], quality)
     return best["en"] > best["zh"]
 
 

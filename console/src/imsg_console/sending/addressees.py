@@ -158,12 +158,12 @@ def count_addresses(rows: Sequence[Sequence[str]], method: str) -> list[int]:
 
 def is_address(text: str, method: str) -> bool:
     """Tell whether a text is an address of the method: as it stands, tidied, or with a name before it."""
-    named = _NAMED.fullmatch(text.strip())
-    return _address(named[1] if named else text, method) is not None
+    named = _in_brackets(text)
+    return _address(named[0] if len(named) == 1 else text, method) is not None
 
 
 _SEPARATORS = re.compile(r"[,;，；、|\r\n\t\v\f\x85\u2028\u2029]+")
-_NAMED = re.compile(r"[^<>＜＞]*[<＜]\s*(?:mailto:)?([^<>＜＞]+?)\s*[>＞]")
+_IN_BRACKETS = re.compile(r"[<＜]([^<>＜＞]+)[>＞]")
 _QUOTED_NAME = re.compile(r"\"[^\"\r\n]*\"\s*(?=[<＜])")
 """A display name that may hold separators itself: `"Li, Si" <li@example.com>`."""
 _QUOTES = "\"'“”‘’「」"
@@ -178,7 +178,7 @@ def _people(piece: str, method: str) -> list[str]:
     piece = piece.strip().strip(_UNSEEN).strip()
     if not piece:
         return []
-    if named := _NAMED.findall(piece):
+    if named := _in_brackets(piece):
         return [_written(one, method) for one in named]
     bare = piece.strip(_QUOTES).strip()
     if not bare:
@@ -187,6 +187,12 @@ def _people(piece: str, method: str) -> list[str]:
     if len(words) == 1 or _address(bare, method) is not None or all(_address(one, method) is None for one in words):
         return [_written(bare, method)]
     return [_written(one.strip(_QUOTES), method) for one in words if one.strip(_QUOTES)]
+
+
+def _in_brackets(text: str) -> list[str]:
+    """Return what stands in angle brackets, `Li Si <mailto:li@example.com>`, each without what surrounds it there."""
+    found = (inner.strip().removeprefix("mailto:").strip() for inner in _IN_BRACKETS.findall(text))
+    return [inner for inner in found if inner]
 
 
 def _written(text: str, method: str) -> str:
