@@ -2,6 +2,7 @@
 
 import shlex
 
+from imsg.location import local_url
 from imsg.whole import SANDBOX_ACCOUNT, SECRETS, Ground
 
 DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
@@ -10,7 +11,7 @@ DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
 
 def text(ground: Ground, *, with_console: bool = True) -> str:
     """Make the lines. Those that begin with a `$` of their own are for pasting into any POSIX shell."""
-    base = f"http://{_host(ground.settings.host)}:{ground.settings.port}"
+    base = local_url(ground.settings.host, ground.settings.port)
     return "\n".join(
         [
             "",
@@ -85,9 +86,3 @@ def _password(ground: Ground) -> str:
     if ground.settings.admin_password is not None:
         return "'\"$IMSG_ADMIN_PASSWORD\"'"
     return f"'\"$(cat {shlex.quote(str(ground.folder / SECRETS / 'admin_password'))})\"'"
-
-
-def _host(host: str) -> str:
-    if host in ("0.0.0.0", "::"):
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from imsg.api import connect
-from imsg.shown import ending, local, say, say_json, say_table
-from imsg.verbs import URL, Json, Url, segment
+from imsg.location import find_url
+from imsg.shown import ending, lists_by_itself, local, say, say_json, say_table
+from imsg.verbs import Json, Url, segment
 
 app = typer.Typer(help="Channels: list, pause, resume.", no_args_is_help=False)
 
@@ -14,11 +15,16 @@ Method = Annotated[str, typer.Argument(help="smtp, sms or wechat.")]
 
 
 @app.callback(invoke_without_command=True)
-def listed(context: typer.Context, url: Url = URL, as_json: Json = False) -> None:  # noqa: FBT002
+def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List, pause and resume channels (administrators)."""
+    if lists_by_itself(context):
+        list_all(url, as_json=as_json)
+
+
+@app.command("list")
+def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Show how each channel is and how much waits for it."""
-    if context.invoked_subcommand is not None:
-        return
-    with ending(as_json=as_json), connect(url) as api:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", "/api/channels")
     if as_json:
         say_json(answer)
@@ -34,7 +40,7 @@ def listed(context: typer.Context, url: Url = URL, as_json: Json = False) -> Non
 def pause(
     method: Method,
     reason: Annotated[str | None, typer.Option(help="Why, for whoever looks at it next.")] = None,
-    url: Url = URL,
+    url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Let a channel take nothing more; what is sent meanwhile is accepted and waits."""
@@ -45,13 +51,13 @@ def pause(
 
 
 @app.command()
-def resume(method: Method, url: Url = URL, as_json: Json = False) -> None:  # noqa: FBT002
+def resume(method: Method, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Let a channel go on."""
     _change(method, {"paused": False}, url, as_json=as_json)
 
 
-def _change(method: str, body: dict[str, Any], url: str, *, as_json: bool) -> None:
-    with ending(as_json=as_json), connect(url) as api:
+def _change(method: str, body: dict[str, Any], url: str | None, *, as_json: bool) -> None:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("PATCH", f"/api/channels/{segment(method)}", body)
     if as_json:
         say_json(answer)

@@ -1,6 +1,7 @@
 """Which verbs `imsg` has, and where each is done."""
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,23 @@ app.add_typer(letters.app, name="dead")
 app.add_typer(wechat.app, name="wechat")
 
 
+def _say_version(asked: bool) -> None:  # noqa: FBT001  typer's way of a flag
+    if asked:
+        say(f"imsg {version('imsg')}")
+        raise typer.Exit
+
+
+@app.callback()
+def group(
+    *,
+    shows_version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Show the version and end, where asked to."""
+    del shows_version
+
+
 @app.command()
 def up(*, console: Annotated[bool, typer.Option(help="Serve the web page, at / of the same port.")] = True) -> None:
     """Run all of iMSG here, in one process, until Ctrl-C."""
@@ -38,7 +56,7 @@ def up(*, console: Annotated[bool, typer.Option(help="Serve the web page, at / o
 
 
 @app.command()
-def doctor(url: verbs.Url = verbs.URL) -> None:
+def doctor(url: verbs.Url = None) -> None:
     """Show every setting in force and where it comes from; check broker, Redis, database and mail server."""
     from imsg.doctor import main as examine  # noqa: PLC0415  as above
 

@@ -15,6 +15,7 @@ import httpx
 import imsg_sms.main
 import imsg_smtp.main
 from imsg import inforce, valkey, whole
+from imsg.location import find_url
 from imsg.shown import say, say_table
 from imsg_shared import misspelt, redis
 from imsg_shared.observe import configure
@@ -39,11 +40,12 @@ class Finding:
     remedy: str = ""
 
 
-def main(url: str) -> int:
+def main(given: str | None) -> int:
     """Print settings and findings; return 0 where all is well, 1 where something needs a remedy."""
     configure("ERROR", "text")
     try:
         asked = load(whole.Settings)
+        url = find_url(given)
     except StartError as error:
         _report([Finding("settings", "wrong", str(error))])
         return 1

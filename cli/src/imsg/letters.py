@@ -1,14 +1,14 @@
 """`imsg dead`: messages that could not be read or broke their sender, listed, shown, sent anew (administrators)."""
 
-import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from imsg.api import Api, Refused, Unreachable, connect
-from imsg.shown import complain, ending, local, say, say_json, say_table, usage
-from imsg.verbs import URL, Json, Url, segment
+from imsg.location import find_url
+from imsg.shown import complain, confirm, ending, lists_by_itself, local, say, say_json, say_table, usage
+from imsg.verbs import Json, Url, segment
 
 PAGE = 500
 """Letters asked for at once: the most that the API takes."""
@@ -20,21 +20,35 @@ Method = Annotated[str | None, typer.Option(help="Only those of smtp, sms or wec
 Reason = Annotated[str | None, typer.Option(help="Only those whose reason is this, or begins so.")]
 
 
+Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
+
+
 @app.callback(invoke_without_command=True)
-def listed(  # noqa: PLR0917  typer reads the options from here
+def list_by_itself(  # noqa: PLR0917  typer reads the options from here
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    limit: Limit = 50,
     method: Method = None,
     reason: Reason = None,
-    url: Url = URL,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """List, show and resend dead letters (administrators)."""
+    if lists_by_itself(context):
+        list_all(limit, method, reason, url, as_json=as_json)
+
+
+@app.command("list")
+def list_all(
+    limit: Limit = 50,
+    method: Method = None,
+    reason: Reason = None,
+    url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """List dead letters, newest first."""
-    if context.invoked_subcommand is not None:
-        return
     found: list[dict[str, Any]] = []
     more = False
-    with ending(as_json=as_json), connect(url) as api:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
         for letter in _letters(api, method, reason):
             if more := len(found) == limit:
                 break
@@ -52,9 +66,9 @@ def listed(  # noqa: PLR0917  typer reads the options from here
 
 
 @app.command()
-def show(letter: Letter, url: Url = URL, as_json: Json = False) -> None:  # noqa: FBT002
+def show(letter: Letter, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Show a dead letter with its body, which holds the message and who it goes to."""
-    with ending(as_json=as_json), connect(url) as api:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", f"/api/dead/{segment(letter)}")
     if as_json:
         say_json(answer)
@@ -73,7 +87,7 @@ def resend(  # noqa: PLR0917  typer reads the options from here
     method: Method = None,
     reason: Reason = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before --all.")] = False,  # noqa: FBT002
-    url: Url = URL,
+    url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Send anew what dead letters held back: each becomes a new request, at most once in a day."""
@@ -81,10 +95,10 @@ def resend(  # noqa: PLR0917  typer reads the options from here
         raise usage("name dead letters, or say --all.")
     if letters and (method or reason):
         raise usage("--method and --reason choose among --all.")
-    with ending(as_json=as_json), connect(url) as api:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
         chosen = letters or [one["id"] for one in _letters(api, method, reason) if one["request"] is not None]
-        if everything and not yes:
-            _confirm(len(chosen))
+        if everything:
+            confirm(f"Send {len(chosen)} anew?", yes=yes)
         _report(api, chosen, as_json=as_json)
 
 
@@ -98,12 +112,6 @@ def _letters(api: Api, method: str | None, reason: str | None) -> Iterator[dict[
             if method in (None, letter["method"]) and letter["reason"].startswith(reason or ""):
                 yield letter
         cursor = answer["next"]
-
-
-def _confirm(count: int) -> None:
-    if not sys.stdin.isatty():
-        raise usage(f"--all would send {count} anew; say --yes where nobody can be asked.")
-    typer.confirm(f"Send {count} anew?", abort=True, err=True)
 
 
 def _report(api: Api, letters: list[str], *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """How the command line shows answers, refusals and errors, and the exit codes they end with."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,12 @@ from imsg.api import Refused, Unreachable
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
 """Exit codes beside 0."""
+
+NO_TOKEN = (10002, 10005)
+"""The error codes of a token that is missing or has ended; 10002 of other fields never comes from a verb of ours."""
+
+PIPED_WIDTH = 4_000
+"""Characters of a row that no terminal shows; a table is only as wide as what stands in it."""
 
 COLOURS = {
     "sent": "green",
@@ -36,9 +43,11 @@ def ending(*, as_json: bool) -> Iterator[None]:
             say_json(refused.answer)
         else:
             complain(refused.words)
+            if refused.answer.get("errorCode") in NO_TOKEN:
+                complain("`imsg login NAME` gets a token and keeps it.")
         raise typer.Exit(REFUSED) from refused
     except Unreachable as unreachable:
-        complain(f"{unreachable}. Is it running? --url or IMSG_GATEWAY_URL says where.")
+        complain(f"{unreachable}. Is it running? --url, IMSG_GATEWAY_URL or IMSG_PORT says where.")
         raise typer.Exit(UNREACHABLE) from unreachable
 
 
@@ -53,6 +62,31 @@ def usage(line: str) -> typer.Exit:
     return typer.Exit(USAGE)
 
 
+def lists_by_itself(context: typer.Context) -> bool:
+    """Tell whether a group such as `imsg users` was called without a verb: then it lists.
+
+    Raises a usage error where options stand before the verb: they would be the list's own, and change nothing.
+    """
+    if (verb := context.invoked_subcommand) is None:
+        return True
+    sources = (context.get_parameter_source(name) for name in context.params)
+    if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+        raise usage(f"options come after the verb: {context.command_path} {verb} ... .")
+    return False
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something that can't be undone; Ctrl-C and "no" end the command.
+
+    Raises a usage error where nobody can be asked, standard input being no terminal.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise usage(f"{question} Nobody can be asked here: say --yes.")
+    typer.confirm(question, abort=True, err=True)
+
+
 def say(line: str) -> None:
     """Say a line to standard output, as it is."""
     print(line)
@@ -64,14 +98,18 @@ def say_json(answer: Mapping[str, Any]) -> None:
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table for people: cells fold rather than disappear, but for the first, which is for copying."""
+    """Print a table for people: cells fold rather than disappear, but for the first, which is for copying.
+
+    Where nobody looks, behind a pipe, a row is one line, so that grep finds it whole.
+    """
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in table.columns:
         column.overflow = "fold"
     table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    Console(highlight=False, markup=True).print(table)
+    is_piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    Console(highlight=False, markup=True, width=PIPED_WIDTH if is_piped else None).print(table)
 
 
 def local(time: object) -> str:

@@ -9,12 +9,16 @@ import typer
 
 from imsg import sending
 from imsg.api import connect, keep_token
+from imsg.location import find_url
 from imsg.shown import complain, ending, local, say, say_json, say_table, usage
 
-Url = Annotated[str, typer.Option("--url", envvar="IMSG_GATEWAY_URL", help="Where iMSG is.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", help="Where iMSG is; else IMSG_GATEWAY_URL, else this machine at IMSG_PORT.", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON.")]
-
-URL = "http://127.0.0.1:8000"
 
 
 def login(
@@ -22,7 +26,7 @@ def login(
     password: Annotated[
         str | None, typer.Option(envvar="IMSG_PASSWORD", help="Asked for where it is not given; - reads it from stdin.")
     ] = None,
-    url: Url = URL,
+    url: Url = None,
     as_json: Json = False,  # noqa: FBT002  typer's way of a flag
 ) -> None:
     """Log in, and keep the token for the other verbs."""
@@ -30,14 +34,14 @@ def login(
         password = sys.stdin.readline().rstrip("\n")
     if password is None:
         password = typer.prompt("Password", hide_input=True, err=True)
-    with ending(as_json=as_json), connect(url) as api:
+    with ending(as_json=as_json), connect(where := find_url(url)) as api:
         answer = api.call("POST", "/api/login", {"username": username, "password": password})
-        path = keep_token(url, str(answer["token"]))
+        path = keep_token(where, str(answer["token"]))
         if as_json:
             say_json(answer)
         else:
             hours = int(answer.get("expires_in", 0)) // 3600
-            say(f"{username} is logged in at {url} for {hours} hours; the token is kept in {path}.")
+            say(f"{username} is logged in at {where} for {hours} hours; the token is kept in {path}.")
 
 
 def send(  # noqa: PLR0917  typer reads the options from here
@@ -53,7 +57,7 @@ def send(  # noqa: PLR0917  typer reads the options from here
     ] = None,
     account: Annotated[str | None, typer.Option(help="The official account, for wechat.")] = None,
     chunk: Annotated[int, typer.Option(min=1, help="Recipients of one request.")] = sending.CHUNK,
-    url: Url = URL,
+    url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Send a message to some, or to a list of any length."""
@@ -67,7 +71,7 @@ def send(  # noqa: PLR0917  typer reads the options from here
     if not everybody:
         raise usage("nobody to send to; name some, or give --to-file with a recipient a line.")
     message = sending.Message(method, _content(method, subject, text, html), files, account)
-    with ending(as_json=as_json), connect(url) as api:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
         try:
             sent = sending.send(api, message, everybody, chunk, quiet=as_json or len(everybody) == 1)
         except sending.Interrupted as interrupted:
@@ -108,13 +112,13 @@ def query(  # noqa: PLR0917
     since: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     until: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
-    url: Url = URL,
+    url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Show what became of messages, newest first."""
     asked = {"id": message, "username": username, "method": method, "status": status, "to": to}
     asked |= {"since": since, "until": until}
-    with ending(as_json=as_json), connect(url) as api:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
         answer: dict[str, Any] = {}
         messages: list[dict[str, Any]] = []
         cursor: str | None = None
@@ -162,14 +166,14 @@ def modify(  # noqa: PLR0917  typer reads the options from here
     per_day: Annotated[int, typer.Option(help="Requests a day.")],
     per_hour: Annotated[int, typer.Option(help="Requests an hour.")],
     available: Annotated[bool | None, typer.Option("--available/--unavailable", help="Whether they may send.")] = None,
-    url: Url = URL,
+    url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Change a user's limits; in force for the very next send (administrators)."""
     body: dict[str, Any] = {"per_day": per_day, "per_hour": per_hour}
     if available is not None:
         body["available"] = available
-    with ending(as_json=as_json), connect(url) as api:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", f"/api/modify/{segment(username)}", body)
     if as_json:
         say_json(answer)

@@ -19,12 +19,11 @@ import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
 from imsg import secrets
+from imsg.location import LOOPBACK, local_url
 from imsg.router import Router
 from imsg_shared.peers import Apps
 from imsg_shared.service import Service
 from imsg_shared.settings import Common, Keys, RedisUrl, load
-
-LOOPBACK = "127.0.0.1"
 
 SANDBOX_SENDER = "iMSG <imsg@example.com>"
 """Who mail to the sandbox comes from where nobody was named."""
@@ -224,18 +223,12 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
     )
 
 
-def own_url(settings: Settings) -> str:
-    """Say where this process itself reaches what it serves."""
-    host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(settings.host, settings.host)
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-
-
 def _account(kept: Path, settings: Settings) -> Mapping[str, str]:
     """Make the sandbox's official account; its secrets are kept, since its webhook is open to everybody."""
     return {
         "appid": SANDBOX_APPID,
         "template": SANDBOX_TEMPLATE,
-        "endpoint": own_url(settings) + WECHAT_API,
+        "endpoint": local_url(settings.host, settings.port) + WECHAT_API,
         **{name: secrets.keep(kept, f"wechat_{name}") for name in ("secret", "token", "aes_key")},
     }
 
@@ -244,7 +237,7 @@ def _sms(kept: Path, settings: Settings) -> Mapping[str, Any]:
     """Make the sandbox's account at Aliyun."""
     return {
         **SANDBOX_SMS,
-        "endpoint": own_url(settings) + ALIYUN_API,
+        "endpoint": local_url(settings.host, settings.port) + ALIYUN_API,
         "access_key_secret": secrets.keep(kept, "sms_access_key_secret"),
         "hook_secret": secrets.keep(kept, "sms_hook_secret"),
     }
