@@ -64,7 +64,14 @@ async def _opened(settings: Settings, service: Service, stack: AsyncExitStack) -
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     receipts = Receipts(broker, connection)
     channel = await stack.enter_async_context(open_channel(settings.sms, receipts))
-    worker = Worker(channel, broker, connection, metrics=service.metrics, stopping=service.stopping)
+    worker = Worker(
+        channel,
+        broker,
+        connection,
+        metrics=service.metrics,
+        stopping=service.stopping,
+        erasure_keys=settings.erasure_key,
+    )
     service.check("broker", lambda: broker.ready)
     service.watch(worker.run(), "worker")
     service.watch(_published(channel.templates, connection), "templates")

@@ -53,7 +53,14 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     history = await stack.enter_async_context(peers.connect(settings.history_url, settings.service_key, apps))
     channel = await stack.enter_async_context(open_channel(settings.smtp, history))
-    worker = Worker(channel, broker, connection, metrics=service.metrics, stopping=service.stopping)
+    worker = Worker(
+        channel,
+        broker,
+        connection,
+        metrics=service.metrics,
+        stopping=service.stopping,
+        erasure_keys=settings.erasure_key,
+    )
     service.check("broker", lambda: broker.ready)
     service.watch(worker.run(), "worker")
     api = FastAPI(title="iMSG sender-smtp", openapi_url=None)  # no URL of its own yet; bounces come in here one day

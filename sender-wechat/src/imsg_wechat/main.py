@@ -80,7 +80,14 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     random = SystemRandom()
     followers = Followers(Store(database, lambda: make_tag(random)), connection, tuple(wechat.accounts))
     channel = await stack.enter_async_context(open_channel(wechat, connection, followers, history))
-    worker = Worker(channel, broker, connection, metrics=service.metrics, stopping=service.stopping)
+    worker = Worker(
+        channel,
+        broker,
+        connection,
+        metrics=service.metrics,
+        stopping=service.stopping,
+        erasure_keys=settings.erasure_key,
+    )
     receipts = Receipts(broker)
     reception = Reception(followers, connection, receipts.keep, time.time)
     service.check("broker", lambda: broker.ready)

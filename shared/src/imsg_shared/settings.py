@@ -74,6 +74,8 @@ class Common(BaseSettings):
     broker_url: str = "amqp://guest:guest@127.0.0.1:5672/"
     redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
     service_key: Keys = ()
+    erasure_key: Keys = ()
+    """Under which erased addresses are known: of history and the senders, kept as long as any backup is."""
     timezone: TimeZone = "Asia/Shanghai"
     host: str = "127.0.0.1"
     port: Annotated[int, AfterValidator(lambda value: _between(value, 1, 65_535))] = 8000

@@ -128,6 +128,16 @@ FOLLOWERS_COMPLETE = "*"
 missing (Redis was flushed, the sender has not started) the gateway lets unknown tags pass and the sender settles."""
 
 
+TOMBSTONES = "imsg:tombstones"
+"""The hash digest → `AT_MS ID` of addresses whose data was erased: written by history, read before anything is sent."""
+
+ERASED = "imsg:erased"
+"""The hash of those who erase by themselves, sender-wechat so far → up to which tombstone (Unix ms) they have."""
+
+BACKING_UP = "imsg:backing-up"
+"""Set while `imsg backup` copies Redis' log: nobody has it written anew meanwhile."""
+
+
 def no_provider_key(method: str) -> str:
     """Name what an idling sender writes: that its channel has no provider, and what to set."""
     return f"imsg:no-provider:{method}"

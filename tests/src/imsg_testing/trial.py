@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
 from imsg_shared.channel import Terms
@@ -26,6 +27,8 @@ from imsg_shared.worker import Pace, Worker
 from imsg_testing.waiting import eventually
 
 TERMS = Terms(part_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="repeat")
+
+ERASURE_KEYS = (SecretStr("tombs of the trial"),)
 
 QUICK = Pace(lease_s=1.0, finish_s=5.0)
 
@@ -294,7 +297,15 @@ async def worker_at(
     """Run a worker in this process; set what it yields to stop it."""
     stopping, channel = asyncio.Event(), TrialChannel(port, terms)
     async with connect_redis(redis_url) as redis:
-        worker = Worker(channel, broker, redis, metrics=CollectorRegistry(), stopping=stopping, pace=pace)
+        worker = Worker(
+            channel,
+            broker,
+            redis,
+            metrics=CollectorRegistry(),
+            stopping=stopping,
+            pace=pace,
+            erasure_keys=ERASURE_KEYS,
+        )
         running = asyncio.create_task(worker.run())
         try:
             yield stopping

@@ -8,6 +8,7 @@ from typing import Generic
 
 from imsg_shared.channel import Channel, Prepared
 from imsg_shared.ledger.pages import Ledger
+from imsg_shared.tombstones import Tombstones
 from imsg_shared.topology import Lane
 from imsg_shared.worker.gate import Gate
 from imsg_shared.worker.meter import Meter
@@ -22,6 +23,7 @@ class Bench(Generic[Prepared]):
     channel: Channel[Prepared]
     outbox: Outbox
     ledger: Ledger
+    tombstones: Tombstones
     gate: Gate
     meter: Meter
     slots: asyncio.Semaphore

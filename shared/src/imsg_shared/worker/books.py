@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from imsg_shared.ledger.entries import Busy, Ended, Entry, Finding, Free, Lapsed, PutOff
@@ -19,6 +20,7 @@ from imsg_shared.worker.verdict import (
     Standing,
     Verdict,
     ask_later,
+    erased,
     judge,
     may_repeat,
     too_late,
@@ -64,6 +66,7 @@ class Books:
         self._draw = bench.random.random()  # one for the part: what failed together for one reason shares a copy
         self._ahead_s = 0.0
         self._claiming: set[int] = set()
+        self._erased: frozenset[int] = frozenset()
         self._suspects: dict[int, int] = {}
         self._handed: list[int] = []
         self._is_begun = False
@@ -72,7 +75,8 @@ class Books:
     async def open(self, *, alone: bool, while_: Callable[[], bool]) -> Begun:
         """Begin, and go by Redis' clock from here. Raises HandBack."""
         ns = list(self.recipients)
-        begun = await self._patiently(lambda: self._ledger.begin(self._page, ns, alone=alone), PATIENCE_S, while_)
+        begin = partial(self._ledger.begin, self._page, ns, alone=alone)
+        begun = await self._patiently(lambda: self._beside_tombstones(begin(), ns), PATIENCE_S, while_)
         self._ahead_s = begun.now_s - self._clock()
         self.broken = begun.broken
         self._is_begun = begun.answer == "go"
@@ -117,7 +121,8 @@ class Books:
         Where it raises, the findings may not be written yet: record them.
         """
         self._claiming.update(ns)
-        entries = await self._patiently(lambda: self._ledger.advance(self._page, findings, ns), PATIENCE_S, while_)
+        advance = partial(self._ledger.advance, self._page, findings, ns)
+        entries = await self._patiently(lambda: self._beside_tombstones(advance(), ns), PATIENCE_S, while_)
         self._claiming.difference_update(ns)
         return self.sort(entries)
 
@@ -156,8 +161,20 @@ class Books:
         # Whatever it answers holds for every try so far: what was never taken is in doubt no more.
         return self.judge(n, result, Free(entry.first_s, doubtful=False))
 
+    def are_erased(self, ns: Iterable[int]) -> bool:
+        """Tell whether all of these were erased since the job was accepted."""
+        return self._erased.issuperset(ns)
+
+    def erased(self, n: int, entry: Free | Lapsed) -> Finding | None:
+        """Say what becomes of a claimed recipient that was erased since; None where it was not."""
+        if n not in self._erased:
+            return None
+        return self._finding(n, erased(doubtful=entry.doubtful))
+
     def unsendable(self, n: int, entry: Free | Lapsed) -> Finding | None:
         """Say what becomes of a claimed recipient that may not be sent now; None where it may."""
+        if (finding := self.erased(n, entry)) is not None:
+            return finding
         if isinstance(entry, Lapsed):
             return self.judge(n, Unknown("", CLAIM_EXPIRED, "The worker that was sending it ended meanwhile."), entry)
         terms = self._bench.channel.terms
@@ -209,6 +226,13 @@ class Books:
     def forget(self) -> None:
         """Renew its claims no longer."""
         self._ledger.forget(self._page)
+
+    async def _beside_tombstones(self, step: Awaitable[T], ns: Sequence[int]) -> T:
+        """Take a step of the ledger, and look who was erased meanwhile: both in one round trip, the look after it."""
+        addresses = {n: self.recipients[n].address for n in ns}
+        answer, erased_since = await asyncio.gather(step, self._bench.tombstones.find(addresses, self.job.accepted_at))
+        self._erased |= erased_since
+        return answer
 
     def _put_off(self, n: int, entry: PutOff) -> None:
         if entry.handed:

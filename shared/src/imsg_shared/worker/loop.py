@@ -3,20 +3,21 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from random import Random
 from typing import Any, Generic
 
 from prometheus_client import CollectorRegistry
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from imsg_shared.broker import Broker, Delivery
 from imsg_shared.channel import Channel, Prepared
 from imsg_shared.ledger.pages import LEASE_S, Ledger
 from imsg_shared.observe import logger
 from imsg_shared.redis import Redis
+from imsg_shared.tombstones import Digests, Tombstones
 from imsg_shared.topology import Lane
 from imsg_shared.wire import Job
 from imsg_shared.worker.bench import Bench
@@ -64,6 +65,7 @@ class Worker(Generic[Prepared]):
         metrics: CollectorRegistry,
         stopping: asyncio.Event,
         pace: Pace = Pace(),
+        erasure_keys: Sequence[SecretStr] = (),
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,12 +84,14 @@ class Worker(Generic[Prepared]):
         self._runs: set[asyncio.Task[None]] = set()
         random = random or Random()  # noqa: S311  jitter
         outbox = Outbox(broker, random)
+        tombstones = Tombstones(redis, Digests(erasure_keys))
         self._benches = {
             lane: Bench(
                 lane,
                 channel,
                 outbox,
                 self._ledger,
+                tombstones,
                 self._gate,
                 self._meter,
                 asyncio.Semaphore(channel.terms.concurrency[lane]),

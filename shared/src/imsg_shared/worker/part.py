@@ -66,7 +66,9 @@ class Part(Generic[Prepared]):
     async def _work(self, begun: Begun) -> None:
         todo = list(self._books.sort(begun.entries))
         try:
-            if todo and self._books.job.asking:
+            if todo and self._books.are_erased(todo):  # nothing is fetched for them: it may be gone
+                await self._sending.answer(todo, None)
+            elif todo and self._books.job.asking:
                 await self._sending.ask(todo)  # also past its life: asking sends nothing
             elif todo and self._books.is_too_late:
                 await self._sending.answer(todo, None)

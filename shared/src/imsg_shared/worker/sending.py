@@ -52,8 +52,12 @@ class Sending(Generic[Prepared]):
                 if not self._may_begin():
                     raise HandBack("interrupted")
                 ours = await self._books.claim([], ns[at : at + size], self._may_begin)
-                results = await self._asked(prepared, [self._books.recipients[n] for n in ours])
-                findings = [self._books.found_out(n, results.get(n, NOT_SAID), entry) for n, entry in ours.items()]
+                gone = {n: finding for n, entry in ours.items() if (finding := self._books.erased(n, entry))}
+                results = await self._asked(prepared, [self._books.recipients[n] for n in ours if n not in gone])
+                findings = [
+                    gone.get(n) or self._books.found_out(n, results.get(n, NOT_SAID), entry)
+                    for n, entry in ours.items()
+                ]
                 await self._books.record(findings)
 
     async def _asked(

@@ -101,6 +101,23 @@ def too_late(*, doubtful: bool) -> Verdict:
     return Verdict(Status.EXPIRED, None, None, "expired", "Its time was over before it could be sent.")
 
 
+ERASED = "erased"
+"""The code of a message whose recipient's data was erased before it could be sent."""
+
+
+def erased(*, doubtful: bool) -> Verdict:
+    """Say what becomes of a message whose recipient was erased after it had been accepted."""
+    if doubtful:
+        return Verdict(
+            Status.UNCERTAIN,
+            None,
+            None,
+            ERASED,
+            "The recipient's data was erased; an earlier attempt may have sent it.",
+        )
+    return Verdict(Status.FAILED, None, None, ERASED, "The recipient's data was erased before it could be sent.")
+
+
 DEAD = Verdict(Status.FAILED, None, None, "dead_letter", "It broke the worker three times; nobody tries it again.")
 """What becomes of a message whose job is buried; history answers the same code for what it settles itself."""
 

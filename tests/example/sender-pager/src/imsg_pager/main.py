@@ -44,7 +44,14 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             broker = await stack.enter_async_context(open_broker(chosen.broker_url))
             client = httpx.AsyncClient(base_url=chosen.pager.url, timeout=chosen.pager.timeout_s)
             channel = PagerChannel(await stack.enter_async_context(client))
-            worker = Worker(channel, broker, connection, metrics=service.metrics, stopping=service.stopping)
+            worker = Worker(
+                channel,
+                broker,
+                connection,
+                metrics=service.metrics,
+                stopping=service.stopping,
+                erasure_keys=chosen.erasure_key,
+            )
             service.check("broker", lambda: broker.ready)
             service.watch(worker.run(), "worker")
             api = FastAPI(title="iMSG sender-pager", openapi_url=None)
