@@ -10,6 +10,7 @@ from enum import Enum, auto
 from imsg_sandbox.envelope import Envelope
 from imsg_sandbox.faults import Fault, Faults
 from imsg_sandbox.inbox import Inbox, Received
+from imsg_sandbox.lines import Body
 from imsg_sandbox.magic import Magic
 
 METHOD = "smtp"
@@ -17,8 +18,9 @@ METHOD = "smtp"
 TEXT_LINE_OCTETS = 998
 """RFC 5322, section 2.1.1; Exim refuses longer lines."""
 
-BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
-LONG_LINE = re.compile(rb"[^\n]{%d}" % (TEXT_LINE_OCTETS + 2))
+MAX_HEAD_OCTETS = 100 * 1024
+"""Postfix's header_size_limit; longer heads are cut there, and here looked at no further."""
+
 FROM = re.compile(rb"^from:[^\S\n]*\S", re.IGNORECASE | re.MULTILINE)
 
 
@@ -47,11 +49,14 @@ class Post:
         trouble = self.magic.trouble(address, "recipient")
         return trouble.reply.format(address=address) if trouble and trouble.reply else None
 
-    async def take(self, envelope: Envelope, raw: bytes) -> str | Silence:
+    async def take(self, envelope: Envelope, body: Body) -> str | Silence:
         """Return the answer to the final dot, once it is due."""
         if late := self.faults.strike(METHOD, Fault.LATENCY):
             await asyncio.sleep(late.ms / 1_000)
-        return self._struck() or wrong_with(raw, utf8=envelope.utf8) or await self._decided(envelope, raw)
+        if (answer := self._struck()) is not None:
+            return answer
+        raw = body.join()
+        return wrong_with(body, _head(raw), utf8=envelope.utf8) or await self._decided(envelope, raw)
 
     def _struck(self) -> str | Silence | None:
         if self.faults.strike(METHOD, Fault.HANG):
@@ -80,12 +85,16 @@ class Post:
         return number
 
 
-def wrong_with(raw: bytes, *, utf8: bool) -> str | None:
+def _head(raw: bytes) -> bytes:
+    end = raw.find(b"\r\n\r\n", 0, MAX_HEAD_OCTETS)
+    return raw[:end] if end >= 0 else raw[:MAX_HEAD_OCTETS]
+
+
+def wrong_with(body: Body, head: bytes, *, utf8: bool) -> str | None:
     """Return the refusal of a mail that real servers would not take for its form; None where it is right."""
-    head, _, _ = raw.partition(b"\r\n\r\n")
-    if BARE_LINE_FEED.search(raw):  # Postfix since 3.9, against SMTP smuggling
+    if body.has_bare_line_feed:  # Postfix since 3.9, against SMTP smuggling
         return "550 5.5.2 Error: bare <LF> received"
-    if LONG_LINE.search(raw):
+    if body.longest_line > TEXT_LINE_OCTETS + len(b"\r"):
         return f"550 5.6.0 Error: a line is over {TEXT_LINE_OCTETS} octets (RFC 5322)"
     if not utf8 and not head.isascii():
         return "550 5.6.7 Error: header has 8-bit characters, but SMTPUTF8 was not asked for"

@@ -1,10 +1,13 @@
 """The incoming half of an SMTP connection: command lines and mail bodies, both bounded."""
 
 import asyncio
+from dataclasses import dataclass, field
 
 CHUNK_BYTES = 256 * 1024
+"""Looked at in one turn of the loop: a mail of megabytes holds up nobody for longer than this much of it takes."""
 
 END = b"\r\n.\r\n"
+LINE_END = b"\r\n"
 
 
 class TooLong(Exception):  # noqa: N818  the peer's fault, answered and survived
@@ -42,27 +45,73 @@ class Input:
             raise TooLong
         return line.removesuffix(b"\r")
 
-    async def body(self, limit: int) -> bytes:
+    async def body(self, limit: int) -> "Body":
         """Return what stands before the final dot, its doubled dots undone (RFC 5321, section 4.5.2).
 
         Raises TooLong after the dot was read, Ended.
         """
-        self._buffer[:0] = b"\r\n"
-        searched, dropped = 0, False
+        self._buffer[:0] = LINE_END
+        body, searched, length = Body(), 0, 0
         while (end := self._buffer.find(END, searched)) < 0:
-            if len(self._buffer) > limit + len(END):
-                del self._buffer[: 1 - len(END)]
-                dropped = True
+            length += self._move(body, _cut(self._buffer), is_wanted=length <= limit)
             searched = max(0, len(self._buffer) - len(END) + 1)
             await self._more()
-        body = bytes(self._buffer[2 : end + 2])
-        del self._buffer[: end + len(END)]
-        if dropped or len(body) > limit:
+        length += self._move(body, end + len(LINE_END), is_wanted=length <= limit) - len(LINE_END)
+        del self._buffer[: len(END) - len(LINE_END)]
+        if length > limit:
             raise TooLong
-        return (b"\r\n" + body).replace(b"\r\n.", b"\r\n")[2:]
+        return body
+
+    def _move(self, body: "Body", end: int, *, is_wanted: bool) -> int:
+        """Move what stands before `end` into the body, or drop it; return how much that was."""
+        if is_wanted and end:
+            body.add(bytes(self._buffer[:end]).replace(LINE_END + b".", LINE_END))
+        del self._buffer[:end]
+        return end
 
     async def _more(self) -> None:
         chunk = await self._reader.read(CHUNK_BYTES)
         if not chunk:
             raise Ended
         self._buffer += chunk
+
+
+def _cut(buffer: bytearray) -> int:
+    """Say how much can be looked at: up to the last line's end but one, so that what is left begins with a line's end.
+
+    A line of which no end is in sight is cut anywhere but inside a line's end.
+    """
+    if len(buffer) < CHUNK_BYTES:
+        return 0
+    if (found := buffer.rfind(LINE_END, 0, 1 - len(END))) > 0:
+        return found
+    return len(buffer) - len(END)
+
+
+@dataclass(slots=True)
+class Body:
+    """A mail as it comes in: kept, and looked at piece by piece while it comes."""
+
+    longest_line: int = 0
+    """Octets, without its LF."""
+    has_bare_line_feed: bool = False
+    _pieces: list[bytes] = field(default_factory=list)
+    _open_line: int = 0
+    """Octets of the line that has not ended yet."""
+    _last: bytes = b""
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece; the very first begins with the line's end that stood before the mail."""
+        feeds = piece.count(b"\n")
+        ends = piece.count(LINE_END) + (self._last == b"\r" and piece.startswith(b"\n"))
+        self.has_bare_line_feed = self.has_bare_line_feed or feeds != ends
+        lengths = [len(line) for line in piece.split(b"\n")]
+        lengths[0] += self._open_line
+        self._open_line = lengths[-1]
+        self.longest_line = max(self.longest_line, *lengths)
+        self._last = piece[-1:]
+        self._pieces.append(piece)
+
+    def join(self) -> bytes:
+        """Return the whole mail."""
+        return b"".join((self._pieces[0].removeprefix(LINE_END), *self._pieces[1:])) if self._pieces else b""

@@ -247,11 +247,11 @@ class Session:
         await self._say("354 End data with <CR><LF>.<CR><LF>")
         try:
             async with asyncio.timeout(IDLE_S):
-                raw = await self._input.body(self._rules.max_bytes)
+                body = await self._input.body(self._rules.max_bytes)
         except TooLong:
             await self._say("552 5.3.4 Message size exceeds fixed limit")
             return
-        match await self._post.take(envelope, raw):
+        match await self._post.take(envelope, body):
             case Silence.RESET:
                 self._reset()
             case Silence.HANG:

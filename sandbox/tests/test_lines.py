@@ -1,0 +1,53 @@
+"""The incoming half of an SMTP connection: what is looked at piece by piece is what stood there as a whole."""
+
+import asyncio
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsg_sandbox import lines
+from imsg_sandbox.lines import Body, Input, TooLong
+
+PIECES = st.lists(st.sampled_from([b"\r\n", b".", b"\r", b"\n", b"a", b"..", b"x" * 60, b"\r\n.\r\n."]), max_size=60)
+
+
+async def _read(sent: bytes, step: int, limit: int = 1 << 20) -> tuple[Body, bytes]:
+    """Read a body that comes in steps, and the line behind it."""
+    reader = asyncio.StreamReader()
+    for at in range(0, len(sent), step):
+        reader.feed_data(sent[at : at + step])
+    reader.feed_eof()
+    incoming = Input(reader)
+    return await incoming.body(limit), await incoming.line(100)
+
+
+@given(PIECES, st.integers(1, 97))
+def test_a_body_is_the_same_in_whatever_pieces_it_comes(written: list[bytes], step: int) -> None:
+    """The reference: everything at once, as RFC 5321 (4.5.2) says it, and the two checks by patterns."""
+    whole = b"".join(written)
+    stuffed = (b"\r\n" + whole).replace(b"\r\n.", b"\r\n..")[2:]
+    if b"\r\n.\r\n" in b"\r\n" + stuffed + b"\r\n.\r\n"[:-1]:
+        return  # a lone dot can't be left in what was stuffed
+    before = lines.CHUNK_BYTES
+    lines.CHUNK_BYTES = 64
+    try:
+        body, behind = asyncio.run(_read(stuffed + b"\r\n.\r\nNOOP\r\n", step))
+    finally:
+        lines.CHUNK_BYTES = before
+
+    assert body.join() == whole + b"\r\n"
+    assert behind == b"NOOP"
+    assert body.has_bare_line_feed == (re.search(rb"(?<!\r)\n", whole + b"\r\n") is not None)
+    assert body.longest_line == max(map(len, (whole + b"\r\n").split(b"\n")))
+
+
+async def test_a_body_over_its_limit_is_read_to_its_end_and_dropped() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"x" * 3_000_000 + b"\r\n.\r\nNOOP\r\n")
+    reader.feed_eof()
+    incoming = Input(reader)
+    with pytest.raises(TooLong):
+        await incoming.body(1_000_000)
+    assert await incoming.line(100) == b"NOOP"
