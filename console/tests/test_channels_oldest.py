@@ -18,7 +18,7 @@ class History:
 
     async def get(self, path: str, **params: object) -> dict[str, Any]:
         """Answer."""
-        if path == "/api/stats":
+        if path == "/api/v2/stats":
             buckets = [
                 {"start": f"2026-11-25T{hour:02d}:00:00.000Z", "counts": {"smtp": counts}}
                 for hour, counts in sorted(self._hours.items())

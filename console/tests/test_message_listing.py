@@ -16,8 +16,8 @@ class Shelf:
         self.asked = 0
 
     async def get(self, path: str, **params: object) -> dict[str, Any]:
-        """Answer as GET /api/query does."""
-        assert path == "/api/query"
+        """Answer as GET /api/v2/messages does."""
+        assert path == "/api/v2/messages"
         self.asked += 1
         start, limit = int(str(params["cursor"] or 0)), int(str(params["limit"]))
         end = min(start + limit, self.count)

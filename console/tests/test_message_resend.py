@@ -16,7 +16,7 @@ UNKNOWN = ApiError("outcome_unknown", "不能确定。", 10012)
 
 
 class Gateway:
-    """Answers POST /api/resend with what is written down, then with success; remembers the keys."""
+    """Answers POST /api/v2/resend with what is written down, then with success; remembers the keys."""
 
     def __init__(self, *answers: ApiError | None) -> None:
         self._answers = list(answers)
@@ -24,7 +24,7 @@ class Gateway:
 
     async def post(self, path: str, body: Mapping[str, Any], **headers: str) -> dict[str, Any]:
         """Answer."""
-        assert path == "/api/resend"
+        assert path == "/api/v2/resend"
         self.keys.append(headers["idempotency_key"])
         if self._answers and (refusal := self._answers.pop(0)) is not None:
             raise refusal
@@ -36,7 +36,7 @@ class History:
 
     async def pages(self, path: str, field: str, **params: object) -> AsyncIterator[list[dict[str, Any]]]:
         """Yield them."""
-        assert (path, field) == ("/api/query", "messages")
+        assert (path, field) == ("/api/v2/messages", "messages")
         yield [{"id": f"b-{n}-{params['status']}"} for n in range(2)]
         yield [{"id": "a-0"}]
 

@@ -1,4 +1,4 @@
-"""A gateway per test, in both HTTP status modes where the test asks for it."""
+"""A gateway per test, in both versions of the interface where the test asks for it."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,16 +16,16 @@ def store_url(valkey_url: str) -> str:
 
 @pytest.fixture
 async def gateway(store_url: str) -> AsyncIterator[World]:
-    """Open a gateway with truthful statuses, ready."""
-    async with world(store_url, http_status="truthful") as opened:
+    """Open a gateway that is called by v2, ready."""
+    async with world(store_url) as opened:
         await opened.ready()
         yield opened
 
 
-@pytest.fixture(params=["documented", "truthful"])
-async def either_mode(store_url: str, request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    """Open a gateway in each HTTP status mode, ready."""
+@pytest.fixture(params=["v1", "v2"])
+async def either(store_url: str, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """Open a gateway that is called by each version, ready."""
     accounts: dict[str, Any] = {"accounts": {"main": {}, "other": {}}}
-    async with world(store_url, http_status=request.param, wechat=accounts) as opened:
+    async with world(store_url, is_v2=request.param == "v2", wechat=accounts) as opened:
         await opened.ready()
         yield opened

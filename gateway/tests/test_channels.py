@@ -89,7 +89,7 @@ async def test_what_is_wrong_about_a_pause_is_said(
 
 
 async def test_past_a_set_depth_no_more_is_taken_until_it_is_less(store_url: str) -> None:
-    async with world(store_url, max_depth=2, http_status="truthful") as opened:
+    async with world(store_url, max_depth=2) as opened:
         await opened.ready()
         token = await opened.user()
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""Every row of the table of errors that is the gateway's to answer, in both HTTP status modes."""
+"""Every row of the table of errors that is the gateway's to answer, in both versions of the interface."""
 
 import time
 from typing import Any
@@ -9,6 +9,7 @@ import pytest
 from imsg_shared.errors import TEXTS
 from imsg_shared.topology import FOLLOWERS_COMPLETE, followers_key, left_key
 from imsg_testing.gateway import World, world
+from imsg_testing.versions import whole
 
 TAG = "84G-7ZW-YRB"
 GONE_TAG = "D6Z-1RV-0WY"
@@ -16,8 +17,8 @@ OTHER_TAG = "HE6-M11-100"
 
 
 def check(tried: World, answer: httpx.Response, code: int, status: int, reason: str) -> dict[str, Any]:
-    """Hold an answer of a documented URL against its row: text, reason, detail, and the mode's status."""
-    body: dict[str, Any] = answer.json()
+    """Hold an answer of a documented URL against its row: text, reason, detail, and the version's status."""
+    body = whole(answer)
     assert body["errorCode"] == code, body
     assert body["reason"] == reason
     assert body["detail"]
@@ -25,14 +26,14 @@ def check(tried: World, answer: httpx.Response, code: int, status: int, reason: 
         assert body["errorMessage"] == f"见详情：{body['detail']}"
     else:
         assert body["errorMessage"] == TEXTS[code]
-    assert answer.status_code == (status if tried.is_truthful else 200)
+    assert answer.status_code == (status if tried.is_v2 else 200)
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     return body
 
 
-async def test_0_ok(either_mode: World) -> None:
-    answer = await either_mode.send(token=await either_mode.user())
-    assert answer.status_code == 200
+async def test_0_ok(either: World) -> None:
+    answer = await either.send(token=await either.user())
+    assert answer.status_code == (202 if either.is_v2 else 200)
     assert answer.json()["errorCode"] == 0
     assert answer.json()["errorMessage"] == "OK"
 
@@ -54,61 +55,61 @@ NO_OBJECTS: list[Any] = [
 ]
 
 
-async def test_10001_what_is_no_json_object(either_mode: World) -> None:
+async def test_10001_what_is_no_json_object(either: World) -> None:
     for body, reason in NO_OBJECTS:
-        answer = await either_mode.client.post("/api/send", content=body)
-        check(either_mode, answer, 10001, 400, reason)
+        answer = await either.client.post(either.url("/api/send"), content=body)
+        check(either, answer, 10001, 400, reason)
 
 
-async def test_10001_with_413_over_the_size_limit(either_mode: World) -> None:
-    answer = await either_mode.client.post("/api/send", content=b" " * (16 * 1024 * 1024 + 1))
-    check(either_mode, answer, 10001, 413, "too_large")
+async def test_10001_with_413_over_the_size_limit(either: World) -> None:
+    answer = await either.client.post(either.url("/api/send"), content=b" " * (16 * 1024 * 1024 + 1))
+    check(either, answer, 10001, 413, "too_large")
 
 
-async def test_16_mib_of_spaces_are_only_no_json(either_mode: World) -> None:
-    answer = await either_mode.client.post("/api/send", content=b" " * (16 * 1024 * 1024))
-    check(either_mode, answer, 10001, 400, "not_json")
+async def test_16_mib_of_spaces_are_only_no_json(either: World) -> None:
+    answer = await either.client.post(either.url("/api/send"), content=b" " * (16 * 1024 * 1024))
+    check(either, answer, 10001, 400, "not_json")
 
 
-async def test_10001_with_405_for_another_method_and_404_for_an_unknown_path(either_mode: World) -> None:
-    answer = await either_mode.client.get("/api/send")
-    check(either_mode, answer, 10001, 405, "no_such_method")
-    assert answer.headers["allow"] == "POST"
-    unknown = await either_mode.client.get("/api/nothing")
+async def test_10001_with_405_for_another_method_and_404_for_an_unknown_path(either: World) -> None:
+    answer = await either.client.delete(either.url("/api/send"))
+    check(either, answer, 10001, 405, "no_such_method")
+    assert answer.headers["allow"] == ("GET, POST" if either.is_v2 else "POST")
+    unknown = await either.client.get("/api/nothing")
     assert unknown.status_code == 404
     assert unknown.json()["errorCode"] == 10001
     assert unknown.json()["reason"] == "no_such_url"
 
 
-async def test_10002_a_required_field_absent_or_null(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10002_a_required_field_absent_or_null(either: World) -> None:
+    token = await either.user()
     for field in ("to", "method", "content"):
         for value in (..., None):
-            body = check(either_mode, await either_mode.send(token=token, **{field: value}), 10002, 400, "missing")
+            body = check(either, await either.send(token=token, **{field: value}), 10002, 400, "missing")
             assert field in body["detail"]
 
 
-async def test_10002_the_token_absent_or_null(either_mode: World) -> None:
+async def test_10002_the_token_absent_or_null(either: World) -> None:
     for value in (..., None):
-        check(either_mode, await either_mode.send(token=value), 10002, 400, "token_missing")
+        check(either, await either.send(token=value), 10002, 400, "token_missing")
 
 
 NO_TOKENS: list[Any] = ["", " ", "forged", "OTljMTUw", 5, True, [], {}, "天" * 50, "A" * 10_000]
 
 
-async def test_10005_a_token_that_is_none(either_mode: World) -> None:
-    await either_mode.user()
+async def test_10005_a_token_that_is_none(either: World) -> None:
+    await either.user()
     for value in NO_TOKENS:
-        check(either_mode, await either_mode.send(token=value), 10005, 401, "token_invalid")
+        check(either, await either.send(token=value), 10005, 401, "token_invalid")
 
 
 NO_METHODS: list[Any] = ["email", "", "SMTP", " smtp", 5, ["smtp"], {}, True]
 
 
-async def test_10008_a_method_that_is_none(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10008_a_method_that_is_none(either: World) -> None:
+    token = await either.user()
     for value in NO_METHODS:
-        check(either_mode, await either_mode.send(token=token, method=value), 10008, 400, "method_unknown")
+        check(either, await either.send(token=token, method=value), 10008, 400, "method_unknown")
 
 
 WRONG_MAILS: list[Any] = [
@@ -136,10 +137,10 @@ WRONG_MAILS: list[Any] = [
 ]
 
 
-async def test_10009_content_of_a_wrong_shape(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10009_content_of_a_wrong_shape(either: World) -> None:
+    token = await either.user()
     for content in WRONG_MAILS:
-        check(either_mode, await either_mode.send(token=token, content=content), 10009, 400, "content_shape")
+        check(either, await either.send(token=token, content=content), 10009, 400, "content_shape")
 
 
 WRONG_TEXTS: list[Any] = [
@@ -157,13 +158,13 @@ WRONG_TEXTS: list[Any] = [
 ]
 
 
-async def test_10009_text_content_of_a_wrong_shape(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10009_text_content_of_a_wrong_shape(either: World) -> None:
+    token = await either.user()
     for method in ("sms", "wechat"):
         for content in WRONG_TEXTS:
             to = "13800138000" if method == "sms" else TAG
-            answer = await either_mode.send(token=token, method=method, to=to, content=content)
-            check(either_mode, answer, 10009, 400, "content_shape")
+            answer = await either.send(token=token, method=method, to=to, content=content)
+            check(either, answer, 10009, 400, "content_shape")
 
 
 HI = {"filename": "a.txt", "file": "aGk="}
@@ -202,18 +203,18 @@ WRONG_ATTACHMENTS: list[Any] = [
 ]
 
 
-async def test_10010_an_attachment_of_a_wrong_shape(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10010_an_attachment_of_a_wrong_shape(either: World) -> None:
+    token = await either.user()
     for attachment in WRONG_ATTACHMENTS:
-        answer = await either_mode.send(token=token, attachment=attachment)
-        check(either_mode, answer, 10010, 400, "attachment_shape")
+        answer = await either.send(token=token, attachment=attachment)
+        check(either, answer, 10010, 400, "attachment_shape")
 
 
-async def test_10010_an_attachment_on_sms_or_wechat(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10010_an_attachment_on_sms_or_wechat(either: World) -> None:
+    token = await either.user()
     for method, to in (("sms", "13800138000"), ("wechat", TAG)):
-        answer = await either_mode.send(token=token, method=method, to=to, content="明天下雨", attachment=HI)
-        check(either_mode, answer, 10010, 400, "attachment_shape")
+        answer = await either.send(token=token, method=method, to=to, content="明天下雨", attachment=HI)
+        check(either, answer, 10010, 400, "attachment_shape")
 
 
 WRONG_RECIPIENTS: list[Any] = [
@@ -241,23 +242,23 @@ WRONG_RECIPIENTS: list[Any] = [
 ]
 
 
-async def test_10011_recipients_that_can_not_be(either_mode: World) -> None:
-    token = await either_mode.user()
-    await either_mode.user("without")
-    await follow(either_mode)
+async def test_10011_recipients_that_can_not_be(either: World) -> None:
+    token = await either.user()
+    await either.user("without")
+    await follow(either)
     for method, to in WRONG_RECIPIENTS:
         content = mail_content() if method == "smtp" else "明天下雨"
-        answer = await either_mode.send(token=token, method=method, to=to, content=content)
-        check(either_mode, answer, 10011, 400, "recipients_invalid")
+        answer = await either.send(token=token, method=method, to=to, content=content)
+        check(either, answer, 10011, 400, "recipients_invalid")
 
 
-async def test_10011_a_tag_of_another_account(either_mode: World) -> None:
-    token = await either_mode.user()
-    await follow(either_mode)
+async def test_10011_a_tag_of_another_account(either: World) -> None:
+    token = await either.user()
+    await follow(either)
     fields = {"method": "wechat", "to": OTHER_TAG, "content": "明天下雨"}
-    check(either_mode, await either_mode.send(token=token, account="main", **fields), 10011, 400, "recipients_invalid")
-    assert (await either_mode.send(token=token, account="other", **fields)).json()["errorCode"] == 0
-    assert (await either_mode.send(token=token, **fields)).json()["errorCode"] == 0
+    check(either, await either.send(token=token, account="main", **fields), 10011, 400, "recipients_invalid")
+    assert (await either.send(token=token, account="other", **fields)).json()["errorCode"] == 0
+    assert (await either.send(token=token, **fields)).json()["errorCode"] == 0
 
 
 async def test_10012_the_broker_is_away(store_url: str) -> None:
@@ -273,7 +274,7 @@ async def test_10012_redis_is_away(store_url: str) -> None:
         answer = await opened.send(token=token)
         check(opened, answer, 10012, 503, "not_accepted")
         assert int(answer.headers["retry-after"]) > 0
-        answer = await opened.client.get("/api/query", headers={"authorization": f"Bearer {token}"})
+        answer = await opened.client.get(opened.url("/api/query"), headers={"authorization": f"Bearer {token}"})
         check(opened, answer, 10012, 503, "unavailable")
 
 
@@ -282,7 +283,7 @@ async def test_10012_history_is_away(store_url: str) -> None:
         await opened.ready()
         token = await opened.user()
         check(opened, await opened.send(token=token, attachment=HI), 10012, 503, "not_accepted")
-        answer = await opened.client.get("/api/query", params={"token": token})
+        answer = await opened.client.get(opened.url("/api/query"), params={"token": token})
         check(opened, answer, 10012, 503, "unavailable")
         assert (await opened.send(token=token)).json()["errorCode"] == 0
 
@@ -293,7 +294,7 @@ async def test_10012_auth_is_away_while_known_tokens_go_on(store_url: str) -> No
         token = await opened.user()
         check(opened, await opened.send(token=token, to="li"), 10012, 503, "not_accepted")
         check(opened, await opened.send(token=opened.token("stranger")), 10012, 503, "not_accepted")
-        check(opened, await opened.client.post("/api/login", json={}), 10012, 503, "unavailable")
+        check(opened, await opened.client.post(opened.url("/api/login"), json={}), 10012, 503, "unavailable")
         assert (await opened.send(token=token)).json()["errorCode"] == 0
 
 
@@ -306,32 +307,30 @@ async def test_10012_auth_is_away_while_known_tokens_go_on(store_url: str) -> No
         ({"recipients_per_day": "1"}, "recipients_per_day_used_up"),
     ],
 )
-async def test_10013_a_limit_used_up(either_mode: World, traits: dict[str, Any], reason: str) -> None:
-    token = await either_mode.user(**traits)
-    await either_mode.send(token=token)
-    answer = await either_mode.send(token=token)
-    body = check(either_mode, answer, 10013, 429, reason)
+async def test_10013_a_limit_used_up(either: World, traits: dict[str, Any], reason: str) -> None:
+    token = await either.user(**traits)
+    await either.send(token=token)
+    answer = await either.send(token=token)
+    body = check(either, answer, 10013, 429, reason)
     assert time.strftime("%Y-") in body["detail"]
     assert 0 < int(answer.headers["retry-after"]) <= 25 * 3_600
     assert ";r=0;" in answer.headers["ratelimit"]
 
 
-async def test_10014_the_follower_has_left(either_mode: World) -> None:
-    token = await either_mode.user()
-    await follow(either_mode)
+async def test_10014_the_follower_has_left(either: World) -> None:
+    token = await either.user()
+    await follow(either)
     fields = {"method": "wechat", "content": "明天下雨"}
-    body = check(
-        either_mode, await either_mode.send(token=token, to=[TAG, GONE_TAG], **fields), 10014, 400, "not_following"
-    )
+    body = check(either, await either.send(token=token, to=[TAG, GONE_TAG], **fields), 10014, 400, "not_following")
     assert GONE_TAG in body["detail"]
     assert TAG not in body["detail"]
 
 
-async def test_10015_an_account_that_is_none(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10015_an_account_that_is_none(either: World) -> None:
+    token = await either.user()
     for account in ("nobody", "Main", "", "MAIN"):
-        answer = await either_mode.send(token=token, method="wechat", to=TAG, content="明天下雨", account=account)
-        check(either_mode, answer, 10015, 400, "no_such_account")
+        answer = await either.send(token=token, method="wechat", to=TAG, content="明天下雨", account=account)
+        check(either, answer, 10015, 400, "no_such_account")
 
 
 async def test_10015_no_official_account_configured(gateway: World) -> None:
@@ -340,59 +339,59 @@ async def test_10015_no_official_account_configured(gateway: World) -> None:
     check(gateway, answer, 10015, 400, "no_such_account")
 
 
-async def test_10016_sending_disabled(either_mode: World) -> None:
-    token = await either_mode.user(available=False)
-    check(either_mode, await either_mode.send(token=token), 10016, 403, "sending_disabled")
+async def test_10016_sending_disabled(either: World) -> None:
+    token = await either.user(available=False)
+    check(either, await either.send(token=token), 10016, 403, "sending_disabled")
 
 
-async def test_10016_no_right(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10016_no_right(either: World) -> None:
+    token = await either.user()
     for path in ("/api/register", "/api/modify/zhang"):
-        answer = await either_mode.client.post(path, json={"token": token, "per_day": 5, "per_hour": 5})
-        check(either_mode, answer, 10016, 403, "no_right")
-    answer = await either_mode.client.get("/api/users", params={"token": token})
+        answer = await either.client.post(either.url(path), json={"token": token, "per_day": 5, "per_hour": 5})
+        check(either, answer, 10016, 403, "no_right")
+    answer = await either.client.get("/api/users", params={"token": token})
     assert (answer.status_code, answer.json()["reason"]) == (403, "no_right")
 
 
-async def test_10016_key_reused(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10016_key_reused(either: World) -> None:
+    token = await either.user()
     headers = {"idempotency-key": "one"}
     for name in ("li", "wang"):
         fields = {"token": token, "to": f"{name}@example.com", "method": "smtp", "content": mail_content()}
-        answer = await either_mode.client.post("/api/send", json=fields, headers=headers)
-    check(either_mode, answer, 10016, 409, "key_reused")
+        answer = await either.client.post(either.url("/api/send"), json=fields, headers=headers)
+    check(either, answer, 10016, 409, "key_reused")
 
 
-async def test_10016_too_many_unknown_recipients(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10016_too_many_unknown_recipients(either: World) -> None:
+    token = await either.user()
     check(
-        either_mode,
-        await either_mode.send(token=token, to=[f"user{n}" for n in range(100)]),
+        either,
+        await either.send(token=token, to=[f"user{n}" for n in range(100)]),
         10011,
         400,
         "recipients_invalid",
     )
-    answer = await either_mode.send(token=token, to="user101")
-    body = check(either_mode, answer, 10016, 429, "too_many_tries")
+    answer = await either.send(token=token, to="user101")
+    body = check(either, answer, 10016, 429, "too_many_tries")
     assert answer.headers["retry-after"] in body["detail"]
-    await either_mode.user("li", contacts={"smtp": "li@example.com"})
-    check(either_mode, await either_mode.send(token=token, to="li"), 10016, 429, "too_many_tries")
-    assert (await either_mode.send(token=token)).json()["errorCode"] == 0
+    await either.user("li", contacts={"smtp": "li@example.com"})
+    check(either, await either.send(token=token, to="li"), 10016, 429, "too_many_tries")
+    assert (await either.send(token=token)).json()["errorCode"] == 0
 
 
-async def test_10017_account_of_a_wrong_type(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10017_account_of_a_wrong_type(either: World) -> None:
+    token = await either.user()
     wrong: list[Any] = [5, True, [], {}]
     for account in wrong:
-        check(either_mode, await either_mode.send(token=token, account=account), 10017, 400, "wrong_type")
+        check(either, await either.send(token=token, account=account), 10017, 400, "wrong_type")
 
 
-async def test_10017_an_idempotency_key_of_a_wrong_form(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10017_an_idempotency_key_of_a_wrong_form(either: World) -> None:
+    token = await either.user()
     for key in ("a b", "a" * 129, "", "a\tb"):
         fields = {"token": token, "to": "li@example.com", "method": "smtp", "content": mail_content()}
-        answer = await either_mode.client.post("/api/send", json=fields, headers={"idempotency-key": key})
-        check(either_mode, answer, 10017, 400, "wrong_type")
+        answer = await either.client.post(either.url("/api/send"), json=fields, headers={"idempotency-key": key})
+        check(either, answer, 10017, 400, "wrong_type")
 
 
 WITH_NUL: list[Any] = [
@@ -403,10 +402,11 @@ WITH_NUL: list[Any] = [
 ]
 
 
-async def test_10017_u0000_in_a_field_without_a_code_of_its_own(either_mode: World) -> None:
-    token = await either_mode.user()
+async def test_10017_u0000_in_a_field_without_a_code_of_its_own(either: World) -> None:
+    token = await either.user()
     for extra in WITH_NUL:
-        check(either_mode, await either_mode.send(token=token, **extra), 10017, 400, "wrong_type")
+        reason = "unknown_field" if either.is_v2 and "account" not in extra else "wrong_type"
+        check(either, await either.send(token=token, **extra), 10017, 400, reason)
 
 
 def mail_content() -> dict[str, str]:

@@ -15,7 +15,7 @@ async def test_one_request_counts_once_however_many_recipients(gateway: World) -
 
 async def test_exactly_five_of_200_at_once_pass_through_two_gateways(gateway: World, store_url: str) -> None:
     token = await gateway.user(per_hour=5)
-    async with world(store_url, is_first=False, http_status="truthful") as second:
+    async with world(store_url, is_first=False) as second:
         await second.ready()
         sends = [(gateway, second)[n % 2].send(token=token) for n in range(200)]
         answers = await asyncio.gather(*sends)
@@ -25,9 +25,9 @@ async def test_exactly_five_of_200_at_once_pass_through_two_gateways(gateway: Wo
     assert await gateway.waiting() == 5
 
 
-async def test_headers_tell_what_is_left_and_when_it_opens(either_mode: World) -> None:
-    token = await either_mode.user(per_hour=5, per_day=20)
-    answer = await either_mode.send(token=token)
+async def test_headers_tell_what_is_left_and_when_it_opens(either: World) -> None:
+    token = await either.user(per_hour=5, per_day=20)
+    answer = await either.send(token=token)
     assert answer.headers["ratelimit-policy"] == '"hour";q=5;w=3600, "day";q=20;w=86400'
     told = re.fullmatch(r'"hour";r=4;t=(\d+), "day";r=19;t=(\d+)', answer.headers["ratelimit"])
     assert told is not None

@@ -5,37 +5,54 @@ import json
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from imsg_gateway.relay import RELAYED
+from imsg_gateway.relay import RELAYED, Relayed
 from imsg_gateway.routes import Right
 from imsg_testing.gateway import SERVICE_KEY, World, world
+from imsg_testing.versions import whole
 
 
-@pytest.mark.parametrize(("verb", "path", "right", "owner", "_"), RELAYED)
-async def test_every_relayed_url_asks_for_its_right_and_reaches_its_owner(
-    gateway: World, verb: str, path: str, right: Right, owner: str, _: object
-) -> None:
-    named = path.replace("{}", "name")
+@pytest.mark.parametrize("row", RELAYED, ids=lambda row: f"{row.verb} {row.path}")
+async def test_every_relayed_url_asks_for_its_right_and_reaches_its_owner(gateway: World, row: Relayed) -> None:
+    verb, named = row.verb, row.path.replace("{}", "name")
     admin, user = await gateway.user("admin", role="admin"), await gateway.user()
     unmarked = await gateway.client.request(verb, named, json={})
     refused = await gateway.client.request(verb, named, json={"token": user})
     taken = await gateway.client.request(verb, named, json={"token": admin})
-    assert unmarked.json()["errorCode"] == (0 if right is Right.OPEN else 10002)
-    assert refused.json().get("reason") == ("no_right" if right is Right.ADMIN else None)
+    assert unmarked.json()["errorCode"] == (0 if row.right is Right.OPEN else 10002)
+    assert whole(refused).get("reason") == ("no_right" if row.right is Right.ADMIN else None)
     assert taken.json()["errorCode"] == 0
-    reached = (gateway.auth if owner == "auth" else gateway.history).relayed[-1]
-    assert (reached.verb, reached.path) == (verb, named)
+    reached = (gateway.auth if row.owner == "auth" else gateway.history).relayed[-1]
+    assert (reached.verb, reached.path) == (verb, row.at.replace("{}", "name"))
     assert reached.headers["x-imsg-key"] == SERVICE_KEY.get_secret_value()
-    assert reached.headers.get("x-imsg-role") == (None if right is Right.OPEN else "admin")
+    assert reached.headers.get("x-imsg-role") == (None if row.right is Right.OPEN else "admin")
+
+
+@pytest.mark.parametrize("path", ["/api/v2/users/张", "/api/users/张", "/api/users/张/"])
+async def test_an_old_path_is_an_alias_of_v2(gateway: World, path: str) -> None:
+    token = await gateway.user(role="admin")
+    answer = await gateway.client.patch(path, json={"token": token, "role": "user"})
+    stray = await gateway.client.patch(path, json={"token": token, "rol": "user"})
+    assert answer.json()["errorCode"] == 0
+    (reached,) = gateway.auth.relayed
+    assert (reached.verb, reached.path) == ("PATCH", "/api/users/%E5%BC%A0")
+    assert (stray.status_code, stray.json()["reason"]) == (400, "unknown_field")
+
+
+@pytest.mark.parametrize("path", ["/api/messages", "/api/v2/send", "/api/v2/query", "/api/v1/send", "/api/v2"])
+async def test_what_never_stood_somewhere_is_not_there_now(gateway: World, path: str) -> None:
+    for verb in ("GET", "POST"):
+        answer = await gateway.client.request(verb, path, json={})
+        assert (answer.status_code, answer.json()["reason"]) == (404, "no_such_url")
 
 
 async def test_a_relayed_body_is_clean_json_without_the_token(gateway: World) -> None:
     token = await gateway.user("管理员", role="admin")
-    body = f'\ufeff{{"token": "{token}", "per_day": 20, "per_day": 30, "per_hour": 5.0, "名": "\\u5f20"}}'
+    body = f'\ufeff{{"token": "{token}", "per_day": 20, "per_day": 30, "per_hour": 5.0, "available": "\\u5f20"}}'
     answer = await gateway.client.post("/api/modify/天存-system-1001/", content=body.encode())
     reached = gateway.auth.relayed[-1]
     assert answer.json()["errorCode"] == 0
     assert reached.path == "/api/modify/%E5%A4%A9%E5%AD%98-system-1001"
-    assert reached.body.decode() == '{"per_day":30,"per_hour":5.0,"名":"张"}'
+    assert reached.body.decode() == '{"per_day":30,"per_hour":5.0,"available":"张"}'
     assert reached.headers["content-type"].startswith("application/json")
     assert reached.headers["x-imsg-caller"] == "%E7%AE%A1%E7%90%86%E5%91%98"
     assert reached.headers["x-imsg-token"] == token
@@ -43,10 +60,10 @@ async def test_a_relayed_body_is_clean_json_without_the_token(gateway: World) ->
 
 async def test_a_relayed_query_is_whole_but_for_the_token(gateway: World) -> None:
     token = await gateway.user()
-    query = f"to=li%40example.com&token={token}&since=2026-01-01T00%3A00%3A00%2B08%3A00&cursor=&名=天"
+    query = f"to=li%40example.com&token={token}&since=2026-01-01T00%3A00%3A00%2B08%3A00&cursor=&username=天"
     await gateway.client.get(f"/api/query?{query}")
     reached = gateway.history.relayed[-1]
-    assert reached.query == "to=li%40example.com&since=2026-01-01T00%3A00%3A00%2B08%3A00&cursor=&%E5%90%8D=%E5%A4%A9"
+    assert reached.query == "to=li%40example.com&since=2026-01-01T00%3A00%3A00%2B08%3A00&cursor=&username=%E5%A4%A9"
     assert reached.body == b""
 
 
@@ -68,35 +85,37 @@ async def test_internal_urls_are_nowhere_to_be_reached(gateway: World) -> None:
     assert gateway.auth.mirrored == []
 
 
-async def test_the_owners_answer_comes_through_unread(either_mode: World) -> None:
+async def test_the_owners_answer_comes_through_unread(gateway: World) -> None:
     given = {"errorCode": 10007, "errorMessage": "密码错误", "reason": "wrong_password", "detail": "…"}
-    either_mode.auth.answer = JSONResponse(given, 401, {"retry-after": "5", "x-internal": "secret"})
-    answer = await either_mode.client.post("/api/login", json={"username": "a", "password": "b"})
+    told = {"retry-after": "5", "X-IMSG-Reason": "wrong_password", "x-internal": "secret"}
+    gateway.auth.answer = JSONResponse(given, 401, told)
+    answer = await gateway.client.post("/api/v2/login", json={"username": "a", "password": "b"})
     assert answer.json() == given
-    assert answer.status_code == (401 if either_mode.is_truthful else 200)
+    assert answer.status_code == 401
     assert answer.headers["retry-after"] == "5"
+    assert answer.headers["x-imsg-reason"] == "wrong_password"
     assert "x-internal" not in answer.headers
 
 
-async def test_urls_beyond_the_document_always_use_the_truthful_status(either_mode: World) -> None:
-    assert (await either_mode.client.get("/api/me")).status_code == 400
-    assert (await either_mode.client.get("/api/me?token=x")).status_code == 401
-    assert (await either_mode.client.post("/api/me")).status_code == 405
-    assert (await either_mode.client.get("/nothing")).status_code == 404
+async def test_urls_beyond_the_document_use_the_tables_status(gateway: World) -> None:
+    assert (await gateway.client.get("/api/me")).status_code == 400
+    assert (await gateway.client.get("/api/me?token=x")).status_code == 401
+    assert (await gateway.client.post("/api/me")).status_code == 405
+    assert (await gateway.client.get("/nothing")).status_code == 404
 
 
 async def test_an_owner_that_does_not_speak_json_is_away(gateway: World) -> None:
     gateway.auth.answer = PlainTextResponse("Bad Gateway", 502)
-    answer = await gateway.client.post("/api/login", json={})
+    answer = await gateway.client.post("/api/v2/login", json={})
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
 
 
 @pytest.mark.parametrize("field", ["username", "us\x00er"])
 async def test_u0000_goes_to_no_owner(gateway: World, field: str) -> None:
-    answer = await gateway.client.post("/api/login", json={field: "a\x00b", "password": "x"})
+    answer = await gateway.client.post("/api/v2/login", json={field: "a\x00b", "password": "x"})
     assert answer.json()["errorCode"] == 10017
     token = await gateway.user()
-    answer = await gateway.client.get(f"/api/query?token={token}&to=%00")
+    answer = await gateway.client.get(f"/api/v2/messages?token={token}&to=%00")
     assert answer.json()["errorCode"] == 10017
     assert gateway.auth.relayed == []
     assert gateway.history.relayed == []
@@ -124,7 +143,7 @@ async def test_a_clients_address_is_what_trusted_proxies_say(
 
 async def test_odd_header_bytes_are_no_bug(gateway: World) -> None:
     odd = {b"accept-language": "天".encode(), b"authorization": "Bearer 天".encode(), b"x-forwarded-for": b"\xff"}
-    assert (await gateway.client.post("/api/login", json={}, headers=odd)).json()["errorCode"] == 0
+    assert (await gateway.client.post("/api/v2/login", json={}, headers=odd)).json()["errorCode"] == 0
     assert (await gateway.client.get("/api/me", headers=odd)).json()["errorCode"] == 10005
 
 

@@ -15,18 +15,18 @@ LEASE = "lease"
 
 
 async def send(opened: World, key: str, **fields: Any) -> httpx.Response:  # noqa: ANN401  any JSON
-    return await opened.client.post("/api/send", json=mail(**fields), headers={"idempotency-key": key})
+    return await opened.client.post("/api/v2/messages", json=mail(**fields), headers={"idempotency-key": key})
 
 
-async def test_the_same_key_and_body_get_the_first_answer_again_uncounted(either_mode: World) -> None:
-    token = await either_mode.user(per_hour=1)
-    first = await send(either_mode, "key", token=token)
-    again = await send(either_mode, "key", token=token)
+async def test_the_same_key_and_body_get_the_first_answer_again_uncounted(either: World) -> None:
+    token = await either.user(per_hour=1)
+    first = await send(either, "key", token=token)
+    again = await send(either, "key", token=token)
     assert first.json()["errorCode"] == 0
     assert again.json() == first.json()
     assert again.headers["idempotent-replayed"] == "true"
     assert "idempotent-replayed" not in first.headers
-    assert await either_mode.waiting() == 1
+    assert await either.waiting() == 1
 
 
 async def test_a_new_token_is_the_same_body(gateway: World) -> None:
@@ -35,7 +35,7 @@ async def test_a_new_token_is_the_same_body(gateway: World) -> None:
     other = gateway.token("zhang", nonce="1" * 32)
     assert (await send(gateway, "key", token=other)).json() == first.json()
     bearer = {"authorization": f"Bearer {other}", "idempotency-key": "key"}
-    answer = await gateway.client.post("/api/send/", json=mail(), headers=bearer)
+    answer = await gateway.client.post("/api/v2/messages/", json=mail(), headers=bearer)
     assert answer.json() == first.json()
 
 
@@ -53,11 +53,11 @@ async def test_the_token_is_judged_before_the_replay(gateway: World) -> None:
     assert (await send(gateway, "key", token=token)).json()["errorCode"] == 10005
 
 
-async def test_a_refusal_releases_the_key(either_mode: World) -> None:
-    token = await either_mode.user()
-    assert (await send(either_mode, "key", token=token, to="")).json()["errorCode"] == 10011
-    assert (await send(either_mode, "key", token=token, method=None)).json()["errorCode"] == 10002
-    assert (await send(either_mode, "key", token=token)).json()["errorCode"] == 0
+async def test_a_refusal_releases_the_key(either: World) -> None:
+    token = await either.user()
+    assert (await send(either, "key", token=token, to="")).json()["errorCode"] == 10011
+    assert (await send(either, "key", token=token, method=None)).json()["errorCode"] == 10002
+    assert (await send(either, "key", token=token)).json()["errorCode"] == 0
 
 
 async def test_what_was_not_accepted_releases_the_key(gateway: World) -> None:

@@ -22,7 +22,7 @@ BOUND_S = 20.0
 def port(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Run a gateway of its own on a database of its own."""
     folder: Path = tmp_path_factory.mktemp("gateway")
-    with process(valkey_url.removesuffix("/0") + "/8", folder, IMSG_HTTP_STATUS="truthful") as port:
+    with process(valkey_url.removesuffix("/0") + "/8", folder) as port:
         yield port
 
 
@@ -70,22 +70,22 @@ def sound(token: str) -> bytes:
 
 
 async def test_a_connection_is_kept_and_pipelined_requests_are_answered_in_order(line: Line, token: str) -> None:
-    line.write("POST /api/send HTTP/1.1", sound(token))
+    line.write("POST /api/v2/messages HTTP/1.1", sound(token))
     assert (await line.answer())[1]["errorCode"] == 0
     for body in (sound(token), b"none", sound(token), b"[]"):
-        line.write("POST /api/send HTTP/1.1", body)
+        line.write("POST /api/v2/messages HTTP/1.1", body)
     answers = [await line.answer() for _ in range(4)]
     assert [answer["errorCode"] for _, answer in answers] == [0, 10001, 0, 10001]
     assert [answer.get("reason") for _, answer in answers] == [None, "not_json", None, "not_an_object"]
 
 
 async def test_a_length_over_the_limit_is_refused_before_the_body_is_sent(line: Line) -> None:
-    line.write("POST /api/send HTTP/1.1", length=16 * 1024 * 1024 + 1)
+    line.write("POST /api/v2/messages HTTP/1.1", length=16 * 1024 * 1024 + 1)
     assert await line.answer() == (413, Refusal("too_large", limit=16 * 1024 * 1024).answer(english=False))
 
 
 async def test_a_chunked_body_is_refused_as_soon_as_it_is_too_long(line: Line) -> None:
-    line.writer.write(b"POST /api/send HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    line.writer.write(b"POST /api/v2/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
     chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
     answer = asyncio.create_task(line.answer())
     for _ in range(40):
@@ -100,10 +100,10 @@ async def test_a_chunked_body_is_refused_as_soon_as_it_is_too_long(line: Line) -
 @pytest.mark.parametrize(
     ("head", "body", "status"),
     [
-        ("POST /api/send HTTP/1.1\r\nConnection: close", b" " * (17 * 1024 * 1024), 413),
-        ("POST /api/send HTTP/1.0", b" " * (17 * 1024 * 1024), 413),
+        ("POST /api/v2/messages HTTP/1.1\r\nConnection: close", b" " * (17 * 1024 * 1024), 413),
+        ("POST /api/v2/messages HTTP/1.0", b" " * (17 * 1024 * 1024), 413),
         ("POST /api/nothing HTTP/1.1\r\nConnection: close", b" " * (1024 * 1024), 404),
-        ("POST /api/send HTTP/1.1\r\nTransfer-Encoding: nonsense", b"x" * (4 * 1024 * 1024), 400),
+        ("POST /api/v2/messages HTTP/1.1\r\nTransfer-Encoding: nonsense", b"x" * (4 * 1024 * 1024), 400),
     ],
 )
 async def test_a_client_that_writes_all_before_it_reads_has_its_answer(
@@ -124,7 +124,7 @@ async def test_a_client_that_writes_all_before_it_reads_has_its_answer(
 
 
 async def test_a_chunked_body_is_read(line: Line, token: str) -> None:
-    line.writer.write(b"POST /api/send HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    line.writer.write(b"POST /api/v2/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
     body = sound(token)
     for at in range(0, len(body), 7):
         part = body[at : at + 7]
@@ -137,24 +137,24 @@ async def test_a_chunked_body_is_read(line: Line, token: str) -> None:
 async def test_an_upload_broken_off_sends_nothing_and_harms_nobody(port: int, line: Line, token: str) -> None:
     body = sound(token)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-        before = (await client.post("/api/send", content=body)).headers["ratelimit"]
-        line.write("POST /api/send HTTP/1.1", body[:-1], length=len(body))
+        before = (await client.post("/api/v2/messages", content=body)).headers["ratelimit"]
+        line.write("POST /api/v2/messages HTTP/1.1", body[:-1], length=len(body))
         await line.writer.drain()
         line.writer.close()
         await line.writer.wait_closed()
-        after = (await client.post("/api/send", content=body)).headers["ratelimit"]
+        after = (await client.post("/api/v2/messages", content=body)).headers["ratelimit"]
     left = [int(told.split("r=")[1].split(";")[0]) for told in (before, after)]
     assert left[0] - left[1] == 1
 
 
 async def test_a_post_without_a_body_is_no_json(line: Line) -> None:
-    line.writer.write(b"POST /api/send HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    line.writer.write(b"POST /api/v2/messages HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert (await line.answer())[1]["errorCode"] == 10001
 
 
 async def test_http_1_0_and_expect_100_continue_are_served(port: int, line: Line, token: str) -> None:
     body = sound(token)
-    line.writer.write(b"POST /api/send HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n")
+    line.writer.write(b"POST /api/v2/messages HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n")
     line.writer.write(f"Content-Length: {len(body)}\r\n\r\n".encode())
     async with asyncio.timeout(BOUND_S):
         assert b"100 Continue" in await line.reader.readuntil(b"\r\n\r\n")
@@ -162,19 +162,19 @@ async def test_http_1_0_and_expect_100_continue_are_served(port: int, line: Line
     assert (await line.answer())[1]["errorCode"] == 0
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     old = Line(reader, writer)
-    old.write("POST /api/send HTTP/1.0", body)
+    old.write("POST /api/v2/messages HTTP/1.0", body)
     assert (await old.answer())[1]["errorCode"] == 0
     assert await reader.read() == b""
     writer.close()
 
 
 async def test_a_path_in_raw_utf_8_is_read_as_if_it_were_encoded(line: Line, token: str) -> None:
-    body = json.dumps({"token": token, "名": "天存\n天存"}, ensure_ascii=False).encode()
+    body = json.dumps({"token": token, "available": "天存\n天存"}, ensure_ascii=False).encode()
     for _ in range(2):
-        line.write("POST /api/modify/天存-system-1001?名=天 HTTP/1.1", body)
+        line.write("POST /api/v2/modify/天存-system-1001?token=天 HTTP/1.1", body)
         assert (await line.answer())[1]["reason"] == "no_right"
     whole = sound(token)
-    for piece in ("POST /api/mod", "ify/天", "存 HTTP/1.1\r\nHost: x\r\nContent-", f"Length: {len(whole)}\r\n\r\n"):
+    for piece in ("POST /api/v2/mod", "ify/天", "存 HTTP/1.1\r\nHost: x\r\nContent-", f"Length: {len(whole)}\r\n\r\n"):
         line.writer.write(piece.encode())
         await line.writer.drain()
         await asyncio.sleep(0.01)
@@ -250,7 +250,7 @@ async def test_an_offered_upgrade_is_left_alone_and_the_body_read(line: Line, to
     """Java's HttpClient offers HTTP/2 with its first request: it shall not lose its body."""
     body = sound(token)
     for offered in (f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {offer}\r\nHTTP2-Settings: AAEAAEAA", "X-A: b"):
-        line.write(f"POST /api/send HTTP/1.1\r\n{offered}", body[:20], length=len(body))
+        line.write(f"POST /api/v2/messages HTTP/1.1\r\n{offered}", body[:20], length=len(body))
         await line.writer.drain()
         line.writer.write(body[20:])
         assert (await line.answer())[1]["errorCode"] == 0

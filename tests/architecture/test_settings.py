@@ -52,9 +52,7 @@ def unknown(named: set[str], known: set[str]) -> set[str]:
     return {one for one in named - known if not any(pattern.fullmatch(one) for pattern in patterns)}
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "README.zh-CN.md", ".env.example", "docker-compose.yml", "deploy/Caddyfile"]
-)
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", ".env.example", "docker-compose.yml"])
 def test_a_named_setting_exists(name: str) -> None:
     known = {variable for model in SERVICES.values() for variable in names(model)} | ELSEWHERE
     named = set(re.findall(r"\bIMSG_[A-Z_]+[A-Z]\b", (ROOT / name).read_text()))

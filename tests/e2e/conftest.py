@@ -31,9 +31,14 @@ def stack(shared_stack: Stack) -> Iterator[Stack]:
     shared_stack.call("DELETE", "/sandbox/faults")
 
 
-@pytest.fixture(scope="session", params=["documented", "truthful"])
-def decided(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decided]:
-    """`imsg up` in each of the two HTTP status modes."""
-    mode = str(request.param)
-    with running(tmp_path_factory.mktemp(mode), {"IMSG_HTTP_STATUS": mode}) as stack:
-        yield Decided(stack, is_truthful=mode == "truthful")
+@pytest.fixture(scope="session")
+def undecided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """`imsg up` of the stories about what the interface decides."""
+    with running(tmp_path_factory.mktemp("decided")) as stack:
+        yield stack
+
+
+@pytest.fixture(params=["v1", "v2"])
+def decided(request: pytest.FixtureRequest, undecided: Stack) -> Decided:
+    """`imsg up`, asked by each of the two versions."""
+    return Decided(undecided, is_v2=request.param == "v2")

@@ -27,7 +27,7 @@ def mail(token: str, to: str = "zhang@example.com") -> dict[str, object]:
 
 def test_a_mail_is_sent_and_queried_through_either_gateway(whole: Services) -> None:
     """What one accepts the other finds."""
-    accepted = whole.through(1).client.post("/api/send", json=mail(whole.token())).json()
+    accepted = whole.through(1).client.post("/api/v2/messages", json=mail(whole.token())).json()
     (message,) = whole.settled(accepted["id"])
     assert (message["status"], message["to"]) == ("sent", "zhang@example.com")
 
@@ -36,7 +36,7 @@ async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gatewa
     """A user with five an hour: no number of gateways and no race lets a sixth through."""
     token = whole.new_user_token(per_hour=5, per_day=20)
     async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=200)) as http:
-        urls = [f"{whole.gateways[number % 2].url}/api/send" for number in range(200)]
+        urls = [f"{whole.gateways[number % 2].url}/api/v2/messages" for number in range(200)]
         answers = await asyncio.gather(*(http.post(url, json=mail(token)) for url in urls))
     codes = Counter(answer.json()["errorCode"] for answer in answers)
     assert codes == {0: 5, 10013: 195}
@@ -47,15 +47,15 @@ def test_modify_is_in_force_for_the_very_next_send_on_the_other_gateway(whole: S
     name = whole.new_user(per_hour=1, per_day=100)
     token = whole.token(name, "correct horse")
     first, second = whole.through(0), whole.through(1)
-    assert second.client.post("/api/send", json=mail(token)).json()["errorCode"] == 0
+    assert second.client.post("/api/v2/messages", json=mail(token)).json()["errorCode"] == 0
     for allowed in range(2, 12):
-        assert second.client.post("/api/send", json=mail(token)).json()["reason"] == "per_hour_used_up"
+        assert second.client.post("/api/v2/messages", json=mail(token)).json()["reason"] == "per_hour_used_up"
         change = {"token": whole.token(), "per_hour": allowed, "per_day": 100}
         assert first.client.post(f"/api/modify/{name}", json=change).json()["errorCode"] == 0
-        assert second.client.post("/api/send", json=mail(token)).json()["errorCode"] == 0
+        assert second.client.post("/api/v2/messages", json=mail(token)).json()["errorCode"] == 0
     off = {"token": whole.token(), "per_hour": 100, "per_day": 100, "available": False}
     assert first.client.post(f"/api/modify/{name}", json=off).json()["errorCode"] == 0
-    assert second.client.post("/api/send", json=mail(token)).json()["reason"] == "sending_disabled"
+    assert second.client.post("/api/v2/messages", json=mail(token)).json()["reason"] == "sending_disabled"
 
 
 def test_log_out_everywhere_ends_every_token_on_the_other_gateway(whole: Services) -> None:
@@ -65,9 +65,9 @@ def test_log_out_everywhere_ends_every_token_on_the_other_gateway(whole: Service
         whole.call("POST", "/api/login", {"username": name, "password": "correct horse"})["token"] for _ in range(2)
     ]
     other = whole.through(1)
-    assert all(other.client.post("/api/send", json=mail(token)).json()["errorCode"] == 0 for token in logins)
+    assert all(other.client.post("/api/v2/messages", json=mail(token)).json()["errorCode"] == 0 for token in logins)
     assert whole.call("POST", "/api/logout", {"token": logins[0], "everywhere": True})["errorCode"] == 0
-    answers = [other.client.post("/api/send", json=mail(token)).json()["errorCode"] for token in logins]
+    answers = [other.client.post("/api/v2/messages", json=mail(token)).json()["errorCode"] for token in logins]
     assert answers == [10005, 10005]
 
 
@@ -78,7 +78,7 @@ def test_concurrent_repeats_with_one_key_are_one_request(whole: Services) -> Non
 
     def send(number: int) -> httpx.Response:
         headers = {"Idempotency-Key": "order-1"}
-        return httpx.post(f"{whole.gateways[number % 2].url}/api/send", json=body, headers=headers, timeout=30)
+        return httpx.post(f"{whole.gateways[number % 2].url}/api/v2/messages", json=body, headers=headers, timeout=30)
 
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(send, range(20)))
@@ -121,14 +121,16 @@ def test_a_gateway_killed_with_a_key_in_hand_leaves_the_repeat_to_the_other(whol
     body = mail(token, "killed@example.net")
     headers = {"Idempotency-Key": "killed-1"}
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(lambda: httpx.post(f"{gateway.url}/api/send", json=body, headers=headers, timeout=5))
+        first = pool.submit(lambda: httpx.post(f"{gateway.url}/api/v2/messages", json=body, headers=headers, timeout=5))
         gateway.process.kill()
         first.exception(timeout=30)
     gateway.start()
     answer: dict[str, object] = {}
 
     def is_accepted() -> bool:
-        answer.update(httpx.post(f"{whole.gateways[0].url}/api/send", json=body, headers=headers, timeout=30).json())
+        answer.update(
+            httpx.post(f"{whole.gateways[0].url}/api/v2/messages", json=body, headers=headers, timeout=30).json()
+        )
         return answer["errorCode"] == 0
 
     wait(is_accepted, 60, every_s=0.5, why=lambda: str(answer))

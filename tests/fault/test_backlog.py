@@ -141,4 +141,4 @@ def memory(one: OneService) -> float:
 def _send(whole: World, clients: Clients) -> httpx.Response:
     content = {"subject": "故障", "text": "您好"}
     body = {"token": clients.token, "method": "smtp", "to": "refused@example.com", "content": content}
-    return httpx.post(f"{whole.urls[0]}/api/send", json=body, timeout=30)
+    return httpx.post(f"{whole.urls[0]}/api/v2/messages", json=body, timeout=30)

@@ -33,8 +33,9 @@ from imsg_auth.shapes import (
     rfc3339,
 )
 from imsg_auth.store import User
+from imsg_auth.tokens import Issued
 from imsg_auth.users import Users
-from imsg_shared.answers import Answer, refused, speak, wrong
+from imsg_shared.answers import Answer, refused, speak, tell, wrong
 from imsg_shared.errors import Refusal
 from imsg_shared.observe import logger
 from imsg_shared.peers import Caller, Internal
@@ -123,7 +124,7 @@ def _own(parts: Parts) -> APIRouter:
     )
     async def login(asked: Login, request: Request) -> Response:
         issued = await sessions.log_in(asked.username, asked.password, _address(request))
-        return _answer(TokenAnswer(token=issued.token, expires_in=issued.expires_in))
+        return _answer_token(issued)
 
     @routes.post("/api/logout", response_model=Answered, responses=refusals(body=True, token=True))
     async def logout(caller: Anybody, asked: Logout, request: Request) -> Response:
@@ -142,7 +143,7 @@ def _own(parts: Parts) -> APIRouter:
     async def password(caller: Anybody, asked: PasswordChange, request: Request) -> Response:
         with _gone_is_void():
             issued = await sessions.change_password(caller.username, asked.old, asked.new, _address(request))
-        return _answer(TokenAnswer(token=issued.token, expires_in=issued.expires_in))
+        return _answer_token(issued)
 
     @routes.get("/api/me", response_model=UserAnswer, responses=refusals(token=True))
     async def me(caller: Anybody) -> Response:
@@ -268,6 +269,11 @@ async def _record(quota: Quota, user: User) -> UserRecord:
 
 def _answer(model: BaseModel) -> Answer:
     return Answer(model.model_dump(mode="json"))
+
+
+def _answer_token(issued: Issued) -> Answer:
+    content = TokenAnswer(token=issued.token, expires_in=issued.expires_in).model_dump(mode="json")
+    return Answer(content, headers=tell(content))
 
 
 def _address(request: Request) -> str:

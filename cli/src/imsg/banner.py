@@ -72,10 +72,10 @@ def _first_message(ground: Ground, base: str) -> list[str]:
     message = (
         '{"token":"\'$TOKEN\'","to":"you@example.com","method":"smtp","content":{"subject":"hello","text":"您好"}}'
     )
-    see = f"{base}/sandbox/inbox?to=you@example.com" if ground.sandbox_port is not None else f"{base}/api/query"
+    see = f"{base}/sandbox/inbox?to=you@example.com" if ground.sandbox_port is not None else f"{base}/api/v2/messages"
     return [
-        f"TOKEN=$(curl -s {base}/api/login -d '{login}' | {find})",
-        f"curl -w '\\n' {base}/api/send -d '{message}'",
+        f"TOKEN=$(curl -s {base}/api/v2/login -d '{login}' | {find})",
+        f"curl -w '\\n' {base}/api/v2/messages -d '{message}'",
         f"sleep 1; curl -w '\\n' -H \"Authorization: Bearer $TOKEN\" '{see}'",
     ]
 

@@ -25,7 +25,7 @@ def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = Fals
 def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Show how each channel is and how much waits for it."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call("GET", "/api/channels")
+        answer = api.call("GET", "/api/v2/channels")
     if as_json:
         say_json(answer)
         return
@@ -58,7 +58,7 @@ def resume(method: Method, url: Url = None, as_json: Json = False) -> None:  # n
 
 def _change(method: str, body: dict[str, Any], url: str | None, *, as_json: bool) -> None:
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call("PATCH", f"/api/channels/{segment(method)}", body)
+        answer = api.call("PATCH", f"/api/v2/channels/{segment(method)}", body)
     if as_json:
         say_json(answer)
         return

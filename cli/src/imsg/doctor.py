@@ -54,8 +54,7 @@ def main(given: str | None) -> int:
     say_table(("setting", "value", "source"), rows)
     say("")
     findings = [
-        Finding("settings", f"nothing reads {stray.name}", f"Write {stray.nearest}." if stray.nearest else "Remove it.")
-        for stray in misspelt.find(whole.MODELS)
+        Finding("settings", f"nothing goes by {stray.name}", stray.remedy) for stray in misspelt.find(whole.MODELS)
     ]
     findings += asyncio.run(_examine(asked, url))
     _report(findings)

@@ -69,7 +69,7 @@ def list_all(
 def show(letter: Letter, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Show a dead letter with its body, which holds the message and who it goes to."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call("GET", f"/api/dead/{segment(letter)}")
+        answer = api.call("GET", f"/api/v2/dead/{segment(letter)}")
     if as_json:
         say_json(answer)
         return
@@ -107,7 +107,7 @@ def _letters(api: Api, method: str | None, reason: str | None) -> Iterator[dict[
     cursor: str | None = ""
     while cursor is not None:
         params = {"limit": str(PAGE), **({"cursor": cursor} if cursor else {})}
-        answer = api.call("GET", "/api/dead", params=params)
+        answer = api.call("GET", "/api/v2/dead", params=params)
         for letter in answer["dead"]:
             if method in (None, letter["method"]) and letter["reason"].startswith(reason or ""):
                 yield letter
@@ -122,7 +122,7 @@ def _report(api: Api, letters: list[str], *, as_json: bool) -> None:
         try:
             # The key makes a repeat of this command the same request.
             headers = {"Idempotency-Key": f"dead-{letter}"}
-            answer = api.call("POST", f"/api/dead/{segment(letter)}/resend", headers=headers)
+            answer = api.call("POST", f"/api/v2/dead/{segment(letter)}/resend", headers=headers)
         except Refused as refused:
             if _stops(refused):
                 _complain_of_the_rest(position, len(letters))

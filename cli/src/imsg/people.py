@@ -84,10 +84,10 @@ def create(  # noqa: PLR0917
     body = _given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
     body |= _given(available=available) | {"username": username, "password": _password(password)}
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call("POST", "/api/register", body)
+        answer = api.call("POST", "/api/v2/register", body)
         if isinstance(recipients, int):  # register has no such field: it is set as it would be changed
             try:
-                api.call("PATCH", f"/api/users/{segment(username)}", {"recipients_per_day": recipients})
+                api.call("PATCH", f"/api/v2/users/{segment(username)}", {"recipients_per_day": recipients})
             except (Refused, Unreachable):
                 complain(f"{username} is created, but for --recipients-per-day; imsg users set sets it:")
                 raise
@@ -119,14 +119,14 @@ def change(  # noqa: PLR0917
         raise usage("nothing to change; name what, such as --per-day 50.")
     if password is not None:
         body["password"] = _password(password)
-    _change("PATCH", f"/api/users/{segment(username)}", body, f"{username} is changed.", url, as_json=as_json)
+    _change("PATCH", f"/api/v2/users/{segment(username)}", body, f"{username} is changed.", url, as_json=as_json)
 
 
 @app.command()
 def delete(username: Name, yes: Yes = False, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Delete a user; asks first. Their tokens end at once, what they sent stays in history."""
     confirm(f"Delete the user {username}? It can't be undone.", yes=yes)
-    _change("DELETE", f"/api/users/{segment(username)}", None, f"{username} is deleted.", url, as_json=as_json)
+    _change("DELETE", f"/api/v2/users/{segment(username)}", None, f"{username} is deleted.", url, as_json=as_json)
 
 
 @app.command("reset-password")
@@ -149,9 +149,9 @@ def _change(method: str, path: str, body: dict[str, Any] | None, done: str, url:
 
 
 def _all_pages(api: Api) -> dict[str, Any]:
-    answer = api.call("GET", "/api/users", params={"limit": str(PAGE)})
+    answer = api.call("GET", "/api/v2/users", params={"limit": str(PAGE)})
     while cursor := answer["next"]:
-        page = api.call("GET", "/api/users", params={"limit": str(PAGE), "cursor": cursor})
+        page = api.call("GET", "/api/v2/users", params={"limit": str(PAGE), "cursor": cursor})
         answer = {**page, "users": answer["users"] + page["users"]}
     return answer
 

@@ -34,7 +34,7 @@ class Message:
     account: str | None = None
 
     def body(self, to: Sequence[str]) -> dict[str, Any]:
-        """Make the body of POST /api/send, without the token."""
+        """Make the body of POST /api/v2/messages, without the token."""
         made: dict[str, Any] = {"to": list(to) if len(to) != 1 else to[0], "method": self.method}
         made["content"] = self.content
         if self.attachments:
@@ -93,7 +93,7 @@ def _post(api: Api, body: dict[str, Any], key: str, wait_s: float) -> dict[str, 
     """Post once, and again where nobody knows what became of it: the key makes the repeats one request."""
     for _ in range(REPEATS):
         try:
-            return api.call("POST", "/api/send", body, headers={"Idempotency-Key": key})
+            return api.call("POST", "/api/v2/messages", body, headers={"Idempotency-Key": key})
         except Refused as refused:
             if refused.answer.get("reason") not in ("outcome_unknown", "in_progress"):
                 raise
@@ -101,7 +101,7 @@ def _post(api: Api, body: dict[str, Any], key: str, wait_s: float) -> dict[str, 
             if not unreachable.__cause__ or "connect" in type(unreachable.__cause__).__name__.casefold():
                 raise
         time.sleep(wait_s)
-    return api.call("POST", "/api/send", body, headers={"Idempotency-Key": key})
+    return api.call("POST", "/api/v2/messages", body, headers={"Idempotency-Key": key})
 
 
 def recipients(given: Sequence[str], file: Path | None) -> list[str]:

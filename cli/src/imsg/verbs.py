@@ -35,7 +35,7 @@ def login(
     if password is None:
         password = typer.prompt("Password", hide_input=True, err=True)
     with ending(as_json=as_json), connect(where := find_url(url)) as api:
-        answer = api.call("POST", "/api/login", {"username": username, "password": password})
+        answer = api.call("POST", "/api/v2/login", {"username": username, "password": password})
         path = keep_token(where, str(answer["token"]))
         if as_json:
             say_json(answer)
@@ -124,7 +124,7 @@ def query(  # noqa: PLR0917
         cursor: str | None = None
         while len(messages) < limit:
             page = {**asked, "limit": str(min(500, limit - len(messages))), "cursor": cursor}
-            answer = api.call("GET", "/api/query", params={key: value for key, value in page.items() if value})
+            answer = api.call("GET", "/api/v2/messages", params={key: value for key, value in page.items() if value})
             messages += answer["messages"]
             cursor = answer.get("next")
             if not cursor:
@@ -174,7 +174,7 @@ def modify(  # noqa: PLR0917  typer reads the options from here
     if available is not None:
         body["available"] = available
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call("POST", f"/api/modify/{segment(username)}", body)
+        answer = api.call("POST", f"/api/v2/modify/{segment(username)}", body)
     if as_json:
         say_json(answer)
     else:

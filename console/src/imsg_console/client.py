@@ -147,7 +147,7 @@ class Api:
 
 
 def path(*segments: str) -> str:
-    """Make a path of names, each percent-encoded: `path("/api/users", name)`."""
+    """Make a path of names, each percent-encoded: `path("/api/v2/users", name)`."""
     first, *rest = segments
     return "/".join((first, *(quote(segment, safe="") for segment in rest)))
 

@@ -87,9 +87,9 @@ class Entrance:
     async def _logged_in(self, request: Request, username: str, password: str) -> tuple[Session, str]:
         visitor, language = Visitor(request.scope), current.get().accept_language
         body = {"username": username, "password": password}
-        made = await self.door.call("POST", "/api/login", body, accept_language=language, visitor=visitor)
+        made = await self.door.call("POST", "/api/v2/login", body, accept_language=language, visitor=visitor)
         token = made["token"]
-        me = await self.door.call("GET", "/api/me", token=token, accept_language=language, visitor=visitor)
+        me = await self.door.call("GET", "/api/v2/me", token=token, accept_language=language, visitor=visitor)
         if request.state.session is not None:
             self.sessions.end(request.state.session, "ended")
         return self.sessions.open(
@@ -107,7 +107,7 @@ class Entrance:
         why = "left_everywhere" if everywhere else "left"
         if session is not None:
             try:
-                await self.door.call("POST", "/api/logout", {"everywhere": everywhere}, token=session.token)
+                await self.door.call("POST", "/api/v2/logout", {"everywhere": everywhere}, token=session.token)
             except ApiError:
                 why = "left"
             if everywhere:

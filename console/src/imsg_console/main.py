@@ -59,7 +59,7 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
 
             async def revoke(session: Session) -> None:
                 try:
-                    await door.call("POST", "/api/logout", {}, token=session.token)
+                    await door.call("POST", "/api/v2/logout", {}, token=session.token)
                 except ApiError:
                     return  # the session here is over all the same, and the token ends by itself
 

@@ -46,7 +46,7 @@ MESSAGE_BYTES = 4 * 1024 * 1024
 """Of one event of a page: the longest text that a mail takes, in JSON, and a pasted list of ten thousand."""
 
 UPLOAD_BYTES = 16 * 1024 * 1024
-"""What a request may bring: as much as POST /api/send takes."""
+"""What a request may bring: as much as POST /api/v2/messages takes."""
 
 SCREENS = 40
 """How many pages a session may have open; the oldest gives way."""

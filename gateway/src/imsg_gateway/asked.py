@@ -37,7 +37,7 @@ class Asked:
     """The query's fields in order, the token apart."""
     headers: Headers
     fields: Mapping[str, Any]
-    """The body's object, the token apart; empty where there is no body."""
+    """The body's object, the token apart; empty where there is no body. What v1 ignores is among it."""
     token: object
     """Str in a sound request; whatever JSON value stood in the body's `token`."""
     address: str
@@ -62,9 +62,9 @@ def read(
     token = fields.pop("token", None)
     if token is None:
         token = _bearer(headers)
-    if token is None and query:
-        given = [value for name, value in query if name == "token"]
-        token = given[-1].replace(" ", "+") if given else None
+    given = [value for name, value in query if name == "token"]
+    if given:
+        token = given[-1].replace(" ", "+") if token is None else token
         query = tuple((name, value) for name, value in query if name != "token")
     return Asked(
         verb=scope["method"],

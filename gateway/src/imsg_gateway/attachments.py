@@ -12,6 +12,7 @@ from imsg_gateway.complaints import attachment_wrong, has_control
 
 MAX_FILENAME_CHARACTERS = 255
 MAX_FILES = 100
+FIELDS = ("filename", "file")
 OFF_LOOP_CHARACTERS = 64 * 1024
 """Base64 longer than this is decoded in a thread."""
 

@@ -12,6 +12,9 @@ MAX_SUBJECT_CHARACTERS = 255
 MAX_SMS_CHARACTERS = 500
 """With its signature: the most that Aliyun sends as one, in eight segments."""
 
+MAIL_FIELDS = ("subject", "text", "html")
+TEMPLATE_FIELDS = ("template", "params")
+
 Templates = Mapping[str, TemplateLimits]
 """Name → limits, as the channel published them; empty where it has not."""
 

@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from imsg_gateway.asked import Asked
 from imsg_gateway.callers import Claim
-from imsg_gateway.openapi import Json, described, merge
-from imsg_gateway.relay import Owner
+from imsg_gateway.openapi import described, merge
+from imsg_gateway.references import Json
+from imsg_gateway.relay import Owner, Relayed
 from imsg_gateway.routes import Route
 from imsg_shared.answers import Answer
 from imsg_shared.peers import Peer, PeerAway, PeerFailed
@@ -25,7 +26,7 @@ class Document:
         self,
         own: Sequence[Route],
         owners: Mapping[Owner, Peer],
-        relayed: Sequence[Route],
+        relayed: Sequence[Relayed],
         server: str,
         now: Callable[[], float],
     ) -> None:

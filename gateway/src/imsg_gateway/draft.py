@@ -1,13 +1,14 @@
 """From the fields of POST /api/send to a draft: everything checked, nothing accepted yet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from imsg_gateway.asked import has_nul
+from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
 from imsg_gateway.callers import Claim
-from imsg_gateway.complaints import attachment_wrong, content_wrong, field_wrong
+from imsg_gateway.complaints import attachment_wrong, content_wrong, field_unknown, field_wrong
 from imsg_gateway.contents import fill
 from imsg_gateway.methods import METHODS, Content, Method
 from imsg_gateway.recipients import MAX_NAMED, Recipients
@@ -45,8 +46,11 @@ class Drafting:
         self._templates = templates
         self._accounts = accounts
 
-    async def read(self, fields: Mapping[str, Any], claim: Claim, *, may_have_nul: bool) -> Draft:
-        """Check a request's fields. Raises Refusal; PeerAway, RedisAway where somebody can't be asked."""
+    async def read(self, fields: Mapping[str, Any], claim: Claim, *, may_have_nul: bool, is_v2: bool) -> Draft:
+        """Check a request's fields. Raises Refusal; PeerAway, RedisAway where somebody can't be asked.
+
+        What nobody reads inside `content` and `attachment` is ignored in v1 and refused in v2.
+        """
         for name in REQUIRED:
             if fields.get(name) is None:
                 raise Refusal("missing", field=name)
@@ -59,6 +63,8 @@ class Drafting:
         templates = await self._templates.of(method.name) if method.has_templates else {}
         if may_have_nul and has_nul(fields["content"]):
             raise content_wrong("不能含U+0000", "it must not hold U+0000")
+        if is_v2:
+            _refuse_strays(fields, method)
         content = method.content(fields["content"], templates, has_any(attachment))
         if has_any(attachment) and not method.has_attachments:
             raise attachment_wrong(f"{method.name}不支持附件", f"{method.name} takes none")
@@ -113,3 +119,23 @@ def _refuse_nul(fields: Mapping[str, Any]) -> None:
         if name not in OWN_CODES and (has_nul(name) or has_nul(value)):
             shown = name.replace("\0", "")
             raise field_wrong(shown, "不能含U+0000", "it must not hold U+0000")
+
+
+def _refuse_strays(fields: Mapping[str, Any], method: Method) -> None:
+    """Refuse what nobody reads beside what is read, inside `content` and `attachment`.
+
+    Where nothing is read, or U+0000 stands, the whole is of a wrong shape, and has its own sentence and code.
+    """
+    attachment = fields.get("attachment")
+    known: Sequence[str] = method.content_fields
+    for field, values in (
+        ("content", [fields["content"]]),
+        ("attachment", attachment if isinstance(attachment, list) else [attachment]),
+    ):
+        for value in values:
+            if not isinstance(value, dict):
+                continue
+            strays = [name for name in value if name not in known]
+            if strays and len(strays) < len(value) and not has_nul(value):
+                raise field_unknown(f"{field}.{strays[0]}", known)
+        known = FILE_FIELDS

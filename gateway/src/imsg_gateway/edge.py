@@ -4,10 +4,12 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from imsg_gateway import v1
 from imsg_gateway.asked import read
 from imsg_gateway.bodies import Gone, Intake
 from imsg_gateway.callers import Callers
 from imsg_gateway.clients import Clients
+from imsg_gateway.complaints import field_unknown
 from imsg_gateway.routes import Right, Table
 from imsg_shared.answers import crashed, refused
 from imsg_shared.errors import Refusal
@@ -18,21 +20,17 @@ from imsg_shared.redis import RedisAway, RedisRefused
 
 log = logger(__name__)
 
-DOCUMENTED = frozenset(("/api/register", "/api/login", "/api/send", "/api/modify", "/api/query"))
-"""The five URLs of the interface document: their users' clients expect 200 to everything."""
-
 AWAY_RETRY_S = 3
 
 
 class Edge:
     """Reads a request, finds who answers it, settles its token, answers."""
 
-    def __init__(self, table: Table, callers: Callers, intake: Intake, clients: Clients, *, is_truthful: bool) -> None:
+    def __init__(self, table: Table, callers: Callers, intake: Intake, clients: Clients) -> None:
         self._table = table
         self._callers = callers
         self._intake = intake
         self._clients = clients
-        self._is_truthful = is_truthful
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -41,17 +39,21 @@ class Edge:
         path: str = scope["path"]
         if len(path) > 1 and path.endswith("/"):
             path = path[:-1]
+        url = v1.url_of(path)
+        ignored: list[str] = []
         try:
-            response = await self._answer(scope, receive, path)
+            response = await self._answer(scope, receive, path, None if url is None else ignored)
         except Gone:
             return
-        if not self._is_truthful and is_documented(path):
-            response.status_code = 200
+        if url is not None:
+            response = v1.print_only(response, url)
+        if ignored:
+            response.headers[v1.IGNORED] = v1.tell_ignored(ignored)
         await response(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, path: str) -> Response:
+    async def _answer(self, scope: Scope, receive: Receive, path: str, ignored: list[str] | None) -> Response:
         try:
-            return await self._done(scope, receive, path)
+            return await self._done(scope, receive, path, ignored)
         except Refusal as refusal:
             return refused(refusal, _language(scope))
         except PeerFailed as failed:
@@ -65,26 +67,29 @@ class Edge:
         except Exception as error:  # noqa: BLE001  the HTTP handler's edge: a bug is answered and logged
             return crashed(error, _language(scope))
 
-    async def _done(self, scope: Scope, receive: Receive, path: str) -> Response:
+    async def _done(self, scope: Scope, receive: Receive, path: str, ignored: list[str] | None) -> Response:
+        """Have a request answered; fields that nobody reads are added to `ignored`, or refused where it is None."""
         route, names = self._table.find(scope["method"], path)
         headers = Headers(scope=scope)
         declared, is_whole = headers.get("content-length"), WHOLE in scope
         async with self._intake.body(receive, declared, is_whole=is_whole) as body:
             address = self._clients.address(scope)
             asked = read(scope, headers, path, names, body, address=address, needs_body=route.needs_body)
-            if route.right is Right.OPEN:
-                return await route.handler(asked, None)
-            claim = self._callers.claim(asked.token)
-            if route.right is not Right.SENDER:
-                caller = await claim.judged()
-                if route.right is Right.ADMIN and not caller.is_admin:
-                    raise Refusal("no_right")
+            strays = route.strays(asked)
+            if ignored is not None:
+                ignored += strays
+                strays = []
+            claim = None
+            if route.right is not Right.OPEN:
+                claim = self._callers.claim(asked.token)
+                if route.right is not Right.SENDER or strays:
+                    caller = await claim.judged()
+                    if route.right is Right.ADMIN and not caller.is_admin:
+                        raise Refusal("no_right")
+            if strays:
+                known = route.fields if strays[0] in asked.fields else route.params
+                raise field_unknown(strays[0], known)
             return await route.handler(asked, claim)
-
-
-def is_documented(path: str) -> bool:
-    """Tell whether a path is one of the five documented URLs, names behind /api/modify included."""
-    return path in DOCUMENTED or path.startswith("/api/modify/")
 
 
 def _language(scope: Scope) -> str:

@@ -5,14 +5,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from prometheus_client import Gauge
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
-from imsg_gateway import relay
+from imsg_gateway import relay, v1
 from imsg_gateway.accept import Accepting
 from imsg_gateway.attachments import Files
 from imsg_gateway.bodies import Intake
@@ -37,6 +37,12 @@ from imsg_shared.peers import Apps
 from imsg_shared.quota import Quota, Tallies
 from imsg_shared.service import Service, open_broker
 from imsg_shared.settings import Common, Keys, StartError, Strings, load, variable
+
+SEND = frozenset(("to", "method", "content", "attachment", "account"))
+MESSAGE = SEND
+RESEND = frozenset(("id", "uncertain"))
+PAUSE = frozenset(("paused", "reason"))
+"""Fields of the gateway's own URLs."""
 
 
 def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,7 +74,8 @@ class Settings(Common):
     auth_url: str = "http://auth:8000"
     history_url: str = "http://history:8000"
     token_key: Keys = ()
-    http_status: Literal["documented", "truthful"] = "documented"
+    http_status: str = ""
+    """Retired: taken, warned of, and without any meaning (`shared.misspelt`)."""
     max_recipients: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     max_attachment_bytes: Annotated[int, Field(ge=0, le=11 * 1024 * 1024)] = 10 * 1024 * 1024
     max_depth: Annotated[int, Field(ge=1)] = 1_000_000
@@ -89,7 +96,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
         async with AsyncExitStack() as stack:
             yield await _opened(chosen, apps or {}, service, stack)
 
-    return Service("gateway", chosen, opening)
+    return Service("gateway", chosen, opening, v1.refuse)
 
 
 async def _opened(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> Edge:
@@ -114,15 +121,16 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
 
     owners: dict[relay.Owner, peers.Peer] = {"auth": auth, "history": history}
     own = (
-        Route("POST", "/api/send", Right.SENDER, sending.send, needs_body=True),
-        Route("POST", "/api/resend", Right.SENDER, sending.resend, needs_body=True),
-        Route("POST", "/api/dead/{}/resend", Right.ADMIN, sending.resend),
-        Route("GET", "/api/channels", Right.ADMIN, channels.list),
-        Route("PATCH", "/api/channels/{}", Right.ADMIN, channels.pause, needs_body=True),
-        Route("GET", "/api/templates", Right.USER, templates.list),
+        Route("POST", "/api/send", Right.SENDER, sending.send_v1, needs_body=True, fields=SEND),
+        Route("POST", "/api/v2/messages", Right.SENDER, sending.send, needs_body=True, fields=MESSAGE),
+        Route("POST", "/api/v2/resend", Right.SENDER, sending.resend, needs_body=True, fields=RESEND),
+        Route("POST", "/api/v2/dead/{}/resend", Right.ADMIN, sending.resend),
+        Route("GET", "/api/v2/channels", Right.ADMIN, channels.list),
+        Route("PATCH", "/api/v2/channels/{}", Right.ADMIN, channels.pause, needs_body=True, fields=PAUSE),
+        Route("GET", "/api/v2/templates", Right.USER, templates.list),
     )
     relayed = tuple(relay.routes(owners))
-    document = Document(own, owners, relayed, settings.public_url, time.monotonic)
+    document = Document(own, owners, relay.RELAYED, settings.public_url, time.monotonic)
     pages = (
         Route("GET", "/openapi.json", Right.OPEN, document.json),
         Route("GET", "/docs", Right.OPEN, document.page),
@@ -135,4 +143,4 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     for method in broker.topology.methods:
         waiting.labels(method).set_function(partial(pressure.waiting, method))
     proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
-    return Edge(table, callers, Intake(), Clients(proxies), is_truthful=settings.http_status == "truthful")
+    return Edge(table, callers, Intake(), Clients(proxies))

@@ -23,6 +23,8 @@ class Method:
     address_en: str
     content: Callable[[object, Templates, bool], Content]
     """Checks `content`, given the templates published and whether something is attached. Raises content_shape."""
+    content_fields: tuple[str, ...]
+    """What `content` may hold where it is an object."""
     life: timedelta
     """How long it is tried before it expires."""
     has_attachments: bool = False
@@ -53,6 +55,7 @@ METHODS: Mapping[str, Method] = {
             address_zh="邮箱地址",
             address_en="e-mail address",
             content=_mail,
+            content_fields=contents.MAIL_FIELDS,
             life=timedelta(hours=24),
             has_attachments=True,
         ),
@@ -62,6 +65,7 @@ METHODS: Mapping[str, Method] = {
             address_zh="手机号",
             address_en="phone number",
             content=_sms,
+            content_fields=contents.TEMPLATE_FIELDS,
             life=timedelta(hours=1),
             has_templates=True,
             has_segments=True,
@@ -72,6 +76,7 @@ METHODS: Mapping[str, Method] = {
             address_zh="微信标记",
             address_en="WeChat tag",
             content=_wechat,
+            content_fields=contents.TEMPLATE_FIELDS,
             life=timedelta(hours=24),
             has_accounts=True,
             has_templates=True,

@@ -2,20 +2,17 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from imsg_gateway import shapes
-from imsg_gateway.relay import Owner
+from imsg_gateway import openapi_v1, shapes
+from imsg_gateway.references import REF, Json, reach, references, rename
+from imsg_gateway.relay import Owner, Relayed
 from imsg_gateway.routes import Right, Route
 from imsg_gateway.titles import CHAPTERS, TITLES
+from imsg_gateway.v1 import url_of
 from imsg_shared import refusals
-
-Json = dict[str, Any]
-
-REF = "#/components/schemas/"
 
 _FIELDS = (
     "method_unknown", "content_shape", "attachment_shape", "recipients_invalid", "not_following", "no_such_account",
@@ -26,18 +23,21 @@ _SENDING = ("missing", *_FIELDS, *_LIMITS, "too_many_tries", *_ACCEPTING)
 _RESENDING = ("not_found", "nothing_to_resend", *_LIMITS, *_ACCEPTING)
 
 _OWN: Mapping[tuple[str, str], tuple[type[BaseModel] | None, type[BaseModel], tuple[str, ...]]] = {
-    ("POST", "/api/send"): (shapes.SendAsked, shapes.SendAnswer, _SENDING),
-    ("POST", "/api/resend"): (shapes.ResendAsked, shapes.SendAnswer, ("missing", *_RESENDING)),
-    ("POST", "/api/dead/{id}/resend"): (shapes.DeadResendAsked, shapes.SendAnswer, _RESENDING),
-    ("GET", "/api/templates"): (None, shapes.TemplatesAnswer, ()),
-    ("GET", "/api/channels"): (None, shapes.ChannelsAnswer, ()),
-    ("PATCH", "/api/channels/{method}"): (shapes.ChannelAsked, shapes.ChannelAnswer, ("missing", "not_found")),
+    ("POST", "/api/v2/messages"): (shapes.SendAsked, shapes.SendAnswer, _SENDING),
+    ("POST", "/api/v2/resend"): (shapes.ResendAsked, shapes.SendAnswer, ("missing", *_RESENDING)),
+    ("POST", "/api/v2/dead/{id}/resend"): (shapes.DeadResendAsked, shapes.SendAnswer, _RESENDING),
+    ("GET", "/api/v2/templates"): (None, shapes.TemplatesAnswer, ()),
+    ("GET", "/api/v2/channels"): (None, shapes.ChannelsAnswer, ()),
+    ("PATCH", "/api/v2/channels/{method}"): (shapes.ChannelAsked, shapes.ChannelAnswer, ("missing", "not_found")),
 }
 """Verb and path → body, answer, reasons of its own."""
 
-_KEYED = ("/api/send", "/api/resend", "/api/dead/{id}/resend")
+_KEYED = ("/api/v2/messages", "/api/v2/resend", "/api/v2/dead/{id}/resend")
 
-_REQUEST = ("not_json", "not_an_object", "wrong_type", "too_large", "body_incomplete", "overloaded")
+_ACCEPTED = ("/api/v2/messages",)
+"""Paths whose success is 202: what is asked has begun."""
+
+_REQUEST = ("not_json", "not_an_object", "unknown_field", "wrong_type", "too_large", "body_incomplete", "overloaded")
 """What every URL may refuse of a request as a whole: a body is read on GET too, and so is the query everywhere."""
 
 INFO: Json = {
@@ -47,11 +47,13 @@ INFO: Json = {
         "One REST call sends a message by e-mail, SMS or WeChat.\n\n"
         "Every answer is a JSON object with `errorCode` (0: done) and `errorMessage`; a refusal adds `reason`, to "
         "decide by, and `detail`, to show to people (English where Accept-Language prefers it).\n\n"
-        "The five documented URLs (login, register, send, modify, query) answer HTTP 200 to everything unless "
-        "IMSG_HTTP_STATUS is `truthful`; the statuses here are the truthful ones. `errorCode` decides in both.\n\n"
+        "The path decides. `/api/{login,register,send,modify,query}` is the interface document (v1): exactly its keys "
+        "and HTTP 200 to everything, fields that it does not list are ignored, and what is more to say stands in "
+        "X-IMSG-* headers. All else is `/api/v2/…`: all keys in the body, true statuses, unknown fields refused. "
+        "What of it stood under `/api/…` before is answered there too, until 1.0.\n\n"
         "A token is taken from the body's `token` (on GET too), else from the Authorization header, else from the "
         "query's `token`. A body is read as JSON whatever its Content-Type. Nothing is coerced: 5.0 is no integer. "
-        "null in an optional field is as if it were absent, unknown fields are ignored, U+0000 is refused anywhere."
+        "null in an optional field is as if it were absent, U+0000 is refused anywhere."
     ),
 }
 
@@ -85,6 +87,9 @@ _HEADERS: Json = {
         "RateLimit-Policy": "The limits of this user (IETF draft).",
         "RateLimit": "What is left of them, and in how many seconds they open again.",
         "Idempotent-Replayed": "`true` where this is an earlier answer.",
+        "X-IMSG-Id": "`id`, as in v2's body.",
+        "X-IMSG-Count": "`count`, likewise.",
+        "X-IMSG-Segments": "`segments`, likewise.",
     }.items()
 }
 
@@ -97,9 +102,11 @@ def described(routes: Iterable[Route]) -> Json:
     _, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=REF + "{model}")
     paths: Json = {}
     for route in routes:
+        if url_of(route.path):
+            continue  # of v2's own description
         path = by_pattern[route.verb, route.path]
         asked, answer, reasons = _OWN[route.verb, path]
-        operation: Json = {"responses": {"200": _answer(answer, path), **refusals.described(reasons)}}
+        operation: Json = {"responses": {_success(path): _answer(answer, path), **refusals.described(reasons)}}
         if asked is not None:
             operation["requestBody"] = {
                 "required": route.needs_body,
@@ -116,7 +123,7 @@ def described(routes: Iterable[Route]) -> Json:
     return {"paths": paths, "components": {"schemas": schemas["$defs"]}}
 
 
-def merge(own_part: Json, owned: Mapping[Owner, Json], relayed: Sequence[Route], server: str) -> Json:
+def merge(own_part: Json, owned: Mapping[Owner, Json], relayed: Sequence[Relayed], server: str) -> Json:
     """Merge the owners' documents into the gateway's: of theirs what is relayed, with what the relay may refuse."""
     schemas: Json = dict(own_part["components"]["schemas"])
     paths: Json = {path: dict(verbs) for path, verbs in own_part["paths"].items()}
@@ -125,16 +132,21 @@ def merge(own_part: Json, owned: Mapping[Owner, Json], relayed: Sequence[Route],
         names = {
             name: name if schemas.get(name, found[name]) == found[name] else f"{owner.title()}{name}" for name in found
         }
-        moved = _renamed(document, names)
+        moved = rename(document, names)
         schemas |= {names[name]: schema for name, schema in moved.get("components", {}).get("schemas", {}).items()}
         by_pattern = {_pattern(path): path for path in moved["paths"]}
-        for route in relayed:
-            if (path := by_pattern.get(route.path)) is None or route.verb.lower() not in moved["paths"][path]:
+        for row in relayed:
+            theirs = by_pattern.get(row.at)
+            if row.owner != owner or theirs is None or row.verb.lower() not in moved["paths"][theirs]:
                 continue
-            operation = moved["paths"][path][route.verb.lower()]
-            paths.setdefault(path, {})[route.verb.lower()] = _completed(operation, route)
-            if route.right is not Right.OPEN:
+            path = row.path.replace("{}", "{%s}") % tuple(_names(theirs))
+            operation = _completed(moved["paths"][theirs][row.verb.lower()], row)
+            if row.right is not Right.OPEN:
                 _take_token(operation, schemas)
+            paths.setdefault(path, {})[row.verb.lower()] = operation
+    documented = openapi_v1.describe(paths, schemas)
+    _close(paths, schemas)
+    paths = {path: verbs for path, verbs in paths.items() if not url_of(path)} | documented
     return {
         "openapi": "3.1.0",
         "info": INFO,
@@ -153,7 +165,11 @@ def _answer(model: type[BaseModel], path: str) -> Json:
     return answer | ({"headers": _HEADERS} if path in _KEYED else {})
 
 
-def _completed(operation: Json, route: Route) -> Json:
+def _success(path: str) -> str:
+    return "202" if path in _ACCEPTED else "200"
+
+
+def _completed(operation: Json, route: Route | Relayed) -> Json:
     """Add an operation's name, who may, and the refusals that the gateway itself may answer."""
     right, title = route.right, TITLES[route.verb, route.path]
     responses = operation["responses"]
@@ -169,7 +185,10 @@ def _completed(operation: Json, route: Route) -> Json:
         "operationId": title.operation,
         "summary": title.summary,
         "tags": [title.chapter],
-        "responses": {"200": responses["200"], **refusals.described(reasons)},
+        "responses": {
+            **{status: answer for status, answer in responses.items() if status.startswith("2")},
+            **refusals.described(reasons),
+        },
         "security": [] if right is Right.OPEN else security,
     }
 
@@ -181,22 +200,23 @@ def _take_token(operation: Json, schemas: Json) -> None:
         schemas[name] = schemas[name] | {"properties": {"token": _TOKEN, **schemas[name].get("properties", {})}}
 
 
+def _close(paths: Json, schemas: Json) -> None:
+    """Say of every body of v2 that unknown fields are refused."""
+    asked = {
+        name
+        for path, verbs in paths.items()
+        if not url_of(path)
+        for operation in verbs.values()
+        for name in references(operation.get("requestBody", {}))
+    }
+    for name in reach(asked, schemas):
+        if "properties" in schemas[name]:
+            schemas[name] = {**schemas[name], "additionalProperties": False}
+
+
 def _used(paths: Json, schemas: Json) -> Json:
     """Keep the schemas that something refers to, in order."""
-    used: set[str] = set()
-    waiting = _references(paths)
-    while waiting:
-        used |= waiting
-        waiting = {name for known in waiting for name in _references(schemas[known])} - used
-    return {name: schemas[name] for name in sorted(used)}
-
-
-def _references(node: Any) -> set[str]:  # noqa: ANN401  any JSON
-    if isinstance(node, dict):
-        inner = {name for value in node.values() for name in _references(value)}
-        reference = node.get("$ref")
-        return inner | ({reference.removeprefix(REF)} if isinstance(reference, str) else set())
-    return {name for item in node for name in _references(item)} if isinstance(node, list) else set()
+    return {name: schemas[name] for name in sorted(reach(references(paths), schemas))}
 
 
 def _names(path: str) -> list[str]:
@@ -205,15 +225,3 @@ def _names(path: str) -> list[str]:
 
 def _pattern(path: str) -> str:
     return re.sub(r"\{\w+\}", "{}", path)
-
-
-def _renamed(node: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401  any JSON
-    """Point every reference to a renamed schema to its new name."""
-    if isinstance(node, dict):
-        return {
-            key: REF + names[value.removeprefix(REF)]
-            if key == "$ref" and isinstance(value, str) and value.startswith(REF)
-            else _renamed(value, names)
-            for key, value in node.items()
-        }
-    return [_renamed(item, names) for item in node] if isinstance(node, list) else node

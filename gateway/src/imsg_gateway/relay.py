@@ -1,52 +1,96 @@
 """What other services answer: a table of URL, right and owner; bytes go through unread."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, urlencode
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
 from imsg_gateway.asked import Asked, has_nul
 from imsg_gateway.callers import Claim
 from imsg_gateway.complaints import field_wrong
 from imsg_gateway.routes import Handler, Right, Route
-from imsg_shared.answers import JSON
+from imsg_shared.answers import JSON, TOLD
 from imsg_shared.peers import Peer, PeerFailed
 
 Owner = Literal["auth", "history"]
 
-RELAYED: tuple[tuple[str, str, Right, Owner, bool], ...] = (
-    ("POST", "/api/login", Right.OPEN, "auth", True),
-    ("POST", "/api/register", Right.ADMIN, "auth", True),
-    ("POST", "/api/modify/{}", Right.ADMIN, "auth", True),
-    ("POST", "/api/logout", Right.USER, "auth", False),
-    ("POST", "/api/password", Right.USER, "auth", True),
-    ("GET", "/api/me", Right.USER, "auth", False),
-    ("GET", "/api/users", Right.ADMIN, "auth", False),
-    ("GET", "/api/users/{}", Right.ADMIN, "auth", False),
-    ("PATCH", "/api/users/{}", Right.ADMIN, "auth", True),
-    ("DELETE", "/api/users/{}", Right.ADMIN, "auth", False),
-    ("GET", "/api/query", Right.USER, "history", False),
-    ("GET", "/api/stats", Right.USER, "history", False),
-    ("GET", "/api/dead", Right.ADMIN, "history", False),
-    ("GET", "/api/dead/{}", Right.ADMIN, "history", False),
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """One URL that another service answers, and what of a request reaches it."""
+
+    verb: str
+    path: str
+    right: Right
+    owner: Owner
+    at: str
+    """The owner's own path, which stays through versions of the gateway: during a roll both call it."""
+    fields: tuple[str, ...] = ()
+    """Of the body."""
+    params: tuple[str, ...] = ()
+    """Of the query."""
+    needs_body: bool = False
+
+
+LOGIN = ("username", "password")
+LIMITS = ("per_day", "per_hour", "available")
+USER = ("phone", "email", "wechat", "role", *LIMITS)
+FILTERS = ("id", "username", "method", "status", "to", "since", "until", "limit", "cursor")
+SPAN = ("username", "since", "until", "bucket")
+PAGE = ("limit", "cursor")
+
+RELAYED: tuple[Relayed, ...] = (
+    # v1: what its document and docs/interface list, for good
+    Relayed("POST", "/api/login", Right.OPEN, "auth", "/api/login", LOGIN, needs_body=True),
+    Relayed("POST", "/api/register", Right.ADMIN, "auth", "/api/register", (*LOGIN, *USER), needs_body=True),
+    Relayed("POST", "/api/modify/{}", Right.ADMIN, "auth", "/api/modify/{}", LIMITS, needs_body=True),
+    Relayed("GET", "/api/query", Right.USER, "history", "/api/query", params=FILTERS),
+    # v2
+    Relayed("POST", "/api/v2/login", Right.OPEN, "auth", "/api/login", LOGIN, needs_body=True),
+    Relayed("POST", "/api/v2/register", Right.ADMIN, "auth", "/api/register", (*LOGIN, *USER), needs_body=True),
+    Relayed("POST", "/api/v2/modify/{}", Right.ADMIN, "auth", "/api/modify/{}", LIMITS, needs_body=True),
+    Relayed("POST", "/api/v2/logout", Right.USER, "auth", "/api/logout", ("everywhere",)),
+    Relayed("POST", "/api/v2/password", Right.USER, "auth", "/api/password", ("old", "new"), needs_body=True),
+    Relayed("GET", "/api/v2/me", Right.USER, "auth", "/api/me"),
+    Relayed("GET", "/api/v2/users", Right.ADMIN, "auth", "/api/users", params=("search", *PAGE)),
+    Relayed("GET", "/api/v2/users/{}", Right.ADMIN, "auth", "/api/users/{}"),
+    Relayed(
+        "PATCH",
+        "/api/v2/users/{}",
+        Right.ADMIN,
+        "auth",
+        "/api/users/{}",
+        ("password", *USER, "recipients_per_day"),
+        needs_body=True,
+    ),
+    Relayed("DELETE", "/api/v2/users/{}", Right.ADMIN, "auth", "/api/users/{}"),
+    Relayed("GET", "/api/v2/messages", Right.USER, "history", "/api/query", params=FILTERS),
+    Relayed("GET", "/api/v2/stats", Right.USER, "history", "/api/stats", params=SPAN),
+    Relayed("GET", "/api/v2/dead", Right.ADMIN, "history", "/api/dead", params=PAGE),
+    Relayed("GET", "/api/v2/dead/{}", Right.ADMIN, "history", "/api/dead/{}"),
 )
-"""Verb, path, right, owner, whether a body is wanted."""
+"""A test holds `fields` and `params` to what the owners' documents say that they read."""
 
 TIMEOUT_S = 15.0
 """A log-in that is being slowed waits 5 s; a query over much history may take longer than a call between services."""
 
-RETURNED_HEADERS = ("retry-after", "cache-control", "allow")
+NOT_FOUND = 404
+
+RETURNED_HEADERS = ("retry-after", "cache-control", "allow", *(name.lower() for name in TOLD.values()))
 
 
 def routes(owners: Mapping[Owner, Peer]) -> Iterator[Route]:
     """Make the routes of everything that is relayed."""
-    for verb, path, right, owner, needs_body in RELAYED:
-        yield Route(verb, path, right, relay(owners[owner]), needs_body)
+    for row in RELAYED:
+        handler = relay(owners[row.owner], row)
+        fields, params = frozenset(row.fields), frozenset(row.params)
+        yield Route(row.verb, row.path, row.right, handler, row.needs_body, fields, params, row.owner, row.at)
 
 
-def relay(owner: Peer) -> Handler:
+def relay(owner: Peer, row: Relayed) -> Handler:
     """Make the handler that has a request answered by its owner. Raises PeerAway."""
 
     async def answer(asked: Asked, claim: Claim | None) -> Response:
@@ -61,14 +105,16 @@ def relay(owner: Peer) -> Handler:
             headers["x-imsg-token"] = "".join(claim.text.split())
         content = None
         if asked.verb in ("POST", "PATCH"):
-            content = to_json(asked.fields)
+            content = to_json({name: value for name, value in asked.fields.items() if name in row.fields})
             headers["content-type"] = JSON
-        url = "/".join(quote(segment, safe="") for segment in asked.path.split("/"))
-        if asked.query:
-            url += f"?{urlencode(asked.query)}"
+        url = row.at.replace("{}", "%s") % tuple(quote(name, safe="") for name in asked.names)
+        if query := [(name, value) for name, value in asked.query if name in row.params]:
+            url += f"?{urlencode(query)}"
         given = await owner.call(asked.verb, url, caller=caller, content=content, headers=headers, timeout_s=TIMEOUT_S)
         if "json" not in given.headers.get("content-type", ""):
             raise PeerFailed(f"{asked.path} was answered {given.status_code} by something else than its owner")
+        if given.status_code == NOT_FOUND and from_json(given.content).get("reason") == "no_such_url":
+            raise PeerFailed(f"{row.owner} has no {row.at}: it is of an older version")
         kept = {name: given.headers[name] for name in RETURNED_HEADERS if name in given.headers}
         return Response(given.content, given.status_code, kept, JSON)
 

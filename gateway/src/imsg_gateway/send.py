@@ -1,6 +1,6 @@
-"""POST /api/send and POST /api/resend: a draft, accepted once, answered; under an Idempotency-Key only once ever."""
+"""The URLs that send: a draft, accepted once, answered; under an Idempotency-Key only once ever."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.responses import Response
@@ -11,7 +11,8 @@ from imsg_gateway.callers import Claim
 from imsg_gateway.draft import Draft, Drafting
 from imsg_gateway.replay import Kept, Replayed, Replays, Slot, fingerprint, read_key
 from imsg_gateway.resend import Resends
-from imsg_shared.answers import Answer, ok
+from imsg_gateway.routes import V2
+from imsg_shared.answers import Answer, ok, tell
 from imsg_shared.errors import Refusal
 from imsg_shared.observe import logger
 from imsg_shared.peers import PeerAway
@@ -27,7 +28,7 @@ Read = Callable[[], Awaitable[tuple[Draft, str]]]
 
 
 class Sending:
-    """Answers the two URLs that send."""
+    """Answers the URLs that send."""
 
     def __init__(
         self,
@@ -44,12 +45,21 @@ class Sending:
         self._new_id = new_id
 
     async def send(self, asked: Asked, claim: Claim | None) -> Response:
+        """Answer POST /api/v2/messages, with 202: it is accepted, and sent later."""
+        answer = await self._sent(asked, claim, is_v2=True)
+        answer.status_code = 202
+        return answer
+
+    async def send_v1(self, asked: Asked, claim: Claim | None) -> Response:
         """Answer POST /api/send."""
+        return await self._sent(asked, claim, is_v2=False)
+
+    async def _sent(self, asked: Asked, claim: Claim | None, *, is_v2: bool) -> Response:
         assert claim is not None  # noqa: S101  the table gives every sender one
 
         async def read() -> tuple[Draft, str]:
             try:
-                draft = await self._drafting.read(asked.fields, claim, may_have_nul=asked.may_have_nul)
+                draft = await self._drafting.read(asked.fields, claim, may_have_nul=asked.may_have_nul, is_v2=is_v2)
             except Refusal:
                 await claim.judged()  # a token that does not hold is said before what is wrong with the fields
                 raise
@@ -58,7 +68,7 @@ class Sending:
         return await self._answered(asked, claim, read)
 
     async def resend(self, asked: Asked, claim: Claim | None) -> Response:
-        """Answer POST /api/resend and POST /api/dead/ID/resend."""
+        """Answer POST /api/v2/resend and POST /api/v2/dead/ID/resend."""
         assert claim is not None  # noqa: S101
 
         async def read() -> tuple[Draft, str]:
@@ -74,15 +84,16 @@ class Sending:
         except (PeerAway, RedisAway, RedisRefused) as away:
             log.warning("away", why=str(away))
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
-        return Answer(ok(**accepted.answer), headers=accepted.headers)
+        return _answer(accepted.answer, accepted.headers)
 
     async def _once(self, asked: Asked, claim: Claim, header: str, read: Read) -> Response:
         await claim.judged()
         key = read_key(header)
-        body = await fingerprint(asked.path, asked.fields, asked.size)
+        # By the path of before there was a v2, under which keys of the last 24 h may stand.
+        body = await fingerprint(asked.path.replace(V2, "/api/", 1), asked.fields, asked.size)
         slot = await self._replays.claim(claim.username, key, body, self._new_id())
         if isinstance(slot, Replayed):
-            return Answer(ok(**slot.answer), headers={"Idempotent-Replayed": "true"})
+            return _answer(slot.answer, {"Idempotent-Replayed": "true"})
         try:
             accepted = await self._under(slot, claim, read)
         except Refusal as refusal:
@@ -92,7 +103,7 @@ class Sending:
             await _quietly(slot.release)
             raise
         await _quietly(lambda: slot.settle(accepted.answer))
-        return Answer(ok(**accepted.answer), headers=accepted.headers)
+        return _answer(accepted.answer, accepted.headers)
 
     async def _under(self, slot: Slot, claim: Claim, read: Read) -> Accepted:
         if slot.kept is None:
@@ -108,6 +119,10 @@ class Sending:
     async def _accepted(self, claim: Claim, read: Read, request: str, slot: Slot | None) -> Accepted:
         draft, username = await read()
         return await self._accepting.accept(draft, claim, request, username, slot)
+
+
+def _answer(content: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+    return Answer(ok(**content), headers={**headers, **tell(content)})
 
 
 async def _quietly(step: Callable[[], Awaitable[Any]]) -> None:

@@ -32,8 +32,8 @@ _LETTER = rf"[A-Za-z0-9+/]{_SPACE}"
 BASE64 = rf"^{_SPACE}(({_LETTER}){{4}})*(({_LETTER}){{2}}(={_SPACE}){{2}}|({_LETTER}){{3}}={_SPACE})?$"
 
 NAMED: Mapping[str, Mapping[str, Any]] = {
-    "/api/channels/{method}": {"type": "string", "enum": ["smtp", "sms", "wechat"]},
-    "/api/dead/{id}/resend": {"type": "string"},
+    "/api/v2/channels/{method}": {"type": "string", "enum": ["smtp", "sms", "wechat"]},
+    "/api/v2/dead/{id}/resend": {"type": "string"},
 }
 """Path → the schema of the name in it."""
 

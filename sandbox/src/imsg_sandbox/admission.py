@@ -7,7 +7,7 @@ from imsg_shared.peers import Peer, PeerAway
 
 
 class Admission:
-    """A FastAPI dependency; asks the gateway's public GET /api/me whose token it is."""
+    """A FastAPI dependency; asks the gateway's public GET /api/v2/me whose token it is."""
 
     def __init__(self, gateway: Peer, *, everybody: bool) -> None:
         self._gateway = gateway
@@ -21,7 +21,7 @@ class Admission:
         if token is None:
             raise Refusal("token_missing")
         try:
-            answer = await self._gateway.call("GET", "/api/me", headers={"authorization": f"Bearer {token}"})
+            answer = await self._gateway.call("GET", "/api/v2/me", headers={"authorization": f"Bearer {token}"})
             who = answer.json()
         except (PeerAway, ValueError) as error:
             raise Refusal("unavailable", retry_after_s=3) from error

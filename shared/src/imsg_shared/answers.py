@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -31,6 +32,7 @@ class Answer(Response):
 
     def __init__(self, content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         # As Starlette's own would, without its search for headers that are not there: an answer a request.
+        self.content = content
         self.status_code = status
         self.background = None
         self.body = encode(content)
@@ -59,19 +61,58 @@ def ok(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  an answer's own fields
 
 def refused(refusal: Refusal, accept_language: str) -> Answer:
     """Answer a refusal, with its truthful status, in the language the client prefers."""
-    headers = dict(refusal.headers)
+    content = refusal.answer(english=prefers_english(accept_language))
+    headers = {**refusal.headers, **tell(content)}
     if refusal.retry_after_s is not None:
         headers["Retry-After"] = str(refusal.retry_after_s)
-    english = prefers_english(accept_language)
-    return Answer(refusal.answer(english=english), refusal.row.http, headers)
+    return Answer(content, refusal.row.http, headers)
+
+
+TOLD: Mapping[str, str] = {
+    "id": "X-IMSG-Id",
+    "count": "X-IMSG-Count",
+    "segments": "X-IMSG-Segments",
+    "expires_in": "X-IMSG-Expires-In",
+    "reason": "X-IMSG-Reason",
+    "detail": "X-IMSG-Detail",
+}
+"""Field of an answer → the header that says it too: the five documented URLs may not print what is not documented."""
+
+HEADER_BYTES = 1024
+"""The longest value of an X-IMSG-* header; one longer than usual may be refused by what stands between."""
+
+
+def tell(content: Mapping[str, Any]) -> dict[str, str]:
+    """Make the X-IMSG-* headers of an answer's fields."""
+    return {header: percent_encode(str(content[field])) for field, header in TOLD.items() if field in content}
+
+
+def percent_encode(text: str) -> str:
+    """Write text as a header can hold it: UTF-8, percent-encoded, cut to HEADER_BYTES between two characters."""
+    encoded = quote(text[:HEADER_BYTES], safe="", errors="replace")
+    if len(encoded) <= HEADER_BYTES:
+        return encoded
+    kept, length = [], 0
+    for character in text:
+        piece = quote(character, safe="", errors="replace")
+        length += len(piece)
+        if length > HEADER_BYTES:
+            break
+        kept.append(piece)
+    return "".join(kept)
 
 
 def crashed(error: Exception, accept_language: str) -> Answer:
-    """Log a bug with its traceback under a number, and answer that number."""
+    """Log a bug, and answer the number it is logged under."""
+    return refused(report(error), accept_language)
+
+
+def report(error: Exception) -> Refusal:
+    """Log a bug with its traceback under a number; return the refusal that tells the number."""
     trace = secrets.token_hex(4)
     log.error("bug", trace=trace, exc_info=error)
     error.add_note(f"{LOGGED}{trace}")
-    return refused(Refusal("bug", trace=trace), accept_language)
+    return Refusal("bug", trace=trace)
 
 
 MAX_LANGUAGE_CHARACTERS = 1024

@@ -243,6 +243,12 @@ REASONS: Mapping[str, Reason] = {
         'Nothing of {id} can be sent again: only failed and expired are (uncertain with "uncertain": true).',
     ),
     # 10017
+    "unknown_field": Reason(
+        10017,
+        400,
+        "没有 {field} 这个参数{meant_zh}。",
+        "There is no field {field}{meant_en}.",
+    ),
     "wrong_type": Reason(10017, 400, "参数{field}不正确：{why_zh}。", "{field} is not right: {why_en}."),
 }
 """Reason → what it answers. The one table: a reason that is not here cannot be answered."""

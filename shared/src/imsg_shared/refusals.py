@@ -31,6 +31,11 @@ def described(reasons: Iterable[str]) -> dict[str, Any]:
     return {str(status): _answer(status, by_status[status]) for status in sorted(by_status)}
 
 
+def list_of(reasons: Iterable[str]) -> str:
+    """List reasons with their codes and sentences, in the table's order."""
+    return "\n".join(_line(reason) for reason in sorted(set(reasons), key=list(REASONS).index))
+
+
 def reasons_of(responses: Mapping[str, Any]) -> list[str]:
     """Read from an operation's `responses` which refusals were described there."""
     found: list[str] = []

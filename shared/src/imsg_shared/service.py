@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_shared import misspelt
-from imsg_shared.answers import LOGGED, Answer, crashed, ok, refused
+from imsg_shared.answers import LOGGED, Answer, ok, refused, report
 from imsg_shared.broker import Broker
 from imsg_shared.closing import Server
 from imsg_shared.errors import Refusal
@@ -44,6 +44,9 @@ GRACE_S = 15
 COLLECT_AFTER = 10_000
 """New objects that may be part of a cycle after which one is looked for: Python's 700 are five requests' worth."""
 
+Refuse = Callable[[Refusal, str, str], Response]
+"""Answers a refusal, given Accept-Language and the path: as this service answers there."""
+
 Opening = Callable[["Service"], AbstractAsyncContextManager[ASGIApp]]
 """Opens a service's parts in order, yields its API, closes them in reverse."""
 
@@ -54,13 +57,14 @@ class Service:
     `opening` is its main's wiring; `running` is its life, entered by whoever serves it.
     """
 
-    def __init__(self, name: str, settings: Common, opening: Opening) -> None:
+    def __init__(self, name: str, settings: Common, opening: Opening, refuse: Refuse | None = None) -> None:
         self.name = name
         self.settings = settings
         self.metrics = CollectorRegistry()
         self.stopping = asyncio.Event()
         """Set when the process is asked to end: take nothing new."""
         self._opening = opening
+        self._refuse = refuse or (lambda refusal, accept_language, _: refused(refusal, accept_language))
         self._api: ASGIApp | None = None
         self._checks: dict[str, Callable[[], bool]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -120,7 +124,8 @@ class Service:
             case "/metrics":
                 await Response(generate_latest(self.metrics), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)
             case _ if self._api is None:
-                await refused(Refusal("unavailable", retry_after_s=3), _language(scope))(scope, receive, send)
+                away = Refusal("unavailable", retry_after_s=3)
+                await self._refuse(away, _language(scope), scope["path"])(scope, receive, send)
             case _:
                 await self._answered(scope, receive, send)
 
@@ -140,7 +145,7 @@ class Service:
                 if not any(note.startswith(LOGGED) for note in getattr(error, "__notes__", [])):
                     log.exception("bug")
                 return
-            await crashed(error, _language(scope))(scope, receive, send)
+            await self._refuse(report(error), _language(scope), scope["path"])(scope, receive, send)
 
     def _readiness(self, scope: Scope) -> Answer:
         if unmet := self.unmet():

@@ -95,7 +95,7 @@ class Load:
     def sent(self, http: httpx.Client, method: str, to: Any, content: Any, **more: Any) -> httpx.Response:  # noqa: ANN401
         """Send once."""
         body = {"token": self.token, "method": method, "to": to, "content": content, **more}
-        answer = http.post("/api/send", json=body)
+        answer = http.post("/api/v2/messages", json=body)
         said = answer.json()
         if said["errorCode"] == 0:
             with self._lock:
@@ -134,7 +134,7 @@ class Load:
     def _ask(self, name: str, http: httpx.Client) -> None:
         try:
             answer = ASKS[name](self, http)
-            succeeded = answer.status_code == 200 and (name == PAGE or answer.json()["errorCode"] == 0)
+            succeeded = answer.is_success and (name == PAGE or answer.json()["errorCode"] == 0)
             failure = "" if succeeded else f"{name}: {answer.status_code} {answer.text[:300]}"
         except (httpx.HTTPError, ValueError) as error:
             failure = f"{name}: {error!r}"

@@ -1,4 +1,4 @@
-"""A running iMSG of one HTTP status mode, and how its answers are held against a row of the table of errors."""
+"""A running iMSG, asked by one version of its interface; its answers are held against the table of errors."""
 
 import json
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import httpx
 
 from imsg_shared.errors import TEXTS
 from imsg_testing.api import Api
+from imsg_testing.versions import MESSAGES, in_v2, whole
 
 DOCUMENTED_URLS = ("/api/register", "/api/login", "/api/send", "/api/modify", "/api/query")
 
@@ -17,10 +18,18 @@ WIDE = {"per_hour": 1_000_000, "per_day": 1_000_000}
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """An iMSG that answers in one of the two modes."""
+    """An iMSG that is asked by one of the two versions; urls are written as v1 has them."""
 
     api: Api
-    is_truthful: bool
+    is_v2: bool
+
+    def whole(self, answer: httpx.Response) -> dict[str, Any]:
+        """Read an answer, its headers too, and hold the body to the keys that its version may print."""
+        body = answer.json()
+        if is_documented(answer.request.url.path):
+            printed = set(body) - {"errorCode", "errorMessage"}
+            assert printed <= ({"token", "messages", "next"} if body["errorCode"] == 0 else set()), body
+        return whole(answer)
 
     def user(self, **fields: object) -> str:
         """Register a user who may send as often as they like, if nothing else is said; return a token."""
@@ -30,6 +39,7 @@ class Decided:
         self, verb: str, path: str, body: object = None, headers: Mapping[str, str] | None = None, /, **params: str
     ) -> httpx.Response:
         """Ask with a body as JSON, or as the bytes given."""
+        path = in_v2(path) if self.is_v2 else path
         content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
         return self.api.client.request(verb, path, content=content, headers=headers, params=params or None)
 
@@ -46,19 +56,25 @@ class Decided:
 
     def taken(self, answer: httpx.Response) -> dict[str, Any]:
         """Hold an answer against row 0 of the table; return its body."""
-        body: dict[str, Any] = answer.json()
-        assert (body["errorCode"], body["errorMessage"], answer.status_code) == (0, "OK", 200), body
+        body = self.whole(answer)
+        is_accepted = answer.request.method == "POST" and answer.request.url.path.rstrip("/") == MESSAGES
+        status = 202 if is_accepted else 200
+        assert (body["errorCode"], body["errorMessage"], answer.status_code) == (0, "OK", status), body
         assert answer.headers["content-type"] == "application/json; charset=utf-8"
         return body
 
     def refused(self, answer: httpx.Response, code: int, column: int, reason: str | None = None) -> dict[str, Any]:
-        """Hold a refusal against its row: code, text, reason, detail, and the mode's HTTP status; return its body."""
-        body: dict[str, Any] = answer.json()
+        """Hold a refusal against its row: code, text, reason, detail, and the version's status; return its body."""
+        body = self.whole(answer)
         assert body["errorCode"] == code, body
         assert body["errorMessage"] == (f"见详情：{body['detail']}" if code == 10016 else TEXTS[code])
         assert body["detail"]
         assert reason in {None, body["reason"]}
-        is_documented = answer.request.url.path.startswith(DOCUMENTED_URLS)
-        assert answer.status_code == (200 if is_documented and not self.is_truthful else column), body
+        assert answer.status_code == (200 if is_documented(answer.request.url.path) else column), body
         assert answer.headers["content-type"] == "application/json; charset=utf-8"
         return body
+
+
+def is_documented(path: str) -> bool:
+    """Tell whether a path is one of the interface document's five."""
+    return path.rstrip("/") in DOCUMENTED_URLS or path.startswith("/api/modify/")

@@ -150,7 +150,7 @@ class Clients:
             url = self._urls[tries % len(self._urls)]
             tries += 1
             try:
-                answer = self._http.post(f"{url}/api/send", json=body, headers=headers)
+                answer = self._http.post(f"{url}/api/v2/messages", json=body, headers=headers)
             except httpx.TransportError as error:
                 with self._lock:
                     self.broken += 1
@@ -168,12 +168,12 @@ class Clients:
         except ValueError:
             said = {}
         with self._lock:
-            if answer.status_code == 200 and said.get("errorCode") == 0:
+            if answer.status_code == 202 and said.get("errorCode") == 0:
                 self.accepted[said["id"]] = to
                 return True
             reason = said.get("reason", "")
             is_repeatable = said.get("errorCode") in (10012, 10016) and reason in REPEATABLE
-            if answer.status_code == 200 and is_repeatable and "retry-after" in answer.headers:
+            if answer.status_code in {409, 503} and is_repeatable and "retry-after" in answer.headers:
                 self.refused[reason] += 1
             else:
                 self.wrong.append(f"{answer.status_code} {answer.text[:300]}")

@@ -10,6 +10,7 @@ from typing import Any
 from schemathesis import Case
 
 from imsg_shared import addresses
+from imsg_testing.versions import in_v2
 
 KNOWN = "li.wei"
 """A user that exists, with every contact."""
@@ -25,7 +26,7 @@ def mend(case: Case[Any]) -> None:
     if isinstance(case.body, dict):
         # The call brings a token that holds; what is generated never does.
         case.body = {name: value for name, value in _sound(case.body).items() if name != "token"}
-    for part, rule in _RULES.get((case.method, case.path), ()):
+    for part, rule in _RULES.get((case.method, in_v2(case.path)), ()):
         fields = getattr(case, part)
         if isinstance(fields, dict):
             rule(fields)
@@ -103,12 +104,12 @@ def _known(names: Fields) -> None:
 Rule = tuple[str, Callable[[Fields], None]]
 
 _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
-    ("POST", "/api/register"): (("body", _name), ("body", _tag), ("body", _email)),
-    ("POST", "/api/modify/{username}"): (("path_parameters", _known),),
-    ("GET", "/api/users"): (("query", _names_cursor),),
-    ("GET", "/api/users/{username}"): (("path_parameters", _known),),
-    ("PATCH", "/api/users/{username}"): (("path_parameters", _known), ("body", _tag), ("body", _email)),
-    ("POST", "/api/send"): (("body", _recipients),),
-    ("GET", "/api/query"): (("query", _whole_seconds),),
-    ("GET", "/api/stats"): (("query", _span),),
+    ("POST", "/api/v2/register"): (("body", _name), ("body", _tag), ("body", _email)),
+    ("POST", "/api/v2/modify/{username}"): (("path_parameters", _known),),
+    ("GET", "/api/v2/users"): (("query", _names_cursor),),
+    ("GET", "/api/v2/users/{username}"): (("path_parameters", _known),),
+    ("PATCH", "/api/v2/users/{username}"): (("path_parameters", _known), ("body", _tag), ("body", _email)),
+    ("POST", "/api/v2/messages"): (("body", _recipients),),
+    ("GET", "/api/v2/messages"): (("query", _whole_seconds),),
+    ("GET", "/api/v2/stats"): (("query", _span),),
 }

@@ -40,7 +40,7 @@ def measure(run: Run) -> Result:
             counts.reset()
             meter = Meter.begin(gateway=gateway.process.pid, sender=sender.process.pid)
             begun = time.monotonic()
-            answer = httpx.post(f"{gateway.url}/api/send", content=body, timeout=60).json()
+            answer = httpx.post(f"{gateway.url}/api/v2/messages", content=body, timeout=60).json()
             accepted.append(time.monotonic() - begun)
             assert answer["count"] == people, answer  # noqa: S101  a refusal is no measurement
             until(lambda: counts.count >= people, PATIENCE_S, every_s=0.02)

@@ -63,7 +63,9 @@ def _fill(site: Site, url: str, waiting: int, counts: Counts) -> None:
     counts.reset()
     for number in range(waiting // LIST):
         people = [f"reader{number}.{one}@example.com" for one in range(LIST)]
-        answer = httpx.post(f"{url}/api/send", content=site.body(people, "list.json").read_bytes(), timeout=60).json()
+        answer = httpx.post(
+            f"{url}/api/v2/messages", content=site.body(people, "list.json").read_bytes(), timeout=60
+        ).json()
         assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement
     until(lambda: counts.count > 0, PATIENCE_S, every_s=0.02)
 

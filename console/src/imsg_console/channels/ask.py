@@ -32,13 +32,13 @@ async def pause(view: View, method: str, name: str, refresh: Refresh) -> None:
     asked.delete()
     if agreed:
         body: dict[str, Any] = {"paused": True, **({"reason": reason} if reason else {})}
-        await view.api.patch(path("/api/channels", method), body)
+        await view.api.patch(path("/api/v2/channels", method), body)
         toast(t("channels.pause_done", channel=name))
         await refresh()
 
 
 async def resume(view: View, method: str, name: str, refresh: Refresh) -> None:
     """Let it go on. Raises ApiError, SessionOver."""
-    await view.api.patch(path("/api/channels", method), {"paused": False})
+    await view.api.patch(path("/api/v2/channels", method), {"paused": False})
     toast(view.t("channels.resume_done", channel=name))
     await refresh()

@@ -29,7 +29,7 @@ class Cards:
     async def refresh(self) -> None:
         """Look, and show what has changed. Raises ApiError, SessionOver."""
         api, now = self._view.api, datetime.now(UTC)
-        channels = (await api.get("/api/channels"))["channels"]
+        channels = (await api.get("/api/v2/channels"))["channels"]
         hours = await Hours.ask(api, now)
         for channel in channels:
             method = channel["method"]

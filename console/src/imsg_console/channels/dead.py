@@ -48,7 +48,7 @@ class DeadLetters:
         await self._table.load()
 
     async def _load(self, cursor: str) -> tuple[list[Row], str | None]:
-        answer = await self._view.api.get("/api/dead", limit=PAGE, cursor=cursor)
+        answer = await self._view.api.get("/api/v2/dead", limit=PAGE, cursor=cursor)
         return answer["dead"], answer["next"]
 
     def _reason(self, row: Row) -> Element:
@@ -76,7 +76,7 @@ class DeadLetters:
 
     async def _read(self, row: Row) -> None:
         t = self._t
-        letter = await self._view.api.get(path("/api/dead", row["id"]))
+        letter = await self._view.api.get(path("/api/v2/dead", row["id"]))
         with dialog(reason(self._view, letter["reason"]), wide=True) as opened:
             if letter["detail"]:
                 classed("p", "", line(letter["detail"], 500))
@@ -93,7 +93,7 @@ class DeadLetters:
         t = self._t
         title, what = t("channels.dead_resend_ask"), t("channels.dead_resend_what")
         if await confirm(self._view, title, what, t("channels.dead_resend"), danger=False):
-            answer = await self._view.api.post(f"{path('/api/dead', row['id'])}/resend", {})
+            answer = await self._view.api.post(f"{path('/api/v2/dead', row['id'])}/resend", {})
             toast(t("channels.dead_resent", n=answer["count"]))
 
 

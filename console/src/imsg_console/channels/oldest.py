@@ -46,7 +46,7 @@ class Hours:
         """Count. Raises ApiError, SessionOver."""
         since = (now - LOOKED_BACK).astimezone(UTC).isoformat()
         until = (now + timedelta(hours=1)).astimezone(UTC).isoformat()
-        answer = await api.get("/api/stats", bucket="hour", since=since, until=until)
+        answer = await api.get("/api/v2/stats", bucket="hour", since=since, until=until)
         return cls(answer["buckets"], now)
 
     def day(self, method: str) -> Day:
@@ -90,7 +90,7 @@ async def oldest(api: Asks, hours: Hours, method: str) -> Oldest | None:
     times = []
     for status in counts:
         asked = {"method": method, "status": status, "since": since, "until": until, "limit": MOST}
-        answer = await api.get("/api/query", **asked)
+        answer = await api.get("/api/v2/messages", **asked)
         times += [str(message["created_at"]) for message in answer["messages"]]
     first = min(times, default=None)
     return Oldest(first, first) if first else None

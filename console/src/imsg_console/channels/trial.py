@@ -56,7 +56,7 @@ async def _send(view: View, method: str, recipient: str, text: str, place: Eleme
         return
     content: Any = {"subject": t("channels.test_subject"), "text": text} if method == "smtp" else text
     try:
-        answer = await view.api.post("/api/send", {"to": recipient, "method": method, "content": content})
+        answer = await view.api.post("/api/v2/messages", {"to": recipient, "method": method, "content": content})
     except ApiError as error:
         with place:
             notice(error.detail or t("frame.unreachable"), "bad")
@@ -83,7 +83,7 @@ class _Watch:
     async def _look(self) -> None:
         self._looks += 1
         try:
-            answer = await self._view.api.get("/api/query", id=self._identity)
+            answer = await self._view.api.get("/api/v2/messages", id=self._identity)
         except ApiError:
             return
         messages = answer["messages"]

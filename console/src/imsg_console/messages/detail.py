@@ -80,7 +80,7 @@ class Detail:
     async def _load(self) -> Message | None:
         if not self._identity:
             return None
-        answer = await self._view.api.get("/api/query", id=self._identity)
+        answer = await self._view.api.get("/api/v2/messages", id=self._identity)
         return next((one for one in answer["messages"] if one["id"] == self._identity), None)
 
     async def _look(self) -> None:

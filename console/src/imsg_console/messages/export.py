@@ -123,7 +123,7 @@ class Exporting:
         self._begun.set()
         try:
             yield self._sheet.head().encode()
-            async for messages in self._view.api.pages("/api/query", "messages", **self._asked):
+            async for messages in self._view.api.pages("/api/v2/messages", "messages", **self._asked):
                 self._check()
                 yield self._sheet.lines(messages).encode()
                 if self._work is not None:

@@ -1,4 +1,4 @@
-"""What the messages page shows: the filters of GET /api/query, read from its own URL and written back into it."""
+"""What the messages page shows: the filters of GET /api/v2/messages, read from its own URL and written back into it."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ METHODS = ("smtp", "sms", "wechat")
 STATUSES = ("queued", "retrying", "sent", "delivered", "failed", "expired", "uncertain")
 UNSETTLED = frozenset({"queued", "retrying"})
 RESENDABLE = frozenset({"failed", "expired"})
-"""What POST /api/resend sends again without being told that it may be a second time."""
+"""What POST /api/v2/resend sends again without being told that it may be a second time."""
 
 MAX_TEXT = 400
 """Characters of a filter that are kept of a URL: a longer one finds nothing anyhow."""
@@ -48,7 +48,7 @@ class Filters:
         return urlencode({name: value for name, value in pairs.items() if value})
 
     def asked(self, zone: ZoneInfo) -> dict[str, str]:
-        """Write them as the parameters of GET /api/query. Raises NotATimeError, NotAnIdError."""
+        """Write them as the parameters of GET /api/v2/messages. Raises NotATimeError, NotAnIdError."""
         pairs = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name)}
         if self.id:
             pairs["id"] = read_id(self.id)

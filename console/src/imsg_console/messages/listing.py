@@ -81,7 +81,7 @@ class Listing:
         return self._part(part.number, await self._ask(part.cursor, self._page))
 
     async def _ask(self, cursor: str | None, limit: int) -> dict[str, Any]:
-        return await self._api.get("/api/query", **{**self._asked, "limit": limit, "cursor": cursor})
+        return await self._api.get("/api/v2/messages", **{**self._asked, "limit": limit, "cursor": cursor})
 
     def _part(self, number: int, answer: Mapping[str, Any]) -> Part:
         if answer["next"]:

@@ -53,7 +53,7 @@ async def meant(api: Pages, filters: Filters, asked: Mapping[str, str]) -> list[
     by_message = bool(filters.to) or "-" in filters.id
     found: dict[str, None] = {}
     for status in statuses:
-        async for page in api.pages("/api/query", "messages", **{**asked, "status": status}):
+        async for page in api.pages("/api/v2/messages", "messages", **{**asked, "status": status}):
             for message in page:
                 found[message["id"] if by_message else message["id"].partition("-")[0]] = None
     return list(found)
@@ -92,9 +92,9 @@ async def send_again(
 async def _one(api: Posts, body: Mapping[str, Any], key: str, waits_s: Sequence[float]) -> dict[str, Any]:
     for wait_s in waits_s:
         try:
-            return await api.post("/api/resend", body, idempotency_key=key)
+            return await api.post("/api/v2/resend", body, idempotency_key=key)
         except ApiError as error:
             if error.code != NOT_SURE and error.detail:
                 raise
         await asyncio.sleep(wait_s)
-    return await api.post("/api/resend", body, idempotency_key=key)
+    return await api.post("/api/v2/resend", body, idempotency_key=key)

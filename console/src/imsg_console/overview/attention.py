@@ -41,7 +41,7 @@ class Item:
 
 async def channels(view: View) -> list[Item]:
     """Find channels that are paused, blocked, or behind."""
-    answer = await view.api.get("/api/channels")
+    answer = await view.api.get("/api/v2/channels")
     t, moments = view.t, _moments(view)
     found = []
     for channel in answer["channels"]:
@@ -72,7 +72,7 @@ async def channels(view: View) -> list[Item]:
 
 async def dead(view: View) -> list[Item]:
     """Find dead letters."""
-    answer = await view.api.get("/api/dead", limit=LOOKED_AT)
+    answer = await view.api.get("/api/v2/dead", limit=LOOKED_AT)
     number = len(answer["dead"])
     if not number:
         return []
@@ -85,7 +85,7 @@ async def dead(view: View) -> list[Item]:
 async def failures(view: View, now: datetime) -> list[Item]:
     """Sort the newest failures of a day by what the provider said."""
     since = (now - timedelta(days=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
-    answer = await view.api.get("/api/query", status="failed", since=since, limit=LOOKED_AT)
+    answer = await view.api.get("/api/v2/messages", status="failed", since=since, limit=LOOKED_AT)
     counted = Counter((one["method"], (one["error"] or {}).get("code") or "") for one in answer["messages"])
     return [_failure(view, method, code, number, since) for (method, code), number in counted.most_common(SHOWN_CODES)]
 
@@ -104,7 +104,7 @@ def _failure(view: View, method: str, code: str, number: int, since: str) -> Ite
 async def uncertain(view: View, now: datetime) -> list[Item]:
     """Find messages of which nobody knows what became."""
     since = (now - timedelta(days=1)).isoformat(timespec="seconds").replace("+00:00", "Z")
-    answer = await view.api.get("/api/query", status="uncertain", since=since, limit=LOOKED_AT)
+    answer = await view.api.get("/api/v2/messages", status="uncertain", since=since, limit=LOOKED_AT)
     number = len(answer["messages"])
     if not number:
         return []
@@ -130,7 +130,7 @@ async def limits(view: View) -> list[Item]:
 
 async def _near(api: Api) -> Any:  # noqa: ANN401  an async iterator of the API's users
     pages = 0
-    async for page in api.pages("/api/users", "users"):
+    async for page in api.pages("/api/v2/users", "users"):
         for user in page:
             if user["available"] and _share(user) >= NEAR:
                 yield user

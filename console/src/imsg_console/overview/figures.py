@@ -61,7 +61,7 @@ class Figures:
 
 
 def figures(buckets: Sequence[Mapping[str, Any]]) -> list[Figures]:
-    """Sort the answer of GET /api/stats by method and kind."""
+    """Sort the answer of GET /api/v2/stats by method and kind."""
     return [
         Figures(
             method,

@@ -12,7 +12,7 @@ async def show(view: View) -> None:
     style_sheet("send")
     heading(1, t("limits.title"))
     classed("p", "page-lead", t("limits.lead"))
-    me = await view.api.get("/api/me")
+    me = await view.api.get("/api/v2/me")
     if not me["available"]:
         notice(t("limits.not_available"), "bad")
     with classed("div", "limits-cards"):

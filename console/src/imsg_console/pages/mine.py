@@ -37,7 +37,7 @@ async def show(view: View) -> None:
 async def _lists(view: View) -> None:
     """Lead back to lists that were sent lately, and may still be on their way."""
     try:
-        answer = await view.api.get("/api/query", username=view.session.username, limit=LOOKED_AT)
+        answer = await view.api.get("/api/v2/messages", username=view.session.username, limit=LOOKED_AT)
     except ApiError:
         return  # the listing below says it
     found = recent(answer["messages"])[:LISTS]

@@ -57,7 +57,7 @@ async def _figures(view: View, place: ui.element, start: ui.element, chosen: Ran
     t, zone = view.t, ZoneInfo(view.timezone)
     since = datetime.now(UTC) - chosen.back
     try:
-        answer = await view.api.get("/api/stats", bucket=chosen.bucket, since=since.isoformat())
+        answer = await view.api.get("/api/v2/stats", bucket=chosen.bucket, since=since.isoformat())
         is_new = not any(bucket["counts"] for bucket in answer["buckets"]) and await _is_new(view)
     except ApiError as error:
         place.clear()
@@ -173,7 +173,7 @@ def _calm(view: View) -> None:
 
 async def _is_new(view: View) -> bool:
     """Tell whether nothing has ever been sent."""
-    answer = await view.api.get("/api/query", limit=1)
+    answer = await view.api.get("/api/v2/messages", limit=1)
     return not answer["messages"]
 
 

@@ -81,7 +81,7 @@ class _Form:
             first.run_method("focus")
             return
         try:
-            answer = await self._view.api.post("/api/password", {"old": old, "new": new})
+            answer = await self._view.api.post("/api/v2/password", {"old": old, "new": new})
         except ApiError as error:
             if error.reason == "wrong_password":
                 self._old.error = t("password.old_wrong")

@@ -12,8 +12,8 @@ async def show(view: View) -> None:
     style_sheet("send")
     heading(1, view.t("send.title"))
     classed("p", "page-lead", view.t("send.lead"))
-    me = await view.api.get("/api/me")
-    published = await view.api.get("/api/templates")
+    me = await view.api.get("/api/v2/me")
+    published = await view.api.get("/api/v2/templates")
     form = Form(view, me, published)
     form.draw()
     if like := view.query.get("like", ""):
@@ -25,7 +25,7 @@ async def show(view: View) -> None:
 async def _fill(view: View, form: Form, like: str) -> None:
     """Begin with what was sent once."""
     try:
-        answer = await view.api.get("/api/query", id=like, limit=1)
+        answer = await view.api.get("/api/v2/messages", id=like, limit=1)
     except ApiError:
         answer = {"messages": []}
     if not answer["messages"]:

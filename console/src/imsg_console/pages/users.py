@@ -78,7 +78,7 @@ class Board:
                 self._chosen.rows[user["username"]] = user
 
     async def _load(self, cursor: str) -> tuple[list[Row], str | None]:
-        answer = await self._view.api.get("/api/users", search=self._search, limit=PAGE_ROWS, cursor=cursor)
+        answer = await self._view.api.get("/api/v2/users", search=self._search, limit=PAGE_ROWS, cursor=cursor)
         return answer["users"], answer["next"]
 
     async def _searched(self) -> None:

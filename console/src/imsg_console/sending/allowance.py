@@ -31,7 +31,7 @@ class Window:
 
 
 def windows(me: Mapping[str, Any], timezone: str, now: datetime | None = None) -> list[Window]:
-    """Read the limits out of GET /api/me."""
+    """Read the limits out of GET /api/v2/me."""
     at = (now or datetime.now(UTC)).astimezone(ZoneInfo(timezone))
     midnight = at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     hour = at.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)

@@ -167,7 +167,7 @@ class Box:
 
     async def _unknown(self, name: str) -> str:
         try:
-            user = await self._view.api.get(path("/api/users", name))
+            user = await self._view.api.get(path("/api/v2/users", name))
         except ApiError as error:
             return "send.no_such_user" if error.reason == "no_such_user" else ""
         return "" if user.get(CONTACTS[self.people.method]) else "send.no_contact"

@@ -150,7 +150,7 @@ class Form:
         self._send.props("loading")
         try:
             body = await self._body()
-            answer = await self._view.api.post("/api/send", body, idempotency_key=self._key_of(body))
+            answer = await self._view.api.post("/api/v2/messages", body, idempotency_key=self._key_of(body))
         except ApiError as error:
             self._refused(error)
         else:

@@ -153,7 +153,7 @@ class Sent:
 
     async def _resend(self) -> None:
         try:
-            answer = await self._view.api.post("/api/resend", {"id": self._request})
+            answer = await self._view.api.post("/api/v2/resend", {"id": self._request})
         except ApiError as error:
             toast(sentence(self._t, error), good=False)
             return
@@ -164,7 +164,7 @@ class Sent:
         t = self._t
         heading(2, t("sent.lines"))
         classed("p", "muted", t("sent.lines_what"))
-        some = await self._view.api.get("/api/query", id=self._request, limit=snippets.LONG_LIST + 1)
+        some = await self._view.api.get("/api/v2/messages", id=self._request, limit=snippets.LONG_LIST + 1)
         to = [str(message["to"]) for message in some["messages"]]
         sending = Sending(
             self._base_url,
@@ -220,7 +220,7 @@ class Sent:
         ui.navigate.to(address)
 
     async def _written(self) -> AsyncIterator[bytes]:
-        async for page in self._view.api.pages("/api/query", "messages", id=self._request):
+        async for page in self._view.api.pages("/api/v2/messages", "messages", id=self._request):
             yield "".join(f"{message['to']}\n" for message in page).encode()
 
 

@@ -65,10 +65,10 @@ def curl(sending: Sending, password: str) -> str:
     else:
         quote, body = "JSON", "".join(map(_for_shell, pieces))
     return (
-        f"TOKEN=$(curl -s {_shell(sending.url + '/api/login')} -d @- <<'JSON' |\n"
+        f"TOKEN=$(curl -s {_shell(sending.url + '/api/v2/login')} -d @- <<'JSON' |\n"
         f"{login}\nJSON\n"
         """sed 's/.*"token": *"\\([^"]*\\)".*/\\1/')\n\n"""
-        f"""curl {_shell(sending.url + "/api/send")} -H "Authorization: Bearer $TOKEN" -d @- <<{quote}\n"""
+        f"""curl {_shell(sending.url + "/api/v2/messages")} -H "Authorization: Bearer $TOKEN" -d @- <<{quote}\n"""
         f"{body}\nJSON\n"
     )
 
@@ -94,6 +94,7 @@ def python(sending: Sending, password: str) -> str:
         [
             *imports,
             "import json",
+            "import urllib.error",
             "import urllib.request",
             "",
             f"URL = {_text(sending.url)}",
@@ -101,12 +102,15 @@ def python(sending: Sending, password: str) -> str:
             "",
             "def call(path, body):",
             "    request = urllib.request.Request(URL + path, json.dumps(body).encode())",
-            "    return json.load(urllib.request.urlopen(request))",
+            "    try:",
+            "        return json.load(urllib.request.urlopen(request))",
+            "    except urllib.error.HTTPError as error:",
+            "        raise SystemExit(error.read().decode())",
             "",
             "",
             *(reader if sending.files else []),
-            f'login = call("/api/login", {{"username": {_text(sending.username)}, "password": {_text(password)}}})',
-            'print(call("/api/send", {',
+            f'login = call("/api/v2/login", {{"username": {_text(sending.username)}, "password": {_text(password)}}})',
+            'print(call("/api/v2/messages", {',
             '    "token": login["token"],',
             *fields,
             "}))",
@@ -144,9 +148,9 @@ public class Send {{
     }}
 {base64}{lines}
     public static void main(String[] args) throws Exception {{
-        String login = call("/api/login", "-", {login});
+        String login = call("/api/v2/login", "-", {login});
         String token = login.replaceAll("(?s).*\\"token\\": *\\"([^\\"]*)\\".*", "$1");
-        System.out.println(call("/api/send", token,
+        System.out.println(call("/api/v2/messages", token,
             {body}));
     }}
 }}
@@ -168,7 +172,7 @@ _JAVA_LINES = """
 
 
 def _body(sending: Sending) -> Iterable[_Piece]:
-    """Write the body of POST /api/send, the token apart, in as few pieces as can be."""
+    """Write the body of POST /api/v2/messages, the token apart, in as few pieces as can be."""
     fields: dict[str, Any] = {"method": sending.method, "content": sending.content}
     if sending.account:
         fields["account"] = sending.account

@@ -80,7 +80,7 @@ class Standing:
 
     async def begin(self) -> bool:
         """Read its first message; tell whether there is one. Raises ApiError, SessionOver."""
-        answer = await self._api.get("/api/query", id=self.request, limit=1)
+        answer = await self._api.get("/api/v2/messages", id=self.request, limit=1)
         if not answer["messages"]:
             return False
         self.first = answer["messages"][0]
@@ -100,7 +100,7 @@ class Standing:
                 await self._read(leaf)
 
     async def _read(self, leaf: _Leaf) -> None:
-        answer = await self._api.get("/api/query", id=self.request, limit=self._limit, cursor=leaf.cursor)
+        answer = await self._api.get("/api/v2/messages", id=self.request, limit=self._limit, cursor=leaf.cursor)
         leaf.counts = Counter(message["status"] for message in answer["messages"])
         leaf.is_read = True
         if leaf is self._leaves[-1]:

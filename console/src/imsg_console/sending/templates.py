@@ -47,7 +47,7 @@ class Template:
 
 
 def of(method: str, answer: Mapping[str, Any]) -> list[Template]:
-    """Read the templates of a method out of GET /api/templates, the default first."""
+    """Read the templates of a method out of GET /api/v2/templates, the default first."""
     found = [
         Template(
             one["name"],

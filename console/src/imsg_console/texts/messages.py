@@ -63,8 +63,8 @@ TEXTS: Table = {
     # empty
     "empty_title": ("还没有消息", "No messages yet"),
     "empty": (
-        "从“发送”页发出第一条，或用接口 POST /api/send；发出后一秒内出现在这里。",
-        "Send the first from the Send page or by POST /api/send; it shows here within a second.",
+        "从“发送”页发出第一条，或用接口 POST /api/v2/messages；发出后一秒内出现在这里。",
+        "Send the first from the Send page or by POST /api/v2/messages; it shows here within a second.",
     ),
     "empty_step": ("去发送", "Send one"),
     "empty_filtered_title": ("没有符合筛选条件的消息", "No message fits these filters"),

@@ -157,9 +157,9 @@ async def create(view: View, done: Done) -> None:
             body = {**values, "username": name.value.strip(), "password": password.value}
             recipients = body.pop("recipients_per_day", None)
             try:
-                await view.api.post("/api/register", body)
+                await view.api.post("/api/v2/register", body)
                 if recipients is not None:
-                    await view.api.patch(path("/api/users", body["username"]), {"recipients_per_day": recipients})
+                    await view.api.patch(path("/api/v2/users", body["username"]), {"recipients_per_day": recipients})
             except ApiError as error:
                 form.refused(error, trouble, username=name, password=password)
                 return
@@ -186,7 +186,7 @@ async def edit(view: View, user: User, done: Done) -> None:
             changed = changes(user, form.values())
             if changed:
                 try:
-                    await view.api.patch(path("/api/users", username), changed)
+                    await view.api.patch(path("/api/v2/users", username), changed)
                 except ApiError as error:
                     form.refused(error, trouble)
                     return
@@ -223,7 +223,7 @@ async def reset(view: View, user: User, done: Done) -> None:
             if not sound([password]):
                 return
             try:
-                await view.api.patch(path("/api/users", username), {"password": password.value})
+                await view.api.patch(path("/api/v2/users", username), {"password": password.value})
             except ApiError as error:
                 trouble.clear()
                 with trouble:

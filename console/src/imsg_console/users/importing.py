@@ -192,9 +192,9 @@ async def _one(view: View, one: Line, *, updates: bool) -> Outcome:
     recipients = fields.pop("recipients_per_day", None)
     body = {**fields, "password": fields.get("password") or made}
     try:
-        await view.api.post("/api/register", body)
+        await view.api.post("/api/v2/register", body)
         if recipients is not None:
-            await view.api.patch(path("/api/users", one.username), {"recipients_per_day": recipients})
+            await view.api.patch(path("/api/v2/users", one.username), {"recipients_per_day": recipients})
     except ApiError as error:
         if error.reason == "unreachable":
             raise
@@ -212,7 +212,7 @@ async def _update(view: View, one: Line) -> Outcome:
     if not fields:
         return Outcome(one, "skipped")
     try:
-        await view.api.patch(path("/api/users", one.username), fields)
+        await view.api.patch(path("/api/v2/users", one.username), fields)
     except ApiError as error:
         if error.reason == "unreachable":
             raise
@@ -277,7 +277,7 @@ def export(view: View, search: str, chosen: Sequence[Any]) -> None:
         if chosen:
             yield "".join(csvs.line(sheet.row(t, user)) for user in chosen).encode("utf-8", "replace")
             return
-        async for users in view.api.pages("/api/users", "users", search=search):
+        async for users in view.api.pages("/api/v2/users", "users", search=search):
             yield "".join(csvs.line(sheet.row(t, user)) for user in users).encode("utf-8", "replace")
 
     ui.navigate.to(view.files.offer(view.session.key, f"{t('users.file_users')}.csv", csvs.MEDIA_TYPE, write))

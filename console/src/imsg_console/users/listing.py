@@ -112,7 +112,7 @@ class Listing:
             view, t("users.stop_title", n=1), t("users.stop_text"), t("users.stop")
         ):
             return
-        await view.api.patch(path("/api/users", user["username"]), {"available": not user["available"]})
+        await view.api.patch(path("/api/v2/users", user["username"]), {"available": not user["available"]})
         toast(t("users.saved", name=line(user["username"], MOST_NAME)))
         await self._done()
 
@@ -120,7 +120,7 @@ class Listing:
         t, view = self._view.t, self._view
         name = line(user["username"], MOST_NAME)
         if await confirm(view, t("users.delete_of", name=name), t("users.delete_text"), t("users.delete_action")):
-            await view.api.delete(path("/api/users", user["username"]))
+            await view.api.delete(path("/api/v2/users", user["username"]))
             toast(t("users.deleted", name=name))
             await self._done()
 
@@ -134,6 +134,6 @@ def _entry(symbol: str, text: str, on_click: Any) -> None:  # noqa: ANN401  a ha
 async def found(view: View, username: str) -> User | None:
     """Return one user, if there is such."""
     try:
-        return await view.api.get(path("/api/users", username))
+        return await view.api.get(path("/api/v2/users", username))
     except ApiError:
         return None

@@ -8,7 +8,7 @@ from imsg_console.client import ApiError
 from imsg_console.texts import Texts
 
 User = Mapping[str, Any]
-"""As GET /api/users gives it."""
+"""As GET /api/v2/users gives it."""
 
 CONTACTS = ("email", "phone", "wechat")
 LIMITS = ("per_hour", "per_day", "recipients_per_day")
@@ -29,7 +29,7 @@ _NAMED = re.compile(r"^(?:参数)?(" + "|".join(FIELDS) + r")(?= |不正确|已�
 
 
 def changes(before: User, after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what PATCH /api/users/NAME is asked: only what differs; an absent contact is written empty."""
+    """Return what PATCH /api/v2/users/NAME is asked: only what differs; an absent contact is written empty."""
     asked = {}
     for name, value in after.items():
         if name in CONTACTS and (value or "") != (before[name] or ""):

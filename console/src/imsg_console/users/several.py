@@ -44,7 +44,7 @@ def change(view: View, users: Sequence[User], fields: Mapping[str, Any], done: D
     """Change the same of each."""
 
     async def doing(work: Work) -> None:
-        await _together(view, users, work, lambda name: view.api.patch(path("/api/users", name), fields))
+        await _together(view, users, work, lambda name: view.api.patch(path("/api/v2/users", name), fields))
         await done()
 
     return start(view, view.t("users.work_change", n=len(users)), doing, len(users))
@@ -54,7 +54,7 @@ def remove(view: View, users: Sequence[User], done: Done) -> Work:
     """Remove each."""
 
     async def doing(work: Work) -> None:
-        await _together(view, users, work, lambda name: view.api.delete(path("/api/users", name)))
+        await _together(view, users, work, lambda name: view.api.delete(path("/api/v2/users", name)))
         await done()
 
     return start(view, view.t("users.work_delete", n=len(users)), doing, len(users))

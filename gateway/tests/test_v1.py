@@ -1,0 +1,236 @@
+"""The path decides: v1 prints the document's keys alone and 200 to everything; v2 tells all, and takes no stray."""
+
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+import pytest
+from starlette.responses import JSONResponse
+
+from imsg_gateway.v1 import PRINTED, tell_ignored
+from imsg_shared.answers import HEADER_BYTES, percent_encode
+from imsg_shared.topology import Lane
+from imsg_testing.gateway import World, call_past_httpx, mail, world
+from imsg_testing.versions import whole
+
+FIVE = [
+    ("POST", "/api/login"),
+    ("POST", "/api/register"),
+    ("POST", "/api/send"),
+    ("POST", "/api/modify/zhang"),
+    ("GET", "/api/query"),
+]
+
+KEYS = {"errorCode", "errorMessage"}
+
+
+def is_of_v1(answer: httpx.Response, **fields: object) -> None:
+    """Hold an answer to v1's form: 200, and these keys beside the two."""
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert set(answer.json()) == KEYS | set(fields)
+    assert {name: answer.json()[name] for name in fields} == fields
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_a_send_prints_the_two_keys_and_tells_the_rest_in_headers(gateway: World, slash: str) -> None:
+    token = await gateway.user()
+    body = mail(token=token, to=["li@example.com", "LI@example.com", "wang@example.com"])
+    answer = await gateway.client.post(f"/api/send{slash}", json=body)
+    is_of_v1(answer)
+    (job,) = await gateway.jobs(lane=Lane.BULK)
+    assert answer.headers["x-imsg-id"] == job.request
+    assert answer.headers["x-imsg-count"] == str(len(job.recipients))
+    assert "x-imsg-segments" not in answer.headers
+    assert "ratelimit" in answer.headers
+    sms = await gateway.client.post("/api/send", json=mail(token=token, method="sms", to="13800138000", content="雨"))
+    is_of_v1(sms)
+    assert sms.headers["x-imsg-segments"] == "1"
+
+
+async def test_a_repeated_send_tells_the_same_headers(gateway: World) -> None:
+    body, key = mail(token=await gateway.user()), {"idempotency-key": "once"}
+    first = await gateway.client.post("/api/send", json=body, headers=key)
+    again = await gateway.client.post("/api/send", json=body, headers=key)
+    is_of_v1(again)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert whole(again) == whole(first)
+
+
+async def test_v2_says_it_all_in_the_body_and_in_the_same_headers(gateway: World) -> None:
+    answer = await gateway.client.post("/api/v2/messages", json=mail(token=await gateway.user()))
+    assert answer.status_code == 202
+    assert answer.json()["count"] == 1
+    assert answer.headers["x-imsg-id"] == answer.json()["id"]
+
+
+@pytest.mark.parametrize(("verb", "path"), FIVE)
+async def test_every_refusal_of_v1_has_two_keys_and_200(gateway: World, verb: str, path: str) -> None:
+    token = await gateway.user()
+    wrong_verb = "DELETE"
+    refusals = {
+        "not_json": await gateway.client.request(verb, path, content=b"{"),
+        "not_an_object": await gateway.client.request(verb, path, content=b"[]"),
+        "too_large": await gateway.client.request(verb, path, content=b" " * (16 * 1024 * 1024 + 1)),
+        "no_such_method": await gateway.client.request(wrong_verb, path),
+    }
+    if path != "/api/login":
+        refusals["token_missing"] = await gateway.client.request(verb, path, json={})
+        refusals["token_invalid"] = await gateway.client.request(verb, path, json={"token": "x"})
+    if "modify" in path or "register" in path:
+        refusals["no_right"] = await gateway.client.request(verb, path, json={"token": token})
+    for reason, answer in refusals.items():
+        is_of_v1(answer)
+        assert answer.headers["x-imsg-reason"] == reason
+        assert unquote(answer.headers["x-imsg-detail"])
+
+
+@pytest.mark.parametrize("path", ["/api/modify", "/api/modify/a/b", "/api/modify/..", "/api/modify/"])
+async def test_below_modify_what_is_nowhere_is_answered_in_v1s_form(gateway: World, path: str) -> None:
+    answer = await call_past_httpx(gateway, {"path": path, "raw_path": b"/", "query_string": b"", "method": "POST"}, {})
+    is_of_v1(answer)
+    assert answer.headers["x-imsg-reason"] == "no_such_url"
+
+
+async def test_a_code_whose_text_holds_the_detail_keeps_it_in_v1(gateway: World) -> None:
+    answer = await gateway.client.post("/api/send", json=mail(token=await gateway.user(available=False)))
+    is_of_v1(answer)
+    detail = unquote(answer.headers["x-imsg-detail"])
+    assert answer.json() == {"errorCode": 10016, "errorMessage": f"见详情：{detail}"}
+
+
+async def test_a_crash_is_answered_in_v1s_form(store_url: str) -> None:
+    async with world(store_url) as opened:
+        opened.auth.answer = JSONResponse({}, 200, {"content-type": "text/json"})
+        opened.auth.answer.body = b"\xff"
+        opened.auth.answer.headers["content-length"] = "1"
+        answer = await opened.client.post("/api/login", json={})
+        is_of_v1(answer)
+        assert answer.headers["x-imsg-reason"] == "bug"
+        assert answer.json()["errorCode"] == 10012
+
+
+async def test_a_gateway_that_is_not_open_answers_in_the_form_of_the_path(store_url: str) -> None:
+    async with world(store_url) as opened:
+        service = opened.service
+        api, service._api = service._api, None
+        for verb, path in FIVE:
+            is_of_v1(answer := await opened.client.request(verb, f"{path}/", json={}))
+            assert (answer.headers["x-imsg-reason"], answer.headers["retry-after"]) == ("unavailable", "3")
+        assert (await opened.client.post("/api/v2/messages", json={})).status_code == 503
+        service._api = api
+
+
+async def test_what_an_owner_adds_is_not_printed_in_v1(gateway: World) -> None:
+    token = await gateway.user(role="admin")
+    gateway.auth.answer = JSONResponse(
+        {"errorCode": 0, "errorMessage": "OK", "token": "t", "expires_in": 60, "id": "u1"},
+        200,
+        {"X-IMSG-Expires-In": "60"},
+    )
+    login = await gateway.client.post("/api/login", json={"username": "zhang", "password": "x"})
+    is_of_v1(login, token="t")
+    assert login.headers["x-imsg-expires-in"] == "60"
+    for path in ("/api/register", "/api/modify/zhang"):
+        is_of_v1(await gateway.client.post(path, json={"token": token}))
+    v2 = await gateway.client.post("/api/v2/login", json={"username": "zhang", "password": "x"})
+    assert v2.json()["expires_in"] == 60
+
+
+async def test_a_page_of_messages_goes_through_v1_unread(gateway: World) -> None:
+    given = {"errorCode": 0, "errorMessage": "OK", "messages": [{"id": "a-0"}], "next": None}
+    gateway.history.answer = JSONResponse(given)
+    answer = await gateway.client.get("/api/query", params={"token": await gateway.user()})
+    is_of_v1(answer, messages=given["messages"], next=None)
+
+
+async def test_v1_ignores_what_it_does_not_list_and_names_it(gateway: World) -> None:
+    token = await gateway.user(role="admin")
+    fields = mail(token=token, reference="r-1", expires_in=60, 主题="您好", to=..., content=...)
+    refused = await gateway.client.post("/api/send", json=fields)
+    is_of_v1(refused)
+    assert refused.headers["x-imsg-reason"] == "missing"
+    assert unquote(refused.headers["x-imsg-ignored"]) == "reference,expires_in,主题"
+    answer = await gateway.client.post("/api/send?v=1", json=mail(token=token, reference="r-1", expires_in=60))
+    is_of_v1(answer)
+    assert answer.headers["x-imsg-ignored"] == "reference,expires_in,v"
+    await gateway.client.post("/api/register", json={"token": token, "username": "li", "may_send_codes": True})
+    assert gateway.auth.relayed[-1].body == b'{"username":"li"}'
+    await gateway.client.get("/api/query", params={"token": token, "reference": "r-1", "status": "sent"})
+    assert gateway.history.relayed[-1].query == "status=sent"
+
+
+@pytest.mark.parametrize(
+    ("asked", "fields", "field", "meant"),
+    [
+        ("POST /api/v2/messages", {"attachement": []}, "attachement", "attachment"),
+        ("POST /api/v2/messages", {"TO": "li"}, "TO", "to"),
+        ("POST /api/v2/messages", mail(content={"subject": "a", "txt": "b"}), "content.txt", "content.text"),
+        (
+            "POST /api/v2/messages",
+            mail(attachment=[{"name": "a", "file": ""}]),
+            "attachment.name",
+            "attachment.filename",
+        ),
+        ("POST /api/v2/resend", {"uncertian": True}, "uncertian", "uncertain"),
+        ("POST /api/resend", {"uncertian": True}, "uncertian", "uncertain"),
+        ("PATCH /api/v2/users/li", {"perhour": 5}, "perhour", "per_hour"),
+        ("PATCH /api/v2/channels/smtp", {"pause": True}, "pause", "paused"),
+        ("POST /api/v2/login", {"user_name": "li"}, "user_name", "username"),
+        ("GET /api/v2/messages?stats=sent", {}, "stats", "status"),
+        ("GET /api/v2/users?serch=li", {}, "serch", "search"),
+    ],
+)
+async def test_v2_refuses_what_it_does_not_know_and_says_what_was_meant(
+    gateway: World, asked: str, fields: dict[str, Any], field: str, meant: str
+) -> None:
+    verb, path = asked.split()
+    token = await gateway.user(role="admin")
+    headers = {"authorization": f"Bearer {token}", "accept-language": "en"}
+    answer = await gateway.client.request(verb, path, json=fields, headers=headers)
+    assert (answer.status_code, answer.json()["errorCode"], answer.json()["reason"]) == (400, 10017, "unknown_field")
+    assert answer.json()["detail"] == f"There is no field {field}; you probably mean {meant}."
+    forged = await gateway.client.request(verb, path, json=fields | {"token": "x"})
+    assert forged.json()["reason"] == ("unknown_field" if "login" in path else "token_invalid")
+
+
+async def test_v2_says_what_there_is_where_nothing_is_near(gateway: World) -> None:
+    token = await gateway.user()
+    answer = await gateway.client.post("/api/v2/resend", json={"token": token, "xyz": 1})
+    assert answer.json()["detail"] == "没有 xyz 这个参数；可用的有：id、uncertain。"
+    nothing = await gateway.client.get("/api/v2/me", params={"token": token, "x": 1})
+    assert nothing.json()["detail"] == "没有 x 这个参数；这个接口不需要参数。"
+
+
+async def test_a_token_in_the_query_beside_one_in_the_body_is_no_stray(gateway: World) -> None:
+    token = await gateway.user()
+    answer = await gateway.client.request("GET", "/api/v2/messages?token=x&limit=5", json={"token": token})
+    assert answer.json()["errorCode"] == 0
+    assert gateway.history.relayed[-1].query == "limit=5"
+
+
+async def test_an_owner_that_lacks_a_path_is_away(gateway: World) -> None:
+    gateway.history.answer = JSONResponse({"errorCode": 10001, "reason": "no_such_url"}, 404)
+    answer = await gateway.client.get("/api/v2/stats", params={"token": await gateway.user()})
+    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
+    gateway.history.answer = JSONResponse({"errorCode": 10016, "reason": "not_found"}, 404)
+    answer = await gateway.client.get("/api/v2/stats", params={"token": await gateway.user()})
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("text", ["天" * 2_000, "a%b c" * 500, "\ud800" * 2_000, "😀" * 300, "x" * 1_023 + "天"])
+def test_a_header_is_cut_between_two_characters(text: str) -> None:
+    encoded = percent_encode(text)
+    assert HEADER_BYTES - 12 < len(encoded) <= HEADER_BYTES
+    assert text.encode(errors="replace").decode().startswith(unquote(encoded, errors="strict"))
+
+
+def test_ignored_names_are_cut_between_two_names() -> None:
+    told = tell_ignored([f"字段{i}" for i in range(200)])
+    assert 900 < len(told) <= HEADER_BYTES
+    assert [unquote(name) for name in told.split(",")] == [f"字段{i}" for i in range(len(told.split(",")))]
+
+
+def test_the_documents_urls_are_five() -> None:
+    assert set(PRINTED) == {"/api/login", "/api/register", "/api/send", "/api/modify", "/api/query"}

@@ -1,0 +1,29 @@
+"""The two versions of the interface: the paths of each, and an answer read whole from body and headers."""
+
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+
+from imsg_shared.answers import TOLD
+
+NUMBERS = ("count", "segments", "expires_in")
+
+MESSAGES = "/api/v2/messages"
+
+OF_V1 = ("login", "register", "modify")
+
+
+def in_v2(path: str) -> str:
+    """Return where v2 has what a documented URL of v1 does; any other path as it is."""
+    if path.rstrip("/") in ("/api/send", "/api/query"):
+        return MESSAGES
+    first = path.removeprefix("/api/").partition("/")[0]
+    return path.replace("/api/", "/api/v2/", 1) if first in OF_V1 else path
+
+
+def whole(answer: httpx.Response) -> dict[str, Any]:
+    """Read an answer with what v1 may say in X-IMSG-* headers alone: the body that v2 would have given."""
+    body: dict[str, Any] = answer.json()
+    told = {field: unquote(answer.headers[header]) for field, header in TOLD.items() if header in answer.headers}
+    return body | {field: int(text) if field in NUMBERS else text for field, text in told.items()}
