@@ -1,4 +1,4 @@
-"""Which accounts there are at first, and where documented passwords work: on loopback and nowhere else."""
+"""Which accounts there are at first, and where documented passwords work: where nobody else reaches us."""
 
 import re
 import stat
@@ -70,20 +70,51 @@ async def test_elsewhere_a_password_is_made_and_kept_where_none_was_given(url: s
     assert file.read_text().strip() == password
 
 
-async def test_a_given_password_holds_on_loopback_too(url: str, tmp_path: Path) -> None:
-    """Who sets it means it."""
+async def test_a_given_password_holds_on_loopback_too_and_nobody_else_is_made(url: str, tmp_path: Path) -> None:
+    """Who sets it means others to come in."""
     async with running(settings(url, tmp_path, admin_password="correct horse")) as visitor:
-        assert await names(visitor, "correct horse") == ["admin", "天存-system-1001"]
+        assert await names(visitor, "correct horse") == ["admin"]
         assert not await may_log_in(visitor, "admin", "123")
 
 
-async def test_off_loopback_a_documented_password_stops_the_start(url: str, tmp_path: Path) -> None:
-    """Until it was changed, which works without a token."""
+EXPOSED: list[tuple[str, dict[str, object]]] = [
+    ("IMSG_HOST", {"host": EVERYWHERE}),
+    ("IMSG_PUBLIC_URL", {"public_url": "https://imsg.example.com"}),
+    ("IMSG_TRUSTED_PROXIES", {"trusted_proxies": ("127.0.0.1",)}),
+    ("IMSG_ADMIN_PASSWORD", {"admin_password": "correct horse"}),
+]
+
+
+@pytest.mark.parametrize(("name", "given"), EXPOSED)
+async def test_whatever_lets_others_in_makes_no_documented_account(
+    url: str, tmp_path: Path, name: str, given: dict[str, object]
+) -> None:
+    """A proxy on this machine reaches us on loopback, and everybody reaches the proxy."""
+    asked = settings(url, tmp_path, **given)
+    assert name in asked.exposure
+    async with running(asked) as visitor:
+        password = "correct horse"
+        if name != "IMSG_ADMIN_PASSWORD":
+            password = (tmp_path / "admin-password").read_text().strip()
+        assert await names(visitor, password) == ["admin"]
+        assert not await may_log_in(visitor, "admin", "123")
+        admin = await visitor.log_in("admin", password)
+        assert (await admin.post("/api/register", username="天存-system-1001", password="123456")).json()[
+            "errorCode"
+        ] == 10017
+
+
+@pytest.mark.parametrize(("name", "given"), EXPOSED)
+async def test_a_folder_from_before_starts_exposed_only_once_its_documented_passwords_are_changed(
+    url: str, tmp_path: Path, name: str, given: dict[str, object]
+) -> None:
+    """The refusal names the account, the setting and the command, which works while the start is refused."""
     async with running(settings(url, tmp_path)):
         pass
-    elsewhere = settings(url, tmp_path, host=EVERYWHERE)
+    elsewhere = settings(url, tmp_path, **given)
     for username in ("admin", "天存-system-1001"):
-        with pytest.raises(StartError, match=f"{re.escape(username)}.*documentation.*reset-password"):
+        said = f"{re.escape(username)}.*{name}.*`imsg users reset-password {re.escape(username)}`"
+        with pytest.raises(StartError, match=said):
             async with running(elsewhere):
                 pass
         await reset_password(elsewhere, username, "correct horse")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -10,11 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from imsg_testing.api import DOCUMENTED, wait
 from imsg_testing.processes import descendants
-from imsg_testing.stack import IMSG, environment, free_port, pasted, running
+from imsg_testing.stack import IMSG, Stack, environment, free_port, pasted, running
 
 
 def _up(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -98,6 +100,72 @@ def test_a_folder_from_loopback_does_not_open_to_the_world_with_its_documented_p
         pass
 
     _is_one_clear_line(_up(tmp_path, IMSG_HOST="0.0.0.0"), "imsg users reset-password", "IMSG_HOST")
+
+
+PUBLIC = {"IMSG_PUBLIC_URL": "https://imsg.example.com", "IMSG_TRUSTED_PROXIES": "127.0.0.1"}
+
+
+def test_behind_a_proxy_of_this_machine_it_is_as_closed_as_off_loopback(tmp_path: Path) -> None:
+    with running(tmp_path, PUBLIC) as stack:
+        password = (stack.data / "secrets" / "admin_password").read_text().strip()
+        assert password not in stack.said
+        assert "123" not in re.sub(r"https?://\S+", "", stack.said.partition("accounts")[2].partition("\n")[0])
+        done = subprocess.run(
+            ["/bin/sh", "-eu"], input=pasted(stack.said), capture_output=True, text=True, timeout=30, check=False
+        )
+        sent, arrived = (json.loads(line) for line in done.stdout.splitlines())
+        assert (sent["errorCode"], len(arrived["messages"])) == (0, 1)
+        assert stack.call("GET", "/sandbox/inbox")["errorCode"] == 10002
+        for username, documented in DOCUMENTED.items():
+            answer = stack.call("POST", "/api/login", {"username": username, "password": documented})
+            assert answer["errorCode"] in (10006, 10007)
+        page = httpx.get(f"{stack.url}/login", headers={"host": "imsg.example.com", "accept": "text/html"})
+        assert page.status_code == 200
+        assert "123" not in re.sub(r"<[^>]*>", "", page.text)
+
+
+def test_an_installation_from_before_is_told_the_command_that_lets_it_start_behind_a_proxy(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+
+    for username in DOCUMENTED:
+        command = f"imsg users reset-password {username}"
+        _is_one_clear_line(_up(tmp_path, **PUBLIC), username, "IMSG_PUBLIC_URL", command)
+        given = environment({"IMSG_DATA_DIR": str(tmp_path / "data"), **PUBLIC})
+        done = subprocess.run(
+            [str(IMSG), *command.split()[1:], "--password", "-"],
+            env=given,
+            cwd=tmp_path,
+            input="correct horse battery\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    with running(tmp_path, PUBLIC) as stack:
+        assert stack.call("POST", "/api/login", {"username": "admin", "password": "correct horse battery"})["token"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/login", "/api/send", "/docs", "/openapi.json", "/sandbox/inbox", "/hooks/wechat/sandbox", "/", "/login"],
+)
+def test_under_a_name_of_another_no_route_answers(shared_stack: Stack, path: str) -> None:
+    """A page whose name is made to resolve to 127.0.0.1 (DNS rebinding) got an administrator's token this way."""
+    body = {"username": "admin", "password": "123"}
+    for host in ("evil.example", f"evil.example:{shared_stack.port}", "127.0.0.1.evil.example", "evil.localhost"):
+        for verb in ("GET", "POST"):
+            answer = httpx.request(verb, shared_stack.url + path, json=body, headers={"host": host})
+            assert (answer.status_code, answer.json()["reason"]) == (421, "wrong_host")
+            assert "IMSG_ALLOWED_HOSTS" in answer.json()["detail"]
+            assert "token" not in answer.text
+
+
+def test_probes_answer_under_any_name(shared_stack: Stack) -> None:
+    for path in ("/health/live", "/health/ready"):
+        assert httpx.get(shared_stack.url + path, headers={"host": "10.1.2.3"}).status_code == 200
 
 
 def test_ctrl_c_ends_it_at_once_without_a_word_and_keeps_the_data(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The first accounts, made where there are no users yet, and the refusal of documented passwords off loopback."""
+"""The first accounts, made where there are no users yet, and the refusal of documented passwords where exposed."""
 
 import os
 import secrets
@@ -30,15 +30,18 @@ class Founding:
         store: Store,
         passwords: Passwords,
         *,
-        on_loopback: bool,
+        exposure: str,
         admin_password: str | None,
         folder: Path,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`folder` keeps the administrator's password where it has to be generated."""
+        """`exposure` says what shows that others reach us (empty: nobody does).
+
+        `folder` keeps the administrator's password where it has to be generated.
+        """
         self._store = store
         self._passwords = passwords
-        self._on_loopback = on_loopback
+        self._exposure = exposure
         self._admin_password = admin_password
         self._folder = folder
         self._now = now
@@ -46,7 +49,7 @@ class Founding:
     async def found(self) -> None:
         """Make the first accounts if there are no users; several processes may start at once.
 
-        On a loopback address these are the documented ones, elsewhere an administrator alone.
+        Where nobody but this machine reaches us these are the documented ones, elsewhere an administrator alone.
         Raises StartError for a given password that can't be, or a folder that can't be written.
         """
         async with self._store.writing() as rows:
@@ -56,11 +59,11 @@ class Founding:
             for username, password in self._first().items():
                 role: Role = "admin" if username == ADMINISTRATOR else "user"
                 await rows.add(self._user(username, role, await self._passwords.hash(password)))
-        log.info("first_accounts_made", documented=self._on_loopback and self._admin_password is None)
+        log.info("first_accounts_made", documented=not self._exposure)
 
     async def refuse_documented(self) -> None:
-        """Refuse to start off loopback while a password that the documentation prints works. Raises StartError."""
-        if self._on_loopback:
+        """Refuse to start where exposed while a password that the documentation prints works. Raises StartError."""
+        if not self._exposure:
             return
         for username in DOCUMENTED:
             async with self._store.reading() as rows:
@@ -69,16 +72,14 @@ class Founding:
                 if user is not None and await self._passwords.matches(user.password, password):
                     raise StartError(
                         f"the user {username} still has a password that is printed in the documentation, and "
-                        f"{variable('host')} is no loopback address; give them another with "
-                        f"`imsg users reset-password {username}`, or set {variable('host')}=127.0.0.1."
+                        f"{self._exposure}; give them another with `imsg users reset-password {username}`."
                     )
 
     def _first(self) -> dict[str, str]:
         if self._admin_password is not None:
-            _check(self._admin_password, on_loopback=self._on_loopback)
-        if self._on_loopback:
-            given = {} if self._admin_password is None else {ADMINISTRATOR: self._admin_password}
-            return {**DOCUMENTED, **given}
+            _check(self._admin_password)
+        if not self._exposure:
+            return dict(DOCUMENTED)
         return {ADMINISTRATOR: self._admin_password or self._kept()}
 
     def _kept(self) -> str:
@@ -115,13 +116,11 @@ class Founding:
         )
 
 
-def _check(password: str, *, on_loopback: bool) -> None:
+def _check(password: str) -> None:
     name = variable("admin_password")
-    if on_loopback and password == DOCUMENTED[ADMINISTRATOR]:
-        return
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD or "\0" in password:
         raise StartError(f"{name} must have {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
-    if not on_loopback and is_documented(ADMINISTRATOR, password):
+    if is_documented(ADMINISTRATOR, password):
         raise StartError(f"{name} is a password that is printed in the documentation; choose another.")
 
 

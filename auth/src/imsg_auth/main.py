@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp
 
@@ -57,7 +57,6 @@ class Settings(Common):
     data_dir: Path = Path("data")
     token_key: Keys = ()
     token_hours: Annotated[int, Field(ge=1, le=MAX_TOKEN_HOURS)] = 12
-    admin_password: SecretStr | None = None
 
     @property
     def store_url(self) -> str:
@@ -80,7 +79,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             founding = Founding(
                 store,
                 passwords,
-                on_loopback=settings.on_loopback,
+                exposure=settings.exposure,
                 admin_password=settings.admin_password.get_secret_value() if settings.admin_password else None,
                 folder=settings.data_dir,
             )
@@ -90,7 +89,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             broker = await stack.enter_async_context(open_broker(settings.broker_url))
             outbox = Outbox(store, broker)
             changes = Changes(store, mirror, outbox.wake)
-            users = Users(store, changes, passwords, documented=settings.on_loopback)
+            users = Users(store, changes, passwords, documented=not settings.is_exposed)
             tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S)
             sessions = Sessions(store, changes, passwords, tokens, users)
             quota = Quota(cache, ZoneInfo(settings.timezone))
@@ -120,7 +119,7 @@ async def reset_password(settings: Settings, username: str, password: str) -> No
         passwords = Passwords(Tallies(cache), hasher())
 
         async def reset(reflection: Reflection) -> None:
-            users = Users(store, Changes(store, reflection), passwords, documented=settings.on_loopback)
+            users = Users(store, Changes(store, reflection), passwords, documented=not settings.is_exposed)
             await users.reset_password(ON_THE_SERVER, username, password)
 
         try:

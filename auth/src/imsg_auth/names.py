@@ -12,7 +12,7 @@ MIN_PASSWORD = 6
 MAX_PASSWORD = 256
 
 DOCUMENTED: Mapping[str, str] = {"admin": "123", "天存-system-1001": "123456"}
-"""The accounts the interface document prints with their passwords; they work on a loopback address only."""
+"""The accounts the interface document prints with their passwords; they work nowhere exposed."""
 
 CONTACTS: Mapping[str, tuple[str, Callable[[str], str | None]]] = {
     "smtp": ("email", addresses.email),

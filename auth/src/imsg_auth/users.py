@@ -28,7 +28,7 @@ class Users:
         documented: bool,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`documented` says whether the passwords the interface document prints may be set (on loopback only)."""
+        """`documented` says whether the passwords the interface document prints may be set (nowhere exposed)."""
         self._store = store
         self._changes = changes
         self._passwords = passwords
@@ -152,8 +152,8 @@ class Users:
             raise Refusal(
                 "wrong_type",
                 field=field,
-                why_zh="这是文档中公开的密码，只能在本机地址上使用，请换一个",
-                why_en="it is printed in the documentation and works on a loopback address only; choose another",
+                why_zh="这是文档中公开的密码，只能在不对外开放的本机上使用，请换一个",
+                why_en="it is printed in the documentation and works only where iMSG is not exposed; choose another",
             )
         return await self._passwords.hash(password)
 

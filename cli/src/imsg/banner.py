@@ -6,7 +6,7 @@ from imsg.location import local_url
 from imsg.whole import SANDBOX_ACCOUNT, SECRETS, Ground
 
 DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
-"""The accounts that exist on loopback alone (interface document, sections 1.3 and 2)."""
+"""The accounts that exist where nobody but this machine reaches iMSG (interface document, sections 1.3 and 2)."""
 
 
 def text(ground: Ground, *, with_console: bool = True) -> str:

@@ -15,6 +15,7 @@ from imsg import banner, folder, whole
 from imsg.valkey import Valkey, ValkeyDied
 from imsg.whole import Ground, Settings, Whole
 from imsg_shared import misspelt
+from imsg_shared.hosts import Hosts, Named
 from imsg_shared.observe import configure
 from imsg_shared.service import collect_less, listen, serve
 from imsg_shared.settings import StartError, load
@@ -66,7 +67,7 @@ async def _serve(sock: socket.socket, ground: Ground, everything: Whole, server:
 
     try:
         return await serve(
-            everything.router,
+            Named(everything.router, Hosts(ground.settings)),
             sock,
             on_stop=stop,
             failure=_first(watched),

@@ -128,7 +128,6 @@ class Settings(Common):
     data_dir: Path = Path("data")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     token_key: Keys = ()
-    admin_password: SecretStr | None = None
     smtp: SmtpAsked = SmtpAsked()
     wechat: WeChatAsked = WeChatAsked()
     sms: SmsAsked = SmsAsked()
@@ -159,7 +158,7 @@ class Ground:
     service_key: Keys
     token_key: Keys
     admin_password: SecretStr | None
-    """None on loopback, where the documented accounts are made."""
+    """None where nobody but this machine reaches us: there the documented accounts are made."""
     sandbox_port: int | None
     """Where the sandbox takes mail; None where a real server does."""
     sandbox_account: Mapping[str, str] | None
@@ -197,6 +196,9 @@ class Ground:
             "data_dir": self.folder,
             "host": asked.host,
             "port": asked.port,
+            "public_url": asked.public_url,
+            "trusted_proxies": asked.trusted_proxies,
+            "allowed_hosts": asked.allowed_hosts,
             "log_level": asked.log_level,
             "gateway_url": "http://gateway",
             "auth_url": "http://auth",
@@ -208,7 +210,7 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
     """Make the secrets that nobody gave, and choose the sandbox's port. Raises StartError."""
     kept = folder / SECRETS
     password = settings.admin_password
-    if password is None and not settings.on_loopback:
+    if password is None and settings.is_exposed:
         password = SecretStr(secrets.keep(kept, "admin_password"))
     return Ground(
         settings,

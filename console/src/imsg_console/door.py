@@ -30,7 +30,7 @@ FORM_BYTES = 16 * 1024
 YEAR_S = 365 * 24 * 3600
 
 DOCUMENTED = ("admin", "123")
-"""The administrator of the interface document (section 2), who exists on loopback alone."""
+"""The administrator of the interface document (section 2), who exists where nobody but this machine reaches us."""
 
 HIDDEN = frozenset({"no_such_user", "wrong_password"})
 """Reasons that the page tells apart for nobody: a stranger need not learn which names exist."""
@@ -43,8 +43,8 @@ class Entrance:
     door: Door
     sessions: Sessions
     origins: Origins
-    on_loopback: bool
-    """Whether the documented password may work here."""
+    is_exposed: bool
+    """Whether others than this machine reach us: the documented password can't work then."""
 
     def routes(self) -> Sequence[Route]:
         """Make the routes."""
@@ -78,7 +78,7 @@ class Entrance:
         except ApiError as error:
             sentence = t("door.no_such_user") if error.reason in HIDDEN else error.detail or t("frame.unreachable")
             return self._form(request, error=sentence, username=username)
-        session.warned = self.on_loopback and (username, password) == DOCUMENTED
+        session.warned = not self.is_exposed and (username, password) == DOCUMENTED
         answer = RedirectResponse(back(request.query_params.get("next", "/")), 303)
         name, is_tls = self.origins.cookie(request.scope, COOKIE), self.origins.is_tls(request.scope)
         answer.set_cookie(name, secret, path="/", httponly=True, samesite="lax", secure=is_tls)
@@ -136,7 +136,7 @@ class Entrance:
     def _form(self, request: Request, *, error: str = "", notice: str = "", username: str = "") -> Response:
         wish = current.get()
         t = Texts(wish.language)
-        if not (error or notice) and self.on_loopback:
+        if not (error or notice or self.is_exposed):
             notice = t("door.first")
         page = _page(wish, t, action=_action(request), error=error, notice=notice, username=username)
         status = 401 if error else 200

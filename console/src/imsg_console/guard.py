@@ -109,8 +109,6 @@ class Guard:
     def _stopped(self, scope: Scope, session: Session | None, t: Texts) -> ASGIApp | None:
         """Return the answer to who may not pass; None: go on."""
         path, verb = scope["path"], scope["method"]
-        if not self._origins.is_known_host(scope):
-            return PlainTextResponse(t("door.wrong_host"), 421)
         if verb in WRITES and not self._origins.is_ours(scope):
             return _foreign(path, t)
         if path.startswith((STATIC, ASSETS)) or path in (LOGIN, PREFER, ICON):

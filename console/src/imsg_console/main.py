@@ -7,9 +7,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
-from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from starlette.types import ASGIApp
 
 from imsg_console.client import ApiError, Door, vouched
@@ -18,15 +17,9 @@ from imsg_console.sessions import Session, Sessions
 from imsg_shared import peers
 from imsg_shared.peers import Apps
 from imsg_shared.service import Service
-from imsg_shared.settings import Common, Strings, load
+from imsg_shared.settings import Common, load
 
 SWEEP_S = 10.0
-
-
-def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
-    for network in value:
-        ipaddress.ip_network(network, strict=False)
-    return value
 
 
 class Settings(Common):
@@ -35,10 +28,6 @@ class Settings(Common):
     gateway_url: str = "http://gateway:8000"
     sandbox_url: str = ""
     """Empty: no page of the sandbox."""
-    public_url: str = ""
-    """Where people reach the page behind a proxy of your own; `https://` makes the cookies secure."""
-    trusted_proxies: Annotated[Strings, AfterValidator(_networks)] = ()
-    """Whose X-Forwarded-Proto is believed."""
     console_idle_minutes: int = Field(default=30, ge=1, le=24 * 60)
     """Without anything done for so long, a session ends."""
 
@@ -64,10 +53,9 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
                     return  # the session here is over all the same, and the token ends by itself
 
             sessions = Sessions(settings.console_idle_minutes * 60.0, time.monotonic, revoke)
-            origins = Origins(
-                settings.public_url, _parsed(settings.trusted_proxies), loopback_only=settings.on_loopback
-            )
-            served = web.Web(door, sandbox, sessions, origins, settings.timezone, settings.on_loopback, time.monotonic)
+            origins = Origins(settings.public_url, _parsed(settings.trusted_proxies))
+            exposed = settings.is_exposed
+            served = web.Web(door, sandbox, sessions, origins, settings.timezone, exposed, time.monotonic)
             service.watch(sessions.sweeping(SWEEP_S), "sweep")
             yield await stack.enter_async_context(web.opening(served))
 

@@ -1,4 +1,4 @@
-"""Where a request comes from: over TLS or not, from our own page or another's, under a name that is ours."""
+"""Where a request comes from: over TLS or not, from our own page or another's."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -18,10 +18,9 @@ WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 class Origins:
     """Judges requests by what browsers say about where they come from and pages can't forge."""
 
-    def __init__(self, public_url: str, trusted: Sequence[Network], *, loopback_only: bool) -> None:
+    def __init__(self, public_url: str, trusted: Sequence[Network]) -> None:
         self._public = urlsplit(public_url)
         self._trusted = tuple(trusted)
-        self._loopback_only = loopback_only
 
     def is_tls(self, scope: Scope) -> bool:
         """Tell whether the browser speaks TLS: to us, to a proxy that may be believed, or by IMSG_PUBLIC_URL."""
@@ -44,28 +43,8 @@ class Origins:
             return False
         return origin.netloc.lower() in (headers.get("host", "").lower(), self._public.netloc.lower())
 
-    def is_known_host(self, scope: Scope) -> bool:
-        """Tell whether a name is ours to answer to: on loopback any other poses as ours (DNS rebinding)."""
-        if not self._loopback_only:
-            return True
-        host = Headers(scope=scope).get("host", "").lower()
-        if host and host == self._public.netloc.lower():
-            return True
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
-
     def _is_trusted(self, address: str) -> bool:
         try:
             return any(ipaddress.ip_address(address) in network for network in self._trusted)
         except ValueError:
             return False
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

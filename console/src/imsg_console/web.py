@@ -93,7 +93,8 @@ class Web:
     sessions: Sessions
     origins: Origins
     timezone: str
-    on_loopback: bool
+    is_exposed: bool
+    """Whether others than this machine reach us: then nothing of the documented password is said."""
     now: Callable[[], float]
 
 
@@ -102,7 +103,7 @@ async def opening(web: Web) -> AsyncIterator[ASGIApp]:
     """Serve the pages while the context lasts. One at a time in a process: NiceGUI's app is a global of its own."""
     pages = _Pages(web)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, max_body_size=UPLOAD_BYTES)
-    entrance = Entrance(web.door, web.sessions, web.origins, web.on_loopback)
+    entrance = Entrance(web.door, web.sessions, web.origins, web.is_exposed)
     app.router.routes.extend(
         [
             *entrance.routes(),

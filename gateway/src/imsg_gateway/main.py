@@ -9,7 +9,7 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from prometheus_client import Gauge
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
 from imsg_gateway import relay, v1
@@ -36,22 +36,13 @@ from imsg_shared import peers, redis
 from imsg_shared.peers import Apps
 from imsg_shared.quota import Quota, Tallies
 from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import Common, Keys, StartError, Strings, load, variable
+from imsg_shared.settings import Common, Keys, StartError, load, variable
 
 SEND = frozenset(("to", "method", "content", "attachment", "account"))
 MESSAGE = SEND
 RESEND = frozenset(("id", "uncertain"))
 PAUSE = frozenset(("paused", "reason"))
 """Fields of the gateway's own URLs."""
-
-
-def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
-    for network in value:
-        try:
-            ipaddress.ip_network(network, strict=False)
-        except ValueError as error:
-            raise ValueError(f"{network} is neither an address nor a network such as 10.0.0.0/8") from error
-    return value
 
 
 class _Account(BaseModel):
@@ -79,8 +70,6 @@ class Settings(Common):
     max_recipients: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     max_attachment_bytes: Annotated[int, Field(ge=0, le=11 * 1024 * 1024)] = 10 * 1024 * 1024
     max_depth: Annotated[int, Field(ge=1)] = 1_000_000
-    trusted_proxies: Annotated[Strings, AfterValidator(_networks)] = ()
-    public_url: str = ""
     wechat: WeChat = WeChat()
 
 

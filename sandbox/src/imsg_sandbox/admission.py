@@ -1,4 +1,4 @@
-"""Who may look into the sandbox: everybody on loopback, elsewhere an administrator's token."""
+"""Who may look into the sandbox: everybody where nobody but this machine reaches us, else an administrator's token."""
 
 from fastapi import Request
 

@@ -118,7 +118,7 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
             )
             api = FastAPI(title="iMSG sandbox", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
             speak(api)
-            admission = Admission(gateway, everybody=settings.on_loopback)
+            admission = Admission(gateway, everybody=not settings.is_exposed)
             accounts = Accounts(settings.wechat.accounts)
             pusher = await stack.enter_async_context(wechat_push.pushing(own.wechat_hooks, apps))
             api.include_router(wechat.routes(wechat.People(accounts, pusher, time.time), admission))

@@ -198,6 +198,14 @@ REASONS: Mapping[str, Reason] = {
         "Sending is turned off for this user; ask an administrator to turn it on.",
     ),
     "no_right": Reason(10016, 403, "此操作需要管理员的token。", "This needs an administrator's token."),
+    "wrong_host": Reason(
+        10016,
+        421,
+        "iMSG 不以 {host} 这个名字提供服务；要用它访问，请管理员把它加入 IMSG_ALLOWED_HOSTS，"
+        "或把 IMSG_PUBLIC_URL 设为您访问的地址。",
+        "iMSG does not answer under the name {host}; to use it, an administrator adds it to IMSG_ALLOWED_HOSTS, "
+        "or sets IMSG_PUBLIC_URL to the address people use.",
+    ),
     "forged": Reason(
         10016,
         403,

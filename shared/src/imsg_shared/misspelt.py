@@ -22,6 +22,7 @@ NAMES = frozenset(
         "admin_password",
         "timezone",
         "public_url",
+        "allowed_hosts",
         "host",
         "port",
         "data_dir",

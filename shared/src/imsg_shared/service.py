@@ -24,6 +24,7 @@ from imsg_shared.answers import LOGGED, Answer, ok, refused, report
 from imsg_shared.broker import Broker
 from imsg_shared.closing import Server
 from imsg_shared.errors import Refusal
+from imsg_shared.hosts import Hosts, Named
 from imsg_shared.http import Protocol
 from imsg_shared.observe import configure, logger
 from imsg_shared.settings import Common, StartError, variable
@@ -274,7 +275,7 @@ async def run(service: Service) -> int:
     sock = listen(service.settings.host, service.settings.port)
     async with service.running():
         return await serve(
-            service,
+            Named(service, Hosts(service.settings)),
             sock,
             on_stop=service.stopping.set,
             failure=service.failure(),

@@ -59,6 +59,19 @@ RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 """Where Redis is; empty where it need not be said."""
 
 
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for network in value:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError as error:
+            raise ValueError(f"{network} is neither an address nor a network such as 10.0.0.0/8") from error
+    return value
+
+
+Networks = Annotated[Strings, AfterValidator(_networks)]
+"""Addresses and networks, as `ipaddress.ip_network` reads them."""
+
+
 class Common(BaseSettings):
     """What every service reads: environment over `.env` over `imsg.toml` (`IMSG_CONFIG` names another file)."""
 
@@ -79,6 +92,14 @@ class Common(BaseSettings):
     timezone: TimeZone = "Asia/Shanghai"
     host: str = "127.0.0.1"
     port: Annotated[int, AfterValidator(lambda value: _between(value, 1, 65_535))] = 8000
+    public_url: str = ""
+    """Where people reach iMSG, where a proxy of yours stands before it."""
+    trusted_proxies: Networks = ()
+    """Whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    allowed_hosts: Strings = ()
+    """Names under which iMSG answers, beside those of `public_url` and, on loopback, of this machine (`hosts`)."""
+    admin_password: SecretStr | None = None
+    """The administrator's first password."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
     no_provider: Literal["stop", "idle"] = "stop"
@@ -105,8 +126,23 @@ class Common(BaseSettings):
 
     @property
     def on_loopback(self) -> bool:
-        """Whether only this machine can reach us: there, and only there, may documented passwords work."""
+        """Whether only this machine can open a connection to us; a proxy on it may be reached by everybody."""
         return is_loopback(self.host)
+
+    @property
+    def exposure(self) -> str:
+        """Say what shows that others than this machine reach us, as half a sentence; empty: nothing does."""
+        if not self.on_loopback:
+            return f"{variable('host')} is no loopback address"
+        for name in ("public_url", "trusted_proxies", "admin_password"):
+            if getattr(self, name):
+                return f"{variable(name)} is set"
+        return ""
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others than this machine reach us: no documented password may work then, the sandbox is closed."""
+        return bool(self.exposure)
 
 
 def _between(value: int, low: int, high: int) -> int:

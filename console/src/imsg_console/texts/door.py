@@ -31,8 +31,4 @@ TEXTS: Table = {
         "First time here? On this machine the administrator is admin with the password 123.",
     ),
     "docs": ("接口文档", "API documentation"),
-    "wrong_host": (
-        "只接受本机地址（如 http://127.0.0.1:8000/）。要用别的名字访问，请设置 IMSG_PUBLIC_URL。",
-        "Only this machine's own names are served here (such as http://127.0.0.1:8000/). To use another name, set IMSG_PUBLIC_URL.",
-    ),
 }
