@@ -135,14 +135,27 @@ async def test_off_loopback_nobody_sets_a_documented_password(url: str, tmp_path
         assert await names(visitor, "correct horse") == ["admin"]
 
 
-@pytest.mark.parametrize("password", ["123", "123456", "short", "x" * 257])
-async def test_off_loopback_a_weak_administrators_password_stops_the_start(
+@pytest.mark.parametrize(
+    "password",
+    ["123", "123456", "short", "x" * 257, "admin123", "P@ssw0rd", "imsg2026", "qwer1234!@", "管理员密码", "woaini1314"],
+)
+async def test_off_loopback_a_common_administrators_password_stops_the_start(
     url: str, tmp_path: Path, password: str
 ) -> None:
     """One line that names the setting."""
     with pytest.raises(StartError, match="IMSG_ADMIN_PASSWORD"):
         async with running(settings(url, tmp_path, host=EVERYWHERE, admin_password=password)):
             pass
+
+
+async def test_a_common_administrators_password_stops_every_start_and_is_not_printed(url: str, tmp_path: Path) -> None:
+    """Also where the first accounts were made long ago: it may still be somebody's."""
+    async with running(settings(url, tmp_path, host=EVERYWHERE, admin_password="correct horse")):
+        pass
+    with pytest.raises(StartError, match="openssl rand") as refused:
+        async with running(settings(url, tmp_path, host=EVERYWHERE, admin_password="Admin@123")):
+            pass
+    assert "Admin@123" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["service_key", "token_key"])

@@ -8,8 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
-from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import SecretStr
 
 import imsg_auth.main
@@ -17,9 +15,10 @@ import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
 from imsg_shared.service import Service
+from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
 
-KEY = (SecretStr("a-service-key"),)
+KEY = (SecretStr("a key between services, long enough"),)
 
 OPEN = {"/api/login", "/api/v2/login", "/docs", "/openapi.json"}
 """The gateway's URLs that want no token."""
@@ -57,19 +56,6 @@ async def services(tmp_path: Path, valkey_url: str) -> AsyncIterator[dict[str, S
 
         await eventually(all_are_ready, within_s=20)
         yield made
-
-
-def routes(service: Service) -> set[tuple[str, str]]:
-    """List (verb, path) of all that a service answers, names in a path as {}."""
-    api: Any = service._api
-    if not isinstance(api, FastAPI):
-        return {(route.verb, route.path) for route in api._table.routes}
-    return {
-        (verb, re.sub(r"{\w+(:\w+)?}", "{}", context.path or ""))
-        for context in iter_route_contexts(api.routes)
-        if isinstance(context.original_route, APIRoute)
-        for verb in context.methods or ()
-    }
 
 
 def relayed(services: dict[str, Service], owner: str) -> list[Any]:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from imsg_auth.changes import Changes, Reflection, Unwatched
 from imsg_auth.founding import Founding
+from imsg_auth.guessing import refuse_common
 from imsg_auth.migrations import STEPS
 from imsg_auth.mirror import Mirror
 from imsg_auth.names import password as checked_password
@@ -27,11 +28,12 @@ from imsg_auth.users import Users
 from imsg_shared import redis
 from imsg_shared.errors import Refusal
 from imsg_shared.observe import logger
-from imsg_shared.peers import Apps
+from imsg_shared.peers import Apps, Internal
 from imsg_shared.quota import Quota, Tallies
 from imsg_shared.redis import RedisAway
 from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import Common, Keys, StartError, load, variable
+from imsg_shared.settings import Common, Keys, PeerKeys, StartError, load, variable
+from imsg_shared.strength import require_strong, require_strong_callers
 from imsg_store.address import read_url
 from imsg_store.away import StoreAway
 from imsg_store.database import connect
@@ -57,6 +59,7 @@ class Settings(Common):
     data_dir: Path = Path("data")
     token_key: Keys = ()
     token_hours: Annotated[int, Field(ge=1, le=MAX_TOKEN_HOURS)] = 12
+    peer_keys: PeerKeys = PeerKeys()
 
     @property
     def store_url(self) -> str:
@@ -98,7 +101,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             service.watch(pulse.run(), "pulse")
             service.check("database", lambda: pulse.has_store)
             service.check("redis", lambda: pulse.has_redis)
-            yield api(settings.service_key, Parts(users, sessions, mirror, quota))
+            yield api(Internal("auth", settings.service_key, settings.peer_keys), Parts(users, sessions, mirror, quota))
 
     return Service("auth", settings, opening)
 
@@ -131,11 +134,16 @@ async def reset_password(settings: Settings, username: str, password: str) -> No
 
 
 def _require_keys(settings: Settings) -> None:
-    for name in ("service_key", "token_key"):
-        if not getattr(settings, name):
+    callers = settings.peer_keys.by_service()
+    for name, keys in (("service_key", settings.service_key), ("token_key", settings.token_key)):
+        if not keys and not (name == "service_key" and callers):
             raise StartError(
                 f"{variable(name)} is not set; give it a long random value, such as `openssl rand -hex 32` makes."
             )
+        require_strong(settings, name, keys=keys)
+    require_strong_callers(settings, callers)
+    if settings.admin_password is not None and settings.is_exposed:
+        refuse_common(settings.admin_password.get_secret_value())
 
 
 async def _opened(stack: AsyncExitStack, settings: Settings) -> tuple[Store, redis.Redis]:

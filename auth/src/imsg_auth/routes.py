@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from pydantic import AfterValidator, BaseModel, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, WithJsonSchema
 from starlette.responses import Response
 
 from imsg_auth import names
@@ -69,9 +69,8 @@ class Parts:
     quota: Quota
 
 
-def api(keys: tuple[SecretStr, ...], parts: Parts) -> FastAPI:
-    """Make auth's API. Every URL wants the service key; who calls is what the gateway has verified."""
-    internal = Internal(keys)
+def api(internal: Internal, parts: Parts) -> FastAPI:
+    """Make auth's API. Every URL wants a service's key; who calls is what the gateway has verified."""
 
     def let_in(request: Request) -> None:
         request.state.caller = internal(request)

@@ -37,6 +37,7 @@ from imsg_shared.peers import Apps
 from imsg_shared.quota import Quota, Tallies
 from imsg_shared.service import Service, open_broker
 from imsg_shared.settings import Common, Keys, StartError, load, variable
+from imsg_shared.strength import require_strong
 
 SEND = frozenset(("to", "method", "content", "attachment", "account"))
 MESSAGE = SEND
@@ -79,6 +80,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     for name in ("token_key", "service_key"):
         if not getattr(chosen, name):
             raise StartError(f"{variable(name)} is not set; give the gateway the same one that auth has.")
+        require_strong(chosen, name, keys=getattr(chosen, name))
 
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:

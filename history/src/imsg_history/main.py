@@ -29,7 +29,8 @@ from imsg_history.sweep import Sweep
 from imsg_shared.observe import logger
 from imsg_shared.peers import Apps, Internal
 from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import Common, StartError, load, variable
+from imsg_shared.settings import Common, PeerKeys, StartError, load, variable
+from imsg_shared.strength import require_strong, require_strong_callers
 from imsg_store.address import is_sqlite, read_url
 from imsg_store.away import StoreAway, told
 
@@ -52,6 +53,7 @@ class Settings(Common):
     """What history reads."""
 
     database_url: str = "sqlite:///history.db"
+    peer_keys: PeerKeys = PeerKeys()
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 90
     sweep: Sweeping = Sweeping()
 
@@ -61,8 +63,11 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     del apps  # history calls nobody
     chosen = settings or load(Settings)
     url = read_url(chosen.database_url)
-    if not chosen.service_key:
+    callers = chosen.peer_keys.by_service()
+    if not (chosen.service_key or callers):
         raise StartError(f"{variable('service_key')} is not set; give history the same one that the gateway has.")
+    require_strong(chosen, "service_key", keys=chosen.service_key)
+    require_strong_callers(chosen, callers)
 
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
@@ -105,7 +110,7 @@ async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncEx
         DeadLetters(store),
         _now,
     )
-    return api(parts, Internal(settings.service_key))
+    return api(parts, Internal("history", settings.service_key, settings.peer_keys))
 
 
 async def _make_tables(url: URL) -> None:

@@ -19,6 +19,7 @@ from imsg_shared.peers import Apps, Peer
 from imsg_shared.redis import Redis
 from imsg_shared.service import Service, open_broker
 from imsg_shared.settings import StartError, load, variable
+from imsg_shared.strength import require_strong
 from imsg_shared.wire import TemplateLimits
 from imsg_shared.worker import Worker
 from imsg_store.address import read_url
@@ -60,6 +61,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     chosen = settings or load(Settings)
     if not chosen.service_key:
         raise StartError(f"{variable('service_key')} is not set; give sender-wechat the same one that history has.")
+    require_strong(chosen, "service_key", keys=chosen.service_key)
 
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:

@@ -18,6 +18,7 @@ NAMES = frozenset(
         "redis_url",
         "database_url",
         "service_key",
+        "peer_keys",
         "token_key",
         "admin_password",
         "timezone",

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from imsg_shared.errors import Refusal
+from imsg_shared.settings import PeerKeys
 
 CALL_TIMEOUT_S = 5.0
 """How long one call may take, ASGI transport included (which itself knows no time-outs)."""
@@ -97,18 +98,64 @@ async def connect(url: str, keys: tuple[SecretStr, ...], apps: Apps) -> AsyncIte
         yield Peer(client, keys[0].get_secret_value() if keys else "")
 
 
-class Internal:
-    """A FastAPI dependency that lets only services in; gives the Caller, or None where they speak for themselves."""
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may call the URLs of a service that begin so."""
 
-    def __init__(self, keys: tuple[SecretStr, ...]) -> None:
-        self._keys = [key.get_secret_value().encode() for key in keys]
+    owner: str
+    verb: str
+    """`*` for every verb."""
+    prefix: str
+    callers: frozenset[str]
+
+
+GATEWAY, SENDER_SMTP, SENDER_WECHAT = "gateway", "sender-smtp", "sender-wechat"
+
+RULES = (
+    Rule("auth", "*", "/", frozenset({GATEWAY})),
+    Rule("history", "GET", "/internal/attachments/", frozenset({GATEWAY, SENDER_SMTP, SENDER_WECHAT})),
+    Rule("history", "*", "/", frozenset({GATEWAY})),
+)
+"""Who may call what: the first rule that fits decides. A service that is not here calls nobody with a key."""
+
+
+def callers_of(owner: str, verb: str, path: str) -> frozenset[str]:
+    """Name the services that may call a URL of `owner`; none where no rule fits."""
+    fitting = (rule for rule in RULES if rule.owner == owner and rule.verb in ("*", verb))
+    return next((rule.callers for rule in fitting if path.startswith(rule.prefix)), frozenset())
+
+
+class Internal:
+    """A FastAPI dependency: lets in the services that may, and gives on whose behalf, None where on their own.
+
+    Where `peer_keys` names the callers' own keys, a key opens what its services may call (`RULES`) and nothing else.
+    Where it names none, `shared` is the one key of all services, and opens everything.
+    """
+
+    def __init__(self, owner: str, shared: tuple[SecretStr, ...], peer_keys: PeerKeys) -> None:
+        self._owner = owner
+        by_service = peer_keys.by_service()
+        self._shared = () if by_service else _encoded(shared)
+        self._own = [(key, name) for name, keys in by_service.items() for key in _encoded(keys)]
 
     def __call__(self, request: Request) -> Caller | None:
-        """Verify the service key. Raises Refusal no_right."""
+        """Verify the service key. Raises Refusal no_right, for a service that may not call this too."""
         given = request.headers.get(KEY_HEADER, "").encode()
-        if not any(hmac.compare_digest(given, key) for key in self._keys):
+        if not (self._is_shared(given) or self._may_call(given, request)):
             raise Refusal("no_right")
         name = request.headers.get(CALLER_HEADER)
         if name is None:
             return None
         return Caller(unquote(name), request.headers.get(ROLE_HEADER) == "admin")
+
+    def _is_shared(self, given: bytes) -> bool:
+        return any(hmac.compare_digest(given, key) for key in self._shared)
+
+    def _may_call(self, given: bytes, request: Request) -> bool:
+        """Tell whether a service of this key may; several have the same one while keys are being parted."""
+        services = {name for key, name in self._own if hmac.compare_digest(given, key)}
+        return not services.isdisjoint(callers_of(self._owner, request.method, request.url.path))
+
+
+def _encoded(keys: tuple[SecretStr, ...]) -> tuple[bytes, ...]:
+    return tuple(key.get_secret_value().encode() for key in keys)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -70,6 +70,21 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
 
 Networks = Annotated[Strings, AfterValidator(_networks)]
 """Addresses and networks, as `ipaddress.ip_network` reads them."""
+
+
+class PeerKeys(BaseModel):
+    """The keys of the services that call another, as the one that is called knows them; none: they share one key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gateway: Keys = ()
+    sender_smtp: Keys = ()
+    sender_wechat: Keys = ()
+
+    def by_service(self) -> dict[str, tuple[SecretStr, ...]]:
+        """Return the keys that are set: the service's name → its keys."""
+        fields = type(self).model_fields
+        return {name.replace("_", "-"): keys for name in fields if (keys := getattr(self, name))}
 
 
 class Common(BaseSettings):

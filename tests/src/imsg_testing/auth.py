@@ -16,8 +16,8 @@ from imsg_shared import tokens
 from imsg_shared.redis import Redis
 from imsg_shared.topology import user_key
 
-SERVICE_KEY = SecretStr("the-auth-test's-service-key")
-TOKEN_KEY = SecretStr("the-auth-test's-token-key")
+SERVICE_KEY = SecretStr("the service key of the tests of auth")
+TOKEN_KEY = SecretStr("the token key of the tests of auth")
 
 
 def settings(url: str, folder: Path, **given: Any) -> Settings:  # noqa: ANN401  any setting

@@ -12,7 +12,10 @@ from imsg_testing.processes import Process
 from imsg_testing.servers import Postgres, Rabbit, Valkey
 from imsg_testing.stack import START_TIMEOUT_S, Provider, environment, free_port, provider
 
-KEYS = {"IMSG_SERVICE_KEY": "a key between services", "IMSG_TOKEN_KEY": "a key that signs tokens"}
+KEYS = {
+    "IMSG_SERVICE_KEY": "a key between services, long enough",
+    "IMSG_TOKEN_KEY": "a key that signs tokens, long enough",
+}
 
 
 class OneService:

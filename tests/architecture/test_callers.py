@@ -1,0 +1,114 @@
+"""A key of a service opens what the table says and nothing else, at every URL that there is."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+import imsg_auth.main
+import imsg_history.main
+from imsg_shared.peers import RULES, callers_of
+from imsg_shared.service import Service
+from imsg_shared.settings import PeerKeys
+from imsg_testing.routes import routes
+from imsg_testing.waiting import eventually
+
+KEYS = {name: f"the own key of {name}, long enough for all" for name in ("gateway", "sender-smtp", "sender-wechat")}
+SHARED = "the one key of all services, as it was before"
+
+OWNERS = ("auth", "history")
+
+
+def peer_keys(keys: Mapping[str, str]) -> PeerKeys:
+    """Write keys as a service that is called reads them."""
+    return PeerKeys(**{name.replace("-", "_"): (SecretStr(key),) for name, key in keys.items()})
+
+
+@pytest.fixture
+def known(request: pytest.FixtureRequest) -> Mapping[str, str]:
+    """Choose whose keys are known apart; a test says otherwise by parametrizing it."""
+    found: Mapping[str, str] = getattr(request, "param", KEYS)
+    return found
+
+
+@pytest.fixture
+async def services(tmp_path: Path, valkey_url: str, known: Mapping[str, str]) -> AsyncIterator[dict[str, Service]]:
+    """Yield the services that are called, open."""
+    given: dict[str, Any] = {
+        "broker_url": valkey_url,
+        "redis_url": valkey_url,
+        "service_key": (SecretStr(SHARED),),
+        "token_key": (SecretStr(SHARED),),
+        "peer_keys": peer_keys(known),
+        "host": "0.0.0.0",
+    }
+    auth = imsg_auth.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'auth.db'}", data_dir=tmp_path)
+    history = imsg_history.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'history.db'}")
+    made = {"auth": imsg_auth.main.app(auth), "history": imsg_history.main.app(history)}
+    async with AsyncExitStack() as stack:
+        for service in made.values():
+            await stack.enter_async_context(service.running())
+
+        async def all_are_ready() -> bool:
+            return not any(service.unmet() for service in made.values())
+
+        await eventually(all_are_ready, within_s=20)
+        yield made
+
+
+async def opened_by(service: Service, key: str) -> set[tuple[str, str]]:
+    """Return the (verb, path) of every URL that a key opens, whatever is answered behind the door."""
+    opened = set()
+    headers = {"x-imsg-key": key, "x-imsg-caller": "admin", "x-imsg-role": "admin"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://service") as client:
+        for verb, path in routes(service):
+            answer = await client.request(verb, path.replace("{}", "name"), json={}, headers=headers)
+            if (answer.status_code, answer.json().get("reason")) != (403, "no_right"):
+                opened.add((verb, path))
+    return opened
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+@pytest.mark.parametrize("caller", KEYS)
+async def test_a_key_opens_what_its_service_may_call(services: dict[str, Service], owner: str, caller: str) -> None:
+    allowed = {(verb, path) for verb, path in routes(services[owner]) if caller in callers_of(owner, verb, path)}
+
+    assert await opened_by(services[owner], KEYS[caller]) == allowed
+
+
+async def test_a_sender_reads_attachments_and_nothing_else(services: dict[str, Service]) -> None:
+    """The table itself, said once more in words."""
+    for sender in ("sender-smtp", "sender-wechat"):
+        assert await opened_by(services["auth"], KEYS[sender]) == set()
+        assert await opened_by(services["history"], KEYS[sender]) == {("GET", "/internal/attachments/{}/{}")}
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+async def test_where_keys_are_known_apart_the_one_key_of_all_opens_nothing(
+    services: dict[str, Service], owner: str
+) -> None:
+    assert await opened_by(services[owner], SHARED) == set()
+
+
+@pytest.mark.parametrize("known", [{}], indirect=True)
+@pytest.mark.parametrize("owner", OWNERS)
+async def test_where_none_is_known_the_one_key_of_all_opens_everything(
+    services: dict[str, Service], owner: str
+) -> None:
+    assert await opened_by(services[owner], SHARED) == routes(services[owner])
+
+
+@pytest.mark.parametrize("known", [dict.fromkeys(KEYS, SHARED)], indirect=True)
+async def test_a_key_that_several_still_share_opens_what_any_of_them_may_call(services: dict[str, Service]) -> None:
+    """As while the one key of all is parted: nobody is refused on the way."""
+    for owner in OWNERS:
+        assert await opened_by(services[owner], SHARED) == routes(services[owner])
+
+
+def test_every_rule_is_about_services_whose_keys_can_be_told() -> None:
+    callers = set().union(*(rule.callers for rule in RULES))
+    assert callers == {name.replace("_", "-") for name in PeerKeys.model_fields} == set(KEYS)
