@@ -29,7 +29,7 @@ from imsg_testing.processes import Process
 from imsg_testing.versions import in_v2
 from imsg_testing.waiting import eventually
 
-KEY = SecretStr("the-gateway-test's-token-key")
+KEY = SecretStr("the token key of the tests of the gateway")
 SERVICE_KEY = SecretStr("the service key of the tests of the gateway")
 ANSWER_BOUND_S = 30.0
 
