@@ -2,7 +2,14 @@
 
 import pytest
 
-from imsg_console.sending.lists import UnreadableError, table
+from imsg_console.sending.lists import Table
+from imsg_console.sending.lists import table as look
+from imsg_console.spreadsheets import UnreadableError, decode, split
+
+
+def table(content: bytes, method: str) -> Table:
+    return look(split(decode(content)), method)
+
 
 PEOPLE = "姓名,邮箱,部门\n张三,zhang@example.com,研发\n李四,li@example.com,市场\n"
 
@@ -47,17 +54,26 @@ def test_names_alone_have_no_heading() -> None:
     assert not table("张三\n李四\n".encode(), "smtp").has_heading
 
 
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (b"", "send.file_empty"),
-        (b" \r\n\n", "send.file_empty"),
-        (b"PK\x03\x04rest", "send.file_workbook"),
-        (b"\xff\xfe\x00", "send.file_unreadable"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\xff", "send.file_unreadable"),
-    ],
-)
-def test_what_is_no_list_is_said(content: bytes, why: str) -> None:
+def test_a_first_row_that_is_mistyped_is_no_heading() -> None:
+    found = table("张三,zhang@@example.com\n李四,li@example.com\n".encode(), "smtp")
+    assert not found.has_heading
+    assert found.read(found.column, has_heading=False).texts == ["zhang@@example.com", "li@example.com"]
+
+
+def test_rows_without_a_recipient_are_told_and_the_others_say_whose_they_are() -> None:
+    found = table("姓名,手机\n张三,13800138000\n李四,\n王五,13900139000.0\n".encode(), "sms")
+    reading = found.read(found.column, has_heading=True)
+    assert [(one.text, one.label) for one in reading.found] == [("13800138000", "张三"), ("13900139000", "王五")]
+    assert [(one.text, one.why) for one in reading.ignored] == [("李四", "send.no_sms_in_row")]
+
+
+def test_blank_rows_and_columns_around_a_table_are_no_part_of_it() -> None:
+    found = look([("", "", ""), ("", "邮箱", ""), ("", "a@x.com", ""), ("", "", "")], "smtp")
+    assert (found.width, found.has_heading, found.column) == (1, True, 0)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\xff"])
+def test_what_is_no_text_is_said(content: bytes) -> None:
     with pytest.raises(UnreadableError) as refused:
-        table(content, "smtp")
-    assert refused.value.why == why
+        decode(content)
+    assert refused.value.why == "files.unreadable"

@@ -6,12 +6,19 @@ import io
 import pytest
 
 from imsg_console.client import ApiError
+from imsg_console.spreadsheets import decode
 from imsg_console.texts import Texts
 from imsg_console.users import sheet
 from imsg_console.users.records import changes, placed
+from imsg_console.users.sheet import Sheet
 from imsg_console.widgets import csvs
 
 ZH, EN = Texts("zh"), Texts("en")
+
+
+def parse(t: Texts, text: str) -> Sheet:
+    return sheet.read(t, sheet.split(text))
+
 
 USER = {
     "username": "王小明",
@@ -31,14 +38,14 @@ USER = {
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
 def test_a_sheet_is_read_however_a_spreadsheet_saved_it(encoding: str) -> None:
-    read = sheet.read(ZH, sheet.decoded("用户名,邮箱\r\n王小明,a@example.com\r\n".encode(encoding)))
+    read = parse(ZH, decode("用户名,邮箱\r\n王小明,a@example.com\r\n".encode(encoding)))
 
     assert [dict(line.fields) for line in read.lines] == [{"username": "王小明", "email": "a@example.com"}]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "，"])
 def test_cells_may_be_parted_by_what_people_have(delimiter: str) -> None:
-    read = sheet.read(ZH, f"账号{delimiter}手机号\n甲{delimiter}138 0013 8000\n")
+    read = parse(ZH, f"账号{delimiter}手机号\n甲{delimiter}138 0013 8000\n")
 
     assert [dict(line.fields) for line in read.lines] == [{"username": "甲", "phone": "13800138000"}]
 
@@ -46,7 +53,7 @@ def test_cells_may_be_parted_by_what_people_have(delimiter: str) -> None:
 @pytest.mark.parametrize("t", [ZH, EN])
 def test_what_is_written_is_read_again(t: Texts) -> None:
     written = csvs.table(sheet.heading(t), [sheet.row(t, USER)])
-    read = sheet.read(ZH if t is EN else EN, sheet.decoded(written))
+    read = parse(ZH if t is EN else EN, decode(written))
 
     kept = ("username", "role", "email", "available", "per_hour", "per_day", "recipients_per_day")
     assert read.problem == ""
@@ -55,7 +62,7 @@ def test_what_is_written_is_read_again(t: Texts) -> None:
 
 def test_each_row_says_what_is_wrong_with_it() -> None:
     text = "username,role,per_hour,phone,available\n,,,,\nanna,boss,five,8.6138E+12,maybe\n,user,,,\nben,,,,\nben,,,,\n"
-    read = sheet.read(EN, text)
+    read = parse(EN, text)
 
     assert [(line.number, len(line.problems)) for line in read.lines] == [(3, 4), (4, 1), (5, 0), (6, 1)]
     assert read.lines[3].problems == ("The same username as in row 5.",)
@@ -72,11 +79,11 @@ def test_each_row_says_what_is_wrong_with_it() -> None:
     ],
 )
 def test_a_sheet_that_can_not_be_read_says_why(text: str, problem: str) -> None:
-    assert sheet.read(ZH, text).problem == ZH(f"users.{problem}")
+    assert parse(ZH, text).problem == ZH(f"users.{problem}")
 
 
 def test_columns_that_mean_nothing_are_named() -> None:
-    assert sheet.read(EN, "username,shoe size\nanna,38\n").ignored == ("shoe size",)
+    assert parse(EN, "username,shoe size\nanna,38\n").ignored == ("shoe size",)
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "  =1", "＝1", "\t=1"])
@@ -89,7 +96,7 @@ def test_no_cell_runs_as_a_formula(cell: str) -> None:
 def test_a_username_that_looks_like_a_formula_survives_the_way_out_and_in() -> None:
     written = csvs.table(sheet.heading(EN), [sheet.row(EN, {**USER, "username": "=HYPERLINK(1)"})])
 
-    assert sheet.read(EN, sheet.decoded(written)).lines[0].username == "=HYPERLINK(1)"
+    assert parse(EN, decode(written)).lines[0].username == "=HYPERLINK(1)"
 
 
 def test_only_what_was_changed_is_asked_of_the_api() -> None:
@@ -115,3 +122,22 @@ def test_only_what_was_changed_is_asked_of_the_api() -> None:
 )
 def test_a_refusal_stands_at_its_field(t: Texts, detail: str, field: str, sentence: str) -> None:
     assert placed(t, ApiError("whatever", detail)) == (field, sentence)
+
+
+def test_names_beside_usernames_are_no_second_column_of_them() -> None:
+    read = parse(ZH, "姓名,用户名,电话,手机号\n王小明,xiaoming,,13800138000\n")
+
+    assert (read.problem, read.ignored) == ("", ("姓名", "电话"))
+    assert [dict(line.fields) for line in read.lines] == [{"username": "xiaoming", "phone": "13800138000"}]
+
+
+def test_a_column_that_stands_there_twice_is_said() -> None:
+    assert "用户名" in parse(ZH, "用户名,用户名\na,b\n").problem
+
+
+def test_a_quotation_without_an_end_hides_no_row() -> None:
+    rows = "\n".join(f"user{number},a{number}@example.com" for number in range(9_000))
+    read = parse(ZH, f'用户名,邮箱\n"anna,anna@example.com\n{rows}\n')
+
+    assert len(read.lines) >= 1
+    assert sum(len(str(line.fields)) for line in read.lines) > 9_000

@@ -1,5 +1,6 @@
 """The send form: recipients however they come, what is wrong said at once, and what was sent followed to its end."""
 
+import io
 import json
 import re
 import secrets
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xlsxwriter
 from playwright.sync_api import Page, expect
 
 from imsg_testing.api import PASSWORD, wait
@@ -18,6 +20,8 @@ from imsg_testing.entering import enter
 from imsg_testing.stack import Stack
 
 Visits = Callable[..., Visit]
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 ZH, EN = Look("zh", DESK), Look("en", PHONE)
 
@@ -63,17 +67,25 @@ def test_recipients_are_judged_as_they_are_typed(visit: Visits, look: Look) -> N
     expect(page.locator("#recipients-hint")).to_have_text(said)
     write(page, "ple.com，li@example.com；zhang@example.com, oops@, 13800138000, nobody-here\n")
     expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com", "li@example.com"])
-    expect(page.locator(".wrong-text")).to_have_text(["oops@", "13800138000", "nobody-here"])
-    expect(page.locator(".recipients-summary")).to_contain_text("zhang@example.com")  # the duplicate
+    expect(page.locator(".recipients-wrong .wrong-text")).to_have_text(["oops@", "13800138000", "nobody-here"])
+    expect(page.locator(".ignored-one")).to_contain_text(["zhang@example.com"])  # the duplicate
+    counted = {"zh": "读到 6，采用 2，忽略 4", "en": "6 read, 2 adopted, 4 ignored"}[look.language]
+    expect(page.locator(".recipients-counts")).to_have_text(counted)
     assert not scrolls_sideways(page)
     seen.axe()
     seen.shoot("send-wrong")
 
     page.locator(".send-button").click()
     expect(page.locator(".send-trouble")).to_contain_text("3")
-    page.locator(".wrong-one").first.get_by_role("button").click()
-    expect(page.locator(".wrong-text")).to_have_text(["13800138000", "nobody-here"])
-    page.locator(".wrong-head").get_by_role("button").click()
+    remove, correct = {"zh": ("移除", "改正"), "en": ("Remove", "Correct")}[look.language]
+    page.get_by_role("button", name=f"{remove} oops@").click()
+    expect(page.locator(".recipients-wrong .wrong-text")).to_have_text(["13800138000", "nobody-here"])
+    page.get_by_role("button", name=f"{correct} 13800138000").click()
+    page.get_by_role("textbox", name=f"{correct} 13800138000").fill("wang@example.com")
+    seen.axe()
+    page.keyboard.press("Enter")
+    expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com", "li@example.com", "wang@example.com"])
+    page.locator(".recipients-wrong .wrong-head").get_by_role("button", name=remove).click()
     expect(page.locator(".recipients-wrong")).to_be_hidden()
 
 
@@ -122,7 +134,57 @@ def test_a_file_of_gbk_gives_the_column_that_holds_addresses(visit: Visits) -> N
     expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com", "li@example.com"])
 
     chooser.set_input_files({"name": "名单.xlsx", "mimeType": "text/csv", "buffer": b"PK\x03\x04"})
-    expect(page.get_by_role("alert").filter(has_text="CSV")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="名单.xlsx 读不出来")).to_be_visible()
+    chooser.set_input_files({"name": "照片.png", "mimeType": "image/png", "buffer": b"\x89PNG"})
+    expect(page.get_by_role("alert").filter(has_text="照片.png 不是表格")).to_be_visible()
+    chooser.set_input_files({"name": "大.csv", "mimeType": "text/csv", "buffer": b"a" * (5 * 1024 * 1024 + 1)})
+    expect(page.get_by_role("alert").filter(has_text="大.csv 超过 5 MiB")).to_be_visible()
+
+
+@pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE, dark=True)], ids=lambda look: look.name)
+def test_three_hundred_rows_of_excel_are_accounted_for(visit: Visits, look: Look) -> None:
+    seen = opened(visit, look, method="sms")
+    page = seen.page
+    rows = [f"员工{n}\t研发部\t{13800138000 + n}\treader{n}@example.com" for n in range(300)]
+    rows[0], rows[5], rows[7] = "员工0\t研发部\t1380013800\t", "员工5\t研发部\t1.38E+10\t", "员工7\t研发部\t\t"
+    paste(page, "\r\n".join(["姓名\t部门\t手机\t邮箱", *rows, rows[8]]))
+    counted = {"zh": "读到 302，采用 297，忽略 5", "en": "302 read, 297 adopted, 5 ignored"}[look.language]
+    expect(page.locator(".recipients-counts")).to_have_text(counted)
+    expect(page.locator(".recipients-wrong .wrong-text")).to_have_text(["1380013800", "1.38E+10"])
+    expect(page.locator(".ignored-one .wrong-text")).to_have_text(
+        ["姓名 部门 手机 邮箱", "员工7 研发部", "13800138008"]
+    )
+    expect(page.locator(".recipient-label").first).to_have_text("员工1 研发部 reader1@example…")
+    assert not scrolls_sideways(page)
+    seen.axe()
+    seen.shoot("send-excel")
+    copy = {"zh": "复制", "en": "Copy"}[look.language]
+    page.locator(".recipients-wrong").get_by_role("button", name=copy).click()
+    why = {"zh": "不是手机号", "en": "is not a phone number"}[look.language]
+    assert page.evaluate("navigator.clipboard.readText()").startswith(f"1380013800\t{why}")
+
+
+def test_a_workbook_gives_the_column_of_the_sheet_that_was_chosen(visit: Visits) -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        book.add_worksheet("说明").write(0, 0, "给全体员工")
+        people = book.add_worksheet("名单")
+        people.write_row(0, 0, ["姓名", "手机", "邮箱"])
+        people.write_row(1, 0, ["张三", 13800138000, "zhang@example.com"])
+        people.write_row(2, 0, ["李四", 13900139000])
+    seen = opened(visit, method="sms")
+    page = seen.page
+    chooser = page.locator(".upload-list input[type=file]")
+    chooser.set_input_files({"name": "通讯录.xlsx", "mimeType": XLSX, "buffer": out.getvalue()})
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("工作表").click()
+    page.get_by_role("option", name="名单").click()
+    expect(dialog.locator("td.file-chosen")).to_have_text(["13800138000", "13900139000"])
+    seen.axe()
+    seen.shoot("send-workbook")
+    dialog.get_by_role("button", name="导入2个").click()
+    expect(page.locator(".recipient-text")).to_have_text(["13800138000", "13900139000"])
+    expect(page.locator(".recipient-label")).to_have_text(["张三 zhang@example.com", "李四"])
 
 
 def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(stack: Stack, visit: Visits) -> None:
@@ -188,7 +250,7 @@ def test_what_the_api_refuses_is_named_at_the_recipient(stack: Stack, visit: Vis
     page.locator(".send-button").click()
     expect(page.locator(".send-trouble")).to_contain_text("Nothing was sent")
     expect(page.locator(".wrong-one")).to_contain_text(f"{name}no e-mail address, and no such user")
-    page.locator(".wrong-head").get_by_role("button").click()
+    page.locator(".wrong-head").get_by_role("button", name="Remove them").click()
     page.locator(".send-button").click()
     expect(page.locator(".sent-said")).to_have_text("It is settled")
 

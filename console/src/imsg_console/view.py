@@ -11,6 +11,7 @@ from imsg_console.preferences import Preferences
 from imsg_console.sandbox import Sandbox
 from imsg_console.sessions import Session
 from imsg_console.texts import Texts
+from imsg_console.workbooks import Workbooks
 
 
 class Group(Enum):
@@ -47,6 +48,8 @@ class View:
     """For `widgets.bodies.body_frame`."""
     files: Files
     """For downloads: `view.files.offer(...)` gives the address."""
+    workbooks: Workbooks
+    """For files of Excel and the like: `spreadsheets.read(content, view.workbooks, ...)`."""
 
 
 Show = Callable[[View], Awaitable[None]]

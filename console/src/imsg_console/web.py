@@ -35,6 +35,7 @@ from imsg_console.sandbox import Sandbox
 from imsg_console.sessions import Session, Sessions
 from imsg_console.texts import Texts
 from imsg_console.view import Group, Page, View
+from imsg_console.workbooks import Workbooks
 
 RECONNECT_S = 30.0
 """How long a page waits for its browser: a phone that slept, a tunnel, a short restart of the proxy."""
@@ -158,6 +159,7 @@ class _Pages:
         self._sandbox = (float("-inf"), False)
         self.bodies = Bodies()
         self.files = Files()
+        self.workbooks = Workbooks()
         self._shapes = [compile_path(one.path)[0] for one in PAGES]
 
     def is_page(self, path: str) -> bool:
@@ -243,6 +245,7 @@ class _Pages:
             has_sandbox=session.is_admin and await self._has_sandbox(sandbox),
             bodies=self.bodies,
             files=self.files,
+            workbooks=self.workbooks,
         )
 
     async def _has_sandbox(self, sandbox: Sandbox) -> bool:

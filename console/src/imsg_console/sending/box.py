@@ -1,21 +1,35 @@
-"""The field of recipients: typed, pasted or read from a file, judged at once, each wrong one named and removable."""
+"""The field of recipients: typed, pasted or read from a file, judged at once; what is none is named, with its why."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable
+from functools import partial
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from imsg_console.client import ApiError, path
 from imsg_console.plain import line
-from imsg_console.sending.addressees import Addressee, Addressees, Kind, judge, read
+from imsg_console.sending.addressees import Addressee, Addressees, Kind, judge
 from imsg_console.sending.listfile import ListFile
+from imsg_console.sending.pasting import Ignored, Reading, read
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, button, classed, icon
+from imsg_console.widgets.notices import toast
 
 SHOWN = 40
 """Recipients drawn at once: more are found by looking for them."""
 
 WRONG_SHOWN = 20
+
+COPIED = 2_000
+"""Lines that the clipboard is given at once."""
+
+COPY = "(e) => navigator.clipboard?.writeText(e.currentTarget.dataset.text)"
+"""Written in the click itself, or browsers refuse."""
+
+CORRECTED = "(e) => emit(e.target.value)"
+
+ENTERED = "(e) => e.target.blur()"
 
 CHECKED = 20
 """Usernames that an administrator has looked up while writing; the rest are looked up by sending."""
@@ -59,7 +73,6 @@ class Box:
         self._view, self._t = view, view.t
         self.people = people
         self._on_change = on_change
-        self._doubled: tuple[str, ...] = ()
         self._known: dict[tuple[str, str], str] = {}
         """(method, username) → what is wrong with it, as an administrator may know."""
         self._sought = ""
@@ -70,7 +83,7 @@ class Box:
         with classed("div", "recipients"):
             with classed("div", "field-head"):
                 label = classed("label", "field-label", t("send.to"))
-                ListFile(self._view, lambda: self.people.method, self._add_listed)
+                ListFile(self._view, lambda: self.people.method, self.add)
             self._field = attrs(classed("textarea", "recipients-field"), rows=2, spellcheck="false", autocomplete="off")
             attrs(self._field, autocapitalize="off", aria_describedby="recipients-hint")
             attrs(label, for_=self._field.html_id)
@@ -81,6 +94,7 @@ class Box:
             self._hint = attrs(classed("p", "field-hint"), id="recipients-hint", aria_live="polite")
             self._summary = attrs(classed("div", "recipients-summary"), role="status")
             self._wrong = classed("div", "recipients-wrong")
+            self._ignored = classed("div", "recipients-ignored")
             self._find = ui.input(t("send.find"), on_change=lambda event: self._seek(event.value)).props(
                 "dense outlined"
             )
@@ -92,14 +106,12 @@ class Box:
     async def turn(self, method: str) -> None:
         """Judge everybody by another method."""
         await self.people.turn(method)
-        self._doubled = ()
         self.show()
         await self._look_up()
 
-    async def add(self, texts: Sequence[str]) -> None:
-        """Add recipients, and say which were there already."""
-        added = await self.people.add(texts)
-        self._doubled += added.doubled
+    async def add(self, reading: Reading) -> None:
+        """Add what was read, and say what became of it."""
+        await self.people.add(reading)
         self.show()
         self._on_change()
         await self._look_up()
@@ -120,6 +132,7 @@ class Box:
         attrs(self._field, placeholder=self._t(f"send.to_example_{self.people.method}"))
         self._draw_summary()
         self._draw_wrong()
+        self._draw_ignored()
         self._draw_shown()
 
     async def _heard(self, event: GenericEventArguments) -> None:
@@ -129,12 +142,12 @@ class Box:
         elif "text" in said:
             text = _sound(said["text"])
             self.show()
-            await self.add(read(text, self.people.method))
+            await self.add(await asyncio.to_thread(read, text, self.people.method))
         elif "draft" in said:
             self._judge_draft(_sound(said["draft"]))
 
     def _judge_draft(self, text: str) -> None:
-        found = read(text, self.people.method)
+        found = read(text, self.people.method).texts
         if len(found) != 1:
             self._hint.text = self._t(f"send.to_hint_{self.people.method}")
             return
@@ -145,9 +158,6 @@ class Box:
             Kind.WRONG: self._why(one),
         }
         self._hint.text = said[one.kind]
-
-    async def _add_listed(self, cells: Sequence[str]) -> None:
-        await self.add([one for cell in cells for one in read(cell, self.people.method)])
 
     async def _look_up(self) -> None:
         """Look usernames up where one may."""
@@ -175,19 +185,19 @@ class Box:
     def _draw_summary(self) -> None:
         t = self._t
         self._summary.clear()
-        count, wrong = len(self.people), len(self.people.wrong)
-        if not count and not self._doubled:
+        counts, wrong = self.people.counts, len(self.people.wrong)
+        if not counts.read:
             return
         with self._summary:
-            classed("strong", "", t("send.count", n=count - wrong))
+            classed("strong", "", t("send.count", n=counts.adopted))
+            said = t("send.counts", read=counts.read, adopted=counts.adopted, ignored=counts.ignored)
+            classed("span", "recipients-counts", said)
             if wrong:
                 classed("span", "bad-text", t("send.count_wrong", n=wrong))
-            if self._doubled:
-                some = t("send.listing").join(line(one, 40) for one in self._doubled[:3])
-                more = "…" if len(self._doubled) > 3 else ""  # noqa: PLR2004  as many as are named
-                classed("span", "muted wrap-anywhere", t("send.count_doubled", n=len(self._doubled), some=some + more))
-            if count:
-                button(t("send.clear"), self._clear, kind="quiet").classes("button-small")
+            button(t("send.clear"), self._clear, kind="quiet").classes("button-small")
+            named = next((one for one in self.people if one.label), None)
+            if named is not None:
+                classed("p", "field-hint", t("send.labelled", label=line(named.label, 40), to=line(named.text, 60)))
 
     def _draw_wrong(self) -> None:
         t = self._t
@@ -199,21 +209,94 @@ class Box:
             with classed("div", "wrong-head"):
                 icon("error")
                 classed("strong", "", t("send.wrong_title", n=len(wrong)))
+                self._draw_copy([(one.text, self._why(one)) for one in wrong])
                 button(t("send.remove_wrong"), self._remove_wrong, kind="quiet").classes("button-small")
             with classed("ul", "wrong-list"):
                 for one in wrong[:WRONG_SHOWN]:
                     with classed("li", "wrong-one"):
-                        with classed("span", "wrong-what"):
-                            classed("span", "wrong-text", line(one.text, 80))
-                            classed("span", "wrong-why", self._why(one))
+                        self._draw_what(one.text, one.label, self._why(one), partial(self._correct, one))
                         self._remover(one)
             if len(wrong) > WRONG_SHOWN:
                 classed("p", "muted", t("send.and_more", n=len(wrong) - WRONG_SHOWN))
 
+    def _draw_ignored(self) -> None:
+        """Draw what holds nothing up: a heading, a row without an address, a duplicate."""
+        t = self._t
+        self._ignored.clear()
+        ignored = self.people.ignored
+        if not ignored:
+            return
+        with self._ignored:
+            with classed("div", "wrong-head"):
+                icon("info")
+                classed("strong", "", t("send.ignored_title", n=len(ignored)))
+                self._draw_copy([(one.text, t(one.why)) for one in ignored])
+                button(t("send.forget_ignored"), self._forget_ignored, kind="quiet").classes("button-small")
+            with classed("ul", "wrong-list"):
+                for one in ignored[:WRONG_SHOWN]:
+                    with classed("li", "wrong-one ignored-one"):
+                        is_done = one.why == "send.doubled"
+                        self._draw_what(one.text, "", t(one.why), None if is_done else partial(self._use, one))
+            if len(ignored) > WRONG_SHOWN:
+                classed("p", "muted", t("send.and_more", n=len(ignored) - WRONG_SHOWN))
+
+    def _draw_what(self, text: str, label: str, why: str, correct: Callable[[str], object] | None) -> None:
+        """Draw one thing that is no recipient, with its why, and a way to correct it where it stands."""
+        shown = line(text, 80)
+        with classed("span", "wrong-what") as what:
+            classed("span", "wrong-text", shown)
+            if label:
+                classed("span", "muted", line(label, 40))
+            classed("span", "wrong-why", why)
+        if correct is None:
+            return
+
+        def edit() -> None:
+            what.clear()
+            pencil.set_visibility(False)
+            with what:
+                field = attrs(classed("input", "wrong-input"), value=text, type="text", spellcheck="false")
+                attrs(field, aria_label=self._t("send.correct", name=shown), autocapitalize="off", autocomplete="off")
+                classed("span", "wrong-why", why)
+            field.on("keydown.enter", js_handler=ENTERED)
+            field.on("blur", lambda event: correct(_sound(event.args)), js_handler=CORRECTED)
+            field.run_method("focus")
+
+        pencil = attrs(classed("button", "remover"), type="button")
+        attrs(pencil, aria_label=self._t("send.correct", name=shown))
+        pencil.on("click", edit, args=[])
+        with pencil:
+            icon("edit")
+
+    def _draw_copy(self, rows: list[tuple[str, str]]) -> None:
+        text = "\n".join(f"{text}\t{why}" for text, why in rows[:COPIED])
+        copy = button(self._t("frame.copy"), lambda: toast(self._t("frame.copied")), kind="quiet")
+        attrs(copy.classes("button-small wrong-copy"), data_text=text)
+        copy.on("click", js_handler=COPY)
+
+    async def _correct(self, one: Addressee, text: str) -> None:
+        if text.strip() != one.text:
+            self.people.remove(one.key)
+            await self.add(read(text, self.people.method))
+        else:
+            self.show()
+
+    async def _use(self, one: Ignored, text: str) -> None:
+        """Take what was ignored for what it was corrected into; untouched, it stays ignored."""
+        if text.strip() != one.text:
+            self.people.forget(one)
+            await self.add(read(text, self.people.method))
+        else:
+            self.show()
+
+    def _forget_ignored(self) -> None:
+        self.people.forget_ignored()
+        self.show()
+
     def _draw_shown(self) -> None:
         self._shown.clear()
-        fine = [one for one in self.people if one.kind is not Kind.WRONG]
-        sought = [one for one in fine if self._sought.lower() in one.text.lower()] if self._sought else fine
+        fine, wanted = self.people.fine, self._sought.lower()
+        sought = [one for one in fine if wanted in f"{one.text} {one.label}".lower()] if wanted else fine
         self._find.set_visibility(len(fine) > SHOWN)
         self._shown.set_visibility(bool(fine))
         with self._shown:
@@ -224,6 +307,8 @@ class Box:
                     classed("span", "recipient-text", line(one.text, 80))
                     if one.kind is Kind.NAME:
                         classed("span", "unseen", self._t("send.is_name"))
+                    if one.label:
+                        classed("span", "recipient-label", line(one.label, 24))
                     self._remover(one)
             if len(sought) > SHOWN:
                 classed("li", "recipient-more", self._t("send.and_more", n=len(sought) - SHOWN))
@@ -237,7 +322,6 @@ class Box:
 
     def _remove(self, key: str) -> None:
         self.people.remove(key)
-        self._doubled = ()
         self.show()
         self._on_change()
 
@@ -248,7 +332,6 @@ class Box:
 
     def _clear(self) -> None:
         self.people.clear()
-        self._doubled = ()
         self.show()
         self._on_change()
 

@@ -15,6 +15,7 @@ from imsg_console.sending import allowance, templates
 from imsg_console.sending.addressees import Addressees, Kind
 from imsg_console.sending.attachments import Attachments
 from imsg_console.sending.box import Box
+from imsg_console.sending.pasting import Found, Reading
 from imsg_console.sending.preview import Preview
 from imsg_console.sending.writing import Mail, Words
 from imsg_console.view import View
@@ -88,7 +89,7 @@ class Form:
 
     async def address(self, to: list[str]) -> None:
         """Put in recipients."""
-        await self._box.add(to)
+        await self._box.add(Reading(tuple(map(Found, to))))
 
     def _draw_methods(self) -> None:
         with ui.tabs(on_change=self._choose).props("no-caps inline-label") as self._tabs:
@@ -120,7 +121,7 @@ class Form:
         for made in self._complained:
             made.error = None
         self._complained = []
-        fine = [one for one in self._people if one.kind is not Kind.WRONG]
+        fine = self._people.fine
         if self._method == "smtp":
             self._preview.mail(self._mail.content, [one.text for one in fine], self._attachments.files)
             self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")

@@ -1,16 +1,21 @@
-"""Recipients from a file: chosen, its column and heading confirmed, then taken."""
+"""Recipients from a file: chosen, its sheet, column and heading confirmed, then taken."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from nicegui import ui
 from nicegui.events import UploadEventArguments
 
 from imsg_console.plain import line
-from imsg_console.sending.lists import Table, UnreadableError, table
+from imsg_console.sending.lists import Table, table
+from imsg_console.sending.pasting import Reading
+from imsg_console.spreadsheets import ACCEPT, UnreadableError, read, split
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog
 from imsg_console.widgets.elements import attrs, button, classed
 from imsg_console.widgets.notices import toast
+from imsg_console.widgets.uploads import tell_refused
+from imsg_console.workbooks import Sheet
 
 MAX_FILE_BYTES = 5 * 1024 * 1024
 
@@ -19,20 +24,21 @@ PREVIEWED = 5
 EVERYTHING = -1
 """The column that stands for all of them."""
 
-Take = Callable[[Sequence[str]], Awaitable[None]]
+Take = Callable[[Reading], Awaitable[None]]
 
 
 class ListFile:
-    """A button that reads a file of recipients and hands its cells to `take`."""
+    """A button that reads a file of recipients and hands what it read to `take`."""
 
     def __init__(self, view: View, method: Callable[[], str], take: Take) -> None:
         self._view, self._t, self._method, self._take = view, view.t, method, take
         self._engine = ui.upload(
             on_upload=self._read,
-            on_rejected=lambda: toast(self._t("send.file_too_large"), good=False),
             max_file_size=MAX_FILE_BYTES,
             auto_upload=True,
-        ).props('accept=".txt,.csv,.tsv,text/*"')
+        )
+        attrs(self._engine, accept=ACCEPT)
+        tell_refused(self._engine, self._t, MAX_FILE_BYTES)
         self._engine.classes("upload-engine upload-list")
         button(self._t("send.from_file"), self._pick, kind="quiet", symbol="upload_file").classes("button-small")
 
@@ -42,47 +48,62 @@ class ListFile:
     async def _read(self, event: UploadEventArguments) -> None:
         self._engine.reset()
         try:
-            found = table(await event.file.read(), self._method())
+            sheets = await read(await event.file.read(), self._view.workbooks, split)
         except UnreadableError as error:
             toast(self._t(error.why, name=line(event.file.name, 60)), good=False)
             return
-        if found.width == 1 and not found.has_heading:
-            await self._take(found.values(0, has_heading=False))
+        tables = [await asyncio.to_thread(table, sheet.rows, self._method()) for sheet in sheets]
+        if len(tables) == 1 and tables[0].width == 1 and not tables[0].has_heading:
+            await self._take(await asyncio.to_thread(tables[0].read, 0, has_heading=False))
             return
-        await self._ask(found, event.file.name)
+        await self._ask(sheets, tables, event.file.name)
 
-    async def _ask(self, found: Table, name: str) -> None:
+    async def _ask(self, sheets: Sequence[Sheet], tables: Sequence[Table], name: str) -> None:
         t = self._t
-        names = {number: self._column(found, number) for number in range(found.width)}
-        if found.width > 1:
-            names[EVERYTHING] = t("send.every_column")
         with dialog(t("send.file_title", name=line(name, 60)), wide=True) as asked:
-            column = ui.select(names, label=t("send.column"), value=_chosen(found)).props("outlined")
-            heading = ui.checkbox(t("send.has_heading"), value=found.has_heading)
+            sheet = ui.select(
+                {number: line(one.name, 60) for number, one in enumerate(sheets)}, label=t("files.sheet"), value=0
+            ).props("outlined")
+            sheet.set_visibility(len(sheets) > 1)
+            column = ui.select(self._columns(tables[0]), label=t("send.column"), value=_chosen(tables[0]))
+            column.props("outlined")
+            heading = ui.checkbox(t("send.has_heading"), value=tables[0].has_heading)
             with attrs(classed("div", "table-scroll"), tabindex=0, role="region", aria_label=t("send.preview")):
                 rows = classed("table", "table file-table")
 
             def values() -> list[str]:
-                return found.values(
-                    None if column.value == EVERYTHING else column.value, has_heading=bool(heading.value)
-                )
+                at = None if column.value == EVERYTHING else column.value
+                chosen: Table = tables[sheet.value]
+                return chosen.values(at, has_heading=bool(heading.value))
+
+            def turn() -> None:
+                column.set_options(self._columns(tables[sheet.value]), value=_chosen(tables[sheet.value]))
+                heading.value = tables[sheet.value].has_heading
+                show()
 
             def show() -> None:
                 rows.clear()
                 with rows:
-                    _draw(found, column.value, has_heading=bool(heading.value))
+                    _draw(tables[sheet.value], column.value, has_heading=bool(heading.value))
                 take.text = t("send.take", n=len(values()))
 
             with classed("div", "dialog-foot"):
                 button(t("frame.cancel"), lambda: asked.submit(None), kind="quiet")
-                take = button("", lambda: asked.submit(values()), kind="main")
+                take = button("", lambda: asked.submit(True), kind="main")  # noqa: FBT003  the answer itself
+            sheet.on_value_change(turn)
             column.on_value_change(show)
             heading.on_value_change(show)
             show()
-        taken = await asked
+        is_taken = await asked
+        chosen, at, has_heading = tables[sheet.value], column.value, bool(heading.value)
         asked.delete()
-        if taken is not None:
-            await self._take(taken)
+        if is_taken:
+            every = None if at == EVERYTHING else at
+            await self._take(await asyncio.to_thread(chosen.read, every, has_heading=has_heading))
+
+    def _columns(self, found: Table) -> dict[int, str]:
+        names = {number: self._column(found, number) for number in range(found.width)}
+        return {**names, EVERYTHING: self._t("send.every_column")} if found.width > 1 else names
 
     def _column(self, found: Table, number: int) -> str:
         cells = found.values(number, has_heading=found.has_heading)

@@ -1,29 +1,13 @@
-"""Reading a file of recipients: plain lines or a table, as Chinese and other programs write them."""
+"""A file of recipients: its sheets, and what each column of them seems to be."""
 
-import csv
-import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imsg_console.sending.addressees import count_addresses, is_address
-
-ENCODINGS = ("utf-8", "gb18030")
-"""Tried in this order: GBK is a part of GB 18030, and text that is no UTF-8 never reads as it by chance for long."""
-
-MARKED = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-"""A byte order mark says it: Excel writes one."""
-
-WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""How .xlsx and .xls begin."""
+from imsg_console.sending.judging import is_meant
+from imsg_console.sending.pasting import Reading, is_heading, read, read_table
 
 SAMPLE = 4_096
-
-
-class UnreadableError(Exception):
-    """The file is no list; `why` is a key of `texts/send.py`."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
+"""Rows that a column is judged by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +15,7 @@ class Table:
     """A file's rows, and what they seem to be."""
 
     rows: tuple[tuple[str, ...], ...]
+    method: str
     has_heading: bool
     """Whether the first row seems to name the columns."""
     column: int | None
@@ -47,52 +32,31 @@ class Table:
         chosen = [row if column is None else row[column : column + 1] for row in rows]
         return [cell.strip() for cells in chosen for cell in cells if cell.strip()]
 
+    def read(self, column: int | None, *, has_heading: bool) -> Reading:
+        """Read the recipients: every row gives some, or is said to give none."""
+        rows = self.rows[1:] if has_heading else self.rows
+        if self.width == 1:
+            return read("\n".join(row[0] for row in rows), self.method)
+        return read_table(rows, self.method, column)
 
-def table(content: bytes, method: str) -> Table:
-    """Read a file. Raises UnreadableError."""
-    rows = _rows(decoded(content))
-    if not rows:
-        raise UnreadableError("send.file_empty")
-    counts = count_addresses(rows[:SAMPLE], method)
-    full = [count for count in counts if count * 2 > min(len(rows), SAMPLE)]
+
+def table(rows: Sequence[Sequence[str]], method: str) -> Table:
+    """Look at rows, at least one of which holds something. Empty rows and columns around them are left out."""
+    kept = [row for row in rows if any(cell.strip() for cell in row)]
+    first = min(next(at for at, cell in enumerate(row) if cell.strip()) for row in kept)
+    last = max(at for row in kept for at, cell in enumerate(row) if cell.strip())
+    whole = tuple(tuple(row[first : last + 1]) for row in kept)
+    counts = _counts(whole[:SAMPLE], method)
+    full = [count for count in counts if count * 2 > min(len(whole), SAMPLE)]
     column = None if len(full) > 1 else counts.index(max(counts))
-    first_is_address = any(is_address(cell, method) for cell in rows[0])
-    return Table(tuple(rows), any(counts) and not first_is_address, column)
+    return Table(whole, method, is_heading(whole[0], method), column)
 
 
-def decoded(content: bytes) -> str:
-    """Decode a file by its mark, else as UTF-8, else as GBK. Raises UnreadableError."""
-    if content.startswith(WORKBOOK):
-        raise UnreadableError("send.file_workbook")
-    for mark, encoding in MARKED:
-        if content.startswith(mark):
-            return _as(content, encoding)
-    for encoding in ENCODINGS:
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise UnreadableError("send.file_unreadable")
+def _counts(rows: Sequence[Sequence[str]], method: str) -> list[int]:
+    """Count each column's addresses, and what was meant for one: a number that lost its digits has its place too."""
+    width = max(map(len, rows))
+    return [sum(at < len(row) and _holds_some(row[at], method) for row in rows) for at in range(width)]
 
 
-def _as(content: bytes, encoding: str) -> str:
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise UnreadableError("send.file_unreadable") from error
-
-
-def _rows(text: str) -> list[tuple[str, ...]]:
-    """Cut a text into rows: by the sign that gives nearly every row the same number of columns, else into lines."""
-    for sign in "\t,;":
-        try:
-            rows = [tuple(row) for row in csv.reader(io.StringIO(text), delimiter=sign) if any(map(str.strip, row))]
-        except csv.Error:
-            continue
-        widths = [len(row) for row in rows[:SAMPLE]]
-        usual = max(set(widths), key=widths.count, default=1)
-        if usual > 1 and widths.count(usual) * 10 >= len(widths) * 9:
-            return rows
-    return [(line.strip(),) for line in text.splitlines() if line.strip()]
+def _holds_some(cell: str, method: str) -> bool:
+    return is_meant(cell, method) or any(is_meant(one, method) for one in read(cell, method).texts)

@@ -128,17 +128,22 @@ TEXTS: Table = {
     # import
     "import_title": ("导入用户", "Import users"),
     "import_text": (
-        "选择CSV文件，或从表格里复制后粘贴。第一行是列名，只有“用户名”必需；没写密码的会自动生成。",
-        "Choose a CSV file, or paste cells copied from a spreadsheet. The first row names the columns; only “Username” is required. Missing passwords are made.",
+        "选择 Excel、WPS 工作簿（.xlsx、.xls）或 CSV 文件，也可以从表格里复制后粘贴。第一行是列名，只有“用户名”必需；没写密码的会自动生成。",
+        "Choose an Excel workbook (.xlsx, .xls) or a CSV file, or paste cells copied from a spreadsheet. The first row names the columns; only “Username” is required. Missing passwords are made.",
     ),
-    "import_file": ("把CSV文件拖到这里，或点击选择", "Drop a CSV file here, or click to choose"),
+    "import_file": ("把 xlsx 或 CSV 文件拖到这里，或点击选择", "Drop an .xlsx or CSV file here, or click to choose"),
     "import_paste": ("或粘贴表格", "Or paste cells"),
     "import_template": ("下载模板", "Download a template"),
     "import_existing": ("已存在的用户", "Users that exist already"),
     "import_skip": ("跳过", "Skip"),
     "import_update": ("按表格更新", "Update from the sheet"),
     "import_start": ("导入 {n} 个用户", "Import 1 user|Import {n} users"),
-    "import_too_large": ("文件超过8 MiB，请分成几个。", "The file is over 8 MiB; split it."),
+    "import_pasted": ("粘贴的内容", "What was pasted"),
+    "import_listing": ("、", ", "),
+    "import_sheet": (
+        "读的是工作表“{name}”；没有读：{others}。要导入别的工作表，请把它移到最前面，或另存为单独的文件。",
+        "This is the sheet “{name}”; not read: {others}. To import another one, move it to the front or save it as a file of its own.",
+    ),
     "import_ready": ("{n} 行可以导入。", "1 row can be imported.|{n} rows can be imported."),
     "import_wrong": (
         "{n} 行有问题，会被跳过；改好后可以再导入一次。",

@@ -7,8 +7,10 @@ from typing import Any
 
 from nicegui import ui
 
+from imsg_console import spreadsheets
 from imsg_console.client import ApiError, path
 from imsg_console.plain import line
+from imsg_console.spreadsheets import UnreadableError
 from imsg_console.users import secret, sheet
 from imsg_console.users.form import Done
 from imsg_console.users.records import MOST_NAME, placed
@@ -17,7 +19,7 @@ from imsg_console.view import View
 from imsg_console.widgets import csvs
 from imsg_console.widgets.dialogs import dialog
 from imsg_console.widgets.elements import attrs, button, classed
-from imsg_console.widgets.notices import notice, toast
+from imsg_console.widgets.notices import notice
 from imsg_console.widgets.uploads import drop_zone
 from imsg_console.widgets.work import Work, progress, start
 
@@ -52,8 +54,17 @@ async def ask(view: View, done: Done) -> None:
 def _choose(view: View, asked: ui.dialog, body: ui.element, done: Done) -> None:
     t = view.t
 
-    def take(_: str, content: bytes) -> None:
-        _look(view, asked, body, sheet.read(t, sheet.decoded(content)), done)
+    async def take(name: str, content: bytes) -> None:
+        try:
+            sheets = await spreadsheets.read(content, view.workbooks, sheet.split)
+        except UnreadableError as error:
+            said = Sheet(problem=t(error.why, name=line(name or t("users.import_pasted"), 60)))
+            _look(view, asked, body, said, done)
+            return
+        chosen = next((one for one in sheets if sheet.has_usernames(t, one.rows)), sheets[0])
+        found = await asyncio.to_thread(sheet.read, t, chosen.rows)
+        others = [one.name for one in sheets if one is not chosen]
+        _look(view, asked, body, found, done, name=chosen.name, others=others)
 
     def template() -> None:
         heading = sheet.heading(t, sheet.COLUMNS)
@@ -75,11 +86,11 @@ def _choose(view: View, asked: ui.dialog, body: ui.element, done: Done) -> None:
     with body:
         classed("p", "", t("users.import_text"))
         drop_zone(
+            t,
             t("users.import_file"),
             take,
-            accept=".csv,.txt,.tsv,text/csv,text/plain",
+            accept=spreadsheets.ACCEPT,
             most_bytes=MOST_BYTES,
-            on_refused=lambda: toast(t("users.import_too_large"), good=False),
         )
         pasted = ui.textarea(t("users.import_paste")).props("outlined autogrow input-style=max-height:10rem")
         pasted.classes("field mono")
@@ -91,11 +102,23 @@ def _choose(view: View, asked: ui.dialog, body: ui.element, done: Done) -> None:
             )
 
 
-def _look(view: View, asked: ui.dialog, body: ui.element, read: Sheet, done: Done) -> None:
-    """Show what was read before anything is done."""
+def _look(
+    view: View,
+    asked: ui.dialog,
+    body: ui.element,
+    read: Sheet,
+    done: Done,
+    *,
+    name: str = "",
+    others: Sequence[str] = (),
+) -> None:
+    """Show what was read before anything is done; of several sheets which one, and which were not."""
     t = view.t
     body.clear()
     with body:
+        if others:
+            said = line(t("users.import_listing").join(others), 200)
+            notice(t("users.import_sheet", name=line(name, 60), others=said), "info")
         if read.problem:
             notice(read.problem, "bad")
             _foot(view, asked, body, done)

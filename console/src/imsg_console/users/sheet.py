@@ -29,18 +29,20 @@ MOST_ROWS = 10_000
 MOST_BYTES = 8 * 1024 * 1024
 
 HEADINGS: Mapping[str, str] = {
-    "username": "user, name, login, 用户, 账号, 帐号, 姓名",
+    "username": "user, login, 用户, 账号, 帐号, name, 姓名",
     "password": "pass, 口令, 初始密码",
     "email": "mail, e-mail, 邮件, 电子邮件, 电子邮箱",
-    "phone": "tel, mobile, 电话, 手机号, 手机号码, 电话号码",
+    "phone": "手机号, 手机号码, mobile, 电话, 电话号码, tel",
     "wechat": "tag, 微信号, 微信标记",
     "role": "权限",
     "per_hour": "hour, hourly, 每小时",
     "per_day": "day, daily, 每天, 每日",
     "available": "enabled, active, 启用, 状态, 可用",
 }
-ALIASES = {alias: column for column, aliases in HEADINGS.items() for alias in aliases.split(", ")}
-"""How people head their columns, beside our own two languages."""
+ALIASES = {
+    alias: (column, rank) for column, aliases in HEADINGS.items() for rank, alias in enumerate(aliases.split(", "), 1)
+}
+"""How people head their columns, beside our own two languages, and how plainly: 1 is the plainest."""
 
 ROLES: Mapping[str, str] = {
     "user": "user",
@@ -92,22 +94,12 @@ class Sheet:
         return [line for line in self.lines if line.problems]
 
 
-def decoded(content: bytes) -> str:
-    """Read a file as spreadsheets save them: UTF-8, with a BOM or not, UTF-16, or Chinese Windows' own code page."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", "replace")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("gb18030", "replace")
-
-
-def read(t: Texts, text: str) -> Sheet:
-    """Read a sheet: comma, semicolon or tab between the cells, a heading of ours or of people's own words."""
-    rows = [row for row in _rows(text) if any(cell.strip() for cell in row[1])]
+def read(t: Texts, found: Sequence[Sequence[str]]) -> Sheet:
+    """Read a sheet's rows, as `split` cuts them or a workbook has them: a heading of ours or of people's own words."""
+    rows = [(number, row) for number, row in enumerate(found, 1) if any(cell.strip() for cell in row)]
     if not rows:
         return Sheet(problem=t("users.sheet_empty"))
-    columns = [_column(t, heading) for heading in rows[0][1]]
+    columns = _columns(t, rows[0][1])
     if "username" not in columns:
         return Sheet(problem=t("users.sheet_no_username"))
     doubled = [one for one in COLUMNS if columns.count(one) > 1]
@@ -124,28 +116,37 @@ def read(t: Texts, text: str) -> Sheet:
     return Sheet(lines, ignored=ignored)
 
 
-def _rows(text: str) -> list[tuple[int, list[str]]]:
+def split(text: str) -> list[list[str]]:
+    """Cut text into rows: by comma, semicolon or tab, whichever the heading has most of."""
     text = text.replace("\0", "").lstrip("\ufeff")
     first = next((one for one in text.splitlines() if one.strip()), "")
     delimiter = max("\t;,，", key=first.count)
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-    found: list[tuple[int, list[str]]] = []
     try:
-        for number, row in enumerate(reader, 1):
-            found.append((number, row))
-            if len(found) > MOST_ROWS + 1:
-                break
-    except csv.Error:
-        return found
-    return found
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error:  # a quotation without an end, longer than any cell: better each line than none
+        return [line.split(delimiter) for line in text.splitlines()]
 
 
-def _column(t: Texts, heading: str) -> str:
+def has_usernames(t: Texts, found: Sequence[Sequence[str]]) -> bool:
+    """Tell whether a sheet's heading names a column of usernames."""
+    first = next((row for row in found if any(cell.strip() for cell in row)), ())
+    return "username" in _columns(t, first)
+
+
+def _columns(t: Texts, headings: Sequence[str]) -> list[str]:
+    """Say which column each heading means; empty: none. A sheet with 姓名 and 用户名 has one column of usernames."""
+    meant = [_column(t, heading) for heading in headings]
+    best = {name: min(rank for one, rank in meant if one == name) for name, _ in meant if name}
+    return [name if name and rank == best[name] else "" for name, rank in meant]
+
+
+def _column(t: Texts, heading: str) -> tuple[str, int]:
+    """Say which column a heading means, and how plainly: 0 its own word, then one of people's, the likeliest first."""
     name = heading.strip().strip("*：:").strip().lower()
     for column in (*COLUMNS, *EXPORTED):
         if name == column or name in (one.lower() for one in t.both(f"users.{column}")):
-            return column if column in COLUMNS else ""
-    return ALIASES.get(name, "")
+            return (column if column in COLUMNS else "", 0)
+    return ALIASES.get(name, ("", 0))
 
 
 def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], seen: dict[str, int]) -> Line:

@@ -1,0 +1,117 @@
+"""What a text is to a method: an address, however it was written, something meant for one, or perhaps a username."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+
+from imsg_shared import addresses
+
+METHODS: Mapping[str, Callable[[str], str | None]] = {
+    "smtp": addresses.email,
+    "sms": addresses.phone,
+    "wechat": addresses.tag,
+}
+"""Method → the normal form of its addresses."""
+
+MAX_NAME_CHARACTERS = 64
+
+MAX_ADDRESS_CHARACTERS = 400
+"""More than any address has, with whatever surrounds it."""
+
+PHONE_DIGITS = range(10, 14)
+"""How many digits look like a phone number: one too few, one too many, or with a country's code."""
+
+_UNSEEN = "\u00ad\u200b\u200c\u200d\u2060\ufeff\u00a0\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""What copying out of a contact card brings along: zero widths, marks of direction, a fixed space."""
+
+_WITHOUT_UNSEEN = str.maketrans(dict.fromkeys(_UNSEEN))
+_QUOTES = "\"'“”‘’「」"
+_FILLING = re.compile(r"[\s().·-]")
+_CHINA_PREFIX = re.compile(r"(?:0086|86)(?=1[3-9][0-9]{9}$)")
+_SCIENTIFIC = re.compile(r"([0-9])(?:\.([0-9]{0,20}))?[eE]\+?([0-9]{2})")
+_LANDLINE = re.compile(r"(?:\+?86)?0[1-9][0-9]{8,10}")
+
+
+def strip_unseen(text: str) -> str:
+    """Take off what nobody sees at both ends."""
+    return text.strip().strip(_UNSEEN).strip()
+
+
+def normalize(text: str) -> str:
+    """Write full-width letters and digits as plain ones, without what nobody sees."""
+    return unicodedata.normalize("NFKC", text.translate(_WITHOUT_UNSEEN)).strip()
+
+
+def is_address(text: str, method: str) -> bool:
+    """Tell whether a text is an address of the method, as it stands or tidied."""
+    return find_address(text, method) is not None
+
+
+def rewrite(text: str, method: str) -> str | None:
+    """Write an address as the API takes it; None where the text is none, even tidied."""
+    found = find_address(text, method)
+    return None if found is None else found[0]
+
+
+def find_address(text: str, method: str) -> tuple[str, str] | None:
+    """Return an address as the API takes it, and its normal form; None where the text is none, even tidied."""
+    if len(text) > MAX_ADDRESS_CHARACTERS:
+        return None
+    take = METHODS[method]
+    if (found := take(text)) is not None:
+        return text, found
+    for tidied in _tidied(text, method):
+        if (found := take(tidied)) is not None:
+            return tidied, found
+    return None
+
+
+def is_meant(text: str, method: str) -> bool:
+    """Tell whether a text is an address, or looks as if it were to be one."""
+    return bool(explain(text, method)) or is_address(text, method)
+
+
+def explain(text: str, method: str) -> str:
+    """Say what is wrong with what was meant for an address; empty where nothing shows that it was. A key of texts."""
+    if method == "smtp" and ("@" in text or "＠" in text):
+        return "send.bad_email"
+    if method != "sms" or len(text) > MAX_ADDRESS_CHARACTERS:
+        return ""
+    plain = normalize(text)
+    if _SCIENTIFIC.fullmatch(plain):
+        return "send.lost_digits"
+    dense = _FILLING.sub("", plain)
+    if _LANDLINE.fullmatch(dense):
+        return "send.landline"
+    digits = dense.removeprefix("+")
+    is_phone = digits.isdecimal() and (dense != digits or len(digits) in PHONE_DIGITS)
+    return "send.bad_phone" if is_phone else ""
+
+
+def _tidied(text: str, method: str) -> Iterator[str]:
+    plain = normalize(text)
+    yield plain
+    if method == "smtp":
+        bare = plain.removeprefix("mailto:").strip(_QUOTES).rstrip(".。")
+        yield bare
+        yield bare.replace("。", ".")
+    elif method == "sms":
+        yield from _phones(plain)
+
+
+def _phones(plain: str) -> Iterator[str]:
+    """Write a number as contact cards and spreadsheets have it without its filling: `+86 138-0013-8000`."""
+    bare = plain.removeprefix("tel:").lstrip("=").strip(_QUOTES)
+    if exact := _SCIENTIFIC.fullmatch(bare):
+        first, rest, zeros = exact[1], exact[2] or "", int(exact[3])
+        if len(rest) == zeros:  # every digit is there
+            yield first + rest
+        return
+    whole, point, fraction = bare.partition(".")
+    if point and fraction and not fraction.strip("0"):
+        bare = whole  # a number in a spreadsheet: 13800138000.0
+    dense = _FILLING.sub("", bare)
+    yield dense
+    yield _CHINA_PREFIX.sub("+86", dense)
+    if dense.startswith("00"):
+        yield f"+{dense[2:]}"
