@@ -224,14 +224,16 @@ async def test_a_client_that_drips_is_not_waited_for_longer_than_an_upload_may_t
 
 
 async def test_bodies_held_at_once_are_bounded_and_let_go_again() -> None:
-    intake = Intake(max_bytes=100, max_in_flight=150)
+    intake = Intake(max_bytes=100, max_in_flight=150, shares=1)
     whole = {"type": "http.request", "body": b"x" * 80, "more_body": False}
     async with intake.body(receiving(whole), "80") as first:  # type: ignore[arg-type]
         assert len(first) == 80
-        with pytest.raises(Refusal, match="overloaded"):
-            async with intake.body(receiving(whole), None):  # type: ignore[arg-type]
-                pass
+        for address, reason in (("127.0.0.2", "overloaded"), ("", "too_many_bodies")):
+            with pytest.raises(Refusal, match=reason):
+                async with intake.body(receiving(whole), None, address=address):  # type: ignore[arg-type]
+                    pass
         assert intake.held == 80
+        assert sum(intake.held_by.values()) == 80
     async with intake.body(receiving(whole), None):  # type: ignore[arg-type]
         pass
     assert intake.held == 0

@@ -72,8 +72,9 @@ class Edge:
         route, names = self._table.find(scope["method"], path)
         headers = Headers(scope=scope)
         declared, is_whole = headers.get("content-length"), WHOLE in scope
-        async with self._intake.body(receive, declared, is_whole=is_whole) as body:
-            address = self._clients.address(scope)
+        address = self._clients.address(scope)
+        limit = route.max_body_bytes
+        async with self._intake.body(receive, declared, is_whole=is_whole, limit=limit, address=address) as body:
             asked = read(scope, headers, path, names, body, address=address, needs_body=route.needs_body)
             strays = route.strays(asked)
             if ignored is not None:

@@ -87,7 +87,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
         async with AsyncExitStack() as stack:
             yield await _opened(chosen, apps or {}, service, stack)
 
-    return Service("gateway", chosen, opening, v1.refuse)
+    return Service("gateway", chosen, opening, v1.refuse, bounds_bodies=False)
 
 
 async def _opened(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> Edge:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from imsg_gateway.asked import Asked
 from imsg_gateway.callers import Claim
+from imsg_shared.bodies import MAX_BODY_BYTES
 from imsg_shared.errors import Refusal
 
 
@@ -26,6 +27,9 @@ class Right(Enum):
 
 NO_NAMES = ("", ".", "..")
 """What stands in a path for something else than a name; a client to a service would resolve it."""
+
+OPEN_BODY_BYTES = 64 * 1024
+"""The most that is read of somebody who need not show a token: a log-in is two short texts."""
 
 Handler = Callable[[Asked, Claim | None], Awaitable[Response]]
 """Answers a request; the claim is None for what is open to everybody, and judged for USER and ADMIN."""
@@ -47,6 +51,11 @@ class Route:
     owner: str = ""
     at: str = ""
     """Which service answers what is relayed, and at which path of its own."""
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The most that is read of a body here."""
+        return OPEN_BODY_BYTES if self.right is Right.OPEN else MAX_BODY_BYTES
 
     def strays(self, asked: Asked) -> list[str]:
         """List the fields of a request that nothing here honours: the body's, then the query's, each once."""

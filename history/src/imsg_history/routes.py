@@ -1,6 +1,6 @@
 """History's URLs: the public ones that the gateway relays, and those for services alone."""
 
-from collections.abc import AsyncIterable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from imsg_history.pages import DEFAULT_LIMIT, MOST
 from imsg_history.resend import Resends
 from imsg_history.shapes import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
 from imsg_history.stats import MOST_BUCKETS, Counter, read_span
-from imsg_shared import refusals
+from imsg_shared import bodies, refusals
 from imsg_shared.answers import Answer, ok, refused, speak
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller, Internal
@@ -109,7 +109,7 @@ def _services(parts: Parts) -> APIRouter:
         expires_at = read_time(request.query_params, "expires_at")
         if expires_at is None:
             raise Refusal("missing", field="expires_at")
-        body = await _body(request.stream())
+        body = await bodies.read(request.receive, MAX_BYTES)
         await parts.attachments.put(Place.read(request_id, sha256), body, expires_at)
         return Answer(ok())
 
@@ -143,15 +143,6 @@ def _administrator(request: Request) -> None:
 
 
 User = Annotated[Caller, Depends(_user)]
-
-
-async def _body(stream: AsyncIterable[bytes]) -> bytes:
-    body = bytearray()
-    async for chunk in stream:
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise Refusal("too_large", limit=MAX_BYTES)
-    return bytes(body)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

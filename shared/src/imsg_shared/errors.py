@@ -65,6 +65,18 @@ REASONS: Mapping[str, Reason] = {
         "请求体超过{limit}字节，请减小附件或分批发送。",
         "The body is over {limit} bytes; make attachments smaller or send in several requests.",
     ),
+    "head_too_large": Reason(
+        10001,
+        431,
+        "请求行和请求头合计超过 {limit} 字节，请缩短 URL 或请求头（例如 Cookie）。",
+        "The request line and headers are over {limit} bytes; shorten the URL or a header, such as Cookie.",
+    ),
+    "head_incomplete": Reason(
+        10001,
+        408,
+        "请求头在 {seconds} 秒内没有发完，连接已关闭，请重发。",
+        "The headers did not arrive within {seconds} s, and the connection is closed; send the request again.",
+    ),
     "no_such_url": Reason(
         10001,
         404,
@@ -150,6 +162,12 @@ REASONS: Mapping[str, Reason] = {
         503,
         "等待发送的消息太多，请按Retry-After稍后再发。",
         "Too many messages are waiting; send again after Retry-After.",
+    ),
+    "too_many_bodies": Reason(
+        10016,
+        429,
+        "从您的地址同时上传的内容超过 {limit} 字节，请等前面的请求完成后再发。",
+        "What your address is uploading at once is over {limit} bytes; send when the requests before have ended.",
     ),
     "bug": Reason(
         10012,

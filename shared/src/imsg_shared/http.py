@@ -1,7 +1,8 @@
-"""HTTP/1.1 as clients speak it: raw UTF-8 in a request line is read, what is no HTTP has its answer too."""
+"""HTTP/1.1 as clients speak it, within bounds: raw UTF-8 in a request line is read, what is no HTTP is answered too."""
 
 import asyncio
 import sys
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +13,12 @@ from imsg_shared.answers import JSON, encode
 from imsg_shared.errors import Refusal
 
 _ASCII = "".join(map(chr, range(0x80)))
+
+MAX_HEAD_BYTES = 32 * 1024
+"""A request's first line and headers: four times what browsers and proxies let through (nginx: 8 KiB a line)."""
+
+HEAD_S = 10.0
+"""How long a head may take from the connection's beginning, or from its first byte where others came before."""
 
 FIRST_WORD_S = 2.0
 """How long a connection that has not said anything yet stays open once the port is closed: its request is on the way,
@@ -85,7 +92,7 @@ class _Line:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with five of its habits softened."""
+    """uvicorn's protocol with six of its habits softened."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  uvicorn's own
         super().__init__(*arguments, **named)
@@ -94,15 +101,23 @@ class Protocol(HttpToolsProtocol):
         self._is_broken = False
         self._data = b""
         self._line: _Line
+        self._is_amid_head = True
+        self._head_bytes = 0
+        """Of a head that came in several pieces: what the pieces before had."""
+        self._head_deadline: asyncio.TimerHandle | None = None
+        self._refusal: Refusal | None = None
+        """What is wrong with a head, where that is said while it is parsed."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
         self._line = _Line(transport, self)
         super().connection_made(self._line)  # type: ignore[arg-type]  # a transport in all but name
+        self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
         self._line.lost()
+        self._forget_deadline()
         super().connection_lost(exc)
 
     def is_amid_body(self) -> bool:
@@ -121,6 +136,31 @@ class Protocol(HttpToolsProtocol):
             self._may_be_request_line = not newline
         self._data = data
         super().data_received(data)
+        if self._is_amid_head and not self._is_broken and self.parser is not None:
+            self._wait_for_head(len(data))
+
+    def _wait_for_head(self, more: int) -> None:
+        """Bound a head whose end has not come yet: its size, and by when it has to."""
+        self._head_bytes += more
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, Refusal("head_too_large", limit=MAX_HEAD_BYTES))
+        elif self._head_deadline is None:
+            self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
+
+    def _give_up_head(self) -> None:
+        """End a connection whose head does not come; without a word where none of it has."""
+        self._head_deadline = None
+        if self.cycle is not None and not self.cycle.response_complete:  # an answer to the one before is on its way
+            self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
+        elif self._head_bytes:
+            self._refuse(408, Refusal("head_incomplete", seconds=round(HEAD_S)))
+        elif self._line is not None:
+            self._line.transport.close()
+
+    def _forget_deadline(self) -> None:
+        if self._head_deadline is not None:
+            self._head_deadline.cancel()
+            self._head_deadline = None
 
     def handle_websocket_upgrade(self) -> None:
         """Go on with HTTP/1.1 where anything but a websocket is offered, as RFC 9110 (7.8) lets a server do.
@@ -150,11 +190,25 @@ class Protocol(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self._is_amid_request = True
+        self._is_amid_head = True
+        self._head_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header: the request line is over, also of a request that came in one piece with the one before."""
         self._may_be_request_line = False
         super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """End a head. One that is too long is refused before anybody is asked about it."""
+        self._is_amid_head = False
+        self._forget_deadline()
+        if self._head_bytes + len(self._data) > MAX_HEAD_BYTES and self._head_length() > MAX_HEAD_BYTES:
+            self._refusal = Refusal("head_too_large", limit=MAX_HEAD_BYTES)
+            raise ValueError(self._refusal.reason)  # what stops the parser
+        super().on_headers_complete()
+
+    def _head_length(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
 
     def on_message_complete(self) -> None:
         """End a request: what follows is the next one's line."""
@@ -175,10 +229,17 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as everything is answered, and close."""
         del msg
+        if self._refusal is not None:
+            self._refuse(431, self._refusal)
+        else:
+            self._refuse(400, Refusal("not_http"))
+
+    def _refuse(self, status: int, refusal: Refusal) -> None:
         self._is_broken = True
-        body = encode(Refusal("not_http").answer(english=False))
+        self._forget_deadline()
+        body = encode(refusal.answer(english=False))
         head = (
-            "HTTP/1.1 400 Bad Request",
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
             f"content-type: {JSON}",
             f"content-length: {len(body)}",
             "connection: close",

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import importlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -21,11 +22,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_shared import misspelt
 from imsg_shared.answers import LOGGED, Answer, ok, refused, report
+from imsg_shared.bodies import MAX_BODY_BYTES, bound, check_length, declared_length
 from imsg_shared.broker import Broker
 from imsg_shared.closing import Server
 from imsg_shared.errors import Refusal
 from imsg_shared.hosts import Hosts, Named
-from imsg_shared.http import Protocol
+from imsg_shared.http import WHOLE, Protocol
 from imsg_shared.observe import configure, logger
 from imsg_shared.settings import Common, StartError, variable
 from imsg_shared.topology import Topology
@@ -41,6 +43,8 @@ it can't answer yet. Past that it opens all the same, to say by its readiness wh
 
 GRACE_S = 15
 """How long requests in flight may take to end once the port is closed."""
+
+MAX_FILES = 65_536
 
 COLLECT_AFTER = 10_000
 """New objects that may be part of a cycle after which one is looked for: Python's 700 are five requests' worth."""
@@ -58,13 +62,23 @@ class Service:
     `opening` is its main's wiring; `running` is its life, entered by whoever serves it.
     """
 
-    def __init__(self, name: str, settings: Common, opening: Opening, refuse: Refuse | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: Common,
+        opening: Opening,
+        refuse: Refuse | None = None,
+        *,
+        bounds_bodies: bool = True,
+    ) -> None:
+        """`bounds_bodies`: False where the API bounds the bodies it reads itself."""
         self.name = name
         self.settings = settings
         self.metrics = CollectorRegistry()
         self.stopping = asyncio.Event()
         """Set when the process is asked to end: take nothing new."""
         self._opening = opening
+        self._bounds_bodies = bounds_bodies
         self._refuse = refuse or (lambda refusal, accept_language, _: refused(refusal, accept_language))
         self._api: ASGIApp | None = None
         self._checks: dict[str, Callable[[], bool]] = {}
@@ -140,7 +154,13 @@ class Service:
 
         assert self._api is not None  # noqa: S101  checked by the caller
         try:
+            if self._bounds_bodies and WHOLE not in scope:
+                check_length(declared_length(scope), MAX_BODY_BYTES)
+                receive = bound(receive)
             await self._api(scope, receive, sending)
+        except Refusal as refusal:
+            if not started:
+                await self._refuse(refusal, _language(scope), scope["path"])(scope, receive, send)
         except Exception as error:
             if started:
                 if not any(note.startswith(LOGGED) for note in getattr(error, "__notes__", [])):
@@ -223,6 +243,7 @@ async def serve(
     The port opens once `is_ready` holds, or after some patience. On a signal `on_stop` is called at once and every
     answer ends its connection; the port closes `unready_s` later, what was let in by then is answered.
     """
+    allow_connections()
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -259,6 +280,14 @@ async def serve(
             loop.remove_signal_handler(number)
         for task in (stopped, failed):
             task.cancel()
+
+
+def allow_connections() -> None:
+    """Take as many files as this process may have: 1,024, the usual start, are used up by as many idle connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def _opened(is_ready: Callable[[], bool], ends: set[asyncio.Future[Any]]) -> None:
