@@ -1,5 +1,6 @@
 """POST /api/resend and POST /api/dead/ID/resend: a new request of what history says is to be sent again."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ async def test_a_resend_is_a_new_request_that_names_the_old_and_counts_once(gate
         (0, "li@example.com", "li@example.com"),
         (1, "王五", "wang@example.com"),
     ]
-    assert (await resend(gateway, token))["errorCode"] == 10013
+    assert (await resend(gateway, token, again=True))["errorCode"] == 10013
 
 
 async def test_history_learns_who_asks_and_whether_uncertain_ones_too(gateway: World) -> None:
@@ -55,7 +56,7 @@ async def test_history_learns_who_asks_and_whether_uncertain_ones_too(gateway: W
     gateway.history.resend = old()
     await resend(gateway, token, id=f"{OLD}-3", uncertain=True)
     asked = gateway.history.relayed[-1]
-    assert (asked.path, asked.query) == (f"/internal/resend/{OLD}-3", "uncertain=1")
+    assert (asked.path, asked.query) == (f"/internal/resend/{OLD}-3", "again=0&uncertain=1")
     assert (asked.headers["x-imsg-caller"], asked.headers["x-imsg-role"]) == ("zhang", "user")
     (job,) = await gateway.jobs(lane=Lane.BULK)
     assert job.resend_of == f"{OLD}-3"
@@ -149,3 +150,51 @@ async def test_a_resend_under_a_key_happens_once(gateway: World) -> None:
     }
     assert len(ids) == 1
     assert await gateway.waiting() == 1
+
+
+async def test_two_at_the_same_moment_send_nobody_twice(gateway: World) -> None:
+    """History knows of neither yet."""
+    token = await gateway.user()
+    gateway.history.resend = old()
+    answers = await asyncio.gather(*(resend(gateway, token) for _ in range(5)))
+    assert sorted(answer["errorCode"] for answer in answers) == [0, 10016, 10016, 10016, 10016]
+    assert {answer["reason"] for answer in answers if answer["errorCode"]} == {"already_resent"}
+    assert await gateway.waiting() == 1
+    again = await resend(gateway, token, again=True)
+    assert (again["errorCode"], again["count"]) == (0, 2)
+
+
+async def test_what_another_has_taken_is_left_out(gateway: World) -> None:
+    token = await gateway.user()
+    first, second = ({"n": n, "to": f"{n}@example.com", "address": f"{n}@example.com"} for n in (3, 7))
+    gateway.history.resend = old(recipients=[first])
+    assert (await resend(gateway, token, id=f"{OLD}-3"))["count"] == 1
+    gateway.history.resend = old(recipients=[first, second])
+    assert (await resend(gateway, token))["count"] == 1
+    one, other = await gateway.jobs(2)
+    assert [job.recipients[0].to for job in (one, other)] == ["3@example.com", "7@example.com"]
+
+
+@pytest.mark.parametrize("refused", ["limits", "bytes"])
+async def test_what_was_not_accepted_can_be_sent_again_at_once(gateway: World, refused: str) -> None:
+    token = await gateway.user(per_hour=0 if refused == "limits" else 5)
+    gone = [{"sha256": "0" * 64, "size": 1, "filename": "a", "type": "text/plain"}]
+    gateway.history.resend = old(attachments=gone if refused == "bytes" else [])
+    assert (await resend(gateway, token))["errorCode"] == (10013 if refused == "limits" else 10016)
+    gateway.history.resend = old()
+    gateway.auth.users["zhang"].per_hour = 5
+    await gateway.auth.write("zhang")
+    assert (await resend(gateway, token))["count"] == 2
+
+
+async def test_what_was_resent_already_is_said_and_the_reference_goes_with_it(gateway: World) -> None:
+    token = await gateway.user()
+    gateway.history.resend = JSONResponse({"errorCode": 10016, "reason": "already_resent"}, 409)
+    answer = await gateway.client.post("/api/v2/resend", json={"token": token, "id": OLD})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "already_resent")
+    assert '"again": true' in answer.json()["detail"]
+    gateway.history.resend = old(reference="订单-1")
+    await resend(gateway, token, again=True)
+    assert gateway.history.relayed[-1].query == "again=1&uncertain=0"
+    (job,) = await gateway.jobs(lane=Lane.BULK)
+    assert job.reference == "订单-1"

@@ -175,6 +175,13 @@ async def test_an_sms_says_how_many_segments_one_message_is(gateway: World, text
     assert job.expires_at - job.accepted_at == timedelta(hours=1)
 
 
+async def test_a_send_answers_the_segments_of_all_its_messages(gateway: World) -> None:
+    token = await gateway.user()
+    to = ["13800138000", "13800138001", "+16502530000"]
+    answer = await gateway.send(token=token, method="sms", to=to, content="a" * 80)
+    assert answer.json()["segments"] == 2 + 2 + 1
+
+
 async def test_an_sms_has_500_characters_at_most_with_its_signature(gateway: World) -> None:
     token = await gateway.user()
     fields = {"token": token, "method": "sms", "to": "13800138000"}
@@ -333,3 +340,30 @@ async def test_a_refusal_uses_up_no_limit_and_sends_nothing(either: World) -> No
         assert (await either.send(token=token, **wrong)).json()["errorCode"] != 0
     assert await either.waiting() == 0
     assert (await either.send(token=token)).json()["errorCode"] == 0
+
+
+WRONG_REFERENCES: list[object] = ["", "x" * 256, 5, [], "a\nb"]
+
+
+async def test_a_reference_and_a_life_of_ones_own_go_with_the_job(gateway: World) -> None:
+    token = await gateway.user()
+    await gateway.send(token=token, reference="订单-2026/1", expires_in=30)
+    (job,) = await gateway.jobs()
+    assert job.reference == "订单-2026/1"
+    assert job.expires_at - job.accepted_at == timedelta(seconds=30)
+    await gateway.send(token=token, reference=None, expires_in=None)
+    (job,) = await gateway.jobs()
+    assert (job.reference, job.expires_at - job.accepted_at) == (None, timedelta(hours=24))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("reference", value) for value in WRONG_REFERENCES],
+        *(("expires_in", value) for value in (29, 172_801, "60", 60.0, True, -1)),
+    ],
+)
+async def test_10017_a_reference_or_a_life_that_is_none(gateway: World, field: str, value: object) -> None:
+    answer = await gateway.send(token=await gateway.user(), **{field: value})
+    assert (answer.status_code, answer.json()["errorCode"]) == (400, 10017)
+    assert field in answer.json()["detail"]

@@ -26,6 +26,7 @@ from imsg_history.filters import read_query
 from imsg_history.find import Finder
 from imsg_history.keep import Counts, Keeper
 from imsg_history.migrate import migrate
+from imsg_history.overview import Overviews
 from imsg_history.resend import Resends
 from imsg_history.stats import Counter, read_span
 from imsg_history.tables import metadata, receipts
@@ -96,6 +97,7 @@ async def statuses(database: Database, of: Job) -> list[str]:
 # --- the tables
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index")  # SQLAlchemy reads those of no SQLite
 async def test_the_migrations_make_the_tables_the_code_describes(url: str) -> None:
     migrate(read_url(url), NOW)
     with open_sync_engine(read_url(url), TERMS) as engine, engine.connect() as connection:
@@ -532,14 +534,108 @@ async def test_only_what_failed_or_expired_is_sent_again(database: Database) -> 
     ends = (Status.SENT, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN, Status.RETRYING)
     await keep(database, one, *(outcome(one, status, n) for n, status in enumerate(ends)))
     resends = Resends(database)
-    draft = await resends.draft(one.request, OWNER, uncertain=False)
+    draft = await resends.draft(one.request, OWNER, uncertain=False, again=False)
     assert [recipient["n"] for recipient in draft["recipients"]] == [1, 2]
     assert draft["content"] == one.content
-    draft = await resends.draft(one.request, ADMIN, uncertain=True)
+    draft = await resends.draft(one.request, ADMIN, uncertain=True, again=False)
     assert [recipient["n"] for recipient in draft["recipients"]] == [1, 2, 3]
-    assert await _refusal(lambda: resends.draft(f"{one.request}-0", OWNER, uncertain=False)) == "nothing_to_resend"
+    assert (
+        await _refusal(lambda: resends.draft(f"{one.request}-0", OWNER, uncertain=False, again=False))
+        == "nothing_to_resend"
+    )
     stranger = Caller("other", is_admin=False)
-    assert await _refusal(lambda: resends.draft(one.request, stranger, uncertain=False)) == "not_found"
+    assert await _refusal(lambda: resends.draft(one.request, stranger, uncertain=False, again=False)) == "not_found"
+
+
+async def test_what_was_sent_again_is_left_out_and_both_sides_show_it(database: Database) -> None:
+    one = job(to=[f"{n}@example.com" for n in range(3)], at=NOW)
+    await keep(database, one, *(outcome(one, Status.FAILED, n) for n in range(3)))
+    second = job(to=("1@example.com",), at=NOW + timedelta(seconds=1), resend_of=f"{one.request}-1")
+    await keep(database, second)
+    resends = Resends(database)
+    assert await _refusal(lambda: resends.draft(f"{one.request}-1", OWNER, uncertain=False, again=False)) == (
+        "already_resent"
+    )
+    draft = await resends.draft(one.request, OWNER, uncertain=False, again=False)
+    assert [recipient["n"] for recipient in draft["recipients"]] == [0, 2]
+    third = job(to=("0@example.com", "2@example.com"), at=NOW + timedelta(seconds=2), resend_of=one.request)
+    await keep(database, third)
+    assert await _refusal(lambda: resends.draft(one.request, OWNER, uncertain=False, again=False)) == "already_resent"
+    draft = await resends.draft(one.request, OWNER, uncertain=False, again=True)
+    assert [recipient["n"] for recipient in draft["recipients"]] == [0, 1, 2]
+    fourth = job(to=("1@example.com",), at=NOW + timedelta(seconds=3), resend_of=f"{one.request}-1")
+    await keep(database, fourth)
+    shown = (await Finder(database).find(read_query({}, OWNER, is_v2=True), is_v2=True)).messages
+    assert {message["id"]: message["resent_as"] for message in shown if message["resent_as"]} == {
+        f"{one.request}-0": [f"{third.request}-0"],
+        f"{one.request}-1": [f"{second.request}-0", f"{fourth.request}-0"],
+        f"{one.request}-2": [f"{third.request}-1"],
+    }
+    assert {message["resend_of"] for message in shown} == {None, one.request, f"{one.request}-1"}
+
+
+async def test_what_a_dead_letter_held_back_is_sent_again_once(database: Database) -> None:
+    one = job(to=("a@example.com", "b@example.com"), at=NOW)
+    await keep(database, one, delivered(one, DEAD, reason="broke", queue="imsg.smtp.bulk"))
+    (letter,) = (await DeadLetters(database).page(None, None)).dead
+    resends = Resends(database)
+    assert len((await resends.draft_of_dead(letter["id"], ADMIN, again=False))["recipients"]) == 2
+    await keep(database, job(to=("a@example.com", "b@example.com"), at=NOW, resend_of=one.request))
+    for ask in (resends.draft_of_dead(letter["id"], ADMIN, again=False),):
+        with pytest.raises(Refusal) as refusal:
+            await ask
+        assert refusal.value.reason == "already_resent"
+    assert len((await resends.draft_of_dead(letter["id"], ADMIN, again=True))["recipients"]) == 2
+
+
+async def test_a_request_is_shown_and_found_by_its_reference(database: Database) -> None:
+    named = [job(to=("a@example.com", "b@example.com"), at=NOW, reference="订单-1"), job(at=NOW, reference="订单-1")]
+    other = job(at=NOW, username="李四", reference="订单-1")
+    await keep(database, *named, other, job(at=NOW), job(at=NOW, reference="订单-2"))
+    await keep(database, outcome(named[0], Status.SENT, 0))
+
+    async def ids(caller: Caller, **filters: str) -> list[str]:
+        query = read_query({"reference": "订单-1", **filters}, caller, is_v2=True)
+        found = (await Finder(database).find(query, is_v2=True)).messages
+        assert {message["reference"] for message in found} <= {"订单-1"}
+        return [message["id"] for message in found]
+
+    newest = sorted((named[0].request, named[1].request), reverse=True)
+    own = [f"{request}-{n}" for request in newest for n in ((0, 1) if request == named[0].request else (0,))]
+    assert await ids(OWNER) == own
+    assert await ids(OWNER, status="sent") == [f"{named[0].request}-0"]
+    assert await ids(OWNER, to="b@example.com") == [f"{named[0].request}-1"]
+    assert await ids(OWNER, id=named[1].request) == [f"{named[1].request}-0"]
+    assert set(await ids(ADMIN)) == {*own, f"{other.request}-0"}
+    assert await ids(Caller("other", is_admin=False)) == []
+    first = await Finder(database).find(read_query({"reference": "订单-1", "limit": "2"}, OWNER, is_v2=True))
+    assert await ids(OWNER, cursor=first.next or "") == own[2:]
+    (frozen,) = await found(database, id=named[1].request, reference="订单-2")
+    assert "reference" not in frozen
+    assert "resent_as" not in frozen
+
+
+async def test_a_request_at_a_glance(database: Database) -> None:
+    one = job(to=("a@example.com", "b@example.com"), at=NOW, reference="r")
+    await keep(database, one)
+    overviews = Overviews(database)
+    shown = await overviews.one(one.request, OWNER)
+    assert (shown["id"], shown["reference"], shown["method"], shown["category"]) == (one.request, "r", "smtp", "notice")
+    assert (shown["state"], shown["created_at"]) == ("queued", "2026-11-25T08:00:00.000Z")
+    assert {status: count for status, count in shown["counts"].items() if count} == {"queued": 2}
+    await keep(database, outcome(one, Status.SENT, 0))
+    assert (await overviews.one(one.request.upper(), ADMIN))["state"] == "sending"
+    await keep(database, outcome(one, Status.FAILED, 1))
+    shown = await overviews.one(one.request, OWNER)
+    assert (shown["state"], shown["counts"]["sent"], shown["counts"]["failed"]) == ("settled", 1, 1)
+    for name, caller in (
+        (one.request, Caller("other", is_admin=False)),
+        ("0" * 32, ADMIN),
+        (f"{one.request}-0", ADMIN),
+    ):
+        with pytest.raises(Refusal) as refusal:
+            await overviews.one(name, caller)
+        assert refusal.value.reason == "not_found"
 
 
 async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> None:
@@ -550,14 +646,14 @@ async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> 
     )
     letters = (await DeadLetters(database).page(None, None)).dead
     names = {letter["method"]: letter["id"] for letter in letters}
-    draft = await Resends(database).draft(names["smtp"], ADMIN, uncertain=False)
+    draft = await Resends(database).draft(names["smtp"], ADMIN, uncertain=False, again=False)
     assert (draft["request"], [recipient["to"] for recipient in draft["recipients"]]) == (
         one.request,
         ["b@example.com"],
     )
     resends = Resends(database)
-    assert await _refusal(lambda: resends.draft_of_dead(names[None], ADMIN)) == "nothing_to_resend"
-    assert await _refusal(lambda: resends.draft_of_dead(names["smtp"], OWNER)) == "no_right"
+    assert await _refusal(lambda: resends.draft_of_dead(names[None], ADMIN, again=False)) == "nothing_to_resend"
+    assert await _refusal(lambda: resends.draft_of_dead(names["smtp"], OWNER, again=False)) == "no_right"
 
 
 async def test_dead_letters_page_newest_first(database: Database) -> None:

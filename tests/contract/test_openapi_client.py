@@ -73,12 +73,12 @@ def test_a_generated_client_logs_in_sends_and_queries(stack: Stack) -> None:
 
         def both_are_sent() -> bool:
             pages[:] = [part("api.messages.query").sync(client=client, id=sent.id)]
-            return [message.status for message in pages[0].messages] == [models.MessageShapeStatus.SENT] * 2
+            return [message.status for message in pages[0].messages] == [models.ListedShapeStatus.SENT] * 2
 
         wait(both_are_sent, every_s=0.1, why=lambda: f"{pages}\n{stack.said}")
-    assert isinstance(pages[0], models.QueryAnswer)
+    assert isinstance(pages[0], models.MessagesAnswer)
     message = pages[0].messages[0]
-    assert isinstance(message, models.MessageShape)
+    assert isinstance(message, models.ListedShape)
     assert message.attachments[0].filename == "纪要.txt"
     assert message.created_at.tzinfo is not None
     assert pages[0].next_ is None

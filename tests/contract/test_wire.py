@@ -50,6 +50,13 @@ def test_a_job_of_before_copies_were_numbered_is_read(name: str) -> None:
     assert Job.model_validate_json(json.dumps(older)).turn == 0
 
 
+@pytest.mark.parametrize("name", ["job_whole", "job_part", "job_by_reference"])
+def test_a_job_of_before_requests_had_references_is_read(name: str) -> None:
+    older = json.loads(golden(name))
+    del older["reference"]
+    assert Job.model_validate_json(json.dumps(older)).reference is None
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_message_of_another_version_is_refused(name: str) -> None:
     """The version is raised only when an old reader would misread."""

@@ -81,14 +81,14 @@ class Accepting:
         self._providers.check(method)
         self._pressure.check(method)
         now = self._now()
-        expires_at = now + draft.method.life
+        expires_at = now + (draft.life or draft.method.life)
         stored, content_at = _kept_apart(draft)
         body = encode(draft, request, username, content_at=content_at, accepted_at=now, expires_at=expires_at)
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
         answer = {"id": request, "count": len(draft.recipients)}
-        if draft.segments is not None:
-            answer["segments"] = draft.segments
+        if draft.total_segments is not None:
+            answer["segments"] = draft.total_segments
         charged = await claim.charge(len(draft.recipients))
         try:
             if stored:

@@ -1,7 +1,8 @@
 """From the fields of POST /api/send to a draft: everything checked, nothing accepted yet."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from imsg_gateway.asked import has_nul
@@ -10,9 +11,10 @@ from imsg_gateway.attachments import File, Files, has_any
 from imsg_gateway.callers import Claim
 from imsg_gateway.complaints import attachment_wrong, content_wrong, field_unknown, field_wrong
 from imsg_gateway.contents import fill
+from imsg_gateway.fields import read_life, read_reference
 from imsg_gateway.methods import METHODS, Content, Method
-from imsg_gateway.recipients import MAX_NAMED, Recipients
-from imsg_gateway.segments import segments
+from imsg_gateway.recipients import MAX_NAMED, Found, Recipients
+from imsg_gateway.segments import segments, total
 from imsg_gateway.templates import PublishedTemplates
 from imsg_shared.errors import Refusal
 from imsg_shared.wire import Recipient
@@ -20,6 +22,10 @@ from imsg_shared.wire import Recipient
 REQUIRED = ("to", "method", "content")
 OWN_CODES = ("to", "method", "content", "attachment")
 """Fields that answer every defect with a code of their own, U+0000 included."""
+
+
+Find = Callable[[object, Method, str | None, str, Callable[[], Awaitable[object]]], Awaitable[Found]]
+"""Finds whom `to` means: refusing, or telling who can't be sent to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,13 @@ class Draft:
     content: Content
     files: tuple[File, ...] = ()
     segments: int | None = None
+    """Of one message, the dearest."""
+    total_segments: int | None = None
     resend_of: str | None = None
+    reference: str | None = None
+    """What the client calls it."""
+    life: timedelta | None = None
+    """How long it is tried, where that is not as long as its method has it."""
 
 
 class Drafting:
@@ -51,6 +63,19 @@ class Drafting:
 
         What nobody reads inside `content` and `attachment` is ignored in v1 and refused in v2.
         """
+        draft, found = await self._read(fields, claim, self._recipients.find, may_have_nul=may_have_nul, is_v2=is_v2)
+        if found.left:
+            raise Refusal("not_following", who=", ".join(found.left[:MAX_NAMED]))
+        return draft
+
+    async def check(self, fields: Mapping[str, Any], claim: Claim, *, may_have_nul: bool) -> tuple[Draft, Found]:
+        """Check as above, of v2, and return what could be sent, and who of `to` could not be sent to and why."""
+        examine = self._recipients.examine
+        return await self._read(fields, claim, examine, may_have_nul=may_have_nul, is_v2=True)
+
+    async def _read(
+        self, fields: Mapping[str, Any], claim: Claim, find: Find, *, may_have_nul: bool, is_v2: bool
+    ) -> tuple[Draft, Found]:
         for name in REQUIRED:
             if fields.get(name) is None:
                 raise Refusal("missing", field=name)
@@ -58,7 +83,8 @@ class Drafting:
         if may_have_nul:
             _refuse_nul(fields)
         account = self._account(fields.get("account"), method)
-        found = await self._recipients.find(fields["to"], method, account, claim.username, claim.judged)
+        reference, life = (read_reference(fields), read_life(fields)) if is_v2 else (None, None)
+        found = await find(fields["to"], method, account, claim.username, claim.judged)
         attachment = fields.get("attachment")
         templates = await self._templates.of(method.name) if method.has_templates else {}
         if may_have_nul and has_nul(fields["content"]):
@@ -71,9 +97,8 @@ class Drafting:
         if may_have_nul and has_nul(attachment):
             raise attachment_wrong("不能含U+0000", "it must not hold U+0000")
         files = await self._files.read(attachment)
-        if found.left:
-            raise Refusal("not_following", who=", ".join(found.left[:MAX_NAMED]))
-        return self.complete(Draft(method, account, found.recipients, content, files), templates)
+        draft = Draft(method, account, found.recipients, content, files, reference=reference, life=life)
+        return self.complete(draft, templates), found
 
     async def again(self, draft: Draft) -> Draft:
         """Complete a draft that was read from history by what holds now."""
@@ -84,16 +109,8 @@ class Drafting:
         """Count the segments where the method has them and the words are known."""
         if not draft.method.has_segments or (text := fill(draft.content, templates)) is None:
             return draft
-        count = segments(text, [recipient.address for recipient in draft.recipients])
-        return Draft(
-            draft.method,
-            draft.account,
-            draft.recipients,
-            draft.content,
-            draft.files,
-            segments=count,
-            resend_of=draft.resend_of,
-        )
+        numbers = [recipient.address for recipient in draft.recipients]
+        return replace(draft, segments=segments(text, numbers), total_segments=total(text, numbers))
 
     def _account(self, account: object, method: Method) -> str | None:
         if account is not None and not isinstance(account, str):

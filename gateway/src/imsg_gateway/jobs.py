@@ -51,6 +51,7 @@ def encode(
             "asking": 0,
             "segments": draft.segments,
             "resend_of": draft.resend_of,
+            "reference": draft.reference,
             "trace": None,
         }
     )

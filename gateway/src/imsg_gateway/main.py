@@ -18,6 +18,7 @@ from imsg_gateway.attachments import Files
 from imsg_gateway.bodies import Intake
 from imsg_gateway.callers import Callers
 from imsg_gateway.channels import Channels
+from imsg_gateway.check import Checking
 from imsg_gateway.clients import Clients
 from imsg_gateway.document import Document
 from imsg_gateway.draft import Drafting
@@ -31,6 +32,7 @@ from imsg_gateway.replay import Replays
 from imsg_gateway.resend import Resends
 from imsg_gateway.routes import Right, Route, Table
 from imsg_gateway.send import Sending
+from imsg_gateway.taking import Takings
 from imsg_gateway.templates import PublishedTemplates
 from imsg_shared import peers, redis
 from imsg_shared.peers import Apps
@@ -40,8 +42,9 @@ from imsg_shared.settings import Common, Keys, StartError, load, variable
 from imsg_shared.strength import require_strong
 
 SEND = frozenset(("to", "method", "content", "attachment", "account"))
-MESSAGE = SEND
-RESEND = frozenset(("id", "uncertain"))
+MESSAGE = SEND | {"reference", "expires_in"}
+RESEND = frozenset(("id", "uncertain", "again"))
+RESEND_DEAD = frozenset(("again",))
 PAUSE = frozenset(("paused", "reason"))
 """Fields of the gateway's own URLs."""
 
@@ -107,15 +110,17 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     drafting = Drafting(recipients, files, templates, accounts)
     providers = Providers(store, broker.topology.methods)
     accepting = Accepting(broker, history, quota, pressure, providers)
-    sending = Sending(drafting, Resends(history, drafting), accepting, Replays(store), new_id)
+    sending = Sending(drafting, Resends(history, drafting, Takings(store)), accepting, Replays(store), new_id)
+    checking = Checking(drafting, providers, auth)
     channels = Channels(store, broker, pressure)
 
     owners: dict[relay.Owner, peers.Peer] = {"auth": auth, "history": history}
     own = (
         Route("POST", "/api/send", Right.SENDER, sending.send_v1, needs_body=True, fields=SEND),
         Route("POST", "/api/v2/messages", Right.SENDER, sending.send, needs_body=True, fields=MESSAGE),
+        Route("POST", "/api/v2/messages/check", Right.USER, checking.check, needs_body=True, fields=MESSAGE),
         Route("POST", "/api/v2/resend", Right.SENDER, sending.resend, needs_body=True, fields=RESEND),
-        Route("POST", "/api/v2/dead/{}/resend", Right.ADMIN, sending.resend),
+        Route("POST", "/api/v2/dead/{}/resend", Right.ADMIN, sending.resend, fields=RESEND_DEAD),
         Route("GET", "/api/v2/channels", Right.ADMIN, channels.list),
         Route("PATCH", "/api/v2/channels/{}", Right.ADMIN, channels.pause, needs_body=True, fields=PAUSE),
         Route("GET", "/api/v2/templates", Right.USER, templates.list),

@@ -20,10 +20,15 @@ _FIELDS = (
 _LIMITS = ("per_hour_used_up", "per_day_used_up", "recipients_per_day_used_up")
 _ACCEPTING = ("sending_disabled", "key_reused", "in_progress", "no_provider", "not_accepted", "outcome_unknown")
 _SENDING = ("missing", *_FIELDS, *_LIMITS, "too_many_tries", *_ACCEPTING)
-_RESENDING = ("not_found", "nothing_to_resend", *_LIMITS, *_ACCEPTING)
+_RESENDING = ("not_found", "nothing_to_resend", "already_resent", *_LIMITS, *_ACCEPTING)
 
 _OWN: Mapping[tuple[str, str], tuple[type[BaseModel] | None, type[BaseModel], tuple[str, ...]]] = {
     ("POST", "/api/v2/messages"): (shapes.SendAsked, shapes.SendAnswer, _SENDING),
+    ("POST", "/api/v2/messages/check"): (
+        shapes.SendAsked,
+        shapes.CheckAnswer,
+        ("missing", *_FIELDS, "too_many_tries", "no_provider"),
+    ),
     ("POST", "/api/v2/resend"): (shapes.ResendAsked, shapes.SendAnswer, ("missing", *_RESENDING)),
     ("POST", "/api/v2/dead/{id}/resend"): (shapes.DeadResendAsked, shapes.SendAnswer, _RESENDING),
     ("GET", "/api/v2/templates"): (None, shapes.TemplatesAnswer, ()),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imsg_gateway.complaints import has_control, recipients_wrong
 from imsg_gateway.followers import Followers, Standing
@@ -41,6 +41,9 @@ class Found:
 
     recipients: tuple[Recipient, ...]
     left: tuple[str, ...] = ()
+    wrong: tuple[Wrong, ...] = ()
+    """Those of `to` that can't be sent to; the recipients are the others."""
+    duplicates: int = 0
 
 
 class Recipients:
@@ -60,31 +63,64 @@ class Recipients:
         Raises Refusal recipients_invalid, too_many_tries; PeerAway and RedisAway where somebody can't be asked.
         """
         texts = self._texts(to)
+        addresses, wrong = await self._addresses(texts, method)
+        if wrong:
+            raise _refusal(wrong)
+        found = await self._resolve(texts, addresses, method, account, username, judged)
+        if found.wrong:
+            raise _refusal(found.wrong)
+        return found
+
+    async def examine(
+        self, to: object, method: Method, account: str | None, username: str, judged: Callable[[], Awaitable[object]]
+    ) -> Found:
+        """Find as above, and leave who can't be sent to among what is found: nothing but too_many_tries is refused.
+
+        Raises Refusal recipients_invalid where `to` is no list of strings, or too long; too_many_tries; and as above.
+        """
+        texts = self._texts(to)
+        addresses, wrong = await self._addresses(texts, method)
+        malformed = {one.text for one in wrong}
+        sound = [text for text in texts if text not in malformed]
+        found = await self._resolve(sound, addresses, method, account, username, judged)
+        return replace(found, wrong=(*wrong, *found.wrong))
+
+    async def _addresses(self, texts: Sequence[str], method: Method) -> tuple[dict[str, str | None], list[Wrong]]:
+        """Read each text as an address, None where it may be a username; and list those that can be neither."""
         addresses: dict[str, str | None] = {}
-        wrong: list[Wrong] = []
+        wrong: dict[str, Wrong] = {}
         for at in range(0, len(texts), SLICE):
             if at:
                 await asyncio.sleep(0)
             for text in texts[at : at + SLICE]:
                 addresses[text] = method.address(text)
                 if addresses[text] is None and (problem := _malformed(text, method)):
-                    wrong.append(problem)
-        if wrong:
-            raise _refusal(wrong)
-        names = [text for text, address in addresses.items() if address is None]
+                    wrong[text] = problem
+        return addresses, list(wrong.values())
+
+    async def _resolve(  # noqa: PLR0917  what finding takes, and what was read so far
+        self,
+        texts: Sequence[str],
+        addresses: dict[str, str | None],
+        method: Method,
+        account: str | None,
+        username: str,
+        judged: Callable[[], Awaitable[object]],
+    ) -> Found:
+        """Look up usernames, and followers where the method has them; counts guesses that were wrong."""
+        names = list(dict.fromkeys(text for text in texts if addresses[text] is None))
         if not names and not method.has_accounts:
-            return Found(_numbered(texts, addresses))
+            return _numbered(texts, addresses)
         await judged()
         await self._check_tries(username)
-        if names:
-            wrong = await self._look_up(names, addresses, method)
-        found = Found(_numbered(texts, addresses))
-        if method.has_accounts and not wrong:
-            found, wrong = await self._check_standing(found, account)
+        wrong = await self._look_up(names, addresses, method) if names else []
+        found = _numbered(texts, addresses)
+        if method.has_accounts:
+            found, elsewhere = await self._check_standing(found, account)
+            wrong += elsewhere
         if wrong:
             await self._count_tries(username, sum(problem.is_unknown for problem in wrong))
-            raise _refusal(wrong)
-        return found
+        return replace(found, wrong=tuple(wrong))
 
     def _texts(self, to: object) -> Sequence[str]:
         if isinstance(to, str):
@@ -135,7 +171,9 @@ class Recipients:
                     wrong.append(Wrong(recipient.to, "没有这个标记", "no such tag", is_unknown=True))
                 case Standing.FOLLOWS:
                     pass
-        return Found(found.recipients, tuple(left)), wrong
+        others = {problem.text for problem in wrong}
+        recipients = tuple(recipient for recipient in found.recipients if recipient.to not in others)
+        return replace(found, recipients=recipients, left=tuple(left)), wrong
 
     async def _check_tries(self, username: str) -> None:
         await self._count_tries(username, 0)
@@ -165,14 +203,15 @@ def _malformed(text: str, method: Method) -> Wrong | None:
     return None
 
 
-def _numbered(texts: Sequence[str], addresses: Mapping[str, str | None]) -> tuple[Recipient, ...]:
+def _numbered(texts: Sequence[str], addresses: Mapping[str, str | None]) -> Found:
     first: dict[str, str] = {}
-    for text in texts:
-        if (address := addresses[text]) is not None:
-            first.setdefault(address, text)
-    return tuple(
+    known = [(address, text) for text in texts if (address := addresses[text]) is not None]
+    for address, text in known:
+        first.setdefault(address, text)
+    recipients = tuple(
         Recipient.model_construct(n=n, to=text, address=address) for n, (address, text) in enumerate(first.items())
     )
+    return Found(recipients, duplicates=len(known) - len(recipients))
 
 
 def _refusal(wrong: Sequence[Wrong]) -> Refusal:

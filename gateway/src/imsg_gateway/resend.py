@@ -13,11 +13,13 @@ from imsg_gateway.attachments import File
 from imsg_gateway.complaints import field_wrong
 from imsg_gateway.draft import Draft, Drafting
 from imsg_gateway.methods import METHODS
+from imsg_gateway.taking import Takings
 from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller, Peer, PeerFailed
+from imsg_shared.peers import Caller, Peer, PeerAway, PeerFailed
+from imsg_shared.redis import RedisAway, RedisRefused
 from imsg_shared.wire import Attachment, Recipient, Reference
 
-PASSED_ON = ("not_found", "nothing_to_resend", "no_right")
+PASSED_ON = ("not_found", "nothing_to_resend", "already_resent", "no_right")
 """Refusals of history's that are the client's to hear; any other answer is its being away."""
 
 _ID = re.compile(r"[0-9a-f]{32}(?:-[0-9]{1,9})?")
@@ -26,24 +28,43 @@ _ID = re.compile(r"[0-9a-f]{32}(?:-[0-9]{1,9})?")
 class Resends:
     """Reads from history what may be sent again, on a caller's behalf."""
 
-    def __init__(self, history: Peer, drafting: Drafting) -> None:
+    def __init__(self, history: Peer, drafting: Drafting, takings: Takings) -> None:
         self._history = history
         self._drafting = drafting
+        self._takings = takings
 
-    async def read(self, asked: Asked, caller: Caller) -> tuple[Draft, str]:
-        """Return the draft and whose request it is: the first sender's, whoever repeats it.
+    async def read(self, asked: Asked, caller: Caller, new: str) -> tuple[Draft, str]:
+        """Return the draft of a new request, and whose it is: the first sender's, whoever repeats it.
 
-        Raises Refusal missing, wrong_type, not_found, nothing_to_resend, no_right; PeerAway, RedisAway.
+        What another request has taken meanwhile is left out, and what is in the draft is taken for `new`.
+
+        Raises Refusal missing, wrong_type, not_found, nothing_to_resend, already_resent, no_right; PeerAway, RedisAway.
         """
-        if asked.names:
-            (letter,) = asked.names
-            found = await self._found(f"/internal/dead/{quote(letter, safe='')}", caller, {}, letter)
-            return await self._draft(found, found["request"])
-        identity, uncertain = _identity(asked.fields.get("id")), asked.fields.get("uncertain")
-        if uncertain is not None and not isinstance(uncertain, bool):
-            raise field_wrong("uncertain", "必须是true或false", "it must be true or false")
-        params = {"uncertain": "1" if uncertain else "0"}
-        return await self._draft(await self._found(f"/internal/resend/{identity}", caller, params, identity), identity)
+        again, names = _is_true(asked.fields, "again"), asked.names
+        params = {"again": "1" if again else "0"}
+        if names:
+            identity = names[0]
+            found = await self._found(f"/internal/dead/{quote(identity, safe='')}", caller, params, identity)
+        else:
+            identity = _identity(asked.fields.get("id"))
+            params["uncertain"] = "1" if _is_true(asked.fields, "uncertain") else "0"
+            found = await self._found(f"/internal/resend/{identity}", caller, params, identity)
+        recipients = found["recipients"]
+        if not again:
+            taken = await self._takings.take(found["request"], [each["n"] for each in recipients], new)
+            recipients = [each for each in recipients if each["n"] in taken]
+        if not recipients:
+            raise Refusal("already_resent", id=identity[:64])
+        resend_of = found["request"] if names else identity
+        try:
+            return await self._draft({**found, "recipients": recipients}, resend_of)
+        except (Refusal, PeerAway, RedisAway, RedisRefused):
+            await self._takings.release(found["request"], new)
+            raise
+
+    async def release(self, draft: Draft, new: str) -> None:
+        """Let others send again what a request that was not accepted had taken. Raises RedisAway."""
+        await self._takings.release((draft.resend_of or "").partition("-")[0], new)
 
     async def _found(self, path: str, caller: Caller, params: Mapping[str, str], identity: str) -> Mapping[str, Any]:
         answer = await self._history.call("GET", path, caller=caller, params=params)
@@ -72,6 +93,7 @@ class Resends:
                 File(each.filename, each.type, held, each.sha256) for each, held in zip(attachments, data, strict=True)
             ),
             resend_of=resend_of,
+            reference=found.get("reference"),
         )
         return await self._drafting.again(draft), found["username"]
 
@@ -82,6 +104,13 @@ class Resends:
         if answer.status_code != 200:  # noqa: PLR2004
             raise PeerFailed(f"history answered {answer.status_code} for an attachment")
         return answer.content
+
+
+def _is_true(fields: Mapping[str, Any], name: str) -> bool:
+    given = fields.get(name)
+    if given is not None and not isinstance(given, bool):
+        raise field_wrong(name, "必须是true或false", "it must be true or false")
+    return bool(given)
 
 
 def _identity(given: object) -> str:

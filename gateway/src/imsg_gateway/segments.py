@@ -1,4 +1,6 @@
-"""How many segments one SMS is: what it costs, by the rules of where it goes."""
+"""How many segments an SMS is: what it costs, by the rules of where it goes."""
+
+from collections.abc import Sequence
 
 _GSM7 = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -14,15 +16,28 @@ _ONE_UCS2, _PART_UCS2 = 70, 67
 MAINLAND = "+86"
 
 
-def segments(text: str, numbers: list[str]) -> int:
+def segments(text: str, numbers: Sequence[str]) -> int:
     """Count the segments of one message, its signature included; of the dearest where the numbers differ.
 
     Mainland China counts characters whatever the alphabet; elsewhere GSM-7 text is cheaper than the rest.
     """
-    abroad = all(not number.startswith(MAINLAND) for number in numbers)
-    if abroad and all(letter in _GSM7 or letter in _GSM7_EXTENDED for letter in text):
-        return _parts(len(text) + sum(letter in _GSM7_EXTENDED for letter in text), _ONE_GSM7, _PART_GSM7)
-    return _parts(len(text.encode("utf-16-le")) // 2, _ONE_UCS2, _PART_UCS2)
+    at_home, abroad = _costs(text)
+    return at_home if any(number.startswith(MAINLAND) for number in numbers) else abroad
+
+
+def total(text: str, numbers: Sequence[str]) -> int:
+    """Count the segments of a message to each of these numbers, all together."""
+    at_home, abroad = _costs(text)
+    mainland = sum(number.startswith(MAINLAND) for number in numbers)
+    return at_home * mainland + abroad * (len(numbers) - mainland)
+
+
+def _costs(text: str) -> tuple[int, int]:
+    """Count one message's segments to a number of mainland China, and to another."""
+    at_home = _parts(len(text.encode("utf-16-le")) // 2, _ONE_UCS2, _PART_UCS2)
+    if all(letter in _GSM7 or letter in _GSM7_EXTENDED for letter in text):
+        return at_home, _parts(len(text) + sum(letter in _GSM7_EXTENDED for letter in text), _ONE_GSM7, _PART_GSM7)
+    return at_home, at_home
 
 
 def _parts(length: int, one: int, part: int) -> int:

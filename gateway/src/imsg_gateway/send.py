@@ -23,8 +23,8 @@ log = logger(__name__)
 
 RETRY_AFTER_S = 2
 
-Read = Callable[[], Awaitable[tuple[Draft, str]]]
-"""Reads a draft and whose request it will be."""
+Read = Callable[[str], Awaitable[tuple[Draft, str]]]
+"""Reads the draft of a request of this id, and whose it will be."""
 
 
 class Sending:
@@ -57,7 +57,7 @@ class Sending:
     async def _sent(self, asked: Asked, claim: Claim | None, *, is_v2: bool) -> Response:
         assert claim is not None  # noqa: S101  the table gives every sender one
 
-        async def read() -> tuple[Draft, str]:
+        async def read(_: str) -> tuple[Draft, str]:
             try:
                 draft = await self._drafting.read(asked.fields, claim, may_have_nul=asked.may_have_nul, is_v2=is_v2)
             except Refusal:
@@ -71,8 +71,8 @@ class Sending:
         """Answer POST /api/v2/resend and POST /api/v2/dead/ID/resend."""
         assert claim is not None  # noqa: S101
 
-        async def read() -> tuple[Draft, str]:
-            return await self._resends.read(asked, await claim.judged())
+        async def read(request: str) -> tuple[Draft, str]:
+            return await self._resends.read(asked, await claim.judged(), request)
 
         return await self._answered(asked, claim, read)
 
@@ -117,8 +117,14 @@ class Sending:
         await self._accepting.publish(job.method, job.lane, kept.job, job.request, is_repeat=True)
 
     async def _accepted(self, claim: Claim, read: Read, request: str, slot: Slot | None) -> Accepted:
-        draft, username = await read()
-        return await self._accepting.accept(draft, claim, request, username, slot)
+        draft, username = await read(request)
+        try:
+            return await self._accepting.accept(draft, claim, request, username, slot)
+        except (Refusal, PeerAway, RedisAway, RedisRefused) as refused:
+            is_unknown = isinstance(refused, Refusal) and refused.reason == "outcome_unknown"
+            if draft.resend_of is not None and not is_unknown:
+                await _quietly(lambda: self._resends.release(draft, request))
+            raise
 
 
 def _answer(content: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:

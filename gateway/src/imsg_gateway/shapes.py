@@ -8,6 +8,7 @@ from pydantic.config import JsonDict
 
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
 from imsg_gateway.contents import MAX_SMS_CHARACTERS, MAX_SUBJECT_CHARACTERS
+from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, SHORTEST_S
 
 Recipient = Annotated[str, Field(min_length=1, max_length=254)]
 Address = Annotated[Recipient, WithJsonSchema({"type": "string", "format": "email", "minLength": 1, "maxLength": 254})]
@@ -119,6 +120,19 @@ class Sending(Asked):
     account: Annotated[
         str | None, Field(description="wechat: the official account's name; without it the tag's own.")
     ] = None
+    reference: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=MAX_REFERENCE,
+            description="What the client calls the request: shown and filtered by wherever the request is.",
+            json_schema_extra={"pattern": f"^{ONE_LINE}+$"},
+        ),
+    ] = None
+    expires_in: Annotated[
+        int | None,
+        Field(ge=SHORTEST_S, le=LONGEST_S, description="Seconds for which it is tried, instead of its method's time."),
+    ] = None
 
 
 class SendMail(Sending):
@@ -168,7 +182,7 @@ class SendWeChat(Sending):
 
 
 class SendAsked(RootModel[Annotated[SendMail | SendSms | SendWeChat, Field(discriminator="method")]]):
-    """POST /api/send."""
+    """POST /api/v2/messages."""
 
 
 class SendAnswer(Answered):
@@ -179,24 +193,71 @@ class SendAnswer(Answered):
     segments: Annotated[
         int,
         # Absent or a number, never null: a default that the schema does not show.
-        Field(default_factory=lambda: 1, ge=1, description="Of one message, with sms only."),
+        Field(default_factory=lambda: 1, ge=1, description="In all, with sms only."),
     ]
 
 
+class Limit(BaseModel):
+    """One limit, and what is left of it now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int
+    left: int
+
+
+class Limits(BaseModel):
+    """What a send would be held to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    available: Annotated[bool, Field(description="Whether the user may send at all.")]
+    per_hour: Limit
+    per_day: Limit
+    recipients_per_day: Annotated[Limit | None, Field(description="null: not limited.")]
+
+
+class Problem(BaseModel):
+    """One recipient that can't be sent to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: str
+    reason: Literal["recipients_invalid", "not_following"]
+    detail: str
+
+
+class CheckAnswer(Answered):
+    """What a send of the same body would meet."""
+
+    count: Annotated[int, Field(description="Messages it would be, after duplicates and without the problems.")]
+    duplicates: int
+    segments: Annotated[int | None, Field(description="In all, with sms; null where a template's words are not known.")]
+    suppressed: Annotated[int, Field(description="How many of them may not be written to.")]
+    limits: Limits
+    problems: Annotated[list[Problem], Field(max_length=100, description="The first 100.")]
+    problems_total: int
+
+
+Again = Annotated[bool | None, Field(description="Also what was sent again already, which is left out otherwise.")]
+
+
 class ResendAsked(Asked):
-    """POST /api/resend: a request's id, or one message's."""
+    """POST /api/v2/resend: a request's id, or one message's."""
 
     model_config = ConfigDict(json_schema_extra=_example(id="0193643f5a7c7d3e8f1a2b3c4d5e6f70-0", uncertain=False))
 
     token: Token = None
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}(-[0-9]{1,9})?$")]
     uncertain: Annotated[bool | None, Field(description="Also what the provider may already have.")] = None
+    again: Again = None
 
 
 class DeadResendAsked(Asked):
-    """POST /api/dead/ID/resend."""
+    """POST /api/v2/dead/ID/resend."""
 
     token: Token = None
+    again: Again = None
 
 
 class Channel(BaseModel):

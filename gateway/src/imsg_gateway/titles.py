@@ -41,6 +41,10 @@ TITLES: Mapping[tuple[str, str], Title] = {
     ("DELETE", "/api/v2/users/{}"): Title("remove_user", USERS, "Remove a user"),
     ("POST", "/api/v2/messages"): Title("send", MESSAGES, "Send a message"),
     ("GET", "/api/v2/messages"): Title("query", MESSAGES, "List messages, newest first, and how each stands"),
+    ("POST", "/api/v2/messages/check"): Title(
+        "check", MESSAGES, "See what a send would meet; sends and counts nothing"
+    ),
+    ("GET", "/api/v2/requests/{}"): Title("show_request", MESSAGES, "Show a request, and how many of it stand where"),
     ("POST", "/api/v2/resend"): Title("resend", MESSAGES, "Send again what failed, as a new request"),
     ("GET", "/api/v2/stats"): Title("stats", MESSAGES, "Count messages by hour or day"),
     ("GET", "/api/v2/templates"): Title(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
 from imsg_history.pages import Place, read_limit, read_place
-from imsg_history.rows import MAX_ADDRESS, MAX_NAME, clean
+from imsg_history.rows import MAX_ADDRESS, MAX_NAME, MAX_REFERENCE, clean
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
 from imsg_shared.topology import METHODS
@@ -33,10 +33,11 @@ class Query:
     until: datetime | None
     limit: int
     after: Place | None
+    reference: str | None = None
 
 
-def read_query(given: Mapping[str, str], caller: Caller) -> Query:
-    """Read the filters of GET /api/query. Raises Refusal."""
+def read_query(given: Mapping[str, str], caller: Caller, *, is_v2: bool = False) -> Query:
+    """Read the filters of GET /api/query, or of v2's GET /api/messages, which has more. Raises Refusal."""
     cursor = given.get("cursor")
     return Query(
         _name(given["id"]) if "id" in given else None,
@@ -48,6 +49,7 @@ def read_query(given: Mapping[str, str], caller: Caller) -> Query:
         read_time(given, "until"),
         read_limit(given.get("limit")),
         read_place(cursor) if cursor else None,
+        _reference(given["reference"]) if is_v2 and "reference" in given else None,
     )
 
 
@@ -112,6 +114,14 @@ def _address(text: str) -> str:
             "wrong_type", field="to", why_zh="应为收件人，不能为空", why_en="it must be a recipient and can't be empty"
         )
     return clean(text, MAX_ADDRESS)
+
+
+def _reference(text: str) -> str:
+    if not 1 <= len(text) <= MAX_REFERENCE:
+        zh = f"应为发送时给出的 reference，1 到 {MAX_REFERENCE} 个字符"
+        en = f"it must be the reference that a send gave, 1 to {MAX_REFERENCE} characters"
+        raise Refusal("wrong_type", field="reference", why_zh=zh, why_en=en)
+    return clean(text, MAX_REFERENCE)
 
 
 def _unix(text: str) -> datetime:

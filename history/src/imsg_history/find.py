@@ -14,6 +14,7 @@ from imsg_history.filters import Query
 from imsg_history.ids import Name, time_of
 from imsg_history.listing import Listings, is_in_time
 from imsg_history.pages import write_place
+from imsg_history.resent import find_resent
 from imsg_history.tables import attachments, attempts, requests
 from imsg_shared.wire import Status, message_id
 
@@ -39,17 +40,23 @@ class Finder:
         self._database = database
         self._listings = Listings(is_postgres=database.is_postgres)
 
-    async def find(self, query: Query) -> Page:
-        """Find a page. Raises StoreAway."""
-        return await self._database.read(lambda connection: self._find(connection, query))
+    async def find(self, query: Query, *, is_v2: bool = False) -> Page:
+        """Find a page, for v1 (whose keys are frozen) or for v2. Raises StoreAway."""
+        return await self._database.read(lambda connection: self._find(connection, query, is_v2=is_v2))
 
-    async def _find(self, connection: AsyncConnection, query: Query) -> Page:
+    async def _find(self, connection: AsyncConnection, query: Query, *, is_v2: bool) -> Page:
         rows = await self._rows(connection, query)
         more = len(rows) > query.limit
         rows = rows[: query.limit]
         of = await _requests(connection, {row.request for row in rows})
         contents = await _contents(connection, query, rows, of)
-        shown = [_shown(row, of[row.request], contents) for row in rows if row.request in of]
+        known = [row for row in rows if row.request in of]
+        shown = [_shown(row, of[row.request], contents) for row in known]
+        if is_v2:
+            resent = await find_resent(connection, of)
+            for message, row in zip(shown, known, strict=True):
+                message["reference"] = of[row.request].reference
+                message["resent_as"] = resent.get((row.request, row.address), [])
         if query.name and query.name.n is not None and shown:
             shown[0]["timeline"] = await _timeline(connection, query.name.request, query.name.n)
         return Page(shown, write_place((rows[-1].request, rows[-1].n)) if more else None)

@@ -16,6 +16,7 @@ from imsg_history.rows import (
     MAX_DETAIL,
     MAX_NAME,
     MAX_PROVIDER_ID,
+    MAX_REFERENCE,
     AttemptRow,
     AuditRow,
     DeadRow,
@@ -166,6 +167,7 @@ def _request_row(job: Job) -> RequestRow:
         cleaned(job.resend_of, MAX_NAME),
         utc(job.accepted_at),
         utc(job.expires_at) - timedelta(seconds=job.extended_s),
+        reference=cleaned(job.reference, MAX_REFERENCE),
     )
 
 

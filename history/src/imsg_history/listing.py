@@ -21,7 +21,7 @@ from sqlalchemy import (
 from imsg_history.filters import Query
 from imsg_history.ids import first_id
 from imsg_history.pages import Place
-from imsg_history.tables import messages
+from imsg_history.tables import messages, requests
 from imsg_shared import addresses
 from imsg_shared.topology import METHODS
 from imsg_shared.wire import Status
@@ -41,6 +41,7 @@ class Shape:
     status: Status | None
     forms: int
     """How many normal forms the recipient may have been given in; 0 without a recipient."""
+    has_reference: bool
 
 
 class Listings:
@@ -62,7 +63,9 @@ class Listings:
         return self._statement("within", query), {**_values(query, wanted), "request": request, "after": after}
 
     def _statement(self, kind: str, query: Query) -> Select[Any]:
-        shape = Shape(query.username is not None, query.method, query.status, len(_forms(query.to)))
+        shape = Shape(
+            query.username is not None, query.method, query.status, len(_forms(query.to)), query.reference is not None
+        )
         known = self._statements.get((kind, shape))
         if known is None:
             known = _within(shape) if kind == "within" else _older(shape, is_postgres=self._is_postgres)
@@ -79,7 +82,7 @@ def is_in_time(query: Query, place: Place) -> bool:
 
 def _values(query: Query, wanted: int) -> dict[str, Any]:
     forms = {f"form{i}": form for i, form in enumerate(_forms(query.to))}
-    return {"username": query.username, "wanted": wanted, "written": query.to, **forms}
+    return {"username": query.username, "wanted": wanted, "written": query.to, "reference": query.reference, **forms}
 
 
 def _forms(to: str | None) -> list[str]:
@@ -117,7 +120,7 @@ def _keys_older(shape: Shape, *, is_postgres: bool) -> Keys:
     methods = [shape.method] if shape.method else METHODS
     statuses = [shape.status] if shape.status else list(Status)
     kinds = [(method, status.value) for method, status in product(methods, statuses)]
-    if len(kinds) == 1:
+    if len(kinds) == 1 or shape.has_reference:  # few requests have one reference: they are found first
         return _keys(where)
     return _lateral(kinds, where) if is_postgres else _merged([_keys([*_of(kind), *where]) for kind in kinds])
 
@@ -130,6 +133,10 @@ def _conditions(shape: Shape) -> list[Condition]:
         where.append(messages.c.method == shape.method)
     if shape.status is not None:
         where.append(messages.c.status == shape.status.value)
+    if shape.has_reference:
+        where.append(
+            messages.c.request.in_(select(requests.c.request).where(requests.c.reference == bindparam("reference")))
+        )
     # Without a job yet there is no method and no username: such a message is not shown.
     return where if shape.has_username or shape.method is not None else [*where, messages.c.method.is_not(None)]
 

@@ -33,8 +33,8 @@ AT_ONCE = 200
 LOOKED_THROUGH = 20_000
 """How many of a method's newest messages are looked through for one of the lane: two long lists."""
 
-LONGEST_LIFE = timedelta(hours=48)
-"""A job's life and its extension by blocks are 24 h each at most: by then every copy has been taken and settled."""
+LONGEST_LIFE = timedelta(hours=72)
+"""A job's life is 48 h at most, its extension by blocks 24 h: by then every copy has been taken and settled."""
 
 TURNS = 1_000_000
 """By so much a repeat's turn is above any that a copy can have reached: a put-off takes 10 s at least."""

@@ -21,6 +21,7 @@ from imsg_history.find import Finder
 from imsg_history.keep import Keeper
 from imsg_history.lost import Lost
 from imsg_history.migrate import migrate
+from imsg_history.overview import Overviews
 from imsg_history.record import Recorder
 from imsg_history.resend import Resends
 from imsg_history.routes import Parts, api
@@ -104,6 +105,7 @@ async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncEx
     service.watch(work(), "work")
     parts = Parts(
         Finder(store),
+        Overviews(store),
         Counter(store, ZoneInfo(settings.timezone)),
         Attachments(store),
         Resends(store),

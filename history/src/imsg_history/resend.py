@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.fold import DEAD_LETTER
 from imsg_history.ids import Name
+from imsg_history.resent import find_resent
 from imsg_history.tables import dead, messages, requests
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
@@ -25,10 +26,11 @@ class Resends:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def draft(self, text: str, caller: Caller, *, uncertain: bool) -> dict[str, Any]:
+    async def draft(self, text: str, caller: Caller, *, uncertain: bool, again: bool) -> dict[str, Any]:
         """Draft what of a request, a message or (for administrators) a dead letter is to be sent again.
 
-        Raises Refusal not_found (to others too: an id tells nothing) or nothing_to_resend, StoreAway.
+        What was sent again already is left out, unless `again`. Raises Refusal not_found (to others too: an id tells
+        nothing), nothing_to_resend or already_resent, StoreAway.
         """
         name = Name.read(text)
         if name is None:
@@ -38,16 +40,18 @@ class Resends:
         if name.n is not None:
             where.append(messages.c.n == name.n)
         try:
-            return await self._database.read(lambda connection: _draft(connection, text, name.request, caller, where))
+            return await self._database.read(
+                lambda connection: _draft(connection, text, name.request, caller, where, again=again)
+            )
         except Refusal as refusal:
             if refusal.reason != "not_found" or name.n is not None or not caller.is_admin:
                 raise
-        return await self.draft_of_dead(name.request, caller)  # a dead letter's id looks like a request's
+        return await self.draft_of_dead(name.request, caller, again=again)  # a dead letter's id looks like a request's
 
-    async def draft_of_dead(self, letter: str, caller: Caller) -> dict[str, Any]:
+    async def draft_of_dead(self, letter: str, caller: Caller, *, again: bool) -> dict[str, Any]:
         """Draft what a dead letter held back: those of its recipients that failed with it.
 
-        Raises Refusal no_right, not_found, or nothing_to_resend where it holds no job; StoreAway.
+        Raises Refusal no_right, not_found, nothing_to_resend where it holds no job, already_resent; StoreAway.
         """
         if not caller.is_admin:
             raise Refusal("no_right")
@@ -66,11 +70,13 @@ class Resends:
             messages.c.status == Status.FAILED.value,
             messages.c.code == DEAD_LETTER,
         ]
-        return await self._database.read(lambda connection: _draft(connection, letter, job.request, caller, where))
+        return await self._database.read(
+            lambda connection: _draft(connection, letter, job.request, caller, where, again=again)
+        )
 
 
 async def _draft(
-    connection: AsyncConnection, name: str, request: str, caller: Caller, where: Iterable[Any]
+    connection: AsyncConnection, name: str, request: str, caller: Caller, where: Iterable[Any], *, again: bool
 ) -> dict[str, Any]:
     row = (await connection.execute(select(requests).where(requests.c.request == request))).first()
     if row is None or not (caller.is_admin or row.username == caller.username):
@@ -81,6 +87,11 @@ async def _draft(
     recipients = [{"n": message.n, "to": message.written, "address": message.address} for message in found]
     if not recipients:
         raise Refusal("nothing_to_resend", id=name)
+    if not again:
+        resent = await find_resent(connection, [request])
+        recipients = [one for one in recipients if (request, one["address"]) not in resent]
+    if not recipients:
+        raise Refusal("already_resent", id=name)
     return {**_request(row), "recipients": recipients}
 
 
@@ -93,4 +104,5 @@ def _request(row: Row[Any]) -> dict[str, Any]:
         "content": json.loads(row.content or "null"),
         "content_at": json.loads(row.content_at or "null"),
         "attachments": json.loads(row.attachments),
+        "reference": row.reference,
     }

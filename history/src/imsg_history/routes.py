@@ -12,9 +12,10 @@ from imsg_history.attachments import MAX_BYTES, Attachments, Place
 from imsg_history.dead import DeadLetters
 from imsg_history.filters import read_query, read_time
 from imsg_history.find import Finder
+from imsg_history.overview import Overviews
 from imsg_history.pages import DEFAULT_LIMIT, MOST
 from imsg_history.resend import Resends
-from imsg_history.shapes import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
+from imsg_history.shapes import DeadAnswer, DeadListAnswer, MessagesAnswer, QueryAnswer, RequestAnswer, StatsAnswer
 from imsg_history.stats import MOST_BUCKETS, Counter, read_span
 from imsg_shared import bodies, refusals
 from imsg_shared.answers import Answer, ok, refused, speak
@@ -32,6 +33,7 @@ class Parts:
     """What the routes call."""
 
     finder: Finder
+    overviews: Overviews
     counter: Counter
     attachments: Attachments
     resends: Resends
@@ -68,6 +70,19 @@ def _messages(parts: Parts) -> APIRouter:
     async def query(request: Request, caller: User) -> Response:
         page = await parts.finder.find(read_query(request.query_params, caller))
         return Answer(ok(messages=page.messages, next=page.next))
+
+    @routes.get(
+        "/api/messages",
+        responses=_answers(MessagesAnswer, "wrong_type", "method_unknown", "no_right"),
+        openapi_extra=_parameters({**QUERY_PARAMETERS, "reference": REFERENCE}),
+    )
+    async def listing(request: Request, caller: User) -> Response:
+        page = await parts.finder.find(read_query(request.query_params, caller, is_v2=True), is_v2=True)
+        return Answer(ok(messages=page.messages, next=page.next))
+
+    @routes.get("/api/requests/{id}", responses=_answers(RequestAnswer, "not_found"))
+    async def overview(name: Annotated[str, Path(alias="id")], caller: User) -> Response:
+        return Answer(ok(**await parts.overviews.one(name, caller)))
 
     @routes.get(
         "/api/stats",
@@ -121,11 +136,14 @@ def _services(parts: Parts) -> APIRouter:
     @routes.get("/internal/resend/{name}")
     async def resend(request: Request, name: str, caller: User) -> Response:
         uncertain = request.query_params.get("uncertain") == "1"
-        return Answer(ok(**await parts.resends.draft(name, caller, uncertain=uncertain)))
+        # A gateway of the version before says nothing of `again`, and resends what was resent.
+        again = request.query_params.get("again", "1") == "1"
+        return Answer(ok(**await parts.resends.draft(name, caller, uncertain=uncertain, again=again)))
 
     @routes.get("/internal/dead/{name}")
-    async def dead(name: str, caller: User) -> Response:
-        return Answer(ok(**await parts.resends.draft_of_dead(name, caller)))
+    async def dead(request: Request, name: str, caller: User) -> Response:
+        again = request.query_params.get("again", "1") == "1"
+        return Answer(ok(**await parts.resends.draft_of_dead(name, caller, again=again)))
 
     return routes
 
@@ -163,6 +181,13 @@ LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LI
 BEFORE = "`next` of the page before."
 CURSOR = {"type": "string", "pattern": "^([A-Za-z0-9_-]{27}=?)?$", "description": BEFORE}
 DEAD_CURSOR = {"type": "string", "pattern": "^(A[A-Za-z0-3][A-Za-z0-9_-]{30})?$", "description": BEFORE}
+REFERENCE = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": NO_NUL,
+    "description": "What the client called its requests.",
+}
 USERNAME = {"type": "string", "pattern": NO_NUL, "description": "Whose: for administrators, who else see everybody's."}
 PAGE_PARAMETERS = {"limit": LIMIT, "cursor": DEAD_CURSOR}
 STATS_PARAMETERS = {

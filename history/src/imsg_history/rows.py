@@ -9,6 +9,7 @@ MAX_NAME = 64
 MAX_PROVIDER_ID = 255
 MAX_CODE = 128
 MAX_DETAIL = 4_000
+MAX_REFERENCE = 255
 """In characters. PostgreSQL's index entries hold 2,704 bytes; longer text is cut, since it is only ever shown."""
 
 
@@ -29,6 +30,7 @@ class RequestRow:
     resend_of: str | None
     accepted_at: datetime
     expires_at: datetime
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

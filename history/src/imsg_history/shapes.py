@@ -90,6 +90,47 @@ class QueryAnswer(AnswerShape):
     next: str | None
 
 
+class ListedShape(MessageShape):
+    """One message, with what v1 has no key for."""
+
+    reference: Annotated[str | None, Field(description="What the client called the request.")]
+    resent_as: Annotated[list[str], Field(description="The messages that it was sent again as, oldest first.")]
+
+
+class MessagesAnswer(AnswerShape):
+    """A page of messages."""
+
+    messages: list[ListedShape]
+    next: str | None
+
+
+class CountsShape(Shape):
+    """How many messages of a request have each status."""
+
+    queued: int
+    retrying: int
+    uncertain: int
+    sent: int
+    failed: int
+    expired: int
+    delivered: int
+
+
+class RequestAnswer(AnswerShape):
+    """One request at a glance."""
+
+    id: str
+    reference: str | None
+    method: str
+    category: Literal["notice"]
+    state: Annotated[
+        Literal["queued", "sending", "settled"],
+        Field(description="settled: every message has a status that only a receipt still moves."),
+    ]
+    counts: CountsShape
+    created_at: Time
+
+
 class BucketShape(Shape):
     """One hour or day, and how many messages of it there are, method → status → count; zeros are left out."""
 

@@ -24,8 +24,8 @@ log = logger(__name__)
 
 RECEIPTS_WAIT = timedelta(hours=72)
 
-JOBS_KEPT = timedelta(days=3)
-"""A job can't be of use for longer: its life and its extension are 24 h each at most."""
+JOBS_KEPT = timedelta(days=4)
+"""A job can't be of use for longer: its life is 48 h at most, its extension by blocks 24 h."""
 
 SLICE = 1_000
 """Rows deleted in one transaction, so that the recorder never waits long."""

@@ -20,6 +20,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
+    func,
+    literal_column,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -88,8 +90,25 @@ requests = Table(
     Column("resend_of", Text),
     Column("accepted_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
+    Column("reference", Text),  # what the client calls it
     PrimaryKeyConstraint("request"),
     **_BY_REQUEST,
+)
+HAS_REFERENCE = requests.c.reference.is_not(None)
+Index(
+    "requests_by_reference",
+    requests.c.reference,
+    requests.c.request.desc(),
+    postgresql_where=HAS_REFERENCE,
+    sqlite_where=HAS_REFERENCE,
+)
+SENDS_AGAIN = func.substr(requests.c.resend_of, literal_column("1"), literal_column("32"))
+"""The request of which a request sends messages again, whether all of it was meant or one message."""
+Index(
+    "requests_by_resend",
+    SENDS_AGAIN,
+    postgresql_where=requests.c.resend_of.is_not(None),
+    sqlite_where=requests.c.resend_of.is_not(None),
 )
 
 jobs = Table(  # what was published, to be published again if it should be lost; gone when all of it is settled

@@ -254,12 +254,6 @@ REASONS: Mapping[str, Reason] = {
         "{what_zh}太多，请在{after}秒后再试。",
         "Too many {what_en}; try again in {after} seconds.",
     ),
-    "suppressed": Reason(
-        10016,
-        403,
-        "这些收件人已被列入禁发名单：{who}。",
-        "These recipients are on the suppression list: {who}.",
-    ),
     "paused": Reason(10016, 409, "{method}已被管理员暂停。", "{method} is paused by an administrator."),
     "not_found": Reason(10016, 404, "没有找到{what}。", "{what} was not found."),
     "nothing_to_resend": Reason(
@@ -267,6 +261,12 @@ REASONS: Mapping[str, Reason] = {
         409,
         '{id}中没有可以重发的消息：只重发failed和expired（uncertain需加"uncertain": true）。',
         'Nothing of {id} can be sent again: only failed and expired are (uncertain with "uncertain": true).',
+    ),
+    "already_resent": Reason(
+        10016,
+        409,
+        '{id} 中可以重发的都已经重发过了；确实要再发一次，请加上 "again": true。',
+        'All of {id} that can be sent again has been; to send it once more all the same, add "again": true.',
     ),
     # 10017
     "unknown_field": Reason(

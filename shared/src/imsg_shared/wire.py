@@ -80,6 +80,8 @@ class Job(Wire):
     """Above 0: this copy sends nothing, it asks the provider for that time what became of its recipients."""
     segments: int | None = None
     resend_of: str | None = None
+    reference: str | None = None
+    """What the client calls this request."""
     trace: str | None = None
 
     @property

@@ -110,6 +110,7 @@ _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("GET", "/api/v2/users/{username}"): (("path_parameters", _known),),
     ("PATCH", "/api/v2/users/{username}"): (("path_parameters", _known), ("body", _tag), ("body", _email)),
     ("POST", "/api/v2/messages"): (("body", _recipients),),
+    ("POST", "/api/v2/messages/check"): (("body", _recipients),),
     ("GET", "/api/v2/messages"): (("query", _whole_seconds),),
     ("GET", "/api/v2/stats"): (("query", _span),),
 }

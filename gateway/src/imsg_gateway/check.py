@@ -1,0 +1,77 @@
+"""POST /api/v2/messages/check: what a send of the same body would meet, with nothing sent and nothing counted."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from starlette.responses import Response
+
+from imsg_gateway.asked import Asked
+from imsg_gateway.callers import Claim
+from imsg_gateway.draft import Drafting
+from imsg_gateway.providers import Providers
+from imsg_gateway.recipients import Found
+from imsg_shared.answers import Answer, ok, prefers_english
+from imsg_shared.peers import Peer, PeerFailed
+
+MOST_PROBLEMS = 100
+"""Named in one answer; `problems_total` says how many there are."""
+
+OK = 200
+
+
+class Checking:
+    """Answers the URL."""
+
+    def __init__(self, drafting: Drafting, providers: Providers, auth: Peer) -> None:
+        self._drafting = drafting
+        self._providers = providers
+        self._auth = auth
+
+    async def check(self, asked: Asked, claim: Claim | None) -> Response:
+        """Answer how many would get it, who would not and why, and what is left of the limits.
+
+        Raises Refusal, what a send refuses but for single recipients, limits and `available`; PeerAway, RedisAway.
+        """
+        assert claim is not None  # noqa: S101  the table gives every user one
+        draft, found = await self._drafting.check(asked.fields, claim, may_have_nul=asked.may_have_nul)
+        self._providers.check(draft.method.name)
+        left = set(found.left)
+        problems = _problems(found, english=prefers_english(asked.language))
+        return Answer(
+            ok(
+                count=len(draft.recipients) - len(left),
+                duplicates=found.duplicates,
+                segments=draft.total_segments,
+                suppressed=0,
+                limits=await self._limits(claim),
+                problems=list(islice(problems, MOST_PROBLEMS)),
+                problems_total=len(found.wrong) + len(left),
+            )
+        )
+
+    async def _limits(self, claim: Claim) -> Mapping[str, Any]:
+        answer = await self._auth.call("GET", "/api/me", caller=await claim.judged())
+        if answer.status_code != OK:
+            raise PeerFailed(f"auth answered {answer.status_code} to /api/me")
+        me = answer.json()
+        people = me["recipients_per_day"]
+        return {
+            "available": me["available"],
+            "per_hour": {"limit": me["per_hour"], "left": me["left_hour"]},
+            "per_day": {"limit": me["per_day"], "left": me["left_day"]},
+            "recipients_per_day": None
+            if people is None
+            else {"limit": people, "left": max(0, people - me["used_recipients"])},
+        }
+
+
+def _problems(found: Found, *, english: bool) -> Iterator[Mapping[str, str]]:
+    for one in found.wrong:
+        detail = f"This recipient is not right: {one.en}." if english else f"收件人不正确：{one.zh}。"
+        yield {"to": one.text, "reason": "recipients_invalid", "detail": detail}
+    gone = (
+        "This follower has left, and must follow the account first." if english else "该用户没有关注公众号，请先关注。"
+    )
+    for text in found.left:
+        yield {"to": text, "reason": "not_following", "detail": gone}

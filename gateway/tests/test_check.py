@@ -1,0 +1,100 @@
+"""POST /api/v2/messages/check: what a send would meet, nothing sent and nothing counted."""
+
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse
+
+from imsg_shared.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_testing.gateway import User, World, mail, world
+
+ME = {
+    "available": True,
+    "per_hour": 5,
+    "left_hour": 4,
+    "per_day": 20,
+    "left_day": 7,
+    "recipients_per_day": None,
+    "used_recipients": 9,
+}
+
+
+async def check(opened: World, **fields: Any) -> Any:  # noqa: ANN401  any JSON
+    """Check a sound mail but for these fields; return the answer's object."""
+    opened.auth.answer = JSONResponse(ME)
+    return (await opened.client.post("/api/v2/messages/check", json=mail(**fields))).json()
+
+
+async def test_it_counts_who_would_get_it_and_names_who_would_not(gateway: World) -> None:
+    token = await gateway.user()
+    gateway.auth.users["王五"] = User(contacts={"smtp": "wang@example.com"})
+    gateway.auth.users["赵六"] = User()
+    to = ["li@example.com", "li@example.com", "王五", "wang@example.com", "赵六", "nobody", "no one@", "13800138000"]
+    answer = await check(gateway, token=token, to=to)
+    assert (answer["errorCode"], answer["count"], answer["duplicates"]) == (0, 2, 2)
+    assert (answer["segments"], answer["suppressed"], answer["problems_total"]) == (None, 0, 4)
+    assert {problem["to"]: problem["reason"] for problem in answer["problems"]} == dict.fromkeys(
+        ("no one@", "13800138000", "赵六", "nobody"), "recipients_invalid"
+    )
+    assert answer["limits"] == {
+        "available": True,
+        "per_hour": {"limit": 5, "left": 4},
+        "per_day": {"limit": 20, "left": 7},
+        "recipients_per_day": None,
+    }
+    assert await gateway.waiting() == 0
+    assert await gateway.redis.call("KEYS", "imsg:used:*") == []
+
+
+async def test_problems_are_a_hundred_at_most_and_told_in_english_too(gateway: World) -> None:
+    token = await gateway.user()
+    gateway.auth.answer = JSONResponse(ME)
+    body = mail(token=token, to=[f"a/{n}" for n in range(101)])
+    answer = await gateway.client.post("/api/v2/messages/check", json=body, headers={"accept-language": "en"})
+    assert answer.json()["errorCode"] == 0, answer.text
+    assert (len(answer.json()["problems"]), answer.json()["problems_total"], answer.json()["count"]) == (100, 101, 0)
+    assert answer.json()["problems"][0]["detail"].startswith("This recipient is not right")
+
+
+async def test_segments_are_those_of_who_would_get_it(gateway: World) -> None:
+    token = await gateway.user()
+    answer = await check(
+        gateway, token=token, method="sms", to=["13800138000", "13800138001", "x/y"], content="雨" * 71
+    )
+    assert (answer["count"], answer["segments"]) == (2, 4)
+
+
+async def test_followers_who_left_are_problems(store_url: str) -> None:
+    async with world(store_url, wechat={"accounts": {"main": {}}}) as opened:
+        token = await opened.user()
+        await opened.redis.call("SADD", followers_key("main"), "84G-7ZW-YRB", FOLLOWERS_COMPLETE)
+        await opened.redis.call("SADD", left_key("main"), "D6Z-1RV-0WY")
+        to = ["84G-7ZW-YRB", "D6Z-1RV-0WY", "HE6-M11-100"]
+        answer = await check(opened, token=token, method="wechat", to=to, content="雨")
+        found = {problem["to"]: problem["reason"] for problem in answer["problems"]}
+        assert found == {"D6Z-1RV-0WY": "not_following", "HE6-M11-100": "recipients_invalid"}
+        assert (answer["count"], answer["problems_total"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"content": {"subject": ""}}, "content_shape"),
+        ({"to": []}, "recipients_invalid"),
+        ({"method": "fax"}, "method_unknown"),
+        ({"refrence": "a"}, "unknown_field"),
+        ({"expires_in": 1}, "wrong_type"),
+        ({"attachment": {"filename": "a", "file": "?"}}, "attachment_shape"),
+    ],
+)
+async def test_what_is_wrong_with_the_whole_is_refused_as_a_send_is(
+    gateway: World, fields: dict[str, Any], reason: str
+) -> None:
+    assert (await check(gateway, token=await gateway.user(), **fields))["reason"] == reason
+
+
+async def test_guesses_count_as_those_of_a_send_do(gateway: World) -> None:
+    token = await gateway.user()
+    await check(gateway, token=token, to=[f"guess{n}" for n in range(101)])
+    assert (await check(gateway, token=token, to="guess101"))["reason"] == "too_many_tries"
+    assert (await gateway.send(token=token, to="guess102")).json()["reason"] == "too_many_tries"

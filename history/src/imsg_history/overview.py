@@ -1,0 +1,59 @@
+"""One request at a glance: GET /api/requests/ID."""
+
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imsg_history.database import Database
+from imsg_history.find import rfc3339
+from imsg_history.ids import Name, time_of
+from imsg_history.tables import messages, requests
+from imsg_shared.errors import Refusal
+from imsg_shared.peers import Caller
+from imsg_shared.wire import SETTLED, Status
+
+CATEGORY = "notice"
+"""Every request is one, until a send can say otherwise."""
+
+
+class Overviews:
+    """Counts the messages of a request."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def one(self, text: str, caller: Caller) -> dict[str, Any]:
+        """Show a request of the caller's own, or (to administrators) anybody's. Raises Refusal not_found, StoreAway."""
+        name = Name.read(text)
+        if name is None or name.n is not None:
+            raise Refusal("not_found", what=text[:64])
+        return await self._database.read(lambda connection: _overview(connection, name.request, caller))
+
+
+async def _overview(connection: AsyncConnection, request: str, caller: Caller) -> dict[str, Any]:
+    row = (await connection.execute(select(requests).where(requests.c.request == request))).first()
+    if row is None or not (caller.is_admin or row.username == caller.username):
+        raise Refusal("not_found", what=request)
+    counting = (
+        select(messages.c.status, func.count().label("count"))
+        .where(messages.c.request == request)
+        .group_by(messages.c.status)
+    )
+    counts = Counter({Status(found.status): found.count for found in await connection.execute(counting)})
+    return {
+        "id": request,
+        "reference": row.reference,
+        "method": row.method,
+        "category": CATEGORY,
+        "state": _state(counts),
+        "counts": {status.value: counts[status] for status in Status},
+        "created_at": rfc3339(time_of(request)),
+    }
+
+
+def _state(counts: Counter[Status]) -> str:
+    if all(status in SETTLED for status in counts):
+        return "settled"
+    return "queued" if set(counts) == {Status.QUEUED} else "sending"
