@@ -154,7 +154,7 @@ async def test_a_post_without_a_body_is_no_json(line: Line) -> None:
 
 async def test_http_1_0_and_expect_100_continue_are_served(port: int, line: Line, token: str) -> None:
     body = sound(token)
-    line.writer.write(b"POST /api/v2/messages HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n")
+    line.writer.write(b"POST /api/v2/messages HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n")
     line.writer.write(f"Content-Length: {len(body)}\r\n\r\n".encode())
     async with asyncio.timeout(BOUND_S):
         assert b"100 Continue" in await line.reader.readuntil(b"\r\n\r\n")
@@ -174,7 +174,8 @@ async def test_a_path_in_raw_utf_8_is_read_as_if_it_were_encoded(line: Line, tok
         line.write("POST /api/v2/modify/天存-system-1001?token=天 HTTP/1.1", body)
         assert (await line.answer())[1]["reason"] == "no_right"
     whole = sound(token)
-    for piece in ("POST /api/v2/mod", "ify/天", "存 HTTP/1.1\r\nHost: x\r\nContent-", f"Length: {len(whole)}\r\n\r\n"):
+    last = f"Length: {len(whole)}\r\n\r\n"
+    for piece in ("POST /api/v2/mod", "ify/天", "存 HTTP/1.1\r\nHost: localhost\r\nContent-", last):
         line.writer.write(piece.encode())
         await line.writer.drain()
         await asyncio.sleep(0.01)
