@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imsg_testing.decisions import Decided
-from imsg_testing.stack import attached
+from imsg_testing.stack import Stack, attached
 
 LIMIT = re.compile(r'"(hour|day)";r=(\d+);t=(\d+)')
 POLICY = '"hour";q=5;w=3600, "day";q=20;w=86400'
@@ -211,7 +211,12 @@ def test_resend_makes_a_new_request_of_what_failed_for_its_owner_or_an_administr
     assert (new["count"], new["id"] != old) == (1, True)
     (message,) = decided.api.settled(new["id"])
     assert (message["resend_of"], message["to"], message["error"]["code"][:3]) == (old, "bounce@example.com", "550")
-    decided.taken(decided.ask("POST", "/api/resend", {"token": decided.api.token(), "id": f"{old}-0"}))
+    admin = {"token": decided.api.token(), "id": f"{old}-0"}
+    decided.refused(decided.ask("POST", "/api/resend", admin), 10016, 409, "already_resent")
+    once_more = decided.taken(decided.ask("POST", "/api/resend", {**admin, "again": True}))
+    decided.api.settled(once_more["id"])
+    (shown,) = decided.api.call("GET", "/api/v2/messages", token=token, id=f"{old}-0")["messages"]
+    assert shown["resent_as"] == [f"{new['id']}-0", f"{once_more['id']}-0"]
     other = decided.ask("POST", "/api/resend", {"token": decided.user(), "id": old})
     decided.refused(other, 10016, 404, "not_found")
     sent = decided.ask("POST", "/api/resend", {"token": token, "id": f"{old}-1"})
@@ -219,4 +224,41 @@ def test_resend_makes_a_new_request_of_what_failed_for_its_owner_or_an_administr
     for wrong, code in ((None, 10002), (5, 10017), ("", 10017), (f"{old}-x", 10017)):
         decided.refused(decided.ask("POST", "/api/resend", {"token": token, "id": wrong}), code, 400)
     decided.taken(decided.send(token))
-    decided.refused(decided.ask("POST", "/api/resend", {"token": token, "id": old}), 10013, 429)
+    over = decided.ask("POST", "/api/resend", {"token": token, "id": old, "again": True})
+    decided.refused(over, 10013, 429)
+
+
+def test_a_reference_is_shown_and_found_and_a_request_tells_how_it_stands(decided: Decided) -> None:
+    token, reference = decided.user(), f"订单-{time.time_ns()}"
+    answer = decided.send(token, to=["a@example.com", "bounce@example.com"], reference=reference, expires_in=3_600)
+    sent = decided.taken(answer)
+    decided.api.settled(sent["id"], 2)
+    shown = decided.taken(decided.ask("GET", f"/api/v2/requests/{sent['id']}", {"token": token}))
+    assert (shown["method"], shown["category"], shown["state"]) == ("smtp", "notice", "settled")
+    assert (shown["counts"]["sent"], shown["counts"]["failed"]) == (1, 1)
+    found = decided.taken(decided.ask("GET", "/api/v2/messages", {"token": token}, None, reference=reference))
+    if decided.is_v2:
+        assert shown["reference"] == reference
+        assert [message["id"] for message in found["messages"]] == [f"{sent['id']}-0", f"{sent['id']}-1"]
+    else:  # v1 ignores what the document does not list, and says so
+        assert answer.headers["x-imsg-ignored"] == "reference,expires_in"
+        assert (shown["reference"], found["messages"]) == (None, [])
+    stranger = decided.ask("GET", f"/api/v2/requests/{sent['id']}", {"token": decided.user()})
+    decided.refused(stranger, 10016, 404, "not_found")
+
+
+def test_a_message_whose_own_life_leaves_no_time_for_another_try_expires(undecided: Stack) -> None:
+    decided = Decided(undecided, is_v2=True)
+    sent = decided.taken(decided.send(decided.user(), to="full@example.com", expires_in=30))
+    (message,) = decided.api.settled(sent["id"])
+    assert message["status"] == "expired"
+
+
+def test_a_check_sends_nothing_and_says_what_a_send_would_meet(decided: Decided) -> None:
+    token = decided.user(per_hour=2)
+    body = {"token": token, "to": ["a@example.com", "a@example.com", "nobody-at-all"], "method": "smtp"}
+    body["content"] = {"subject": "hi", "text": "您好"}
+    checked = decided.taken(decided.ask("POST", "/api/v2/messages/check", body))
+    assert (checked["count"], checked["duplicates"], checked["problems_total"]) == (1, 1, 1)
+    assert checked["limits"]["per_hour"] == {"limit": 2, "left": 2}
+    assert decided.taken(decided.ask("GET", "/api/query", token=token))["messages"] == []
