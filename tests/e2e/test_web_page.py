@@ -206,6 +206,10 @@ def test_a_socket_opens_for_its_own_page_and_session_alone(admin: Visitor, stack
     assert admin.socket("", admin.url) == 403
     assert admin.socket(client, admin.url, with_cookie=False) == 403
     assert other.socket(client, admin.url) == 403
+    own = other.client_id("/limits")
+    assert other.socket(own, admin.url) == 101
+    for both in (f"{client}&client_id={own}", f"{own}&client_id={client}", f"{client}&client%5Fid={own}"):
+        assert other.socket(both, admin.url) == 403  # NiceGUI read the first, the guard the last
     other.client.close()
 
 

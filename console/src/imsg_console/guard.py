@@ -1,8 +1,9 @@
 """What every request passes before a page sees it: our own paths, our own origin, a session, and safe headers."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
@@ -20,6 +21,9 @@ from imsg_shared.errors import Refusal
 COOKIE = "imsg_session"
 
 NONCE_BYTES = 18
+
+PAGE = "page"
+"""Under which name a scope's state holds whose page a socket speaks for: (client id, session key)."""
 
 OPEN = (OWN, FRAMEWORK, SOCKET, LOGIN, LOGOUT, PREFER, ICON)
 """What is answered beside pages."""
@@ -63,21 +67,29 @@ def policy(nonce: str) -> str:
 
 
 class Guard:
-    """Stands before NiceGUI. `owner` (client id → session key) says whose page an upload or a socket belongs to."""
+    """Stands before NiceGUI."""
 
     def __init__(
         self,
         app: ASGIApp,
         sessions: Sessions,
         origins: Origins,
+        *,
         is_page: Callable[[str], bool],
         owner: Callable[[str], str | None],
+        goes_on: Callable[[str, str, Session | None], bool],
     ) -> None:
+        """Ask for what only those behind it know.
+
+        `owner` (client id → session key) says whose page an upload or a socket belongs to; `goes_on` (transport id,
+        client id, session) tells whether a long-polling request goes on with a socket of that page and session.
+        """
         self._app = app
         self._sessions = sessions
         self._origins = origins
         self._is_page = is_page
         self._owner = owner
+        self._goes_on = goes_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let through, lead to the log-in, or refuse."""
@@ -134,9 +146,17 @@ class Guard:
 
         NiceGUI refuses the latter in a way that makes the page load anew, which leads to the log-in.
         """
-        client = HTTPConnection(scope).query_params.get("client_id", "")
+        asked = _once(scope["query_string"])
+        client = asked.get("client_id", "")
+        if not client:
+            return False
         owner = self._owner(client)
-        return bool(client) and (owner is None or (session is not None and owner == session.key))
+        if owner is not None and (session is None or owner != session.key):
+            return False
+        if "sid" in asked and not self._goes_on(asked["sid"], client, session):
+            return False
+        scope["state"][PAGE] = (client, session.key if session else None)
+        return True
 
 
 def _sending(scope: Scope, send: Send) -> Send:
@@ -165,6 +185,24 @@ def _client(path: str) -> str:
     """Read whose page it is out of /_nicegui/client/ID/..."""
     parts: Sequence[str] = path.removeprefix(FRAMEWORK).split("/")
     return parts[1] if len(parts) > 1 and parts[0] == "client" else ""
+
+
+def _once(query: bytes) -> Mapping[str, str]:
+    """Read a query in which every key stands once; empty where one is repeated: each reader would take another."""
+    fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    asked = dict(fields)
+    return asked if len(asked) == len(fields) else {}
+
+
+def page_of(environ: Mapping[str, Any] | None) -> tuple[str, str | None] | None:
+    """Return what the guard has verified of a socket: its page's client id, and its session's key.
+
+    `environ` is what Engine.IO keeps of the request that opened it; None where there is no such socket.
+    """
+    if environ is None:
+        return None
+    page: tuple[str, str | None] | None = environ["asgi.scope"].get("state", {}).get(PAGE)
+    return page
 
 
 def _wants_html(scope: Scope) -> bool:

@@ -33,6 +33,7 @@ from imsg_console.paths import BODIES, FILES, ICON, MISSING, STATIC, login_url
 from imsg_console.preferences import HTML_LANGUAGES, current
 from imsg_console.sandbox import Sandbox
 from imsg_console.sessions import Session, Sessions
+from imsg_console.sockets import Sockets
 from imsg_console.texts import Texts
 from imsg_console.view import Group, Page, View
 from imsg_console.workbooks import Workbooks
@@ -117,7 +118,14 @@ async def opening(web: Web) -> AsyncIterator[ASGIApp]:
     pages.register()
     _configure(app)
     async with app.router.lifespan_context(app):
-        yield Guard(app, web.sessions, web.origins, pages.is_page, pages.owner)
+        yield Guard(
+            app,
+            web.sessions,
+            web.origins,
+            is_page=pages.is_page,
+            owner=pages.owner,
+            goes_on=pages.sockets.is_of,
+        )
     pages.unregister()
 
 
@@ -160,6 +168,7 @@ class _Pages:
         self.bodies = Bodies()
         self.files = Files()
         self.workbooks = Workbooks()
+        self.sockets = Sockets(core.sio, web.sessions, self.owner)
         self._shapes = [compile_path(one.path)[0] for one in PAGES]
 
     def is_page(self, path: str) -> bool:
@@ -175,30 +184,13 @@ class _Pages:
         for one in PAGES:
             OurPage(one.path, response_timeout=BUILD_S)(self._shown(one))
         OurPage(MISSING)(self._shown(None))
-        heard = core.sio.handlers["/"]["event"]
-
-        def on_event(sid: str, message: dict[str, Any]) -> None:
-            client = str(message.get("client_id", ""))
-            if client in core.sio.rooms(sid) and self._may_act(client):
-                heard(sid, message)
-
-        self._heard = heard
-        core.sio.on("event", on_event)
-        core.sio.on("log", _nothing_said)  # what a browser wants in our log
+        self.sockets.bind()
 
     def unregister(self) -> None:
         """Leave NiceGUI as it was."""
-        core.sio.on("event", self._heard)
+        self.sockets.unbind()
         for one in PAGES:
             core.app.remove_route(one.path)
-
-    def _may_act(self, client: str) -> bool:
-        """Tell whether a page may still do something: what people do keeps their session alive, and only that."""
-        session = self._web.sessions.by_key(self._owners.get(client, ""))
-        if session is None:
-            return False
-        self._web.sessions.touch(session)
-        return True
 
     def _shown(self, shown: Page | None) -> Callable[[Request], Any]:
         async def show(request: Request) -> Response | None:
@@ -272,10 +264,6 @@ class _Pages:
 
 async def _icon(_: Request) -> Response:
     return FileResponse(OWN_FILES / "icon.svg")
-
-
-def _nothing_said(_: str, __: object) -> None:
-    """Write nothing."""
 
 
 async def _nothing(_: View) -> None:
