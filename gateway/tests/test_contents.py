@@ -42,3 +42,17 @@ def test_what_wechat_would_refuse_is_refused_at_once(content: object) -> None:
     with pytest.raises(Refusal) as raised:
         contents.wechat(content, TEMPLATES)
     assert raised.value.row.code == 10009
+
+
+@pytest.mark.parametrize("text", ["http://a", "请访问example.com", "见a-b.cn/x", "www.a", "A.ME", "a@b.top"])
+def test_a_link_is_found_right_behind_chinese_too(text: str) -> None:
+    templates = {"SMS_1": TemplateLimits(default=True, variables={"content": None}, breaks=True)}
+    with pytest.raises(Refusal):
+        contents.sms({"template": "SMS_1", "params": {"content": text}}, templates)
+
+
+def test_a_long_word_of_hyphens_is_looked_through_at_once() -> None:
+    """The pattern for links was quadratic."""
+    templates = {"SMS_1": TemplateLimits(default=True, variables={"content": None}, links=False, breaks=True)}
+    with pytest.raises(Refusal):  # too long, and said at once
+        contents.sms({"template": "SMS_1", "params": {"content": "a-" * 60_000}}, templates)

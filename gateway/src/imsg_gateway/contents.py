@@ -75,7 +75,7 @@ def fill(content: str | dict[str, Any], templates: Templates) -> str | None:
 
 
 _VARIABLE = re.compile(r"\$\{([^{}]+)\}")
-_LINK = re.compile(r"(?i)https?://|www\.|\b[a-z0-9-]+\.(?:com|cn|net|org|cc|top|xyz|io|me)\b")
+_LINK = re.compile(r"(?i)https?://|www\.|[a-z0-9-]\.(?:com|cn|net|org|cc|top|xyz|io|me)\b")
 
 
 def _text_or_template(content: object, templates: Templates) -> str | dict[str, Any]:

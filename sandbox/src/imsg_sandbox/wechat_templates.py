@@ -7,23 +7,21 @@ from typing import Any
 
 from imsg_sandbox.inbox import Contents
 
-LIMITS: Mapping[str, tuple[int, str]] = {
-    "thing": (20, r"[\s\S]+"),
-    "number": (32, r"[+-]?[0-9.]+"),
-    "letter": (32, r"[A-Za-z]+"),
-    "symbol": (5, r"[^A-Za-z0-9\s]+"),
-    "character_string": (32, r"[ -~]+"),
-    "time": (40, r".*[0-9].*"),
-    "date": (40, r".*[0-9].*"),
-    "amount": (14, r"\D?[0-9]{1,10}(\.[0-9]+)?元?"),
-    "phone_number": (17, r"[0-9+ -]+"),
-    "car_number": (8, r"\w+"),
-    "name": (20, r"[A-Za-z ]{1,20}|[^0-9]{1,10}"),
-    "phrase": (5, r"[\u4e00-\u9fff]+"),
+LIMITS: Mapping[str, tuple[int, re.Pattern[str]]] = {
+    "thing": (20, re.compile(r"[\s\S]+")),
+    "number": (32, re.compile(r"[+-]?[0-9.]+")),
+    "letter": (32, re.compile(r"[A-Za-z]+")),
+    "symbol": (5, re.compile(r"[^A-Za-z0-9\s]+")),
+    "character_string": (32, re.compile(r"[ -~]+")),
+    "time": (40, re.compile(r"[^0-9\n]*[0-9].*")),
+    "date": (40, re.compile(r"[^0-9\n]*[0-9].*")),
+    "amount": (14, re.compile(r"\D?[0-9]{1,10}(\.[0-9]+)?元?")),
+    "phone_number": (17, re.compile(r"[0-9+ -]+")),
+    "car_number": (8, re.compile(r"\w+")),
+    "name": (20, re.compile(r"[A-Za-z ]{1,20}|[^0-9]{1,10}")),
+    "phrase": (5, re.compile(r"[\u4e00-\u9fff]+")),
 }
 """Type → the most characters, and what they may be (docs/providers.md, WeChat)."""
-
-_NUMBERED = re.compile(r"^(.+?)[0-9]+$")
 
 
 def wrong(data: object, variables: tuple[str, ...]) -> str | None:
@@ -35,9 +33,9 @@ def wrong(data: object, variables: tuple[str, ...]) -> str | None:
         value = entry.get("value") if isinstance(entry, dict) else None
         if not isinstance(value, str) or not value:
             return f"argument invalid! data.{name}.value is empty"
-        numbered = _NUMBERED.match(name)
-        rule = LIMITS.get(numbered[1]) if numbered else None
-        if rule and (len(value) > rule[0] or not re.fullmatch(rule[1], value) or "\n" in value):
+        kind = name.rstrip("0123456789")
+        rule = LIMITS.get(kind) if kind != name else None
+        if rule and (len(value) > rule[0] or not rule[1].fullmatch(value) or "\n" in value):
             return f"argument invalid! data.{name}.value invalid"
     return None
 

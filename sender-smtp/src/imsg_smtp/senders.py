@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from imsg_shared import addresses
 
-_NAMED = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>[^"<>]*?))\s*<(?P<address>[^<>]*)>\s*')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 MAX_NAME_CHARACTERS = 128
 """Of a display name; longer ones are a mistake, and clients cut them anyway."""
@@ -31,9 +31,8 @@ def parse(text: str) -> Sender:
     """
     if not text.isprintable():
         raise ValueError("may not hold control characters or line breaks")
-    named = _NAMED.fullmatch(text)
-    name = "" if named is None else re.sub(r"\\(.)", r"\1", named["quoted"] or named["name"] or "")
-    address = addresses.email(text.strip() if named is None else named["address"].strip())
+    name, written = _parts(text.strip())
+    address = addresses.email(written)
     if address is None:
         raise ValueError("is no e-mail address; write noreply@example.com, or 天存 <noreply@example.com>")
     if not address.isascii():
@@ -43,3 +42,14 @@ def parse(text: str) -> Sender:
     if len(name) > MAX_NAME_CHARACTERS:
         raise ValueError(f"has a name of more than {MAX_NAME_CHARACTERS} characters; shorten it")
     return Sender(name, address)
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """Part a display name from an address in angle brackets; a text without them, or with more, is all address."""
+    before, bracket, inner = text.removesuffix(">").rpartition("<")
+    name = before.strip()
+    if not bracket or not text.endswith(">"):
+        return "", text
+    if _QUOTED.fullmatch(name):
+        return re.sub(r"\\(.)", r"\1", name[1:-1]), inner.strip()
+    return ("", text) if any(letter in '"<>' for letter in name) else (name, inner.strip())

@@ -8,7 +8,7 @@ from typing import Any
 MAX_SMS_CHARACTERS = 500
 
 _VARIABLE = re.compile(r"\$\{([^{}]+)\}")
-_LINK = re.compile(r"(?i)https?://|www\.|\b[a-z0-9-]+\.(?:com|cn|net|org|cc|top|xyz|io|me)\b")
+_LINK = re.compile(r"(?i)https?://|www\.|[a-z0-9-]\.(?:com|cn|net|org|cc|top|xyz|io|me)\b")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
