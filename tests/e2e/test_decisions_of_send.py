@@ -256,7 +256,7 @@ def test_a_message_whose_own_life_leaves_no_time_for_another_try_expires(undecid
 
 def test_a_check_sends_nothing_and_says_what_a_send_would_meet(decided: Decided) -> None:
     token = decided.user(per_hour=2)
-    body = {"token": token, "to": ["a@example.com", "a@example.com", "nobody-at-all"], "method": "smtp"}
+    body: dict[str, Any] = {"token": token, "to": ["a@example.com", "a@example.com", "nobody-at-all"], "method": "smtp"}
     body["content"] = {"subject": "hi", "text": "您好"}
     checked = decided.taken(decided.ask("POST", "/api/v2/messages/check", body))
     assert (checked["count"], checked["duplicates"], checked["problems_total"]) == (1, 1, 1)
