@@ -1,4 +1,4 @@
-"""Puts a container's secrets into its settings, then becomes what it was asked to run.
+"""Puts a container's secrets into its settings, then watches what it was asked to run.
 
 A setting may hold `{NAME}`: the content of /run/imsg/NAME stands there when the service reads it.
 So a secret is in no image, no compose file and no `docker inspect`.
@@ -8,6 +8,8 @@ import os
 import re
 import sys
 from pathlib import Path
+
+from imsg_shared.watchdog import watch
 
 SECRETS = Path("/run/imsg")
 
@@ -23,9 +25,10 @@ def filled(value: str) -> str:
 
 
 def main(command: list[str]) -> None:
-    """Run the command with IMSG_ settings filled in."""
+    """Run the command with IMSG_ settings filled in, as the child of this process."""
     settings = {name: filled(value) for name, value in os.environ.items() if name.startswith("IMSG_")}
-    os.execvpe(command[0], command, os.environ | settings)  # noqa: S606  this process becomes the service
+    watch()
+    os.execvpe(command[0], command, os.environ | settings)  # noqa: S606  the child becomes the service
 
 
 if __name__ == "__main__":

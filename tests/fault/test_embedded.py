@@ -19,7 +19,7 @@ def test_the_parent_killed_alone(tmp_path: Path) -> None:
             torment.clients.send(1_000)
             torment.wait_for_arrivals(200)
             children = whole.kill_alone()
-            assert children, "it had a Valkey of its own"
+            assert len(children) > 1, "the server, and a Valkey of its own"
             wait(lambda: not any(_runs(pid) for pid in children), 10)
             torment.books.restored()
             whole.start()

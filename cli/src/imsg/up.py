@@ -16,6 +16,7 @@ from imsg.valkey import Valkey, ValkeyDied
 from imsg.whole import Ground, Settings, Whole
 from imsg_shared import misspelt
 from imsg_shared.hosts import Hosts, Named
+from imsg_shared.life import Life
 from imsg_shared.observe import configure
 from imsg_shared.service import collect_less, listen, serve
 from imsg_shared.settings import StartError, load
@@ -27,12 +28,13 @@ READY_TIMEOUT_S = 30.0
 def main(*, with_console: bool = True) -> int:
     """Run until a signal or until a part dies; return the exit code."""
     os.umask(0o077)  # what is kept here is nobody else's to read
+    life = Life.of(os.environ)
     try:
         settings = load(Settings)
         configure(settings.log_level, settings.log_format)
         for stray in misspelt.find(whole.MODELS):
             _complain(str(stray))
-        return uvloop.run(run(settings, with_console=with_console))
+        return uvloop.run(run(settings, life, with_console=with_console))
     except StartError as error:
         _complain(str(error))
         return 2
@@ -40,14 +42,16 @@ def main(*, with_console: bool = True) -> int:
         return 130
 
 
-async def run(settings: Settings, *, with_console: bool = True) -> int:
+async def run(settings: Settings, life: Life, *, with_console: bool = True) -> int:
     """Bind, hold the folder, start what is embedded, open the services, serve."""
     with contextlib.closing(listen(settings.host, settings.port)) as sock:
-        async with AsyncExitStack() as stack:
+        async with life.beating(), AsyncExitStack() as stack:
             lock = await stack.enter_async_context(folder.held(settings.data_dir))
             server = None if settings.redis_url else Valkey(settings.data_dir, lock)
             ground = whole.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
             everything = whole.make(ground, with_console=with_console)
+            for part in everything.parts:
+                part.life = life
             if server is not None:
                 await stack.enter_async_context(server.running())
             await stack.enter_async_context(everything.running())

@@ -1,5 +1,11 @@
 """The frame of every service: opening in order, health, metrics, signals, and a quiet end."""
 
+if __name__ == "__main__":
+    # Before anything is loaded, so that the parent that stays behind is small (ADR 15).
+    from imsg_shared.watchdog import watch
+
+    watch()
+
 import asyncio
 import gc
 import importlib
@@ -28,6 +34,7 @@ from imsg_shared.closing import Server
 from imsg_shared.errors import Refusal
 from imsg_shared.hosts import Hosts, Named
 from imsg_shared.http import WHOLE, Protocol
+from imsg_shared.life import UNWATCHED, Life
 from imsg_shared.observe import configure, logger
 from imsg_shared.settings import Common, StartError, variable
 from imsg_shared.topology import Topology
@@ -77,6 +84,8 @@ class Service:
         self.metrics = CollectorRegistry()
         self.stopping = asyncio.Event()
         """Set when the process is asked to end: take nothing new."""
+        self.life = UNWATCHED
+        """How its process is watched; told before it runs by whoever began the process."""
         self._opening = opening
         self._bounds_bodies = bounds_bodies
         self._refuse = refuse or (lambda refusal, accept_language, _: refused(refusal, accept_language))
@@ -302,7 +311,7 @@ async def _opened(is_ready: Callable[[], bool], ends: set[asyncio.Future[Any]]) 
 async def run(service: Service) -> int:
     """Bind, open, serve and close one service; return the exit code."""
     sock = listen(service.settings.host, service.settings.port)
-    async with service.running():
+    async with service.life.beating(), service.running():
         return await serve(
             Named(service, Hosts(service.settings)),
             sock,
@@ -324,8 +333,10 @@ def main(arguments: list[str]) -> int:
     import uvloop  # noqa: PLC0415  only a process of its own chooses its loop
 
     (package,) = arguments
+    life = Life.of(os.environ)
     try:
         service: Service = importlib.import_module(f"{package}.main").app()
+        service.life = life
         configure(service.settings.log_level, service.settings.log_format)
         for stray in misspelt.find([type(service.settings)]):
             log.warning("setting_unread", why=str(stray))
