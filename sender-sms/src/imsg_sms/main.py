@@ -70,6 +70,7 @@ async def _opened(settings: Settings, service: Service, stack: AsyncExitStack) -
         connection,
         metrics=service.metrics,
         stopping=service.stopping,
+        life=service.life,
         erasure_keys=settings.erasure_key,
     )
     service.check("broker", lambda: broker.ready)

@@ -61,6 +61,7 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
         connection,
         metrics=service.metrics,
         stopping=service.stopping,
+        life=service.life,
         erasure_keys=settings.erasure_key,
     )
     service.check("broker", lambda: broker.ready)

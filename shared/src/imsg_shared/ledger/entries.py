@@ -23,6 +23,8 @@ class Lapsed:
 
     first_s: float
     doubtful: bool = True
+    owner: str = ""
+    """Whose claim it was, where that is known still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ def read(request: str, n: int, entry: bytes) -> Entry:
             first_ms, doubt = rest.split()
             return Free(int(first_ms) / 1000, doubtful=doubt != b"0")
         case b"e":
-            return Lapsed(int(rest) / 1000)
+            first_ms, _, owner = rest.partition(b" ")
+            return Lapsed(int(first_ms) / 1000, owner=owner.decode())
         case b"b":
             return Busy(int(rest) / 1000)
         case b"x":

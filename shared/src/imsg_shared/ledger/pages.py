@@ -9,7 +9,10 @@ A hash `imsg:ledger:REQUEST/FIRST` holds for each recipient `n` one of
 - `s RANK JSON`, an end: the outcome that stands;
 
 and for each delivery that is being carried out `start/TURN/FIRST` → `COUNT SETTLED`: how often it was begun and not
-brought to an orderly end, and how many of its recipients had ended when it was begun last.
+brought to an orderly end, and how many of its recipients had ended when it was begun last; beside it
+`by/TURN/FIRST` → the owners that are counted there, and `back/OWNER` where one ended in good order after all.
+`imsg:ledger:stopped/PROCESS` says that a process was ended because it stood still: its owners count for nothing
+(ADR 15). Versions before these fields count as they did, by COUNT alone.
 """
 
 import asyncio
@@ -40,6 +43,9 @@ BREAKS = 3
 
 BORN_KEY = "imsg:ledger:born"
 
+STOPPED_KEY = "imsg:ledger:stopped/"
+"""Before the name of a process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -60,6 +66,16 @@ class Page:
         return cls(f"imsg:ledger:{job.name}", job.request, job.turn, start_field(job), owner, job.expires_at)
 
 
+def owner_of(process: str, worker: str, number: int) -> str:
+    """Name the owner of one taking: which process (empty: unwatched), which of its workers, which of its takings."""
+    return f"{process}.{worker}:{number}"
+
+
+def process_of(owner: str) -> str:
+    """Say which process an owner is of."""
+    return owner.partition(".")[0]
+
+
 def start_field(job: Job) -> str:
     """Name the field that counts the starts of a copy: its turn and first recipient tell it from all others."""
     return f"start/{job.turn}/{job.recipients[0].n}"
@@ -75,6 +91,8 @@ class Begun:
     """`alone`: it broke a worker before; nothing is recorded yet, come back when nothing else is in flight."""
     broken: int
     """How often in a row it was begun before without an orderly end and without progress."""
+    by: Sequence[str]
+    """Who began it before without an orderly end, as far as that is known; also where there was progress since."""
     known: bool
     """The ledger had something of this part."""
     entries: Mapping[int, Entry]
@@ -83,18 +101,39 @@ class Begun:
 class Ledger:
     """The pages of one worker, and the leases it holds in them. Every call raises RedisAway, and may be repeated."""
 
-    def __init__(self, redis: Redis, lease_s: float = LEASE_S) -> None:
+    def __init__(self, redis: Redis, lease_s: float = LEASE_S, stopped: Sequence[str] = ()) -> None:
         self._redis = redis
         self._lease_s = lease_s
+        self._stopped = tuple(stopped)
         self._held: dict[Page, set[int]] = {}
 
     async def begin(self, page: Page, ns: Sequence[int], *, alone: bool) -> Begun:
-        """Record that a delivery is begun, and see how its recipients stand."""
+        """Record that a delivery is begun, and see how its recipients stand.
+
+        Who was stopped while it carried out this delivery, and ended for that alone, broke nothing.
+        """
+        begun = await self._begin(page, ns, "", alone=alone)
+        if begun.answer != "go" and (excused := await self._excused(begun.by)):
+            return await self._begin(page, ns, " ".join(excused), alone=alone)
+        return begun
+
+    async def _begin(self, page: Page, ns: Sequence[int], excused: str, *, alone: bool) -> Begun:
         keep_until_ms = round((page.expires_at.timestamp() + KEEP_S) * 1000)
-        arguments: list[Argument] = [page.turn, page.owner, page.start, int(alone), BREAKS, keep_until_ms, *ns]
-        now_ms, answer, broken, known, *entries = await self._run(steps.BEGIN, page, arguments)
+        arguments: list[Argument] = [page.turn, page.owner, page.start, int(alone), BREAKS, keep_until_ms, excused]
+        now_ms, answer, broken, known, by, *entries = await self._run(steps.BEGIN, page, [*arguments, *ns])
         standing = {n: read(page.request, n, entry) for n, entry in zip(ns, entries, strict=True)}
-        return Begun(int(now_ms) / 1000, answer.decode(), int(broken), bool(known), standing)
+        names = tuple(by.decode().split())
+        return Begun(int(now_ms) / 1000, answer.decode(), int(broken), names, bool(known), standing)
+
+    async def _excused(self, owners: Sequence[str]) -> list[str]:
+        """Choose those whose process was ended because it stood still."""
+        return [one for one in owners if await self._call("EXISTS", STOPPED_KEY + process_of(one))]
+
+    async def excuse_stopped(self) -> None:
+        """Say once of the processes before this one that they were merely stopped, for whoever takes over from them."""
+        while self._stopped:
+            await self._call("SET", STOPPED_KEY + self._stopped[0], 1, "EX", KEEP_S)
+            self._stopped = self._stopped[1:]
 
     async def advance(
         self, page: Page, findings: Sequence[Finding], claim: Sequence[int] = (), *, ends: bool = False
@@ -129,9 +168,12 @@ class Ledger:
         arguments: list[Argument] = [page.turn, page.owner, page.start, broken, len(handed), *handed, *unsent]
         await self._run(steps.END, page, arguments)
 
-    async def carry(self, page: Page, starts: Mapping[str, int]) -> None:
-        """Pass on to copies how often what they hold has broken a worker, before they can come back."""
-        await self._run(steps.CARRY, page, [KEEP_S * 1000, *(word for start in starts.items() for word in start)])
+    async def carry(self, page: Page, starts: Mapping[str, int], by: Sequence[str] = ()) -> None:
+        """Pass on to copies how often what they hold has broken a worker, and which, before they can come back."""
+        words: list[Argument] = []
+        for start, broken in starts.items():
+            words += [start, broken, " ".join(by[-broken:])]
+        await self._run(steps.CARRY, page, [KEEP_S * 1000, *words])
 
     async def born_s(self) -> float:
         """Say since when Redis has kept its data (Unix, seconds): what is older may have lost its ledger."""
@@ -156,6 +198,12 @@ class Ledger:
                     break
                 if isinstance(renewed, BaseException):
                     raise renewed
+
+    async def _call(self, *words: Argument) -> Any:  # noqa: ANN401  Redis' reply
+        try:
+            return await self._redis.call(*words)
+        except RedisRefused as refused:
+            raise RedisAway(str(refused)) from refused
 
     async def _run(self, script: Script, page: Page, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401  Redis' reply
         return await self._answer(script, page.key, arguments)

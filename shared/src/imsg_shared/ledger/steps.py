@@ -35,11 +35,13 @@ local function standing(n, turn, owner, now)
   if turn < tonumber(at) then return 'x' end
   local left = tonumber(till) - now
   if left > 0 then return string.format('b %d', left) end
-  return 'e ' .. first, tonumber(first), 2
+  return 'e ' .. first .. ' ' .. who, tonumber(first), 2
 end
 local function claim(n, owner, till, turn, first, doubt)
   redis.call('HSET', key, n, string.format('c %s %d %d %d %d', owner, till, turn, first, doubt))
 end
+-- Beside a start: who began it and is counted.
+local function beginners(start) return 'by' .. string.sub(start, 6) end
 -- A hash that came into being after a flush has no end of its own yet.
 local function bounded(keep)
   if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, keep) end
@@ -50,26 +52,38 @@ BEGIN = Script.of(
     _COMMON
     + """
 local turn, owner, start, alone, limit = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4] == '1', tonumber(ARGV[5])
-local keep_until, now = tonumber(ARGV[6]), now_ms()
+local keep_until, excused, now = tonumber(ARGV[6]), ' ' .. ARGV[7] .. ' ', now_ms()
 local known = redis.call('EXISTS', key)
 local reply, settled = {}, 0
-for i = 7, #ARGV do
+for i = 8, #ARGV do
   local entry = standing(ARGV[i], turn, owner, now)
   if string.sub(entry, 1, 1) == 's' then settled = settled + 1 end
   reply[#reply + 1] = entry
 end
 local count, before = string.match(redis.call('HGET', key, start) or '0 0', '^(%d+) (%d+)$')
-local broken = tonumber(count)
+local broken, by = tonumber(count), {}
+if broken > 0 then
+  for who in string.gmatch(redis.call('HGET', key, beginners(start)) or '', '%S+') do
+    -- Who ended in good order after all, or was merely stopped, broke nothing.
+    if string.find(excused, ' ' .. who .. ' ', 1, true) or redis.call('HEXISTS', key, 'back/' .. who) == 1 then
+      broken = math.max(0, broken - 1)
+    else
+      by[#by + 1] = who
+    end
+  end
+end
+local began = table.concat(by, ' ')
 -- Progress since the last start: whatever ended the worker, it was not this delivery alone.
 if settled > tonumber(before) then broken = 0 end
 local answer = 'go'
 if broken >= limit then answer = 'dead' elseif broken > 0 and not alone then answer = 'alone' end
 if answer == 'go' then
-  redis.call('HSET', key, start, string.format('%d %d', broken + 1, settled))
+  local with = broken > 0 and began .. ' ' .. owner or owner
+  redis.call('HSET', key, start, string.format('%d %d', broken + 1, settled), beginners(start), with)
   keep_until = math.max(keep_until, now + 86400000)
   if redis.call('PTTL', key) < keep_until - now then redis.call('PEXPIREAT', key, string.format('%d', keep_until)) end
 end
-return {string.format('%d', now), answer, broken, known, unpack(reply)}
+return {string.format('%d', now), answer, broken, known, began, unpack(reply)}
 """
 )
 
@@ -107,7 +121,7 @@ for i = at, #ARGV do
   if first then claim(ARGV[i], owner, now + lease, turn, first, doubt) end
   reply[#reply + 1] = entry
 end
-if start ~= '' then redis.call('HDEL', key, start) end
+if start ~= '' then redis.call('HDEL', key, start, beginners(start)) end
 bounded(keep)
 return reply
 """
@@ -137,10 +151,25 @@ END = Script.of(
     + """
 local turn, owner, start, broken = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 local count, before = string.match(redis.call('HGET', key, start) or '0 0', '^(%d+) (%d+)$')
-if broken == 0 then
-  redis.call('HDEL', key, start)
-elseif tonumber(count) > broken then
-  redis.call('HSET', key, start, string.format('%d %s', broken, before))
+count = tonumber(count)
+local rest, mine, last_mine = {}, false, false
+for who in string.gmatch(redis.call('HGET', key, beginners(start)) or '', '%S+') do
+  last_mine = who == owner
+  if last_mine then mine = true else rest[#rest + 1] = who end
+end
+if last_mine or redis.call('HEXISTS', key, beginners(start)) == 0 and count > 0 then
+  count = math.min(count, broken)
+elseif mine then
+  count = count - 1 -- others have begun since
+end
+if not last_mine and redis.call('EXISTS', key) == 1 then
+  -- Taken for dead meanwhile: what was counted in copies of it counts no more.
+  redis.call('HSET', key, 'back/' .. owner, 1)
+end
+if count <= 0 then
+  redis.call('HDEL', key, start, beginners(start))
+else
+  redis.call('HSET', key, start, string.format('%d %s', count, before), beginners(start), table.concat(rest, ' '))
 end
 local last = 5 + tonumber(ARGV[5])
 for i = 6, last do
@@ -162,7 +191,7 @@ return 1
 CARRY = Script.of(
     _COMMON
     + """
-for i = 2, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1] .. ' 0') end
+for i = 2, #ARGV, 3 do redis.call('HSET', key, ARGV[i], ARGV[i + 1] .. ' 0', beginners(ARGV[i]), ARGV[i + 2]) end
 bounded(ARGV[1])
 return 1
 """

@@ -68,6 +68,7 @@ class Books:
         self._claiming: set[int] = set()
         self._erased: frozenset[int] = frozenset()
         self._suspects: dict[int, int] = {}
+        self._beginners: list[str] = []
         self._handed: list[int] = []
         self._is_begun = False
         self._is_closed = False
@@ -79,6 +80,7 @@ class Books:
         begun = await self._patiently(lambda: self._beside_tombstones(begin(), ns), PATIENCE_S, while_)
         self._ahead_s = begun.now_s - self._clock()
         self.broken = begun.broken
+        self._beginners = list(begun.by)
         self._is_begun = begun.answer == "go"
         return begun
 
@@ -97,6 +99,8 @@ class Books:
             match entry:
                 case Free() | Lapsed():
                     ours[n] = entry
+                    if isinstance(entry, Lapsed) and entry.owner and entry.owner not in self._beginners:
+                        self._beginners.append(entry.owner)
                 case Ended():
                     self.outcomes.append(entry.outcome)
                 case PutOff():
@@ -192,7 +196,7 @@ class Books:
     async def pass_on(self) -> None:
         """Tell the ledger which copies hold what broke a worker. Raises HandBack."""
         if starts := self.copies.starts():
-            await self._patiently(lambda: self._ledger.carry(self._page, starts), PATIENCE_S)
+            await self._patiently(lambda: self._ledger.carry(self._page, starts, self._beginners), PATIENCE_S)
 
     async def close(self) -> None:
         """Write that the delivery has ended and its copies are kept; without Redis the ack will do."""

@@ -67,6 +67,7 @@ class Gate:
             await asyncio.sleep(CHANNEL_LOOK_S)
 
     async def _look(self) -> None:
+        await self._ledger.excuse_stopped()
         await self._ledger.born_s()  # dates Redis' data from now where it is new or was flushed
         (now_s, _), (paused, state, until) = await asyncio.gather(
             self._redis.call("TIME"), self._redis.call("HMGET", self._key, "paused", "state", "until")

@@ -14,7 +14,8 @@ from pydantic import SecretStr, ValidationError
 
 from imsg_shared.broker import Broker, Delivery
 from imsg_shared.channel import Channel, Prepared
-from imsg_shared.ledger.pages import LEASE_S, Ledger
+from imsg_shared.ledger.pages import LEASE_S, Ledger, owner_of
+from imsg_shared.life import UNWATCHED, Life
 from imsg_shared.observe import logger
 from imsg_shared.redis import Redis
 from imsg_shared.tombstones import Digests, Tombstones
@@ -65,6 +66,7 @@ class Worker(Generic[Prepared]):
         metrics: CollectorRegistry,
         stopping: asyncio.Event,
         pace: Pace = Pace(),
+        life: Life = UNWATCHED,
         erasure_keys: Sequence[SecretStr] = (),
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -73,13 +75,13 @@ class Worker(Generic[Prepared]):
         self._broker = broker
         self._stopping = stopping
         self._pace = pace
-        self._ledger = Ledger(redis, pace.lease_s)
+        self._ledger = Ledger(redis, pace.lease_s, life.stopped)
         self._gate = Gate(redis, self._ledger, channel.method, clock)
         self._meter = Meter(metrics, channel.method)
         self._meter.blocked.set_function(lambda: float(self._gate.is_blocked))
         self._crowd = Crowd()
-        self._name = secrets.token_hex(6)
-        self._owners = (f"{self._name}:{number}" for number in count())
+        name = secrets.token_hex(6)
+        self._owners = (owner_of(life.name, name, number) for number in count())
         self._ended = asyncio.Event()
         self._runs: set[asyncio.Task[None]] = set()
         random = random or Random()  # noqa: S311  jitter

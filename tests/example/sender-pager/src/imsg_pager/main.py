@@ -50,6 +50,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
                 connection,
                 metrics=service.metrics,
                 stopping=service.stopping,
+                life=service.life,
                 erasure_keys=chosen.erasure_key,
             )
             service.check("broker", lambda: broker.ready)
