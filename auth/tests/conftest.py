@@ -27,10 +27,15 @@ async def redis(url: str) -> AsyncIterator[Redis]:
         yield redis
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Choose where auth keeps its users."""
+    return tmp_path_factory.mktemp("auth") / "auth.db"
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def _auth(url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Visitor, Visitor]]:
-    folder: Path = tmp_path_factory.mktemp("auth")
-    async with running(settings(url, folder)) as visitor:
+async def _auth(url: str, database: Path) -> AsyncIterator[tuple[Visitor, Visitor]]:
+    async with running(settings(url, database.parent)) as visitor:
         yield visitor, await visitor.log_in("admin", "123")
 
 

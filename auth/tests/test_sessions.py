@@ -1,11 +1,17 @@
 """Log-in, log-out and passwords, as the gateway relays them, and what the mirror makes of the tokens."""
 
+import asyncio
 import base64
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from imsg_shared.redis import Redis
+from imsg_shared.tokens import make
 from imsg_testing.auth import SERVICE_KEY, Visitor, holds, mirrored, running, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -208,7 +214,32 @@ async def test_a_mirror_is_written_when_a_gateway_asks(visitor: Visitor, user: V
     assert (await visitor.post("/internal/mirror", username=user.name)).status_code == 200
     mirror = await mirrored(redis, user.called)
     assert int(mirror.pop("epoch")) > 0
+    me = (await user.get("/api/me")).json()
+    assert mirror.pop("id") == me["id"]
+    assert datetime.fromtimestamp(int(mirror.pop("since")) / 1_000, UTC) == datetime.fromisoformat(me["created_at"])
     assert mirror == {"role": "user", "available": "1", "per_hour": "5", "per_day": "20", "recipients_per_day": ""}
+
+
+async def test_a_forged_token_costs_no_database_lock(
+    visitor: Visitor, user: Visitor, redis: Redis, database: Path
+) -> None:
+    """While another writes, a token made up is told apart from a user's own, and from one of nobody."""
+    await redis.call("FLUSHDB")
+    me = (await user.get("/api/me")).json()
+    stranger = SecretStr("never ours")
+    forged = make(user.called, me["id"], 1, expiry=9_999_999_999, nonce="0" * 32, key=stranger)
+    nobodys = make("nobody", me["id"], 1, expiry=9_999_999_999, nonce="0" * 32, key=stranger)
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.timeout(2):  # a lock would be waited for longer
+            told = await visitor.post("/internal/mirror", username=user.name, token=forged)
+            assert (told.status_code, told.json()["reason"]) == (401, "token_invalid")
+            told = await visitor.post("/internal/mirror", username="nobody", token=nobodys)
+            assert (told.status_code, told.json()["reason"]) == (404, "no_such_user")
+        assert await mirrored(redis, user.called) == {}
+        other.execute("ROLLBACK")
+    assert (await visitor.post("/internal/mirror", username=user.name, token=user.token)).status_code == 200
+    assert await holds(redis, user.token)
 
 
 async def test_there_is_no_mirror_of_nobody(visitor: Visitor) -> None:

@@ -1,7 +1,9 @@
 """What administrators do with users, row by row of the interface."""
 
 import asyncio
+import re
 import secrets
+from dataclasses import replace
 from random import Random
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +19,7 @@ from imsg_testing.auth import Visitor, holds, mirrored
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RECORD = {
-    "username", "role", "phone", "email", "wechat", "available", "per_hour", "per_day", "recipients_per_day",
+    "id", "username", "role", "phone", "email", "wechat", "available", "per_hour", "per_day", "recipients_per_day",
     "used_hour", "left_hour", "used_day", "left_day", "used_recipients", "created_at",
 }  # fmt: skip
 
@@ -321,12 +323,47 @@ async def test_a_wrong_filter_of_users_is_refused(admin: Visitor) -> None:
         assert (await admin.get(f"/api/users?{query}")).json()["errorCode"] == 10017, query
 
 
+async def charge(redis: Redis, name: str, recipients: int = 1) -> object:
+    """Count a request of a user as a gateway does."""
+    mirror = await mirrored(redis, name)
+    quota = Quota(redis, ZoneInfo("Asia/Shanghai"))
+    return await quota.charge(name, "nonce", int(mirror["epoch"]), recipients, mirror["id"])
+
+
+async def test_an_id_stays_through_every_change(admin: Visitor, user: Visitor) -> None:
+    """Of limits, role, contacts and password."""
+    first = (await record(admin, user.called))["id"]
+    await admin.patch(at(user.called), per_hour=7, role="admin", password="another", phone=some_phone())
+    assert (await record(admin, user.called))["id"] == first
+    assert re.fullmatch("[0-9a-f]{12}7[0-9a-f]{19}", first)
+
+
+async def test_a_name_registered_again_is_a_new_user(admin: Visitor, user: Visitor, redis: Redis) -> None:
+    """Another id and fresh limits; what its predecessor may still have at hand is void."""
+    name, first = user.called, await record(admin, user.called)
+    await admin.post("/internal/mirror", username=name)
+    assert isinstance(await charge(redis, name), Charged)
+    await admin.delete(at(name))
+    await register(admin, name)
+    second = await record(admin, name)
+    assert second["id"] != first["id"]
+    assert (second["used_hour"], second["used_day"], second["used_recipients"]) == (0, 0, 0)
+    assert not await holds(redis, user.token)
+    gone = replace(user, id=first["id"], since=first["created_at"])
+    for answer in (
+        await gone.get("/api/me"),
+        await gone.post("/api/logout", everywhere=True),
+        await gone.post("/api/logout"),
+        await gone.post("/api/password", old="secret", new="another"),
+    ):
+        assert answer.json()["errorCode"] == 10005
+
+
 async def test_what_is_used_shows_with_what_is_left(admin: Visitor, user: Visitor, redis: Redis) -> None:
     """For the user and for administrators alike."""
     name = user.called
     await admin.post("/internal/mirror", username=name)
-    epoch = int((await mirrored(redis, name))["epoch"])
-    assert isinstance(await Quota(redis, ZoneInfo("Asia/Shanghai")).charge(name, "nonce", epoch, 4), Charged)
+    assert isinstance(await charge(redis, name, recipients=4), Charged)
     wanted = {"used_hour": 1, "left_hour": 4, "used_day": 1, "left_day": 19, "used_recipients": 4}
     mine = (await user.get("/api/me")).json()
     assert mine.items() >= wanted.items()

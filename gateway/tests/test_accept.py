@@ -8,19 +8,19 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from imsg_gateway.accept import Accepting
-from imsg_gateway.callers import Callers
+from imsg_gateway.callers import Callers, Owner
 from imsg_gateway.draft import Draft
-from imsg_gateway.ids import new_id
 from imsg_gateway.methods import METHODS
 from imsg_gateway.pressure import Pressure
 from imsg_gateway.providers import Providers
 from imsg_shared import peers
 from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
 from imsg_shared.errors import Refusal
+from imsg_shared.ids import new_id
 from imsg_shared.quota import Quota
 from imsg_shared.topology import Route, Topology
 from imsg_shared.wire import Recipient
-from imsg_testing.gateway import KEY, World
+from imsg_testing.gateway import KEY, World, id_of
 
 REPEAT_FOR_S = 0.4
 
@@ -79,7 +79,9 @@ class Bench:
     async def accept(self, token: str, request: str) -> Mapping[str, object]:
         """Accept the draft; return the answer or the refusal's reason and extra."""
         try:
-            accepted = await self.accepting.accept(DRAFT, self.callers.claim(token), request, "zhang", None)
+            accepted = await self.accepting.accept(
+                DRAFT, self.callers.claim(token), request, Owner("zhang", id_of("zhang")), None
+            )
         except Refusal as refusal:
             return {"reason": refusal.reason, **refusal.extra}
         return accepted.answer

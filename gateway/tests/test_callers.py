@@ -9,7 +9,7 @@ from imsg_gateway.callers import MAX_VERDICTS, Callers
 from imsg_shared import peers
 from imsg_shared.quota import Quota
 from imsg_shared.topology import user_key
-from imsg_testing.gateway import KEY, World, mail
+from imsg_testing.gateway import KEY, World, id_of, mail
 
 QUERY = "/api/v2/messages"
 
@@ -99,6 +99,38 @@ async def test_a_missing_mirror_is_asked_of_auth_and_the_send_goes_on(gateway: W
     assert gateway.auth.mirrored == ["zhang", "zhang"]
 
 
+async def test_services_and_jobs_learn_the_id_of_who_asks(gateway: World) -> None:
+    token = await gateway.user(since=1_764_028_800.125)
+    await gateway.client.get(QUERY, params={"token": token})
+    headers = gateway.history.relayed[-1].headers
+    assert (headers["x-imsg-caller-id"], headers["x-imsg-caller-since"]) == (id_of("zhang"), "1764028800125")
+    for _ in range(2):  # the first is judged, the second remembered
+        assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    assert [job.user_id for job in await gateway.jobs(2)] == [id_of("zhang")] * 2
+
+
+async def test_tokens_and_mirrors_of_before_users_had_ids_go_on(gateway: World) -> None:
+    """An auth of before writes mirrors without an id, then a new one with it; the token was made before both."""
+    token = await gateway.user(id=None)
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    await gateway.client.get(QUERY, params={"token": token})
+    assert "x-imsg-caller-id" not in gateway.history.relayed[-1].headers
+    gateway.auth.users["zhang"].id = ""
+    await gateway.auth.write("zhang")
+    for _ in range(2):
+        assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    assert [job.user_id for job in await gateway.jobs(3)] == [None, None, id_of("zhang")]
+
+
+async def test_auth_is_shown_the_token_for_which_a_mirror_is_wanted(gateway: World) -> None:
+    """So that it locks nothing for one that is made up."""
+    token = await gateway.user()
+    await gateway.redis.call("DEL", user_key("zhang"))
+    gateway.auth.refuses_tokens = True
+    assert (await gateway.send(token=token)).json()["errorCode"] == 10005
+    assert gateway.auth.tokens == [token]
+
+
 async def test_a_mirror_that_auth_can_not_write_is_its_being_away(gateway: World) -> None:
     token = await gateway.user()
     await gateway.redis.call("DEL", user_key("zhang"))
@@ -136,5 +168,5 @@ async def test_verdicts_remembered_are_bounded(gateway: World) -> None:
         for n in range(MAX_VERDICTS + 10):
             text = gateway.token("zhang", nonce=f"{n:032x}")
             claim = callers.claim(text)
-            callers.verify(text, claim.token, 1)
+            callers.verify(text, claim.token, id_of("zhang"), 1)
         assert callers.remembered == MAX_VERDICTS

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from imsg_gateway.attachments import File
+from imsg_gateway.callers import Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.jobs import encode
 from imsg_gateway.methods import METHODS
@@ -15,6 +16,7 @@ from imsg_shared.wire import Attachment, Job, Recipient, Reference
 NOW = datetime(2026, 11, 25, 8, 0, 0, 120, tzinfo=UTC)
 LATER = NOW + timedelta(hours=24)
 REQUEST = "0193" + "a" * 28
+OWNER = Owner("天存-system-1001", "0193" + "b" * 28)
 
 ONE = (Recipient(n=0, to="Zhang@Example.com", address="Zhang@example.com"),)
 MANY = tuple(Recipient(n=n, to=f"读者{n}", address=f"reader{n}@example.com") for n in range(3))
@@ -44,6 +46,7 @@ def test_a_job_is_written_as_the_wire_writes_it(given: Draft, content_at: Refere
     job = Job(
         request=REQUEST,
         username="天存-system-1001",
+        user_id=OWNER.user_id,
         method=given.method.name,
         account=given.account,
         lane=Lane.SINGLE if len(given.recipients) == 1 else Lane.BULK,
@@ -59,5 +62,5 @@ def test_a_job_is_written_as_the_wire_writes_it(given: Draft, content_at: Refere
         segments=given.segments,
         resend_of=given.resend_of,
     )
-    written = encode(given, REQUEST, job.username, content_at=content_at, accepted_at=NOW, expires_at=LATER)
+    written = encode(given, REQUEST, OWNER, content_at=content_at, accepted_at=NOW, expires_at=LATER)
     assert written == job.encode()

@@ -1,17 +1,21 @@
 """Idempotency-Key: the first answer again, one request whatever happens in between."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from imsg_gateway.ids import new_id
 from imsg_gateway.replay import Kept, Replayed, Replays, Slot
 from imsg_shared.errors import Refusal
+from imsg_shared.ids import new_id
+from imsg_shared.peers import Caller
 from imsg_testing.gateway import World, mail, world
 
 LEASE = "lease"
+
+ZHANG = Caller("zhang", is_admin=False)
 
 
 async def send(opened: World, key: str, **fields: Any) -> httpx.Response:  # noqa: ANN401  any JSON
@@ -86,9 +90,36 @@ def replays(gateway: World) -> Replays:
 
 
 async def claim(replays: Replays, body: str = "body") -> Slot:
-    slot = await replays.claim("zhang", "key", body, new_id())
+    slot = await replays.claim(ZHANG, "key", body, new_id())
     assert isinstance(slot, Slot)
     return slot
+
+
+SINCE = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+async def test_a_key_of_a_names_predecessor_is_not_replayed(gateway: World) -> None:
+    replays = Replays(gateway.redis, wait_s=0.3)
+    first = await replays.claim(Caller("zhang", is_admin=False, user_id="1" * 32, since=SINCE), "key", "body", new_id())
+    assert isinstance(first, Slot)
+    await first.settle({"id": first.request})
+    again = await replays.claim(Caller("zhang", is_admin=False, user_id="1" * 32, since=SINCE), "key", "body", new_id())
+    assert again == Replayed({"id": first.request})
+    second = await replays.claim(
+        Caller("zhang", is_admin=False, user_id="2" * 32, since=SINCE), "key", "another body", new_id()
+    )
+    assert isinstance(second, Slot)
+    assert second.request != first.request
+
+
+async def test_a_key_taken_before_users_had_ids_is_its_users_and_not_a_later_ones(gateway: World) -> None:
+    replays = Replays(gateway.redis, wait_s=0.3)
+    first = await claim(replays)
+    await first.settle({"id": first.request})
+    same = Caller("zhang", is_admin=False, user_id="1" * 32, since=SINCE)
+    assert await replays.claim(same, "key", "body", new_id()) == Replayed({"id": first.request})
+    later = Caller("zhang", is_admin=False, user_id="2" * 32, since=datetime.now(UTC) + timedelta(minutes=1))
+    assert isinstance(await replays.claim(later, "key", "body", new_id()), Slot)
 
 
 async def test_while_the_first_still_runs_a_repeat_waits_and_is_told_so(replays: Replays) -> None:
@@ -102,7 +133,7 @@ async def test_while_the_first_still_runs_a_repeat_waits_and_is_told_so(replays:
 async def test_a_waiting_repeat_gets_the_answer_as_soon_as_it_is_there(gateway: World) -> None:
     patient = Replays(gateway.redis)
     slot = await claim(patient)
-    waiting = asyncio.create_task(patient.claim("zhang", "key", "body", new_id()))
+    waiting = asyncio.create_task(patient.claim(ZHANG, "key", "body", new_id()))
     await slot.keep(b"job", {"id": slot.request})
     await slot.settle({"id": slot.request})
     assert await waiting == Replayed({"id": slot.request})
@@ -137,7 +168,7 @@ async def test_a_gateway_that_was_only_slow_can_not_publish_beside_its_successor
     await slow.release()
     await successor.keep(b"job", {})
     await successor.settle({"id": successor.request})
-    assert isinstance(await replays.claim("zhang", "key", "body", new_id()), Replayed)
+    assert isinstance(await replays.claim(ZHANG, "key", "body", new_id()), Replayed)
 
 
 async def test_an_unknown_outcome_keeps_its_id_and_the_repeat_goes_on_at_once(replays: Replays) -> None:

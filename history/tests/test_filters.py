@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from imsg_history.filters import Query, read_query
 from imsg_history.ids import Name
 from imsg_history.pages import read_moment, write_moment, write_place
+from imsg_history.whose import Whose
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
 from imsg_shared.wire import Status
@@ -26,14 +27,14 @@ def refused(**given: str) -> Refusal:
 
 
 def test_without_filters_a_user_sees_fifty_of_its_own_and_an_administrator_of_all() -> None:
-    assert read_query({}, USER) == Query(None, "张三", None, None, None, None, None, 50, None)
-    assert read_query({}, ADMIN).username is None
+    assert read_query({}, USER) == Query(None, Whose("张三"), None, None, None, None, None, 50, None)
+    assert read_query({}, ADMIN).whose is None
 
 
 def test_another_users_messages_are_the_administrators_to_see() -> None:
     assert refused(username="李四").reason == "no_right"
-    assert read_query({"username": "张三"}, USER).username == "张三"
-    assert read_query({"username": "李四"}, ADMIN).username == "李四"
+    assert read_query({"username": "张三"}, USER).whose == Whose("张三")
+    assert read_query({"username": "李四"}, ADMIN).whose == Whose("李四")
 
 
 @pytest.mark.parametrize(

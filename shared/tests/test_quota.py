@@ -120,6 +120,43 @@ async def test_a_charge_tells_what_is_left(redis: Redis, name: str) -> None:
     assert datetime.fromtimestamp(hour.opens_at, SHANGHAI).strftime("%M:%S") == "00:00"
 
 
+async def owned(quota: Quota, name: str, user_id: str) -> Charged:
+    """Charge a user of an id, which must pass."""
+    answer = await quota.charge(name, "nonce", 1, 1, user_id)
+    assert isinstance(answer, Charged)
+    return answer
+
+
+async def test_a_user_registered_anew_under_a_name_starts_from_nothing(redis: Redis, name: str) -> None:
+    """And what its predecessor is given back late is not its own."""
+    quota = Quota(redis, SHANGHAI)
+    await mirror(redis, name, id="first")
+    charge = (await owned(quota, name, "first")).charge
+    await mirror(redis, name, id="second")
+    assert (await quota.used(name, "second")).hour == 0
+    assert (await owned(quota, name, "second")).windows[0].used == 1
+    await quota.give_back(charge)
+    assert (await quota.used(name, "second")).hour == 1
+
+
+async def test_an_upgrade_opens_no_window_anew(redis: Redis, name: str) -> None:
+    """What was counted before users had ids counts on, and a gateway of before counts in the same place."""
+    quota = Quota(redis, SHANGHAI)
+    await mirror(redis, name)
+    await charged(quota, name)
+    await mirror(redis, name, id="first")
+    assert (await quota.used(name, "first")).hour == 1
+    assert (await owned(quota, name, "first")).windows[0].used == 2
+    await mirror(redis, name)  # as an auth of before writes it
+    assert (await charged(quota, name)).windows[0].used == 3
+
+
+async def test_a_mirror_that_has_an_id_now_wants_the_token_verified_by_it(redis: Redis, name: str) -> None:
+    await mirror(redis, name, id="first")
+    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, 1) == Stale(1, "first")
+    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, 1, "another") == Stale(1, "first")
+
+
 async def test_a_limit_of_nought_lets_nothing_through(redis: Redis, name: str) -> None:
     """0 is a number, not `no limit`."""
     await mirror(redis, name, per_hour=0)

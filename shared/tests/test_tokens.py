@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from imsg_shared import tokens
 
 KEY, OLD_KEY, STRANGE_KEY = SecretStr("first"), SecretStr("second"), SecretStr("never ours")
+ID = "0193" + "a" * 28
 NONCE = "99c150e9c6dd7be92b52d7b338f5fcd6"
 
 names = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters=":/"), min_size=1, max_size=64)
@@ -19,7 +20,7 @@ names = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_character
 
 def made(username: str = "天存-system-1001", epoch: int = 7, expiry: int = 1_503_030_095) -> str:
     """Make a token with the first key."""
-    return tokens.make(username, epoch, expiry, NONCE, KEY)
+    return tokens.make(username, ID, epoch, expiry=expiry, nonce=NONCE, key=KEY)
 
 
 def parsed(text: str) -> tokens.Token:
@@ -30,36 +31,50 @@ def parsed(text: str) -> tokens.Token:
 
 
 def test_a_token_has_the_documents_outer_form() -> None:
-    """Standard base64 of nonce, expiry, name and MAC, and the MAC also covers the epoch."""
+    """Standard base64 of nonce, expiry, name and MAC, and the MAC also covers the user's id and epoch."""
     nonce, expiry, username, mac = base64.b64decode(made(), validate=True).decode().split(":")
     assert (nonce, expiry, username) == (NONCE, "1503030095", "天存-system-1001")
-    signed = f"{NONCE}:1503030095:天存-system-1001:7".encode()
+    signed = f"{NONCE}:1503030095:天存-system-1001:{ID}:7".encode()
     assert mac == hmac.new(b"first", signed, hashlib.sha256).hexdigest()
 
 
 @given(username=names, epoch=st.integers(0, 2**53), expiry=st.integers(1, 10**12 - 1))
 def test_what_was_made_is_read_and_verified(username: str, epoch: int, expiry: int) -> None:
     """Names of any script."""
-    token = parsed(tokens.make(username, epoch, expiry, NONCE, KEY))
+    token = parsed(tokens.make(username, ID, epoch, expiry=expiry, nonce=NONCE, key=KEY))
     assert (token.nonce, token.expiry, token.username) == (NONCE, expiry, username)
-    assert tokens.verify(token, epoch, [KEY])
+    assert tokens.verify(token, ID, epoch, [KEY])
 
 
 def test_every_key_verifies_and_the_first_signs() -> None:
     """Keys are changed by putting the new one in front."""
-    old = parsed(tokens.make("zhang", 1, 2, NONCE, OLD_KEY))
-    assert tokens.verify(old, 1, [KEY, OLD_KEY])
-    assert not tokens.verify(old, 1, [KEY])
+    old = parsed(tokens.make("zhang", ID, 1, expiry=2, nonce=NONCE, key=OLD_KEY))
+    assert tokens.verify(old, ID, 1, [KEY, OLD_KEY])
+    assert not tokens.verify(old, ID, 1, [KEY])
 
 
 def test_a_raised_epoch_ends_every_token_of_the_user() -> None:
     """The epoch is under the MAC."""
-    assert not tokens.verify(parsed(made(epoch=7)), 8, [KEY, OLD_KEY])
+    assert not tokens.verify(parsed(made(epoch=7)), ID, 8, [KEY, OLD_KEY])
+
+
+def test_a_token_of_before_users_had_ids_lives_out() -> None:
+    """Its epoch alone names its user; where no id is known yet, it is all there is."""
+    older = parsed(tokens.make("zhang", None, 7, expiry=2, nonce=NONCE, key=KEY))
+    assert tokens.verify(older, ID, 7, [KEY])
+    assert tokens.verify(older, None, 7, [KEY])
+    assert not tokens.verify(older, ID, 8, [KEY])
+
+
+def test_a_token_holds_for_its_users_id_alone() -> None:
+    """Not even a user of the same name and epoch could use it."""
+    assert not tokens.verify(parsed(made(epoch=7)), "0193" + "b" * 28, 7, [KEY])
+    assert not tokens.verify(parsed(made(epoch=7)), None, 7, [KEY])
 
 
 def test_without_keys_nothing_is_verified() -> None:
     """An empty list must not mean that anything goes."""
-    assert not tokens.verify(parsed(made()), 7, [])
+    assert not tokens.verify(parsed(made()), ID, 7, [])
 
 
 @pytest.mark.parametrize("field", range(4))
@@ -68,13 +83,13 @@ def test_a_changed_field_is_not_verified(field: int) -> None:
     fields = base64.b64decode(made()).decode().split(":")
     changed = {0: "0" * 32, 1: "9999999999", 2: "admin", 3: "0" * 64}
     fields[field] = changed[field]
-    assert not tokens.verify(parsed(base64.b64encode(":".join(fields).encode()).decode()), 7, [KEY])
+    assert not tokens.verify(parsed(base64.b64encode(":".join(fields).encode()).decode()), ID, 7, [KEY])
 
 
 def test_a_token_of_another_key_is_not_verified() -> None:
     """Forged."""
-    token = parsed(tokens.make("admin", 7, 9_999_999_999, NONCE, STRANGE_KEY))
-    assert not tokens.verify(token, 7, [KEY, OLD_KEY])
+    token = parsed(tokens.make("admin", ID, 7, expiry=9_999_999_999, nonce=NONCE, key=STRANGE_KEY))
+    assert not tokens.verify(token, ID, 7, [KEY, OLD_KEY])
 
 
 @pytest.mark.parametrize("space", [" ", "\t", "\n", "\r\n", "\v", "\f"])

@@ -2,24 +2,28 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, insert
 
 from imsg_auth.changes import Changes
 from imsg_auth.migrations import STEPS
 from imsg_auth.mirror import Mirror
 from imsg_auth.store import REVOKED_MARGIN_S, Store, Taken, User
-from imsg_auth.tables import METADATA
+from imsg_auth.tables import METADATA, USERS
+from imsg_auth.tokens import ROLL_S, ids_from
 from imsg_shared.errors import Refusal
+from imsg_shared.ids import new_id
 from imsg_shared.redis import Redis, RedisAway
 from imsg_shared.redis import connect as connect_redis
 from imsg_store.address import read_url
@@ -29,11 +33,13 @@ from imsg_store.engines import Terms
 from imsg_store.migrate import migrate
 from imsg_testing.auth import Late, Visitor, mirrored, running, settings
 from imsg_testing.servers import Postgres, Valkey
+from imsg_testing.upgrades import older_steps
 from imsg_testing.waiting import eventually
 
 TERMS = Terms("test")
 
 PERSON = User(
+    id="0193" + "a" * 28,
     username="张三",
     password="no hash",
     role="user",
@@ -47,6 +53,11 @@ PERSON = User(
     epoch=2**53 - 1,
     created_at=datetime(2026, 11, 25, 8, 0, 0, 123_000, tzinfo=UTC),
 )
+
+
+def another(name: str, **given: Any) -> User:  # noqa: ANN401  any field
+    """Make another user than PERSON."""
+    return replace(PERSON, id=new_id(), username=name, **given)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -144,9 +155,9 @@ async def test_a_user_comes_back_as_it_was_written(store: Store) -> None:
 async def test_a_contact_or_name_that_is_taken_is_named(store: Store) -> None:
     """None is no contact, and many may have none."""
     first = replace(PERSON, phone="+8613800138000", email="a@example.com", wechat="7K3-M9Q-2XF")
-    await add(store, first, replace(PERSON, username="b"), replace(PERSON, username="c"))
+    await add(store, first, another("b"), another("c"))
     for field in ("username", "phone", "email", "wechat"):
-        other = replace(PERSON, **{"username": "d", field: getattr(first, field)})
+        other = replace(another("d"), **{field: getattr(first, field)})
         with pytest.raises(Taken) as taken:
             await add(store, other)
         assert taken.value.field == field
@@ -157,10 +168,38 @@ async def test_a_contact_or_name_that_is_taken_is_named(store: Store) -> None:
             assert taken.value.field == field
 
 
+async def test_an_upgrade_gives_every_user_an_id_and_keeps_everything_else(url: str) -> None:
+    """A day long tokens are made as gateways of before verify them; who such an auth registers has an id."""
+    before = replace(STEPS, folder=older_steps(STEPS.folder, "0001"), head="0001")
+    await asyncio.to_thread(migrate, read_url(url), before)
+    row = {name: getattr(PERSON, name) for name in User.__dataclass_fields__ if name != "id"}
+    async with connect(read_url(url), TERMS) as database:
+        async with database.writing() as connection:
+            for name in ("张三", "李四"):
+                await connection.execute(insert(USERS).values(row | {"username": name}))
+        await asyncio.to_thread(migrate, read_url(url), STEPS)
+        async with Store(database).writing() as rows:
+            found = [await rows.user(name) for name in ("张三", "李四")]
+            oldest = await rows.oldest()
+        assert all(user is not None and len(user.id) == 32 for user in found)
+        assert len({user.id for user in found if user}) == 2
+        assert found[0] == replace(PERSON, id=found[0].id if found[0] else "")
+        assert oldest is not None
+        assert ids_from(oldest) == pytest.approx(time.time() + ROLL_S, abs=60)
+        assert ids_from(replace(PERSON, id=new_id(PERSON.created_at.timestamp()))) == 0
+        if url.startswith("postgresql"):
+            async with database.writing() as connection:
+                await connection.execute(insert(USERS).values(row | {"username": "王五"}))
+            async with Store(database).reading() as rows:
+                late = await rows.user("王五")
+            assert late is not None
+            assert len(late.id) == 32
+
+
 async def test_names_are_exact_and_ordered_by_code_point(store: Store) -> None:
     """On both databases, whatever the server's language."""
     names = ["A", "B", "a", "a b", "ab", "b", "Ä", "ä", "Ω", "中", "張", "\U0001f642"]
-    await add(store, *(replace(PERSON, username=name) for name in random.sample(names, len(names))))
+    await add(store, *(another(name) for name in random.sample(names, len(names))))
     async with store.reading() as rows:
         listed = [user.username for user in await rows.page(None, (), 100)]
         assert listed == sorted(names)
@@ -314,7 +353,7 @@ async def test_the_last_administrator_stays_also_in_a_race(url: str, redis_url: 
             async with store.writing() as rows:
                 for left in await rows.lock_administrators():
                     await rows.remove(left)
-            await add(store, *(replace(PERSON, username=name, role="admin") for name in names))
+            await add(store, *(another(name, role="admin") for name in names))
             ended = await asyncio.gather(*(end(auths[n % 2], name, remove=n % 3 == 0) for n, name in enumerate(names)))
             assert sorted(ended) == ["ended"] * 4 + ["last_administrator"]
             async with store.writing() as rows:

@@ -5,7 +5,9 @@ import hashlib
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +18,7 @@ from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history.attachments import Attachments, Place
@@ -26,10 +28,11 @@ from imsg_history.filters import read_query
 from imsg_history.find import Finder
 from imsg_history.keep import Counts, Keeper
 from imsg_history.migrate import migrate
+from imsg_history.migrations import STEPS
 from imsg_history.overview import Overviews
 from imsg_history.resend import Resends
 from imsg_history.stats import Counter, read_span
-from imsg_history.tables import metadata, receipts
+from imsg_history.tables import messages, metadata, receipts, requests
 from imsg_shared.broker import Delivery
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
@@ -37,7 +40,9 @@ from imsg_shared.topology import DEAD
 from imsg_shared.wire import Change, Job, Outcomes, Reference, Status
 from imsg_store.address import read_url
 from imsg_store.engines import open_sync_engine
+from imsg_store.migrate import migrate as store_migrate
 from imsg_testing.history import delivered, job, outcome, receipt, request_id
+from imsg_testing.upgrades import older_steps
 
 ADMIN = Caller("admin", is_admin=True)
 OWNER = Caller("天存-system-1001", is_admin=False)
@@ -439,7 +444,14 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize("caller", [ADMIN, Caller("user1", is_admin=False)])
+@pytest.mark.parametrize(
+    "caller",
+    [
+        ADMIN,
+        Caller("user1", is_admin=False),
+        Caller("user1", is_admin=False, user_id="1" * 32, since=datetime(2026, 11, 25, tzinfo=UTC)),
+    ],
+)
 async def test_every_filter_finds_what_a_filter_by_hand_finds(database: Database, caller: Caller) -> None:
     every = await _mixture(database)
     assert len(every) == 120
@@ -465,6 +477,64 @@ def _fits(message: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
             case _ if message[name] != value:
                 return False
     return True
+
+
+async def test_a_name_registered_again_sees_nothing_of_its_predecessor(database: Database) -> None:
+    """Nor what says whose it is, whatever the clocks said, nor what is older than users' ids; nor sends it again."""
+    registered = NOW + timedelta(minutes=30)
+    first = Caller("张三", is_admin=False, user_id="1" * 32, since=NOW - timedelta(days=30))
+    second = Caller("张三", is_admin=False, user_id="2" * 32, since=registered)
+    his = job(username="张三", at=NOW, user_id="1" * 32)
+    his_late = job(username="张三", at=registered + timedelta(seconds=2), user_id="1" * 32)  # a clock that is ahead
+    his_of_before = job(username="张三", at=NOW)
+    hers_early = job(username="张三", at=registered - timedelta(seconds=2), user_id="2" * 32)  # one that is behind
+    hers = job(username="张三", at=registered + timedelta(minutes=1), user_id="2" * 32)
+    hers_by_an_old_gateway = job(username="张三", at=registered + timedelta(minutes=2))
+    every = [his, his_late, his_of_before, hers_early, hers, hers_by_an_old_gateway]
+    await keep(database, *every, *(outcome(one, Status.FAILED) for one in every))
+    seen = {m["id"].partition("-")[0] for m in await found(database, second)}
+    assert seen == {hers_early.request, hers.request, hers_by_an_old_gateway.request}
+    for filters in ({"to": "zhang@example.com"}, {"status": "failed", "method": "smtp"}, {"username": "张三"}):
+        assert {m["id"].partition("-")[0] for m in await found(database, second, **filters)} == seen
+    assert await found(database, second, id=his.request) == []
+    assert {m["id"].partition("-")[0] for m in await found(database, first)} >= {his.request, his_late.request}
+    assert len(await found(database, username="张三")) == len(every)
+    counter, given = Counter(database, ZoneInfo("Asia/Shanghai")), {"since": "2026-11-24T00:00:00+08:00"}
+    later = NOW + timedelta(days=1)
+    counted = await counter.count(read_span(given, second, counter.zone, later))
+    assert sum(bucket["counts"].get("smtp", {}).get("failed", 0) for bucket in counted) == len(seen)
+    resends = Resends(database)
+    for one in every:
+        if one.request in seen:
+            assert (await resends.draft(one.request, second, uncertain=False, again=False))["user_id"] == one.user_id
+        else:
+            again = partial(resends.draft, one.request, second, uncertain=False, again=False)
+            assert await _refusal(again) == "not_found"
+
+
+async def test_an_upgrade_keeps_what_was_there_and_its_users_see_it(url: str) -> None:
+    before = replace(STEPS, folder=older_steps(STEPS.folder, "0001"), head="0001")
+    await asyncio.to_thread(store_migrate, read_url(url), before)
+    one = job(username="张三", at=NOW)
+    async with connect(read_url(url)) as database:
+        await database.write(lambda connection: _insert_as_before(connection, one.request))
+        await asyncio.to_thread(migrate, read_url(url), NOW)
+        for caller, count in (
+            (ADMIN, 1),
+            (Caller("张三", is_admin=False), 1),
+            (Caller("张三", is_admin=False, user_id="1" * 32, since=NOW - timedelta(days=1)), 1),
+            (Caller("张三", is_admin=False, user_id="2" * 32, since=NOW + timedelta(days=1)), 0),
+        ):
+            assert len(await found(database, caller)) == count, caller
+
+
+async def _insert_as_before(connection: AsyncConnection, request: str) -> None:
+    row = {"request": request, "username": "张三", "method": "smtp"}
+    said = {"lane": "single", "attachments": "[]", "accepted_at": NOW, "expires_at": NOW}
+    await connection.execute(insert(requests).values(row | said))
+    standing = {"status": "sent", "rank": 30, "attempt": 1, "at": NOW, "mark": 0, "attempts": 1}
+    to = {"n": 0, "written": "a@example.com", "address": "a@example.com"}
+    await connection.execute(insert(messages).values(row | standing | to))
 
 
 @pytest.mark.parametrize("to", ["13800138001", "+8613800138001"])

@@ -57,6 +57,23 @@ def test_a_job_of_before_requests_had_references_is_read(name: str) -> None:
     assert Job.model_validate_json(json.dumps(older)).reference is None
 
 
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("job_whole", ("user_id",)),
+        ("job_part", ("user_id",)),
+        ("job_by_reference", ("user_id",)),
+        ("change", ("actor_id", "subject_id")),
+    ],
+)
+def test_what_was_written_before_users_had_ids_is_read(name: str, fields: tuple[str, ...]) -> None:
+    older = json.loads(golden(name))
+    for field in fields:
+        del older[field]
+    read = GOLDEN[name].model_validate_json(json.dumps(older))
+    assert [getattr(read, field) for field in fields] == [None] * len(fields)
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_message_of_another_version_is_refused(name: str) -> None:
     """The version is raised only when an old reader would misread."""

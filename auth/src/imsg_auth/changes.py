@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from imsg_auth.store import Rows, Store, Taken, User
 from imsg_auth.tokens import new_epoch
 from imsg_shared.errors import Refusal
+from imsg_shared.peers import Caller
 from imsg_shared.wire import Change
 
 
@@ -19,6 +20,9 @@ class Reflection(Protocol):
     async def forget(self, username: str) -> None:
         """Make sure that nobody sees the user as it was. Raises RedisAway."""
 
+    async def forget_counts(self, username: str) -> None:
+        """Forget what a predecessor of this name has sent. Raises RedisAway."""
+
     async def refresh(self, username: str) -> None:
         """Show the user as it is now, if that can be done."""
 
@@ -27,6 +31,9 @@ class Unwatched:
     """A reflection nobody looks at: all services and Redis are down, and auth deletes every mirror when it starts."""
 
     async def forget(self, username: str) -> None:
+        """Do nothing."""
+
+    async def forget_counts(self, username: str) -> None:
         """Do nothing."""
 
     async def refresh(self, username: str) -> None:
@@ -60,11 +67,9 @@ class Open:
         await self.rows.change(self.user.username, {"epoch": new_epoch()})
         await self.rows.forget_revoked(self.user.username)
 
-    async def note(self, actor: str, action: str, **details: Any) -> None:  # noqa: ANN401  JSON
+    async def note(self, actor: Caller, action: str, **details: Any) -> None:  # noqa: ANN401  JSON
         """Write the audit record, kept and lost with the change itself; never a password, a token or an address."""
-        await _note(
-            self.rows, Change(actor=actor, action=action, subject=self.user.username, details=details, at=self.at)
-        )
+        await _note(self.rows, _change(actor, action, self.user, details, self.at))
 
 
 class Changes:
@@ -84,22 +89,25 @@ class Changes:
         self._now = now
 
     @asynccontextmanager
-    async def of(self, username: str, *, may_end_administrator: bool = False) -> AsyncIterator[Open]:
+    async def of(
+        self, username: str, *, user_id: str | None = None, may_end_administrator: bool = False
+    ) -> AsyncIterator[Open]:
         """Change a user; `may_end_administrator` also keeps the other administrators as they are meanwhile.
 
+        With `user_id` that very user, and none who was registered under the name since.
         Raises Refusal no_such_user; StoreAway and RedisAway, and then nothing was changed.
         """
         async with self._store.writing() as rows:
             administrators = await rows.lock_administrators() if may_end_administrator else frozenset[str]()
             user = await rows.lock(username)
-            if user is None:
+            if user is None or user_id not in (None, user.id):
                 raise Refusal("no_such_user", username=username)
             await self._mirror.forget(username)
             yield Open(user, rows, self._time(), administrators)
         self._wake()
         await self._mirror.refresh(username)
 
-    async def add(self, user: User, actor: str, details: dict[str, Any]) -> None:
+    async def add(self, user: User, actor: Caller, details: dict[str, Any]) -> None:
         """Add a user. Raises Refusal username_taken, contact_taken; StoreAway, RedisAway."""
         async with self._store.writing() as rows:
             if await rows.user(user.username) is not None:  # said first, where a contact is taken as well
@@ -111,13 +119,25 @@ class Changes:
                     raise Refusal("username_taken", username=user.username) from taken
                 raise Refusal("contact_taken", field=taken.field) from taken
             await self._mirror.forget(user.username)
-            change = Change(actor=actor, action="register", subject=user.username, details=details, at=self._time())
-            await _note(rows, change)
+            await self._mirror.forget_counts(user.username)
+            await _note(rows, _change(actor, "register", user, details, self._time()))
         self._wake()
         await self._mirror.refresh(user.username)
 
     def _time(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)
+
+
+def _change(actor: Caller, action: str, user: User, details: dict[str, Any], at: datetime) -> Change:
+    return Change(
+        actor=actor.username,
+        action=action,
+        subject=user.username,
+        details=details,
+        at=at,
+        actor_id=actor.user_id,
+        subject_id=user.id,
+    )
 
 
 async def _note(rows: Rows, change: Change) -> None:

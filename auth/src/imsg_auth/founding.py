@@ -12,6 +12,7 @@ from imsg_auth.passwords import Passwords
 from imsg_auth.shapes import PER_DAY, PER_HOUR
 from imsg_auth.store import Role, Store, User
 from imsg_auth.tokens import new_epoch
+from imsg_shared.ids import new_id
 from imsg_shared.observe import logger
 from imsg_shared.settings import StartError, variable
 
@@ -100,7 +101,9 @@ class Founding:
         return password
 
     def _user(self, username: str, role: Role, hashed: str) -> User:
+        at = self._now()
         return User(
+            id=new_id(at),
             username=username,
             password=hashed,
             role=role,
@@ -112,7 +115,7 @@ class Founding:
             email=None,
             wechat=None,
             epoch=new_epoch(),
-            created_at=datetime.fromtimestamp(self._now(), UTC),
+            created_at=datetime.fromtimestamp(at, UTC),
         )
 
 

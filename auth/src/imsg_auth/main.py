@@ -23,12 +23,12 @@ from imsg_auth.pulse import Pulse
 from imsg_auth.routes import Parts, api
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
-from imsg_auth.tokens import Tokens
+from imsg_auth.tokens import Tokens, ids_from
 from imsg_auth.users import Users
 from imsg_shared import redis
 from imsg_shared.errors import Refusal
 from imsg_shared.observe import logger
-from imsg_shared.peers import Apps, Internal
+from imsg_shared.peers import Apps, Caller, Internal
 from imsg_shared.quota import Quota, Tallies
 from imsg_shared.redis import RedisAway
 from imsg_shared.service import Service, open_broker
@@ -43,7 +43,7 @@ from imsg_store.migrate import migrate
 HOUR_S = 3_600
 MAX_TOKEN_HOURS = 24 * 366
 
-ON_THE_SERVER = "imsg:reset-password"
+ON_THE_SERVER = Caller("imsg:reset-password", is_admin=True)
 """Who changes something without a token, in the audit: a name no user can have."""
 
 START_PATIENCE_S = 30.0
@@ -93,7 +93,9 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             outbox = Outbox(store, broker)
             changes = Changes(store, mirror, outbox.wake)
             users = Users(store, changes, passwords, documented=not settings.is_exposed)
-            tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S)
+            async with store.reading() as rows:
+                since = ids_from(await rows.oldest())
+            tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S, since)
             sessions = Sessions(store, changes, passwords, tokens, users)
             quota = Quota(cache, ZoneInfo(settings.timezone))
             pulse = Pulse(store, cache)
@@ -101,7 +103,8 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             service.watch(pulse.run(), "pulse")
             service.check("database", lambda: pulse.has_store)
             service.check("redis", lambda: pulse.has_redis)
-            yield api(Internal("auth", settings.service_key, settings.peer_keys), Parts(users, sessions, mirror, quota))
+            guard = Internal("auth", settings.service_key, settings.peer_keys)
+            yield api(guard, Parts(users, sessions, mirror, tokens, quota))
 
     return Service("auth", settings, opening)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from imsg_auth.store import Rows, Store, User
 from imsg_shared.observe import logger
 from imsg_shared.redis import Redis, RedisAway, Script
-from imsg_shared.topology import user_key
+from imsg_shared.topology import counts_key, user_key
 from imsg_store.away import StoreAway
 
 log = logger(__name__)
@@ -50,6 +50,10 @@ class Mirror:
         """Delete a mirror; call it in the changing transaction, after the row was locked. Raises RedisAway."""
         await self._redis.run(_FORGET, _keys(username), [secrets.token_hex(8), FENCE_LIFE_S])
 
+    async def forget_counts(self, username: str) -> None:
+        """Forget what a predecessor of this name has sent. Raises RedisAway."""
+        await self._redis.call("DEL", counts_key(username))
+
     async def write(self, username: str) -> bool:
         """Write a mirror from the row as it is; False where there is no such user. Raises RedisAway, StoreAway."""
         key, fence_key = _keys(username)
@@ -65,6 +69,11 @@ class Mirror:
         if not written:
             raise StoreAway("the lock of a user's row was lost while its mirror was written")
         return True
+
+    async def find(self, username: str) -> User | None:
+        """Read the user whose mirror this would be, without a lock. Raises StoreAway."""
+        async with self._store.reading() as rows:
+            return await rows.user(username)
 
     async def refresh(self, username: str) -> None:
         """Write a mirror after a change, if it can be: a missing one is written when a gateway asks for it."""
@@ -86,6 +95,8 @@ class Mirror:
     async def _fields(self, rows: Rows, user: User) -> list[str | int]:
         revoked = await rows.revoked(user.username, int(self._now()))
         fields: dict[str, str | int] = {
+            "id": user.id,
+            "since": int(user.created_at.timestamp() * 1_000),
             "epoch": user.epoch,
             "role": user.role,
             "available": int(user.available),

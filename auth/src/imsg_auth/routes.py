@@ -33,7 +33,7 @@ from imsg_auth.shapes import (
     rfc3339,
 )
 from imsg_auth.store import User
-from imsg_auth.tokens import Issued
+from imsg_auth.tokens import Issued, Tokens
 from imsg_auth.users import Users
 from imsg_shared.answers import Answer, refused, speak, tell, wrong
 from imsg_shared.errors import Refusal
@@ -66,6 +66,7 @@ class Parts:
     users: Users
     sessions: Sessions
     mirror: Mirror
+    tokens: Tokens
     quota: Quota
 
 
@@ -129,9 +130,9 @@ def _own(parts: Parts) -> APIRouter:
     async def logout(caller: Anybody, asked: Logout, request: Request) -> Response:
         with _gone_is_void():
             if asked.everywhere:
-                await sessions.log_out_everywhere(caller.username)
+                await sessions.log_out_everywhere(caller)
             else:
-                await sessions.log_out(caller.username, request.headers.get(TOKEN_HEADER, ""))
+                await sessions.log_out(caller, request.headers.get(TOKEN_HEADER, ""))
         return _answer(Answered())
 
     @routes.post(
@@ -141,13 +142,13 @@ def _own(parts: Parts) -> APIRouter:
     )
     async def password(caller: Anybody, asked: PasswordChange, request: Request) -> Response:
         with _gone_is_void():
-            issued = await sessions.change_password(caller.username, asked.old, asked.new, _address(request))
+            issued = await sessions.change_password(caller, asked.old, asked.new, _address(request))
         return _answer_token(issued)
 
     @routes.get("/api/me", response_model=UserAnswer, responses=refusals(token=True))
     async def me(caller: Anybody) -> Response:
         with _gone_is_void():
-            user = await parts.users.find(caller.username)
+            user = await parts.users.find(caller.username, caller.user_id)
         return _answer(UserAnswer(**(await _record(parts.quota, user)).model_dump()))
 
     return routes
@@ -164,7 +165,7 @@ def _administration(parts: Parts) -> APIRouter:
         responses=refusals("username_taken", "contact_taken", body=True, administrator=True),
     )
     async def register(caller: Administrator, asked: Registration) -> Response:
-        await users.register(caller.username, asked)
+        await users.register(caller, asked)
         return _answer(Answered())
 
     @routes.post(
@@ -173,7 +174,7 @@ def _administration(parts: Parts) -> APIRouter:
         responses=refusals("no_such_user", body=True, administrator=True),
     )
     async def modify(caller: Administrator, username: str, asked: Modification) -> Response:
-        await users.modify(caller.username, username, asked)
+        await users.modify(caller, username, asked)
         return _answer(Answered())
 
     @routes.get("/api/users", response_model=UsersAnswer, responses=refusals("wrong_type", administrator=True))
@@ -202,7 +203,7 @@ def _administration(parts: Parts) -> APIRouter:
         responses=refusals("no_such_user", "contact_taken", "last_administrator", body=True, administrator=True),
     )
     async def patch(caller: Administrator, username: str, asked: Patch) -> Response:
-        changed = await users.change(caller.username, username, asked)
+        changed = await users.change(caller, username, asked)
         return _answer(UserAnswer(**(await _record(quota, changed)).model_dump()))
 
     @routes.delete(
@@ -211,7 +212,7 @@ def _administration(parts: Parts) -> APIRouter:
         responses=refusals("no_such_user", "last_administrator", administrator=True),
     )
     async def remove(caller: Administrator, username: str) -> Response:
-        await users.remove(caller.username, username)
+        await users.remove(caller, username)
         return _answer(Answered())
 
     return routes
@@ -223,7 +224,11 @@ def _services(parts: Parts) -> APIRouter:
 
     @routes.post("/mirror")
     async def mirror(asked: MirrorAsked) -> Response:
-        if not (names.can_be(asked.username) and await parts.mirror.write(asked.username)):
+        # Anybody can have this asked, with a token made up: nothing is locked before the token is known to be ours.
+        user = await parts.mirror.find(asked.username) if names.can_be(asked.username) else None
+        if user is not None and asked.token is not None and not parts.tokens.has_made(asked.token, user):
+            raise Refusal("token_invalid")
+        if user is None or not await parts.mirror.write(asked.username):
             raise Refusal("no_such_user", username=asked.username[:80])
         return _answer(Answered())
 
@@ -246,8 +251,9 @@ def _gone_is_void() -> Iterator[None]:
 
 
 async def _record(quota: Quota, user: User) -> UserRecord:
-    used = await quota.used(user.username)
+    used = await quota.used(user.username, user.id)
     return UserRecord(
+        id=user.id,
         username=user.username,
         role=user.role,
         phone=user.phone,

@@ -11,6 +11,7 @@ from imsg_auth.tokens import Issued, Tokens
 from imsg_auth.users import Users
 from imsg_shared import tokens
 from imsg_shared.errors import Refusal
+from imsg_shared.peers import Caller
 
 
 class Sessions:
@@ -52,28 +53,28 @@ class Sessions:
                 await rows.replace_hash(name, user.password, renewed)
         return self._issuer.issue(user)
 
-    async def log_out(self, username: str, token: str) -> None:
+    async def log_out(self, caller: Caller, token: str) -> None:
         """End one token. Raises Refusal token_invalid."""
         given = tokens.parse(token)
-        if given is None or given.username != username:
+        if given is None or given.username != caller.username:
             raise Refusal("token_invalid")
-        async with self._changes.of(username) as change:
-            await change.rows.revoke(username, given.nonce, given.expiry, int(self._now()))
-            await change.note(username, "logout")
+        async with self._changes.of(caller.username, user_id=caller.user_id) as change:
+            await change.rows.revoke(caller.username, given.nonce, given.expiry, int(self._now()))
+            await change.note(caller, "logout")
 
-    async def log_out_everywhere(self, username: str) -> None:
+    async def log_out_everywhere(self, caller: Caller) -> None:
         """End every token of the user."""
-        async with self._changes.of(username) as change:
+        async with self._changes.of(caller.username, user_id=caller.user_id) as change:
             await change.end_tokens()
-            await change.note(username, "logout_everywhere")
+            await change.note(caller, "logout_everywhere")
 
-    async def change_password(self, username: str, old: str, new: str, address: str) -> Issued:
+    async def change_password(self, caller: Caller, old: str, new: str, address: str) -> Issued:
         """Set another password, end every token of the user, and give a new one in place of the caller's.
 
         Raises Refusal wrong_password, too_many_tries, wrong_type.
         """
-        user = await self._users.find(username)
-        if not await self._passwords.check(username, address, user.password, old):
+        user = await self._users.find(caller.username, caller.user_id)
+        if not await self._passwords.check(user.username, address, user.password, old):
             raise Refusal("wrong_password")
-        await self._users.replace_password(user, new)
-        return self._issuer.issue(await self._users.find(username))
+        await self._users.replace_password(caller, user, new)
+        return self._issuer.issue(await self._users.find(user.username, user.id))

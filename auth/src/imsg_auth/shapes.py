@@ -159,6 +159,8 @@ class MirrorAsked(Asked):
     """POST /internal/mirror."""
 
     username: str
+    token: str | None = None
+    """The token for which the mirror is wanted; gateways of before 1.0 leave it out."""
 
 
 class ContactsAsked(Asked):
@@ -189,6 +191,7 @@ class UserRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    id: Annotated[str, Field(description="Immutable; a name that is registered again gets another.")]
     username: str
     role: Role
     phone: Annotated[str | None, Field(description="E.164.")]

@@ -34,6 +34,8 @@ class Taken(Exception):  # noqa: N818  an outcome
 class User:
     """A user as auth keeps it."""
 
+    id: str
+    """Immutable, and nobody else's ever: a UUIDv7 as 32 hex digits."""
     username: str
     password: str
     """The argon2id hash."""
@@ -75,6 +77,10 @@ class Rows:
         """Let no other transaction write users until this one ends."""
         if self._connection.dialect.name == "postgresql":  # on SQLite nobody else writes anyway
             await self._connection.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
+
+    async def oldest(self) -> User | None:
+        """Read the user who was registered first."""
+        return await self._one(select(USERS).order_by(USERS.c.created_at).limit(1))
 
     async def has_users(self) -> bool:
         """Tell whether there is anybody."""

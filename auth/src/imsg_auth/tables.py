@@ -60,11 +60,14 @@ USERS = Table(
     Column("wechat", String(MAX_CONTACT)),
     Column("epoch", BigInteger, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("id", String(32)),
     UniqueConstraint("phone", name="users_phone_key"),
     UniqueConstraint("email", name="users_email_key"),
     UniqueConstraint("wechat", name="users_wechat_key"),
     Index("users_role", "role"),
+    Index("users_id_key", "id", unique=True),
 )
+"""`id` is immutable and never given again, unlike a name. It may be null for the database alone: every row has one."""
 
 REVOKED = Table(
     "revoked",

@@ -12,6 +12,8 @@ from imsg_auth.shapes import PER_DAY, PER_HOUR, Modification, Patch, Registratio
 from imsg_auth.store import Store, User
 from imsg_auth.tokens import new_epoch
 from imsg_shared.errors import Refusal
+from imsg_shared.ids import new_id
+from imsg_shared.peers import Caller
 
 _CONTACTS = ("phone", "email", "wechat")
 
@@ -35,9 +37,11 @@ class Users:
         self._documented = documented
         self._now = now
 
-    async def register(self, actor: str, asked: Registration) -> None:
+    async def register(self, actor: Caller, asked: Registration) -> None:
         """Add a user. Raises Refusal username_taken, contact_taken, wrong_type."""
+        at = self._now()
         user = User(
+            id=new_id(at),
             username=asked.username,
             password=await self._hash(asked.username, "password", asked.password),
             role=asked.role or "user",
@@ -49,20 +53,20 @@ class Users:
             email=asked.email or None,
             wechat=asked.wechat or None,
             epoch=new_epoch(),
-            created_at=datetime.fromtimestamp(self._now(), UTC),
+            created_at=datetime.fromtimestamp(at, UTC),
         )
         details = {name: getattr(user, name) for name in ("role", "available", "per_hour", "per_day")}
         contacts = [name for name in _CONTACTS if getattr(user, name) is not None]
         await self._changes.add(user, actor, {**details, "contacts": contacts})
 
-    async def modify(self, actor: str, username: str, asked: Modification) -> None:
+    async def modify(self, actor: Caller, username: str, asked: Modification) -> None:
         """Set the limits, and `available` if it is said. Raises Refusal no_such_user."""
         values = asked.model_dump(exclude_none=True)
         async with self._changes.of(_existing(username)) as change:
             await change.set(**values)
             await change.note(actor, "modify", **values)
 
-    async def change(self, actor: str, username: str, asked: Patch) -> User:
+    async def change(self, actor: Caller, username: str, asked: Patch) -> User:
         """Set what is said and return the user as it is then; a new password ends every token of the user.
 
         Raises Refusal no_such_user, contact_taken, last_administrator, wrong_type.
@@ -90,27 +94,27 @@ class Users:
             assert changed is not None  # noqa: S101  its row is locked
         return changed
 
-    async def remove(self, actor: str, username: str) -> None:
+    async def remove(self, actor: Caller, username: str) -> None:
         """Remove a user. Raises Refusal no_such_user, last_administrator."""
         async with self._changes.of(_existing(username), may_end_administrator=True) as change:
             change.keep_an_administrator()
             await change.rows.remove(change.user.username)
             await change.note(actor, "delete")
 
-    async def reset_password(self, actor: str, username: str, password: str) -> None:
+    async def reset_password(self, actor: Caller, username: str, password: str) -> None:
         """Set a password and end every token of the user. Raises Refusal no_such_user, wrong_type."""
         await self._set_password(actor, _existing(username), "password", password, None)
 
-    async def replace_password(self, user: User, password: str) -> None:
+    async def replace_password(self, caller: Caller, user: User, password: str) -> None:
         """Set a user's own new password, unless it was changed since `user` was read. Raises Refusal wrong_password."""
-        await self._set_password(user.username, user.username, "new", password, user.password)
+        await self._set_password(caller, user.username, "new", password, user)
 
-    async def find(self, username: str) -> User:
-        """Read a user. Raises Refusal no_such_user."""
+    async def find(self, username: str, user_id: str | None = None) -> User:
+        """Read a user; with `user_id` that very one. Raises Refusal no_such_user."""
         name = _existing(username)
         async with self._store.reading() as rows:
             user = await rows.user(name)
-        if user is None:
+        if user is None or user_id not in (None, user.id):
             raise Refusal("no_such_user", username=name)
         return user
 
@@ -138,10 +142,10 @@ class Users:
         known = {name: found[spelling] for name, spelling in spelled.items() if spelling in found}
         return known if has_contact else dict.fromkeys(known)
 
-    async def _set_password(self, actor: str, name: str, field: str, password: str, expected: str | None) -> None:
+    async def _set_password(self, actor: Caller, name: str, field: str, password: str, expected: User | None) -> None:
         hashed = await self._hash(name, field, password)
-        async with self._changes.of(name) as change:
-            if expected is not None and change.user.password != expected:
+        async with self._changes.of(name, user_id=expected.id if expected else None) as change:
+            if expected is not None and change.user.password != expected.password:
                 raise Refusal("wrong_password")
             await change.set(password=hashed)
             await change.end_tokens()

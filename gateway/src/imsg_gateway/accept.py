@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from imsg_gateway import limits
-from imsg_gateway.callers import Claim
+from imsg_gateway.callers import Claim, Owner
 from imsg_gateway.complaints import recipients_wrong
 from imsg_gateway.draft import Draft
 from imsg_gateway.jobs import encode, lane_of
@@ -71,8 +71,8 @@ class Accepting:
         self._now = now
         self._repeat_for_s = repeat_for_s
 
-    async def accept(self, draft: Draft, claim: Claim, request: str, username: str, slot: Slot | None) -> Accepted:
-        """Count, keep and publish a draft under an id; `username` is whose request it will be.
+    async def accept(self, draft: Draft, claim: Claim, request: str, owner: Owner, slot: Slot | None) -> Accepted:
+        """Count, keep and publish a draft under an id; `owner` is whose request it will be.
 
         Raises Refusal: what the charge refuses, no_provider, overloaded, not_accepted (nothing kept, the count given
         back), outcome_unknown (with `id`).
@@ -83,7 +83,7 @@ class Accepting:
         now = self._now()
         expires_at = now + (draft.life or draft.method.life)
         stored, content_at = _kept_apart(draft)
-        body = encode(draft, request, username, content_at=content_at, accepted_at=now, expires_at=expires_at)
+        body = encode(draft, request, owner, content_at=content_at, accepted_at=now, expires_at=expires_at)
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
         answer = {"id": request, "count": len(draft.recipients)}

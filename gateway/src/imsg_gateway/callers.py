@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import tzinfo
 
 from pydantic import SecretStr
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 from imsg_gateway.limits import exhausted
 from imsg_shared import tokens
 from imsg_shared.errors import Refusal
+from imsg_shared.ids import time_of
 from imsg_shared.peers import Caller, Peer, PeerAway, PeerFailed
 from imsg_shared.quota import Charged, Disabled, Exhausted, Known, NoMirror, Quota, Revoked, Stale
 from imsg_shared.tokens import Token
@@ -20,6 +22,28 @@ MAX_VERDICTS = 8_192
 MAX_ROUNDS = 4
 """How often a mirror may be missing or the epoch be another before the gateway gives up: each is a change made in
 that very moment."""
+
+
+NOBODY = "0" * 32
+"""The id of whoever had a name before its present user, where nothing tells it: no user has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a request is."""
+
+    username: str
+    user_id: str | None
+    """None where the mirror knows none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A token whose MAC was right, and of whom."""
+
+    token: Token
+    epoch: int
+    user_id: str | None
 
 
 class Callers:
@@ -38,7 +62,7 @@ class Callers:
         self._auth = auth
         self._keys = keys
         self._now = now
-        self._verdicts: OrderedDict[str, tuple[Token, int]] = OrderedDict()
+        self._verdicts: OrderedDict[str, Verdict] = OrderedDict()
 
     @property
     def remembered(self) -> int:
@@ -53,32 +77,54 @@ class Callers:
             raise Refusal("token_invalid")
         if (verdict := self._verdicts.get(given)) is not None:
             self._verdicts.move_to_end(given)
-            token, epoch = verdict
-            if token.has_expired(self._now()):
+            if verdict.token.has_expired(self._now()):
                 del self._verdicts[given]
                 raise Refusal("token_invalid")
-            return Claim(self, given, token, epoch)
+            return Claim(self, given, verdict.token, verdict)
         token_read = tokens.parse(given)
         if token_read is None or token_read.has_expired(self._now()):
             raise Refusal("token_invalid")
         return Claim(self, given, token_read, None)
 
-    def verify(self, text: str, token: Token, epoch: int) -> None:
-        """Hold a token's MAC against an epoch, and remember. Raises Refusal token_invalid."""
+    def verify(self, text: str, token: Token, user_id: str | None, epoch: int) -> Verdict:
+        """Hold a token's MAC against an id and an epoch, and remember. Raises Refusal token_invalid."""
         verdict = self._verdicts.get(text)
-        if verdict is not None and verdict[1] == epoch:
-            return
-        if not tokens.verify(token, epoch, self._keys):
+        if verdict is not None and verdict.epoch == epoch and user_id in (None, verdict.user_id):
+            return verdict
+        if not tokens.verify(token, user_id, epoch, self._keys):
             self._verdicts.pop(text, None)
             raise Refusal("token_invalid")
-        self._verdicts[text] = (token, epoch)
+        verdict = self._verdicts[text] = Verdict(token, epoch, user_id)
         if len(self._verdicts) > MAX_VERDICTS:
             self._verdicts.popitem(last=False)
+        return verdict
 
-    async def mirror(self, username: str) -> None:
-        """Have auth write a user's mirror. Raises Refusal token_invalid where there is no such user, PeerAway."""
-        answer = await self._auth.call("POST", "/internal/mirror", json={"username": username})
-        if answer.status_code == 404:  # noqa: PLR2004  HTTP's own numbers
+    async def owner_of(self, username: str, request: str) -> Owner:
+        """Say whose a request is that tells only the name: the present user's, if that is not younger.
+
+        Raises PeerAway, RedisAway.
+        """
+        for _ in range(MAX_ROUNDS):
+            known = await self.quota.peek(username, "")
+            if isinstance(known, Known):
+                if known.since is None:  # an auth of before ids wrote it: the name is all there is
+                    return Owner(username, None)
+                is_theirs = known.since.timestamp() <= time_of(request)
+                return Owner(username, known.user_id if is_theirs else NOBODY)
+            try:
+                await self.mirror(username, None)
+            except Refusal:
+                return Owner(username, NOBODY)
+        raise PeerAway("the user's mirror is not to be had")
+
+    async def mirror(self, username: str, token: str | None) -> None:
+        """Have auth write a user's mirror, for the sake of a token (if it is for one) that auth judges itself.
+
+        Raises Refusal token_invalid where the token is none of auth's, or there is no such user; PeerAway.
+        """
+        asked = {"username": username} if token is None else {"username": username, "token": token}
+        answer = await self._auth.call("POST", "/internal/mirror", json=asked)
+        if answer.status_code in (401, 404):
             raise Refusal("token_invalid")
         if answer.status_code != 200:  # noqa: PLR2004
             raise PeerFailed(f"auth answered {answer.status_code} to /internal/mirror")
@@ -90,13 +136,23 @@ class Claim:
     Whether it holds now is Redis' to say: `judged` asks for that alone, `charge` in the step that counts.
     """
 
-    def __init__(self, callers: Callers, text: str, token: Token, epoch: int | None) -> None:
+    def __init__(self, callers: Callers, text: str, token: Token, verdict: Verdict | None) -> None:
         self.text = text
         self.username = token.username
         self._callers = callers
         self.token = token
-        self._epoch = epoch
+        self._verdict = verdict
         self._caller: Caller | None = None
+
+    async def owner(self) -> Owner:
+        """Return whose token it is, if it holds.
+
+        Spares who was verified before a look at the mirror. Raises like `judged`.
+        """
+        if self._verdict is None:
+            await self.judged()
+        assert self._verdict is not None  # noqa: S101  judged sets it
+        return Owner(self.username, self._verdict.user_id)
 
     async def judged(self) -> Caller:
         """Settle the token, once. Raises Refusal token_invalid; PeerAway, RedisAway."""
@@ -109,12 +165,14 @@ class Claim:
 
         Raises Refusal token_invalid, sending_disabled and what `limits` knows; PeerAway, RedisAway.
         """
-        if self._epoch is None:
+        if self._verdict is None:
             await self.judged()
         for _ in range(MAX_ROUNDS):
-            epoch = self._epoch
-            assert epoch is not None  # noqa: S101  judged sets it
-            match await self._callers.quota.charge(self.username, self.token.nonce, epoch, recipients):
+            known = self._verdict
+            assert known is not None  # noqa: S101  judged sets it
+            match await self._callers.quota.charge(
+                self.username, self.token.nonce, known.epoch, recipients, known.user_id
+            ):
                 case Charged() as charged:
                     return charged
                 case Exhausted() as nothing_left:
@@ -123,24 +181,23 @@ class Claim:
                     raise Refusal("sending_disabled")
                 case Revoked():
                     raise Refusal("token_invalid")
-                case Stale(epoch=present):
-                    self._verify(present)
+                case Stale(epoch=epoch, user_id=user_id):
+                    self._verify(user_id, epoch)
                 case NoMirror():
-                    await self._callers.mirror(self.username)
+                    await self._callers.mirror(self.username, self.text)
         raise PeerAway("the user's mirror is not to be had")
 
     async def _judge(self) -> Caller:
         for _ in range(MAX_ROUNDS):
             match await self._callers.quota.peek(self.username, self.token.nonce):
-                case Known(epoch=epoch, role=role):
-                    self._verify(epoch)
-                    return Caller(self.username, is_admin=role == "admin")
+                case Known(epoch=epoch, role=role, user_id=user_id, since=since):
+                    self._verify(user_id, epoch)
+                    return Caller(self.username, role == "admin", user_id, since)
                 case Revoked():
                     raise Refusal("token_invalid")
                 case NoMirror():
-                    await self._callers.mirror(self.username)
+                    await self._callers.mirror(self.username, self.text)
         raise PeerAway("the user's mirror is not to be had")
 
-    def _verify(self, epoch: int) -> None:
-        self._callers.verify(self.text, self.token, epoch)
-        self._epoch = epoch
+    def _verify(self, user_id: str | None, epoch: int) -> None:
+        self._verdict = self._callers.verify(self.text, self.token, user_id, epoch)

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from imsg_gateway.asked import Asked
-from imsg_gateway.callers import Claim
+from imsg_gateway.callers import Claim, Owner
 from imsg_gateway.complaints import field_wrong
 from imsg_gateway.pressure import Pressure
 from imsg_shared.answers import Answer, ok
@@ -62,7 +62,7 @@ class Channels:
         reason = said if paused else ""
         await self._redis.call("HSET", channel_key(method), "paused", "1" if paused else "0", "reason", reason)
         assert claim is not None  # noqa: S101  the table wants an administrator's
-        await self._note(claim.username, method, paused=paused, reason=reason)
+        await self._note(await claim.owner(), method, paused=paused, reason=reason)
         if paused:
             await asyncio.sleep(PAUSED_WITHIN_S)
         try:
@@ -85,13 +85,14 @@ class Channels:
             "waiting": waiting,
         }
 
-    async def _note(self, actor: str, method: str, *, paused: bool, reason: str) -> None:
+    async def _note(self, actor: Owner, method: str, *, paused: bool, reason: str) -> None:
         change = Change(
-            actor=actor,
+            actor=actor.username,
             action="channel_paused" if paused else "channel_resumed",
             subject=method,
             details={"reason": reason} if reason else {},
             at=datetime.now(UTC),
+            actor_id=actor.user_id,
         )
         try:
             await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))

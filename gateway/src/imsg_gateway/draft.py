@@ -24,7 +24,7 @@ OWN_CODES = ("to", "method", "content", "attachment")
 """Fields that answer every defect with a code of their own, U+0000 included."""
 
 
-Find = Callable[[object, Method, str | None, str, Callable[[], Awaitable[object]]], Awaitable[Found]]
+Find = Callable[[object, Method, str | None, Claim], Awaitable[Found]]
 """Finds whom `to` means: refusing, or telling who can't be sent to."""
 
 
@@ -84,7 +84,7 @@ class Drafting:
             _refuse_nul(fields)
         account = self._account(fields.get("account"), method)
         reference, life = (read_reference(fields), read_life(fields)) if is_v2 else (None, None)
-        found = await find(fields["to"], method, account, claim.username, claim.judged)
+        found = await find(fields["to"], method, account, claim)
         attachment = fields.get("attachment")
         templates = await self._templates.of(method.name) if method.has_templates else {}
         if may_have_nul and has_nul(fields["content"]):

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from pydantic_core import to_json
 
+from imsg_gateway.callers import Owner
 from imsg_gateway.draft import Draft
 from imsg_shared.topology import Lane
 from imsg_shared.wire import Reference
@@ -20,7 +21,7 @@ def lane_of(draft: Draft) -> Lane:
 def encode(
     draft: Draft,
     request: str,
-    username: str,
+    owner: Owner,
     *,
     content_at: Reference | None,
     accepted_at: datetime,
@@ -32,7 +33,8 @@ def encode(
             "v": 1,
             "request": request,
             "part": None,
-            "username": username,
+            "username": owner.username,
+            "user_id": owner.user_id,
             "method": draft.method.name,
             "account": draft.account,
             "lane": lane_of(draft).value,

@@ -24,7 +24,6 @@ from imsg_gateway.document import Document
 from imsg_gateway.draft import Drafting
 from imsg_gateway.edge import Edge
 from imsg_gateway.followers import Followers
-from imsg_gateway.ids import new_id
 from imsg_gateway.pressure import Pressure
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Recipients
@@ -35,6 +34,7 @@ from imsg_gateway.send import Sending
 from imsg_gateway.taking import Takings
 from imsg_gateway.templates import PublishedTemplates
 from imsg_shared import peers, redis
+from imsg_shared.ids import new_id
 from imsg_shared.peers import Apps
 from imsg_shared.quota import Quota, Tallies
 from imsg_shared.service import Service, open_broker
@@ -110,7 +110,7 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     drafting = Drafting(recipients, files, templates, accounts)
     providers = Providers(store, broker.topology.methods)
     accepting = Accepting(broker, history, quota, pressure, providers)
-    sending = Sending(drafting, Resends(history, drafting, Takings(store)), accepting, Replays(store), new_id)
+    sending = Sending(drafting, Resends(history, callers, drafting, Takings(store)), accepting, Replays(store), new_id)
     checking = Checking(drafting, providers, auth)
     channels = Channels(store, broker, pressure)
 

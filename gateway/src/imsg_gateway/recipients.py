@@ -1,14 +1,15 @@
 """From `to` to recipients: addresses read, usernames looked up, duplicates dropped, wrong ones named."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from imsg_gateway.callers import Claim
 from imsg_gateway.complaints import has_control, recipients_wrong
 from imsg_gateway.followers import Followers, Standing
 from imsg_gateway.methods import METHODS, Method
 from imsg_shared.errors import Refusal
-from imsg_shared.peers import Peer, PeerFailed
+from imsg_shared.peers import Caller, Peer, PeerFailed
 from imsg_shared.quota import Tallies
 from imsg_shared.wire import Recipient
 
@@ -55,10 +56,8 @@ class Recipients:
         self._tallies = tallies
         self._max = max_recipients
 
-    async def find(
-        self, to: object, method: Method, account: str | None, username: str, judged: Callable[[], Awaitable[object]]
-    ) -> Found:
-        """Find whom `to` means; `judged` settles the caller's token, and is awaited before anybody else is asked.
+    async def find(self, to: object, method: Method, account: str | None, claim: Claim) -> Found:
+        """Find whom `to` means; the caller's token is settled before anybody else is asked.
 
         Raises Refusal recipients_invalid, too_many_tries; PeerAway and RedisAway where somebody can't be asked.
         """
@@ -66,14 +65,12 @@ class Recipients:
         addresses, wrong = await self._addresses(texts, method)
         if wrong:
             raise _refusal(wrong)
-        found = await self._resolve(texts, addresses, method, account, username, judged)
+        found = await self._resolve(texts, addresses, method, account, claim)
         if found.wrong:
             raise _refusal(found.wrong)
         return found
 
-    async def examine(
-        self, to: object, method: Method, account: str | None, username: str, judged: Callable[[], Awaitable[object]]
-    ) -> Found:
+    async def examine(self, to: object, method: Method, account: str | None, claim: Claim) -> Found:
         """Find as above, and leave who can't be sent to among what is found: nothing but too_many_tries is refused.
 
         Raises Refusal recipients_invalid where `to` is no list of strings, or too long; too_many_tries; and as above.
@@ -82,7 +79,7 @@ class Recipients:
         addresses, wrong = await self._addresses(texts, method)
         malformed = {one.text for one in wrong}
         sound = [text for text in texts if text not in malformed]
-        found = await self._resolve(sound, addresses, method, account, username, judged)
+        found = await self._resolve(sound, addresses, method, account, claim)
         return replace(found, wrong=(*wrong, *found.wrong))
 
     async def _addresses(self, texts: Sequence[str], method: Method) -> tuple[dict[str, str | None], list[Wrong]]:
@@ -98,28 +95,27 @@ class Recipients:
                     wrong[text] = problem
         return addresses, list(wrong.values())
 
-    async def _resolve(  # noqa: PLR0917  what finding takes, and what was read so far
+    async def _resolve(
         self,
         texts: Sequence[str],
         addresses: dict[str, str | None],
         method: Method,
         account: str | None,
-        username: str,
-        judged: Callable[[], Awaitable[object]],
+        claim: Claim,
     ) -> Found:
         """Look up usernames, and followers where the method has them; counts guesses that were wrong."""
         names = list(dict.fromkeys(text for text in texts if addresses[text] is None))
         if not names and not method.has_accounts:
             return _numbered(texts, addresses)
-        await judged()
-        await self._check_tries(username)
+        caller = await claim.judged()
+        await self._check_tries(caller)
         wrong = await self._look_up(names, addresses, method) if names else []
         found = _numbered(texts, addresses)
         if method.has_accounts:
             found, elsewhere = await self._check_standing(found, account)
             wrong += elsewhere
         if wrong:
-            await self._count_tries(username, sum(problem.is_unknown for problem in wrong))
+            await self._count_tries(caller, sum(problem.is_unknown for problem in wrong))
         return replace(found, wrong=tuple(wrong))
 
     def _texts(self, to: object) -> Sequence[str]:
@@ -175,11 +171,11 @@ class Recipients:
         recipients = tuple(recipient for recipient in found.recipients if recipient.to not in others)
         return replace(found, recipients=recipients, left=tuple(left)), wrong
 
-    async def _check_tries(self, username: str) -> None:
-        await self._count_tries(username, 0)
+    async def _check_tries(self, caller: Caller) -> None:
+        await self._count_tries(caller, 0)
 
-    async def _count_tries(self, username: str, unknown: int) -> None:
-        tries = await self._tallies.add(f"unknown:{username}", unknown, HOUR_S)
+    async def _count_tries(self, caller: Caller, unknown: int) -> None:
+        tries = await self._tallies.add(f"unknown:{caller.user_id or caller.username}", unknown, HOUR_S)
         if tries.count > MAX_UNKNOWN_AN_HOUR:
             after = max(1, round(tries.ends_in_s))
             raise Refusal(

@@ -16,6 +16,7 @@ from typing import Any
 
 from imsg_gateway.complaints import field_wrong
 from imsg_shared.errors import Refusal
+from imsg_shared.peers import Caller
 from imsg_shared.redis import Argument, Redis, Script
 
 KEPT_S = 24 * 3_600
@@ -36,9 +37,17 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 _CLAIM = Script.of(
     _CLOCK
     + """
-local state = redis.call('HMGET', KEYS[1], 'body', 'id', 'lease', 'answer', 'job', 'settled')
+local state = redis.call('HMGET', KEYS[1], 'body', 'id', 'lease', 'answer', 'job', 'settled', 'user')
+if state[1] and ARGV[6] ~= '' then
+  local taken_at = now - ARGV[5] * 1000 + redis.call('PTTL', KEYS[1])
+  if state[7] and state[7] ~= ARGV[6] or not state[7] and taken_at < tonumber(ARGV[7]) then
+    redis.call('DEL', KEYS[1])
+    state = {}
+  end
+end
 if not state[1] then
   redis.call('HSET', KEYS[1], 'body', ARGV[1], 'id', ARGV[2], 'owner', ARGV[3], 'lease', now + ARGV[4])
+  if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'user', ARGV[6]) end
   redis.call('EXPIRE', KEYS[1], ARGV[5])
   return {'ours', ARGV[2]}
 end
@@ -49,7 +58,11 @@ redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'lease', now + ARGV[4])
 return {'ours', state[2], state[4], state[5]}
 """
 )
-"""ARGV: fingerprint, fresh id, owner, lease in ms, life in s."""
+"""ARGV: fingerprint, fresh id, owner, lease in ms, life in s, the user's id, when it was registered in ms.
+
+Under one name there may have been another user: its keys are as good as gone. Where nothing says whose a key is (it
+was taken by a gateway of before ids), the time when it was taken does.
+"""
 
 _KEEP = Script.of(
     _CLOCK
@@ -129,17 +142,17 @@ class Replays:
         self._redis = redis
         self._wait_s = wait_s
 
-    async def claim(self, username: str, key: str, fingerprint: str, fresh_id: str) -> Slot | Replayed:
+    async def claim(self, caller: Caller, key: str, fingerprint: str, fresh_id: str) -> Slot | Replayed:
         """Take a key, or learn what became of it; waits while another works on it.
 
         Raises Refusal key_reused, in_progress; RedisAway.
         """
-        name = f"imsg:replay:{username}:{key}"
+        name = f"imsg:replay:{caller.username}:{key}"
         owner = secrets.token_hex(8)
         loop = asyncio.get_running_loop()
         end = loop.time() + self._wait_s
         while True:
-            arguments: list[Argument] = [fingerprint, fresh_id, owner, round(LEASE_S * 1000), KEPT_S]
+            arguments: list[Argument] = [fingerprint, fresh_id, owner, round(LEASE_S * 1000), KEPT_S, *_whose(caller)]
             word, *rest = await self._redis.run(_CLAIM, [name], arguments)
             match word:
                 case b"ours":
@@ -151,6 +164,11 @@ class Replays:
             if loop.time() >= end:
                 raise Refusal("in_progress", retry_after_s=1)
             await asyncio.sleep(LOOK_AGAIN_S)
+
+
+def _whose(caller: Caller) -> tuple[str, int]:
+    since = 0 if caller.since is None else round(caller.since.timestamp() * 1_000)
+    return caller.user_id or "", since
 
 
 def _kept(rest: list[bytes | None]) -> Kept | None:

@@ -10,6 +10,7 @@ from pydantic_core import from_json
 
 from imsg_gateway.asked import Asked
 from imsg_gateway.attachments import File
+from imsg_gateway.callers import Callers, Owner
 from imsg_gateway.complaints import field_wrong
 from imsg_gateway.draft import Draft, Drafting
 from imsg_gateway.methods import METHODS
@@ -28,12 +29,13 @@ _ID = re.compile(r"[0-9a-f]{32}(?:-[0-9]{1,9})?")
 class Resends:
     """Reads from history what may be sent again, on a caller's behalf."""
 
-    def __init__(self, history: Peer, drafting: Drafting, takings: Takings) -> None:
+    def __init__(self, history: Peer, callers: Callers, drafting: Drafting, takings: Takings) -> None:
         self._history = history
+        self._callers = callers
         self._drafting = drafting
         self._takings = takings
 
-    async def read(self, asked: Asked, caller: Caller, new: str) -> tuple[Draft, str]:
+    async def read(self, asked: Asked, caller: Caller, new: str) -> tuple[Draft, Owner]:
         """Return the draft of a new request, and whose it is: the first sender's, whoever repeats it.
 
         What another request has taken meanwhile is left out, and what is in the draft is taken for `new`.
@@ -49,6 +51,7 @@ class Resends:
             identity = _identity(asked.fields.get("id"))
             params["uncertain"] = "1" if _is_true(asked.fields, "uncertain") else "0"
             found = await self._found(f"/internal/resend/{identity}", caller, params, identity)
+        owner = await self._owner(found, caller, identity)
         recipients = found["recipients"]
         if not again:
             taken = await self._takings.take(found["request"], [each["n"] for each in recipients], new)
@@ -57,7 +60,7 @@ class Resends:
             raise Refusal("already_resent", id=identity[:64])
         resend_of = found["request"] if names else identity
         try:
-            return await self._draft({**found, "recipients": recipients}, resend_of)
+            return await self._draft({**found, "recipients": recipients}, resend_of), owner
         except (Refusal, PeerAway, RedisAway, RedisRefused):
             await self._takings.release(found["request"], new)
             raise
@@ -65,6 +68,15 @@ class Resends:
     async def release(self, draft: Draft, new: str) -> None:
         """Let others send again what a request that was not accepted had taken. Raises RedisAway."""
         await self._takings.release((draft.resend_of or "").partition("-")[0], new)
+
+    async def _owner(self, found: Mapping[str, Any], caller: Caller, identity: str) -> Owner:
+        """Say whose the old request is; one of before users had ids tells only the name. Raises Refusal not_found."""
+        if (user_id := found.get("user_id")) is not None:
+            return Owner(found["username"], user_id)
+        owner = await self._callers.owner_of(found["username"], found["request"])
+        if not caller.is_admin and owner.user_id != caller.user_id:
+            raise Refusal("not_found", what=identity[:64], id=identity[:64])
+        return owner
 
     async def _found(self, path: str, caller: Caller, params: Mapping[str, str], identity: str) -> Mapping[str, Any]:
         answer = await self._history.call("GET", path, caller=caller, params=params)
@@ -75,7 +87,7 @@ class Resends:
             raise Refusal(reason, what=identity[:64], id=identity[:64])
         raise PeerFailed(f"history answered {answer.status_code} to {path}")
 
-    async def _draft(self, found: Mapping[str, Any], resend_of: str) -> tuple[Draft, str]:
+    async def _draft(self, found: Mapping[str, Any], resend_of: str) -> Draft:
         request, attachments = found["request"], [Attachment.model_validate(each) for each in found["attachments"]]
         content = found["content"]
         if found["content_at"] is not None:
@@ -95,7 +107,7 @@ class Resends:
             resend_of=resend_of,
             reference=found.get("reference"),
         )
-        return await self._drafting.again(draft), found["username"]
+        return await self._drafting.again(draft)
 
     async def _bytes(self, request: str, digest: str, name: str) -> bytes:
         answer = await self._history.call("GET", f"/internal/attachments/{request}/{digest}")

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from imsg_gateway.accept import Accepted, Accepting
 from imsg_gateway.asked import Asked
-from imsg_gateway.callers import Claim
+from imsg_gateway.callers import Claim, Owner
 from imsg_gateway.draft import Draft, Drafting
 from imsg_gateway.replay import Kept, Replayed, Replays, Slot, fingerprint, read_key
 from imsg_gateway.resend import Resends
@@ -23,7 +23,7 @@ log = logger(__name__)
 
 RETRY_AFTER_S = 2
 
-Read = Callable[[str], Awaitable[tuple[Draft, str]]]
+Read = Callable[[str], Awaitable[tuple[Draft, Owner]]]
 """Reads the draft of a request of this id, and whose it will be."""
 
 
@@ -57,13 +57,13 @@ class Sending:
     async def _sent(self, asked: Asked, claim: Claim | None, *, is_v2: bool) -> Response:
         assert claim is not None  # noqa: S101  the table gives every sender one
 
-        async def read(_: str) -> tuple[Draft, str]:
+        async def read(_: str) -> tuple[Draft, Owner]:
             try:
                 draft = await self._drafting.read(asked.fields, claim, may_have_nul=asked.may_have_nul, is_v2=is_v2)
             except Refusal:
                 await claim.judged()  # a token that does not hold is said before what is wrong with the fields
                 raise
-            return draft, claim.username
+            return draft, await claim.owner()
 
         return await self._answered(asked, claim, read)
 
@@ -71,7 +71,7 @@ class Sending:
         """Answer POST /api/v2/resend and POST /api/v2/dead/ID/resend."""
         assert claim is not None  # noqa: S101
 
-        async def read(request: str) -> tuple[Draft, str]:
+        async def read(request: str) -> tuple[Draft, Owner]:
             return await self._resends.read(asked, await claim.judged(), request)
 
         return await self._answered(asked, claim, read)
@@ -87,11 +87,11 @@ class Sending:
         return _answer(accepted.answer, accepted.headers)
 
     async def _once(self, asked: Asked, claim: Claim, header: str, read: Read) -> Response:
-        await claim.judged()
+        caller = await claim.judged()
         key = read_key(header)
         # By the path of before there was a v2, under which keys of the last 24 h may stand.
         body = await fingerprint(asked.path.replace(V2, "/api/", 1), asked.fields, asked.size)
-        slot = await self._replays.claim(claim.username, key, body, self._new_id())
+        slot = await self._replays.claim(caller, key, body, self._new_id())
         if isinstance(slot, Replayed):
             return _answer(slot.answer, {"Idempotent-Replayed": "true"})
         try:
@@ -117,9 +117,9 @@ class Sending:
         await self._accepting.publish(job.method, job.lane, kept.job, job.request, is_repeat=True)
 
     async def _accepted(self, claim: Claim, read: Read, request: str, slot: Slot | None) -> Accepted:
-        draft, username = await read(request)
+        draft, owner = await read(request)
         try:
-            return await self._accepting.accept(draft, claim, request, username, slot)
+            return await self._accepting.accept(draft, claim, request, owner, slot)
         except (Refusal, PeerAway, RedisAway, RedisRefused) as refused:
             is_unknown = isinstance(refused, Refusal) and refused.reason == "outcome_unknown"
             if draft.resend_of is not None and not is_unknown:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
 from imsg_history.pages import Place, read_limit, read_place
-from imsg_history.rows import MAX_ADDRESS, MAX_NAME, MAX_REFERENCE, clean
+from imsg_history.rows import MAX_ADDRESS, MAX_REFERENCE, clean
+from imsg_history.whose import Whose, whose
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
 from imsg_shared.topology import METHODS
@@ -24,7 +25,7 @@ class Query:
     """Which messages are asked for, and from where on."""
 
     name: Name | None
-    username: str | None
+    whose: Whose | None
     """Whose messages; None for everybody's, which only an administrator may ask for."""
     method: str | None
     status: Status | None
@@ -51,15 +52,6 @@ def read_query(given: Mapping[str, str], caller: Caller, *, is_v2: bool = False)
         read_place(cursor) if cursor else None,
         _reference(given["reference"]) if is_v2 and "reference" in given else None,
     )
-
-
-def whose(username: str | None, caller: Caller) -> str | None:
-    """Tell whose messages are meant: a user's own; everybody's or a named user's for an administrator."""
-    if username is None:
-        return None if caller.is_admin else caller.username
-    if not caller.is_admin and username != caller.username:
-        raise Refusal("no_right")
-    return clean(username, MAX_NAME)
 
 
 def read_time(given: Mapping[str, str], field: str) -> datetime | None:

@@ -109,7 +109,7 @@ class Fold:
         provider, provider_id = clean(receipt.provider, MAX_NAME), clean(receipt.provider_id, MAX_PROVIDER_ID)
         address, at, status = clean(receipt.address, MAX_ADDRESS), utc(receipt.at), receipt.status.value
         code, detail = cleaned(receipt.code, MAX_CODE), cleaned(receipt.detail, MAX_DETAIL)
-        mark = fingerprint(status, code, detail)
+        mark = fingerprint(provider_id, status, code, detail)
         row = ReceiptRow(provider, provider_id, address, at, mark, status, code, detail, self.now)
         self.receipts[provider, provider_id, address, at, mark] = row
 
@@ -117,7 +117,8 @@ class Fold:
         at, details = utc(change.at), clean(compact(change.details))
         actor, action, subject = clean(change.actor), clean(change.action), clean(change.subject)
         name = hashlib.sha256(repr((at, actor, action, subject, details)).encode()).hexdigest()[:32]
-        self.audit[name] = AuditRow(name, at, actor, action, subject, details)
+        actor_id, subject_id = cleaned(change.actor_id, MAX_NAME), cleaned(change.subject_id, MAX_NAME)
+        self.audit[name] = AuditRow(name, at, actor, action, subject, details, actor_id, subject_id)
 
     def _dead(self, event: Dead) -> None:
         job = event.job
@@ -168,6 +169,7 @@ def _request_row(job: Job) -> RequestRow:
         utc(job.accepted_at),
         utc(job.expires_at) - timedelta(seconds=job.extended_s),
         reference=cleaned(job.reference, MAX_REFERENCE),
+        user_id=job.user_id,
     )
 
 
@@ -176,5 +178,17 @@ def _message_rows(job: Job, status: Status, rank: int, at: datetime, mark: int) 
     for recipient in job.recipients:
         written, address = clean(recipient.to, MAX_ADDRESS), clean(recipient.address, MAX_ADDRESS)
         yield MessageRow(
-            job.request, recipient.n, username, method, written, address, status.value, rank, 0, at, mark, 0
+            job.request,
+            recipient.n,
+            username,
+            method,
+            written,
+            address,
+            status.value,
+            rank,
+            0,
+            at,
+            mark,
+            0,
+            user_id=job.user_id,
         )

@@ -22,6 +22,7 @@ from imsg_history.filters import Query
 from imsg_history.ids import first_id
 from imsg_history.pages import Place
 from imsg_history.tables import messages, requests
+from imsg_history.whose import conditions
 from imsg_shared import addresses
 from imsg_shared.topology import METHODS
 from imsg_shared.wire import Status
@@ -37,6 +38,8 @@ class Shape:
     """Which filters a query has: what its statement depends on."""
 
     has_username: bool
+    has_id: bool
+    """Whether one user is meant, and not everybody who has had the name."""
     method: str | None
     status: Status | None
     forms: int
@@ -64,7 +67,12 @@ class Listings:
 
     def _statement(self, kind: str, query: Query) -> Select[Any]:
         shape = Shape(
-            query.username is not None, query.method, query.status, len(_forms(query.to)), query.reference is not None
+            query.whose is not None,
+            bool(query.whose and query.whose.user_id),
+            query.method,
+            query.status,
+            len(_forms(query.to)),
+            query.reference is not None,
         )
         known = self._statements.get((kind, shape))
         if known is None:
@@ -82,7 +90,8 @@ def is_in_time(query: Query, place: Place) -> bool:
 
 def _values(query: Query, wanted: int) -> dict[str, Any]:
     forms = {f"form{i}": form for i, form in enumerate(_forms(query.to))}
-    return {"username": query.username, "wanted": wanted, "written": query.to, "reference": query.reference, **forms}
+    whose = query.whose.values if query.whose else {}
+    return {**whose, "wanted": wanted, "written": query.to, "reference": query.reference, **forms}
 
 
 def _forms(to: str | None) -> list[str]:
@@ -128,7 +137,7 @@ def _keys_older(shape: Shape, *, is_postgres: bool) -> Keys:
 def _conditions(shape: Shape) -> list[Condition]:
     where: list[Condition] = []
     if shape.has_username:
-        where.append(messages.c.username == bindparam("username"))
+        where += conditions(messages, by_id=shape.has_id)
     if shape.method is not None:
         where.append(messages.c.method == shape.method)
     if shape.status is not None:

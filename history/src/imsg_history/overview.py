@@ -10,6 +10,7 @@ from imsg_history.database import Database
 from imsg_history.find import rfc3339
 from imsg_history.ids import Name, time_of
 from imsg_history.tables import messages, requests
+from imsg_history.whose import is_of
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
 from imsg_shared.wire import SETTLED, Status
@@ -34,7 +35,7 @@ class Overviews:
 
 async def _overview(connection: AsyncConnection, request: str, caller: Caller) -> dict[str, Any]:
     row = (await connection.execute(select(requests).where(requests.c.request == request))).first()
-    if row is None or not (caller.is_admin or row.username == caller.username):
+    if row is None or not (caller.is_admin or is_of(row.username, row.user_id, row.request, caller)):
         raise Refusal("not_found", what=request)
     counting = (
         select(messages.c.status, func.count().label("count"))

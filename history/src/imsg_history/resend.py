@@ -12,6 +12,7 @@ from imsg_history.fold import DEAD_LETTER
 from imsg_history.ids import Name
 from imsg_history.resent import find_resent
 from imsg_history.tables import dead, messages, requests
+from imsg_history.whose import is_of
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
 from imsg_shared.wire import Job, Status
@@ -79,7 +80,7 @@ async def _draft(
     connection: AsyncConnection, name: str, request: str, caller: Caller, where: Iterable[Any], *, again: bool
 ) -> dict[str, Any]:
     row = (await connection.execute(select(requests).where(requests.c.request == request))).first()
-    if row is None or not (caller.is_admin or row.username == caller.username):
+    if row is None or not (caller.is_admin or is_of(row.username, row.user_id, row.request, caller)):
         raise Refusal("not_found", what=name)
     found = await connection.execute(
         select(messages.c.n, messages.c.written, messages.c.address).where(*where).order_by(messages.c.n)
@@ -99,6 +100,7 @@ def _request(row: Row[Any]) -> dict[str, Any]:
     return {
         "request": row.request,
         "username": row.username,
+        "user_id": row.user_id,
         "method": row.method,
         "account": row.account,
         "content": json.loads(row.content or "null"),

@@ -31,6 +31,7 @@ class RequestRow:
     accepted_at: datetime
     expires_at: datetime
     reference: str | None = None
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class MessageRow:
     provider_id: str | None = None
     code: str | None = None
     detail: str | None = None
+    user_id: str | None = None
 
     @property
     def standing(self) -> tuple[int, int, datetime, int]:
@@ -73,6 +75,7 @@ class MessageRow:
         if self.username is None:
             self.username, self.method = other.username, other.method
             self.written, self.address = other.written, other.address
+            self.user_id = other.user_id
         self.attempts = max(self.attempts, other.attempts)
         if other.standing > self.standing:
             self.status, self.rank, self.attempt = other.status, other.rank, other.attempt
@@ -136,6 +139,8 @@ class AuditRow:
     action: str
     subject: str
     details: str
+    actor_id: str | None = None
+    subject_id: str | None = None
 
 
 def clean(text: str, longest: int | None = None) -> str:

@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from imsg_history.database import Database
-from imsg_history.filters import read_time, whose
+from imsg_history.filters import read_time
 from imsg_history.find import rfc3339
 from imsg_history.ids import first_id
 from imsg_history.tables import RequestId, messages
+from imsg_history.whose import Whose, conditions, whose
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
 from imsg_shared.topology import METHODS
@@ -31,7 +32,7 @@ DEFAULT_SPAN = {"hour": timedelta(hours=24), "day": timedelta(days=30)}
 class Span:
     """What is counted: whose messages, from when to when, in which pieces."""
 
-    username: str | None
+    whose: Whose | None
     bucket: str
     starts: tuple[datetime, ...]
     """The beginnings of the pieces, and of the one after the last."""
@@ -39,7 +40,7 @@ class Span:
 
 def read_span(given: Mapping[str, str], caller: Caller, zone: ZoneInfo, now: datetime) -> Span:
     """Read the parameters of GET /api/stats. Raises Refusal."""
-    username = whose(given.get("username"), caller)
+    meant = whose(given.get("username"), caller)
     bucket = given.get("bucket", "day")
     if bucket not in DEFAULT_SPAN:
         raise Refusal("wrong_type", field="bucket", why_zh="应为hour或day", why_en="it must be hour or day")
@@ -56,7 +57,7 @@ def read_span(given: Mapping[str, str], caller: Caller, zone: ZoneInfo, now: dat
             why_zh=f"到until应分为1到{MOST_BUCKETS}段，请调整时间或用bucket=day",
             why_en=f"from it to until there must be 1 to {MOST_BUCKETS} buckets; change the times, or use bucket=day",
         )
-    return Span(username, bucket, starts)
+    return Span(meant, bucket, starts)
 
 
 class Counter:
@@ -73,10 +74,10 @@ class Counter:
         if not pieces:
             return counts
 
-        counting = _counting(span.username, pieces, is_postgres=self._database.is_postgres)
+        counting = _counting(span.whose, pieces, is_postgres=self._database.is_postgres)
 
         async def work(connection: AsyncConnection) -> list[Any]:
-            return list(await connection.execute(counting))
+            return list(await connection.execute(counting, span.whose.values if span.whose else {}))
 
         for place, method, status, count in await self._database.read(work):
             if count:
@@ -84,7 +85,7 @@ class Counter:
         return counts
 
 
-def _counting(username: str | None, pieces: Sequence[tuple[datetime, datetime]], *, is_postgres: bool) -> Select[Any]:
+def _counting(whose: Whose | None, pieces: Sequence[tuple[datetime, datetime]], *, is_postgres: bool) -> Select[Any]:
     """Count every piece of every kind by a range of the index that lists that kind."""
     limits = [(first_id(start), first_id(end)) for start, end in pieces]
     kinds = list(product(METHODS, [status.value for status in Status]))
@@ -100,8 +101,8 @@ def _counting(username: str | None, pieces: Sequence[tuple[datetime, datetime]],
         messages.c.request >= piece.c.low,
         messages.c.request < piece.c.high,
     ]
-    if username is not None:
-        where.append(messages.c.username == username)
+    if whose is not None:
+        where += conditions(messages, by_id=whose.user_id is not None)
     count = select(func.count()).select_from(messages).where(*where).correlate(piece, kind).scalar_subquery()
     return select(piece.c.place, kind.c.method, kind.c.status, count).select_from(piece.join(kind, true()))
 

@@ -31,7 +31,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 class RequestId(TypeDecorator[str]):
-    """A request's id: 32 hex digits in Python and in SQLite, `uuid` (16 bytes) in PostgreSQL."""
+    """A request's or a user's id: 32 hex digits in Python and in SQLite, `uuid` (16 bytes) in PostgreSQL."""
 
     impl = String(32)
     cache_ok = True
@@ -91,6 +91,7 @@ requests = Table(
     Column("accepted_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
     Column("reference", Text),  # what the client calls it
+    Column("user_id", RequestId),  # null in what was accepted before users had ids
     PrimaryKeyConstraint("request"),
     **_BY_REQUEST,
 )
@@ -140,6 +141,7 @@ messages = Table(
     Column("provider_id", Text),
     Column("code", Text),
     Column("detail", Text),
+    Column("user_id", RequestId),
     PrimaryKeyConstraint("request", "n"),
     sqlite_with_rowid=False,
     **_BY_REQUEST,
@@ -245,6 +247,8 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("details", Text, nullable=False),  # JSON
+    Column("actor_id", Text),
+    Column("subject_id", Text),
     PrimaryKeyConstraint("id"),
 )
 Index("audit_by_age", audit.c.at)

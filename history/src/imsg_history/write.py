@@ -38,7 +38,7 @@ COLUMNS: Mapping[Table, tuple[str, ...]] = {
 SLICE = 1_000
 """Rows in one statement: their preparation keeps the event loop for some 10 ms."""
 
-WHO = ("username", "method", "written", "address")
+WHO = ("username", "method", "written", "address", "user_id")
 SAID = ("status", "rank", "attempt", "at", "mark", "provider", "provider_id", "code", "detail")
 
 

@@ -5,6 +5,7 @@ import hmac
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -26,6 +27,9 @@ a call would meet a connection that is just being closed."""
 KEY_HEADER = "x-imsg-key"
 CALLER_HEADER = "x-imsg-caller"
 ROLE_HEADER = "x-imsg-role"
+ID_HEADER = "x-imsg-caller-id"
+SINCE_HEADER = "x-imsg-caller-since"
+"""The user's immutable id, and when it was registered (Unix milliseconds); absent in calls of before 1.0's gateways."""
 
 Apps = Mapping[str, ASGIApp]
 """Host name → app, where services share a process; empty where they are apart."""
@@ -45,13 +49,20 @@ class Caller:
 
     username: str
     is_admin: bool
+    user_id: str | None = None
+    """Immutable; None where the mirror or the gateway is of before users had ids: then the name is all there is."""
+    since: datetime | None = None
+    """When the user was registered: what is of this name and older is somebody else's."""
 
     def headers(self) -> dict[str, str]:
         """Write the caller into headers; the name percent-encoded, since headers are ASCII."""
-        return {
+        headers = {
             CALLER_HEADER: quote(self.username, safe=""),
             ROLE_HEADER: "admin" if self.is_admin else "user",
         }
+        if self.user_id is not None and self.since is not None:
+            headers |= {ID_HEADER: self.user_id, SINCE_HEADER: str(round(self.since.timestamp() * 1_000))}
+        return headers
 
 
 class Peer:
@@ -146,7 +157,11 @@ class Internal:
         name = request.headers.get(CALLER_HEADER)
         if name is None:
             return None
-        return Caller(unquote(name), request.headers.get(ROLE_HEADER) == "admin")
+        is_admin = request.headers.get(ROLE_HEADER) == "admin"
+        user_id, since = request.headers.get(ID_HEADER), request.headers.get(SINCE_HEADER)
+        if user_id is None or since is None:
+            return Caller(unquote(name), is_admin)
+        return Caller(unquote(name), is_admin, user_id, datetime.fromtimestamp(int(since) / 1_000, UTC))
 
     def _is_shared(self, given: bytes) -> bool:
         return any(hmac.compare_digest(given, key) for key in self._shared)

@@ -104,6 +104,11 @@ def user_key(name: str) -> str:
     return f"imsg:user:{name}"
 
 
+def counts_key(name: str) -> str:
+    """Name the hash that counts a user's windows; its field `id` says whose they are (a name may be given again)."""
+    return f"imsg:used:{{{user_key(name)}}}"
+
+
 CHANNEL_LOOK_S = 0.5
 """How old what a worker knows of its channel's state may be when it takes a delivery."""
 

@@ -61,6 +61,8 @@ class Job(Wire):
     part: int | None = None
     """First `n` of the part this is, constant through every retry; None while the request is whole."""
     username: str
+    user_id: RequestId | None = None
+    """Whose it is, whatever becomes of the name; None in jobs of before users had ids."""
     method: str
     account: str | None = None
     lane: Lane
@@ -168,6 +170,9 @@ class Change(Wire):
     subject: str
     details: dict[str, Any] = {}
     at: datetime
+    actor_id: str | None = None
+    subject_id: str | None = None
+    """The ids of the users that actor and subject are; None where one is no user, and in changes of before ids."""
 
 
 class TemplateLimits(Wire):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +41,9 @@ class Visitor:
     name: str | None = None
     is_admin: bool = False
     token: str = ""
+    id: str = ""
+    """The user's, where the gateway knows it."""
+    since: str = ""
     address: str = "203.0.113.7"
 
     @property
@@ -54,6 +58,9 @@ class Visitor:
         if self.name is not None:
             role = "admin" if self.is_admin else "user"
             headers |= {"x-imsg-caller": quote(self.name, safe=""), "x-imsg-role": role, "x-imsg-token": self.token}
+        if self.id:
+            since = round(datetime.fromisoformat(self.since).timestamp() * 1_000)
+            headers |= {"x-imsg-caller-id": self.id, "x-imsg-caller-since": str(since)}
         return await self.http.request(verb, path, json=body, headers=headers)
 
     async def post(self, path: str, **body: object) -> httpx.Response:
@@ -106,7 +113,7 @@ async def holds(redis: Redis, token: str) -> bool:
     mirror = await mirrored(redis, given.username)
     if not mirror or f"revoked:{given.nonce}" in mirror:
         return False
-    return tokens.verify(given, int(mirror["epoch"]), [TOKEN_KEY])
+    return tokens.verify(given, mirror["id"], int(mirror["epoch"]), [TOKEN_KEY])
 
 
 class Late:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ class User:
     per_hour: int = 100
     per_day: int = 1_000
     recipients_per_day: str = ""
+    id: str | None = ""
+    """None: the mirror is of an auth that knows no ids; empty: the one that goes with the name."""
+    since: float = 0.0
     contacts: dict[str, str] = field(default_factory=dict)
 
     async def write(self, store: Redis, name: str) -> None:
@@ -56,12 +60,22 @@ class User:
             "per_day": self.per_day,
             "recipients_per_day": self.recipients_per_day,
         }
+        if self.id is not None:
+            mirror |= {"id": self.id or id_of(name), "since": int(self.since * 1_000)}
         await store.call("HSET", user_key(name), *(part for field in mirror.items() for part in field))
 
 
-def token_of(name: str, *, epoch: int = 1, lasts_s: int = 3_600, nonce: str = "0" * 32) -> str:
-    """Make a token as auth does."""
-    return tokens.make(name, epoch, int(time.time()) + lasts_s, nonce, KEY)
+def id_of(name: str) -> str:
+    """Give the id of the user who has a name first."""
+    return sha256(name.encode()).hexdigest()[:32]
+
+
+def token_of(
+    name: str, *, user_id: str | None = "", epoch: int = 1, lasts_s: int = 3_600, nonce: str = "0" * 32
+) -> str:
+    """Make a token as auth does; `user_id` None: as it did before users had ids."""
+    signed = id_of(name) if user_id == "" else user_id
+    return tokens.make(name, signed, epoch, expiry=int(time.time()) + lasts_s, nonce=nonce, key=KEY)
 
 
 @dataclass
@@ -82,6 +96,8 @@ class Auth:
         self.users: dict[str, User] = {}
         self.relayed: list[Relayed] = []
         self.mirrored: list[str] = []
+        self.tokens: list[str | None] = []
+        self.refuses_tokens = False
         self.answer: Response = JSONResponse({"errorCode": 0, "errorMessage": "OK"})
         self.is_broken = False
         self._store = store
@@ -94,8 +110,12 @@ class Auth:
         )
 
     async def _mirror(self, request: Request) -> Response:
-        username = (await request.json())["username"]
+        asked = await request.json()
+        username = asked["username"]
         self.mirrored.append(username)
+        self.tokens.append(asked.get("token"))
+        if self.refuses_tokens:
+            return JSONResponse({"errorCode": 10005, "reason": "token_invalid"}, 401)
         if self.is_broken:
             return JSONResponse({}, 503)
         if username not in self.users:
@@ -190,9 +210,10 @@ class World:
 
     async def user(self, name: str = "zhang", **traits: Any) -> str:  # noqa: ANN401  fields of User
         """Make a user with its mirror, and return a token for it."""
-        self.auth.users[name] = User(**traits)
+        self.auth.users[name] = user = User(**traits)
+        await self.redis.call("DEL", user_key(name))
         await self.auth.write(name)
-        return self.token(name)
+        return token_of(name, user_id=user.id, epoch=user.epoch)
 
     def token(self, name: str, *, epoch: int = 1, lasts_s: int = 3_600, nonce: str = "0" * 32) -> str:
         """Make a token as auth does."""

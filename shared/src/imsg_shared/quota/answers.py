@@ -1,6 +1,7 @@
 """What a charge may answer, and what is used."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 WindowName = Literal["per_hour", "per_day", "recipients_per_day"]
@@ -29,6 +30,8 @@ class Charge:
 
     key: str
     fields: tuple[tuple[str, int], ...]
+    user_id: str = ""
+    """Whose count it is; empty where the mirror has no id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,10 @@ class Disabled:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """The user's epoch is another: verify the token against this one, or it is void."""
+    """The user's epoch or id is another: verify the token against these, or it is void."""
 
     epoch: int
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,9 @@ class Known:
     epoch: int
     role: str
     available: bool
+    user_id: str | None = None
+    since: datetime | None = None
+    """The user's immutable id, and when it was registered; None in a mirror that an older auth wrote."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,19 @@ CHARGE = (
     _WINDOWS
     + """
 local user = redis.call('HMGET', KEYS[1], 'epoch', 'role', 'available', 'per_hour', 'per_day', 'recipients_per_day',
-                        'revoked:' .. ARGV[2])
+                        'revoked:' .. ARGV[2], 'id')
+local id = user[8] or ''
 if not user[1] then return {{'no_mirror'}} end
-if user[1] ~= ARGV[1] then return {{'stale', user[1]}} end
+if user[1] ~= ARGV[1] or id ~= ARGV[4] and id ~= '' then return {{'stale', user[1], id}} end
 if user[7] then return {{'revoked'}} end
 if user[3] ~= '1' then return {{'disabled', user[2]}} end
-local w, recipients = windows(4), tonumber(ARGV[3])
-local counts = redis.call('HMGET', KEYS[2], w.h, w.d, w.r)
+local w, recipients = windows(5), tonumber(ARGV[3])
+local counts = redis.call('HMGET', KEYS[2], w.h, w.d, w.r, 'id')
+local owner = counts[4]
+if owner and id ~= '' and owner ~= id then
+  redis.call('DEL', KEYS[2])
+  counts = {{}}
+end
 local hour, day, people = tonumber(counts[1] or 0), tonumber(counts[2] or 0), tonumber(counts[3] or 0)
 local word = 'exhausted'
 if hour < tonumber(user[4]) and day < tonumber(user[5])
@@ -50,6 +56,7 @@ if hour < tonumber(user[4]) and day < tonumber(user[5])
   hour = redis.call('HINCRBY', KEYS[2], w.h, 1)
   day = redis.call('HINCRBY', KEYS[2], w.d, 1)
   people = redis.call('HINCRBY', KEYS[2], w.r, recipients)
+  if id ~= '' and owner ~= id then redis.call('HSET', KEYS[2], 'id', id) end
   if hour == 1 or day == 1 then
     for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
       local start = tonumber(string.match(field, '^h(%-?%d+)'))
@@ -60,21 +67,24 @@ if hour < tonumber(user[4]) and day < tonumber(user[5])
   end
 end
 return {{word, user[2], now, tonumber(user[4]), hour, w.hour_opens, tonumber(user[5]), day, w.day_opens,
-        user[6], people, w.h, w.d, w.r}}
+        user[6], people, w.h, w.d, w.r, id}}
 """
 )
 
 USED = (
     _WINDOWS
     + """
-local w = windows(1)
-local counts = redis.call('HMGET', KEYS[1], w.h, w.d, w.r)
+local w = windows(2)
+local counts = redis.call('HMGET', KEYS[1], w.h, w.d, w.r, 'id')
+if counts[4] and ARGV[1] ~= '' and counts[4] ~= ARGV[1] then counts = {{}} end
 return {{tonumber(counts[1] or 0), tonumber(counts[2] or 0), tonumber(counts[3] or 0), w.hour_opens, w.day_opens}}
 """
 )
 
 GIVE_BACK = Script.of("""
-for at = 1, #ARGV, 2 do
+local owner = redis.call('HGET', KEYS[1], 'id')
+if owner and ARGV[1] ~= '' and owner ~= ARGV[1] then return end
+for at = 2, #ARGV, 2 do
   local left = tonumber(redis.call('HGET', KEYS[1], ARGV[at]) or 0)
   if left > 0 then redis.call('HINCRBY', KEYS[1], ARGV[at], -math.min(left, tonumber(ARGV[at + 1]))) end
 end
