@@ -1,8 +1,10 @@
 """The webhook: whom it believes, what it answers, and what it makes of what came in."""
 
 import asyncio
+import math
+import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -20,8 +22,10 @@ from imsg_store.address import read_url
 from imsg_store.engines import Terms
 from imsg_testing.proxy import Proxy
 from imsg_wechat import crypto, replies
+from imsg_wechat.consoles import Consoles
 from imsg_wechat.followers import Followers
-from imsg_wechat.hooks import Door, routes
+from imsg_wechat.hooks import Door, Gate, routes
+from imsg_wechat.nonces import Nonces
 from imsg_wechat.receipts import NotKept
 from imsg_wechat.reception import Reception
 from imsg_wechat.store import Store
@@ -61,12 +65,13 @@ class Side:
         *,
         account: str = "main",
         safe: bool = False,
-        nonce: str = "1",
+        nonce: str = "",
         token: str = TOKEN,
+        at: float = 0,
     ) -> httpx.Response:
         """Push a message as WeChat does."""
         body = xml({"ToUserName": "gh_1", "FromUserName": OPENID, "CreateTime": str(int(time.time())), **fields})
-        now = str(int(time.time()))
+        now, nonce = str(int(at or time.time())), nonce or secrets.token_hex(5)
         query = {"signature": crypto.signature(token, now, nonce), "timestamp": now, "nonce": nonce, "openid": OPENID}
         if safe:
             sealed = crypto.encrypt(body, KEY, APPID, bytes(16))
@@ -97,7 +102,7 @@ async def side(followers: Followers, redis: Redis) -> AsyncIterator[Side]:
 
 
 @asynccontextmanager
-async def opened(followers: Followers, redis: Redis) -> AsyncIterator[Side]:
+async def opened(followers: Followers, redis: Redis, now: Callable[[], float] = time.time) -> AsyncIterator[Side]:
     """Open the webhook of three accounts: any mode, plain alone, safe alone."""
     api = FastAPI()
     speak(api)
@@ -108,7 +113,8 @@ async def opened(followers: Followers, redis: Redis) -> AsyncIterator[Side]:
             "other": Door("other", APPID, TOKEN, None, "plain"),
             "safe": Door("safe", APPID, TOKEN, KEY, "safe"),
         }
-        api.include_router(routes(doors, Reception(followers, redis, side.keep, time.time)))
+        reception = Reception(followers, redis, side.keep, time.time)
+        api.include_router(routes(doors, reception, Gate(Nonces(redis), Consoles(redis), now)))
         yield side
 
 
@@ -119,7 +125,7 @@ def content(reply: httpx.Response) -> str:
 
 
 async def test_wechats_question_is_answered_with_its_echo(side: Side) -> None:
-    now, nonce = "1714036504", "1514711492"
+    now, nonce = str(int(time.time())), "1514711492"
     query = {"signature": crypto.signature(TOKEN, now, nonce), "timestamp": now, "nonce": nonce, "echostr": "4375"}
     answer = await side.client.get("/hooks/wechat/main", params=query)
     assert (answer.status_code, answer.text) == (200, "4375")
@@ -172,13 +178,15 @@ async def test_in_safe_mode_the_reply_is_encrypted_and_signed(side: Side) -> Non
     assert tag(told["Content"]) is not None
 
 
-async def test_wechats_own_sample_is_taken(side: Side) -> None:
+async def test_wechats_own_sample_is_taken_in_its_time_alone(side: Side, followers: Followers, redis: Redis) -> None:
     query = {"timestamp": "1409735669", "nonce": "1320562132", "encrypt_type": "aes"}
     query["msg_signature"] = "5d197aaffba7e9b25a30732f161a50dee96bd5fa"
-    answer = await side.client.post(
-        "/hooks/wechat/main", params=query, content=xml({"ToUserName": "gh_10f6c3c3ac5a", "Encrypt": ENCRYPTED})
-    )
+    sealed = xml({"ToUserName": "gh_10f6c3c3ac5a", "Encrypt": ENCRYPTED})
+    async with opened(followers, redis, lambda: 1409735669.0) as then:
+        answer = await then.client.post("/hooks/wechat/main", params=query, content=sealed)
     assert (answer.status_code, answer.text) == (200, "success")
+    answer = await side.client.post("/hooks/wechat/main", params=query, content=sealed)
+    assert (answer.status_code, answer.json()["reason"]) == (403, "stale")
 
 
 @pytest.mark.parametrize("safe", [False, True])
@@ -296,9 +304,61 @@ async def test_leaving_and_coming_back_within_a_second_is_no_repeat(side: Side, 
 
 
 async def test_the_very_same_call_again_has_no_second_answer(side: Side) -> None:
-    at = {"CreateTime": "1700000000"}
-    assert tag(content(await side.post(PRESS | at)))
-    assert (await side.post(PRESS | at)).text == "success"
+    at, now = {"CreateTime": "1700000000"}, time.time()
+    assert tag(content(await side.post(PRESS | at, nonce="1", at=now)))
+    assert (await side.post(PRESS | at, nonce="1", at=now)).text == "success"
+
+
+@pytest.mark.parametrize("safe", [False, True])
+@pytest.mark.parametrize("aged_s", [310, 86_400, -310])
+async def test_what_was_signed_long_ago_is_refused(
+    side: Side, followers: Followers, aged_s: int, *, safe: bool
+) -> None:
+    now = time.time()
+    answer = await side.post(event("subscribe"), at=now - aged_s, safe=safe)
+    assert (answer.status_code, answer.json()["reason"]) == (403, "stale")
+    assert await followers.tag_of("main", OPENID) is None
+    assert (await side.post(event("subscribe"), at=now - math.copysign(280, aged_s), safe=safe)).status_code == 200
+
+
+async def test_another_message_under_an_overheard_signature_is_answered_and_not_carried_out(
+    side: Side, followers: Followers
+) -> None:
+    """In plain mode the signature covers no body: whoever saw one call could make people leave."""
+    now = time.time()
+    told = content(await side.post(PRESS, nonce="77", at=now))
+    answer = await side.post(event("unsubscribe"), nonce="77", at=now)
+    assert (answer.status_code, answer.text) == (200, "success")
+    assert (await followers.by_tags([told]))[told].following
+    assert (await side.post(FINISHED, nonce="77", at=now)).text == "success"
+    assert side.receipts == []
+
+
+async def test_a_nonce_is_free_until_its_event_was_accepted(side: Side) -> None:
+    await side.post(PRESS)
+    side.failures, now = 2, time.time()
+    answers = [await side.post(FINISHED, nonce="78", at=now) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [503, 503, 200, 200]
+    assert len(side.receipts) == 1
+
+
+async def test_who_is_not_wechat_takes_no_nonce(side: Side) -> None:
+    now = time.time()
+    assert (await side.post(PRESS, nonce="79", token="guessed", at=now)).status_code == 403
+    assert tag(content(await side.post(PRESS, nonce="79", at=now)))
+
+
+async def test_a_console_that_sends_plain_is_named_until_it_encrypts(side: Side, redis: Redis) -> None:
+    consoles = Consoles(redis)
+    assert await consoles.plain(["main", "other", "safe"]) == []
+    assert (await side.post(PRESS, account="safe", token="guessed")).status_code == 403
+    assert await consoles.plain(["main", "other", "safe"]) == []  # a stranger says nothing of the console
+    assert (await side.post(PRESS, account="safe")).status_code == 403
+    assert (await side.post(PRESS, account="main")).status_code == 200
+    assert (await side.post(PRESS, account="other")).status_code == 200
+    assert await consoles.plain(["main", "other", "safe"]) == ["main", "safe"]
+    assert (await side.post(PRESS, account="safe", safe=True)).status_code == 200
+    assert await consoles.plain(["main", "other", "safe"]) == ["main"]
 
 
 async def test_a_redis_that_hangs_delays_nobody_beyond_their_patience(store: Store, valkey_url: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from imsg_shared.redis import connect
 from imsg_testing.sandbox import open_sandbox
 from imsg_testing.stack import IMSG, environment, free_port
 
@@ -69,3 +70,31 @@ async def test_a_mail_servers_login_is_tried(tmp_path: Path, password: str, stat
     assert state in line
     assert line.startswith("✓" if state == "answers" else "✗")
     assert ("IMSG_SMTP__PASSWORD" in line) == (state != "answers")
+
+
+WECHAT = {
+    "IMSG_WECHAT__ACCOUNTS__MAIN__APPID": "wx2c2769f8efd9abc2",
+    "IMSG_WECHAT__ACCOUNTS__MAIN__SECRET": "geheim-wechat",
+    "IMSG_WECHAT__ACCOUNTS__MAIN__TOKEN": "geheim-token",
+    "IMSG_WECHAT__ACCOUNTS__MAIN__AES_KEY": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+    "IMSG_WECHAT__ACCOUNTS__MAIN__TEMPLATE": "TM00015",
+}
+
+
+async def test_a_wechat_console_that_still_sends_plain_is_named(tmp_path: Path, valkey_url: str) -> None:
+    async with connect(valkey_url) as redis:
+        await redis.call("SET", "imsg:wechat:plain:main", "1")
+    given = {**WECHAT, "IMSG_REDIS_URL": valkey_url}
+
+    refused = await asyncio.to_thread(_doctor, tmp_path, **given)
+    by_hand = await asyncio.to_thread(_doctor, tmp_path, **given, IMSG_WECHAT__ACCOUNTS__MAIN__MODE="any")
+
+    (line,) = [line for line in refused.stdout.splitlines() if " WeChat " in line]
+    assert line.startswith("✗")
+    assert "main" in line
+    assert "安全模式" in line
+    assert "IMSG_WECHAT__ACCOUNTS__MAIN__MODE=any" in line
+    (line,) = [line for line in by_hand.stdout.splitlines() if " WeChat " in line]
+    assert line.startswith("✓")
+    assert "main" in line
+    assert "geheim" not in refused.stdout + by_hand.stdout

@@ -14,6 +14,7 @@ import httpx
 
 import imsg_sms.main
 import imsg_smtp.main
+import imsg_wechat.main
 from imsg import inforce, valkey, whole
 from imsg.location import find_url
 from imsg.shown import say, say_table
@@ -95,6 +96,7 @@ async def _examine(asked: whole.Settings, url: str) -> list[Finding]:
         ("database", lambda: asyncio.to_thread(_database, asked)),
         ("mail server", lambda: _mail_server(asked)),
         ("SMS firms", lambda: asyncio.to_thread(_sms_firms, asked)),
+        ("WeChat", lambda: _wechat(asked)),
     ]
     findings = []
     for what, check in checks:
@@ -235,3 +237,26 @@ def _sms_firms(asked: whole.Settings) -> Finding:
         remedy = f"Set {variable('sms', 'aliyun', 'hook_secret')}, and give Aliyun the URL that ends in it."
         return Finding("SMS firms", "aliyun can't send receipts", remedy)
     return Finding("SMS firms", ", ".join(sms.order))
+
+
+async def _wechat(asked: whole.Settings) -> Finding:
+    """Name the accounts whose console sends plain although there is a key; a call counts there, so none is made."""
+    if not asked.wechat.accounts:
+        return Finding("WeChat", "the sandbox, in `imsg up`")
+    settings = load(imsg_wechat.main.Settings, history_url="http://history")
+    named = ", ".join(settings.wechat.accounts)
+    url = asked.redis_url or valkey.found(asked.data_dir)
+    if url is None:
+        return Finding("WeChat", named)
+    try:
+        plain = await imsg_wechat.main.find_plain(settings, url)
+    except (RedisAway, RedisRefused, TimeoutError):
+        return Finding("WeChat", f"{named}; Redis does not say how their consoles send")
+    refused = [account for account in plain if settings.wechat.accounts[account].taken == "safe"]
+    if refused:
+        remedy = imsg_wechat.main.remedy(refused)
+        state = f"{', '.join(refused)}: the console sends unencrypted messages, which are refused"
+        return Finding("WeChat", state, remedy[0].upper() + remedy[1:] + ".")
+    if plain:
+        return Finding("WeChat", f"{named}; unencrypted messages come from, and are taken of, {', '.join(plain)}")
+    return Finding("WeChat", named)

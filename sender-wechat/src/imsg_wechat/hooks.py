@@ -1,8 +1,7 @@
 """The webhook: GET and POST /hooks/wechat/ACCOUNT, in plain and in safe mode, as WeChat calls it."""
 
 import asyncio
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from imsg_shared.errors import Refusal
 from imsg_shared.observe import logger
 from imsg_wechat import crypto, replies
+from imsg_wechat.consoles import Consoles
+from imsg_wechat.nonces import FRESH_S, Nonces, Repeated
 from imsg_wechat.receipts import NotKept
 from imsg_wechat.reception import Reception
 from imsg_wechat.replies import Message, Unreadable
@@ -22,6 +23,9 @@ ANSWER_WITHIN_S = 4.5
 """WeChat hangs up after 5 s."""
 
 MAX_ECHO_CHARACTERS = 256
+
+WRONG_MODES = frozenset({("safe", False), ("plain", True)})
+"""What an account takes, and whether a call is encrypted, that do not go together."""
 
 log = logger(__name__)
 
@@ -38,7 +42,33 @@ class Door:
     mode: Literal["any", "plain", "safe"]
 
 
-def routes(doors: Mapping[str, Door], reception: Reception) -> APIRouter:
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What every call passes before its body is read, and what is remembered of calls."""
+
+    nonces: Nonces
+    consoles: Consoles
+    now: Callable[[], float]
+
+    async def admit(self, door: Door, request: Request, *, is_safe: bool) -> None:
+        """Let a call of WeChat's pass. Raises Refusal forged, stale."""
+        if not _may_come_in(door, request, is_safe=is_safe):
+            raise _forged(door.account)
+        self.require_fresh(door.account, request)
+        if not is_safe and door.key is not None:
+            await self.consoles.note(door.account, is_plain=True, is_taken=door.mode != "safe")
+        if (door.mode, is_safe) in WRONG_MODES:
+            raise Refusal("forged")
+
+    def require_fresh(self, account: str, request: Request) -> None:
+        """Refuse what was signed long ago: whoever overheard a call has it for ever. Raises Refusal stale."""
+        timestamp, _ = _stamps(request)
+        if not timestamp.isascii() or not timestamp.isdigit() or abs(self.now() - int(timestamp[:12])) > FRESH_S:
+            log.warning("wechat_stale", account=account, timestamp=timestamp[:20])
+            raise Refusal("stale", minutes=FRESH_S // 60)
+
+
+def routes(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> APIRouter:
     """Make the routes; who is not WeChat is refused before anything is read of what he sent."""
     router = APIRouter(prefix="/hooks/wechat")
 
@@ -49,6 +79,7 @@ def routes(doors: Mapping[str, Door], reception: Reception) -> APIRouter:
         query = request.query_params
         if not crypto.is_genuine(query.get("signature", ""), door.token, *_stamps(request)):
             raise _forged(account)
+        gate.require_fresh(account, request)
         return PlainTextResponse(query.get("echostr", "")[:MAX_ECHO_CHARACTERS])
 
     @router.post("/{account}")
@@ -57,27 +88,26 @@ def routes(doors: Mapping[str, Door], reception: Reception) -> APIRouter:
         deadline = asyncio.get_running_loop().time() + ANSWER_WITHIN_S
         door = _door(doors, account, request)
         is_safe = request.query_params.get("encrypt_type", "raw") == "aes"
-        if not _may_come_in(door, request, is_safe=is_safe):
-            raise _forged(account)
+        await gate.admit(door, request, is_safe=is_safe)
         body = await _body(request, deadline)
+        message = _read(door, body, request, is_safe=is_safe)
+        if is_safe:
+            await gate.consoles.note(account, is_plain=False, is_taken=True)
         try:
-            message = _opened(door, body, request) if is_safe else replies.message(body)
-        except crypto.NotGenuine as error:
-            raise _forged(account) from error
-        except Unreadable as error:
-            raise Refusal("not_json", why="this is no XML of WeChat's") from error
-        try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(deadline), gate.nonces.once(account, *_stamps(request)):
                 text = await reception.take(account, message, request.query_params.get("nonce", ""))
+        except Repeated:
+            log.info("wechat_replayed", account=account, what=message.event)
+            return PlainTextResponse("success")
         except (NotKept, TimeoutError) as error:
             log.warning("wechat_not_taken", account=account, what=message.event, why=str(error) or "too slow")
             raise Refusal("unavailable", retry_after_s=1) from error
         if text is None:
             return PlainTextResponse("success")
-        now = int(time.time())
-        reply = replies.text_reply(message, text, now)
+        at = int(gate.now())
+        reply = replies.text_reply(message, text, at)
         if is_safe and door.key is not None:
-            reply = replies.sealed(reply, door.key, door.appid, door.token, now)
+            reply = replies.sealed(reply, door.key, door.appid, door.token, at)
         return Response(reply, media_type="application/xml")
 
     return router
@@ -100,13 +130,21 @@ def _stamps(request: Request) -> tuple[str, str]:
 
 
 def _may_come_in(door: Door, request: Request, *, is_safe: bool) -> bool:
-    """Look at what stands before the body: the mode, and the signature, which in safe mode another one backs."""
-    if door.mode != "any" and is_safe is (door.mode == "plain"):
-        return False
+    """Look at the signature that stands before the body, which in safe mode another one backs."""
     given = request.query_params.get("signature")
     if given is None and is_safe:
         return True
     return crypto.is_genuine(given or "", door.token, *_stamps(request))
+
+
+def _read(door: Door, body: bytes, request: Request, *, is_safe: bool) -> Message:
+    """Read a message. Raises Refusal forged, not_json."""
+    try:
+        return _opened(door, body, request) if is_safe else replies.message(body)
+    except crypto.NotGenuine as error:
+        raise _forged(door.account) from error
+    except Unreadable as error:
+        raise Refusal("not_json", why="this is no XML of WeChat's") from error
 
 
 def _opened(door: Door, body: bytes, request: Request) -> Message:

@@ -16,7 +16,7 @@ from imsg_shared.answers import speak
 from imsg_shared.idle import idle, is_idle
 from imsg_shared.observe import logger
 from imsg_shared.peers import Apps, Peer
-from imsg_shared.redis import Redis
+from imsg_shared.redis import Redis, RedisAway, RedisRefused
 from imsg_shared.service import Service, open_broker
 from imsg_shared.settings import StartError, load, variable
 from imsg_shared.strength import require_strong
@@ -31,11 +31,13 @@ from imsg_wechat import transport
 from imsg_wechat.api import Api
 from imsg_wechat.channel import Account, WeChatChannel, terms
 from imsg_wechat.codes import Complaint
+from imsg_wechat.consoles import Consoles, remedy
 from imsg_wechat.crypto import key_of
 from imsg_wechat.followers import Followers
 from imsg_wechat.health import Health
-from imsg_wechat.hooks import Door, routes
+from imsg_wechat.hooks import Door, Gate, routes
 from imsg_wechat.migrations import STEPS
+from imsg_wechat.nonces import Nonces
 from imsg_wechat.publishing import PublishedLimits
 from imsg_wechat.receipts import Receipts
 from imsg_wechat.reception import Reception
@@ -46,7 +48,7 @@ from imsg_wechat.templates import Templates
 from imsg_wechat.tokens import Credentials, Tokens
 from imsg_wechat.transport import Timeouts, Transport, Trouble
 
-__all__ = ["Settings", "Timeouts", "WeChat", "app", "make_menu", "open_channel"]
+__all__ = ["Settings", "Timeouts", "WeChat", "app", "find_plain", "make_menu", "open_channel", "remedy"]
 
 START_PATIENCE_S = 30.0
 """How long a start waits for a database that is still starting itself."""
@@ -100,7 +102,9 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     service.watch(worker.run(), "worker")
     api = FastAPI(title="iMSG sender-wechat", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     speak(api)
-    api.include_router(routes(_doors(wechat), reception))
+    consoles = Consoles(connection)
+    await _warn_of_plain(consoles, wechat)
+    api.include_router(routes(_doors(wechat), reception, Gate(Nonces(connection), consoles, time.time)))
     return api
 
 
@@ -115,6 +119,34 @@ async def open_channel(
             name: Account(api, templates[name], Health(name)) for name, api in _apis(wechat, connection, calls).items()
         }
         yield WeChatChannel(accounts, followers, Shelf(history), terms(wechat.uncertain))
+
+
+async def find_plain(settings: Settings, redis_url: str) -> list[str]:
+    """Name the accounts with an AES key whose console was last seen to send plain.
+
+    Raises RedisAway, RedisRefused, TimeoutError.
+    """
+    async with redis.connect(redis_url) as connection:
+        return await Consoles(connection).plain(_sealed(settings.wechat))
+
+
+async def _warn_of_plain(consoles: Consoles, wechat: WeChat) -> None:
+    """Name the accounts whose console sends plain where it might encrypt."""
+    try:
+        accounts = await consoles.plain(_sealed(wechat))
+    except (RedisAway, RedisRefused, TimeoutError):
+        return  # each message that comes plain is warned of again
+    for account in accounts:
+        log.warning(
+            "wechat_console_sends_plain",
+            account=account,
+            taken=wechat.accounts[account].taken != "safe",
+            remedy=remedy([account]),
+        )
+
+
+def _sealed(wechat: WeChat) -> list[str]:
+    return [name for name, account in wechat.accounts.items() if account.aes_key is not None]
 
 
 async def make_menu(settings: Settings, account: str) -> str | None:
@@ -155,7 +187,7 @@ def _doors(wechat: WeChat) -> dict[str, Door]:
             account.appid,
             account.token.get_secret_value(),
             None if account.aes_key is None else key_of(account.aes_key.get_secret_value()),
-            account.mode,
+            account.taken,
         )
         for name, account in wechat.accounts.items()
     }

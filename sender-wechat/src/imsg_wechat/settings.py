@@ -49,15 +49,20 @@ class Account(BaseModel):
     """Signs what WeChat sends to our webhook; its console asks for the same one."""
     aes_key: Annotated[SecretStr | None, AfterValidator(_is_key)] = None
     """EncodingAESKey: needed in safe mode."""
-    mode: Literal["any", "plain", "safe"] = "any"
-    """What the webhook takes. `safe` refuses whatever is not encrypted, as the signature in plain mode covers no
-    body."""
+    mode: Literal["any", "plain", "safe"] | None = None
+    """What the webhook takes; left out: `safe` where there is an AES key, else `plain`. `safe` refuses whatever is not
+    encrypted, as the signature in plain mode covers no body."""
     template: Annotated[str, Field(min_length=1, max_length=128)]
     """The default template: free text goes into its VARIABLE."""
     variable: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")] = FREE_TEXT
     templates: dict[str, tuple[str, ...]] = {}
     """More templates, id → variables: what `{template, params}` may name beside the default."""
     endpoint: Annotated[str, AfterValidator(_is_endpoint)] = ENDPOINT
+
+    @property
+    def taken(self) -> Literal["any", "plain", "safe"]:
+        """What the webhook takes in the end."""
+        return self.mode or ("plain" if self.aes_key is None else "safe")
 
 
 class WeChat(BaseModel):

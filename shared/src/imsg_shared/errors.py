@@ -230,6 +230,12 @@ REASONS: Mapping[str, Reason] = {
         "签名不正确；若确由服务商发出，请核对双方配置的token和密钥是否一致。",
         "The signature is not right; if the provider itself sent this, see that both have the same token and key.",
     ),
+    "stale": Reason(
+        10016,
+        403,
+        "时间戳与服务器的时间相差超过 {minutes} 分钟；请求若是刚发出的，请校准服务器的时钟。",
+        "The time stamp is over {minutes} minutes from the server's time; set its clock where the call is new.",
+    ),
     "last_administrator": Reason(
         10016,
         409,
