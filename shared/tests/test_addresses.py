@@ -63,6 +63,8 @@ def test_an_email_address_has_one_normal_form(written: str, normal: str) -> None
         "x" * 65 + "@163.com",
         "x@" + ("y" * 63 + ".") * 4 + "com",
         "张" * 200 + "@163.com",
+        "ｚｈａｎｇ@163.com",
+        "１５９１２３４@qq.com",
     ],
 )
 def test_what_is_no_email_address_is_refused(written: str) -> None:

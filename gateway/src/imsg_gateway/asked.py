@@ -9,6 +9,7 @@ from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from imsg_gateway import unreadable
 from imsg_gateway.complaints import field_wrong
 from imsg_shared.errors import Refusal
 
@@ -82,12 +83,12 @@ def read(
 
 def _object(body: bytes) -> dict[str, Any]:
     if len(body) > LARGE_BYTES and sum(map(body.count, (b"[", b"{", b":"))) > MAX_PARTS:
-        raise Refusal("not_json", why=f"over {MAX_PARTS} parts")
+        raise Refusal("not_json", why_zh=f"超过 {MAX_PARTS} 个部分", why_en=f"over {MAX_PARTS} parts")
     try:
         # Strict where Python's own reader is not: no NaN, no lone surrogates, bounded depth and digits.
         found = from_json(body.removeprefix(_BOM), allow_inf_nan=False)
     except ValueError as error:
-        raise Refusal("not_json", why=str(error)) from error
+        raise unreadable.explain(body.removeprefix(_BOM), error) from error
     if not isinstance(found, dict):
         raise Refusal("not_an_object")
     return found

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from imsg_gateway import spellings
 from imsg_gateway.callers import Claim
 from imsg_gateway.complaints import has_control, recipients_wrong
 from imsg_gateway.followers import Followers, Standing
@@ -144,8 +145,12 @@ class Recipients:
                 raise PeerFailed(f"auth answered {answer.status_code} to /internal/contacts")
             contacts |= answer.json()["contacts"]
         wrong = []
-        for name in names:
-            if name not in contacts:
+        for number, name in enumerate(names, 1):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+            if name not in contacts and (misspelt := _misspelt(name, method)):
+                wrong.append(misspelt)
+            elif name not in contacts:
                 zh, en = f"不是{method.address_zh}，也没有这个用户", f"no {method.address_en}, and no such user"
                 wrong.append(Wrong(name, zh, en, is_unknown=True))
             elif contacts[name] is None:
@@ -194,9 +199,19 @@ def _malformed(text: str, method: Method) -> Wrong | None:
             zh = f"是{other.address_zh}，不是{method.address_zh}"
             return Wrong(text, zh, f"{other.address_en} instead of {method.address_en}")
     if not 1 <= len(text) <= MAX_NAME_CHARACTERS or ":" in text or "/" in text or has_control(text):
+        if misspelt := _misspelt(text, method):
+            return misspelt
         zh, en = f"既不是{method.address_zh}，也不是用户名", f"neither {method.address_en} nor username"
         return Wrong(text, zh, en)
     return None
+
+
+def _misspelt(text: str, method: Method) -> Wrong | None:
+    """Say how the address is written that a text is plainly meant as; None where it is plainly none."""
+    found = spellings.find(text, method.address, is_phone=method.name == "sms")
+    if found is None:
+        return None
+    return Wrong(text, f"{found.zh}，请写成 {found.wanted}", f"{found.en}; write {found.wanted}")
 
 
 def _numbered(texts: Sequence[str], addresses: Mapping[str, str | None]) -> Found:

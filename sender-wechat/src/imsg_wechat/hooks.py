@@ -144,7 +144,7 @@ def _read(door: Door, body: bytes, request: Request, *, is_safe: bool) -> Messag
     except crypto.NotGenuine as error:
         raise _forged(door.account) from error
     except Unreadable as error:
-        raise Refusal("not_json", why="this is no XML of WeChat's") from error
+        raise Refusal("not_json", why_zh="不是微信的 XML", why_en="this is no XML of WeChat's") from error
 
 
 def _opened(door: Door, body: bytes, request: Request) -> Message:

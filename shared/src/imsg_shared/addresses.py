@@ -28,6 +28,8 @@ def email(text: str) -> str | None:
         return f"{local}@{domain.lower()}"
     if text.isascii() and "@xn--" not in text and ".xn--" not in text:
         return None
+    if any("\uff01" <= letter <= "\uff5e" for letter in text.rpartition("@")[0]):
+        return None  # full-width letters are an input method's: no mailbox is called by them
     try:
         found = email_validator.validate_email(text, check_deliverability=False, test_environment=True)
     except (email_validator.EmailNotValidError, UnicodeError):

@@ -199,7 +199,7 @@ def wrong_field(problem: Mapping[str, Any]) -> Refusal:
     field = ".".join(place) or "body"
     kind = str(problem["type"])
     if kind == "json_invalid":
-        return Refusal("not_json", why=str(problem.get("ctx", {}).get("error", "")))
+        return _no_json(str(problem.get("ctx", {}).get("error", "")))
     if not place and kind in ("missing", "model_type", "model_attributes_type", "dict_type"):
         return Refusal("not_an_object")
     if kind == "missing" or ("input" in problem and problem["input"] is None):
@@ -222,7 +222,11 @@ def _translated(request: Request, error: HTTPException) -> Refusal:
         allowed = (error.headers or {}).get("Allow", "another method")
         headers = {"Allow": allowed}
         return Refusal("no_such_method", path=request.url.path, method=request.method, allowed=allowed, headers=headers)
-    return Refusal("not_json", why=str(error.detail))
+    return _no_json(str(error.detail))
+
+
+def _no_json(why: str) -> Refusal:
+    return Refusal("not_json", why_zh=why, why_en=why)
 
 
 def _language(request: Request) -> str:

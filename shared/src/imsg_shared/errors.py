@@ -47,8 +47,8 @@ REASONS: Mapping[str, Reason] = {
     "not_json": Reason(
         10001,
         400,
-        "请求体不是合法的JSON（{why}）；请把参数写成一个UTF-8的JSON对象。",
-        "The body is not valid JSON ({why}); write the parameters as one JSON object in UTF-8.",
+        "请求体不是合法的JSON（{why_zh}）；请把参数写成一个UTF-8的JSON对象。",
+        "The body is not valid JSON ({why_en}); write the parameters as one JSON object in UTF-8.",
     ),
     "not_http": Reason(
         10001,
