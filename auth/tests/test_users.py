@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RECORD = {
     "id", "username", "role", "phone", "email", "wechat", "available", "per_hour", "per_day", "recipients_per_day",
-    "used_hour", "left_hour", "used_day", "left_day", "used_recipients", "created_at",
+    "used_hour", "left_hour", "used_day", "left_day", "used_recipients", "created_at", "twins",
 }  # fmt: skip
 
 
@@ -328,6 +328,18 @@ async def charge(redis: Redis, name: str, recipients: int = 1) -> object:
     mirror = await mirrored(redis, name)
     quota = Quota(redis, ZoneInfo("Asia/Shanghai"))
     return await quota.charge(name, "nonce", int(mirror["epoch"]), recipients, mirror["id"])
+
+
+async def test_an_email_address_in_another_case_is_taken(admin: Visitor) -> None:
+    """10003, at the registration and at a change; whoever has it may write it otherwise."""
+    name, other, mail = unique("张三"), unique("李四"), f"Zhang{secrets.token_hex(4)}@example.com"
+    await register(admin, name, email=mail)
+    answer = await admin.post("/api/register", username=other, password="secret", email=mail.lower())
+    assert (answer.status_code, answer.json()["errorCode"]) == (409, 10003)
+    await register(admin, other)
+    assert (await admin.patch(at(other), email=mail.replace("Zhang", "ZHANG"))).json()["errorCode"] == 10003
+    assert (await admin.patch(at(name), email=mail.lower())).json()["email"] == mail.lower()
+    assert (await record(admin, name))["twins"] == []
 
 
 async def test_an_id_stays_through_every_change(admin: Visitor, user: Visitor) -> None:

@@ -44,6 +44,19 @@ async def test_the_id_is_a_uuid_of_version_7_of_this_moment(gateway: World) -> N
     assert first != second
 
 
+async def test_an_email_address_is_one_person_whatever_its_case_and_is_sent_to_as_written_first(gateway: World) -> None:
+    token = await gateway.user()
+    await gateway.user("li", contacts={"smtp": "LI@example.com"})
+    to = ["Zhang.San@example.com", "zhang.san@EXAMPLE.com", "li", "li@example.com", "zhang.san@example.com"]
+    answer = (await gateway.send(token=token, to=to)).json()
+    assert answer["count"] == 2
+    (job,) = await gateway.jobs(lane=Lane.BULK)
+    assert [(one.to, one.address) for one in job.recipients] == [
+        ("Zhang.San@example.com", "Zhang.San@example.com"),
+        ("li", "LI@example.com"),
+    ]
+
+
 async def test_duplicates_are_sent_once_and_messages_are_numbered_in_order(gateway: World) -> None:
     token = await gateway.user()
     to = ["wang@Example.com", "li@example.com", "wang@example.com", "li@example.com", "赵@例子.中国"]

@@ -196,6 +196,62 @@ async def test_an_upgrade_gives_every_user_an_id_and_keeps_everything_else(url: 
             assert len(late.id) == 32
 
 
+async def test_an_email_address_is_one_person_whatever_its_case(store: Store) -> None:
+    """Its spelling is kept; whoever has it may spell it otherwise, and whoever lets go of it leaves it to others."""
+    await add(store, replace(PERSON, email="Zhang@example.com"), another("b"))
+    with pytest.raises(Taken) as taken:
+        await add(store, another("c", email="zhang@example.com"))
+    assert taken.value.field == "email"
+    with pytest.raises(Taken):
+        async with store.writing() as rows:
+            await rows.change("b", {"email": "ZHANG@example.com"})
+    async with store.writing() as rows:
+        await rows.change("张三", {"email": "zhang@example.com"})
+        await rows.change("张三", {"email": None})
+        await rows.change("b", {"email": "ZHANG@example.com"})
+        kept = await rows.user("b")
+    assert kept is not None
+    assert kept.email == "ZHANG@example.com"
+
+
+async def test_of_two_registered_at_once_one_has_the_address(store: Store) -> None:
+    async def register(n: int) -> bool:
+        try:
+            spelled = f"{'zZ'[n % 2]}{'hH'[n // 2 % 2]}{'aA'[n // 4 % 2]}ng@x.cn"
+            await add(store, another(f"user{n}", email=spelled))
+        except Taken:
+            return False
+        return True
+
+    assert sum(await asyncio.gather(*map(register, range(20)))) == 1
+
+
+async def test_twins_of_before_stay_users_and_are_shown(url: str) -> None:
+    """Nobody joins them; one of them may change the address, and is no twin then."""
+    before = replace(STEPS, folder=older_steps(STEPS.folder, "0001"), head="0001")
+    await asyncio.to_thread(migrate, read_url(url), before)
+    row = {name: getattr(PERSON, name) for name in User.__dataclass_fields__ if name != "id"}
+    async with connect(read_url(url), TERMS) as database:
+        async with database.writing() as connection:
+            for name, email in (("a", "Zhang@x.cn"), ("b", "zhang@x.cn"), ("c", "li@x.cn"), ("d", None)):
+                await connection.execute(insert(USERS).values(row | {"username": name, "email": email}))
+        await asyncio.to_thread(migrate, read_url(url), STEPS)
+        store = Store(database)
+        async with store.writing() as rows:
+            users = await rows.page(None, (), 10)
+            assert [user.email for user in users] == ["Zhang@x.cn", "zhang@x.cn", "li@x.cn", None]
+            assert await rows.twins(users) == {"a": ["b"], "b": ["a"]}
+            assert await rows.mend_email_keys() == 2
+        with pytest.raises(Taken):
+            await add(store, another("e", email="ZHANG@x.cn"))
+        async with store.writing() as rows:
+            await rows.change("b", {"email": "ZHANG@x.cn"})
+            await rows.change("a", {"email": "other@x.cn"})
+            assert await rows.twins(await rows.page(None, (), 10)) == {}
+        with pytest.raises(Taken):
+            await add(store, another("e", email="zhang@x.cn"))
+
+
 async def test_names_are_exact_and_ordered_by_code_point(store: Store) -> None:
     """On both databases, whatever the server's language."""
     names = ["A", "B", "a", "a b", "ab", "b", "Ä", "ä", "Ω", "中", "張", "\U0001f642"]

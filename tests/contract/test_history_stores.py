@@ -33,6 +33,7 @@ from imsg_history.overview import Overviews
 from imsg_history.resend import Resends
 from imsg_history.stats import Counter, read_span
 from imsg_history.tables import messages, metadata, receipts, requests
+from imsg_shared.addresses import email
 from imsg_shared.broker import Delivery
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
@@ -543,6 +544,21 @@ async def test_a_number_is_found_as_written_and_in_its_normal_form(database: Dat
     expected = [message["id"] for message in every if message["to"] == "13800138001"]
     assert expected
     assert await all_pages(database, to=to) == expected
+
+
+async def test_an_address_is_found_whatever_its_case(database: Database) -> None:
+    """As it was written, as it is asked for; names and other people are not."""
+    spellings = ("Zhang.San@example.com", "zhang.san@example.com", "ZHANG.SAN@Example.COM", "zhang.san@example.net")
+    jobs = [job(to=(one,), addresses=(str(email(one)),), at=NOW) for one in spellings]
+    by_name = job(to=("张三",), addresses=("Zhang.San@example.com",), at=NOW)
+    await keep(database, *jobs, by_name)
+    expected = {f"{one.request}-0" for one in (*jobs[:3], by_name)}
+    for asked in (*spellings[:3], "zhang.SAN@EXAMPLE.com"):
+        listed = [message["id"] for message in await found(database, to=asked)]
+        assert set(listed) == expected, asked
+        assert len(listed) == len(expected)
+        assert [m["id"] for m in await found(database, to=asked, id=jobs[0].request)] == [f"{jobs[0].request}-0"]
+    assert {m["to"] for m in await found(database, to="zhang.san@example.com")} == {*spellings[:3], "张三"}
 
 
 async def test_an_id_names_a_request_or_one_message_with_its_timeline(database: Database) -> None:

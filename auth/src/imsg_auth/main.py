@@ -93,7 +93,9 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             outbox = Outbox(store, broker)
             changes = Changes(store, mirror, outbox.wake)
             users = Users(store, changes, passwords, documented=not settings.is_exposed)
-            async with store.reading() as rows:
+            async with store.writing() as rows:
+                if twins := await rows.mend_email_keys():
+                    log.warning("email_twins", users=twins, see="/api/v2/users: twins")
                 since = ids_from(await rows.oldest())
             tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S, since)
             sessions = Sessions(store, changes, passwords, tokens, users)

@@ -2,9 +2,10 @@
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -159,6 +160,10 @@ def _administration(parts: Parts) -> APIRouter:
     routes = APIRouter()
     users, quota = parts.users, parts.quota
 
+    async def _shown(user: User) -> Response:
+        record = await _record(quota, user, await users.twins([user]))
+        return _answer(UserAnswer(**record.model_dump()))
+
     @routes.post(
         "/api/register",
         response_model=Answered,
@@ -185,7 +190,8 @@ def _administration(parts: Parts) -> APIRouter:
         cursor: Annotated[str | None, Query(), AfterValidator(_cursor), WithJsonSchema(CURSOR)] = None,
     ) -> Response:
         found, has_more = await users.page(cursor, search, limit)
-        records = [await _record(quota, user) for user in found]
+        twins = await users.twins(found)
+        records = [await _record(quota, user, twins) for user in found]
         following = base64.urlsafe_b64encode(found[-1].username.encode()).decode() if has_more else None
         return _answer(UsersAnswer(users=records, next=following))
 
@@ -195,7 +201,7 @@ def _administration(parts: Parts) -> APIRouter:
         responses=refusals("no_such_user", administrator=True),
     )
     async def one(_: Administrator, username: str) -> Response:
-        return _answer(UserAnswer(**(await _record(quota, await users.find(username))).model_dump()))
+        return await _shown(await users.find(username))
 
     @routes.patch(
         "/api/users/{username}",
@@ -204,7 +210,7 @@ def _administration(parts: Parts) -> APIRouter:
     )
     async def patch(caller: Administrator, username: str, asked: Patch) -> Response:
         changed = await users.change(caller, username, asked)
-        return _answer(UserAnswer(**(await _record(quota, changed)).model_dump()))
+        return await _shown(changed)
 
     @routes.delete(
         "/api/users/{username}",
@@ -250,7 +256,7 @@ def _gone_is_void() -> Iterator[None]:
         raise Refusal("token_invalid") from refusal
 
 
-async def _record(quota: Quota, user: User) -> UserRecord:
+async def _record(quota: Quota, user: User, twins: Mapping[str, list[str]] = MappingProxyType({})) -> UserRecord:
     used = await quota.used(user.username, user.id)
     return UserRecord(
         id=user.id,
@@ -269,6 +275,7 @@ async def _record(quota: Quota, user: User) -> UserRecord:
         left_day=max(0, user.per_day - used.day),
         used_recipients=used.recipients,
         created_at=rfc3339(user.created_at),
+        twins=twins.get(user.username, []),
     )
 
 

@@ -207,6 +207,10 @@ class UserRecord(BaseModel):
     left_day: int
     used_recipients: Annotated[int, Field(description="Recipients of today.")]
     created_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    twins: Annotated[
+        list[str],
+        Field(description="Users with the same e-mail address but for its case, from before that was one person."),
+    ]
 
 
 class UserAnswer(UserRecord, Answered):

@@ -1,5 +1,7 @@
 """The users' rows: every statement auth runs, in transactions of the database."""
 
+import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_auth.tables import CHANGES, REVOKED, USERS
+from imsg_shared.addresses import identity
 from imsg_store.database import Database
 
 Role = Literal["user", "admin"]
@@ -50,6 +53,14 @@ class User:
     epoch: int
     created_at: datetime
 
+    @property
+    def email_key(self) -> str | None:
+        """Whom the e-mail address stands for, whatever its case."""
+        return None if self.email is None else identity(self.email)
+
+
+_KNOWN = [USERS.c[name] for name in User.__dataclass_fields__]
+
 
 class Rows:
     """The statements of one transaction. Those that change belong into `Store.writing`."""
@@ -59,11 +70,11 @@ class Rows:
 
     async def user(self, username: str) -> User | None:
         """Read a user as of now."""
-        return await self._one(select(USERS).where(USERS.c.username == username))
+        return await self._one(select(*_KNOWN).where(USERS.c.username == username))
 
     async def lock(self, username: str) -> User | None:
         """Read a user and keep the row from others until the transaction ends."""
-        return await self._one(select(USERS).where(USERS.c.username == username).with_for_update())
+        return await self._one(select(*_KNOWN).where(USERS.c.username == username).with_for_update())
 
     async def lock_administrators(self) -> frozenset[str]:
         """Name all administrators and keep their rows from others; in one order, so that no two wait for each other.
@@ -80,7 +91,7 @@ class Rows:
 
     async def oldest(self) -> User | None:
         """Read the user who was registered first."""
-        return await self._one(select(USERS).order_by(USERS.c.created_at).limit(1))
+        return await self._one(select(*_KNOWN).order_by(USERS.c.created_at).limit(1))
 
     async def has_users(self) -> bool:
         """Tell whether there is anybody."""
@@ -88,7 +99,7 @@ class Rows:
 
     async def page(self, after: str | None, search: Iterable[str], limit: int) -> list[User]:
         """Read users in the order of their names' code points; `search` is what one of name and contacts contains."""
-        statement = select(USERS).order_by(USERS.c.username).limit(limit)
+        statement = select(*_KNOWN).order_by(USERS.c.username).limit(limit)
         if after is not None:
             statement = statement.where(USERS.c.username > after)
         columns = (USERS.c.username, USERS.c.phone, USERS.c.email, USERS.c.wechat)
@@ -109,12 +120,34 @@ class Rows:
     async def add(self, user: User) -> None:
         """Add a user. Raises Taken."""
         values = {name: getattr(user, name) for name in User.__dataclass_fields__}
+        values |= await self._email_key(user.username, user.email)
         await self._changing(insert(USERS).values(values))
 
     async def change(self, username: str, values: Mapping[str, Any]) -> None:
         """Set columns of a user. Raises Taken."""
         if values:
-            await self._changing(update(USERS).where(USERS.c.username == username).values(dict(values)))
+            kept = dict(values)
+            if "email" in kept:
+                kept |= await self._email_key(username, kept["email"])
+            await self._changing(update(USERS).where(USERS.c.username == username).values(kept))
+
+    async def twins(self, users: Sequence[User]) -> dict[str, list[str]]:
+        """Name, for each of some users that share an e-mail address but for its case, the others who have it."""
+        keys = sorted({user.email_key for user in users if user.email_key is not None})
+        having: dict[str, list[str]] = {}
+        for first in range(0, len(keys), CHUNK):
+            statement = (
+                select(USERS.c.email_key, USERS.c.username)
+                .where(USERS.c.email_key.in_(keys[first : first + CHUNK]))
+                .order_by(USERS.c.username)
+            )
+            for key, name in await self._connection.execute(statement):
+                having.setdefault(key, []).append(name)
+        return {
+            user.username: [name for name in having[user.email_key] if name != user.username]
+            for user in users
+            if user.email_key is not None and len(having.get(user.email_key, ())) > 1
+        }
 
     async def replace_hash(self, username: str, old: str, new: str) -> None:
         """Set the password's hash unless it was changed meanwhile."""
@@ -170,6 +203,34 @@ class Rows:
     async def release_notes(self, numbers: Sequence[int]) -> None:
         """Leave records to whoever comes next."""
         await self._connection.execute(update(CHANGES).where(CHANGES.c.id.in_(numbers)).values(taken_until=0))
+
+    async def mend_email_keys(self) -> int:
+        """Write what an auth of before wrote no key of, and count the users who are twins."""
+        found = await self._connection.execute(select(USERS.c.username, USERS.c.email, USERS.c.email_key))
+        keys: list[str] = []
+        for name, email, kept in found.all():
+            key = None if email is None else identity(email)
+            if key != kept:
+                await self._connection.execute(update(USERS).where(USERS.c.username == name).values(email_key=key))
+            keys += [] if key is None else [key]
+        return sum(count for count in Counter(keys).values() if count > 1)
+
+    async def _email_key(self, username: str, email: str | None) -> dict[str, str | None]:
+        """Give the column that goes with an e-mail address. Raises Taken where another user is that person.
+
+        Whoever is the same person already may write the address otherwise: twins of before stay users.
+        """
+        if email is None:
+            return {"email_key": None}
+        key = identity(email)
+        if self._connection.dialect.name == "postgresql":  # on SQLite nobody else writes anyway
+            turn = zlib.crc32(f"imsg e-mail {key}".encode())
+            await self._connection.execute(select(func.pg_advisory_xact_lock(turn)))
+        found = await self._connection.execute(select(USERS.c.username).where(USERS.c.email_key == key))
+        having = set(found.scalars())
+        if having and username not in having:
+            raise Taken("email")
+        return {"email_key": key}
 
     async def _one(self, statement: Select[Any]) -> User | None:
         row = (await self._connection.execute(statement)).mappings().first()

@@ -61,13 +61,17 @@ USERS = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("id", String(32)),
+    Column("email_key", String(MAX_CONTACT)),
     UniqueConstraint("phone", name="users_phone_key"),
     UniqueConstraint("email", name="users_email_key"),
     UniqueConstraint("wechat", name="users_wechat_key"),
     Index("users_role", "role"),
     Index("users_id_key", "id", unique=True),
+    Index("users_email_identity", "email_key"),
 )
-"""`id` is immutable and never given again, unlike a name. It may be null for the database alone: every row has one."""
+"""`id` is immutable and never given again, unlike a name. It may be null for the database alone: every row has one.
+
+`email_key` is `addresses.identity` of `email`: not unique, since users that were twins before stay."""
 
 REVOKED = Table(
     "revoked",

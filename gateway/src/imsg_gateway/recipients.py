@@ -9,6 +9,7 @@ from imsg_gateway.callers import Claim
 from imsg_gateway.complaints import has_control, recipients_wrong
 from imsg_gateway.followers import Followers, Standing
 from imsg_gateway.methods import METHODS, Method
+from imsg_shared.addresses import identity
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller, Peer, PeerFailed
 from imsg_shared.quota import Tallies
@@ -215,12 +216,12 @@ def _misspelt(text: str, method: Method) -> Wrong | None:
 
 
 def _numbered(texts: Sequence[str], addresses: Mapping[str, str | None]) -> Found:
-    first: dict[str, str] = {}
+    first: dict[str, tuple[str, str]] = {}
     known = [(address, text) for text in texts if (address := addresses[text]) is not None]
     for address, text in known:
-        first.setdefault(address, text)
+        first.setdefault(identity(address), (address, text))
     recipients = tuple(
-        Recipient.model_construct(n=n, to=text, address=address) for n, (address, text) in enumerate(first.items())
+        Recipient.model_construct(n=n, to=text, address=address) for n, (address, text) in enumerate(first.values())
     )
     return Found(recipients, duplicates=len(known) - len(recipients))
 

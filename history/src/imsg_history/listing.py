@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     column,
+    not_,
     select,
     true,
     union_all,
@@ -21,7 +23,7 @@ from sqlalchemy import (
 from imsg_history.filters import Query
 from imsg_history.ids import first_id
 from imsg_history.pages import Place
-from imsg_history.tables import messages, requests
+from imsg_history.tables import SMALL_ADDRESS, WRITTEN_LARGE, messages, requests
 from imsg_history.whose import conditions
 from imsg_shared import addresses
 from imsg_shared.topology import METHODS
@@ -30,6 +32,7 @@ from imsg_shared.wire import Status
 Condition = ColumnElement[bool]
 Keys = Select[tuple[str, int]]
 
+_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 LOWEST, HIGHEST = "0" * 32, "f" * 32
 
 
@@ -42,6 +45,7 @@ class Shape:
     """Whether one user is meant, and not everybody who has had the name."""
     method: str | None
     status: Status | None
+    is_email: bool
     forms: int
     """How many normal forms the recipient may have been given in; 0 without a recipient."""
     has_reference: bool
@@ -71,6 +75,7 @@ class Listings:
             bool(query.whose and query.whose.user_id),
             query.method,
             query.status,
+            query.to is not None and addresses.email(query.to) is not None,
             len(_forms(query.to)),
             query.reference is not None,
         )
@@ -91,6 +96,8 @@ def is_in_time(query: Query, place: Place) -> bool:
 def _values(query: Query, wanted: int) -> dict[str, Any]:
     forms = {f"form{i}": form for i, form in enumerate(_forms(query.to))}
     whose = query.whose.values if query.whose else {}
+    if query.to is not None and (email := addresses.email(query.to)) is not None:
+        forms["small"] = _small(email)
     return {**whose, "wanted": wanted, "written": query.to, "reference": query.reference, **forms}
 
 
@@ -98,14 +105,21 @@ def _forms(to: str | None) -> list[str]:
     """List the normal forms a recipient may have been given in, and what was written itself."""
     if to is None:
         return []
-    forms = {to, addresses.email(to), addresses.phone(to), addresses.tag(to)}
+    email = addresses.email(to)
+    forms = {to, email, email and _small(email), addresses.phone(to), addresses.tag(to)}
     return sorted(form for form in forms if form is not None)
+
+
+def _small(text: str) -> str:
+    """Write a text as `tables.small` does."""
+    return text.translate(_SMALL)
 
 
 def _within(shape: Shape) -> Select[Any]:
     where = [messages.c.request == bindparam("request"), messages.c.n > bindparam("after"), *_conditions(shape)]
     if shape.forms:
-        where.append(messages.c.address.in_(_form_values(shape)) | (messages.c.written == bindparam("written")))
+        is_one = messages.c.address.in_(_form_values(shape)) | (messages.c.written == bindparam("written"))
+        where.append(is_one | (bindparam("small", type_=Text) == SMALL_ADDRESS) if shape.is_email else is_one)
     return _in_order(select(messages).where(*where)).limit(bindparam("wanted", type_=Integer))
 
 
@@ -125,7 +139,12 @@ def _keys_older(shape: Shape, *, is_postgres: bool) -> Keys:
         forms = _form_values(shape)
         branches = [_keys([messages.c.address == form, *where]) for form in forms]
         written = [messages.c.written == bindparam("written"), messages.c.written != messages.c.address]
-        return _merged([*branches, _keys([*written, messages.c.address.not_in(forms), *where])])
+        others = [messages.c.address.not_in(forms), *where]
+        if not shape.is_email:
+            return _merged([*branches, _keys([*written, *others])])
+        is_small = bindparam("small", type_=Text) == SMALL_ADDRESS
+        large = [is_small, WRITTEN_LARGE, *others]  # an address is one person whatever its case
+        return _merged([*branches, _keys([*written, not_(is_small), *others]), _keys(large)])
     methods = [shape.method] if shape.method else METHODS
     statuses = [shape.status] if shape.status else list(Status)
     kinds = [(method, status.value) for method, status in product(methods, statuses)]

@@ -23,6 +23,9 @@ from sqlalchemy import (
     func,
     literal_column,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 from imsg_history.ids import EPOCH
@@ -65,6 +68,23 @@ class Moment(TypeDecorator[datetime]):
         if value is None or dialect.name == "postgresql":
             return value  # type: ignore[no-any-return]
         return EPOCH + int(value) * MICROSECOND
+
+
+class small(FunctionElement[str]):  # noqa: N801  a function of SQL
+    """Text with `A` to `Z` in small letters, and no others: alike on both databases, whatever the server's language."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(small)
+def _compile_small(element: small, compiler: SQLCompiler, **given: Any) -> str:  # noqa: ANN401  SQLAlchemy's own
+    return f"lower({compiler.process(element.clauses, **given)})"
+
+
+@compiles(small, "postgresql")
+def _compile_small_postgres(element: small, compiler: SQLCompiler, **given: Any) -> str:  # noqa: ANN401
+    return f'lower({compiler.process(element.clauses, **given)} COLLATE "C")'
 
 
 metadata = MetaData()
@@ -160,6 +180,16 @@ Index(
 )
 Index("messages_by_status", messages.c.method, messages.c.status, messages.c.request.desc(), messages.c.n)
 Index("messages_by_address", messages.c.address, messages.c.request.desc(), messages.c.n)
+SMALL_ADDRESS = small(messages.c.address)
+WRITTEN_LARGE = messages.c.address != SMALL_ADDRESS
+Index(
+    "messages_by_small_address",
+    SMALL_ADDRESS,
+    messages.c.request.desc(),
+    messages.c.n,
+    postgresql_where=WRITTEN_LARGE,
+    sqlite_where=WRITTEN_LARGE,
+)
 AS_WRITTEN = messages.c.written != messages.c.address
 Index(
     "messages_by_written",

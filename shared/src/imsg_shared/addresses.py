@@ -38,6 +38,14 @@ def email(text: str) -> str | None:
     return normal if len(normal.encode()) <= MAX_EMAIL_CHARACTERS else None
 
 
+def identity(address: str) -> str:
+    """Return whom an address in its normal form stands for: an e-mail address is one person whatever its case.
+
+    RFC 5321 lets a host tell case apart in its local parts; none that people use does. Delivery keeps the spelling.
+    """
+    return address.lower() if "@" in address else address
+
+
 _MAINLAND = re.compile(r"1[3-9][0-9]{9}")
 _E164 = re.compile(r"\+(?!86)[1-9][0-9]{6,14}|\+861[3-9][0-9]{9}")
 """ITU-T E.164: at most 15 digits, none of them a leading zero; of +86 only what can take a message, mobile numbers.

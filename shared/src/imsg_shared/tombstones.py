@@ -11,6 +11,7 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
+from imsg_shared.addresses import identity
 from imsg_shared.redis import Argument, Redis, RedisAway, RedisRefused, Script
 from imsg_shared.topology import TOMBSTONES
 
@@ -28,11 +29,6 @@ end
 return redis.call('HLEN', KEYS[1])
 """)
 """ARGV: digest, milliseconds, id; and so on. The later of two of one digest stands."""
-
-
-def identity(address: str) -> str:
-    """Write an address (in its normal form) as the person it stands for: mail knows no difference of case."""
-    return address.lower() if "@" in address else address
 
 
 class Digests:

@@ -40,6 +40,11 @@ TEXTS: Table = {
     "wechat": ("微信", "WeChat"),
     "wechat_hint": ("关注公众号后点“获取我的openID”得到。", "A follower gets it by pressing 获取我的openID."),
     "no_contact": ("无", "None"),
+    "twin": ("邮箱重复", "Shared e-mail"),
+    "twin_of": (
+        "和 {names} 的邮箱只有大小写不同，是同一个人：请改掉其中一个。",
+        "Has the e-mail address of {names} but for its case, so they are one person: change one of them.",
+    ),
     "role": ("角色", "Role"),
     "role_hint": ("管理员可以管理用户、看所有消息。", "Administrators manage users and see every message."),
     "limits": ("限额", "Limits"),

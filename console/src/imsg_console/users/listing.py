@@ -63,6 +63,11 @@ class Listing:
                     attrs(icon(SYMBOLS[name]), title=t(f"users.{name}"))
                     classed("span", "unseen", t(f"users.{name}"))
                     classed("span", "wrap-anywhere", line(value, 254))
+            if user.get("twins"):  # an auth of the version before tells none
+                with classed("li"):
+                    names = line("、".join(user["twins"]), MOST_NAME)
+                    attrs(chip(t("users.twin"), "group", "warn"), title=t("users.twin_of", names=names))
+                    classed("span", "unseen", t("users.twin_of", names=names))
             if not given:
                 classed("li", "muted", t("users.no_contact"))
 
