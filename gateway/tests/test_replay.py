@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import JSONResponse
 
 from imsg_gateway.replay import Kept, Replayed, Replays, Slot
 from imsg_shared.errors import Refusal
@@ -203,3 +204,28 @@ async def test_keys_are_forgotten_after_a_day(gateway: World) -> None:
 async def run_out(opened: World) -> None:
     """Let a key's lease run out, as time does after a kill."""
     await opened.redis.call("HSET", "imsg:replay:zhang:key", LEASE, 0)
+
+
+async def test_a_key_given_at_an_old_path_is_the_same_at_v2s(gateway: World) -> None:
+    """As one of before the upgrade is: nobody gets a message twice for having been upgraded."""
+    old = "0" * 32
+    gateway.history.resend = JSONResponse(
+        {
+            "request": old,
+            "username": "zhang",
+            "method": "smtp",
+            "account": None,
+            "attachments": [],
+            "content": {"subject": "a", "text": "b"},
+            "content_at": None,
+            "recipients": [{"n": 0, "to": "li@example.com", "address": "li@example.com"}],
+        }
+    )
+    body = {"token": await gateway.user(), "id": old}
+    answers = [
+        (await gateway.client.post(path, json=body, headers={"idempotency-key": "k"})).json()
+        for path in ("/api/resend", "/api/v2/resend", "/api/resend/")
+    ]
+    assert answers[0]["errorCode"] == 0
+    assert answers == [answers[0]] * 3
+    assert await gateway.waiting() == 1
