@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from imsg_console.client import Visitor
-from imsg_console.sessions import MAX_SESSIONS_PER_USER, Session, Sessions
+from imsg_console.sessions import MAX_ENDED, MAX_SESSIONS_PER_USER, Session, Sessions
 
 IDLE_S = 60.0
 
@@ -101,7 +101,7 @@ async def test_a_session_ends_with_its_token_whatever_is_done() -> None:
     sessions.touch(session)
     await sessions.sweep()
 
-    assert (sessions.find(secret), screen.why) == (None, "ended")
+    assert (sessions.find(secret), screen.why) == (None, "expired")
 
 
 def test_a_log_out_everywhere_ends_every_session_of_the_user_and_no_other() -> None:
@@ -120,3 +120,31 @@ def test_the_oldest_of_very_many_sessions_gives_way() -> None:
     assert sessions.find(many[0][1]) is None
     assert sessions.find(many[1][1]) is many[1][0]
     assert len(sessions) == MAX_SESSIONS_PER_USER
+
+
+def test_a_cookie_whose_session_is_over_is_told_why() -> None:
+    world = World()
+    sessions = world.sessions()
+    (left, left_secret), (_, idle_secret), (_, expired_secret) = (
+        opened(sessions, "left"),
+        opened(sessions, "idle"),
+        opened(sessions, "expired", expires_in_s=10.0),
+    )
+    sessions.end(left, "elsewhere")
+    world.now += IDLE_S
+    assert sessions.why_ended(left_secret) == "elsewhere"
+    assert sessions.why_ended(idle_secret) == "idle"
+    assert sessions.why_ended(expired_secret) == "expired"
+    assert World().sessions().why_ended(left_secret) == "restarted"
+
+
+async def test_the_why_outlives_the_sweep_and_is_bounded() -> None:
+    world = World()
+    sessions = world.sessions()
+    _, secret = opened(sessions)
+    world.now += IDLE_S
+    await sessions.sweep()
+    assert sessions.why_ended(secret) == "idle"
+    for number in range(MAX_ENDED):
+        sessions.end(opened(sessions, f"user{number}")[0], "left")
+    assert sessions.why_ended(secret) == "restarted"

@@ -36,6 +36,23 @@ HIDDEN = frozenset({"no_such_user", "wrong_password"})
 """Reasons that the page tells apart for nobody: a stranger need not learn which names exist."""
 
 
+WHY = frozenset(
+    {
+        "idle",
+        "expired",
+        "ended",
+        "elsewhere",
+        "changed",
+        "restarted",
+        "first_log_in",
+        "left",
+        "left_everywhere",
+        "foreign",
+    }
+)
+"""Why the page is shown, as its URL may say: sentences of `texts/door.py`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entrance:
     """The routes, and what they need."""
@@ -62,7 +79,7 @@ class Entrance:
             return RedirectResponse(back(request.query_params.get("next", "/")), 303)
         t = Texts(current.get().language)
         why = request.query_params.get("why", "")
-        if why not in ("idle", "ended", "left", "left_everywhere", "foreign", "changed"):
+        if why not in WHY:
             return self._form(request)
         return self._form(request, notice=t(f"door.{why}", minutes=round(self.sessions.idle_s / 60)))
 
@@ -110,9 +127,9 @@ class Entrance:
                 await self.door.call("POST", "/api/v2/logout", {"everywhere": everywhere}, token=session.token)
             except ApiError:
                 why = "left"
-            if everywhere:
-                self.sessions.end_all_of(session.username, "ended")
             self.sessions.end(session, why)
+            if everywhere:
+                self.sessions.end_all_of(session.username, "elsewhere")
         answer = RedirectResponse(f"{LOGIN}?why={why}", 303)
         name, is_tls = self.origins.cookie(request.scope, COOKIE), self.origins.is_tls(request.scope)
         answer.delete_cookie(name, path="/", httponly=True, samesite="lax", secure=is_tls)

@@ -21,6 +21,14 @@ from imsg_console.widgets.work import tasks_button
 MAIN = "main"
 """The id of the content, for the skip link."""
 
+DRAFTS = "imsg-draft:"
+"""How the browser's keys of drafts begin; a username follows."""
+
+FORGET_DRAFTS = """() => {
+  for (const key of Object.keys(localStorage)) if (key.startsWith('imsg-draft:')) localStorage.removeItem(key);
+}"""
+"""Done at log-out: whoever sits down next finds nothing."""
+
 LEAVE_MS = 1_000
 """After how long a page whose session is over leaves: one that is on its way elsewhere has gone there by then."""
 
@@ -190,6 +198,7 @@ def _leaving_everywhere(view: View) -> None:
     async def ask() -> None:
         title, text = t("frame.log_out_everywhere_ask"), t("frame.log_out_everywhere_body")
         if await confirm(view, title, text, t("frame.log_out_everywhere")):
+            ui.run_javascript(f"({FORGET_DRAFTS})()")
             form.run_method("submit")
 
     with form, ui.item(on_click=ask).props('clickable v-close-popup role="button"'):
@@ -199,8 +208,10 @@ def _leaving_everywhere(view: View) -> None:
 
 def _leaving(symbol: str, text: str) -> None:
     """Draw the way out: a form, so that leaving is a POST of our own page."""
+    form = attrs(classed("form", "menu-form"), method="post", action=LOGOUT)
+    form.on("submit", js_handler=FORGET_DRAFTS)
     with (
-        attrs(classed("form", "menu-form"), method="post", action=LOGOUT),
+        form,
         attrs(classed("button", "menu-button q-item"), type="submit"),
     ):
         icon(symbol)

@@ -137,9 +137,16 @@ class Guard:
         if not self._is_page(path) and not _wants_html(scope) and not path.startswith(OWN):
             return _lost(scope)
         if session is None:
-            return RedirectResponse(login_url(path, scope["query_string"].decode("latin-1")), 303)
+            return RedirectResponse(login_url(path, scope["query_string"].decode("latin-1"), self._why(scope)), 303)
         self._sessions.touch(session)
         return None
+
+    def _why(self, scope: Scope) -> str:
+        """Say why the log-in is shown; nothing where somebody simply comes to the front page."""
+        secret = HTTPConnection(scope).cookies.get(self._origins.cookie(scope, COOKIE), "")
+        if secret:
+            return self._sessions.why_ended(secret)
+        return "" if scope["path"] == "/" else "first_log_in"
 
     def _may_connect(self, scope: Scope, session: Session | None) -> bool:
         """Tell whether a socket may be opened: for a page of this session, or for one that nobody has any more.

@@ -15,6 +15,10 @@ MAX_SESSIONS_PER_USER = 100
 """The oldest gives way; a script that logs in without end fills no memory."""
 
 
+MAX_ENDED = 10_000
+"""Sessions that have ended, of which it is remembered why."""
+
+
 class Screen(Protocol):
     """An open page of a session."""
 
@@ -61,6 +65,8 @@ class Sessions:
         self._now = now
         self._revoke = revoke
         self._sessions: dict[str, Session] = {}
+        self._ended: dict[str, str] = {}
+        """Why sessions have ended, the oldest first."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -88,6 +94,11 @@ class Sessions:
         session = self._sessions.get(key)
         return None if session is None or self._over(session) else session
 
+    def why_ended(self, secret: str) -> str:
+        """Say why a cookie has no session any more: `restarted` where nobody knows of it, as after a restart."""
+        session = self._sessions.get(_key(secret))
+        return self._over(session) if session is not None else self._ended.get(_key(secret), "restarted")
+
     def touch(self, session: Session) -> None:
         """Note that somebody did something."""
         session.seen_at = self._now()
@@ -96,6 +107,9 @@ class Sessions:
         """End a session: its tasks stop, its pages lead to the log-in and say why."""
         session.is_over = True
         self._sessions.pop(session.key, None)
+        self._ended[session.key] = why
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
         for task in list(session.tasks):
             task.stop()
         for screen in list(session.screens.values()):
@@ -127,7 +141,7 @@ class Sessions:
     def _over(self, session: Session) -> str:
         now = self._now()
         if now >= session.ends_at:
-            return "ended"
+            return "expired"
         return "idle" if now - session.seen_at >= self.idle_s else ""
 
 

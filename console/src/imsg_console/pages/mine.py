@@ -1,19 +1,18 @@
 """What became of one's own messages."""
 
 import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from imsg_console.client import ApiError
+from imsg_console.frame import sentence
+from imsg_console.messages.moments import Moments
 from imsg_console.messages.panel import MessagePanel
 from imsg_console.plain import line
-from imsg_console.sending.sent import recent
+from imsg_console.sending.recent import List, Recent
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips
-from imsg_console.widgets.elements import classed, heading, link_to, style_sheet
-
-LOOKED_AT = 200
-"""Messages among which recent lists are looked for."""
-
-LISTS = 5
+from imsg_console.widgets.elements import attrs, button, classed, heading, link_to, style_sheet
 
 _REQUEST = re.compile(r"[0-9a-f]{32}")
 
@@ -35,26 +34,47 @@ async def show(view: View) -> None:
 
 
 async def _lists(view: View) -> None:
-    """Lead back to lists that were sent lately, and may still be on their way."""
+    """Lead back to every list that was sent, the latest first: it may still be on its way."""
+    recent = Recent(view.api, view.session.username)
     try:
-        answer = await view.api.get("/api/v2/messages", username=view.session.username, limit=LOOKED_AT)
+        found = await recent.more()
     except ApiError:
         return  # the listing below says it
-    found = recent(answer["messages"])[:LISTS]
-    oldest = str(answer["messages"][-1]["id"]) if answer["messages"] else ""  # its request may go on beyond the page
-    if not found:
+    if not found and recent.is_at_end:
         return
     with classed("section", "card stack"):
         heading(2, view.t("mine.lists"))
-        with classed("ul", "recent-lists"):
-            for message, count in found:
-                with classed("li", ""):
-                    chips.method(view, message["method"])
-                    content = message["content"] if isinstance(message["content"], str) else ""
-                    title = line(message["subject"] or content, 60) or view.t("mine.no_subject")
-                    request = str(message["id"]).partition("-")[0]
-                    key = "mine.list_more" if request in oldest and answer["next"] else "mine.list"
-                    link_to(view.t(key, title=title, n=count), f"/sent/{request}")
+        listed = classed("ul", "recent-lists")
+        said = attrs(classed("p", "muted"), role="status")
+
+        async def go_on() -> None:
+            try:
+                draw(await recent.more())
+            except ApiError as error:
+                said.text = sentence(view.t, error)
+
+        older = button(view.t("mine.older"), go_on, kind="quiet", symbol="expand_more").classes("button-small")
+
+        def draw(lists: Sequence[List]) -> None:
+            with listed:
+                for one in lists:
+                    _link(view, one)
+            older.set_visibility(not recent.is_at_end)
+            said.text = "" if lists or recent.is_at_end else view.t("mine.none_yet")
+
+        draw(found)
+
+
+def _link(view: View, one: List) -> None:
+    message, t = one.first, view.t
+    with classed("li", ""):
+        chips.method(view, message["method"])
+        content = message["content"] if isinstance(message["content"], str) else ""
+        title = line(message["subject"] or content, 60) or t("mine.no_subject")
+        key = "mine.list_more" if one.is_more else "mine.list"
+        link_to(t(key, title=title, n=one.count), f"/sent/{one.request}")
+        moments = Moments(view.timezone, english=t.language == "en")
+        classed("span", "muted", moments.short(message["created_at"], datetime.now(UTC)))
 
 
 PAGE = Page("/mine", "mine", Group.USER, show, icon="history")

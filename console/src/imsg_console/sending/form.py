@@ -4,7 +4,8 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -15,7 +16,8 @@ from imsg_console.sending import allowance, templates
 from imsg_console.sending.addressees import Addressees, Kind
 from imsg_console.sending.attachments import Attachments
 from imsg_console.sending.box import Box
-from imsg_console.sending.pasting import Found, Reading
+from imsg_console.sending.draft import Draft, Kept
+from imsg_console.sending.pasting import Found, Ignored, Reading
 from imsg_console.sending.preview import Preview
 from imsg_console.sending.writing import Mail, Words
 from imsg_console.view import View
@@ -48,6 +50,7 @@ class Form:
         self._is_drawn = False
         self._is_sending = False
         self._complained: list[ui.input | ui.textarea] = []
+        self._draft: Draft | None = None
 
     def draw(self) -> None:
         """Draw it."""
@@ -73,8 +76,52 @@ class Form:
                 self._trouble = classed("div", "send-trouble")
                 self._send = button("", self._submit, kind="main", symbol="send").classes("send-button")
                 classed("p", "muted send-note", self._t("send.counts_once"))
+                self._kept = classed("p", "muted send-note", self._t("send.draft_kept"))
         self._is_drawn = True
         self._turn()
+
+    def keep(self, on_found: Callable[[Kept], Awaitable[object]]) -> None:
+        """Keep a draft from now on; `on_found` is told of one that was there."""
+        too_large = partial(self._kept.set_text, self._t("send.draft_too_large"))
+        self._draft = Draft(self._view, lambda: self.draft, on_found, too_large)
+
+    def forget(self) -> None:
+        """Forget the draft."""
+        if self._draft is not None:
+            self._draft.forget()
+
+    @property
+    def draft(self) -> dict[str, Any]:
+        """What has been written, as `restore` takes it: everything but the attachments, of which the names are kept."""
+        reading = self._people.reading
+        return {
+            "method": self._method,
+            "to": [[one.text, one.label] for one in reading.found],
+            "ignored": [[one.text, one.why] for one in reading.ignored],
+            "mail": self._mail.content,
+            "words": {method: words.content for method, words in self._words.items()},
+            "files": [file.name for file in self._attachments.files],
+        }
+
+    async def restore(self, kept: Kept) -> None:
+        """Put in what a browser kept; whatever of it can't be read is left out."""
+        draft, typed = kept.draft, kept.typed
+        words = draft.get("words")
+        for method, content in words.items() if isinstance(words, dict) else ():
+            if method in self._words:
+                self._words[method].fill(content)
+        mail = draft.get("mail")
+        self._mail.fill({**(mail if isinstance(mail, dict) else {}), **typed})
+        method = str(draft.get("method"))
+        self._method = method if method in METHODS else self._method
+        self._people.method = self._method
+        self._tabs.set_value(self._method)
+        if "words" in typed and self._method in self._words:
+            self._words[self._method].fill(typed["words"])
+        self._turn()
+        known = [one for one in _pairs(draft.get("ignored")) if self._t.get(one[1], "")]
+        found = (Found(text, label) for text, label in _pairs(draft.get("to")))
+        await self._box.add(Reading(tuple(found), tuple(Ignored(*one) for one in known)))
 
     def fill(self, method: str, content: object) -> None:
         """Put in what was sent once."""
@@ -118,6 +165,8 @@ class Form:
         """Follow whatever has been typed, chosen or dropped."""
         if not self._is_drawn:
             return
+        if self._draft is not None:
+            self._draft.change()
         for made in self._complained:
             made.error = None
         self._complained = []
@@ -155,7 +204,7 @@ class Form:
         except ApiError as error:
             self._refused(error)
         else:
-            self._forget_leaving()
+            self.forget()
             ui.navigate.to(f"/sent/{answer['id']}?n={answer['count']}")
         finally:
             self._is_sending = False
@@ -215,5 +264,8 @@ class Form:
                 error_notice(t("send.refused_title"), sentence(t, error))
         ui.run_javascript("document.querySelector('.send-trouble')?.scrollIntoView({block: 'center'})")
 
-    def _forget_leaving(self) -> None:
-        ui.run_javascript("window.onbeforeunload = null")
+
+def _pairs(said: object) -> list[tuple[str, str]]:
+    """Read pairs of texts; whatever is none is left out."""
+    rows = said if isinstance(said, list) else []
+    return [(one[0], one[1]) for one in rows if isinstance(one, list) and len(one) == 2 and {*map(type, one)} == {str}]  # noqa: PLR2004

@@ -1,6 +1,6 @@
 """What was sent: how far it is, where to look, and the lines that send it again."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from nicegui import ui
@@ -19,6 +19,12 @@ from imsg_console.widgets.notices import empty, notice, toast
 EVERY_S = 1.5
 
 WAIT_S = 0.7
+
+PATIENCE = 15
+"""Looks after which a request that nobody has just sent counts as unknown."""
+
+LONG = 90
+"""Looks after which it is said that one just sent takes long: history is behind, or away."""
 
 COPY = "(e) => navigator.clipboard?.writeText(e.currentTarget.parentElement.querySelector('code').textContent)"
 """The clipboard is written in the click itself, or browsers refuse: what is copied is what is shown."""
@@ -46,15 +52,40 @@ class Sent:
             if is_there:
                 await self._draw()
                 return
-            empty(self._t("sent.none"), self._t("sent.none_what"), "hourglass_empty")
+            self._wait()
+        self._looks = 0
         self._waiting = ui.timer(WAIT_S, self._seek, immediate=False)
+
+    def _wait(self) -> None:
+        """Say that history is waited for: what was sent is there before history knows of it."""
+        t = self._t
+        with attrs(classed("div", "empty sent-waiting"), role="status"):
+            ui.spinner(size="2.5rem").props('aria-hidden="true"')
+            if self._count:
+                heading(2, t("sent.accepted", n=self._count), "empty-title")
+                self._hint = classed("p", "muted", t("sent.accepted_what"))
+            else:
+                heading(2, t("sent.seeking"), "empty-title")
+                self._hint = classed("p", "muted", t("sent.seeking_what"))
+            with classed("dl", "facts"):
+                _fact(t("sent.number"), self._request)
 
     async def _seek(self) -> None:
         """Look again: a moment after it was sent it is there."""
+        self._looks += 1
         try:
             is_there = await self._standing.begin()
         except ApiError:
-            return  # the next look may find it
+            is_there = False  # the next look may find it
+        else:
+            if not is_there and not self._count and self._looks >= PATIENCE:
+                self._waiting.deactivate()
+                self._place.clear()
+                with self._place:
+                    empty(self._t("sent.none"), self._t("sent.none_what"), "search_off")
+                return
+        if not is_there and self._looks == LONG:
+            self._hint.text = self._t("sent.waiting_long")
         if is_there:
             self._waiting.deactivate()
             self._place.clear()
@@ -157,7 +188,7 @@ class Sent:
         except ApiError as error:
             toast(sentence(self._t, error), good=False)
             return
-        ui.navigate.to(f"/sent/{answer['id']}")
+        ui.navigate.to(f"/sent/{answer['id']}?n={answer.get('count', '')}")
 
     async def _draw_lines(self, first: Mapping[str, Any]) -> None:
         """Draw what a program would say to send the same."""
@@ -230,12 +261,4 @@ def _fact(name: str, value: str) -> None:
         classed("dd", "wrap-anywhere", value)
 
 
-def recent(messages: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], int]]:
-    """Find the requests to several recipients among messages, newest first: the first message seen, and how many."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for message in messages:
-        found.setdefault(str(message["id"]).partition("-")[0], []).append(message)
-    return [(those[0], len(those)) for those in found.values() if len(those) > 1]
-
-
-__all__ = ["OPEN", "Sent", "recent"]
+__all__ = ["OPEN", "Sent"]

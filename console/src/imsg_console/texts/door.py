@@ -19,7 +19,26 @@ TEXTS: Table = {
         "You were logged out after {minutes} minutes without activity. Log in to return to where you were.",
     ),
     "changed": ("密码已修改，请用新密码登录。", "The password was changed; log in with the new one."),
-    "ended": ("登录已失效，请重新登录。", "Your log-in has ended; log in again."),
+    "ended": (
+        "登录已失效：密码被重置、账号被停用或删除，或在别处退出了全部登录。请重新登录。",
+        "Your log-in has ended: the password was reset, the account was switched off or removed, or everything was logged out elsewhere. Log in again.",
+    ),
+    "expired": (
+        "登录已到期，请重新登录，会回到刚才的页面。",
+        "Your log-in has expired. Log in to return to where you were.",
+    ),
+    "elsewhere": (
+        "您在别处选择了“在所有设备上退出”，这里也已退出。",
+        "You were logged out everywhere from another browser.",
+    ),
+    "restarted": (
+        "控制台重新启动过，登录没有保留。请重新登录，会回到刚才的页面；没有发出的草稿还在。",
+        "The console was restarted and your log-in with it. Log in to return to where you were; a draft that was not sent is still there.",
+    ),
+    "first_log_in": (
+        "要打开的页面需要先登录，登录后会直接打开。",
+        "The page you asked for needs a log-in; it opens right after.",
+    ),
     "left": ("已退出登录。", "You are logged out."),
     "left_everywhere": ("已在所有设备上退出登录。", "You are logged out everywhere."),
     "foreign": (

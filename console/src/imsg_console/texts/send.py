@@ -36,6 +36,20 @@ TEXTS: Table = {
         "粘贴的内容太多。请存成 xlsx、csv 或 txt，再从文件导入。",
         "That is too much to paste. Save it as xlsx, csv or txt and choose “From a file”.",
     ),
+    "draft_kept": (
+        "没有发出的内容自动存在这个浏览器里，最多七天，退出登录时清除；附件不保存。",
+        "What is not sent yet is kept in this browser for a week, or until you log out; attachments are not.",
+    ),
+    "draft_too_large": (
+        "内容太大，这个浏览器存不下草稿：离开这一页，没有发出的内容就没有了。",
+        "This is too much for the browser to keep as a draft: leave this page and what is not sent is gone.",
+    ),
+    "draft_back": ("已恢复 {at} 没有发出的草稿。", "The draft of {at} that was not sent is back."),
+    "draft_there": ("还有一份 {at} 没有发出的草稿。", "There is a draft of {at} that was not sent."),
+    "draft_files": ("附件没有保存，请重新选择：{names}", "Attachments were not kept; choose them again: {names}"),
+    "draft_listing": ("、", ", "),
+    "draft_restore": ("恢复草稿", "Bring it back"),
+    "draft_forget": ("清空重写", "Start anew"),
     "draft_good": ("格式正确，按回车或逗号加入。", "Looks right: press Enter or comma to add it."),
     "draft_name": (
         "“{name}”将按用户名查找，按回车加入。",

@@ -4,10 +4,24 @@ from imsg_console.texts import Table
 
 TEXTS: Table = {
     "title": ("已提交发送", "Sent"),
-    "none": ("还没有找到这次发送", "This request can't be found yet"),
+    "accepted": (
+        "已接受 {n} 个收件人，正在发送",
+        "Accepted for {n} recipient, sending|Accepted for {n} recipients, sending",
+    ),
+    "accepted_what": (
+        "正在等发送记录，一般一秒内出现。可以离开这一页，发送会继续。",
+        "The records follow, within a second as a rule. You can leave this page and sending goes on.",
+    ),
+    "seeking": ("正在查找这次发送", "Looking for this request"),
+    "seeking_what": ("稍等几秒。", "This takes a few seconds."),
+    "waiting_long": (
+        "发送记录还没有跟上，这不影响发送，不用再发一次。稍后会自动显示；一直没有请联系管理员。",
+        "The records are behind, which does not hold up sending: there is no need to send again. They appear here by themselves; if they never do, tell an administrator.",
+    ),
+    "none": ("没有这次发送", "There is no such request"),
     "none_what": (
-        "刚提交的发送一般一秒内出现；若一直没有，请检查编号，或在“我的消息”里查找。",
-        "What was just sent shows within a second. If it does not, check the number, or look under My messages.",
+        "请检查编号；记录可能已过保留期，也可能属于别的用户。也可以在“我的消息”里查找。",
+        "Check the number: its records may be past their time, or somebody else's. You can look under My messages too.",
     ),
     "standing": ("进度", "Progress"),
     "settled": ("{done} / {n}{more} 已有结果", "{done} of {n}{more} settled"),

@@ -1,0 +1,191 @@
+"""What somebody has begun outlives the console, the log-in says why it is shown, and what was sent is found again."""
+
+import os
+import secrets
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from imsg_testing.api import PASSWORD, wait
+from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.entering import enter, settled
+from imsg_testing.stack import Stack, running
+
+Visits = Callable[..., Visit]
+
+LOOKS = [Look("zh", DESK), Look("en", PHONE, dark=True)]
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """`imsg up` of this module's own, to be killed and started again."""
+    with running(tmp_path_factory.mktemp("restarted")) as opened:
+        opened.open_wide()
+        yield opened
+
+
+def restart(stack: Stack) -> None:
+    """Kill it as a power cut does, and start it again."""
+    os.kill(stack.process.pid, signal.SIGKILL)
+    wait(lambda: not stack.process.runs)
+    stack.start()
+
+
+def connected(page: Page) -> None:
+    page.wait_for_function("window.socket && window.socket.connected")
+
+
+def log_in(page: Page, username: str, password: str) -> None:
+    page.locator("#username").fill(username)
+    page.locator("#password").fill(password)
+    page.locator("form button").click()
+
+
+def kept(page: Page) -> str:
+    return str(page.evaluate("JSON.stringify(Object.entries(localStorage).filter(([k]) => k.startsWith('imsg-')))"))
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
+def test_a_draft_outlives_the_console_and_the_log_in_says_why(other: Stack, visit: Visits, look: Look) -> None:
+    name = other.new_user()
+    seen = visit(look, other.url)
+    seen.complaints.expect("ERR_CONNECTION|ERR_EMPTY|_nicegui_ws|WebSocket")  # what it says while nobody answers
+    enter(seen, name, PASSWORD)
+    page = seen.page
+    page.goto("/send")
+    connected(page)
+    page.locator(".recipients-field").press_sequentially("张三 <zhang@example.com>, oops@,\n")
+    expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com"])
+    page.locator(".field-subject input").fill("三季度报表 <b>")
+    page.locator(".upload-attachments input[type=file]").set_input_files(
+        {"name": "报表.pdf", "mimeType": "application/pdf", "buffer": b"x"}
+    )
+    page.locator(".field-text textarea").fill("第一行\n第二行")
+    page.wait_for_function("name => (localStorage.getItem('imsg-draft:' + name) || '').includes('报表.pdf')", arg=name)
+
+    os.kill(other.process.pid, signal.SIGKILL)
+    wait(lambda: not other.process.runs)
+    page.locator(".field-text textarea").press_sequentially("，没人听见时写的")
+    other.start()
+    page.goto("/send")
+    said = {"zh": "控制台重新启动过", "en": "The console was restarted"}[look.language]
+    expect(page.locator("#said")).to_contain_text(said)
+    seen.axe()
+    assert not scrolls_sideways(page)
+    seen.shoot("login-restarted")
+    log_in(page, name, PASSWORD)
+
+    expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com"])
+    expect(page.locator(".recipient-label")).to_have_text(["张三"])
+    expect(page.locator(".recipients-wrong .wrong-text")).to_have_text(["oops@"])
+    expect(page.locator(".field-subject input")).to_have_value("三季度报表 <b>")
+    expect(page.locator(".field-text textarea")).to_have_value("第一行\n第二行，没人听见时写的")
+    expect(page.locator(".draft-notice")).to_contain_text("报表.pdf")
+    assert not scrolls_sideways(page)
+    seen.axe()
+    seen.shoot("send-draft")
+
+    page.locator(".recipients-wrong .wrong-head").get_by_role("button").last.click()
+    page.locator(".send-button").click()
+    expect(page.locator(".sent-said")).to_be_visible()
+    assert kept(page) == "[]"
+
+
+def test_a_draft_is_its_writers_alone_and_goes_with_the_log_out(stack: Stack, visit: Visits) -> None:
+    first, second = stack.new_user(), stack.new_user()
+    seen = visit(LOOKS[0])
+    page = seen.page
+    enter(seen, first, PASSWORD)
+    page.goto("/send?method=sms")
+    connected(page)
+    page.locator(".field-words textarea:visible").fill("给张三的话")
+    page.wait_for_function("name => (localStorage.getItem('imsg-draft:' + name) || '').includes('张三')", arg=first)
+
+    enter(seen, second, PASSWORD)
+    page.goto("/send?method=sms")
+    connected(page)
+    expect(page.locator(".field-words textarea:visible")).to_have_value("")
+    expect(page.locator(".draft-notice")).to_have_count(0)
+
+    enter(seen, first, PASSWORD)
+    page.goto("/send?to=13800138000")
+    page.get_by_role("button", name="恢复草稿").click()
+    expect(page.locator(".field-words textarea:visible")).to_have_value("给张三的话")
+    page.get_by_role("button", name="清空重写").click()
+    expect(page.locator(".draft-notice")).to_have_count(0)
+    expect(page.locator(".field-words textarea:visible")).to_have_count(0)  # the form as it comes: mail
+
+    page.locator(".field-subject input").fill("又一份")
+    page.wait_for_function("name => (localStorage.getItem('imsg-draft:' + name) || '').includes('又一份')", arg=first)
+    page.locator(".top-account").click()
+    page.get_by_role("button", name="退出登录").click()
+    expect(page.locator("#said")).to_have_text("已退出登录。")
+    assert kept(page) == "[]"
+
+
+def test_the_log_in_says_why_it_is_shown(stack: Stack, visit: Visits) -> None:
+    name = stack.new_user()
+    here, there = visit(LOOKS[0]), visit(LOOKS[0])
+    here.page.goto("/limits")
+    expect(here.page.locator("#said")).to_contain_text("要打开的页面需要先登录")
+    log_in(here.page, name, PASSWORD)
+    expect(here.page).to_have_url(f"{stack.url}/limits")
+
+    enter(there, name, PASSWORD)
+    headers = {"origin": stack.url, "accept": "text/html"}
+    answer = there.context.request.post("/logout?everywhere=1", headers=headers, max_redirects=0)
+    assert answer.status == 303
+    here.page.goto("/mine")
+    expect(here.page.locator("#said")).to_contain_text("您在别处选择了“在所有设备上退出”")
+
+    enter(there, name, PASSWORD)
+    body = {"password": "another horse"}
+    assert stack.call("PATCH", f"/api/v2/users/{name}", body, token=stack.token())["errorCode"] == 0
+    there.page.goto("/mine")
+    expect(there.page.locator("#said")).to_contain_text("密码被重置")
+    there.axe()
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
+def test_what_was_sent_is_waited_for(visit: Visits, look: Look) -> None:
+    seen = visit(look)
+    enter(seen)
+    page = seen.page
+    page.goto(f"/sent/{secrets.token_hex(16)}?n=300")
+    said = {"zh": "已接受 300 个收件人，正在发送", "en": "Accepted for 300 recipients, sending"}[look.language]
+    expect(page.locator(".sent-waiting")).to_contain_text(said)
+    assert not scrolls_sideways(page)
+    seen.axe()
+    seen.shoot("sent-waiting")
+    page.goto(f"/sent/{secrets.token_hex(16)}")
+    said = {"zh": "没有这次发送", "en": "There is no such request"}[look.language]
+    expect(page.locator(".empty-title")).to_have_text(said)
+
+
+def test_a_list_is_found_behind_hundreds_of_later_messages(stack: Stack, visit: Visits) -> None:
+    name = stack.new_user(per_hour=100, per_day=100)
+    token = stack.token(name, PASSWORD)
+    unique = secrets.token_hex(4)
+
+    def send(count: int, subject: str) -> None:
+        to = [f"r{n}.{secrets.token_hex(4)}@example.com" for n in range(count)]
+        settled(stack, to, token=token, subject=subject)
+
+    send(2, f"最早的 {unique}")
+    for number in range(6):
+        send(210, f"后来的 {number}")
+    seen = visit(LOOKS[0])
+    enter(seen, name, PASSWORD)
+    page = seen.page
+    page.goto("/mine")
+    expect(page.locator(".recent-lists li")).to_have_count(5)
+    expect(page.locator(".recent-lists li").first).to_contain_text("后来的 5：210个收件人")
+    page.get_by_role("button", name="更早的群发").click()
+    expect(page.locator(".recent-lists li").last).to_contain_text(f"最早的 {unique}：2个收件人")
+    expect(page.get_by_role("button", name="更早的群发")).to_be_hidden()
+    seen.axe()
+    seen.shoot("mine-lists")
+    page.locator(".recent-lists a").last.click()
+    expect(page.locator(".sent-said")).to_have_text("全部2条已有结果")
