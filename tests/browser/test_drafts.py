@@ -132,6 +132,7 @@ def test_the_log_in_says_why_it_is_shown(stack: Stack, visit: Visits) -> None:
     expect(here.page.locator("#said")).to_contain_text("要打开的页面需要先登录")
     log_in(here.page, name, PASSWORD)
     expect(here.page).to_have_url(f"{stack.url}/limits")
+    connected(here.page)
 
     enter(there, name, PASSWORD)
     headers = {"origin": stack.url, "accept": "text/html"}
