@@ -3,11 +3,11 @@
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from imsg import channels, letters, people, secrets, verbs, wechat
+from imsg import channels, letters, people, rights, secrets, verbs, wechat
 from imsg.loading import loading
 from imsg.shown import complain, say
 from imsg_shared.settings import StartError
@@ -93,6 +93,16 @@ def make_secrets(
     """Make the secrets that are missing; those that are there stay as they are."""
     made = secrets.keep_all(folder, names or list(secrets.MADE), group)
     say(f"{folder}: made {', '.join(made)}." if made else f"{folder}: every secret is there already.")
+
+
+@app.command("rights")
+def write_rights(
+    server: Annotated[Literal["redis", "rabbitmq"], typer.Argument(help="For which server.")],
+    folder: Annotated[Path, typer.Argument(help="Where `imsg secrets` keeps the passwords of the services' users.")],
+    vhost: Annotated[str, typer.Option(help="RabbitMQ's virtual host.")] = "/",
+) -> None:
+    """Print each service's user and rights: Redis' ACL file, or RabbitMQ's definitions."""
+    print(rights.acl(folder) if server == "redis" else rights.definitions(folder, vhost), end="")  # noqa: T201
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import string
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from imsg import rights
 from imsg_shared.settings import StartError
 
 
@@ -35,9 +36,16 @@ def _wechat_key() -> str:
 
 MADE: Mapping[str, Callable[[], str]] = {
     "service_key": _key,
+    **dict.fromkeys(("gateway_key", "sender_smtp_key", "sender_wechat_key"), _key),
     "token_key": _key,
     "admin_password": _typed_password,
     "rabbit_password": _password,
+    "redis_probe_password": _password,
+    **{
+        f"{service.replace('-', '_')}_{server}_password": _password
+        for service in rights.SERVICES
+        for server in ("rabbit", "redis")
+    },
     "redis_password": _password,
     "postgres_password": _password,
     "auth_db_password": _password,

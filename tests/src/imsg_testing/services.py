@@ -1,5 +1,6 @@
 """All of iMSG as separate processes on RabbitMQ, PostgreSQL and Valkey, with as many gateways as a story wants."""
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from imsg_testing.api import Api, wait
+from imsg_testing.parting import Parting
 from imsg_testing.processes import Process
 from imsg_testing.servers import Postgres, Rabbit, Valkey
 from imsg_testing.stack import START_TIMEOUT_S, Provider, environment, free_port, provider
@@ -91,16 +93,25 @@ class Services(Api):
 
 @contextmanager
 def services(folder: Path, *, gateways: int = 1, senders: int = 1) -> Iterator[Services]:
-    """Start servers and services of a story's own; end them with the context."""
+    """Start servers and services of a story's own, each with its own rights; end them with the context."""
     with ExitStack() as stack:
         rabbit = stack.enter_context(Rabbit())
         valkey = stack.enter_context(Valkey())
         postgres = stack.enter_context(Postgres())
         world = stack.enter_context(provider(folder))
-        common = {**KEYS, "IMSG_BROKER_URL": rabbit.url, "IMSG_REDIS_URL": valkey.url, "IMSG_DATA_DIR": str(folder)}
+        parting = Parting(folder / "secrets")
+        parting.at_rabbit(rabbit.url)
+        asyncio.run(parting.at_redis(valkey.url))
 
         def started(package: str, settings: dict[str, str]) -> OneService:
-            one = OneService(package, folder, {**common, **settings})
+            own = {
+                "IMSG_TOKEN_KEY": KEYS["IMSG_TOKEN_KEY"],
+                "IMSG_DATA_DIR": str(folder),
+                "IMSG_BROKER_URL": parting.rabbit_url(package, rabbit.url),
+                "IMSG_REDIS_URL": parting.redis_url(package, valkey.url),
+                **parting.keys(package),
+            }
+            one = OneService(package, folder, {**own, **settings})
             stack.callback(one.process.close)
             one.start()
             return one

@@ -49,6 +49,14 @@ class NotFound(LinkLost):
     """The queue or exchange asked for does not exist; RabbitMQ closed the channel over it."""
 
 
+class Forbidden(LinkLost):
+    """Our user may not do this; RabbitMQ closed the channel over it."""
+
+
+_NAMED = {403: Forbidden, 404: NotFound}
+"""AMQP's reply codes, as classes of ours."""
+
+
 def _guarded(callback: Callable[P, None]) -> Callable[P, None]:
     """Keep an exception from leaving a callback: pika would abort the whole connection over it."""
 
@@ -108,8 +116,8 @@ class Channel:
         return bool(self._channel.is_open)
 
     def _on_close(self, _channel: object, reason: BaseException) -> None:
-        missing = isinstance(reason, pika.exceptions.ChannelClosedByBroker) and reason.reply_code == 404  # noqa: PLR2004
-        error = (NotFound if missing else LinkLost)(_why(reason))
+        code = reason.reply_code if isinstance(reason, pika.exceptions.ChannelClosedByBroker) else 0
+        error = _NAMED.get(code, LinkLost)(_why(reason))
         for reply in self._replies:
             if not reply.done():
                 reply.set_exception(error)
@@ -132,16 +140,20 @@ class Channel:
             self._replies.discard(reply)
 
     async def declare_exchange(self, name: str) -> None:
-        """Declare a durable topic exchange."""
+        """Declare a durable topic exchange. Raises Forbidden, which closes the channel."""
         await self._asked(self._channel.exchange_declare, exchange=name, exchange_type="topic", durable=True)
 
     async def declare_queue(self, name: str, arguments: Mapping[str, object]) -> None:
-        """Declare a durable queue."""
+        """Declare a durable queue. Raises Forbidden, which closes the channel."""
         await self._asked(self._channel.queue_declare, queue=name, durable=True, arguments=dict(arguments))
 
     async def bind(self, queue: str, exchange: str, key: str) -> None:
         """Bind a queue to an exchange."""
         await self._asked(self._channel.queue_bind, queue=queue, exchange=exchange, routing_key=key)
+
+    async def find_exchange(self, name: str) -> None:
+        """See that an exchange is there. Raises NotFound, which closes the channel."""
+        await self._asked(self._channel.exchange_declare, exchange=name, passive=True)
 
     async def count(self, queue: str) -> int:
         """Count the messages of a queue that are ready. Raises NotFound, which closes the channel."""

@@ -13,7 +13,7 @@ from imsg_shared.rabbit.address import Address, parse
 from imsg_shared.rabbit.amqp import OLDEST_MAJOR, LinkLost, TooOld, first_of
 from imsg_shared.rabbit.connection import Life
 from imsg_shared.rabbit.consumer import Consumer, acknowledge
-from imsg_shared.rabbit.declare import declare
+from imsg_shared.rabbit.declare import Declaring
 from imsg_shared.rabbit.depth import Depths, Management
 from imsg_shared.rabbit.publisher import Publisher
 from imsg_shared.rabbit.tls import URL
@@ -39,7 +39,8 @@ class RabbitBroker:
         self.topology = topology
         self._redeclare_s = redeclare_s
         name = f"imsg:{os.getpid()}"
-        self._publisher = Publisher(topology)
+        self._declaring = Declaring(topology)
+        self._publisher = Publisher(self._declaring)
         self._publishing = Life(address, f"{name}:publish", self._publisher.prepare)
         self._consuming = Life(address, f"{name}:consume")
         self._consumers: set[Consumer] = set()
@@ -64,7 +65,14 @@ class RabbitBroker:
     async def take(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
         """Consume a queue for as long as the context lasts; leaving hands back what is unacked."""
         self._watch("consume", self._consuming.run)
-        consumer = Consumer(self._consuming, self.topology, queue, prefetch, on_queue_gone=self._publisher.missed.set)
+        consumer = Consumer(
+            self._consuming,
+            self.topology,
+            self._declaring,
+            queue,
+            prefetch,
+            on_queue_gone=self._publisher.missed.set,
+        )
         self._consumers.add(consumer)
         task = asyncio.create_task(consumer.run(), name=f"take:{queue}")
         task.add_done_callback(lambda ended: consumer.deliveries.end(_failure(ended)))
@@ -129,9 +137,7 @@ class RabbitBroker:
             self._publisher.missed.clear()
             link = await self._publishing.up()
             try:
-                channel = await link.channel()
-                await declare(channel, self.topology)
-                await channel.close()
+                await (await self._declaring.everything(link)).close()
             except LinkLost as lost:
                 log.warning("declare_failed", reason=str(lost))
             if missed:

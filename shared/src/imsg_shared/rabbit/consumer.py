@@ -9,7 +9,7 @@ from imsg_shared.deliveries import Deliveries
 from imsg_shared.observe import logger
 from imsg_shared.rabbit.amqp import Channel, LinkLost, first_of
 from imsg_shared.rabbit.connection import STEADY_S, Backoff, Life
-from imsg_shared.rabbit.declare import declare_one
+from imsg_shared.rabbit.declare import Declaring
 from imsg_shared.topology import DEAD, Topology
 
 log = logger(__name__)
@@ -28,12 +28,20 @@ class Consumer:
     """One take of one queue."""
 
     def __init__(
-        self, life: Life, topology: Topology, queue: str, prefetch: int, *, on_queue_gone: Callable[[], None]
+        self,
+        life: Life,
+        topology: Topology,
+        declaring: Declaring,
+        queue: str,
+        prefetch: int,
+        *,
+        on_queue_gone: Callable[[], None],
     ) -> None:
         self.queue = queue
         self.deliveries = Deliveries()
         self._life = life
         self._topology = topology
+        self._declaring = declaring
         self._prefetch = prefetch
         self._on_queue_gone = on_queue_gone
         self._channel: Channel | None = None
@@ -51,7 +59,7 @@ class Consumer:
             link = await self._life.up()
             began = loop.time()
             try:
-                await self._consume(await link.channel())
+                await self._consume(await self._declaring.one(link, self.queue))
             except LinkLost as lost:
                 log.warning("consumer_lost", queue=self.queue, reason=str(lost))
             if loop.time() - began > STEADY_S:
@@ -76,7 +84,6 @@ class Consumer:
                 cancelled.set_result(None)
 
         try:
-            await declare_one(channel, self._topology, self.queue)
             self._channel = channel
             await channel.consume(self.queue, self._prefetch, on_delivery, on_cancel)
             await first_of(channel.lost, cancelled)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from imsg_shared.broker import MAX_BODY_BYTES, PublishRefused, PublishUnknown
 from imsg_shared.observe import logger
 from imsg_shared.rabbit.amqp import Channel, Link, LinkLost
-from imsg_shared.rabbit.declare import declare
-from imsg_shared.topology import Route, Topology
+from imsg_shared.rabbit.declare import Declaring
+from imsg_shared.topology import Route
 
 log = logger(__name__)
 
@@ -110,10 +110,10 @@ class _Line:
 
 
 class Publisher:
-    """The publishing side: declares the topology on each connection, then publishes."""
+    """The publishing side: sees that the topology is there on each connection, then publishes."""
 
-    def __init__(self, topology: Topology) -> None:
-        self._topology = topology
+    def __init__(self, declaring: Declaring) -> None:
+        self._declaring = declaring
         self._line: _Line | None = None
         self.missed = asyncio.Event()
         """Set when a message found no queue: the topology needs declaring now."""
@@ -125,10 +125,9 @@ class Publisher:
         return line is not None and line.is_open and not line.link.blocked
 
     async def prepare(self, link: Link) -> None:
-        """Declare the topology on a new connection and open its publishing channel. Raises LinkLost."""
+        """See that the topology is there on a new connection and open its publishing channel. Raises LinkLost."""
         self._line = None
-        channel = await link.channel()
-        await declare(channel, self._topology)
+        channel = await self._declaring.everything(link)
         confirmed = _Line(link, channel)
         await channel.confirm(confirmed.on_confirm, lambda message_id: self._on_return(confirmed, message_id))
         self._line = confirmed

@@ -1,6 +1,7 @@
 """Valkey, or Redis, for the tests."""
 
 import contextlib
+from pathlib import Path
 
 from imsg_testing.processes import Process
 from imsg_testing.servers.ports import asked, free_port
@@ -11,6 +12,11 @@ class Valkey(Server):
     """Valkey as the embedded mode runs it: append-only file, fsync at every write, nothing evicted."""
 
     _port = 0
+
+    def __init__(self, *, aclfile: Path | None = None) -> None:
+        """Take users from `aclfile`, as a container's server does; without one everybody may do everything."""
+        super().__init__()
+        self._aclfile = aclfile
 
     @property
     def url(self) -> str:
@@ -27,12 +33,13 @@ class Valkey(Server):
             "appendfsync": "always",
             "maxmemory-policy": "noeviction",
             "save": "",
+            **({} if self._aclfile is None else {"aclfile": str(self._aclfile)}),
         }
         command = [_valkey_binary(), *(word for name, value in options.items() for word in (f"--{name}", value))]
         return Process(command, log=self.folder / "log")
 
     def _answers(self) -> bool:
-        return asked(self._port, b"PING\r\n").startswith(b"+PONG")
+        return asked(self._port, b"PING\r\n").startswith((b"+PONG", b"-NOAUTH", b"-NOPERM"))
 
 
 def _valkey_binary() -> str:

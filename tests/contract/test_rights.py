@@ -1,0 +1,270 @@
+"""What each service may do at Redis and at RabbitMQ: real servers, told as they are told in containers."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from imsg import rights
+from imsg_shared import redis
+from imsg_shared.broker import Broker, PublishUnknown
+from imsg_shared.rabbit.address import parse
+from imsg_shared.rabbit.amqp import Link, LinkLost
+from imsg_shared.rabbit.broker import connect as connect_rabbit
+from imsg_shared.redis import RedisAway, RedisRefused
+from imsg_shared.topology import CHANGE, OUTCOME, TOMBSTONES, Lane, Route, Topology, channel_key, job_key, user_key
+from imsg_testing.brokers import arrivals, depth_is, remove_queues
+from imsg_testing.parting import SERVICES, Parting
+from imsg_testing.servers import Rabbit, Valkey
+from imsg_testing.waiting import eventually
+
+PACKAGES = {service: package for package, service in SERVICES.items()}
+
+
+@pytest.fixture
+def parting(tmp_path: Path) -> Parting:
+    """Make users of this test's own."""
+    return Parting(tmp_path / "secrets")
+
+
+@pytest.fixture
+async def server(parting: Parting) -> AsyncIterator[str]:
+    """Run a Redis (or Valkey) that knows the services' users, with something of everybody in it."""
+    with Valkey() as valkey:
+        await parting.at_redis(valkey.url)
+        async with redis.connect(valkey.url) as everything:
+            await everything.call("HSET", user_key("张三"), "epoch", "1")
+            await everything.call("HSET", "imsg:ledger:R/0", "0", "s 1 {}")
+            await everything.call("SET", "imsg:wechat:token:wx", "a token of WeChat's")
+            await everything.call("SET", "another", "1")
+        yield valkey.url
+
+
+async def may(parting: Parting, url: str, service: str, *command: str) -> bool:
+    """Try a command as a service; False where its rights do not reach."""
+    async with redis.connect(parting.redis_url(PACKAGES[service], url)) as server:
+        try:
+            await server.call(*command)
+        except RedisRefused as refused:
+            if "perm" not in str(refused).lower():
+                raise
+            return False
+        return True
+
+
+@pytest.mark.parametrize("service", rights.SERVICES)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("FLUSHALL",),
+        ("KEYS", "*"),
+        ("CONFIG", "GET", "*"),
+        ("ACL", "LIST"),
+        ("MONITOR",),
+        ("SHUTDOWN",),
+        ("GET", "another"),
+        ("SET", "another", "2"),
+        ("EVAL", "return redis.call('GET', 'another')", "0"),
+        ("SUBSCRIBE", "x"),
+    ],
+)
+async def test_nobody_may_do_what_an_administrator_does_or_touch_what_is_not_ours(
+    parting: Parting, server: str, service: str, command: tuple[str, ...]
+) -> None:
+    assert not await may(parting, server, service, *command)
+
+
+@pytest.mark.parametrize("service", rights.SERVICES)
+async def test_only_auth_writes_users_not_even_a_script_of_others_does(
+    parting: Parting, server: str, service: str
+) -> None:
+    key = user_key("张三")
+    script = "return redis.call('HSET', KEYS[1], 'role', 'admin')"
+    direct = await may(parting, server, service, "HSET", key, "role", "admin")
+    by_script = await may(parting, server, service, "EVAL", script, "1", key)
+
+    assert (direct, by_script) == ((service == "auth"), (service == "auth"))
+
+
+@pytest.mark.parametrize("service", rights.SERVICES)
+async def test_a_service_reads_what_is_its_own_business(parting: Parting, server: str, service: str) -> None:
+    reads = {
+        name
+        for name, command in {
+            "users": ("HGETALL", user_key("张三")),
+            "claims": ("HGETALL", "imsg:ledger:R/0"),
+            "WeChat's token": ("GET", "imsg:wechat:token:wx"),
+        }.items()
+        if await may(parting, server, service, *command)
+    }
+
+    assert (
+        reads
+        == {
+            "gateway": {"users"},
+            "auth": {"users"},
+            "history": {"claims"},
+            "sender-smtp": {"claims"},
+            "sender-sms": {"claims"},
+            "sender-wechat": {"claims", "WeChat's token"},
+        }[service]
+    )
+
+
+@pytest.mark.parametrize("service", rights.SERVICES)
+async def test_a_sender_tells_of_its_own_channel_alone(parting: Parting, server: str, service: str) -> None:
+    written = {
+        method
+        for method in ("smtp", "sms", "wechat")
+        if await may(parting, server, service, "HSET", channel_key(method), "state", "open")
+    }
+
+    everything = {"smtp", "sms", "wechat"}
+    own = {service.removeprefix("sender-")} & everything
+    assert written == (everything if service == "gateway" else own)
+
+
+@pytest.mark.parametrize("service", rights.SERVICES)
+async def test_only_history_buries(parting: Parting, server: str, service: str) -> None:
+    assert await may(parting, server, service, "HSET", TOMBSTONES, "digest", "1 x") == (service == "history")
+
+
+async def test_a_password_is_wanted_and_nobody_is_anonymous(tmp_path: Path, parting: Parting) -> None:
+    """The file itself, as the container gives it to its server."""
+    file = tmp_path / "users.acl"
+    file.write_text(rights.acl(tmp_path / "secrets"))
+    with Valkey(aclfile=file) as valkey:
+        async with redis.connect(valkey.url) as nobody:
+            with pytest.raises(RedisAway, match="authenticated"):
+                await nobody.call("GET", "x")
+        async with redis.connect(parting.redis_url("imsg_gateway", valkey.url)) as gateway:
+            assert await gateway.call("PING") in (b"PONG", "PONG", True)
+    assert not any(secret.read_text() in file.read_text() for secret in (tmp_path / "secrets").iterdir())
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rabbit, Parting]]:
+    """Run a RabbitMQ that knows the services' users."""
+    users = Parting(tmp_path_factory.mktemp("users") / "secrets")
+    with Rabbit() as rabbit:
+        users.at_rabbit(rabbit.url)
+        yield rabbit, users
+
+
+@asynccontextmanager
+async def speaking(node: tuple[Rabbit, Parting], service: str) -> AsyncIterator[Broker]:
+    """Be a service at the node, ready."""
+    rabbit, users = node
+    async with connect_rabbit(users.rabbit_url(PACKAGES[service], rabbit.url), Topology()) as broker:
+        await ready(broker)
+        yield broker
+
+
+async def ready(broker: Broker) -> None:
+    """Wait until a broker is."""
+
+    async def is_ready() -> bool:
+        return broker.ready
+
+    await eventually(is_ready, 30)
+
+
+async def test_history_declares_and_everybody_else_finds(node: tuple[Rabbit, Parting]) -> None:
+    rabbit, users = node
+    await remove_queues(rabbit.url, "imsg.*")
+    async with connect_rabbit(users.rabbit_url("imsg_smtp", rabbit.url), Topology()) as early:
+        assert not early.ready, "nobody has declared yet"
+        async with speaking(node, "history"):
+            await ready(early)
+            for service in ("gateway", "auth", "sender-sms", "sender-wechat"):
+                async with speaking(node, service):
+                    pass
+
+
+async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Rabbit, Parting]) -> None:
+    topology = Topology(steps_s=(10,), asking_s=())
+    single = topology.queue("smtp", Lane.SINGLE)
+    async with (
+        speaking(node, "history") as history,
+        speaking(node, "gateway") as gateway,
+        speaking(node, "auth") as auth,
+        speaking(node, "sender-smtp") as sender,
+        history.take(topology.history, 10) as heard,
+        sender.take(single, 10) as jobs,
+    ):
+        await gateway.publish(b"job", topology.new(job_key("smtp", Lane.SINGLE)))
+        (job,) = await arrivals(jobs, 1)
+        await depth_is(gateway, single, 1)  # told by the management API
+        await depth_is(history, single, 1)
+        await sender.publish(b"part", topology.direct(topology.queue("smtp", Lane.BULK)))
+        await sender.postpone(single, b"later", 10)
+        await sender.publish(b"outcome", topology.new(OUTCOME))
+        await auth.publish(b"change", topology.new(CHANGE))
+        await history.publish(b"again", topology.direct(single))
+        (again,) = await arrivals(jobs, 1)
+        await sender.bury(again, "why not")
+        await sender.ack(job)
+        keys = [event.key for event in await arrivals(heard, 4)]
+        assert keys == ["job.smtp.single", "outcome", "change", "dead"]
+
+
+@pytest.mark.parametrize(
+    ("service", "route"),
+    [
+        ("gateway", Topology().new(OUTCOME)),
+        ("gateway", Topology().new("dead")),
+        ("gateway", Topology().direct("imsg.smtp.single")),
+        ("auth", Topology().new(job_key("smtp", Lane.SINGLE))),
+        ("auth", Topology().direct("imsg.history")),
+        ("sender-smtp", Topology().new(job_key("sms", Lane.SINGLE))),
+        ("sender-smtp", Topology().new(CHANGE)),
+        ("sender-sms", Topology().new(CHANGE)),
+        ("history", Topology().new(OUTCOME)),
+    ],
+)
+async def test_nobody_publishes_what_is_another_s_to_say(
+    node: tuple[Rabbit, Parting], service: str, route: Route
+) -> None:
+    async with speaking(node, "history"), speaking(node, service) as broker:
+        with pytest.raises(PublishUnknown, match="ACCESS_REFUSED"):
+            await broker.publish(b"not mine", route)
+
+
+@pytest.mark.parametrize(
+    ("service", "queue"),
+    [
+        ("gateway", "imsg.history"),
+        ("auth", "imsg.smtp.single"),
+        ("sender-smtp", "imsg.sms.single"),
+        ("sender-smtp", "imsg.history"),
+        ("sender-sms", "imsg.wechat.bulk"),
+        ("sender-wechat", "imsg.smtp.single.retry.10"),
+    ],
+)
+async def test_nobody_takes_what_is_another_s(node: tuple[Rabbit, Parting], service: str, queue: str) -> None:
+    rabbit, users = node
+    async with speaking(node, "history"):
+        await _refused(users.rabbit_url(PACKAGES[service], rabbit.url), queue)
+
+
+async def _refused(url: str, queue: str) -> None:
+    """Consume as RabbitMQ itself would have it, past what our consumers look at before."""
+    address = parse(url)
+    link = Link(address.hosts[0])
+    await link.open(address, "a stranger in our clothes")
+    try:
+        channel = await link.channel()
+        with pytest.raises(LinkLost, match="ACCESS_REFUSED"):
+            await channel.consume(queue, 1, lambda *_: None, lambda: None)
+    finally:
+        await link.close()
+
+
+def test_what_is_told_to_rabbitmq_holds_no_password(tmp_path: Path) -> None:
+    Parting(tmp_path)
+    told = rights.definitions(tmp_path)
+
+    assert {user["name"] for user in json.loads(told)["users"]} == {f"imsg-{name}" for name in rights.SERVICES}
+    assert not any(secret.read_text() in told for secret in tmp_path.iterdir())

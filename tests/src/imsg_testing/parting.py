@@ -1,0 +1,81 @@
+"""Each service with a user of its own at Redis and at RabbitMQ, and a key of its own, as containers have it."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from imsg import rights
+from imsg_shared import redis
+from imsg_shared.rabbit.address import parse
+
+SERVICES: Mapping[str, str] = {
+    "imsg_gateway": "gateway",
+    "imsg_auth": "auth",
+    "imsg_history": "history",
+    "imsg_smtp": "sender-smtp",
+    "imsg_sms": "sender-sms",
+    "imsg_wechat": "sender-wechat",
+}
+"""Package → the service's name."""
+
+CALLERS = ("gateway", "sender-smtp", "sender-wechat")
+
+SERVERS = ("redis", "rabbit")
+
+
+class Parting:
+    """The users, their passwords and the keys of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the passwords, one file each, in `folder`."""
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for service in rights.SERVICES:
+            for server in SERVERS:
+                (folder / f"{service.replace('-', '_')}_{server}_password").write_text(secrets.token_hex(12))
+        (folder / "redis_probe_password").write_text(secrets.token_hex(12))
+        self._keys = {caller: secrets.token_hex(32) for caller in CALLERS}
+
+    async def at_redis(self, url: str) -> None:
+        """Make the users at a server, as its ACL file would; the default user stays, for the tests themselves."""
+        async with redis.connect(url) as server:
+            for line in rights.acl(self._folder).splitlines():
+                _, name, *words = line.split(" ")
+                if name != "default":
+                    await server.call("ACL", "SETUSER", name, "reset", *_whole(words))
+
+    def at_rabbit(self, url: str) -> None:
+        """Make the users at a node, as `import_definitions` would; guest stays, for the tests themselves."""
+        address = parse(url)
+        management = httpx.URL(address.management(address.hosts[0])).copy_with(path="/api/definitions")
+        told = json.loads(rights.definitions(self._folder))
+        answer = httpx.post(management, json=told, auth=(address.username, address.password), timeout=30)
+        assert answer.is_success, answer.text
+
+    def redis_url(self, package: str, url: str) -> str:
+        """Return where a server is for a service."""
+        return url.replace("redis://", f"redis://{self._login(package, 'redis')}@", 1)
+
+    def rabbit_url(self, package: str, url: str) -> str:
+        """Return where a node is for a service."""
+        return url.replace("guest:guest", self._login(package, "rabbit"), 1)
+
+    def keys(self, package: str) -> dict[str, str]:
+        """Return a service's own key, and those of its callers."""
+        own = {"IMSG_SERVICE_KEY": self._keys[SERVICES[package]]} if SERVICES[package] in CALLERS else {}
+        called = {f"IMSG_PEER_KEYS__{name.replace('-', '_').upper()}": key for name, key in self._keys.items()}
+        return own | (called if package in ("imsg_auth", "imsg_history") else {})
+
+    def _login(self, package: str, server: str) -> str:
+        service = SERVICES[package]
+        return f"{rights.PREFIX}{service}:{rights.password(self._folder, service, server)}"
+
+
+def _whole(words: list[str]) -> list[str]:
+    """Put a selector together again: SETUSER wants it as one word."""
+    joined = " ".join(words)
+    root, _, selector = joined.partition(" (")
+    return [*root.split(), *([f"({selector}"] if selector else [])]
