@@ -102,7 +102,7 @@ def write_rights(
     vhost: Annotated[str, typer.Option(help="RabbitMQ's virtual host.")] = "/",
 ) -> None:
     """Print each service's user and rights: Redis' ACL file, or RabbitMQ's definitions."""
-    print(rights.acl(folder) if server == "redis" else rights.definitions(folder, vhost), end="")  # noqa: T201
+    print(rights.acl(folder) if server == "redis" else rights.definitions(folder, vhost), end="")
 
 
 def main() -> None:

@@ -69,9 +69,9 @@ AT_REDIS: Mapping[str, AtRedis] = {
             no_provider_key(ANY),
             template_limits_key(ANY),
         ),
-        writes=(channel_key(ANY), "imsg:used:*", "imsg:replay:*", "imsg:tally:*"),
+        writes=(channel_key(ANY), "imsg:used:*", "imsg:replay:*", "imsg:resent:*", "imsg:tally:*"),
     ),
-    "auth": AtRedis(reads=("imsg:used:*",), writes=(user_key(ANY), "imsg:fence:*", "imsg:tally:*"), also=("scan",)),
+    "auth": AtRedis(writes=(user_key(ANY), "imsg:used:*", "imsg:fence:*", "imsg:tally:*"), also=("scan",)),
     "history": AtRedis(
         reads=(ERASED,),
         writes=(TOMBSTONES, BACKING_UP, "imsg:ledger:*", "imsg:replay:*"),
@@ -90,7 +90,21 @@ AT_REDIS: Mapping[str, AtRedis] = {
 EVERYBODY = ("ping", "time", "select", "hello", "client|setinfo", "client|setname", "client|id", "eval", "evalsha")
 READS = ("get", "mget", "exists", "ttl", "pttl", "hget", "hmget", "hgetall", "hkeys", "hlen", "hexists", "sismember")
 READS_OF_SETS = ("smismember", "smembers", "scard", "sscan", "type")
-WRITES = ("set", "del", "unlink", "expire", "pexpire", "pexpireat", "hset", "hdel", "hincrby", "incrby", "sadd", "srem")
+WRITES = (
+    "set",
+    "del",
+    "unlink",
+    "expire",
+    "pexpire",
+    "pexpireat",
+    "hset",
+    "hsetnx",
+    "hdel",
+    "hincrby",
+    "incrby",
+    "sadd",
+    "srem",
+)
 """What the services' calls and scripts are made of; a script's commands are checked one by one, as if called."""
 
 
@@ -184,7 +198,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text().strip()
     except OSError as error:
-        raise StartError(f"{path} can't be read ({error.strerror}); make it by `imsg secrets {path.parent}`.") from error
+        raise StartError(
+            f"{path} can't be read ({error.strerror}); make it by `imsg secrets {path.parent}`."
+        ) from error
 
 
 def _permissions(rights: AtRabbit) -> dict[str, str]:

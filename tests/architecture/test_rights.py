@@ -1,0 +1,58 @@
+"""The table of rights at Redis keeps step with the code: whatever a service calls, and by which key, stands in it."""
+
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from imsg import rights
+
+ROOT = Path(__file__).parents[2]
+
+SOURCES = {
+    "gateway": "gateway/src",
+    "auth": "auth/src",
+    "history": "history/src",
+    "sender-smtp": "sender-smtp/src",
+    "sender-sms": "sender-sms/src",
+    "sender-wechat": "sender-wechat/src",
+}
+
+OF_THE_BROKER = ("streams",)
+"""Redis as the broker is of the embedded mode alone, which has a Redis of its own without users."""
+
+
+def code(folder: str) -> str:
+    """Read all of a folder's modules."""
+    modules = [one for one in (ROOT / folder).rglob("*.py") if not set(OF_THE_BROKER) & set(one.parts)]
+    assert modules
+    return "\n".join(one.read_text() for one in modules)
+
+
+def commands(text: str) -> set[str]:
+    """Find the commands that a text calls: `redis.call('HSET'` in a script, `.call("HSET"` on a connection."""
+    in_scripts = re.findall(r"""redis\.p?call\(\s*['"]([A-Za-z]+)""", text)
+    on_connections = re.findall(r"""(?:redis|cache|connection|store)\.call\(\s*"([A-Z]+)""", text)
+    return {one.lower() for one in (*in_scripts, *on_connections)}
+
+
+@pytest.mark.parametrize("service", SOURCES)
+def test_every_command_of_a_service_is_among_its_rights(service: str) -> None:
+    has = {*rights.EVERYBODY, *rights.READS, *rights.READS_OF_SETS, *rights.WRITES, *rights.AT_REDIS[service].also}
+
+    assert commands(code(SOURCES[service])) - has == set()
+
+
+def test_every_command_of_the_frame_is_among_everybody_s_rights() -> None:
+    has = {*rights.EVERYBODY, *rights.READS, *rights.READS_OF_SETS, *rights.WRITES}
+
+    assert commands(code("shared/src/imsg_shared")) - has <= {"scan"}
+
+
+@pytest.mark.parametrize("service", SOURCES)
+def test_every_key_that_a_service_names_is_among_its_patterns(service: str) -> None:
+    named = {re.sub(r"\{.*", "x", key) for key in re.findall(r'f"(imsg:[^"]+)"', code(SOURCES[service]))}
+    patterns = (*rights.AT_REDIS[service].reads, *rights.AT_REDIS[service].writes)
+
+    assert {key for key in named if not any(fnmatchcase(key, pattern) for pattern in patterns)} == set()
