@@ -27,7 +27,7 @@ def refused(**given: str) -> Refusal:
 
 
 def test_without_filters_a_user_sees_fifty_of_its_own_and_an_administrator_of_all() -> None:
-    assert read_query({}, USER) == Query(None, Whose("张三"), None, None, None, None, None, 50, None)
+    assert read_query({}, USER) == Query(None, Whose("张三"), None, (), None, None, None, 50, None)
     assert read_query({}, ADMIN).whose is None
 
 
@@ -104,7 +104,18 @@ def test_an_id_is_read_in_either_case() -> None:
 
 
 def test_a_status_is_read() -> None:
-    assert read_query({"status": "uncertain"}, USER).status is Status.UNCERTAIN
+    assert read_query({"status": "uncertain"}, USER).statuses == (Status.UNCERTAIN,)
+
+
+def test_v2_reads_several_statuses_and_a_code() -> None:
+    query = read_query({"status": "failed,expired,failed", "code": "550"}, USER, is_v2=True)
+    assert query.statuses == (Status.FAILED, Status.EXPIRED)
+    assert query.code == "550"
+    for wrong in ({"status": "failed,"}, {"status": ""}, {"code": ""}, {"code": "x" * 129}):
+        with pytest.raises(Refusal):
+            read_query(wrong, USER, is_v2=True)
+    with pytest.raises(Refusal):
+        read_query({"status": "failed,expired"}, USER)
 
 
 @given(st.integers(0, 2**128 - 1), st.integers(0, 2**31 - 1))

@@ -67,7 +67,7 @@ RELAYED: tuple[Relayed, ...] = (
         needs_body=True,
     ),
     Relayed("DELETE", "/api/v2/users/{}", Right.ADMIN, "auth", "/api/users/{}"),
-    Relayed("GET", "/api/v2/messages", Right.USER, "history", "/api/messages", params=(*FILTERS, "reference")),
+    Relayed("GET", "/api/v2/messages", Right.USER, "history", "/api/messages", params=(*FILTERS, "reference", "code")),
     Relayed("GET", "/api/v2/requests/{}", Right.USER, "history", "/api/requests/{}"),
     Relayed("GET", "/api/v2/stats", Right.USER, "history", "/api/stats", params=SPAN),
     Relayed("GET", "/api/v2/dead", Right.ADMIN, "history", "/api/dead", params=PAGE),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
 from imsg_history.pages import Place, read_limit, read_place
-from imsg_history.rows import MAX_ADDRESS, MAX_REFERENCE, clean
+from imsg_history.rows import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, clean
 from imsg_history.whose import Whose, whose
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
@@ -28,13 +28,16 @@ class Query:
     whose: Whose | None
     """Whose messages; None for everybody's, which only an administrator may ask for."""
     method: str | None
-    status: Status | None
+    statuses: tuple[Status, ...]
+    """Any of these; none: whichever."""
     to: str | None
     since: datetime | None
     until: datetime | None
     limit: int
     after: Place | None
     reference: str | None = None
+    code: str | None = None
+    """Of the error, to the letter."""
 
 
 def read_query(given: Mapping[str, str], caller: Caller, *, is_v2: bool = False) -> Query:
@@ -44,13 +47,14 @@ def read_query(given: Mapping[str, str], caller: Caller, *, is_v2: bool = False)
         _name(given["id"]) if "id" in given else None,
         whose(given.get("username"), caller),
         _method(given["method"]) if "method" in given else None,
-        _status(given["status"]) if "status" in given else None,
+        _statuses(given["status"], several=is_v2) if "status" in given else (),
         _address(given["to"]) if "to" in given else None,
         read_time(given, "since"),
         read_time(given, "until"),
         read_limit(given.get("limit")),
         read_place(cursor) if cursor else None,
         _reference(given["reference"]) if is_v2 and "reference" in given else None,
+        _code(given["code"]) if is_v2 and "code" in given else None,
     )
 
 
@@ -85,6 +89,18 @@ def _method(text: str) -> str:
     if text not in METHODS:
         raise Refusal("method_unknown")
     return text
+
+
+def _statuses(text: str, *, several: bool) -> tuple[Status, ...]:
+    """Read one status; of v2 also several, with commas between them."""
+    return tuple(dict.fromkeys(_status(one) for one in (text.split(",") if several else [text])))
+
+
+def _code(text: str) -> str:
+    if not 1 <= len(text) <= MAX_CODE:
+        zh, en = f"应为错误里的 code，1 到 {MAX_CODE} 个字符", f"it must be an error's code, 1 to {MAX_CODE} characters"
+        raise Refusal("wrong_type", field="code", why_zh=zh, why_en=en)
+    return clean(text, MAX_CODE)
 
 
 def _status(text: str) -> Status:

@@ -44,11 +44,12 @@ class Shape:
     has_id: bool
     """Whether one user is meant, and not everybody who has had the name."""
     method: str | None
-    status: Status | None
+    statuses: tuple[Status, ...]
     is_email: bool
     forms: int
     """How many normal forms the recipient may have been given in; 0 without a recipient."""
     has_reference: bool
+    has_code: bool
 
 
 class Listings:
@@ -74,10 +75,11 @@ class Listings:
             query.whose is not None,
             bool(query.whose and query.whose.user_id),
             query.method,
-            query.status,
+            query.statuses,
             query.to is not None and addresses.email(query.to) is not None,
             len(_forms(query.to)),
             query.reference is not None,
+            query.code is not None,
         )
         known = self._statements.get((kind, shape))
         if known is None:
@@ -98,7 +100,8 @@ def _values(query: Query, wanted: int) -> dict[str, Any]:
     whose = query.whose.values if query.whose else {}
     if query.to is not None and (email := addresses.email(query.to)) is not None:
         forms["small"] = _small(email)
-    return {**whose, "wanted": wanted, "written": query.to, "reference": query.reference, **forms}
+    named = {"written": query.to, "reference": query.reference, "code": query.code}
+    return {**whose, **named, "wanted": wanted, **forms}
 
 
 def _forms(to: str | None) -> list[str]:
@@ -146,7 +149,7 @@ def _keys_older(shape: Shape, *, is_postgres: bool) -> Keys:
         large = [is_small, WRITTEN_LARGE, *others]  # an address is one person whatever its case
         return _merged([*branches, _keys([*written, not_(is_small), *others]), _keys(large)])
     methods = [shape.method] if shape.method else METHODS
-    statuses = [shape.status] if shape.status else list(Status)
+    statuses = shape.statuses or list(Status)
     kinds = [(method, status.value) for method, status in product(methods, statuses)]
     if len(kinds) == 1 or shape.has_reference:  # few requests have one reference: they are found first
         return _keys(where)
@@ -159,8 +162,10 @@ def _conditions(shape: Shape) -> list[Condition]:
         where += conditions(messages, by_id=shape.has_id)
     if shape.method is not None:
         where.append(messages.c.method == shape.method)
-    if shape.status is not None:
-        where.append(messages.c.status == shape.status.value)
+    if shape.statuses:
+        where.append(messages.c.status.in_([status.value for status in shape.statuses]))
+    if shape.has_code:
+        where.append(messages.c.code == bindparam("code"))
     if shape.has_reference:
         where.append(
             messages.c.request.in_(select(requests.c.request).where(requests.c.reference == bindparam("reference")))

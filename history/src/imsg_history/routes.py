@@ -15,6 +15,7 @@ from imsg_history.find import Finder
 from imsg_history.overview import Overviews
 from imsg_history.pages import DEFAULT_LIMIT, MOST
 from imsg_history.resend import Resends
+from imsg_history.rows import MAX_CODE
 from imsg_history.shapes import DeadAnswer, DeadListAnswer, MessagesAnswer, QueryAnswer, RequestAnswer, StatsAnswer
 from imsg_history.stats import MOST_BUCKETS, Counter, read_span
 from imsg_shared import bodies, refusals
@@ -74,7 +75,7 @@ def _messages(parts: Parts) -> APIRouter:
     @routes.get(
         "/api/messages",
         responses=_answers(MessagesAnswer, "wrong_type", "method_unknown", "no_right"),
-        openapi_extra=_parameters({**QUERY_PARAMETERS, "reference": REFERENCE}),
+        openapi_extra=_parameters({**QUERY_PARAMETERS, "status": STATUSES, "reference": REFERENCE, "code": CODE}),
     )
     async def listing(request: Request, caller: User) -> Response:
         page = await parts.finder.find(read_query(request.query_params, caller, is_v2=True), is_v2=True)
@@ -187,6 +188,18 @@ REFERENCE = {
     "maxLength": 255,
     "pattern": NO_NUL,
     "description": "What the client called its requests.",
+}
+STATUSES = {
+    "type": "string",
+    "pattern": "^({0})(,({0}))*$".format("|".join(status.value for status in Status)),
+    "description": "One, or several with commas between them.",
+}
+CODE = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_CODE,
+    "pattern": NO_NUL,
+    "description": "An error's code, as `error.code` has it.",
 }
 USERNAME = {"type": "string", "pattern": NO_NUL, "description": "Whose: for administrators, who else see everybody's."}
 PAGE_PARAMETERS = {"limit": LIMIT, "cursor": DEAD_CURSOR}

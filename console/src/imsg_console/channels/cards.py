@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from imsg_console.channels.ask import pause, resume
-from imsg_console.channels.oldest import Day, Hours, Oldest, oldest
+from imsg_console.channels.oldest import WAITING, Day, Hours, Oldest, oldest
 from imsg_console.channels.trial import trial
+from imsg_console.messages.filters import write_local
 from imsg_console.messages.moments import Moments
 from imsg_console.plain import line
 from imsg_console.texts import Texts
 from imsg_console.view import View
 from imsg_console.widgets import chips
-from imsg_console.widgets.elements import attrs, button, classed, heading, link_to
+from imsg_console.widgets.elements import Tag, attrs, button, classed, counted, heading, link_to
 
 UNITS_S = (("hours", 3600), ("minutes", 60))
 
@@ -38,7 +40,7 @@ class Cards:
                     self._cards[method] = Card(self._view, self._moments, method, self.refresh)
             found = await oldest(api, hours, method)
             age = aged(self._view.t, self._moments, found, now)
-            self._cards[method].show(channel, age, hours.retrying(method), hours.day(method))
+            self._cards[method].show(channel, age, hours)
 
 
 class Card:
@@ -52,6 +54,8 @@ class Card:
         self._refresh = refresh
         self._standing: object = None
         self._day: object = None
+        self._numbers: dict[str, Tag] = {}
+        self._links: dict[str, Tag] = {}
         t, name = view.t, view.t.get(f"words.method_{method}", method)
         with attrs(classed("section", "card channel"), aria_label=name, data_method=method):
             with classed("header", "channel-head"):
@@ -62,12 +66,10 @@ class Card:
             with classed("dl", "channel-facts"):
                 with self._fact(t("channels.waiting")):
                     self._waiting = classed("strong", "number")
-                    waiting = f"/messages?method={method}&status=queued"
-                    self._see_waiting = link_to(t("channels.see_waiting"), waiting)
-                with self._fact(t("channels.retrying")):
-                    self._retrying = classed("span", "number")
-                    retrying = f"/messages?method={method}&status=retrying"
-                    self._see_retrying = link_to(t("channels.see_waiting"), retrying)
+                for status in WAITING:
+                    with self._fact(t(f"channels.{status}")):
+                        self._numbers[status] = classed("span", "number")
+                        self._links[status] = link_to(t("channels.see_waiting"), "")
                 with self._fact(t("channels.oldest")):
                     self._age = classed("span")
                 with self._fact(t("channels.today")):
@@ -82,13 +84,16 @@ class Card:
         attrs(self._resume, aria_label=t("channels.resume_of", channel=name))
         attrs(test, aria_label=t("channels.test_of", channel=name))
 
-    def show(self, channel: Mapping[str, Any], age: str, retrying: int, day: Day) -> None:
+    def show(self, channel: Mapping[str, Any], age: str, hours: Hours) -> None:
         """Show how it is."""
         waiting = channel["waiting"]
         self._waiting.text = self._t("channels.waiting_unknown") if waiting is None else f"{waiting:,}"
-        self._see_waiting.set_visibility(bool(waiting))
-        self._retrying.text = f"{retrying:,}"
-        self._see_retrying.set_visibility(bool(retrying))
+        for status in WAITING:
+            count = hours.count(self._method, status)
+            self._numbers[status].text = f"{count:,}"
+            link = counted(self._links[status], count)
+            attrs(link, href=self._messages(status, hours.since)).update()
+            link.set_visibility(bool(count))
         self._age.text = age
         self._pause.set_visibility(channel["state"] != "paused")
         self._resume.set_visibility(channel["state"] == "paused")
@@ -96,9 +101,14 @@ class Card:
         if standing != self._standing:
             self._standing = standing
             self._show_standing(channel)
+        day = hours.day(self._method), hours.day_since
         if day != self._day:
             self._day = day
-            self._show_day(day)
+            self._show_day(*day)
+
+    def _messages(self, status: str, since: datetime) -> str:
+        asked = {"method": self._method, "status": status, "since": write_local(since, self._moments.zone)}
+        return f"/messages?{urlencode(asked)}"
 
     def _show_standing(self, channel: Mapping[str, Any]) -> None:
         t, state = self._t, channel["state"]
@@ -116,7 +126,7 @@ class Card:
             if channel["until"]:
                 classed("p", "", t("channels.blocked_until", at=self._moments.full(channel["until"])))
 
-    def _show_day(self, day: Day) -> None:
+    def _show_day(self, day: Day, since: datetime) -> None:
         t = self._t
         self._today.clear()
         with self._today:
@@ -125,8 +135,10 @@ class Card:
                 return
             classed("span", "", t("channels.today_done", n=f"{day.succeeded:,}"))
             if day.failed:
-                failed = f"/messages?method={self._method}&status=failed"
-                attrs(link_to(t("channels.today_failed", n=f"{day.failed:,}"), failed), title=t("channels.see_failed"))
+                failed = link_to(
+                    t("channels.today_failed", n=f"{day.failed:,}"), self._messages("failed,expired", since)
+                )
+                attrs(counted(failed, day.failed), title=t("channels.see_failed"))
 
     def _fact(self, name: str) -> Any:  # noqa: ANN401  an element to draw in
         with classed("div", "fact"):

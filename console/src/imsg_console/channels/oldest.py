@@ -60,9 +60,20 @@ class Hours:
                 failed += counts.get("failed", 0) + counts.get("expired", 0)
         return Day(succeeded, failed)
 
-    def retrying(self, method: str) -> int:
-        """Count the messages that wait for another try."""
-        return sum(bucket["counts"].get(method, {}).get("retrying", 0) for bucket in self._buckets)
+    def count(self, method: str, status: str) -> int:
+        """Count the messages of a status that were accepted since `since`."""
+        return sum(bucket["counts"].get(method, {}).get(status, 0) for bucket in self._buckets)
+
+    @property
+    def since(self) -> datetime:
+        """The beginning of the first hour that is counted."""
+        return _read(self._buckets[0]["start"])
+
+    @property
+    def day_since(self) -> datetime:
+        """The beginning of the first hour of `day`."""
+        begin = (self._now - timedelta(hours=24)).astimezone(UTC)
+        return next((at for one in self._buckets if (at := _read(one["start"])) >= begin), begin)
 
     def first(self, method: str) -> tuple[str, str, dict[str, int]] | None:
         """Find the earliest hour in which something still waits: beginning, end, how many of each status."""

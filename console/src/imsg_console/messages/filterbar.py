@@ -14,7 +14,7 @@ from imsg_console.widgets.elements import attrs, button, classed, icon
 
 TYPED = "(event) => emit(event.target.value)"
 
-TEXT_FIELDS = ("to", "username", "id")
+TEXT_FIELDS = ("to", "username", "id", "code")
 
 
 class FilterBar:
@@ -56,7 +56,8 @@ class FilterBar:
             field.set_value(getattr(filters, name))
         self._is_showing = False
         for status, one in self._statuses.items():
-            attrs(one, aria_pressed="true" if status == filters.status else "false").update()
+            is_on = status in filters.statuses if status else not filters.statuses
+            attrs(one, aria_pressed="true" if is_on else "false").update()
         chosen = {name: value for name, value in filters.set.items() if name != "status"}
         count = len(chosen)
         self._toggle.set_text(self._t("messages.filters_set", n=count) if count else self._t("messages.filters"))

@@ -22,12 +22,17 @@ _LOCAL = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", re.ASCI
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Each an empty string where it filters nothing; times as somebody wrote them, in the console's own zone."""
+    """Each an empty string where it filters nothing; times as somebody wrote them, in the console's own zone.
+
+    `status` may be several, with commas between them.
+    """
 
     id: str = ""
     username: str = ""
     method: str = ""
     status: str = ""
+    code: str = ""
+    """Of an error, to the letter."""
     to: str = ""
     since: str = ""
     until: str = ""
@@ -38,8 +43,7 @@ class Filters:
         given = {one.name: query.get(one.name, "").replace("\0", "").strip()[:MAX_TEXT] for one in fields(cls)}
         if given["method"] not in METHODS:
             given["method"] = ""
-        if given["status"] not in STATUSES:
-            given["status"] = ""
+        given["status"] = ",".join(one for one in STATUSES if one in given["status"].split(","))
         return cls(**given)
 
     def url(self, **more: str) -> str:
@@ -60,6 +64,11 @@ class Filters:
     def without(self, name: str) -> "Filters":
         """Return the same with one of them lifted."""
         return replace(self, **{name: ""})
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """The statuses that are asked for; none where any is."""
+        return tuple(self.status.split(",")) if self.status else ()
 
     @property
     def set(self) -> dict[str, str]:
@@ -83,17 +92,33 @@ def read_id(text: str) -> str:
     return plain
 
 
+def write_local(at: datetime, zone: ZoneInfo) -> str:
+    """Write a time as the fields of the page have it: by the console's own clock, to the second."""
+    return f"{at.astimezone(zone):%Y-%m-%dT%H:%M:%S}"
+
+
 def read_time(text: str, zone: ZoneInfo, field: str) -> str:
     """Read a local time, or a day, and write it as RFC 3339 in UTC. Raises NotATimeError.
 
-    A day as `until` means its end: whoever asks until the 5th wants the 5th.
+    A day as `until` means its end: whoever asks until the 5th wants the 5th. A time with its zone, as the API writes
+    it and somebody may have copied it, is taken as it is.
     """
     if not _LOCAL.fullmatch(text):
-        raise NotATimeError(field)
+        return _with_zone(text, field)
     try:
         at = datetime.fromisoformat(text).replace(tzinfo=zone)
         if len(text) == len("2026-11-25") and field == "until":
             at += timedelta(days=1)
+        return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError) as error:
+        raise NotATimeError(field) from error
+
+
+def _with_zone(text: str, field: str) -> str:
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "+") if text.count(" ") == 1 and "T" in text else text)
+        if at.tzinfo is None:
+            raise NotATimeError(field)
         return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
     except (ValueError, OverflowError) as error:
         raise NotATimeError(field) from error

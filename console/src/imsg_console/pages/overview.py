@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 from nicegui import ui
 
 from imsg_console.client import ApiError
+from imsg_console.messages.filters import write_local
 from imsg_console.overview import attention
 from imsg_console.overview.attention import Item
 from imsg_console.overview.figures import COLOURS, KINDS, RANGES, Figures, Range, figures, labels
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips
 from imsg_console.widgets.charts import Series, legend, stacked_bars
-from imsg_console.widgets.elements import attrs, classed, heading, icon, link_to, style_sheet
+from imsg_console.widgets.elements import attrs, classed, counted, heading, icon, link_to, style_sheet
 from imsg_console.widgets.notices import notice
 
 EVERY_S = 20.0
@@ -71,7 +72,8 @@ async def _figures(view: View, place: ui.element, start: ui.element, chosen: Ran
     place.clear()
     with place:
         for one in figures(answer["buckets"]):
-            _card(view, one, chosen, labels(answer["buckets"], chosen.bucket, zone), answer["buckets"][0]["start"])
+            first = datetime.fromisoformat(answer["buckets"][0]["start"])
+            _card(view, one, chosen, labels(answer["buckets"], chosen.bucket, zone), write_local(first, zone))
 
 
 def _card(view: View, one: Figures, chosen: Range, names: Sequence[str], since: str) -> None:
@@ -117,7 +119,7 @@ def _kind(view: View, kind: str) -> str:
 
 
 def _messages(method: str, kind: str, since: str) -> str:
-    return f"/messages?{urlencode({'method': method, 'status': KINDS[kind][0], 'since': since})}"
+    return f"/messages?{urlencode({'method': method, 'status': ','.join(KINDS[kind]), 'since': since})}"
 
 
 async def _attention(view: View, place: ui.element) -> None:
@@ -160,7 +162,9 @@ def _item(item: Item) -> None:
             classed("strong", "", item.title)
             if item.text:
                 classed("span", "muted", item.text)
-        link_to(item.step, item.target).classes("button need-step")
+        step = link_to(item.step, item.target).classes("button need-step")
+        if item.rows:
+            counted(step, item.rows)
 
 
 def _calm(view: View) -> None:

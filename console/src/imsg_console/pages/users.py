@@ -5,12 +5,13 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
+from imsg_console.near import near_limits
 from imsg_console.plain import line
 from imsg_console.users import form, importing, several
 from imsg_console.users.listing import Listing, found
 from imsg_console.users.records import MOST_NAME
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import attrs, button, classed, heading, style_sheet
+from imsg_console.widgets.elements import attrs, button, classed, heading, link_to, style_sheet
 from imsg_console.widgets.fields import text_field
 from imsg_console.widgets.notices import empty
 from imsg_console.widgets.tables import Chosen, PagedTable, Row
@@ -38,6 +39,7 @@ class Board:
     def __init__(self, view: View) -> None:
         self._view = view
         self._search = view.query.get("search", "").replace("\0", "").strip()
+        self._only_near = view.query.get("near") == "1" and not self._search
         self._chosen = Chosen(on_change=self._show_chosen)
 
     def draw(self) -> None:
@@ -56,6 +58,10 @@ class Board:
             self.field.props('clearable debounce="300"').classes("user-search")
             self.field.on_value_change(self._searched)
             attrs(button(t("users.refresh"), self.reload, kind="quiet", symbol="refresh"))
+        if self._only_near:
+            with classed("div", "notice notice-info"):
+                classed("span", "", t("users.only_near"))
+                link_to(t("users.show_all"), "/users")
         self._bar = attrs(classed("div", "several"), role="region", aria_label=t("users.several"))
         listing = Listing(view, self.reload)
         self.table = PagedTable(
@@ -78,17 +84,23 @@ class Board:
                 self._chosen.rows[user["username"]] = user
 
     async def _load(self, cursor: str) -> tuple[list[Row], str | None]:
+        if self._only_near:
+            return await near_limits(self._view.api), None
         answer = await self._view.api.get("/api/v2/users", search=self._search, limit=PAGE_ROWS, cursor=cursor)
         return answer["users"], answer["next"]
 
     async def _searched(self) -> None:
         self._search = str(self.field.value or "").replace("\0", "").strip()
+        self._only_near = False
         query = urlencode({"search": self._search}) if self._search else ""
         ui.navigate.history.replace(f"/users?{query}" if query else "/users")
         await self.table.load()
 
     def _empty(self) -> None:
         t = self._view.t
+        if self._only_near:
+            empty(t("users.none_near"), "", "task_alt", action=t("users.show_all"), target="/users")
+            return
         if self._search:
             title = t("users.none_title", search=line(self._search, 40))
             empty(title, t("users.none_text"), "search_off", action=t("users.search_clear"), target="/users")

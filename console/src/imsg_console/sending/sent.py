@@ -13,7 +13,7 @@ from imsg_console.sending.snippets import Sending
 from imsg_console.sending.standing import FAILED, OPEN, Standing
 from imsg_console.view import View
 from imsg_console.widgets import chips
-from imsg_console.widgets.elements import attrs, button, classed, heading, link_to
+from imsg_console.widgets.elements import attrs, button, classed, counted, heading, link_to
 from imsg_console.widgets.notices import empty, notice, toast
 
 EVERY_S = 1.5
@@ -149,7 +149,7 @@ class Sent:
         with self._counts:
             for status in WORDS:
                 if counts[status]:
-                    with classed("li", ""), link_to("", self._listed(status)):
+                    with classed("li", ""), counted(link_to("", self._listed(status)), counts[status]):
                         chips.status(self._view, status)
                         classed("strong", "", f"{counts[status]}")
         self._draw_actions(sum(counts[status] for status in FAILED), total)

@@ -24,6 +24,7 @@ TEXTS: Table = {
     "blocked_why": ("服务商的说法：{why}", "What the provider says: {why}"),
     "blocked_until": ("{at} 再试。", "The next try is at {at}."),
     "waiting": ("等待的请求", "Waiting requests"),
+    "queued": ("排队的消息", "Messages in the queue"),
     "retrying": ("待重试的消息", "Messages to be tried again"),
     "waiting_hint": ("排队和等待重试的请求数", "Requests queued or waiting for another try"),
     "waiting_unknown": ("未知", "unknown"),

@@ -15,6 +15,8 @@ TEXTS: Table = {
     "filter_username": ("用户", "User"),
     "filter_id": ("编号", "Id"),
     "filter_id_hint": ("发送时返回的id", "The id that sending answered"),
+    "filter_code": ("错误码", "Error code"),
+    "filter_code_hint": ("服务商或 iMSG 的错误码，如 550", "The provider's or iMSG's, such as 550"),
     "filter_since": ("从", "From"),
     "filter_until": ("到", "Until"),
     "all": ("全部", "All"),

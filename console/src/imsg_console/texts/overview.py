@@ -60,7 +60,10 @@ TEXTS: Table = {
     "limit_near": ("{name} 快用完限额", "{name} is near a limit"),
     "limit_text": ("本小时 {hour}，今天 {day}。", "This hour {hour}, today {day}."),
     "limit_step": ("修改限额", "Change the limit"),
-    "more_limits": ("还有 {n} 个用户接近限额", "1 more user is near a limit|{n} more users are near a limit"),
+    "more_limits": (
+        "共 {n} 个用户已用完或快用完限额",
+        "1 user has used up a limit, or nearly|{n} users have used up a limit, or nearly",
+    ),
     "more_limits_text": ("在用户页可以一起修改。", "They can be changed together on the users page."),
     "more_limits_step": ("看用户", "See the users"),
     "first_title": ("从这里开始", "Start here"),

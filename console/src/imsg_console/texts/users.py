@@ -65,6 +65,9 @@ TEXTS: Table = {
     "off": ("已停用", "May not send"),
     "you": ("你自己", "You"),
     # one user
+    "only_near": ("只列出已用完或快用完限额的用户。", "Only users who have used up a limit, or nearly, are listed."),
+    "show_all": ("列出全部用户", "List all users"),
+    "none_near": ("没有用户快用完限额", "Nobody is near a limit"),
     "edit": ("修改", "Edit"),
     "edit_of": ("修改 {name}", "Edit {name}"),
     "more_of": ("{name} 的更多操作", "More for {name}"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from nicegui import ui
 
-from imsg_console.widgets.elements import attrs, classed
+from imsg_console.widgets.elements import attrs, classed, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def legend(entries: Sequence[Series], link: Mapping[str, str]) -> None:
                 classed("span", f"legend-swatch tone{one.colour}")
                 target = link.get(one.name, "")
                 if target:
-                    attrs(classed("a", "", one.name), href=target)
+                    counted(attrs(classed("a", "", one.name), href=target), sum(one.values))
                 else:
                     classed("span", "", one.name)
                 classed("strong", "", f"{sum(one.values):,}")

@@ -54,6 +54,11 @@ def link_to(text: str, target: str, symbol: str = "") -> Tag:
     return link
 
 
+def counted(link: Tag, count: int | str) -> Tag:
+    """Mark a link with the number that stands beside it: so many rows it opens, or with a `+` so many at least."""
+    return attrs(link, data_rows=str(count))
+
+
 def button(text: str, on_click: Callable[..., object], *, kind: str = "", symbol: str = "") -> ui.button:
     """Draw a button: kind `main` for the one thing to do here, `danger`, `quiet`, or empty."""
     made = ui.button(text, icon=symbol or None, on_click=on_click, color=None)

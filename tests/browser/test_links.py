@@ -1,0 +1,136 @@
+"""Every link of every page leads somewhere, and where a number stands beside it, to so many rows."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from urllib.parse import urldefrag, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from imsg_testing.api import wait
+from imsg_testing.browser import Visit
+from imsg_testing.entering import bury, enter
+from imsg_testing.stack import Stack, running
+
+Visits = Callable[..., Visit]
+
+LOOKED_INTO = 3
+"""Pages of one kind (such as one message) whose own links are read; all are opened."""
+
+LINKS = """() => [...document.querySelectorAll('main a[href], .content a[href], nav a[href], header a[href]')]
+  .filter((one) => one.offsetParent !== null)
+  .map((one) => ({
+    href: one.getAttribute('href'),
+    rows: one.dataset.rows ?? '',
+    beside: one.closest('li, .fact, .need, .channel-today')?.innerText ?? one.innerText,
+  }))"""
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, str]]:
+    """Run an iMSG in which everything has happened that pages show; with a user who has sent."""
+    with running(tmp_path_factory.mktemp("links")) as stack:
+        stack.open_wide()
+        user = stack.new_user(per_hour=1000, per_day=1000)
+        token = stack.token(user, "correct horse")
+        bury(stack, 2, "dead@example.com", "死信")
+        for owner in (token, stack.token()):
+            for to in ("bounce@example.com", "nobody@nowhere.invalid", "li@example.com", "wang@example.com"):
+                _send(stack, owner, "smtp", [to])
+            _send(stack, owner, "smtp", [f"reader{n}@example.com" for n in range(7)] + ["bounce@example.com"])
+            _send(stack, owner, "sms", ["13800138000", "13900139000"])
+        wait(
+            lambda: not stack.call("GET", "/api/v2/messages", token=stack.token(), status="queued,retrying")["messages"]
+        )
+        for n in range(6):
+            name = stack.new_user(per_hour=1, per_day=20)
+            _send(stack, stack.token(name, "correct horse"), "smtp", [f"limit{n}@example.com"])
+        _send(stack, token, "smtp", ["greylist@example.com"])
+        wait(lambda: stack.call("GET", "/api/v2/messages", token=stack.token(), status="retrying")["messages"])
+        stack.call("PATCH", "/api/v2/channels/sms", {"paused": True, "reason": "对账"}, token=stack.token())
+        for owner in (token, stack.token()):
+            _send(stack, owner, "sms", ["13700137000", "13600136000", "13500135000"])
+        wait(lambda: len(stack.call("GET", "/api/v2/messages", token=stack.token(), status="queued")["messages"]) == 6)
+        yield stack, user
+
+
+def _send(stack: Stack, token: str, method: str, to: list[str]) -> None:
+    content = {"subject": "每个链接", "text": "您好"} if method == "smtp" else "您好"
+    answer = stack.call("POST", "/api/v2/messages", {"to": to, "method": method, "content": content}, token=token)
+    assert answer["errorCode"] == 0, answer
+
+
+@pytest.mark.parametrize("role", ["admin", "user"])
+def test_every_link_opens_what_it_says(seeded: tuple[Stack, str], visit: Visits, role: str) -> None:
+    stack, user = seeded
+    seen = visit(url=stack.url)
+    enter(seen) if role == "admin" else enter(seen, user, "correct horse")
+    page = seen.page
+    waiting = ["/", "/?range=hour", "/?range=week"] if role == "admin" else ["/send", "/mine"]
+    opened: set[str] = set()
+    counted = 0
+    looked: Counter[str] = Counter()
+    while waiting:
+        address = waiting.pop(0)
+        if address in opened:
+            continue
+        opened.add(address)
+        _answers(page, stack.url + address)
+        kind = re.sub(r"[0-9a-f]{8,}(-\d+)?|id=[^&]*", "*", address)
+        looked[kind] += 1
+        if looked[kind] > LOOKED_INTO or not _is_ours(address):
+            continue
+        _open(page, stack.url + address)
+        for link in page.evaluate(LINKS):
+            href = str(link["href"])
+            if not href.startswith("/") or href.startswith(("/prefer", "/static", "/_")):
+                continue
+            if link["rows"]:
+                counted += 1
+                number = link["rows"].removesuffix("+")
+                assert re.search(rf"(?<!\d){int(number):,}(?!\d)", link["beside"]), (address, link)
+                _holds(page, stack.url + href, link["rows"], f"{address} → {link}")
+                _open(page, stack.url + address)
+            waiting.append(urldefrag(href).url or "/")
+    assert counted >= (15 if role == "admin" else 2), "numbers have links"
+    assert len(opened) > 10
+
+
+def _is_ours(address: str) -> bool:
+    return not address.startswith(("/docs", "/openapi", "/sandbox"))
+
+
+def _answers(page: Page, url: str) -> None:
+    answer = page.request.get(url)
+    assert answer.ok, f"{url}: {answer.status}"
+    assert urlsplit(answer.url).path != "/login", url
+
+
+def _open(page: Page, url: str) -> None:
+    page.goto(url)
+    page.wait_for_function("window.socket && window.socket.connected")
+    for wrong in (".filters-error", ".notice-bad"):
+        expect(page.locator(wrong).filter(visible=True)).to_have_count(0)
+
+
+def _holds(page: Page, url: str, rows: str, what: str) -> None:
+    """Hold the rows that a link opens against the number beside it."""
+    _open(page, url)
+    if "/channels" in url or "/users" in url:
+        found = page.locator("table tbody tr")
+    else:
+        found = page.locator(".messages-row")
+    if rows.endswith("+"):
+        expect(found.nth(int(rows[:-1]) - 1), what).to_be_visible()
+    else:
+        expect(found, what).to_have_count(int(rows))
+
+
+def test_a_time_with_its_zone_is_taken_as_the_api_writes_it(seeded: tuple[Stack, str], visit: Visits) -> None:
+    stack, _ = seeded
+    seen = visit(url=stack.url)
+    enter(seen)
+    _open(seen.page, f"{stack.url}/messages?since={datetime.now(UTC):%Y-%m-%d}T00:00:00Z&status=failed,expired")
+    expect(seen.page.locator(".messages-row").first).to_be_visible()
