@@ -16,7 +16,7 @@ from imsg_testing.stack import Stack, running
 
 Visits = Callable[..., Visit]
 
-LOOKED_INTO = 3
+LOOKED_INTO = 2
 """Pages of one kind (such as one message) whose own links are read; all are opened."""
 
 LINKS = """() => [...document.querySelectorAll('main a[href], .content a[href], nav a[href], header a[href]')]
@@ -49,7 +49,8 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, st
             _send(stack, stack.token(name, "correct horse"), "smtp", [f"limit{n}@example.com"])
         _send(stack, token, "smtp", ["greylist@example.com"])
         wait(lambda: stack.call("GET", "/api/v2/messages", token=stack.token(), status="retrying")["messages"])
-        stack.call("PATCH", "/api/v2/channels/sms", {"paused": True, "reason": "对账"}, token=stack.token())
+        for method in ("sms", "smtp"):  # so that nothing moves while it is counted
+            stack.call("PATCH", f"/api/v2/channels/{method}", {"paused": True, "reason": "对账"}, token=stack.token())
         for owner in (token, stack.token()):
             _send(stack, owner, "sms", ["13700137000", "13600136000", "13500135000"])
         wait(lambda: len(stack.call("GET", "/api/v2/messages", token=stack.token(), status="queued")["messages"]) == 6)
@@ -62,6 +63,7 @@ def _send(stack: Stack, token: str, method: str, to: list[str]) -> None:
     assert answer["errorCode"] == 0, answer
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("role", ["admin", "user"])
 def test_every_link_opens_what_it_says(seeded: tuple[Stack, str], visit: Visits, role: str) -> None:
     stack, user = seeded
@@ -70,7 +72,7 @@ def test_every_link_opens_what_it_says(seeded: tuple[Stack, str], visit: Visits,
     page = seen.page
     waiting = ["/", "/?range=hour", "/?range=week"] if role == "admin" else ["/send", "/mine"]
     opened: set[str] = set()
-    counted = 0
+    counted: dict[tuple[str, str], str] = {}
     looked: Counter[str] = Counter()
     while waiting:
         address = waiting.pop(0)
@@ -88,13 +90,13 @@ def test_every_link_opens_what_it_says(seeded: tuple[Stack, str], visit: Visits,
             if not href.startswith("/") or href.startswith(("/prefer", "/static", "/_")):
                 continue
             if link["rows"]:
-                counted += 1
                 number = link["rows"].removesuffix("+")
                 assert re.search(rf"(?<!\d){int(number):,}(?!\d)", link["beside"]), (address, link)
-                _holds(page, stack.url + href, link["rows"], f"{address} → {link}")
-                _open(page, stack.url + address)
+                counted.setdefault((href, link["rows"]), f"{address} → {link}")
             waiting.append(urldefrag(href).url or "/")
-    assert counted >= (15 if role == "admin" else 2), "numbers have links"
+    assert len(counted) >= (12 if role == "admin" else 2), "numbers have links"
+    for (href, rows), what in counted.items():
+        _holds(page, stack.url + href, rows, what)
     assert len(opened) > 10
 
 
@@ -118,10 +120,8 @@ def _open(page: Page, url: str) -> None:
 def _holds(page: Page, url: str, rows: str, what: str) -> None:
     """Hold the rows that a link opens against the number beside it."""
     _open(page, url)
-    if "/channels" in url or "/users" in url:
-        found = page.locator("table tbody tr")
-    else:
-        found = page.locator(".messages-row")
+    is_table = "/channels" in url or "/users" in url
+    found = page.locator("table tbody tr" if is_table else ".messages-row")
     if rows.endswith("+"):
         expect(found.nth(int(rows[:-1]) - 1), what).to_be_visible()
     else:
