@@ -5,10 +5,13 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg.router import Router
 from imsg_shared.answers import Answer, ok
+from imsg_shared.errors import Refusal
+from imsg_shared.hosts import Hosts, Named
 from imsg_shared.service import Service
 from imsg_shared.settings import Common
 
@@ -79,3 +82,18 @@ async def test_readiness_is_that_of_the_whole() -> None:
 
 def _client(app: ASGIApp) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+
+
+async def test_a_strangers_name_is_refused_in_the_form_of_the_path() -> None:
+    """The interface document's clients throw on a 421 as on any other."""
+
+    def refuse(refusal: Refusal, accept_language: str, path: str) -> Response:
+        del accept_language
+        return PlainTextResponse(f"{refusal.reason} at {path}")
+
+    service = Service("gateway", Common(), _opening, refuse)
+    router = Router([("/api", service)], [service])
+    transport = httpx.ASGITransport(Named(router, Hosts(Common()), router.refuse))
+    async with service.running(), httpx.AsyncClient(transport=transport, base_url="http://evil.example") as client:
+        assert (await client.post("/api/send")).text == "wrong_host at /api/send"
+        assert (await client.post("/elsewhere")).status_code == 421

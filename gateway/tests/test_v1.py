@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 
 from imsg_gateway.v1 import PRINTED, tell_ignored
 from imsg_shared.answers import HEADER_BYTES, percent_encode
+from imsg_shared.hosts import Hosts, Named
 from imsg_shared.topology import Lane
 from imsg_testing.gateway import World, call_past_httpx, mail, world
 from imsg_testing.versions import whole
@@ -120,6 +121,15 @@ async def test_a_gateway_that_is_not_open_answers_in_the_form_of_the_path(store_
             assert (answer.headers["x-imsg-reason"], answer.headers["retry-after"]) == ("unavailable", "3")
         assert (await opened.client.post("/api/v2/messages", json={})).status_code == 503
         service._api = api
+
+
+async def test_another_hosts_name_is_refused_in_v1s_form(gateway: World) -> None:
+    named = Named(gateway.service, Hosts(gateway.service.settings), gateway.service.refuse)
+    transport = httpx.ASGITransport(named)
+    async with httpx.AsyncClient(transport=transport, base_url="http://evil.example") as client:
+        is_of_v1(answer := await client.post("/api/send", json={}))
+        assert answer.headers["x-imsg-reason"] == "wrong_host"
+        assert (await client.post("/api/v2/messages", json={})).status_code == 421
 
 
 async def test_what_an_owner_adds_is_not_printed_in_v1(gateway: World) -> None:

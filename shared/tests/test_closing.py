@@ -27,7 +27,7 @@ sys.modules["greeter.main"] = sys.modules["greeter"] = module
 sys.exit(service.main(["greeter"]))
 """
 
-REQUEST = b"POST /hello HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+REQUEST = b"POST /hello HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}"
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_shared.answers import Answer, ok, refused
@@ -44,6 +45,13 @@ class Router:
             return
         refusal = Refusal("no_such_url", path=path)
         await refused(refusal, _language(scope))(scope, receive, send)
+
+    def refuse(self, refusal: Refusal, accept_language: str, path: str) -> Response:
+        """Answer a refusal as the service would whose path it is."""
+        for prefix, app in self._table:
+            if isinstance(app, Service) and (path == prefix or path.startswith(f"{prefix}/")):
+                return app.refuse(refusal, accept_language, path)
+        return refused(refusal, accept_language)
 
     def unmet(self) -> dict[str, list[str]]:
         """Name the conditions of readiness that don't hold, by service."""

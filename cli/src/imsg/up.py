@@ -71,7 +71,7 @@ async def _serve(sock: socket.socket, ground: Ground, everything: Whole, server:
 
     try:
         return await serve(
-            Named(everything.router, Hosts(ground.settings)),
+            Named(everything.router, Hosts(ground.settings), everything.router.refuse),
             sock,
             on_stop=stop,
             failure=_first(watched),

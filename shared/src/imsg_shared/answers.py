@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -57,6 +57,16 @@ def encode(content: Mapping[str, Any]) -> bytes:
 def ok(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  an answer's own fields
     """Make the object of a success."""
     return {"errorCode": OK, "errorMessage": TEXTS[OK], **fields}
+
+
+Refuse = Callable[[Refusal, str, str], Response]
+"""Answers a refusal, given Accept-Language and the path: as whoever the path is of answers there."""
+
+
+def refuse(refusal: Refusal, accept_language: str, path: str) -> Response:
+    """Answer a refusal as everybody does who prints all keys, whatever the path."""
+    del path
+    return refused(refusal, accept_language)
 
 
 def refused(refusal: Refusal, accept_language: str) -> Answer:

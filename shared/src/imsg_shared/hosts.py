@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imsg_shared.answers import prefers_english, refused
+from imsg_shared.answers import Refuse, prefers_english, refuse
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import KEY_HEADER
 from imsg_shared.settings import Common, is_loopback
@@ -60,32 +60,32 @@ class Hosts:
 class Named:
     """An ASGI app behind the rule: what comes under another's name is answered 421 (RFC 9110, section 15.5.20)."""
 
-    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+    def __init__(self, app: ASGIApp, hosts: Hosts, refuse: Refuse = refuse) -> None:
         self._app = app
         self._hosts = hosts
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on, or refuse."""
         if scope["type"] not in ("http", "websocket") or self._hosts.takes(scope):
             await self._app(scope, receive, send)
         elif scope["type"] == "http" or "websocket.http.response" in scope.get("extensions", {}):
-            await _answer(scope)(scope, receive, send)
+            await self._answer(scope)(scope, receive, send)
         else:
             await receive()
             await send({"type": "websocket.close", "code": 4421, "reason": "not our name"})
 
-
-def _answer(scope: Scope) -> Response:
-    """Refuse in the public shape; to a browser that wants a page, in a sentence."""
-    headers = Headers(scope=scope)
-    refusal = Refusal("wrong_host", host=headers.get("host", "")[:MAX_SHOWN] or "''")
-    language = headers.get("accept-language", "")
-    if "text/html" not in headers.get("accept", ""):
-        return refused(refusal, language)
-    sentence = refusal.answer(english=prefers_english(language))["detail"]
-    return PlainTextResponse(
-        sentence, refusal.row.http, {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-    )
+    def _answer(self, scope: Scope) -> Response:
+        """Refuse in the public shape; to a browser that wants a page, in a sentence."""
+        headers = Headers(scope=scope)
+        refusal = Refusal("wrong_host", host=headers.get("host", "")[:MAX_SHOWN] or "''")
+        language = headers.get("accept-language", "")
+        if "text/html" not in headers.get("accept", ""):
+            return self._refuse(refusal, language, scope["path"])
+        sentence = refusal.answer(english=prefers_english(language))["detail"]
+        return PlainTextResponse(
+            sentence, refusal.row.http, {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+        )
 
 
 def _name(host: str) -> str:

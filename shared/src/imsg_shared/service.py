@@ -27,7 +27,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_shared import misspelt
-from imsg_shared.answers import LOGGED, Answer, ok, refused, report
+from imsg_shared.answers import LOGGED, Answer, Refuse, ok, refuse, refused, report
 from imsg_shared.bodies import MAX_BODY_BYTES, bound, check_length, declared_length
 from imsg_shared.broker import Broker
 from imsg_shared.closing import Server
@@ -56,9 +56,6 @@ MAX_FILES = 65_536
 COLLECT_AFTER = 10_000
 """New objects that may be part of a cycle after which one is looked for: Python's 700 are five requests' worth."""
 
-Refuse = Callable[[Refusal, str, str], Response]
-"""Answers a refusal, given Accept-Language and the path: as this service answers there."""
-
 Opening = Callable[["Service"], AbstractAsyncContextManager[ASGIApp]]
 """Opens a service's parts in order, yields its API, closes them in reverse."""
 
@@ -74,7 +71,7 @@ class Service:
         name: str,
         settings: Common,
         opening: Opening,
-        refuse: Refuse | None = None,
+        refuse: Refuse = refuse,
         *,
         bounds_bodies: bool = True,
     ) -> None:
@@ -88,7 +85,7 @@ class Service:
         """How its process is watched; told before it runs by whoever began the process."""
         self._opening = opening
         self._bounds_bodies = bounds_bodies
-        self._refuse = refuse or (lambda refusal, accept_language, _: refused(refusal, accept_language))
+        self.refuse = refuse
         self._api: ASGIApp | None = None
         self._checks: dict[str, Callable[[], bool]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -149,7 +146,7 @@ class Service:
                 await Response(generate_latest(self.metrics), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)
             case _ if self._api is None:
                 away = Refusal("unavailable", retry_after_s=3)
-                await self._refuse(away, _language(scope), scope["path"])(scope, receive, send)
+                await self.refuse(away, _language(scope), scope["path"])(scope, receive, send)
             case _:
                 await self._answered(scope, receive, send)
 
@@ -169,13 +166,13 @@ class Service:
             await self._api(scope, receive, sending)
         except Refusal as refusal:
             if not started:
-                await self._refuse(refusal, _language(scope), scope["path"])(scope, receive, send)
+                await self.refuse(refusal, _language(scope), scope["path"])(scope, receive, send)
         except Exception as error:
             if started:
                 if not any(note.startswith(LOGGED) for note in getattr(error, "__notes__", [])):
                     log.exception("bug")
                 return
-            await self._refuse(report(error), _language(scope), scope["path"])(scope, receive, send)
+            await self.refuse(report(error), _language(scope), scope["path"])(scope, receive, send)
 
     def _readiness(self, scope: Scope) -> Answer:
         if unmet := self.unmet():
@@ -313,7 +310,7 @@ async def run(service: Service) -> int:
     sock = listen(service.settings.host, service.settings.port)
     async with service.life.beating(), service.running():
         return await serve(
-            Named(service, Hosts(service.settings)),
+            Named(service, Hosts(service.settings), service.refuse),
             sock,
             on_stop=service.stopping.set,
             failure=service.failure(),
