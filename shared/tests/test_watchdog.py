@@ -16,7 +16,7 @@ from imsg_shared.watchdog import HEARTBEAT
 PROGRAM = """
 import sys
 from imsg_shared.watchdog import watch
-watch(processor_s=1.0, stopped_s=2.0)
+watch(processor_s=1.0, stopped_s=3.0)
 
 import asyncio, json, os, re, signal, threading, time
 from imsg_shared.life import Life
@@ -145,12 +145,15 @@ def test_a_child_that_was_stopped_together_with_its_parent_goes_on(start: Start)
     for pid in (watched.process.pid, child):
         os.kill(pid, signal.SIGSTOP)
     time.sleep(4)  # longer than a child alone may stand
-    for pid in (watched.process.pid, child):
+    for pid in (child, watched.process.pid):
         os.kill(pid, signal.SIGCONT)
 
+    time.sleep(2)  # and its parent looks again
+    assert watched.process.poll() is None, "no signal came of it"
     watched.process.terminate()
 
     assert watched.process.wait(30) == 0
+    assert watched.told()[-1] == {"ended": "well"}
     assert "imsg:" not in watched.said
 
 

@@ -37,7 +37,8 @@ PR_SET_PDEATHSIG = 1
 """<sys/prctl.h>"""
 
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
-_CAUGHT = _ENDING | {signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD}
+_FORWARDED = _ENDING | {signal.SIGUSR1, signal.SIGUSR2}
+_CAUGHT = _FORWARDED | {signal.SIGCHLD, signal.SIGALRM}
 _SI_KERNEL = 0x80
 """<asm-generic/siginfo.h>: a terminal's Ctrl-C, which the whole group of processes has got already."""
 
@@ -54,6 +55,8 @@ def watch(processor_s: float = PROCESSOR_S, stopped_s: float = STOPPED_S) -> Non
     # What nohup ignores stays ignored: a blocked signal would come all the same.
     caught = _CAUGHT - {number for number in (signal.SIGHUP,) if signal.getsignal(number) is signal.SIG_IGN}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, caught)
+    # Its ticks end the waits: Python's sigtimedwait makes up a signal where it is stopped past its time (SIGSTOP).
+    signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
     stopped: list[str] = []
     while True:
         child = _born(before, stopped)
@@ -85,7 +88,7 @@ class _Child:
         used_s, stood_s, looked = 0.0, 0.0, time.monotonic()
         try:
             while (status := self._ended()) is None:
-                self._forward(signal.sigtimedwait(_CAUGHT, LOOK_S))
+                self._forward(signal.sigwaitinfo(_CAUGHT))
                 passed, looked = time.monotonic() - looked, time.monotonic()
                 now_s, is_stopped = _standing(self._pid)
                 if self._has_given_a_sign():
@@ -114,8 +117,8 @@ class _Child:
             if pid == 0:
                 return None
 
-    def _forward(self, caught: "signal.struct_siginfo | None") -> None:
-        if caught is None or caught.si_signo == signal.SIGCHLD:
+    def _forward(self, caught: signal.struct_siginfo) -> None:
+        if caught.si_signo not in _FORWARDED:
             return
         self.asked_to_end |= caught.si_signo in _ENDING
         if caught.si_code != _SI_KERNEL:
@@ -177,9 +180,8 @@ def _standing(pid: int) -> tuple[float, bool]:
 
 def _asked_to_end_within(pause_s: float) -> bool:
     until = time.monotonic() + pause_s
-    while (left_s := until - time.monotonic()) > 0:
-        caught = signal.sigtimedwait(_CAUGHT, left_s)
-        if caught is not None and caught.si_signo in _ENDING:
+    while time.monotonic() < until:
+        if signal.sigwaitinfo(_CAUGHT).si_signo in _ENDING:
             return True
     return False
 
