@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from imsg_shared.ledger.entries import Busy, Ended, Entry, Finding, Free, Lapsed, PutOff, Stale
-from imsg_shared.ledger.pages import Begun, Ledger, Page
+from imsg_shared.ledger.pages import Begun, Ledger, Page, owner_of
 from imsg_shared.redis import Redis, connect
 from imsg_shared.topology import Lane
 from imsg_shared.wire import Job, Outcome, Recipient, Status
@@ -271,6 +271,69 @@ async def test_starts_are_counted_for_each_copy_by_itself(ledger: Ledger, part: 
     rest = part.model_copy(update={"recipients": part.recipients[1:]})
     assert (await ledger.begin(Page.of(rest, "rest"), [1, 2], alone=False)).answer == "go"
     assert (await begin(ledger, page(part, "copy", turn=1))).answer == "go"
+
+
+async def test_who_ends_in_good_order_after_all_has_broken_nothing(ledger: Ledger, part: Job) -> None:
+    """As a worker does that was stopped (SIGSTOP) while others took over from it."""
+    await begin(ledger, page(part, "slept"))
+    second = await begin(ledger, page(part, "next"), alone=True)
+    assert (second.broken, second.by) == (1, ("slept",))
+    await ledger.end(page(part, "slept"))
+    third = await begin(ledger, page(part, "third"), alone=True)
+    assert (third.broken, third.by) == (1, ("next",)), "the one that has not ended"
+
+
+async def test_a_late_end_counts_in_the_copies_too(ledger: Ledger, part: Job) -> None:
+    following = page(part, "copy", turn=1)
+    await begin(ledger, page(part, "slept"))
+    begun = await begin(ledger, page(part, "next"), alone=True)
+    await ledger.carry(page(part, "next"), {following.start: 1}, begun.by)
+    await ledger.end(page(part, "next"))
+    await ledger.end(page(part, "slept"))
+    copy = await begin(ledger, following)
+    assert (copy.answer, copy.broken) == ("go", 0)
+
+
+async def test_starts_of_a_process_that_was_merely_stopped_count_for_nothing(
+    ledger: Ledger, redis: Redis, part: Job
+) -> None:
+    stopped, crashed = owner_of("stopped", "w", 1), owner_of("crashed", "w", 1)
+    await begin(ledger, page(part, stopped))
+    await begin(ledger, page(part, crashed), alone=True)
+    await begin(ledger, page(part, owner_of("", "unwatched", 1)), alone=True)
+    assert (await begin(ledger, page(part, "next"), alone=True)).answer == "dead"
+
+    await Ledger(redis, stopped=["stopped", "another"]).excuse_stopped()
+
+    again = await begin(ledger, page(part, "next"), alone=True)
+    assert (again.answer, again.broken) == ("go", 2)
+    assert (await begin(ledger, page(part, "last"), alone=True)).answer == "dead", "the others count as they did"
+
+
+async def test_a_lapsed_claim_says_whose_it_was(redis: Redis, part: Job) -> None:
+    short = Ledger(redis, lease_s=0.05)
+    await claim(short, page(part, "gone"), 0)
+
+    async def lapsed() -> bool:
+        return isinstance((await begin(short, page(part, "next"), alone=True)).entries[0], Lapsed)
+
+    await eventually(lapsed)
+    entry = await claim(short, page(part, "next"), 0)
+    assert isinstance(entry, Lapsed)
+    assert entry.owner == "gone"
+
+
+async def test_what_the_version_before_counted_counts(ledger: Ledger, redis: Redis, part: Job) -> None:
+    """It writes the count alone, and reads it alone."""
+    mine = page(part, "a")
+    await redis.call("HSET", mine.key, mine.start, "2 0")
+    third = await begin(ledger, mine, alone=True)
+    assert (third.answer, third.broken, third.by) == ("go", 2, ())
+    assert await redis.call("HGET", mine.key, mine.start) == b"3 0"
+    await ledger.end(mine, broken=2)
+    assert await redis.call("HGET", mine.key, mine.start) == b"2 0"
+    await redis.call("HDEL", mine.key, mine.start)  # as it ends a delivery, names and all left behind
+    assert (await begin(ledger, page(part, "b"))).answer == "go"
 
 
 async def test_a_copy_inherits_what_its_recipients_broke(ledger: Ledger, part: Job) -> None:

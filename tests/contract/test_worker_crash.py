@@ -1,10 +1,14 @@
 """A worker that is killed, loses its broker or its ledger: nothing lost, duplicates no more than were in flight."""
 
+import asyncio
 import json
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,10 +17,11 @@ import pytest
 
 from imsg_shared.broker import Broker
 from imsg_shared.channel import Terms
+from imsg_shared.ledger.pages import BREAKS
 from imsg_shared.redis import Redis
 from imsg_shared.topology import Lane, Topology
 from imsg_shared.wire import Job
-from imsg_testing.processes import Process
+from imsg_testing.processes import Process, descendants
 from imsg_testing.servers import Valkey
 from imsg_testing.trial import TERMS, History, Provider, accept, broker_at, job, worker_at
 from imsg_testing.waiting import eventually
@@ -133,6 +138,75 @@ async def claimed(redis: Redis, jobs: Sequence[Job]) -> set[tuple[str, bytes]]:
     """Find who is claimed and has no result yet, with the claim: what the dead worker may have been sending."""
     entries = {one.request: await redis.call("HGET", f"imsg:ledger:{one.request}/0", "0") for one in jobs}
     return {(request, entry) for request, entry in entries.items() if entry is not None and entry.startswith(b"c ")}
+
+
+async def test_a_job_that_spins_is_buried_after_the_third_time_and_takes_nobody_with_it(
+    broker: Broker, history: History, start: Start
+) -> None:
+    """The worker is ended by the parent that watches it, and started anew by it too."""
+    poison = job(content={"subject": "spin", "text": ""})
+    neighbours = [job() for _ in range(25)]
+    for one in (*neighbours[:12], poison, *neighbours[12:]):
+        await accept(broker, one)
+    worker = start()
+
+    async def buried() -> bool:
+        assert worker.runs, worker.last_lines()
+        return bool(history.dead)
+
+    await eventually(buried, 120)
+    for one in neighbours:
+        await history.settled(one.request)
+    assert [Job.model_validate_json(body).request for _, body in history.dead] == [poison.request]
+    assert history.dead[0][0] == "broke the worker 3 times"
+    assert {history.last(one.request).status for one in neighbours} == {"sent"}
+    said = worker.last_lines(10_000)
+    assert said.count("of processor time without a sign of life") == 3
+    assert said.count('trial.py", line') >= 3, "where it stood"
+
+
+OTHERS_TAKE_OVER_S = 6.0
+"""Past the leases of a claim (1 s) and of a consumer of streams (5 s)."""
+
+
+@pytest.mark.parametrize("whom", ["the worker alone", "all of it"])
+async def test_who_is_stopped_again_and_again_over_a_message_costs_it_nothing(
+    broker: Broker, history: History, provider: Provider, start: Start, whom: str
+) -> None:
+    """Alone it is ended by its parent and replaced; together with its parent it goes on, and ends in good order."""
+    single, part = job(), job(3)
+    provider.open.clear()
+    worker = start()
+    for one in (single, part):
+        await accept(broker, one)
+    seen = 0
+    for _ in range(BREAKS + 1):
+        await eventually(partial(_is_asked, provider, seen), 60)
+        if whom == "the worker alone":
+            (pid,) = descendants(worker.pid)
+            os.kill(pid, signal.SIGSTOP)
+            seen = provider.asked.total()
+            await eventually(partial(_is_replaced, worker, pid), 60)
+        else:
+            worker.pause()
+            seen, other = provider.asked.total(), start()
+            await asyncio.sleep(OTHERS_TAKE_OVER_S)
+            worker.end()
+            assert worker.exit_code == 0, worker.last_lines(60)
+            worker = other
+    provider.open.set()
+    await history.settled(single.request, within_s=60)
+    await history.settled(part.request, 3, within_s=60)
+    assert not history.dead
+    assert {heard[-1].status for heard in history.outcomes.values()} == {"sent"}
+
+
+async def _is_replaced(worker: Process, pid: int) -> bool:
+    return descendants(worker.pid) not in ([pid], [])
+
+
+async def _is_asked(provider: Provider, before: int) -> bool:
+    return provider.asked.total() > before
 
 
 async def test_a_recipient_that_kills_its_worker_does_not_take_the_list_with_it(

@@ -19,9 +19,13 @@ from imsg_testing.stack import IMSG, Stack
 class Embedded(Stack):
     """All of iMSG in one process, with a mail server that outlives it."""
 
-    def __init__(self, folder: Path, mailbox: Mailbox, disk_mib: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, mailbox: Mailbox, disk_mib: int | None = None, command: Sequence[str] | None = None
+    ) -> None:
         super().__init__(folder, mailbox.settings)
         self.mailbox = mailbox
+        if command is not None:
+            self._process = Process(command, log=self.output, environment=self.environment, cwd=folder)
         if disk_mib is not None:
             self.data.mkdir()
             command = [*_with_a_disk(self.data, disk_mib), str(IMSG), "up"]
@@ -64,11 +68,11 @@ class Embedded(Stack):
 
 
 @contextmanager
-def embedded(folder: Path, *, disk_mib: int | None = None) -> Iterator[Embedded]:
-    """Run `imsg up` for as long as the context lasts, where wanted with a disk of that size for its data."""
+def embedded(folder: Path, *, disk_mib: int | None = None, command: Sequence[str] | None = None) -> Iterator[Embedded]:
+    """Run `imsg up`, or another command, for as long as the context lasts; where wanted with a small disk."""
     with ExitStack() as stack:
         mailbox = stack.enter_context(Mailbox().running())
-        opened = Embedded(folder, mailbox, disk_mib)
+        opened = Embedded(folder, mailbox, disk_mib, command)
         stack.callback(opened.close)
         opened.start()
         opened.open_wide()

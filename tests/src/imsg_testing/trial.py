@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import secrets
 import signal
 import sys
@@ -18,10 +19,12 @@ from pydantic import SecretStr
 
 from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
 from imsg_shared.channel import Terms
+from imsg_shared.life import UNWATCHED, Life
 from imsg_shared.observe import configure
 from imsg_shared.redis import connect as connect_redis
 from imsg_shared.service import open_broker
 from imsg_shared.topology import DEAD, OUTCOME, Lane, Topology, job_key
+from imsg_shared.watchdog import watch
 from imsg_shared.wire import Again, Blocked, Job, Outcome, Outcomes, Recipient, Refused, Result, Sent, Unknown
 from imsg_shared.worker import Pace, Worker
 from imsg_testing.waiting import eventually
@@ -29,6 +32,9 @@ from imsg_testing.waiting import eventually
 TERMS = Terms(part_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="repeat")
 
 ERASURE_KEYS = (SecretStr("tombs of the trial"),)
+
+PROCESSOR_S, STOPPED_S = 1.5, 3.0
+"""When a trial that spins or stands still is ended."""
 
 QUICK = Pace(lease_s=1.0, finish_s=5.0)
 
@@ -166,6 +172,8 @@ class TrialChannel:
             raise RuntimeError("told to raise")
         if subject == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if subject == "spin":
+            re.fullmatch("(a+)+b", "a" * 60)
         if subject == "no body":
             return Again("history", "away", "history is away")
         return "prepared"
@@ -292,7 +300,7 @@ async def broker_at(url: str, topology: Topology) -> AsyncIterator[Broker]:
 
 @asynccontextmanager
 async def worker_at(
-    broker: Broker, redis_url: str, port: int, terms: Terms = TERMS, pace: Pace = QUICK
+    broker: Broker, redis_url: str, port: int, terms: Terms = TERMS, pace: Pace = QUICK, *, life: Life = UNWATCHED
 ) -> AsyncIterator[asyncio.Event]:
     """Run a worker in this process; set what it yields to stop it."""
     stopping, channel = asyncio.Event(), TrialChannel(port, terms)
@@ -304,6 +312,7 @@ async def worker_at(
             metrics=CollectorRegistry(),
             stopping=stopping,
             pace=pace,
+            life=life,
             erasure_keys=ERASURE_KEYS,
         )
         running = asyncio.create_task(worker.run())
@@ -319,13 +328,18 @@ async def _main(broker_url: str, redis_url: str, port: str, prefix: str, terms: 
     told = json.loads(terms)
     topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4))
     given = Terms(**{**told, "concurrency": {Lane(lane): share for lane, share in told["concurrency"].items()}})
-    stopping = asyncio.Event()
+    stopping, life = asyncio.Event(), Life.of(os.environ)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    async with broker_at(broker_url, topology) as broker, worker_at(broker, redis_url, int(port), given) as stop:
+    async with (
+        life.beating(),
+        broker_at(broker_url, topology) as broker,
+        worker_at(broker, redis_url, int(port), given, life=life) as stop,
+    ):
         await stopping.wait()
         stop.set()
 
 
 if __name__ == "__main__":
+    watch(processor_s=PROCESSOR_S, stopped_s=STOPPED_S)
     configure("INFO", "text")
     asyncio.run(_main(*sys.argv[1:]))
