@@ -89,6 +89,15 @@ def test_one_recipient_is_a_string_and_many_are_a_list(serve: Serve) -> None:
     assert [body["to"] for body in server.bodies] == ["a@example.com", ["a@example.com", "b@example.com"]]
 
 
+def test_a_reference_and_a_life_go_along_where_they_are_given(serve: Serve) -> None:
+    server = serve({"errorCode": 0, "id": "a", "count": 1})
+    message = sending.Message("smtp", {"subject": "hello", "text": "您好"}, reference="订单-1", expires_in=60)
+    with connect(server.url, "token") as api:
+        sending.send(api, message, ["a@example.com"])
+        sending.send(api, MESSAGE, ["a@example.com"])
+    assert [(body.get("reference"), body.get("expires_in")) for body in server.bodies] == [("订单-1", 60), (None, None)]
+
+
 def test_a_long_list_goes_in_chunks_each_under_its_own_key(serve: Serve) -> None:
     server = serve(OK)
 

@@ -32,6 +32,10 @@ class Message:
     content: str | dict[str, str]
     attachments: tuple[dict[str, str], ...] = ()
     account: str | None = None
+    reference: str | None = None
+    """What the sender calls it."""
+    expires_in: int | None = None
+    """Seconds for which it is tried, instead of its method's time."""
 
     def body(self, to: Sequence[str]) -> dict[str, Any]:
         """Make the body of POST /api/v2/messages, without the token."""
@@ -41,6 +45,10 @@ class Message:
             made["attachment"] = self.attachments[0] if len(self.attachments) == 1 else list(self.attachments)
         if self.account is not None:
             made["account"] = self.account
+        if self.reference is not None:
+            made["reference"] = self.reference
+        if self.expires_in is not None:
+            made["expires_in"] = self.expires_in
         return made
 
 

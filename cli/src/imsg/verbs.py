@@ -56,6 +56,8 @@ def send(  # noqa: PLR0917  typer reads the options from here
         Path | None, typer.Option(help="A file with a recipient a line; - reads stdin.", allow_dash=True)
     ] = None,
     account: Annotated[str | None, typer.Option(help="The official account, for wechat.")] = None,
+    reference: Annotated[str | None, typer.Option(help="What you call it; imsg query --reference finds it.")] = None,
+    expires_in: Annotated[int | None, typer.Option(help="Seconds for which it is tried, 30 to 172800.")] = None,
     chunk: Annotated[int, typer.Option(min=1, help="Recipients of one request.")] = sending.CHUNK,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
@@ -70,7 +72,8 @@ def send(  # noqa: PLR0917  typer reads the options from here
         raise usage(f"can't be read: {error}.") from error
     if not everybody:
         raise usage("nobody to send to; name some, or give --to-file with a recipient a line.")
-    message = sending.Message(method, _content(method, subject, text, html), files, account)
+    content = _content(method, subject, text, html)
+    message = sending.Message(method, content, files, account, reference, expires_in)
     with ending(as_json=as_json), connect(find_url(url)) as api:
         try:
             sent = sending.send(api, message, everybody, chunk, quiet=as_json or len(everybody) == 1)
@@ -109,6 +112,7 @@ def query(  # noqa: PLR0917
     method: Annotated[str | None, typer.Option(help="smtp, sms or wechat.")] = None,
     status: Annotated[str | None, typer.Option(help="queued, retrying, sent, failed, ...")] = None,
     to: Annotated[str | None, typer.Option(help="The recipient.")] = None,
+    reference: Annotated[str | None, typer.Option(help="What the send called it.")] = None,
     since: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     until: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
@@ -117,6 +121,7 @@ def query(  # noqa: PLR0917
 ) -> None:
     """Show what became of messages, newest first."""
     asked = {"id": message, "username": username, "method": method, "status": status, "to": to}
+    asked["reference"] = reference
     asked |= {"since": since, "until": until}
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer: dict[str, Any] = {}
