@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import python_calamine
 from playwright.sync_api import Page, expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
@@ -234,8 +235,10 @@ def test_an_export_holds_every_page_whole_and_runs_nothing(stack: Stack, visit: 
     enter(seen)
     page = seen.page
     page.goto(f"/messages?id={request}")
+    page.get_by_role("button", name="导出", exact=True).click()
+    seen.axe()
     with page.expect_download() as downloading:
-        page.get_by_role("button", name="导出CSV").click()
+        page.get_by_role("button", name="CSV").click()
     place = tmp_path / "export.csv"
     downloading.value.save_as(place)
     assert downloading.value.suggested_filename.startswith("iMSG ")
@@ -244,8 +247,19 @@ def test_an_export_holds_every_page_whole_and_runs_nothing(stack: Stack, visit: 
     lines = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
     assert {line["收件人"] for line in lines} == set(everybody)
     assert {line["主题"] for line in lines} == {"'=1+1 导出"}
+    page.get_by_role("button", name="导出", exact=True).click()
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Excel（.xlsx）").click()
+    place = tmp_path / "export.xlsx"
+    downloading.value.save_as(place)
+    assert downloading.value.suggested_filename.endswith(".xlsx")
+    with python_calamine.CalamineWorkbook.from_path(place) as book:
+        heading, *rows_of_it = book.get_sheet_by_index(0).to_python()
+    found = [dict(zip(heading, row, strict=True)) for row in rows_of_it]
+    assert {line["收件人"] for line in found} == set(everybody)
+    assert {line["主题"] for line in found} == {"=1+1 导出"}  # text, which no spreadsheet runs
     page.get_by_role("button", name=re.compile("任务")).click()
-    expect(page.get_by_text("完成 · 已处理 520")).to_be_visible()
+    expect(page.get_by_text("完成 · 已处理 520")).to_have_count(2)
 
 
 def test_a_message_that_is_not_there_is_said_and_leads_on(visit: Visits) -> None:

@@ -1,15 +1,22 @@
 """What an administrator sets of a user in the page is what the API then says of them."""
 
+import io
 import secrets
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import expect
+import python_calamine
+import xlsxwriter
+from playwright.sync_api import Download, expect
 
 from imsg_testing.browser import Visit
 from imsg_testing.entering import enter
 from imsg_testing.stack import Stack
 
 Visits = Callable[..., Visit]
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 def test_recipients_a_day_are_set_with_a_new_user_changed_and_lifted(stack: Stack, visit: Visits) -> None:
@@ -38,3 +45,51 @@ def test_recipients_a_day_are_set_with_a_new_user_changed_and_lifted(stack: Stac
         dialog.get_by_role("button", name="保存").click()
         expect(page.get_by_text("已保存").first).to_be_visible()
         assert limit() == then
+
+
+def test_a_workbook_of_users_goes_out_and_comes_in_again(visit: Visits, tmp_path: Path) -> None:
+    seen, unique = visit(), secrets.token_hex(3)
+    enter(seen)
+    page = seen.page
+    page.goto("/users")
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["姓名", "用户名", "手机", "邮箱"])
+        sheet.write_row(1, 0, ["王小明", f"xiaoming-{unique}", 13_900_000_000 + secrets.randbelow(90_000_000)])
+        sheet.write_row(2, 0, ["李四", f"lisi-{unique}", "1.39E+10", "李四@"])
+    page.get_by_role("button", name="导入").first.click()
+    dialog = page.get_by_role("dialog")
+    chooser = dialog.locator("input[type=file]").last
+    chooser.set_input_files({"name": "照片.png", "mimeType": "image/png", "buffer": b"\x89PNG"})
+    expect(page.get_by_role("alert").filter(has_text="照片.png 不是表格")).to_be_visible()
+    chooser.set_input_files({"name": "用户.xlsx", "mimeType": XLSX, "buffer": out.getvalue()})
+    expect(dialog.get_by_text("1 行可以导入。")).to_be_visible()
+    expect(dialog.get_by_text("不认识的列，已忽略：姓名")).to_be_visible()
+    expect(dialog.locator(".sheet-problems")).to_contain_text(f"lisi-{unique}")
+    seen.axe()
+    seen.shoot("users-import-xlsx")
+    dialog.get_by_role("button", name="导入 1 个用户").click()
+    expect(dialog.get_by_text("新建 1 个。")).to_be_visible()
+    with page.expect_download() as downloading:
+        dialog.get_by_role("link", name="下载结果").click()
+    result = rows_of(downloading.value, tmp_path / "result.xlsx")
+    assert [(row["用户名"], bool(row["密码"])) for row in result] == [
+        (f"xiaoming-{unique}", True),
+        (f"lisi-{unique}", False),
+    ]
+    page.goto(f"/users?search=xiaoming-{unique}")
+    page.get_by_role("button", name="导出", exact=True).click()
+    seen.axe()
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Excel（.xlsx）").click()
+    (row,) = rows_of(downloading.value, tmp_path / "users.xlsx")
+    assert (row["用户名"], row["手机"][:3]) == (f"xiaoming-{unique}", "139")  # text: eleven digits stay
+
+
+def rows_of(download: Download, place: Path) -> list[dict[str, Any]]:
+    """Read the first sheet of a workbook."""
+    download.save_as(place)
+    with python_calamine.CalamineWorkbook.from_path(place) as book:
+        heading, *rows = book.get_sheet_by_index(0).to_python()
+    return [dict(zip(map(str, heading), row, strict=True)) for row in rows]

@@ -1,10 +1,11 @@
-"""Messages as CSV for a spreadsheet: UTF-8 with a BOM, and no cell that a spreadsheet would take for a formula."""
+"""Messages for a spreadsheet, as a workbook or as CSV, and no cell that a spreadsheet would take for a formula."""
 
 import asyncio
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,8 @@ from imsg_console.messages.moments import Moments
 from imsg_console.messages.rows import text
 from imsg_console.texts import Texts
 from imsg_console.view import View
+from imsg_console.widgets import xlsx
+from imsg_console.widgets.formats import XLSX
 from imsg_console.widgets.work import Work, start
 from imsg_shared.answers import LOGGED
 
@@ -67,13 +70,19 @@ class Sheet:
 
     def head(self) -> str:
         """Write the BOM and the names of the columns."""
-        return BOM + _written([[self._t(f"messages.column_{name}") for name in COLUMNS]])
+        return BOM + _written([self.heading])
+
+    @property
+    def heading(self) -> list[str]:
+        """Name the columns."""
+        return [self._t(f"messages.column_{name}") for name in COLUMNS]
 
     def lines(self, messages: Iterable[Mapping[str, Any]]) -> str:
         """One line a message."""
-        return _written([[harmless(cell) for cell in self._cells(message)] for message in messages])
+        return _written([[harmless(cell) for cell in self.cells(message)] for message in messages])
 
-    def _cells(self, message: Mapping[str, Any]) -> list[object]:
+    def cells(self, message: Mapping[str, Any]) -> list[object]:
+        """Write a message as a row."""
         error = message["error"] or {}
         said = explained(self._t, message["method"], message["status"], error.get("code"))
         return [
@@ -118,17 +127,41 @@ class Exporting:
             raise ApiError("stopped", self._view.t("messages.export_broken")) from error
         await self._over
 
-    async def write(self) -> AsyncIterator[bytes]:
+    async def write_csv(self) -> AsyncIterator[bytes]:
         """Write the file; where it breaks off, the download does, rather than look whole."""
+        async for piece in self._write(self._csv()):
+            yield piece
+
+    async def write_xlsx(self) -> AsyncIterator[bytes]:
+        """Write a workbook; it is there once all of it is."""
+        rows = ([self._sheet.cells(message) for message in messages] async for messages in self._pages())
+        async for piece in self._write(xlsx.stream(self._sheet.heading, rows)):
+            yield piece
+
+    async def _csv(self) -> AsyncGenerator[bytes, None]:
+        yield self._sheet.head().encode()
+        async for messages in self._pages():
+            yield self._sheet.lines(messages).encode()
+
+    async def _pages(self) -> AsyncIterator[list[dict[str, Any]]]:
+        async for messages in self._view.api.pages("/api/v2/messages", "messages", **self._asked):
+            self._check()
+            yield messages
+            if self._work is not None:
+                self._work.done += len(messages)
+
+    async def _write(self, pieces: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
         self._begun.set()
         try:
-            yield self._sheet.head().encode()
-            async for messages in self._view.api.pages("/api/v2/messages", "messages", **self._asked):
-                self._check()
-                yield self._sheet.lines(messages).encode()
-                if self._work is not None:
-                    self._work.done += len(messages)
+            async with aclosing(pieces):  # whoever leaves takes what was written along
+                async for piece in pieces:
+                    yield piece
             self._end(None)
+        except xlsx.TooManyRowsError as error:
+            told = ApiError("too_many", self._view.t("files.too_many_rows", n=f"{xlsx.MAX_ROWS:,}"))
+            self._end(told)
+            told.add_note(f"{LOGGED}a work that broke off")
+            raise told from error
         except (ApiError, SessionOver) as error:
             self._end(error)
             error.add_note(f"{LOGGED}a work that broke off")  # no bug: whoever began it is told
@@ -150,12 +183,15 @@ class Exporting:
             self._over.set_exception(error)
 
 
-def export(view: View, asked: Mapping[str, str], moments: Moments) -> None:
-    """Begin the download of everything that fits some filters."""
+def export(view: View, asked: Mapping[str, str], moments: Moments, kind: str) -> None:
+    """Begin the download of everything that fits some filters; `kind` is `xlsx` or `csv`."""
     exporting = Exporting(view, asked, Sheet(view.t, moments))
     start(view, view.t("messages.export_work"), exporting.work)
     day = moments.day(datetime.now(UTC).isoformat())
-    address = view.files.offer(view.session.key, f"iMSG {day}.csv", "text/csv; charset=utf-8", exporting.write)
+    is_workbook = kind == XLSX
+    write = exporting.write_xlsx if is_workbook else exporting.write_csv
+    media_type = xlsx.MEDIA_TYPE if is_workbook else "text/csv; charset=utf-8"
+    address = view.files.offer(view.session.key, f"iMSG {day}.{kind}", media_type, write)
     ui.download.from_url(address)
 
 

@@ -20,6 +20,7 @@ from imsg_console.messages.rows import Rows
 from imsg_console.messages.table import MessageTable
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, button, classed, heading, icon, style_sheet
+from imsg_console.widgets.formats import download_button
 from imsg_console.widgets.notices import toast
 
 IS_STILL = "window.scrollY < 60 && !document.querySelector('.messages-table:hover, .messages-table :focus-visible')"
@@ -86,7 +87,7 @@ class MessagePanel:
             )
             self._resend_chosen.set_visibility(False)
             button(self._t("messages.resend_all"), self._resend_all, symbol="replay")
-            button(self._t("messages.export"), self._export, symbol="download")
+            download_button(self._t, self._t("messages.export"), self._export)
 
     def _listen(self) -> bool:
         """Take the filters in force; False, and said, where one of them can't be read."""
@@ -233,7 +234,7 @@ class MessagePanel:
         if self._asked is not None:
             await self._again.ask_all(self._filters, self._asked)
 
-    def _export(self) -> None:
+    def _export(self, kind: str) -> None:
         if self._asked is not None:
-            export(self._view, self._asked, self._moments)
+            export(self._view, self._asked, self._moments, kind)
             toast(self._t("messages.export_begun"))

@@ -13,6 +13,7 @@ from imsg_console.users.records import MOST_NAME
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.elements import attrs, button, classed, heading, link_to, style_sheet
 from imsg_console.widgets.fields import text_field
+from imsg_console.widgets.formats import download_button
 from imsg_console.widgets.notices import empty
 from imsg_console.widgets.tables import Chosen, PagedTable, Row
 
@@ -51,7 +52,7 @@ class Board:
                 classed("p", "page-lead", t("users.lead"))
             with classed("div", "actions"):
                 button(t("users.import"), lambda: importing.ask(view, self.reload), symbol="upload")
-                button(t("users.export"), lambda: importing.export(view, self._search, ()), symbol="download")
+                download_button(t, t("users.export"), lambda kind: importing.export(view, self._search, (), kind))
                 button(t("users.new"), lambda: form.create(view, self.reload), kind="main", symbol="person_add")
         with attrs(classed("search", "user-tools")):
             self.field = text_field(t("users.search"), self._search, kind="search", most=254)
@@ -120,7 +121,7 @@ class Board:
                 button(t("users.set_limits"), self._limits, symbol="speed")
                 button(t("users.allow"), lambda: self._change({"available": True}), symbol="check_circle")
                 button(t("users.stop"), self._stop, symbol="block")
-                button(t("users.export_chosen"), self._export, symbol="download")
+                download_button(t, t("users.export_chosen"), self._export)
                 button(t("users.delete"), self._remove, symbol="delete")
                 button(t("users.clear"), self._clear, kind="quiet")
 
@@ -140,8 +141,8 @@ class Board:
     def _change(self, fields: dict[str, Any]) -> None:
         several.change(self._view, list(self._chosen.rows.values()), fields, self._after)
 
-    def _export(self) -> None:
-        importing.export(self._view, self._search, list(self._chosen.rows.values()))
+    def _export(self, kind: str) -> None:
+        importing.export(self._view, self._search, list(self._chosen.rows.values()), kind)
 
     async def _clear(self) -> None:
         self._chosen.clear()

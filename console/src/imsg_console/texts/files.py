@@ -35,4 +35,10 @@ TEXTS: Table = {
     "over": ("{name} 超过 {most}，请分成几个文件。", "{name} is over {most}; split it."),
     "refused": ("{name} 不能用，请换一个文件。", "{name} can't be taken; choose another file."),
     "sheet": ("工作表", "Sheet"),
+    "as_xlsx": ("Excel（.xlsx）", "Excel (.xlsx)"),
+    "as_csv": ("CSV", "CSV"),
+    "too_many_rows": (
+        "超过 {n} 行，Excel 文件放不下。请加上筛选条件，或导出 CSV。",
+        "There are more than {n} rows, too many for an Excel file. Filter them, or export CSV.",
+    ),
 }

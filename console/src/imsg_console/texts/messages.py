@@ -112,7 +112,7 @@ TEXTS: Table = {
     "resend_refused": ("{id}：{why}", "{id}: {why}"),
     "searching": ("正在查找……", "Looking ..."),
     # exporting
-    "export": ("导出CSV", "Export CSV"),
+    "export": ("导出", "Export"),
     "export_work": ("导出消息", "Exporting messages"),
     "export_begun": (
         "开始下载。右上角的任务里可以看到进度。",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -16,9 +17,10 @@ from imsg_console.users.form import Done
 from imsg_console.users.records import MOST_NAME, placed
 from imsg_console.users.sheet import MOST_BYTES, Line, Sheet
 from imsg_console.view import View
-from imsg_console.widgets import csvs
+from imsg_console.widgets import csvs, xlsx
 from imsg_console.widgets.dialogs import dialog
 from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.formats import XLSX
 from imsg_console.widgets.notices import notice
 from imsg_console.widgets.uploads import drop_zone
 from imsg_console.widgets.work import Work, progress, start
@@ -165,7 +167,7 @@ def _run(view: View, asked: ui.dialog, body: ui.element, read: Sheet, *, updates
             failures = [Outcome(one, "failed", " ".join(one.problems)) for one in read.bad]
             everything = sorted([*outcomes, *failures], key=lambda one: one.line.number)
             work.link = view.files.offer(
-                view.session.key, f"{t('users.file_result')}.csv", csvs.MEDIA_TYPE, lambda: _result(view, everything)
+                view.session.key, f"{t('users.file_result')}.xlsx", xlsx.MEDIA_TYPE, lambda: _result(view, everything)
             )
             work.link_text = t("users.import_result")
         await done()
@@ -274,33 +276,46 @@ def _table(view: View, rows: Sequence[tuple[int, str, str]]) -> None:
         classed("p", "muted", t("users.lines_more", n=len(rows) - SHOWN))
 
 
-async def _result(view: View, outcomes: Sequence[Outcome]) -> AsyncIterator[bytes]:
+def _result(view: View, outcomes: Sequence[Outcome]) -> AsyncIterator[bytes]:
     t = view.t
     heading = [t("users.line"), t("users.username"), t("users.password"), t("users.outcome")]
     rows = [
         [one.line.number, one.line.username, one.password, t(f"users.outcome_{one.kind}", why=one.why)]
         for one in outcomes
     ]
-    yield csvs.table(heading, rows)
+    return xlsx.stream(heading, _batches([rows]), range(1, len(heading)))
 
 
 def _download(view: View, name: str, rows: Sequence[Sequence[object]]) -> None:
-    async def write() -> AsyncIterator[bytes]:
-        yield csvs.table([str(cell) for cell in rows[0]], rows[1:])
+    """Download a workbook whose columns of words are formatted as text: a phone number stays what was entered."""
+    texts = [at for at, cell in enumerate(rows[1]) if not isinstance(cell, int)]
+    write = partial(xlsx.stream, [str(cell) for cell in rows[0]], _batches([rows[1:]]), texts)
+    ui.navigate.to(view.files.offer(view.session.key, f"{name}.xlsx", xlsx.MEDIA_TYPE, write))
 
-    ui.navigate.to(view.files.offer(view.session.key, f"{name}.csv", csvs.MEDIA_TYPE, write))
+
+async def _batches(rows: Iterable[Sequence[Sequence[object]]]) -> AsyncIterator[Sequence[Sequence[object]]]:
+    for batch in rows:
+        yield batch
 
 
-def export(view: View, search: str, chosen: Sequence[Any]) -> None:
-    """Download the users that are chosen, else those that the search finds, else all; written page by page."""
+def export(view: View, search: str, chosen: Sequence[Any], kind: str) -> None:
+    """Download the users that are chosen, else those that the search finds, else all; `kind` is `xlsx` or `csv`."""
     t = view.t
+
+    async def rows() -> AsyncIterator[Sequence[Sequence[object]]]:
+        if chosen:
+            yield [sheet.row(t, user) for user in chosen]
+            return
+        async for users in view.api.pages("/api/v2/users", "users", search=search):
+            yield [sheet.row(t, user) for user in users]
 
     async def write() -> AsyncIterator[bytes]:
         yield (csvs.BOM + csvs.line(sheet.heading(t))).encode()
-        if chosen:
-            yield "".join(csvs.line(sheet.row(t, user)) for user in chosen).encode("utf-8", "replace")
-            return
-        async for users in view.api.pages("/api/v2/users", "users", search=search):
-            yield "".join(csvs.line(sheet.row(t, user)) for user in users).encode("utf-8", "replace")
+        async for batch in rows():
+            yield "".join(map(csvs.line, batch)).encode("utf-8", "replace")
 
-    ui.navigate.to(view.files.offer(view.session.key, f"{t('users.file_users')}.csv", csvs.MEDIA_TYPE, write))
+    heading, texts = sheet.heading(t), range(sheet.EXPORTED.index("per_hour"))
+    is_workbook = kind == XLSX
+    write_it = partial(xlsx.stream, heading, rows(), texts) if is_workbook else write
+    media_type = xlsx.MEDIA_TYPE if is_workbook else csvs.MEDIA_TYPE
+    ui.navigate.to(view.files.offer(view.session.key, f"{t('users.file_users')}.{kind}", media_type, write_it))
