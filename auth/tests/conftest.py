@@ -42,7 +42,7 @@ async def _auth(url: str, database: Path) -> AsyncIterator[tuple[Visitor, Visito
 @pytest.fixture
 def address() -> str:
     """Choose an address no other test calls from."""
-    return f"2001:db8::{secrets.token_hex(2)}:{secrets.token_hex(2)}"
+    return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::7"
 
 
 @pytest.fixture

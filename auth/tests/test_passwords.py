@@ -1,13 +1,26 @@
 """Guessing gets slower and ends, for one user from one address; who knows the password gets in."""
 
 import asyncio
+import contextlib
 from typing import Literal
 
 import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher, extract_parameters
 
-from imsg_auth.passwords import FREE_TRIES, WAITS_S, Passwords, hasher
+from imsg_auth.passwords import Passwords, hasher
+from imsg_auth.tries import (
+    ACCOUNT_TRIES,
+    ALL,
+    ALL_TRIES,
+    FREE_TRIES,
+    NETWORK_TRIES,
+    SLOWED_S,
+    WAITS_S,
+    KnownNetworks,
+    network_of,
+)
+from imsg_auth.turns import EACH_WAITS, Turns
 from imsg_shared.errors import Refusal
 from imsg_shared.quota import Tallies
 from imsg_shared.redis import Redis
@@ -139,6 +152,100 @@ async def test_a_user_that_does_not_exist_costs_as_much_as_a_wrong_password(
     for _ in range(6):
         await passwords.check("nobody", "1.2.3.4", None, "wrong")
     assert clock.slept_s > 0
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def guarded(redis: Redis, clock: Clock) -> Passwords:
+    """Make passwords that remember where users have logged in."""
+    await redis.call("FLUSHDB")
+    return Passwords(Tallies(redis), hasher(), clock.sleep, KnownNetworks(redis))
+
+
+async def test_guesses_from_600_addresses_are_few_and_never_lock_the_owner_out(
+    guarded: Passwords, clock: Clock, hashed: str
+) -> None:
+    """Ten each made 6,000 in five minutes, 72,000 an hour."""
+    assert await guarded.check("a", "192.0.2.1", hashed, "right", "id")
+    looked_at = 0
+    for _ in range(3):
+        for n in range(600):
+            with contextlib.suppress(Refusal):
+                looked_at += not await guarded.check("a", f"10.0.{n // 250}.{n % 250}", hashed, "wrong", "id")
+    assert looked_at <= 600 + ACCOUNT_TRIES
+    slept_s = clock.slept_s
+    assert await guarded.check("a", "192.0.2.1", hashed, "right", "id")
+    assert clock.slept_s == slept_s  # where the owner is known others' guesses do not count
+    assert await guarded.check("a", "198.51.100.7", hashed, "right", "id")  # and elsewhere they wait
+    assert clock.slept_s == slept_s + SLOWED_S
+    assert await guarded.check("a", "198.51.100.7", hashed, "right", "id")
+    assert clock.slept_s == slept_s + SLOWED_S
+
+
+async def test_a_network_that_tries_a_password_on_many_users_is_sent_away(guarded: Passwords, hashed: str) -> None:
+    """Its /64 is one network; who is known there goes in and out."""
+    assert await guarded.check("a", "2001:db8:0:1::ffff", hashed, "right", "id")
+    for n in range(NETWORK_TRIES):
+        assert not await guarded.check(f"user{n}", f"2001:db8:0:1::{n:x}", hashed, "wrong", f"id{n}")
+    with pytest.raises(Refusal, match="too_many_tries"):
+        await guarded.check("another", "2001:db8:0:1:1:2:3:4", hashed, "wrong", "another")
+    assert await guarded.check("a", "2001:db8:0:1::abcd", hashed, "right", "id")
+    assert not await guarded.check("another", "2001:db8:0:2::1", hashed, "wrong", "another")
+
+
+async def test_very_many_guesses_in_all_slow_every_stranger_and_refuse_none(
+    guarded: Passwords, redis: Redis, clock: Clock, hashed: str
+) -> None:
+    assert await guarded.check("a", "192.0.2.1", hashed, "right", "id")
+    await Tallies(redis).add(ALL, ALL_TRIES, 60)
+    assert await guarded.check("a", "192.0.2.1", hashed, "right", "id")
+    assert clock.slept_s == 0
+    assert await guarded.check("b", "192.0.2.1", hashed, "right", "b")
+    assert clock.slept_s == SLOWED_S
+
+
+async def test_addresses_of_one_site_are_one_network() -> None:
+    assert network_of("2001:db8:1:2:3:4:5:6") == network_of("2001:db8:1:2::1%eth0") == "2001:db8:1:2::/64"
+    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") == "192.0.2.1"
+    assert network_of("unknown") == "unknown"
+
+
+async def test_a_flood_of_made_up_names_delays_neither_who_is_known_nor_another_stranger() -> None:
+    """The known come first; of strangers each network has its turn, however many wait behind it."""
+    turns, order = Turns(slots=1), list[str]()
+    gate = asyncio.Event()
+
+    async def hash_for(name: str, stranger: str | None) -> None:
+        async with turns.take(stranger):
+            await gate.wait()
+            order.append(name)
+
+    first = asyncio.create_task(hash_for("running", "flood"))
+    await asyncio.sleep(0)
+    tasks = [asyncio.create_task(hash_for(f"flood {n}", "flood")) for n in range(EACH_WAITS)]
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(hash_for("stranger", "elsewhere")), asyncio.create_task(hash_for("known", None))]
+    await asyncio.sleep(0)
+    with pytest.raises(Refusal, match="unavailable"):
+        await hash_for("one too many", "flood")
+    gate.set()
+    await asyncio.gather(first, *tasks)
+    assert order[:4] == ["running", "known", "flood 0", "stranger"]
+    assert len(order) == EACH_WAITS + 3
+
+
+async def test_a_turn_that_is_given_up_goes_to_the_next() -> None:
+    """By who waits too long, and by who hangs up in the very moment it comes."""
+    turns = Turns(slots=1, wait_s=0.05)
+    async with turns.take():
+        with pytest.raises(Refusal, match="unavailable"):
+            async with turns.take("a"):
+                pass
+        waiting = asyncio.create_task(turns.take("b").__aenter__())
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    async with asyncio.timeout(1), turns.take("c"):
+        pass
 
 
 async def test_a_hash_of_old_parameters_is_outdated(passwords: Passwords, hashed: str) -> None:

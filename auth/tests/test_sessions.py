@@ -94,6 +94,24 @@ async def test_five_wrong_passwords_do_not_keep_the_right_one_out(visitor: Visit
     await visitor.log_in(user.called, "secret")
 
 
+async def test_failed_log_ins_are_counted_and_once_a_minute_in_the_audit(
+    visitor: Visitor, user: Visitor, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the user and the network, never the password, nor a name that may be one."""
+    await redis.call("DEL", "none", *(await redis.call("KEYS", "imsg:tally:login*")))
+    for _ in range(3):
+        await visitor.post("/api/login", username=user.name, password="my-secret-guess")
+    await visitor.post("/api/login", username="typed-into-the-wrong-field", password="x")
+    metrics = (await visitor.http.get("/metrics")).text
+    assert 'imsg_login_total{result="wrong_password"}' in metrics
+    assert 'imsg_login_total{result="no_such_user"}' in metrics
+    entries = await redis.call("XRANGE", "imsg.history", "-", "+")
+    said = [text for text in map(repr, entries) if "login_failed" in text and user.called.split("-")[1] in text]
+    assert len(said) == 1
+    assert "my-secret-guess" not in repr(entries) + caplog.text
+    assert "typed-into" not in repr(entries) + caplog.text
+
+
 async def test_too_many_guesses_answer_10016_with_retry_after(visitor: Visitor, user: Visitor, redis: Redis) -> None:
     """The count is Redis', here as if the waits were over; another address is not concerned."""
     await redis.call("FLUSHDB")

@@ -13,6 +13,9 @@ from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
 from imsg_shared.wire import Change
 
+SOMEBODY = Caller("imsg:login", is_admin=False)
+"""Who fails to log in, in the audit: a name no user can have."""
+
 
 class Reflection(Protocol):
     """Where a user is seen by others: `forget` in the changing transaction, `refresh` after its commit."""
@@ -123,6 +126,12 @@ class Changes:
             await _note(rows, _change(actor, "register", user, details, self._time()))
         self._wake()
         await self._mirror.refresh(user.username)
+
+    async def note_failure(self, user: User, details: dict[str, Any]) -> None:
+        """Write an audit record of a log-in that failed. Raises StoreAway."""
+        async with self._store.writing() as rows:
+            await _note(rows, _change(SOMEBODY, "login_failed", user, details, self._time()))
+        self._wake()
 
     def _time(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp
 
 from imsg_auth.changes import Changes, Reflection, Unwatched
+from imsg_auth.failures import Failures
 from imsg_auth.founding import Founding
 from imsg_auth.guessing import refuse_common
 from imsg_auth.migrations import STEPS
@@ -24,6 +25,7 @@ from imsg_auth.routes import Parts, api
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
 from imsg_auth.tokens import Tokens, ids_from
+from imsg_auth.tries import KnownNetworks
 from imsg_auth.users import Users
 from imsg_shared import redis
 from imsg_shared.errors import Refusal
@@ -78,7 +80,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
         async with AsyncExitStack() as stack:
             store, cache = await _opened(stack, settings)
             mirror = Mirror(store, cache)
-            passwords = Passwords(Tallies(cache), hasher())
+            passwords = Passwords(Tallies(cache), hasher(), known=KnownNetworks(cache))
             founding = Founding(
                 store,
                 passwords,
@@ -98,7 +100,8 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
                     log.warning("email_twins", users=twins, see="/api/v2/users: twins")
                 since = ids_from(await rows.oldest())
             tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S, since)
-            sessions = Sessions(store, changes, passwords, tokens, users)
+            failures = Failures(service.metrics, Tallies(cache), changes)
+            sessions = Sessions(store, changes, passwords, tokens, users, failures=failures)
             quota = Quota(cache, ZoneInfo(settings.timezone))
             pulse = Pulse(store, cache)
             service.watch(outbox.run(), "outbox")

@@ -1,32 +1,15 @@
 """Passwords: argon2id off the event loop, and log-ins that slow down for whoever keeps guessing."""
 
 import asyncio
-import hashlib
-import math
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from imsg_shared.errors import Refusal
-from imsg_shared.quota import Tallied, Tallies
-
-FREE_TRIES = 5
-"""Wrong passwords for one (user, address) before a further try has to wait."""
-
-WAITS_S = (0.5, 1.0, 2.0, 3.5, 5.0)
-"""How long the tries after the free ones wait, in order; who was wrong that often as well is sent away."""
-
-FORGOTTEN_AFTER_S = 300
-"""How long wrong passwords are remembered, from the first on: ten guesses in five minutes from one address."""
-
-SLOT_WAIT_S = 8.0
-"""How long a log-in may wait for its turn to be hashed."""
-
-SLOTS = 2
-"""Hashes computed at once: each takes a core and 19 MiB."""
+from imsg_auth.tries import Attempt, KnownNetworks, Tries, network_of
+from imsg_auth.turns import Turns
+from imsg_shared.quota import Tallies
 
 
 def hasher() -> PasswordHasher:
@@ -35,24 +18,27 @@ def hasher() -> PasswordHasher:
 
 
 class Passwords:
-    """Hashes and checks passwords, at most `SLOTS` at a time."""
+    """Hashes and checks passwords, few at a time."""
 
     def __init__(
         self,
         tallies: Tallies,
         hasher: PasswordHasher,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        known: KnownNetworks | None = None,
     ) -> None:
-        self._tallies = tallies
+        """Without `known` nobody is known anywhere: for those who set passwords and check none."""
+        self._tries = Tries(tallies)
+        self._known = known
         self._hasher = hasher
         self._sleep = sleep
-        self._slots = asyncio.Semaphore(SLOTS)
+        self._turns = Turns()
         self._nobodys = hasher.hash(secrets.token_hex(16))
         """What a password is checked against where there is no such user, so that it takes as long."""
 
     async def hash(self, password: str) -> str:
         """Make the hash that is kept. Raises Refusal unavailable where too many wait."""
-        async with self._slot():
+        async with self._turns.take():
             return await asyncio.to_thread(self._hasher.hash, password)
 
     def is_outdated(self, hashed: str) -> bool:
@@ -61,67 +47,44 @@ class Passwords:
 
     async def matches(self, hashed: str, password: str) -> bool:
         """Tell whether this is the password, slowing nobody. Raises Refusal unavailable."""
-        async with self._slot():
+        async with self._turns.take():
             return await asyncio.to_thread(self._verify, hashed, password)
 
-    async def check(self, username: str, address: str, hashed: str | None, password: str) -> bool:
+    async def check(
+        self, username: str, address: str, hashed: str | None, password: str, user_id: str | None = None
+    ) -> bool:
         """Tell whether a client at `address` knows the password; `hashed` is None where there is no such user.
 
-        Who was wrong too often waits first. The count is read in the very slot the hash is computed in, so that
+        Who was wrong too often waits first. The counts are read in the very turn the hash is computed in, so that
         guesses made all at once wait for each other's results; a right password is never counted.
         Raises Refusal too_many_tries or unavailable, RedisAway.
         """
-        key = _key(username, address)
+        network = network_of(address)
+        is_known = user_id is not None and self._known is not None and await self._known.has(user_id, network)
+        attempt = Attempt(username, network, is_known)
         waited_s = 0.0
         while True:
-            async with self._slot():
-                wrong = await self._tallies.read(key)
-                due_s = _due_s(wrong)
-                if due_s <= waited_s:
-                    return await self._checked(key, wrong.count, hashed, password)
+            due_s = await self._tries.due_s(attempt)  # before the turn too: who is sent away takes none
+            if due_s <= waited_s:
+                async with self._turns.take(attempt.stranger):
+                    due_s = await self._tries.due_s(attempt)
+                    if due_s <= waited_s:
+                        return await self._checked(attempt, hashed, password, user_id)
             await self._sleep(due_s - waited_s)
             waited_s = due_s
 
-    async def _checked(self, key: str, wrong: int, hashed: str | None, password: str) -> bool:
+    async def _checked(self, attempt: Attempt, hashed: str | None, password: str, user_id: str | None) -> bool:
         is_right = await asyncio.to_thread(self._verify, hashed or self._nobodys, password) and hashed is not None
         if not is_right:
-            await self._tallies.add(key, 1, FORGOTTEN_AFTER_S)
-        elif wrong:
-            await self._tallies.forget(key)
-        return is_right
+            await self._tries.count(attempt)
+            return False
+        await self._tries.forget(attempt)
+        if user_id is not None and self._known is not None:
+            await self._known.add(user_id, attempt.network)
+        return True
 
     def _verify(self, hashed: str, password: str) -> bool:
         try:
             return self._hasher.verify(hashed, password)
         except VerifyMismatchError:
             return False
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(SLOT_WAIT_S):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise Refusal("unavailable", retry_after_s=math.ceil(SLOT_WAIT_S)) from error
-        try:
-            yield
-        finally:
-            self._slots.release()
-
-
-def _due_s(wrong: Tallied) -> float:
-    """Say how long a try waits in all after so many wrong ones. Raises Refusal too_many_tries."""
-    step = wrong.count - FREE_TRIES
-    if step < 0:
-        return 0.0
-    if step < len(WAITS_S):
-        return WAITS_S[step]
-    after_s = max(1, math.ceil(wrong.ends_in_s))
-    raise Refusal(
-        "too_many_tries", what_zh="错误的密码", what_en="wrong passwords", after=after_s, retry_after_s=after_s
-    )
-
-
-def _key(username: str, address: str) -> str:
-    """Name the count of a (user, address), whatever length and letters a stranger makes up."""
-    return "login:" + hashlib.sha256(f"{address}\0{username}".encode()).hexdigest()

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from imsg_auth import names
 from imsg_auth.changes import Changes
+from imsg_auth.failures import Failures
 from imsg_auth.passwords import Passwords
-from imsg_auth.store import Store
+from imsg_auth.store import Store, User
 from imsg_auth.tokens import Issued, Tokens
 from imsg_auth.users import Users
 from imsg_shared import tokens
@@ -25,6 +26,7 @@ class Sessions:
         issuer: Tokens,
         users: Users,
         *,
+        failures: Failures,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -32,6 +34,7 @@ class Sessions:
         self._passwords = passwords
         self._issuer = issuer
         self._users = users
+        self._failures = failures
         self._now = now
 
     async def log_in(self, username: str, password: str, address: str) -> Issued:
@@ -41,17 +44,26 @@ class Sessions:
         if names.can_be(name):
             async with self._store.reading() as rows:
                 user = await rows.user(name)
-        hashed = None if user is None else user.password
-        is_right = await self._passwords.check(name, address, hashed, password)
+        try:
+            known = await self._check(name, user, password, address)
+        except Refusal as refusal:
+            await self._failures.note(refusal, user, address)
+            raise
+        self._failures.passed()
+        if self._passwords.is_outdated(known.password):
+            renewed = await self._passwords.hash(password)
+            async with self._store.writing() as rows:
+                await rows.replace_hash(name, known.password, renewed)
+        return self._issuer.issue(known)
+
+    async def _check(self, name: str, user: User | None, password: str, address: str) -> User:
+        hashed, user_id = (None, None) if user is None else (user.password, user.id)
+        is_right = await self._passwords.check(name, address, hashed, password, user_id)
         if user is None:
             raise Refusal("no_such_user", username=name[:80])
         if not is_right:
             raise Refusal("wrong_password")
-        if self._passwords.is_outdated(user.password):
-            renewed = await self._passwords.hash(password)
-            async with self._store.writing() as rows:
-                await rows.replace_hash(name, user.password, renewed)
-        return self._issuer.issue(user)
+        return user
 
     async def log_out(self, caller: Caller, token: str) -> None:
         """End one token. Raises Refusal token_invalid."""
@@ -74,7 +86,7 @@ class Sessions:
         Raises Refusal wrong_password, too_many_tries, wrong_type.
         """
         user = await self._users.find(caller.username, caller.user_id)
-        if not await self._passwords.check(user.username, address, user.password, old):
+        if not await self._passwords.check(user.username, address, user.password, old, user.id):
             raise Refusal("wrong_password")
         await self._users.replace_password(caller, user, new)
         return self._issuer.issue(await self._users.find(user.username, user.id))

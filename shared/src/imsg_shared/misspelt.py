@@ -49,6 +49,7 @@ NAMES = frozenset(
         "sweep",
         "config",
         "bind",
+        "edge_proxies",
         "store_cpus",
     }
 )
