@@ -180,6 +180,17 @@ def test_a_signal_reaches_the_child_and_its_good_order_the_parent(start: Start) 
     assert watched.told()[-1] == {"ended": "well"}
 
 
+def test_a_child_that_is_stopped_ends_in_good_order_when_asked(start: Start) -> None:
+    watched = start("wait")
+    (child,) = watched.children()
+    os.kill(child, signal.SIGSTOP)
+
+    watched.process.terminate()
+
+    assert watched.process.wait(30) == 0
+    assert watched.told()[-1] == {"ended": "well"}
+
+
 def test_a_child_that_a_signal_killed_is_not_replaced(start: Start) -> None:
     watched = start("wait")
     (child,) = watched.children()

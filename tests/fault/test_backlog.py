@@ -13,6 +13,7 @@ from imsg_testing.fault import tormented
 from imsg_testing.fault_clients import Clients
 from imsg_testing.fault_flood import flood, pile_up, rss_mib
 from imsg_testing.fault_world import Plan, World, world
+from imsg_testing.processes import descendants
 from imsg_testing.services import OneService
 
 pytestmark = pytest.mark.timeout(2_400)
@@ -134,8 +135,8 @@ def test_memory_beside_a_pile_of_jobs(whole: World) -> None:
 
 
 def memory(one: OneService) -> float:
-    """Tell a service's resident memory in MiB."""
-    return rss_mib(one.process.pid)
+    """Tell a service's resident memory in MiB, with that of the parent that watches it."""
+    return sum(rss_mib(pid) for pid in (one.process.pid, *descendants(one.process.pid)))
 
 
 def _send(whole: World, clients: Clients) -> httpx.Response:

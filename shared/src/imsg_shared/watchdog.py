@@ -120,9 +120,11 @@ class _Child:
     def _forward(self, caught: signal.struct_siginfo) -> None:
         if caught.si_signo not in _FORWARDED:
             return
-        self.asked_to_end |= caught.si_signo in _ENDING
         if caught.si_code != _SI_KERNEL:
             os.kill(self._pid, caught.si_signo)
+        if caught.si_signo in _ENDING:
+            self.asked_to_end = True
+            os.kill(self._pid, signal.SIGCONT)  # who was stopped ends in good order, before somebody kills both of us
 
     def _has_given_a_sign(self) -> bool:
         signs = False
