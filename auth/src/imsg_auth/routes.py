@@ -20,6 +20,8 @@ from imsg_auth.shapes import (
     Answered,
     ContactsAnswer,
     ContactsAsked,
+    HoldersAnswer,
+    HoldersAsked,
     Login,
     Logout,
     MirrorAsked,
@@ -241,6 +243,10 @@ def _services(parts: Parts) -> APIRouter:
     @routes.post("/contacts")
     async def contacts(asked: ContactsAsked) -> Response:
         return _answer(ContactsAnswer(contacts=await parts.users.contacts(asked.method, asked.names)))
+
+    @routes.post("/holders")
+    async def holders(asked: HoldersAsked) -> Response:
+        return _answer(HoldersAnswer(usernames=await parts.users.holders(asked.method, asked.address)))
 
     return routes
 

@@ -170,6 +170,13 @@ class ContactsAsked(Asked):
     names: Annotated[list[str], Field(max_length=MAX_NAMES)]
 
 
+class HoldersAsked(Asked):
+    """POST /internal/holders."""
+
+    method: str
+    address: str
+
+
 class Answered(BaseModel):
     """A success."""
 
@@ -226,6 +233,12 @@ class UsersAnswer(Answered):
 
 class MirrorAnswer(Answered):
     """The mirror is written."""
+
+
+class HoldersAnswer(Answered):
+    """Who has the contact."""
+
+    usernames: list[str]
 
 
 class ContactsAnswer(Answered):

@@ -117,6 +117,14 @@ class Rows:
             found |= dict((await self._connection.execute(statement)).all())
         return found
 
+    async def holders(self, field: str, contact: str) -> list[str]:
+        """Name the users whose contact this is; of mail in whatever case."""
+        is_same = USERS.c[field] == contact
+        if field == "email":
+            is_same = USERS.c.email_key == identity(contact)
+        statement = select(USERS.c.username).where(is_same).order_by(USERS.c.username)
+        return list((await self._connection.execute(statement)).scalars())
+
     async def add(self, user: User) -> None:
         """Add a user. Raises Taken."""
         values = {name: getattr(user, name) for name in User.__dataclass_fields__}
@@ -248,6 +256,10 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def purge(self) -> None:
+        """Leave nothing of what was removed in the files."""
+        await self._database.purge()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Rows]:

@@ -147,6 +147,23 @@ class Users:
         known = {name: found[spelling] for name, spelling in spelled.items() if spelling in found}
         return known if has_contact else dict.fromkeys(known)
 
+    async def holders(self, method: str, address: str) -> list[str]:
+        """Name the users whose contact an address is, in any spelling of it.
+
+        Of an address that is nobody's (any more) nothing is left in the database's files: it is about to be erased.
+        """
+        if method not in names.CONTACTS:
+            return []
+        field, normal = names.CONTACTS[method]
+        contact = normal(address.strip())
+        if contact is None:
+            return []
+        async with self._store.reading() as rows:
+            found = await rows.holders(field, contact)
+        if not found:
+            await self._store.purge()
+        return found
+
     async def _set_password(self, actor: Caller, name: str, field: str, password: str, expected: User | None) -> None:
         hashed = await self._hash(name, field, password)
         async with self._changes.of(name, user_id=expected.id if expected else None) as change:

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, nullcontext
 from pathlib import Path
 
-from imsg import folder, valkey, whole
+from imsg import folder, tombstones, valkey, whole
 from imsg_shared.redis import Redis, RedisAway, RedisRefused, connect
 from imsg_shared.settings import StartError, load, variable
+from imsg_shared.topology import BACKING_UP
 
 LOG = Path("valkey") / "appendonlydir"
 """Where Valkey keeps what it was told, inside the data folder; its configuration names it so by default."""
@@ -19,6 +20,9 @@ DATABASES = ("auth.db", "wechat.db", "history.db")
 """Last comes what must not be older than the others: events that history has not recorded are still in Valkey."""
 
 PERCENTAGE = "auto-aof-rewrite-percentage"
+
+BACKING_UP_S = 3_600
+"""After so long a backup that was killed is no longer in anybody's way."""
 
 REWRITE_TIMEOUT_S = 300.0
 """How long a rewrite of Valkey's log that is under way may take; minutes only for gigabytes."""
@@ -64,6 +68,7 @@ async def _copied(source: Path, target: Path) -> None:
             if (source / name).exists():
                 await asyncio.to_thread(_copy_database, source / name, target / name)
         await asyncio.to_thread(shutil.copytree, source / whole.SECRETS, target / whole.SECRETS)
+        await asyncio.to_thread(_name_origin, source, target)
 
 
 @asynccontextmanager
@@ -75,6 +80,8 @@ async def _rewriting_nothing(url: str | None) -> AsyncIterator[None]:
     async with connect(url) as redis:
         percentage = (await redis.call("CONFIG", "GET", PERCENTAGE))[PERCENTAGE.encode()]
         await redis.call("CONFIG", "SET", PERCENTAGE, "0")
+        # History has the log written anew after an erasure, whatever the percentage says: not meanwhile.
+        await redis.call("SET", BACKING_UP, "1", "EX", BACKING_UP_S)
         try:
             async with asyncio.timeout(REWRITE_TIMEOUT_S):
                 while await _rewrites(redis):  # noqa: ASYNC110  only Valkey knows, and is asked
@@ -82,11 +89,17 @@ async def _rewriting_nothing(url: str | None) -> AsyncIterator[None]:
             yield
         finally:
             await redis.call("CONFIG", "SET", PERCENTAGE, percentage)
+            await redis.call("DEL", BACKING_UP)
 
 
 async def _rewrites(redis: Redis) -> bool:
     said: bytes = await redis.call("INFO", "persistence")
     return any(b"%b:1\r\n" % name in said for name in (b"aof_rewrite_in_progress", b"aof_rewrite_scheduled"))
+
+
+def _name_origin(source: Path, target: Path) -> None:
+    """Write whose copy it is: who is erased there later must not come back with the copy."""
+    (target / tombstones.COPY_OF).write_text(f"{source.resolve()}\n")
 
 
 def _copy_log(source: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from imsg import channels, letters, people, rights, secrets, verbs, wechat
+from imsg import channels, erasures, letters, people, rights, secrets, verbs, wechat
 from imsg.loading import loading
 from imsg.shown import complain, say
 from imsg_shared.settings import StartError
@@ -23,6 +23,8 @@ app.command()(verbs.login)
 app.command()(verbs.send)
 app.command()(verbs.query)
 app.command()(verbs.modify)
+app.command()(erasures.erase)
+app.command("erasure")(erasures.show)
 app.add_typer(people.app, name="users")
 app.add_typer(channels.app, name="channels")
 app.add_typer(letters.app, name="dead")

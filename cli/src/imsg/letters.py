@@ -147,7 +147,7 @@ def _report(api: Api, letters: list[str], *, as_json: bool) -> None:
 
 def _stops(refused: Refused) -> bool:
     """Whether the next letter would be refused for the same reason: token, right, limits, the service away."""
-    return refused.answer.get("reason") not in ("not_found", "nothing_to_resend")
+    return refused.answer.get("reason") not in ("not_found", "nothing_to_resend", "content_erased")
 
 
 def _complain_of_the_rest(done: int, of: int) -> None:

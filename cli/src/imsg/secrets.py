@@ -38,6 +38,7 @@ MADE: Mapping[str, Callable[[], str]] = {
     "service_key": _key,
     **dict.fromkeys(("gateway_key", "sender_smtp_key", "sender_wechat_key"), _key),
     "token_key": _key,
+    "erasure_key": _key,
     "admin_password": _typed_password,
     "rabbit_password": _password,
     "redis_probe_password": _password,

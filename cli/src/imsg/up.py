@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
-from imsg import banner, folder, whole
+from imsg import banner, folder, tombstones, whole
 from imsg.valkey import Valkey, ValkeyDied
 from imsg.whole import Ground, Settings, Whole
 from imsg_shared import misspelt
@@ -48,6 +48,7 @@ async def run(settings: Settings, life: Life, *, with_console: bool = True) -> i
         async with life.beating(), AsyncExitStack() as stack:
             lock = await stack.enter_async_context(folder.held(settings.data_dir))
             server = None if settings.redis_url else Valkey(settings.data_dir, lock)
+            tombstones.bring(settings.data_dir)
             ground = whole.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
             everything = whole.make(ground, with_console=with_console)
             for part in everything.parts:

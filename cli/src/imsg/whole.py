@@ -18,7 +18,7 @@ import imsg_sandbox.main
 import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
-from imsg import secrets
+from imsg import secrets, tombstones
 from imsg.location import LOOPBACK, local_url
 from imsg.router import Router
 from imsg_shared.peers import Apps
@@ -157,6 +157,7 @@ class Ground:
     redis_url: str
     service_key: Keys
     token_key: Keys
+    erasure_key: Keys
     admin_password: SecretStr | None
     """None where nobody but this machine reaches us: there the documented accounts are made."""
     sandbox_port: int | None
@@ -192,6 +193,8 @@ class Ground:
             "database_url": asked.database_url or f"sqlite:///{self.folder / f'{owner}.db'}",
             "service_key": self.service_key,
             "token_key": self.token_key,
+            "erasure_key": self.erasure_key,
+            "tombstones_file": tombstones.beside(self.folder),
             "admin_password": self.admin_password,
             "data_dir": self.folder,
             "host": asked.host,
@@ -218,6 +221,7 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
         redis_url,
         settings.service_key or (SecretStr(secrets.keep(kept, "service_key")),),
         settings.token_key or (SecretStr(secrets.keep(kept, "token_key")),),
+        settings.erasure_key or (SecretStr(secrets.keep(kept, "erasure_key")),),
         password,
         (settings.sandbox.smtp_port or _free_port()) if settings.smtp.host is None else None,
         None if settings.wechat.accounts else _account(kept, settings),

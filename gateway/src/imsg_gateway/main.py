@@ -4,6 +4,7 @@ import ipaddress
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from prometheus_client import Gauge
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
-from imsg_gateway import relay, v1
+from imsg_gateway import erasures, relay, v1
 from imsg_gateway.accept import Accepting
 from imsg_gateway.attachments import Files
 from imsg_gateway.bodies import Intake
@@ -125,7 +126,10 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
         Route("PATCH", "/api/v2/channels/{}", Right.ADMIN, channels.pause, needs_body=True, fields=PAUSE),
         Route("GET", "/api/v2/templates", Right.USER, templates.list),
     )
-    relayed = tuple(relay.routes(owners))
+    relayed = tuple(
+        replace(route, handler=erasures.guard(route.handler, auth)) if route.path == erasures.PATH else route
+        for route in relay.routes(owners)
+    )
     document = Document(own, owners, relay.RELAYED, settings.public_url, time.monotonic)
     pages = (
         Route("GET", "/openapi.json", Right.OPEN, document.json),

@@ -20,7 +20,7 @@ _FIELDS = (
 _LIMITS = ("per_hour_used_up", "per_day_used_up", "recipients_per_day_used_up")
 _ACCEPTING = ("sending_disabled", "key_reused", "in_progress", "no_provider", "not_accepted", "outcome_unknown")
 _SENDING = ("missing", *_FIELDS, *_LIMITS, "too_many_tries", *_ACCEPTING)
-_RESENDING = ("not_found", "nothing_to_resend", "already_resent", *_LIMITS, *_ACCEPTING)
+_RESENDING = ("not_found", "nothing_to_resend", "already_resent", "content_erased", *_LIMITS, *_ACCEPTING)
 
 _OWN: Mapping[tuple[str, str], tuple[type[BaseModel] | None, type[BaseModel], tuple[str, ...]]] = {
     ("POST", "/api/v2/messages"): (shapes.SendAsked, shapes.SendAnswer, _SENDING),

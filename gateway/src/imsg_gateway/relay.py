@@ -72,6 +72,8 @@ RELAYED: tuple[Relayed, ...] = (
     Relayed("GET", "/api/v2/stats", Right.USER, "history", "/api/stats", params=SPAN),
     Relayed("GET", "/api/v2/dead", Right.ADMIN, "history", "/api/dead", params=PAGE),
     Relayed("GET", "/api/v2/dead/{}", Right.ADMIN, "history", "/api/dead/{}"),
+    Relayed("POST", "/api/v2/erasures", Right.ADMIN, "history", "/api/erasures", ("method", "to"), needs_body=True),
+    Relayed("GET", "/api/v2/erasures/{}", Right.ADMIN, "history", "/api/erasures/{}"),
 )
 """A test holds `fields` and `params` to what the owners' documents say that they read."""
 

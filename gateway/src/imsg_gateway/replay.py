@@ -18,6 +18,7 @@ from imsg_gateway.complaints import field_wrong
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
 from imsg_shared.redis import Argument, Redis, Script
+from imsg_shared.topology import REPLAYS
 
 KEPT_S = 24 * 3_600
 LEASE_S = 10.0
@@ -147,7 +148,7 @@ class Replays:
 
         Raises Refusal key_reused, in_progress; RedisAway.
         """
-        name = f"imsg:replay:{caller.username}:{key}"
+        name = f"{REPLAYS}{caller.username}:{key}"
         owner = secrets.token_hex(8)
         loop = asyncio.get_running_loop()
         end = loop.time() + self._wait_s

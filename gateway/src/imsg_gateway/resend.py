@@ -20,7 +20,7 @@ from imsg_shared.peers import Caller, Peer, PeerAway, PeerFailed
 from imsg_shared.redis import RedisAway, RedisRefused
 from imsg_shared.wire import Attachment, Recipient, Reference
 
-PASSED_ON = ("not_found", "nothing_to_resend", "already_resent", "no_right")
+PASSED_ON = ("not_found", "nothing_to_resend", "already_resent", "content_erased", "no_right")
 """Refusals of history's that are the client's to hear; any other answer is its being away."""
 
 _ID = re.compile(r"[0-9a-f]{32}(?:-[0-9]{1,9})?")

@@ -55,4 +55,6 @@ TITLES: Mapping[tuple[str, str], Title] = {
     ("GET", "/api/v2/dead"): Title("list_dead", OPERATION, "List dead letters, newest first"),
     ("GET", "/api/v2/dead/{}"): Title("show_dead", OPERATION, "Show a dead letter with its body"),
     ("POST", "/api/v2/dead/{}/resend"): Title("resend_dead", OPERATION, "Send anew what a dead letter held back"),
+    ("POST", "/api/v2/erasures"): Title("erase", OPERATION, "Erase all that is kept of a person's address"),
+    ("GET", "/api/v2/erasures/{}"): Title("show_erasure", OPERATION, "Show what remains of who was erased"),
 }

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from imsg_history.tables import metadata
 from imsg_store.away import StoreAway
 from imsg_store.engines import BEGIN, Terms, open_engine
 
@@ -20,6 +21,9 @@ QUERY_TIMEOUT_S = 4.0
 
 WRITE_TIMEOUT_S = 60.0
 """How long one transaction of the recorder may take; the largest batch takes a second or two."""
+
+PURGE_TIMEOUT_S = 600.0
+"""How long it may take to write a database anew: minutes only for gigabytes."""
 
 POLITE_S = 0.5
 """How long a server may take to cancel a query before the connection is closed."""
@@ -83,6 +87,32 @@ class Database:
             await self.read(lambda connection: connection.execute(text("SELECT 1")))
         except StoreAway:
             return
+
+    async def purge(self) -> None:
+        """Leave nothing in the files of what was deleted: what was overwritten there is still to be read.
+
+        PostgreSQL's own logs and copies are its operator's. Raises StoreAway.
+        """
+        statements = (
+            [f"VACUUM {table.name}" for table in metadata.sorted_tables]
+            if self.is_postgres
+            else ["VACUUM main", "PRAGMA wal_checkpoint(TRUNCATE)"]
+        )
+
+        async def clean() -> None:
+            async with self._engine.connect() as connection:
+                if self.is_postgres:
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
+                for statement in statements:
+                    row = await connection.execute(text(statement))
+                    if row.returns_rows and row.scalar_one():  # of SQLite's checkpoint: a reader was in the way
+                        raise TimeoutError("a reader kept the log from being emptied")
+
+        async with self._turn:
+            try:
+                await bounded(clean(), PURGE_TIMEOUT_S)
+            except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
+                raise StoreAway(str(error) or type(error).__name__) from error
 
     async def now(self) -> datetime:
         """Tell the time by the database's clock; SQLite has this machine's. Raises StoreAway."""

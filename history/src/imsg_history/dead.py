@@ -8,7 +8,7 @@ from sqlalchemy import Row, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history.database import Database
-from imsg_history.find import rfc3339
+from imsg_history.ids import rfc3339
 from imsg_history.pages import read_limit, read_moment, write_moment
 from imsg_history.tables import dead
 from imsg_shared.errors import Refusal

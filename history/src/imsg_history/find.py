@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -11,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history.database import Database
 from imsg_history.filters import Query
-from imsg_history.ids import Name, time_of
+from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.listing import Listings, is_in_time
 from imsg_history.pages import write_place
 from imsg_history.resent import find_resent
@@ -112,6 +111,7 @@ async def _contents(
 
 def _shown(row: Row[Any], request: Row[Any], contents: Mapping[str, Any]) -> dict[str, Any]:
     has_error = row.status in TROUBLED and (row.code is not None or row.detail is not None)
+    has_error = has_error or row.erased_at is not None
     message = {
         "id": message_id(row.request, row.n),
         "username": row.username,
@@ -149,8 +149,3 @@ async def _timeline(connection: AsyncConnection, request: str, n: int) -> list[d
         }
         for row in found
     ]
-
-
-def rfc3339(at: datetime) -> str:
-    """Write a time as RFC 3339 in UTC, to the millisecond."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -45,3 +45,8 @@ def first_id(at: datetime) -> str:
     """Make the lowest id of a moment: every request drawn up then or later has it or a higher one."""
     ms = -((EPOCH - at) // timedelta(milliseconds=1))
     return f"{min(max(ms, 0), LAST_MS):012x}{0:020x}"
+
+
+def rfc3339(at: datetime) -> str:
+    """Write a time as RFC 3339 in UTC, to the millisecond."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,12 +14,16 @@ from imsg_history.receipts import Matcher
 from imsg_history.write import Writer
 from imsg_shared.broker import Delivery
 from imsg_shared.observe import logger
+from imsg_shared.tombstones import Digests
 from imsg_store.away import StoreAway
 
 log = logger(__name__)
 
 INLINE_BYTES = 64 * 1024
 """What is longer is read in a thread: a request of 10,000 recipients would keep queries waiting for 50 ms."""
+
+
+NO_DIGESTS = Digests(())
 
 
 class Counts:
@@ -33,13 +37,21 @@ class Counts:
 class Keeper:
     """Turns deliveries into rows. The same ones again, in any order, change nothing."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime], retention: timedelta, counts: Counts) -> None:
+    def __init__(
+        self,
+        database: Database,
+        now: Callable[[], datetime],
+        retention: timedelta,
+        counts: Counts,
+        digests: Digests = NO_DIGESTS,
+    ) -> None:
+        """`digests` tells who was erased; without a key nobody is."""
         self._database = database
         self._now = now
         self._retention = retention
         self._counts = counts
-        self._writer = Writer(is_postgres=database.is_postgres)
-        self._matcher = Matcher(database, self._writer)
+        self._writer = Writer(digests, is_postgres=database.is_postgres)
+        self._matcher = Matcher(database, self._writer, digests)
 
     async def keep(self, batch: Sequence[Delivery]) -> None:
         """Keep a batch: committed when this returns. Raises StoreAway, and then all of it may be tried again."""

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -15,23 +16,32 @@ from starlette.types import ASGIApp
 
 from imsg_history import database, keep, lost, record, sweep
 from imsg_history.attachments import Attachments
+from imsg_history.contents import KEEP_CONTENT_DAYS_OF_OLD, Contents
 from imsg_history.database import Database
 from imsg_history.dead import DeadLetters
+from imsg_history.erase import Eraser
+from imsg_history.erasures import Erasures
 from imsg_history.find import Finder
 from imsg_history.keep import Keeper
 from imsg_history.lost import Lost
 from imsg_history.migrate import migrate
 from imsg_history.overview import Overviews
+from imsg_history.progress import Progress
 from imsg_history.record import Recorder
 from imsg_history.resend import Resends
 from imsg_history.routes import Parts, api
 from imsg_history.stats import Counter
+from imsg_history.stones import Stones
 from imsg_history.sweep import Sweep
+from imsg_history.traces import Traces
+from imsg_shared import redis
 from imsg_shared.observe import logger
 from imsg_shared.peers import Apps, Internal
+from imsg_shared.redis import RedisAway, RedisRefused
 from imsg_shared.service import Service, open_broker
 from imsg_shared.settings import Common, PeerKeys, StartError, load, variable
 from imsg_shared.strength import require_strong, require_strong_callers
+from imsg_shared.tombstones import Digests, Tombstones
 from imsg_store.address import is_sqlite, read_url
 from imsg_store.away import StoreAway, told
 
@@ -56,6 +66,10 @@ class Settings(Common):
     database_url: str = "sqlite:///history.db"
     peer_keys: PeerKeys = PeerKeys()
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    keep_content_days: Annotated[int | None, Field(ge=1, le=36_500)] = None
+    """None: 30, or 90 where the installation was made before there was a choice."""
+    tombstones_file: Path | None = None
+    """Where the tombstones stand outside the backups; None where Redis alone is that place."""
     sweep: Sweeping = Sweeping()
 
 
@@ -68,6 +82,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     if not (chosen.service_key or callers):
         raise StartError(f"{variable('service_key')} is not set; give history the same one that the gateway has.")
     require_strong(chosen, "service_key", keys=chosen.service_key)
+    require_strong(chosen, "erasure_key", keys=chosen.erasure_key)
     require_strong_callers(chosen, callers)
 
     @asynccontextmanager
@@ -84,18 +99,28 @@ async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncEx
     store = await stack.enter_async_context(database.connect(url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     retention = timedelta(days=settings.retention_days)
-    keeper = Keeper(store, _now, retention, keep.Counts(service.metrics))
+    digests = Digests(settings.erasure_key)
+    connection = await stack.enter_async_context(redis.connect(settings.redis_url))
+    stones = Stones(store, Tombstones(connection, digests), settings.tombstones_file)
+    traces = Traces(connection, store, digests)
+    progress = Progress(store, stones, Eraser(store, digests), traces, connection, broker, _now)
+    contents = Contents(store, settings.keep_content_days)
+    if is_sqlite(url):
+        await _begin_anew(stones, traces)
+    keeper = Keeper(store, _now, retention, keep.Counts(service.metrics), digests)
     recorder = Recorder(broker, keeper, record.Counts(service.metrics))
     lost_after = timedelta(seconds=settings.sweep.lost_after_s)
     searching = Lost(broker, store, _now, lost_after, lost.Counts(service.metrics))
     terms = sweep.Terms(timedelta(seconds=settings.sweep.every_s), retention)
-    sweeper = Sweep(searching, store, _now, store.now, terms, sweep.Counts(service.metrics))
+    sweeper = Sweep(searching, store, _now, store.now, terms, sweep.Counts(service.metrics), contents)
 
     async def work() -> None:
         """Bring the tables up to date, whenever the database can be reached; then record and sweep."""
         await _migrated(url)
         await store.ping()
+        await _say_what_is_kept(contents, settings)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(progress.run(service.stopping))
             tasks.create_task(recorder.run(service.stopping))
             tasks.create_task(sweeper.run(service.stopping))
             tasks.create_task(_watch(store, service.stopping))
@@ -110,9 +135,33 @@ async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncEx
         Attachments(store),
         Resends(store),
         DeadLetters(store),
+        Erasures(store, stones, digests, _now, progress.wake),
         _now,
     )
     return api(parts, Internal("history", settings.service_key, settings.peer_keys))
+
+
+async def _begin_anew(stones: Stones, traces: Traces) -> None:
+    """Have the tombstones in place before anybody sends: the folder may be a copy, made by a backup that has ended."""
+    try:
+        await traces.forget_backup()
+        await stones.exchange()
+    except (StoreAway, RedisAway, RedisRefused) as away:
+        log.warning("tombstones_put_off", why=str(away))
+
+
+async def _say_what_is_kept(contents: Contents, settings: Settings) -> None:
+    """Tell whoever upgrades that contents may be kept for less; the work goes on whatever the database says."""
+    name = variable("keep_content_days")
+    try:
+        days = await contents.days()
+    except StoreAway as away:
+        log.warning("contents_not_known", why=str(away))
+        return
+    if settings.keep_content_days is None and days == KEEP_CONTENT_DAYS_OF_OLD:
+        log.warning("contents_kept", days=days, remedy=f"set {name}, to 30 as new installations have it, or to {days}")
+    else:
+        log.info("contents_kept", days=days)
 
 
 async def _make_tables(url: URL) -> None:

@@ -7,8 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history.database import Database
-from imsg_history.find import rfc3339
-from imsg_history.ids import Name, time_of
+from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.tables import messages, requests
 from imsg_history.whose import is_of
 from imsg_shared.errors import Refusal

@@ -12,7 +12,9 @@ from imsg_history.database import Database
 from imsg_history.fold import RANK, Fold
 from imsg_history.rows import AttemptRow, MessageRow
 from imsg_history.tables import attempts, messages, receipts
+from imsg_history.withhold import MASK
 from imsg_history.write import Writer, slices
+from imsg_shared.tombstones import Digests
 from imsg_shared.wire import Status
 
 SLICE = 500
@@ -32,6 +34,7 @@ class Matcher:
 
     database: Database
     writer: Writer
+    digests: Digests
 
     async def match(self, fold: Fold) -> int:
         """Join what a committed fold has made joinable; return how many messages moved."""
@@ -54,6 +57,12 @@ class Matcher:
             if not waiting:
                 continue
             known = await _sendings(connection, {(row.provider, row.provider_id) for row in waiting})
+            if any(row.address.startswith(MASK) for row in waiting):
+                known |= {
+                    (provider, provider_id, MASK + digest): sendings
+                    for (provider, provider_id, address), sendings in known.items()
+                    for digest in self.digests.all_of(address)
+                }
             for receipt in waiting:
                 for request, n in known[receipt.provider, receipt.provider_id, receipt.address]:
                     row = _moved(receipt, request, n)

@@ -31,7 +31,7 @@ class Resends:
         """Draft what of a request, a message or (for administrators) a dead letter is to be sent again.
 
         What was sent again already is left out, unless `again`. Raises Refusal not_found (to others too: an id tells
-        nothing), nothing_to_resend or already_resent, StoreAway.
+        nothing), nothing_to_resend, already_resent or content_erased; StoreAway.
         """
         name = Name.read(text)
         if name is None:
@@ -83,7 +83,9 @@ async def _draft(
     if row is None or not (caller.is_admin or is_of(row.username, row.user_id, row.request, caller)):
         raise Refusal("not_found", what=name)
     found = await connection.execute(
-        select(messages.c.n, messages.c.written, messages.c.address).where(*where).order_by(messages.c.n)
+        select(messages.c.n, messages.c.written, messages.c.address)
+        .where(*where, messages.c.erased_at.is_(None))
+        .order_by(messages.c.n)
     )
     recipients = [{"n": message.n, "to": message.written, "address": message.address} for message in found]
     if not recipients:
@@ -93,6 +95,8 @@ async def _draft(
         recipients = [one for one in recipients if (request, one["address"]) not in resent]
     if not recipients:
         raise Refusal("already_resent", id=name)
+    if row.content is None and row.content_at is None:
+        raise Refusal("content_erased", id=name)
     return {**_request(row), "recipients": recipients}
 
 

@@ -10,13 +10,24 @@ from starlette.responses import Response
 
 from imsg_history.attachments import MAX_BYTES, Attachments, Place
 from imsg_history.dead import DeadLetters
+from imsg_history.erasures import Erasures
 from imsg_history.filters import read_query, read_time
 from imsg_history.find import Finder
 from imsg_history.overview import Overviews
 from imsg_history.pages import DEFAULT_LIMIT, MOST
 from imsg_history.resend import Resends
 from imsg_history.rows import MAX_CODE
-from imsg_history.shapes import DeadAnswer, DeadListAnswer, MessagesAnswer, QueryAnswer, RequestAnswer, StatsAnswer
+from imsg_history.shapes import (
+    DeadAnswer,
+    DeadListAnswer,
+    ErasureAnswer,
+    ErasureAsked,
+    ErasureStateAnswer,
+    MessagesAnswer,
+    QueryAnswer,
+    RequestAnswer,
+    StatsAnswer,
+)
 from imsg_history.stats import MOST_BUCKETS, Counter, read_span
 from imsg_shared import bodies, refusals
 from imsg_shared.answers import Answer, ok, refused, speak
@@ -39,6 +50,7 @@ class Parts:
     attachments: Attachments
     resends: Resends
     dead: DeadLetters
+    erasures: Erasures
     now: Callable[[], datetime]
 
 
@@ -55,6 +67,7 @@ def api(parts: Parts, internal: Internal) -> FastAPI:
     app.add_exception_handler(StoreAway, _unavailable)
     app.include_router(_messages(parts))
     app.include_router(_dead_letters(parts))
+    app.include_router(_erasures(parts))
     app.include_router(_services(parts), include_in_schema=False)
     app.openapi = _without_422(app.openapi)  # type: ignore[method-assign]
     return app
@@ -113,6 +126,24 @@ def _dead_letters(parts: Parts) -> APIRouter:
     @routes.get("/api/dead/{id}", responses=_answers(DeadAnswer, "not_found", "no_right"))
     async def letter(name: Annotated[str, Path(alias="id")]) -> Response:
         return Answer(ok(**await parts.dead.one(name)))
+
+    return routes
+
+
+def _erasures(parts: Parts) -> APIRouter:
+    routes = APIRouter(dependencies=[Depends(_administrator)])
+
+    @routes.post(
+        "/api/erasures",
+        status_code=202,
+        responses=_answers(ErasureAnswer, *refusals.BODY, *ERASING, "no_right", success=202),
+    )
+    async def begin(asked: ErasureAsked, caller: User) -> Response:
+        return Answer(ok(id=await parts.erasures.begin(asked.method, asked.to, caller)), 202)
+
+    @routes.get("/api/erasures/{id}", responses=_answers(ErasureStateAnswer, "not_found", "no_right"))
+    async def show(name: Annotated[str, Path(alias="id")]) -> Response:
+        return Answer(ok(**await parts.erasures.show(name)))
 
     return routes
 
@@ -241,9 +272,13 @@ def _parameters(schemas: dict[str, Any]) -> dict[str, Any]:
     return {"parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]}
 
 
-def _answers(shape: Any, *reasons: str) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401  a model, FastAPI's own type
+ERASING = ("method_unknown", "recipients_invalid", "contact_in_use", "no_erasure_key")
+"""What may stand in an erasure's way; who uses the address is the gateway's to find out."""
+
+
+def _answers(shape: Any, *reasons: str, success: int = 200) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401  a model, FastAPI's own type
     """Describe the success and every refusal."""
-    found: dict[int | str, dict[str, Any]] = {200: {"model": shape}}
+    found: dict[int | str, dict[str, Any]] = {success: {"model": shape}}
     found.update(refusals.described((*refusals.ANY, *refusals.TOKEN, *reasons)))
     return found
 

@@ -64,6 +64,7 @@ class MessageRow:
     code: str | None = None
     detail: str | None = None
     user_id: str | None = None
+    erased_at: datetime | None = None
 
     @property
     def standing(self) -> tuple[int, int, datetime, int]:

@@ -2,7 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from imsg_shared.errors import Refusal
+from imsg_shared.topology import METHODS
 
 StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
 
@@ -58,12 +61,15 @@ class MessageShape(Shape):
     id: str
     username: str
     method: str
-    to: str
+    to: Annotated[str | None, Field(description="null once the recipient's data was erased (`error.code` `erased`).")]
     subject: str | None
     content: Annotated[
         str | dict[str, Any] | None,
         Field(
-            description="null where it is over 64 KiB: ask for the message's id, until 7 days past its expiry.",
+            description=(
+                "null where it is over 64 KiB (ask for the message's id, until 7 days past its expiry), and once it is "
+                "erased: after IMSG_KEEP_CONTENT_DAYS, or with its recipient's data."
+            ),
         ),
     ]
     attachments: list[AttachmentShape]
@@ -173,3 +179,57 @@ class DeadAnswer(AnswerShape, DeadShape):
     body_base64: Annotated[
         str, Field(default_factory=str, description="Instead of `body` where the bytes are no UTF-8.")
     ]
+
+
+def _method(given: object) -> object:
+    if given is None:
+        raise Refusal("missing", field="method")
+    if given not in METHODS:
+        raise Refusal("method_unknown")
+    return given
+
+
+def _address(given: object) -> object:
+    if given is None:
+        raise Refusal("missing", field="to")
+    if not isinstance(given, str):
+        raise Refusal("recipients_invalid", why_zh="to 应是一个地址", why_en="to must be one address")
+    return given
+
+
+class ErasureAsked(BaseModel):
+    """POST /api/v2/erasures: whose data is to be erased."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="ignore",
+        frozen=True,
+        json_schema_extra={"examples": [{"method": "smtp", "to": "zhang.san@example.com"}]},
+    )
+
+    method: Annotated[str, BeforeValidator(_method), WithJsonSchema({"type": "string", "enum": [*METHODS]})]
+    to: Annotated[
+        str,
+        BeforeValidator(_address),
+        WithJsonSchema({"type": "string", "description": "One address; of mail, in whatever case."}),
+    ]
+
+
+class ErasureAnswer(AnswerShape):
+    """The erasure has begun: nothing accepted before it is sent or recorded any more."""
+
+    id: str
+
+
+class RemainingShape(Shape):
+    """A place that may hold something of the person still."""
+
+    where: Annotated[str, Field(description="`history`, `redis`, `queues`, or which queue.")]
+    until: Annotated[Time | None, Field(description="By then at the latest it holds nothing; null: once it is back.")]
+
+
+class ErasureStateAnswer(AnswerShape):
+    """How an erasure stands: the databases are being emptied, then queues drain, and then it is done."""
+
+    state: Literal["erasing", "draining", "done"]
+    remains: list[RemainingShape]

@@ -14,8 +14,7 @@ from sqlalchemy.types import TypeEngine
 
 from imsg_history.database import Database
 from imsg_history.filters import read_time
-from imsg_history.find import rfc3339
-from imsg_history.ids import first_id
+from imsg_history.ids import first_id, rfc3339
 from imsg_history.tables import RequestId, messages
 from imsg_history.whose import Whose, conditions, whose
 from imsg_shared.errors import Refusal

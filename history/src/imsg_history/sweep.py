@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Delete, Table, delete, exists,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history import partitions
+from imsg_history.contents import Contents
 from imsg_history.database import BadRow, Database
 from imsg_history.ids import first_id
 from imsg_history.lost import Lost
@@ -40,6 +41,9 @@ class Counts:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.removed = Counter("imsg_history_removed_total", "Rows removed for their age", ["table"], registry=registry)
         self.dropped = Counter("imsg_history_partitions_dropped_total", "Months dropped whole", registry=registry)
+        self.contents = Counter(
+            "imsg_history_contents_erased_total", "Requests whose content was erased for its age", registry=registry
+        )
         self.ahead = Gauge(
             "imsg_history_clock_ahead_seconds",
             "By how much this process' clock is ahead of the database's",
@@ -66,6 +70,7 @@ class Sweep:
     """The database's clock."""
     terms: Terms
     counts: Counts
+    contents: Contents | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Sweep again and again."""
@@ -103,6 +108,8 @@ class Sweep:
             await self._turn_months(now)
         for table in (attempts, messages, requests):
             await self._delete(table, table.c.request < oldest)
+        if self.contents is not None:
+            self.counts.contents.inc(await self.contents.erase(now, self.terms.retention))
 
     async def _agreed(self) -> datetime:
         """Tell the time that both clocks have reached: one that runs ahead would remove what is to stay."""

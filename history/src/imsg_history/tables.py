@@ -162,6 +162,7 @@ messages = Table(
     Column("code", Text),
     Column("detail", Text),
     Column("user_id", RequestId),
+    Column("erased_at", Moment),  # of the tombstone that took the recipient; of such a row only what counts is kept
     PrimaryKeyConstraint("request", "n"),
     sqlite_with_rowid=False,
     **_BY_REQUEST,
@@ -199,6 +200,9 @@ Index(
     postgresql_where=AS_WRITTEN,
     sqlite_where=AS_WRITTEN,
 )
+
+IS_ERASED = messages.c.erased_at.is_not(None)
+Index("messages_erased", messages.c.erased_at, postgresql_where=IS_ERASED, sqlite_where=IS_ERASED)
 
 attempts = Table(
     "attempts",
@@ -282,3 +286,38 @@ audit = Table(
     PrimaryKeyConstraint("id"),
 )
 Index("audit_by_age", audit.c.at)
+
+tombstones = Table(  # a copy of what stands outside the backups too; Redis mirrors it for those who send
+    "tombstones",
+    metadata,
+    Column("id", String(32), nullable=False),  # the erasure's
+    Column("digest", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
+    PrimaryKeyConstraint("id"),
+)
+Index("tombstones_by_digest", tombstones.c.digest, tombstones.c.at)
+
+erasures = Table(  # what of them is done in this very database: a restored one lacks the newest
+    "erasures",
+    metadata,
+    Column("id", String(32), nullable=False),
+    Column("method", Text),  # null where a tombstone is all that is known
+    Column("at", Moment, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("waiting", Text, nullable=False),  # JSON: the lanes that may hold something still
+    Column("remains", Text, nullable=False),  # JSON
+    Column("leased_until", Moment),
+    PrimaryKeyConstraint("id"),
+)
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("name"),
+)
+
+KEEP_CONTENT_DAYS = "keep_content_days"
+KEEP_CONTENT_DAYS_OF_NEW = 30
+"""The row of an installation that was made by a version which keeps contents for less than messages."""

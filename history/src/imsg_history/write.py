@@ -11,9 +11,12 @@ from sqlalchemy import ARRAY, Table, bindparam, case, func, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_history import withhold
 from imsg_history.fold import Fold
 from imsg_history.rows import AttemptRow, AuditRow, DeadRow, JobRow, MessageRow, ReceiptRow, RequestRow, clean
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
+from imsg_history.withhold import Withholding
+from imsg_shared.tombstones import Digests
 
 R = TypeVar("R")
 
@@ -39,6 +42,9 @@ SLICE = 1_000
 """Rows in one statement: their preparation keeps the event loop for some 10 ms."""
 
 WHO = ("username", "method", "written", "address", "user_id")
+PERSONAL = ("at", "provider_id", "code", "detail")
+"""What an event says of a person beyond what counts: of one who was erased it is not taken in."""
+
 SAID = ("status", "rank", "attempt", "at", "mark", "provider", "provider_id", "code", "detail")
 
 
@@ -49,21 +55,29 @@ class Writer:
     side wait for one another and never in a circle.
     """
 
-    def __init__(self, *, is_postgres: bool) -> None:
+    def __init__(self, digests: Digests, *, is_postgres: bool) -> None:
+        self._withholding = Withholding(digests)
         self._is_postgres = is_postgres
         self._keep_first = {table: self._insert(table).on_conflict_do_nothing() for table in COLUMNS}
         self._climb = _climbing(self._insert(messages))
 
     async def write(self, connection: AsyncConnection, fold: Fold) -> None:
-        """Write the rows of a fold. Whoever calls it commits."""
+        """Write the rows of a fold, but for what they hold of people erased since. Whoever calls it commits."""
+        withheld = await self._withholding.find(connection, fold)
+        if withheld is not None:
+            withhold.from_dead(fold, withheld)
         await self.keep(connection, dead, _in_order(fold.dead))
         if fold.dead_jobs:
             fold.settle_dead(await _since(connection, fold.dead_jobs))
         await self._find_subjects(connection, fold)
+        if withheld is not None:
+            await withhold.from_rest(connection, fold, withheld)
         await self.keep(connection, requests, _in_order(fold.requests))
         await self.keep(connection, jobs, _in_order(fold.jobs))
         await self.climb(connection, _in_order(fold.messages))
         await self.keep(connection, attempts, _in_order(fold.attempts))
+        if withheld is not None:
+            await withhold.from_time_lines(connection, fold)
         await self.keep(connection, receipts, _in_order(fold.receipts))
         await self.keep(connection, audit, _in_order(fold.audit))
 
@@ -106,9 +120,14 @@ def _climbing(insert: Insert) -> Insert:
     new, old = insert.excluded, messages.c
     wins = tuple_(new.rank, new.attempt, new.at, new.mark) > tuple_(old.rank, old.attempt, old.at, old.mark)
     is_news = or_(wins, old.username.is_(None) & new.username.is_not(None), new.attempts > old.attempts)
+    is_news = or_(is_news, old.erased_at.is_(None) & new.erased_at.is_not(None))
+    was_erased, is_erased = old.erased_at.is_not(None), new.erased_at.is_not(None)
+    said = {name: case((wins, new[name]), else_=old[name]) for name in SAID}
     changes = {
-        **{name: func.coalesce(old[name], new[name]) for name in WHO},
-        **{name: case((wins, new[name]), else_=old[name]) for name in SAID},
+        **{name: case((was_erased, old[name]), else_=func.coalesce(old[name], new[name])) for name in WHO},
+        **said,
+        **{name: case((was_erased, old[name]), (is_erased, new[name]), else_=said[name]) for name in PERSONAL},
+        "erased_at": func.coalesce(old.erased_at, new.erased_at),
         "attempts": case((new.attempts > old.attempts, new.attempts), else_=old.attempts),
     }
     return insert.on_conflict_do_update(index_elements=["request", "n"], set_=changes, where=is_news)

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from imsg_shared.observe import logger
 from imsg_shared.redis import Redis, RedisAway, RedisRefused
-from imsg_shared.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_shared.tombstones import Digests, Tombstones
+from imsg_shared.topology import ERASED, FOLLOWERS_COMPLETE, followers_key, left_key
 from imsg_store.away import StoreAway
 from imsg_wechat.store import Follower, Store
 
@@ -21,6 +22,11 @@ MIRROR_PATIENCE_S = 0.5
 
 PAGE = 1_000
 
+SEEN = "imsg:wechat:seen:"
+"""What the key of a message that was seen begins with; its account follows, and then an openid is in it."""
+
+NO_DIGESTS = Digests(())
+
 MAX_ROUNDS = 5
 """How often one page is written until it is what the table says; each round more needs a change in between."""
 
@@ -30,10 +36,13 @@ log = logger(__name__)
 class Followers:
     """Who follows. The table decides; Redis mirrors it."""
 
-    def __init__(self, store: Store, redis: Redis, accounts: Sequence[str]) -> None:
+    def __init__(self, store: Store, redis: Redis, accounts: Sequence[str], digests: Digests = NO_DIGESTS) -> None:
+        """`digests` tells who was erased; without a key nobody is."""
         self._store = store
         self._redis = redis
         self._accounts = tuple(accounts)
+        self._tombstones = Tombstones(redis, digests)
+        self._erased: Mapping[str, tuple[int, str]] | None = None
         self._stale = set(accounts)
         """Accounts whose sets may not be what the table says; at the start nobody knows."""
 
@@ -66,6 +75,7 @@ class Followers:
                 self._stale.update(self._accounts)
                 written_at = time.monotonic()
             try:
+                await self._erase()
                 for account in self._accounts:
                     if account in self._stale or not await self._is_complete(account):
                         await self._rebuild(account)
@@ -73,11 +83,47 @@ class Followers:
                 log.warning("followers_not_mirrored", why=str(error))
             await asyncio.sleep(LOOK_EVERY_S)
 
+    async def _erase(self) -> None:
+        """Remove followers whose tags were buried, also what a restored table brought back; tell history so."""
+        if not self._tombstones.digests or await self._tombstones.count() == 0:
+            return
+        buried = await self._tombstones.read()
+        if buried == self._erased:
+            return
+        for account in self._accounts:
+            after = ""
+            while page := await self._store.page(account, after, PAGE):
+                after = page[-1].tag
+                digests = await self._tombstones.digests.of_many(follower.tag for follower in page)
+                gone = [one for one in page if any(digest in buried for digest in digests[one.tag])]
+                if gone:
+                    await self._store.remove([one.tag for one in gone])
+                    await self._forget(account, gone)
+                    log.info("followers_erased", account=account, count=len(gone))
+        await self._redis.call("HSET", ERASED, "wechat", max(at_ms for at_ms, _ in buried.values()))
+        self._erased = buried
+
+    async def _forget(self, account: str, followers: Sequence[Follower]) -> None:
+        """Take followers out of Redis: their tags, and what was seen of their openids."""
+        tags = [one.tag for one in followers]
+        await asyncio.gather(
+            self._redis.call("SREM", followers_key(account), *tags), self._redis.call("SREM", left_key(account), *tags)
+        )
+        openids = [one.openid for one in followers]
+        cursor: bytes | int = 0
+        while True:
+            cursor, keys = await self._redis.call("SCAN", cursor, "MATCH", f"{SEEN}{account}:*", "COUNT", PAGE)
+            seen = [key for key in keys if any(openid in key.decode(errors="replace") for openid in openids)]
+            if seen:
+                await self._redis.call("DEL", *seen)
+            if int(cursor) == 0:
+                return
+
     async def _is_complete(self, account: str) -> bool:
         return bool(await self._redis.call("SISMEMBER", followers_key(account), FOLLOWERS_COMPLETE))
 
     async def _rebuild(self, account: str) -> None:
-        """Write every row; nobody is ever removed from the table, so that nothing else can be in the sets."""
+        """Write every row; nothing else is in the sets, since whoever is erased is taken out by name."""
         self._stale.discard(account)
         count, after = 0, ""
         try:
@@ -107,9 +153,17 @@ class Followers:
         for _ in range(MAX_ROUNDS):
             await self._write(followers)
             now = await self._store.by_tags([follower.tag for follower in followers])
+            if erased := [follower for follower in followers if follower.tag not in now]:
+                await self._unwrite(erased)
+            followers = [follower for follower in followers if follower.tag in now]
             if all(now[follower.tag].following == follower.following for follower in followers):
                 return
             followers = list(now.values())
+
+    async def _unwrite(self, followers: Sequence[Follower]) -> None:
+        for one in followers:
+            await self._redis.call("SREM", followers_key(one.account), one.tag)
+            await self._redis.call("SREM", left_key(one.account), one.tag)
 
     async def _write(self, followers: Sequence[Follower]) -> None:
         by_account: dict[str, tuple[list[str], list[str]]] = {}

@@ -20,6 +20,7 @@ from imsg_shared.redis import Redis, RedisAway, RedisRefused
 from imsg_shared.service import Service, open_broker
 from imsg_shared.settings import StartError, load, variable
 from imsg_shared.strength import require_strong
+from imsg_shared.tombstones import Digests
 from imsg_shared.wire import TemplateLimits
 from imsg_shared.worker import Worker
 from imsg_store.address import read_url
@@ -82,7 +83,9 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     history = await stack.enter_async_context(peers.connect(settings.history_url, settings.service_key, apps))
     random = SystemRandom()
-    followers = Followers(Store(database, lambda: make_tag(random)), connection, tuple(wechat.accounts))
+    followers = Followers(
+        Store(database, lambda: make_tag(random)), connection, tuple(wechat.accounts), Digests(settings.erasure_key)
+    )
     channel = await stack.enter_async_context(open_channel(wechat, connection, followers, history))
     worker = Worker(
         channel,

@@ -9,7 +9,7 @@ from imsg_shared.redis import Redis, RedisAway, RedisRefused
 from imsg_shared.wire import Receipt, Status
 from imsg_store.away import StoreAway
 from imsg_wechat.codes import PROVIDER
-from imsg_wechat.followers import Followers
+from imsg_wechat.followers import SEEN, Followers
 from imsg_wechat.receipts import NotKept
 from imsg_wechat.replies import NOT_NOW, WELCOME, Message
 
@@ -56,7 +56,7 @@ class Reception:
         # Two presses within one second, or leaving and coming back, look like repeats but for their nonces. To take a
         # repeat of these anew does no harm: the same tag is told, and what is older than what is known changes nothing.
         name = (*message.name, nonce) if message.event in ANSWERED else message.name
-        key = f"imsg:wechat:seen:{account}:{':'.join(name)[:512]}"
+        key = f"{SEEN}{account}:{':'.join(name)[:512]}"
         if not await self._is_first(key):
             log.info("wechat_repeated", account=account, what=message.event)
             return None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -82,6 +82,12 @@ class Store:
         )
         async with self._database.reading() as connection:
             return [Follower(**row) for row in (await connection.execute(statement)).mappings()]
+
+    async def remove(self, tags: Sequence[str]) -> None:
+        """Remove followers, and leave nothing of them in the file: a SQLite one is written anew."""
+        async with self._database.writing() as connection:
+            await connection.execute(delete(FOLLOWERS).where(FOLLOWERS.c.tag.in_(tags)))
+        await self._database.purge()
 
     async def _turn(self, account: str, openid: str, at: int, *, following: bool) -> Follower | None:
         row = _is(account, openid)

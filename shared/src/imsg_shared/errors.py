@@ -274,6 +274,25 @@ REASONS: Mapping[str, Reason] = {
         '{id} 中可以重发的都已经重发过了；确实要再发一次，请加上 "again": true。',
         'All of {id} that can be sent again has been; to send it once more all the same, add "again": true.',
     ),
+    "content_erased": Reason(
+        10016,
+        409,
+        "{id} 的内容已按保存期限清除，不能重发；请填写内容后重新发送。",
+        "The content of {id} was erased after its time, so that it can't be sent again; send it anew with its content.",
+    ),
+    "contact_in_use": Reason(
+        10016,
+        409,
+        "这个地址是用户 {username} 的联系方式；请先删除该用户，或去掉这项联系方式，再清除。",
+        "This address is the contact of user {username}; delete the user, or take the contact away, and then erase it.",
+    ),
+    "no_erasure_key": Reason(
+        10012,
+        503,
+        "没有设置 IMSG_ERASURE_KEY，不能记住清除过谁，所以什么都没有清除；请管理员为 history 和各发送服务设同一个值。",
+        "IMSG_ERASURE_KEY is not set, so that nobody could remember who was erased, and nothing was; an administrator "
+        "has to give history and the senders the same one.",
+    ),
     # 10017
     "unknown_field": Reason(
         10017,

@@ -5,15 +5,19 @@ Redis mirrors them for those who send: a hash digest → `AT_MS ID`, written by 
 
 import asyncio
 import hmac
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from pydantic import SecretStr
 
 from imsg_shared.addresses import identity
 from imsg_shared.redis import Argument, Redis, RedisAway, RedisRefused, Script
 from imsg_shared.topology import TOMBSTONES
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 OFF_LOOP = 2_000
 """From so many addresses on digests are made in a thread: a microsecond or two each."""
@@ -123,3 +127,26 @@ class Tombstones:
     async def count(self) -> int:
         """Say how many addresses are buried. Raises RedisAway, RedisRefused."""
         return int(await self._redis.call("HLEN", TOMBSTONES))
+
+
+def read_from(file: Path) -> list[Tombstone]:
+    """Read a file of tombstones, `ID DIGEST AT_MS` a line; half a line is none. Raises OSError."""
+    found = []
+    lines = file.read_text("ascii", "replace").splitlines(keepends=True) if file.exists() else []
+    for line in lines:
+        words = line.split()
+        if line.endswith("\n") and len(words) == 3 and words[2].isdigit():  # noqa: PLR2004  the three
+            found.append(Tombstone(words[0], words[1], EPOCH + timedelta(milliseconds=int(words[2]))))
+    return found
+
+
+def append_to(file: Path, stones: Iterable[Tombstone]) -> None:
+    """Add to a file of tombstones, on the disk when this returns. Raises OSError."""
+    lines = "".join(f"{stone.id} {stone.digest} {stone.at_ms}\n" for stone in stones)
+    if not lines:
+        return
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+        opened.write(lines)
+        opened.flush()
+        os.fsync(opened.fileno())

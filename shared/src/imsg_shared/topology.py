@@ -133,6 +133,9 @@ FOLLOWERS_COMPLETE = "*"
 missing (Redis was flushed, the sender has not started) the gateway lets unknown tags pass and the sender settles."""
 
 
+REPLAYS = "imsg:replay:"
+"""What every record of an Idempotency-Key begins with: a hash of the gateway's, `id`, and `job` until it is settled."""
+
 TOMBSTONES = "imsg:tombstones"
 """The hash digest → `AT_MS ID` of addresses whose data was erased: written by history, read before anything is sent."""
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
-from sqlalchemy import URL
+from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imsg_store.away import StoreAway, translated
@@ -17,8 +17,11 @@ class Database:
     def __init__(self, engine: AsyncEngine, terms: Terms) -> None:
         self._reader = engine.execution_options(**{BEGIN: "DEFERRED"})
         self._writer = engine.execution_options(**{BEGIN: "IMMEDIATE"})
-        is_sqlite = engine.dialect.name == "sqlite"
-        self._turn: AbstractAsyncContextManager[None] = _Turn(terms.busy_timeout_s) if is_sqlite else nullcontext()
+        self._plain = engine
+        self._is_sqlite = engine.dialect.name == "sqlite"
+        self._turn: AbstractAsyncContextManager[None] = (
+            _Turn(terms.busy_timeout_s) if self._is_sqlite else nullcontext()
+        )
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -34,6 +37,16 @@ class Database:
             with translated():
                 async with self._writer.begin() as connection:
                     yield connection
+
+    async def purge(self) -> None:
+        """Leave nothing of what was deleted in SQLite's file; PostgreSQL vacuums by itself. Raises StoreAway."""
+        if not self._is_sqlite:
+            return
+        async with self._turn:
+            with translated():
+                async with self._plain.connect() as connection:
+                    for statement in ("VACUUM main", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                        await connection.execute(text(statement))
 
 
 class _Turn(AbstractAsyncContextManager[None]):

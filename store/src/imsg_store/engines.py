@@ -140,6 +140,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
+        "secure_delete = ON",  # what is removed is overwritten with zeros: an address must not be read from a free page
         "cache_size = -8000",
         "temp_store = MEMORY",
     ):

@@ -44,8 +44,9 @@ def migrate(url: URL, steps: Steps, then: Callable[[Connection], None] | None = 
     file can't be made.
     """
     with translated(), open_sync_engine(url, TERMS) as engine, _locked(engine, steps.lock) as connection:
-        if _version(connection, steps.versions) != steps.head:
-            _upgrade(connection, steps)
+        version = _version(connection, steps.versions)
+        if version != steps.head:
+            _upgrade(connection, steps, is_new=version is None)
         if then is not None:
             then(connection)
 
@@ -57,7 +58,7 @@ def _version(connection: Connection, table: str) -> str | None:
     return None if found is None else str(found)
 
 
-def _upgrade(connection: Connection, steps: Steps) -> None:
+def _upgrade(connection: Connection, steps: Steps, *, is_new: bool) -> None:
     # Half a second and 6 MiB that only a change of version is worth.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -68,6 +69,7 @@ def _upgrade(connection: Connection, steps: Steps) -> None:
     config.set_main_option("path_separator", "newline")
     config.attributes["connection"] = connection
     config.attributes["versions"] = steps.versions
+    config.attributes["is_new"] = is_new  # for a step that treats who had nothing before otherwise
     command.upgrade(config, "head")
 
 

@@ -77,6 +77,11 @@ def _recipients(body: Fields) -> None:
         body["content"] = "明天下雨"
 
 
+def _nobodys(body: Fields) -> None:
+    """Erase an address of the method that is no user's contact."""
+    body["to"] = {"smtp": "nobody@example.com", "sms": "13900139000", "wechat": "7K3-M9Q-2XH"}[body["method"]]
+
+
 def _whole_seconds(query: Fields) -> None:
     """Write Unix times in digits, without the exponent that a float may have."""
     for name in ("since", "until"):
@@ -111,6 +116,7 @@ _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("PATCH", "/api/v2/users/{username}"): (("path_parameters", _known), ("body", _tag), ("body", _email)),
     ("POST", "/api/v2/messages"): (("body", _recipients),),
     ("POST", "/api/v2/messages/check"): (("body", _recipients),),
+    ("POST", "/api/v2/erasures"): (("body", _nobodys),),
     ("GET", "/api/v2/messages"): (("query", _whole_seconds),),
     ("GET", "/api/v2/stats"): (("query", _span),),
 }

@@ -1,0 +1,51 @@
+"""`imsg erase` and `imsg erasure`: a person's data erased, and what remains of it (administrators)."""
+
+from typing import Annotated, Any
+
+import typer
+
+from imsg.api import connect
+from imsg.location import find_url
+from imsg.shown import confirm, ending, local, say, say_json, say_table
+from imsg.verbs import Json, Url, segment
+
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+
+
+def erase(
+    method: Annotated[str, typer.Argument(help="smtp, sms or wechat.")],
+    to: Annotated[str, typer.Argument(help="The address: of mail, a phone number, a tag.")],
+    yes: Yes = False,  # noqa: FBT002  typer's way of a flag
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Erase all that is kept of an address; asks first (administrators)."""
+    confirm(f"Erase all that is kept of {to}? It can't be undone.", yes=yes)
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("POST", "/api/v2/erasures", {"method": method, "to": to})
+        name = str(answer["id"])
+        if as_json:
+            say_json(answer)
+            return
+        say(f"Nothing accepted until now is sent to it any more; imsg erasure {name} shows what remains.")
+        _say(api.call("GET", f"/api/v2/erasures/{segment(name)}"))
+
+
+def show(
+    erasure: Annotated[str, typer.Argument(metavar="ID", help="What imsg erase answered.")],
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Show how an erasure stands and what remains (administrators)."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("GET", f"/api/v2/erasures/{segment(erasure)}")
+    if as_json:
+        say_json(answer)
+    else:
+        _say(answer)
+
+
+def _say(answer: dict[str, Any]) -> None:
+    say(f"state    {answer['state']}")
+    if answer["remains"]:
+        say_table(("remains", "until"), [(one["where"], local(one["until"])) for one in answer["remains"]])

@@ -1,0 +1,32 @@
+"""POST /api/v2/erasures: history erases; before it is asked, whether a user has the address still."""
+
+from starlette.responses import Response
+
+from imsg_gateway.asked import Asked
+from imsg_gateway.callers import Claim
+from imsg_gateway.routes import Handler
+from imsg_shared.errors import Refusal
+from imsg_shared.peers import Peer, PeerFailed
+
+PATH = "/api/v2/erasures"
+
+
+def guard(relayed: Handler, auth: Peer) -> Handler:
+    """Make the handler that refuses to erase what is a user's contact: to erase a user is to delete it.
+
+    It raises Refusal contact_in_use, PeerAway, and what `relayed` raises.
+    """
+
+    async def answer(asked: Asked, claim: Claim | None) -> Response:
+        if claim is not None:
+            await claim.judged()
+        method, to = asked.fields.get("method"), asked.fields.get("to")
+        if isinstance(method, str) and isinstance(to, str):
+            found = await auth.call("POST", "/internal/holders", json={"method": method, "address": to})
+            if found.status_code != 200:  # noqa: PLR2004  HTTP's own number
+                raise PeerFailed(f"auth answered {found.status_code} to /internal/holders")
+            if usernames := found.json()["usernames"]:
+                raise Refusal("contact_in_use", username="、".join(usernames[:3]))
+        return await relayed(asked, claim)
+
+    return answer

@@ -1,0 +1,210 @@
+"""Erasing people from history's tables: every row that holds an address of a tombstone is emptied of it.
+
+Kept of a message are its id, method, provider, segments and status, whose it was, and the month.
+Every step may be taken again; what it has done already it no longer finds.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, bindparam, case, delete, func, literal, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imsg_history import strip, withhold
+from imsg_history.database import Database
+from imsg_history.fold import DEAD_RANK
+from imsg_history.ids import first_id, time_of
+from imsg_history.tables import attachments, attempts, dead, jobs, messages, receipts, requests
+from imsg_history.withhold import Withheld
+from imsg_shared.addresses import identity
+from imsg_shared.tombstones import Digests, Tombstone
+from imsg_shared.wire import Status
+
+SLICE = 1_000
+"""Messages looked through at once: a digest each, some microseconds."""
+
+LETTERS = 20
+"""Dead letters looked through at once: each may have 4 MiB."""
+
+FIRST: tuple[str, int] = ("0" * 32, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One message to somebody who was erased."""
+
+    address: str
+    until: datetime
+    """What was accepted until then is erased."""
+
+
+Hits = Mapping[int, Hit]
+"""Of one request, by n."""
+
+
+class Eraser:
+    """Erases whoever has one of some tombstones; what was accepted after it stays."""
+
+    def __init__(self, database: Database, digests: Digests) -> None:
+        self._database = database
+        self._digests = digests
+
+    async def erase(self, stones: Sequence[Tombstone]) -> int:
+        """Empty every table of these people; return how many messages were to them. Raises StoreAway."""
+        until: dict[str, datetime] = {}
+        for stone in stones:
+            until[stone.digest] = max(stone.at, until.get(stone.digest, stone.at))
+        count = await self._from_messages(until)
+        await self._from_receipts(until)
+        await self._from_dead(until)
+        return count
+
+    async def _known(self, addresses: Sequence[str], until: Mapping[str, datetime]) -> Withheld:
+        digests = await self._digests.of_many(addresses)
+        found = {
+            identity(address): until[digest]
+            for address, all_of in digests.items()
+            for digest in all_of
+            if digest in until
+        }
+        return Withheld(found, digests)
+
+    async def _from_messages(self, until: Mapping[str, datetime]) -> int:
+        """Go through all of them once: case is no part of a mail address' identity, and so no index finds it."""
+        last, after, count = first_id(max(until.values()) + timedelta(milliseconds=1)), FIRST, 0
+        while True:
+            place = tuple_(literal(after[0], messages.c.request.type), literal(after[1]))
+            query = (
+                select(messages.c.request, messages.c.n, messages.c.address)
+                .where(tuple_(messages.c.request, messages.c.n) > place, messages.c.request < last)
+                .order_by(messages.c.request, messages.c.n)
+                .limit(SLICE)
+            )
+            rows = (await self._database.read(lambda connection, one=query: connection.execute(one))).all()  # type: ignore[misc]
+            if not rows:
+                return count
+            after = rows[-1].request, rows[-1].n
+            known = await self._known([row.address for row in rows if row.address is not None], until)
+            hits: defaultdict[str, dict[int, Hit]] = defaultdict(dict)
+            for row in rows:
+                if row.address is not None and (at := known.until.get(identity(row.address))) is not None:
+                    hits[row.request][row.n] = Hit(row.address, at)
+            for name in sorted(hits):
+                of_request = hits[name]
+                count += await self._database.write(
+                    lambda connection, name=name, hits=of_request: _erase(connection, name, hits)  # type: ignore[misc]
+                )
+
+    async def _from_receipts(self, until: Mapping[str, datetime]) -> None:
+        async def waiting(connection: AsyncConnection) -> list[str]:
+            return list(await connection.scalars(select(receipts.c.address).distinct()))
+
+        addresses = await self._database.read(waiting)
+        known = await self._known(addresses, until)
+        for address in addresses:
+            if (at := known.until.get(identity(address))) is not None:
+                gone = delete(receipts).where(receipts.c.address == address, receipts.c.kept_at <= at)
+                await self._database.write(lambda connection, one=gone: connection.execute(one))  # type: ignore[misc]
+
+    async def _from_dead(self, until: Mapping[str, datetime]) -> None:
+        after = ""
+        while True:
+            query = select(dead).where(dead.c.id > after).order_by(dead.c.id).limit(LETTERS)
+            rows = (await self._database.read(lambda connection, one=query: connection.execute(one))).all()  # type: ignore[misc]
+            if not rows:
+                return
+            after = rows[-1].id
+            for row in rows:
+                people = list(strip.read_addresses(f"{row.body.decode(errors='replace')} {row.detail}"))
+                known = await self._known(people, until)
+                gone = known.gone(strip.accepted_at(row.body) or row.at)
+                if not any(map(gone, people)):
+                    continue
+                is_job = strip.accepted_at(row.body) is not None
+                body, detail = withhold.dead_letter(row.body, row.detail, gone, is_job=is_job)
+                change = update(dead).where(dead.c.id == row.id).values(body=body, detail=detail)
+                await self._database.write(lambda connection, one=change: connection.execute(one))  # type: ignore[misc]
+
+
+async def _erase(connection: AsyncConnection, name: str, hits: Hits) -> int:
+    """Empty some messages of a request, and the request itself where nobody else is left of it.
+
+    Rows are locked table by table, as the recorder does.
+    """
+    request = (await connection.execute(select(requests).where(requests.c.request == name).with_for_update())).first()
+    accepted_at = time_of(name) if request is None else request.accepted_at
+    hits = {n: hit for n, hit in hits.items() if accepted_at <= hit.until}
+    if not hits:
+        return 0
+    if request is not None:
+        await _empty_request(connection, request, hits)
+        await _shorten_job(connection, request, {hit.address for hit in hits.values()})
+    await _empty_messages(connection, name, hits)
+    return len(hits)
+
+
+async def _empty_request(connection: AsyncConnection, request: Row[Any], hits: Hits) -> None:
+    living = await connection.scalar(
+        select(func.count())
+        .select_from(messages)
+        .where(messages.c.request == request.request, messages.c.erased_at.is_(None), messages.c.n.not_in(list(hits)))
+    )
+    if living == 0:
+        await connection.execute(delete(attachments).where(attachments.c.request == request.request))
+    if living == 0 or strip.names(_texts(request), [hit.address for hit in hits.values()]):
+        await connection.execute(update(requests).where(requests.c.request == request.request).values(strip.NOBODYS))
+
+
+def _texts(request: Row[Any]) -> tuple[str | None, ...]:
+    return request.content, request.subject, request.attachments, request.reference
+
+
+async def _shorten_job(connection: AsyncConnection, request: Row[Any], people: AbstractSet[str]) -> None:
+    """Take people out of what would be published again should it be lost.
+
+    All of it goes where the others are settled, and where its texts name them: the others' copies are on their way.
+    """
+    name = request.request
+    body = await connection.scalar(select(jobs.c.body).where(jobs.c.request == name).with_for_update())
+    if body is None:
+        return
+    left = strip.job(body, people.__contains__)
+    is_open = select(messages.c.n).where(
+        messages.c.request == name,
+        messages.c.address.not_in(list(people)),
+        messages.c.status.in_([Status.QUEUED.value, Status.RETRYING.value]),
+    )
+    if left is None or strip.names(_texts(request), people) or await connection.scalar(is_open.limit(1)) is None:
+        await connection.execute(delete(jobs).where(jobs.c.request == name))
+    elif left != body:
+        await connection.execute(update(jobs).where(jobs.c.request == name).values(body=left))
+
+
+async def _empty_messages(connection: AsyncConnection, name: str, hits: Hits) -> None:
+    of_request = messages.c.request == name
+    found = await connection.execute(
+        select(messages.c.n, messages.c.at).where(of_request, messages.c.n.in_(list(hits))).order_by(messages.c.n)
+    )
+    rows = [{"one": row.n, "month": strip.month(row.at), "erased": hits[row.n].until} for row in found]
+    is_open = messages.c.rank < DEAD_RANK  # nothing was settled: nobody will send it now
+    change = (
+        update(messages)
+        .where(of_request, messages.c.n == bindparam("one"))
+        .values(
+            written=None,
+            address=None,
+            provider_id=None,
+            detail=None,
+            code=strip.ERASED,
+            at=bindparam("month"),
+            erased_at=bindparam("erased"),
+            status=case((is_open, Status.FAILED.value), else_=messages.c.status),
+            rank=case((is_open, DEAD_RANK), else_=messages.c.rank),
+        )
+    )
+    await connection.execute(change, rows)
+    await connection.execute(delete(attempts).where(attempts.c.request == name, attempts.c.n.in_(list(hits))))

@@ -1,0 +1,84 @@
+"""Erasures as administrators ask for them: POST /api/v2/erasures, and what remains."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from imsg_history.database import Database
+from imsg_history.events import compact
+from imsg_history.rows import AuditRow
+from imsg_history.stones import DONE, QUEUES, Stones, fresh_id
+from imsg_history.tables import erasures
+from imsg_shared import addresses
+from imsg_shared.errors import Refusal
+from imsg_shared.peers import Caller
+from imsg_shared.tombstones import Digests, Tombstone
+
+NORMAL: Mapping[str, Callable[[str], str | None]] = {
+    "smtp": addresses.email,
+    "sms": addresses.phone,
+    "wechat": addresses.tag,
+}
+"""Method → the normal form of its addresses."""
+
+ERASING, DRAINING = "erasing", "draining"
+
+ACTION = "erasure"
+
+
+class Erasures:
+    """Takes erasures in, and tells how they stand."""
+
+    def __init__(
+        self,
+        database: Database,
+        stones: Stones,
+        digests: Digests,
+        now: Callable[[], datetime],
+        wake: Callable[[], None],
+    ) -> None:
+        """`wake` is told that there is something to do."""
+        self._database = database
+        self._stones = stones
+        self._digests = digests
+        self._now = now
+        self._wake = wake
+
+    async def begin(self, method: str, to: str, caller: Caller) -> str:
+        """Bury an address, and return the erasure's id: from here nothing accepted before is sent or recorded.
+
+        Raises Refusal no_erasure_key, recipients_invalid; StoreAway.
+        """
+        if not self._digests:
+            raise Refusal("no_erasure_key")
+        normal = NORMAL.get(method)
+        address = to.strip() if normal is None else normal(to.strip())  # of a new channel: as it is
+        if not address:
+            zh, en = "to 应是一个该方式的地址", "to must be one address of this method"
+            raise Refusal("recipients_invalid", why_zh=zh, why_en=en)
+        at = self._now()
+        stone = Tombstone(fresh_id(at, secrets.token_bytes(10)), self._digests.of(address), at)
+        await self._stones.bury(stone, method, _record(stone, method, caller))
+        await self._stones.exchange()
+        self._wake()
+        return stone.id
+
+    async def show(self, name: str) -> dict[str, Any]:
+        """Tell how an erasure stands. Raises Refusal not_found, StoreAway."""
+        query = select(erasures.c.state, erasures.c.remains).where(erasures.c.id == name.lower())
+        row = (await self._database.read(lambda connection: connection.execute(query))).first()
+        if row is None:
+            raise Refusal("not_found", what=name[:64])
+        state = row.state if row.state == DONE else DRAINING if row.state == QUEUES else ERASING
+        return {"state": state, "remains": json.loads(row.remains)}
+
+
+def _record(stone: Tombstone, method: str, caller: Caller) -> AuditRow:
+    details = compact({"method": method})
+    name = hashlib.sha256(repr((stone.at, caller.username, ACTION, stone.id, details)).encode()).hexdigest()[:32]
+    return AuditRow(name, stone.at, caller.username, ACTION, stone.id, details)

@@ -1,0 +1,367 @@
+"""Whoever was erased is in no table of history, SQLite's or PostgreSQL's, whatever comes when; contents go first."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+from sqlalchemy import func, select, text, update
+
+from imsg_history.attachments import Attachments, Place
+from imsg_history.contents import Contents
+from imsg_history.database import TERMS, Database, connect
+from imsg_history.dead import DeadLetters
+from imsg_history.erase import Eraser
+from imsg_history.filters import read_query
+from imsg_history.find import Finder
+from imsg_history.keep import Counts, Keeper
+from imsg_history.migrate import migrate
+from imsg_history.resend import Resends
+from imsg_history.rows import AuditRow
+from imsg_history.stones import Stones
+from imsg_history.tables import attachments, dead, erasures, jobs, metadata, requests
+from imsg_shared.broker import Delivery
+from imsg_shared.errors import Refusal
+from imsg_shared.peers import Caller
+from imsg_shared.redis import Redis
+from imsg_shared.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
+from imsg_shared.topology import DEAD
+from imsg_shared.wire import Attachment, Job, Reference, Status
+from imsg_store.address import read_url
+from imsg_store.engines import open_sync_engine
+from imsg_testing.history import delivered, job, outcome, receipt
+
+ADMIN = Caller("admin", is_admin=True)
+NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
+BEFORE, AFTER = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
+RETENTION = timedelta(days=90)
+DIGESTS = Digests((SecretStr("a key of tombstones"),))
+MAIL = "Zhang.San@example.com"
+PHONE = "+8613912345678"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty database of either kind is."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/history.db"
+    found: str = request.getfixturevalue("postgres_database")
+    return found
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    """Open a migrated database."""
+    await asyncio.to_thread(migrate, read_url(url), NOW)
+    async with connect(read_url(url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stones(database: Database, redis: Redis, tmp_path: Path) -> Stones:
+    """Keep tombstones in the database, in Redis, and in a file."""
+    return Stones(database, Tombstones(redis, DIGESTS), tmp_path / "tombstones")
+
+
+async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
+    """Keep one batch."""
+    keeper = Keeper(database, lambda: NOW, RETENTION, Counts(CollectorRegistry()), DIGESTS)
+    await keeper.keep([one if isinstance(one, Delivery) else delivered(one) for one in batch])
+
+
+async def bury(stones: Stones, address: str, at: datetime = NOW) -> Tombstone:
+    """Bury an address."""
+    stone = Tombstone(secrets.token_hex(16), DIGESTS.of(address), at)
+    record = AuditRow(secrets.token_hex(16), at, "admin", "erasure", stone.id, "{}")
+    await stones.bury(stone, "smtp", record)
+    return stone
+
+
+async def dump(database: Database) -> str:
+    """Write out every row of every table."""
+    lines = []
+    for table in metadata.sorted_tables:
+        found = await database.read(lambda connection, table=table: connection.execute(select(table)))  # type: ignore[misc]
+        lines += [
+            repr([one.decode(errors="replace") if isinstance(one, bytes) else one for one in row]) for row in found
+        ]
+    return "\n".join(lines).lower()
+
+
+async def holds(database: Database, address: str) -> bool:
+    """Search all of it for an address, whatever its case."""
+    return address.lower() in await dump(database)
+
+
+async def shown(database: Database, of: Job) -> list[dict[str, Any]]:
+    """Return a request's messages."""
+    return (await Finder(database).find(read_query({"id": of.request, "limit": "500"}, ADMIN))).messages
+
+
+def everything(to: str = MAIL) -> tuple[Job, Job, Job]:
+    """Make what an address is planted in: a single message, a list, one whose outcome has not come."""
+    single = job(to=(to,), at=BEFORE, content={"subject": f"给 {to}", "text": "x"})
+    listed = job(to=("li@example.com", to), at=BEFORE, content={"subject": "大家好", "text": "x"})
+    waiting = job(to=(to,), at=BEFORE)
+    return single, listed, waiting
+
+
+async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(database: Database, stones: Stones) -> None:
+    single, listed, waiting = everything()
+    said: dict[str, Any] = {"detail": f"250 <{MAIL}> ok", "provider_id": "p-1"}
+    lonely = delivered(job(to=(MAIL,), at=BEFORE), DEAD, reason="broke")
+    broken = delivered(f'{{"to": "{MAIL}"'.encode(), DEAD, reason="unreadable")
+    await keep(database, single, listed, waiting, outcome(single, Status.SENT, **said), lonely, broken)
+    await keep(database, outcome(listed, Status.SENT, n=0), outcome(listed, Status.FAILED, n=1, detail=f"550 {MAIL}"))
+    await keep(database, receipt(outcome(single, Status.SENT, provider_id="p-9"), MAIL))
+    await Attachments(database).put(Place(single.request, _sha(b"to them")), b"to them", AFTER)
+    assert await holds(database, MAIL)
+
+    stone = await bury(stones, MAIL.swapcase())
+    assert await Eraser(database, DIGESTS).erase([stone]) == 4
+    assert await Eraser(database, DIGESTS).erase([stone]) == 0
+
+    assert not await holds(database, MAIL)
+    assert not await holds(database, "to them")
+    (one,) = await shown(database, single)
+    assert (one["method"], one["provider"], one["status"], one["to"]) == ("smtp", "mail.example.com", "sent", None)
+    assert (one["updated_at"], one["provider_id"]) == ("2026-11-01T00:00:00.000Z", None)
+    assert [message["status"] for message in await shown(database, listed)] == ["sent", "failed"]
+    assert (await shown(database, listed))[0]["content"] == {"subject": "大家好", "text": "x"}
+    (never,) = await shown(database, waiting)
+    assert (never["status"], never["error"]) == ("failed", {"code": "erased", "detail": None})
+
+
+async def test_what_arrives_late_is_not_recorded_of_who_was_erased_since(database: Database, stones: Stones) -> None:
+    """In any order, in one batch or in many."""
+    single, listed, waiting = everything()
+    await bury(stones, MAIL)
+    said = outcome(single, Status.SENT, detail=f"250 <{MAIL}>", provider_id="p-1")
+    await keep(database, said)
+    await keep(database, single)
+    await keep(database, listed, waiting, outcome(listed, Status.RETRYING, n=1, detail=MAIL))
+    await keep(database, outcome(waiting, Status.FAILED, code="erased", detail=MAIL))
+    await keep(database, delivered(listed, DEAD, reason="broke"), delivered(f"? {MAIL}".encode(), DEAD, reason="no"))
+    await keep(database, receipt(said, MAIL))
+
+    assert not await holds(database, MAIL)
+    assert [message["status"] for message in await shown(database, single)] == ["sent"]
+    assert [message["to"] for message in await shown(database, listed)] == ["li@example.com", None]
+    assert [message["status"] for message in await shown(database, waiting)] == ["failed"]
+
+
+async def test_what_is_accepted_after_an_erasure_is_recorded_whole(database: Database, stones: Stones) -> None:
+    stone = await bury(stones, MAIL)
+    new = job(to=(MAIL,), at=AFTER)
+    sent = outcome(new, Status.SENT, provider_id="p-1")
+    await keep(database, new, sent)
+    await keep(database, receipt(sent, MAIL))
+    await Eraser(database, DIGESTS).erase([stone])
+    (message,) = await shown(database, new)
+    assert (message["to"], message["status"]) == (MAIL, "delivered")
+
+
+async def test_a_receipt_that_comes_before_its_outcome_finds_a_message_of_the_new_relation(
+    database: Database, stones: Stones
+) -> None:
+    await bury(stones, PHONE)
+    new = job(to=(PHONE,), at=AFTER, method="sms", content="x")
+    sent = outcome(new, Status.SENT, provider_id="p-1")
+    await keep(database, receipt(sent, PHONE))
+    assert not await holds(database, PHONE)
+    await keep(database, new, sent)
+    assert [message["status"] for message in await shown(database, new)] == ["delivered"]
+
+
+async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Database, stones: Stones) -> None:
+    sha = "a" * 64
+    named = job(to=("li@example.com", MAIL), at=BEFORE, content={"subject": "您好", "text": f"转告 {MAIL.upper()}。"})
+    filed = job(
+        to=("li@example.com", MAIL),
+        at=BEFORE,
+        attachments=(Attachment(sha256=sha, size=1, filename=f"{MAIL}.pdf", type="application/pdf"),),
+    )
+    await keep(database, named, filed, *(outcome(one, Status.SENT, n=n) for one in (named, filed) for n in (0, 1)))
+    await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)])
+    assert not await holds(database, MAIL)
+    assert {one["to"]: one["content"] for one in await shown(database, named)} == {"li@example.com": None, None: None}
+
+
+async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones: Stones) -> None:
+    _, listed, waiting = everything()
+    await keep(database, listed, waiting)
+    await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)])
+    found = (await database.read(lambda connection: connection.execute(select(jobs)))).all()
+    assert [row.request for row in found] == [listed.request]
+    assert [one.address for one in Job.model_validate_json(found[0].body).recipients] == ["li@example.com"]
+
+
+async def test_nobody_else_is_touched_by_an_erasure(database: Database, stones: Stones) -> None:
+    single, listed, waiting = everything("li@example.com")
+    await keep(database, single, listed, waiting, outcome(single, Status.SENT, provider_id="p-1"))
+    before = await dump(database)
+    stone = await bury(stones, MAIL)
+    await Eraser(database, DIGESTS).erase([stone])
+    assert set(before.splitlines()) <= set((await dump(database)).splitlines())
+
+
+async def test_nothing_is_sent_again_to_who_was_erased(database: Database, stones: Stones) -> None:
+    _, listed, _ = everything()
+    await keep(database, listed, outcome(listed, Status.FAILED, n=0), outcome(listed, Status.FAILED, n=1))
+    await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)])
+    draft = await Resends(database).draft(listed.request, ADMIN, uncertain=False, again=False)
+    assert [one["address"] for one in draft["recipients"]] == ["li@example.com"]
+    with pytest.raises(Refusal, match="nothing_to_resend"):
+        await Resends(database).draft(f"{listed.request}-1", ADMIN, uncertain=True, again=False)
+
+
+async def test_a_long_list_is_gone_through_in_slices(database: Database, stones: Stones) -> None:
+    many = [job(to=(*(f"u{n}@example.com" for n in range(1_200)), MAIL), at=BEFORE) for _ in range(3)]
+    await keep(database, *many)
+    assert await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)]) == 3
+    assert not await holds(database, MAIL)
+
+
+# --- where tombstones stand
+
+
+async def test_a_database_of_before_an_erasure_learns_of_it_from_redis_and_from_the_file(
+    database: Database, stones: Stones, redis: Redis, tmp_path: Path
+) -> None:
+    stone = await bury(stones, MAIL)
+    other = Tombstone(secrets.token_hex(16), DIGESTS.of(PHONE), NOW)
+    assert await stones.exchange() == set()
+    await _forget(database)
+    append_to(tmp_path / "tombstones", [other])
+
+    restored = Stones(database, Tombstones(redis, DIGESTS), tmp_path / "tombstones")
+    assert await restored.exchange() == set()
+
+    assert set(await restored.all()) == {stone.id, other.id}
+    assert set(await Tombstones(redis, DIGESTS).read()) == {stone.digest, other.digest}
+    rows = (await database.read(lambda connection: connection.execute(select(erasures)))).all()
+    assert {(row.id, row.state) for row in rows} == {(stone.id, "tables"), (other.id, "tables")}
+
+
+async def test_an_emptied_redis_gets_its_tombstones_back(stones: Stones, redis: Redis) -> None:
+    stone = await bury(stones, MAIL)
+    await stones.exchange()
+    await redis.call("FLUSHDB")
+    await stones.exchange()
+    assert set(await Tombstones(redis, DIGESTS).read()) == {stone.digest}
+
+
+async def test_half_a_line_of_the_file_is_no_tombstone(tmp_path: Path) -> None:
+    file = tmp_path / "tombstones"
+    stone = Tombstone("1" * 32, "2" * 64, NOW)
+    append_to(file, [stone])
+    with file.open("a") as opened:
+        opened.write("3" * 32 + " " + "4" * 64 + " 17")
+    assert read_from(file) == [stone]
+    assert file.stat().st_mode & 0o077 == 0
+
+
+async def test_a_file_that_can_not_be_written_is_told_and_stops_nothing(
+    database: Database, redis: Redis, tmp_path: Path
+) -> None:
+    stones = Stones(database, Tombstones(redis, DIGESTS), tmp_path / "nowhere" / "tombstones")
+    stone = await bury(stones, MAIL)
+    assert await stones.exchange() == {"file"}
+    assert set(await Tombstones(redis, DIGESTS).read()) == {stone.digest}
+
+
+# --- contents before rows
+
+
+async def test_contents_go_before_rows(database: Database) -> None:
+    old, young = job(at=NOW - timedelta(days=31)), job(at=NOW - timedelta(days=29))
+    long = job(
+        at=NOW - timedelta(days=40), content=None, content_at=Reference(sha256=_sha(b'{"subject": "s"}'), size=16)
+    )
+    open_ = job(at=NOW - timedelta(days=35))
+    letter = delivered(job(at=NOW - timedelta(days=33)), DEAD, reason="broke")
+    await Attachments(database).put(Place(long.request, _sha(b'{"subject": "s"}')), b'{"subject": "s"}', AFTER)
+    await keep(database, old, young, long, open_, letter)
+    await keep(database, *(outcome(one, Status.FAILED) for one in (old, young, long)))
+    long_ago = update(dead).values(at=NOW - timedelta(days=33))
+    await database.write(lambda connection: connection.execute(long_ago))
+
+    contents = Contents(database, 30)
+    await contents.erase(NOW, RETENTION)
+    await contents.erase(NOW + timedelta(minutes=1), RETENTION)
+
+    assert [(one["content"], one["subject"], one["status"]) for one in await shown(database, old)] == [
+        (None, None, "failed")
+    ]
+    assert [one["content"] for one in await shown(database, young)] == [young.content]
+    assert [one["content"] for one in await shown(database, open_)] == [open_.content], "it is to be sent still"
+    assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(attachments))) == 0
+    (one,) = (await DeadLetters(database).page(None, None)).dead
+    assert (await DeadLetters(database).one(one["id"]))["body"] == ""
+    for name in (old.request, long.request):
+        with pytest.raises(Refusal, match="content_erased"):
+            await Resends(database).draft(name, ADMIN, uncertain=False, again=False)
+
+
+async def test_what_comes_late_goes_within_a_day(database: Database) -> None:
+    contents = Contents(database, 30)
+    await contents.erase(NOW, RETENTION)
+    late = job(at=NOW - timedelta(days=60))
+    await keep(database, late, outcome(late, Status.SENT))
+    assert await contents.erase(NOW + timedelta(days=1), RETENTION) == 1
+
+
+async def test_a_new_installation_keeps_contents_for_30_days_and_a_choice_stands(database: Database) -> None:
+    assert await Contents(database, None).days() == 30
+    assert await Contents(database, 7).days() == 7
+
+
+async def test_an_installation_of_before_keeps_what_it_had_and_its_contents_for_90_days(url: str) -> None:
+    """As 39c43ba made it."""
+    address = read_url(url)
+    await asyncio.to_thread(_make_as_before, url)
+    await asyncio.to_thread(migrate, address, NOW)
+    async with connect(address) as database:
+        assert await Contents(database, None).days() == 90
+        (count,) = (
+            await database.read(lambda connection: connection.execute(select(func.count()).select_from(requests)))
+        ).one()
+        assert count == 0
+        await keep(database, job(at=BEFORE))
+
+
+def _make_as_before(url: str) -> None:
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    import imsg_store.migrate  # noqa: PLC0415
+    from imsg_history.migrations import STEPS  # noqa: PLC0415
+
+    with open_sync_engine(read_url(url), TERMS) as engine, engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(imsg_store.migrate.ENVIRONMENT))
+        config.set_main_option("version_locations", str(STEPS.folder))
+        config.set_main_option("path_separator", "newline")
+        config.attributes.update(connection=connection, versions=STEPS.versions, is_new=True)
+        command.upgrade(config, "0001")
+
+
+async def _forget(database: Database) -> None:
+    """Bring the database to where it was before any erasure."""
+
+    async def work(connection: Any) -> None:  # noqa: ANN401
+        for table in ("tombstones", "erasures"):
+            await connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
+
+    await database.write(work)
+
+
+def _sha(body: bytes) -> str:
+    import hashlib  # noqa: PLC0415
+
+    return hashlib.sha256(body).hexdigest()

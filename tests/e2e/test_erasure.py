@@ -1,0 +1,281 @@
+"""A person's data, planted everywhere and erased: no database, no log and no dump of Redis holds their address."""
+
+import base64
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsg_testing.api import wait
+from imsg_testing.stack import IMSG, Stack, attached, provider, running
+
+pytestmark = pytest.mark.timeout(300)
+
+MAIL = "Zhang.San@example.com"
+SPELLINGS = ("zhang.san@example.com", "zhang.san@")
+PHONE = "13912345678"
+OTHER = "li.si@example.com"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Run `imsg up` with the sandbox for its providers."""
+    with running(tmp_path_factory.mktemp("erasure")) as stack:
+        stack.open_wide()
+        yield stack
+
+
+def sent(stack: Stack, method: str, to: Any, content: Any, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Send as the administrator; return the answer."""
+    asked = {"token": stack.token(), "method": method, "to": to, "content": content, **more}
+    answer = stack.call("POST", "/api/send", asked)
+    assert answer["errorCode"] == 0, answer
+    return answer
+
+
+def mail(stack: Stack, *to: str, key: str | None = None, **more: Any) -> str:  # noqa: ANN401
+    """Send a mail; return the request's id."""
+    body: dict[str, Any] = {"token": stack.token(), "method": "smtp", "to": list(to)}
+    body["content"] = {"subject": f"你好 {to[0]}", "text": f"写给 {to[0]}"}
+    headers = {"Idempotency-Key": key} if key else {}
+    answer = stack.client.post("/api/send", json=body | more, headers=headers)
+    assert answer.json()["errorCode"] == 0, answer.text
+    return str(answer.headers.get("x-imsg-id") or answer.json()["id"])
+
+
+def erase(stack: Stack, method: str, to: str) -> str:
+    """Erase an address; return the erasure's id."""
+    answer = stack.client.post("/api/v2/erasures", json={"token": stack.token(), "method": method, "to": to})
+    assert answer.json()["errorCode"] == 0, answer.text
+    return str(answer.json()["id"])
+
+
+def done(stack: Stack, erasure: str, within_s: float = 90) -> None:
+    """Wait until nothing remains."""
+    told: dict[str, Any] = {}
+
+    def is_done() -> bool:
+        told.update(stack.call("GET", f"/api/v2/erasures/{erasure}", token=stack.token()))
+        return told.get("state") == "done"
+
+    wait(is_done, within_s, every_s=0.2, why=lambda: f"{told}\n{stack.said}")
+    assert told["remains"] == []
+
+
+def pause(stack: Stack, method: str, *, paused: bool) -> None:
+    """Pause a channel, or let it go on."""
+    body = {"token": stack.token(), "paused": paused}
+    assert stack.call("PATCH", f"/api/channels/{method}", body)["errorCode"] == 0
+
+
+def found(folder: Path, *needles: str) -> list[str]:
+    """Search every file of a data folder for words, whatever their case, raw and dumped; name what holds one."""
+    wanted = [needle.lower().encode() for needle in needles]
+    places = []
+    for file in sorted(folder.rglob("*")):
+        if not file.is_file():
+            continue
+        raw = file.read_bytes().lower()
+        places += [f"{file.name}: {needle.decode()}" for needle in wanted if needle in raw]
+        if file.suffix == ".db":
+            with closing(sqlite3.connect(file)) as opened:
+                dump = "\n".join(opened.iterdump()).lower().encode()
+            places += [f"dump of {file.name}: {needle.decode()}" for needle in wanted if needle in dump]
+    return places
+
+
+def test_a_person_is_erased_from_every_place_that_held_their_address(stack: Stack) -> None:
+    """Sent, failed, queued, retrying, in a list, with a file named for them, under a key, as SMS too."""
+    pause(stack, "smtp", paused=False)
+    single = mail(stack, MAIL, key="one", attachment=attached(f"{MAIL} 合同.txt", f"致 {MAIL}".encode()))
+    long = mail(stack, MAIL.upper(), content={"subject": "长", "text": f"{MAIL} " * 5_000})
+    listed = mail(stack, OTHER, MAIL, "wang.wu@example.com")
+    stack.settled(single)
+    stack.settled(long)
+    stack.settled(listed, 3)
+    stack.order("5xx", times=1)
+    late = mail(stack, MAIL)
+    wait(lambda: [one["status"] for one in stack.messages(late)] in (["retrying"], ["failed"]))
+    text = sent(stack, "sms", PHONE, "您的包裹已到")["id"]
+    stack.settled(text)
+    pause(stack, "smtp", paused=True)
+    queued = mail(stack, MAIL, OTHER, key="two")
+    wait(lambda: len(stack.messages(queued)) == 2)
+    assert found(stack.data, *SPELLINGS)
+
+    erasures = [erase(stack, "smtp", MAIL.swapcase()), erase(stack, "sms", f"+86{PHONE}")]
+    remains = stack.call("GET", f"/api/v2/erasures/{erasures[0]}", token=stack.token())
+    assert remains["state"] in ("erasing", "draining")
+    assert {place["where"] for place in remains["remains"]}
+    pause(stack, "smtp", paused=False)
+    for erasure in erasures:
+        done(stack, erasure)
+
+    assert found(stack.data, *SPELLINGS, PHONE) == []
+    times = [one["to"].lower() for one in stack.inbox(method="smtp")].count(MAIL.lower())
+    assert times == 3, "what was accepted before is not sent after"
+    (kept,) = stack.messages(single)
+    assert (kept["to"], kept["content"], kept["subject"], kept["attachments"]) == (None, None, None, [])
+    assert (kept["method"], kept["status"], kept["error"]) == ("smtp", "sent", {"code": "erased", "detail": None})
+    others = {one["to"]: one for one in stack.messages(listed)}
+    assert others[OTHER]["status"] == "sent"
+    assert set(others) == {OTHER, None, "wang.wu@example.com"}
+    assert {one["to"]: one["status"] for one in stack.messages(queued)} == {None: "failed", OTHER: "sent"}
+    assert [one["status"] for one in stack.messages(late)] == ["failed"]
+    assert [one["segments"] for one in stack.messages(text)] == [1]
+
+
+def test_what_is_sent_to_them_afterwards_is_a_new_relation(stack: Stack) -> None:
+    done(stack, erase(stack, "smtp", "new@example.com"))
+    request = mail(stack, "New@example.com")
+    (message,) = stack.settled(request)
+    assert (message["to"], message["status"]) == ("New@example.com", "sent")
+
+
+def test_what_waits_for_its_next_attempt_is_said_to_remain(stack: Stack) -> None:
+    stack.order("greylist", times=1)
+    request = mail(stack, "waiting@example.com")
+    wait(lambda: [one["status"] for one in stack.messages(request)] == ["retrying"])
+    erasure = erase(stack, "smtp", "waiting@example.com")
+    told: dict[str, Any] = {}
+
+    def waits() -> bool:
+        told.update(stack.call("GET", f"/api/v2/erasures/{erasure}", token=stack.token()))
+        return any(place["where"] == "queue imsg.smtp.single.retry.300" for place in told["remains"])
+
+    wait(waits, 60, every_s=0.2, why=lambda: f"{told}\n{stack.said}")
+    assert told["state"] == "draining"
+    until = {datetime.fromisoformat(place["until"]) for place in told["remains"]}
+    assert all(timedelta(hours=71) < one - datetime.now(UTC) < timedelta(hours=73) for one in until)
+    (message,) = stack.messages(request)
+    assert (message["to"], message["status"]) == (None, "failed"), "though its job waits still"
+
+
+def test_a_users_contact_is_not_erased_and_the_remedy_is_said(stack: Stack) -> None:
+    name = stack.new_user(email="Contact@example.com")
+    asked = {"token": stack.token(), "method": "smtp", "to": "contact@EXAMPLE.com"}
+    answer = stack.call("POST", "/api/v2/erasures", asked)
+    assert (answer["errorCode"], answer["reason"]) == (10016, "contact_in_use")
+    assert name in answer["detail"]
+    assert stack.call("DELETE", f"/api/users/{name}", {"token": stack.token()})["errorCode"] == 0
+    done(stack, erase(stack, "smtp", "contact@example.com"))
+    assert found(stack.data, "contact@example.com") == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"method": "fax", "to": "1"}, 10008),
+        ({"method": "smtp", "to": "no address"}, 10011),
+        ({"method": "sms", "to": "a@example.com"}, 10011),
+        ({"method": "smtp", "to": ["a@example.com"]}, 10011),
+        ({"method": "smtp"}, 10002),
+    ],
+)
+def test_a_wrong_erasure_is_refused(stack: Stack, asked: dict[str, Any], code: int) -> None:
+    assert stack.call("POST", "/api/v2/erasures", {"token": stack.token(), **asked})["errorCode"] == code
+
+
+def test_only_administrators_erase_and_look(stack: Stack) -> None:
+    token = stack.new_user_token()
+    asked = {"token": token, "method": "smtp", "to": "a@example.com"}
+    assert stack.call("POST", "/api/v2/erasures", asked)["reason"] == "no_right"
+    assert stack.call("GET", "/api/v2/erasures/0", token=token)["reason"] == "no_right"
+    assert stack.call("GET", "/api/v2/erasures/0", token=stack.token())["reason"] == "not_found"
+
+
+def test_a_follower_is_erased_with_the_openid(stack: Stack) -> None:
+    openid = stack.call("POST", "/sandbox/wechat/followers", {})["openid"]
+    tag = stack.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})["reply"]
+    request = sent(stack, "wechat", tag, "明天下雨")["id"]
+    wait(lambda: [one["status"] for one in stack.messages(request)] == ["delivered"])
+    assert found(stack.data, openid)
+
+    done(stack, erase(stack, "wechat", tag.lower().replace("-", "")))
+
+    assert found(stack.data, openid, tag) == []
+    again = stack.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})["reply"]
+    assert again != tag, "who comes back is somebody new"
+
+
+def test_a_restored_copy_knows_who_was_erased_since(tmp_path: Path) -> None:
+    """In place, and started where it lies."""
+    with provider(tmp_path) as world, running(tmp_path / "one", world.settings) as stack:
+        request = mail(stack, MAIL)
+        stack.settled(request)
+        command = [str(IMSG), "backup", str(tmp_path / "copy")]
+        made = subprocess.run(command, env=stack.environment, cwd=stack.folder, capture_output=True, check=False)
+        assert made.returncode == 0, made.stderr
+        assert found(tmp_path / "copy", *SPELLINGS)
+        done(stack, erase(stack, "smtp", MAIL))
+        os.kill(stack.process.pid, signal.SIGKILL)
+        wait(lambda: not stack.process.runs)
+
+        shutil.copytree(tmp_path / "copy", tmp_path / "two" / "data")
+        with running(tmp_path / "two", world.settings) as other:
+            wait(
+                lambda: found(other.data, *SPELLINGS) == [],
+                60,
+                every_s=0.5,
+                why=lambda: f"{found(other.data, *SPELLINGS)}{other.said}",
+            )
+        shutil.rmtree(stack.data)
+        shutil.copytree(tmp_path / "copy", stack.data)
+        stack.start()
+        wait(lambda: found(stack.data, *SPELLINGS) == [], 60, every_s=0.5, why=lambda: stack.said)
+        assert [one["to"] for one in stack.messages(request)] == [None]
+
+
+def test_an_erasure_goes_on_after_a_crash(tmp_path: Path) -> None:
+    with provider(tmp_path) as world, running(tmp_path / "one", world.settings) as stack:
+        request = mail(stack, MAIL)
+        stack.settled(request)
+        erasure = erase(stack, "smtp", MAIL)
+        os.kill(stack.process.pid, signal.SIGKILL)
+        wait(lambda: not stack.process.runs)
+        stack.start()
+        done(stack, erasure, within_s=200)
+        assert found(stack.data, *SPELLINGS) == []
+
+
+def test_the_command_line_erases_and_shows_what_remains(stack: Stack) -> None:
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        command = [str(IMSG), *words]
+        return subprocess.run(
+            command,
+            env=stack.environment | {"IMSG_PASSWORD": "123"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert run("login", "admin").returncode == 0
+    asks = run("erase", "smtp", "cli@example.com")
+    assert asks.returncode == 2
+    assert "--yes" in asks.stderr
+    answer = run("erase", "smtp", "cli@example.com", "--yes", "--json")
+    assert answer.returncode == 0, answer.stderr
+    name = json.loads(answer.stdout)["id"]
+    done(stack, name)
+    shown = run("erasure", name)
+    assert (shown.returncode, shown.stdout.split()) == (0, ["state", "done"])
+    assert run("erasure", "0").returncode == 1
+
+
+def test_base64_of_an_attachment_goes_too(stack: Stack) -> None:
+    content = b"nobody but lonely@example.com reads this"
+    request = mail(stack, "lonely@example.com", attachment=attached("a.txt", content))
+    stack.settled(request)
+    assert found(stack.data, content.decode())
+    done(stack, erase(stack, "smtp", "lonely@example.com"))
+    assert found(stack.data, content.decode(), base64.b64encode(content).decode()) == []
