@@ -71,7 +71,10 @@ AT_REDIS: Mapping[str, AtRedis] = {
         ),
         writes=(channel_key(ANY), "imsg:used:*", "imsg:replay:*", "imsg:resent:*", "imsg:tally:*"),
     ),
-    "auth": AtRedis(writes=(user_key(ANY), "imsg:used:*", "imsg:fence:*", "imsg:tally:*"), also=("scan",)),
+    "auth": AtRedis(
+        writes=(user_key(ANY), "imsg:used:*", "imsg:fence:*", "imsg:tally:*", "imsg:login-known:*"),
+        also=("scan", "zadd", "zscore", "zremrangebyrank"),
+    ),
     "history": AtRedis(
         reads=(ERASED,),
         writes=(TOMBSTONES, BACKING_UP, "imsg:ledger:*", "imsg:replay:*"),
