@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+import imsg_history.main
 import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
@@ -94,6 +95,7 @@ async def _examine(asked: whole.Settings, url: str) -> list[Finding]:
         ("Redis", lambda: _redis(asked)),
         ("broker", lambda: _broker(asked)),
         ("database", lambda: asyncio.to_thread(_database, asked)),
+        ("contents", lambda: _contents(asked)),
         ("mail server", lambda: _mail_server(asked)),
         ("SMS firms", lambda: asyncio.to_thread(_sms_firms, asked)),
         ("WeChat", lambda: _wechat(asked)),
@@ -182,6 +184,23 @@ def _database(asked: whole.Settings) -> Finding:
         return _sqlite([file for file in files if file.exists()])
     parts = urlsplit(url)
     return _postgres(parts.hostname or "127.0.0.1", parts.port or 5432)
+
+
+async def _contents(asked: whole.Settings) -> Finding:
+    """Say how long subjects, texts and files are kept; who upgraded without choosing is told that there is a choice."""
+    file = asked.data_dir / "history.db"
+    url = asked.database_url or f"sqlite:///{file}"
+    history = load(imsg_history.main.Settings, database_url=url)
+    if not asked.database_url and not file.exists():
+        return Finding("contents", f"kept {history.keep_content_days or 30} days, from the first start on")
+    try:
+        days = await imsg_history.main.find_content_days(history)
+    except imsg_history.main.StoreAway:
+        return Finding("contents", "not known: the database does not say, or is of a version before")
+    if history.keep_content_days is None and days == imsg_history.main.KEEP_CONTENT_DAYS_OF_OLD:
+        remedy = f"Set {variable('keep_content_days')}, to 30 as new installations have it, or to {days}."
+        return Finding("contents", f"kept {days} days, as before there was a choice", remedy)
+    return Finding("contents", f"kept {days} days")
 
 
 def _sqlite(files: Sequence[Path]) -> Finding:

@@ -45,6 +45,8 @@ from imsg_shared.tombstones import Digests, Tombstones
 from imsg_store.address import is_sqlite, read_url
 from imsg_store.away import StoreAway, told
 
+__all__ = ["KEEP_CONTENT_DAYS_OF_OLD", "Settings", "StoreAway", "app", "find_content_days"]
+
 log = logger(__name__)
 
 PING_EVERY_S = 2.0
@@ -139,6 +141,12 @@ async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncEx
         _now,
     )
     return api(parts, Internal("history", settings.service_key, settings.peer_keys))
+
+
+async def find_content_days(settings: Settings) -> int:
+    """Say for how many days contents are kept, by the settings or as the installation was made. Raises StoreAway."""
+    async with database.connect(read_url(settings.database_url)) as store:
+        return await Contents(store, settings.keep_content_days).days()
 
 
 async def _begin_anew(stones: Stones, traces: Traces) -> None:

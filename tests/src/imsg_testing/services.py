@@ -17,6 +17,7 @@ from imsg_testing.stack import START_TIMEOUT_S, Provider, environment, free_port
 KEYS = {
     "IMSG_SERVICE_KEY": "a key between services, long enough",
     "IMSG_TOKEN_KEY": "a key that signs tokens, long enough",
+    "IMSG_ERASURE_KEY": "a key of tombstones, long enough too",
 }
 
 
@@ -66,6 +67,8 @@ class Services(Api):
         history: OneService,
         senders: list[OneService],
         world: Provider,
+        *,
+        stores: tuple[Postgres, Valkey] | None = None,
     ) -> None:
         super().__init__(gateways[0].url)
         self._through = [Api(gateway.url) for gateway in gateways]
@@ -74,12 +77,19 @@ class Services(Api):
         self.history = history
         self.senders = senders
         self.world = world
+        self._stores = stores
 
     @property
     def said(self) -> str:
         """The end of every service's log."""
         everything = (*self.gateways, self.auth, self.history, *self.senders)
         return "\n".join(f"== {one.log.name}\n{one.process.last_lines()}" for one in everything)
+
+    @property
+    def stores(self) -> tuple[Postgres, Valkey]:
+        """The servers that keep what they were told."""
+        assert self._stores is not None
+        return self._stores
 
     def through(self, number: int) -> Api:
         """Speak to one of the gateways."""
@@ -106,6 +116,7 @@ def services(folder: Path, *, gateways: int = 1, senders: int = 1) -> Iterator[S
         def started(package: str, settings: dict[str, str]) -> OneService:
             own = {
                 "IMSG_TOKEN_KEY": KEYS["IMSG_TOKEN_KEY"],
+                "IMSG_ERASURE_KEY": KEYS["IMSG_ERASURE_KEY"],
                 "IMSG_DATA_DIR": str(folder),
                 "IMSG_BROKER_URL": parting.rabbit_url(package, rabbit.url),
                 "IMSG_REDIS_URL": parting.redis_url(package, valkey.url),
@@ -120,6 +131,13 @@ def services(folder: Path, *, gateways: int = 1, senders: int = 1) -> Iterator[S
         history = started("imsg_history", {"IMSG_DATABASE_URL": postgres.create_database("history")})
         peers = {"IMSG_AUTH_URL": auth.url, "IMSG_HISTORY_URL": history.url}
         sending = [started("imsg_smtp", {**peers, **world.settings}) for _ in range(senders)]
-        opened = Services([started("imsg_gateway", peers) for _ in range(gateways)], auth, history, sending, world)
+        opened = Services(
+            [started("imsg_gateway", peers) for _ in range(gateways)],
+            auth,
+            history,
+            sending,
+            world,
+            stores=(postgres, valkey),
+        )
         stack.callback(opened.close)
         yield opened

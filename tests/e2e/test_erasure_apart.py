@@ -1,0 +1,101 @@
+"""A person's data erased where services are apart: dumps of PostgreSQL, and all that Redis has, hold no address."""
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from imsg_testing.api import wait
+from imsg_testing.services import Services, services
+
+pytestmark = pytest.mark.timeout(300)
+
+MAIL = "Zhang.San@example.com"
+OTHER = "li.si@example.com"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Run services that send mail."""
+    with services(tmp_path_factory.mktemp("services")) as opened:
+        opened.open_wide()
+        yield opened
+
+
+def sent(whole: Services, *to: str, key: str = "", **more: Any) -> str:  # noqa: ANN401
+    """Send a mail and return the request's id."""
+    content = {"subject": f"给 {to[0]}", "text": "您好"}
+    body = {"token": whole.token(), "method": "smtp", "to": list(to), "content": content, **more}
+    headers = {"Idempotency-Key": key} if key else {}
+    answer = httpx.post(f"{whole.gateways[0].url}/api/v2/messages", json=body, headers=headers, timeout=30).json()
+    assert answer["errorCode"] == 0, answer
+    return str(answer["id"])
+
+
+def found(whole: Services) -> list[str]:
+    """Search dumps of every database, every key of Redis and its files for the address."""
+    postgres, valkey = whole.stores
+    needle = MAIL.lower().encode()
+    dumps = {}
+    for name in ("auth", "history"):
+        command = [postgres.program("pg_dump"), f"--dbname={postgres.url_of(name)}"]
+        dump = subprocess.run(command, check=True, capture_output=True).stdout.lower()
+        # A bytea stands in hexadecimal.
+        dumps[f"dump of {name}"] = dump if needle in dump else dump.replace(needle.hex().encode(), needle)
+    with redis.Redis.from_url(valkey.url) as client:
+        for key in client.scan_iter():
+            dumps[f"Redis' {key!r}"] = key.lower() + (client.dump(key) or b"").lower()
+    for file in valkey.folder.rglob("*"):
+        if file.is_file():
+            dumps[file.name] = file.read_bytes().lower()
+    return [name for name, dump in dumps.items() if needle in dump]
+
+
+def test_a_person_is_erased_from_every_database_and_from_redis(whole: Services) -> None:
+    single = sent(whole, MAIL, key="a-key")
+    listed = sent(whole, OTHER, MAIL.upper())
+    whole.settled(single)
+    whole.settled(listed, 2)
+    token = whole.token()
+    assert whole.call("PATCH", "/api/v2/channels/smtp", {"token": token, "paused": True})["errorCode"] == 0
+    queued = sent(whole, MAIL, OTHER, content={"subject": "您好", "text": "x"})
+    wait(lambda: len(whole.messages(queued)) == 2)
+    assert {"dump of history"} <= set(found(whole))
+
+    asked = {"token": token, "method": "smtp", "to": MAIL.swapcase()}
+    answer = httpx.post(f"{whole.gateways[0].url}/api/v2/erasures", json=asked, timeout=30)
+    assert answer.status_code == 202, answer.text
+    erasure = answer.json()["id"]
+    told: dict[str, Any] = {}
+
+    def stands(state: str) -> bool:
+        told.update(whole.call("GET", f"/api/v2/erasures/{erasure}", token=token))
+        return bool(told["state"] == state)
+
+    wait(lambda: stands("draining"), 60, every_s=0.2, why=lambda: f"{told}\n{whole.said}")
+    wait(
+        lambda: not stands("draining") or any("queue imsg.smtp.bulk" in one["where"] for one in told["remains"]),
+        60,
+        every_s=0.2,
+        why=lambda: f"{told}\n{whole.said}",
+    )
+    assert told["state"] == "draining", "the job of the paused channel has its address still"
+    assert "dump of history" not in found(whole)
+    assert whole.call("PATCH", "/api/v2/channels/smtp", {"token": token, "paused": False})["errorCode"] == 0
+    wait(lambda: stands("done"), 120, every_s=0.2, why=lambda: f"{told}\n{whole.said}")
+
+    assert found(whole) == []
+    assert [mail["to"].lower() for mail in whole.world.inbox()].count(MAIL.lower()) == 2
+    assert {one["to"]: one["status"] for one in whole.messages(queued)} == {None: "failed", OTHER: "sent"}
+
+
+def test_an_emptied_redis_knows_again_who_was_erased(whole: Services) -> None:
+    _, valkey = whole.stores
+    with redis.Redis.from_url(valkey.url) as client:
+        known = client.hkeys("imsg:tombstones")
+        assert known
+        client.delete("imsg:tombstones")
+        wait(lambda: client.hkeys("imsg:tombstones") == known, 30)
