@@ -27,8 +27,9 @@ def refused(**given: str) -> Refusal:
 
 
 def test_without_filters_a_user_sees_fifty_of_its_own_and_an_administrator_of_all() -> None:
-    assert read_query({}, USER) == Query(None, Whose("张三"), None, (), None, None, None, 50, None)
+    assert read_query({}, USER) == Query(None, Whose("张三"), None, (), None, None, None, 50, None, hides=True)
     assert read_query({}, ADMIN).whose is None
+    assert not read_query({}, ADMIN).hides
 
 
 def test_another_users_messages_are_the_administrators_to_see() -> None:

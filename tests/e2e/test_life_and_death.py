@@ -172,6 +172,55 @@ def test_under_a_name_of_another_no_route_answers(shared_stack: Stack, path: str
             assert "token" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("POST", "/api/login"),
+        ("POST", "/api/send"),
+        ("GET", "/api/query"),
+        ("GET", "/api/v2/messages"),
+        ("GET", "/api/v2/me"),
+        ("GET", "/api/nowhere"),
+        ("DELETE", "/api/login"),
+        ("GET", "/docs"),
+        ("GET", "/openapi.json"),
+        ("GET", "/health/ready"),
+        ("GET", "/health/live"),
+        ("GET", "/hooks/nobody"),
+        ("POST", "/hooks/wechat/sandbox"),
+        ("GET", "/sandbox/inbox"),
+        ("GET", "/"),
+    ],
+)
+def test_no_answer_is_kept_by_a_cache_or_taken_for_what_it_is_not(shared_stack: Stack, verb: str, path: str) -> None:
+    for token in ({}, {"Authorization": f"Bearer {shared_stack.token()}"}):
+        headers = httpx.request(verb, shared_stack.url + path, headers=token, json={"token": "x"}).headers
+        assert headers.get_list("cache-control") == ["no-store"]
+        assert headers.get_list("x-content-type-options") == ["nosniff"]
+
+
+def test_at_debug_neither_cookies_nor_tokens_nor_typed_text_reach_the_log(tmp_path: Path) -> None:
+    with running(tmp_path, {"IMSG_LOG_LEVEL": "DEBUG"}) as stack:
+        token = stack.token()
+        client = httpx.Client(base_url=stack.url)
+        form = {"username": "admin", "password": "123"}
+        entered = client.post("/login", data=form, headers={"origin": stack.url})
+        assert entered.status_code == 303
+        cookie = client.cookies["imsg_session"]
+        for path in ("/api/query", "/api/nowhere", "/_nicegui/nowhere", "/nowhere", "/_console/static/nowhere"):
+            client.get(path, params={"token": token})
+            httpx.get(stack.url + path, params={"token": token, "to": "被查找的人"})
+        answer = client.get("/users")
+        assert answer.status_code == 200
+        wrong = httpx.post(
+            f"{stack.url}/login", data=form | {"password": "typed-in-secret"}, headers={"origin": stack.url}
+        )
+        assert wrong.status_code == 401
+        client.close()
+        for secret in (token, token[:20], cookie, "typed-in-secret", "被查找的人"):
+            assert secret not in stack.said
+
+
 def test_probes_answer_under_any_name(shared_stack: Stack) -> None:
     for path in ("/health/live", "/health/ready"):
         assert httpx.get(shared_stack.url + path, headers={"host": "10.1.2.3"}).status_code == 200

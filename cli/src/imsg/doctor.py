@@ -122,12 +122,18 @@ async def _running(url: str) -> Finding:
         try:
             answer = (await client.get("/health/ready")).json()
         except httpx.HTTPError:
-            return Finding("iMSG", f"nothing answers at {url}", "Start it with `make run`, or say where with --url.")
+            return Finding(
+                "iMSG",
+                f"nothing answers at {inforce.masked(url)}",
+                "Start it with `make run`, or say where with --url.",
+            )
         except ValueError:
-            return Finding("iMSG", f"something else answers at {url}", f"Choose another {variable('port')}.")
+            return Finding(
+                "iMSG", f"something else answers at {inforce.masked(url)}", f"Choose another {variable('port')}."
+            )
     if answer.get("errorCode") == 0:
-        return Finding("iMSG", f"ready at {url}")
-    return Finding("iMSG", f"not ready at {url}: {answer.get('unmet')}", "The parts below say why.")
+        return Finding("iMSG", f"ready at {inforce.masked(url)}")
+    return Finding("iMSG", f"not ready at {inforce.masked(url)}: {answer.get('unmet')}", "The parts below say why.")
 
 
 async def _redis(asked: whole.Settings) -> Finding:

@@ -15,8 +15,12 @@ from imsg_shared.settings import PREFIX, Common, variable
 
 HIDDEN = "••••"
 
-CREDENTIALS = re.compile(r"(?<=://)([^/@:]*):[^/@]*(?=@)")
-"""The password of a URL."""
+CREDENTIALS = re.compile(r"(?<=://)([^/@:?#\s]*):[^\s]*(?=@)")
+"""The password of a URL, up to its last @: one that was not percent-encoded holds anything, and nothing of it is shown;
+rather too much is hidden, hosts of a cluster that each have a password."""
+
+PARAMETERS = re.compile(r"(?i)([?&;][^=&;#\s]*(?:pass|pwd|secret|token|key|auth|credential|sig)[^=&;#\s]*=)[^&;#\s]+")
+"""A parameter of a URL that is or may be a secret."""
 
 Path_ = tuple[str, ...]
 
@@ -100,10 +104,10 @@ def _shown(name: str, field: FieldInfo, value: object) -> str:
     if "SecretStr" in str(field.annotation) or re.search("PASSWORD|SECRET|KEY", name):
         return HIDDEN if value else ""
     if isinstance(value, tuple | list | Mapping):
-        return ", ".join(map(str, value))
+        return masked(", ".join(map(str, value)))
     return masked(str(value))
 
 
 def masked(text: str) -> str:
     """Hide the passwords of the URLs in a text."""
-    return CREDENTIALS.sub(rf"\1:{HIDDEN}", text)
+    return PARAMETERS.sub(rf"\1{HIDDEN}", CREDENTIALS.sub(rf"\1:{HIDDEN}", text))

@@ -38,14 +38,12 @@ def print_only(response: Response, url: str) -> Response:
     if url != PRINTED_AS_IT_IS or not is_success:
         content = response.content if isinstance(response, Answer) else from_json(bytes(response.body))
         keys = (*ALWAYS, *PRINTED[url]) if is_success else ALWAYS
-        headers = [item for item in response.raw_headers if item[0] not in _OF_THE_BODY]
+        headers = response.raw_headers
         response = Answer({key: content[key] for key in keys if key in content})
-        response.raw_headers += headers
+        own = {name for name, _ in response.raw_headers}
+        response.raw_headers += [item for item in headers if item[0] not in own]
     response.status_code = 200
     return response
-
-
-_OF_THE_BODY = (b"content-length", b"content-type")
 
 
 def tell_ignored(names: Sequence[str]) -> str:

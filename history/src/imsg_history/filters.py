@@ -38,6 +38,8 @@ class Query:
     reference: str | None = None
     code: str | None = None
     """Of the error, to the letter."""
+    hides: bool = False
+    """Whether contacts that the caller has not written are kept from them: all but administrators."""
 
 
 def read_query(given: Mapping[str, str], caller: Caller, *, is_v2: bool = False) -> Query:
@@ -55,6 +57,7 @@ def read_query(given: Mapping[str, str], caller: Caller, *, is_v2: bool = False)
         read_place(cursor) if cursor else None,
         _reference(given["reference"]) if is_v2 and "reference" in given else None,
         _code(given["code"]) if is_v2 and "code" in given else None,
+        hides=not caller.is_admin,
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history.database import Database
 from imsg_history.filters import Query
+from imsg_history.hidden import is_hidden, without
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.listing import Listings, is_in_time
 from imsg_history.pages import write_place
@@ -44,21 +45,43 @@ class Finder:
         return await self._database.read(lambda connection: self._find(connection, query, is_v2=is_v2))
 
     async def _find(self, connection: AsyncConnection, query: Query, *, is_v2: bool) -> Page:
-        rows = await self._rows(connection, query)
+        rows = await self._seen(connection, query)
         more = len(rows) > query.limit
         rows = rows[: query.limit]
         of = await _requests(connection, {row.request for row in rows})
         contents = await _contents(connection, query, rows, of)
         known = [row for row in rows if row.request in of]
         shown = [_shown(row, of[row.request], contents) for row in known]
+        kept_from = [query.hides and is_hidden(row) for row in known]
+        for message, row, is_kept in zip(shown, known, kept_from, strict=True):
+            if is_kept and message["error"]:
+                message["error"]["detail"] = without(row.address, row.written, row.detail)
         if is_v2:
             resent = await find_resent(connection, of)
             for message, row in zip(shown, known, strict=True):
                 message["reference"] = of[row.request].reference
                 message["resent_as"] = resent.get((row.request, row.address), [])
         if query.name and query.name.n is not None and shown:
-            shown[0]["timeline"] = await _timeline(connection, query.name.request, query.name.n)
+            timeline = await _timeline(connection, query.name.request, query.name.n)
+            if kept_from[0]:
+                timeline = [
+                    entry | {"detail": without(known[0].address, known[0].written, entry["detail"])}
+                    for entry in timeline
+                ]
+            shown[0]["timeline"] = timeline
         return Page(shown, write_place((rows[-1].request, rows[-1].n)) if more else None)
+
+    async def _seen(self, connection: AsyncConnection, query: Query) -> list[Row[Any]]:
+        """Find as below, without what would confirm a guess: a user's contact does not find what was sent by name."""
+        rows = await self._rows(connection, query)
+        if query.to is None or not query.hides:
+            return rows
+        seen: list[Row[Any]] = []
+        while True:
+            seen += [row for row in rows if row.written == query.to or not is_hidden(row)]
+            if len(rows) <= query.limit or len(seen) > query.limit:
+                return seen[: query.limit + 1]
+            rows = await self._rows(connection, replace(query, after=(rows[-1].request, rows[-1].n)))
 
     async def _rows(self, connection: AsyncConnection, query: Query) -> list[Row[Any]]:
         """Find the messages of a page and one more: first the rest of the request where the last page ended."""

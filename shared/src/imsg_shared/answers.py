@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Message, Send
 from werkzeug.http import parse_accept_header
 
 from imsg_shared.errors import OK, TEXTS, Refusal
@@ -40,10 +41,27 @@ class Answer(Response):
             *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()),
             (b"content-length", str(len(self.body)).encode("ascii")),
             _CONTENT_TYPE,
+            *PRIVATE,
         ]
 
 
 _CONTENT_TYPE = (b"content-type", JSON.encode("ascii"))
+
+PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+"""On every answer of the API: no cache on the way keeps what is one person's, no browser takes it for a script."""
+
+
+def private(send: Send) -> Send:
+    """Make `send` add to an answer those of PRIVATE that it lacks; who sets another value means it."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            has = {bytes(name).lower() for name, _ in headers}
+            message = {**message, "headers": [*headers, *(one for one in PRIVATE if one[0] not in has)]}
+        await send(message)
+
+    return sending
 
 
 def encode(content: Mapping[str, Any]) -> bytes:

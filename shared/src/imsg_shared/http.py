@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from imsg_shared.answers import JSON, encode
+from imsg_shared.answers import JSON, PRIVATE, encode
 from imsg_shared.errors import Refusal
 
 _ASCII = "".join(map(chr, range(0x80)))
@@ -241,6 +241,7 @@ class Protocol(HttpToolsProtocol):
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
             f"content-type: {JSON}",
+            *(f"{name.decode()}: {value.decode()}" for name, value in PRIVATE),
             f"content-length: {len(body)}",
             "connection: close",
         )

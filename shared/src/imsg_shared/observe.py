@@ -1,10 +1,18 @@
 """Logs as an event name and keys; no bodies, tokens or whole addresses in them."""
 
 import logging
+import re
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Literal
 
 import structlog
+
+_TOKEN = re.compile(r"(?i)\b(token=)[^&\s\"'<>]+")
+"""A token in a URL, however it came into a line: a library's complaint about a request, an exception's text."""
+
+CHATTY = ("httpx", "httpcore", "asyncio", "aiosqlite", "mail.log", "alembic", "uvicorn", "websockets")
+"""Libraries that say URLs, headers and more at INFO."""
 
 Log = structlog.typing.FilteringBoundLogger
 
@@ -23,7 +31,7 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
     )
     # Our own lines go straight out: the way through the standard library's logging is half of what a line costs.
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        processors=[*shared, structlog.processors.format_exc_info, hide_tokens, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -35,17 +43,27 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                hide_tokens,
                 renderer,
             ],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
-    for chatty in ("httpx", "httpcore", "asyncio", "aiosqlite", "mail.log", "alembic"):
+    # DEBUG is ours alone: at that level libraries print cookies, passwords and what people type, frame by frame.
+    root.setLevel("INFO" if level == "DEBUG" else level)
+    for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # Seven errors for every connection that can't be made; shared.rabbit says it once, with the reason.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+def hide_tokens(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Hide every `token=…` in a line; a processor of structlog's."""
+    for name, value in event.items():
+        if isinstance(value, str) and "token=" in value.lower():
+            event[name] = _TOKEN.sub(r"\1••••", value)
+    return event
 
 
 def logger(name: str) -> Log:

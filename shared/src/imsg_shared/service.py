@@ -27,7 +27,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_shared import misspelt
-from imsg_shared.answers import LOGGED, Answer, Refuse, ok, refuse, refused, report
+from imsg_shared.answers import LOGGED, Answer, Refuse, ok, private, refuse, refused, report
 from imsg_shared.bodies import MAX_BODY_BYTES, bound, check_length, declared_length
 from imsg_shared.broker import Broker
 from imsg_shared.closing import Server
@@ -163,7 +163,7 @@ class Service:
             if self._bounds_bodies and WHOLE not in scope:
                 check_length(declared_length(scope), MAX_BODY_BYTES)
                 receive = bound(receive)
-            await self._api(scope, receive, sending)
+            await self._api(scope, receive, private(sending))
         except Refusal as refusal:
             if not started:
                 await self.refuse(refusal, _language(scope), scope["path"])(scope, receive, send)

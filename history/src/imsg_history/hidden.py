@@ -1,0 +1,44 @@
+"""What a sender is not told: the address of a user they wrote to by name. It is the user's and the administrators'."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Row
+
+from imsg_shared import addresses
+
+READERS: Mapping[str, Callable[[str], str | None]] = {
+    "smtp": addresses.email,
+    "sms": addresses.phone,
+    "wechat": addresses.tag,
+}
+"""Method → what reads its addresses: whatever was written and is none is a username."""
+
+SHORTEST_PART = 3
+"""Characters of an address's part that are replaced: fewer stand in any sentence."""
+
+SPOKEN_DIGITS = 8
+"""Of a phone number's end: with fewer no number is recognised."""
+
+
+def is_hidden(row: Row[Any]) -> bool:
+    """Tell whether a message went to a user's contact that its sender has not written themselves."""
+    reads = READERS.get(row.method)
+    return row.address is not None and row.written != row.address and (reads is None or reads(row.written) is None)
+
+
+def without(address: str, written: str, said: str | None) -> str | None:
+    """Put what was written in the place of an address, and of its parts, in what a provider said."""
+    if not said:
+        return said
+    name, at, domain = address.rpartition("@")
+    parts = [address]
+    if at:
+        parts += [name, domain]
+    elif address.removeprefix("+").isdigit():
+        parts += [address.removeprefix("+"), address.removeprefix("+86"), address[-SPOKEN_DIGITS:]]
+    for part in parts:
+        if len(part) >= SHORTEST_PART:
+            said = re.sub(rf"(?i)(?<![^\W_]){re.escape(part)}(?![^\W_])", lambda _: written, said)
+    return said
