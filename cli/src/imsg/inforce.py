@@ -15,12 +15,8 @@ from imsg_shared.settings import PREFIX, Common, variable
 
 HIDDEN = "••••"
 
-CREDENTIALS = re.compile(r"(?<=://)([^/@:?#\s]*):[^\s]*(?=@)")
-"""The password of a URL, up to its last @: one that was not percent-encoded holds anything, and nothing of it is shown;
-rather too much is hidden, hosts of a cluster that each have a password."""
-
-PARAMETERS = re.compile(r"(?i)([?&;][^=&;#\s]*(?:pass|pwd|secret|token|key|auth|credential|sig)[^=&;#\s]*=)[^&;#\s]+")
-"""A parameter of a URL that is or may be a secret."""
+SECRET_WORDS = ("pass", "pwd", "secret", "token", "key", "auth", "credential", "sig")
+"""What stands in the name of a URL's parameter that is or may be a secret."""
 
 Path_ = tuple[str, ...]
 
@@ -109,5 +105,25 @@ def _shown(name: str, field: FieldInfo, value: object) -> str:
 
 
 def masked(text: str) -> str:
-    """Hide the passwords of the URLs in a text."""
-    return PARAMETERS.sub(rf"\1{HIDDEN}", CREDENTIALS.sub(rf"\1:{HIDDEN}", text))
+    """Hide the passwords of the URLs in a text, and those of their parameters that may be secrets.
+
+    A password ends at the last @: one that was not percent-encoded may hold anything. Rather too much is hidden than
+    too little: hosts of a cluster of which each has a password.
+    """
+    return " ".join(_masked_url(word) if "://" in word else word for word in text.split(" "))
+
+
+def _masked_url(word: str) -> str:
+    scheme, _, rest = word.partition("://")
+    before, at, after = rest.rpartition("@")
+    username, colon, _ = before.partition(":")
+    if at and colon and not any(mark in username for mark in "/?#"):
+        rest = f"{username}:{HIDDEN}@{after}"
+    base, mark, query = rest.partition("?")
+    fields = "&".join(map(_masked_field, query.replace(";", "&").split("&")))
+    return f"{scheme}://{base}{mark}{fields}"
+
+
+def _masked_field(field: str) -> str:
+    name, equals, value = field.partition("=")
+    return f"{name}={HIDDEN}" if equals and value and any(word in name.lower() for word in SECRET_WORDS) else field

@@ -1,6 +1,5 @@
 """What a sender is not told: the address of a user they wrote to by name. It is the user's and the administrators'."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,5 +39,20 @@ def without(address: str, written: str, said: str | None) -> str | None:
         parts += [address.removeprefix("+"), address.removeprefix("+86"), address[-SPOKEN_DIGITS:]]
     for part in parts:
         if len(part) >= SHORTEST_PART:
-            said = re.sub(rf"(?i)(?<![^\W_]){re.escape(part)}(?![^\W_])", lambda _: written, said)
+            said = _replaced(said, part, written)
     return said
+
+
+def _replaced(said: str, part: str, by: str) -> str:
+    """Put something in the place of a part wherever it stands as a word, in whatever case."""
+    lower, part = said.lower(), part.lower()
+    if len(lower) != len(said):  # a letter such as İ, which becomes two
+        lower = said
+    pieces, since, at = [], 0, lower.find(part)
+    while at >= 0:
+        end = at + len(part)
+        if not (lower[at - 1 : at].isalnum() or lower[end : end + 1].isalnum()):
+            pieces += [said[since:at], by]
+            since = end
+        at = lower.find(part, end)
+    return "".join((*pieces, said[since:]))
