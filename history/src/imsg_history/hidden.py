@@ -24,7 +24,9 @@ SPOKEN_DIGITS = 8
 def is_hidden(row: Row[Any]) -> bool:
     """Tell whether a message went to a user's contact that its sender has not written themselves."""
     reads = READERS.get(row.method)
-    return row.address is not None and row.written != row.address and (reads is None or reads(row.written) is None)
+    if row.address is None or row.written is None:
+        return False  # erased
+    return row.written != row.address and (reads is None or reads(row.written) is None)
 
 
 def without(address: str, written: str, said: str | None) -> str | None:
