@@ -16,7 +16,7 @@ import imsg_history.main
 import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
-from imsg import inforce, valkey, whole
+from imsg import inforce, tombstones, valkey, whole
 from imsg.location import find_url
 from imsg.shown import say, say_table
 from imsg_shared import misspelt, redis
@@ -72,6 +72,8 @@ def _made(asked: whole.Settings) -> dict[str, str]:
         variable("database_url"): f"SQLite in {asked.data_dir}",
         variable("service_key"): inforce.HIDDEN,
         variable("token_key"): inforce.HIDDEN,
+        variable("erasure_key"): inforce.HIDDEN,
+        variable("tombstones_file"): str(tombstones.beside(asked.data_dir)),
         variable("log_level"): str(asked.log_level),
     }
     made |= {variable(f"{service}_url"): "this process" for service in ("auth", "history", "gateway")}

@@ -4,6 +4,11 @@ from imsg_console.answers.table import Table
 
 CODES: Table = {
     "expired": ("在有效期内没能发出去。", "Its time was over before it could be sent.", "later"),
+    "erased": (
+        "按要求清除了收件人的资料，清除时还没发出的不再发送。",
+        "The recipient's data was erased on request; what had not been sent by then is not sent.",
+        "new_relation",
+    ),
     "dead_letter": (
         "处理这条消息时程序连续出错三次，已搁置为死信。",
         "The sender broke on it three times, so it was set aside as a dead letter.",

@@ -196,7 +196,7 @@ class Sent:
         heading(2, t("sent.lines"))
         classed("p", "muted", t("sent.lines_what"))
         some = await self._view.api.get("/api/v2/messages", id=self._request, limit=snippets.LONG_LIST + 1)
-        to = [str(message["to"]) for message in some["messages"]]
+        to = [str(message["to"]) for message in some["messages"] if message["to"] is not None]  # else erased since
         sending = Sending(
             self._base_url,
             self._view.session.username,

@@ -18,6 +18,10 @@ TEXTS: Table = {
     "number": ("请核对手机号码后重新发送。", "Check the phone number and send again."),
     "template": ("请核对模板和变量后重新发送。", "Check the template and its values, and send again."),
     "follow": ("请收件人重新关注公众号后重发。", "Resend it once the recipient follows the account again."),
+    "new_relation": (
+        "无需处理；确需联系时请重新发送。",
+        "There is nothing to do; to write to them again, send a new message.",
+    ),
     "dead_letter": (
         "请管理员在“通道”页的死信中查看原因后重发。",
         "An administrator reads the reason among the dead letters of the Channels page and resends it.",
