@@ -117,6 +117,35 @@ def test_a_paste_of_nothing_but_marks_is_read_at_once(pasted: str, method: str) 
         judge(text, method)
 
 
+PIECES = [
+    "zhang@163.com",
+    "13800138000",
+    "张三",
+    "Li, Si",
+    "<",
+    ">",
+    "＜",
+    '"',
+    " ",
+    "\t",
+    "\n",
+    "，",
+    "；",
+    "\u202d",
+    "@",
+    "😀",
+    "mailto:",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join) | st.text())
+@pytest.mark.parametrize("method", ["smtp", "sms", "wechat"])
+def test_any_paste_in_mixed_scripts_is_read_and_judged(method: str, pasted: str) -> None:
+    for text in read(pasted, method).texts:
+        assert text.strip() == text != ""
+        assert judge(text, method).kind in Kind
+
+
 async def test_ten_thousand_are_taken_whole() -> None:
     people = Addressees("smtp")
     new = await people.add(read("\n".join(f"reader{number}@example.com" for number in range(10_000)), "smtp"))

@@ -240,6 +240,41 @@ def test_a_subject_that_folding_would_change_goes_out_in_encoded_words(subject: 
 printable = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=255)
 
 
+PIECES = [
+    "INV-2026-000123456789",
+    "a" * 60,
+    "b ",
+    "  ",
+    " ",
+    "=?utf-8?b?",
+    "发票",
+    "–",
+    "فاتورة",
+    "счёт",
+    "😀",
+    "é",
+    "e\u0301",
+    "\u200b",
+    '"',
+    "<",
+]
+mixed = st.lists(st.sampled_from(PIECES), max_size=40).map(lambda pieces: "".join(pieces)[:255])
+"""Long runs of one script beside another, which letters drawn one by one hardly ever are."""
+
+
+@given(subject=mixed, filename=mixed.filter(lambda text: text.strip(' "<')), name=mixed.map(lambda text: text[:128]))
+def test_subjects_file_names_and_senders_in_mixed_scripts_come_back_as_they_were(
+    subject: str, filename: str, name: str
+) -> None:
+    filename = filename.replace('"', "").replace("<", "")  # around a whole name Python's parser takes them off
+    letter = Letter(subject, "x", None, (File(filename, "text/plain", b"abc"),))
+    made = mail(letter, sender=Sender(name, "noreply@example.com"))
+    assert_fit_for_the_wire(received(made))
+    message = read(made)
+    assert str(message["Subject"]) == subject
+    assert attached(message) == [(filename.strip(), b"abc")]
+
+
 @given(subject=printable)
 def test_any_subject_comes_back_as_it_was(subject: str) -> None:
     made = mail(Letter(subject, "x"))
