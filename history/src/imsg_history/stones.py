@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import Table, func, insert, select, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history.database import Database
@@ -46,7 +47,9 @@ class Stones:
         self._database = database
         self._mirror = mirror
         self._in_file: frozenset[Tombstone] | None = None
-        self._is_compared = False
+        self._compared: tuple[int, int, int] | None = None
+        """What the table held when all three were last seen to agree."""
+        self._is_mirror_away = False
 
     async def bury(self, stone: Tombstone, method: str, record: AuditRow) -> None:
         """Keep a new tombstone in the table: from here no writer overlooks it. Raises StoreAway."""
@@ -62,19 +65,23 @@ class Stones:
 
     async def exchange(self) -> set[str]:
         """Bring the three together; return which of FILE and MIRROR could not be. Raises StoreAway."""
+        counts = await self._database.read(_counts)
+        if counts == self._compared and await self._count_of_mirror() == counts[1]:
+            return set()
         missed: set[str] = set()
         known = await self.all()
         newest = _newest(known.values())
         elsewhere: dict[str, Tombstone] = {}
         try:
-            if not self._is_compared or await self._mirror.count() != len(newest):
-                for digest, (at_ms, name) in (await self._mirror.read()).items():
-                    elsewhere[name] = Tombstone(name, digest, EPOCH + timedelta(milliseconds=at_ms))
+            for digest, (at_ms, name) in (await self._mirror.read()).items():
+                elsewhere[name] = Tombstone(name, digest, EPOCH + timedelta(milliseconds=at_ms))
+            if newest:
                 await self._mirror.keep(newest.values())
-                self._is_compared = True
         except (RedisAway, RedisRefused) as error:
-            log.warning("tombstones_not_mirrored", why=str(error))
+            if not self._is_mirror_away:
+                log.warning("tombstones_not_mirrored", why=str(error))
             missed.add(MIRROR)
+        self._is_mirror_away = MIRROR in missed
         try:
             in_file = await asyncio.to_thread(self._sync_file, known)
         except OSError as error:
@@ -94,7 +101,14 @@ class Stones:
 
             await self._database.write(work)
             return missed | await self.exchange()
+        self._compared = None if missed else counts
         return missed
+
+    async def _count_of_mirror(self) -> int | None:
+        try:
+            return await self._mirror.count()
+        except (RedisAway, RedisRefused):
+            return None
 
     async def all(self) -> dict[str, Tombstone]:
         """Return the table's. Raises StoreAway."""
@@ -139,10 +153,27 @@ def fresh_id(now: datetime, random: bytes) -> str:
     return first_id(now.astimezone(UTC))[:12] + random.hex()
 
 
+async def _counts(connection: AsyncConnection) -> tuple[int, int, int]:
+    """Count tombstones, the addresses under them, and the erasures that are taken up."""
+    query = select(
+        select(func.count()).select_from(tombstones).scalar_subquery(),
+        select(func.count(tombstones.c.digest.distinct())).scalar_subquery(),
+        select(func.count()).select_from(erasures).scalar_subquery(),
+    )
+    one, other, last = (await connection.execute(query)).one()
+    return one, other, last
+
+
+def _keep_first(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Insert what is not there yet: another process may have found the same."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing()
+
+
 async def _add(connection: AsyncConnection, stones: Mapping[str, Tombstone]) -> None:
     if stones:
         rows = [{"id": stone.id, "digest": stone.digest, "at": stone.at} for stone in stones.values()]
-        await connection.execute(insert(tombstones), rows)
+        await connection.execute(_keep_first(connection, tombstones), rows)
 
 
 async def _take_up(connection: AsyncConnection, stones: Mapping[str, Tombstone], method: str | None) -> None:
@@ -158,7 +189,7 @@ async def _take_up(connection: AsyncConnection, stones: Mapping[str, Tombstone],
         }
         for stone in stones.values()
     ]
-    await connection.execute(insert(erasures), rows)
+    await connection.execute(_keep_first(connection, erasures), rows)
 
 
 def _newest(stones: Iterable[Tombstone]) -> dict[str, Tombstone]:
