@@ -5,17 +5,20 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from imsg_shared.broker import Broker
 from imsg_shared.channel import Terms
+from imsg_shared.redis import Redis
 from imsg_shared.redis import connect as connect_redis
+from imsg_shared.tombstones import Digests, Tombstone, Tombstones
 from imsg_shared.topology import Lane
 from imsg_shared.wire import Again, Job, Recipient, Refused, Result, Sent, Unknown
 from imsg_shared.worker import Worker
-from imsg_testing.trial import QUICK, History, accept, job
+from imsg_testing.trial import ERASURE_KEYS, QUICK, History, accept, address, job
 from imsg_testing.waiting import eventually
 
 TERMS = Terms(
@@ -83,7 +86,15 @@ async def working(broker: Broker, redis_url: str, firm: Firm, terms: Terms = TER
     stopping = asyncio.Event()
     async with connect_redis(redis_url) as redis:
         channel = FirmChannel(firm, terms)
-        worker = Worker(channel, broker, redis, metrics=CollectorRegistry(), stopping=stopping, pace=QUICK)
+        worker = Worker(
+            channel,
+            broker,
+            redis,
+            metrics=CollectorRegistry(),
+            stopping=stopping,
+            pace=QUICK,
+            erasure_keys=ERASURE_KEYS,
+        )
         running = asyncio.create_task(worker.run())
         try:
             yield stopping
@@ -208,3 +219,24 @@ async def test_an_expired_claim_is_asked_about_before_anything_is_sent_again(
     assert history.last(new.request, 0).status == "sent"
     assert history.last(new.request, 1).status == "sent"
     assert firm.sent == {0: 1, 1: 2}
+
+
+async def test_nobody_is_asked_about_who_was_erased_and_the_others_of_the_part_are(
+    broker: Broker, redis: Redis, redis_url: str, history: History, firm: Firm
+) -> None:
+    new = job(2)
+    firm.sends, firm.answers = {0: [UNSEEN], 1: [UNSEEN]}, {1: [TAKEN]}
+    async with working(broker, redis_url, firm):
+        await accept(broker, new)
+
+        async def tried() -> bool:
+            return history.statuses(new.request) == {0: ["retrying"], 1: ["retrying"]}
+
+        await eventually(tried)
+        digests = Digests(ERASURE_KEYS)
+        stone = Tombstone("0" * 32, digests.of(address(0)), datetime.now(UTC))
+        await Tombstones(redis, digests).keep([stone])
+        await history.settled(new.request, 2)
+    assert history.statuses(new.request) == {0: ["retrying", "uncertain"], 1: ["retrying", "sent"]}
+    assert history.last(new.request, 0).code == "erased"
+    assert firm.asked == {1: 1}
