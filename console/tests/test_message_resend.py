@@ -7,12 +7,30 @@ import pytest
 
 from imsg_console.client import ApiError
 from imsg_console.messages.filters import Filters
+from imsg_console.messages.plan import Plan, bodies, segments
 from imsg_console.messages.resend import Tally, meant, send_again
 
 AWAY = ApiError("unreachable")
 LIMIT = ApiError("per_hour_used_up", "本小时的5次已用完。", 10013)
 NOTHING = ApiError("nothing_to_resend", "没有可以重发的消息。", 10016)
 UNKNOWN = ApiError("outcome_unknown", "不能确定。", 10012)
+
+
+def asked(*ids: str) -> list[dict[str, Any]]:
+    """Write what is asked for."""
+    return [{"id": one} for one in ids]
+
+
+def message(identity: str, status: str = "failed", code: str = "554 5.3.0", **more: object) -> dict[str, Any]:
+    """Write a message as the API lists it."""
+    told: dict[str, Any] = {
+        "id": identity,
+        "method": "smtp",
+        "status": status,
+        "error": {"code": code},
+        "resent_as": [],
+    }
+    return told | more
 
 
 class Gateway:
@@ -43,14 +61,14 @@ class History:
 
 async def test_what_is_away_is_asked_again_under_the_same_key() -> None:
     gateway = Gateway(AWAY, UNKNOWN, None)
-    tally = await send_again(gateway, ["a", "b"], "key", waits_s=(0, 0, 0))
+    tally = await send_again(gateway, asked("a", "b"), "key", waits_s=(0, 0, 0))
     assert gateway.keys == ["key-0", "key-0", "key-0", "key-1"]
     assert (tally.done, tally.messages, tally.requests) == (2, 4, ["new-a", "new-b"])
 
 
 async def test_what_stays_away_ends_the_work() -> None:
     with pytest.raises(ApiError, match="unreachable"):
-        await send_again(Gateway(*[AWAY] * 9), ["a", "b"], "key", waits_s=(0, 0))
+        await send_again(Gateway(*[AWAY] * 9), asked("a", "b"), "key", waits_s=(0, 0))
 
 
 async def test_a_limit_that_is_used_up_ends_the_work_at_once() -> None:
@@ -60,20 +78,49 @@ async def test_a_limit_that_is_used_up_ends_the_work_at_once() -> None:
         seen.append(tally.done)
 
     with pytest.raises(ApiError, match="per_hour_used_up"):
-        await send_again(gateway, ["a", "b", "c"], "key", progress=count, waits_s=(0,))
+        await send_again(gateway, asked("a", "b", "c"), "key", progress=count, waits_s=(0,))
     assert (gateway.keys, seen) == (["key-0", "key-1"], [1])
 
 
 async def test_a_refusal_of_one_is_told_and_the_others_go_on() -> None:
-    tally = await send_again(Gateway(NOTHING), ["a", "b"], "key")
+    tally = await send_again(Gateway(NOTHING), asked("a", "b"), "key")
     assert (tally.done, tally.failures, tally.refused) == (2, 1, [("a", NOTHING.detail)])
     assert tally.requests == ["new-b"]
 
 
-async def test_a_filter_means_whole_requests_each_once() -> None:
-    assert await meant(History(), Filters(), {}) == ["b", "a"]
+async def test_a_filter_means_what_failed_or_what_it_names() -> None:
+    assert [one["id"] for one in await meant(History(), Filters(), {})] == [
+        "b-0-expired,failed",
+        "b-1-expired,failed",
+        "a-0",
+    ]
+    found = await meant(History(), Filters(status="uncertain,sent"), {})
+    assert found[0]["id"] == "b-0-uncertain"
 
 
-async def test_a_filter_that_cuts_through_requests_means_messages() -> None:
-    found = await meant(History(), Filters(to="x@example.com", status="failed"), {})
-    assert found == ["b-0-failed", "b-1-failed", "a-0"]
+def test_what_was_resent_and_what_can_only_fail_again_is_left_out() -> None:
+    plan = Plan.of(
+        [
+            message("a-0"),
+            message("a-1", code="550 5.1.1"),
+            message("a-2", resent_as=["b-0"]),
+            message("a-3", "uncertain", "timeout"),
+            message("a-4", "expired", "expired"),
+            message("a-5", "sent"),
+            message("a-0"),
+        ]
+    )
+    assert [one["id"] for one in plan.failed] == ["a-0", "a-4"]
+    assert [one["id"] for one in plan.hopeless] == ["a-1"]
+    assert [one["id"] for one in plan.resent] == ["a-2"]
+    assert [one["id"] for one in plan.uncertain] == ["a-3"]
+    assert plan.others == 1
+
+
+def test_one_request_is_asked_for_each_request_naming_its_messages() -> None:
+    chosen = [message("a-2"), message("b-0"), message("a-0")]
+    assert bodies(chosen, uncertain=False) == [
+        {"id": "a", "only": [0, 2], "uncertain": False},
+        {"id": "b-0", "uncertain": False},
+    ]
+    assert segments([message("a-0", segments=2), message("a-1", segments=3), message("a-2")]) == 5

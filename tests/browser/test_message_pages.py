@@ -191,41 +191,67 @@ def test_why_did_this_fail_and_resend(stack: Stack, visit: Visits, look: Look) -
     seen.axe()
     seen.shoot("message-failed")
 
+    expect(page.get_by_role("button", name="重发" if is_zh else "Resend", exact=True)).to_have_count(0)
+    page.get_by_role("link", name="改正后重新发送" if is_zh else "Correct and send anew").click()
+    expect(page.locator(".field-subject input")).not_to_have_value("")
+
+
+@pytest.mark.parametrize("look", [ZH, EN], ids=lambda look: look.name)
+def test_what_was_resent_shows_on_both_sides_and_is_not_offered_twice(stack: Stack, visit: Visits, look: Look) -> None:
+    to = address()
+    stack.order("5xx", 1)
+    request = settled(stack, to, subject="再来一次")
+    seen = visit(look)
+    enter(seen)
+    page, is_zh = seen.page, look.language == "zh"
+    page.goto(f"/messages/{request}-0")
     resend = "重发" if is_zh else "Resend"
     page.get_by_role("button", name=resend, exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text("共 1 个收件人" if is_zh else "1 recipient")
+    seen.axe()
+    seen.shoot("resend-asked")
     page.get_by_role("dialog").get_by_role("button", name=resend, exact=True).click()
-    done = "已重发 1 条消息。" if is_zh else "1 message is on its way again."
-    expect(page.get_by_text(done)).to_be_visible()
-    found = stack.call("GET", "/api/query", token=stack.token(), to=to)["messages"]
+    expect(page.get_by_text("已重发 1 条消息。" if is_zh else "1 message is on its way again.")).to_be_visible()
+    found = stack.call("GET", "/api/v2/messages", token=stack.token(), to=to)["messages"]
     assert [one["resend_of"] for one in found] == [f"{request}-0", None]
+    page.goto(f"/messages/{request}-0")
+    expect(page.get_by_role("button", name=resend, exact=True)).to_have_count(0)
+    page.locator(".facts").get_by_role("link", name=found[0]["id"]).click()
+    expect(page.locator(".facts").get_by_role("link", name=f"{request}-0")).to_be_visible()
 
 
 def test_several_are_resent_and_everything_that_failed_within_a_filter(stack: Stack, visit: Visits) -> None:
     name = stack.new_user(per_day=1_000, per_hour=1_000)
     token = stack.token(name, "correct horse")
     for n in range(3):
-        settled(stack, [f"bounce+{n}-{address()}", address()], token=token, subject=f"第{n}批")
+        stack.order("5xx", 1)
+        settled(stack, [address()], token=token, subject=f"第{n}批")
+    settled(stack, [f"bounce+{address()}", address()], token=token, subject="改正了才行")
     seen = visit()
     enter(seen)
     page = seen.page
     page.goto(f"/messages?username={name}&status=failed")
-    expect(rows(page)).to_have_count(3)
-    for n in range(2):
+    expect(rows(page)).to_have_count(4)
+    for n in (1, 2):
         rows(page).nth(n).get_by_role("checkbox").check()
     page.get_by_role("button", name="重发所选 (2)").click()
     page.get_by_role("dialog").get_by_role("button", name="重发", exact=True).click()
     expect(page.get_by_text("完成 · 2 / 2").first).to_be_visible()
     page.get_by_role("dialog").get_by_role("button", name="关闭").click()
-    expect(rows(page)).to_have_count(5)
 
     page.get_by_role("button", name="重发全部失败的").click()
-    expect(page.get_by_text("找到 5 个请求")).to_be_visible()
-    page.get_by_role("dialog").get_by_role("button", name="重发", exact=True).click()
+    dialog = page.get_by_role("dialog", name="重发 1 条消息？")
+    expect(dialog).to_contain_text("共 1 个收件人")
+    expect(dialog).to_contain_text("不含已经重发过的 2 条")
+    expect(dialog).to_contain_text("不含 1 条原样重发也发不成的")
+    expect(dialog).to_contain_text("没有这个收件人")
+    seen.shoot("resend-left-out")
+    dialog.get_by_role("button", name="重发", exact=True).click()
     page.goto("/channels")  # left, while it goes on
     page.get_by_role("button", name=re.compile("任务")).click()
-    expect(page.get_by_text("完成 · 5 / 5")).to_be_visible()
-    page.goto(f"/messages?username={name}&status=failed")
-    expect(rows(page)).to_have_count(10)
+    expect(page.get_by_text("完成 · 1 / 1")).to_be_visible()
+    page.goto(f"/messages?username={name}&status=sent")
+    expect(rows(page)).to_have_count(4)
 
 
 def test_an_export_holds_every_page_whole_and_runs_nothing(stack: Stack, visit: Visits, tmp_path: Path) -> None:

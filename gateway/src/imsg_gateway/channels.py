@@ -40,8 +40,16 @@ class Channels:
         self._pressure = pressure
 
     async def list(self, asked: Asked, claim: Claim | None) -> Response:
-        """Answer every channel's state and how much waits for it."""
-        del asked, claim
+        """Answer every channel's state; to administrators also how much waits for it, and what blocks it.
+
+        Users learn that a channel is paused, with the reason that was given for people, or blocked, and nothing of
+        what the provider said or what others send.
+        """
+        del asked
+        assert claim is not None  # noqa: S101  the table wants a user's
+        if not (await claim.judged()).is_admin:
+            states = [await self._state(method, None) for method in self._broker.topology.methods]
+            return Answer(ok(channels=[_for_users(state) for state in states]))
         try:
             waiting = await self._pressure.depths()
         except Unreachable as away:
@@ -99,6 +107,11 @@ class Channels:
         except (PublishRefused, PublishUnknown) as lost:
             # What was asked is done; only the audit lacks it.
             log.warning("change_not_published", action=change.action, subject=method, why=str(lost))
+
+
+def _for_users(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    why = state["why"] if state["state"] == "paused" else None
+    return {**state, "why": why, "until": None}
 
 
 def _reason(given: object) -> str:

@@ -44,7 +44,7 @@ from imsg_shared.strength import require_strong
 
 SEND = frozenset(("to", "method", "content", "attachment", "account"))
 MESSAGE = SEND | {"reference", "expires_in"}
-RESEND = frozenset(("id", "uncertain", "again"))
+RESEND = frozenset(("id", "uncertain", "again", "only"))
 RESEND_DEAD = frozenset(("again",))
 PAUSE = frozenset(("paused", "reason"))
 """Fields of the gateway's own URLs."""
@@ -122,7 +122,7 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
         Route("POST", "/api/v2/messages/check", Right.USER, checking.check, needs_body=True, fields=MESSAGE),
         Route("POST", "/api/v2/resend", Right.SENDER, sending.resend, needs_body=True, fields=RESEND),
         Route("POST", "/api/v2/dead/{}/resend", Right.ADMIN, sending.resend, fields=RESEND_DEAD),
-        Route("GET", "/api/v2/channels", Right.ADMIN, channels.list),
+        Route("GET", "/api/v2/channels", Right.USER, channels.list),
         Route("PATCH", "/api/v2/channels/{}", Right.ADMIN, channels.pause, needs_body=True, fields=PAUSE),
         Route("GET", "/api/v2/templates", Right.USER, templates.list),
     )

@@ -52,7 +52,10 @@ class Resends:
             params["uncertain"] = "1" if _is_true(asked.fields, "uncertain") else "0"
             found = await self._found(f"/internal/resend/{identity}", caller, params, identity)
         owner = await self._owner(found, caller, identity)
-        recipients = found["recipients"]
+        only = None if names else _numbers(asked.fields.get("only"))
+        recipients = [each for each in found["recipients"] if only is None or each["n"] in only]
+        if not recipients:
+            raise Refusal("nothing_to_resend", id=identity[:64])
         if not again:
             taken = await self._takings.take(found["request"], [each["n"] for each in recipients], new)
             recipients = [each for each in recipients if each["n"] in taken]
@@ -123,6 +126,16 @@ def _is_true(fields: Mapping[str, Any], name: str) -> bool:
     if given is not None and not isinstance(given, bool):
         raise field_wrong(name, "必须是true或false", "it must be true or false")
     return bool(given)
+
+
+def _numbers(given: object) -> frozenset[int] | None:
+    """Read the numbers of the messages that are meant; None: all. Raises Refusal wrong_type."""
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(type(one) is int and one >= 0 for one in given):
+        zh, en = "应为消息序号的列表，例如 [0, 3]", "it must be a list of the messages' numbers, such as [0, 3]"
+        raise field_wrong("only", zh, en)
+    return frozenset(given)
 
 
 def _identity(given: object) -> str:

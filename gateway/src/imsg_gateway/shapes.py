@@ -251,6 +251,10 @@ class ResendAsked(Asked):
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}(-[0-9]{1,9})?$")]
     uncertain: Annotated[bool | None, Field(description="Also what the provider may already have.")] = None
     again: Again = None
+    only: Annotated[
+        list[Annotated[int, Field(ge=0, le=999_999_999)]] | None,
+        Field(description="Of a request: none but these of its messages, by their numbers."),
+    ] = None
 
 
 class DeadResendAsked(Asked):

@@ -159,7 +159,10 @@ def _shown(row: Row[Any], request: Row[Any], contents: Mapping[str, Any]) -> dic
 
 async def _timeline(connection: AsyncConnection, request: str, n: int) -> list[dict[str, Any]]:
     of = (attempts.c.request == request, attempts.c.n == n)
-    found = await connection.execute(select(attempts).where(*of).order_by(attempts.c.at, attempts.c.mark))
+    found = list(await connection.execute(select(attempts).where(*of).order_by(attempts.c.at, attempts.c.mark)))
+    # A report is of an attempt before it, whatever its provider's clock says: many give whole seconds.
+    last = max((row.attempt for row in found if row.attempt), default=0)
+    found.sort(key=lambda row: (row.attempt or last + 1, row.at))
     return [
         {
             "attempt": row.attempt,

@@ -31,6 +31,14 @@ ONCE_SETTLED: Mapping[str, str] = {
 }
 """Remedies that hold only while iMSG goes on trying → what to do once it does not."""
 
+UNCHANGED_IN_VAIN = frozenset(
+    {"address", "number", "ask_tag", "content", "rewrite", "template", "complete", "smaller", "attach"}
+)
+"""Remedies that say: correct something first. The same once more would fail once more."""
+
+VAGUE = frozenset({"5", "554"})
+"""Names of refusals without a reason, as servers give them for spam, for a policy, or in a bad hour."""
+
 _SMTP = re.compile(r"[245]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?", re.ASCII)
 
 
@@ -52,6 +60,16 @@ def explained(texts: Texts, method: str, status: str, code: str | None) -> Said 
     elif status != "retrying":
         remedy = ONCE_SETTLED.get(remedy, remedy)
     return Said(zh if texts.language == "zh" else en, texts(f"answers.{remedy}"))
+
+
+def is_hopeless(method: str, status: str, code: str | None) -> bool:
+    """Tell whether a message that failed would fail again as it is; a code that says nothing exact does not."""
+    if status != "failed":
+        return False
+    table = TABLES.get(method, {})
+    exact = [name for name in _names(method, code or "") if name not in VAGUE]
+    known = next((found for name in exact if (found := table.get(name) or general.CODES.get(name))), None)
+    return known is not None and known[2] in UNCHANGED_IN_VAIN
 
 
 def _known(method: str, code: str) -> tuple[str, str, str] | None:

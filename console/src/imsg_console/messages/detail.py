@@ -5,13 +5,15 @@ from typing import Any
 
 from nicegui import ui
 
-from imsg_console.answers import explained
+from imsg_console.answers import explained, is_hopeless
 from imsg_console.client import ApiError, path
 from imsg_console.messages.again import Again, base
 from imsg_console.messages.bodies import content
 from imsg_console.messages.filters import RESENDABLE, UNSETTLED
+from imsg_console.messages.hold import explain_hold
 from imsg_console.messages.live import Pace
 from imsg_console.messages.moments import Moments
+from imsg_console.messages.plan import UNCERTAIN
 from imsg_console.messages.rows import title
 from imsg_console.messages.timeline import provider_name, timeline
 from imsg_console.plain import line
@@ -42,6 +44,8 @@ class Detail:
         self._moments = Moments(view.timezone, english=view.t.language == "en")
         self._pace = Pace()
         self._message: Message | None = None
+        self._held = ""
+        """Why it can't go out now, where it waits for its channel."""
 
     async def show(self) -> None:
         """Draw it, or say that there is no such message."""
@@ -81,6 +85,8 @@ class Detail:
         if not self._identity:
             return None
         answer = await self._view.api.get("/api/v2/messages", id=self._identity)
+        if any(one["status"] in UNSETTLED for one in answer["messages"]):
+            self._held = await explain_hold(self._view, answer["messages"][0]["method"])
         return next((one for one in answer["messages"] if one["id"] == self._identity), None)
 
     async def _look(self) -> None:
@@ -124,11 +130,18 @@ class Detail:
                 classed("strong", "", said.meaning if said else t(f"words.status_{message['status']}_means"))
                 if said:
                     classed("span", "", f"{t('messages.next_step')}{t('messages.colon')}{said.remedy}")
+                if message["status"] in UNSETTLED and (held := self._held):
+                    classed("span", "held", held)
                 if detail := (message["error"] or {}).get("detail"):
                     with classed("span", "own-words"):
                         classed("span", "", f"{t('messages.own_words')}{t('messages.colon')}")
                         classed("q", "", line(detail, 500))
-            if message["status"] in RESENDABLE or message["status"] == "uncertain":
+            if message["status"] not in (*RESENDABLE, UNCERTAIN) or message.get("resent_as"):
+                return
+            if is_hopeless(message["method"], message["status"], (message["error"] or {}).get("code")):
+                request = str(message["id"]).partition("-")[0]
+                link_to(t("messages.correct"), f"/send?like={request}", "edit").classes("button button-main")
+            else:
                 button(t("messages.resend"), self._resend, kind="main", symbol="replay")
 
     def _draw_facts(self, message: Message) -> None:
@@ -149,6 +162,8 @@ class Detail:
                 self._fact("column_provider_id", line(message["provider_id"]))
             if message["resend_of"]:
                 self._fact_link("column_resend_of", str(message["resend_of"]))
+            for identity in message.get("resent_as") or ():
+                self._fact_link("column_resent_as", str(identity))
             with classed("div", "fact"):
                 classed("dt", "", t("messages.column_id"))
                 with classed("dd", "fact-id"):

@@ -1,4 +1,4 @@
-"""Sending again: which requests or messages of a filter are meant, and asking for each until it is answered."""
+"""Sending again: which messages a filter means, and asking for each request until it is answered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -44,27 +44,20 @@ class Tally:
     failures: int = 0
 
 
-async def meant(api: Pages, filters: Filters, asked: Mapping[str, str]) -> list[str]:
-    """List what to send again of a filter: whole requests, or single messages where a filter cuts through requests.
-
-    Raises ApiError, SessionOver.
-    """
-    statuses = [filters.status] if filters.status else sorted(RESENDABLE)
-    by_message = bool(filters.to) or "-" in filters.id
-    found: dict[str, None] = {}
-    for status in statuses:
-        async for page in api.pages("/api/v2/messages", "messages", **{**asked, "status": status}):
-            for message in page:
-                found[message["id"] if by_message else message["id"].partition("-")[0]] = None
-    return list(found)
+async def meant(api: Pages, filters: Filters, asked: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """List the messages that a filter may mean. Raises ApiError, SessionOver."""
+    statuses = [one for one in filters.statuses if one in (*RESENDABLE, "uncertain")] or sorted(RESENDABLE)
+    found: list[Mapping[str, Any]] = []
+    async for page in api.pages("/api/v2/messages", "messages", **{**asked, "status": ",".join(statuses)}):
+        found += page
+    return found
 
 
 async def send_again(
     api: Posts,
-    ids: Sequence[str],
+    bodies: Sequence[Mapping[str, Any]],
     key: str,
     *,
-    uncertain: bool = False,
     progress: Callable[[Tally], None] = lambda _: None,
     waits_s: Sequence[float] = WAITS_S,
 ) -> Tally:
@@ -73,9 +66,9 @@ async def send_again(
     Raises ApiError where going on makes no sense: the limit is used up, or the API is away for long.
     """
     tally = Tally()
-    for n, one in enumerate(ids):
+    for n, body in enumerate(bodies):
         try:
-            answer = await _one(api, {"id": one, "uncertain": uncertain}, f"{key}-{n}", waits_s)
+            answer = await _one(api, body, f"{key}-{n}", waits_s)
             tally.messages += int(answer["count"])
             tally.requests.append(str(answer["id"]))
         except ApiError as error:
@@ -83,7 +76,7 @@ async def send_again(
                 raise
             tally.failures += 1
             if len(tally.refused) < MAX_TOLD:
-                tally.refused.append((one, error.detail))
+                tally.refused.append((str(body["id"]), error.detail))
         tally.done += 1
         progress(tally)
     return tally

@@ -64,11 +64,11 @@ class Rows:
             "status_icon": symbol,
             "tone": tone,
             "status_text": self._t.get(f"words.status_{status}", status),
-            "note": said.meaning if said else "",
+            "note": self._t("messages.resent_note") if message.get("resent_as") else said.meaning if said else "",
             "at": self._moments.short(message["created_at"], now),
             "iso": message["created_at"],
             "full": self._moments.full(message["created_at"]),
-            "resendable": status in RESENDABLE or status == "uncertain",
+            "resendable": status in (*RESENDABLE, "uncertain") and not message.get("resent_as"),
             "gone": gone,
             "pick": self._t("messages.pick", title=line(named, 60), to=line(message["to"], 60)),
         }

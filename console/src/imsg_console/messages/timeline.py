@@ -32,14 +32,8 @@ def timeline(view: View, moments: Moments, message: Mapping[str, Any]) -> None:
         accepted = t("messages.accepted_what", who=line(message["username"], 64))
         at = message["created_at"]
         _step(Step(moments.clock(at), moments.full(at), t("messages.accepted"), [accepted], "inbox", "calm"), "")
-        for entry in _in_order(message["timeline"]):
+        for entry in message["timeline"]:
             _draw(view, moments, message, entry)
-
-
-def _in_order(entries: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Put an attempt before the report about it, though providers give whole seconds and may seem earlier."""
-    last = max((entry["attempt"] or 0 for entry in entries), default=0)
-    return sorted(entries, key=lambda entry: (entry["attempt"] or last + 1, entry["at"]))
 
 
 def _draw(view: View, moments: Moments, message: Mapping[str, Any], entry: Mapping[str, Any]) -> None:

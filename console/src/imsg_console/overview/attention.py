@@ -36,6 +36,8 @@ class Item:
     target: str
     rows: str = ""
     """How many rows the link opens, where the item says a number; with a `+`, how many at least."""
+    stops_all: bool = False
+    """Whether it holds up everybody: it stands above what single messages met."""
 
 
 async def channels(view: View) -> list[Item]:
@@ -64,6 +66,7 @@ async def channels(view: View) -> list[Item]:
                 text,
                 t(f"overview.channel_{state}_step"),
                 "/channels",
+                stops_all=state != "open",
             )
         )
     return found
@@ -157,5 +160,5 @@ TONES: Sequence[str] = ("bad", "warn", "info")
 
 
 def sorted_by_need(items: Sequence[Item]) -> list[Item]:
-    """Put what hurts first."""
-    return sorted(items, key=lambda item: TONES.index(item.tone))
+    """Put what stops everybody first, then what hurts."""
+    return sorted(items, key=lambda item: (not item.stops_all, TONES.index(item.tone)))

@@ -16,6 +16,7 @@ from imsg_console.sending import allowance, templates
 from imsg_console.sending.addressees import Addressees, Kind
 from imsg_console.sending.attachments import Attachments
 from imsg_console.sending.box import Box
+from imsg_console.sending.confirm import Confirmation
 from imsg_console.sending.draft import Draft, Kept
 from imsg_console.sending.pasting import Found, Ignored, Reading
 from imsg_console.sending.preview import Preview
@@ -26,7 +27,7 @@ from imsg_console.widgets.elements import attrs, button, classed, heading
 from imsg_console.widgets.notices import error_notice, notice
 
 MANY = 100
-"""Recipients from which on it is worth being sure."""
+"""Recipients from which on a send is looked at once more, on a page of its own."""
 
 RECIPIENTS_WRONG = 10011
 NOT_SURE = 10012
@@ -47,6 +48,8 @@ class Form:
         self._people = Addressees(self._method)
         self._key = ("", "")
         """The body that was sent, hashed, and its Idempotency-Key: sending it once more sends nothing twice."""
+        self._agreed_to = ""
+        """The key of what somebody has looked at and agreed to."""
         self._is_drawn = False
         self._is_sending = False
         self._complained: list[ui.input | ui.textarea] = []
@@ -54,7 +57,9 @@ class Form:
 
     def draw(self) -> None:
         """Draw it."""
-        with classed("div", "send"):
+        self._confirming = classed("div", "send-confirming stack")
+        self._confirming.set_visibility(False)
+        with classed("div", "send") as self._whole:
             with classed("div", "send-form stack"):
                 self._draw_methods()
                 with classed("section", "card stack"):
@@ -171,16 +176,14 @@ class Form:
             made.error = None
         self._complained = []
         fine = self._people.fine
+        self._draw_preview(self._preview)
         if self._method == "smtp":
-            self._preview.mail(self._mail.content, [one.text for one in fine], self._attachments.files)
             self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
             return
         words = self._words[self._method]
         if self._method == "wechat":
-            self._preview.wechat(words.template, words.params)
             self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
             return
-        self._preview.sms(words.template, words.params)
         numbers = [one.key for one in fine if one.kind is Kind.ADDRESS]
         segments = words.measured(numbers) * len(fine)
         self._send.text = self._t("send.submit_sms", n=len(fine), sms=segments) if fine else self._t("send.submit_none")
@@ -200,8 +203,12 @@ class Form:
         self._send.props("loading")
         try:
             body = await self._body()
+            if len(self._people.texts) >= MANY and self._agreed_to != self._key_of(body):
+                await self._ask(body)
+                return
             answer = await self._view.api.post("/api/v2/messages", body, idempotency_key=self._key_of(body))
         except ApiError as error:
+            self._leave_confirming()
             self._refused(error)
         else:
             self.forget()
@@ -209,6 +216,37 @@ class Form:
         finally:
             self._is_sending = False
             self._send.props(remove="loading")
+
+    async def _ask(self, body: Mapping[str, Any]) -> None:
+        """Show who is written to, and what, before many are. Raises ApiError."""
+        plain = {name: body[name] for name in ("to", "method", "content")}
+        if "attachment" in body and not str(body["content"].get("text") or body["content"].get("html") or ""):
+            plain["content"] = {**body["content"], "text": " "}  # empty only beside an attachment, which stays here
+        found = await self._view.api.post("/api/v2/messages/check", plain)
+
+        async def send() -> None:
+            self._agreed_to = self._key_of(body)
+            await self._submit()
+
+        self._whole.set_visibility(False)
+        self._confirming.clear()
+        self._confirming.set_visibility(True)
+        with self._confirming:
+            confirmation = Confirmation(self._view, send, self._leave_confirming)
+            confirmation.draw(self._method, self._people.fine, found, self._draw_preview)
+        ui.run_javascript("window.scrollTo(0, 0); document.querySelector('.confirm-title')?.focus()")
+
+    def _leave_confirming(self) -> None:
+        self._confirming.set_visibility(False)
+        self._whole.set_visibility(True)
+
+    def _draw_preview(self, preview: Preview) -> None:
+        """Show the message as it arrives."""
+        if self._method == "smtp":
+            preview.mail(self._mail.content, [one.text for one in self._people.fine], self._attachments.files)
+            return
+        words = self._words[self._method]
+        (preview.sms if self._method == "sms" else preview.wechat)(words.template, words.params)
 
     async def _body(self) -> dict[str, Any]:
         content: object = self._mail.content if self._method == "smtp" else self._words[self._method].content

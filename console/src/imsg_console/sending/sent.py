@@ -7,6 +7,9 @@ from nicegui import ui
 
 from imsg_console.client import ApiError
 from imsg_console.frame import sentence
+from imsg_console.messages.again import Again
+from imsg_console.messages.filters import Filters
+from imsg_console.messages.hold import explain_hold
 from imsg_console.plain import line
 from imsg_console.sending import snippets
 from imsg_console.sending.snippets import Sending
@@ -42,6 +45,8 @@ class Sent:
         self._count = count
         """How many messages there are, as far as sending has told."""
         self._standing = Standing(view.api, request)
+        self._held = ""
+        """Why its channel sends nothing now."""
 
     async def show(self) -> None:
         """Draw it. Raises ApiError, SessionOver."""
@@ -95,6 +100,7 @@ class Sent:
     async def _draw(self) -> None:
         assert self._standing.first is not None  # noqa: S101  begin() has said that there is one
         await self._standing.advance()
+        self._held = await explain_hold(self._view, self._standing.first["method"])
         with classed("div", "sent"):
             with classed("section", "card stack sent-standing"):
                 self._draw_standing(self._standing.first)
@@ -110,6 +116,7 @@ class Sent:
             self._fill = classed("div", "bar-fill")
         self._said = attrs(classed("p", "sent-said"), role="status")
         self._counts = classed("ul", "sent-counts")
+        self._hold = attrs(classed("p", "notice notice-warn held"), role="status")
         self._leave = classed("p", "muted", t("sent.leave"))
         with classed("dl", "facts"):
             if first["subject"]:
@@ -125,6 +132,8 @@ class Sent:
             await self._standing.advance()
         except ApiError:
             return  # the next look may find it again
+        if self._standing.first is not None and any(self._standing.counts[status] for status in OPEN):
+            self._held = await explain_hold(self._view, self._standing.first["method"])
         self._show_standing()
 
     def _show_standing(self) -> None:
@@ -140,6 +149,8 @@ class Sent:
             self._said.text = t(
                 "sent.settled", done=settled, n=total, more="" if standing.is_counted or self._count else "+"
             )
+        self._hold.text = self._held if counts["queued"] or counts["retrying"] else ""
+        self._hold.set_visibility(bool(self._hold.text))
         self._leave.set_visibility(not standing.is_settled and total > 1)
         shown = (tuple(sorted(counts.items())), standing.is_settled)
         if shown == self._drawn:
@@ -183,12 +194,11 @@ class Sent:
         return f"/mine?id={self._request}" + (f"&status={status}" if status else "")
 
     async def _resend(self) -> None:
+        """Say what is sent again and what is left out, ask, and lead to the new request."""
         try:
-            answer = await self._view.api.post("/api/v2/resend", {"id": self._request})
+            await Again(self._view, on_request=_lead).ask_all(Filters(id=self._request), {"id": self._request})
         except ApiError as error:
             toast(sentence(self._t, error), good=False)
-            return
-        ui.navigate.to(f"/sent/{answer['id']}?n={answer.get('count', '')}")
 
     async def _draw_lines(self, first: Mapping[str, Any]) -> None:
         """Draw what a program would say to send the same."""
@@ -262,3 +272,7 @@ def _fact(name: str, value: str) -> None:
 
 
 __all__ = ["OPEN", "Sent"]
+
+
+def _lead(request: str, count: int) -> None:
+    ui.navigate.to(f"/sent/{request}?n={count}")

@@ -79,19 +79,40 @@ TEXTS: Table = {
     "resend_chosen": ("重发所选", "Resend selected"),
     "resend_all": ("重发全部失败的", "Resend all failed"),
     "resend_ask": ("重发 {n} 条消息？", "Resend {n} message?|Resend {n} messages?"),
-    "resend_ask_all": ("重发符合筛选的全部失败消息？", "Resend everything that failed within these filters?"),
+    "correct": ("改正后重新发送", "Correct and send anew"),
+    "resend_count": ("共 {n} 个收件人", "{n} recipient|{n} recipients"),
+    "resend_sms": ("，短信计费 {n} 条", ", {n} SMS to be paid"),
+    "resend_left_resent": (
+        "不含已经重发过的 {n} 条。",
+        "{n} that was resent already is left out.|{n} that were resent already are left out.",
+    ),
+    "resend_left_hopeless": (
+        "不含 {n} 条原样重发也发不成的，请先改正：",
+        (
+            "{n} that would fail again as it is is left out; correct it first:|"
+            "{n} that would fail again as they are are left out; correct them first:"
+        ),
+    ),
+    "resend_only_resent": ("所选的都已经重发过。", "All of these were resent already."),
+    "resend_only_hopeless": (
+        "原样重发也发不成：请按消息里的提示改正后重新发送。",
+        "Sent as they are these would fail again: correct what each message names, and send anew.",
+    ),
+    "column_resent_as": ("已重发为", "Resent as"),
+    "resent_note": ("已重发", "resent"),
+    "held_paused": (
+        "这个渠道已暂停，恢复后才会发出。{why}",
+        "This channel is paused; messages go out once it is resumed. {why}",
+    ),
+    "held_blocked": (
+        "这个渠道暂时受阻，恢复后会自动发出。",
+        "This channel is blocked for the moment; messages go out by themselves once it is open again.",
+    ),
     "resend_how": (
         "失败和过期的会作为新请求再发一次，旧记录保留。每个请求算一次发送次数。",
         (
             "What failed or expired is sent anew as a new request; the old entries stay. "
             "Each request counts once against the limits."
-        ),
-    ),
-    "resend_how_all": (
-        "找到 {n} 个请求，各自失败和过期的消息会作为新请求再发一次，每个算一次发送次数。",
-        (
-            "There is {n} request: what failed or expired of it goes out anew, counting once.|"
-            "There are {n} requests: what failed or expired of each goes out anew, each counting once."
         ),
     ),
     "resend_uncertain": (

@@ -3,6 +3,26 @@
 from imsg_console.texts import Table
 
 TEXTS: Table = {
+    "confirm_title": ("请确认后发送", "Look once more, then send"),
+    "confirm_method": ("方式", "Method"),
+    "confirm_count": ("收件人", "Recipients"),
+    "confirm_people": ("{n} 个", "{n}"),
+    "confirm_duplicates": ("（另有 {n} 个重复，只发一次）", " (and {n} twice in the list, written to once)"),
+    "confirm_segments": ("计费条数", "SMS to be paid"),
+    "confirm_sms": ("{n} 条", "{n}"),
+    "confirm_per_hour": ("本小时还可发送", "Left this hour"),
+    "confirm_per_day": ("今天还可发送", "Left today"),
+    "confirm_recipients_per_day": ("今天还可写给", "Recipients left today"),
+    "confirm_of": ("{left} 次（共 {limit}）", "{left} of {limit}"),
+    "confirm_more": ("……以及另外 {n} 个", "… and {n} more"),
+    "confirm_domains": ("按邮箱域名（{n} 个）：{named}", "By domain ({n}): {named}"),
+    "confirm_problems": (
+        "有 {n} 个收件人不正确，请返回修改：",
+        "{n} recipients are not right; go back and correct them:",
+    ),
+    "confirm_preview": ("收件人看到的内容", "As it arrives"),
+    "confirm_back": ("返回修改", "Back"),
+    "confirm_send": ("发送给 {n} 个收件人", "Send to {n} recipients"),
     "title": ("发送消息", "Send a message"),
     "lead": ("一次发给一个人，或一万人。", "To one person, or to ten thousand at once."),
     "method": ("发送方式", "Method"),

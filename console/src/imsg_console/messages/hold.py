@@ -1,0 +1,17 @@
+"""Why what waits does not go out: its channel is paused or blocked, which holds up everybody."""
+
+from imsg_console.client import ApiError
+from imsg_console.plain import line
+from imsg_console.view import View
+
+
+async def explain_hold(view: View, method: str) -> str:
+    """Say in a sentence what holds a channel up; empty where nothing does, or nobody can tell."""
+    try:
+        channels = (await view.api.get("/api/v2/channels"))["channels"]
+    except ApiError:
+        return ""
+    found = next((one for one in channels if one["method"] == method), None)
+    if found is None or found["state"] == "open":
+        return ""
+    return view.t(f"messages.held_{found['state']}", why=line(found["why"], 200)).strip()
