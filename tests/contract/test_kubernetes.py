@@ -13,6 +13,8 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+from imsg import rights
+from imsg_shared.peers import RULES
 from imsg_shared.rabbit.address import parse
 from imsg_testing.kubernetes import FOLDER, ROOT, Document, built, built_at, placeholders, pod
 
@@ -37,6 +39,8 @@ OURS = {
     if _arguments(part) and name not in ("sandbox", "init")
 }
 """The services of docker-compose.yml with their packages; the sandbox and the init step are of compose alone."""
+
+CALLERS = {caller.replace("-", "_") for rule in RULES for caller in rule.callers}
 
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
@@ -111,8 +115,9 @@ def test_no_secret_is_in_the_documents_and_each_is_listed(build: str) -> None:
     manifests = built(build)
     listed = (ROOT / "docs" / "kubernetes.md").read_text()
     assert manifests.of("Secret") == {}
-    for name in set().union(*(manifests.secrets(service) for service in OURS)):
-        assert f"`{name}`" in listed
+    for name in set().union(*(manifests.keys(service).values() for service in OURS)):
+        whose = re.sub(r"^.*_(rabbit|redis)_password$", r"SERVICE_\1_password", name)
+        assert f"`{whose}`" in listed
     for deployment in manifests.of("Deployment").values():
         named = [volume["secret"]["secretName"] for volume in pod(deployment)["volumes"] if "secret" in volume]
         assert all(f"`{name}`" in listed for name in named)
@@ -134,6 +139,23 @@ def test_a_service_takes_the_settings_of_the_example(service: str, package: str)
     assert done.returncode == 0, done.stderr
     unread = {name for name in given if name.removeprefix("IMSG_").partition("__")[0].lower() not in done.stdout}
     assert unread == set(), "settings that nobody reads"
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_service_knows_its_own_passwords_and_keys_and_those_of_its_callers(build: str) -> None:
+    manifests = built(build)
+    for service in rights.SERVICES:
+        own = service.replace("-", "_")
+        found = manifests.keys(service)
+        assert found["rabbit_password"] == f"{own}_rabbit_password"
+        assert found["redis_password"] == f"{own}_redis_password"
+        assert found.get("service_key", f"{own}_key") == f"{own}_key"
+        callers = {caller for rule in RULES if rule.owner == service for caller in rule.callers}
+        known = {f"{caller.replace('-', '_')}_key" for caller in callers}
+        assert {key for key in found.values() if key.endswith("_key") and key[:-4] in CALLERS} - {f"{own}_key"} == known
+        settings = _filled(build, service)
+        assert f"imsg-{service}" in settings["IMSG_BROKER_URL"]
+        assert f"imsg-{service}" in settings["IMSG_REDIS_URL"]
 
 
 def test_a_channel_that_is_not_used_idles_as_the_manual_has_it(tmp_path: Path) -> None:
@@ -224,6 +246,7 @@ def test_where_scalers_count_no_count_is_said() -> None:
 def _filled(build: str, service: str) -> dict[str, str]:
     """Return a service's settings with its secrets in them, as the entry point leaves them."""
     secrets = {name: f"{n:032x}" for n, name in enumerate(sorted(built(build).secrets(service)))}
+    secrets["service"] = service
     secrets["wechat_aes_key"] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
     settings = built(build).settings(service)
     return {name: re.sub(r"\{(\w+)\}", lambda found: secrets[found[1]], value) for name, value in settings.items()}

@@ -31,6 +31,9 @@ from imsg_shared.topology import (
 PREFIX = "imsg-"
 """Of the names of users: `imsg-gateway`. One server may serve others than iMSG."""
 
+ADMINISTRATOR = "imsg"
+"""Whom operators are at Redis, as at RabbitMQ and PostgreSQL; no service is."""
+
 ANY = "*"
 
 
@@ -143,15 +146,14 @@ SERVICES = tuple(AT_REDIS)
 
 
 def acl(folder: Path) -> str:
-    """Write Redis' ACL file: a line for each service's user, one that may ping, and nobody else gets in.
+    """Write Redis' ACL file: a line for each service's user and the administrator's, and nobody else gets in.
 
-    Passwords are the files `SERVICE_redis_password` (`-` written `_`) and `redis_probe_password` of the folder; they
-    stand there as SHA-256.
+    Passwords are the files `SERVICE_redis_password` (`-` written `_`) and `redis_password` of the folder; they stand
+    there as SHA-256.
     Raises StartError where one can't be read.
     """
     lines = [acl_line(service, password(folder, service, "redis")) for service in SERVICES]
-    probe = _digest_of(folder / "redis_probe_password")
-    lines.append(f"user {PREFIX}probe on #{probe} sanitize-payload resetchannels -@all +ping")
+    lines.append(f"user {ADMINISTRATOR} on #{_digest(_read(folder / 'redis_password'))} ~* &* +@all")
     return "\n".join(["user default off sanitize-payload resetchannels -@all", *lines]) + "\n"
 
 
@@ -191,10 +193,6 @@ def password(folder: Path, service: str, server: str) -> str:
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _digest_of(path: Path) -> str:
-    return _digest(_read(path))
 
 
 def _read(path: Path) -> str:

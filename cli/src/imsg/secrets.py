@@ -41,7 +41,6 @@ MADE: Mapping[str, Callable[[], str]] = {
     "erasure_key": _key,
     "admin_password": _typed_password,
     "rabbit_password": _password,
-    "redis_probe_password": _password,
     **{
         f"{service.replace('-', '_')}_{server}_password": _password
         for service in rights.SERVICES

@@ -27,8 +27,8 @@ COMMAND_TIMEOUT_S = 180.0
 ASKED_INSIDE = """
 import base64, pathlib, sys
 from urllib.request import Request, urlopen
-password = pathlib.Path("/run/imsg/rabbit_password").read_text().strip()
-key = base64.b64encode(f"imsg:{password}".encode()).decode()
+service, password = (pathlib.Path(f"/run/imsg/{name}").read_text().strip() for name in ("service", "rabbit_password"))
+key = base64.b64encode(f"imsg-{service}:{password}".encode()).decode()
 print(urlopen(Request(sys.argv[1], headers={"Authorization": f"Basic {key}"}), timeout=10).read().decode())
 """
 """Run inside a container: reads a URL, as RabbitMQ's user where one is asked for."""

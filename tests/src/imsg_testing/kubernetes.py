@@ -34,10 +34,17 @@ class Manifests:
         return {name: value for one in container["envFrom"] for name, value in _data(maps, one).items()}
 
     def secrets(self, service: str) -> set[str]:
-        """Name the secrets that are mounted for a service at /run/imsg."""
+        """Name the files that a service finds at /run/imsg."""
+        return set(self.keys(service)) | ({"service"} if self._sources(service) else set())
+
+    def keys(self, service: str) -> dict[str, str]:
+        """Return which keys of the Secret a service finds, and as what: the file's name → the key."""
+        secrets = [source["secret"] for source in self._sources(service) if "secret" in source]
+        return {item["path"]: item["key"] for secret in secrets for item in secret["items"]}
+
+    def _sources(self, service: str) -> list[Document]:
         volumes = pod(self.of("Deployment")[service]).get("volumes", [])
-        mounted = [volume["secret"] for volume in volumes if volume["name"] == "secrets"]
-        return {item["key"] for secret in mounted for item in secret["items"]}
+        return [part for volume in volumes if volume["name"] == "secrets" for part in volume["projected"]["sources"]]
 
 
 @cache

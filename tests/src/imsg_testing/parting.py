@@ -36,15 +36,15 @@ class Parting:
         for service in rights.SERVICES:
             for server in SERVERS:
                 (folder / f"{service.replace('-', '_')}_{server}_password").write_text(secrets.token_hex(12))
-        (folder / "redis_probe_password").write_text(secrets.token_hex(12))
+        (folder / "redis_password").write_text(secrets.token_hex(12))
         self._keys = {caller: secrets.token_hex(32) for caller in CALLERS}
 
     async def at_redis(self, url: str) -> None:
-        """Make the users at a server, as its ACL file would; the default user stays, for the tests themselves."""
+        """Make the users at a server, as its ACL file would; the default user stays as it is, for the tests."""
         async with redis.connect(url) as server:
             for line in rights.acl(self._folder).splitlines():
                 _, name, *words = line.split(" ")
-                if name != "default":
+                if name.startswith(rights.PREFIX):
                     await server.call("ACL", "SETUSER", name, "reset", *_whole(words))
 
     def at_rabbit(self, url: str) -> None:

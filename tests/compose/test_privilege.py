@@ -1,0 +1,124 @@
+"""A service that is broken into: what it can reach, what it knows, and what it may do with it."""
+
+import pytest
+
+from imsg_testing.compose import UP_TIMEOUT_S, Containers
+
+pytestmark = pytest.mark.timeout(1_200)
+
+PORTS = {
+    "gateway": 8000,
+    "auth": 8000,
+    "history": 8000,
+    "console": 8000,
+    "sandbox": 8000,
+    "sender-smtp": 8000,
+    "sender-sms": 8000,
+    "sender-wechat": 8000,
+    "rabbitmq": 5672,
+    "redis": 6379,
+    "postgres": 5432,
+}
+
+BROKERS = {"rabbitmq", "redis"}
+SENDERS = {"sender-smtp", "sender-sms", "sender-wechat"}
+
+REACHED = {
+    "gateway": {"auth", "history", "console", "sandbox", *BROKERS},
+    "auth": {"gateway", "history", "postgres", *BROKERS},
+    "history": {"gateway", "auth", "postgres", *SENDERS, *BROKERS},
+    "sender-smtp": {"history", "sandbox", "sender-sms", "sender-wechat", *BROKERS},
+    "sender-sms": {"history", "sandbox", "sender-smtp", "sender-wechat", *BROKERS},
+    "sender-wechat": {"history", "sandbox", "sender-smtp", "sender-sms", "postgres", *BROKERS},
+    "console": {"gateway", "sandbox"},
+    "sandbox": {"gateway", "console", *SENDERS},
+}
+"""Who can open a connection to whom: what it needs, and what shares a network with that."""
+
+TRIED = """
+import socket, sys
+for name, port in (word.split(":") for word in sys.argv[1:]):
+    try:
+        socket.create_connection((name, int(port)), 3).close()
+        print(name)
+    except OSError:
+        pass
+"""
+
+CALLED = """
+import pathlib, sys
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+key = pathlib.Path("/run/imsg/service_key").read_text()
+for path in sys.argv[1:]:
+    try:
+        print(urlopen(Request(f"http://history:8000{path}", headers={"x-imsg-key": key}), timeout=10).status)
+    except HTTPError as error:
+        print(error.code)
+"""
+
+
+@pytest.mark.parametrize("service", REACHED)
+def test_a_container_reaches_those_it_shares_its_work_with_and_no_others(stack: Containers, service: str) -> None:
+    words = [f"{name}:{port}" for name, port in PORTS.items() if name != service]
+    reached = stack.compose("exec", "-T", service, "python", "-Ic", TRIED, *words)
+
+    assert set(reached.split()) == REACHED[service]
+
+
+def test_no_sender_reaches_auth_not_even_by_its_address(stack: Containers) -> None:
+    """Names are one thing; what is cut is the way."""
+    addresses = [where["IPAddress"] for where in stack.inspected("auth")["NetworkSettings"]["Networks"].values()]
+    for sender in SENDERS:
+        words = [f"{address}:8000" for address in addresses]
+        assert stack.compose("exec", "-T", sender, "python", "-Ic", TRIED, *words).split() == []
+
+
+def test_each_has_keys_and_passwords_that_no_other_has(stack: Containers) -> None:
+    services = ("gateway", "auth", "history", *SENDERS)
+    for name in ("rabbit_password", "redis_password"):
+        assert len({stack.secret(service, name) for service in services}) == len(services)
+    callers = {service: stack.secret(service, "service_key") for service in ("gateway", "sender-smtp", "sender-wechat")}
+    assert len(set(callers.values())) == 3
+    for caller, key in callers.items():
+        assert key in stack.secret("history", f"{caller.replace('-', '_')}_key").split(",")
+
+
+def test_a_sender_s_key_opens_attachments_alone(stack: Containers) -> None:
+    paths = ("/internal/attachments/none/none", "/internal/resend/none", "/api/query", "/api/dead")
+    told = stack.compose("exec", "-T", "sender-smtp", "python", "-Ic", CALLED, *paths).split()
+
+    assert told == ["404", "403", "403", "403"]
+
+
+def test_nobody_comes_to_redis_without_a_password(stack: Containers) -> None:
+    asked = "redis-cli set x y; redis-cli get x; redis-cli --user imsg acl users"
+    told = stack.compose("exec", "-T", "redis", "sh", "-c", asked)
+
+    assert told.count("NOAUTH") == 3
+
+
+def test_an_installation_from_before_services_had_their_own_comes_up_with_what_it_keeps(stack: Containers) -> None:
+    """One key of all, one user at RabbitMQ, one password of Redis: what is missing is made."""
+    token = stack.token
+    message = {"to": "before@example.com", "method": "smtp", "content": {"subject": "x", "text": "y"}}
+    sent = stack.call("POST", "/api/send", message | {"token": token})
+    own = "rm -f /run/imsg/all/*_redis_password /run/imsg/all/*_rabbit_password /run/imsg/all/gateway_key"
+    own += " /run/imsg/all/sender_*_key; printf the-one-key-of-all-the-services-here >/run/imsg/all/service_key"
+    stack.compose("run", "--rm", "--no-deps", "-T", "init", "sh", "-c", own)
+    for user in ("gateway", "auth", "history", *SENDERS):
+        stack.compose("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "delete_user", f"imsg-{user}")
+
+    stack.compose("up", "--detach", "--wait", "--no-build", "--force-recreate", timeout_s=UP_TIMEOUT_S)
+
+    assert stack.secret("history", "gateway_key").endswith(",the-one-key-of-all-the-services-here"), (
+        "for callers of before"
+    )
+    assert stack.secret("gateway", "service_key") not in ("", "the-one-key-of-all-the-services-here")
+    found = stack.call("GET", "/api/query", id=sent["id"], token=token)["messages"]
+    assert [one["to"] for one in found] == ["before@example.com"]
+    again = stack.call("POST", "/api/send", message | {"token": token})
+    assert again["errorCode"] == 0, again
+
+    stack.compose("run", "--rm", "--no-deps", "-T", "init")
+    assert stack.secret("history", "gateway_key") == stack.secret("gateway", "service_key")
