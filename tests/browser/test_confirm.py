@@ -58,6 +58,8 @@ def test_what_waits_says_that_its_channel_is_paused_to_its_sender(stack: Stack, 
         page = seen.page
         page.goto(f"/sent/{request}")
         expect(page.locator(".held")).to_contain_text("短信服务商维护到六点")
+        page.goto("/mine")
+        expect(page.locator(".messages-row").first).to_contain_text("渠道已暂停")
         page.goto(f"/messages/{request}-0")
         expect(page.locator(".held")).to_contain_text("已暂停")
         seen.axe()

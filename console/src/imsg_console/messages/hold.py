@@ -5,6 +5,15 @@ from imsg_console.plain import line
 from imsg_console.view import View
 
 
+async def find_held(view: View) -> dict[str, str]:
+    """Return the methods whose channels send nothing now, each with its state; none where nobody can tell."""
+    try:
+        channels = (await view.api.get("/api/v2/channels"))["channels"]
+    except ApiError:
+        return {}
+    return {one["method"]: one["state"] for one in channels if one["state"] != "open"}
+
+
 async def explain_hold(view: View, method: str) -> str:
     """Say in a sentence what holds a channel up; empty where nothing does, or nobody can tell."""
     try:

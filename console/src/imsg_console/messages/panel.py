@@ -11,7 +11,8 @@ from imsg_console.client import ApiError
 from imsg_console.messages.again import Again
 from imsg_console.messages.export import export
 from imsg_console.messages.filterbar import FilterBar
-from imsg_console.messages.filters import Filters, NotAnIdError, NotATimeError
+from imsg_console.messages.filters import UNSETTLED, Filters, NotAnIdError, NotATimeError
+from imsg_console.messages.hold import find_held
 from imsg_console.messages.listing import PAGE, Listing, Part, read_page
 from imsg_console.messages.live import News, Pace, compared
 from imsg_console.messages.moments import Moments
@@ -40,6 +41,7 @@ class MessagePanel:
         self._t = view.t
         self._everybody = everybody
         self._moments = Moments(view.timezone, english=view.t.language == "en")
+        self._held: dict[str, str] = {}
         self._rows = Rows(view.t, self._moments, base)
         self._filters = Filters.of(view.query)
         self._asked: dict[str, str] | None = None
@@ -125,6 +127,7 @@ class MessagePanel:
             except ApiError as error:
                 self._bar.complain(error.detail or self._t("frame.unreachable"))
                 return
+            await self._look_at_channels(part.messages)
             self._show(part)
         self._pace = Pace()
         self._timer.interval = self._pace.wait_s
@@ -142,9 +145,14 @@ class MessagePanel:
         query = self._filters.url(**place)
         ui.navigate.history.replace(f"{self._view.path}?{query}" if query else self._view.path)
 
+    async def _look_at_channels(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Learn which channels stand still, where something waits for them."""
+        waits = any(message["status"] in UNSETTLED for message in messages)
+        self._held = await find_held(self._view) if waits else {}
+
     def _as_rows(self) -> list[dict[str, Any]]:
         now = datetime.now(UTC)
-        return [self._rows.row(one, now, gone=one["id"] in self._gone) for one in self._messages]
+        return [self._rows.row(one, now, gone=one["id"] in self._gone, held=self._held) for one in self._messages]
 
     def _draw_empty(self) -> None:
         is_empty = not self._messages
@@ -178,7 +186,9 @@ class MessagePanel:
             self._say_away("")
             news = compared(self._messages, fresh.messages, ended=fresh.next is None)
             self._timer.interval = self._pace.after(changed=news.changed, waiting=news.waiting)
-            if news.changed:
+            before = self._held
+            await self._look_at_channels(fresh.messages)
+            if news.changed or self._held != before:
                 await self._take_in(news, fresh)
 
     async def _take_in(self, news: News, fresh: Part) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from imsg_console.answers import explained
-from imsg_console.messages.filters import RESENDABLE
+from imsg_console.messages.filters import RESENDABLE, UNSETTLED
 from imsg_console.messages.moments import Moments
 from imsg_console.plain import line
 from imsg_console.texts import Texts
@@ -34,6 +35,9 @@ def text(content: object) -> str:
     return f"{content.get('template', '')} {values}".strip()
 
 
+NOTHING_HELD: Mapping[str, str] = MappingProxyType({})
+
+
 class Rows:
     """Makes rows for one person."""
 
@@ -42,8 +46,10 @@ class Rows:
         self._moments = moments
         self._base = base
 
-    def row(self, message: Mapping[str, Any], now: datetime, *, gone: bool = False) -> dict[str, Any]:
-        """Make a row."""
+    def row(
+        self, message: Mapping[str, Any], now: datetime, *, gone: bool = False, held: Mapping[str, str] = NOTHING_HELD
+    ) -> dict[str, Any]:
+        """Make a row; `held` are the channels that send nothing now."""
         status, method = message["status"], message["method"]
         symbol, tone = STATUSES.get(status, ("help", "calm"))
         error = message["error"] or {}
@@ -64,7 +70,7 @@ class Rows:
             "status_icon": symbol,
             "tone": tone,
             "status_text": self._t.get(f"words.status_{status}", status),
-            "note": self._t("messages.resent_note") if message.get("resent_as") else said.meaning if said else "",
+            "note": self._note(message, held) or (said.meaning if said else ""),
             "at": self._moments.short(message["created_at"], now),
             "iso": message["created_at"],
             "full": self._moments.full(message["created_at"]),
@@ -72,3 +78,9 @@ class Rows:
             "gone": gone,
             "pick": self._t("messages.pick", title=line(named, 60), to=line(message["to"], 60)),
         }
+
+    def _note(self, message: Mapping[str, Any], held: Mapping[str, str]) -> str:
+        """Say what counts more than the provider's last answer: its channel stands still, or it was resent."""
+        if message["status"] in UNSETTLED and (state := held.get(message["method"])):
+            return self._t(f"messages.held_{state}_note")
+        return self._t("messages.resent_note") if message.get("resent_as") else ""

@@ -100,6 +100,8 @@ TEXTS: Table = {
     ),
     "column_resent_as": ("已重发为", "Resent as"),
     "resent_note": ("已重发", "resent"),
+    "held_paused_note": ("渠道已暂停", "its channel is paused"),
+    "held_blocked_note": ("渠道受阻", "its channel is blocked"),
     "held_paused": (
         "这个渠道已暂停，恢复后才会发出。{why}",
         "This channel is paused; messages go out once it is resumed. {why}",
