@@ -1,6 +1,7 @@
 """What opening a database promises, held alike by SQLite and PostgreSQL, before any service's tables."""
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from imsg_auth.migrations import STEPS as AUTH
 from imsg_history.migrations import STEPS as HISTORY
+from imsg_shared.settings import StartError
 from imsg_store.address import is_sqlite, read_url
 from imsg_store.away import StoreAway
 from imsg_store.database import Database, connect
@@ -133,6 +135,31 @@ async def test_a_step_that_fails_leaves_nothing_behind(url: URL, steps: Steps, d
     with pytest.raises(IntegrityError):
         await asyncio.to_thread(migrate, url, Steps(steps.folder, steps.versions, "3"))
     assert await count(database, "two") is None
+
+
+async def test_who_is_rolled_back_works_on_tables_to_which_a_later_version_has_added(
+    url: URL, steps: Steps, database: Database, tmp_path: Path
+) -> None:
+    before = Steps(tmp_path / "before", steps.versions, "1")
+    shutil.copytree(steps.folder, before.folder)
+    step(steps, "ALTER TABLE things ADD COLUMN colour VARCHAR(9)", revision=2)
+    later = Steps(steps.folder, steps.versions, "2")
+    await asyncio.to_thread(migrate, url, later)
+    for one in (before, later):
+        await asyncio.to_thread(migrate, url, one)
+        async with database.writing() as connection:
+            await connection.execute(text("UPDATE things SET count = count + 1"))
+    assert await count(database) == 2
+
+
+async def test_who_is_rolled_back_behind_a_step_that_took_away_is_told_so(
+    url: URL, steps: Steps, database: Database
+) -> None:
+    async with database.writing() as connection:
+        await connection.execute(text("UPDATE things_version SET version_num = '0101'"))
+    with pytest.raises(StartError, match=r"step 0101 of things_version, this one knows 0007"):
+        await asyncio.to_thread(migrate, url, Steps(steps.folder, steps.versions, "0007"))
+    assert await count(database) == 0
 
 
 @pytest.mark.parametrize("steps", SERVICES, ids=lambda steps: steps.versions)

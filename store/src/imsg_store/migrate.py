@@ -10,11 +10,18 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
+from imsg_shared.observe import logger
+from imsg_shared.settings import StartError
 from imsg_store.away import translated
 from imsg_store.engines import BEGIN, Terms, open_sync_engine
 
+log = logger(__name__)
+
 LOCK_TIMEOUT_S = 60
 """How long one process waits while another migrates."""
+
+ADDING_DIGITS = 2
+"""Of a step's number: within a hundred, steps only add."""
 
 TERMS = Terms("imsg-migrations", busy_timeout_s=LOCK_TIMEOUT_S)
 ENVIRONMENT = Path(__file__).with_name("environment")
@@ -29,7 +36,11 @@ class Steps:
     versions: str
     """The table that holds which step was the last: a name of the service's own, should two share one database."""
     head: str
-    """The last step there is; a test holds it to the folder."""
+    """The last step there is; a test holds it to the folder.
+
+    Steps are numbered by four digits. One that only adds takes the next number, and versions before it go on working on
+    the tables that it leaves; one that takes something away, or changes what is there, begins another hundred.
+    """
 
     @property
     def lock(self) -> int:
@@ -40,12 +51,15 @@ class Steps:
 def migrate(url: URL, steps: Steps, then: Callable[[Connection], None] | None = None) -> None:
     """Run what steps are missing, and `then`, in one transaction; call it in a thread.
 
-    The first of several processes does it, the others wait for it. Raises StoreAway, and StartError where SQLite's
-    file can't be made.
+    The first of several processes does it, the others wait for it. Tables of a later version, from which iMSG was
+    rolled back, are left as they are. Raises StoreAway, and StartError where SQLite's file can't be made or the tables
+    are of a version on which this one can't work.
     """
     with translated(), open_sync_engine(url, TERMS) as engine, _locked(engine, steps.lock) as connection:
         version = _version(connection, steps.versions)
-        if version != steps.head:
+        if version is not None and _is_later(version, steps.head):
+            _require_readable(version, steps)
+        elif version != steps.head:
             _upgrade(connection, steps, is_new=version is None)
         if then is not None:
             then(connection)
@@ -56,6 +70,21 @@ def _version(connection: Connection, table: str) -> str | None:
         return None
     found = connection.scalar(text(f"SELECT version_num FROM {table}"))  # noqa: S608  a service's own name
     return None if found is None else str(found)
+
+
+def _is_later(version: str, head: str) -> bool:
+    """Tell whether tables are of a step that is none of ours: numbers are as long as one another, and rise."""
+    return len(version) == len(head) and version > head
+
+
+def _require_readable(version: str, steps: Steps) -> None:
+    """Let tables pass to which later steps have only added. Raises StartError."""
+    if version[:-ADDING_DIGITS] != steps.head[:-ADDING_DIGITS]:
+        raise StartError(
+            f"the tables are of a later version (step {version} of {steps.versions}, this one knows {steps.head}), on "
+            "which this one can't work; start that version again, or restore a backup that this one made."
+        )
+    log.warning("tables_later", versions=steps.versions, step=version, known=steps.head)
 
 
 def _upgrade(connection: Connection, steps: Steps, *, is_new: bool) -> None:
