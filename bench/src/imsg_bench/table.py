@@ -9,6 +9,7 @@ from imsg_bench.measures import (
     accept_running,
     all_in_one,
     footprint,
+    large_list,
     latency,
     long_list,
     mails,
@@ -30,6 +31,7 @@ TABLE: Sequence[Measurement] = (
     one_among_many,
     footprint,
     message_cost,
+    large_list,
 )
 BY_KEY: Mapping[str, Measurement] = {one.KEY: one for one in TABLE}
 METHODS: Mapping[str, str] = {one.KEY: getdoc(one) or "" for one in TABLE}

@@ -10,13 +10,13 @@ from enum import Enum, auto
 from imsg_sandbox.envelope import Envelope
 from imsg_sandbox.faults import Fault, Faults
 from imsg_sandbox.inbox import Inbox, Received
-from imsg_sandbox.lines import Body
+from imsg_sandbox.lines import LINE_OCTETS, Body
 from imsg_sandbox.magic import Magic
 
 METHOD = "smtp"
 
-TEXT_LINE_OCTETS = 998
-"""RFC 5322, section 2.1.1; Exim refuses longer lines."""
+INLINE_OCTETS = 64 * 1024
+"""A longer mail is put together in a thread."""
 
 MAX_HEAD_OCTETS = 100 * 1024
 """Postfix's header_size_limit; longer heads are cut there, and here looked at no further."""
@@ -55,7 +55,7 @@ class Post:
             await asyncio.sleep(late.ms / 1_000)
         if (answer := self._struck()) is not None:
             return answer
-        raw = body.join()
+        raw = await asyncio.to_thread(body.join) if body.length > INLINE_OCTETS else body.join()
         return wrong_with(body, _head(raw), utf8=envelope.utf8) or await self._decided(envelope, raw)
 
     def _struck(self) -> str | Silence | None:
@@ -94,8 +94,8 @@ def wrong_with(body: Body, head: bytes, *, utf8: bool) -> str | None:
     """Return the refusal of a mail that real servers would not take for its form; None where it is right."""
     if body.has_bare_line_feed:  # Postfix since 3.9, against SMTP smuggling
         return "550 5.5.2 Error: bare <LF> received"
-    if body.longest_line > TEXT_LINE_OCTETS + len(b"\r"):
-        return f"550 5.6.0 Error: a line is over {TEXT_LINE_OCTETS} octets (RFC 5322)"
+    if body.has_long_line:
+        return f"550 5.6.0 Error: a line is over {LINE_OCTETS - 1} octets (RFC 5322)"
     if not utf8 and not head.isascii():
         return "550 5.6.7 Error: header has 8-bit characters, but SMTPUTF8 was not asked for"
     if not FROM.search(head):  # Gmail

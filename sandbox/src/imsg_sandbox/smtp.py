@@ -18,7 +18,7 @@ from imsg_shared.settings import StartError, variable
 MAX_BYTES = 25 * 1024 * 1024
 """What common providers take (Gmail, Tencent's exmail: 25 to 50 MiB)."""
 
-BUFFER_BYTES = 1024 * 1024
+BUFFER_BYTES = 256 * 1024
 
 
 class SmtpSettings(BaseModel):
