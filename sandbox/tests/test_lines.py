@@ -53,3 +53,15 @@ async def test_a_body_over_its_limit_is_read_to_its_end_and_dropped() -> None:
     with pytest.raises(TooLong):
         await incoming.body(1_000_000)
     assert await incoming.line(100) == b"NOOP"
+
+
+async def test_a_mail_that_has_come_whole_lets_others_have_their_turns() -> None:
+    """A stream gives what it has without a turn of the loop: megabytes would be looked at in one go."""
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"x" * 76 * 20_000 + b"\r\n.\r\n")
+    reading = asyncio.create_task(Input(reader).body(2_000_000))
+    turns = 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 76 * 20_000 // lines.CHUNK_BYTES

@@ -6,7 +6,8 @@ Stall: another process asks /health/live every 5 ms on a connection that stays o
 waited, from the first byte of the list's POST until its last mail was settled. Idle: the same before, for some seconds.
 Single mails: one after the other beside the list, each timed from its answer 202 until GET /api/v2/messages says that
 it is sent; that is asked every 20 ms, so they can't be quicker.
-Refused: answers to these questions, and to the same ones about the list, that were no success, `unavailable` foremost.
+Refused: answers to these questions, and to the same ones about the list, that were no success, `unavailable` foremost;
+not counted is the 404 of a request that history has not written yet.
 """
 
 import base64

@@ -1,0 +1,17 @@
+"""What a listener wrote down is read as it was, and in the time that is asked for."""
+
+from pathlib import Path
+
+from imsg_bench.pulse import Beat, between, read
+
+
+def test_a_line_that_is_being_written_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "pulse"
+    file.write_text("1.0 2.5\n1.01 3.0\n1.0")
+    assert read(file) == [Beat(1.0, 2.5), Beat(1.01, 3.0)]
+
+
+def test_an_answer_that_was_still_waited_for_as_the_time_began_counts() -> None:
+    """Else the longest stall could be the one that is not seen."""
+    beats = [Beat(1.0, 5), Beat(1.9, 400), Beat(2.5, 7), Beat(3.0, 9)]
+    assert between(beats, 2.0, 3.0) == [400, 7]
