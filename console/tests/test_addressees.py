@@ -1,5 +1,7 @@
 """Whatever people paste: recipients come out, each once, and each wrong one with what is wrong."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -202,6 +204,19 @@ async def test_ten_thousand_are_taken_whole() -> None:
         ),
         ("zhang\nli\nwang", "sms", ["zhang", "li", "wang"], []),
         ("zhang\t张三\nli\t李四", "smtp", ["zhang", "张三", "li", "李四"], []),
+        # whose it is stands beside it as well as with it
+        (
+            "研发部\t王五 <a@x.com>\n财务部\t李四 <b@x.com>",
+            "smtp",
+            ["a@x.com:王五 研发部", "b@x.com:李四 财务部"],
+            [],
+        ),
+        (
+            "王五 <a@x.com>\t13800138000\n李四 <b@x.com>\t13900139000",
+            "sms",
+            ["13800138000:王五 a@x.com", "13900139000:李四 b@x.com"],
+            [],
+        ),
     ],
 )
 def test_nothing_that_was_pasted_vanishes(pasted: str, method: str, found: list[str], ignored: list[str]) -> None:
@@ -243,6 +258,20 @@ def test_every_letter_of_a_paste_can_be_found_again(pasted: str, method: str) ->
     reading = read(pasted, method)
     shown = "".join([one.text + one.label for one in reading.found] + [one.text for one in reading.ignored])
     assert {one for one in pasted if one.isalnum()} <= set(shown)
+
+
+_WORDS = ["张三", "foo", "a@x.com", "王五 <b@x.com>", '"Li, Si" <c@x.com>', "13800138000", "010-8888", "zhang@163,com"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(_WORDS), st.sampled_from([" ", "\t", ";", "，", "\n"])), max_size=8),
+    st.sampled_from(["smtp", "sms"]),
+)
+def test_every_word_of_a_paste_is_shown_somewhere(words: list[tuple[str, str]], method: str) -> None:
+    reading = read("".join(word + sign for word, sign in words), method)
+    shown = " ".join([f"{one.text} {one.label}" for one in reading.found] + [one.text for one in reading.ignored])
+    missing = [part for word, _ in words for part in re.findall(r"[^\W_]+", word) if part not in shown]
+    assert missing == []
 
 
 async def test_case_makes_no_second_recipient_of_a_mail() -> None:

@@ -31,6 +31,9 @@ CORRECTED = "(e) => emit(e.target.value)"
 
 ENTERED = "(e) => e.target.blur()"
 
+MAX_TYPED_CHARACTERS = 400
+"""Of what is read while it is typed, on the loop; pages cut it as well, who speaks to the socket himself does not."""
+
 CHECKED = 20
 """Usernames that an administrator has looked up while writing; the rest are looked up by sending."""
 
@@ -51,7 +54,7 @@ TYPED = f"""(e) => {{ {PARTED}
   const field = e.target;
   if (parted(field.value)) return take(field, field.value);
   clearTimeout(field.waiting);
-  field.waiting = setTimeout(() => emit({{draft: field.value.slice(0, 400)}}), 250);
+  field.waiting = setTimeout(() => emit({{draft: field.value.slice(0, {MAX_TYPED_CHARACTERS})}}), 250);
 }}"""
 
 PASTED = f"""(e) => {{ {PARTED}
@@ -147,7 +150,7 @@ class Box:
             self._judge_draft(_sound(said["draft"]))
 
     def _judge_draft(self, text: str) -> None:
-        found = read(text, self.people.method).texts
+        found = read(text[:MAX_TYPED_CHARACTERS], self.people.method).texts
         if len(found) != 1:
             self._hint.text = self._t(f"send.to_hint_{self.people.method}")
             return
@@ -277,7 +280,7 @@ class Box:
     async def _correct(self, one: Addressee, text: str) -> None:
         if text.strip() != one.text:
             self.people.remove(one.key)
-            await self.add(read(text, self.people.method))
+            await self.add(await asyncio.to_thread(read, text, self.people.method))
         else:
             self.show()
 
@@ -285,7 +288,7 @@ class Box:
         """Take what was ignored for what it was corrected into; untouched, it stays ignored."""
         if text.strip() != one.text:
             self.people.forget(one)
-            await self.add(read(text, self.people.method))
+            await self.add(await asyncio.to_thread(read, text, self.people.method))
         else:
             self.show()
 

@@ -74,7 +74,7 @@ def read_table(rows: Iterable[Sequence[str]], method: str, column: int | None) -
         label = _join(cell for at, cell in enumerate(cells) if at != column)
         if not tokens and label:
             ignored.append(Ignored(label, f"send.no_{method}_in_row"))
-        found += [Found(one.text, one.label or label) for one in tokens]
+        found += [Found(one.text, _join((one.label, label))) for one in tokens]
     return Reading(tuple(found), tuple(ignored))
 
 
@@ -185,8 +185,8 @@ def _people(rows: Sequence[_Row], method: str) -> Reading:
         if not taken:
             ignored.append(Ignored(row.text, f"send.no_{method}_in_row"))
             continue
-        label = _join(_texts(beside))
-        found += [Found(one.text, one.label or label) for one in taken]
+        label = _join(text for one in beside for text in (one.label, one.text))
+        found += [Found(one.text, _join((one.label, label))) for one in taken]
     return Reading(tuple(found), tuple(ignored))
 
 
