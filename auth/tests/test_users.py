@@ -86,6 +86,9 @@ WRONG_REGISTRATIONS: tuple[tuple[dict[str, Any], int], ...] = (
     ({"password": None}, 10002),
     ({"username": "a:b"}, 10017),
     ({"username": "a@example.com"}, 10017),
+    ({"username": "a＠example.com"}, 10017),
+    ({"username": "１３８００１３８０００"}, 10017),
+    ({"username": "138-0013-8000"}, 10017),
     ({"username": 5}, 10017),
     ({"password": "12345"}, 10017),
     ({"password": 123456}, 10017),
@@ -115,6 +118,30 @@ async def test_a_registration_that_is_wrong_adds_nobody(admin: Visitor) -> None:
         if code in (10002, 10017):
             assert next(iter(fields)) in answer.json()["detail"]
     assert (await admin.get(at("new"))).json()["errorCode"] == 10006
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "said"),
+    [
+        ("email", " zhang@163.com ", "前后有空白，请写成 zhang@163.com"),
+        ("email", "zhang＠163.com", "含有全角字符，请写成 zhang@163.com"),
+        ("phone", "159 1234 1256", "中间有空白，请写成 15912341256"),
+        ("phone", "１５９１２３４１２５６", "含有全角字符，请写成 15912341256"),
+        ("phone", "8615912341256", "国家号前要有 +，请写成 +8615912341256"),
+        ("phone", "1591234125", "不是电话号码：应为11位手机号或+开头的国际号码"),
+    ],
+)
+async def test_a_contact_written_otherwise_is_told_with_the_form_wanted(
+    admin: Visitor, field: str, text: str, said: str
+) -> None:
+    name = unique("fourth")
+    await register(admin, name)
+    for answer in (
+        await admin.post("/api/register", username="fifth", password="secret", **{field: text}),
+        await admin.patch(at(name), **{field: text}),
+    ):
+        assert (answer.status_code, answer.json()["errorCode"]) == (400, 10017)
+        assert answer.json()["detail"] == f"参数{field}不正确：{said}。"
 
 
 async def test_a_contact_belongs_to_one_user_whatever_its_spelling(admin: Visitor) -> None:

@@ -185,6 +185,12 @@ def test_a_wrong_erasure_is_refused(stack: Stack, asked: dict[str, Any], code: i
     assert stack.call("POST", "/api/v2/erasures", {"token": stack.token(), **asked})["errorCode"] == code
 
 
+def test_an_erasure_of_a_number_written_otherwise_says_how_it_is_written(stack: Stack) -> None:
+    asked = {"token": stack.token(), "method": "sms", "to": "１５９ 1234 1256"}
+    answer = stack.call("POST", "/api/v2/erasures", asked)
+    assert answer["detail"] == "收件人不正确：to 含有全角字符、中间有空白，请写成 15912341256。"
+
+
 def test_only_administrators_erase_and_look(stack: Stack) -> None:
     token = stack.new_user_token()
     asked = {"token": token, "method": "smtp", "to": "a@example.com"}

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 
 from imsg_auth.tables import MAX_NAME
-from imsg_shared import addresses
+from imsg_shared import addresses, spellings
 from imsg_shared.answers import wrong
 
 MAX_LIMIT = 1_000_000
@@ -46,7 +46,7 @@ def username(text: str) -> str:
         raise wrong("不能含“:”或“/”", "it must not hold a colon or a slash")
     if name in {".", ".."}:  # clients shorten these out of a path: nobody could be reached under them
         raise wrong("不能是“.”或“..”", "it must not be . or ..")
-    if any(form(name) is not None for _, form in CONTACTS.values()):
+    if any(_reads_as(name, form) for _, form in CONTACTS.values()):
         raise wrong(
             "不能是邮箱地址、电话号码或微信标记的样子",
             "it must not read as an e-mail address, a phone number or a WeChat tag",
@@ -126,10 +126,23 @@ def _is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
+def _reads_as(name: str, form: Callable[[str], str | None]) -> bool:
+    """Tell whether a name is a contact, or one but for its spelling: `１３８００１３８０００`, `138-0013-8000`."""
+    return form(name) is not None or _meant(name, form) is not None
+
+
+def _meant(text: str, form: Callable[[str], str | None]) -> spellings.Spelling | None:
+    if form is addresses.tag:  # case and hyphens are read already, and nine letters are easily one by chance
+        return None
+    return spellings.find(text, form, is_phone=form is addresses.phone)
+
+
 def _contact(text: str, form: Callable[[str], str | None], zh: str, en: str) -> str:
     if not text:
         return text
     found = form(storable(text))
-    if found is None:
-        raise wrong(zh, en)
-    return found
+    if found is not None:
+        return found
+    if meant := _meant(text, form):
+        raise wrong(f"{meant.zh}，请写成 {meant.wanted}", f"{meant.en}; write {meant.wanted}")
+    raise wrong(zh, en)

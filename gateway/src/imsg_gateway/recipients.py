@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from imsg_gateway import spellings
 from imsg_gateway.callers import Claim
 from imsg_gateway.complaints import has_control, recipients_wrong
 from imsg_gateway.followers import Followers, Standing
 from imsg_gateway.methods import METHODS, Method
+from imsg_shared import spellings
 from imsg_shared.addresses import identity
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller, Peer, PeerFailed

@@ -14,7 +14,7 @@ from imsg_history.events import compact
 from imsg_history.rows import AuditRow
 from imsg_history.stones import DONE, QUEUES, Stones, fresh_id
 from imsg_history.tables import erasures
-from imsg_shared import addresses
+from imsg_shared import addresses, spellings
 from imsg_shared.errors import Refusal
 from imsg_shared.peers import Caller
 from imsg_shared.tombstones import Digests, Tombstone
@@ -59,8 +59,7 @@ class Erasures:
         normal = NORMAL.get(method)
         address = to.strip() if normal is None else normal(to.strip())  # of a new channel: as it is
         if not address:
-            zh, en = "to 应是一个该方式的地址", "to must be one address of this method"
-            raise Refusal("recipients_invalid", why_zh=zh, why_en=en)
+            raise _no_address(method, to)
         at = self._now()
         stone = Tombstone(fresh_id(at, secrets.token_bytes(10)), self._digests.of(address), at)
         await self._stones.bury(stone, method, _record(stone, method, caller))
@@ -76,6 +75,13 @@ class Erasures:
             raise Refusal("not_found", what=name[:64])
         state = row.state if row.state == DONE else DRAINING if row.state == QUEUES else ERASING
         return {"state": state, "remains": json.loads(row.remains)}
+
+
+def _no_address(method: str, to: str) -> Refusal:
+    zh, en = "to 应是一个该方式的地址", "to must be one address of this method"
+    if method in NORMAL and (meant := spellings.find(to, NORMAL[method], is_phone=method == "sms")):
+        zh, en = f"to {meant.zh}，请写成 {meant.wanted}", f"to: {meant.en}; write {meant.wanted}"
+    return Refusal("recipients_invalid", why_zh=zh, why_en=en)
 
 
 def _record(stone: Tombstone, method: str, caller: Caller) -> AuditRow:

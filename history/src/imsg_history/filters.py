@@ -96,7 +96,7 @@ def _method(text: str) -> str:
 
 def _statuses(text: str, *, several: bool) -> tuple[Status, ...]:
     """Read one status; of v2 also several, with commas between them."""
-    return tuple(dict.fromkeys(_status(one) for one in (text.split(",") if several else [text])))
+    return tuple(dict.fromkeys(_status(one, several=several) for one in (text.split(",") if several else [text])))
 
 
 def _code(text: str) -> str:
@@ -106,7 +106,7 @@ def _code(text: str) -> str:
     return clean(text, MAX_CODE)
 
 
-def _status(text: str) -> Status:
+def _status(text: str, *, several: bool) -> Status:
     try:
         return Status(text)
     except ValueError as error:
@@ -114,8 +114,9 @@ def _status(text: str) -> Status:
         raise Refusal(
             "wrong_type",
             field="status",
-            why_zh=f"应为{'、'.join(known)}之一",
-            why_en=f"it must be one of {', '.join(known)}",
+            why_zh=f"应为{'、'.join(known)}之一" + ("，几个之间用英文逗号、不加空格" if several else ""),
+            why_en=f"it must be one of {', '.join(known)}"
+            + (", or several with commas alone between" if several else ""),
         ) from error
 
 

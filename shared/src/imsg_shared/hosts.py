@@ -90,16 +90,24 @@ class Named:
 
 def _name(host: str) -> str:
     """Read the name out of a Host header, as names are compared; empty where there is none in it."""
-    if not _FOREIGN.isdisjoint(host):
+    host = host.strip()
+    if not _FOREIGN.isdisjoint(host) or not _has_form(host):
         return ""
     try:
-        name = (urlsplit(f"//{host.strip()}").hostname or "").removesuffix(".")
+        name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
     except ValueError:
         return ""
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:
         return name
+
+
+def _has_form(host: str) -> bool:
+    """Tell whether a port alone follows the name: urlsplit takes `[::1].example.com` and `localhost:1,example.com`."""
+    bracketed, _, behind = host.rpartition("]")
+    before, _, port = behind.partition(":")
+    return not (bracketed and before) and (not port or (port.isascii() and port.isdigit()))
 
 
 def _of_url(url: str) -> str:
