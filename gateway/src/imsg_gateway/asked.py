@@ -19,6 +19,9 @@ MAX_PARTS = 500_000
 """Lists, objects and fields of a large body: five million empty lists in 16 MiB would hold the loop for a second and
 half a GiB for their pointers; a sound request of that size is all text."""
 
+PIECE_BYTES = 64 * 1024
+"""A large body is searched so far at once: nearly all of its pieces are base64, which holds none of what is sought."""
+
 _BOM = b"\xef\xbb\xbf"
 _AS_IT_IS = "%&=+;/?:@!$'()*,~"
 """What `quote` leaves alone, so that only raw UTF-8 (some clients never encode it) is encoded for `parse_qsl`."""
@@ -77,12 +80,12 @@ def read(
         token=token,
         address=address,
         size=len(body),
-        may_have_nul=_ESCAPED_NUL in body,
+        may_have_nul=_may_have_nul(body),
     )
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    if len(body) > LARGE_BYTES and sum(map(body.count, (b"[", b"{", b":"))) > MAX_PARTS:
+    if len(body) > LARGE_BYTES and sum(_count(body, mark) for mark in (b"[", b"{", b":")) > MAX_PARTS:
         raise Refusal("not_json", why_zh=f"超过 {MAX_PARTS} 个部分", why_en=f"over {MAX_PARTS} parts")
     try:
         # Strict where Python's own reader is not: no NaN, no lone surrogates, bounded depth and digits.
@@ -92,6 +95,27 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Refusal("not_an_object")
     return found
+
+
+def _count(body: bytes, mark: bytes) -> int:
+    """Count a byte; where it is rare, `find` passes over a piece ten times as fast as `count`."""
+    found = 0
+    for at in range(0, len(body), PIECE_BYTES):
+        end = at + PIECE_BYTES
+        if body.find(mark, at, end) >= 0:
+            found += body.count(mark, at, end)
+    return found
+
+
+def _may_have_nul(body: bytes) -> bool:
+    if len(body) <= LARGE_BYTES:
+        return _ESCAPED_NUL in body
+    for at in range(0, len(body), PIECE_BYTES):
+        # An escape may be cut in two by a piece's end: it begins in one, and is sought a little beyond.
+        end = at + PIECE_BYTES
+        if body.find(b"\\", at, end) >= 0 and body.find(_ESCAPED_NUL, at, end + len(_ESCAPED_NUL) - 1) >= 0:
+            return True
+    return False
 
 
 def _query(raw: bytes) -> tuple[tuple[str, str], ...]:
