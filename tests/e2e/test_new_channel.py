@@ -19,6 +19,7 @@ PAGER_ROW = """    for method in (
             address_zh="寻呼号",
             address_en="pager number",
             content=lambda content, _templates, _attached: str(content),
+            content_fields=(),
             life=timedelta(hours=1),
         ),
 """
