@@ -31,7 +31,7 @@ async def test_it_counts_who_would_get_it_and_names_who_would_not(gateway: World
     gateway.auth.users["赵六"] = User()
     to = ["li@example.com", "li@example.com", "王五", "wang@example.com", "赵六", "nobody", "no one@", "13800138000"]
     answer = await check(gateway, token=token, to=to)
-    assert (answer["errorCode"], answer["count"], answer["duplicates"]) == (0, 2, 2)
+    assert (answer["errorCode"], answer["count"], answer["duplicates"]) == (0, 3, 1)
     assert (answer["segments"], answer["suppressed"], answer["problems_total"]) == (None, 0, 4)
     assert {problem["to"]: problem["reason"] for problem in answer["problems"]} == dict.fromkeys(
         ("no one@", "13800138000", "赵六", "nobody"), "recipients_invalid"
@@ -44,6 +44,15 @@ async def test_it_counts_who_would_get_it_and_names_who_would_not(gateway: World
     }
     assert await gateway.waiting() == 0
     assert await gateway.redis.call("KEYS", "imsg:used:*") == []
+
+
+@pytest.mark.parametrize(("role", "counts"), [("user", (2, 0)), ("admin", (1, 1))])
+async def test_only_administrators_learn_that_a_name_and_an_address_are_one_person(
+    gateway: World, role: str, counts: tuple[int, int]
+) -> None:
+    gateway.auth.users["王五"] = User(contacts={"smtp": "wang@example.com"})
+    answer = await check(gateway, token=await gateway.user(role=role), to=["王五", "Wang@example.com"])
+    assert (answer["count"], answer["duplicates"]) == counts
 
 
 async def test_problems_are_a_hundred_at_most_and_told_in_english_too(gateway: World) -> None:

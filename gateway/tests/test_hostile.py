@@ -147,6 +147,7 @@ async def test_deep_and_wide_bodies_are_refused_quickly(gateway: World) -> None:
         b"[" + b"[]," * 5_000_000 + b"[]]",
         b'{"a":"' + b"\\u0000" * 2_000_000 + b'"}',
         b'{"to":[' + b'"a",' * 3_000_000 + b'"a"]}',
+        b'{"to":[' + b"1," * 7_500_000 + b"1]}",
     )
     for body in bodies:
         check(await gateway.client.post("/api/v2/messages", content=body))

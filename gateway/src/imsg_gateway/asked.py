@@ -22,6 +22,9 @@ half a GiB for their pointers; a sound request of that size is all text."""
 PIECE_BYTES = 64 * 1024
 """A large body is searched so far at once: nearly all of its pieces are base64, which holds none of what is sought."""
 
+MAX_COMMAS = 2_000_000
+"""The same of a list of numbers: twice what texts of the longest content can hold, all of it commas."""
+
 _BOM = b"\xef\xbb\xbf"
 _AS_IT_IS = "%&=+;/?:@!$'()*,~"
 """What `quote` leaves alone, so that only raw UTF-8 (some clients never encode it) is encoded for `parse_qsl`."""
@@ -85,8 +88,8 @@ def read(
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    if len(body) > LARGE_BYTES and sum(_count(body, mark) for mark in (b"[", b"{", b":")) > MAX_PARTS:
-        raise Refusal("not_json", why_zh=f"超过 {MAX_PARTS} 个部分", why_en=f"over {MAX_PARTS} parts")
+    if len(body) > LARGE_BYTES:
+        _check_parts(body)
     try:
         # Strict where Python's own reader is not: no NaN, no lone surrogates, bounded depth and digits.
         found = from_json(body.removeprefix(_BOM), allow_inf_nan=False)
@@ -116,6 +119,11 @@ def _may_have_nul(body: bytes) -> bool:
         if body.find(b"\\", at, end) >= 0 and body.find(_ESCAPED_NUL, at, end + len(_ESCAPED_NUL) - 1) >= 0:
             return True
     return False
+
+
+def _check_parts(body: bytes) -> None:
+    if sum(_count(body, mark) for mark in (b"[", b"{", b":")) > MAX_PARTS or _count(body, b",") > MAX_COMMAS:
+        raise Refusal("not_json", why_zh=f"超过 {MAX_PARTS} 个部分", why_en=f"over {MAX_PARTS} parts")
 
 
 def _query(raw: bytes) -> tuple[tuple[str, str], ...]:

@@ -1,7 +1,7 @@
 """From `to` to recipients: addresses read, usernames looked up, duplicates dropped, wrong ones named."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imsg_gateway.callers import Claim
@@ -75,13 +75,15 @@ class Recipients:
     async def examine(self, to: object, method: Method, account: str | None, claim: Claim) -> Found:
         """Find as above, and leave who can't be sent to among what is found: nothing but too_many_tries is refused.
 
+        Since nothing is sent and nothing counted, only an administrator learns that a username and an address are one
+        person: others could hold ten thousand numbers a call against a colleague's.
         Raises Refusal recipients_invalid where `to` is no list of strings, or too long; too_many_tries; and as above.
         """
         texts = self._texts(to)
         addresses, wrong = await self._addresses(texts, method)
         malformed = {one.text for one in wrong}
         sound = [text for text in texts if text not in malformed]
-        found = await self._resolve(sound, addresses, method, account, claim)
+        found = await self._resolve(sound, addresses, method, account, claim, is_sent=False)
         return replace(found, wrong=(*wrong, *found.wrong))
 
     async def _addresses(self, texts: Sequence[str], method: Method) -> tuple[dict[str, str | None], list[Wrong]]:
@@ -104,6 +106,8 @@ class Recipients:
         method: Method,
         account: str | None,
         claim: Claim,
+        *,
+        is_sent: bool = True,
     ) -> Found:
         """Look up usernames, and followers where the method has them; counts guesses that were wrong."""
         names = list(dict.fromkeys(text for text in texts if addresses[text] is None))
@@ -112,7 +116,7 @@ class Recipients:
         caller = await claim.judged()
         await self._check_tries(caller)
         wrong = await self._look_up(names, addresses, method) if names else []
-        found = _numbered(texts, addresses)
+        found = _numbered(texts, addresses, apart=() if is_sent or caller.is_admin else names)
         if method.has_accounts:
             found, elsewhere = await self._check_standing(found, account)
             wrong += elsewhere
@@ -215,11 +219,13 @@ def _misspelt(text: str, method: Method) -> Wrong | None:
     return Wrong(text, f"{found.zh}，请写成 {found.wanted}", f"{found.en}; write {found.wanted}")
 
 
-def _numbered(texts: Sequence[str], addresses: Mapping[str, str | None]) -> Found:
+def _numbered(texts: Sequence[str], addresses: Mapping[str, str | None], apart: Collection[str] = ()) -> Found:
+    """Give each person one number. `apart` are names that are told from everything but themselves."""
+    alone = frozenset(apart)
     first: dict[str, tuple[str, str]] = {}
     known = [(address, text) for text in texts if (address := addresses[text]) is not None]
     for address, text in known:
-        first.setdefault(identity(address), (address, text))
+        first.setdefault(f":{text}" if text in alone else identity(address), (address, text))
     recipients = tuple(
         Recipient.model_construct(n=n, to=text, address=address) for n, (address, text) in enumerate(first.values())
     )
