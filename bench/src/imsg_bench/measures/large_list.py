@@ -23,7 +23,7 @@ from typing import Any
 
 import httpx
 
-from imsg_bench import pulse
+from imsg_bench import machine, pulse
 from imsg_bench.costs import Meter
 from imsg_bench.embedded import Embedded, embedded
 from imsg_bench.figures import percentile
@@ -47,7 +47,7 @@ MESSAGES = "/api/v2/messages"
 
 def measure(run: Run) -> Result:
     """Measure S."""
-    people = run.scale.large
+    people, load = run.scale.large, machine.load()
     with ExitStack() as stack:
         folder = folder_of(stack)
         one = stack.enter_context(embedded(folder / "up", {}))
@@ -88,7 +88,10 @@ def measure(run: Run) -> Result:
             Series("list settled after", "s", (ended - begun,)),
         ),
         {f"imsg up with its Valkey, of {people} large mails and all beside them": costs["embedded"]},
-        notes=(f"{people} recipients; {len(singles)} single mails and {len(beside):,} heartbeats beside them.",),
+        notes=(
+            f"{people} recipients; {len(singles)} single mails and {len(beside):,} heartbeats beside them.",
+            f"Load of the machine before it began: {load:.1f}.",
+        ),
     )
 
 
