@@ -138,7 +138,7 @@ def test_users_are_made_changed_and_given_a_new_password_on_the_server(stack: St
     assert code == 0, err
     assert stack.call("POST", "/api/login", {"username": "老王", "password": "geheim-1"})["errorCode"] == 10007
     assert stack.call("POST", "/api/login", {"username": "老王", "password": "geheim-2"})["errorCode"] == 0
-    assert _imsg(stack, ["users", "delete", "老王"])[0] == 0
+    assert _imsg(stack, ["users", "delete", "老王", "--yes"])[0] == 0
 
 
 def test_the_doctor_finds_all_well_and_shows_no_secret(stack: Stack) -> None:

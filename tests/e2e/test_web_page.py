@@ -114,7 +114,7 @@ def test_each_log_in_is_a_new_session(stranger: Visitor) -> None:
     stranger.client.cookies.set("imsg_session", first)
 
     assert first != second
-    assert stranger.page("/").headers["location"] == "/login"
+    assert stranger.page("/").headers["location"] == "/login?why=ended"
 
 
 @pytest.mark.parametrize("language", ["zh-CN,zh;q=0.9", "en-US,en;q=0.9"])
