@@ -208,7 +208,7 @@ async def test_v2_refuses_what_it_does_not_know_and_says_what_was_meant(
 async def test_v2_says_what_there_is_where_nothing_is_near(gateway: World) -> None:
     token = await gateway.user()
     answer = await gateway.client.post("/api/v2/resend", json={"token": token, "xyz": 1})
-    assert answer.json()["detail"] == "没有 xyz 这个参数；可用的有：again、id、uncertain。"
+    assert answer.json()["detail"] == "没有 xyz 这个参数；可用的有：again、id、only、uncertain。"
     nothing = await gateway.client.get("/api/v2/me", params={"token": token, "x": 1})
     assert nothing.json()["detail"] == "没有 x 这个参数；这个接口不需要参数。"
 

@@ -107,6 +107,7 @@ def test_ten_thousand_are_pasted_and_a_list_sent_left_and_found_again(visit: Vis
     page.locator(".field-subject input").fill(f"群发 {unique}")
     page.locator(".field-text textarea").fill("您好")
     page.locator(".send-button").click()
+    page.locator(".confirm-button").click()
     expect(page.locator(".sent-said")).to_contain_text("300")
     page.goto("/mine")
     page.locator(".recent-lists").get_by_role("link", name=re.compile(unique)).click()

@@ -29,7 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def call(stack: Stack, *words: str, terminal: int = subprocess.DEVNULL) -> "subprocess.CompletedProcess[str]":
     """Run a verb in the folder of the installation, told nothing of where it is."""
-    unsaid = ("IMSG_GATEWAY_URL", "IMSG_PORT", "IMSG_DATA_DIR")
+    unsaid = ("IMSG_GATEWAY_URL", "IMSG_PORT", "IMSG_DATA_DIR", "COLUMNS")
     own = {name: value for name, value in stack.environment.items() if name not in unsaid}
     return subprocess.run(
         [str(IMSG), *words],

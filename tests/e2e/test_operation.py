@@ -143,7 +143,11 @@ async def _unreadable(broker: Broker, number: int) -> None:
 def test_only_administrators_see_and_change_any_of_it(stack: Stack, tmp_path: Path) -> None:
     name = stack.new_user()
     own = {**stack.environment, "XDG_CONFIG_HOME": str(tmp_path), "LANG": "C.UTF-8"}
-    for words, code in ((("login", name, "--password", "correct horse"), 0), (("dead",), 1), (("channels",), 1)):
+    for words, code in (
+        (("login", name, "--password", "correct horse"), 0),
+        (("dead",), 1),
+        (("channels", "pause", "smtp"), 1),
+    ):
         done = subprocess.run([str(IMSG), *words], env=own, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == code, done.stderr
         assert ("10016" in done.stderr) == bool(code)
