@@ -19,6 +19,23 @@ async def test_filters_find_by_method_and_recipient() -> None:
         assert [message["to"] for message in await sandbox.inbox(limit="1")] == ["zhang@example.com"]
 
 
+async def test_large_mails_come_in_pieces_whole_or_cut() -> None:
+    """What is shown of a hundred megabytes at once would hold up the loop for seconds."""
+    async with open_sandbox() as sandbox:
+        files = {"a.bin": b"x" * 3_000_000}
+        for name in ("zhang", "li", "wang"):
+            await sandbox.send(mail(to=f"{name}@example.com", files=files))
+        answer = await sandbox.client.get("/sandbox/inbox")
+        assert answer.headers["cache-control"] == "no-store"
+        assert "content-length" not in answer.headers, "written message by message"
+        found = await sandbox.inbox()
+        assert [one["to"] for one in found] == ["zhang@example.com", "li@example.com", "wang@example.com"]
+        assert all(len(one["raw"]) > 4_000_000 for one in found)
+        cut = await sandbox.inbox(most="1000")
+        assert [len(one["raw"]) for one in cut] == [1000] * 3
+        assert [one["attachments"] for one in cut] == [one["attachments"] for one in found]
+
+
 async def test_delete_empties_it() -> None:
     async with open_sandbox() as sandbox:
         await sandbox.send(mail())

@@ -72,8 +72,11 @@ class Inbox:
         """Return the messages of a method to a recipient (letter case apart), oldest first."""
         return list(self._matching(method, _plain(to) if to is not None else None))
 
-    def show(self, message: Received) -> dict[str, Any]:
-        """Make the public form of a message. Takes milliseconds for a large mail: call it off the loop."""
+    def show(self, message: Received, most: int | None = None) -> dict[str, Any]:
+        """Make the public form of a message, its texts and its source cut to `most` where that is said.
+
+        Takes milliseconds for a large mail: call it off the loop.
+        """
         known = message.text is not None
         contents = Contents(text=message.text) if known else self._readers[message.method](message.raw)
         return {
@@ -81,13 +84,13 @@ class Inbox:
             "to": message.to,
             "from": message.sender,
             "subject": contents.subject,
-            "text": contents.text,
-            "html": contents.html,
+            "text": contents.text and contents.text[:most],
+            "html": contents.html and contents.html[:most],
             "attachments": [
                 {"filename": file.filename, "size": file.size, "sha256": file.sha256} for file in contents.attachments
             ],
             "message_id": contents.message_id,
-            "raw": _as_text(message.raw),
+            "raw": _as_text(message.raw[:most]),
             "at": message.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }
 

@@ -1,20 +1,25 @@
 """The sandbox over HTTP: its inbox, its faults, and what its magic recipients do."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.responses import Response, StreamingResponse
 
 from imsg_sandbox import magic
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.faults import LATENCY_MS, SUPPORTED, Fault, Faults, Order
-from imsg_sandbox.inbox import Inbox
-from imsg_shared.answers import Answer, ok, wrong_field
+from imsg_sandbox.inbox import Inbox, Received
+from imsg_shared.answers import JSON, PRIVATE, Answer, encode, ok, wrong_field
 from imsg_shared.errors import Refusal
 
 MAX_TIMES = 1_000_000
 MAX_LATENCY_MS = 600_000
+
+PIECE_BYTES = 1024 * 1024
+"""How much of the messages' sources is written at once."""
 
 
 class FaultOrder(BaseModel):
@@ -50,12 +55,14 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
         method: str | None = None,
         to: str | None = None,
         limit: Annotated[int | None, Query(ge=1)] = None,
-    ) -> Answer:
-        """Answer what arrived, oldest first; `limit` keeps the newest so many."""
+        most: Annotated[int | None, Query(ge=1)] = None,
+    ) -> Response:
+        """Answer what arrived, oldest first; `limit`: the newest so many, `most`: so many characters of each text."""
         found = inbox.find(method or None, to or None)
         if limit is not None:
             found = found[-limit:]
-        return await asyncio.to_thread(lambda: Answer(ok(messages=[inbox.show(message) for message in found])))
+        headers = {name.decode(): value.decode() for name, value in PRIVATE}
+        return StreamingResponse(_pieces(inbox, found, most), media_type=JSON, headers=headers)
 
     @router.delete("/inbox")
     async def empty() -> Answer:
@@ -80,6 +87,29 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
         return Answer(ok(faults=[]))
 
     return router
+
+
+async def _pieces(inbox: Inbox, found: Sequence[Received], most: int | None) -> AsyncIterator[bytes]:
+    """Write an answer message by message: of a hundred megabytes at once the loop would wait for seconds."""
+    head = encode(ok(messages=[]))
+    yield head.removesuffix(b"]}")
+    waiting = list(found)
+    is_first = True
+    while waiting:
+        size = 0
+        count = 0
+        while count < len(waiting) and (not count or size + len(waiting[count].raw) <= PIECE_BYTES):
+            size += len(waiting[count].raw)
+            count += 1
+        some, waiting = waiting[:count], waiting[count:]
+        shown = await asyncio.to_thread(_encode, inbox, some, most)
+        yield shown if is_first else b"," + shown
+        is_first = False
+    yield b"]}"
+
+
+def _encode(inbox: Inbox, some: Sequence[Received], most: int | None) -> bytes:
+    return b",".join(encode(inbox.show(one, most)) for one in some)
 
 
 def _read(body: bytes) -> Order:

@@ -10,6 +10,9 @@ MOST = 100
 
 Arrived = Mapping[str, Any]
 
+CUT_AT = 64 * 1024
+"""Characters of a text or a source that are read: a mail of 10 MiB is looked at, not through."""
+
 
 class Arrivals:
     """The newest messages of one method, newest first."""
@@ -49,7 +52,8 @@ class Arrivals:
         return True
 
     async def _fetch(self, limit: int) -> list[Arrived]:
-        answer = await self._sandbox.call("GET", "/sandbox/inbox", method=self._method, to=self._to, limit=limit)
+        asked = {"method": self._method, "to": self._to, "limit": limit, "most": CUT_AT}
+        answer = await self._sandbox.call("GET", "/sandbox/inbox", **asked)
         messages: list[Arrived] = answer["messages"]
         return messages
 
