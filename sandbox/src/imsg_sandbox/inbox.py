@@ -90,7 +90,7 @@ class Inbox:
                 {"filename": file.filename, "size": file.size, "sha256": file.sha256} for file in contents.attachments
             ],
             "message_id": contents.message_id,
-            "raw": _as_text(message.raw[:most]),
+            "raw": _as_text(message.raw)[:most],
             "at": message.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }
 
