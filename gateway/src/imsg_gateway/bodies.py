@@ -21,6 +21,9 @@ SHARES = 8
 SMALL_BYTES = 64 * 1024
 """A body that came whole and is no longer than this is on nobody's account: it is done with at once."""
 
+OFF_LOOP_BYTES = 1024 * 1024
+"""A body longer than this is put together and read in a thread."""
+
 GRACE_S = 2.0
 """How old a body has to be before it may be called slow."""
 
@@ -133,7 +136,11 @@ class Body:
         except BaseException:
             self._release()
             raise
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        if len(self._chunks) == 1:
+            return self._chunks[0]
+        if self.length > OFF_LOOP_BYTES:
+            return await asyncio.to_thread(b"".join, self._chunks)
+        return b"".join(self._chunks)
 
     async def __aexit__(self, *_: object) -> None:
         """Hold it no longer."""

@@ -1,12 +1,15 @@
 """The gateway as an ASGI app: one way in, and the one place that decides the HTTP status."""
 
+import asyncio
+from functools import partial
+
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from imsg_gateway import v1
-from imsg_gateway.asked import read
-from imsg_gateway.bodies import Gone, Intake
+from imsg_gateway.asked import Asked, read
+from imsg_gateway.bodies import OFF_LOOP_BYTES, Gone, Intake
 from imsg_gateway.callers import Callers
 from imsg_gateway.clients import Clients
 from imsg_gateway.complaints import field_unknown
@@ -75,7 +78,7 @@ class Edge:
         address = self._clients.address(scope)
         limit = route.max_body_bytes
         async with self._intake.body(receive, declared, is_whole=is_whole, limit=limit, address=address) as body:
-            asked = read(scope, headers, path, names, body, address=address, needs_body=route.needs_body)
+            asked = await _read(scope, headers, path, names, body, address=address, needs_body=route.needs_body)
             strays = route.strays(asked)
             if ignored is not None:
                 ignored += strays
@@ -91,6 +94,16 @@ class Edge:
                 known = route.fields if strays[0] in asked.fields else route.params
                 raise field_unknown(strays[0], known)
             return await route.handler(asked, claim)
+
+
+async def _read(
+    scope: Scope, headers: Headers, path: str, names: tuple[str, ...], body: bytes, *, address: str, needs_body: bool
+) -> Asked:
+    """Read a request, in a thread where its body is large: what grows with it is nobody else's to wait for."""
+    if len(body) <= OFF_LOOP_BYTES:
+        return read(scope, headers, path, names, body, address=address, needs_body=needs_body)
+    reading = partial(read, scope, headers, path, names, body, address=address, needs_body=needs_body)
+    return await asyncio.to_thread(reading)
 
 
 def _language(scope: Scope) -> str:
