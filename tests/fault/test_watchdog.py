@@ -69,7 +69,7 @@ def test_a_sender_stopped_for_a_minute_three_times(whole: World, whom: str) -> N
                 sender.pause()
             else:
                 os.kill(descendants(sender.pid)[0], signal.SIGSTOP)
-            time.sleep(MINUTE_S)  # the torment itself
+            time.sleep(MINUTE_S)  # the fault itself
             sender.signal(signal.SIGCONT)
             sender, other = other, sender
         torment.books.restored()

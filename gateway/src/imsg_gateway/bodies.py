@@ -93,6 +93,7 @@ class Body:
     """One request's body while it is held: a class, since a generator's context costs as much as reading the JSON."""
 
     __slots__ = (
+        "_address",
         "_chunks",
         "_declared",
         "_gave_way",
@@ -101,7 +102,6 @@ class Body:
         "_limit",
         "_patience",
         "_receive",
-        "_share",
         "began_at",
         "holder",
         "length",
@@ -120,7 +120,7 @@ class Body:
         self._declared = declared
         self._is_whole = is_whole
         self._limit = limit
-        self._share = address
+        self._address = address
         self._chunks: list[bytes] = []
         self._patience: asyncio.Timeout | None = None
         self._gave_way = False
@@ -156,7 +156,7 @@ class Body:
     async def _wait_for_it(self) -> None:
         intake = self._intake
         self.began_at = asyncio.get_running_loop().time()
-        self.holder = holder(self._share)
+        self.holder = holder(self._address)
         intake.coming.add(self)
         try:
             async with asyncio.timeout(intake.silence_s) as self._patience:
@@ -188,7 +188,7 @@ class Body:
         self.length += len(chunk)
         intake.held += len(chunk)
         if not self.holder and self.length > SMALL_BYTES:
-            self.holder = holder(self._share)
+            self.holder = holder(self._address)
             intake.held_by[self.holder] = intake.held_by.get(self.holder, 0) + self.length
         elif self.holder:
             intake.held_by[self.holder] = intake.held_by.get(self.holder, 0) + len(chunk)
