@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from imsg_shared.watchdog import watch
+from imsg_runtime.watchdog import watch
 
 SECRETS = Path("/run/imsg")
 

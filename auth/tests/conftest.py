@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from imsg_shared.redis import Redis, connect
+from imsg_runtime.redis import Redis, connect
 from imsg_testing.auth import Visitor, running, settings
 
 

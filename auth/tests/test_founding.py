@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from imsg_auth.main import app, reset_password
-from imsg_shared.errors import Refusal
-from imsg_shared.redis import Redis
-from imsg_shared.settings import StartError
+from imsg_contract.errors import Refusal
+from imsg_runtime.redis import Redis
+from imsg_runtime.settings import StartError
 from imsg_testing.auth import Visitor, mirrored, running, settings
 from imsg_testing.servers import free_port
 

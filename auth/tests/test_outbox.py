@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imsg_shared.redis import Redis, connect
-from imsg_shared.service import open_broker
-from imsg_shared.wire import Change
+from imsg_broker.connect import open_broker
+from imsg_contract.wire import Change
+from imsg_runtime.redis import Redis, connect
 from imsg_testing.auth import Visitor, running, settings
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually

@@ -21,9 +21,9 @@ from imsg_auth.tries import (
     network_of,
 )
 from imsg_auth.turns import EACH_WAITS, Turns
-from imsg_shared.errors import Refusal
-from imsg_shared.quota import Tallies
-from imsg_shared.redis import Redis
+from imsg_contract.errors import Refusal
+from imsg_runtime.quota import Tallies
+from imsg_runtime.redis import Redis
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

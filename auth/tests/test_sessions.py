@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from imsg_shared.redis import Redis
-from imsg_shared.tokens import make
+from imsg_contract.tokens import make
+from imsg_runtime.redis import Redis
 from imsg_testing.auth import SERVICE_KEY, Visitor, holds, mirrored, running, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

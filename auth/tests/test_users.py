@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from imsg_shared.addresses import make_tag
-from imsg_shared.quota import Charged, Quota
-from imsg_shared.redis import Redis
+from imsg_contract.addresses import make_tag
+from imsg_runtime.quota import Charged, Quota
+from imsg_runtime.redis import Redis
 from imsg_testing.auth import Visitor, holds, mirrored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

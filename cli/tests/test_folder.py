@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imsg import folder
-from imsg_shared.settings import StartError
+from imsg_runtime.settings import StartError
 
 HOLD = """
 import asyncio, sys

@@ -9,11 +9,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg.router import Router
-from imsg_shared.answers import Answer, ok
-from imsg_shared.errors import Refusal
-from imsg_shared.hosts import Hosts, Named
-from imsg_shared.service import Service
-from imsg_shared.settings import Common
+from imsg_contract.errors import Refusal
+from imsg_runtime.hosts import Hosts, Named
+from imsg_runtime.responses import Answer, ok
+from imsg_runtime.service import Service
+from imsg_runtime.settings import Common
 
 
 async def _echo(scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imsg import secrets
-from imsg_shared.settings import StartError
+from imsg_runtime.settings import StartError
 
 
 def test_each_has_a_file_of_its_own_that_only_its_owner_reads(tmp_path: Path) -> None:

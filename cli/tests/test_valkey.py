@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from imsg import folder, valkey
-from imsg_shared import redis
+from imsg_runtime import redis
 
 RUN = """
 import asyncio, sys

@@ -7,19 +7,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from imsg_broker.port import Broker, PublishRefused, PublishUnknown
+from imsg_contract.errors import Refusal
+from imsg_contract.ids import new_id
+from imsg_contract.topology import Route, Topology
+from imsg_contract.wire import Recipient
 from imsg_gateway.accept import Accepting
 from imsg_gateway.callers import Callers, Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.methods import METHODS
 from imsg_gateway.pressure import Pressure
 from imsg_gateway.providers import Providers
-from imsg_shared import peers
-from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
-from imsg_shared.errors import Refusal
-from imsg_shared.ids import new_id
-from imsg_shared.quota import Quota
-from imsg_shared.topology import Route, Topology
-from imsg_shared.wire import Recipient
+from imsg_runtime import service_client
+from imsg_runtime.quota import Quota
 from imsg_testing.gateway import KEY, World, id_of
 
 REPEAT_FOR_S = 0.4
@@ -61,7 +61,7 @@ DRAFT = Draft(
 class Bench:
     """Accepting with a scripted broker, on a real quota."""
 
-    def __init__(self, world: World, broker: Scripted, history: peers.Peer) -> None:
+    def __init__(self, world: World, broker: Scripted, history: service_client.Peer) -> None:
         self._world = world
         self.broker = broker
         zone = ZoneInfo("Asia/Shanghai")
@@ -90,7 +90,7 @@ class Bench:
 @pytest.fixture
 async def bench(gateway: World) -> AsyncIterator[Callable[..., Bench]]:
     """Make benches on the gateway's Redis."""
-    async with peers.connect("http://history", (), {"history": gateway.history.app}) as history:
+    async with service_client.connect("http://history", (), {"history": gateway.history.app}) as history:
         yield lambda *script: Bench(gateway, Scripted(*script), history)
 
 

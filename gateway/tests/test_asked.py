@@ -3,8 +3,8 @@
 import pytest
 from starlette.datastructures import Headers
 
+from imsg_contract.errors import Refusal
 from imsg_gateway.asked import LARGE_BYTES, MAX_PARTS, PIECE_BYTES, Asked, read
-from imsg_shared.errors import Refusal
 
 NUL = b"\\u0000"
 

@@ -5,10 +5,10 @@ from datetime import UTC
 
 import pytest
 
+from imsg_contract.topology import user_key
 from imsg_gateway.callers import MAX_VERDICTS, Callers
-from imsg_shared import peers
-from imsg_shared.quota import Quota
-from imsg_shared.topology import user_key
+from imsg_runtime import service_client
+from imsg_runtime.quota import Quota
 from imsg_testing.gateway import KEY, World, id_of, mail
 
 QUERY = "/api/v2/messages"
@@ -163,7 +163,7 @@ async def test_an_administrators_right_is_the_mirrors_of_this_moment(gateway: Wo
 
 
 async def test_verdicts_remembered_are_bounded(gateway: World) -> None:
-    async with peers.connect("http://auth", (), {}) as auth:
+    async with service_client.connect("http://auth", (), {}) as auth:
         callers = Callers(Quota(gateway.redis, UTC), auth, (KEY,), UTC)
         for n in range(MAX_VERDICTS + 10):
             text = gateway.token("zhang", nonce=f"{n:032x}")

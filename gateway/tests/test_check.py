@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse
 
-from imsg_shared.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key
 from imsg_testing.gateway import User, World, mail, world
 
 ME = {

@@ -2,9 +2,9 @@
 
 import pytest
 
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import TemplateLimits
 from imsg_gateway import contents
-from imsg_shared.errors import Refusal
-from imsg_shared.wire import TemplateLimits
 
 TEMPLATES = {
     "TM1": TemplateLimits(default=True, variables={"thing1": 20}, links=True),

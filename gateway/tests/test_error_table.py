@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from imsg_shared.errors import TEXTS
-from imsg_shared.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_contract.errors import TEXTS
+from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key
 from imsg_testing.gateway import World, world
 from imsg_testing.versions import whole
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Attachment, Job, Recipient, Reference
 from imsg_gateway.attachments import File
 from imsg_gateway.callers import Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.jobs import encode
 from imsg_gateway.methods import METHODS
-from imsg_shared.topology import Lane
-from imsg_shared.wire import Attachment, Job, Recipient, Reference
 
 NOW = datetime(2026, 11, 25, 8, 0, 0, 120, tzinfo=UTC)
 LATER = NOW + timedelta(hours=24)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
+from imsg_contract import error_responses
 from imsg_gateway import shapes
 from imsg_gateway.relay import RELAYED
-from imsg_shared import refusals
 from imsg_testing.gateway import World, mail
 
 EXTRA = {"type": "object", "properties": {"x": {"$ref": "#/components/schemas/Inner"}}}
@@ -81,14 +81,14 @@ async def test_the_document_is_asked_of_an_owner_that_is_away_again(gateway: Wor
 
 
 async def test_an_owners_refusals_and_the_gateways_own_are_described_together(gateway: World) -> None:
-    theirs = refusals.described(["contact_taken", "wrong_type"])
+    theirs = error_responses.described(["contact_taken", "wrong_type"])
     login = operation("Extra") | {"responses": {"200": {"description": "OK"}, **theirs}}
     gateway.auth.answer = owned({"/api/login": {"post": login}})
     gateway.history.answer = owned({})
     responses = (await gateway.client.get("/openapi.json")).json()["paths"]["/api/v2/login"]["post"]["responses"]
     assert responses["409"] == theirs["409"]
     both = {"wrong_type", "unknown_field", "not_json", "not_an_object", "body_incomplete"}
-    assert set(refusals.reasons_of({"400": responses["400"]})) == both
+    assert set(error_responses.reasons_of({"400": responses["400"]})) == both
 
 
 async def test_every_refusal_of_a_url_that_sends_is_described(gateway: World) -> None:

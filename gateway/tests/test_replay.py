@@ -8,10 +8,10 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse
 
+from imsg_contract.errors import Refusal
+from imsg_contract.ids import new_id
 from imsg_gateway.replay import Kept, Replayed, Replays, Slot
-from imsg_shared.errors import Refusal
-from imsg_shared.ids import new_id
-from imsg_shared.peers import Caller
+from imsg_runtime.service_client import Caller
 from imsg_testing.gateway import World, mail, world
 
 LEASE = "lease"

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse
 
+from imsg_contract.ids import new_id, time_of
+from imsg_contract.topology import Lane
 from imsg_gateway.callers import NOBODY
-from imsg_shared.ids import new_id, time_of
-from imsg_shared.topology import Lane
 from imsg_testing.gateway import World, id_of
 
 OLD = new_id()

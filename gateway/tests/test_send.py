@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from imsg_contract.topology import Lane, template_limits_key
+from imsg_contract.wire import TemplateLimits
 from imsg_gateway.shapes import TemplatesAnswer
-from imsg_shared.topology import Lane, template_limits_key
-from imsg_shared.wire import TemplateLimits
 from imsg_testing.gateway import World, mail
 from imsg_testing.versions import whole
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imsg_contract import spellings
 from imsg_gateway.methods import METHODS
-from imsg_shared import spellings
 from imsg_testing.gateway import World
 
 

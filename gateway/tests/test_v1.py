@@ -7,10 +7,10 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse
 
+from imsg_contract.topology import Lane
 from imsg_gateway.v1 import PRINTED, tell_ignored
-from imsg_shared.answers import HEADER_BYTES, percent_encode
-from imsg_shared.hosts import Hosts, Named
-from imsg_shared.topology import Lane
+from imsg_runtime.hosts import Hosts, Named
+from imsg_runtime.responses import HEADER_BYTES, percent_encode
 from imsg_testing.gateway import World, call_past_httpx, mail, world
 from imsg_testing.versions import whole
 

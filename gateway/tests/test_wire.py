@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from imsg_contract.errors import Refusal
 from imsg_gateway.bodies import Gone, Intake
-from imsg_shared import redis
-from imsg_shared.errors import Refusal
+from imsg_runtime import redis
 from imsg_testing.gateway import User, mail, process, token_of
 
 BOUND_S = 20.0

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from imsg_contract.topology import DEAD
+from imsg_contract.wire import Change, Outcomes, Receipt, Status
 from imsg_history.events import Accepted, Dead, read
-from imsg_shared.topology import DEAD
-from imsg_shared.wire import Change, Outcomes, Receipt, Status
 from imsg_testing.history import delivered, job, outcome, receipt
 
 

@@ -12,13 +12,14 @@ import httpx
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from imsg_broker.connect import open_broker
+from imsg_contract.topology import DEAD
+from imsg_contract.wire import Status
 from imsg_history.main import Settings, app
 from imsg_history.shapes import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
-from imsg_shared.peers import Caller, Peer, connect
-from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import StartError
-from imsg_shared.topology import DEAD
-from imsg_shared.wire import Status
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Caller, Peer, connect
+from imsg_runtime.settings import StartError
 from imsg_testing.history import delivered, job, outcome
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually

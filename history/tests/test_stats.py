@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from imsg_contract.errors import Refusal
 from imsg_history.stats import read_span
 from imsg_history.whose import Whose
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller
+from imsg_runtime.service_client import Caller
 
 USER = Caller("张三", is_admin=False)
 NOW = datetime(2026, 11, 25, 8, 30, tzinfo=UTC)

@@ -3,8 +3,8 @@
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from imsg_shared.answers import Answer, ok, refused
-from imsg_shared.errors import Refusal
+from imsg_contract.errors import Refusal
+from imsg_runtime.responses import Answer, ok, refused
 from imsg_testing.sandbox import mail, open_sandbox
 
 

@@ -10,7 +10,7 @@ import pytest
 import trustme
 from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPDataError, SMTPServerDisconnected
 
-from imsg_shared.settings import StartError
+from imsg_runtime.settings import StartError
 from imsg_testing.sandbox import OpenSandbox, mail, open_sandbox
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imsg_shared.wire import Status
+from imsg_contract.wire import Status
 from imsg_sms.firms.aliyun import moment
 from imsg_sms.hooks import read_entries, read_receipt
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from imsg_shared.wire import Refused, TemplateLimits
+from imsg_contract.wire import Refused, TemplateLimits
 from imsg_sms.templates import Message, Templates
 
 KNOWN = Templates(

@@ -12,7 +12,7 @@ import trustme
 import uvloop
 from pydantic import SecretStr
 
-from imsg_shared.wire import Again, Blocked, Refused, Sent, Unknown
+from imsg_contract.wire import Again, Blocked, Refused, Sent, Unknown
 from imsg_smtp.connections import Connection, Lost, connect
 from imsg_smtp.mime import File, Letter, Mail, render
 from imsg_smtp.senders import Sender

@@ -10,10 +10,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from imsg_shared.broker import Broker
-from imsg_shared.service import Service, open_broker
-from imsg_shared.topology import OUTCOME, Lane, job_key
-from imsg_shared.wire import Job, Outcome, Outcomes, Recipient, Status
+from imsg_broker.connect import open_broker
+from imsg_broker.port import Broker
+from imsg_contract.topology import OUTCOME, Lane, job_key
+from imsg_contract.wire import Job, Outcome, Outcomes, Recipient, Status
+from imsg_runtime.service import Service
 from imsg_smtp.main import app
 from imsg_smtp.settings import Settings, Smtp
 from imsg_testing.servers import Valkey

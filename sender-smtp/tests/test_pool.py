@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import SecretStr
 
-from imsg_shared.wire import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_smtp.connections import connect
 from imsg_smtp.mime import Letter, Mail, render
 from imsg_smtp.pool import COOL_OFF_S, FAILURES, Limits, Pool

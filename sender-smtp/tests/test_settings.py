@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from imsg_shared import peers
-from imsg_shared.settings import StartError, load
+from imsg_runtime import service_client
+from imsg_runtime.settings import StartError, load
 from imsg_smtp.main import app, open_channel
 from imsg_smtp.settings import Settings, Smtp
 
@@ -113,7 +113,7 @@ async def test_an_authority_that_is_none_stops_the_start(tmp_path: Path) -> None
     file = tmp_path / "ca.pem"
     file.write_text("no certificate", encoding="utf-8")
     smtp = Smtp(host="mail.example.com", sender="a@example.com", ca_file=file)
-    async with peers.connect("http://history", (SecretStr("key"),), {}) as history:
+    async with service_client.connect("http://history", (SecretStr("key"),), {}) as history:
         with pytest.raises(StartError, match="IMSG_SMTP__CA_FILE"):
             async with open_channel(smtp, history):
                 pass

@@ -8,12 +8,12 @@ from random import Random
 
 import pytest
 
-from imsg_shared.addresses import make_tag
-from imsg_shared.redis import Redis, connect
-from imsg_store import database
-from imsg_store.address import read_url
-from imsg_store.engines import Terms
-from imsg_store.migrate import migrate
+from imsg_contract.addresses import make_tag
+from imsg_database import database
+from imsg_database.address import read_url
+from imsg_database.engines import Terms
+from imsg_database.migrate import migrate
+from imsg_runtime.redis import Redis, connect
 from imsg_wechat.followers import Followers
 from imsg_wechat.migrations import STEPS
 from imsg_wechat.store import Store

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from imsg_shared import addresses
-from imsg_shared.redis import Redis, connect
-from imsg_shared.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_contract import addresses
+from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_runtime.redis import Redis, connect
 from imsg_testing.waiting import eventually
 from imsg_wechat.followers import Followers
 from imsg_wechat.store import Store

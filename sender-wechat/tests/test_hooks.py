@@ -13,13 +13,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from imsg_shared.addresses import tag
-from imsg_shared.answers import speak
-from imsg_shared.redis import Redis, connect
-from imsg_shared.wire import Receipt, Status
-from imsg_store import database
-from imsg_store.address import read_url
-from imsg_store.engines import Terms
+from imsg_contract.addresses import tag
+from imsg_contract.wire import Receipt, Status
+from imsg_database import database
+from imsg_database.address import read_url
+from imsg_database.engines import Terms
+from imsg_runtime.redis import Redis, connect
+from imsg_runtime.responses import speak
 from imsg_testing.proxy import Proxy
 from imsg_wechat import crypto, replies
 from imsg_wechat.consoles import Consoles

@@ -12,11 +12,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from imsg_shared.broker import Broker
-from imsg_shared.redis import connect
-from imsg_shared.service import Service, open_broker
-from imsg_shared.topology import OUTCOME, RECEIPT, Lane, job_key, template_limits_key
-from imsg_shared.wire import Job, Outcome, Outcomes, Receipt, Recipient, Status, TemplateLimits
+from imsg_broker.connect import open_broker
+from imsg_broker.port import Broker
+from imsg_contract.topology import OUTCOME, RECEIPT, Lane, job_key, template_limits_key
+from imsg_contract.wire import Job, Outcome, Outcomes, Receipt, Recipient, Status, TemplateLimits
+from imsg_runtime.redis import connect
+from imsg_runtime.service import Service
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
 from imsg_testing.wechat import WeChatServer, wechat_server

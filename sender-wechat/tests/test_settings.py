@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg_shared.settings import StartError, load
+from imsg_runtime.settings import StartError, load
 from imsg_wechat.main import app
 from imsg_wechat.settings import ENDPOINT, Settings
 

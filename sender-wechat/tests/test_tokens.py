@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import SecretStr
 
-from imsg_shared.redis import Redis, connect
+from imsg_runtime.redis import Redis, connect
 from imsg_testing.wechat import TOKEN_PATH, Act, Step, WeChatServer, wechat_server
 from imsg_wechat import transport
 from imsg_wechat.codes import Complaint

@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 import imsg_auth.main
 import imsg_history.main
-from imsg_shared.peers import RULES, callers_of
-from imsg_shared.service import Service
-from imsg_shared.settings import PeerKeys
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import RULES, callers_of
+from imsg_runtime.settings import PeerKeys
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg_shared.errors import REASONS, TEXTS
+from imsg_contract.errors import REASONS, TEXTS
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.zh-CN.md")
@@ -35,7 +35,9 @@ def test_the_interface_document_names_our_host() -> None:
 def test_every_reason_is_given_by_somebody() -> None:
     """A reason that nobody gives is a promise that nobody keeps."""
     code = "\n".join(
-        path.read_text() for path in ROOT.glob("*/src/**/*.py") if path.parts[-2:] != ("imsg_shared", "errors.py")
+        path.read_text()
+        for path in (*ROOT.glob("*/src/**/*.py"), *ROOT.glob("shared/*/src/**/*.py"))
+        if path.parts[-2:] != ("imsg_contract", "errors.py")
     )
     words = set(re.findall(r"\w+", code))
     if "_used_up" in words:  # the window's name comes before it

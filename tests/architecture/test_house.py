@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from imsg_shared.topology import METHODS, Lane, Topology
+from imsg_contract.topology import METHODS, Lane, Topology
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +19,8 @@ OURS = ("*.py", "*.md", "*.toml", "*.yml", "*.yaml", "Makefile", "Dockerfile", "
 
 def members() -> list[Path]:
     """List the folders of the workspace's members."""
-    return [ROOT / name for name in toml(ROOT / "pyproject.toml")["tool"]["uv"]["workspace"]["members"]]
+    globs = toml(ROOT / "pyproject.toml")["tool"]["uv"]["workspace"]["members"]
+    return sorted(path.parent for glob in globs for path in ROOT.glob(f"{glob}/pyproject.toml"))
 
 
 def toml(path: Path) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def test_the_changelog_knows_the_version() -> None:
 def test_every_room_stands_in_the_table_of_rooms() -> None:
     table = (ROOT / "docs" / "architecture.md").read_text()
 
-    assert [folder.name for folder in members() if f"`{folder.name}/`" not in table] == []
+    assert [folder.name for folder in members() if f"`{folder.relative_to(ROOT)}/`" not in table] == []
 
 
 def test_every_room_stands_in_the_contracts() -> None:

@@ -24,7 +24,7 @@ def rules() -> list[dict[str, Any]]:
 
 def metrics() -> set[str]:
     """Find the metrics that the services have."""
-    code = "\n".join(path.read_text() for path in ROOT.glob("*/src/**/*.py"))
+    code = "\n".join(path.read_text() for path in (*ROOT.glob("*/src/**/*.py"), *ROOT.glob("shared/*/src/**/*.py")))
     found = set(re.findall(r"(?:Counter|Gauge|Histogram)\(\s*\"(imsg_\w+)\"", code))
     return found | {f"{name}_total" for name in COUNTERS} | {f"{name}_bucket" for name in found}
 

@@ -19,7 +19,7 @@ SOURCES = {
     "sender-wechat": "sender-wechat/src",
 }
 
-OF_THE_BROKER = ("streams",)
+OF_THE_BROKER = ("redis_streams",)
 """Redis as the broker is of the embedded mode alone, which has a Redis of its own without users."""
 
 
@@ -47,7 +47,7 @@ def test_every_command_of_a_service_is_among_its_rights(service: str) -> None:
 def test_every_command_of_the_frame_is_among_everybody_s_rights() -> None:
     has = {*rights.EVERYBODY, *rights.READS, *rights.READS_OF_SETS, *rights.WRITES}
 
-    assert commands(code("shared/src/imsg_shared")) - has <= {"scan"}
+    assert commands(code("shared")) - has <= {"scan"}
 
 
 @pytest.mark.parametrize("service", SOURCES)

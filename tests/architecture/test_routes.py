@@ -14,7 +14,7 @@ import imsg_auth.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
-from imsg_shared.service import Service
+from imsg_runtime.service import Service
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
 

@@ -10,8 +10,8 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from imsg_shared.misspelt import NAMES
-from imsg_shared.settings import Common, variable
+from imsg_runtime.settings import Common, variable
+from imsg_runtime.unknown_settings import NAMES
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from imsg_shared.broker import Broker
-from imsg_shared.redis import Redis
-from imsg_shared.redis import connect as connect_redis
-from imsg_shared.topology import Topology
+from imsg_broker.port import Broker
+from imsg_contract.topology import Topology
+from imsg_runtime.redis import Redis
+from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.trial import History, Provider, broker_at
 
 

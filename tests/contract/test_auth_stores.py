@@ -22,15 +22,15 @@ from imsg_auth.mirror import Mirror
 from imsg_auth.store import REVOKED_MARGIN_S, Store, Taken, User
 from imsg_auth.tables import METADATA, USERS
 from imsg_auth.tokens import ROLL_S, ids_from
-from imsg_shared.errors import Refusal
-from imsg_shared.ids import new_id
-from imsg_shared.redis import Redis, RedisAway
-from imsg_shared.redis import connect as connect_redis
-from imsg_store.address import read_url
-from imsg_store.away import StoreAway
-from imsg_store.database import Database, connect
-from imsg_store.engines import Terms
-from imsg_store.migrate import migrate
+from imsg_contract.errors import Refusal
+from imsg_contract.ids import new_id
+from imsg_database.address import read_url
+from imsg_database.away import StoreAway
+from imsg_database.database import Database, connect
+from imsg_database.engines import Terms
+from imsg_database.migrate import migrate
+from imsg_runtime.redis import Redis, RedisAway
+from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.auth import Late, Visitor, mirrored, running, settings
 from imsg_testing.servers import Postgres, Valkey
 from imsg_testing.upgrades import older_steps

@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from imsg_shared.broker import MAX_BODY_BYTES, Broker, PublishRefused
-from imsg_shared.streams.consumer import LEASE_S
-from imsg_shared.topology import DEAD, DELIVERY_LIMIT, OUTCOME, Lane, Topology, job_key
+from imsg_broker.port import MAX_BODY_BYTES, Broker, PublishRefused
+from imsg_broker.redis_streams.consumer import LEASE_S
+from imsg_contract.topology import DEAD, DELIVERY_LIMIT, OUTCOME, Lane, Topology, job_key
 from imsg_testing.brokers import arrivals, depth_is, is_so, nothing_arrives, opened, remove_queues
 
 JOB = job_key("smtp", Lane.SINGLE)

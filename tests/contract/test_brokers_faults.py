@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from imsg_shared.broker import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
-from imsg_shared.topology import OUTCOME, Lane, Topology, job_key
+from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
+from imsg_contract.topology import OUTCOME, Lane, Topology, job_key
 from imsg_testing.brokers import READY_WITHIN_S, arrivals, depth_is, is_so, opened, remove_queues, unready
 from imsg_testing.proxy import Proxy
 from imsg_testing.servers import Rabbit, Server, Valkey, free_port

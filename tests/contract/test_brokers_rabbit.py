@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
-from imsg_shared import rabbit as rabbit_broker
-from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
-from imsg_shared.settings import StartError
-from imsg_shared.topology import Lane, Topology, job_key
+from imsg_broker import rabbitmq as rabbit_broker
+from imsg_broker.port import Broker, PublishRefused, PublishUnknown
+from imsg_contract.topology import Lane, Topology, job_key
+from imsg_runtime.settings import StartError
 from imsg_testing.brokers import arrivals, depth_is, management, opened, remove_queues, unready
 from imsg_testing.proxy import Proxy
 from imsg_testing.servers import Rabbit, free_port

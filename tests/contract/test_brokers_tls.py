@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from imsg_shared import rabbit
-from imsg_shared.settings import StartError
-from imsg_shared.topology import Lane, Topology, job_key
+from imsg_broker import rabbitmq
+from imsg_contract.topology import Lane, Topology, job_key
+from imsg_runtime.settings import StartError
 from imsg_testing.brokers import arrivals, depth_is, is_so, opened, remove_queues, unready
 from imsg_testing.servers import Rabbit
 from imsg_testing.servers.certificates import Certificates
@@ -94,7 +94,7 @@ async def test_files_that_are_of_no_use_stop_the_start(
     ours = Certificates(tmp_path, "localhost")
     given = option.format(cert=ours.client, key=ours.client_key, other=ours.server_key)
     with pytest.raises(StartError, match=complaint) as error:
-        async with rabbit.connect(f"amqps://u:secret@localhost/?{given}", topology):
+        async with rabbitmq.connect(f"amqps://u:secret@localhost/?{given}", topology):
             pass
     assert "IMSG_BROKER_URL" in str(error.value)
     assert "secret" not in str(error.value)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from imsg_shared.channel import Asking
-from imsg_shared.wire import Again, Blocked, Job, Refused, Result, Sent, TemplateLimits, Unknown
+from imsg_contract.wire import Again, Blocked, Job, Refused, Result, Sent, TemplateLimits, Unknown
+from imsg_delivery.channel import Asking
 from imsg_sms import main as sms
 from imsg_testing.sandbox import OpenSandbox, open_sandbox
 from imsg_testing.sms import ACCOUNT, OK, Firm, Told, job, refused, said

@@ -11,10 +11,10 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr
 
-from imsg_shared import peers
-from imsg_shared.channel import Channel
-from imsg_shared.topology import METHODS, Lane
-from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_contract.topology import METHODS, Lane
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_delivery.channel import Channel
+from imsg_runtime import service_client
 from imsg_smtp.main import Smtp, Timeouts, open_channel
 from imsg_testing.smtp_server import Act, SmtpServer, Step, smtp_server
 
@@ -77,7 +77,7 @@ def job(recipients: int = 1) -> Job:
 async def channel_to(server: SmtpServer, timeouts: Timeouts = PATIENT) -> AsyncIterator[Channel[Any]]:
     smtp = Smtp(host=server.host, port=server.port, sender="天存 <noreply@example.com>", connections=4)
     async with (
-        peers.connect("http://history", (SecretStr("key"),), {}) as history,
+        service_client.connect("http://history", (SecretStr("key"),), {}) as history,
         open_channel(smtp, history, timeouts=timeouts) as channel,
     ):
         yield channel

@@ -13,16 +13,16 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr
 
-from imsg_shared import peers
-from imsg_shared.addresses import make_tag
-from imsg_shared.channel import Channel
-from imsg_shared.redis import connect as connect_redis
-from imsg_shared.topology import METHODS, Lane
-from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
-from imsg_store.address import read_url
-from imsg_store.database import connect
-from imsg_store.engines import Terms
-from imsg_store.migrate import migrate
+from imsg_contract.addresses import make_tag
+from imsg_contract.topology import METHODS, Lane
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_database.address import read_url
+from imsg_database.database import connect
+from imsg_database.engines import Terms
+from imsg_database.migrate import migrate
+from imsg_delivery.channel import Channel
+from imsg_runtime import service_client
+from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.wechat import TOKEN_PATH, Act, Step, WeChatServer, wechat_server
 from imsg_wechat.followers import Followers
 from imsg_wechat.main import Timeouts, WeChat, open_channel
@@ -101,7 +101,7 @@ async def channel_to(
     async with (
         connect(url, Terms("test")) as opened,
         connect_redis(redis_url) as redis,
-        peers.connect("http://history", (SecretStr("key"),), {}) as history,
+        service_client.connect("http://history", (SecretStr("key"),), {}) as history,
     ):
         followers = Followers(Store(opened, lambda: make_tag(random)), redis, ("main",))
         tags = [await followers.follows("main", f"o{n:027}", 1) for n in range(people)]

@@ -12,6 +12,12 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from sqlalchemy import func, select, text, update
 
+from imsg_broker.port import Delivery
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import DEAD
+from imsg_contract.wire import Attachment, Job, Reference, Status
+from imsg_database.address import read_url
+from imsg_database.engines import open_sync_engine
 from imsg_history.attachments import Attachments, Place
 from imsg_history.contents import Contents
 from imsg_history.database import TERMS, Database, connect
@@ -25,15 +31,9 @@ from imsg_history.resend import Resends
 from imsg_history.rows import AuditRow
 from imsg_history.stones import Stones
 from imsg_history.tables import attachments, dead, erasures, jobs, metadata, requests
-from imsg_shared.broker import Delivery
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller
-from imsg_shared.redis import Redis
-from imsg_shared.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
-from imsg_shared.topology import DEAD
-from imsg_shared.wire import Attachment, Job, Reference, Status
-from imsg_store.address import read_url
-from imsg_store.engines import open_sync_engine
+from imsg_runtime.redis import Redis
+from imsg_runtime.service_client import Caller
+from imsg_runtime.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
 from imsg_testing.history import delivered, job, outcome, receipt
 
 ADMIN = Caller("admin", is_admin=True)
@@ -339,12 +339,12 @@ def _make_as_before(url: str) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
-    import imsg_store.migrate  # noqa: PLC0415
+    import imsg_database.migrate  # noqa: PLC0415
     from imsg_history.migrations import STEPS  # noqa: PLC0415
 
     with open_sync_engine(read_url(url), TERMS) as engine, engine.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", str(imsg_store.migrate.ENVIRONMENT))
+        config.set_main_option("script_location", str(imsg_database.migrate.ENVIRONMENT))
         config.set_main_option("version_locations", str(STEPS.folder))
         config.set_main_option("path_separator", "newline")
         config.attributes.update(connection=connection, versions=STEPS.versions, is_new=True)

@@ -10,6 +10,10 @@ from urllib.parse import quote
 import pytest
 from prometheus_client import CollectorRegistry
 
+from imsg_broker.port import Broker
+from imsg_contract.topology import Lane, Topology
+from imsg_contract.wire import Job
+from imsg_database.address import read_url
 from imsg_history import keep, lost, record
 from imsg_history.database import Database, connect
 from imsg_history.filters import read_query
@@ -18,11 +22,7 @@ from imsg_history.keep import Keeper
 from imsg_history.lost import Lost
 from imsg_history.migrate import migrate
 from imsg_history.record import Recorder
-from imsg_shared.broker import Broker
-from imsg_shared.peers import Caller
-from imsg_shared.topology import Lane, Topology
-from imsg_shared.wire import Job
-from imsg_store.address import read_url
+from imsg_runtime.service_client import Caller
 from imsg_testing.brokers import depth_is, management, remove_queues
 from imsg_testing.history import request_id
 from imsg_testing.trial import Provider, accept, job, worker_at

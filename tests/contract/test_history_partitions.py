@@ -11,6 +11,11 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_broker.port import Broker
+from imsg_contract.topology import Topology
+from imsg_contract.wire import Job, Status
+from imsg_database.address import read_url
+from imsg_database.away import StoreAway
 from imsg_history import keep, lost, sweep
 from imsg_history.database import Database, connect
 from imsg_history.filters import read_query
@@ -21,12 +26,7 @@ from imsg_history.migrate import migrate
 from imsg_history.partitions import Partition, make, month_after, month_of
 from imsg_history.sweep import Sweep
 from imsg_history.tables import PARTITIONED, messages
-from imsg_shared.broker import Broker
-from imsg_shared.peers import Caller
-from imsg_shared.topology import Topology
-from imsg_shared.wire import Job, Status
-from imsg_store.address import read_url
-from imsg_store.away import StoreAway
+from imsg_runtime.service_client import Caller
 from imsg_testing.brokers import opened
 from imsg_testing.history import delivered, job, outcome
 from imsg_testing.waiting import eventually

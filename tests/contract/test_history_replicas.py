@@ -13,14 +13,14 @@ import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 
+from imsg_broker.port import Broker, Delivery
+from imsg_contract.topology import DEAD, Topology
+from imsg_contract.wire import Job, Status
+from imsg_database.address import read_url
 from imsg_history import keep
 from imsg_history.database import Database, connect
 from imsg_history.keep import Keeper
 from imsg_history.migrate import migrate
-from imsg_shared.broker import Broker, Delivery
-from imsg_shared.topology import DEAD, Topology
-from imsg_shared.wire import Job, Status
-from imsg_store.address import read_url
 from imsg_testing.brokers import depth_is, opened
 from imsg_testing.history import delivered, job, outcome, receipt
 from imsg_testing.owners import Owned, divided

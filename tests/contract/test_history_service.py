@@ -10,6 +10,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, SecretStr
 
+from imsg_broker.port import Broker
+from imsg_contract.topology import Topology
+from imsg_contract.wire import Job, Status
+from imsg_database.address import read_url
+from imsg_database.away import StoreAway
 from imsg_history import keep, record
 from imsg_history.database import Database, connect
 from imsg_history.filters import read_query
@@ -18,13 +23,8 @@ from imsg_history.keep import Keeper
 from imsg_history.main import Settings, app
 from imsg_history.migrate import migrate
 from imsg_history.record import Recorder
-from imsg_shared import peers
-from imsg_shared.broker import Broker
-from imsg_shared.peers import Caller
-from imsg_shared.topology import Topology
-from imsg_shared.wire import Job, Status
-from imsg_store.address import read_url
-from imsg_store.away import StoreAway
+from imsg_runtime import service_client
+from imsg_runtime.service_client import Caller
 from imsg_testing.brokers import depth_is, opened
 from imsg_testing.history import delivered, job, outcome, receipt
 from imsg_testing.servers import Postgres
@@ -179,7 +179,7 @@ async def test_with_postgresql_away_the_service_starts_answers_unavailable_and_r
     url = own_postgres.create_database("history")
     own_postgres.kill()
     made = app(Settings(database_url=url, broker_url=valkey_url, service_key=KEY))
-    async with made.running(), peers.connect("http://history", KEY, {"history": made}) as gateway:
+    async with made.running(), service_client.connect("http://history", KEY, {"history": made}) as gateway:
         answer = await gateway.call("GET", "/api/query", caller=ADMIN)
         assert (answer.status_code, answer.json()["errorCode"], answer.json()["reason"]) == (503, 10012, "unavailable")
         assert "retry-after" in answer.headers

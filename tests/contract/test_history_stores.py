@@ -21,6 +21,14 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_broker.port import Delivery
+from imsg_contract.addresses import email
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import DEAD
+from imsg_contract.wire import Change, Job, Outcomes, Reference, Status
+from imsg_database.address import read_url
+from imsg_database.engines import open_sync_engine
+from imsg_database.migrate import migrate as store_migrate
 from imsg_history.attachments import Attachments, Place
 from imsg_history.database import TERMS, Database, connect
 from imsg_history.dead import DeadLetters
@@ -33,15 +41,7 @@ from imsg_history.overview import Overviews
 from imsg_history.resend import Resends
 from imsg_history.stats import Counter, read_span
 from imsg_history.tables import messages, metadata, receipts, requests
-from imsg_shared.addresses import email
-from imsg_shared.broker import Delivery
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller
-from imsg_shared.topology import DEAD
-from imsg_shared.wire import Change, Job, Outcomes, Reference, Status
-from imsg_store.address import read_url
-from imsg_store.engines import open_sync_engine
-from imsg_store.migrate import migrate as store_migrate
+from imsg_runtime.service_client import Caller
 from imsg_testing.history import delivered, job, outcome, receipt, request_id
 from imsg_testing.upgrades import older_steps
 

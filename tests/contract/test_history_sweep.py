@@ -12,6 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Table, func, select
 
+from imsg_broker.port import Broker
+from imsg_contract.topology import DEAD, Lane, Topology, job_key
+from imsg_contract.wire import Change, Job, Status
+from imsg_database.address import read_url
 from imsg_history import keep, lost, sweep
 from imsg_history.attachments import Attachments, Place
 from imsg_history.database import Database, connect
@@ -20,10 +24,6 @@ from imsg_history.lost import TURNS, Lost
 from imsg_history.migrate import migrate
 from imsg_history.sweep import Sweep
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
-from imsg_shared.broker import Broker
-from imsg_shared.topology import DEAD, Lane, Topology, job_key
-from imsg_shared.wire import Change, Job, Status
-from imsg_store.address import read_url
 from imsg_testing.brokers import arrivals, depth_is, nothing_arrives, opened
 from imsg_testing.history import delivered, job, outcome, receipt
 

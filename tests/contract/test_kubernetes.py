@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from imsg import rights
-from imsg_shared.peers import RULES
-from imsg_shared.rabbit.address import parse
+from imsg_broker.rabbitmq.address import parse
+from imsg_runtime.service_client import RULES
 from imsg_testing.kubernetes import FOLDER, ROOT, Document, built, built_at, placeholders, pod
 
 OLDEST = "1.30"

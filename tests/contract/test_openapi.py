@@ -13,7 +13,7 @@ from schemathesis import Case
 from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
 
-from imsg_shared.errors import REASONS
+from imsg_contract.errors import REASONS
 from imsg_testing import fuzz
 from imsg_testing.api import PASSWORD
 from imsg_testing.openapi import DOCUMENT, RENEW, served

@@ -9,9 +9,9 @@ import pytest
 from psycopg import errors
 
 from imsg_auth.migrations import STEPS as AUTH
+from imsg_database.address import read_url
+from imsg_database.migrate import migrate
 from imsg_history.migrate import migrate as migrate_history
-from imsg_store.address import read_url
-from imsg_store.migrate import migrate
 from imsg_testing.owners import ADMINISTRATOR, OWNERS, Owned, divided
 from imsg_wechat.migrations import STEPS as WECHAT
 

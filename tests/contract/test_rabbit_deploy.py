@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from imsg_shared.broker import MAX_BODY_BYTES
-from imsg_shared.rabbit.address import parse
-from imsg_shared.rabbit.depth import Management
-from imsg_shared.topology import Lane, Topology, job_key
+from imsg_broker.port import MAX_BODY_BYTES
+from imsg_broker.rabbitmq.address import parse
+from imsg_broker.rabbitmq.depth import Management
+from imsg_contract.topology import Lane, Topology, job_key
 from imsg_testing.brokers import arrivals, depth_is, is_so, management, opened, remove_queues
 from imsg_testing.servers import Rabbit
 from imsg_testing.servers.rabbit import DEPLOY, shipped

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from imsg import rights
-from imsg_shared import redis
-from imsg_shared.broker import Broker, PublishUnknown
-from imsg_shared.rabbit.address import parse
-from imsg_shared.rabbit.amqp import Link, LinkLost
-from imsg_shared.rabbit.broker import connect as connect_rabbit
-from imsg_shared.redis import RedisAway, RedisRefused
-from imsg_shared.topology import CHANGE, OUTCOME, TOMBSTONES, Lane, Route, Topology, channel_key, job_key, user_key
+from imsg_broker.port import Broker, PublishUnknown
+from imsg_broker.rabbitmq.address import parse
+from imsg_broker.rabbitmq.amqp import Link, LinkLost
+from imsg_broker.rabbitmq.broker import connect as connect_rabbit
+from imsg_contract.topology import CHANGE, OUTCOME, TOMBSTONES, Lane, Route, Topology, channel_key, job_key, user_key
+from imsg_runtime import redis
+from imsg_runtime.redis import RedisAway, RedisRefused
 from imsg_testing.brokers import arrivals, depth_is, remove_queues
 from imsg_testing.parting import SERVICES, Parting
 from imsg_testing.servers import Rabbit, Valkey

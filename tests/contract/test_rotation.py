@@ -14,8 +14,8 @@ from pydantic import SecretStr
 import imsg_auth.main
 import imsg_gateway.main
 import imsg_history.main
-from imsg_shared.redis import connect as connect_redis
-from imsg_shared.service import Service
+from imsg_runtime.redis import connect as connect_redis
+from imsg_runtime.service import Service
 from imsg_testing.waiting import eventually
 
 OLD, NEW = SecretStr("the key of last year"), SecretStr("the key of this year")

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from imsg_shared.redis import connect as connect_redis
-from imsg_shared.service import open_broker
-from imsg_shared.topology import RECEIPT, Topology, template_limits_key
-from imsg_shared.wire import Receipt, TemplateLimits
+from imsg_broker.connect import open_broker
+from imsg_contract.topology import RECEIPT, Topology, template_limits_key
+from imsg_contract.wire import Receipt, TemplateLimits
+from imsg_runtime.redis import connect as connect_redis
 from imsg_sms import main as sms
 from imsg_testing.sms import ACCOUNT
 from imsg_testing.waiting import eventually

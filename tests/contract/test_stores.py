@@ -13,13 +13,13 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from imsg_auth.migrations import STEPS as AUTH
+from imsg_database.address import is_sqlite, read_url
+from imsg_database.away import StoreAway
+from imsg_database.database import Database, connect
+from imsg_database.engines import Terms
+from imsg_database.migrate import Steps, migrate
 from imsg_history.migrations import STEPS as HISTORY
-from imsg_shared.settings import StartError
-from imsg_store.address import is_sqlite, read_url
-from imsg_store.away import StoreAway
-from imsg_store.database import Database, connect
-from imsg_store.engines import Terms
-from imsg_store.migrate import Steps, migrate
+from imsg_runtime.settings import StartError
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import eventually
 from imsg_wechat.migrations import STEPS as WECHAT
@@ -92,8 +92,8 @@ async def count(database: Database, name: str = "one") -> int | None:
 STARTING = """
 import sys
 from pathlib import Path
-from imsg_store.address import is_sqlite, read_url
-from imsg_store.migrate import Steps, migrate
+from imsg_database.address import is_sqlite, read_url
+from imsg_database.migrate import Steps, migrate
 
 migrate(read_url(sys.argv[1]), Steps(Path(sys.argv[2]), "things_version", "1"))
 print("alembic" in sys.modules)

@@ -7,14 +7,14 @@ from random import Random
 
 import pytest
 
-from imsg_shared.addresses import make_tag
-from imsg_shared.redis import Redis
-from imsg_shared.topology import followers_key, left_key
-from imsg_store.address import read_url
-from imsg_store.away import StoreAway
-from imsg_store.database import Database, connect
-from imsg_store.engines import Terms
-from imsg_store.migrate import migrate
+from imsg_contract.addresses import make_tag
+from imsg_contract.topology import followers_key, left_key
+from imsg_database.address import read_url
+from imsg_database.away import StoreAway
+from imsg_database.database import Database, connect
+from imsg_database.engines import Terms
+from imsg_database.migrate import migrate
+from imsg_runtime.redis import Redis
 from imsg_wechat.followers import Followers
 from imsg_wechat.migrations import STEPS
 from imsg_wechat.store import Store

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from imsg_shared.service import open_broker
-from imsg_shared.topology import RECEIPT
-from imsg_shared.wire import Receipt, Status
+from imsg_broker.connect import open_broker
+from imsg_contract.topology import RECEIPT
+from imsg_contract.wire import Receipt, Status
 from imsg_testing.proxy import Proxy
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from imsg_shared.wire import Change, Job, Outcomes, Receipt, Wire
+from imsg_contract.wire import Change, Job, Outcomes, Receipt, Wire
 
 FOLDER = Path(__file__).parent / "wire"
 

@@ -10,14 +10,14 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
-from imsg_shared.broker import Broker
-from imsg_shared.redis import Redis
-from imsg_shared.redis import connect as connect_redis
-from imsg_shared.service import Service
-from imsg_shared.settings import Common
-from imsg_shared.topology import channel_key
-from imsg_shared.wire import Job
-from imsg_shared.worker import Worker
+from imsg_broker.port import Broker
+from imsg_contract.topology import channel_key
+from imsg_contract.wire import Job
+from imsg_delivery.consumer import Worker
+from imsg_runtime.redis import Redis
+from imsg_runtime.redis import connect as connect_redis
+from imsg_runtime.service import Service
+from imsg_runtime.settings import Common
 from imsg_testing.brokers import depth_is
 from imsg_testing.trial import SENT_UNSEEN, TERMS, History, Provider, TrialChannel, accept, job, worker_at
 from imsg_testing.waiting import eventually

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import CollectorRegistry
 
-from imsg_shared.broker import Broker
-from imsg_shared.channel import Terms
-from imsg_shared.redis import Redis
-from imsg_shared.redis import connect as connect_redis
-from imsg_shared.tombstones import Digests, Tombstone, Tombstones
-from imsg_shared.topology import Lane
-from imsg_shared.wire import Again, Job, Recipient, Refused, Result, Sent, Unknown
-from imsg_shared.worker import Worker
+from imsg_broker.port import Broker
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Again, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_delivery.channel import Terms
+from imsg_delivery.consumer import Worker
+from imsg_runtime.redis import Redis
+from imsg_runtime.redis import connect as connect_redis
+from imsg_runtime.tombstones import Digests, Tombstone, Tombstones
 from imsg_testing.trial import ERASURE_KEYS, QUICK, History, accept, address, job
 from imsg_testing.waiting import eventually
 

@@ -15,12 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from imsg_shared.broker import Broker
-from imsg_shared.channel import Terms
-from imsg_shared.ledger.pages import BREAKS
-from imsg_shared.redis import Redis
-from imsg_shared.topology import Lane, Topology
-from imsg_shared.wire import Job
+from imsg_broker.port import Broker
+from imsg_contract.topology import Lane, Topology
+from imsg_contract.wire import Job
+from imsg_delivery.channel import Terms
+from imsg_delivery.claims.store import BREAKS
+from imsg_runtime.redis import Redis
 from imsg_testing.processes import Process, descendants
 from imsg_testing.servers import Valkey
 from imsg_testing.trial import TERMS, History, Provider, accept, broker_at, job, worker_at

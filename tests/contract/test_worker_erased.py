@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from imsg_shared.broker import Broker
-from imsg_shared.redis import Redis
-from imsg_shared.tombstones import Digests, Tombstone, Tombstones
-from imsg_shared.wire import Recipient
+from imsg_broker.port import Broker
+from imsg_contract.wire import Recipient
+from imsg_runtime.redis import Redis
+from imsg_runtime.tombstones import Digests, Tombstone, Tombstones
 from imsg_testing.trial import ERASURE_KEYS, SENT_UNSEEN, History, Provider, accept, address, job, worker_at
 from imsg_testing.waiting import eventually
 

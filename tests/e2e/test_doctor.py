@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg_shared.redis import connect
+from imsg_runtime.redis import connect
 from imsg_testing.sandbox import open_sandbox
 from imsg_testing.stack import IMSG, environment, free_port
 

@@ -28,7 +28,7 @@ PAGER_MADE = """    pager = imsg_pager.main.app(load(imsg_pager.main.Settings, *
     gateway = imsg_gateway.main.app("""
 
 EDITS = {
-    "shared/src/imsg_shared/topology.py": [('"sms", "wechat")', '"sms", "wechat", "pager")')],
+    "shared/contract/src/imsg_contract/topology.py": [('"sms", "wechat")', '"sms", "wechat", "pager")')],
     "gateway/src/imsg_gateway/methods.py": [
         (
             "    for method in (\n",
@@ -50,10 +50,11 @@ EDITS = {
 def joined(folder: Path) -> str:
     """Copy the three packages, put in the lines, and return a PYTHONPATH on which the channel is part of iMSG."""
     for file, edits in EDITS.items():
-        member, _, package, *_ = file.split("/")
+        member, _, module = file.partition("/src/")
+        package = module.partition("/")[0]
         if not (folder / package).exists():
             shutil.copytree(ROOT / member / "src" / package, folder / package)
-        path = folder / Path(file).relative_to(f"{member}/src")
+        path = folder / module
         text = path.read_text(encoding="utf-8")
         for old, new in edits:
             assert text.count(old) == 1, f"{file} has another form now: {old}"

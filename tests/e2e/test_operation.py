@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from imsg.valkey import found
-from imsg_shared.broker import Broker
-from imsg_shared.service import open_broker
-from imsg_shared.topology import DEAD, Lane
+from imsg_broker.connect import open_broker
+from imsg_broker.port import Broker
+from imsg_contract.topology import DEAD, Lane
 from imsg_testing.api import wait
 from imsg_testing.brokers import arrivals, is_so
 from imsg_testing.stack import IMSG, Stack, running

@@ -5,11 +5,11 @@ from prometheus_client import CollectorRegistry, Counter
 from imsg_auth.changes import Changes
 from imsg_auth.store import User
 from imsg_auth.tries import network_of
-from imsg_shared.errors import Refusal
-from imsg_shared.observe import logger
-from imsg_shared.quota import Tallies
-from imsg_shared.redis import RedisAway, RedisRefused
-from imsg_store.away import StoreAway
+from imsg_contract.errors import Refusal
+from imsg_database.away import StoreAway
+from imsg_runtime.observe import logger
+from imsg_runtime.quota import Tallies
+from imsg_runtime.redis import RedisAway, RedisRefused
 
 log = logger(__name__)
 

@@ -12,9 +12,9 @@ from imsg_auth.passwords import Passwords
 from imsg_auth.shapes import PER_DAY, PER_HOUR
 from imsg_auth.store import Role, Store, User
 from imsg_auth.tokens import new_epoch
-from imsg_shared.ids import new_id
-from imsg_shared.observe import logger
-from imsg_shared.settings import StartError, variable
+from imsg_contract.ids import new_id
+from imsg_runtime.observe import logger
+from imsg_runtime.settings import StartError, variable
 
 log = logger(__name__)
 

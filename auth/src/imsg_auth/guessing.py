@@ -2,7 +2,7 @@
 
 from zxcvbn import zxcvbn
 
-from imsg_shared.settings import StartError, variable
+from imsg_runtime.settings import StartError, variable
 
 GUESSED_EARLY = 3
 """zxcvbn's scores below this fall to fewer than 10^8 guesses: lists of common passwords, names, dates, and their usual

@@ -27,20 +27,21 @@ from imsg_auth.store import Store
 from imsg_auth.tokens import Tokens, ids_from
 from imsg_auth.tries import KnownNetworks
 from imsg_auth.users import Users
-from imsg_shared import redis
-from imsg_shared.errors import Refusal
-from imsg_shared.observe import logger
-from imsg_shared.peers import Apps, Caller, Internal
-from imsg_shared.quota import Quota, Tallies
-from imsg_shared.redis import RedisAway
-from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import Common, Keys, PeerKeys, StartError, load, variable
-from imsg_shared.strength import require_strong, require_strong_callers
-from imsg_store.address import read_url
-from imsg_store.away import StoreAway
-from imsg_store.database import connect
-from imsg_store.engines import Terms
-from imsg_store.migrate import migrate
+from imsg_broker.connect import open_broker
+from imsg_contract.errors import Refusal
+from imsg_database.address import read_url
+from imsg_database.away import StoreAway
+from imsg_database.database import connect
+from imsg_database.engines import Terms
+from imsg_database.migrate import migrate
+from imsg_runtime import redis
+from imsg_runtime.observe import logger
+from imsg_runtime.quota import Quota, Tallies
+from imsg_runtime.redis import RedisAway
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps, Caller, Internal
+from imsg_runtime.settings import Common, Keys, PeerKeys, StartError, load, variable
+from imsg_runtime.strength import require_strong, require_strong_callers
 
 HOUR_S = 3_600
 MAX_TOKEN_HOURS = 24 * 366

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 
 from imsg_auth.store import Rows, Store, User
-from imsg_shared.observe import logger
-from imsg_shared.redis import Redis, RedisAway, Script
-from imsg_shared.topology import counts_key, user_key
-from imsg_store.away import StoreAway
+from imsg_contract.topology import counts_key, user_key
+from imsg_database.away import StoreAway
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, Script
 
 log = logger(__name__)
 

@@ -4,8 +4,8 @@ import unicodedata
 from collections.abc import Callable, Mapping
 
 from imsg_auth.tables import MAX_NAME
-from imsg_shared import addresses, spellings
-from imsg_shared.answers import wrong
+from imsg_contract import addresses, spellings
+from imsg_runtime.responses import wrong
 
 MAX_LIMIT = 1_000_000
 MIN_PASSWORD = 6

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from imsg_shared.refusals import ANY, BODY, TOKEN, described
+from imsg_contract.error_responses import ANY, BODY, TOKEN, described
 
 _FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from imsg_auth.store import Store
-from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
-from imsg_shared.observe import logger
-from imsg_shared.topology import CHANGE
-from imsg_store.away import StoreAway
+from imsg_broker.port import Broker, PublishRefused, PublishUnknown
+from imsg_contract.topology import CHANGE
+from imsg_database.away import StoreAway
+from imsg_runtime.observe import logger
 
 log = logger(__name__)
 

@@ -9,7 +9,7 @@ from argon2.exceptions import VerifyMismatchError
 
 from imsg_auth.tries import Attempt, KnownNetworks, Tries, network_of
 from imsg_auth.turns import Turns
-from imsg_shared.quota import Tallies
+from imsg_runtime.quota import Tallies
 
 
 def hasher() -> PasswordHasher:

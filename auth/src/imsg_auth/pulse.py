@@ -3,8 +3,8 @@
 import asyncio
 
 from imsg_auth.store import Store
-from imsg_shared.redis import Redis, RedisAway, RedisRefused
-from imsg_store.away import StoreAway
+from imsg_database.away import StoreAway
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused
 
 ASK_EVERY_S = 2.0
 

@@ -38,13 +38,13 @@ from imsg_auth.shapes import (
 from imsg_auth.store import User
 from imsg_auth.tokens import Issued, Tokens
 from imsg_auth.users import Users
-from imsg_shared.answers import Answer, refused, speak, tell, wrong
-from imsg_shared.errors import Refusal
-from imsg_shared.observe import logger
-from imsg_shared.peers import Caller, Internal
-from imsg_shared.quota import Quota
-from imsg_shared.redis import RedisAway, RedisRefused
-from imsg_store.away import StoreAway
+from imsg_contract.errors import Refusal
+from imsg_database.away import StoreAway
+from imsg_runtime.observe import logger
+from imsg_runtime.quota import Quota
+from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.responses import Answer, refused, speak, tell, wrong
+from imsg_runtime.service_client import Caller, Internal
 
 log = logger(__name__)
 

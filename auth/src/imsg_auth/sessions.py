@@ -10,9 +10,9 @@ from imsg_auth.passwords import Passwords
 from imsg_auth.store import Store, User
 from imsg_auth.tokens import Issued, Tokens
 from imsg_auth.users import Users
-from imsg_shared import tokens
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller
+from imsg_contract import tokens
+from imsg_contract.errors import Refusal
+from imsg_runtime.service_client import Caller
 
 
 class Sessions:

@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_auth.tables import CHANGES, REVOKED, USERS
-from imsg_shared.addresses import identity
-from imsg_store.database import Database
+from imsg_contract.addresses import identity
+from imsg_database.database import Database
 
 Role = Literal["user", "admin"]
 

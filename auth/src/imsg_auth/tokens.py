@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from imsg_auth.store import User
-from imsg_shared import tokens
-from imsg_shared.ids import time_of
+from imsg_contract import tokens
+from imsg_contract.ids import time_of
 
 EPOCH_BITS = 53
 """An epoch passes through Lua and JSON, whose numbers hold so many bits exactly."""

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imsg_shared.errors import Refusal
-from imsg_shared.quota import Tallied, Tallies
-from imsg_shared.redis import Redis
+from imsg_contract.errors import Refusal
+from imsg_runtime.quota import Tallied, Tallies
+from imsg_runtime.redis import Redis
 
 FREE_TRIES = 5
 """Wrong passwords for one (user, network) before a further try has to wait."""

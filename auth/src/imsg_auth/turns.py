@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from imsg_shared.errors import Refusal
+from imsg_contract.errors import Refusal
 
 SLOTS = 2
 """Hashes computed at once: each takes a core and 19 MiB."""

@@ -11,9 +11,9 @@ from imsg_auth.passwords import Passwords
 from imsg_auth.shapes import PER_DAY, PER_HOUR, Modification, Patch, Registration
 from imsg_auth.store import Store, User
 from imsg_auth.tokens import new_epoch
-from imsg_shared.errors import Refusal
-from imsg_shared.ids import new_id
-from imsg_shared.peers import Caller
+from imsg_contract.errors import Refusal
+from imsg_contract.ids import new_id
+from imsg_runtime.service_client import Caller
 
 _CONTACTS = ("phone", "email", "wechat")
 

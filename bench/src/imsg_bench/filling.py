@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pika  # type: ignore[import-untyped]
 
 from imsg_bench.site import CONTENT
-from imsg_shared.topology import Lane, Topology, job_key
-from imsg_shared.wire import Content, Job, Recipient
+from imsg_contract.topology import Lane, Topology, job_key
+from imsg_contract.wire import Content, Job, Recipient
 
 
 def new_id() -> str:

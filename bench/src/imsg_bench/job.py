@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from imsg_bench.floors.send import PLACE
 from imsg_bench.site import CONTENT
-from imsg_shared.topology import Lane
-from imsg_shared.wire import Job, Recipient
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Job, Recipient
 
 
 def prebuilt(to: str = "zhang@example.com") -> bytes:

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, closing, nullcontext
 from pathlib import Path
 
 from imsg import folder, tombstones, valkey, whole
-from imsg_shared.redis import Redis, RedisAway, RedisRefused, connect
-from imsg_shared.settings import StartError, load, variable
-from imsg_shared.topology import BACKING_UP
+from imsg_contract.topology import BACKING_UP
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused, connect
+from imsg_runtime.settings import StartError, load, variable
 
 LOG = Path("valkey") / "appendonlydir"
 """Where Valkey keeps what it was told, inside the data folder; its configuration names it so by default."""

@@ -10,7 +10,7 @@ import typer
 from imsg import channels, erasures, letters, people, rights, secrets, verbs, wechat
 from imsg.loading import loading
 from imsg.shown import complain, say
-from imsg_shared.settings import StartError
+from imsg_runtime.settings import StartError
 
 app = typer.Typer(
     name="imsg",
@@ -70,9 +70,9 @@ def unread() -> None:
     """Name what is set and read by nobody: a misspelt setting does nothing."""
     with loading():
         from imsg import whole  # noqa: PLC0415  as above
-        from imsg_shared import misspelt  # noqa: PLC0415
+        from imsg_runtime import unknown_settings  # noqa: PLC0415
 
-    for stray in misspelt.find(whole.MODELS):
+    for stray in unknown_settings.find(whole.MODELS):
         complain(str(stray))
 
 

@@ -19,12 +19,12 @@ import imsg_wechat.main
 from imsg import inforce, tombstones, valkey, whole
 from imsg.location import find_url
 from imsg.shown import say, say_table
-from imsg_shared import misspelt, redis
-from imsg_shared.observe import configure
-from imsg_shared.redis import RedisAway, RedisRefused
-from imsg_shared.service import open_broker
-from imsg_shared.settings import StartError, load, variable
-from imsg_shared.wire import Blocked
+from imsg_broker.connect import open_broker
+from imsg_contract.wire import Blocked
+from imsg_runtime import redis, unknown_settings
+from imsg_runtime.observe import configure
+from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.settings import StartError, load, variable
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 """PostgreSQL's SSLRequest, answered with S or N (its documentation, message formats)."""
@@ -56,7 +56,8 @@ def main(given: str | None) -> int:
     say_table(("setting", "value", "source"), rows)
     say("")
     findings = [
-        Finding("settings", f"nothing goes by {stray.name}", stray.remedy) for stray in misspelt.find(whole.MODELS)
+        Finding("settings", f"nothing goes by {stray.name}", stray.remedy)
+        for stray in unknown_settings.find(whole.MODELS)
     ]
     findings += asyncio.run(_examine(asked, url))
     _report(findings)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from imsg_shared.settings import StartError, variable
+from imsg_runtime.settings import StartError, variable
 
 LOCK = "lock"
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
 
-from imsg_shared.settings import PREFIX, Common, variable
+from imsg_runtime.settings import PREFIX, Common, variable
 
 HIDDEN = "••••"
 

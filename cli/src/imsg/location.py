@@ -1,6 +1,6 @@
 """Where iMSG is: the URL that verbs call when none is given."""
 
-from imsg_shared.settings import Common, load
+from imsg_runtime.settings import Common, load
 
 LOOPBACK = "127.0.0.1"
 

@@ -3,7 +3,7 @@
 import sys
 
 from imsg.loading import loading
-from imsg_shared.watchdog import watch
+from imsg_runtime.watchdog import watch
 
 
 def main() -> None:

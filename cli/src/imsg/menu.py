@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import imsg_wechat.main
 from imsg import valkey, whole
-from imsg_shared.settings import StartError, load, variable
+from imsg_runtime.settings import StartError, load, variable
 
 
 def make(account: str | None) -> Mapping[str, str | None]:

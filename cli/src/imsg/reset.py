@@ -5,8 +5,8 @@ import asyncio
 import imsg_auth.main
 from imsg import valkey, whole
 from imsg.api import Refused
-from imsg_shared.errors import Refusal
-from imsg_shared.settings import load
+from imsg_contract.errors import Refusal
+from imsg_runtime.settings import load
 
 
 def password(username: str, new: str) -> None:

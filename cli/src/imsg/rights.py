@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imsg_shared.settings import StartError
-from imsg_shared.topology import (
+from imsg_contract.topology import (
     BACKING_UP,
     CHANGE,
     DEAD,
@@ -27,6 +26,7 @@ from imsg_shared.topology import (
     template_limits_key,
     user_key,
 )
+from imsg_runtime.settings import StartError
 
 PREFIX = "imsg-"
 """Of the names of users: `imsg-gateway`. One server may serve others than iMSG."""

@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imsg_shared.answers import Answer, ok, refused
-from imsg_shared.errors import Refusal
-from imsg_shared.service import Service
+from imsg_contract.errors import Refusal
+from imsg_runtime.responses import Answer, ok, refused
+from imsg_runtime.service import Service
 
 Table = Sequence[tuple[str, ASGIApp]]
 """(path, app): the app answers the path and all below it; the first that fits."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from imsg import rights
-from imsg_shared.settings import StartError
+from imsg_runtime.settings import StartError
 
 
 def _key() -> str:

@@ -14,12 +14,12 @@ import uvloop
 from imsg import banner, folder, tombstones, whole
 from imsg.valkey import Valkey, ValkeyDied
 from imsg.whole import Ground, Settings, Whole
-from imsg_shared import misspelt
-from imsg_shared.hosts import Hosts, Named
-from imsg_shared.life import Life
-from imsg_shared.observe import configure
-from imsg_shared.service import collect_less, listen, serve
-from imsg_shared.settings import StartError, load
+from imsg_runtime import unknown_settings
+from imsg_runtime.hosts import Hosts, Named
+from imsg_runtime.life import Life
+from imsg_runtime.observe import configure
+from imsg_runtime.service import collect_less, listen, serve
+from imsg_runtime.settings import StartError, load
 
 READY_TIMEOUT_S = 30.0
 """How long the parts may take to find one another before that is worth a line."""
@@ -32,7 +32,7 @@ def main(*, with_console: bool = True) -> int:
     try:
         settings = load(Settings)
         configure(settings.log_level, settings.log_format)
-        for stray in misspelt.find(whole.MODELS):
+        for stray in unknown_settings.find(whole.MODELS):
             _complain(str(stray))
         return uvloop.run(run(settings, life, with_console=with_console))
     except StartError as error:

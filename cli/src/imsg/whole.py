@@ -21,9 +21,9 @@ import imsg_wechat.main
 from imsg import secrets, tombstones
 from imsg.location import LOOPBACK, local_url
 from imsg.router import Router
-from imsg_shared.peers import Apps
-from imsg_shared.service import Service
-from imsg_shared.settings import Common, Keys, RedisUrl, load
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps
+from imsg_runtime.settings import Common, Keys, RedisUrl, load
 
 SANDBOX_SENDER = "iMSG <imsg@example.com>"
 """Who mail to the sandbox comes from where nobody was named."""

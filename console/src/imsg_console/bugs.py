@@ -2,7 +2,7 @@
 
 import secrets
 
-from imsg_shared.observe import logger
+from imsg_runtime.observe import logger
 
 log = logger(__name__)
 

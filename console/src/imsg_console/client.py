@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imsg_shared.peers import Apps, Peer, PeerAway
+from imsg_runtime.service_client import Apps, Peer, PeerAway
 
 CALL_TIMEOUT_S = 10.0
 """Longer than the gateway itself takes at most: 5 s for the broker, then its own answer."""

@@ -15,8 +15,8 @@ from imsg_console.paths import ASSETS, FRAMEWORK, ICON, LOGIN, LOGOUT, MISSING, 
 from imsg_console.preferences import current, preferences
 from imsg_console.sessions import Session, Sessions
 from imsg_console.texts import Texts
-from imsg_shared.answers import refused
-from imsg_shared.errors import Refusal
+from imsg_contract.errors import Refusal
+from imsg_runtime.responses import refused
 
 COOKIE = "imsg_session"
 

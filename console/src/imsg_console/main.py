@@ -14,10 +14,10 @@ from starlette.types import ASGIApp
 from imsg_console.client import ApiError, Door, vouched
 from imsg_console.origin import Network, Origins
 from imsg_console.sessions import Session, Sessions
-from imsg_shared import peers
-from imsg_shared.peers import Apps
-from imsg_shared.service import Service
-from imsg_shared.settings import Common, load
+from imsg_runtime import service_client
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps
+from imsg_runtime.settings import Common, load
 
 SWEEP_S = 10.0
 
@@ -41,10 +41,10 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
         web = await asyncio.to_thread(importlib.import_module, "imsg_console.web")  # NiceGUI takes half a second
         async with AsyncExitStack() as stack:
             near = vouched(apps)
-            door = Door(await stack.enter_async_context(peers.connect(settings.gateway_url, (), near)))
+            door = Door(await stack.enter_async_context(service_client.connect(settings.gateway_url, (), near)))
             sandbox = None
             if settings.sandbox_url:
-                sandbox = Door(await stack.enter_async_context(peers.connect(settings.sandbox_url, (), near)))
+                sandbox = Door(await stack.enter_async_context(service_client.connect(settings.sandbox_url, (), near)))
 
             async def revoke(session: Session) -> None:
                 try:

@@ -10,6 +10,10 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from imsg_broker.port import MAX_BODY_BYTES, Broker, PublishRefused, PublishUnknown
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import Lane, job_key
+from imsg_contract.wire import Reference
 from imsg_gateway import limits
 from imsg_gateway.callers import Claim, Owner
 from imsg_gateway.complaints import recipients_wrong
@@ -18,14 +22,10 @@ from imsg_gateway.jobs import encode, lane_of
 from imsg_gateway.pressure import Pressure
 from imsg_gateway.providers import Providers
 from imsg_gateway.replay import Slot
-from imsg_shared.broker import MAX_BODY_BYTES, Broker, PublishRefused, PublishUnknown
-from imsg_shared.errors import Refusal
-from imsg_shared.observe import logger
-from imsg_shared.peers import Peer, PeerAway, PeerFailed
-from imsg_shared.quota import Charged, Quota
-from imsg_shared.redis import RedisAway, RedisRefused
-from imsg_shared.topology import Lane, job_key
-from imsg_shared.wire import Reference
+from imsg_runtime.observe import logger
+from imsg_runtime.quota import Charged, Quota
+from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.service_client import Peer, PeerAway, PeerFailed
 
 log = logger(__name__)
 

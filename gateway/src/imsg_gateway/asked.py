@@ -9,9 +9,9 @@ from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from imsg_contract.errors import Refusal
 from imsg_gateway import unreadable
 from imsg_gateway.complaints import field_wrong
-from imsg_shared.errors import Refusal
 
 MAX_QUERY_FIELDS = 100
 LARGE_BYTES = 1024 * 1024

@@ -9,8 +9,8 @@ import ipaddress
 
 from starlette.types import Receive
 
-from imsg_shared.bodies import MAX_BODY_BYTES, SILENCE_S, UPLOAD_S, check_length
-from imsg_shared.errors import Refusal
+from imsg_contract.errors import Refusal
+from imsg_runtime.bodies import MAX_BODY_BYTES, SILENCE_S, UPLOAD_S, check_length
 
 MAX_IN_FLIGHT_BYTES = 128 * 1024 * 1024
 """All bodies held at once (promise 9)."""

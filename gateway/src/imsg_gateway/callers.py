@@ -8,13 +8,13 @@ from datetime import tzinfo
 
 from pydantic import SecretStr
 
+from imsg_contract import tokens
+from imsg_contract.errors import Refusal
+from imsg_contract.ids import time_of
+from imsg_contract.tokens import Token
 from imsg_gateway.limits import exhausted
-from imsg_shared import tokens
-from imsg_shared.errors import Refusal
-from imsg_shared.ids import time_of
-from imsg_shared.peers import Caller, Peer, PeerAway, PeerFailed
-from imsg_shared.quota import Charged, Disabled, Exhausted, Known, NoMirror, Quota, Revoked, Stale
-from imsg_shared.tokens import Token
+from imsg_runtime.quota import Charged, Disabled, Exhausted, Known, NoMirror, Quota, Revoked, Stale
+from imsg_runtime.service_client import Caller, Peer, PeerAway, PeerFailed
 
 MAX_VERDICTS = 8_192
 """Tokens whose MAC is remembered: a few MiB."""

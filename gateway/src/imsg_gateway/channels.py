@@ -8,17 +8,17 @@ from typing import Any
 
 from starlette.responses import Response
 
+from imsg_broker.port import Broker, PublishRefused, PublishUnknown, Unreachable
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, channel_key
+from imsg_contract.wire import Change
 from imsg_gateway.asked import Asked
 from imsg_gateway.callers import Claim, Owner
 from imsg_gateway.complaints import field_wrong
 from imsg_gateway.pressure import Pressure
-from imsg_shared.answers import Answer, ok
-from imsg_shared.broker import Broker, PublishRefused, PublishUnknown, Unreachable
-from imsg_shared.errors import Refusal
-from imsg_shared.observe import logger
-from imsg_shared.redis import Redis
-from imsg_shared.topology import CHANGE, CHANNEL_LOOK_S, channel_key
-from imsg_shared.wire import Change
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis
+from imsg_runtime.responses import Answer, ok
 
 log = logger(__name__)
 

@@ -11,8 +11,8 @@ from imsg_gateway.callers import Claim
 from imsg_gateway.draft import Drafting
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Found
-from imsg_shared.answers import Answer, ok, prefers_english
-from imsg_shared.peers import Peer, PeerFailed
+from imsg_runtime.responses import Answer, ok, prefers_english
+from imsg_runtime.service_client import Peer, PeerFailed
 
 MOST_PROBLEMS = 100
 """Named in one answer; `problems_total` says how many there are."""

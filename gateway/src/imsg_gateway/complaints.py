@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from imsg_shared.errors import Refusal
+from imsg_contract.errors import Refusal
 
 MAX_SHOWN = 64
 """Characters of a client's own word that an answer repeats."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imsg_contract.wire import TemplateLimits
 from imsg_gateway.complaints import content_wrong, has_control
-from imsg_shared.wire import TemplateLimits
 
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_SUBJECT_CHARACTERS = 255

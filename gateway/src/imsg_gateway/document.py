@@ -12,8 +12,8 @@ from imsg_gateway.openapi import described, merge
 from imsg_gateway.references import Json
 from imsg_gateway.relay import Owner, Relayed
 from imsg_gateway.routes import Route
-from imsg_shared.answers import Answer
-from imsg_shared.peers import Peer, PeerAway, PeerFailed
+from imsg_runtime.responses import Answer
+from imsg_runtime.service_client import Peer, PeerAway, PeerFailed
 
 KEPT_S = 60.0
 """How long a merged document serves: owners change only when they are deployed."""

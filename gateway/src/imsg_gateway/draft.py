@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import Recipient
 from imsg_gateway.asked import has_nul
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
@@ -16,8 +18,6 @@ from imsg_gateway.methods import METHODS, Content, Method
 from imsg_gateway.recipients import MAX_NAMED, Found, Recipients
 from imsg_gateway.segments import segments, total
 from imsg_gateway.templates import PublishedTemplates
-from imsg_shared.errors import Refusal
-from imsg_shared.wire import Recipient
 
 REQUIRED = ("to", "method", "content")
 OWN_CODES = ("to", "method", "content", "attachment")

@@ -7,6 +7,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from imsg_contract.errors import Refusal
 from imsg_gateway import v1
 from imsg_gateway.asked import Asked, read
 from imsg_gateway.bodies import OFF_LOOP_BYTES, Gone, Intake
@@ -14,12 +15,11 @@ from imsg_gateway.callers import Callers
 from imsg_gateway.clients import Clients
 from imsg_gateway.complaints import field_unknown
 from imsg_gateway.routes import Right, Table
-from imsg_shared.answers import crashed, refused
-from imsg_shared.errors import Refusal
-from imsg_shared.http import WHOLE
-from imsg_shared.observe import logger
-from imsg_shared.peers import PeerAway, PeerFailed
-from imsg_shared.redis import RedisAway, RedisRefused
+from imsg_runtime.http import WHOLE
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.responses import crashed, refused
+from imsg_runtime.service_client import PeerAway, PeerFailed
 
 log = logger(__name__)
 

@@ -2,11 +2,11 @@
 
 from starlette.responses import Response
 
+from imsg_contract.errors import Refusal
 from imsg_gateway.asked import Asked
 from imsg_gateway.callers import Claim
 from imsg_gateway.routes import Handler
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Peer, PeerFailed
+from imsg_runtime.service_client import Peer, PeerFailed
 
 PATH = "/api/v2/erasures"
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from imsg_shared.redis import Redis
-from imsg_shared.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_runtime.redis import Redis
 
 TAGS_PER_CALL = 1_000
 

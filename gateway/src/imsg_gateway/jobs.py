@@ -7,10 +7,10 @@ from datetime import datetime
 
 from pydantic_core import to_json
 
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Reference
 from imsg_gateway.callers import Owner
 from imsg_gateway.draft import Draft
-from imsg_shared.topology import Lane
-from imsg_shared.wire import Reference
 
 
 def lane_of(draft: Draft) -> Lane:

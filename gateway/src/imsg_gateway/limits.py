@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
-from imsg_shared.errors import Refusal
-from imsg_shared.quota import Exhausted, Window, WindowName
+from imsg_contract.errors import Refusal
+from imsg_runtime.quota import Exhausted, Window, WindowName
 
 _POLICIES: Mapping[WindowName, tuple[str, int, str]] = {
     "per_hour": ("hour", 3_600, ""),

@@ -13,6 +13,8 @@ from prometheus_client import Gauge
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
+from imsg_broker.connect import open_broker
+from imsg_contract.ids import new_id
 from imsg_gateway import erasures, relay, v1
 from imsg_gateway.accept import Accepting
 from imsg_gateway.attachments import Files
@@ -34,13 +36,12 @@ from imsg_gateway.routes import Right, Route, Table
 from imsg_gateway.send import Sending
 from imsg_gateway.taking import Takings
 from imsg_gateway.templates import PublishedTemplates
-from imsg_shared import peers, redis
-from imsg_shared.ids import new_id
-from imsg_shared.peers import Apps
-from imsg_shared.quota import Quota, Tallies
-from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import Common, Keys, StartError, load, variable
-from imsg_shared.strength import require_strong
+from imsg_runtime import redis, service_client
+from imsg_runtime.quota import Quota, Tallies
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps
+from imsg_runtime.settings import Common, Keys, StartError, load, variable
+from imsg_runtime.strength import require_strong
 
 SEND = frozenset(("to", "method", "content", "attachment", "account"))
 MESSAGE = SEND | {"reference", "expires_in"}
@@ -71,7 +72,7 @@ class Settings(Common):
     history_url: str = "http://history:8000"
     token_key: Keys = ()
     http_status: str = ""
-    """Retired: taken, warned of, and without any meaning (`shared.misspelt`)."""
+    """Retired: taken, warned of, and without any meaning (`runtime.unknown_settings`)."""
     max_recipients: Annotated[int, Field(ge=1, le=100_000)] = 10_000
     max_attachment_bytes: Annotated[int, Field(ge=0, le=11 * 1024 * 1024)] = 10 * 1024 * 1024
     max_depth: Annotated[int, Field(ge=1)] = 1_000_000
@@ -97,8 +98,8 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 async def _opened(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> Edge:
     store = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
-    auth = await stack.enter_async_context(peers.connect(settings.auth_url, settings.service_key, apps))
-    history = await stack.enter_async_context(peers.connect(settings.history_url, settings.service_key, apps))
+    auth = await stack.enter_async_context(service_client.connect(settings.auth_url, settings.service_key, apps))
+    history = await stack.enter_async_context(service_client.connect(settings.history_url, settings.service_key, apps))
     zone = ZoneInfo(settings.timezone)
     accounts = tuple(sorted(settings.wechat.accounts))
 
@@ -115,7 +116,7 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     checking = Checking(drafting, providers, auth)
     channels = Channels(store, broker, pressure)
 
-    owners: dict[relay.Owner, peers.Peer] = {"auth": auth, "history": history}
+    owners: dict[relay.Owner, service_client.Peer] = {"auth": auth, "history": history}
     own = (
         Route("POST", "/api/send", Right.SENDER, sending.send_v1, needs_body=True, fields=SEND),
         Route("POST", "/api/v2/messages", Right.SENDER, sending.send, needs_body=True, fields=MESSAGE),

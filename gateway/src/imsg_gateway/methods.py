@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from imsg_contract import addresses
 from imsg_gateway import contents
 from imsg_gateway.contents import Templates
-from imsg_shared import addresses
 
 Content = str | dict[str, Any]
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from imsg_contract import error_responses
 from imsg_gateway import openapi_v1, shapes
 from imsg_gateway.references import REF, Json, reach, references, rename
 from imsg_gateway.relay import Owner, Relayed
 from imsg_gateway.routes import Right, Route
 from imsg_gateway.titles import CHAPTERS, TITLES
 from imsg_gateway.v1 import url_of
-from imsg_shared import refusals
 
 _FIELDS = (
     "method_unknown", "content_shape", "attachment_shape", "recipients_invalid", "not_following", "no_such_account",
@@ -111,7 +111,7 @@ def described(routes: Iterable[Route]) -> Json:
             continue  # of v2's own description
         path = by_pattern[route.verb, route.path]
         asked, answer, reasons = _OWN[route.verb, path]
-        operation: Json = {"responses": {_success(path): _answer(answer, path), **refusals.described(reasons)}}
+        operation: Json = {"responses": {_success(path): _answer(answer, path), **error_responses.described(reasons)}}
         if asked is not None:
             operation["requestBody"] = {
                 "required": route.needs_body,
@@ -178,8 +178,8 @@ def _completed(operation: Json, route: Route | Relayed) -> Json:
     """Add an operation's name, who may, and the refusals that the gateway itself may answer."""
     right, title = route.right, TITLES[route.verb, route.path]
     responses = operation["responses"]
-    reasons = [*refusals.reasons_of(responses), *refusals.ANY, *_REQUEST]
-    reasons += () if right is Right.OPEN else refusals.TOKEN
+    reasons = [*error_responses.reasons_of(responses), *error_responses.ANY, *_REQUEST]
+    reasons += () if right is Right.OPEN else error_responses.TOKEN
     reasons += ("no_right",) if right is Right.ADMIN else ()
     reasons += ("no_such_url",) if "{}" in route.path else ()
     security: list[Json] = [{"bearer": []}, {"query": []}]
@@ -192,7 +192,7 @@ def _completed(operation: Json, route: Route | Relayed) -> Json:
         "tags": [title.chapter],
         "responses": {
             **{status: answer for status, answer in responses.items() if status.startswith("2")},
-            **refusals.described(reasons),
+            **error_responses.described(reasons),
         },
         "security": [] if right is Right.OPEN else security,
     }

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from imsg_contract import error_responses
 from imsg_gateway.references import REF, Json, reach, references, rename
 from imsg_gateway.titles import TITLES
 from imsg_gateway.v1 import IGNORED
-from imsg_shared import refusals
-from imsg_shared.answers import TOLD
+from imsg_runtime.responses import TOLD
 
 LIKE: Mapping[tuple[str, str], tuple[str, str]] = {
     ("POST", "/api/login"): ("/api/v2/login", "V1Token"),
@@ -32,7 +32,7 @@ def describe(paths: Json, schemas: Json) -> Json:
         operation = paths.get(like, {}).get(verb.lower())
         if operation is None:
             continue  # its owner does not describe it
-        reasons = [reason for reason in refusals.reasons_of(operation["responses"]) if reason != "unknown_field"]
+        reasons = [reason for reason in error_responses.reasons_of(operation["responses"]) if reason != "unknown_field"]
         if answer == "V1Token":
             schemas[answer] = _object("A token.", {"token": {"type": "string"}})
         if answer == "V1Messages":
@@ -72,7 +72,7 @@ def _answers(success: str, reasons: Sequence[str]) -> Json:
     choices: list[Json] = [{"$ref": REF + name} for name in dict.fromkeys((success, "V1Answer"))]
     return {
         "description": "HTTP 200 to everything. Refusals, by errorCode and X-IMSG-Reason:\n"
-        + refusals.list_of(reasons),
+        + error_responses.list_of(reasons),
         "content": {"application/json": {"schema": choices[0] if len(choices) == 1 else {"anyOf": choices}}},
         "headers": {
             name: {"description": "Percent-encoded UTF-8, 1,024 bytes at most.", "schema": {"type": "string"}}

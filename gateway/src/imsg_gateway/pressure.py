@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from math import nan
 
-from imsg_shared.broker import Broker, Unreachable
-from imsg_shared.errors import Refusal
-from imsg_shared.topology import Lane
+from imsg_broker.port import Broker, Unreachable
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import Lane
 
 LOOK_EVERY_S = 1.0
 RETRY_AFTER_S = 10

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from imsg_shared.errors import Refusal
-from imsg_shared.redis import Redis, RedisAway, RedisRefused
-from imsg_shared.topology import no_provider_key
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import no_provider_key
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused
 
 LOOK_EVERY_S = 1.0
 RETRY_AFTER_S = 60

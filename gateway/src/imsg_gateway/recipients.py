@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from imsg_contract import spellings
+from imsg_contract.addresses import identity
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import Recipient
 from imsg_gateway.callers import Claim
 from imsg_gateway.complaints import has_control, recipients_wrong
 from imsg_gateway.followers import Followers, Standing
 from imsg_gateway.methods import METHODS, Method
-from imsg_shared import spellings
-from imsg_shared.addresses import identity
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller, Peer, PeerFailed
-from imsg_shared.quota import Tallies
-from imsg_shared.wire import Recipient
+from imsg_runtime.quota import Tallies
+from imsg_runtime.service_client import Caller, Peer, PeerFailed
 
 SLICE = 100
 """Checked before others get the loop: 10,000 would hold it for 187 ms."""

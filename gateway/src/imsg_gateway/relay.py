@@ -12,8 +12,8 @@ from imsg_gateway.asked import Asked, has_nul
 from imsg_gateway.callers import Claim
 from imsg_gateway.complaints import field_wrong
 from imsg_gateway.routes import Handler, Right, Route
-from imsg_shared.answers import JSON, TOLD
-from imsg_shared.peers import Peer, PeerFailed
+from imsg_runtime.responses import JSON, TOLD
+from imsg_runtime.service_client import Peer, PeerFailed
 
 Owner = Literal["auth", "history"]
 

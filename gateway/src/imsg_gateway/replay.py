@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import REPLAYS
 from imsg_gateway.complaints import field_wrong
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller
-from imsg_shared.redis import Argument, Redis, Script
-from imsg_shared.topology import REPLAYS
+from imsg_runtime.redis import Argument, Redis, Script
+from imsg_runtime.service_client import Caller
 
 KEPT_S = 24 * 3_600
 LEASE_S = 10.0

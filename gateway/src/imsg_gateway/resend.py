@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 from pydantic_core import from_json
 
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import Attachment, Recipient, Reference
 from imsg_gateway.asked import Asked
 from imsg_gateway.attachments import File
 from imsg_gateway.callers import Callers, Owner
@@ -15,10 +17,8 @@ from imsg_gateway.complaints import field_wrong
 from imsg_gateway.draft import Draft, Drafting
 from imsg_gateway.methods import METHODS
 from imsg_gateway.taking import Takings
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller, Peer, PeerAway, PeerFailed
-from imsg_shared.redis import RedisAway, RedisRefused
-from imsg_shared.wire import Attachment, Recipient, Reference
+from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.service_client import Caller, Peer, PeerAway, PeerFailed
 
 PASSED_ON = ("not_found", "nothing_to_resend", "already_resent", "content_erased", "no_right")
 """Refusals of history's that are the client's to hear; any other answer is its being away."""

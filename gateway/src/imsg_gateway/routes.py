@@ -6,10 +6,10 @@ from enum import Enum, auto
 
 from starlette.responses import Response
 
+from imsg_contract.errors import Refusal
 from imsg_gateway.asked import Asked
 from imsg_gateway.callers import Claim
-from imsg_shared.bodies import MAX_BODY_BYTES
-from imsg_shared.errors import Refusal
+from imsg_runtime.bodies import MAX_BODY_BYTES
 
 
 class Right(Enum):

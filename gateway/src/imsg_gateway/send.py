@@ -5,6 +5,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import Job
 from imsg_gateway.accept import Accepted, Accepting
 from imsg_gateway.asked import Asked
 from imsg_gateway.callers import Claim, Owner
@@ -12,12 +14,10 @@ from imsg_gateway.draft import Draft, Drafting
 from imsg_gateway.replay import Kept, Replayed, Replays, Slot, fingerprint, read_key
 from imsg_gateway.resend import Resends
 from imsg_gateway.routes import V2
-from imsg_shared.answers import Answer, ok, tell
-from imsg_shared.errors import Refusal
-from imsg_shared.observe import logger
-from imsg_shared.peers import PeerAway
-from imsg_shared.redis import RedisAway, RedisRefused
-from imsg_shared.wire import Job
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.responses import Answer, ok, tell
+from imsg_runtime.service_client import PeerAway
 
 log = logger(__name__)
 

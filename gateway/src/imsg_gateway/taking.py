@@ -6,7 +6,7 @@ the hash lasts for longer than any backlog of its that is not an alarm.
 
 from collections.abc import Sequence
 
-from imsg_shared.redis import Redis, Script
+from imsg_runtime.redis import Redis, Script
 
 KEPT_S = 3_600
 
@@ -30,7 +30,7 @@ return 0
 
 
 class Takings:
-    """Messages that are being sent again. Raises RedisAway and RedisRefused as shared.redis does."""
+    """Messages that are being sent again. Raises RedisAway and RedisRefused as runtime.redis does."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

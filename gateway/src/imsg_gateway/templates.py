@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from imsg_contract.topology import template_limits_key
+from imsg_contract.wire import TemplateLimits
 from imsg_gateway.asked import Asked
 from imsg_gateway.callers import Claim
 from imsg_gateway.contents import Templates
 from imsg_gateway.methods import METHODS
-from imsg_shared.answers import Answer, ok
-from imsg_shared.observe import logger
-from imsg_shared.redis import Redis
-from imsg_shared.topology import template_limits_key
-from imsg_shared.wire import TemplateLimits
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis
+from imsg_runtime.responses import Answer, ok
 
 log = logger(__name__)
 

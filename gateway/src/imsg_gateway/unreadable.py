@@ -4,7 +4,7 @@ import codecs
 import re
 from collections.abc import Callable
 
-from imsg_shared.errors import Refusal
+from imsg_contract.errors import Refusal
 
 LOOK_BYTES = 4_096
 """How much is looked at around a fault: whatever the body's size, saying what is wrong with it takes no time."""

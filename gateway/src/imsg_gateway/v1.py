@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pydantic_core import from_json
 from starlette.responses import Response
 
-from imsg_shared.answers import HEADER_BYTES, Answer, percent_encode, refused
-from imsg_shared.errors import Refusal
+from imsg_contract.errors import Refusal
+from imsg_runtime.responses import HEADER_BYTES, Answer, percent_encode, refused
 
 ALWAYS = ("errorCode", "errorMessage")
 

@@ -11,10 +11,10 @@ from sqlalchemy import case, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.errors import Refusal
 from imsg_history.database import Database
 from imsg_history.ids import Name
 from imsg_history.tables import attachments
-from imsg_shared.errors import Refusal
 
 MAX_BYTES = 16 * 1024 * 1024
 """The longest body: what a whole request may have."""

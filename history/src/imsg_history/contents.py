@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.wire import Status
 from imsg_history import strip
 from imsg_history.database import Database
 from imsg_history.ids import first_id
 from imsg_history.tables import KEEP_CONTENT_DAYS, attachments, dead, installation, messages, requests
-from imsg_shared.wire import Status
 
 KEEP_CONTENT_DAYS_OF_OLD = 90
 """What an installation that was made before there was a choice goes on with."""

@@ -12,9 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from imsg_database.away import StoreAway
+from imsg_database.engines import BEGIN, Terms, open_engine
 from imsg_history.tables import metadata
-from imsg_store.away import StoreAway
-from imsg_store.engines import BEGIN, Terms, open_engine
 
 QUERY_TIMEOUT_S = 4.0
 """How long a reader waits: below the 5 s after which its caller gives up."""

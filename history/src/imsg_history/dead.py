@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Row, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.errors import Refusal
 from imsg_history.database import Database
 from imsg_history.ids import rfc3339
 from imsg_history.pages import read_limit, read_moment, write_moment
 from imsg_history.tables import dead
-from imsg_shared.errors import Refusal
 
 SHOWN = (dead.c.id, dead.c.request, dead.c.method, dead.c.reason, dead.c.detail, dead.c.at)
 

@@ -14,15 +14,15 @@ from typing import Any
 from sqlalchemy import Row, bindparam, case, delete, func, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.addresses import identity
+from imsg_contract.wire import Status
 from imsg_history import strip, withhold
 from imsg_history.database import Database
 from imsg_history.fold import DEAD_RANK
 from imsg_history.ids import first_id, time_of
 from imsg_history.tables import attachments, attempts, dead, jobs, messages, receipts, requests
 from imsg_history.withhold import Withheld
-from imsg_shared.addresses import identity
-from imsg_shared.tombstones import Digests, Tombstone
-from imsg_shared.wire import Status
+from imsg_runtime.tombstones import Digests, Tombstone
 
 SLICE = 1_000
 """Messages looked through at once: a digest each, some microseconds."""

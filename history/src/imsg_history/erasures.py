@@ -9,15 +9,15 @@ from typing import Any
 
 from sqlalchemy import select
 
+from imsg_contract import addresses, spellings
+from imsg_contract.errors import Refusal
 from imsg_history.database import Database
 from imsg_history.events import compact
 from imsg_history.rows import AuditRow
 from imsg_history.stones import DONE, QUEUES, Stones, fresh_id
 from imsg_history.tables import erasures
-from imsg_shared import addresses, spellings
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller
-from imsg_shared.tombstones import Digests, Tombstone
+from imsg_runtime.service_client import Caller
+from imsg_runtime.tombstones import Digests, Tombstone
 
 NORMAL: Mapping[str, Callable[[str], str | None]] = {
     "smtp": addresses.email,

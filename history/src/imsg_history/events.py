@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from imsg_broker.port import Delivery
+from imsg_contract.topology import CHANGE, DEAD, OUTCOME, RECEIPT, is_job_key
+from imsg_contract.wire import Change, Job, Outcomes, Receipt
 from imsg_history.ids import LAST_N
-from imsg_shared.broker import Delivery
-from imsg_shared.topology import CHANGE, DEAD, OUTCOME, RECEIPT, is_job_key
-from imsg_shared.wire import Change, Job, Outcomes, Receipt
 
 UNREADABLE = "unreadable"
 DELIVERY_LIMIT = "delivery_limit"

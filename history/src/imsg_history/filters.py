@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import METHODS
+from imsg_contract.wire import Status
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
 from imsg_history.pages import Place, read_limit, read_place
 from imsg_history.rows import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, clean
 from imsg_history.whose import Whose, whose
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller
-from imsg_shared.topology import METHODS
-from imsg_shared.wire import Status
+from imsg_runtime.service_client import Caller
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d{2}):(\d{2}))", re.ASCII

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.wire import Status, message_id
 from imsg_history.database import Database
 from imsg_history.filters import Query
 from imsg_history.hidden import is_hidden, without
@@ -16,7 +17,6 @@ from imsg_history.listing import Listings, is_in_time
 from imsg_history.pages import write_place
 from imsg_history.resent import find_resent
 from imsg_history.tables import attachments, attempts, requests
-from imsg_shared.wire import Status, message_id
 
 MAX_CONTENT_BYTES = 16 * 1024 * 1024
 """How much content kept by reference one answer may hold; beyond it `content` is null, and one message shows it."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from imsg_contract.wire import RANKS, Change, Job, Outcome, Outcomes, Receipt, Status
 from imsg_history.events import Accepted, Dead, Event, compact, utc
 from imsg_history.rows import (
     MAX_ADDRESS,
@@ -28,7 +29,6 @@ from imsg_history.rows import (
     cleaned,
     fingerprint,
 )
-from imsg_shared.wire import RANKS, Change, Job, Outcome, Outcomes, Receipt, Status
 
 RANK = {status: rank * 10 for status, rank in RANKS.items()}
 """The wire's ranks, with room between them."""

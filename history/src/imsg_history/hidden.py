@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from imsg_shared import addresses
+from imsg_contract import addresses
 
 READERS: Mapping[str, Callable[[str], str | None]] = {
     "smtp": addresses.email,

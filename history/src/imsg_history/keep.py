@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter
 
+from imsg_broker.port import Delivery
+from imsg_database.away import StoreAway
 from imsg_history.database import BadRow, Database
 from imsg_history.events import NOT_RECORDED, dead, read
 from imsg_history.fold import Fold
 from imsg_history.ids import first_id
 from imsg_history.receipts import Matcher
 from imsg_history.write import Writer
-from imsg_shared.broker import Delivery
-from imsg_shared.observe import logger
-from imsg_shared.tombstones import Digests
-from imsg_store.away import StoreAway
+from imsg_runtime.observe import logger
+from imsg_runtime.tombstones import Digests
 
 log = logger(__name__)
 

@@ -20,14 +20,14 @@ from sqlalchemy import (
     values,
 )
 
+from imsg_contract import addresses
+from imsg_contract.topology import METHODS
+from imsg_contract.wire import Status
 from imsg_history.filters import Query
 from imsg_history.ids import first_id
 from imsg_history.pages import Place
 from imsg_history.tables import SMALL_ADDRESS, WRITTEN_LARGE, messages, requests
 from imsg_history.whose import conditions
-from imsg_shared import addresses
-from imsg_shared.topology import METHODS
-from imsg_shared.wire import Status
 
 Condition = ColumnElement[bool]
 Keys = Select[tuple[str, int]]

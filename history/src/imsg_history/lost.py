@@ -11,14 +11,14 @@ from prometheus_client import CollectorRegistry, Counter
 from sqlalchemy import Select, func, or_, select, text, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_broker.port import Broker, PublishRefused, PublishUnknown, Unreachable
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of
 from imsg_history.migrations import STEPS
 from imsg_history.tables import jobs, messages, requests
-from imsg_shared.broker import Broker, PublishRefused, PublishUnknown, Unreachable
-from imsg_shared.observe import logger
-from imsg_shared.topology import Lane
-from imsg_shared.wire import Status
+from imsg_runtime.observe import logger
 
 log = logger(__name__)
 

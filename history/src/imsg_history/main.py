@@ -14,6 +14,9 @@ from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp
 
+from imsg_broker.connect import open_broker
+from imsg_database.address import is_sqlite, read_url
+from imsg_database.away import StoreAway, told
 from imsg_history import database, keep, lost, record, sweep
 from imsg_history.attachments import Attachments
 from imsg_history.contents import KEEP_CONTENT_DAYS_OF_OLD, Contents
@@ -34,16 +37,14 @@ from imsg_history.stats import Counter
 from imsg_history.stones import Stones
 from imsg_history.sweep import Sweep
 from imsg_history.traces import Traces
-from imsg_shared import redis
-from imsg_shared.observe import logger
-from imsg_shared.peers import Apps, Internal
-from imsg_shared.redis import RedisAway, RedisRefused
-from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import Common, PeerKeys, StartError, load, variable
-from imsg_shared.strength import require_strong, require_strong_callers
-from imsg_shared.tombstones import Digests, Tombstones
-from imsg_store.address import is_sqlite, read_url
-from imsg_store.away import StoreAway, told
+from imsg_runtime import redis
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps, Internal
+from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
+from imsg_runtime.strength import require_strong, require_strong_callers
+from imsg_runtime.tombstones import Digests, Tombstones
 
 __all__ = ["KEEP_CONTENT_DAYS_OF_OLD", "Settings", "StoreAway", "app", "find_content_days"]
 

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from sqlalchemy import URL, Connection
 
+from imsg_database import migrate as store
 from imsg_history import partitions
 from imsg_history.migrations import STEPS
-from imsg_store import migrate as store
 
 
 def migrate(url: URL, now: datetime) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import SETTLED, Status
 from imsg_history.database import Database
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.tables import messages, requests
 from imsg_history.whose import is_of
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller
-from imsg_shared.wire import SETTLED, Status
+from imsg_runtime.service_client import Caller
 
 CATEGORY = "notice"
 """Every request is one, until a send can say otherwise."""

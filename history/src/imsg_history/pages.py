@@ -4,9 +4,9 @@ import base64
 import binascii
 from datetime import datetime
 
+from imsg_contract.errors import Refusal
 from imsg_history.ids import EPOCH
 from imsg_history.tables import MICROSECOND
-from imsg_shared.errors import Refusal
 
 DEFAULT_LIMIT = 50
 MOST = 500

@@ -15,6 +15,10 @@ from typing import Any
 from sqlalchemy import Row, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_broker.port import Broker, Unreachable
+from imsg_contract.topology import ERASED, Lane
+from imsg_contract.wire import Status
+from imsg_database.away import StoreAway
 from imsg_history.database import BadRow, Database
 from imsg_history.erase import Eraser
 from imsg_history.fold import DEAD_RANK
@@ -22,13 +26,9 @@ from imsg_history.ids import time_of
 from imsg_history.stones import DONE, DRAINED_AFTER, FILE, FIRST, MIRROR, QUEUES, REDIS, TABLES, Stones, remaining
 from imsg_history.tables import erasures, messages, requests
 from imsg_history.traces import NotNow, Traces
-from imsg_shared.broker import Broker, Unreachable
-from imsg_shared.observe import logger
-from imsg_shared.redis import Redis, RedisAway, RedisRefused
-from imsg_shared.tombstones import Tombstone
-from imsg_shared.topology import ERASED, Lane
-from imsg_shared.wire import Status
-from imsg_store.away import StoreAway
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.tombstones import Tombstone
 
 log = logger(__name__)
 

@@ -8,14 +8,14 @@ from typing import Any
 from sqlalchemy import Row, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.fold import RANK, Fold
 from imsg_history.rows import AttemptRow, MessageRow
 from imsg_history.tables import attempts, messages, receipts
 from imsg_history.withhold import MASK
 from imsg_history.write import Writer, slices
-from imsg_shared.tombstones import Digests
-from imsg_shared.wire import Status
+from imsg_runtime.tombstones import Digests
 
 SLICE = 500
 """Keys in one query: under PostgreSQL's 65,535 and SQLite's 32,766 parameters a statement."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from imsg_broker.port import Broker, Delivery, Unreachable
+from imsg_database.away import StoreAway
 from imsg_history.keep import Keeper
-from imsg_shared.broker import Broker, Delivery, Unreachable
-from imsg_shared.observe import logger
-from imsg_store.away import StoreAway
+from imsg_runtime.observe import logger
 
 log = logger(__name__)
 

@@ -7,15 +7,15 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import Job, Status
 from imsg_history.database import Database
 from imsg_history.fold import DEAD_LETTER
 from imsg_history.ids import Name
 from imsg_history.resent import find_resent
 from imsg_history.tables import dead, messages, requests
 from imsg_history.whose import is_of
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller
-from imsg_shared.wire import Job, Status
+from imsg_runtime.service_client import Caller
 
 LOST = (Status.FAILED, Status.EXPIRED)
 """What is sent again; with `uncertain` also what the provider may already have."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.wire import message_id
 from imsg_history.tables import SENDS_AGAIN, messages, requests
-from imsg_shared.wire import message_id
 
 Resent = Mapping[tuple[str, str], list[str]]
 """Request and address of a message → the messages that it was sent again as, oldest first."""

@@ -8,6 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Path, Request
 from starlette.responses import Response
 
+from imsg_contract import error_responses
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import METHODS
+from imsg_contract.wire import Status
+from imsg_database.away import StoreAway
 from imsg_history.attachments import MAX_BYTES, Attachments, Place
 from imsg_history.dead import DeadLetters
 from imsg_history.erasures import Erasures
@@ -29,13 +34,9 @@ from imsg_history.shapes import (
     StatsAnswer,
 )
 from imsg_history.stats import MOST_BUCKETS, Counter, read_span
-from imsg_shared import bodies, refusals
-from imsg_shared.answers import Answer, ok, refused, speak
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller, Internal
-from imsg_shared.topology import METHODS
-from imsg_shared.wire import Status
-from imsg_store.away import StoreAway
+from imsg_runtime import bodies
+from imsg_runtime.responses import Answer, ok, refused, speak
+from imsg_runtime.service_client import Caller, Internal
 
 RETRY_AFTER_S = 3
 
@@ -136,7 +137,7 @@ def _erasures(parts: Parts) -> APIRouter:
     @routes.post(
         "/api/erasures",
         status_code=202,
-        responses=_answers(ErasureAnswer, *refusals.BODY, *ERASING, "no_right", success=202),
+        responses=_answers(ErasureAnswer, *error_responses.BODY, *ERASING, "no_right", success=202),
     )
     async def begin(asked: ErasureAsked, caller: User) -> Response:
         return Answer(ok(id=await parts.erasures.begin(asked.method, asked.to, caller)), 202)
@@ -279,7 +280,7 @@ ERASING = ("method_unknown", "recipients_invalid", "contact_in_use", "no_erasure
 def _answers(shape: Any, *reasons: str, success: int = 200) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401  a model, FastAPI's own type
     """Describe the success and every refusal."""
     found: dict[int | str, dict[str, Any]] = {success: {"model": shape}}
-    found.update(refusals.described((*refusals.ANY, *refusals.TOKEN, *reasons)))
+    found.update(error_responses.described((*error_responses.ANY, *error_responses.TOKEN, *reasons)))
     return found
 
 

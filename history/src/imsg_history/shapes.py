@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from imsg_shared.errors import Refusal
-from imsg_shared.topology import METHODS
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import METHODS
 
 StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
 

@@ -12,15 +12,15 @@ from sqlalchemy import ARRAY, Select, Subquery, Text, bindparam, column, func, s
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import METHODS
+from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.filters import read_time
 from imsg_history.ids import first_id, rfc3339
 from imsg_history.tables import RequestId, messages
 from imsg_history.whose import Whose, conditions, whose
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller
-from imsg_shared.topology import METHODS
-from imsg_shared.wire import Status
+from imsg_runtime.service_client import Caller
 
 MOST_BUCKETS = 1_000
 

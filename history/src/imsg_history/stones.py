@@ -18,9 +18,9 @@ from imsg_history.database import Database
 from imsg_history.ids import EPOCH, first_id, rfc3339
 from imsg_history.rows import AuditRow
 from imsg_history.tables import audit, erasures, tombstones
-from imsg_shared.observe import logger
-from imsg_shared.redis import RedisAway, RedisRefused
-from imsg_shared.tombstones import Tombstone, Tombstones, append_to, read_from
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.tombstones import Tombstone, Tombstones, append_to, read_from
 
 log = logger(__name__)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from imsg_contract import addresses
+from imsg_contract.wire import Job
 from imsg_history.events import compact, utc
-from imsg_shared import addresses
-from imsg_shared.wire import Job
 
 Gone = Callable[[str], bool]
 """Tells of an address, in its normal form, whether it was erased."""

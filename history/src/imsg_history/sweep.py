@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy import ColumnElement, Connection, Delete, Table, delete, exists, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.wire import Status
+from imsg_database.away import StoreAway
 from imsg_history import partitions
 from imsg_history.contents import Contents
 from imsg_history.database import BadRow, Database
@@ -17,9 +19,7 @@ from imsg_history.lost import Lost
 from imsg_history.migrations import STEPS
 from imsg_history.partitions import Partition
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
-from imsg_shared.observe import logger
-from imsg_shared.wire import Status
-from imsg_store.away import StoreAway
+from imsg_runtime.observe import logger
 
 log = logger(__name__)
 

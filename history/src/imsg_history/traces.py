@@ -1,4 +1,4 @@
-"""What Redis holds of people: records of Idempotency-Keys, the ledger's words, and its log of all that was written."""
+"""What Redis holds of people: records of Idempotency-Keys, the claims' words, and its log of all that was written."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.addresses import identity
+from imsg_contract.topology import BACKING_UP, REPLAYS
+from imsg_contract.wire import Job
+from imsg_delivery.claims import erasure as claims
 from imsg_history import strip
 from imsg_history.database import Database
 from imsg_history.tables import messages
 from imsg_history.withhold import find
-from imsg_shared.addresses import identity
-from imsg_shared.ledger import traces as ledger
-from imsg_shared.redis import Redis, RedisRefused
-from imsg_shared.tombstones import Digests
-from imsg_shared.topology import BACKING_UP, REPLAYS
-from imsg_shared.wire import Job
+from imsg_runtime.redis import Redis, RedisRefused
+from imsg_runtime.tombstones import Digests
 
 AT_ONCE = 500
 
@@ -39,12 +39,12 @@ class Traces:
     async def remove(self) -> None:
         """Go through all of them. Raises RedisAway, RedisRefused, StoreAway."""
         await self._from_replays()
-        async for some in ledger.parts(self._redis):
+        async for some in claims.parts(self._redis):
             requests = sorted({request for _, request in some})
             gone = await self._database.read(lambda connection, requests=requests: _erased(connection, requests))  # type: ignore[misc]
             for key, request in some:
                 if request in gone:
-                    await ledger.strip(self._redis, key, gone[request])
+                    await claims.strip(self._redis, key, gone[request])
 
     async def _from_replays(self) -> None:
         """Forget the record of what went to nobody else, and of a list the job that it was about to publish.

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Table, bindparam, or_
 
+from imsg_contract.errors import Refusal
 from imsg_history.ids import first_id
 from imsg_history.rows import MAX_NAME, clean
 from imsg_history.tables import RequestId
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Caller
+from imsg_runtime.service_client import Caller
 
 SKEW = timedelta(days=1)
 """How far a gateway's clock, which requests' ids are of, may be behind auth's, which users' times are of: only how far

@@ -12,14 +12,14 @@ from datetime import datetime
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.addresses import identity
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Status
 from imsg_history import strip
 from imsg_history.fold import DEAD_RANK, Fold
 from imsg_history.rows import JobRow, MessageRow
 from imsg_history.tables import attachments, attempts, messages, tombstones
-from imsg_shared.addresses import identity
-from imsg_shared.tombstones import Digests
-from imsg_shared.topology import Lane
-from imsg_shared.wire import Status
+from imsg_runtime.tombstones import Digests
 
 MASK = "hmac:"
 """Before the digest that stands in a waiting receipt for an address that is buried."""

@@ -16,7 +16,7 @@ from imsg_history.fold import Fold
 from imsg_history.rows import AttemptRow, AuditRow, DeadRow, JobRow, MessageRow, ReceiptRow, RequestRow, clean
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
 from imsg_history.withhold import Withholding
-from imsg_shared.tombstones import Digests
+from imsg_runtime.tombstones import Digests
 
 R = TypeVar("R")
 

@@ -2,8 +2,8 @@
 
 from fastapi import Request
 
-from imsg_shared.errors import Refusal
-from imsg_shared.peers import Peer, PeerAway
+from imsg_contract.errors import Refusal
+from imsg_runtime.service_client import Peer, PeerAway
 
 
 class Admission:

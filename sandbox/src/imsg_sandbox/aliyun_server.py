@@ -10,14 +10,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from imsg_runtime.http import Protocol
+from imsg_runtime.responses import Answer
+from imsg_runtime.settings import StartError, variable
 from imsg_sandbox.aliyun import METHOD, AliyunSms, request_id
 from imsg_sandbox.aliyun_signatures import Call, Fault, Gatekeeper, escaped, pairs
 from imsg_sandbox.cut import Cut, linger
 from imsg_sandbox.faults import HANG_S, Faults
 from imsg_sandbox.faults import Fault as Ordered
-from imsg_shared.answers import Answer
-from imsg_shared.http import Protocol
-from imsg_shared.settings import StartError, variable
 
 MAX_BODY_BYTES = 1024 * 1024
 

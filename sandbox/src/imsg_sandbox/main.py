@@ -13,6 +13,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from imsg_runtime import service_client
+from imsg_runtime.responses import speak
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps
+from imsg_runtime.settings import Common, Strings, load
 from imsg_sandbox import mail, wechat, wechat_api, wechat_push, wechat_templates
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.aliyun import AliyunSms
@@ -29,11 +34,6 @@ from imsg_sandbox.magic import Magic
 from imsg_sandbox.routes import routes
 from imsg_sandbox.smtp import Listening, SmtpSettings, serving
 from imsg_sandbox.wechat_accounts import Accounts, AccountSettings
-from imsg_shared import peers
-from imsg_shared.answers import speak
-from imsg_shared.peers import Apps
-from imsg_shared.service import Service
-from imsg_shared.settings import Common, Strings, load
 
 INBOX_BYTES = 128 * 1024 * 1024
 
@@ -111,7 +111,9 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
         async with AsyncExitStack() as stack:
             inbox = Inbox(own.inbox_bytes, {"smtp": mail.read, wechat_api.METHOD: wechat_templates.read})
             faults = Faults()
-            gateway = await stack.enter_async_context(peers.connect(settings.gateway_url, settings.service_key, apps))
+            gateway = await stack.enter_async_context(
+                service_client.connect(settings.gateway_url, settings.service_key, apps)
+            )
             post = Post(inbox, faults, Magic(), lambda: datetime.now(UTC))
             service.smtp = await stack.enter_async_context(
                 serving(own.smtp_host or settings.host, own.smtp_port, own.smtp, post)

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response, StreamingResponse
 
+from imsg_contract.errors import Refusal
+from imsg_runtime.responses import JSON, PRIVATE, Answer, encode, ok, wrong_field
 from imsg_sandbox import magic
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.faults import LATENCY_MS, SUPPORTED, Fault, Faults, Order
 from imsg_sandbox.inbox import Inbox, Received
-from imsg_shared.answers import JSON, PRIVATE, Answer, encode, ok, wrong_field
-from imsg_shared.errors import Refusal
 
 MAX_TIMES = 1_000_000
 MAX_LATENCY_MS = 600_000

@@ -10,10 +10,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from imsg_runtime.settings import StartError, variable
 from imsg_sandbox.delivery import Post
 from imsg_sandbox.login import Login
 from imsg_sandbox.session import Rules, Session
-from imsg_shared.settings import StartError, variable
 
 MAX_BYTES = 25 * 1024 * 1024
 """What common providers take (Gmail, Tencent's exmail: 25 to 50 MiB)."""

@@ -6,11 +6,11 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from imsg_contract.errors import Refusal
+from imsg_runtime.responses import Answer, ok, wrong_field
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.wechat_accounts import Account, Accounts
 from imsg_sandbox.wechat_push import Pusher
-from imsg_shared.answers import Answer, ok, wrong_field
-from imsg_shared.errors import Refusal
 
 PREFIX = "/sandbox/wechat"
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from imsg_shared import addresses
-from imsg_shared.channel import Terms, Uncertain
-from imsg_shared.topology import ASKING_S, Lane
-from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result
+from imsg_contract import addresses
+from imsg_contract.topology import ASKING_S, Lane
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
+from imsg_delivery.channel import Terms, Uncertain
 from imsg_sms.route import Route
 from imsg_sms.templates import SCOPE, Message, Templates
 

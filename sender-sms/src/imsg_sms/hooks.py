@@ -10,13 +10,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import SecretStr
 
-from imsg_shared import bodies
-from imsg_shared.answers import Answer
-from imsg_shared.broker import PublishRefused, PublishUnknown
-from imsg_shared.errors import Refusal
-from imsg_shared.observe import logger
-from imsg_shared.redis import RedisAway
-from imsg_shared.wire import Receipt, Status
+from imsg_broker.port import PublishRefused, PublishUnknown
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import Receipt, Status
+from imsg_runtime import bodies
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import RedisAway
+from imsg_runtime.responses import Answer
 from imsg_sms.firms import numbers
 from imsg_sms.firms.aliyun import NAME as ALIYUN
 from imsg_sms.firms.aliyun import moment

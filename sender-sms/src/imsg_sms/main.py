@@ -9,16 +9,17 @@ from datetime import UTC, datetime
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from imsg_shared import redis
-from imsg_shared.answers import speak
-from imsg_shared.idle import idle, is_idle
-from imsg_shared.observe import logger
-from imsg_shared.peers import Apps
-from imsg_shared.redis import Redis, RedisAway, RedisRefused
-from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import load, variable
-from imsg_shared.wire import TemplateLimits
-from imsg_shared.worker import Worker
+from imsg_broker.connect import open_broker
+from imsg_contract.wire import TemplateLimits
+from imsg_delivery.consumer import Worker
+from imsg_delivery.standby import idle, is_idle
+from imsg_runtime import redis
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.responses import speak
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps
+from imsg_runtime.settings import load, variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.firms import Firm

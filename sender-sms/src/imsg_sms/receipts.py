@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from imsg_shared.broker import Broker
-from imsg_shared.redis import Redis
-from imsg_shared.topology import RECEIPT
-from imsg_shared.wire import Receipt
+from imsg_broker.port import Broker
+from imsg_contract.topology import RECEIPT
+from imsg_contract.wire import Receipt
+from imsg_runtime.redis import Redis
 
 KEEP_S = 4 * 86_400
 """Longer than carriers try: their last receipt comes after 72 h at most."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from imsg_shared.breaker import Breaker
-from imsg_shared.wire import Again, Blocked, Job, Recipient, Result, Unknown
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Result, Unknown
+from imsg_delivery.circuit_breaker import Breaker
 from imsg_sms.firms import Answer, Firm, Traceable
 from imsg_sms.templates import Message
 

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from imsg_shared.channel import Uncertain
-from imsg_shared.settings import Common, Strings, variable
+from imsg_delivery.channel import Uncertain
+from imsg_runtime.settings import Common, Strings, variable
 
 ALIYUN_ENDPOINT = "https://dysmsapi.aliyuncs.com/"
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imsg_shared.redis import Redis, Script
-from imsg_shared.topology import template_limits_key
-from imsg_shared.wire import Refused, TemplateLimits
+from imsg_contract.topology import template_limits_key
+from imsg_contract.wire import Refused, TemplateLimits
+from imsg_runtime.redis import Redis, Script
 
 PUBLISH = Script.of(
     """

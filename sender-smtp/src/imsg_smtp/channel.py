@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from math import ceil
 
-from imsg_shared import addresses
-from imsg_shared.channel import Terms, Uncertain
-from imsg_shared.topology import Lane
-from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result
+from imsg_contract import addresses
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
+from imsg_delivery.channel import Terms, Uncertain
 from imsg_smtp.mime import Rendered
 from imsg_smtp.pool import Pool
 from imsg_smtp.rendering import Renderings

@@ -19,7 +19,7 @@ from aiosmtplib import (
 )
 from pydantic import SecretStr
 
-from imsg_shared.wire import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_smtp.mime import Mail
 from imsg_smtp.replies import (
     BLOCK_S,

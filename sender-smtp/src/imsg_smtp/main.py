@@ -11,15 +11,16 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from imsg_shared import peers, redis
-from imsg_shared.answers import speak
-from imsg_shared.idle import idle, is_idle
-from imsg_shared.peers import Apps, Peer
-from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import StartError, load, variable
-from imsg_shared.strength import require_strong
-from imsg_shared.wire import Again, Blocked
-from imsg_shared.worker import Worker
+from imsg_broker.connect import open_broker
+from imsg_contract.wire import Again, Blocked
+from imsg_delivery.consumer import Worker
+from imsg_delivery.standby import idle, is_idle
+from imsg_runtime import redis, service_client
+from imsg_runtime.responses import speak
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps, Peer
+from imsg_runtime.settings import StartError, load, variable
+from imsg_runtime.strength import require_strong
 from imsg_smtp import senders
 from imsg_smtp.channel import MailChannel, terms
 from imsg_smtp.connections import Connection, connect
@@ -53,7 +54,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 async def _opened(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
     connection = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
-    history = await stack.enter_async_context(peers.connect(settings.history_url, settings.service_key, apps))
+    history = await stack.enter_async_context(service_client.connect(settings.history_url, settings.service_key, apps))
     channel = await stack.enter_async_context(open_channel(settings.smtp, history))
     worker = Worker(
         channel,

@@ -14,7 +14,7 @@ from email.utils import format_datetime
 from textwrap import wrap
 from urllib.parse import quote
 
-from imsg_shared.wire import message_id
+from imsg_contract.wire import message_id
 from imsg_smtp.senders import Sender
 
 CRLF = b"\r\n"

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from imsg_shared.breaker import Breaker
-from imsg_shared.observe import logger
-from imsg_shared.wire import Again, Blocked, Result, Unknown
+from imsg_contract.wire import Again, Blocked, Result, Unknown
+from imsg_delivery.circuit_breaker import Breaker
+from imsg_runtime.observe import logger
 from imsg_smtp.connections import Connection, Lost
 from imsg_smtp.mime import Mail
 from imsg_smtp.replies import PROVIDER, is_trouble

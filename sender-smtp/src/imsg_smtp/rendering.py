@@ -5,7 +5,7 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from imsg_shared.wire import Again, Blocked, Job, Refused
+from imsg_contract.wire import Again, Blocked, Job, Refused
 from imsg_smtp.mime import File, Letter, Rendered, render
 from imsg_smtp.replies import PROVIDER
 from imsg_smtp.senders import Sender

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeGuard
 
-from imsg_shared.wire import Again, Blocked, Refused, Result, Unknown
+from imsg_contract.wire import Again, Blocked, Refused, Result, Unknown
 
 PROVIDER = "smtp"
 """What results, history and logs call this provider."""

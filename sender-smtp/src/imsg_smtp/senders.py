@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from imsg_shared import addresses
+from imsg_contract import addresses
 
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 

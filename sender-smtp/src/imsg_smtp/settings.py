@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from imsg_shared.channel import Uncertain
-from imsg_shared.settings import Common, is_loopback, variable
+from imsg_delivery.channel import Uncertain
+from imsg_runtime.settings import Common, is_loopback, variable
 from imsg_smtp import senders
 
 Security = Literal["none", "starttls", "tls"]

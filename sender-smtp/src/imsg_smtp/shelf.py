@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 
-from imsg_shared.peers import Peer, PeerAway
-from imsg_shared.wire import Again, Blocked, Reference, Refused
+from imsg_contract.wire import Again, Blocked, Reference, Refused
+from imsg_runtime.service_client import Peer, PeerAway
 from imsg_smtp.replies import PROVIDER
 
 FETCH_TIMEOUT_S = 30.0

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from imsg_shared.channel import Terms, Uncertain
-from imsg_shared.observe import logger
-from imsg_shared.topology import Lane
-from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown, message_id
-from imsg_store.away import StoreAway
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown, message_id
+from imsg_database.away import StoreAway
+from imsg_delivery.channel import Terms, Uncertain
+from imsg_runtime.observe import logger
 from imsg_wechat.api import Api
 from imsg_wechat.codes import ALREADY_SENT, LEFT, PROVIDER, Complaint, result
 from imsg_wechat.followers import Followers

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from imsg_shared.wire import Again, Blocked, Refused, Result
+from imsg_contract.wire import Again, Blocked, Refused, Result
 
 PROVIDER = "wechat"
 """What results, receipts, history and logs call this provider."""

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 
-from imsg_shared.observe import logger
-from imsg_shared.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused
 
 REDIS_PATIENCE_S = 0.5
 

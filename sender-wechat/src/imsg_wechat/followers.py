@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
-from imsg_shared.observe import logger
-from imsg_shared.redis import Redis, RedisAway, RedisRefused
-from imsg_shared.tombstones import Digests, Tombstones
-from imsg_shared.topology import ERASED, FOLLOWERS_COMPLETE, followers_key, left_key
-from imsg_store.away import StoreAway
+from imsg_contract.topology import ERASED, FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_database.away import StoreAway
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.tombstones import Digests, Tombstones
 from imsg_wechat.store import Follower, Store
 
 LOOK_EVERY_S = 1.0

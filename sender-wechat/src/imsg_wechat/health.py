@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from imsg_shared.breaker import Breaker
-from imsg_shared.wire import Again, Blocked, Result, Unknown
+from imsg_contract.wire import Again, Blocked, Result, Unknown
+from imsg_delivery.circuit_breaker import Breaker
 from imsg_wechat.codes import PROVIDER
 
 FAILURES = 5

@@ -10,24 +10,25 @@ from fastapi import FastAPI
 from sqlalchemy import URL
 from starlette.types import ASGIApp
 
-from imsg_shared import peers, redis
-from imsg_shared.addresses import make_tag
-from imsg_shared.answers import speak
-from imsg_shared.idle import idle, is_idle
-from imsg_shared.observe import logger
-from imsg_shared.peers import Apps, Peer
-from imsg_shared.redis import Redis, RedisAway, RedisRefused
-from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import StartError, load, variable
-from imsg_shared.strength import require_strong
-from imsg_shared.tombstones import Digests
-from imsg_shared.wire import TemplateLimits
-from imsg_shared.worker import Worker
-from imsg_store.address import read_url
-from imsg_store.away import StoreAway
-from imsg_store.database import connect
-from imsg_store.engines import Terms
-from imsg_store.migrate import migrate
+from imsg_broker.connect import open_broker
+from imsg_contract.addresses import make_tag
+from imsg_contract.wire import TemplateLimits
+from imsg_database.address import read_url
+from imsg_database.away import StoreAway
+from imsg_database.database import connect
+from imsg_database.engines import Terms
+from imsg_database.migrate import migrate
+from imsg_delivery.consumer import Worker
+from imsg_delivery.standby import idle, is_idle
+from imsg_runtime import redis, service_client
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.responses import speak
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps, Peer
+from imsg_runtime.settings import StartError, load, variable
+from imsg_runtime.strength import require_strong
+from imsg_runtime.tombstones import Digests
 from imsg_wechat import transport
 from imsg_wechat.api import Api
 from imsg_wechat.channel import Account, WeChatChannel, terms
@@ -81,7 +82,7 @@ async def _opened(settings: Settings, apps: Apps, service: Service, stack: Async
     database = await stack.enter_async_context(connect(url, Terms("imsg-wechat")))
     connection = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
-    history = await stack.enter_async_context(peers.connect(settings.history_url, settings.service_key, apps))
+    history = await stack.enter_async_context(service_client.connect(settings.history_url, settings.service_key, apps))
     random = SystemRandom()
     followers = Followers(
         Store(database, lambda: make_tag(random)), connection, tuple(wechat.accounts), Digests(settings.erasure_key)

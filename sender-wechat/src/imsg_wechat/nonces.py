@@ -5,8 +5,8 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from imsg_shared.observe import logger
-from imsg_shared.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused
 from imsg_wechat.receipts import NotKept
 
 FRESH_S = 300

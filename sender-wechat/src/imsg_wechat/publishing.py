@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 
-from imsg_shared.observe import logger
-from imsg_shared.redis import Redis, RedisAway, RedisRefused, Script
-from imsg_shared.topology import template_limits_key
-from imsg_shared.wire import TemplateLimits
+from imsg_contract.topology import template_limits_key
+from imsg_contract.wire import TemplateLimits
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused, Script
 
 LOOK_EVERY_S = 5.0
 

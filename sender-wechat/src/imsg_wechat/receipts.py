@@ -2,10 +2,10 @@
 
 import asyncio
 
-from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
-from imsg_shared.observe import logger
-from imsg_shared.topology import RECEIPT
-from imsg_shared.wire import Receipt
+from imsg_broker.port import Broker, PublishRefused, PublishUnknown
+from imsg_contract.topology import RECEIPT
+from imsg_contract.wire import Receipt
+from imsg_runtime.observe import logger
 
 AGAIN_S = 1.0
 

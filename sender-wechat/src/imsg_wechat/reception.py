@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
-from imsg_shared.observe import logger
-from imsg_shared.redis import Redis, RedisAway, RedisRefused
-from imsg_shared.wire import Receipt, Status
-from imsg_store.away import StoreAway
+from imsg_contract.wire import Receipt, Status
+from imsg_database.away import StoreAway
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused
 from imsg_wechat.codes import PROVIDER
 from imsg_wechat.followers import SEEN, Followers
 from imsg_wechat.receipts import NotKept

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from imsg_shared.channel import Uncertain
-from imsg_shared.settings import Common
+from imsg_delivery.channel import Uncertain
+from imsg_runtime.settings import Common
 from imsg_wechat.crypto import key_of
 
 ENDPOINT = "https://api.weixin.qq.com"

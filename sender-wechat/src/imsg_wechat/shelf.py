@@ -2,8 +2,8 @@
 
 import hashlib
 
-from imsg_shared.peers import Peer, PeerAway
-from imsg_shared.wire import Again, Blocked, Reference, Refused
+from imsg_contract.wire import Again, Blocked, Reference, Refused
+from imsg_runtime.service_client import Peer, PeerAway
 from imsg_wechat.codes import PROVIDER
 
 LOOK_AGAIN_S = 10.0

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_store.database import Database
+from imsg_database.database import Database
 from imsg_wechat.tables import FOLLOWERS
 
 CHUNK = 500

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imsg_shared.wire import TemplateLimits
+from imsg_contract.wire import TemplateLimits
 
 CUT = "…"
 

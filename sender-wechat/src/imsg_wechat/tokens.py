@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from imsg_shared.observe import logger
-from imsg_shared.redis import Redis, RedisAway, RedisRefused, Script
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused, Script
 from imsg_wechat.codes import Complaint
 from imsg_wechat.transport import Transport, Trouble
 

@@ -13,9 +13,9 @@ import httpx
 from pydantic import SecretStr
 
 from imsg_auth.main import Settings, app
-from imsg_shared import tokens
-from imsg_shared.redis import Redis
-from imsg_shared.topology import user_key
+from imsg_contract import tokens
+from imsg_contract.topology import user_key
+from imsg_runtime.redis import Redis
 
 SERVICE_KEY = SecretStr("the service key of the tests of auth")
 TOKEN_KEY = SecretStr("the token key of the tests of auth")

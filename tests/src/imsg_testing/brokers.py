@@ -8,10 +8,10 @@ from urllib.parse import quote
 import httpx
 import redis.asyncio
 
-from imsg_shared import rabbit, streams
-from imsg_shared.broker import Broker, Delivery, Unreachable
-from imsg_shared.rabbit.address import parse
-from imsg_shared.topology import Topology
+from imsg_broker import rabbitmq, redis_streams
+from imsg_broker.port import Broker, Delivery, Unreachable
+from imsg_broker.rabbitmq.address import parse
+from imsg_contract.topology import Topology
 from imsg_testing.waiting import eventually
 
 READY_WITHIN_S = 30.0
@@ -20,7 +20,7 @@ ARRIVES_WITHIN_S = 15.0
 
 def unready(url: str, topology: Topology, redeclare_s: float = 30.0) -> AbstractAsyncContextManager[Broker]:
     """Open the broker of a URL without waiting for it."""
-    connect = rabbit.connect if url.startswith("amqp") else streams.connect
+    connect = rabbitmq.connect if url.startswith("amqp") else redis_streams.connect
     return connect(url, topology, redeclare_s=redeclare_s)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from imsg_shared.errors import TEXTS
+from imsg_contract.errors import TEXTS
 from imsg_testing.api import Api
 from imsg_testing.versions import MESSAGES, in_v2, whole
 

@@ -8,9 +8,9 @@ from typing import Any
 from playwright.sync_api import expect
 
 from imsg.valkey import found
-from imsg_shared.broker import Broker
-from imsg_shared.service import open_broker
-from imsg_shared.topology import DEAD
+from imsg_broker.connect import open_broker
+from imsg_broker.port import Broker
+from imsg_contract.topology import DEAD
 from imsg_testing.api import DOCUMENTED, SETTLED, wait
 from imsg_testing.brokers import is_so
 from imsg_testing.browser import Visit

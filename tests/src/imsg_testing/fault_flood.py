@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imsg_shared.service import open_broker
-from imsg_shared.topology import Lane, Topology
-from imsg_shared.wire import Job, Recipient
+from imsg_broker.connect import open_broker
+from imsg_contract.topology import Lane, Topology
+from imsg_contract.wire import Job, Recipient
 from imsg_testing.fault_clients import Clients
 
 CONNECTIONS = 48

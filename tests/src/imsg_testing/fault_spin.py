@@ -6,7 +6,7 @@
 if __name__ == "__main__":
     import sys
 
-    from imsg_shared.watchdog import watch
+    from imsg_runtime.watchdog import watch
 
     watch(float(sys.argv[1]))
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import imsg_smtp.main
 from imsg.up import main
-from imsg_shared.wire import Job
+from imsg_contract.wire import Job
 
 SPINS = "Your invoice INV-2026-000123456789012345678901 is ready – 发票"
 """An ordinary subject: words with blanks between them, and then what the pattern below does not know."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from schemathesis import Case
 
-from imsg_shared import addresses
+from imsg_contract import addresses
 from imsg_testing.versions import in_v2
 
 KNOWN = "li.wei"

@@ -19,13 +19,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from imsg_broker.connect import open_broker
+from imsg_broker.port import Broker, Delivery
+from imsg_contract import tokens
+from imsg_contract.topology import Lane, user_key
+from imsg_contract.wire import Job
 from imsg_gateway.main import Settings, app
-from imsg_shared import redis, tokens
-from imsg_shared.broker import Broker, Delivery
-from imsg_shared.redis import Redis
-from imsg_shared.service import Service, open_broker
-from imsg_shared.topology import Lane, user_key
-from imsg_shared.wire import Job
+from imsg_runtime import redis
+from imsg_runtime.redis import Redis
+from imsg_runtime.service import Service
 from imsg_testing.processes import Process
 from imsg_testing.versions import in_v2
 from imsg_testing.waiting import eventually
@@ -314,7 +316,7 @@ def process(store_url: str, folder: Path, **settings: str) -> Iterator[int]:
         "IMSG_HISTORY_URL": "http://127.0.0.1:9",
         **settings,
     }
-    command = (sys.executable, "-m", "imsg_shared.service", "imsg_gateway")
+    command = (sys.executable, "-m", "imsg_runtime.service", "imsg_gateway")
     served = Process(command, log=folder / "gateway.log", environment=environment, cwd=folder)
     served.start()
     try:

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from imsg_shared.broker import Delivery
-from imsg_shared.topology import Lane, job_key
-from imsg_shared.wire import Change, Job, Outcome, Outcomes, Receipt, Recipient, Status
+from imsg_broker.port import Delivery
+from imsg_contract.topology import Lane, job_key
+from imsg_contract.wire import Change, Job, Outcome, Outcomes, Receipt, Recipient, Status
 
 QUEUE = "imsg.history"
 

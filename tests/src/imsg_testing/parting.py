@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 
 from imsg import rights
-from imsg_shared import redis
-from imsg_shared.rabbit.address import parse
+from imsg_broker.rabbitmq.address import parse
+from imsg_runtime import redis
 
 SERVICES: Mapping[str, str] = {
     "imsg_gateway": "gateway",

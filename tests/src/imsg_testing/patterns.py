@@ -73,7 +73,11 @@ def collect() -> list[Pattern]:
 
 def sources() -> list[Path]:
     """List the product's Python files."""
-    rooms = [path.parent for path in ROOT.glob("*/pyproject.toml") if path.parent.name not in OUTSIDE]
+    rooms = [
+        path.parent
+        for path in (*ROOT.glob("*/pyproject.toml"), *ROOT.glob("shared/*/pyproject.toml"))
+        if path.parent.name not in OUTSIDE
+    ]
     return sorted(path for room in (*(room / "src" for room in rooms), ROOT / "deploy") for path in room.rglob("*.py"))
 
 
@@ -101,7 +105,7 @@ def _watch() -> dict[tuple[str, int], list[tuple[str | bytes, int]]]:
 
 
 def _import_all(files: Sequence[Path]) -> None:
-    for package in sorted({path.relative_to(ROOT).parts[2] for path in files if "src" in path.parts}):
+    for package in sorted({path.parts[path.parts.index("src") + 1] for path in files if "src" in path.parts}):
         found = importlib.import_module(package)
         for module in pkgutil.walk_packages(found.__path__, f"{package}."):
             if not module.name.endswith(RUN):

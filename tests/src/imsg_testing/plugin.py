@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imsg_shared.topology import Topology
+from imsg_contract.topology import Topology
 from imsg_testing.servers import MissingServerError, Postgres, Rabbit, Server, Valkey
 
 

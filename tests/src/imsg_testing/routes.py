@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from imsg_shared.service import Service
+from imsg_runtime.service import Service
 
 
 def routes(service: Service) -> set[tuple[str, str]]:

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from aiosmtplib import SMTP
 
+from imsg_runtime.service_client import Apps
 from imsg_sandbox import main
-from imsg_shared.peers import Apps
 
 
 class OpenSandbox:

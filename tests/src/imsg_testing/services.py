@@ -27,7 +27,7 @@ class OneService:
     def __init__(self, package: str, folder: Path, settings: dict[str, str], python: Path | None = None) -> None:
         self.port = free_port()
         self.log = folder / f"{package}-{self.port}.log"
-        command = [str(python or sys.executable), "-m", "imsg_shared.service", package]
+        command = [str(python or sys.executable), "-m", "imsg_runtime.service", package]
         given = environment({**settings, "IMSG_PORT": str(self.port)})
         self.process = Process(command, log=self.log, environment=given, cwd=folder)
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from imsg_shared.topology import Lane
-from imsg_shared.wire import Job, Receipt, Recipient
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Job, Receipt, Recipient
 from imsg_sms import main as sms
 
 SIGN, TEMPLATE = "天存", "SMS_100000001"

@@ -102,7 +102,7 @@ class Provider:
     def __init__(self, folder: Path) -> None:
         self.port, self.smtp_port = free_port(), free_port()
         settings = {"IMSG_PORT": str(self.port), "IMSG_SANDBOX__SMTP_PORT": str(self.smtp_port)}
-        command = [sys.executable, "-m", "imsg_shared.service", "imsg_sandbox"]
+        command = [sys.executable, "-m", "imsg_runtime.service", "imsg_sandbox"]
         self._process = Process(
             command, log=folder / "provider.log", environment=environment(settings), cwd=folder, ends_on=signal.SIGKILL
         )

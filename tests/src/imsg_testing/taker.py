@@ -6,8 +6,8 @@
 import asyncio
 import sys
 
-from imsg_shared.observe import configure
-from imsg_shared.topology import Topology
+from imsg_contract.topology import Topology
+from imsg_runtime.observe import configure
 from imsg_testing.brokers import opened
 
 

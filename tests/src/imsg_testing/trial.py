@@ -17,16 +17,16 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from imsg_shared.broker import Broker, PublishRefused, PublishUnknown
-from imsg_shared.channel import Terms
-from imsg_shared.life import UNWATCHED, Life
-from imsg_shared.observe import configure
-from imsg_shared.redis import connect as connect_redis
-from imsg_shared.service import open_broker
-from imsg_shared.topology import DEAD, OUTCOME, Lane, Topology, job_key
-from imsg_shared.watchdog import watch
-from imsg_shared.wire import Again, Blocked, Job, Outcome, Outcomes, Recipient, Refused, Result, Sent, Unknown
-from imsg_shared.worker import Pace, Worker
+from imsg_broker.connect import open_broker
+from imsg_broker.port import Broker, PublishRefused, PublishUnknown
+from imsg_contract.topology import DEAD, OUTCOME, Lane, Topology, job_key
+from imsg_contract.wire import Again, Blocked, Job, Outcome, Outcomes, Recipient, Refused, Result, Sent, Unknown
+from imsg_delivery.channel import Terms
+from imsg_delivery.consumer import Pace, Worker
+from imsg_runtime.life import UNWATCHED, Life
+from imsg_runtime.observe import configure
+from imsg_runtime.redis import connect as connect_redis
+from imsg_runtime.watchdog import watch
 from imsg_testing.waiting import eventually
 
 TERMS = Terms(part_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="repeat")

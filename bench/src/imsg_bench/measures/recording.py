@@ -29,8 +29,8 @@ from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
 from imsg_bench.seeding import USERS, cursor, seed
 from imsg_bench.site import Site
-from imsg_shared.topology import OUTCOME
-from imsg_shared.wire import Outcome, Outcomes, Status
+from imsg_contract.topology import OUTCOME
+from imsg_contract.wire import Outcome, Outcomes, Status
 from imsg_testing.services import OneService
 
 KEY = "F"

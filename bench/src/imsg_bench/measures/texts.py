@@ -16,7 +16,7 @@ from imsg_bench.measures.mails import HISTORY, PATIENCE_S, Turn, declare, draine
 from imsg_bench.result import Result, Series
 from imsg_bench.site import Site
 from imsg_bench.stub import ANSWER_AFTER_S
-from imsg_shared.wire import Job
+from imsg_contract.wire import Job
 
 KEY = "E"
 TITLE = "SMS, the firm answering in 50 ms"

@@ -20,7 +20,7 @@ from imsg_console.view import View
 from imsg_console.widgets import xlsx
 from imsg_console.widgets.formats import XLSX
 from imsg_console.widgets.work import Work, start
-from imsg_shared.answers import LOGGED
+from imsg_runtime.responses import LOGGED
 
 BOM = "\ufeff"
 """Without it Excel takes UTF-8 for the system's own code page."""

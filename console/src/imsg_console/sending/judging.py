@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 
-from imsg_shared import addresses
+from imsg_contract import addresses
 
 METHODS: Mapping[str, Callable[[str], str | None]] = {
     "smtp": addresses.email,

@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from imsg_store.migrate import Steps
+from imsg_database.migrate import Steps
 
 STEPS = Steps(folder=Path(__file__).with_name("versions"), versions="history_version", head="0007")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from imsg_shared.wire import Job, Recipient, Result, TemplateLimits
+from imsg_contract.wire import Job, Recipient, Result, TemplateLimits
 from imsg_sms.templates import Message
 
 
@@ -38,4 +38,4 @@ class Traceable(Protocol):
     """A firm that can be asked what became of a message."""
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
-        """Find out what became of these, as `imsg_shared.channel.Asking` says."""
+        """Find out what became of these, as `imsg_delivery.channel.Asking` says."""

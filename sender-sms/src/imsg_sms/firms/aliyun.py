@@ -10,10 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
-from imsg_shared.broker import PublishRefused, PublishUnknown
-from imsg_shared.observe import logger
-from imsg_shared.redis import RedisAway
-from imsg_shared.wire import (
+from imsg_broker.port import PublishRefused, PublishUnknown
+from imsg_contract.wire import (
     Again,
     Blocked,
     Job,
@@ -26,6 +24,8 @@ from imsg_shared.wire import (
     TemplateLimits,
     Unknown,
 )
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import RedisAway
 from imsg_sms.firms import Answer, numbers
 from imsg_sms.firms.aliyun_signature import Request, encoded, headers
 from imsg_sms.firms.clients import Clients, NoAnswer, NotSent

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from imsg_shared.wire import Again, Refused, Sent, TemplateLimits, Unknown
+from imsg_contract.wire import Again, Refused, Sent, TemplateLimits, Unknown
 from imsg_sms.firms import Answer
 from imsg_sms.firms.clients import Clients, NoAnswer, NotSent
 from imsg_sms.settings import Http

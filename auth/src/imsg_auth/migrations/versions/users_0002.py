@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from imsg_shared.ids import new_id
+from imsg_contract.ids import new_id
 
 revision = "0002"
 down_revision = "0001"

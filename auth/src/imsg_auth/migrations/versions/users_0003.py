@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from imsg_shared.addresses import identity
+from imsg_contract.addresses import identity
 
 revision = "0003"
 down_revision = "0002"

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
-from imsg_shared.channel import Terms
-from imsg_shared.topology import Lane
-from imsg_shared.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_delivery.channel import Terms
 
 PROVIDER = "pager"
 BUSY = {429, 500, 502, 503, 504}

@@ -8,13 +8,14 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from starlette.types import ASGIApp
 
+from imsg_broker.connect import open_broker
+from imsg_delivery.consumer import Worker
 from imsg_pager.channel import PagerChannel
-from imsg_shared import redis
-from imsg_shared.answers import speak
-from imsg_shared.peers import Apps
-from imsg_shared.service import Service, open_broker
-from imsg_shared.settings import Common, load
-from imsg_shared.worker import Worker
+from imsg_runtime import redis
+from imsg_runtime.responses import speak
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps
+from imsg_runtime.settings import Common, load
 
 
 class Pager(BaseModel):

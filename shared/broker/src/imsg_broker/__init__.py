@@ -1,0 +1,1 @@
+"""The broker: one port, RabbitMQ and Redis Streams behind it."""

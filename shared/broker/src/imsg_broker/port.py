@@ -1,0 +1,87 @@
+"""The broker as the services see it: six verbs, promised alike by RabbitMQ and by Redis Streams."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from imsg_contract.topology import Route, Topology
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""The longest body a publish takes: 10,000 recipients with long addresses fit; RabbitMQ's own limit is 16 MiB."""
+
+
+class PublishRefused(Exception):  # noqa: N818  named for the outcome, as its pair is
+    """Nothing was written, or the broker returned it: certainly not kept, safe to give up."""
+
+
+class PublishUnknown(Exception):  # noqa: N818
+    """The broker may have kept it: a nack, a lost connection or a time-out after writing. Repeat the same bytes."""
+
+
+class Unreachable(Exception):  # noqa: N818
+    """The broker can't be asked at the moment (depth, ack of a delivery already handed back)."""
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One message taken from a queue, ours until it is acked, buried or handed back."""
+
+    body: bytes = field(repr=False)
+    key: str
+    """The key it was published with; for what came past the exchange, the queue's name."""
+    queue: str
+    headers: Mapping[str, str]
+    redelivered: bool
+    """True where somebody may have taken it before."""
+    handle: object
+    """The adapter's own."""
+    held: bool = field(default=True)
+    """False once the broker may give it to another (connection lost): begin nothing more for it."""
+
+
+class Broker(Protocol):
+    """Six verbs. Every wait in them is bounded; a lost connection is made anew with back-off, for ever.
+
+    Messages of one publish reach all their queues or none that matters: history always hears what is new.
+    """
+
+    topology: Topology
+
+    @property
+    def ready(self) -> bool:
+        """Connected, the whole topology declared, and not blocked by an alarm."""
+
+    async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
+        """Return once the message is on durable storage in every queue of the route.
+
+        Raises PublishRefused (nothing kept) or PublishUnknown (may be kept).
+        """
+
+    def take(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
+        """Enter to consume: at most `prefetch` deliveries unacked at once; goes on over reconnects.
+
+        What was delivered and not acked when the connection is lost or the consumer dies is delivered again; a
+        delivery that is merely slow is never given to another. Leaving hands back what is unacked, at once.
+        """
+
+    async def ack(self, delivery: Delivery) -> None:
+        """Say that a delivery is done with. One that was handed back meanwhile is ignored: it comes again."""
+
+    async def postpone(self, queue: str, body: bytes, step_s: int) -> None:
+        """Keep a message, confirmed, to come to this work queue in `step_s` seconds (one of the topology's steps).
+
+        Raises like publish. It does not ack: ack the delivery after everything of it is kept elsewhere.
+        """
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        """Give a delivery to history as dead (key `dead`, headers `reason` and `queue`), confirmed, and ack it.
+
+        Raises like publish.
+        """
+
+    async def depth(self, queue: str) -> int:
+        """Count what waits in a queue: ready and unacked; of a retry step no less than waits there.
+
+        Raises Unreachable.
+        """

@@ -1,0 +1,222 @@
+"""Redis Streams behind the broker port."""
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import redis.exceptions
+
+from imsg_broker.deliveries import Deliveries
+from imsg_broker.port import MAX_BODY_BYTES, Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
+from imsg_broker.redis_streams.consumer import Consumer, acknowledge, retry, returned
+from imsg_broker.redis_streams.scripts import DECLARE, DEPTH, GROUP, POSTPONE, PUBLISH
+from imsg_contract.topology import DEAD, Route, Topology
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Argument, Redis, RedisAway, RedisRefused, Script
+from imsg_runtime.redis import connect as connect_redis
+
+log = logger(__name__)
+
+LOOK_S = 1.0
+"""How often the server is looked at; a lost one is thus refused within a second."""
+
+REDECLARE_S = 30.0
+"""How often the groups are made again: an emptied server gets them back."""
+
+DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+"""How the server must be set for a confirmed publish to be on disk, and to stay."""
+
+NOTHING_WRITTEN = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.NoPermissionError,
+    redis.exceptions.AuthenticationError,
+    redis.exceptions.BusyLoadingError,
+)
+NOTHING_WRITTEN_CODES = ("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "NOREPLICAS", "NOAUTH", "NOPERM")
+"""Errors with which the server refuses a step before it begins; any other may come from its middle."""
+
+
+class StreamBroker:
+    """The six verbs on Redis Streams. Calls share one connection and its pipeline; each take reads on its own."""
+
+    def __init__(self, url: str, topology: Topology, shared: Redis, redeclare_s: float) -> None:
+        self.topology = topology
+        self._url = url
+        self._shared = shared
+        self._redeclare_s = redeclare_s
+        self._reachable = False
+        self._refusing = False
+        self._doubt = asyncio.Event()
+        self._consumers: set[Consumer] = set()
+        self._queues = {topology.history, *(queue for queue, _ in topology.work_queues())}
+        self._postponed = {
+            topology.retry(queue, step_s): retry(queue)
+            for queue, _ in topology.work_queues()
+            for step_s in topology.waits_s
+        }
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Connected, every group made, the server takes writes, and every take reads."""
+        return (
+            self._reachable
+            and all(consumer.is_consuming for consumer in self._consumers)
+            and self._watching is not None
+            and not self._watching.done()
+        )
+
+    async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
+        """Append to every queue of the route in one step, synced. Raises PublishRefused or PublishUnknown."""
+        texts = json.dumps(dict(headers)) if headers else ""
+        await self._written(PUBLISH, self._streams(route), (body, route.key, texts), len(body))
+
+    @asynccontextmanager
+    async def take(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
+        """Consume a queue for as long as the context lasts; leaving hands back what is unacked."""
+        consumer = Consumer(self._url, self._shared, self.topology, queue, prefetch)
+        self._consumers.add(consumer)
+        task = asyncio.create_task(consumer.run(), name=f"take:{queue}")
+        task.add_done_callback(lambda ended: consumer.deliveries.end(_failure(ended)))
+        try:
+            yield consumer.deliveries
+        finally:
+            self._consumers.discard(consumer)
+            await _ended(task)
+
+    async def ack(self, delivery: Delivery) -> None:
+        """Ack a delivery; nothing where it was handed back meanwhile."""
+        acknowledge(delivery)
+
+    async def postpone(self, queue: str, body: bytes, step_s: int) -> None:
+        """Add to the queue's postponed. Raises like publish."""
+        if step_s not in self.topology.waits_s:
+            raise ValueError(f"{step_s} s is none of the steps {self.topology.waits_s}")
+        await self._written(POSTPONE, [retry(queue)], (step_s * 1_000, uuid.uuid4().hex[:16], body), len(body))
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        """Publish to history as dead, then ack. Raises like publish."""
+        await self.publish(delivery.body, self.topology.new(DEAD), {"reason": reason, "queue": delivery.queue})
+        await self.ack(delivery)
+
+    async def depth(self, queue: str) -> int:
+        """Count ready and unacked; of a step, what waits in all steps of its queue. Raises Unreachable."""
+        try:
+            if (postponed := self._postponed.get(queue)) is not None:
+                return int(await self._shared.call("ZCARD", postponed))
+            return int(await self._shared.run(DEPTH, [queue, returned(queue)], []))
+        except (RedisAway, RedisRefused) as error:
+            self._doubted()
+            raise Unreachable(f"Redis can't tell the depth of {queue}: {error}") from error
+
+    def start(self) -> None:
+        """Begin to look at the server."""
+        self._watching = asyncio.create_task(self._watch(), name="streams:watch")
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._watching is not None:
+            await _ended(self._watching)
+
+    def _streams(self, route: Route) -> tuple[str, ...]:
+        if route.exchange:
+            return self.topology.queues_of(route.key)
+        if route.key not in self._queues:
+            raise PublishRefused(f"there is no queue {route.key}")
+        return (route.key,)
+
+    async def _written(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], size: int) -> None:
+        if size > MAX_BODY_BYTES:
+            raise PublishRefused(f"a message is at most {MAX_BODY_BYTES} bytes, this one has {size}")
+        if not self._reachable:
+            raise PublishRefused("Redis is not reachable, or takes no writes")
+        try:
+            await self._shared.run(script, keys, arguments)
+        except RedisAway as away:
+            self._doubted()
+            raise PublishUnknown(str(away)) from away
+        except RedisRefused as refused:
+            self._refusing = True
+            self._doubted()
+            outcome = PublishRefused if _nothing_written(refused) else PublishUnknown
+            raise outcome(str(refused)) from refused
+
+    def _doubted(self) -> None:
+        self._reachable = False
+        self._doubt.set()
+
+    async def _watch(self) -> None:
+        """Know whether the server answers and takes writes; make the groups after every absence, and again."""
+        loop = asyncio.get_running_loop()
+        declare_at = 0.0
+        while True:
+            self._doubt.clear()
+            try:
+                if self._refusing:
+                    await self._shared.call("SET", f"{self.topology.prefix}.probe", "1", "PX", 1_000)
+                    self._refusing = False
+                if not self._reachable:
+                    await self._warn_where_it_may_forget()
+                if not self._reachable or loop.time() >= declare_at:
+                    await self._declare()
+                    declare_at = loop.time() + self._redeclare_s
+                else:
+                    await self._shared.call("PING")
+            except (RedisAway, RedisRefused) as error:
+                self._changed(reachable=False, reason=str(error))
+                await asyncio.sleep(LOOK_S / 2)
+                continue
+            self._changed(reachable=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._doubt.wait()
+
+    def _changed(self, *, reachable: bool, reason: str = "") -> None:
+        if reachable and not self._reachable:
+            log.info("broker_connected")
+        if not reachable and self._reachable:
+            log.warning("broker_away", reason=reason)
+        self._reachable = reachable
+
+    async def _warn_where_it_may_forget(self) -> None:
+        """Say aloud where the server is not set to keep what it accepts: then our promise is not ours to keep."""
+        for name, value in DURABLE.items():
+            try:
+                is_set = await self._shared.call("CONFIG", "GET", name)
+            except RedisRefused:  # CONFIG is closed to us, as hosted servers do: their operator knows
+                return
+            if value.encode() not in (is_set.values() if isinstance(is_set, dict) else is_set):
+                log.error("broker_may_forget", setting=name, remedy=f"set {name} {value}")
+
+    async def _declare(self) -> None:
+        streams = [name for queue in sorted(self._queues) for name in (queue, returned(queue))]
+        await self._shared.run(DECLARE, streams, [GROUP])
+
+
+@asynccontextmanager
+async def connect(url: str, topology: Topology, *, redeclare_s: float = REDECLARE_S) -> AsyncIterator[Broker]:
+    """Open Redis Streams for as long as the context lasts; returns at once, `ready` tells when it is connected."""
+    async with connect_redis(url) as shared:
+        broker = StreamBroker(url, topology, shared, redeclare_s)
+        broker.start()
+        try:
+            yield broker
+        finally:
+            await broker.close()
+
+
+def _nothing_written(refused: RedisRefused) -> bool:
+    return isinstance(refused.__cause__, NOTHING_WRITTEN) or str(refused).startswith(NOTHING_WRITTEN_CODES)
+
+
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

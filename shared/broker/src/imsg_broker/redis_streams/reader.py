@@ -1,0 +1,72 @@
+"""Reading a stream on a connection of its own, where a read may wait without holding up anybody else's call."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import redis.asyncio
+import redis.exceptions
+
+from imsg_broker.redis_streams.scripts import FETCH, GROUP
+from imsg_runtime.redis import CALL_TIMEOUT_S, Argument
+
+BLOCK_S = 5.0
+"""How long one read waits for news; the socket's own time-out must be longer (redis-py 8 has 5 s by default)."""
+
+Entry = tuple[bytes, bytes, Sequence[bytes]]
+"""The stream, the id, and the fields with their names."""
+
+
+class Reader:
+    """One consumer's reads."""
+
+    def __init__(self, url: str, queue: str, returned: str, consumer: str) -> None:
+        self._client = redis.asyncio.Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=BLOCK_S + CALL_TIMEOUT_S,
+            socket_connect_timeout=CALL_TIMEOUT_S,
+            retry=None,
+            health_check_interval=0,
+            client_name=consumer,
+        )
+        self._client.set_response_callback("XREADGROUP", _as_it_came)
+        self._queue = queue
+        self._returned = returned
+        self._consumer = consumer
+        self.number: int | None = None
+        """The server's number of the connection, once it is open."""
+
+    async def open(self) -> None:
+        """Connect. Raises redis-py's errors."""
+        self.number = await self._call("CLIENT", "ID")
+
+    async def read(self, count: int) -> Sequence[Entry]:
+        """Take up to `count` messages, the returned first; wait a while where there are none.
+
+        Raises redis-py's errors; what the server gave us by then is known to the server alone.
+        """
+        if got := await self._fetched(count):
+            return [(stream, number, fields) for stream, number, fields in got]
+        reply = await self._call(
+            "XREADGROUP", "GROUP", GROUP, self._consumer,
+            "COUNT", count, "BLOCK", int(BLOCK_S * 1_000), "STREAMS", self._queue, ">",
+        )  # fmt: skip
+        return [(stream, number, fields) for stream, entries in reply or () for number, fields in entries]
+
+    async def _fetched(self, count: int) -> Any:  # noqa: ANN401  a list of entries
+        arguments = (2, self._returned, self._queue, GROUP, self._consumer, count)
+        try:
+            return await self._call("EVALSHA", FETCH.sha, *arguments)
+        except redis.exceptions.NoScriptError:
+            return await self._call("EVAL", FETCH.source, *arguments)
+
+    async def _call(self, *command: Argument) -> Any:  # noqa: ANN401  Redis' own reply
+        return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        """Disconnect, in the middle of a read too."""
+        await self._client.aclose()
+
+
+def _as_it_came(response: Any, **_: Any) -> Any:  # noqa: ANN401  redis-py's own callback
+    return response

@@ -1,0 +1,169 @@
+"""The steps of the stream broker, each one atomic on the server, by the server's clock.
+
+A queue is the stream of its name. Beside it stand `NAME.returned` (handed back while others waited in front),
+`NAME.retry` (postponed: a sorted set by due time) and `NAME.alive.CONSUMER` (a consumer's lease).
+Entries have four fields in this order: b(ody), k(ey), h(eaders as JSON), n (how often it was handed back).
+"""
+
+from imsg_runtime.redis import Script
+
+GROUP = "imsg"
+"""The consumer group on every stream: the consumers of a queue share its messages."""
+
+DECLARE = Script.of(
+    """
+for _, stream in ipairs(KEYS) do
+  local reply = redis.pcall('XGROUP', 'CREATE', stream, ARGV[1], '0', 'MKSTREAM')
+  if reply.err and not string.find(reply.err, 'BUSYGROUP') then return reply end
+end
+return 1
+"""
+)
+"""KEYS streams. ARGV group. Makes what is missing; a group begins with the oldest message."""
+
+PUBLISH = Script.of(
+    """
+for _, stream in ipairs(KEYS) do
+  redis.call('XADD', stream, '*', 'b', ARGV[1], 'k', ARGV[2], 'h', ARGV[3], 'n', '0')
+end
+return 1
+"""
+)
+"""KEYS streams. ARGV body, key, headers. All of them or none."""
+
+POSTPONE = Script.of(
+    """
+local time = redis.call('TIME')
+local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1]
+redis.call('ZADD', KEYS[1], due, string.format('%010d%06d', time[1], time[2]) .. ARGV[2] .. ARGV[3])
+return 1
+"""
+)
+"""KEYS retry set. ARGV milliseconds, 16 characters that make it unique, body."""
+
+FETCH = Script.of(
+    """
+local got, left = {}, tonumber(ARGV[3])
+for _, stream in ipairs(KEYS) do
+  if left > 0 then
+    local reply = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', left, 'STREAMS', stream, '>')
+    if reply then
+      for _, entry in ipairs(reply[1][2]) do
+        got[#got + 1] = {stream, entry[1], entry[2]}
+        left = left - 1
+      end
+    end
+  end
+end
+return got
+"""
+)
+"""KEYS returned, queue. ARGV group, consumer, count. Takes what is there, the returned first, without waiting."""
+
+ACK = Script.of(
+    """
+redis.call('XACK', KEYS[1], unpack(ARGV))
+return redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
+"""
+)
+"""KEYS stream. ARGV group, ids. So that the stream's length is the queue's depth."""
+
+DEPTH = Script.of("return redis.call('XLEN', KEYS[1]) + redis.call('XLEN', KEYS[2])")
+"""KEYS queue, returned. Ready and unacked."""
+
+_HAND_BACK = """
+local queue, returned, retry, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local group, me, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+local function alive(consumer) return queue .. '.alive.' .. consumer end
+
+local function later_than(id, other)
+  local ms, seq = string.match(id, '(%d+)-(%d+)')
+  local other_ms, other_seq = string.match(other, '(%d+)-(%d+)')
+  if ms ~= other_ms then return tonumber(ms) > tonumber(other_ms) end
+  return tonumber(seq) > tonumber(other_seq)
+end
+
+-- Where readers are blocked, nothing waits in the queue, and its end is its front: an entry there wakes them at once.
+-- Where something waits nobody is blocked, and the returned are read before it.
+local function front()
+  local last = redis.call('XREVRANGE', queue, '+', '-', 'COUNT', 1)[1]
+  if not last then return queue end
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', queue)) do
+    local fields = {}
+    for i = 1, #info, 2 do fields[info[i]] = info[i + 1] end
+    if fields['name'] == group and later_than(last[1], fields['last-delivered-id']) then return returned end
+  end
+  return queue
+end
+
+local function hand_back(consumer)
+  local target
+  for _, stream in ipairs({returned, queue}) do
+    for _, pending in ipairs(redis.call('XPENDING', stream, group, '-', '+', 10000, consumer)) do
+      local id = pending[1]
+      local entry = redis.call('XRANGE', stream, id, id)[1]
+      if entry then
+        local f = entry[2]
+        local times = tonumber(f[8]) + 1
+        if times > limit and queue ~= history then
+          local headers = cjson.encode({reason = 'delivery_limit', queue = queue})
+          redis.call('XADD', history, '*', 'b', f[2], 'k', 'dead', 'h', headers, 'n', '0')
+        else
+          target = target or front()
+          redis.call('XADD', target, '*', 'b', f[2], 'k', f[4], 'h', f[6], 'n', times)
+        end
+      end
+      redis.call('XACK', stream, group, id)
+      redis.call('XDEL', stream, id)
+    end
+    redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer)
+  end
+end
+"""
+"""KEYS queue, returned, retry, history. ARGV group, consumer, delivery limit.
+
+What a consumer had goes back under a new id, so that a late ack of the old one touches nothing.
+"""
+
+LEAVE = Script.of(
+    _HAND_BACK
+    + """
+redis.call('DEL', alive(me))
+hand_back(me)
+return 1
+"""
+)
+
+KEEP = Script.of(
+    _HAND_BACK
+    + """
+local lease, joining, batch = ARGV[4], ARGV[5] == '1', tonumber(ARGV[6])
+if joining then
+  redis.call('SET', alive(me), '1', 'PX', lease)
+elseif not redis.call('SET', alive(me), '1', 'PX', lease, 'XX') then
+  return -1
+end
+for _, stream in ipairs({returned, queue}) do
+  for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
+    local other = info[2]
+    if other ~= me and redis.call('EXISTS', alive(other)) == 0 then hand_back(other) end
+  end
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local due = redis.call('ZRANGEBYSCORE', retry, '-inf', now, 'LIMIT', 0, batch)
+for _, member in ipairs(due) do
+  redis.call('XADD', queue, '*', 'b', string.sub(member, 33), 'k', queue, 'h', '', 'n', '0')
+end
+if #due > 0 then redis.call('ZREMRANGEBYRANK', retry, 0, #due - 1) end
+local next = redis.call('ZRANGE', retry, 0, 0, 'WITHSCORES')
+if next[2] then return math.max(0, next[2] - now) end
+return 3600000
+"""
+)
+"""ARGV also: lease in ms, 1 to join, how many postponed to move at most.
+
+Renews our lease, hands back what dead consumers had, moves what is due into the queue.
+Returns in how many milliseconds the next postponed is due; -1 where our lease had lapsed: others have our deliveries.
+"""

@@ -1,0 +1,76 @@
+"""Refusals as OpenAPI describes them: by HTTP status, with the codes and reasons that a URL answers, and no others."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from imsg_contract.errors import REASONS
+
+ANY = ("unavailable", "bug")
+"""What every URL may answer."""
+
+BODY = ("not_json", "not_an_object", "missing", "wrong_type")
+"""What a URL with a body may answer to it."""
+
+TOKEN = ("token_missing", "token_invalid")
+"""What a URL that wants a token may answer to it."""
+
+OUTCOME_UNKNOWN = "outcome_unknown"
+"""The one reason that adds a field of its own: the `id` of the request that may have been accepted."""
+
+_RETRY_AFTER = {"description": "In how many seconds to try again.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}
+_WAITING = (429, 503)
+_VALUE = re.compile(r"\{\w+\}")
+
+
+def described(reasons: Iterable[str]) -> dict[str, Any]:
+    """Describe reasons as an operation's `responses`: status → a closed object. Raises ValueError for others."""
+    by_status: dict[int, list[str]] = {}
+    for reason in sorted(set(reasons), key=list(REASONS).index):
+        by_status.setdefault(REASONS[reason].http, []).append(reason)
+    return {str(status): _answer(status, by_status[status]) for status in sorted(by_status)}
+
+
+def list_of(reasons: Iterable[str]) -> str:
+    """List reasons with their codes and sentences, in the table's order."""
+    return "\n".join(_line(reason) for reason in sorted(set(reasons), key=list(REASONS).index))
+
+
+def reasons_of(responses: Mapping[str, Any]) -> list[str]:
+    """Read from an operation's `responses` which refusals were described there."""
+    found: list[str] = []
+    for answer in responses.values():
+        for content in answer.get("content", {}).values():
+            found += content["schema"].get("properties", {}).get("reason", {}).get("enum", ())
+    return found
+
+
+def _answer(status: int, reasons: list[str]) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "description": "\n".join(_line(reason) for reason in reasons),
+        "content": {"application/json": {"schema": _schema(reasons)}},
+    }
+    return answer | ({"headers": {"Retry-After": _RETRY_AFTER}} if status in _WAITING else {})
+
+
+def _schema(reasons: list[str]) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "errorCode": {"type": "integer", "enum": sorted({REASONS[reason].code for reason in reasons})},
+        "errorMessage": {"type": "string", "description": "The documented text of the errorCode."},
+        "reason": {"type": "string", "enum": reasons},
+        "detail": {"type": "string", "description": "A sentence for people, with the remedy."},
+    }
+    required = list(properties)
+    if OUTCOME_UNKNOWN in reasons:
+        properties["id"] = {
+            "type": "string",
+            "pattern": "^[0-9a-f]{32}$",
+            "description": f"With `{OUTCOME_UNKNOWN}`: the request that may have been accepted.",
+        }
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _line(reason: str) -> str:
+    row = REASONS[reason]
+    sentence = _VALUE.sub("…", row.en).replace("{{", "{").replace("}}", "}")
+    return f"- {row.code} `{reason}`: {sentence}"

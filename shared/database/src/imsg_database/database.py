@@ -1,0 +1,74 @@
+"""The database as transactions: some that only read, and some that write, in turn where it is SQLite."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from imsg_database.away import StoreAway, translated
+from imsg_database.engines import BEGIN, Terms, open_engine
+
+
+class Database:
+    """One database. A writing transaction on SQLite takes the write lock when it begins; PostgreSQL locks rows."""
+
+    def __init__(self, engine: AsyncEngine, terms: Terms) -> None:
+        self._reader = engine.execution_options(**{BEGIN: "DEFERRED"})
+        self._writer = engine.execution_options(**{BEGIN: "IMMEDIATE"})
+        self._plain = engine
+        self._is_sqlite = engine.dialect.name == "sqlite"
+        self._turn: AbstractAsyncContextManager[None] = (
+            _Turn(terms.busy_timeout_s) if self._is_sqlite else nullcontext()
+        )
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that only reads. Raises StoreAway."""
+        with translated():
+            async with self._reader.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that may write; commits unless the block raises. Raises StoreAway."""
+        async with self._turn:
+            with translated():
+                async with self._writer.begin() as connection:
+                    yield connection
+
+    async def purge(self) -> None:
+        """Leave nothing of what was deleted in SQLite's file; PostgreSQL vacuums by itself. Raises StoreAway."""
+        if not self._is_sqlite:
+            return
+        async with self._turn:
+            with translated():
+                async with self._plain.connect() as connection:
+                    for statement in ("VACUUM main", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                        await connection.execute(text(statement))
+
+
+class _Turn(AbstractAsyncContextManager[None]):
+    """SQLite's writers of this process queue up in order; those of others poll for the file's lock."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._lock = asyncio.Lock()
+        self._patience_s = patience_s
+
+    async def __aenter__(self) -> None:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._lock.acquire()
+        except TimeoutError as error:
+            raise StoreAway("too many wait to write") from error
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@asynccontextmanager
+async def connect(url: URL, terms: Terms) -> AsyncIterator[Database]:
+    """Open the database for as long as the context lasts. Raises StartError where SQLite's file can't be made."""
+    async with open_engine(url, terms) as engine:
+        yield Database(engine, terms)

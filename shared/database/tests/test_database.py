@@ -1,0 +1,59 @@
+import asyncio
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import text
+
+from imsg_database.address import read_url
+from imsg_database.database import Database, connect
+from imsg_database.engines import Terms
+
+SLOW_WITH_ROWS_LEFT = """
+    INSERT INTO numbers WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
+    SELECT i FROM n RETURNING i
+"""
+
+
+async def write(database: Database, statement: str) -> None:
+    async with database.writing() as connection:
+        await connection.execute(text(statement))
+
+
+async def write_and_keep_what_ended_it(database: Database, statement: str, kept: list[BaseException]) -> None:
+    """Keep the traceback, and by it the cursor, as happens until garbage is collected."""
+    try:
+        await write(database, statement)
+    except asyncio.CancelledError as error:
+        kept.append(error)
+
+
+def is_locked(path: Path) -> bool:
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        connection.close()
+    return False
+
+
+async def until_locked(path: Path) -> None:
+    async with asyncio.timeout(20):
+        while not await asyncio.to_thread(is_locked, path):
+            pass
+
+
+async def test_a_writer_cancelled_in_mid_statement_leaves_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "imsg.db"
+    async with connect(read_url(f"sqlite:///{path}"), Terms("test")) as database:
+        await write(database, "CREATE TABLE numbers (i INTEGER)")
+        kept: list[BaseException] = []
+        writer = asyncio.create_task(write_and_keep_what_ended_it(database, SLOW_WITH_ROWS_LEFT, kept))
+        await until_locked(path)
+        writer.cancel()
+        await writer
+        assert isinstance(kept[0], asyncio.CancelledError)
+        assert not is_locked(path)
+        await write(database, "INSERT INTO numbers VALUES (0)")

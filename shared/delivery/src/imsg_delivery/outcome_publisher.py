@@ -1,0 +1,109 @@
+"""Publishing what must not be lost: the same bytes again until they are kept, or the delivery is no longer ours."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from random import Random
+
+from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
+from imsg_contract.topology import OUTCOME
+from imsg_contract.wire import Job, Outcome, Outcomes
+from imsg_delivery.delays import backoff_s
+from imsg_runtime.observe import logger
+
+log = logger(__name__)
+
+MAX_BATCH = 1_000
+"""Outcomes of one message: some 300 bytes each, far below the broker's limit even where providers are talkative."""
+
+Held = Callable[[], bool]
+
+
+class Outbox:
+    """What a worker publishes. Every verb answers whether it was kept; False where the delivery was lost meanwhile."""
+
+    def __init__(self, broker: Broker, random: Random) -> None:
+        self._broker = broker
+        self._random = random
+        self._waiting: list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]] = []
+        self._reporting: asyncio.Task[None] | None = None
+
+    async def report(self, outcomes: Sequence[Outcome], delivery: Delivery) -> bool:
+        """Tell history; what several deliveries have to tell at the same time travels in one batch."""
+        kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((outcomes, delivery, kept))
+        if self._reporting is None:
+            self._reporting = asyncio.create_task(self._report())
+        return await kept
+
+    async def split(self, parts: Sequence[Job], queue: str, delivery: Delivery) -> bool:
+        """Put parts into their own queue."""
+        route = self._broker.topology.direct(queue)
+        return await self._all([partial(self._broker.publish, part.encode(), route) for part in parts], delivery)
+
+    async def postpone(self, copies: Sequence[tuple[Job, int]], delivery: Delivery) -> bool:
+        """Put copies (job, seconds) off, to come to the delivery's own queue."""
+        return await self._all(
+            [partial(self._broker.postpone, delivery.queue, copy.encode(), step_s) for copy, step_s in copies], delivery
+        )
+
+    async def bury(self, delivery: Delivery, reason: str) -> bool:
+        """Give a delivery to history as dead; that acks it."""
+        return await self._kept(lambda: self._broker.bury(delivery, reason), lambda: delivery.held)
+
+    async def ack(self, delivery: Delivery) -> None:
+        """Say that a delivery is done with; one that was handed back meanwhile comes again and finds all settled."""
+        try:
+            await self._broker.ack(delivery)
+        except Unreachable as error:
+            log.info("ack_too_late", queue=delivery.queue, why=str(error))
+
+    async def _all(self, publishes: Sequence[Callable[[], Awaitable[None]]], delivery: Delivery) -> bool:
+        return all(await asyncio.gather(*(self._kept(publish, lambda: delivery.held) for publish in publishes)))
+
+    async def _kept(self, publish: Callable[[], Awaitable[None]], held: Held) -> bool:
+        tries = 0
+        while held():
+            try:
+                await publish()
+            except (PublishRefused, PublishUnknown) as error:
+                log.warning("publish_repeated", tries=tries, why=str(error))
+                await asyncio.sleep(backoff_s(tries, self._random.random()))
+                tries += 1
+            else:
+                return True
+        return False
+
+    async def _report(self) -> None:
+        try:
+            while self._waiting:
+                await self._report_batch(self._next_batch())
+        finally:
+            self._reporting = None
+            left, self._waiting = self._waiting, []
+            for _, _, kept in left:  # a bug, or being cancelled: no delivery waits for ever
+                if not kept.done():
+                    kept.set_result(False)
+
+    def _next_batch(self) -> list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]]:
+        count, size = 0, 0
+        for outcomes, _, _ in self._waiting:
+            size += len(outcomes)
+            if count and size > MAX_BATCH:
+                break
+            count += 1
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        return batch
+
+    async def _report_batch(self, batch: list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]]) -> None:
+        body = Outcomes(outcomes=tuple(outcome for outcomes, _, _ in batch for outcome in outcomes)).encode()
+        route = self._broker.topology.new(OUTCOME)
+        kept = False
+        try:
+            kept = await self._kept(
+                lambda: self._broker.publish(body, route), lambda: any(delivery.held for _, delivery, _ in batch)
+            )
+        finally:
+            for _, _, future in batch:
+                if not future.done():
+                    future.set_result(kept)

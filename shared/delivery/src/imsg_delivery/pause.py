@@ -1,0 +1,112 @@
+"""Whether a channel may take work now, and how it stands for those who ask: its state in Redis."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from imsg_contract.topology import CHANNEL_LOOK_S, channel_key
+from imsg_contract.wire import Blocked
+from imsg_delivery.claims.store import Ledger
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+
+log = logger(__name__)
+
+GRACE_S = 2.0
+"""How long a block is remembered past its end: the next try decides whether it goes on, and must not blink between."""
+
+
+class Gate:
+    """Open while Redis answers and nobody has paused the channel."""
+
+    def __init__(self, redis: Redis, ledger: Ledger, method: str, clock: Callable[[], float]) -> None:
+        self._redis = redis
+        self._ledger = ledger
+        self._method = method
+        self._key = channel_key(method)
+        self._clock = clock
+        self._blocks: dict[str, tuple[str, float]] = {}
+        self._told: tuple[bytes, str, str] | None = None
+        self._is_open = asyncio.Event()
+        self._is_shut = asyncio.Event()
+        self._is_shut.set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a delivery may be taken now."""
+        return self._is_open.is_set()
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the provider let nothing through lately."""
+        return bool(self._blocks)
+
+    async def opened(self) -> None:
+        """Wait until work may be taken."""
+        await self._is_open.wait()
+
+    async def shut(self) -> None:
+        """Wait until work may not be taken any more."""
+        await self._is_shut.wait()
+
+    def away(self, why: str) -> None:
+        """Shut at once: Redis did not answer somebody."""
+        self._turn(is_open=False, why=why)
+
+    def blocked(self, result: Blocked) -> None:
+        """Note that nothing goes through, of this scope, for so long."""
+        self._blocks[result.scope] = (f"{result.scope}: {result.code}", self._clock() + result.after_s)
+
+    async def watch(self) -> None:
+        """Look at the channel, and tell how it stands, as long as the worker lives."""
+        while True:
+            try:
+                await self._look()
+            except (RedisAway, RedisRefused) as error:
+                self.away(str(error))
+            await asyncio.sleep(CHANNEL_LOOK_S)
+
+    async def _look(self) -> None:
+        await self._ledger.excuse_stopped()
+        await self._ledger.born_s()  # dates Redis' data from now where it is new or was flushed
+        (now_s, _), (paused, state, until) = await asyncio.gather(
+            self._redis.call("TIME"), self._redis.call("HMGET", self._key, "paused", "state", "until")
+        )
+        await self._tell(int(now_s), state, until)
+        self._turn(is_open=paused not in (b"1", b"true"), why="paused")
+
+    async def _tell(self, now_s: int, state: bytes | None, until: bytes | None) -> None:
+        """Write how the channel stands where that is news; what another worker wrote stands until it is over."""
+        now = self._clock()
+        self._blocks = {scope: block for scope, block in self._blocks.items() if block[1] + GRACE_S > now}
+        if self._blocks:
+            why = "; ".join(sorted(reason for reason, _ in self._blocks.values()))
+            telling = (b"blocked", why, _moment(now_s + max(end for _, end in self._blocks.values()) - now))
+            is_news = telling != self._told or state != b"blocked"
+        else:
+            telling = (b"open", "", "")
+            is_news = state is None or self._told is not None or (state == b"blocked" and _is_over(until, now_s))
+        if not is_news:
+            return
+        await self._redis.call("HSET", self._key, "state", telling[0], "why", telling[1], "until", telling[2])
+        self._told = telling if self._blocks else None
+        log.info("channel_told", method=self._method, state=telling[0].decode(), why=telling[1], until=telling[2])
+
+    def _turn(self, *, is_open: bool, why: str) -> None:
+        if is_open == self.is_open:
+            return
+        log.info("gate_opened" if is_open else "gate_shut", method=self._method, **({} if is_open else {"why": why}))
+        now, then = (self._is_open, self._is_shut) if is_open else (self._is_shut, self._is_open)
+        then.clear()
+        now.set()
+
+
+def _moment(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _is_over(until: bytes | None, now_s: int) -> bool:
+    try:
+        return datetime.fromisoformat((until or b"").decode()).timestamp() + GRACE_S < now_s
+    except ValueError:
+        return True

@@ -1,0 +1,93 @@
+"""What of a part comes again: its remaining recipients gathered into as few copies of the job as there are ways."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from imsg_contract.wire import Job, Recipient
+from imsg_delivery.claims.store import start_field
+from imsg_delivery.decide import MAX_EXTENSION_S
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How recipients come again; those with the same way share a copy."""
+
+    step_s: int
+    is_next: bool
+    """The attempt has ended and the next follows; else it is looked at again as it is."""
+    uses_attempt: bool
+    broken: int
+    """How often in a row they broke a worker."""
+    asks: bool
+    """The provider is asked what became of this attempt."""
+    apart: int | None
+    """Set where a recipient comes in a copy of its own, since it may be what kills."""
+
+
+class Copies:
+    """The copies of one delivery, until they are postponed."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._recipients: dict[_Way, list[Recipient]] = defaultdict(list)
+
+    def __bool__(self) -> bool:
+        """Whether anything comes again."""
+        return bool(self._recipients)
+
+    def add_next(
+        self,
+        recipient: Recipient,
+        step_s: int,
+        *,
+        uses_attempt: bool,
+        asks: bool = False,
+        broken: int = 0,
+        apart: bool = False,
+    ) -> None:
+        """Let a recipient come for its next attempt, or to be asked about.
+
+        A block uses up no attempt, and extends the job's life instead.
+        """
+        alone = recipient.n if apart else None
+        way = _Way(step_s, is_next=True, uses_attempt=uses_attempt, broken=broken, asks=asks, apart=alone)
+        self._recipients[way].append(recipient)
+
+    def add_same(self, recipient: Recipient, step_s: int, *, broken: int) -> None:
+        """Let a recipient come as it is, to see what became of it meanwhile."""
+        way = _Way(step_s, is_next=False, uses_attempt=False, broken=broken, asks=False, apart=None)
+        self._recipients[way].append(recipient)
+
+    def jobs(self) -> list[tuple[Job, int]]:
+        """Make the copies, each with the seconds it waits."""
+        return [(copy, way.step_s) for way, copy in self._made()]
+
+    def starts(self) -> Mapping[str, int]:
+        """Say which copies hold what broke a worker, as the ledger counts it."""
+        return {start_field(copy): way.broken for way, copy in self._made() if way.broken}
+
+    def _made(self) -> Iterator[tuple[_Way, Job]]:
+        for way, recipients in self._recipients.items():
+            yield way, self._copy(way, tuple(sorted(recipients, key=lambda recipient: recipient.n)))
+
+    def _copy(self, way: _Way, recipients: tuple[Recipient, ...]) -> Job:
+        job = self._job
+        if not way.is_next:
+            return job.model_copy(update={"recipients": recipients})
+        turn = job.turn + 1
+        if way.asks:
+            return job.model_copy(update={"recipients": recipients, "turn": turn, "asking": job.asking + 1})
+        job = job.model_copy(update={"asking": 0})
+        if way.uses_attempt:
+            return job.model_copy(update={"recipients": recipients, "turn": turn, "attempt": job.attempt + 1})
+        waited_s = min(way.step_s, MAX_EXTENSION_S - job.extended_s)
+        return job.model_copy(
+            update={
+                "recipients": recipients,
+                "turn": turn,
+                "expires_at": job.expires_at + timedelta(seconds=waited_s),
+                "extended_s": job.extended_s + waited_s,
+            }
+        )

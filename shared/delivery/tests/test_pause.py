@@ -1,0 +1,113 @@
+"""The gate: open while Redis answers and nobody has paused the channel; it tells how the channel stands."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import pytest
+
+from imsg_contract.topology import channel_key
+from imsg_contract.wire import Blocked
+from imsg_delivery.claims.store import Ledger
+from imsg_delivery.pause import Gate
+from imsg_runtime.redis import Redis, connect
+from imsg_testing.waiting import eventually
+
+BLOCK = Blocked("relay", "mail.example.com", "535", "wrong password", after_s=60)
+
+
+class Watch:
+    """A clock that is set by hand."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    """Connect to the run's Valkey."""
+    async with connect(valkey_url) as redis:
+        yield redis
+
+
+@pytest.fixture
+def method() -> str:
+    """Name a channel of this test's own."""
+    return f"trial{secrets.token_hex(4)}"
+
+
+@asynccontextmanager
+async def watching(redis: Redis, method: str, watch: Watch) -> AsyncIterator[Gate]:
+    """Run a gate."""
+    gate = Gate(redis, Ledger(redis), method, watch)
+    task = asyncio.create_task(gate.watch())
+    try:
+        yield gate
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def told(redis: Redis, method: str) -> list[bytes | None]:
+    """Read what others see of the channel."""
+    reply: list[bytes | None] = await redis.call("HMGET", channel_key(method), "state", "why", "until")
+    return reply
+
+
+async def becomes(redis: Redis, method: str, state: bytes) -> None:
+    """Wait for a state."""
+
+    async def is_so() -> bool:
+        return (await told(redis, method))[0] == state
+
+    await eventually(is_so)
+
+
+async def test_it_is_shut_until_redis_has_answered_and_shuts_on_a_pause(redis: Redis, method: str) -> None:
+    async with watching(redis, method, Watch()) as gate:
+        assert not gate.is_open
+        await asyncio.wait_for(gate.opened(), 5)
+        await redis.call("HSET", channel_key(method), "paused", "1")
+        await asyncio.wait_for(gate.shut(), 1)
+        await redis.call("HSET", channel_key(method), "paused", "0")
+        await asyncio.wait_for(gate.opened(), 1)
+
+
+async def test_it_shuts_at_once_where_somebody_finds_redis_away(redis: Redis, method: str) -> None:
+    async with watching(redis, method, Watch()) as gate:
+        await asyncio.wait_for(gate.opened(), 5)
+        gate.away("no answer")
+        assert not gate.is_open
+        await asyncio.wait_for(gate.opened(), 5)
+
+
+async def test_a_block_is_told_with_its_end_and_so_is_its_end(redis: Redis, method: str) -> None:
+    watch = Watch()
+    async with watching(redis, method, watch) as gate:
+        await becomes(redis, method, b"open")
+        gate.blocked(BLOCK)
+        await becomes(redis, method, b"blocked")
+        _, why, until = await told(redis, method)
+        now_s = int((await redis.call("TIME"))[0])
+        assert why == b"mail.example.com: 535"
+        assert until is not None
+        assert 55 < datetime.fromisoformat(until.decode()).timestamp() - now_s <= 61
+        assert gate.is_blocked
+        watch.now += 63
+        await becomes(redis, method, b"open")
+        assert await told(redis, method) == [b"open", b"", b""]
+
+
+async def test_another_worker_s_block_stands_until_it_is_over(redis: Redis, method: str) -> None:
+    soon, past = "2999-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+    await redis.call("HSET", channel_key(method), "state", "blocked", "why", "other", "until", soon)
+    async with watching(redis, method, Watch()) as gate:
+        await asyncio.wait_for(gate.opened(), 5)
+        assert (await told(redis, method))[0] == b"blocked"
+        await redis.call("HSET", channel_key(method), "until", past)
+        await becomes(redis, method, b"open")

@@ -1,0 +1,65 @@
+"""A sender without a provider: it stays up where that is wished, and says so; where it is not, it stops as before."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from imsg_contract.topology import channel_key, no_provider_key
+from imsg_delivery.standby import idle, is_idle
+from imsg_runtime.redis import connect
+from imsg_runtime.settings import Common
+from imsg_testing.waiting import eventually
+
+
+class Mail(BaseModel):
+    """Its provider."""
+
+    host: str = ""
+
+
+class Sender(Common):
+    """A sender's settings."""
+
+    smtp: Mail = Mail()
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Start where nothing is set."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_sender_idles_only_where_that_is_wished_and_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_idle(Sender, "smtp")
+    monkeypatch.setenv("IMSG_NO_PROVIDER", "idle")
+    assert is_idle(Sender, "smtp")
+    monkeypatch.setenv("IMSG_SMTP__HOST", "")
+    assert is_idle(Sender, "smtp"), "compose passes what is not set as empty"
+    monkeypatch.setenv("IMSG_SMTP__HOST", "mail.example.com")
+    assert not is_idle(Sender, "smtp"), "half of a provider is a mistake to be told"
+
+
+def test_a_file_gives_it_a_provider_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IMSG_NO_PROVIDER", "idle")
+    (tmp_path / "imsg.toml").write_text('[smtp]\nhost = "mail.example.com"\n')
+    assert not is_idle(Sender, "smtp")
+
+
+async def test_it_is_ready_and_tells_the_gateways_and_whoever_looks(
+    monkeypatch: pytest.MonkeyPatch, valkey_url: str
+) -> None:
+    monkeypatch.setenv("IMSG_REDIS_URL", valkey_url)
+    service = idle("smtp", "set IMSG_SMTP__HOST")
+    async with connect(valkey_url) as redis, service.running():
+        assert service.unmet() == []
+
+        async def is_told() -> bool:
+            return bool(await redis.call("HGET", channel_key("smtp"), "state") == b"blocked")
+
+        await eventually(is_told)
+        assert await redis.call("GET", no_provider_key("smtp")) == b"set IMSG_SMTP__HOST"
+        assert 0 < await redis.call("TTL", no_provider_key("smtp")) <= 10
+        why = (await redis.call("HGET", channel_key("smtp"), "why")).decode()
+        assert why == "no provider is configured: set IMSG_SMTP__HOST"
+        await redis.call("DEL", channel_key("smtp"), no_provider_key("smtp"))

@@ -1,0 +1,78 @@
+"""Logs as an event name and keys; no bodies, tokens or whole addresses in them."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+_TOKEN = re.compile(r"(?i)\b(token=)[^&\s\"'<>]+")
+"""A token in a URL, however it came into a line: a library's complaint about a request, an exception's text."""
+
+CHATTY = ("httpx", "httpcore", "asyncio", "aiosqlite", "mail.log", "alembic", "uvicorn", "websockets")
+"""Libraries that say URLs, headers and more at INFO."""
+
+Log = structlog.typing.FilteringBoundLogger
+
+
+def configure(level: str, form: Literal["text", "json"]) -> None:
+    """Set up logging of this process, libraries included, to standard error."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: Any = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    )
+    # Our own lines go straight out: the way through the standard library's logging is half of what a line costs.
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, hide_tokens, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                hide_tokens,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    # DEBUG is ours alone: at that level libraries print cookies, passwords and what people type, frame by frame.
+    root.setLevel("INFO" if level == "DEBUG" else level)
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Seven errors for every connection that can't be made; broker.rabbitmq says it once, with the reason.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+def hide_tokens(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Hide every `token=…` in a line; a processor of structlog's."""
+    for name, value in event.items():
+        if isinstance(value, str) and "token=" in value.lower():
+            event[name] = _TOKEN.sub(r"\1••••", value)
+    return event
+
+
+def logger(name: str) -> Log:
+    """Make the logger of a module."""
+    found: Log = structlog.get_logger(name)
+    return found
+
+
+def shown(address: str) -> str:
+    """Shorten an address for a log line: enough to recognise, too little to use."""
+    name, at, domain = address.partition("@")
+    return f"{name[:2]}…@{domain}" if at else f"{address[:4]}…{address[-2:]}"

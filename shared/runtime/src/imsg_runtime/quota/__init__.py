@@ -1,0 +1,33 @@
+"""Counted windows in one atomic step by Redis' clock: what a user may still send, and how often something was tried.
+
+A charge reads the user's mirror and counts in the same script, so that no race and no number of gateways lets one
+request more through, and a change of the mirror holds for the very next request. The windows are the clock hour and
+the calendar day of a time zone. Lua knows no zones: the caller passes the zone's UTC offsets around now, a table of
+two or three lines, and the script picks by the server's TIME.
+
+Counts live in one hash per user. Its key holds the mirror's key as hash tag, so both are in one slot of a Redis
+Cluster unless the name has braces; iMSG itself is meant for one Redis.
+"""
+
+from imsg_runtime.quota.answers import (
+    Charge,
+    Charged,
+    Disabled,
+    Exhausted,
+    Known,
+    NoMirror,
+    Revoked,
+    Stale,
+    Used,
+    Window,
+    WindowName,
+)
+from imsg_runtime.quota.charging import Quota
+from imsg_runtime.quota.scripts import SERVER_TIME
+from imsg_runtime.quota.tallies import Tallied, Tallies
+from imsg_runtime.quota.zone import offsets
+
+__all__ = [
+    "SERVER_TIME", "Charge", "Charged", "Disabled", "Exhausted", "Known", "NoMirror", "Quota", "Revoked", "Stale",
+    "Tallied", "Tallies", "Used", "Window", "WindowName", "offsets",
+]  # fmt: skip

@@ -1,0 +1,28 @@
+"""Keys that somebody could guess, refused where strangers reach us."""
+
+from pydantic import SecretStr
+
+from imsg_runtime.settings import Common, StartError, variable
+
+LEAST_KEY_BYTES = 32
+"""Of a key that signs or opens something: what HMAC-SHA256 can use (RFC 2104, 3), and what no search finds."""
+
+
+def require_strong(settings: Common, *path: str, keys: tuple[SecretStr, ...]) -> None:
+    """Refuse short keys where strangers reach us; `path` names their setting: ("peer_keys", "gateway").
+
+    Raises StartError with the setting and a command that makes a good one.
+    """
+    shortest = min((len(key.get_secret_value().encode()) for key in keys), default=LEAST_KEY_BYTES)
+    if shortest >= LEAST_KEY_BYTES or not settings.is_exposed:
+        return
+    raise StartError(
+        f"{variable(*path)} has a key of {shortest} bytes; where others than this machine reach iMSG, a key has at "
+        f"least {LEAST_KEY_BYTES}: give it what `openssl rand -hex 32` makes."
+    )
+
+
+def require_strong_callers(settings: Common, peer_keys: dict[str, tuple[SecretStr, ...]]) -> None:
+    """Refuse short keys of callers. Raises like require_strong."""
+    for service, keys in peer_keys.items():
+        require_strong(settings, "peer_keys", service.replace("-", "_"), keys=keys)

@@ -1,0 +1,180 @@
+"""Settings that nobody goes by: their names are misspelt, or they are no more; each with what to do instead."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
+
+from imsg_runtime.settings import NESTED, PREFIX, Common, variable
+
+NAMES = frozenset(
+    {
+        "broker_url",
+        "redis_url",
+        "database_url",
+        "service_key",
+        "peer_keys",
+        "token_key",
+        "erasure_key",
+        "tombstones_file",
+        "admin_password",
+        "timezone",
+        "public_url",
+        "allowed_hosts",
+        "host",
+        "port",
+        "data_dir",
+        "log_level",
+        "log_format",
+        "no_provider",
+        "retention_days",
+        "keep_content_days",
+        "http_status",
+        "token_hours",
+        "max_recipients",
+        "max_attachment_bytes",
+        "max_depth",
+        "trusted_proxies",
+        "smtp",
+        "sms",
+        "wechat",
+        "sandbox",
+        "sandbox_url",
+        "gateway_url",
+        "auth_url",
+        "history_url",
+        "console_idle_minutes",
+        "sweep",
+        "config",
+        "bind",
+        "edge_proxies",
+        "store_cpus",
+    }
+)
+"""Every first word after IMSG_ that something reads: services share one environment, `.env` and imsg.toml, and each
+knows only its own."""
+
+RETIRED: Mapping[str, str] = {
+    "http_status": (
+        "the five documented URLs answer 200 to everything now, and /api/v2 the HTTP statuses; let clients that want "
+        "those call /api/v2, and remove this setting"
+    ),
+}
+"""First word after IMSG_ of a setting that is still taken and does nothing → what to do instead."""
+
+OURS = ("test_", "bench_")
+"""What our own tests and measurements are told."""
+
+_NEAR = 0.6
+"""How alike two names must be for one to be taken for the other (difflib's ratio)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misspelt:
+    """A name that nobody reads."""
+
+    name: str
+    nearest: str
+    """The name that was meant, perhaps; empty where none is near."""
+    instead: str = ""
+    """What to do instead, of a setting that is no more."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do, as a sentence."""
+        if self.instead:
+            return f"{self.instead[0].upper()}{self.instead[1:]}."
+        return f"Write {self.nearest}." if self.nearest else "Remove it."
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        if self.instead:
+            return f"nothing goes by {self.name} any more: {self.instead}."
+        return f"nothing reads {self.name}" + (f"; did you mean {self.nearest}?" if self.nearest else ".")
+
+
+def find(models: Sequence[type[Common]]) -> list[Misspelt]:
+    """Look through what is set in the environment, `.env` and imsg.toml for names that none of the models reads.
+
+    A name whose first word belongs to a service that is not among the models is left to that service.
+    """
+    found = {}
+    for given in sorted({path for model in models for path in _given(model)}):
+        if given[0] in RETIRED and any(given[0] in model.model_fields for model in models):
+            found[variable(*given)] = Misspelt(variable(*given), "", RETIRED[given[0]])
+            continue
+        verdicts = {_reads(model, given) for model in models}
+        is_ours = given[0].startswith(OURS)
+        if True in verdicts or is_ours or (given[0] in NAMES and False not in verdicts):
+            continue
+        known = [variable(*path) for model in models for path in _paths(model, given)]
+        if given[0] not in NAMES:
+            known += [variable(first, *given[1:]) for first in get_close_matches(given[0], NAMES)]
+        name = variable(*given)
+        near = get_close_matches(name, known, n=1, cutoff=_NEAR)
+        found[name] = Misspelt(name, near[0] if near else "")
+    return list(found.values())
+
+
+def _given(model: type[Common]) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every name that is set: ('smtp', 'host')."""
+    prefix = PREFIX.lower()
+    for source in (EnvSettingsSource(model), DotEnvSettingsSource(model)):
+        for name, value in source.env_vars.items():
+            if name.lower().startswith(prefix) and value:
+                yield tuple(name.lower().removeprefix(prefix).split(NESTED))
+    toml = TomlConfigSettingsSource(model, Path(os.environ.get(f"{PREFIX}CONFIG", "imsg.toml")))
+    yield from _leaves(toml.toml_data)
+
+
+def _leaves(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, (*above, name.lower()))
+        else:
+            yield (*above, name.lower())
+
+
+def _reads(model: type[BaseModel], path: Sequence[str]) -> bool | None:
+    """Tell whether a model reads a name; None where it has no say."""
+    if model.model_config.get("extra") == "ignore" and not issubclass(model, Common):
+        return None  # it looks at a part of what is another's
+    field = model.model_fields.get(path[0])
+    if field is None:
+        return None if issubclass(model, Common) else False
+    inner, is_named_by_people = _inner(field.annotation)
+    rest = path[2:] if is_named_by_people else path[1:]
+    if inner is None or not rest:
+        return inner is not None or is_named_by_people or len(path) == 1
+    return _reads(inner, rest)
+
+
+def _paths(model: type[BaseModel], given: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the names that a model reads; where people choose one, theirs stands there."""
+    for name, field in model.model_fields.items():
+        inner, is_named_by_people = _inner(field.annotation)
+        chosen = (given[1],) if is_named_by_people and len(given) > 1 else ()
+        if inner is None:
+            yield (name, *chosen)
+            continue
+        for path in _paths(inner, given[1 + len(chosen) :]):
+            yield (name, *chosen, *path)
+
+
+def _inner(annotation: Any) -> tuple[type[BaseModel] | None, bool]:  # noqa: ANN401  any annotation
+    """Return the model inside an annotation, and whether people choose the names above it."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return (annotation, False) if issubclass(annotation, BaseModel) else (None, False)
+    if get_origin(annotation) in (dict, Mapping):
+        return _first(_inner(part)[0] for part in get_args(annotation)[1:]), True
+    inners = [_inner(part) for part in get_args(annotation)]
+    return _first(inner for inner, _ in inners), any(named for _, named in inners)
+
+
+def _first(models: Iterable[type[BaseModel] | None]) -> type[BaseModel] | None:
+    return next((model for model in models if model is not None), None)

@@ -1,0 +1,202 @@
+"""A parent without a loop, which ends a child that spins or stands still: no thread of its own could do that.
+
+Python holds the interpreter's lock while a regular expression runs, so what watches must be another process (ADR 15).
+It stays small: it forks before anything of a service is loaded, and imports next to nothing itself.
+"""
+
+import os
+import signal
+import sys
+import time
+
+HEARTBEAT = "HEARTBEAT"
+"""What a child finds in its environment: `PID FD NAME STOPPED…`, read by `imsg_runtime.life`."""
+
+PROCESSOR_S = 20.0
+"""How much processor time may pass without a heartbeat; the wall's time says nothing on a busy or sleeping machine."""
+
+STOPPED_S = 50.0
+"""How long a child may stand still (SIGSTOP), the parent not: whoever supervises us waits for a minute."""
+
+LOOK_S = 1.0
+"""How often the parent looks, and a child gives a sign."""
+
+LAST_WORDS_S = 1.0
+"""How long a child may take to print where it stands; it does so in the signal handler itself, whatever it is at."""
+
+PAUSE_S = 1.0
+"""Before a child that was ended is replaced."""
+
+REMEMBERED = 8
+"""How many stopped children a new one is told of; each says so in Redis as soon as it can."""
+
+SHOW = signal.SIGUSR1
+"""What makes a watched process print the stacks of all its threads."""
+
+PR_SET_PDEATHSIG = 1
+"""<sys/prctl.h>"""
+
+_ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+_FORWARDED = _ENDING | {signal.SIGUSR1, signal.SIGUSR2}
+_CAUGHT = _FORWARDED | {signal.SIGCHLD, signal.SIGALRM}
+_SI_KERNEL = 0x80
+"""<asm-generic/siginfo.h>: a terminal's Ctrl-C, which the whole group of processes has got already."""
+
+
+def watch(processor_s: float = PROCESSOR_S, stopped_s: float = STOPPED_S) -> None:
+    """Return in a child; stay behind as its parent, and exit as the child does.
+
+    A child that has begun to give signs and has then used so much processor time, or stood still for so long, without
+    one is ended and replaced. Signals go on to the child, and it dies with its parent. Whoever is watched already, or
+    is no Linux process, returns as it is.
+    """
+    if sys.platform != "linux" or is_watched():
+        return
+    # What nohup ignores stays ignored: a blocked signal would come all the same.
+    caught = _CAUGHT - {number for number in (signal.SIGHUP,) if signal.getsignal(number) is signal.SIG_IGN}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, caught)
+    # Its ticks end the waits: Python's sigtimedwait makes up a signal where it is stopped past its time (SIGSTOP).
+    signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
+    stopped: list[str] = []
+    while True:
+        child = _born(before, stopped)
+        if child is None:
+            return
+        status = child.attend(processor_s, stopped_s)
+        if child.ended_for is None or child.asked_to_end or _asked_to_end_within(PAUSE_S):
+            _exit(status)
+        if child.ended_for == "stopped":
+            stopped = [*stopped, child.name][-REMEMBERED:]
+
+
+def is_watched() -> bool:
+    """Tell whether this very process has a parent that watches it."""
+    return os.environ.get(HEARTBEAT, "").split(" ")[0] == str(os.getpid())
+
+
+class _Child:
+    def __init__(self, pid: int, name: str, signs: int) -> None:
+        self.name = name
+        self.ended_for: str | None = None
+        self.asked_to_end = False
+        self._pid = pid
+        self._signs = signs
+        self._gave_signs = False
+
+    def attend(self, processor_s: float, stopped_s: float) -> int:
+        """Watch until it has ended; return its wait status."""
+        used_s, stood_s, looked = 0.0, 0.0, time.monotonic()
+        try:
+            while (status := self._ended()) is None:
+                self._forward(signal.sigwaitinfo(_CAUGHT))
+                passed, looked = time.monotonic() - looked, time.monotonic()
+                now_s, is_stopped = _standing(self._pid)
+                if self._has_given_a_sign():
+                    used_s = now_s
+                # While this process was stopped too, nobody was watched.
+                stood_s = stood_s + min(passed, 2 * LOOK_S) if is_stopped else 0.0
+                if not self._gave_signs:
+                    continue  # it loads, or it is no service at all
+                if now_s - used_s > processor_s:
+                    self._end("spins", f"has used {now_s - used_s:.0f} s of processor time without a sign of life")
+                elif stood_s > stopped_s:
+                    self._end("stopped", f"was stopped {stood_s:.0f} s ago")
+            return status
+        finally:
+            os.close(self._signs)
+
+    def _ended(self) -> int | None:
+        """Collect whoever has ended; as process 1 of a container that may be anybody."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return 0
+            if pid == self._pid:
+                return status
+            if pid == 0:
+                return None
+
+    def _forward(self, caught: signal.struct_siginfo) -> None:
+        if caught.si_signo not in _FORWARDED:
+            return
+        if caught.si_code != _SI_KERNEL:
+            os.kill(self._pid, caught.si_signo)
+        if caught.si_signo in _ENDING:
+            self.asked_to_end = True
+            os.kill(self._pid, signal.SIGCONT)  # who was stopped ends in good order, before somebody kills both of us
+
+    def _has_given_a_sign(self) -> bool:
+        signs = False
+        try:
+            while os.read(self._signs, 4096):
+                signs = True
+        except BlockingIOError:
+            pass
+        self._gave_signs |= signs
+        return signs
+
+    def _end(self, why: str, said: str) -> None:
+        self.ended_for = why
+        _say(f"process {self._pid} {said}; it is ended" + (". It stands at:" if why == "spins" else "."))
+        if why == "spins":
+            os.kill(self._pid, SHOW)
+            time.sleep(LAST_WORDS_S)
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+
+
+def _born(mask: "set[int | signal.Signals]", stopped: list[str]) -> _Child | None:
+    """Fork; return the child to its parent, and nothing to the child."""
+    signs, gives = os.pipe()
+    name, parent = os.urandom(6).hex(), os.getpid()
+    pid = os.fork()
+    if pid:
+        os.close(gives)
+        os.set_blocking(signs, False)
+        return _Child(pid, name, signs)
+    os.close(signs)
+    os.set_blocking(gives, False)
+    os.set_inheritable(gives, True)  # noqa: FBT003  it may become another program, the same process still
+    _die_with(parent)
+    os.environ[HEARTBEAT] = " ".join([str(os.getpid()), str(gives), name, *stopped])
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return None
+
+
+def _die_with(parent: int) -> None:
+    """Let the kernel end this process when its parent dies, however it dies; an orphan would hold port and folder."""
+    import ctypes  # noqa: PLC0415  the parent never needs it
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was asked
+        os._exit(1)
+
+
+def _standing(pid: int) -> tuple[float, bool]:
+    """Return the processor time that a process has used, in seconds, and whether it is stopped (not: traced)."""
+    with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123  pathlib is not worth its memory here
+        fields = file.read().rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), fields[0] == b"T"
+
+
+def _asked_to_end_within(pause_s: float) -> bool:
+    until = time.monotonic() + pause_s
+    while time.monotonic() < until:
+        if signal.sigwaitinfo(_CAUGHT).si_signo in _ENDING:
+            return True
+    return False
+
+
+def _exit(status: int) -> None:
+    """End as the child did."""
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        os.kill(os.getpid(), number)  # process 1 lives on
+    os._exit(128 + number if number else os.WEXITSTATUS(status))
+
+
+def _say(line: str) -> None:
+    os.write(2, f"imsg: {line}\n".encode())

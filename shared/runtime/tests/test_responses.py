@@ -1,0 +1,192 @@
+"""Every answer has the public shape: refusals, unknown paths, wrong fields and crashes too."""
+
+from typing import Annotated, Literal
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from imsg_contract.errors import REASONS, TEXTS, Refusal
+from imsg_runtime.responses import Answer, encode, ok, prefers_english, speak, wrong, wrong_fields
+
+
+class Order(BaseModel):
+    """A body with one strict field."""
+
+    model_config = ConfigDict(strict=True)
+    count: int
+
+
+@pytest.fixture
+def api() -> FastAPI:
+    """Make an app that refuses, crashes and takes a typed body."""
+    api = FastAPI()
+    speak(api)
+
+    @api.post("/order")
+    async def order(order: Order) -> dict[str, object]:
+        return ok(count=order.count)
+
+    @api.get("/refuse")
+    async def refuse() -> None:
+        raise Refusal("too_many_tries", what_zh="错误的密码", what_en="wrong passwords", after=7, retry_after_s=7)
+
+    @api.get("/crash")
+    async def crash() -> None:
+        raise ZeroDivisionError
+
+    return api
+
+
+def client(api: FastAPI) -> httpx.AsyncClient:
+    """Open a client to the app."""
+    transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+
+async def test_a_refusal_answers_its_code_reason_detail_and_retry_after(api: FastAPI) -> None:
+    """10016 carries the detail in its text as well."""
+    async with client(api) as http:
+        answer = await http.get("/refuse")
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "7"
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.json() == {
+        "errorCode": 10016,
+        "errorMessage": "见详情：错误的密码太多，请在7秒后再试。",
+        "reason": "too_many_tries",
+        "detail": "错误的密码太多，请在7秒后再试。",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "reason"),
+    [
+        (b'{"count": 1', 10001, "not_json"),
+        (b"[1]", 10001, "not_an_object"),
+        (b"{}", 10002, "missing"),
+        (b'{"count": null}', 10002, "missing"),
+        (b'{"count": "5"}', 10017, "wrong_type"),
+        (b'{"count": true}', 10017, "wrong_type"),
+        (b'{"count": 5.0}', 10017, "wrong_type"),
+    ],
+)
+async def test_a_wrong_body_is_answered_in_the_public_shape(api: FastAPI, body: bytes, code: int, reason: str) -> None:
+    """Absent is 10002, a wrong type 10017, and the field is named."""
+    async with client(api) as http:
+        answer = (await http.post("/order", content=body, headers={"content-type": "application/json"})).json()
+    assert (answer["errorCode"], answer["reason"]) == (code, reason)
+    assert answer["errorMessage"] == TEXTS[code]
+    if code != 10001:
+        assert "count" in answer["detail"]
+
+
+async def test_unknown_paths_and_methods_keep_the_shape(api: FastAPI) -> None:
+    """Never a framework's own answer."""
+    async with client(api) as http:
+        missing = await http.get("/nowhere")
+        wrong = await http.delete("/order")
+    assert (missing.status_code, missing.json()["errorCode"]) == (404, 10001)
+    assert (wrong.status_code, wrong.json()["reason"], wrong.headers["allow"]) == (405, "no_such_method", "POST")
+
+
+async def test_a_crash_is_numbered_and_shows_nothing_of_the_inside(api: FastAPI) -> None:
+    """The number is what an administrator finds in the log."""
+    async with client(api) as http:
+        answer = await http.get("/crash", headers={"accept-language": "en"})
+    assert answer.status_code == 500
+    assert answer.json()["reason"] == "bug"
+    assert "ZeroDivision" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("header", "english"),
+    [
+        ("", False),
+        ("en", True),
+        ("en-US,en;q=0.9", True),
+        ("zh-CN,zh;q=0.9,en;q=0.8", False),
+        ("en;q=0.5, zh;q=0.4", True),
+        ("en, zh", False),
+        ("de", False),
+        ("en;q=zero", False),
+        ("*", False),
+        ("EN-gb , zh;q=0.9", True),
+        ("en;q=0, zh;q=0.1", False),
+        ("zh; q=0.2, en; q=0.3", True),
+        ("a" + " " * 16_000 + "x", False),
+        (",".join(["a" + " " * 500 + "x"] * 31) + ",en", False),
+        ("a;" * 30_000 + "en", False),
+        ('"' * 30_000, False),
+    ],
+)
+def test_english_is_answered_only_where_it_is_preferred(header: str, english: bool) -> None:  # noqa: FBT001
+    """Chinese is the interface's own language."""
+    assert prefers_english(header) is english
+
+
+def test_every_reason_fills_its_sentences_alike() -> None:
+    """Both languages ask for the same values, so neither can fail where the other does not."""
+    for name, row in REASONS.items():
+        assert row.code in TEXTS, name
+        for sentence in (row.zh, row.en):
+            assert sentence.rstrip("。.") != sentence, f"{name}: a sentence ends with its stop"
+
+
+def test_a_lone_surrogate_never_breaks_an_answer() -> None:
+    """It came from a client's JSON and must be able to go back."""
+    assert encode({"to": "a\ud800b"}) == b'{"to":"a?b"}'
+    assert Answer({"x": "\ud800"}).body
+
+
+def _never(value: str) -> str:
+    if value == "bad":
+        raise wrong("不能是{bad}", "it must not be {bad}")
+    return value
+
+
+class Complaints(BaseModel):
+    """A body whose complaints are looked at."""
+
+    model_config = ConfigDict(strict=True)
+    name: Annotated[str, Field(min_length=2), AfterValidator(_never)]
+    role: Literal["user", "admin"] = "user"
+    count: Annotated[int, Field(ge=0, le=9)]
+
+
+@pytest.mark.parametrize(
+    ("body", "zh", "en"),
+    [
+        ({"name": "ab", "count": "5"}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
+        ({"name": "ab", "count": True}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
+        ({"name": "ab", "count": 5.0}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
+        ({"name": "ab", "count": 10}, "参数count不正确：不能大于9。", "count is not right: it must be 9 or less."),
+        ({"name": 1, "count": 1}, "参数name不正确：必须是字符串。", "name is not right: it must be a string."),
+        (
+            {"name": "a", "count": 1},
+            "参数name不正确：至少要有2个字符。",
+            "name is not right: it must have at least 2 characters.",
+        ),
+        ({"name": "bad", "count": 1}, "参数name不正确：不能是{bad}。", "name is not right: it must not be {bad}."),
+        ({"name": 1}, "缺少参数count。", "count is missing."),
+        ({"name": 1, "count": None}, "缺少参数count。", "count is missing."),
+    ],
+)
+def test_what_is_wrong_with_a_field_reads_well_in_both_languages(body: dict[str, object], zh: str, en: str) -> None:
+    """And what is missing is said before what is wrong."""
+    with pytest.raises(ValidationError) as caught:
+        Complaints.model_validate(body)
+    refusal = wrong_fields(caught.value.errors())
+    assert refusal.answer(english=False)["detail"] == zh
+    assert refusal.answer(english=True)["detail"] == en
+
+
+@given(st.text(), st.lists(st.sampled_from(["en", "zh-CN", "q=0.5", ";", ",", "*", " ", "q=", "1.0000", "\0"])))
+def test_any_accept_language_is_an_answer(text: str, pieces: list[str]) -> None:
+    """Chinese where it says nothing that can be read."""
+    assert prefers_english(f"en,{text[:9].replace(',', '')}") in (True, False)
+    assert prefers_english(text + "".join(pieces)) in (True, False)
+    assert not prefers_english("zh," + "".join(pieces))

@@ -1,0 +1,116 @@
+"""A misspelt setting is found, and told with the name that was meant; whatever is somebody's is left alone."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from imsg_runtime.settings import Common
+from imsg_runtime.unknown_settings import Misspelt, find
+
+
+class Account(BaseModel):
+    """An account of some name."""
+
+    appid: str = ""
+
+
+class Mail(BaseModel):
+    """A group of settings."""
+
+    host: str = ""
+    accounts: dict[str, Account] = {}
+    texts: dict[str, str] = {}
+
+
+class Sender(Common):
+    """One service's settings."""
+
+    smtp: Mail = Mail()
+
+
+class MailAsked(BaseModel):
+    """A part of another's group."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    host: str = ""
+
+
+class Whole(Common):
+    """What asks for a part only."""
+
+    smtp: MailAsked = MailAsked()
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Start from a folder in which nothing is set."""
+    monkeypatch.chdir(tmp_path)
+
+
+class Door(Common):
+    """A service that once read a setting which is no more."""
+
+    http_status: str = ""
+
+
+def test_a_setting_that_is_no_more_is_told_with_what_to_do_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMSG_HTTP_STATUS", "truthful")
+    (stray,) = find([Door])
+    assert str(stray).startswith("nothing goes by IMSG_HTTP_STATUS any more: ")
+    assert "/api/v2" in stray.remedy
+    assert find([Sender]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("IMSG_SMTP__HOTS", "IMSG_SMTP__HOST"),
+        ("imsg_smtp__hots", "IMSG_SMTP__HOST"),
+        ("IMSG_SMPT__HOST", "IMSG_SMTP__HOST"),
+        ("IMSG_TIMZONE", "IMSG_TIMEZONE"),
+        ("IMSG_SMTP__ACCOUNTS__MAIN__APPDI", "IMSG_SMTP__ACCOUNTS__MAIN__APPID"),
+        ("IMSG_QQQ", ""),
+    ],
+)
+def test_a_misspelt_name_is_told_with_the_nearest(monkeypatch: pytest.MonkeyPatch, name: str, nearest: str) -> None:
+    monkeypatch.setenv(name, "x")
+    assert find([Sender]) == [Misspelt(name.upper(), nearest)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "IMSG_SMTP__HOST",
+        "IMSG_SMTP__ACCOUNTS__MAIN__APPID",
+        "IMSG_SMTP__ACCOUNTS",
+        "IMSG_SMTP__TEXTS__HELLO",
+        "IMSG_AUTH_URL",
+        "IMSG_WECHAT__ACCOUNTS__MAIN__APPDI",
+        "IMSG_CONFIG",
+        "IMSG_TEST_SEED",
+        "HOME_IMSG_SMPT",
+    ],
+)
+def test_what_is_read_here_or_by_another_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "x.toml").touch()
+    monkeypatch.setenv(name, "x.toml")
+    assert find([Sender]) == []
+
+
+def test_who_asks_for_a_part_has_no_say_over_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMSG_SMTP__HOTS", "x")
+    assert find([Whole]) == []
+    assert [one.nearest for one in find([Whole, Sender])] == ["IMSG_SMTP__HOST"]
+
+
+def test_files_are_looked_through_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("IMSG_SMTP__HOOST=a\nIMSG_SMTP__HOST=b\nCOMPOSE_PROFILES=c\n")
+    (tmp_path / "imsg.toml").write_text('[smtp]\nhsot = "a"\n[smtp.accounts.main]\nappid = "b"\n')
+    assert [str(one) for one in find([Sender])] == [
+        "nothing reads IMSG_SMTP__HOOST; did you mean IMSG_SMTP__HOST?",
+        "nothing reads IMSG_SMTP__HSOT; did you mean IMSG_SMTP__HOST?",
+    ]

@@ -1,5 +1,0 @@
-"""The broker port on RabbitMQ 4: quorum queues, confirmed and mandatory publishes, connections that come back."""
-
-from imsg_shared.rabbit.broker import connect
-
-__all__ = ["connect"]

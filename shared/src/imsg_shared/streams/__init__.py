@@ -1,5 +1,0 @@
-"""The broker port on Redis Streams, for one host: durable where the server's append-only file is fsynced always."""
-
-from imsg_shared.streams.broker import connect
-
-__all__ = ["connect"]
