@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher, extract_parameters
 
-from imsg_auth.passwords import Passwords, hasher
-from imsg_auth.tries import (
+from imsg_auth.hashing_queue import EACH_WAITS, Turns
+from imsg_auth.login_limits import (
     ACCOUNT_TRIES,
     ALL,
     ALL_TRIES,
@@ -20,7 +20,7 @@ from imsg_auth.tries import (
     KnownNetworks,
     network_of,
 )
-from imsg_auth.turns import EACH_WAITS, Turns
+from imsg_auth.passwords import Passwords, hasher
 from imsg_contract.errors import Refusal
 from imsg_runtime.quota import Tallies
 from imsg_runtime.redis import Redis

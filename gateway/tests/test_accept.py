@@ -13,10 +13,10 @@ from imsg_contract.ids import new_id
 from imsg_contract.topology import Route, Topology
 from imsg_contract.wire import Recipient
 from imsg_gateway.accept import Accepting
-from imsg_gateway.callers import Callers, Owner
+from imsg_gateway.authentication import Callers, Owner
+from imsg_gateway.backpressure import Pressure
 from imsg_gateway.draft import Draft
 from imsg_gateway.methods import METHODS
-from imsg_gateway.pressure import Pressure
 from imsg_gateway.providers import Providers
 from imsg_runtime import service_client
 from imsg_runtime.quota import Quota

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from imsg_contract.errors import REASONS, TEXTS, Refusal
 from imsg_gateway.attachments import Files
-from imsg_gateway.complaints import has_control
 from imsg_gateway.contents import mail as check_mail
 from imsg_gateway.segments import segments
 from imsg_gateway.v1 import url_of
+from imsg_gateway.validation_errors import has_control
 from imsg_testing.gateway import World, call_past_httpx, mail
 from imsg_testing.versions import whole
 

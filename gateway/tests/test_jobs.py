@@ -8,7 +8,7 @@ import pytest
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Attachment, Job, Recipient, Reference
 from imsg_gateway.attachments import File
-from imsg_gateway.callers import Owner
+from imsg_gateway.authentication import Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.jobs import encode
 from imsg_gateway.methods import METHODS

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
 from imsg_contract import error_responses
-from imsg_gateway import shapes
+from imsg_gateway import schemas
 from imsg_gateway.relay import RELAYED
 from imsg_testing.gateway import World, mail
 
@@ -99,7 +99,7 @@ async def test_every_refusal_of_a_url_that_sends_is_described(gateway: World) ->
 
 
 def test_every_answer_of_our_own_is_a_closed_shape_with_its_keys() -> None:
-    for model in (shapes.SendAnswer, shapes.ChannelsAnswer, shapes.ChannelAnswer, shapes.TemplatesAnswer):
+    for model in (schemas.SendAnswer, schemas.ChannelsAnswer, schemas.ChannelAnswer, schemas.TemplatesAnswer):
         schema = model.model_json_schema()
         assert schema["additionalProperties"] is False
         assert {"errorCode", "errorMessage"} <= set(schema["required"])
@@ -109,10 +109,10 @@ async def test_answers_are_what_their_shapes_say(gateway: World) -> None:
     token = await gateway.user(role="admin")
     sms = {"method": "sms", "to": "13800138000", "content": "明天下雨"}
     for fields in ({}, sms):
-        shapes.SendAnswer.model_validate((await gateway.send(token=token, **fields)).json())
-    shapes.ChannelsAnswer.model_validate((await gateway.client.get(f"/api/channels?token={token}")).json())
+        schemas.SendAnswer.model_validate((await gateway.send(token=token, **fields)).json())
+    schemas.ChannelsAnswer.model_validate((await gateway.client.get(f"/api/channels?token={token}")).json())
     pause = {"token": token, "paused": False}
-    shapes.ChannelAnswer.model_validate((await gateway.client.patch("/api/channels/smtp", json=pause)).json())
+    schemas.ChannelAnswer.model_validate((await gateway.client.patch("/api/channels/smtp", json=pause)).json())
 
 
 TEXT = st.sampled_from(["", "a", "li@example.com", "下午"]) | st.text(max_size=3)
@@ -135,7 +135,7 @@ async def test_what_the_document_refuses_the_gateway_refuses(gateway: World, fie
     token = await gateway.user(per_hour=1_000_000, per_day=1_000_000)
     body = mail(token=token) | fields
     try:
-        shapes.SendAsked.model_validate(body)
+        schemas.SendAsked.model_validate(body)
     except ValidationError:
         assert (await gateway.send(**body)).json()["errorCode"] != 0
 

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 
 from imsg_contract.ids import new_id, time_of
 from imsg_contract.topology import Lane
-from imsg_gateway.callers import NOBODY
+from imsg_gateway.authentication import NOBODY
 from imsg_testing.gateway import World, id_of
 
 OLD = new_id()

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Status
+from imsg_history.cursors import read_moment, write_moment, write_place
 from imsg_history.filters import Query, read_query
 from imsg_history.ids import Name
-from imsg_history.pages import read_moment, write_moment, write_place
-from imsg_history.whose import Whose
+from imsg_history.ownership import Whose
 from imsg_runtime.service_client import Caller
 
 ADMIN = Caller("admin", is_admin=True)

@@ -16,7 +16,7 @@ from imsg_broker.connect import open_broker
 from imsg_contract.topology import DEAD
 from imsg_contract.wire import Status
 from imsg_history.main import Settings, app
-from imsg_history.shapes import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
+from imsg_history.schemas import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Caller, Peer, connect
 from imsg_runtime.settings import StartError

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from imsg_contract.errors import Refusal
+from imsg_history.ownership import Whose
 from imsg_history.stats import read_span
-from imsg_history.whose import Whose
 from imsg_runtime.service_client import Caller
 
 USER = Caller("张三", is_admin=False)

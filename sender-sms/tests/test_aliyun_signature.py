@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from imsg_sms.firms.aliyun_signature import Request, encoded, headers
+from imsg_sms.providers.aliyun_signature import Request, encoded, headers
 
 
 def test_the_documented_example_is_signed_as_documented() -> None:

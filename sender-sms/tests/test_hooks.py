@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imsg_contract.wire import Status
-from imsg_sms.firms.aliyun import moment
 from imsg_sms.hooks import read_entries, read_receipt
+from imsg_sms.providers.aliyun import moment
 
 NOW = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imsg_sms.firms.http import at, fill, succeeded
+from imsg_sms.providers.http import at, fill, succeeded
 
 
 def test_braces_that_name_no_value_stay() -> None:

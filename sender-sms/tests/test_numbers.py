@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsg_sms.firms import numbers
+from imsg_sms.providers import numbers
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ from imsg_wechat.followers import Followers
 from imsg_wechat.hooks import Door, Gate, routes
 from imsg_wechat.nonces import Nonces
 from imsg_wechat.receipts import NotKept
-from imsg_wechat.reception import Reception
 from imsg_wechat.store import Store
+from imsg_wechat.webhook import Reception
 
 TOKEN = "spamtest"
 APPID = "wx2c2769f8efd9abc2"

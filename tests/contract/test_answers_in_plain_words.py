@@ -4,11 +4,11 @@ import pytest
 
 from imsg_console.answers import OTHERWISE, explained
 from imsg_console.texts import Texts
-from imsg_sms.firms.aliyun import CODES
+from imsg_sms.providers.aliyun import CODES
 from imsg_smtp.replies import RULES as REPLIES
 from imsg_smtp.replies import TROUBLES
 from imsg_wechat.codes import RULES
-from imsg_wechat.reception import RESULTS
+from imsg_wechat.webhook import RESULTS
 
 MENUS = frozenset(range(40015, 40028))
 """Answers to a menu, which no message gets."""

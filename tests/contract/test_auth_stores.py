@@ -16,19 +16,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, insert
 
-from imsg_auth.changes import Changes
 from imsg_auth.migrations import STEPS
-from imsg_auth.mirror import Mirror
 from imsg_auth.store import REVOKED_MARGIN_S, Store, Taken, User
 from imsg_auth.tables import METADATA, USERS
 from imsg_auth.tokens import ROLL_S, ids_from
+from imsg_auth.user_cache import Mirror
+from imsg_auth.user_changes import Changes
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_database.address import read_url
-from imsg_database.away import StoreAway
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
+from imsg_database.unavailable import StoreAway
 from imsg_runtime.redis import Redis, RedisAway
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.auth import Late, Visitor, mirrored, running, settings

@@ -19,18 +19,18 @@ from imsg_contract.wire import Attachment, Job, Reference, Status
 from imsg_database.address import read_url
 from imsg_database.engines import open_sync_engine
 from imsg_history.attachments import Attachments, Place
-from imsg_history.contents import Contents
+from imsg_history.content_retention import Contents
 from imsg_history.database import TERMS, Database, connect
-from imsg_history.dead import DeadLetters
+from imsg_history.dead_letters import DeadLetters
 from imsg_history.erase import Eraser
 from imsg_history.filters import read_query
-from imsg_history.find import Finder
-from imsg_history.keep import Counts, Keeper
 from imsg_history.migrate import migrate
+from imsg_history.query import Finder
+from imsg_history.records import AuditRow
 from imsg_history.resend import Resends
-from imsg_history.rows import AuditRow
-from imsg_history.stones import Stones
 from imsg_history.tables import attachments, dead, erasures, jobs, metadata, requests
+from imsg_history.tombstones import Stones
+from imsg_history.writer import Counts, Keeper
 from imsg_runtime.redis import Redis
 from imsg_runtime.service_client import Caller
 from imsg_runtime.tombstones import Digests, Tombstone, Tombstones, append_to, read_from

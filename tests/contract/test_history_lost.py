@@ -14,14 +14,14 @@ from imsg_broker.port import Broker
 from imsg_contract.topology import Lane, Topology
 from imsg_contract.wire import Job
 from imsg_database.address import read_url
-from imsg_history import keep, lost, record
+from imsg_history import consumer, stuck, writer
+from imsg_history.consumer import Recorder
 from imsg_history.database import Database, connect
 from imsg_history.filters import read_query
-from imsg_history.find import Finder
-from imsg_history.keep import Keeper
-from imsg_history.lost import Lost
 from imsg_history.migrate import migrate
-from imsg_history.record import Recorder
+from imsg_history.query import Finder
+from imsg_history.stuck import Lost
+from imsg_history.writer import Keeper
 from imsg_runtime.service_client import Caller
 from imsg_testing.brokers import depth_is, management, remove_queues
 from imsg_testing.history import request_id
@@ -52,8 +52,8 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 async def recording(broker: Broker, database: Database) -> AsyncIterator[None]:
     """Record for as long as the context lasts."""
     stopping, registry = asyncio.Event(), CollectorRegistry()
-    keeper = Keeper(database, lambda: datetime.now(UTC), timedelta(days=90), keep.Counts(registry))
-    running = asyncio.create_task(Recorder(broker, keeper, record.Counts(registry)).run(stopping))
+    keeper = Keeper(database, lambda: datetime.now(UTC), timedelta(days=90), writer.Counts(registry))
+    running = asyncio.create_task(Recorder(broker, keeper, consumer.Counts(registry)).run(stopping))
     try:
         yield
     finally:
@@ -64,7 +64,7 @@ async def recording(broker: Broker, database: Database) -> AsyncIterator[None]:
 def searching(broker: Broker, database: Database) -> Lost:
     """Look for what was lost as it will be done in twenty minutes."""
     later = timedelta(minutes=20)
-    return Lost(broker, database, lambda: datetime.now(UTC) + later, LOST_AFTER, lost.Counts(CollectorRegistry()))
+    return Lost(broker, database, lambda: datetime.now(UTC) + later, LOST_AFTER, stuck.Counts(CollectorRegistry()))
 
 
 async def all_are(database: Database, of: Job, status: str) -> None:

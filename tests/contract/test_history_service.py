@@ -14,15 +14,15 @@ from imsg_broker.port import Broker
 from imsg_contract.topology import Topology
 from imsg_contract.wire import Job, Status
 from imsg_database.address import read_url
-from imsg_database.away import StoreAway
-from imsg_history import keep, record
+from imsg_database.unavailable import StoreAway
+from imsg_history import consumer, writer
+from imsg_history.consumer import Recorder
 from imsg_history.database import Database, connect
 from imsg_history.filters import read_query
-from imsg_history.find import Finder
-from imsg_history.keep import Keeper
 from imsg_history.main import Settings, app
 from imsg_history.migrate import migrate
-from imsg_history.record import Recorder
+from imsg_history.query import Finder
+from imsg_history.writer import Keeper
 from imsg_runtime import service_client
 from imsg_runtime.service_client import Caller
 from imsg_testing.brokers import depth_is, opened
@@ -76,8 +76,8 @@ async def stored(url: str) -> AsyncIterator[Database]:
 async def recording(broker: Broker, database: Database) -> AsyncIterator[asyncio.Event]:
     """Record for as long as the context lasts; yields the event that ends it, and waits until it has ended."""
     stopping, registry = asyncio.Event(), CollectorRegistry()
-    keeper = Keeper(database, now, RETENTION, keep.Counts(registry))
-    running = asyncio.create_task(Recorder(broker, keeper, record.Counts(registry)).run(stopping))
+    keeper = Keeper(database, now, RETENTION, writer.Counts(registry))
+    running = asyncio.create_task(Recorder(broker, keeper, consumer.Counts(registry)).run(stopping))
     try:
         yield stopping
     finally:

@@ -31,16 +31,16 @@ from imsg_database.engines import open_sync_engine
 from imsg_database.migrate import migrate as store_migrate
 from imsg_history.attachments import Attachments, Place
 from imsg_history.database import TERMS, Database, connect
-from imsg_history.dead import DeadLetters
+from imsg_history.dead_letters import DeadLetters
 from imsg_history.filters import read_query
-from imsg_history.find import Finder
-from imsg_history.keep import Counts, Keeper
 from imsg_history.migrate import migrate
 from imsg_history.migrations import STEPS
 from imsg_history.overview import Overviews
+from imsg_history.query import Finder
 from imsg_history.resend import Resends
 from imsg_history.stats import Counter, read_span
 from imsg_history.tables import messages, metadata, receipts, requests
+from imsg_history.writer import Counts, Keeper
 from imsg_runtime.service_client import Caller
 from imsg_testing.history import delivered, job, outcome, receipt, request_id
 from imsg_testing.upgrades import older_steps

@@ -14,10 +14,10 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from imsg_auth.migrations import STEPS as AUTH
 from imsg_database.address import is_sqlite, read_url
-from imsg_database.away import StoreAway
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import Steps, migrate
+from imsg_database.unavailable import StoreAway
 from imsg_history.migrations import STEPS as HISTORY
 from imsg_runtime.settings import StartError
 from imsg_testing.servers import Postgres

@@ -10,10 +10,10 @@ import pytest
 from imsg_contract.addresses import make_tag
 from imsg_contract.topology import followers_key, left_key
 from imsg_database.address import read_url
-from imsg_database.away import StoreAway
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
+from imsg_database.unavailable import StoreAway
 from imsg_runtime.redis import Redis
 from imsg_wechat.followers import Followers
 from imsg_wechat.migrations import STEPS

@@ -11,29 +11,29 @@ from pydantic import Field
 from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp
 
-from imsg_auth.changes import Changes, Reflection, Unwatched
-from imsg_auth.failures import Failures
-from imsg_auth.founding import Founding
-from imsg_auth.guessing import refuse_common
+from imsg_auth.bootstrap import Founding
+from imsg_auth.common_passwords import refuse_common
+from imsg_auth.healthcheck import Pulse
+from imsg_auth.login_failures import Failures
+from imsg_auth.login_limits import KnownNetworks
 from imsg_auth.migrations import STEPS
-from imsg_auth.mirror import Mirror
-from imsg_auth.names import password as checked_password
 from imsg_auth.outbox import Outbox
 from imsg_auth.passwords import Passwords, hasher
-from imsg_auth.pulse import Pulse
 from imsg_auth.routes import Parts, api
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
 from imsg_auth.tokens import Tokens, ids_from
-from imsg_auth.tries import KnownNetworks
+from imsg_auth.user_cache import Mirror
+from imsg_auth.user_changes import Changes, Reflection, Unwatched
+from imsg_auth.usernames import password as checked_password
 from imsg_auth.users import Users
 from imsg_broker.connect import open_broker
 from imsg_contract.errors import Refusal
 from imsg_database.address import read_url
-from imsg_database.away import StoreAway
 from imsg_database.database import connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
+from imsg_database.unavailable import StoreAway
 from imsg_runtime import redis
 from imsg_runtime.observe import logger
 from imsg_runtime.quota import Quota, Tallies

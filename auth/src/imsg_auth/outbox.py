@@ -8,7 +8,7 @@ from collections.abc import Callable
 from imsg_auth.store import Store
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import CHANGE
-from imsg_database.away import StoreAway
+from imsg_database.unavailable import StoreAway
 from imsg_runtime.observe import logger
 
 log = logger(__name__)

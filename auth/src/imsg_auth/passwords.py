@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from imsg_auth.tries import Attempt, KnownNetworks, Tries, network_of
-from imsg_auth.turns import Turns
+from imsg_auth.hashing_queue import Turns
+from imsg_auth.login_limits import Attempt, KnownNetworks, Tries, network_of
 from imsg_runtime.quota import Tallies
 
 

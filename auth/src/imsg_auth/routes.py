@@ -12,11 +12,9 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from pydantic import AfterValidator, BaseModel, WithJsonSchema
 from starlette.responses import Response
 
-from imsg_auth import names
-from imsg_auth.mirror import Mirror
+from imsg_auth import usernames
 from imsg_auth.openapi import documented, refusals
-from imsg_auth.sessions import Sessions
-from imsg_auth.shapes import (
+from imsg_auth.schemas import (
     Answered,
     ContactsAnswer,
     ContactsAsked,
@@ -35,11 +33,13 @@ from imsg_auth.shapes import (
     UsersAnswer,
     rfc3339,
 )
+from imsg_auth.sessions import Sessions
 from imsg_auth.store import User
 from imsg_auth.tokens import Issued, Tokens
+from imsg_auth.user_cache import Mirror
 from imsg_auth.users import Users
 from imsg_contract.errors import Refusal
-from imsg_database.away import StoreAway
+from imsg_database.unavailable import StoreAway
 from imsg_runtime.observe import logger
 from imsg_runtime.quota import Quota
 from imsg_runtime.redis import RedisAway, RedisRefused
@@ -233,7 +233,7 @@ def _services(parts: Parts) -> APIRouter:
     @routes.post("/mirror")
     async def mirror(asked: MirrorAsked) -> Response:
         # Anybody can have this asked, with a token made up: nothing is locked before the token is known to be ours.
-        user = await parts.mirror.find(asked.username) if names.can_be(asked.username) else None
+        user = await parts.mirror.find(asked.username) if usernames.can_be(asked.username) else None
         if user is not None and asked.token is not None and not parts.tokens.has_made(asked.token, user):
             raise Refusal("token_invalid")
         if user is None or not await parts.mirror.write(asked.username):
@@ -300,7 +300,7 @@ def _address(request: Request) -> str:
 
 
 def _plain(text: str | None) -> str | None:
-    return None if text is None else names.storable(text)
+    return None if text is None else usernames.storable(text)
 
 
 def _cursor(text: str | None) -> str | None:
@@ -308,7 +308,7 @@ def _cursor(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        return names.storable(base64.b64decode(text, altchars=b"-_", validate=True).decode())
+        return usernames.storable(base64.b64decode(text, altchars=b"-_", validate=True).decode())
     except (binascii.Error, ValueError) as error:
         raise wrong("应为上一页回答中的next", "it must be `next` of the page before") from error
 

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable
 
-from imsg_auth import names
-from imsg_auth.changes import Changes
-from imsg_auth.failures import Failures
+from imsg_auth import usernames
+from imsg_auth.login_failures import Failures
 from imsg_auth.passwords import Passwords
 from imsg_auth.store import Store, User
 from imsg_auth.tokens import Issued, Tokens
+from imsg_auth.user_changes import Changes
 from imsg_auth.users import Users
 from imsg_contract import tokens
 from imsg_contract.errors import Refusal
@@ -39,9 +39,9 @@ class Sessions:
 
     async def log_in(self, username: str, password: str, address: str) -> Issued:
         """Give a token to who knows the password. Raises Refusal no_such_user, wrong_password, too_many_tries."""
-        name = names.normal(username)
+        name = usernames.normal(username)
         user = None
-        if names.can_be(name):
+        if usernames.can_be(name):
             async with self._store.reading() as rows:
                 user = await rows.user(name)
         try:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from imsg_auth import names
-from imsg_auth.changes import Changes
+from imsg_auth import usernames
 from imsg_auth.passwords import Passwords
-from imsg_auth.shapes import PER_DAY, PER_HOUR, Modification, Patch, Registration
+from imsg_auth.schemas import PER_DAY, PER_HOUR, Modification, Patch, Registration
 from imsg_auth.store import Store, User
 from imsg_auth.tokens import new_epoch
+from imsg_auth.user_changes import Changes
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_runtime.service_client import Caller
@@ -122,8 +122,8 @@ class Users:
         """Read users after a name, and whether there are more; `search` finds a contact by any of its spellings."""
         terms = set()
         if search:
-            spelled = (form(search) for _, form in names.CONTACTS.values())
-            terms = {names.normal(search), *(spelling for spelling in spelled if spelling is not None)}
+            spelled = (form(search) for _, form in usernames.CONTACTS.values())
+            terms = {usernames.normal(search), *(spelling for spelling in spelled if spelling is not None)}
         async with self._store.reading() as rows:
             users = await rows.page(after, terms, limit + 1)
         return users[:limit], len(users) > limit
@@ -138,10 +138,10 @@ class Users:
 
         A method that users have no contact of (a new channel) gives None for everybody who exists.
         """
-        has_contact = method in names.CONTACTS
-        field, _ = names.CONTACTS[method if has_contact else "smtp"]
-        spelled = {name: names.normal(name) for name in asked}
-        wanted = sorted({name for name in spelled.values() if names.can_be(name)})
+        has_contact = method in usernames.CONTACTS
+        field, _ = usernames.CONTACTS[method if has_contact else "smtp"]
+        spelled = {name: usernames.normal(name) for name in asked}
+        wanted = sorted({name for name in spelled.values() if usernames.can_be(name)})
         async with self._store.reading() as rows:
             found = await rows.contacts(field, wanted)
         known = {name: found[spelling] for name, spelling in spelled.items() if spelling in found}
@@ -152,9 +152,9 @@ class Users:
 
         Of an address that is nobody's (any more) nothing is left in the database's files: it is about to be erased.
         """
-        if method not in names.CONTACTS:
+        if method not in usernames.CONTACTS:
             return []
-        field, normal = names.CONTACTS[method]
+        field, normal = usernames.CONTACTS[method]
         contact = normal(address.strip())
         if contact is None:
             return []
@@ -174,7 +174,7 @@ class Users:
             await change.note(actor, "password")
 
     async def _hash(self, name: str, field: str, password: str) -> str:
-        if not self._documented and names.is_documented(name, password):
+        if not self._documented and usernames.is_documented(name, password):
             raise Refusal(
                 "wrong_type",
                 field=field,
@@ -186,7 +186,7 @@ class Users:
 
 def _existing(username: str) -> str:
     """Return the normal form of a name that is asked for. Raises Refusal no_such_user for what can't exist."""
-    name = names.normal(username)
-    if not names.can_be(name):
+    name = usernames.normal(username)
+    if not usernames.can_be(name):
         raise Refusal("no_such_user", username=name[:80].replace("\0", ""))
     return name

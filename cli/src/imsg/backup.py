@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, nullcontext
 from pathlib import Path
 
-from imsg import folder, tombstones, valkey, whole
+from imsg import all_in_one, data_folder, tombstones, valkey
 from imsg_contract.topology import BACKING_UP
 from imsg_runtime.redis import Redis, RedisAway, RedisRefused, connect
 from imsg_runtime.settings import StartError, load, variable
@@ -33,9 +33,9 @@ def back_up(target: Path) -> list[str]:
 
     Raises StartError with what stands in the way; nothing is left at `target` then.
     """
-    asked = load(whole.Settings)
+    asked = load(all_in_one.Settings)
     source = asked.data_dir
-    if not (source / whole.SECRETS).is_dir():
+    if not (source / all_in_one.SECRETS).is_dir():
         raise StartError(f"{source} is no data folder of iMSG's; {variable('data_dir')} names another.")
     if target.exists():
         raise StartError(f"{target} is there already; name a folder that is not.")
@@ -60,14 +60,14 @@ def back_up(target: Path) -> list[str]:
 async def _copied(source: Path, target: Path) -> None:
     url = valkey.found(source)
     # Where nobody runs, nobody shall start meanwhile.
-    async with nullcontext() if url else folder.held(source):
+    async with nullcontext() if url else data_folder.held(source):
         if (source / LOG).is_dir():
             async with _rewriting_nothing(url):
                 await asyncio.to_thread(_copy_log, source / LOG, target / LOG)
         for name in DATABASES:
             if (source / name).exists():
                 await asyncio.to_thread(_copy_database, source / name, target / name)
-        await asyncio.to_thread(shutil.copytree, source / whole.SECRETS, target / whole.SECRETS)
+        await asyncio.to_thread(shutil.copytree, source / all_in_one.SECRETS, target / all_in_one.SECRETS)
         await asyncio.to_thread(_name_origin, source, target)
 
 

@@ -2,8 +2,8 @@
 
 import shlex
 
+from imsg.all_in_one import SANDBOX_ACCOUNT, SECRETS, Ground
 from imsg.location import local_url
-from imsg.whole import SANDBOX_ACCOUNT, SECRETS, Ground
 
 DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
 """The accounts that exist where nobody but this machine reaches iMSG (interface document, sections 1.3 and 2)."""

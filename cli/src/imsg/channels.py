@@ -6,7 +6,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.shown import ending, lists_by_itself, local, say, say_json, say_table
+from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
 from imsg.verbs import Json, Url, segment
 
 app = typer.Typer(help="Channels: list, pause, resume.", no_args_is_help=False)

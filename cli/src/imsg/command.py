@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from imsg import channels, erasures, letters, people, rights, secrets, verbs, wechat
+from imsg import channels, dead_letters, erasures, rights, secrets, users, verbs, wechat
 from imsg.loading import loading
-from imsg.shown import complain, say
+from imsg.output import complain, say
 from imsg_runtime.settings import StartError
 
 app = typer.Typer(
@@ -25,9 +25,9 @@ app.command()(verbs.query)
 app.command()(verbs.modify)
 app.command()(erasures.erase)
 app.command("erasure")(erasures.show)
-app.add_typer(people.app, name="users")
+app.add_typer(users.app, name="users")
 app.add_typer(channels.app, name="channels")
-app.add_typer(letters.app, name="dead")
+app.add_typer(dead_letters.app, name="dead")
 app.add_typer(wechat.app, name="wechat")
 
 
@@ -69,10 +69,10 @@ def doctor(url: verbs.Url = None) -> None:
 def unread() -> None:
     """Name what is set and read by nobody: a misspelt setting does nothing."""
     with loading():
-        from imsg import whole  # noqa: PLC0415  as above
+        from imsg import all_in_one  # noqa: PLC0415  as above
         from imsg_runtime import unknown_settings  # noqa: PLC0415
 
-    for stray in unknown_settings.find(whole.MODELS):
+    for stray in unknown_settings.find(all_in_one.MODELS):
         complain(str(stray))
 
 

@@ -16,9 +16,9 @@ import imsg_history.main
 import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
-from imsg import inforce, tombstones, valkey, whole
+from imsg import all_in_one, effective_settings, tombstones, valkey
 from imsg.location import find_url
-from imsg.shown import say, say_table
+from imsg.output import say, say_table
 from imsg_broker.connect import open_broker
 from imsg_contract.wire import Blocked
 from imsg_runtime import redis, unknown_settings
@@ -46,53 +46,56 @@ def main(given: str | None) -> int:
     """Print settings and findings; return 0 where all is well, 1 where something needs a remedy."""
     configure("ERROR", "text")
     try:
-        asked = load(whole.Settings)
+        asked = load(all_in_one.Settings)
         url = find_url(given)
     except StartError as error:
         _report([Finding("settings", "wrong", str(error))])
         return 1
     made = _made(asked)
-    rows = [(setting.name, setting.value, setting.source) for setting in inforce.settings(whole.MODELS, made)]
+    rows = [
+        (setting.name, setting.value, setting.source)
+        for setting in effective_settings.settings(all_in_one.MODELS, made)
+    ]
     say_table(("setting", "value", "source"), rows)
     say("")
     findings = [
         Finding("settings", f"nothing goes by {stray.name}", stray.remedy)
-        for stray in unknown_settings.find(whole.MODELS)
+        for stray in unknown_settings.find(all_in_one.MODELS)
     ]
     findings += asyncio.run(_examine(asked, url))
     _report(findings)
     return 1 if any(finding.remedy for finding in findings) else 0
 
 
-def _made(asked: whole.Settings) -> dict[str, str]:
+def _made(asked: all_in_one.Settings) -> dict[str, str]:
     """Say what `imsg up` puts where nobody said anything."""
-    redis_url = inforce.masked(asked.redis_url) or "embedded Valkey"
+    redis_url = effective_settings.masked(asked.redis_url) or "embedded Valkey"
     made = {
         variable("redis_url"): redis_url,
         variable("broker_url"): f"streams on {redis_url}",
         variable("database_url"): f"SQLite in {asked.data_dir}",
-        variable("service_key"): inforce.HIDDEN,
-        variable("token_key"): inforce.HIDDEN,
-        variable("erasure_key"): inforce.HIDDEN,
+        variable("service_key"): effective_settings.HIDDEN,
+        variable("token_key"): effective_settings.HIDDEN,
+        variable("erasure_key"): effective_settings.HIDDEN,
         variable("tombstones_file"): str(tombstones.beside(asked.data_dir)),
         variable("log_level"): str(asked.log_level),
     }
     made |= {variable(f"{service}_url"): "this process" for service in ("auth", "history", "gateway")}
     if asked.smtp.host is None:
         made[variable("smtp", "host")] = "the sandbox"
-        made[variable("smtp", "sender")] = whole.SANDBOX_SENDER
+        made[variable("smtp", "sender")] = all_in_one.SANDBOX_SENDER
     if not asked.sms.has_firm:
         made |= {
-            variable("sms", "aliyun", name): str(whole.SANDBOX_SMS[name])
+            variable("sms", "aliyun", name): str(all_in_one.SANDBOX_SMS[name])
             for name in ("access_key_id", "sign_name", "template", "variable")
         }
         made[variable("sms", "aliyun", "endpoint")] = "the sandbox"
     if not asked.wechat.accounts:
-        made[variable("wechat", "accounts")] = whole.SANDBOX_ACCOUNT
+        made[variable("wechat", "accounts")] = all_in_one.SANDBOX_ACCOUNT
     return made
 
 
-async def _examine(asked: whole.Settings, url: str) -> list[Finding]:
+async def _examine(asked: all_in_one.Settings, url: str) -> list[Finding]:
     checks: list[tuple[str, Callable[[], Awaitable[Finding]]]] = [
         ("iMSG", lambda: _running(url)),
         ("Redis", lambda: _redis(asked)),
@@ -127,19 +130,23 @@ async def _running(url: str) -> Finding:
         except httpx.HTTPError:
             return Finding(
                 "iMSG",
-                f"nothing answers at {inforce.masked(url)}",
+                f"nothing answers at {effective_settings.masked(url)}",
                 "Start it with `make run`, or say where with --url.",
             )
         except ValueError:
             return Finding(
-                "iMSG", f"something else answers at {inforce.masked(url)}", f"Choose another {variable('port')}."
+                "iMSG",
+                f"something else answers at {effective_settings.masked(url)}",
+                f"Choose another {variable('port')}.",
             )
     if answer.get("errorCode") == 0:
-        return Finding("iMSG", f"ready at {inforce.masked(url)}")
-    return Finding("iMSG", f"not ready at {inforce.masked(url)}: {answer.get('unmet')}", "The parts below say why.")
+        return Finding("iMSG", f"ready at {effective_settings.masked(url)}")
+    return Finding(
+        "iMSG", f"not ready at {effective_settings.masked(url)}: {answer.get('unmet')}", "The parts below say why."
+    )
 
 
-async def _redis(asked: whole.Settings) -> Finding:
+async def _redis(asked: all_in_one.Settings) -> Finding:
     if asked.redis_url:
         return await _settings_of_redis(asked.redis_url, "")
     embedded = valkey.found(asked.data_dir)
@@ -170,11 +177,11 @@ async def _config(server: redis.Redis, name: str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-async def _broker(asked: whole.Settings) -> Finding:
+async def _broker(asked: all_in_one.Settings) -> Finding:
     url = asked.broker_url
     if not url:
         return Finding("broker", "streams on the same Redis")
-    shown = inforce.masked(url)
+    shown = effective_settings.masked(url)
     async with open_broker(url) as broker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TIMEOUT_S):
@@ -186,7 +193,7 @@ async def _broker(asked: whole.Settings) -> Finding:
     return Finding("broker", f"not ready at {shown}", remedy)
 
 
-def _database(asked: whole.Settings) -> Finding:
+def _database(asked: all_in_one.Settings) -> Finding:
     url = asked.database_url
     if not url or url.startswith("sqlite:"):
         files = sorted(asked.data_dir.glob("*.db")) if not url else [Path(url.removeprefix("sqlite:///"))]
@@ -195,7 +202,7 @@ def _database(asked: whole.Settings) -> Finding:
     return _postgres(parts.hostname or "127.0.0.1", parts.port or 5432)
 
 
-async def _contents(asked: whole.Settings) -> Finding:
+async def _contents(asked: all_in_one.Settings) -> Finding:
     """Say how long subjects, texts and files are kept; who upgraded without choosing is told that there is a choice."""
     file = asked.data_dir / "history.db"
     url = asked.database_url or f"sqlite:///{file}"
@@ -239,7 +246,7 @@ def _postgres(host: str, port: int) -> Finding:
     return Finding("database", f"PostgreSQL answers at {host}:{port}")
 
 
-async def _mail_server(asked: whole.Settings) -> Finding:
+async def _mail_server(asked: all_in_one.Settings) -> Finding:
     if asked.smtp.host is None:
         return Finding("mail server", "the sandbox, in `imsg up`")
     smtp = load(imsg_smtp.main.Settings, history_url="http://history").smtp
@@ -256,7 +263,7 @@ async def _mail_server(asked: whole.Settings) -> Finding:
     return Finding("mail server", f"{where} answers, security {smtp.protection}")
 
 
-def _sms_firms(asked: whole.Settings) -> Finding:
+def _sms_firms(asked: all_in_one.Settings) -> Finding:
     """Say which firms are used, in their order; a call costs money, so none is made."""
     if not asked.sms.has_firm:
         return Finding("SMS firms", "the sandbox, in `imsg up`")
@@ -267,7 +274,7 @@ def _sms_firms(asked: whole.Settings) -> Finding:
     return Finding("SMS firms", ", ".join(sms.order))
 
 
-async def _wechat(asked: whole.Settings) -> Finding:
+async def _wechat(asked: all_in_one.Settings) -> Finding:
     """Name the accounts whose console sends plain although there is a key; a call counts there, so none is made."""
     if not asked.wechat.accounts:
         return Finding("WeChat", "the sandbox, in `imsg up`")

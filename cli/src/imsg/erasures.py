@@ -6,7 +6,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.shown import confirm, ending, local, say, say_json, say_table
+from imsg.output import confirm, ending, local, say, say_json, say_table
 from imsg.verbs import Json, Url, segment
 
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Mapping
 
 import imsg_wechat.main
-from imsg import valkey, whole
+from imsg import all_in_one, valkey
 from imsg_runtime.settings import StartError, load, variable
 
 
 def make(account: str | None) -> Mapping[str, str | None]:
     """Give the menu to one account, or to all; return what went wrong, by account. Raises StartError."""
-    asked = load(whole.Settings)
+    asked = load(all_in_one.Settings)
     redis_url = asked.redis_url or valkey.found(asked.data_dir) or f"unix://{asked.data_dir}/none"
-    given = whole.prepare(asked, asked.data_dir, redis_url).given("wechat")
+    given = all_in_one.prepare(asked, asked.data_dir, redis_url).given("wechat")
     settings = load(imsg_wechat.main.Settings, **given)
     accounts = settings.wechat.accounts
     if account is not None and account not in accounts:

@@ -3,7 +3,7 @@
 import asyncio
 
 import imsg_auth.main
-from imsg import valkey, whole
+from imsg import all_in_one, valkey
 from imsg.api import Refused
 from imsg_contract.errors import Refusal
 from imsg_runtime.settings import load
@@ -11,7 +11,7 @@ from imsg_runtime.settings import load
 
 def password(username: str, new: str) -> None:
     """Set it, and end every token of the user. Raises Refused, StartError."""
-    asked = load(whole.Settings)
+    asked = load(all_in_one.Settings)
     given = {"database_url": asked.database_url, "data_dir": asked.data_dir}
     given["redis_url"] = asked.redis_url or valkey.found(asked.data_dir) or f"unix://{asked.data_dir}/none"
     settings = load(imsg_auth.main.Settings, **given)

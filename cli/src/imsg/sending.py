@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from imsg.api import Api, Refused, Unreachable
-from imsg.shown import usage
+from imsg.output import usage
 
 CHUNK = 10_000
 """The API's own limit of one request (IMSG_MAX_RECIPIENTS). One request counts once against the limits."""

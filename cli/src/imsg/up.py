@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack
 
 import uvloop
 
-from imsg import banner, folder, tombstones, whole
+from imsg import all_in_one, banner, data_folder, tombstones
+from imsg.all_in_one import Ground, Settings, Whole
 from imsg.valkey import Valkey, ValkeyDied
-from imsg.whole import Ground, Settings, Whole
 from imsg_runtime import unknown_settings
 from imsg_runtime.hosts import Hosts, Named
 from imsg_runtime.life import Life
@@ -32,7 +32,7 @@ def main(*, with_console: bool = True) -> int:
     try:
         settings = load(Settings)
         configure(settings.log_level, settings.log_format)
-        for stray in unknown_settings.find(whole.MODELS):
+        for stray in unknown_settings.find(all_in_one.MODELS):
             _complain(str(stray))
         return uvloop.run(run(settings, life, with_console=with_console))
     except StartError as error:
@@ -46,11 +46,11 @@ async def run(settings: Settings, life: Life, *, with_console: bool = True) -> i
     """Bind, hold the folder, start what is embedded, open the services, serve."""
     with contextlib.closing(listen(settings.host, settings.port)) as sock:
         async with life.beating(), AsyncExitStack() as stack:
-            lock = await stack.enter_async_context(folder.held(settings.data_dir))
+            lock = await stack.enter_async_context(data_folder.held(settings.data_dir))
             server = None if settings.redis_url else Valkey(settings.data_dir, lock)
             tombstones.bring(settings.data_dir)
-            ground = whole.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
-            everything = whole.make(ground, with_console=with_console)
+            ground = all_in_one.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
+            everything = all_in_one.make(ground, with_console=with_console)
             for part in everything.parts:
                 part.life = life
             if server is not None:

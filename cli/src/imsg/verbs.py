@@ -10,7 +10,7 @@ import typer
 from imsg import sending
 from imsg.api import connect, keep_token
 from imsg.location import find_url
-from imsg.shown import complain, ending, local, say, say_json, say_table, usage
+from imsg.output import complain, ending, local, say, say_json, say_table, usage
 
 Url = Annotated[
     str | None,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from imsg.shown import complain, say
+from imsg.output import complain, say
 
 app = typer.Typer(help="Official accounts of WeChat.", no_args_is_help=True)
 

@@ -15,13 +15,13 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Reference
 from imsg_gateway import limits
-from imsg_gateway.callers import Claim, Owner
-from imsg_gateway.complaints import recipients_wrong
+from imsg_gateway.authentication import Claim, Owner
+from imsg_gateway.backpressure import Pressure
 from imsg_gateway.draft import Draft
+from imsg_gateway.idempotency import Slot
 from imsg_gateway.jobs import encode, lane_of
-from imsg_gateway.pressure import Pressure
 from imsg_gateway.providers import Providers
-from imsg_gateway.replay import Slot
+from imsg_gateway.validation_errors import recipients_wrong
 from imsg_runtime.observe import logger
 from imsg_runtime.quota import Charged, Quota
 from imsg_runtime.redis import RedisAway, RedisRefused

@@ -8,7 +8,7 @@ import mimetypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imsg_gateway.complaints import attachment_wrong, has_control
+from imsg_gateway.validation_errors import attachment_wrong, has_control
 
 MAX_FILENAME_CHARACTERS = 255
 MAX_FILES = 100

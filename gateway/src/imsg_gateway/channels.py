@@ -12,10 +12,10 @@ from imsg_broker.port import Broker, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, channel_key
 from imsg_contract.wire import Change
-from imsg_gateway.asked import Asked
-from imsg_gateway.callers import Claim, Owner
-from imsg_gateway.complaints import field_wrong
-from imsg_gateway.pressure import Pressure
+from imsg_gateway.authentication import Claim, Owner
+from imsg_gateway.backpressure import Pressure
+from imsg_gateway.request import Asked
+from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis
 from imsg_runtime.responses import Answer, ok

@@ -6,11 +6,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from imsg_gateway.asked import Asked
-from imsg_gateway.callers import Claim
+from imsg_gateway.authentication import Claim
 from imsg_gateway.draft import Drafting
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Found
+from imsg_gateway.request import Asked
 from imsg_runtime.responses import Answer, ok, prefers_english
 from imsg_runtime.service_client import Peer, PeerFailed
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imsg_contract.wire import TemplateLimits
-from imsg_gateway.complaints import content_wrong, has_control
+from imsg_gateway.validation_errors import content_wrong, has_control
 
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_SUBJECT_CHARACTERS = 255

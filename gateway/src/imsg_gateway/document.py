@@ -6,12 +6,12 @@ from importlib.resources import files
 
 from starlette.responses import Response
 
-from imsg_gateway.asked import Asked
-from imsg_gateway.callers import Claim
+from imsg_gateway.authentication import Claim
 from imsg_gateway.openapi import described, merge
-from imsg_gateway.references import Json
 from imsg_gateway.relay import Owner, Relayed
+from imsg_gateway.request import Asked
 from imsg_gateway.routes import Route
+from imsg_gateway.schema_references import Json
 from imsg_runtime.responses import Answer
 from imsg_runtime.service_client import Peer, PeerAway, PeerFailed
 

@@ -7,17 +7,17 @@ from typing import Any
 
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Recipient
-from imsg_gateway.asked import has_nul
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
-from imsg_gateway.callers import Claim
-from imsg_gateway.complaints import attachment_wrong, content_wrong, field_unknown, field_wrong
+from imsg_gateway.authentication import Claim
 from imsg_gateway.contents import fill
 from imsg_gateway.fields import read_life, read_reference
 from imsg_gateway.methods import METHODS, Content, Method
 from imsg_gateway.recipients import MAX_NAMED, Found, Recipients
+from imsg_gateway.request import has_nul
 from imsg_gateway.segments import segments, total
 from imsg_gateway.templates import PublishedTemplates
+from imsg_gateway.validation_errors import attachment_wrong, content_wrong, field_unknown, field_wrong
 
 REQUIRED = ("to", "method", "content")
 OWN_CODES = ("to", "method", "content", "attachment")

@@ -3,8 +3,8 @@
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.asked import Asked
-from imsg_gateway.callers import Claim
+from imsg_gateway.authentication import Claim
+from imsg_gateway.request import Asked
 from imsg_gateway.routes import Handler
 from imsg_runtime.service_client import Peer, PeerFailed
 

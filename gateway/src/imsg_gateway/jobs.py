@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Reference
-from imsg_gateway.callers import Owner
+from imsg_gateway.authentication import Owner
 from imsg_gateway.draft import Draft
 
 

@@ -17,24 +17,24 @@ from imsg_broker.connect import open_broker
 from imsg_contract.ids import new_id
 from imsg_gateway import erasures, relay, v1
 from imsg_gateway.accept import Accepting
+from imsg_gateway.app import Edge
 from imsg_gateway.attachments import Files
+from imsg_gateway.authentication import Callers
+from imsg_gateway.backpressure import Pressure
 from imsg_gateway.bodies import Intake
-from imsg_gateway.callers import Callers
 from imsg_gateway.channels import Channels
 from imsg_gateway.check import Checking
 from imsg_gateway.clients import Clients
 from imsg_gateway.document import Document
 from imsg_gateway.draft import Drafting
-from imsg_gateway.edge import Edge
 from imsg_gateway.followers import Followers
-from imsg_gateway.pressure import Pressure
+from imsg_gateway.idempotency import Replays
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Recipients
-from imsg_gateway.replay import Replays
 from imsg_gateway.resend import Resends
+from imsg_gateway.resend_lock import Takings
 from imsg_gateway.routes import Right, Route, Table
 from imsg_gateway.send import Sending
-from imsg_gateway.taking import Takings
 from imsg_gateway.templates import PublishedTemplates
 from imsg_runtime import redis, service_client
 from imsg_runtime.quota import Quota, Tallies

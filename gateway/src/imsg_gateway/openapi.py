@@ -7,11 +7,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from imsg_contract import error_responses
-from imsg_gateway import openapi_v1, shapes
-from imsg_gateway.references import REF, Json, reach, references, rename
+from imsg_gateway import openapi_v1, schemas
+from imsg_gateway.operation_ids import CHAPTERS, TITLES
 from imsg_gateway.relay import Owner, Relayed
 from imsg_gateway.routes import Right, Route
-from imsg_gateway.titles import CHAPTERS, TITLES
+from imsg_gateway.schema_references import REF, Json, reach, references, rename
 from imsg_gateway.v1 import url_of
 
 _FIELDS = (
@@ -23,17 +23,17 @@ _SENDING = ("missing", *_FIELDS, *_LIMITS, "too_many_tries", *_ACCEPTING)
 _RESENDING = ("not_found", "nothing_to_resend", "already_resent", "content_erased", *_LIMITS, *_ACCEPTING)
 
 _OWN: Mapping[tuple[str, str], tuple[type[BaseModel] | None, type[BaseModel], tuple[str, ...]]] = {
-    ("POST", "/api/v2/messages"): (shapes.SendAsked, shapes.SendAnswer, _SENDING),
+    ("POST", "/api/v2/messages"): (schemas.SendAsked, schemas.SendAnswer, _SENDING),
     ("POST", "/api/v2/messages/check"): (
-        shapes.SendAsked,
-        shapes.CheckAnswer,
+        schemas.SendAsked,
+        schemas.CheckAnswer,
         ("missing", *_FIELDS, "too_many_tries", "no_provider"),
     ),
-    ("POST", "/api/v2/resend"): (shapes.ResendAsked, shapes.SendAnswer, ("missing", *_RESENDING)),
-    ("POST", "/api/v2/dead/{id}/resend"): (shapes.DeadResendAsked, shapes.SendAnswer, _RESENDING),
-    ("GET", "/api/v2/templates"): (None, shapes.TemplatesAnswer, ()),
-    ("GET", "/api/v2/channels"): (None, shapes.ChannelsAnswer, ()),
-    ("PATCH", "/api/v2/channels/{method}"): (shapes.ChannelAsked, shapes.ChannelAnswer, ("missing", "not_found")),
+    ("POST", "/api/v2/resend"): (schemas.ResendAsked, schemas.SendAnswer, ("missing", *_RESENDING)),
+    ("POST", "/api/v2/dead/{id}/resend"): (schemas.DeadResendAsked, schemas.SendAnswer, _RESENDING),
+    ("GET", "/api/v2/templates"): (None, schemas.TemplatesAnswer, ()),
+    ("GET", "/api/v2/channels"): (None, schemas.ChannelsAnswer, ()),
+    ("PATCH", "/api/v2/channels/{method}"): (schemas.ChannelAsked, schemas.ChannelAnswer, ("missing", "not_found")),
 }
 """Verb and path → body, answer, reasons of its own."""
 
@@ -104,7 +104,7 @@ def described(routes: Iterable[Route]) -> Json:
     by_pattern = {(verb, _pattern(path)): path for verb, path in _OWN}
     models = {model for asked, answer, _ in _OWN.values() for model in (asked, answer) if model}
     ordered = sorted(models, key=lambda model: model.__name__)
-    _, schemas = models_json_schema([(model, "validation") for model in ordered], ref_template=REF + "{model}")
+    _, defined = models_json_schema([(model, "validation") for model in ordered], ref_template=REF + "{model}")
     paths: Json = {}
     for route in routes:
         if url_of(route.path):
@@ -118,14 +118,14 @@ def described(routes: Iterable[Route]) -> Json:
                 "content": {"application/json": {"schema": {"$ref": REF + asked.__name__}}},
             }
         parameters: list[Json] = [
-            {"name": name, "in": "path", "required": True, "schema": shapes.NAMED[path]} for name in _names(path)
+            {"name": name, "in": "path", "required": True, "schema": schemas.NAMED[path]} for name in _names(path)
         ]
         if path in _KEYED:
             parameters.append(_IDEMPOTENCY_KEY)
         if parameters:
             operation["parameters"] = parameters
         paths.setdefault(path, {})[route.verb.lower()] = _completed(operation, route)
-    return {"paths": paths, "components": {"schemas": schemas["$defs"]}}
+    return {"paths": paths, "components": {"schemas": defined["$defs"]}}
 
 
 def merge(own_part: Json, owned: Mapping[Owner, Json], relayed: Sequence[Relayed], server: str) -> Json:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from imsg_contract import error_responses
-from imsg_gateway.references import REF, Json, reach, references, rename
-from imsg_gateway.titles import TITLES
+from imsg_gateway.operation_ids import TITLES
+from imsg_gateway.schema_references import REF, Json, reach, references, rename
 from imsg_gateway.v1 import IGNORED
 from imsg_runtime.responses import TOLD
 

@@ -8,10 +8,10 @@ from imsg_contract import spellings
 from imsg_contract.addresses import identity
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Recipient
-from imsg_gateway.callers import Claim
-from imsg_gateway.complaints import has_control, recipients_wrong
+from imsg_gateway.authentication import Claim
 from imsg_gateway.followers import Followers, Standing
 from imsg_gateway.methods import METHODS, Method
+from imsg_gateway.validation_errors import has_control, recipients_wrong
 from imsg_runtime.quota import Tallies
 from imsg_runtime.service_client import Caller, Peer, PeerFailed
 

@@ -8,10 +8,10 @@ from urllib.parse import quote, urlencode
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
-from imsg_gateway.asked import Asked, has_nul
-from imsg_gateway.callers import Claim
-from imsg_gateway.complaints import field_wrong
+from imsg_gateway.authentication import Claim
+from imsg_gateway.request import Asked, has_nul
 from imsg_gateway.routes import Handler, Right, Route
+from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.responses import JSON, TOLD
 from imsg_runtime.service_client import Peer, PeerFailed
 

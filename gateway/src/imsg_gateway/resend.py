@@ -10,13 +10,13 @@ from pydantic_core import from_json
 
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Attachment, Recipient, Reference
-from imsg_gateway.asked import Asked
 from imsg_gateway.attachments import File
-from imsg_gateway.callers import Callers, Owner
-from imsg_gateway.complaints import field_wrong
+from imsg_gateway.authentication import Callers, Owner
 from imsg_gateway.draft import Draft, Drafting
 from imsg_gateway.methods import METHODS
-from imsg_gateway.taking import Takings
+from imsg_gateway.request import Asked
+from imsg_gateway.resend_lock import Takings
+from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.redis import RedisAway, RedisRefused
 from imsg_runtime.service_client import Caller, Peer, PeerAway, PeerFailed
 

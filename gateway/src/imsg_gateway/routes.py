@@ -7,8 +7,8 @@ from enum import Enum, auto
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.asked import Asked
-from imsg_gateway.callers import Claim
+from imsg_gateway.authentication import Claim
+from imsg_gateway.request import Asked
 from imsg_runtime.bodies import MAX_BODY_BYTES
 
 

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Job
 from imsg_gateway.accept import Accepted, Accepting
-from imsg_gateway.asked import Asked
-from imsg_gateway.callers import Claim, Owner
+from imsg_gateway.authentication import Claim, Owner
 from imsg_gateway.draft import Draft, Drafting
-from imsg_gateway.replay import Kept, Replayed, Replays, Slot, fingerprint, read_key
+from imsg_gateway.idempotency import Kept, Replayed, Replays, Slot, fingerprint, read_key
+from imsg_gateway.request import Asked
 from imsg_gateway.resend import Resends
 from imsg_gateway.routes import V2
 from imsg_runtime.observe import logger

@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from imsg_contract.topology import template_limits_key
 from imsg_contract.wire import TemplateLimits
-from imsg_gateway.asked import Asked
-from imsg_gateway.callers import Claim
+from imsg_gateway.authentication import Claim
 from imsg_gateway.contents import Templates
 from imsg_gateway.methods import METHODS
+from imsg_gateway.request import Asked
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis
 from imsg_runtime.responses import Answer, ok

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from imsg_database.away import StoreAway
 from imsg_database.engines import BEGIN, Terms, open_engine
+from imsg_database.unavailable import StoreAway
 from imsg_history.tables import metadata
 
 QUERY_TIMEOUT_S = 4.0

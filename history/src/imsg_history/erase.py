@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.addresses import identity
 from imsg_contract.wire import Status
-from imsg_history import strip, withhold
+from imsg_history import redact, redaction
 from imsg_history.database import Database
-from imsg_history.fold import DEAD_RANK
 from imsg_history.ids import first_id, time_of
+from imsg_history.merge import DEAD_RANK
+from imsg_history.redaction import Withheld
 from imsg_history.tables import attachments, attempts, dead, jobs, messages, receipts, requests
-from imsg_history.withhold import Withheld
 from imsg_runtime.tombstones import Digests, Tombstone
 
 SLICE = 1_000
@@ -119,13 +119,13 @@ class Eraser:
                 return
             after = rows[-1].id
             for row in rows:
-                people = list(strip.read_addresses(f"{row.body.decode(errors='replace')} {row.detail}"))
+                people = list(redact.read_addresses(f"{row.body.decode(errors='replace')} {row.detail}"))
                 known = await self._known(people, until)
-                gone = known.gone(strip.accepted_at(row.body) or row.at)
+                gone = known.gone(redact.accepted_at(row.body) or row.at)
                 if not any(map(gone, people)):
                     continue
-                is_job = strip.accepted_at(row.body) is not None
-                body, detail = withhold.dead_letter(row.body, row.detail, gone, is_job=is_job)
+                is_job = redact.accepted_at(row.body) is not None
+                body, detail = redaction.dead_letter(row.body, row.detail, gone, is_job=is_job)
                 change = update(dead).where(dead.c.id == row.id).values(body=body, detail=detail)
                 await self._database.write(lambda connection, one=change: connection.execute(one))  # type: ignore[misc]
 
@@ -155,8 +155,8 @@ async def _empty_request(connection: AsyncConnection, request: Row[Any], hits: H
     )
     if living == 0:
         await connection.execute(delete(attachments).where(attachments.c.request == request.request))
-    if living == 0 or strip.names(_texts(request), [hit.address for hit in hits.values()]):
-        await connection.execute(update(requests).where(requests.c.request == request.request).values(strip.NOBODYS))
+    if living == 0 or redact.names(_texts(request), [hit.address for hit in hits.values()]):
+        await connection.execute(update(requests).where(requests.c.request == request.request).values(redact.NOBODYS))
 
 
 def _texts(request: Row[Any]) -> tuple[str | None, ...]:
@@ -172,13 +172,13 @@ async def _shorten_job(connection: AsyncConnection, request: Row[Any], people: A
     body = await connection.scalar(select(jobs.c.body).where(jobs.c.request == name).with_for_update())
     if body is None:
         return
-    left = strip.job(body, people.__contains__)
+    left = redact.job(body, people.__contains__)
     is_open = select(messages.c.n).where(
         messages.c.request == name,
         messages.c.address.not_in(list(people)),
         messages.c.status.in_([Status.QUEUED.value, Status.RETRYING.value]),
     )
-    if left is None or strip.names(_texts(request), people) or await connection.scalar(is_open.limit(1)) is None:
+    if left is None or redact.names(_texts(request), people) or await connection.scalar(is_open.limit(1)) is None:
         await connection.execute(delete(jobs).where(jobs.c.request == name))
     elif left != body:
         await connection.execute(update(jobs).where(jobs.c.request == name).values(body=left))
@@ -189,7 +189,7 @@ async def _empty_messages(connection: AsyncConnection, name: str, hits: Hits) ->
     found = await connection.execute(
         select(messages.c.n, messages.c.at).where(of_request, messages.c.n.in_(list(hits))).order_by(messages.c.n)
     )
-    rows = [{"one": row.n, "month": strip.month(row.at), "erased": hits[row.n].until} for row in found]
+    rows = [{"one": row.n, "month": redact.month(row.at), "erased": hits[row.n].until} for row in found]
     is_open = messages.c.rank < DEAD_RANK  # nothing was settled: nobody will send it now
     change = (
         update(messages)
@@ -199,7 +199,7 @@ async def _empty_messages(connection: AsyncConnection, name: str, hits: Hits) ->
             address=None,
             provider_id=None,
             detail=None,
-            code=strip.ERASED,
+            code=redact.ERASED,
             at=bindparam("month"),
             erased_at=bindparam("erased"),
             status=case((is_open, Status.FAILED.value), else_=messages.c.status),

@@ -13,9 +13,9 @@ from imsg_contract import addresses, spellings
 from imsg_contract.errors import Refusal
 from imsg_history.database import Database
 from imsg_history.events import compact
-from imsg_history.rows import AuditRow
-from imsg_history.stones import DONE, QUEUES, Stones, fresh_id
+from imsg_history.records import AuditRow
 from imsg_history.tables import erasures
+from imsg_history.tombstones import DONE, QUEUES, Stones, fresh_id
 from imsg_runtime.service_client import Caller
 from imsg_runtime.tombstones import Digests, Tombstone
 

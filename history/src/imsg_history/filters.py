@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import METHODS
 from imsg_contract.wire import Status
+from imsg_history.cursors import Place, read_limit, read_place
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
-from imsg_history.pages import Place, read_limit, read_place
-from imsg_history.rows import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, clean
-from imsg_history.whose import Whose, whose
+from imsg_history.ownership import Whose, whose
+from imsg_history.records import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, clean
 from imsg_runtime.service_client import Caller
 
 _RFC3339 = re.compile(

@@ -16,27 +16,27 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_database.address import is_sqlite, read_url
-from imsg_database.away import StoreAway, told
-from imsg_history import database, keep, lost, record, sweep
+from imsg_database.unavailable import StoreAway, told
+from imsg_history import consumer, database, maintenance, stuck, writer
 from imsg_history.attachments import Attachments
-from imsg_history.contents import KEEP_CONTENT_DAYS_OF_OLD, Contents
+from imsg_history.consumer import Recorder
+from imsg_history.content_retention import KEEP_CONTENT_DAYS_OF_OLD, Contents
 from imsg_history.database import Database
-from imsg_history.dead import DeadLetters
+from imsg_history.dead_letters import DeadLetters
 from imsg_history.erase import Eraser
+from imsg_history.erasure_progress import Progress
 from imsg_history.erasures import Erasures
-from imsg_history.find import Finder
-from imsg_history.keep import Keeper
-from imsg_history.lost import Lost
+from imsg_history.maintenance import Sweep
 from imsg_history.migrate import migrate
 from imsg_history.overview import Overviews
-from imsg_history.progress import Progress
-from imsg_history.record import Recorder
+from imsg_history.query import Finder
+from imsg_history.redis_erasure import Traces
 from imsg_history.resend import Resends
 from imsg_history.routes import Parts, api
 from imsg_history.stats import Counter
-from imsg_history.stones import Stones
-from imsg_history.sweep import Sweep
-from imsg_history.traces import Traces
+from imsg_history.stuck import Lost
+from imsg_history.tombstones import Stones
+from imsg_history.writer import Keeper
 from imsg_runtime import redis
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisAway, RedisRefused
@@ -110,12 +110,12 @@ async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncEx
     contents = Contents(store, settings.keep_content_days)
     if is_sqlite(url):
         await _begin_anew(stones, traces)
-    keeper = Keeper(store, _now, retention, keep.Counts(service.metrics), digests)
-    recorder = Recorder(broker, keeper, record.Counts(service.metrics))
+    keeper = Keeper(store, _now, retention, writer.Counts(service.metrics), digests)
+    recorder = Recorder(broker, keeper, consumer.Counts(service.metrics))
     lost_after = timedelta(seconds=settings.sweep.lost_after_s)
-    searching = Lost(broker, store, _now, lost_after, lost.Counts(service.metrics))
-    terms = sweep.Terms(timedelta(seconds=settings.sweep.every_s), retention)
-    sweeper = Sweep(searching, store, _now, store.now, terms, sweep.Counts(service.metrics), contents)
+    searching = Lost(broker, store, _now, lost_after, stuck.Counts(service.metrics))
+    terms = maintenance.Terms(timedelta(seconds=settings.sweep.every_s), retention)
+    sweeper = Sweep(searching, store, _now, store.now, terms, maintenance.Counts(service.metrics), contents)
 
     async def work() -> None:
         """Bring the tables up to date, whenever the database can be reached; then record and sweep."""

@@ -10,8 +10,8 @@ from imsg_contract.errors import Refusal
 from imsg_contract.wire import SETTLED, Status
 from imsg_history.database import Database
 from imsg_history.ids import Name, rfc3339, time_of
+from imsg_history.ownership import is_of
 from imsg_history.tables import messages, requests
-from imsg_history.whose import is_of
 from imsg_runtime.service_client import Caller
 
 CATEGORY = "notice"

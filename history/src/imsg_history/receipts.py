@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
 from imsg_history.database import Database
-from imsg_history.fold import RANK, Fold
-from imsg_history.rows import AttemptRow, MessageRow
+from imsg_history.merge import RANK, Fold
+from imsg_history.records import AttemptRow, MessageRow
+from imsg_history.redaction import MASK
 from imsg_history.tables import attempts, messages, receipts
-from imsg_history.withhold import MASK
-from imsg_history.write import Writer, slices
+from imsg_history.upserts import Writer, slices
 from imsg_runtime.tombstones import Digests
 
 SLICE = 500

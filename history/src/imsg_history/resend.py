@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Job, Status
 from imsg_history.database import Database
-from imsg_history.fold import DEAD_LETTER
 from imsg_history.ids import Name
-from imsg_history.resent import find_resent
+from imsg_history.merge import DEAD_LETTER
+from imsg_history.ownership import is_of
+from imsg_history.resends import find_resent
 from imsg_history.tables import dead, messages, requests
-from imsg_history.whose import is_of
 from imsg_runtime.service_client import Caller
 
 LOST = (Status.FAILED, Status.EXPIRED)

@@ -12,17 +12,17 @@ from imsg_contract import error_responses
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import METHODS
 from imsg_contract.wire import Status
-from imsg_database.away import StoreAway
+from imsg_database.unavailable import StoreAway
 from imsg_history.attachments import MAX_BYTES, Attachments, Place
-from imsg_history.dead import DeadLetters
+from imsg_history.cursors import DEFAULT_LIMIT, MOST
+from imsg_history.dead_letters import DeadLetters
 from imsg_history.erasures import Erasures
 from imsg_history.filters import read_query, read_time
-from imsg_history.find import Finder
 from imsg_history.overview import Overviews
-from imsg_history.pages import DEFAULT_LIMIT, MOST
+from imsg_history.query import Finder
+from imsg_history.records import MAX_CODE
 from imsg_history.resend import Resends
-from imsg_history.rows import MAX_CODE
-from imsg_history.shapes import (
+from imsg_history.schemas import (
     DeadAnswer,
     DeadListAnswer,
     ErasureAnswer,

@@ -18,8 +18,8 @@ from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.filters import read_time
 from imsg_history.ids import first_id, rfc3339
+from imsg_history.ownership import Whose, conditions, whose
 from imsg_history.tables import RequestId, messages
-from imsg_history.whose import Whose, conditions, whose
 from imsg_runtime.service_client import Caller
 
 MOST_BUCKETS = 1_000

@@ -17,9 +17,9 @@ from imsg_runtime import bodies
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisAway
 from imsg_runtime.responses import Answer
-from imsg_sms.firms import numbers
-from imsg_sms.firms.aliyun import NAME as ALIYUN
-from imsg_sms.firms.aliyun import moment
+from imsg_sms.providers import numbers
+from imsg_sms.providers.aliyun import NAME as ALIYUN
+from imsg_sms.providers.aliyun import moment
 from imsg_sms.receipts import Receipts
 
 log = logger(__name__)

@@ -22,10 +22,10 @@ from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import load, variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
-from imsg_sms.firms import Firm
-from imsg_sms.firms.aliyun import AliyunFirm
-from imsg_sms.firms.clients import ANSWER_TIMEOUT_S, Clients, opened
-from imsg_sms.firms.http import HttpFirm
+from imsg_sms.providers import Firm
+from imsg_sms.providers.aliyun import AliyunFirm
+from imsg_sms.providers.clients import ANSWER_TIMEOUT_S, Clients, opened
+from imsg_sms.providers.http import HttpFirm
 from imsg_sms.receipts import Receipts
 from imsg_sms.route import Carrier, Route
 from imsg_sms.settings import Settings, Sms

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Result, Unknown
 from imsg_delivery.circuit_breaker import Breaker
-from imsg_sms.firms import Answer, Firm, Traceable
+from imsg_sms.providers import Answer, Firm, Traceable
 from imsg_sms.templates import Message
 
 THRESHOLD = 5

@@ -22,6 +22,7 @@ from imsg_runtime.service_client import Apps, Peer
 from imsg_runtime.settings import StartError, load, variable
 from imsg_runtime.strength import require_strong
 from imsg_smtp import senders
+from imsg_smtp.attachment_client import Shelf
 from imsg_smtp.channel import MailChannel, terms
 from imsg_smtp.connections import Connection, connect
 from imsg_smtp.pool import Limits, Pool
@@ -29,7 +30,6 @@ from imsg_smtp.rendering import Renderings
 from imsg_smtp.replies import DISCONNECTED, PROVIDER
 from imsg_smtp.server import Server, Timeouts
 from imsg_smtp.settings import Settings, Smtp
-from imsg_smtp.shelf import Shelf
 
 __all__ = ["Settings", "Smtp", "Timeouts", "app", "open_channel", "try_server"]
 

@@ -6,10 +6,10 @@ from weakref import WeakValueDictionary
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imsg_contract.wire import Again, Blocked, Job, Refused
+from imsg_smtp.attachment_client import Shelf
 from imsg_smtp.mime import File, Letter, Rendered, render
 from imsg_smtp.replies import PROVIDER
 from imsg_smtp.senders import Sender
-from imsg_smtp.shelf import Shelf
 
 INLINE_OCTETS = 64 * 1024
 """Rendering this much takes less than a thread's hand-over is worth; more would hold up the loop."""

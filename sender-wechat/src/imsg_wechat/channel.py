@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown, message_id
-from imsg_database.away import StoreAway
+from imsg_database.unavailable import StoreAway
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_runtime.observe import logger
 from imsg_wechat.api import Api
+from imsg_wechat.attachment_client import Shelf
 from imsg_wechat.codes import ALREADY_SENT, LEFT, PROVIDER, Complaint, result
 from imsg_wechat.followers import Followers
 from imsg_wechat.health import Health
-from imsg_wechat.shelf import Shelf
 from imsg_wechat.store import Follower
 from imsg_wechat.templates import Templates, Unfit
 from imsg_wechat.transport import CALLS_PER_CLIENT, CLIENTS, Answer, Trouble

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from imsg_contract.topology import ERASED, FOLLOWERS_COMPLETE, followers_key, left_key
-from imsg_database.away import StoreAway
+from imsg_database.unavailable import StoreAway
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisAway, RedisRefused
 from imsg_runtime.tombstones import Digests, Tombstones

@@ -15,8 +15,8 @@ from imsg_wechat import crypto, replies
 from imsg_wechat.consoles import Consoles
 from imsg_wechat.nonces import FRESH_S, Nonces, Repeated
 from imsg_wechat.receipts import NotKept
-from imsg_wechat.reception import Reception
 from imsg_wechat.replies import Message, Unreadable
+from imsg_wechat.webhook import Reception
 
 MAX_BODY_BYTES = 64 * 1024
 ANSWER_WITHIN_S = 4.5

@@ -14,10 +14,10 @@ from imsg_broker.connect import open_broker
 from imsg_contract.addresses import make_tag
 from imsg_contract.wire import TemplateLimits
 from imsg_database.address import read_url
-from imsg_database.away import StoreAway
 from imsg_database.database import connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
+from imsg_database.unavailable import StoreAway
 from imsg_delivery.consumer import Worker
 from imsg_delivery.standby import idle, is_idle
 from imsg_runtime import redis, service_client
@@ -31,6 +31,7 @@ from imsg_runtime.strength import require_strong
 from imsg_runtime.tombstones import Digests
 from imsg_wechat import transport
 from imsg_wechat.api import Api
+from imsg_wechat.attachment_client import Shelf
 from imsg_wechat.channel import Account, WeChatChannel, terms
 from imsg_wechat.codes import Complaint
 from imsg_wechat.consoles import Consoles, remedy
@@ -42,13 +43,12 @@ from imsg_wechat.migrations import STEPS
 from imsg_wechat.nonces import Nonces
 from imsg_wechat.publishing import PublishedLimits
 from imsg_wechat.receipts import Receipts
-from imsg_wechat.reception import Reception
 from imsg_wechat.settings import Settings, WeChat
-from imsg_wechat.shelf import Shelf
 from imsg_wechat.store import Store
 from imsg_wechat.templates import Templates
 from imsg_wechat.tokens import Credentials, Tokens
 from imsg_wechat.transport import Timeouts, Transport, Trouble
+from imsg_wechat.webhook import Reception
 
 __all__ = ["Settings", "Timeouts", "WeChat", "app", "find_plain", "make_menu", "open_channel", "remedy"]
 

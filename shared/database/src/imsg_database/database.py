@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from imsg_database.away import StoreAway, translated
 from imsg_database.engines import BEGIN, Terms, open_engine
+from imsg_database.unavailable import StoreAway, translated
 
 
 class Database:

@@ -10,8 +10,8 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from imsg_database.away import translated
 from imsg_database.engines import BEGIN, Terms, open_sync_engine
+from imsg_database.unavailable import translated
 from imsg_runtime.observe import logger
 from imsg_runtime.settings import StartError
 

@@ -28,7 +28,7 @@ LINGER_S = 30.0
 """How long the rest of a body is still taken, unread, behind an answer that ends its connection: as nginx does, and
 enough for 16 MiB at 5 Mbit/s."""
 
-WHOLE = "imsg.whole"
+WHOLE = "imsg.all_in_one"
 """Stands in the scope of a request whose body has come to its end, usually with its head."""
 
 _OF_THE_OFFER = frozenset((b"connection", b"upgrade", b"http2-settings"))

@@ -1,0 +1,138 @@
+"""The first accounts, made where there are no users yet, and the refusal of documented passwords where exposed."""
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imsg_auth.passwords import Passwords
+from imsg_auth.schemas import PER_DAY, PER_HOUR
+from imsg_auth.store import Role, Store, User
+from imsg_auth.tokens import new_epoch
+from imsg_auth.usernames import DOCUMENTED, MAX_PASSWORD, MIN_PASSWORD, is_documented
+from imsg_contract.ids import new_id
+from imsg_runtime.observe import logger
+from imsg_runtime.settings import StartError, variable
+
+log = logger(__name__)
+
+ADMINISTRATOR = "admin"
+PASSWORD_FILE = "admin-password"  # noqa: S105  a file's name
+GENERATED_BYTES = 15
+
+
+class Founding:
+    """Makes the first accounts."""
+
+    def __init__(
+        self,
+        store: Store,
+        passwords: Passwords,
+        *,
+        exposure: str,
+        admin_password: str | None,
+        folder: Path,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`exposure` says what shows that others reach us (empty: nobody does).
+
+        `folder` keeps the administrator's password where it has to be generated.
+        """
+        self._store = store
+        self._passwords = passwords
+        self._exposure = exposure
+        self._admin_password = admin_password
+        self._folder = folder
+        self._now = now
+
+    async def found(self) -> None:
+        """Make the first accounts if there are no users; several processes may start at once.
+
+        Where nobody but this machine reaches us these are the documented ones, elsewhere an administrator alone.
+        Raises StartError for a given password that can't be, or a folder that can't be written.
+        """
+        async with self._store.writing() as rows:
+            await rows.keep_others_out()
+            if await rows.has_users():
+                return
+            for username, password in self._first().items():
+                role: Role = "admin" if username == ADMINISTRATOR else "user"
+                await rows.add(self._user(username, role, await self._passwords.hash(password)))
+        log.info("first_accounts_made", documented=not self._exposure)
+
+    async def refuse_documented(self) -> None:
+        """Refuse to start where exposed while a password that the documentation prints works. Raises StartError."""
+        if not self._exposure:
+            return
+        for username in DOCUMENTED:
+            async with self._store.reading() as rows:
+                user = await rows.user(username)
+            for password in set(DOCUMENTED.values()):
+                if user is not None and await self._passwords.matches(user.password, password):
+                    raise StartError(
+                        f"the user {username} still has a password that is printed in the documentation, and "
+                        f"{self._exposure}; give them another with `imsg users reset-password {username}`."
+                    )
+
+    def _first(self) -> dict[str, str]:
+        if self._admin_password is not None:
+            _check(self._admin_password)
+        if not self._exposure:
+            return dict(DOCUMENTED)
+        return {ADMINISTRATOR: self._admin_password or self._kept()}
+
+    def _kept(self) -> str:
+        """Read the generated password, making it where there is none. Raises StartError."""
+        path = self._folder / PASSWORD_FILE
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if path.is_file() and (password := path.read_text().strip()):
+                return password
+            password = secrets.token_urlsafe(GENERATED_BYTES)
+            _write(path, password)
+        except OSError as error:
+            raise StartError(
+                f"the administrator's password can't be kept in {path} ({error.strerror}); "
+                f"set {variable('admin_password')}, or a {variable('data_dir')} that can be written."
+            ) from error
+        log.info("administrator_password_made", username=ADMINISTRATOR, file=str(path))
+        return password
+
+    def _user(self, username: str, role: Role, hashed: str) -> User:
+        at = self._now()
+        return User(
+            id=new_id(at),
+            username=username,
+            password=hashed,
+            role=role,
+            available=True,
+            per_hour=PER_HOUR,
+            per_day=PER_DAY,
+            recipients_per_day=None,
+            phone=None,
+            email=None,
+            wechat=None,
+            epoch=new_epoch(),
+            created_at=datetime.fromtimestamp(at, UTC),
+        )
+
+
+def _check(password: str) -> None:
+    name = variable("admin_password")
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD or "\0" in password:
+        raise StartError(f"{name} must have {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
+    if is_documented(ADMINISTRATOR, password):
+        raise StartError(f"{name} is a password that is printed in the documentation; choose another.")
+
+
+def _write(path: Path, password: str) -> None:
+    """Write a whole file of mode 600 or none."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(password + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,53 @@
+"""Log-ins as operators see them: a metric of each result, a log line of each that failed, and a bounded audit."""
+
+from prometheus_client import CollectorRegistry, Counter
+
+from imsg_auth.login_limits import network_of
+from imsg_auth.store import User
+from imsg_auth.user_changes import Changes
+from imsg_contract.errors import Refusal
+from imsg_database.unavailable import StoreAway
+from imsg_runtime.observe import logger
+from imsg_runtime.quota import Tallies
+from imsg_runtime.redis import RedisAway, RedisRefused
+
+log = logger(__name__)
+
+MINUTE_S = 60
+NOTES_A_MINUTE = 30
+"""Audit records of failed log-ins in all: one a minute an account, and no more than this, however many guess."""
+
+RESULTS = ("right", "wrong_password", "no_such_user", "too_many_tries", "unavailable")
+
+
+class Failures:
+    """Takes note of log-ins."""
+
+    def __init__(self, registry: CollectorRegistry, tallies: Tallies, changes: Changes) -> None:
+        self._tallies = tallies
+        self._changes = changes
+        self._results = Counter("imsg_login", "Log-ins by their result", ("result",), registry=registry)
+        for result in RESULTS:
+            self._results.labels(result)
+
+    def passed(self) -> None:
+        """Count a log-in that went through."""
+        self._results.labels("right").inc()
+
+    async def note(self, refusal: Refusal, user: User | None, address: str) -> None:
+        """Note a log-in that was refused; what stood for the name is said of users alone: it may be a password."""
+        self._results.labels(refusal.reason).inc()
+        name = None if user is None else user.username
+        log.warning("login_failed", reason=refusal.reason, username=name, address=address[:64])
+        if user is None or refusal.reason == "unavailable":
+            return
+        try:
+            if await self._is_news(user):
+                await self._changes.note_failure(user, {"reason": refusal.reason, "network": network_of(address)})
+        except (RedisAway, RedisRefused, StoreAway) as away:
+            log.warning("login_failure_not_audited", why=str(away))
+
+    async def _is_news(self, user: User) -> bool:
+        if (await self._tallies.add(f"login-audit:{user.id}", 1, MINUTE_S)).count > 1:
+            return False
+        return (await self._tallies.add("login-audit", 1, MINUTE_S)).count <= NOTES_A_MINUTE

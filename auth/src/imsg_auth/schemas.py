@@ -1,0 +1,252 @@
+"""The JSON that auth takes and answers, as strict models; unknown fields of a request are ignored."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from imsg_auth import usernames
+from imsg_auth.store import Role
+from imsg_auth.tables import MAX_NAME
+from imsg_auth.usernames import MAX_LIMIT
+
+MAX_NAMES = 10_000
+PER_HOUR = 5
+PER_DAY = 20
+"""What a new user starts with: the interface document's 默认值 (section 4)."""
+
+Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
+RecipientsLimit = Annotated[
+    int | str,
+    PlainValidator(usernames.recipients_limit),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_LIMIT}, {"const": "none", "type": "string"}],
+            "description": 'Recipients a day; "none" takes the limit away.',
+        }
+    ),
+]
+_NO_NUL = {"pattern": r"^[^\u0000]*$"}
+Name = Annotated[str, AfterValidator(usernames.looked_up), Field(json_schema_extra={**_NO_NUL})]
+AnyPassword = Annotated[str, AfterValidator(usernames.storable), Field(json_schema_extra={**_NO_NUL})]
+NewPassword = Annotated[
+    str,
+    AfterValidator(usernames.password),
+    Field(json_schema_extra={"minLength": usernames.MIN_PASSWORD, "maxLength": usernames.MAX_PASSWORD, **_NO_NUL}),
+]
+Phone = Annotated[
+    str,
+    AfterValidator(usernames.phone),
+    Field(
+        description="E.164, or mainland China's 11 digits. Empty: none.",
+        json_schema_extra={"pattern": r"^(1[3-9][0-9]{9}|\+(?!86)[1-9][0-9]{6,14}|\+861[3-9][0-9]{9})?$"},
+    ),
+]
+Email = Annotated[
+    str,
+    AfterValidator(usernames.email),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "format": "email", "maxLength": 254}, {"type": "string", "const": ""}],
+            "description": "Empty: none.",
+        }
+    ),
+]
+Wechat = Annotated[
+    str,
+    AfterValidator(usernames.wechat),
+    Field(
+        description="A WeChat tag, 9 characters of which the last checks the others, hyphens apart. Empty: none.",
+        json_schema_extra={"pattern": "^([0-9A-Za-z-]{9,32})?$"},
+    ),
+]
+
+NAME_PATTERN = r"^[^:/\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+$"
+"""Also kept out, where no pattern can: what reads as an e-mail address, a phone number or a tag."""
+
+
+def _example(fields: dict[str, object]) -> ConfigDict:
+    return ConfigDict(json_schema_extra=lambda schema: schema.update(examples=[fields]))
+
+
+class Asked(BaseModel):
+    """A request's body: nothing is coerced, null in an optional field is as if it were absent."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class Login(Asked):
+    """POST /api/login."""
+
+    model_config = _example({"username": "li.wei", "password": "correct horse"})
+
+    username: Name
+    password: AnyPassword
+
+
+class Registration(Asked):
+    """POST /api/register."""
+
+    model_config = _example(
+        {"username": "li.wei", "password": "correct horse", "email": "li.wei@example.com", "per_hour": 5, "per_day": 20}
+    )
+
+    username: Annotated[
+        str,
+        AfterValidator(usernames.username),
+        Field(
+            description=(
+                "1 to 64 characters of any script, no control characters, colon or slash, nothing that reads as an "
+                "e-mail address, a phone number or a WeChat tag; kept in Unicode's NFC."
+            ),
+            json_schema_extra={"minLength": 1, "maxLength": MAX_NAME, "pattern": NAME_PATTERN},
+        ),
+    ]
+    password: NewPassword
+    phone: Phone | None = None
+    email: Email | None = None
+    wechat: Wechat | None = None
+    role: Role | None = None
+    per_hour: Limit | None = None
+    per_day: Limit | None = None
+    available: bool | None = None
+
+
+class Modification(Asked):
+    """POST /api/modify/NAME: these three only."""
+
+    model_config = _example({"per_day": 100, "per_hour": 10, "available": True})
+
+    per_day: Limit
+    per_hour: Limit
+    available: bool | None = None
+
+
+class Patch(Asked):
+    """PATCH /api/users/NAME: what is absent or null stays as it is."""
+
+    model_config = _example({"phone": "13800138000", "recipients_per_day": 1_000})
+
+    password: NewPassword | None = None
+    phone: Phone | None = None
+    email: Email | None = None
+    wechat: Wechat | None = None
+    role: Role | None = None
+    per_hour: Limit | None = None
+    per_day: Limit | None = None
+    recipients_per_day: RecipientsLimit | None = None
+    available: bool | None = None
+
+
+class Logout(Asked):
+    """POST /api/logout."""
+
+    model_config = _example({"everywhere": False})
+
+    everywhere: bool | None = None
+
+
+class PasswordChange(Asked):
+    """POST /api/password."""
+
+    model_config = _example({"old": "correct horse", "new": "battery staple"})
+
+    old: AnyPassword
+    new: NewPassword
+
+
+class MirrorAsked(Asked):
+    """POST /internal/mirror."""
+
+    username: str
+    token: str | None = None
+    """The token for which the mirror is wanted; gateways of before 1.0 leave it out."""
+
+
+class ContactsAsked(Asked):
+    """POST /internal/contacts."""
+
+    method: str
+    names: Annotated[list[str], Field(max_length=MAX_NAMES)]
+
+
+class HoldersAsked(Asked):
+    """POST /internal/holders."""
+
+    method: str
+    address: str
+
+
+class Answered(BaseModel):
+    """A success."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
+
+    errorCode: Literal[0] = 0  # noqa: N815  the document's own name
+    errorMessage: Literal["OK"] = "OK"  # noqa: N815
+
+
+class TokenAnswer(Answered):
+    """A new token."""
+
+    token: str
+    expires_in: Annotated[int, Field(description="Seconds from now.")]
+
+
+class UserRecord(BaseModel):
+    """A user as administrators, and the user alone, see it; never with the password."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, Field(description="Immutable; a name that is registered again gets another.")]
+    username: str
+    role: Role
+    phone: Annotated[str | None, Field(description="E.164.")]
+    email: str | None
+    wechat: Annotated[str | None, Field(description="A WeChat tag.")]
+    available: bool
+    per_hour: int
+    per_day: int
+    recipients_per_day: Annotated[int | None, Field(description="null: not limited.")]
+    used_hour: int
+    left_hour: int
+    used_day: int
+    left_day: int
+    used_recipients: Annotated[int, Field(description="Recipients of today.")]
+    created_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    twins: Annotated[
+        list[str],
+        Field(description="Users with the same e-mail address but for its case, from before that was one person."),
+    ]
+
+
+class UserAnswer(UserRecord, Answered):
+    """One user."""
+
+
+class UsersAnswer(Answered):
+    """A page of users, in the order of their names' code points."""
+
+    users: list[UserRecord]
+    next: Annotated[str | None, Field(description="The next page's cursor; null: this is the last page.")]
+
+
+class MirrorAnswer(Answered):
+    """The mirror is written."""
+
+
+class HoldersAnswer(Answered):
+    """Who has the contact."""
+
+    usernames: list[str]
+
+
+class ContactsAnswer(Answered):
+    """Name → address, null where the user has none; unknown users are absent."""
+
+    contacts: dict[str, str | None]
+
+
+def rfc3339(at: datetime) -> str:
+    """Write a time in UTC, to the millisecond."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

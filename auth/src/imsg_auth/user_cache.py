@@ -1,0 +1,113 @@
+"""The users as the gateways see them: one hash each in Redis, which is never older than the database (promise 7)."""
+
+import secrets
+import time
+from collections.abc import Callable
+
+from imsg_auth.store import Rows, Store, User
+from imsg_contract.topology import counts_key, user_key
+from imsg_database.unavailable import StoreAway
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, Script
+
+log = logger(__name__)
+
+FENCE_LIFE_S = 86_400
+"""How long a fence is kept: far longer than a write that Redis got and did not look at can be delayed."""
+
+SCAN_COUNT = 1000
+
+_FORGET = Script.of("""
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+""")
+
+_WRITE = Script.of("""
+if (redis.call('GET', KEYS[2]) or '') ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+for at = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end
+return 1
+""")
+
+
+class Mirror:
+    """Writes and deletes mirrors.
+
+    A change locks the user's row, calls `forget`, and commits; `write` locks the row, reads it and writes the mirror.
+    So a mirror is never written from a row that a change is about to replace.
+
+    The fence is for what a lock can't hold: a write that was given up (Redis too slow, the database's session and
+    with it the lock lost) may still reach Redis after a later change. Every `forget` sets a new fence in the same
+    step, and a write names the fence it read under the lock, before the row: one that comes late is not carried out.
+    """
+
+    def __init__(self, store: Store, redis: Redis, now: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._redis = redis
+        self._now = now
+
+    async def forget(self, username: str) -> None:
+        """Delete a mirror; call it in the changing transaction, after the row was locked. Raises RedisAway."""
+        await self._redis.run(_FORGET, _keys(username), [secrets.token_hex(8), FENCE_LIFE_S])
+
+    async def forget_counts(self, username: str) -> None:
+        """Forget what a predecessor of this name has sent. Raises RedisAway."""
+        await self._redis.call("DEL", counts_key(username))
+
+    async def write(self, username: str) -> bool:
+        """Write a mirror from the row as it is; False where there is no such user. Raises RedisAway, StoreAway."""
+        key, fence_key = _keys(username)
+        async with self._store.writing() as rows:
+            if await rows.lock(username) is None:
+                return False
+            fence = await self._redis.call("GET", fence_key) or b""
+            user = await rows.user(username)  # again: that the session still answers proves that the lock still held
+            if user is None:
+                return False
+            fields = await self._fields(rows, user)
+            written = await self._redis.run(_WRITE, [key, fence_key], [fence, *fields])
+        if not written:
+            raise StoreAway("the lock of a user's row was lost while its mirror was written")
+        return True
+
+    async def find(self, username: str) -> User | None:
+        """Read the user whose mirror this would be, without a lock. Raises StoreAway."""
+        async with self._store.reading() as rows:
+            return await rows.user(username)
+
+    async def refresh(self, username: str) -> None:
+        """Write a mirror after a change, if it can be: a missing one is written when a gateway asks for it."""
+        try:
+            await self.write(username)
+        except (RedisAway, StoreAway) as error:
+            log.warning("mirror_left_missing", error=str(error))
+
+    async def forget_all(self) -> None:
+        """Delete every mirror, at start: the database may have been restored, or changed while Redis was away."""
+        cursor: bytes | int = 0
+        while True:
+            cursor, keys = await self._redis.call("SCAN", cursor, "MATCH", f"{user_key('')}*", "COUNT", SCAN_COUNT)
+            if keys:
+                await self._redis.call("UNLINK", *keys)
+            if int(cursor) == 0:
+                return
+
+    async def _fields(self, rows: Rows, user: User) -> list[str | int]:
+        revoked = await rows.revoked(user.username, int(self._now()))
+        fields: dict[str, str | int] = {
+            "id": user.id,
+            "since": int(user.created_at.timestamp() * 1_000),
+            "epoch": user.epoch,
+            "role": user.role,
+            "available": int(user.available),
+            "per_hour": user.per_hour,
+            "per_day": user.per_day,
+            "recipients_per_day": "" if user.recipients_per_day is None else user.recipients_per_day,
+            **{f"revoked:{nonce}": expiry for nonce, expiry in revoked.items()},
+        }
+        return [part for pair in fields.items() for part in pair]
+
+
+def _keys(username: str) -> list[str]:
+    key = user_key(username)
+    return [key, f"imsg:fence:{{{key}}}"]

@@ -1,0 +1,155 @@
+"""`imsg dead`: messages that could not be read or broke their sender, listed, shown, sent anew (administrators)."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from imsg.api import Api, Refused, Unreachable, connect
+from imsg.location import find_url
+from imsg.output import complain, confirm, ending, lists_by_itself, local, say, say_json, say_table, usage
+from imsg.verbs import Json, Url, segment
+
+PAGE = 500
+"""Letters asked for at once: the most that the API takes."""
+
+app = typer.Typer(help="Dead letters: list, show, resend.", no_args_is_help=False)
+
+Letter = Annotated[str, typer.Argument(metavar="ID", help="A dead letter's id.")]
+Method = Annotated[str | None, typer.Option(help="Only those of smtp, sms or wechat.")]
+Reason = Annotated[str | None, typer.Option(help="Only those whose reason is this, or begins so.")]
+
+
+Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
+
+
+@app.callback(invoke_without_command=True)
+def list_by_itself(  # noqa: PLR0917  typer reads the options from here
+    context: typer.Context,
+    limit: Limit = 50,
+    method: Method = None,
+    reason: Reason = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """List, show and resend dead letters (administrators)."""
+    if lists_by_itself(context):
+        list_all(limit, method, reason, url, as_json=as_json)
+
+
+@app.command("list")
+def list_all(
+    limit: Limit = 50,
+    method: Method = None,
+    reason: Reason = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """List dead letters, newest first."""
+    found: list[dict[str, Any]] = []
+    more = False
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        for letter in _letters(api, method, reason):
+            if more := len(found) == limit:
+                break
+            found.append(letter)
+    if as_json:
+        say_json({"errorCode": 0, "errorMessage": "OK", "dead": found, "more": more})
+        return
+    if not found:
+        say("No dead letters.")
+        return
+    rows = [(one["id"], local(one["at"]), one["method"], one["reason"], one["detail"]) for one in found]
+    say_table(("id", "when", "channel", "reason", "detail"), rows)
+    if more:
+        say("There are more; --limit shows them.")
+
+
+@app.command()
+def show(letter: Letter, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Show a dead letter with its body, which holds the message and who it goes to."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("GET", f"/api/v2/dead/{segment(letter)}")
+    if as_json:
+        say_json(answer)
+        return
+    for name in ("id", "request", "method", "queue", "reason", "detail", "at"):
+        if answer[name] is not None:
+            say(f"{name:8} {local(answer[name]) if name == 'at' else answer[name]}")
+    say("")
+    say(answer["body"] if "body" in answer else f"{answer['body_base64']}  (base64: the bytes are no UTF-8)")
+
+
+@app.command()
+def resend(  # noqa: PLR0917  typer reads the options from here
+    letters: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that hold a message.")] = False,  # noqa: FBT002
+    method: Method = None,
+    reason: Reason = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before --all.")] = False,  # noqa: FBT002
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Send anew what dead letters held back: each becomes a new request, at most once in a day."""
+    if bool(letters) == everything:
+        raise usage("name dead letters, or say --all.")
+    if letters and (method or reason):
+        raise usage("--method and --reason choose among --all.")
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        chosen = letters or [one["id"] for one in _letters(api, method, reason) if one["request"] is not None]
+        if everything:
+            confirm(f"Send {len(chosen)} anew?", yes=yes)
+        _report(api, chosen, as_json=as_json)
+
+
+def _letters(api: Api, method: str | None, reason: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the letters that fit, a page after the other."""
+    cursor: str | None = ""
+    while cursor is not None:
+        params = {"limit": str(PAGE), **({"cursor": cursor} if cursor else {})}
+        answer = api.call("GET", "/api/v2/dead", params=params)
+        for letter in answer["dead"]:
+            if method in (None, letter["method"]) and letter["reason"].startswith(reason or ""):
+                yield letter
+        cursor = answer["next"]
+
+
+def _report(api: Api, letters: list[str], *, as_json: bool) -> None:
+    """Send each anew and say what became of it; one that can't be does not stop the others."""
+    answers: list[dict[str, Any]] = []
+    failed = False
+    for position, letter in enumerate(letters):
+        try:
+            # The key makes a repeat of this command the same request.
+            headers = {"Idempotency-Key": f"dead-{letter}"}
+            answer = api.call("POST", f"/api/v2/dead/{segment(letter)}/resend", headers=headers)
+        except Refused as refused:
+            if _stops(refused):
+                _complain_of_the_rest(position, len(letters))
+                raise
+            failed = True
+            answers.append({"letter": letter, **refused.answer})
+            if not as_json:
+                complain(f"{letter}: {refused.words}")
+            continue
+        except Unreachable:
+            _complain_of_the_rest(position, len(letters))
+            raise
+        answers.append({"letter": letter, **answer})
+        if not as_json:
+            count = answer.get("count", 1)
+            say(f"{letter}: {count} message{'s' if count != 1 else ''} accepted; imsg query --id {answer['id']}")
+    if as_json:
+        say_json({"errorCode": 0, "errorMessage": "OK", "requests": answers})
+    if failed:
+        raise typer.Exit(1)
+
+
+def _stops(refused: Refused) -> bool:
+    """Whether the next letter would be refused for the same reason: token, right, limits, the service away."""
+    return refused.answer.get("reason") not in ("not_found", "nothing_to_resend", "content_erased")
+
+
+def _complain_of_the_rest(done: int, of: int) -> None:
+    if done and of > 1:
+        complain(f"{done} of {of} were dealt with, the rest was not; the same command goes on:")

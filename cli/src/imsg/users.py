@@ -1,0 +1,178 @@
+"""`imsg users`: list, create, change, delete; and a new password on the server itself, without a token."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from imsg.api import Api, Refused, Unreachable, connect
+from imsg.location import find_url
+from imsg.output import complain, confirm, ending, lists_by_itself, say, say_json, say_table, usage
+from imsg.verbs import Json, Url, segment
+
+PAGE = 500
+"""Users asked for at once: the most that the API takes."""
+
+app = typer.Typer(help="Users: list, create, set, delete, reset-password.", no_args_is_help=False)
+
+COLUMNS = {
+    "username": "username",
+    "role": "role",
+    "available": "sends",
+    "per_hour": "hour",
+    "per_day": "day",
+    "recipients_per_day": "recipients",
+    "email": "email",
+    "phone": "phone",
+    "wechat": "wechat",
+}
+"""What the list shows of a user, and how it heads that: the limits are requests an hour and a day, recipients a day."""
+
+Name = Annotated[str, typer.Argument(help="The username.")]
+Phone = Annotated[str | None, typer.Option(help="Their phone number.")]
+Email = Annotated[str | None, typer.Option(help="Their e-mail address.")]
+Wechat = Annotated[str | None, typer.Option(help="Their WeChat tag.")]
+Role = Annotated[str | None, typer.Option(help="user or admin.")]
+Hour = Annotated[int | None, typer.Option(help="Requests an hour.")]
+Day = Annotated[int | None, typer.Option(help="Requests a day.")]
+Available = Annotated[bool | None, typer.Option("--available/--unavailable", help="Whether they may send.")]
+Password = Annotated[str | None, typer.Option(help="Asked for where it is needed; - reads it from stdin.")]
+
+
+RecipientsDay = Annotated[
+    str | None, typer.Option(help="Recipients a day, of all requests together; none: not limited.", metavar="N|none")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+
+
+@app.callback(invoke_without_command=True)
+def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List, create, change and delete users (administrators)."""
+    if lists_by_itself(context):
+        list_all(url, as_json=as_json)
+
+
+@app.command("list")
+def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List the users, all of them (administrators)."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = _all_pages(api)
+    if as_json:
+        say_json(answer)
+        return
+    rows = [tuple(user.get(name) for name in COLUMNS) for user in answer["users"]]
+    say_table(tuple(COLUMNS.values()), rows)
+
+
+@app.command()
+def create(  # noqa: PLR0917
+    username: Name,
+    password: Password = None,
+    phone: Phone = None,
+    email: Email = None,
+    wechat: Wechat = None,
+    role: Role = None,
+    per_hour: Hour = None,
+    per_day: Day = None,
+    recipients_per_day: RecipientsDay = None,
+    available: Available = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Create a user."""
+    recipients = _recipients(recipients_per_day)
+    body = _given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
+    body |= _given(available=available) | {"username": username, "password": _password(password)}
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("POST", "/api/v2/register", body)
+        if isinstance(recipients, int):  # register has no such field: it is set as it would be changed
+            try:
+                api.call("PATCH", f"/api/v2/users/{segment(username)}", {"recipients_per_day": recipients})
+            except (Refused, Unreachable):
+                complain(f"{username} is created, but for --recipients-per-day; imsg users set sets it:")
+                raise
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"{username} is created.")
+
+
+@app.command("set")
+def change(  # noqa: PLR0917
+    username: Name,
+    password: Password = None,
+    phone: Phone = None,
+    email: Email = None,
+    wechat: Wechat = None,
+    role: Role = None,
+    per_hour: Hour = None,
+    per_day: Day = None,
+    recipients_per_day: RecipientsDay = None,
+    available: Available = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Change what is given of a user; an empty contact removes it."""
+    body = _given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
+    body |= _given(available=available, recipients_per_day=_recipients(recipients_per_day))
+    if not body and password is None:
+        raise usage("nothing to change; name what, such as --per-day 50.")
+    if password is not None:
+        body["password"] = _password(password)
+    _change("PATCH", f"/api/v2/users/{segment(username)}", body, f"{username} is changed.", url, as_json=as_json)
+
+
+@app.command()
+def delete(username: Name, yes: Yes = False, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Delete a user; asks first. Their tokens end at once, what they sent stays in history."""
+    confirm(f"Delete the user {username}? It can't be undone.", yes=yes)
+    _change("DELETE", f"/api/v2/users/{segment(username)}", None, f"{username} is deleted.", url, as_json=as_json)
+
+
+@app.command("reset-password")
+def reset_password(username: Name, password: Password = None) -> None:
+    """Set a password on the server itself, without a token; ends every token of the user."""
+    from imsg import reset  # noqa: PLC0415  only the verbs of the server pay for loading a service
+
+    with ending(as_json=False):
+        reset.password(username, _password(password))
+    say(f"{username} has a new password; every token of theirs has ended.")
+
+
+def _change(method: str, path: str, body: dict[str, Any] | None, done: str, url: str | None, *, as_json: bool) -> None:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call(method, path, body)
+    if as_json:
+        say_json(answer)
+    else:
+        say(done)
+
+
+def _all_pages(api: Api) -> dict[str, Any]:
+    answer = api.call("GET", "/api/v2/users", params={"limit": str(PAGE)})
+    while cursor := answer["next"]:
+        page = api.call("GET", "/api/v2/users", params={"limit": str(PAGE), "cursor": cursor})
+        answer = {**page, "users": answer["users"] + page["users"]}
+    return answer
+
+
+def _given(**fields: object) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _recipients(given: str | None) -> int | str | None:
+    """Read --recipients-per-day; "none" as the API writes it. Raises a usage error."""
+    if given is None or given == "none":
+        return given
+    if not (given.isascii() and given.isdigit()):
+        raise usage(f"--recipients-per-day wants a whole number or none, not {given}.")
+    return int(given)
+
+
+def _password(given: str | None) -> str:
+    if given == "-":
+        return sys.stdin.readline().rstrip("\n")
+    if given is not None:
+        return given
+    typed: str = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
+    return typed

@@ -1,0 +1,110 @@
+"""The gateway as an ASGI app: one way in, and the one place that decides the HTTP status."""
+
+import asyncio
+from functools import partial
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from imsg_contract.errors import Refusal
+from imsg_gateway import v1
+from imsg_gateway.authentication import Callers
+from imsg_gateway.bodies import OFF_LOOP_BYTES, Gone, Intake
+from imsg_gateway.clients import Clients
+from imsg_gateway.request import Asked, read
+from imsg_gateway.routes import Right, Table
+from imsg_gateway.validation_errors import field_unknown
+from imsg_runtime.http import WHOLE
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.responses import crashed, refused
+from imsg_runtime.service_client import PeerAway, PeerFailed
+
+log = logger(__name__)
+
+AWAY_RETRY_S = 3
+
+
+class Edge:
+    """Reads a request, finds who answers it, settles its token, answers."""
+
+    def __init__(self, table: Table, callers: Callers, intake: Intake, clients: Clients) -> None:
+        self._table = table
+        self._callers = callers
+        self._intake = intake
+        self._clients = clients
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if len(path) > 1 and path.endswith("/"):
+            path = path[:-1]
+        url = v1.url_of(path)
+        ignored: list[str] = []
+        try:
+            response = await self._answer(scope, receive, path, None if url is None else ignored)
+        except Gone:
+            return
+        if url is not None:
+            response = v1.print_only(response, url)
+        if ignored:
+            response.headers[v1.IGNORED] = v1.tell_ignored(ignored)
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, path: str, ignored: list[str] | None) -> Response:
+        try:
+            return await self._done(scope, receive, path, ignored)
+        except Refusal as refusal:
+            return refused(refusal, _language(scope))
+        except PeerFailed as failed:
+            log.error("peer_failed", path=path.split("/")[:3], why=str(failed))  # noqa: TRY400  its own log has the traceback
+            return refused(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
+        except (PeerAway, RedisAway, RedisRefused) as away:
+            log.warning("away", path=path.split("/")[:3], why=str(away))
+            return refused(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
+        except Gone:
+            raise
+        except Exception as error:  # noqa: BLE001  the HTTP handler's edge: a bug is answered and logged
+            return crashed(error, _language(scope))
+
+    async def _done(self, scope: Scope, receive: Receive, path: str, ignored: list[str] | None) -> Response:
+        """Have a request answered; fields that nobody reads are added to `ignored`, or refused where it is None."""
+        route, names = self._table.find(scope["method"], path)
+        headers = Headers(scope=scope)
+        declared, is_whole = headers.get("content-length"), WHOLE in scope
+        address = self._clients.address(scope)
+        limit = route.max_body_bytes
+        async with self._intake.body(receive, declared, is_whole=is_whole, limit=limit, address=address) as body:
+            asked = await _read(scope, headers, path, names, body, address=address, needs_body=route.needs_body)
+            strays = route.strays(asked)
+            if ignored is not None:
+                ignored += strays
+                strays = []
+            claim = None
+            if route.right is not Right.OPEN:
+                claim = self._callers.claim(asked.token)
+                if route.right is not Right.SENDER or strays:
+                    caller = await claim.judged()
+                    if route.right is Right.ADMIN and not caller.is_admin:
+                        raise Refusal("no_right")
+            if strays:
+                known = route.fields if strays[0] in asked.fields else route.params
+                raise field_unknown(strays[0], known)
+            return await route.handler(asked, claim)
+
+
+async def _read(
+    scope: Scope, headers: Headers, path: str, names: tuple[str, ...], body: bytes, *, address: str, needs_body: bool
+) -> Asked:
+    """Read a request, in a thread where its body is large: what grows with it is nobody else's to wait for."""
+    if len(body) <= OFF_LOOP_BYTES:
+        return read(scope, headers, path, names, body, address=address, needs_body=needs_body)
+    reading = partial(read, scope, headers, path, names, body, address=address, needs_body=needs_body)
+    return await asyncio.to_thread(reading)
+
+
+def _language(scope: Scope) -> str:
+    return Headers(scope=scope).get("accept-language", "")

@@ -1,0 +1,199 @@
+"""Idempotency-Key: the first answer again, and never a second request under one key.
+
+A key's state is a Redis hash: whose body it is, which id it has, who works on it until when, and, once the request is
+counted, the very Job that is published. A gateway that dies leaves its lease to run out; the repeat takes over with
+the same id and, where there is one, the same Job.
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import REPLAYS
+from imsg_gateway.validation_errors import field_wrong
+from imsg_runtime.redis import Argument, Redis, Script
+from imsg_runtime.service_client import Caller
+
+KEPT_S = 24 * 3_600
+LEASE_S = 10.0
+"""How long a gateway may be silent at one step before a repeat takes over; each step renews it."""
+
+WAIT_S = 5.0
+LOOK_AGAIN_S = 0.1
+OFF_LOOP_CHARACTERS = 256 * 1024
+
+_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+
+_CLOCK = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+_CLAIM = Script.of(
+    _CLOCK
+    + """
+local state = redis.call('HMGET', KEYS[1], 'body', 'id', 'lease', 'answer', 'job', 'settled', 'user')
+if state[1] and ARGV[6] ~= '' then
+  local taken_at = now - ARGV[5] * 1000 + redis.call('PTTL', KEYS[1])
+  if state[7] and state[7] ~= ARGV[6] or not state[7] and taken_at < tonumber(ARGV[7]) then
+    redis.call('DEL', KEYS[1])
+    state = {}
+  end
+end
+if not state[1] then
+  redis.call('HSET', KEYS[1], 'body', ARGV[1], 'id', ARGV[2], 'owner', ARGV[3], 'lease', now + ARGV[4])
+  if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'user', ARGV[6]) end
+  redis.call('EXPIRE', KEYS[1], ARGV[5])
+  return {'ours', ARGV[2]}
+end
+if state[1] ~= ARGV[1] then return {'reused'} end
+if state[6] then return {'settled', state[4]} end
+if tonumber(state[3]) > now then return {'running'} end
+redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'lease', now + ARGV[4])
+return {'ours', state[2], state[4], state[5]}
+"""
+)
+"""ARGV: fingerprint, fresh id, owner, lease in ms, life in s, the user's id, when it was registered in ms.
+
+Under one name there may have been another user: its keys are as good as gone. Where nothing says whose a key is (it
+was taken by a gateway of before ids), the time when it was taken does.
+"""
+
+_KEEP = Script.of(
+    _CLOCK
+    + """
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'lease', now + ARGV[2], 'job', ARGV[3], 'answer', ARGV[4])
+return 1
+"""
+)
+
+_SETTLE = Script.of("""
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'settled', 1, 'answer', ARGV[2])
+redis.call('HDEL', KEYS[1], 'job', 'owner', 'lease')
+return 1
+""")
+
+_RELEASE = Script.of("""
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+""")
+
+_LEAVE = Script.of("""
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+return redis.call('HSET', KEYS[1], 'lease', 0)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an earlier try had counted and was about to publish, or did."""
+
+    job: bytes
+    answer: Mapping[str, Any]
+
+
+class Slot:
+    """A key that is ours to work on, under its id."""
+
+    def __init__(self, redis: Redis, key: str, owner: str, request: str, kept: Kept | None) -> None:
+        self.request = request
+        self.kept = kept
+        self._redis = redis
+        self._key = key
+        self._owner = owner
+
+    async def keep(self, job: bytes, answer: Mapping[str, Any]) -> None:
+        """Remember what is about to be published. Raises Refusal in_progress where a repeat has taken over."""
+        arguments: list[Argument] = [self._owner, round(LEASE_S * 1000), job, json.dumps(answer)]
+        if not await self._redis.run(_KEEP, [self._key], arguments):
+            raise Refusal("in_progress", retry_after_s=1)
+
+    async def settle(self, answer: Mapping[str, Any]) -> None:
+        """Keep the answer for every repeat."""
+        await self._redis.run(_SETTLE, [self._key], [self._owner, json.dumps(answer)])
+
+    async def release(self) -> None:
+        """Forget the key: nothing was accepted under it."""
+        await self._redis.run(_RELEASE, [self._key], [self._owner])
+
+    async def leave(self) -> None:
+        """Let the next repeat go on at once, under the same id: the outcome is not known."""
+        await self._redis.run(_LEAVE, [self._key], [self._owner])
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The answer that the first request got."""
+
+    answer: Mapping[str, Any]
+
+
+class Replays:
+    """The keys of all users."""
+
+    def __init__(self, redis: Redis, wait_s: float = WAIT_S) -> None:
+        self._redis = redis
+        self._wait_s = wait_s
+
+    async def claim(self, caller: Caller, key: str, fingerprint: str, fresh_id: str) -> Slot | Replayed:
+        """Take a key, or learn what became of it; waits while another works on it.
+
+        Raises Refusal key_reused, in_progress; RedisAway.
+        """
+        name = f"{REPLAYS}{caller.username}:{key}"
+        owner = secrets.token_hex(8)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._wait_s
+        while True:
+            arguments: list[Argument] = [fingerprint, fresh_id, owner, round(LEASE_S * 1000), KEPT_S, *_whose(caller)]
+            word, *rest = await self._redis.run(_CLAIM, [name], arguments)
+            match word:
+                case b"ours":
+                    return Slot(self._redis, name, owner, rest[0].decode(), _kept(rest[1:]))
+                case b"settled":
+                    return Replayed(json.loads(rest[0]))
+                case b"reused":
+                    raise Refusal("key_reused")
+            if loop.time() >= end:
+                raise Refusal("in_progress", retry_after_s=1)
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+
+def _whose(caller: Caller) -> tuple[str, int]:
+    since = 0 if caller.since is None else round(caller.since.timestamp() * 1_000)
+    return caller.user_id or "", since
+
+
+def _kept(rest: list[bytes | None]) -> Kept | None:
+    if len(rest) < 2 or rest[0] is None or rest[1] is None:  # noqa: PLR2004  answer and job
+        return None
+    return Kept(rest[1], json.loads(rest[0]))
+
+
+def read_key(header: str) -> str:
+    """Read the Idempotency-Key header. Raises Refusal wrong_type."""
+    if not _KEY.fullmatch(header):
+        raise field_wrong(
+            "Idempotency-Key", "须为1到128个可见ASCII字符", "it must be 1 to 128 visible ASCII characters"
+        )
+    return header
+
+
+async def fingerprint(path: str, fields: Mapping[str, Any], size: int) -> str:
+    """Reduce a request to what makes it the same one: its URL and its fields, the token apart."""
+    if size > OFF_LOOP_CHARACTERS:
+        return await asyncio.to_thread(_fingerprint, path, fields)
+    return _fingerprint(path, fields)
+
+
+def _fingerprint(path: str, fields: Mapping[str, Any]) -> str:
+    text = json.dumps([path, fields], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

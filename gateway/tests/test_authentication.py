@@ -1,0 +1,172 @@
+"""Tokens: where they may stand, what they are held against, and what a change of the user does to them."""
+
+import json
+from datetime import UTC
+
+import pytest
+
+from imsg_contract.topology import user_key
+from imsg_gateway.authentication import MAX_VERDICTS, Callers
+from imsg_runtime import service_client
+from imsg_runtime.quota import Quota
+from imsg_testing.gateway import KEY, World, id_of, mail
+
+QUERY = "/api/v2/messages"
+
+
+async def test_the_token_may_stand_in_the_body_of_a_get_too(gateway: World) -> None:
+    token = await gateway.user()
+    answer = await gateway.client.request("GET", QUERY, content=json.dumps({"token": token}))
+    assert answer.json()["errorCode"] == 0
+
+
+async def test_the_token_may_stand_in_the_authorization_header(gateway: World) -> None:
+    token = await gateway.user()
+    for scheme in ("Bearer", "bearer", "BEARER"):
+        answer = await gateway.client.get(QUERY, headers={"authorization": f"{scheme} {token}"})
+        assert answer.json()["errorCode"] == 0
+    answer = await gateway.client.get(QUERY, headers={"authorization": f"Basic {token}"})
+    assert answer.json()["errorCode"] == 10002
+    answer = await gateway.client.get(QUERY, headers={"authorization": "Bearer"})
+    assert answer.json()["errorCode"] == 10005
+
+
+async def test_a_token_in_the_query_may_have_lost_its_plus_signs_to_spaces(gateway: World) -> None:
+    token = await gateway.user("~~~")
+    assert "+" in token
+    for written in (token, token.replace("+", "%2B"), token.replace("+", "%20")):
+        assert (await gateway.client.get(f"{QUERY}?token={written}")).json()["errorCode"] == 0
+    for wrong in ("", "%00", "%20", "%FF"):
+        assert (await gateway.client.get(f"{QUERY}?token={wrong}")).json()["errorCode"] == 10005
+
+
+async def test_the_body_goes_before_the_header_and_the_header_before_the_query(gateway: World) -> None:
+    token = await gateway.user()
+    bearer = {"authorization": f"Bearer {token}"}
+    answer = await gateway.client.request("GET", QUERY, content=json.dumps({"token": "forged"}), headers=bearer)
+    assert answer.json()["errorCode"] == 10005
+    answer = await gateway.client.request("GET", QUERY, content=json.dumps({"token": None}), headers=bearer)
+    assert answer.json()["errorCode"] == 0
+    answer = await gateway.client.get(f"{QUERY}?token=forged", headers=bearer)
+    assert answer.json()["errorCode"] == 0
+
+
+async def test_a_wrapped_token_is_read(gateway: World) -> None:
+    token = await gateway.user()
+    wrapped = "\r\n ".join(token[at : at + 40] for at in range(0, len(token), 40)) + "\n"
+    assert (await gateway.send(token=wrapped)).json()["errorCode"] == 0
+    answer = await gateway.client.request("GET", QUERY, content=json.dumps({"token": wrapped}))
+    assert answer.json()["errorCode"] == 0
+    assert gateway.history.relayed[-1].headers["x-imsg-token"] == token
+
+
+@pytest.mark.parametrize("path", ["/api/send", "/api/v2/messages", "/api/v2/resend", "/api/resend", "/api/me"])
+async def test_an_expired_a_revoked_and_a_strangers_token_do_not_hold(gateway: World, path: str) -> None:
+    token = await gateway.user()
+    revoked = gateway.token("zhang", nonce="f" * 32)
+    await gateway.redis.call("HSET", user_key("zhang"), "revoked:" + "f" * 32, 1)
+    verb = "GET" if path == "/api/me" else "POST"
+    for held in (gateway.token("zhang", lasts_s=-1), revoked, gateway.token("nobody"), gateway.token("zhang", epoch=2)):
+        answer = await gateway.client.request(verb, path, json=mail(token=held, id="0" * 32))
+        assert (answer.json()["errorCode"], answer.status_code) == (10005, 200 if path == "/api/send" else 401)
+    answer = await gateway.client.request(verb, path, json=mail(token=token, id="0" * 32))
+    assert answer.json()["errorCode"] != 10005
+
+
+async def test_a_new_epoch_ends_a_token_at_once_even_one_verified_before(gateway: World) -> None:
+    token = await gateway.user()
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    gateway.auth.users["zhang"].epoch = 2
+    await gateway.auth.write("zhang")
+    assert (await gateway.send(token=token)).json()["errorCode"] == 10005
+    assert (await gateway.send(token=token)).json()["errorCode"] == 10005
+    assert (await gateway.send(token=gateway.token("zhang", epoch=2))).json()["errorCode"] == 0
+
+
+async def test_a_token_revoked_after_it_was_verified_ends_at_once(gateway: World) -> None:
+    token = await gateway.user()
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    await gateway.redis.call("HSET", user_key("zhang"), "revoked:" + "0" * 32, 1)
+    assert (await gateway.send(token=token)).json()["errorCode"] == 10005
+    assert (await gateway.send(token=token, to="")).json()["errorCode"] == 10005
+
+
+async def test_a_missing_mirror_is_asked_of_auth_and_the_send_goes_on(gateway: World) -> None:
+    token = await gateway.user()
+    for _ in range(2):
+        await gateway.redis.call("DEL", user_key("zhang"))
+        assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    assert gateway.auth.mirrored == ["zhang", "zhang"]
+
+
+async def test_services_and_jobs_learn_the_id_of_who_asks(gateway: World) -> None:
+    token = await gateway.user(since=1_764_028_800.125)
+    await gateway.client.get(QUERY, params={"token": token})
+    headers = gateway.history.relayed[-1].headers
+    assert (headers["x-imsg-caller-id"], headers["x-imsg-caller-since"]) == (id_of("zhang"), "1764028800125")
+    for _ in range(2):  # the first is judged, the second remembered
+        assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    assert [job.user_id for job in await gateway.jobs(2)] == [id_of("zhang")] * 2
+
+
+async def test_tokens_and_mirrors_of_before_users_had_ids_go_on(gateway: World) -> None:
+    """An auth of before writes mirrors without an id, then a new one with it; the token was made before both."""
+    token = await gateway.user(id=None)
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    await gateway.client.get(QUERY, params={"token": token})
+    assert "x-imsg-caller-id" not in gateway.history.relayed[-1].headers
+    gateway.auth.users["zhang"].id = ""
+    await gateway.auth.write("zhang")
+    for _ in range(2):
+        assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    assert [job.user_id for job in await gateway.jobs(3)] == [None, None, id_of("zhang")]
+
+
+async def test_auth_is_shown_the_token_for_which_a_mirror_is_wanted(gateway: World) -> None:
+    """So that it locks nothing for one that is made up."""
+    token = await gateway.user()
+    await gateway.redis.call("DEL", user_key("zhang"))
+    gateway.auth.refuses_tokens = True
+    assert (await gateway.send(token=token)).json()["errorCode"] == 10005
+    assert gateway.auth.tokens == [token]
+
+
+async def test_a_mirror_that_auth_can_not_write_is_its_being_away(gateway: World) -> None:
+    token = await gateway.user()
+    await gateway.redis.call("DEL", user_key("zhang"))
+    gateway.auth.is_broken = True
+    assert (await gateway.send(token=token)).json()["reason"] == "not_accepted"
+
+
+async def test_available_and_limits_of_the_mirror_hold_for_the_very_next_send(gateway: World) -> None:
+    token = await gateway.user()
+    user = gateway.auth.users["zhang"]
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+    user.available = False
+    await gateway.auth.write("zhang")
+    assert (await gateway.send(token=token)).json()["reason"] == "sending_disabled"
+    user.available, user.per_hour = True, 1
+    await gateway.auth.write("zhang")
+    assert (await gateway.send(token=token)).json()["reason"] == "per_hour_used_up"
+    user.per_hour = 2
+    await gateway.auth.write("zhang")
+    assert (await gateway.send(token=token)).json()["errorCode"] == 0
+
+
+async def test_an_administrators_right_is_the_mirrors_of_this_moment(gateway: World) -> None:
+    token = await gateway.user(role="admin")
+    path = "/api/users"
+    assert (await gateway.client.get(path, params={"token": token})).json()["errorCode"] == 0
+    gateway.auth.users["zhang"].role = "user"
+    await gateway.auth.write("zhang")
+    assert (await gateway.client.get(path, params={"token": token})).json()["reason"] == "no_right"
+
+
+async def test_verdicts_remembered_are_bounded(gateway: World) -> None:
+    async with service_client.connect("http://auth", (), {}) as auth:
+        callers = Callers(Quota(gateway.redis, UTC), auth, (KEY,), UTC)
+        for n in range(MAX_VERDICTS + 10):
+            text = gateway.token("zhang", nonce=f"{n:032x}")
+            claim = callers.claim(text)
+            callers.verify(text, claim.token, id_of("zhang"), 1)
+        assert callers.remembered == MAX_VERDICTS

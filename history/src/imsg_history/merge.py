@@ -1,0 +1,194 @@
+"""Many events folded into the rows they make: the same rows in whatever order, however often they come.
+
+A message's status is that of its highest event by (rank, attempt, at, mark); all else is a set or a maximum.
+So folding is commutative and idempotent, here within a batch and in `write` between batches.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from imsg_contract.wire import RANKS, Change, Job, Outcome, Outcomes, Receipt, Status
+from imsg_history.events import Accepted, Dead, Event, compact, utc
+from imsg_history.records import (
+    MAX_ADDRESS,
+    MAX_CODE,
+    MAX_DETAIL,
+    MAX_NAME,
+    MAX_PROVIDER_ID,
+    MAX_REFERENCE,
+    AttemptRow,
+    AuditRow,
+    DeadRow,
+    JobRow,
+    MessageRow,
+    ReceiptRow,
+    RequestRow,
+    clean,
+    cleaned,
+    fingerprint,
+)
+
+RANK = {status: rank * 10 for status, rank in RANKS.items()}
+"""The wire's ranks, with room between them."""
+
+DEAD_RANK = 15
+"""`failed` by a dead letter: over `retrying`, under all that a channel itself said, which is the truth."""
+
+DEAD_LETTER = "dead_letter"
+"""The code of a message whose job died."""
+
+
+@dataclass(slots=True)
+class Fold:
+    """The rows of a batch, each by its key."""
+
+    now: datetime
+    oldest: str
+    """The lowest id that retention keeps: what comes for older requests is counted as late and let go."""
+    requests: dict[str, RequestRow] = field(default_factory=dict)
+    jobs: dict[str, JobRow] = field(default_factory=dict)
+    messages: dict[tuple[str, int], MessageRow] = field(default_factory=dict)
+    attempts: dict[tuple[str, int, datetime, int], AttemptRow] = field(default_factory=dict)
+    receipts: dict[tuple[str, str, str, datetime, int], ReceiptRow] = field(default_factory=dict)
+    dead: dict[str, DeadRow] = field(default_factory=dict)
+    dead_jobs: dict[str, Job] = field(default_factory=dict)
+    audit: dict[str, AuditRow] = field(default_factory=dict)
+    late: int = 0
+
+    def add(self, event: Event) -> None:
+        """Take in one event. Raises ValueError or OverflowError where no row can hold it."""
+        match event:
+            case Accepted():
+                self._accepted(event)
+            case Outcomes():
+                for outcome in event.outcomes:
+                    self._outcome(outcome)
+            case Receipt():
+                self._receipt(event)
+            case Change():
+                self._change(event)
+            case Dead():
+                self._dead(event)
+
+    def settle_dead(self, since: dict[str, datetime]) -> None:
+        """Settle the recipients of dead jobs, each at the time its letter was first kept, by the letter's id."""
+        for name, job in self.dead_jobs.items():
+            at, mark, detail = since[name], fingerprint(name), self.dead[name].reason
+            for row in _message_rows(job, Status.FAILED, DEAD_RANK, at, mark):
+                row.code, row.detail = DEAD_LETTER, detail
+                self._message(row)
+                self._attempt(
+                    AttemptRow(row.request, row.n, at, mark, None, row.status, code=DEAD_LETTER, detail=detail)
+                )
+
+    def _accepted(self, event: Accepted) -> None:
+        job = event.job
+        if self._is_late(job.request):
+            return
+        self.requests[job.request] = _request_row(job)
+        self.jobs[job.request] = JobRow(job.request, event.body)
+        for row in _message_rows(job, Status.QUEUED, RANK[Status.QUEUED], utc(job.accepted_at), 0):
+            self._message(row)
+
+    def _outcome(self, outcome: Outcome) -> None:
+        if self._is_late(outcome.request):
+            return
+        at, attempt, status = utc(outcome.at), outcome.attempt, outcome.status.value
+        provider = cleaned(outcome.provider, MAX_NAME)
+        provider_id = cleaned(outcome.provider_id, MAX_PROVIDER_ID)
+        code, detail = cleaned(outcome.code, MAX_CODE), cleaned(outcome.detail, MAX_DETAIL)
+        said = (provider, provider_id, code, detail)
+        mark = fingerprint(attempt, status, *said)
+        request, n, rank = outcome.request, outcome.n, RANK[outcome.status]
+        self._attempt(AttemptRow(request, n, at, mark, attempt, status, *said))
+        self._message(MessageRow(request, n, None, None, None, None, status, rank, attempt, at, mark, attempt, *said))
+
+    def _receipt(self, receipt: Receipt) -> None:
+        provider, provider_id = clean(receipt.provider, MAX_NAME), clean(receipt.provider_id, MAX_PROVIDER_ID)
+        address, at, status = clean(receipt.address, MAX_ADDRESS), utc(receipt.at), receipt.status.value
+        code, detail = cleaned(receipt.code, MAX_CODE), cleaned(receipt.detail, MAX_DETAIL)
+        mark = fingerprint(provider_id, status, code, detail)
+        row = ReceiptRow(provider, provider_id, address, at, mark, status, code, detail, self.now)
+        self.receipts[provider, provider_id, address, at, mark] = row
+
+    def _change(self, change: Change) -> None:
+        at, details = utc(change.at), clean(compact(change.details))
+        actor, action, subject = clean(change.actor), clean(change.action), clean(change.subject)
+        name = hashlib.sha256(repr((at, actor, action, subject, details)).encode()).hexdigest()[:32]
+        actor_id, subject_id = cleaned(change.actor_id, MAX_NAME), cleaned(change.subject_id, MAX_NAME)
+        self.audit[name] = AuditRow(name, at, actor, action, subject, details, actor_id, subject_id)
+
+    def _dead(self, event: Dead) -> None:
+        job = event.job
+        self.dead[event.id] = DeadRow(
+            event.id,
+            job.request if job else None,
+            clean(job.method, MAX_NAME) if job else None,
+            clean(event.queue),
+            clean(event.reason),
+            cleaned(event.detail, MAX_DETAIL),
+            event.body,
+            self.now,
+        )
+        if job is None or self._is_late(job.request):
+            return
+        self.requests.setdefault(job.request, _request_row(job))
+        self.dead_jobs[event.id] = job
+
+    def _message(self, row: MessageRow) -> None:
+        known = self.messages.setdefault((row.request, row.n), row)
+        if known is not row:
+            known.absorb(row)
+
+    def _attempt(self, row: AttemptRow) -> None:
+        self.attempts[row.request, row.n, row.at, row.mark] = row
+
+    def _is_late(self, request: str) -> bool:
+        if request >= self.oldest:
+            return False
+        self.late += 1
+        return True
+
+
+def _request_row(job: Job) -> RequestRow:
+    subject = job.content.get("subject") if isinstance(job.content, dict) else None
+    return RequestRow(
+        job.request,
+        clean(job.username, MAX_NAME),
+        clean(job.method, MAX_NAME),
+        cleaned(job.account, MAX_NAME),
+        job.lane.value,
+        clean(subject) if isinstance(subject, str) else None,
+        None if job.content is None else clean(compact(job.content)),
+        compact(job.content_at.model_dump()) if job.content_at else None,
+        clean(compact([attachment.model_dump() for attachment in job.attachments])),
+        job.segments,
+        cleaned(job.resend_of, MAX_NAME),
+        utc(job.accepted_at),
+        utc(job.expires_at) - timedelta(seconds=job.extended_s),
+        reference=cleaned(job.reference, MAX_REFERENCE),
+        user_id=job.user_id,
+    )
+
+
+def _message_rows(job: Job, status: Status, rank: int, at: datetime, mark: int) -> Iterator[MessageRow]:
+    username, method = clean(job.username, MAX_NAME), clean(job.method, MAX_NAME)
+    for recipient in job.recipients:
+        written, address = clean(recipient.to, MAX_ADDRESS), clean(recipient.address, MAX_ADDRESS)
+        yield MessageRow(
+            job.request,
+            recipient.n,
+            username,
+            method,
+            written,
+            address,
+            status.value,
+            rank,
+            0,
+            at,
+            mark,
+            0,
+            user_id=job.user_id,
+        )

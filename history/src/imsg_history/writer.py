@@ -1,0 +1,93 @@
+"""Keeping a batch of deliveries: read, folded, committed; a bad one is found by halving and kept as dead."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from prometheus_client import CollectorRegistry, Counter
+
+from imsg_broker.port import Delivery
+from imsg_database.unavailable import StoreAway
+from imsg_history.database import BadRow, Database
+from imsg_history.events import NOT_RECORDED, dead, read
+from imsg_history.ids import first_id
+from imsg_history.merge import Fold
+from imsg_history.receipts import Matcher
+from imsg_history.upserts import Writer
+from imsg_runtime.observe import logger
+from imsg_runtime.tombstones import Digests
+
+log = logger(__name__)
+
+INLINE_BYTES = 64 * 1024
+"""What is longer is read in a thread: a request of 10,000 recipients would keep queries waiting for 50 ms."""
+
+
+NO_DIGESTS = Digests(())
+
+
+class Counts:
+    """What keeping tells Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.late = Counter("imsg_history_late_total", "Events of requests past their retention", registry=registry)
+        self.dead = Counter("imsg_history_dead_total", "Deliveries kept as dead letters", registry=registry)
+
+
+class Keeper:
+    """Turns deliveries into rows. The same ones again, in any order, change nothing."""
+
+    def __init__(
+        self,
+        database: Database,
+        now: Callable[[], datetime],
+        retention: timedelta,
+        counts: Counts,
+        digests: Digests = NO_DIGESTS,
+    ) -> None:
+        """`digests` tells who was erased; without a key nobody is."""
+        self._database = database
+        self._now = now
+        self._retention = retention
+        self._counts = counts
+        self._writer = Writer(digests, is_postgres=database.is_postgres)
+        self._matcher = Matcher(database, self._writer, digests)
+
+    async def keep(self, batch: Sequence[Delivery]) -> None:
+        """Keep a batch: committed when this returns. Raises StoreAway, and then all of it may be tried again."""
+        now = self._now()
+        oldest = first_id(now - self._retention)
+        try:
+            if sum(len(delivery.body) for delivery in batch) > INLINE_BYTES:
+                fold = await asyncio.to_thread(_folded, batch, now, oldest)
+            else:
+                fold = _folded(batch, now, oldest)
+            await self._commit(fold)
+        except StoreAway:
+            raise
+        except Exception as error:  # the worker loop: whatever is wrong is wrong with one delivery
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self.keep(batch[:middle])
+                await self.keep(batch[middle:])
+                return
+            if not isinstance(error, BadRow):
+                log.exception("bug")
+            fold = Fold(now, oldest)
+            fold.add(dead(batch[0], NOT_RECORDED, f"{type(error).__name__}: {error}"))
+            await self._commit(fold)
+
+    async def _commit(self, fold: Fold) -> None:
+        await self._database.write(lambda connection: self._writer.write(connection, fold))
+        await self._matcher.match(fold)
+        self._counts.late.inc(fold.late)
+        self._counts.dead.inc(len(fold.dead))
+        for letter in fold.dead.values():
+            log.warning("dead_letter", id=letter.id, reason=letter.reason, queue=letter.queue)
+
+
+def _folded(batch: Sequence[Delivery], now: datetime, oldest: str) -> Fold:
+    fold = Fold(now, oldest)
+    for delivery in batch:
+        fold.add(read(delivery))
+    return fold

@@ -1,0 +1,148 @@
+"""What becomes of a message or event that came in: a follower noted, a tag told, a receipt passed on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+
+from imsg_contract.wire import Receipt, Status
+from imsg_database.unavailable import StoreAway
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_wechat.codes import PROVIDER
+from imsg_wechat.followers import SEEN, Followers
+from imsg_wechat.receipts import NotKept
+from imsg_wechat.replies import NOT_NOW, WELCOME, Message
+
+SEEN_S = 600
+"""How long a message is remembered as seen: WeChat's three tries end within seconds."""
+
+REDIS_PATIENCE_S = 0.5
+STORE_PATIENCE_S = 1.5
+BROKER_PATIENCE_S = 1.5
+"""Together below the 5 s after which WeChat hangs up, whatever of ours is away."""
+
+FINISHED = "TEMPLATESENDJOBFINISH"
+
+ANSWERED = frozenset({"subscribe", "unsubscribe", "CLICK"})
+"""Events of people."""
+
+RESULTS: Mapping[str, tuple[str, str]] = {
+    "failed:userblock": ("user_block", "The recipient blocks this account's messages."),
+    "failed:systemfailed": ("system_failed", "WeChat failed to deliver it."),
+}
+"""Status of a receipt, without its spaces (which vary) → our code and sentence; `success` is delivered."""
+
+log = logger(__name__)
+
+
+class Reception:
+    """Takes messages, each once."""
+
+    def __init__(
+        self,
+        followers: Followers,
+        redis: Redis,
+        keep: Callable[[Receipt, float], Awaitable[None]],
+        now: Callable[[], float],
+    ) -> None:
+        """`keep` publishes a receipt within so many seconds, and raises NotKept where it is not certainly kept."""
+        self._followers = followers
+        self._redis = redis
+        self._keep = keep
+        self._now = now
+
+    async def take(self, account: str, message: Message, nonce: str) -> str | None:
+        """Do what the message asks for; return the text that answers it, or None. Raises NotKept."""
+        # Two presses within one second, or leaving and coming back, look like repeats but for their nonces. To take a
+        # repeat of these anew does no harm: the same tag is told, and what is older than what is known changes nothing.
+        name = (*message.name, nonce) if message.event in ANSWERED else message.name
+        key = f"{SEEN}{account}:{':'.join(name)[:512]}"
+        if not await self._is_first(key):
+            log.info("wechat_repeated", account=account, what=message.event)
+            return None
+        try:
+            return await self._taken(account, message)
+        except BaseException:
+            await self._forget(key)
+            raise
+
+    async def _taken(self, account: str, message: Message) -> str | None:
+        if message.is_asking:
+            try:
+                async with asyncio.timeout(STORE_PATIENCE_S):
+                    return await self._followers.follows(account, message.openid, message.at)
+            except (StoreAway, TimeoutError) as error:
+                log.warning("tag_not_told", account=account, why=str(error) or "it took too long")
+                return NOT_NOW
+        match message.event:
+            case "subscribe":
+                await self._subscribed(account, message)
+                return WELCOME
+            case "unsubscribe":
+                await self._unsubscribed(account, message)
+            case event if event == FINISHED:
+                await self._finished(account, message)
+        return None
+
+    async def _subscribed(self, account: str, message: Message) -> None:
+        """Note a new follower. Where that fails, the button they are told of will: the greeting is not held back."""
+        try:
+            async with asyncio.timeout(STORE_PATIENCE_S):
+                await self._followers.follows(account, message.openid, message.at)
+        except (StoreAway, TimeoutError) as error:
+            log.warning("follower_not_noted", account=account, why=str(error) or "it took too long")
+
+    async def _unsubscribed(self, account: str, message: Message) -> None:
+        try:
+            async with asyncio.timeout(STORE_PATIENCE_S):
+                await self._followers.leaves(account, message.openid, message.at)
+        except (StoreAway, TimeoutError) as error:
+            raise NotKept(str(error)) from error
+
+    async def _finished(self, account: str, message: Message) -> None:
+        """Pass on what became of a message; history matches it, whether it knows the message already or not yet."""
+        msgid = message.fields.get("MsgID", "") or message.fields.get("MsgId", "")
+        said = message.fields.get("Status", "")
+        result = "".join(said.lower().split())
+        if not msgid or not (result == "success" or result.startswith("failed")):
+            log.warning("receipt_unreadable", account=account, status=said[:64])
+            return
+        try:
+            async with asyncio.timeout(STORE_PATIENCE_S):
+                tag = await self._followers.tag_of(account, message.openid)
+        except (StoreAway, TimeoutError) as error:
+            raise NotKept(str(error)) from error
+        if tag is None:
+            log.warning("receipt_of_a_stranger", account=account)
+            return
+        code, detail = (None, None)
+        if result != "success":
+            code, detail = RESULTS.get(result, ("failed", "WeChat did not deliver it."))
+        receipt = Receipt(
+            provider=PROVIDER,
+            account=account,
+            provider_id=msgid,
+            address=tag,
+            status=Status.DELIVERED if result == "success" else Status.FAILED,
+            code=code,
+            detail=None if detail is None else f"{detail} ({said[:64]})",
+            # WeChat gives whole seconds; the end of one, or a message would be delivered before it was accepted.
+            at=datetime.fromtimestamp(min(message.at + 1, self._now()), UTC),
+        )
+        await self._keep(receipt, BROKER_PATIENCE_S)
+
+    async def _is_first(self, key: str) -> bool:
+        """Remember a message; without Redis each counts as the first, since nothing here does harm twice."""
+        try:
+            async with asyncio.timeout(REDIS_PATIENCE_S):
+                return await self._redis.call("SET", key, int(self._now()), "NX", "EX", SEEN_S) is not None
+        except (RedisAway, RedisRefused, TimeoutError) as error:
+            log.warning("wechat_not_deduplicated", why=str(error) or "Redis took too long")
+            return True
+
+    async def _forget(self, key: str) -> None:
+        try:
+            async with asyncio.timeout(REDIS_PATIENCE_S):
+                await self._redis.call("DEL", key)
+        except (RedisAway, RedisRefused, TimeoutError) as error:
+            log.warning("wechat_not_forgotten", why=str(error) or "Redis took too long")
