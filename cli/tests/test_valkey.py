@@ -93,7 +93,7 @@ async def _answers(client: redis.Redis) -> None:
     while True:
         try:
             assert await client.call("PING")
-        except redis.RedisAway:
+        except redis.RedisUnavailable:
             await asyncio.sleep(0.01)
         else:
             return

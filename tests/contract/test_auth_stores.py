@@ -28,8 +28,8 @@ from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
-from imsg_database.unavailable import StoreAway
-from imsg_runtime.redis import Redis, RedisAway
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.redis import Redis, RedisUnavailable
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.auth import Late, Visitor, mirrored, running, settings
 from imsg_testing.servers import Postgres, Valkey
@@ -362,7 +362,7 @@ async def test_a_mirror_that_arrives_late_is_not_written(
         Late(place.hostname or "", place.port or 0, marker=b"per_hour").running() as late,
         connect_redis(late.url(redis_url)) as slow,
     ):
-        with pytest.raises(RedisAway):
+        with pytest.raises(RedisUnavailable):
             await Mirror(store, slow).write("张三")
         async with direct.changes.of("张三") as change:
             await change.set(per_hour=7)
@@ -497,7 +497,7 @@ async def test_who_stops_waiting_for_a_row_leaves_nothing_behind(url: str, datab
     async with connect(read_url(url), TERMS) as other:
         async with Store(database).writing() as rows:
             assert await rows.lock("张三") is not None
-            with pytest.raises((StoreAway, TimeoutError)):
+            with pytest.raises((DatabaseUnavailable, TimeoutError)):
                 async with asyncio.timeout(0.3), Store(other).writing() as waiting:
                     await waiting.lock("张三")
         async with Store(other).writing() as rows:

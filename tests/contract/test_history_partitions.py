@@ -15,7 +15,7 @@ from imsg_broker.port import Broker
 from imsg_contract.topology import Topology
 from imsg_contract.wire import Job, Status
 from imsg_database.address import read_url
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import maintenance, stuck, writer
 from imsg_history.database import Database, connect
 from imsg_history.filters import read_query
@@ -286,7 +286,7 @@ async def _patiently(recorder: Keeper, batch: list[Any]) -> None:
         while True:
             try:
                 await recorder.keep(batch)
-            except StoreAway:
+            except DatabaseUnavailable:
                 await asyncio.sleep(0.01)
                 continue
             return

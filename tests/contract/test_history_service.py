@@ -14,7 +14,7 @@ from imsg_broker.port import Broker
 from imsg_contract.topology import Topology
 from imsg_contract.wire import Job, Status
 from imsg_database.address import read_url
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import consumer, writer
 from imsg_history.consumer import Recorder
 from imsg_history.database import Database, connect
@@ -98,7 +98,7 @@ async def all_are(database: Database, status: Status, count: int) -> None:
     async def holds() -> bool:
         try:
             page = await Finder(database).find(read_query({"status": status.value, "limit": "500"}, ADMIN))
-        except StoreAway:
+        except DatabaseUnavailable:
             return False
         return len(page.messages) == count
 
@@ -135,7 +135,7 @@ async def test_a_database_killed_loses_nothing(broker_url: str, own_postgres: Po
         await all_are(database, Status.DELIVERED, 30)
         own_postgres.kill()
         await publish(broker, *(part for story in told[30:] for part in story))
-        with pytest.raises(StoreAway):
+        with pytest.raises(DatabaseUnavailable):
             await Finder(database).find(read_query({}, ADMIN))
         own_postgres.start()
         await all_are(database, Status.DELIVERED, 60)
@@ -152,7 +152,7 @@ async def test_a_database_that_does_not_answer_is_away_in_time_and_comes_back(
         await all_are(database, Status.DELIVERED, 10)
         with own_postgres.paused():
             await publish(broker, *(part for story in told[10:] for part in story))
-            with pytest.raises(StoreAway):
+            with pytest.raises(DatabaseUnavailable):
                 async with asyncio.timeout(12):
                     await Finder(database).find(read_query({}, ADMIN))
         await all_are(database, Status.DELIVERED, 20)

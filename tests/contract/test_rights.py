@@ -14,7 +14,7 @@ from imsg_broker.rabbitmq.amqp import Link, LinkLost
 from imsg_broker.rabbitmq.broker import connect as connect_rabbit
 from imsg_contract.topology import CHANGE, OUTCOME, TOMBSTONES, Lane, Route, Topology, channel_key, job_key, user_key
 from imsg_runtime import redis
-from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_testing.brokers import arrivals, depth_is, remove_queues
 from imsg_testing.parting import SERVICES, Parting
 from imsg_testing.servers import Rabbit, Valkey
@@ -137,7 +137,7 @@ async def test_a_password_is_wanted_and_nobody_is_anonymous(tmp_path: Path, part
     file.write_text(rights.acl(tmp_path / "secrets"))
     with Valkey(aclfile=file) as valkey:
         async with redis.connect(valkey.url) as nobody:
-            with pytest.raises(RedisAway, match="authenticated"):
+            with pytest.raises(RedisUnavailable, match="authenticated"):
                 await nobody.call("GET", "x")
         async with redis.connect(parting.redis_url("imsg_gateway", valkey.url)) as gateway:
             assert await gateway.call("PING") in (b"PONG", "PONG", True)

@@ -17,7 +17,7 @@ from imsg_database.address import is_sqlite, read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import Steps, migrate
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.migrations import STEPS as HISTORY
 from imsg_runtime.settings import StartError
 from imsg_testing.servers import Postgres
@@ -216,7 +216,7 @@ async def test_who_waits_too_long_for_another_writer_is_told_the_store_is_away(u
         async with database.writing() as connection:
             await connection.execute(text("UPDATE things SET count = 1"))
             for waiting in (database, other):
-                with pytest.raises(StoreAway):
+                with pytest.raises(DatabaseUnavailable):
                     async with asyncio.timeout(WITHIN_S), waiting.writing() as late:
                         await late.execute(text("UPDATE things SET count = 2"))
         async with other.writing() as connection:
@@ -252,16 +252,16 @@ async def test_a_server_that_was_killed_is_away_and_comes_back_by_itself(own_pos
     async with connect(url, TERMS) as database:
         assert await count(database) is None
         own_postgres.kill()
-        with pytest.raises(StoreAway):
+        with pytest.raises(DatabaseUnavailable):
             await count(database)
-        with pytest.raises(StoreAway):
+        with pytest.raises(DatabaseUnavailable):
             await asyncio.to_thread(migrate, url, steps)
         own_postgres.start()
 
         async def is_back() -> bool:
             try:
                 await count(database)
-            except StoreAway:
+            except DatabaseUnavailable:
                 return False
             return True
 

@@ -13,7 +13,7 @@ from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import Redis
 from imsg_wechat.followers import Followers
 from imsg_wechat.migrations import STEPS
@@ -97,5 +97,5 @@ async def test_replicas_that_hear_of_coming_and_going_leave_redis_as_the_table_i
 
 async def test_a_database_that_is_not_there_is_said_to_be_away() -> None:
     async with connect(read_url("postgresql://imsg@127.0.0.1:1/imsg"), Terms("test")) as nowhere:
-        with pytest.raises(StoreAway):
+        with pytest.raises(DatabaseUnavailable):
             await store(nowhere).of("main", "oA")

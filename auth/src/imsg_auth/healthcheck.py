@@ -3,8 +3,8 @@
 import asyncio
 
 from imsg_auth.store import Store
-from imsg_database.unavailable import StoreAway
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 ASK_EVERY_S = 2.0
 
@@ -29,13 +29,13 @@ class Pulse:
         try:
             async with self._store.reading() as rows:
                 await rows.has_users()
-        except StoreAway:
+        except DatabaseUnavailable:
             return False
         return True
 
     async def _redis_answers(self) -> bool:
         try:
             await self._redis.call("PING")
-        except (RedisAway, RedisRefused):
+        except (RedisUnavailable, RedisRefused):
             return False
         return True

@@ -6,10 +6,10 @@ from imsg_auth.login_limits import network_of
 from imsg_auth.store import User
 from imsg_auth.user_changes import Changes
 from imsg_contract.errors import Refusal
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
 from imsg_runtime.quota import Tallies
-from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
 log = logger(__name__)
 
@@ -44,7 +44,7 @@ class Failures:
         try:
             if await self._is_news(user):
                 await self._changes.note_failure(user, {"reason": refusal.reason, "network": network_of(address)})
-        except (RedisAway, RedisRefused, StoreAway) as away:
+        except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as away:
             log.warning("login_failure_not_audited", why=str(away))
 
     async def _is_news(self, user: User) -> bool:

@@ -69,11 +69,11 @@ class KnownNetworks:
         self._now = now
 
     async def has(self, user_id: str, network: str) -> bool:
-        """Tell whether this user has logged in from there before. Raises RedisAway."""
+        """Tell whether this user has logged in from there before. Raises RedisUnavailable."""
         return await self._redis.call("ZSCORE", _known_key(user_id), _digest(network)) is not None
 
     async def add(self, user_id: str, network: str) -> None:
-        """Remember it. Raises RedisAway."""
+        """Remember it. Raises RedisUnavailable."""
         key = _known_key(user_id)
         await self._redis.call("ZADD", key, self._now(), _digest(network))
         await self._redis.call("ZREMRANGEBYRANK", key, 0, -KNOWN_NETWORKS - 1)
@@ -95,7 +95,7 @@ class Attempt:
 
 
 class Tries:
-    """The counts of wrong passwords. Raises RedisAway."""
+    """The counts of wrong passwords. Raises RedisUnavailable."""
 
     def __init__(self, tallies: Tallies) -> None:
         self._tallies = tallies

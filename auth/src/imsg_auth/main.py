@@ -33,11 +33,11 @@ from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime import redis
 from imsg_runtime.observe import logger
 from imsg_runtime.quota import Quota, Tallies
-from imsg_runtime.redis import RedisAway
+from imsg_runtime.redis import RedisUnavailable
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps, Caller, Internal
 from imsg_runtime.settings import Common, Keys, PeerKeys, StartError, load, variable
@@ -136,7 +136,7 @@ async def reset_password(settings: Settings, username: str, password: str) -> No
 
         try:
             await reset(Mirror(store, cache))
-        except RedisAway as away:
+        except RedisUnavailable as away:
             if not settings.store_url.startswith("sqlite"):
                 raise StartError(f"Redis at {variable('redis_url')} did not answer; nothing was changed.") from away
             await reset(Unwatched())
@@ -169,7 +169,7 @@ async def _patiently(start: Callable[[], Awaitable[None]], what: str) -> None:
     while True:
         try:
             await start()
-        except (StoreAway, RedisAway) as away:
+        except (DatabaseUnavailable, RedisUnavailable) as away:
             if asyncio.get_running_loop().time() > deadline:
                 raise StartError(f"{what} did not answer: {away}") from away
             log.warning("waiting", what=what, error=str(away))

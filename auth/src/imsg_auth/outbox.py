@@ -8,7 +8,7 @@ from collections.abc import Callable
 from imsg_auth.store import Store
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import CHANGE
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -46,7 +46,7 @@ class Outbox:
                 while await self.publish():
                     pass
                 back_off_s = FIRST_BACK_OFF_S
-            except (PublishRefused, PublishUnknown, StoreAway) as error:
+            except (PublishRefused, PublishUnknown, DatabaseUnavailable) as error:
                 log.warning("changes_not_published", error=str(error), again_in_s=back_off_s)
                 await asyncio.sleep(random.uniform(0.5, 1) * back_off_s)  # noqa: S311  jitter
                 back_off_s = min(back_off_s * 2, MAX_BACK_OFF_S)
@@ -54,7 +54,7 @@ class Outbox:
                 await self._rest(LOOK_AGAIN_S)
 
     async def publish(self) -> int:
-        """Publish one batch and return its size. Raises PublishRefused, PublishUnknown, StoreAway."""
+        """Publish one batch and return its size. Raises PublishRefused, PublishUnknown, DatabaseUnavailable."""
         now = int(self._now())
         async with self._store.writing() as rows:
             notes = await rows.take_notes(now, now + LEASE_S, BATCH)

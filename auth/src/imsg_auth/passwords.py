@@ -57,7 +57,7 @@ class Passwords:
 
         Who was wrong too often waits first. The counts are read in the very turn the hash is computed in, so that
         guesses made all at once wait for each other's results; a right password is never counted.
-        Raises Refusal too_many_tries or unavailable, RedisAway.
+        Raises Refusal too_many_tries or unavailable, RedisUnavailable.
         """
         network = network_of(address)
         is_known = user_id is not None and self._known is not None and await self._known.has(user_id, network)

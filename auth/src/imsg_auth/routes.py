@@ -39,10 +39,10 @@ from imsg_auth.tokens import Issued, Tokens
 from imsg_auth.user_cache import Mirror
 from imsg_auth.users import Users
 from imsg_contract.errors import Refusal
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
 from imsg_runtime.quota import Quota
-from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.responses import Answer, refused, speak, tell, wrong
 from imsg_runtime.service_client import Caller, Internal
 
@@ -88,7 +88,7 @@ def api(internal: Internal, parts: Parts) -> FastAPI:
         dependencies=[Depends(let_in)],
     )
     speak(app)
-    for away in (StoreAway, RedisAway, RedisRefused):
+    for away in (DatabaseUnavailable, RedisUnavailable, RedisRefused):
         app.add_exception_handler(away, _unavailable)
     for routes in (_own(parts), _administration(parts), _services(parts)):
         app.include_router(routes)

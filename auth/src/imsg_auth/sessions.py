@@ -16,7 +16,7 @@ from imsg_runtime.service_client import Caller
 
 
 class Sessions:
-    """What users do for themselves. Everything raises StoreAway and RedisAway."""
+    """What users do for themselves. Everything raises DatabaseUnavailable and RedisUnavailable."""
 
     def __init__(
         self,

@@ -252,7 +252,7 @@ class Rows:
 
 
 class Store:
-    """Transactions over the users. Entering, leaving and every statement raise StoreAway."""
+    """Transactions over the users. Entering, leaving and every statement raise DatabaseUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from imsg_auth.store import Rows, Store, User
 from imsg_contract.topology import counts_key, user_key
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, Script
+from imsg_runtime.redis import Redis, RedisUnavailable, Script
 
 log = logger(__name__)
 
@@ -47,15 +47,18 @@ class Mirror:
         self._now = now
 
     async def forget(self, username: str) -> None:
-        """Delete a mirror; call it in the changing transaction, after the row was locked. Raises RedisAway."""
+        """Delete a mirror; call it in the changing transaction, after the row was locked. Raises RedisUnavailable."""
         await self._redis.run(_FORGET, _keys(username), [secrets.token_hex(8), FENCE_LIFE_S])
 
     async def forget_counts(self, username: str) -> None:
-        """Forget what a predecessor of this name has sent. Raises RedisAway."""
+        """Forget what a predecessor of this name has sent. Raises RedisUnavailable."""
         await self._redis.call("DEL", counts_key(username))
 
     async def write(self, username: str) -> bool:
-        """Write a mirror from the row as it is; False where there is no such user. Raises RedisAway, StoreAway."""
+        """Write a mirror from the row as it is; False where there is no such user.
+
+        Raises RedisUnavailable, DatabaseUnavailable.
+        """
         key, fence_key = _keys(username)
         async with self._store.writing() as rows:
             if await rows.lock(username) is None:
@@ -67,11 +70,11 @@ class Mirror:
             fields = await self._fields(rows, user)
             written = await self._redis.run(_WRITE, [key, fence_key], [fence, *fields])
         if not written:
-            raise StoreAway("the lock of a user's row was lost while its mirror was written")
+            raise DatabaseUnavailable("the lock of a user's row was lost while its mirror was written")
         return True
 
     async def find(self, username: str) -> User | None:
-        """Read the user whose mirror this would be, without a lock. Raises StoreAway."""
+        """Read the user whose mirror this would be, without a lock. Raises DatabaseUnavailable."""
         async with self._store.reading() as rows:
             return await rows.user(username)
 
@@ -79,7 +82,7 @@ class Mirror:
         """Write a mirror after a change, if it can be: a missing one is written when a gateway asks for it."""
         try:
             await self.write(username)
-        except (RedisAway, StoreAway) as error:
+        except (RedisUnavailable, DatabaseUnavailable) as error:
             log.warning("mirror_left_missing", error=str(error))
 
     async def forget_all(self) -> None:

@@ -21,10 +21,10 @@ class Reflection(Protocol):
     """Where a user is seen by others: `forget` in the changing transaction, `refresh` after its commit."""
 
     async def forget(self, username: str) -> None:
-        """Make sure that nobody sees the user as it was. Raises RedisAway."""
+        """Make sure that nobody sees the user as it was. Raises RedisUnavailable."""
 
     async def forget_counts(self, username: str) -> None:
-        """Forget what a predecessor of this name has sent. Raises RedisAway."""
+        """Forget what a predecessor of this name has sent. Raises RedisUnavailable."""
 
     async def refresh(self, username: str) -> None:
         """Show the user as it is now, if that can be done."""
@@ -98,7 +98,7 @@ class Changes:
         """Change a user; `may_end_administrator` also keeps the other administrators as they are meanwhile.
 
         With `user_id` that very user, and none who was registered under the name since.
-        Raises Refusal no_such_user; StoreAway and RedisAway, and then nothing was changed.
+        Raises Refusal no_such_user; DatabaseUnavailable and RedisUnavailable, and then nothing was changed.
         """
         async with self._store.writing() as rows:
             administrators = await rows.lock_administrators() if may_end_administrator else frozenset[str]()
@@ -111,7 +111,7 @@ class Changes:
         await self._mirror.refresh(username)
 
     async def add(self, user: User, actor: Caller, details: dict[str, Any]) -> None:
-        """Add a user. Raises Refusal username_taken, contact_taken; StoreAway, RedisAway."""
+        """Add a user. Raises Refusal username_taken, contact_taken; DatabaseUnavailable, RedisUnavailable."""
         async with self._store.writing() as rows:
             if await rows.user(user.username) is not None:  # said first, where a contact is taken as well
                 raise Refusal("username_taken", username=user.username)
@@ -128,7 +128,7 @@ class Changes:
         await self._mirror.refresh(user.username)
 
     async def note_failure(self, user: User, details: dict[str, Any]) -> None:
-        """Write an audit record of a log-in that failed. Raises StoreAway."""
+        """Write an audit record of a log-in that failed. Raises DatabaseUnavailable."""
         async with self._store.writing() as rows:
             await _note(rows, _change(SOMEBODY, "login_failed", user, details, self._time()))
         self._wake()

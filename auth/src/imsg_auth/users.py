@@ -19,7 +19,10 @@ _CONTACTS = ("phone", "email", "wechat")
 
 
 class Users:
-    """What administrators do with users. Everything raises StoreAway and RedisAway, and then nothing was changed."""
+    """What administrators do with users.
+
+    Everything raises DatabaseUnavailable and RedisUnavailable, and then nothing was changed.
+    """
 
     def __init__(
         self,

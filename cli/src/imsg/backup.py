@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imsg import all_in_one, data_folder, tombstones, valkey
 from imsg_contract.topology import BACKING_UP
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused, connect
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, connect
 from imsg_runtime.settings import StartError, load, variable
 
 LOG = Path("valkey") / "appendonlydir"
@@ -45,7 +45,7 @@ def back_up(target: Path) -> list[str]:
         draft.mkdir(parents=True)
         asyncio.run(_copied(source, draft))
         draft.rename(target)
-    except (OSError, sqlite3.Error, RedisAway, RedisRefused) as error:
+    except (OSError, sqlite3.Error, RedisUnavailable, RedisRefused) as error:
         raise StartError(f"the backup was not made: {error}.") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -23,7 +23,7 @@ from imsg_broker.connect import open_broker
 from imsg_contract.wire import Blocked
 from imsg_runtime import redis, unknown_settings
 from imsg_runtime.observe import configure
-from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import StartError, load, variable
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -159,7 +159,7 @@ async def _settings_of_redis(url: str, kind: str) -> Finding:
     try:
         async with redis.connect(url) as server:
             found = {name: await _config(server, name) for name in ("appendonly", "appendfsync", "maxmemory-policy")}
-    except RedisAway:
+    except RedisUnavailable:
         remedy = f"Start it, or correct {variable('redis_url')}."
         return Finding("Redis", f"{kind}does not answer", "It starts with `imsg up`." if kind else remedy)
     except RedisRefused as error:
@@ -211,7 +211,7 @@ async def _contents(asked: all_in_one.Settings) -> Finding:
         return Finding("contents", f"kept {history.keep_content_days or 30} days, from the first start on")
     try:
         days = await imsg_history.main.find_content_days(history)
-    except imsg_history.main.StoreAway:
+    except imsg_history.main.DatabaseUnavailable:
         return Finding("contents", "not known: the database does not say, or is of a version before")
     if history.keep_content_days is None and days == imsg_history.main.KEEP_CONTENT_DAYS_OF_OLD:
         remedy = f"Set {variable('keep_content_days')}, to 30 as new installations have it, or to {days}."
@@ -285,7 +285,7 @@ async def _wechat(asked: all_in_one.Settings) -> Finding:
         return Finding("WeChat", named)
     try:
         plain = await imsg_wechat.main.find_plain(settings, url)
-    except (RedisAway, RedisRefused, TimeoutError):
+    except (RedisUnavailable, RedisRefused, TimeoutError):
         return Finding("WeChat", f"{named}; Redis does not say how their consoles send")
     refused = [account for account in plain if settings.wechat.accounts[account].taken == "safe"]
     if refused:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imsg_runtime.service_client import Apps, Peer, PeerAway
+from imsg_runtime.service_client import Apps, Peer, ServiceUnavailable
 
 CALL_TIMEOUT_S = 10.0
 """Longer than the gateway itself takes at most: 5 s for the broker, then its own answer."""
@@ -74,7 +74,7 @@ class Door:
                 verb, path, json=body, params=asked, headers=sent, timeout_s=CALL_TIMEOUT_S
             )
             answer: dict[str, Any] = answered.json()
-        except (PeerAway, ValueError) as error:
+        except (ServiceUnavailable, ValueError) as error:
             raise ApiError("unreachable") from error
         code = answer.get("errorCode")
         if code != 0:

@@ -24,8 +24,8 @@ from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_runtime.observe import logger
 from imsg_runtime.quota import Charged, Quota
-from imsg_runtime.redis import RedisAway, RedisRefused
-from imsg_runtime.service_client import Peer, PeerAway, PeerFailed
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
+from imsg_runtime.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 log = logger(__name__)
 
@@ -96,7 +96,7 @@ class Accepting:
             if slot is not None:
                 await slot.keep(body, answer)
             await self.publish(method, lane, body, request)
-        except (PeerAway, RedisAway, RedisRefused) as away:
+        except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             await self._give_back(charged)
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
         except Refusal as refusal:
@@ -142,7 +142,7 @@ class Accepting:
         raise Refusal("outcome_unknown", extra={"id": request}, retry_after_s=RETRY_AFTER_S)
 
     async def _store(self, request: str, stored: Mapping[str, bytes], expires_at: datetime) -> None:
-        """Have history keep bytes before anything refers to them. Raises PeerAway."""
+        """Have history keep bytes before anything refers to them. Raises ServiceUnavailable."""
         for digest, data in stored.items():
             answer = await self._history.call(
                 "PUT",
@@ -152,12 +152,12 @@ class Accepting:
                 headers={"content-type": "application/octet-stream"},
             )
             if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
-                raise PeerFailed(f"history answered {answer.status_code} to an attachment")
+                raise ServiceFailed(f"history answered {answer.status_code} to an attachment")
 
     async def _give_back(self, charged: Charged) -> None:
         try:
             await self._quota.give_back(charged.charge)
-        except (RedisAway, RedisRefused) as away:
+        except (RedisUnavailable, RedisRefused) as away:
             # One request stays counted that was not accepted: it errs towards the limit, for an hour or a day.
             log.warning("not_given_back", why=str(away))
 

@@ -17,9 +17,9 @@ from imsg_gateway.routes import Right, Table
 from imsg_gateway.validation_errors import field_unknown
 from imsg_runtime.http import WHOLE
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.responses import crashed, refused
-from imsg_runtime.service_client import PeerAway, PeerFailed
+from imsg_runtime.service_client import ServiceFailed, ServiceUnavailable
 
 log = logger(__name__)
 
@@ -59,10 +59,10 @@ class Edge:
             return await self._done(scope, receive, path, ignored)
         except Refusal as refusal:
             return refused(refusal, _language(scope))
-        except PeerFailed as failed:
+        except ServiceFailed as failed:
             log.error("peer_failed", path=path.split("/")[:3], why=str(failed))  # noqa: TRY400  its own log has the traceback
             return refused(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
-        except (PeerAway, RedisAway, RedisRefused) as away:
+        except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             log.warning("away", path=path.split("/")[:3], why=str(away))
             return refused(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
         except Gone:

@@ -14,7 +14,7 @@ from imsg_contract.ids import time_of
 from imsg_contract.tokens import Token
 from imsg_gateway.limits import exhausted
 from imsg_runtime.quota import Charged, Disabled, Exhausted, Known, NoMirror, Quota, Revoked, Stale
-from imsg_runtime.service_client import Caller, Peer, PeerAway, PeerFailed
+from imsg_runtime.service_client import Caller, Peer, ServiceFailed, ServiceUnavailable
 
 MAX_VERDICTS = 8_192
 """Tokens whose MAC is remembered: a few MiB."""
@@ -102,7 +102,7 @@ class Callers:
     async def owner_of(self, username: str, request: str) -> Owner:
         """Say whose a request is that tells only the name: the present user's, if that is not younger.
 
-        Raises PeerAway, RedisAway.
+        Raises ServiceUnavailable, RedisUnavailable.
         """
         for _ in range(MAX_ROUNDS):
             known = await self.quota.peek(username, "")
@@ -115,19 +115,19 @@ class Callers:
                 await self.mirror(username, None)
             except Refusal:
                 return Owner(username, NOBODY)
-        raise PeerAway("the user's mirror is not to be had")
+        raise ServiceUnavailable("the user's mirror is not to be had")
 
     async def mirror(self, username: str, token: str | None) -> None:
         """Have auth write a user's mirror, for the sake of a token (if it is for one) that auth judges itself.
 
-        Raises Refusal token_invalid where the token is none of auth's, or there is no such user; PeerAway.
+        Raises Refusal token_invalid where the token is none of auth's, or there is no such user; ServiceUnavailable.
         """
         asked = {"username": username} if token is None else {"username": username, "token": token}
         answer = await self._auth.call("POST", "/internal/mirror", json=asked)
         if answer.status_code in (401, 404):
             raise Refusal("token_invalid")
         if answer.status_code != 200:  # noqa: PLR2004
-            raise PeerFailed(f"auth answered {answer.status_code} to /internal/mirror")
+            raise ServiceFailed(f"auth answered {answer.status_code} to /internal/mirror")
 
 
 class Claim:
@@ -155,7 +155,7 @@ class Claim:
         return Owner(self.username, self._verdict.user_id)
 
     async def judged(self) -> Caller:
-        """Settle the token, once. Raises Refusal token_invalid; PeerAway, RedisAway."""
+        """Settle the token, once. Raises Refusal token_invalid; ServiceUnavailable, RedisUnavailable."""
         if self._caller is None:
             self._caller = await self._judge()
         return self._caller
@@ -163,7 +163,7 @@ class Claim:
     async def charge(self, recipients: int) -> Charged:
         """Count one request, if token, `available` and limits allow it, all in one step.
 
-        Raises Refusal token_invalid, sending_disabled and what `limits` knows; PeerAway, RedisAway.
+        Raises Refusal token_invalid, sending_disabled and what `limits` knows; ServiceUnavailable, RedisUnavailable.
         """
         if self._verdict is None:
             await self.judged()
@@ -185,7 +185,7 @@ class Claim:
                     self._verify(user_id, epoch)
                 case NoMirror():
                     await self._callers.mirror(self.username, self.text)
-        raise PeerAway("the user's mirror is not to be had")
+        raise ServiceUnavailable("the user's mirror is not to be had")
 
     async def _judge(self) -> Caller:
         for _ in range(MAX_ROUNDS):
@@ -197,7 +197,7 @@ class Claim:
                     raise Refusal("token_invalid")
                 case NoMirror():
                     await self._callers.mirror(self.username, self.text)
-        raise PeerAway("the user's mirror is not to be had")
+        raise ServiceUnavailable("the user's mirror is not to be had")
 
     def _verify(self, user_id: str | None, epoch: int) -> None:
         self._verdict = self._callers.verify(self.text, self.token, user_id, epoch)

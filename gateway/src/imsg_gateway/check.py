@@ -12,7 +12,7 @@ from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Found
 from imsg_gateway.request import Asked
 from imsg_runtime.responses import Answer, ok, prefers_english
-from imsg_runtime.service_client import Peer, PeerFailed
+from imsg_runtime.service_client import Peer, ServiceFailed
 
 MOST_PROBLEMS = 100
 """Named in one answer; `problems_total` says how many there are."""
@@ -31,7 +31,8 @@ class Checking:
     async def check(self, asked: Asked, claim: Claim | None) -> Response:
         """Answer how many would get it, who would not and why, and what is left of the limits.
 
-        Raises Refusal, what a send refuses but for single recipients, limits and `available`; PeerAway, RedisAway.
+        Raises Refusal, what a send refuses but for single recipients, limits and `available`; ServiceUnavailable,
+        RedisUnavailable.
         """
         assert claim is not None  # noqa: S101  the table gives every user one
         draft, found = await self._drafting.check(asked.fields, claim, may_have_nul=asked.may_have_nul)
@@ -53,7 +54,7 @@ class Checking:
     async def _limits(self, claim: Claim) -> Mapping[str, Any]:
         answer = await self._auth.call("GET", "/api/me", caller=await claim.judged())
         if answer.status_code != OK:
-            raise PeerFailed(f"auth answered {answer.status_code} to /api/me")
+            raise ServiceFailed(f"auth answered {answer.status_code} to /api/me")
         me = answer.json()
         people = me["recipients_per_day"]
         return {

@@ -13,7 +13,7 @@ from imsg_gateway.request import Asked
 from imsg_gateway.routes import Route
 from imsg_gateway.schema_references import Json
 from imsg_runtime.responses import Answer
-from imsg_runtime.service_client import Peer, PeerAway, PeerFailed
+from imsg_runtime.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 KEPT_S = 60.0
 """How long a merged document serves: owners change only when they are deployed."""
@@ -40,12 +40,15 @@ class Document:
         self._page = files("imsg_gateway").joinpath("docs.html").read_bytes()
 
     async def json(self, asked: Asked, claim: Claim | None) -> Response:
-        """Answer GET /openapi.json. Raises PeerAway where an owner's part is not to be had and none is kept."""
+        """Answer GET /openapi.json.
+
+        Raises ServiceUnavailable where an owner's part is not to be had and none is kept.
+        """
         del asked, claim
         if self._kept is None or self._now() >= self._kept_until:
             try:
                 self._kept = await self._merged()
-            except PeerAway:
+            except ServiceUnavailable:
                 if self._kept is None:
                     raise
             self._kept_until = self._now() + KEPT_S
@@ -66,6 +69,6 @@ class Document:
 async def _of(peer: Peer) -> Json:
     answer = await peer.call("GET", "/openapi.json")
     if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
-        raise PeerFailed(f"an owner answered {answer.status_code} to /openapi.json")
+        raise ServiceFailed(f"an owner answered {answer.status_code} to /openapi.json")
     document: Json = answer.json()
     return document

@@ -59,7 +59,7 @@ class Drafting:
         self._accounts = accounts
 
     async def read(self, fields: Mapping[str, Any], claim: Claim, *, may_have_nul: bool, is_v2: bool) -> Draft:
-        """Check a request's fields. Raises Refusal; PeerAway, RedisAway where somebody can't be asked.
+        """Check a request's fields. Raises Refusal; ServiceUnavailable, RedisUnavailable where somebody can't be asked.
 
         What nobody reads inside `content` and `attachment` is ignored in v1 and refused in v2.
         """

@@ -6,7 +6,7 @@ from imsg_contract.errors import Refusal
 from imsg_gateway.authentication import Claim
 from imsg_gateway.request import Asked
 from imsg_gateway.routes import Handler
-from imsg_runtime.service_client import Peer, PeerFailed
+from imsg_runtime.service_client import Peer, ServiceFailed
 
 PATH = "/api/v2/erasures"
 
@@ -14,7 +14,7 @@ PATH = "/api/v2/erasures"
 def guard(relayed: Handler, auth: Peer) -> Handler:
     """Make the handler that refuses to erase what is a user's contact: to erase a user is to delete it.
 
-    It raises Refusal contact_in_use, PeerAway, and what `relayed` raises.
+    It raises Refusal contact_in_use, ServiceUnavailable, and what `relayed` raises.
     """
 
     async def answer(asked: Asked, claim: Claim | None) -> Response:
@@ -24,7 +24,7 @@ def guard(relayed: Handler, auth: Peer) -> Handler:
         if isinstance(method, str) and isinstance(to, str):
             found = await auth.call("POST", "/internal/holders", json={"method": method, "address": to})
             if found.status_code != 200:  # noqa: PLR2004  HTTP's own number
-                raise PeerFailed(f"auth answered {found.status_code} to /internal/holders")
+                raise ServiceFailed(f"auth answered {found.status_code} to /internal/holders")
             if usernames := found.json()["usernames"]:
                 raise Refusal("contact_in_use", username="、".join(usernames[:3]))
         return await relayed(asked, claim)

@@ -28,7 +28,7 @@ class Followers:
         self._accounts = accounts
 
     async def standings(self, tags: Sequence[str], account: str | None) -> list[Standing]:
-        """Say of each tag how it stands to `account`, or to any account where that is None. Raises RedisAway."""
+        """Say of each tag how it stands to `account`, or to any account where that is None. Raises RedisUnavailable."""
         standings: list[Standing] = []
         for at in range(0, len(tags), TAGS_PER_CALL):
             standings += await self._slice(tags[at : at + TAGS_PER_CALL], account)

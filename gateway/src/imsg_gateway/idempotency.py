@@ -146,7 +146,7 @@ class Replays:
     async def claim(self, caller: Caller, key: str, fingerprint: str, fresh_id: str) -> Slot | Replayed:
         """Take a key, or learn what became of it; waits while another works on it.
 
-        Raises Refusal key_reused, in_progress; RedisAway.
+        Raises Refusal key_reused, in_progress; RedisUnavailable.
         """
         name = f"{REPLAYS}{caller.username}:{key}"
         owner = secrets.token_hex(8)

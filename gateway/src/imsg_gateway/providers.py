@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import no_provider_key
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 LOOK_EVERY_S = 1.0
 RETRY_AFTER_S = 60
@@ -25,7 +25,7 @@ class Providers:
         while True:
             try:
                 told = await self._redis.call("MGET", *map(no_provider_key, self._methods))
-            except (RedisAway, RedisRefused):
+            except (RedisUnavailable, RedisRefused):
                 pass
             else:
                 pairs = zip(self._methods, told, strict=True)

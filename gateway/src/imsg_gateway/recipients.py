@@ -13,7 +13,7 @@ from imsg_gateway.followers import Followers, Standing
 from imsg_gateway.methods import METHODS, Method
 from imsg_gateway.validation_errors import has_control, recipients_wrong
 from imsg_runtime.quota import Tallies
-from imsg_runtime.service_client import Caller, Peer, PeerFailed
+from imsg_runtime.service_client import Caller, Peer, ServiceFailed
 
 SLICE = 100
 """Checked before others get the loop: 10,000 would hold it for 187 ms."""
@@ -61,7 +61,8 @@ class Recipients:
     async def find(self, to: object, method: Method, account: str | None, claim: Claim) -> Found:
         """Find whom `to` means; the caller's token is settled before anybody else is asked.
 
-        Raises Refusal recipients_invalid, too_many_tries; PeerAway and RedisAway where somebody can't be asked.
+        Raises Refusal recipients_invalid, too_many_tries; ServiceUnavailable and RedisUnavailable where somebody can't
+        be asked.
         """
         texts = self._texts(to)
         addresses, wrong = await self._addresses(texts, method)
@@ -147,7 +148,7 @@ class Recipients:
             asked = {"method": method.name, "names": names[at : at + NAMES_PER_CALL]}
             answer = await self._auth.call("POST", "/internal/contacts", json=asked)
             if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
-                raise PeerFailed(f"auth answered {answer.status_code} to /internal/contacts")
+                raise ServiceFailed(f"auth answered {answer.status_code} to /internal/contacts")
             contacts |= answer.json()["contacts"]
         wrong = []
         for number, name in enumerate(names, 1):

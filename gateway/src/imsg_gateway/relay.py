@@ -13,7 +13,7 @@ from imsg_gateway.request import Asked, has_nul
 from imsg_gateway.routes import Handler, Right, Route
 from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.responses import JSON, TOLD
-from imsg_runtime.service_client import Peer, PeerFailed
+from imsg_runtime.service_client import Peer, ServiceFailed
 
 Owner = Literal["auth", "history"]
 
@@ -94,7 +94,7 @@ def routes(owners: Mapping[Owner, Peer]) -> Iterator[Route]:
 
 
 def relay(owner: Peer, row: Relayed) -> Handler:
-    """Make the handler that has a request answered by its owner. Raises PeerAway."""
+    """Make the handler that has a request answered by its owner. Raises ServiceUnavailable."""
 
     async def answer(asked: Asked, claim: Claim | None) -> Response:
         if asked.may_have_nul:
@@ -115,9 +115,9 @@ def relay(owner: Peer, row: Relayed) -> Handler:
             url += f"?{urlencode(query)}"
         given = await owner.call(asked.verb, url, caller=caller, content=content, headers=headers, timeout_s=TIMEOUT_S)
         if "json" not in given.headers.get("content-type", ""):
-            raise PeerFailed(f"{asked.path} was answered {given.status_code} by something else than its owner")
+            raise ServiceFailed(f"{asked.path} was answered {given.status_code} by something else than its owner")
         if given.status_code == NOT_FOUND and from_json(given.content).get("reason") == "no_such_url":
-            raise PeerFailed(f"{row.owner} has no {row.at}: it is of an older version")
+            raise ServiceFailed(f"{row.owner} has no {row.at}: it is of an older version")
         kept = {name: given.headers[name] for name in RETURNED_HEADERS if name in given.headers}
         return Response(given.content, given.status_code, kept, JSON)
 

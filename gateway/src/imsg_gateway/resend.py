@@ -17,8 +17,8 @@ from imsg_gateway.methods import METHODS
 from imsg_gateway.request import Asked
 from imsg_gateway.resend_lock import Takings
 from imsg_gateway.validation_errors import field_wrong
-from imsg_runtime.redis import RedisAway, RedisRefused
-from imsg_runtime.service_client import Caller, Peer, PeerAway, PeerFailed
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
+from imsg_runtime.service_client import Caller, Peer, ServiceFailed, ServiceUnavailable
 
 PASSED_ON = ("not_found", "nothing_to_resend", "already_resent", "content_erased", "no_right")
 """Refusals of history's that are the client's to hear; any other answer is its being away."""
@@ -40,7 +40,8 @@ class Resends:
 
         What another request has taken meanwhile is left out, and what is in the draft is taken for `new`.
 
-        Raises Refusal missing, wrong_type, not_found, nothing_to_resend, already_resent, no_right; PeerAway, RedisAway.
+        Raises Refusal missing, wrong_type, not_found, nothing_to_resend, already_resent, no_right; ServiceUnavailable,
+        RedisUnavailable.
         """
         again, names = _is_true(asked.fields, "again"), asked.names
         params = {"again": "1" if again else "0"}
@@ -64,12 +65,12 @@ class Resends:
         resend_of = found["request"] if names else identity
         try:
             return await self._draft({**found, "recipients": recipients}, resend_of), owner
-        except (Refusal, PeerAway, RedisAway, RedisRefused):
+        except (Refusal, ServiceUnavailable, RedisUnavailable, RedisRefused):
             await self._takings.release(found["request"], new)
             raise
 
     async def release(self, draft: Draft, new: str) -> None:
-        """Let others send again what a request that was not accepted had taken. Raises RedisAway."""
+        """Let others send again what a request that was not accepted had taken. Raises RedisUnavailable."""
         await self._takings.release((draft.resend_of or "").partition("-")[0], new)
 
     async def _owner(self, found: Mapping[str, Any], caller: Caller, identity: str) -> Owner:
@@ -88,7 +89,7 @@ class Resends:
             return found
         if (reason := found.get("reason")) in PASSED_ON:
             raise Refusal(reason, what=identity[:64], id=identity[:64])
-        raise PeerFailed(f"history answered {answer.status_code} to {path}")
+        raise ServiceFailed(f"history answered {answer.status_code} to {path}")
 
     async def _draft(self, found: Mapping[str, Any], resend_of: str) -> Draft:
         request, attachments = found["request"], [Attachment.model_validate(each) for each in found["attachments"]]
@@ -117,7 +118,7 @@ class Resends:
         if answer.status_code == 404:  # noqa: PLR2004
             raise Refusal("not_found", what=name)
         if answer.status_code != 200:  # noqa: PLR2004
-            raise PeerFailed(f"history answered {answer.status_code} for an attachment")
+            raise ServiceFailed(f"history answered {answer.status_code} for an attachment")
         return answer.content
 
 

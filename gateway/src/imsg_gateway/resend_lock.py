@@ -30,7 +30,7 @@ return 0
 
 
 class Takings:
-    """Messages that are being sent again. Raises RedisAway and RedisRefused as runtime.redis does."""
+    """Messages that are being sent again. Raises RedisUnavailable and RedisRefused as runtime.redis does."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

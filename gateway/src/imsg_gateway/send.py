@@ -15,9 +15,9 @@ from imsg_gateway.request import Asked
 from imsg_gateway.resend import Resends
 from imsg_gateway.routes import V2
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.responses import Answer, ok, tell
-from imsg_runtime.service_client import PeerAway
+from imsg_runtime.service_client import ServiceUnavailable
 
 log = logger(__name__)
 
@@ -81,7 +81,7 @@ class Sending:
             if (header := asked.headers.get("idempotency-key")) is not None:
                 return await self._once(asked, claim, header, read)
             accepted = await self._accepted(claim, read, self._new_id(), None)
-        except (PeerAway, RedisAway, RedisRefused) as away:
+        except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             log.warning("away", why=str(away))
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
         return _answer(accepted.answer, accepted.headers)
@@ -99,7 +99,7 @@ class Sending:
         except Refusal as refusal:
             await _quietly(slot.leave if refusal.reason == "outcome_unknown" else slot.release)
             raise
-        except (PeerAway, RedisAway, RedisRefused):
+        except (ServiceUnavailable, RedisUnavailable, RedisRefused):
             await _quietly(slot.release)
             raise
         await _quietly(lambda: slot.settle(accepted.answer))
@@ -120,7 +120,7 @@ class Sending:
         draft, owner = await read(request)
         try:
             return await self._accepting.accept(draft, claim, request, owner, slot)
-        except (Refusal, PeerAway, RedisAway, RedisRefused) as refused:
+        except (Refusal, ServiceUnavailable, RedisUnavailable, RedisRefused) as refused:
             is_unknown = isinstance(refused, Refusal) and refused.reason == "outcome_unknown"
             if draft.resend_of is not None and not is_unknown:
                 await _quietly(lambda: self._resends.release(draft, request))
@@ -135,5 +135,5 @@ async def _quietly(step: Callable[[], Awaitable[Any]]) -> None:
     """Take a step whose failure changes no answer: the key's lease runs out by itself."""
     try:
         await step()
-    except (RedisAway, RedisRefused) as away:
+    except (RedisUnavailable, RedisRefused) as away:
         log.warning("replay_not_noted", why=str(away))

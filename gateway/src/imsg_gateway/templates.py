@@ -46,7 +46,7 @@ class PublishedTemplates:
         )
 
     async def of(self, method: str) -> Templates:
-        """Return a method's templates; empty where its sender has published none. Raises RedisAway."""
+        """Return a method's templates; empty where its sender has published none. Raises RedisUnavailable."""
         kept = self._kept.get(method)
         if kept is not None and self._now() < kept[0]:
             return kept[1]

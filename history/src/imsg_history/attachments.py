@@ -52,7 +52,7 @@ class Attachments:
     async def put(self, place: Place, body: bytes, expires_at: datetime) -> None:
         """Keep a body, durably; the same again only prolongs its life.
 
-        Raises Refusal where the bytes don't have the hash they came under, StoreAway.
+        Raises Refusal where the bytes don't have the hash they came under, DatabaseUnavailable.
         """
         found = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
         if found != place.sha256:
@@ -71,7 +71,7 @@ class Attachments:
         await self._database.write(lambda connection: self._put(connection, row), WRITE_TIMEOUT_S)
 
     async def get(self, place: Place) -> bytes:
-        """Return a body. Raises Refusal not_found, StoreAway."""
+        """Return a body. Raises Refusal not_found, DatabaseUnavailable."""
         key = (attachments.c.request == place.request, attachments.c.sha256 == place.sha256)
         query = select(attachments.c.body).where(*key)
         body: bytes | None = await self._database.read(lambda connection: connection.scalar(query))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from imsg_broker.port import Broker, Delivery, Unreachable
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.writer import Keeper
 from imsg_runtime.observe import logger
 
@@ -66,7 +66,7 @@ class Recorder:
             try:
                 with self.counts.seconds.time():
                     await self.keeper.keep(batch)
-            except StoreAway as away:
+            except DatabaseUnavailable as away:
                 log.warning("database_away", why=str(away)[:300], waiting=len(batch))
                 if await _stopped_within(stopping, wait_s * random.uniform(0.5, 1)):  # noqa: S311  jitter
                     return

@@ -35,13 +35,13 @@ class Contents:
         self._began_at: datetime | None = None
 
     async def days(self) -> int:
-        """Say for how many days contents are kept. Raises StoreAway."""
+        """Say for how many days contents are kept. Raises DatabaseUnavailable."""
         if self._days is None:
             self._days = await self._database.read(of_installation)
         return self._days
 
     async def erase(self, now: datetime, retention: timedelta) -> int:
-        """Erase what is old enough; return of how many requests. Raises StoreAway."""
+        """Erase what is old enough; return of how many requests. Raises DatabaseUnavailable."""
         until = now - timedelta(days=await self.days())
         oldest = now - retention
         if until <= oldest:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imsg_database.engines import BEGIN, Terms, open_engine
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.tables import metadata
 
 QUERY_TIMEOUT_S = 4.0
@@ -67,17 +67,17 @@ class Database:
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Do work that only reads, each statement by itself; once more where the connection turned out to be dead.
 
-        Raises StoreAway.
+        Raises DatabaseUnavailable.
         """
         try:
             return await self._run(work, QUERY_TIMEOUT_S, self._reading)
-        except StoreAway as away:
+        except DatabaseUnavailable as away:
             if not _is_lost(away.__cause__):
                 raise
         return await self._run(work, QUERY_TIMEOUT_S, self._reading)
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]], timeout_s: float = WRITE_TIMEOUT_S) -> T:
-        """Do work and commit it: on durable storage when this returns. Raises StoreAway or BadRow."""
+        """Do work and commit it: on durable storage when this returns. Raises DatabaseUnavailable or BadRow."""
         async with self._turn:
             return await self._run(work, timeout_s, {BEGIN: "IMMEDIATE"})
 
@@ -85,13 +85,13 @@ class Database:
         """Ask for a sign of life; `available` holds the answer."""
         try:
             await self.read(lambda connection: connection.execute(text("SELECT 1")))
-        except StoreAway:
+        except DatabaseUnavailable:
             return
 
     async def purge(self) -> None:
         """Leave nothing in the files of what was deleted: what was overwritten there is still to be read.
 
-        PostgreSQL's own logs and copies are its operator's. Raises StoreAway.
+        PostgreSQL's own logs and copies are its operator's. Raises DatabaseUnavailable.
         """
         statements = (
             [f"VACUUM {table.name}" for table in metadata.sorted_tables]
@@ -112,10 +112,10 @@ class Database:
             try:
                 await bounded(clean(), PURGE_TIMEOUT_S)
             except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
-                raise StoreAway(str(error) or type(error).__name__) from error
+                raise DatabaseUnavailable(str(error) or type(error).__name__) from error
 
     async def now(self) -> datetime:
-        """Tell the time by the database's clock; SQLite has this machine's. Raises StoreAway."""
+        """Tell the time by the database's clock; SQLite has this machine's. Raises DatabaseUnavailable."""
         if not self.is_postgres:
             return datetime.now(UTC)
         found: datetime | None = await self.read(lambda connection: connection.scalar(select(func.clock_timestamp())))
@@ -143,12 +143,12 @@ class Database:
                 self.available = True
                 raise BadRow(str(error.orig)) from error
             self.available = _state(error)[:2] in CONTENTION or _state(error) == MOVED
-            raise StoreAway(str(error.orig)) from error
+            raise DatabaseUnavailable(str(error.orig)) from error
         except OverflowError as error:  # sqlite3's, of an integer over 64 bits
             raise BadRow(str(error)) from error
         except (PoolTimeout, OSError, TimeoutError) as error:
             self.available = False
-            raise StoreAway(str(error) or type(error).__name__) from error
+            raise DatabaseUnavailable(str(error) or type(error).__name__) from error
         self.available = True
         return done
 

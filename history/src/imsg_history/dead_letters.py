@@ -31,7 +31,7 @@ class DeadLetters:
         self._database = database
 
     async def page(self, limit: str | None, cursor: str | None) -> Letters:
-        """List a page. Raises Refusal for a wrong limit or cursor, StoreAway."""
+        """List a page. Raises Refusal for a wrong limit or cursor, DatabaseUnavailable."""
         most = read_limit(limit)
         query = select(*SHOWN).order_by(dead.c.at.desc(), dead.c.id.desc()).limit(most + 1)
         if cursor:

@@ -54,7 +54,7 @@ class Eraser:
         self._digests = digests
 
     async def erase(self, stones: Sequence[Tombstone]) -> int:
-        """Empty every table of these people; return how many messages were to them. Raises StoreAway."""
+        """Empty every table of these people; return how many messages were to them. Raises DatabaseUnavailable."""
         until: dict[str, datetime] = {}
         for stone in stones:
             until[stone.digest] = max(stone.at, until.get(stone.digest, stone.at))

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_broker.port import Broker, Unreachable
 from imsg_contract.topology import ERASED, Lane
 from imsg_contract.wire import Status
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.erase import Eraser
 from imsg_history.ids import time_of
@@ -27,7 +27,7 @@ from imsg_history.redis_erasure import NotNow, Traces
 from imsg_history.tables import erasures, messages, requests
 from imsg_history.tombstones import DONE, DRAINED_AFTER, FILE, FIRST, MIRROR, QUEUES, REDIS, TABLES, Stones, remaining
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.tombstones import Tombstone
 
 log = logger(__name__)
@@ -77,7 +77,7 @@ class Progress:
         while not stopping.is_set():
             try:
                 await self.once()
-            except (StoreAway, BadRow, RedisAway, RedisRefused) as error:
+            except (DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused) as error:
                 log.warning("erasures_put_off", why=str(error)[:300])
             self.woken.clear()
             stopped = asyncio.ensure_future(stopping.wait())
@@ -87,7 +87,7 @@ class Progress:
                 waiting.cancel()
 
     async def once(self) -> None:
-        """Take every open erasure as far as it goes now. Raises StoreAway, RedisAway, RedisRefused."""
+        """Take every open erasure as far as it goes now. Raises DatabaseUnavailable, RedisUnavailable, RedisRefused."""
         missed = await self.stones.exchange()
         rows = await self.database.write(self._lease)
         if not rows:
@@ -98,7 +98,7 @@ class Progress:
             await self._look(missed)
         finally:
             names = [row.id for row in rows]
-            with suppress(StoreAway):
+            with suppress(DatabaseUnavailable):
                 await self._change(names, leased_until=None)
 
     async def _lease(self, connection: AsyncConnection) -> list[Row[Any]]:

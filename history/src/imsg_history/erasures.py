@@ -52,7 +52,7 @@ class Erasures:
     async def begin(self, method: str, to: str, caller: Caller) -> str:
         """Bury an address, and return the erasure's id: from here nothing accepted before is sent or recorded.
 
-        Raises Refusal no_erasure_key, recipients_invalid; StoreAway.
+        Raises Refusal no_erasure_key, recipients_invalid; DatabaseUnavailable.
         """
         if not self._digests:
             raise Refusal("no_erasure_key")
@@ -68,7 +68,7 @@ class Erasures:
         return stone.id
 
     async def show(self, name: str) -> dict[str, Any]:
-        """Tell how an erasure stands. Raises Refusal not_found, StoreAway."""
+        """Tell how an erasure stands. Raises Refusal not_found, DatabaseUnavailable."""
         query = select(erasures.c.state, erasures.c.remains).where(erasures.c.id == name.lower())
         row = (await self._database.read(lambda connection: connection.execute(query))).first()
         if row is None:

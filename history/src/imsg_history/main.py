@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_database.address import is_sqlite, read_url
-from imsg_database.unavailable import StoreAway, told
+from imsg_database.unavailable import DatabaseUnavailable, told
 from imsg_history import consumer, database, maintenance, stuck, writer
 from imsg_history.attachments import Attachments
 from imsg_history.consumer import Recorder
@@ -39,14 +39,14 @@ from imsg_history.tombstones import Stones
 from imsg_history.writer import Keeper
 from imsg_runtime import redis
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps, Internal
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
 from imsg_runtime.strength import require_strong, require_strong_callers
 from imsg_runtime.tombstones import Digests, Tombstones
 
-__all__ = ["KEEP_CONTENT_DAYS_OF_OLD", "Settings", "StoreAway", "app", "find_content_days"]
+__all__ = ["KEEP_CONTENT_DAYS_OF_OLD", "DatabaseUnavailable", "Settings", "app", "find_content_days"]
 
 log = logger(__name__)
 
@@ -145,7 +145,10 @@ async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncEx
 
 
 async def find_content_days(settings: Settings) -> int:
-    """Say for how many days contents are kept, by the settings or as the installation was made. Raises StoreAway."""
+    """Say for how many days contents are kept, by the settings or as the installation was made.
+
+    Raises DatabaseUnavailable.
+    """
     async with database.connect(read_url(settings.database_url)) as store:
         return await Contents(store, settings.keep_content_days).days()
 
@@ -155,7 +158,7 @@ async def _begin_anew(stones: Stones, traces: Traces) -> None:
     try:
         await traces.forget_backup()
         await stones.exchange()
-    except (StoreAway, RedisAway, RedisRefused) as away:
+    except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
         log.warning("tombstones_put_off", why=str(away))
 
 
@@ -164,7 +167,7 @@ async def _say_what_is_kept(contents: Contents, settings: Settings) -> None:
     name = variable("keep_content_days")
     try:
         days = await contents.days()
-    except StoreAway as away:
+    except DatabaseUnavailable as away:
         log.warning("contents_not_known", why=str(away))
         return
     if settings.keep_content_days is None and days == KEEP_CONTENT_DAYS_OF_OLD:
@@ -177,7 +180,7 @@ async def _make_tables(url: URL) -> None:
     """Make SQLite's file and tables before anything else. Raises StartError where it can't be written."""
     try:
         await asyncio.to_thread(migrate, url, _now())
-    except (StoreAway, SQLAlchemyError) as error:
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
         raise StartError(
             f"{url.database} can't be used as a database ({told(error)}); "
             f"let {variable('database_url')} name a file in a folder that can be written."
@@ -189,7 +192,7 @@ async def _migrated(url: URL) -> None:
     while True:
         try:
             await asyncio.to_thread(migrate, url, _now())
-        except (StoreAway, SQLAlchemyError) as error:
+        except (DatabaseUnavailable, SQLAlchemyError) as error:
             log.warning("database_away", why=told(error)[:300])
         else:
             return

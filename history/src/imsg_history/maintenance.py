@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Delete, Table, delete, exists,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import partitions
 from imsg_history.content_retention import Contents
 from imsg_history.database import BadRow, Database
@@ -77,7 +77,7 @@ class Sweep:
         while not stopping.is_set():
             try:
                 await self.once()
-            except (StoreAway, BadRow) as error:
+            except (DatabaseUnavailable, BadRow) as error:
                 log.warning("sweep_put_off", why=str(error)[:300])
             try:
                 async with asyncio.timeout(self.terms.every.total_seconds()):
@@ -86,12 +86,12 @@ class Sweep:
                 continue
 
     async def once(self) -> None:
-        """Sweep once. Raises StoreAway."""
+        """Sweep once. Raises DatabaseUnavailable."""
         await self.lost.find()
         await self.make_room()
 
     async def make_room(self) -> None:
-        """Make the months to come, and remove what is past its time. Raises StoreAway."""
+        """Make the months to come, and remove what is past its time. Raises DatabaseUnavailable."""
         now = await self._agreed()
         oldest = first_id(now - self.terms.retention)
         await self._delete(receipts, receipts.c.kept_at < now - RECEIPTS_WAIT)

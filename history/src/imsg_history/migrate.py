@@ -12,7 +12,7 @@ from imsg_history.migrations import STEPS
 def migrate(url: URL, now: datetime) -> None:
     """Run what steps are missing and make the partitions of these months; call it in a thread.
 
-    The first of several processes does it, the others wait for it. Raises StoreAway.
+    The first of several processes does it, the others wait for it. Raises DatabaseUnavailable.
     """
 
     def make_months(connection: Connection) -> None:

@@ -25,7 +25,10 @@ class Overviews:
         self._database = database
 
     async def one(self, text: str, caller: Caller) -> dict[str, Any]:
-        """Show a request of the caller's own, or (to administrators) anybody's. Raises Refusal not_found, StoreAway."""
+        """Show a request of the caller's own, or (to administrators) anybody's.
+
+        Raises Refusal not_found, DatabaseUnavailable.
+        """
         name = Name.read(text)
         if name is None or name.n is not None:
             raise Refusal("not_found", what=text[:64])

@@ -41,7 +41,7 @@ class Finder:
         self._listings = Listings(is_postgres=database.is_postgres)
 
     async def find(self, query: Query, *, is_v2: bool = False) -> Page:
-        """Find a page, for v1 (whose keys are frozen) or for v2. Raises StoreAway."""
+        """Find a page, for v1 (whose keys are frozen) or for v2. Raises DatabaseUnavailable."""
         return await self._database.read(lambda connection: self._find(connection, query, is_v2=is_v2))
 
     async def _find(self, connection: AsyncConnection, query: Query, *, is_v2: bool) -> Page:

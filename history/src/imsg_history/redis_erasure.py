@@ -37,7 +37,7 @@ class Traces:
         self._digests = digests
 
     async def remove(self) -> None:
-        """Go through all of them. Raises RedisAway, RedisRefused, StoreAway."""
+        """Go through all of them. Raises RedisUnavailable, RedisRefused, DatabaseUnavailable."""
         await self._from_replays()
         async for some in claims.parts(self._redis):
             requests = sorted({request for _, request in some})
@@ -89,7 +89,7 @@ class Traces:
     async def rewrite_log(self) -> None:
         """Have Redis write its log anew, so that it holds only what stands; wait for it.
 
-        Raises NotNow while a backup copies it, RedisRefused where the server does not do it for us, RedisAway.
+        Raises NotNow while a backup copies it, RedisRefused where the server does not do it for us, RedisUnavailable.
         """
         if await self._redis.call("EXISTS", BACKING_UP):
             raise NotNow("a backup copies the log")
@@ -107,7 +107,10 @@ class Traces:
             raise NotNow("the log could not be written anew")
 
     async def forget_backup(self) -> None:
-        """Forget that a backup copies the log: in the copy itself that still stands. Raises RedisAway, RedisRefused."""
+        """Forget that a backup copies the log: in the copy itself that still stands.
+
+        Raises RedisUnavailable, RedisRefused.
+        """
         await self._redis.call("DEL", BACKING_UP)
 
     async def _until_none_runs(self) -> None:

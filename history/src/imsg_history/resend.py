@@ -31,7 +31,7 @@ class Resends:
         """Draft what of a request, a message or (for administrators) a dead letter is to be sent again.
 
         What was sent again already is left out, unless `again`. Raises Refusal not_found (to others too: an id tells
-        nothing), nothing_to_resend, already_resent or content_erased; StoreAway.
+        nothing), nothing_to_resend, already_resent or content_erased; DatabaseUnavailable.
         """
         name = Name.read(text)
         if name is None:
@@ -52,7 +52,8 @@ class Resends:
     async def draft_of_dead(self, letter: str, caller: Caller, *, again: bool) -> dict[str, Any]:
         """Draft what a dead letter held back: those of its recipients that failed with it.
 
-        Raises Refusal no_right, not_found, nothing_to_resend where it holds no job, already_resent; StoreAway.
+        Raises Refusal no_right, not_found, nothing_to_resend where it holds no job, already_resent;
+        DatabaseUnavailable.
         """
         if not caller.is_admin:
             raise Refusal("no_right")

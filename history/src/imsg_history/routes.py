@@ -12,7 +12,7 @@ from imsg_contract import error_responses
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import METHODS
 from imsg_contract.wire import Status
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.attachments import MAX_BYTES, Attachments, Place
 from imsg_history.cursors import DEFAULT_LIMIT, MOST
 from imsg_history.dead_letters import DeadLetters
@@ -65,7 +65,7 @@ def api(parts: Parts, internal: Internal) -> FastAPI:
         title="iMSG history", docs_url=None, redoc_url=None, redirect_slashes=False, dependencies=[Depends(let_in)]
     )
     speak(app)
-    app.add_exception_handler(StoreAway, _unavailable)
+    app.add_exception_handler(DatabaseUnavailable, _unavailable)
     app.include_router(_messages(parts))
     app.include_router(_dead_letters(parts))
     app.include_router(_erasures(parts))

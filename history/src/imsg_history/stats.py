@@ -67,7 +67,7 @@ class Counter:
         self._database = database
 
     async def count(self, span: Span) -> list[dict[str, Any]]:
-        """Count the messages of every piece, by method and status. Raises StoreAway."""
+        """Count the messages of every piece, by method and status. Raises DatabaseUnavailable."""
         pieces = list(zip(span.starts, span.starts[1:], strict=False))
         counts: list[dict[str, Any]] = [{"start": rfc3339(start), "counts": {}} for start, _ in pieces]
         if not pieces:

@@ -68,7 +68,7 @@ class Lost:
     counts: Counts
 
     async def find(self) -> int:
-        """Publish again what no copy can be about of any more; return how much. Raises StoreAway.
+        """Publish again what no copy can be about of any more; return how much. Raises DatabaseUnavailable.
 
         A copy that turns up all the same does no harm: the ledger obeys the higher turn alone.
         """

@@ -19,7 +19,7 @@ from imsg_history.ids import EPOCH, first_id, rfc3339
 from imsg_history.records import AuditRow
 from imsg_history.tables import audit, erasures, tombstones
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import RedisAway, RedisRefused
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.tombstones import Tombstone, Tombstones, append_to, read_from
 
 log = logger(__name__)
@@ -52,7 +52,7 @@ class Stones:
         self._is_mirror_away = False
 
     async def bury(self, stone: Tombstone, method: str, record: AuditRow) -> None:
-        """Keep a new tombstone in the table: from here no writer overlooks it. Raises StoreAway."""
+        """Keep a new tombstone in the table: from here no writer overlooks it. Raises DatabaseUnavailable."""
         change = insert(audit).values({name: getattr(record, name) for name in record.__dataclass_fields__})
 
         async def work(connection: AsyncConnection) -> None:
@@ -64,7 +64,7 @@ class Stones:
         await self._database.write(work, BURY_TIMEOUT_S)
 
     async def exchange(self) -> set[str]:
-        """Bring the three together; return which of FILE and MIRROR could not be. Raises StoreAway."""
+        """Bring the three together; return which of FILE and MIRROR could not be. Raises DatabaseUnavailable."""
         counts = await self._database.read(_counts)
         if counts == self._compared and await self._count_of_mirror() == counts[1]:
             return set()
@@ -77,7 +77,7 @@ class Stones:
                 elsewhere[name] = Tombstone(name, digest, EPOCH + timedelta(milliseconds=at_ms))
             if newest:
                 await self._mirror.keep(newest.values())
-        except (RedisAway, RedisRefused) as error:
+        except (RedisUnavailable, RedisRefused) as error:
             if not self._is_mirror_away:
                 log.warning("tombstones_not_mirrored", why=str(error))
             missed.add(MIRROR)
@@ -107,11 +107,11 @@ class Stones:
     async def _count_of_mirror(self) -> int | None:
         try:
             return await self._mirror.count()
-        except (RedisAway, RedisRefused):
+        except (RedisUnavailable, RedisRefused):
             return None
 
     async def all(self) -> dict[str, Tombstone]:
-        """Return the table's. Raises StoreAway."""
+        """Return the table's. Raises DatabaseUnavailable."""
 
         async def work(connection: AsyncConnection) -> list[Any]:
             return list(await connection.execute(select(tombstones)))

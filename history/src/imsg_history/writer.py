@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from prometheus_client import CollectorRegistry, Counter
 
 from imsg_broker.port import Delivery
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.events import NOT_RECORDED, dead, read
 from imsg_history.ids import first_id
@@ -54,7 +54,10 @@ class Keeper:
         self._matcher = Matcher(database, self._writer, digests)
 
     async def keep(self, batch: Sequence[Delivery]) -> None:
-        """Keep a batch: committed when this returns. Raises StoreAway, and then all of it may be tried again."""
+        """Keep a batch: committed when this returns.
+
+        Raises DatabaseUnavailable, and then all of it may be tried again.
+        """
         now = self._now()
         oldest = first_id(now - self._retention)
         try:
@@ -63,7 +66,7 @@ class Keeper:
             else:
                 fold = _folded(batch, now, oldest)
             await self._commit(fold)
-        except StoreAway:
+        except DatabaseUnavailable:
             raise
         except Exception as error:  # the worker loop: whatever is wrong is wrong with one delivery
             if len(batch) > 1:

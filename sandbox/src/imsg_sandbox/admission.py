@@ -3,7 +3,7 @@
 from fastapi import Request
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.service_client import Peer, PeerAway
+from imsg_runtime.service_client import Peer, ServiceUnavailable
 
 
 class Admission:
@@ -23,7 +23,7 @@ class Admission:
         try:
             answer = await self._gateway.call("GET", "/api/v2/me", headers={"authorization": f"Bearer {token}"})
             who = answer.json()
-        except (PeerAway, ValueError) as error:
+        except (ServiceUnavailable, ValueError) as error:
             raise Refusal("unavailable", retry_after_s=3) from error
         if not isinstance(who, dict) or answer.is_server_error:
             raise Refusal("unavailable", retry_after_s=3)

@@ -15,7 +15,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.wire import Receipt, Status
 from imsg_runtime import bodies
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import RedisAway
+from imsg_runtime.redis import RedisUnavailable
 from imsg_runtime.responses import Answer
 from imsg_sms.providers import numbers
 from imsg_sms.providers.aliyun import NAME as ALIYUN
@@ -54,7 +54,7 @@ def routes(receipts: Receipts, secret: SecretStr | None, now: Callable[[], datet
         try:
             async with asyncio.timeout(KEEP_TIMEOUT_S):
                 await _keep(receipts, read)
-        except (PublishRefused, PublishUnknown, RedisAway, TimeoutError) as error:
+        except (PublishRefused, PublishUnknown, RedisUnavailable, TimeoutError) as error:
             log.warning("reports_not_kept", count=len(read), why=str(error) or type(error).__name__)
             return Answer({"code": 1, "msg": "not kept, please repeat"}, 503)
         log.info("reports_kept", count=len(read))

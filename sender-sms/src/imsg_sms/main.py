@@ -15,7 +15,7 @@ from imsg_delivery.consumer import Worker
 from imsg_delivery.standby import idle, is_idle
 from imsg_runtime import redis
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.responses import speak
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps
@@ -111,6 +111,6 @@ async def _published(templates: Templates, connection: Redis) -> None:
     while True:
         try:
             await templates.publish(connection)
-        except (RedisAway, RedisRefused) as error:
+        except (RedisUnavailable, RedisRefused) as error:
             log.warning("templates_not_published", why=str(error))
         await asyncio.sleep(PUBLISH_EVERY_S)

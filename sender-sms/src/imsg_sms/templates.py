@@ -60,7 +60,7 @@ class Templates:
         return Message(name, params, self._filled(name, params))
 
     async def publish(self, redis: Redis) -> None:
-        """Tell the gateways. Raises RedisAway."""
+        """Tell the gateways. Raises RedisUnavailable."""
         words = [word for name, one in self.limits.items() for word in (name, one.encode())]
         await redis.run(PUBLISH, [template_limits_key(SCOPE)], words)
 

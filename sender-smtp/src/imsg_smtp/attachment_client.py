@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 
 from imsg_contract.wire import Again, Blocked, Reference, Refused
-from imsg_runtime.service_client import Peer, PeerAway
+from imsg_runtime.service_client import Peer, ServiceUnavailable
 from imsg_smtp.replies import PROVIDER
 
 FETCH_TIMEOUT_S = 30.0
@@ -30,7 +30,7 @@ class Shelf:
         path = f"/internal/attachments/{request}/{reference.sha256}"
         try:
             answer = await self._history.call("GET", path, timeout_s=FETCH_TIMEOUT_S)
-        except PeerAway as error:
+        except ServiceUnavailable as error:
             return _away(str(error))
         if answer.status_code == NOT_FOUND:
             detail = "The attachment or content is kept no more; send the message again with it."

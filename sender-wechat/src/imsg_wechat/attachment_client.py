@@ -3,7 +3,7 @@
 import hashlib
 
 from imsg_contract.wire import Again, Blocked, Reference, Refused
-from imsg_runtime.service_client import Peer, PeerAway
+from imsg_runtime.service_client import Peer, ServiceUnavailable
 from imsg_wechat.codes import PROVIDER
 
 LOOK_AGAIN_S = 10.0
@@ -22,7 +22,7 @@ class Shelf:
         """Return the bytes. Blocked while history is away; Refused where it has them no more."""
         try:
             answer = await self._history.call("GET", f"/internal/attachments/{request}/{reference.sha256}")
-        except PeerAway as error:
+        except ServiceUnavailable as error:
             return _away(str(error))
         if answer.status_code == NOT_FOUND:
             return Refused(PROVIDER, "content_gone", "The content is kept no more; send the message again with it.")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown, message_id
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_runtime.observe import logger
 from imsg_wechat.api import Api
@@ -90,7 +90,7 @@ class WeChatChannel:
             return content
         try:
             followers = await self._followers.by_tags([recipient.address for recipient in job.recipients])
-        except StoreAway as error:
+        except DatabaseUnavailable as error:
             why = f"Followers can't be looked up for now: {error}."
             return Blocked(PROVIDER, "followers", "store_away", why, STORE_AGAIN_S)
         names = {follower.account for follower in followers.values()} & self._accounts.keys()
@@ -127,7 +127,7 @@ class WeChatChannel:
         """Believe WeChat where its own event did not reach us; one who has followed again since stays."""
         try:
             await self._followers.leaves(follower.account, follower.openid, at)
-        except StoreAway as error:
+        except DatabaseUnavailable as error:
             log.warning("leaving_not_noted", account=follower.account, why=str(error))
 
     def _said(self, account: str, content: str | Filled) -> tuple[str, dict[str, str]] | Refused:

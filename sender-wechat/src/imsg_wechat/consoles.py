@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 REDIS_PATIENCE_S = 0.5
 
@@ -29,13 +29,13 @@ class Consoles:
         try:
             async with asyncio.timeout(REDIS_PATIENCE_S):
                 await self._redis.call(*command)
-        except (RedisAway, RedisRefused, TimeoutError) as error:
+        except (RedisUnavailable, RedisRefused, TimeoutError) as error:
             log.warning("wechat_console_not_noted", account=account, why=str(error) or "Redis took too long")
         else:
             self._known[account] = is_plain
 
     async def plain(self, accounts: Iterable[str]) -> list[str]:
-        """Name the accounts that were last seen to send plain. Raises RedisAway, RedisRefused, TimeoutError."""
+        """Name the accounts that were last seen to send plain. Raises RedisUnavailable, RedisRefused, TimeoutError."""
         named = list(accounts)
         async with asyncio.timeout(REDIS_PATIENCE_S):
             return [account for account in named if await self._redis.call("GET", key(account)) is not None]

@@ -5,9 +5,9 @@ import time
 from collections.abc import Mapping, Sequence
 
 from imsg_contract.topology import ERASED, FOLLOWERS_COMPLETE, followers_key, left_key
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.tombstones import Digests, Tombstones
 from imsg_wechat.store import Follower, Store
 
@@ -47,24 +47,24 @@ class Followers:
         """Accounts whose sets may not be what the table says; at the start nobody knows."""
 
     async def follows(self, account: str, openid: str, at: int) -> str:
-        """Note that somebody follows; return their tag. Raises StoreAway."""
+        """Note that somebody follows; return their tag. Raises DatabaseUnavailable."""
         follower = await self._store.follows(account, openid, at)
         await self._told([follower])
         return follower.tag
 
     async def leaves(self, account: str, openid: str, at: int) -> None:
-        """Note that somebody has left; the tag stays theirs. Raises StoreAway."""
+        """Note that somebody has left; the tag stays theirs. Raises DatabaseUnavailable."""
         follower = await self._store.leaves(account, openid, at)
         if follower is not None:
             await self._told([follower])
 
     async def tag_of(self, account: str, openid: str) -> str | None:
-        """Return the tag of somebody who has one. Raises StoreAway."""
+        """Return the tag of somebody who has one. Raises DatabaseUnavailable."""
         follower = await self._store.of(account, openid)
         return None if follower is None else follower.tag
 
     async def by_tags(self, tags: Sequence[str]) -> dict[str, Follower]:
-        """Find followers by their tags; unknown ones are absent. Raises StoreAway."""
+        """Find followers by their tags; unknown ones are absent. Raises DatabaseUnavailable."""
         return await self._store.by_tags(tags)
 
     async def keep_mirrored(self) -> None:
@@ -79,7 +79,7 @@ class Followers:
                 for account in self._accounts:
                     if account in self._stale or not await self._is_complete(account):
                         await self._rebuild(account)
-            except (StoreAway, RedisAway, RedisRefused) as error:
+            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
                 log.warning("followers_not_mirrored", why=str(error))
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -141,7 +141,7 @@ class Followers:
         try:
             async with asyncio.timeout(MIRROR_PATIENCE_S):
                 await self._mirror(followers)
-        except (StoreAway, RedisAway, RedisRefused, TimeoutError) as error:
+        except (DatabaseUnavailable, RedisUnavailable, RedisRefused, TimeoutError) as error:
             self._stale.update(follower.account for follower in followers)
             log.info("follower_not_mirrored", why=str(error) or "Redis took too long")
 

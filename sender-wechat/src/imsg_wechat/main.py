@@ -17,12 +17,12 @@ from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.consumer import Worker
 from imsg_delivery.standby import idle, is_idle
 from imsg_runtime import redis, service_client
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.responses import speak
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps, Peer
@@ -128,7 +128,7 @@ async def open_channel(
 async def find_plain(settings: Settings, redis_url: str) -> list[str]:
     """Name the accounts with an AES key whose console was last seen to send plain.
 
-    Raises RedisAway, RedisRefused, TimeoutError.
+    Raises RedisUnavailable, RedisRefused, TimeoutError.
     """
     async with redis.connect(redis_url) as connection:
         return await Consoles(connection).plain(_sealed(settings.wechat))
@@ -138,7 +138,7 @@ async def _warn_of_plain(consoles: Consoles, wechat: WeChat) -> None:
     """Name the accounts whose console sends plain where it might encrypt."""
     try:
         accounts = await consoles.plain(_sealed(wechat))
-    except (RedisAway, RedisRefused, TimeoutError):
+    except (RedisUnavailable, RedisRefused, TimeoutError):
         return  # each message that comes plain is warned of again
     for account in accounts:
         log.warning(
@@ -203,7 +203,7 @@ async def _migrated(url: URL) -> None:
     while True:
         try:
             await asyncio.to_thread(migrate, url, STEPS)
-        except StoreAway as away:
+        except DatabaseUnavailable as away:
             if time.monotonic() > deadline:
                 raise StartError(f"the database at {variable('database_url')} did not answer: {away}") from away
             log.warning("waiting", what="the database", error=str(away))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.receipts import NotKept
 
 FRESH_S = 300
@@ -58,6 +58,6 @@ class Nonces:
         try:
             async with asyncio.timeout(REDIS_PATIENCE_S):
                 return await self._redis.call(*command)
-        except (RedisAway, RedisRefused, TimeoutError) as error:
+        except (RedisUnavailable, RedisRefused, TimeoutError) as error:
             log.warning("wechat_nonce_not_kept", why=str(error) or "Redis took too long")
             return absent

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from imsg_contract.topology import template_limits_key
 from imsg_contract.wire import TemplateLimits
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused, Script
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
 LOOK_EVERY_S = 5.0
 
@@ -33,6 +33,6 @@ class PublishedLimits:
                     await self._redis.run(
                         _REPLACE, [self._key], [part for pair in self._limits.items() for part in pair]
                     )
-            except (RedisAway, RedisRefused) as error:
+            except (RedisUnavailable, RedisRefused) as error:
                 log.info("templates_not_published", why=str(error))
             await asyncio.sleep(LOOK_EVERY_S)

@@ -29,7 +29,7 @@ class Follower:
 
 
 class Store:
-    """The rows. Every verb raises StoreAway."""
+    """The rows. Every verb raises DatabaseUnavailable."""
 
     def __init__(self, database: Database, draw: Callable[[], str]) -> None:
         """`draw` makes a random tag."""

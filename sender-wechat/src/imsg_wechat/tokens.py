@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused, Script
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 from imsg_wechat.codes import Complaint
 from imsg_wechat.transport import Transport, Trouble
 
@@ -71,7 +71,7 @@ class Tokens:
         """
         try:
             cached = await self._cached()
-        except (RedisAway, RedisRefused) as error:
+        except (RedisUnavailable, RedisRefused) as error:
             log.info("token_not_shared", why=str(error))
             return await self._alone(stale)
         if cached is not None and cached != stale:
@@ -82,12 +82,12 @@ class Tokens:
                 return self._failure  # somebody has found out while we waited: nobody waits for the same twice
             try:
                 return await self._renewed(stale)
-            except (RedisAway, RedisRefused) as error:
+            except (RedisUnavailable, RedisRefused) as error:
                 log.info("token_not_shared", why=str(error))
         return await self._alone(stale)
 
     async def _renewed(self, stale: str | None) -> str | Complaint | Trouble:
-        """Fetch a token, unless somebody else does: then wait for theirs. Raises RedisAway, RedisRefused."""
+        """Fetch a token, unless somebody else does: then wait for theirs. Raises RedisUnavailable, RedisRefused."""
         owner = secrets.token_hex(8)
         until = self._clock() + LOCK_S
         while True:
@@ -116,7 +116,7 @@ class Tokens:
     async def _release(self, owner: str) -> None:
         try:
             await self._redis.run(_DROP, [self._lock], [owner])
-        except (RedisAway, RedisRefused) as error:
+        except (RedisUnavailable, RedisRefused) as error:
             log.info("token_lock_left", why=str(error))  # it ends by itself
 
     async def _alone(self, stale: str | None) -> str | Complaint | Trouble:

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 from imsg_contract.wire import Receipt, Status
-from imsg_database.unavailable import StoreAway
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_wechat.codes import PROVIDER
 from imsg_wechat.followers import SEEN, Followers
 from imsg_wechat.receipts import NotKept
@@ -71,7 +71,7 @@ class Reception:
             try:
                 async with asyncio.timeout(STORE_PATIENCE_S):
                     return await self._followers.follows(account, message.openid, message.at)
-            except (StoreAway, TimeoutError) as error:
+            except (DatabaseUnavailable, TimeoutError) as error:
                 log.warning("tag_not_told", account=account, why=str(error) or "it took too long")
                 return NOT_NOW
         match message.event:
@@ -89,14 +89,14 @@ class Reception:
         try:
             async with asyncio.timeout(STORE_PATIENCE_S):
                 await self._followers.follows(account, message.openid, message.at)
-        except (StoreAway, TimeoutError) as error:
+        except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("follower_not_noted", account=account, why=str(error) or "it took too long")
 
     async def _unsubscribed(self, account: str, message: Message) -> None:
         try:
             async with asyncio.timeout(STORE_PATIENCE_S):
                 await self._followers.leaves(account, message.openid, message.at)
-        except (StoreAway, TimeoutError) as error:
+        except (DatabaseUnavailable, TimeoutError) as error:
             raise NotKept(str(error)) from error
 
     async def _finished(self, account: str, message: Message) -> None:
@@ -110,7 +110,7 @@ class Reception:
         try:
             async with asyncio.timeout(STORE_PATIENCE_S):
                 tag = await self._followers.tag_of(account, message.openid)
-        except (StoreAway, TimeoutError) as error:
+        except (DatabaseUnavailable, TimeoutError) as error:
             raise NotKept(str(error)) from error
         if tag is None:
             log.warning("receipt_of_a_stranger", account=account)
@@ -136,7 +136,7 @@ class Reception:
         try:
             async with asyncio.timeout(REDIS_PATIENCE_S):
                 return await self._redis.call("SET", key, int(self._now()), "NX", "EX", SEEN_S) is not None
-        except (RedisAway, RedisRefused, TimeoutError) as error:
+        except (RedisUnavailable, RedisRefused, TimeoutError) as error:
             log.warning("wechat_not_deduplicated", why=str(error) or "Redis took too long")
             return True
 
@@ -144,5 +144,5 @@ class Reception:
         try:
             async with asyncio.timeout(REDIS_PATIENCE_S):
                 await self._redis.call("DEL", key)
-        except (RedisAway, RedisRefused, TimeoutError) as error:
+        except (RedisUnavailable, RedisRefused, TimeoutError) as error:
             log.warning("wechat_not_forgotten", why=str(error) or "Redis took too long")

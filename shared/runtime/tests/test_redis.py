@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused, Script, connect
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script, connect
 
 ADD = Script.of("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
@@ -32,9 +32,9 @@ async def test_a_script_is_loaded_again_where_the_server_forgot_it(valkey_url: s
 
 
 async def test_a_server_that_is_not_there_is_away(unused_tcp_port: int) -> None:
-    """Said as RedisAway, so that callers can tell it from a bug."""
+    """Said as RedisUnavailable, so that callers can tell it from a bug."""
     async with connect(f"redis://127.0.0.1:{unused_tcp_port}/0") as redis:
-        with pytest.raises(RedisAway):
+        with pytest.raises(RedisUnavailable):
             await redis.call("PING")
 
 
@@ -82,8 +82,8 @@ async def test_nobody_waits_for_ever_for_a_call_that_broke(valkey_url: str, erro
         shared = [asyncio.create_task(calls.call("PING")) for _ in range(300)]
         async with asyncio.timeout(10):
             answers = await asyncio.gather(*shared, return_exceptions=True)
-            assert isinstance(answers[0], RedisAway)
-            assert all(isinstance(answer, RedisAway) or answer in (b"PONG", True) for answer in answers)
+            assert isinstance(answers[0], RedisUnavailable)
+            assert all(isinstance(answer, RedisUnavailable) or answer in (b"PONG", True) for answer in answers)
             assert await calls.call("ECHO", "on") == b"on"
 
 

@@ -25,7 +25,7 @@ from imsg_contract.wire import (
     Unknown,
 )
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import RedisAway
+from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.providers import Answer, numbers
 from imsg_sms.providers.aliyun_signature import Request, encoded, headers
 from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
@@ -160,7 +160,7 @@ class AliyunFirm:
         """Look each number up, side by side, by our own id; what was found delivered is told as a receipt too."""
         try:
             await self._receipts.remember(job.name)
-        except RedisAway:
+        except RedisUnavailable:
             return {}
         slots = asyncio.Semaphore(TRACES_AT_ONCE)
 

@@ -8,7 +8,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imsg_database.engines import BEGIN, Terms, open_engine
-from imsg_database.unavailable import StoreAway, translated
+from imsg_database.unavailable import DatabaseUnavailable, translated
 
 
 class Database:
@@ -25,21 +25,24 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that only reads. Raises StoreAway."""
+        """Open a transaction that only reads. Raises DatabaseUnavailable."""
         with translated():
             async with self._reader.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that may write; commits unless the block raises. Raises StoreAway."""
+        """Open a transaction that may write; commits unless the block raises. Raises DatabaseUnavailable."""
         async with self._turn:
             with translated():
                 async with self._writer.begin() as connection:
                     yield connection
 
     async def purge(self) -> None:
-        """Leave nothing of what was deleted in SQLite's file; PostgreSQL vacuums by itself. Raises StoreAway."""
+        """Leave nothing of what was deleted in SQLite's file; PostgreSQL vacuums by itself.
+
+        Raises DatabaseUnavailable.
+        """
         if not self._is_sqlite:
             return
         async with self._turn:
@@ -61,7 +64,7 @@ class _Turn(AbstractAsyncContextManager[None]):
             async with asyncio.timeout(self._patience_s):
                 await self._lock.acquire()
         except TimeoutError as error:
-            raise StoreAway("too many wait to write") from error
+            raise DatabaseUnavailable("too many wait to write") from error
 
     async def __aexit__(self, *_: object) -> None:
         self._lock.release()

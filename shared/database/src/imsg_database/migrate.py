@@ -52,8 +52,8 @@ def migrate(url: URL, steps: Steps, then: Callable[[Connection], None] | None = 
     """Run what steps are missing, and `then`, in one transaction; call it in a thread.
 
     The first of several processes does it, the others wait for it. Tables of a later version, from which iMSG was
-    rolled back, are left as they are. Raises StoreAway, and StartError where SQLite's file can't be made or the tables
-    are of a version on which this one can't work.
+    rolled back, are left as they are. Raises DatabaseUnavailable, and StartError where SQLite's file can't be made or
+    the tables are of a version on which this one can't work.
     """
     with translated(), open_sync_engine(url, TERMS) as engine, _locked(engine, steps.lock) as connection:
         version = _version(connection, steps.versions)

@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
-class StoreAway(Exception):  # noqa: N818  a state of the world
+class DatabaseUnavailable(Exception):  # noqa: N818  a state of the world
     """The database did not answer, or not in time: down, locked, full. The same again later may go through.
 
     Unless it was the commit that was not answered, nothing was changed.
@@ -16,15 +16,15 @@ class StoreAway(Exception):  # noqa: N818  a state of the world
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise StoreAway for what the block raises because the database is away; a wrong statement stays what it is."""
+    """Raise DatabaseUnavailable for what the block raises because it is away; a wrong statement stays what it is."""
     try:
         yield
     except (OperationalError, InterfaceError, InternalError, PoolTimeout, OSError) as error:
-        raise StoreAway(told(error)) from error
+        raise DatabaseUnavailable(told(error)) from error
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
-        raise StoreAway(told(error)) from error
+        raise DatabaseUnavailable(told(error)) from error
 
 
 def told(error: Exception) -> str:

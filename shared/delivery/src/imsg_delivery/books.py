@@ -24,7 +24,7 @@ from imsg_delivery.delays import backoff_s
 from imsg_delivery.lane_context import Bench
 from imsg_delivery.retry_plan import Copies
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import RedisAway
+from imsg_runtime.redis import RedisUnavailable
 
 log = logger(__name__)
 
@@ -278,7 +278,7 @@ class Books:
         while True:
             try:
                 return await call()
-            except RedisAway as error:
+            except RedisUnavailable as error:
                 self._bench.gate.away(str(error))
                 if self._clock() >= until or not while_():
                     raise HandBack(f"Redis is away: {error}") from error

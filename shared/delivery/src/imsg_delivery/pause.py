@@ -8,7 +8,7 @@ from imsg_contract.topology import CHANNEL_LOOK_S, channel_key
 from imsg_contract.wire import Blocked
 from imsg_delivery.claims.store import Ledger
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
 
@@ -62,7 +62,7 @@ class Gate:
         while True:
             try:
                 await self._look()
-            except (RedisAway, RedisRefused) as error:
+            except (RedisUnavailable, RedisRefused) as error:
                 self.away(str(error))
             await asyncio.sleep(CHANNEL_LOOK_S)
 

@@ -10,7 +10,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import channel_key, no_provider_key
 from imsg_runtime import redis
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Redis, RedisAway, RedisRefused
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.responses import refused
 from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, is_given, load
@@ -51,6 +51,6 @@ async def _told(connection: Redis, method: str, remedy: str) -> None:
         try:
             await connection.call("SET", no_provider_key(method), remedy, "EX", TOLD_FOR_S)
             await connection.call("HSET", channel_key(method), "state", "blocked", "why", why, "until", "")
-        except (RedisAway, RedisRefused) as away:
+        except (RedisUnavailable, RedisRefused) as away:
             log.warning("not_told", what="no_provider", method=method, why=str(away))
         await asyncio.sleep(TELL_EVERY_S)

@@ -24,7 +24,7 @@ Argument = str | bytes | int | float
 _Call = tuple[tuple[Argument, ...], asyncio.Future[Any]]
 
 
-class RedisAway(Exception):  # noqa: N818  a state of the world, not a fault of the call
+class RedisUnavailable(Exception):  # noqa: N818  a state of the world, not a fault of the call
     """Redis did not answer; whether the call was carried out is not known."""
 
 
@@ -56,7 +56,7 @@ class Redis:
     async def call(self, *command: Argument) -> Any:  # noqa: ANN401  Redis' own reply
         """Carry out one command, such as `call("HGET", key, field)`; the reply is the server's own, INFO one text.
 
-        Raises RedisAway where no answer came in time, RedisRefused where the server answered with an error.
+        Raises RedisUnavailable where no answer came in time, RedisRefused where the server answered with an error.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, future))
@@ -132,7 +132,7 @@ def _give_up(calls: Sequence[_Call], why: str) -> None:
     """Tell those who still wait that there will be no answer."""
     for _, future in calls:
         if not future.done():
-            future.set_exception(RedisAway(f"Redis did not answer: {why}"))
+            future.set_exception(RedisUnavailable(f"Redis did not answer: {why}"))
 
 
 @asynccontextmanager

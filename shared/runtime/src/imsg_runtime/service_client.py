@@ -35,11 +35,11 @@ Apps = Mapping[str, ASGIApp]
 """Host name → app, where services share a process; empty where they are apart."""
 
 
-class PeerAway(Exception):  # noqa: N818  a state of the world
+class ServiceUnavailable(Exception):  # noqa: N818  a state of the world
     """The other service did not answer in time; whether it did the work is not known."""
 
 
-class PeerFailed(PeerAway):
+class ServiceFailed(ServiceUnavailable):
     """The other service did answer, but not as agreed: to the client as if it were away, to operators a bug of ours."""
 
 
@@ -84,7 +84,7 @@ class Peer:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> httpx.Response:
-        """Call the service and return its answer, whatever its status. Raises PeerAway."""
+        """Call the service and return its answer, whatever its status. Raises ServiceUnavailable."""
         sent = {**(headers or {}), **(caller.headers() if caller else {}), KEY_HEADER: self._key}
         try:
             async with asyncio.timeout(timeout_s):
@@ -92,7 +92,7 @@ class Peer:
                     method, path, json=json, content=content, params=params, headers=sent, timeout=timeout_s
                 )
         except (httpx.HTTPError, OSError, TimeoutError) as error:
-            raise PeerAway(f"{self._client.base_url.host}: {error or type(error).__name__}") from error
+            raise ServiceUnavailable(f"{self._client.base_url.host}: {error or type(error).__name__}") from error
 
 
 @asynccontextmanager

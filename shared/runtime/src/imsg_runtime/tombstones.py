@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from imsg_contract.addresses import identity
 from imsg_contract.topology import TOMBSTONES
-from imsg_runtime.redis import Argument, Redis, RedisAway, RedisRefused, Script
+from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable, Script
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -91,7 +91,7 @@ class Tombstones:
     async def find(self, addresses: Mapping[int, str], accepted_at: datetime) -> frozenset[int]:
         """Say whose recipients, accepted then, have been erased since; nothing is asked where there is no key.
 
-        Raises RedisAway.
+        Raises RedisUnavailable.
         """
         if not self.digests or not addresses:
             return frozenset()
@@ -100,7 +100,7 @@ class Tombstones:
         try:
             found = await self._redis.call("HMGET", TOMBSTONES, *(digest for _, digest in asked))
         except RedisRefused as refused:
-            raise RedisAway(str(refused)) from refused
+            raise RedisUnavailable(str(refused)) from refused
         accepted_ms = accepted_at.timestamp() * 1000
         return frozenset(
             n for (n, _), buried in zip(asked, found, strict=True) if buried and int(buried.split()[0]) >= accepted_ms
@@ -109,13 +109,13 @@ class Tombstones:
     async def keep(self, tombstones: Iterable[Tombstone]) -> int:
         """Write tombstones, the later of two of one address; return how many addresses are buried.
 
-        Raises RedisAway, RedisRefused.
+        Raises RedisUnavailable, RedisRefused.
         """
         arguments: list[Argument] = [word for one in tombstones for word in (one.digest, one.at_ms, one.id)]
         return int(await self._redis.run(_RAISE, [TOMBSTONES], arguments))
 
     async def read(self) -> dict[str, tuple[int, str]]:
-        """Return all of them: digest → (milliseconds, erasure). Raises RedisAway, RedisRefused."""
+        """Return all of them: digest → (milliseconds, erasure). Raises RedisUnavailable, RedisRefused."""
         found = await self._redis.call("HGETALL", TOMBSTONES)
         pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
         stones: dict[str, tuple[int, str]] = {}
@@ -125,7 +125,7 @@ class Tombstones:
         return stones
 
     async def count(self) -> int:
-        """Say how many addresses are buried. Raises RedisAway, RedisRefused."""
+        """Say how many addresses are buried. Raises RedisUnavailable, RedisRefused."""
         return int(await self._redis.call("HLEN", TOMBSTONES))
 
 

@@ -15,7 +15,7 @@ from imsg_broker.redis_streams.consumer import Consumer, acknowledge, retry, ret
 from imsg_broker.redis_streams.scripts import DECLARE, DEPTH, GROUP, POSTPONE, PUBLISH
 from imsg_contract.topology import DEAD, Route, Topology
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Argument, Redis, RedisAway, RedisRefused, Script
+from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable, Script
 from imsg_runtime.redis import connect as connect_redis
 
 log = logger(__name__)
@@ -109,7 +109,7 @@ class StreamBroker:
             if (postponed := self._postponed.get(queue)) is not None:
                 return int(await self._shared.call("ZCARD", postponed))
             return int(await self._shared.run(DEPTH, [queue, returned(queue)], []))
-        except (RedisAway, RedisRefused) as error:
+        except (RedisUnavailable, RedisRefused) as error:
             self._doubted()
             raise Unreachable(f"Redis can't tell the depth of {queue}: {error}") from error
 
@@ -136,7 +136,7 @@ class StreamBroker:
             raise PublishRefused("Redis is not reachable, or takes no writes")
         try:
             await self._shared.run(script, keys, arguments)
-        except RedisAway as away:
+        except RedisUnavailable as away:
             self._doubted()
             raise PublishUnknown(str(away)) from away
         except RedisRefused as refused:
@@ -166,7 +166,7 @@ class StreamBroker:
                     declare_at = loop.time() + self._redeclare_s
                 else:
                     await self._shared.call("PING")
-            except (RedisAway, RedisRefused) as error:
+            except (RedisUnavailable, RedisRefused) as error:
                 self._changed(reachable=False, reason=str(error))
                 await asyncio.sleep(LOOK_S / 2)
                 continue

@@ -14,7 +14,7 @@ from imsg_broker.redis_streams.reader import Entry, Reader
 from imsg_broker.redis_streams.scripts import ACK, GROUP, KEEP, LEAVE
 from imsg_contract.topology import DELIVERY_LIMIT, Topology
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Argument, Redis, RedisAway, RedisRefused
+from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
 
@@ -73,7 +73,7 @@ class Consumer:
         while True:
             try:
                 await self._consume(uuid.uuid4().hex)
-            except (RedisAway, RedisRefused, redis.exceptions.RedisError, OSError, _LapsedError) as error:
+            except (RedisUnavailable, RedisRefused, redis.exceptions.RedisError, OSError, _LapsedError) as error:
                 log.warning("consumer_lost", queue=self.queue, reason=str(error) or type(error).__name__)
             await asyncio.sleep(PAUSE_S)
 
@@ -117,7 +117,7 @@ class Consumer:
             await self._end_reading(name, number)
             await self._pay_all()
             await self._handed_back(name)
-        except (RedisAway, RedisRefused) as error:
+        except (RedisUnavailable, RedisRefused) as error:
             log.warning("hand_back_failed", queue=self.queue, reason=str(error))
 
     async def _end_reading(self, name: str, number: int | None) -> None:
@@ -142,7 +142,10 @@ class Consumer:
                 self.deliveries.add(self._delivery(entry))
 
     async def _keep(self, name: str) -> None:
-        """Renew the lease and do the queue's housekeeping. A server that does not answer ends it: raises RedisAway."""
+        """Renew the lease and do the queue's housekeeping.
+
+        A server that does not answer ends it: raises RedisUnavailable.
+        """
         pause_s = 0.0
         while True:
             await asyncio.sleep(max(SOONEST_S, min(KEEP_S, pause_s)))
@@ -163,7 +166,7 @@ class Consumer:
             self._owing.clear()
             try:
                 await self._pay_all()
-            except RedisAway as away:
+            except RedisUnavailable as away:
                 log.warning("acks_owed", queue=self.queue, count=len(self._owed), reason=str(away))
                 self._owing.set()
                 await asyncio.sleep(PAUSE_S)

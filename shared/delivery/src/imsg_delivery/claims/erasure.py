@@ -13,7 +13,7 @@ AT_ONCE = 1_000
 
 
 async def parts(redis: Redis) -> AsyncIterator[list[tuple[str, str]]]:
-    """Yield every part's key with its request, some at a time. Raises RedisAway, RedisRefused."""
+    """Yield every part's key with its request, some at a time. Raises RedisUnavailable, RedisRefused."""
     cursor: bytes | int = 0
     while True:
         cursor, keys = await redis.call("SCAN", cursor, "MATCH", "imsg:ledger:*", "COUNT", AT_ONCE)
@@ -25,5 +25,5 @@ async def parts(redis: Redis) -> AsyncIterator[list[tuple[str, str]]]:
 
 
 async def strip(redis: Redis, key: str, ns: Iterable[int]) -> None:
-    """Take the providers' words about some recipients out of a part. Raises RedisAway, RedisRefused."""
+    """Take the providers' words about some recipients out of a part. Raises RedisUnavailable, RedisRefused."""
     await redis.run(scripts.STRIP, [key], list(ns))

@@ -25,7 +25,7 @@ from imsg_contract.wire import Job
 from imsg_delivery.claims import scripts
 from imsg_delivery.claims.records import Entry, Finding, Free, Lapsed, read
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Argument, Redis, RedisAway, RedisRefused, Script
+from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable, Script
 
 log = logger(__name__)
 
@@ -99,7 +99,10 @@ class Begun:
 
 
 class Ledger:
-    """The pages of one worker, and the leases it holds in them. Every call raises RedisAway, and may be repeated."""
+    """The pages of one worker, and the leases it holds in them.
+
+    Every call raises RedisUnavailable, and may be repeated.
+    """
 
     def __init__(self, redis: Redis, lease_s: float = LEASE_S, stopped: Sequence[str] = ()) -> None:
         self._redis = redis
@@ -193,7 +196,7 @@ class Ledger:
                 for page, ns in self._held.items()
             ]
             for renewed in await asyncio.gather(*renewals, return_exceptions=True):
-                if isinstance(renewed, RedisAway):
+                if isinstance(renewed, RedisUnavailable):
                     log.warning("leases_not_renewed", why=str(renewed))
                     break
                 if isinstance(renewed, BaseException):
@@ -203,7 +206,7 @@ class Ledger:
         try:
             return await self._redis.call(*words)
         except RedisRefused as refused:
-            raise RedisAway(str(refused)) from refused
+            raise RedisUnavailable(str(refused)) from refused
 
     async def _run(self, script: Script, page: Page, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401  Redis' reply
         return await self._answer(script, page.key, arguments)
@@ -215,7 +218,7 @@ class Ledger:
             if str(refused).removeprefix("ERR ").startswith("user_script:"):
                 raise
             # A server that is loading, full or a replica may not write for now: to a worker it is away.
-            raise RedisAway(str(refused)) from refused
+            raise RedisUnavailable(str(refused)) from refused
 
     def _let_go(self, page: Page, ns: Iterable[int]) -> None:
         if held := self._held.get(page):

@@ -26,7 +26,7 @@ _TABLE_AGE_S = 86_400
 
 
 class Quota:
-    """The limits of the users. Every method raises RedisAway and RedisRefused as runtime.redis does."""
+    """The limits of the users. Every method raises RedisUnavailable and RedisRefused as runtime.redis does."""
 
     def __init__(
         self, redis: Redis, zone: tzinfo, *, now: Callable[[], float] = time.time, clock: str = SERVER_TIME
