@@ -98,6 +98,27 @@ def test_nobody_comes_to_redis_without_a_password(stack: Containers) -> None:
     assert told.count("NOAUTH") == 3
 
 
+def test_what_redis_was_told_outlives_its_restart(stack: Containers) -> None:
+    """Limits and claims are written by scripts, several writes at once: played back as a whole, or not at all."""
+
+    def counted() -> str:
+        password = 'REDISCLI_AUTH="$(cat /run/imsg/redis_password)"'
+        asked = f"{password} redis-cli --user imsg --raw hmget imsg:replay:kept one two"
+        return stack.compose("exec", "-T", "redis", "sh", "-c", asked)
+
+    script = "redis.call('HSET', KEYS[1], 'one', 1) redis.call('HSET', KEYS[1], 'two', 2)"
+    asked = f'redis-cli --user imsg-gateway eval "{script}" 1 imsg:replay:kept'
+    password = stack.secret("gateway", "redis_password")
+    stack.compose("exec", "-T", "--env", f"REDISCLI_AUTH={password}", "redis", "sh", "-c", asked)
+    assert counted().split() == ["1", "2"]
+
+    stack.compose("restart", "redis")
+    stack.compose("up", "--detach", "--wait", "--no-build", timeout_s=UP_TIMEOUT_S)
+
+    assert counted().split() == ["1", "2"]
+    assert "CRITICAL" not in stack.compose("logs", "--since", "1m", "redis")
+
+
 def test_an_installation_from_before_services_had_their_own_comes_up_with_what_it_keeps(stack: Containers) -> None:
     """One key of all, one user at RabbitMQ, one password of Redis: what is missing is made."""
     token = stack.token

@@ -144,6 +144,23 @@ async def test_a_password_is_wanted_and_nobody_is_anonymous(tmp_path: Path, part
     assert not any(secret.read_text() in file.read_text() for secret in (tmp_path / "secrets").iterdir())
 
 
+async def test_what_a_script_has_written_outlives_a_restart(tmp_path: Path, parting: Parting) -> None:
+    """A log of several writes at once is played back with the rights of the default user, whom nobody can be."""
+    file = tmp_path / "users.acl"
+    file.write_text(rights.acl(tmp_path / "secrets"))
+    script = "redis.call('HSET', KEYS[1], 'hour', 1) redis.call('HINCRBY', KEYS[1], 'day', 1)"
+    with Valkey(aclfile=file) as valkey:
+        url = parting.redis_url("imsg_gateway", valkey.url)
+        async with redis.connect(url) as gateway:
+            await gateway.call("EVAL", script, "1", "imsg:used:one")
+        valkey.restart()
+        async with redis.connect(url) as gateway:
+            assert await gateway.call("HGET", "imsg:used:one", "day") == b"1"
+        async with redis.connect(valkey.url.replace("redis://", "redis://default:@", 1)) as nobody:
+            with pytest.raises(RedisUnavailable):
+                await nobody.call("GET", "x")
+
+
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rabbit, Parting]]:
     """Run a RabbitMQ that knows the services' users."""

@@ -37,6 +37,14 @@ ADMINISTRATOR = "imsg"
 ANY = "*"
 
 
+NOBODY = "user default off resetpass sanitize-payload ~* &* +@all"
+"""Redis' default user: off and without a password, so nobody can be it, but with every right.
+
+Redis 8.0 and others play the append-only file back as this user, and silently drop what a script wrote in several
+steps where the user may not write it (redis/redis#14541): at every start all limits and claims would be gone.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class AtRedis:
     """Patterns of keys, and commands beside those that everybody has."""
@@ -154,7 +162,7 @@ def acl(folder: Path) -> str:
     """
     lines = [acl_line(service, password(folder, service, "redis")) for service in SERVICES]
     lines.append(f"user {ADMINISTRATOR} on #{_digest(_read(folder / 'redis_password'))} ~* &* +@all")
-    return "\n".join(["user default off sanitize-payload resetchannels -@all", *lines]) + "\n"
+    return "\n".join([NOBODY, *lines]) + "\n"
 
 
 def acl_line(service: str, secret: str) -> str:
