@@ -81,9 +81,9 @@ class Founding:
             _check(self._admin_password)
         if not self._exposure:
             return dict(DOCUMENTED)
-        return {ADMINISTRATOR: self._admin_password or self._kept()}
+        return {ADMINISTRATOR: self._admin_password or self._keep_password()}
 
-    def _kept(self) -> str:
+    def _keep_password(self) -> str:
         """Read the generated password, making it where there is none. Raises StartError."""
         path = self._folder / PASSWORD_FILE
         try:

@@ -79,7 +79,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         _require_keys(settings)
         async with AsyncExitStack() as stack:
-            store, cache = await _opened(stack, settings)
+            store, cache = await _open_parts(stack, settings)
             mirror = Mirror(store, cache)
             passwords = Passwords(Tallies(cache), hasher(), known=KnownNetworks(cache))
             founding = Founding(
@@ -127,7 +127,7 @@ async def reset_password(settings: Settings, username: str, password: str) -> No
         said = error.context or {}
         raise Refusal("wrong_type", field="password", why_zh=said["zh"], why_en=said["en"]) from error
     async with AsyncExitStack() as stack:
-        store, cache = await _opened(stack, settings)
+        store, cache = await _open_parts(stack, settings)
         passwords = Passwords(Tallies(cache), hasher())
 
         async def reset(reflection: Reflection) -> None:
@@ -155,7 +155,7 @@ def _require_keys(settings: Settings) -> None:
         refuse_common(settings.admin_password.get_secret_value())
 
 
-async def _opened(stack: AsyncExitStack, settings: Settings) -> tuple[Store, redis.Redis]:
+async def _open_parts(stack: AsyncExitStack, settings: Settings) -> tuple[Store, redis.Redis]:
     url = read_url(settings.store_url)
     await _patiently(lambda: asyncio.to_thread(migrate, url, STEPS), f"the database at {variable('database_url')}")
     database = await stack.enter_async_context(connect(url, Terms("imsg-auth")))

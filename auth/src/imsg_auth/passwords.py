@@ -69,11 +69,11 @@ class Passwords:
                 async with self._turns.take(attempt.stranger):
                     due_s = await self._tries.due_s(attempt)
                     if due_s <= waited_s:
-                        return await self._checked(attempt, hashed, password, user_id)
+                        return await self._check(attempt, hashed, password, user_id)
             await self._sleep(due_s - waited_s)
             waited_s = due_s
 
-    async def _checked(self, attempt: Attempt, hashed: str | None, password: str, user_id: str | None) -> bool:
+    async def _check(self, attempt: Attempt, hashed: str | None, password: str, user_id: str | None) -> bool:
         is_right = await asyncio.to_thread(self._verify, hashed or self._nobodys, password) and hashed is not None
         if not is_right:
             await self._tries.count(attempt)

@@ -131,7 +131,7 @@ def _own(parts: Parts) -> APIRouter:
 
     @routes.post("/api/logout", response_model=Answered, responses=refusals(body=True, token=True))
     async def logout(caller: Anybody, asked: Logout, request: Request) -> Response:
-        with _gone_is_void():
+        with _void_missing():
             if asked.everywhere:
                 await sessions.log_out_everywhere(caller)
             else:
@@ -144,13 +144,13 @@ def _own(parts: Parts) -> APIRouter:
         responses=refusals("wrong_password", "too_many_tries", body=True, token=True),
     )
     async def password(caller: Anybody, asked: PasswordChange, request: Request) -> Response:
-        with _gone_is_void():
+        with _void_missing():
             issued = await sessions.change_password(caller, asked.old, asked.new, _address(request))
         return _answer_token(issued)
 
     @routes.get("/api/me", response_model=UserAnswer, responses=refusals(token=True))
     async def me(caller: Anybody) -> Response:
-        with _gone_is_void():
+        with _void_missing():
             user = await parts.users.find(caller.username, caller.user_id)
         return _answer(UserAnswer(**(await _record(parts.quota, user)).model_dump()))
 
@@ -162,7 +162,7 @@ def _administration(parts: Parts) -> APIRouter:
     routes = APIRouter()
     users, quota = parts.users, parts.quota
 
-    async def _shown(user: User) -> Response:
+    async def _show(user: User) -> Response:
         record = await _record(quota, user, await users.twins([user]))
         return _answer(UserAnswer(**record.model_dump()))
 
@@ -203,7 +203,7 @@ def _administration(parts: Parts) -> APIRouter:
         responses=refusals("no_such_user", administrator=True),
     )
     async def one(_: Administrator, username: str) -> Response:
-        return await _shown(await users.find(username))
+        return await _show(await users.find(username))
 
     @routes.patch(
         "/api/users/{username}",
@@ -212,7 +212,7 @@ def _administration(parts: Parts) -> APIRouter:
     )
     async def patch(caller: Administrator, username: str, asked: Patch) -> Response:
         changed = await users.change(caller, username, asked)
-        return await _shown(changed)
+        return await _show(changed)
 
     @routes.delete(
         "/api/users/{username}",
@@ -252,7 +252,7 @@ def _services(parts: Parts) -> APIRouter:
 
 
 @contextmanager
-def _gone_is_void() -> Iterator[None]:
+def _void_missing() -> Iterator[None]:
     """Turn the caller's own absence into a void token: the user was removed after the gateway had judged it."""
     try:
         yield

@@ -248,7 +248,7 @@ class Rows:
         try:
             await self._connection.execute(statement)
         except IntegrityError as error:
-            raise Taken(_violated(error)) from error
+            raise Taken(_name_violated(error)) from error
 
 
 class Store:
@@ -274,7 +274,7 @@ class Store:
             yield Rows(connection)
 
 
-def _violated(error: IntegrityError) -> str:
+def _name_violated(error: IntegrityError) -> str:
     """Name the column whose uniqueness an insert or update would break. Raises the error where it is another's."""
     constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
     known = {"users_pkey": "username", **{f"users_{field}_key": field for field in ("phone", "email", "wechat")}}

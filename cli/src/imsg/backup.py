@@ -43,7 +43,7 @@ def back_up(target: Path) -> list[str]:
     draft = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         draft.mkdir(parents=True)
-        asyncio.run(_copied(source, draft))
+        asyncio.run(_copy(source, draft))
         draft.rename(target)
     except (OSError, sqlite3.Error, RedisUnavailable, RedisRefused) as error:
         raise StartError(f"the backup was not made: {error}.") from error
@@ -57,7 +57,7 @@ def back_up(target: Path) -> list[str]:
     ]
 
 
-async def _copied(source: Path, target: Path) -> None:
+async def _copy(source: Path, target: Path) -> None:
     url = valkey.found(source)
     # Where nobody runs, nobody shall start meanwhile.
     async with nullcontext() if url else data_folder.held(source):

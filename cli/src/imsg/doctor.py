@@ -51,7 +51,7 @@ def main(given: str | None) -> int:
     except StartError as error:
         _report([Finding("settings", "wrong", str(error))])
         return 1
-    made = _made(asked)
+    made = _read_made(asked)
     rows = [
         (setting.name, setting.value, setting.source)
         for setting in effective_settings.settings(all_in_one.MODELS, made)
@@ -67,7 +67,7 @@ def main(given: str | None) -> int:
     return 1 if any(finding.remedy for finding in findings) else 0
 
 
-def _made(asked: all_in_one.Settings) -> dict[str, str]:
+def _read_made(asked: all_in_one.Settings) -> dict[str, str]:
     """Say what `imsg up` puts where nobody said anything."""
     redis_url = effective_settings.masked(asked.redis_url) or "embedded Valkey"
     made = {

@@ -52,11 +52,11 @@ def _setting(name: str, path: Path_, field: FieldInfo, sources: Sequence[_Source
     for source in sources:
         found, value = _find(source.values, path)
         if found:
-            return Setting(name, _shown(name, field, value), source.label)
+            return Setting(name, _show(name, field, value), source.label)
     if name in made:
         return Setting(name, made[name], "imsg up")
     default = None if field.is_required() else field.get_default(call_default_factory=True)
-    return Setting(name, "" if default is None else _shown(name, field, default), "default")
+    return Setting(name, "" if default is None else _show(name, field, default), "default")
 
 
 def _sources(model: type[Common]) -> list[_Source]:
@@ -94,7 +94,7 @@ def _find(values: Mapping[str, Any], path: Path_) -> tuple[bool, Any]:
     return True, here
 
 
-def _shown(name: str, field: FieldInfo, value: object) -> str:
+def _show(name: str, field: FieldInfo, value: object) -> str:
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     if "SecretStr" in str(field.annotation) or re.search("PASSWORD|SECRET|KEY", name):
@@ -110,20 +110,20 @@ def masked(text: str) -> str:
     A password ends at the last @: one that was not percent-encoded may hold anything. Rather too much is hidden than
     too little: hosts of a cluster of which each has a password.
     """
-    return " ".join(_masked_url(word) if "://" in word else word for word in text.split(" "))
+    return " ".join(_mask_url(word) if "://" in word else word for word in text.split(" "))
 
 
-def _masked_url(word: str) -> str:
+def _mask_url(word: str) -> str:
     scheme, _, rest = word.partition("://")
     before, at, after = rest.rpartition("@")
     username, colon, _ = before.partition(":")
     if at and colon and not any(mark in username for mark in "/?#"):
         rest = f"{username}:{HIDDEN}@{after}"
     base, mark, query = rest.partition("?")
-    fields = "&".join(map(_masked_field, query.replace(";", "&").split("&")))
+    fields = "&".join(map(_mask_field, query.replace(";", "&").split("&")))
     return f"{scheme}://{base}{mark}{fields}"
 
 
-def _masked_field(field: str) -> str:
+def _mask_field(field: str) -> str:
     name, equals, value = field.partition("=")
     return f"{name}={HIDDEN}" if equals and value and any(word in name.lower() for word in SECRET_WORDS) else field

@@ -19,7 +19,7 @@ def _password() -> str:
     return secrets.token_hex(24)
 
 
-def _typed_password() -> str:
+def _read_password() -> str:
     """Make a password that a person can copy."""
     return secrets.token_hex(10)
 
@@ -39,7 +39,7 @@ MADE: Mapping[str, Callable[[], str]] = {
     **dict.fromkeys(("gateway_key", "sender_smtp_key", "sender_wechat_key"), _key),
     "token_key": _key,
     "erasure_key": _key,
-    "admin_password": _typed_password,
+    "admin_password": _read_password,
     "rabbit_password": _password,
     **{
         f"{service.replace('-', '_')}_{server}_password": _password

@@ -81,8 +81,8 @@ def create(  # noqa: PLR0917
 ) -> None:
     """Create a user."""
     recipients = _recipients(recipients_per_day)
-    body = _given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
-    body |= _given(available=available) | {"username": username, "password": _password(password)}
+    body = _collect_given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
+    body |= _collect_given(available=available) | {"username": username, "password": _password(password)}
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", "/api/v2/register", body)
         if isinstance(recipients, int):  # register has no such field: it is set as it would be changed
@@ -113,8 +113,8 @@ def change(  # noqa: PLR0917
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Change what is given of a user; an empty contact removes it."""
-    body = _given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
-    body |= _given(available=available, recipients_per_day=_recipients(recipients_per_day))
+    body = _collect_given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
+    body |= _collect_given(available=available, recipients_per_day=_recipients(recipients_per_day))
     if not body and password is None:
         raise usage("nothing to change; name what, such as --per-day 50.")
     if password is not None:
@@ -156,7 +156,7 @@ def _all_pages(api: Api) -> dict[str, Any]:
     return answer
 
 
-def _given(**fields: object) -> dict[str, Any]:
+def _collect_given(**fields: object) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
 
 

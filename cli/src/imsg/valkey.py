@@ -109,7 +109,7 @@ class Valkey:
                 raise ValkeyDied("the embedded Valkey was not started")
             code = await self._process.wait()
             log.error("valkey_died", code=code, log=str(self._log))
-            if await self._waited_for_room():
+            if await self._wait_for_room():
                 deaths.clear()  # it could not live, and now it can
             else:
                 deaths.append(time.monotonic())
@@ -137,7 +137,7 @@ class Valkey:
     def _log(self) -> Path:
         return self._folder / "valkey.log"
 
-    async def _waited_for_room(self) -> bool:
+    async def _wait_for_room(self) -> bool:
         """Wait while the disk is full; tell whether it was."""
         was_full = False
         while not await asyncio.to_thread(_has_room, self._folder):

@@ -82,7 +82,7 @@ class Accepting:
         self._pressure.check(method)
         now = self._now()
         expires_at = now + (draft.life or draft.method.life)
-        stored, content_at = _kept_apart(draft)
+        stored, content_at = _split_off(draft)
         body = encode(draft, request, owner, content_at=content_at, accepted_at=now, expires_at=expires_at)
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
@@ -162,7 +162,7 @@ class Accepting:
             log.warning("not_given_back", why=str(away))
 
 
-def _kept_apart(draft: Draft) -> tuple[Mapping[str, bytes], Reference | None]:
+def _split_off(draft: Draft) -> tuple[Mapping[str, bytes], Reference | None]:
     """Return what has to be stored before the Job, sha256 → bytes, and where its content is if that is long."""
     stored = {file.sha256: file.data for file in draft.files}
     if not _may_be_long(draft.content) or len(encoded := to_json(draft.content)) <= INLINE_CONTENT_BYTES:

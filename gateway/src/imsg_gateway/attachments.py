@@ -47,7 +47,7 @@ class Files:
         entries = _entries(attachment)
         if len(entries) > MAX_FILES:
             raise attachment_wrong(f"最多{MAX_FILES}个附件", f"there may be {MAX_FILES} at most")
-        named = [_named(entry) for entry in entries]
+        named = [_read_name(entry) for entry in entries]
         texts = [text for _, text in named]
         if sum(map(len, texts)) > OFF_LOOP_CHARACTERS:
             decoded = await asyncio.to_thread(self._decode_all, texts)
@@ -87,7 +87,7 @@ def _entries(attachment: object) -> Sequence[object]:
     return attachment if isinstance(attachment, list) else (attachment,)
 
 
-def _named(entry: object) -> tuple[str, str]:
+def _read_name(entry: object) -> tuple[str, str]:
     if not isinstance(entry, dict):
         raise attachment_wrong(
             "必须是{filename, file}对象或其列表", "it must be an object {filename, file} or a list of them"

@@ -47,7 +47,7 @@ class Document:
         del asked, claim
         if self._kept is None or self._now() >= self._kept_until:
             try:
-                self._kept = await self._merged()
+                self._kept = await self._merge()
             except ServiceUnavailable:
                 if self._kept is None:
                     raise
@@ -60,7 +60,7 @@ class Document:
         headers = {"content-security-policy": "default-src 'self' 'unsafe-inline'", "x-frame-options": "DENY"}
         return Response(self._page, headers=headers, media_type="text/html; charset=utf-8")
 
-    async def _merged(self) -> Json:
+    async def _merge(self) -> Json:
         names = sorted(self._owners)
         documents = await asyncio.gather(*(_of(self._owners[name]) for name in names))
         return merge(described(self._own), dict(zip(names, documents, strict=True)), self._relayed, self._server)

@@ -44,11 +44,11 @@ class Followers:
             followed = await self._redis.call("SMISMEMBER", followers_key(name), *tags, FOLLOWERS_COMPLETE)
             gone = await self._redis.call("SMISMEMBER", left_key(name), *tags)
             if name in asked:
-                follow |= _chosen(tags, followed)
-                left |= _chosen(tags, gone)
+                follow |= _choose(tags, followed)
+                left |= _choose(tags, gone)
                 is_whole &= bool(followed[-1])
             else:
-                elsewhere |= _chosen(tags, followed) | _chosen(tags, gone)
+                elsewhere |= _choose(tags, followed) | _choose(tags, gone)
 
         def standing(tag: str) -> Standing:
             if tag in follow:
@@ -62,5 +62,5 @@ class Followers:
         return [standing(tag) for tag in tags]
 
 
-def _chosen(tags: Sequence[str], flags: Sequence[int]) -> set[str]:
+def _choose(tags: Sequence[str], flags: Sequence[int]) -> set[str]:
     return {tag for tag, flag in zip(tags, flags, strict=False) if flag}

@@ -157,7 +157,7 @@ class Replays:
             word, *rest = await self._redis.run(_CLAIM, [name], arguments)
             match word:
                 case b"ours":
-                    return Slot(self._redis, name, owner, rest[0].decode(), _kept(rest[1:]))
+                    return Slot(self._redis, name, owner, rest[0].decode(), _read_kept(rest[1:]))
                 case b"settled":
                     return Replayed(json.loads(rest[0]))
                 case b"reused":
@@ -172,7 +172,7 @@ def _whose(caller: Caller) -> tuple[str, int]:
     return caller.user_id or "", since
 
 
-def _kept(rest: list[bytes | None]) -> Kept | None:
+def _read_kept(rest: list[bytes | None]) -> Kept | None:
     if len(rest) < 2 or rest[0] is None or rest[1] is None:  # noqa: PLR2004  answer and job
         return None
     return Kept(rest[1], json.loads(rest[0]))

@@ -90,12 +90,12 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         async with AsyncExitStack() as stack:
-            yield await _opened(chosen, apps or {}, service, stack)
+            yield await _open_parts(chosen, apps or {}, service, stack)
 
     return Service("gateway", chosen, opening, v1.refuse, bounds_bodies=False)
 
 
-async def _opened(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> Edge:
+async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> Edge:
     store = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     auth = await stack.enter_async_context(service_client.connect(settings.auth_url, settings.service_key, apps))

@@ -124,7 +124,7 @@ def described(routes: Iterable[Route]) -> Json:
             parameters.append(_IDEMPOTENCY_KEY)
         if parameters:
             operation["parameters"] = parameters
-        paths.setdefault(path, {})[route.verb.lower()] = _completed(operation, route)
+        paths.setdefault(path, {})[route.verb.lower()] = _complete(operation, route)
     return {"paths": paths, "components": {"schemas": defined["$defs"]}}
 
 
@@ -145,7 +145,7 @@ def merge(own_part: Json, owned: Mapping[Owner, Json], relayed: Sequence[Relayed
             if row.owner != owner or theirs is None or row.verb.lower() not in moved["paths"][theirs]:
                 continue
             path = row.path.replace("{}", "{%s}") % tuple(_names(theirs))
-            operation = _completed(moved["paths"][theirs][row.verb.lower()], row)
+            operation = _complete(moved["paths"][theirs][row.verb.lower()], row)
             if row.right is not Right.OPEN:
                 _take_token(operation, schemas)
             paths.setdefault(path, {})[row.verb.lower()] = operation
@@ -158,7 +158,7 @@ def merge(own_part: Json, owned: Mapping[Owner, Json], relayed: Sequence[Relayed
         "servers": [{"url": server or "/"}],
         "tags": [{"name": name, "description": what} for name, what in CHAPTERS.items()],
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": _used(paths, schemas), "securitySchemes": _SECURITY},
+        "components": {"schemas": _keep_used(paths, schemas), "securitySchemes": _SECURITY},
     }
 
 
@@ -174,7 +174,7 @@ def _success(path: str) -> str:
     return "202" if path in _ACCEPTED else "200"
 
 
-def _completed(operation: Json, route: Route | Relayed) -> Json:
+def _complete(operation: Json, route: Route | Relayed) -> Json:
     """Add an operation's name, who may, and the refusals that the gateway itself may answer."""
     right, title = route.right, TITLES[route.verb, route.path]
     responses = operation["responses"]
@@ -219,7 +219,7 @@ def _close(paths: Json, schemas: Json) -> None:
             schemas[name] = {**schemas[name], "additionalProperties": False}
 
 
-def _used(paths: Json, schemas: Json) -> Json:
+def _keep_used(paths: Json, schemas: Json) -> Json:
     """Keep the schemas that something refers to, in order."""
     return {name: schemas[name] for name in sorted(reach(references(paths), schemas))}
 

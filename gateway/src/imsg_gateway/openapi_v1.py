@@ -47,7 +47,7 @@ def describe(paths: Json, schemas: Json) -> Json:
             "responses": {"200": _answers(answer, reasons)},
         }
         if body := operation.get("requestBody"):
-            described["requestBody"] = _reopened(body, schemas)
+            described["requestBody"] = _reopen(body, schemas)
         found[path] = {verb.lower(): described}
     return found
 
@@ -81,7 +81,7 @@ def _answers(success: str, reasons: Sequence[str]) -> Json:
     }
 
 
-def _reopened(body: Json, schemas: Json) -> Json:
+def _reopen(body: Json, schemas: Json) -> Json:
     """Copy a body and all that it refers to under names of v1, without what v1 does not honour."""
     names = {name: f"V1{name}" for name in reach(references(body), schemas)}
     for name, new in names.items():

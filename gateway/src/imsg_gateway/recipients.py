@@ -96,7 +96,7 @@ class Recipients:
                 await asyncio.sleep(0)
             for text in texts[at : at + SLICE]:
                 addresses[text] = method.address(text)
-                if addresses[text] is None and (problem := _malformed(text, method)):
+                if addresses[text] is None and (problem := _explain_malformed(text, method)):
                     wrong[text] = problem
         return addresses, list(wrong.values())
 
@@ -113,11 +113,11 @@ class Recipients:
         """Look up usernames, and followers where the method has them; counts guesses that were wrong."""
         names = list(dict.fromkeys(text for text in texts if addresses[text] is None))
         if not names and not method.has_accounts:
-            return _numbered(texts, addresses)
+            return _number(texts, addresses)
         caller = await claim.judged()
         await self._check_tries(caller)
         wrong = await self._look_up(names, addresses, method) if names else []
-        found = _numbered(texts, addresses, apart=() if is_sent or caller.is_admin else names)
+        found = _number(texts, addresses, apart=() if is_sent or caller.is_admin else names)
         if method.has_accounts:
             found, elsewhere = await self._check_standing(found, account)
             wrong += elsewhere
@@ -154,7 +154,7 @@ class Recipients:
         for number, name in enumerate(names, 1):
             if number % SLICE == 0:
                 await asyncio.sleep(0)
-            if name not in contacts and (misspelt := _misspelt(name, method)):
+            if name not in contacts and (misspelt := _explain_misspelt(name, method)):
                 wrong.append(misspelt)
             elif name not in contacts:
                 zh, en = f"不是{method.address_zh}，也没有这个用户", f"no {method.address_en}, and no such user"
@@ -198,21 +198,21 @@ class Recipients:
             )
 
 
-def _malformed(text: str, method: Method) -> Wrong | None:
+def _explain_malformed(text: str, method: Method) -> Wrong | None:
     """Say why a text that is no address of the method can't be a username either; None where it may be one."""
     for other in METHODS.values():
         if other is not method and other.address(text) is not None:
             zh = f"是{other.address_zh}，不是{method.address_zh}"
             return Wrong(text, zh, f"{other.address_en} instead of {method.address_en}")
     if not 1 <= len(text) <= MAX_NAME_CHARACTERS or ":" in text or "/" in text or has_control(text):
-        if misspelt := _misspelt(text, method):
+        if misspelt := _explain_misspelt(text, method):
             return misspelt
         zh, en = f"既不是{method.address_zh}，也不是用户名", f"neither {method.address_en} nor username"
         return Wrong(text, zh, en)
     return None
 
 
-def _misspelt(text: str, method: Method) -> Wrong | None:
+def _explain_misspelt(text: str, method: Method) -> Wrong | None:
     """Say how the address is written that a text is plainly meant as; None where it is plainly none."""
     found = spellings.find(text, method.address, is_phone=method.name == "sms")
     if found is None:
@@ -220,7 +220,7 @@ def _misspelt(text: str, method: Method) -> Wrong | None:
     return Wrong(text, f"{found.zh}，请写成 {found.wanted}", f"{found.en}; write {found.wanted}")
 
 
-def _numbered(texts: Sequence[str], addresses: Mapping[str, str | None], apart: Collection[str] = ()) -> Found:
+def _number(texts: Sequence[str], addresses: Mapping[str, str | None], apart: Collection[str] = ()) -> Found:
     """Give each person one number. `apart` are names that are told from everything but themselves."""
     alone = frozenset(apart)
     first: dict[str, tuple[str, str]] = {}

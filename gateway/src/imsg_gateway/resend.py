@@ -47,11 +47,11 @@ class Resends:
         params = {"again": "1" if again else "0"}
         if names:
             identity = names[0]
-            found = await self._found(f"/internal/dead/{quote(identity, safe='')}", caller, params, identity)
+            found = await self._find(f"/internal/dead/{quote(identity, safe='')}", caller, params, identity)
         else:
             identity = _identity(asked.fields.get("id"))
             params["uncertain"] = "1" if _is_true(asked.fields, "uncertain") else "0"
-            found = await self._found(f"/internal/resend/{identity}", caller, params, identity)
+            found = await self._find(f"/internal/resend/{identity}", caller, params, identity)
         owner = await self._owner(found, caller, identity)
         only = None if names else _numbers(asked.fields.get("only"))
         recipients = [each for each in found["recipients"] if only is None or each["n"] in only]
@@ -82,7 +82,7 @@ class Resends:
             raise Refusal("not_found", what=identity[:64], id=identity[:64])
         return owner
 
-    async def _found(self, path: str, caller: Caller, params: Mapping[str, str], identity: str) -> Mapping[str, Any]:
+    async def _find(self, path: str, caller: Caller, params: Mapping[str, str], identity: str) -> Mapping[str, Any]:
         answer = await self._history.call("GET", path, caller=caller, params=params)
         found: Mapping[str, Any] = answer.json()
         if answer.status_code == 200:  # noqa: PLR2004  HTTP's own number

@@ -46,15 +46,15 @@ class Sending:
 
     async def send(self, asked: Asked, claim: Claim | None) -> Response:
         """Answer POST /api/v2/messages, with 202: it is accepted, and sent later."""
-        answer = await self._sent(asked, claim, is_v2=True)
+        answer = await self._send(asked, claim, is_v2=True)
         answer.status_code = 202
         return answer
 
     async def send_v1(self, asked: Asked, claim: Claim | None) -> Response:
         """Answer POST /api/send."""
-        return await self._sent(asked, claim, is_v2=False)
+        return await self._send(asked, claim, is_v2=False)
 
-    async def _sent(self, asked: Asked, claim: Claim | None, *, is_v2: bool) -> Response:
+    async def _send(self, asked: Asked, claim: Claim | None, *, is_v2: bool) -> Response:
         assert claim is not None  # noqa: S101  the table gives every sender one
 
         async def read(_: str) -> tuple[Draft, Owner]:
@@ -65,7 +65,7 @@ class Sending:
                 raise
             return draft, await claim.owner()
 
-        return await self._answered(asked, claim, read)
+        return await self._answer_request(asked, claim, read)
 
     async def resend(self, asked: Asked, claim: Claim | None) -> Response:
         """Answer POST /api/v2/resend and POST /api/v2/dead/ID/resend."""
@@ -74,13 +74,13 @@ class Sending:
         async def read(request: str) -> tuple[Draft, Owner]:
             return await self._resends.read(asked, await claim.judged(), request)
 
-        return await self._answered(asked, claim, read)
+        return await self._answer_request(asked, claim, read)
 
-    async def _answered(self, asked: Asked, claim: Claim, read: Read) -> Response:
+    async def _answer_request(self, asked: Asked, claim: Claim, read: Read) -> Response:
         try:
             if (header := asked.headers.get("idempotency-key")) is not None:
                 return await self._once(asked, claim, header, read)
-            accepted = await self._accepted(claim, read, self._new_id(), None)
+            accepted = await self._accept(claim, read, self._new_id(), None)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             log.warning("away", why=str(away))
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
@@ -107,7 +107,7 @@ class Sending:
 
     async def _under(self, slot: Slot, claim: Claim, read: Read) -> Accepted:
         if slot.kept is None:
-            return await self._accepted(claim, read, slot.request, slot)
+            return await self._accept(claim, read, slot.request, slot)
         await self._publish_kept(slot.kept)
         return Accepted(slot.kept.answer, {})
 
@@ -116,7 +116,7 @@ class Sending:
         job = Job.model_validate_json(kept.job)
         await self._accepting.publish(job.method, job.lane, kept.job, job.request, is_repeat=True)
 
-    async def _accepted(self, claim: Claim, read: Read, request: str, slot: Slot | None) -> Accepted:
+    async def _accept(self, claim: Claim, read: Read, request: str, slot: Slot | None) -> Accepted:
         draft, owner = await read(request)
         try:
             return await self._accepting.accept(draft, claim, request, owner, slot)

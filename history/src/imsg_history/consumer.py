@@ -68,7 +68,7 @@ class Recorder:
                     await self.keeper.keep(batch)
             except DatabaseUnavailable as away:
                 log.warning("database_away", why=str(away)[:300], waiting=len(batch))
-                if await _stopped_within(stopping, wait_s * random.uniform(0.5, 1)):  # noqa: S311  jitter
+                if await _wait_for_stop(stopping, wait_s * random.uniform(0.5, 1)):  # noqa: S311  jitter
                     return
                 wait_s = min(wait_s * 2, LONGEST_WAIT_S)
                 batch = [delivery for delivery in batch if delivery.held]
@@ -104,14 +104,14 @@ async def _batches(
                 if receiving.done():
                     receiving.result()
                 return
-            yield await _gathered(first.result(), arrived)
+            yield await _gather(first.result(), arrived)
     finally:
         receiving.cancel()
         stopped.cancel()
         await asyncio.gather(receiving, stopped, return_exceptions=True)
 
 
-async def _gathered(first: Delivery, arrived: asyncio.Queue[Delivery]) -> list[Delivery]:
+async def _gather(first: Delivery, arrived: asyncio.Queue[Delivery]) -> list[Delivery]:
     batch, size = [first], len(first.body)
     with suppress(TimeoutError):
         async with asyncio.timeout(GATHER_S):
@@ -122,7 +122,7 @@ async def _gathered(first: Delivery, arrived: asyncio.Queue[Delivery]) -> list[D
     return batch
 
 
-async def _stopped_within(stopping: asyncio.Event, seconds: float) -> bool:
+async def _wait_for_stop(stopping: asyncio.Event, seconds: float) -> bool:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stopping.wait()

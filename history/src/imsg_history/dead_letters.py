@@ -43,7 +43,7 @@ class DeadLetters:
 
         rows = await self._database.read(work)
         last = rows[most - 1] if len(rows) > most else None
-        return Letters([_shown(row) for row in rows[:most]], write_moment(last.at, last.id) if last else None)
+        return Letters([_show(row) for row in rows[:most]], write_moment(last.at, last.id) if last else None)
 
     async def one(self, name: str) -> dict[str, Any]:
         """Show one with its queue and body: as text where it is UTF-8, else in base64. Raises Refusal not_found."""
@@ -58,10 +58,10 @@ class DeadLetters:
             body = {"body": row.body.decode()}
         except UnicodeDecodeError:
             body = {"body_base64": base64.b64encode(row.body).decode()}
-        return {**_shown(row), "queue": row.queue, **body}
+        return {**_show(row), "queue": row.queue, **body}
 
 
-def _shown(row: Row[Any]) -> dict[str, Any]:
+def _show(row: Row[Any]) -> dict[str, Any]:
     return {
         "id": row.id,
         "request": row.request,

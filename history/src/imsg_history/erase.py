@@ -63,7 +63,7 @@ class Eraser:
         await self._from_dead(until)
         return count
 
-    async def _known(self, addresses: Sequence[str], until: Mapping[str, datetime]) -> Withheld:
+    async def _find_known(self, addresses: Sequence[str], until: Mapping[str, datetime]) -> Withheld:
         digests = await self._digests.of_many(addresses)
         found = {
             identity(address): until[digest]
@@ -88,7 +88,7 @@ class Eraser:
             if not rows:
                 return count
             after = rows[-1].request, rows[-1].n
-            known = await self._known([row.address for row in rows if row.address is not None], until)
+            known = await self._find_known([row.address for row in rows if row.address is not None], until)
             hits: defaultdict[str, dict[int, Hit]] = defaultdict(dict)
             for row in rows:
                 if row.address is not None and (at := known.until.get(identity(row.address))) is not None:
@@ -104,7 +104,7 @@ class Eraser:
             return list(await connection.scalars(select(receipts.c.address).distinct()))
 
         addresses = await self._database.read(waiting)
-        known = await self._known(addresses, until)
+        known = await self._find_known(addresses, until)
         for address in addresses:
             if (at := known.until.get(identity(address))) is not None:
                 gone = delete(receipts).where(receipts.c.address == address, receipts.c.kept_at <= at)
@@ -120,7 +120,7 @@ class Eraser:
             after = rows[-1].id
             for row in rows:
                 people = list(redact.read_addresses(f"{row.body.decode(errors='replace')} {row.detail}"))
-                known = await self._known(people, until)
+                known = await self._find_known(people, until)
                 gone = known.gone(redact.accepted_at(row.body) or row.at)
                 if not any(map(gone, people)):
                     continue

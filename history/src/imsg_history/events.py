@@ -65,12 +65,12 @@ def read(delivery: Delivery) -> Event:
 
 def _read(key: str, body: bytes) -> Event:
     if key == OUTCOME:
-        return _numbered(_parse(Outcomes, body))
+        return _number(_parse(Outcomes, body))
     if key == RECEIPT:
         return _parse(Receipt, body)
     if key == CHANGE:
         return _parse(Change, body)
-    return Accepted(_checked(_parse(Job, body)), body)
+    return Accepted(_check(_parse(Job, body)), body)
 
 
 def dead(delivery: Delivery, reason: str, detail: str | None, job: Job | None = None) -> Dead:
@@ -87,7 +87,7 @@ def _read_dead(delivery: Delivery) -> Dead:
     if reason == DELIVERY_LIMIT:
         detail = "It was delivered again and again and never settled."
     try:
-        return dead(delivery, reason, detail, _checked(_parse(Job, delivery.body)))
+        return dead(delivery, reason, detail, _check(_parse(Job, delivery.body)))
     except ValueError:
         return dead(delivery, reason, detail)
 
@@ -113,7 +113,7 @@ def _whole(value: Any) -> Any:  # noqa: ANN401  any JSON
     return value
 
 
-def _checked(job: Job) -> Job:
+def _check(job: Job) -> Job:
     if not job.recipients:
         raise ValueError("recipients is empty")
     if any(not 0 <= recipient.n <= LAST_N for recipient in job.recipients):
@@ -121,7 +121,7 @@ def _checked(job: Job) -> Job:
     return job
 
 
-def _numbered(batch: Outcomes) -> Outcomes:
+def _number(batch: Outcomes) -> Outcomes:
     for outcome in batch.outcomes:
         if not (0 <= outcome.n <= LAST_N and 0 <= outcome.attempt <= LAST_N):
             raise ValueError(f"n or attempt is not from 0 to {LAST_N}")

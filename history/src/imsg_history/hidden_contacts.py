@@ -41,11 +41,11 @@ def without(address: str, written: str, said: str | None) -> str | None:
         parts += [address.removeprefix("+"), address.removeprefix("+86"), address[-SPOKEN_DIGITS:]]
     for part in parts:
         if len(part) >= SHORTEST_PART:
-            said = _replaced(said, part, written)
+            said = _replace(said, part, written)
     return said
 
 
-def _replaced(said: str, part: str, by: str) -> str:
+def _replace(said: str, part: str, by: str) -> str:
     """Put something in the place of a part wherever it stands as a word, in whatever case."""
     lower, part = said.lower(), part.lower()
     if len(lower) != len(said):  # a letter such as İ, which becomes two

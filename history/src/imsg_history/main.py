@@ -91,12 +91,12 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         async with AsyncExitStack() as stack:
-            yield await _opened(chosen, url, service, stack)
+            yield await _open_parts(chosen, url, service, stack)
 
     return Service("history", chosen, opening)
 
 
-async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncExitStack) -> ASGIApp:
+async def _open_parts(settings: Settings, url: URL, service: Service, stack: AsyncExitStack) -> ASGIApp:
     if is_sqlite(url):
         await _make_tables(url)
     store = await stack.enter_async_context(database.connect(url))
@@ -119,7 +119,7 @@ async def _opened(settings: Settings, url: URL, service: Service, stack: AsyncEx
 
     async def work() -> None:
         """Bring the tables up to date, whenever the database can be reached; then record and sweep."""
-        await _migrated(url)
+        await _run_migrations(url)
         await store.ping()
         await _say_what_is_kept(contents, settings)
         async with asyncio.TaskGroup() as tasks:
@@ -187,7 +187,7 @@ async def _make_tables(url: URL) -> None:
         ) from error
 
 
-async def _migrated(url: URL) -> None:
+async def _run_migrations(url: URL) -> None:
     wait_s = 0.2
     while True:
         try:

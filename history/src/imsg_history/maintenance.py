@@ -92,7 +92,7 @@ class Sweep:
 
     async def make_room(self) -> None:
         """Make the months to come, and remove what is past its time. Raises DatabaseUnavailable."""
-        now = await self._agreed()
+        now = await self._agree()
         oldest = first_id(now - self.terms.retention)
         await self._delete(receipts, receipts.c.kept_at < now - RECEIPTS_WAIT)
         await self._delete(attachments, attachments.c.expires_at < now)
@@ -111,7 +111,7 @@ class Sweep:
         if self.contents is not None:
             self.counts.contents.inc(await self.contents.erase(now, self.terms.retention))
 
-    async def _agreed(self) -> datetime:
+    async def _agree(self) -> datetime:
         """Tell the time that both clocks have reached: one that runs ahead would remove what is to stay."""
         ours, theirs = self.now(), await self.servers_now()
         self.counts.ahead.set((ours - theirs).total_seconds())
@@ -122,18 +122,20 @@ class Sweep:
     async def _turn_months(self, now: datetime) -> None:
         """Make and drop partitions, each in a transaction of its own: nobody waits for more than one."""
         before = now - self.terms.retention
-        for partition in await self._listed(lambda connection: partitions.missing_months(connection, now, before)):
-            if await self._changed(lambda connection, one=partition: partitions.make(connection, one)):  # type: ignore[misc]
+        for partition in await self._list_partitions(
+            lambda connection: partitions.missing_months(connection, now, before)
+        ):
+            if await self._change(lambda connection, one=partition: partitions.make(connection, one)):  # type: ignore[misc]
                 log.info("partition_made", name=partition.name)
-        for partition in await self._listed(lambda connection: partitions.outdated_months(connection, before)):
-            if await self._changed(lambda connection, one=partition: partitions.drop(connection, one)):  # type: ignore[misc]
+        for partition in await self._list_partitions(lambda connection: partitions.outdated_months(connection, before)):
+            if await self._change(lambda connection, one=partition: partitions.drop(connection, one)):  # type: ignore[misc]
                 log.info("partition_dropped", name=partition.name)
                 self.counts.dropped.inc()
 
-    async def _listed(self, look: Callable[[Connection], list[Partition]]) -> list[Partition]:
+    async def _list_partitions(self, look: Callable[[Connection], list[Partition]]) -> list[Partition]:
         return await self.database.read(lambda connection: connection.run_sync(look))
 
-    async def _changed(self, change: Callable[[Connection], bool]) -> bool:
+    async def _change(self, change: Callable[[Connection], bool]) -> bool:
         def alone(connection: Connection) -> bool:
             if not connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({STEPS.lock})")):
                 return False  # another sweeps, or migrates
@@ -148,10 +150,10 @@ class Sweep:
         removed = SLICE
         while removed == SLICE:
             removed = await self.database.write(
-                lambda connection: _removed(connection, delete(table).where(one.in_(some)))
+                lambda connection: _remove(connection, delete(table).where(one.in_(some)))
             )
             self.counts.removed.labels(table.name).inc(removed)
 
 
-async def _removed(connection: AsyncConnection, statement: Delete) -> int:
+async def _remove(connection: AsyncConnection, statement: Delete) -> int:
     return (await connection.execute(statement)).rowcount

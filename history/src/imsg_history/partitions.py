@@ -75,7 +75,7 @@ def missing_months(connection: Connection, now: datetime, oldest: datetime | Non
     for table in PARTITIONED:
         if f"{table}_default" in there:
             lowest = first_id(oldest) if oldest else first_id(datetime(1970, 1, 1, tzinfo=UTC))
-            strayed = _strayed(connection, table, lowest, first_id(now + FAR))
+            strayed = _find_strays(connection, table, lowest, first_id(now + FAR))
             wanted |= {Partition(table, month): None for month in strayed}
     return [partition for partition in wanted if partition.name not in there]
 
@@ -134,7 +134,7 @@ def _is_there(connection: Connection, partition: Partition) -> bool:
     return bool(connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": partition.name}))
 
 
-def _strayed(connection: Connection, table: str, lowest: str, end: str) -> Iterator[datetime]:
+def _find_strays(connection: Connection, table: str, lowest: str, end: str) -> Iterator[datetime]:
     """Find the months of which a default partition holds rows, by one look into its key a month."""
     for _ in range(STRAYED):
         found = connection.scalar(

@@ -45,13 +45,13 @@ class Finder:
         return await self._database.read(lambda connection: self._find(connection, query, is_v2=is_v2))
 
     async def _find(self, connection: AsyncConnection, query: Query, *, is_v2: bool) -> Page:
-        rows = await self._seen(connection, query)
+        rows = await self._see(connection, query)
         more = len(rows) > query.limit
         rows = rows[: query.limit]
         of = await _requests(connection, {row.request for row in rows})
         contents = await _contents(connection, query, rows, of)
         known = [row for row in rows if row.request in of]
-        shown = [_shown(row, of[row.request], contents) for row in known]
+        shown = [_show(row, of[row.request], contents) for row in known]
         kept_from = [query.hides and is_hidden(row) for row in known]
         for message, row, is_kept in zip(shown, known, kept_from, strict=True):
             if is_kept and message["error"]:
@@ -71,7 +71,7 @@ class Finder:
             shown[0]["timeline"] = timeline
         return Page(shown, write_place((rows[-1].request, rows[-1].n)) if more else None)
 
-    async def _seen(self, connection: AsyncConnection, query: Query) -> list[Row[Any]]:
+    async def _see(self, connection: AsyncConnection, query: Query) -> list[Row[Any]]:
         """Find as below, without what would confirm a guess: a user's contact does not find what was sent by name."""
         rows = await self._rows(connection, query)
         if query.to is None or not query.hides:
@@ -88,14 +88,14 @@ class Finder:
         wanted = query.limit + 1
         rows: list[Row[Any]] = []
         if query.name is not None:
-            return await self._named(connection, query, query.name, wanted)
+            return await self._find_named(connection, query, query.name, wanted)
         if query.after is not None and is_in_time(query, query.after):
             rows = list(await connection.execute(*self._listings.within(query, *query.after, wanted)))
         if len(rows) < wanted:
             rows += await connection.execute(*self._listings.older(query, wanted - len(rows)))
         return rows
 
-    async def _named(self, connection: AsyncConnection, query: Query, name: Name, wanted: int) -> list[Row[Any]]:
+    async def _find_named(self, connection: AsyncConnection, query: Query, name: Name, wanted: int) -> list[Row[Any]]:
         start = -1 if name.n is None else name.n - 1
         if query.after is not None:
             if query.after[0] < name.request:
@@ -132,7 +132,7 @@ async def _contents(
     return contents
 
 
-def _shown(row: Row[Any], request: Row[Any], contents: Mapping[str, Any]) -> dict[str, Any]:
+def _show(row: Row[Any], request: Row[Any], contents: Mapping[str, Any]) -> dict[str, Any]:
     has_error = row.status in TROUBLED and (row.code is not None or row.detail is not None)
     has_error = has_error or row.erased_at is not None
     message = {

@@ -65,7 +65,7 @@ class Matcher:
                 }
             for receipt in waiting:
                 for request, n in known[receipt.provider, receipt.provider_id, receipt.address]:
-                    row = _moved(receipt, request, n)
+                    row = _move(receipt, request, n)
                     moved.setdefault((request, n), row).absorb(row)
                     lines[request, n, receipt.at, receipt.mark] = _line(receipt, request, n)
                     joined.add((receipt.provider, receipt.provider_id, receipt.address, receipt.at, receipt.mark))
@@ -114,7 +114,7 @@ def _is_one_of(table: Any, keys: Iterable[Key]) -> Any:  # noqa: ANN401  receipt
     return table.c.provider_id.in_({key[1] for key in keys}) & tuple_(table.c.provider, table.c.provider_id).in_(keys)
 
 
-def _moved(receipt: Row[Any], request: str, n: int) -> MessageRow:
+def _move(receipt: Row[Any], request: str, n: int) -> MessageRow:
     status = Status(receipt.status)
     return MessageRow(
         request,

@@ -41,7 +41,7 @@ class Traces:
         await self._from_replays()
         async for some in claims.parts(self._redis):
             requests = sorted({request for _, request in some})
-            gone = await self._database.read(lambda connection, requests=requests: _erased(connection, requests))  # type: ignore[misc]
+            gone = await self._database.read(lambda connection, requests=requests: _find_erased(connection, requests))  # type: ignore[misc]
             for key, request in some:
                 if request in gone:
                     await claims.strip(self._redis, key, gone[request])
@@ -126,7 +126,7 @@ class Traces:
         return any(line in said.decode().splitlines() for line in lines)
 
 
-async def _erased(connection: AsyncConnection, requests: Sequence[str]) -> dict[str, list[int]]:
+async def _find_erased(connection: AsyncConnection, requests: Sequence[str]) -> dict[str, list[int]]:
     """Say which recipients of these requests are erased."""
     query = select(messages.c.request, messages.c.n).where(
         messages.c.request.in_(requests), messages.c.erased_at.is_not(None)

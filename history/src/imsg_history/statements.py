@@ -144,16 +144,16 @@ def _keys_older(shape: Shape, *, is_postgres: bool) -> Keys:
         written = [messages.c.written == bindparam("written"), messages.c.written != messages.c.address]
         others = [messages.c.address.not_in(forms), *where]
         if not shape.is_email:
-            return _merged([*branches, _keys([*written, *others])])
+            return _merge([*branches, _keys([*written, *others])])
         is_small = bindparam("small", type_=Text) == SMALL_ADDRESS
         large = [is_small, WRITTEN_LARGE, *others]  # an address is one person whatever its case
-        return _merged([*branches, _keys([*written, not_(is_small), *others]), _keys(large)])
+        return _merge([*branches, _keys([*written, not_(is_small), *others]), _keys(large)])
     methods = [shape.method] if shape.method else METHODS
     statuses = shape.statuses or list(Status)
     kinds = [(method, status.value) for method, status in product(methods, statuses)]
     if len(kinds) == 1 or shape.has_reference:  # few requests have one reference: they are found first
         return _keys(where)
-    return _lateral(kinds, where) if is_postgres else _merged([_keys([*_of(kind), *where]) for kind in kinds])
+    return _lateral(kinds, where) if is_postgres else _merge([_keys([*_of(kind), *where]) for kind in kinds])
 
 
 def _conditions(shape: Shape) -> list[Condition]:
@@ -190,7 +190,7 @@ def _in_order(statement: Select[Any]) -> Select[Any]:
     return statement.order_by(messages.c.request.desc(), messages.c.n)
 
 
-def _merged(branches: Sequence[Keys]) -> Keys:
+def _merge(branches: Sequence[Keys]) -> Keys:
     """Merge listings that share no message: each is read by its own index, as far as one page goes."""
     merged = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
     keys = select(merged.c.request, merged.c.n).order_by(merged.c.request.desc(), merged.c.n)

@@ -78,7 +78,7 @@ class Lost:
             if bounds is None:
                 continue
             for request, body in await self.database.write(
-                lambda connection: self._claimed(connection, method, lane, bounds)  # noqa: B023  awaited at once
+                lambda connection: self._claim(connection, method, lane, bounds)  # noqa: B023  awaited at once
             ):
                 route = self.broker.topology.direct(self.broker.topology.queue(method, lane))
                 try:
@@ -121,7 +121,7 @@ class Lost:
                 return waiting
         return await self.broker.depth(queue)  # what came home from its step meanwhile
 
-    async def _claimed(
+    async def _claim(
         self, connection: AsyncConnection, method: str, lane: Lane, bounds: Bounds
     ) -> Sequence[tuple[str, bytes]]:
         """Choose lost jobs and note that they are published again, so that two sweeps don't choose the same."""
@@ -132,7 +132,7 @@ class Lost:
             (jobs.c.repeats == n) & or_(jobs.c.repeated_at.is_(None), jobs.c.repeated_at < now - self.after * 4**n)
             for n in range(MOST_REPEATS)
         ]
-        lost = union_all(*self._lost(method, bounds)).subquery()
+        lost = union_all(*self._select_lost(method, bounds)).subquery()
         chosen = (
             select(jobs.c.request, jobs.c.body, jobs.c.repeats)
             .join(requests, requests.c.request == jobs.c.request)
@@ -146,10 +146,10 @@ class Lost:
         names = [row.request for row in found]
         noted = update(jobs).where(jobs.c.request.in_(names)).values(repeats=jobs.c.repeats + 1, repeated_at=now)
         await connection.execute(noted)
-        tried = await _tried(connection, names)
+        tried = await _find_tried(connection, names)
         return [(row.request, _repeat(row.body, row.repeats, tried.get(row.request, 0))) for row in found]
 
-    def _lost(self, method: str, bounds: Bounds) -> Iterator[Select[Any]]:
+    def _select_lost(self, method: str, bounds: Bounds) -> Iterator[Select[Any]]:
         of_method = select(messages.c.request).where(messages.c.method == method)
         yield of_method.where(
             messages.c.status == Status.QUEUED.value, messages.c.attempts == 0, messages.c.request < bounds.untried
@@ -181,7 +181,7 @@ def _repeat(body: bytes, repeats: int, tried: int) -> bytes:
     return json.dumps(job, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-async def _tried(connection: AsyncConnection, names: Sequence[str]) -> dict[str, int]:
+async def _find_tried(connection: AsyncConnection, names: Sequence[str]) -> dict[str, int]:
     query = (
         select(messages.c.request, func.max(messages.c.attempts).label("tried"))
         .where(messages.c.request.in_(names))

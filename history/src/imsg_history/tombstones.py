@@ -90,7 +90,7 @@ class Stones:
         else:
             elsewhere |= {stone.id: stone for stone in in_file}
         new = {name: stone for name, stone in elsewhere.items() if name not in known}
-        lacking = {name: known[name] for name in known.keys() - await self._taken_up()}
+        lacking = {name: known[name] for name in known.keys() - await self._adopt()}
         if new or lacking:
             log.warning("tombstones_found", count=len(new) + len(lacking))
 
@@ -118,7 +118,7 @@ class Stones:
 
         return {row.id: Tombstone(row.id, row.digest, row.at) for row in await self._database.read(work)}
 
-    async def _taken_up(self) -> set[str]:
+    async def _adopt(self) -> set[str]:
         async def work(connection: AsyncConnection) -> set[str]:
             return set(await connection.scalars(select(erasures.c.id)))
 

@@ -62,9 +62,9 @@ class Keeper:
         oldest = first_id(now - self._retention)
         try:
             if sum(len(delivery.body) for delivery in batch) > INLINE_BYTES:
-                fold = await asyncio.to_thread(_folded, batch, now, oldest)
+                fold = await asyncio.to_thread(_merge_batch, batch, now, oldest)
             else:
-                fold = _folded(batch, now, oldest)
+                fold = _merge_batch(batch, now, oldest)
             await self._commit(fold)
         except DatabaseUnavailable:
             raise
@@ -89,7 +89,7 @@ class Keeper:
             log.warning("dead_letter", id=letter.id, reason=letter.reason, queue=letter.queue)
 
 
-def _folded(batch: Sequence[Delivery], now: datetime, oldest: str) -> Fold:
+def _merge_batch(batch: Sequence[Delivery], now: datetime, oldest: str) -> Fold:
     fold = Fold(now, oldest)
     for delivery in batch:
         fold.add(read(delivery))

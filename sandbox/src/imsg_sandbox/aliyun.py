@@ -94,14 +94,14 @@ class AliyunSms:
                 case "SendBatchSms":
                     return await self._send(self._batch(given), given, raw)
                 case "QuerySendDetails":
-                    return Said(_ok(**self._listed(given)))
+                    return Said(_ok(**self._list_details(given)))
         except Refusal as refusal:
             return Said(_wrong(refusal))
         return Said(_wrong(Refusal("InvalidAction.NotFound", "Specified api is not found.")))
 
     def _one(self, given: Mapping[str, str]) -> list[Sms]:
         """Read SendSms. Raises Refusal."""
-        wanted = _wanted(given, "PhoneNumbers", "SignName", "TemplateCode")
+        wanted = _pick_wanted(given, "PhoneNumbers", "SignName", "TemplateCode")
         texts = wanted["PhoneNumbers"].split(",")
         if len(texts) > MOST_NUMBERS:
             raise Refusal("isv.MOBILE_COUNT_OVER_LIMIT", f"手机号码数量超过限制，最多{MOST_NUMBERS}个")
@@ -110,7 +110,7 @@ class AliyunSms:
 
     def _batch(self, given: Mapping[str, str]) -> list[Sms]:
         """Read SendBatchSms. Raises Refusal."""
-        wanted = _wanted(given, "PhoneNumberJson", "SignNameJson", "TemplateCode")
+        wanted = _pick_wanted(given, "PhoneNumberJson", "SignNameJson", "TemplateCode")
         numbers, signs = _list(wanted["PhoneNumberJson"]), _list(wanted["SignNameJson"])
         params = _list(given.get("TemplateParamJson") or json.dumps([{}] * len(numbers)))
         if len(numbers) > MOST_OF_A_BATCH:
@@ -208,9 +208,9 @@ class AliyunSms:
             "out_id": calling.own,
         }
 
-    def _listed(self, given: Mapping[str, str]) -> dict[str, Any]:
+    def _list_details(self, given: Mapping[str, str]) -> dict[str, Any]:
         """List what one number was sent on a day, newest first. Raises Refusal."""
-        wanted = _wanted(given, "PhoneNumber", "SendDate", "PageSize", "CurrentPage")
+        wanted = _pick_wanted(given, "PhoneNumber", "SendDate", "PageSize", "CurrentPage")
         try:
             day = datetime.strptime(wanted["SendDate"], "%Y%m%d").date()  # noqa: DTZ007  a day of Beijing
             size, page = int(wanted["PageSize"]), int(wanted["CurrentPage"])
@@ -224,7 +224,7 @@ class AliyunSms:
         return {"TotalCount": len(found), "SmsSendDetailDTOs": {"SmsSendDetailDTO": shown}}
 
 
-def _wanted(given: Mapping[str, str], *names: str) -> dict[str, str]:
+def _pick_wanted(given: Mapping[str, str], *names: str) -> dict[str, str]:
     for name in names:
         if not given.get(name):
             raise Refusal(f"Missing{name}", f"{name} is mandatory for this action.")

@@ -39,14 +39,14 @@ class Reports:
     def push(self, reports: Sequence[Report]) -> None:
         """Push in the background, soon."""
         for at in range(0, len(reports), MOST_OF_A_PUSH):
-            task = asyncio.create_task(self._pushed(reports[at : at + MOST_OF_A_PUSH]))
+            task = asyncio.create_task(self._push(reports[at : at + MOST_OF_A_PUSH]))
             self._pushing.add(task)
             task.add_done_callback(self._pushing.discard)
 
     async def push_now(self, reports: Sequence[Report]) -> None:
         """Push once, and come back when that was answered or not."""
         if reports:
-            await self._answered(reports)
+            await self._post(reports)
 
     async def close(self) -> None:
         """Push no more."""
@@ -55,14 +55,14 @@ class Reports:
             task.cancel()
         await asyncio.gather(*pushing, return_exceptions=True)
 
-    async def _pushed(self, reports: Sequence[Report]) -> None:
+    async def _push(self, reports: Sequence[Report]) -> None:
         for wait_s in (self._after_s, *(minutes * self._minute_s for minutes in REPEATS_MIN)):
             await asyncio.sleep(wait_s)
-            if await self._answered(reports):
+            if await self._post(reports):
                 return
         log.warning("reports_given_up", count=len(reports))
 
-    async def _answered(self, reports: Sequence[Report]) -> bool:
+    async def _post(self, reports: Sequence[Report]) -> bool:
         if self._url is None:
             return True
         try:

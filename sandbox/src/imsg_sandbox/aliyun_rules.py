@@ -104,7 +104,7 @@ class Frequencies:
             if not form.is_captcha:
                 recent = _recent(self._notices[sign, template, to], now)
                 if len(recent) >= self.daily:
-                    raise _limited("天级", self.daily)
+                    raise _refuse_limited("天级", self.daily)
                 continue
             recent = _recent(self._captchas[sign, to], now)
             minute = sum(at.replace(second=0, microsecond=0) == now.replace(second=0, microsecond=0) for at in recent)
@@ -114,7 +114,7 @@ class Frequencies:
             )
             for name, count, most in (("分钟级", minute, 1), ("小时级", hour, 5), ("天级", len(recent), 10)):
                 if count >= most:
-                    raise _limited(name, most)
+                    raise _refuse_limited(name, most)
 
     def count(self, sign: str, template: str, form: Form, numbers: Sequence[str], now: datetime) -> None:
         """Write down that they were sent one."""
@@ -130,5 +130,5 @@ def _recent(times: deque[datetime], now: datetime) -> deque[datetime]:
     return times
 
 
-def _limited(name: str, most: int) -> Refusal:
+def _refuse_limited(name: str, most: int) -> Refusal:
     return Refusal("isv.BUSINESS_LIMIT_CONTROL", f"触发{name}流控Permits:{most}")

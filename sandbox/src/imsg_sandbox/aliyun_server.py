@@ -39,7 +39,7 @@ class AliyunApi:
             call = await _read(request)
         except ClientDisconnect:
             return
-        answer = await self._struck(request) or await self._answered(call)
+        answer = await self._struck(request) or await self._answer(call)
         await answer(scope, receive, send)
 
     async def _struck(self, request: Request) -> Response | None:
@@ -54,7 +54,7 @@ class AliyunApi:
             return Response("<html><h1>503 Service Temporarily Unavailable</h1></html>", 503, media_type="text/html")
         return None
 
-    async def _answered(self, call: Call) -> Response:
+    async def _answer(self, call: Call) -> Response:
         try:
             action = self._gatekeeper.admit(call)
         except Fault as fault:

@@ -56,7 +56,7 @@ class Post:
         if (answer := self._struck()) is not None:
             return answer
         raw = await asyncio.to_thread(body.join) if body.length > INLINE_OCTETS else body.join()
-        return wrong_with(body, _head(raw), utf8=envelope.utf8) or await self._decided(envelope, raw)
+        return wrong_with(body, _head(raw), utf8=envelope.utf8) or await self._decide(envelope, raw)
 
     def _struck(self) -> str | Silence | None:
         if self.faults.strike(METHOD, Fault.HANG):
@@ -67,7 +67,7 @@ class Post:
             return "554 5.3.0 Error: transaction failed"
         return None
 
-    async def _decided(self, envelope: Envelope, raw: bytes) -> str | Silence:
+    async def _decide(self, envelope: Envelope, raw: bytes) -> str | Silence:
         troubles = [trouble for to in envelope.recipients if (trouble := self.magic.trouble(to, "message"))]
         await asyncio.sleep(max((trouble.wait_s for trouble in troubles), default=0.0))
         if refusal := next((trouble.reply for trouble in troubles if trouble.reply), None):

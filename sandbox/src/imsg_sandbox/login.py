@@ -27,23 +27,23 @@ class Login:
         Raises NotUnderstood.
         """
         if mechanism == "PLAIN":
-            parts = _decoded(initial or await ask("")).split("\0")
+            parts = _decode(initial or await ask("")).split("\0")
             if len(parts) != 3:  # noqa: PLR2004  RFC 4616: authorization id, name, password
                 raise NotUnderstood
             return self._is_right(parts[1], parts[2])
-        name = _decoded(initial or await ask(_encoded("Username:")))
-        return self._is_right(name, _decoded(await ask(_encoded("Password:"))))
+        name = _decode(initial or await ask(_encode("Username:")))
+        return self._is_right(name, _decode(await ask(_encode("Password:"))))
 
     def _is_right(self, name: str, password: str) -> bool:
         right = hmac.compare_digest(name.encode(), self._username.encode())
         return hmac.compare_digest(password.encode(), self._password.encode()) and right
 
 
-def _encoded(text: str) -> str:
+def _encode(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def _decoded(text: str) -> str:
+def _decode(text: str) -> str:
     try:
         return base64.b64decode(text, validate=True).decode()
     except ValueError as error:

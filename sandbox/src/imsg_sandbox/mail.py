@@ -54,10 +54,10 @@ def _is_file(part: Message) -> bool:
 
 def _header(mail: Message, name: str) -> str | None:
     value = mail.get(name)
-    return None if value is None else _decoded(str(value))
+    return None if value is None else _decode(str(value))
 
 
-def _decoded(text: str) -> str:
+def _decode(text: str) -> str:
     """Undo folding and encoded words (RFC 2047)."""
     text = FOLD.sub("", text)
     if "=?" not in text:
@@ -80,7 +80,7 @@ def _text(part: Message) -> str:
 
 def _file(part: Message) -> File:
     content = _content(part)
-    return File(_decoded(part.get_filename() or ""), len(content), hashlib.sha256(content).hexdigest())
+    return File(_decode(part.get_filename() or ""), len(content), hashlib.sha256(content).hexdigest())
 
 
 def _content(part: Message) -> bytes:

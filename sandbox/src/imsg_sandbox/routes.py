@@ -72,13 +72,13 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
     @router.get("/faults")
     async def listed() -> Answer:
         """Answer the faults in force."""
-        return Answer(ok(faults=[_shown(order) for order in faults.listed()]))
+        return Answer(ok(faults=[_show(order) for order in faults.listed()]))
 
     @router.put("/faults")
     async def order(request: Request) -> Answer:
         """Order a fault: the next `times` messages meet it; without times, all do until it is taken back (0)."""
         faults.place(_read(await request.body()))
-        return Answer(ok(faults=[_shown(order) for order in faults.listed()]))
+        return Answer(ok(faults=[_show(order) for order in faults.listed()]))
 
     @router.delete("/faults")
     async def calm() -> Answer:
@@ -130,5 +130,5 @@ def _unfit(field: str, fit: list[Any]) -> Refusal:
     return Refusal("wrong_type", field=field, why_zh=f"应为{listed}之一", why_en=f"must be one of {listed}")
 
 
-def _shown(order: Order) -> dict[str, Any]:
+def _show(order: Order) -> dict[str, Any]:
     return {"method": order.method, "fault": order.fault, "times": order.times, "ms": order.ms}

@@ -79,19 +79,19 @@ class People:
         account = self._accounts.named(asked.account)
         if account is None:
             raise Refusal("no_such_account", account=asked.account or "")
-        return await self._followed(account, account.follow(blocks=asked.blocks))
+        return await self._follow(account, account.follow(blocks=asked.blocks))
 
     async def follow_again(self, openid: str) -> Answer:
         """Let somebody who has left follow again."""
         account = self._account(openid)
         account.left.discard(openid)
         account.followers.setdefault(openid)
-        return await self._followed(account, openid)
+        return await self._follow(account, openid)
 
     async def press(self, openid: str, request: Request) -> Answer:
         """Press a button of the menu; `reply` is what the account answers."""
         asked = _read(Press, await request.body())
-        return await self._told(openid, "press", {"MsgType": "event", "Event": "CLICK", "EventKey": asked.key})
+        return await self._push(openid, "press", {"MsgType": "event", "Event": "CLICK", "EventKey": asked.key})
 
     async def say(self, openid: str, request: Request) -> Answer:
         """Write a text; `reply` is what the account answers."""
@@ -99,7 +99,7 @@ class People:
         account = self._account(openid)
         account.messages += 1
         fields = {"MsgType": "text", "Content": asked.text, "MsgId": str(account.messages)}
-        return await self._told(openid, "say", fields)
+        return await self._push(openid, "say", fields)
 
     async def leave(self, openid: str) -> Answer:
         """Let somebody follow no more."""
@@ -110,12 +110,12 @@ class People:
         )
         return Answer(ok(openid=openid, answered=answered.ok))
 
-    async def _followed(self, account: Account, openid: str) -> Answer:
+    async def _follow(self, account: Account, openid: str) -> Answer:
         account.acted(openid, "follow", self._now())
         answered = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "subscribe", "EventKey": ""})
         return Answer(ok(openid=openid, account=account.name, reply=answered.reply, answered=answered.ok))
 
-    async def _told(self, openid: str, what: str, fields: dict[str, str]) -> Answer:
+    async def _push(self, openid: str, what: str, fields: dict[str, str]) -> Answer:
         account = self._following(openid)
         account.acted(openid, what, self._now())
         answered = await self._pusher.push(account, openid, fields)

@@ -94,15 +94,15 @@ class Api:
 
     async def _token(self, request: Request, _: bytes) -> Answer:
         asked = dict(request.query_params)
-        account = self._credited(asked, request)
-        return _given_token(*self._desk.plain(account.appid))
+        account = self._check_credentials(asked, request)
+        return _give_token(*self._desk.plain(account.appid))
 
     async def _stable_token(self, request: Request, body: bytes) -> Answer:
         asked = read_json(body)
-        account = self._credited(asked, request)
-        return _given_token(*self._desk.stable(account.appid, force=asked.get("force_refresh") is True))
+        account = self._check_credentials(asked, request)
+        return _give_token(*self._desk.stable(account.appid, force=asked.get("force_refresh") is True))
 
-    def _credited(self, asked: Mapping[str, Any], request: Request) -> Account:
+    def _check_credentials(self, asked: Mapping[str, Any], request: Request) -> Account:
         if asked.get("grant_type") != "client_credential":
             raise Refused(40002)
         if not asked.get("appid"):
@@ -136,10 +136,10 @@ class Api:
         )
         if fault is not None and (silence := await _before(fault, request)) is not None:
             return silence
-        taken = await self._taken(account, body)
+        taken = await self._take(account, body)
         return Cut() if fault is not None and fault.fault is Fault.RESET_AFTER else taken
 
-    async def _taken(self, account: Account, body: bytes) -> Given:
+    async def _take(self, account: Account, body: bytes) -> Given:
         asked = read_json(body)
         openid, template = str(asked.get("touser", "")), str(asked.get("template_id", ""))
         if not account.knows(openid):
@@ -151,7 +151,7 @@ class Api:
         if (complaint := wrong(asked.get("data"), account.templates[template])) is not None:
             raise Refused(47003, complaint)
         name = asked.get("client_msg_id")
-        known = self._remembered((account.appid, openid, str(name))) if name else None
+        known = self._remember((account.appid, openid, str(name))) if name else None
         if known is None:
             if not self._quotas.use(account.appid, "template", TEMPLATES_A_DAY):
                 raise Refused(45009)
@@ -161,7 +161,7 @@ class Api:
             await self._receipt(account, openid, known)
         return {"errcode": 0, "errmsg": "ok", "msgid": known}
 
-    def _remembered(self, key: tuple[str, str, str]) -> int | None:
+    def _remember(self, key: tuple[str, str, str]) -> int | None:
         now = self._now()
         while self._sent and now - next(iter(self._sent.values()))[1] > REMEMBERED_S:
             del self._sent[next(iter(self._sent))]
@@ -279,7 +279,7 @@ async def _before(order: Order, request: Request) -> Response | None:
     return None
 
 
-def _given_token(code: int, token: str, expires_in: int) -> Given:
+def _give_token(code: int, token: str, expires_in: int) -> Given:
     if code:
         raise Refused(code)
     return {"access_token": token, "expires_in": expires_in}

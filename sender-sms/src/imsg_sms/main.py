@@ -55,12 +55,12 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         async with AsyncExitStack() as stack:
-            yield await _opened(chosen, service, stack)
+            yield await _open_parts(chosen, service, stack)
 
     return Service("sms", chosen, opening)
 
 
-async def _opened(settings: Settings, service: Service, stack: AsyncExitStack) -> ASGIApp:
+async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStack) -> ASGIApp:
     connection = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     receipts = Receipts(broker, connection)
@@ -76,7 +76,7 @@ async def _opened(settings: Settings, service: Service, stack: AsyncExitStack) -
     )
     service.check("broker", lambda: broker.ready)
     service.watch(worker.run(), "worker")
-    service.watch(_published(channel.templates, connection), "templates")
+    service.watch(_publish(channel.templates, connection), "templates")
     api = FastAPI(title="iMSG sender-sms", openapi_url=None)
     speak(api)
     secret = settings.sms.aliyun.hook_secret if settings.sms.aliyun else None
@@ -106,7 +106,7 @@ async def open_channel(
         yield SmsChannel(route, Templates(known), terms(sms.uncertain, can_ask=route.can_ask))
 
 
-async def _published(templates: Templates, connection: Redis) -> None:
+async def _publish(templates: Templates, connection: Redis) -> None:
     """Tell the gateways the templates, again and again: Redis may be emptied, and another sender configured anew."""
     while True:
         try:

@@ -49,7 +49,7 @@ class Route:
         for carrier in self._carriers:
             for_next: list[Recipient] = []
             for at in range(0, len(left), carrier.firm.most):
-                for_next += await self._sent(carrier, message, left[at : at + carrier.firm.most], reference, results)
+                for_next += await self._send(carrier, message, left[at : at + carrier.firm.most], reference, results)
             left = for_next
         return results
 
@@ -70,7 +70,7 @@ class Route:
             left = [one for one in left if isinstance(said.get(one.n), Again | Unknown | None)]
         return results
 
-    async def _sent(
+    async def _send(
         self,
         carrier: Carrier,
         message: Message,
@@ -83,7 +83,7 @@ class Route:
         if answer.of_one and len(recipients) > 1:
             middle = len(recipients) // 2
             halves = (recipients[:middle], recipients[middle:])
-            return [one for half in halves for one in await self._sent(carrier, message, half, reference, results)]
+            return [one for half in halves for one in await self._send(carrier, message, half, reference, results)]
         results.update((recipient.n, answer.result) for recipient in recipients)
         return list(recipients) if answer.of_firm and not isinstance(answer.result, Unknown) else []
 

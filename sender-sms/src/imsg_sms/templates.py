@@ -48,7 +48,7 @@ class Templates:
             if self._default is None:
                 return Message("", {}, content)
             params = {next(iter(self.limits[self._default].variables)): content}
-            return Message(self._default, params, self._filled(self._default, params))
+            return Message(self._default, params, self._fill(self._default, params))
         if not isinstance(content, dict) or not isinstance(name := content.get("template"), str):
             return Refused(SCOPE, "content", "It is neither a text nor {template, params}; send it again as one.")
         params = content.get("params") or {}
@@ -57,14 +57,14 @@ class Templates:
         limits = self.limits.get(name)
         if limits is not None and (missing := sorted(set(limits.variables) - set(params))):
             return Refused(SCOPE, "params_missing", f"The template wants {', '.join(missing)} too; send it again.")
-        return Message(name, params, self._filled(name, params))
+        return Message(name, params, self._fill(name, params))
 
     async def publish(self, redis: Redis) -> None:
         """Tell the gateways. Raises RedisUnavailable."""
         words = [word for name, one in self.limits.items() for word in (name, one.encode())]
         await redis.run(PUBLISH, [template_limits_key(SCOPE)], words)
 
-    def _filled(self, name: str, params: Mapping[str, str]) -> str:
+    def _fill(self, name: str, params: Mapping[str, str]) -> str:
         limits = self.limits.get(name)
         if limits is None or not limits.text:
             return "".join(params.values())

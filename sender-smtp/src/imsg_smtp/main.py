@@ -46,12 +46,12 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         async with AsyncExitStack() as stack:
-            yield await _opened(chosen, {} if apps is None else apps, service, stack)
+            yield await _open_parts(chosen, {} if apps is None else apps, service, stack)
 
     return Service("smtp", chosen, opening)
 
 
-async def _opened(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
+async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
     connection = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     history = await stack.enter_async_context(service_client.connect(settings.history_url, settings.service_key, apps))

@@ -99,7 +99,7 @@ def render(letter: Letter, sender: Sender, request: str, accepted_at: datetime) 
     head, body = _content(letter, request)
     head = (
         _header("From", _mailbox(sender))
-        + _header("Subject", _unstructured(letter.subject))
+        + _header("Subject", _encode_unstructured(letter.subject))
         + _header("Date", format_datetime(accepted_at.astimezone(UTC)))
         + _header("Auto-Submitted", "auto-generated")  # RFC 3834: no holiday answer, please
         + _header("MIME-Version", "1.0")
@@ -227,14 +227,14 @@ def _header(name: str, value: str) -> bytes:
 _UNFIT_IN_HEADER = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 
 
-def _unstructured(text: str) -> str:
+def _encode_unstructured(text: str) -> str:
     """Write free text: as it is where it is ASCII, else in encoded words; folded to lines of at most 76 octets.
 
     A line end can't get in: the API refuses control characters, and here they become blanks.
     """
     text = _UNFIT_IN_HEADER.sub(" ", text)
     if "=?" in text or not _survives_folding(text):
-        return _encoded_words(text)
+        return _encode_words(text)
     return "\r\n ".join(wrap(text, HEADER_LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False))
 
 
@@ -250,14 +250,14 @@ def _mailbox(sender: Sender) -> str:
     if not sender.name:
         return sender.address
     if "=?" in sender.name or not sender.name.isascii():
-        return f"{_encoded_words(sender.name)}\r\n <{sender.address}>"
+        return f"{_encode_words(sender.name)}\r\n <{sender.address}>"
     if _UNQUOTED_NAME.fullmatch(sender.name):
         return f"{sender.name} <{sender.address}>"
     quoted = re.sub(r'(["\\])', r"\\\1", sender.name)
     return f'"{quoted}" <{sender.address}>'
 
 
-def _encoded_words(text: str) -> str:
+def _encode_words(text: str) -> str:
     """Write RFC 2047's words in base64, each of whole characters: readers decode every word by itself."""
     pieces = [b""]
     for character in text:

@@ -36,14 +36,14 @@ class Api:
         token = await self._tokens.get()
         if not isinstance(token, str):
             return token
-        answer = await self._carried(path, token, body)
+        answer = await self._call_with(path, token, body)
         if not isinstance(answer, Complaint) or not answer.is_stale_token:
             return answer
         fresh = await self._tokens.get(stale=token)
         if not isinstance(fresh, str):
             return fresh
-        return await self._carried(path, fresh, body)
+        return await self._call_with(path, fresh, body)
 
-    async def _carried(self, path: str, token: str, body: Fields) -> Answer:
+    async def _call_with(self, path: str, token: str, body: Fields) -> Answer:
         params = {"access_token": token}
         return await self._transport.call("POST", f"{self._endpoint}{path}", params=params, body=body)

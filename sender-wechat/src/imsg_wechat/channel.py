@@ -94,7 +94,7 @@ class WeChatChannel:
             why = f"Followers can't be looked up for now: {error}."
             return Blocked(PROVIDER, "followers", "store_away", why, STORE_AGAIN_S)
         names = {follower.account for follower in followers.values()} & self._accounts.keys()
-        return Prepared({name: self._said(name, content) for name in names}, followers)
+        return Prepared({name: self._render(name, content) for name in names}, followers)
 
     async def deliver(self, job: Job, prepared: Prepared, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Send to each; a repeat carries the same client_msg_id."""
@@ -117,7 +117,7 @@ class WeChatChannel:
             return blocked
         began = int(time.time())
         answer = await account.api.send(follower.openid, *message, message_id(job.request, recipient.n))
-        judged = _judged(answer, follower.account)
+        judged = _judge(answer, follower.account)
         account.health.note(judged)
         if isinstance(answer, Complaint) and answer.code in LEFT:
             await self._note_left(follower, began)
@@ -130,7 +130,7 @@ class WeChatChannel:
         except DatabaseUnavailable as error:
             log.warning("leaving_not_noted", account=follower.account, why=str(error))
 
-    def _said(self, account: str, content: str | Filled) -> tuple[str, dict[str, str]] | Refused:
+    def _render(self, account: str, content: str | Filled) -> tuple[str, dict[str, str]] | Refused:
         said = content if isinstance(content, str) else (content.template, content.params)
         try:
             return self._accounts[account].templates.fill(said)
@@ -147,7 +147,7 @@ class WeChatChannel:
             return Refused(PROVIDER, "content", "The content must be a string, or {template, params}.")
 
 
-def _judged(answer: Answer, account: str) -> Result:
+def _judge(answer: Answer, account: str) -> Result:
     match answer:
         case Trouble(code, detail, may_have_it=True):
             return Unknown(PROVIDER, code, detail)

@@ -46,7 +46,7 @@ def decrypt(encrypted: str, key: bytes, appid: str) -> bytes:
         padded = decryptor.update(data) + decryptor.finalize()
     except ValueError as error:
         raise NotGenuine from error
-    plain = _unpadded(padded)
+    plain = _unpad(padded)
     if len(plain) < RANDOM_BYTES + 4:
         raise NotGenuine
     (length,) = struct.unpack_from(">I", plain, RANDOM_BYTES)
@@ -68,7 +68,7 @@ def _cipher(key: bytes) -> Cipher[modes.CBC]:
     return Cipher(algorithms.AES(key), modes.CBC(key[:16]))
 
 
-def _unpadded(padded: bytes) -> bytes:
+def _unpad(padded: bytes) -> bytes:
     pad = padded[-1] if padded else 0
     if not 1 <= pad <= BLOCK or len(padded) < pad or padded[-pad:] != bytes([pad]) * pad:
         raise NotGenuine

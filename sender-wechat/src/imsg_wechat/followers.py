@@ -49,14 +49,14 @@ class Followers:
     async def follows(self, account: str, openid: str, at: int) -> str:
         """Note that somebody follows; return their tag. Raises DatabaseUnavailable."""
         follower = await self._store.follows(account, openid, at)
-        await self._told([follower])
+        await self._tell([follower])
         return follower.tag
 
     async def leaves(self, account: str, openid: str, at: int) -> None:
         """Note that somebody has left; the tag stays theirs. Raises DatabaseUnavailable."""
         follower = await self._store.leaves(account, openid, at)
         if follower is not None:
-            await self._told([follower])
+            await self._tell([follower])
 
     async def tag_of(self, account: str, openid: str) -> str | None:
         """Return the tag of somebody who has one. Raises DatabaseUnavailable."""
@@ -136,7 +136,7 @@ class Followers:
             raise
         log.info("followers_mirrored", account=account, followers=count)
 
-    async def _told(self, followers: Sequence[Follower]) -> None:
+    async def _tell(self, followers: Sequence[Follower]) -> None:
         """Mirror what has just changed; where Redis is away, all of it is mirrored again once it is back."""
         try:
             async with asyncio.timeout(MIRROR_PATIENCE_S):

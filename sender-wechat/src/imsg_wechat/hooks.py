@@ -53,7 +53,7 @@ class Gate:
     async def admit(self, door: Door, request: Request, *, is_safe: bool) -> None:
         """Let a call of WeChat's pass. Raises Refusal forged, stale."""
         if not _may_come_in(door, request, is_safe=is_safe):
-            raise _forged(door.account)
+            raise _refuse_forged(door.account)
         self.require_fresh(door.account, request)
         if not is_safe and door.key is not None:
             await self.consoles.note(door.account, is_plain=True, is_taken=door.mode != "safe")
@@ -78,7 +78,7 @@ def routes(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> APIRo
         door = _door(doors, account, request)
         query = request.query_params
         if not crypto.is_genuine(query.get("signature", ""), door.token, *_stamps(request)):
-            raise _forged(account)
+            raise _refuse_forged(account)
         gate.require_fresh(account, request)
         return PlainTextResponse(query.get("echostr", "")[:MAX_ECHO_CHARACTERS])
 
@@ -120,7 +120,7 @@ def _door(doors: Mapping[str, Door], account: str, request: Request) -> Door:
     return door
 
 
-def _forged(account: str) -> Refusal:
+def _refuse_forged(account: str) -> Refusal:
     log.warning("wechat_forged", account=account)
     return Refusal("forged")
 
@@ -140,14 +140,14 @@ def _may_come_in(door: Door, request: Request, *, is_safe: bool) -> bool:
 def _read(door: Door, body: bytes, request: Request, *, is_safe: bool) -> Message:
     """Read a message. Raises Refusal forged, not_json."""
     try:
-        return _opened(door, body, request) if is_safe else replies.message(body)
+        return _open_message(door, body, request) if is_safe else replies.message(body)
     except crypto.NotGenuine as error:
-        raise _forged(door.account) from error
+        raise _refuse_forged(door.account) from error
     except Unreadable as error:
         raise Refusal("not_json", why_zh="不是微信的 XML", why_en="this is no XML of WeChat's") from error
 
 
-def _opened(door: Door, body: bytes, request: Request) -> Message:
+def _open_message(door: Door, body: bytes, request: Request) -> Message:
     """Open an encrypted message, its signature checked first: that one covers what is encrypted."""
     query = request.query_params
     if door.key is None:

@@ -70,15 +70,15 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         async with AsyncExitStack() as stack:
-            yield await _opened(chosen, {} if apps is None else apps, service, stack)
+            yield await _open_parts(chosen, {} if apps is None else apps, service, stack)
 
     return Service("wechat", chosen, opening)
 
 
-async def _opened(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
+async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
     wechat = settings.wechat
     url = read_url(settings.store_url)
-    await _migrated(url)
+    await _migrate(url)
     database = await stack.enter_async_context(connect(url, Terms("imsg-wechat")))
     connection = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
@@ -131,13 +131,13 @@ async def find_plain(settings: Settings, redis_url: str) -> list[str]:
     Raises RedisUnavailable, RedisRefused, TimeoutError.
     """
     async with redis.connect(redis_url) as connection:
-        return await Consoles(connection).plain(_sealed(settings.wechat))
+        return await Consoles(connection).plain(_seal(settings.wechat))
 
 
 async def _warn_of_plain(consoles: Consoles, wechat: WeChat) -> None:
     """Name the accounts whose console sends plain where it might encrypt."""
     try:
-        accounts = await consoles.plain(_sealed(wechat))
+        accounts = await consoles.plain(_seal(wechat))
     except (RedisUnavailable, RedisRefused, TimeoutError):
         return  # each message that comes plain is warned of again
     for account in accounts:
@@ -149,7 +149,7 @@ async def _warn_of_plain(consoles: Consoles, wechat: WeChat) -> None:
         )
 
 
-def _sealed(wechat: WeChat) -> list[str]:
+def _seal(wechat: WeChat) -> list[str]:
     return [name for name, account in wechat.accounts.items() if account.aes_key is not None]
 
 
@@ -197,7 +197,7 @@ def _doors(wechat: WeChat) -> dict[str, Door]:
     }
 
 
-async def _migrated(url: URL) -> None:
+async def _migrate(url: URL) -> None:
     """Bring the table up to date; wait for a database that is still starting. Raises StartError."""
     deadline = time.monotonic() + START_PATIENCE_S
     while True:

@@ -70,7 +70,7 @@ class Tokens:
         Where WeChat gives the refused one again, it is returned: the next refusal is then final.
         """
         try:
-            cached = await self._cached()
+            cached = await self._read_cached()
         except (RedisUnavailable, RedisRefused) as error:
             log.info("token_not_shared", why=str(error))
             return await self._alone(stale)
@@ -81,26 +81,26 @@ class Tokens:
             if self._failure is not None and self._failures != seen:
                 return self._failure  # somebody has found out while we waited: nobody waits for the same twice
             try:
-                return await self._renewed(stale)
+                return await self._renew(stale)
             except (RedisUnavailable, RedisRefused) as error:
                 log.info("token_not_shared", why=str(error))
         return await self._alone(stale)
 
-    async def _renewed(self, stale: str | None) -> str | Complaint | Trouble:
+    async def _renew(self, stale: str | None) -> str | Complaint | Trouble:
         """Fetch a token, unless somebody else does: then wait for theirs. Raises RedisUnavailable, RedisRefused."""
         owner = secrets.token_hex(8)
         until = self._clock() + LOCK_S
         while True:
-            cached = await self._cached()
+            cached = await self._read_cached()
             if cached is not None and cached != stale:
                 return cached
             if await self._redis.call("SET", self._lock, owner, "NX", "PX", int(LOCK_S * 1000)):
                 break
             if self._clock() > until:
-                return await self._fetched_alone()
+                return await self._fetch_alone()
             await asyncio.sleep(POLL_S)
         try:
-            cached = await self._cached()  # whoever held the lock before us may have renewed it in between
+            cached = await self._read_cached()  # whoever held the lock before us may have renewed it in between
             if cached is not None and cached != stale:
                 return cached
             if stale is not None:
@@ -126,18 +126,18 @@ class Tokens:
                 return self._failure
             if self._own is not None and self._own[0] != stale and self._clock() < self._own[1]:
                 return self._own[0]
-            return await self._fetched_alone()
+            return await self._fetch_alone()
 
-    async def _fetched_alone(self) -> str | Complaint | Trouble:
+    async def _fetch_alone(self) -> str | Complaint | Trouble:
         fetched = await self._fetch()
         return fetched.text if isinstance(fetched, _Token) else fetched
 
-    async def _cached(self) -> str | None:
+    async def _read_cached(self) -> str | None:
         cached = await self._redis.call("GET", self._key)
         return None if cached is None else str(cached.decode())
 
     async def _fetch(self) -> _Token | Complaint | Trouble:
-        fetched = await self._asked()
+        fetched = await self._ask()
         if isinstance(fetched, _Token):
             self._failure = None
             self._own = (fetched.text, self._clock() + fetched.life_s)
@@ -148,7 +148,7 @@ class Tokens:
             log.warning("token_not_fetched", appid=self._credentials.appid, why=fetched.code)
         return fetched
 
-    async def _asked(self) -> _Token | Complaint | Trouble:
+    async def _ask(self) -> _Token | Complaint | Trouble:
         asked = {
             "grant_type": "client_credential",
             "appid": self._credentials.appid,

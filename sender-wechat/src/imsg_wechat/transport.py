@@ -67,14 +67,14 @@ class Transport:
                 async with request as response:
                     return await _read(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return Trouble("unreachable", f"WeChat can't be reached ({_named(error)}).", may_have_it=False)
+            return Trouble("unreachable", f"WeChat can't be reached ({_name_error(error)}).", may_have_it=False)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
-            return Trouble("endpoint", f"ENDPOINT can't be called ({_named(error)}).", may_have_it=False)
+            return Trouble("endpoint", f"ENDPOINT can't be called ({_name_error(error)}).", may_have_it=False)
         except (httpx.TimeoutException, TimeoutError):
             return Trouble("timeout", f"WeChat gave no answer within {self._timeouts.call_s:g} s.", may_have_it=True)
         except httpx.HTTPError as error:
             return Trouble(
-                "cut_off", f"The connection ended before WeChat's answer ({_named(error)}).", may_have_it=True
+                "cut_off", f"The connection ended before WeChat's answer ({_name_error(error)}).", may_have_it=True
             )
         finally:
             self._clients[client] -= 1
@@ -122,6 +122,6 @@ def _gibberish() -> Trouble:
     return Trouble("gibberish", "WeChat's answer can't be read.", may_have_it=True)
 
 
-def _named(error: Exception) -> str:
+def _name_error(error: Exception) -> str:
     """Name an error by its kind: its words may hold the URL, and that the token."""
     return type(error).__name__

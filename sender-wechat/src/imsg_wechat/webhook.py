@@ -61,12 +61,12 @@ class Reception:
             log.info("wechat_repeated", account=account, what=message.event)
             return None
         try:
-            return await self._taken(account, message)
+            return await self._take(account, message)
         except BaseException:
             await self._forget(key)
             raise
 
-    async def _taken(self, account: str, message: Message) -> str | None:
+    async def _take(self, account: str, message: Message) -> str | None:
         if message.is_asking:
             try:
                 async with asyncio.timeout(STORE_PATIENCE_S):
@@ -76,15 +76,15 @@ class Reception:
                 return NOT_NOW
         match message.event:
             case "subscribe":
-                await self._subscribed(account, message)
+                await self._subscribe(account, message)
                 return WELCOME
             case "unsubscribe":
-                await self._unsubscribed(account, message)
+                await self._unsubscribe(account, message)
             case event if event == FINISHED:
-                await self._finished(account, message)
+                await self._finish(account, message)
         return None
 
-    async def _subscribed(self, account: str, message: Message) -> None:
+    async def _subscribe(self, account: str, message: Message) -> None:
         """Note a new follower. Where that fails, the button they are told of will: the greeting is not held back."""
         try:
             async with asyncio.timeout(STORE_PATIENCE_S):
@@ -92,14 +92,14 @@ class Reception:
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("follower_not_noted", account=account, why=str(error) or "it took too long")
 
-    async def _unsubscribed(self, account: str, message: Message) -> None:
+    async def _unsubscribe(self, account: str, message: Message) -> None:
         try:
             async with asyncio.timeout(STORE_PATIENCE_S):
                 await self._followers.leaves(account, message.openid, message.at)
         except (DatabaseUnavailable, TimeoutError) as error:
             raise NotKept(str(error)) from error
 
-    async def _finished(self, account: str, message: Message) -> None:
+    async def _finish(self, account: str, message: Message) -> None:
         """Pass on what became of a message; history matches it, whether it knows the message already or not yet."""
         msgid = message.fields.get("MsgID", "") or message.fields.get("MsgId", "")
         said = message.fields.get("Status", "")

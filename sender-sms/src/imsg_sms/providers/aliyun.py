@@ -114,7 +114,7 @@ CODES: Mapping[str, Meaning] = {
     "isv.BUSINESS_LIMIT_CONTROL": Meaning(Again, of_one=True),
 }
 """help.aliyun.com/document_detail/101346.html. A code nobody knows is Again; for which time a frequency limit holds
-stands in its message (`_limited`)."""
+stands in its message (`_slow_down`)."""
 
 UNKNOWN_CODE = Meaning(Again)
 THROTTLED = Meaning(Again, of_firm=True)
@@ -166,12 +166,12 @@ class AliyunFirm:
 
         async def one(recipient: Recipient) -> Result:
             async with slots:
-                return await self._traced(job, recipient, is_last=is_last)
+                return await self._trace(job, recipient, is_last=is_last)
 
         results = await asyncio.gather(*map(one, recipients))
         return {recipient.n: result for recipient, result in zip(recipients, results, strict=True)}
 
-    async def _traced(self, job: Job, recipient: Recipient, *, is_last: bool) -> Result:
+    async def _trace(self, job: Job, recipient: Recipient, *, is_last: bool) -> Result:
         try:
             detail = await self._detail(job, recipient)
         except (NotSent, NoAnswer) as error:
@@ -185,10 +185,10 @@ class AliyunFirm:
             case "2":
                 return Refused(NAME, code or "failed", "The firm lists the message as failed.")
             case "3":
-                return await self._delivered(recipient, code, identity, str(detail.get("ReceiveDate") or ""))
+                return await self._read_delivery(recipient, code, identity, str(detail.get("ReceiveDate") or ""))
         return Sent(NAME, identity, "Found by asking the firm.")
 
-    async def _delivered(self, recipient: Recipient, code: str, identity: str, at: str) -> Result:
+    async def _read_delivery(self, recipient: Recipient, code: str, identity: str, at: str) -> Result:
         receipt = Receipt(
             provider=NAME,
             provider_id=identity,
@@ -277,7 +277,7 @@ class AliyunFirm:
             return Answer(Unknown(NAME, code, detail), of_firm=True)
         meaning = meaning or UNKNOWN_CODE
         if code == "isv.BUSINESS_LIMIT_CONTROL":
-            return Answer(self._limited(code, detail), meaning.of_one)
+            return Answer(self._slow_down(code, detail), meaning.of_one)
         result: Result
         if meaning.result is Blocked:
             result = Blocked(NAME, NAME, code, detail, LOOK_AGAIN_S)
@@ -285,7 +285,7 @@ class AliyunFirm:
             result = Again(NAME, code, detail) if meaning.result is Again else Refused(NAME, code, detail)
         return Answer(result, meaning.of_one, meaning.of_firm)
 
-    def _limited(self, code: str, detail: str) -> Result:
+    def _slow_down(self, code: str, detail: str) -> Result:
         """Read which limit a number has reached: minutes and hours are the clock's, a day lasts 24 hours."""
         if "天级" in detail:
             return Refused(NAME, code, detail)

@@ -56,7 +56,7 @@ def canonical(request: Request, signed: Mapping[str, str], names: str) -> str:
 
 def encoded(parameters: Mapping[str, str]) -> str:
     """Encode parameters sorted by key, as RFC 3986 has it."""
-    return "&".join(f"{_quoted(key)}={_quoted(parameters[key])}" for key in sorted(parameters))
+    return "&".join(f"{_quote_text(key)}={_quote_text(parameters[key])}" for key in sorted(parameters))
 
 
 def sign(canonical_request: str, secret: str) -> str:
@@ -65,5 +65,5 @@ def sign(canonical_request: str, secret: str) -> str:
     return hmac.new(secret.encode(), to_sign.encode(), hashlib.sha256).hexdigest()
 
 
-def _quoted(text: str) -> str:
+def _quote_text(text: str) -> str:
     return quote(text, safe=UNRESERVED)

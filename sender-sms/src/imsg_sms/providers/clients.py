@@ -90,7 +90,7 @@ class Clients:
         through = _proxy(origin.scheme.decode(), origin.host.decode())
         return httpcore.AsyncConnectionPool(
             ssl_context=self._ssl,
-            proxy=None if through is None else _gone_through(through),
+            proxy=None if through is None else _open_proxy(through),
             keepalive_expiry=IDLE_S,
         ).create_connection(origin)
 
@@ -113,7 +113,7 @@ def _read(url: str) -> httpcore.URL:
     before, mark, query = url.partition("?")
     if not _PLAIN_QUERY.fullmatch(query):
         before, mark, query = url, "", ""
-    target = _parsed(before)
+    target = _parse(before)
     if not mark:
         return target
     return httpcore.URL(
@@ -126,12 +126,12 @@ _PLAIN_QUERY = re.compile(r"[A-Za-z0-9%&=+._~-]*")
 
 
 @lru_cache(KNOWN)
-def _parsed(url: str) -> httpcore.URL:
+def _parse(url: str) -> httpcore.URL:
     found = httpx.URL(url)
     return httpcore.URL(scheme=found.raw_scheme, host=found.raw_host, port=found.port, target=found.raw_path)
 
 
-def _gone_through(proxy: str) -> httpcore.Proxy:
+def _open_proxy(proxy: str) -> httpcore.Proxy:
     """Read a proxy's URL, its user and password too; a host alone is spoken to by HTTP."""
     given = httpx.Proxy(proxy if "://" in proxy else f"http://{proxy}")
     return httpcore.Proxy(str(given.url), auth=given.raw_auth)

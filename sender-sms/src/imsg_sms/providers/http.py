@@ -34,7 +34,7 @@ class HttpFirm:
         self.most = settings.numbers
         self._secrets = {name: value.get_secret_value() for name, value in settings.secrets.items()}
         kind = next((value for name, value in settings.headers.items() if name.lower() == "content-type"), "")
-        self._kind = kind or _guessed(settings.body)
+        self._kind = kind or _guess(settings.body)
 
     async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
         """Make the call that the description makes of this message."""
@@ -113,7 +113,7 @@ def _is_of_text(rule: str) -> bool:
     return rule.partition("=")[0].strip() in ("status", "text")
 
 
-def _guessed(body: str) -> str:
+def _guess(body: str) -> str:
     return "application/json" if body.lstrip().startswith(("{", "[")) else "application/x-www-form-urlencoded"
 
 

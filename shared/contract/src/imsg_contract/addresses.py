@@ -82,12 +82,12 @@ def tag(text: str) -> str | None:
     if len(letters) != TAG_RANDOM_CHARACTERS + 1 or not all(letter in _VALUES for letter in letters):
         return None
     *values, check = (_VALUES[letter] for letter in letters)
-    return _shown(values) if _check_value(values) == check else None
+    return _show(values) if _check_value(values) == check else None
 
 
 def make_tag(random: Random) -> str:
     """Make a new tag of 8 random characters and their check character, as it is shown."""
-    return _shown([random.randrange(len(CROCKFORD)) for _ in range(TAG_RANDOM_CHARACTERS)])
+    return _show([random.randrange(len(CROCKFORD)) for _ in range(TAG_RANDOM_CHARACTERS)])
 
 
 def _check_value(values: list[int]) -> int:
@@ -99,6 +99,6 @@ def _check_value(values: list[int]) -> int:
     return -total % 32
 
 
-def _shown(values: list[int]) -> str:
+def _show(values: list[int]) -> str:
     letters = "".join(CROCKFORD[value] for value in (*values, _check_value(values)))
     return f"{letters[:3]}-{letters[3:6]}-{letters[6:]}"

@@ -55,7 +55,7 @@ def migrate(url: URL, steps: Steps, then: Callable[[Connection], None] | None = 
     rolled back, are left as they are. Raises DatabaseUnavailable, and StartError where SQLite's file can't be made or
     the tables are of a version on which this one can't work.
     """
-    with translated(), open_sync_engine(url, TERMS) as engine, _locked(engine, steps.lock) as connection:
+    with translated(), open_sync_engine(url, TERMS) as engine, _lock(engine, steps.lock) as connection:
         version = _version(connection, steps.versions)
         if version is not None and _is_later(version, steps.head):
             _require_readable(version, steps)
@@ -93,8 +93,8 @@ def _upgrade(connection: Connection, steps: Steps, *, is_new: bool) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", _escaped(ENVIRONMENT))
-    config.set_main_option("version_locations", _escaped(steps.folder))
+    config.set_main_option("script_location", _escape(ENVIRONMENT))
+    config.set_main_option("version_locations", _escape(steps.folder))
     config.set_main_option("path_separator", "newline")
     config.attributes["connection"] = connection
     config.attributes["versions"] = steps.versions
@@ -102,12 +102,12 @@ def _upgrade(connection: Connection, steps: Steps, *, is_new: bool) -> None:
     command.upgrade(config, "head")
 
 
-def _escaped(path: Path) -> str:
+def _escape(path: Path) -> str:
     return str(path).replace("%", "%%")
 
 
 @contextmanager
-def _locked(engine: Engine, lock: int) -> Iterator[Connection]:
+def _lock(engine: Engine, lock: int) -> Iterator[Connection]:
     if engine.dialect.name == "postgresql":
         with engine.begin() as connection:
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))

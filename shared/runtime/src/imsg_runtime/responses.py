@@ -164,7 +164,7 @@ def speak(api: FastAPI) -> None:
         return refused(refusal, _language(request))
 
     async def on_http(request: Request, error: HTTPException) -> Response:
-        return refused(_translated(request, error), _language(request))
+        return refused(_translate(request, error), _language(request))
 
     async def on_fields(request: Request, error: RequestValidationError) -> Response:
         return refused(wrong_fields(error.errors()), _language(request))
@@ -243,7 +243,7 @@ def wrong_field(problem: Mapping[str, Any]) -> Refusal:
     return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
 
 
-def _translated(request: Request, error: HTTPException) -> Refusal:
+def _translate(request: Request, error: HTTPException) -> Refusal:
     if error.status_code == 404:  # noqa: PLR2004  HTTP's own numbers
         return Refusal("no_such_url", path=request.url.path)
     if error.status_code == 405:  # noqa: PLR2004

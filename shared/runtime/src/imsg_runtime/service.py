@@ -145,9 +145,9 @@ class Service:
                 away = Refusal("unavailable", retry_after_s=3)
                 await self.refuse(away, _language(scope), scope["path"])(scope, receive, send)
             case _:
-                await self._answered(scope, receive, send)
+                await self._answer(scope, receive, send)
 
-    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
         async def sending(message: Any) -> None:  # noqa: ANN401  an ASGI message
@@ -247,7 +247,7 @@ async def serve(
     stopped = asyncio.create_task(asked.wait())
     failed = asyncio.ensure_future(failure)
     try:
-        await _opened(is_ready, {stopped, failed})
+        await _wait_until_ready(is_ready, {stopped, failed})
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn offers no event for it
             await asyncio.sleep(0.005)
@@ -275,7 +275,7 @@ def allow_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-async def _opened(is_ready: Callable[[], bool], ends: set[asyncio.Future[Any]]) -> None:
+async def _wait_until_ready(is_ready: Callable[[], bool], ends: set[asyncio.Future[Any]]) -> None:
     """Wait until the port may open, but not past what ends it all."""
     patience = time.monotonic() + READY_PATIENCE_S
     while not is_ready() and time.monotonic() < patience:

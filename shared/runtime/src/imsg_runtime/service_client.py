@@ -146,8 +146,8 @@ class Internal:
     def __init__(self, owner: str, shared: tuple[SecretStr, ...], peer_keys: PeerKeys) -> None:
         self._owner = owner
         by_service = peer_keys.by_service()
-        self._shared = () if by_service else _encoded(shared)
-        self._own = [(key, name) for name, keys in by_service.items() for key in _encoded(keys)]
+        self._shared = () if by_service else _encode(shared)
+        self._own = [(key, name) for name, keys in by_service.items() for key in _encode(keys)]
 
     def __call__(self, request: Request) -> Caller | None:
         """Verify the service key. Raises Refusal no_right, for a service that may not call this too."""
@@ -172,5 +172,5 @@ class Internal:
         return not services.isdisjoint(callers_of(self._owner, request.method, request.url.path))
 
 
-def _encoded(keys: tuple[SecretStr, ...]) -> tuple[bytes, ...]:
+def _encode(keys: tuple[SecretStr, ...]) -> tuple[bytes, ...]:
     return tuple(key.get_secret_value().encode() for key in keys)

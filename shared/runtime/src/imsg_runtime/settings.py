@@ -38,7 +38,7 @@ Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_comma_separat
 """Secrets in order: the first signs, all verify, so that a key can be changed without a gap."""
 
 
-def _known_zone(value: str) -> str:
+def _check_zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -46,7 +46,7 @@ def _known_zone(value: str) -> str:
     return value
 
 
-TimeZone = Annotated[str, AfterValidator(_known_zone)]
+TimeZone = Annotated[str, AfterValidator(_check_zone)]
 
 
 def _redis_url(value: str) -> str:

@@ -104,7 +104,7 @@ def find(models: Sequence[type[Common]]) -> list[Misspelt]:
     A name whose first word belongs to a service that is not among the models is left to that service.
     """
     found = {}
-    for given in sorted({path for model in models for path in _given(model)}):
+    for given in sorted({path for model in models for path in _find_given(model)}):
         if given[0] in RETIRED and any(given[0] in model.model_fields for model in models):
             found[variable(*given)] = Misspelt(variable(*given), "", RETIRED[given[0]])
             continue
@@ -121,7 +121,7 @@ def find(models: Sequence[type[Common]]) -> list[Misspelt]:
     return list(found.values())
 
 
-def _given(model: type[Common]) -> Iterator[tuple[str, ...]]:
+def _find_given(model: type[Common]) -> Iterator[tuple[str, ...]]:
     """Yield the path of every name that is set: ('smtp', 'host')."""
     prefix = PREFIX.lower()
     for source in (EnvSettingsSource(model), DotEnvSettingsSource(model)):

@@ -59,11 +59,11 @@ def watch(processor_s: float = PROCESSOR_S, stopped_s: float = STOPPED_S) -> Non
     signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
     stopped: list[str] = []
     while True:
-        child = _born(before, stopped)
+        child = _fork(before, stopped)
         if child is None:
             return
         status = child.attend(processor_s, stopped_s)
-        if child.ended_for is None or child.asked_to_end or _asked_to_end_within(PAUSE_S):
+        if child.ended_for is None or child.asked_to_end or _wait_for_end(PAUSE_S):
             _exit(status)
         if child.ended_for == "stopped":
             stopped = [*stopped, child.name][-REMEMBERED:]
@@ -87,7 +87,7 @@ class _Child:
         """Watch until it has ended; return its wait status."""
         used_s, stood_s, looked = 0.0, 0.0, time.monotonic()
         try:
-            while (status := self._ended()) is None:
+            while (status := self._reap()) is None:
                 self._forward(signal.sigwaitinfo(_CAUGHT))
                 passed, looked = time.monotonic() - looked, time.monotonic()
                 now_s, is_stopped = _standing(self._pid)
@@ -105,7 +105,7 @@ class _Child:
         finally:
             os.close(self._signs)
 
-    def _ended(self) -> int | None:
+    def _reap(self) -> int | None:
         """Collect whoever has ended; as process 1 of a container that may be anybody."""
         while True:
             try:
@@ -146,7 +146,7 @@ class _Child:
         os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
 
 
-def _born(mask: "set[int | signal.Signals]", stopped: list[str]) -> _Child | None:
+def _fork(mask: "set[int | signal.Signals]", stopped: list[str]) -> _Child | None:
     """Fork; return the child to its parent, and nothing to the child."""
     signs, gives = os.pipe()
     name, parent = os.urandom(6).hex(), os.getpid()
@@ -180,7 +180,7 @@ def _standing(pid: int) -> tuple[float, bool]:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), fields[0] == b"T"
 
 
-def _asked_to_end_within(pause_s: float) -> bool:
+def _wait_for_end(pause_s: float) -> bool:
     until = time.monotonic() + pause_s
     while time.monotonic() < until:
         if signal.sigwaitinfo(_CAUGHT).si_signo in _ENDING:

@@ -57,7 +57,7 @@ _NAMED = {403: Forbidden, 404: NotFound}
 """AMQP's reply codes, as classes of ours."""
 
 
-def _guarded(callback: Callable[P, None]) -> Callable[P, None]:
+def _guard(callback: Callable[P, None]) -> Callable[P, None]:
     """Keep an exception from leaving a callback: pika would abort the whole connection over it."""
 
     @wraps(callback)
@@ -79,7 +79,7 @@ class _Connection(AsyncioConnection):  # type: ignore[misc]
         """Write with what else this turn has to say: a system call a turn instead of one a frame (ADR 13)."""
         if self._unwritten is None:
             self._unwritten = []
-            asyncio.get_running_loop().call_soon(_guarded(self._write))
+            asyncio.get_running_loop().call_soon(_guard(self._write))
         self._unwritten += marshaled_frames
 
     def _write(self) -> None:
@@ -108,7 +108,7 @@ class Channel:
         self._replies: set[asyncio.Future[Any]] = set()
         self.lost: asyncio.Future[LinkLost] = asyncio.get_running_loop().create_future()
         """Done when the channel has closed."""
-        channel.add_on_close_callback(_guarded(self._on_close))
+        channel.add_on_close_callback(_guard(self._on_close))
 
     @property
     def is_open(self) -> bool:
@@ -124,7 +124,7 @@ class Channel:
         if not self.lost.done():
             self.lost.set_result(error)
 
-    async def _asked(self, method: Callable[..., object], /, **arguments: object) -> Any:  # noqa: ANN401
+    async def _call(self, method: Callable[..., object], /, **arguments: object) -> Any:  # noqa: ANN401
         """Call a method of pika's that answers by callback. Raises LinkLost."""
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._replies.add(reply)
@@ -141,23 +141,23 @@ class Channel:
 
     async def declare_exchange(self, name: str) -> None:
         """Declare a durable topic exchange. Raises Forbidden, which closes the channel."""
-        await self._asked(self._channel.exchange_declare, exchange=name, exchange_type="topic", durable=True)
+        await self._call(self._channel.exchange_declare, exchange=name, exchange_type="topic", durable=True)
 
     async def declare_queue(self, name: str, arguments: Mapping[str, object]) -> None:
         """Declare a durable queue. Raises Forbidden, which closes the channel."""
-        await self._asked(self._channel.queue_declare, queue=name, durable=True, arguments=dict(arguments))
+        await self._call(self._channel.queue_declare, queue=name, durable=True, arguments=dict(arguments))
 
     async def bind(self, queue: str, exchange: str, key: str) -> None:
         """Bind a queue to an exchange."""
-        await self._asked(self._channel.queue_bind, queue=queue, exchange=exchange, routing_key=key)
+        await self._call(self._channel.queue_bind, queue=queue, exchange=exchange, routing_key=key)
 
     async def find_exchange(self, name: str) -> None:
         """See that an exchange is there. Raises NotFound, which closes the channel."""
-        await self._asked(self._channel.exchange_declare, exchange=name, passive=True)
+        await self._call(self._channel.exchange_declare, exchange=name, passive=True)
 
     async def count(self, queue: str) -> int:
         """Count the messages of a queue that are ready. Raises NotFound, which closes the channel."""
-        frame = await self._asked(self._channel.queue_declare, queue=queue, passive=True)
+        frame = await self._call(self._channel.queue_declare, queue=queue, passive=True)
         return int(frame.method.message_count)
 
     async def confirm(self, on_confirm: Callable[[int, bool, bool], None], on_return: Callable[[str], None]) -> None:
@@ -170,8 +170,8 @@ class Channel:
         def returned(_channel: object, _method: object, properties: Any, _body: bytes) -> None:  # noqa: ANN401
             on_return(properties.message_id)
 
-        self._channel.add_on_return_callback(_guarded(returned))
-        await self._asked(self._channel.confirm_delivery, ack_nack_callback=_guarded(confirmed))
+        self._channel.add_on_return_callback(_guard(returned))
+        await self._call(self._channel.confirm_delivery, ack_nack_callback=_guard(confirmed))
 
     def publish(self, exchange: str, key: str, body: bytes, message_id: str, headers: Mapping[str, str] | None) -> None:
         """Write a durable, mandatory publish. Raises LinkLost where nothing was written."""
@@ -202,9 +202,9 @@ class Channel:
             headers = properties.headers or {}
             on_delivery(method.delivery_tag, method.routing_key, method.redelivered, headers, body)
 
-        self._channel.add_on_cancel_callback(_guarded(lambda _frame: on_cancel()))
-        await self._asked(self._channel.basic_qos, prefetch_count=prefetch)
-        await self._asked(self._channel.basic_consume, queue=queue, on_message_callback=_guarded(delivered))
+        self._channel.add_on_cancel_callback(_guard(lambda _frame: on_cancel()))
+        await self._call(self._channel.basic_qos, prefetch_count=prefetch)
+        await self._call(self._channel.basic_consume, queue=queue, on_message_callback=_guard(delivered))
 
     def ack(self, tag: int) -> None:
         """Ack one delivery; nothing where the channel has closed."""
@@ -252,13 +252,13 @@ class Link:
         )
         self._connection = _Connection(
             parameters,
-            on_open_callback=_guarded(self._on_open),
-            on_open_error_callback=_guarded(self._on_close),
-            on_close_callback=_guarded(self._on_close),
+            on_open_callback=_guard(self._on_open),
+            on_open_error_callback=_guard(self._on_close),
+            on_close_callback=_guard(self._on_close),
             custom_ioloop=asyncio.get_running_loop(),
         )
-        self._connection.add_on_connection_blocked_callback(_guarded(self._on_blocked))
-        self._connection.add_on_connection_unblocked_callback(_guarded(self._on_unblocked))
+        self._connection.add_on_connection_blocked_callback(_guard(self._on_blocked))
+        self._connection.add_on_connection_unblocked_callback(_guard(self._on_unblocked))
         try:
             await first_of(self._opened, self.lost)
         except BaseException:
@@ -280,7 +280,7 @@ class Link:
                 opened.set_result(Channel(channel))
 
         try:
-            self._connection.channel(on_open_callback=_guarded(on_open))
+            self._connection.channel(on_open_callback=_guard(on_open))
         except pika.exceptions.AMQPError as error:
             raise LinkLost(_why(error)) from error
         await first_of(opened, self.lost, timeout_s=REPLY_TIMEOUT_S)

@@ -45,7 +45,7 @@ class RabbitBroker:
         self._consuming = Life(address, f"{name}:consume")
         self._consumers: set[Consumer] = set()
         self._management = Management(address, topology.prefix)
-        self._depths = Depths(self._publishing, self._held, self._management)
+        self._depths = Depths(self._publishing, self._count_held, self._management)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -80,7 +80,7 @@ class RabbitBroker:
             yield consumer.deliveries
         finally:
             self._consumers.discard(consumer)
-            await _ended(task)
+            await _end(task)
 
     async def ack(self, delivery: Delivery) -> None:
         """Ack a delivery; nothing where it was handed back meanwhile."""
@@ -118,10 +118,10 @@ class RabbitBroker:
 
     async def close(self) -> None:
         """End both connections."""
-        await asyncio.gather(*(_ended(task) for task in self._tasks.values()))
+        await asyncio.gather(*(_end(task) for task in self._tasks.values()))
         await self._management.close()
 
-    def _held(self, queue: str) -> int:
+    def _count_held(self, queue: str) -> int:
         return sum(len(consumer.deliveries) for consumer in self._consumers if consumer.queue == queue)
 
     def _watch(self, name: str, work: Any) -> None:  # noqa: ANN401
@@ -173,7 +173,7 @@ async def _happens(event: asyncio.Event, within_s: float) -> bool:
         return False
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait({task})
 

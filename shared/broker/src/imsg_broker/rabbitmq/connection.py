@@ -65,13 +65,13 @@ class Life:
         backoff = Backoff(len(hosts))
         for host in cycle(hosts):
             began = loop.time()
-            reason = await self._lived(host)
+            reason = await self._live(host)
             log.warning("broker_away", connection=self._name, host=host.name, port=host.port, reason=str(reason))
             if loop.time() - began > STEADY_S:
                 backoff.reset()
             await backoff.pause()
 
-    async def _lived(self, host: Host) -> LinkLost:
+    async def _live(self, host: Host) -> LinkLost:
         """Make the connection and stay until it is lost; return why."""
         link = Link(host)
         try:

@@ -83,7 +83,7 @@ class Management:
         now = asyncio.get_running_loop().time()
         if now >= self._ask_again_at:
             self._ask_again_at = now + FRESH_S
-            self._counts = await self._asked(connected)
+            self._counts = await self._ask(connected)
         return self._counts.get(queue, 0)
 
     async def close(self) -> None:
@@ -92,7 +92,7 @@ class Management:
         if client is not None:
             await client.aclose()
 
-    async def _asked(self, connected: Host) -> dict[str, int]:
+    async def _ask(self, connected: Host) -> dict[str, int]:
         loop = asyncio.get_running_loop()
         for host in sorted(self._address.hosts, key=lambda host: host != connected):
             if loop.time() < self._away_until.get(host, 0.0):

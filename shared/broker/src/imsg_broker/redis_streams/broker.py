@@ -73,7 +73,7 @@ class StreamBroker:
     async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
         """Append to every queue of the route in one step, synced. Raises PublishRefused or PublishUnknown."""
         texts = json.dumps(dict(headers)) if headers else ""
-        await self._written(PUBLISH, self._streams(route), (body, route.key, texts), len(body))
+        await self._write(PUBLISH, self._streams(route), (body, route.key, texts), len(body))
 
     @asynccontextmanager
     async def take(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
@@ -86,7 +86,7 @@ class StreamBroker:
             yield consumer.deliveries
         finally:
             self._consumers.discard(consumer)
-            await _ended(task)
+            await _end(task)
 
     async def ack(self, delivery: Delivery) -> None:
         """Ack a delivery; nothing where it was handed back meanwhile."""
@@ -96,7 +96,7 @@ class StreamBroker:
         """Add to the queue's postponed. Raises like publish."""
         if step_s not in self.topology.waits_s:
             raise ValueError(f"{step_s} s is none of the steps {self.topology.waits_s}")
-        await self._written(POSTPONE, [retry(queue)], (step_s * 1_000, uuid.uuid4().hex[:16], body), len(body))
+        await self._write(POSTPONE, [retry(queue)], (step_s * 1_000, uuid.uuid4().hex[:16], body), len(body))
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """Publish to history as dead, then ack. Raises like publish."""
@@ -110,7 +110,7 @@ class StreamBroker:
                 return int(await self._shared.call("ZCARD", postponed))
             return int(await self._shared.run(DEPTH, [queue, returned(queue)], []))
         except (RedisUnavailable, RedisRefused) as error:
-            self._doubted()
+            self._raise_doubt()
             raise Unreachable(f"Redis can't tell the depth of {queue}: {error}") from error
 
     def start(self) -> None:
@@ -120,7 +120,7 @@ class StreamBroker:
     async def close(self) -> None:
         """Stop looking."""
         if self._watching is not None:
-            await _ended(self._watching)
+            await _end(self._watching)
 
     def _streams(self, route: Route) -> tuple[str, ...]:
         if route.exchange:
@@ -129,7 +129,7 @@ class StreamBroker:
             raise PublishRefused(f"there is no queue {route.key}")
         return (route.key,)
 
-    async def _written(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], size: int) -> None:
+    async def _write(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], size: int) -> None:
         if size > MAX_BODY_BYTES:
             raise PublishRefused(f"a message is at most {MAX_BODY_BYTES} bytes, this one has {size}")
         if not self._reachable:
@@ -137,15 +137,15 @@ class StreamBroker:
         try:
             await self._shared.run(script, keys, arguments)
         except RedisUnavailable as away:
-            self._doubted()
+            self._raise_doubt()
             raise PublishUnknown(str(away)) from away
         except RedisRefused as refused:
             self._refusing = True
-            self._doubted()
+            self._raise_doubt()
             outcome = PublishRefused if _nothing_written(refused) else PublishUnknown
             raise outcome(str(refused)) from refused
 
-    def _doubted(self) -> None:
+    def _raise_doubt(self) -> None:
         self._reachable = False
         self._doubt.set()
 
@@ -167,15 +167,15 @@ class StreamBroker:
                 else:
                     await self._shared.call("PING")
             except (RedisUnavailable, RedisRefused) as error:
-                self._changed(reachable=False, reason=str(error))
+                self._watch_changes(reachable=False, reason=str(error))
                 await asyncio.sleep(LOOK_S / 2)
                 continue
-            self._changed(reachable=True)
+            self._watch_changes(reachable=True)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._doubt.wait()
 
-    def _changed(self, *, reachable: bool, reason: str = "") -> None:
+    def _watch_changes(self, *, reachable: bool, reason: str = "") -> None:
         if reachable and not self._reachable:
             log.info("broker_connected")
         if not reachable and self._reachable:
@@ -217,6 +217,6 @@ def _failure(task: asyncio.Task[None]) -> BaseException | None:
     return None if task.cancelled() else task.exception()
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait({task})

@@ -106,17 +106,17 @@ class Consumer:
 
     async def _join(self, name: str) -> None:
         """Take a lease, and hand back what earlier selves could not."""
-        await self._kept(name, joining=True)
+        await self._keep_entries(name, joining=True)
         await self._pay_all()
         for old in list(self._left_behind):
-            await self._handed_back(old)
+            await self._hand_back(old)
 
     async def _leave(self, name: str, number: int | None) -> None:
         self._left_behind.add(name)
         try:
             await self._end_reading(name, number)
             await self._pay_all()
-            await self._handed_back(name)
+            await self._hand_back(name)
         except (RedisUnavailable, RedisRefused) as error:
             log.warning("hand_back_failed", queue=self.queue, reason=str(error))
 
@@ -128,7 +128,7 @@ class Consumer:
         if number is not None and name.encode() in await self._shared.call("CLIENT", "LIST", "ID", number):
             await self._shared.call("CLIENT", "KILL", "ID", number)
 
-    async def _handed_back(self, name: str) -> None:
+    async def _hand_back(self, name: str) -> None:
         await self._shared.run(LEAVE, self._keys, [GROUP, name, DELIVERY_LIMIT])
         self._left_behind.discard(name)
 
@@ -149,9 +149,9 @@ class Consumer:
         pause_s = 0.0
         while True:
             await asyncio.sleep(max(SOONEST_S, min(KEEP_S, pause_s)))
-            pause_s = await self._kept(name, joining=False)
+            pause_s = await self._keep_entries(name, joining=False)
 
-    async def _kept(self, name: str, *, joining: bool) -> float:
+    async def _keep_entries(self, name: str, *, joining: bool) -> float:
         lease_ms = int(LEASE_S * 1_000)
         arguments: list[Argument] = [GROUP, name, DELIVERY_LIMIT, lease_ms, int(joining), MOVED_AT_ONCE]
         next_ms = int(await self._shared.run(KEEP, self._keys, arguments))

@@ -45,7 +45,7 @@ class Reader:
 
         Raises redis-py's errors; what the server gave us by then is known to the server alone.
         """
-        if got := await self._fetched(count):
+        if got := await self._fetch(count):
             return [(stream, number, fields) for stream, number, fields in got]
         reply = await self._call(
             "XREADGROUP", "GROUP", GROUP, self._consumer,
@@ -53,7 +53,7 @@ class Reader:
         )  # fmt: skip
         return [(stream, number, fields) for stream, entries in reply or () for number, fields in entries]
 
-    async def _fetched(self, count: int) -> Any:  # noqa: ANN401  a list of entries
+    async def _fetch(self, count: int) -> Any:  # noqa: ANN401  a list of entries
         arguments = (2, self._returned, self._queue, GROUP, self._consumer, count)
         try:
             return await self._call("EVALSHA", FETCH.sha, *arguments)
