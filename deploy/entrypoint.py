@@ -14,7 +14,7 @@ from imsg_runtime.watchdog import watch
 SECRETS = Path("/run/imsg")
 
 
-def filled(value: str) -> str:
+def fill(value: str) -> str:
     """Replace each {NAME} by the secret of that name; braces that name none stay as they are."""
 
     def secret(match: re.Match[str]) -> str:
@@ -26,7 +26,7 @@ def filled(value: str) -> str:
 
 def main(command: list[str]) -> None:
     """Run the command with IMSG_ settings filled in, as the child of this process."""
-    settings = {name: filled(value) for name, value in os.environ.items() if name.startswith("IMSG_")}
+    settings = {name: fill(value) for name, value in os.environ.items() if name.startswith("IMSG_")}
     watch()
     os.execvpe(command[0], command, os.environ | settings)  # noqa: S606  the child becomes the service
 

@@ -15,7 +15,7 @@ import asyncio, sys
 from pathlib import Path
 from imsg import data_folder
 async def main():
-    async with data_folder.held(Path(sys.argv[1])):
+    async with data_folder.hold(Path(sys.argv[1])):
         print("held", flush=True)
         await asyncio.sleep(60)
 asyncio.run(main())
@@ -34,7 +34,7 @@ async def test_a_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
     child = _holding(tmp_path)
     try:
         with pytest.raises(StartError, match=rf"process {child.pid}.*IMSG_DATA_DIR"):
-            async with data_folder.held(tmp_path):
+            async with data_folder.hold(tmp_path):
                 pass
     finally:
         child.kill()
@@ -46,7 +46,7 @@ async def test_a_killed_holder_leaves_it_free(tmp_path: Path) -> None:
     child.kill()
     child.communicate()
 
-    async with data_folder.held(tmp_path):
+    async with data_folder.hold(tmp_path):
         assert (tmp_path / data_folder.LOCK).read_text() == str(os.getpid())
 
 
@@ -54,5 +54,5 @@ async def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(StartError, match=r"file/data can't be written.*IMSG_DATA_DIR"):
-        async with data_folder.held(tmp_path / "file" / "data"):
+        async with data_folder.hold(tmp_path / "file" / "data"):
             pass

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imsg.effective_settings import masked
+from imsg.effective_settings import mask
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from imsg.effective_settings import masked
     ],
 )
 def test_the_password_of_a_url_is_hidden_and_the_rest_is_shown(url: str, shown: str) -> None:
-    assert masked(url) == shown
+    assert mask(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_the_password_of_a_url_is_hidden_and_the_rest_is_shown(url: str, shown: 
     ],
 )
 def test_no_way_to_write_a_password_shows_it(url: str) -> None:
-    assert "geheim" not in masked(url)
+    assert "geheim" not in mask(url)

@@ -21,7 +21,7 @@ from pathlib import Path
 from imsg import data_folder, valkey
 async def main():
     place = Path(sys.argv[1])
-    async with data_folder.held(place) as lock:
+    async with data_folder.hold(place) as lock:
         server = valkey.Valkey(place, lock)
         async with server.running():
             print(server.pid, flush=True)
@@ -54,7 +54,7 @@ def _lives(pid: int) -> bool:
 
 
 async def test_what_it_was_told_outlives_it(tmp_path: Path) -> None:
-    async with data_folder.held(tmp_path) as lock:
+    async with data_folder.hold(tmp_path) as lock:
         async with _running(tmp_path, lock) as server, redis.connect(server.url) as client:
             await client.call("SET", "name", "天存")
         async with _running(tmp_path, lock) as server, redis.connect(server.url) as client:
@@ -65,7 +65,7 @@ async def test_what_it_was_told_outlives_it(tmp_path: Path) -> None:
 
 async def test_every_write_is_on_disk_and_nothing_is_evicted(tmp_path: Path) -> None:
     async with (
-        data_folder.held(tmp_path) as lock,
+        data_folder.hold(tmp_path) as lock,
         _running(tmp_path, lock) as server,
         redis.connect(server.url) as client,
     ):
@@ -76,7 +76,7 @@ async def test_every_write_is_on_disk_and_nothing_is_evicted(tmp_path: Path) -> 
 
 
 async def test_it_is_started_anew_when_it_dies(tmp_path: Path) -> None:
-    async with data_folder.held(tmp_path) as lock, _running(tmp_path, lock) as server:
+    async with data_folder.hold(tmp_path) as lock, _running(tmp_path, lock) as server:
         staying = asyncio.create_task(server.stay())
         before = server.pid
         assert before is not None
@@ -100,7 +100,7 @@ async def _answers(client: redis.Redis) -> None:
 
 
 async def test_one_that_keeps_dying_ends_it_all(tmp_path: Path) -> None:
-    async with data_folder.held(tmp_path) as lock, _running(tmp_path, lock) as server:
+    async with data_folder.hold(tmp_path) as lock, _running(tmp_path, lock) as server:
         staying = asyncio.create_task(server.stay())
         killed: set[int] = set()
         async with asyncio.timeout(20):
@@ -116,7 +116,7 @@ async def test_one_that_keeps_dying_ends_it_all(tmp_path: Path) -> None:
 
 async def test_a_long_and_foreign_path_still_gets_a_socket(tmp_path: Path) -> None:
     place = tmp_path / ("很长的目录" * 8)
-    async with data_folder.held(place) as lock, _running(place, lock) as server:
+    async with data_folder.hold(place) as lock, _running(place, lock) as server:
         async with redis.connect(server.url) as client:
             assert await client.call("PING")
         assert len(os.fsencode(server.url.removeprefix("unix://"))) < 104

@@ -81,7 +81,7 @@ async def test_the_document_is_asked_of_an_owner_that_is_away_again(gateway: Wor
 
 
 async def test_an_owners_refusals_and_the_gateways_own_are_described_together(gateway: World) -> None:
-    theirs = error_responses.described(["contact_taken", "wrong_type"])
+    theirs = error_responses.describe(["contact_taken", "wrong_type"])
     login = operation("Extra") | {"responses": {"200": {"description": "OK"}, **theirs}}
     gateway.auth.answer = owned({"/api/login": {"post": login}})
     gateway.history.answer = owned({})

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from imsg_sandbox.aliyun_signatures import Call, Fault, Gatekeeper, canonical, escaped, pairs, v1, v3
+from imsg_sandbox.aliyun_signatures import Call, Fault, Gatekeeper, canonical, escape, pairs, v1, v3
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 
@@ -141,5 +141,5 @@ def test_version_1_is_let_in_too() -> None:
 
 def test_a_query_is_read_and_written_as_rfc_3986_has_it() -> None:
     assert pairs("a=%E9%98%BF+b&c&&d=1=2") == [("a", "阿 b"), ("c", ""), ("d", "1=2")]
-    assert escaped("阿 b~*+") == "%E9%98%BF%20b~%2A%2B"
+    assert escape("阿 b~*+") == "%E9%98%BF%20b~%2A%2B"
     assert canonical(DOCUMENTED, ["host"], "/").startswith("POST\n/\nImageId=win2019")

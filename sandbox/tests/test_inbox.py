@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import Answer, ok, refused
+from imsg_runtime.responses import Answer, ok, refuse_with
 from imsg_testing.sandbox import mail, open_sandbox
 
 
@@ -76,7 +76,7 @@ async def test_off_loopback_only_an_administrator_may_look() -> None:
         token = Request(scope).headers.get("authorization", "")
         known = {"Bearer a+b=": "admin", "Bearer c": "user"}
         me = ok(username="x", role=known[token]) if token in known else None
-        answer = Answer(me) if me else refused(Refusal("token_invalid"), "en")
+        answer = Answer(me) if me else refuse_with(Refusal("token_invalid"), "en")
         await answer(scope, receive, send)
 
     async with open_sandbox({"gateway": gateway}, host="0.0.0.0") as sandbox:

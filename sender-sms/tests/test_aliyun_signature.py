@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from imsg_sms.providers.aliyun_signature import Request, encoded, headers
+from imsg_sms.providers.aliyun_signature import Request, encode, headers
 
 
 def test_the_documented_example_is_signed_as_documented() -> None:
@@ -31,4 +31,4 @@ def test_the_documented_example_is_signed_as_documented() -> None:
 
 def test_parameters_are_encoded_as_rfc_3986_has_it() -> None:
     """A space is %20, a tilde stays, Chinese is UTF-8, keys are sorted."""
-    assert encoded({"b": "a b~*", "a": "阿里"}) == "a=%E9%98%BF%E9%87%8C&b=a%20b~%2A"
+    assert encode({"b": "a b~*", "a": "阿里"}) == "a=%E9%98%BF%E9%87%8C&b=a%20b~%2A"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imsg_sms.providers.http import at, fill, succeeded
+from imsg_sms.providers.http import at, fill, is_success
 
 
 def test_braces_that_name_no_value_stay() -> None:
@@ -14,7 +14,7 @@ def test_braces_that_name_no_value_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "status", "body", "text", "is_success"),
+    ("rule", "status", "body", "text", "expected"),
     [
         ("code=0", 200, {"code": 0}, "", True),
         ("code=0", 200, {"code": "0"}, "", True),
@@ -33,9 +33,9 @@ def test_an_answer_is_judged_by_the_rule(
     status: int,
     body: object,
     text: str,
-    is_success: bool,  # noqa: FBT001  a row of the table
+    expected: bool,  # noqa: FBT001  a row of the table
 ) -> None:
-    assert succeeded(rule, status, body, text) is is_success
+    assert is_success(rule, status, body, text) is expected
 
 
 def test_a_path_that_leads_nowhere_finds_nothing() -> None:
@@ -54,7 +54,7 @@ JSON = st.recursive(
 @given(st.text(), JSON, st.integers(100, 599), st.text())
 @example("²=1", ["a"], 200, "")
 def test_any_rule_judges_any_answer(rule: str, body: object, status: int, text: str) -> None:
-    assert succeeded(rule, status, body, text) in (True, False)
+    assert is_success(rule, status, body, text) in (True, False)
     at(body, rule)
 
 

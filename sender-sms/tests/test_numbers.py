@@ -17,7 +17,7 @@ from imsg_sms.providers import numbers
     ],
 )
 def test_a_number_is_written_and_read_again(number: str, written: str) -> None:
-    assert numbers.written(number) == written
+    assert numbers.format_number(number) == written
     assert numbers.read(written) == number
 
 
@@ -39,4 +39,4 @@ def test_any_number_of_the_firm_is_read_or_is_none(text: str) -> None:
 
 @given(st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True).filter(lambda number: not number.startswith("+86")))
 def test_any_number_abroad_is_written_and_read_again(number: str) -> None:
-    assert numbers.read(numbers.written(number)) == number
+    assert numbers.read(numbers.format_number(number)) == number

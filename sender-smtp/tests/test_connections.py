@@ -32,7 +32,7 @@ def mail(n: int = 0, address: str = "zhang@example.com", letter: Letter | None =
     rendered = render(
         letter or Letter("会议", "下午两点半\n.\n"), Sender("天存", "noreply@example.com"), REQUEST, datetime.now(UTC)
     )
-    return rendered.addressed(n, address)
+    return rendered.address_to(n, address)
 
 
 def large_mail(octets: int = 16 * 1024 * 1024) -> Mail:

@@ -21,7 +21,7 @@ SENDER = Sender("天存", "noreply@example.com")
 
 
 def mail(letter: Letter, n: int = 0, address: str = "zhang@163.com", sender: Sender = SENDER) -> Mail:
-    return render(letter, sender, REQUEST, ACCEPTED_AT).addressed(n, address)
+    return render(letter, sender, REQUEST, ACCEPTED_AT).address_to(n, address)
 
 
 def received(made: Mail) -> bytes:
@@ -83,7 +83,7 @@ def test_a_mail_rendered_again_is_the_same_to_the_byte() -> None:
 
 def test_only_two_lines_differ_between_recipients_and_the_body_is_one_object() -> None:
     rendered = render(Letter("hello", "您好"), SENDER, REQUEST, ACCEPTED_AT)
-    one, other = rendered.addressed(0, "a@example.com"), rendered.addressed(1, "b@example.com")
+    one, other = rendered.address_to(0, "a@example.com"), rendered.address_to(1, "b@example.com")
     assert one.body is other.body
     differing = set(one.head.split(b"\r\n")) ^ set(other.head.split(b"\r\n"))
     assert {line.split(b":")[0] for line in differing} == {b"To", b"Message-ID"}

@@ -44,7 +44,7 @@ class Clock:
 
 
 def mail(n: int = 0) -> Mail:
-    return RENDERED.addressed(n, f"user{n}@example.com")
+    return RENDERED.address_to(n, f"user{n}@example.com")
 
 
 def address_of(server: SmtpServer) -> Server:

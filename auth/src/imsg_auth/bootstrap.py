@@ -47,7 +47,7 @@ class Founding:
         self._folder = folder
         self._now = now
 
-    async def found(self) -> None:
+    async def create_first(self) -> None:
         """Make the first accounts if there are no users; several processes may start at once.
 
         Where nobody but this machine reaches us these are the documented ones, elsewhere an administrator alone.

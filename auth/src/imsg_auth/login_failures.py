@@ -30,7 +30,7 @@ class Failures:
         for result in RESULTS:
             self._results.labels(result)
 
-    def passed(self) -> None:
+    def count_success(self) -> None:
         """Count a log-in that went through."""
         self._results.labels("right").inc()
 

@@ -89,7 +89,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
                 admin_password=settings.admin_password.get_secret_value() if settings.admin_password else None,
                 folder=settings.data_dir,
             )
-            await founding.found()
+            await founding.create_first()
             await founding.refuse_documented()
             await _patiently(mirror.forget_all, f"Redis at {variable('redis_url')}")
             broker = await stack.enter_async_context(open_broker(settings.broker_url))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from imsg_contract.error_responses import ANY, BODY, TOKEN, described
+from imsg_contract.error_responses import ANY, BODY, TOKEN, describe
 
 _FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 
@@ -14,11 +14,11 @@ def refusals(*reasons: str, body: bool = False, token: bool = False, administrat
     """Describe what a URL may refuse, by HTTP status, next to what its kind may."""
     kinds = (*ANY, *(BODY if body else ()), *(TOKEN if token or administrator else ()))
     found: Responses = {}
-    found.update(described((*kinds, *(("no_right",) if administrator else ()), *reasons)))
+    found.update(describe((*kinds, *(("no_right",) if administrator else ()), *reasons)))
     return found
 
 
-def documented(schema: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+def document(schema: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
     """Take FastAPI's 422 out of its document: a wrong field answers 400 here, in the public shape."""
 
     def without_422() -> dict[str, Any]:

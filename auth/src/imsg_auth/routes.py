@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, WithJsonSchema
 from starlette.responses import Response
 
 from imsg_auth import usernames
-from imsg_auth.openapi import documented, refusals
+from imsg_auth.openapi import document, refusals
 from imsg_auth.schemas import (
     Answered,
     ContactsAnswer,
@@ -43,7 +43,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
 from imsg_runtime.quota import Quota
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.responses import Answer, refused, speak, tell, wrong
+from imsg_runtime.responses import Answer, refuse_with, speak, tell, wrong
 from imsg_runtime.service_client import Caller, Internal
 
 log = logger(__name__)
@@ -92,7 +92,7 @@ def api(internal: Internal, parts: Parts) -> FastAPI:
         app.add_exception_handler(away, _unavailable)
     for routes in (_own(parts), _administration(parts), _services(parts)):
         app.include_router(routes)
-    app.openapi = documented(app.openapi)  # type: ignore[method-assign]
+    app.openapi = document(app.openapi)  # type: ignore[method-assign]
     return app
 
 
@@ -316,4 +316,4 @@ def _cursor(text: str | None) -> str | None:
 async def _unavailable(request: Request, error: Exception) -> Response:
     log.warning("unavailable", error=str(error))
     refusal = Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
-    return refused(refusal, request.headers.get("accept-language", ""))
+    return refuse_with(refusal, request.headers.get("accept-language", ""))

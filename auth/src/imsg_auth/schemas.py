@@ -27,7 +27,7 @@ RecipientsLimit = Annotated[
     ),
 ]
 _NO_NUL = {"pattern": r"^[^\u0000]*$"}
-Name = Annotated[str, AfterValidator(usernames.looked_up), Field(json_schema_extra={**_NO_NUL})]
+Name = Annotated[str, AfterValidator(usernames.lookup_form), Field(json_schema_extra={**_NO_NUL})]
 AnyPassword = Annotated[str, AfterValidator(usernames.storable), Field(json_schema_extra={**_NO_NUL})]
 NewPassword = Annotated[
     str,

@@ -49,7 +49,7 @@ class Sessions:
         except Refusal as refusal:
             await self._failures.note(refusal, user, address)
             raise
-        self._failures.passed()
+        self._failures.count_success()
         if self._passwords.is_outdated(known.password):
             renewed = await self._passwords.hash(password)
             async with self._store.writing() as rows:

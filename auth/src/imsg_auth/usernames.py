@@ -54,7 +54,7 @@ def username(text: str) -> str:
     return name
 
 
-def looked_up(text: str) -> str:
+def lookup_form(text: str) -> str:
     """Return the normal form of a name that somebody asks for; it need not be one that could be registered."""
     return normal(storable(text))
 

@@ -60,7 +60,7 @@ def back_up(target: Path) -> list[str]:
 async def _copy(source: Path, target: Path) -> None:
     url = valkey.found(source)
     # Where nobody runs, nobody shall start meanwhile.
-    async with nullcontext() if url else data_folder.held(source):
+    async with nullcontext() if url else data_folder.hold(source):
         if (source / LOG).is_dir():
             async with _rewriting_nothing(url):
                 await asyncio.to_thread(_copy_log, source / LOG, target / LOG)

@@ -17,7 +17,7 @@ LEAVING_S = 10.0
 
 
 @asynccontextmanager
-async def held(folder: Path) -> AsyncIterator[int]:
+async def hold(folder: Path) -> AsyncIterator[int]:
     """Make the folder and hold it alone; yield the lock's file descriptor.
 
     Whoever writes into the folder inherits the descriptor, so the lock lasts until the last of them has gone.

@@ -69,7 +69,7 @@ def main(given: str | None) -> int:
 
 def _read_made(asked: all_in_one.Settings) -> dict[str, str]:
     """Say what `imsg up` puts where nobody said anything."""
-    redis_url = effective_settings.masked(asked.redis_url) or "embedded Valkey"
+    redis_url = effective_settings.mask(asked.redis_url) or "embedded Valkey"
     made = {
         variable("redis_url"): redis_url,
         variable("broker_url"): f"streams on {redis_url}",
@@ -130,19 +130,19 @@ async def _running(url: str) -> Finding:
         except httpx.HTTPError:
             return Finding(
                 "iMSG",
-                f"nothing answers at {effective_settings.masked(url)}",
+                f"nothing answers at {effective_settings.mask(url)}",
                 "Start it with `make run`, or say where with --url.",
             )
         except ValueError:
             return Finding(
                 "iMSG",
-                f"something else answers at {effective_settings.masked(url)}",
+                f"something else answers at {effective_settings.mask(url)}",
                 f"Choose another {variable('port')}.",
             )
     if answer.get("errorCode") == 0:
-        return Finding("iMSG", f"ready at {effective_settings.masked(url)}")
+        return Finding("iMSG", f"ready at {effective_settings.mask(url)}")
     return Finding(
-        "iMSG", f"not ready at {effective_settings.masked(url)}: {answer.get('unmet')}", "The parts below say why."
+        "iMSG", f"not ready at {effective_settings.mask(url)}: {answer.get('unmet')}", "The parts below say why."
     )
 
 
@@ -181,7 +181,7 @@ async def _broker(asked: all_in_one.Settings) -> Finding:
     url = asked.broker_url
     if not url:
         return Finding("broker", "streams on the same Redis")
-    shown = effective_settings.masked(url)
+    shown = effective_settings.mask(url)
     async with open_broker(url) as broker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TIMEOUT_S):

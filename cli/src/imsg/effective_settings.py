@@ -100,11 +100,11 @@ def _show(name: str, field: FieldInfo, value: object) -> str:
     if "SecretStr" in str(field.annotation) or re.search("PASSWORD|SECRET|KEY", name):
         return HIDDEN if value else ""
     if isinstance(value, tuple | list | Mapping):
-        return masked(", ".join(map(str, value)))
-    return masked(str(value))
+        return mask(", ".join(map(str, value)))
+    return mask(str(value))
 
 
-def masked(text: str) -> str:
+def mask(text: str) -> str:
     """Hide the passwords of the URLs in a text, and those of their parameters that may be secrets.
 
     A password ends at the last @: one that was not percent-encoded may hold anything. Rather too much is hidden than

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import Answer, ok, refused
+from imsg_runtime.responses import Answer, ok, refuse_with
 from imsg_runtime.service import Service
 
 Table = Sequence[tuple[str, ASGIApp]]
@@ -44,14 +44,14 @@ class Router:
             await self._page(scope, receive, send)
             return
         refusal = Refusal("no_such_url", path=path)
-        await refused(refusal, _language(scope))(scope, receive, send)
+        await refuse_with(refusal, _language(scope))(scope, receive, send)
 
     def refuse(self, refusal: Refusal, accept_language: str, path: str) -> Response:
         """Answer a refusal as the service would whose path it is."""
         for prefix, app in self._table:
             if isinstance(app, Service) and (path == prefix or path.startswith(f"{prefix}/")):
                 return app.refuse(refusal, accept_language, path)
-        return refused(refusal, accept_language)
+        return refuse_with(refusal, accept_language)
 
     def unmet(self) -> dict[str, list[str]]:
         """Name the conditions of readiness that don't hold, by service."""
@@ -59,7 +59,7 @@ class Router:
 
     def _readiness(self, scope: Scope) -> Answer:
         if unmet := self.unmet():
-            return refused(Refusal("unavailable", extra={"unmet": unmet}, retry_after_s=3), _language(scope))
+            return refuse_with(Refusal("unavailable", extra={"unmet": unmet}, retry_after_s=3), _language(scope))
         return Answer(ok(services=[part.name for part in self._parts]))
 
 

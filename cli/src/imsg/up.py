@@ -46,7 +46,7 @@ async def run(settings: Settings, life: Life, *, with_console: bool = True) -> i
     """Bind, hold the folder, start what is embedded, open the services, serve."""
     with contextlib.closing(listen(settings.host, settings.port)) as sock:
         async with life.beating(), AsyncExitStack() as stack:
-            lock = await stack.enter_async_context(data_folder.held(settings.data_dir))
+            lock = await stack.enter_async_context(data_folder.hold(settings.data_dir))
             server = None if settings.redis_url else Valkey(settings.data_dir, lock)
             tombstones.bring(settings.data_dir)
             ground = all_in_one.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)

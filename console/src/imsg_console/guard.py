@@ -16,7 +16,7 @@ from imsg_console.preferences import current, preferences
 from imsg_console.sessions import Session, Sessions
 from imsg_console.texts import Texts
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import refused
+from imsg_runtime.responses import refuse_with
 
 COOKIE = "imsg_session"
 
@@ -221,7 +221,7 @@ def _lost(scope: Scope) -> Response:
     if _wants_html(scope) and scope["method"] in ("GET", "HEAD"):
         return RedirectResponse(login_url("/", ""), 303)
     refusal = Refusal("no_such_url", path=scope["path"].replace("\0", ""))
-    return refused(refusal, Headers(scope=scope).get("accept-language", ""))
+    return refuse_with(refusal, Headers(scope=scope).get("accept-language", ""))
 
 
 def _foreign(path: str, t: Texts) -> Response:

@@ -18,7 +18,7 @@ from imsg_gateway.validation_errors import field_unknown
 from imsg_runtime.http import WHOLE
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.responses import crashed, refused
+from imsg_runtime.responses import refuse_with, report_crash
 from imsg_runtime.service_client import ServiceFailed, ServiceUnavailable
 
 log = logger(__name__)
@@ -58,17 +58,17 @@ class Edge:
         try:
             return await self._done(scope, receive, path, ignored)
         except Refusal as refusal:
-            return refused(refusal, _language(scope))
+            return refuse_with(refusal, _language(scope))
         except ServiceFailed as failed:
             log.error("peer_failed", path=path.split("/")[:3], why=str(failed))  # noqa: TRY400  its own log has the traceback
-            return refused(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
+            return refuse_with(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             log.warning("away", path=path.split("/")[:3], why=str(away))
-            return refused(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
+            return refuse_with(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
         except Gone:
             raise
         except Exception as error:  # noqa: BLE001  the HTTP handler's edge: a bug is answered and logged
-            return crashed(error, _language(scope))
+            return report_crash(error, _language(scope))
 
     async def _done(self, scope: Scope, receive: Receive, path: str, ignored: list[str] | None) -> Response:
         """Have a request answered; fields that nobody reads are added to `ignored`, or refused where it is None."""
@@ -87,7 +87,7 @@ class Edge:
             if route.right is not Right.OPEN:
                 claim = self._callers.claim(asked.token)
                 if route.right is not Right.SENDER or strays:
-                    caller = await claim.judged()
+                    caller = await claim.authenticate()
                     if route.right is Right.ADMIN and not caller.is_admin:
                         raise Refusal("no_right")
             if strays:

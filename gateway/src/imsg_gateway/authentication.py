@@ -12,7 +12,7 @@ from imsg_contract import tokens
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import time_of
 from imsg_contract.tokens import Token
-from imsg_gateway.limits import exhausted
+from imsg_gateway.limits import refuse_exhausted
 from imsg_runtime.quota import Charged, Disabled, Exhausted, Known, NoMirror, Quota, Revoked, Stale
 from imsg_runtime.service_client import Caller, Peer, ServiceFailed, ServiceUnavailable
 
@@ -150,11 +150,11 @@ class Claim:
         Spares who was verified before a look at the mirror. Raises like `judged`.
         """
         if self._verdict is None:
-            await self.judged()
+            await self.authenticate()
         assert self._verdict is not None  # noqa: S101  judged sets it
         return Owner(self.username, self._verdict.user_id)
 
-    async def judged(self) -> Caller:
+    async def authenticate(self) -> Caller:
         """Settle the token, once. Raises Refusal token_invalid; ServiceUnavailable, RedisUnavailable."""
         if self._caller is None:
             self._caller = await self._judge()
@@ -166,7 +166,7 @@ class Claim:
         Raises Refusal token_invalid, sending_disabled and what `limits` knows; ServiceUnavailable, RedisUnavailable.
         """
         if self._verdict is None:
-            await self.judged()
+            await self.authenticate()
         for _ in range(MAX_ROUNDS):
             known = self._verdict
             assert known is not None  # noqa: S101  judged sets it
@@ -176,7 +176,7 @@ class Claim:
                 case Charged() as charged:
                     return charged
                 case Exhausted() as nothing_left:
-                    raise exhausted(nothing_left, recipients, self._callers.zone)
+                    raise refuse_exhausted(nothing_left, recipients, self._callers.zone)
                 case Disabled():
                     raise Refusal("sending_disabled")
                 case Revoked():

@@ -52,7 +52,7 @@ class Checking:
         )
 
     async def _limits(self, claim: Claim) -> Mapping[str, Any]:
-        answer = await self._auth.call("GET", "/api/me", caller=await claim.judged())
+        answer = await self._auth.call("GET", "/api/me", caller=await claim.authenticate())
         if answer.status_code != OK:
             raise ServiceFailed(f"auth answered {answer.status_code} to /api/me")
         me = answer.json()

@@ -7,7 +7,7 @@ from importlib.resources import files
 from starlette.responses import Response
 
 from imsg_gateway.authentication import Claim
-from imsg_gateway.openapi import described, merge
+from imsg_gateway.openapi import describe, merge
 from imsg_gateway.relay import Owner, Relayed
 from imsg_gateway.request import Asked
 from imsg_gateway.routes import Route
@@ -63,7 +63,7 @@ class Document:
     async def _merge(self) -> Json:
         names = sorted(self._owners)
         documents = await asyncio.gather(*(_of(self._owners[name]) for name in names))
-        return merge(described(self._own), dict(zip(names, documents, strict=True)), self._relayed, self._server)
+        return merge(describe(self._own), dict(zip(names, documents, strict=True)), self._relayed, self._server)
 
 
 async def _of(peer: Peer) -> Json:

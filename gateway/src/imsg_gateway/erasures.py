@@ -19,7 +19,7 @@ def guard(relayed: Handler, auth: Peer) -> Handler:
 
     async def answer(asked: Asked, claim: Claim | None) -> Response:
         if claim is not None:
-            await claim.judged()
+            await claim.authenticate()
         method, to = asked.fields.get("method"), asked.fields.get("to")
         if isinstance(method, str) and isinstance(to, str):
             found = await auth.call("POST", "/internal/holders", json={"method": method, "address": to})

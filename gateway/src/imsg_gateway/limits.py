@@ -24,7 +24,7 @@ def headers(windows: Sequence[Window]) -> dict[str, str]:
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(lefts)}
 
 
-def exhausted(found: Exhausted, recipients: int, zone: tzinfo) -> Refusal:
+def refuse_exhausted(found: Exhausted, recipients: int, zone: tzinfo) -> Refusal:
     """Refuse a request of so many recipients: the window in the way, and when it opens in the zone of the windows."""
     window = found.window
     return Refusal(

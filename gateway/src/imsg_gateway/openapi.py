@@ -99,7 +99,7 @@ _HEADERS: Json = {
 }
 
 
-def described(routes: Iterable[Route]) -> Json:
+def describe(routes: Iterable[Route]) -> Json:
     """Describe the gateway's own URLs. Raises KeyError for a route that nobody described."""
     by_pattern = {(verb, _pattern(path)): path for verb, path in _OWN}
     models = {model for asked, answer, _ in _OWN.values() for model in (asked, answer) if model}
@@ -111,7 +111,7 @@ def described(routes: Iterable[Route]) -> Json:
             continue  # of v2's own description
         path = by_pattern[route.verb, route.path]
         asked, answer, reasons = _OWN[route.verb, path]
-        operation: Json = {"responses": {_success(path): _answer(answer, path), **error_responses.described(reasons)}}
+        operation: Json = {"responses": {_success(path): _answer(answer, path), **error_responses.describe(reasons)}}
         if asked is not None:
             operation["requestBody"] = {
                 "required": route.needs_body,
@@ -192,7 +192,7 @@ def _complete(operation: Json, route: Route | Relayed) -> Json:
         "tags": [title.chapter],
         "responses": {
             **{status: answer for status, answer in responses.items() if status.startswith("2")},
-            **error_responses.described(reasons),
+            **error_responses.describe(reasons),
         },
         "security": [] if right is Right.OPEN else security,
     }

@@ -114,7 +114,7 @@ class Recipients:
         names = list(dict.fromkeys(text for text in texts if addresses[text] is None))
         if not names and not method.has_accounts:
             return _number(texts, addresses)
-        caller = await claim.judged()
+        caller = await claim.authenticate()
         await self._check_tries(caller)
         wrong = await self._look_up(names, addresses, method) if names else []
         found = _number(texts, addresses, apart=() if is_sent or caller.is_admin else names)

@@ -99,7 +99,7 @@ def relay(owner: Peer, row: Relayed) -> Handler:
     async def answer(asked: Asked, claim: Claim | None) -> Response:
         if asked.may_have_nul:
             _refuse_nul(asked)
-        caller = await claim.judged() if claim is not None else None
+        caller = await claim.authenticate() if claim is not None else None
         headers = {
             "x-imsg-address": asked.address,
             "accept-language": asked.language.encode("ascii", "ignore").decode(),

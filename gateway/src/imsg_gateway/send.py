@@ -61,7 +61,7 @@ class Sending:
             try:
                 draft = await self._drafting.read(asked.fields, claim, may_have_nul=asked.may_have_nul, is_v2=is_v2)
             except Refusal:
-                await claim.judged()  # a token that does not hold is said before what is wrong with the fields
+                await claim.authenticate()  # a token that does not hold is said before what is wrong with the fields
                 raise
             return draft, await claim.owner()
 
@@ -72,7 +72,7 @@ class Sending:
         assert claim is not None  # noqa: S101
 
         async def read(request: str) -> tuple[Draft, Owner]:
-            return await self._resends.read(asked, await claim.judged(), request)
+            return await self._resends.read(asked, await claim.authenticate(), request)
 
         return await self._answer_request(asked, claim, read)
 
@@ -87,7 +87,7 @@ class Sending:
         return _answer(accepted.answer, accepted.headers)
 
     async def _once(self, asked: Asked, claim: Claim, header: str, read: Read) -> Response:
-        caller = await claim.judged()
+        caller = await claim.authenticate()
         key = read_key(header)
         # By the path of before there was a v2, under which keys of the last 24 h may stand.
         body = await fingerprint(asked.path.replace(V2, "/api/", 1), asked.fields, asked.size)

@@ -6,7 +6,7 @@ from pydantic_core import from_json
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import HEADER_BYTES, Answer, percent_encode, refused
+from imsg_runtime.responses import HEADER_BYTES, Answer, percent_encode, refuse_with
 
 ALWAYS = ("errorCode", "errorMessage")
 
@@ -61,5 +61,5 @@ def refuse(refusal: Refusal, accept_language: str, path: str) -> Response:
     """Answer a refusal in the form of the path that was asked."""
     if len(path) > 1 and path.endswith("/"):
         path = path[:-1]
-    answer, url = refused(refusal, accept_language), url_of(path)
+    answer, url = refuse_with(refusal, accept_language), url_of(path)
     return answer if url is None else print_only(answer, url)

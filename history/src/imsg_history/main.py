@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_database.address import is_sqlite, read_url
-from imsg_database.unavailable import DatabaseUnavailable, told
+from imsg_database.unavailable import DatabaseUnavailable, describe
 from imsg_history import consumer, database, maintenance, stuck, writer
 from imsg_history.attachments import Attachments
 from imsg_history.consumer import Recorder
@@ -182,7 +182,7 @@ async def _make_tables(url: URL) -> None:
         await asyncio.to_thread(migrate, url, _now())
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         raise StartError(
-            f"{url.database} can't be used as a database ({told(error)}); "
+            f"{url.database} can't be used as a database ({describe(error)}); "
             f"let {variable('database_url')} name a file in a folder that can be written."
         ) from error
 
@@ -193,7 +193,7 @@ async def _run_migrations(url: URL) -> None:
         try:
             await asyncio.to_thread(migrate, url, _now())
         except (DatabaseUnavailable, SQLAlchemyError) as error:
-            log.warning("database_away", why=told(error)[:300])
+            log.warning("database_away", why=describe(error)[:300])
         else:
             return
         await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311  jitter

@@ -26,7 +26,7 @@ from imsg_history.records import (
     ReceiptRow,
     RequestRow,
     clean,
-    cleaned,
+    clean_optional,
     fingerprint,
 )
 
@@ -96,9 +96,9 @@ class Fold:
         if self._is_late(outcome.request):
             return
         at, attempt, status = utc(outcome.at), outcome.attempt, outcome.status.value
-        provider = cleaned(outcome.provider, MAX_NAME)
-        provider_id = cleaned(outcome.provider_id, MAX_PROVIDER_ID)
-        code, detail = cleaned(outcome.code, MAX_CODE), cleaned(outcome.detail, MAX_DETAIL)
+        provider = clean_optional(outcome.provider, MAX_NAME)
+        provider_id = clean_optional(outcome.provider_id, MAX_PROVIDER_ID)
+        code, detail = clean_optional(outcome.code, MAX_CODE), clean_optional(outcome.detail, MAX_DETAIL)
         said = (provider, provider_id, code, detail)
         mark = fingerprint(attempt, status, *said)
         request, n, rank = outcome.request, outcome.n, RANK[outcome.status]
@@ -108,7 +108,7 @@ class Fold:
     def _receipt(self, receipt: Receipt) -> None:
         provider, provider_id = clean(receipt.provider, MAX_NAME), clean(receipt.provider_id, MAX_PROVIDER_ID)
         address, at, status = clean(receipt.address, MAX_ADDRESS), utc(receipt.at), receipt.status.value
-        code, detail = cleaned(receipt.code, MAX_CODE), cleaned(receipt.detail, MAX_DETAIL)
+        code, detail = clean_optional(receipt.code, MAX_CODE), clean_optional(receipt.detail, MAX_DETAIL)
         mark = fingerprint(provider_id, status, code, detail)
         row = ReceiptRow(provider, provider_id, address, at, mark, status, code, detail, self.now)
         self.receipts[provider, provider_id, address, at, mark] = row
@@ -117,7 +117,7 @@ class Fold:
         at, details = utc(change.at), clean(compact(change.details))
         actor, action, subject = clean(change.actor), clean(change.action), clean(change.subject)
         name = hashlib.sha256(repr((at, actor, action, subject, details)).encode()).hexdigest()[:32]
-        actor_id, subject_id = cleaned(change.actor_id, MAX_NAME), cleaned(change.subject_id, MAX_NAME)
+        actor_id, subject_id = clean_optional(change.actor_id, MAX_NAME), clean_optional(change.subject_id, MAX_NAME)
         self.audit[name] = AuditRow(name, at, actor, action, subject, details, actor_id, subject_id)
 
     def _dead(self, event: Dead) -> None:
@@ -128,7 +128,7 @@ class Fold:
             clean(job.method, MAX_NAME) if job else None,
             clean(event.queue),
             clean(event.reason),
-            cleaned(event.detail, MAX_DETAIL),
+            clean_optional(event.detail, MAX_DETAIL),
             event.body,
             self.now,
         )
@@ -158,17 +158,17 @@ def _request_row(job: Job) -> RequestRow:
         job.request,
         clean(job.username, MAX_NAME),
         clean(job.method, MAX_NAME),
-        cleaned(job.account, MAX_NAME),
+        clean_optional(job.account, MAX_NAME),
         job.lane.value,
         clean(subject) if isinstance(subject, str) else None,
         None if job.content is None else clean(compact(job.content)),
         compact(job.content_at.model_dump()) if job.content_at else None,
         clean(compact([attachment.model_dump() for attachment in job.attachments])),
         job.segments,
-        cleaned(job.resend_of, MAX_NAME),
+        clean_optional(job.resend_of, MAX_NAME),
         utc(job.accepted_at),
         utc(job.expires_at) - timedelta(seconds=job.extended_s),
-        reference=cleaned(job.reference, MAX_REFERENCE),
+        reference=clean_optional(job.reference, MAX_REFERENCE),
         user_id=job.user_id,
     )
 

@@ -150,7 +150,7 @@ def clean(text: str, longest: int | None = None) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def cleaned(text: str | None, longest: int | None = None) -> str | None:
+def clean_optional(text: str | None, longest: int | None = None) -> str | None:
     """Clean text that may be absent."""
     return None if text is None else clean(text, longest)
 

@@ -35,7 +35,7 @@ from imsg_history.schemas import (
 )
 from imsg_history.stats import MOST_BUCKETS, Counter, read_span
 from imsg_runtime import bodies
-from imsg_runtime.responses import Answer, ok, refused, speak
+from imsg_runtime.responses import Answer, ok, refuse_with, speak
 from imsg_runtime.service_client import Caller, Internal
 
 RETRY_AFTER_S = 3
@@ -199,7 +199,7 @@ User = Annotated[Caller, Depends(_user)]
 async def _unavailable(request: Request, error: Exception) -> Response:
     del error
     away = Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
-    return refused(away, request.headers.get("accept-language", ""))
+    return refuse_with(away, request.headers.get("accept-language", ""))
 
 
 NO_NUL = r"^[^\u0000]*$"
@@ -280,14 +280,14 @@ ERASING = ("method_unknown", "recipients_invalid", "contact_in_use", "no_erasure
 def _answers(shape: Any, *reasons: str, success: int = 200) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401  a model, FastAPI's own type
     """Describe the success and every refusal."""
     found: dict[int | str, dict[str, Any]] = {success: {"model": shape}}
-    found.update(error_responses.described((*error_responses.ANY, *error_responses.TOKEN, *reasons)))
+    found.update(error_responses.describe((*error_responses.ANY, *error_responses.TOKEN, *reasons)))
     return found
 
 
 def _without_422(schema: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
     """Take FastAPI's 422 out of its document: it is never answered here."""
 
-    def described() -> dict[str, Any]:
+    def describe() -> dict[str, Any]:
         document = schema()
         for verbs in document["paths"].values():
             for operation in verbs.values():
@@ -296,4 +296,4 @@ def _without_422(schema: Callable[[], dict[str, Any]]) -> Callable[[], dict[str,
             document["components"]["schemas"].pop(name, None)
         return document
 
-    return described
+    return describe

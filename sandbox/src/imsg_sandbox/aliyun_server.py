@@ -14,7 +14,7 @@ from imsg_runtime.http import Protocol
 from imsg_runtime.responses import Answer
 from imsg_runtime.settings import StartError, variable
 from imsg_sandbox.aliyun import METHOD, AliyunSms, request_id
-from imsg_sandbox.aliyun_signatures import Call, Fault, Gatekeeper, escaped, pairs
+from imsg_sandbox.aliyun_signatures import Call, Fault, Gatekeeper, escape, pairs
 from imsg_sandbox.cut import Cut, linger
 from imsg_sandbox.faults import HANG_S, Faults
 from imsg_sandbox.faults import Fault as Ordered
@@ -60,7 +60,7 @@ class AliyunApi:
         except Fault as fault:
             said = {"RequestId": request_id(), "HostId": call.headers.get("host", "")}
             return Answer({**said, "Code": fault.code, "Message": fault.message}, fault.status)
-        raw = call.body or "&".join(f"{escaped(name)}={escaped(value)}" for name, value in call.query).encode()
+        raw = call.body or "&".join(f"{escape(name)}={escape(value)}" for name, value in call.query).encode()
         said_to = await self._service.answer(action, call.parameters, raw)
         return Cut() if said_to.cut else Answer(said_to.content)
 

@@ -129,8 +129,8 @@ class Gatekeeper:
 def v1(method: str, parameters: Mapping[str, str], secret: str) -> str:
     """Compute the signature of RPC version 1."""
     pairs = sorted((name, value) for name, value in parameters.items() if name != "Signature")
-    joined = "&".join(f"{escaped(name)}={escaped(value)}" for name, value in pairs)
-    said = f"{method}&{escaped('/')}&{escaped(joined)}"
+    joined = "&".join(f"{escape(name)}={escape(value)}" for name, value in pairs)
+    said = f"{method}&{escape('/')}&{escape(joined)}"
     return base64.b64encode(hmac.digest(f"{secret}&".encode(), said.encode(), "sha1")).decode()
 
 
@@ -142,13 +142,13 @@ def v3(call: Call, names: Sequence[str], secret: str, path: str) -> str:
 
 def canonical(call: Call, names: Sequence[str], path: str) -> str:
     """Write a call in the one form that both sides see."""
-    query = "&".join(f"{escaped(name)}={escaped(value)}" for name, value in sorted(call.query))
+    query = "&".join(f"{escape(name)}={escape(value)}" for name, value in sorted(call.query))
     signed = "".join(f"{name}:{call.headers[name].strip()}\n" for name in sorted(names))
     digest = call.headers["x-acs-content-sha256"]
     return f"{call.method}\n{path}\n{query}\n{signed}\n{';'.join(sorted(names))}\n{digest}"
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Escape all but what RFC 3986 leaves plain."""
     return "".join(chr(octet) if octet in _PLAIN else f"%{octet:02X}" for octet in text.encode())
 

@@ -131,7 +131,7 @@ class Magic:
         return trouble
 
 
-def explained() -> dict[str, str]:
+def explain() -> dict[str, str]:
     """Return address → what happens, for people to read."""
     mails = {f"{local}@{DOMAIN}": trouble.what for local, trouble in MAILBOXES.items()}
     return mails | {number: trouble.what for number, trouble in NUMBERS.items()}

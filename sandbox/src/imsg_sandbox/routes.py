@@ -45,7 +45,7 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
                 inbox="GET /sandbox/inbox?method=&to=&limit=, DELETE /sandbox/inbox",
                 faults="GET, PUT {method, fault, times, ms?} and DELETE /sandbox/faults",
                 supported={method: sorted(known) for method, known in SUPPORTED.items()},
-                magic_recipients=magic.explained(),
+                magic_recipients=magic.explain(),
                 aliyun={"path": "/sandbox/aliyun/", "port": aliyun_port},
             )
         )

@@ -51,14 +51,14 @@ async def serving(host: str, port: int, settings: SmtpSettings, post: Post) -> A
     rules = Rules(settings.max_bytes, login, tls if settings.security == "starttls" else None)
     sessions: set[asyncio.Task[None]] = set()
 
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(Session(reader, writer, rules, post).run(), name="smtp-session")
         sessions.add(task)
         task.add_done_callback(sessions.discard)
 
     try:
         server = await asyncio.start_server(
-            connected, host, port, limit=BUFFER_BYTES, ssl=tls if settings.security == "tls" else None
+            serve_connection, host, port, limit=BUFFER_BYTES, ssl=tls if settings.security == "tls" else None
         )
     except OSError as error:
         raise StartError(

@@ -204,7 +204,7 @@ class Api:
 
     async def _make_menu(self, request: Request, body: bytes) -> Answer:
         account = self._whose(request)
-        buttons = wechat_menu.checked(read_json(body))
+        buttons = wechat_menu.check(read_json(body))
         if not self._quotas.use(account.appid, "menu", MENUS_A_DAY):
             raise Refused(45009)
         account.menu = {"button": buttons}

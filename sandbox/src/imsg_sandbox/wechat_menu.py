@@ -6,7 +6,7 @@ MAX_BUTTONS, MAX_SUB_BUTTONS = 3, 5
 MAX_NAME_BYTES, MAX_SUB_NAME_BYTES, MAX_KEY_BYTES = 16, 60, 128
 
 
-def checked(asked: object) -> list[object]:
+def check(asked: object) -> list[object]:
     """Return the buttons of a menu. Raises Refused."""
     buttons = asked.get("button") if isinstance(asked, dict) else None
     if not isinstance(buttons, list) or not 1 <= len(buttons) <= MAX_BUTTONS:

@@ -107,7 +107,7 @@ def _plain(value: object) -> str:
 
 async def _keep(receipts: Receipts, read: Sequence[tuple[Receipt, str]]) -> None:
     """Publish every receipt, confirmed; under our own id too where the message was found by asking."""
-    asked = await receipts.remembered({own for _, own in read if own})
+    asked = await receipts.recall({own for _, own in read if own})
     everything = [receipt for receipt, _ in read]
     everything += [receipt.model_copy(update={"provider_id": own}) for receipt, own in read if own in asked]
     for at in range(0, len(everything), AT_ONCE):

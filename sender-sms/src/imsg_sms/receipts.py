@@ -29,7 +29,7 @@ class Receipts:
         """Note, before the firm is asked, that a part is asked about. Raises RedisUnavailable."""
         await self._redis.call("SET", _key(reference), "1", "EX", KEEP_S)
 
-    async def remembered(self, references: Collection[str]) -> set[str]:
+    async def recall(self, references: Collection[str]) -> set[str]:
         """Say which of these parts were asked about. Raises RedisUnavailable."""
         if not references:
             return set()

@@ -42,7 +42,7 @@ class MailChannel:
 
     async def prepare(self, job: Job) -> Rendered | Again | Blocked | Refused:
         """Fetch what is kept by history, and render what all recipients share."""
-        return await self._renderings.rendered(job)
+        return await self._renderings.render(job)
 
     async def deliver(self, job: Job, prepared: Rendered, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Hand in the mail of each recipient; a repeat has the same Message-ID and Date."""
@@ -53,4 +53,4 @@ class MailChannel:
         address = addresses.email(recipient.address)
         if address is None:
             return Refused(PROVIDER, "address", "This is no e-mail address; correct it and send again.")
-        return await self._pool.send(prepared.addressed(recipient.n, address))
+        return await self._pool.send(prepared.address_to(recipient.n, address))

@@ -33,7 +33,7 @@ from imsg_smtp.replies import (
     queue_id,
     senseless,
 )
-from imsg_smtp.server import Server, Timeouts, reach, said
+from imsg_smtp.server import Server, Timeouts, describe, reach
 
 BLOCK_OCTETS = 256 * 1024
 """How much of a body is written before the server has to have taken most of it."""
@@ -259,7 +259,7 @@ class Connection:
             reply = Reply.of(error.code, error.message)
             return Unknown(PROVIDER, reply.label, reply.text)
         except (SMTPException, OSError) as error:
-            detail = f"{self._scope} did not answer after the whole mail was sent: {said(error)}"
+            detail = f"{self._scope} did not answer after the whole mail was sent: {describe(error)}"
             return Unknown(PROVIDER, _code(error), detail)
         reply = Reply.of(response.code, response.message)
         self._is_clean = (reply.is_acceptance or reply.is_refusal) and not reply.is_farewell and self._in_step()
@@ -286,7 +286,7 @@ class Connection:
             raise _OutOfStepError("it answered more than once, so its answers can't be told apart any more")
 
     def _lost(self, error: Exception) -> Lost:
-        return Lost(Again(PROVIDER, _code(error), f"{self._scope}: {said(error)}"))
+        return Lost(Again(PROVIDER, _code(error), f"{self._scope}: {describe(error)}"))
 
     async def quit(self) -> None:
         """Take leave, within the bound, and close."""
@@ -324,7 +324,7 @@ def _trouble(error: Exception, scope: str) -> Again | Blocked:
             )
             return Blocked(PROVIDER, scope, "certificate", detail, BLOCK_S)
         cause = cause.__cause__
-    return Again(PROVIDER, _code(error), f"{scope}: {said(error)}")
+    return Again(PROVIDER, _code(error), f"{scope}: {describe(error)}")
 
 
 def _code(error: Exception) -> str:

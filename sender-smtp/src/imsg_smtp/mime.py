@@ -84,7 +84,7 @@ class Rendered:
     body: bytes
     size: int
 
-    def addressed(self, n: int, address: str) -> Mail:
+    def address_to(self, n: int, address: str) -> Mail:
         """Make the mail of recipient `n`; `address` is a normal form, so it can hold neither blank nor line end."""
         identity = f"<{message_id(self.request, n)}@{self.sender.domain}>"
         own = f"To: {address}\r\nMessage-ID: {identity}\r\n".encode()

@@ -34,7 +34,7 @@ class Renderings:
         self._current: WeakValueDictionary[str, Rendered] = WeakValueDictionary()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def rendered(self, job: Job) -> Rendered | Again | Blocked | Refused:
+    async def render(self, job: Job) -> Rendered | Again | Blocked | Refused:
         """Return the rendering of a job's request, or why there is none."""
         turn = self._turns.setdefault(job.request, asyncio.Lock())
         async with turn:

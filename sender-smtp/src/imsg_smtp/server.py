@@ -63,11 +63,11 @@ async def reach(server: Server, timeout_s: float) -> socket.socket | Again:
                 except TimeoutError:
                     raise
                 except OSError as error:
-                    why = said(error)
+                    why = describe(error)
     except TimeoutError:
         return Again(PROVIDER, TIMEOUT, f"{server.scope} was not reached within {timeout_s:.0f} s.")
     except OSError as error:
-        why = said(error)
+        why = describe(error)
     return Again(PROVIDER, UNREACHABLE, f"{server.scope} can't be reached: {why}")
 
 
@@ -81,6 +81,6 @@ async def _dial(sock: socket.socket, address: tuple[str | int | bytes, ...]) -> 
     return sock
 
 
-def said(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Make a sentence's end of an error: what it says, else its name."""
     return (str(error) or type(error).__name__).rstrip(".") + "."

@@ -107,7 +107,7 @@ def routes(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> APIRo
         at = int(gate.now())
         reply = replies.text_reply(message, text, at)
         if is_safe and door.key is not None:
-            reply = replies.sealed(reply, door.key, door.appid, door.token, at)
+            reply = replies.seal(reply, door.key, door.appid, door.token, at)
         return Response(reply, media_type="application/xml")
 
     return router

@@ -101,7 +101,7 @@ def text_reply(to: Message, text: str, now: int) -> bytes:
     ).encode()
 
 
-def sealed(reply: bytes, key: bytes, appid: str, token: str, now: int) -> bytes:
+def seal(reply: bytes, key: bytes, appid: str, token: str, now: int) -> bytes:
     """Encrypt a reply and sign it, as safe mode wants it."""
     encrypted = crypto.encrypt(reply, key, appid, secrets.token_bytes(crypto.RANDOM_BYTES))
     nonce = secrets.token_hex(8)

@@ -1,11 +1,11 @@
 """Refusals as OpenAPI describes them: closed, with the table's own codes, and read back as they were written."""
 
-from imsg_contract.error_responses import described, reasons_of
+from imsg_contract.error_responses import describe, reasons_of
 from imsg_contract.errors import REASONS
 
 
 def test_a_refusal_is_described_under_its_own_status_with_its_own_code() -> None:
-    found = described(["too_many_tries", "wrong_password", "token_invalid"])
+    found = describe(["too_many_tries", "wrong_password", "token_invalid"])
     assert set(found) == {"401", "429"}
     schema = found["401"]["content"]["application/json"]["schema"]
     assert schema["additionalProperties"] is False
@@ -15,15 +15,15 @@ def test_a_refusal_is_described_under_its_own_status_with_its_own_code() -> None
 
 
 def test_every_reason_of_the_table_can_be_described_and_read_back() -> None:
-    assert set(reasons_of(described(REASONS))) == set(REASONS)
+    assert set(reasons_of(describe(REASONS))) == set(REASONS)
 
 
 def test_only_an_unknown_outcome_names_the_request() -> None:
     for reason in REASONS:
-        (answer,) = described([reason]).values()
+        (answer,) = describe([reason]).values()
         assert ("id" in answer["content"]["application/json"]["schema"]["properties"]) == (reason == "outcome_unknown")
 
 
 def test_a_description_holds_no_unfilled_value() -> None:
-    (answer,) = described(["username_taken"]).values()
+    (answer,) = describe(["username_taken"]).values()
     assert answer["description"] == "- 10004 `username_taken`: The username … exists; choose another."

@@ -27,7 +27,7 @@ from imsg_contract.wire import (
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.providers import Answer, numbers
-from imsg_sms.providers.aliyun_signature import Request, encoded, headers
+from imsg_sms.providers.aliyun_signature import Request, encode, headers
 from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
 from imsg_sms.receipts import Receipts
 from imsg_sms.settings import Aliyun
@@ -142,7 +142,7 @@ class AliyunFirm:
     async def send(self, message: Message, numbers_: Sequence[str], reference: str) -> Answer:
         """SendSms: one content for up to 1,000 numbers, accepted or refused whole."""
         parameters = {
-            "PhoneNumbers": ",".join(map(numbers.written, numbers_)),
+            "PhoneNumbers": ",".join(map(numbers.format_number, numbers_)),
             "SignName": self._settings.sign_name,
             "TemplateCode": message.template or self._settings.template,
             "TemplateParam": json.dumps(dict(message.params), ensure_ascii=False, separators=(",", ":")),
@@ -221,7 +221,7 @@ class AliyunFirm:
 
     async def _page(self, address: str, day: str, page: int) -> tuple[Sequence[Mapping[str, Any]], int]:
         parameters = {
-            "PhoneNumber": numbers.written(address),
+            "PhoneNumber": numbers.format_number(address),
             "SendDate": day,
             "PageSize": str(PAGE_SIZE),
             "CurrentPage": str(page),
@@ -239,7 +239,7 @@ class AliyunFirm:
 
     async def _call(self, action: str, parameters: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
         """Make one signed call; the answer as JSON, empty where it is none. Raises NotSent, NoAnswer."""
-        form = encoded(parameters)
+        form = encode(parameters)
         in_body = len(form) > QUERY_CHARACTERS
         request = Request(
             method="POST",

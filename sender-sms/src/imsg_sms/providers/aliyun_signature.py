@@ -51,10 +51,10 @@ def canonical(request: Request, signed: Mapping[str, str], names: str) -> str:
     """Write the canonical request: the one form in which both sides see the call."""
     lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
     path = quote(request.path, safe=f"/{UNRESERVED}")
-    return "\n".join((request.method, path, encoded(request.query), lines, names, signed["x-acs-content-sha256"]))
+    return "\n".join((request.method, path, encode(request.query), lines, names, signed["x-acs-content-sha256"]))
 
 
-def encoded(parameters: Mapping[str, str]) -> str:
+def encode(parameters: Mapping[str, str]) -> str:
     """Encode parameters sorted by key, as RFC 3986 has it."""
     return "&".join(f"{_quote_text(key)}={_quote_text(parameters[key])}" for key in sorted(parameters))
 

@@ -71,7 +71,7 @@ class HttpFirm:
             body = answer.json()
         except ValueError:
             body = None
-        if succeeded(self._settings.success, status, body, answer.text):
+        if is_success(self._settings.success, status, body, answer.text):
             identity = at(body, self._settings.id) if self._settings.id else None
             return Answer(Sent(NAME, None if identity is None else str(identity), said))
         if status == OK and body is None and "=" in self._settings.success and not _is_of_text(self._settings.success):
@@ -84,7 +84,7 @@ def fill(template: str, values: Mapping[str, str], encode: Callable[[str], str])
     return _PLACE.sub(lambda place: encode(values[place[1]]) if place[1] in values else place[0], template)
 
 
-def succeeded(rule: str, status: int, body: Any, text: str) -> bool:  # noqa: ANN401  any JSON
+def is_success(rule: str, status: int, body: Any, text: str) -> bool:  # noqa: ANN401  any JSON
     """Judge an answer by the rule: `status=200`, `text=…` (its beginning), or `PATH=VALUE` in its JSON."""
     path, _, wanted = rule.partition("=")
     path = path.strip()

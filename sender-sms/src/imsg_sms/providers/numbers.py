@@ -8,7 +8,7 @@ _ABROAD = re.compile(r"(?:\+|00)?([1-9][0-9]{6,14})")
 CHINA = "+86"
 
 
-def written(number: str) -> str:
+def format_number(number: str) -> str:
     """Write an E.164 number for the firm."""
     if number.startswith(CHINA):
         return number.removeprefix(CHINA)

@@ -23,7 +23,7 @@ _WAITING = (429, 503)
 _VALUE = re.compile(r"\{\w+\}")
 
 
-def described(reasons: Iterable[str]) -> dict[str, Any]:
+def describe(reasons: Iterable[str]) -> dict[str, Any]:
     """Describe reasons as an operation's `responses`: status → a closed object. Raises ValueError for others."""
     by_status: dict[int, list[str]] = {}
     for reason in sorted(set(reasons), key=list(REASONS).index):

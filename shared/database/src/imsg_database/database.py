@@ -8,7 +8,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imsg_database.engines import BEGIN, Terms, open_engine
-from imsg_database.unavailable import DatabaseUnavailable, translated
+from imsg_database.unavailable import DatabaseUnavailable, translate
 
 
 class Database:
@@ -26,7 +26,7 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that only reads. Raises DatabaseUnavailable."""
-        with translated():
+        with translate():
             async with self._reader.begin() as connection:
                 yield connection
 
@@ -34,7 +34,7 @@ class Database:
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that may write; commits unless the block raises. Raises DatabaseUnavailable."""
         async with self._turn:
-            with translated():
+            with translate():
                 async with self._writer.begin() as connection:
                     yield connection
 
@@ -46,7 +46,7 @@ class Database:
         if not self._is_sqlite:
             return
         async with self._turn:
-            with translated():
+            with translate():
                 async with self._plain.connect() as connection:
                     for statement in ("VACUUM main", "PRAGMA wal_checkpoint(TRUNCATE)"):
                         await connection.execute(text(statement))

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from imsg_database.engines import BEGIN, Terms, open_sync_engine
-from imsg_database.unavailable import translated
+from imsg_database.unavailable import translate
 from imsg_runtime.observe import logger
 from imsg_runtime.settings import StartError
 
@@ -55,7 +55,7 @@ def migrate(url: URL, steps: Steps, then: Callable[[Connection], None] | None = 
     rolled back, are left as they are. Raises DatabaseUnavailable, and StartError where SQLite's file can't be made or
     the tables are of a version on which this one can't work.
     """
-    with translated(), open_sync_engine(url, TERMS) as engine, _lock(engine, steps.lock) as connection:
+    with translate(), open_sync_engine(url, TERMS) as engine, _lock(engine, steps.lock) as connection:
         version = _version(connection, steps.versions)
         if version is not None and _is_later(version, steps.head):
             _require_readable(version, steps)

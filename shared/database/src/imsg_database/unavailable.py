@@ -15,18 +15,18 @@ class DatabaseUnavailable(Exception):  # noqa: N818  a state of the world
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate() -> Iterator[None]:
     """Raise DatabaseUnavailable for what the block raises because it is away; a wrong statement stays what it is."""
     try:
         yield
     except (OperationalError, InterfaceError, InternalError, PoolTimeout, OSError) as error:
-        raise DatabaseUnavailable(told(error)) from error
+        raise DatabaseUnavailable(describe(error)) from error
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
-        raise DatabaseUnavailable(told(error)) from error
+        raise DatabaseUnavailable(describe(error)) from error
 
 
-def told(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Give the database's own words, without the statement and its values."""
     return str(getattr(error, "orig", None) or error).strip() or type(error).__name__

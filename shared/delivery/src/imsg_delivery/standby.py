@@ -11,7 +11,7 @@ from imsg_contract.topology import channel_key, no_provider_key
 from imsg_runtime import redis
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.responses import refused
+from imsg_runtime.responses import refuse_with
 from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, is_given, load
 
@@ -39,7 +39,7 @@ def idle(method: str, remedy: str) -> Service:
         async with redis.connect(settings.redis_url) as connection:
             log.warning("no_provider", method=method, remedy=remedy)
             service.watch(_told(connection, method, remedy), "told")
-            yield refused(Refusal("not_found", what=method), "")
+            yield refuse_with(Refusal("not_found", what=method), "")
 
     return Service(method, settings, opening)
 

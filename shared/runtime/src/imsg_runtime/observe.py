@@ -72,7 +72,7 @@ def logger(name: str) -> Log:
     return found
 
 
-def shown(address: str) -> str:
+def shorten(address: str) -> str:
     """Shorten an address for a log line: enough to recognise, too little to use."""
     name, at, domain = address.partition("@")
     return f"{name[:2]}…@{domain}" if at else f"{address[:4]}…{address[-2:]}"

@@ -84,10 +84,10 @@ Refuse = Callable[[Refusal, str, str], Response]
 def refuse(refusal: Refusal, accept_language: str, path: str) -> Response:
     """Answer a refusal as everybody does who prints all keys, whatever the path."""
     del path
-    return refused(refusal, accept_language)
+    return refuse_with(refusal, accept_language)
 
 
-def refused(refusal: Refusal, accept_language: str) -> Answer:
+def refuse_with(refusal: Refusal, accept_language: str) -> Answer:
     """Answer a refusal, with its truthful status, in the language the client prefers."""
     content = refusal.answer(english=prefers_english(accept_language))
     headers = {**refusal.headers, **tell(content)}
@@ -130,9 +130,9 @@ def percent_encode(text: str) -> str:
     return "".join(kept)
 
 
-def crashed(error: Exception, accept_language: str) -> Answer:
+def report_crash(error: Exception, accept_language: str) -> Answer:
     """Log a bug, and answer the number it is logged under."""
-    return refused(report(error), accept_language)
+    return refuse_with(report(error), accept_language)
 
 
 def report(error: Exception) -> Refusal:
@@ -161,16 +161,16 @@ def speak(api: FastAPI) -> None:
     """Make a FastAPI app answer refusals, unknown paths, wrong fields and crashes in the public shape."""
 
     async def on_refusal(request: Request, refusal: Refusal) -> Response:
-        return refused(refusal, _language(request))
+        return refuse_with(refusal, _language(request))
 
     async def on_http(request: Request, error: HTTPException) -> Response:
-        return refused(_translate(request, error), _language(request))
+        return refuse_with(_translate(request, error), _language(request))
 
     async def on_fields(request: Request, error: RequestValidationError) -> Response:
-        return refused(wrong_fields(error.errors()), _language(request))
+        return refuse_with(wrong_fields(error.errors()), _language(request))
 
     async def on_crash(request: Request, error: Exception) -> Response:
-        return crashed(error, _language(request))
+        return report_crash(error, _language(request))
 
     api.add_exception_handler(Refusal, on_refusal)  # type: ignore[arg-type]
     api.add_exception_handler(HTTPException, on_http)  # type: ignore[arg-type]

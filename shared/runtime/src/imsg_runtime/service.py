@@ -33,7 +33,7 @@ from imsg_runtime.hosts import Hosts, Named
 from imsg_runtime.http import WHOLE, Protocol
 from imsg_runtime.life import UNWATCHED, Life
 from imsg_runtime.observe import configure, logger
-from imsg_runtime.responses import LOGGED, Answer, Refuse, ok, private, refuse, refused, report
+from imsg_runtime.responses import LOGGED, Answer, Refuse, ok, private, refuse, refuse_with, report
 from imsg_runtime.settings import Common, StartError, variable
 
 log = logger(__name__)
@@ -174,7 +174,7 @@ class Service:
     def _readiness(self, scope: Scope) -> Answer:
         if unmet := self.unmet():
             refusal = Refusal("unavailable", extra={"service": self.name, "unmet": unmet}, retry_after_s=3)
-            return refused(refusal, _language(scope))
+            return refuse_with(refusal, _language(scope))
         return Answer(ok(service=self.name))
 
     def _on_end(self, task: asyncio.Task[None]) -> None:

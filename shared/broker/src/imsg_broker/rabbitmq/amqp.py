@@ -11,7 +11,7 @@ from pika.adapters.asyncio_connection import AsyncioConnection  # type: ignore[i
 
 from imsg_broker.rabbitmq import frames
 from imsg_broker.rabbitmq.address import Address, Host
-from imsg_broker.rabbitmq.tls import URL, explained
+from imsg_broker.rabbitmq.tls import URL, explain
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -335,7 +335,7 @@ def _why(error: object) -> str:
         return f"it refuses the login: correct user and password in {URL}"
     if isinstance(error, pika.exceptions.ProbableAccessDeniedError):
         return f"it refuses the virtual host ({error}): correct it in {URL}, or give its rights to our user"
-    return explained(error) or str(error) or type(error).__name__
+    return explain(error) or str(error) or type(error).__name__
 
 
 def _too_old(server: Mapping[str, object]) -> str | None:

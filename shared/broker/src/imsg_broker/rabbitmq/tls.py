@@ -60,7 +60,7 @@ class Tls:
             raise ValueError(f"cafile {self.cafile} in the broker's URL holds no PEM certificate") from error
 
 
-def explained(error: object) -> str | None:
+def explain(error: object) -> str | None:
     """Say what is wrong between the broker's certificates and ours, and which option of the URL mends it.
 
     None where it is not that. pika passes some errors of OpenSSL on as text only.
