@@ -36,7 +36,7 @@ class Audit:
 async def listening(url: str, count: int) -> AsyncIterator[Audit]:
     """Hear changes at the broker until `count` have come and the block ends."""
     audit = Audit()
-    async with open_broker(url) as broker, broker.take(broker.topology.history, 100) as deliveries:
+    async with open_broker(url) as broker, broker.consume(broker.topology.history, 100) as deliveries:
         yield audit
         async for delivery in deliveries:
             if delivery.key == "change":

@@ -40,7 +40,7 @@ async def test_pausing_is_for_administrators_and_seen_and_noted(gateway: World) 
     for paused, state in ((True, "paused"), (False, "open")):
         answer = await gateway.client.patch("/api/channels/smtp", json={"token": admin, "paused": paused})
         assert (answer.json()["errorCode"], answer.json()["state"]) == (0, state)
-    async with gateway.broker.take(gateway.broker.topology.history, 2) as deliveries:
+    async with gateway.broker.consume(gateway.broker.topology.history, 2) as deliveries:
         change = Change.model_validate_json((await anext(deliveries)).body)
     assert (change.actor, change.action, change.subject) == ("admin", "channel_paused", "smtp")
 
@@ -54,7 +54,7 @@ async def test_why_a_channel_is_paused_is_shown_until_it_goes_on(gateway: World)
 
     paused = {"state": "paused", "why": "邮件服务器搬迁到18:00"}
     assert await patch(paused=True, reason=" 邮件服务器搬迁到18:00 ") == paused
-    async with gateway.broker.take(gateway.broker.topology.history, 1) as deliveries:
+    async with gateway.broker.consume(gateway.broker.topology.history, 1) as deliveries:
         change = Change.model_validate_json((await anext(deliveries)).body)
     assert change.details == {"reason": "邮件服务器搬迁到18:00"}
     assert await patch(paused=False) == {"state": "open", "why": None}

@@ -70,7 +70,7 @@ async def a_broker(redis_url: str) -> AsyncIterator[Broker]:
 async def outcomes_of(broker: Broker, made: Job) -> Sequence[Outcome]:
     """Send a job, and listen as history does until all its recipients have settled."""
     settled: dict[int, Outcome] = {}
-    async with asyncio.timeout(WITHIN_S), broker.take(broker.topology.history, 10) as deliveries:
+    async with asyncio.timeout(WITHIN_S), broker.consume(broker.topology.history, 10) as deliveries:
         await broker.publish(made.encode(), broker.topology.new(job_key("smtp", made.lane)))
         async for delivery in deliveries:
             if delivery.key == OUTCOME:

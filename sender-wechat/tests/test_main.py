@@ -91,7 +91,7 @@ async def told_tag(made: Service, openid: str) -> str:
 async def heard(broker: Broker, made: Job) -> dict[int, Outcome]:
     """Send a job, and listen as history does until all its recipients have settled."""
     settled: dict[int, Outcome] = {}
-    async with asyncio.timeout(WITHIN_S), broker.take(broker.topology.history, 10) as deliveries:
+    async with asyncio.timeout(WITHIN_S), broker.consume(broker.topology.history, 10) as deliveries:
         await broker.publish(made.encode(), broker.topology.new(job_key("wechat", made.lane)))
         async for delivery in deliveries:
             if delivery.key == OUTCOME:
@@ -115,7 +115,7 @@ async def test_a_job_becomes_a_message_and_its_receipt_reaches_history(redis_url
 
             event = {"Event": "TEMPLATESENDJOBFINISH", "MsgID": outcome.provider_id, "Status": "success"}
             assert (await pushed(made, FromUserName="oA", **event)).text == "success"
-            async with asyncio.timeout(WITHIN_S), broker.take(broker.topology.history, 10) as deliveries:
+            async with asyncio.timeout(WITHIN_S), broker.consume(broker.topology.history, 10) as deliveries:
                 async for delivery in deliveries:
                     await broker.ack(delivery)
                     if delivery.key == RECEIPT:

@@ -35,8 +35,8 @@ async def broker(broker_url: str, topology: Topology) -> AsyncIterator[Broker]:
 async def test_something_new_reaches_its_queue_and_history(broker: Broker, topology: Topology) -> None:
     headers = {"trace": "00-ab-cd-01", "名": "值"}
     async with (
-        broker.take(topology.queue("smtp", Lane.SINGLE), 10) as jobs,
-        broker.take(topology.history, 10) as events,
+        broker.consume(topology.queue("smtp", Lane.SINGLE), 10) as jobs,
+        broker.consume(topology.history, 10) as events,
     ):
         await broker.publish("正文".encode(), topology.new(JOB), headers)
         (job,), (event,) = await arrivals(jobs, 1), await arrivals(events, 1)
@@ -56,7 +56,7 @@ async def test_an_outcome_reaches_history_alone(broker: Broker, topology: Topolo
 async def test_a_part_goes_to_its_own_queue_and_past_history(broker: Broker, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.BULK)
     await broker.publish(b"part", topology.direct(queue))
-    async with broker.take(queue, 1) as parts:
+    async with broker.consume(queue, 1) as parts:
         (part,) = await arrivals(parts, 1)
     assert (part.body, part.key) == (b"part", queue)
     assert await broker.depth(topology.history) == 0
@@ -66,7 +66,7 @@ async def test_deliveries_come_in_the_order_of_their_publishes(broker: Broker, t
     queue = topology.queue("smtp", Lane.SINGLE)
     for n in range(50):
         await broker.publish(b"%d" % n, topology.direct(queue))
-    async with broker.take(queue, 7) as jobs:
+    async with broker.consume(queue, 7) as jobs:
         for n in range(50):
             (job,) = await arrivals(jobs, 1)
             assert job.body == b"%d" % n
@@ -76,7 +76,7 @@ async def test_deliveries_come_in_the_order_of_their_publishes(broker: Broker, t
 async def test_many_publishes_at_once_are_all_kept_once(broker: Broker, topology: Topology) -> None:
     await asyncio.gather(*(broker.publish(b"%d" % n, topology.new(OUTCOME)) for n in range(2_000)))
     seen = []
-    async with broker.take(topology.history, 100) as events:
+    async with broker.consume(topology.history, 100) as events:
         for _ in range(2_000):
             (event,) = await arrivals(events, 1)
             seen.append(int(event.body))
@@ -88,7 +88,7 @@ async def test_many_publishes_at_once_are_all_kept_once(broker: Broker, topology
 async def test_the_longest_message_arrives_whole(broker: Broker, topology: Topology) -> None:
     body = bytes(range(256)) * (MAX_BODY_BYTES // 256)
     await broker.publish(body, topology.new(JOB))
-    async with broker.take(topology.history, 1) as events:
+    async with broker.consume(topology.history, 1) as events:
         (event,) = await arrivals(events, 1)
     assert event.body == body
 
@@ -119,7 +119,7 @@ async def test_no_more_than_the_prefetch_is_unacked(broker: Broker, topology: To
     queue = topology.queue("smtp", Lane.BULK)
     for n in range(10):
         await broker.publish(b"%d" % n, topology.direct(queue))
-    async with broker.take(queue, 3) as parts:
+    async with broker.consume(queue, 3) as parts:
         held = await arrivals(parts, 3)
         assert await nothing_arrives(parts, 0.3)
         await broker.ack(held[1])
@@ -132,7 +132,7 @@ async def test_a_full_bulk_lane_never_delays_a_single_message(broker: Broker, to
     bulk, single = topology.queue("smtp", Lane.BULK), topology.queue("smtp", Lane.SINGLE)
     for n in range(100):
         await broker.publish(b"%d" % n, topology.direct(bulk))
-    async with broker.take(bulk, 10) as parts, broker.take(single, 10) as jobs:
+    async with broker.consume(bulk, 10) as parts, broker.consume(single, 10) as jobs:
         await arrivals(parts, 10)
         await broker.publish(b"urgent", topology.new(JOB))
         (job,) = await arrivals(jobs, 1, AT_ONCE_S)
@@ -141,7 +141,7 @@ async def test_a_full_bulk_lane_never_delays_a_single_message(broker: Broker, to
 
 async def test_two_consumers_share_a_queue_and_none_gets_the_other_s(broker: Broker, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.BULK)
-    async with broker.take(queue, 5) as first, broker.take(queue, 5) as second:
+    async with broker.consume(queue, 5) as first, broker.consume(queue, 5) as second:
         await is_so(lambda: broker.ready)
         for n in range(10):
             await broker.publish(b"%d" % n, topology.direct(queue))
@@ -155,7 +155,7 @@ async def test_depth_counts_what_is_ready_and_what_is_unacked(
     queue = topology.queue("smtp", Lane.SINGLE)
     for _ in range(6):
         await broker.publish(b"job", topology.direct(queue))
-    async with opened(broker_url, topology) as gateway, broker.take(queue, 4) as jobs:
+    async with opened(broker_url, topology) as gateway, broker.consume(queue, 4) as jobs:
         held = await arrivals(jobs, 4)
         await depth_is(broker, queue, 6)
         await depth_is(gateway, queue, 6)
@@ -170,7 +170,7 @@ async def test_depth_counts_what_waits_in_a_step(broker: Broker, topology: Topol
     queue = topology.queue("smtp", Lane.SINGLE)
     step = topology.retry(queue, topology.waits_s[-1])
     assert await broker.depth(step) == 0
-    await broker.postpone(queue, b"job", topology.waits_s[-1])
+    await broker.delay(queue, b"job", topology.waits_s[-1])
     await depth_is(broker, step, 1)
     assert await broker.depth(queue) == 0
 
@@ -178,12 +178,12 @@ async def test_depth_counts_what_waits_in_a_step(broker: Broker, topology: Topol
 async def test_leaving_hands_back_at_once_to_whoever_waits(broker: Broker, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
     async with AsyncExitStack() as leaving:
-        jobs = await leaving.enter_async_context(broker.take(queue, 5))
+        jobs = await leaving.enter_async_context(broker.consume(queue, 5))
         for n in range(3):
             await broker.publish(b"%d" % n, topology.direct(queue))
         held = await arrivals(jobs, 3)
         await broker.ack(held[0])
-        async with broker.take(queue, 5) as others:
+        async with broker.consume(queue, 5) as others:
             await is_so(lambda: broker.ready)
             await leaving.aclose()
             again = await arrivals(others, 2, AT_ONCE_S)
@@ -196,9 +196,9 @@ async def test_what_is_handed_back_comes_before_what_waited_behind_it(broker: Br
     queue = topology.queue("smtp", Lane.SINGLE)
     for n in range(20):
         await broker.publish(b"%d" % n, topology.direct(queue))
-    async with broker.take(queue, 2) as jobs:
+    async with broker.consume(queue, 2) as jobs:
         await arrivals(jobs, 2)
-    async with broker.take(queue, 4) as jobs:
+    async with broker.consume(queue, 4) as jobs:
         bodies = [job.body for job in await arrivals(jobs, 4)]
     assert sorted(bodies) == [b"0", b"1", b"2", b"3"]
 
@@ -206,9 +206,9 @@ async def test_what_is_handed_back_comes_before_what_waited_behind_it(broker: Br
 async def test_a_late_ack_of_what_was_handed_back_touches_nothing(broker: Broker, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
     await broker.publish(b"job", topology.direct(queue))
-    async with broker.take(queue, 1) as jobs:
+    async with broker.consume(queue, 1) as jobs:
         (old,) = await arrivals(jobs, 1)
-    async with broker.take(queue, 1) as jobs:
+    async with broker.consume(queue, 1) as jobs:
         (new,) = await arrivals(jobs, 1)
         await broker.ack(old)
         await broker.ack(old)
@@ -222,7 +222,7 @@ async def test_leaving_ends_the_loop_of_who_still_reads(broker: Broker, topology
     async def read_all() -> int:
         return len([job async for job in jobs])
 
-    async with broker.take(topology.queue("smtp", Lane.SINGLE), 1) as jobs:
+    async with broker.consume(topology.queue("smtp", Lane.SINGLE), 1) as jobs:
         reading = asyncio.create_task(read_all())
     async with asyncio.timeout(AT_ONCE_S):
         assert await reading == 0
@@ -239,7 +239,7 @@ async def test_what_a_killed_consumer_held_comes_again(broker: Broker, broker_ur
         held = [(await process.stdout.readline()).strip() for _ in range(3)]
     process.kill()
     await process.wait()
-    async with broker.take(queue, 10) as jobs:
+    async with broker.consume(queue, 10) as jobs:
         again = await arrivals(jobs, 5)
         assert sorted(job.body for job in again) == [b"%d" % n for n in range(5)]
         assert {job.body for job in again if job.redelivered} == set(held)
@@ -252,9 +252,9 @@ async def test_a_slow_delivery_is_not_stolen(broker: Broker, broker_url: str, to
     longer_than_any_lease_s = 1.0 if broker_url.startswith("amqp") else LEASE_S + 1.0  # RabbitMQ's is half an hour
     queue = topology.queue("smtp", Lane.SINGLE)
     await broker.publish(b"slow", topology.direct(queue))
-    async with broker.take(queue, 1) as slow:
+    async with broker.consume(queue, 1) as slow:
         (job,) = await arrivals(slow, 1)
-        async with broker.take(queue, 10) as others:
+        async with broker.consume(queue, 10) as others:
             assert await nothing_arrives(others, longer_than_any_lease_s)
         assert job.held
         await broker.ack(job)
@@ -264,11 +264,11 @@ async def test_a_slow_delivery_is_not_stolen(broker: Broker, broker_url: str, to
 async def test_postponed_messages_come_in_order_of_time_at_their_own_queue(broker: Broker, topology: Topology) -> None:
     loop = asyncio.get_running_loop()
     single, bulk = topology.queue("smtp", Lane.SINGLE), topology.queue("smtp", Lane.BULK)
-    async with broker.take(single, 10) as jobs, broker.take(bulk, 10) as parts:
+    async with broker.consume(single, 10) as jobs, broker.consume(bulk, 10) as parts:
         began = loop.time()
         for step_s in (4, 1, 2):
-            await broker.postpone(single, b"%d" % step_s, step_s)
-        await broker.postpone(bulk, b"bulk", 1)
+            await broker.delay(single, b"%d" % step_s, step_s)
+        await broker.delay(bulk, b"bulk", 1)
         for step_s in (1, 2, 4):
             (job,) = await arrivals(jobs, 1)
             assert (job.body, job.key, job.queue) == (b"%d" % step_s, single, single)
@@ -280,16 +280,16 @@ async def test_postponed_messages_come_in_order_of_time_at_their_own_queue(broke
 
 async def test_a_step_that_does_not_exist_is_an_error_of_the_caller(broker: Broker, topology: Topology) -> None:
     with pytest.raises(ValueError, match="none of the steps"):
-        await broker.postpone(topology.queue("smtp", Lane.SINGLE), b"job", 3)
+        await broker.delay(topology.queue("smtp", Lane.SINGLE), b"job", 3)
 
 
 async def test_what_nobody_can_read_is_buried_alone(broker: Broker, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
     for body in (b"before", b"\xff\x00 no JSON", b"after"):
         await broker.publish(body, topology.direct(queue))
-    async with broker.take(queue, 10) as jobs, broker.take(topology.history, 10) as events:
+    async with broker.consume(queue, 10) as jobs, broker.consume(topology.history, 10) as events:
         before, poison, after = await arrivals(jobs, 3)
-        await broker.bury(poison, "is no JSON 不是")
+        await broker.dead_letter(poison, "is no JSON 不是")
         (dead,) = await arrivals(events, 1)
         assert (dead.key, dead.body) == (DEAD, b"\xff\x00 no JSON")
         assert {"reason": "is no JSON 不是", "queue": queue}.items() <= dead.headers.items()
@@ -302,9 +302,9 @@ async def test_what_was_handed_back_too_often_goes_to_history_as_dead(broker: Br
     queue = topology.queue("smtp", Lane.SINGLE)
     await broker.publish(b"breaks its worker", topology.direct(queue))
     for _ in range(DELIVERY_LIMIT + 1):
-        async with broker.take(queue, 1) as jobs:
+        async with broker.consume(queue, 1) as jobs:
             await arrivals(jobs, 1)
-    async with broker.take(topology.history, 1) as events:
+    async with broker.consume(topology.history, 1) as events:
         (dead,) = await arrivals(events, 1)
     assert (dead.key, dead.body) == (DEAD, b"breaks its worker")
     assert {"reason": "delivery_limit", "queue": queue}.items() <= dead.headers.items()

@@ -41,7 +41,7 @@ async def behind_a_proxy(server: Server, topology: Topology) -> AsyncIterator[tu
 
 async def test_what_was_accepted_outlives_the_server_and_all_goes_on(server: Server, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
-    async with opened(server.url, topology) as broker, broker.take(queue, 2) as jobs:
+    async with opened(server.url, topology) as broker, broker.consume(queue, 2) as jobs:
         for n in range(4):
             await broker.publish(b"%d" % n, topology.new(JOB))
         first, second = await arrivals(jobs, 2)
@@ -73,7 +73,7 @@ async def test_a_broker_that_is_away_is_refused_at_once(server: Server, topology
             with pytest.raises(PublishRefused):
                 await broker.publish(b"job", topology.new(JOB))
             with pytest.raises(PublishRefused):
-                await broker.postpone(queue, b"job", 1)
+                await broker.delay(queue, b"job", 1)
             with pytest.raises(Unreachable):
                 await broker.depth(queue)
             assert time.monotonic() - began < AT_ONCE_S
@@ -91,7 +91,7 @@ async def test_a_broker_that_was_never_there_is_refused_at_once(scheme: str, top
         began = time.monotonic()
         with pytest.raises(PublishRefused):
             await broker.publish(b"job", topology.new(JOB))
-        async with broker.take(topology.history, 1):
+        async with broker.consume(topology.history, 1):
             assert not broker.ready
         assert time.monotonic() - began < AT_ONCE_S
 
@@ -132,7 +132,7 @@ async def test_a_frozen_server_makes_publishes_unknown_then_refused(server: Serv
 
 async def test_a_consumer_cut_off_gives_up_what_it_held_and_comes_back(server: Server, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
-    async with behind_a_proxy(server, topology) as (broker, proxy), broker.take(queue, 5) as jobs:
+    async with behind_a_proxy(server, topology) as (broker, proxy), broker.consume(queue, 5) as jobs:
         await broker.publish(b"job", topology.direct(queue))
         (old,) = await arrivals(jobs, 1)
         proxy.cut()
@@ -158,7 +158,7 @@ async def test_a_server_that_takes_no_writes_is_refused_and_not_ready(server: Se
 
 async def test_queues_removed_under_load_come_back(server: Server, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
-    async with opened(server.url, topology, redeclare_s=0.5) as broker, broker.take(queue, 10) as jobs:
+    async with opened(server.url, topology, redeclare_s=0.5) as broker, broker.consume(queue, 10) as jobs:
         stopping = asyncio.Event()
         loading = asyncio.create_task(_load(broker, topology, stopping))
         await arrivals(jobs, 1)
@@ -173,7 +173,7 @@ async def test_queues_removed_under_load_come_back(server: Server, topology: Top
                 await broker.ack(job)
                 if job.body == last:
                     break
-        async with broker.take(topology.history, 100) as events, asyncio.timeout(READY_WITHIN_S):
+        async with broker.consume(topology.history, 100) as events, asyncio.timeout(READY_WITHIN_S):
             async for event in events:
                 await broker.ack(event)
                 if event.body == last:

@@ -67,7 +67,7 @@ async def test_without_the_management_api_depth_still_counts_what_this_process_h
 ) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
     alone = f"{url.partition('?')[0]}?management_port={free_port()}"
-    async with opened(alone, topology) as broker, broker.take(queue, 2) as jobs:
+    async with opened(alone, topology) as broker, broker.consume(queue, 2) as jobs:
         for _ in range(3):
             await broker.publish(b"job", topology.direct(queue))
         await arrivals(jobs, 2)
@@ -102,7 +102,7 @@ async def test_a_host_that_is_lost_is_left_for_one_that_lives(rabbit: Rabbit, to
     ):
         hosts = f"127.0.0.1:{one.port},127.0.0.1:{other.port}"
         url = rabbit.url.replace(f"127.0.0.1:{rabbit.amqp_port}", hosts)
-        async with opened(url, topology) as broker, broker.take(queue, 1) as jobs:
+        async with opened(url, topology) as broker, broker.consume(queue, 1) as jobs:
             for away, living in ((one, other), (other, one), (one, other)):
                 away.is_closed, living.is_closed = True, False
                 away.cut()
@@ -121,7 +121,7 @@ async def test_unacked_ones_are_asked_of_another_host_where_the_first_does_not_t
         url = f"amqp://guest:guest@{hosts}/?management_port={ports}"
         async with opened(rabbit.url, topology) as sender, opened(url, topology) as gateway:
             await sender.publish(b"job", topology.direct(queue))
-            async with sender.take(queue, 1) as jobs:
+            async with sender.consume(queue, 1) as jobs:
                 (job,) = await arrivals(jobs, 1)
                 await depth_is(gateway, queue, 1)
                 await sender.ack(job)

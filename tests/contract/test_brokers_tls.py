@@ -29,7 +29,7 @@ async def test_jobs_travel_and_unacked_ones_are_counted_over_tls(clean: Rabbit, 
     async with opened(clean.tls_url, topology) as sender, opened(clean.tls_url, topology) as gateway:
         for _ in range(3):
             await sender.publish(b"job", topology.new(JOB))
-        async with sender.take(queue, 2) as jobs:
+        async with sender.consume(queue, 2) as jobs:
             await arrivals(jobs, 2)
             await depth_is(gateway, queue, 3)  # only the management API can tell it of the other's two
 

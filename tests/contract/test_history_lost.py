@@ -109,7 +109,7 @@ async def test_a_job_that_the_broker_lost_before_anybody_took_it_is_sent_once(
     async with recording(broker, database):
         await accept(broker, new)
         await all_are(database, new, "queued")
-        async with broker.take(queue, 1) as deliveries:
+        async with broker.consume(queue, 1) as deliveries:
             await broker.ack(await anext(deliveries))
         await depth_is(broker, queue, 0)
         assert await searching(broker, database).find() == 1

@@ -92,7 +92,7 @@ async def bench(
 @asynccontextmanager
 async def taken(bench: Bench, lane: Lane = Lane.SINGLE) -> AsyncIterator[Any]:
     """Take from a lane as its sender does."""
-    async with bench.broker.take(bench.broker.topology.queue("smtp", lane), 10) as deliveries:
+    async with bench.broker.consume(bench.broker.topology.queue("smtp", lane), 10) as deliveries:
         yield deliveries
 
 
@@ -138,7 +138,7 @@ async def test_what_waits_in_its_step_is_left_alone(bench: Bench) -> None:
     await bench.broker.publish(delivered(waiting).body, topology.direct(queue))
     async with taken(bench) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
-        await bench.broker.postpone(queue, delivered(waiting).body, 600)
+        await bench.broker.delay(queue, delivered(waiting).body, 600)
         await bench.broker.ack(delivery)
     bench.clock.at = NOW + timedelta(hours=3)
     assert await bench.lost.find() == 0

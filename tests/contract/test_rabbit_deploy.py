@@ -81,15 +81,15 @@ async def test_the_rights_that_the_manual_gives_are_enough(operated: Rabbit, top
     async with (
         opened(url, real) as broker,
         opened(url, real) as gateway,
-        broker.take(queue, 3) as jobs,
-        broker.take(real.history, 10) as events,
+        broker.consume(queue, 3) as jobs,
+        broker.consume(real.history, 10) as events,
     ):
         await broker.publish(b"job", real.new(job_key("smtp", Lane.SINGLE)))
         (job,) = await arrivals(jobs, 1)
         await depth_is(gateway, queue, 1)  # told by the management API
-        await broker.postpone(queue, b"again", 1)
+        await broker.delay(queue, b"again", 1)
         (again,) = await arrivals(jobs, 1)
-        await broker.bury(again, "why not")
+        await broker.dead_letter(again, "why not")
         await broker.ack(job)
         assert [event.key for event in await arrivals(events, 2)] == ["job.smtp.single", "dead"]
     await remove_queues(operated.url, "imsg.*")
@@ -130,7 +130,7 @@ async def test_a_delivery_held_longer_than_the_consumer_timeout_comes_again_by_i
     async with management(operated.url) as client, opened(operated.url, topology) as broker:
         (await client.put("/policies/%2F/impatient", json=impatient)).raise_for_status()
         await broker.publish(b"slow", topology.direct(queue))
-        async with broker.take(queue, 1) as jobs:
+        async with broker.consume(queue, 1) as jobs:
             (held,) = await arrivals(jobs, 1)
             await is_so(lambda: not held.held, 60)
             (again,) = await arrivals(jobs, 1, 60)
@@ -145,7 +145,7 @@ async def test_the_management_s_own_numbers_are_our_depth(operated: Rabbit, topo
     async with opened(operated.url, topology) as sender, opened(operated.url, topology) as gateway:
         for _ in range(9):
             await sender.publish(b"part", topology.direct(queue))
-        async with sender.take(queue, 4) as parts:
+        async with sender.consume(queue, 4) as parts:
             await arrivals(parts, 4)
             await depth_is(gateway, queue, 9)
 

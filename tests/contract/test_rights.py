@@ -208,20 +208,20 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
         speaking(node, "gateway") as gateway,
         speaking(node, "auth") as auth,
         speaking(node, "sender-smtp") as sender,
-        history.take(topology.history, 10) as heard,
-        sender.take(single, 10) as jobs,
+        history.consume(topology.history, 10) as heard,
+        sender.consume(single, 10) as jobs,
     ):
         await gateway.publish(b"job", topology.new(job_key("smtp", Lane.SINGLE)))
         (job,) = await arrivals(jobs, 1)
         await depth_is(gateway, single, 1)  # told by the management API
         await depth_is(history, single, 1)
         await sender.publish(b"part", topology.direct(topology.queue("smtp", Lane.BULK)))
-        await sender.postpone(single, b"later", 10)
+        await sender.delay(single, b"later", 10)
         await sender.publish(b"outcome", topology.new(OUTCOME))
         await auth.publish(b"change", topology.new(CHANGE))
         await history.publish(b"again", topology.direct(single))
         (again,) = await arrivals(jobs, 1)
-        await sender.bury(again, "why not")
+        await sender.dead_letter(again, "why not")
         await sender.ack(job)
         keys = [event.key for event in await arrivals(heard, 4)]
         assert keys == ["job.smtp.single", "outcome", "change", "dead"]

@@ -49,7 +49,7 @@ async def opened(broker_url: str, redis_url: str) -> AsyncIterator[httpx.AsyncCl
 async def kept(url: str, count: int) -> list[Receipt]:
     """Take so many receipts from history's queue."""
     topology = Topology()
-    async with open_broker(url) as broker, broker.take(topology.history, 100) as deliveries:
+    async with open_broker(url) as broker, broker.consume(topology.history, 100) as deliveries:
         found: list[Receipt] = []
         while len(found) < count:
             delivery = await anext(deliveries)

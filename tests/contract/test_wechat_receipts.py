@@ -40,7 +40,7 @@ async def test_what_the_broker_did_not_take_reaches_history_once_it_is_back() ->
             proxy.is_deaf = False
             proxy.cut()
 
-            async with broker.take(broker.topology.history, 10) as deliveries:
+            async with broker.consume(broker.topology.history, 10) as deliveries:
                 async for delivery in deliveries:
                     await broker.ack(delivery)
                     if delivery.key == RECEIPT:

@@ -130,9 +130,9 @@ async def _bury(stack: Stack, requests: Sequence[str]) -> None:
         for start in range(0, UNREADABLE, 65):
             await asyncio.gather(*(_unreadable(broker, n) for n in range(start, start + 65)))
         queue = broker.topology.queue("smtp", Lane.SINGLE)
-        async with broker.take(queue, len(requests)) as deliveries:
+        async with broker.consume(queue, len(requests)) as deliveries:
             for delivery in await arrivals(deliveries, len(requests)):
-                await broker.bury(delivery, "broke the worker 3 times")
+                await broker.dead_letter(delivery, "broke the worker 3 times")
 
 
 async def _unreadable(broker: Broker, number: int) -> None:

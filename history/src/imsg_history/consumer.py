@@ -54,7 +54,7 @@ class Recorder:
     async def run(self, stopping: asyncio.Event) -> None:
         """Record until `stopping`; what is not acked by then comes again."""
         async with (
-            self.broker.take(self.broker.topology.history, PREFETCH) as deliveries,
+            self.broker.consume(self.broker.topology.history, PREFETCH) as deliveries,
             aclosing(_batches(deliveries, stopping)) as batches,
         ):
             async for batch in batches:

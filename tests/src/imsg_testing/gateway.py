@@ -229,7 +229,7 @@ class World:
         """Take so many jobs from a channel's queue."""
         queue = self.broker.topology.queue(method, lane)
         taken: list[Job] = []
-        async with self.broker.take(queue, count) as deliveries:
+        async with self.broker.consume(queue, count) as deliveries:
             while len(taken) < count:
                 delivery: Delivery = await anext(deliveries)
                 taken.append(Job.model_validate_json(delivery.body))

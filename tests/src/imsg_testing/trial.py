@@ -249,7 +249,7 @@ class History:
     @asynccontextmanager
     async def listening(self, broker: Broker) -> AsyncIterator[None]:
         """Consume history's queue."""
-        async with broker.take(broker.topology.history, 100) as deliveries:
+        async with broker.consume(broker.topology.history, 100) as deliveries:
 
             async def listen() -> None:
                 async for delivery in deliveries:

@@ -1,4 +1,4 @@
-"""What one `take` holds: deliveries that wait for their reader, and those that are not acked yet."""
+"""What one consumer holds: deliveries that wait for their reader, and those that are not acked yet."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from imsg_broker.port import Delivery
 
 
 class Deliveries(AsyncIterator[Delivery]):
-    """The deliveries of one take, in order of arrival; both brokers fill it, the worker reads it."""
+    """The deliveries of one consumer, in order of arrival; both brokers fill it, the worker reads it."""
 
     def __init__(self) -> None:
         self._arrived: asyncio.Queue[Delivery | BaseException] = asyncio.Queue()
@@ -23,7 +23,7 @@ class Deliveries(AsyncIterator[Delivery]):
         self._arrived.put_nowait(delivery)
 
     def settle(self, delivery: Delivery) -> bool:
-        """Take a delivery off the books; False where it is no longer ours to ack."""
+        """Note that a delivery is settled; False where it is no longer ours to ack."""
         if delivery not in self._unacked:
             return False
         self._unacked.remove(delivery)

@@ -25,7 +25,7 @@ class Unreachable(Exception):  # noqa: N818
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One message taken from a queue, ours until it is acked, buried or handed back."""
+    """One message consumed from a queue, ours until it is acked, dead-lettered or handed back."""
 
     body: bytes = field(repr=False)
     key: str
@@ -33,7 +33,7 @@ class Delivery:
     queue: str
     headers: Mapping[str, str]
     redelivered: bool
-    """True where somebody may have taken it before."""
+    """True where somebody may have had it before."""
     handle: object
     """The adapter's own."""
     held: bool = field(default=True)
@@ -58,7 +58,7 @@ class Broker(Protocol):
         Raises PublishRefused (nothing kept) or PublishUnknown (may be kept).
         """
 
-    def take(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
+    def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
         """Enter to consume: at most `prefetch` deliveries unacked at once; goes on over reconnects.
 
         What was delivered and not acked when the connection is lost or the consumer dies is delivered again; a
@@ -68,13 +68,13 @@ class Broker(Protocol):
     async def ack(self, delivery: Delivery) -> None:
         """Say that a delivery is done with. One that was handed back meanwhile is ignored: it comes again."""
 
-    async def postpone(self, queue: str, body: bytes, step_s: int) -> None:
+    async def delay(self, queue: str, body: bytes, step_s: int) -> None:
         """Keep a message, confirmed, to come to this work queue in `step_s` seconds (one of the topology's steps).
 
         Raises like publish. It does not ack: ack the delivery after everything of it is kept elsewhere.
         """
 
-    async def bury(self, delivery: Delivery, reason: str) -> None:
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
         """Give a delivery to history as dead (key `dead`, headers `reason` and `queue`), confirmed, and ack it.
 
         Raises like publish.

@@ -137,7 +137,7 @@ class Worker(Generic[Prepared]):
                 return
             runs: set[asyncio.Task[None]] = set()
             hand_back = asyncio.Event()
-            async with self._broker.take(queue, prefetch) as deliveries:
+            async with self._broker.consume(queue, prefetch) as deliveries:
                 pump = self._pump(bench, deliveries, runs, hand_back)
                 await _first_of(pump, self._gate.shut(), hand_back.wait(), self._ended.wait())
                 # What is in flight ends first, so that it can be acked; leaving hands back what is not.
@@ -175,7 +175,7 @@ class Worker(Generic[Prepared]):
         if isinstance(job, str):
             log.error("buried", queue=delivery.queue, why=job)
             self._meter.buried()
-            return Ending.DONE if await bench.outbox.bury(delivery, job) else Ending.HANDED_BACK
+            return Ending.DONE if await bench.outbox.dead_letter(delivery, job) else Ending.HANDED_BACK
         async with self._crowd.shared():
             if job.part is None and len(job.recipients) > self._channel.terms.part_size:
                 return await self._split(bench, job, delivery)

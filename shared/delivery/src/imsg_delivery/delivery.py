@@ -95,7 +95,7 @@ class Part(Generic[Prepared]):
             raise HandBack("the broker is lost")
         if books.copies:
             await books.pass_on()
-            if not await outbox.postpone(books.copies.jobs(), self._delivery):
+            if not await outbox.delay(books.copies.jobs(), self._delivery):
                 raise HandBack("the broker is lost")
         await books.close()
         await outbox.ack(self._delivery)
@@ -119,7 +119,7 @@ class Part(Generic[Prepared]):
             return
         if not await self._tell():
             raise HandBack("the broker is lost")
-        if not await self._bench.outbox.bury(self._delivery, f"broke the worker {BREAKS} times"):
+        if not await self._bench.outbox.dead_letter(self._delivery, f"broke the worker {BREAKS} times"):
             raise HandBack("the broker is lost")
         log.error("buried", part=books.job.name, attempt=books.job.attempt)
         self._bench.meter.buried()
@@ -128,7 +128,7 @@ class Part(Generic[Prepared]):
     async def _come_again(self) -> Ending:
         """After a bug of our own: put the delivery off as it is; its start stands, and counts against it."""
         copy = (self._books.job, self._bench.steps_s[0])
-        if not await self._bench.outbox.postpone([copy], self._delivery):
+        if not await self._bench.outbox.delay([copy], self._delivery):
             return Ending.HANDED_BACK
         await self._bench.outbox.ack(self._delivery)
         return Ending.DONE

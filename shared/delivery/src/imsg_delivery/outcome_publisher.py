@@ -41,15 +41,15 @@ class Outbox:
         route = self._broker.topology.direct(queue)
         return await self._all([partial(self._broker.publish, part.encode(), route) for part in parts], delivery)
 
-    async def postpone(self, copies: Sequence[tuple[Job, int]], delivery: Delivery) -> bool:
+    async def delay(self, copies: Sequence[tuple[Job, int]], delivery: Delivery) -> bool:
         """Put copies (job, seconds) off, to come to the delivery's own queue."""
         return await self._all(
-            [partial(self._broker.postpone, delivery.queue, copy.encode(), step_s) for copy, step_s in copies], delivery
+            [partial(self._broker.delay, delivery.queue, copy.encode(), step_s) for copy, step_s in copies], delivery
         )
 
-    async def bury(self, delivery: Delivery, reason: str) -> bool:
+    async def dead_letter(self, delivery: Delivery, reason: str) -> bool:
         """Give a delivery to history as dead; that acks it."""
-        return await self._kept(lambda: self._broker.bury(delivery, reason), lambda: delivery.held)
+        return await self._kept(lambda: self._broker.dead_letter(delivery, reason), lambda: delivery.held)
 
     async def ack(self, delivery: Delivery) -> None:
         """Say that a delivery is done with; one that was handed back meanwhile comes again and finds all settled."""

@@ -50,7 +50,7 @@ class RabbitBroker:
 
     @property
     def ready(self) -> bool:
-        """Connected, the whole topology declared, not blocked by an alarm, and every take consuming."""
+        """Connected, the whole topology declared, not blocked by an alarm, and every consumer consuming."""
         return (
             self._publisher.is_ready
             and all(consumer.is_consuming for consumer in self._consumers)
@@ -62,7 +62,7 @@ class RabbitBroker:
         await self._publisher.publish(body, route, headers)
 
     @asynccontextmanager
-    async def take(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
+    async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
         """Consume a queue for as long as the context lasts; leaving hands back what is unacked."""
         self._watch("consume", self._consuming.run)
         consumer = Consumer(
@@ -74,7 +74,7 @@ class RabbitBroker:
             on_queue_gone=self._publisher.missed.set,
         )
         self._consumers.add(consumer)
-        task = asyncio.create_task(consumer.run(), name=f"take:{queue}")
+        task = asyncio.create_task(consumer.run(), name=f"consume:{queue}")
         task.add_done_callback(lambda ended: consumer.deliveries.end(_failure(ended)))
         try:
             yield consumer.deliveries
@@ -86,13 +86,13 @@ class RabbitBroker:
         """Ack a delivery; nothing where it was handed back meanwhile."""
         acknowledge(delivery)
 
-    async def postpone(self, queue: str, body: bytes, step_s: int) -> None:
+    async def delay(self, queue: str, body: bytes, step_s: int) -> None:
         """Publish into the retry queue of a step. Raises like publish."""
         if step_s not in self.topology.waits_s:
             raise ValueError(f"{step_s} s is none of the steps {self.topology.waits_s}")
         await self.publish(body, self.topology.direct(self.topology.retry(queue, step_s)))
 
-    async def bury(self, delivery: Delivery, reason: str) -> None:
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
         """Publish to history as dead, then ack. Raises like publish."""
         headers = {"reason": reason[:MAX_REASON], "queue": delivery.queue}
         await self.publish(delivery.body, self.topology.new(DEAD), headers)

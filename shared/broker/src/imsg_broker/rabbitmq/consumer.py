@@ -1,4 +1,4 @@
-"""Consuming: one channel per take, that comes back with its connection or its queue."""
+"""Consuming: one channel per consumer, that comes back with its connection or its queue."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ class _Handle:
 
 
 class Consumer:
-    """One take of one queue."""
+    """One consumer of one queue."""
 
     def __init__(
         self,

@@ -107,7 +107,7 @@ def arguments(topology: Topology, queue: str) -> Mapping[str, object]:
 
 
 def waiting(queue: str, step_s: int) -> Mapping[str, object]:
-    """Return the arguments of a queue in which postponed jobs wait for `step_s` seconds to return to their own.
+    """Return the arguments of a queue in which delayed jobs wait for `step_s` seconds to return to their own.
 
     The time stands on the queue, not on messages: a quorum queue expires at its head only.
     """

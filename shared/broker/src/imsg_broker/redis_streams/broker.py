@@ -12,7 +12,7 @@ import redis.exceptions
 from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import MAX_BODY_BYTES, Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
 from imsg_broker.redis_streams.consumer import Consumer, acknowledge, retry, returned
-from imsg_broker.redis_streams.scripts import DECLARE, DEPTH, GROUP, POSTPONE, PUBLISH
+from imsg_broker.redis_streams.scripts import DECLARE, DELAY, DEPTH, GROUP, PUBLISH
 from imsg_contract.topology import DEAD, Route, Topology
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable, Script
@@ -41,7 +41,7 @@ NOTHING_WRITTEN_CODES = ("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "NOREP
 
 
 class StreamBroker:
-    """The six verbs on Redis Streams. Calls share one connection and its pipeline; each take reads on its own."""
+    """The six verbs on Redis Streams. Calls share one connection and its pipeline; each consumer reads on its own."""
 
     def __init__(self, url: str, topology: Topology, shared: Redis, redeclare_s: float) -> None:
         self.topology = topology
@@ -53,7 +53,7 @@ class StreamBroker:
         self._doubt = asyncio.Event()
         self._consumers: set[Consumer] = set()
         self._queues = {topology.history, *(queue for queue, _ in topology.work_queues())}
-        self._postponed = {
+        self._delayed = {
             topology.retry(queue, step_s): retry(queue)
             for queue, _ in topology.work_queues()
             for step_s in topology.waits_s
@@ -62,7 +62,7 @@ class StreamBroker:
 
     @property
     def ready(self) -> bool:
-        """Connected, every group made, the server takes writes, and every take reads."""
+        """Connected, every group made, the server takes writes, and every consumer reads."""
         return (
             self._reachable
             and all(consumer.is_consuming for consumer in self._consumers)
@@ -76,11 +76,11 @@ class StreamBroker:
         await self._write(PUBLISH, self._streams(route), (body, route.key, texts), len(body))
 
     @asynccontextmanager
-    async def take(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
+    async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
         """Consume a queue for as long as the context lasts; leaving hands back what is unacked."""
         consumer = Consumer(self._url, self._shared, self.topology, queue, prefetch)
         self._consumers.add(consumer)
-        task = asyncio.create_task(consumer.run(), name=f"take:{queue}")
+        task = asyncio.create_task(consumer.run(), name=f"consume:{queue}")
         task.add_done_callback(lambda ended: consumer.deliveries.end(_failure(ended)))
         try:
             yield consumer.deliveries
@@ -92,13 +92,13 @@ class StreamBroker:
         """Ack a delivery; nothing where it was handed back meanwhile."""
         acknowledge(delivery)
 
-    async def postpone(self, queue: str, body: bytes, step_s: int) -> None:
-        """Add to the queue's postponed. Raises like publish."""
+    async def delay(self, queue: str, body: bytes, step_s: int) -> None:
+        """Add to the queue's delayed. Raises like publish."""
         if step_s not in self.topology.waits_s:
             raise ValueError(f"{step_s} s is none of the steps {self.topology.waits_s}")
-        await self._write(POSTPONE, [retry(queue)], (step_s * 1_000, uuid.uuid4().hex[:16], body), len(body))
+        await self._write(DELAY, [retry(queue)], (step_s * 1_000, uuid.uuid4().hex[:16], body), len(body))
 
-    async def bury(self, delivery: Delivery, reason: str) -> None:
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
         """Publish to history as dead, then ack. Raises like publish."""
         await self.publish(delivery.body, self.topology.new(DEAD), {"reason": reason, "queue": delivery.queue})
         await self.ack(delivery)
@@ -106,8 +106,8 @@ class StreamBroker:
     async def depth(self, queue: str) -> int:
         """Count ready and unacked; of a step, what waits in all steps of its queue. Raises Unreachable."""
         try:
-            if (postponed := self._postponed.get(queue)) is not None:
-                return int(await self._shared.call("ZCARD", postponed))
+            if (delayed := self._delayed.get(queue)) is not None:
+                return int(await self._shared.call("ZCARD", delayed))
             return int(await self._shared.run(DEPTH, [queue, returned(queue)], []))
         except (RedisUnavailable, RedisRefused) as error:
             self._raise_doubt()

@@ -22,7 +22,7 @@ LEASE_S = 5.0
 """How long a consumer that gives no sign is taken for alive; then others get its deliveries."""
 
 KEEP_S = 1.0
-"""How often the lease is renewed, the dead looked for and the postponed moved, at least."""
+"""How often the lease is renewed, the dead looked for and the delayed moved, at least."""
 
 PAUSE_S = 0.5
 """Before a consumer that was lost begins again."""
@@ -53,7 +53,7 @@ class _Handle:
 
 
 class Consumer:
-    """One take of one queue."""
+    """One consumer of one queue."""
 
     def __init__(self, url: str, shared: Redis, topology: Topology, queue: str, prefetch: int) -> None:
         self.queue = queue
@@ -207,7 +207,7 @@ def returned(queue: str) -> str:
 
 
 def retry(queue: str) -> str:
-    """Name the sorted set of what was postponed, by due time."""
+    """Name the sorted set of what was delayed, by due time."""
     return f"{queue}.retry"
 
 

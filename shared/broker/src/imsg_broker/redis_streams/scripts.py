@@ -1,7 +1,7 @@
 """The steps of the stream broker, each one atomic on the server, by the server's clock.
 
 A queue is the stream of its name. Beside it stand `NAME.returned` (handed back while others waited in front),
-`NAME.retry` (postponed: a sorted set by due time) and `NAME.alive.CONSUMER` (a consumer's lease).
+`NAME.retry` (delayed: a sorted set by due time) and `NAME.alive.CONSUMER` (a consumer's lease).
 Entries have four fields in this order: b(ody), k(ey), h(eaders as JSON), n (how often it was handed back).
 """
 
@@ -31,7 +31,7 @@ return 1
 )
 """KEYS streams. ARGV body, key, headers. All of them or none."""
 
-POSTPONE = Script.of(
+DELAY = Script.of(
     """
 local time = redis.call('TIME')
 local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1]
@@ -162,8 +162,8 @@ if next[2] then return math.max(0, next[2] - now) end
 return 3600000
 """
 )
-"""ARGV also: lease in ms, 1 to join, how many postponed to move at most.
+"""ARGV also: lease in ms, 1 to join, how many delayed to move at most.
 
 Renews our lease, hands back what dead consumers had, moves what is due into the queue.
-Returns in how many milliseconds the next postponed is due; -1 where our lease had lapsed: others have our deliveries.
+Returns in how many milliseconds the next delayed is due; -1 where our lease had lapsed: others have our deliveries.
 """
