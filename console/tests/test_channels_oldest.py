@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from imsg_console.channels.oldest import Hours, Oldest, oldest
+from imsg_console.features.channels.oldest import Hours, Oldest, oldest
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from imsg_console.sending.lists import Table
-from imsg_console.sending.lists import table as look
+from imsg_console.features.send.lists import Table
+from imsg_console.features.send.lists import table as look
 from imsg_console.spreadsheets import UnreadableError, decode, split
 
 

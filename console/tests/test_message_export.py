@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from imsg_console.messages.export import COLUMNS, Sheet, harmless
-from imsg_console.messages.moments import Moments
+from imsg_console.features.messages.export import COLUMNS, Sheet, harmless
 from imsg_console.texts import Texts
+from imsg_console.time_format import TimeFormat
 
 
 def exported(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  as the API answers
@@ -40,7 +40,7 @@ def read(text: str) -> list[dict[str, str]]:
 
 
 def test_a_line_holds_what_the_page_says_in_the_zone_of_the_installation() -> None:
-    sheet = Sheet(Texts("zh"), Moments("Asia/Shanghai", english=False))
+    sheet = Sheet(Texts("zh"), TimeFormat("Asia/Shanghai", english=False))
     (line,) = read(sheet.head() + sheet.lines([exported()]))
     assert len(line) == len(COLUMNS)
     assert (line["时间"], line["状态"], line["方式"]) == ("2026-11-25 11:32:41", "失败", "邮件")
@@ -56,7 +56,7 @@ def test_what_a_spreadsheet_would_run_is_shown_as_text(cell: str) -> None:
 def test_a_formula_in_any_field_is_harmless() -> None:
     evil = '=HYPERLINK("http://evil","x")'
     fields = {"username": evil, "to": evil, "subject": evil, "provider_id": evil, "attachments": [{"filename": evil}]}
-    sheet = Sheet(Texts("en"), Moments("UTC", english=True))
+    sheet = Sheet(Texts("en"), TimeFormat("UTC", english=True))
     (line,) = read(sheet.head() + sheet.lines([exported(**fields, error={"code": evil, "detail": evil})]))
     assert sum(value == f"'{evil}" for value in line.values()) == 7
 

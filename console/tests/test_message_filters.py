@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from imsg_console.messages.filters import Filters, NotAnIdError, NotATimeError
+from imsg_console.message.filters import Filters, NotAnIdError, NotATimeError
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 REQUEST = "01a210c34079764aa87a6b622354f0a2"

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from imsg_console.messages.listing import Listing, read_page
-from imsg_console.messages.live import FIRST_S, LONGEST_S, Pace, compared
+from imsg_console.features.messages.listing import Listing, read_page
+from imsg_console.features.messages.live import compared
+from imsg_console.message.pace import FIRST_S, LONGEST_S, Pace
 
 
 class Shelf:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from imsg_console.client import ApiError
-from imsg_console.messages.filters import Filters
-from imsg_console.messages.plan import Plan, bodies, segments
-from imsg_console.messages.resend import Tally, meant, send_again
+from imsg_console.message.filters import Filters
+from imsg_console.message.resend import Tally, meant, send_again
+from imsg_console.message.resend_plan import Plan, bodies, segments
 
 AWAY = ApiError("unreachable")
 LIMIT = ApiError("per_hour_used_up", "本小时的5次已用完。", 10013)

@@ -2,7 +2,7 @@
 
 from zoneinfo import ZoneInfo
 
-from imsg_console.overview.figures import figures, labels
+from imsg_console.features.overview.figures import figures, labels
 
 BUCKETS = [
     {"start": "2026-11-24T16:00:00Z", "counts": {"smtp": {"sent": 3, "failed": 1, "expired": 2, "queued": 4}}},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imsg_console.sending.segments import Length, measure
+from imsg_console.features.send.segments import Length, measure
 
 ABROAD, MAINLAND = ["+14155550100"], ["+8613800138000"]
 

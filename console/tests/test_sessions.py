@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from imsg_console.client import Visitor
-from imsg_console.sessions import MAX_ENDED, MAX_SESSIONS_PER_USER, Session, Sessions
+from imsg_console.session import MAX_ENDED, MAX_SESSIONS_PER_USER, Session, Sessions
 
 IDLE_S = 60.0
 

@@ -6,11 +6,11 @@ import io
 import pytest
 
 from imsg_console.client import ApiError
+from imsg_console.features.users import sheet
+from imsg_console.features.users.records import changes, placed
+from imsg_console.features.users.sheet import Sheet
 from imsg_console.spreadsheets import decode
 from imsg_console.texts import Texts
-from imsg_console.users import sheet
-from imsg_console.users.records import changes, placed
-from imsg_console.users.sheet import Sheet
 from imsg_console.widgets import csvs
 
 ZH, EN = Texts("zh"), Texts("en")

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 import xlsxwriter
 
-from imsg_console.sending.lists import table
+from imsg_console.features.send.lists import table
+from imsg_console.features.users import sheet
 from imsg_console.spreadsheets import UnreadableError, read, split
 from imsg_console.texts import Texts
-from imsg_console.users import sheet
 from imsg_console.workbooks import Sheet, Workbooks
 
 

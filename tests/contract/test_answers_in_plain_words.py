@@ -2,7 +2,7 @@
 
 import pytest
 
-from imsg_console.answers import OTHERWISE, explained
+from imsg_console.explanations import OTHERWISE, explained
 from imsg_console.texts import Texts
 from imsg_sms.providers.aliyun import CODES
 from imsg_smtp.replies import RULES as REPLIES

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from imsg_console.sending import snippets
-from imsg_console.sending.snippets import Sending
+from imsg_console.features.send import snippets
+from imsg_console.features.send.snippets import Sending
 from imsg_testing.api import wait
 from imsg_testing.stack import Stack, running
 

@@ -177,7 +177,7 @@ def test_a_wrong_password_is_said_in_a_sentence_and_keeps_the_name(stranger: Vis
     assert wrong.status_code == 401
     assert "The username or the password is wrong." in wrong.text
     assert "The username or the password is wrong." in unknown.text
-    assert "<img" not in re.sub(r'<img class="door-mark"[^>]*>', "", wrong.text)
+    assert "<img" not in re.sub(r'<img class="login-mark"[^>]*>', "", wrong.text)
     assert html.escape(HOSTILE) in wrong.text
 
 

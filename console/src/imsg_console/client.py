@@ -44,7 +44,7 @@ class Visitor:
         """As X-Forwarded-For: whoever spoke to us last. Whom of them to believe is the gateway's to say."""
 
 
-class Door:
+class Gateway:
     """The API before anybody has logged in."""
 
     def __init__(self, gateway: Peer) -> None:
@@ -86,8 +86,8 @@ class Door:
 class Api:
     """The API on behalf of who has logged in, in the language of the page."""
 
-    def __init__(self, door: Door, token: str, visitor: Visitor, accept_language: str) -> None:
-        self._door = door
+    def __init__(self, gateway: Gateway, token: str, visitor: Visitor, accept_language: str) -> None:
+        self._gateway = gateway
         self._token = token
         self._visitor = visitor
         self._accept_language = accept_language
@@ -120,7 +120,7 @@ class Api:
     ) -> dict[str, Any]:
         """Call the API. Raises ApiError, SessionOver."""
         try:
-            return await self._door.call(
+            return await self._gateway.call(
                 verb,
                 path,
                 body,
@@ -152,7 +152,7 @@ def path(*segments: str) -> str:
     return "/".join((first, *(quote(segment, safe="") for segment in rest)))
 
 
-class Vouched:
+class Forwarded:
     """An app in our own process, told the address that the console vouches for instead of a socket's."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -168,6 +168,6 @@ class Vouched:
         await self._app({**scope, "headers": headers, "client": (peer.strip() or "unknown", 0)}, receive, send)
 
 
-def vouched(apps: Apps) -> Apps:
+def forward(apps: Apps) -> Apps:
     """Wrap the apps of our own process, if there are any."""
-    return {name: Vouched(app) for name, app in apps.items()}
+    return {name: Forwarded(app) for name, app in apps.items()}

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from pydantic import Field
 from starlette.types import ASGIApp
 
-from imsg_console.client import ApiError, Door, vouched
+from imsg_console.client import ApiError, Gateway, forward
 from imsg_console.origin import Network, Origins
-from imsg_console.sessions import Session, Sessions
+from imsg_console.session import Session, Sessions
 from imsg_runtime import service_client
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps
@@ -40,22 +40,24 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         web = await asyncio.to_thread(importlib.import_module, "imsg_console.web")  # NiceGUI takes half a second
         async with AsyncExitStack() as stack:
-            near = vouched(apps)
-            door = Door(await stack.enter_async_context(service_client.connect(settings.gateway_url, (), near)))
+            near = forward(apps)
+            gateway = Gateway(await stack.enter_async_context(service_client.connect(settings.gateway_url, (), near)))
             sandbox = None
             if settings.sandbox_url:
-                sandbox = Door(await stack.enter_async_context(service_client.connect(settings.sandbox_url, (), near)))
+                sandbox = Gateway(
+                    await stack.enter_async_context(service_client.connect(settings.sandbox_url, (), near))
+                )
 
             async def revoke(session: Session) -> None:
                 try:
-                    await door.call("POST", "/api/v2/logout", {}, token=session.token)
+                    await gateway.call("POST", "/api/v2/logout", {}, token=session.token)
                 except ApiError:
                     return  # the session here is over all the same, and the token ends by itself
 
             sessions = Sessions(settings.console_idle_minutes * 60.0, time.monotonic, revoke)
             origins = Origins(settings.public_url, _parsed(settings.trusted_proxies))
             exposed = settings.is_exposed
-            served = web.Web(door, sandbox, sessions, origins, settings.timezone, exposed, time.monotonic)
+            served = web.Web(gateway, sandbox, sessions, origins, settings.timezone, exposed, time.monotonic)
             service.watch(sessions.sweeping(SWEEP_S), "sweep")
             yield await stack.enter_async_context(web.opening(served))
 

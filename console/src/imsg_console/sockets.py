@@ -11,8 +11,8 @@ from typing import Any
 from socketio import AsyncServer
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-from imsg_console.guard import page_of
-from imsg_console.sessions import Session, Sessions
+from imsg_console.security import page_of
+from imsg_console.session import Session, Sessions
 
 NAMESPACE = "/"
 

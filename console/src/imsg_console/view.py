@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from imsg_console.bodies import Bodies
 from imsg_console.client import Api
 from imsg_console.files import Files
+from imsg_console.html_bodies import Bodies
 from imsg_console.preferences import Preferences
-from imsg_console.sandbox import Sandbox
-from imsg_console.sessions import Session
+from imsg_console.sandbox_client import Sandbox
+from imsg_console.session import Session
 from imsg_console.texts import Texts
 from imsg_console.workbooks import Workbooks
 

@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import nicegui.client
@@ -18,22 +17,22 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, compile_path
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from imsg_console import frame
-from imsg_console.bodies import Bodies
-from imsg_console.client import Api, Door, SessionOver
-from imsg_console.door import Entrance
+from imsg_console import layout
+from imsg_console.client import Api, Gateway, SessionOver
+from imsg_console.features.login.page import LoginPage
 from imsg_console.files import Files
-from imsg_console.guard import Guard
+from imsg_console.html_bodies import Bodies
 from imsg_console.origin import Origins
 from imsg_console.pages import PAGES
 from imsg_console.paths import BODIES, FILES, ICON, MISSING, STATIC, login_url
 from imsg_console.preferences import HTML_LANGUAGES, current
-from imsg_console.sandbox import Sandbox
-from imsg_console.sessions import Session, Sessions
+from imsg_console.sandbox_client import Sandbox
+from imsg_console.security import Security
+from imsg_console.session import Session, Sessions
 from imsg_console.sockets import Sockets
+from imsg_console.style_sheets import ICON_FILE, StyleSheets
 from imsg_console.texts import Texts
 from imsg_console.view import Group, Page, View
 from imsg_console.workbooks import Workbooks
@@ -53,7 +52,6 @@ UPLOAD_BYTES = 16 * 1024 * 1024
 SCREENS = 40
 """How many pages a session may have open; the oldest gives way."""
 
-OWN_FILES = Path(__file__).parent / "static"
 
 SANDBOX_ASKED_S = 30.0
 """How long it is believed whether the sandbox runs."""
@@ -89,8 +87,8 @@ class Nonced(BaseLoader):
 class Web:
     """What the pages are served with."""
 
-    door: Door
-    sandbox: Door | None
+    gateway: Gateway
+    sandbox: Gateway | None
     """Where the sandbox answers, if anybody said."""
     sessions: Sessions
     origins: Origins
@@ -105,12 +103,12 @@ async def opening(web: Web) -> AsyncIterator[ASGIApp]:
     """Serve the pages while the context lasts. One at a time in a process: NiceGUI's app is a global of its own."""
     pages = _Pages(web)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, max_body_size=UPLOAD_BYTES)
-    entrance = Entrance(web.door, web.sessions, web.origins, web.is_exposed)
+    login = LoginPage(web.gateway, web.sessions, web.origins, web.is_exposed)
     app.router.routes.extend(
         [
-            *entrance.routes(),
+            *login.routes(),
             Route(ICON, _icon),
-            Mount(STATIC.rstrip("/"), StaticFiles(directory=OWN_FILES)),
+            Mount(STATIC.rstrip("/"), StyleSheets()),
             Route(f"{BODIES}{{name}}", pages.bodies.show),
             Route(f"{FILES}{{name}}", pages.files.send),
         ]
@@ -118,7 +116,7 @@ async def opening(web: Web) -> AsyncIterator[ASGIApp]:
     pages.register()
     _configure(app)
     async with app.router.lifespan_context(app):
-        yield Guard(
+        yield Security(
             app,
             web.sessions,
             web.origins,
@@ -142,7 +140,7 @@ def _configure(app: FastAPI) -> None:
     ui.run_with(
         app,
         title="iMSG",
-        favicon=OWN_FILES / "icon.svg",
+        favicon=ICON_FILE,
         dark=None,
         tailwind=False,
         reconnect_timeout=RECONNECT_S,
@@ -154,8 +152,8 @@ def _configure(app: FastAPI) -> None:
     core.app.middleware_stack = None
     core.app.add_middleware(GZipMiddleware, minimum_size=1_000)
     log = logging.getLogger("nicegui")
-    if not any(isinstance(one, frame.Expected) for one in log.filters):
-        log.addFilter(frame.Expected())
+    if not any(isinstance(one, layout.Expected) for one in log.filters):
+        log.addFilter(layout.Expected())
 
 
 class _Pages:
@@ -199,15 +197,15 @@ class _Pages:
             self._own(ui.context.client, session, view)
             if shown is None:
                 ui.context.client.status_code = 404
-                frame.stand(view, Page("", "missing_title", Group.USER, _nothing), PAGES)
-                frame.missing(view)
+                layout.stand(view, Page("", "missing_title", Group.USER, _nothing), PAGES)
+                layout.missing(view)
                 return None
             if shown.path == "/" and not session.is_admin:
                 return RedirectResponse("/mine", 303)
-            live = frame.stand(view, shown, PAGES)
-            if not frame.is_for(shown, view):
+            live = layout.stand(view, shown, PAGES)
+            if not layout.is_for(shown, view):
                 ui.context.client.status_code = 403
-                frame.forbidden(view)
+                layout.forbidden(view)
                 return None
             try:
                 await shown.show(view)
@@ -215,7 +213,7 @@ class _Pages:
                 self._web.sessions.end(session, "ended")
                 return RedirectResponse(login_url(view.path, request.url.query, "ended"), 303)
             except Exception as error:  # noqa: BLE001  the edge: whatever a page raises becomes a sentence
-                frame.failed(view, error)
+                layout.failed(view, error)
             live()
             return None
 
@@ -223,9 +221,9 @@ class _Pages:
 
     async def _view(self, request: Request, session: Session) -> View:
         wish = current.get()
-        sandbox = Sandbox(self._web.sandbox or self._web.door, session.token, wish.accept_language)
+        sandbox = Sandbox(self._web.sandbox or self._web.gateway, session.token, wish.accept_language)
         return View(
-            api=Api(self._web.door, session.token, session.visitor, wish.accept_language),
+            api=Api(self._web.gateway, session.token, session.visitor, wish.accept_language),
             t=Texts(wish.language),
             session=session,
             preferences=wish,
@@ -253,7 +251,7 @@ class _Pages:
         for tab in list(session.screens.values())[: max(0, len(session.screens) - SCREENS + 1)]:
             tab.close()
         self._owners[client.id] = session.key
-        session.screens[client.id] = frame.Tab(client, view.path)
+        session.screens[client.id] = layout.Tab(client, view.path)
 
         def forget() -> None:
             self._owners.pop(client.id, None)
@@ -263,7 +261,7 @@ class _Pages:
 
 
 async def _icon(_: Request) -> Response:
-    return FileResponse(OWN_FILES / "icon.svg")
+    return FileResponse(ICON_FILE)
 
 
 async def _nothing(_: View) -> None:

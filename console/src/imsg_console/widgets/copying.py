@@ -14,6 +14,6 @@ def copy_button(view: View, text: Callable[[], str], label: str = "") -> ui.butt
 
     def copy() -> None:
         ui.clipboard.write(text())
-        toast(view.t("frame.copied"))
+        toast(view.t("layout.copied"))
 
-    return button(label or view.t("frame.copy"), copy, kind="quiet", symbol="content_copy")
+    return button(label or view.t("layout.copy"), copy, kind="quiet", symbol="content_copy")

@@ -24,7 +24,7 @@ async def confirm(view: View, title: str, text: str, action: str, *, danger: boo
     with dialog(title) as asked:
         classed("p", "", text)
         with classed("div", "dialog-foot"):
-            button(view.t("frame.cancel"), lambda: asked.submit(False), kind="quiet")  # noqa: FBT003  the answer itself
+            button(view.t("layout.cancel"), lambda: asked.submit(False), kind="quiet")  # noqa: FBT003  the answer itself
             button(action, lambda: asked.submit(True), kind="danger" if danger else "main")  # noqa: FBT003
     agreed = await asked
     asked.delete()

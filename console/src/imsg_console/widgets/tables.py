@@ -102,7 +102,9 @@ class PagedTable:
         t = self._view.t
         self._place.clear()
         with self._place:
-            error_notice(t("frame.failed_title"), error.detail or t("frame.unreachable"), t("frame.retry"), self._show)
+            error_notice(
+                t("layout.failed_title"), error.detail or t("layout.unreachable"), t("layout.retry"), self._show
+            )
 
     def _table(self) -> None:
         with classed("div", "table-scroll"), classed("table", "table"):
@@ -144,7 +146,7 @@ class PagedTable:
             chosen.on_change()
 
         box = ui.checkbox(value=key in chosen.rows, on_change=change).props("dense")
-        attrs(box, aria_label=self._view.t("frame.select_row", name=self._name(row)))
+        attrs(box, aria_label=self._view.t("layout.select_row", name=self._name(row)))
 
     def _choose_all(self, chosen: Chosen) -> None:
         async def change(event: ValueChangeEventArguments[bool | None]) -> None:
@@ -158,7 +160,7 @@ class PagedTable:
 
         everything = bool(self.rows) and all(self._key(row) in chosen.rows for row in self.rows)
         box = ui.checkbox(value=everything, on_change=change).props("dense")
-        attrs(box, aria_label=self._view.t("frame.select_all"))
+        attrs(box, aria_label=self._view.t("layout.select_all"))
 
     def _pager(self, following: str | None) -> None:
         t = self._view.t
@@ -172,6 +174,6 @@ class PagedTable:
             await self._show()
 
         with attrs(classed("nav", "pager"), aria_label=self._caption):
-            button(t("frame.previous"), backward, kind="quiet").set_enabled(len(self._cursors) > 1)
-            classed("span", "muted", t("frame.page_of", n=len(self._cursors)))
-            button(t("frame.next"), forward, kind="quiet").set_enabled(bool(following))
+            button(t("layout.previous"), backward, kind="quiet").set_enabled(len(self._cursors) > 1)
+            classed("span", "muted", t("layout.page_of", n=len(self._cursors)))
+            button(t("layout.next"), forward, kind="quiet").set_enabled(bool(following))

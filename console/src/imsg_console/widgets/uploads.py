@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from nicegui import ui
 from nicegui.events import GenericEventArguments, UploadEventArguments
 
-from imsg_console.plain import line
+from imsg_console.sanitize import line
 from imsg_console.texts import Texts
 from imsg_console.widgets.elements import attrs, classed, icon
 from imsg_console.widgets.notices import toast

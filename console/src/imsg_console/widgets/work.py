@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import background_tasks, ui
 
-from imsg_console.bugs import logged
+from imsg_console.bug_log import logged
 from imsg_console.client import ApiError, SessionOver
-from imsg_console.sessions import Session
+from imsg_console.session import Session
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, button, classed, link_to
 
@@ -65,11 +65,11 @@ def start(view: View, title: str, doing: Callable[[Work], Awaitable[None]], tota
         try:
             await doing(work)
         except ApiError as error:
-            work.why = error.detail or t("frame.unreachable")
+            work.why = error.detail or t("layout.unreachable")
         except SessionOver:
-            work.why = t("door.ended")
+            work.why = t("login.ended")
         except Exception as error:  # noqa: BLE001  the edge: nobody else hears of it
-            work.why = t("frame.bug", trace=logged(error))
+            work.why = t("layout.bug", trace=logged(error))
 
     _remember(view.session, work)
     work.begin(done())
@@ -100,7 +100,7 @@ def progress(view: View, work: Work) -> None:
         with classed("div", "work-foot"):
             trouble = classed("span", "bad-text")
             link = link_to("", "").classes("button")
-            stop = button(t("frame.work_stop"), work.stop, kind="quiet")
+            stop = button(t("layout.work_stop"), work.stop, kind="quiet")
     attrs(state, aria_live="polite")
 
     def show() -> None:
@@ -113,7 +113,7 @@ def progress(view: View, work: Work) -> None:
             add="bar-busy" if work.runs and not work.total else "",
             remove="bar-busy" if not work.runs else "",
         )
-        trouble.text = t("frame.work_failed", n=work.failed) if work.failed else ""
+        trouble.text = t("layout.work_failed", n=work.failed) if work.failed else ""
         stop.set_visibility(work.runs)
         link.set_visibility(bool(work.link) and not work.runs)
         link.text = work.link_text
@@ -130,14 +130,14 @@ def said(view: View, work: Work) -> str:
     """Say in a few words how a work stands."""
     t = view.t
     if work.why:
-        return t("frame.work_broken", why=work.why)
+        return t("layout.work_broken", why=work.why)
     if work.was_stopped:
-        return t("frame.work_stopped")
+        return t("layout.work_stopped")
     if work.total:
-        counted = t("frame.work_progress", done=work.done, total=work.total)
+        counted = t("layout.work_progress", done=work.done, total=work.total)
     else:
-        counted = t("frame.work_counted", done=work.done)
-    return counted if work.runs else f"{t('frame.work_finished')} · {counted}"
+        counted = t("layout.work_counted", done=work.done)
+    return counted if work.runs else f"{t('layout.work_finished')} · {counted}"
 
 
 def tasks_button(view: View) -> Callable[[], object]:
@@ -148,8 +148,8 @@ def tasks_button(view: View) -> Callable[[], object]:
     t = view.t
     with ui.button(icon="pending_actions").props("flat round dense").classes("top-tasks") as opener:
         count = classed("span", "top-count")
-        with attrs(ui.menu().classes("menu menu-wide"), role="dialog", aria_label=t("frame.work_done")):
-            classed("div", "menu-title", t("frame.work_done"))
+        with attrs(ui.menu().classes("menu menu-wide"), role="dialog", aria_label=t("layout.work_done")):
+            classed("div", "menu-title", t("layout.work_done"))
             inside = classed("div", "menu-works")
     attrs(opener, aria_haspopup="dialog")
     shown: list[Work] = []
@@ -159,7 +159,7 @@ def tasks_button(view: View) -> Callable[[], object]:
         running = sum(work.runs for work in now)
         opener.set_visibility(bool(now))
         count.text = str(running) if running else ""
-        attrs(opener, aria_label=t("frame.work_running", n=running) if running else t("frame.work_done"))
+        attrs(opener, aria_label=t("layout.work_running", n=running) if running else t("layout.work_done"))
         if now != shown:
             shown[:] = now
             inside.clear()

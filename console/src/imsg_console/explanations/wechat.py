@@ -1,0 +1,38 @@
+"""What WeChat answers: errcodes, and the results of its receipts."""
+
+from imsg_console.explanations.table import Table
+
+CODES: Table = {
+    "-1": ("微信系统繁忙。", "WeChat is busy.", "wait"),
+    "40001": ("公众号的密钥不对。", "The account's secret is wrong.", "operator"),
+    "40003": ("收件人不属于这个公众号。", "The recipient does not belong to this account.", "address"),
+    "40013": ("公众号的APPID不对。", "The account's APPID is wrong.", "operator"),
+    "40014": ("公众号的访问凭证无效。", "The account's access token is not valid.", "operator"),
+    "40037": ("公众号没有这个模板。", "The account has no such template.", "template"),
+    "40125": ("公众号的密钥不对。", "The account's secret is wrong.", "operator"),
+    "40164": ("服务器地址不在公众号的IP白名单里。", "This server is not on the account's IP whitelist.", "operator"),
+    "40243": ("公众号的密钥已被冻结。", "The account's secret is frozen.", "operator"),
+    "41002": ("公众号没有配置APPID。", "The account has no APPID.", "operator"),
+    "41004": ("公众号没有配置密钥。", "The account has no secret.", "operator"),
+    "41030": ("消息的跳转页面不对。", "The page it leads to is wrong.", "template"),
+    "42001": ("公众号的访问凭证已过期。", "The account's access token has expired.", "operator"),
+    "43004": ("收件人没有关注公众号。", "The recipient does not follow the account.", "follow"),
+    "43019": ("收件人在公众号的黑名单里。", "The recipient is on the account's black list.", "operator"),
+    "43101": ("收件人拒绝了订阅。", "The recipient refused the subscription.", "follow"),
+    "45009": ("公众号当天的调用次数已用完。", "The account's calls of today are used up.", "wait"),
+    "45011": ("调用太快，被微信限流。", "Too fast: WeChat holds the calls back.", "wait"),
+    "45015": ("收件人太久没有与公众号互动。", "The recipient has not been in touch for too long.", "follow"),
+    "45047": ("客服消息的次数已用完。", "No more service messages are allowed now.", "later"),
+    "47003": ("变量的内容不符合模板要求。", "A value does not fit the template's field.", "template"),
+    "48001": ("公众号没有发模板消息的权限。", "This kind of account may not send template messages.", "operator"),
+    "48002": ("收件人拒收公众号的消息。", "The recipient blocks the account's messages.", "follow"),
+    "48004": ("公众号的接口被封禁。", "The account's API is banned.", "operator"),
+    "50005": ("收件人已取消关注。", "The recipient has left.", "follow"),
+    "10011": ("没有这个标记。", "There is no such tag.", "ask_tag"),
+    "10014": ("收件人已取消关注。", "The recipient has left.", "follow"),
+    "10015": ("这个公众号已不再配置。", "This official account is configured no more.", "operator"),
+    "store_away": ("暂时查不到关注者。", "Followers can't be looked up for now.", "wait"),
+    "user_block": ("收件人拒收公众号的消息。", "The recipient blocks the account's messages.", "follow"),
+    "system_failed": ("微信没能送达。", "WeChat failed to deliver it.", "later"),
+    "failed": ("微信没能送达。", "WeChat did not deliver it.", "later"),
+}

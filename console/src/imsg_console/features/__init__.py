@@ -1,0 +1,1 @@
+"""The pages by feature: each folder holds all of its page, and none knows another."""

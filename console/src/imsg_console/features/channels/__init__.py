@@ -1,0 +1,1 @@
+"""Channels: status, pausing, dead letters, a test message."""

@@ -1,0 +1,158 @@
+"""The channels as cards, drawn once and changed in place: under a finger or a reader's cursor nothing vanishes."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from imsg_console.features.channels.oldest import WAITING, Day, Hours, Oldest, oldest
+from imsg_console.features.channels.pause import pause, resume
+from imsg_console.features.channels.test_message import ask_test_message
+from imsg_console.message.filters import write_local
+from imsg_console.sanitize import line
+from imsg_console.texts import Texts
+from imsg_console.time_format import TimeFormat
+from imsg_console.view import View
+from imsg_console.widgets import chips
+from imsg_console.widgets.elements import Tag, attrs, button, classed, counted, heading, link_to
+
+UNITS_S = (("hours", 3600), ("minutes", 60))
+
+
+class Cards:
+    """Draws the channels."""
+
+    def __init__(self, view: View, moments: TimeFormat) -> None:
+        self._view = view
+        self._moments = moments
+        self._place = classed("div", "channel-cards")
+        self._cards: dict[str, Card] = {}
+
+    async def refresh(self) -> None:
+        """Look, and show what has changed. Raises ApiError, SessionOver."""
+        api, now = self._view.api, datetime.now(UTC)
+        channels = (await api.get("/api/v2/channels"))["channels"]
+        hours = await Hours.ask(api, now)
+        for channel in channels:
+            method = channel["method"]
+            if method not in self._cards:
+                with self._place:
+                    self._cards[method] = Card(self._view, self._moments, method, self.refresh)
+            found = await oldest(api, hours, method)
+            age = aged(self._view.t, self._moments, found, now)
+            self._cards[method].show(channel, age, hours)
+
+
+class Card:
+    """Draws one channel."""
+
+    def __init__(self, view: View, moments: TimeFormat, method: str, refresh: Any) -> None:  # noqa: ANN401  a coroutine function
+        self._view = view
+        self._t = view.t
+        self._moments = moments
+        self._method = method
+        self._refresh = refresh
+        self._shown: object = None
+        self._day: object = None
+        self._numbers: dict[str, Tag] = {}
+        self._links: dict[str, Tag] = {}
+        t, name = view.t, view.t.get(f"words.method_{method}", method)
+        with attrs(classed("section", "card channel"), aria_label=name, data_method=method):
+            with classed("header", "channel-head"):
+                with heading(2, ""):
+                    chips.method(view, method)
+                self._state = classed("span")
+            self._why = classed("div", "channel-why")
+            with classed("dl", "channel-facts"):
+                with self._fact(t("channels.waiting")):
+                    self._waiting = classed("strong", "number")
+                for status in WAITING:
+                    with self._fact(t(f"channels.{status}")):
+                        self._numbers[status] = classed("span", "number")
+                        self._links[status] = link_to(t("channels.see_waiting"), "")
+                with self._fact(t("channels.oldest")):
+                    self._age = classed("span")
+                with self._fact(t("channels.today")):
+                    self._today = classed("span", "channel-today")
+            with classed("footer", "channel-foot"):
+                self._pause = button(t("channels.pause"), lambda: pause(view, method, name, refresh), symbol="pause")
+                self._resume = button(
+                    t("channels.resume"), lambda: resume(view, method, name, refresh), kind="main", symbol="play_arrow"
+                )
+                test = button(t("channels.test"), lambda: ask_test_message(view, method), symbol="outgoing_mail")
+        attrs(self._pause, aria_label=t("channels.pause_of", channel=name))
+        attrs(self._resume, aria_label=t("channels.resume_of", channel=name))
+        attrs(test, aria_label=t("channels.test_of", channel=name))
+
+    def show(self, channel: Mapping[str, Any], age: str, hours: Hours) -> None:
+        """Show how it is."""
+        waiting = channel["waiting"]
+        self._waiting.text = self._t("channels.waiting_unknown") if waiting is None else f"{waiting:,}"
+        for status in WAITING:
+            count = hours.count(self._method, status)
+            self._numbers[status].text = f"{count:,}"
+            link = counted(self._links[status], count)
+            attrs(link, href=self._messages(status, hours.since)).update()
+            link.set_visibility(bool(count))
+        self._age.text = age
+        self._pause.set_visibility(channel["state"] != "paused")
+        self._resume.set_visibility(channel["state"] == "paused")
+        state = (channel["state"], channel["why"], channel["until"], waiting if channel["state"] == "open" else 0)
+        if state != self._shown:
+            self._shown = state
+            self._show_state(channel)
+        day = hours.day(self._method), hours.day_since
+        if day != self._day:
+            self._day = day
+            self._show_day(*day)
+
+    def _messages(self, status: str, since: datetime) -> str:
+        asked = {"method": self._method, "status": status, "since": write_local(since, self._moments.zone)}
+        return f"/messages?{urlencode(asked)}"
+
+    def _show_state(self, channel: Mapping[str, Any]) -> None:
+        t, state = self._t, channel["state"]
+        self._state.clear()
+        with self._state:
+            chips.state(self._view, state)
+        self._why.clear()
+        with self._why:
+            if state == "open" and channel["waiting"]:
+                classed("p", "", t("channels.open_waiting", n=channel["waiting"]))
+            else:
+                classed("p", "", t(f"channels.{state}"))
+            if channel["why"]:
+                classed("p", "own-words", t(f"channels.{state}_why", why=line(channel["why"], 500)))
+            if channel["until"]:
+                classed("p", "", t("channels.blocked_until", at=self._moments.full(channel["until"])))
+
+    def _show_day(self, day: Day, since: datetime) -> None:
+        t = self._t
+        self._today.clear()
+        with self._today:
+            if not day.succeeded and not day.failed:
+                classed("span", "muted", t("channels.today_none"))
+                return
+            classed("span", "", t("channels.today_done", n=f"{day.succeeded:,}"))
+            if day.failed:
+                failed = link_to(
+                    t("channels.today_failed", n=f"{day.failed:,}"), self._messages("failed,expired", since)
+                )
+                attrs(counted(failed, day.failed), title=t("channels.see_failed"))
+
+    def _fact(self, name: str) -> Any:  # noqa: ANN401  an element to draw in
+        with classed("div", "fact"):
+            classed("dt", "", name)
+            return classed("dd")
+
+
+def aged(t: Texts, moments: TimeFormat, found: Oldest | None, now: datetime) -> str:
+    """Say since when the oldest waits."""
+    if found is None:
+        return t("channels.oldest_none")
+    if found.since != found.until:
+        return t("channels.oldest_between", since=moments.full(found.since), until=moments.full(found.until))
+    age_s = max(0, int((now - datetime.fromisoformat(found.since)).total_seconds()))
+    name, unit_s = next((unit for unit in UNITS_S if age_s >= unit[1]), ("seconds", 1))
+    ago = t(f"channels.{name}_ago", n=age_s // unit_s)
+    return t("channels.oldest_since", at=moments.short(found.since, now), ago=ago)

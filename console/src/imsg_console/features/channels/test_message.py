@@ -1,0 +1,108 @@
+"""A test send: one message to an address of one's own, watched until it has arrived or failed."""
+
+from typing import Any
+
+from nicegui import ui
+from nicegui.element import Element
+
+from imsg_console.client import ApiError
+from imsg_console.explanations import explained
+from imsg_console.message.filters import UNSETTLED
+from imsg_console.message.pace import Pace
+from imsg_console.view import View
+from imsg_console.widgets import chips
+from imsg_console.widgets.dialogs import dialog
+from imsg_console.widgets.elements import attrs, button, classed, link_to
+from imsg_console.widgets.notices import notice
+
+PATIENCE_LOOKS = 40
+INPUT_MODES = {"smtp": "email", "sms": "tel", "wechat": "text"}
+
+
+def ask_test_message(view: View, method: str) -> None:
+    """Open the dialog."""
+    t = view.t
+    with dialog(t("channels.test_of", channel=t.get(f"words.method_{method}", method))) as opened:
+        classed("p", "", t("channels.test_what"))
+        to = ui.input(t(f"channels.test_to_{method}"))
+        to.props(f"outlined autofocus inputmode={INPUT_MODES[method]} maxlength=320")
+        short = "" if method == "smtp" else "_short"
+        words = ui.textarea(t("channels.test_text"), value=t(f"channels.test_default{short}"))
+        words.props("outlined autogrow maxlength=500")
+        result = attrs(classed("div", "test-message-result"), aria_live="polite")
+        with classed("div", "dialog-foot"):
+            button(t("layout.close"), opened.close, kind="quiet")
+            go = button(t("channels.test_send"), lambda: None, kind="main", symbol="send")
+
+    async def send() -> None:
+        go.disable()
+        try:
+            await _send(view, method, str(to.value or "").strip(), str(words.value or "").strip(), result)
+        finally:
+            go.enable()
+
+    go.on_click(send)
+    to.on("keydown.enter", send)
+    opened.on("hide", opened.delete)
+    opened.open()
+
+
+async def _send(view: View, method: str, recipient: str, text: str, place: Element) -> None:
+    t = view.t
+    place.clear()
+    if not recipient or not text:
+        with place:
+            notice(t("channels.test_missing"), "warn")
+        return
+    content: Any = {"subject": t("channels.test_subject"), "text": text} if method == "smtp" else text
+    try:
+        answer = await view.api.post("/api/v2/messages", {"to": recipient, "method": method, "content": content})
+    except ApiError as error:
+        with place:
+            notice(error.detail or t("layout.unreachable"), "bad")
+        return
+    _Watch(view, place, f"{answer['id']}-0").begin()
+
+
+class _Watch:
+    """Looks at the message until it is settled, and says how it stands."""
+
+    def __init__(self, view: View, place: Element, identity: str) -> None:
+        self._view = view
+        self._place = place
+        self._identity = identity
+        self._pace = Pace()
+        self._looks = 0
+
+    def begin(self) -> None:
+        """Begin to look."""
+        with self._place:
+            notice(self._view.t("channels.test_accepted"))
+            self._timer = ui.timer(0.5, self._look)
+
+    async def _look(self) -> None:
+        self._looks += 1
+        try:
+            answer = await self._view.api.get("/api/v2/messages", id=self._identity)
+        except ApiError:
+            return
+        messages = answer["messages"]
+        if messages:
+            self._say(messages[0])
+        if (messages and messages[0]["status"] not in (*UNSETTLED, "sent")) or self._looks >= PATIENCE_LOOKS:
+            self._timer.deactivate()
+
+    def _say(self, message: dict[str, Any]) -> None:
+        t = self._view.t
+        status = message["status"]
+        said = explained(t, message["method"], status, (message["error"] or {}).get("code"))
+        for child in list(self._place.default_slot.children):
+            if child is not self._timer:
+                child.delete()
+        with self._place, classed("div", "test-message-status"):
+            chips.status(self._view, status)
+            classed("span", "", said.meaning if said else t(f"words.status_{status}_means"))
+            with classed("p", "test-message-links"):
+                link_to(t("channels.test_see"), f"/messages/{self._identity}", "mail")
+                if self._view.has_sandbox and status in ("sent", "delivered"):
+                    link_to(t("channels.test_see_inbox"), f"/inbox?tab={message['method']}", "science")

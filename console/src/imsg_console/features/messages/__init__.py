@@ -1,0 +1,1 @@
+"""Messages: the listing, one message, one's own."""

@@ -1,0 +1,155 @@
+"""The filters above a listing: statuses as buttons, the rest as fields, what is set as chips that can be lifted."""
+
+from collections.abc import Callable
+from dataclasses import fields
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from imsg_console.message.filters import METHODS, STATUSES, Filters
+from imsg_console.sanitize import line
+from imsg_console.texts import Texts
+from imsg_console.widgets.chips import STATUSES as SYMBOLS
+from imsg_console.widgets.elements import attrs, button, classed, icon
+
+TYPED = "(event) => emit(event.target.value)"
+
+TEXT_FIELDS = ("to", "username", "id", "code")
+
+
+class FilterBar:
+    """Draws the filters; `on_change` is told whenever somebody wants others."""
+
+    def __init__(
+        self, texts: Texts, filters: Filters, *, everybody: bool, on_change: Callable[[Filters], object]
+    ) -> None:
+        self._t = texts
+        self._filters = filters
+        self._everybody = everybody
+        self._on_change = on_change
+        self._is_showing = False
+        self._inputs: dict[str, ui.input | ui.select] = {}
+        self._statuses: dict[str, ui.element] = {}
+        with attrs(
+            classed("div", "filters" if everybody else "filters filters-own"),
+            role="search",
+            aria_label=texts("messages.filters"),
+        ):
+            self._draw_statuses()
+            with classed("div", "filters-more"):
+                self._toggle = attrs(
+                    button("", self._unfold, kind="quiet", symbol="tune").classes("filters-toggle"),
+                    aria_expanded="false",
+                )
+                self._fields = classed("div", "filters-fields")
+                with self._fields:
+                    self._draw_fields()
+            self._chips = classed("div", "filters-chips")
+            self._error = attrs(classed("p", "filters-error"), role="alert")
+        self.show(filters)
+
+    def show(self, filters: Filters) -> None:
+        """Show what is filtered by now."""
+        self._filters = filters
+        self._is_showing = True  # a field that is set here is nobody's wish
+        for name, field in self._inputs.items():
+            field.set_value(getattr(filters, name))
+        self._is_showing = False
+        for status, one in self._statuses.items():
+            is_on = status in filters.statuses if status else not filters.statuses
+            attrs(one, aria_pressed="true" if is_on else "false").update()
+        chosen = {name: value for name, value in filters.set.items() if name != "status"}
+        count = len(chosen)
+        self._toggle.set_text(self._t("messages.filters_set", n=count) if count else self._t("messages.filters"))
+        self._chips.clear()
+        with self._chips:
+            for name, value in chosen.items():
+                self._draw_chip(name, value)
+            if chosen:
+                button(self._t("messages.clear"), self._clear, kind="quiet")
+        self._chips.set_visibility(bool(chosen))
+        self.complain("")
+
+    def complain(self, sentence: str) -> None:
+        """Say what is wrong with a field; empty: nothing is."""
+        self._error.clear()
+        with self._error:
+            ui.label(sentence)
+        self._error.set_visibility(bool(sentence))
+
+    def _draw_statuses(self) -> None:
+        with attrs(classed("div", "filters-statuses"), role="group", aria_label=self._t("messages.filter_status")):
+            for status in ("", *STATUSES):
+                name = self._t(f"words.status_{status}") if status else self._t("messages.all")
+                one = attrs(classed("button", "filters-status"), type="button", data_status=status)
+                with one:
+                    if status:
+                        icon(SYMBOLS[status][0])
+                    ui.label(name)
+                one.on("click", lambda _, status=status: self._want(status=status))
+                self._statuses[status] = one
+
+    def _draw_fields(self) -> None:
+        methods = {"": self._t("messages.any_method")} | {
+            method: self._t(f"words.method_{method}") for method in METHODS
+        }
+        self._inputs["method"] = ui.select(
+            methods,
+            value=self._filters.method,
+            label=self._t("messages.filter_method"),
+            on_change=lambda event: self._want(method=event.value or ""),
+        ).props("outlined dense options-dense")
+        for name in TEXT_FIELDS:
+            if name == "username" and not self._everybody:
+                continue
+            field = ui.input(self._t(f"messages.filter_{name}"), value=getattr(self._filters, name))
+            field.props("outlined dense clearable maxlength=400 autocomplete=off spellcheck=false")
+            self._on_enter(name, field)
+            field.on("clear", lambda name=name: self._want(**{name: ""}))
+            if hint := self._t.get(f"messages.filter_{name}_hint", ""):
+                attrs(field, placeholder=hint)
+            self._inputs[name] = field
+        for name in ("since", "until"):
+            field = ui.input(self._t(f"messages.filter_{name}"), value=getattr(self._filters, name))
+            field.props("outlined dense stack-label type=datetime-local max=9999-12-31T23:59")
+            self._on_enter(name, field)
+            self._inputs[name] = field
+        button(self._t("messages.apply"), self._apply, symbol="search")
+
+    def _draw_chip(self, name: str, value: str) -> None:
+        shown = self._t(f"words.method_{value}") if name == "method" else line(value.replace("T", " "), 40)
+        label = self._t(f"messages.filter_{name}")
+        chip = attrs(classed("button", "filters-chip"), type="button")
+        with chip:
+            classed("span", "unseen", self._t("messages.lift"))
+            classed("span", "filters-words", f"{label} · {shown}")
+            icon("close")
+        chip.on("click", lambda _, name=name: self._on_change(self._filters.without(name)))
+
+    def _on_enter(self, name: str, field: ui.input) -> None:
+        """Take what stands in the field when Enter is pressed: what was typed may still be on its way."""
+
+        def enter(event: GenericEventArguments) -> object:
+            return self._want(**{name: str(event.args or "")})
+
+        field.on("keydown.enter", enter, js_handler=TYPED)
+
+    def _unfold(self) -> None:
+        is_open = "is-open" not in self._fields.classes
+        self._fields.classes(add="is-open" if is_open else "", remove="" if is_open else "is-open")
+        attrs(self._toggle, aria_expanded="true" if is_open else "false").update()
+
+    def _clear(self) -> object:
+        return self._on_change(Filters(status=self._filters.status))
+
+    def _apply(self) -> object:
+        return self._want()
+
+    def _want(self, **changed: str) -> object:
+        """Ask for what the fields say, with what was just chosen; what is returned is for NiceGUI to await."""
+        if self._is_showing:
+            return None
+        given = {name: str(field.value or "") for name, field in self._inputs.items()}
+        wanted = {one.name: getattr(self._filters, one.name) for one in fields(Filters)} | given | changed
+        filters = Filters.of(wanted)
+        return self._on_change(filters) if filters != self._filters else None

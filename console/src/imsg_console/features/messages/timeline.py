@@ -1,0 +1,96 @@
+"""What happened to a message, in order: accepted, every attempt with the provider's answer, its later report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imsg_console.explanations import explained
+from imsg_console.sanitize import line
+from imsg_console.time_format import TimeFormat
+from imsg_console.view import View
+from imsg_console.widgets.chips import STATUSES
+from imsg_console.widgets.elements import attrs, classed, icon
+
+PROVIDERS: Mapping[str, tuple[str, str]] = {
+    "aliyun": ("阿里云短信", "Alibaba Cloud SMS"),
+    "smtp": ("邮件服务器", "Mail server"),
+    "wechat": ("微信", "WeChat"),
+    "http": ("短信服务商", "SMS firm"),
+}
+
+
+def provider_name(view: View, name: str) -> str:
+    """Name a provider as people do."""
+    zh, en = PROVIDERS.get(name, (name, name))
+    return line(zh if view.t.language == "zh" else en)
+
+
+def timeline(view: View, moments: TimeFormat, message: Mapping[str, Any]) -> None:
+    """Draw it as a list, the oldest first."""
+    t = view.t
+    with classed("ol", "timeline"):
+        accepted = t("messages.accepted_what", who=line(message["username"], 64))
+        at = message["created_at"]
+        _step(Step(moments.clock(at), moments.full(at), t("messages.accepted"), [accepted], "inbox", "calm"), "")
+        for entry in message["timeline"]:
+            _draw(view, moments, message, entry)
+
+
+def _draw(view: View, moments: TimeFormat, message: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
+    t, status = view.t, entry["status"]
+    symbol, tone = STATUSES.get(status, ("help", "calm"))
+    name = t("messages.attempt", n=entry["attempt"]) if entry["attempt"] else t("messages.receipt")
+    if entry["provider"]:
+        name = f"{name} · {provider_name(view, entry['provider'])}"
+    said = explained(t, message["method"], status, entry["code"])
+    sentences = [said.meaning] if said else []
+    if status == "sent":
+        sentences = [t("messages.took_it")]
+    elif status == "delivered":
+        sentences = [t("messages.reported_delivered")]
+    _step(
+        Step(
+            moments.clock(entry["at"]),
+            moments.full(entry["at"]),
+            name,
+            sentences,
+            symbol,
+            tone,
+            code=line(entry["code"], 60),
+            words=line(entry["detail"], 500),
+        ),
+        t("messages.own_words"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step as it is shown."""
+
+    clock: str
+    full: str
+    name: str
+    sentences: Sequence[str]
+    symbol: str
+    tone: str
+    code: str = ""
+    words: str = ""
+    """The provider's own."""
+
+
+def _step(step: Step, own_words: str) -> None:
+    with classed("li", f"step step-{step.tone}"):
+        with classed("span", "step-mark"):
+            icon(step.symbol)
+        with classed("div", "step-body"):
+            with classed("div", "step-head"):
+                classed("strong", "", step.name)
+                attrs(classed("time", "muted", step.clock), title=step.full)
+            for sentence in step.sentences:
+                classed("p", "", sentence)
+            if step.words or step.code:
+                with classed("p", "own-words"):
+                    if step.code:
+                        classed("code", "", step.code)
+                    if step.words:
+                        attrs(classed("q", "", step.words), title=own_words)

@@ -1,0 +1,1 @@
+"""The overview: what happened, and what needs attention."""

@@ -1,0 +1,164 @@
+"""What needs somebody's attention, each with its next step."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from imsg_console.explanations import explained
+from imsg_console.message.filters import write_local
+from imsg_console.near_limits import near_limits
+from imsg_console.sanitize import line
+from imsg_console.time_format import TimeFormat
+from imsg_console.view import View
+
+LOOKED_AT = 100
+"""How many of the newest failures are sorted by what they say."""
+
+SHOWN_CODES = 4
+SHOWN_USERS = 4
+MANY_WAITING = 1_000
+"""From where on a backlog is worth a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something to attend to."""
+
+    tone: str
+    symbol: str
+    title: str
+    text: str
+    step: str
+    """What the link says."""
+    target: str
+    rows: str = ""
+    """How many rows the link opens, where the item says a number; with a `+`, how many at least."""
+    stops_all: bool = False
+    """Whether it holds up everybody: it stands above what single messages met."""
+
+
+async def channels(view: View) -> list[Item]:
+    """Find channels that are paused, blocked, or behind."""
+    answer = await view.api.get("/api/v2/channels")
+    t, moments = view.t, _moments(view)
+    found = []
+    for channel in answer["channels"]:
+        name, state, waiting = t(f"words.method_{channel['method']}"), channel["state"], channel["waiting"] or 0
+        why = line(channel["why"]) or t("overview.no_reason")
+        if state == "open" and waiting < MANY_WAITING:
+            continue
+        text = t("overview.waiting", n=f"{waiting:,}")
+        if state != "open":
+            text = f"{why}{t('overview.stop')}{text}"
+        if channel["until"]:
+            text = f"{text} {t('overview.until', time=moments.full(channel['until']))}"
+        tone, symbol = {"paused": ("warn", "pause_circle"), "blocked": ("bad", "block")}.get(
+            state, ("info", "hourglass_top")
+        )
+        found.append(
+            Item(
+                tone,
+                symbol,
+                t(f"overview.channel_{state}", name=name),
+                text,
+                t(f"overview.channel_{state}_step"),
+                "/channels",
+                stops_all=state != "open",
+            )
+        )
+    return found
+
+
+async def dead(view: View) -> list[Item]:
+    """Find dead letters."""
+    answer = await view.api.get("/api/v2/dead", limit=LOOKED_AT)
+    number = len(answer["dead"])
+    if not number:
+        return []
+    count = f"{number}+" if answer["next"] else str(number)
+    t = view.t
+    title = t("overview.dead", n=count)
+    return [Item("bad", "report", title, t("overview.dead_text"), t("overview.dead_step"), "/channels#dead", count)]
+
+
+async def failures(view: View, now: datetime) -> list[Item]:
+    """Sort the newest failures of a day by what the provider said."""
+    since = now - timedelta(days=1)
+    answer = await view.api.get("/api/v2/messages", status="failed", since=_written(since), limit=LOOKED_AT)
+    counted = Counter((one["method"], (one["error"] or {}).get("code") or "") for one in answer["messages"])
+    more = "+" if answer["next"] else ""
+    return [
+        _failure(view, method, code, f"{number}{more}", since)
+        for (method, code), number in counted.most_common(SHOWN_CODES)
+    ]
+
+
+def _failure(view: View, method: str, code: str, number: str, since: datetime) -> Item:
+    """Say how many failed with a code; its link opens these and no others."""
+    t = view.t
+    said = explained(t, method, "failed", code)
+    title = t(
+        "overview.failed", n=number, name=t(f"words.method_{method}"), code=line(code, 40) or t("overview.no_code")
+    )
+    text = f"{said.meaning} {said.remedy}" if said else ""
+    asked = {"status": "failed", "method": method, "code": code, "since": write_local(since, _moments(view).zone)}
+    target = f"/messages?{urlencode({name: value for name, value in asked.items() if value})}"
+    return Item("bad", "error", title, text, t("overview.failed_step"), target, number if code else "")
+
+
+async def uncertain(view: View, now: datetime) -> list[Item]:
+    """Find messages of which nobody knows what became."""
+    since = now - timedelta(days=1)
+    answer = await view.api.get("/api/v2/messages", status="uncertain", since=_written(since), limit=LOOKED_AT)
+    number = len(answer["messages"])
+    if not number:
+        return []
+    t = view.t
+    count = f"{number}+" if answer["next"] else str(number)
+    title = t("overview.uncertain", n=count)
+    target = f"/messages?{urlencode({'status': 'uncertain', 'since': write_local(since, _moments(view).zone)})}"
+    return [Item("warn", "help", title, t("overview.uncertain_text"), t("overview.uncertain_step"), target, count)]
+
+
+async def limits(view: View) -> list[Item]:
+    """Find users who have used up what they may send, or nearly."""
+    near = await near_limits(view.api)
+    items = [_limit(view, user) for user in near[:SHOWN_USERS]]
+    if len(near) > SHOWN_USERS:
+        t, count = view.t, str(len(near))
+        title, text = t("overview.more_limits", n=count), t("overview.more_limits_text")
+        items.append(Item("warn", "speed", title, text, t("overview.more_limits_step"), "/users?near=1", count))
+    return items
+
+
+def _limit(view: View, user: Mapping[str, Any]) -> Item:
+    t = view.t
+    used_up = user["left_hour"] <= 0 or user["left_day"] <= 0
+    name = line(user["username"], 64)
+    text = t(
+        "overview.limit_text",
+        hour=f"{user['used_hour']} / {user['per_hour']}",
+        day=f"{user['used_day']} / {user['per_day']}",
+    )
+    title = t("overview.limit_used" if used_up else "overview.limit_near", name=name)
+    target = f"/users?{urlencode({'search': user['username'], 'edit': user['username']})}"
+    return Item("bad" if used_up else "warn", "speed", title, text, t("overview.limit_step"), target)
+
+
+def _written(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _moments(view: View) -> TimeFormat:
+    return TimeFormat(view.timezone, english=view.t.language == "en")
+
+
+TONES: Sequence[str] = ("bad", "warn", "info")
+
+
+def sorted_by_need(items: Sequence[Item]) -> list[Item]:
+    """Put what stops everybody first, then what hurts."""
+    return sorted(items, key=lambda item: (not item.stops_all, TONES.index(item.tone)))

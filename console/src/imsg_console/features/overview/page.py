@@ -1,0 +1,210 @@
+"""What happened, and what needs attention."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from nicegui import ui
+
+from imsg_console.client import ApiError
+from imsg_console.features.overview import attention
+from imsg_console.features.overview.attention import Item
+from imsg_console.features.overview.figures import COLOURS, KINDS, RANGES, Figures, Range, figures, labels
+from imsg_console.message.filters import write_local
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets import chips
+from imsg_console.widgets.charts import Series, legend, stacked_bars
+from imsg_console.widgets.elements import attrs, classed, counted, heading, icon, link_to, style_sheet
+from imsg_console.widgets.notices import notice
+
+EVERY_S = 20.0
+"""How often the page looks again."""
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    style_sheet("overview")
+    t = view.t
+    chosen = RANGES.get(view.query.get("range", ""), RANGES["day"])
+    with classed("div", "page-head"):
+        with classed("div"):
+            heading(1, t("layout.overview"))
+            classed("p", "page-lead", t("overview.lead"))
+        _ranges(view, chosen)
+    start, needs = classed("div", "overview-start"), classed("section", "card")
+    charts = classed("div", "overview-charts")
+
+    async def look() -> None:
+        await asyncio.gather(_figures(view, charts, start, chosen), _attention(view, needs))
+
+    await look()
+    ui.timer(EVERY_S, look, immediate=False)
+
+
+def _ranges(view: View, chosen: Range) -> None:
+    t = view.t
+    with attrs(classed("nav", "segments"), aria_label=t("overview.range")):
+        for name in RANGES:
+            link = attrs(
+                classed("a", "segment", t(f"overview.{name}")), href="/" if name == "day" else f"/?range={name}"
+            )
+            if name == chosen.name:
+                attrs(link, aria_current="true")
+
+
+async def _figures(view: View, place: ui.element, start: ui.element, chosen: Range) -> None:
+    t, zone = view.t, ZoneInfo(view.timezone)
+    since = datetime.now(UTC) - chosen.back
+    try:
+        answer = await view.api.get("/api/v2/stats", bucket=chosen.bucket, since=since.isoformat())
+        is_new = not any(bucket["counts"] for bucket in answer["buckets"]) and await _is_new(view)
+    except ApiError as error:
+        place.clear()
+        with place:
+            notice(t("overview.part_failed", why=error.detail or t("layout.unreachable")), "bad")
+        return
+    start.clear()
+    if is_new:
+        with start:
+            _first_steps(view)
+    place.clear()
+    with place:
+        for one in figures(answer["buckets"]):
+            first = datetime.fromisoformat(answer["buckets"][0]["start"])
+            _card(view, one, chosen, labels(answer["buckets"], chosen.bucket, zone), write_local(first, zone))
+
+
+def _card(view: View, one: Figures, chosen: Range, names: Sequence[str], since: str) -> None:
+    t = view.t
+    name, said = t(f"words.method_{one.method}"), t(f"overview.{chosen.name}_said")
+    series = [Series(_kind(view, kind), COLOURS[kind], one.kinds[kind]) for kind in KINDS]
+    with attrs(classed("section", "card chart-card"), aria_label=name):
+        with classed("div", "card-head"):
+            with classed("h2", "chart-name"):
+                icon(chips.METHODS[one.method])
+                classed("span", "", name)
+            classed("span", "muted", t("overview.all", n=f"{one.total:,}"))
+        if not one.total:
+            classed("p", "chart-nothing muted", t("overview.nothing", name=name, range=said))
+            return
+        sums = {kind: one.sum(kind) for kind in KINDS}
+        stacked_bars(names, series, t("overview.chart", name=name, range=said, **sums))
+        links = {_kind(view, kind): _messages(one.method, kind, since) for kind in KINDS}
+        legend([one for one in series if sum(one.values)], links)
+        _numbers(view, name, names, series)
+
+
+def _numbers(view: View, name: str, names: Sequence[str], series: Sequence[Series]) -> None:
+    """Say the same as a table, for whoever can't see a chart or wants it exactly."""
+    with classed("details", "numbers"):
+        classed("summary", "", view.t("overview.numbers"))
+        with classed("div", "numbers-scroll"), classed("table", "numbers-table"):
+            classed("caption", "unseen", name)
+            with classed("thead"), classed("tr"):
+                for title in (view.t("overview.time"), *(one.name for one in series)):
+                    attrs(classed("th", "", title), scope="col")
+            with classed("tbody"):
+                for place, label in enumerate(names):
+                    if any(one.values[place] for one in series):
+                        with classed("tr"):
+                            attrs(classed("th", "", label), scope="row")
+                            for one in series:
+                                classed("td", "", f"{one.values[place]:,}")
+
+
+def _kind(view: View, kind: str) -> str:
+    return view.t.get(f"overview.{kind}_kind", "") or view.t(f"overview.{kind}")
+
+
+def _messages(method: str, kind: str, since: str) -> str:
+    return f"/messages?{urlencode({'method': method, 'status': ','.join(KINDS[kind]), 'since': since})}"
+
+
+async def _attention(view: View, place: ui.element) -> None:
+    t, now = view.t, datetime.now(UTC)
+    asked: Sequence[Awaitable[list[Item]]] = (
+        attention.channels(view),
+        attention.dead(view),
+        attention.failures(view, now),
+        attention.uncertain(view, now),
+        attention.limits(view),
+    )
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    items: list[Item] = []
+    troubles: list[str] = []
+    for answer in answers:
+        if isinstance(answer, ApiError):
+            troubles.append(answer.detail or t("layout.unreachable"))
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            items += answer
+    place.clear()
+    with place:
+        with classed("div", "card-head"):
+            heading(2, t("overview.attention"))
+        for trouble in dict.fromkeys(troubles):
+            notice(t("overview.part_failed", why=trouble), "bad")
+        if items:
+            with classed("ul", "needs"):
+                for item in attention.sorted_by_need(items):
+                    _item(item)
+        elif not troubles:
+            _calm(view)
+
+
+def _item(item: Item) -> None:
+    with classed("li", f"need need-{item.tone}"):
+        icon(item.symbol)
+        with classed("div", "need-body"):
+            classed("strong", "", item.title)
+            if item.text:
+                classed("span", "muted", item.text)
+        step = link_to(item.step, item.target).classes("button need-step")
+        if item.rows:
+            counted(step, item.rows)
+
+
+def _calm(view: View) -> None:
+    with classed("div", "calm"):
+        icon("task_alt")
+        with classed("div"):
+            classed("strong", "", view.t("overview.calm"))
+            classed("p", "muted", view.t("overview.calm_text"))
+
+
+async def _is_new(view: View) -> bool:
+    """Tell whether nothing has ever been sent."""
+    answer = await view.api.get("/api/v2/messages", limit=1)
+    return not answer["messages"]
+
+
+def _first_steps(view: View) -> None:
+    t = view.t
+    see = "sandbox" if view.has_sandbox else "real"
+    steps = (
+        ("person_add", t("overview.first_user"), t("overview.first_user_text"), "/users?new=1"),
+        ("send", t("overview.first_send"), t("overview.first_send_text"), "/send"),
+        (
+            "mark_email_read",
+            t("overview.first_see"),
+            t(f"overview.first_see_{see}"),
+            "/inbox" if view.has_sandbox else "/messages",
+        ),
+    )
+    with attrs(classed("section", "card first"), aria_label=t("overview.first_title")):
+        heading(2, t("overview.first_title"))
+        classed("p", "muted", t("overview.first_text"))
+        with classed("ol", "first-steps"):
+            for number, (symbol, title, text, target) in enumerate(steps, 1):
+                with classed("li"), attrs(classed("a", "first-step"), href=target):
+                    classed("span", "first-number", str(number))
+                    with classed("span", "first-body"):
+                        classed("strong", "", title)
+                        classed("span", "muted", text)
+                    icon(symbol)
+
+
+PAGE = Page("/", "overview", Group.ADMIN, show, icon="space_dashboard")

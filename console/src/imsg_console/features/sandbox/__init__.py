@@ -1,0 +1,1 @@
+"""The sandbox: what arrived, followers, faults."""

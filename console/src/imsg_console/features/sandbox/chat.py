@@ -1,0 +1,236 @@
+"""The sandbox's WeChat: followers of the account, and a chat with each, menu button included."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from nicegui import ui
+
+from imsg_console.client import path
+from imsg_console.features.sandbox.arrivals import Arrivals
+from imsg_console.features.sandbox.split import Item, Split, pane_head
+from imsg_console.sanitize import block, line
+from imsg_console.time_format import TimeFormat
+from imsg_console.view import View
+from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.notices import empty, toast
+
+FOLLOWERS = "/sandbox/wechat/followers"
+BUTTON = "获取我的openID"
+"""The menu's key (docs/wechat.md)."""
+
+MOST = 300
+
+TO_THE_LAST = "document.querySelector('.chat-bubbles')?.scrollTo({top: 1e9})"
+
+TAG = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{3}-[0-9A-HJKMNP-TV-Z]{3}-[0-9A-HJKMNP-TV-Z]{3}\b")
+
+Side = Literal["account", "follower", "event"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One line of a chat."""
+
+    at: str
+    side: Side
+    text: str
+    is_template: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """Somebody who follows, or did."""
+
+    openid: str
+    account: str
+    number: int
+    follows: bool
+    tag: str = ""
+
+
+class Chats:
+    """Draws them and keeps them fresh. What followers do is known to this page alone: the sandbox keeps no record."""
+
+    def __init__(self, view: View, moments: TimeFormat) -> None:
+        self._view = view
+        self._t = view.t
+        self._moments = moments
+        self._arrivals = Arrivals(view.sandbox, "wechat", MOST)
+        self._followers: dict[str, Follower] = {}
+        self._tags: dict[str, str] = {}
+        self._said: dict[str, list[Spoken]] = {}
+        t = view.t
+        with classed("div", "actions"):
+            button(t("sandbox.follow"), self._follow, kind="main", symbol="person_add")
+        self._empty = empty(t("sandbox.wechat_none_title"), t("sandbox.wechat_none"), "forum")
+        with classed("div", "split-place") as self._place:
+            self._split = Split(view, t("sandbox.followers"), t("sandbox.wechat_choose"), self._open)
+        self._place.set_visibility(False)
+
+    async def look(self) -> None:
+        """Show what has changed. Raises ApiError."""
+        changed = await self._arrivals.look()
+        listed = (await self._view.sandbox.call("GET", FOLLOWERS))["followers"]
+        followers = {
+            one["openid"]: Follower(
+                one["openid"], one["account"], n, bool(one["following"]), self._tags.get(one["openid"], "")
+            )
+            for n, one in enumerate(listed, 1)
+        }
+        if not changed and followers == self._followers:
+            return
+        self._followers = followers
+        self._empty.set_visibility(not followers)
+        self._place.set_visibility(bool(followers))
+        self._split.show([self._item(one) for one in reversed(followers.values())])
+        if self._split.chosen in followers:
+            self._draw_lines(self._split.chosen)
+
+    def _item(self, one: Follower) -> Item:
+        state = "" if one.follows else self._t("sandbox.left")
+        last = self._lines(one.openid)
+        said = line(last[-1].text, 60) if last else ""
+        known = [words for words in (one.tag, said if said != one.tag else "") if words]
+        return Item(
+            one.openid,
+            self._t("sandbox.follower", n=one.number),
+            " · ".join(known) or one.openid,
+            state,
+            "account_circle" if one.follows else "no_accounts",
+        )
+
+    def _lines(self, openid: str) -> list[Spoken]:
+        sent = [
+            Spoken(one["at"], "account", str(one["text"] or ""), is_template=True)
+            for one in self._arrivals.messages
+            if one["to"] == openid
+        ]
+        return sorted([*sent, *self._said.get(openid, [])], key=lambda one: one.at)
+
+    def _open(self, openid: str) -> None:
+        follower, t = self._followers[openid], self._t
+        head = pane_head(t("sandbox.follower", n=follower.number))
+        with head, classed("div", "actions"):
+            self._leave_button(follower)
+        with classed("p", "muted small chat-who"):
+            classed("span", "", t("sandbox.account", name=line(follower.account)))
+            classed("code", "", openid)
+        self._bubbles = attrs(classed("ol", "bubbles chat-bubbles"), tabindex="0")
+        attrs(self._bubbles, aria_label=t("sandbox.chat_with", name=t("sandbox.follower", n=follower.number)))
+        self._draw_lines(openid)
+        if not follower.follows:
+            return
+        with classed("div", "chat-foot"):
+            press = button(t("sandbox.press"), lambda: self._press(openid), symbol="menu")
+            attrs(press, aria_label=t("sandbox.press_label"))
+            words = ui.input(t("sandbox.say")).props("outlined dense maxlength=600").classes("chat-say")
+
+            async def say() -> None:
+                text = str(words.value or "").strip()
+                words.set_value("")
+                if text:
+                    await self._say(openid, text)
+
+            words.on("keydown.enter", say)
+            button(t("sandbox.say_send"), say, kind="main", symbol="send")
+
+    def _leave_button(self, follower: Follower) -> None:
+        t = self._t
+        if follower.follows:
+            button(t("sandbox.unfollow"), lambda: self._leave(follower.openid), symbol="person_remove")
+        else:
+            again = t("sandbox.follow_again")
+            button(again, lambda: self._return(follower.openid), kind="main", symbol="person_add")
+
+    def _draw_lines(self, openid: str) -> None:
+        self._bubbles.clear()
+        now, lines = datetime.now(UTC), self._lines(openid)
+        with self._bubbles:
+            if not lines:
+                classed("li", "muted", self._t("sandbox.chat_none"))
+            for one in lines:
+                self._draw_line(one, now)
+        ui.run_javascript(TO_THE_LAST)
+
+    def _draw_line(self, one: Spoken, now: datetime) -> None:
+        with classed("li", f"bubble bubble-{one.side}"):
+            if one.is_template:
+                classed("div", "bubble-kind", self._t("sandbox.template_message"))
+            tag = _tag(one.text) if one.side == "account" else ""
+            if one.text.strip() != tag:
+                classed("div", "bubble-text", block(one.text, 2_000))
+            if tag:
+                copy = button(tag, lambda: self._copy(tag), symbol="content_copy")
+                attrs(copy, aria_label=self._t("sandbox.tag_copy", tag=tag))
+            attrs(classed("time", "bubble-time", self._moments.short(one.at, now)), title=self._moments.full(one.at))
+
+    def _copy(self, tag: str) -> None:
+        ui.clipboard.write(tag)
+        toast(self._t("layout.copied"))
+
+    async def _follow(self) -> None:
+        answer = await self._view.sandbox.call("POST", FOLLOWERS, {})
+        openid = str(answer["openid"])
+        self._note(openid, "event", self._t("sandbox.joined"))
+        self._answered(openid, answer)
+        await self.look()
+        self._split.choose(openid)
+        toast(self._t("sandbox.followed"))
+
+    async def _press(self, openid: str) -> None:
+        self._note(openid, "follower", self._t("sandbox.pressed"))
+        answer = await self._view.sandbox.call("POST", f"{path(FOLLOWERS, openid)}/press", {"key": BUTTON})
+        await self._take(openid, answer)
+
+    async def _say(self, openid: str, text: str) -> None:
+        self._note(openid, "follower", text)
+        answer = await self._view.sandbox.call("POST", f"{path(FOLLOWERS, openid)}/say", {"text": text})
+        await self._take(openid, answer)
+
+    async def _leave(self, openid: str) -> None:
+        answer = await self._view.sandbox.call("DELETE", path(FOLLOWERS, openid))
+        self._note(openid, "event", self._t("sandbox.left"))
+        await self._redraw(openid)
+        if answer["answered"]:
+            toast(self._t("sandbox.unfollow_done"))
+        else:
+            toast(self._t("sandbox.not_answered"), good=False)
+
+    async def _return(self, openid: str) -> None:
+        answer = await self._view.sandbox.call("POST", f"{path(FOLLOWERS, openid)}/follow")
+        self._note(openid, "event", self._t("sandbox.joined"))
+        self._answered(openid, answer)
+        await self._redraw(openid)
+
+    async def _take(self, openid: str, answer: Mapping[str, Any]) -> None:
+        self._answered(openid, answer)
+        self._draw_lines(openid)
+        await self.look()
+
+    async def _redraw(self, openid: str) -> None:
+        await self.look()
+        self._split.choose(openid)
+
+    def _answered(self, openid: str, answer: Mapping[str, Any]) -> None:
+        if not answer["answered"]:
+            toast(self._t("sandbox.not_answered"), good=False)
+        elif answer["reply"]:
+            reply = str(answer["reply"])
+            self._note(openid, "account", reply)
+            if tag := _tag(reply):
+                self._tags[openid] = tag
+        else:
+            toast(self._t("sandbox.no_answer"))
+
+    def _note(self, openid: str, side: Side, text: str) -> None:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._said.setdefault(openid, []).append(Spoken(at, side, text))
+
+
+def _tag(text: str) -> str:
+    """Find a tag in what the account said; empty where there is none."""
+    found = TAG.search(text)
+    return found[0] if found else ""

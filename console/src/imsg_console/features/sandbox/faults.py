@@ -1,0 +1,109 @@
+"""The sandbox's faults: what is in force, and one sentence and a button for each that can be played."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nicegui import ui
+
+from imsg_console.view import View
+from imsg_console.widgets import chips
+from imsg_console.widgets.elements import attrs, button, classed, heading, icon
+from imsg_console.widgets.notices import toast
+
+FAULTS = "/sandbox/faults"
+ORDER = ("latency", "hang", "5xx", "reset_before", "reset_after", "greylist", "expired_token", "lost_receipt")
+MAX_TIMES = 1_000_000
+
+
+class FaultBoard:
+    """Draws them and keeps what is in force fresh."""
+
+    def __init__(self, view: View, supported: Mapping[str, list[str]]) -> None:
+        self._view = view
+        self._t = view.t
+        self._shown: object = None
+        t = view.t
+        classed("p", "page-lead", t("sandbox.faults_lead"))
+        with attrs(classed("section", "card"), aria_label=t("sandbox.in_force")):
+            with classed("div", "card-head"):
+                heading(2, t("sandbox.in_force"))
+                self._calm = button(t("sandbox.calm_all"), self._calm_all, symbol="healing")
+            self._force = attrs(classed("ul", "fault-force"), aria_live="polite")
+        with classed("div", "fault-cards"):
+            for method, known in supported.items():
+                with attrs(classed("section", "card"), data_method=method):
+                    with heading(2, ""):
+                        chips.method(view, method)
+                    with classed("ul", "fault-list"):
+                        for fault in sorted(known, key=_place):
+                            self._draw(method, fault)
+
+    async def look(self) -> None:
+        """Show what is in force. Raises ApiError."""
+        self._show((await self._view.sandbox.call("GET", FAULTS))["faults"])
+
+    def _show(self, orders: list[Mapping[str, Any]]) -> None:
+        if orders == self._shown:
+            return
+        self._shown = orders
+        t = self._t
+        self._calm.set_visibility(bool(orders))
+        self._force.clear()
+        with self._force:
+            if not orders:
+                with classed("li", "fault-none"):
+                    icon("check_circle")
+                    classed("span", "", t("sandbox.none_in_force"))
+            for order in orders:
+                self._draw_order(order["method"], order["fault"], order["times"])
+
+    def _draw_order(self, method: str, fault: str, times: int | None) -> None:
+        t, named = self._t, self._named(fault)
+        with classed("li", "fault-order"):
+            chips.method(self._view, method)
+            chips.chip(named, "bolt", "warn")
+            classed("span", "muted", t("sandbox.always") if times is None else t("sandbox.left_times", n=times))
+            calm = button(t("sandbox.calm"), lambda: self._order(method, fault, 0), kind="quiet")
+            attrs(calm, aria_label=t("sandbox.calm_of", channel=self._channel(method), fault=named))
+
+    def _draw(self, method: str, fault: str) -> None:
+        t, named, channel = self._t, self._named(fault), self._channel(method)
+        with classed("li", "fault"):
+            with classed("div", "fault-words"):
+                classed("strong", "", named)
+                classed("span", "muted", t.get(f"sandbox.fault_{fault}_what", ""))
+            times = ui.input(t("sandbox.times"), value="1").props("outlined dense inputmode=numeric maxlength=7")
+            attrs(times.classes("fault-times"), aria_label=t("sandbox.times_of", channel=channel, fault=named))
+
+            async def play() -> None:
+                await self._play(method, fault, str(times.value or ""))
+
+            times.on("keydown.enter", play)
+            start = button(t("sandbox.play"), play, symbol="bolt")
+            attrs(start, aria_label=t("sandbox.play_of", channel=channel, fault=named))
+
+    async def _play(self, method: str, fault: str, text: str) -> None:
+        is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_TIMES))
+        if not is_number or not 1 <= int(text) <= MAX_TIMES:
+            toast(self._t("sandbox.bad_times"), good=False)
+            return
+        await self._order(method, fault, int(text))
+        toast(self._t("sandbox.played", n=int(text), fault=self._named(fault)))
+
+    async def _order(self, method: str, fault: str, times: int) -> None:
+        order = {"method": method, "fault": fault, "times": times}
+        self._show((await self._view.sandbox.call("PUT", FAULTS, order))["faults"])
+
+    async def _calm_all(self) -> None:
+        self._show((await self._view.sandbox.call("DELETE", FAULTS))["faults"])
+        toast(self._t("sandbox.calmed"))
+
+    def _named(self, fault: str) -> str:
+        return self._t.get(f"sandbox.fault_{fault}", fault)
+
+    def _channel(self, method: str) -> str:
+        return self._t.get(f"words.method_{method}", method)
+
+
+def _place(fault: str) -> int:
+    return ORDER.index(fault) if fault in ORDER else len(ORDER)

@@ -1,0 +1,108 @@
+"""The sandbox's mails, read as their recipients would."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from nicegui import ui
+
+from imsg_console.features.sandbox.arrivals import Arrivals, name
+from imsg_console.features.sandbox.split import Item, Split, pane_head
+from imsg_console.message.content import attachments, body
+from imsg_console.sanitize import block, line
+from imsg_console.time_format import TimeFormat
+from imsg_console.view import View
+from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.notices import empty
+
+MAX_SOURCE = 50_000
+
+
+class Mails:
+    """Draws them and keeps them fresh."""
+
+    def __init__(self, view: View, moments: TimeFormat) -> None:
+        self._view = view
+        self._t = view.t
+        self._moments = moments
+        self._arrivals = Arrivals(view.sandbox, "smtp")
+        t = view.t
+        self._empty = empty(
+            t("sandbox.mail_none_title"),
+            t("sandbox.mail_none"),
+            "mark_email_unread",
+            action=t("sandbox.send_one"),
+            target="/send",
+        )
+        with classed("div", "split-place") as self._place:
+            search = ui.input(t("sandbox.search"), on_change=lambda event: self._search(str(event.value or "")))
+            search.props('outlined dense clearable debounce=400 maxlength=320 type="search"').classes("split-search")
+            self._split = Split(view, t("sandbox.mails"), t("sandbox.mail_choose"), self._read)
+            self._nothing = attrs(classed("p", "muted", t("sandbox.nothing_found")), role="status")
+            with classed("p", "muted small split-more") as self._cut:
+                self._shown = classed("span")
+                button(t("sandbox.more"), self._more, kind="quiet")
+        self._place.set_visibility(False)
+        self._to = ""
+
+    async def look(self) -> None:
+        """Show what has changed. Raises ApiError."""
+        if not await self._arrivals.look():
+            return
+        now, found = datetime.now(UTC), len(self._arrivals.messages)
+        self._empty.set_visibility(not found and not self._to)
+        self._place.set_visibility(bool(found or self._to))
+        self._nothing.set_visibility(not found)
+        self._shown.text = self._t("sandbox.newest", n=found)
+        self._cut.set_visibility(self._arrivals.is_cut)
+        self._split.show(
+            [
+                Item(
+                    name(mail),
+                    line(mail["subject"], 120) or self._t("sandbox.no_subject"),
+                    f"→ {line(mail['to'], 80)}",
+                    self._moments.short(mail["at"], now),
+                    "attach_file" if mail["attachments"] else "",
+                )
+                for mail in self._arrivals.messages
+            ]
+        )
+
+    async def _more(self) -> None:
+        self._arrivals.more()
+        await self.look()
+
+    async def _search(self, to: str) -> None:
+        self._to = to.strip()
+        self._arrivals.only(self._to)
+        await self.look()
+
+    def _read(self, key: str) -> None:
+        mail = next((one for one in self._arrivals.messages if name(one) == key), None)
+        if mail is not None:
+            self._draw(mail)
+
+    def _draw(self, mail: Mapping[str, Any]) -> None:
+        t = self._t
+        pane_head(line(mail["subject"], 300) or t("sandbox.no_subject"))
+        with classed("dl", "facts mail-facts"):
+            for title, value in (
+                (t("sandbox.mail_from"), line(mail["from"], 320)),
+                (t("sandbox.mail_to"), line(mail["to"], 320)),
+                (t("sandbox.mail_at"), self._moments.full(mail["at"])),
+            ):
+                with classed("div", "fact"):
+                    classed("dt", "", title)
+                    with classed("dd"):
+                        classed("bdi", "", value)
+        body(self._view, mail["text"] or "", mail["html"])
+        attachments(self._view, mail["attachments"])
+        source(self._view, mail["raw"])
+
+
+def source(view: View, raw: str) -> None:
+    """Draw how the provider received it, folded away."""
+    with classed("details", "source"):
+        classed("summary", "", view.t("sandbox.raw"))
+        shown = classed("pre", "code-block", block(raw, MAX_SOURCE))
+        attrs(shown, tabindex="0", role="region", aria_label=view.t("sandbox.raw_hint"))

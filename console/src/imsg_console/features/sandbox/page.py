@@ -1,0 +1,92 @@
+"""The sandbox: what arrived, followers, faults."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from nicegui import ui
+
+from imsg_console.client import ApiError
+from imsg_console.features.sandbox.chat import Chats
+from imsg_console.features.sandbox.faults import FaultBoard
+from imsg_console.features.sandbox.magic import magic
+from imsg_console.features.sandbox.mails import Mails
+from imsg_console.features.sandbox.sms import Sms
+from imsg_console.time_format import TimeFormat
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets.chips import METHODS
+from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.elements import attrs, button, classed, heading, icon, style_sheet
+from imsg_console.widgets.notices import toast
+
+TABS = {**METHODS, "faults": "bolt"}
+"""Tab → symbol."""
+
+EVERY_S = 2.0
+
+
+class Live(Protocol):
+    """What a tab shows."""
+
+    async def look(self) -> None:
+        """Show what has changed. Raises ApiError."""
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    t = view.t
+    for sheet in ("messages", "channels", "sandbox"):
+        style_sheet(sheet)
+    asked = view.query.get("tab", "")
+    tab = asked if asked in TABS else "smtp"
+    about = await view.sandbox.call("GET", "/sandbox")
+
+    async def empty_inbox() -> None:
+        if await confirm(view, t("sandbox.empty_ask"), t("sandbox.empty_what"), t("sandbox.empty")):
+            removed = await view.sandbox.call("DELETE", "/sandbox/inbox")
+            toast(t("sandbox.emptied", n=removed["removed"]))
+            await look()
+
+    with classed("div", "page-head"):
+        with classed("div"):
+            heading(1, t("layout.inbox"))
+            classed("p", "page-lead", t("sandbox.lead"))
+        if tab != "faults":
+            button(t("sandbox.empty"), empty_inbox, symbol="delete_sweep")
+    _tabs(view, tab)
+    shown = _shown(view, tab, about["supported"])
+    magic(view, tab, about["magic_recipients"])
+    await shown.look()
+
+    async def look() -> None:
+        try:
+            await shown.look()
+        except ApiError:
+            return  # the next look may find it again
+
+    ui.timer(EVERY_S, look, immediate=False)
+
+
+def _shown(view: View, tab: str, supported: Mapping[str, list[str]]) -> Live:
+    moments = TimeFormat(view.timezone, english=view.t.language == "en")
+    match tab:
+        case "sms":
+            return Sms(view, moments)
+        case "wechat":
+            return Chats(view, moments)
+        case "faults":
+            return FaultBoard(view, supported)
+    return Mails(view, moments)
+
+
+def _tabs(view: View, tab: str) -> None:
+    with attrs(classed("nav", "tab-links"), aria_label=view.t("sandbox.tabs")):
+        for name, symbol in TABS.items():
+            link = attrs(classed("a", "tab-link"), href=f"/inbox?tab={name}")
+            if name == tab:
+                attrs(link, aria_current="page")
+            with link:
+                icon(symbol)
+                classed("span", "", view.t(f"sandbox.tab_{name}"))
+
+
+PAGE = Page("/inbox", "inbox", Group.ADMIN, show, icon="science", needs_sandbox=True)

@@ -1,0 +1,108 @@
+"""A list beside what was chosen from it; where the window is narrow, one at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nicegui.element import Element
+
+from imsg_console.view import View
+from imsg_console.widgets.elements import attrs, button, classed, heading, icon
+from imsg_console.widgets.notices import empty
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What stands in the list."""
+
+    key: str
+    title: str
+    line: str
+    aside: str = ""
+    symbol: str = ""
+
+
+class Split:
+    """Draws both; `on_choose` draws into the pane what belongs to a key."""
+
+    def __init__(self, view: View, name: str, choose: str, on_choose: Callable[[str], object]) -> None:
+        self._view = view
+        self._on_choose = on_choose
+        self._choose_text = choose
+        self._drawn: dict[str, Element] = {}
+        self._items: list[Item] = []
+        self.chosen = ""
+        self._root = classed("div", "split")
+        with self._root:
+            with attrs(classed("section", "split-list"), aria_label=name):
+                self._list = classed("ul", "split-items")
+            with attrs(classed("section", "split-pane"), aria_live="polite", aria_label=choose, tabindex="0"):
+                self._back = button(view.t("sandbox.back"), self.close, kind="quiet", symbol="arrow_back")
+                self._back.classes("split-back")
+                self.pane = classed("div", "split-inside")
+        self.close()
+
+    def show(self, items: list[Item]) -> None:
+        """Show these: what stands already stays where a finger or a reader is, new ones come first."""
+        if items == self._items:
+            return
+        self._items = items
+        wanted = {item.key: item for item in items}
+        for key in [key for key in self._drawn if key not in wanted]:
+            self._drawn.pop(key).delete()
+        for place, item in enumerate(items):
+            if item.key not in self._drawn:
+                with self._list:
+                    self._drawn[item.key] = classed("li")
+            drawn = self._drawn[item.key]
+            drawn.clear()
+            with drawn:
+                self._draw(item)
+            drawn.move(target_index=place)
+        if self.chosen and self.chosen not in wanted:
+            self.close()
+
+    def choose(self, key: str) -> None:
+        """Open one."""
+        self._mark(key)
+        self._root.classes("is-reading")
+        self.pane.clear()
+        with self.pane:
+            self._on_choose(key)
+
+    def close(self) -> None:
+        """Open none."""
+        self._mark("")
+        self._root.classes(remove="is-reading")
+        self.pane.clear()
+        with self.pane:
+            empty(self._choose_text, "", "touch_app").classes("split-nothing")
+
+    def _mark(self, key: str) -> None:
+        before, self.chosen = self.chosen, key
+        for item in self._items:
+            if item.key in (before, key):
+                drawn = self._drawn[item.key]
+                drawn.clear()
+                with drawn:
+                    self._draw(item)
+
+    def _draw(self, item: Item) -> None:
+        drawn = attrs(classed("button", "split-item"), type="button")
+        if item.key == self.chosen:
+            attrs(drawn, aria_current="true")
+        with drawn:
+            if item.symbol:
+                icon(item.symbol)
+            with classed("span", "split-words"):
+                classed("bdi", "split-title", item.title)
+                classed("bdi", "split-line", item.line)
+            if item.aside:
+                classed("span", "split-aside", item.aside)
+        drawn.on("click", lambda: self.choose(item.key))
+
+
+def pane_head(title: str) -> Element:
+    """Draw the heading of a pane; what is done with it comes inside."""
+    with classed("header", "pane-head") as head:
+        heading(2, title)
+    return head

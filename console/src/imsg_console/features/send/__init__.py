@@ -1,0 +1,1 @@
+"""Sending: whom, what, the last look, the progress."""

@@ -1,0 +1,134 @@
+"""Recipients from a file: chosen, its sheet, column and heading confirmed, then taken."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from nicegui import ui
+from nicegui.events import UploadEventArguments
+
+from imsg_console.features.send.lists import Table, table
+from imsg_console.features.send.pasting import Reading
+from imsg_console.sanitize import line
+from imsg_console.spreadsheets import ACCEPT, UnreadableError, read, split
+from imsg_console.view import View
+from imsg_console.widgets.dialogs import dialog
+from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.notices import toast
+from imsg_console.widgets.uploads import tell_refused
+from imsg_console.workbooks import Sheet
+
+MAX_FILE_BYTES = 5 * 1024 * 1024
+
+PREVIEWED = 5
+
+EVERYTHING = -1
+"""The column that stands for all of them."""
+
+Take = Callable[[Reading], Awaitable[None]]
+
+
+class ListFile:
+    """A button that reads a file of recipients and hands what it read to `take`."""
+
+    def __init__(self, view: View, method: Callable[[], str], take: Take) -> None:
+        self._view, self._t, self._method, self._take = view, view.t, method, take
+        self._engine = ui.upload(
+            on_upload=self._read,
+            max_file_size=MAX_FILE_BYTES,
+            auto_upload=True,
+        )
+        attrs(self._engine, accept=ACCEPT)
+        tell_refused(self._engine, self._t, MAX_FILE_BYTES)
+        self._engine.classes("upload-engine upload-list")
+        button(self._t("send.from_file"), self._pick, kind="quiet", symbol="upload_file").classes("button-small")
+
+    def _pick(self) -> None:
+        self._engine.run_method("pickFiles")
+
+    async def _read(self, event: UploadEventArguments) -> None:
+        self._engine.reset()
+        try:
+            sheets = await read(await event.file.read(), self._view.workbooks, split)
+        except UnreadableError as error:
+            toast(self._t(error.why, name=line(event.file.name, 60)), good=False)
+            return
+        tables = [await asyncio.to_thread(table, sheet.rows, self._method()) for sheet in sheets]
+        if len(tables) == 1 and tables[0].width == 1 and not tables[0].has_heading:
+            await self._take(await asyncio.to_thread(tables[0].read, 0, has_heading=False))
+            return
+        await self._ask(sheets, tables, event.file.name)
+
+    async def _ask(self, sheets: Sequence[Sheet], tables: Sequence[Table], name: str) -> None:
+        t = self._t
+        with dialog(t("send.file_title", name=line(name, 60)), wide=True) as asked:
+            sheet = ui.select(
+                {number: line(one.name, 60) for number, one in enumerate(sheets)}, label=t("files.sheet"), value=0
+            ).props("outlined")
+            sheet.set_visibility(len(sheets) > 1)
+            column = ui.select(self._columns(tables[0]), label=t("send.column"), value=_chosen(tables[0]))
+            column.props("outlined")
+            heading = ui.checkbox(t("send.has_heading"), value=tables[0].has_heading)
+            with attrs(classed("div", "table-scroll"), tabindex=0, role="region", aria_label=t("send.preview")):
+                rows = classed("table", "table file-table")
+
+            def values() -> list[str]:
+                at = None if column.value == EVERYTHING else column.value
+                chosen: Table = tables[sheet.value]
+                return chosen.values(at, has_heading=bool(heading.value))
+
+            def turn() -> None:
+                column.set_options(self._columns(tables[sheet.value]), value=_chosen(tables[sheet.value]))
+                heading.value = tables[sheet.value].has_heading
+                show()
+
+            def show() -> None:
+                rows.clear()
+                with rows:
+                    _draw(tables[sheet.value], column.value, has_heading=bool(heading.value))
+                take.text = t("send.take", n=len(values()))
+
+            with classed("div", "dialog-foot"):
+                button(t("layout.cancel"), lambda: asked.submit(None), kind="quiet")
+                take = button("", lambda: asked.submit(True), kind="main")  # noqa: FBT003  the answer itself
+            sheet.on_value_change(turn)
+            column.on_value_change(show)
+            heading.on_value_change(show)
+            show()
+        is_taken = await asked
+        chosen, at, has_heading = tables[sheet.value], column.value, bool(heading.value)
+        asked.delete()
+        if is_taken:
+            every = None if at == EVERYTHING else at
+            await self._take(await asyncio.to_thread(chosen.read, every, has_heading=has_heading))
+
+    def _columns(self, found: Table) -> dict[int, str]:
+        names = {number: self._column(found, number) for number in range(found.width)}
+        return {**names, EVERYTHING: self._t("send.every_column")} if found.width > 1 else names
+
+    def _column(self, found: Table, number: int) -> str:
+        cells = found.values(number, has_heading=found.has_heading)
+        name = found.rows[0][number] if found.has_heading and number < len(found.rows[0]) else ""
+        example = line(cells[0], 40) if cells else "—"
+        return f"{line(name, 40)} ({example})" if name else self._t("send.column_number", n=number + 1, example=example)
+
+
+def _chosen(found: Table) -> int:
+    return EVERYTHING if found.column is None else found.column
+
+
+def _draw(found: Table, column: int, *, has_heading: bool) -> None:
+    first, rest = (found.rows[0], found.rows[1:]) if has_heading else ((), found.rows)
+    if first:
+        with classed("thead"), classed("tr"):
+            for number in range(found.width):
+                cell = first[number] if number < len(first) else ""
+                attrs(classed("th", _mark(number, column), line(cell, 60)), scope="col")
+    with classed("tbody"):
+        for row in rest[:PREVIEWED]:
+            with classed("tr"):
+                for number in range(found.width):
+                    classed("td", _mark(number, column), line(row[number] if number < len(row) else "", 60))
+
+
+def _mark(number: int, column: int) -> str:
+    return "file-chosen" if column in (number, EVERYTHING) else "muted"

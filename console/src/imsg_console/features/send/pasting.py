@@ -1,0 +1,386 @@
+"""Reading recipients out of whatever somebody types, pastes or brings in a file: nothing that was there vanishes."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from imsg_console.features.send.judging import explain, is_address, is_meant, normalize, rewrite, strip_unseen
+
+MAX_LABEL_CHARACTERS = 120
+
+MOSTLY = 0.8
+"""The share of lines that make the whole a list of people, a line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is to be a recipient."""
+
+    text: str
+    """As the API takes it where it is an address, else as it was written."""
+    label: str = ""
+    """Whose it is, as far as that stood beside it: a name, a department."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """What is to be none."""
+
+    text: str
+    why: str
+    """A key of `texts/send.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read. Each thing that might have been a recipient stands in one of the two, in its order."""
+
+    found: tuple[Found, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+
+    @property
+    def texts(self) -> list[str]:
+        """The recipients alone."""
+        return [one.text for one in self.found]
+
+
+def read(text: str, method: str) -> Reading:
+    """Read what was typed or pasted, whatever stands between the recipients. Linear in the text's length.
+
+    Lines with tabs come from a spreadsheet, a row a line: every address of a row is a recipient, and what else stands
+    in the row is whose it is. The same goes where nearly every line holds one address and something beside it. Other
+    texts are lists: what is no address may be a username.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    if _has_columns(lines):
+        rows = [_read_row(line.split("\t"), method) for line in lines]
+        return _people(rows, method) if any(row.addresses for row in rows) else _list(rows, method)
+    rows = [_read_row([line], method) for line in lines]
+    return _people(rows, method) if _is_line_each(rows) else _list(rows, method)
+
+
+def read_table(rows: Iterable[Sequence[str]], method: str, column: int | None) -> Reading:
+    """Read a file's rows, less their heading: the recipients of one column, or, where that is None, of all."""
+    whole = list(rows)
+    if column is None:
+        parsed = [_read_row(cells, method) for cells in whole]
+        width = max((len(cells) for cells in whole), default=0)
+        return _people(parsed, method) if width > 1 and any(row.addresses for row in parsed) else _list(parsed, method)
+    found: list[Found] = []
+    ignored: list[Ignored] = []
+    for cells in whole:
+        tokens = _read_cell(cells[column], column, method, has_columns=True) if column < len(cells) else []
+        label = _join(cell for at, cell in enumerate(cells) if at != column)
+        if not tokens and label:
+            ignored.append(Ignored(label, f"send.no_{method}_in_row"))
+        found += [Found(one.text, _join((one.label, label))) for one in tokens]
+    return Reading(tuple(found), tuple(ignored))
+
+
+def is_heading(cells: Iterable[str], method: str) -> bool:
+    """Tell whether a row names columns: it holds nothing that could be an address, and a word that heads columns."""
+    written = [strip_unseen(cell) for cell in cells]
+    if any(is_address(one, method) or is_meant(one, method) for one in written):
+        return False
+    return any(_heading_word(one) in HEADINGS for one in written)
+
+
+_HEADINGS = """
+    姓名 名字 名称 称呼 联系人 客户 客户姓名 员工 员工姓名 学生姓名 收件人 收件人姓名 接收人
+    手机 手机号 手机号码 电话 电话号码 联系电话 联系方式 移动电话 办公电话 座机
+    邮箱 邮箱地址 电子邮箱 电子邮件 邮件 邮件地址 邮箱账号 公司邮箱 个人邮箱 工作邮箱
+    用户 用户名 用户名称 账号 帐号 账户 登录名 微信 微信号 微信标记 标记
+    部门 公司 单位 职位 职务 岗位 备注 序号 编号 工号 学号 性别 地址 城市 班级
+    name names fullname firstname lastname givenname familyname surname contact contacts recipient recipients to
+    email emails emailaddress mail mailaddress phone phonenumber mobile mobilephone mobilenumber cell cellphone tel
+    telephone user username login account wechat tag department company title position remark remarks note notes no id
+"""
+HEADINGS = frozenset(_HEADINGS.split())
+"""How people head their columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """One thing between separators."""
+
+    text: str
+    is_address: bool = False
+    is_meant: bool = False
+    """Whether it looks as if it were to be an address; true for every address."""
+    label: str = ""
+    column: int = 0
+    is_apart: bool = False
+    """Whether its cell is a list with an address in it: then it stands for itself, and is not whose that address is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One line."""
+
+    cells: tuple[str, ...]
+    tokens: tuple[_Token, ...]
+
+    @property
+    def addresses(self) -> list[_Token]:
+        return [one for one in self.tokens if one.is_address]
+
+    @property
+    def others(self) -> list[_Token]:
+        """What is neither an address nor meant for one."""
+        return [one for one in self.tokens if not one.is_meant]
+
+    @property
+    def text(self) -> str:
+        return _join(self.cells)
+
+
+def _has_columns(lines: Sequence[str]) -> bool:
+    """Tell whether lines come from a spreadsheet; a tab in a line alone may as well stand between recipients."""
+    tabbed = [line for line in lines if "\t" in line]
+    return len(tabbed) > 1 or (len(tabbed) == 1 and not _SEPARATOR.search(tabbed[0]))
+
+
+def _is_line_each(rows: Sequence[_Row]) -> bool:
+    """Tell whether nearly every line holds one address and the same number of other things: a name, a number."""
+    beside = Counter(len(row.others) for row in rows if len(row.addresses) == 1 and row.others)
+    usual = max(beside.values(), default=0)
+    return usual > 1 and usual >= MOSTLY * (len(rows) - 1)  # less a heading
+
+
+def _list(rows: Sequence[_Row], method: str) -> Reading:
+    """Take whatever was written for a recipient; only a heading above others is none."""
+    found: list[Found] = []
+    ignored: list[Ignored] = []
+    has_addresses = any(row.addresses for row in rows)
+    for row in rows:
+        if len(rows) > 1 and has_addresses and is_heading([one.text for one in row.tokens], method):
+            ignored.append(Ignored(row.text, "send.is_heading"))
+        else:
+            found += [Found(one.text, one.label) for one in row.tokens]
+    return Reading(tuple(found), tuple(ignored))
+
+
+def _people(rows: Sequence[_Row], method: str) -> Reading:
+    """Take the addresses of each row; what else stands there says whose they are."""
+    found: list[Found] = []
+    ignored: list[Ignored] = []
+    counts = Counter(one.column for row in rows for one in row.addresses)
+    best = counts.most_common(1)[0][0]
+    for row in rows:
+        if not row.addresses and is_heading(row.cells if len(row.cells) > 1 else _texts(row.tokens), method):
+            ignored.append(Ignored(row.text, "send.is_heading"))
+            continue
+        taken: list[_Token] = []
+        for one in row.tokens:
+            is_wanted = one.is_meant and (method == "smtp" or counts[one.column] or not row.addresses)
+            if one.is_address or one.is_apart or is_wanted:
+                taken.append(one)
+            elif one.is_meant:  # a landline, say, in a column that holds no address at all
+                ignored.append(Ignored(one.text, explain(one.text, method)))
+        beside = [one for one in row.others if not one.is_apart]
+        if not taken and len(row.cells) > 1:  # a username among addresses
+            taken = [one for one in beside if one.column == best]
+            beside = [one for one in beside if one.column != best]
+        if not taken:
+            ignored.append(Ignored(row.text, f"send.no_{method}_in_row"))
+            continue
+        label = _join(text for one in beside for text in (one.label, one.text))
+        found += [Found(one.text, _join((one.label, label))) for one in taken]
+    return Reading(tuple(found), tuple(ignored))
+
+
+def _texts(tokens: Iterable[_Token]) -> list[str]:
+    return [one.text for one in tokens]
+
+
+def _join(texts: Iterable[str]) -> str:
+    return " ".join(text for one in texts if (text := strip_unseen(one)))[:MAX_LABEL_CHARACTERS]
+
+
+def _heading_word(text: str) -> str:
+    """Take off what stands around a column's name: `*手机号（必填）：`."""
+    plain = normalize(text).lower()
+    cut = min((at for sign in "([【" if (at := plain.find(sign)) > 0), default=len(plain))
+    return "".join(plain[:cut].replace("-", "").replace("_", "").split()).strip("*:")
+
+
+def _read_row(cells: Sequence[str], method: str) -> _Row:
+    tokens = [one for at, cell in enumerate(cells) for one in _read_cell(cell, at, method, has_columns=len(cells) > 1)]
+    return _Row(tuple(cells), tuple(tokens))
+
+
+def _read_cell(text: str, column: int, method: str, *, has_columns: bool) -> list[_Token]:
+    tokens = [token for piece in _cut(text) for token in _read_piece(piece, method)]
+    is_list = has_columns and any(one.is_address for one in tokens) and _SEPARATOR.search(text) is not None
+    return [replace(one, column=column, is_apart=is_list and not one.is_meant) for one in tokens]
+
+
+_MARK = re.compile('[,;，；、|\t\v\f<＜>＞"]')
+_SEPARATOR = re.compile("[,;，；、|]")
+_CLOSED = re.compile(r"[ \t\u00a0]*(?:[<＜,;，；、|\t\r\n]|$)")
+"""What a quotation is followed by: nothing else makes it one."""
+
+_Run = tuple[str, bool]
+"""A text, and whether it stood in angle brackets."""
+
+
+def _cut(text: str) -> Iterator[list[_Run]]:
+    """Cut a line at its separators. Outlook parts people by semicolons, and their names may hold commas."""
+    if ";" not in text or "<" not in text or '"' in text:
+        yield from _cut_at_every(text)
+        return
+    for part in text.split(";"):
+        name, bracket, address = part.partition("<")
+        is_name = "<" not in address and not any(sign.isdecimal() or sign in "@＠" for sign in name)
+        yield from _cut_at_every(
+            " ".join(name.replace(",", " ").split()) + bracket + address if bracket and is_name else part
+        )
+
+
+def _cut_at_every(text: str) -> Iterator[list[_Run]]:
+    """Cut a line at its separators; none counts inside a quoted name, `"Li, Si" <li@example.com>`. One pass."""
+    runs: list[_Run] = []
+    start, opened, quoted_to, is_unquoted = 0, -1, -1, False
+    for mark in _MARK.finditer(text):
+        at, sign = mark.start(), mark[0]
+        if at < quoted_to:
+            continue
+        if sign == '"':
+            if at == quoted_to or is_unquoted:
+                continue
+            closing = text.find('"', at + 1)
+            is_unquoted = closing < 0  # nor will there be any after it
+            if closing > 0 and _holds_together(text, at + 1, closing):
+                quoted_to = closing
+        elif sign in "<＜":
+            opened = at
+        elif sign in ">＞":
+            if opened >= start:
+                runs += [(text[start:opened], False), (text[opened + 1 : at], True)]
+                start = at + 1
+            opened = -1
+        else:
+            yield [*runs, (text[start:at], False)]
+            runs, start, opened = [], at + 1, -1
+    yield [*runs, (text[start:], False)]
+
+
+def _holds_together(text: str, start: int, end: int) -> bool:
+    """Tell whether a quotation is a name, and no list of addresses that somebody quoted."""
+    after = _CLOSED.match(text, end + 1)
+    if after is None:
+        return False
+    return after[0][-1:] in ("<", "＜") or not any(sign.isdecimal() or sign in "@＠" for sign in text[start:end])
+
+
+def _read_piece(runs: Sequence[_Run], method: str) -> Iterator[_Token]:
+    """Read what stands between two separators: one recipient as a rule, several where only blanks part them."""
+    name: list[str] = []
+    last: _Token | None = None
+    for number, (text, is_bracketed) in enumerate(runs):
+        if is_bracketed:
+            inner = list(_read_words(text.replace("mailto:", " ", 1), method))
+            for one in inner or map(_Token, name or ["<>"]):
+                if last is not None:
+                    yield last
+                last = replace(one, label=_join(name) or one.label) if inner else one
+            name = []
+            continue
+        words = list(_read_words(text, method))
+        if number + 1 < len(runs):  # a bracket follows: what stands right before it is its name
+            cut = max((at + 1 for at, one in enumerate(words) if one.is_meant), default=0)
+            name = [one.text for one in words[cut:]]
+            words = words[:cut]
+        elif last is not None and last.is_address and not last.label and not any(one.is_meant for one in words):
+            last, words = replace(last, label=_join(_texts(words))), []
+        if words and last is not None:
+            yield last
+            last = None
+        yield from words
+    if last is not None:
+        yield last
+
+
+_EDGES = " \t\"'“”‘’「」<>＜＞"
+_PARTS = {
+    "smtp": re.compile(r"[A-Za-z0-9!#$%&'*+=?^_`{}~.@-]+"),
+    "sms": re.compile(r"[0-9+.·-]+"),
+    "wechat": re.compile(r"[0-9A-Za-z-]+"),
+}
+"""What an address that sticks to other letters is made of: one class each, so that nothing is looked at twice."""
+
+_NUMERIC = re.compile(r"[0-9+().·-]+")
+
+
+def _read_words(text: str, method: str) -> Iterator[_Token]:
+    """Read a text without separators other than blanks."""
+    bare = strip_unseen(strip_unseen(text).strip(_EDGES))
+    if not bare:
+        if "<" in text or "＜" in text:
+            yield _Token(text.strip())
+        return
+    if (address := rewrite(bare, method)) is not None:
+        yield _Token(address, is_address=True, is_meant=True)
+        return
+    words = [word for one in bare.split() if (word := strip_unseen(one.strip(_EDGES)))]
+    tokens = [token for one in _join_numbers(words, method) for token in _read_word(one, method)]
+    if any(one.is_meant for one in tokens):
+        yield from tokens
+    else:
+        yield _Token(bare)
+
+
+def _read_word(word: str, method: str) -> list[_Token]:
+    """Read a word: an address, one that sticks to a name (`张三：13800138000`), or anything else."""
+    if (address := rewrite(word, method)) is not None:
+        return [_Token(address, is_address=True, is_meant=True)]
+    plain = normalize(word)
+    parts = [(part.start(), part.end(), part[0].strip("-.")) for part in _PARTS[method].finditer(plain)]
+    whole = [one for one in parts if _stands_alone(plain, one[0], one[1]) and is_address(one[2], method)]
+    if not whole:
+        return [_Token(word, is_meant=is_meant(word, method))]
+    starts, ends = [0, *(end for _, end, _ in whole)], [*(start for start, _, _ in whole), len(plain)]
+    rest = " ".join(plain[start:end] for start, end in zip(starts, ends, strict=True))
+    if is_meant(rest.strip(), method):  # who knows which was wanted
+        return [_Token(word, is_meant=True)]
+    label = _join(part.strip(":：()（）/\\-—=[]【】") for part in rest.split())
+    return [_Token(rewrite(text, method) or text, is_address=True, is_meant=True, label=label) for _, _, text in whole]
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return not any(sign.isascii() and (sign.isalnum() or sign in "@_") for sign in (before, after) if sign)
+
+
+def _join_numbers(words: Sequence[str], method: str) -> list[str]:
+    """Put phone numbers together that blanks cut: `张三 138 0013 8000`."""
+    if method != "sms":
+        return list(words)
+    joined: list[str] = []
+    run: list[str] = []
+    for word in (*words, ""):
+        if word and _NUMERIC.fullmatch(normalize(word)):
+            run.append(word)
+            continue
+        joined += _split_numbers(run)
+        run = []
+        if word:
+            joined.append(word)
+    return joined
+
+
+MAX_PHONE_WORDS = 8
+"""Blanks inside a number: +1 415 555 01 00 has four."""
+
+
+def _split_numbers(run: Sequence[str]) -> Iterator[str]:
+    """Cut a run of digits into numbers, each as long as it can be."""
+    at = 0
+    while at < len(run):
+        most = next((n for n in range(1, MAX_PHONE_WORDS) if run[at + n : at + n + 1] and "+" in run[at + n]), len(run))
+        for count in range(min(most, MAX_PHONE_WORDS, len(run) - at), 0, -1):
+            if count == 1 or is_address(" ".join(run[at : at + count]), "sms"):
+                yield " ".join(run[at : at + count])
+                at += count
+                break

@@ -1,0 +1,90 @@
+"""How a message will look: a mail with its frame, an SMS as a bubble, a WeChat message as a card."""
+
+from collections.abc import Sequence
+
+from imsg_console.features.send.attachments import File, size
+from imsg_console.features.send.templates import Template
+from imsg_console.sanitize import block, line
+from imsg_console.view import View
+from imsg_console.widgets.elements import classed, icon
+from imsg_console.widgets.html_frame import body_frame
+
+SHOWN = 4_000
+"""Characters of a text that a preview shows."""
+
+
+class Preview:
+    """Draws itself anew where something has changed."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+        self._html = ""
+        self._kept = ""
+        with classed("div", "preview") as self._place:
+            self._plain = classed("div", "preview-plain")
+            self._frame = classed("div", "preview-frame")
+
+    def mail(self, content: dict[str, str], to: Sequence[str], files: Sequence[File]) -> None:
+        """Show a mail."""
+        t = self._t
+        self._plain.clear()
+        with self._plain, classed("div", "preview-mail"):
+            classed("strong", "preview-subject wrap-anywhere", line(content["subject"]) or t("send.no_subject"))
+            classed("p", "muted wrap-anywhere", self._whom(to))
+            if content["text"] or "html" not in content:
+                classed("div", "preview-text", block(content["text"], SHOWN) or t("send.no_text"))
+            if files:
+                with classed("ul", "preview-files"):
+                    for file in files:
+                        with classed("li", ""):
+                            icon("attach_file")
+                            classed("span", "wrap-anywhere", f"{line(file.name, 80)} · {size(len(file.content))}")
+        self._show_html(content.get("html", ""))
+
+    def _whom(self, to: Sequence[str]) -> str:
+        if not to:
+            return self._t("send.to_nobody")
+        first = line(to[0], 60)
+        return self._t("send.to_whom", to=first) if len(to) == 1 else self._t("send.to_many", to=first, n=len(to))
+
+    def sms(self, template: Template | None, params: dict[str, str]) -> None:
+        """Show an SMS as it arrives."""
+        self._plain.clear()
+        with self._plain, classed("div", "preview-phone"), classed("p", "bubble"):
+            self._words(template, params)
+        self._show_html("")
+
+    def wechat(self, template: Template | None, params: dict[str, str]) -> None:
+        """Show a WeChat template message."""
+        t = self._t
+        self._plain.clear()
+        with self._plain, classed("div", "preview-phone"), classed("div", "wechat-card"):
+            classed("strong", "wechat-title", t("send.wechat_title"))
+            with classed("p", "wechat-words"):
+                self._words(template, params)
+            classed("p", "muted wechat-foot", t("send.wechat_foot"))
+        self._show_html("")
+
+    def _words(self, template: Template | None, params: dict[str, str]) -> None:
+        pieces = template.pieces(params) if template else [(text, True) for text in params.values()]
+        if not any(own and text.strip() for text, own in pieces):
+            pieces = [(text, own) for text, own in pieces if not own]
+            pieces.append((f" {self._t('send.no_words')}", True))
+        for text, own in pieces:
+            classed("span", "own" if own else "template-words", block(text, SHOWN))
+
+    def _show_html(self, html: str) -> None:
+        """Show the HTML in its frame, anew only where it has changed: a frame flickers."""
+        if html == self._html:
+            return
+        self._html = html
+        self._frame.clear()
+        if self._kept:
+            self._view.bodies.forget(self._kept)  # each change makes one: not all of them are kept until the page ends
+            self._kept = ""
+        if html:
+            with self._frame:
+                classed("p", "field-label", self._t("send.html_preview"))
+                frame = body_frame(self._view, html, self._t("send.html_preview"))
+                classed("p", "field-hint", self._t("send.html_hint"))
+            self._kept = str(frame.props["src"]).rpartition("/")[2]

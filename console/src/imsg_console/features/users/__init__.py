@@ -1,0 +1,1 @@
+"""Users: the list, one user, several, import and export."""

@@ -1,0 +1,50 @@
+"""A user as the page handles one: what may be changed, and where in a form a refusal belongs."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from imsg_console.client import ApiError
+from imsg_console.texts import Texts
+
+User = Mapping[str, Any]
+"""As GET /api/v2/users gives it."""
+
+CONTACTS = ("email", "phone", "wechat")
+LIMITS = ("per_hour", "per_day", "recipients_per_day")
+FIELDS = ("username", "password", *CONTACTS, "role", *LIMITS, "available")
+
+MOST = 1_000_000
+"""The largest limit."""
+
+PER_HOUR, PER_DAY = 5, 20
+"""What a new user starts with."""
+
+MOST_NAME, LEAST_PASSWORD, MOST_PASSWORD = 64, 6, 256
+
+REASONS: Mapping[str, str] = {"username_taken": "username", "no_such_user": "username"}
+"""Reason → the field it is about, where the reason says it all."""
+
+_NAMED = re.compile(r"^(?:参数)?(" + "|".join(FIELDS) + r")(?= |不正确|已属于|未)")
+
+
+def changes(before: User, after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what PATCH /api/v2/users/NAME is asked: only what differs; an absent contact is written empty."""
+    asked = {}
+    for name, value in after.items():
+        if name in CONTACTS and (value or "") != (before[name] or ""):
+            asked[name] = value or ""
+        elif name == "recipients_per_day" and value != before[name]:
+            asked[name] = "none" if value is None else value
+        elif name not in (*CONTACTS, "recipients_per_day") and value != before[name]:
+            asked[name] = value
+    return asked
+
+
+def placed(t: Texts, error: ApiError) -> tuple[str, str]:
+    """Return the field that a refusal is about, if any, and its sentence with the field's name as the page has it."""
+    detail = error.detail or t("layout.unreachable")
+    named = _NAMED.match(detail)
+    if named is None:
+        return REASONS.get(error.reason, ""), detail
+    return named[1], detail[: named.start()] + t(f"users.{named[1]}") + detail[named.end() :]

@@ -1,0 +1,228 @@
+"""Users in a spreadsheet: what stands in the columns, and what people who write them by hand get wrong."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from imsg_console.features.users.records import LIMITS, MOST, MOST_NAME
+from imsg_console.texts import Texts
+from imsg_console.widgets.csvs import FORMULA, is_number
+
+COLUMNS = (
+    "username",
+    "password",
+    "email",
+    "phone",
+    "wechat",
+    "role",
+    "per_hour",
+    "per_day",
+    "recipients_per_day",
+    "available",
+)
+EXPORTED = ("username", "email", "phone", "wechat", "role", "per_hour", "per_day", "recipients_per_day", "available",
+            "used_hour", "used_day", "created_at")  # fmt: skip
+
+MOST_ROWS = 10_000
+MOST_BYTES = 8 * 1024 * 1024
+
+HEADINGS: Mapping[str, str] = {
+    "username": "user, login, 用户, 账号, 帐号, name, 姓名",
+    "password": "pass, 口令, 初始密码",
+    "email": "mail, e-mail, 邮件, 电子邮件, 电子邮箱",
+    "phone": "手机号, 手机号码, mobile, 电话, 电话号码, tel",
+    "wechat": "tag, 微信号, 微信标记",
+    "role": "权限",
+    "per_hour": "hour, hourly, 每小时",
+    "per_day": "day, daily, 每天, 每日",
+    "available": "enabled, active, 启用, 状态, 可用",
+}
+ALIASES = {
+    alias: (column, rank) for column, aliases in HEADINGS.items() for rank, alias in enumerate(aliases.split(", "), 1)
+}
+"""How people head their columns, beside our own two languages, and how plainly: 1 is the plainest."""
+
+ROLES: Mapping[str, str] = {
+    "user": "user",
+    "用户": "user",
+    "普通用户": "user",
+    "admin": "admin",
+    "administrator": "admin",
+    "管理员": "admin",
+}
+YES = frozenset({"yes", "y", "true", "1", "on", "是", "可", "启用", "可以", "正常"})
+NO = frozenset({"no", "n", "false", "0", "off", "否", "不", "停用", "禁用", "不可以"})
+NO_LIMIT = frozenset({"none", "unlimited", "no limit", "不限", "无", "无限"})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the sheet, as far as it could be read."""
+
+    number: int
+    """As the spreadsheet counts: the heading is 1."""
+    fields: Mapping[str, Any]
+    problems: tuple[str, ...] = ()
+    """What is wrong with it, a sentence each."""
+
+    @property
+    def username(self) -> str:
+        """Whose row it is."""
+        return str(self.fields.get("username", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What was read."""
+
+    lines: tuple[Line, ...] = ()
+    problem: str = ""
+    """Why nothing could be read at all."""
+    ignored: tuple[str, ...] = field(default=())
+    """Columns that mean nothing here."""
+
+    @property
+    def good(self) -> list[Line]:
+        """The rows without a problem."""
+        return [line for line in self.lines if not line.problems]
+
+    @property
+    def bad(self) -> list[Line]:
+        """The rows with one."""
+        return [line for line in self.lines if line.problems]
+
+
+def read(t: Texts, found: Sequence[Sequence[str]]) -> Sheet:
+    """Read a sheet's rows, as `split` cuts them or a workbook has them: a heading of ours or of people's own words."""
+    rows = [(number, row) for number, row in enumerate(found, 1) if any(cell.strip() for cell in row)]
+    if not rows:
+        return Sheet(problem=t("users.sheet_empty"))
+    columns = _columns(t, rows[0][1])
+    if "username" not in columns:
+        return Sheet(problem=t("users.sheet_no_username"))
+    doubled = [one for one in COLUMNS if columns.count(one) > 1]
+    if doubled:
+        return Sheet(problem=t("users.sheet_doubled", name=t(f"users.{doubled[0]}")))
+    if len(rows) - 1 > MOST_ROWS:
+        return Sheet(problem=t("users.sheet_too_long", n=f"{MOST_ROWS:,}"))
+    if len(rows) == 1:
+        return Sheet(problem=t("users.sheet_only_heading"))
+    seen: dict[str, int] = {}
+    lines = tuple(_line(t, number, columns, cells, seen) for number, cells in rows[1:])
+    headings = zip(rows[0][1], columns, strict=True)
+    ignored = tuple(heading.strip() for heading, known in headings if not known and heading.strip())
+    return Sheet(lines, ignored=ignored)
+
+
+def split(text: str) -> list[list[str]]:
+    """Cut text into rows: by comma, semicolon or tab, whichever the heading has most of."""
+    text = text.replace("\0", "").lstrip("\ufeff")
+    first = next((one for one in text.splitlines() if one.strip()), "")
+    delimiter = max("\t;,，", key=first.count)
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error:  # a quotation without an end, longer than any cell: better each line than none
+        return [line.split(delimiter) for line in text.splitlines()]
+
+
+def has_usernames(t: Texts, found: Sequence[Sequence[str]]) -> bool:
+    """Tell whether a sheet's heading names a column of usernames."""
+    first = next((row for row in found if any(cell.strip() for cell in row)), ())
+    return "username" in _columns(t, first)
+
+
+def _columns(t: Texts, headings: Sequence[str]) -> list[str]:
+    """Say which column each heading means; empty: none. A sheet with 姓名 and 用户名 has one column of usernames."""
+    meant = [_column(t, heading) for heading in headings]
+    best = {name: min(rank for one, rank in meant if one == name) for name, _ in meant if name}
+    return [name if name and rank == best[name] else "" for name, rank in meant]
+
+
+def _column(t: Texts, heading: str) -> tuple[str, int]:
+    """Say which column a heading means, and how plainly: 0 its own word, then one of people's, the likeliest first."""
+    name = heading.strip().strip("*：:").strip().lower()
+    for column in (*COLUMNS, *EXPORTED):
+        if name == column or name in (one.lower() for one in t.both(f"users.{column}")):
+            return (column if column in COLUMNS else "", 0)
+    return ALIASES.get(name, ("", 0))
+
+
+def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], seen: dict[str, int]) -> Line:
+    given = {name: _cell(cell) for name, cell in zip(columns, cells, strict=False) if name}
+    fields: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, text in given.items():
+        if not text:
+            continue
+        value, problem = _read(t, name, text)
+        if problem:
+            problems.append(problem)
+        else:
+            fields[name] = value
+    username = given.get("username", "")
+    if not username:
+        problems.insert(0, t("users.line_no_username"))
+    elif len(username) > MOST_NAME:
+        problems.insert(0, t("users.line_long_username", n=MOST_NAME))
+    elif username in seen:
+        problems.insert(0, t("users.line_twice", n=seen[username]))
+    else:
+        seen[username] = number
+    return Line(number, {**fields, "username": username}, tuple(problems))
+
+
+def _read(t: Texts, name: str, text: str) -> tuple[Any, str]:
+    """Read a cell: its value, or what is wrong with it."""
+    label = t(f"users.{name}")
+    if name == "role":
+        role = ROLES.get(text.lower())
+        return role, "" if role else t("users.line_role", text=text[:40])
+    if name == "available":
+        word = text.lower()
+        return word in YES, "" if word in YES | NO else t("users.line_yes_no", name=label, text=text[:40])
+    if name in LIMITS:
+        if name == "recipients_per_day" and text.lower() in NO_LIMIT:
+            return None, ""
+        plain = text.replace(",", "").replace("，", "").removesuffix(".0")
+        is_limit = plain.isascii() and plain.isdigit() and len(plain) <= len(str(MOST)) and int(plain) <= MOST
+        return int(plain) if is_limit else None, "" if is_limit else t("users.line_number", name=label, text=text[:40])
+    if name == "phone":
+        return _phone(t, text)
+    return text, ""
+
+
+def _phone(t: Texts, text: str) -> tuple[Any, str]:
+    """Read a phone number; what a spreadsheet has turned into 8.6E+12 has lost its digits and can't be guessed."""
+    if "E+" in text.upper():
+        return None, t("users.line_phone_lost", text=text[:40])
+    return "".join(letter for letter in text.removesuffix(".0") if letter not in " -()（）\u00a0"), ""
+
+
+def _cell(cell: str) -> str:
+    """Take off the apostrophe that keeps a spreadsheet from running a cell."""
+    text = cell.strip()
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
+
+def heading(t: Texts, columns: Iterable[str] = EXPORTED) -> list[str]:
+    """Head the columns."""
+    return [t(f"users.{name}") for name in columns]
+
+
+def row(t: Texts, user: Mapping[str, Any]) -> list[object]:
+    """Write a user as a row, so that reading it again gives the same user."""
+    return [_written(t, name, user[name]) for name in EXPORTED]
+
+
+def _written(t: Texts, name: str, value: object) -> object:
+    if name == "role":
+        return t(f"words.role_{value}")
+    if name == "available":
+        return t("words.yes" if value else "words.no")
+    if name == "recipients_per_day" and value is None:
+        return t("words.unlimited")
+    if name == "phone" and isinstance(value, str) and value.startswith("+86") and is_number(value[3:]):
+        return value[3:]  # eleven digits, which a spreadsheet shows in full
+    return value

@@ -1,1 +1,0 @@
-"""What the sandbox's page is made of: mails, SMS, a WeChat chat, faults."""

@@ -1,0 +1,1 @@
+"""What several features know of messages: filters, statuses, contents, resending."""

@@ -1,0 +1,28 @@
+"""What a message says, in a line: its subject, or how its text begins."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from imsg_console.sanitize import line
+
+MAX_TITLE = 120
+
+
+def title(message: Mapping[str, Any]) -> str:
+    """Name a message: by its subject, else by how its text begins; empty where its content is kept no more."""
+    if message["subject"]:
+        return line(message["subject"], MAX_TITLE)
+    return line(text(message["content"]), MAX_TITLE)
+
+
+def text(content: object) -> str:
+    """Return the text of a content: its own, or its template with the values."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, dict):
+        return ""
+    if isinstance(content.get("text"), str):
+        return str(content["text"])
+    params = content.get("params")
+    values = "，".join(f"{name}: {value}" for name, value in params.items()) if isinstance(params, dict) else ""
+    return f"{content.get('template', '')} {values}".strip()

@@ -1,1 +1,0 @@
-"""What the pages of messages know without showing it: filters, pages, live changes, exports, resending."""

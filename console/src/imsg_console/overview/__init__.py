@@ -1,1 +1,0 @@
-"""The overview: what happened, what needs attention, where a newcomer begins."""

@@ -1,0 +1,235 @@
+"""What every request passes before a page sees it: our own paths, our own origin, a session, and safe headers."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imsg_console.origin import WRITES, Origins
+from imsg_console.paths import ASSETS, FRAMEWORK, ICON, LOGIN, LOGOUT, MISSING, OWN, PREFER, SOCKET, STATIC, login_url
+from imsg_console.preferences import current, preferences
+from imsg_console.session import Session, Sessions
+from imsg_console.texts import Texts
+from imsg_contract.errors import Refusal
+from imsg_runtime.responses import refuse_with
+
+COOKIE = "imsg_session"
+
+NONCE_BYTES = 18
+
+PAGE = "page"
+"""Under which name a scope's state holds whose page a socket speaks for: (client id, session key)."""
+
+OPEN = (OWN, FRAMEWORK, SOCKET, LOGIN, LOGOUT, PREFER, ICON)
+"""What is answered beside pages."""
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+}
+"""On every answer. A route that wants another value sets it itself."""
+
+
+EMPTY = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+"""A style sheet with nothing in it, which NiceGUI adds for colours that nobody named."""
+
+
+def policy(nonce: str) -> str:
+    """Write the Content-Security-Policy of a page.
+
+    `unsafe-eval` stays since Vue compiles NiceGUI's templates in the browser; style attributes since Quasar and ECharts
+    set them. Scripts and style sheets in the page count only with the nonce of this very answer.
+    """
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' 'nonce-{nonce}' 'unsafe-eval'",
+            f"style-src 'self' 'nonce-{nonce}' {EMPTY}",
+            "style-src-attr 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self'",
+            "connect-src 'self'",
+            "frame-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+class Security:
+    """Stands before NiceGUI."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        sessions: Sessions,
+        origins: Origins,
+        *,
+        is_page: Callable[[str], bool],
+        owner: Callable[[str], str | None],
+        goes_on: Callable[[str, str, Session | None], bool],
+    ) -> None:
+        """Ask for what only those behind it know.
+
+        `owner` (client id → session key) says whose page an upload or a socket belongs to; `goes_on` (transport id,
+        client id, session) tells whether a long-polling request goes on with a socket of that page and session.
+        """
+        self._app = app
+        self._sessions = sessions
+        self._origins = origins
+        self._is_page = is_page
+        self._owner = owner
+        self._goes_on = goes_on
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let through, lead to the log-in, or refuse."""
+        connection = HTTPConnection(scope)
+        wish = preferences(connection.cookies, connection.headers.get("accept-language", ""))
+        current.set(wish)
+        session = self._sessions.find(connection.cookies.get(self._origins.cookie(scope, COOKIE), ""))
+        scope = {
+            **scope,
+            "headers": [(name, value) for name, value in scope["headers"] if name != b"x-forwarded-prefix"],
+            "state": {**scope.get("state", {}), "session": session, "nonce": secrets.token_urlsafe(NONCE_BYTES)},
+        }
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send, session)
+            return
+        answer = self._stopped(scope, session, Texts(wish.language))
+        if answer is None and not (self._is_page(scope["path"]) or scope["path"].startswith(OPEN)):
+            scope["path"] = MISSING
+        await (answer or self._app)(scope, receive, _sending(scope, send))
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send, session: Session | None) -> None:
+        path: str = scope["path"]
+        if path.startswith(SOCKET) and self._origins.is_ours(scope) and self._may_connect(scope, session):
+            await self._app(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.close", "code": 4403, "reason": "not yours"})
+
+    def _stopped(self, scope: Scope, session: Session | None, t: Texts) -> ASGIApp | None:
+        """Return the answer to who may not pass; None: go on."""
+        path, verb = scope["path"], scope["method"]
+        if verb in WRITES and not self._origins.is_ours(scope):
+            return _foreign(path, t)
+        if path.startswith((STATIC, ASSETS)) or path in (LOGIN, PREFER, ICON):
+            return None
+        if path.startswith(SOCKET):
+            return None if self._may_connect(scope, session) else _lost(scope)
+        if path.startswith(FRAMEWORK):
+            return None if session is not None and self._owner(_client(path)) == session.key else _lost(scope)
+        return self._away(scope, session)
+
+    def _away(self, scope: Scope, session: Session | None) -> ASGIApp | None:
+        """Lead away who asks for a page that is not there, or has not logged in; None: go on."""
+        path = scope["path"]
+        if not self._is_page(path) and not _wants_html(scope) and not path.startswith(OWN):
+            return _lost(scope)
+        if session is None:
+            return RedirectResponse(login_url(path, scope["query_string"].decode("latin-1"), self._why(scope)), 303)
+        self._sessions.touch(session)
+        return None
+
+    def _why(self, scope: Scope) -> str:
+        """Say why the log-in is shown; nothing where somebody simply comes to the front page."""
+        secret = HTTPConnection(scope).cookies.get(self._origins.cookie(scope, COOKIE), "")
+        if secret:
+            return self._sessions.why_ended(secret)
+        return "" if scope["path"] == "/" else "first_log_in"
+
+    def _may_connect(self, scope: Scope, session: Session | None) -> bool:
+        """Tell whether a socket may be opened: for a page of this session, or for one that nobody has any more.
+
+        NiceGUI refuses the latter in a way that makes the page load anew, which leads to the log-in.
+        """
+        asked = _once(scope["query_string"])
+        client = asked.get("client_id", "")
+        if not client:
+            return False
+        owner = self._owner(client)
+        if owner is not None and (session is None or owner != session.key):
+            return False
+        if "sid" in asked and not self._goes_on(asked["sid"], client, session):
+            return False
+        scope["state"][PAGE] = (client, session.key if session else None)
+        return True
+
+
+def _sending(scope: Scope, send: Send) -> Send:
+    """Add the headers to an answer."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+            headers.setdefault("Content-Security-Policy", policy(scope["state"]["nonce"]))
+            headers.setdefault("Cache-Control", _lifetime(scope["path"]))
+        await send(message)
+
+    return sending
+
+
+def _lifetime(path: str) -> str:
+    """Say how long browsers may keep an answer: NiceGUI's files carry its version in their address, ours an ETag."""
+    if path.startswith(ASSETS):
+        return "public, max-age=31536000, immutable"
+    return "no-cache" if path.startswith(STATIC) else "no-store"
+
+
+def _client(path: str) -> str:
+    """Read whose page it is out of /_nicegui/client/ID/..."""
+    parts: Sequence[str] = path.removeprefix(FRAMEWORK).split("/")
+    return parts[1] if len(parts) > 1 and parts[0] == "client" else ""
+
+
+def _once(query: bytes) -> Mapping[str, str]:
+    """Read a query in which every key stands once; empty where one is repeated: each reader would take another."""
+    fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    asked = dict(fields)
+    return asked if len(asked) == len(fields) else {}
+
+
+def page_of(environ: Mapping[str, Any] | None) -> tuple[str, str | None] | None:
+    """Return what the guard has verified of a socket: its page's client id, and its session's key.
+
+    `environ` is what Engine.IO keeps of the request that opened it; None where there is no such socket.
+    """
+    if environ is None:
+        return None
+    page: tuple[str, str | None] | None = environ["asgi.scope"].get("state", {}).get(PAGE)
+    return page
+
+
+def _wants_html(scope: Scope) -> bool:
+    return "text/html" in Headers(scope=scope).get("accept", "")
+
+
+def _lost(scope: Scope) -> Response:
+    """Answer an address that leads nowhere: to a browser the way to the log-in, to a program the public shape."""
+    if _wants_html(scope) and scope["method"] in ("GET", "HEAD"):
+        return RedirectResponse(login_url("/", ""), 303)
+    refusal = Refusal("no_such_url", path=scope["path"].replace("\0", ""))
+    return refuse_with(refusal, Headers(scope=scope).get("accept-language", ""))
+
+
+def _foreign(path: str, t: Texts) -> Response:
+    if path == LOGIN:
+        return RedirectResponse(login_url("/", "", why="foreign"), 303)
+    return PlainTextResponse(t("login.foreign"), 403)
+
+
+def asked(scope: Scope) -> Any:  # noqa: ANN401  Starlette's state is untyped
+    """Return what the guard has put beside a request: `session`, `nonce`."""
+    return scope["state"]

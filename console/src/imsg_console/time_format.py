@@ -1,0 +1,39 @@
+"""Times as people read them: in the installation's own zone, as short as can be told apart."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class TimeFormat:
+    """Writes the API's times for one person."""
+
+    def __init__(self, timezone: str, *, english: bool) -> None:
+        self.zone = ZoneInfo(timezone)
+        self._english = english
+
+    def full(self, text: str) -> str:
+        """To the second: `2026-11-25 11:32:41`."""
+        return f"{self._read(text):%Y-%m-%d %H:%M:%S}"
+
+    def short(self, text: str, now: datetime) -> str:
+        """Write the time of today, else the day and the time, else the year too."""
+        at, today = self._read(text), now.astimezone(self.zone)
+        if at.date() == today.date():
+            return f"{at:%H:%M:%S}"
+        if today - at < timedelta(days=300):
+            return f"{at.day} {MONTHS[at.month - 1]} {at:%H:%M}" if self._english else f"{at:%m-%d %H:%M}"
+        return f"{at:%Y-%m-%d %H:%M}"
+
+    def clock(self, text: str) -> str:
+        """To the thousandth, within a day: for what follows quickly upon another."""
+        at = self._read(text)
+        return f"{at:%H:%M:%S}.{at.microsecond // 1_000:03d}"
+
+    def day(self, text: str) -> str:
+        """Write the day alone."""
+        return f"{self._read(text):%Y-%m-%d}"
+
+    def _read(self, text: str) -> datetime:
+        return datetime.fromisoformat(text).astimezone(self.zone)

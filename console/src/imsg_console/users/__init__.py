@@ -1,1 +1,0 @@
-"""Users: the list, the form, several at once, and spreadsheets in and out."""

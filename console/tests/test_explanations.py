@@ -1,0 +1,58 @@
+"""Providers' codes in plain words."""
+
+import pytest
+
+from imsg_console.explanations import OTHERWISE, TABLES, explained, general
+from imsg_console.texts import Texts
+
+
+@pytest.mark.parametrize(
+    ("method", "code", "words"),
+    [
+        ("smtp", "550 5.1.1", "没有这个收件人，邮箱不存在。"),
+        ("smtp", "599 5.1.1", "没有这个收件人，邮箱不存在。"),
+        ("smtp", "550 5.9.9", "邮件服务器拒收：收件人不存在或不允许。"),
+        ("smtp", "599", "邮件服务器拒收。"),
+        ("smtp", "too_large", "邮件超过邮件服务器允许的大小。"),
+        ("sms", "Throttling.User", "发得太快，被短信服务商限流。"),
+        ("sms", "http_503", "服务商的服务器出错。"),
+        ("wechat", "43004", "收件人没有关注公众号。"),
+        ("wechat", "dead_letter", "处理这条消息时程序连续出错三次，已搁置为死信。"),
+        ("sms", "nobody.knows.it", OTHERWISE["failed"][0]),
+        ("pigeon", "550", OTHERWISE["failed"][0]),
+        ("smtp", None, OTHERWISE["failed"][0]),
+    ],
+)
+def test_a_code_is_explained_by_the_most_exact_entry(method: str, code: str | None, words: str) -> None:
+    said = explained(Texts("zh"), method, "failed", code)
+    assert said is not None
+    assert said.meaning == words
+
+
+@pytest.mark.parametrize("status", ["queued", "sent", "delivered"])
+def test_what_went_well_needs_no_reason(status: str) -> None:
+    assert explained(Texts("en"), "smtp", status, "250") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        ("retrying", "Nothing to do: it is tried again by itself."),
+        ("failed", "Resend it later."),
+        ("uncertain", "Ask the recipient whether it arrived, and resend it only if not."),
+    ],
+)
+def test_the_next_step_depends_on_whether_it_goes_on_by_itself(status: str, remedy: str) -> None:
+    said = explained(Texts("en"), "smtp", status, "disconnected")
+    assert said is not None
+    assert said.remedy == remedy
+
+
+def test_every_entry_speaks_both_languages_and_leads_to_a_next_step() -> None:
+    for table in (*TABLES.values(), general.CODES, OTHERWISE):
+        for zh, en, remedy in table.values():
+            assert zh.endswith("。")
+            assert en.endswith(".")
+            assert not zh.isascii()
+            assert en.isascii()
+            assert Texts("zh")(f"answers.{remedy}")
