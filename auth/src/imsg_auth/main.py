@@ -1,8 +1,8 @@
 """Wires auth: settings, database, Redis, broker, the first accounts, the API; and what works without a token."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -33,6 +33,7 @@ from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
+from imsg_database.startup import wait_for, wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime import redis
 from imsg_runtime.observe import logger
@@ -48,9 +49,6 @@ MAX_TOKEN_HOURS = 24 * 366
 
 ON_THE_SERVER = Caller("imsg:reset-password", is_admin=True)
 """Who changes something without a token, in the audit: a name no user can have."""
-
-START_PATIENCE_S = 30.0
-"""How long a start waits for a database or a Redis that is still starting itself."""
 
 log = logger(__name__)
 
@@ -91,7 +89,11 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             )
             await founding.create_first()
             await founding.refuse_documented()
-            await _patiently(mirror.forget_all, f"Redis at {variable('redis_url')}")
+            await wait_for(
+                mirror.forget_all,
+                f"Redis at {variable('redis_url')}",
+                unavailable=(DatabaseUnavailable, RedisUnavailable),
+            )
             broker = await stack.enter_async_context(open_broker(settings.broker_url))
             outbox = Outbox(store, broker)
             changes = Changes(store, mirror, outbox.wake)
@@ -157,22 +159,7 @@ def _require_keys(settings: Settings) -> None:
 
 async def _open_parts(stack: AsyncExitStack, settings: Settings) -> tuple[Store, redis.Redis]:
     url = read_url(settings.store_url)
-    await _patiently(lambda: asyncio.to_thread(migrate, url, STEPS), f"the database at {variable('database_url')}")
+    await wait_for_database(partial(migrate, url, STEPS))
     database = await stack.enter_async_context(connect(url, Terms("imsg-auth")))
     cache = await stack.enter_async_context(redis.connect(settings.redis_url))
     return Store(database), cache
-
-
-async def _patiently(start: Callable[[], Awaitable[None]], what: str) -> None:
-    """Start something, again while it does not answer. Raises StartError."""
-    deadline = asyncio.get_running_loop().time() + START_PATIENCE_S
-    while True:
-        try:
-            await start()
-        except (DatabaseUnavailable, RedisUnavailable) as away:
-            if asyncio.get_running_loop().time() > deadline:
-                raise StartError(f"{what} did not answer: {away}") from away
-            log.warning("waiting", what=what, error=str(away))
-        else:
-            return
-        await asyncio.sleep(1)

@@ -9,6 +9,7 @@ from imsg_auth.store import Store
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import CHANGE
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.back_off import back_off_s
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -20,8 +21,8 @@ BATCH = 100
 LOOK_AGAIN_S = 5.0
 """How often records are looked for that another process left, or that were written outside (the command line)."""
 
-FIRST_BACK_OFF_S = 0.5
-MAX_BACK_OFF_S = 30.0
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
 
 
 class Outbox:
@@ -39,17 +40,19 @@ class Outbox:
 
     async def run(self) -> None:
         """Publish for ever."""
-        back_off_s = FIRST_BACK_OFF_S
+        failures = 0
         while True:
             self._news.clear()
             try:
                 while await self.publish():
                     pass
-                back_off_s = FIRST_BACK_OFF_S
+                failures = 0
             except (PublishRefused, PublishUnknown, DatabaseUnavailable) as error:
-                log.warning("changes_not_published", error=str(error), again_in_s=back_off_s)
-                await asyncio.sleep(random.uniform(0.5, 1) * back_off_s)  # noqa: S311  jitter
-                back_off_s = min(back_off_s * 2, MAX_BACK_OFF_S)
+                failures += 1
+                draw = random.random()  # noqa: S311  jitter
+                wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
+                log.warning("changes_not_published", error=str(error), again_in_s=round(wait_s, 1))
+                await asyncio.sleep(wait_s)
             else:
                 await self._rest(LOOK_AGAIN_S)
 

@@ -22,6 +22,7 @@ from imsg_gateway.idempotency import Slot
 from imsg_gateway.jobs import encode, lane_of
 from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
+from imsg_runtime.back_off import back_off_s
 from imsg_runtime.observe import logger
 from imsg_runtime.quota import Charged, Quota
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -115,7 +116,7 @@ class Accepting:
         loop = asyncio.get_running_loop()
         may_be_kept = is_repeat
         end: float | None = None
-        pause = FIRST_PAUSE_S
+        failures = 0
         while True:
             try:
                 if end is None:
@@ -134,10 +135,12 @@ class Accepting:
             else:
                 return
             end = end or loop.time() + self._repeat_for_s
-            if loop.time() + pause >= end:
+            failures += 1
+            draw = random.random()  # noqa: S311  jitter
+            pause_s = back_off_s(failures, draw, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
+            if loop.time() + pause_s >= end:
                 break
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter
-            pause = min(pause * 2, LONGEST_PAUSE_S)
+            await asyncio.sleep(pause_s)
         log.warning("outcome_unknown", request=request)
         raise Refusal("outcome_unknown", extra={"id": request}, retry_after_s=RETRY_AFTER_S)
 

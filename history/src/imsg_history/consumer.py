@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from imsg_broker.port import Broker, Delivery, Unreachable
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.writer import Keeper
+from imsg_runtime.back_off import back_off_s
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -61,16 +62,18 @@ class Recorder:
                 await self._settle(batch, stopping)
 
     async def _settle(self, batch: Sequence[Delivery], stopping: asyncio.Event) -> None:
-        wait_s = FIRST_WAIT_S
+        failures = 0
         while batch:
             try:
                 with self.counts.seconds.time():
                     await self.keeper.keep(batch)
             except DatabaseUnavailable as away:
                 log.warning("database_away", why=str(away)[:300], waiting=len(batch))
-                if await _wait_for_stop(stopping, wait_s * random.uniform(0.5, 1)):  # noqa: S311  jitter
+                failures += 1
+                draw = random.random()  # noqa: S311  jitter
+                wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
+                if await _wait_for_stop(stopping, wait_s):
                     return
-                wait_s = min(wait_s * 2, LONGEST_WAIT_S)
                 batch = [delivery for delivery in batch if delivery.held]
                 continue
             for delivery in batch:  # an ack waits for nobody: a task each would be the dearest part of it

@@ -1,7 +1,7 @@
 """History's wiring: settings, the database and its tables, the broker, recording, sweeping, the API."""
 
 import asyncio
-import random
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_database.address import is_sqlite, read_url
+from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable, describe
 from imsg_history import consumer, database, maintenance, stuck, writer
 from imsg_history.attachments import Attachments
@@ -51,7 +52,6 @@ __all__ = ["KEEP_CONTENT_DAYS_OF_OLD", "DatabaseUnavailable", "Settings", "app",
 log = logger(__name__)
 
 PING_EVERY_S = 2.0
-LONGEST_WAIT_S = 5.0
 
 
 class Sweeping(BaseModel):
@@ -119,7 +119,9 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
 
     async def work() -> None:
         """Bring the tables up to date, whenever the database can be reached; then record and sweep."""
-        await _run_migrations(url)
+        await wait_for_database(
+            lambda: migrate(url, _now()), patience_s=math.inf, unavailable=(DatabaseUnavailable, SQLAlchemyError)
+        )
         await store.ping()
         await _say_what_is_kept(contents, settings)
         async with asyncio.TaskGroup() as tasks:
@@ -185,19 +187,6 @@ async def _make_tables(url: URL) -> None:
             f"{url.database} can't be used as a database ({describe(error)}); "
             f"let {variable('database_url')} name a file in a folder that can be written."
         ) from error
-
-
-async def _run_migrations(url: URL) -> None:
-    wait_s = 0.2
-    while True:
-        try:
-            await asyncio.to_thread(migrate, url, _now())
-        except (DatabaseUnavailable, SQLAlchemyError) as error:
-            log.warning("database_away", why=describe(error)[:300])
-        else:
-            return
-        await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311  jitter
-        wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
 
 async def _watch(store: Database, stopping: asyncio.Event) -> None:

@@ -1,13 +1,12 @@
 """The wiring of sender-wechat: settings, database, Redis, broker, accounts, followers, webhook, worker."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import SystemRandom
 
 from fastapi import FastAPI
-from sqlalchemy import URL
 from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
@@ -17,7 +16,8 @@ from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
-from imsg_database.unavailable import DatabaseUnavailable
+from imsg_database.startup import wait_for_database
+from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.consumer import Worker
 from imsg_delivery.standby import idle, is_idle
 from imsg_runtime import redis, service_client
@@ -31,9 +31,8 @@ from imsg_runtime.strength import require_strong
 from imsg_runtime.tombstones import Digests
 from imsg_wechat import transport
 from imsg_wechat.api import Api
-from imsg_wechat.attachment_client import Shelf
 from imsg_wechat.channel import Account, WeChatChannel, terms
-from imsg_wechat.codes import Complaint
+from imsg_wechat.codes import PROVIDER, Complaint
 from imsg_wechat.consoles import Consoles, remedy
 from imsg_wechat.crypto import key_of
 from imsg_wechat.followers import Followers
@@ -51,9 +50,6 @@ from imsg_wechat.transport import Timeouts, Transport, Trouble
 from imsg_wechat.webhook import Reception
 
 __all__ = ["Settings", "Timeouts", "WeChat", "app", "find_plain", "make_menu", "open_channel", "remedy"]
-
-START_PATIENCE_S = 30.0
-"""How long a start waits for a database that is still starting itself."""
 
 log = logger(__name__)
 
@@ -78,7 +74,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
     wechat = settings.wechat
     url = read_url(settings.store_url)
-    await _migrate(url)
+    await wait_for_database(partial(migrate, url, STEPS))
     database = await stack.enter_async_context(connect(url, Terms("imsg-wechat")))
     connection = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
@@ -122,7 +118,8 @@ async def open_channel(
         accounts = {
             name: Account(api, templates[name], Health(name)) for name, api in _apis(wechat, connection, calls).items()
         }
-        yield WeChatChannel(accounts, followers, Shelf(history), terms(wechat.uncertain))
+        contents = AttachmentClient(history, PROVIDER, kind="content")
+        yield WeChatChannel(accounts, followers, contents, terms(wechat.uncertain))
 
 
 async def find_plain(settings: Settings, redis_url: str) -> list[str]:
@@ -195,18 +192,3 @@ def _doors(wechat: WeChat) -> dict[str, Door]:
         )
         for name, account in wechat.accounts.items()
     }
-
-
-async def _migrate(url: URL) -> None:
-    """Bring the table up to date; wait for a database that is still starting. Raises StartError."""
-    deadline = time.monotonic() + START_PATIENCE_S
-    while True:
-        try:
-            await asyncio.to_thread(migrate, url, STEPS)
-        except DatabaseUnavailable as away:
-            if time.monotonic() > deadline:
-                raise StartError(f"the database at {variable('database_url')} did not answer: {away}") from away
-            log.warning("waiting", what="the database", error=str(away))
-        else:
-            return
-        await asyncio.sleep(1)

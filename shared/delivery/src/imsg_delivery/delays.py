@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from imsg_runtime.back_off import back_off_s
+
 JITTER = 0.25
 """The share of retries that moves to a neighbouring step, so that what failed together does not return together."""
 
@@ -30,4 +32,4 @@ def step(steps_s: Sequence[int], attempt: int, asked_s: float, left_s: float, dr
 
 def backoff_s(tries: int, draw: float) -> float:
     """Say how long to wait after `tries` failures of a server of ours: from 50 ms, doubling, to 5 s, jittered."""
-    return float(min(5.0, 0.05 * 2 ** min(tries, 7)) * (0.5 + draw / 2))
+    return back_off_s(tries + 1, draw, first_s=0.05, longest_s=5.0)

@@ -7,6 +7,7 @@ from itertools import cycle
 
 from imsg_broker.rabbitmq.address import Address, Host
 from imsg_broker.rabbitmq.amqp import Link, LinkLost
+from imsg_runtime.back_off import back_off_s
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -19,24 +20,26 @@ STEADY_S = 10.0
 """A connection that lived so long was a good one: the next pause is the first again."""
 
 
-class Backoff:
-    """Pauses that double, each jittered by half, so that a fleet does not come back in step.
+class Pauses:
+    """What a connection waits between its tries, longer each time until it has been a good one.
 
     Where several hosts are tried in turn each pause is shorter, so that a round of them takes no longer.
     """
 
     def __init__(self, hosts: int = 1) -> None:
-        self._pause_s = FIRST_PAUSE_S
+        self._failures = 0
         self._hosts = hosts
 
     async def pause(self) -> None:
         """Wait, and longer the next time."""
-        await asyncio.sleep(self._pause_s / self._hosts * random.uniform(0.5, 1))  # noqa: S311  jitter is no secret
-        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        self._failures += 1
+        draw = random.random()  # noqa: S311  jitter is no secret
+        pause_s = back_off_s(self._failures, draw, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
+        await asyncio.sleep(pause_s / self._hosts)
 
     def reset(self) -> None:
         """Begin again with the first pause."""
-        self._pause_s = FIRST_PAUSE_S
+        self._failures = 0
 
 
 class Life:
@@ -62,14 +65,14 @@ class Life:
         loop = asyncio.get_running_loop()
         hosts = list(self._address.hosts)
         random.shuffle(hosts)
-        backoff = Backoff(len(hosts))
+        pauses = Pauses(len(hosts))
         for host in cycle(hosts):
             began = loop.time()
             reason = await self._live(host)
             log.warning("broker_away", connection=self._name, host=host.name, port=host.port, reason=str(reason))
             if loop.time() - began > STEADY_S:
-                backoff.reset()
-            await backoff.pause()
+                pauses.reset()
+            await pauses.pause()
 
     async def _live(self, host: Host) -> LinkLost:
         """Make the connection and stay until it is lost; return why."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import Delivery
 from imsg_broker.rabbitmq.amqp import Channel, LinkLost, first_of
-from imsg_broker.rabbitmq.connection import STEADY_S, Backoff, Life
+from imsg_broker.rabbitmq.connection import STEADY_S, Life, Pauses
 from imsg_broker.rabbitmq.declare import Declaring
 from imsg_contract.topology import DEAD, Topology
 from imsg_runtime.observe import logger
@@ -54,7 +54,7 @@ class Consumer:
     async def run(self) -> None:
         """Consume until cancelled, over every loss of connection, channel and queue."""
         loop = asyncio.get_running_loop()
-        backoff = Backoff()
+        pauses = Pauses()
         while True:
             link = await self._life.up()
             began = loop.time()
@@ -63,8 +63,8 @@ class Consumer:
             except LinkLost as lost:
                 log.warning("consumer_lost", queue=self.queue, reason=str(lost))
             if loop.time() - began > STEADY_S:
-                backoff.reset()
-            await backoff.pause()
+                pauses.reset()
+            await pauses.pause()
 
     async def _consume(self, channel: Channel) -> None:
         cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
