@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_contract.wire import Again, Blocked
+from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.consumer import Worker
 from imsg_delivery.standby import idle, is_idle
 from imsg_runtime import redis, service_client
@@ -22,7 +23,6 @@ from imsg_runtime.service_client import Apps, Peer
 from imsg_runtime.settings import StartError, load, variable
 from imsg_runtime.strength import require_strong
 from imsg_smtp import senders
-from imsg_smtp.attachment_client import Shelf
 from imsg_smtp.channel import MailChannel, terms
 from imsg_smtp.connections import Connection, connect
 from imsg_smtp.pool import Limits, Pool
@@ -82,7 +82,8 @@ async def open_channel(
     connecting = partial(connect, server, timeouts or Timeouts())
     pool = Pool(connecting, server.scope, Limits(connections=smtp.connections), clock)
     try:
-        yield MailChannel(pool, Renderings(Shelf(history), sender), terms(smtp.connections, smtp.uncertain))
+        attachments = AttachmentClient(history, PROVIDER, kind="attachment")
+        yield MailChannel(pool, Renderings(attachments, sender), terms(smtp.connections, smtp.uncertain))
     finally:
         await pool.close()
 

@@ -6,7 +6,7 @@ from weakref import WeakValueDictionary
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imsg_contract.wire import Again, Blocked, Job, Refused
-from imsg_smtp.attachment_client import Shelf
+from imsg_delivery.attachment_client import AttachmentClient
 from imsg_smtp.mime import File, Letter, Rendered, render
 from imsg_smtp.replies import PROVIDER
 from imsg_smtp.senders import Sender
@@ -28,8 +28,8 @@ class Content(BaseModel):
 class Renderings:
     """Renders requests; parts of one request that are under way at once share one rendering and its memory."""
 
-    def __init__(self, shelf: Shelf, sender: Sender) -> None:
-        self._shelf = shelf
+    def __init__(self, attachments: AttachmentClient, sender: Sender) -> None:
+        self._attachments = attachments
         self._sender = sender
         self._current: WeakValueDictionary[str, Rendered] = WeakValueDictionary()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -52,7 +52,7 @@ class Renderings:
             return content
         files: list[File] = []
         for attachment in job.attachments:
-            data = await self._shelf.fetch(job.request, attachment)
+            data = await self._attachments.fetch(job.request, attachment)
             if not isinstance(data, bytes):
                 return data
             files.append(File(attachment.filename, attachment.type, data))
@@ -68,7 +68,7 @@ class Renderings:
         try:
             if job.content_at is None:
                 return Content.model_validate(job.content)
-            body = await self._shelf.fetch(job.request, job.content_at)
+            body = await self._attachments.fetch(job.request, job.content_at)
             return Content.model_validate_json(body) if isinstance(body, bytes) else body
         except ValidationError as error:
             problem = error.errors(include_url=False, include_context=False, include_input=False)[0]

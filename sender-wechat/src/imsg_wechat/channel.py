@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown, message_id
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_runtime.observe import logger
 from imsg_wechat.api import Api
-from imsg_wechat.attachment_client import Shelf
 from imsg_wechat.codes import ALREADY_SENT, LEFT, PROVIDER, Complaint, result
 from imsg_wechat.followers import Followers
 from imsg_wechat.health import Health
@@ -77,11 +77,13 @@ class WeChatChannel:
 
     method = "wechat"
 
-    def __init__(self, accounts: Mapping[str, Account], followers: Followers, shelf: Shelf, terms: Terms) -> None:
+    def __init__(
+        self, accounts: Mapping[str, Account], followers: Followers, contents: AttachmentClient, terms: Terms
+    ) -> None:
         self.terms = terms
         self._accounts = accounts
         self._followers = followers
-        self._shelf = shelf
+        self._contents = contents
 
     async def prepare(self, job: Job) -> Prepared | Again | Blocked | Refused:
         """Read the content, and look up who the tags are."""
@@ -141,7 +143,7 @@ class WeChatChannel:
         try:
             if job.content_at is None:
                 return _CONTENT.validate_python(job.content)
-            body = await self._shelf.fetch(job.request, job.content_at)
+            body = await self._contents.fetch(job.request, job.content_at)
             return _CONTENT.validate_json(body) if isinstance(body, bytes) else body
         except ValidationError:
             return Refused(PROVIDER, "content", "The content must be a string, or {template, params}.")

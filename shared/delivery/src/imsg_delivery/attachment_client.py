@@ -1,11 +1,11 @@
-"""What history keeps for us: attachments, and contents too long for the broker."""
+"""Fetching what a job holds by reference: attachments, and contents too long for the broker, which history keeps."""
 
 import asyncio
 import hashlib
+from typing import Literal
 
 from imsg_contract.wire import Again, Blocked, Reference, Refused
 from imsg_runtime.service_client import Peer, ServiceUnavailable
-from imsg_smtp.replies import PROVIDER
 
 FETCH_TIMEOUT_S = 30.0
 """For up to 16 MiB from the next machine; the ordinary call has a few KiB."""
@@ -16,11 +16,14 @@ LOOK_AGAIN_S = 10.0
 OK, NOT_FOUND = 200, 404
 
 
-class Shelf:
-    """Fetches bytes by (request, sha256)."""
+class AttachmentClient:
+    """Fetches bytes by (request, sha256), and answers in the channel's name where it can't."""
 
-    def __init__(self, history: Peer) -> None:
+    def __init__(self, history: Peer, provider: str, *, kind: Literal["attachment", "content"]) -> None:
+        """Begin codes with `kind`: what this channel mostly keeps at history."""
         self._history = history
+        self._provider = provider
+        self._kind = kind
 
     async def fetch(self, request: str, reference: Reference) -> bytes | Again | Blocked | Refused:
         """Return the bytes.
@@ -31,17 +34,17 @@ class Shelf:
         try:
             answer = await self._history.call("GET", path, timeout_s=FETCH_TIMEOUT_S)
         except ServiceUnavailable as error:
-            return _away(str(error))
+            return self._unavailable(str(error))
         if answer.status_code == NOT_FOUND:
             detail = "The attachment or content is kept no more; send the message again with it."
-            return Refused(PROVIDER, "attachment_gone", detail)
+            return Refused(self._provider, f"{self._kind}_gone", detail)
         if answer.status_code != OK:
-            return _away(f"it answered {answer.status_code}")
+            return self._unavailable(f"it answered {answer.status_code}")
         body = answer.content
         if await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest()) != reference.sha256:
-            return Again(PROVIDER, "attachment_damaged", "What history gave is not what was put there.")
+            return Again(self._provider, f"{self._kind}_damaged", "What history gave is not what was put there.")
         return body
 
-
-def _away(why: str) -> Blocked:
-    return Blocked(PROVIDER, "history", "history_away", f"Attachments can't be fetched for now: {why}.", LOOK_AGAIN_S)
+    def _unavailable(self, why: str) -> Blocked:
+        detail = f"Attachments and contents can't be fetched for now: {why}."
+        return Blocked(self._provider, "history", "history_away", detail, LOOK_AGAIN_S)
