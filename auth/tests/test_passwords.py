@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher, extract_parameters
 
-from imsg_auth.hashing_queue import EACH_WAITS, Turns
+from imsg_auth.hashing_queue import EACH_WAITS, HashingQueue
 from imsg_auth.login_limits import (
     ACCOUNT_TRIES,
     ALL,
@@ -211,7 +211,7 @@ async def test_addresses_of_one_site_are_one_network() -> None:
 
 async def test_a_flood_of_made_up_names_delays_neither_who_is_known_nor_another_stranger() -> None:
     """The known come first; of strangers each network has its turn, however many wait behind it."""
-    turns, order = Turns(slots=1), list[str]()
+    turns, order = HashingQueue(slots=1), list[str]()
     gate = asyncio.Event()
 
     async def hash_for(name: str, stranger: str | None) -> None:
@@ -235,7 +235,7 @@ async def test_a_flood_of_made_up_names_delays_neither_who_is_known_nor_another_
 
 async def test_a_turn_that_is_given_up_goes_to_the_next() -> None:
     """By who waits too long, and by who hangs up in the very moment it comes."""
-    turns = Turns(slots=1, wait_s=0.05)
+    turns = HashingQueue(slots=1, wait_s=0.05)
     async with turns.take():
         with pytest.raises(Refusal, match="unavailable"):
             async with turns.take("a"):

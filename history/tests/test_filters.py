@@ -12,7 +12,7 @@ from imsg_contract.wire import Status
 from imsg_history.cursors import read_moment, write_moment, write_place
 from imsg_history.filters import Query, read_query
 from imsg_history.ids import Name
-from imsg_history.ownership import Whose
+from imsg_history.ownership import Ownership
 from imsg_runtime.service_client import Caller
 
 ADMIN = Caller("admin", is_admin=True)
@@ -27,15 +27,15 @@ def refused(**given: str) -> Refusal:
 
 
 def test_without_filters_a_user_sees_fifty_of_its_own_and_an_administrator_of_all() -> None:
-    assert read_query({}, USER) == Query(None, Whose("张三"), None, (), None, None, None, 50, None, hides=True)
+    assert read_query({}, USER) == Query(None, Ownership("张三"), None, (), None, None, None, 50, None, hides=True)
     assert read_query({}, ADMIN).whose is None
     assert not read_query({}, ADMIN).hides
 
 
 def test_another_users_messages_are_the_administrators_to_see() -> None:
     assert refused(username="李四").reason == "no_right"
-    assert read_query({"username": "张三"}, USER).whose == Whose("张三")
-    assert read_query({"username": "李四"}, ADMIN).whose == Whose("李四")
+    assert read_query({"username": "张三"}, USER).whose == Ownership("张三")
+    assert read_query({"username": "李四"}, ADMIN).whose == Ownership("李四")
 
 
 @pytest.mark.parametrize(

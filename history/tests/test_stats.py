@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from imsg_contract.errors import Refusal
-from imsg_history.ownership import Whose
+from imsg_history.ownership import Ownership
 from imsg_history.stats import read_span
 from imsg_runtime.service_client import Caller
 
@@ -57,7 +57,7 @@ def test_what_cannot_be_counted_is_refused(given: dict[str, str]) -> None:
 
 
 def test_only_an_administrator_counts_everybodys() -> None:
-    assert read_span({}, USER, SHANGHAI, NOW).whose == Whose("张三")
+    assert read_span({}, USER, SHANGHAI, NOW).whose == Ownership("张三")
     assert read_span({}, Caller("admin", is_admin=True), SHANGHAI, NOW).whose is None
     with pytest.raises(Refusal) as caught:
         read_span({"username": "李四"}, USER, SHANGHAI, NOW)

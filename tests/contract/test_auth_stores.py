@@ -20,8 +20,8 @@ from imsg_auth.migrations import STEPS
 from imsg_auth.store import REVOKED_MARGIN_S, Store, Taken, User
 from imsg_auth.tables import METADATA, USERS
 from imsg_auth.tokens import ROLL_S, ids_from
-from imsg_auth.user_cache import Mirror
-from imsg_auth.user_changes import Changes
+from imsg_auth.user_cache import UserCache
+from imsg_auth.user_changes import UserChanges
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_database.address import read_url
@@ -103,8 +103,8 @@ class Auth:
 
     def __init__(self, store: Store, redis: Redis) -> None:
         self.store = store
-        self.mirror = Mirror(store, redis)
-        self.changes = Changes(store, self.mirror)
+        self.mirror = UserCache(store, redis)
+        self.changes = UserChanges(store, self.mirror)
 
 
 @asynccontextmanager
@@ -363,7 +363,7 @@ async def test_a_mirror_that_arrives_late_is_not_written(
         connect_redis(late.url(redis_url)) as slow,
     ):
         with pytest.raises(RedisUnavailable):
-            await Mirror(store, slow).write("张三")
+            await UserCache(store, slow).write("张三")
         async with direct.changes.of("张三") as change:
             await change.set(per_hour=7)
         assert (await mirrored(redis, "张三"))["per_hour"] == "7"

@@ -25,12 +25,12 @@ from imsg_history.dead_letters import DeadLetters
 from imsg_history.erase import Eraser
 from imsg_history.filters import read_query
 from imsg_history.migrate import migrate
-from imsg_history.query import Finder
+from imsg_history.query import MessageQuery
 from imsg_history.records import AuditRow
 from imsg_history.resend import Resends
 from imsg_history.tables import attachments, dead, erasures, jobs, metadata, requests
-from imsg_history.tombstones import Stones
-from imsg_history.writer import Counts, Keeper
+from imsg_history.tombstones import TombstoneStore
+from imsg_history.writer import BatchWriter, Counts
 from imsg_runtime.redis import Redis
 from imsg_runtime.service_client import Caller
 from imsg_runtime.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
@@ -63,18 +63,18 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def stones(database: Database, redis: Redis, tmp_path: Path) -> Stones:
+def stones(database: Database, redis: Redis, tmp_path: Path) -> TombstoneStore:
     """Keep tombstones in the database, in Redis, and in a file."""
-    return Stones(database, Tombstones(redis, DIGESTS), tmp_path / "tombstones")
+    return TombstoneStore(database, Tombstones(redis, DIGESTS), tmp_path / "tombstones")
 
 
 async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
     """Keep one batch."""
-    keeper = Keeper(database, lambda: NOW, RETENTION, Counts(CollectorRegistry()), DIGESTS)
+    keeper = BatchWriter(database, lambda: NOW, RETENTION, Counts(CollectorRegistry()), DIGESTS)
     await keeper.keep([one if isinstance(one, Delivery) else delivered(one) for one in batch])
 
 
-async def bury(stones: Stones, address: str, at: datetime = NOW) -> Tombstone:
+async def bury(stones: TombstoneStore, address: str, at: datetime = NOW) -> Tombstone:
     """Bury an address."""
     stone = Tombstone(secrets.token_hex(16), DIGESTS.of(address), at)
     record = AuditRow(secrets.token_hex(16), at, "admin", "erasure", stone.id, "{}")
@@ -100,7 +100,7 @@ async def holds(database: Database, address: str) -> bool:
 
 async def shown(database: Database, of: Job) -> list[dict[str, Any]]:
     """Return a request's messages."""
-    return (await Finder(database).find(read_query({"id": of.request, "limit": "500"}, ADMIN))).messages
+    return (await MessageQuery(database).find(read_query({"id": of.request, "limit": "500"}, ADMIN))).messages
 
 
 def everything(to: str = MAIL) -> tuple[Job, Job, Job]:
@@ -111,7 +111,9 @@ def everything(to: str = MAIL) -> tuple[Job, Job, Job]:
     return single, listed, waiting
 
 
-async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(database: Database, stones: Stones) -> None:
+async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(
+    database: Database, stones: TombstoneStore
+) -> None:
     single, listed, waiting = everything()
     said: dict[str, Any] = {"detail": f"250 <{MAIL}> ok", "provider_id": "p-1"}
     lonely = delivered(job(to=(MAIL,), at=BEFORE), DEAD, reason="broke")
@@ -137,7 +139,9 @@ async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(database
     assert (never["status"], never["error"]) == ("failed", {"code": "erased", "detail": None})
 
 
-async def test_what_arrives_late_is_not_recorded_of_who_was_erased_since(database: Database, stones: Stones) -> None:
+async def test_what_arrives_late_is_not_recorded_of_who_was_erased_since(
+    database: Database, stones: TombstoneStore
+) -> None:
     """In any order, in one batch or in many."""
     single, listed, waiting = everything()
     await bury(stones, MAIL)
@@ -155,7 +159,7 @@ async def test_what_arrives_late_is_not_recorded_of_who_was_erased_since(databas
     assert [message["status"] for message in await shown(database, waiting)] == ["failed"]
 
 
-async def test_what_is_accepted_after_an_erasure_is_recorded_whole(database: Database, stones: Stones) -> None:
+async def test_what_is_accepted_after_an_erasure_is_recorded_whole(database: Database, stones: TombstoneStore) -> None:
     stone = await bury(stones, MAIL)
     new = job(to=(MAIL,), at=AFTER)
     sent = outcome(new, Status.SENT, provider_id="p-1")
@@ -167,7 +171,7 @@ async def test_what_is_accepted_after_an_erasure_is_recorded_whole(database: Dat
 
 
 async def test_a_receipt_that_comes_before_its_outcome_finds_a_message_of_the_new_relation(
-    database: Database, stones: Stones
+    database: Database, stones: TombstoneStore
 ) -> None:
     await bury(stones, PHONE)
     new = job(to=(PHONE,), at=AFTER, method="sms", content="x")
@@ -178,7 +182,7 @@ async def test_a_receipt_that_comes_before_its_outcome_finds_a_message_of_the_ne
     assert [message["status"] for message in await shown(database, new)] == ["delivered"]
 
 
-async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Database, stones: Stones) -> None:
+async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Database, stones: TombstoneStore) -> None:
     sha = "a" * 64
     named = job(to=("li@example.com", MAIL), at=BEFORE, content={"subject": "您好", "text": f"转告 {MAIL.upper()}。"})
     filed = job(
@@ -192,7 +196,7 @@ async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Da
     assert {one["to"]: one["content"] for one in await shown(database, named)} == {"li@example.com": None, None: None}
 
 
-async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones: Stones) -> None:
+async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones: TombstoneStore) -> None:
     _, listed, waiting = everything()
     await keep(database, listed, waiting)
     await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)])
@@ -201,7 +205,7 @@ async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones
     assert [one.address for one in Job.model_validate_json(found[0].body).recipients] == ["li@example.com"]
 
 
-async def test_nobody_else_is_touched_by_an_erasure(database: Database, stones: Stones) -> None:
+async def test_nobody_else_is_touched_by_an_erasure(database: Database, stones: TombstoneStore) -> None:
     single, listed, waiting = everything("li@example.com")
     await keep(database, single, listed, waiting, outcome(single, Status.SENT, provider_id="p-1"))
     before = await dump(database)
@@ -210,7 +214,7 @@ async def test_nobody_else_is_touched_by_an_erasure(database: Database, stones: 
     assert set(before.splitlines()) <= set((await dump(database)).splitlines())
 
 
-async def test_nothing_is_sent_again_to_who_was_erased(database: Database, stones: Stones) -> None:
+async def test_nothing_is_sent_again_to_who_was_erased(database: Database, stones: TombstoneStore) -> None:
     _, listed, _ = everything()
     await keep(database, listed, outcome(listed, Status.FAILED, n=0), outcome(listed, Status.FAILED, n=1))
     await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)])
@@ -220,7 +224,7 @@ async def test_nothing_is_sent_again_to_who_was_erased(database: Database, stone
         await Resends(database).draft(f"{listed.request}-1", ADMIN, uncertain=True, again=False)
 
 
-async def test_a_long_list_is_gone_through_in_slices(database: Database, stones: Stones) -> None:
+async def test_a_long_list_is_gone_through_in_slices(database: Database, stones: TombstoneStore) -> None:
     many = [job(to=(*(f"u{n}@example.com" for n in range(1_200)), MAIL), at=BEFORE) for _ in range(3)]
     await keep(database, *many)
     assert await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)]) == 3
@@ -231,7 +235,7 @@ async def test_a_long_list_is_gone_through_in_slices(database: Database, stones:
 
 
 async def test_a_database_of_before_an_erasure_learns_of_it_from_redis_and_from_the_file(
-    database: Database, stones: Stones, redis: Redis, tmp_path: Path
+    database: Database, stones: TombstoneStore, redis: Redis, tmp_path: Path
 ) -> None:
     stone = await bury(stones, MAIL)
     other = Tombstone(secrets.token_hex(16), DIGESTS.of(PHONE), NOW)
@@ -239,7 +243,7 @@ async def test_a_database_of_before_an_erasure_learns_of_it_from_redis_and_from_
     await _forget(database)
     append_to(tmp_path / "tombstones", [other])
 
-    restored = Stones(database, Tombstones(redis, DIGESTS), tmp_path / "tombstones")
+    restored = TombstoneStore(database, Tombstones(redis, DIGESTS), tmp_path / "tombstones")
     assert await restored.exchange() == set()
 
     assert set(await restored.all()) == {stone.id, other.id}
@@ -248,7 +252,7 @@ async def test_a_database_of_before_an_erasure_learns_of_it_from_redis_and_from_
     assert {(row.id, row.state) for row in rows} == {(stone.id, "tables"), (other.id, "tables")}
 
 
-async def test_an_emptied_redis_gets_its_tombstones_back(stones: Stones, redis: Redis) -> None:
+async def test_an_emptied_redis_gets_its_tombstones_back(stones: TombstoneStore, redis: Redis) -> None:
     stone = await bury(stones, MAIL)
     await stones.exchange()
     await redis.call("FLUSHDB")
@@ -269,7 +273,7 @@ async def test_half_a_line_of_the_file_is_no_tombstone(tmp_path: Path) -> None:
 async def test_a_file_that_can_not_be_written_is_told_and_stops_nothing(
     database: Database, redis: Redis, tmp_path: Path
 ) -> None:
-    stones = Stones(database, Tombstones(redis, DIGESTS), tmp_path / "nowhere" / "tombstones")
+    stones = TombstoneStore(database, Tombstones(redis, DIGESTS), tmp_path / "nowhere" / "tombstones")
     stone = await bury(stones, MAIL)
     assert await stones.exchange() == {"file"}
     assert set(await Tombstones(redis, DIGESTS).read()) == {stone.digest}

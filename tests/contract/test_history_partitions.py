@@ -19,13 +19,13 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import maintenance, stuck, writer
 from imsg_history.database import Database, connect
 from imsg_history.filters import read_query
-from imsg_history.maintenance import Sweep
+from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
 from imsg_history.partitions import Partition, make, month_after, month_of
-from imsg_history.query import Finder
-from imsg_history.stuck import Lost
+from imsg_history.query import MessageQuery
+from imsg_history.stuck import StuckJobs
 from imsg_history.tables import PARTITIONED, messages
-from imsg_history.writer import Keeper
+from imsg_history.writer import BatchWriter
 from imsg_runtime.service_client import Caller
 from imsg_testing.brokers import opened
 from imsg_testing.history import delivered, job, outcome
@@ -53,22 +53,22 @@ async def broker(valkey_url: str, topology: Topology) -> AsyncIterator[Broker]:
         yield broker
 
 
-def sweeper(broker: Broker, database: Database, at: datetime, servers: datetime | None = None) -> Sweep:
+def sweeper(broker: Broker, database: Database, at: datetime, servers: datetime | None = None) -> Maintenance:
     """Make a sweep whose clock, and the database's, stand still."""
 
     async def servers_now() -> datetime:
         return servers or at
 
     registry = CollectorRegistry()
-    searching = Lost(broker, database, lambda: at, timedelta(minutes=15), stuck.Counts(registry))
+    searching = StuckJobs(broker, database, lambda: at, timedelta(minutes=15), stuck.Counts(registry))
     terms = maintenance.Terms(timedelta(seconds=60), RETENTION)
-    return Sweep(searching, database, lambda: at, servers_now, terms, maintenance.Counts(registry))
+    return Maintenance(searching, database, lambda: at, servers_now, terms, maintenance.Counts(registry))
 
 
 async def keep_all(database: Database, *batch: Any, retention: timedelta = FOR_EVER) -> CollectorRegistry:  # noqa: ANN401
     """Record messages; return what was counted."""
     registry = CollectorRegistry()
-    await Keeper(database, lambda: NOW, retention, writer.Counts(registry)).keep([delivered(one) for one in batch])
+    await BatchWriter(database, lambda: NOW, retention, writer.Counts(registry)).keep([delivered(one) for one in batch])
     return registry
 
 
@@ -93,7 +93,7 @@ async def places(database: Database) -> list[str]:
 
 async def shown(database: Database, of: Job) -> list[str]:
     """Return the statuses of a job's messages."""
-    page = await Finder(database).find(read_query({"id": of.request}, ADMIN))
+    page = await MessageQuery(database).find(read_query({"id": of.request}, ADMIN))
     return [message["status"] for message in page.messages]
 
 
@@ -186,7 +186,7 @@ async def test_rows_on_their_way_into_the_default_one_are_recorded_while_their_m
     done = asyncio.Event()
 
     async def record() -> None:
-        recorder = Keeper(database, lambda: NOW, FOR_EVER, writer.Counts(CollectorRegistry()))
+        recorder = BatchWriter(database, lambda: NOW, FOR_EVER, writer.Counts(CollectorRegistry()))
         while not done.is_set():
             new = [job(at=month + timedelta(minutes=len(written) % 1_000)) for month in months]
             await _patiently(recorder, [delivered(one) for one in new])
@@ -216,7 +216,7 @@ async def test_a_row_refused_by_the_default_one_since_its_month_was_made_is_not_
         async def attach(connection: AsyncConnection) -> asyncio.Task[None]:
             await connection.execute(text("CREATE TABLE strayed (LIKE messages INCLUDING ALL)"))
             await connection.execute(text("LOCK TABLE messages_default IN ACCESS EXCLUSIVE MODE"))
-            recorder = Keeper(database, lambda: NOW, FOR_EVER, writer.Counts(CollectorRegistry()))
+            recorder = BatchWriter(database, lambda: NOW, FOR_EVER, writer.Counts(CollectorRegistry()))
             recording = asyncio.create_task(_patiently(recorder, [delivered(one)]))
             waits = text("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'messages_default'::regclass")
 
@@ -248,7 +248,7 @@ async def test_months_past_retention_are_dropped_whole_while_others_write_and_qu
         done = asyncio.Event()
 
         async def work() -> None:
-            recorder = Keeper(database, lambda: NOW, RETENTION, writer.Counts(CollectorRegistry()))
+            recorder = BatchWriter(database, lambda: NOW, RETENTION, writer.Counts(CollectorRegistry()))
             while not done.is_set():
                 new = [job(at=NOW) for _ in range(20)]
                 await _patiently(recorder, [delivered(one) for one in new])
@@ -280,7 +280,7 @@ def _making(partition: Partition) -> Callable[[Connection], bool]:
     return lambda connection: make(connection, partition)
 
 
-async def _patiently(recorder: Keeper, batch: list[Any]) -> None:
+async def _patiently(recorder: BatchWriter, batch: list[Any]) -> None:
     """Record as the recorder does: what meets a lock or a month in the making comes again."""
     async with asyncio.timeout(60):
         while True:

@@ -20,7 +20,7 @@ from imsg_database.address import read_url
 from imsg_history import writer
 from imsg_history.database import Database, connect
 from imsg_history.migrate import migrate
-from imsg_history.writer import Keeper
+from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import depth_is, opened
 from imsg_testing.history import delivered, job, outcome, receipt
 from imsg_testing.owners import Owned, divided
@@ -93,7 +93,7 @@ async def test_recorders_of_the_same_messages_in_any_order_never_wait_in_a_circl
     before = deadlocks(server)
 
     async def record(database: Database) -> None:
-        recorder = Keeper(database, lambda: NOW, RETENTION, writer.Counts(CollectorRegistry()))
+        recorder = BatchWriter(database, lambda: NOW, RETENTION, writer.Counts(CollectorRegistry()))
         for _ in range(6):
             batch: list[Delivery] = order.sample(events, k=len(events))
             for start in range(0, len(batch), 100):

@@ -16,13 +16,13 @@ from imsg_contract.wire import Job, Status
 from imsg_database.address import read_url
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import consumer, writer
-from imsg_history.consumer import Recorder
+from imsg_history.consumer import HistoryConsumer
 from imsg_history.database import Database, connect
 from imsg_history.filters import read_query
 from imsg_history.main import Settings, app
 from imsg_history.migrate import migrate
-from imsg_history.query import Finder
-from imsg_history.writer import Keeper
+from imsg_history.query import MessageQuery
+from imsg_history.writer import BatchWriter
 from imsg_runtime import service_client
 from imsg_runtime.service_client import Caller
 from imsg_testing.brokers import depth_is, opened
@@ -76,8 +76,8 @@ async def stored(url: str) -> AsyncIterator[Database]:
 async def recording(broker: Broker, database: Database) -> AsyncIterator[asyncio.Event]:
     """Record for as long as the context lasts; yields the event that ends it, and waits until it has ended."""
     stopping, registry = asyncio.Event(), CollectorRegistry()
-    keeper = Keeper(database, now, RETENTION, writer.Counts(registry))
-    running = asyncio.create_task(Recorder(broker, keeper, consumer.Counts(registry)).run(stopping))
+    keeper = BatchWriter(database, now, RETENTION, writer.Counts(registry))
+    running = asyncio.create_task(HistoryConsumer(broker, keeper, consumer.Counts(registry)).run(stopping))
     try:
         yield stopping
     finally:
@@ -97,7 +97,7 @@ async def all_are(database: Database, status: Status, count: int) -> None:
 
     async def holds() -> bool:
         try:
-            page = await Finder(database).find(read_query({"status": status.value, "limit": "500"}, ADMIN))
+            page = await MessageQuery(database).find(read_query({"status": status.value, "limit": "500"}, ADMIN))
         except DatabaseUnavailable:
             return False
         return len(page.messages) == count
@@ -136,7 +136,7 @@ async def test_a_database_killed_loses_nothing(broker_url: str, own_postgres: Po
         own_postgres.kill()
         await publish(broker, *(part for story in told[30:] for part in story))
         with pytest.raises(DatabaseUnavailable):
-            await Finder(database).find(read_query({}, ADMIN))
+            await MessageQuery(database).find(read_query({}, ADMIN))
         own_postgres.start()
         await all_are(database, Status.DELIVERED, 60)
         await depth_is(broker, topology.history, 0)
@@ -154,7 +154,7 @@ async def test_a_database_that_does_not_answer_is_away_in_time_and_comes_back(
             await publish(broker, *(part for story in told[10:] for part in story))
             with pytest.raises(DatabaseUnavailable):
                 async with asyncio.timeout(12):
-                    await Finder(database).find(read_query({}, ADMIN))
+                    await MessageQuery(database).find(read_query({}, ADMIN))
         await all_are(database, Status.DELIVERED, 20)
 
 

@@ -36,11 +36,11 @@ from imsg_history.filters import read_query
 from imsg_history.migrate import migrate
 from imsg_history.migrations import STEPS
 from imsg_history.overview import Overviews
-from imsg_history.query import Finder
+from imsg_history.query import MessageQuery
 from imsg_history.resend import Resends
 from imsg_history.stats import Counter, read_span
 from imsg_history.tables import messages, metadata, receipts, requests
-from imsg_history.writer import Counts, Keeper
+from imsg_history.writer import BatchWriter, Counts
 from imsg_runtime.service_client import Caller
 from imsg_testing.history import delivered, job, outcome, receipt, request_id
 from imsg_testing.upgrades import older_steps
@@ -68,9 +68,9 @@ async def database(url: str) -> AsyncIterator[Database]:
         yield opened
 
 
-def keeper(database: Database, registry: CollectorRegistry | None = None) -> Keeper:
+def keeper(database: Database, registry: CollectorRegistry | None = None) -> BatchWriter:
     """Make what records into a database."""
-    return Keeper(database, lambda: NOW, RETENTION, Counts(registry or CollectorRegistry()))
+    return BatchWriter(database, lambda: NOW, RETENTION, Counts(registry or CollectorRegistry()))
 
 
 async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
@@ -80,12 +80,12 @@ async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messag
 
 async def found(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:
     """Ask a query and return its messages."""
-    return (await Finder(database).find(read_query(filters, caller))).messages
+    return (await MessageQuery(database).find(read_query(filters, caller))).messages
 
 
 async def all_pages(database: Database, caller: Caller = ADMIN, **filters: str) -> list[str]:
     """Follow a query's cursors to the end and return the ids."""
-    finder, ids, cursor = Finder(database), list[str](), "start"
+    finder, ids, cursor = MessageQuery(database), list[str](), "start"
     given = dict(filters)
     while cursor:
         page = await finder.find(read_query(given, caller))
@@ -393,7 +393,7 @@ async def test_pages_are_whole_and_stable_while_messages_arrive(database: Databa
     ]
     await keep(database, *jobs)
     expected = [f"{one.request}-{n}" for one in reversed(jobs) for n in range(len(one.recipients))]
-    finder = Finder(database)
+    finder = MessageQuery(database)
     page = await finder.find(read_query({"limit": "5"}, ADMIN))
     seen = [message["id"] for message in page.messages]
     while page.next:
@@ -651,7 +651,7 @@ async def test_what_was_sent_again_is_left_out_and_both_sides_show_it(database: 
     assert [recipient["n"] for recipient in draft["recipients"]] == [0, 1, 2]
     fourth = job(to=("1@example.com",), at=NOW + timedelta(seconds=3), resend_of=f"{one.request}-1")
     await keep(database, fourth)
-    shown = (await Finder(database).find(read_query({}, OWNER, is_v2=True), is_v2=True)).messages
+    shown = (await MessageQuery(database).find(read_query({}, OWNER, is_v2=True), is_v2=True)).messages
     assert {message["id"]: message["resent_as"] for message in shown if message["resent_as"]} == {
         f"{one.request}-0": [f"{third.request}-0"],
         f"{one.request}-1": [f"{second.request}-0", f"{fourth.request}-0"],
@@ -682,7 +682,7 @@ async def test_a_request_is_shown_and_found_by_its_reference(database: Database)
 
     async def ids(caller: Caller, **filters: str) -> list[str]:
         query = read_query({"reference": "订单-1", **filters}, caller, is_v2=True)
-        found = (await Finder(database).find(query, is_v2=True)).messages
+        found = (await MessageQuery(database).find(query, is_v2=True)).messages
         assert {message["reference"] for message in found} <= {"订单-1"}
         return [message["id"] for message in found]
 
@@ -694,7 +694,7 @@ async def test_a_request_is_shown_and_found_by_its_reference(database: Database)
     assert await ids(OWNER, id=named[1].request) == [f"{named[1].request}-0"]
     assert set(await ids(ADMIN)) == {*own, f"{other.request}-0"}
     assert await ids(Caller("other", is_admin=False)) == []
-    first = await Finder(database).find(read_query({"reference": "订单-1", "limit": "2"}, OWNER, is_v2=True))
+    first = await MessageQuery(database).find(read_query({"reference": "订单-1", "limit": "2"}, OWNER, is_v2=True))
     assert await ids(OWNER, cursor=first.next or "") == own[2:]
     (frozen,) = await found(database, id=named[1].request, reference="订单-2")
     assert "reference" not in frozen
@@ -745,7 +745,7 @@ async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> 
 async def test_dead_letters_page_newest_first(database: Database) -> None:
     for i in range(7):
         moment = NOW + timedelta(seconds=i)
-        recorder = Keeper(database, lambda moment=moment: moment, RETENTION, Counts(CollectorRegistry()))  # type: ignore[misc]
+        recorder = BatchWriter(database, lambda moment=moment: moment, RETENTION, Counts(CollectorRegistry()))  # type: ignore[misc]
         await recorder.keep([delivered(f"{i}".encode(), DEAD, reason="unreadable: what is this")])
     letters = DeadLetters(database)
     first = await letters.page("4", None)

@@ -23,7 +23,7 @@ PASSWORD_FILE = "admin-password"  # noqa: S105  a file's name
 GENERATED_BYTES = 15
 
 
-class Founding:
+class Bootstrap:
     """Makes the first accounts."""
 
     def __init__(

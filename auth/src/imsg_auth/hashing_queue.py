@@ -23,7 +23,7 @@ ALL_WAIT = 1_024
 Turn = asyncio.Future[None]
 
 
-class Turns:
+class HashingQueue:
     """A fair queue: a flood of made-up names from some networks delays a stranger by one hash of each of them at most.
 
     Every name is treated alike from a network that its user has not logged in from, so that waiting tells nothing.

@@ -9,7 +9,7 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 ASK_EVERY_S = 2.0
 
 
-class Pulse:
+class Healthcheck:
     """What answered when last asked."""
 
     def __init__(self, store: Store, redis: Redis) -> None:

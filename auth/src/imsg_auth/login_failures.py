@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from imsg_auth.login_limits import network_of
 from imsg_auth.store import User
-from imsg_auth.user_changes import Changes
+from imsg_auth.user_changes import UserChanges
 from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
@@ -20,10 +20,10 @@ NOTES_A_MINUTE = 30
 RESULTS = ("right", "wrong_password", "no_such_user", "too_many_tries", "unavailable")
 
 
-class Failures:
+class LoginFailures:
     """Takes note of log-ins."""
 
-    def __init__(self, registry: CollectorRegistry, tallies: Tallies, changes: Changes) -> None:
+    def __init__(self, registry: CollectorRegistry, tallies: Tallies, changes: UserChanges) -> None:
         self._tallies = tallies
         self._changes = changes
         self._results = Counter("imsg_login", "Log-ins by their result", ("result",), registry=registry)

@@ -94,7 +94,7 @@ class Attempt:
         return None if self.is_known else self.network
 
 
-class Tries:
+class LoginLimits:
     """The counts of wrong passwords. Raises RedisUnavailable."""
 
     def __init__(self, tallies: Tallies) -> None:

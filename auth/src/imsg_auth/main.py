@@ -11,10 +11,10 @@ from pydantic import Field
 from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp
 
-from imsg_auth.bootstrap import Founding
+from imsg_auth.bootstrap import Bootstrap
 from imsg_auth.common_passwords import refuse_common
-from imsg_auth.healthcheck import Pulse
-from imsg_auth.login_failures import Failures
+from imsg_auth.healthcheck import Healthcheck
+from imsg_auth.login_failures import LoginFailures
 from imsg_auth.login_limits import KnownNetworks
 from imsg_auth.migrations import STEPS
 from imsg_auth.outbox import Outbox
@@ -23,8 +23,8 @@ from imsg_auth.routes import Parts, api
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
 from imsg_auth.tokens import Tokens, ids_from
-from imsg_auth.user_cache import Mirror
-from imsg_auth.user_changes import Changes, Reflection, Unwatched
+from imsg_auth.user_cache import UserCache
+from imsg_auth.user_changes import Reflection, Unwatched, UserChanges
 from imsg_auth.usernames import password as checked_password
 from imsg_auth.users import Users
 from imsg_broker.connect import open_broker
@@ -78,17 +78,17 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
         _require_keys(settings)
         async with AsyncExitStack() as stack:
             store, cache = await _open_parts(stack, settings)
-            mirror = Mirror(store, cache)
+            mirror = UserCache(store, cache)
             passwords = Passwords(Tallies(cache), hasher(), known=KnownNetworks(cache))
-            founding = Founding(
+            bootstrap = Bootstrap(
                 store,
                 passwords,
                 exposure=settings.exposure,
                 admin_password=settings.admin_password.get_secret_value() if settings.admin_password else None,
                 folder=settings.data_dir,
             )
-            await founding.create_first()
-            await founding.refuse_documented()
+            await bootstrap.create_first()
+            await bootstrap.refuse_documented()
             await wait_for(
                 mirror.forget_all,
                 f"Redis at {variable('redis_url')}",
@@ -96,21 +96,21 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             )
             broker = await stack.enter_async_context(open_broker(settings.broker_url))
             outbox = Outbox(store, broker)
-            changes = Changes(store, mirror, outbox.wake)
+            changes = UserChanges(store, mirror, outbox.wake)
             users = Users(store, changes, passwords, documented=not settings.is_exposed)
             async with store.writing() as rows:
                 if twins := await rows.mend_email_keys():
                     log.warning("email_twins", users=twins, see="/api/v2/users: twins")
                 since = ids_from(await rows.oldest())
             tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S, since)
-            failures = Failures(service.metrics, Tallies(cache), changes)
+            failures = LoginFailures(service.metrics, Tallies(cache), changes)
             sessions = Sessions(store, changes, passwords, tokens, users, failures=failures)
             quota = Quota(cache, ZoneInfo(settings.timezone))
-            pulse = Pulse(store, cache)
+            healthcheck = Healthcheck(store, cache)
             service.watch(outbox.run(), "outbox")
-            service.watch(pulse.run(), "pulse")
-            service.check("database", lambda: pulse.has_store)
-            service.check("redis", lambda: pulse.has_redis)
+            service.watch(healthcheck.run(), "healthcheck")
+            service.check("database", lambda: healthcheck.has_store)
+            service.check("redis", lambda: healthcheck.has_redis)
             guard = Internal("auth", settings.service_key, settings.peer_keys)
             yield api(guard, Parts(users, sessions, mirror, tokens, quota))
 
@@ -133,11 +133,11 @@ async def reset_password(settings: Settings, username: str, password: str) -> No
         passwords = Passwords(Tallies(cache), hasher())
 
         async def reset(reflection: Reflection) -> None:
-            users = Users(store, Changes(store, reflection), passwords, documented=not settings.is_exposed)
+            users = Users(store, UserChanges(store, reflection), passwords, documented=not settings.is_exposed)
             await users.reset_password(ON_THE_SERVER, username, password)
 
         try:
-            await reset(Mirror(store, cache))
+            await reset(UserCache(store, cache))
         except RedisUnavailable as away:
             if not settings.store_url.startswith("sqlite"):
                 raise StartError(f"Redis at {variable('redis_url')} did not answer; nothing was changed.") from away

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from imsg_auth.hashing_queue import Turns
-from imsg_auth.login_limits import Attempt, KnownNetworks, Tries, network_of
+from imsg_auth.hashing_queue import HashingQueue
+from imsg_auth.login_limits import Attempt, KnownNetworks, LoginLimits, network_of
 from imsg_runtime.quota import Tallies
 
 
@@ -28,11 +28,11 @@ class Passwords:
         known: KnownNetworks | None = None,
     ) -> None:
         """Without `known` nobody is known anywhere: for those who set passwords and check none."""
-        self._tries = Tries(tallies)
+        self._tries = LoginLimits(tallies)
         self._known = known
         self._hasher = hasher
         self._sleep = sleep
-        self._turns = Turns()
+        self._turns = HashingQueue()
         self._nobodys = hasher.hash(secrets.token_hex(16))
         """What a password is checked against where there is no such user, so that it takes as long."""
 

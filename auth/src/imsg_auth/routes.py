@@ -22,13 +22,13 @@ from imsg_auth.schemas import (
     HoldersAsked,
     Login,
     Logout,
-    MirrorAsked,
     Modification,
     PasswordChange,
     Patch,
     Registration,
     TokenAnswer,
     UserAnswer,
+    UserCacheRequest,
     UserRecord,
     UsersAnswer,
     rfc3339,
@@ -36,7 +36,7 @@ from imsg_auth.schemas import (
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import User
 from imsg_auth.tokens import Issued, Tokens
-from imsg_auth.user_cache import Mirror
+from imsg_auth.user_cache import UserCache
 from imsg_auth.users import Users
 from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable
@@ -68,7 +68,7 @@ class Parts:
 
     users: Users
     sessions: Sessions
-    mirror: Mirror
+    mirror: UserCache
     tokens: Tokens
     quota: Quota
 
@@ -231,7 +231,7 @@ def _services(parts: Parts) -> APIRouter:
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
     @routes.post("/mirror")
-    async def mirror(asked: MirrorAsked) -> Response:
+    async def mirror(asked: UserCacheRequest) -> Response:
         # Anybody can have this asked, with a token made up: nothing is locked before the token is known to be ours.
         user = await parts.mirror.find(asked.username) if usernames.can_be(asked.username) else None
         if user is not None and asked.token is not None and not parts.tokens.has_made(asked.token, user):

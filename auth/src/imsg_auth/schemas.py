@@ -155,7 +155,7 @@ class PasswordChange(Asked):
     new: NewPassword
 
 
-class MirrorAsked(Asked):
+class UserCacheRequest(Asked):
     """POST /internal/mirror."""
 
     username: str

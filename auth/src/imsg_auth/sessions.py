@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 
 from imsg_auth import usernames
-from imsg_auth.login_failures import Failures
+from imsg_auth.login_failures import LoginFailures
 from imsg_auth.passwords import Passwords
 from imsg_auth.store import Store, User
 from imsg_auth.tokens import Issued, Tokens
-from imsg_auth.user_changes import Changes
+from imsg_auth.user_changes import UserChanges
 from imsg_auth.users import Users
 from imsg_contract import tokens
 from imsg_contract.errors import Refusal
@@ -21,12 +21,12 @@ class Sessions:
     def __init__(
         self,
         store: Store,
-        changes: Changes,
+        changes: UserChanges,
         passwords: Passwords,
         issuer: Tokens,
         users: Users,
         *,
-        failures: Failures,
+        failures: LoginFailures,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store

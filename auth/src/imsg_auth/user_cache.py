@@ -30,7 +30,7 @@ return 1
 """)
 
 
-class Mirror:
+class UserCache:
     """Writes and deletes mirrors.
 
     A change locks the user's row, calls `forget`, and commits; `write` locks the row, reads it and writes the mirror.

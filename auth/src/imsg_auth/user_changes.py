@@ -75,7 +75,7 @@ class Open:
         await _note(self.rows, _change(actor, action, self.user, details, self.at))
 
 
-class Changes:
+class UserChanges:
     """Opens changes."""
 
     def __init__(

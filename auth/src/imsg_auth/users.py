@@ -10,7 +10,7 @@ from imsg_auth.passwords import Passwords
 from imsg_auth.schemas import PER_DAY, PER_HOUR, Modification, Patch, Registration
 from imsg_auth.store import Store, User
 from imsg_auth.tokens import new_epoch
-from imsg_auth.user_changes import Changes
+from imsg_auth.user_changes import UserChanges
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_runtime.service_client import Caller
@@ -27,7 +27,7 @@ class Users:
     def __init__(
         self,
         store: Store,
-        changes: Changes,
+        changes: UserChanges,
         passwords: Passwords,
         *,
         documented: bool,

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from imsg_broker.port import Broker, Delivery, Unreachable
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_history.writer import Keeper
+from imsg_history.writer import BatchWriter
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.observe import logger
 
@@ -41,7 +41,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorder:
+class HistoryConsumer:
     """Takes from history's queue until it is stopped.
 
     While the database is away nothing is acked: the prefetch bounds what is held, and the batch is tried again with
@@ -49,7 +49,7 @@ class Recorder:
     """
 
     broker: Broker
-    keeper: Keeper
+    batch_writer: BatchWriter
     counts: Counts
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -66,7 +66,7 @@ class Recorder:
         while batch:
             try:
                 with self.counts.seconds.time():
-                    await self.keeper.keep(batch)
+                    await self.batch_writer.keep(batch)
             except DatabaseUnavailable as away:
                 log.warning("database_away", why=str(away)[:300], waiting=len(batch))
                 failures += 1

@@ -20,7 +20,7 @@ from imsg_history import redact, redaction
 from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of
 from imsg_history.merge import DEAD_RANK
-from imsg_history.redaction import Withheld
+from imsg_history.redaction import Redacted
 from imsg_history.tables import attachments, attempts, dead, jobs, messages, receipts, requests
 from imsg_runtime.tombstones import Digests, Tombstone
 
@@ -63,7 +63,7 @@ class Eraser:
         await self._from_dead(until)
         return count
 
-    async def _find_known(self, addresses: Sequence[str], until: Mapping[str, datetime]) -> Withheld:
+    async def _find_known(self, addresses: Sequence[str], until: Mapping[str, datetime]) -> Redacted:
         digests = await self._digests.of_many(addresses)
         found = {
             identity(address): until[digest]
@@ -71,7 +71,7 @@ class Eraser:
             for digest in all_of
             if digest in until
         }
-        return Withheld(found, digests)
+        return Redacted(found, digests)
 
     async def _from_messages(self, until: Mapping[str, datetime]) -> int:
         """Go through all of them once: case is no part of a mail address' identity, and so no index finds it."""

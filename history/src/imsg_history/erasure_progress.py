@@ -23,9 +23,20 @@ from imsg_history.database import BadRow, Database
 from imsg_history.erase import Eraser
 from imsg_history.ids import time_of
 from imsg_history.merge import DEAD_RANK
-from imsg_history.redis_erasure import NotNow, Traces
+from imsg_history.redis_erasure import NotNow, RedisErasure
 from imsg_history.tables import erasures, messages, requests
-from imsg_history.tombstones import DONE, DRAINED_AFTER, FILE, FIRST, MIRROR, QUEUES, REDIS, TABLES, Stones, remaining
+from imsg_history.tombstones import (
+    DONE,
+    DRAINED_AFTER,
+    FILE,
+    FIRST,
+    MIRROR,
+    QUEUES,
+    REDIS,
+    TABLES,
+    TombstoneStore,
+    remaining,
+)
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.tombstones import Tombstone
@@ -56,13 +67,13 @@ class Depths:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ErasureProgress:
     """Carries erasures out until it is stopped."""
 
     database: Database
-    stones: Stones
+    stones: TombstoneStore
     eraser: Eraser
-    traces: Traces
+    traces: RedisErasure
     redis: Redis
     broker: Broker
     now: Callable[[], datetime]

@@ -15,7 +15,7 @@ from imsg_history.database import Database
 from imsg_history.events import compact
 from imsg_history.records import AuditRow
 from imsg_history.tables import erasures
-from imsg_history.tombstones import DONE, QUEUES, Stones, fresh_id
+from imsg_history.tombstones import DONE, QUEUES, TombstoneStore, fresh_id
 from imsg_runtime.service_client import Caller
 from imsg_runtime.tombstones import Digests, Tombstone
 
@@ -37,7 +37,7 @@ class Erasures:
     def __init__(
         self,
         database: Database,
-        stones: Stones,
+        stones: TombstoneStore,
         digests: Digests,
         now: Callable[[], datetime],
         wake: Callable[[], None],

@@ -10,7 +10,7 @@ from imsg_contract.topology import METHODS
 from imsg_contract.wire import Status
 from imsg_history.cursors import Place, read_limit, read_place
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
-from imsg_history.ownership import Whose, whose
+from imsg_history.ownership import Ownership, whose
 from imsg_history.records import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, clean
 from imsg_runtime.service_client import Caller
 
@@ -25,7 +25,7 @@ class Query:
     """Which messages are asked for, and from where on."""
 
     name: Name | None
-    whose: Whose | None
+    whose: Ownership | None
     """Whose messages; None for everybody's, which only an administrator may ask for."""
     method: str | None
     statuses: tuple[Status, ...]

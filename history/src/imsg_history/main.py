@@ -20,24 +20,24 @@ from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable, describe
 from imsg_history import consumer, database, maintenance, stuck, writer
 from imsg_history.attachments import Attachments
-from imsg_history.consumer import Recorder
+from imsg_history.consumer import HistoryConsumer
 from imsg_history.content_retention import KEEP_CONTENT_DAYS_OF_OLD, Contents
 from imsg_history.database import Database
 from imsg_history.dead_letters import DeadLetters
 from imsg_history.erase import Eraser
-from imsg_history.erasure_progress import Progress
+from imsg_history.erasure_progress import ErasureProgress
 from imsg_history.erasures import Erasures
-from imsg_history.maintenance import Sweep
+from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
 from imsg_history.overview import Overviews
-from imsg_history.query import Finder
-from imsg_history.redis_erasure import Traces
+from imsg_history.query import MessageQuery
+from imsg_history.redis_erasure import RedisErasure
 from imsg_history.resend import Resends
 from imsg_history.routes import Parts, api
 from imsg_history.stats import Counter
-from imsg_history.stuck import Lost
-from imsg_history.tombstones import Stones
-from imsg_history.writer import Keeper
+from imsg_history.stuck import StuckJobs
+from imsg_history.tombstones import TombstoneStore
+from imsg_history.writer import BatchWriter
 from imsg_runtime import redis
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -104,18 +104,18 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     retention = timedelta(days=settings.retention_days)
     digests = Digests(settings.erasure_key)
     connection = await stack.enter_async_context(redis.connect(settings.redis_url))
-    stones = Stones(store, Tombstones(connection, digests), settings.tombstones_file)
-    traces = Traces(connection, store, digests)
-    progress = Progress(store, stones, Eraser(store, digests), traces, connection, broker, _now)
+    stones = TombstoneStore(store, Tombstones(connection, digests), settings.tombstones_file)
+    traces = RedisErasure(connection, store, digests)
+    progress = ErasureProgress(store, stones, Eraser(store, digests), traces, connection, broker, _now)
     contents = Contents(store, settings.keep_content_days)
     if is_sqlite(url):
         await _begin_anew(stones, traces)
-    keeper = Keeper(store, _now, retention, writer.Counts(service.metrics), digests)
-    recorder = Recorder(broker, keeper, consumer.Counts(service.metrics))
+    batch_writer = BatchWriter(store, _now, retention, writer.Counts(service.metrics), digests)
+    history_consumer = HistoryConsumer(broker, batch_writer, consumer.Counts(service.metrics))
     lost_after = timedelta(seconds=settings.sweep.lost_after_s)
-    searching = Lost(broker, store, _now, lost_after, stuck.Counts(service.metrics))
+    stuck_jobs = StuckJobs(broker, store, _now, lost_after, stuck.Counts(service.metrics))
     terms = maintenance.Terms(timedelta(seconds=settings.sweep.every_s), retention)
-    sweeper = Sweep(searching, store, _now, store.now, terms, maintenance.Counts(service.metrics), contents)
+    maintaining = Maintenance(stuck_jobs, store, _now, store.now, terms, maintenance.Counts(service.metrics), contents)
 
     async def work() -> None:
         """Bring the tables up to date, whenever the database can be reached; then record and sweep."""
@@ -126,15 +126,15 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
         await _say_what_is_kept(contents, settings)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(progress.run(service.stopping))
-            tasks.create_task(recorder.run(service.stopping))
-            tasks.create_task(sweeper.run(service.stopping))
+            tasks.create_task(history_consumer.run(service.stopping))
+            tasks.create_task(maintaining.run(service.stopping))
             tasks.create_task(_watch(store, service.stopping))
 
     service.check("broker", lambda: broker.ready)
     service.check("database", lambda: store.available)
     service.watch(work(), "work")
     parts = Parts(
-        Finder(store),
+        MessageQuery(store),
         Overviews(store),
         Counter(store, ZoneInfo(settings.timezone)),
         Attachments(store),
@@ -155,7 +155,7 @@ async def find_content_days(settings: Settings) -> int:
         return await Contents(store, settings.keep_content_days).days()
 
 
-async def _begin_anew(stones: Stones, traces: Traces) -> None:
+async def _begin_anew(stones: TombstoneStore, traces: RedisErasure) -> None:
     """Have the tombstones in place before anybody sends: the folder may be a copy, made by a backup that has ended."""
     try:
         await traces.forget_backup()

@@ -17,7 +17,7 @@ from imsg_history.database import BadRow, Database
 from imsg_history.ids import first_id
 from imsg_history.migrations import STEPS
 from imsg_history.partitions import Partition
-from imsg_history.stuck import Lost
+from imsg_history.stuck import StuckJobs
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
 from imsg_runtime.observe import logger
 
@@ -60,10 +60,10 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class Maintenance:
     """Sweeps until it is stopped; several processes on one PostgreSQL don't get into one another's way."""
 
-    lost: Lost
+    lost: StuckJobs
     database: Database
     now: Callable[[], datetime]
     servers_now: Callable[[], Awaitable[datetime]]

@@ -41,7 +41,7 @@ DEAD_LETTER = "dead_letter"
 
 
 @dataclass(slots=True)
-class Fold:
+class Merge:
     """The rows of a batch, each by its key."""
 
     now: datetime

@@ -18,7 +18,7 @@ back rows are looked at hangs on it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
+class Ownership:
     """Everybody who has had a name, or (with an id) one user alone."""
 
     username: str
@@ -34,16 +34,16 @@ class Whose:
         return bound
 
 
-def whose(username: str | None, caller: Caller) -> Whose | None:
+def whose(username: str | None, caller: Caller) -> Ownership | None:
     """Tell whose messages are meant: a user's own; for an administrator everybody's, or all of a name.
 
     Raises Refusal no_right.
     """
     if caller.is_admin:
-        return None if username is None else Whose(clean(username, MAX_NAME))
+        return None if username is None else Ownership(clean(username, MAX_NAME))
     if username not in (None, caller.username):
         raise Refusal("no_right")
-    return Whose(clean(caller.username, MAX_NAME), caller.user_id, caller.since)
+    return Ownership(clean(caller.username, MAX_NAME), caller.user_id, caller.since)
 
 
 def conditions(table: Table, *, by_id: bool) -> list[Any]:

@@ -33,7 +33,7 @@ class Page:
     next: str | None
 
 
-class Finder:
+class MessageQuery:
     """Answers queries from the tables."""
 
     def __init__(self, database: Database) -> None:

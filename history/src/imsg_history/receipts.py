@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
 from imsg_history.database import Database
-from imsg_history.merge import RANK, Fold
+from imsg_history.merge import RANK, Merge
 from imsg_history.records import AttemptRow, MessageRow
 from imsg_history.redaction import MASK
 from imsg_history.tables import attempts, messages, receipts
@@ -36,7 +36,7 @@ class Matcher:
     writer: Writer
     digests: Digests
 
-    async def match(self, fold: Fold) -> int:
+    async def match(self, fold: Merge) -> int:
         """Join what a committed fold has made joinable; return how many messages moved."""
         keys = {(row.provider, row.provider_id) for row in fold.receipts.values()}
         keys |= {(row.provider, row.provider_id) for row in fold.attempts.values() if row.provider and row.provider_id}

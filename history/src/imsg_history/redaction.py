@@ -16,7 +16,7 @@ from imsg_contract.addresses import identity
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Status
 from imsg_history import redact
-from imsg_history.merge import DEAD_RANK, Fold
+from imsg_history.merge import DEAD_RANK, Merge
 from imsg_history.records import JobRow, MessageRow
 from imsg_history.tables import attachments, attempts, messages, tombstones
 from imsg_runtime.tombstones import Digests
@@ -28,7 +28,7 @@ SLICE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Withheld:
+class Redacted:
     """The buried ones among a batch's people."""
 
     until: Mapping[str, datetime]
@@ -45,13 +45,13 @@ class Withheld:
         return is_gone
 
 
-class Withholding:
+class Redaction:
     """Finds who of a batch is buried."""
 
     def __init__(self, digests: Digests) -> None:
         self._digests = digests
 
-    async def find(self, connection: AsyncConnection, fold: Fold) -> Withheld | None:
+    async def find(self, connection: AsyncConnection, fold: Merge) -> Redacted | None:
         """Look up a batch's people; None where nobody was ever erased."""
         if not self._digests:
             return None
@@ -64,7 +64,7 @@ class Withholding:
         for first in range(0, len(wanted), SLICE):
             for digest, at in await find(connection, wanted[first : first + SLICE]):
                 until[of[digest]] = max(at, until.get(of[digest], at))
-        return Withheld(until, digests)
+        return Redacted(until, digests)
 
 
 async def find(connection: AsyncConnection, digests: Iterable[str]) -> list[tuple[str, datetime]]:
@@ -74,7 +74,7 @@ async def find(connection: AsyncConnection, digests: Iterable[str]) -> list[tupl
     return [(row.digest, row.at) for row in found]
 
 
-def from_dead(fold: Fold, withheld: Withheld) -> None:
+def from_dead(fold: Merge, withheld: Redacted) -> None:
     """Take people out of dead letters: out of their jobs, and all of what can't be read and names them."""
     for name, row in list(fold.dead.items()):
         job = fold.dead_jobs.get(name)
@@ -93,7 +93,7 @@ def dead_letter(body: bytes, detail: str | None, gone: redact.Gone, *, is_job: b
     return body, None if detail is not None and redact.holds(detail, gone) else detail
 
 
-async def from_rest(connection: AsyncConnection, fold: Fold, withheld: Withheld) -> None:
+async def from_rest(connection: AsyncConnection, fold: Merge, withheld: Redacted) -> None:
     """Take people out of messages, requests, jobs and receipts."""
     whole: Counter[str] = Counter()
     erased: defaultdict[str, list[str]] = defaultdict(list)
@@ -124,7 +124,7 @@ async def from_rest(connection: AsyncConnection, fold: Fold, withheld: Withheld)
             fold.receipts[masked.provider, masked.provider_id, masked.address, masked.at, masked.mark] = masked
 
 
-async def from_time_lines(connection: AsyncConnection, fold: Fold) -> None:
+async def from_time_lines(connection: AsyncConnection, fold: Merge) -> None:
     """Leave no attempt of a message whose recipient was erased, whenever that was."""
     emptied = {key[0] for key, row in fold.messages.items() if row.erased_at is not None}
     touched = sorted({key[0] for key in fold.attempts} | emptied)
@@ -144,7 +144,7 @@ def _empty(row: MessageRow, erased_at: datetime) -> None:
         row.status, row.rank = Status.FAILED.value, DEAD_RANK
 
 
-def _people(fold: Fold) -> Iterator[str]:
+def _people(fold: Merge) -> Iterator[str]:
     for row in fold.messages.values():
         if row.address is not None:
             yield row.address

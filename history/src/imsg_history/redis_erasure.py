@@ -28,7 +28,7 @@ class NotNow(Exception):  # noqa: N818  a state of the world
     """The log may not be written anew at present; try again later."""
 
 
-class Traces:
+class RedisErasure:
     """Finds them by what is erased in the tables, and by the tombstones."""
 
     def __init__(self, redis: Redis, database: Database, digests: Digests) -> None:

@@ -19,7 +19,7 @@ from imsg_history.dead_letters import DeadLetters
 from imsg_history.erasures import Erasures
 from imsg_history.filters import read_query, read_time
 from imsg_history.overview import Overviews
-from imsg_history.query import Finder
+from imsg_history.query import MessageQuery
 from imsg_history.records import MAX_CODE
 from imsg_history.resend import Resends
 from imsg_history.schemas import (
@@ -45,7 +45,7 @@ RETRY_AFTER_S = 3
 class Parts:
     """What the routes call."""
 
-    finder: Finder
+    finder: MessageQuery
     overviews: Overviews
     counter: Counter
     attachments: Attachments

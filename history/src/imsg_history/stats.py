@@ -18,7 +18,7 @@ from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.filters import read_time
 from imsg_history.ids import first_id, rfc3339
-from imsg_history.ownership import Whose, conditions, whose
+from imsg_history.ownership import Ownership, conditions, whose
 from imsg_history.tables import RequestId, messages
 from imsg_runtime.service_client import Caller
 
@@ -31,7 +31,7 @@ DEFAULT_SPAN = {"hour": timedelta(hours=24), "day": timedelta(days=30)}
 class Span:
     """What is counted: whose messages, from when to when, in which pieces."""
 
-    whose: Whose | None
+    whose: Ownership | None
     bucket: str
     starts: tuple[datetime, ...]
     """The beginnings of the pieces, and of the one after the last."""
@@ -84,7 +84,9 @@ class Counter:
         return counts
 
 
-def _counting(whose: Whose | None, pieces: Sequence[tuple[datetime, datetime]], *, is_postgres: bool) -> Select[Any]:
+def _counting(
+    whose: Ownership | None, pieces: Sequence[tuple[datetime, datetime]], *, is_postgres: bool
+) -> Select[Any]:
     """Count every piece of every kind by a range of the index that lists that kind."""
     limits = [(first_id(start), first_id(end)) for start, end in pieces]
     kinds = list(product(METHODS, [status.value for status in Status]))

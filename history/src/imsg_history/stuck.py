@@ -58,7 +58,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class StuckJobs:
     """Finds what was lost; of several processes on one PostgreSQL only one at a time chooses."""
 
     broker: Broker

@@ -39,7 +39,7 @@ DRAINED_AFTER = timedelta(hours=72)
 FILE, MIRROR = "file", "redis"
 
 
-class Stones:
+class TombstoneStore:
     """All three places."""
 
     def __init__(self, database: Database, mirror: Tombstones, file: Path | None) -> None:

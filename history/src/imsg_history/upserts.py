@@ -12,9 +12,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_history import redaction
-from imsg_history.merge import Fold
+from imsg_history.merge import Merge
 from imsg_history.records import AttemptRow, AuditRow, DeadRow, JobRow, MessageRow, ReceiptRow, RequestRow, clean
-from imsg_history.redaction import Withholding
+from imsg_history.redaction import Redaction
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
 from imsg_runtime.tombstones import Digests
 
@@ -56,12 +56,12 @@ class Writer:
     """
 
     def __init__(self, digests: Digests, *, is_postgres: bool) -> None:
-        self._withholding = Withholding(digests)
+        self._withholding = Redaction(digests)
         self._is_postgres = is_postgres
         self._keep_first = {table: self._insert(table).on_conflict_do_nothing() for table in COLUMNS}
         self._climb = _climbing(self._insert(messages))
 
-    async def write(self, connection: AsyncConnection, fold: Fold) -> None:
+    async def write(self, connection: AsyncConnection, fold: Merge) -> None:
         """Write the rows of a fold, but for what they hold of people erased since. Whoever calls it commits."""
         withheld = await self._withholding.find(connection, fold)
         if withheld is not None:
@@ -106,7 +106,7 @@ class Writer:
             return dict(zip(columns, map(list, zip(*values, strict=True)), strict=True))
         return [dict(zip(columns, row, strict=True)) for row in values]
 
-    async def _find_subjects(self, connection: AsyncConnection, fold: Fold) -> None:
+    async def _find_subjects(self, connection: AsyncConnection, fold: Merge) -> None:
         """Fill in the subjects of contents that travelled by reference: the gateway has left the bytes with us."""
         for request, row in list(fold.requests.items()):
             if row.content_at is None:

@@ -11,7 +11,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.events import NOT_RECORDED, dead, read
 from imsg_history.ids import first_id
-from imsg_history.merge import Fold
+from imsg_history.merge import Merge
 from imsg_history.receipts import Matcher
 from imsg_history.upserts import Writer
 from imsg_runtime.observe import logger
@@ -34,7 +34,7 @@ class Counts:
         self.dead = Counter("imsg_history_dead_total", "Deliveries kept as dead letters", registry=registry)
 
 
-class Keeper:
+class BatchWriter:
     """Turns deliveries into rows. The same ones again, in any order, change nothing."""
 
     def __init__(
@@ -76,11 +76,11 @@ class Keeper:
                 return
             if not isinstance(error, BadRow):
                 log.exception("bug")
-            fold = Fold(now, oldest)
+            fold = Merge(now, oldest)
             fold.add(dead(batch[0], NOT_RECORDED, f"{type(error).__name__}: {error}"))
             await self._commit(fold)
 
-    async def _commit(self, fold: Fold) -> None:
+    async def _commit(self, fold: Merge) -> None:
         await self._database.write(lambda connection: self._writer.write(connection, fold))
         await self._matcher.match(fold)
         self._counts.late.inc(fold.late)
@@ -89,8 +89,8 @@ class Keeper:
             log.warning("dead_letter", id=letter.id, reason=letter.reason, queue=letter.queue)
 
 
-def _merge_batch(batch: Sequence[Delivery], now: datetime, oldest: str) -> Fold:
-    fold = Fold(now, oldest)
+def _merge_batch(batch: Sequence[Delivery], now: datetime, oldest: str) -> Merge:
+    fold = Merge(now, oldest)
     for delivery in batch:
         fold.add(read(delivery))
     return fold

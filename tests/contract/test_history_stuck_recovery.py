@@ -15,13 +15,13 @@ from imsg_contract.topology import Lane, Topology
 from imsg_contract.wire import Job
 from imsg_database.address import read_url
 from imsg_history import consumer, stuck, writer
-from imsg_history.consumer import Recorder
+from imsg_history.consumer import HistoryConsumer
 from imsg_history.database import Database, connect
 from imsg_history.filters import read_query
 from imsg_history.migrate import migrate
-from imsg_history.query import Finder
-from imsg_history.stuck import Lost
-from imsg_history.writer import Keeper
+from imsg_history.query import MessageQuery
+from imsg_history.stuck import StuckJobs
+from imsg_history.writer import BatchWriter
 from imsg_runtime.service_client import Caller
 from imsg_testing.brokers import depth_is, management, remove_queues
 from imsg_testing.history import request_id
@@ -52,8 +52,8 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 async def recording(broker: Broker, database: Database) -> AsyncIterator[None]:
     """Record for as long as the context lasts."""
     stopping, registry = asyncio.Event(), CollectorRegistry()
-    keeper = Keeper(database, lambda: datetime.now(UTC), timedelta(days=90), writer.Counts(registry))
-    running = asyncio.create_task(Recorder(broker, keeper, consumer.Counts(registry)).run(stopping))
+    keeper = BatchWriter(database, lambda: datetime.now(UTC), timedelta(days=90), writer.Counts(registry))
+    running = asyncio.create_task(HistoryConsumer(broker, keeper, consumer.Counts(registry)).run(stopping))
     try:
         yield
     finally:
@@ -61,17 +61,17 @@ async def recording(broker: Broker, database: Database) -> AsyncIterator[None]:
         await running
 
 
-def searching(broker: Broker, database: Database) -> Lost:
+def searching(broker: Broker, database: Database) -> StuckJobs:
     """Look for what was lost as it will be done in twenty minutes."""
     later = timedelta(minutes=20)
-    return Lost(broker, database, lambda: datetime.now(UTC) + later, LOST_AFTER, stuck.Counts(CollectorRegistry()))
+    return StuckJobs(broker, database, lambda: datetime.now(UTC) + later, LOST_AFTER, stuck.Counts(CollectorRegistry()))
 
 
 async def all_are(database: Database, of: Job, status: str) -> None:
     """Wait until every message of a job has a status."""
 
     async def holds() -> bool:
-        page = await Finder(database).find(read_query({"id": of.request, "limit": "500"}, ADMIN))
+        page = await MessageQuery(database).find(read_query({"id": of.request, "limit": "500"}, ADMIN))
         return [message["status"] for message in page.messages] == [status] * len(of.recipients)
 
     await eventually(holds, WITHIN_S)

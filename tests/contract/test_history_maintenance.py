@@ -19,11 +19,11 @@ from imsg_database.address import read_url
 from imsg_history import maintenance, stuck, writer
 from imsg_history.attachments import Attachments, Place
 from imsg_history.database import Database, connect
-from imsg_history.maintenance import Sweep
+from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
-from imsg_history.stuck import TURNS, Lost
+from imsg_history.stuck import TURNS, StuckJobs
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
-from imsg_history.writer import Keeper
+from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import arrivals, depth_is, nothing_arrives, opened
 from imsg_testing.history import delivered, job, outcome, receipt
 
@@ -56,10 +56,10 @@ class Bench:
     def __post_init__(self) -> None:
         """Wire them."""
         self.registry = CollectorRegistry()
-        self.keeper = Keeper(self.database, self.clock, RETENTION, writer.Counts(self.registry))
+        self.keeper = BatchWriter(self.database, self.clock, RETENTION, writer.Counts(self.registry))
         terms = maintenance.Terms(timedelta(seconds=60), RETENTION)
-        self.lost = Lost(self.broker, self.database, self.clock, LOST_AFTER, stuck.Counts(self.registry))
-        self.sweep = Sweep(
+        self.lost = StuckJobs(self.broker, self.database, self.clock, LOST_AFTER, stuck.Counts(self.registry))
+        self.sweep = Maintenance(
             self.lost, self.database, self.clock, self._servers_now, terms, maintenance.Counts(self.registry)
         )
 
