@@ -1,4 +1,4 @@
-"""The OpenAPI document: merged from the owners, held to what the gateway really takes, shown by a page of our own."""
+"""The OpenAPI document: merged from the owners, held to what the gateway takes, in two languages, with its reader."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
 from imsg_contract import error_responses
-from imsg_gateway import schemas
+from imsg_gateway import reader_page, schemas
 from imsg_gateway.relay import RELAYED
 from imsg_testing.gateway import World, mail
 
@@ -140,13 +140,45 @@ async def test_what_the_document_refuses_the_gateway_refuses(gateway: World, fie
         assert (await gateway.send(**body)).json()["errorCode"] != 0
 
 
-async def test_the_page_shows_the_document_and_needs_nothing_from_elsewhere(gateway: World) -> None:
-    for path in ("/docs", "/docs/"):
-        answer = await gateway.client.get(path)
+async def test_the_page_is_in_the_language_that_is_asked_for(gateway: World) -> None:
+    for path, accepts, language in (
+        ("/docs", "", "zh"),
+        ("/docs/", "en-US,en;q=0.9", "en"),
+        ("/docs?lang=zh", "en", "zh"),
+        ("/docs?lang=en", "zh", "en"),
+    ):
+        answer = await gateway.client.get(path, headers={"accept-language": accepts})
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
-        assert "/openapi.json" in answer.text
-        assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", answer.text)
+        assert f'<html lang="{language}">' in answer.text
+        assert "unsafe" not in answer.headers["content-security-policy"]
+    refused = await gateway.client.get("/docs?lang=fr")
+    assert (refused.status_code, refused.json()["reason"]) == (400, "wrong_type")
+
+
+async def test_the_page_needs_nothing_from_elsewhere(gateway: World) -> None:
+    page = (await gateway.client.get("/docs")).text
+    assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", page)
+    wanted = set(re.findall(r"""(?:src|href)="(/docs/[^"]+)""", page))
+    assert wanted == set(reader_page.PATHS)
+    for path in wanted:
+        answer = await gateway.client.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/css" if path.endswith(".css") else "text/javascript")
+        assert answer.content
+
+
+async def test_the_document_is_chinese_where_chinese_is_asked_for(gateway: World) -> None:
+    await document(gateway)
+    for query, accepts, summary in (
+        ("", "", "Send a message"),
+        ("", "en;q=0.9, zh;q=0.3", "Send a message"),
+        ("", "zh-CN,zh;q=0.9,en;q=0.8", "发送消息"),
+        ("?lang=zh", "en", "发送消息"),
+        ("?lang=en", "zh", "Send a message"),
+    ):
+        answer = await gateway.client.get(f"/openapi.json{query}", headers={"accept-language": accepts})
+        assert answer.json()["paths"]["/api/v2/messages"]["post"]["summary"] == summary
 
 
 def test_every_relayed_url_is_listed_once() -> None:

@@ -14,13 +14,14 @@ import imsg_auth.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
+from imsg_gateway.reader_page import PATHS
 from imsg_runtime.service import Service
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
 
 KEY = (SecretStr("a key between services, long enough"),)
 
-OPEN = {"/api/login", "/api/v2/login", "/docs", "/openapi.json"}
+OPEN = {"/api/login", "/api/v2/login", "/docs", "/openapi.json", *PATHS}
 """The gateway's URLs that want no token."""
 
 PROVIDERS = "/sandbox/wechat/api/"

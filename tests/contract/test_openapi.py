@@ -8,12 +8,14 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import Case
 from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
 
 from imsg_contract.errors import REASONS
+from imsg_gateway import openapi_language
 from imsg_testing import fuzz
 from imsg_testing.api import PASSWORD
 from imsg_testing.openapi import DOCUMENT, RENEW, served
@@ -152,6 +154,36 @@ def test_every_example_is_taken(name: str, example: dict[str, Any], truthful: St
     if example.get("method") == "wechat":
         expected |= {"no_such_account", "recipients_invalid"}
     assert answer.json()["errorCode"] == 0 or whole(answer)["reason"] in expected, answer.text
+
+
+def answered(operation: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    """Find the schema of an operation's success and the examples of it."""
+    success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+    content = success["content"]["application/json"]
+    return content["schema"], [example["value"] for example in content.get("examples", {}).values()]
+
+
+@pytest.mark.parametrize(("name", "operation"), list(operations()))
+def test_every_operation_shows_a_request_and_an_answer(name: str, operation: dict[str, Any]) -> None:
+    del name
+    if body := operation.get("requestBody"):
+        assert body["content"]["application/json"]["examples"]
+    for parameter in operation.get("parameters", ()):
+        assert parameter["in"] != "path" or "example" in parameter or "enum" in parameter["schema"]
+    schema, shown = answered(operation)
+    assert shown
+    for example in shown:
+        OAS31Validator({**schema, "components": committed["components"]}).validate(example)
+
+
+def test_every_text_of_the_document_is_there_in_chinese() -> None:
+    texts = openapi_language.catalogue()
+    wanted = openapi_language.lines(committed)
+    assert wanted <= set(texts), wanted - set(texts)
+    assert set(texts) <= wanted, set(texts) - wanted
+    chinese = json.dumps(openapi_language.translate(committed, texts), ensure_ascii=False)
+    for line in wanted:
+        assert json.dumps(line, ensure_ascii=False)[1:-1] not in chinese or texts[line] == line
 
 
 @pytest.fixture(scope="module")

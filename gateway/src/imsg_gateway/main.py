@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_contract.ids import new_id
-from imsg_gateway import erasures, relay, v1
+from imsg_gateway import erasures, reader_page, relay, v1
 from imsg_gateway.accept import Accepting
 from imsg_gateway.app import Edge
 from imsg_gateway.attachments import Files
@@ -48,6 +48,7 @@ MESSAGE = SEND | {"reference", "expires_in"}
 RESEND = frozenset(("id", "uncertain", "again", "only"))
 RESEND_DEAD = frozenset(("again",))
 PAUSE = frozenset(("paused", "reason"))
+LANG = frozenset(("lang",))
 """Fields of the gateway's own URLs."""
 
 
@@ -132,9 +133,11 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         for route in relay.routes(owners)
     )
     document = Document(own, owners, relay.RELAYED, settings.public_url, time.monotonic)
+    reader = reader_page.Reader()
     pages = (
-        Route("GET", "/openapi.json", Right.OPEN, document.json),
-        Route("GET", "/docs", Right.OPEN, document.page),
+        Route("GET", "/openapi.json", Right.OPEN, document.json, params=LANG),
+        Route("GET", "/docs", Right.OPEN, reader.page, params=LANG),
+        *(Route("GET", path, Right.OPEN, reader.file) for path in reader_page.PATHS),
     )
     table = Table((*own, *relayed, *pages))
     service.check("broker", lambda: broker.ready)

@@ -260,6 +260,8 @@ class ResendAsked(Asked):
 class DeadResendAsked(Asked):
     """POST /api/v2/dead/ID/resend."""
 
+    model_config = ConfigDict(json_schema_extra=_example(again=True))
+
     token: Token = None
     again: Again = None
 

@@ -33,7 +33,14 @@ def describe(reasons: Iterable[str]) -> dict[str, Any]:
 
 def list_of(reasons: Iterable[str]) -> str:
     """List reasons with their codes and sentences, in the table's order."""
-    return "\n".join(_line(reason) for reason in sorted(set(reasons), key=list(REASONS).index))
+    return "\n".join(line(reason) for reason in sorted(set(reasons), key=list(REASONS).index))
+
+
+def line(reason: str, *, english: bool = True) -> str:
+    """Write one reason as a line of Markdown: code, reason, sentence. Raises KeyError for an unknown one."""
+    row = REASONS[reason]
+    sentence = _VALUE.sub("…", row.en if english else row.zh).replace("{{", "{").replace("}}", "}")
+    return f"- {row.code} `{reason}`: {sentence}"
 
 
 def reasons_of(responses: Mapping[str, Any]) -> list[str]:
@@ -47,7 +54,7 @@ def reasons_of(responses: Mapping[str, Any]) -> list[str]:
 
 def _answer(status: int, reasons: list[str]) -> dict[str, Any]:
     answer: dict[str, Any] = {
-        "description": "\n".join(_line(reason) for reason in reasons),
+        "description": "\n".join(line(reason) for reason in reasons),
         "content": {"application/json": {"schema": _schema(reasons)}},
     }
     return answer | ({"headers": {"Retry-After": _RETRY_AFTER}} if status in _WAITING else {})
@@ -68,9 +75,3 @@ def _schema(reasons: list[str]) -> dict[str, Any]:
             "description": f"With `{OUTCOME_UNKNOWN}`: the request that may have been accepted.",
         }
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-
-def _line(reason: str) -> str:
-    row = REASONS[reason]
-    sentence = _VALUE.sub("…", row.en).replace("{{", "{").replace("}}", "}")
-    return f"- {row.code} `{reason}`: {sentence}"

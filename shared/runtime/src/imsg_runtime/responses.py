@@ -149,12 +149,24 @@ MAX_LANGUAGE_CHARACTERS = 1024
 
 def prefers_english(accept_language: str) -> bool:
     """Tell whether English stands before Chinese in an Accept-Language (RFC 9110, section 12.5.4)."""
+    english, chinese = _qualities(accept_language)
+    return english > chinese
+
+
+def prefers_chinese(accept_language: str) -> bool:
+    """Tell whether Chinese is asked for, and not after English."""
+    english, chinese = _qualities(accept_language)
+    return chinese > 0 and chinese >= english
+
+
+def _qualities(accept_language: str) -> tuple[float, float]:
+    """Weigh English and Chinese."""
     best = {"en": 0.0, "zh": 0.0}
     for tag, quality in parse_accept_header(accept_language[:MAX_LANGUAGE_CHARACTERS]):
         language = tag.partition("-")[0].lower()
         if language in best:
             best[language] = max(best[language], quality)
-    return best["en"] > best["zh"]
+    return best["en"], best["zh"]
 
 
 def speak(api: FastAPI) -> None:

@@ -1,0 +1,63 @@
+"""The examples of the OpenAPI document: of every body, what its schema shows; of every success, an answer as it is."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from imsg_gateway.schema_references import REF, Json
+
+_NAMED = {"id": "0193643f5a7c7d3e8f1a2b3c4d5e6f70", "username": "zhang.san"}
+"""Name in a path → what it may be."""
+
+
+def add(document: Json) -> Json:
+    """Return the document with an example of each request and each success."""
+    answers: Json = json.loads(files("imsg_gateway").joinpath("reader", "answers.json").read_text(encoding="utf-8"))
+    schemas = document["components"]["schemas"]
+    paths = {
+        path: {verb: _illustrate(operation, schemas, answers) for verb, operation in verbs.items()}
+        for path, verbs in document["paths"].items()
+    }
+    return {**document, "paths": paths}
+
+
+def _illustrate(operation: Json, schemas: Json, answers: Json) -> Json:
+    found = dict(operation)
+    if body := operation.get("requestBody"):
+        found["requestBody"] = {**body, "content": _put(body["content"], _list_examples(body["content"], schemas))}
+    if parameters := operation.get("parameters"):
+        found["parameters"] = [_name_parameter(parameter) for parameter in parameters]
+    answer = answers.get(operation["operationId"])
+    if answer is not None:
+        found["responses"] = {
+            status: {**each, "content": _put(each["content"], [answer])}
+            if status.startswith("2") and "content" in each
+            else each
+            for status, each in operation["responses"].items()
+        }
+    return found
+
+
+def _list_examples(content: Json, schemas: Json) -> list[Any]:
+    """List the examples of a body's schema, or of the schemas it is a choice of."""
+    schema = schemas[content["application/json"]["schema"]["$ref"].removeprefix(REF)]
+    choices = [schemas[choice["$ref"].removeprefix(REF)] for choice in schema.get("oneOf", ())] or [schema]
+    return [example for choice in choices for example in choice.get("examples", ())]
+
+
+def _put(content: Json, examples: list[Any]) -> Json:
+    if not examples:
+        return content
+    named = {_name(example, n): {"value": example} for n, example in enumerate(examples, start=1)}
+    return {**content, "application/json": {**content["application/json"], "examples": named}}
+
+
+def _name(example: Any, n: int) -> str:  # noqa: ANN401  any JSON
+    method = example.get("method") if isinstance(example, dict) and "content" in example else None
+    return method or ("example" if n == 1 else f"example {n}")
+
+
+def _name_parameter(parameter: Json) -> Json:
+    if parameter["in"] == "path" and parameter["name"] in _NAMED:
+        return {**parameter, "example": _NAMED[parameter["name"]]}
+    return parameter

@@ -1,0 +1,70 @@
+"""The OpenAPI document in Chinese: every text by one catalogue, refusals by their own table."""
+
+import json
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from imsg_contract import error_responses
+from imsg_gateway.schema_references import Json
+
+_REFUSAL = re.compile(r"^- [0-9]{5} `(\w+)`: ")
+
+TEXTS = ("description", "summary")
+"""Keys whose value people read."""
+
+DATA = ("example", "examples", "default", "const", "enum")
+"""Keys whose value is data, to be left as it is."""
+
+
+def catalogue() -> dict[str, str]:
+    """Read the catalogue: a line of English → Chinese."""
+    text = files("imsg_gateway").joinpath("reader", "texts.zh.json").read_text(encoding="utf-8")
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+def lines(node: Any) -> set[str]:  # noqa: ANN401  any JSON
+    """List the lines that people read of a document, without the refusals."""
+    if isinstance(node, list):
+        return {line for item in node for line in lines(item)}
+    if not isinstance(node, dict):
+        return set()
+    found: set[str] = set()
+    for key, value in node.items():
+        if key == "properties":  # names of fields, not keywords
+            found |= lines(list(value.values()))
+        elif key in TEXTS and isinstance(value, str):
+            found |= {line for line in value.split("\n") if line and not _REFUSAL.match(line)}
+        elif key not in DATA:
+            found |= lines(value)
+    return found
+
+
+def translate(document: Json, texts: Mapping[str, str]) -> Json:
+    """Return the document in Chinese; a line that the catalogue lacks stays English."""
+    found: Json = _translate(document, texts)
+    return found
+
+
+def _translate(node: Any, texts: Mapping[str, str]) -> Any:  # noqa: ANN401  any JSON
+    if isinstance(node, list):
+        return [_translate(item, texts) for item in node]
+    if not isinstance(node, dict):
+        return node
+    found: Json = {}
+    for key, value in node.items():
+        if key == "properties":
+            found[key] = {name: _translate(field, texts) for name, field in value.items()}
+        elif key in TEXTS and isinstance(value, str):
+            found[key] = "\n".join(_line(line, texts) for line in value.split("\n"))
+        else:
+            found[key] = value if key in DATA else _translate(value, texts)
+    return found
+
+
+def _line(line: str, texts: Mapping[str, str]) -> str:
+    if refusal := _REFUSAL.match(line):
+        return error_responses.line(refusal.group(1), english=False)
+    return texts.get(line, line)
