@@ -103,8 +103,8 @@ async def test_failed_log_ins_are_counted_and_once_a_minute_in_the_audit(
         await visitor.post("/api/login", username=user.name, password="my-secret-guess")
     await visitor.post("/api/login", username="typed-into-the-wrong-field", password="x")
     metrics = (await visitor.http.get("/metrics")).text
-    assert 'imsg_login_total{result="wrong_password"}' in metrics
-    assert 'imsg_login_total{result="no_such_user"}' in metrics
+    assert 'imsg_logins_total{result="wrong_password"}' in metrics
+    assert 'imsg_logins_total{result="no_such_user"}' in metrics
     entries = await redis.call("XRANGE", "imsg.history", "-", "+")
     said = [text for text in map(repr, entries) if "login_failed" in text and user.called.split("-")[1] in text]
     assert len(said) == 1

@@ -27,7 +27,7 @@ async def test_what_waits_is_a_number_for_prometheus(gateway: World) -> None:
     await gateway.send(token=token)
 
     async def is_told() -> bool:
-        return 'imsg_waiting{method="smtp"} 1.0' in (await gateway.client.get("/metrics")).text
+        return 'imsg_queue_depth{method="smtp"} 1.0' in (await gateway.client.get("/metrics")).text
 
     await eventually(is_told)
     assert "imsg_ready 1.0" in (await gateway.client.get("/metrics")).text

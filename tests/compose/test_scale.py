@@ -19,7 +19,7 @@ def scaled(stack: Containers) -> Containers:
 
 def attempts(stack: Containers) -> dict[str, float]:
     """Count the SMS that each sender has tried."""
-    return {sender: stack.metric(sender, "imsg_attempts_total") for sender in stack.replicas("sender-sms")}
+    return {sender: stack.metric(sender, "imsg_deliveries_total") for sender in stack.replicas("sender-sms")}
 
 
 def test_gateways_and_senders_share_single_messages_evenly(scaled: Containers) -> None:

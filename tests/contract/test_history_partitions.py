@@ -272,7 +272,7 @@ async def test_events_of_a_dropped_month_are_counted_and_let_go(database: Databa
     await sweeper(broker, database, NOW).make_room()
     assert await count(database) == 0
     registry = await keep_all(database, old, sent, retention=RETENTION)
-    assert registry.get_sample_value("imsg_history_late_total") == 2
+    assert registry.get_sample_value("imsg_history_late_events_total") == 2
     assert await count(database) == 0
 
 

@@ -158,5 +158,5 @@ def _count(server: Owned, where: str) -> int:
 def _deliveries(one: OneService) -> float:
     """Read how many deliveries a replica has recorded."""
     said = httpx.get(f"{one.url}/metrics").text
-    found = [line for line in said.splitlines() if line.startswith("imsg_history_deliveries_total ")]
+    found = [line for line in said.splitlines() if line.startswith("imsg_history_events_total ")]
     return float(found[0].split()[1])

@@ -262,7 +262,7 @@ async def test_events_of_requests_past_their_retention_are_counted_and_let_go(da
     registry = CollectorRegistry()
     await keeper(database, registry).keep([delivered(old), delivered(outcome(old, Status.SENT))])
     assert await found(database) == []
-    assert registry.get_sample_value("imsg_history_late_total") == 2
+    assert registry.get_sample_value("imsg_history_late_events_total") == 2
 
 
 async def test_the_audit_keeps_every_change_once(database: Database) -> None:

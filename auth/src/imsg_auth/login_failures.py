@@ -26,7 +26,7 @@ class LoginFailures:
     def __init__(self, registry: CollectorRegistry, tallies: Tallies, changes: UserChanges) -> None:
         self._tallies = tallies
         self._changes = changes
-        self._results = Counter("imsg_login", "Log-ins by their result", ("result",), registry=registry)
+        self._results = Counter("imsg_logins", "Log-ins by their result", ("result",), registry=registry)
         for result in RESULTS:
             self._results.labels(result)
 

@@ -143,7 +143,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.check("broker", lambda: broker.ready)
     service.watch(pressure.watch(), "pressure")
     service.watch(providers.watch(), "providers")
-    waiting = Gauge("imsg_waiting", "Jobs and parts that wait at the broker", ("method",), registry=service.metrics)
+    waiting = Gauge("imsg_queue_depth", "Jobs and parts that wait at the broker", ("method",), registry=service.metrics)
     for method in broker.topology.methods:
         waiting.labels(method).set_function(partial(pressure.waiting, method))
     proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]

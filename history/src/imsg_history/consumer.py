@@ -36,8 +36,10 @@ class Counts:
     """What the recorder tells Prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.deliveries = Counter("imsg_history_deliveries_total", "Deliveries recorded", registry=registry)
-        self.seconds = Histogram("imsg_history_batch_seconds", "Time from a batch to its commit", registry=registry)
+        self.deliveries = Counter("imsg_history_events_total", "Deliveries recorded", registry=registry)
+        self.seconds = Histogram(
+            "imsg_history_batch_duration_seconds", "Time from a batch to its commit", registry=registry
+        )
 
 
 @dataclass(frozen=True, slots=True)

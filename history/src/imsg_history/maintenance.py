@@ -39,7 +39,9 @@ class Counts:
     """What the sweep tells Prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.removed = Counter("imsg_history_removed_total", "Rows removed for their age", ["table"], registry=registry)
+        self.removed = Counter(
+            "imsg_history_rows_removed_total", "Rows removed for their age", ["table"], registry=registry
+        )
         self.dropped = Counter("imsg_history_partitions_dropped_total", "Months dropped whole", registry=registry)
         self.contents = Counter(
             "imsg_history_contents_erased_total", "Requests whose content was erased for its age", registry=registry

@@ -54,7 +54,7 @@ class Counts:
     """What is told to Prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.repeated = Counter("imsg_history_repeated_total", "Lost jobs published again", registry=registry)
+        self.repeated = Counter("imsg_history_republished_total", "Lost jobs published again", registry=registry)
 
 
 @dataclass(frozen=True, slots=True)

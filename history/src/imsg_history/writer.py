@@ -30,8 +30,10 @@ class Counts:
     """What keeping tells Prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.late = Counter("imsg_history_late_total", "Events of requests past their retention", registry=registry)
-        self.dead = Counter("imsg_history_dead_total", "Deliveries kept as dead letters", registry=registry)
+        self.late = Counter(
+            "imsg_history_late_events_total", "Events of requests past their retention", registry=registry
+        )
+        self.dead = Counter("imsg_history_dead_letters_total", "Deliveries kept as dead letters", registry=registry)
 
 
 class BatchWriter:

@@ -141,7 +141,7 @@ def _recorded(site: Site, history: OneService, messages: int) -> tuple[float, di
 
 def _deliveries(history: OneService) -> float:
     text = httpx.get(f"{history.url}/metrics", timeout=30).text
-    name = "imsg_history_deliveries_total "
+    name = "imsg_history_events_total "
     return next((float(line.removeprefix(name)) for line in text.splitlines() if line.startswith(name)), 0.0)
 
 

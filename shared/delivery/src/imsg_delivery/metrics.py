@@ -18,19 +18,23 @@ class Meter:
     def __init__(self, registry: CollectorRegistry, method: str) -> None:
         self._method = method
         self._attempts = Counter(
-            "imsg_attempts",
+            "imsg_deliveries",
             "Attempts at one message, by what the provider said",
             ("method", "result"),
             registry=registry,
         )
-        in_flight = Gauge("imsg_in_flight", "Provider calls under way", ("method", "lane"), registry=registry)
+        in_flight = Gauge("imsg_provider_inflight", "Provider calls under way", ("method", "lane"), registry=registry)
         self._in_flight = {lane: in_flight.labels(method, lane.value) for lane in Lane}
         self._seconds = Histogram(
-            "imsg_deliver_seconds", "How long a provider call took", ("method",), buckets=SECONDS, registry=registry
+            "imsg_delivery_duration_seconds",
+            "How long a provider call took",
+            ("method",),
+            buckets=SECONDS,
+            registry=registry,
         ).labels(method)
-        self._dead = Counter("imsg_dead", "Jobs given to history as dead", ("method",), registry=registry)
+        self._dead = Counter("imsg_dead_letters", "Jobs given to history as dead", ("method",), registry=registry)
         self.blocked = Gauge(
-            "imsg_channel_blocked", "1 while the provider lets nothing through", ("method",), registry=registry
+            "imsg_breaker_open", "1 while the provider lets nothing through", ("method",), registry=registry
         ).labels(method)
 
     @contextmanager
