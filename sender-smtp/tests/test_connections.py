@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from imsg_smtp.connections import Connection, Lost, connect
 from imsg_smtp.mime import File, Letter, Mail, render
 from imsg_smtp.senders import Sender
 from imsg_smtp.server import Server, Timeouts
-from imsg_testing.smtp_server import Act, Held, SmtpServer, Step, smtp_server
+from imsg_testing.smtp_server import EXTENSIONS, Act, Held, SmtpServer, Step, smtp_server
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
 QUICK = Timeouts(connect_s=5, greeting_s=5, command_s=5, data_s=5, block_s=5, dot_s=5, reset_s=5, probe_s=5, quit_s=0.1)
@@ -26,6 +26,16 @@ SHORT_S = 0.1
 IMPATIENT = replace(QUICK, greeting_s=SHORT_S, command_s=SHORT_S, data_s=SHORT_S, block_s=SHORT_S, reset_s=SHORT_S)
 IMPATIENT_AFTER_THE_DOT = replace(QUICK, dot_s=SHORT_S)
 Replies = Mapping[str, Step | Sequence[Step]]
+
+
+OFFERED: list[str] = []
+"""What the test's server offers."""
+
+
+@pytest.fixture(params=["one by one", "in groups"], autouse=True)
+def _offered(request: pytest.FixtureRequest) -> None:
+    """Run every test against a server with and without PIPELINING."""
+    OFFERED[:] = [*EXTENSIONS, *(["PIPELINING"] if request.param == "in groups" else [])]
 
 
 def mail(n: int = 0, address: str = "zhang@example.com", letter: Letter | None = None) -> Mail:
@@ -46,7 +56,7 @@ def address_of(server: SmtpServer) -> Server:
 
 @asynccontextmanager
 async def connected(replies: Replies, timeouts: Timeouts = QUICK) -> AsyncIterator[tuple[SmtpServer, Connection]]:
-    async with smtp_server(replies) as server:
+    async with smtp_server(replies, extensions=OFFERED) as server:
         connection = await connect(address_of(server), QUICK)
         assert isinstance(connection, Connection)
         connection._timeouts = timeouts
@@ -54,6 +64,86 @@ async def connected(replies: Replies, timeouts: Timeouts = QUICK) -> AsyncIterat
             yield server, connection
         finally:
             connection.abort()
+
+
+@asynccontextmanager
+async def paused_until_data(*, as_one: bool = True) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Run a server that answers an envelope only once it has the whole of it: in one packet, or octet by octet."""
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+        while line := await reader.readline():
+            verb = line[:4].upper()
+            if verb == b"EHLO":
+                writer.write(b"250-mail.example.com\r\n250 PIPELINING\r\n")
+                continue
+            seen.append(verb)
+            if verb == b"DATA":
+                replies = b"250 2.1.0 Ok\r\n250-2.1.5 Ok\r\n250 2.1.5 really\r\n354 go\r\n"
+                for octets in [replies] if as_one else [bytes([octet]) for octet in replies]:
+                    writer.write(octets)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                await reader.readuntil(b"\r\n.\r\n")
+                writer.write(b"250 2.0.0 Ok\r\n")
+        writer.close()
+
+    async with serving(serve) as port:
+        yield port, seen
+
+
+@asynccontextmanager
+async def willing_server() -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Run a server that knows li@example.com alone, and wants a body for whomever."""
+    bodies: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+        while line := await reader.readline():
+            match line[:4].upper():
+                case b"EHLO":
+                    writer.write(b"250-mail.example.com\r\n250 PIPELINING\r\n")
+                case b"RCPT":
+                    writer.write(b"250 2.1.5 Ok\r\n" if b"<li@" in line else b"550 5.1.1 no such user\r\n")
+                case b"DATA":
+                    writer.write(b"354 go\r\n")
+                    bodies.append(b"")
+                    while (one := await reader.readline()) != b".\r\n":
+                        bodies[-1] += one
+                    writer.write(b"250 2.0.0 Ok\r\n" if bodies[-1] else b"554 5.5.1 no valid recipients\r\n")
+                case _:
+                    writer.write(b"250 2.0.0 Ok\r\n")
+        writer.close()
+
+    async with serving(serve) as port:
+        yield port, bodies
+
+
+@asynccontextmanager
+async def serving(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[int]:
+    """Serve on a free port of this machine."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def track(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await serve(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(track, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_mail_arrives_as_it_was_built_and_is_named_by_the_servers_queue() -> None:
@@ -269,22 +359,99 @@ async def test_replies_that_are_out_of_step_are_noticed_before_the_mail_is_sent(
         assert server.mails == []
 
 
+async def test_the_envelope_goes_in_one_write_where_the_server_takes_it() -> None:
+    """The server answers nothing before it has all three: without PIPELINING it would wait for ever."""
+    async with paused_until_data() as (port, seen):
+        connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
+        assert isinstance(connection, Connection)
+        assert isinstance(await connection.send(mail()), Sent)
+        assert seen == [b"MAIL", b"RCPT", b"DATA"]
+        connection.abort()
+
+
+@pytest.mark.parametrize("as_one", [True, False])
+async def test_replies_to_a_group_may_come_in_one_packet_or_octet_by_octet(as_one: bool) -> None:  # noqa: FBT001
+    async with paused_until_data(as_one=as_one) as (port, _):
+        connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
+        assert isinstance(connection, Connection)
+        for n in range(3):
+            assert isinstance(await connection.send(mail(n)), Sent)
+        connection.abort()
+
+
+async def test_a_body_wanted_for_nobody_is_a_lone_dot() -> None:
+    """RFC 2920, section 3.1: DATA is answered 354 although every recipient was refused."""
+    async with willing_server() as (port, bodies):
+        connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
+        assert isinstance(connection, Connection)
+        assert await connection.send(mail()) == Refused("smtp", "550 5.1.1", "5.1.1 no such user")
+        assert bodies == [b""]
+        assert connection.is_usable
+        assert isinstance(await connection.send(mail(1, "li@example.com")), Sent)
+        assert bodies[1].startswith(b"To: li@example.com\r\n")
+        connection.abort()
+
+
+async def test_a_missing_reply_lets_no_body_follow() -> None:
+    async with connected({"RCPT": b""}, IMPATIENT) as (server, connection):
+        result = await connection.send(mail())
+        assert isinstance(result, Lost)
+        assert not connection.is_usable
+        assert server.mails == []
+
+
+@asynccontextmanager
+async def interrupting_server(answer: bytes) -> AsyncIterator[int]:
+    """Run a server that answers when it has a part of the body, and reads no more."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+        while line := await reader.readline():
+            if line.upper().startswith(b"DATA"):
+                writer.write(b"354 go\r\n")
+                await reader.readexactly(400_000)
+                writer.write(answer)
+                await asyncio.sleep(60)
+            offers = "\r\n250-".join(["mail.example.com", *OFFERED[:-1]])
+            ehlo = f"250-{offers}\r\n250 {OFFERED[-1]}\r\n".encode()
+            writer.write(ehlo if line.upper().startswith(b"EHLO") else b"250 2.0.0 Ok\r\n")
+
+    async with serving(serve) as port:
+        yield port
+
+
+async def test_an_answer_within_the_body_is_heard_and_ends_the_session() -> None:
+    async with interrupting_server(b"552 5.3.4 too big\r\n") as port:
+        connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
+        assert isinstance(connection, Connection)
+        assert await connection.send(large_mail()) == Refused("smtp", "552 5.3.4", "5.3.4 too big")
+        assert not connection.is_usable
+
+
+@pytest.mark.parametrize("answer", [b"421 4.3.2 shutting down\r\n", b"250 2.0.0 queued\r\n"])
+async def test_a_farewell_or_a_yes_within_the_body_is_no_acceptance(answer: bytes) -> None:
+    async with interrupting_server(answer) as port:
+        connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
+        assert isinstance(connection, Connection)
+        assert isinstance(await connection.send(large_mail()), Lost)
+        assert not connection.is_usable
+
+
 async def test_a_second_reply_after_the_dot_ends_the_session_and_not_the_mail() -> None:
     async with connected({"DOT": b"250 2.0.0 queued\r\n250 2.0.0 queued\r\n"}) as (_, connection):
         assert isinstance(await connection.send(mail()), Sent)
         assert not connection.is_usable
 
 
-async def test_a_line_nobody_asked_for_can_shift_replies_but_no_mail() -> None:
+async def test_a_line_nobody_asked_for_ends_the_session_before_the_next_mail() -> None:
     async with connected({}) as (server, connection):
         assert isinstance(await connection.send(mail()), Sent)
         (session,) = server.open
         session.writer.write(b"250 2.0.0 by the way\r\n")
-        assert await connection.is_alive()  # which took that line for its answer
-        result = await connection.send(mail(1))
-        assert isinstance(result, Lost)
-        assert result.again.code == "out_of_step"
-        assert not connection.is_usable
+        async with asyncio.timeout(5):
+            while connection.is_usable:  # noqa: ASYNC110  nothing tells when a line has arrived
+                await asyncio.sleep(0.01)
+        assert not await connection.is_alive()
         assert len(server.mails) == 1
 
 

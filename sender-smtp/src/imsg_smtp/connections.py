@@ -1,7 +1,8 @@
 """One connection to the mail server: opened, used for one mail after another, closed. Only here is aiosmtplib known.
 
-A transaction is driven command by command, because the library does not tell whether the final dot was sent when
-something fails, and that decides between a safe repeat and `unknown` (docs/providers.md).
+The library opens, secures and logs in. Transactions are ours (`dialogue`): it can't send commands in groups, and does
+not tell whether the final dot was sent when something fails, which decides between a safe repeat and `unknown`
+(docs/providers.md).
 """
 
 import asyncio
@@ -20,10 +21,12 @@ from aiosmtplib import (
 from pydantic import SecretStr
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_smtp.dialogue import MalformedReplyError, NoReplyError, ReplyTimeoutError, take_over
 from imsg_smtp.mime import Mail
 from imsg_smtp.replies import (
     BLOCK_S,
     DISCONNECTED,
+    GIBBERISH,
     OUT_OF_STEP,
     PROVIDER,
     TIMEOUT,
@@ -39,6 +42,7 @@ BLOCK_OCTETS = 256 * 1024
 """How much of a body is written before the server has to have taken most of it."""
 
 START_INPUT = 354
+DATA = b"DATA\r\n"
 
 NEXT_MECHANISM = (500, 501, 502, 503, 504, 534)
 """Replies to AUTH that speak of the mechanism and not of the password (RFC 4954, sections 4 and 6)."""
@@ -85,10 +89,18 @@ async def connect(server: Server, timeouts: Timeouts) -> "Connection | Again | B
     except BaseException:
         _abort(client)
         raise
+    if failure is None and _has_unread(client):
+        failure = Again(PROVIDER, OUT_OF_STEP, f"{server.scope} said more than it was asked before the first mail.")
     if failure is None:
         return Connection(client, server.scope, timeouts)
     _abort(client)
     return failure
+
+
+def _has_unread(client: SMTP) -> bool:
+    """Tell whether something is left behind the last reply: it would be taken for the next one's answer."""
+    protocol = client.protocol
+    return protocol is not None and bool(protocol._buffer)  # noqa: SLF001  it offers no other way; a test holds it to this
 
 
 async def _introduce(client: SMTP, server: Server) -> Blocked | None:
@@ -147,36 +159,27 @@ class Connection:
 
     def __init__(self, client: SMTP, scope: str, timeouts: Timeouts) -> None:
         assert client.transport is not None  # noqa: S101  connected
-        assert client.protocol is not None  # noqa: S101
         self.mails = 0
         """How many were begun on it."""
         self._client = client
-        self._protocol = client.protocol
-        self._writer = asyncio.StreamWriter(
-            cast("asyncio.WriteTransport", client.transport), client.protocol, None, asyncio.get_running_loop()
-        )
+        self._dialogue = take_over(client.transport)
         self._scope = scope
         self._timeouts = timeouts
         self._is_clean = True
+        self._pipelines = client.supports_extension("pipelining")
         limit = client.esmtp_extensions.get("size", "").strip()
         self._size_limit = int(limit) if limit.isdecimal() else 0
 
     @property
     def is_usable(self) -> bool:
-        """Whether another mail may be begun: connected, and no transaction in an unknown state."""
-        return self._is_clean and self._client.is_connected
+        """Whether another mail may be begun: connected, no transaction in an unknown state, nothing unread."""
+        return self._is_clean and self._dialogue.is_open and not self._dialogue.has_unread
 
     async def is_alive(self) -> bool:
-        """Ask the server whether it still listens (NOOP). Says nothing of replies that were out of step before."""
-        self._is_clean = False
-        try:
-            await self._client.noop(timeout=self._timeouts.probe_s)
-            self._is_clean = self._in_step()
-        except (SMTPException, OSError):
-            return False
-        finally:
-            if not self._is_clean:
-                self.abort()
+        """Ask the server whether it still listens (NOOP)."""
+        self._is_clean = await self._ask(b"NOOP", self._timeouts.probe_s)
+        if not self._is_clean:
+            self.abort()
         return self._is_clean
 
     async def send(self, mail: Mail) -> Result | Lost:
@@ -205,84 +208,115 @@ class Connection:
     async def _up_to_the_last_block(self, mail: Mail) -> Again | Refused | Blocked | Lost | None:
         """Send the envelope and all but the last block of the mail. Whatever fails here, it was not taken."""
         try:
-            await self._envelope(mail)
+            self._check_step()
+            await (self._envelope_at_once(mail) if self._pipelines else self._envelope(mail))
             await self._first_blocks(mail)
-        except SMTPResponseException as error:
-            reply = Reply.of(error.code, error.message)
-            if not reply.is_refusal:
-                detail = f"{self._scope} gave an answer that fits no question: {reply.text}"
-                return Lost(Again(PROVIDER, senseless(reply), detail))
-            result = classify(reply, self._scope)
-            if reply.is_farewell and isinstance(result, Again):
-                return Lost(result)
-            self._is_clean = await self._reset()
-            return result
-        except (SMTPException, OSError) as error:
+        except _NotYesError as no:
+            return await self._refusal(no)
+        except (NoReplyError, _OutOfStepError) as error:
             return self._lost(error)
         return None
 
+    async def _refusal(self, no: "_NotYesError") -> Again | Refused | Blocked | Lost:
+        """Turn an answer other than yes into a result, and end the transaction where the connection can go on."""
+        if not no.reply.is_refusal:
+            detail = f"{self._scope} gave an answer that fits no question: {no.reply.text}"
+            return Lost(Again(PROVIDER, senseless(no.reply), detail))
+        result = classify(no.reply, self._scope)
+        if no.reply.is_farewell and isinstance(result, Again):
+            return Lost(result)
+        if not no.is_within_body:
+            self._is_clean = await (self._end_empty() if no.wants_body else self._ask(b"RSET", self._timeouts.reset_s))
+        return result
+
     async def _envelope(self, mail: Mail) -> None:
-        client, timeout_s = self._client, self._timeouts.command_s
+        """Say from whom, to whom, and that a body follows, one after the other."""
+        for command, timeout_s in self._commands(mail):
+            self._dialogue.write(command)
+            reply = await self._dialogue.read(timeout_s)
+            if not _is_yes(command, reply):
+                raise _NotYesError(reply)
+            self._check_step()
+
+    async def _envelope_at_once(self, mail: Mail) -> None:
+        """Say the same in one write (RFC 2920): three round trips less two; the answers are told apart by their order.
+
+        DATA may be answered with 354 although the recipient was refused: then an empty body ends the transaction.
+        """
+        commands = self._commands(mail)
+        self._dialogue.write(b"".join(command for command, _ in commands))
+        refused: Reply | None = None
+        for command, timeout_s in commands:
+            reply = await self._dialogue.read(timeout_s)
+            if reply.is_farewell or not (_is_yes(command, reply) or reply.is_refusal):
+                raise _NotYesError(refused or reply if reply.is_farewell else reply)
+            if refused is None and not _is_yes(command, reply):
+                refused = reply
+        self._check_step()
+        if refused is not None:
+            raise _NotYesError(refused, wants_body=reply.code == START_INPUT)
+
+    def _commands(self, mail: Mail) -> tuple[tuple[bytes, float], ...]:
+        """Write the commands of an envelope, each with how long its answer may take."""
         encoding = "utf-8" if mail.needs_utf8 else "ascii"
-        options = ["SMTPUTF8"] if mail.needs_utf8 else []
-        if client.supports_extension("size"):
-            options.append(f"SIZE={mail.size}")
-        await client.mail(mail.sender, options=options, encoding=encoding, timeout=timeout_s)
-        self._check_step()
-        await client.rcpt(mail.recipient, encoding=encoding, timeout=timeout_s)
-        self._check_step()
-        start = await client.execute_command(b"DATA", timeout=self._timeouts.data_s)
-        if start.code != START_INPUT:
-            raise SMTPResponseException(start.code, start.message)
-        self._check_step()
+        options = f" SIZE={mail.size}" if self._client.supports_extension("size") else ""
+        options += " SMTPUTF8" if mail.needs_utf8 else ""
+        return (
+            (f"MAIL FROM:<{_path(mail.sender)}>{options}\r\n".encode(encoding), self._timeouts.command_s),
+            (f"RCPT TO:<{_path(mail.recipient)}>\r\n".encode(encoding), self._timeouts.command_s),
+            (DATA, self._timeouts.data_s),
+        )
 
     async def _first_blocks(self, mail: Mail) -> None:
         if len(mail.body) <= BLOCK_OCTETS:
             return
-        self._protocol.write(mail.head)
+        self._dialogue.write(mail.head)
         for start in range(0, _last_block(mail.body), BLOCK_OCTETS):
-            self._protocol.write(mail.body[start : start + BLOCK_OCTETS])
-            async with asyncio.timeout(self._timeouts.block_s):
-                await self._writer.drain()
+            self._dialogue.write(mail.body[start : start + BLOCK_OCTETS])
+            await self._dialogue.drain(self._timeouts.block_s)
+            if self._dialogue.has_unread:  # an answer before the end: nothing that follows would be heard
+                raise _NotYesError(await self._dialogue.read(self._timeouts.block_s), is_within_body=True)
 
     async def _last_block(self, mail: Mail) -> Result | Lost:
         """Send the rest and the final dot, and wait for the answer. From the dot on, silence is `unknown`."""
         is_whole = len(mail.body) <= BLOCK_OCTETS
         rest = mail.head + mail.body if is_whole else mail.body[_last_block(mail.body) :]
         try:
-            self._protocol.write(rest + b".\r\n")
-        except SMTPException as error:
+            self._dialogue.write(rest + b".\r\n")
+        except NoReplyError as error:
             return self._lost(error)
         try:
-            response = await self._protocol.read_response(timeout=self._timeouts.dot_s)
-        except SMTPResponseException as error:
-            reply = Reply.of(error.code, error.message)
-            return Unknown(PROVIDER, reply.label, reply.text)
-        except (SMTPException, OSError) as error:
+            reply = await self._dialogue.read(self._timeouts.dot_s)
+        except NoReplyError as error:
             detail = f"{self._scope} did not answer after the whole mail was sent: {describe(error)}"
             return Unknown(PROVIDER, _code(error), detail)
-        reply = Reply.of(response.code, response.message)
-        self._is_clean = (reply.is_acceptance or reply.is_refusal) and not reply.is_farewell and self._in_step()
+        self._is_clean = (
+            (reply.is_acceptance or reply.is_refusal) and not reply.is_farewell and not self._dialogue.has_unread
+        )
         if reply.is_acceptance:
             return Sent(PROVIDER, queue_id(reply) or mail.message_id, reply.text)
         if reply.is_refusal:
             return classify(reply, self._scope)
         return Unknown(PROVIDER, senseless(reply), reply.text)
 
-    async def _reset(self) -> bool:
-        """End a transaction that was refused on the way, so that the next can begin; False where that fails."""
-        try:
-            await self._client.rset(timeout=self._timeouts.reset_s)
-        except (SMTPException, OSError):
-            return False
-        return self._in_step()
+    async def _end_empty(self) -> bool:
+        """End a transaction that waits for a body though nobody is to get one (RFC 2920, section 3.1)."""
+        return await self._ask(b".", self._timeouts.dot_s, any_answer=True)
 
-    def _in_step(self) -> bool:
-        """Tell whether nothing is left behind a whole reply: the library would take it for the next one's answer."""
-        return not self._protocol._buffer  # noqa: SLF001  it offers no other way to see it; a test holds it to this
+    async def _ask(self, command: bytes, timeout_s: float, *, any_answer: bool = False) -> bool:
+        """Say something that carries no mail; tell whether the next mail may follow its answer."""
+        self._is_clean = False
+        try:
+            self._check_step()
+            self._dialogue.write(command + b"\r\n")
+            reply = await self._dialogue.read(timeout_s)
+        except (NoReplyError, _OutOfStepError):
+            return False
+        is_right = reply.is_acceptance or (any_answer and reply.is_refusal and not reply.is_farewell)
+        return is_right and not self._dialogue.has_unread
 
     def _check_step(self) -> None:
-        if not self._in_step():
+        if self._dialogue.has_unread:
             raise _OutOfStepError("it answered more than once, so its answers can't be told apart any more")
 
     def _lost(self, error: Exception) -> Lost:
@@ -291,9 +325,7 @@ class Connection:
     async def quit(self) -> None:
         """Take leave, within the bound, and close."""
         try:
-            await self._client.quit(timeout=self._timeouts.quit_s)
-        except (SMTPException, OSError):
-            pass  # it is closed either way
+            await self._ask(b"QUIT", self._timeouts.quit_s)
         finally:
             self.abort()
 
@@ -301,6 +333,17 @@ class Connection:
         """Close at once; what is not written yet is dropped, since nobody may wait for its answer."""
         self._is_clean = False
         _abort(self._client)
+
+
+def _is_yes(command: bytes, reply: Reply) -> bool:
+    return reply.code == START_INPUT if command == DATA else reply.is_acceptance
+
+
+def _path(address: str) -> str:
+    """Make sure of an address that it stays one argument; what would not was let through by a bug."""
+    if any(letter <= " " or letter in "<>\x7f" for letter in address):
+        raise ValueError("an address with a blank, a bracket or a control character")
+    return address
 
 
 def _last_block(body: bytes) -> int:
@@ -328,10 +371,27 @@ def _trouble(error: Exception, scope: str) -> Again | Blocked:
 
 
 def _code(error: Exception) -> str:
-    if isinstance(error, _OutOfStepError):
-        return OUT_OF_STEP
-    return TIMEOUT if isinstance(error, SMTPTimeoutError | TimeoutError) else DISCONNECTED
+    match error:
+        case _OutOfStepError():
+            return OUT_OF_STEP
+        case MalformedReplyError():
+            return GIBBERISH
+        case ReplyTimeoutError() | SMTPTimeoutError() | TimeoutError():
+            return TIMEOUT
+    return DISCONNECTED
 
 
-class _OutOfStepError(SMTPException):
+class _OutOfStepError(Exception):
     """There was more behind a reply than the reply."""
+
+
+class _NotYesError(Exception):
+    """A command was answered with something else than yes."""
+
+    def __init__(self, reply: Reply, *, wants_body: bool = False, is_within_body: bool = False) -> None:
+        super().__init__(reply.text)
+        self.reply = reply
+        self.wants_body = wants_body
+        """The server waits for a body all the same."""
+        self.is_within_body = is_within_body
+        """It came while the body was being sent, which can't be broken off but by the connection's end."""

@@ -1,0 +1,140 @@
+"""What is said on a connection once it is open: commands out, whole replies in, in order, several on their way at once.
+
+The library reads one reply for each command and drops what comes beside it, so that it can't be used with PIPELINING
+(RFC 2920): the replies to a group of commands may come in one packet or in many.
+"""
+
+import asyncio
+from collections import deque
+from typing import cast
+
+from imsg_smtp.replies import Reply
+
+MAX_REPLY_OCTETS = 32 * 1024
+"""Of one reply, all its lines together, as the library bounds it; RFC 5321 asks for lines of 512 octets."""
+
+MAX_UNREAD = 16
+"""Replies that may wait to be read: more than any group has commands."""
+
+
+class NoReplyError(Exception):
+    """There is no whole reply and there will be none: the connection is gone, or what came is no reply."""
+
+
+class MalformedReplyError(NoReplyError):
+    """What came can't be read as a reply."""
+
+
+class ReplyTimeoutError(NoReplyError):
+    """The server did not answer, or did not take what was written, in time."""
+
+
+class Dialogue(asyncio.Protocol):
+    """Reads replies (RFC 5321, section 4.2) and knows when writing has to wait; takes over an open transport."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._buffer = bytearray()
+        self._lines: list[bytes] = []
+        self._octets = 0
+        self._replies: deque[Reply] = deque()
+        self._failure: NoReplyError | None = None
+        self._arrived = asyncio.Event()
+        self._may_write = asyncio.Event()
+        self._may_write.set()
+        transport.set_protocol(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something may still be said and answered."""
+        return self._failure is None and not self._transport.is_closing()
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether anything came that nobody has read, a part of a line included."""
+        return bool(self._replies or self._lines or self._buffer)
+
+    def write(self, data: bytes) -> None:
+        """Send octets. Raises NoReplyError where the connection is gone."""
+        if not self.is_open:
+            raise self._failure or NoReplyError("the connection was closed")
+        self._transport.write(data)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until the server has taken most of what was written. Raises NoReplyError."""
+        await self._wait(self._may_write, timeout_s, "it took nothing more")
+        if self._failure is not None:
+            raise self._failure
+
+    async def read(self, timeout_s: float) -> Reply:
+        """Read the next reply. Raises NoReplyError."""
+        if not self._replies and self._failure is None:
+            self._arrived.clear()
+            await self._wait(self._arrived, timeout_s, "it did not answer")
+        if self._replies:
+            return self._replies.popleft()
+        raise self._failure or NoReplyError("no reply")
+
+    def data_received(self, data: bytes) -> None:
+        """Gather lines into replies."""
+        if self._failure is not None:
+            return
+        self._buffer += data
+        *lines, rest = self._buffer.split(b"\n")
+        self._buffer = rest
+        for line in lines:
+            self._take(bytes(line))
+        if self._octets + len(self._buffer) > MAX_REPLY_OCTETS or len(self._replies) > MAX_UNREAD:
+            self._fail(MalformedReplyError("it answered more than a reply may hold"))
+
+    def eof_received(self) -> bool:
+        """Let the transport close."""
+        self._fail(NoReplyError("the connection was closed by the server"))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wake whoever waits."""
+        failure = NoReplyError("the connection was lost")
+        failure.__cause__ = exc
+        self._fail(failure)
+
+    def pause_writing(self) -> None:
+        """Let `drain` wait."""
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        """Let `drain` go on."""
+        self._may_write.set()
+
+    async def _wait(self, event: asyncio.Event, timeout_s: float, what: str) -> None:
+        if event.is_set():
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
+        except TimeoutError as error:
+            raise ReplyTimeoutError(f"{what} within {timeout_s:g} s") from error
+
+    def _take(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._octets += len(line)
+        code = line[:3]
+        if not (code.isdigit() and line[3:4] in (b"", b" ", b"-", b"\r")):
+            shown = Reply.of(0, line[:80].decode("utf-8", "surrogateescape")).text
+            self._fail(MalformedReplyError(f"it answered what is no reply: {shown}"))
+        elif line[3:4] != b"-":
+            text = b"\n".join(one[4:].strip(b" \t\r") for one in self._lines)
+            self._lines, self._octets = [], 0
+            self._replies.append(Reply.of(int(code), text.decode("utf-8", "surrogateescape")))
+            self._arrived.set()
+
+    def _fail(self, failure: NoReplyError) -> None:
+        if self._failure is None:
+            self._failure = failure
+        self._arrived.set()
+        self._may_write.set()
+
+
+def take_over(transport: asyncio.BaseTransport) -> Dialogue:
+    """Speak from now on, on a connection that the library has opened."""
+    return Dialogue(cast("asyncio.Transport", transport))
