@@ -44,7 +44,7 @@ def call(stack: Stack, *words: str, terminal: int = subprocess.DEVNULL) -> "subp
 
 
 def test_every_verb_finds_imsg_at_the_port_of_the_settings(stack: Stack) -> None:
-    for words in (["query"], ["users"], ["channels"], ["dead"], ["send", "a@example.com", "--subject", "x"]):
+    for words in (["query"], ["users"], ["channels"], ["dead-letters"], ["send", "a@example.com", "--subject", "x"]):
         done = call(stack, *words, *(["--text", "y"] if words[0] == "send" else []))
         assert done.returncode == 0, (words, done.stderr)
     assert f"ready at {stack.url}" in call(stack, "doctor").stdout
@@ -65,7 +65,7 @@ def test_a_port_of_the_environment_comes_before_that_of_the_file(stack: Stack) -
     assert "IMSG_PORT" in done.stderr
 
 
-@pytest.mark.parametrize("group", ["users", "channels", "dead"])
+@pytest.mark.parametrize("group", ["users", "channels", "dead-letters"])
 def test_a_group_lists_with_and_without_its_verb(stack: Stack, group: str) -> None:
     bare, spelled = call(stack, group, "--json"), call(stack, group, "list", "--json")
     assert bare.returncode == spelled.returncode == 0, spelled.stderr
@@ -74,6 +74,15 @@ def test_a_group_lists_with_and_without_its_verb(stack: Stack, group: str) -> No
     done = call(stack, group, "--json", "list")
     assert (done.returncode, done.stdout) == (2, ""), "an option that would change nothing is not swallowed"
     assert f"imsg {group} list" in done.stderr
+
+
+@pytest.mark.parametrize(("old", "new"), [(("dead", "--json"), "dead-letters"), (("unread",), "config check")])
+def test_an_old_verb_works_on_and_names_the_new_one(stack: Stack, old: tuple[str, ...], new: str) -> None:
+    spelled = call(stack, *new.split(), *old[1:])
+    done = call(stack, *old)
+    assert (done.returncode, done.stdout) == (0, spelled.stdout)
+    assert f"`imsg {old[0]}` is called `imsg {new}` now" in done.stderr
+    assert f" {old[0]} " not in call(stack, "--help").stdout
 
 
 def test_users_are_listed_to_the_last(stack: Stack) -> None:

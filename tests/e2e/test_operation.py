@@ -76,25 +76,25 @@ def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_
 
 
 def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(stack: Stack) -> None:
-    assert said(stack, "dead").stdout == "No dead letters.\n"
+    assert said(stack, "dead-letters").stdout == "No dead letters.\n"
     said(stack, "channels", "pause", "smtp")
     accepted = [stack.send(f"dead{n}@example.com", subject=f"dead {n}") for n in range(2)]
     asyncio.run(_bury(stack, [answer["id"] for answer in accepted]))
     wait(lambda: len(_listed(stack)) == UNREADABLE + 2, 60)
 
-    assert "There are more" in said(stack, "dead").stdout
+    assert "There are more" in said(stack, "dead-letters").stdout
     buried = [letter for letter in _listed(stack) if letter["request"]]
     assert {letter["request"] for letter in buried} == {answer["id"] for answer in accepted}
     assert [letter["id"] for letter in _listed(stack, "--reason", "broke")] == [letter["id"] for letter in buried]
-    shown = said(stack, "dead", "show", buried[0]["id"]).stdout
+    shown = said(stack, "dead-letters", "show", buried[0]["id"]).stdout
     assert "broke the worker 3 times" in shown
     assert '"address":"dead' in shown
     assert [message["status"] for message in stack.messages(accepted[0]["id"])] == ["failed"]
 
-    done = said(stack, "dead", "resend", "--all")
+    done = said(stack, "dead-letters", "resend", "--all")
     assert (done.returncode, done.stdout) == (2, ""), "it asks, and here is nobody to be asked"
     for _ in range(2):
-        done = said(stack, "dead", "resend", "--all", "--yes")
+        done = said(stack, "dead-letters", "resend", "--all", "--yes")
         assert done.stdout.count("1 message accepted") == 2, done.stderr
     said(stack, "channels", "resume", "smtp")
     for n in range(2):
@@ -105,18 +105,18 @@ def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(stack: Sta
 
 def test_what_holds_no_message_can_be_read_and_not_sent(stack: Stack) -> None:
     unreadable = next(letter for letter in _listed(stack) if not letter["request"])
-    shown = json.loads(said(stack, "dead", "show", unreadable["id"], "--json").stdout)
+    shown = json.loads(said(stack, "dead-letters", "show", unreadable["id"], "--json").stdout)
     assert shown["body"].startswith("what is this")
-    done = said(stack, "dead", "resend", unreadable["id"], "f" * 32)
+    done = said(stack, "dead-letters", "resend", unreadable["id"], "f" * 32)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 2, "each is said, the first does not stop the second"
-    done = said(stack, "dead", "resend", unreadable["id"], "--json")
+    done = said(stack, "dead-letters", "resend", unreadable["id"], "--json")
     (answer,) = json.loads(done.stdout)["requests"]
     assert (done.returncode, answer["letter"], answer["reason"]) == (1, unreadable["id"], "nothing_to_resend")
 
 
 def _listed(stack: Stack, *options: str) -> list[dict[str, str]]:
-    done = said(stack, "dead", "--limit", "1000", "--json", *options)
+    done = said(stack, "dead-letters", "--limit", "1000", "--json", *options)
     letters: list[dict[str, str]] = json.loads(done.stdout)["dead"]
     return letters
 
@@ -145,7 +145,7 @@ def test_only_administrators_see_and_change_any_of_it(stack: Stack, tmp_path: Pa
     own = {**stack.environment, "XDG_CONFIG_HOME": str(tmp_path), "LANG": "C.UTF-8"}
     for words, code in (
         (("login", name, "--password", "correct horse"), 0),
-        (("dead",), 1),
+        (("dead-letters",), 1),
         (("channels", "pause", "smtp"), 1),
     ):
         done = subprocess.run([str(IMSG), *words], env=own, capture_output=True, text=True, timeout=60, check=False)

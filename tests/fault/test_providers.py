@@ -102,7 +102,7 @@ def test_a_poison_message_among_50(whole: World, tmp_path: Path) -> None:
         45,
         f"A poison message among {SINGLES}",
         "It kills its sender (SIGKILL) each time it is touched, and the sender is started again: after three deaths it "
-        "is a dead letter, listed by `imsg dead` and failed in `/api/query`.",
+        "is a dead letter, listed by `imsg dead-letters` and failed in `/api/query`.",
         twice_at_most=3,
         why="what was under way beside it at the first death",
     )

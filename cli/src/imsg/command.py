@@ -9,7 +9,7 @@ import typer
 
 from imsg import channels, dead_letters, erasures, rights, secrets, users, verbs, wechat
 from imsg.loading import loading
-from imsg.output import complain, say
+from imsg.output import complain, say, warn_of_old_name
 from imsg_runtime.settings import StartError
 
 app = typer.Typer(
@@ -27,8 +27,11 @@ app.command()(erasures.erase)
 app.command("erasure")(erasures.show)
 app.add_typer(users.app, name="users")
 app.add_typer(channels.app, name="channels")
-app.add_typer(dead_letters.app, name="dead")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(dead_letters.app, name=dead_letters.OLD_NAME, hidden=True)
 app.add_typer(wechat.app, name="wechat")
+config = typer.Typer(help="Settings: check that each is known.", no_args_is_help=True)
+app.add_typer(config, name="config")
 
 
 def _say_version(asked: bool) -> None:  # noqa: FBT001  typer's way of a flag
@@ -65,15 +68,22 @@ def doctor(url: verbs.Url = None) -> None:
     raise typer.Exit(examine(url))
 
 
-@app.command()
-def unread() -> None:
-    """Name what is set and read by nobody: a misspelt setting does nothing."""
+@config.command("check")
+def check_config() -> None:
+    """Name the settings that are set and unknown: a misspelt one does nothing."""
     with loading():
         from imsg import all_in_one  # noqa: PLC0415  as above
         from imsg_runtime import unknown_settings  # noqa: PLC0415
 
     for stray in unknown_settings.find(all_in_one.MODELS):
         complain(str(stray))
+
+
+@app.command("unread", hidden=True)
+def check_config_by_its_old_name() -> None:
+    """Do what `imsg config check` does."""
+    warn_of_old_name("unread", "config check")
+    check_config()
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`imsg dead`: messages that could not be read or broke their sender, listed, shown, sent anew (administrators)."""
+"""`imsg dead-letters`: what could not be read or broke its sender: list, show, send again (administrators)."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -7,8 +7,22 @@ import typer
 
 from imsg.api import Api, Refused, Unreachable, connect
 from imsg.location import find_url
-from imsg.output import complain, confirm, ending, lists_by_itself, local, say, say_json, say_table, usage
+from imsg.output import (
+    complain,
+    confirm,
+    ending,
+    lists_by_itself,
+    local,
+    say,
+    say_json,
+    say_table,
+    usage,
+    warn_of_old_name,
+)
 from imsg.verbs import Json, Url, segment
+
+OLD_NAME = "dead"
+"""What the verb was called before; it works on, with a warning."""
 
 PAGE = 500
 """Letters asked for at once: the most that the API takes."""
@@ -33,6 +47,8 @@ def list_by_itself(  # noqa: PLR0917  typer reads the options from here
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """List, show and resend dead letters (administrators)."""
+    if context.info_name == OLD_NAME:
+        warn_of_old_name(OLD_NAME, "dead-letters")
     if lists_by_itself(context):
         list_all(limit, method, reason, url, as_json=as_json)
 
@@ -90,7 +106,7 @@ def resend(  # noqa: PLR0917  typer reads the options from here
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Send anew what dead letters held back: each becomes a new request, at most once in a day."""
+    """Send again the messages of dead letters: each becomes a new request, at most once a day."""
     if bool(letters) == everything:
         raise usage("name dead letters, or say --all.")
     if letters and (method or reason):

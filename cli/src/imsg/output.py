@@ -56,6 +56,11 @@ def complain(line: str) -> None:
     print(f"imsg: {line}", file=sys.stderr)
 
 
+def warn_of_old_name(old: str, new: str) -> None:
+    """Say that a verb was called by its old name."""
+    complain(f"`imsg {old}` is called `imsg {new}` now; the old name works until 1.0.")
+
+
 def usage(line: str) -> typer.Exit:
     """Say what is wrong with the command line; return what to raise."""
     complain(line)

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
 
 from imsg_delivery.channel import Uncertain
 from imsg_runtime.settings import Common, Strings, variable
@@ -13,7 +22,7 @@ ALIYUN_ENDPOINT = "https://dysmsapi.aliyuncs.com/"
 
 
 def _with_scheme(value: object) -> object:
-    """Read `dysmsapi.aliyuncs.com`, as the firm's own documents write it, too."""
+    """Read `dysmsapi.aliyuncs.com`, as the provider's own documents write it, too."""
     return f"https://{value}" if isinstance(value, str) and value and "://" not in value else value
 
 
@@ -28,14 +37,14 @@ Url = Annotated[str, BeforeValidator(_with_scheme), AfterValidator(_is_url)]
 
 
 class Template(BaseModel):
-    """A template that was approved by the firm, as far as it is known here."""
+    """A template that was approved by the provider, as far as it is known here."""
 
     model_config = ConfigDict(frozen=True)
 
     text: str = ""
     """Its words around `${variable}`: with them segments are counted exactly."""
     variables: Mapping[str, int | None] = {}
-    """Name → the most characters the firm lets it have; None: no limit of its own."""
+    """Name → the most characters the provider lets it have; None: no limit of its own."""
     links: bool = False
 
 
@@ -59,7 +68,7 @@ class Aliyun(BaseModel):
 
 
 class Http(BaseModel):
-    """Any firm with a plain HTTP API: `[sms.http]` in imsg.toml, described in docs/sms-http.md."""
+    """Any provider with a plain HTTP API: `[sms.http]` in imsg.toml, described in docs/sms-http.md."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,7 +79,7 @@ class Http(BaseModel):
     success: str
     """What an answer that means "taken" looks like: `PATH=VALUE` in JSON, `status=200`, or `text=…`."""
     id: str = ""
-    """Path of the firm's own id in its JSON answer."""
+    """Path of the provider's own id in its JSON answer."""
     secrets: Mapping[str, SecretStr] = {}
     """More placeholders, hidden wherever settings are shown."""
     numbers: Annotated[int, Field(ge=1, le=1_000)] = 1
@@ -81,18 +90,21 @@ def _is_known(names: tuple[str, ...]) -> tuple[str, ...]:
     known = ("aliyun", "http")
     for name in names:
         if name not in known:
-            raise ValueError(f"names {name}, which is no firm; there are {', '.join(known)}")
+            raise ValueError(f"names {name}, which is no provider; there are {', '.join(known)}")
     if len(set(names)) != len(names):
-        raise ValueError("names a firm twice")
+        raise ValueError("names a provider twice")
     return names
 
 
 class Sms(BaseModel):
-    """The firms that carry SMS. `IMSG_SMS__FIRMS` and `[sms] firms` are one setting."""
+    """The providers that carry SMS. `IMSG_SMS__PROVIDERS` and `[sms] providers` are one setting."""
 
     model_config = ConfigDict(frozen=True)
 
-    firms: Annotated[Strings, AfterValidator(_is_known)] = ()
+    # `firms` is what the setting was called before; `runtime.unknown_settings` warns of it.
+    providers: Annotated[
+        Strings, AfterValidator(_is_known), Field(validation_alias=AliasChoices("providers", "firms"))
+    ] = ()
     """In the order in which they are tried; empty: all that are configured."""
     aliyun: Aliyun | None = None
     http: Http | None = None
@@ -100,21 +112,21 @@ class Sms(BaseModel):
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The firms that are used."""
+        """The providers that are used."""
         given = {"aliyun": self.aliyun, "http": self.http}
-        return self.firms or tuple(name for name, firm in given.items() if firm is not None)
+        return self.providers or tuple(name for name, provider in given.items() if provider is not None)
 
     @model_validator(mode="after")
     def _is_configured(self) -> "Sms":
         if not self.order:
             raise ValueError(
-                f"no firm is configured; set {variable('sms', 'aliyun', 'access_key_id')} and its companions, "
-                "or describe a firm under [sms.http] in imsg.toml"
+                f"no provider is configured; set {variable('sms', 'aliyun', 'access_key_id')} and its companions, "
+                "or describe a provider under [sms.http] in imsg.toml"
             )
         given = {"aliyun": self.aliyun, "http": self.http}
         for name in self.order:
             if given[name] is None:
-                raise ValueError(f"{variable('sms', 'firms')} names {name}, of which nothing is set")
+                raise ValueError(f"{variable('sms', 'providers')} names {name}, of which nothing is set")
         return self
 
 
