@@ -128,7 +128,7 @@ async def test_a_registration_that_is_wrong_adds_nobody(admin: Visitor) -> None:
         ("phone", "159 1234 1256", "中间有空白，请写成 15912341256"),
         ("phone", "１５９１２３４１２５６", "含有全角字符，请写成 15912341256"),
         ("phone", "8615912341256", "国家号前要有 +，请写成 +8615912341256"),
-        ("phone", "1591234125", "不是电话号码：应为11位手机号或+开头的国际号码"),
+        ("phone", "1591234125", "不是电话号码：应为 11 位手机号或+开头的国际号码"),
     ],
 )
 async def test_a_contact_written_otherwise_is_told_with_the_form_wanted(
@@ -141,7 +141,7 @@ async def test_a_contact_written_otherwise_is_told_with_the_form_wanted(
         await admin.patch(at(name), **{field: text}),
     ):
         assert (answer.status_code, answer.json()["errorCode"]) == (400, 10017)
-        assert answer.json()["detail"] == f"参数{field}不正确：{said}。"
+        assert answer.json()["detail"] == f"参数 {field} 不正确：{said}。"
 
 
 async def test_a_contact_belongs_to_one_user_whatever_its_spelling(admin: Visitor) -> None:
@@ -264,7 +264,7 @@ async def test_a_wrong_patch_changes_nothing(admin: Visitor) -> None:
     for body in WRONG_PATCHES:
         answer = await admin.patch(at("admin"), **body)
         assert answer.json()["errorCode"] == 10017
-        assert f"参数{next(iter(body))}不正确" in answer.json()["detail"]
+        assert f"参数 {next(iter(body))} 不正确" in answer.json()["detail"]
     assert await record(admin, "admin") == before
 
 

@@ -41,5 +41,5 @@ async def test_recipients_a_day_are_told_and_counted_by_head(gateway: World) -> 
     assert '"recipients";r=1;t=' in answer.headers["ratelimit"]
     answer = await gateway.send(token=token, to=["a@example.com", "b@example.com"])
     assert answer.json()["reason"] == "recipients_per_day_used_up"
-    assert "有2个收件人，而今天的3个只剩1个" in answer.json()["detail"]
+    assert "有 2 个收件人，而今天的 3 个只剩 1 个" in answer.json()["detail"]
     assert (await gateway.send(token=token)).json()["errorCode"] == 0

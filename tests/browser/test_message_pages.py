@@ -112,7 +112,7 @@ def test_filters_stand_in_the_address_and_a_shared_one_finds_the_same(stack: Sta
     expect(page).to_have_url(re.compile("/messages$"))
     page.get_by_label("编号").fill("这不是编号")
     page.get_by_label("编号").press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("32位十六进制")
+    expect(page.get_by_role("alert")).to_contain_text("32 位十六进制")
 
 
 def test_the_second_page_the_last_by_its_number_and_the_way_back(stack: Stack, visit: Visits) -> None:

@@ -310,7 +310,7 @@ def _cursor(text: str | None) -> str | None:
     try:
         return usernames.storable(base64.b64decode(text, altchars=b"-_", validate=True).decode())
     except (binascii.Error, ValueError) as error:
-        raise wrong("应为上一页回答中的next", "it must be `next` of the page before") from error
+        raise wrong("应为上一页回答中的 next", "it must be `next` of the page before") from error
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -39,7 +39,7 @@ def username(text: str) -> str:
     """Check a new user's name and return it in normal form. Raises the sentence for people."""
     name = normal(text)
     if not 1 <= len(name) <= MAX_NAME:
-        raise wrong(f"长度应为1到{MAX_NAME}个字符", f"it must have 1 to {MAX_NAME} characters")
+        raise wrong(f"长度应为 1 到 {MAX_NAME} 个字符", f"it must have 1 to {MAX_NAME} characters")
     if any(unicodedata.category(letter) in _NOT_SEEN or letter in _DIRECTIONS for letter in name):
         raise wrong("不能含控制字符", "it must not hold control characters")
     if ":" in name or "/" in name:
@@ -68,7 +68,8 @@ def password(text: str) -> str:
     """Check a password that is to be set. Raises the sentence for people."""
     if not MIN_PASSWORD <= len(storable(text)) <= MAX_PASSWORD:
         raise wrong(
-            f"长度应为{MIN_PASSWORD}到{MAX_PASSWORD}个字符", f"it must have {MIN_PASSWORD} to {MAX_PASSWORD} characters"
+            f"长度应为 {MIN_PASSWORD} 到 {MAX_PASSWORD} 个字符",
+            f"it must have {MIN_PASSWORD} to {MAX_PASSWORD} characters",
         )
     return text
 
@@ -83,7 +84,7 @@ def phone(text: str) -> str:
     return _contact(
         text,
         addresses.phone,
-        "不是电话号码：应为11位手机号或+开头的国际号码",
+        "不是电话号码：应为 11 位手机号或+开头的国际号码",
         "it is no phone number: 11 digits of mainland China, or an international one beginning with +",
     )
 
@@ -108,7 +109,7 @@ def recipients_limit(given: object) -> int | str:
     if given == "none" or (type(given) is int and 0 <= given <= MAX_LIMIT):
         return given
     raise wrong(
-        f"应为0到{MAX_LIMIT}的整数，或“none”（不限）",
+        f"应为 0 到 {MAX_LIMIT} 的整数，或“none”（不限）",
         f'it must be an integer from 0 to {MAX_LIMIT}, or "none" for no limit',
     )
 
@@ -116,9 +117,9 @@ def recipients_limit(given: object) -> int | str:
 def storable(text: str) -> str:
     """Refuse what no database text may hold: U+0000, and lone surrogates, which JSON can write and UTF-8 can't."""
     if "\0" in text:
-        raise wrong("不能含U+0000", "it must not hold U+0000")
+        raise wrong("不能含 U+0000", "it must not hold U+0000")
     if not _is_unicode(text):
-        raise wrong("含有不成对的代理码位，不是合法的Unicode", "it holds a lone surrogate, which is not valid Unicode")
+        raise wrong("含有不成对的代理码位，不是合法的 Unicode", "it holds a lone surrogate, which is not valid Unicode")
     return text
 
 

@@ -46,7 +46,7 @@ class Files:
             return ()
         entries = _entries(attachment)
         if len(entries) > MAX_FILES:
-            raise attachment_wrong(f"最多{MAX_FILES}个附件", f"there may be {MAX_FILES} at most")
+            raise attachment_wrong(f"最多 {MAX_FILES} 个附件", f"there may be {MAX_FILES} at most")
         named = [_read_name(entry) for entry in entries]
         texts = [text for _, text in named]
         if sum(map(len, texts)) > OFF_LOOP_CHARACTERS:
@@ -74,7 +74,7 @@ class Files:
 
     def _too_large(self) -> Exception:
         return attachment_wrong(
-            f"解码后总大小超过{self._max_bytes}字节", f"they are over {self._max_bytes} bytes decoded in all"
+            f"解码后总大小超过 {self._max_bytes} 字节", f"they are over {self._max_bytes} bytes decoded in all"
         )
 
 
@@ -90,21 +90,22 @@ def _entries(attachment: object) -> Sequence[object]:
 def _read_name(entry: object) -> tuple[str, str]:
     if not isinstance(entry, dict):
         raise attachment_wrong(
-            "必须是{filename, file}对象或其列表", "it must be an object {filename, file} or a list of them"
+            "必须是 {filename, file} 对象或其列表", "it must be an object {filename, file} or a list of them"
         )
     filename, text = entry.get("filename"), entry.get("file")
     if not isinstance(filename, str) or not filename.strip():
-        raise attachment_wrong("缺少filename（字符串）", "filename is missing or no string")
+        raise attachment_wrong("缺少 filename（字符串）", "filename is missing or no string")
     if len(filename) > MAX_FILENAME_CHARACTERS:
         raise attachment_wrong(
-            f"filename最多{MAX_FILENAME_CHARACTERS}个字符", f"filename has at most {MAX_FILENAME_CHARACTERS} characters"
+            f"filename 最多 {MAX_FILENAME_CHARACTERS} 个字符",
+            f"filename has at most {MAX_FILENAME_CHARACTERS} characters",
         )
     if has_control(filename):
-        raise attachment_wrong("filename不能含控制字符", "filename must not hold a control character")
+        raise attachment_wrong("filename 不能含控制字符", "filename must not hold a control character")
     if "/" in filename or "\\" in filename or filename in (".", ".."):
-        raise attachment_wrong("filename不能带路径", "filename must be a bare name, without a path")
+        raise attachment_wrong("filename 不能带路径", "filename must be a bare name, without a path")
     if not isinstance(text, str):
-        raise attachment_wrong("缺少file（base64字符串）", "file is missing or no string of base64")
+        raise attachment_wrong("缺少 file（base64 字符串）", "file is missing or no string of base64")
     return filename, text
 
 
@@ -124,7 +125,7 @@ def _decode(text: str) -> bytes:
             parts.append(base64.b64decode(chunk, validate=True))
     except (binascii.Error, ValueError) as error:
         raise attachment_wrong(
-            "file不是base64：只能是标准字母表（不带data:前缀）和空白，长度补足到4的倍数",
+            "file 不是 base64：只能是标准字母表（不带 data:前缀）和空白，长度补足到 4 的倍数",
             "file is not base64: use the standard alphabet (and white space), no data: prefix, pad to a multiple of 4",
         ) from error
     return b"".join(parts)

@@ -65,7 +65,7 @@ class Channels:
         if paused is None:
             raise Refusal("missing", field="paused")
         if not isinstance(paused, bool):
-            raise field_wrong("paused", "必须是true或false", "it must be true or false")
+            raise field_wrong("paused", "必须是 true 或 false", "it must be true or false")
         said = _reason(asked.fields.get("reason"))
         reason = said if paused else ""
         await self._redis.call("HSET", channel_key(method), "paused", "1" if paused else "0", "reason", reason)
@@ -119,6 +119,6 @@ def _reason(given: object) -> str:
     if given is None:
         return ""
     if not isinstance(given, str) or len(given) > MAX_REASON or not _LINE.fullmatch(given):
-        zh, en = f"应为不超过{MAX_REASON}个字符的一行文字", f"it must be one line of {MAX_REASON} characters at most"
+        zh, en = f"应为不超过 {MAX_REASON} 个字符的一行文字", f"it must be one line of {MAX_REASON} characters at most"
         raise field_wrong("reason", zh, en)
     return given.strip()

@@ -23,7 +23,7 @@ def mail(content: object, *, has_attachment: bool) -> dict[str, Any]:
     """Check `{subject, text, html?}` and return these fields alone. Raises Refusal content_shape."""
     if not isinstance(content, dict):
         raise content_wrong(
-            '邮件的content必须是对象：{"subject": 标题, "text": 正文}',
+            '邮件的 content 必须是对象：{"subject": 标题, "text": 正文}',
             'for mail it must be an object, {"subject": …, "text": …}',
         )
     subject = _text(content, "subject", required=True)
@@ -31,12 +31,13 @@ def mail(content: object, *, has_attachment: bool) -> dict[str, Any]:
     html = _text(content, "html", required=False)
     if not 1 <= len(subject) <= MAX_SUBJECT_CHARACTERS:
         raise content_wrong(
-            f"subject须为1到{MAX_SUBJECT_CHARACTERS}个字符", f"subject must be 1 to {MAX_SUBJECT_CHARACTERS} characters"
+            f"subject 须为 1 到 {MAX_SUBJECT_CHARACTERS} 个字符",
+            f"subject must be 1 to {MAX_SUBJECT_CHARACTERS} characters",
         )
     if has_control(subject):
-        raise content_wrong("subject不能含换行或控制字符", "subject must not hold a line break or a control character")
+        raise content_wrong("subject 不能含换行或控制字符", "subject must not hold a line break or a control character")
     if not text and not html and not has_attachment:
-        raise content_wrong("没有html或附件时text不能为空", "text may be empty only beside html or an attachment")
+        raise content_wrong("没有 html 或附件时 text 不能为空", "text may be empty only beside html or an attachment")
     _check_length(subject, text, html)
     return {"subject": subject, "text": text, **({"html": html} if html else {})}
 
@@ -46,7 +47,7 @@ def sms(content: object, templates: Templates) -> str | dict[str, Any]:
     checked = _text_or_template(content, templates)
     if (filled := fill(checked, templates)) is not None and len(filled) > MAX_SMS_CHARACTERS:
         raise content_wrong(
-            f"短信连同签名最多{MAX_SMS_CHARACTERS}个字符，现有{len(filled)}个",
+            f"短信连同签名最多 {MAX_SMS_CHARACTERS} 个字符，现有 {len(filled)} 个",
             f"an SMS has at most {MAX_SMS_CHARACTERS} characters with its signature, this has {len(filled)}",
         )
     if (used := _template(checked, templates)) is not None:
@@ -85,13 +86,13 @@ def _text_or_template(content: object, templates: Templates) -> str | dict[str, 
         _check_length(content)
         if templates and _template(content, templates) is None:
             raise content_wrong(
-                "没有带一个变量的默认模板，请用{template, params}",
+                "没有带一个变量的默认模板，请用 {template, params}",
                 "no default template takes free text; give {template, params}",
             )
         return content
     if not isinstance(content, dict) or "template" not in content:
         raise content_wrong(
-            "必须是字符串，或{template, params}对象", "it must be a string, or an object {template, params}"
+            "必须是字符串，或 {template, params} 对象", "it must be a string, or an object {template, params}"
         )
     checked = _templated(content)
     if templates:
@@ -102,12 +103,12 @@ def _text_or_template(content: object, templates: Templates) -> str | dict[str, 
 def _templated(content: dict[str, Any]) -> dict[str, Any]:
     template = _text(content, "template", required=True)
     if not template:
-        raise content_wrong("template不能为空", "template is empty")
+        raise content_wrong("template 不能为空", "template is empty")
     params = content.get("params")
     if params is None:
         params = {}
     if not isinstance(params, dict) or not all(isinstance(value, str) for value in params.values()):
-        raise content_wrong("params必须是对象，值都是字符串", "params must be an object whose values are strings")
+        raise content_wrong("params 必须是对象，值都是字符串", "params must be an object whose values are strings")
     _check_length(template, *params, *params.values())
     return {"template": template, "params": params}
 
@@ -116,14 +117,14 @@ def _check_against(content: dict[str, Any], templates: Templates) -> None:
     template = templates.get(content["template"])
     if template is None:
         raise content_wrong(
-            f"没有模板{content['template'][:64]}，可用：{_names(templates)}",
+            f"没有模板 {content['template'][:64]}，可用：{_names(templates)}",
             f"there is no template {content['template'][:64]}; there are {_names(templates)}",
         )
     wanted, given = set(template.variables), set(content["params"])
     if missing := sorted(wanted - given):
-        raise content_wrong(f"params缺少{_names(missing)}", f"params lacks {_names(missing)}")
+        raise content_wrong(f"params 缺少 {_names(missing)}", f"params lacks {_names(missing)}")
     if extra := sorted(given - wanted):
-        raise content_wrong(f"模板没有变量{_names(extra)}", f"the template has no variable {_names(extra)}")
+        raise content_wrong(f"模板没有变量 {_names(extra)}", f"the template has no variable {_names(extra)}")
 
 
 def _template(content: str | dict[str, Any], templates: Templates) -> TemplateLimits | None:
@@ -144,11 +145,11 @@ def _check_fits(name: str, value: str, template: TemplateLimits) -> None:
     longest = template.variables.get(name)
     if longest is not None and len(value) > longest:
         raise content_wrong(
-            f"{name}最多{longest}个字符，现有{len(value)}个",
+            f"{name} 最多 {longest} 个字符，现有 {len(value)} 个",
             f"{name} takes at most {longest} characters, this has {len(value)}",
         )
     if not template.breaks and has_control(value):
-        raise content_wrong(f"{name}不能含换行或控制字符", f"{name} must not hold a line break or a control character")
+        raise content_wrong(f"{name} 不能含换行或控制字符", f"{name} must not hold a line break or a control character")
 
 
 def _check_variable(name: str, value: str, template: TemplateLimits) -> None:
@@ -165,9 +166,9 @@ def _text(content: dict[str, Any], name: str, *, required: bool) -> str:
     if value is None and not required:
         return ""
     if value is None:
-        raise content_wrong(f"缺少{name}", f"{name} is missing")
+        raise content_wrong(f"缺少 {name}", f"{name} is missing")
     if not isinstance(value, str):
-        raise content_wrong(f"{name}必须是字符串", f"{name} must be a string")
+        raise content_wrong(f"{name} 必须是字符串", f"{name} must be a string")
     return value
 
 
@@ -176,7 +177,7 @@ def _check_length(*texts: str) -> None:
     if sum(map(len, texts)) * 4 <= MAX_CONTENT_BYTES:
         return
     if sum(len(text.encode()) for text in texts) > MAX_CONTENT_BYTES:
-        raise content_wrong("总长不能超过1 MiB", "it is over 1 MiB in all")
+        raise content_wrong("总长不能超过 1 MiB", "it is over 1 MiB in all")
 
 
 def _names(names: Sequence[str] | Templates) -> str:

@@ -88,14 +88,14 @@ class Drafting:
         attachment = fields.get("attachment")
         templates = await self._templates.of(method.name) if method.has_templates else {}
         if may_have_nul and has_nul(fields["content"]):
-            raise content_wrong("不能含U+0000", "it must not hold U+0000")
+            raise content_wrong("不能含 U+0000", "it must not hold U+0000")
         if is_v2:
             _refuse_strays(fields, method)
         content = method.content(fields["content"], templates, has_any(attachment))
         if has_any(attachment) and not method.has_attachments:
-            raise attachment_wrong(f"{method.name}不支持附件", f"{method.name} takes none")
+            raise attachment_wrong(f"{method.name} 不支持附件", f"{method.name} takes none")
         if may_have_nul and has_nul(attachment):
-            raise attachment_wrong("不能含U+0000", "it must not hold U+0000")
+            raise attachment_wrong("不能含 U+0000", "it must not hold U+0000")
         files = await self._files.read(attachment)
         draft = Draft(method, account, found.recipients, content, files, reference=reference, life=life)
         return self.complete(draft, templates), found
@@ -135,7 +135,7 @@ def _refuse_nul(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         if name not in OWN_CODES and (has_nul(name) or has_nul(value)):
             shown = name.replace("\0", "")
-            raise field_wrong(shown, "不能含U+0000", "it must not hold U+0000")
+            raise field_wrong(shown, "不能含 U+0000", "it must not hold U+0000")
 
 
 def _refuse_strays(fields: Mapping[str, Any], method: Method) -> None:

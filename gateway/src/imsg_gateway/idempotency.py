@@ -182,7 +182,7 @@ def read_key(header: str) -> str:
     """Read the Idempotency-Key header. Raises Refusal wrong_type."""
     if not _KEY.fullmatch(header):
         raise field_wrong(
-            "Idempotency-Key", "须为1到128个可见ASCII字符", "it must be 1 to 128 visible ASCII characters"
+            "Idempotency-Key", "须为 1 到 128 个可见 ASCII 字符", "it must be 1 to 128 visible ASCII characters"
         )
     return header
 

@@ -129,12 +129,12 @@ class Recipients:
         if isinstance(to, str):
             return (to,)
         if not isinstance(to, list):
-            raise recipients_wrong("to必须是字符串或列表", "to must be a string or a list")
+            raise recipients_wrong("to 必须是字符串或列表", "to must be a string or a list")
         if not to:
             raise recipients_wrong("列表是空的", "the list is empty")
         if len(to) > self._max:
             raise recipients_wrong(
-                f"一次最多{self._max}个，现有{len(to)}个；请分批发送",
+                f"一次最多 {self._max} 个，现有 {len(to)} 个；请分批发送",
                 f"there may be {self._max} at once, these are {len(to)}; send in several requests",
             )
         if any(not isinstance(text, str) for text in to):
@@ -238,7 +238,9 @@ def _refusal(wrong: Sequence[Wrong]) -> Refusal:
     rest = len(wrong) - len(named)
     zh = "、".join(f"{_short(one.text)}（{one.zh}）" for one in named)
     en = ", ".join(f"{_short(one.text)} ({one.en})" for one in named)
-    return recipients_wrong(zh + (f"等，共{len(wrong)}个" if rest else ""), en + (f" and {rest} more" if rest else ""))
+    return recipients_wrong(
+        zh + (f"等，共 {len(wrong)} 个" if rest else ""), en + (f" and {rest} more" if rest else "")
+    )
 
 
 def _short(text: str) -> str:

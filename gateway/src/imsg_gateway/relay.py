@@ -127,4 +127,4 @@ def relay(owner: Peer, row: Relayed) -> Handler:
 def _refuse_nul(asked: Asked) -> None:
     for name, value in asked.fields.items():
         if has_nul(name) or has_nul(value):
-            raise field_wrong(name.replace("\0", ""), "不能含U+0000", "it must not hold U+0000")
+            raise field_wrong(name.replace("\0", ""), "不能含 U+0000", "it must not hold U+0000")

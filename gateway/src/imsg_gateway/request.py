@@ -133,10 +133,12 @@ def _query(raw: bytes) -> tuple[tuple[str, str], ...]:
         text = quote(raw, safe=_AS_IT_IS)
         fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError as error:
-        raise field_wrong("query", f"最多{MAX_QUERY_FIELDS}个参数", f"it has over {MAX_QUERY_FIELDS} fields") from error
+        raise field_wrong(
+            "query", f"最多 {MAX_QUERY_FIELDS} 个参数", f"it has over {MAX_QUERY_FIELDS} fields"
+        ) from error
     for name, value in fields:
         if name != "token" and ("\0" in name or "\0" in value):
-            raise field_wrong(name.replace("\0", ""), "不能含U+0000", "it must not hold U+0000")
+            raise field_wrong(name.replace("\0", ""), "不能含 U+0000", "it must not hold U+0000")
     return tuple(fields)
 
 

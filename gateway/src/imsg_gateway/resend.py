@@ -125,7 +125,7 @@ class Resends:
 def _is_true(fields: Mapping[str, Any], name: str) -> bool:
     given = fields.get(name)
     if given is not None and not isinstance(given, bool):
-        raise field_wrong(name, "必须是true或false", "it must be true or false")
+        raise field_wrong(name, "必须是 true 或 false", "it must be true or false")
     return bool(given)
 
 
@@ -146,7 +146,7 @@ def _identity(given: object) -> str:
         raise field_wrong("id", "必须是字符串", "it must be a string")
     if not _ID.fullmatch(given := given.lower()):
         zh, en = (
-            "应为发送时返回的id，或再加-和序号",
+            "应为发送时返回的 id，或再加-和序号",
             "it must be the id that send answered, or that with - and a number",
         )
         raise field_wrong("id", zh, en)

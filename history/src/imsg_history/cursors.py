@@ -49,7 +49,7 @@ def read_limit(text: str | None) -> int:
         raise Refusal(
             "wrong_type",
             field="limit",
-            why_zh=f"应为1到{MOST}的整数",
+            why_zh=f"应为 1 到 {MOST} 的整数",
             why_en=f"it must be a whole number from 1 to {MOST}",
         )
     return limit
@@ -73,6 +73,6 @@ def _refusal() -> Refusal:
     return Refusal(
         "wrong_type",
         field="cursor",
-        why_zh="应原样填写上一页返回的next，第一页不填",
+        why_zh="应原样填写上一页返回的 next，第一页不填",
         why_en="it must be the `next` of the page before, unchanged; leave it out for the first page",
     )

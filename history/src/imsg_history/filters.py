@@ -71,7 +71,7 @@ def read_time(given: Mapping[str, str], field: str) -> datetime | None:
         raise Refusal(
             "wrong_type",
             field=field,
-            why_zh="应为RFC 3339时间（如2026-11-25T08:00:00+08:00）或以秒为单位的Unix时间",
+            why_zh="应为 RFC 3339 时间（如 2026-11-25T08:00:00+08:00）或以秒为单位的 Unix 时间",
             why_en="it must be an RFC 3339 time such as 2026-11-25T08:00:00+08:00, or Unix seconds",
         ) from error
 
@@ -82,7 +82,7 @@ def _name(text: str) -> Name:
         raise Refusal(
             "wrong_type",
             field="id",
-            why_zh="应为发送时返回的id（32位十六进制），或再加-和序号",
+            why_zh="应为发送时返回的 id（32 位十六进制），或再加-和序号",
             why_en="it must be the id that sending answered (32 hexadecimal digits), or that with - and a number",
         )
     return name
@@ -114,7 +114,7 @@ def _status(text: str, *, several: bool) -> Status:
         raise Refusal(
             "wrong_type",
             field="status",
-            why_zh=f"应为{'、'.join(known)}之一" + ("，几个之间用英文逗号、不加空格" if several else ""),
+            why_zh=f"应为 {'、'.join(known)} 之一" + ("，几个之间用英文逗号、不加空格" if several else ""),
             why_en=f"it must be one of {', '.join(known)}"
             + (", or several with commas alone between" if several else ""),
         ) from error

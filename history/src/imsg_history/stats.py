@@ -42,7 +42,7 @@ def read_span(given: Mapping[str, str], caller: Caller, zone: ZoneInfo, now: dat
     meant = whose(given.get("username"), caller)
     bucket = given.get("bucket", "day")
     if bucket not in DEFAULT_SPAN:
-        raise Refusal("wrong_type", field="bucket", why_zh="应为hour或day", why_en="it must be hour or day")
+        raise Refusal("wrong_type", field="bucket", why_zh="应为 hour 或 day", why_en="it must be hour or day")
     since, until = read_time(given, "since"), read_time(given, "until")
     try:
         until = until or now
@@ -53,7 +53,7 @@ def read_span(given: Mapping[str, str], caller: Caller, zone: ZoneInfo, now: dat
         raise Refusal(
             "wrong_type",
             field="since",
-            why_zh=f"到until应分为1到{MOST_BUCKETS}段，请调整时间或用bucket=day",
+            why_zh=f"到 until 应分为 1 到 {MOST_BUCKETS} 段，请调整时间或用 bucket=day",
             why_en=f"from it to until there must be 1 to {MOST_BUCKETS} buckets; change the times, or use bucket=day",
         )
     return Span(meant, bucket, starts)

@@ -56,9 +56,9 @@ async def test_a_refusal_answers_its_code_reason_detail_and_retry_after(api: Fas
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.json() == {
         "errorCode": 10016,
-        "errorMessage": "见详情：错误的密码太多，请在7秒后再试。",
+        "errorMessage": "见详情：错误的密码太多，请在 7 秒后再试。",
         "reason": "too_many_tries",
-        "detail": "错误的密码太多，请在7秒后再试。",
+        "detail": "错误的密码太多，请在 7 秒后再试。",
     }
 
 
@@ -163,14 +163,14 @@ class Complaints(BaseModel):
         ({"name": "ab", "count": "5"}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
         ({"name": "ab", "count": True}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
         ({"name": "ab", "count": 5.0}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
-        ({"name": "ab", "count": 10}, "参数count不正确：不能大于9。", "count is not right: it must be 9 or less."),
-        ({"name": 1, "count": 1}, "参数name不正确：必须是字符串。", "name is not right: it must be a string."),
+        ({"name": "ab", "count": 10}, "参数 count 不正确：不能大于 9。", "count is not right: it must be 9 or less."),
+        ({"name": 1, "count": 1}, "参数 name 不正确：必须是字符串。", "name is not right: it must be a string."),
         (
             {"name": "a", "count": 1},
-            "参数name不正确：至少要有2个字符。",
+            "参数 name 不正确：至少要有 2 个字符。",
             "name is not right: it must have at least 2 characters.",
         ),
-        ({"name": "bad", "count": 1}, "参数name不正确：不能是{bad}。", "name is not right: it must not be {bad}."),
+        ({"name": "bad", "count": 1}, "参数 name 不正确：不能是{bad}。", "name is not right: it must not be {bad}."),
         ({"name": 1}, "缺少参数count。", "count is missing."),
         ({"name": 1, "count": None}, "缺少参数count。", "count is missing."),
     ],

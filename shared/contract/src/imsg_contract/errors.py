@@ -47,22 +47,22 @@ REASONS: Mapping[str, Reason] = {
     "not_json": Reason(
         10001,
         400,
-        "请求体不是合法的JSON（{why_zh}）；请把参数写成一个UTF-8的JSON对象。",
+        "请求体不是合法的 JSON（{why_zh}）；请把参数写成一个 UTF-8 的 JSON 对象。",
         "The body is not valid JSON ({why_en}); write the parameters as one JSON object in UTF-8.",
     ),
     "not_http": Reason(
         10001,
         400,
-        "这不是合法的HTTP请求：请求行或请求头有误，或URL太长。",
+        "这不是合法的 HTTP 请求：请求行或请求头有误，或 URL 太长。",
         "This is no valid HTTP request: its first line or a header is malformed, or the URL too long.",
     ),
     "not_an_object": Reason(
-        10001, 400, "请求体必须是一个JSON对象，例如{{…}}。", "The body must be a JSON object, such as {{…}}."
+        10001, 400, "请求体必须是一个 JSON 对象，例如 {{…}}。", "The body must be a JSON object, such as {{…}}."
     ),
     "too_large": Reason(
         10001,
         413,
-        "请求体超过{limit}字节，请减小附件或分批发送。",
+        "请求体超过 {limit} 字节，请减小附件或分批发送。",
         "The body is over {limit} bytes; make attachments smaller or send in several requests.",
     ),
     "head_too_large": Reason(
@@ -80,11 +80,11 @@ REASONS: Mapping[str, Reason] = {
     "no_such_url": Reason(
         10001,
         404,
-        "没有{path}这个地址；接口列表见/docs。",
+        "没有 {path} 这个地址；接口列表见 /docs。",
         "There is nothing at {path}; /docs lists the interface.",
     ),
     "no_such_method": Reason(
-        10001, 405, "{path}不支持{method}，请用{allowed}。", "{path} does not take {method}; use {allowed}."
+        10001, 405, "{path} 不支持 {method}，请用 {allowed}。", "{path} does not take {method}; use {allowed}."
     ),
     "body_incomplete": Reason(
         10001,
@@ -93,43 +93,43 @@ REASONS: Mapping[str, Reason] = {
         "The body ended before it was complete; send it again.",
     ),
     # 10002
-    "missing": Reason(10002, 400, "缺少参数{field}。", "{field} is missing."),
+    "missing": Reason(10002, 400, "缺少参数 {field}。", "{field} is missing."),
     "token_missing": Reason(
         10002,
         400,
-        "缺少token，请先用/api/login获取，再放入请求体的token字段。",
+        "缺少 token，请先用 /api/login 获取，再放入请求体的 token 字段。",
         "token is missing; get one from /api/login and put it into the body's token field.",
     ),
     # 10003, 10004
     "contact_taken": Reason(
-        10003, 409, "{field}已属于另一个用户，请换一个。", "{field} belongs to another user; choose another."
+        10003, 409, "{field} 已属于另一个用户，请换一个。", "{field} belongs to another user; choose another."
     ),
     "username_taken": Reason(
-        10004, 409, "用户名{username}已存在，请换一个。", "The username {username} exists; choose another."
+        10004, 409, "用户名 {username} 已存在，请换一个。", "The username {username} exists; choose another."
     ),
     # 10005
     "token_invalid": Reason(
         10005,
         401,
-        "token无效或已过期，请重新登录获取。",
+        "token 无效或已过期，请重新登录获取。",
         "The token is not valid or has expired; log in again.",
     ),
     # 10006, 10007
     "no_such_user": Reason(
         10006,
         404,
-        "没有用户{username}；管理员可以用/api/register创建。",
+        "没有用户 {username}；管理员可以用 /api/register 创建。",
         "There is no user {username}; an administrator can create it with /api/register.",
     ),
     "wrong_password": Reason(
         10007, 401, "密码不正确，请检查后重试。", "The password is wrong; check it and try again."
     ),
     # 10008
-    "method_unknown": Reason(10008, 400, "method必须是smtp、sms或wechat。", "method must be smtp, sms or wechat."),
+    "method_unknown": Reason(10008, 400, "method 必须是 smtp、sms 或 wechat。", "method must be smtp, sms or wechat."),
     # 10009
-    "content_shape": Reason(10009, 400, "content不正确：{why_zh}。", "content is not right: {why_en}."),
+    "content_shape": Reason(10009, 400, "content 不正确：{why_zh}。", "content is not right: {why_en}."),
     # 10010
-    "attachment_shape": Reason(10010, 400, "attachment不正确：{why_zh}。", "attachment is not right: {why_en}."),
+    "attachment_shape": Reason(10010, 400, "attachment 不正确：{why_zh}。", "attachment is not right: {why_en}."),
     # 10011
     "recipients_invalid": Reason(10011, 400, "收件人不正确：{why_zh}。", "These recipients are not right: {why_en}."),
     # 10012
@@ -137,75 +137,75 @@ REASONS: Mapping[str, Reason] = {
         10012,
         503,
         "消息没有被接收，次数已退还，请稍后重发。",
-        "The message was not accepted and counts for nothing; send it again later.",
+        "The message was not accepted and is not counted; send it again later.",
     ),
     "outcome_unknown": Reason(
         10012,
         503,
-        "不能确定消息是否已被接收；请带同一个Idempotency-Key重发，或按id查询。",
+        "不能确定消息是否已被接收；请带同一个 Idempotency-Key 重发，或按 id 查询。",
         "Whether the message was accepted is not known; repeat with the same Idempotency-Key, or query its id.",
     ),
     "unavailable": Reason(
         10012,
         503,
         "系统的一部分暂时不可用，什么都没有改变，请稍后重试。",
-        "Part of the system is away for the moment; nothing was changed, try again later.",
+        "Part of the system is unavailable; nothing was changed. Try again later.",
     ),
     "no_provider": Reason(
         10012,
         503,
-        "{method}没有配置服务商，什么都没有发送；请管理员配置（{remedy}）。",
+        "{method} 没有配置服务商，什么都没有发送；请管理员配置（{remedy}）。",
         "No provider is configured for {method}, so nothing was sent; an administrator has to: {remedy}.",
     ),
     "overloaded": Reason(
         10012,
         503,
-        "等待发送的消息太多，请按Retry-After稍后再发。",
+        "等待发送的消息太多，请按 Retry-After 稍后再发。",
         "Too many messages are waiting; send again after Retry-After.",
     ),
     "too_many_bodies": Reason(
         10016,
         429,
         "从您的地址同时上传的内容超过 {limit} 字节，请等前面的请求完成后再发。",
-        "What your address is uploading at once is over {limit} bytes; send when the requests before have ended.",
+        "Your address is uploading more than {limit} bytes at once; wait for the earlier requests to finish.",
     ),
     "bug": Reason(
         10012,
         500,
-        "系统内部出错，已记录；请把编号{trace}告诉管理员。",
-        "Something is broken inside and has been logged; tell your administrator the number {trace}.",
+        "系统内部出错，已记录；请把编号 {trace} 告诉管理员。",
+        "An internal error occurred and was logged; tell your administrator the number {trace}.",
     ),
     # 10013
     "per_hour_used_up": Reason(
         10013,
         429,
-        "本小时的{limit}次已用完，{opens}起可以再发。",
-        "This hour's {limit} requests are used up; sending opens again at {opens}.",
+        "本小时的 {limit} 次已用完，{opens} 起可以再发。",
+        "This hour's {limit} requests are used up; you can send again from {opens}.",
     ),
     "per_day_used_up": Reason(
         10013,
         429,
-        "今天的{limit}次已用完，{opens}起可以再发。",
-        "Today's {limit} requests are used up; sending opens again at {opens}.",
+        "今天的 {limit} 次已用完，{opens} 起可以再发。",
+        "Today's {limit} requests are used up; you can send again from {opens}.",
     ),
     "recipients_per_day_used_up": Reason(
         10013,
         429,
-        "此请求有{recipients}个收件人，而今天的{limit}个只剩{left}个，{opens}起重新计数；请分批发送。",
-        "This request has {recipients} recipients, and of today's {limit} {left} are left, counted anew from {opens}; "
-        "send it in smaller lists.",
+        "此请求有 {recipients} 个收件人，而今天的 {limit} 个只剩 {left} 个，{opens} 起重新计数；请分批发送。",
+        "This request has {recipients} recipients, but only {left} of today's {limit} are left until {opens}; "
+        "send to fewer at once.",
     ),
     # 10014, 10015
     "not_following": Reason(
         10014,
         400,
-        "这些标记的用户没有关注公众号：{who}。请先关注。",
+        "这些微信标签的用户没有关注公众号：{who}。请先关注。",
         "The followers of these tags have left: {who}. They must follow the account first.",
     ),
     "no_such_account": Reason(
         10015,
         400,
-        "没有配置公众号{account}；管理员可在IMSG_WECHAT__ACCOUNTS中添加。",
+        "没有配置公众号 {account}；管理员可在 IMSG_WECHAT__ACCOUNTS 中添加。",
         "No official account {account} is configured; an administrator adds it under IMSG_WECHAT__ACCOUNTS.",
     ),
     # 10016
@@ -215,7 +215,7 @@ REASONS: Mapping[str, Reason] = {
         "此用户的发送功能已关闭，请联系管理员开启。",
         "Sending is turned off for this user; ask an administrator to turn it on.",
     ),
-    "no_right": Reason(10016, 403, "此操作需要管理员的token。", "This needs an administrator's token."),
+    "no_right": Reason(10016, 403, "此操作需要管理员的 token。", "This needs an administrator's token."),
     "wrong_host": Reason(
         10016,
         421,
@@ -227,45 +227,45 @@ REASONS: Mapping[str, Reason] = {
     "forged": Reason(
         10016,
         403,
-        "签名不正确；若确由服务商发出，请核对双方配置的token和密钥是否一致。",
-        "The signature is not right; if the provider itself sent this, see that both have the same token and key.",
+        "签名不正确；若确由服务商发出，请核对双方配置的 token 和密钥是否一致。",
+        "The signature is wrong; if the provider itself sent this, check that both sides have the same token and key.",
     ),
     "stale": Reason(
         10016,
         403,
         "时间戳与服务器的时间相差超过 {minutes} 分钟；请求若是刚发出的，请校准服务器的时钟。",
-        "The time stamp is over {minutes} minutes from the server's time; set its clock where the call is new.",
+        "The time stamp differs from the server's time by over {minutes} minutes; if the call is new, set the clock.",
     ),
     "last_administrator": Reason(
         10016,
         409,
         "这是最后一个管理员，不能删除或降级；请先设置另一个管理员。",
-        "This is the last administrator and must stay one; appoint another first.",
+        "This is the last administrator; make another user an administrator first.",
     ),
     "key_reused": Reason(
         10016,
         409,
-        "这个Idempotency-Key已用于另一个请求体，请换一个。",
+        "这个 Idempotency-Key 已用于另一个请求体，请换一个。",
         "This Idempotency-Key was used with another body; use a new one.",
     ),
     "in_progress": Reason(
         10016,
         409,
-        "同一个Idempotency-Key的请求还在处理中，请稍后再试。",
+        "同一个 Idempotency-Key 的请求还在处理中，请稍后再试。",
         "A request with this Idempotency-Key is still running; try again shortly.",
     ),
     "too_many_tries": Reason(
         10016,
         429,
-        "{what_zh}太多，请在{after}秒后再试。",
+        "{what_zh}太多，请在 {after} 秒后再试。",
         "Too many {what_en}; try again in {after} seconds.",
     ),
-    "paused": Reason(10016, 409, "{method}已被管理员暂停。", "{method} is paused by an administrator."),
-    "not_found": Reason(10016, 404, "没有找到{what}。", "{what} was not found."),
+    "paused": Reason(10016, 409, "{method} 已被管理员暂停。", "{method} is paused by an administrator."),
+    "not_found": Reason(10016, 404, "没有找到 {what}。", "{what} was not found."),
     "nothing_to_resend": Reason(
         10016,
         409,
-        '{id}中没有可以重发的消息：只重发failed和expired（uncertain需加"uncertain": true）。',
+        '{id} 中没有可以重发的消息：只重发 failed 和 expired（uncertain 需加 "uncertain": true）。',
         'Nothing of {id} can be sent again: only failed and expired are (uncertain with "uncertain": true).',
     ),
     "already_resent": Reason(
@@ -278,7 +278,7 @@ REASONS: Mapping[str, Reason] = {
         10016,
         409,
         "{id} 的内容已按保存期限清除，不能重发；请填写内容后重新发送。",
-        "The content of {id} was erased after its time, so that it can't be sent again; send it anew with its content.",
+        "The content of {id} was erased after its retention time and can't be sent again; send a new message.",
     ),
     "contact_in_use": Reason(
         10016,
@@ -290,8 +290,8 @@ REASONS: Mapping[str, Reason] = {
         10012,
         503,
         "没有设置 IMSG_ERASURE_KEY，不能记住清除过谁，所以什么都没有清除；请管理员为 history 和各发送服务设同一个值。",
-        "IMSG_ERASURE_KEY is not set, so that nobody could remember who was erased, and nothing was; an administrator "
-        "has to give history and the senders the same one.",
+        "IMSG_ERASURE_KEY is not set, so nothing was erased; an administrator "
+        "has to set the same one for history and the senders.",
     ),
     # 10017
     "unknown_field": Reason(
@@ -300,7 +300,7 @@ REASONS: Mapping[str, Reason] = {
         "没有 {field} 这个参数{meant_zh}。",
         "There is no field {field}{meant_en}.",
     ),
-    "wrong_type": Reason(10017, 400, "参数{field}不正确：{why_zh}。", "{field} is not right: {why_en}."),
+    "wrong_type": Reason(10017, 400, "参数 {field} 不正确：{why_zh}。", "{field} is not right: {why_en}."),
 }
 """Reason → what it answers. The one table: a reason that is not here cannot be answered."""
 
