@@ -11,7 +11,7 @@ from imsg_contract.errors import Refusal
 from imsg_runtime.redis import Redis
 from imsg_runtime.settings import StartError
 from imsg_testing.auth import Visitor, mirrored, running, settings
-from imsg_testing.servers import free_port
+from imsg_testing.servers import reserve_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -193,7 +193,8 @@ async def test_a_reset_works_while_all_of_imsg_is_down(url: str, tmp_path: Path)
     """With SQLite: nobody reads a mirror then, and auth deletes them all when it starts."""
     async with running(settings(url, tmp_path)):
         pass
-    await reset_password(settings(f"redis://127.0.0.1:{free_port()}/0", tmp_path), "admin", "correct horse")
+    nobody = reserve_port()
+    await reset_password(settings(f"redis://127.0.0.1:{nobody}/0", tmp_path), "admin", "correct horse")
     async with running(settings(url, tmp_path)) as visitor:
         assert await may_log_in(visitor, "admin", "correct horse")
 

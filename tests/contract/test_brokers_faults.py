@@ -13,7 +13,7 @@ from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, U
 from imsg_contract.topology import OUTCOME, Lane, Topology, job_key
 from imsg_testing.brokers import READY_WITHIN_S, arrivals, depth_is, is_so, opened, remove_queues, unready
 from imsg_testing.proxy import Proxy
-from imsg_testing.servers import Rabbit, Server, Valkey, free_port
+from imsg_testing.servers import Rabbit, Server, Valkey, reserve_port
 
 JOB = job_key("smtp", Lane.SINGLE)
 AT_ONCE_S = 2.0
@@ -86,7 +86,8 @@ async def test_a_broker_that_is_away_is_refused_at_once(server: Server, topology
 
 @pytest.mark.parametrize("scheme", ["amqp", "redis"])
 async def test_a_broker_that_was_never_there_is_refused_at_once(scheme: str, topology: Topology) -> None:
-    async with unready(f"{scheme}://127.0.0.1:{free_port()}", topology) as broker:
+    nobody = reserve_port()
+    async with unready(f"{scheme}://127.0.0.1:{nobody}", topology) as broker:
         assert not broker.ready
         began = time.monotonic()
         with pytest.raises(PublishRefused):

@@ -14,7 +14,7 @@ from imsg_contract.topology import Lane, Topology, job_key
 from imsg_runtime.settings import StartError
 from imsg_testing.brokers import arrivals, depth_is, management, opened, remove_queues, unready
 from imsg_testing.proxy import Proxy
-from imsg_testing.servers import Rabbit, free_port
+from imsg_testing.servers import Rabbit, reserve_port
 from imsg_testing.waiting import eventually
 
 JOB = job_key("smtp", Lane.SINGLE)
@@ -66,7 +66,8 @@ async def test_without_the_management_api_depth_still_counts_what_this_process_h
     url: str, topology: Topology
 ) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
-    alone = f"{url.partition('?')[0]}?management_port={free_port()}"
+    nobody = reserve_port()
+    alone = f"{url.partition('?')[0]}?management_port={nobody}"
     async with opened(alone, topology) as broker, broker.consume(queue, 2) as jobs:
         for _ in range(3):
             await broker.publish(b"job", topology.direct(queue))
@@ -89,7 +90,8 @@ async def test_a_queue_of_other_arguments_keeps_us_from_being_ready(url: str, to
 
 
 async def test_the_first_host_that_answers_is_used(url: str, topology: Topology) -> None:
-    several = url.replace("@", f"@127.0.0.1:{free_port()},localhost:{free_port()},", 1)
+    nobody, nobody_else = reserve_port(), reserve_port()
+    several = url.replace("@", f"@127.0.0.1:{nobody},localhost:{nobody_else},", 1)
     async with opened(several, topology) as broker:
         await broker.publish(b"job", topology.new(JOB))
 
@@ -116,7 +118,8 @@ async def test_unacked_ones_are_asked_of_another_host_where_the_first_does_not_t
     rabbit: Rabbit, topology: Topology
 ) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
-    for ports in (f"{free_port()},{rabbit.management_port}", f"{rabbit.management_port},{free_port()}"):
+    nobody = reserve_port()
+    for ports in (f"{nobody},{rabbit.management_port}", f"{rabbit.management_port},{nobody}"):
         hosts = f"127.0.0.1:{rabbit.amqp_port},localhost:{rabbit.amqp_port}"
         url = f"amqp://guest:guest@{hosts}/?management_port={ports}"
         async with opened(rabbit.url, topology) as sender, opened(url, topology) as gateway:

@@ -8,7 +8,8 @@ import pytest
 
 from imsg_runtime.redis import connect
 from imsg_testing.sandbox import open_sandbox
-from imsg_testing.stack import IMSG, environment, free_port
+from imsg_testing.servers import reserve_port
+from imsg_testing.stack import IMSG, environment
 
 
 def _doctor(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -23,12 +24,13 @@ def test_it_says_which_source_a_setting_comes_from_and_hides_secrets(tmp_path: P
         'token_hours = 3\n[smtp]\nhost = "from-toml.example"\nsender = "a@example.com"\nusername = "imsg"\n'
         'password = "geheim-mail"\n'
     )
-    nobody = f"127.0.0.1:{free_port()}"
+    port = reserve_port()
+    nobody = f"127.0.0.1:{port}"
 
     done = _doctor(
         tmp_path,
         IMSG_SMTP__HOST="127.0.0.1",
-        IMSG_SMTP__PORT=nobody.partition(":")[2],
+        IMSG_SMTP__PORT=str(port),
         IMSG_GATEWAY_URL=f"http://{nobody}",
         IMSG_REDIS_URL=f"redis://:geheim-redis@{nobody}/0",
         IMSG_DATABASE_URL=f"postgresql://imsg:geheim-sql@{nobody}/imsg",

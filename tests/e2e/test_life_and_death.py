@@ -16,11 +16,13 @@ import pytest
 
 from imsg_testing.api import DOCUMENTED, wait
 from imsg_testing.processes import descendants
-from imsg_testing.stack import IMSG, Stack, environment, free_port, pasted, running
+from imsg_testing.servers import reserve_port
+from imsg_testing.stack import IMSG, Stack, environment, pasted, running
 
 
 def _up(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
-    given = environment({"IMSG_DATA_DIR": str(folder / "data"), "IMSG_PORT": str(free_port()), **settings})
+    port = reserve_port()
+    given = environment({"IMSG_DATA_DIR": str(folder / "data"), "IMSG_PORT": str(port), **settings})
     command = [str(IMSG), "up"]
     return subprocess.run(command, env=given, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
 
@@ -250,7 +252,8 @@ def test_ctrl_c_ends_it_at_once_without_a_word_and_keeps_the_data(tmp_path: Path
 
 
 def test_ctrl_c_while_it_loads_ends_it_without_a_word(tmp_path: Path) -> None:
-    settings = environment({"IMSG_PORT": str(free_port()), "IMSG_DATA_DIR": str(tmp_path / "data")})
+    port = reserve_port()
+    settings = environment({"IMSG_PORT": str(port), "IMSG_DATA_DIR": str(tmp_path / "data")})
     process = subprocess.Popen([str(IMSG), "up"], env=settings, stderr=subprocess.PIPE, cwd=tmp_path)
     # It loads for most of a second; a library's shared objects are mapped early in that.
     wait(lambda: any("pydantic_core" in Path(f"/proc/{pid}/maps").read_text() for pid in descendants(process.pid)))

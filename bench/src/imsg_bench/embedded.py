@@ -9,7 +9,7 @@ import httpx
 
 from imsg_testing.api import Api, wait
 from imsg_testing.processes import Process
-from imsg_testing.servers import free_port
+from imsg_testing.servers import reserve_port
 from imsg_testing.stack import IMSG, START_TIMEOUT_S, environment
 
 
@@ -18,7 +18,7 @@ class Embedded(Api):
 
     def __init__(self, folder: Path, settings: Mapping[str, str], *, with_console: bool, program: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port = reserve_port(self)
         self.log = folder / "output.log"
         given = {"IMSG_PORT": str(self.port), "IMSG_DATA_DIR": str(folder / "data"), **settings}
         command = [str(program), "up", *([] if with_console else ["--no-console"])]
@@ -41,9 +41,12 @@ class Embedded(Api):
         """Ask its readiness."""
         assert self.process.runs, self.process.last_lines()  # noqa: S101  why it is waited for in vain
         try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).is_success
+            answers = httpx.get(f"{self.url}/health/ready", timeout=5).is_success
         except httpx.TransportError:
             return False
+        if answers:
+            self.process.require_port(self.port)
+        return answers
 
 
 @contextmanager

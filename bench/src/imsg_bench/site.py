@@ -13,7 +13,7 @@ from imsg_bench.counts import Counts
 from imsg_bench.ground import Ground, Plot, folder_of, plot
 from imsg_testing.api import Api, wait
 from imsg_testing.processes import Process
-from imsg_testing.servers import accepts, free_port
+from imsg_testing.servers import accepts, reserve_port
 from imsg_testing.services import KEYS, OneService
 from imsg_testing.stack import environment
 
@@ -98,14 +98,14 @@ class Site:
     def sink(self) -> tuple[int, Counts]:
         """Start a mail server that takes everything; return its port and its counts."""
         counts = Counts(self.folder / "mails")
-        port = free_port()
+        port = reserve_port(self)
         self.listening("imsg_bench.sink", port, str(port), str(self.folder))
         return port, counts
 
     def stub(self) -> tuple[int, Counts]:
         """Start an SMS firm; return its port and its counts."""
         counts = Counts(self.folder / "texts")
-        port = free_port()
+        port = reserve_port(self)
         self.listening("imsg_bench.stub", port, str(port), str(self.folder))
         return port, counts
 
@@ -132,7 +132,7 @@ class Site:
         python: Path | None = None,
     ) -> tuple[str, Process]:
         """Serve an ASGI app by uvicorn and uvloop as iMSG is served, without logs; return its URL and process."""
-        port = free_port()
+        port = reserve_port(self)
         process = self.program(
             "uvicorn",
             *words,
@@ -163,7 +163,7 @@ def wait_for(process: Process, port: int) -> None:
 
     def listens() -> bool:
         assert process.runs, process.last_lines()  # noqa: S101  why it is waited for in vain
-        return accepts(port)
+        return accepts(port) and process.serves(port)
 
     wait(listens, START_TIMEOUT_S)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from imsg_testing.servers import free_port
+from imsg_testing.servers import reserve_port
 from imsg_testing.versions import whole
 
 ROOT = Path(__file__).parents[3]
@@ -38,7 +38,7 @@ class Containers:
     """The stack of `docker-compose.yml` with the settings of `.env.example`, or of another file."""
 
     def __init__(self, settings: Path = ROOT / ".env.example") -> None:
-        self.port = free_port()
+        self.port = reserve_port(self)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("IMSG_", "COMPOSE_"))}
         self._environment = {

@@ -16,7 +16,8 @@ import httpx
 from imsg_testing.api import wait
 from imsg_testing.fault_world import World
 from imsg_testing.processes import Process
-from imsg_testing.stack import START_TIMEOUT_S, environment, free_port
+from imsg_testing.servers import reserve_port
+from imsg_testing.stack import START_TIMEOUT_S, environment
 from imsg_testing.trial import TERMS, Provider
 
 ACCOUNT = {
@@ -31,7 +32,7 @@ class SmsFirm:
     """The sandbox's Aliyun as a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        self.port = reserve_port(self)
         account = {f"IMSG_SMS__ALIYUN__{name}": value for name, value in ACCOUNT.items()}
         own = {
             "IMSG_PORT": str(self.port),
@@ -71,9 +72,12 @@ class SmsFirm:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).is_success
+            answers = httpx.get(f"{self.url}/health/ready", timeout=5).is_success
         except httpx.TransportError:
             return False
+        if answers:
+            self._process.require_port(self.port)
+        return answers
 
 
 class Workers:

@@ -1,7 +1,6 @@
 """A gateway to test: the real app on a real Valkey and broker, with auth and history stood in for by their contract."""
 
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -29,6 +28,7 @@ from imsg_runtime import redis
 from imsg_runtime.redis import Redis
 from imsg_runtime.service import Service
 from imsg_testing.processes import Process
+from imsg_testing.servers import reserve_port
 from imsg_testing.versions import in_v2
 from imsg_testing.waiting import eventually
 
@@ -302,9 +302,7 @@ async def world(
 @contextmanager
 def process(store_url: str, folder: Path, **settings: str) -> Iterator[int]:
     """Run the gateway as a process of its own, auth and history away; yield its port once it is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = reserve_port()
     environment = {
         **os.environ,
         "IMSG_PORT": str(port),
@@ -325,6 +323,7 @@ def process(store_url: str, folder: Path, **settings: str) -> Iterator[int]:
             if not served.runs or time.monotonic() > end:
                 raise RuntimeError(served.last_lines())
             time.sleep(0.05)
+        served.require_port(port)
         yield port
     finally:
         served.close()

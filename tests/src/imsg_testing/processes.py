@@ -1,5 +1,6 @@
 """One child process of a test run: started apart from the terminal, ended with its children, gone when the run dies."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -11,6 +12,9 @@ from pathlib import Path
 
 END_TIMEOUT_S = 10.0
 """How long a process may take to end after it was asked; then it is killed."""
+
+LISTENS = "0A"
+"""TCP_LISTEN, as /proc/net/tcp writes it (Linux, include/net/tcp_states.h)."""
 
 
 class Process:
@@ -115,6 +119,21 @@ class Process:
         self.kill()
         self._starter.shutdown()
 
+    def require_port(self, port: int) -> None:
+        """Raise RuntimeError where it is somebody else who listens on the port: ours did not start, or has ended."""
+        if not self.serves(port):
+            raise RuntimeError(f"another process answers on port {port}; ours said:\n{self.last_lines()}")
+
+    def serves(self, port: int) -> bool:
+        """Tell whether it is this process, or one that descends from it, that listens on a port of this machine.
+
+        Where the kernel does not tell (outside Linux) it is believed.
+        """
+        inodes = _listening(port)
+        if inodes is None:
+            return True
+        return self.runs and any(inodes & _sockets(pid) for pid in (self.pid, *descendants(self.pid)))
+
     def last_lines(self, count: int = 20) -> str:
         """Return the end of what it has written."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-count:])
@@ -147,6 +166,29 @@ def descendants(pid: int) -> list[int]:
         for child in children.get(waiting.pop(), ()):
             found.append(child)
             waiting.append(child)
+    return found
+
+
+def _listening(port: int) -> set[str] | None:
+    """Find the sockets that listen on a port, by their inodes; None where the kernel does not tell."""
+    tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
+    if not any(table.exists() for table in tables):
+        return None
+    found = set()
+    for table in tables:
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == LISTENS and int(local.rpartition(":")[2], 16) == port:
+                found.add(inode)
+    return found
+
+
+def _sockets(pid: int) -> set[str]:
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):  # it has just gone
+            if (target := str(entry.readlink())).startswith("socket:["):
+                found.add(target.removeprefix("socket:[").removesuffix("]"))
     return found
 
 

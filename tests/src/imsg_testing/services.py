@@ -11,8 +11,8 @@ import httpx
 from imsg_testing.api import Api, wait
 from imsg_testing.parting import Parting
 from imsg_testing.processes import Process
-from imsg_testing.servers import Postgres, Rabbit, Valkey
-from imsg_testing.stack import START_TIMEOUT_S, Provider, environment, free_port, provider
+from imsg_testing.servers import Postgres, Rabbit, Valkey, reserve_port
+from imsg_testing.stack import START_TIMEOUT_S, Provider, environment, provider
 
 KEYS = {
     "IMSG_SERVICE_KEY": "a key between services, long enough",
@@ -25,7 +25,7 @@ class OneService:
     """One service as a process; can be killed and started again on the same port."""
 
     def __init__(self, package: str, folder: Path, settings: dict[str, str], python: Path | None = None) -> None:
-        self.port = free_port()
+        self.port = reserve_port(self)
         self.log = folder / f"{package}-{self.port}.log"
         command = [str(python or sys.executable), "-m", "imsg_runtime.service", package]
         given = environment({**settings, "IMSG_PORT": str(self.port)})
@@ -52,9 +52,12 @@ class OneService:
     def _answers(self, check: str) -> bool:
         assert self.process.exit_code is None, self.process.last_lines()
         try:
-            return httpx.get(f"{self.url}/health/{check}", timeout=5).is_success
+            answers = httpx.get(f"{self.url}/health/{check}", timeout=5).is_success
         except httpx.TransportError:
             return False
+        if answers:
+            self.process.require_port(self.port)
+        return answers
 
 
 class Services(Api):

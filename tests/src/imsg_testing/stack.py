@@ -2,10 +2,8 @@
 
 import base64
 import os
-import random
 import re
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,13 +16,11 @@ import httpx
 
 from imsg_testing.api import Api, wait
 from imsg_testing.processes import Process
+from imsg_testing.servers import reserve_port
 
 IMSG = Path(sys.executable).parent / "imsg"
 
 START_TIMEOUT_S = 60.0
-
-PORTS = range(12_000, 32_000)
-"""Below the ports that the kernel gives to outgoing connections."""
 
 
 class Stack(Api):
@@ -32,7 +28,7 @@ class Stack(Api):
 
     def __init__(self, folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = reserve_port(self)
         self.output = folder / "output.log"
         folder.mkdir(parents=True, exist_ok=True)
         self._settings = settings
@@ -100,7 +96,7 @@ class Provider:
     """The sandbox as a process of its own: a mail server that outlives whoever sends to it."""
 
     def __init__(self, folder: Path) -> None:
-        self.port, self.smtp_port = free_port(), free_port()
+        self.port, self.smtp_port = reserve_port(self), reserve_port(self)
         settings = {"IMSG_PORT": str(self.port), "IMSG_SANDBOX__SMTP_PORT": str(self.smtp_port)}
         command = [sys.executable, "-m", "imsg_runtime.service", "imsg_sandbox"]
         self._process = Process(
@@ -130,9 +126,12 @@ class Provider:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/health/ready").is_success
+            answers = httpx.get(f"http://127.0.0.1:{self.port}/health/ready").is_success
         except httpx.TransportError:
             return False
+        if answers:
+            self._process.require_port(self.port)
+        return answers
 
 
 @contextmanager
@@ -192,12 +191,3 @@ def pasted(said: str) -> str:
     """Return the lines that `imsg up` offers for pasting."""
     lines = re.findall(r"^(?:TOKEN=|(?:sleep 1; )?curl ).*$", said, re.MULTILINE)
     return "\n".join(lines)
-
-
-def free_port() -> int:
-    """Choose a port that nobody listens on now."""
-    while True:
-        port = random.choice(PORTS)  # noqa: S311  no secret
-        with socket.socket() as sock:
-            if sock.connect_ex(("127.0.0.1", port)) != 0:
-                return port

@@ -1,6 +1,6 @@
 """The real servers of the tests, each private to its run: own ports, own data, started and ended by process id."""
 
-from imsg_testing.servers.ports import accepts, asked, free_port
+from imsg_testing.servers.ports import accepts, asked, reserve_port
 from imsg_testing.servers.postgres import Postgres
 from imsg_testing.servers.rabbit import Rabbit
 from imsg_testing.servers.rabbit_cluster import RabbitCluster
@@ -17,5 +17,5 @@ __all__ = [
     "accepts",
     "asked",
     "found",
-    "free_port",
+    "reserve_port",
 ]

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from imsg_testing.processes import Process
-from imsg_testing.servers.ports import accepts, free_port
+from imsg_testing.servers.ports import accepts, reserve_port
 from imsg_testing.servers.server import START_TIMEOUT_S, MissingServerError, found
 
 
@@ -26,7 +26,7 @@ class Epmd:
         if program is None:
             raise MissingServerError("RabbitMQ is not installed: apt-get install rabbitmq-server")
         self.close_process()
-        self.port = free_port()
+        self.port = reserve_port(self)
         command = [str(program), "-address", "127.0.0.1", "-port", str(self.port)]
         self._process = Process(command, log=self.folder / "log")
         self._process.start()

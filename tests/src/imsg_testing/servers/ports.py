@@ -1,22 +1,36 @@
-"""Ports of the loopback: a free one, and whether somebody answers on it."""
+"""Ports of the loopback: taken by binding them, and whether somebody answers on one."""
 
 import random
 import socket
+import sys
+import weakref
 
 PORTS = range(12_000, 32_000)
 """Below the ports that the kernel gives to outgoing connections, so that ours is still free after a kill."""
 
 
-def free_port() -> int:
-    """Find a port on the loopback that nobody listens on now."""
+def reserve_port(owner: object | None = None, ports: range = PORTS) -> int:
+    """Take a port of the loopback for a server that is started, killed and started again on it.
+
+    No other test of this machine gets it as long as `owner` lives; without one, as long as this process does.
+
+    It is bound without SO_REUSEADDR, which fails where anybody else has it, this run or another; then the option is
+    set, by which Linux lets a server with the same option bind and listen beside it. Nobody who connects before that
+    server runs is answered, since the reservation itself does not listen.
+    """
     for _ in range(1_000):
-        port = random.choice(PORTS)  # noqa: S311  a port is no secret
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        holder = socket.socket()
+        try:
+            holder.bind(("127.0.0.1", random.choice(ports)))  # noqa: S311  a port is no secret
+        except OSError:
+            holder.close()
+            continue
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port: int = holder.getsockname()[1]
+        if sys.platform == "linux":
+            weakref.finalize(sys.modules[__name__] if owner is None else owner, holder.close)
+        else:
+            holder.close()  # there a bound socket would keep our own server out
         return port
     raise RuntimeError("no free port on the loopback")
 

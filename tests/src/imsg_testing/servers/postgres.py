@@ -11,14 +11,12 @@ import psycopg
 from psycopg import sql
 
 from imsg_testing.processes import Process
-from imsg_testing.servers.ports import free_port
+from imsg_testing.servers.ports import reserve_port
 from imsg_testing.servers.server import START_TIMEOUT_S, MissingServerError, Server, found
 
 
 class Postgres(Server):
     """PostgreSQL, the newest that Debian's packages have installed; never as root, which it refuses."""
-
-    _port = 0
 
     @property
     def url(self) -> str:
@@ -49,13 +47,13 @@ class Postgres(Server):
         shutil.rmtree(self.folder / "data")
         self._make_cluster(_postgres_binaries(), _user_for_postgres(), self.folder / "data")
 
-    def _prepared(self) -> Process:
+    def _prepare(self) -> Process:
         binaries = _postgres_binaries()
         user = _user_for_postgres()
         data = self.folder / "data"
         if not data.exists():
             self._make_cluster(binaries, user, data)
-        self._port = free_port()
+        self._port = reserve_port(self)
         options = {
             "listen_addresses": "127.0.0.1",
             "port": str(self._port),

@@ -10,7 +10,7 @@ from pathlib import Path
 from imsg_testing.processes import Process
 from imsg_testing.servers.certificates import Certificates
 from imsg_testing.servers.epmd import Epmd
-from imsg_testing.servers.ports import accepts, asked, free_port
+from imsg_testing.servers.ports import accepts, asked, reserve_port
 from imsg_testing.servers.server import MissingServerError, Server, found
 
 OLDEST_MAJOR = 4
@@ -27,10 +27,10 @@ class Rabbit(Server):
     Nodes of a cluster share an `epmd`; `others` are the nodes to form it with, `extra` more lines of rabbitmq.conf.
     """
 
-    _port = 0
     management_port = 0
     tls_port = 0
     tls_management_port = 0
+    _distribution_port = 0
 
     def __init__(self, *, epmd: Epmd | None = None, extra: Sequence[str] = ()) -> None:
         super().__init__()
@@ -79,15 +79,15 @@ class Rabbit(Server):
             self._epmd.close()
         super().close()
 
-    def _prepared(self) -> Process:
+    def _prepare(self) -> Process:
         server = _script("rabbitmq-server")
         _refuse_an_old_one()
-        self._port, self.management_port, self.tls_port, self.tls_management_port, distribution = (
-            free_port() for _ in range(5)
+        self._port, self.management_port, self.tls_port, self.tls_management_port, self._distribution_port = (
+            reserve_port(self) for _ in range(5)
         )
         self._epmd.start()
         self._configure()
-        self._variables = self._environment(distribution)
+        self._variables = self._environment()
         return Process([str(server)], log=self.folder / "log", environment=self._variables)
 
     def _configure(self) -> None:
@@ -130,7 +130,7 @@ class Rabbit(Server):
             said = said.replace(operators, ours)
         return ["management.ssl.ip = 127.0.0.1", *said.splitlines()]
 
-    def _environment(self, distribution: int) -> Mapping[str, str]:
+    def _environment(self) -> Mapping[str, str]:
         return {
             "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
             "LANG": "C.UTF-8",
@@ -138,7 +138,7 @@ class Rabbit(Server):
             "ERL_EPMD_PORT": str(self._epmd.port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": self.node,
-            "RABBITMQ_DIST_PORT": str(distribution),
+            "RABBITMQ_DIST_PORT": str(self._distribution_port),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
             "RABBITMQ_LOG_BASE": str(self.folder / "logs"),
             "RABBITMQ_CONF_ENV_FILE": str(self.folder / "env"),

@@ -15,9 +15,6 @@ from imsg_testing.processes import Process
 START_TIMEOUT_S = 60.0
 """How long a server may take until it answers; RabbitMQ needs 5 s on an idle machine."""
 
-STARTS = 3
-"""How often new ports are tried where another took ours between the choice and the start."""
-
 
 class MissingServerError(RuntimeError):
     """A server the tests need is not installed; its text is the one line that names the package."""
@@ -25,6 +22,9 @@ class MissingServerError(RuntimeError):
 
 class Server:
     """A server that can be killed and started again on the same port with the same data."""
+
+    _port = 0
+    """Where clients find it, once it was prepared."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="imsg-", dir="/tmp"))
@@ -44,21 +44,11 @@ class Server:
 
     def start(self) -> None:
         """Start it and return when it answers."""
-        if self._process is not None:
-            self._process.start()
-            self._wait_until_it_answers()
-            return
-        for attempt in range(STARTS):
-            self._process = self._prepared()
-            self._process.start()
-            try:
-                self._wait_until_it_answers()
-            except RuntimeError:
-                self._process.close()
-                if attempt == STARTS - 1:
-                    raise
-            else:
-                return
+        if self._process is None:
+            self._process = self._prepare()
+        self._process.start()
+        self._wait_until_it_answers()
+        self._process.require_port(self._port)
 
     def stop(self) -> None:
         """Shut it down in good order."""
@@ -109,8 +99,8 @@ class Server:
         """End it."""
         self.close()
 
-    def _prepared(self) -> Process:
-        """Choose ports, write configuration, and return the process, not started yet."""
+    def _prepare(self) -> Process:
+        """Take ports, write configuration, and return the process, not started yet."""
         raise NotImplementedError
 
     def _answers(self) -> bool:

@@ -4,14 +4,12 @@ import contextlib
 from pathlib import Path
 
 from imsg_testing.processes import Process
-from imsg_testing.servers.ports import asked, free_port
+from imsg_testing.servers.ports import asked, reserve_port
 from imsg_testing.servers.server import MissingServerError, Server, found
 
 
 class Valkey(Server):
     """Valkey as the embedded mode runs it: append-only file, fsync at every write, nothing evicted."""
-
-    _port = 0
 
     def __init__(self, *, aclfile: Path | None = None) -> None:
         """Take users from `aclfile`, as a container's server does; without one everybody may do everything."""
@@ -23,8 +21,8 @@ class Valkey(Server):
         """A redis:// URL."""
         return f"redis://127.0.0.1:{self._port}/0"
 
-    def _prepared(self) -> Process:
-        self._port = free_port()
+    def _prepare(self) -> Process:
+        self._port = reserve_port(self)
         options = {
             "bind": "127.0.0.1",
             "port": str(self._port),
