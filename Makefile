@@ -14,7 +14,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help backup restore run test check format openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-compare
+.PHONY: help backup restore run test test-long check format openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-compare
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -22,9 +22,13 @@ help: ## list these targets
 run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
 	@exec $(VENV)/imsg up
 
-test: check .venv/.servers .venv/.rules ## check, and every test
-	$(VENV)/pytest -n 2 --dist loadfile --ignore=tests/fault --ignore=tests/compose
+test: check .venv/.servers .venv/.rules ## check, and every test but the long ones (15 min)
+	$(VENV)/pytest -n 2 --dist loadfile -m 'not long' --ignore=tests/fault --ignore=tests/compose
 	$(VENV)/pytest -m quick tests/fault
+
+test-long: .venv/.to-test .venv/.servers .venv/.rules ## the long tests: clusters, SDKs, Java, the fuzzer, containers
+	$(VENV)/pytest -n 2 --dist loadfile -m long --ignore=tests/fault --ignore=tests/compose
+	$(VENV)/pytest -m long tests/fault
 	@scripts/test-compose quick
 
 check: .venv/.to-test isolation ## format, lint, types, imports, isolation

@@ -14,6 +14,8 @@ from imsg_testing.browser import Visit
 from imsg_testing.entering import bury, enter
 from imsg_testing.stack import Stack, running
 
+pytestmark = pytest.mark.long
+
 Visits = Callable[..., Visit]
 
 LOOKED_INTO = 2

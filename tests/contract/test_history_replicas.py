@@ -28,6 +28,8 @@ from imsg_testing.servers import Rabbit
 from imsg_testing.services import KEYS, OneService
 from imsg_testing.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
 RETENTION = timedelta(days=90)
 WITHIN_S = 90.0

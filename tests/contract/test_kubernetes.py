@@ -18,6 +18,8 @@ from imsg_broker.rabbitmq.address import parse
 from imsg_runtime.service_client import RULES
 from imsg_testing.kubernetes import FOLDER, ROOT, Document, built, built_at, placeholders, pod
 
+pytestmark = pytest.mark.long
+
 OLDEST = "1.30"
 """The first whose pods may sleep before they are ended."""
 

@@ -192,6 +192,7 @@ def api() -> Any:  # noqa: ANN401  the fuzzer's own kind of schema
     return schemathesis.openapi.from_dict(committed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name, _ in operations()])
 def test_a_fuzzer_finds_nothing(name: str, api: Any, truthful: Stack) -> None:  # noqa: ANN401  as above
     url = api.find_operation_by_label(name)

@@ -13,6 +13,8 @@ from imsg_testing.api import DOCUMENTED, wait
 from imsg_testing.openapi import DOCUMENT
 from imsg_testing.stack import Stack, running
 
+pytestmark = pytest.mark.long
+
 GENERATOR = Path(sys.executable).parent / "openapi-python-client"
 
 PACKAGE = "imsg_generated"

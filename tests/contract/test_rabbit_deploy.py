@@ -19,6 +19,8 @@ from imsg_testing.servers import Rabbit
 from imsg_testing.servers.rabbit import DEPLOY, shipped
 from imsg_testing.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 POLICIES = DEPLOY / "policies.json"
 
 

@@ -16,6 +16,8 @@ from imsg_console.features.send.snippets import Sending
 from imsg_testing.api import wait
 from imsg_testing.stack import Stack, running
 
+pytestmark = pytest.mark.long
+
 PASSWORD = "p'a\"ss\\wo$rd`id`"
 
 HOSTILE = "$(touch run) `touch run` \\n \\u0041 $HOME ${HOME} %s '\"'\"' JSON ❤ 😀 \x7f &lt;\nJSON\n$TOKEN\t</script>"

@@ -18,7 +18,7 @@ import pytest
 from imsg_testing.api import wait
 from imsg_testing.stack import IMSG, Stack, environment, provider, running
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 """Each of these starts everything anew, some twice."""
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from imsg_testing.stack import Stack
 
+pytestmark = pytest.mark.long
+
 SOURCE = Path(__file__).parent / "java" / "Strict.java"
 
 JARS = Path("/usr/share/java")

@@ -15,6 +15,8 @@ from imsg_testing.servers import Rabbit, Valkey
 from imsg_testing.services import KEYS, OneService, Services
 from imsg_testing.stack import provider
 
+pytestmark = pytest.mark.long
+
 SWEEP = {"IMSG_SWEEP__EVERY_S": "1", "IMSG_SWEEP__LOST_AFTER_S": "3"}
 """As in production, where it is a minute and a quarter of an hour."""
 

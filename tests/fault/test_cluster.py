@@ -11,7 +11,7 @@ from imsg_testing.fault_world import Plan, World
 from imsg_testing.servers import RabbitCluster
 from imsg_testing.servers.rabbit_cluster import NODES
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 class _Worlds(Protocol):
