@@ -160,9 +160,9 @@ class Complaints(BaseModel):
 @pytest.mark.parametrize(
     ("body", "zh", "en"),
     [
-        ({"name": "ab", "count": "5"}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
-        ({"name": "ab", "count": True}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
-        ({"name": "ab", "count": 5.0}, "参数count不正确：必须是整数。", "count is not right: it must be an integer."),
+        ({"name": "ab", "count": "5"}, "参数 count 不正确：必须是整数。", "count is not right: it must be an integer."),
+        ({"name": "ab", "count": True}, "参数 count 不正确：必须是整数。", "count is not right: it must be an integer."),
+        ({"name": "ab", "count": 5.0}, "参数 count 不正确：必须是整数。", "count is not right: it must be an integer."),
         ({"name": "ab", "count": 10}, "参数 count 不正确：不能大于 9。", "count is not right: it must be 9 or less."),
         ({"name": 1, "count": 1}, "参数 name 不正确：必须是字符串。", "name is not right: it must be a string."),
         (
@@ -171,8 +171,8 @@ class Complaints(BaseModel):
             "name is not right: it must have at least 2 characters.",
         ),
         ({"name": "bad", "count": 1}, "参数 name 不正确：不能是{bad}。", "name is not right: it must not be {bad}."),
-        ({"name": 1}, "缺少参数count。", "count is missing."),
-        ({"name": 1, "count": None}, "缺少参数count。", "count is missing."),
+        ({"name": 1}, "缺少参数 count。", "count is missing."),
+        ({"name": 1, "count": None}, "缺少参数 count。", "count is missing."),
     ],
 )
 def test_what_is_wrong_with_a_field_reads_well_in_both_languages(body: dict[str, object], zh: str, en: str) -> None:
