@@ -83,7 +83,7 @@ async def test_details_are_in_the_language_the_client_prefers(visitor: Visitor) 
     body = {"username": "admin", "password": 1}
     chinese = await visitor.call("POST", "/api/login", body)
     english = await visitor.call("POST", "/api/login", body, language="en-GB,zh;q=0.5")
-    assert chinese.json()["detail"] == "参数password不正确：必须是字符串。"
+    assert chinese.json()["detail"] == "参数 password 不正确：必须是字符串。"
     assert english.json()["detail"] == "password is not right: it must be a string."
 
 

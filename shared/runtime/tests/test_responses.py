@@ -161,7 +161,11 @@ class Complaints(BaseModel):
     ("body", "zh", "en"),
     [
         ({"name": "ab", "count": "5"}, "参数 count 不正确：必须是整数。", "count is not right: it must be an integer."),
-        ({"name": "ab", "count": True}, "参数 count 不正确：必须是整数。", "count is not right: it must be an integer."),
+        (
+            {"name": "ab", "count": True},
+            "参数 count 不正确：必须是整数。",
+            "count is not right: it must be an integer.",
+        ),
         ({"name": "ab", "count": 5.0}, "参数 count 不正确：必须是整数。", "count is not right: it must be an integer."),
         ({"name": "ab", "count": 10}, "参数 count 不正确：不能大于 9。", "count is not right: it must be 9 or less."),
         ({"name": 1, "count": 1}, "参数 name 不正确：必须是字符串。", "name is not right: it must be a string."),
