@@ -114,9 +114,9 @@ def test_only_what_was_changed_is_asked_of_the_api() -> None:
 @pytest.mark.parametrize(
     ("t", "detail", "field", "sentence"),
     [
-        (ZH, "参数email不正确：不是邮箱地址。", "email", "邮箱不正确：不是邮箱地址。"),
+        (ZH, "参数 email 不正确：不是邮箱地址。", "email", "邮箱不正确：不是邮箱地址。"),
         (EN, "email is not right: it is no e-mail address.", "email", "E-mail is not right: it is no e-mail address."),
-        (ZH, "phone已属于另一个用户，请换一个。", "phone", "手机已属于另一个用户，请换一个。"),
+        (ZH, "phone 已属于另一个用户，请换一个。", "phone", "手机已属于另一个用户，请换一个。"),
         (EN, "Too many messages are waiting.", "", "Too many messages are waiting."),
     ],
 )

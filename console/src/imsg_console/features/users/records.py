@@ -25,7 +25,8 @@ MOST_NAME, LEAST_PASSWORD, MOST_PASSWORD = 64, 6, 256
 REASONS: Mapping[str, str] = {"username_taken": "username", "no_such_user": "username"}
 """Reason → the field it is about, where the reason says it all."""
 
-_NAMED = re.compile(r"^(?:参数)?(" + "|".join(FIELDS) + r")(?= |不正确|已属于|未)")
+_NAMED = re.compile(r"^(?:参数 )?(" + "|".join(FIELDS) + r")(?: (?=[^ -~])|(?= ))")
+"""What a refusal's sentence begins with; the space before Chinese goes, since the field's own name is Chinese there."""
 
 
 def changes(before: User, after: Mapping[str, Any]) -> dict[str, Any]:
