@@ -48,10 +48,10 @@ openapi: .venv/.to-test ## write docs/openapi.json as the services describe them
 isolation: $(UV) # each package alone with what it declares
 	scripts/isolation
 
-test-fault: .venv/.to-test .venv/.servers ## pull every plug, balance the books, write docs/reliability.md
+test-fault: .venv/.to-test .venv/.servers ## inject every fault, reconcile, write docs/fault-tolerance.md
 	$(VENV)/python -m imsg_testing.fault_run
 
-test-fault-quick: .venv/.to-test .venv/.servers ## the torments that are part of make test
+test-fault-quick: .venv/.to-test .venv/.servers ## the faults that are part of make test
 	$(VENV)/pytest -m quick tests/fault
 
 test-compose: .venv/.to-test ## run the containers: scale, roll, kill them at random for two minutes

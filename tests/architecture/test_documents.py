@@ -64,12 +64,27 @@ def test_every_make_command_in_a_document_exists(name: str) -> None:
     assert named <= targets
 
 
-@pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md"])
-def test_every_link_to_a_file_leads_somewhere(name: str) -> None:
-    page = ROOT / name
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+DOCUMENTS = [
+    *(ROOT / name for name in (*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "console/README.md", "bench/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
-    assert [link for link in links if not (page.parent / link).exists()] == []
+
+def anchors(page: Path) -> set[str]:
+    """Name a page's headings as links do."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    dead = []
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+            dead.append(link)
+    assert dead == []
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

@@ -47,14 +47,14 @@ ROWS = (
         "iMSG, accepted",
         _A_SECOND,
         "iMSG ÷ floor",
-        ("requests accepted", "受理请求", "a bare ASGI app on the same servers", "同样服务器上的裸ASGI程序"),
+        ("requests accepted", "受理请求", "a bare ASGI app on the same servers", "同样服务器上的裸 ASGI 程序"),
     ),
     _row(
         "A",
         "iMSG, accepted",
         _A_SECOND,
         "iMSG ÷ peer",
-        ("", "", "FastAPI and Celery on the same servers", "同样服务器上的FastAPI加Celery"),
+        ("", "", "FastAPI and Celery on the same servers", "同样服务器上 FastAPI 加 Celery 的组合"),
     ),
     _row(
         "C",
@@ -73,7 +73,7 @@ ROWS = (
     _row(
         "D",
         "accepted after",
-        (" s", "秒"),
+        (" s", " 秒"),
         "",
         ("a list of 10,000 accepted after", "一万人的列表，多久受理", "", ""),
     ),
@@ -83,31 +83,31 @@ ROWS = (
         _A_SECOND,
         "singles ÷ limit",
         (
-            "single SMS, the firm answering in 50 ms",
-            "单条短信，服务商50毫秒应答",
+            "single SMS, the provider answering in 50 ms",
+            "单条短信，服务商 50 毫秒应答",
             "what 64 calls at once can reach",
-            "64路并发的上限",
+            "64 路并发的上限",
         ),
     ),
     _row("E", "lists", _A_SECOND, "", ("recipients of SMS lists", "群发短信的收件人", "", "")),
     _row(
         "F",
         "query p95, slowest",
-        (" ms", "毫秒"),
+        (" ms", " 毫秒"),
         "",
-        ("p95 of the slowest query, 1,000,000 messages", "最慢查询的p95，一百万条消息", "", ""),
+        ("p95 of the slowest query, 1,000,000 messages", "最慢查询的 p95，一百万条消息", "", ""),
     ),
     _row(
         "G",
         "accepted",
         _A_SECOND,
         "accepted ÷ A's floor",
-        ("requests accepted by `make run`", "`make run`受理请求", "the same bare app", "同一裸程序"),
+        ("requests accepted by `make run`", "`make run` 受理请求", "the same bare app", "同一裸程序"),
     ),
-    _row("I", "imsg up", (" MiB", " MiB"), "", ("memory of `make run`, all of it", "`make run`的全部内存", "", "")),
+    _row("I", "imsg up", (" MiB", " MiB"), "", ("memory of `make run`, all of it", "`make run` 的全部内存", "", "")),
 )
 HEADS = {"en": "| | median | beside it, in the same run |", "zh": "| | 中位数 | 同次运行的对照 |"}
-RATIOS = {"en": "{ratio} × {against}", "zh": "{against}的{ratio}倍"}
+RATIOS = {"en": "{ratio} × {against}", "zh": "{against}的 {ratio} 倍"}
 
 
 def table(results: Sequence[Result], language: str) -> str:

@@ -1,8 +1,8 @@
-"""How many of what a load needs, from measured costs: stations in a row, each with workers and a cost a message.
+"""How many processes a load needs, from measured costs: stations in a row, each with workers and a cost a message.
 
 A station is a kind of process (gateway, sender, broker …) with a number of workers, each of which does one thing at a
 time and needs so many µs of a processor for it; all workers share the machine's cores.
-`capacity` is arithmetic: the station that is full first, or the cores together. `simulate` plays the messages one by
+`capacity` is arithmetic: the bottleneck station, or the cores together. `simulate` plays the messages one by
 one through the stations and so shows also how long they wait; where the load stays below the capacity, both agree.
 """
 
@@ -41,7 +41,7 @@ class Played:
 
 
 def capacity(stations: Sequence[Station], cores: int) -> tuple[float, str]:
-    """Return the messages a second that go through, and what is full first: a station's name, or `the cores`."""
+    """Return the messages a second that go through, and what limits them: a station's name, or `the cores`."""
     together = cores * 1e6 / sum(station.cost_us for station in stations)
     fullest = min(stations, key=lambda station: station.most)
     return (together, "the cores") if together < fullest.most else (fullest.most, fullest.name)

@@ -52,7 +52,7 @@ def waits(costs: Mapping[str, float]) -> str:
 def checks(results: Sequence[Result], processors: int) -> str:
     """Put what the arithmetic says of A and of C beside what was measured on the same cores."""
     by_key = {result.key: result for result in results}
-    lines = ["| measured point | measured, 1/s | arithmetic, 1/s | full first |", "|---|---:|---:|---|"]
+    lines = ["| measured point | measured, 1/s | arithmetic, 1/s | bottleneck |", "|---|---:|---:|---|"]
     for name, key, series, prefix in POINTS:
         found = by_key.get(key)
         if found is None or not any(part.startswith(prefix) for part in found.costs):

@@ -1,4 +1,4 @@
-"""The table of reliability: each torment that was lived through writes its row; the run writes the page of them."""
+"""The table of fault tolerance: each fault that was survived writes its row; the run writes the page of them."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from zlib import crc32
 
 from imsg_testing.fault_books import Balance
 
-PAGE = Path("docs/reliability.md")
+PAGE = Path("docs/fault-tolerance.md")
 
 ROWS_VARIABLE = "FAULT_ROWS"
 """Names the folder in which rows are gathered; without it a run keeps none."""
@@ -22,7 +22,7 @@ ROWS_VARIABLE = "FAULT_ROWS"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One torment: what was done, and how it ended."""
+    """One fault: what was done, and how it ended."""
 
     place: int
     """Where it stands on the page; its tens are its section."""
@@ -33,64 +33,64 @@ class Row:
     """Why duplicates may be, and how many at most."""
     balance: Balance | None = None
     measured: Sequence[str] = ()
-    """What was measured where no books were kept."""
+    """What was measured where nothing was reconciled."""
 
 
 SECTIONS = {
-    0: "Everything, one after the other",
+    0: "Everything, one fault after the other",
     1: "A process of iMSG dies",
     2: "RabbitMQ",
     3: "Redis and PostgreSQL",
-    4: "Providers, a message that kills, clocks",
+    4: "Providers, a poison message, clocks",
     5: "A process is asked to end (SIGTERM)",
     6: "A cluster of three RabbitMQ nodes",
-    7: "Much that waits",
-    8: "Memory beside much that waits",
+    7: "A large backlog",
+    8: "Memory with a large backlog",
     9: "All of it in one process (`imsg up`)",
 }
 """The page's sections in their order, by the tens of a row's place."""
 
 METHOD = """\
-# What happens when a plug is pulled
+# Fault tolerance
 
-**{torments} torments, {accepted:,} recipients accepted, {lost:,} lost, {twice:,} messages twice, and each row says why;
-nobody lent a hand.**
+**{torments} faults injected, {accepted:,} recipients accepted, {lost:,} lost, {twice:,} messages sent twice,
+each explained in its row; no manual repair.**
 
-`make test-fault` writes this page once every torment has passed, from what it has just measured.
+`make test-fault` writes this page from what it has just measured, once every test has passed.
 What is promised, and what keeps it, is in [promises.md](promises.md); what to do when something is red, in
 [operations.md](operations.md).
 
 Run on {day}, {machine}.
 {versions}.
 
-## How it is done
+## Method
 
 - Everything is real: RabbitMQ, Valkey (in Redis' place), PostgreSQL, and each service of iMSG as a process of its own:
-  one gateway, auth, history and two senders of mail where a row says nothing else.
-- Clients send single mails on and on, most of them beside a list of hundreds.
+  one gateway, auth, history and two mail senders unless a row says otherwise.
+- Clients send single mails continuously, in most tests beside a list of hundreds.
   Each request has an Idempotency-Key and is repeated, as the interface asks, until it is answered errorCode 0.
-- A plug is pulled in the midst of it, and put back.
+- A fault is injected meanwhile, and removed.
   What was killed is started again, as Docker or Kubernetes does it. Nothing else is done by hand.
-- Then three books are laid beside each other: what the clients were answered, what `/api/query` says, and what a
-  provider that counts has got.
-  The run fails for one recipient that is lost or without an end, one that got what was never accepted, one repeat more
-  than is explained, or one mail repeated under another Message-ID.
+- Then three records are reconciled: what the clients were answered, what `/api/query` says, and what a counting
+  provider received.
+  The run fails for one recipient that is lost or has no final status, one that received what was never accepted, one
+  repeat more than is explained, or one mail repeated under another Message-ID.
 
 What the columns say:
 
 - *accepted*: recipients of requests that were answered errorCode 0.
-- *settled*: how many of them have a status in `/api/query` that is an end; in brackets, who ended otherwise than sent.
-- *lost*: accepted, and without an end, or called sent and not with the provider.
+- *settled*: how many of them have a final status in `/api/query`; in brackets, those with another one than sent.
+- *lost*: accepted and without a final status, or sent by our account and not received by the provider.
 - *twice*: messages that the provider got beyond the first for one recipient; in italics, what may explain how many.
 - *refused*: answers 10012 by their reason, or none where the gateway was dead; repeated until accepted.
-- *whole*: from the plug's return until the last recipient was settled, those sent meanwhile included.
+- *recovered*: from the end of the fault until the last recipient was settled, those sent meanwhile included.
 
-Most of *whole* is patience, not repair.
-What a dead sender had under way stays claimed for 30 s, is looked at every 10 s, and repeated after a step of waiting.
-A server that failed three times in a row is left alone for 30 s, and what it was to get waits 10 s, 1 min, 5 min.
-Several torments share the machine, so that nothing here measures speed."""
+Most of *recovered* is waiting by design.
+What a dead sender had in flight stays claimed for 30 s, is looked at every 10 s, and is retried after the first delay.
+After three failures in a row a server is not called for 30 s, and its messages wait 10 s, 1 min, 5 min.
+Several tests share the machine, so that nothing here measures speed."""
 
-COLUMNS = ("what was done", "accepted", "settled", "lost", "twice", "refused", "whole")
+COLUMNS = ("what was done", "accepted", "settled", "lost", "twice", "refused", "recovered")
 
 
 def write(row: Row) -> None:
