@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
+from imsg_channels import BY_NAME
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_contract.topology import Route, Topology
@@ -16,7 +17,6 @@ from imsg_gateway.accept import Accepting
 from imsg_gateway.authentication import Callers, Owner
 from imsg_gateway.backpressure import Pressure
 from imsg_gateway.draft import Draft
-from imsg_gateway.methods import METHODS
 from imsg_gateway.providers import Providers
 from imsg_runtime import service_client
 from imsg_runtime.quota import Quota
@@ -51,7 +51,7 @@ class Scripted:
 
 
 DRAFT = Draft(
-    METHODS["smtp"],
+    BY_NAME["smtp"],
     None,
     (Recipient(n=0, to="li@example.com", address="li@example.com"),),
     {"subject": "a", "text": "b"},

@@ -9,12 +9,13 @@ import httpx
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from imsg_channels import segments
+from imsg_channels.content import read
+from imsg_channels.one_line import has_control
+from imsg_channels.smtp import SMTP
 from imsg_contract.errors import REASONS, TEXTS, Refusal
 from imsg_gateway.attachments import Files
-from imsg_gateway.contents import mail as check_mail
-from imsg_gateway.segments import segments
 from imsg_gateway.v1 import url_of
-from imsg_gateway.validation_errors import has_control
 from imsg_testing.gateway import World, call_past_httpx, mail
 from imsg_testing.versions import whole
 
@@ -129,14 +130,15 @@ async def test_any_bytes_come_back_from_base64_however_it_is_wrapped(data: bytes
 @given(content=JSON)
 def test_mail_content_is_taken_or_refused_and_nothing_else(content: object) -> None:
     with contextlib.suppress(Refusal):
-        taken = check_mail(content, has_attachment=False)
+        taken = read(SMTP.content, content, has_attachment=False)
+        assert isinstance(taken, dict)
         assert not has_control(taken["subject"])
         assert taken["text"] or taken["html"]
 
 
 @given(text=st.text(max_size=600), abroad=st.booleans())
 def test_segments_hold_the_whole_text_and_no_more_than_needed(text: str, abroad: bool) -> None:  # noqa: FBT001
-    count = segments(text, ["+16502530000" if abroad else "+8613800138000"])
+    count = segments.count(text, ["+16502530000" if abroad else "+8613800138000"]).dearest
     units = len(text.encode("utf-16-le", "surrogatepass")) // 2
     assert 1 <= count <= max(1, -(-units // 67))
     assert count * 160 >= len(text)

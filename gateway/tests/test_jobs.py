@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from imsg_channels import BY_NAME
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Attachment, Job, Recipient, Reference
 from imsg_gateway.attachments import File
 from imsg_gateway.authentication import Owner
 from imsg_gateway.draft import Draft
 from imsg_gateway.jobs import encode
-from imsg_gateway.methods import METHODS
 
 NOW = datetime(2026, 11, 25, 8, 0, 0, 120, tzinfo=UTC)
 LATER = NOW + timedelta(hours=24)
@@ -26,7 +26,7 @@ FILES = (File("报告.pdf", "application/pdf", b"%PDF", "ab" * 32),)
 def draft(**given: Any) -> Draft:  # noqa: ANN401  any field
     """Make a draft of one mail, unless said otherwise."""
     content = {"subject": "您好 \U0001f4e6", "text": 'a "quote"\n\t<b>&</b>  \x7f'}
-    fields = {"method": METHODS["smtp"], "account": None, "recipients": ONE, "content": content}
+    fields = {"method": BY_NAME["smtp"], "account": None, "recipients": ONE, "content": content}
     return Draft(**{**fields, **given})
 
 
@@ -36,9 +36,9 @@ def draft(**given: Any) -> Draft:  # noqa: ANN401  any field
         draft(),
         draft(recipients=MANY),
         draft(files=FILES),
-        draft(method=METHODS["sms"], content="明天下雨", segments=2),
-        draft(method=METHODS["sms"], content={"template": "SMS_1", "params": {"a": "b"}}),
-        draft(method=METHODS["wechat"], account="main", content="您好", resend_of=f"{REQUEST}-1"),
+        draft(method=BY_NAME["sms"], content="明天下雨", segments=2),
+        draft(method=BY_NAME["sms"], content={"template": "SMS_1", "params": {"a": "b"}}),
+        draft(method=BY_NAME["wechat"], account="main", content="您好", resend_of=f"{REQUEST}-1"),
     ],
 )
 @pytest.mark.parametrize("content_at", [None, Reference(sha256="cd" * 32, size=70_000)])

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsg_contract import spellings
-from imsg_gateway.methods import METHODS
+from imsg_channels import BY_NAME, METHODS
 from imsg_testing.gateway import World
 
 
@@ -69,13 +68,13 @@ async def test_a_phone_number_written_otherwise_is_told(gateway: World, text: st
 )
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_no_address_however_it_is_written_is_not_guessed_at(text: str, method: str) -> None:
-    assert spellings.find(text, METHODS[method].address, is_phone=method == "sms") is None
+    assert BY_NAME[method].address.misspelt(text) is None
 
 
 @given(text=st.text() | st.text('0159-+() \u202d１５＠@a.。<>"mailto:'))
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_wanted_is_an_address_and_is_not_what_was_written(method: str, text: str) -> None:
-    address = METHODS[method].address
-    if (found := spellings.find(text, address, is_phone=method == "sms")) is not None:
-        assert address(found.wanted) is not None
+    address = BY_NAME[method].address
+    if (found := address.misspelt(text)) is not None:
+        assert address.parse(found.wanted) is not None
         assert found.wanted != text

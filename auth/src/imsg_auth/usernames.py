@@ -1,10 +1,12 @@
 """What a user may be called, which passwords may be set, and the one spelling of names and contacts."""
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from imsg_auth.tables import MAX_NAME
-from imsg_contract import addresses, spellings
+from imsg_channels import CHANNELS
+from imsg_channels.spec import Address
+from imsg_channels.spellings import Spelling
 from imsg_runtime.responses import wrong
 
 MAX_LIMIT = 1_000_000
@@ -14,12 +16,13 @@ MAX_PASSWORD = 256
 DOCUMENTED: Mapping[str, str] = {"admin": "123", "天存-system-1001": "123456"}
 """The accounts the interface document prints with their passwords; they work nowhere exposed."""
 
-CONTACTS: Mapping[str, tuple[str, Callable[[str], str | None]]] = {
-    "smtp": ("email", addresses.email),
-    "sms": ("phone", addresses.phone),
-    "wechat": ("wechat", addresses.tag),
+CONTACTS: Mapping[str, tuple[str, Address]] = {
+    channel.name: (channel.contact, channel.address) for channel in CHANNELS if channel.contact is not None
 }
-"""Method → the contact it sends to, and its normal form."""
+"""Method → the contact it sends to, and how that is written; channels without a contact are absent."""
+
+_APART = tuple(channel.address for channel in CHANNELS if channel.address.usernames != "any")
+_OF_CONTACT: Mapping[str, Address] = dict(CONTACTS.values())
 
 _NOT_SEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -46,7 +49,7 @@ def username(text: str) -> str:
         raise wrong("不能含“:”或“/”", "it must not hold a colon or a slash")
     if name in {".", ".."}:  # clients shorten these out of a path: nobody could be reached under them
         raise wrong("不能是“.”或“..”", "it must not be . or ..")
-    if any(_reads_as(name, form) for _, form in CONTACTS.values()):
+    if any(_reads_as(name, address) for address in _APART):
         raise wrong(
             "不能是邮箱地址、电话号码或微信标记的样子",
             "it must not read as an e-mail address, a phone number or a WeChat tag",
@@ -81,27 +84,17 @@ def is_documented(name: str, text: str) -> bool:
 
 def phone(text: str) -> str:
     """Return the normal form of a phone number; empty stays empty (no such contact)."""
-    return _contact(
-        text,
-        addresses.phone,
-        "不是电话号码：应为 11 位手机号或+开头的国际号码",
-        "it is no phone number: 11 digits of mainland China, or an international one beginning with +",
-    )
+    return _contact(text, _OF_CONTACT["phone"])
 
 
 def email(text: str) -> str:
     """Return the normal form of an e-mail address; empty stays empty."""
-    return _contact(text, addresses.email, "不是邮箱地址", "it is no e-mail address")
+    return _contact(text, _OF_CONTACT["email"])
 
 
 def wechat(text: str) -> str:
     """Return the normal form of a WeChat tag; empty stays empty."""
-    return _contact(
-        text,
-        addresses.tag,
-        "不是微信标记：关注公众号后点击“获取我的openID”可得到",
-        "it is no WeChat tag; a follower gets theirs by pressing 获取我的openID",
-    )
+    return _contact(text, _OF_CONTACT["wechat"])
 
 
 def recipients_limit(given: object) -> int | str:
@@ -127,23 +120,21 @@ def _is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _reads_as(name: str, form: Callable[[str], str | None]) -> bool:
+def _reads_as(name: str, address: Address) -> bool:
     """Tell whether a name is a contact, or one but for its spelling: `１３８００１３８０００`, `138-0013-8000`."""
-    return form(name) is not None or _meant(name, form) is not None
+    return address.parse(name) is not None or _meant(name, address) is not None
 
 
-def _meant(text: str, form: Callable[[str], str | None]) -> spellings.Spelling | None:
-    if form is addresses.tag:  # case and hyphens are read already, and nine letters are easily one by chance
-        return None
-    return spellings.find(text, form, is_phone=form is addresses.phone)
+def _meant(text: str, address: Address) -> Spelling | None:
+    return address.misspelt(text) if address.usernames == "apart" else None
 
 
-def _contact(text: str, form: Callable[[str], str | None], zh: str, en: str) -> str:
+def _contact(text: str, address: Address) -> str:
     if not text:
         return text
-    found = form(storable(text))
+    found = address.parse(storable(text))
     if found is not None:
         return found
-    if meant := _meant(text, form):
+    if meant := _meant(text, address):
         raise wrong(f"{meant.zh}，请写成 {meant.wanted}", f"{meant.en}; write {meant.wanted}")
-    raise wrong(zh, en)
+    raise wrong(address.none.zh, address.none.en)

@@ -125,7 +125,7 @@ class Users:
         """Read users after a name, and whether there are more; `search` finds a contact by any of its spellings."""
         terms = set()
         if search:
-            spelled = (form(search) for _, form in usernames.CONTACTS.values())
+            spelled = (address.parse(search) for _, address in usernames.CONTACTS.values())
             terms = {usernames.normal(search), *(spelling for spelling in spelled if spelling is not None)}
         async with self._store.reading() as rows:
             users = await rows.page(after, terms, limit + 1)
@@ -157,8 +157,8 @@ class Users:
         """
         if method not in usernames.CONTACTS:
             return []
-        field, normal = usernames.CONTACTS[method]
-        contact = normal(address.strip())
+        field, form = usernames.CONTACTS[method]
+        contact = form.parse(address.strip())
         if contact is None:
             return []
         async with self._store.reading() as rows:

@@ -82,7 +82,7 @@ class Accepting:
         self._providers.check(method)
         self._pressure.check(method)
         now = self._now()
-        expires_at = now + (draft.life or draft.method.life)
+        expires_at = now + (draft.life or draft.method.lifetime)
         stored, content_at = _split_off(draft)
         body = encode(draft, request, owner, content_at=content_at, accepted_at=now, expires_at=expires_at)
         if len(body) > MAX_BODY_BYTES:

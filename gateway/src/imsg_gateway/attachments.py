@@ -8,7 +8,8 @@ import mimetypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imsg_gateway.validation_errors import attachment_wrong, has_control
+from imsg_channels.one_line import has_control
+from imsg_gateway.validation_errors import attachment_wrong
 
 MAX_FILENAME_CHARACTERS = 255
 MAX_FILES = 100

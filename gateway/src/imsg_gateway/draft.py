@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from imsg_channels import BY_NAME, content, unknown_method
+from imsg_channels.spec import ChannelSpec
+from imsg_channels.templates import fill
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import Recipient
+from imsg_contract.wire import Content, Recipient
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
 from imsg_gateway.authentication import Claim
-from imsg_gateway.contents import fill
 from imsg_gateway.fields import read_life, read_reference
-from imsg_gateway.methods import METHODS, Content, Method
 from imsg_gateway.recipients import MAX_NAMED, Found, Recipients
 from imsg_gateway.request import has_nul
-from imsg_gateway.segments import segments, total
 from imsg_gateway.templates import PublishedTemplates
 from imsg_gateway.validation_errors import attachment_wrong, content_wrong, field_unknown, field_wrong
 
@@ -24,7 +24,7 @@ OWN_CODES = ("to", "method", "content", "attachment")
 """Fields that answer every defect with a code of their own, U+0000 included."""
 
 
-Find = Callable[[object, Method, str | None, Claim], Awaitable[Found]]
+Find = Callable[[object, ChannelSpec, str | None, Claim], Awaitable[Found]]
 """Finds whom `to` means: refusing, or telling who can't be sent to."""
 
 
@@ -32,7 +32,7 @@ Find = Callable[[object, Method, str | None, Claim], Awaitable[Found]]
 class Draft:
     """What is to be sent to whom, checked."""
 
-    method: Method
+    method: ChannelSpec
     account: str | None
     recipients: tuple[Recipient, ...]
     content: Content
@@ -91,13 +91,13 @@ class Drafting:
             raise content_wrong("不能含 U+0000", "it must not hold U+0000")
         if is_v2:
             _refuse_strays(fields, method)
-        content = method.content(fields["content"], templates, has_any(attachment))
+        checked = content.read(method.content, fields["content"], templates, has_attachment=has_any(attachment))
         if has_any(attachment) and not method.has_attachments:
             raise attachment_wrong(f"{method.name} 不支持附件", f"{method.name} takes none")
         if may_have_nul and has_nul(attachment):
             raise attachment_wrong("不能含 U+0000", "it must not hold U+0000")
         files = await self._files.read(attachment)
-        draft = Draft(method, account, found.recipients, content, files, reference=reference, life=life)
+        draft = Draft(method, account, found.recipients, checked, files, reference=reference, life=life)
         return self.complete(draft, templates), found
 
     async def again(self, draft: Draft) -> Draft:
@@ -107,12 +107,13 @@ class Drafting:
 
     def complete(self, draft: Draft, templates: Mapping[str, Any]) -> Draft:
         """Count the segments where the method has them and the words are known."""
-        if not draft.method.has_segments or (text := fill(draft.content, templates)) is None:
+        count = draft.method.segments
+        if count is None or (text := fill(draft.content, templates)) is None:
             return draft
-        numbers = [recipient.address for recipient in draft.recipients]
-        return replace(draft, segments=segments(text, numbers), total_segments=total(text, numbers))
+        segments = count(text, [recipient.address for recipient in draft.recipients])
+        return replace(draft, segments=segments.dearest, total_segments=segments.total)
 
-    def _account(self, account: object, method: Method) -> str | None:
+    def _account(self, account: object, method: ChannelSpec) -> str | None:
         if account is not None and not isinstance(account, str):
             raise field_wrong(
                 "account", "必须是公众号的名字（字符串）", "it must be a string, an official account's name"
@@ -124,9 +125,9 @@ class Drafting:
         return account
 
 
-def _method(method: object) -> Method:
-    if not isinstance(method, str) or (found := METHODS.get(method)) is None:
-        raise Refusal("method_unknown")
+def _method(method: object) -> ChannelSpec:
+    if not isinstance(method, str) or (found := BY_NAME.get(method)) is None:
+        raise unknown_method()
     return found
 
 
@@ -138,13 +139,13 @@ def _refuse_nul(fields: Mapping[str, Any]) -> None:
             raise field_wrong(shown, "不能含 U+0000", "it must not hold U+0000")
 
 
-def _refuse_strays(fields: Mapping[str, Any], method: Method) -> None:
+def _refuse_strays(fields: Mapping[str, Any], method: ChannelSpec) -> None:
     """Refuse what nobody reads beside what is read, inside `content` and `attachment`.
 
     Where nothing is read, or U+0000 stands, the whole is of a wrong shape, and has its own sentence and code.
     """
     attachment = fields.get("attachment")
-    known: Sequence[str] = method.content_fields
+    known: Sequence[str] = content.fields(method.content)
     for field, values in (
         ("content", [fields["content"]]),
         ("attachment", attachment if isinstance(attachment, list) else [attachment]),

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from imsg_gateway.validation_errors import field_wrong, has_control
+from imsg_channels.one_line import has_control
+from imsg_gateway.validation_errors import field_wrong
 
 MAX_REFERENCE = 255
 SHORTEST_S, LONGEST_S = 30, 172_800

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from imsg_contract import spellings
+from imsg_channels import CHANNELS
+from imsg_channels.one_line import has_control
+from imsg_channels.spec import ChannelSpec
 from imsg_contract.addresses import identity
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Recipient
 from imsg_gateway.authentication import Claim
 from imsg_gateway.followers import Followers, Standing
-from imsg_gateway.methods import METHODS, Method
-from imsg_gateway.validation_errors import has_control, recipients_wrong
+from imsg_gateway.validation_errors import recipients_wrong
 from imsg_runtime.quota import Tallies
 from imsg_runtime.service_client import Caller, Peer, ServiceFailed
 
@@ -58,7 +59,7 @@ class Recipients:
         self._tallies = tallies
         self._max = max_recipients
 
-    async def find(self, to: object, method: Method, account: str | None, claim: Claim) -> Found:
+    async def find(self, to: object, method: ChannelSpec, account: str | None, claim: Claim) -> Found:
         """Find whom `to` means; the caller's token is settled before anybody else is asked.
 
         Raises Refusal recipients_invalid, too_many_tries; ServiceUnavailable and RedisUnavailable where somebody can't
@@ -73,7 +74,7 @@ class Recipients:
             raise _refusal(found.wrong)
         return found
 
-    async def examine(self, to: object, method: Method, account: str | None, claim: Claim) -> Found:
+    async def examine(self, to: object, method: ChannelSpec, account: str | None, claim: Claim) -> Found:
         """Find as above, and leave who can't be sent to among what is found: nothing but too_many_tries is refused.
 
         Since nothing is sent and nothing counted, only an administrator learns that a username and an address are one
@@ -87,7 +88,7 @@ class Recipients:
         found = await self._resolve(sound, addresses, method, account, claim, is_sent=False)
         return replace(found, wrong=(*wrong, *found.wrong))
 
-    async def _addresses(self, texts: Sequence[str], method: Method) -> tuple[dict[str, str | None], list[Wrong]]:
+    async def _addresses(self, texts: Sequence[str], method: ChannelSpec) -> tuple[dict[str, str | None], list[Wrong]]:
         """Read each text as an address, None where it may be a username; and list those that can be neither."""
         addresses: dict[str, str | None] = {}
         wrong: dict[str, Wrong] = {}
@@ -95,7 +96,7 @@ class Recipients:
             if at:
                 await asyncio.sleep(0)
             for text in texts[at : at + SLICE]:
-                addresses[text] = method.address(text)
+                addresses[text] = method.address.parse(text)
                 if addresses[text] is None and (problem := _explain_malformed(text, method)):
                     wrong[text] = problem
         return addresses, list(wrong.values())
@@ -104,7 +105,7 @@ class Recipients:
         self,
         texts: Sequence[str],
         addresses: dict[str, str | None],
-        method: Method,
+        method: ChannelSpec,
         account: str | None,
         claim: Claim,
         *,
@@ -141,7 +142,7 @@ class Recipients:
             raise recipients_wrong("列表里只能是字符串", "the list may hold strings only")
         return to
 
-    async def _look_up(self, names: list[str], addresses: dict[str, str | None], method: Method) -> list[Wrong]:
+    async def _look_up(self, names: list[str], addresses: dict[str, str | None], method: ChannelSpec) -> list[Wrong]:
         """Fill in the contacts of users; return the names that have none."""
         contacts: dict[str, str | None] = {}
         for at in range(0, len(names), NAMES_PER_CALL):
@@ -150,17 +151,17 @@ class Recipients:
             if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
                 raise ServiceFailed(f"auth answered {answer.status_code} to /internal/contacts")
             contacts |= answer.json()["contacts"]
-        wrong = []
+        wrong, label = [], method.address.label
         for number, name in enumerate(names, 1):
             if number % SLICE == 0:
                 await asyncio.sleep(0)
             if name not in contacts and (misspelt := _explain_misspelt(name, method)):
                 wrong.append(misspelt)
             elif name not in contacts:
-                zh, en = f"不是{method.address_zh}，也没有这个用户", f"no {method.address_en}, and no such user"
+                zh, en = f"不是{label.zh}，也没有这个用户", f"no {label.en}, and no such user"
                 wrong.append(Wrong(name, zh, en, is_unknown=True))
             elif contacts[name] is None:
-                wrong.append(Wrong(name, f"此用户没有{method.address_zh}", f"a user without {method.address_en}"))
+                wrong.append(Wrong(name, f"此用户没有{label.zh}", f"a user without {label.en}"))
             else:
                 addresses[name] = contacts[name]
         return wrong
@@ -198,23 +199,24 @@ class Recipients:
             )
 
 
-def _explain_malformed(text: str, method: Method) -> Wrong | None:
+def _explain_malformed(text: str, method: ChannelSpec) -> Wrong | None:
     """Say why a text that is no address of the method can't be a username either; None where it may be one."""
-    for other in METHODS.values():
-        if other is not method and other.address(text) is not None:
-            zh = f"是{other.address_zh}，不是{method.address_zh}"
-            return Wrong(text, zh, f"{other.address_en} instead of {method.address_en}")
+    for other in CHANNELS:
+        is_apart = other is not method and other.address.usernames != "any"
+        if is_apart and other.address.parse(text) is not None:
+            zh = f"是{other.address.label.zh}，不是{method.address.label.zh}"
+            return Wrong(text, zh, f"{other.address.label.en} instead of {method.address.label.en}")
     if not 1 <= len(text) <= MAX_NAME_CHARACTERS or ":" in text or "/" in text or has_control(text):
         if misspelt := _explain_misspelt(text, method):
             return misspelt
-        zh, en = f"既不是{method.address_zh}，也不是用户名", f"neither {method.address_en} nor username"
+        zh, en = f"既不是{method.address.label.zh}，也不是用户名", f"neither {method.address.label.en} nor username"
         return Wrong(text, zh, en)
     return None
 
 
-def _explain_misspelt(text: str, method: Method) -> Wrong | None:
+def _explain_misspelt(text: str, method: ChannelSpec) -> Wrong | None:
     """Say how the address is written that a text is plainly meant as; None where it is plainly none."""
-    found = spellings.find(text, method.address, is_phone=method.name == "sms")
+    found = method.address.misspelt(text)
     if found is None:
         return None
     return Wrong(text, f"{found.zh}，请写成 {found.wanted}", f"{found.en}; write {found.wanted}")

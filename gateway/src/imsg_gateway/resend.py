@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 from pydantic_core import from_json
 
+from imsg_channels import BY_NAME
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Attachment, Recipient, Reference
 from imsg_gateway.attachments import File
 from imsg_gateway.authentication import Callers, Owner
 from imsg_gateway.draft import Draft, Drafting
-from imsg_gateway.methods import METHODS
 from imsg_gateway.request import Asked
 from imsg_gateway.resend_lock import Takings
 from imsg_gateway.validation_errors import field_wrong
@@ -99,7 +99,7 @@ class Resends:
             content = from_json(await self._bytes(request, reference.sha256, "content"))
         data = await asyncio.gather(*(self._bytes(request, each.sha256, each.filename) for each in attachments))
         draft = Draft(
-            method=METHODS[found["method"]],
+            method=BY_NAME[found["method"]],
             account=found["account"],
             recipients=tuple(
                 Recipient(n=n, to=each["to"], address=each["address"]) for n, each in enumerate(found["recipients"])

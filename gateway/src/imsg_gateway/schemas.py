@@ -1,28 +1,29 @@
 """The shapes of the gateway's own URLs, for the OpenAPI document; a test holds the draft's checks to them."""
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, RootModel, WithJsonSchema, create_model
 from pydantic.config import JsonDict
 
+from imsg_channels import CHANNELS, METHODS
+from imsg_channels.one_line import ONE_LINE
+from imsg_channels.spec import ChannelSpec
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
-from imsg_gateway.contents import MAX_SMS_CHARACTERS, MAX_SUBJECT_CHARACTERS
 from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, SHORTEST_S
 
 Recipient = Annotated[str, Field(min_length=1, max_length=254)]
-Address = Annotated[Recipient, WithJsonSchema({"type": "string", "format": "email", "minLength": 1, "maxLength": 254})]
-"""An e-mail address or a username: `format` tells what is usual and forbids nothing."""
+_LENGTHS = {"minLength": 1, "maxLength": 254}
 
 RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-MethodName = Literal["smtp", "sms", "wechat"]
+METHOD: JsonDict = {"type": "string", "enum": [*METHODS]}
+MethodName = Annotated[str, WithJsonSchema(METHOD)]
 
 Token = Annotated[
     str | None, Field(description="A token of /api/login: here, or in the Authorization header, or in the query.")
 ]
-
-ONE_LINE = r"[^\u0000-\u001f\u007f-\u009f\u2028\u2029]"
-"""Neither a line break of any script nor a control character."""
 
 _BARE = ONE_LINE.replace("[^", r"[^/\\")
 _SEEN = _BARE.replace("[^", r"[^\s")
@@ -33,24 +34,10 @@ _LETTER = rf"[A-Za-z0-9+/]{_SPACE}"
 BASE64 = rf"^{_SPACE}(({_LETTER}){{4}})*(({_LETTER}){{2}}(={_SPACE}){{2}}|({_LETTER}){{3}}={_SPACE})?$"
 
 NAMED: Mapping[str, Mapping[str, Any]] = {
-    "/api/v2/channels/{method}": {"type": "string", "enum": ["smtp", "sms", "wechat"]},
+    "/api/v2/channels/{method}": METHOD,
     "/api/v2/dead/{id}/resend": {"type": "string"},
 }
 """Path → the schema of the name in it."""
-
-_TEXT_IS_EMPTY: JsonDict = {
-    "properties": {
-        "content": {
-            "properties": {
-                "text": {"type": "string", "maxLength": 0},
-                "html": {"type": ["string", "null"], "maxLength": 0},
-            },
-            "required": ["text"],
-        },
-        "attachment": {"type": ["array", "null"], "maxItems": 0},
-    },
-    "required": ["content"],
-}
 
 
 def _example(**fields: Any) -> JsonDict:  # noqa: ANN401  any JSON
@@ -70,23 +57,6 @@ class Answered(BaseModel):
 
     errorCode: Literal[0]  # noqa: N815  the interface's own name
     errorMessage: Literal["OK"]  # noqa: N815
-
-
-class MailContent(Asked):
-    """A mail. `text` may be empty only beside `html` or an attachment."""
-
-    subject: Annotated[
-        str, Field(min_length=1, max_length=MAX_SUBJECT_CHARACTERS, json_schema_extra={"pattern": f"^{ONE_LINE}+$"})
-    ]
-    text: str
-    html: str | None = None
-
-
-class TemplateContent(Asked):
-    """A template of the channel and its variables (sms and wechat)."""
-
-    template: Annotated[str, Field(min_length=1)]
-    params: dict[str, str] | None = None
 
 
 class AttachedFile(Asked):
@@ -114,7 +84,7 @@ Nothing = Annotated[list[AttachedFile], Field(max_length=0)] | None
 
 
 class Sending(Asked):
-    """What the three methods have in common."""
+    """What all methods have in common."""
 
     token: Token = None
     account: Annotated[
@@ -135,53 +105,36 @@ class Sending(Asked):
     ] = None
 
 
-class SendMail(Sending):
-    """To e-mail addresses, and users by their names."""
+def _doc(channel: ChannelSpec) -> str:
+    one = channel.address.label.en
+    many = f"{one}es" if one.endswith("s") else f"{one}s"
+    return f"To {many}, and users by their names." if channel.contact else f"To {many}."
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "not": _TEXT_IS_EMPTY,
-            **_example(
-                to=["li.wei@example.com"],
-                method="smtp",
-                content={"subject": "会议纪要", "text": "请查收附件。"},
-                attachment={"filename": "纪要.txt", "file": "5Lya6K6u57qq6KaBCg=="},
-            ),
-        }
+
+def _sending(channel: ChannelSpec) -> type[Sending]:
+    """Describe what a send by a channel takes; its content describes itself."""
+    example = {**channel.example, "method": channel.name}
+    attachment = AttachedFile | Annotated[list[AttachedFile], Field(max_length=MAX_FILES)] | None
+    one = Annotated[Recipient, WithJsonSchema({"type": "string", **_LENGTHS, **channel.address.schema})]
+    fields: dict[str, Any] = {
+        "to": (one | Annotated[list[one], Field(min_length=1, max_length=10_000)], ...),
+        "method": (Literal[channel.name], ...),
+        "content": (channel.content, ...),
+        "attachment": (attachment if channel.has_attachments else Nothing, None),
+    }
+    return create_model(
+        "Send" + channel.content.__name__.removesuffix("Content"),
+        __base__=Sending,
+        __doc__=_doc(channel),
+        __cls_kwargs__={"json_schema_extra": {**channel.request_schema, **_example(**example)}},
+        **fields,
     )
 
-    to: Address | Annotated[list[Address], Field(min_length=1, max_length=10_000)]
-    method: Literal["smtp"]
-    content: MailContent
-    attachment: AttachedFile | Annotated[list[AttachedFile], Field(max_length=MAX_FILES)] | None = None
+
+_ANY = reduce(or_, map(_sending, CHANNELS))
 
 
-class SendSms(Sending):
-    """To phone numbers (E.164, or mainland China's 11 digits), and users by their names."""
-
-    model_config = ConfigDict(json_schema_extra=_example(to="13800138000", method="sms", content="明天下雨"))
-
-    to: Recipient | Annotated[list[Recipient], Field(min_length=1, max_length=10_000)]
-    method: Literal["sms"]
-    content: (
-        Annotated[str, Field(min_length=1, max_length=MAX_SMS_CHARACTERS, json_schema_extra={"pattern": r"\S"})]
-        | TemplateContent
-    )
-    attachment: Nothing = None
-
-
-class SendWeChat(Sending):
-    """To followers' tags, and users by their names."""
-
-    model_config = ConfigDict(json_schema_extra=_example(to="7K3-M9Q-2XH", method="wechat", content="明天下雨"))
-
-    to: Recipient | Annotated[list[Recipient], Field(min_length=1, max_length=10_000)]
-    method: Literal["wechat"]
-    content: Annotated[str, Field(min_length=1, json_schema_extra={"pattern": r"\S"})] | TemplateContent
-    attachment: Nothing = None
-
-
-class SendAsked(RootModel[Annotated[SendMail | SendSms | SendWeChat, Field(discriminator="method")]]):
+class SendAsked(RootModel[Annotated[_ANY, Field(discriminator="method")]]):  # type: ignore[valid-type]
     """POST /api/v2/messages."""
 
 

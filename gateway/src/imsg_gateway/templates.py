@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from imsg_channels import CHANNELS
+from imsg_channels.content import Templates
 from imsg_contract.topology import template_limits_key
 from imsg_contract.wire import TemplateLimits
 from imsg_gateway.authentication import Claim
-from imsg_gateway.contents import Templates
-from imsg_gateway.methods import METHODS
 from imsg_gateway.request import Asked
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis
@@ -34,7 +34,7 @@ class PublishedTemplates:
     async def list(self, asked: Asked, claim: Claim | None) -> Response:
         """Answer the templates of every method that has them, for whoever wants to show a message before it is sent."""
         del asked, claim
-        having = [method.name for method in METHODS.values() if method.has_templates]
+        having = [channel.name for channel in CHANNELS if channel.has_templates]
         return Answer(
             ok(
                 templates=[

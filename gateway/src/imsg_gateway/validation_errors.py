@@ -1,6 +1,5 @@
 """Refusals of a request's fields, each with its sentence in both languages."""
 
-import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -47,10 +46,3 @@ def field_unknown(field: str, known: Iterable[str]) -> Refusal:
     else:
         zh, en = "；这个接口不需要参数", "; nothing is read here"
     return Refusal("unknown_field", field=shown, meant_zh=zh, meant_en=en)
-
-
-def has_control(text: str) -> bool:
-    """Tell whether a text that must be one line has a control character, line breaks of any script included."""
-    if text.isascii():
-        return not text.isprintable()
-    return any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in text)

@@ -6,7 +6,7 @@ be taken twice; a lease keeps two processes from doing so for nothing.
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from sqlalchemy import Row, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, Unreachable
+from imsg_channels import CHANNELS
 from imsg_contract.topology import ERASED, Lane
 from imsg_contract.wire import Status
 from imsg_database.unavailable import DatabaseUnavailable
@@ -53,6 +54,9 @@ OUT_OF_ORDER = timedelta(minutes=1)
 """By so much history's queue may be out of order: clocks of gateways, and what was handed back."""
 
 HISTORY = "history"
+
+WITH_FOLLOWERS = tuple(channel for channel in CHANNELS if channel.has_accounts)
+"""Channels whose senders know people by themselves: they erase them, and say in `ERASED` how far they are."""
 
 Remaining = dict[str, str | None]
 
@@ -145,7 +149,7 @@ class ErasureProgress:
         depths = await self._depths() if rows else None
         if depths is None:
             return
-        followers = await self._followers_until_ms()
+        erased = await self._erased_until_ms()
         elsewhere = [f"tombstones not written to {self.stones.file}"] if FILE in missed else []
         elsewhere += ["tombstones not written to Redis"] if MIRROR in missed else []
         done: list[Row[Any]] = []
@@ -156,9 +160,11 @@ class ErasureProgress:
             ]
             remains: list[Remaining] = json.loads(remaining(row.at, [f"queue {name}" for name in names]))
             remains += [{"where": place, "until": None} for place in elsewhere]
-            has_followers = row.method == "wechat" or (row.method is None and followers is not None)
-            if has_followers and (followers or 0) < _ms(row.at):
-                remains.append({"where": "followers of sender-wechat", "until": None})
+            for channel in WITH_FOLLOWERS:
+                until = erased.get(channel.name)
+                is_meant = row.method == channel.name or (row.method is None and until is not None)
+                if is_meant and (until or 0) < _ms(row.at):
+                    remains.append({"where": f"followers of {channel.service}", "until": None})
             await self._change([row.id], waiting=json.dumps(waiting), remains=json.dumps(remains))
             if not remains:
                 done.append(row)
@@ -210,10 +216,10 @@ class ErasureProgress:
             log.info("queues_not_seen", why=str(error))
             return None
 
-    async def _followers_until_ms(self) -> int | None:
-        """Say up to which tombstone sender-wechat has erased followers; None where there has been none."""
-        found = await self.redis.call("HGET", ERASED, "wechat")
-        return None if found is None else int(found)
+    async def _erased_until_ms(self) -> Mapping[str, int]:
+        """Say up to which tombstone each sender has erased its followers; absent where there has been none."""
+        found: Mapping[bytes, bytes] = await self.redis.call("HGETALL", ERASED)
+        return {name.decode(): int(until) for name, until in found.items()}
 
     async def _is_recorded(self, at: datetime) -> bool:
         """Tell whether all that was accepted until then must have been recorded: what came well after it has been."""

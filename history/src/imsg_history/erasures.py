@@ -3,13 +3,13 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
-from imsg_contract import addresses, spellings
+from imsg_channels import BY_NAME
 from imsg_contract.errors import Refusal
 from imsg_history.database import Database
 from imsg_history.events import compact
@@ -18,13 +18,6 @@ from imsg_history.tables import erasures
 from imsg_history.tombstones import DONE, QUEUES, TombstoneStore, fresh_id
 from imsg_runtime.service_client import Caller
 from imsg_runtime.tombstones import Digests, Tombstone
-
-NORMAL: Mapping[str, Callable[[str], str | None]] = {
-    "smtp": addresses.email,
-    "sms": addresses.phone,
-    "wechat": addresses.tag,
-}
-"""Method → the normal form of its addresses."""
 
 ERASING, DRAINING = "erasing", "draining"
 
@@ -56,9 +49,8 @@ class Erasures:
         """
         if not self._digests:
             raise Refusal("no_erasure_key")
-        normal = NORMAL.get(method)
-        address = to.strip() if normal is None else normal(to.strip())  # of a new channel: as it is
-        if not address:
+        address = BY_NAME[method].address.parse(to.strip())
+        if address is None:
             raise _no_address(method, to)
         at = self._now()
         stone = Tombstone(fresh_id(at, secrets.token_bytes(10)), self._digests.of(address), at)
@@ -79,7 +71,7 @@ class Erasures:
 
 def _no_address(method: str, to: str) -> Refusal:
     zh, en = "to 应是一个该方式的地址", "to must be one address of this method"
-    if method in NORMAL and (meant := spellings.find(to, NORMAL[method], is_phone=method == "sms")):
+    if meant := BY_NAME[method].address.misspelt(to):
         zh, en = f"to {meant.zh}，请写成 {meant.wanted}", f"to: {meant.en}; write {meant.wanted}"
     return Refusal("recipients_invalid", why_zh=zh, why_en=en)
 

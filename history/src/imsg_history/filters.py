@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
+from imsg_channels import METHODS, unknown_method
 from imsg_contract.errors import Refusal
-from imsg_contract.topology import METHODS
 from imsg_contract.wire import Status
 from imsg_history.cursors import Place, read_limit, read_place
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
@@ -90,7 +90,7 @@ def _name(text: str) -> Name:
 
 def _method(text: str) -> str:
     if text not in METHODS:
-        raise Refusal("method_unknown")
+        raise unknown_method()
     return text
 
 

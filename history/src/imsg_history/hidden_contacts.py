@@ -1,18 +1,10 @@
 """What a sender is not told: the address of a user they wrote to by name. It is the user's and the administrators'."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Row
 
-from imsg_contract import addresses
-
-READERS: Mapping[str, Callable[[str], str | None]] = {
-    "smtp": addresses.email,
-    "sms": addresses.phone,
-    "wechat": addresses.tag,
-}
-"""Method → what reads its addresses: whatever was written and is none is a username."""
+from imsg_channels import BY_NAME
 
 SHORTEST_PART = 3
 """Characters of an address's part that are replaced: fewer stand in any sentence."""
@@ -22,11 +14,14 @@ SPOKEN_DIGITS = 8
 
 
 def is_hidden(row: Row[Any]) -> bool:
-    """Tell whether a message went to a user's contact that its sender has not written themselves."""
-    reads = READERS.get(row.method)
+    """Tell whether a message went to a user's contact that its sender has not written themselves.
+
+    Whatever was written and is no address of the method is a username.
+    """
+    channel = BY_NAME.get(row.method)
     if row.address is None or row.written is None:
         return False  # erased
-    return row.written != row.address and (reads is None or reads(row.written) is None)
+    return row.written != row.address and (channel is None or channel.address.parse(row.written) is None)
 
 
 def without(address: str, written: str, said: str | None) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_channels import BY_NAME
 from imsg_contract.wire import Status, message_id
 from imsg_history.cursors import write_place
 from imsg_history.database import Database
@@ -152,7 +153,7 @@ def _show(row: Row[Any], request: Row[Any], contents: Mapping[str, Any]) -> dict
         "created_at": rfc3339(time_of(row.request)),
         "updated_at": rfc3339(row.at),
     }
-    if row.method == "sms":
+    if (channel := BY_NAME.get(row.method)) is not None and channel.segments is not None:
         message["segments"] = request.segments
     return message
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Path, Request
 from starlette.responses import Response
 
+from imsg_channels import METHODS
 from imsg_contract import error_responses
 from imsg_contract.errors import Refusal
-from imsg_contract.topology import METHODS
 from imsg_contract.wire import Status
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.attachments import MAX_BYTES, Attachments, Place

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from imsg_channels import METHODS, unknown_method
 from imsg_contract.errors import Refusal
-from imsg_contract.topology import METHODS
 
 StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
 
@@ -185,7 +185,7 @@ def _method(given: object) -> object:
     if given is None:
         raise Refusal("missing", field="method")
     if given not in METHODS:
-        raise Refusal("method_unknown")
+        raise unknown_method()
     return given
 
 

@@ -20,8 +20,8 @@ from sqlalchemy import (
     values,
 )
 
+from imsg_channels import CHANNELS, METHODS
 from imsg_contract import addresses
-from imsg_contract.topology import METHODS
 from imsg_contract.wire import Status
 from imsg_history.cursors import Place
 from imsg_history.filters import Query
@@ -109,7 +109,7 @@ def _forms(to: str | None) -> list[str]:
     if to is None:
         return []
     email = addresses.email(to)
-    forms = {to, email, email and _small(email), addresses.phone(to), addresses.tag(to)}
+    forms = {to, email and _small(email), *(channel.address.parse(to) for channel in CHANNELS)}
     return sorted(form for form in forms if form is not None)
 
 

@@ -12,8 +12,8 @@ from sqlalchemy import ARRAY, Select, Subquery, Text, bindparam, column, func, s
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
+from imsg_channels import METHODS
 from imsg_contract.errors import Refusal
-from imsg_contract.topology import METHODS
 from imsg_contract.wire import Status
 from imsg_history.database import Database
 from imsg_history.filters import read_time

@@ -125,7 +125,7 @@ REASONS: Mapping[str, Reason] = {
         10007, 401, "密码不正确，请检查后重试。", "The password is wrong; check it and try again."
     ),
     # 10008
-    "method_unknown": Reason(10008, 400, "method 必须是 smtp、sms 或 wechat。", "method must be smtp, sms or wechat."),
+    "method_unknown": Reason(10008, 400, "method 必须是 {methods_zh}。", "method must be {methods_en}."),
     # 10009
     "content_shape": Reason(10009, 400, "content 不正确：{why_zh}。", "content is not right: {why_en}."),
     # 10010

@@ -2,9 +2,11 @@
 
 import pytest
 
+from imsg_channels.content import read
+from imsg_channels.sms import SMS
+from imsg_channels.wechat import WECHAT
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import TemplateLimits
-from imsg_gateway import contents
 
 TEMPLATES = {
     "TM1": TemplateLimits(default=True, variables={"thing1": 20}, links=True),
@@ -25,7 +27,7 @@ def params(template: str, **values: str) -> dict[str, object]:
     ],
 )
 def test_what_wechat_takes_passes(content: object) -> None:
-    assert contents.wechat(content, TEMPLATES) == content
+    assert read(WECHAT.content, content, TEMPLATES) == content
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def test_what_wechat_takes_passes(content: object) -> None:
 )
 def test_what_wechat_would_refuse_is_refused_at_once(content: object) -> None:
     with pytest.raises(Refusal) as raised:
-        contents.wechat(content, TEMPLATES)
+        read(WECHAT.content, content, TEMPLATES)
     assert raised.value.row.code == 10009
 
 
@@ -48,11 +50,11 @@ def test_what_wechat_would_refuse_is_refused_at_once(content: object) -> None:
 def test_a_link_is_found_right_behind_chinese_too(text: str) -> None:
     templates = {"SMS_1": TemplateLimits(default=True, variables={"content": None}, breaks=True)}
     with pytest.raises(Refusal):
-        contents.sms({"template": "SMS_1", "params": {"content": text}}, templates)
+        read(SMS.content, {"template": "SMS_1", "params": {"content": text}}, templates)
 
 
 def test_a_long_word_of_hyphens_is_looked_through_at_once() -> None:
     """The pattern for links was quadratic."""
     templates = {"SMS_1": TemplateLimits(default=True, variables={"content": None}, links=False, breaks=True)}
     with pytest.raises(Refusal):  # too long, and said at once
-        contents.sms({"template": "SMS_1", "params": {"content": "a-" * 60_000}}, templates)
+        read(SMS.content, {"template": "SMS_1", "params": {"content": "a-" * 60_000}}, templates)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from imsg_channels.spec import Segments
+
 _GSM7 = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -16,20 +18,14 @@ _ONE_UCS2, _PART_UCS2 = 70, 67
 MAINLAND = "+86"
 
 
-def segments(text: str, numbers: Sequence[str]) -> int:
-    """Count the segments of one message, its signature included; of the dearest where the numbers differ.
+def count(text: str, numbers: Sequence[str]) -> Segments:
+    """Count the segments of a message, its signature included, to each of these numbers.
 
     Mainland China counts characters whatever the alphabet; elsewhere GSM-7 text is cheaper than the rest.
     """
     at_home, abroad = _costs(text)
-    return at_home if any(number.startswith(MAINLAND) for number in numbers) else abroad
-
-
-def total(text: str, numbers: Sequence[str]) -> int:
-    """Count the segments of a message to each of these numbers, all together."""
-    at_home, abroad = _costs(text)
     mainland = sum(number.startswith(MAINLAND) for number in numbers)
-    return at_home * mainland + abroad * (len(numbers) - mainland)
+    return Segments(at_home if mainland else abroad, at_home * mainland + abroad * (len(numbers) - mainland))
 
 
 def _costs(text: str) -> tuple[int, int]:

@@ -1,0 +1,106 @@
+"""How `content` is checked: a Pydantic model for each channel, and what their rules have in common."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import Content, TemplateLimits
+
+MAX_CONTENT_BYTES = 1024 * 1024
+
+Templates = Mapping[str, TemplateLimits]
+"""Name → limits, as the channel published them; empty where it has not."""
+
+SENTENCE = "sentence"
+"""The type of an error that says in both languages what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a content is checked beside: Pydantic's validation context."""
+
+    templates: Templates
+    has_attachment: bool
+
+
+class Shape(BaseModel):
+    """A content that is an object: nothing is coerced, fields unknown here are ignored."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+def wrong(zh: str, en: str) -> PydanticCustomError:
+    """Make the error that becomes a refusal with these sentences (10009)."""
+    return PydanticCustomError(SENTENCE, "{en}", {"zh": zh, "en": en})
+
+
+def saying(zh: str, en: str) -> WrapValidator:
+    """Say this of whatever does not hold in the annotations before it, but of a text that is none."""
+
+    def check(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            if all(not each["loc"] and each["type"] == "string_type" for each in error.errors(include_url=False)):
+                raise
+            raise wrong(zh, en) from error
+
+    return WrapValidator(check)
+
+
+def read(
+    model: type[BaseModel], content: object, templates: Templates | None = None, *, has_attachment: bool = False
+) -> Content:
+    """Check `content` and return what of it is sent. Raises Refusal content_shape."""
+    try:
+        checked = model.model_validate(content, context=Context(templates or {}, has_attachment))
+    except ValidationError as error:
+        zh, en = _sentences(error.errors(include_url=False)[0])
+        raise Refusal("content_shape", why_zh=zh, why_en=en) from error
+    sent: Content = checked.model_dump(exclude_none=True)
+    return sent
+
+
+@cache
+def fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """Name what a content may hold where it is an object."""
+    if not issubclass(model, RootModel):
+        return tuple(model.model_fields)
+    inner = _models(model.model_fields["root"].annotation)
+    return tuple(dict.fromkeys(name for one in inner for name in one.model_fields))
+
+
+def check_length(*texts: str) -> None:
+    """Refuse more than 1 MiB in all."""
+    # Four bytes a character at most: only what may be too long is encoded to be measured.
+    if sum(map(len, texts)) * 4 <= MAX_CONTENT_BYTES:
+        return
+    if sum(len(text.encode()) for text in texts) > MAX_CONTENT_BYTES:
+        raise wrong("总长不能超过 1 MiB", "it is over 1 MiB in all")
+
+
+def names(given: Sequence[str] | Templates) -> str:
+    """List names for a sentence, shortened."""
+    return ", ".join(name[:64] for name in list(given)[:20]) or "—"
+
+
+def _sentences(error: ErrorDetails) -> tuple[str, str]:
+    if error["type"] == SENTENCE:
+        return error["ctx"]["zh"], error["ctx"]["en"]
+    field = error["loc"][-1] if error["loc"] else "content"
+    if error["type"] == "missing" or error["input"] is None:
+        return f"缺少 {field}", f"{field} is missing"
+    if error["type"] == "string_type":
+        return f"{field} 必须是字符串", f"{field} must be a string"
+    return f"{field} 不正确", f"{field} is not right: {error['msg']}"
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401  any annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in _models(inner)]

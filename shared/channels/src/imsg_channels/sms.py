@@ -1,0 +1,82 @@
+"""SMS."""
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field, RootModel, Tag, ValidationInfo, model_validator
+
+from imsg_channels import segments
+from imsg_channels.content import wrong
+from imsg_channels.spec import Address, ChannelSpec, Words
+from imsg_channels.templates import (
+    EITHER,
+    FreeText,
+    Template,
+    check_fits,
+    fill,
+    find,
+    params_of,
+    plain,
+    templates_of,
+)
+from imsg_contract import addresses
+from imsg_contract.wire import Status, TemplateLimits
+
+MAX_SMS_CHARACTERS = 500
+"""With its signature: the most that Aliyun sends as one, in eight segments."""
+
+_LINK = re.compile(r"(?i)https?://|www\.|[a-z0-9-]\.(?:com|cn|net|org|cc|top|xyz|io|me)\b")
+
+_Text = Annotated[FreeText, Field(json_schema_extra={"maxLength": MAX_SMS_CHARACTERS}), Tag("text")]
+
+
+class SmsContent(RootModel[Annotated[_Text | Template, EITHER]]):
+    """A text for the default template, or a template and its variables."""
+
+    @model_validator(mode="after")
+    def _fits(self, info: ValidationInfo) -> "SmsContent":
+        templates, content = templates_of(info), plain(self.root)
+        if (filled := fill(content, templates)) is not None and len(filled) > MAX_SMS_CHARACTERS:
+            raise wrong(
+                f"短信连同签名最多 {MAX_SMS_CHARACTERS} 个字符，现有 {len(filled)} 个",
+                f"an SMS has at most {MAX_SMS_CHARACTERS} characters with its signature, this has {len(filled)}",
+            )
+        if (used := find(content, templates)) is not None:
+            for name, value in params_of(content, used).items():
+                _check_variable(name, value, used)
+        return self
+
+
+def _check_variable(name: str, value: str, template: TemplateLimits) -> None:
+    """Refuse what the provider would refuse for its content (docs/providers.md, SMS)."""
+    check_fits(name, value, template)
+    if "【" in value or "】" in value:
+        raise wrong("内容不能含【或】（签名专用）", "it must not hold 【 or 】, which mark the signature")
+    if not template.links and _LINK.search(value):
+        raise wrong("短信变量不能含网址", "a variable of an SMS must not hold a link")
+
+
+SMS = ChannelSpec(
+    name="sms",
+    titles=Words("短信", "SMS"),
+    icon="sms",
+    address=Address(
+        addresses.phone,
+        label=Words("手机号", "phone number"),
+        none=Words(
+            "不是电话号码：应为 11 位手机号或+开头的国际号码",
+            "it is no phone number: 11 digits of mainland China, or an international one beginning with +",
+        ),
+        is_dialled=True,
+    ),
+    content=SmsContent,
+    lifetime=timedelta(hours=1),
+    example={"to": "13800138000", "content": "明天下雨"},
+    contact="phone",
+    has_templates=True,
+    has_hooks=True,
+    segments=segments.count,
+    receipts=frozenset({Status.DELIVERED, Status.FAILED}),
+    redis_keys=("imsg:sms:*",),
+)

@@ -1,0 +1,90 @@
+"""E-mail."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic.config import JsonDict
+
+from imsg_channels.content import Context, Shape, check_length, saying, wrong
+from imsg_channels.one_line import ONE_LINE, has_control
+from imsg_channels.spec import Address, ChannelSpec, Words
+from imsg_contract import addresses
+
+MAX_SUBJECT_CHARACTERS = 255
+
+
+def _one_line(subject: str) -> str:
+    if has_control(subject):
+        raise wrong("subject 不能含换行或控制字符", "subject must not hold a line break or a control character")
+    return subject
+
+
+class MailContent(Shape):
+    """A mail. `text` may be empty only beside `html` or an attachment."""
+
+    subject: Annotated[
+        str,
+        Field(min_length=1, max_length=MAX_SUBJECT_CHARACTERS, json_schema_extra={"pattern": f"^{ONE_LINE}+$"}),
+        saying(
+            f"subject 须为 1 到 {MAX_SUBJECT_CHARACTERS} 个字符", f"subject must be 1 to {MAX_SUBJECT_CHARACTERS} characters"
+        ),
+        AfterValidator(_one_line),
+    ]
+    text: str
+    html: Annotated[str | None, AfterValidator(lambda html: html or None)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_object(cls, content: Any) -> Any:  # noqa: ANN401  any JSON
+        if not isinstance(content, dict):
+            raise wrong(
+                '邮件的 content 必须是对象：{"subject": 标题, "text": 正文}',
+                'for mail it must be an object, {"subject": …, "text": …}',
+            )
+        return content
+
+    @model_validator(mode="after")
+    def _says_something(self, info: ValidationInfo) -> "MailContent":
+        has_attachment = isinstance(info.context, Context) and info.context.has_attachment
+        if not self.text and not self.html and not has_attachment:
+            raise wrong("没有 html 或附件时 text 不能为空", "text may be empty only beside html or an attachment")
+        check_length(self.subject, self.text, self.html or "")
+        return self
+
+
+_TEXT_IS_EMPTY: JsonDict = {
+    "properties": {
+        "content": {
+            "properties": {
+                "text": {"type": "string", "maxLength": 0},
+                "html": {"type": ["string", "null"], "maxLength": 0},
+            },
+            "required": ["text"],
+        },
+        "attachment": {"type": ["array", "null"], "maxItems": 0},
+    },
+    "required": ["content"],
+}
+
+SMTP = ChannelSpec(
+    name="smtp",
+    titles=Words("邮件", "E-mail"),
+    icon="mail",
+    address=Address(
+        addresses.email,
+        label=Words("邮箱地址", "e-mail address"),
+        none=Words("不是邮箱地址", "it is no e-mail address"),
+        schema={"format": "email"},
+    ),
+    content=MailContent,
+    lifetime=timedelta(hours=24),
+    example={
+        "to": ["li.wei@example.com"],
+        "content": {"subject": "会议纪要", "text": "请查收附件。"},
+        "attachment": {"filename": "纪要.txt", "file": "5Lya6K6u57qq6KaBCg=="},
+    },
+    request_schema={"not": _TEXT_IS_EMPTY},
+    contact="email",
+    has_attachments=True,
+)

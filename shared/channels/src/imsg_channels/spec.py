@@ -1,0 +1,102 @@
+"""What there is to say of a channel, whatever sends it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from imsg_channels import spellings
+from imsg_channels.spellings import Spelling
+from imsg_contract.wire import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The same in both languages."""
+
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Whom a channel reaches."""
+
+    parse: Callable[[str], str | None]
+    """Reads an address into its normal form; None where the text is none of this kind."""
+    label: Words
+    """What it is called inside a sentence: `邮箱地址`, `e-mail address`."""
+    none: Words
+    """What is said of a text that should be one and is none."""
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    """What OpenAPI says of it beyond its length."""
+    is_dialled: bool = False
+    """It is a number: hyphens, brackets and a missing + are told where it is misspelt."""
+    usernames: Literal["apart", "unlike", "any"] = "apart"
+    """How usernames keep away from it: none may read as one however it is spelled, none may be one as it stands
+    (ordinary words are easily one but for their spelling), or any may: then it is looked for in its own channel only.
+    """
+
+    def misspelt(self, text: str) -> Spelling | None:
+        """Find the address that a text is but for its spelling; None where it is none even then."""
+        return spellings.find(text, self.parse, is_phone=self.is_dialled)
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """What a message is charged as."""
+
+    dearest: int
+    """Of one recipient's, the most."""
+    total: int
+    """Of all recipients' together."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSpec:
+    """One channel: everything that others than its sender have to know of it."""
+
+    name: str
+    """Its method in the API, in queues and in settings; its sender's package is `imsg_NAME`."""
+    titles: Words
+    icon: str
+    """Of Material Symbols, as the console shows it."""
+    address: Address
+    content: type[BaseModel]
+    """Checks `content`, given a `content.Context`, and describes it in the OpenAPI: the one place of its rules."""
+    lifetime: timedelta
+    """How long a message is tried before it expires."""
+    example: Mapping[str, Any]
+    """A request's `to`, `content` and what else it may hold."""
+    request_schema: Mapping[str, Any] = field(default_factory=dict)
+    """What OpenAPI says of a request as a whole, where rules span several of its fields."""
+    contact: Literal["email", "phone", "wechat"] | None = None
+    """Which contact of a user it sends to; None: usernames are nobody here."""
+    has_attachments: bool = False
+    has_accounts: bool = False
+    """Whether official accounts send it, to those who follow them."""
+    has_templates: bool = False
+    has_hooks: bool = False
+    """Whether its provider calls back, at `/hooks/NAME`."""
+    segments: Callable[[str, Sequence[str]], Segments] | None = None
+    """Counts what a text to these addresses is charged as; None: it is not charged by length."""
+    receipts: frozenset[Status] = frozenset()
+    """Statuses that come later, by its provider's receipts."""
+    publishes_addresses: bool = False
+    """Whether its sender says in Redis which addresses there are: any other is refused at once."""
+    redis_keys: tuple[str, ...] = ()
+    """Patterns of keys that its sender writes beside those of every sender."""
+    redis_commands: tuple[str, ...] = ()
+    """Commands that its sender gives beside those of every sender."""
+
+    @property
+    def package(self) -> str:
+        """Name the Python package of its sender."""
+        return f"imsg_{self.name}"
+
+    @property
+    def service(self) -> str:
+        """Name its sender, as a service and a host."""
+        return f"sender-{self.name}"

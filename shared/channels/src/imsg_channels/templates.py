@@ -1,0 +1,136 @@
+"""Content that is a text or a template with its variables: for channels whose providers send by templates."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
+
+from imsg_channels.content import Context, Shape, Templates, check_length, names, saying, wrong
+from imsg_channels.one_line import has_control
+from imsg_contract.wire import Content, TemplateLimits
+
+_VARIABLE = re.compile(r"\$\{([^{}]+)\}")
+
+
+class TemplateContent(Shape):
+    """A template of the channel and its variables."""
+
+    template: Annotated[str, Field(min_length=1), saying("template 不能为空", "template is empty")]
+    params: Annotated[
+        dict[str, str] | None,
+        saying("params 必须是对象，值都是字符串", "params must be an object whose values are strings"),
+        AfterValidator(lambda params: params or {}),
+    ] = Field(default=None, validate_default=True)
+
+    @model_validator(mode="after")
+    def _fits(self, info: ValidationInfo) -> "TemplateContent":
+        params = self.params or {}
+        check_length(self.template, *params, *params.values())
+        if templates := templates_of(info):
+            _check_against(self.template, params, templates)
+        return self
+
+
+def _free(text: str, info: ValidationInfo) -> str:
+    """Check a text that goes into the default template's one variable."""
+    if not text.strip():
+        raise wrong("内容不能为空", "it is empty")
+    check_length(text)
+    if (templates := templates_of(info)) and find(text, templates) is None:
+        raise wrong(
+            "没有带一个变量的默认模板，请用 {template, params}",
+            "no default template takes free text; give {template, params}",
+        )
+    return text
+
+
+FreeText = Annotated[str, Field(json_schema_extra={"minLength": 1, "pattern": r"\S"}), AfterValidator(_free)]
+"""A text for the default template's one variable."""
+
+
+def _kind(content: object) -> str | None:
+    if isinstance(content, str):
+        return "text"
+    is_template = isinstance(content, TemplateContent) or (isinstance(content, dict) and "template" in content)
+    return "template" if is_template else None
+
+
+EITHER = Discriminator(
+    _kind,
+    custom_error_type="sentence",
+    custom_error_message="{en}",
+    custom_error_context={
+        "zh": "必须是字符串，或 {template, params} 对象",
+        "en": "it must be a string, or an object {template, params}",
+    },
+)
+"""Tells a text from a template with its variables."""
+
+Template = Annotated[TemplateContent, Tag("template")]
+
+
+def templates_of(info: ValidationInfo) -> Templates:
+    """Return the templates that a content is checked by."""
+    context = info.context
+    return context.templates if isinstance(context, Context) else {}
+
+
+def find(content: Content, templates: Templates) -> TemplateLimits | None:
+    """Find the template that a content is sent by; None where it is not known."""
+    if isinstance(content, dict):
+        return templates.get(content["template"])
+    return next((found for found in templates.values() if found.default and len(found.variables) == 1), None)
+
+
+def params_of(content: Content, template: TemplateLimits) -> Mapping[str, str]:
+    """Return the variables of a content as its template takes them."""
+    if isinstance(content, dict):
+        params: Mapping[str, str] = content["params"]
+        return params
+    return {next(iter(template.variables)): content}
+
+
+def fill(content: Content, templates: Templates) -> str | None:
+    """Write the whole message as it arrives, signature first; None where the template's words are not known."""
+    template = find(content, templates)
+    if template is None:
+        return content if isinstance(content, str) else None
+    params = params_of(content, template)
+    words = _VARIABLE.sub(lambda variable: params.get(variable[1], ""), template.text) if template.text else None
+    return template.signature + (words if words is not None else "".join(params.values()))
+
+
+def check_fits(name: str, value: str, template: TemplateLimits) -> None:
+    """Refuse what is longer than its variable, and line breaks where it takes none."""
+    longest = template.variables.get(name)
+    if longest is not None and len(value) > longest:
+        raise wrong(
+            f"{name} 最多 {longest} 个字符，现有 {len(value)} 个",
+            f"{name} takes at most {longest} characters, this has {len(value)}",
+        )
+    if not template.breaks and has_control(value):
+        raise wrong(f"{name} 不能含换行或控制字符", f"{name} must not hold a line break or a control character")
+
+
+def plain(content: str | TemplateContent) -> Content:
+    """Return a checked content as it travels."""
+    return content if isinstance(content, str) else _dumped(content)
+
+
+def _dumped(content: TemplateContent) -> dict[str, Any]:
+    return {"template": content.template, "params": content.params or {}}
+
+
+def _check_against(name: str, params: Mapping[str, str], templates: Templates) -> None:
+    template = templates.get(name)
+    if template is None:
+        raise wrong(
+            f"没有模板 {name[:64]}，可用：{names(templates)}",
+            f"there is no template {name[:64]}; there are {names(templates)}",
+        )
+    wanted, given = set(template.variables), set(params)
+    if missing := sorted(wanted - given):
+        raise wrong(f"params 缺少 {names(missing)}", f"params lacks {names(missing)}")
+    if extra := sorted(given - wanted):
+        raise wrong(f"模板没有变量 {names(extra)}", f"the template has no variable {names(extra)}")

@@ -1,0 +1,50 @@
+"""WeChat: template messages of official accounts to those who follow them."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import RootModel, Tag, ValidationInfo, model_validator
+
+from imsg_channels.spec import Address, ChannelSpec, Words
+from imsg_channels.templates import EITHER, FreeText, Template, check_fits, find, params_of, plain, templates_of
+from imsg_contract import addresses
+from imsg_contract.topology import ERASED, followers_key, left_key
+from imsg_contract.wire import Status
+
+
+class WeChatContent(RootModel[Annotated[Annotated[FreeText, Tag("text")] | Template, EITHER]]):
+    """A text for the default template, cut where it does not fit, or a template and its variables."""
+
+    @model_validator(mode="after")
+    def _fits(self, info: ValidationInfo) -> "WeChatContent":
+        templates, content = templates_of(info), plain(self.root)
+        if isinstance(content, dict) and (used := find(content, templates)) is not None:
+            for name, value in params_of(content, used).items():
+                check_fits(name, value, used)
+        return self
+
+
+WECHAT = ChannelSpec(
+    name="wechat",
+    titles=Words("微信", "WeChat"),
+    icon="forum",
+    address=Address(
+        addresses.tag,
+        label=Words("微信标记", "WeChat tag"),
+        none=Words(
+            "不是微信标记：关注公众号后点击“获取我的openID”可得到",
+            "it is no WeChat tag; a follower gets theirs by pressing 获取我的openID",
+        ),
+        usernames="unlike",
+    ),
+    content=WeChatContent,
+    lifetime=timedelta(hours=24),
+    example={"to": "7K3-M9Q-2XH", "content": "明天下雨"},
+    contact="wechat",
+    has_accounts=True,
+    has_templates=True,
+    has_hooks=True,
+    receipts=frozenset({Status.DELIVERED, Status.FAILED}),
+    redis_keys=("imsg:wechat:*", followers_key("*"), left_key("*"), ERASED),
+    redis_commands=("scan",),
+)
