@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
-from imsg_channels import BY_NAME
+from imsg_channels import BY_NAME, METHODS
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_contract.topology import Route, Topology
@@ -31,7 +31,7 @@ class Scripted:
     """A broker that answers publishes by a script, its last line for ever; keeps what was published."""
 
     def __init__(self, *script: Outcome) -> None:
-        self.topology = Topology()
+        self.topology = Topology(methods=METHODS)
         self.ready = True
         self.published: list[bytes] = []
         self._script = list(script)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from imsg_contract.topology import METHODS, channel_key, no_provider_key
+from imsg_channels import METHODS
+from imsg_contract.topology import channel_key, no_provider_key
 from imsg_contract.wire import Change
 from imsg_testing.gateway import World, world
 from imsg_testing.waiting import eventually

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from imsg_contract.topology import METHODS, Lane, Topology
+from imsg_channels import METHODS
+from imsg_contract.topology import Lane, Topology
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +79,7 @@ def test_every_work_queue_has_a_consumer() -> None:
     queues = {f"imsg.{method}.{lane.value}" for method in METHODS for lane in Lane}
     mains = {path.parent.name for path in ROOT.glob("*/src/*/main.py")}
 
-    assert {queue for queue, _ in Topology().work_queues()} == queues
+    assert {queue for queue, _ in Topology(methods=METHODS).work_queues()} == queues
     assert [method for method in METHODS if f"imsg_{method}" not in mains] == []
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from imsg import rights
+from imsg_channels import CHANNELS
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,9 +15,7 @@ SOURCES = {
     "gateway": "gateway/src",
     "auth": "auth/src",
     "history": "history/src",
-    "sender-smtp": "sender-smtp/src",
-    "sender-sms": "sender-sms/src",
-    "sender-wechat": "sender-wechat/src",
+    **{channel.service: f"{channel.service}/src" for channel in CHANNELS},
 }
 
 OF_THE_BROKER = ("redis_streams",)

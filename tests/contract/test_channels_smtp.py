@@ -11,7 +11,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr
 
-from imsg_contract.topology import METHODS, Lane
+from imsg_channels import METHODS
+from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
 from imsg_delivery.channel import Channel
 from imsg_runtime import service_client

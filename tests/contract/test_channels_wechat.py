@@ -13,8 +13,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr
 
+from imsg_channels import METHODS
 from imsg_contract.addresses import make_tag
-from imsg_contract.topology import METHODS, Lane
+from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
 from imsg_database.address import read_url
 from imsg_database.database import connect

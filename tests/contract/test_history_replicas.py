@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from imsg_broker.port import Broker, Delivery
+from imsg_channels import METHODS
 from imsg_contract.topology import DEAD, Topology
 from imsg_contract.wire import Job, Status
 from imsg_database.address import read_url
@@ -115,7 +116,7 @@ async def test_of_two_replicas_under_load_one_is_killed_and_nothing_is_lost(
 ) -> None:
     before = deadlocks(server)
     told = [job(to=(f"user{n}@example.com",)) for n in range(STORIES)]
-    async with opened(own_rabbit_url, Topology()) as broker:
+    async with opened(own_rabbit_url, Topology(methods=METHODS)) as broker:
         publishing = asyncio.create_task(_publish(broker, told))
         await eventually(lambda: _recorded(server, STORIES // 5), WITHIN_S)
         shares = [_deliveries(one) for one in replicas]

@@ -36,7 +36,7 @@ WITHIN_S = 40.0
 @pytest.fixture
 def topology(topology: Topology) -> Topology:
     """Let what is put off wait for longer than a test."""
-    return Topology(topology.prefix, ("smtp",), steps_s=(300, 600))
+    return Topology(topology.prefix, methods=("smtp",), steps_s=(300, 600))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import structlog.testing
 from imsg_broker.port import MAX_BODY_BYTES
 from imsg_broker.rabbitmq.address import parse
 from imsg_broker.rabbitmq.depth import Management
+from imsg_channels import METHODS
 from imsg_contract.topology import Lane, Topology, job_key
 from imsg_testing.brokers import arrivals, depth_is, is_so, management, opened, remove_queues
 from imsg_testing.servers import Rabbit
@@ -36,7 +37,7 @@ def operated() -> Iterator[Rabbit]:
 
 async def test_the_policy_applies_to_every_queue_of_ours(operated: Rabbit) -> None:
     (policy,) = json.loads(POLICIES.read_text())["policies"]
-    async with opened(operated.url, Topology()):
+    async with opened(operated.url, Topology(methods=METHODS)):
         await _every_queue_has(operated, policy)
 
 
@@ -44,7 +45,7 @@ async def test_a_policy_for_everybody_does_not_reach_ours(operated: Rabbit) -> N
     """A catch-all with a limit would have imsg.history drop what it was handed back five times."""
     (policy,) = json.loads(POLICIES.read_text())["policies"]
     catch_all = {"pattern": ".*", "definition": {"delivery-limit": 5, "max-length": 10}, "priority": 50}
-    async with management(operated.url) as client, opened(operated.url, Topology()):
+    async with management(operated.url) as client, opened(operated.url, Topology(methods=METHODS)):
         (await client.put("/policies/%2F/everybody", json=catch_all | {"apply-to": "all"})).raise_for_status()
         await _every_queue_has(operated, policy)
         assert (await _queues(operated))["imsg.history"]["delivery_limit"] in (-1, "unlimited")
@@ -76,7 +77,7 @@ async def test_the_rights_that_the_manual_gives_are_enough(operated: Rabbit, top
     manual = (DEPLOY.parents[1] / "docs" / "rabbitmq.md").read_text()
     for line in re.findall(r"^rabbitmqctl (\w+_(?:user|user_tags|permissions) .+)$", manual, re.MULTILINE):
         operated.control(*shlex.split(line.replace("$PASSWORD", "secret")))
-    real = Topology(steps_s=topology.steps_s, asking_s=())
+    real = Topology(methods=METHODS, steps_s=topology.steps_s, asking_s=())
     queue = real.queue("smtp", Lane.SINGLE)
     url = operated.url.replace("guest:guest", "imsg:secret")
     await remove_queues(operated.url, "imsg.*")
@@ -165,7 +166,7 @@ async def _queues(node: Rabbit) -> dict[str, Any]:
 
 async def _every_queue_has(node: Rabbit, policy: dict[str, Any]) -> None:
     """Wait until our queues, and there are all of them, are under a policy and no other."""
-    topology = Topology()
+    topology = Topology(methods=METHODS)
     count = 1 + len(list(topology.work_queues())) * (1 + len(topology.waits_s))
     ours: list[Any] = []
     async with asyncio.timeout(60):

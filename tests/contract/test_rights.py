@@ -12,6 +12,7 @@ from imsg_broker.port import Broker, PublishUnknown
 from imsg_broker.rabbitmq.address import parse
 from imsg_broker.rabbitmq.amqp import Link, LinkLost
 from imsg_broker.rabbitmq.broker import connect as connect_rabbit
+from imsg_channels import METHODS
 from imsg_contract.topology import CHANGE, OUTCOME, TOMBSTONES, Lane, Route, Topology, channel_key, job_key, user_key
 from imsg_runtime import redis
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -174,7 +175,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rabbit, Par
 async def speaking(node: tuple[Rabbit, Parting], service: str) -> AsyncIterator[Broker]:
     """Be a service at the node, ready."""
     rabbit, users = node
-    async with connect_rabbit(users.rabbit_url(PACKAGES[service], rabbit.url), Topology()) as broker:
+    async with connect_rabbit(users.rabbit_url(PACKAGES[service], rabbit.url), Topology(methods=METHODS)) as broker:
         await ready(broker)
         yield broker
 
@@ -191,7 +192,7 @@ async def ready(broker: Broker) -> None:
 async def test_history_declares_and_everybody_else_finds(node: tuple[Rabbit, Parting]) -> None:
     rabbit, users = node
     await remove_queues(rabbit.url, "imsg.*")
-    async with connect_rabbit(users.rabbit_url("imsg_smtp", rabbit.url), Topology()) as early:
+    async with connect_rabbit(users.rabbit_url("imsg_smtp", rabbit.url), Topology(methods=METHODS)) as early:
         assert not early.ready, "nobody has declared yet"
         async with speaking(node, "history"):
             await ready(early)
@@ -201,7 +202,7 @@ async def test_history_declares_and_everybody_else_finds(node: tuple[Rabbit, Par
 
 
 async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Rabbit, Parting]) -> None:
-    topology = Topology(steps_s=(10,), asking_s=())
+    topology = Topology(methods=METHODS, steps_s=(10,), asking_s=())
     single = topology.queue("smtp", Lane.SINGLE)
     async with (
         speaking(node, "history") as history,
@@ -230,15 +231,15 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
 @pytest.mark.parametrize(
     ("service", "route"),
     [
-        ("gateway", Topology().new(OUTCOME)),
-        ("gateway", Topology().new("dead")),
-        ("gateway", Topology().direct("imsg.smtp.single")),
-        ("auth", Topology().new(job_key("smtp", Lane.SINGLE))),
-        ("auth", Topology().direct("imsg.history")),
-        ("sender-smtp", Topology().new(job_key("sms", Lane.SINGLE))),
-        ("sender-smtp", Topology().new(CHANGE)),
-        ("sender-sms", Topology().new(CHANGE)),
-        ("history", Topology().new(OUTCOME)),
+        ("gateway", Topology(methods=METHODS).new(OUTCOME)),
+        ("gateway", Topology(methods=METHODS).new("dead")),
+        ("gateway", Topology(methods=METHODS).direct("imsg.smtp.single")),
+        ("auth", Topology(methods=METHODS).new(job_key("smtp", Lane.SINGLE))),
+        ("auth", Topology(methods=METHODS).direct("imsg.history")),
+        ("sender-smtp", Topology(methods=METHODS).new(job_key("sms", Lane.SINGLE))),
+        ("sender-smtp", Topology(methods=METHODS).new(CHANGE)),
+        ("sender-sms", Topology(methods=METHODS).new(CHANGE)),
+        ("history", Topology(methods=METHODS).new(OUTCOME)),
     ],
 )
 async def test_nobody_publishes_what_is_another_s_to_say(

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from imsg_broker.connect import open_broker
+from imsg_channels import METHODS
 from imsg_contract.topology import RECEIPT, Topology, template_limits_key
 from imsg_contract.wire import Receipt, TemplateLimits
 from imsg_runtime.redis import connect as connect_redis
@@ -48,7 +49,7 @@ async def opened(broker_url: str, redis_url: str) -> AsyncIterator[httpx.AsyncCl
 
 async def kept(url: str, count: int) -> list[Receipt]:
     """Take so many receipts from history's queue."""
-    topology = Topology()
+    topology = Topology(methods=METHODS)
     async with open_broker(url) as broker, broker.consume(topology.history, 100) as deliveries:
         found: list[Receipt] = []
         while len(found) < count:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pika  # type: ignore[import-untyped]
 
 from imsg_bench.site import CONTENT
+from imsg_channels import METHODS
 from imsg_contract.topology import Lane, Topology, job_key
 from imsg_contract.wire import Content, Job, Recipient
 
@@ -44,7 +45,7 @@ def fill(url: str, bodies: Iterable[tuple[str, bytes]]) -> int:
         properties = pika.BasicProperties(content_type="application/json", delivery_mode=2)
         count = 0
         for key, body in bodies:
-            channel.basic_publish(Topology().exchange, key, body, properties)
+            channel.basic_publish(Topology(methods=METHODS).exchange, key, body, properties)
             count += 1
         return count
     finally:

@@ -4,9 +4,9 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -15,96 +15,17 @@ import imsg_console.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
-import imsg_sms.main
-import imsg_smtp.main
-import imsg_wechat.main
-from imsg import secrets, tombstones
+from imsg import secrets, stand_ins, tombstones
 from imsg.location import LOOPBACK, local_url
 from imsg.router import Router
+from imsg_channels import CHANNELS
+from imsg_channels.spec import ChannelSpec
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps
-from imsg_runtime.settings import Common, Keys, RedisUrl, load
-
-SANDBOX_SENDER = "iMSG <imsg@example.com>"
-"""Who mail to the sandbox comes from where nobody was named."""
-
-SANDBOX_ACCOUNT = "sandbox"
-SANDBOX_APPID = "wx5a2d8c1e0f3b7a94"
-SANDBOX_TEMPLATE = "imsg-sandbox-template"
-"""The official account that the sandbox plays where none was named."""
-
-WECHAT_API = "/sandbox/wechat/api"
-"""Where the sandbox answers as WeChat does."""
-
-ALIYUN_API = "/sandbox/aliyun/"
-"""Where the sandbox answers as Aliyun does."""
-
-SANDBOX_SMS: Mapping[str, Any] = MappingProxyType(
-    {
-        "access_key_id": "LTAI-imsg-sandbox",
-        "sign_name": "天存",
-        "template": "SMS_100000001",
-        "variable": "content",
-        "templates": {
-            "SMS_100000001": {"text": "您有一条新通知：${content}，请及时查看。", "variables": {"content": None}},
-            "SMS_100000002": {"text": "您的验证码为${code}，五分钟内有效，请勿告诉他人。", "variables": {"code": 6}},
-            "SMS_100000003": {"text": "${name}您好，您预约的${time}已确认。", "variables": {"name": 20, "time": 20}},
-        },
-    }
-)
-"""The account at Aliyun that the sandbox plays where no firm was named."""
+from imsg_runtime.settings import Common, Keys, RedisUrl, given, load
 
 SECRETS = "secrets"
 """The folder of secrets inside the data folder."""
-
-
-class SmtpAsked(BaseModel):
-    """What is asked of the mail channel: only whether there is a server, and who sends."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    host: str | None = None
-    port: int | None = None
-    sender: str | None = None
-
-
-class AccountAsked(BaseModel):
-    """What is asked of an official account: only where its API is."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    endpoint: str = ""
-
-
-class WeChatAsked(BaseModel):
-    """What is asked of the WeChat channel: which official accounts there are."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    accounts: dict[str, AccountAsked] = {}
-
-
-class AliyunAsked(BaseModel):
-    """What is asked of the account at Aliyun: whether there is one, and where its API is."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    endpoint: str = ""
-    access_key_id: str = ""
-
-
-class SmsAsked(BaseModel):
-    """What is asked of the SMS channel: which firms there are."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    aliyun: AliyunAsked = AliyunAsked()
-    http: Any = None
-
-    @property
-    def has_firm(self) -> bool:
-        """Whether a firm was named."""
-        return bool(self.aliyun.access_key_id or self.aliyun.endpoint) or self.http is not None
 
 
 class SandboxAsked(BaseModel):
@@ -128,20 +49,33 @@ class Settings(Common):
     data_dir: Path = Path("data")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     token_key: Keys = ()
-    smtp: SmtpAsked = SmtpAsked()
-    wechat: WeChatAsked = WeChatAsked()
-    sms: SmsAsked = SmsAsked()
     sandbox: SandboxAsked = SandboxAsked()
 
+
+class Main(Protocol):
+    """The main of a service, as far as this command knows it."""
+
+    Settings: type[Common]
+
+    def app(self, settings: Any, apps: Apps) -> Service:  # noqa: ANN401  its own Settings
+        """Make the service."""
+
+
+def _main(channel: ChannelSpec) -> Main:
+    found: Any = import_module(f"{channel.package}.main")
+    main: Main = found
+    return main
+
+
+SENDERS: Mapping[str, Main] = {channel.name: _main(channel) for channel in CHANNELS}
+"""Each channel's sender: the package that is named by it."""
 
 MODELS: tuple[type[Common], ...] = (
     Settings,
     imsg_gateway.main.Settings,
     imsg_auth.main.Settings,
     imsg_history.main.Settings,
-    imsg_smtp.main.Settings,
-    imsg_sms.main.Settings,
-    imsg_wechat.main.Settings,
+    *(main.Settings for main in SENDERS.values()),
     imsg_sandbox.main.Settings,
     imsg_console.main.Settings,
 )
@@ -160,34 +94,20 @@ class Ground:
     erasure_key: Keys
     admin_password: SecretStr | None
     """None where nobody but this machine reaches us: there the documented accounts are made."""
-    sandbox_port: int | None
-    """Where the sandbox takes mail; None where a real server does."""
-    sandbox_account: Mapping[str, str] | None
-    """The official account that the sandbox plays; None where others were named."""
-    sandbox_sms: Mapping[str, Any] | None
-    """The account at Aliyun that the sandbox plays; None where a firm was named."""
+    sandbox_port: int
+    """Where the sandbox takes mail, if it does."""
+    played: Mapping[str, Mapping[str, Any]]
+    """Channel → its settings with the sandbox for its provider; channels that have a provider are absent."""
 
     @property
     def has_sandbox(self) -> bool:
         """Whether the sandbox stands in for anybody."""
-        asked = self.settings.wechat.accounts.values()
-        pointed = any(WECHAT_API in account.endpoint for account in asked)
-        pointed = pointed or ALIYUN_API.rstrip("/") in self.settings.sms.aliyun.endpoint
-        played = (self.sandbox_port, self.sandbox_account, self.sandbox_sms)
-        return pointed or any(one is not None for one in played)
+        return bool(self.played) or any(stand_ins.is_pointed_at(channel, asked(channel)) for channel in CHANNELS)
 
     def given(self, owner: str) -> dict[str, Any]:
         """Return the settings that a service is given instead of reading them."""
         asked = self.settings
-        sandboxed: dict[str, Any] = {}
-        if self.sandbox_port is not None:
-            server = {"host": LOOPBACK, "port": self.sandbox_port, "security": "none"}
-            sandboxed["smtp"] = server | {"sender": asked.smtp.sender or SANDBOX_SENDER}
-        if self.sandbox_account is not None:
-            sandboxed["wechat"] = {"accounts": {SANDBOX_ACCOUNT: self.sandbox_account}}
-        if self.sandbox_sms is not None:
-            sandboxed["sms"] = {"aliyun": self.sandbox_sms}
-        return sandboxed | {
+        return dict(self.played) | {
             "broker_url": asked.broker_url or self.redis_url,
             "redis_url": self.redis_url,
             "database_url": asked.database_url or f"sqlite:///{self.folder / f'{owner}.db'}",
@@ -209,12 +129,20 @@ class Ground:
         }
 
 
+def asked(channel: ChannelSpec) -> Mapping[str, Any]:
+    """Return what is set of a channel, as it stands there."""
+    return given(SENDERS[channel.name].Settings, channel.name)
+
+
 def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
     """Make the secrets that nobody gave, and choose the sandbox's port. Raises StartError."""
     kept = folder / SECRETS
     password = settings.admin_password
     if password is None and settings.is_exposed:
         password = SecretStr(secrets.keep(kept, "admin_password"))
+    port = settings.sandbox.smtp_port or _free_port()
+    fill = stand_ins.Filling(local_url(settings.host, settings.port), port, lambda name: secrets.keep(kept, name))
+    played = {channel.name: stand_ins.play(channel, asked(channel), fill) for channel in CHANNELS}
     return Ground(
         settings,
         folder.resolve(),
@@ -223,30 +151,9 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
         settings.token_key or (SecretStr(secrets.keep(kept, "token_key")),),
         settings.erasure_key or (SecretStr(secrets.keep(kept, "erasure_key")),),
         password,
-        (settings.sandbox.smtp_port or _free_port()) if settings.smtp.host is None else None,
-        None if settings.wechat.accounts else _account(kept, settings),
-        None if settings.sms.has_firm else _sms(kept, settings),
+        port,
+        {name: settings for name, settings in played.items() if settings is not None},
     )
-
-
-def _account(kept: Path, settings: Settings) -> Mapping[str, str]:
-    """Make the sandbox's official account; its secrets are kept, since its webhook is open to everybody."""
-    return {
-        "appid": SANDBOX_APPID,
-        "template": SANDBOX_TEMPLATE,
-        "endpoint": local_url(settings.host, settings.port) + WECHAT_API,
-        **{name: secrets.keep(kept, f"wechat_{name}") for name in ("secret", "token", "aes_key")},
-    }
-
-
-def _sms(kept: Path, settings: Settings) -> Mapping[str, Any]:
-    """Make the sandbox's account at Aliyun."""
-    return {
-        **SANDBOX_SMS,
-        "endpoint": local_url(settings.host, settings.port) + ALIYUN_API,
-        "access_key_secret": secrets.keep(kept, "sms_access_key_secret"),
-        "hook_secret": secrets.keep(kept, "sms_hook_secret"),
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,20 +184,16 @@ def make(ground: Ground, *, with_console: bool = True) -> Whole:
     sandbox = _sandbox(ground, apps)
     auth = imsg_auth.main.app(load(imsg_auth.main.Settings, **ground.given("auth")), apps)
     history = imsg_history.main.app(load(imsg_history.main.Settings, **ground.given("history")), apps)
-    smtp = imsg_smtp.main.app(load(imsg_smtp.main.Settings, **ground.given("smtp")), apps)
-    sms = imsg_sms.main.app(load(imsg_sms.main.Settings, **ground.given("sms")), apps)
-    wechat = imsg_wechat.main.app(load(imsg_wechat.main.Settings, **ground.given("wechat")), apps)
+    senders = {name: main.app(load(main.Settings, **ground.given(name)), apps) for name, main in SENDERS.items()}
     gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **ground.given("gateway")), apps)
-    apps.update(auth=auth, history=history, gateway=gateway, sms=sms, wechat=wechat)
+    apps.update(auth=auth, history=history, gateway=gateway, **senders)
     for service in sandbox:
         apps["sandbox"] = service
     console = _console(ground, apps) if with_console else None
-    parts = (*sandbox, auth, history, smtp, sms, wechat, gateway, *([console] if console else []))
+    parts = (*sandbox, auth, history, *senders.values(), gateway, *([console] if console else []))
     table = [
         *((path, gateway) for path in ("/api", "/docs", "/openapi.json", "/health/live")),
-        ("/hooks/smtp", smtp),
-        ("/hooks/sms", sms),
-        ("/hooks/wechat", wechat),
+        *((f"/hooks/{name}", sender) for name, sender in senders.items()),
         *(("/sandbox", service) for service in sandbox),
     ]
     return Whole(Router(table, parts, page=console), parts)
@@ -300,8 +203,8 @@ def _sandbox(ground: Ground, apps: Apps) -> tuple[Service, ...]:
     """Make the sandbox where it stands in for a provider; else nothing."""
     if not ground.has_sandbox:
         return ()
-    own: dict[str, Any] = {"smtp_port": ground.sandbox_port or 0, "smtp_host": LOOPBACK}
-    own |= {"wechat_hooks": "http://wechat", "sms_hooks": "http://sms"}
+    own: dict[str, Any] = {"smtp_port": ground.sandbox_port, "smtp_host": LOOPBACK}
+    own |= {f"{channel.name}_hooks": f"http://{channel.name}" for channel in CHANNELS if channel.has_hooks}
     given = ground.given("sandbox") | {"sandbox": own}
     return (imsg_sandbox.main.app(load(imsg_sandbox.main.Settings, **given), apps),)
 

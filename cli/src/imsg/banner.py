@@ -1,9 +1,17 @@
 """What `imsg up` says once it runs: where everything is, and how to send the first message."""
 
 import shlex
+from collections.abc import Callable, Iterator
+from functools import partial
 
-from imsg.all_in_one import SANDBOX_ACCOUNT, SECRETS, Ground
+from imsg import all_in_one
+from imsg.all_in_one import SECRETS, Ground
 from imsg.location import local_url
+from imsg_channels import CHANNELS
+from imsg_channels.sms import SMS
+from imsg_channels.smtp import SMTP
+from imsg_channels.spec import ChannelSpec
+from imsg_channels.wechat import WECHAT
 
 DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
 """The accounts that exist where nobody but this machine reaches iMSG (interface document, sections 1.3 and 2)."""
@@ -20,9 +28,7 @@ def text(ground: Ground, *, with_console: bool = True) -> str:
             *([f"  web page     {base}/"] if with_console else []),
             f"  interface    {base}/docs",
             f"  accounts     {_accounts(ground)}",
-            f"  mail         {_mail(ground, base)}",
-            f"  sms          {_sms(ground, base)}",
-            f"  wechat       {_wechat(ground, base)}",
+            *(f"  {label:<12} {where(ground, base)}" for label, where in _ways()),
             f"  data         {ground.folder}",
             "",
             "  Send the first message: paste these lines into another terminal.",
@@ -41,26 +47,40 @@ def _accounts(ground: Ground) -> str:
     return f"admin / see {ground.folder / SECRETS / 'admin_password'}"
 
 
+def _ways() -> Iterator[tuple[str, Callable[[Ground, str], str]]]:
+    """Yield each channel with what says where its messages go."""
+    known = {SMTP.name: ("mail", _mail), SMS.name: ("sms", _sms), WECHAT.name: ("wechat", _wechat)}
+    for channel in CHANNELS:
+        yield known.get(channel.name, (channel.name, partial(_another, channel)))
+
+
+def _another(channel: ChannelSpec, ground: Ground, base: str) -> str:
+    if channel.name not in ground.played:
+        return "by its provider, as your settings name it"
+    return f"kept by the sandbox, read it at {base}/sandbox/inbox?method={channel.name}"
+
+
 def _mail(ground: Ground, base: str) -> str:
-    if ground.sandbox_port is None:
-        asked = ground.settings.smtp
-        return f"goes out by {asked.host}{f':{asked.port}' if asked.port else ''}"
+    if SMTP.name not in ground.played:
+        asked = all_in_one.asked(SMTP)
+        return f"goes out by {asked.get('host')}{f':{port}' if (port := asked.get('port')) else ''}"
     return f"stays here, in {base}/sandbox/inbox   (IMSG_SMTP__HOST names a real server)"
 
 
 def _sms(ground: Ground, base: str) -> str:
-    if ground.sandbox_sms is None:
+    if SMS.name not in ground.played:
         return "the firms of your settings"
     return f"kept by the sandbox, read it at {base}/sandbox/inbox?method=sms"
 
 
 def _wechat(ground: Ground, base: str) -> str:
-    accounts = ", ".join(sorted(ground.settings.wechat.accounts))
-    if ground.sandbox_account is None:
+    if WECHAT.name not in ground.played:
+        accounts = ", ".join(sorted(all_in_one.asked(WECHAT).get("accounts", ())))
         return f"goes out by {accounts}; WeChat's console wants {base}/hooks/wechat/ACCOUNT as seen from outside"
     people = f"{base}/sandbox/wechat/followers"
+    played = ", ".join(ground.played[WECHAT.name]["accounts"])
     return (
-        f"stays here too, by the official account {SANDBOX_ACCOUNT}   (IMSG_WECHAT__ACCOUNTS names a real one)\n"
+        f"stays here too, by the official account {played}   (IMSG_WECHAT__ACCOUNTS names a real one)\n"
         f"               a follower: curl -X POST {people}\n"
         f'               their tag:  curl {people}/OPENID/press -d \'{{"key":"获取我的openID"}}\''
     )
@@ -72,7 +92,7 @@ def _first_message(ground: Ground, base: str) -> list[str]:
     message = (
         '{"token":"\'$TOKEN\'","to":"you@example.com","method":"smtp","content":{"subject":"hello","text":"您好"}}'
     )
-    see = f"{base}/sandbox/inbox?to=you@example.com" if ground.sandbox_port is not None else f"{base}/api/v2/messages"
+    see = f"{base}/sandbox/inbox?to=you@example.com" if SMTP.name in ground.played else f"{base}/api/v2/messages"
     return [
         f"TOKEN=$(curl -s {base}/api/v2/login -d '{login}' | {find})",
         f"curl -w '\\n' {base}/api/v2/messages -d '{message}'",

@@ -16,10 +16,16 @@ import imsg_history.main
 import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
-from imsg import all_in_one, effective_settings, tombstones, valkey
+from imsg import all_in_one, effective_settings, stand_ins, tombstones, valkey
 from imsg.location import find_url
 from imsg.output import say, say_table
 from imsg_broker.connect import open_broker
+from imsg_channels import CHANNELS
+from imsg_channels.sms import SMS
+from imsg_channels.smtp import SMTP
+from imsg_channels.spec import ChannelSpec
+from imsg_channels.stand_in import At, Default, MailServer, Secret
+from imsg_channels.wechat import WECHAT
 from imsg_contract.wire import Blocked
 from imsg_runtime import redis, unknown_settings
 from imsg_runtime.observe import configure
@@ -81,18 +87,28 @@ def _read_made(asked: all_in_one.Settings) -> dict[str, str]:
         variable("log_level"): str(asked.log_level),
     }
     made |= {variable(f"{service}_url"): "this process" for service in ("auth", "history", "gateway")}
-    if asked.smtp.host is None:
-        made[variable("smtp", "host")] = "the sandbox"
-        made[variable("smtp", "sender")] = all_in_one.SANDBOX_SENDER
-    if not asked.sms.has_firm:
-        made |= {
-            variable("sms", "aliyun", name): str(all_in_one.SANDBOX_SMS[name])
-            for name in ("access_key_id", "sign_name", "template", "variable")
-        }
-        made[variable("sms", "aliyun", "endpoint")] = "the sandbox"
-    if not asked.wechat.accounts:
-        made[variable("wechat", "accounts")] = all_in_one.SANDBOX_ACCOUNT
+    for channel in CHANNELS:
+        if channel.stand_in is not None and not _is_provided(channel):
+            values = stand_ins.leaves(channel.stand_in.settings)
+            made |= {variable(channel.name, *path): _played(value) for path, value in values.items()}
     return made
+
+
+def _played(value: object) -> str:
+    """Say what a setting of a stand-in is."""
+    match value:
+        case At() | MailServer():
+            return "the sandbox"
+        case Secret():
+            return effective_settings.HIDDEN
+        case Default(text):
+            return text
+        case _:
+            return str(value)
+
+
+def _is_provided(channel: ChannelSpec) -> bool:
+    return stand_ins.is_provided(channel, all_in_one.asked(channel))
 
 
 async def _examine(asked: all_in_one.Settings, url: str) -> list[Finding]:
@@ -102,8 +118,8 @@ async def _examine(asked: all_in_one.Settings, url: str) -> list[Finding]:
         ("broker", lambda: _broker(asked)),
         ("database", lambda: asyncio.to_thread(_database, asked)),
         ("contents", lambda: _contents(asked)),
-        ("mail server", lambda: _mail_server(asked)),
-        ("SMS firms", lambda: asyncio.to_thread(_sms_firms, asked)),
+        ("mail server", _mail_server),
+        ("SMS firms", lambda: asyncio.to_thread(_sms_firms)),
         ("WeChat", lambda: _wechat(asked)),
     ]
     findings = []
@@ -246,8 +262,8 @@ def _postgres(host: str, port: int) -> Finding:
     return Finding("database", f"PostgreSQL answers at {host}:{port}")
 
 
-async def _mail_server(asked: all_in_one.Settings) -> Finding:
-    if asked.smtp.host is None:
+async def _mail_server() -> Finding:
+    if not _is_provided(SMTP):
         return Finding("mail server", "the sandbox, in `imsg up`")
     smtp = load(imsg_smtp.main.Settings, history_url="http://history").smtp
     where = f"{smtp.host}:{smtp.server_port}"
@@ -263,9 +279,9 @@ async def _mail_server(asked: all_in_one.Settings) -> Finding:
     return Finding("mail server", f"{where} answers, security {smtp.protection}")
 
 
-def _sms_firms(asked: all_in_one.Settings) -> Finding:
+def _sms_firms() -> Finding:
     """Say which firms are used, in their order; a call costs money, so none is made."""
-    if not asked.sms.has_firm:
+    if not _is_provided(SMS):
         return Finding("SMS firms", "the sandbox, in `imsg up`")
     sms = load(imsg_sms.main.Settings).sms
     if sms.aliyun is not None and sms.aliyun.hook_secret is None:
@@ -276,7 +292,7 @@ def _sms_firms(asked: all_in_one.Settings) -> Finding:
 
 async def _wechat(asked: all_in_one.Settings) -> Finding:
     """Name the accounts whose console sends plain although there is a key; a call counts there, so none is made."""
-    if not asked.wechat.accounts:
+    if not _is_provided(WECHAT):
         return Finding("WeChat", "the sandbox, in `imsg up`")
     settings = load(imsg_wechat.main.Settings, history_url="http://history")
     named = ", ".join(settings.wechat.accounts)

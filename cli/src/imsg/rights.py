@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imsg_channels import CHANNELS, METHODS
+from imsg_channels.spec import ChannelSpec
 from imsg_contract.topology import (
     BACKING_UP,
     CHANGE,
     DEAD,
     ERASED,
-    METHODS,
     OUTCOME,
     RECEIPT,
     TOMBSTONES,
@@ -65,10 +66,12 @@ class AtRabbit:
     tags: tuple[str, ...] = ()
 
 
-def _sender_at_redis(method: str, *own: str) -> AtRedis:
+def _sender_at_redis(channel: ChannelSpec) -> AtRedis:
     """Its channel's state and the claims; the keys of claims name a message, not its channel."""
-    told = (channel_key(method), no_provider_key(method), template_limits_key(method))
-    return AtRedis(reads=(TOMBSTONES,), writes=("imsg:ledger:*", *told, *own))
+    told = (channel_key(channel.name), no_provider_key(channel.name), template_limits_key(channel.name))
+    return AtRedis(
+        reads=(TOMBSTONES,), writes=("imsg:ledger:*", *told, *channel.redis_keys), also=channel.redis_commands
+    )
 
 
 AT_REDIS: Mapping[str, AtRedis] = {
@@ -91,13 +94,7 @@ AT_REDIS: Mapping[str, AtRedis] = {
         writes=(TOMBSTONES, BACKING_UP, "imsg:ledger:*", "imsg:replay:*"),
         also=("scan", "info", "bgrewriteaof"),
     ),
-    "sender-smtp": _sender_at_redis("smtp"),
-    "sender-sms": _sender_at_redis("sms", "imsg:sms:*"),
-    "sender-wechat": AtRedis(
-        reads=(TOMBSTONES,),
-        writes=(*_sender_at_redis("wechat").writes, "imsg:wechat:*", followers_key(ANY), left_key(ANY), ERASED),
-        also=("scan",),
-    ),
+    **{channel.service: _sender_at_redis(channel) for channel in CHANNELS},
 }
 """Redis parts by key and by command, not by which message: whoever sends sees all claims, and `scan` names all keys."""
 
@@ -123,7 +120,7 @@ WRITES = (
 
 
 def _sender_at_rabbit(method: str) -> AtRabbit:
-    topology = Topology()
+    topology = Topology(methods=METHODS)
     return AtRabbit(
         write=f"^({topology.exchange}|amq\\.default)$",
         read=f"^{topology.prefix}\\.{method}\\.(single|bulk)$",
@@ -143,9 +140,7 @@ AT_RABBIT: Mapping[str, AtRabbit] = {
         topics=f"^{DEAD}$",
         tags=("management",),
     ),
-    "sender-smtp": _sender_at_rabbit("smtp"),
-    "sender-sms": _sender_at_rabbit("sms"),
-    "sender-wechat": _sender_at_rabbit("wechat"),
+    **{channel.service: _sender_at_rabbit(channel.name) for channel in CHANNELS},
 }
 """History declares, for all. What goes past the exchange, parts and retries, goes through `amq.default`: whoever may
 write there can write into any queue, which RabbitMQ can't part."""
@@ -188,7 +183,13 @@ def definitions(folder: Path, vhost: str = "/") -> str:
     users = [_user(service, password(folder, service, "rabbit")) for service in SERVICES]
     rights = [{"user": f"{PREFIX}{name}", "vhost": vhost, **_permissions(one)} for name, one in AT_RABBIT.items()]
     topics = [
-        {"user": f"{PREFIX}{name}", "vhost": vhost, "exchange": Topology().exchange, "write": one.topics, "read": ".*"}
+        {
+            "user": f"{PREFIX}{name}",
+            "vhost": vhost,
+            "exchange": Topology(methods=METHODS).exchange,
+            "write": one.topics,
+            "read": ".*",
+        }
         for name, one in AT_RABBIT.items()
     ]
     return json.dumps({"users": users, "permissions": rights, "topic_permissions": topics}, indent=2) + "\n"

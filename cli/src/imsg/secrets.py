@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from imsg import rights
-from imsg_runtime.settings import StartError
+from imsg_runtime.settings import CALLERS, StartError
 
 
 def _key() -> str:
@@ -36,7 +36,7 @@ def _wechat_key() -> str:
 
 MADE: Mapping[str, Callable[[], str]] = {
     "service_key": _key,
-    **dict.fromkeys(("gateway_key", "sender_smtp_key", "sender_wechat_key"), _key),
+    **{f"{caller.replace('-', '_')}_key": _key for caller in CALLERS},
     "token_key": _key,
     "erasure_key": _key,
     "admin_password": _read_password,

@@ -11,6 +11,8 @@ from imsg import sending
 from imsg.api import connect, keep_token
 from imsg.location import find_url
 from imsg.output import complain, ending, local, say, say_json, say_table, usage
+from imsg_channels import METHODS
+from imsg_channels.smtp import SMTP
 
 Url = Annotated[
     str | None,
@@ -47,7 +49,7 @@ def login(
 def send(  # noqa: PLR0917  typer reads the options from here
     recipients: Annotated[list[str] | None, typer.Argument(help="Recipients: addresses or usernames.")] = None,
     to: Annotated[list[str] | None, typer.Option(help="One more recipient. Repeatable.")] = None,
-    method: Annotated[str, typer.Option(help="smtp, sms or wechat.")] = "smtp",
+    method: Annotated[str, typer.Option(help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}.")] = SMTP.name,
     subject: Annotated[str | None, typer.Option(help="Of a mail.")] = None,
     text: Annotated[str | None, typer.Option(help="The text; - reads stdin, @FILE a file.")] = None,
     html: Annotated[str | None, typer.Option(help="HTML beside the text of a mail; - and @FILE as well.")] = None,
@@ -87,7 +89,7 @@ def send(  # noqa: PLR0917  typer reads the options from here
 
 def _content(method: str, subject: str | None, text: str | None, html: str | None) -> str | dict[str, str]:
     written, marked = sending.text_of(text), sending.text_of(html)
-    if method != "smtp":
+    if method != SMTP.name:
         if subject is not None or html is not None:
             raise usage(f"--subject and --html belong to mail; {method} has --text alone.")
         return written or ""

@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from imsg_broker.port import Broker, Delivery
+from imsg_channels import METHODS
 from imsg_contract.topology import Route, Topology
 from imsg_contract.wire import Outcome, Status
 from imsg_delivery.outcome_publisher import Outbox
@@ -18,7 +19,7 @@ class Broken:
     """A broker with a bug in it: the first publish raises what no broker may."""
 
     def __init__(self) -> None:
-        self.topology = Topology()
+        self.topology = Topology(methods=METHODS)
         self.published = 0
         self.begun = asyncio.Event()
         self.go_on = asyncio.Event()

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from imsg_broker.connect import open_broker
+from imsg_channels import METHODS
 from imsg_contract.topology import Lane, Topology
 from imsg_contract.wire import Job, Recipient
 from imsg_testing.fault_clients import Clients
@@ -61,7 +62,7 @@ def pile_up(broker_url: str, count: int) -> None:
 
 
 async def _pile_up(broker_url: str, count: int) -> None:
-    topology = Topology()
+    topology = Topology(methods=METHODS)
     route = topology.direct(topology.queue("smtp", Lane.SINGLE))
     bodies = _jobs(count)
     async with open_broker(broker_url, topology) as broker:

@@ -9,19 +9,17 @@ import httpx
 
 from imsg import rights
 from imsg_broker.rabbitmq.address import parse
+from imsg_channels import CHANNELS
 from imsg_runtime import redis
+from imsg_runtime.settings import CALLERS
 
 SERVICES: Mapping[str, str] = {
     "imsg_gateway": "gateway",
     "imsg_auth": "auth",
     "imsg_history": "history",
-    "imsg_smtp": "sender-smtp",
-    "imsg_sms": "sender-sms",
-    "imsg_wechat": "sender-wechat",
+    **{channel.package: channel.service for channel in CHANNELS},
 }
 """Package → the service's name."""
-
-CALLERS = ("gateway", "sender-smtp", "sender-wechat")
 
 SERVERS = ("redis", "rabbit")
 

@@ -9,6 +9,7 @@ from pydantic import Field, RootModel, Tag, ValidationInfo, model_validator
 from imsg_channels import segments
 from imsg_channels.content import wrong
 from imsg_channels.spec import Address, ChannelSpec, Words
+from imsg_channels.stand_in import At, Secret, StandIn
 from imsg_channels.templates import (
     EITHER,
     FreeText,
@@ -57,6 +58,32 @@ def _check_variable(name: str, value: str, template: TemplateLimits) -> None:
         raise wrong("短信变量不能含网址", "a variable of an SMS must not hold a link")
 
 
+_STAND_IN = StandIn(
+    named=(("aliyun", "access_key_id"), ("aliyun", "endpoint"), ("http",)),
+    settings={
+        "aliyun": {
+            "access_key_id": "LTAI-imsg-sandbox",
+            "access_key_secret": Secret("sms_access_key_secret"),
+            "hook_secret": Secret("sms_hook_secret"),
+            "endpoint": At("/sandbox/aliyun/"),
+            "sign_name": "天存",
+            "template": "SMS_100000001",
+            "variable": "content",
+            "templates": {
+                "SMS_100000001": {"text": "您有一条新通知：${content}，请及时查看。", "variables": {"content": None}},
+                "SMS_100000002": {
+                    "text": "您的验证码为${code}，五分钟内有效，请勿告诉他人。",
+                    "variables": {"code": 6},
+                },
+                "SMS_100000003": {
+                    "text": "${name}您好，您预约的${time}已确认。",
+                    "variables": {"name": 20, "time": 20},
+                },
+            },
+        }
+    },
+)
+
 SMS = ChannelSpec(
     name="sms",
     titles=Words("短信", "SMS"),
@@ -78,5 +105,6 @@ SMS = ChannelSpec(
     has_hooks=True,
     segments=segments.count,
     receipts=frozenset({Status.DELIVERED, Status.FAILED}),
+    stand_in=_STAND_IN,
     redis_keys=("imsg:sms:*",),
 )

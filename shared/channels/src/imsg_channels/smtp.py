@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 from imsg_channels.content import Context, Shape, check_length, saying, wrong
 from imsg_channels.one_line import ONE_LINE, has_control
 from imsg_channels.spec import Address, ChannelSpec, Words
+from imsg_channels.stand_in import Default, MailServer, StandIn
 from imsg_contract import addresses
 
 MAX_SUBJECT_CHARACTERS = 255
@@ -87,4 +88,14 @@ SMTP = ChannelSpec(
     request_schema={"not": _TEXT_IS_EMPTY},
     contact="email",
     has_attachments=True,
+    asks_history=True,
+    stand_in=StandIn(
+        named=(("host",),),
+        settings={
+            "host": MailServer.HOST,
+            "port": MailServer.PORT,
+            "security": "none",
+            "sender": Default("iMSG <imsg@example.com>"),
+        },
+    ),
 )

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from imsg_channels import spellings
 from imsg_channels.spellings import Spelling
+from imsg_channels.stand_in import StandIn
 from imsg_contract.wire import Status
 
 
@@ -86,6 +87,10 @@ class ChannelSpec:
     """Statuses that come later, by its provider's receipts."""
     publishes_addresses: bool = False
     """Whether its sender says in Redis which addresses there are: any other is refused at once."""
+    asks_history: bool = False
+    """Whether its sender asks history for files and for contents too long for the broker, with a key of its own."""
+    stand_in: StandIn | None = None
+    """What the sandbox plays of its provider; None: nothing."""
     redis_keys: tuple[str, ...] = ()
     """Patterns of keys that its sender writes beside those of every sender."""
     redis_commands: tuple[str, ...] = ()

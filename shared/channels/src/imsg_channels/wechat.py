@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import RootModel, Tag, ValidationInfo, model_validator
 
 from imsg_channels.spec import Address, ChannelSpec, Words
+from imsg_channels.stand_in import At, Secret, StandIn
 from imsg_channels.templates import EITHER, FreeText, Template, check_fits, find, params_of, plain, templates_of
 from imsg_contract import addresses
 from imsg_contract.topology import ERASED, followers_key, left_key
@@ -45,6 +46,22 @@ WECHAT = ChannelSpec(
     has_templates=True,
     has_hooks=True,
     receipts=frozenset({Status.DELIVERED, Status.FAILED}),
+    asks_history=True,
+    stand_in=StandIn(
+        named=(("accounts",),),
+        settings={
+            "accounts": {
+                "sandbox": {
+                    "appid": "wx5a2d8c1e0f3b7a94",
+                    "secret": Secret("wechat_secret"),
+                    "token": Secret("wechat_token"),
+                    "aes_key": Secret("wechat_aes_key"),
+                    "template": "imsg-sandbox-template",
+                    "endpoint": At("/sandbox/wechat/api"),
+                }
+            }
+        },
+    ),
     redis_keys=("imsg:wechat:*", followers_key("*"), left_key("*"), ERASED),
     redis_commands=("scan",),
 )

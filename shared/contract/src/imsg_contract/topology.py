@@ -1,11 +1,8 @@
 """Every exchange, queue, key, lane and step of the broker, and the Redis keys that two services share."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-
-METHODS = ("smtp", "sms", "wechat")
-"""The channels there are. A new channel adds its name here and nowhere else in shared."""
 
 STEPS_S = (10, 60, 300, 1_800, 10_800)
 """How long a postponed job waits, in seconds, by the number of its attempt."""
@@ -43,7 +40,8 @@ class Topology:
     """The names of everything at the broker; another `prefix` is another, separate iMSG (tests use that)."""
 
     prefix: str = "imsg"
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = field(kw_only=True)
+    """The channels there are (`imsg_channels.METHODS`): each has a queue for each of its lanes."""
     steps_s: tuple[int, ...] = STEPS_S
     asking_s: tuple[int, ...] = ASKING_S
 
@@ -140,7 +138,7 @@ TOMBSTONES = "imsg:tombstones"
 """The hash digest → `AT_MS ID` of addresses whose data was erased: written by history, read before anything is sent."""
 
 ERASED = "imsg:erased"
-"""The hash of those who erase by themselves, sender-wechat so far → up to which tombstone (Unix ms) they have."""
+"""The hash of senders who erase by themselves, by their methods → up to which tombstone (Unix ms) they have."""
 
 BACKING_UP = "imsg:backing-up"
 """Set while `imsg backup` copies Redis' log: nobody has it written anew meanwhile."""

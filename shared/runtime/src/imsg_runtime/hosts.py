@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from imsg_channels import CHANNELS
 from imsg_contract.errors import Refusal
 from imsg_runtime.responses import Refuse, prefers_english, refuse
 from imsg_runtime.service_client import KEY_HEADER
@@ -16,7 +17,7 @@ from imsg_runtime.settings import Common, is_loopback
 EXEMPT = frozenset({"/health/live", "/health/ready", "/metrics"})
 """What orchestrators and Prometheus ask by whatever address they have; nothing in it is anybody's secret."""
 
-SERVICES = frozenset({"gateway", "auth", "history", "console", "sandbox", "sender-smtp", "sender-sms", "sender-wechat"})
+SERVICES = frozenset({"gateway", "auth", "history", "console", "sandbox", *(channel.service for channel in CHANNELS)})
 """Names under which services call one another in compose and Kubernetes. None has a dot, so that no name of the
 internet is among them (RFC 7085 counts the few top-level domains with an address)."""
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.settings import PeerKeys
+from imsg_runtime.settings import CALLERS, PeerKeys
 
 CALL_TIMEOUT_S = 5.0
 """How long one call may take, ASGI transport included (which itself knows no time-outs)."""
@@ -120,11 +120,11 @@ class Rule:
     callers: frozenset[str]
 
 
-GATEWAY, SENDER_SMTP, SENDER_WECHAT = "gateway", "sender-smtp", "sender-wechat"
+GATEWAY = "gateway"
 
 RULES = (
     Rule("auth", "*", "/", frozenset({GATEWAY})),
-    Rule("history", "GET", "/internal/attachments/", frozenset({GATEWAY, SENDER_SMTP, SENDER_WECHAT})),
+    Rule("history", "GET", "/internal/attachments/", frozenset(CALLERS)),
     Rule("history", "*", "/", frozenset({GATEWAY})),
 )
 """Who may call what: the first rule that fits decides. A service that is not here calls nobody with a key."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -16,6 +16,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from imsg_channels import CHANNELS
 
 PREFIX = "IMSG_"
 NESTED = "__"
@@ -72,19 +74,27 @@ Networks = Annotated[Strings, AfterValidator(_networks)]
 """Addresses and networks, as `ipaddress.ip_network` reads them."""
 
 
+CALLERS = ("gateway", *(channel.service for channel in CHANNELS if channel.asks_history))
+"""The services that call others."""
+
+
 class PeerKeys(BaseModel):
     """The keys of the services that call another, as the one that is called knows them; none: they share one key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
-    gateway: Keys = ()
-    sender_smtp: Keys = ()
-    sender_wechat: Keys = ()
+    __pydantic_extra__: dict[str, Keys]
+
+    @model_validator(mode="after")
+    def _are_of_callers(self) -> "PeerKeys":
+        for service in self.by_service():
+            if service not in CALLERS:
+                raise ValueError(f"names {service}, which calls nobody; there are {', '.join(CALLERS)}")
+        return self
 
     def by_service(self) -> dict[str, tuple[SecretStr, ...]]:
         """Return the keys that are set: the service's name → its keys."""
-        fields = type(self).model_fields
-        return {name.replace("_", "-"): keys for name in fields if (keys := getattr(self, name))}
+        return {name.replace("_", "-"): keys for name, keys in self.__pydantic_extra__.items() if keys}
 
 
 class Common(BaseSettings):
@@ -197,9 +207,32 @@ def load(settings: type[S], **given: Any) -> S:  # noqa: ANN401  any field's val
 
 def is_given(settings: type[Common], group: str) -> bool:
     """Tell whether anything of a group is set, in the environment, `.env` or imsg.toml."""
+    return bool(given(settings, group))
+
+
+def given(settings: type[Common], group: str) -> dict[str, Any]:
+    """Return what is set of a group, as it stands in the environment, `.env` and imsg.toml, before it is checked."""
     path = Path(os.environ.get(f"{PREFIX}CONFIG", "imsg.toml"))
-    sources = (EnvSettingsSource(settings), DotEnvSettingsSource(settings), TomlConfigSettingsSource(settings, path))
-    return any(source().get(group) for source in sources)
+    found: dict[str, Any] = {}
+    for source in (
+        TomlConfigSettingsSource(settings, path),
+        DotEnvSettingsSource(settings),
+        EnvSettingsSource(settings),
+    ):
+        part = source().get(group)
+        found = _merge(found, part) if isinstance(part, dict) else found
+    return found
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        name: _merge(below[name], above[name]) for name in above if _is_table(below, name) and _is_table(above, name)
+    }
+    return {**below, **above, **both}
+
+
+def _is_table(group: dict[str, Any], name: str) -> bool:
+    return isinstance(group.get(name), dict)
 
 
 def variable(*path: str | int) -> str:

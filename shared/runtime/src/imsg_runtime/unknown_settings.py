@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
 
+from imsg_channels import METHODS
 from imsg_runtime.settings import NESTED, PREFIX, Common, variable
 
 NAMES = frozenset(
@@ -40,9 +41,7 @@ NAMES = frozenset(
         "max_attachment_bytes",
         "max_depth",
         "trusted_proxies",
-        "smtp",
-        "sms",
-        "wechat",
+        *METHODS,
         "sandbox",
         "sandbox_url",
         "gateway_url",
@@ -156,6 +155,8 @@ def _reads(model: type[BaseModel], path: Sequence[str]) -> bool | None:
     """Tell whether a model reads a name; None where it has no say."""
     if model.model_config.get("extra") == "ignore" and not issubclass(model, Common):
         return None  # it looks at a part of what is another's
+    if model.model_config.get("extra") == "allow":
+        return True  # it judges the names by itself
     field = model.model_fields.get(path[0])
     if field is None:
         return None if issubclass(model, Common) else False
