@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from imsg_runtime.settings import Common, variable
+from imsg_runtime.settings import CALLERS, Common, PeerKeys, variable
 from imsg_runtime.unknown_settings import NAMES, RENAMED
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +46,8 @@ def names(model: type[BaseModel], *path: str) -> Iterator[str]:
         if get_origin(inner) is dict and issubclass(chosen := get_args(inner)[1], BaseModel):
             yield variable(*path, name, CHOSEN)
             yield from names(chosen, *path, name, CHOSEN)
+        elif inner is PeerKeys:
+            yield from (variable(*path, name, caller.replace("-", "_")) for caller in CALLERS)
         elif isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from names(inner, *path, name)
 

@@ -4,8 +4,10 @@ import json
 import re
 from collections.abc import Mapping
 from importlib.resources import files
+from inspect import getdoc
 from typing import Any
 
+from imsg_channels import CHANNELS
 from imsg_contract import error_responses
 from imsg_gateway.schema_references import Json
 
@@ -19,9 +21,11 @@ DATA = ("example", "examples", "default", "const", "enum")
 
 
 def catalogue() -> dict[str, str]:
-    """Read the catalogue: a line of English → Chinese."""
+    """Read the catalogue: a line of English → Chinese; channels bring their own lines."""
     text = files("imsg_gateway").joinpath("reader", "texts.zh.json").read_text(encoding="utf-8")
     found: dict[str, str] = json.loads(text)
+    for channel in CHANNELS:
+        found |= {channel.to.en: channel.to.zh, getdoc(channel.content) or "": channel.content_zh}
     return found
 
 

@@ -105,12 +105,6 @@ class Sending(Asked):
     ] = None
 
 
-def _doc(channel: ChannelSpec) -> str:
-    one = channel.address.label.en
-    many = f"{one}es" if one.endswith("s") else f"{one}s"
-    return f"To {many}, and users by their names." if channel.contact else f"To {many}."
-
-
 def _sending(channel: ChannelSpec) -> type[Sending]:
     """Describe what a send by a channel takes; its content describes itself."""
     example = {**channel.example, "method": channel.name}
@@ -125,7 +119,7 @@ def _sending(channel: ChannelSpec) -> type[Sending]:
     return create_model(
         "Send" + channel.content.__name__.removesuffix("Content"),
         __base__=Sending,
-        __doc__=_doc(channel),
+        __doc__=channel.to.en,
         __cls_kwargs__={"json_schema_extra": {**channel.request_schema, **_example(**example)}},
         **fields,
     )

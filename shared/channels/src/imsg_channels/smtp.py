@@ -79,7 +79,12 @@ SMTP = ChannelSpec(
         schema={"format": "email"},
     ),
     content=MailContent,
+    content_zh="一封邮件。只有给出 `html` 或附件时 `text` 才可以为空。",
     lifetime=timedelta(hours=24),
+    to=Words(
+        "发送到邮箱地址，或用户名对应的用户。",
+        "To e-mail addresses, and users by their names.",
+    ),
     example={
         "to": ["li.wei@example.com"],
         "content": {"subject": "会议纪要", "text": "请查收附件。"},

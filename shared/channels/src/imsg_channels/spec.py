@@ -67,8 +67,12 @@ class ChannelSpec:
     address: Address
     content: type[BaseModel]
     """Checks `content`, given a `content.Context`, and describes it in the OpenAPI: the one place of its rules."""
+    content_zh: str
+    """What the content's docstring says, in Chinese."""
     lifetime: timedelta
     """How long a message is tried before it expires."""
+    to: Words
+    """Whom it reaches, as the interface describes it."""
     example: Mapping[str, Any]
     """A request's `to`, `content` and what else it may hold."""
     request_schema: Mapping[str, Any] = field(default_factory=dict)

@@ -39,7 +39,12 @@ WECHAT = ChannelSpec(
         usernames="unlike",
     ),
     content=WeChatContent,
+    content_zh="填入默认模板的一段文字（放不下时截断），或模板及其变量。",
     lifetime=timedelta(hours=24),
+    to=Words(
+        "发送到关注者的微信标签，或用户名对应的用户。",
+        "To followers' tags, and users by their names.",
+    ),
     example={"to": "7K3-M9Q-2XH", "content": "明天下雨"},
     contact="wechat",
     has_accounts=True,
