@@ -28,7 +28,8 @@ class MailContent(Shape):
         str,
         Field(min_length=1, max_length=MAX_SUBJECT_CHARACTERS, json_schema_extra={"pattern": f"^{ONE_LINE}+$"}),
         saying(
-            f"subject 须为 1 到 {MAX_SUBJECT_CHARACTERS} 个字符", f"subject must be 1 to {MAX_SUBJECT_CHARACTERS} characters"
+            f"subject 须为 1 到 {MAX_SUBJECT_CHARACTERS} 个字符",
+            f"subject must be 1 to {MAX_SUBJECT_CHARACTERS} characters",
         ),
         AfterValidator(_one_line),
     ]
