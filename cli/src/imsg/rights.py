@@ -19,6 +19,7 @@ from imsg_contract.topology import (
     OUTCOME,
     RECEIPT,
     TOMBSTONES,
+    WRITABLE,
     Topology,
     channel_key,
     followers_key,
@@ -166,9 +167,9 @@ def acl_line(service: str, secret: str) -> str:
     digest = _digest(secret)
     # A script is let run by the keys that it is given, whether it writes them or not: so these stand at the root. Its
     # commands are then checked by themselves, and those that write have keys of their own in the selector.
-    known = " ".join(f"~{pattern}" for pattern in (*rights.reads, *rights.writes))
+    known = " ".join(f"~{pattern}" for pattern in (*rights.reads, *rights.writes, WRITABLE))
     reading = " ".join(f"+{command}" for command in (*EVERYBODY, *READS, *READS_OF_SETS, *rights.also))
-    written = " ".join(f"~{pattern}" for pattern in rights.writes)
+    written = " ".join(f"~{pattern}" for pattern in (*rights.writes, WRITABLE))
     writing = " ".join(f"+{command}" for command in WRITES)
     root = f"on #{digest} sanitize-payload resetchannels -@all {known} {reading}"
     return f"user {PREFIX}{service} {root} (resetchannels -@all {written} {writing})"

@@ -141,6 +141,8 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     )
     table = Table((*own, *relayed, *pages))
     service.check("broker", lambda: broker.ready)
+    service.check("redis", lambda: store.takes_writes)
+    service.watch(store.watch(), "redis")
     service.watch(pressure.watch(), "pressure")
     service.watch(providers.watch(), "providers")
     waiting = Gauge("imsg_queue_depth", "Jobs and parts that wait at the broker", ("method",), registry=service.metrics)

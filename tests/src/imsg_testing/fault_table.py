@@ -170,13 +170,13 @@ def machine() -> str:
 def versions() -> list[str]:
     """Name what took part, with its version."""
     from imsg_testing.servers.postgres import _postgres_binaries  # noqa: PLC0415  only the page asks
-    from imsg_testing.servers.valkey import _valkey_binary  # noqa: PLC0415
+    from imsg_testing.servers.valkey import valkey_binary  # noqa: PLC0415
 
     rabbit = next(iter(sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))), None)
     said = {
         "Python": platform.python_version(),
         "RabbitMQ": rabbit.name.rpartition("-")[2] if rabbit else _asked("rabbitmqctl", "version"),
-        "Valkey": _asked(_valkey_binary(), "--version"),
+        "Valkey": _asked(valkey_binary(), "--version"),
         "PostgreSQL": _asked(str(_postgres_binaries() / "postgres"), "--version"),
     }
     return [f"{name} {_number(text)}" for name, text in said.items()]

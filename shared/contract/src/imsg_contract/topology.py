@@ -140,6 +140,9 @@ TOMBSTONES = "imsg:tombstones"
 ERASED = "imsg:erased"
 """The hash of senders who erase by themselves, by their methods → up to which tombstone (Unix ms) they have."""
 
+WRITABLE = "imsg:writable"
+"""What every service writes now and then to see whether Redis takes writes; it says nothing and soon expires."""
+
 BACKING_UP = "imsg:backing-up"
 """Set while `imsg backup` copies Redis' log: nobody has it written anew meanwhile."""
 

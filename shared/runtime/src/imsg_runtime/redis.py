@@ -1,4 +1,8 @@
-"""Redis for the services: one connection whose concurrent calls share a pipeline, and Lua scripts by hash."""
+"""Redis for the services: one connection whose concurrent calls share a pipeline, and Lua scripts by hash.
+
+A connection on which a server said that it may not write for now is closed: behind the same name, or at the
+Sentinels, another may be found that may.
+"""
 
 import asyncio
 import hashlib
@@ -9,7 +13,15 @@ from typing import Any
 
 import hiredis
 import redis.asyncio
+import redis.asyncio.sentinel
 import redis.exceptions
+
+from imsg_contract.topology import WRITABLE
+from imsg_runtime import redis_address
+from imsg_runtime.observe import logger
+from imsg_runtime.redis_address import Sentinels
+
+log = logger(__name__)
 
 CALL_TIMEOUT_S = 2.0
 """How long one call may take before Redis counts as away: far above a healthy fsync, below a client's patience."""
@@ -20,16 +32,37 @@ MAX_BATCH = 256
 AWAY = (redis.exceptions.RedisError, OSError, TimeoutError, RuntimeError)
 """What the client raises where the server is gone; uvloop has a RuntimeError for writing to a connection just lost."""
 
+SENTINEL_TIMEOUT_S = 0.5
+"""How long one Sentinel may take to answer, so that two that are gone leave time for the third."""
+
+PROBE_S = 1.0
+"""How often `watch` looks whether Redis takes a write."""
+
+DEMOTED = ("READONLY", "LOADING", "MASTERDOWN")
+"""What a server answers that is no master any more or not yet (Redis' error codes): look for it anew."""
+
+FULL = ("NOREPLICAS", "MISCONF", "OOM", "CLUSTERDOWN")
+"""What a server answers that takes no write for now: too few replicas, a disk that fails, no memory left."""
+
+_CODES = {
+    redis.exceptions.ReadOnlyError: "READONLY",
+    redis.exceptions.BusyLoadingError: "LOADING",
+    redis.exceptions.MasterDownError: "MASTERDOWN",
+    redis.exceptions.OutOfMemoryError: "OOM",
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN",
+}
+"""The library takes the code off the texts of errors that it knows."""
+
 Argument = str | bytes | int | float
 _Call = tuple[tuple[Argument, ...], asyncio.Future[Any]]
 
 
 class RedisUnavailable(Exception):  # noqa: N818  a state of the world, not a fault of the call
-    """Redis did not answer; whether the call was carried out is not known."""
+    """Redis did not answer, or takes no writes for now; whether the call was carried out is not known."""
 
 
 class RedisRefused(Exception):  # noqa: N818
-    """Redis answered a call with an error: a bug of ours, or a server that may not write."""
+    """Redis answered a call with an error: a bug of ours, or rights that it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +85,29 @@ class Redis:
         self._client = client
         self._waiting: list[_Call] = []
         self._flushing: asyncio.Task[None] | None = None
+        self._takes_writes = False
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether Redis took the last probe of `watch`."""
+        return self._takes_writes
+
+    async def watch(self) -> None:
+        """Look again and again whether Redis takes writes, for readiness: a demoted one answers and takes none."""
+        while True:
+            try:
+                await self.call("SET", WRITABLE, 1, "PX", 10_000)
+                self._turn(takes_writes=True)
+            except RedisRefused:  # a right that is lacking, where an older version gave them out
+                self._turn(takes_writes=True)
+            except RedisUnavailable as error:
+                self._turn(takes_writes=False, why=str(error))
+            await asyncio.sleep(PROBE_S)
+
+    def _turn(self, *, takes_writes: bool, why: str = "") -> None:
+        if takes_writes != self._takes_writes and (why or takes_writes):
+            log.info("redis_takes_writes") if takes_writes else log.warning("redis_takes_no_writes", why=why)
+        self._takes_writes = takes_writes
 
     async def call(self, *command: Argument) -> Any:  # noqa: ANN401  Redis' own reply
         """Carry out one command, such as `call("HGET", key, field)`; the reply is the server's own, INFO one text.
@@ -63,9 +119,11 @@ class Redis:
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
         reply = await future
-        if isinstance(reply, redis.exceptions.RedisError):
-            raise RedisRefused(str(reply)) from reply
-        return reply
+        if not isinstance(reply, redis.exceptions.RedisError):
+            return reply
+        if (code := _code(reply)) in DEMOTED or code in FULL:
+            raise RedisUnavailable(f"Redis takes no writes for now: {code} {reply}") from reply
+        raise RedisRefused(str(reply)) from reply
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
         """Run a script by its hash, loading it where the server does not know it (flushed, restarted, failed over).
@@ -116,7 +174,14 @@ class Redis:
         connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.send_packed_command(written, check_health=False)
-            return [await _reply(connection) for _ in commands]
+            replies = [await _reply(connection) for _ in commands]
+            if any(isinstance(reply, redis.exceptions.RedisError) and _code(reply) in DEMOTED for reply in replies):
+                await connection.disconnect()
+        except BaseException:
+            await connection.disconnect(nowait=True)  # replies are left on it that belong to nobody any more
+            raise
+        else:
+            return replies
         finally:
             await self._client.connection_pool.release(connection)
 
@@ -124,8 +189,14 @@ class Redis:
 async def _reply(connection: redis.asyncio.connection.AbstractConnection) -> Any:  # noqa: ANN401
     try:
         return await connection.read_response(disable_decoding=True)
-    except redis.exceptions.ResponseError as error:
+    except (redis.exceptions.ResponseError, redis.exceptions.BusyLoadingError) as error:
         return error
+
+
+def _code(error: redis.exceptions.RedisError) -> str:
+    """Name the code of an error, such as READONLY; what is none is the first word of a sentence."""
+    known = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
+    return known or str(error).partition(" ")[0]
 
 
 def _give_up(calls: Sequence[_Call], why: str) -> None:
@@ -137,18 +208,43 @@ def _give_up(calls: Sequence[_Call], why: str) -> None:
 
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[Redis]:
-    """Open a connection for as long as the context lasts; it is made at the first call and again after a loss."""
-    client = redis.asyncio.Redis.from_url(
-        url,
-        decode_responses=False,
-        socket_timeout=None,  # a whole batch has one, CALL_TIMEOUT_S
-        socket_connect_timeout=CALL_TIMEOUT_S,
-        retry=None,
-        health_check_interval=0,
-    )
+    """Open a connection for as long as the context lasts; it is made at the first call and again after a loss.
+
+    `url` is a server's, or `redis+sentinel://h1,h2,h3/NAME`: then every new connection goes to whom the Sentinels name.
+    """
+    options: dict[str, Any] = {
+        "decode_responses": False,
+        "socket_timeout": None,  # a whole batch has one, CALL_TIMEOUT_S
+        "socket_connect_timeout": CALL_TIMEOUT_S,
+        "retry": None,
+        "health_check_interval": 0,
+    }
+    sentinels = redis_address.read(url)
+    found = None if sentinels is None else _ask(sentinels)
+    if sentinels is None or found is None:
+        client = redis.asyncio.Redis.from_url(url, **options)
+    else:
+        own: dict[str, Any] = {"db": sentinels.db, "username": sentinels.username, "password": sentinels.password}
+        client = found.master_for(sentinels.name, **options, **own, ssl=sentinels.has_tls)
     calls = Redis(client)
     try:
         yield calls
     finally:
         await calls.quiet()  # a connection that is just being made would outlive its pool
         await client.aclose()
+        for one in found.sentinels if found is not None else ():
+            await one.aclose()
+
+
+def _ask(sentinels: Sentinels) -> redis.asyncio.sentinel.Sentinel:
+    return redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+        sentinels.hosts,
+        sentinel_kwargs={
+            "username": sentinels.sentinel_username,
+            "password": sentinels.sentinel_password,
+            "socket_timeout": SENTINEL_TIMEOUT_S,
+            "socket_connect_timeout": SENTINEL_TIMEOUT_S,
+            "ssl": sentinels.has_tls,
+            "retry": None,
+        },
+    )

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from imsg_channels import CHANNELS
+from imsg_runtime import redis_address
 
 PREFIX = "IMSG_"
 NESTED = "__"
@@ -52,8 +53,8 @@ TimeZone = Annotated[str, AfterValidator(_check_zone)]
 
 
 def _redis_url(value: str) -> str:
-    if value and not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+    if value:
+        redis_address.read(value)
     return value
 
 

