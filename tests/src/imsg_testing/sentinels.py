@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import redis
 
 from imsg_testing.processes import Process
-from imsg_testing.servers import Server, Valkey, free_port
+from imsg_testing.servers import Server, Valkey, reserve_port
 from imsg_testing.servers.valkey import valkey_binary
 
 NAME = "imsg-main"
@@ -32,8 +32,8 @@ class Sentinel(Server):
         """Where it is, as a client of Redis is told."""
         return f"redis://127.0.0.1:{self._port}"
 
-    def _prepared(self) -> Process:
-        self._port = free_port()
+    def _prepare(self) -> Process:
+        self._port = reserve_port(self)
         file = self.folder / "sentinel.conf"
         file.write_text(
             f"bind 127.0.0.1\nport {self._port}\ndir {self.folder}\n"
