@@ -94,7 +94,7 @@ def test_a_path_in_raw_utf8_arrives(stack: Containers) -> None:
     assert stack.asked_raw("/api/modify/没有这个人", body)["errorCode"] == 10006
 
 
-@pytest.mark.parametrize("service", [*SERVICES, *STORES, "caddy", "init", "owners"])
+@pytest.mark.parametrize("service", [*SERVICES, *STORES, "caddy", "init", "roles"])
 def test_a_container_has_no_more_rights_and_room_than_it_needs(stack: Containers, service: str) -> None:
     container = stack.inspected(service)
     host = container["HostConfig"]
@@ -123,7 +123,7 @@ def test_every_container_is_healthy_or_has_done_its_work(stack: Containers) -> N
     states = [json.loads(line) for line in stack.compose("ps", "--all", "--format", "json").splitlines()]
     health = {state["Service"]: state["Health"] or state["ExitCode"] for state in states}
 
-    assert health == dict.fromkeys((*SERVICES, *STORES, "caddy"), "healthy") | {"init": 0, "owners": 0}
+    assert health == dict.fromkeys((*SERVICES, *STORES, "caddy"), "healthy") | {"init": 0, "roles": 0}
 
 
 def test_the_stores_stop_below_the_limits_of_their_containers(stack: Containers) -> None:

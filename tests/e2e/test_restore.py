@@ -71,7 +71,7 @@ def dump(store: Owned, file: Path) -> None:
 
 
 def restore(store: Owned, file: Path) -> None:
-    """Restore a dump as docs/operations.md says, into what owners.sh has made."""
+    """Restore a dump as docs/operations.md says, into what roles.sh has made."""
     _run(
         store.program("pg_restore"),
         "--clean",

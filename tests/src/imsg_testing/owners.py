@@ -19,7 +19,7 @@ ADMINISTRATOR = "imsg"
 
 
 class Owned(Postgres):
-    """A server on which deploy/postgres/owners.sh was run."""
+    """A server on which deploy/postgres/roles.sh was run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Owned(Postgres):
             "POSTGRES_USER": ADMINISTRATOR,
             "IMSG_SECRETS": str(kept),
         }
-        script = ROOT / "deploy" / "postgres" / "owners.sh"
+        script = ROOT / "deploy" / "postgres" / "roles.sh"
         with self.log.open("w") as log:
             done = subprocess.run(["/bin/sh", str(script)], env=environment, stderr=log, timeout=90, check=False)
         assert done.returncode == 0, self.log.read_text()
