@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from imsg_runtime.http import Protocol
 from imsg_runtime.responses import Answer
 from imsg_runtime.settings import StartError, variable
+from imsg_runtime.uvicorn_internals import UvicornServer
 from imsg_sandbox.aliyun import METHOD, AliyunSms, request_id
 from imsg_sandbox.aliyun_signatures import Call, Fault, Gatekeeper, escape, pairs
 from imsg_sandbox.cut import Cut, linger
@@ -78,15 +79,6 @@ async def _read(request: Request) -> Call:
     return Call(request.method, path, pairs(request.url.query), form, headers, bytes(body))
 
 
-class _Server(uvicorn.Server):
-    """uvicorn that leaves signals to the frame."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them."""
-        yield
-
-
 @asynccontextmanager
 async def serving(host: str, port: int, app: ASGIApp) -> AsyncIterator[int]:
     """Serve an app at the root of a port, which is yielded, for as long as the context lasts. Raises StartError."""
@@ -104,7 +96,7 @@ async def serving(host: str, port: int, app: ASGIApp) -> AsyncIterator[int]:
         app, http=Protocol, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=1,
     )  # fmt: skip
-    server = _Server(config)
+    server = UvicornServer(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  uvicorn offers no event for it

@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from imsg_contract.errors import Refusal
 from imsg_runtime.responses import JSON, PRIVATE, encode
+from imsg_runtime.uvicorn_internals import UvicornProtocol
 
 _ASCII = "".join(map(chr, range(0x80)))
 
@@ -91,7 +91,7 @@ class _Line:
             self._deadline.cancel()
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(UvicornProtocol):
     """uvicorn's protocol with six of its habits softened."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  uvicorn's own
@@ -122,8 +122,7 @@ class Protocol(HttpToolsProtocol):
 
     def is_amid_body(self) -> bool:
         """Tell whether a request has its answer and the client is still writing it."""
-        answered = self.cycle is not None and self.cycle.response_complete
-        return self._is_broken or (answered and self._is_amid_request)
+        return self._is_broken or (self.has_answered and self._is_amid_request)
 
     def data_received(self, data: bytes) -> None:
         """Percent-encode raw UTF-8 in a request line (curl and others never encode), which the parser refuses."""
@@ -136,7 +135,7 @@ class Protocol(HttpToolsProtocol):
             self._may_be_request_line = not newline
         self._data = data
         super().data_received(data)
-        if self._is_amid_head and not self._is_broken and self.parser is not None:
+        if self._is_amid_head and not self._is_broken and self.is_parsing:
             self._wait_for_head(len(data))
 
     def _wait_for_head(self, more: int) -> None:
@@ -150,7 +149,7 @@ class Protocol(HttpToolsProtocol):
     def _give_up_head(self) -> None:
         """End a connection whose head does not come; without a word where none of it has."""
         self._head_deadline = None
-        if self.cycle is not None and not self.cycle.response_complete:  # an answer to the one before is on its way
+        if self.is_answering:  # an answer to the one before is on its way
             self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
         elif self._head_bytes:
             self._refuse(408, Refusal("head_incomplete", seconds=round(HEAD_S)))
@@ -167,24 +166,21 @@ class Protocol(HttpToolsProtocol):
 
         Java's HttpClient offers HTTP/2 with its first request, and uvicorn would take that request's body for HTTP/2.
         """
-        if self._get_upgrade() == b"websocket" and self._should_upgrade_to_ws():
+        if self.offers_websocket():
             self.transport = self._line.transport
             super().handle_websocket_upgrade()
             return
         upgrade = sys.exception()
         assert isinstance(upgrade, httptools.HttpParserUpgrade)  # noqa: S101  uvicorn calls this where it has caught one
         rest = self._data[upgrade.args[0] :]
-        lines = [b" ".join((self.scope["method"].encode(), self.url, b"HTTP/1.1"))]
+        lines = [self.request_line]
         for name, value in self.headers:
             if name == b"connection" and b"close" in value.lower():
                 lines.append(b"connection: close")
             elif name not in _OF_THE_OFFER:
                 lines.append(name + b": " + value)
-        self.parser = httptools.HttpRequestParser(self)
+        self.restart_parser()
         super().data_received(b"\r\n".join((*lines, b"", b"")) + rest)
-
-    def _should_upgrade(self) -> bool:
-        return self._get_upgrade() is not None
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -202,24 +198,21 @@ class Protocol(HttpToolsProtocol):
         """End a head. One that is too long is refused before anybody is asked about it."""
         self._is_amid_head = False
         self._forget_deadline()
-        if self._head_bytes + len(self._data) > MAX_HEAD_BYTES and self._head_length() > MAX_HEAD_BYTES:
+        if self._head_bytes + len(self._data) > MAX_HEAD_BYTES and self.head_length > MAX_HEAD_BYTES:
             self._refusal = Refusal("head_too_large", limit=MAX_HEAD_BYTES)
             raise ValueError(self._refusal.reason)  # what stops the parser
         super().on_headers_complete()
 
-    def _head_length(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
-
     def on_message_complete(self) -> None:
         """End a request: what follows is the next one's line."""
         super().on_message_complete()
-        self.scope[WHOLE] = True  # type: ignore[literal-required]  # a scope takes names of ours
+        self.mark_scope(WHOLE)
         self._may_be_request_line = True
         self._is_amid_request = False
 
     def shutdown(self) -> None:
         """End after the answer to what is on its way; at once where nothing is."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.is_answering:
             super().shutdown()
         elif self._is_amid_request:  # its head is not whole, or not even its first byte is here
             self.loop.call_later(FIRST_WORD_S, super().shutdown)
