@@ -104,6 +104,6 @@ async def _why_not(url: str, topology: Topology) -> str:
     """Try to connect, and return what the log says of it."""
     with structlog.testing.capture_logs() as logged:
         async with unready(url, topology) as broker:
-            await is_so(lambda: any(line["event"] == "broker_away" for line in logged))
+            await is_so(lambda: any(line["event"] == "broker_unavailable" for line in logged))
             assert not broker.ready
-    return next(str(line["reason"]) for line in logged if line["event"] == "broker_away")
+    return next(str(line["reason"]) for line in logged if line["event"] == "broker_unavailable")

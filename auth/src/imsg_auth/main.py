@@ -100,7 +100,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             users = Users(store, changes, passwords, documented=not settings.is_exposed)
             async with store.writing() as rows:
                 if twins := await rows.mend_email_keys():
-                    log.warning("email_twins", users=twins, see="/api/v2/users: twins")
+                    log.warning("duplicate_emails", users=twins, see="/api/v2/users: twins")
                 since = ids_from(await rows.oldest())
             tokens = Tokens(settings.token_key, settings.token_hours * HOUR_S, since)
             failures = LoginFailures(service.metrics, Tallies(cache), changes)

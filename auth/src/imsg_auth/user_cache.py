@@ -83,7 +83,7 @@ class UserCache:
         try:
             await self.write(username)
         except (RedisUnavailable, DatabaseUnavailable) as error:
-            log.warning("mirror_left_missing", error=str(error))
+            log.warning("user_cache_missing", error=str(error))
 
     async def forget_all(self) -> None:
         """Delete every mirror, at start: the database may have been restored, or changed while Redis was away."""

@@ -162,7 +162,7 @@ class Accepting:
             await self._quota.give_back(charged.charge)
         except (RedisUnavailable, RedisRefused) as away:
             # One request stays counted that was not accepted: it errs towards the limit, for an hour or a day.
-            log.warning("not_given_back", why=str(away))
+            log.warning("quota_not_refunded", why=str(away))
 
 
 def _split_off(draft: Draft) -> tuple[Mapping[str, bytes], Reference | None]:

@@ -63,7 +63,7 @@ class Edge:
             log.error("peer_failed", path=path.split("/")[:3], why=str(failed))  # noqa: TRY400  its own log has the traceback
             return refuse_with(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
-            log.warning("away", path=path.split("/")[:3], why=str(away))
+            log.warning("dependency_unavailable", path=path.split("/")[:3], why=str(away))
             return refuse_with(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
         except Gone:
             raise

@@ -82,7 +82,7 @@ class Sending:
                 return await self._once(asked, claim, header, read)
             accepted = await self._accept(claim, read, self._new_id(), None)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
-            log.warning("away", why=str(away))
+            log.warning("dependency_unavailable", why=str(away))
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
         return _answer(accepted.answer, accepted.headers)
 
@@ -136,4 +136,4 @@ async def _quietly(step: Callable[[], Awaitable[Any]]) -> None:
     try:
         await step()
     except (RedisUnavailable, RedisRefused) as away:
-        log.warning("replay_not_noted", why=str(away))
+        log.warning("idempotency_record_not_written", why=str(away))

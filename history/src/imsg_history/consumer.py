@@ -70,7 +70,7 @@ class HistoryConsumer:
                 with self.counts.seconds.time():
                     await self.batch_writer.keep(batch)
             except DatabaseUnavailable as away:
-                log.warning("database_away", why=str(away)[:300], waiting=len(batch))
+                log.warning("database_unavailable", why=str(away)[:300], waiting=len(batch))
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)

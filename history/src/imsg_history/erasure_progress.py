@@ -93,7 +93,7 @@ class ErasureProgress:
             try:
                 await self.once()
             except (DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused) as error:
-                log.warning("erasures_put_off", why=str(error)[:300])
+                log.warning("erasures_delayed", why=str(error)[:300])
             self.woken.clear()
             stopped = asyncio.ensure_future(stopping.wait())
             woken = asyncio.ensure_future(self.woken.wait())
@@ -193,10 +193,10 @@ class ErasureProgress:
         try:
             await self.traces.rewrite_log()
         except NotNow as why:
-            log.info("log_not_rewritten", why=str(why))
+            log.info("redis_log_not_rewritten", why=str(why))
             return False
         except RedisRefused as error:  # a hosted server does it when it sees fit
-            log.warning("log_not_rewritten", why=str(error))
+            log.warning("redis_log_not_rewritten", why=str(error))
         return True
 
     def _lanes(self, method: str | None) -> list[str]:
@@ -213,7 +213,7 @@ class ErasureProgress:
                 lanes[queue] = list(dict.fromkeys([name for name in names if await self.broker.depth(name)]))
             return Depths(lanes, topology.history if await self.broker.depth(topology.history) else None)
         except Unreachable as error:
-            log.info("queues_not_seen", why=str(error))
+            log.info("queue_depth_unknown", why=str(error))
             return None
 
     async def _erased_until_ms(self) -> Mapping[str, int]:

@@ -161,7 +161,7 @@ async def _begin_anew(stones: TombstoneStore, traces: RedisErasure) -> None:
         await traces.forget_backup()
         await stones.exchange()
     except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
-        log.warning("tombstones_put_off", why=str(away))
+        log.warning("tombstones_delayed", why=str(away))
 
 
 async def _say_what_is_kept(contents: Contents, settings: Settings) -> None:
@@ -170,7 +170,7 @@ async def _say_what_is_kept(contents: Contents, settings: Settings) -> None:
     try:
         days = await contents.days()
     except DatabaseUnavailable as away:
-        log.warning("contents_not_known", why=str(away))
+        log.warning("content_retention_unknown", why=str(away))
         return
     if settings.keep_content_days is None and days == KEEP_CONTENT_DAYS_OF_OLD:
         log.warning("contents_kept", days=days, remedy=f"set {name}, to 30 as new installations have it, or to {days}")

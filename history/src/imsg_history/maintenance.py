@@ -80,7 +80,7 @@ class Maintenance:
             try:
                 await self.once()
             except (DatabaseUnavailable, BadRow) as error:
-                log.warning("sweep_put_off", why=str(error)[:300])
+                log.warning("maintenance_delayed", why=str(error)[:300])
             try:
                 async with asyncio.timeout(self.terms.every.total_seconds()):
                     await stopping.wait()

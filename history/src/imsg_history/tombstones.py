@@ -79,7 +79,7 @@ class TombstoneStore:
                 await self._mirror.keep(newest.values())
         except (RedisUnavailable, RedisRefused) as error:
             if not self._is_mirror_away:
-                log.warning("tombstones_not_mirrored", why=str(error))
+                log.warning("tombstones_not_published", why=str(error))
             missed.add(MIRROR)
         self._is_mirror_away = MIRROR in missed
         try:

@@ -55,9 +55,9 @@ def routes(receipts: Receipts, secret: SecretStr | None, now: Callable[[], datet
             async with asyncio.timeout(KEEP_TIMEOUT_S):
                 await _keep(receipts, read)
         except (PublishRefused, PublishUnknown, RedisUnavailable, TimeoutError) as error:
-            log.warning("reports_not_kept", count=len(read), why=str(error) or type(error).__name__)
+            log.warning("reports_not_recorded", count=len(read), why=str(error) or type(error).__name__)
             return Answer({"code": 1, "msg": "not kept, please repeat"}, 503)
-        log.info("reports_kept", count=len(read))
+        log.info("reports_recorded", count=len(read))
         return Answer(KEPT)
 
     return router

@@ -130,7 +130,7 @@ class WeChatChannel:
         try:
             await self._followers.leaves(follower.account, follower.openid, at)
         except DatabaseUnavailable as error:
-            log.warning("leaving_not_noted", account=follower.account, why=str(error))
+            log.warning("unfollow_not_recorded", account=follower.account, why=str(error))
 
     def _render(self, account: str, content: str | Filled) -> tuple[str, dict[str, str]] | Refused:
         said = content if isinstance(content, str) else (content.template, content.params)

@@ -30,7 +30,7 @@ class Consoles:
             async with asyncio.timeout(REDIS_PATIENCE_S):
                 await self._redis.call(*command)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            log.warning("wechat_console_not_noted", account=account, why=str(error) or "Redis took too long")
+            log.warning("wechat_console_mode_not_recorded", account=account, why=str(error) or "Redis took too long")
         else:
             self._known[account] = is_plain
 

@@ -80,7 +80,7 @@ class Followers:
                     if account in self._stale or not await self._is_complete(account):
                         await self._rebuild(account)
             except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
-                log.warning("followers_not_mirrored", why=str(error))
+                log.warning("followers_not_published", why=str(error))
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _erase(self) -> None:
@@ -134,7 +134,7 @@ class Followers:
         except BaseException:
             self._stale.add(account)
             raise
-        log.info("followers_mirrored", account=account, followers=count)
+        log.info("followers_published", account=account, followers=count)
 
     async def _tell(self, followers: Sequence[Follower]) -> None:
         """Mirror what has just changed; where Redis is away, all of it is mirrored again once it is back."""
@@ -143,7 +143,7 @@ class Followers:
                 await self._mirror(followers)
         except (DatabaseUnavailable, RedisUnavailable, RedisRefused, TimeoutError) as error:
             self._stale.update(follower.account for follower in followers)
-            log.info("follower_not_mirrored", why=str(error) or "Redis took too long")
+            log.info("follower_not_published", why=str(error) or "Redis took too long")
 
     async def _mirror(self, followers: Sequence[Follower]) -> None:
         """Write, then look whether the table still says the same: another replica may have been between the two.

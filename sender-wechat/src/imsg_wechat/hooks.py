@@ -100,7 +100,7 @@ def routes(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> APIRo
             log.info("wechat_replayed", account=account, what=message.event)
             return PlainTextResponse("success")
         except (NotKept, TimeoutError) as error:
-            log.warning("wechat_not_taken", account=account, what=message.event, why=str(error) or "too slow")
+            log.warning("wechat_call_refused", account=account, what=message.event, why=str(error) or "too slow")
             raise Refusal("unavailable", retry_after_s=1) from error
         if text is None:
             return PlainTextResponse("success")

@@ -59,5 +59,5 @@ class Nonces:
             async with asyncio.timeout(REDIS_PATIENCE_S):
                 return await self._redis.call(*command)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            log.warning("wechat_nonce_not_kept", why=str(error) or "Redis took too long")
+            log.warning("wechat_nonce_not_recorded", why=str(error) or "Redis took too long")
             return absent

@@ -117,7 +117,7 @@ class Tokens:
         try:
             await self._redis.run(_DROP, [self._lock], [owner])
         except (RedisUnavailable, RedisRefused) as error:
-            log.info("token_lock_left", why=str(error))  # it ends by itself
+            log.info("token_lock_not_released", why=str(error))  # it ends by itself
 
     async def _alone(self, stale: str | None) -> str | Complaint | Trouble:
         seen = self._failures

@@ -72,7 +72,7 @@ class Reception:
                 async with asyncio.timeout(STORE_PATIENCE_S):
                     return await self._followers.follows(account, message.openid, message.at)
             except (DatabaseUnavailable, TimeoutError) as error:
-                log.warning("tag_not_told", account=account, why=str(error) or "it took too long")
+                log.warning("tag_not_sent", account=account, why=str(error) or "it took too long")
                 return NOT_NOW
         match message.event:
             case "subscribe":
@@ -90,7 +90,7 @@ class Reception:
             async with asyncio.timeout(STORE_PATIENCE_S):
                 await self._followers.follows(account, message.openid, message.at)
         except (DatabaseUnavailable, TimeoutError) as error:
-            log.warning("follower_not_noted", account=account, why=str(error) or "it took too long")
+            log.warning("follower_not_recorded", account=account, why=str(error) or "it took too long")
 
     async def _unsubscribe(self, account: str, message: Message) -> None:
         try:
@@ -113,7 +113,7 @@ class Reception:
         except (DatabaseUnavailable, TimeoutError) as error:
             raise NotKept(str(error)) from error
         if tag is None:
-            log.warning("receipt_of_a_stranger", account=account)
+            log.warning("receipt_unmatched", account=account)
             return
         code, detail = (None, None)
         if result != "success":
@@ -145,4 +145,4 @@ class Reception:
             async with asyncio.timeout(REDIS_PATIENCE_S):
                 await self._redis.call("DEL", key)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            log.warning("wechat_not_forgotten", why=str(error) or "Redis took too long")
+            log.warning("wechat_nonce_not_removed", why=str(error) or "Redis took too long")

@@ -315,7 +315,7 @@ def main(arguments: list[str]) -> int:
         service.life = life
         configure(service.settings.log_level, service.settings.log_format)
         for stray in unknown_settings.find([type(service.settings)]):
-            log.warning("setting_unread", why=str(stray))
+            log.warning("setting_unknown", why=str(stray))
         collect_less()
         return uvloop.run(run(service))
     except StartError as error:

@@ -69,7 +69,7 @@ class Life:
         for host in cycle(hosts):
             began = loop.time()
             reason = await self._live(host)
-            log.warning("broker_away", connection=self._name, host=host.name, port=host.port, reason=str(reason))
+            log.warning("broker_unavailable", connection=self._name, host=host.name, port=host.port, reason=str(reason))
             if loop.time() - began > STEADY_S:
                 pauses.reset()
             await pauses.pause()

@@ -105,7 +105,7 @@ class Management:
                     self._tell(contradictions(await self._get(host, POLICIES), self._prefix))
             except (httpx.HTTPError, ValueError, TypeError, KeyError) as error:
                 url = self._address.management(host)
-                log.warning("management_away", url=url, error=str(error) or type(error).__name__)
+                log.warning("management_unavailable", url=url, error=str(error) or type(error).__name__)
                 self._away_until[host] = loop.time() + AWAY_S
                 await self.close()  # the next one reads the certificates anew
             else:
