@@ -12,8 +12,9 @@ from imsg_gateway import v1
 from imsg_gateway.authentication import Callers
 from imsg_gateway.bodies import OFF_LOOP_BYTES, Gone, Intake
 from imsg_gateway.clients import Clients
+from imsg_gateway.metrics import UNKNOWN_ROUTE, RequestMetrics
 from imsg_gateway.request import Asked, read
-from imsg_gateway.routes import Right, Table
+from imsg_gateway.routes import Right, Route, Table
 from imsg_gateway.validation_errors import field_unknown
 from imsg_runtime.http import WHOLE
 from imsg_runtime.observe import logger
@@ -26,53 +27,68 @@ log = logger(__name__)
 AWAY_RETRY_S = 3
 
 
-class Edge:
+class GatewayApp:
     """Reads a request, finds who answers it, settles its token, answers."""
 
-    def __init__(self, table: Table, callers: Callers, intake: Intake, clients: Clients) -> None:
+    def __init__(
+        self, table: Table, callers: Callers, intake: Intake, clients: Clients, metrics: RequestMetrics
+    ) -> None:
         self._table = table
         self._callers = callers
         self._intake = intake
         self._clients = clients
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        begun = self._metrics.clock()
         path: str = scope["path"]
         if len(path) > 1 and path.endswith("/"):
             path = path[:-1]
         url = v1.url_of(path)
         ignored: list[str] = []
         try:
-            response = await self._answer(scope, receive, path, None if url is None else ignored)
+            response, pattern = await self._answer(scope, receive, path, None if url is None else ignored)
         except Gone:
             return
+        seconds = self._metrics.clock() - begun
+        self._metrics.count(scope["method"], pattern, _version(pattern), response, seconds)
         if url is not None:
             response = v1.print_only(response, url)
         if ignored:
             response.headers[v1.IGNORED] = v1.tell_ignored(ignored)
         await response(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, path: str, ignored: list[str] | None) -> Response:
+    async def _answer(
+        self, scope: Scope, receive: Receive, path: str, ignored: list[str] | None
+    ) -> tuple[Response, str]:
+        """Answer, and name the route by its pattern."""
+        pattern = UNKNOWN_ROUTE
         try:
-            return await self._done(scope, receive, path, ignored)
+            found = self._table.find(scope["method"], path)
+            pattern = found[0].path
+            response = await self._done(scope, receive, path, found, ignored)
         except Refusal as refusal:
-            return refuse_with(refusal, _language(scope))
+            response = refuse_with(refusal, _language(scope))
         except ServiceFailed as failed:
             log.error("peer_failed", path=path.split("/")[:3], why=str(failed))  # noqa: TRY400  its own log has the traceback
-            return refuse_with(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
+            response = refuse_with(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             log.warning("dependency_unavailable", path=path.split("/")[:3], why=str(away))
-            return refuse_with(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
+            response = refuse_with(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
         except Gone:
             raise
         except Exception as error:  # noqa: BLE001  the HTTP handler's edge: a bug is answered and logged
-            return report_crash(error, _language(scope))
+            response = report_crash(error, _language(scope))
+        return response, pattern
 
-    async def _done(self, scope: Scope, receive: Receive, path: str, ignored: list[str] | None) -> Response:
+    async def _done(
+        self, scope: Scope, receive: Receive, path: str, found: tuple[Route, tuple[str, ...]], ignored: list[str] | None
+    ) -> Response:
         """Have a request answered; fields that nobody reads are added to `ignored`, or refused where it is None."""
-        route, names = self._table.find(scope["method"], path)
+        route, names = found
         headers = Headers(scope=scope)
         declared, is_whole = headers.get("content-length"), WHOLE in scope
         address = self._clients.address(scope)
@@ -104,6 +120,13 @@ async def _read(
         return read(scope, headers, path, names, body, address=address, needs_body=needs_body)
     reading = partial(read, scope, headers, path, names, body, address=address, needs_body=needs_body)
     return await asyncio.to_thread(reading)
+
+
+def _version(pattern: str) -> str:
+    """Name the version of the API that a route is of; empty for pages and for what is no route."""
+    if v1.url_of(pattern) is not None:
+        return "v1"
+    return "v2" if pattern.startswith("/api/v2/") else ""
 
 
 def _language(scope: Scope) -> str:

@@ -17,7 +17,7 @@ from imsg_broker.connect import open_broker
 from imsg_contract.ids import new_id
 from imsg_gateway import erasures, reader_page, relay, v1
 from imsg_gateway.accept import Accepting
-from imsg_gateway.app import Edge
+from imsg_gateway.app import GatewayApp
 from imsg_gateway.attachments import Files
 from imsg_gateway.authentication import Callers
 from imsg_gateway.backpressure import Pressure
@@ -29,6 +29,7 @@ from imsg_gateway.document import Document
 from imsg_gateway.draft import Drafting
 from imsg_gateway.followers import Followers
 from imsg_gateway.idempotency import Replays
+from imsg_gateway.metrics import RequestMetrics
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Recipients
 from imsg_gateway.resend import Resends
@@ -96,7 +97,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     return Service("gateway", chosen, opening, v1.refuse, bounds_bodies=False)
 
 
-async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> Edge:
+async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> GatewayApp:
     store = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url))
     auth = await stack.enter_async_context(service_client.connect(settings.auth_url, settings.service_key, apps))
@@ -149,4 +150,4 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     for method in broker.topology.methods:
         waiting.labels(method).set_function(partial(pressure.waiting, method))
     proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
-    return Edge(table, callers, Intake(), Clients(proxies))
+    return GatewayApp(table, callers, Intake(), Clients(proxies), RequestMetrics(service.metrics, time.perf_counter))
