@@ -31,6 +31,19 @@ async def test_a_script_is_loaded_again_where_the_server_forgot_it(valkey_url: s
         assert await redis.run(ADD, ["counted"], [3]) == 5
 
 
+async def test_a_command_right_after_a_script_sees_what_the_script_did(valkey_url: str) -> None:
+    """Also where the script has to be loaded first."""
+    async with connect(valkey_url) as redis:
+        await redis.call("DEL", "counted")
+        await redis.call("SCRIPT", "FLUSH")
+        assert await redis.run_then(ADD, ["counted"], [2], ("GET", "counted")) == (2, b"2")
+        assert await redis.run_then(ADD, ["counted"], [3], ("GET", "counted")) == (5, b"5")
+        with pytest.raises(RedisRefused):
+            await redis.run_then(ADD, ["counted"], ["x"], ("GET", "counted"))
+        with pytest.raises(RedisRefused):
+            await redis.run_then(ADD, ["counted"], [1], ("HGET", "counted", "x"))
+
+
 async def test_a_server_that_is_not_there_is_away(unused_tcp_port: int) -> None:
     """Said as RedisUnavailable, so that callers can tell it from a bug."""
     async with connect(f"redis://127.0.0.1:{unused_tcp_port}/0") as redis:

@@ -114,16 +114,7 @@ class Redis:
 
         Raises RedisUnavailable where no answer came in time, RedisRefused where the server answered with an error.
         """
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, future))
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
-        reply = await future
-        if not isinstance(reply, redis.exceptions.RedisError):
-            return reply
-        if (code := _code(reply)) in DEMOTED or code in FULL:
-            raise RedisUnavailable(f"Redis takes no writes for now: {code} {reply}") from reply
-        raise RedisRefused(str(reply)) from reply
+        return _accept(await self._send(command))
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
         """Run a script by its hash, loading it where the server does not know it (flushed, restarted, failed over).
@@ -137,10 +128,28 @@ class Redis:
                 raise
         return await self.call("EVAL", script.source, len(keys), *keys, *arguments)
 
+    async def run_then(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], command: Sequence[Argument]
+    ) -> tuple[Any, Any]:
+        """Run a script, and a command right after it in the same round trip; return both replies. Raises like call."""
+        first = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        ran, answered = await asyncio.gather(self._send(first), self._send(tuple(command)))
+        if isinstance(ran, redis.exceptions.NoScriptError):
+            first = ("EVAL", script.source, *first[2:])
+            ran, answered = await asyncio.gather(self._send(first), self._send(tuple(command)))
+        return _accept(ran), _accept(answered)
+
     async def quiet(self) -> None:
         """Wait until nothing is on its way any more, not even calls whose callers gave up; bounded by their time."""
         if self._flushing is not None:
             await asyncio.wait({self._flushing})
+
+    def _send(self, command: tuple[Argument, ...]) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, future))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        return future
 
     async def _flush(self) -> None:
         try:
@@ -197,6 +206,14 @@ def _code(error: redis.exceptions.RedisError) -> str:
     """Name the code of an error, such as READONLY; what is none is the first word of a sentence."""
     known = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
     return known or str(error).partition(" ")[0]
+
+
+def _accept(reply: Any) -> Any:  # noqa: ANN401
+    if not isinstance(reply, redis.exceptions.RedisError):
+        return reply
+    if (code := _code(reply)) in DEMOTED or code in FULL:
+        raise RedisUnavailable(f"Redis takes no writes for now: {code} {reply}") from reply
+    raise RedisRefused(str(reply)) from reply
 
 
 def _give_up(calls: Sequence[_Call], why: str) -> None:

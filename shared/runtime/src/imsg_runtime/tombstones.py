@@ -81,6 +81,31 @@ class Tombstone:
         return -int(-self.at.timestamp() * 1000 // 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A question to the mirror that is made once, and sent along with whatever else Redis is asked."""
+
+    digests: Mapping[int, tuple[str, ...]]
+    accepted_ms: float
+    command: tuple[str, ...]
+
+    @classmethod
+    def of(cls, digests: Mapping[int, tuple[str, ...]], accepted_ms: float) -> "Lookup":
+        """Make a lookup of recipients by their digests."""
+        return cls(digests, accepted_ms, ("HMGET", TOMBSTONES, *(one for every in digests.values() for one in every)))
+
+    def only(self, ns: Sequence[int]) -> "Lookup":
+        """Ask about some of them."""
+        return Lookup.of({n: self.digests[n] for n in ns}, self.accepted_ms)
+
+    def read(self, reply: Sequence[bytes | None]) -> frozenset[int]:
+        """Say who is erased by the reply to the command."""
+        asked = (n for n, digests in self.digests.items() for _ in digests)
+        return frozenset(
+            n for n, stone in zip(asked, reply, strict=True) if stone and int(stone.split()[0]) >= self.accepted_ms
+        )
+
+
 class Tombstones:
     """The mirror in Redis."""
 
@@ -88,23 +113,21 @@ class Tombstones:
         self.digests = digests
         self._redis = redis
 
-    async def find(self, addresses: Mapping[int, str], accepted_at: datetime) -> frozenset[int]:
-        """Say whose recipients, accepted then, have been erased since; nothing is asked where there is no key.
-
-        Raises RedisUnavailable.
-        """
+    async def prepare(self, addresses: Mapping[int, str], accepted_at: datetime) -> "Lookup | None":
+        """Make the question whose recipients, accepted then, have been erased since; None where there is no key."""
         if not self.digests or not addresses:
-            return frozenset()
+            return None
         digests = await self.digests.of_many(addresses.values())
-        asked = [(n, digest) for n, address in addresses.items() for digest in digests[address]]
+        return Lookup.of({n: digests[address] for n, address in addresses.items()}, accepted_at.timestamp() * 1000)
+
+    async def find(self, addresses: Mapping[int, str], accepted_at: datetime) -> frozenset[int]:
+        """Say whose recipients, accepted then, have been erased since. Raises RedisUnavailable."""
+        if (lookup := await self.prepare(addresses, accepted_at)) is None:
+            return frozenset()
         try:
-            found = await self._redis.call("HMGET", TOMBSTONES, *(digest for _, digest in asked))
+            return lookup.read(await self._redis.call(*lookup.command))
         except RedisRefused as refused:
             raise RedisUnavailable(str(refused)) from refused
-        accepted_ms = accepted_at.timestamp() * 1000
-        return frozenset(
-            n for (n, _), buried in zip(asked, found, strict=True) if buried and int(buried.split()[0]) >= accepted_ms
-        )
 
     async def keep(self, tombstones: Iterable[Tombstone]) -> int:
         """Write tombstones, the later of two of one address; return how many addresses are buried.
