@@ -188,7 +188,7 @@ async def test_parts_of_one_request_share_a_rendering_while_they_are_under_way()
     kept = Kept()
     attachment = kept.attach("a.bin", "application/zip", bytes(1_000_000))
     async with smtp_server() as server, channel_to(server, kept) as channel:
-        parts = [job(attachments=(attachment,), part=part) for part in range(4)]
+        parts = [job(attachments=(attachment,), chunk=part) for part in range(4)]
         preparing = [asyncio.create_task(prepared(channel, part)) for part in parts]
         rendered = [await each for each in preparing]
         assert len({id(each.body) for each in rendered}) == 1
@@ -254,6 +254,6 @@ def test_a_list_leaves_at_least_a_quarter_of_the_connections_to_single_mails(
 ) -> None:
     shared = terms(connections, "repeat")
     assert shared.concurrency == {Lane.SINGLE: single, Lane.BULK: bulk}
-    assert shared.part_size == 50
+    assert shared.chunk_size == 50
     assert shared.call_size == 1
     assert shared.uncertain == "repeat"

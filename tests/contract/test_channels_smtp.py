@@ -141,4 +141,4 @@ async def test_its_terms_give_both_lanes_a_share() -> None:
         assert channel.method in METHODS
         assert set(channel.terms.concurrency) == set(Lane)
         assert min(channel.terms.concurrency.values()) >= 1
-        assert channel.terms.part_size >= channel.terms.call_size >= 1
+        assert channel.terms.chunk_size >= channel.terms.call_size >= 1

@@ -267,5 +267,5 @@ async def test_its_terms_give_both_lanes_a_share_and_end_repeats_in_time(redis_u
         assert channel.method in METHODS
         assert set(channel.terms.concurrency) == set(Lane)
         assert min(channel.terms.concurrency.values()) >= 1
-        assert channel.terms.part_size >= channel.terms.call_size >= 1
+        assert channel.terms.chunk_size >= channel.terms.call_size >= 1
         assert (channel.terms.uncertain, channel.terms.repeat_for_s) == ("repeat", 540)

@@ -127,7 +127,7 @@ async def test_what_was_put_off_and_is_nowhere_comes_again_above_every_copy(benc
     async with taken(bench) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
         again = Job.model_validate_json(delivery.body)
-        assert again == lost.model_copy(update={"turn": TURNS, "attempt": 3})
+        assert again == lost.model_copy(update={"fencing_token": TURNS, "attempt": 3})
 
 
 async def test_what_waits_in_its_step_is_left_alone(bench: Bench) -> None:

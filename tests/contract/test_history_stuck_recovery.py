@@ -95,7 +95,7 @@ async def test_a_copy_that_the_broker_lost_is_sent_once_and_stays_dead_when_it_t
         assert await searching(broker, database).find() == 1
         await all_are(database, new, "sent")
 
-        found_again = new.model_copy(update={"turn": 1, "attempt": 2})
+        found_again = new.model_copy(update={"fencing_token": 1, "attempt": 2})
         await broker.publish(found_again.encode(), broker.topology.direct(queue))
         await depth_is(broker, queue, 0, WITHIN_S)
     assert provider.count(new.request) == dict.fromkeys(range(count), 1)

@@ -47,7 +47,7 @@ def test_fields_of_a_newer_version_are_ignored(name: str) -> None:
 def test_a_job_of_before_copies_were_numbered_is_read(name: str) -> None:
     older = json.loads(golden(name))
     del older["turn"]
-    assert Job.model_validate_json(json.dumps(older)).turn == 0
+    assert Job.model_validate_json(json.dumps(older)).fencing_token == 0
 
 
 @pytest.mark.parametrize("name", ["job_whole", "job_part", "job_by_reference"])
@@ -85,7 +85,7 @@ def test_a_message_of_another_version_is_refused(name: str) -> None:
 def test_a_part_is_named_by_its_request_and_first_recipient() -> None:
     whole = Job.model_validate_json(golden("job_whole"))
     assert whole.name == f"{whole.request}/0"
-    rest = whole.model_copy(update={"part": 50, "recipients": whole.recipients[1:]})
+    rest = whole.model_copy(update={"chunk": 50, "recipients": whole.recipients[1:]})
     assert rest.name == f"{whole.request}/50"
 
 

@@ -213,7 +213,7 @@ async def test_what_may_be_repeated_for_a_while_only_ends_uncertain_after_it(
 async def test_a_settled_part_that_comes_again_is_told_again_and_not_sent_again(
     broker: Broker, redis_url: str, history: History, provider: Provider
 ) -> None:
-    new = job(4, part=0)
+    new = job(4, chunk=0)
     queue = broker.topology.direct(broker.topology.queue("smtp", new.lane))
     provider.always(3, {"result": "refused"})
     async with worker_at(broker, redis_url, provider.port):
@@ -232,7 +232,7 @@ async def test_a_settled_part_that_comes_again_is_told_again_and_not_sent_again(
 async def test_two_copies_of_a_part_at_once_send_each_recipient_once(
     broker: Broker, redis_url: str, history: History, provider: Provider
 ) -> None:
-    new = job(20, part=0)
+    new = job(20, chunk=0)
     provider.latency_s = 0.02
     provider.answer(7, {"result": "again"})
     queue = broker.topology.direct(broker.topology.queue("smtp", new.lane))

@@ -22,7 +22,7 @@ from imsg_testing.trial import ERASURE_KEYS, QUICK, History, accept, address, jo
 from imsg_testing.waiting import eventually
 
 TERMS = Terms(
-    part_size=1_000,
+    chunk_size=1_000,
     call_size=100,
     concurrency={Lane.SINGLE: 2, Lane.BULK: 2},
     uncertain="stop",
@@ -92,7 +92,7 @@ async def working(broker: Broker, redis_url: str, firm: Firm, terms: Terms = TER
             redis,
             metrics=CollectorRegistry(),
             stopping=stopping,
-            pace=QUICK,
+            durations=QUICK,
             erasure_keys=ERASURE_KEYS,
         )
         running = asyncio.create_task(worker.run())
@@ -205,7 +205,7 @@ async def test_an_expired_claim_is_asked_about_before_anything_is_sent_again(
     async with connect_redis(redis_url) as redis:
         stopping = asyncio.Event()
         dying = Worker(
-            FirmChannel(firm, TERMS), broker, redis, metrics=CollectorRegistry(), stopping=stopping, pace=QUICK
+            FirmChannel(firm, TERMS), broker, redis, metrics=CollectorRegistry(), stopping=stopping, durations=QUICK
         )
         running = asyncio.create_task(dying.run())
         await accept(broker, new)

@@ -39,7 +39,7 @@ class RedisErasure:
     async def remove(self) -> None:
         """Go through all of them. Raises RedisUnavailable, RedisRefused, DatabaseUnavailable."""
         await self._from_replays()
-        async for some in claims.parts(self._redis):
+        async for some in claims.chunks(self._redis):
             requests = sorted({request for _, request in some})
             gone = await self._database.read(lambda connection, requests=requests: _find_erased(connection, requests))  # type: ignore[misc]
             for key, request in some:

@@ -10,7 +10,7 @@ from imsg_sms.route import Route
 from imsg_sms.templates import SCOPE, Message, Templates
 
 MOST = 1_000
-"""Recipients of a part and of a call: what the largest firms take at once."""
+"""Recipients of a chunk and of a call: what the largest firms take at once."""
 
 CONCURRENCY = {Lane.SINGLE: 64, Lane.BULK: 8}
 """Calls in flight: at a firm that answers in 50 ms, 64 single ones are what one process can do (`make bench`, E); lists
@@ -20,7 +20,7 @@ have a share of their own."""
 def terms(uncertain: Uncertain, *, can_ask: bool) -> Terms:
     """Say how the work is wanted."""
     return Terms(
-        part_size=MOST,
+        chunk_size=MOST,
         call_size=MOST,
         concurrency=CONCURRENCY,
         uncertain=uncertain,
@@ -45,7 +45,7 @@ class SmsChannel:
         return self.templates.message(job.content)
 
     async def deliver(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
-        """Hand the message to a firm; the firm's echo of the part's name finds it again."""
+        """Hand the message to a firm; the firm's echo of the chunk's name finds it again."""
         fit: list[Recipient] = []
         results: dict[int, Result] = {}
         for one in recipients:

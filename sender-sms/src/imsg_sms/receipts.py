@@ -26,11 +26,11 @@ class Receipts:
         await self._broker.publish(receipt.encode(), self._broker.topology.new(RECEIPT))
 
     async def remember(self, reference: str) -> None:
-        """Note, before the firm is asked, that a part is asked about. Raises RedisUnavailable."""
+        """Note, before the firm is asked, that a chunk is asked about. Raises RedisUnavailable."""
         await self._redis.call("SET", _key(reference), "1", "EX", KEEP_S)
 
     async def recall(self, references: Collection[str]) -> set[str]:
-        """Say which of these parts were asked about. Raises RedisUnavailable."""
+        """Say which of these chunks were asked about. Raises RedisUnavailable."""
         if not references:
             return set()
         names = sorted(references)

@@ -26,7 +26,7 @@ SCOPE = "sms"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a part's recipients all get."""
+    """What a chunk's recipients all get."""
 
     template: str
     """Empty where the firms know no templates."""

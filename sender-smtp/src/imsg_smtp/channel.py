@@ -12,8 +12,8 @@ from imsg_smtp.pool import Pool
 from imsg_smtp.rendering import Renderings
 from imsg_smtp.replies import PROVIDER
 
-PART_SIZE = 50
-"""Mails of one part: some seconds' work, so that a crash leaves little in doubt and other workers get their share."""
+CHUNK_SIZE = 50
+"""Mails of one chunk: some seconds' work, so that a crash leaves little in doubt and other workers get their share."""
 
 
 def terms(connections: int, uncertain: Uncertain) -> Terms:
@@ -23,7 +23,7 @@ def terms(connections: int, uncertain: Uncertain) -> Terms:
     """
     of_lists = max(1, connections - ceil(connections / 4))
     return Terms(
-        part_size=PART_SIZE,
+        chunk_size=CHUNK_SIZE,
         call_size=1,
         concurrency={Lane.SINGLE: connections, Lane.BULK: of_lists},
         uncertain=uncertain,

@@ -1,4 +1,4 @@
-"""A request made ready to send: fetched, checked and rendered once, however many of its parts are under way."""
+"""A request made ready to send: fetched, checked and rendered once, however many of its chunks are under way."""
 
 import asyncio
 from weakref import WeakValueDictionary
@@ -26,7 +26,7 @@ class Content(BaseModel):
 
 
 class Renderings:
-    """Renders requests; parts of one request that are under way at once share one rendering and its memory."""
+    """Renders requests; chunks of one request that are under way at once share one rendering and its memory."""
 
     def __init__(self, attachments: AttachmentClient, sender: Sender) -> None:
         self._attachments = attachments

@@ -20,7 +20,7 @@ from imsg_wechat.store import Follower
 from imsg_wechat.templates import Templates, Unfit
 from imsg_wechat.transport import CALLS_PER_CLIENT, CLIENTS, Answer, Trouble
 
-PART_SIZE = 100
+CHUNK_SIZE = 100
 REPEAT_FOR_S = 540.0
 """WeChat remembers a client_msg_id for 10 minutes from the first try; a minute of that is for the way."""
 
@@ -52,7 +52,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a part's recipients share: the message as each account's template says it, and who they are."""
+    """What a chunk's recipients share: the message as each account's template says it, and who they are."""
 
     messages: Mapping[str, tuple[str, dict[str, str]] | Refused]
     """Account → (template, values), or why it can't be said there."""
@@ -64,7 +64,7 @@ def terms(uncertain: Uncertain) -> Terms:
     """Share out the calls that the clients make at once."""
     of_each = CLIENTS * CALLS_PER_CLIENT // 2
     return Terms(
-        part_size=PART_SIZE,
+        chunk_size=CHUNK_SIZE,
         call_size=1,
         concurrency={Lane.SINGLE: of_each, Lane.BULK: of_each},
         uncertain=uncertain,

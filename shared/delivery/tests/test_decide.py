@@ -1,6 +1,6 @@
 """What becomes of a message after an attempt, and the copies in which the rest comes again."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,14 +8,49 @@ import pytest
 from imsg_contract.topology import STEPS_S, Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Status, Unknown
 from imsg_delivery.channel import Terms
-from imsg_delivery.decide import Standing, Verdict, judge, may_repeat, too_late
-from imsg_delivery.retry_plan import Copies
+from imsg_delivery.claims.records import Free, Lapsed, Transition
+from imsg_delivery.decide import AttemptTerms, decide, find_out, give_up, hold_up, may_repeat
+from imsg_delivery.retry_plan import RetryPlan
 
-MAIL = Terms(part_size=50, call_size=1, concurrency={Lane.SINGLE: 1, Lane.BULK: 1}, uncertain="repeat")
+MAIL = Terms(chunk_size=50, call_size=1, concurrency={Lane.SINGLE: 1, Lane.BULK: 1}, uncertain="repeat")
 SMS = replace(MAIL, uncertain="stop")
 WECHAT = replace(MAIL, repeat_for_s=540)
+ASKING = replace(SMS, ask_after_s=(10, 60))
 
-FRESH = Standing(attempt=1, left_s=3_600, room_s=86_400, tried_for_s=0, doubtful=False)
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+NOW_S = NOW.timestamp()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a message stands when its attempt ends."""
+
+    attempt: int = 1
+    left_s: float = 3_600
+    room_s: int = 86_400
+    tried_for_s: float = 0
+    doubtful: bool = False
+    asked: int = 0
+
+    def terms(self, channel: Terms, draw: float) -> AttemptTerms:
+        """Say what it is decided by."""
+        now = chunk().model_copy(
+            update={
+                "attempt": self.attempt,
+                "expires_at": NOW + timedelta(seconds=self.left_s),
+                "extended_s": 86_400 - self.room_s,
+                "asking": self.asked,
+            }
+        )
+        return AttemptTerms(now, channel, STEPS_S, (1, *STEPS_S), draw)
+
+    @property
+    def state(self) -> Free:
+        """Claim it."""
+        return Free(10, NOW_S - self.tried_for_s, doubtful=self.doubtful)
+
+
+FRESH = Standing()
 
 SENT = Sent("relay", "id", "2.0.0 Ok")
 AGAIN = Again("relay", "451", "greylisted")
@@ -26,9 +61,15 @@ UNKNOWN = Unknown("relay", "timeout", "no answer after the final dot")
 UNJITTERED = 0.99
 
 
-def judged(result: Result, standing: Standing = FRESH, terms: Terms = MAIL) -> Verdict:
-    """Judge by the real steps, without jitter."""
-    return judge(result, standing, terms, STEPS_S, UNJITTERED)
+def judged(result: Result, standing: Standing = FRESH, terms: Terms = MAIL) -> Transition:
+    """Decide by the real steps, without jitter."""
+    return decide(standing.state, result, NOW_S, standing.terms(terms, UNJITTERED))
+
+
+def too_late(*, doubtful: bool) -> Transition | None:
+    """Decide of a message whose life is over before its attempt."""
+    late = replace(FRESH, left_s=0, doubtful=doubtful)
+    return hold_up(late.state, NOW_S, late.terms(MAIL, UNJITTERED))
 
 
 @pytest.mark.parametrize(
@@ -45,28 +86,33 @@ def judged(result: Result, standing: Standing = FRESH, terms: Terms = MAIL) -> V
     ],
 )
 def test_a_result_becomes_a_status(result: Result, terms: Terms, status: Status, step_s: int | None) -> None:
-    verdict = judged(result, terms=terms)
-    assert (verdict.status, verdict.step_s) == (status, step_s)
+    transition = judged(result, terms=terms)
+    assert (transition.outcome.status, transition.step_s) == (status, step_s)
+
+
+def status_of(transition: Transition | None) -> Status | None:
+    """Say what status a transition leads to."""
+    return None if transition is None else transition.outcome.status
 
 
 def test_what_the_provider_said_is_kept() -> None:
-    assert judged(SENT).provider_id == "id"
-    assert judged(SENT).detail == "2.0.0 Ok"
-    assert (judged(REFUSED).code, judged(REFUSED).detail) == ("550", "no such user")
-    assert judged(replace(AGAIN, detail="长" * 2_000)).detail == "长" * 500
+    assert judged(SENT).outcome.provider_id == "id"
+    assert judged(SENT).outcome.detail == "2.0.0 Ok"
+    assert (judged(REFUSED).outcome.code, judged(REFUSED).outcome.detail) == ("550", "no such user")
+    assert judged(replace(AGAIN, detail="长" * 2_000)).outcome.detail == "长" * 500
 
 
 def test_without_time_for_another_try_it_expires() -> None:
-    assert judged(AGAIN, replace(FRESH, left_s=10)).status == "expired"
-    assert judged(replace(AGAIN, after_s=3_600)).status == "expired"
-    assert judged(AGAIN, replace(FRESH, left_s=-5)).code == "451"
+    assert judged(AGAIN, replace(FRESH, left_s=10)).outcome.status == "expired"
+    assert judged(replace(AGAIN, after_s=3_600)).outcome.status == "expired"
+    assert judged(AGAIN, replace(FRESH, left_s=-5)).outcome.code == "451"
 
 
 def test_where_the_provider_may_have_it_it_ends_uncertain_and_not_expired() -> None:
-    assert judged(UNKNOWN, replace(FRESH, left_s=5)).status == "uncertain"
-    assert judged(AGAIN, replace(FRESH, left_s=5, doubtful=True)).status == "uncertain"
-    assert too_late(doubtful=True).status == "uncertain"
-    assert too_late(doubtful=False).status == "expired"
+    assert judged(UNKNOWN, replace(FRESH, left_s=5)).outcome.status == "uncertain"
+    assert judged(AGAIN, replace(FRESH, left_s=5, doubtful=True)).outcome.status == "uncertain"
+    assert status_of(too_late(doubtful=True)) == "uncertain"
+    assert status_of(too_late(doubtful=False)) == "expired"
 
 
 def test_only_blocks_use_up_no_attempt() -> None:
@@ -78,21 +124,83 @@ def test_only_blocks_use_up_no_attempt() -> None:
 def test_a_block_may_outlast_the_life_of_the_message_by_a_day_and_no_more() -> None:
     nearly_over = replace(FRESH, left_s=1)
     assert judged(BLOCKED, nearly_over).step_s == 60
-    assert judged(BLOCKED, replace(nearly_over, room_s=30)).status == "expired"
+    assert judged(BLOCKED, replace(nearly_over, room_s=30)).outcome.status == "expired"
 
 
 def test_a_repeat_comes_within_its_time_or_not_at_all() -> None:
     assert judged(UNKNOWN, replace(FRESH, attempt=3), WECHAT).step_s == 300
     assert judged(UNKNOWN, replace(FRESH, attempt=3, tried_for_s=300), WECHAT).step_s == 60
-    assert judged(UNKNOWN, replace(FRESH, tried_for_s=535), WECHAT).status == "uncertain"
+    assert judged(UNKNOWN, replace(FRESH, tried_for_s=535), WECHAT).outcome.status == "uncertain"
 
 
 def test_doubt_binds_later_attempts_too() -> None:
     """Attempt 2 was merely refused for now, but attempt 1 may have arrived: its time for repeating still counts."""
     later = replace(FRESH, attempt=2, tried_for_s=500, doubtful=True)
     assert judged(AGAIN, later, WECHAT).step_s == 10
-    assert judged(replace(AGAIN, after_s=60), later, WECHAT).status == "uncertain"
-    assert judged(replace(AGAIN, after_s=60), replace(later, doubtful=False), WECHAT).status == "retrying"
+    assert judged(replace(AGAIN, after_s=60), later, WECHAT).outcome.status == "uncertain"
+    assert judged(replace(AGAIN, after_s=60), replace(later, doubtful=False), WECHAT).outcome.status == "retrying"
+
+
+@pytest.mark.parametrize(
+    ("standing", "terms", "status", "code"),
+    [
+        (FRESH, MAIL, None, None),
+        (replace(FRESH, doubtful=True), MAIL, None, None),
+        (replace(FRESH, doubtful=True), SMS, "uncertain", "not_repeated"),
+        (replace(FRESH, doubtful=True, tried_for_s=540), WECHAT, "uncertain", "not_repeated"),
+        (replace(FRESH, left_s=0), MAIL, "expired", "expired"),
+        (replace(FRESH, left_s=0, doubtful=True), MAIL, "uncertain", "expired"),
+        (replace(FRESH, left_s=0, doubtful=True), ASKING, "retrying", "not_repeated"),
+    ],
+)
+def test_what_may_not_be_sent_now_is_held_up(
+    standing: Standing, terms: Terms, status: Status | None, code: str | None
+) -> None:
+    transition = hold_up(standing.state, NOW_S, standing.terms(terms, UNJITTERED))
+    assert status_of(transition) == status
+    assert (transition and transition.outcome.code) == code
+
+
+@pytest.mark.parametrize(("doubtful", "status"), [(False, "failed"), (True, "uncertain")])
+def test_whoever_is_erased_is_not_sent_to(doubtful: bool, status: Status) -> None:  # noqa: FBT001
+    erased = Free(10, NOW_S, doubtful=doubtful, erased=True)
+    transition = hold_up(erased, NOW_S, FRESH.terms(MAIL, UNJITTERED))
+    assert transition is not None
+    assert (transition.outcome.status, transition.outcome.code) == (status, "erased")
+
+
+@pytest.mark.parametrize(
+    ("terms", "status", "asks"), [(MAIL, "retrying", False), (SMS, "uncertain", False), (ASKING, "retrying", True)]
+)
+def test_whose_worker_died_is_judged_by_the_rule_for_the_unknown(terms: Terms, status: Status, *, asks: bool) -> None:
+    transition = hold_up(Lapsed(10, NOW_S), NOW_S, FRESH.terms(terms, UNJITTERED))
+    assert transition is not None
+    assert (transition.outcome.status, transition.outcome.code) == (status, "claim_expired")
+    assert (transition.asks, transition.doubtful) == (asks, status == "retrying")
+
+
+@pytest.mark.parametrize(
+    ("asked", "result", "status", "step_s"),
+    [
+        (0, UNKNOWN, "retrying", 10),
+        (1, UNKNOWN, "retrying", 60),
+        (1, BLOCKED, "retrying", 60),
+        (2, UNKNOWN, "uncertain", None),
+        (2, SENT, "sent", None),
+        (2, REFUSED, "failed", None),
+        (2, AGAIN, "retrying", 10),
+    ],
+)
+def test_what_the_provider_says_when_asked(asked: int, result: Result, status: Status, step_s: int | None) -> None:
+    standing = replace(FRESH, asked=asked, doubtful=True)
+    transition = find_out(standing.state, result, NOW_S, standing.terms(ASKING, UNJITTERED))
+    assert (transition.outcome.status, transition.step_s) == (status, step_s)
+    assert not transition.doubtful or transition.asks, "what was certainly never taken is in doubt no more"
+
+
+def test_what_broke_the_worker_too_often_has_failed() -> None:
+    transition = give_up(11, NOW_S, FRESH.terms(MAIL, UNJITTERED))
+    assert (transition.outcome.n, transition.outcome.status, transition.outcome.code) == (11, "failed", "dead_letter")
 
 
 def test_what_may_be_repeated() -> None:
@@ -102,67 +210,66 @@ def test_what_may_be_repeated() -> None:
     assert not may_repeat(WECHAT, 540)
 
 
-def part() -> Job:
-    """Make a part of four."""
-    now = datetime(2026, 11, 24, tzinfo=UTC)
+def chunk() -> Job:
+    """Make a chunk of four."""
     return Job(
         request="0" * 32,
-        part=10,
+        chunk=10,
         username="zhang",
         method="smtp",
         lane=Lane.BULK,
         content="您好",
         recipients=tuple(Recipient(n=n, to=str(n), address=str(n)) for n in range(10, 14)),
-        accepted_at=now,
-        expires_at=now + timedelta(hours=1),
+        accepted_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
         extended_s=86_400 - 40,
         attempt=2,
-        turn=5,
+        fencing_token=5,
     )
 
 
 def test_recipients_that_come_again_alike_share_a_copy() -> None:
-    job = part()
-    copies = Copies(job)
-    assert not copies
+    job = chunk()
+    plan = RetryPlan(job)
+    assert not plan
     for recipient in reversed(job.recipients[:2]):
-        copies.add_next(recipient, 10, uses_attempt=True)
-    copies.add_next(job.recipients[2], 60, uses_attempt=True)
-    copies.add_next(job.recipients[3], 60, uses_attempt=False)
-    made = {(copy.attempt, step_s): copy for copy, step_s in copies.jobs()}
+        plan.add_next(recipient, 10, uses_attempt=True)
+    plan.add_next(job.recipients[2], 60, uses_attempt=True)
+    plan.add_next(job.recipients[3], 60, uses_attempt=False)
+    made = {(copy.attempt, step_s): copy for copy, step_s in plan.jobs()}
     assert {way: [one.n for one in copy.recipients] for way, copy in made.items()} == {
         (3, 10): [10, 11],
         (3, 60): [12],
         (2, 60): [13],
     }
-    assert {(copy.turn, copy.part, copy.name) for copy in made.values()} == {(6, 10, job.name)}
+    assert {(copy.fencing_token, copy.chunk, copy.name) for copy in made.values()} == {(6, 10, job.name)}
 
 
 def test_a_block_extends_the_life_by_what_was_waited_up_to_a_day_in_all() -> None:
-    job = part()
-    copies = Copies(job)
-    copies.add_next(job.recipients[0], 10, uses_attempt=False)
-    copies.add_next(job.recipients[1], 60, uses_attempt=False)
-    short, long = (copy for copy, _ in copies.jobs())
+    job = chunk()
+    plan = RetryPlan(job)
+    plan.add_next(job.recipients[0], 10, uses_attempt=False)
+    plan.add_next(job.recipients[1], 60, uses_attempt=False)
+    short, long = (copy for copy, _ in plan.jobs())
     assert short.expires_at - job.expires_at == timedelta(seconds=10)
     assert long.expires_at - job.expires_at == timedelta(seconds=40)
     assert long.extended_s == 86_400
 
 
 def test_what_is_looked_at_again_comes_as_it_is() -> None:
-    job = part()
-    copies = Copies(job)
-    copies.add_same(job.recipients[1], 60, broken=2)
-    ((copy, step_s),) = copies.jobs()
+    job = chunk()
+    plan = RetryPlan(job)
+    plan.add_same(job.recipients[1], 60, broken=2)
+    ((copy, step_s),) = plan.jobs()
     assert step_s == 60
     assert copy == job.model_copy(update={"recipients": job.recipients[1:2]})
-    assert copies.starts() == {"start/5/11": 2}
+    assert plan.starts() == {"start/5/11": 2}
 
 
 def test_what_may_kill_comes_in_a_copy_of_its_own() -> None:
-    job = part()
-    copies = Copies(job)
+    job = chunk()
+    plan = RetryPlan(job)
     for recipient in job.recipients:
-        copies.add_next(recipient, 10, uses_attempt=True, broken=2, apart=True)
-    assert [[one.n for one in copy.recipients] for copy, _ in copies.jobs()] == [[10], [11], [12], [13]]
-    assert copies.starts() == dict.fromkeys(("start/6/10", "start/6/11", "start/6/12", "start/6/13"), 2)
+        plan.add_next(recipient, 10, uses_attempt=True, broken=2, apart=True)
+    assert [[one.n for one in copy.recipients] for copy, _ in plan.jobs()] == [[10], [11], [12], [13]]
+    assert plan.starts() == dict.fromkeys(("start/6/10", "start/6/11", "start/6/12", "start/6/13"), 2)

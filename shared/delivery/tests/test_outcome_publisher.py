@@ -12,7 +12,7 @@ from imsg_broker.port import Broker, Delivery
 from imsg_channels import METHODS
 from imsg_contract.topology import Route, Topology
 from imsg_contract.wire import Outcome, Status
-from imsg_delivery.outcome_publisher import Outbox
+from imsg_delivery.outcome_publisher import OutcomePublisher
 
 
 class Broken:
@@ -38,14 +38,14 @@ class Broken:
 async def test_nobody_waits_for_ever_for_a_report_that_broke() -> None:
     """Neither who shares the batch nor who waits for the next; and the next report is kept."""
     broker = Broken()
-    outbox = Outbox(cast("Broker", broker), Random(1))  # noqa: S311  jitter
+    publisher = OutcomePublisher(cast("Broker", broker), Random(1))  # noqa: S311  jitter
     delivery = Delivery(b"", "job.smtp.single", "imsg.smtp.single", {}, redelivered=False, handle=None)
     outcome = Outcome(request="0" * 32, n=0, attempt=1, status=Status.SENT, at=datetime.now(UTC))
-    first = asyncio.create_task(outbox.report([outcome], delivery))
+    first = asyncio.create_task(publisher.publish([outcome], delivery))
     async with asyncio.timeout(5):
         await broker.begun.wait()  # its batch is on its way: the next waits for it to end
-        second = asyncio.create_task(outbox.report([outcome], delivery))
+        second = asyncio.create_task(publisher.publish([outcome], delivery))
         await asyncio.sleep(0)
         broker.go_on.set()
         assert list(await asyncio.gather(first, second)) == [False, False]
-        assert await outbox.report([outcome], delivery) is True
+        assert await publisher.publish([outcome], delivery) is True

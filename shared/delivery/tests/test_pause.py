@@ -1,4 +1,4 @@
-"""The gate: open while Redis answers and nobody has paused the channel; it tells how the channel stands."""
+"""The pause switch: open while Redis answers and nobody has paused the channel; it tells how the channel stands."""
 
 import asyncio
 import secrets
@@ -10,8 +10,8 @@ import pytest
 
 from imsg_contract.topology import channel_key
 from imsg_contract.wire import Blocked
-from imsg_delivery.claims.store import Ledger
-from imsg_delivery.pause import Gate
+from imsg_delivery.claims.store import Claims
+from imsg_delivery.pause import PauseSwitch
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.waiting import eventually
 
@@ -42,12 +42,12 @@ def method() -> str:
 
 
 @asynccontextmanager
-async def watching(redis: Redis, method: str, watch: Watch) -> AsyncIterator[Gate]:
-    """Run a gate."""
-    gate = Gate(redis, Ledger(redis), method, watch)
-    task = asyncio.create_task(gate.watch())
+async def watching(redis: Redis, method: str, watch: Watch) -> AsyncIterator[PauseSwitch]:
+    """Run a pause switch."""
+    switch = PauseSwitch(redis, Claims(redis), method, watch)
+    task = asyncio.create_task(switch.watch())
     try:
-        yield gate
+        yield switch
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -69,35 +69,35 @@ async def becomes(redis: Redis, method: str, state: bytes) -> None:
 
 
 async def test_it_is_shut_until_redis_has_answered_and_shuts_on_a_pause(redis: Redis, method: str) -> None:
-    async with watching(redis, method, Watch()) as gate:
-        assert not gate.is_open
-        await asyncio.wait_for(gate.opened(), 5)
+    async with watching(redis, method, Watch()) as switch:
+        assert not switch.is_open
+        await asyncio.wait_for(switch.wait_open(), 5)
         await redis.call("HSET", channel_key(method), "paused", "1")
-        await asyncio.wait_for(gate.shut(), 1)
+        await asyncio.wait_for(switch.wait_closed(), 1)
         await redis.call("HSET", channel_key(method), "paused", "0")
-        await asyncio.wait_for(gate.opened(), 1)
+        await asyncio.wait_for(switch.wait_open(), 1)
 
 
 async def test_it_shuts_at_once_where_somebody_finds_redis_away(redis: Redis, method: str) -> None:
-    async with watching(redis, method, Watch()) as gate:
-        await asyncio.wait_for(gate.opened(), 5)
-        gate.away("no answer")
-        assert not gate.is_open
-        await asyncio.wait_for(gate.opened(), 5)
+    async with watching(redis, method, Watch()) as switch:
+        await asyncio.wait_for(switch.wait_open(), 5)
+        switch.close("no answer")
+        assert not switch.is_open
+        await asyncio.wait_for(switch.wait_open(), 5)
 
 
 async def test_a_block_is_told_with_its_end_and_so_is_its_end(redis: Redis, method: str) -> None:
     watch = Watch()
-    async with watching(redis, method, watch) as gate:
+    async with watching(redis, method, watch) as switch:
         await becomes(redis, method, b"open")
-        gate.blocked(BLOCK)
+        switch.block(BLOCK)
         await becomes(redis, method, b"blocked")
         _, why, until = await told(redis, method)
         now_s = int((await redis.call("TIME"))[0])
         assert why == b"mail.example.com: 535"
         assert until is not None
         assert 55 < datetime.fromisoformat(until.decode()).timestamp() - now_s <= 61
-        assert gate.is_blocked
+        assert switch.is_blocked
         watch.now += 63
         await becomes(redis, method, b"open")
         assert await told(redis, method) == [b"open", b"", b""]
@@ -106,8 +106,8 @@ async def test_a_block_is_told_with_its_end_and_so_is_its_end(redis: Redis, meth
 async def test_another_worker_s_block_stands_until_it_is_over(redis: Redis, method: str) -> None:
     soon, past = "2999-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
     await redis.call("HSET", channel_key(method), "state", "blocked", "why", "other", "until", soon)
-    async with watching(redis, method, Watch()) as gate:
-        await asyncio.wait_for(gate.opened(), 5)
+    async with watching(redis, method, Watch()) as switch:
+        await asyncio.wait_for(switch.wait_open(), 5)
         assert (await told(redis, method))[0] == b"blocked"
         await redis.call("HSET", channel_key(method), "until", past)
         await becomes(redis, method, b"open")

@@ -2,20 +2,20 @@
 
 import asyncio
 
-from imsg_delivery.read_write_lock import Crowd
+from imsg_delivery.read_write_lock import ReadWriteLock
 
 
 class Room:
     """Counts who is inside."""
 
     def __init__(self) -> None:
-        self.crowd = Crowd()
+        self.lock = ReadWriteLock()
         self.inside: set[str] = set()
         self.seen: list[frozenset[str]] = []
 
     async def enter(self, name: str, leave: asyncio.Event, *, alone: bool = False) -> None:
         """Be inside until told to leave."""
-        async with self.crowd.alone() if alone else self.crowd.shared():
+        async with self.lock.alone() if alone else self.lock.shared():
             self.inside.add(name)
             self.seen.append(frozenset(self.inside))
             await leave.wait()

@@ -22,21 +22,21 @@ from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import DEAD, OUTCOME, Lane, Topology, job_key
 from imsg_contract.wire import Again, Blocked, Job, Outcome, Outcomes, Recipient, Refused, Result, Sent, Unknown
 from imsg_delivery.channel import Terms
-from imsg_delivery.consumer import Pace, Worker
+from imsg_delivery.consumer import Durations, Worker
 from imsg_runtime.life import UNWATCHED, Life
 from imsg_runtime.observe import configure
 from imsg_runtime.redis import connect as connect_redis
 from imsg_runtime.watchdog import watch
 from imsg_testing.waiting import eventually
 
-TERMS = Terms(part_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="repeat")
+TERMS = Terms(chunk_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="repeat")
 
 ERASURE_KEYS = (SecretStr("tombs of the trial"),)
 
 PROCESSOR_S, STOPPED_S = 1.5, 3.0
 """When a trial that spins or stands still is ended."""
 
-QUICK = Pace(lease_s=1.0, finish_s=5.0)
+QUICK = Durations(lease_s=1.0, finish_s=5.0)
 
 Answer = Mapping[str, Any]
 """What the provider answers: `{"result": "sent" | "again" | … , …}` with the result's own fields."""
@@ -300,7 +300,13 @@ async def broker_at(url: str, topology: Topology) -> AsyncIterator[Broker]:
 
 @asynccontextmanager
 async def worker_at(
-    broker: Broker, redis_url: str, port: int, terms: Terms = TERMS, pace: Pace = QUICK, *, life: Life = UNWATCHED
+    broker: Broker,
+    redis_url: str,
+    port: int,
+    terms: Terms = TERMS,
+    durations: Durations = QUICK,
+    *,
+    life: Life = UNWATCHED,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a worker in this process; set what it yields to stop it."""
     stopping, channel = asyncio.Event(), TrialChannel(port, terms)
@@ -311,7 +317,7 @@ async def worker_at(
             redis,
             metrics=CollectorRegistry(),
             stopping=stopping,
-            pace=pace,
+            durations=durations,
             life=life,
             erasure_keys=ERASURE_KEYS,
         )

@@ -54,12 +54,15 @@ Content = str | dict[str, Any]
 
 
 class Job(Wire):
-    """One accepted request, or a part of it: what to send to whom, until when."""
+    """One accepted request, or a chunk of it: what to send to whom, until when."""
+
+    # In JSON a chunk's number and its token go by the names of the first version.
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     v: Literal[1] = 1
     request: RequestId
-    part: int | None = None
-    """First `n` of the part this is, constant through every retry; None while the request is whole."""
+    chunk: int | None = Field(default=None, alias="part")
+    """First `n` of the chunk this is, constant through every retry; None while the request is whole."""
     username: str
     user_id: RequestId | None = None
     """Whose it is, whatever becomes of the name; None in jobs of before users had ids."""
@@ -76,8 +79,8 @@ class Job(Wire):
     extended_s: int = 0
     """By how many seconds blocks have extended `expires_at`; 24 h at most."""
     attempt: int = 1
-    turn: int = 0
-    """How often what is left was put off, blocks included: it tells a copy of the job from an older one."""
+    fencing_token: int = Field(default=0, alias="turn")
+    """How often what is left was delayed, blocks included: it tells a copy of the job from an older one."""
     asking: int = 0
     """Above 0: this copy sends nothing, it asks the provider for that time what became of its recipients."""
     segments: int | None = None
@@ -88,8 +91,8 @@ class Job(Wire):
 
     @property
     def name(self) -> str:
-        """Name the part, `REQUEST/FIRST_N`: the key of its ledger and what log lines call it."""
-        first = self.part if self.part is not None else self.recipients[0].n
+        """Name the chunk, `REQUEST/FIRST_N`: what its claims are kept under and what log lines call it."""
+        first = self.chunk if self.chunk is not None else self.recipients[0].n
         return f"{self.request}/{first}"
 
 

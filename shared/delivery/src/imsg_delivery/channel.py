@@ -15,9 +15,9 @@ Uncertain = Literal["repeat", "stop"]
 class Terms:
     """How a channel wants its work."""
 
-    part_size: int
-    """Recipients of one part: a longer job is split first. At most 5,000; never lowered while jobs are waiting, or
-    a job that is split again would get other parts."""
+    chunk_size: int
+    """Recipients of one chunk: a longer job is split first. At most 5,000; never lowered while jobs are waiting, or
+    a job that is split again would get other chunks."""
     call_size: int
     """Recipients of one provider call: 1 for mail and WeChat, up to 1,000 for SMS."""
     concurrency: Mapping[Lane, int]
@@ -37,19 +37,19 @@ Asked_contra = TypeVar("Asked_contra", contravariant=True)
 
 
 class Channel(Protocol[Prepared]):
-    """A way to people. Two methods: make ready what a part's recipients share, then deliver to some of them.
+    """A way to people. Two methods: make ready what a chunk's recipients share, then deliver to some of them.
 
     What a provider says is a result, never an exception. What raises is a bug: it is logged with its traceback, the
-    recipients of the call are taken for unknown, and what breaks three times in a row is buried.
+    recipients of the call are taken for unknown, and what breaks three times in a row is a dead letter.
     """
 
     method: str
     terms: Terms
 
     async def prepare(self, job: Job) -> Prepared | Again | Blocked | Refused:
-        """Fetch what the job holds by reference and render what all its recipients share, once per part.
+        """Fetch what the job holds by reference and render what all its recipients share, once per chunk.
 
-        A result instead of something prepared is the answer for every recipient that is left of the part.
+        A result instead of something prepared is the answer for every recipient that is left of the chunk.
         """
 
     async def deliver(self, job: Job, prepared: Prepared, recipients: Sequence[Recipient]) -> Mapping[int, Result]:

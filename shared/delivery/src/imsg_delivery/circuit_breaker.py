@@ -7,7 +7,7 @@ class Breaker:
     """Closed until `threshold` failures in a row; then open for `cool_off_s`; then one try decides.
 
     Ask `blocked_for` right before each try, and tell what came of it by `succeeded` or `failed`: once the cool-off is
-    over, the asking itself takes the one try, and everybody else is blocked for another cool-off or until it is told.
+    over, asking itself takes the one try, and everybody else is blocked for another cool-off or until it is told.
     """
 
     def __init__(self, threshold: int, cool_off_s: float, clock: Callable[[], float]) -> None:

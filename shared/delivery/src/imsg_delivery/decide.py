@@ -1,10 +1,12 @@
-"""What becomes of a message after one attempt: a channel's result, turned into a status and perhaps another try."""
+"""What becomes of a recipient: its claimed state and a result make the transition that is written of it. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Status, Unknown
+from imsg_contract.wire import Again, Blocked, Job, Outcome, Refused, Result, Sent, Status, Unknown
 from imsg_delivery.channel import Terms
+from imsg_delivery.claims.records import Claimed, Free, Lapsed, Transition
 from imsg_delivery.delays import step
 
 MAX_EXTENSION_S = 86_400
@@ -13,140 +15,133 @@ MAX_EXTENSION_S = 86_400
 MAX_DETAIL = 500
 """Characters of a provider's answer that are kept."""
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The status of a message after an attempt, what the provider said, and how it goes on where it does."""
-
-    status: Status
-    provider: str | None
-    provider_id: str | None
-    code: str | None
-    detail: str | None
-    step_s: int | None = None
-    """After how long it is tried again; given exactly where the status is `retrying`."""
-    uses_attempt: bool = True
-    doubtful: bool = False
-    """The provider may have it from this attempt or an earlier one."""
-    asks: bool = False
-    """After the step the provider is asked what became of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a message stands when its attempt ends."""
-
-    attempt: int
-    left_s: float
-    """What is left of its life; below 0 where it is over."""
-    room_s: float
-    """By how much a block may still extend its life."""
-    tried_for_s: float
-    """How long ago it was tried first."""
-    doubtful: bool
-    """The provider may have it from an earlier attempt."""
-    asked: int = 0
-    """How often the provider has been asked since this attempt."""
-
-
-def judge(result: Result, standing: Standing, terms: Terms, steps_s: Sequence[int], draw: float) -> Verdict:
-    """Turn a result into what becomes of the message.
-
-    A message without time for another try ends `expired`, or `uncertain` where the provider may have it.
-    Unknown is answered by the channel's one rule (promise 4), and so is every later try of what once was unknown.
-    Where the provider can be asked, `ask_later` comes before.
-    """
-    match result:
-        case Sent():
-            return _ended(Status.SENT, result)
-        case Refused():
-            return _ended(Status.FAILED, result)
-        case Unknown() if terms.uncertain == "stop":
-            return _ended(Status.UNCERTAIN, result)
-        case Unknown():
-            asked_s, left_s = 0.0, standing.left_s
-        case Again():
-            asked_s, left_s = result.after_s, standing.left_s
-        case Blocked():
-            asked_s, left_s = result.after_s, standing.left_s + standing.room_s
-    doubtful = standing.doubtful or isinstance(result, Unknown)
-    if doubtful and terms.repeat_for_s is not None:
-        left_s = min(left_s, terms.repeat_for_s - standing.tried_for_s)
-    wait_s = step(steps_s, standing.attempt, asked_s, left_s, draw)
-    if wait_s is None:
-        return _ended(Status.UNCERTAIN if doubtful else Status.EXPIRED, result)
-    return Verdict(
-        Status.RETRYING,
-        result.provider or None,
-        None,
-        result.code,
-        result.detail[:MAX_DETAIL],
-        step_s=wait_s,
-        uses_attempt=not isinstance(result, Blocked),
-        doubtful=doubtful,
-    )
-
-
-def may_repeat(terms: Terms, tried_for_s: float) -> bool:
-    """Tell whether what the provider may have already may be sent to it again now."""
-    return terms.uncertain == "repeat" and (terms.repeat_for_s is None or tried_for_s < terms.repeat_for_s)
-
-
-def too_late(*, doubtful: bool) -> Verdict:
-    """Say what becomes of a message whose life ended before its next attempt."""
-    if doubtful:
-        return Verdict(
-            Status.UNCERTAIN, None, None, "expired", "Its time was over; an earlier attempt may have sent it."
-        )
-    return Verdict(Status.EXPIRED, None, None, "expired", "Its time was over before it could be sent.")
-
+CLAIM_EXPIRED = "claim_expired"
+"""The code of an attempt whose worker died or stalled over it."""
 
 ERASED = "erased"
 """The code of a message whose recipient's data was erased before it could be sent."""
 
-
-def erased(*, doubtful: bool) -> Verdict:
-    """Say what becomes of a message whose recipient was erased after it had been accepted."""
-    if doubtful:
-        return Verdict(
-            Status.UNCERTAIN,
-            None,
-            None,
-            ERASED,
-            "The recipient's data was erased; an earlier attempt may have sent it.",
-        )
-    return Verdict(Status.FAILED, None, None, ERASED, "The recipient's data was erased before it could be sent.")
+DEAD = "dead_letter"
+"""The code of a message whose job is a dead letter; history answers the same for what it settles itself."""
 
 
-DEAD = Verdict(Status.FAILED, None, None, "dead_letter", "It broke the worker three times; nobody tries it again.")
-"""What becomes of a message whose job is buried; history answers the same code for what it settles itself."""
+@dataclass(frozen=True, slots=True)
+class AttemptTerms:
+    """What all recipients of one delivery are decided by."""
+
+    job: Job
+    channel: Terms
+    steps_s: Sequence[int]
+    waits_s: Sequence[int]
+    """The steps, and those that only asking waits."""
+    draw: float
+    """A random number in [0, 1), one for the chunk: what failed together for one reason shares a copy."""
 
 
-def _ended(status: Status, result: Result) -> Verdict:
-    provider_id = result.provider_id if isinstance(result, Sent) else None
-    code = None if isinstance(result, Sent) else result.code
-    detail = result.detail[:MAX_DETAIL] if result.detail else None
-    return Verdict(status, result.provider or None, provider_id, code, detail)
+def decide(state: Claimed, result: Result, now_s: float, terms: AttemptTerms) -> Transition:
+    """Turn what a channel said of a recipient into what becomes of it.
 
-
-def ask_later(result: Unknown, standing: Standing, terms: Terms, waits_s: Sequence[int]) -> Verdict | None:
-    """Put a message off until its provider is asked what became of it; None where it was asked often enough.
-
-    However little is left of its life: asking sends nothing.
+    Unknown is answered by asking the provider, where it can be asked, and else by the channel's one rule (promise 4);
+    so is every later try of what once was unknown. What has no time for another try ends `expired`, or `uncertain`
+    where the provider may have it.
     """
-    if standing.asked >= len(terms.ask_after_s):
-        return None
-    wanted_s = terms.ask_after_s[standing.asked]
-    wait_s = next((one for one in waits_s if one >= wanted_s), waits_s[-1])
-    detail = result.detail[:MAX_DETAIL]
-    return Verdict(
-        Status.RETRYING,
-        result.provider or None,
-        None,
-        result.code,
-        detail,
-        step_s=wait_s,
-        uses_attempt=False,
-        doubtful=True,
-        asks=True,
+    job, channel = terms.job, terms.channel
+    if isinstance(result, Unknown) and job.asking < len(channel.ask_after_s):
+        return _ask_later(state, result, now_s, terms)
+    left_s = job.expires_at.timestamp() - now_s
+    match result:
+        case Sent():
+            return _end(state, Status.SENT, result, now_s, terms)
+        case Refused():
+            return _end(state, Status.FAILED, result, now_s, terms)
+        case Unknown() if channel.uncertain == "stop":
+            return _end(state, Status.UNCERTAIN, result, now_s, terms)
+        case Unknown():
+            asked_s = 0.0
+        case Again():
+            asked_s = result.after_s
+        case Blocked():
+            asked_s = result.after_s
+            left_s += MAX_EXTENSION_S - job.extended_s
+    doubtful = state.doubtful or isinstance(result, Unknown)
+    if doubtful and channel.repeat_for_s is not None:
+        left_s = min(left_s, channel.repeat_for_s - (now_s - state.first_s))
+    wait_s = step(terms.steps_s, job.attempt, asked_s, left_s, terms.draw)
+    if wait_s is None:
+        return _end(state, Status.UNCERTAIN if doubtful else Status.EXPIRED, result, now_s, terms)
+    outcome = _outcome_of(state.n, Status.RETRYING, result, now_s, terms)
+    return Transition(outcome, wait_s, uses_attempt=not isinstance(result, Blocked), doubtful=doubtful)
+
+
+def hold_up(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | None:
+    """Say what becomes of a recipient that may not be sent now; None where it may."""
+    if state.erased:
+        return forget(state, now_s, terms)
+    if isinstance(state, Lapsed):
+        died = Unknown("", CLAIM_EXPIRED, "The worker that was sending it ended meanwhile.")
+        return decide(state, died, now_s, terms)
+    is_late = now_s >= terms.job.expires_at.timestamp()
+    if is_late and not (state.doubtful and terms.channel.ask_after_s):
+        return _stop(state, Status.EXPIRED, Refused("", "expired", "Its time was over"), now_s, terms)
+    if state.doubtful and (is_late or not may_repeat(terms.channel, now_s - state.first_s)):
+        unclear = Unknown("", "not_repeated", "It may have been sent, and may not be repeated.")
+        return decide(state, unclear, now_s, terms)
+    return None
+
+
+def may_repeat(channel: Terms, tried_for_s: float) -> bool:
+    """Tell whether what the provider may have already may be sent to it again now."""
+    return channel.uncertain == "repeat" and (channel.repeat_for_s is None or tried_for_s < channel.repeat_for_s)
+
+
+def find_out(state: Claimed, result: Result, now_s: float, terms: AttemptTerms) -> Transition:
+    """Turn what the provider says, asked about a recipient, into what becomes of it."""
+    if isinstance(result, Blocked):  # it can't even be asked
+        result = Unknown(result.provider, result.code, result.detail)
+    # Whatever it answers holds for every try so far: what was never taken is in doubt no more.
+    return decide(Free(state.n, state.first_s, doubtful=False), result, now_s, terms)
+
+
+def forget(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition:
+    """Say what becomes of a message whose recipient was erased after it had been accepted."""
+    return _stop(state, Status.FAILED, Refused("", ERASED, "The recipient's data was erased"), now_s, terms)
+
+
+def give_up(n: int, now_s: float, terms: AttemptTerms) -> Transition:
+    """Say what becomes of a message whose job is dead: it broke the worker too often."""
+    died = Refused("", DEAD, "It broke the worker three times; nobody tries it again.")
+    return Transition(_outcome_of(n, Status.FAILED, died, now_s, terms))
+
+
+def _stop(state: Claimed, status: Status, why: Refused, now_s: float, terms: AttemptTerms) -> Transition:
+    """End what is not sent again: with the status, or `uncertain` where an earlier attempt may have sent it."""
+    if state.doubtful:
+        why = replace(why, detail=f"{why.detail}; an earlier attempt may have sent it.")
+        return _end(state, Status.UNCERTAIN, why, now_s, terms)
+    return _end(state, status, replace(why, detail=f"{why.detail} before it could be sent."), now_s, terms)
+
+
+def _end(state: Claimed, status: Status, result: Result, now_s: float, terms: AttemptTerms) -> Transition:
+    return Transition(_outcome_of(state.n, status, result, now_s, terms))
+
+
+def _ask_later(state: Claimed, result: Unknown, now_s: float, terms: AttemptTerms) -> Transition:
+    """Delay a message until its provider is asked what became of it, however little is left of its life."""
+    wanted_s = terms.channel.ask_after_s[terms.job.asking]
+    wait_s = next((one for one in terms.waits_s if one >= wanted_s), terms.waits_s[-1])
+    outcome = _outcome_of(state.n, Status.RETRYING, result, now_s, terms)
+    return Transition(outcome, wait_s, uses_attempt=False, doubtful=True, asks=True)
+
+
+def _outcome_of(n: int, status: Status, result: Result, now_s: float, terms: AttemptTerms) -> Outcome:
+    return Outcome(
+        request=terms.job.request,
+        n=n,
+        attempt=terms.job.attempt,
+        status=status,
+        provider=result.provider or None,
+        provider_id=result.provider_id if isinstance(result, Sent) else None,
+        code=None if isinstance(result, Sent) else result.code,
+        detail=result.detail[:MAX_DETAIL] if result.detail else None,
+        at=datetime.fromtimestamp(now_s, UTC),
     )

@@ -1,138 +1,471 @@
-"""Carrying out one delivery, from its first look into the ledger to its ack."""
+"""Carrying out deliveries: claim, prepare, call, record, publish, ack.
+
+All that is decided is decided by `decide`; here is what talks to Redis, the channel and the broker.
+"""
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Generic
+from functools import partial
+from typing import Generic, TypeVar
 
-from imsg_broker.port import Delivery
-from imsg_contract.wire import Job, Unknown
-from imsg_delivery.books import WRITE_PATIENCE_S, Books, HandBack
-from imsg_delivery.calls import Sending
-from imsg_delivery.channel import Prepared
-from imsg_delivery.claims.store import BREAKS, Begun
-from imsg_delivery.lane_context import Bench
+from imsg_broker.port import Broker, Delivery, Unreachable
+from imsg_contract.wire import Again, Blocked, Job, Outcome, Recipient, Refused, Result, Unknown
+from imsg_delivery.channel import Asking, Prepared
+from imsg_delivery.claims.records import Busy, Claimed, Delayed, Ended, Free, Lapsed, Record, Transition
+from imsg_delivery.claims.store import BREAKS, Begun, ChunkRecord
+from imsg_delivery.decide import AttemptTerms, decide, find_out, forget, give_up, hold_up
+from imsg_delivery.delays import backoff_s
+from imsg_delivery.lane_context import LaneContext
+from imsg_delivery.retry_plan import RetryPlan, plan_retries
 from imsg_runtime.observe import logger
+from imsg_runtime.redis import RedisUnavailable
+from imsg_runtime.tombstones import Lookup
 
 log = logger(__name__)
+
+PATIENCE_S = 5.0
+"""How long a delivery waits for Redis before it is handed back with nothing more sent."""
+
+WRITE_PATIENCE_S = 600.0
+"""How long a result is held for Redis to come back: it is worth more than the place it takes."""
 
 LAST_WORDS_S = 2.0
 """How long a cancelled delivery may take to write that it ended in good order."""
 
+BUG = "bug"
+"""The code of what a channel answered by raising."""
+
+STATUS_UNKNOWN = Unknown("", "status_unknown", "It can't be found out yet whether the provider has it.")
+
+LEDGER_LOST = Unknown("", "ledger_lost", "Redis lost what was known of it while it may have been sent.")
+
+T = TypeVar("T")
+
 
 class Ending(Enum):
-    """How the carrying out of a delivery ended."""
+    """How a delivery ended."""
 
     DONE = "done"
-    HANDED_BACK = "handed back"
+    REQUEUED = "requeued"
     WANTS_TO_BE_ALONE = "wants to be alone"
 
 
-class Part(Generic[Prepared]):
-    """One taking of one part."""
+class Requeue(Exception):  # noqa: N818  no fault of the delivery
+    """The delivery can't go on here: leave it unacked, so that it is delivered again."""
 
-    def __init__(self, bench: Bench[Prepared], job: Job, delivery: Delivery, owner: str) -> None:
-        self._bench = bench
+
+async def deliver(
+    lane: LaneContext[Prepared], group: Sequence[tuple[Job, Delivery]], owners: Iterator[str], *, alone: bool = False
+) -> Mapping[Delivery, Ending]:
+    """Carry out a group of chunks, each until it is acked or has to be handed back; only cancelling raises.
+
+    They go side by side: their steps share round trips to Redis, their outcomes a publish, and each is acked when
+    its own are kept.
+    """
+    units = {delivery: ChunkDelivery(lane, job, delivery, next(owners)) for job, delivery in group}
+    if len(units) == 1:
+        return {delivery: await unit.carry_out(alone=alone) for delivery, unit in units.items()}
+    endings = await asyncio.gather(*(unit.carry_out(alone=alone) for unit in units.values()))
+    return dict(zip(units, endings, strict=True))
+
+
+async def ack(broker: Broker, delivery: Delivery) -> None:
+    """Say that a delivery is done with; one that was handed back meanwhile comes again and finds all settled."""
+    try:
+        await broker.ack(delivery)
+    except Unreachable as error:
+        log.info("ack_too_late", queue=delivery.queue, why=str(error))
+
+
+class ChunkDelivery(Generic[Prepared]):
+    """One delivery of one chunk."""
+
+    def __init__(self, lane: LaneContext[Prepared], job: Job, delivery: Delivery, owner: str) -> None:
+        self._lane = lane
+        self._job = job
         self._delivery = delivery
-        self._books = Books(bench, job, owner)
-        self._sending = Sending(bench, self._books, self._may_begin)
+        self._recipients: Mapping[int, Recipient] = {recipient.n: recipient for recipient in job.recipients}
+        self._chunk = ChunkRecord(job, owner)
+        self._terms = AttemptTerms(job, lane.channel.terms, lane.steps_s, lane.waits_s, lane.random.random())
+        self._lookup: Lookup | None = None
+        self._ahead_s = 0.0
+        """How far Redis' clock is ahead of ours: no sender's own clock decides anything."""
+        self._begun: Begun | None = None
+        self._records: dict[int, Record] = {}
+        """How each recipient stands, as the claims said last."""
+        self._beginners: list[str] = []
+        """Who began it before without an orderly end."""
+        self._claiming: set[int] = set()
+        """Who may be claimed without our knowing: the claims have not answered."""
+        self._broke: set[int] = set()
+        """Over whom the channel broke: the copies they come in are watched."""
+        self._interrupted = False
+        self._is_closed = False
 
     async def carry_out(self, *, alone: bool) -> Ending:
         """Do all that can be done for the delivery here and now; only cancelling raises."""
         try:
-            async with self._bench.places:
+            async with self._lane.places:
                 if not self._may_begin():
-                    return Ending.HANDED_BACK
-                begun = await self._books.open(alone=alone, while_=self._may_begin)
+                    return Ending.REQUEUED
+                begun = await self._begin(alone=alone)
                 if begun.answer == "alone":
                     return Ending.WANTS_TO_BE_ALONE
                 if begun.answer == "go":
                     await self._work(begun)
-            await (self._die(begun) if begun.answer == "dead" else self._conclude())
-        except HandBack as why:
-            log.info("handed_back", part=self._books.job.name, why=str(why))
-            await self._books.give_back(WRITE_PATIENCE_S)
-            return Ending.HANDED_BACK
+            await (self._die(begun) if begun.answer == "dead" else self._settle(begun))
+        except Requeue as why:
+            log.info("handed_back", chunk=self._chunk.name, why=str(why))
+            await self._give_back(WRITE_PATIENCE_S)
+            return Ending.REQUEUED
         except asyncio.CancelledError:
-            await asyncio.shield(self._books.give_back(LAST_WORDS_S))
+            await asyncio.shield(self._give_back(LAST_WORDS_S))
             raise
         except Exception:
-            log.exception("part_broke", part=self._books.job.name, attempt=self._books.job.attempt)
-            return await self._come_again()
+            log.exception("chunk_broke", chunk=self._chunk.name, attempt=self._job.attempt)
+            return await self._delay_as_it_is()
         finally:
-            self._books.forget()
+            if not self._is_closed:
+                self._lane.claims.forget(self._chunk)
         return Ending.DONE
 
+    # Claim
+
+    async def _begin(self, *, alone: bool) -> Begun:
+        """Begin, and go by Redis' clock from here. Raises Requeue."""
+        if self._lane.tombstones is not None:
+            addresses = {n: recipient.address for n, recipient in self._recipients.items()}
+            self._lookup = await self._lane.tombstones.prepare(addresses, self._job.accepted_at)
+        begin = partial(self._lane.claims.begin, self._chunk, list(self._recipients), alone=alone, lookup=self._lookup)
+        begun = await self._persist(begin, PATIENCE_S, self._may_begin)
+        self._ahead_s = begun.now_s - self._lane.clock()
+        self._begun = begun
+        self._beginners.extend(begun.by)
+        self._see(begun.records)
+        return begun
+
+    async def _claim(self, transitions: Sequence[Transition], ns: Sequence[int]) -> list[Claimed]:
+        """Write transitions and claim recipients in one step; return those that are ours now. Raises Requeue.
+
+        Where it raises, the transitions may not be written yet: record them.
+        """
+        lookup = self._lookup if self._lookup is None or len(ns) == len(self._recipients) else self._lookup.only(ns)
+        self._claiming.update(ns)
+        advance = partial(self._lane.claims.advance, self._chunk, transitions, ns, lookup=lookup)
+        self._see(await self._persist(advance, PATIENCE_S, self._may_begin))
+        self._claiming.difference_update(ns)
+        return self._find_claimed(ns)
+
+    def _find_claimed(self, ns: Sequence[int]) -> list[Claimed]:
+        return [record for n in ns if isinstance(record := self._records[n], Free | Lapsed)]
+
+    # Prepare and call
+
     async def _work(self, begun: Begun) -> None:
-        todo = list(self._books.sort(begun.entries))
+        todo = self._find_claimed(list(self._recipients))
+        if not todo:
+            return
+        ns = [state.n for state in todo]
         try:
-            if todo and self._books.are_erased(todo):  # nothing is fetched for them: it may be gone
-                await self._sending.answer(todo, None)
-            elif todo and self._books.job.asking:
-                await self._sending.ask(todo)  # also past its life: asking sends nothing
-            elif todo and self._books.is_too_late:
-                await self._sending.answer(todo, None)
-            elif todo and await self._may_have_lost_its_ledger(begun):
-                lost = Unknown("", "ledger_lost", "Redis lost what was known of it while it may have been sent.")
-                await self._sending.answer(todo, lost)
-            elif todo:
-                await self._sending.send(todo)
-        except HandBack:
+            if all(state.erased for state in todo):  # nothing is fetched for them: it may be gone
+                await self._answer(ns, None)
+            elif self._job.asking:
+                await self._ask(ns)  # also past its life: asking sends nothing
+            elif self._is_late():
+                await self._answer(ns, None)
+            elif await self._may_have_lost_claims(begun):
+                await self._answer(ns, LEDGER_LOST)
+            else:
+                await self._send(ns)
+        except Requeue:
             # What has ended is told now: the rest may be long in coming.
-            await self._tell()
+            await self._publish()
             raise
 
-    async def _may_have_lost_its_ledger(self, begun: Begun) -> bool:
+    async def _may_have_lost_claims(self, begun: Begun) -> bool:
         """Tell whether somebody may have been sending this when Redis lost its data (promise 6)."""
         if begun.known or not self._delivery.redelivered:
             return False
-        return self._books.job.accepted_at.timestamp() < await self._books.born_s()
+        return self._job.accepted_at.timestamp() < await self._persist(self._lane.claims.born_s, PATIENCE_S)
 
-    async def _conclude(self) -> None:
-        """Tell history, keep the copies of what comes again, and only then ack."""
-        books, outbox = self._books, self._bench.outbox
-        if not await self._tell():
-            raise HandBack("the broker is lost")
-        if books.copies:
-            await books.pass_on()
-            if not await outbox.delay(books.copies.jobs(), self._delivery):
-                raise HandBack("the broker is lost")
-        await books.close()
-        await outbox.ack(self._delivery)
-        statuses = Counter(outcome.status.value for outcome in books.outcomes)
-        codes = sorted({outcome.code for outcome in books.outcomes if outcome.code})
-        names = {"part": books.job.name, "method": books.job.method, "attempt": books.job.attempt}
-        log.info("carried_out", **names, **statuses, **({"codes": codes} if codes else {}))
+    async def _send(self, ns: Sequence[int]) -> None:
+        """Send to these recipients, or find why not. Raises Requeue where some are left."""
+        terms = self._lane.channel.terms
+        async with self._lane.slots:
+            prepared = await self._prepare(ns)
+            if isinstance(prepared, Again | Blocked | Refused):
+                await self._answer(ns, prepared)
+                return
+            calls = [ns[at : at + terms.call_size] for at in range(0, len(ns), terms.call_size)]
+            width = min(terms.concurrency[self._lane.lane], len(calls))
+            await self._call_side_by_side(prepared, iter(calls), width)
+        if self._interrupted:
+            raise Requeue("interrupted")
 
-    async def _tell(self) -> bool:
-        outcomes = self._books.outcomes
-        return not outcomes or await self._bench.outbox.report(outcomes, self._delivery)
+    async def _prepare(self, ns: Sequence[int]) -> Prepared | Again | Blocked | Refused:
+        if not self._may_begin():
+            raise Requeue("interrupted")
+        try:
+            return await self._lane.channel.prepare(self._job)
+        except Exception:
+            log.exception("channel_broke", chunk=self._chunk.name, attempt=self._job.attempt, at="prepare")
+        self._broke.update(ns)
+        return Again("", BUG, "The channel broke while it prepared the message.")
+
+    async def _call_side_by_side(self, prepared: Prepared, calls: Iterator[Sequence[int]], width: int) -> None:
+        """Use the slot that is held already, and up to `width` - 1 more as they fall free."""
+        if width == 1:
+            await self._call_in_turn(prepared, calls)
+            return
+        waiting: set[asyncio.Task[None]] = set()
+
+        async def join() -> None:
+            async with self._lane.slots:
+                waiting.discard(asyncio.current_task())
+                await self._call_in_turn(prepared, calls)
+
+        others = [asyncio.create_task(join()) for _ in range(width - 1)]
+        waiting.update(others)
+        try:
+            await self._call_in_turn(prepared, calls)
+        except asyncio.CancelledError:
+            waiting.update(others)
+            raise
+        finally:
+            for task in waiting:
+                task.cancel()
+            ended = await asyncio.gather(*others, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    async def _call_in_turn(self, prepared: Prepared, calls: Iterator[Sequence[int]]) -> None:
+        """Make one call after the other; the results of one are written in the step that claims for the next."""
+        transitions: list[Transition] = []
+        for ns in calls:
+            if not self._may_begin():
+                self._interrupted = True
+                break
+            try:
+                claimed = await self._claim(transitions, ns)
+            except Requeue:
+                self._interrupted = True
+                break
+            transitions = await self._call(prepared, claimed)
+        await self._record(transitions)
+
+    async def _call(self, prepared: Prepared, claimed: Sequence[Claimed]) -> list[Transition]:
+        """Make one call for whoever may be sent to now; what raises is a bug: the provider may have the message."""
+        held = self._hold_up(claimed)
+        sendable = [state for state in claimed if state.n not in held]
+        if not sendable:
+            return list(held.values())
+        lane, answers = self._lane, dict[int, Result]()
+        try:
+            with lane.metrics.in_flight[lane.lane].track_inprogress(), lane.metrics.seconds.time():
+                recipients = [self._recipients[state.n] for state in sendable]
+                answers.update(await lane.channel.deliver(self._job, prepared, recipients))
+        except Exception:
+            log.exception("channel_broke", chunk=self._chunk.name, attempt=self._job.attempt, at="deliver")
+        transitions = list(held.values())
+        for state in sendable:
+            result = answers.get(state.n)
+            if result is None:
+                self._broke.add(state.n)
+                result = Unknown("", BUG, "The channel broke while it sent the message.")
+            self._count(result)
+            transitions.append(decide(state, result, self._now_s(), self._terms))
+        return transitions
+
+    def _hold_up(self, claimed: Sequence[Claimed]) -> dict[int, Transition]:
+        """Say what becomes of those that may not be sent now: only what is late, erased or in doubt has to be asked."""
+        is_late, held = self._is_late(), dict[int, Transition]()
+        for state in claimed:
+            if is_late or state.erased or state.doubtful:
+                transition = hold_up(state, self._now_s(), self._terms)
+                if transition is not None:
+                    held[state.n] = transition
+        return held
+
+    async def _answer(self, ns: Sequence[int], result: Result | None) -> None:
+        """Let one result be the answer for all of them without a call; None for those that may not be sent anyway."""
+        if not self._may_begin():
+            raise Requeue("interrupted")
+        claimed = await self._claim([], ns)
+        held = self._hold_up(claimed)
+        transitions = list(held.values())
+        for state in claimed:
+            if state.n not in held and result is not None:
+                self._count(result)
+                transitions.append(decide(state, result, self._now_s(), self._terms))
+        await self._record(transitions)
+
+    async def _ask(self, ns: Sequence[int]) -> None:
+        """Ask the provider what became of these recipients. Raises Requeue where some are left."""
+        async with self._lane.slots:
+            prepared = await self._prepare(ns)
+            size = self._lane.channel.terms.call_size
+            for at in range(0, len(ns), size):
+                if not self._may_begin():
+                    raise Requeue("interrupted")
+                claimed = await self._claim([], ns[at : at + size])
+                results = await self._ask_once(prepared, [self._recipients[one.n] for one in claimed if not one.erased])
+                await self._record(
+                    [
+                        forget(state, self._now_s(), self._terms)
+                        if state.erased
+                        else find_out(state, results.get(state.n, STATUS_UNKNOWN), self._now_s(), self._terms)
+                        for state in claimed
+                    ]
+                )
+
+    async def _ask_once(
+        self, prepared: Prepared | Again | Blocked | Refused, recipients: Sequence[Recipient]
+    ) -> Mapping[int, Result]:
+        """Ask once; without an answer, whatever the reason, it is unknown what became of them."""
+        channel = self._lane.channel
+        if isinstance(prepared, Again | Blocked | Refused) or not recipients or not isinstance(channel, Asking):
+            return {}
+        try:
+            return await channel.ask(self._job, prepared, recipients)
+        except Exception:
+            log.exception("channel_broke", chunk=self._chunk.name, attempt=self._job.attempt, at="ask")
+            return {}
+
+    def _count(self, result: Result) -> None:
+        self._lane.metrics.attempts[type(result)].inc()
+        if isinstance(result, Blocked):
+            self._lane.pause.block(result)
+
+    # Record
+
+    async def _record(self, transitions: Sequence[Transition]) -> None:
+        """Write what attempts ended with. Raises Requeue where Redis stays away."""
+        if not transitions:
+            return
+        # A single message that has ended needs no other step: the end of its delivery is written with it.
+        closes = len(self._recipients) == 1 and transitions[0].step_s is None
+        advance = partial(self._lane.claims.advance, self._chunk, transitions, ends=closes)
+        self._see(await self._persist(advance, WRITE_PATIENCE_S))
+        self._is_closed = closes
+
+    # Publish and ack
+
+    async def _settle(self, begun: Begun, again: Sequence[int] = ()) -> None:
+        """Tell history, keep the copies of what comes again, and only then ack. Raises Requeue."""
+        if not await self._publish():
+            raise Requeue("the broker is lost")
+        handed: Sequence[int] = ()
+        broken = 0
+        if again or any(isinstance(record, Delayed | Busy) for record in self._records.values()):
+            plan = plan_retries(self._terms, self._records, begun.broken, broke=self._broke, again=again)
+            await self._delay(plan)
+            handed = [n for n, record in self._records.items() if isinstance(record, Delayed) and not record.handed]
+            # A copy that comes again as it is goes on with this very count.
+            broken = plan.starts().get(self._chunk.start, 0)
+        if not self._is_closed:
+            await self._end(PATIENCE_S, handed=handed, broken=broken)
+        await ack(self._lane.broker, self._delivery)
+        outcomes = self._find_outcomes()
+        statuses = Counter(outcome.status.value for outcome in outcomes)
+        codes = sorted({outcome.code for outcome in outcomes if outcome.code})
+        names = {"chunk": self._chunk.name, "method": self._job.method, "attempt": self._job.attempt}
+        log.info("delivered", **names, **statuses, **({"codes": codes} if codes else {}))
+
+    def _find_outcomes(self) -> list[Outcome]:
+        return [record.outcome for record in self._records.values() if isinstance(record, Ended | Delayed)]
+
+    async def _publish(self) -> bool:
+        outcomes = self._find_outcomes()
+        return not outcomes or await self._lane.publisher.publish(outcomes, self._delivery)
+
+    async def _delay(self, plan: RetryPlan) -> None:
+        """Keep copies of what comes again; before, tell the claims which of them hold what broke a worker."""
+        if not plan:
+            return
+        if starts := plan.starts():
+            await self._persist(partial(self._lane.claims.carry, self._chunk, starts, self._beginners), PATIENCE_S)
+        if not await self._lane.publisher.delay(plan.jobs(), self._delivery):
+            raise Requeue("the broker is lost")
+
+    # What else a delivery may end with
 
     async def _die(self, begun: Begun) -> None:
-        """Give the job to history as dead, once nobody is at any of its recipients any more."""
-        books = self._books
-        rest = books.sort(begun.entries)
-        if books.is_waited_for:
-            for n in rest:
-                books.look_again(n)
-            await self._conclude()
+        """Give the job to history as dead, once nobody is at any of its recipients any more. Raises Requeue."""
+        if any(isinstance(record, Busy) for record in self._records.values()):
+            await self._settle(begun, again=[state.n for state in self._find_claimed(list(self._records))])
             return
-        if not await self._tell():
-            raise HandBack("the broker is lost")
-        if not await self._bench.outbox.dead_letter(self._delivery, f"broke the worker {BREAKS} times"):
-            raise HandBack("the broker is lost")
-        log.error("buried", part=books.job.name, attempt=books.job.attempt)
-        self._bench.meter.buried()
-        await books.mark_dead(begun.entries)
+        if not await self._publish():
+            raise Requeue("the broker is lost")
+        if not await self._lane.publisher.dead_letter(self._delivery, f"broke the worker {BREAKS} times"):
+            raise Requeue("the broker is lost")
+        log.error("dead_lettered", chunk=self._chunk.name, attempt=self._job.attempt)
+        self._lane.metrics.dead.inc()
+        # Nobody may send the rest any more, should another copy of it be about.
+        rest = [n for n, record in self._records.items() if isinstance(record, Free | Lapsed | Delayed)]
+        try:
+            await self._record([give_up(n, self._now_s(), self._terms) for n in rest])
+        except Requeue as error:
+            log.warning("dead_not_written", chunk=self._chunk.name, why=str(error))
 
-    async def _come_again(self) -> Ending:
-        """After a bug of our own: put the delivery off as it is; its start stands, and counts against it."""
-        copy = (self._books.job, self._bench.steps_s[0])
-        if not await self._bench.outbox.delay([copy], self._delivery):
-            return Ending.HANDED_BACK
-        await self._bench.outbox.ack(self._delivery)
+    async def _delay_as_it_is(self) -> Ending:
+        """After a bug of our own: delay the delivery as it is; its start stands, and counts against it."""
+        copy = (self._job, self._lane.steps_s[0])
+        if not await self._lane.publisher.delay([copy], self._delivery):
+            return Ending.REQUEUED
+        await ack(self._lane.broker, self._delivery)
         return Ending.DONE
+
+    async def _give_back(self, patience_s: float) -> None:
+        """Write that the delivery ended in good order though not done, and that what was not begun is free."""
+        if self._begun is None or self._begun.answer != "go":
+            return  # nothing of it is written, and what earlier starts left must stand
+        await self._end(patience_s, unsent=list(self._claiming), broken=self._begun.broken)
+
+    async def _end(
+        self, patience_s: float, *, handed: Sequence[int] = (), unsent: Sequence[int] = (), broken: int
+    ) -> None:
+        """Write that the delivery has ended; without Redis the ack will do."""
+        end = partial(self._lane.claims.end, self._chunk, handed=handed, unsent=unsent, broken=broken)
+        try:
+            await self._persist(end, patience_s)
+        except Requeue as error:
+            log.warning("end_not_written", chunk=self._chunk.name, why=str(error))
+
+    # What all of this stands on
+
+    def _see(self, records: Mapping[int, Record]) -> None:
+        """Note how recipients stand now."""
+        self._records.update(records)
+        for record in records.values():
+            if isinstance(record, Lapsed) and record.owner and record.owner not in self._beginners:
+                self._beginners.append(record.owner)
+
+    def _now_s(self) -> float:
+        """Tell the time by Redis' clock (Unix, seconds)."""
+        return self._lane.clock() + self._ahead_s
+
+    def _is_late(self) -> bool:
+        """Tell whether the job's life is over."""
+        return self._now_s() >= self._job.expires_at.timestamp()
 
     def _may_begin(self) -> bool:
         """Tell whether another recipient may be begun: a worker that lost its broker or is to end begins none."""
-        return self._delivery.held and not self._bench.is_ending()
+        return self._delivery.held and not any(event.is_set() for event in self._lane.ending)
+
+    async def _persist(
+        self, call: Callable[[], Awaitable[T]], patience_s: float, may_go_on: Callable[[], bool] | None = None
+    ) -> T:
+        """Repeat a step of the claims while Redis is away. Raises Requeue once patience is over."""
+        until, tries = self._lane.clock() + patience_s, 0
+        while True:
+            try:
+                return await call()
+            except RedisUnavailable as error:
+                self._lane.pause.close(str(error))
+                if self._lane.clock() >= until or not (may_go_on is None or may_go_on()):
+                    raise Requeue(f"Redis is away: {error}") from error
+            await asyncio.sleep(backoff_s(tries, self._lane.random.random()))
+            tries += 1

@@ -1,4 +1,4 @@
-"""What every part of one lane is carried out with."""
+"""What every delivery of one lane is carried out with."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -6,33 +6,37 @@ from dataclasses import dataclass
 from random import Random
 from typing import Generic
 
+from imsg_broker.port import Broker
 from imsg_contract.topology import Lane
 from imsg_delivery.channel import Channel, Prepared
-from imsg_delivery.claims.store import Ledger
-from imsg_delivery.metrics import Meter
-from imsg_delivery.outcome_publisher import Outbox
-from imsg_delivery.pause import Gate
+from imsg_delivery.claims.store import Claims
+from imsg_delivery.metrics import Metrics
+from imsg_delivery.outcome_publisher import OutcomePublisher
+from imsg_delivery.pause import PauseSwitch
 from imsg_runtime.tombstones import Tombstones
 
 
 @dataclass(frozen=True, slots=True)
-class Bench(Generic[Prepared]):
-    """What every part of one lane is carried out with."""
+class LaneContext(Generic[Prepared]):
+    """What every delivery of one lane is carried out with."""
 
     lane: Lane
     channel: Channel[Prepared]
-    outbox: Outbox
-    ledger: Ledger
-    tombstones: Tombstones
-    gate: Gate
-    meter: Meter
+    broker: Broker
+    publisher: OutcomePublisher
+    claims: Claims
+    tombstones: Tombstones | None
+    """None where nobody can be erased: no key is set."""
+    pause: PauseSwitch
+    metrics: Metrics
     slots: asyncio.Semaphore
     """The lane's share of calls in flight."""
     places: asyncio.Semaphore
-    """Deliveries begun and not settled: few, since after a crash each of them is suspected and taken alone."""
+    """Deliveries begun and not settled: few, since after a crash each of them is suspected and carried out alone."""
     steps_s: Sequence[int]
     waits_s: Sequence[int]
     """The steps, and those that only asking waits."""
     random: Random
-    is_ending: Callable[[], bool]
+    ending: Sequence[asyncio.Event]
+    """Nothing is begun any more once one of them is set."""
     clock: Callable[[], float]

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from random import Random
 
-from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
+from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown
 from imsg_contract.topology import OUTCOME
 from imsg_contract.wire import Job, Outcome, Outcomes
 from imsg_delivery.delays import backoff_s
@@ -19,49 +19,45 @@ MAX_BATCH = 1_000
 Held = Callable[[], bool]
 
 
-class Outbox:
+class OutcomePublisher:
     """What a worker publishes. Every verb answers whether it was kept; False where the delivery was lost meanwhile."""
 
     def __init__(self, broker: Broker, random: Random) -> None:
         self._broker = broker
         self._random = random
+        self._route = broker.topology.new(OUTCOME)
         self._waiting: list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]] = []
-        self._reporting: asyncio.Task[None] | None = None
+        self._publishing: asyncio.Task[None] | None = None
 
-    async def report(self, outcomes: Sequence[Outcome], delivery: Delivery) -> bool:
+    async def publish(self, outcomes: Sequence[Outcome], delivery: Delivery) -> bool:
         """Tell history; what several deliveries have to tell at the same time travels in one batch."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((outcomes, delivery, kept))
-        if self._reporting is None:
-            self._reporting = asyncio.create_task(self._report())
+        if self._publishing is None:
+            self._publishing = asyncio.create_task(self._publish_waiting())
         return await kept
 
-    async def split(self, parts: Sequence[Job], queue: str, delivery: Delivery) -> bool:
-        """Put parts into their own queue."""
+    async def split(self, chunks: Sequence[Job], queue: str, delivery: Delivery) -> bool:
+        """Put chunks into their own queue."""
         route = self._broker.topology.direct(queue)
-        return await self._all([partial(self._broker.publish, part.encode(), route) for part in parts], delivery)
+        return await self._keep_all(
+            [partial(self._broker.publish, chunk.encode(), route) for chunk in chunks], delivery
+        )
 
     async def delay(self, copies: Sequence[tuple[Job, int]], delivery: Delivery) -> bool:
-        """Put copies (job, seconds) off, to come to the delivery's own queue."""
-        return await self._all(
+        """Delay copies (job, seconds), to come to the delivery's own queue."""
+        return await self._keep_all(
             [partial(self._broker.delay, delivery.queue, copy.encode(), step_s) for copy, step_s in copies], delivery
         )
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> bool:
         """Give a delivery to history as dead; that acks it."""
-        return await self._kept(lambda: self._broker.dead_letter(delivery, reason), lambda: delivery.held)
+        return await self._keep(lambda: self._broker.dead_letter(delivery, reason), lambda: delivery.held)
 
-    async def ack(self, delivery: Delivery) -> None:
-        """Say that a delivery is done with; one that was handed back meanwhile comes again and finds all settled."""
-        try:
-            await self._broker.ack(delivery)
-        except Unreachable as error:
-            log.info("ack_too_late", queue=delivery.queue, why=str(error))
+    async def _keep_all(self, publishes: Sequence[Callable[[], Awaitable[None]]], delivery: Delivery) -> bool:
+        return all(await asyncio.gather(*(self._keep(publish, lambda: delivery.held) for publish in publishes)))
 
-    async def _all(self, publishes: Sequence[Callable[[], Awaitable[None]]], delivery: Delivery) -> bool:
-        return all(await asyncio.gather(*(self._kept(publish, lambda: delivery.held) for publish in publishes)))
-
-    async def _kept(self, publish: Callable[[], Awaitable[None]], held: Held) -> bool:
+    async def _keep(self, publish: Callable[[], Awaitable[None]], held: Held) -> bool:
         tries = 0
         while held():
             try:
@@ -74,12 +70,12 @@ class Outbox:
                 return True
         return False
 
-    async def _report(self) -> None:
+    async def _publish_waiting(self) -> None:
         try:
             while self._waiting:
-                await self._report_batch(self._next_batch())
+                await self._publish_batch(self._next_batch())
         finally:
-            self._reporting = None
+            self._publishing = None
             left, self._waiting = self._waiting, []
             for _, _, kept in left:  # a bug, or being cancelled: no delivery waits for ever
                 if not kept.done():
@@ -95,13 +91,13 @@ class Outbox:
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         return batch
 
-    async def _report_batch(self, batch: list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]]) -> None:
-        body = Outcomes(outcomes=tuple(outcome for outcomes, _, _ in batch for outcome in outcomes)).encode()
-        route = self._broker.topology.new(OUTCOME)
+    async def _publish_batch(self, batch: list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]]) -> None:
+        outcomes = Outcomes(outcomes=tuple(outcome for outcomes, _, _ in batch for outcome in outcomes))
+        body = outcomes.model_dump_json().encode()
         kept = False
         try:
-            kept = await self._kept(
-                lambda: self._broker.publish(body, route), lambda: any(delivery.held for _, delivery, _ in batch)
+            kept = await self._keep(
+                lambda: self._broker.publish(body, self._route), lambda: any(delivery.held for _, delivery, _ in batch)
             )
         finally:
             for _, _, future in batch:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from imsg_contract.topology import CHANNEL_LOOK_S, channel_key
 from imsg_contract.wire import Blocked
-from imsg_delivery.claims.store import Ledger
+from imsg_delivery.claims.store import Claims
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
@@ -16,24 +16,24 @@ GRACE_S = 2.0
 """How long a block is remembered past its end: the next try decides whether it goes on, and must not blink between."""
 
 
-class Gate:
+class PauseSwitch:
     """Open while Redis answers and nobody has paused the channel."""
 
-    def __init__(self, redis: Redis, ledger: Ledger, method: str, clock: Callable[[], float]) -> None:
+    def __init__(self, redis: Redis, claims: Claims, method: str, clock: Callable[[], float]) -> None:
         self._redis = redis
-        self._ledger = ledger
+        self._claims = claims
         self._method = method
         self._key = channel_key(method)
         self._clock = clock
         self._blocks: dict[str, tuple[str, float]] = {}
         self._told: tuple[bytes, str, str] | None = None
         self._is_open = asyncio.Event()
-        self._is_shut = asyncio.Event()
-        self._is_shut.set()
+        self._is_closed = asyncio.Event()
+        self._is_closed.set()
 
     @property
     def is_open(self) -> bool:
-        """Whether a delivery may be taken now."""
+        """Whether a delivery may be consumed now."""
         return self._is_open.is_set()
 
     @property
@@ -41,19 +41,19 @@ class Gate:
         """Whether the provider let nothing through lately."""
         return bool(self._blocks)
 
-    async def opened(self) -> None:
-        """Wait until work may be taken."""
+    async def wait_open(self) -> None:
+        """Wait until work may be consumed."""
         await self._is_open.wait()
 
-    async def shut(self) -> None:
-        """Wait until work may not be taken any more."""
-        await self._is_shut.wait()
+    async def wait_closed(self) -> None:
+        """Wait until work may not be consumed any more."""
+        await self._is_closed.wait()
 
-    def away(self, why: str) -> None:
-        """Shut at once: Redis did not answer somebody."""
+    def close(self, why: str) -> None:
+        """Close at once: Redis did not answer somebody."""
         self._turn(is_open=False, why=why)
 
-    def blocked(self, result: Blocked) -> None:
+    def block(self, result: Blocked) -> None:
         """Note that nothing goes through, of this scope, for so long."""
         self._blocks[result.scope] = (f"{result.scope}: {result.code}", self._clock() + result.after_s)
 
@@ -63,12 +63,12 @@ class Gate:
             try:
                 await self._look()
             except (RedisUnavailable, RedisRefused) as error:
-                self.away(str(error))
+                self.close(str(error))
             await asyncio.sleep(CHANNEL_LOOK_S)
 
     async def _look(self) -> None:
-        await self._ledger.excuse_stopped()
-        await self._ledger.born_s()  # dates Redis' data from now where it is new or was flushed
+        await self._claims.excuse_stopped()
+        await self._claims.born_s()  # dates Redis' data from now where it is new or was flushed
         (now_s, _), (paused, state, until) = await asyncio.gather(
             self._redis.call("TIME"), self._redis.call("HMGET", self._key, "paused", "state", "until")
         )
@@ -95,8 +95,8 @@ class Gate:
     def _turn(self, *, is_open: bool, why: str) -> None:
         if is_open == self.is_open:
             return
-        log.info("gate_opened" if is_open else "gate_shut", method=self._method, **({} if is_open else {"why": why}))
-        now, then = (self._is_open, self._is_shut) if is_open else (self._is_shut, self._is_open)
+        log.info("resumed" if is_open else "paused", method=self._method, **({} if is_open else {"why": why}))
+        now, then = (self._is_open, self._is_closed) if is_open else (self._is_closed, self._is_open)
         then.clear()
         now.set()
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Crowd:
+class ReadWriteLock:
     """A lock that many share or one has alone; who wants to be alone waits only for those who are in already."""
 
     def __init__(self) -> None:

@@ -1,13 +1,14 @@
-"""What of a part comes again: its remaining recipients gathered into as few copies of the job as there are ways."""
+"""What of a chunk comes again: its remaining recipients gathered into as few copies of the job as there are ways."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from imsg_contract.wire import Job, Recipient
-from imsg_delivery.claims.store import start_field
-from imsg_delivery.decide import MAX_EXTENSION_S
+from imsg_delivery.claims.records import Busy, Delayed, Record
+from imsg_delivery.claims.store import BREAKS, start_field
+from imsg_delivery.decide import CLAIM_EXPIRED, MAX_EXTENSION_S, AttemptTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class _Way:
     """Set where a recipient comes in a copy of its own, since it may be what kills."""
 
 
-class Copies:
-    """The copies of one delivery, until they are postponed."""
+class RetryPlan:
+    """The copies of one delivery, until they are delayed."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -62,13 +63,13 @@ class Copies:
 
     def jobs(self) -> list[tuple[Job, int]]:
         """Make the copies, each with the seconds it waits."""
-        return [(copy, way.step_s) for way, copy in self._made()]
+        return [(copy, way.step_s) for way, copy in self._copies()]
 
     def starts(self) -> Mapping[str, int]:
-        """Say which copies hold what broke a worker, as the ledger counts it."""
-        return {start_field(copy): way.broken for way, copy in self._made() if way.broken}
+        """Say which copies hold what broke a worker, as the claims count it."""
+        return {start_field(copy): way.broken for way, copy in self._copies() if way.broken}
 
-    def _made(self) -> Iterator[tuple[_Way, Job]]:
+    def _copies(self) -> Iterator[tuple[_Way, Job]]:
         for way, recipients in self._recipients.items():
             yield way, self._copy(way, tuple(sorted(recipients, key=lambda recipient: recipient.n)))
 
@@ -76,18 +77,51 @@ class Copies:
         job = self._job
         if not way.is_next:
             return job.model_copy(update={"recipients": recipients})
-        turn = job.turn + 1
+        token = job.fencing_token + 1
         if way.asks:
-            return job.model_copy(update={"recipients": recipients, "turn": turn, "asking": job.asking + 1})
+            return job.model_copy(update={"recipients": recipients, "fencing_token": token, "asking": job.asking + 1})
         job = job.model_copy(update={"asking": 0})
         if way.uses_attempt:
-            return job.model_copy(update={"recipients": recipients, "turn": turn, "attempt": job.attempt + 1})
+            return job.model_copy(update={"recipients": recipients, "fencing_token": token, "attempt": job.attempt + 1})
         waited_s = min(way.step_s, MAX_EXTENSION_S - job.extended_s)
         return job.model_copy(
             update={
                 "recipients": recipients,
-                "turn": turn,
+                "fencing_token": token,
                 "expires_at": job.expires_at + timedelta(seconds=waited_s),
                 "extended_s": job.extended_s + waited_s,
             }
         )
+
+
+def plan_retries(
+    terms: AttemptTerms,
+    records: Mapping[int, Record],
+    broken: int,
+    *,
+    broke: Collection[int] = (),
+    again: Collection[int] = (),
+) -> RetryPlan:
+    """Plan what comes again of a delivery that was `broken` so often in a row before.
+
+    Who is delayed comes for what is next, over whom the channel `broke` is watched. Whoever another is at, and those
+    to look at `again`, come as they are, by the shortest step: a claim may end long before its lease does.
+    """
+    plan = RetryPlan(terms.job)
+    for recipient in terms.job.recipients:
+        record = records.get(recipient.n)
+        if isinstance(record, Busy) or recipient.n in again:
+            plan.add_same(recipient, terms.steps_s[0], broken=broken)
+        elif isinstance(record, Delayed) and not record.handed:
+            was_in_flight = record.outcome.code == CLAIM_EXPIRED
+            suspected = broken + 1 if recipient.n in broke else max(broken, 1) if was_in_flight else 0
+            plan.add_next(
+                recipient,
+                record.step_s,
+                uses_attempt=record.uses_attempt,
+                asks=record.asks,
+                broken=suspected,
+                # On its last chance it comes alone: whoever was in flight beside what kills must not die of it.
+                apart=was_in_flight and suspected >= BREAKS - 1,
+            )
+    return plan

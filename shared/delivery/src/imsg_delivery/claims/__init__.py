@@ -1,1 +1,1 @@
-"""What of a part is claimed and what is settled."""
+"""What of a chunk is claimed and what is settled."""

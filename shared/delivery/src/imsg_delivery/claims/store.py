@@ -1,31 +1,33 @@
-"""What of a part is claimed and what is settled: one Redis hash per part, changed in single steps by Redis' clock.
+"""What of a chunk is claimed and what is settled: one Redis hash per chunk, changed in single steps by Redis' clock.
 
 A hash `imsg:ledger:REQUEST/FIRST` holds for each recipient `n` one of
 
-- `c OWNER UNTIL_MS TURN FIRST_MS DOUBT`, a claim: somebody is sending it, or died at it where UNTIL_MS has passed;
+- `c OWNER UNTIL_MS TOKEN FIRST_MS DOUBT`, a claim: somebody is sending it, or died at it where UNTIL_MS has passed;
 - `f FIRST_MS DOUBT`, a claim that was given back before anything was sent;
-- `r TURN FIRST_MS DOUBT HANDED USES STEP JSON`, a put-off: its attempt ended, a copy of TURN + 1 brings the next.
+- `r TOKEN FIRST_MS DOUBT HANDED USES STEP JSON`, delayed: its attempt ended, a copy with TOKEN + 1 brings the next.
   USES is 1 where that is another attempt, 0 after a block, 2 where the provider is only asked;
 - `s RANK JSON`, an end: the outcome that stands;
 
-and for each delivery that is being carried out `start/TURN/FIRST` → `COUNT SETTLED`: how often it was begun and not
+and for each delivery that is being carried out `start/TOKEN/FIRST` → `COUNT SETTLED`: how often it was begun and not
 brought to an orderly end, and how many of its recipients had ended when it was begun last; beside it
-`by/TURN/FIRST` → the owners that are counted there, and `back/OWNER` where one ended in good order after all.
+`by/TOKEN/FIRST` → the owners that are counted there, and `back/OWNER` where one ended in good order after all.
 `imsg:ledger:stopped/PROCESS` says that a process was ended because it stood still: its owners count for nothing
-(ADR 15). Versions before these fields count as they did, by COUNT alone.
+(ADR 15). TOKEN is the job's fencing token. Versions before these fields count as they did, by COUNT alone.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from imsg_contract.wire import Job
-from imsg_delivery.claims import scripts
-from imsg_delivery.claims.records import Entry, Finding, Free, Lapsed, read
+from imsg_contract.wire import RANKS, Job, Outcome
+from imsg_delivery.claims.records import Busy, Delayed, Ended, Free, Lapsed, Record, Stale, Transition
+from imsg_delivery.claims.scripts import load
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable, Script
+from imsg_runtime.tombstones import Lookup
 
 log = logger(__name__)
 
@@ -36,10 +38,13 @@ RENEWALS = 3
 """Renewals in the time of a lease, so that one or two may fail."""
 
 KEEP_S = 2 * 86_400
-"""How long a ledger outlives its job's expiry: copies that come late must still find it."""
+"""How long claims outlive its job's expiry: copies that come late must still find it."""
 
 BREAKS = 3
 """Starts without an orderly end or anything settled after which a delivery is dead."""
+
+KEY = "imsg:ledger:"
+"""Before the name of a chunk."""
 
 BORN_KEY = "imsg:ledger:born"
 
@@ -48,27 +53,39 @@ STOPPED_KEY = "imsg:ledger:stopped/"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One delivery's view of its part's hash."""
+class ChunkRecord:
+    """One delivery's view of its chunk's hash."""
 
-    key: str
-    request: str
-    turn: int
-    start: str
-    """The field that counts this delivery's starts."""
+    job: InitVar[Job]
+    """A chunk: its number is set."""
     owner: str
-    """Whoever carries out this one delivery; another taking of the same message is another owner."""
-    expires_at: datetime
+    """Whoever carries out this one delivery; another delivery of the same message has another owner."""
+    name: str = field(init=False)
+    """What log lines call the chunk."""
+    key: str = field(init=False)
+    request: str = field(init=False)
+    token: int = field(init=False)
+    """The job's fencing token: a copy of the job with a lower one has nothing to do with a recipient any more."""
+    start: str = field(init=False)
+    """The field that counts this delivery's starts."""
+    expires_at: datetime = field(init=False)
 
-    @classmethod
-    def of(cls, job: Job, owner: str) -> "Page":
-        """Open the page of a part."""
-        return cls(f"imsg:ledger:{job.name}", job.request, job.turn, start_field(job), owner, job.expires_at)
+    def __post_init__(self, job: Job) -> None:
+        name = f"{job.request}/{job.chunk}"
+        for field_name, value in (
+            ("name", name),
+            ("key", f"{KEY}{name}"),
+            ("request", job.request),
+            ("token", job.fencing_token),
+            ("start", start_field(job)),
+            ("expires_at", job.expires_at),
+        ):
+            object.__setattr__(self, field_name, value)
 
 
-def owner_of(process: str, worker: str, number: int) -> str:
-    """Name the owner of one taking: which process (empty: unwatched), which of its workers, which of its takings."""
-    return f"{process}.{worker}:{number}"
+def owner_of(process: str, worker: str) -> str:
+    """Say how the owners of a worker begin: of which process (empty: unwatched), which of its workers."""
+    return f"{process}.{worker}:"
 
 
 def process_of(owner: str) -> str:
@@ -77,13 +94,13 @@ def process_of(owner: str) -> str:
 
 
 def start_field(job: Job) -> str:
-    """Name the field that counts the starts of a copy: its turn and first recipient tell it from all others."""
-    return f"start/{job.turn}/{job.recipients[0].n}"
+    """Name the field that counts the starts of a copy: its token and first recipient tell it from all others."""
+    return f"start/{job.fencing_token}/{job.recipients[0].n}"
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What the ledger says to a delivery that wants to begin."""
+    """What the claims say to a delivery that wants to begin."""
 
     now_s: float
     """Redis' clock (Unix, seconds)."""
@@ -94,41 +111,53 @@ class Begun:
     by: Sequence[str]
     """Who began it before without an orderly end, as far as that is known; also where there was progress since."""
     known: bool
-    """The ledger had something of this part."""
-    entries: Mapping[int, Entry]
+    """There was something of this chunk."""
+    records: Mapping[int, Record]
 
 
-class Ledger:
-    """The pages of one worker, and the leases it holds in them.
+class Claims:
+    """The chunk records of one worker, and the leases it holds in them.
 
-    Every call raises RedisUnavailable, and may be repeated.
+    Every call raises RedisUnavailable, and may be repeated. Calls made in the same turn of the loop share a round trip.
     """
 
     def __init__(self, redis: Redis, lease_s: float = LEASE_S, stopped: Sequence[str] = ()) -> None:
         self._redis = redis
-        self._lease_s = lease_s
+        self._lease_ms = round(lease_s * 1000)
         self._stopped = tuple(stopped)
-        self._held: dict[Page, set[int]] = {}
+        self._held: dict[ChunkRecord, set[int]] = {}
+        self._scripts = {name: load(name) for name in ("begin", "advance", "renew", "end", "carry", "born")}
 
-    async def begin(self, page: Page, ns: Sequence[int], *, alone: bool) -> Begun:
-        """Record that a delivery is begun, and see how its recipients stand.
+    async def begin(
+        self, record: ChunkRecord, ns: Sequence[int], *, alone: bool, lookup: Lookup | None = None
+    ) -> Begun:
+        """Record that a delivery is begun, and see how its recipients stand, and by `lookup` who of them is erased.
 
         Who was stopped while it carried out this delivery, and ended for that alone, broke nothing.
         """
-        begun = await self._begin(page, ns, "", alone=alone)
-        if begun.answer != "go" and (excused := await self._excused(begun.by)):
-            return await self._begin(page, ns, " ".join(excused), alone=alone)
+        begun = await self._begin(record, ns, "", alone=alone, lookup=lookup)
+        if begun.answer != "go" and (excused := await self._find_excused(begun.by)):
+            return await self._begin(record, ns, " ".join(excused), alone=alone, lookup=lookup)
         return begun
 
-    async def _begin(self, page: Page, ns: Sequence[int], excused: str, *, alone: bool) -> Begun:
-        keep_until_ms = round((page.expires_at.timestamp() + KEEP_S) * 1000)
-        arguments: list[Argument] = [page.turn, page.owner, page.start, int(alone), BREAKS, keep_until_ms, excused]
-        now_ms, answer, broken, known, by, *entries = await self._run(scripts.BEGIN, page, [*arguments, *ns])
-        standing = {n: read(page.request, n, entry) for n, entry in zip(ns, entries, strict=True)}
+    async def _begin(
+        self,
+        record: ChunkRecord,
+        ns: Sequence[int],
+        excused: str,
+        *,
+        alone: bool,
+        lookup: Lookup | None,
+    ) -> Begun:
+        keep_until_ms = round((record.expires_at.timestamp() + KEEP_S) * 1000)
+        arguments: list[Argument] = [record.token, record.owner, record.start, int(alone), BREAKS, keep_until_ms]
+        reply, erased = await self._step("begin", record, [*arguments, excused, *ns], lookup)
+        now_ms, answer, broken, known, by, *found = reply
+        records = {n: _read(record.request, n, one, erased) for n, one in zip(ns, found, strict=True)}
         names = tuple(by.decode().split())
-        return Begun(int(now_ms) / 1000, answer.decode(), int(broken), names, bool(known), standing)
+        return Begun(int(now_ms) / 1000, answer.decode(), int(broken), names, bool(known), records)
 
-    async def _excused(self, owners: Sequence[str]) -> list[str]:
+    async def _find_excused(self, owners: Sequence[str]) -> list[str]:
         """Choose those whose process was ended because it stood still."""
         return [one for one in owners if await self._call("EXISTS", STOPPED_KEY + process_of(one))]
 
@@ -139,61 +168,69 @@ class Ledger:
             self._stopped = self._stopped[1:]
 
     async def advance(
-        self, page: Page, findings: Sequence[Finding], claim: Sequence[int] = (), *, ends: bool = False
-    ) -> dict[int, Entry]:
+        self,
+        record: ChunkRecord,
+        transitions: Sequence[Transition],
+        claim: Sequence[int] = (),
+        *,
+        ends: bool = False,
+        lookup: Lookup | None = None,
+    ) -> dict[int, Record]:
         """Write what attempts ended with, then claim more recipients: one step, so that a call costs one round trip.
 
-        Answers for a finding what stands now: the outcome that was there before where that one counts more, Stale
+        Answers for a transition what stands now: the outcome that was there before where that one counts more, Stale
         where another has taken the recipient over. Answers for a claim Free or Lapsed where it is ours now, and
         otherwise why not. With `ends` the delivery's start is taken away too.
         """
-        start, lease_ms = page.start if ends else "", round(self._lease_s * 1000)
-        written = [word for finding in findings for word in finding.written()]
-        arguments: list[Argument] = [page.turn, page.owner, start, lease_ms, KEEP_S * 1000, len(findings)]
-        reply: list[bytes] = await self._run(scripts.ADVANCE, page, [*arguments, *written, *claim])
-        answers: dict[int, Entry] = {}
-        for finding, entry in zip(findings, reply, strict=False):
-            n = finding.outcome.n
-            answers[n] = finding.entry if entry == b"k" else read(page.request, n, entry)
-        self._let_go(page, answers)
-        for n, entry in zip(claim, reply[len(findings) :], strict=True):
-            answers[n] = read(page.request, n, entry)
+        start = record.start if ends else ""
+        arguments: list[Argument] = [record.token, record.owner, start, self._lease_ms, KEEP_S * 1000, len(transitions)]
+        for transition in transitions:
+            arguments += _write(transition)
+        reply, erased = await self._step("advance", record, [*arguments, *claim], lookup)
+        answers: dict[int, Record] = {}
+        for transition, found in zip(transitions, reply, strict=False):
+            n = transition.outcome.n
+            answers[n] = _record_of(transition) if found == b"k" else _read(record.request, n, found)
+        self._let_go(record, answers)
+        for n, found in zip(claim, reply[len(transitions) :], strict=True):
+            answers[n] = _read(record.request, n, found, erased)
             if isinstance(answers[n], Free | Lapsed):
-                self._held.setdefault(page, set()).add(n)
+                self._held.setdefault(record, set()).add(n)
         return answers
 
-    async def end(self, page: Page, *, handed: Sequence[int] = (), unsent: Sequence[int] = (), broken: int = 0) -> None:
-        """Bring a delivery to an orderly end: its start is taken away, put-offs whose copies are kept are marked.
+    async def end(
+        self, record: ChunkRecord, *, handed: Sequence[int] = (), unsent: Sequence[int] = (), broken: int = 0
+    ) -> None:
+        """Bring a delivery to an orderly end: its start is taken away, those are marked whose copies are kept.
 
         `unsent` may have been claimed and was not begun; `broken` is what the delivery began with, where it is
         handed back and will be begun again.
         """
-        arguments: list[Argument] = [page.turn, page.owner, page.start, broken, len(handed), *handed, *unsent]
-        await self._run(scripts.END, page, arguments)
+        arguments: list[Argument] = [record.token, record.owner, record.start, broken, len(handed), *handed, *unsent]
+        await self._step("end", record, arguments)
 
-    async def carry(self, page: Page, starts: Mapping[str, int], by: Sequence[str] = ()) -> None:
+    async def carry(self, record: ChunkRecord, starts: Mapping[str, int], by: Sequence[str] = ()) -> None:
         """Pass on to copies how often what they hold has broken a worker, and which, before they can come back."""
         words: list[Argument] = []
         for start, broken in starts.items():
             words += [start, broken, " ".join(by[-broken:])]
-        await self._run(scripts.CARRY, page, [KEEP_S * 1000, *words])
+        await self._step("carry", record, [KEEP_S * 1000, *words])
 
     async def born_s(self) -> float:
-        """Say since when Redis has kept its data (Unix, seconds): what is older may have lost its ledger."""
-        return int(await self._answer(scripts.BORN, BORN_KEY, [])) / 1000
+        """Say since when Redis has kept its data (Unix, seconds): of what is older claims may be lost."""
+        return int(await self._run(self._scripts["born"], BORN_KEY, [])) / 1000
 
-    def forget(self, page: Page) -> None:
+    def forget(self, record: ChunkRecord) -> None:
         """Let the leases of a delivery run out: nobody works on it here any more."""
-        self._held.pop(page, None)
+        self._held.pop(record, None)
 
     async def keep_leases(self) -> None:
         """Renew every lease held, all in one round trip, as long as the worker lives."""
-        lease_ms = round(self._lease_s * 1000)
         while True:
-            await asyncio.sleep(self._lease_s / RENEWALS)
+            await asyncio.sleep(self._lease_ms / 1000 / RENEWALS)
             renewals = [
-                self._run(scripts.RENEW, page, [page.turn, page.owner, lease_ms, KEEP_S * 1000, *ns])
-                for page, ns in self._held.items()
+                self._step("renew", record, [record.token, record.owner, self._lease_ms, KEEP_S * 1000, *ns])
+                for record, ns in self._held.items()
             ]
             for renewed in await asyncio.gather(*renewals, return_exceptions=True):
                 if isinstance(renewed, RedisUnavailable):
@@ -208,20 +245,73 @@ class Ledger:
         except RedisRefused as refused:
             raise RedisUnavailable(str(refused)) from refused
 
-    async def _run(self, script: Script, page: Page, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401  Redis' reply
-        return await self._answer(script, page.key, arguments)
+    async def _step(
+        self, name: str, record: ChunkRecord, arguments: Sequence[Argument], lookup: Lookup | None = None
+    ) -> tuple[Any, Collection[int]]:
+        """Run a script; right after it, in the same round trip, look who is erased."""
+        reply = await self._run(self._scripts[name], record.key, arguments, lookup)
+        if lookup is None:
+            return reply, ()
+        reply, stones = reply
+        return reply, lookup.read(stones) if any(stones) else ()
 
-    async def _answer(self, script: Script, key: str, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
+    async def _run(self, script: Script, key: str, arguments: Sequence[Argument], lookup: Lookup | None = None) -> Any:  # noqa: ANN401  Redis' reply, or both
         try:
-            return await self._redis.run(script, [key], arguments)
+            if lookup is None:
+                return await self._redis.run(script, [key], arguments)
+            return await self._redis.run_then(script, [key], arguments, lookup.command)
         except RedisRefused as refused:
             if str(refused).removeprefix("ERR ").startswith("user_script:"):
                 raise
             # A server that is loading, full or a replica may not write for now: to a worker it is away.
             raise RedisUnavailable(str(refused)) from refused
 
-    def _let_go(self, page: Page, ns: Iterable[int]) -> None:
-        if held := self._held.get(page):
+    def _let_go(self, record: ChunkRecord, ns: Iterable[int]) -> None:
+        if held := self._held.get(record):
             held.difference_update(ns)
             if not held:
-                del self._held[page]
+                del self._held[record]
+
+
+def _write(transition: Transition) -> tuple[int, int, str]:
+    """Make (n, rank, the end of its record); rank -1 where it is delayed, whose first try only the hash knows."""
+    outcome = transition.outcome
+    body = outcome.model_dump_json(exclude={"request", "n"}, exclude_none=True)
+    if transition.step_s is None:
+        return outcome.n, RANKS[outcome.status], body
+    uses = 2 if transition.asks else int(transition.uses_attempt)
+    return outcome.n, -1, f"{int(transition.doubtful)} 0 {uses} {transition.step_s} {body}"
+
+
+def _record_of(transition: Transition) -> Record:
+    """Say how a recipient stands once the transition is written."""
+    if transition.step_s is None:
+        return Ended(transition.outcome)
+    return Delayed(transition.outcome, transition.step_s, transition.uses_attempt, handed=False, asks=transition.asks)
+
+
+def _read(request: str, n: int, found: bytes, erased: Collection[int] = ()) -> Record:
+    """Read what a step answered for a recipient. Raises ValueError for what another version wrote."""
+    kind, _, rest = found.partition(b" ")
+    match kind:
+        case b"f":
+            first_ms, doubt = rest.split()
+            return Free(n, int(first_ms) / 1000, doubtful=doubt != b"0", erased=n in erased)
+        case b"e":
+            first_ms, _, owner = rest.partition(b" ")
+            return Lapsed(n, int(first_ms) / 1000, erased=n in erased, owner=owner.decode())
+        case b"b":
+            return Busy(int(rest) / 1000)
+        case b"x":
+            return Stale()
+        case b"s":
+            return Ended(_outcome(request, n, rest.split(b" ", 1)[1]))
+        case b"r":
+            _token, _first, _doubt, handed, uses, step_s, body = rest.split(b" ", 6)
+            return Delayed(_outcome(request, n, body), int(step_s), uses == b"1", handed == b"1", asks=uses == b"2")
+    raise ValueError(f"the claims hold for {request}-{n} what this version can't read: {found[:40]!r}")
+
+
+def _outcome(request: str, n: int, body: bytes) -> Outcome:
+    fields: dict[str, Any] = json.loads(body)
+    return Outcome(request=request, n=n, **fields)

@@ -18,7 +18,7 @@ class PagerChannel:
 
     method = "pager"
     terms = Terms(
-        part_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="stop", repeat_for_s=None
+        chunk_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="stop", repeat_for_s=None
     )
 
     def __init__(self, client: httpx.AsyncClient) -> None:

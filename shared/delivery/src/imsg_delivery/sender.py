@@ -1,0 +1,81 @@
+"""A sender's service: settings, Redis, the broker and a watched worker, so that a channel's main says only its own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from starlette.types import ASGIApp
+
+from imsg_broker.connect import open_broker
+from imsg_broker.port import Broker
+from imsg_delivery.channel import Channel, Prepared
+from imsg_delivery.consumer import Worker
+from imsg_delivery.standby import idle, is_idle
+from imsg_runtime import redis
+from imsg_runtime.redis import Redis
+from imsg_runtime.service import Service
+from imsg_runtime.settings import Common, StartError, load, variable
+from imsg_runtime.strength import require_strong
+
+Settings = TypeVar("Settings", bound=Common)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What every sender has open while it runs."""
+
+    service: Service
+    settings: Common
+    redis: Redis
+    broker: Broker
+    stack: AsyncExitStack
+    """Closes what a sender opens beside: the latest first, and all of it before Redis and the broker."""
+
+    def work(self, channel: Channel[Prepared]) -> None:
+        """Carry out the channel's jobs for as long as the service runs; it is ready while the broker is."""
+        worker = Worker(
+            channel,
+            self.broker,
+            self.redis,
+            metrics=self.service.metrics,
+            stopping=self.service.stopping,
+            life=self.service.life,
+            erasure_keys=self.settings.erasure_key,
+        )
+        self.service.check("broker", lambda: self.broker.ready)
+        self.service.watch(worker.run(), "worker")
+
+
+def make_sender(
+    method: str,
+    model: type[Settings],
+    settings: Settings | None,
+    open_parts: Callable[[Sender, Settings], Awaitable[ASGIApp]],
+    *,
+    remedy: str,
+    reads_history: bool = False,
+) -> Service:
+    """Make a channel's service; it idles where it has no provider and that is wished, and `remedy` says what to set.
+
+    `open_parts` opens the channel, hands it to the worker (`Sender.work`) and returns the API. With `reads_history`
+    a service key has to be set. Raises StartError where a setting is wrong or missing.
+    """
+    if settings is None and is_idle(model, method):
+        return idle(method, remedy)
+    chosen = settings or load(model)
+    if reads_history:
+        if not chosen.service_key:
+            raise StartError(
+                f"{variable('service_key')} is not set; give sender-{method} the same one that history has."
+            )
+        require_strong(chosen, "service_key", keys=chosen.service_key)
+
+    @asynccontextmanager
+    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(redis.connect(chosen.redis_url))
+            broker = await stack.enter_async_context(open_broker(chosen.broker_url))
+            yield await open_parts(Sender(service, chosen, connection, broker, stack), chosen)
+
+    return Service(method, chosen, opening)
