@@ -1,4 +1,4 @@
-"""The wiring of sender-sms: settings, Redis, broker, the firms, the channel, the worker, the hooks."""
+"""The wiring of sender-sms: the firms, the channel, the templates, the hooks."""
 
 import asyncio
 import time
@@ -9,17 +9,14 @@ from datetime import UTC, datetime
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from imsg_broker.connect import open_broker
 from imsg_contract.wire import TemplateLimits
-from imsg_delivery.consumer import Worker
-from imsg_delivery.standby import idle, is_idle
-from imsg_runtime import redis
+from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.responses import speak
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps
-from imsg_runtime.settings import load, variable
+from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.providers import Firm
@@ -48,35 +45,15 @@ FIRMS: Mapping[str, Callable[[Sms, Clients, Receipts], Firm | None]] = {
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
     del apps  # it calls no other service
-    if settings is None and is_idle(Settings, "sms"):
-        return idle("sms", f"set {variable('sms', 'aliyun', 'access_key_id')} and its companions")
-    chosen = settings or load(Settings)
-
-    @asynccontextmanager
-    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
-        async with AsyncExitStack() as stack:
-            yield await _open_parts(chosen, service, stack)
-
-    return Service("sms", chosen, opening)
+    remedy = f"set {variable('sms', 'aliyun', 'access_key_id')} and its companions"
+    return make_sender("sms", Settings, settings, _open_parts, remedy=remedy)
 
 
-async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStack) -> ASGIApp:
-    connection = await stack.enter_async_context(redis.connect(settings.redis_url))
-    broker = await stack.enter_async_context(open_broker(settings.broker_url))
-    receipts = Receipts(broker, connection)
-    channel = await stack.enter_async_context(open_channel(settings.sms, receipts))
-    worker = Worker(
-        channel,
-        broker,
-        connection,
-        metrics=service.metrics,
-        stopping=service.stopping,
-        life=service.life,
-        erasure_keys=settings.erasure_key,
-    )
-    service.check("broker", lambda: broker.ready)
-    service.watch(worker.run(), "worker")
-    service.watch(_publish(channel.templates, connection), "templates")
+async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
+    receipts = Receipts(sender.broker, sender.redis)
+    channel = await sender.stack.enter_async_context(open_channel(settings.sms, receipts))
+    sender.work(channel)
+    sender.service.watch(_publish(channel.templates, sender.redis), "templates")
     api = FastAPI(title="iMSG sender-sms", openapi_url=None)
     speak(api)
     secret = settings.sms.aliyun.hook_secret if settings.sms.aliyun else None

@@ -1,27 +1,24 @@
-"""The wiring of sender-smtp: settings, Redis, broker, history, the channel, the worker."""
+"""The wiring of sender-smtp: history, the server, the channel."""
 
 import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from imsg_broker.connect import open_broker
 from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
-from imsg_delivery.consumer import Worker
-from imsg_delivery.standby import idle, is_idle
-from imsg_runtime import redis, service_client
+from imsg_delivery.sender import Sender, make_sender
+from imsg_runtime import service_client
 from imsg_runtime.responses import speak
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps, Peer
-from imsg_runtime.settings import StartError, load, variable
-from imsg_runtime.strength import require_strong
+from imsg_runtime.settings import StartError, variable
 from imsg_smtp import senders
 from imsg_smtp.channel import MailChannel, terms
 from imsg_smtp.connections import Connection, connect
@@ -36,37 +33,15 @@ __all__ = ["Settings", "Smtp", "Timeouts", "app", "open_channel", "try_server"]
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
-    if settings is None and is_idle(Settings, "smtp"):
-        return idle("smtp", f"set {variable('smtp', 'host')} and {variable('smtp', 'sender')}")
-    chosen = settings or load(Settings)
-    if not chosen.service_key:
-        raise StartError(f"{variable('service_key')} is not set; give sender-smtp the same one that history has.")
-    require_strong(chosen, "service_key", keys=chosen.service_key)
-
-    @asynccontextmanager
-    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
-        async with AsyncExitStack() as stack:
-            yield await _open_parts(chosen, {} if apps is None else apps, service, stack)
-
-    return Service("smtp", chosen, opening)
+    remedy = f"set {variable('smtp', 'host')} and {variable('smtp', 'sender')}"
+    open_parts = partial(_open_parts, apps={} if apps is None else apps)
+    return make_sender("smtp", Settings, settings, open_parts, remedy=remedy, reads_history=True)
 
 
-async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
-    connection = await stack.enter_async_context(redis.connect(settings.redis_url))
-    broker = await stack.enter_async_context(open_broker(settings.broker_url))
-    history = await stack.enter_async_context(service_client.connect(settings.history_url, settings.service_key, apps))
-    channel = await stack.enter_async_context(open_channel(settings.smtp, history))
-    worker = Worker(
-        channel,
-        broker,
-        connection,
-        metrics=service.metrics,
-        stopping=service.stopping,
-        life=service.life,
-        erasure_keys=settings.erasure_key,
-    )
-    service.check("broker", lambda: broker.ready)
-    service.watch(worker.run(), "worker")
+async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp:
+    enter = sender.stack.enter_async_context
+    history = await enter(service_client.connect(settings.history_url, settings.service_key, apps))
+    sender.work(await enter(open_channel(settings.smtp, history)))
     api = FastAPI(title="iMSG sender-smtp", openapi_url=None)  # no URL of its own yet; bounces come in here one day
     speak(api)
     return api

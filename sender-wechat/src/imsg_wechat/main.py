@@ -1,15 +1,14 @@
-"""The wiring of sender-wechat: settings, database, Redis, broker, accounts, followers, webhook, worker."""
+"""The wiring of sender-wechat: database, accounts, followers, the channel, the webhook."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from random import SystemRandom
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from imsg_broker.connect import open_broker
 from imsg_contract.addresses import make_tag
 from imsg_contract.wire import TemplateLimits
 from imsg_database.address import read_url
@@ -18,16 +17,14 @@ from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
 from imsg_delivery.attachment_client import AttachmentClient
-from imsg_delivery.consumer import Worker
-from imsg_delivery.standby import idle, is_idle
+from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime import redis, service_client
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.responses import speak
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps, Peer
-from imsg_runtime.settings import StartError, load, variable
-from imsg_runtime.strength import require_strong
+from imsg_runtime.settings import variable
 from imsg_runtime.tombstones import Digests
 from imsg_wechat import transport
 from imsg_wechat.api import Api
@@ -56,50 +53,28 @@ log = logger(__name__)
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
-    if settings is None and is_idle(Settings, "wechat"):
-        return idle("wechat", f"set {variable('wechat', 'accounts', 'main', 'appid')} and its companions")
-    chosen = settings or load(Settings)
-    if not chosen.service_key:
-        raise StartError(f"{variable('service_key')} is not set; give sender-wechat the same one that history has.")
-    require_strong(chosen, "service_key", keys=chosen.service_key)
-
-    @asynccontextmanager
-    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
-        async with AsyncExitStack() as stack:
-            yield await _open_parts(chosen, {} if apps is None else apps, service, stack)
-
-    return Service("wechat", chosen, opening)
+    remedy = f"set {variable('wechat', 'accounts', 'main', 'appid')} and its companions"
+    open_parts = partial(_open_parts, apps={} if apps is None else apps)
+    return make_sender("wechat", Settings, settings, open_parts, remedy=remedy, reads_history=True)
 
 
-async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
-    wechat = settings.wechat
+async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp:
+    wechat, connection, enter = settings.wechat, sender.redis, sender.stack.enter_async_context
     url = read_url(settings.store_url)
     await wait_for_database(partial(migrate, url, STEPS))
-    database = await stack.enter_async_context(connect(url, Terms("imsg-wechat")))
-    connection = await stack.enter_async_context(redis.connect(settings.redis_url))
-    broker = await stack.enter_async_context(open_broker(settings.broker_url))
-    history = await stack.enter_async_context(service_client.connect(settings.history_url, settings.service_key, apps))
+    database = await enter(connect(url, Terms("imsg-wechat")))
+    history = await enter(service_client.connect(settings.history_url, settings.service_key, apps))
     random = SystemRandom()
     followers = Followers(
         Store(database, lambda: make_tag(random)), connection, tuple(wechat.accounts), Digests(settings.erasure_key)
     )
-    channel = await stack.enter_async_context(open_channel(wechat, connection, followers, history))
-    worker = Worker(
-        channel,
-        broker,
-        connection,
-        metrics=service.metrics,
-        stopping=service.stopping,
-        life=service.life,
-        erasure_keys=settings.erasure_key,
-    )
-    receipts = Receipts(broker)
+    channel = await enter(open_channel(wechat, connection, followers, history))
+    receipts = Receipts(sender.broker)
     reception = Reception(followers, connection, receipts.keep, time.time)
-    service.check("broker", lambda: broker.ready)
-    service.watch(followers.keep_mirrored(), "followers")
-    service.watch(PublishedLimits(connection, channel.method, _limits(wechat)).keep(), "templates")
-    service.watch(receipts.run(), "receipts")
-    service.watch(worker.run(), "worker")
+    sender.service.watch(followers.keep_mirrored(), "followers")
+    sender.service.watch(PublishedLimits(connection, channel.method, _limits(wechat)).keep(), "templates")
+    sender.service.watch(receipts.run(), "receipts")
+    sender.work(channel)
     api = FastAPI(title="iMSG sender-wechat", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     speak(api)
     consoles = Consoles(connection)
