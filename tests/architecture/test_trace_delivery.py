@@ -1,0 +1,19 @@
+"""The engine stays easy to follow: a single mail crosses few of its modules, and seldom switches between them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "trace-delivery"
+
+MOST_SWITCHES, MOST_MODULES = 16, 7
+
+
+def test_a_single_mail_crosses_few_modules_of_the_engine() -> None:
+    done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, timeout=60, check=True)
+    found = re.search(r"^(\d+) switches, (\d+) modules$", done.stdout, re.MULTILINE)
+    assert found is not None, done.stdout
+    switches, modules = map(int, found.groups())
+    assert 0 < switches <= MOST_SWITCHES, done.stdout
+    assert 0 < modules <= MOST_MODULES, done.stdout
