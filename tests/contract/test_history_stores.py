@@ -181,6 +181,18 @@ async def test_one_provider_id_for_many_numbers_reaches_each_by_its_address(data
     assert len(await all_pages(database, status="delivered", limit="500")) == 997
 
 
+async def test_a_code_of_an_older_sender_is_shown_and_found_by_the_name_it_has_now(database: Database) -> None:
+    old, new = job(at=NOW), job(at=NOW)
+    await keep(database, old, outcome(old, Status.UNCERTAIN, code="not_said", detail="no answer"))
+    await keep(database, new, outcome(new, Status.UNCERTAIN, code="status_unknown", detail="no answer"))
+    for asked in ("status_unknown", "not_said"):
+        page = await MessageQuery(database).find(read_query({"code": asked}, ADMIN, is_v2=True), is_v2=True)
+        assert {message["id"].split("-")[0] for message in page.messages} == {old.request, new.request}
+        assert [message["error"]["code"] for message in page.messages] == ["status_unknown"] * 2
+    (message,) = await found(database, id=f"{old.request}-0")
+    assert [line["code"] for line in message["timeline"] if line["code"]] == ["status_unknown"]
+
+
 async def test_a_receipt_of_an_earlier_attempt_counts_too(database: Database) -> None:
     one = job(at=NOW)
     first = outcome(one, Status.SENT, attempt=1, provider_id="A")
@@ -313,7 +325,7 @@ def _story(drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]]) 
                     )
                 )
             case "dead":
-                part = one.model_copy(update={"part": n, "recipients": one.recipients[n:], "attempt": attempt})
+                part = one.model_copy(update={"chunk": n, "recipients": one.recipients[n:], "attempt": attempt})
                 story.append(delivered(part, DEAD, reason="broke", queue="imsg.smtp.bulk"))
     return story
 

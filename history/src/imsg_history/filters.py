@@ -11,7 +11,7 @@ from imsg_contract.wire import Status
 from imsg_history.cursors import Place, read_limit, read_place
 from imsg_history.ids import EPOCH, LAST_MS, LATEST_MS, Name
 from imsg_history.ownership import Ownership, whose
-from imsg_history.records import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, clean
+from imsg_history.records import MAX_ADDRESS, MAX_CODE, MAX_REFERENCE, RENAMED_CODES, clean
 from imsg_runtime.service_client import Caller
 
 _RFC3339 = re.compile(
@@ -103,7 +103,7 @@ def _code(text: str) -> str:
     if not 1 <= len(text) <= MAX_CODE:
         zh, en = f"应为错误里的 code，1 到 {MAX_CODE} 个字符", f"it must be an error's code, 1 to {MAX_CODE} characters"
         raise Refusal("wrong_type", field="code", why_zh=zh, why_en=en)
-    return clean(text, MAX_CODE)
+    return RENAMED_CODES.get(text, clean(text, MAX_CODE))
 
 
 def _status(text: str, *, several: bool) -> Status:

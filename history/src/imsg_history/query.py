@@ -15,6 +15,7 @@ from imsg_history.database import Database
 from imsg_history.filters import Query
 from imsg_history.hidden_contacts import is_hidden, without
 from imsg_history.ids import Name, rfc3339, time_of
+from imsg_history.records import RENAMED_CODES
 from imsg_history.resends import find_resent
 from imsg_history.statements import Listings, is_in_time
 from imsg_history.tables import attachments, attempts, requests
@@ -149,13 +150,17 @@ def _show(row: Row[Any], request: Row[Any], contents: Mapping[str, Any]) -> dict
         "provider": row.provider,
         "provider_id": row.provider_id,
         "resend_of": request.resend_of,
-        "error": {"code": row.code, "detail": row.detail} if has_error else None,
+        "error": {"code": _code(row.code), "detail": row.detail} if has_error else None,
         "created_at": rfc3339(time_of(row.request)),
         "updated_at": rfc3339(row.at),
     }
     if (channel := BY_NAME.get(row.method)) is not None and channel.segments is not None:
         message["segments"] = request.segments
     return message
+
+
+def _code(written: str | None) -> str | None:
+    return RENAMED_CODES.get(written, written) if written is not None else None
 
 
 async def _timeline(connection: AsyncConnection, request: str, n: int) -> list[dict[str, Any]]:
@@ -171,7 +176,7 @@ async def _timeline(connection: AsyncConnection, request: str, n: int) -> list[d
             "status": row.status,
             "provider": row.provider,
             "provider_id": row.provider_id,
-            "code": row.code,
+            "code": _code(row.code),
             "detail": row.detail,
         }
         for row in found

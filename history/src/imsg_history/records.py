@@ -12,6 +12,9 @@ MAX_DETAIL = 4_000
 MAX_REFERENCE = 255
 """In characters. PostgreSQL's index entries hold 2,704 bytes; longer text is cut, since it is only ever shown."""
 
+RENAMED_CODES = {"left_alone": "circuit_open", "not_said": "status_unknown", "not_told": "status_unknown"}
+"""Codes as older senders wrote them → as they are called now; rows keep what was written."""
+
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:

@@ -27,6 +27,7 @@ from imsg_history.cursors import Place
 from imsg_history.filters import Query
 from imsg_history.ids import first_id
 from imsg_history.ownership import conditions
+from imsg_history.records import RENAMED_CODES
 from imsg_history.tables import SMALL_ADDRESS, WRITTEN_LARGE, messages, requests
 
 Condition = ColumnElement[bool]
@@ -100,8 +101,13 @@ def _values(query: Query, wanted: int) -> dict[str, Any]:
     whose = query.whose.values if query.whose else {}
     if query.to is not None and (email := addresses.email(query.to)) is not None:
         forms["small"] = _small(email)
-    named = {"written": query.to, "reference": query.reference, "code": query.code}
+    named = {"written": query.to, "reference": query.reference, "codes": _codes(query.code)}
     return {**whose, **named, "wanted": wanted, **forms}
+
+
+def _codes(code: str | None) -> list[str | None]:
+    """List what a code was ever written as."""
+    return [code, *(old for old, new in RENAMED_CODES.items() if new == code)]
 
 
 def _forms(to: str | None) -> list[str]:
@@ -165,7 +171,7 @@ def _conditions(shape: Shape) -> list[Condition]:
     if shape.statuses:
         where.append(messages.c.status.in_([status.value for status in shape.statuses]))
     if shape.has_code:
-        where.append(messages.c.code == bindparam("code"))
+        where.append(messages.c.code.in_(bindparam("codes", expanding=True)))
     if shape.has_reference:
         where.append(
             messages.c.request.in_(select(requests.c.request).where(requests.c.reference == bindparam("reference")))

@@ -14,12 +14,14 @@ THRESHOLD = 5
 COOL_OFF_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Carrier:
     """A firm and how it has fared."""
 
     firm: Firm
     breaker: Breaker
+    last_failure: str = ""
+    """What it said last when it failed."""
 
     @classmethod
     def of(cls, firm: Firm, clock: Callable[[], float]) -> "Carrier":
@@ -92,11 +94,12 @@ class Route:
     ) -> Answer:
         firm, breaker = carrier.firm, carrier.breaker
         if wait_s := breaker.blocked_for():
-            why = "It failed several times in a row, and is left alone for a while."
-            return Answer(Blocked(firm.name, firm.name, "left_alone", why, wait_s), of_firm=True)
+            why = f"It failed several times in a row, and is not tried for a while. {carrier.last_failure}".strip()
+            return Answer(Blocked(firm.name, firm.name, "circuit_open", why, wait_s), of_firm=True)
         answer = await firm.send(message, [recipient.address for recipient in recipients], reference)
         if answer.of_firm:
             breaker.failed()
+            carrier.last_failure = answer.result.detail or ""
         else:
             breaker.succeeded()
         return answer

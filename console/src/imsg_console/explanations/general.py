@@ -26,7 +26,7 @@ CODES: Table = {
         "What was known of it was lost while it was being sent; the provider may have it.",
         "check",
     ),
-    "not_said": ("暂时查不到服务商是否已收下。", "Whether the provider has it can't be found out yet.", "wait"),
+    "status_unknown": ("暂时查不到服务商是否已收下。", "Whether the provider has it can't be found out yet.", "wait"),
     "content": ("内容不符合这种发送方式的要求。", "The content does not fit this way of sending.", "content"),
     "address": ("收件人地址不正确。", "The recipient is not a valid address.", "address"),
     "history_away": ("附件或正文暂时取不到。", "The attachments or the content can't be fetched for now.", "wait"),

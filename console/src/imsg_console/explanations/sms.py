@@ -11,10 +11,9 @@ CODES: Table = {
     ),
     "not_listed": ("短信服务商的记录里还查不到这条短信。", "The firm does not list the message, or not yet.", "wait"),
     "not_taken": ("已查明服务商没有收到这条短信。", "The firm never had the message.", "wait"),
-    "not_told": ("查到已送达，但暂时没能记下。", "It was delivered, but that could not be recorded yet.", "wait"),
-    "left_alone": (
+    "circuit_open": (
         "短信服务商连续出错，暂停尝试一会儿。",
-        "The firm failed several times in a row and is left alone.",
+        "The provider failed several times in a row and is not tried for a while.",
         "wait",
     ),
     "unreadable": ("短信服务商的回答无法识别。", "The firm's answer can't be understood.", "check"),

@@ -175,7 +175,7 @@ class AliyunFirm:
         try:
             detail = await self._detail(job, recipient)
         except (NotSent, NoAnswer) as error:
-            return Unknown(NAME, "not_said", f"The firm could not be asked: {error}")
+            return Unknown(NAME, "status_unknown", f"The firm could not be asked: {error}")
         if detail is None and is_last:
             return Again(NAME, "not_taken", "Minutes later the firm still lists no such message: it never had it.")
         if detail is None:
@@ -200,7 +200,7 @@ class AliyunFirm:
         try:
             await self._receipts.publish(receipt)
         except (PublishRefused, PublishUnknown) as error:
-            return Unknown(NAME, "not_told", f"It was delivered, but that could not be told: {error}")
+            return Unknown(NAME, "status_unknown", f"It was delivered, but that could not be told: {error}")
         return Sent(NAME, identity, "Found by asking the firm.")
 
     async def _detail(self, job: Job, recipient: Recipient) -> Mapping[str, Any] | None:
