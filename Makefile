@@ -14,7 +14,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help backup restore run test test-long check format openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-compare
+.PHONY: help backup restore run test test-long check format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-compare
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +42,10 @@ format: .venv/.to-test ## put the code into its form
 	$(VENV)/ruff format .
 	$(VENV)/ruff check --fix .
 
-openapi: .venv/.to-test ## write docs/openapi.json as the services describe themselves
+generate: .venv/.to-test ## write what follows from the channels: compose, Caddy, Kubernetes, tables, docs/openapi.json
+	$(VENV)/python -m imsg_testing.generate
+
+openapi: .venv/.to-test ## write docs/openapi.json alone, as the services describe themselves
 	$(VENV)/python -m imsg_testing.openapi
 
 isolation: $(UV) # each package alone with what it declares

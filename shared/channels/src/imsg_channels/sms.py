@@ -8,6 +8,7 @@ from pydantic import Field, RootModel, Tag, ValidationInfo, model_validator
 
 from imsg_channels import segments
 from imsg_channels.content import wrong
+from imsg_channels.deployment import Deployment
 from imsg_channels.spec import Address, ChannelSpec, Words
 from imsg_channels.stand_in import At, Secret, StandIn
 from imsg_channels.templates import (
@@ -105,6 +106,30 @@ SMS = ChannelSpec(
         "To phone numbers (E.164, or mainland China's 11 digits), and users by their names.",
     ),
     example={"to": "13800138000", "content": "明天下雨"},
+    deployment=Deployment(
+        settings=("PROVIDERS", "FIRMS", "UNCERTAIN", "ALIYUN__ENDPOINT"),
+        played=tuple(
+            f"ALIYUN__{name}"
+            for name in (
+                "ACCESS_KEY_ID",
+                "ACCESS_KEY_SECRET",
+                "SIGN_NAME",
+                "TEMPLATE",
+                "VARIABLE",
+                "TEMPLATES",
+                "HOOK_SECRET",
+            )
+        ),
+        literals=(
+            "ALIYUN__ACCESS_KEY_ID=",
+            "ALIYUN__ACCESS_KEY_SECRET={sms_access_key_secret}",
+            "ALIYUN__SIGN_NAME=",
+            "ALIYUN__TEMPLATE=",
+            "ALIYUN__VARIABLE=content",
+            "ALIYUN__HOOK_SECRET={sms_hook_secret}",
+        ),
+        secrets=("sms_access_key_secret", "sms_hook_secret"),
+    ),
     contact="phone",
     has_templates=True,
     has_hooks=True,

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pydantic.config import JsonDict
 
 from imsg_channels.content import Context, Shape, check_length, saying, wrong
+from imsg_channels.deployment import Deployment
 from imsg_channels.one_line import ONE_LINE, has_control
 from imsg_channels.spec import Address, ChannelSpec, Words
 from imsg_channels.stand_in import Default, MailServer, StandIn
@@ -91,6 +92,22 @@ SMTP = ChannelSpec(
         "content": {"subject": "会议纪要", "text": "请查收附件。"},
         "attachment": {"filename": "纪要.txt", "file": "5Lya6K6u57qq6KaBCg=="},
     },
+    deployment=Deployment(
+        settings=("HOST", "PORT", "SECURITY", "USERNAME", "PASSWORD", "SENDER", "CONNECTIONS", "UNCERTAIN"),
+        literals=(
+            "HOST=smtp.example.com",
+            "PORT=587",
+            "SECURITY=starttls",
+            "USERNAME=imsg@example.com",
+            "PASSWORD={smtp_password}",
+            "SENDER=iMSG <imsg@example.com>",
+        ),
+        given_secrets=("smtp_password",),
+        memory_mib=1024,
+        memory_why="two mails of 14 MiB for each of 8 connections, and their attachments before that",
+        requested_mib=128,
+        ports=(25, 465, 587),
+    ),
     request_schema={"not": _TEXT_IS_EMPTY},
     contact="email",
     has_attachments=True,

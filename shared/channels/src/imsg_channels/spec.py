@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from imsg_channels import spellings
+from imsg_channels.deployment import Deployment
 from imsg_channels.spellings import Spelling
 from imsg_channels.stand_in import StandIn
 from imsg_contract.wire import Status
@@ -77,6 +78,8 @@ class ChannelSpec:
     """A request's `to`, `content` and what else it may hold."""
     request_schema: Mapping[str, Any] = field(default_factory=dict)
     """What OpenAPI says of a request as a whole, where rules span several of its fields."""
+    deployment: Deployment | None = None
+    """How its sender runs as a container; None: not in the files that come with iMSG."""
     contact: Literal["email", "phone", "wechat"] | None = None
     """Which contact of a user it sends to; None: usernames are nobody here."""
     has_attachments: bool = False

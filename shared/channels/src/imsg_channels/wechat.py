@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import RootModel, Tag, ValidationInfo, model_validator
 
+from imsg_channels.deployment import Deployment
 from imsg_channels.spec import Address, ChannelSpec, Words
 from imsg_channels.stand_in import At, Secret, StandIn
 from imsg_channels.templates import EITHER, FreeText, Template, check_fits, find, params_of, plain, templates_of
@@ -24,6 +25,8 @@ class WeChatContent(RootModel[Annotated[Annotated[FreeText, Tag("text")] | Templ
                 check_fits(name, value, used)
         return self
 
+
+_ACCOUNT = ("APPID", "SECRET", "TOKEN", "AES_KEY", "TEMPLATE", "VARIABLE", "ENDPOINT")
 
 WECHAT = ChannelSpec(
     name="wechat",
@@ -46,6 +49,23 @@ WECHAT = ChannelSpec(
         "To followers' tags, and users by their names.",
     ),
     example={"to": "7K3-M9Q-2XH", "content": "明天下雨"},
+    deployment=Deployment(
+        settings=(
+            *(f"ACCOUNTS__MAIN__{name}" for name in ("MODE", *_ACCOUNT)),
+            "UNCERTAIN",
+        ),
+        played=tuple(f"ACCOUNTS__SANDBOX__{name}" for name in _ACCOUNT),
+        literals=(
+            "ACCOUNTS__MAIN__APPID=",
+            "ACCOUNTS__MAIN__SECRET={wechat_secret}",
+            "ACCOUNTS__MAIN__TOKEN={wechat_token}",
+            "ACCOUNTS__MAIN__AES_KEY={wechat_aes_key}",
+            "ACCOUNTS__MAIN__TEMPLATE=",
+            "ACCOUNTS__MAIN__VARIABLE=",
+        ),
+        secrets=("wechat_secret", "wechat_token", "wechat_aes_key"),
+        has_tables=True,
+    ),
     contact="wechat",
     has_accounts=True,
     has_templates=True,

@@ -1,0 +1,26 @@
+"""How a channel's sender runs as a container: what `make generate` writes into the files of compose and Kubernetes."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What a container is given, beside what every sender is given."""
+
+    settings: tuple[str, ...]
+    """Settings that compose hands on from `.env`, without `IMSG_NAME__`."""
+    played: tuple[str, ...] = ()
+    """Those of them that the sandbox reads too."""
+    literals: tuple[str, ...] = ()
+    """Settings of Kubernetes' example, without `IMSG_NAME__`; `{NAME}` is a secret."""
+    secrets: tuple[str, ...] = ()
+    """Secrets of its provider that the sandbox makes up where it plays it."""
+    given_secrets: tuple[str, ...] = ()
+    """Secrets of its provider that only people know: for Kubernetes, which has no `.env`."""
+    has_tables: bool = False
+    memory_mib: int = 256
+    memory_why: str = ""
+    """Why it is more than others have."""
+    requested_mib: int = 96
+    ports: tuple[int, ...] = (443,)
+    """Of its providers in the world."""

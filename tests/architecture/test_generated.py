@@ -1,0 +1,25 @@
+"""What `make generate` writes is what stands in the files; docs/openapi.json is compared by tests/contract."""
+
+from pathlib import Path
+
+import pytest
+
+from imsg_testing.generate import ROOT, fill, generated
+
+
+@pytest.mark.parametrize(
+    ("path", "text"), [pytest.param(*one, id=str(one[0].relative_to(ROOT))) for one in generated()]
+)
+def test_a_file_follows_from_the_channels(path: Path, text: str) -> None:
+    assert path.read_text(encoding="utf-8") == text, "run make generate"
+
+
+def test_a_block_keeps_what_stands_around_it() -> None:
+    text = "a: 1\n  # made by make generate: b\n  stale: 2\n  # made so far\nc: 3\n"
+    filled = fill(text, {"b": lambda: iter(["fresh: 2", "", "more: 2"])})
+    assert filled == "a: 1\n  # made by make generate: b\n  fresh: 2\n\n  more: 2\n  # made so far\nc: 3\n"
+
+
+def test_a_block_that_is_not_there_is_told() -> None:
+    with pytest.raises(ValueError, match="no block for b"):
+        fill("a: 1\n", {"b": lambda: iter(())})

@@ -1,0 +1,362 @@
+"""What is written from the channels' descriptions because it can't be derived at run time: `make generate`.
+
+A block stands in its file between `made by make generate: NAME` and `made so far`; a few files are made as a whole.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from string import Template
+
+from imsg import rights
+from imsg_channels import CHANNELS
+from imsg_channels.deployment import Deployment
+from imsg_channels.spec import ChannelSpec
+from imsg_runtime.settings import CALLERS, variable
+from imsg_testing import openapi
+
+ROOT = Path(__file__).parents[3]
+
+BEGIN, END = "made by make generate: ", "made so far"
+
+VERSION = "0.1.0"
+
+Lines = Iterator[str]
+
+DEPLOYED: tuple[tuple[ChannelSpec, Deployment], ...] = tuple(
+    (channel, channel.deployment) for channel in CHANNELS if channel.deployment is not None
+)
+SENDERS = [channel.service for channel, _ in DEPLOYED]
+HOOKED = [channel.service for channel, _ in DEPLOYED if channel.has_hooks]
+READING = [channel.service for channel, _ in DEPLOYED if channel.asks_history]
+
+
+def _file(service: str) -> str:
+    return service.replace("-", "_")
+
+
+def _memory(deployment: Deployment, gib: str, mib: str) -> str:
+    whole, rest = divmod(deployment.memory_mib, 1024)
+    return f"{deployment.memory_mib}{mib}" if rest else f"{whole}{gib}"
+
+
+def compose_played() -> Lines:
+    """List settings that a sender and the sandbox share: the provider that is played, or yours."""
+    for channel, deployment in DEPLOYED:
+        if not deployment.played:
+            continue
+        yield f"x-{channel.name}-played: &{channel.name}-played"
+        yield from (f"  {variable(channel.name, name)}:" for name in deployment.played)
+        yield ""
+
+
+def compose_peers() -> Lines:
+    """List the keys by which history knows who asks it."""
+    for caller in CALLERS:
+        yield f'{variable("peer_keys", _file(caller))}: "{{{_file(caller)}_key}}"'
+
+
+def compose_senders() -> Lines:
+    """Write the senders' containers."""
+    for channel, deployment in DEPLOYED:
+        package = channel.package
+        yield f"{channel.service}:"
+        yield "  <<: *service"
+        yield f"  image: imsg-{channel.service}"
+        yield f"  build: {{ <<: *build, args: {{ PACKAGE: {package.replace('_', '-')}, MODULE: {package} }} }}"
+        if deployment.memory_why:
+            yield f"  mem_limit: {_memory(deployment, 'g', 'm')} # {deployment.memory_why}"
+        yield "  environment:"
+        yield f"    <<: [*settings, *{channel.name}-played]" if deployment.played else "    <<: *settings"
+        yield '    IMSG_ERASURE_KEY: "{erasure_key}"'
+        if channel.asks_history:
+            yield '    IMSG_SERVICE_KEY: "{service_key}"'
+            yield "    IMSG_HISTORY_URL: http://history:8000"
+        if deployment.has_tables:
+            yield f"    IMSG_DATABASE_URL: postgresql://{package}:{{{channel.name}_db_password}}@postgres:5432/imsg"
+        yield from (f"    {variable(channel.name, name)}:" for name in deployment.settings)
+        yield f'  volumes: ["secrets-{channel.service}:/run/imsg:ro"]'
+        hooks, tables = ["hooks"] * channel.has_hooks, ["tables"] * deployment.has_tables
+        yield f"  networks: [{', '.join((*hooks, 'sending', *tables, 'played', 'world'))}]"
+        yield "  depends_on:"
+        yield "    <<: *after-with-tables" if deployment.has_tables else "    <<: *after"
+        if channel.asks_history:
+            yield "    history: { condition: service_healthy }"
+        yield ""
+
+
+def compose_sandbox() -> Lines:
+    """Say what the sandbox reads of the providers that it plays, and where it calls back."""
+    played = [f"*{channel.name}-played" for channel, deployment in DEPLOYED if deployment.played]
+    yield f"<<: [{', '.join(('*settings', *played))}]"
+    for channel, _ in DEPLOYED:
+        if channel.has_hooks:
+            yield f"{variable('sandbox', f'{channel.name}_hooks')}: http://{channel.service}:8000"
+
+
+def caddy_hooks() -> Lines:
+    """Say where providers call back."""
+    for channel, _ in DEPLOYED:
+        if channel.has_hooks:
+            yield f"@{channel.name} path /hooks/{channel.name} /hooks/{channel.name}/*"
+            yield f"handle @{channel.name} {{"
+            yield f"\tvars service {channel.service}"
+            yield "\timport replicas"
+            yield "}"
+            yield ""
+
+
+def secrets_made() -> Lines:
+    """Name all secrets, for `imsg secrets`."""
+    yield f"services='{' '.join(map(_file, rights.SERVICES))}'"
+    yield f"keys='{' '.join(f'{_file(caller)}_key' for caller in CALLERS)}'"
+    owners = ["auth", "history", *(channel.name for channel, deployment in DEPLOYED if deployment.has_tables)]
+    yield f"databases='{' '.join(f'{owner}_db_password' for owner in owners)}'"
+    yield f"played='{' '.join(secret for _, deployment in DEPLOYED for secret in deployment.secrets)}'"
+
+
+def secrets_handed() -> Lines:
+    """Say who may see which secret."""
+    callers = " ".join(f"{_file(caller)}_key={_file(caller)}_key+service_key" for caller in CALLERS)
+    yield f"hand_service history {callers} erasure_key history_db_password"
+    for channel, deployment in DEPLOYED:
+        own = [f"service_key={_file(channel.service)}_key"] * channel.asks_history
+        tables = [f"{channel.name}_db_password"] * deployment.has_tables
+        yield " ".join(("hand_service", channel.service, *own, "erasure_key", *tables, *deployment.secrets))
+
+
+def rotated() -> Lines:
+    """Name the keys that are changed together, and who has to hear of it."""
+    yield f'secrets="{" ".join(f"{_file(caller)}_key" for caller in CALLERS)}" # each caller\'s own'
+    yield f'services="history auth gateway {" ".join(READING)}"'
+
+
+def kubernetes_resources() -> Lines:
+    """List the senders' files."""
+    yield from (f"- {service}.yaml" for service in SENDERS)
+
+
+def kubernetes_images() -> Lines:
+    """List the senders' images."""
+    yield from (f"- {{ name: imsg-{service}, newTag: {VERSION} }}" for service in SENDERS)
+
+
+def kubernetes_registry() -> Lines:
+    """List the senders' images in a registry of yours."""
+    for service in SENDERS:
+        image = f"imsg-{service}"
+        yield f"- {{ name: {image}, newName: registry.example.com/{image}, newTag: {VERSION} }}"
+
+
+def kubernetes_peers() -> Lines:
+    """List the keys by which history knows who asks it."""
+    yield from (f"- {variable('peer_keys', _file(caller))}={{{_file(caller)}_key}}" for caller in CALLERS)
+
+
+def kubernetes_peer_files() -> Lines:
+    """List the files of these keys."""
+    yield from (f"- {{ key: {_file(caller)}_key, path: {_file(caller)}_key }}" for caller in CALLERS)
+
+
+def kubernetes_settings() -> Lines:
+    """Write the senders' settings."""
+    for channel, deployment in DEPLOYED:
+        yield f"- name: {channel.service}"
+        yield "  literals:"
+        yield "    - IMSG_ERASURE_KEY={erasure_key}"
+        if channel.asks_history:
+            yield "    - IMSG_SERVICE_KEY={service_key}"
+            yield "    - IMSG_HISTORY_URL=http://history:8000"
+        if deployment.has_tables:
+            login = f"{channel.package}:{{{channel.name}_db_password}}"
+            yield f"    - IMSG_DATABASE_URL=postgresql://{login}@postgres:5432/imsg"
+        for literal in deployment.literals:
+            name, _, value = literal.partition("=")
+            yield f"    - {variable(channel.name, name)}={value}"
+
+
+def _named(*services: str) -> str:
+    return f"- {{ key: app.kubernetes.io/name, operator: In, values: [{', '.join(services)}] }}"
+
+
+def network_outside() -> Lines:
+    """Say whom the ingress controller may reach."""
+    yield _named("gateway", *HOOKED, "console")
+
+
+def network_stores() -> Lines:
+    """Say who uses the stores."""
+    yield _named("gateway", "auth", "history", *SENDERS)
+
+
+def network_history() -> Lines:
+    """Say who asks history."""
+    yield _named("gateway", *READING)
+
+
+def network_callers() -> Lines:
+    """Say who asks any service."""
+    yield _named("gateway", *READING, "console")
+
+
+def network_world() -> Lines:
+    """Say which ports of the world each sender reaches."""
+    for channel, deployment in DEPLOYED:
+        yield "---"
+        yield "apiVersion: networking.k8s.io/v1"
+        yield "kind: NetworkPolicy"
+        yield "metadata:"
+        yield f"  name: {channel.service}-to-the-world"
+        yield "spec:"
+        yield "  podSelector:"
+        yield f"    matchLabels: {{ app.kubernetes.io/name: {channel.service} }}"
+        yield "  policyTypes: [Egress]"
+        yield "  egress:"
+        yield "    - ports:"
+        yield from (f"        - {{ protocol: TCP, port: {port} }}" for port in deployment.ports)
+
+
+def ingress_hooks() -> Lines:
+    """Say where providers call back."""
+    for channel, _ in DEPLOYED:
+        if channel.has_hooks:
+            backend = f"{{ service: {{ name: {channel.service}, port: {{ name: http }} }} }}"
+            yield f"- {{ path: /hooks/{channel.name}, pathType: Prefix, backend: {backend} }}"
+
+
+def scalers() -> Lines:
+    """Write a scaler for each sender."""
+    shape = Template((ROOT / "tests/src/imsg_testing/generated/scaler.yaml").read_text(encoding="utf-8"))
+    for service in SENDERS:
+        yield from shape.substitute(service=service).splitlines()
+
+
+def prometheus_names() -> Lines:
+    """List the services that are asked for their metrics."""
+    yield f"- names: [{', '.join(('gateway', 'auth', 'history', *SENDERS))}]"
+
+
+def channel_table() -> Lines:
+    """Write the channels in one table."""
+    yield ""
+    yield "| method | channel | to | lives | receipts | with |"
+    yield "|---|---|---|---|---|---|"
+    for channel in CHANNELS:
+        hours = round(channel.lifetime.total_seconds() / 3600)
+        has = {
+            "attachments": channel.has_attachments,
+            "official accounts": channel.has_accounts,
+            "templates": channel.has_templates,
+            "segments": channel.segments is not None,
+            "hooks": channel.has_hooks,
+        }
+        receipts = ", ".join(sorted(channel.receipts)) or "–"
+        names = ", ".join(name for name, is_so in has.items() if is_so) or "–"
+        to = f"{channel.address.label.en}{f', `{channel.contact}` of a user' if channel.contact else ''}"
+        title = f"{channel.titles.en} · {channel.titles.zh}"
+        yield f"| `{channel.name}` | {title} | {to} | {hours} h | {receipts} | {names} |"
+    yield ""
+
+
+def kubernetes_sender(channel: ChannelSpec, deployment: Deployment) -> str:
+    """Write a sender's Deployment, its Service where it is called back, and its PodDisruptionBudget."""
+    shape = Template((ROOT / "tests/src/imsg_testing/generated/sender.yaml").read_text(encoding="utf-8"))
+    service = Template((ROOT / "tests/src/imsg_testing/generated/service.yaml").read_text(encoding="utf-8"))
+    secrets = [
+        *([f"{{ key: {_file(channel.service)}_key, path: service_key }}"] * channel.asks_history),
+        *([f"{{ key: {channel.name}_db_password, path: {channel.name}_db_password }}"] * deployment.has_tables),
+        *(f"{{ key: {one}, path: {one} }}" for one in (*deployment.secrets, *deployment.given_secrets)),
+    ]
+    return shape.substitute(
+        title=channel.titles.en,
+        called="and where its provider calls back" if channel.has_hooks else "which nobody calls, so it has no Service",
+        service=channel.service,
+        file=_file(channel.service),
+        requested=f"{deployment.requested_mib}Mi",
+        memory=_memory(deployment, "Gi", "Mi"),
+        why=f" # {deployment.memory_why}" if deployment.memory_why else "",
+        secrets="".join(f"\n                    - {one}" for one in secrets),
+        called_back=service.substitute(service=channel.service) if channel.has_hooks else "",
+    )
+
+
+BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
+    "docker-compose.yml": {
+        "played": compose_played,
+        "peers": compose_peers,
+        "senders": compose_senders,
+        "sandbox": compose_sandbox,
+        "handed": lambda: (f"- secrets-{service}:/run/imsg/{service}" for service in SENDERS),
+        "volumes": lambda: (f"secrets-{service}:" for service in SENDERS),
+    },
+    "deploy/Caddyfile": {"hooks": caddy_hooks},
+    "deploy/hand-out-secrets": {"made": secrets_made, "handed": secrets_handed},
+    "scripts/rotate": {"keys": rotated},
+    "deploy/kubernetes/base/kustomization.yaml": {
+        "resources": kubernetes_resources,
+        "images": kubernetes_images,
+        "peers": kubernetes_peers,
+        "settings": kubernetes_settings,
+    },
+    "deploy/kubernetes/base/history.yaml": {"peers": kubernetes_peer_files},
+    "deploy/kubernetes/base/network.yaml": {
+        "outside": network_outside,
+        "stores": network_stores,
+        "history": network_history,
+        "callers": network_callers,
+        "world": network_world,
+    },
+    "deploy/kubernetes/base/ingress.yaml": {"hooks": ingress_hooks},
+    "deploy/kubernetes/autoscaling/scalers.yaml": {"senders": scalers},
+    "deploy/kubernetes/example/kustomization.yaml": {"images": kubernetes_registry},
+    "deploy/prometheus/scrape.yml": {"names": prometheus_names},
+    "docs/architecture.md": {"channels": channel_table},
+}
+"""File → its blocks, and what writes them."""
+
+WHOLE: Mapping[str, Callable[[], str]] = {
+    f"deploy/kubernetes/base/{channel.service}.yaml": lambda pair=(channel, deployment): kubernetes_sender(*pair)  # type: ignore[misc]
+    for channel, deployment in DEPLOYED
+}
+"""File → what writes it."""
+
+
+def fill(text: str, blocks: Mapping[str, Callable[[], Lines]]) -> str:
+    """Write a file's blocks anew. Raises ValueError where one is missing or does not end."""
+    done: set[str] = set()
+    written: list[str] = []
+    lines = iter(text.splitlines())
+    for line in lines:
+        written.append(line)
+        if BEGIN not in line:
+            continue
+        name = line.partition(BEGIN)[2].split()[0]
+        indent = line[: len(line) - len(line.lstrip())]
+        made = list(blocks[name]())
+        while made and not made[-1] and "<!--" not in line:
+            made.pop()
+        written += [f"{indent}{one}" if one else "" for one in made]
+        written.append(next(end for end in lines if END in end))
+        done.add(name)
+    if missing := set(blocks) - done:
+        raise ValueError(f"no block for {', '.join(sorted(missing))}")
+    return "\n".join(written) + "\n"
+
+
+def generated() -> Iterator[tuple[Path, str]]:
+    """Yield each file with its text as it should be."""
+    for name, blocks in BLOCKS.items():
+        yield ROOT / name, fill((ROOT / name).read_text(encoding="utf-8"), blocks)
+    for name, write in WHOLE.items():
+        yield ROOT / name, write()
+
+
+def main() -> int:
+    """Write every file anew, the OpenAPI document last."""
+    for path, text in generated():
+        path.write_text(text, encoding="utf-8")
+    return openapi.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
