@@ -69,7 +69,7 @@ def _mail(ground: Ground, base: str) -> str:
 
 def _sms(ground: Ground, base: str) -> str:
     if SMS.name not in ground.played:
-        return "the firms of your settings"
+        return "the providers of your settings"
     return f"kept by the sandbox, read it at {base}/sandbox/inbox?method=sms"
 
 

@@ -23,7 +23,7 @@ def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = Fals
 
 @app.command("list")
 def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Show how each channel is and how much waits for it."""
+    """Show the state of each channel and how many messages wait."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", "/api/v2/channels")
     if as_json:
@@ -39,11 +39,11 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
 @app.command()
 def pause(
     method: Method,
-    reason: Annotated[str | None, typer.Option(help="Why, for whoever looks at it next.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why it is paused; shown to everybody who lists channels.")] = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Let a channel take nothing more; what is sent meanwhile is accepted and waits."""
+    """Pause a channel: new messages are accepted and wait."""
     body: dict[str, Any] = {"paused": True}
     if reason is not None:
         body["reason"] = reason
@@ -52,7 +52,7 @@ def pause(
 
 @app.command()
 def resume(method: Method, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Let a channel go on."""
+    """Resume a channel."""
     _change(method, {"paused": False}, url, as_json=as_json)
 
 

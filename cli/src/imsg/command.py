@@ -70,7 +70,7 @@ def doctor(url: verbs.Url = None) -> None:
 
 @config.command("check")
 def check_config() -> None:
-    """Name the settings that are set and unknown: a misspelt one does nothing."""
+    """Name settings that are set but unknown, such as misspelt ones."""
     with loading():
         from imsg import all_in_one  # noqa: PLC0415  as above
         from imsg_runtime import unknown_settings  # noqa: PLC0415
@@ -87,8 +87,8 @@ def check_config_by_its_old_name() -> None:
 
 
 @app.command()
-def backup(target: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
-    """Copy the data folder while iMSG runs on it: IMSG_DATA_DIR; the copy is a data folder itself."""
+def backup(target: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")]) -> None:
+    """Copy the data folder (IMSG_DATA_DIR) while iMSG runs; the copy is a data folder itself."""
     from imsg.backup import back_up  # noqa: PLC0415  as above
 
     for line in back_up(target):
@@ -98,11 +98,11 @@ def backup(target: Annotated[Path, typer.Argument(help="A folder that is not the
 
 @app.command("secrets")
 def make_secrets(
-    folder: Annotated[Path, typer.Argument(help="Where they are kept, one file each.")],
-    names: Annotated[list[str] | None, typer.Argument(help="Which; all where none is named.")] = None,
-    group: Annotated[int | None, typer.Option(help="Number of a group that may read them.")] = None,
+    folder: Annotated[Path, typer.Argument(help="The folder that holds them, one file each.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Which ones; all if none is named.")] = None,
+    group: Annotated[int | None, typer.Option(help="Numeric id of a group that may read them.")] = None,
 ) -> None:
-    """Make the secrets that are missing; those that are there stay as they are."""
+    """Create the secrets that are missing; existing ones stay."""
     made = secrets.keep_all(folder, names or list(secrets.MADE), group)
     say(f"{folder}: made {', '.join(made)}." if made else f"{folder}: every secret is there already.")
 

@@ -31,7 +31,7 @@ app = typer.Typer(help="Dead letters: list, show, resend.", no_args_is_help=Fals
 
 Letter = Annotated[str, typer.Argument(metavar="ID", help="A dead letter's id.")]
 Method = Annotated[str | None, typer.Option(help="Only those of smtp, sms or wechat.")]
-Reason = Annotated[str | None, typer.Option(help="Only those whose reason is this, or begins so.")]
+Reason = Annotated[str | None, typer.Option(help="Only those whose reason begins with this.")]
 
 
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
@@ -98,7 +98,7 @@ def show(letter: Letter, url: Url = None, as_json: Json = False) -> None:  # noq
 
 @app.command()
 def resend(  # noqa: PLR0917  typer reads the options from here
-    letters: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which.")] = None,
+    letters: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which dead letters.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that hold a message.")] = False,  # noqa: FBT002
     method: Method = None,
     reason: Reason = None,

@@ -119,7 +119,7 @@ async def _examine(asked: all_in_one.Settings, url: str) -> list[Finding]:
         ("database", lambda: asyncio.to_thread(_database, asked)),
         ("contents", lambda: _contents(asked)),
         ("mail server", _mail_server),
-        ("SMS firms", lambda: asyncio.to_thread(_sms_firms)),
+        ("SMS providers", lambda: asyncio.to_thread(_sms_providers)),
         ("WeChat", lambda: _wechat(asked)),
     ]
     findings = []
@@ -279,15 +279,15 @@ async def _mail_server() -> Finding:
     return Finding("mail server", f"{where} answers, security {smtp.protection}")
 
 
-def _sms_firms() -> Finding:
-    """Say which firms are used, in their order; a call costs money, so none is made."""
+def _sms_providers() -> Finding:
+    """Say which providers are used, in order; a call costs money, so none is made."""
     if not _is_provided(SMS):
-        return Finding("SMS firms", "the sandbox, in `imsg up`")
+        return Finding("SMS providers", "the sandbox, in `imsg up`")
     sms = load(imsg_sms.main.Settings).sms
     if sms.aliyun is not None and sms.aliyun.hook_secret is None:
         remedy = f"Set {variable('sms', 'aliyun', 'hook_secret')}, and give Aliyun the URL that ends in it."
-        return Finding("SMS firms", "aliyun can't send receipts", remedy)
-    return Finding("SMS firms", ", ".join(sms.order))
+        return Finding("SMS providers", "aliyun can't send receipts", remedy)
+    return Finding("SMS providers", ", ".join(sms.order))
 
 
 async def _wechat(asked: all_in_one.Settings) -> Finding:

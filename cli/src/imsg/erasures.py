@@ -14,12 +14,12 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 def erase(
     method: Annotated[str, typer.Argument(help="smtp, sms or wechat.")],
-    to: Annotated[str, typer.Argument(help="The address: of mail, a phone number, a tag.")],
+    to: Annotated[str, typer.Argument(help="The address: e-mail, phone number or tag.")],
     yes: Yes = False,  # noqa: FBT002  typer's way of a flag
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Erase all that is kept of an address; asks first (administrators)."""
+    """Erase all data about an address; asks first (administrators)."""
     confirm(f"Erase all that is kept of {to}? It can't be undone.", yes=yes)
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", "/api/v2/erasures", {"method": method, "to": to})
@@ -32,11 +32,11 @@ def erase(
 
 
 def show(
-    erasure: Annotated[str, typer.Argument(metavar="ID", help="What imsg erase answered.")],
+    erasure: Annotated[str, typer.Argument(metavar="ID", help="The id that `imsg erase` printed.")],
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Show how an erasure stands and what remains (administrators)."""
+    """Show the progress of an erasure (administrators)."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", f"/api/v2/erasures/{segment(erasure)}")
     if as_json:

@@ -36,11 +36,11 @@ Role = Annotated[str | None, typer.Option(help="user or admin.")]
 Hour = Annotated[int | None, typer.Option(help="Requests an hour.")]
 Day = Annotated[int | None, typer.Option(help="Requests a day.")]
 Available = Annotated[bool | None, typer.Option("--available/--unavailable", help="Whether they may send.")]
-Password = Annotated[str | None, typer.Option(help="Asked for where it is needed; - reads it from stdin.")]
+Password = Annotated[str | None, typer.Option(help="Prompted for if not given; - reads it from stdin.")]
 
 
 RecipientsDay = Annotated[
-    str | None, typer.Option(help="Recipients a day, of all requests together; none: not limited.", metavar="N|none")
+    str | None, typer.Option(help="Recipients a day over all requests; none: no limit.", metavar="N|none")
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
@@ -54,7 +54,7 @@ def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = Fals
 
 @app.command("list")
 def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List the users, all of them (administrators)."""
+    """List all users (administrators)."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = _all_pages(api)
     if as_json:
@@ -112,7 +112,7 @@ def change(  # noqa: PLR0917
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Change what is given of a user; an empty contact removes it."""
+    """Change a user: only what is given; an empty contact removes it."""
     body = _collect_given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
     body |= _collect_given(available=available, recipients_per_day=_recipients(recipients_per_day))
     if not body and password is None:

@@ -17,16 +17,16 @@ from imsg_channels.smtp import SMTP
 Url = Annotated[
     str | None,
     typer.Option(
-        "--url", help="Where iMSG is; else IMSG_GATEWAY_URL, else this machine at IMSG_PORT.", show_default=False
+        "--url", help="iMSG's URL; default: IMSG_GATEWAY_URL, else this machine at IMSG_PORT.", show_default=False
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON.")]
 
 
 def login(
-    username: Annotated[str, typer.Argument(help="Who you are.")],
+    username: Annotated[str, typer.Argument(help="Your username.")],
     password: Annotated[
-        str | None, typer.Option(envvar="IMSG_PASSWORD", help="Asked for where it is not given; - reads it from stdin.")
+        str | None, typer.Option(envvar="IMSG_PASSWORD", help="Prompted for if not given; - reads it from stdin.")
     ] = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002  typer's way of a flag
@@ -48,23 +48,27 @@ def login(
 
 def send(  # noqa: PLR0917  typer reads the options from here
     recipients: Annotated[list[str] | None, typer.Argument(help="Recipients: addresses or usernames.")] = None,
-    to: Annotated[list[str] | None, typer.Option(help="One more recipient. Repeatable.")] = None,
+    to: Annotated[list[str] | None, typer.Option(help="Another recipient. Repeatable.")] = None,
     method: Annotated[str, typer.Option(help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}.")] = SMTP.name,
-    subject: Annotated[str | None, typer.Option(help="Of a mail.")] = None,
+    subject: Annotated[str | None, typer.Option(help="The subject of a mail.")] = None,
     text: Annotated[str | None, typer.Option(help="The text; - reads stdin, @FILE a file.")] = None,
-    html: Annotated[str | None, typer.Option(help="HTML beside the text of a mail; - and @FILE as well.")] = None,
-    attach: Annotated[list[Path] | None, typer.Option(exists=True, dir_okay=False, help="A file. Repeatable.")] = None,
+    html: Annotated[str | None, typer.Option(help="HTML of a mail, beside its text; - and @FILE work as well.")] = None,
+    attach: Annotated[
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="A file to attach. Repeatable.")
+    ] = None,
     to_file: Annotated[
-        Path | None, typer.Option(help="A file with a recipient a line; - reads stdin.", allow_dash=True)
+        Path | None, typer.Option(help="A file with one recipient per line; - reads stdin.", allow_dash=True)
     ] = None,
     account: Annotated[str | None, typer.Option(help="The official account, for wechat.")] = None,
-    reference: Annotated[str | None, typer.Option(help="What you call it; imsg query --reference finds it.")] = None,
-    expires_in: Annotated[int | None, typer.Option(help="Seconds for which it is tried, 30 to 172800.")] = None,
-    chunk: Annotated[int, typer.Option(min=1, help="Recipients of one request.")] = sending.CHUNK,
+    reference: Annotated[
+        str | None, typer.Option(help="Your own name for the request; `imsg query --reference` finds it.")
+    ] = None,
+    expires_in: Annotated[int | None, typer.Option(help="Lifetime in seconds, 30 to 172800.")] = None,
+    chunk: Annotated[int, typer.Option(min=1, help="Recipients per request.")] = sending.CHUNK,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Send a message to some, or to a list of any length."""
+    """Send a message to one recipient, several, or a list of any length."""
     if [text, html, str(to_file)].count("-") > 1:
         raise usage("only one of --text, --html and --to-file can be read from standard input.")
     try:
@@ -110,18 +114,18 @@ def _report(sent: sending.Sent, *, as_json: bool) -> None:
 
 def query(  # noqa: PLR0917
     message: Annotated[str | None, typer.Option("--id", help="A request, or one message of it (REQUEST-N).")] = None,
-    username: Annotated[str | None, typer.Option(help="Whose; for administrators.")] = None,
+    username: Annotated[str | None, typer.Option(help="Username; for administrators.")] = None,
     method: Annotated[str | None, typer.Option(help="smtp, sms or wechat.")] = None,
     status: Annotated[str | None, typer.Option(help="queued, retrying, sent, failed, ...")] = None,
     to: Annotated[str | None, typer.Option(help="The recipient.")] = None,
-    reference: Annotated[str | None, typer.Option(help="What the send called it.")] = None,
+    reference: Annotated[str | None, typer.Option(help="The reference given when it was sent.")] = None,
     since: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     until: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Show what became of messages, newest first."""
+    """Show messages and their status, newest first."""
     asked = {"id": message, "username": username, "method": method, "status": status, "to": to}
     asked["reference"] = reference
     asked |= {"since": since, "until": until}
@@ -169,14 +173,14 @@ def _show(messages: list[dict[str, Any]], *, more: bool) -> None:
 
 
 def modify(  # noqa: PLR0917  typer reads the options from here
-    username: Annotated[str, typer.Argument(help="Whose limits.")],
+    username: Annotated[str, typer.Argument(help="The username.")],
     per_day: Annotated[int, typer.Option(help="Requests a day.")],
     per_hour: Annotated[int, typer.Option(help="Requests an hour.")],
     available: Annotated[bool | None, typer.Option("--available/--unavailable", help="Whether they may send.")] = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Change a user's limits; in force for the very next send (administrators)."""
+    """Change a user's limits, effective from the next send (administrators)."""
     body: dict[str, Any] = {"per_day": per_day, "per_hour": per_hour}
     if available is not None:
         body["available"] = available

@@ -16,7 +16,7 @@ def wechat() -> None:
 
 @app.command()
 def menu(
-    account: Annotated[str | None, typer.Argument(help="Which account; all where none is named.")] = None,
+    account: Annotated[str | None, typer.Argument(help="Which account; all if none is named.")] = None,
 ) -> None:
     """Give an account iMSG's menu, 我的 → 获取我的openID, in place of the one it has."""
     from imsg.menu import make  # noqa: PLC0415  only the verbs of the server pay for loading a service

@@ -94,7 +94,7 @@ async def _keys_of(connection: AsyncConnection, requests: Sequence[str]) -> set[
 async def _sendings(connection: AsyncConnection, keys: set[Key]) -> defaultdict[tuple[str, str, str], set[Any]]:
     """Find the messages sent under these ids, by (provider, provider_id, address).
 
-    One id of an SMS firm stands for up to 1,000 numbers, so addresses are compared here, not by a join of
+    One id of an SMS provider stands for up to 1,000 numbers, so addresses are compared here, not by a join of
     1,000 receipts with 1,000 messages each.
     """
     found: defaultdict[tuple[str, str, str], set[Any]] = defaultdict(set)

@@ -49,7 +49,7 @@ def identity(address: str) -> str:
 _MAINLAND = re.compile(r"1[3-9][0-9]{9}")
 _E164 = re.compile(r"\+(?!86)[1-9][0-9]{6,14}|\+861[3-9][0-9]{9}")
 """ITU-T E.164: at most 15 digits, none of them a leading zero; of +86 only what can take a message, mobile numbers.
-A table of every country's numbers (`phonenumbers`) would be stale where it matters: the firm judges the rest."""
+A table of every country's numbers (`phonenumbers`) would be stale where it matters: the provider decides the rest."""
 
 
 def phone(text: str) -> str | None:
