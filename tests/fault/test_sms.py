@@ -50,6 +50,6 @@ def test_an_sms_firm_that_answers_5xx_for_minutes(whole: World, firm: SmsFirm) -
     torment.tell(
         40,
         "A provider that answers 5xx for minutes",
-        f"The SMS provider answers 503 to everything for {DOWN_S:.0f} s, then recovers; mail goes on as ever. What is in "
-        "doubt is asked about for 12 min before it is sent again.",
+        f"The SMS provider answers 503 to everything for {DOWN_S:.0f} s, then recovers; mail is not affected. Unknown "
+        "results are looked up for 12 min before anything is sent again.",
     )
