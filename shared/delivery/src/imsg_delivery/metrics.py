@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Refused, Sent, Unknown
+from imsg_contract.wire import Result
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 """From a relay on the same host to a mail server that takes its minutes after the final dot."""
@@ -12,18 +12,18 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 class Metrics:
     """Attempts by result, calls in flight by lane, how long calls take, dead letters, whether the channel is blocked.
 
-    Each is bound to its labels here, so that a delivery only counts.
+    Each is bound to its labels once, so that a delivery only counts.
     """
 
     def __init__(self, registry: CollectorRegistry, method: str) -> None:
-        attempts = Counter(
+        self._method = method
+        self._attempts = Counter(
             "imsg_deliveries",
             "Attempts at one message, by what the provider said",
-            ("method", "result"),
+            ("method", "provider", "result"),
             registry=registry,
         )
-        results = (Sent, Again, Refused, Blocked, Unknown)
-        self.attempts = {result: attempts.labels(method, result.__name__.lower()) for result in results}
+        self._bound: dict[tuple[type, str], Counter] = {}
         in_flight = Gauge("imsg_provider_inflight", "Provider calls under way", ("method", "lane"), registry=registry)
         self.in_flight = {lane: in_flight.labels(method, lane.value) for lane in Lane}
         self.seconds = Histogram(
@@ -39,3 +39,12 @@ class Metrics:
         self.blocked = Gauge(
             "imsg_breaker_open", "1 while the provider lets nothing through", ("method",), registry=registry
         ).labels(method)
+
+    def count(self, result: Result) -> None:
+        """Count one attempt at one message."""
+        key = (type(result), result.provider)
+        bound = self._bound.get(key)
+        if bound is None:  # a look-up among the children costs a lock an attempt
+            labels = (self._method, result.provider, type(result).__name__.lower())
+            bound = self._bound[key] = self._attempts.labels(*labels)
+        bound.inc()
