@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from imsg_bench.openloop import OpenLoop, request, schedule
+from imsg_testing.listening import listening
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"errorCode":0}'
 
@@ -30,23 +31,16 @@ def test_a_request_is_whole() -> None:
 async def answering(answer: bytes, stall_s: float = 0.0) -> AsyncIterator[str]:
     """Answer every request, the first after a stall."""
     waits = [stall_s]
-    serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.current_task())
         while await reader.read(65_536):
             await asyncio.sleep(waits.pop() if waits else 0)
             for at in range(0, len(answer), 20):  # in pieces, as the network may bring it
                 writer.write(answer[at : at + 20])
                 await writer.drain()
-        writer.close()
-        await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/send"
-    async with asyncio.timeout(10):  # the clients have closed: every connection ends
-        await asyncio.gather(*(task for task in serving if task is not None))
+    async with listening(serve) as port:
+        yield f"http://127.0.0.1:{port}/api/send"
 
 
 async def test_every_request_of_the_schedule_is_timed() -> None:

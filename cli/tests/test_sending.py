@@ -1,57 +1,50 @@
 """`imsg send`: lists, chunks, and what is repeated."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from imsg import sending
 from imsg.api import Refused, Unreachable, connect
+from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
 
 MESSAGE = sending.Message("smtp", {"subject": "hello", "text": "您好"})
 
 
 class Server:
-    """A server on a port of its own: answers what it is given, the last for good (None: hangs up); keeps what came."""
+    """Answers what it is given, the last for good (None: hangs up); keeps what came."""
 
     def __init__(self, *answers: dict[str, Any] | None) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.keys: list[str] = []
-        waiting = list(answers)
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                server.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-                server.keys.append(self.headers["idempotency-key"])
-                answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
-                if answer is None:
-                    return
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(json.dumps(answer).encode())
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self._http = HTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = Thread(target=self._http.serve_forever, args=(0.01,))
-        self._thread.start()
+        self._waiting = list(answers)
+        self._stub = HttpStub(self._answer)
+        self._running = ExitStack()
+        self._running.enter_context(self._stub.running_apart())
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self._http.server_port}"
+        return self._stub.url
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        """What was asked."""
+        return [asked.json for asked in self._stub.asked]
+
+    @property
+    def keys(self) -> list[str]:
+        """The idempotency key of each request."""
+        return [asked.headers["idempotency-key"] for asked in self._stub.asked]
 
     def close(self) -> None:
         """End it."""
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
+        self._running.close()
+
+    def _answer(self, _: Asked) -> Step:
+        answer = self._waiting.pop(0) if len(self._waiting) > 1 else self._waiting[0]
+        return BreakOff() if answer is None else reply(answer)
 
 
 Serve = Callable[..., Server]

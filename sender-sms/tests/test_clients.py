@@ -1,56 +1,46 @@
 """Calls to a firm over the wire: connections kept, given up, or led through a proxy, and errors as what they mean."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from imsg_sms.providers.clients import NoAnswer, NotSent, opened
+from imsg_testing.http_stub import Act, Asked, BreakOff, HttpStub
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 CLOSING = ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
 
 class Firm:
-    """A server that answers every request alike and remembers the heads it read, by connection."""
+    """A server that answers every request alike, and not before so many wait."""
 
     def __init__(self, answer: bytes = ANSWER, *, at_once: int = 1) -> None:
-        self.connections: list[list[bytes]] = []
+        self._stub = HttpStub(self._answered)
         self._answer = answer
         self._together = asyncio.Barrier(at_once)
 
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection."""
-        heads: list[bytes] = []
-        self.connections.append(heads)
-        try:
-            while True:
-                heads.append(await reader.readuntil(b"\r\n\r\n"))
-                await self._together.wait()
-                writer.write(self._answer)
-                if b"connection: close" in self._answer:
-                    return
-        except asyncio.IncompleteReadError:
-            pass
-        finally:
-            writer.close()
+    @property
+    def connections(self) -> list[list[bytes]]:
+        """The heads it read, by connection."""
+        return [[asked.head for asked in one] for one in self._stub.connections]
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        """Listen for as long as the context lasts; yield the URL."""
+        async with self._stub.running():
+            yield f"{self._stub.url}/send"
 
-@asynccontextmanager
-async def listening(serve: Serve) -> AsyncIterator[str]:
-    """Listen for as long as the context lasts; yield the URL."""
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        host, port = server.sockets[0].getsockname()
-        yield f"http://{host}:{port}/send"
+    async def _answered(self, _: Asked) -> bytes:
+        await self._together.wait()
+        return self._answer
 
 
 async def test_a_connection_is_used_again() -> None:
     """The request says what was asked, query and headers as they were given."""
     firm = Firm()
-    async with listening(firm) as url, opened() as clients:
+    async with firm.running() as url, opened() as clients:
         for number in range(3):
             answer = await clients.call("POST", f"{url}?to=%2B86&n={number}", {"x-key": "s"}, b"")
             assert (answer.status_code, answer.json()) == (200, {})
@@ -62,7 +52,7 @@ async def test_a_connection_is_used_again() -> None:
 async def test_calls_at_once_have_a_connection_each() -> None:
     """None waits for another's answer."""
     firm = Firm(at_once=3)
-    async with listening(firm) as url, opened() as clients, asyncio.timeout(10):
+    async with firm.running() as url, opened() as clients, asyncio.timeout(10):
         await asyncio.gather(*(clients.call("GET", url, {}) for _ in range(3)))
     assert len(firm.connections) == 3
 
@@ -70,7 +60,7 @@ async def test_calls_at_once_have_a_connection_each() -> None:
 async def test_a_connection_that_the_firm_ends_is_not_used_again() -> None:
     """The next call has a fresh one."""
     firm = Firm(CLOSING)
-    async with listening(firm) as url, opened() as clients:
+    async with firm.running() as url, opened() as clients:
         for _ in range(2):
             assert (await clients.call("GET", url, {})).status_code == 200
     assert [len(heads) for heads in firm.connections] == [1, 1]
@@ -79,16 +69,16 @@ async def test_a_connection_that_the_firm_ends_is_not_used_again() -> None:
 async def test_a_raw_url_is_encoded() -> None:
     """A description may hold Chinese."""
     firm = Firm()
-    async with listening(firm) as url, opened() as clients:
+    async with firm.running() as url, opened() as clients:
         await clients.call("GET", f"{url}?text=您好 a", {})
     assert firm.connections[0][0].startswith(b"GET /send?text=%E6%82%A8%E5%A5%BD%20a HTTP/1.1\r\n")
 
 
-async def test_a_firm_that_is_not_there_has_nothing(unused_tcp_port: int) -> None:
+async def test_a_firm_that_is_not_there_has_nothing(reserved_port: int) -> None:
     """So another may be tried."""
     async with opened() as clients:
         with pytest.raises(NotSent):
-            await clients.call("GET", f"http://127.0.0.1:{unused_tcp_port}/", {})
+            await clients.call("GET", f"http://127.0.0.1:{reserved_port}/", {})
 
 
 async def test_a_url_that_nobody_can_call_is_not_sent() -> None:
@@ -101,37 +91,25 @@ async def test_a_url_that_nobody_can_call_is_not_sent() -> None:
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", b"nonsense\r\n\r\n"])
 async def test_a_firm_that_breaks_off_may_have_it(answer: bytes) -> None:
     """Whatever it began to say: nobody knows what became of the call, and it is not repeated."""
-    calls = 0
-
-    async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal calls
-        await reader.readuntil(b"\r\n\r\n")
-        calls += 1
-        writer.write(answer)
-        writer.close()
-
-    async with listening(broken) as url, opened() as clients:
+    firm = HttpStub(lambda _: BreakOff(answer))
+    async with firm.running(), opened() as clients:
         with pytest.raises(NoAnswer):
-            await clients.call("GET", url, {})
-    assert calls == 1
+            await clients.call("GET", firm.url, {})
+    assert len(firm.asked) == 1
 
 
 async def test_a_firm_that_says_nothing_may_have_it() -> None:
     """After the time it was given."""
-
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    async with listening(silent) as url, opened(answer_timeout_s=0.2) as clients:
+    firm = HttpStub(lambda _: Act.HANG)
+    async with firm.running(), opened(answer_timeout_s=0.2) as clients:
         with pytest.raises(NoAnswer):
-            await clients.call("POST", url, {}, b"to=1")
+            await clients.call("POST", firm.url, {}, b"to=1")
 
 
 async def test_the_environments_proxy_is_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """As curl does; the names in NO_PROXY are reached directly."""
     proxy, firm = Firm(), Firm()
-    async with listening(proxy) as through, listening(firm) as url, opened() as clients:
+    async with proxy.running() as through, firm.running() as url, opened() as clients:
         monkeypatch.setenv("http_proxy", through.removesuffix("/send").replace("://", "://me:pass@"))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         await clients.call("GET", "http://firm.test/send?n=1", {})

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pydantic import SecretStr
 
 from imsg_runtime.redis import Redis, connect
-from imsg_testing.wechat import TOKEN_PATH, Act, Step, WeChatServer, wechat_server
+from imsg_testing.http_stub import Act
+from imsg_testing.wechat import TOKEN_PATH, Step, WeChatServer, wechat_server
 from imsg_wechat import transport
 from imsg_wechat.codes import Complaint
 from imsg_wechat.tokens import Credentials, Tokens
@@ -29,7 +30,7 @@ async def test_two_processes_share_one_fetch(redis: Redis) -> None:
         found = await asyncio.gather(*(both[n % 2].get() for n in range(20)))
         assert set(found) == {"TOKEN-0"}
         assert len(server.of(TOKEN_PATH)) == 1
-        assert server.of(TOKEN_PATH)[0].body == {
+        assert server.of(TOKEN_PATH)[0].json == {
             "grant_type": "client_credential",
             "appid": "wx1",
             "secret": "s3",

@@ -2,10 +2,7 @@
 
 import re
 import secrets
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -14,6 +11,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, Look, Visit
 from imsg_testing.entering import enter, settled
+from imsg_testing.http_stub import HttpStub, reply
 from imsg_testing.stack import Stack
 
 Visits = Callable[..., Visit]
@@ -39,23 +37,9 @@ def foreign(stack: Stack) -> Iterator[str]:
             socket.onerror = () => answers.socket = 'refused';
         </script>"""
 
-    class Foreign(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.end_headers()
-            self.wfile.write(page.encode())
-
-        def log_message(self, *_: Any) -> None:  # noqa: ANN401  the library's own
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Foreign)
-    serving = threading.Thread(target=server.serve_forever, daemon=True)
-    serving.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    serving.join()
+    answer = reply(page, headers={"content-type": "text/html; charset=utf-8"})
+    with HttpStub(lambda _: answer).running_apart() as server:
+        yield f"{server.url}/"
 
 
 def test_a_foreign_page_can_neither_read_nor_act_nor_frame(visit: Visits, foreign: str) -> None:

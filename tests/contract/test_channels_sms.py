@@ -8,8 +8,9 @@ import pytest
 from imsg_contract.wire import Again, Blocked, Job, Refused, Result, Sent, TemplateLimits, Unknown
 from imsg_delivery.channel import Asking
 from imsg_sms import main as sms
+from imsg_testing.http_stub import reply
 from imsg_testing.sandbox import OpenSandbox, open_sandbox
-from imsg_testing.sms import ACCOUNT, OK, Firm, Told, job, refused, said
+from imsg_testing.sms import ACCOUNT, OK, Firm, Told, job, refused
 
 ZHANG, LI, WANG = "+8613800138000", "+8613800138001", "+8613800138002"
 BAD = "+8619900000002"
@@ -107,20 +108,20 @@ async def test_a_bad_number_is_halved_out_and_fails_alone(sandbox: OpenSandbox) 
         (refused("isv.BUSINESS_LIMIT_CONTROL", "触发分钟级流控Permits:1"), Again, "isv.BUSINESS_LIMIT_CONTROL"),
         (refused("isv.BUSINESS_LIMIT_CONTROL", "触发天级流控Permits:10"), Refused, "isv.BUSINESS_LIMIT_CONTROL"),
         (refused("isp.SYSTEM_ERROR"), Again, "isp.SYSTEM_ERROR"),
-        (said(refused("Throttling.User"), 429), Again, "Throttling.User"),
-        (said(refused("isp.SYSTEM_ERROR"), 500), Again, "isp.SYSTEM_ERROR"),
+        (reply(refused("Throttling.User"), 429), Again, "Throttling.User"),
+        (reply(refused("isp.SYSTEM_ERROR"), 500), Again, "isp.SYSTEM_ERROR"),
         (refused("isv.NEVER_HEARD_OF"), Again, "isv.NEVER_HEARD_OF"),
         (refused("isv.SMS_CONTENT_ILLEGAL"), Refused, "isv.SMS_CONTENT_ILLEGAL"),
         (refused("isv.AMOUNT_NOT_ENOUGH"), Blocked, "isv.AMOUNT_NOT_ENOUGH"),
-        (said(refused("SignatureDoesNotMatch"), 400), Blocked, "SignatureDoesNotMatch"),
+        (reply(refused("SignatureDoesNotMatch"), 400), Blocked, "SignatureDoesNotMatch"),
         ("cut", Unknown, "no_answer"),
         (5.0, Unknown, "no_answer"),
-        (said("<html>oops</html>"), Unknown, "http_200"),
-        (said("<html>oops</html>", 502), Unknown, "http_502"),
-        (said(refused("InternalError"), 500), Unknown, "InternalError"),
+        (reply("<html>oops</html>"), Unknown, "http_200"),
+        (reply("<html>oops</html>", 502), Unknown, "http_502"),
+        (reply(refused("InternalError"), 500), Unknown, "InternalError"),
         (b"gibberish\r\n\r\n", Unknown, "no_answer"),
-        (said("[]", 200), Unknown, "http_200"),
-        (said("<html>no</html>", 404), Again, "http_404"),
+        (reply("[]", 200), Unknown, "http_200"),
+        (reply("<html>no</html>", 404), Again, "http_404"),
     ],
 )
 async def test_an_answer_becomes_a_result(firm: Firm, answer: Any, result: type, code: str) -> None:  # noqa: ANN401
@@ -186,7 +187,7 @@ async def test_a_message_is_found_on_a_later_page(firm: Firm) -> None:
 
 
 async def test_a_firm_that_can_not_be_asked_leaves_it_unknown(firm: Firm) -> None:
-    for answer in ("cut", said("<html>", 502), refused("Throttling.User")):
+    for answer in ("cut", reply("<html>", 502), refused("Throttling.User")):
         firm.always = answer
         assert isinstance((await asked(firm.url, job([ZHANG]), Told(), 3))[0], Unknown)
 
@@ -220,10 +221,10 @@ async def test_a_firm_described_in_the_settings_gets_its_call(firm: Firm) -> Non
     ("answer", "result"),
     [
         ({"code": 7}, Refused),
-        (said({"code": 7}, 400), Refused),
-        (said("busy", 429), Again),
-        (said("oops", 500), Unknown),
-        (said("oops", 200), Unknown),
+        (reply({"code": 7}, 400), Refused),
+        (reply("busy", 429), Again),
+        (reply("oops", 500), Unknown),
+        (reply("oops", 200), Unknown),
         ("cut", Unknown),
         (5.0, Unknown),
     ],
@@ -240,7 +241,7 @@ async def test_a_described_firm_s_answer_becomes_a_result(firm: Firm, answer: An
         (refused("isv.AMOUNT_NOT_ENOUGH"), True),
         (refused("isv.SMS_CONTENT_ILLEGAL"), False),
         ("cut", False),
-        (said("<html>", 502), False),
+        (reply("<html>", 502), False),
     ],
 )
 async def test_the_next_firm_is_tried_only_where_nothing_can_have_been_taken(

@@ -24,7 +24,8 @@ from imsg_database.migrate import migrate
 from imsg_delivery.channel import Channel
 from imsg_runtime import service_client
 from imsg_runtime.redis import connect as connect_redis
-from imsg_testing.wechat import TOKEN_PATH, Act, Step, WeChatServer, wechat_server
+from imsg_testing.http_stub import CUT, Act
+from imsg_testing.wechat import TOKEN_PATH, Step, WeChatServer, token_of, wechat_server
 from imsg_wechat.followers import Followers
 from imsg_wechat.main import Timeouts, WeChat, open_channel
 from imsg_wechat.migrations import STEPS
@@ -70,7 +71,7 @@ CASES: Mapping[str, Case] = {
     "gibberish for a token": Case((), (Again, Blocked), [b"<html>"]),
     "slow": Case([Act.HANG], (Unknown, Blocked), timeouts=SHORT),
     "cut off once it has the message": Case([Act.RESET], (Unknown, Blocked)),
-    "cut off in its answer": Case([Act.CUT], (Unknown, Blocked)),
+    "cut off in its answer": Case([CUT], (Unknown, Blocked)),
     "a failing server": Case([502], (Unknown, Blocked)),
     "another server": Case([404], (Again, Blocked)),
     "gibberish": Case([b"\x00\xff{"], (Unknown, Blocked)),
@@ -205,9 +206,9 @@ async def test_a_message_goes_out_as_wechat_wants_it(redis_url: str, tmp_path: P
     async with wechat_server() as server, channel_to(server, redis_url, tmp_path, people=1) as (channel, made):
         results = await delivered(channel, made, made.recipients)
         (request,) = server.sent
-        assert "明天下雨".encode() in request.raw, "Chinese goes out unescaped"
-        assert request.token == "TOKEN-0"
-        assert request.body == {
+        assert "明天下雨".encode() in request.body, "Chinese goes out unescaped"
+        assert token_of(request) == "TOKEN-0"
+        assert request.json == {
             "touser": f"o{0:027}",
             "template_id": "TM00015",
             "data": {"content": {"value": "明天下雨"}},
@@ -225,9 +226,9 @@ async def test_a_stale_token_is_renewed_once_and_for_all(code: int, redis_url: s
     ):
         results = await delivered(channel, made, made.recipients)
         assert {type(result) for result in results.values()} == {Sent}
-        assert [request.token for request in server.sent] == ["TOKEN-0", "TOKEN-1", "TOKEN-1"]
+        assert [token_of(request) for request in server.sent] == ["TOKEN-0", "TOKEN-1", "TOKEN-1"]
         assert len(server.of(TOKEN_PATH)) == 2
-        assert not any(request.body["force_refresh"] for request in server.of(TOKEN_PATH))
+        assert not any(request.json["force_refresh"] for request in server.of(TOKEN_PATH))
 
 
 async def test_many_at_once_fetch_one_token(redis_url: str, tmp_path: Path) -> None:

@@ -33,13 +33,13 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @pytest.fixture
-async def greeter(unused_tcp_port: int) -> AsyncIterator[tuple[Process, int]]:
+async def greeter(reserved_port: int) -> AsyncIterator[tuple[Process, int]]:
     """Yield a service as a process of its own, and its port."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", GREETER, str(unused_tcp_port))
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", GREETER, str(reserved_port))
     async with asyncio.timeout(30):
-        while not await _is_open(unused_tcp_port):  # noqa: ASYNC110  another process has no event
+        while not await _is_open(reserved_port):  # noqa: ASYNC110  another process has no event
             await asyncio.sleep(0.02)
-    yield process, unused_tcp_port
+    yield process, reserved_port
     if process.returncode is None:
         process.kill()
     await process.wait()

@@ -44,9 +44,9 @@ async def test_a_command_right_after_a_script_sees_what_the_script_did(valkey_ur
             await redis.run_then(ADD, ["counted"], [1], ("HGET", "counted", "x"))
 
 
-async def test_a_server_that_is_not_there_is_away(unused_tcp_port: int) -> None:
+async def test_a_server_that_is_not_there_is_away(reserved_port: int) -> None:
     """Said as RedisUnavailable, so that callers can tell it from a bug."""
-    async with connect(f"redis://127.0.0.1:{unused_tcp_port}/0") as redis:
+    async with connect(f"redis://127.0.0.1:{reserved_port}/0") as redis:
         with pytest.raises(RedisUnavailable):
             await redis.call("PING")
 

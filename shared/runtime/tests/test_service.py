@@ -124,13 +124,13 @@ sys.exit(service.main(["late"]))
 """
 
 
-async def test_the_port_opens_once_the_service_is_ready(unused_tcp_port: int) -> None:
+async def test_the_port_opens_once_the_service_is_ready(reserved_port: int) -> None:
     """A name finds a replica as soon as it runs: it is not asked before it can answer."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", LATE, str(unused_tcp_port), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", LATE, str(reserved_port), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    url = f"http://127.0.0.1:{unused_tcp_port}"
+    url = f"http://127.0.0.1:{reserved_port}"
     async with asyncio.timeout(30), httpx.AsyncClient(timeout=5) as http:
         assert await process.stdout.readline() == b"open\n"
         with pytest.raises(httpx.ConnectError):
@@ -143,12 +143,12 @@ async def test_the_port_opens_once_the_service_is_ready(unused_tcp_port: int) ->
     assert process.returncode == 0
 
 
-async def test_sigterm_turns_readiness_off_before_the_port_closes_and_the_parts_last(unused_tcp_port: int) -> None:
+async def test_sigterm_turns_readiness_off_before_the_port_closes_and_the_parts_last(reserved_port: int) -> None:
     """So a load balancer looks elsewhere while requests are still served."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SLEEPER, str(unused_tcp_port), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", SLEEPER, str(reserved_port), stdout=asyncio.subprocess.PIPE
     )
-    url = f"http://127.0.0.1:{unused_tcp_port}"
+    url = f"http://127.0.0.1:{reserved_port}"
     async with httpx.AsyncClient(timeout=5) as http:
         await _until_answers(http, f"{url}/health/ready")
         process.send_signal(signal.SIGTERM)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from imsg_contract.topology import Topology
-from imsg_testing.servers import MissingServerError, Postgres, Rabbit, Server, Valkey
+from imsg_testing.servers import MissingServerError, Postgres, Rabbit, Server, Valkey, reserve_port
 
 
 def _running(server: Server) -> Iterator[Server]:
@@ -69,6 +69,12 @@ def rabbit_tls_url(rabbit: Rabbit) -> str:
 def postgres_url(postgres: Postgres) -> str:
     """Where PostgreSQL is: `postgresql://imsg:imsg@127.0.0.1:PORT/postgres`; its user may create databases."""
     return postgres.url
+
+
+@pytest.fixture
+def reserved_port() -> int:
+    """Take a port of the loopback, on which nobody answers until the test starts a server there."""
+    return reserve_port()
 
 
 @pytest.fixture

@@ -1,17 +1,16 @@
 """The SMS channel opened for a test: over the sandbox's Aliyun, or over a firm that answers as told."""
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Receipt, Recipient
 from imsg_sms import main as sms
+from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, first_values, reply
 
 SIGN, TEMPLATE = "天存", "SMS_100000001"
 
@@ -57,67 +56,38 @@ class Told(sms.Receipts):
 
 
 class Firm:
-    """A real HTTP server that answers as told: bytes as they are, a number of seconds of silence first, or a cut."""
+    """An SMS provider that answers as told: bytes as they are, a number of seconds of silence first, or a cut."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, str]] = []
         """The parameters of each call, and `action`, `body`, `path` beside."""
         self.answers: list[Any] = []
         self.always: Any = None
-        self.port = 0
+        self._stub = HttpStub(self._answer)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}/"
+        return f"{self._stub.url}/"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen on a free port."""
-        clients: set[asyncio.Task[None]] = set()
-
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._serve(reader, writer))
-            clients.add(task)
-            task.add_done_callback(clients.discard)
-
-        server = await asyncio.start_server(connected, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with self._stub.running():
             yield
-        finally:
-            server.close()
-            for task in clients:
-                task.cancel()
-            await asyncio.gather(*clients, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                first, *lines = head.decode().split("\r\n")
-                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-                body = (await reader.readexactly(int(headers.get("content-length") or 0))).decode()
-                path = first.split()[1]
-                given = {name: values[0] for name, values in parse_qs(urlsplit(path).query or body).items()}
-                self.asked.append({**given, "action": headers.get("x-acs-action", ""), "body": body, "path": path})
-                answer = self.answers.pop(0) if self.answers else self.always
-                if answer == "cut":
-                    return
-                if isinstance(answer, float):
-                    await asyncio.sleep(answer)
-                    return
-                writer.write(answer if isinstance(answer, bytes) else said(answer))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
-        finally:
-            writer.close()
-
-
-def said(content: Any, status: int = 200) -> bytes:  # noqa: ANN401
-    """Write an HTTP answer."""
-    body = content.encode() if isinstance(content, str) else json.dumps(content).encode()
-    return f"HTTP/1.1 {status} Any\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    async def _answer(self, asked: Asked) -> Step:
+        body = asked.body.decode()
+        given = asked.query or first_values(body)
+        action = asked.headers.get("x-acs-action", "")
+        self.asked.append({**given, "action": action, "body": body, "path": asked.target})
+        answer = self.answers.pop(0) if self.answers else self.always
+        if answer == "cut":
+            return BreakOff()
+        if isinstance(answer, float):
+            await asyncio.sleep(answer)
+            return BreakOff()
+        return answer if isinstance(answer, bytes) else reply(answer)
 
 
 def refused(code: str, message: str = "") -> dict[str, str]:

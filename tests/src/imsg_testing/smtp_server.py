@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from enum import Enum
 
+from imsg_testing.listening import listening
+
 EXTENSIONS = ("SIZE 36700160", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
-
-MAX_LINE_OCTETS = 1_048_576
-
 
 WITHIN_S = 5.0
 """How long a test waits for the server to see or do something."""
@@ -145,32 +144,20 @@ async def smtp_server(
     """
     offered = [*extensions, *(["STARTTLS"] if starttls else [])]
     server = SmtpServer(replies or {}, offered, users or {}, starttls)
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
         server.sessions += 1
         session = _Session(server, reader, writer, server.sessions, secure=tls is not None)
         server.open.add(session)
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            with contextlib.suppress(OSError):
                 await session.run()
         finally:
             server.open.discard(session)
-            tasks.discard(task)
             writer.transport.abort()
 
-    listening = await asyncio.start_server(serve, server.host, 0, ssl=tls, limit=MAX_LINE_OCTETS)
-    server.port = listening.sockets[0].getsockname()[1]
-    try:
+    async with listening(serve, tls) as server.port:
         yield server
-    finally:
-        listening.close()
-        for task in list(tasks):
-            task.cancel()
-        await _until(lambda: not tasks, "the sessions ended")
 
 
 class _Session:

@@ -27,6 +27,7 @@ from imsg_runtime.life import UNWATCHED, Life
 from imsg_runtime.observe import configure
 from imsg_runtime.redis import connect as connect_redis
 from imsg_runtime.watchdog import watch
+from imsg_testing.listening import listening
 from imsg_testing.waiting import eventually
 
 TERMS = Terms(chunk_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="repeat")
@@ -108,39 +109,20 @@ class Provider:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen on a free port of the loopback."""
-        clients: set[asyncio.Task[None]] = set()
-
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._serve(reader, writer))
-            clients.add(task)
-            task.add_done_callback(clients.discard)
-
-        server = await asyncio.start_server(connected, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with listening(self._serve) as self.port:
             yield
-        finally:
-            server.close()
-            for task in clients:
-                task.cancel()
-            await asyncio.gather(*clients, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while line := await reader.readline():
-                asked = json.loads(line)
-                self.under_way += 1
-                self.most_under_way = max(self.most_under_way, self.under_way)
-                try:
-                    answer = await self._answered(asked)
-                finally:
-                    self.under_way -= 1
-                writer.write(json.dumps(answer).encode() + b"\n")
-                await writer.drain()
-        except ConnectionError:
-            return
-        finally:
-            writer.close()
+        while line := await reader.readline():
+            asked = json.loads(line)
+            self.under_way += 1
+            self.most_under_way = max(self.most_under_way, self.under_way)
+            try:
+                answer = await self._answered(asked)
+            finally:
+                self.under_way -= 1
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
 
     async def _answered(self, asked: Mapping[str, Any]) -> Answer:
         n = int(asked["n"])

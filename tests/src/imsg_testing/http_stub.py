@@ -1,0 +1,171 @@
+"""An HTTP server on a real socket that answers as its test has written down, and remembers what it was asked."""
+
+import asyncio
+import inspect
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from imsg_testing.listening import Threaded, listening
+
+HEAD_END = b"\r\n\r\n"
+
+
+class Act(Enum):
+    """What a server does instead of answering."""
+
+    HANG = auto()
+    """It says nothing until the other side goes."""
+    RESET = auto()
+    """It reads the request and resets the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakOff:
+    """It says this and hangs up."""
+
+    said: bytes = b""
+
+
+Step = bytes | Act | BreakOff
+"""An answer as it goes over the wire, or what is done instead. One with `connection: close` ends the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as it came in."""
+
+    head: bytes
+    """With the empty line that ends it."""
+    body: bytes
+
+    @property
+    def verb(self) -> str:
+        """GET, POST and so on."""
+        return self._line[0]
+
+    @property
+    def target(self) -> str:
+        """What stands behind the verb: the path with its query, or a whole URL at a proxy."""
+        return self._line[1]
+
+    @property
+    def path(self) -> str:
+        """The path alone."""
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The first value of each name behind the question mark."""
+        return first_values(urlsplit(self.target).query)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By their names in small letters."""
+        pairs = (line.partition(":") for line in self.head.decode("latin-1").split("\r\n")[1:])
+        return {name.lower(): value.strip() for name, _, value in pairs if name}
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401  whatever was sent
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def _line(self) -> list[str]:
+        return self.head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+
+
+CUT = BreakOff(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{")
+"""It ends in the middle of an answer."""
+
+Answer = Callable[[Asked], Step | Awaitable[Step]]
+
+
+class HttpStub:
+    """The running server."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.connections: list[list[Asked]] = []
+        """What was asked, by connection, in the order in which they were made."""
+        self.asked: list[Asked] = []
+        """What was asked, in the order in which it came."""
+        self.port = 0
+        self._answer = answer
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["HttpStub"]:
+        """Listen on a free port for as long as the context lasts."""
+        async with listening(self._serve) as self.port:
+            yield self
+
+    @contextmanager
+    def running_apart(self) -> Iterator["HttpStub"]:
+        """Do so in a thread of its own, for a test without a loop."""
+        with Threaded().running(self.running()):
+            yield self
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        mine: list[Asked] = []
+        self.connections.append(mine)
+        while True:
+            asked = await _read(reader)
+            mine.append(asked)
+            self.asked.append(asked)
+            step = self._answer(asked)
+            if not await _take(await step if inspect.isawaitable(step) else step, reader, writer):
+                return
+
+
+def reply(
+    content: Any = b"",  # noqa: ANN401  bytes and text as they are, the rest as JSON
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
+    """Write an answer."""
+    match content:
+        case bytes():
+            body = content
+        case str():
+            body = content.encode()
+        case _:
+            body = json.dumps(content).encode()
+    lines = [f"{name}: {value}" for name, value in (headers or {}).items()]
+    head = "\r\n".join((f"HTTP/1.1 {status} Any", f"content-length: {len(body)}", *lines, "", ""))
+    return head.encode("latin-1") + body
+
+
+def first_values(form: str) -> dict[str, str]:
+    """Read a form or a query; of a name that comes twice the first value counts."""
+    return {name: values[0] for name, values in parse_qs(form).items()}
+
+
+async def _read(reader: asyncio.StreamReader) -> Asked:
+    head = await reader.readuntil(HEAD_END)
+    length = int(Asked(head, b"").headers.get("content-length") or 0)
+    return Asked(head, await reader.readexactly(length))
+
+
+async def _take(step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Take a step; tell whether the connection goes on."""
+    match step:
+        case bytes():
+            writer.write(step)
+            await writer.drain()
+            return b"connection: close" not in step.partition(HEAD_END)[0].lower()
+        case Act.HANG:
+            await reader.read()
+        case Act.RESET:
+            writer.transport.abort()
+        case BreakOff(said):
+            writer.write(said)
+            await writer.drain()
+    return False
