@@ -71,7 +71,7 @@ class Embedded(Stack):
 def embedded(folder: Path, *, disk_mib: int | None = None, command: Sequence[str] | None = None) -> Iterator[Embedded]:
     """Run `imsg up`, or another command, for as long as the context lasts; where wanted with a small disk."""
     with ExitStack() as stack:
-        mailbox = stack.enter_context(Mailbox().running())
+        mailbox = stack.enter_context(Mailbox().running_apart())
         opened = Embedded(folder, mailbox, disk_mib, command)
         stack.callback(opened.close)
         opened.start()

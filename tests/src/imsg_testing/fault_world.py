@@ -108,7 +108,7 @@ def world(folder: Path, plan: Plan = Plan()) -> Iterator[World]:
             stack.callback(server.close)
         with ThreadPoolExecutor(len(servers)) as pool:
             list(pool.map(lambda server: server.start(), servers))
-        mailbox = stack.enter_context(Mailbox().running())
+        mailbox = stack.enter_context(Mailbox().running_apart())
         opened = World(folder, servers, mailbox, plan)
         stack.callback(opened.close)
         opened.start()

@@ -10,6 +10,8 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import count
+from typing import Self
 
 from imsg_testing.listening import listening
 
@@ -34,7 +36,15 @@ class Held:
     reply: str
 
 
-Step = str | bytes | Act | Held
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A reply that is given after a while."""
+
+    reply: str
+    after_s: float
+
+
+Step = str | bytes | Act | Held | Late
 """A reply as text (`550 5.1.1 no`, line ends are added), as bytes (sent as they are), or what is done instead."""
 
 DEFAULTS: Mapping[str, str] = {
@@ -97,20 +107,57 @@ class SmtpServer:
         self.extensions = extensions
         self.users = users
         self.tls = tls
+        self.under_way = 0
+        """Mails that were announced and are not answered yet."""
         self.released = asyncio.Event()
         self.open: set[_Session] = set()
+        self._numbers = count(1)
         self._steps = {
             command: (iter(steps) if not isinstance(steps, Step) else None, steps) for command, steps in replies.items()
         }
 
+    @contextlib.asynccontextmanager
+    async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Self]:
+        """Listen on a free port for as long as the context lasts, with `tls` speaking TLS from the first byte."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.sessions += 1
+            session = _Session(self, reader, writer, self.sessions, secure=tls is not None)
+            self.open.add(session)
+            try:
+                with contextlib.suppress(OSError):
+                    await session.run()
+            finally:
+                self.open.discard(session)
+                writer.transport.abort()
+
+        async with listening(serve, tls) as self.port:
+            yield self
+
     def step(self, command: str) -> Step:
         """Say what is done at a command: the next of its list, or its one step, or what is usual."""
-        self.commands.append(command)
+        self.note(command)
         rest, steps = self._steps.get(command, (iter(()), ()))
         if rest is not None:
             return next(rest, DEFAULTS.get(command, ""))
         assert isinstance(steps, Step)
         return steps
+
+    def note(self, command: str) -> None:
+        """Remember a verb or a moment."""
+        self.commands.append(command)
+
+    def hear(self, line: str) -> None:
+        """Remember a command line."""
+        self.lines.append(line)
+
+    def keep(self, mail: Received) -> None:
+        """Take a mail."""
+        self.mails.append(mail)
+
+    def next_queued(self) -> str:
+        """Name the next mail."""
+        return f"Q{next(self._numbers):06}"
 
     def release(self) -> None:
         """Let every held reply go, now and from now on."""
@@ -143,20 +190,7 @@ async def smtp_server(
     makes it want a log-in, `starttls` offer STARTTLS, `tls` speak TLS from the first byte.
     """
     offered = [*extensions, *(["STARTTLS"] if starttls else [])]
-    server = SmtpServer(replies or {}, offered, users or {}, starttls)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server.sessions += 1
-        session = _Session(server, reader, writer, server.sessions, secure=tls is not None)
-        server.open.add(session)
-        try:
-            with contextlib.suppress(OSError):
-                await session.run()
-        finally:
-            server.open.discard(session)
-            writer.transport.abort()
-
-    async with listening(serve, tls) as server.port:
+    async with SmtpServer(replies or {}, offered, users or {}, starttls).running(tls) as server:
         yield server
 
 
@@ -185,7 +219,7 @@ class _Session:
             return
         while line := await self._reader.readline():
             text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
-            self._server.lines.append(text)
+            self._server.hear(text)
             verb, _, rest = text.partition(" ")
             command = verb.upper()
             handle: Callable[[str], Awaitable[bool]] | None = getattr(self, f"_{command.lower()}", None)
@@ -210,8 +244,8 @@ class _Session:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.writer.transport.abort()
                 return False
-            case Held(reply):
-                await self._server.released.wait()
+            case Held(reply) | Late(reply):
+                await (asyncio.sleep(step.after_s) if isinstance(step, Late) else self._server.released.wait())
                 return await self._say(reply.replace("{queued}", queued))
             case bytes():
                 self.writer.write(step)
@@ -231,7 +265,7 @@ class _Session:
     async def _other(self, command: str) -> bool:
         if command in DEFAULTS:
             return await self._do(command)
-        self._server.commands.append(command)
+        self._server.note(command)
         return await self._say("500 5.5.2 unknown command")
 
     async def _ehlo(self, _: str) -> bool:
@@ -290,10 +324,10 @@ class _Session:
 
     async def _mail(self, rest: str) -> bool:
         if self._server.users and self._user is None:
-            self._server.commands.append("MAIL")
+            self._server.note("MAIL")
             return await self._say("530 5.7.0 Authentication required")
         if self._envelope is not None:
-            self._server.commands.append("MAIL")
+            self._server.note("MAIL")
             return await self._say("503 5.5.1 Error: nested MAIL command")
         path, _, options = rest.partition(" ")
         step = self._server.step("MAIL")
@@ -317,6 +351,13 @@ class _Session:
             return False
         if not _begins(step, "354"):
             return True
+        self._server.under_way += 1
+        try:
+            return await self._body(self._envelope)
+        finally:
+            self._server.under_way -= 1
+
+    async def _body(self, envelope: _Envelope) -> bool:
         body_step = self._server.step("BODY")
         if body_step and not await self._take(body_step):
             return False
@@ -325,14 +366,14 @@ class _Session:
             if not line:
                 return False
             lines.append(line.removeprefix(b"."))
-        return await self._dot(self._envelope, b"".join(lines))
+        return await self._dot(envelope, b"".join(lines))
 
     async def _dot(self, envelope: _Envelope, data: bytes) -> bool:
         self._envelope = None
         step = self._server.step("DOT")
-        queued = f"Q{len(self._server.mails) + 1:06}"
+        queued = self._server.next_queued()
         if _says_yes(step) or step in (Act.DROP, Act.RESET, Act.HANG):  # taken, and then no answer: the worst case
-            self._server.mails.append(
+            self._server.keep(
                 Received(
                     envelope.sender,
                     tuple(envelope.recipients),
@@ -352,7 +393,7 @@ class _Session:
 
 
 def _begins(step: Step, code: str) -> bool:
-    text = step.reply if isinstance(step, Held) else step
+    text = step.reply if isinstance(step, Held | Late) else step
     if isinstance(text, bytes):
         text = text.decode("latin-1")
     return isinstance(text, str) and text.startswith(code)
