@@ -3,12 +3,26 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 
-from imsg_console.explanations import general, sms, smtp, wechat
+from imsg_channels import METHODS
+from imsg_channels.smtp import SMTP
+from imsg_console.explanations import general
 from imsg_console.explanations.table import Table
 from imsg_console.texts import Texts
 
-TABLES: Mapping[str, Table] = {"smtp": smtp.CODES, "sms": sms.CODES, "wechat": wechat.CODES}
+
+def _table(method: str) -> Table:
+    """Read a channel's table, the module that is called by it; a channel need not have one."""
+    name = f"{__name__}.{method}"
+    if find_spec(name) is None:
+        return {}
+    found: Table = import_module(name).CODES
+    return found
+
+
+TABLES: Mapping[str, Table] = {method: _table(method) for method in METHODS}
 
 OTHERWISE: Table = {
     "failed": (
@@ -83,7 +97,7 @@ def _known(method: str, code: str) -> tuple[str, str, str] | None:
 def _names(method: str, code: str) -> Iterator[str]:
     """Name where an answer may stand, the most exact first."""
     yield code
-    if method == "smtp" and _SMTP.fullmatch(code):
+    if method == SMTP.name and _SMTP.fullmatch(code):
         plain, _, enhanced = code.partition(" ")
         yield from (enhanced, plain, plain[0])
     if code.startswith("http_"):

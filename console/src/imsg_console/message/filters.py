@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-METHODS = ("smtp", "sms", "wechat")
+from imsg_channels import METHODS
+
 STATUSES = ("queued", "retrying", "sent", "delivered", "failed", "expired", "uncertain")
 UNSETTLED = frozenset({"queued", "retrying"})
 RESENDABLE = frozenset({"failed", "expired"})

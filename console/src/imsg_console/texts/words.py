@@ -3,9 +3,6 @@
 from imsg_console.texts import Table
 
 TEXTS: Table = {
-    "method_smtp": ("邮件", "E-mail"),
-    "method_sms": ("短信", "SMS"),
-    "method_wechat": ("微信", "WeChat"),
     "status_queued": ("排队中", "Queued"),
     "status_queued_means": ("已接收，等待发送。", "Accepted, waiting to be sent."),
     "status_retrying": ("重试中", "Retrying"),

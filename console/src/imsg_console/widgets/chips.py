@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from nicegui.element import Element
 
+from imsg_channels import BY_NAME, CHANNELS
+from imsg_console.texts import Texts
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, classed, icon
 
@@ -18,7 +20,7 @@ STATUSES: Mapping[str, tuple[str, str]] = {
 }
 """Status → symbol and tone."""
 
-METHODS: Mapping[str, str] = {"smtp": "mail", "sms": "sms", "wechat": "forum"}
+METHODS: Mapping[str, str] = {channel.name: channel.icon for channel in CHANNELS}
 """Method → symbol."""
 
 STATES: Mapping[str, tuple[str, str]] = {
@@ -27,6 +29,14 @@ STATES: Mapping[str, tuple[str, str]] = {
     "blocked": ("block", "bad"),
 }
 """State of a channel → symbol and tone."""
+
+
+def method_name(t: Texts, method: str) -> str:
+    """Name a method of sending as people do."""
+    channel = BY_NAME.get(method)
+    if channel is None:
+        return method
+    return channel.titles.zh if t.language == "zh" else channel.titles.en
 
 
 def chip(text: str, symbol: str = "", tone: str = "calm") -> Element:
@@ -49,7 +59,7 @@ def method(view: View, name: str) -> Element:
     """Draw a method of sending."""
     with classed("span", "method") as drawn:
         icon(METHODS.get(name, "send"))
-        classed("span", "", view.t.get(f"words.method_{name}", name))
+        classed("span", "", method_name(view.t, name))
     return drawn
 
 

@@ -56,7 +56,7 @@ class Card:
         self._day: object = None
         self._numbers: dict[str, Tag] = {}
         self._links: dict[str, Tag] = {}
-        t, name = view.t, view.t.get(f"words.method_{method}", method)
+        t, name = view.t, chips.method_name(view.t, method)
         with attrs(classed("section", "card channel"), aria_label=name, data_method=method):
             with classed("header", "channel-head"):
                 with heading(2, ""):

@@ -5,6 +5,9 @@ from typing import Any
 from nicegui import ui
 from nicegui.element import Element
 
+from imsg_channels import BY_NAME, CHANNELS
+from imsg_channels.smtp import SMTP
+from imsg_channels.spec import Address
 from imsg_console.client import ApiError
 from imsg_console.explanations import explained
 from imsg_console.message.filters import UNSETTLED
@@ -16,17 +19,26 @@ from imsg_console.widgets.elements import attrs, button, classed, link_to
 from imsg_console.widgets.notices import notice
 
 PATIENCE_LOOKS = 40
-INPUT_MODES = {"smtp": "email", "sms": "tel", "wechat": "text"}
+
+
+def _mode(address: Address) -> str:
+    if address.is_dialled:
+        return "tel"
+    return "email" if address.schema.get("format") == "email" else "text"
+
+
+INPUT_MODES = {channel.name: _mode(channel.address) for channel in CHANNELS}
 
 
 def ask_test_message(view: View, method: str) -> None:
     """Open the dialog."""
-    t = view.t
-    with dialog(t("channels.test_of", channel=t.get(f"words.method_{method}", method))) as opened:
+    t, address = view.t, BY_NAME[method].address
+    label = address.label.zh if t.language == "zh" else address.label.en
+    with dialog(t("channels.test_of", channel=chips.method_name(t, method))) as opened:
         classed("p", "", t("channels.test_what"))
-        to = ui.input(t(f"channels.test_to_{method}"))
+        to = ui.input(t.get(f"channels.test_to_{method}", label))
         to.props(f"outlined autofocus inputmode={INPUT_MODES[method]} maxlength=320")
-        short = "" if method == "smtp" else "_short"
+        short = "" if method == SMTP.name else "_short"
         words = ui.textarea(t("channels.test_text"), value=t(f"channels.test_default{short}"))
         words.props("outlined autogrow maxlength=500")
         result = attrs(classed("div", "test-message-result"), aria_live="polite")
@@ -54,7 +66,7 @@ async def _send(view: View, method: str, recipient: str, text: str, place: Eleme
         with place:
             notice(t("channels.test_missing"), "warn")
         return
-    content: Any = {"subject": t("channels.test_subject"), "text": text} if method == "smtp" else text
+    content: Any = {"subject": t("channels.test_subject"), "text": text} if method == SMTP.name else text
     try:
         answer = await view.api.post("/api/v2/messages", {"to": recipient, "method": method, "content": content})
     except ApiError as error:

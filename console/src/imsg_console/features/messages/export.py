@@ -18,6 +18,7 @@ from imsg_console.texts import Texts
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets import xlsx
+from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.formats import XLSX
 from imsg_console.widgets.work import Work, start
 from imsg_runtime.responses import LOGGED
@@ -89,7 +90,7 @@ class Sheet:
             message["id"],
             self._moments.full(message["created_at"]),
             message["username"],
-            self._t.get(f"words.method_{message['method']}", message["method"]),
+            method_name(self._t, message["method"]),
             message["to"],
             message["subject"],
             text(message["content"]),

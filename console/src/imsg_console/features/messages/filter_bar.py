@@ -6,10 +6,12 @@ from dataclasses import fields
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from imsg_console.message.filters import METHODS, STATUSES, Filters
+from imsg_channels import METHODS
+from imsg_console.message.filters import STATUSES, Filters
 from imsg_console.sanitize import line
 from imsg_console.texts import Texts
 from imsg_console.widgets.chips import STATUSES as SYMBOLS
+from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import attrs, button, classed, icon
 
 TYPED = "(event) => emit(event.target.value)"
@@ -90,9 +92,7 @@ class FilterBar:
                 self._statuses[status] = one
 
     def _draw_fields(self) -> None:
-        methods = {"": self._t("messages.any_method")} | {
-            method: self._t(f"words.method_{method}") for method in METHODS
-        }
+        methods = {"": self._t("messages.any_method")} | {method: method_name(self._t, method) for method in METHODS}
         self._inputs["method"] = ui.select(
             methods,
             value=self._filters.method,
@@ -117,7 +117,7 @@ class FilterBar:
         button(self._t("messages.apply"), self._apply, symbol="search")
 
     def _draw_chip(self, name: str, value: str) -> None:
-        shown = self._t(f"words.method_{value}") if name == "method" else line(value.replace("T", " "), 40)
+        shown = method_name(self._t, value) if name == "method" else line(value.replace("T", " "), 40)
         label = self._t(f"messages.filter_{name}")
         chip = attrs(classed("button", "filters-chip"), type="button")
         with chip:

@@ -11,7 +11,7 @@ from imsg_console.message.summary import title
 from imsg_console.sanitize import line
 from imsg_console.texts import Texts
 from imsg_console.time_format import TimeFormat
-from imsg_console.widgets.chips import METHODS, STATUSES
+from imsg_console.widgets.chips import METHODS, STATUSES, method_name
 
 NOTHING_HELD: Mapping[str, str] = MappingProxyType({})
 
@@ -43,7 +43,7 @@ class Rows:
             "who": line(message["username"], 64),
             "method": method,
             "method_icon": METHODS.get(method, "send"),
-            "method_text": self._t.get(f"words.method_{method}", method),
+            "method_text": method_name(self._t, method),
             "status": status,
             "status_icon": symbol,
             "tone": tone,

@@ -13,6 +13,7 @@ from imsg_console.near_limits import near_limits
 from imsg_console.sanitize import line
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
+from imsg_console.widgets.chips import method_name
 
 LOOKED_AT = 100
 """How many of the newest failures are sorted by what they say."""
@@ -46,7 +47,7 @@ async def channels(view: View) -> list[Item]:
     t, moments = view.t, _moments(view)
     found = []
     for channel in answer["channels"]:
-        name, state, waiting = t(f"words.method_{channel['method']}"), channel["state"], channel["waiting"] or 0
+        name, state, waiting = method_name(t, channel["method"]), channel["state"], channel["waiting"] or 0
         why = line(channel["why"]) or t("overview.no_reason")
         if state == "open" and waiting < MANY_WAITING:
             continue
@@ -100,9 +101,7 @@ def _failure(view: View, method: str, code: str, number: str, since: datetime) -
     """Say how many failed with a code; its link opens these and no others."""
     t = view.t
     said = explained(t, method, "failed", code)
-    title = t(
-        "overview.failed", n=number, name=t(f"words.method_{method}"), code=line(code, 40) or t("overview.no_code")
-    )
+    title = t("overview.failed", n=number, name=method_name(t, method), code=line(code, 40) or t("overview.no_code"))
     text = f"{said.meaning} {said.remedy}" if said else ""
     asked = {"status": "failed", "method": method, "code": code, "since": write_local(since, _moments(view).zone)}
     target = f"/messages?{urlencode({name: value for name, value in asked.items() if value})}"

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-METHODS = ("smtp", "sms", "wechat")
+from imsg_channels import METHODS
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "delivered": ("delivered",),

@@ -78,7 +78,7 @@ async def _figures(view: View, place: ui.element, start: ui.element, chosen: Ran
 
 def _card(view: View, one: Figures, chosen: Range, names: Sequence[str], since: str) -> None:
     t = view.t
-    name, said = t(f"words.method_{one.method}"), t(f"overview.{chosen.name}_said")
+    name, said = chips.method_name(t, one.method), t(f"overview.{chosen.name}_said")
     series = [Series(_kind(view, kind), COLOURS[kind], one.kinds[kind]) for kind in KINDS]
     with attrs(classed("section", "card chart-card"), aria_label=name):
         with classed("div", "card-head"):

@@ -7,6 +7,7 @@ from nicegui import ui
 
 from imsg_console.view import View
 from imsg_console.widgets import chips
+from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import attrs, button, classed, heading, icon
 from imsg_console.widgets.notices import toast
 
@@ -102,7 +103,7 @@ class FaultBoard:
         return self._t.get(f"sandbox.fault_{fault}", fault)
 
     def _channel(self, method: str) -> str:
-        return self._t.get(f"words.method_{method}", method)
+        return method_name(self._t, method)
 
 
 def _place(fault: str) -> int:

@@ -5,15 +5,18 @@ from typing import Protocol
 
 from nicegui import ui
 
+from imsg_channels import BY_NAME
+from imsg_channels.smtp import SMTP
+from imsg_channels.wechat import WECHAT
 from imsg_console.client import ApiError
 from imsg_console.features.sandbox.chat import Chats
+from imsg_console.features.sandbox.conversations import Conversations
 from imsg_console.features.sandbox.faults import FaultBoard
 from imsg_console.features.sandbox.magic import magic
 from imsg_console.features.sandbox.mails import Mails
-from imsg_console.features.sandbox.sms import Sms
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.chips import METHODS
+from imsg_console.widgets.chips import METHODS, method_name
 from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.elements import attrs, button, classed, heading, icon, style_sheet
 from imsg_console.widgets.notices import toast
@@ -37,7 +40,7 @@ async def show(view: View) -> None:
     for sheet in ("messages", "channels", "sandbox"):
         style_sheet(sheet)
     asked = view.query.get("tab", "")
-    tab = asked if asked in TABS else "smtp"
+    tab = asked if asked in TABS else SMTP.name
     about = await view.sandbox.call("GET", "/sandbox")
 
     async def empty_inbox() -> None:
@@ -69,13 +72,13 @@ async def show(view: View) -> None:
 def _shown(view: View, tab: str, supported: Mapping[str, list[str]]) -> Live:
     moments = TimeFormat(view.timezone, english=view.t.language == "en")
     match tab:
-        case "sms":
-            return Sms(view, moments)
-        case "wechat":
+        case SMTP.name:
+            return Mails(view, moments)
+        case WECHAT.name:
             return Chats(view, moments)
         case "faults":
             return FaultBoard(view, supported)
-    return Mails(view, moments)
+    return Conversations(view, moments, BY_NAME[tab])
 
 
 def _tabs(view: View, tab: str) -> None:
@@ -86,7 +89,7 @@ def _tabs(view: View, tab: str) -> None:
                 attrs(link, aria_current="page")
             with link:
                 icon(symbol)
-                classed("span", "", view.t(f"sandbox.tab_{name}"))
+                classed("span", "", view.t("sandbox.tab_faults") if name == "faults" else method_name(view.t, name))
 
 
 PAGE = Page("/inbox", "inbox", Group.ADMIN, show, icon="science", needs_sandbox=True)

@@ -8,6 +8,7 @@ from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.recipients import Recipient
 from imsg_console.sanitize import line
 from imsg_console.view import View
+from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import attrs, button, classed, heading
 from imsg_console.widgets.notices import notice
 
@@ -39,7 +40,7 @@ class Confirmation:
         with attrs(classed("section", "card stack send-confirm"), aria_label=t("send.confirm_title")):
             attrs(heading(2, t("send.confirm_title"), "confirm-title"), tabindex="-1")
             with classed("dl", "facts"):
-                self._fact(t("send.confirm_method"), t(f"words.method_{method}"))
+                self._fact(t("send.confirm_method"), method_name(t, method))
                 self._fact(t("send.confirm_count"), self._count(count, found["duplicates"]))
                 if found.get("segments"):
                     self._fact(t("send.confirm_segments"), t("send.confirm_sms", n=f"{found['segments']:,}"))

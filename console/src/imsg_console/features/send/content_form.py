@@ -5,6 +5,7 @@ from typing import Any
 
 from nicegui import ui
 
+from imsg_channels import BY_NAME
 from imsg_console.features.send.segments import measure
 from imsg_console.features.send.templates import Template, complaints
 from imsg_console.view import View
@@ -124,7 +125,7 @@ class Words:
         for made in self._params.values():
             if not made.value or not made.value.strip():
                 return [(made, self._t("send.text_missing"))]
-        wrong = complaints(self.template, self.params, is_sms=self.method == "sms")
+        wrong = complaints(self.template, self.params, is_sms=BY_NAME[self.method].segments is not None)
         return [(first, self._t(key, **fields)) for key, fields in wrong]
 
     def measured(self, numbers: list[str]) -> int:

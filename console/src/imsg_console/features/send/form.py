@@ -10,6 +10,9 @@ from typing import Any
 
 from nicegui import ui
 
+from imsg_channels import BY_NAME
+from imsg_channels.smtp import SMTP
+from imsg_channels.spec import ChannelSpec
 from imsg_console import quota
 from imsg_console.client import ApiError
 from imsg_console.features.send import templates
@@ -23,7 +26,7 @@ from imsg_console.features.send.recipient_field import Box
 from imsg_console.features.send.recipients import Kind, Recipients
 from imsg_console.layout import sentence
 from imsg_console.view import View
-from imsg_console.widgets.chips import METHODS
+from imsg_console.widgets.chips import METHODS, method_name
 from imsg_console.widgets.elements import attrs, button, classed, heading
 from imsg_console.widgets.notices import error_notice, notice
 
@@ -43,9 +46,9 @@ class Form:
     def __init__(self, view: View, me: Mapping[str, Any], published: Mapping[str, Any]) -> None:
         self._view, self._t, self._me = view, view.t, me
         self._published = published
-        self._method = view.query.get("method", "smtp")
+        self._method = view.query.get("method", SMTP.name)
         if self._method not in METHODS:
-            self._method = "smtp"
+            self._method = SMTP.name
         self._people = Recipients(self._method)
         self._key = ("", "")
         """The body that was sent, hashed, and its Idempotency-Key: sending it once more sends nothing twice."""
@@ -55,6 +58,10 @@ class Form:
         self._is_sending = False
         self._complained: list[ui.input | ui.textarea] = []
         self._draft: Draft | None = None
+
+    @property
+    def _channel(self) -> ChannelSpec:
+        return BY_NAME[self._method]
 
     def draw(self) -> None:
         """Draw it."""
@@ -69,7 +76,8 @@ class Form:
                     self._mail = Mail(self._view, self._changed)
                     self._words = {
                         method: Words(self._view, method, templates.of(method, self._published), self._changed)
-                        for method in ("sms", "wechat")
+                        for method in METHODS
+                        if method != SMTP.name
                     }
                     self._attachments = Attachments(self._view, self._changed)
             with classed("div", "send-side stack"):
@@ -134,7 +142,7 @@ class Form:
         self._method = method
         self._people.method = method
         self._tabs.set_value(method)
-        if method == "smtp" and isinstance(content, dict):
+        if method == SMTP.name and isinstance(content, dict):
             self._mail.fill(content)
         elif method in self._words:
             self._words[method].fill(content)
@@ -147,7 +155,7 @@ class Form:
     def _draw_methods(self) -> None:
         with ui.tabs(on_change=self._choose).props("no-caps inline-label") as self._tabs:
             for method, symbol in METHODS.items():
-                ui.tab(method, self._t(f"words.method_{method}"), icon=symbol)
+                ui.tab(method, method_name(self._t, method), icon=symbol)
         self._tabs.set_value(self._method)
         attrs(self._tabs.classes("methods"), aria_label=self._t("send.method"))
 
@@ -160,8 +168,8 @@ class Form:
         self._changed()
 
     def _turn(self) -> None:
-        self._mail.place.set_visibility(self._method == "smtp")
-        self._attachments.set_visibility(visible=self._method == "smtp")
+        self._mail.place.set_visibility(self._method == SMTP.name)
+        self._attachments.set_visibility(visible=self._channel.has_attachments)
         for method, words in self._words.items():
             words.place.set_visibility(self._method == method)
         self._trouble.clear()
@@ -178,11 +186,11 @@ class Form:
         self._complained = []
         fine = self._people.fine
         self._draw_preview(self._preview)
-        if self._method == "smtp":
+        if self._method == SMTP.name:
             self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
             return
         words = self._words[self._method]
-        if self._method == "wechat":
+        if self._channel.segments is None:
             self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
             return
         numbers = [one.key for one in fine if one.kind is Kind.ADDRESS]
@@ -243,16 +251,16 @@ class Form:
 
     def _draw_preview(self, preview: Preview) -> None:
         """Show the message as it arrives."""
-        if self._method == "smtp":
+        if self._method == SMTP.name:
             preview.mail(self._mail.content, [one.text for one in self._people.fine], self._attachments.files)
             return
         words = self._words[self._method]
-        (preview.sms if self._method == "sms" else preview.wechat)(words.template, words.params)
+        (preview.wechat if self._channel.has_accounts else preview.sms)(words.template, words.params)
 
     async def _body(self) -> dict[str, Any]:
-        content: object = self._mail.content if self._method == "smtp" else self._words[self._method].content
+        content: object = self._mail.content if self._method == SMTP.name else self._words[self._method].content
         body: dict[str, Any] = {"to": self._people.texts, "method": self._method, "content": content}
-        if self._method == "smtp" and self._attachments.files:
+        if self._channel.has_attachments and self._attachments.files:
             body["attachment"] = await self._attachments.encoded()
         return body
 
@@ -272,7 +280,7 @@ class Form:
                 notice(text, "bad")
             self._box.focus()
             return False
-        if self._method == "smtp":
+        if self._method == SMTP.name:
             complaints = self._mail.complaints(has_files=bool(self._attachments.files))
         else:
             complaints = self._words[self._method].complaints()

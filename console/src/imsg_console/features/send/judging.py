@@ -2,16 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
-from imsg_contract import addresses
-
-METHODS: Mapping[str, Callable[[str], str | None]] = {
-    "smtp": addresses.email,
-    "sms": addresses.phone,
-    "wechat": addresses.tag,
-}
-"""Method → the normal form of its addresses."""
+from imsg_channels import BY_NAME
 
 MAX_NAME_CHARACTERS = 64
 
@@ -57,7 +50,7 @@ def find_address(text: str, method: str) -> tuple[str, str] | None:
     """Return an address as the API takes it, and its normal form; None where the text is none, even tidied."""
     if len(text) > MAX_ADDRESS_CHARACTERS:
         return None
-    take = METHODS[method]
+    take = BY_NAME[method].address.parse
     if (found := take(text)) is not None:
         return text, found
     for tidied in _tidied(text, method):

@@ -308,6 +308,7 @@ _PARTS = {
     "sms": re.compile(r"[0-9+.·-]+"),
     "wechat": re.compile(r"[0-9A-Za-z-]+"),
 }
+_NAME = re.compile(r"[0-9A-Za-z_-]+")
 """What an address that sticks to other letters is made of: one class each, so that nothing is looked at twice."""
 
 _NUMERIC = re.compile(r"[0-9+().·-]+")
@@ -336,7 +337,7 @@ def _read_word(word: str, method: str) -> list[_Token]:
     if (address := rewrite(word, method)) is not None:
         return [_Token(address, is_address=True, is_meant=True)]
     plain = normalize(word)
-    parts = [(part.start(), part.end(), part[0].strip("-.")) for part in _PARTS[method].finditer(plain)]
+    parts = [(part.start(), part.end(), part[0].strip("-.")) for part in _PARTS.get(method, _NAME).finditer(plain)]
     whole = [one for one in parts if _stands_alone(plain, one[0], one[1]) and is_address(one[2], method)]
     if not whole:
         return [_Token(word, is_meant=is_meant(word, method))]

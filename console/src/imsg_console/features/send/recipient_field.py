@@ -7,6 +7,7 @@ from functools import partial
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from imsg_channels import CHANNELS
 from imsg_console.client import ApiError, path
 from imsg_console.features.send.list_file import ListFile
 from imsg_console.features.send.pasting import Ignored, Reading, read
@@ -37,7 +38,8 @@ MAX_TYPED_CHARACTERS = 400
 CHECKED = 20
 """Usernames that an administrator has looked up while writing; the rest are looked up by sending."""
 
-CONTACTS = {"smtp": "email", "sms": "phone", "wechat": "wechat"}
+CONTACTS = {channel.name: channel.contact for channel in CHANNELS}
+"""Method → which of a user's contacts it writes to; None: usernames are nobody there."""
 
 PARTED = r"""
 const parted = (v) => /[,;，；、\n\t]/.test(v) && (v.match(/"/g) || []).length % 2 === 0;
@@ -183,7 +185,7 @@ class Box:
             user = await self._view.api.get(path("/api/v2/users", name))
         except ApiError as error:
             return "send.no_such_user" if error.reason == "no_such_user" else ""
-        return "" if user.get(CONTACTS[self.people.method]) else "send.no_contact"
+        return "" if user.get(CONTACTS[self.people.method] or "") else "send.no_contact"
 
     def _draw_summary(self) -> None:
         t = self._t

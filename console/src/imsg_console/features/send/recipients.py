@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from imsg_channels import CHANNELS
 from imsg_console.features.send.judging import (
     MAX_NAME_CHARACTERS,
-    METHODS,
     PHONE_DIGITS,
     explain,
     find_address,
     is_address,
 )
 from imsg_console.features.send.pasting import Found, Ignored, Reading
+
+TELLING = tuple(channel.name for channel in CHANNELS if channel.address.usernames != "any")
+"""Methods whose addresses tell by themselves what they are; those of others might be usernames."""
 
 SLICE = 200
 """Judged before others get the loop."""
@@ -165,7 +168,7 @@ def judge(text: str, method: str) -> Recipient:
         written, normal = found
         # One person has one mailbox, whatever the case: the API writes to it once.
         return Recipient(written, normal.lower() if method == "smtp" else normal, Kind.ADDRESS)
-    for other in METHODS:
+    for other in TELLING:
         if other != method and is_address(text, other):
             return Recipient(text, text, Kind.WRONG, f"send.is_{other}")
     if why := explain(text, method) or _why_no_name(text, method):

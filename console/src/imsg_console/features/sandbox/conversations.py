@@ -1,33 +1,39 @@
-"""The sandbox's SMS: a conversation for each number, its messages as bubbles."""
+"""What arrived of a channel of plain texts: a conversation for each recipient, its messages as bubbles."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from imsg_channels.spec import ChannelSpec
 from imsg_console.features.sandbox.arrivals import Arrivals
 from imsg_console.features.sandbox.split import Item, Split, pane_head
 from imsg_console.sanitize import block, line
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
+from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import attrs, classed
 from imsg_console.widgets.notices import empty
 
 MOST = 500
 
 
-class Sms:
+class Conversations:
     """Draws them and keeps them fresh."""
 
-    def __init__(self, view: View, moments: TimeFormat) -> None:
+    def __init__(self, view: View, moments: TimeFormat, channel: ChannelSpec) -> None:
         self._t = view.t
         self._moments = moments
-        self._arrivals = Arrivals(view.sandbox, "sms", MOST)
+        self._arrivals = Arrivals(view.sandbox, channel.name, MOST)
         t = view.t
         self._empty = empty(
-            t("sandbox.sms_none_title"), t("sandbox.sms_none"), "sms", action=t("sandbox.send_one"), target="/send"
+            t("sandbox.texts_none_title", channel=method_name(t, channel.name)),
+            t("sandbox.texts_none"),
+            channel.icon,
+            action=t("sandbox.send_one"),
+            target="/send",
         )
         with classed("div", "split-place") as self._place:
-            self._split = Split(view, t("sandbox.numbers"), t("sandbox.sms_choose"), self._open)
+            self._split = Split(view, t("sandbox.recipients"), t("sandbox.texts_choose"), self._open)
             self._cut = classed("p", "muted small", t("sandbox.newest", n=MOST))
         self._place.set_visibility(False)
         self._by_number: dict[str, list[Mapping[str, Any]]] = {}
