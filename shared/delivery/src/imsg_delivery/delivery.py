@@ -335,7 +335,7 @@ class ChunkDelivery(Generic[Prepared]):
             return {}
 
     def _count(self, result: Result) -> None:
-        self._lane.metrics.count(result)
+        self._lane.metrics.attempts[type(result), result.provider].inc()
         if isinstance(result, Blocked):
             self._lane.pause.block(result)
 

@@ -9,6 +9,21 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 """From a relay on the same host to a mail server that takes its minutes after the final dot."""
 
 
+class Attempts(dict[tuple[type[Result], str], Counter]):
+    """Kind of result and provider → its counter, bound to its labels at the first attempt."""
+
+    def __init__(self, attempts: Counter, method: str) -> None:
+        super().__init__()
+        self._attempts = attempts
+        self._method = method
+
+    def __missing__(self, key: tuple[type[Result], str]) -> Counter:
+        """Bind a counter."""
+        result, provider = key
+        self[key] = self._attempts.labels(self._method, provider, result.__name__.lower())
+        return self[key]
+
+
 class Metrics:
     """Attempts by result, calls in flight by lane, how long calls take, dead letters, whether the channel is blocked.
 
@@ -16,14 +31,13 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry, method: str) -> None:
-        self._method = method
-        self._attempts = Counter(
+        attempts = Counter(
             "imsg_deliveries",
             "Attempts at one message, by what the provider said",
             ("method", "provider", "result"),
             registry=registry,
         )
-        self._bound: dict[tuple[type, str], Counter] = {}
+        self.attempts = Attempts(attempts, method)
         in_flight = Gauge("imsg_provider_inflight", "Provider calls under way", ("method", "lane"), registry=registry)
         self.in_flight = {lane: in_flight.labels(method, lane.value) for lane in Lane}
         self.seconds = Histogram(
@@ -39,12 +53,3 @@ class Metrics:
         self.blocked = Gauge(
             "imsg_breaker_open", "1 while the provider lets nothing through", ("method",), registry=registry
         ).labels(method)
-
-    def count(self, result: Result) -> None:
-        """Count one attempt at one message."""
-        key = (type(result), result.provider)
-        bound = self._bound.get(key)
-        if bound is None:  # a look-up among the children costs a lock an attempt
-            labels = (self._method, result.provider, type(result).__name__.lower())
-            bound = self._bound[key] = self._attempts.labels(*labels)
-        bound.inc()
