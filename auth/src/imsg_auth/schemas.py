@@ -231,10 +231,6 @@ class UsersAnswer(Answered):
     next: Annotated[str | None, Field(description="The next page's cursor; null: this is the last page.")]
 
 
-class MirrorAnswer(Answered):
-    """The mirror is written."""
-
-
 class HoldersAnswer(Answered):
     """Who has the contact."""
 

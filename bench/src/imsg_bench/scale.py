@@ -35,4 +35,3 @@ class Scale:
 QUICK = Scale("quick", 2, 1.0, 0.5, 1_000, 10_000, 1_000, 20_000, 40, 10_000, 100_000, 30, 50)
 FULL = Scale("full", 5, 4.0, 1.0, 3_000, 10_000, 3_000, 100_000, 100, 30_000, 1_000_000, 60, 500)
 HISTORY = Scale("history", 3, 4.0, 1.0, 3_000, 10_000, 3_000, 100_000, 100, 60_000, 5_000_000, 100, 500)
-SCALES = {scale.name: scale for scale in (QUICK, FULL, HISTORY)}

@@ -19,9 +19,6 @@ from imsg_testing.stack import environment
 
 START_TIMEOUT_S = 60.0
 
-USER_LIMIT = 1_000_000
-"""The most that a user may be allowed; every window is counted all the same."""
-
 CONTENT = {
     "subject": "您的订单已发货",
     "text": "您好，您的订单 20261125-0042 已经发货，预计明天送达。\n"

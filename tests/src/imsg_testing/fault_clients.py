@@ -82,7 +82,6 @@ class Clients:
         self._address = address
         self._drawn = 0
         self._lock = threading.Lock()
-        self._given_up: list[str] = []
 
     def close(self) -> None:
         """Close the connections."""

@@ -70,9 +70,3 @@ def logger(name: str) -> Log:
     """Make the logger of a module."""
     found: Log = structlog.get_logger(name)
     return found
-
-
-def shorten(address: str) -> str:
-    """Shorten an address for a log line: enough to recognise, too little to use."""
-    name, at, domain = address.partition("@")
-    return f"{name[:2]}…@{domain}" if at else f"{address[:4]}…{address[-2:]}"
