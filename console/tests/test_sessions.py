@@ -9,14 +9,14 @@ IDLE_S = 60.0
 
 
 @dataclass
-class World:
+class Clock:
     """A clock to set, and what was revoked."""
 
     now: float = 1_000.0
     revoked: list[str] = field(default_factory=list)
 
     def sessions(self) -> Sessions:
-        """Make the sessions of this world."""
+        """Make the sessions by this clock."""
 
         async def revoke(session: Session) -> None:
             self.revoked.append(session.token)
@@ -58,7 +58,7 @@ def opened(sessions: Sessions, username: str = "admin", expires_in_s: float = 3_
 
 
 def test_only_the_secret_of_the_cookie_finds_a_session() -> None:
-    sessions = World().sessions()
+    sessions = Clock().sessions()
     session, secret = opened(sessions)
 
     assert sessions.find(secret) is session
@@ -67,25 +67,25 @@ def test_only_the_secret_of_the_cookie_finds_a_session() -> None:
 
 
 async def test_a_session_ends_when_nothing_is_done_and_its_token_is_revoked() -> None:
-    world = World()
-    sessions = world.sessions()
+    clock = Clock()
+    sessions = clock.sessions()
     session, secret = opened(sessions)
     session.screens["page"] = screen = Screen()
     session.tasks.append(task := Task())
-    world.now += IDLE_S
+    clock.now += IDLE_S
     assert sessions.find(secret) is None
 
     await sessions.sweep()
 
-    assert (screen.why, task.is_stopped, world.revoked, len(sessions)) == ("idle", True, ["token of admin"], 0)
+    assert (screen.why, task.is_stopped, clock.revoked, len(sessions)) == ("idle", True, ["token of admin"], 0)
 
 
 async def test_what_people_do_keeps_a_session() -> None:
-    world = World()
-    sessions = world.sessions()
+    clock = Clock()
+    sessions = clock.sessions()
     session, secret = opened(sessions)
     for _ in range(5):
-        world.now += IDLE_S - 1
+        clock.now += IDLE_S - 1
         sessions.touch(session)
         await sessions.sweep()
 
@@ -93,11 +93,11 @@ async def test_what_people_do_keeps_a_session() -> None:
 
 
 async def test_a_session_ends_with_its_token_whatever_is_done() -> None:
-    world = World()
-    sessions = world.sessions()
+    clock = Clock()
+    sessions = clock.sessions()
     session, secret = opened(sessions, expires_in_s=30.0)
     session.screens["page"] = screen = Screen()
-    world.now += 30.0
+    clock.now += 30.0
     sessions.touch(session)
     await sessions.sweep()
 
@@ -105,7 +105,7 @@ async def test_a_session_ends_with_its_token_whatever_is_done() -> None:
 
 
 def test_a_log_out_everywhere_ends_every_session_of_the_user_and_no_other() -> None:
-    sessions = World().sessions()
+    sessions = Clock().sessions()
     mine, others = [opened(sessions) for _ in range(3)], opened(sessions, "天存")
     sessions.end_all_of("admin", "ended")
 
@@ -114,7 +114,7 @@ def test_a_log_out_everywhere_ends_every_session_of_the_user_and_no_other() -> N
 
 
 def test_the_oldest_of_very_many_sessions_gives_way() -> None:
-    sessions = World().sessions()
+    sessions = Clock().sessions()
     many = [opened(sessions) for _ in range(MAX_SESSIONS_PER_USER + 1)]
 
     assert sessions.find(many[0][1]) is None
@@ -123,26 +123,26 @@ def test_the_oldest_of_very_many_sessions_gives_way() -> None:
 
 
 def test_a_cookie_whose_session_is_over_is_told_why() -> None:
-    world = World()
-    sessions = world.sessions()
+    clock = Clock()
+    sessions = clock.sessions()
     (left, left_secret), (_, idle_secret), (_, expired_secret) = (
         opened(sessions, "left"),
         opened(sessions, "idle"),
         opened(sessions, "expired", expires_in_s=10.0),
     )
     sessions.end(left, "elsewhere")
-    world.now += IDLE_S
+    clock.now += IDLE_S
     assert sessions.why_ended(left_secret) == "elsewhere"
     assert sessions.why_ended(idle_secret) == "idle"
     assert sessions.why_ended(expired_secret) == "expired"
-    assert World().sessions().why_ended(left_secret) == "restarted"
+    assert Clock().sessions().why_ended(left_secret) == "restarted"
 
 
 async def test_the_why_outlives_the_sweep_and_is_bounded() -> None:
-    world = World()
-    sessions = world.sessions()
+    clock = Clock()
+    sessions = clock.sessions()
     _, secret = opened(sessions)
-    world.now += IDLE_S
+    clock.now += IDLE_S
     await sessions.sweep()
     assert sessions.why_ended(secret) == "idle"
     for number in range(MAX_ENDED):

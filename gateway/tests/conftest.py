@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.gateway import World, world
+from imsg_testing.gateway import RunningGateway, run_gateway
 
 
 @pytest.fixture
@@ -15,17 +15,17 @@ def store_url(valkey_url: str) -> str:
 
 
 @pytest.fixture
-async def gateway(store_url: str) -> AsyncIterator[World]:
+async def gateway(store_url: str) -> AsyncIterator[RunningGateway]:
     """Open a gateway that is called by v2, ready."""
-    async with world(store_url) as opened:
+    async with run_gateway(store_url) as opened:
         await opened.ready()
         yield opened
 
 
 @pytest.fixture(params=["v1", "v2"])
-async def either(store_url: str, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def either(store_url: str, request: pytest.FixtureRequest) -> AsyncIterator[RunningGateway]:
     """Open a gateway that is called by each version, ready."""
     accounts: dict[str, Any] = {"accounts": {"main": {}, "other": {}}}
-    async with world(store_url, is_v2=request.param == "v2", wechat=accounts) as opened:
+    async with run_gateway(store_url, is_v2=request.param == "v2", wechat=accounts) as opened:
         await opened.ready()
         yield opened

@@ -20,7 +20,7 @@ from imsg_gateway.draft import Draft
 from imsg_gateway.providers import Providers
 from imsg_runtime import service_client
 from imsg_runtime.quota import Quota
-from imsg_testing.gateway import KEY, World, id_of
+from imsg_testing.gateway import KEY, RunningGateway, id_of
 
 REPEAT_FOR_S = 0.4
 
@@ -61,15 +61,15 @@ DRAFT = Draft(
 class Bench:
     """Accepting with a scripted broker, on a real quota."""
 
-    def __init__(self, world: World, broker: Scripted, history: service_client.Peer) -> None:
-        self._world = world
+    def __init__(self, run_gateway: RunningGateway, broker: Scripted, history: service_client.Peer) -> None:
+        self._world = run_gateway
         self.broker = broker
         zone = ZoneInfo("Asia/Shanghai")
-        quota = Quota(world.redis, zone)
+        quota = Quota(run_gateway.redis, zone)
         self.callers = Callers(quota, history, (KEY,), zone)
         self.quota = quota
         real = cast("Broker", broker)
-        providers = Providers(world.redis, ("smtp",))
+        providers = Providers(run_gateway.redis, ("smtp",))
         self.accepting = Accepting(real, history, quota, Pressure(real, 10), providers, repeat_for_s=REPEAT_FOR_S)
 
     async def used(self) -> int:
@@ -88,20 +88,22 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(gateway: World) -> AsyncIterator[Callable[..., Bench]]:
+async def bench(gateway: RunningGateway) -> AsyncIterator[Callable[..., Bench]]:
     """Make benches on the gateway's Redis."""
     async with service_client.connect("http://history", (), {"history": gateway.history.app}) as history:
         yield lambda *script: Bench(gateway, Scripted(*script), history)
 
 
-async def test_confirmed_is_accepted_and_counted(gateway: World, bench: Callable[..., Bench]) -> None:
+async def test_confirmed_is_accepted_and_counted(gateway: RunningGateway, bench: Callable[..., Bench]) -> None:
     token, tried, request = await gateway.user(), bench(None), new_id()
     assert await tried.accept(token, request) == {"id": request, "count": 1}
     assert await tried.used() == 1
     assert len(tried.broker.published) == 1
 
 
-async def test_refused_gives_the_limit_back_and_says_not_accepted(gateway: World, bench: Callable[..., Bench]) -> None:
+async def test_refused_gives_the_limit_back_and_says_not_accepted(
+    gateway: RunningGateway, bench: Callable[..., Bench]
+) -> None:
     token, tried = await gateway.user(per_hour=1), bench(PublishRefused)
     for _ in range(3):
         assert await tried.accept(token, new_id()) == {"reason": "not_accepted"}
@@ -110,7 +112,7 @@ async def test_refused_gives_the_limit_back_and_says_not_accepted(gateway: World
 
 
 async def test_unknown_is_repeated_with_the_same_bytes_until_it_is_confirmed(
-    gateway: World, bench: Callable[..., Bench]
+    gateway: RunningGateway, bench: Callable[..., Bench]
 ) -> None:
     token, tried, request = await gateway.user(), bench(PublishUnknown, PublishUnknown, None), new_id()
     assert await tried.accept(token, request) == {"id": request, "count": 1}
@@ -119,7 +121,9 @@ async def test_unknown_is_repeated_with_the_same_bytes_until_it_is_confirmed(
     assert await tried.used() == 1
 
 
-async def test_a_refusal_after_an_unknown_outcome_proves_nothing(gateway: World, bench: Callable[..., Bench]) -> None:
+async def test_a_refusal_after_an_unknown_outcome_proves_nothing(
+    gateway: RunningGateway, bench: Callable[..., Bench]
+) -> None:
     token, tried, request = await gateway.user(), bench(PublishUnknown, PublishRefused, None), new_id()
     assert await tried.accept(token, request) == {"id": request, "count": 1}
     assert len(set(tried.broker.published)) == 1
@@ -127,7 +131,7 @@ async def test_a_refusal_after_an_unknown_outcome_proves_nothing(gateway: World,
 
 @pytest.mark.parametrize("later", [PublishUnknown, PublishRefused])
 async def test_unknown_to_the_end_gives_the_id_and_nothing_back(
-    gateway: World, bench: Callable[..., Bench], later: Outcome
+    gateway: RunningGateway, bench: Callable[..., Bench], later: Outcome
 ) -> None:
     token, tried, request = await gateway.user(), bench(PublishUnknown, later), new_id()
     started = asyncio.get_running_loop().time()
@@ -137,7 +141,7 @@ async def test_unknown_to_the_end_gives_the_id_and_nothing_back(
 
 
 async def test_where_history_can_not_keep_the_bytes_nothing_is_published_or_counted(
-    gateway: World, bench: Callable[..., Bench]
+    gateway: RunningGateway, bench: Callable[..., Bench]
 ) -> None:
     token = await gateway.user(per_hour=1)
     gateway.history.is_broken = True
@@ -148,7 +152,7 @@ async def test_where_history_can_not_keep_the_bytes_nothing_is_published_or_coun
     assert await bench(None).used() == 0
 
 
-async def test_a_list_too_long_for_one_message_of_the_broker_is_refused(gateway: World) -> None:
+async def test_a_list_too_long_for_one_message_of_the_broker_is_refused(gateway: RunningGateway) -> None:
     token = await gateway.user()
     long = "x" * 60 + "@" + ".".join(["y" * 60] * 3) + "."
     to = [f"{n:04}{long[4:]}com" for n in range(10_000)]

@@ -9,18 +9,18 @@ from imsg_contract.topology import user_key
 from imsg_gateway.authentication import MAX_VERDICTS, Callers
 from imsg_runtime import service_client
 from imsg_runtime.quota import Quota
-from imsg_testing.gateway import KEY, World, id_of, mail
+from imsg_testing.gateway import KEY, RunningGateway, id_of, mail
 
 QUERY = "/api/v2/messages"
 
 
-async def test_the_token_may_stand_in_the_body_of_a_get_too(gateway: World) -> None:
+async def test_the_token_may_stand_in_the_body_of_a_get_too(gateway: RunningGateway) -> None:
     token = await gateway.user()
     answer = await gateway.client.request("GET", QUERY, content=json.dumps({"token": token}))
     assert answer.json()["errorCode"] == 0
 
 
-async def test_the_token_may_stand_in_the_authorization_header(gateway: World) -> None:
+async def test_the_token_may_stand_in_the_authorization_header(gateway: RunningGateway) -> None:
     token = await gateway.user()
     for scheme in ("Bearer", "bearer", "BEARER"):
         answer = await gateway.client.get(QUERY, headers={"authorization": f"{scheme} {token}"})
@@ -31,7 +31,7 @@ async def test_the_token_may_stand_in_the_authorization_header(gateway: World) -
     assert answer.json()["errorCode"] == 10005
 
 
-async def test_a_token_in_the_query_may_have_lost_its_plus_signs_to_spaces(gateway: World) -> None:
+async def test_a_token_in_the_query_may_have_lost_its_plus_signs_to_spaces(gateway: RunningGateway) -> None:
     token = await gateway.user("~~~")
     assert "+" in token
     for written in (token, token.replace("+", "%2B"), token.replace("+", "%20")):
@@ -40,7 +40,7 @@ async def test_a_token_in_the_query_may_have_lost_its_plus_signs_to_spaces(gatew
         assert (await gateway.client.get(f"{QUERY}?token={wrong}")).json()["errorCode"] == 10005
 
 
-async def test_the_body_goes_before_the_header_and_the_header_before_the_query(gateway: World) -> None:
+async def test_the_body_goes_before_the_header_and_the_header_before_the_query(gateway: RunningGateway) -> None:
     token = await gateway.user()
     bearer = {"authorization": f"Bearer {token}"}
     answer = await gateway.client.request("GET", QUERY, content=json.dumps({"token": "forged"}), headers=bearer)
@@ -51,7 +51,7 @@ async def test_the_body_goes_before_the_header_and_the_header_before_the_query(g
     assert answer.json()["errorCode"] == 0
 
 
-async def test_a_wrapped_token_is_read(gateway: World) -> None:
+async def test_a_wrapped_token_is_read(gateway: RunningGateway) -> None:
     token = await gateway.user()
     wrapped = "\r\n ".join(token[at : at + 40] for at in range(0, len(token), 40)) + "\n"
     assert (await gateway.send(token=wrapped)).json()["errorCode"] == 0
@@ -61,7 +61,7 @@ async def test_a_wrapped_token_is_read(gateway: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/send", "/api/v2/messages", "/api/v2/resend", "/api/resend", "/api/me"])
-async def test_an_expired_a_revoked_and_a_strangers_token_do_not_hold(gateway: World, path: str) -> None:
+async def test_an_expired_a_revoked_and_a_strangers_token_do_not_hold(gateway: RunningGateway, path: str) -> None:
     token = await gateway.user()
     revoked = gateway.token("zhang", nonce="f" * 32)
     await gateway.redis.call("HSET", user_key("zhang"), "revoked:" + "f" * 32, 1)
@@ -73,7 +73,7 @@ async def test_an_expired_a_revoked_and_a_strangers_token_do_not_hold(gateway: W
     assert answer.json()["errorCode"] != 10005
 
 
-async def test_a_new_epoch_ends_a_token_at_once_even_one_verified_before(gateway: World) -> None:
+async def test_a_new_epoch_ends_a_token_at_once_even_one_verified_before(gateway: RunningGateway) -> None:
     token = await gateway.user()
     assert (await gateway.send(token=token)).json()["errorCode"] == 0
     gateway.auth.users["zhang"].epoch = 2
@@ -83,7 +83,7 @@ async def test_a_new_epoch_ends_a_token_at_once_even_one_verified_before(gateway
     assert (await gateway.send(token=gateway.token("zhang", epoch=2))).json()["errorCode"] == 0
 
 
-async def test_a_token_revoked_after_it_was_verified_ends_at_once(gateway: World) -> None:
+async def test_a_token_revoked_after_it_was_verified_ends_at_once(gateway: RunningGateway) -> None:
     token = await gateway.user()
     assert (await gateway.send(token=token)).json()["errorCode"] == 0
     await gateway.redis.call("HSET", user_key("zhang"), "revoked:" + "0" * 32, 1)
@@ -91,7 +91,7 @@ async def test_a_token_revoked_after_it_was_verified_ends_at_once(gateway: World
     assert (await gateway.send(token=token, to="")).json()["errorCode"] == 10005
 
 
-async def test_a_missing_mirror_is_asked_of_auth_and_the_send_goes_on(gateway: World) -> None:
+async def test_a_missing_mirror_is_asked_of_auth_and_the_send_goes_on(gateway: RunningGateway) -> None:
     token = await gateway.user()
     for _ in range(2):
         await gateway.redis.call("DEL", user_key("zhang"))
@@ -99,7 +99,7 @@ async def test_a_missing_mirror_is_asked_of_auth_and_the_send_goes_on(gateway: W
     assert gateway.auth.mirrored == ["zhang", "zhang"]
 
 
-async def test_services_and_jobs_learn_the_id_of_who_asks(gateway: World) -> None:
+async def test_services_and_jobs_learn_the_id_of_who_asks(gateway: RunningGateway) -> None:
     token = await gateway.user(since=1_764_028_800.125)
     await gateway.client.get(QUERY, params={"token": token})
     headers = gateway.history.relayed[-1].headers
@@ -109,7 +109,7 @@ async def test_services_and_jobs_learn_the_id_of_who_asks(gateway: World) -> Non
     assert [job.user_id for job in await gateway.jobs(2)] == [id_of("zhang")] * 2
 
 
-async def test_tokens_and_mirrors_of_before_users_had_ids_go_on(gateway: World) -> None:
+async def test_tokens_and_mirrors_of_before_users_had_ids_go_on(gateway: RunningGateway) -> None:
     """An auth of before writes mirrors without an id, then a new one with it; the token was made before both."""
     token = await gateway.user(id=None)
     assert (await gateway.send(token=token)).json()["errorCode"] == 0
@@ -122,7 +122,7 @@ async def test_tokens_and_mirrors_of_before_users_had_ids_go_on(gateway: World) 
     assert [job.user_id for job in await gateway.jobs(3)] == [None, None, id_of("zhang")]
 
 
-async def test_auth_is_shown_the_token_for_which_a_mirror_is_wanted(gateway: World) -> None:
+async def test_auth_is_shown_the_token_for_which_a_mirror_is_wanted(gateway: RunningGateway) -> None:
     """So that it locks nothing for one that is made up."""
     token = await gateway.user()
     await gateway.redis.call("DEL", user_key("zhang"))
@@ -131,14 +131,14 @@ async def test_auth_is_shown_the_token_for_which_a_mirror_is_wanted(gateway: Wor
     assert gateway.auth.tokens == [token]
 
 
-async def test_a_mirror_that_auth_can_not_write_is_its_being_away(gateway: World) -> None:
+async def test_a_mirror_that_auth_can_not_write_is_its_being_away(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await gateway.redis.call("DEL", user_key("zhang"))
     gateway.auth.is_broken = True
     assert (await gateway.send(token=token)).json()["reason"] == "not_accepted"
 
 
-async def test_available_and_limits_of_the_mirror_hold_for_the_very_next_send(gateway: World) -> None:
+async def test_available_and_limits_of_the_mirror_hold_for_the_very_next_send(gateway: RunningGateway) -> None:
     token = await gateway.user()
     user = gateway.auth.users["zhang"]
     assert (await gateway.send(token=token)).json()["errorCode"] == 0
@@ -153,7 +153,7 @@ async def test_available_and_limits_of_the_mirror_hold_for_the_very_next_send(ga
     assert (await gateway.send(token=token)).json()["errorCode"] == 0
 
 
-async def test_an_administrators_right_is_the_mirrors_of_this_moment(gateway: World) -> None:
+async def test_an_administrators_right_is_the_mirrors_of_this_moment(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     path = "/api/users"
     assert (await gateway.client.get(path, params={"token": token})).json()["errorCode"] == 0
@@ -162,7 +162,7 @@ async def test_an_administrators_right_is_the_mirrors_of_this_moment(gateway: Wo
     assert (await gateway.client.get(path, params={"token": token})).json()["reason"] == "no_right"
 
 
-async def test_verdicts_remembered_are_bounded(gateway: World) -> None:
+async def test_verdicts_remembered_are_bounded(gateway: RunningGateway) -> None:
     async with service_client.connect("http://auth", (), {}) as auth:
         callers = Callers(Quota(gateway.redis, UTC), auth, (KEY,), UTC)
         for n in range(MAX_VERDICTS + 10):

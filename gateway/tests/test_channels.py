@@ -5,11 +5,11 @@ import pytest
 from imsg_channels import METHODS
 from imsg_contract.topology import channel_key, no_provider_key
 from imsg_contract.wire import Change
-from imsg_testing.gateway import World, world
+from imsg_testing.gateway import RunningGateway, run_gateway
 from imsg_testing.waiting import eventually
 
 
-async def test_channels_tell_their_state_and_what_waits(gateway: World) -> None:
+async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     await gateway.send(token=token)
     await gateway.send(token=token, to=["a@example.com", "b@example.com"])
@@ -23,7 +23,7 @@ async def test_channels_tell_their_state_and_what_waits(gateway: World) -> None:
     assert channels["sms"]["until"] == "2026-11-25T12:00:00Z"
 
 
-async def test_what_waits_is_a_number_for_prometheus(gateway: World) -> None:
+async def test_what_waits_is_a_number_for_prometheus(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     await gateway.send(token=token)
 
@@ -34,7 +34,7 @@ async def test_what_waits_is_a_number_for_prometheus(gateway: World) -> None:
     assert "imsg_ready 1.0" in (await gateway.client.get("/metrics")).text
 
 
-async def test_pausing_is_for_administrators_and_seen_and_noted(gateway: World) -> None:
+async def test_pausing_is_for_administrators_and_seen_and_noted(gateway: RunningGateway) -> None:
     admin, user = await gateway.user("admin", role="admin"), await gateway.user()
     refused = await gateway.client.patch("/api/channels/smtp", json={"token": user, "paused": True})
     assert refused.json()["reason"] == "no_right"
@@ -46,7 +46,7 @@ async def test_pausing_is_for_administrators_and_seen_and_noted(gateway: World) 
     assert (change.actor, change.action, change.subject) == ("admin", "channel_paused", "smtp")
 
 
-async def test_why_a_channel_is_paused_is_shown_until_it_goes_on(gateway: World) -> None:
+async def test_why_a_channel_is_paused_is_shown_until_it_goes_on(gateway: RunningGateway) -> None:
     token = await gateway.user("admin", role="admin")
 
     async def patch(**fields: object) -> dict[str, object]:
@@ -62,7 +62,7 @@ async def test_why_a_channel_is_paused_is_shown_until_it_goes_on(gateway: World)
     assert await patch(paused=True) == {"state": "paused", "why": None}
 
 
-async def test_a_paused_channel_still_takes_requests_which_wait(gateway: World) -> None:
+async def test_a_paused_channel_still_takes_requests_which_wait(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     await gateway.client.patch("/api/channels/smtp", json={"token": token, "paused": True})
     assert (await gateway.send(token=token)).json()["errorCode"] == 0
@@ -82,7 +82,7 @@ async def test_a_paused_channel_still_takes_requests_which_wait(gateway: World) 
     ],
 )
 async def test_what_is_wrong_about_a_pause_is_said(
-    gateway: World, method: str, fields: dict[str, object], code: int
+    gateway: RunningGateway, method: str, fields: dict[str, object], code: int
 ) -> None:
     token = await gateway.user(role="admin")
     answer = await gateway.client.patch(f"/api/channels/{method}", json={"token": token, **fields})
@@ -90,7 +90,7 @@ async def test_what_is_wrong_about_a_pause_is_said(
 
 
 async def test_past_a_set_depth_no_more_is_taken_until_it_is_less(store_url: str) -> None:
-    async with world(store_url, max_depth=2) as opened:
+    async with run_gateway(store_url, max_depth=2) as opened:
         await opened.ready()
         token = await opened.user()
         for _ in range(3):
@@ -111,7 +111,7 @@ async def test_past_a_set_depth_no_more_is_taken_until_it_is_less(store_url: str
         await eventually(is_taken)
 
 
-async def test_nothing_is_taken_for_a_channel_without_a_provider(gateway: World) -> None:
+async def test_nothing_is_taken_for_a_channel_without_a_provider(gateway: RunningGateway) -> None:
     """It would wait for ever: the refusal says what to set, and counts for nothing."""
     token = await gateway.user(per_hour=1)
     await gateway.redis.call("SET", no_provider_key("smtp"), "set IMSG_SMTP__HOST", "EX", 60)

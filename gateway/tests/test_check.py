@@ -6,7 +6,7 @@ import pytest
 from starlette.responses import JSONResponse
 
 from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key
-from imsg_testing.gateway import User, World, mail, world
+from imsg_testing.gateway import RunningGateway, User, mail, run_gateway
 
 ME = {
     "available": True,
@@ -19,13 +19,13 @@ ME = {
 }
 
 
-async def check(opened: World, **fields: Any) -> Any:  # noqa: ANN401  any JSON
+async def check(opened: RunningGateway, **fields: Any) -> Any:  # noqa: ANN401  any JSON
     """Check a sound mail but for these fields; return the answer's object."""
     opened.auth.answer = JSONResponse(ME)
     return (await opened.client.post("/api/v2/messages/check", json=mail(**fields))).json()
 
 
-async def test_it_counts_who_would_get_it_and_names_who_would_not(gateway: World) -> None:
+async def test_it_counts_who_would_get_it_and_names_who_would_not(gateway: RunningGateway) -> None:
     token = await gateway.user()
     gateway.auth.users["王五"] = User(contacts={"smtp": "wang@example.com"})
     gateway.auth.users["赵六"] = User()
@@ -48,14 +48,14 @@ async def test_it_counts_who_would_get_it_and_names_who_would_not(gateway: World
 
 @pytest.mark.parametrize(("role", "counts"), [("user", (2, 0)), ("admin", (1, 1))])
 async def test_only_administrators_learn_that_a_name_and_an_address_are_one_person(
-    gateway: World, role: str, counts: tuple[int, int]
+    gateway: RunningGateway, role: str, counts: tuple[int, int]
 ) -> None:
     gateway.auth.users["王五"] = User(contacts={"smtp": "wang@example.com"})
     answer = await check(gateway, token=await gateway.user(role=role), to=["王五", "Wang@example.com"])
     assert (answer["count"], answer["duplicates"]) == counts
 
 
-async def test_problems_are_a_hundred_at_most_and_told_in_english_too(gateway: World) -> None:
+async def test_problems_are_a_hundred_at_most_and_told_in_english_too(gateway: RunningGateway) -> None:
     token = await gateway.user()
     gateway.auth.answer = JSONResponse(ME)
     body = mail(token=token, to=[f"a/{n}" for n in range(101)])
@@ -65,7 +65,7 @@ async def test_problems_are_a_hundred_at_most_and_told_in_english_too(gateway: W
     assert answer.json()["problems"][0]["detail"].startswith("This recipient is not right")
 
 
-async def test_segments_are_those_of_who_would_get_it(gateway: World) -> None:
+async def test_segments_are_those_of_who_would_get_it(gateway: RunningGateway) -> None:
     token = await gateway.user()
     answer = await check(
         gateway, token=token, method="sms", to=["13800138000", "13800138001", "x/y"], content="雨" * 71
@@ -74,7 +74,7 @@ async def test_segments_are_those_of_who_would_get_it(gateway: World) -> None:
 
 
 async def test_followers_who_left_are_problems(store_url: str) -> None:
-    async with world(store_url, wechat={"accounts": {"main": {}}}) as opened:
+    async with run_gateway(store_url, wechat={"accounts": {"main": {}}}) as opened:
         token = await opened.user()
         await opened.redis.call("SADD", followers_key("main"), "84G-7ZW-YRB", FOLLOWERS_COMPLETE)
         await opened.redis.call("SADD", left_key("main"), "D6Z-1RV-0WY")
@@ -97,12 +97,12 @@ async def test_followers_who_left_are_problems(store_url: str) -> None:
     ],
 )
 async def test_what_is_wrong_with_the_whole_is_refused_as_a_send_is(
-    gateway: World, fields: dict[str, Any], reason: str
+    gateway: RunningGateway, fields: dict[str, Any], reason: str
 ) -> None:
     assert (await check(gateway, token=await gateway.user(), **fields))["reason"] == reason
 
 
-async def test_guesses_count_as_those_of_a_send_do(gateway: World) -> None:
+async def test_guesses_count_as_those_of_a_send_do(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await check(gateway, token=token, to=[f"guess{n}" for n in range(101)])
     assert (await check(gateway, token=token, to="guess101"))["reason"] == "too_many_tries"

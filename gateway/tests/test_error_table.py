@@ -8,7 +8,7 @@ import pytest
 
 from imsg_contract.errors import TEXTS
 from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key
-from imsg_testing.gateway import World, world
+from imsg_testing.gateway import RunningGateway, run_gateway
 from imsg_testing.versions import whole
 
 TAG = "84G-7ZW-YRB"
@@ -16,7 +16,7 @@ GONE_TAG = "D6Z-1RV-0WY"
 OTHER_TAG = "HE6-M11-100"
 
 
-def check(tried: World, answer: httpx.Response, code: int, status: int, reason: str) -> dict[str, Any]:
+def check(tried: RunningGateway, answer: httpx.Response, code: int, status: int, reason: str) -> dict[str, Any]:
     """Hold an answer of a documented URL against its row: text, reason, detail, and the version's status."""
     body = whole(answer)
     assert body["errorCode"] == code, body
@@ -31,7 +31,7 @@ def check(tried: World, answer: httpx.Response, code: int, status: int, reason: 
     return body
 
 
-async def test_0_ok(either: World) -> None:
+async def test_0_ok(either: RunningGateway) -> None:
     answer = await either.send(token=await either.user())
     assert answer.status_code == (202 if either.is_v2 else 200)
     assert answer.json()["errorCode"] == 0
@@ -55,23 +55,23 @@ NO_OBJECTS: list[Any] = [
 ]
 
 
-async def test_10001_what_is_no_json_object(either: World) -> None:
+async def test_10001_what_is_no_json_object(either: RunningGateway) -> None:
     for body, reason in NO_OBJECTS:
         answer = await either.client.post(either.url("/api/send"), content=body)
         check(either, answer, 10001, 400, reason)
 
 
-async def test_10001_with_413_over_the_size_limit(either: World) -> None:
+async def test_10001_with_413_over_the_size_limit(either: RunningGateway) -> None:
     answer = await either.client.post(either.url("/api/send"), content=b" " * (16 * 1024 * 1024 + 1))
     check(either, answer, 10001, 413, "too_large")
 
 
-async def test_16_mib_of_spaces_are_only_no_json(either: World) -> None:
+async def test_16_mib_of_spaces_are_only_no_json(either: RunningGateway) -> None:
     answer = await either.client.post(either.url("/api/send"), content=b" " * (16 * 1024 * 1024))
     check(either, answer, 10001, 400, "not_json")
 
 
-async def test_10001_with_405_for_another_method_and_404_for_an_unknown_path(either: World) -> None:
+async def test_10001_with_405_for_another_method_and_404_for_an_unknown_path(either: RunningGateway) -> None:
     answer = await either.client.delete(either.url("/api/send"))
     check(either, answer, 10001, 405, "no_such_method")
     assert answer.headers["allow"] == ("GET, POST" if either.is_v2 else "POST")
@@ -81,7 +81,7 @@ async def test_10001_with_405_for_another_method_and_404_for_an_unknown_path(eit
     assert unknown.json()["reason"] == "no_such_url"
 
 
-async def test_10002_a_required_field_absent_or_null(either: World) -> None:
+async def test_10002_a_required_field_absent_or_null(either: RunningGateway) -> None:
     token = await either.user()
     for field in ("to", "method", "content"):
         for value in (..., None):
@@ -89,7 +89,7 @@ async def test_10002_a_required_field_absent_or_null(either: World) -> None:
             assert field in body["detail"]
 
 
-async def test_10002_the_token_absent_or_null(either: World) -> None:
+async def test_10002_the_token_absent_or_null(either: RunningGateway) -> None:
     for value in (..., None):
         check(either, await either.send(token=value), 10002, 400, "token_missing")
 
@@ -97,7 +97,7 @@ async def test_10002_the_token_absent_or_null(either: World) -> None:
 NO_TOKENS: list[Any] = ["", " ", "forged", "OTljMTUw", 5, True, [], {}, "天" * 50, "A" * 10_000]
 
 
-async def test_10005_a_token_that_is_none(either: World) -> None:
+async def test_10005_a_token_that_is_none(either: RunningGateway) -> None:
     await either.user()
     for value in NO_TOKENS:
         check(either, await either.send(token=value), 10005, 401, "token_invalid")
@@ -106,7 +106,7 @@ async def test_10005_a_token_that_is_none(either: World) -> None:
 NO_METHODS: list[Any] = ["email", "", "SMTP", " smtp", 5, ["smtp"], {}, True]
 
 
-async def test_10008_a_method_that_is_none(either: World) -> None:
+async def test_10008_a_method_that_is_none(either: RunningGateway) -> None:
     token = await either.user()
     for value in NO_METHODS:
         check(either, await either.send(token=token, method=value), 10008, 400, "method_unknown")
@@ -137,7 +137,7 @@ WRONG_MAILS: list[Any] = [
 ]
 
 
-async def test_10009_content_of_a_wrong_shape(either: World) -> None:
+async def test_10009_content_of_a_wrong_shape(either: RunningGateway) -> None:
     token = await either.user()
     for content in WRONG_MAILS:
         check(either, await either.send(token=token, content=content), 10009, 400, "content_shape")
@@ -158,7 +158,7 @@ WRONG_TEXTS: list[Any] = [
 ]
 
 
-async def test_10009_text_content_of_a_wrong_shape(either: World) -> None:
+async def test_10009_text_content_of_a_wrong_shape(either: RunningGateway) -> None:
     token = await either.user()
     for method in ("sms", "wechat"):
         for content in WRONG_TEXTS:
@@ -203,14 +203,14 @@ WRONG_ATTACHMENTS: list[Any] = [
 ]
 
 
-async def test_10010_an_attachment_of_a_wrong_shape(either: World) -> None:
+async def test_10010_an_attachment_of_a_wrong_shape(either: RunningGateway) -> None:
     token = await either.user()
     for attachment in WRONG_ATTACHMENTS:
         answer = await either.send(token=token, attachment=attachment)
         check(either, answer, 10010, 400, "attachment_shape")
 
 
-async def test_10010_an_attachment_on_sms_or_wechat(either: World) -> None:
+async def test_10010_an_attachment_on_sms_or_wechat(either: RunningGateway) -> None:
     token = await either.user()
     for method, to in (("sms", "13800138000"), ("wechat", TAG)):
         answer = await either.send(token=token, method=method, to=to, content="明天下雨", attachment=HI)
@@ -242,7 +242,7 @@ WRONG_RECIPIENTS: list[Any] = [
 ]
 
 
-async def test_10011_recipients_that_can_not_be(either: World) -> None:
+async def test_10011_recipients_that_can_not_be(either: RunningGateway) -> None:
     token = await either.user()
     await either.user("without")
     await follow(either)
@@ -252,7 +252,7 @@ async def test_10011_recipients_that_can_not_be(either: World) -> None:
         check(either, answer, 10011, 400, "recipients_invalid")
 
 
-async def test_10011_a_tag_of_another_account(either: World) -> None:
+async def test_10011_a_tag_of_another_account(either: RunningGateway) -> None:
     token = await either.user()
     await follow(either)
     fields = {"method": "wechat", "to": OTHER_TAG, "content": "明天下雨"}
@@ -262,14 +262,14 @@ async def test_10011_a_tag_of_another_account(either: World) -> None:
 
 
 async def test_10012_the_broker_is_away(store_url: str) -> None:
-    async with world(store_url, broker_url="redis://127.0.0.1:9/0") as opened:
+    async with run_gateway(store_url, broker_url="redis://127.0.0.1:9/0") as opened:
         token = await opened.user(per_hour=1)
         for _ in range(2):
             check(opened, await opened.send(token=token), 10012, 503, "not_accepted")
 
 
 async def test_10012_redis_is_away(store_url: str) -> None:
-    async with world(store_url, redis_url="redis://127.0.0.1:9/0") as opened:
+    async with run_gateway(store_url, redis_url="redis://127.0.0.1:9/0") as opened:
         token = opened.token("zhang")
         answer = await opened.send(token=token)
         check(opened, answer, 10012, 503, "not_accepted")
@@ -279,7 +279,7 @@ async def test_10012_redis_is_away(store_url: str) -> None:
 
 
 async def test_10012_history_is_away(store_url: str) -> None:
-    async with world(store_url, history_url="http://127.0.0.1:9") as opened:
+    async with run_gateway(store_url, history_url="http://127.0.0.1:9") as opened:
         await opened.ready()
         token = await opened.user()
         check(opened, await opened.send(token=token, attachment=HI), 10012, 503, "not_accepted")
@@ -289,7 +289,7 @@ async def test_10012_history_is_away(store_url: str) -> None:
 
 
 async def test_10012_auth_is_away_while_known_tokens_go_on(store_url: str) -> None:
-    async with world(store_url, auth_url="http://127.0.0.1:9") as opened:
+    async with run_gateway(store_url, auth_url="http://127.0.0.1:9") as opened:
         await opened.ready()
         token = await opened.user()
         check(opened, await opened.send(token=token, to="li"), 10012, 503, "not_accepted")
@@ -307,7 +307,7 @@ async def test_10012_auth_is_away_while_known_tokens_go_on(store_url: str) -> No
         ({"recipients_per_day": "1"}, "recipients_per_day_used_up"),
     ],
 )
-async def test_10013_a_limit_used_up(either: World, traits: dict[str, Any], reason: str) -> None:
+async def test_10013_a_limit_used_up(either: RunningGateway, traits: dict[str, Any], reason: str) -> None:
     token = await either.user(**traits)
     await either.send(token=token)
     answer = await either.send(token=token)
@@ -317,7 +317,7 @@ async def test_10013_a_limit_used_up(either: World, traits: dict[str, Any], reas
     assert ";r=0;" in answer.headers["ratelimit"]
 
 
-async def test_10014_the_follower_has_left(either: World) -> None:
+async def test_10014_the_follower_has_left(either: RunningGateway) -> None:
     token = await either.user()
     await follow(either)
     fields = {"method": "wechat", "content": "明天下雨"}
@@ -326,25 +326,25 @@ async def test_10014_the_follower_has_left(either: World) -> None:
     assert TAG not in body["detail"]
 
 
-async def test_10015_an_account_that_is_none(either: World) -> None:
+async def test_10015_an_account_that_is_none(either: RunningGateway) -> None:
     token = await either.user()
     for account in ("nobody", "Main", "", "MAIN"):
         answer = await either.send(token=token, method="wechat", to=TAG, content="明天下雨", account=account)
         check(either, answer, 10015, 400, "no_such_account")
 
 
-async def test_10015_no_official_account_configured(gateway: World) -> None:
+async def test_10015_no_official_account_configured(gateway: RunningGateway) -> None:
     token = await gateway.user()
     answer = await gateway.send(token=token, method="wechat", to=TAG, content="明天下雨")
     check(gateway, answer, 10015, 400, "no_such_account")
 
 
-async def test_10016_sending_disabled(either: World) -> None:
+async def test_10016_sending_disabled(either: RunningGateway) -> None:
     token = await either.user(available=False)
     check(either, await either.send(token=token), 10016, 403, "sending_disabled")
 
 
-async def test_10016_no_right(either: World) -> None:
+async def test_10016_no_right(either: RunningGateway) -> None:
     token = await either.user()
     for path in ("/api/register", "/api/modify/zhang"):
         answer = await either.client.post(either.url(path), json={"token": token, "per_day": 5, "per_hour": 5})
@@ -353,7 +353,7 @@ async def test_10016_no_right(either: World) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (403, "no_right")
 
 
-async def test_10016_key_reused(either: World) -> None:
+async def test_10016_key_reused(either: RunningGateway) -> None:
     token = await either.user()
     headers = {"idempotency-key": "one"}
     for name in ("li", "wang"):
@@ -362,7 +362,7 @@ async def test_10016_key_reused(either: World) -> None:
     check(either, answer, 10016, 409, "key_reused")
 
 
-async def test_10016_too_many_unknown_recipients(either: World) -> None:
+async def test_10016_too_many_unknown_recipients(either: RunningGateway) -> None:
     token = await either.user()
     check(
         either,
@@ -379,14 +379,14 @@ async def test_10016_too_many_unknown_recipients(either: World) -> None:
     assert (await either.send(token=token)).json()["errorCode"] == 0
 
 
-async def test_10017_account_of_a_wrong_type(either: World) -> None:
+async def test_10017_account_of_a_wrong_type(either: RunningGateway) -> None:
     token = await either.user()
     wrong: list[Any] = [5, True, [], {}]
     for account in wrong:
         check(either, await either.send(token=token, account=account), 10017, 400, "wrong_type")
 
 
-async def test_10017_an_idempotency_key_of_a_wrong_form(either: World) -> None:
+async def test_10017_an_idempotency_key_of_a_wrong_form(either: RunningGateway) -> None:
     token = await either.user()
     for key in ("a b", "a" * 129, "", "a\tb"):
         fields = {"token": token, "to": "li@example.com", "method": "smtp", "content": mail_content()}
@@ -402,7 +402,7 @@ WITH_NUL: list[Any] = [
 ]
 
 
-async def test_10017_u0000_in_a_field_without_a_code_of_its_own(either: World) -> None:
+async def test_10017_u0000_in_a_field_without_a_code_of_its_own(either: RunningGateway) -> None:
     token = await either.user()
     for extra in WITH_NUL:
         reason = "unknown_field" if either.is_v2 and "account" not in extra else "wrong_type"
@@ -413,7 +413,7 @@ def mail_content() -> dict[str, str]:
     return {"subject": "开会通知", "text": "下午两点半"}
 
 
-async def follow(opened: World) -> None:
+async def follow(opened: RunningGateway) -> None:
     """Publish followers as sender-wechat does: TAG follows `main`, GONE_TAG has left it, OTHER_TAG follows `other`."""
     await opened.redis.call("SADD", followers_key("main"), TAG, FOLLOWERS_COMPLETE)
     await opened.redis.call("SADD", left_key("main"), GONE_TAG)

@@ -16,7 +16,7 @@ from imsg_channels.smtp import SMTP
 from imsg_contract.errors import REASONS, TEXTS, Refusal
 from imsg_gateway.attachments import Files
 from imsg_gateway.v1 import url_of
-from imsg_testing.gateway import World, call_past_httpx, mail
+from imsg_testing.gateway import RunningGateway, call_past_httpx, mail
 from imsg_testing.versions import whole
 
 LATE = settings(
@@ -74,7 +74,7 @@ def check(answer: httpx.Response, *, is_v1: bool = False) -> None:
 
 @LATE
 @given(fields=NEAR)
-async def test_any_fields_get_a_documented_answer(gateway: World, fields: dict[str, Any]) -> None:
+async def test_any_fields_get_a_documented_answer(gateway: RunningGateway, fields: dict[str, Any]) -> None:
     token = await gateway.user(per_hour=1_000_000, per_day=1_000_000)
     await gateway.redis.call("DEL", "imsg:tally:unknown:zhang")
     body = json.dumps({**mail(), "token": token, **fields})
@@ -83,7 +83,7 @@ async def test_any_fields_get_a_documented_answer(gateway: World, fields: dict[s
 
 @LATE
 @given(body=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
-async def test_any_body_gets_a_documented_answer(gateway: World, body: bytes) -> None:
+async def test_any_body_gets_a_documented_answer(gateway: RunningGateway, body: bytes) -> None:
     for verb, path in (
         ("POST", "/api/v2/messages"),
         ("POST", "/api/v2/login"),
@@ -101,7 +101,7 @@ HEADER = st.binary(max_size=40).map(lambda value: bytes(byte for byte in value i
 @example(path="modify/", query=b"", values=(b"", b"", b""))
 @given(path=st.text(max_size=20), query=st.binary(max_size=30), values=st.tuples(HEADER, HEADER, HEADER))
 async def test_any_path_query_and_headers_get_a_documented_answer(
-    gateway: World, path: str, query: bytes, values: tuple[bytes, bytes, bytes]
+    gateway: RunningGateway, path: str, query: bytes, values: tuple[bytes, bytes, bytes]
 ) -> None:
     language, bearer, key = values
     headers = {
@@ -144,7 +144,7 @@ def test_segments_hold_the_whole_text_and_no_more_than_needed(text: str, abroad:
     assert count * 160 >= len(text)
 
 
-async def test_deep_and_wide_bodies_are_refused_quickly(gateway: World) -> None:
+async def test_deep_and_wide_bodies_are_refused_quickly(gateway: RunningGateway) -> None:
     bodies = (
         b"[" * 16_000_000,
         b'{"a":' * 3_000_000,

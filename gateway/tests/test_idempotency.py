@@ -12,18 +12,18 @@ from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_gateway.idempotency import Kept, Replayed, Replays, Slot
 from imsg_runtime.service_client import Caller
-from imsg_testing.gateway import World, mail, world
+from imsg_testing.gateway import RunningGateway, mail, run_gateway
 
 LEASE = "lease"
 
 ZHANG = Caller("zhang", is_admin=False)
 
 
-async def send(opened: World, key: str, **fields: Any) -> httpx.Response:  # noqa: ANN401  any JSON
+async def send(opened: RunningGateway, key: str, **fields: Any) -> httpx.Response:  # noqa: ANN401  any JSON
     return await opened.client.post("/api/v2/messages", json=mail(**fields), headers={"idempotency-key": key})
 
 
-async def test_the_same_key_and_body_get_the_first_answer_again_uncounted(either: World) -> None:
+async def test_the_same_key_and_body_get_the_first_answer_again_uncounted(either: RunningGateway) -> None:
     token = await either.user(per_hour=1)
     first = await send(either, "key", token=token)
     again = await send(either, "key", token=token)
@@ -34,7 +34,7 @@ async def test_the_same_key_and_body_get_the_first_answer_again_uncounted(either
     assert await either.waiting() == 1
 
 
-async def test_a_new_token_is_the_same_body(gateway: World) -> None:
+async def test_a_new_token_is_the_same_body(gateway: RunningGateway) -> None:
     token = await gateway.user()
     first = await send(gateway, "key", token=token)
     other = gateway.token("zhang", nonce="1" * 32)
@@ -44,13 +44,13 @@ async def test_a_new_token_is_the_same_body(gateway: World) -> None:
     assert answer.json() == first.json()
 
 
-async def test_keys_are_each_users_own(gateway: World) -> None:
+async def test_keys_are_each_users_own(gateway: RunningGateway) -> None:
     first, second = await gateway.user("zhang"), await gateway.user("li")
     ids = {(await send(gateway, "key", token=token)).json()["id"] for token in (first, second)}
     assert len(ids) == 2
 
 
-async def test_the_token_is_judged_before_the_replay(gateway: World) -> None:
+async def test_the_token_is_judged_before_the_replay(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await send(gateway, "key", token=token)
     gateway.auth.users["zhang"].epoch = 2
@@ -58,14 +58,14 @@ async def test_the_token_is_judged_before_the_replay(gateway: World) -> None:
     assert (await send(gateway, "key", token=token)).json()["errorCode"] == 10005
 
 
-async def test_a_refusal_releases_the_key(either: World) -> None:
+async def test_a_refusal_releases_the_key(either: RunningGateway) -> None:
     token = await either.user()
     assert (await send(either, "key", token=token, to="")).json()["errorCode"] == 10011
     assert (await send(either, "key", token=token, method=None)).json()["errorCode"] == 10002
     assert (await send(either, "key", token=token)).json()["errorCode"] == 0
 
 
-async def test_what_was_not_accepted_releases_the_key(gateway: World) -> None:
+async def test_what_was_not_accepted_releases_the_key(gateway: RunningGateway) -> None:
     token = await gateway.user()
     gateway.history.is_broken = True
     attachment = {"filename": "a.txt", "file": "aGk="}
@@ -74,9 +74,11 @@ async def test_what_was_not_accepted_releases_the_key(gateway: World) -> None:
     assert (await send(gateway, "key", token=token, attachment=attachment)).json()["errorCode"] == 0
 
 
-async def test_concurrent_repeats_through_two_gateways_make_one_request(gateway: World, store_url: str) -> None:
+async def test_concurrent_repeats_through_two_gateways_make_one_request(
+    gateway: RunningGateway, store_url: str
+) -> None:
     token = await gateway.user(per_hour=1)
-    async with world(store_url, is_first=False) as second:
+    async with run_gateway(store_url, is_first=False) as second:
         await second.ready()
         answers = await asyncio.gather(*(send((gateway, second)[n % 2], "key", token=token) for n in range(20)))
     assert len({answer.json()["id"] for answer in answers}) == 1
@@ -85,7 +87,7 @@ async def test_concurrent_repeats_through_two_gateways_make_one_request(gateway:
 
 
 @pytest.fixture
-def replays(gateway: World) -> Replays:
+def replays(gateway: RunningGateway) -> Replays:
     """Open the keys on the gateway's Redis, with little patience."""
     return Replays(gateway.redis, wait_s=0.3)
 
@@ -99,7 +101,7 @@ async def claim(replays: Replays, body: str = "body") -> Slot:
 SINCE = datetime(2026, 11, 25, tzinfo=UTC)
 
 
-async def test_a_key_of_a_names_predecessor_is_not_replayed(gateway: World) -> None:
+async def test_a_key_of_a_names_predecessor_is_not_replayed(gateway: RunningGateway) -> None:
     replays = Replays(gateway.redis, wait_s=0.3)
     first = await replays.claim(Caller("zhang", is_admin=False, user_id="1" * 32, since=SINCE), "key", "body", new_id())
     assert isinstance(first, Slot)
@@ -113,7 +115,7 @@ async def test_a_key_of_a_names_predecessor_is_not_replayed(gateway: World) -> N
     assert second.request != first.request
 
 
-async def test_a_key_taken_before_users_had_ids_is_its_users_and_not_a_later_ones(gateway: World) -> None:
+async def test_a_key_taken_before_users_had_ids_is_its_users_and_not_a_later_ones(gateway: RunningGateway) -> None:
     replays = Replays(gateway.redis, wait_s=0.3)
     first = await claim(replays)
     await first.settle({"id": first.request})
@@ -131,7 +133,7 @@ async def test_while_the_first_still_runs_a_repeat_waits_and_is_told_so(replays:
         await claim(replays, "other")
 
 
-async def test_a_waiting_repeat_gets_the_answer_as_soon_as_it_is_there(gateway: World) -> None:
+async def test_a_waiting_repeat_gets_the_answer_as_soon_as_it_is_there(gateway: RunningGateway) -> None:
     patient = Replays(gateway.redis)
     slot = await claim(patient)
     waiting = asyncio.create_task(patient.claim(ZHANG, "key", "body", new_id()))
@@ -140,7 +142,9 @@ async def test_a_waiting_repeat_gets_the_answer_as_soon_as_it_is_there(gateway: 
     assert await waiting == Replayed({"id": slot.request})
 
 
-async def test_of_a_gateway_killed_before_it_counted_the_repeat_keeps_the_id(gateway: World, replays: Replays) -> None:
+async def test_of_a_gateway_killed_before_it_counted_the_repeat_keeps_the_id(
+    gateway: RunningGateway, replays: Replays
+) -> None:
     killed = await claim(replays)
     await run_out(gateway)
     again = await claim(replays)
@@ -149,7 +153,7 @@ async def test_of_a_gateway_killed_before_it_counted_the_repeat_keeps_the_id(gat
 
 
 async def test_of_a_gateway_killed_after_it_counted_the_repeat_publishes_that_very_job(
-    gateway: World, replays: Replays
+    gateway: RunningGateway, replays: Replays
 ) -> None:
     killed = await claim(replays)
     await killed.keep(b"job", {"id": killed.request, "count": 1})
@@ -159,7 +163,7 @@ async def test_of_a_gateway_killed_after_it_counted_the_repeat_publishes_that_ve
 
 
 async def test_a_gateway_that_was_only_slow_can_not_publish_beside_its_successor(
-    gateway: World, replays: Replays
+    gateway: RunningGateway, replays: Replays
 ) -> None:
     slow = await claim(replays)
     await run_out(gateway)
@@ -181,7 +185,7 @@ async def test_an_unknown_outcome_keeps_its_id_and_the_repeat_goes_on_at_once(re
     assert again.kept is not None
 
 
-async def test_a_repeat_after_a_kill_is_one_request_with_one_id_through_the_api(gateway: World) -> None:
+async def test_a_repeat_after_a_kill_is_one_request_with_one_id_through_the_api(gateway: RunningGateway) -> None:
     token = await gateway.user(per_hour=1)
     first = await send(gateway, "key", token=token)
     (job,) = await gateway.jobs()
@@ -195,18 +199,18 @@ async def test_a_repeat_after_a_kill_is_one_request_with_one_id_through_the_api(
     assert repeated == job
 
 
-async def test_keys_are_forgotten_after_a_day(gateway: World) -> None:
+async def test_keys_are_forgotten_after_a_day(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await send(gateway, "key", token=token)
     assert 86_000 < await gateway.redis.call("TTL", "imsg:replay:zhang:key") <= 86_400
 
 
-async def run_out(opened: World) -> None:
+async def run_out(opened: RunningGateway) -> None:
     """Let a key's lease run out, as time does after a kill."""
     await opened.redis.call("HSET", "imsg:replay:zhang:key", LEASE, 0)
 
 
-async def test_a_key_given_at_an_old_path_is_the_same_at_v2s(gateway: World) -> None:
+async def test_a_key_given_at_an_old_path_is_the_same_at_v2s(gateway: RunningGateway) -> None:
     """As one of before the upgrade is: nobody gets a message twice for having been upgraded."""
     old = "0" * 32
     gateway.history.resend = JSONResponse(

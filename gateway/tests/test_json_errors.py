@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from imsg_gateway.json_errors import explain
-from imsg_testing.gateway import World
+from imsg_testing.gateway import RunningGateway
 
 GOOD = {"to": "li@example.com", "method": "smtp", "content": {"subject": "发票", "text": "您好，请查收。"}}
 WRAPPED = '{\n "attachment": {\n  "filename": "发票.pdf",\n  "file": "JVBERi0xLjQK\nJVBERi0xLjQK"}}'
@@ -45,7 +45,9 @@ WRAPPED = '{\n "attachment": {\n  "filename": "发票.pdf",\n  "file": "JVBERi0x
         (b'{"a": 1,}', "trailing comma at line 1 column 9", "trailing comma"),
     ],
 )
-async def test_what_is_wrong_with_a_body_is_named(gateway: World, body: bytes, said: str, english: str) -> None:
+async def test_what_is_wrong_with_a_body_is_named(
+    gateway: RunningGateway, body: bytes, said: str, english: str
+) -> None:
     for language, words in (("zh", said), ("en", english)):
         answer = await gateway.client.post(
             gateway.url("/api/send"), content=body, headers={"accept-language": language}
@@ -54,7 +56,7 @@ async def test_what_is_wrong_with_a_body_is_named(gateway: World, body: bytes, s
         assert words in answer.json()["detail"]
 
 
-async def test_a_byte_order_mark_is_no_fault(gateway: World) -> None:
+async def test_a_byte_order_mark_is_no_fault(gateway: RunningGateway) -> None:
     body = b"\xef\xbb\xbf" + json.dumps({"token": await gateway.user(), **GOOD}).encode()
     assert (await gateway.client.post(gateway.url("/api/send"), content=body)).json()["errorCode"] == 0
 

@@ -2,10 +2,10 @@
 
 import re
 
-from imsg_testing.gateway import World, mail
+from imsg_testing.gateway import RunningGateway, mail
 
 
-async def counted(gateway: World) -> dict[str, float]:
+async def counted(gateway: RunningGateway) -> dict[str, float]:
     """Read the counters of requests: their labels → how many."""
     text = (await gateway.client.get("/metrics")).text
     return {
@@ -17,7 +17,7 @@ def labels(verb: str, route: str, version: str, code: str) -> str:
     return f'code="{code}",route="{route}",verb="{verb}",version="{version}"'
 
 
-async def test_requests_are_counted_by_route_version_and_code(gateway: World) -> None:
+async def test_requests_are_counted_by_route_version_and_code(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await gateway.client.post("/api/send", json=mail(token=token))
     await gateway.client.post("/api/v2/messages", json=mail(token=token))
@@ -29,7 +29,7 @@ async def test_requests_are_counted_by_route_version_and_code(gateway: World) ->
     assert found[labels("POST", "/api/v2/messages", "v2", "10011")] == 1
 
 
-async def test_a_path_from_outside_is_no_label(gateway: World) -> None:
+async def test_a_path_from_outside_is_no_label(gateway: RunningGateway) -> None:
     """Whoever asks for a million paths must not make a million series."""
     for n in range(20):
         await gateway.client.get(f"/no/such/{n}")
@@ -39,7 +39,7 @@ async def test_a_path_from_outside_is_no_label(gateway: World) -> None:
     assert not any("such" in one or "ODD" in one for one in found)
 
 
-async def test_the_time_to_an_answer_is_measured_by_route(gateway: World) -> None:
+async def test_the_time_to_an_answer_is_measured_by_route(gateway: RunningGateway) -> None:
     await gateway.client.post("/api/send", json=mail(token=await gateway.user()))
     text = (await gateway.client.get("/metrics")).text
     assert 'imsg_request_duration_seconds_count{route="/api/send"} 1.0' in text

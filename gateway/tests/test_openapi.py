@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from imsg_contract import error_responses
 from imsg_gateway import reader_page, schemas
 from imsg_gateway.relay import RELAYED
-from imsg_testing.gateway import World, mail
+from imsg_testing.gateway import RunningGateway, mail
 
 EXTRA = {"type": "object", "properties": {"x": {"$ref": "#/components/schemas/Inner"}}}
 INNER = {"type": "string"}
@@ -28,8 +28,8 @@ def operation(schema: str) -> dict[str, Any]:
     return {"summary": schema, "responses": {"200": {"description": "OK", **answer}, "422": {"description": "no"}}}
 
 
-async def document(world: World) -> dict[str, Any]:
-    world.auth.answer = owned(
+async def document(run_gateway: RunningGateway) -> dict[str, Any]:
+    run_gateway.auth.answer = owned(
         {
             "/api/login": {"post": operation("Extra")},
             "/api/modify/{username}": {"post": operation("Extra")},
@@ -38,18 +38,18 @@ async def document(world: World) -> dict[str, Any]:
         Extra=EXTRA,
         Inner=INNER,
     )
-    world.history.answer = owned(
+    run_gateway.history.answer = owned(
         {path: {"get": operation("Extra")} for path in ("/api/query", "/api/messages")},
         Extra={"type": "array"},
         Inner=INNER,
     )
-    answer = await world.client.get("/openapi.json")
+    answer = await run_gateway.client.get("/openapi.json")
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()
     return found
 
 
-async def test_the_document_holds_every_owners_part_and_nothing_internal(gateway: World) -> None:
+async def test_the_document_holds_every_owners_part_and_nothing_internal(gateway: RunningGateway) -> None:
     found = await document(gateway)
     v1 = {"/api/send", "/api/login", "/api/query", "/api/modify/{username}"}
     v2 = {"/api/v2/messages", "/api/v2/resend", "/api/v2/channels", "/api/v2/login", "/api/v2/modify/{username}"}
@@ -63,7 +63,7 @@ async def test_the_document_holds_every_owners_part_and_nothing_internal(gateway
     assert "403" in found["paths"]["/api/v2/modify/{username}"]["post"]["responses"]
 
 
-async def test_schemas_of_one_name_and_two_shapes_are_kept_apart(gateway: World) -> None:
+async def test_schemas_of_one_name_and_two_shapes_are_kept_apart(gateway: RunningGateway) -> None:
     found = await document(gateway)
     schemas = found["components"]["schemas"]
     assert schemas["Extra"] == EXTRA
@@ -73,14 +73,14 @@ async def test_schemas_of_one_name_and_two_shapes_are_kept_apart(gateway: World)
     assert set(references) <= set(schemas)
 
 
-async def test_the_document_is_asked_of_an_owner_that_is_away_again(gateway: World) -> None:
+async def test_the_document_is_asked_of_an_owner_that_is_away_again(gateway: RunningGateway) -> None:
     gateway.history.answer = JSONResponse({}, 503)
     answer = await gateway.client.get("/openapi.json")
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
     assert (await document(gateway))["openapi"] == "3.1.0"
 
 
-async def test_an_owners_refusals_and_the_gateways_own_are_described_together(gateway: World) -> None:
+async def test_an_owners_refusals_and_the_gateways_own_are_described_together(gateway: RunningGateway) -> None:
     theirs = error_responses.describe(["contact_taken", "wrong_type"])
     login = operation("Extra") | {"responses": {"200": {"description": "OK"}, **theirs}}
     gateway.auth.answer = owned({"/api/login": {"post": login}})
@@ -91,7 +91,7 @@ async def test_an_owners_refusals_and_the_gateways_own_are_described_together(ga
     assert set(error_responses.reasons_of({"400": responses["400"]})) == both
 
 
-async def test_every_refusal_of_a_url_that_sends_is_described(gateway: World) -> None:
+async def test_every_refusal_of_a_url_that_sends_is_described(gateway: RunningGateway) -> None:
     found = await document(gateway)
     described = json.dumps(found["paths"]["/api/v2/messages"]["post"]["responses"], ensure_ascii=False)
     for code in (10001, 10002, 10005, 10008, 10009, 10010, 10011, 10012, 10013, 10014, 10015, 10016, 10017):
@@ -105,7 +105,7 @@ def test_every_answer_of_our_own_is_a_closed_shape_with_its_keys() -> None:
         assert {"errorCode", "errorMessage"} <= set(schema["required"])
 
 
-async def test_answers_are_what_their_shapes_say(gateway: World) -> None:
+async def test_answers_are_what_their_shapes_say(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     sms = {"method": "sms", "to": "13800138000", "content": "明天下雨"}
     for fields in ({}, sms):
@@ -131,7 +131,7 @@ FIELDS = st.fixed_dictionaries(
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fields=FIELDS)
-async def test_what_the_document_refuses_the_gateway_refuses(gateway: World, fields: dict[str, Any]) -> None:
+async def test_what_the_document_refuses_the_gateway_refuses(gateway: RunningGateway, fields: dict[str, Any]) -> None:
     token = await gateway.user(per_hour=1_000_000, per_day=1_000_000)
     body = mail(token=token) | fields
     try:
@@ -140,7 +140,7 @@ async def test_what_the_document_refuses_the_gateway_refuses(gateway: World, fie
         assert (await gateway.send(**body)).json()["errorCode"] != 0
 
 
-async def test_the_page_is_in_the_language_that_is_asked_for(gateway: World) -> None:
+async def test_the_page_is_in_the_language_that_is_asked_for(gateway: RunningGateway) -> None:
     for path, accepts, language in (
         ("/docs", "", "zh"),
         ("/docs/", "en-US,en;q=0.9", "en"),
@@ -156,7 +156,7 @@ async def test_the_page_is_in_the_language_that_is_asked_for(gateway: World) -> 
     assert (refused.status_code, refused.json()["reason"]) == (400, "wrong_type")
 
 
-async def test_the_page_needs_nothing_from_elsewhere(gateway: World) -> None:
+async def test_the_page_needs_nothing_from_elsewhere(gateway: RunningGateway) -> None:
     page = (await gateway.client.get("/docs")).text
     assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", page)
     wanted = set(re.findall(r"""(?:src|href)="(/docs/[^"]+)""", page))
@@ -168,7 +168,7 @@ async def test_the_page_needs_nothing_from_elsewhere(gateway: World) -> None:
         assert answer.content
 
 
-async def test_the_document_is_chinese_where_chinese_is_asked_for(gateway: World) -> None:
+async def test_the_document_is_chinese_where_chinese_is_asked_for(gateway: RunningGateway) -> None:
     await document(gateway)
     for query, accepts, summary in (
         ("", "", "Send a message"),

@@ -7,12 +7,14 @@ from starlette.responses import JSONResponse, PlainTextResponse
 
 from imsg_gateway.relay import RELAYED, Relayed
 from imsg_gateway.routes import Right
-from imsg_testing.gateway import SERVICE_KEY, World, world
+from imsg_testing.gateway import SERVICE_KEY, RunningGateway, run_gateway
 from imsg_testing.versions import whole
 
 
 @pytest.mark.parametrize("row", RELAYED, ids=lambda row: f"{row.verb} {row.path}")
-async def test_every_relayed_url_asks_for_its_right_and_reaches_its_owner(gateway: World, row: Relayed) -> None:
+async def test_every_relayed_url_asks_for_its_right_and_reaches_its_owner(
+    gateway: RunningGateway, row: Relayed
+) -> None:
     verb, named = row.verb, row.path.replace("{}", "name")
     admin, user = await gateway.user("admin", role="admin"), await gateway.user()
     unmarked = await gateway.client.request(verb, named, json={})
@@ -28,7 +30,7 @@ async def test_every_relayed_url_asks_for_its_right_and_reaches_its_owner(gatewa
 
 
 @pytest.mark.parametrize("path", ["/api/v2/users/张", "/api/users/张", "/api/users/张/"])
-async def test_an_old_path_is_an_alias_of_v2(gateway: World, path: str) -> None:
+async def test_an_old_path_is_an_alias_of_v2(gateway: RunningGateway, path: str) -> None:
     token = await gateway.user(role="admin")
     answer = await gateway.client.patch(path, json={"token": token, "role": "user"})
     stray = await gateway.client.patch(path, json={"token": token, "rol": "user"})
@@ -39,13 +41,13 @@ async def test_an_old_path_is_an_alias_of_v2(gateway: World, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/messages", "/api/v2/send", "/api/v2/query", "/api/v1/send", "/api/v2"])
-async def test_what_never_stood_somewhere_is_not_there_now(gateway: World, path: str) -> None:
+async def test_what_never_stood_somewhere_is_not_there_now(gateway: RunningGateway, path: str) -> None:
     for verb in ("GET", "POST"):
         answer = await gateway.client.request(verb, path, json={})
         assert (answer.status_code, answer.json()["reason"]) == (404, "no_such_url")
 
 
-async def test_a_relayed_body_is_clean_json_without_the_token(gateway: World) -> None:
+async def test_a_relayed_body_is_clean_json_without_the_token(gateway: RunningGateway) -> None:
     token = await gateway.user("管理员", role="admin")
     body = f'\ufeff{{"token": "{token}", "per_day": 20, "per_day": 30, "per_hour": 5.0, "available": "\\u5f20"}}'
     answer = await gateway.client.post("/api/modify/天存-system-1001/", content=body.encode())
@@ -58,7 +60,7 @@ async def test_a_relayed_body_is_clean_json_without_the_token(gateway: World) ->
     assert reached.headers["x-imsg-token"] == token
 
 
-async def test_a_relayed_query_is_whole_but_for_the_token(gateway: World) -> None:
+async def test_a_relayed_query_is_whole_but_for_the_token(gateway: RunningGateway) -> None:
     token = await gateway.user()
     query = f"to=li%40example.com&token={token}&since=2026-01-01T00%3A00%3A00%2B08%3A00&cursor=&username=天"
     await gateway.client.get(f"/api/query?{query}")
@@ -70,14 +72,14 @@ async def test_a_relayed_query_is_whole_but_for_the_token(gateway: World) -> Non
 @pytest.mark.parametrize(
     "path", ["/api/users/%2E%2E", "/api/users/%2E", "/api/users/a%2Fb", "/api/users/%00", "/api/users/a/b", "/api//me"]
 )
-async def test_tricks_in_a_path_lead_nowhere(gateway: World, path: str) -> None:
+async def test_tricks_in_a_path_lead_nowhere(gateway: RunningGateway, path: str) -> None:
     token = await gateway.user(role="admin")
     answer = await gateway.client.get(path, headers={"authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["reason"]) == (404, "no_such_url")
     assert gateway.auth.relayed == []
 
 
-async def test_internal_urls_are_nowhere_to_be_reached(gateway: World) -> None:
+async def test_internal_urls_are_nowhere_to_be_reached(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     for path in ("/internal/mirror", "/internal/contacts", "/api/internal/mirror", "/internal/resend/x"):
         answer = await gateway.client.post(path, json={"token": token, "username": "zhang"})
@@ -85,7 +87,7 @@ async def test_internal_urls_are_nowhere_to_be_reached(gateway: World) -> None:
     assert gateway.auth.mirrored == []
 
 
-async def test_the_owners_answer_comes_through_unread(gateway: World) -> None:
+async def test_the_owners_answer_comes_through_unread(gateway: RunningGateway) -> None:
     given = {"errorCode": 10007, "errorMessage": "密码错误", "reason": "wrong_password", "detail": "…"}
     told = {"retry-after": "5", "X-IMSG-Reason": "wrong_password", "x-internal": "secret"}
     gateway.auth.answer = JSONResponse(given, 401, told)
@@ -97,21 +99,21 @@ async def test_the_owners_answer_comes_through_unread(gateway: World) -> None:
     assert "x-internal" not in answer.headers
 
 
-async def test_urls_beyond_the_document_use_the_tables_status(gateway: World) -> None:
+async def test_urls_beyond_the_document_use_the_tables_status(gateway: RunningGateway) -> None:
     assert (await gateway.client.get("/api/me")).status_code == 400
     assert (await gateway.client.get("/api/me?token=x")).status_code == 401
     assert (await gateway.client.post("/api/me")).status_code == 405
     assert (await gateway.client.get("/nothing")).status_code == 404
 
 
-async def test_an_owner_that_does_not_speak_json_is_away(gateway: World) -> None:
+async def test_an_owner_that_does_not_speak_json_is_away(gateway: RunningGateway) -> None:
     gateway.auth.answer = PlainTextResponse("Bad Gateway", 502)
     answer = await gateway.client.post("/api/v2/login", json={})
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
 
 
 @pytest.mark.parametrize("field", ["username", "us\x00er"])
-async def test_u0000_goes_to_no_owner(gateway: World, field: str) -> None:
+async def test_u0000_goes_to_no_owner(gateway: RunningGateway, field: str) -> None:
     answer = await gateway.client.post("/api/v2/login", json={field: "a\x00b", "password": "x"})
     assert answer.json()["errorCode"] == 10017
     token = await gateway.user()
@@ -136,18 +138,18 @@ async def test_u0000_goes_to_no_owner(gateway: World, field: str) -> None:
 async def test_a_clients_address_is_what_trusted_proxies_say(
     store_url: str, trusted: tuple[str, ...], forwarded: str, seen: str
 ) -> None:
-    async with world(store_url, trusted_proxies=trusted) as opened:
+    async with run_gateway(store_url, trusted_proxies=trusted) as opened:
         await opened.client.post("/api/login", json={}, headers={"x-forwarded-for": forwarded})
         assert opened.auth.relayed[-1].headers["x-imsg-address"] == seen
 
 
-async def test_odd_header_bytes_are_no_bug(gateway: World) -> None:
+async def test_odd_header_bytes_are_no_bug(gateway: RunningGateway) -> None:
     odd = {b"accept-language": "天".encode(), b"authorization": "Bearer 天".encode(), b"x-forwarded-for": b"\xff"}
     assert (await gateway.client.post("/api/v2/login", json={}, headers=odd)).json()["errorCode"] == 0
     assert (await gateway.client.get("/api/me", headers=odd)).json()["errorCode"] == 10005
 
 
-async def test_a_body_that_is_no_json_is_refused_on_every_url(gateway: World) -> None:
+async def test_a_body_that_is_no_json_is_refused_on_every_url(gateway: RunningGateway) -> None:
     for verb, path in (("POST", "/api/login"), ("POST", "/api/logout"), ("GET", "/api/query")):
         answer = await gateway.client.request(verb, path, content=b"username=a")
         assert answer.json()["errorCode"] == 10001

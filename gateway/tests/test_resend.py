@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from imsg_contract.ids import new_id, time_of
 from imsg_contract.topology import Lane
 from imsg_gateway.authentication import NOBODY
-from imsg_testing.gateway import World, id_of
+from imsg_testing.gateway import RunningGateway, id_of
 
 OLD = new_id()
 
@@ -32,12 +32,12 @@ def old(**fields: Any) -> JSONResponse:  # noqa: ANN401  any JSON
     return JSONResponse({"errorCode": 0, **sound, **fields})
 
 
-async def resend(world: World, token: str, **fields: Any) -> Any:  # noqa: ANN401
-    answer = await world.client.post("/api/resend", json={"token": token, "id": OLD, **fields})
+async def resend(run_gateway: RunningGateway, token: str, **fields: Any) -> Any:  # noqa: ANN401
+    answer = await run_gateway.client.post("/api/resend", json={"token": token, "id": OLD, **fields})
     return answer.json()
 
 
-async def test_a_resend_is_a_new_request_that_names_the_old_and_counts_once(gateway: World) -> None:
+async def test_a_resend_is_a_new_request_that_names_the_old_and_counts_once(gateway: RunningGateway) -> None:
     token = await gateway.user(per_hour=1)
     gateway.history.resend = old()
     answer = await resend(gateway, token)
@@ -52,7 +52,7 @@ async def test_a_resend_is_a_new_request_that_names_the_old_and_counts_once(gate
     assert (await resend(gateway, token, again=True))["errorCode"] == 10013
 
 
-async def test_history_learns_who_asks_and_whether_uncertain_ones_too(gateway: World) -> None:
+async def test_history_learns_who_asks_and_whether_uncertain_ones_too(gateway: RunningGateway) -> None:
     token = await gateway.user()
     gateway.history.resend = old()
     await resend(gateway, token, id=f"{OLD}-3", uncertain=True)
@@ -63,7 +63,7 @@ async def test_history_learns_who_asks_and_whether_uncertain_ones_too(gateway: W
     assert job.resend_of == f"{OLD}-3"
 
 
-async def test_an_administrators_resend_stays_its_owners_request(gateway: World) -> None:
+async def test_an_administrators_resend_stays_its_owners_request(gateway: RunningGateway) -> None:
     token = await gateway.user("admin", role="admin")
     gateway.history.resend = old()
     assert (await resend(gateway, token))["errorCode"] == 0
@@ -71,7 +71,7 @@ async def test_an_administrators_resend_stays_its_owners_request(gateway: World)
     assert job.username == "zhang"
 
 
-async def test_a_resend_is_its_first_senders_by_id(gateway: World) -> None:
+async def test_a_resend_is_its_first_senders_by_id(gateway: RunningGateway) -> None:
     token = await gateway.user("admin", role="admin")
     gateway.history.resend = old(user_id="5" * 32)
     await resend(gateway, token)
@@ -81,7 +81,7 @@ async def test_a_resend_is_its_first_senders_by_id(gateway: World) -> None:
 
 @pytest.mark.parametrize(("age_s", "owner"), [(60, id_of("zhang")), (-60, NOBODY), (None, NOBODY)])
 async def test_a_resend_of_before_ids_is_the_present_users_only_if_that_is_not_younger(
-    gateway: World, age_s: int | None, owner: str
+    gateway: RunningGateway, age_s: int | None, owner: str
 ) -> None:
     """What an administrator resends of a name's predecessor must not become its successor's to read."""
     token = await gateway.user("admin", role="admin")
@@ -93,13 +93,13 @@ async def test_a_resend_of_before_ids_is_the_present_users_only_if_that_is_not_y
     assert (job.username, job.user_id) == ("zhang", owner)
 
 
-async def test_a_predecessors_request_is_not_found_even_by_a_history_of_before_ids(gateway: World) -> None:
+async def test_a_predecessors_request_is_not_found_even_by_a_history_of_before_ids(gateway: RunningGateway) -> None:
     token = await gateway.user("zhang", since=time_of(OLD) + 60)
     gateway.history.resend = old()
     assert (await resend(gateway, token))["reason"] == "not_found"
 
 
-async def test_bytes_by_reference_are_kept_again_under_the_new_request(gateway: World) -> None:
+async def test_bytes_by_reference_are_kept_again_under_the_new_request(gateway: RunningGateway) -> None:
     token = await gateway.user()
     content = b'{"subject":"long","text":"text"}'
     gateway.history.kept = {(OLD, "f" * 64): b"data", (OLD, "c" * 64): content}
@@ -112,7 +112,7 @@ async def test_bytes_by_reference_are_kept_again_under_the_new_request(gateway: 
     assert job.content == {"subject": "long", "text": "text"}
 
 
-async def test_bytes_no_longer_kept_refuse_the_resend(gateway: World) -> None:
+async def test_bytes_no_longer_kept_refuse_the_resend(gateway: RunningGateway) -> None:
     token = await gateway.user()
     file = {"filename": "a.txt", "type": "text/plain", "size": 4, "sha256": "f" * 64}
     gateway.history.resend = old(attachments=[file])
@@ -122,7 +122,7 @@ async def test_bytes_no_longer_kept_refuse_the_resend(gateway: World) -> None:
 
 
 @pytest.mark.parametrize("reason", ["not_found", "nothing_to_resend"])
-async def test_what_history_refuses_the_client_hears(gateway: World, reason: str) -> None:
+async def test_what_history_refuses_the_client_hears(gateway: RunningGateway, reason: str) -> None:
     token = await gateway.user()
     gateway.history.resend = JSONResponse({"errorCode": 10016, "reason": reason}, 409)
     answer = await resend(gateway, token)
@@ -130,7 +130,7 @@ async def test_what_history_refuses_the_client_hears(gateway: World, reason: str
     assert OLD in answer["detail"]
 
 
-async def test_history_broken_is_not_accepted(gateway: World) -> None:
+async def test_history_broken_is_not_accepted(gateway: RunningGateway) -> None:
     token = await gateway.user(per_hour=1)
     gateway.history.resend = JSONResponse({"errorCode": 10012, "reason": "bug"}, 500)
     assert (await resend(gateway, token))["reason"] == "not_accepted"
@@ -150,13 +150,13 @@ async def test_history_broken_is_not_accepted(gateway: World) -> None:
         ({"token": "x"}, 10005),
     ],
 )
-async def test_fields_of_a_resend_are_checked(gateway: World, fields: dict[str, object], code: int) -> None:
+async def test_fields_of_a_resend_are_checked(gateway: RunningGateway, fields: dict[str, object], code: int) -> None:
     token = await gateway.user()
     answer = await gateway.client.post("/api/resend", json={"token": token, "id": OLD, **fields})
     assert answer.json()["errorCode"] == code
 
 
-async def test_a_dead_letter_is_sent_anew_by_administrators(gateway: World) -> None:
+async def test_a_dead_letter_is_sent_anew_by_administrators(gateway: RunningGateway) -> None:
     admin, user = await gateway.user("admin", role="admin"), await gateway.user()
     gateway.history.resend = old()
     path = f"/api/dead/{'d' * 32}/resend"
@@ -169,7 +169,7 @@ async def test_a_dead_letter_is_sent_anew_by_administrators(gateway: World) -> N
     assert job.resend_of == OLD
 
 
-async def test_a_resend_under_a_key_happens_once(gateway: World) -> None:
+async def test_a_resend_under_a_key_happens_once(gateway: RunningGateway) -> None:
     token = await gateway.user()
     gateway.history.resend = old()
     fields = {"token": token, "id": OLD}
@@ -181,7 +181,7 @@ async def test_a_resend_under_a_key_happens_once(gateway: World) -> None:
     assert await gateway.waiting() == 1
 
 
-async def test_two_at_the_same_moment_send_nobody_twice(gateway: World) -> None:
+async def test_two_at_the_same_moment_send_nobody_twice(gateway: RunningGateway) -> None:
     """History knows of neither yet."""
     token = await gateway.user()
     gateway.history.resend = old()
@@ -193,7 +193,7 @@ async def test_two_at_the_same_moment_send_nobody_twice(gateway: World) -> None:
     assert (again["errorCode"], again["count"]) == (0, 2)
 
 
-async def test_what_another_has_taken_is_left_out(gateway: World) -> None:
+async def test_what_another_has_taken_is_left_out(gateway: RunningGateway) -> None:
     token = await gateway.user()
     first, second = ({"n": n, "to": f"{n}@example.com", "address": f"{n}@example.com"} for n in (3, 7))
     gateway.history.resend = old(recipients=[first])
@@ -205,7 +205,7 @@ async def test_what_another_has_taken_is_left_out(gateway: World) -> None:
 
 
 @pytest.mark.parametrize("refused", ["limits", "bytes"])
-async def test_what_was_not_accepted_can_be_sent_again_at_once(gateway: World, refused: str) -> None:
+async def test_what_was_not_accepted_can_be_sent_again_at_once(gateway: RunningGateway, refused: str) -> None:
     token = await gateway.user(per_hour=0 if refused == "limits" else 5)
     gone = [{"sha256": "0" * 64, "size": 1, "filename": "a", "type": "text/plain"}]
     gateway.history.resend = old(attachments=gone if refused == "bytes" else [])
@@ -216,7 +216,7 @@ async def test_what_was_not_accepted_can_be_sent_again_at_once(gateway: World, r
     assert (await resend(gateway, token))["count"] == 2
 
 
-async def test_what_was_resent_already_is_said_and_the_reference_goes_with_it(gateway: World) -> None:
+async def test_what_was_resent_already_is_said_and_the_reference_goes_with_it(gateway: RunningGateway) -> None:
     token = await gateway.user()
     gateway.history.resend = JSONResponse({"errorCode": 10016, "reason": "already_resent"}, 409)
     answer = await gateway.client.post("/api/v2/resend", json={"token": token, "id": OLD})

@@ -11,13 +11,13 @@ import pytest
 from imsg_contract.topology import Lane, template_limits_key
 from imsg_contract.wire import TemplateLimits
 from imsg_gateway.schemas import TemplatesAnswer
-from imsg_testing.gateway import World, mail
+from imsg_testing.gateway import RunningGateway, mail
 from imsg_testing.versions import whole
 
 TAG = "84G-7ZW-YRB"
 
 
-async def test_a_mail_is_accepted_and_stands_at_the_broker(gateway: World) -> None:
+async def test_a_mail_is_accepted_and_stands_at_the_broker(gateway: RunningGateway) -> None:
     token = await gateway.user()
     answer = await gateway.send(token=token)
     body = answer.json()
@@ -32,7 +32,7 @@ async def test_a_mail_is_accepted_and_stands_at_the_broker(gateway: World) -> No
     assert job.expires_at - job.accepted_at == timedelta(hours=24)
 
 
-async def test_the_id_is_a_uuid_of_version_7_of_this_moment(gateway: World) -> None:
+async def test_the_id_is_a_uuid_of_version_7_of_this_moment(gateway: RunningGateway) -> None:
     token = await gateway.user()
     before = datetime.now(UTC)
     first, second = [(await gateway.send(token=token)).json()["id"] for _ in range(2)]
@@ -44,7 +44,9 @@ async def test_the_id_is_a_uuid_of_version_7_of_this_moment(gateway: World) -> N
     assert first != second
 
 
-async def test_an_email_address_is_one_person_whatever_its_case_and_is_sent_to_as_written_first(gateway: World) -> None:
+async def test_an_email_address_is_one_person_whatever_its_case_and_is_sent_to_as_written_first(
+    gateway: RunningGateway,
+) -> None:
     token = await gateway.user()
     await gateway.user("li", contacts={"smtp": "LI@example.com"})
     to = ["Zhang.San@example.com", "zhang.san@EXAMPLE.com", "li", "li@example.com", "zhang.san@example.com"]
@@ -57,7 +59,7 @@ async def test_an_email_address_is_one_person_whatever_its_case_and_is_sent_to_a
     ]
 
 
-async def test_duplicates_are_sent_once_and_messages_are_numbered_in_order(gateway: World) -> None:
+async def test_duplicates_are_sent_once_and_messages_are_numbered_in_order(gateway: RunningGateway) -> None:
     token = await gateway.user()
     to = ["wang@Example.com", "li@example.com", "wang@example.com", "li@example.com", "赵@例子.中国"]
     answer = await gateway.send(token=token, to=to)
@@ -70,7 +72,9 @@ async def test_duplicates_are_sent_once_and_messages_are_numbered_in_order(gatew
     ]
 
 
-async def test_usernames_and_addresses_may_be_mixed_and_a_users_own_address_is_sent_once(gateway: World) -> None:
+async def test_usernames_and_addresses_may_be_mixed_and_a_users_own_address_is_sent_once(
+    gateway: RunningGateway,
+) -> None:
     token = await gateway.user()
     await gateway.user("天存-system-1001", contacts={"smtp": "tian@example.com", "sms": "+8613800138000"})
     answer = await gateway.send(token=token, to=["天存-system-1001", "tian@example.com", "li@example.com"])
@@ -82,7 +86,7 @@ async def test_usernames_and_addresses_may_be_mixed_and_a_users_own_address_is_s
     assert job.recipients[0].address == "+8613800138000"
 
 
-async def test_one_wrong_recipient_of_10000_refuses_them_all_and_is_named(gateway: World) -> None:
+async def test_one_wrong_recipient_of_10000_refuses_them_all_and_is_named(gateway: RunningGateway) -> None:
     token = await gateway.user(per_hour=1)
     to = [f"user{n}@example.com" for n in range(9_999)]
     answer = await gateway.send(token=token, to=[*to[:7_000], "wrong@@example.com", *to[7_000:]])
@@ -95,14 +99,14 @@ async def test_one_wrong_recipient_of_10000_refuses_them_all_and_is_named(gatewa
     assert len(job.recipients) == 10_000
 
 
-async def test_of_many_wrong_recipients_twenty_are_named(gateway: World) -> None:
+async def test_of_many_wrong_recipients_twenty_are_named(gateway: RunningGateway) -> None:
     token = await gateway.user()
     answer = await gateway.send(token=token, to=[f"wrong{n}@@example.com" for n in range(50)])
     assert answer.json()["detail"].count("@@") == 20
     assert "50" in answer.json()["detail"]
 
 
-async def test_an_attachment_goes_to_history_before_the_job_and_by_reference(gateway: World) -> None:
+async def test_an_attachment_goes_to_history_before_the_job_and_by_reference(gateway: RunningGateway) -> None:
     token = await gateway.user()
     data = bytes(range(256)) * 1_000
     wrapped = base64.encodebytes(data).decode()
@@ -115,7 +119,7 @@ async def test_an_attachment_goes_to_history_before_the_job_and_by_reference(gat
     assert gateway.history.kept[answer.json()["id"], digest] == data
 
 
-async def test_several_attachments_and_an_empty_file_are_taken(gateway: World) -> None:
+async def test_several_attachments_and_an_empty_file_are_taken(gateway: RunningGateway) -> None:
     token = await gateway.user()
     files = [{"filename": "a.txt", "file": "aGk="}, {"filename": "空", "file": ""}]
     assert (await gateway.send(token=token, attachment=files)).json()["errorCode"] == 0
@@ -127,14 +131,14 @@ async def test_several_attachments_and_an_empty_file_are_taken(gateway: World) -
 
 
 @pytest.mark.parametrize("nothing", [None, []])
-async def test_no_attachment_is_none(gateway: World, nothing: object) -> None:
+async def test_no_attachment_is_none(gateway: RunningGateway, nothing: object) -> None:
     token = await gateway.user()
     answer = await gateway.send(token=token, attachment=nothing, account=None)
     assert answer.json()["errorCode"] == 0
 
 
 @pytest.mark.parametrize("beside", [{"html": "<p>你好</p>"}, {}])
-async def test_text_may_be_empty_beside_html_or_an_attachment(gateway: World, beside: dict[str, str]) -> None:
+async def test_text_may_be_empty_beside_html_or_an_attachment(gateway: RunningGateway, beside: dict[str, str]) -> None:
     token = await gateway.user()
     attachment = None if beside else {"filename": "a.txt", "file": "aGk="}
     content = {"subject": "a", "text": "", **beside}
@@ -143,7 +147,7 @@ async def test_text_may_be_empty_beside_html_or_an_attachment(gateway: World, be
     assert job.content == content
 
 
-async def test_long_content_goes_to_history_and_the_job_says_where(gateway: World) -> None:
+async def test_long_content_goes_to_history_and_the_job_says_where(gateway: RunningGateway) -> None:
     token = await gateway.user()
     content = {"subject": "长", "text": "天气预报\n" * 20_000}
     answer = await gateway.send(token=token, content=content)
@@ -156,7 +160,7 @@ async def test_long_content_goes_to_history_and_the_job_says_where(gateway: Worl
     assert len(kept) == job.content_at.size
 
 
-async def test_content_keeps_its_own_fields_and_no_others(gateway: World) -> None:
+async def test_content_keeps_its_own_fields_and_no_others(gateway: RunningGateway) -> None:
     token = await gateway.user()
     content = {"subject": "a", "text": "b", "html": None, "bcc": "x@example.com"}
     await gateway.client.post("/api/send", json=mail(token=token, content=content, other=1))
@@ -179,7 +183,9 @@ async def test_content_keeps_its_own_fields_and_no_others(gateway: World) -> Non
         ("😀" * 36, "+16502530000", 2),
     ],
 )
-async def test_an_sms_says_how_many_segments_one_message_is(gateway: World, text: str, number: str, count: int) -> None:
+async def test_an_sms_says_how_many_segments_one_message_is(
+    gateway: RunningGateway, text: str, number: str, count: int
+) -> None:
     token = await gateway.user()
     answer = await gateway.send(token=token, method="sms", to=number, content=text)
     assert answer.json()["segments"] == count
@@ -188,29 +194,29 @@ async def test_an_sms_says_how_many_segments_one_message_is(gateway: World, text
     assert job.expires_at - job.accepted_at == timedelta(hours=1)
 
 
-async def test_a_send_answers_the_segments_of_all_its_messages(gateway: World) -> None:
+async def test_a_send_answers_the_segments_of_all_its_messages(gateway: RunningGateway) -> None:
     token = await gateway.user()
     to = ["13800138000", "13800138001", "+16502530000"]
     answer = await gateway.send(token=token, method="sms", to=to, content="a" * 80)
     assert answer.json()["segments"] == 2 + 2 + 1
 
 
-async def test_an_sms_has_500_characters_at_most_with_its_signature(gateway: World) -> None:
+async def test_an_sms_has_500_characters_at_most_with_its_signature(gateway: RunningGateway) -> None:
     token = await gateway.user()
     fields = {"token": token, "method": "sms", "to": "13800138000"}
     assert (await gateway.send(**fields, content="雨" * 500)).json()["segments"] == 8
     assert (await gateway.send(**fields, content="雨" * 501)).json()["errorCode"] == 10009
 
 
-async def publish(world: World, method: str = "sms", **limits: Any) -> None:  # noqa: ANN401
+async def publish(run_gateway: RunningGateway, method: str = "sms", **limits: Any) -> None:  # noqa: ANN401
     """Publish two templates as a sender does: `notice`, the default, and `code`."""
     notice = {"default": True, "signature": "【天存】", "text": "通知：${content}。", "variables": {"content": 20}}
     for name, fields in (("notice", notice | limits), ("code", {"variables": {"code": 6, "minutes": None}})):
         value = TemplateLimits.model_validate(fields).model_dump_json()
-        await world.redis.call("HSET", template_limits_key(method), name, value)
+        await run_gateway.redis.call("HSET", template_limits_key(method), name, value)
 
 
-async def test_the_templates_are_shown_to_users_as_published(gateway: World) -> None:
+async def test_the_templates_are_shown_to_users_as_published(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await publish(gateway)
     answer = await gateway.client.get("/api/templates", params={"token": token})
@@ -245,7 +251,7 @@ async def test_the_templates_are_shown_to_users_as_published(gateway: World) -> 
     ],
 )
 async def test_what_the_firm_would_refuse_is_refused_by_the_limits_of_its_template(
-    gateway: World, content: object, complaint: str
+    gateway: RunningGateway, content: object, complaint: str
 ) -> None:
     token = await gateway.user()
     await publish(gateway)
@@ -254,7 +260,7 @@ async def test_what_the_firm_would_refuse_is_refused_by_the_limits_of_its_templa
     assert complaint in answer.json()["detail"]
 
 
-async def test_segments_count_the_signature_and_the_templates_own_words(gateway: World) -> None:
+async def test_segments_count_the_signature_and_the_templates_own_words(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await publish(gateway, variables={"content": None})
     fields = {"token": token, "method": "sms", "to": "13800138000"}
@@ -264,7 +270,7 @@ async def test_segments_count_the_signature_and_the_templates_own_words(gateway:
     assert (await gateway.send(**fields, content=code)).json()["errorCode"] == 0
 
 
-async def test_a_wechat_message_goes_to_a_tag_however_it_is_written(either: World) -> None:
+async def test_a_wechat_message_goes_to_a_tag_however_it_is_written(either: RunningGateway) -> None:
     token = await either.user()
     answer = await either.send(token=token, method="wechat", to=["84g7zwyrb", TAG], content="明天下雨")
     assert whole(answer)["count"] == 1
@@ -275,7 +281,7 @@ async def test_a_wechat_message_goes_to_a_tag_however_it_is_written(either: Worl
     assert (job.account, job.content) == ("main", {"template": "a", "params": {}})
 
 
-async def test_where_the_followers_are_not_known_the_sender_settles(either: World) -> None:
+async def test_where_the_followers_are_not_known_the_sender_settles(either: RunningGateway) -> None:
     token = await either.user()
     answer = await either.send(token=token, method="wechat", to="RDV-1EW-ZEF", content="明天下雨")
     assert answer.json()["errorCode"] == 0
@@ -286,7 +292,7 @@ async def test_where_the_followers_are_not_known_the_sender_settles(either: Worl
     "kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "a/b;c"]
 )
 async def test_the_body_is_json_whatever_the_content_type_says_with_or_without_a_slash(
-    gateway: World, path: str, kind: str | None
+    gateway: RunningGateway, path: str, kind: str | None
 ) -> None:
     token = await gateway.user()
     body = b"\xef\xbb\xbf" + json.dumps(mail(token=token), ensure_ascii=False).encode()
@@ -305,7 +311,7 @@ async def test_the_body_is_json_whatever_the_content_type_says_with_or_without_a
         ('{"\\u202e": "\\u202e"}', 10002),
     ],
 )
-async def test_odd_json_is_read_as_it_stands(gateway: World, body: str, code: int) -> None:
+async def test_odd_json_is_read_as_it_stands(gateway: RunningGateway, body: str, code: int) -> None:
     token = await gateway.user()
     answer = await gateway.client.post(f"/api/send?token={token}", content=body)
     assert answer.json()["errorCode"] == code
@@ -316,7 +322,7 @@ async def test_odd_json_is_read_as_it_stands(gateway: World, body: str, code: in
     [("en", "missing"), ("en-GB,zh;q=0.5", "missing"), ("zh-CN,en;q=0.8", "缺少"), ("", "缺少"), ("fr", "缺少")],
 )
 async def test_the_detail_is_chinese_or_english_where_that_is_preferred(
-    gateway: World, language: str, word: str
+    gateway: RunningGateway, language: str, word: str
 ) -> None:
     answer = await gateway.client.post("/api/v2/messages", json={}, headers={"accept-language": language})
     assert word in answer.json()["detail"]
@@ -338,7 +344,7 @@ async def test_the_detail_is_chinese_or_english_where_that_is_preferred(
     ],
 )
 async def test_the_first_wrong_thing_in_the_promised_order_is_said(
-    either: World, wrong: dict[str, Any], code: int
+    either: RunningGateway, wrong: dict[str, Any], code: int
 ) -> None:
     token = await either.user(available=False, per_hour=0)
     everything = {"token": token, "method": "none", "to": "", "content": "", "attachment": 5}
@@ -347,7 +353,7 @@ async def test_the_first_wrong_thing_in_the_promised_order_is_said(
     assert answer.json()["errorCode"] == code
 
 
-async def test_a_refusal_uses_up_no_limit_and_sends_nothing(either: World) -> None:
+async def test_a_refusal_uses_up_no_limit_and_sends_nothing(either: RunningGateway) -> None:
     token = await either.user(per_hour=1)
     for wrong in ({"to": ""}, {"method": "none"}, {"content": ""}, {"attachment": 5}, {"to": "nobody"}, {"account": 5}):
         assert (await either.send(token=token, **wrong)).json()["errorCode"] != 0
@@ -358,7 +364,7 @@ async def test_a_refusal_uses_up_no_limit_and_sends_nothing(either: World) -> No
 WRONG_REFERENCES: list[object] = ["", "x" * 256, 5, [], "a\nb"]
 
 
-async def test_a_reference_and_a_life_of_ones_own_go_with_the_job(gateway: World) -> None:
+async def test_a_reference_and_a_life_of_ones_own_go_with_the_job(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await gateway.send(token=token, reference="订单-2026/1", expires_in=30)
     (job,) = await gateway.jobs()
@@ -376,7 +382,7 @@ async def test_a_reference_and_a_life_of_ones_own_go_with_the_job(gateway: World
         *(("expires_in", value) for value in (29, 172_801, "60", 60.0, True, -1)),
     ],
 )
-async def test_10017_a_reference_or_a_life_that_is_none(gateway: World, field: str, value: object) -> None:
+async def test_10017_a_reference_or_a_life_that_is_none(gateway: RunningGateway, field: str, value: object) -> None:
     answer = await gateway.send(token=await gateway.user(), **{field: value})
     assert (answer.status_code, answer.json()["errorCode"]) == (400, 10017)
     assert field in answer.json()["detail"]

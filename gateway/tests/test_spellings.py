@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsg_channels import BY_NAME, METHODS
-from imsg_testing.gateway import World
+from imsg_testing.gateway import RunningGateway
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,9 @@ from imsg_testing.gateway import World
         (" ｚhang@163.com,", "zhang@163.com", "前后有空白、含有全角字符、前后有引号、括号或标点"),
     ],
 )
-async def test_a_mail_address_written_otherwise_is_told(gateway: World, text: str, wanted: str, why: str) -> None:
+async def test_a_mail_address_written_otherwise_is_told(
+    gateway: RunningGateway, text: str, wanted: str, why: str
+) -> None:
     answer = await gateway.send(token=await gateway.user(), to=[text, "li@example.com"])
     body = answer.json()
     assert (body["errorCode"], body["reason"]) == (10011, "recipients_invalid")
@@ -50,7 +52,9 @@ async def test_a_mail_address_written_otherwise_is_told(gateway: World, text: st
         ("tel:15912341256", "15912341256", "带有 tel:"),
     ],
 )
-async def test_a_phone_number_written_otherwise_is_told(gateway: World, text: str, wanted: str, why: str) -> None:
+async def test_a_phone_number_written_otherwise_is_told(
+    gateway: RunningGateway, text: str, wanted: str, why: str
+) -> None:
     answer = await gateway.send(token=await gateway.user(), method="sms", to=text, content="您好")
     body = answer.json()
     assert (body["errorCode"], body["reason"]) == (10011, "recipients_invalid")

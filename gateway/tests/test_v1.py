@@ -11,7 +11,7 @@ from imsg_contract.topology import Lane
 from imsg_gateway.v1 import PRINTED, tell_ignored
 from imsg_runtime.hosts import Hosts, Named
 from imsg_runtime.responses import HEADER_BYTES, percent_encode
-from imsg_testing.gateway import World, call_past_httpx, mail, world
+from imsg_testing.gateway import RunningGateway, call_past_httpx, mail, run_gateway
 from imsg_testing.versions import whole
 
 FIVE = [
@@ -35,7 +35,7 @@ def is_of_v1(answer: httpx.Response, **fields: object) -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_a_send_prints_the_two_keys_and_tells_the_rest_in_headers(gateway: World, slash: str) -> None:
+async def test_a_send_prints_the_two_keys_and_tells_the_rest_in_headers(gateway: RunningGateway, slash: str) -> None:
     token = await gateway.user()
     body = mail(token=token, to=["li@example.com", "LI@example.com", "wang@example.com"])
     answer = await gateway.client.post(f"/api/send{slash}", json=body)
@@ -50,7 +50,7 @@ async def test_a_send_prints_the_two_keys_and_tells_the_rest_in_headers(gateway:
     assert sms.headers["x-imsg-segments"] == "1"
 
 
-async def test_a_repeated_send_tells_the_same_headers(gateway: World) -> None:
+async def test_a_repeated_send_tells_the_same_headers(gateway: RunningGateway) -> None:
     body, key = mail(token=await gateway.user()), {"idempotency-key": "once"}
     first = await gateway.client.post("/api/send", json=body, headers=key)
     again = await gateway.client.post("/api/send", json=body, headers=key)
@@ -59,7 +59,7 @@ async def test_a_repeated_send_tells_the_same_headers(gateway: World) -> None:
     assert whole(again) == whole(first)
 
 
-async def test_v2_says_it_all_in_the_body_and_in_the_same_headers(gateway: World) -> None:
+async def test_v2_says_it_all_in_the_body_and_in_the_same_headers(gateway: RunningGateway) -> None:
     answer = await gateway.client.post("/api/v2/messages", json=mail(token=await gateway.user()))
     assert answer.status_code == 202
     assert answer.json()["count"] == 1
@@ -67,7 +67,7 @@ async def test_v2_says_it_all_in_the_body_and_in_the_same_headers(gateway: World
 
 
 @pytest.mark.parametrize(("verb", "path"), FIVE)
-async def test_every_refusal_of_v1_has_two_keys_and_200(gateway: World, verb: str, path: str) -> None:
+async def test_every_refusal_of_v1_has_two_keys_and_200(gateway: RunningGateway, verb: str, path: str) -> None:
     token = await gateway.user()
     wrong_verb = "DELETE"
     refusals = {
@@ -88,13 +88,13 @@ async def test_every_refusal_of_v1_has_two_keys_and_200(gateway: World, verb: st
 
 
 @pytest.mark.parametrize("path", ["/api/modify", "/api/modify/a/b", "/api/modify/..", "/api/modify/"])
-async def test_below_modify_what_is_nowhere_is_answered_in_v1s_form(gateway: World, path: str) -> None:
+async def test_below_modify_what_is_nowhere_is_answered_in_v1s_form(gateway: RunningGateway, path: str) -> None:
     answer = await call_past_httpx(gateway, {"path": path, "raw_path": b"/", "query_string": b"", "method": "POST"}, {})
     is_of_v1(answer)
     assert answer.headers["x-imsg-reason"] == "no_such_url"
 
 
-async def test_a_code_whose_text_holds_the_detail_keeps_it_in_v1(gateway: World) -> None:
+async def test_a_code_whose_text_holds_the_detail_keeps_it_in_v1(gateway: RunningGateway) -> None:
     answer = await gateway.client.post("/api/send", json=mail(token=await gateway.user(available=False)))
     is_of_v1(answer)
     detail = unquote(answer.headers["x-imsg-detail"])
@@ -102,7 +102,7 @@ async def test_a_code_whose_text_holds_the_detail_keeps_it_in_v1(gateway: World)
 
 
 async def test_a_crash_is_answered_in_v1s_form(store_url: str) -> None:
-    async with world(store_url) as opened:
+    async with run_gateway(store_url) as opened:
         opened.auth.answer = JSONResponse({}, 200, {"content-type": "text/json"})
         opened.auth.answer.body = b"\xff"
         opened.auth.answer.headers["content-length"] = "1"
@@ -113,7 +113,7 @@ async def test_a_crash_is_answered_in_v1s_form(store_url: str) -> None:
 
 
 async def test_a_gateway_that_is_not_open_answers_in_the_form_of_the_path(store_url: str) -> None:
-    async with world(store_url) as opened:
+    async with run_gateway(store_url) as opened:
         service = opened.service
         api, service._api = service._api, None
         for verb, path in FIVE:
@@ -123,7 +123,7 @@ async def test_a_gateway_that_is_not_open_answers_in_the_form_of_the_path(store_
         service._api = api
 
 
-async def test_another_hosts_name_is_refused_in_v1s_form(gateway: World) -> None:
+async def test_another_hosts_name_is_refused_in_v1s_form(gateway: RunningGateway) -> None:
     named = Named(gateway.service, Hosts(gateway.service.settings), gateway.service.refuse)
     transport = httpx.ASGITransport(named)
     async with httpx.AsyncClient(transport=transport, base_url="http://evil.example") as client:
@@ -132,7 +132,7 @@ async def test_another_hosts_name_is_refused_in_v1s_form(gateway: World) -> None
         assert (await client.post("/api/v2/messages", json={})).status_code == 421
 
 
-async def test_what_an_owner_adds_is_not_printed_in_v1(gateway: World) -> None:
+async def test_what_an_owner_adds_is_not_printed_in_v1(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     gateway.auth.answer = JSONResponse(
         {"errorCode": 0, "errorMessage": "OK", "token": "t", "expires_in": 60, "id": "u1"},
@@ -148,14 +148,14 @@ async def test_what_an_owner_adds_is_not_printed_in_v1(gateway: World) -> None:
     assert v2.json()["expires_in"] == 60
 
 
-async def test_a_page_of_messages_goes_through_v1_unread(gateway: World) -> None:
+async def test_a_page_of_messages_goes_through_v1_unread(gateway: RunningGateway) -> None:
     given = {"errorCode": 0, "errorMessage": "OK", "messages": [{"id": "a-0"}], "next": None}
     gateway.history.answer = JSONResponse(given)
     answer = await gateway.client.get("/api/query", params={"token": await gateway.user()})
     is_of_v1(answer, messages=given["messages"], next=None)
 
 
-async def test_v1_ignores_what_it_does_not_list_and_names_it(gateway: World) -> None:
+async def test_v1_ignores_what_it_does_not_list_and_names_it(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     fields = mail(token=token, reference="r-1", expires_in=60, 主题="您好", to=..., content=...)
     refused = await gateway.client.post("/api/send", json=fields)
@@ -193,7 +193,7 @@ async def test_v1_ignores_what_it_does_not_list_and_names_it(gateway: World) -> 
     ],
 )
 async def test_v2_refuses_what_it_does_not_know_and_says_what_was_meant(
-    gateway: World, asked: str, fields: dict[str, Any], field: str, meant: str
+    gateway: RunningGateway, asked: str, fields: dict[str, Any], field: str, meant: str
 ) -> None:
     verb, path = asked.split()
     token = await gateway.user(role="admin")
@@ -205,7 +205,7 @@ async def test_v2_refuses_what_it_does_not_know_and_says_what_was_meant(
     assert forged.json()["reason"] == ("unknown_field" if "login" in path else "token_invalid")
 
 
-async def test_v2_says_what_there_is_where_nothing_is_near(gateway: World) -> None:
+async def test_v2_says_what_there_is_where_nothing_is_near(gateway: RunningGateway) -> None:
     token = await gateway.user()
     answer = await gateway.client.post("/api/v2/resend", json={"token": token, "xyz": 1})
     assert answer.json()["detail"] == "没有 xyz 这个参数；可用的有：again、id、only、uncertain。"
@@ -213,14 +213,14 @@ async def test_v2_says_what_there_is_where_nothing_is_near(gateway: World) -> No
     assert nothing.json()["detail"] == "没有 x 这个参数；这个接口不需要参数。"
 
 
-async def test_a_token_in_the_query_beside_one_in_the_body_is_no_stray(gateway: World) -> None:
+async def test_a_token_in_the_query_beside_one_in_the_body_is_no_stray(gateway: RunningGateway) -> None:
     token = await gateway.user()
     answer = await gateway.client.request("GET", "/api/v2/messages?token=x&limit=5", json={"token": token})
     assert answer.json()["errorCode"] == 0
     assert gateway.history.relayed[-1].query == "limit=5"
 
 
-async def test_an_owner_that_lacks_a_path_is_away(gateway: World) -> None:
+async def test_an_owner_that_lacks_a_path_is_away(gateway: RunningGateway) -> None:
     gateway.history.answer = JSONResponse({"errorCode": 10001, "reason": "no_such_url"}, 404)
     answer = await gateway.client.get("/api/v2/stats", params={"token": await gateway.user()})
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from imsg_testing.browser import DESK, PHONE, Look, MissingBrowserError, Visit, chromium
-from imsg_testing.stack import Stack, running
+from imsg_testing.deployment import Deployment, running
 
 LOOKS = [Look("zh", DESK), Look("en", DESK), Look("zh", PHONE), Look("en", PHONE)]
 
@@ -25,7 +25,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up` as a newcomer starts it, with limits that no test meets by the way."""
     with running(tmp_path_factory.mktemp("console")) as opened:
         opened.open_wide()
@@ -43,12 +43,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iterator[Visits]:
+def visit(browser: Browser, deployment: Deployment, request: pytest.FixtureRequest) -> Iterator[Visits]:
     """Open browsers of different persons, and close them: a page that complained fails the test."""
     opened: list[Visit] = []
 
     def open_one(look: Look = LOOKS[0], url: str = "") -> Visit:
-        opened.append(Visit(browser, url or stack.url, look))
+        opened.append(Visit(browser, url or deployment.url, look))
         return opened[-1]
 
     yield open_one

@@ -9,8 +9,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from imsg_testing.api import wait
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.deployment import Deployment
 from imsg_testing.entering import bury, enter, settled
-from imsg_testing.stack import Stack
 
 Visits = Callable[..., Visit]
 
@@ -20,14 +20,14 @@ def card(page: Page, method: str) -> Locator:
     return page.locator(f"[data-method={method}]")
 
 
-def channel(stack: Stack, method: str) -> dict[str, object]:
+def channel(deployment: Deployment, method: str) -> dict[str, object]:
     """Return how a channel is."""
-    listed = stack.call("GET", "/api/channels", token=stack.token()).get("channels", [])
+    listed = deployment.call("GET", "/api/channels", token=deployment.token()).get("channels", [])
     return next((one for one in listed if one["method"] == method), {})
 
 
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE)], ids=lambda look: look.name)
-def test_a_channel_is_paused_with_a_reason_and_resumed(stack: Stack, visit: Visits, look: Look) -> None:
+def test_a_channel_is_paused_with_a_reason_and_resumed(deployment: Deployment, visit: Visits, look: Look) -> None:
     is_zh = look.language == "zh"
     seen = visit(look)
     enter(seen)
@@ -42,13 +42,13 @@ def test_a_channel_is_paused_with_a_reason_and_resumed(stack: Stack, visit: Visi
     asked.get_by_role("button", name=re.compile("^(暂停|Pause)$")).click()
     expect(sms).to_contain_text("已暂停" if is_zh else "Paused")
     expect(sms).to_contain_text("<b>维护</b>到22点")
-    assert channel(stack, "sms")["state"] == "paused"
+    assert channel(deployment, "sms")["state"] == "paused"
     assert not scrolls_sideways(page)
     seen.axe()
     seen.shoot("channels")
     sms.get_by_role("button", name=re.compile("^恢复发送|^Resume")).click()
     expect(sms).to_contain_text("正常" if is_zh else "Open")
-    assert channel(stack, "sms")["state"] == "open"
+    assert channel(deployment, "sms")["state"] == "open"
 
 
 @pytest.mark.parametrize(("to", "said"), [("zhang@example.com", "已发出"), ("bounce@example.com", "没有这个收件人")])
@@ -80,10 +80,12 @@ def test_a_wrong_address_is_said_in_the_dialog(visit: Visits) -> None:
     expect(asked.get_by_role("alert")).to_contain_text("not right")
 
 
-def test_dead_letters_are_read_page_by_page_and_sent_again(stack: Stack, visit: Visits) -> None:
-    token, to = stack.token(), f"dead-{secrets.token_hex(4)}@example.com"
-    request = bury(stack, 22, to, "死而复生")
-    wait(lambda: len(stack.call("GET", "/api/dead", token=token, limit="30").get("dead", [])) == 23, 60, every_s=0.2)
+def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deployment, visit: Visits) -> None:
+    token, to = deployment.token(), f"dead-{secrets.token_hex(4)}@example.com"
+    request = bury(deployment, 22, to, "死而复生")
+    wait(
+        lambda: len(deployment.call("GET", "/api/dead", token=token, limit="30").get("dead", [])) == 23, 60, every_s=0.2
+    )
     seen = visit()
     enter(seen)
     page = seen.page
@@ -104,12 +106,12 @@ def test_dead_letters_are_read_page_by_page_and_sent_again(stack: Stack, visit: 
     dead.get_by_role("button", name="重发").click()
     page.get_by_role("dialog").get_by_role("button", name="重发", exact=True).click()
     expect(page.get_by_text("已重发 1 条消息。")).to_be_visible()
-    stack.arrived(subject="死而复生", method="smtp", to=to)
+    deployment.arrived(subject="死而复生", method="smtp", to=to)
     expect(page.locator(f'a[href="/messages?id={request}"]')).to_be_visible()
 
 
-def test_what_waits_and_what_failed_is_a_click_away(stack: Stack, visit: Visits) -> None:
-    settled(stack, "bounce+today@example.com")
+def test_what_waits_and_what_failed_is_a_click_away(deployment: Deployment, visit: Visits) -> None:
+    settled(deployment, "bounce+today@example.com")
     seen = visit()
     enter(seen)
     page = seen.page

@@ -7,18 +7,18 @@ import pytest
 from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
-from imsg_testing.stack import Stack
 
 Visits = Callable[..., Visit]
 
 
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE)], ids=lambda look: look.name)
-def test_a_hundred_are_confirmed_on_a_page(stack: Stack, visit: Visits, look: Look) -> None:
+def test_a_hundred_are_confirmed_on_a_page(deployment: Deployment, visit: Visits, look: Look) -> None:
     seen = visit(look)
     enter(seen)
     page, is_zh = seen.page, look.language == "zh"
-    before = len(stack.call("GET", "/api/v2/messages", token=stack.token(), limit="500")["messages"])
+    before = len(deployment.call("GET", "/api/v2/messages", token=deployment.token(), limit="500")["messages"])
     page.goto("/send?method=sms")
     page.wait_for_function("window.socket && window.socket.connected")
     numbers = [f"138{n:08}" for n in range(100, 200)]
@@ -35,7 +35,7 @@ def test_a_hundred_are_confirmed_on_a_page(stack: Stack, visit: Visits, look: Lo
     assert not scrolls_sideways(page)
     seen.axe()
     seen.shoot("send-confirm")
-    now = len(stack.call("GET", "/api/v2/messages", token=stack.token(), limit="500")["messages"])
+    now = len(deployment.call("GET", "/api/v2/messages", token=deployment.token(), limit="500")["messages"])
     assert now == before, "nothing was sent yet"
 
     page.get_by_role("button", name="返回修改" if is_zh else "Back").click()
@@ -45,14 +45,16 @@ def test_a_hundred_are_confirmed_on_a_page(stack: Stack, visit: Visits, look: Lo
     expect(page).to_have_url(re.compile("/sent/"))
 
 
-def test_what_waits_says_that_its_channel_is_paused_to_its_sender(stack: Stack, visit: Visits) -> None:
-    name = stack.new_user()
-    token = stack.token(name, "correct horse")
-    stack.call("PATCH", "/api/v2/channels/wechat", {"paused": False}, token=stack.token())
-    stack.call("PATCH", "/api/v2/channels/sms", {"paused": True, "reason": "短信服务商维护到六点"}, token=stack.token())
+def test_what_waits_says_that_its_channel_is_paused_to_its_sender(deployment: Deployment, visit: Visits) -> None:
+    name = deployment.new_user()
+    token = deployment.token(name, "correct horse")
+    deployment.call("PATCH", "/api/v2/channels/wechat", {"paused": False}, token=deployment.token())
+    deployment.call(
+        "PATCH", "/api/v2/channels/sms", {"paused": True, "reason": "短信服务商维护到六点"}, token=deployment.token()
+    )
     try:
         body = {"to": "13800138000", "method": "sms", "content": "您好"}
-        request = stack.call("POST", "/api/v2/messages", body, token=token)["id"]
+        request = deployment.call("POST", "/api/v2/messages", body, token=token)["id"]
         seen = visit()
         enter(seen, name, "correct horse")
         page = seen.page
@@ -64,11 +66,11 @@ def test_what_waits_says_that_its_channel_is_paused_to_its_sender(stack: Stack, 
         expect(page.locator(".held")).to_contain_text("已暂停")
         seen.axe()
         seen.shoot("held")
-        channels = stack.call("GET", "/api/v2/channels", token=token)["channels"]
+        channels = deployment.call("GET", "/api/v2/channels", token=token)["channels"]
         assert {one["method"]: (one["state"], one["waiting"]) for one in channels}["sms"] == ("paused", None)
         admin = visit()
         enter(admin)
         admin.page.goto("/")
         expect(admin.page.locator(".need").first).to_contain_text("已暂停")
     finally:
-        stack.call("PATCH", "/api/v2/channels/sms", {"paused": False}, token=stack.token())
+        deployment.call("PATCH", "/api/v2/channels/sms", {"paused": False}, token=deployment.token())

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from imsg_testing.api import DOCUMENTED
 from imsg_testing.browser import DESK, PATIENCE_MS, PHONE, Look, Visit
-from imsg_testing.stack import Stack
+from imsg_testing.deployment import Deployment
 
 Visits = Callable[..., Visit]
 
@@ -30,18 +30,18 @@ WORDS = {
 }
 
 
-def open_docs(visit: Visits, stack: Stack, look: Look) -> Page:
+def open_docs(visit: Visits, deployment: Deployment, look: Look) -> Page:
     seen = visit(look)
-    seen.page.goto(f"{stack.url}/docs")
+    seen.page.goto(f"{deployment.url}/docs")
     expect(seen.page.locator(".opblock").first).to_be_visible(timeout=PATIENCE_MS)
     return seen.page
 
 
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", DESK), Look("zh", PHONE)], ids=lambda look: look.name)
-def test_every_operation_of_both_versions_is_listed(visit: Visits, stack: Stack, look: Look) -> None:
-    page = open_docs(visit, stack, look)
+def test_every_operation_of_both_versions_is_listed(visit: Visits, deployment: Deployment, look: Look) -> None:
+    page = open_docs(visit, deployment, look)
     words = WORDS[look.language]
-    document = stack.call("GET", "/openapi.json")
+    document = deployment.call("GET", "/openapi.json")
     described = {(verb.upper(), path) for path, verbs in document["paths"].items() for verb in verbs}
     listed = page.locator(".opblock").evaluate_all(
         """all => all.map(one => [one.querySelector('.opblock-summary-method').innerText,
@@ -55,8 +55,8 @@ def test_every_operation_of_both_versions_is_listed(visit: Visits, stack: Stack,
     assert page.locator("html").get_attribute("lang") == look.language
 
 
-def test_the_language_is_switched_by_a_link(visit: Visits, stack: Stack) -> None:
-    page = open_docs(visit, stack, Look("zh", DESK))
+def test_the_language_is_switched_by_a_link(visit: Visits, deployment: Deployment) -> None:
+    page = open_docs(visit, deployment, Look("zh", DESK))
     page.get_by_role("link", name=WORDS["zh"]["other"]).click()
     expect(page.get_by_text(WORDS["en"]["summary"])).to_be_visible()
     assert page.url.endswith("/docs?lang=en")
@@ -76,8 +76,10 @@ def run(page: Page, operation: str, words: dict[str, str], body: str = "") -> st
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_a_log_in_fills_in_the_token_and_a_message_is_accepted(visit: Visits, stack: Stack, language: str) -> None:
-    page = open_docs(visit, stack, Look("zh" if language == "zh" else "en", DESK))
+def test_a_log_in_fills_in_the_token_and_a_message_is_accepted(
+    visit: Visits, deployment: Deployment, language: str
+) -> None:
+    page = open_docs(visit, deployment, Look("zh" if language == "zh" else "en", DESK))
     words = WORDS[language]
     login = json.dumps({"username": "admin", "password": DOCUMENTED["admin"]})
     assert run(page, "login", words, login) == "200"

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from imsg_testing.api import PASSWORD, wait
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.entering import enter, settled
-from imsg_testing.stack import Stack, running
 
 Visits = Callable[..., Visit]
 
@@ -19,18 +19,18 @@ LOOKS = [Look("zh", DESK), Look("en", PHONE, dark=True)]
 
 
 @pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up` of this module's own, to be killed and started again."""
     with running(tmp_path_factory.mktemp("restarted")) as opened:
         opened.open_wide()
         yield opened
 
 
-def restart(stack: Stack) -> None:
+def restart(deployment: Deployment) -> None:
     """Kill it as a power cut does, and start it again."""
-    os.kill(stack.process.pid, signal.SIGKILL)
-    wait(lambda: not stack.process.runs)
-    stack.start()
+    os.kill(deployment.process.pid, signal.SIGKILL)
+    wait(lambda: not deployment.process.runs)
+    deployment.start()
 
 
 def connected(page: Page) -> None:
@@ -48,7 +48,7 @@ def kept(page: Page) -> str:
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_a_draft_outlives_the_console_and_the_log_in_says_why(other: Stack, visit: Visits, look: Look) -> None:
+def test_a_draft_outlives_the_console_and_the_log_in_says_why(other: Deployment, visit: Visits, look: Look) -> None:
     name = other.new_user()
     seen = visit(look, other.url)
     seen.complaints.expect("ERR_CONNECTION|ERR_EMPTY|_nicegui_ws|WebSocket")  # what it says while nobody answers
@@ -93,8 +93,8 @@ def test_a_draft_outlives_the_console_and_the_log_in_says_why(other: Stack, visi
     assert kept(page) == "[]"
 
 
-def test_a_draft_is_its_writers_alone_and_goes_with_the_log_out(stack: Stack, visit: Visits) -> None:
-    first, second = stack.new_user(), stack.new_user()
+def test_a_draft_is_its_writers_alone_and_goes_with_the_log_out(deployment: Deployment, visit: Visits) -> None:
+    first, second = deployment.new_user(), deployment.new_user()
     seen = visit(LOOKS[0])
     page = seen.page
     enter(seen, first, PASSWORD)
@@ -125,17 +125,17 @@ def test_a_draft_is_its_writers_alone_and_goes_with_the_log_out(stack: Stack, vi
     assert kept(page) == "[]"
 
 
-def test_the_log_in_says_why_it_is_shown(stack: Stack, visit: Visits) -> None:
-    name = stack.new_user()
+def test_the_log_in_says_why_it_is_shown(deployment: Deployment, visit: Visits) -> None:
+    name = deployment.new_user()
     here, there = visit(LOOKS[0]), visit(LOOKS[0])
     here.page.goto("/limits")
     expect(here.page.locator("#said")).to_contain_text("要打开的页面需要先登录")
     log_in(here.page, name, PASSWORD)
-    expect(here.page).to_have_url(f"{stack.url}/limits")
+    expect(here.page).to_have_url(f"{deployment.url}/limits")
     connected(here.page)
 
     enter(there, name, PASSWORD)
-    headers = {"origin": stack.url, "accept": "text/html"}
+    headers = {"origin": deployment.url, "accept": "text/html"}
     answer = there.context.request.post("/logout?everywhere=1", headers=headers, max_redirects=0)
     assert answer.status == 303
     here.page.goto("/mine")
@@ -143,7 +143,7 @@ def test_the_log_in_says_why_it_is_shown(stack: Stack, visit: Visits) -> None:
 
     enter(there, name, PASSWORD)
     body = {"password": "another horse"}
-    assert stack.call("PATCH", f"/api/v2/users/{name}", body, token=stack.token())["errorCode"] == 0
+    assert deployment.call("PATCH", f"/api/v2/users/{name}", body, token=deployment.token())["errorCode"] == 0
     there.page.goto("/mine")
     expect(there.page.locator("#said")).to_contain_text("密码被重置")
     there.axe()
@@ -165,14 +165,14 @@ def test_what_was_sent_is_waited_for(visit: Visits, look: Look) -> None:
     expect(page.locator(".empty-title")).to_have_text(said)
 
 
-def test_a_list_is_found_behind_hundreds_of_later_messages(stack: Stack, visit: Visits) -> None:
-    name = stack.new_user(per_hour=100, per_day=100)
-    token = stack.token(name, PASSWORD)
+def test_a_list_is_found_behind_hundreds_of_later_messages(deployment: Deployment, visit: Visits) -> None:
+    name = deployment.new_user(per_hour=100, per_day=100)
+    token = deployment.token(name, PASSWORD)
     unique = secrets.token_hex(4)
 
     def send(count: int, subject: str) -> None:
         to = [f"r{n}.{secrets.token_hex(4)}@example.com" for n in range(count)]
-        settled(stack, to, token=token, subject=subject)
+        settled(deployment, to, token=token, subject=subject)
 
     send(2, f"最早的 {unique}")
     for number in range(6):

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.deployment import Deployment, attached
 from imsg_testing.entering import enter, settled
-from imsg_testing.stack import Stack, attached
 
 Visits = Callable[..., Visit]
 
@@ -25,12 +25,12 @@ ALONE = ("/password", "/nowhere")
 
 
 @pytest.fixture(scope="module")
-def request_id(stack: Stack) -> str:
+def request_id(deployment: Deployment) -> str:
     """Have something to show: a request of which one recipient is refused for good, and an SMS."""
-    sms = {"token": stack.token(), "method": "sms", "to": "13800138000", "content": "明天下雨"}
-    assert stack.call("POST", "/api/send", sms)["errorCode"] == 0
+    sms = {"token": deployment.token(), "method": "sms", "to": "13800138000", "content": "明天下雨"}
+    assert deployment.call("POST", "/api/send", sms)["errorCode"] == 0
     to = [f"reader-{secrets.token_hex(4)}@example.com", "bounce@example.com"]
-    return settled(stack, to, subject="三季度报表", attachment=attached("报表.pdf", b"x" * 2048))
+    return settled(deployment, to, subject="三季度报表", attachment=attached("报表.pdf", b"x" * 2048))
 
 
 @pytest.mark.parametrize("look", EVERY_LOOK, ids=lambda look: look.name)
@@ -55,10 +55,10 @@ def test_every_page_is_sound(visit: Visits, request_id: str, look: Look) -> None
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_a_user_sees_their_own_pages_and_no_others(stack: Stack, visit: Visits, language: str) -> None:
+def test_a_user_sees_their_own_pages_and_no_others(deployment: Deployment, visit: Visits, language: str) -> None:
     seen = visit(Look("zh" if language == "zh" else "en", DESK))
     seen.complaints.expect(r"/users|status of 403")
-    enter(seen, stack.new_user(), "correct horse")
+    enter(seen, deployment.new_user(), "correct horse")
     page = seen.page
     page.goto("/")
     expect(page).to_have_url(re.compile("/mine$"))

@@ -4,11 +4,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from imsg_testing.browser import Look, Visit, axe, scrolls_sideways
-from imsg_testing.stack import Stack
+from imsg_testing.deployment import Deployment
 
 
-def test_a_page_that_does_everything_wrong_is_seen_through(browser: Browser, stack: Stack) -> None:
-    seen = Visit(browser, stack.url, Look("zh", 390))
+def test_a_page_that_does_everything_wrong_is_seen_through(browser: Browser, deployment: Deployment) -> None:
+    seen = Visit(browser, deployment.url, Look("zh", 390))
     seen.page.goto("/health/live")
     seen.page.evaluate("console.error('said')")
     seen.page.evaluate("setTimeout(() => { throw new Error('thrown') })")

@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 
 from imsg_testing.api import wait
 from imsg_testing.browser import Visit
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.entering import bury, enter
-from imsg_testing.stack import Stack, running
 
 pytestmark = pytest.mark.long
 
@@ -31,45 +31,58 @@ LINKS = """() => [...document.querySelectorAll('main a[href], .content a[href], 
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, str]]:
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment, str]]:
     """Run an iMSG in which everything has happened that pages show; with a user who has sent."""
-    with running(tmp_path_factory.mktemp("links")) as stack:
-        stack.open_wide()
-        user = stack.new_user(per_hour=1000, per_day=1000)
-        token = stack.token(user, "correct horse")
-        bury(stack, 2, "dead@example.com", "死信")
-        for owner in (token, stack.token()):
+    with running(tmp_path_factory.mktemp("links")) as deployment:
+        deployment.open_wide()
+        user = deployment.new_user(per_hour=1000, per_day=1000)
+        token = deployment.token(user, "correct horse")
+        bury(deployment, 2, "dead@example.com", "死信")
+        for owner in (token, deployment.token()):
             for to in ("bounce@example.com", "nobody@nowhere.invalid", "li@example.com", "wang@example.com"):
-                _send(stack, owner, "smtp", [to])
-            _send(stack, owner, "smtp", [f"reader{n}@example.com" for n in range(7)] + ["bounce@example.com"])
-            _send(stack, owner, "sms", ["13800138000", "13900139000"])
+                _send(deployment, owner, "smtp", [to])
+            _send(deployment, owner, "smtp", [f"reader{n}@example.com" for n in range(7)] + ["bounce@example.com"])
+            _send(deployment, owner, "sms", ["13800138000", "13900139000"])
         wait(
-            lambda: not stack.call("GET", "/api/v2/messages", token=stack.token(), status="queued,retrying")["messages"]
+            lambda: (
+                not deployment.call("GET", "/api/v2/messages", token=deployment.token(), status="queued,retrying")[
+                    "messages"
+                ]
+            )
         )
         for n in range(6):
-            name = stack.new_user(per_hour=1, per_day=20)
-            _send(stack, stack.token(name, "correct horse"), "smtp", [f"limit{n}@example.com"])
-        _send(stack, token, "smtp", ["greylist@example.com"])
-        wait(lambda: stack.call("GET", "/api/v2/messages", token=stack.token(), status="retrying")["messages"])
+            name = deployment.new_user(per_hour=1, per_day=20)
+            _send(deployment, deployment.token(name, "correct horse"), "smtp", [f"limit{n}@example.com"])
+        _send(deployment, token, "smtp", ["greylist@example.com"])
+        wait(
+            lambda: deployment.call("GET", "/api/v2/messages", token=deployment.token(), status="retrying")["messages"]
+        )
         for method in ("sms", "smtp"):  # so that nothing moves while it is counted
-            stack.call("PATCH", f"/api/v2/channels/{method}", {"paused": True, "reason": "对账"}, token=stack.token())
-        for owner in (token, stack.token()):
-            _send(stack, owner, "sms", ["13700137000", "13600136000", "13500135000"])
-        wait(lambda: len(stack.call("GET", "/api/v2/messages", token=stack.token(), status="queued")["messages"]) == 6)
-        yield stack, user
+            deployment.call(
+                "PATCH", f"/api/v2/channels/{method}", {"paused": True, "reason": "对账"}, token=deployment.token()
+            )
+        for owner in (token, deployment.token()):
+            _send(deployment, owner, "sms", ["13700137000", "13600136000", "13500135000"])
+        wait(
+            lambda: (
+                len(deployment.call("GET", "/api/v2/messages", token=deployment.token(), status="queued")["messages"])
+                == 6
+            )
+        )
+        yield deployment, user
 
 
-def _send(stack: Stack, token: str, method: str, to: list[str]) -> None:
+def _send(deployment: Deployment, token: str, method: str, to: list[str]) -> None:
     content = {"subject": "每个链接", "text": "您好"} if method == "smtp" else "您好"
-    answer = stack.call("POST", "/api/v2/messages", {"to": to, "method": method, "content": content}, token=token)
+    answer = deployment.call("POST", "/api/v2/messages", {"to": to, "method": method, "content": content}, token=token)
     assert answer["errorCode"] == 0, answer
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("role", ["admin", "user"])
-def test_every_link_opens_what_it_says(seeded: tuple[Stack, str], visit: Visits, role: str) -> None:
-    stack, user = seeded
-    seen = visit(url=stack.url)
+def test_every_link_opens_what_it_says(seeded: tuple[Deployment, str], visit: Visits, role: str) -> None:
+    deployment, user = seeded
+    seen = visit(url=deployment.url)
     enter(seen) if role == "admin" else enter(seen, user, "correct horse")
     page = seen.page
     waiting = ["/", "/?range=hour", "/?range=week"] if role == "admin" else ["/send", "/mine"]
@@ -81,12 +94,12 @@ def test_every_link_opens_what_it_says(seeded: tuple[Stack, str], visit: Visits,
         if address in opened:
             continue
         opened.add(address)
-        _answers(page, stack.url + address)
+        _answers(page, deployment.url + address)
         kind = re.sub(r"[0-9a-f]{8,}(-\d+)?|id=[^&]*", "*", address)
         looked[kind] += 1
         if looked[kind] > LOOKED_INTO or not _is_ours(address):
             continue
-        _open(page, stack.url + address)
+        _open(page, deployment.url + address)
         for link in page.evaluate(LINKS):
             href = str(link["href"])
             if not href.startswith("/") or href.startswith(("/prefer", "/static", "/_")):
@@ -98,7 +111,7 @@ def test_every_link_opens_what_it_says(seeded: tuple[Stack, str], visit: Visits,
             waiting.append(urldefrag(href).url or "/")
     assert len(counted) >= (12 if role == "admin" else 2), "numbers have links"
     for (href, rows), what in counted.items():
-        _holds(page, stack.url + href, rows, what)
+        _holds(page, deployment.url + href, rows, what)
     assert len(opened) > 10
 
 
@@ -130,9 +143,9 @@ def _holds(page: Page, url: str, rows: str, what: str) -> None:
         expect(found, what).to_have_count(int(rows))
 
 
-def test_a_time_with_its_zone_is_taken_as_the_api_writes_it(seeded: tuple[Stack, str], visit: Visits) -> None:
-    stack, _ = seeded
-    seen = visit(url=stack.url)
+def test_a_time_with_its_zone_is_taken_as_the_api_writes_it(seeded: tuple[Deployment, str], visit: Visits) -> None:
+    deployment, _ = seeded
+    seen = visit(url=deployment.url)
     enter(seen)
-    _open(seen.page, f"{stack.url}/messages?since={datetime.now(UTC):%Y-%m-%d}T00:00:00Z&status=failed,expired")
+    _open(seen.page, f"{deployment.url}/messages?since={datetime.now(UTC):%Y-%m-%d}T00:00:00Z&status=failed,expired")
     expect(seen.page.locator(".messages-row").first).to_be_visible()

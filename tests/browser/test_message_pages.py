@@ -14,8 +14,8 @@ import python_calamine
 from playwright.sync_api import Page, expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.deployment import Deployment, attached
 from imsg_testing.entering import enter, settled
-from imsg_testing.stack import Stack, attached
 
 Visits = Callable[..., Visit]
 
@@ -46,12 +46,12 @@ def query(page: Page) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("look", [ZH, EN], ids=lambda look: look.name)
-def test_hostile_text_stands_there_as_text(stack: Stack, visit: Visits, look: Look) -> None:
+def test_hostile_text_stands_there_as_text(deployment: Deployment, visit: Visits, look: Look) -> None:
     to, name = address(), f"{HOSTILE[:28]}{secrets.token_hex(4)}"
-    stack.new_user(username=name)
-    token = stack.token(name, "correct horse")
+    deployment.new_user(username=name)
+    token = deployment.token(name, "correct horse")
     file = attached("三季度报表\u202egpj.exe", b"x" * 2048)
-    settled(stack, to, token=token, subject=HOSTILE, text="<script>alert(1)</script>", html=HTML, attachment=file)
+    settled(deployment, to, token=token, subject=HOSTILE, text="<script>alert(1)</script>", html=HTML, attachment=file)
 
     seen = visit(look)
     enter(seen)
@@ -78,10 +78,10 @@ def test_hostile_text_stands_there_as_text(stack: Stack, visit: Visits, look: Lo
     seen.shoot("message")
 
 
-def test_filters_stand_in_the_address_and_a_shared_one_finds_the_same(stack: Stack, visit: Visits) -> None:
+def test_filters_stand_in_the_address_and_a_shared_one_finds_the_same(deployment: Deployment, visit: Visits) -> None:
     to = address()
-    settled(stack, [to, f"bounce+{to}"], subject="筛选")
-    settled(stack, to, subject="别的")
+    settled(deployment, [to, f"bounce+{to}"], subject="筛选")
+    settled(deployment, to, subject="别的")
     seen = visit()
     enter(seen)
     page = seen.page
@@ -115,9 +115,9 @@ def test_filters_stand_in_the_address_and_a_shared_one_finds_the_same(stack: Sta
     expect(page.get_by_role("alert")).to_contain_text("32 位十六进制")
 
 
-def test_the_second_page_the_last_by_its_number_and_the_way_back(stack: Stack, visit: Visits) -> None:
+def test_the_second_page_the_last_by_its_number_and_the_way_back(deployment: Deployment, visit: Visits) -> None:
     everybody = [f"page-{n}-{address()}" for n in range(120)]
-    request = settled(stack, everybody, subject="翻页")
+    request = settled(deployment, everybody, subject="翻页")
     seen = visit(Look("en", DESK))
     enter(seen)
     page = seen.page
@@ -142,7 +142,7 @@ def test_the_second_page_the_last_by_its_number_and_the_way_back(stack: Stack, v
 
 
 def test_what_arrives_shows_by_itself_but_not_under_the_readers_hand_nor_while_paused(
-    stack: Stack, visit: Visits
+    deployment: Deployment, visit: Visits
 ) -> None:
     to = address()
     seen = visit()
@@ -150,11 +150,11 @@ def test_what_arrives_shows_by_itself_but_not_under_the_readers_hand_nor_while_p
     page = seen.page
     page.goto(f"/messages?to={to}")
     expect(page.get_by_text("没有符合筛选条件的消息")).to_be_visible()
-    settled(stack, to, subject="第一封")
+    settled(deployment, to, subject="第一封")
     expect(rows(page)).to_have_count(1)
 
     rows(page).first.hover()
-    settled(stack, to, subject="第二封")
+    settled(deployment, to, subject="第二封")
     news = page.get_by_role("button", name="1 条新消息，点击显示")
     expect(news).to_be_visible()
     expect(rows(page)).to_have_count(1)
@@ -164,16 +164,16 @@ def test_what_arrives_shows_by_itself_but_not_under_the_readers_hand_nor_while_p
 
     page.get_by_role("button", name="实时").click()
     expect(page.get_by_role("button", name="已暂停")).to_have_attribute("aria-pressed", "false")
-    settled(stack, to, subject="第三封")
+    settled(deployment, to, subject="第三封")
     expect(news).to_be_hidden()
     page.get_by_role("button", name="已暂停").click()
     expect(page.get_by_text("第三封").or_(news).first).to_be_visible()
 
 
 @pytest.mark.parametrize("look", [Look("zh", PHONE), Look("en", DESK)], ids=lambda look: look.name)
-def test_why_did_this_fail_and_resend(stack: Stack, visit: Visits, look: Look) -> None:
+def test_why_did_this_fail_and_resend(deployment: Deployment, visit: Visits, look: Look) -> None:
     to = f"bounce+{address()}"
-    request = settled(stack, to, subject="账单")
+    request = settled(deployment, to, subject="账单")
     seen = visit(look)
     enter(seen)
     page = seen.page
@@ -197,10 +197,12 @@ def test_why_did_this_fail_and_resend(stack: Stack, visit: Visits, look: Look) -
 
 
 @pytest.mark.parametrize("look", [ZH, EN], ids=lambda look: look.name)
-def test_what_was_resent_shows_on_both_sides_and_is_not_offered_twice(stack: Stack, visit: Visits, look: Look) -> None:
+def test_what_was_resent_shows_on_both_sides_and_is_not_offered_twice(
+    deployment: Deployment, visit: Visits, look: Look
+) -> None:
     to = address()
-    stack.order("5xx", 1)
-    request = settled(stack, to, subject="再来一次")
+    deployment.order("5xx", 1)
+    request = settled(deployment, to, subject="再来一次")
     seen = visit(look)
     enter(seen)
     page, is_zh = seen.page, look.language == "zh"
@@ -212,7 +214,7 @@ def test_what_was_resent_shows_on_both_sides_and_is_not_offered_twice(stack: Sta
     seen.shoot("resend-asked")
     page.get_by_role("dialog").get_by_role("button", name=resend, exact=True).click()
     expect(page.get_by_text("已重发 1 条消息。" if is_zh else "1 message is on its way again.")).to_be_visible()
-    found = stack.call("GET", "/api/v2/messages", token=stack.token(), to=to)["messages"]
+    found = deployment.call("GET", "/api/v2/messages", token=deployment.token(), to=to)["messages"]
     assert [one["resend_of"] for one in found] == [f"{request}-0", None]
     page.goto(f"/messages/{request}-0")
     expect(page.get_by_role("button", name=resend, exact=True)).to_have_count(0)
@@ -220,13 +222,13 @@ def test_what_was_resent_shows_on_both_sides_and_is_not_offered_twice(stack: Sta
     expect(page.locator(".facts").get_by_role("link", name=f"{request}-0")).to_be_visible()
 
 
-def test_several_are_resent_and_everything_that_failed_within_a_filter(stack: Stack, visit: Visits) -> None:
-    name = stack.new_user(per_day=1_000, per_hour=1_000)
-    token = stack.token(name, "correct horse")
+def test_several_are_resent_and_everything_that_failed_within_a_filter(deployment: Deployment, visit: Visits) -> None:
+    name = deployment.new_user(per_day=1_000, per_hour=1_000)
+    token = deployment.token(name, "correct horse")
     for n in range(3):
-        stack.order("5xx", 1)
-        settled(stack, [address()], token=token, subject=f"第{n}批")
-    settled(stack, [f"bounce+{address()}", address()], token=token, subject="改正了才行")
+        deployment.order("5xx", 1)
+        settled(deployment, [address()], token=token, subject=f"第{n}批")
+    settled(deployment, [f"bounce+{address()}", address()], token=token, subject="改正了才行")
     seen = visit()
     enter(seen)
     page = seen.page
@@ -254,9 +256,11 @@ def test_several_are_resent_and_everything_that_failed_within_a_filter(stack: St
     expect(rows(page)).to_have_count(4)
 
 
-def test_an_export_holds_every_page_whole_and_runs_nothing(stack: Stack, visit: Visits, tmp_path: Path) -> None:
+def test_an_export_holds_every_page_whole_and_runs_nothing(
+    deployment: Deployment, visit: Visits, tmp_path: Path
+) -> None:
     everybody = [f"export-{n}-{address()}" for n in range(520)]
-    request = settled(stack, everybody, subject="=1+1 导出")
+    request = settled(deployment, everybody, subject="=1+1 导出")
     seen = visit()
     enter(seen)
     page = seen.page

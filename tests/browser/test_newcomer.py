@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.entering import enter
-from imsg_testing.stack import Stack, running
 
 Visits = Callable[..., Visit]
 
@@ -46,7 +46,9 @@ WORDS = {
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_from_the_first_log_in_to_the_first_mail_that_arrives(stack: Stack, visit: Visits, look: Look) -> None:
+def test_from_the_first_log_in_to_the_first_mail_that_arrives(
+    deployment: Deployment, visit: Visits, look: Look
+) -> None:
     words, seen = WORDS[look.language], visit(look)
     page, name = seen.page, f"张三{secrets.token_hex(3)}"
     to = f"{secrets.token_hex(4)}@example.com"
@@ -65,7 +67,7 @@ def test_from_the_first_log_in_to_the_first_mail_that_arrives(stack: Stack, visi
     dialog.get_by_role("button", name=words["create"]).click()
     expect(page.get_by_role("dialog").filter(has_text=name)).to_be_visible()
     seen.shoot("user-created")
-    assert stack.call("GET", f"/api/users/{name}", token=stack.token())["errorCode"] == 0
+    assert deployment.call("GET", f"/api/users/{name}", token=deployment.token())["errorCode"] == 0
 
     page.goto("/send")
     page.wait_for_function("window.socket && window.socket.connected")
@@ -80,11 +82,11 @@ def test_from_the_first_log_in_to_the_first_mail_that_arrives(stack: Stack, visi
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_why_it_failed_is_said_and_it_is_sent_again(stack: Stack, visit: Visits, look: Look) -> None:
+def test_why_it_failed_is_said_and_it_is_sent_again(deployment: Deployment, visit: Visits, look: Look) -> None:
     words, seen = WORDS[look.language], visit(look)
     enter(seen)
     page = seen.page
-    stack.order("5xx", 1)
+    deployment.order("5xx", 1)
     page.goto("/send?to=zhang@example.com")
     page.wait_for_function("window.socket && window.socket.connected")
     expect(page.locator(".recipient-text")).to_have_text("zhang@example.com")
@@ -104,18 +106,18 @@ def test_why_it_failed_is_said_and_it_is_sent_again(stack: Stack, visit: Visits,
     expect(page).not_to_have_url(first)
     expect(page.locator(".sent-said")).to_have_text(words["settled"])
     request = page.url.rpartition("/")[2].partition("?")[0]
-    (message,) = stack.messages(request)
+    (message,) = deployment.messages(request)
     assert message["resend_of"] == f"{first.rpartition('/')[2].partition('?')[0]}-0"
 
 
 @pytest.fixture
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up` of this test's own, whose administrator may change the password."""
     with running(tmp_path_factory.mktemp("fresh")) as opened:
         yield opened
 
 
-def test_a_changed_password_ends_the_banner_and_the_other_browsers(fresh: Stack, visit: Visits) -> None:
+def test_a_changed_password_ends_the_banner_and_the_other_browsers(fresh: Deployment, visit: Visits) -> None:
     mine, other = visit(Look("en", DESK), fresh.url), visit(Look("zh", PHONE), fresh.url)
     for seen in (mine, other):
         enter(seen)
@@ -143,9 +145,9 @@ def test_a_changed_password_ends_the_banner_and_the_other_browsers(fresh: Stack,
     expect(page.locator(".send-button")).to_be_visible()
 
 
-def test_log_out_everywhere_closes_the_other_browser_and_its_token(stack: Stack, visit: Visits) -> None:
-    user = stack.new_user()
-    token = stack.token(user, "correct horse")
+def test_log_out_everywhere_closes_the_other_browser_and_its_token(deployment: Deployment, visit: Visits) -> None:
+    user = deployment.new_user()
+    token = deployment.token(user, "correct horse")
     here, there = visit(Look("en", PHONE)), visit(Look("zh", DESK))
     for seen in (here, there):
         enter(seen, user, "correct horse")
@@ -155,4 +157,4 @@ def test_log_out_everywhere_closes_the_other_browser_and_its_token(stack: Stack,
     here.page.get_by_role("button", name="Log out everywhere").click()
     expect(here.page).to_have_url(re.compile("/login"))
     expect(there.page).to_have_url(re.compile("/login"))
-    assert stack.call("GET", "/api/me", token=token)["errorCode"] == 10005
+    assert deployment.call("GET", "/api/me", token=token)["errorCode"] == 10005

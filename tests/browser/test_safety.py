@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, Look, Visit
+from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter, settled
 from imsg_testing.http_stub import HttpStub, reply
-from imsg_testing.stack import Stack
 
 Visits = Callable[..., Visit]
 
@@ -20,17 +20,17 @@ HOSTILE = "\"><img src=x onerror=window.ran=1><script>window.ran=1</script>{{7*7
 
 
 @pytest.fixture
-def foreign(stack: Stack) -> Iterator[str]:
+def foreign(deployment: Deployment) -> Iterator[str]:
     """Serve a page of somebody else's that tries what it can in the browser of who has logged in."""
-    socket = f"ws://127.0.0.1:{stack.port}/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+    socket = f"ws://127.0.0.1:{deployment.port}/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
     page = f"""<!doctype html><title>foreign</title>
-        <iframe src="{stack.url}/users"></iframe>
-        <form id="out" method="post" action="{stack.url}/logout?everywhere=1" target="frame"></form>
+        <iframe src="{deployment.url}/users"></iframe>
+        <form id="out" method="post" action="{deployment.url}/logout?everywhere=1" target="frame"></form>
         <iframe name="frame"></iframe>
         <script>
             document.getElementById('out').submit();
             window.answers = {{}};
-            fetch('{stack.url}/users', {{credentials: 'include'}}).then(
+            fetch('{deployment.url}/users', {{credentials: 'include'}}).then(
                 () => answers.read = 'read', () => answers.read = 'refused');
             const socket = new WebSocket('{socket}');
             socket.onopen = () => answers.socket = 'open';
@@ -68,17 +68,17 @@ def test_the_cookie_is_for_this_site_and_no_script(visit: Visits) -> None:
     assert "token" not in seen.page.content().lower()
 
 
-def test_a_post_without_our_origin_is_refused(stack: Stack) -> None:
+def test_a_post_without_our_origin_is_refused(deployment: Deployment) -> None:
     form = {"username": "admin", "password": "123"}
     for headers in ({}, {"origin": "http://evil.example"}, {"origin": "null"}):
-        answer = httpx.post(f"{stack.url}/login", data=form, headers=headers)
+        answer = httpx.post(f"{deployment.url}/login", data=form, headers=headers)
         assert "set-cookie" not in answer.headers
         assert answer.status_code in (303, 403)
 
 
 @pytest.mark.parametrize("path", ["/login", "/", "/limits", "/nowhere", "/_console/static/page.css"])
-def test_every_answer_has_the_headers_that_browsers_need(stack: Stack, path: str) -> None:
-    headers = httpx.get(stack.url + path, headers={"accept": "text/html"}).headers
+def test_every_answer_has_the_headers_that_browsers_need(deployment: Deployment, path: str) -> None:
+    headers = httpx.get(deployment.url + path, headers={"accept": "text/html"}).headers
     policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["frame-ancestors"] == "'none'"
@@ -89,7 +89,7 @@ def test_every_answer_has_the_headers_that_browsers_need(stack: Stack, path: str
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_nobody_is_led_away_after_the_log_in(visit: Visits, stack: Stack) -> None:
+def test_nobody_is_led_away_after_the_log_in(visit: Visits, deployment: Deployment) -> None:
     seen = visit(Look("en", DESK))
     page = seen.page
     page.goto("/login?next=" + quote("//127.0.0.1:1/evil", safe=""))
@@ -97,14 +97,14 @@ def test_nobody_is_led_away_after_the_log_in(visit: Visits, stack: Stack) -> Non
     page.locator("#password").fill("123")
     page.get_by_role("button").click()
     expect(page.locator(".side-nav")).to_be_attached()
-    assert page.url.startswith(stack.url + "/")
+    assert page.url.startswith(deployment.url + "/")
 
 
-def test_a_wrong_password_says_nothing_of_who_exists(visit: Visits, stack: Stack) -> None:
+def test_a_wrong_password_says_nothing_of_who_exists(visit: Visits, deployment: Deployment) -> None:
     seen = visit(Look("en", DESK))
     seen.complaints.expect("/login|status of 401")
     page, said = seen.page, []
-    for name in (stack.new_user(), f"nobody{secrets.token_hex(3)}"):
+    for name in (deployment.new_user(), f"nobody{secrets.token_hex(3)}"):
         page.goto("/login")
         page.locator("#username").fill(name)
         page.locator("#password").fill("wrong password")
@@ -114,12 +114,12 @@ def test_a_wrong_password_says_nothing_of_who_exists(visit: Visits, stack: Stack
     assert said[0] == said[1]
 
 
-def test_hostile_names_subjects_and_addresses_are_text_everywhere(visit: Visits, stack: Stack) -> None:
+def test_hostile_names_subjects_and_addresses_are_text_everywhere(visit: Visits, deployment: Deployment) -> None:
     name = f"{HOSTILE.replace('/', '∕').replace(':', '')[:50]}{secrets.token_hex(4)}"
-    stack.new_user(username=name, email=f"{secrets.token_hex(4)}@example.com")
-    token = stack.token(name, "correct horse")
+    deployment.new_user(username=name, email=f"{secrets.token_hex(4)}@example.com")
+    token = deployment.token(name, "correct horse")
     to = f"'*={secrets.token_hex(4)}@example.com"
-    request = settled(stack, to, token=token, subject=HOSTILE, text=HOSTILE, html=HOSTILE)
+    request = settled(deployment, to, token=token, subject=HOSTILE, text=HOSTILE, html=HOSTILE)
     seen = visit(Look("en", DESK))
     seen.complaints.expect(r"/_console/bodies/|Blocked script execution")
     enter(seen, name, "correct horse")
@@ -148,14 +148,14 @@ def test_hostile_names_subjects_and_addresses_are_text_everywhere(visit: Visits,
         assert page.locator("img[src=x]").count() == 0, path
 
 
-def test_a_session_that_is_over_leads_to_the_log_in_and_back(visit: Visits, stack: Stack) -> None:
-    user = stack.new_user()
+def test_a_session_that_is_over_leads_to_the_log_in_and_back(visit: Visits, deployment: Deployment) -> None:
+    user = deployment.new_user()
     seen = visit(Look("en", DESK))
     enter(seen, user, "correct horse")
     page = seen.page
     page.goto("/limits")
-    token = stack.call("POST", "/api/login", {"username": user, "password": "correct horse"})["token"]
-    assert stack.call("POST", "/api/logout", {"token": token, "everywhere": True})["errorCode"] == 0
+    token = deployment.call("POST", "/api/login", {"username": user, "password": "correct horse"})["token"]
+    assert deployment.call("POST", "/api/logout", {"token": token, "everywhere": True})["errorCode"] == 0
     page.goto("/send")
     expect(page).to_have_url(re.compile("/login"))
     page.locator("#username").fill(user)

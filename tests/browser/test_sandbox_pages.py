@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.deployment import Deployment, attached
 from imsg_testing.entering import enter, settled
-from imsg_testing.stack import Stack, attached
 
 Visits = Callable[..., Visit]
 
@@ -22,7 +22,7 @@ def item(page: Page, text: str) -> Locator:
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_a_mail_arrives_while_one_looks_and_is_read(stack: Stack, visit: Visits, look: Look) -> None:
+def test_a_mail_arrives_while_one_looks_and_is_read(deployment: Deployment, visit: Visits, look: Look) -> None:
     subject = f"<b>通知</b>{secrets.token_hex(3)}"
     seen = visit(look)
     enter(seen)
@@ -31,7 +31,7 @@ def test_a_mail_arrives_while_one_looks_and_is_read(stack: Stack, visit: Visits,
     page.goto("/inbox")
     html = "<h1>您好</h1><script>alert(1)</script><img src=http://127.0.0.1:1/x.png onerror=alert(2)>"
     file = attached("报表\u202egpj.exe", b"x" * 3000)
-    settled(stack, "zhang@example.com", subject=subject, html=html, attachment=file)
+    settled(deployment, "zhang@example.com", subject=subject, html=html, attachment=file)
     expect(item(page, subject)).to_be_visible()
     assert not scrolls_sideways(page)
     seen.axe()
@@ -48,11 +48,13 @@ def test_a_mail_arrives_while_one_looks_and_is_read(stack: Stack, visit: Visits,
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_sms_are_bubbles_by_number(stack: Stack, visit: Visits, look: Look) -> None:
+def test_sms_are_bubbles_by_number(deployment: Deployment, visit: Visits, look: Look) -> None:
     number = f"138{secrets.randbelow(10**8):08d}"
     for text in ("第一条", "<i>第二条</i>"):
-        sent = stack.call("POST", "/api/send", {"token": stack.token(), "to": number, "method": "sms", "content": text})
-        stack.settled(sent["id"])
+        sent = deployment.call(
+            "POST", "/api/send", {"token": deployment.token(), "to": number, "method": "sms", "content": text}
+        )
+        deployment.settled(sent["id"])
     seen = visit(look)
     enter(seen)
     page = seen.page
@@ -68,7 +70,7 @@ def test_sms_are_bubbles_by_number(stack: Stack, visit: Visits, look: Look) -> N
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_a_follower_gets_a_tag_a_message_and_leaves(stack: Stack, visit: Visits, look: Look) -> None:
+def test_a_follower_gets_a_tag_a_message_and_leaves(deployment: Deployment, visit: Visits, look: Look) -> None:
     is_zh = look.language == "zh"
     seen = visit(look)
     enter(seen)
@@ -79,8 +81,8 @@ def test_a_follower_gets_a_tag_a_message_and_leaves(stack: Stack, visit: Visits,
     copy = page.get_by_role("button", name=re.compile("^复制标记|^Copy the tag"))
     expect(copy).to_be_visible()
     tag = copy.inner_text().split()[-1]
-    body = {"token": stack.token(), "to": tag, "method": "wechat", "content": "<u>三楼</u>开会"}
-    assert stack.call("POST", "/api/send", body)["errorCode"] == 0
+    body = {"token": deployment.token(), "to": tag, "method": "wechat", "content": "<u>三楼</u>开会"}
+    assert deployment.call("POST", "/api/send", body)["errorCode"] == 0
     expect(page.locator(".bubble-account", has_text="<u>三楼</u>开会")).to_be_visible()
     page.get_by_label("说点什么" if is_zh else "Say something").fill("openID")
     page.get_by_label("说点什么" if is_zh else "Say something").press("Enter")
@@ -90,13 +92,13 @@ def test_a_follower_gets_a_tag_a_message_and_leaves(stack: Stack, visit: Visits,
     seen.shoot("sandbox-chat")
     page.get_by_role("button", name="取消关注" if is_zh else "Unfollow").click()
     expect(page.get_by_role("button", name="重新关注" if is_zh else "Follow again")).to_be_visible()
-    assert stack.call("POST", "/api/send", body)["errorCode"] == 10014
+    assert deployment.call("POST", "/api/send", body)["errorCode"] == 10014
     page.get_by_role("button", name="重新关注" if is_zh else "Follow again").click()
     expect(page.get_by_role("button", name="取消关注" if is_zh else "Unfollow")).to_be_visible()
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_a_fault_is_played_met_and_taken_back(stack: Stack, visit: Visits, look: Look) -> None:
+def test_a_fault_is_played_met_and_taken_back(deployment: Deployment, visit: Visits, look: Look) -> None:
     is_zh = look.language == "zh"
     seen = visit(look)
     enter(seen)
@@ -111,7 +113,7 @@ def test_a_fault_is_played_met_and_taken_back(stack: Stack, visit: Visits, look:
     error.get_by_role("button").click()
     force = page.locator(".fault-force")
     expect(force).to_contain_text("还剩 2 次" if is_zh else "2 times left")
-    stack.send("zhang@example.com", subject="遇到故障")
+    deployment.send("zhang@example.com", subject="遇到故障")
     expect(force).to_contain_text("还剩 1 次" if is_zh else "1 time left")
     assert not scrolls_sideways(page)
     seen.axe()
@@ -120,8 +122,8 @@ def test_a_fault_is_played_met_and_taken_back(stack: Stack, visit: Visits, look:
     expect(force).to_contain_text("没有故障" if is_zh else "No fault")
 
 
-def test_the_inbox_is_emptied_once_one_agrees(stack: Stack, visit: Visits) -> None:
-    settled(stack, "last@example.com", subject="最后一封")
+def test_the_inbox_is_emptied_once_one_agrees(deployment: Deployment, visit: Visits) -> None:
+    settled(deployment, "last@example.com", subject="最后一封")
     seen = visit()
     enter(seen)
     page = seen.page
@@ -133,9 +135,9 @@ def test_the_inbox_is_emptied_once_one_agrees(stack: Stack, visit: Visits) -> No
     expect(page.get_by_role("link", name="去发送")).to_be_visible()
 
 
-def test_only_administrators_see_it(stack: Stack, visit: Visits) -> None:
+def test_only_administrators_see_it(deployment: Deployment, visit: Visits) -> None:
     seen = visit()
-    enter(seen, stack.new_user(), "correct horse")
+    enter(seen, deployment.new_user(), "correct horse")
     seen.complaints.expect("403")
     seen.page.goto("/inbox")
     expect(seen.page.get_by_text("这一页只给管理员")).to_be_visible()

@@ -16,8 +16,8 @@ from playwright.sync_api import Page, expect
 
 from imsg_testing.api import PASSWORD, wait
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
-from imsg_testing.stack import Stack
 
 Visits = Callable[..., Visit]
 
@@ -188,8 +188,8 @@ def test_a_workbook_gives_the_column_of_the_sheet_that_was_chosen(visit: Visits)
     expect(page.locator(".recipient-label")).to_have_text(["张三 zhang@example.com", "李四"])
 
 
-def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(stack: Stack, visit: Visits) -> None:
-    seen = opened(visit, username=stack.new_user())
+def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(deployment: Deployment, visit: Visits) -> None:
+    seen = opened(visit, username=deployment.new_user())
     page, to = seen.page, address()
     seen.complaints.expect(r"/_console/bodies/|Blocked script execution")  # what its frame refuses the hostile mail
     write(page, f"{to}\n")
@@ -214,7 +214,7 @@ def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(stack: Stack, v
     seen.shoot("send-html")
     page.locator(".send-button").click()
     expect(page.locator(".sent-said")).to_have_text("全部1条已有结果")
-    mail = stack.arrived(to=to)
+    mail = deployment.arrived(to=to)
     assert (mail["subject"], [file["filename"] for file in mail["attachments"]]) == (subject, ["合同 <b>最终版.pdf"])
     assert "<h1>您好</h1>" in mail["html"]
     assert page.evaluate("window.ran") is None
@@ -222,8 +222,8 @@ def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(stack: Stack, v
     expect(page.locator(".field-subject input")).to_have_value(subject)
 
 
-def test_an_sms_is_counted_as_typed_and_as_the_api_counts_it(stack: Stack, visit: Visits) -> None:
-    seen = opened(visit, Look("en", DESK), username=stack.new_user(), method="sms")
+def test_an_sms_is_counted_as_typed_and_as_the_api_counts_it(deployment: Deployment, visit: Visits) -> None:
+    seen = opened(visit, Look("en", DESK), username=deployment.new_user(), method="sms")
     page = seen.page
     write(page, "13800138000, 139 0013 9000\n")
     text = "明天下雨，请带伞。" * 7
@@ -236,12 +236,12 @@ def test_an_sms_is_counted_as_typed_and_as_the_api_counts_it(stack: Stack, visit
     seen.shoot("send-sms")
     page.locator(".send-button").click()
     expect(page.locator(".sent-said")).to_have_text("All 2 are settled")
-    (message, *_) = stack.messages(page.url.rpartition("/")[2].partition("?")[0])
+    (message, *_) = deployment.messages(page.url.rpartition("/")[2].partition("?")[0])
     assert message["segments"] == 2
 
 
-def test_what_the_api_refuses_is_named_at_the_recipient(stack: Stack, visit: Visits) -> None:
-    seen = opened(visit, Look("en", DESK), username=stack.new_user())
+def test_what_the_api_refuses_is_named_at_the_recipient(deployment: Deployment, visit: Visits) -> None:
+    seen = opened(visit, Look("en", DESK), username=deployment.new_user())
     page, name = seen.page, f"nobody-{secrets.token_hex(3)}"
     write(page, f"{address()}, {name}\n")
     page.locator(".field-subject input").fill("hello")
@@ -256,11 +256,11 @@ def test_what_the_api_refuses_is_named_at_the_recipient(stack: Stack, visit: Vis
     expect(page.locator(".sent-said")).to_have_text("It is settled")
 
 
-def test_used_up_limits_are_said_before_and_after(stack: Stack, visit: Visits) -> None:
-    user = stack.new_user(per_hour=1)
-    token = stack.token(user, PASSWORD)
+def test_used_up_limits_are_said_before_and_after(deployment: Deployment, visit: Visits) -> None:
+    user = deployment.new_user(per_hour=1)
+    token = deployment.token(user, PASSWORD)
     body = {"token": token, "method": "smtp", "to": address(), "content": {"subject": "a", "text": "b"}}
-    assert stack.call("POST", "/api/send", body)["errorCode"] == 0
+    assert deployment.call("POST", "/api/send", body)["errorCode"] == 0
     seen = opened(visit, username=user)
     page = seen.page
     expect(page.locator(".send-side .notice")).to_contain_text("额度已用完")
@@ -276,8 +276,10 @@ def test_used_up_limits_are_said_before_and_after(stack: Stack, visit: Visits) -
     seen.shoot("limits-used-up")
 
 
-def test_the_lines_that_the_page_shows_run_as_they_are_copied(stack: Stack, visit: Visits, tmp_path: Path) -> None:
-    user = stack.new_user()
+def test_the_lines_that_the_page_shows_run_as_they_are_copied(
+    deployment: Deployment, visit: Visits, tmp_path: Path
+) -> None:
+    user = deployment.new_user()
     seen = opened(visit, username=user)
     page, to = seen.page, address()
     write(page, f"{to}\n")
@@ -296,7 +298,7 @@ def test_the_lines_that_the_page_shows_run_as_they_are_copied(stack: Stack, visi
     found: list[dict[str, Any]] = []
 
     def are_all_known() -> bool:
-        found[:] = stack.call("GET", "/api/query", token=stack.token(), username=user)["messages"]
+        found[:] = deployment.call("GET", "/api/query", token=deployment.token(), username=user)["messages"]
         return len(found) == 3
 
     wait(are_all_known)  # history hears of what was accepted a moment later

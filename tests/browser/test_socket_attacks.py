@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, WebSocket, expect
 
 from imsg_testing.browser import DESK, Look, Visit
+from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
-from imsg_testing.stack import Stack
 
 Visits = Callable[..., Visit]
 
@@ -87,7 +87,9 @@ class Sniffed:
 
 @pytest.mark.parametrize("way", ["websocket", "polling"])
 @pytest.mark.parametrize("role", ["user", "nobody"])
-def test_nobody_reads_or_works_the_page_of_somebody_else(stack: Stack, visit: Visits, way: str, role: str) -> None:
+def test_nobody_reads_or_works_the_page_of_somebody_else(
+    deployment: Deployment, visit: Visits, way: str, role: str
+) -> None:
     admin = visit(Look("en", DESK))
     sniffed = Sniffed(admin.page)
     enter(admin)
@@ -104,7 +106,7 @@ def test_nobody_reads_or_works_the_page_of_somebody_else(stack: Stack, visit: Vi
     thief = visit(Look("en", DESK))
     thief.complaints.expect(".")
     if role == "user":
-        enter(thief, stack.new_user(), "correct horse")
+        enter(thief, deployment.new_user(), "correct horse")
         thief.page.goto("/limits")
         own = ids(thief.page)
     else:
@@ -145,7 +147,7 @@ def test_nobody_reads_or_works_the_page_of_somebody_else(stack: Stack, visit: Vi
     pause.click()
     expect(dialog).to_have_count(1)
     admin.page.keyboard.press("Escape")
-    assert "forged" not in stack.said
+    assert "forged" not in deployment.said
 
 
 def assert_nothing_of(victim: Mapping[str, str], heard: Sequence[str], *, has_a_page_of_its_own: bool) -> None:

@@ -11,21 +11,21 @@ import xlsxwriter
 from playwright.sync_api import Download, expect
 
 from imsg_testing.browser import Visit
+from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
-from imsg_testing.stack import Stack
 
 Visits = Callable[..., Visit]
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-def test_recipients_a_day_are_set_with_a_new_user_changed_and_lifted(stack: Stack, visit: Visits) -> None:
+def test_recipients_a_day_are_set_with_a_new_user_changed_and_lifted(deployment: Deployment, visit: Visits) -> None:
     seen, name = visit(), f"李四{secrets.token_hex(3)}"
     enter(seen)
     page = seen.page
 
     def limit() -> int | None:
-        found: int | None = stack.call("GET", f"/api/users/{name}", token=stack.token())["recipients_per_day"]
+        found: int | None = deployment.call("GET", f"/api/users/{name}", token=deployment.token())["recipients_per_day"]
         return found
 
     page.goto("/users")

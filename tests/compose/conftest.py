@@ -8,7 +8,7 @@ from imsg_testing.compose import Containers, running
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Containers]:
+def containers() -> Iterator[Containers]:
     """Yield the stack, up and healthy."""
     with running() as containers:
         yield containers

@@ -21,24 +21,24 @@ def elsewhere() -> Iterator[Containers]:
         containers.close()
 
 
-def shown(stack: Containers, load: Load) -> dict[str, str]:
+def shown(containers: Containers, load: Load) -> dict[str, str]:
     """Return what the user is told of their messages: id → status."""
-    told = stack.call("GET", "/api/query", token=load.token, limit="500")
+    told = containers.call("GET", "/api/query", token=load.token, limit="500")
     assert told["errorCode"] == 0, told
     return {message["id"]: message["status"] for message in told["messages"]}
 
 
 def test_a_backup_made_under_load_is_brought_back_on_a_new_machine(
-    stack: Containers, elsewhere: Containers, tmp_path: Path
+    containers: Containers, elsewhere: Containers, tmp_path: Path
 ) -> None:
-    load, later, backup = Load(stack), Load(stack), tmp_path / "backup"
+    load, later, backup = Load(containers), Load(containers), tmp_path / "backup"
     with load.running(threads=2, until=60):
         pass
-    stack.wait(lambda: not load.waiting(stack.client), within_s=120)
-    before = shown(stack, load)
+    containers.wait(lambda: not load.waiting(containers.client), within_s=120)
+    before = shown(containers, load)
     with later.running(threads=2, pause_s=0.05):
-        stack.wait(lambda: later.answered.total() > 10)
-        stack.run("scripts/backup", str(backup))
+        containers.wait(lambda: later.answered.total() > 10)
+        containers.run("scripts/backup", str(backup))
     assert load.failures == later.failures == []
     assert {file.stat().st_mode & 0o077 for file in (backup, *backup.iterdir())} == {0}, "it holds every secret"
 
@@ -48,7 +48,7 @@ def test_a_backup_made_under_load_is_brought_back_on_a_new_machine(
     assert after.keys() == before.keys()
     changes = {(before[name], after[name]) for name in after} - {(status, status) for status in before.values()}
     assert changes <= {("sent", "delivered")}, "nothing but receipts came between the look and the backup"
-    assert elsewhere.secret("auth", "admin_password") == stack.secret("auth", "admin_password")
+    assert elsewhere.secret("auth", "admin_password") == containers.secret("auth", "admin_password")
     again = Load(elsewhere)
     with again.running(threads=2, until=30):
         pass
@@ -56,25 +56,27 @@ def test_a_backup_made_under_load_is_brought_back_on_a_new_machine(
     elsewhere.wait(lambda: not again.waiting(elsewhere.client), within_s=120)
 
 
-def test_nothing_is_restored_over_an_installation_that_lives(stack: Containers, tmp_path: Path) -> None:
+def test_nothing_is_restored_over_an_installation_that_lives(containers: Containers, tmp_path: Path) -> None:
     (tmp_path / "imsg.dump").touch()
     (tmp_path / "secrets.tar").touch()
     with pytest.raises(AssertionError, match="there are secrets already"):
-        stack.run("scripts/restore", str(tmp_path))
+        containers.run("scripts/restore", str(tmp_path))
 
 
-def test_the_key_of_tokens_is_changed_under_load_and_the_old_one_ends_with_the_last_step(stack: Containers) -> None:
-    load = Load(stack)
+def test_the_key_of_tokens_is_changed_under_load_and_the_old_one_ends_with_the_last_step(
+    containers: Containers,
+) -> None:
+    load = Load(containers)
     with load.running(threads=2, pause_s=0.05):
-        stack.wait(lambda: load.answered.total() > 10)
-        stack.run("scripts/rotate", "token_key", timeout_s=1_200)
+        containers.wait(lambda: load.answered.total() > 10)
+        containers.run("scripts/rotate", "token_key", timeout_s=1_200)
     assert load.failures == []
     me = {"Authorization": f"Bearer {load.token}"}
-    assert stack.client.get("/api/me", headers=me).json()["errorCode"] == 0
+    assert containers.client.get("/api/me", headers=me).json()["errorCode"] == 0
 
-    stack.run("scripts/rotate", "token_key", "finish", timeout_s=1_200)
-    stack.forget_token()
+    containers.run("scripts/rotate", "token_key", "finish", timeout_s=1_200)
+    containers.forget_token()
 
-    assert stack.client.get("/api/me", headers=me).json()["errorCode"] != 0
-    load.token = stack.log_in(load.username, load.password)
-    assert set(shown(stack, load)) != set()
+    assert containers.client.get("/api/me", headers=me).json()["errorCode"] != 0
+    load.token = containers.log_in(load.username, load.password)
+    assert set(shown(containers, load)) != set()

@@ -59,87 +59,89 @@ for path in sys.argv[1:]:
 
 
 @pytest.mark.parametrize("service", REACHED)
-def test_a_container_reaches_those_it_shares_its_work_with_and_no_others(stack: Containers, service: str) -> None:
+def test_a_container_reaches_those_it_shares_its_work_with_and_no_others(containers: Containers, service: str) -> None:
     words = [f"{name}:{port}" for name, port in PORTS.items() if name != service]
-    reached = stack.compose("exec", "-T", service, "python", "-Ic", TRIED, *words)
+    reached = containers.compose("exec", "-T", service, "python", "-Ic", TRIED, *words)
 
     assert set(reached.split()) == REACHED[service]
 
 
-def test_no_sender_reaches_auth_not_even_by_its_address(stack: Containers) -> None:
+def test_no_sender_reaches_auth_not_even_by_its_address(containers: Containers) -> None:
     """Names are one thing; what is cut is the way."""
-    addresses = [where["IPAddress"] for where in stack.inspected("auth")["NetworkSettings"]["Networks"].values()]
+    addresses = [where["IPAddress"] for where in containers.inspected("auth")["NetworkSettings"]["Networks"].values()]
     for sender in SENDERS:
         words = [f"{address}:8000" for address in addresses]
-        assert stack.compose("exec", "-T", sender, "python", "-Ic", TRIED, *words).split() == []
+        assert containers.compose("exec", "-T", sender, "python", "-Ic", TRIED, *words).split() == []
 
 
-def test_each_has_keys_and_passwords_that_no_other_has(stack: Containers) -> None:
+def test_each_has_keys_and_passwords_that_no_other_has(containers: Containers) -> None:
     services = ("gateway", "auth", "history", *SENDERS)
     for name in ("rabbit_password", "redis_password"):
-        assert len({stack.secret(service, name) for service in services}) == len(services)
-    callers = {service: stack.secret(service, "service_key") for service in ("gateway", "sender-smtp", "sender-wechat")}
+        assert len({containers.secret(service, name) for service in services}) == len(services)
+    callers = {
+        service: containers.secret(service, "service_key") for service in ("gateway", "sender-smtp", "sender-wechat")
+    }
     assert len(set(callers.values())) == 3
     for caller, key in callers.items():
-        assert key in stack.secret("history", f"{caller.replace('-', '_')}_key").split(",")
+        assert key in containers.secret("history", f"{caller.replace('-', '_')}_key").split(",")
 
 
-def test_a_sender_s_key_opens_attachments_alone(stack: Containers) -> None:
+def test_a_sender_s_key_opens_attachments_alone(containers: Containers) -> None:
     paths = ("/internal/attachments/none/none", "/internal/resend/none", "/api/query", "/api/dead")
-    told = stack.compose("exec", "-T", "sender-smtp", "python", "-Ic", CALLED, *paths).split()
+    told = containers.compose("exec", "-T", "sender-smtp", "python", "-Ic", CALLED, *paths).split()
 
     assert told == ["404", "403", "403", "403"]
 
 
-def test_nobody_comes_to_redis_without_a_password(stack: Containers) -> None:
+def test_nobody_comes_to_redis_without_a_password(containers: Containers) -> None:
     asked = "redis-cli set x y; redis-cli get x; redis-cli --user imsg acl users"
-    told = stack.compose("exec", "-T", "redis", "sh", "-c", asked)
+    told = containers.compose("exec", "-T", "redis", "sh", "-c", asked)
 
     assert told.count("NOAUTH") == 3
 
 
-def test_what_redis_was_told_outlives_its_restart(stack: Containers) -> None:
+def test_what_redis_was_told_outlives_its_restart(containers: Containers) -> None:
     """Limits and claims are written by scripts, several writes at once: played back as a whole, or not at all."""
 
     def counted() -> str:
         password = 'REDISCLI_AUTH="$(cat /run/imsg/redis_password)"'
         asked = f"{password} redis-cli --user imsg --raw hmget imsg:replay:kept one two"
-        return stack.compose("exec", "-T", "redis", "sh", "-c", asked)
+        return containers.compose("exec", "-T", "redis", "sh", "-c", asked)
 
     script = "redis.call('HSET', KEYS[1], 'one', 1) redis.call('HSET', KEYS[1], 'two', 2)"
     asked = f'redis-cli --user imsg-gateway eval "{script}" 1 imsg:replay:kept'
-    password = stack.secret("gateway", "redis_password")
-    stack.compose("exec", "-T", "--env", f"REDISCLI_AUTH={password}", "redis", "sh", "-c", asked)
+    password = containers.secret("gateway", "redis_password")
+    containers.compose("exec", "-T", "--env", f"REDISCLI_AUTH={password}", "redis", "sh", "-c", asked)
     assert counted().split() == ["1", "2"]
 
-    stack.compose("restart", "redis")
-    stack.compose("up", "--detach", "--wait", "--no-build", timeout_s=UP_TIMEOUT_S)
+    containers.compose("restart", "redis")
+    containers.compose("up", "--detach", "--wait", "--no-build", timeout_s=UP_TIMEOUT_S)
 
     assert counted().split() == ["1", "2"]
-    assert "CRITICAL" not in stack.compose("logs", "--since", "1m", "redis")
+    assert "CRITICAL" not in containers.compose("logs", "--since", "1m", "redis")
 
 
-def test_an_installation_from_before_services_had_their_own_comes_up_with_what_it_keeps(stack: Containers) -> None:
+def test_an_installation_from_before_services_had_their_own_comes_up_with_what_it_keeps(containers: Containers) -> None:
     """One key of all, one user at RabbitMQ, one password of Redis: what is missing is made."""
-    token = stack.token
+    token = containers.token
     message = {"to": "before@example.com", "method": "smtp", "content": {"subject": "x", "text": "y"}}
-    sent = stack.call("POST", "/api/send", message | {"token": token})
+    sent = containers.call("POST", "/api/send", message | {"token": token})
     own = "rm -f /run/imsg/all/*_redis_password /run/imsg/all/*_rabbit_password /run/imsg/all/gateway_key"
     own += " /run/imsg/all/sender_*_key; printf the-one-key-of-all-the-services-here >/run/imsg/all/service_key"
-    stack.compose("run", "--rm", "--no-deps", "-T", "init", "sh", "-c", own)
+    containers.compose("run", "--rm", "--no-deps", "-T", "init", "sh", "-c", own)
     for user in ("gateway", "auth", "history", *SENDERS):
-        stack.compose("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "delete_user", f"imsg-{user}")
+        containers.compose("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "delete_user", f"imsg-{user}")
 
-    stack.compose("up", "--detach", "--wait", "--no-build", "--force-recreate", timeout_s=UP_TIMEOUT_S)
+    containers.compose("up", "--detach", "--wait", "--no-build", "--force-recreate", timeout_s=UP_TIMEOUT_S)
 
-    assert stack.secret("history", "gateway_key").endswith(",the-one-key-of-all-the-services-here"), (
+    assert containers.secret("history", "gateway_key").endswith(",the-one-key-of-all-the-services-here"), (
         "for callers of before"
     )
-    assert stack.secret("gateway", "service_key") not in ("", "the-one-key-of-all-the-services-here")
-    found = stack.call("GET", "/api/query", id=sent["id"], token=token)["messages"]
+    assert containers.secret("gateway", "service_key") not in ("", "the-one-key-of-all-the-services-here")
+    found = containers.call("GET", "/api/query", id=sent["id"], token=token)["messages"]
     assert [one["to"] for one in found] == ["before@example.com"]
-    again = stack.call("POST", "/api/send", message | {"token": token})
+    again = containers.call("POST", "/api/send", message | {"token": token})
     assert again["errorCode"] == 0, again
 
-    stack.compose("run", "--rm", "--no-deps", "-T", "init")
-    assert stack.secret("history", "gateway_key") == stack.secret("gateway", "service_key")
+    containers.compose("run", "--rm", "--no-deps", "-T", "init")
+    assert containers.secret("history", "gateway_key") == containers.secret("gateway", "service_key")

@@ -16,39 +16,39 @@ WITHIN_S = 300.0
 pytestmark = pytest.mark.timeout(1_200)
 
 
-def told(stack: Containers, *command: str) -> Any:  # noqa: ANN401  the tool's own shapes
+def told(containers: Containers, *command: str) -> Any:  # noqa: ANN401  the tool's own shapes
     """Ask rabbitmqctl for rows."""
     return json.loads(
-        stack.compose("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "--formatter", "json", *command)
+        containers.compose("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "--formatter", "json", *command)
     )
 
 
-def test_every_queue_is_under_our_policy(stack: Containers) -> None:
+def test_every_queue_is_under_our_policy(containers: Containers) -> None:
     (policy,) = json.loads(POLICIES.read_text())["policies"]
 
     def all_are() -> bool:
-        rows = told(stack, "list_queues", "name", "policy")
+        rows = told(containers, "list_queues", "name", "policy")
         return bool(rows) and all(row["policy"] == policy["name"] for row in rows)
 
-    stack.wait(all_are, WITHIN_S)
+    containers.wait(all_are, WITHIN_S)
 
 
-def test_the_limits_are_those_of_the_container(stack: Containers) -> None:
-    said = stack.compose(
+def test_the_limits_are_those_of_the_container(containers: Containers) -> None:
+    said = containers.compose(
         "exec", "-T", "rabbitmq", "rabbitmqctl", "eval", "application:get_env(rabbit, vm_memory_high_watermark)."
     )
     assert "absolute" in said
-    assert stack.inspected("rabbitmq")["HostConfig"]["Memory"] == 1024**3
+    assert containers.inspected("rabbitmq")["HostConfig"]["Memory"] == 1024**3
 
 
-def test_what_waits_by_the_broker_s_numbers_waits_by_ours(stack: Containers) -> None:
+def test_what_waits_by_the_broker_s_numbers_waits_by_ours(containers: Containers) -> None:
     def agree() -> bool:
-        rows = told(stack, "list_queues", "name", "messages")
+        rows = told(containers, "list_queues", "name", "messages")
         waiting = {row["name"]: row["messages"] for row in rows}
-        channels = stack.call("GET", "/api/channels", token=stack.token)["channels"]
+        channels = containers.call("GET", "/api/channels", token=containers.token)["channels"]
         return all(
             one["waiting"] == waiting[f"imsg.{one['method']}.single"] + waiting[f"imsg.{one['method']}.bulk"]
             for one in channels
         )
 
-    stack.wait(agree, WITHIN_S)
+    containers.wait(agree, WITHIN_S)

@@ -11,15 +11,15 @@ SINGLES, LISTED = 200, 10_000
 
 
 @pytest.fixture(scope="module")
-def scaled(stack: Containers) -> Containers:
+def scaled(containers: Containers) -> Containers:
     """Yield the stack with two gateways and three senders of SMS."""
-    stack.scale(gateway=2, sender_sms=3)
-    return stack
+    containers.scale(gateway=2, sender_sms=3)
+    return containers
 
 
-def attempts(stack: Containers) -> dict[str, float]:
+def attempts(containers: Containers) -> dict[str, float]:
     """Count the SMS that each sender has tried."""
-    return {sender: stack.metric(sender, "imsg_deliveries_total") for sender in stack.replicas("sender-sms")}
+    return {sender: containers.metric(sender, "imsg_deliveries_total") for sender in containers.replicas("sender-sms")}
 
 
 def test_gateways_and_senders_share_single_messages_evenly(scaled: Containers) -> None:

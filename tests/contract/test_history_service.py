@@ -1,4 +1,4 @@
-"""History at work between a real broker and a real database, each of both kinds, with either pulled out."""
+"""History at work between a real broker and a real database, each of both kinds, with either away."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence

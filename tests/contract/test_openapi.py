@@ -18,8 +18,8 @@ from imsg_contract.errors import REASONS
 from imsg_gateway import openapi_language
 from imsg_testing import fuzz
 from imsg_testing.api import PASSWORD
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.openapi import DOCUMENT, RENEW, served
-from imsg_testing.stack import Stack, running
 from imsg_testing.versions import whole
 
 EXAMPLES = 20
@@ -32,16 +32,16 @@ committed: dict[str, Any] = json.loads(DOCUMENT.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def truthful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def truthful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up` with one user who is known."""
-    with running(tmp_path_factory.mktemp("up")) as stack:
-        stack.open_wide()
+    with running(tmp_path_factory.mktemp("up")) as deployment:
+        deployment.open_wide()
         known = {"username": fuzz.KNOWN, "password": PASSWORD, "email": "li.wei@example.com", "phone": "13800138000"}
-        assert stack.call("POST", "/api/register", known | {"token": stack.token()})["errorCode"] == 0
-        yield stack
+        assert deployment.call("POST", "/api/register", known | {"token": deployment.token()})["errorCode"] == 0
+        yield deployment
 
 
-def test_the_committed_document_is_what_the_services_say(truthful: Stack) -> None:
+def test_the_committed_document_is_what_the_services_say(truthful: Deployment) -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == served(truthful), f"{DOCUMENT.name} is not as served: {RENEW}"
 
 
@@ -118,7 +118,7 @@ def test_every_refusal_has_its_codes_and_reasons_from_the_table(name: str, opera
 
 
 @pytest.mark.parametrize(("name", "operation"), [each for each in operations() if each[1]["security"]])
-def test_every_url_that_wants_a_token_says_so(name: str, operation: dict[str, Any], truthful: Stack) -> None:
+def test_every_url_that_wants_a_token_says_so(name: str, operation: dict[str, Any], truthful: Deployment) -> None:
     verb, path = name.split()
     url = path.replace("{", "").replace("}", "")
     absent = truthful.client.request(verb, url)
@@ -144,7 +144,7 @@ def examples() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("name", "example"), list(examples()))
-def test_every_example_is_taken(name: str, example: dict[str, Any], truthful: Stack) -> None:
+def test_every_example_is_taken(name: str, example: dict[str, Any], truthful: Deployment) -> None:
     verb, path = name.split()
     url = path.format(username=fuzz.KNOWN, method="smtp", id="0193643f5a7c7d3e8f1a2b3c4d5e6f70")
     token = truthful.new_user_token() if path in ALONE else truthful.token()
@@ -194,7 +194,7 @@ def api() -> Any:  # noqa: ANN401  the fuzzer's own kind of schema
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name, _ in operations()])
-def test_a_fuzzer_finds_nothing(name: str, api: Any, truthful: Stack) -> None:  # noqa: ANN401  as above
+def test_a_fuzzer_finds_nothing(name: str, api: Any, truthful: Deployment) -> None:  # noqa: ANN401  as above
     url = api.find_operation_by_label(name)
     standing = truthful.new_user_token() if url.path in ALONE else truthful.token()
 

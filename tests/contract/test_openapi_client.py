@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from imsg_testing.api import DOCUMENTED, wait
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.openapi import DOCUMENT
-from imsg_testing.stack import Stack, running
 
 pytestmark = pytest.mark.long
 
@@ -23,10 +23,10 @@ SETTINGS = f"package_name_override: {PACKAGE}\npost_hooks: []\n"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up`, for a generated client."""
-    with running(tmp_path_factory.mktemp("generated")) as stack:
-        yield stack
+    with running(tmp_path_factory.mktemp("generated")) as deployment:
+        yield deployment
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +54,13 @@ def part(name: str) -> Any:  # noqa: ANN401  what was generated a moment ago has
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_generated_client_logs_in_sends_and_queries(stack: Stack) -> None:
+def test_a_generated_client_logs_in_sends_and_queries(deployment: Deployment) -> None:
     models = part("models")
-    with part("client").Client(stack.url) as anybody:
+    with part("client").Client(deployment.url) as anybody:
         credentials = models.Login(username="admin", password=DOCUMENTED["admin"])
         issued = part("api.account.login").sync(client=anybody, body=credentials)
     assert isinstance(issued, models.TokenAnswer)
-    with part("client").AuthenticatedClient(stack.url, issued.token) as client:
+    with part("client").AuthenticatedClient(deployment.url, issued.token) as client:
         mail = models.SendMail(
             to=["li.wei@example.com", "wang.fang@example.com"],
             method="smtp",
@@ -77,7 +77,7 @@ def test_a_generated_client_logs_in_sends_and_queries(stack: Stack) -> None:
             pages[:] = [part("api.messages.query").sync(client=client, id=sent.id)]
             return [message.status for message in pages[0].messages] == [models.ListedShapeStatus.SENT] * 2
 
-        wait(both_are_sent, every_s=0.1, why=lambda: f"{pages}\n{stack.said}")
+        wait(both_are_sent, every_s=0.1, why=lambda: f"{pages}\n{deployment.said}")
     assert isinstance(pages[0], models.MessagesAnswer)
     message = pages[0].messages[0]
     assert isinstance(message, models.ListedShape)
@@ -87,15 +87,15 @@ def test_a_generated_client_logs_in_sends_and_queries(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_generated_client_is_told_by_type_why_it_is_refused(stack: Stack) -> None:
+def test_a_generated_client_is_told_by_type_why_it_is_refused(deployment: Deployment) -> None:
     models = part("models")
-    with part("client").Client(stack.url) as anybody:
+    with part("client").Client(deployment.url) as anybody:
         wrong = models.Login(username="admin", password="not this one")
         refused = part("api.account.login").sync(client=anybody, body=wrong)
     assert isinstance(refused, models.LoginResponse401)
     assert refused.error_code == 10007
     assert refused.reason is models.LoginResponse401Reason.WRONG_PASSWORD
-    with part("client").AuthenticatedClient(stack.url, "forged") as client:
+    with part("client").AuthenticatedClient(deployment.url, "forged") as client:
         sms = models.SendSms(to="13800138000", method="sms", content="明天下雨")
         refused = part("api.messages.send").sync(client=client, body=sms)
     assert isinstance(refused, models.SendResponse401)

@@ -14,7 +14,7 @@ import pytest
 from imsg_console.features.send import snippets
 from imsg_console.features.send.snippets import Sending
 from imsg_testing.api import wait
-from imsg_testing.stack import Stack, running
+from imsg_testing.deployment import Deployment, running
 
 pytestmark = pytest.mark.long
 
@@ -29,7 +29,7 @@ Run = Callable[[str, Path], str]
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Start `imsg up`, once."""
     with running(tmp_path_factory.mktemp("snippets")) as opened:
         opened.open_wide()
@@ -67,10 +67,10 @@ WAYS = [
 ]
 
 
-def _sent(stack: Stack, write: Write, run: Run, folder: Path, **sending: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+def _sent(deployment: Deployment, write: Write, run: Run, folder: Path, **sending: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     """Write the lines with a password put in, run them, and return what history knows of the request then."""
-    user = stack.new_user(password=PASSWORD, per_hour=10)
-    text = write(Sending(stack.url, user, **sending), "PUT IT HERE")
+    user = deployment.new_user(password=PASSWORD, per_hour=10)
+    text = write(Sending(deployment.url, user, **sending), "PUT IT HERE")
     secret = json.dumps(PASSWORD)[1:-1]
     if write is snippets.java:
         secret = secret.replace("\\", "\\\\").replace('"', '\\"')
@@ -80,7 +80,9 @@ def _sent(stack: Stack, write: Write, run: Run, folder: Path, **sending: Any) ->
     found: list[dict[str, Any]] = []
 
     def all_are_there() -> bool:
-        found[:] = stack.call("GET", "/api/query", token=stack.token(), username=user, limit="500")["messages"]
+        found[:] = deployment.call("GET", "/api/query", token=deployment.token(), username=user, limit="500")[
+            "messages"
+        ]
         return len(found) == len(sending["to"])
 
     wait(all_are_there, every_s=0.2, why=lambda: said)
@@ -88,27 +90,29 @@ def _sent(stack: Stack, write: Write, run: Run, folder: Path, **sending: Any) ->
 
 
 @pytest.mark.parametrize(("write", "run"), WAYS)
-def test_lines_send_what_was_sent_to_the_letter(stack: Stack, tmp_path: Path, write: Write, run: Run) -> None:
+def test_lines_send_what_was_sent_to_the_letter(deployment: Deployment, tmp_path: Path, write: Write, run: Run) -> None:
     content = {"subject": "会议 '\"$(touch run)`touch run`\\", "text": HOSTILE, "html": f"<p>{HOSTILE}</p>"}
     to = [f"one{secrets.token_hex(4)}@example.com", "o'brien+tag@example.com"]
-    found = _sent(stack, write, run, tmp_path, method="smtp", to=to, content=content)
+    found = _sent(deployment, write, run, tmp_path, method="smtp", to=to, content=content)
     assert sorted(message["to"] for message in found) == sorted(to)
     assert found[0]["content"] == content
 
 
 @pytest.mark.parametrize(("write", "run"), WAYS)
-def test_lines_read_attachments_and_long_lists_from_files(stack: Stack, tmp_path: Path, write: Write, run: Run) -> None:
+def test_lines_read_attachments_and_long_lists_from_files(
+    deployment: Deployment, tmp_path: Path, write: Write, run: Run
+) -> None:
     for name in NAMES:
         (tmp_path / name).write_bytes(secrets.token_bytes(100_000))
     unique = secrets.token_hex(4)
     to = [f"reader{number}.{unique}@example.com" for number in range(snippets.LONG_LIST)] + ["o'brien+tag@example.com"]
     (tmp_path / snippets.LIST_FILE).write_text("\n".join(to), encoding="utf-8")
     content = {"subject": "附件", "text": HOSTILE}
-    found = _sent(stack, write, run, tmp_path, method="smtp", to=to, content=content, files=NAMES)
+    found = _sent(deployment, write, run, tmp_path, method="smtp", to=to, content=content, files=NAMES)
     assert sorted(message["to"] for message in found) == sorted(to)
     assert found[0]["content"] == content
     assert [file["filename"] for file in found[0]["attachments"]] == list(NAMES)
-    mail = stack.arrived(to=to[0])
+    mail = deployment.arrived(to=to[0])
     assert [file["size"] for file in mail["attachments"]] == [100_000, 100_000]
 
 
@@ -120,9 +124,9 @@ def test_a_list_with_quotes_in_it_stays_a_list(tmp_path: Path) -> None:
     assert json.loads(_output(["sh", "-c", f"cat <<JSON\n{body}JSON\n"], tmp_path))["to"] == to
 
 
-def test_the_longest_mail_is_no_constant_too_long_for_java(stack: Stack, tmp_path: Path) -> None:
+def test_the_longest_mail_is_no_constant_too_long_for_java(deployment: Deployment, tmp_path: Path) -> None:
     text = base64.b64encode(secrets.token_bytes(300_000)).decode()
     content = {"subject": "long", "text": text}
-    found = _sent(stack, snippets.java, _java, tmp_path, method="smtp", to=["a@example.com"], content=content)
-    (whole,) = stack.messages(found[0]["id"])
+    found = _sent(deployment, snippets.java, _java, tmp_path, method="smtp", to=["a@example.com"], content=content)
+    (whole,) = deployment.messages(found[0]["id"])
     assert whole["content"] == content

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from imsg_testing.decisions import Decided
-from imsg_testing.stack import Crash, Stack, crashed, running
+from imsg_testing.deployment import Crash, Deployment, crashed, running
 
 
 @pytest.fixture(scope="session")
-def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up`, started once."""
-    with running(tmp_path_factory.mktemp("up")) as stack:
-        stack.open_wide()
-        yield stack
+    with running(tmp_path_factory.mktemp("up")) as deployment:
+        deployment.open_wide()
+        yield deployment
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def crash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crash]:
 
 
 @pytest.fixture
-def stack(shared_stack: Stack) -> Iterator[Stack]:
+def deployment(shared_stack: Deployment) -> Iterator[Deployment]:
     """`imsg up` with an empty inbox and no faults."""
     shared_stack.call("DELETE", "/sandbox/inbox")
     yield shared_stack
@@ -32,13 +32,13 @@ def stack(shared_stack: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def undecided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def undecided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up` of the stories about what the interface decides."""
-    with running(tmp_path_factory.mktemp("decided")) as stack:
-        yield stack
+    with running(tmp_path_factory.mktemp("decided")) as deployment:
+        yield deployment
 
 
 @pytest.fixture(params=["v1", "v2"])
-def decided(request: pytest.FixtureRequest, undecided: Stack) -> Decided:
+def decided(request: pytest.FixtureRequest, undecided: Deployment) -> Decided:
     """`imsg up`, asked by each of the two versions."""
     return Decided(undecided, is_v2=request.param == "v2")

@@ -1,4 +1,4 @@
-"""A data folder copied while everything is at work, and what is in the books once it was restored."""
+"""A data folder copied while everything is at work, and what it holds once it was restored."""
 
 import os
 import shutil
@@ -16,18 +16,18 @@ from typing import Any
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.stack import IMSG, Stack, environment, provider, running
+from imsg_testing.deployment import IMSG, Deployment, environment, provider, running
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 """Each of these starts everything anew, some twice."""
 
 
-def back_up(stack: Stack, target: Path) -> "subprocess.CompletedProcess[str]":
+def back_up(deployment: Deployment, target: Path) -> "subprocess.CompletedProcess[str]":
     """Run the verb."""
     return subprocess.run(
         [str(IMSG), "backup", str(target)],
-        env=stack.environment,
-        cwd=stack.folder,
+        env=deployment.environment,
+        cwd=deployment.folder,
         capture_output=True,
         text=True,
         timeout=120,
@@ -39,62 +39,62 @@ def test_a_copy_made_under_load_is_whole_and_goes_on_from_there(tmp_path: Path) 
     """Accepted before the copy: in it, and sent once. Accepted later: unknown to it."""
     accepted: list[str] = []
     copy = tmp_path / "copies" / "备份 1"
-    with provider(tmp_path) as world:
-        with running(tmp_path / "lost", world.settings) as stack:
-            stack.open_wide()
-            writer = stack.new_user(per_day=7)
-            sent = stack.send("sent@example.com")["id"]
-            stack.settled(sent)
-            _pause(stack, paused=True)
-            with _sending(stack, accepted.append):
+    with provider(tmp_path) as sandbox:
+        with running(tmp_path / "lost", sandbox.settings) as deployment:
+            deployment.open_wide()
+            writer = deployment.new_user(per_day=7)
+            sent = deployment.send("sent@example.com")["id"]
+            deployment.settled(sent)
+            _pause(deployment, paused=True)
+            with _sending(deployment, accepted.append):
                 wait(lambda: len(accepted) > 20, 60)
                 before = len(accepted)
-                done = back_up(stack, copy)
+                done = back_up(deployment, copy)
                 assert done.returncode == 0, done.stderr
                 wait(lambda: len(accepted) > before + 5, 60)
-            after = stack.send("late@example.com")["id"]
-            os.kill(stack.process.pid, signal.SIGKILL)
-            wait(lambda: not stack.process.runs)
+            after = deployment.send("late@example.com")["id"]
+            os.kill(deployment.process.pid, signal.SIGKILL)
+            wait(lambda: not deployment.process.runs)
 
         shutil.rmtree(tmp_path / "lost" / "data")
         shutil.copytree(copy, tmp_path / "found" / "data")
-        with running(tmp_path / "found", world.settings) as stack:
-            (user,) = [user for user in _users(stack) if user["username"] == writer]
+        with running(tmp_path / "found", sandbox.settings) as deployment:
+            (user,) = [user for user in _users(deployment) if user["username"] == writer]
             assert user["per_day"] == 7
-            _pause(stack, paused=False)
+            _pause(deployment, paused=False)
             for request in (sent, *accepted[:before]):
-                (message,) = stack.settled(request)
+                (message,) = deployment.settled(request)
                 assert message["status"] == "sent"
-            assert stack.messages(after) == []
-            new = stack.send("new@example.com")["id"]
-            stack.settled(new)
-        times = Counter(mail["to"] for mail in world.inbox())
+            assert deployment.messages(after) == []
+            new = deployment.send("new@example.com")["id"]
+            deployment.settled(new)
+        times = Counter(mail["to"] for mail in sandbox.inbox())
         assert set(times.values()) == {1}
         assert len(times) >= before + 2
 
 
 def test_a_copy_is_for_its_owners_eyes_and_never_half_there(tmp_path: Path) -> None:
-    with running(tmp_path) as stack:
+    with running(tmp_path) as deployment:
         target = tmp_path / "copy"
-        assert back_up(stack, target).returncode == 0
+        assert back_up(deployment, target).returncode == 0
         files = [target, *target.rglob("*")]
         assert [path for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
         names = {str(path.relative_to(target)) for path in files}
         assert {"auth.db", "history.db", "wechat.db", "secrets/token_key"} <= names
         assert "lock" not in names
 
-        again = back_up(stack, target)
+        again = back_up(deployment, target)
         assert again.returncode == 2
         assert "is there already" in again.stderr
         assert list(tmp_path.glob("*.part")) == []
 
 
 def test_a_folder_at_rest_is_copied_too_and_one_that_is_none_is_refused(tmp_path: Path) -> None:
-    with running(tmp_path) as stack:
-        request = stack.send("zhang@example.com")["id"]
-        stack.settled(request)
-        stack.process.end()
-        assert back_up(stack, tmp_path / "copy").returncode == 0
+    with running(tmp_path) as deployment:
+        request = deployment.send("zhang@example.com")["id"]
+        deployment.settled(request)
+        deployment.process.end()
+        assert back_up(deployment, tmp_path / "copy").returncode == 0
         with closing(sqlite3.connect(tmp_path / "copy" / "history.db")) as copy:
             assert copy.execute("SELECT status FROM messages").fetchall() == [("sent",)]
     nowhere = environment({"IMSG_DATA_DIR": str(tmp_path / "nowhere")})
@@ -107,14 +107,14 @@ def test_a_folder_at_rest_is_copied_too_and_one_that_is_none_is_refused(tmp_path
 class _sending:  # noqa: N801  a context
     """Sends a mail after the other in a thread for as long as the context lasts."""
 
-    def __init__(self, stack: Stack, note: Callable[[str], None]) -> None:
+    def __init__(self, deployment: Deployment, note: Callable[[str], None]) -> None:
         self._ending = Event()
-        stack.token()
+        deployment.token()
 
         def send() -> None:
             number = 0
             while not self._ending.is_set():
-                answer: dict[str, Any] = stack.send(f"user{number}@example.com")
+                answer: dict[str, Any] = deployment.send(f"user{number}@example.com")
                 if answer["errorCode"] == 0:
                     note(answer["id"])
                 number += 1
@@ -129,11 +129,11 @@ class _sending:  # noqa: N801  a context
         self._thread.join()
 
 
-def _users(stack: Stack) -> list[dict[str, Any]]:
-    users: list[dict[str, Any]] = stack.call("GET", "/api/users", token=stack.token())["users"]
+def _users(deployment: Deployment) -> list[dict[str, Any]]:
+    users: list[dict[str, Any]] = deployment.call("GET", "/api/users", token=deployment.token())["users"]
     return users
 
 
-def _pause(stack: Stack, *, paused: bool) -> None:
-    body = {"token": stack.token(), "paused": paused}
-    assert stack.call("PATCH", "/api/channels/smtp", body)["errorCode"] == 0
+def _pause(deployment: Deployment, *, paused: bool) -> None:
+    body = {"token": deployment.token(), "paused": paused}
+    assert deployment.call("PATCH", "/api/channels/smtp", body)["errorCode"] == 0

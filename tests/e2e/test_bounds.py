@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imsg_testing.stack import Stack, running
+from imsg_testing.deployment import Deployment, running
 
 SLOW = 8
 LARGE = 15_900_000
@@ -19,7 +19,7 @@ HALF_OPEN = 3_000
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Run `imsg up`."""
     with running(tmp_path_factory.mktemp("bounds")) as opened:
         opened.open_wide()
@@ -27,7 +27,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @contextlib.contextmanager
-def talk(stack: Stack, said: bytes, source: str = "127.0.0.1") -> Iterator[socket.socket]:
+def talk(stack: Deployment, said: bytes, source: str = "127.0.0.1") -> Iterator[socket.socket]:
     """Open a connection from an address of this machine, and say something."""
     with socket.create_connection(("127.0.0.1", stack.port), timeout=60, source_address=(source, 0)) as sock:
         say(sock, said)
@@ -57,7 +57,7 @@ def hear(sock: socket.socket) -> tuple[int, dict[str, object]]:
 
 @pytest.mark.parametrize("path", ["/api/login", "/login", "/hooks/sms/aliyun/x", "/sandbox/inbox", "/", "/socket.io/"])
 @pytest.mark.parametrize("pieces", [1, 40])
-def test_a_head_over_32_kib_is_refused_wherever_it_goes(stack: Stack, path: str, pieces: int) -> None:
+def test_a_head_over_32_kib_is_refused_wherever_it_goes(stack: Deployment, path: str, pieces: int) -> None:
     line = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n".encode()
     with talk(stack, line) as sock:
         for n in range(pieces):
@@ -68,14 +68,14 @@ def test_a_head_over_32_kib_is_refused_wherever_it_goes(stack: Stack, path: str,
     assert "32768" in str(answer["detail"])
 
 
-def test_a_head_of_31_kib_is_read(stack: Stack) -> None:
+def test_a_head_of_31_kib_is_read(stack: Deployment) -> None:
     head = f"GET /api/login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-A: {'a' * 31_000}\r\n\r\n"
     with talk(stack, head.encode()) as sock:
         status, answer = hear(sock)
     assert (status, answer["errorCode"]) == (200, 10001)
 
 
-def test_half_open_connections_are_dropped_in_time_and_nobody_waits_for_them(stack: Stack) -> None:
+def test_half_open_connections_are_dropped_in_time_and_nobody_waits_for_them(stack: Deployment) -> None:
     """Half of them say nothing, half begin a head and drip on."""
 
     async def run() -> tuple[int, float]:
@@ -119,7 +119,7 @@ def _send_head(length: int, token: str = "") -> bytes:
     ).encode()
 
 
-def test_eight_slow_anonymous_bodies_stop_nobody(stack: Stack) -> None:
+def test_eight_slow_anonymous_bodies_stop_nobody(stack: Deployment) -> None:
     with contextlib.ExitStack() as connections:
         heads = [talk(stack, _send_head(LARGE + 100), f"127.0.1.{n}") for n in range(1, SLOW + 1)]
         slow = [connections.enter_context(head) for head in heads]
@@ -131,7 +131,7 @@ def test_eight_slow_anonymous_bodies_stop_nobody(stack: Stack) -> None:
     assert {(status, answer["reason"]) for status, answer in heard} == {(503, "overloaded")}
 
 
-def _send_three_large(stack: Stack) -> None:
+def _send_three_large(stack: Deployment) -> None:
     time.sleep(2.5)  # they are as slow as slow is; what is measured is not this
     file = {"filename": "大文件.bin", "file": base64.b64encode(os.urandom(10_000_000)).decode()}
     body = {"to": "big@example.com", "method": "smtp", "content": {"subject": "s", "text": "t"}, "attachment": file}
@@ -149,7 +149,7 @@ def _has_answer(sock: socket.socket) -> bool:
         sock.settimeout(60)
 
 
-def test_one_address_holds_an_eighth_of_the_budget_at_most(stack: Stack) -> None:
+def test_one_address_holds_an_eighth_of_the_budget_at_most(stack: Deployment) -> None:
     head, source = _send_head(LARGE + 100), "127.0.2.1"
     with talk(stack, head, source) as first, talk(stack, head, source) as second:
         say(first, b'{"a": "' + b"x" * LARGE)
@@ -162,7 +162,7 @@ def test_one_address_holds_an_eighth_of_the_budget_at_most(stack: Stack) -> None
 @pytest.mark.parametrize(
     ("path", "most"), [("/api/login", 64 * 1024), ("/api/v2/login", 64 * 1024), ("/login", 16 * 1024)]
 )
-def test_an_open_route_takes_little(stack: Stack, path: str, most: int) -> None:
+def test_an_open_route_takes_little(stack: Deployment, path: str, most: int) -> None:
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost:{stack.port}\r\nOrigin: http://localhost:{stack.port}\r\n"
         "Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
@@ -174,7 +174,7 @@ def test_an_open_route_takes_little(stack: Stack, path: str, most: int) -> None:
     assert b" 413 " in heard or (path == "/api/login" and b"too_large" in heard)
 
 
-def test_hooks_take_a_mebibyte(stack: Stack) -> None:
+def test_hooks_take_a_mebibyte(stack: Deployment) -> None:
     secret = (stack.data / "secrets" / "sms_hook_secret").read_text().strip()
     head = f"POST /hooks/sms/aliyun/{secret} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048600\r\n\r\n"
     with talk(stack, head.encode()) as sock:

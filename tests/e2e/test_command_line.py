@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.stack import IMSG, Stack, running
+from imsg_testing.deployment import IMSG, Deployment, running
 
 LONG = 520
 """More users than the API lists at once (500)."""
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Run an iMSG whose port stands in `.env` alone, as an installation's does."""
     with running(tmp_path_factory.mktemp("command")) as opened:
         opened.open_wide()
@@ -27,14 +27,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield opened
 
 
-def call(stack: Stack, *words: str, terminal: int = subprocess.DEVNULL) -> "subprocess.CompletedProcess[str]":
+def call(deployment: Deployment, *words: str, terminal: int = subprocess.DEVNULL) -> "subprocess.CompletedProcess[str]":
     """Run a verb in the folder of the installation, told nothing of where it is."""
     unsaid = ("IMSG_GATEWAY_URL", "IMSG_PORT", "IMSG_DATA_DIR", "COLUMNS")
-    own = {name: value for name, value in stack.environment.items() if name not in unsaid}
+    own = {name: value for name, value in deployment.environment.items() if name not in unsaid}
     return subprocess.run(
         [str(IMSG), *words],
         env={**own, "LANG": "C.UTF-8"},
-        cwd=stack.folder,
+        cwd=deployment.folder,
         stdin=terminal,
         capture_output=True,
         text=True,
@@ -43,18 +43,18 @@ def call(stack: Stack, *words: str, terminal: int = subprocess.DEVNULL) -> "subp
     )
 
 
-def test_every_verb_finds_imsg_at_the_port_of_the_settings(stack: Stack) -> None:
+def test_every_verb_finds_imsg_at_the_port_of_the_settings(deployment: Deployment) -> None:
     for words in (["query"], ["users"], ["channels"], ["dead-letters"], ["send", "a@example.com", "--subject", "x"]):
-        done = call(stack, *words, *(["--text", "y"] if words[0] == "send" else []))
+        done = call(deployment, *words, *(["--text", "y"] if words[0] == "send" else []))
         assert done.returncode == 0, (words, done.stderr)
-    assert f"ready at {stack.url}" in call(stack, "doctor").stdout
+    assert f"ready at {deployment.url}" in call(deployment, "doctor").stdout
 
 
-def test_a_port_of_the_environment_comes_before_that_of_the_file(stack: Stack) -> None:
+def test_a_port_of_the_environment_comes_before_that_of_the_file(deployment: Deployment) -> None:
     done = subprocess.run(
         [str(IMSG), "query"],
-        env={**{k: v for k, v in stack.environment.items() if k != "IMSG_GATEWAY_URL"}, "IMSG_PORT": "1"},
-        cwd=stack.folder,
+        env={**{k: v for k, v in deployment.environment.items() if k != "IMSG_GATEWAY_URL"}, "IMSG_PORT": "1"},
+        cwd=deployment.folder,
         capture_output=True,
         text=True,
         timeout=60,
@@ -66,66 +66,68 @@ def test_a_port_of_the_environment_comes_before_that_of_the_file(stack: Stack) -
 
 
 @pytest.mark.parametrize("group", ["users", "channels", "dead-letters"])
-def test_a_group_lists_with_and_without_its_verb(stack: Stack, group: str) -> None:
-    bare, spelled = call(stack, group, "--json"), call(stack, group, "list", "--json")
+def test_a_group_lists_with_and_without_its_verb(deployment: Deployment, group: str) -> None:
+    bare, spelled = call(deployment, group, "--json"), call(deployment, group, "list", "--json")
     assert bare.returncode == spelled.returncode == 0, spelled.stderr
     assert bare.stdout == spelled.stdout
 
-    done = call(stack, group, "--json", "list")
+    done = call(deployment, group, "--json", "list")
     assert (done.returncode, done.stdout) == (2, ""), "an option that would change nothing is not swallowed"
     assert f"imsg {group} list" in done.stderr
 
 
 @pytest.mark.parametrize(("old", "new"), [(("dead", "--json"), "dead-letters"), (("unread",), "config check")])
-def test_an_old_verb_works_on_and_names_the_new_one(stack: Stack, old: tuple[str, ...], new: str) -> None:
-    spelled = call(stack, *new.split(), *old[1:])
-    done = call(stack, *old)
+def test_an_old_verb_works_on_and_names_the_new_one(deployment: Deployment, old: tuple[str, ...], new: str) -> None:
+    spelled = call(deployment, *new.split(), *old[1:])
+    done = call(deployment, *old)
     assert (done.returncode, done.stdout) == (0, spelled.stdout)
     assert f"`imsg {old[0]}` is called `imsg {new}` now" in done.stderr
-    assert f" {old[0]} " not in call(stack, "--help").stdout
+    assert f" {old[0]} " not in call(deployment, "--help").stdout
 
 
-def test_users_are_listed_to_the_last(stack: Stack) -> None:
+def test_users_are_listed_to_the_last(deployment: Deployment) -> None:
     for n in range(LONG):
-        stack.call("POST", "/api/register", {"username": f"u{n:04}", "password": "correct horse"}, token=stack.token())
-    listed = json.loads(call(stack, "users", "list", "--json").stdout)["users"]
+        deployment.call(
+            "POST", "/api/register", {"username": f"u{n:04}", "password": "correct horse"}, token=deployment.token()
+        )
+    listed = json.loads(call(deployment, "users", "list", "--json").stdout)["users"]
     assert {f"u{n:04}" for n in range(LONG)} <= {user["username"] for user in listed}
-    rows = call(stack, "users", "list").stdout.splitlines()
+    rows = call(deployment, "users", "list").stdout.splitlines()
     assert len(rows) == len(listed) + 1, "behind a pipe a user is a line"
 
 
-def test_nobody_is_deleted_unasked(stack: Stack) -> None:
-    call(stack, "users", "create", "王小明", "--password", "correct horse")
+def test_nobody_is_deleted_unasked(deployment: Deployment) -> None:
+    call(deployment, "users", "create", "王小明", "--password", "correct horse")
 
-    done = call(stack, "users", "delete", "王小明")
+    done = call(deployment, "users", "delete", "王小明")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--yes" in done.stderr
-    assert "王小明" in call(stack, "users").stdout
+    assert "王小明" in call(deployment, "users").stdout
 
     for typed, code, is_left in ((b"n\n", 1, True), (b"y\n", 0, False)):
         ours, theirs = pty.openpty()
         os.write(ours, typed)
-        done = call(stack, "users", "delete", "王小明", terminal=theirs)
+        done = call(deployment, "users", "delete", "王小明", terminal=theirs)
         os.close(theirs)
         os.close(ours)
         assert done.returncode == code, done.stderr
-        assert ("王小明" in call(stack, "users").stdout) == is_left
+        assert ("王小明" in call(deployment, "users").stdout) == is_left
 
-    call(stack, "users", "create", "李四", "--password", "correct horse")
-    assert call(stack, "users", "delete", "李四", "--yes").stdout == "李四 is deleted.\n"
+    call(deployment, "users", "create", "李四", "--password", "correct horse")
+    assert call(deployment, "users", "delete", "李四", "--yes").stdout == "李四 is deleted.\n"
 
 
-def test_recipients_a_day_are_set_and_lifted(stack: Stack) -> None:
+def test_recipients_a_day_are_set_and_lifted(deployment: Deployment) -> None:
     def limit() -> int | None:
-        listed = json.loads(call(stack, "users", "--json").stdout)["users"]
+        listed = json.loads(call(deployment, "users", "--json").stdout)["users"]
         found: int | None = next(user["recipients_per_day"] for user in listed if user["username"] == "limited")
         return found
 
     made = ("users", "create", "limited", "--password", "correct horse", "--recipients-per-day", "2")
-    assert call(stack, *made).returncode == 0
+    assert call(deployment, *made).returncode == 0
     assert limit() == 2
-    token = stack.call("POST", "/api/login", {"username": "limited", "password": "correct horse"})["token"]
-    refused = stack.call(
+    token = deployment.call("POST", "/api/login", {"username": "limited", "password": "correct horse"})["token"]
+    refused = deployment.call(
         "POST",
         "/api/send",
         {"to": [f"r{n}@example.com" for n in range(3)], "method": "smtp", "content": {"subject": "s", "text": "t"}},
@@ -133,23 +135,23 @@ def test_recipients_a_day_are_set_and_lifted(stack: Stack) -> None:
     )
     assert refused["errorCode"] == 10013
 
-    assert call(stack, "users", "set", "limited", "--recipients-per-day", "none").returncode == 0
+    assert call(deployment, "users", "set", "limited", "--recipients-per-day", "none").returncode == 0
     assert limit() is None
-    done = call(stack, "users", "set", "limited", "--recipients-per-day", "viele")
+    done = call(deployment, "users", "set", "limited", "--recipients-per-day", "viele")
     assert (done.returncode, "whole number or none" in done.stderr) == (2, True)
-    done = call(stack, "users", "set", "limited")
+    done = call(deployment, "users", "set", "limited")
     assert (done.returncode, "nothing to change" in done.stderr) == (2, True)
 
 
-def test_it_says_its_version(stack: Stack) -> None:
-    assert call(stack, "--version").stdout == f"imsg {version('imsg')}\n"
+def test_it_says_its_version(deployment: Deployment) -> None:
+    assert call(deployment, "--version").stdout == f"imsg {version('imsg')}\n"
 
 
-def test_who_has_no_token_is_told_how_to_get_one(stack: Stack, tmp_path: Path) -> None:
+def test_who_has_no_token_is_told_how_to_get_one(deployment: Deployment, tmp_path: Path) -> None:
     done = subprocess.run(
         [str(IMSG), "query"],
-        env={**stack.environment, "XDG_CONFIG_HOME": str(tmp_path)},
-        cwd=stack.folder,
+        env={**deployment.environment, "XDG_CONFIG_HOME": str(tmp_path)},
+        cwd=deployment.folder,
         capture_output=True,
         text=True,
         timeout=60,

@@ -2,12 +2,12 @@
 
 from collections import Counter
 
-from imsg_testing.stack import Crash
+from imsg_testing.deployment import Crash
 
 
 def test_a_restart_after_kill_9_loses_nobody(crash: Crash) -> None:
     assert 0 < crash.arrived_before < crash.recipients, "it was killed in the middle"
 
-    listed = Counter(message["to"] for message in crash.stack.messages(crash.request))
+    listed = Counter(message["to"] for message in crash.deployment.messages(crash.request))
 
     assert listed == dict.fromkeys(crash.everybody, 1)

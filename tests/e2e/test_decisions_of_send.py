@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imsg_testing.decisions import Decided
-from imsg_testing.stack import Stack, attached
+from imsg_testing.deployment import Deployment, attached
 
 LIMIT = re.compile(r'"(hour|day)";r=(\d+);t=(\d+)')
 POLICY = '"hour";q=5;w=3600, "day";q=20;w=86400'
@@ -247,7 +247,7 @@ def test_a_reference_is_shown_and_found_and_a_request_tells_how_it_stands(decide
     decided.refused(stranger, 10016, 404, "not_found")
 
 
-def test_a_message_whose_own_life_leaves_no_time_for_another_try_expires(undecided: Stack) -> None:
+def test_a_message_whose_own_life_leaves_no_time_for_another_try_expires(undecided: Deployment) -> None:
     decided = Decided(undecided, is_v2=True)
     sent = decided.taken(decided.send(decided.user(), to="full@example.com", expires_in=30))
     (message,) = decided.api.settled(sent["id"])

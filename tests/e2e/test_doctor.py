@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from imsg_runtime.redis import connect
+from imsg_testing.deployment import IMSG, environment
 from imsg_testing.sandbox import open_sandbox
 from imsg_testing.servers import reserve_port
-from imsg_testing.stack import IMSG, environment
 
 
 def _doctor(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":

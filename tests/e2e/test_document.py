@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from imsg_testing.stack import Stack
+from imsg_testing.deployment import Deployment
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "interface.zh.md"
 
@@ -86,55 +86,57 @@ def test_the_document_has_the_examples_we_know() -> None:
     assert [example.label for example in requests()] == ["不带附件邮件", "群发", "带附件邮件", "短信或微信", "群发"]
 
 
-def test_the_documented_account_logs_in_and_gets_the_printed_keys(stack: Stack) -> None:
+def test_the_documented_account_logs_in_and_gets_the_printed_keys(deployment: Deployment) -> None:
     """Section 2: 天存-system-1001 with its password."""
     body = '{"username": "天存-system-1001", "password": "123456"}'
-    answer = httpx.post(f"{stack.url}/api/login", content=body.encode()).json()
+    answer = httpx.post(f"{deployment.url}/api/login", content=body.encode()).json()
     assert answer["errorCode"] == 0
     assert printed_keys("2.获取access_token", "成功") == set(answer)
 
 
-def test_a_failed_login_answers_as_printed(stack: Stack) -> None:
+def test_a_failed_login_answers_as_printed(deployment: Deployment) -> None:
     """Section 2: an unknown user is 10006, with exactly this text."""
-    answer = httpx.post(f"{stack.url}/api/login", json={"username": "没有此人", "password": "123456"}).json()
+    answer = httpx.post(f"{deployment.url}/api/login", json={"username": "没有此人", "password": "123456"}).json()
     (printed,) = (e for e in examples() if e.section == "2.获取access_token" and e.label == "失败")
     assert json.loads(printed.text) == answer
 
 
 @pytest.mark.parametrize("example", requests(), ids=lambda example: example.label)
-def test_a_documented_request_is_accepted_as_printed(stack: Stack, example: Example) -> None:
+def test_a_documented_request_is_accepted_as_printed(deployment: Deployment, example: Example) -> None:
     """Section 3: every request example, tabs and all."""
-    body = filled(example, stack.token())
-    answer = httpx.post(f"{stack.url}/api/send", content=body.encode()).json()
+    body = filled(example, deployment.token())
+    answer = httpx.post(f"{deployment.url}/api/send", content=body.encode()).json()
     assert answer["errorCode"] == 0, answer
     assert printed_keys("3.发送消息", "成功") == set(answer)
 
 
-def test_a_documented_request_reaches_everybody_named_in_it(stack: Stack) -> None:
+def test_a_documented_request_reaches_everybody_named_in_it(deployment: Deployment) -> None:
     """The list of section 3 arrives as one mail each, with the subject and text printed."""
     example = next(e for e in requests() if e.label == "群发")
-    answer = httpx.post(f"{stack.url}/api/send", content=filled(example, stack.token()).encode())
+    answer = httpx.post(f"{deployment.url}/api/send", content=filled(example, deployment.token()).encode())
     assert answer.headers["x-imsg-count"] == "3"
     for address in ("zhang@163.com", "li@example.com", "wang@example.com"):
-        mail = stack.arrived(to=address, subject="hello")
+        mail = deployment.arrived(to=address, subject="hello")
         assert mail["text"].strip() == "您好"
 
 
-def test_over_the_limit_answers_as_printed(stack: Stack) -> None:
+def test_over_the_limit_answers_as_printed(deployment: Deployment) -> None:
     """Section 3: 10013 with exactly this text, after the five an hour of a new user."""
-    token = stack.new_user_token(per_hour=5, per_day=20)
+    token = deployment.new_user_token(per_hour=5, per_day=20)
     example = requests()[0]
-    answers = [httpx.post(f"{stack.url}/api/send", content=filled(example, token).encode()).json() for _ in range(6)]
+    answers = [
+        httpx.post(f"{deployment.url}/api/send", content=filled(example, token).encode()).json() for _ in range(6)
+    ]
     (printed,) = (e for e in examples() if e.section == "3.发送消息" and e.label == "失败")
     assert [answer["errorCode"] for answer in answers[:5]] == [0] * 5
     assert json.loads(printed.text) == answers[5]
 
 
-def test_modify_answers_as_printed(stack: Stack) -> None:
+def test_modify_answers_as_printed(deployment: Deployment) -> None:
     """Section 4: a username of any script in the path, the three parameters, and 10017 for a wrong type."""
-    name = stack.new_user()
-    body = {"token": stack.admin_token(), "per_day": 20, "per_hour": 5, "available": True}
-    url = f"{stack.url}/api/modify/{name}"
+    name = deployment.new_user()
+    body = {"token": deployment.admin_token(), "per_day": 20, "per_hour": 5, "available": True}
+    url = f"{deployment.url}/api/modify/{name}"
     done = httpx.post(url, json=body).json()
     wrong = httpx.post(url, json={**body, "per_day": "20"}).json()
     (printed,) = (e for e in examples() if e.section == "4.更改发送频次" and e.label == "失败")
@@ -143,8 +145,8 @@ def test_modify_answers_as_printed(stack: Stack) -> None:
     assert json.loads(printed.text) == wrong
 
 
-def test_query_is_a_get_that_lists_what_was_sent(stack: Stack) -> None:
+def test_query_is_a_get_that_lists_what_was_sent(deployment: Deployment) -> None:
     """Section 5: GET with a token, which is all the document says of it."""
-    answer = httpx.get(f"{stack.url}/api/query", params={"token": stack.token()}).json()
+    answer = httpx.get(f"{deployment.url}/api/query", params={"token": deployment.token()}).json()
     assert answer["errorCode"] == 0
     assert set(answer) == {"errorCode", "errorMessage", "messages", "next"}

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.stack import IMSG, Stack, attached, provider, running
+from imsg_testing.deployment import IMSG, Deployment, attached, provider, running
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -27,54 +27,54 @@ OTHER = "li.si@example.com"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Run `imsg up` with the sandbox for its providers."""
-    with running(tmp_path_factory.mktemp("erasure")) as stack:
-        stack.open_wide()
-        yield stack
+    with running(tmp_path_factory.mktemp("erasure")) as deployment:
+        deployment.open_wide()
+        yield deployment
 
 
-def sent(stack: Stack, method: str, to: Any, content: Any, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def sent(deployment: Deployment, method: str, to: Any, content: Any, **more: Any) -> dict[str, Any]:  # noqa: ANN401
     """Send as the administrator; return the answer."""
-    asked = {"token": stack.token(), "method": method, "to": to, "content": content, **more}
-    answer = stack.call("POST", "/api/send", asked)
+    asked = {"token": deployment.token(), "method": method, "to": to, "content": content, **more}
+    answer = deployment.call("POST", "/api/send", asked)
     assert answer["errorCode"] == 0, answer
     return answer
 
 
-def mail(stack: Stack, *to: str, key: str | None = None, **more: Any) -> str:  # noqa: ANN401
+def mail(deployment: Deployment, *to: str, key: str | None = None, **more: Any) -> str:  # noqa: ANN401
     """Send a mail; return the request's id."""
-    body: dict[str, Any] = {"token": stack.token(), "method": "smtp", "to": list(to)}
+    body: dict[str, Any] = {"token": deployment.token(), "method": "smtp", "to": list(to)}
     body["content"] = {"subject": f"你好 {to[0]}", "text": f"写给 {to[0]}"}
     headers = {"Idempotency-Key": key} if key else {}
-    answer = stack.client.post("/api/send", json=body | more, headers=headers)
+    answer = deployment.client.post("/api/send", json=body | more, headers=headers)
     assert answer.json()["errorCode"] == 0, answer.text
     return str(answer.headers.get("x-imsg-id") or answer.json()["id"])
 
 
-def erase(stack: Stack, method: str, to: str) -> str:
+def erase(deployment: Deployment, method: str, to: str) -> str:
     """Erase an address; return the erasure's id."""
-    answer = stack.client.post("/api/v2/erasures", json={"token": stack.token(), "method": method, "to": to})
+    answer = deployment.client.post("/api/v2/erasures", json={"token": deployment.token(), "method": method, "to": to})
     assert answer.json()["errorCode"] == 0, answer.text
     return str(answer.json()["id"])
 
 
-def done(stack: Stack, erasure: str, within_s: float = 90) -> None:
+def done(deployment: Deployment, erasure: str, within_s: float = 90) -> None:
     """Wait until nothing remains."""
     told: dict[str, Any] = {}
 
     def is_done() -> bool:
-        told.update(stack.call("GET", f"/api/v2/erasures/{erasure}", token=stack.token()))
+        told.update(deployment.call("GET", f"/api/v2/erasures/{erasure}", token=deployment.token()))
         return told.get("state") == "done"
 
-    wait(is_done, within_s, every_s=0.2, why=lambda: f"{told}\n{stack.said}")
+    wait(is_done, within_s, every_s=0.2, why=lambda: f"{told}\n{deployment.said}")
     assert told["remains"] == []
 
 
-def pause(stack: Stack, method: str, *, paused: bool) -> None:
+def pause(deployment: Deployment, method: str, *, paused: bool) -> None:
     """Pause a channel, or let it go on."""
-    body = {"token": stack.token(), "paused": paused}
-    assert stack.call("PATCH", f"/api/channels/{method}", body)["errorCode"] == 0
+    body = {"token": deployment.token(), "paused": paused}
+    assert deployment.call("PATCH", f"/api/channels/{method}", body)["errorCode"] == 0
 
 
 def found(folder: Path, *needles: str) -> list[str]:
@@ -93,82 +93,82 @@ def found(folder: Path, *needles: str) -> list[str]:
     return places
 
 
-def test_a_person_is_erased_from_every_place_that_held_their_address(stack: Stack) -> None:
+def test_a_person_is_erased_from_every_place_that_held_their_address(deployment: Deployment) -> None:
     """Sent, failed, queued, retrying, in a list, with a file named for them, under a key, as SMS too."""
-    pause(stack, "smtp", paused=False)
-    single = mail(stack, MAIL, key="one", attachment=attached(f"{MAIL} 合同.txt", f"致 {MAIL}".encode()))
-    long = mail(stack, MAIL.upper(), content={"subject": "长", "text": f"{MAIL} " * 5_000})
-    listed = mail(stack, OTHER, MAIL, "wang.wu@example.com")
-    stack.settled(single)
-    stack.settled(long)
-    stack.settled(listed, 3)
-    stack.order("5xx", times=1)
-    late = mail(stack, MAIL)
-    wait(lambda: [one["status"] for one in stack.messages(late)] in (["retrying"], ["failed"]))
-    text = sent(stack, "sms", PHONE, "您的包裹已到")["id"]
-    stack.settled(text)
-    pause(stack, "smtp", paused=True)
-    queued = mail(stack, MAIL, OTHER, key="two")
-    wait(lambda: len(stack.messages(queued)) == 2)
-    assert found(stack.data, *SPELLINGS)
+    pause(deployment, "smtp", paused=False)
+    single = mail(deployment, MAIL, key="one", attachment=attached(f"{MAIL} 合同.txt", f"致 {MAIL}".encode()))
+    long = mail(deployment, MAIL.upper(), content={"subject": "长", "text": f"{MAIL} " * 5_000})
+    listed = mail(deployment, OTHER, MAIL, "wang.wu@example.com")
+    deployment.settled(single)
+    deployment.settled(long)
+    deployment.settled(listed, 3)
+    deployment.order("5xx", times=1)
+    late = mail(deployment, MAIL)
+    wait(lambda: [one["status"] for one in deployment.messages(late)] in (["retrying"], ["failed"]))
+    text = sent(deployment, "sms", PHONE, "您的包裹已到")["id"]
+    deployment.settled(text)
+    pause(deployment, "smtp", paused=True)
+    queued = mail(deployment, MAIL, OTHER, key="two")
+    wait(lambda: len(deployment.messages(queued)) == 2)
+    assert found(deployment.data, *SPELLINGS)
 
-    erasures = [erase(stack, "smtp", MAIL.swapcase()), erase(stack, "sms", f"+86{PHONE}")]
-    remains = stack.call("GET", f"/api/v2/erasures/{erasures[0]}", token=stack.token())
+    erasures = [erase(deployment, "smtp", MAIL.swapcase()), erase(deployment, "sms", f"+86{PHONE}")]
+    remains = deployment.call("GET", f"/api/v2/erasures/{erasures[0]}", token=deployment.token())
     assert remains["state"] in ("erasing", "draining")
     assert {place["where"] for place in remains["remains"]}
-    pause(stack, "smtp", paused=False)
+    pause(deployment, "smtp", paused=False)
     for erasure in erasures:
-        done(stack, erasure)
+        done(deployment, erasure)
 
-    assert found(stack.data, *SPELLINGS, PHONE) == []
-    times = [one["to"].lower() for one in stack.inbox(method="smtp")].count(MAIL.lower())
+    assert found(deployment.data, *SPELLINGS, PHONE) == []
+    times = [one["to"].lower() for one in deployment.inbox(method="smtp")].count(MAIL.lower())
     assert times == 3, "what was accepted before is not sent after"
-    (kept,) = stack.messages(single)
+    (kept,) = deployment.messages(single)
     assert (kept["to"], kept["content"], kept["subject"], kept["attachments"]) == (None, None, None, [])
     assert (kept["method"], kept["status"], kept["error"]) == ("smtp", "sent", {"code": "erased", "detail": None})
-    others = {one["to"]: one for one in stack.messages(listed)}
+    others = {one["to"]: one for one in deployment.messages(listed)}
     assert others[OTHER]["status"] == "sent"
     assert set(others) == {OTHER, None, "wang.wu@example.com"}
-    assert {one["to"]: one["status"] for one in stack.messages(queued)} == {None: "failed", OTHER: "sent"}
-    assert [one["status"] for one in stack.messages(late)] == ["failed"]
-    assert [one["segments"] for one in stack.messages(text)] == [1]
+    assert {one["to"]: one["status"] for one in deployment.messages(queued)} == {None: "failed", OTHER: "sent"}
+    assert [one["status"] for one in deployment.messages(late)] == ["failed"]
+    assert [one["segments"] for one in deployment.messages(text)] == [1]
 
 
-def test_what_is_sent_to_them_afterwards_is_a_new_relation(stack: Stack) -> None:
-    done(stack, erase(stack, "smtp", "new@example.com"))
-    request = mail(stack, "New@example.com")
-    (message,) = stack.settled(request)
+def test_what_is_sent_to_them_afterwards_is_a_new_relation(deployment: Deployment) -> None:
+    done(deployment, erase(deployment, "smtp", "new@example.com"))
+    request = mail(deployment, "New@example.com")
+    (message,) = deployment.settled(request)
     assert (message["to"], message["status"]) == ("New@example.com", "sent")
 
 
-def test_what_waits_for_its_next_attempt_is_said_to_remain(stack: Stack) -> None:
-    stack.order("greylist", times=1)
-    request = mail(stack, "waiting@example.com")
-    wait(lambda: [one["status"] for one in stack.messages(request)] == ["retrying"])
-    erasure = erase(stack, "smtp", "waiting@example.com")
+def test_what_waits_for_its_next_attempt_is_said_to_remain(deployment: Deployment) -> None:
+    deployment.order("greylist", times=1)
+    request = mail(deployment, "waiting@example.com")
+    wait(lambda: [one["status"] for one in deployment.messages(request)] == ["retrying"])
+    erasure = erase(deployment, "smtp", "waiting@example.com")
     told: dict[str, Any] = {}
 
     def waits() -> bool:
-        told.update(stack.call("GET", f"/api/v2/erasures/{erasure}", token=stack.token()))
+        told.update(deployment.call("GET", f"/api/v2/erasures/{erasure}", token=deployment.token()))
         return any(place["where"] == "queue imsg.smtp.single.retry.300" for place in told["remains"])
 
-    wait(waits, 60, every_s=0.2, why=lambda: f"{told}\n{stack.said}")
+    wait(waits, 60, every_s=0.2, why=lambda: f"{told}\n{deployment.said}")
     assert told["state"] == "draining"
     until = {datetime.fromisoformat(place["until"]) for place in told["remains"]}
     assert all(timedelta(hours=71) < one - datetime.now(UTC) < timedelta(hours=73) for one in until)
-    (message,) = stack.messages(request)
+    (message,) = deployment.messages(request)
     assert (message["to"], message["status"]) == (None, "failed"), "though its job waits still"
 
 
-def test_a_users_contact_is_not_erased_and_the_remedy_is_said(stack: Stack) -> None:
-    name = stack.new_user(email="Contact@example.com")
-    asked = {"token": stack.token(), "method": "smtp", "to": "contact@EXAMPLE.com"}
-    answer = stack.call("POST", "/api/v2/erasures", asked)
+def test_a_users_contact_is_not_erased_and_the_remedy_is_said(deployment: Deployment) -> None:
+    name = deployment.new_user(email="Contact@example.com")
+    asked = {"token": deployment.token(), "method": "smtp", "to": "contact@EXAMPLE.com"}
+    answer = deployment.call("POST", "/api/v2/erasures", asked)
     assert (answer["errorCode"], answer["reason"]) == (10016, "contact_in_use")
     assert name in answer["detail"]
-    assert stack.call("DELETE", f"/api/users/{name}", {"token": stack.token()})["errorCode"] == 0
-    done(stack, erase(stack, "smtp", "contact@example.com"))
-    assert found(stack.data, "contact@example.com") == []
+    assert deployment.call("DELETE", f"/api/users/{name}", {"token": deployment.token()})["errorCode"] == 0
+    done(deployment, erase(deployment, "smtp", "contact@example.com"))
+    assert found(deployment.data, "contact@example.com") == []
 
 
 @pytest.mark.parametrize(
@@ -181,84 +181,86 @@ def test_a_users_contact_is_not_erased_and_the_remedy_is_said(stack: Stack) -> N
         ({"method": "smtp"}, 10002),
     ],
 )
-def test_a_wrong_erasure_is_refused(stack: Stack, asked: dict[str, Any], code: int) -> None:
-    assert stack.call("POST", "/api/v2/erasures", {"token": stack.token(), **asked})["errorCode"] == code
+def test_a_wrong_erasure_is_refused(deployment: Deployment, asked: dict[str, Any], code: int) -> None:
+    assert deployment.call("POST", "/api/v2/erasures", {"token": deployment.token(), **asked})["errorCode"] == code
 
 
-def test_an_erasure_of_a_number_written_otherwise_says_how_it_is_written(stack: Stack) -> None:
-    asked = {"token": stack.token(), "method": "sms", "to": "１５９ 1234 1256"}
-    answer = stack.call("POST", "/api/v2/erasures", asked)
+def test_an_erasure_of_a_number_written_otherwise_says_how_it_is_written(deployment: Deployment) -> None:
+    asked = {"token": deployment.token(), "method": "sms", "to": "１５９ 1234 1256"}
+    answer = deployment.call("POST", "/api/v2/erasures", asked)
     assert answer["detail"] == "收件人不正确：to 含有全角字符、中间有空白，请写成 15912341256。"
 
 
-def test_only_administrators_erase_and_look(stack: Stack) -> None:
-    token = stack.new_user_token()
+def test_only_administrators_erase_and_look(deployment: Deployment) -> None:
+    token = deployment.new_user_token()
     asked = {"token": token, "method": "smtp", "to": "a@example.com"}
-    assert stack.call("POST", "/api/v2/erasures", asked)["reason"] == "no_right"
-    assert stack.call("GET", "/api/v2/erasures/0", token=token)["reason"] == "no_right"
-    assert stack.call("GET", "/api/v2/erasures/0", token=stack.token())["reason"] == "not_found"
+    assert deployment.call("POST", "/api/v2/erasures", asked)["reason"] == "no_right"
+    assert deployment.call("GET", "/api/v2/erasures/0", token=token)["reason"] == "no_right"
+    assert deployment.call("GET", "/api/v2/erasures/0", token=deployment.token())["reason"] == "not_found"
 
 
-def test_a_follower_is_erased_with_the_openid(stack: Stack) -> None:
-    openid = stack.call("POST", "/sandbox/wechat/followers", {})["openid"]
-    tag = stack.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})["reply"]
-    request = sent(stack, "wechat", tag, "明天下雨")["id"]
-    wait(lambda: [one["status"] for one in stack.messages(request)] == ["delivered"])
-    assert found(stack.data, openid)
+def test_a_follower_is_erased_with_the_openid(deployment: Deployment) -> None:
+    openid = deployment.call("POST", "/sandbox/wechat/followers", {})["openid"]
+    tag = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})["reply"]
+    request = sent(deployment, "wechat", tag, "明天下雨")["id"]
+    wait(lambda: [one["status"] for one in deployment.messages(request)] == ["delivered"])
+    assert found(deployment.data, openid)
 
-    done(stack, erase(stack, "wechat", tag.lower().replace("-", "")))
+    done(deployment, erase(deployment, "wechat", tag.lower().replace("-", "")))
 
-    assert found(stack.data, openid, tag) == []
-    again = stack.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})["reply"]
+    assert found(deployment.data, openid, tag) == []
+    again = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})["reply"]
     assert again != tag, "who comes back is somebody new"
 
 
 def test_a_restored_copy_knows_who_was_erased_since(tmp_path: Path) -> None:
     """In place, and started where it lies."""
-    with provider(tmp_path) as world, running(tmp_path / "one", world.settings) as stack:
-        request = mail(stack, MAIL)
-        stack.settled(request)
+    with provider(tmp_path) as sandbox, running(tmp_path / "one", sandbox.settings) as deployment:
+        request = mail(deployment, MAIL)
+        deployment.settled(request)
         command = [str(IMSG), "backup", str(tmp_path / "copy")]
-        made = subprocess.run(command, env=stack.environment, cwd=stack.folder, capture_output=True, check=False)
+        made = subprocess.run(
+            command, env=deployment.environment, cwd=deployment.folder, capture_output=True, check=False
+        )
         assert made.returncode == 0, made.stderr
         assert found(tmp_path / "copy", *SPELLINGS)
-        done(stack, erase(stack, "smtp", MAIL))
-        os.kill(stack.process.pid, signal.SIGKILL)
-        wait(lambda: not stack.process.runs)
+        done(deployment, erase(deployment, "smtp", MAIL))
+        os.kill(deployment.process.pid, signal.SIGKILL)
+        wait(lambda: not deployment.process.runs)
 
         shutil.copytree(tmp_path / "copy", tmp_path / "two" / "data")
-        with running(tmp_path / "two", world.settings) as other:
+        with running(tmp_path / "two", sandbox.settings) as other:
             wait(
                 lambda: found(other.data, *SPELLINGS) == [],
                 60,
                 every_s=0.5,
                 why=lambda: f"{found(other.data, *SPELLINGS)}{other.said}",
             )
-        shutil.rmtree(stack.data)
-        shutil.copytree(tmp_path / "copy", stack.data)
-        stack.start()
-        wait(lambda: found(stack.data, *SPELLINGS) == [], 60, every_s=0.5, why=lambda: stack.said)
-        assert [one["to"] for one in stack.messages(request)] == [None]
+        shutil.rmtree(deployment.data)
+        shutil.copytree(tmp_path / "copy", deployment.data)
+        deployment.start()
+        wait(lambda: found(deployment.data, *SPELLINGS) == [], 60, every_s=0.5, why=lambda: deployment.said)
+        assert [one["to"] for one in deployment.messages(request)] == [None]
 
 
 def test_an_erasure_goes_on_after_a_crash(tmp_path: Path) -> None:
-    with provider(tmp_path) as world, running(tmp_path / "one", world.settings) as stack:
-        request = mail(stack, MAIL)
-        stack.settled(request)
-        erasure = erase(stack, "smtp", MAIL)
-        os.kill(stack.process.pid, signal.SIGKILL)
-        wait(lambda: not stack.process.runs)
-        stack.start()
-        done(stack, erasure, within_s=200)
-        assert found(stack.data, *SPELLINGS) == []
+    with provider(tmp_path) as sandbox, running(tmp_path / "one", sandbox.settings) as deployment:
+        request = mail(deployment, MAIL)
+        deployment.settled(request)
+        erasure = erase(deployment, "smtp", MAIL)
+        os.kill(deployment.process.pid, signal.SIGKILL)
+        wait(lambda: not deployment.process.runs)
+        deployment.start()
+        done(deployment, erasure, within_s=200)
+        assert found(deployment.data, *SPELLINGS) == []
 
 
-def test_the_command_line_erases_and_shows_what_remains(stack: Stack) -> None:
+def test_the_command_line_erases_and_shows_what_remains(deployment: Deployment) -> None:
     def run(*words: str) -> "subprocess.CompletedProcess[str]":
         command = [str(IMSG), *words]
         return subprocess.run(
             command,
-            env=stack.environment | {"IMSG_PASSWORD": "123"},
+            env=deployment.environment | {"IMSG_PASSWORD": "123"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -272,16 +274,16 @@ def test_the_command_line_erases_and_shows_what_remains(stack: Stack) -> None:
     answer = run("erase", "smtp", "cli@example.com", "--yes", "--json")
     assert answer.returncode == 0, answer.stderr
     name = json.loads(answer.stdout)["id"]
-    done(stack, name)
+    done(deployment, name)
     shown = run("erasure", name)
     assert (shown.returncode, shown.stdout.split()) == (0, ["state", "done"])
     assert run("erasure", "0").returncode == 1
 
 
-def test_base64_of_an_attachment_goes_too(stack: Stack) -> None:
+def test_base64_of_an_attachment_goes_too(deployment: Deployment) -> None:
     content = b"nobody but lonely@example.com reads this"
-    request = mail(stack, "lonely@example.com", attachment=attached("a.txt", content))
-    stack.settled(request)
-    assert found(stack.data, content.decode())
-    done(stack, erase(stack, "smtp", "lonely@example.com"))
-    assert found(stack.data, content.decode(), base64.b64encode(content).decode()) == []
+    request = mail(deployment, "lonely@example.com", attachment=attached("a.txt", content))
+    deployment.settled(request)
+    assert found(deployment.data, content.decode())
+    done(deployment, erase(deployment, "smtp", "lonely@example.com"))
+    assert found(deployment.data, content.decode(), base64.b64encode(content).decode()) == []

@@ -88,7 +88,7 @@ def test_a_person_is_erased_from_every_database_and_from_redis(whole: Services) 
     wait(lambda: stands("done"), 120, every_s=0.2, why=lambda: f"{told}\n{whole.said}")
 
     assert found(whole) == []
-    assert [mail["to"].lower() for mail in whole.world.inbox()].count(MAIL.lower()) == 2
+    assert [mail["to"].lower() for mail in whole.sandbox.inbox()].count(MAIL.lower()) == 2
     assert {one["to"]: one["status"] for one in whole.messages(queued)} == {None: "failed", OTHER: "sent"}
 
 

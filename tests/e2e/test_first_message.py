@@ -9,68 +9,70 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imsg_testing.api import wait
-from imsg_testing.stack import IMSG, Stack, attached, pasted
+from imsg_testing.deployment import IMSG, Deployment, attached, pasted
 
 
-def test_the_offered_lines_send_a_first_message_as_pasted(stack: Stack) -> None:
-    lines = pasted(stack.said)
+def test_the_offered_lines_send_a_first_message_as_pasted(deployment: Deployment) -> None:
+    lines = pasted(deployment.said)
 
     done = subprocess.run(["/bin/sh", "-eu"], input=lines, capture_output=True, text=True, timeout=30, check=False)
 
     assert done.returncode == 0, done.stderr
     sent = json.loads(done.stdout.splitlines()[0])
     assert (sent["errorCode"], sent["count"]) == (0, 1)
-    wait(lambda: bool(stack.inbox(to="you@example.com")))
-    assert stack.inbox(to="you@example.com")[0]["text"] == "您好"
+    wait(lambda: bool(deployment.inbox(to="you@example.com")))
+    assert deployment.inbox(to="you@example.com")[0]["text"] == "您好"
 
 
-def test_an_attachment_arrives_byte_for_byte_under_its_chinese_name(stack: Stack) -> None:
+def test_an_attachment_arrives_byte_for_byte_under_its_chinese_name(deployment: Deployment) -> None:
     content = bytes(range(256)) * 4_096
     name = "会议纪要（第二稿）.pdf"
 
-    answer = stack.send("zhang@example.com", attachment=attached(name, content), subject="开会通知", text="下午两点半")
+    answer = deployment.send(
+        "zhang@example.com", attachment=attached(name, content), subject="开会通知", text="下午两点半"
+    )
 
     assert answer["errorCode"] == 0
-    (message,) = stack.settled(answer["id"])
+    (message,) = deployment.settled(answer["id"])
     assert message["status"] == "sent"
     assert message["provider"] == "smtp"
-    (mail,) = stack.inbox(to="zhang@example.com")
+    (mail,) = deployment.inbox(to="zhang@example.com")
     assert (mail["subject"], mail["text"]) == ("开会通知", "下午两点半")
     digest = hashlib.sha256(content).hexdigest()
     assert mail["attachments"] == [{"filename": name, "size": len(content), "sha256": digest}]
     assert [file["filename"] for file in message["attachments"]] == [name]
 
 
-def test_the_documented_account_sends_too(stack: Stack) -> None:
-    token = stack.token("天存-system-1001", "123456")
+def test_the_documented_account_sends_too(deployment: Deployment) -> None:
+    token = deployment.token("天存-system-1001", "123456")
     body = {"token": token, "to": "wang@example.com", "method": "smtp", "content": {"subject": "hello", "text": "您好"}}
 
-    answer = stack.call("POST", "/api/send", body)
+    answer = deployment.call("POST", "/api/send", body)
 
     assert answer["errorCode"] == 0
-    (message,) = stack.settled(answer["id"])
+    (message,) = deployment.settled(answer["id"])
     assert message["username"] == "天存-system-1001"
 
 
-def test_a_list_is_one_mail_each_and_nobody_sees_the_others(stack: Stack) -> None:
+def test_a_list_is_one_mail_each_and_nobody_sees_the_others(deployment: Deployment) -> None:
     everybody = [f"reader{number}@example.com" for number in range(120)]
 
-    answer = stack.send([*everybody, "reader0@EXAMPLE.COM"])
+    answer = deployment.send([*everybody, "reader0@EXAMPLE.COM"])
 
     assert answer["count"] == 120
-    messages = stack.settled(answer["id"], 120)
+    messages = deployment.settled(answer["id"], 120)
     assert {message["status"] for message in messages} == {"sent"}
-    mails = stack.inbox()
+    mails = deployment.inbox()
     assert sorted(mail["to"] for mail in mails) == sorted(everybody)
     assert len({mail["message_id"] for mail in mails}) == 120
     named = [set(re.findall(r"reader\d+@example\.com", mail["raw"])) for mail in mails]
     assert named == [{mail["to"]} for mail in mails]
 
 
-def test_a_bounce_fails_with_the_servers_own_words_and_harms_no_neighbour(stack: Stack) -> None:
-    answer = stack.send(["bounce@example.com", "fine@example.com"])
+def test_a_bounce_fails_with_the_servers_own_words_and_harms_no_neighbour(deployment: Deployment) -> None:
+    answer = deployment.send(["bounce@example.com", "fine@example.com"])
 
-    by_address = {message["to"]: message for message in stack.settled(answer["id"], 2)}
+    by_address = {message["to"]: message for message in deployment.settled(answer["id"], 2)}
 
     assert by_address["fine@example.com"]["status"] == "sent"
     bounced = by_address["bounce@example.com"]
@@ -78,87 +80,87 @@ def test_a_bounce_fails_with_the_servers_own_words_and_harms_no_neighbour(stack:
     assert "User unknown" in bounced["error"]["detail"]
 
 
-def test_what_could_not_be_delivered_at_once_is_tried_again(stack: Stack) -> None:
-    answer = stack.send(["away@example.com", "unsure@example.com"])
+def test_what_could_not_be_delivered_at_once_is_tried_again(deployment: Deployment) -> None:
+    answer = deployment.send(["away@example.com", "unsure@example.com"])
 
-    by_address = {message["to"]: message for message in stack.settled(answer["id"], 2, within_s=80)}
+    by_address = {message["to"]: message for message in deployment.settled(answer["id"], 2, within_s=80)}
 
     assert {message["status"] for message in by_address.values()} == {"sent"}
     assert {message["attempts"] for message in by_address.values()} == {2}
-    assert len(stack.inbox(to="away@example.com")) == 1
-    repeated = stack.inbox(to="unsure@example.com")
+    assert len(deployment.inbox(to="away@example.com")) == 1
+    repeated = deployment.inbox(to="unsure@example.com")
     assert len(repeated) == 2, "kept before the connection was cut, and kept again"
     assert len({mail["message_id"] for mail in repeated}) == 1
 
 
-def test_the_command_line_does_the_same(stack: Stack, tmp_path: Path) -> None:
+def test_the_command_line_does_the_same(deployment: Deployment, tmp_path: Path) -> None:
     report = tmp_path / "报告.txt"
     report.write_text("一切正常", encoding="utf-8")
     people = tmp_path / "people.txt"
     people.write_text("li@example.com\n# 备注\nzhao@example.com\n", encoding="utf-8")
 
-    assert _imsg(stack, ["login", "admin", "--password", "-"], "123\n")[0] == 0
-    assert stat.S_IMODE((stack.folder / "config" / "imsg" / "tokens.json").stat().st_mode) == 0o600
+    assert _imsg(deployment, ["login", "admin", "--password", "-"], "123\n")[0] == 0
+    assert stat.S_IMODE((deployment.folder / "config" / "imsg" / "tokens.json").stat().st_mode) == 0o600
     send = ["send", "--subject", "周报", "--text", "-", "--attach", str(report), "--to-file", str(people), "--json"]
-    code, out, err = _imsg(stack, send, "本周完成")
+    code, out, err = _imsg(deployment, send, "本周完成")
     assert code == 0, err
     answer = json.loads(out)
     assert answer["count"] == 2
-    stack.settled(answer["id"], 2)
-    assert stack.inbox(to="li@example.com")[0]["text"] == "本周完成"
-    assert stack.inbox(to="li@example.com")[0]["attachments"][0]["filename"] == "报告.txt"
+    deployment.settled(answer["id"], 2)
+    assert deployment.inbox(to="li@example.com")[0]["text"] == "本周完成"
+    assert deployment.inbox(to="li@example.com")[0]["attachments"][0]["filename"] == "报告.txt"
 
-    code, out, err = _imsg(stack, ["query", "--id", answer["id"]])
+    code, out, err = _imsg(deployment, ["query", "--id", answer["id"]])
     assert code == 0, err
     assert "li@example.com" in out
     assert "sent" in out
 
-    code, out, err = _imsg(stack, ["send", "not an address", "--subject", "x", "--text", "y"])
+    code, out, err = _imsg(deployment, ["send", "not an address", "--subject", "x", "--text", "y"])
     assert code == 1
     assert "10011" in err
 
-    assert _imsg(stack, ["send", "a@example.com"])[0] == 2
-    assert _imsg(stack, ["query", "--url", "http://127.0.0.1:9"])[0] == 3
+    assert _imsg(deployment, ["send", "a@example.com"])[0] == 2
+    assert _imsg(deployment, ["query", "--url", "http://127.0.0.1:9"])[0] == 3
 
 
-def test_users_are_made_changed_and_given_a_new_password_on_the_server(stack: Stack) -> None:
-    assert _imsg(stack, ["login", "admin", "--password", "123"])[0] == 0
+def test_users_are_made_changed_and_given_a_new_password_on_the_server(deployment: Deployment) -> None:
+    assert _imsg(deployment, ["login", "admin", "--password", "123"])[0] == 0
     create = ["users", "create", "老王", "--password", "-", "--email", "wang.lao@example.com", "--per-hour", "1"]
-    code, _, err = _imsg(stack, create, "geheim-1\n")
+    code, _, err = _imsg(deployment, create, "geheim-1\n")
     assert code == 0, err
-    assert _imsg(stack, ["modify", "老王", "--per-day", "9", "--per-hour", "3"])[0] == 0
-    code, out, _ = _imsg(stack, ["users", "--json"])
+    assert _imsg(deployment, ["modify", "老王", "--per-day", "9", "--per-hour", "3"])[0] == 0
+    code, out, _ = _imsg(deployment, ["users", "--json"])
     assert code == 0
     made = next(user for user in json.loads(out)["users"] if user["username"] == "老王")
     assert (made["per_hour"], made["per_day"]) == (3, 9)
-    assert _imsg(stack, ["users", "set", "老王", "--email", ""])[0] == 0
-    assert stack.call("GET", "/api/users/老王", token=stack.token())["email"] is None
+    assert _imsg(deployment, ["users", "set", "老王", "--email", ""])[0] == 0
+    assert deployment.call("GET", "/api/users/老王", token=deployment.token())["email"] is None
 
-    code, _, err = _imsg(stack, ["users", "reset-password", "老王", "--password", "geheim-2"])
+    code, _, err = _imsg(deployment, ["users", "reset-password", "老王", "--password", "geheim-2"])
     assert code == 0, err
-    assert stack.call("POST", "/api/login", {"username": "老王", "password": "geheim-1"})["errorCode"] == 10007
-    assert stack.call("POST", "/api/login", {"username": "老王", "password": "geheim-2"})["errorCode"] == 0
-    assert _imsg(stack, ["users", "delete", "老王", "--yes"])[0] == 0
+    assert deployment.call("POST", "/api/login", {"username": "老王", "password": "geheim-1"})["errorCode"] == 10007
+    assert deployment.call("POST", "/api/login", {"username": "老王", "password": "geheim-2"})["errorCode"] == 0
+    assert _imsg(deployment, ["users", "delete", "老王", "--yes"])[0] == 0
 
 
-def test_the_doctor_finds_all_well_and_shows_no_secret(stack: Stack) -> None:
-    code, out, err = _imsg(stack, ["doctor"])
+def test_the_doctor_finds_all_well_and_shows_no_secret(deployment: Deployment) -> None:
+    code, out, err = _imsg(deployment, ["doctor"])
 
     assert code == 0, out + err
     assert "IMSG_SMTP__HOST" in out
     assert "environment" in out
     assert "noeviction" in out
-    for secret in (stack.data / "secrets").iterdir():
+    for secret in (deployment.data / "secrets").iterdir():
         assert secret.read_text() not in out
 
 
-def _imsg(stack: Stack, arguments: Sequence[str], given: str = "") -> tuple[int, str, str]:
-    environment = {**stack.environment, "COLUMNS": "300"}
+def _imsg(deployment: Deployment, arguments: Sequence[str], given: str = "") -> tuple[int, str, str]:
+    environment = {**deployment.environment, "COLUMNS": "300"}
     done = subprocess.run(
         [str(IMSG), *arguments],
         input=given,
         env=environment,
-        cwd=stack.folder,
+        cwd=deployment.folder,
         capture_output=True,
         text=True,
         timeout=60,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.stack import Stack
+from imsg_testing.deployment import Deployment
 
 pytestmark = pytest.mark.long
 
@@ -29,10 +29,10 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_jacksons_default_mapper_goes_through_all_five(stack: Stack, classes: Path) -> None:
+def test_jacksons_default_mapper_goes_through_all_five(deployment: Deployment, classes: Path) -> None:
     name = f"李伟{secrets.token_hex(4)}"
     command = ["java", "-Dfile.encoding=UTF-8", "-XX:TieredStopAtLevel=1", "-cp", f"{CLASSPATH}:{classes}", "Strict"]
-    ran = subprocess.run([*command, stack.url, name], capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run([*command, deployment.url, name], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     calls = re.fullmatch(r"(\d+) calls\n", ran.stdout)
     assert calls

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from imsg_testing.api import DOCUMENTED, wait
+from imsg_testing.deployment import IMSG, Deployment, environment, pasted, running
 from imsg_testing.processes import descendants
 from imsg_testing.servers import reserve_port
-from imsg_testing.stack import IMSG, Stack, environment, pasted, running
 
 
 def _up(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -36,13 +36,13 @@ def _is_one_clear_line(done: "subprocess.CompletedProcess[str]", *words: str) ->
         assert word in line
 
 
-def _served_by(stack: Stack) -> int:
+def _served_by(deployment: Deployment) -> int:
     """Return the process that serves: the child of the one that watches."""
-    return descendants(stack.process.pid)[0]
+    return descendants(deployment.process.pid)[0]
 
 
-def _valkeys(stack: Stack) -> list[int]:
-    return [pid for served_by in descendants(stack.process.pid)[:1] for pid in descendants(served_by)]
+def _valkeys(deployment: Deployment) -> list[int]:
+    return [pid for served_by in descendants(deployment.process.pid)[:1] for pid in descendants(served_by)]
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
@@ -83,26 +83,26 @@ def test_a_bad_setting_is_one_line_that_names_it(tmp_path: Path, name: str, valu
 
 
 def test_a_second_start_on_the_same_data_is_one_line_and_harms_nothing(tmp_path: Path) -> None:
-    with running(tmp_path) as stack:
-        _is_one_clear_line(_up(tmp_path), str(_served_by(stack)), "IMSG_DATA_DIR")
+    with running(tmp_path) as deployment:
+        _is_one_clear_line(_up(tmp_path), str(_served_by(deployment)), "IMSG_DATA_DIR")
 
-        assert stack.call("GET", "/health/ready")["errorCode"] == 0
+        assert deployment.call("GET", "/health/ready")["errorCode"] == 0
 
 
 def test_off_loopback_no_documented_password_works_and_the_sandbox_wants_a_token(tmp_path: Path) -> None:
-    with running(tmp_path, {"IMSG_HOST": "0.0.0.0"}) as stack:
-        made = stack.data / "secrets" / "admin_password"
+    with running(tmp_path, {"IMSG_HOST": "0.0.0.0"}) as deployment:
+        made = deployment.data / "secrets" / "admin_password"
         assert stat.S_IMODE(made.stat().st_mode) == 0o600
-        assert made.read_text() not in stack.said
+        assert made.read_text() not in deployment.said
 
-        lines = pasted(stack.said)
+        lines = pasted(deployment.said)
         done = subprocess.run(["/bin/sh", "-eu"], input=lines, capture_output=True, text=True, timeout=30, check=False)
 
         sent, arrived = (json.loads(line) for line in done.stdout.splitlines())
         assert (sent["errorCode"], len(arrived["messages"])) == (0, 1)
-        assert stack.call("GET", "/sandbox/inbox")["errorCode"] == 10002
+        assert deployment.call("GET", "/sandbox/inbox")["errorCode"] == 10002
         for username, password in DOCUMENTED.items():
-            answer = stack.call("POST", "/api/login", {"username": username, "password": password})
+            answer = deployment.call("POST", "/api/login", {"username": username, "password": password})
             assert answer["errorCode"] in (10006, 10007)
 
 
@@ -117,20 +117,20 @@ PUBLIC = {"IMSG_PUBLIC_URL": "https://imsg.example.com", "IMSG_TRUSTED_PROXIES":
 
 
 def test_behind_a_proxy_of_this_machine_it_is_as_closed_as_off_loopback(tmp_path: Path) -> None:
-    with running(tmp_path, PUBLIC) as stack:
-        password = (stack.data / "secrets" / "admin_password").read_text().strip()
-        assert password not in stack.said
-        assert "123" not in re.sub(r"https?://\S+", "", stack.said.partition("accounts")[2].partition("\n")[0])
+    with running(tmp_path, PUBLIC) as deployment:
+        password = (deployment.data / "secrets" / "admin_password").read_text().strip()
+        assert password not in deployment.said
+        assert "123" not in re.sub(r"https?://\S+", "", deployment.said.partition("accounts")[2].partition("\n")[0])
         done = subprocess.run(
-            ["/bin/sh", "-eu"], input=pasted(stack.said), capture_output=True, text=True, timeout=30, check=False
+            ["/bin/sh", "-eu"], input=pasted(deployment.said), capture_output=True, text=True, timeout=30, check=False
         )
         sent, arrived = (json.loads(line) for line in done.stdout.splitlines())
         assert (sent["errorCode"], len(arrived["messages"])) == (0, 1)
-        assert stack.call("GET", "/sandbox/inbox")["errorCode"] == 10002
+        assert deployment.call("GET", "/sandbox/inbox")["errorCode"] == 10002
         for username, documented in DOCUMENTED.items():
-            answer = stack.call("POST", "/api/login", {"username": username, "password": documented})
+            answer = deployment.call("POST", "/api/login", {"username": username, "password": documented})
             assert answer["errorCode"] in (10006, 10007)
-        page = httpx.get(f"{stack.url}/login", headers={"host": "imsg.example.com", "accept": "text/html"})
+        page = httpx.get(f"{deployment.url}/login", headers={"host": "imsg.example.com", "accept": "text/html"})
         assert page.status_code == 200
         assert "123" not in re.sub(r"<[^>]*>", "", page.text)
 
@@ -155,15 +155,17 @@ def test_an_installation_from_before_is_told_the_command_that_lets_it_start_behi
         )
         assert done.returncode == 0, done.stderr
 
-    with running(tmp_path, PUBLIC) as stack:
-        assert stack.call("POST", "/api/login", {"username": "admin", "password": "correct horse battery"})["token"]
+    with running(tmp_path, PUBLIC) as deployment:
+        assert deployment.call("POST", "/api/login", {"username": "admin", "password": "correct horse battery"})[
+            "token"
+        ]
 
 
 @pytest.mark.parametrize(
     "path",
     ["/api/login", "/api/send", "/docs", "/openapi.json", "/sandbox/inbox", "/hooks/wechat/sandbox", "/", "/login"],
 )
-def test_under_a_name_of_another_no_route_answers(shared_stack: Stack, path: str) -> None:
+def test_under_a_name_of_another_no_route_answers(shared_stack: Deployment, path: str) -> None:
     """A page whose name is made to resolve to 127.0.0.1 (DNS rebinding) got an administrator's token this way."""
     body = {"username": "admin", "password": "123"}
     for host in ("evil.example", f"evil.example:{shared_stack.port}", "127.0.0.1.evil.example", "evil.localhost"):
@@ -198,7 +200,9 @@ def test_under_a_name_of_another_no_route_answers(shared_stack: Stack, path: str
         ("GET", "/"),
     ],
 )
-def test_no_answer_is_kept_by_a_cache_or_taken_for_what_it_is_not(shared_stack: Stack, verb: str, path: str) -> None:
+def test_no_answer_is_kept_by_a_cache_or_taken_for_what_it_is_not(
+    shared_stack: Deployment, verb: str, path: str
+) -> None:
     for token in ({}, {"Authorization": f"Bearer {shared_stack.token()}"}):
         headers = httpx.request(verb, shared_stack.url + path, headers=token, json={"token": "x"}).headers
         assert headers.get_list("cache-control") == ["no-store"]
@@ -206,48 +210,48 @@ def test_no_answer_is_kept_by_a_cache_or_taken_for_what_it_is_not(shared_stack: 
 
 
 def test_at_debug_neither_cookies_nor_tokens_nor_typed_text_reach_the_log(tmp_path: Path) -> None:
-    with running(tmp_path, {"IMSG_LOG_LEVEL": "DEBUG"}) as stack:
-        token = stack.token()
-        client = httpx.Client(base_url=stack.url)
+    with running(tmp_path, {"IMSG_LOG_LEVEL": "DEBUG"}) as deployment:
+        token = deployment.token()
+        client = httpx.Client(base_url=deployment.url)
         form = {"username": "admin", "password": "123"}
-        entered = client.post("/login", data=form, headers={"origin": stack.url})
+        entered = client.post("/login", data=form, headers={"origin": deployment.url})
         assert entered.status_code == 303
         cookie = client.cookies["imsg_session"]
         for path in ("/api/query", "/api/nowhere", "/_nicegui/nowhere", "/nowhere", "/_console/static/nowhere"):
             client.get(path, params={"token": token})
-            httpx.get(stack.url + path, params={"token": token, "to": "被查找的人"})
+            httpx.get(deployment.url + path, params={"token": token, "to": "被查找的人"})
         answer = client.get("/users")
         assert answer.status_code == 200
         wrong = httpx.post(
-            f"{stack.url}/login", data=form | {"password": "typed-in-secret"}, headers={"origin": stack.url}
+            f"{deployment.url}/login", data=form | {"password": "typed-in-secret"}, headers={"origin": deployment.url}
         )
         assert wrong.status_code == 401
         client.close()
         for secret in (token, token[:20], cookie, "typed-in-secret", "被查找的人"):
-            assert secret not in stack.said
+            assert secret not in deployment.said
 
 
-def test_probes_answer_under_any_name(shared_stack: Stack) -> None:
+def test_probes_answer_under_any_name(shared_stack: Deployment) -> None:
     for path in ("/health/live", "/health/ready"):
         assert httpx.get(shared_stack.url + path, headers={"host": "10.1.2.3"}).status_code == 200
 
 
 def test_ctrl_c_ends_it_at_once_without_a_word_and_keeps_the_data(tmp_path: Path) -> None:
-    with running(tmp_path) as stack:
-        accepted = stack.send("zhang@example.com")
-        stack.settled(accepted["id"])
-        before = len(stack.said)
+    with running(tmp_path) as deployment:
+        accepted = deployment.send("zhang@example.com")
+        deployment.settled(accepted["id"])
+        before = len(deployment.said)
         began = time.monotonic()
 
-        os.kill(stack.process.pid, signal.SIGINT)
-        wait(lambda: not stack.process.runs)
+        os.kill(deployment.process.pid, signal.SIGINT)
+        wait(lambda: not deployment.process.runs)
 
-        assert stack.process.exit_code == 0
+        assert deployment.process.exit_code == 0
         assert time.monotonic() - began < 5
-        assert stack.said[before:].strip() == ""
+        assert deployment.said[before:].strip() == ""
 
-        stack.start()
-        (message,) = stack.messages(accepted["id"])
+        deployment.start()
+        (message,) = deployment.messages(accepted["id"])
         assert message["status"] == "sent"
 
 
@@ -266,45 +270,45 @@ def test_ctrl_c_while_it_loads_ends_it_without_a_word(tmp_path: Path) -> None:
 
 
 def test_kill_9_leaves_no_process_behind(tmp_path: Path) -> None:
-    with running(tmp_path) as stack:
-        children = descendants(stack.process.pid)
+    with running(tmp_path) as deployment:
+        children = descendants(deployment.process.pid)
         assert len(children) > 1, "the server, and Valkey as a child of it"
 
-        os.kill(stack.process.pid, signal.SIGKILL)
+        os.kill(deployment.process.pid, signal.SIGKILL)
 
         wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 10)
 
 
 def test_a_part_that_dies_ends_the_process_with_its_reason(tmp_path: Path) -> None:
-    with running(tmp_path) as stack:
+    with running(tmp_path) as deployment:
         killed: set[int] = set()
 
         def kill_on() -> bool:
-            for pid in set(_valkeys(stack)) - killed:
+            for pid in set(_valkeys(deployment)) - killed:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
-            return not stack.process.runs
+            return not deployment.process.runs
 
         wait(kill_on, 30)
 
-        assert stack.process.exit_code == 1
-        assert "imsg: valkey died" in stack.said
+        assert deployment.process.exit_code == 1
+        assert "imsg: valkey died" in deployment.said
 
 
 def test_valkey_killed_alone_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
-    with running(tmp_path) as stack:
-        stack.token()
-        (valkey,) = _valkeys(stack)
+    with running(tmp_path) as deployment:
+        deployment.token()
+        (valkey,) = _valkeys(deployment)
         os.kill(valkey, signal.SIGKILL)
-        wait(lambda: valkey not in _valkeys(stack) and bool(_valkeys(stack)))
+        wait(lambda: valkey not in _valkeys(deployment) and bool(_valkeys(deployment)))
 
         accepted: dict[str, Any] = {}
 
         def is_accepted() -> bool:
-            accepted.update(stack.send("zhang@example.com"))
+            accepted.update(deployment.send("zhang@example.com"))
             return bool(accepted["errorCode"] == 0)
 
         wait(is_accepted, every_s=0.2)
 
-        (message,) = stack.settled(accepted["id"])
+        (message,) = deployment.settled(accepted["id"])
         assert message["status"] == "sent"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from imsg_testing.stack import running
+from imsg_testing.deployment import running
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,20 +95,20 @@ def firm() -> Iterator[tuple[str, list[dict[str, str]]]]:
 def test_a_channel_joins_by_its_folder_and_the_lines_of_the_page(tmp_path: Path) -> None:
     """Send to two pagers; one is known, one not; query tells both, and the other methods go on."""
     path = joined(tmp_path / "site")
-    with firm() as (url, pages), running(tmp_path / "run", {"PYTHONPATH": path, "IMSG_PAGER__URL": url}) as stack:
-        body = {"token": stack.token(), "to": ["123456", "987654"], "method": "pager", "content": "速回电话"}
-        accepted = stack.call("POST", "/api/send", body)
+    with firm() as (url, pages), running(tmp_path / "run", {"PYTHONPATH": path, "IMSG_PAGER__URL": url}) as deployment:
+        body = {"token": deployment.token(), "to": ["123456", "987654"], "method": "pager", "content": "速回电话"}
+        accepted = deployment.call("POST", "/api/send", body)
         assert accepted["errorCode"] == 0, accepted
-        messages = {message["to"]: message for message in stack.settled(accepted["id"], 2)}
+        messages = {message["to"]: message for message in deployment.settled(accepted["id"], 2)}
 
         assert [page["text"] for page in pages] == ["速回电话"]
         assert messages["123456"]["status"] == "sent"
         assert messages["987654"]["status"] == "failed"
         assert messages["987654"]["error"] == {"code": "404", "detail": "no such pager"}
-        assert stack.call("POST", "/api/send", body | {"to": "12"})["errorCode"] == 10011
+        assert deployment.call("POST", "/api/send", body | {"to": "12"})["errorCode"] == 10011
 
-        mail = stack.send("zhang@example.com")
-        assert stack.settled(mail["id"])[0]["status"] == "sent"
+        mail = deployment.send("zhang@example.com")
+        assert deployment.settled(mail["id"])[0]["status"] == "sent"
 
 
 def test_the_page_names_every_file_that_is_touched() -> None:

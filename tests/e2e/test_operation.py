@@ -14,14 +14,14 @@ from imsg_broker.port import Broker
 from imsg_contract.topology import DEAD, Lane
 from imsg_testing.api import wait
 from imsg_testing.brokers import arrivals, is_so
-from imsg_testing.stack import IMSG, Stack, running
+from imsg_testing.deployment import IMSG, Deployment, running
 
 UNREADABLE = 520
 """More than a page of the API (500)."""
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Run an iMSG of this module's own, since its channels are paused."""
     with running(tmp_path_factory.mktemp("operation")) as opened:
         opened.open_wide()
@@ -30,12 +30,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield opened
 
 
-def said(stack: Stack, *words: str) -> "subprocess.CompletedProcess[str]":
+def said(deployment: Deployment, *words: str) -> "subprocess.CompletedProcess[str]":
     """Run a verb."""
     return subprocess.run(
         [str(IMSG), *words],
-        env={**stack.environment, "LANG": "C.UTF-8", "COLUMNS": "200"},
-        cwd=stack.folder,
+        env={**deployment.environment, "LANG": "C.UTF-8", "COLUMNS": "200"},
+        cwd=deployment.folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -50,15 +50,21 @@ def lines(done: "subprocess.CompletedProcess[str]") -> list[list[str]]:
     return [line.split() for line in done.stdout.splitlines()]
 
 
-def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_it_is_resumed(stack: Stack) -> None:
-    assert lines(said(stack, "channels"))[1:] == [["smtp", "open", "0"], ["sms", "open", "0"], ["wechat", "open", "0"]]
+def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_it_is_resumed(
+    deployment: Deployment,
+) -> None:
+    assert lines(said(deployment, "channels"))[1:] == [
+        ["smtp", "open", "0"],
+        ["sms", "open", "0"],
+        ["wechat", "open", "0"],
+    ]
 
-    done = said(stack, "channels", "pause", "smtp", "--reason", "邮件服务器搬迁")
+    done = said(deployment, "channels", "pause", "smtp", "--reason", "邮件服务器搬迁")
     assert done.stdout == "smtp is paused; 0 wait.\n", done.stderr
-    accepted = stack.send("zhang@example.com")
+    accepted = deployment.send("zhang@example.com")
     assert accepted["errorCode"] == 0
-    assert lines(said(stack, "channels"))[1] == ["smtp", "paused", "1", "邮件服务器搬迁"]
-    answer = json.loads(said(stack, "channels", "--json").stdout)
+    assert lines(said(deployment, "channels"))[1] == ["smtp", "paused", "1", "邮件服务器搬迁"]
+    answer = json.loads(said(deployment, "channels", "--json").stdout)
     assert answer["channels"][0] == {
         "method": "smtp",
         "state": "paused",
@@ -66,64 +72,64 @@ def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_
         "until": None,
         "waiting": 1,
     }
-    assert [message["status"] for message in stack.messages(accepted["id"])] == ["queued"]
+    assert [message["status"] for message in deployment.messages(accepted["id"])] == ["queued"]
 
-    assert json.loads(said(stack, "channels", "resume", "smtp", "--json").stdout)["state"] == "open"
-    assert [message["status"] for message in stack.settled(accepted["id"])] == ["sent"]
-    done = said(stack, "channels", "pause", "pigeon")
+    assert json.loads(said(deployment, "channels", "resume", "smtp", "--json").stdout)["state"] == "open"
+    assert [message["status"] for message in deployment.settled(accepted["id"])] == ["sent"]
+    done = said(deployment, "channels", "pause", "pigeon")
     assert (done.returncode, done.stdout) == (1, "")
     assert "10016" in done.stderr
 
 
-def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(stack: Stack) -> None:
-    assert said(stack, "dead-letters").stdout == "No dead letters.\n"
-    said(stack, "channels", "pause", "smtp")
-    accepted = [stack.send(f"dead{n}@example.com", subject=f"dead {n}") for n in range(2)]
-    asyncio.run(_bury(stack, [answer["id"] for answer in accepted]))
-    wait(lambda: len(_listed(stack)) == UNREADABLE + 2, 60)
+def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(deployment: Deployment) -> None:
+    assert said(deployment, "dead-letters").stdout == "No dead letters.\n"
+    said(deployment, "channels", "pause", "smtp")
+    accepted = [deployment.send(f"dead{n}@example.com", subject=f"dead {n}") for n in range(2)]
+    asyncio.run(_bury(deployment, [answer["id"] for answer in accepted]))
+    wait(lambda: len(_listed(deployment)) == UNREADABLE + 2, 60)
 
-    assert "There are more" in said(stack, "dead-letters").stdout
-    buried = [letter for letter in _listed(stack) if letter["request"]]
+    assert "There are more" in said(deployment, "dead-letters").stdout
+    buried = [letter for letter in _listed(deployment) if letter["request"]]
     assert {letter["request"] for letter in buried} == {answer["id"] for answer in accepted}
-    assert [letter["id"] for letter in _listed(stack, "--reason", "broke")] == [letter["id"] for letter in buried]
-    shown = said(stack, "dead-letters", "show", buried[0]["id"]).stdout
+    assert [letter["id"] for letter in _listed(deployment, "--reason", "broke")] == [letter["id"] for letter in buried]
+    shown = said(deployment, "dead-letters", "show", buried[0]["id"]).stdout
     assert "broke the worker 3 times" in shown
     assert '"address":"dead' in shown
-    assert [message["status"] for message in stack.messages(accepted[0]["id"])] == ["failed"]
+    assert [message["status"] for message in deployment.messages(accepted[0]["id"])] == ["failed"]
 
-    done = said(stack, "dead-letters", "resend", "--all")
+    done = said(deployment, "dead-letters", "resend", "--all")
     assert (done.returncode, done.stdout) == (2, ""), "it asks, and here is nobody to be asked"
     for _ in range(2):
-        done = said(stack, "dead-letters", "resend", "--all", "--yes")
+        done = said(deployment, "dead-letters", "resend", "--all", "--yes")
         assert done.stdout.count("1 message accepted") == 2, done.stderr
-    said(stack, "channels", "resume", "smtp")
+    said(deployment, "channels", "resume", "smtp")
     for n in range(2):
-        stack.arrived(subject=f"dead {n}", method="smtp", to=f"dead{n}@example.com")
-    wait(lambda: stack.call("GET", "/api/channels", token=stack.token())["channels"][0]["waiting"] == 0)
-    assert len([mail for mail in stack.inbox(method="smtp") if mail["subject"].startswith("dead")]) == 2
+        deployment.arrived(subject=f"dead {n}", method="smtp", to=f"dead{n}@example.com")
+    wait(lambda: deployment.call("GET", "/api/channels", token=deployment.token())["channels"][0]["waiting"] == 0)
+    assert len([mail for mail in deployment.inbox(method="smtp") if mail["subject"].startswith("dead")]) == 2
 
 
-def test_what_holds_no_message_can_be_read_and_not_sent(stack: Stack) -> None:
-    unreadable = next(letter for letter in _listed(stack) if not letter["request"])
-    shown = json.loads(said(stack, "dead-letters", "show", unreadable["id"], "--json").stdout)
+def test_what_holds_no_message_can_be_read_and_not_sent(deployment: Deployment) -> None:
+    unreadable = next(letter for letter in _listed(deployment) if not letter["request"])
+    shown = json.loads(said(deployment, "dead-letters", "show", unreadable["id"], "--json").stdout)
     assert shown["body"].startswith("what is this")
-    done = said(stack, "dead-letters", "resend", unreadable["id"], "f" * 32)
+    done = said(deployment, "dead-letters", "resend", unreadable["id"], "f" * 32)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 2, "each is said, the first does not stop the second"
-    done = said(stack, "dead-letters", "resend", unreadable["id"], "--json")
+    done = said(deployment, "dead-letters", "resend", unreadable["id"], "--json")
     (answer,) = json.loads(done.stdout)["requests"]
     assert (done.returncode, answer["letter"], answer["reason"]) == (1, unreadable["id"], "nothing_to_resend")
 
 
-def _listed(stack: Stack, *options: str) -> list[dict[str, str]]:
-    done = said(stack, "dead-letters", "--limit", "1000", "--json", *options)
+def _listed(deployment: Deployment, *options: str) -> list[dict[str, str]]:
+    done = said(deployment, "dead-letters", "--limit", "1000", "--json", *options)
     letters: list[dict[str, str]] = json.loads(done.stdout)["dead"]
     return letters
 
 
-async def _bury(stack: Stack, requests: Sequence[str]) -> None:
+async def _bury(deployment: Deployment, requests: Sequence[str]) -> None:
     """Take the jobs of a paused channel and bury them as a sender does, among many things that nobody can read."""
-    url = found(stack.data)
+    url = found(deployment.data)
     assert url is not None
     async with open_broker(url) as broker:
         await is_so(lambda: broker.ready)
@@ -140,9 +146,9 @@ async def _unreadable(broker: Broker, number: int) -> None:
     await broker.publish(body, broker.topology.new(DEAD), {"reason": "unreadable", "queue": "imsg.smtp.bulk"})
 
 
-def test_only_administrators_see_and_change_any_of_it(stack: Stack, tmp_path: Path) -> None:
-    name = stack.new_user()
-    own = {**stack.environment, "XDG_CONFIG_HOME": str(tmp_path), "LANG": "C.UTF-8"}
+def test_only_administrators_see_and_change_any_of_it(deployment: Deployment, tmp_path: Path) -> None:
+    name = deployment.new_user()
+    own = {**deployment.environment, "XDG_CONFIG_HOME": str(tmp_path), "LANG": "C.UTF-8"}
     for words, code in (
         (("login", name, "--password", "correct horse"), 0),
         (("dead-letters",), 1),

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from imsg_testing.stack import Crash
+from imsg_testing.deployment import Crash
 
 IN_FLIGHT = 16
 """Mails that may be under way at the moment of a kill: the connections of both lanes."""
@@ -12,7 +12,7 @@ SETTLED_WITHIN_S = 150.0
 
 
 def test_every_recipient_of_the_list_is_settled_and_hardly_one_got_it_twice(crash: Crash) -> None:
-    messages = crash.stack.settled(crash.request, crash.recipients, within_s=SETTLED_WITHIN_S)
+    messages = crash.deployment.settled(crash.request, crash.recipients, within_s=SETTLED_WITHIN_S)
 
     assert Counter(message["status"] for message in messages) == {"sent": crash.recipients}
     mails = Counter(mail["to"] for mail in crash.provider.inbox())

@@ -1,4 +1,4 @@
-"""PostgreSQL is lost and restored from a dump made under load: what the books say, and what is not sent twice."""
+"""PostgreSQL is lost and restored from a dump made under load: what reconciliation finds, and what is not repeated."""
 
 import secrets
 import subprocess
@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from imsg_testing.api import wait
+from imsg_testing.deployment import provider
 from imsg_testing.owners import Owned
 from imsg_testing.servers import Rabbit, Valkey
 from imsg_testing.services import KEYS, OneService, Services
-from imsg_testing.stack import provider
 
 pytestmark = pytest.mark.long
 
@@ -28,13 +28,13 @@ class Installation(Services):
         rabbit, valkey = stack.enter_context(Rabbit()), stack.enter_context(Valkey())
         self.store = stack.enter_context(Owned())
         self.store.divide()
-        world = stack.enter_context(provider(folder))
+        sandbox = stack.enter_context(provider(folder))
         self._folder, self._stack = folder, stack
         self._common = {**KEYS, "IMSG_BROKER_URL": rabbit.url, "IMSG_REDIS_URL": valkey.url, **SWEEP}
         auth, history = self._owner("auth"), self._owner("history")
         peers = {"IMSG_AUTH_URL": auth.url, "IMSG_HISTORY_URL": history.url}
-        sender = self._started("imsg_smtp", {**peers, **world.settings})
-        super().__init__([self._started("imsg_gateway", peers)], auth, history, [sender], world)
+        sender = self._started("imsg_smtp", {**peers, **sandbox.settings})
+        super().__init__([self._started("imsg_gateway", peers)], auth, history, [sender], sandbox)
         stack.callback(self.close)
 
     def lose_the_store(self) -> None:
@@ -88,11 +88,11 @@ def _run(*command: str) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_the_books_balance_after_a_restore_and_nobody_gets_twice_what_the_ledger_knows(
+def test_a_restore_is_reconciled_and_nobody_gets_twice_what_the_claims_know(
     installation: Installation, tmp_path: Path
 ) -> None:
     """Settled in the dump: as it was. Sent after it: published again, and answered by the ledger. Later: sent."""
-    api, world = installation, installation.world
+    api, sandbox = installation, installation.sandbox
     api.open_wide()
     name = f"用户{secrets.token_hex(4)}"
     api.call("POST", "/api/register", {"token": api.token(), "username": name, "password": "correct horse"})
@@ -120,7 +120,7 @@ def test_the_books_balance_after_a_restore_and_nobody_gets_twice_what_the_ledger
     assert api.messages(later) == [], "the dump knows nothing of it"
     new = str(api.send("new@example.com")["id"])
     assert [message["status"] for message in api.settled(new)] == ["sent"]
-    mails = Counter(mail["to"] for mail in world.inbox())
+    mails = Counter(mail["to"] for mail in sandbox.inbox())
     assert set(mails.values()) == {1}
     assert mails.total() == len((*settled, *waiting, later, new))
 

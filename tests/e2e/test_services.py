@@ -86,7 +86,7 @@ def test_concurrent_repeats_with_one_key_are_one_request(whole: Services) -> Non
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
     whole.settled(answers[0].json()["id"])
-    assert sum(one["to"] == "once@example.com" for one in whole.world.inbox()) == 1
+    assert sum(one["to"] == "once@example.com" for one in whole.sandbox.inbox()) == 1
 
 
 @pytest.mark.timeout(240)
@@ -98,7 +98,7 @@ def test_a_sender_killed_in_mid_bulk_loses_nobody_and_repeats_no_more_than_was_i
     assert accepted["count"] == len(everybody)
 
     def received() -> list[str]:
-        return [one["to"] for one in whole.world.inbox() if one["to"].endswith(arrived)]
+        return [one["to"] for one in whole.sandbox.inbox() if one["to"].endswith(arrived)]
 
     wait(lambda: len(received()) > 100, every_s=0.05)
     victim = whole.senders[0]
@@ -135,4 +135,4 @@ def test_a_gateway_killed_with_a_key_in_hand_leaves_the_repeat_to_the_other(whol
 
     wait(is_accepted, 60, every_s=0.5, why=lambda: str(answer))
     whole.settled(str(answer["id"]))
-    assert sum(one["to"] == "killed@example.net" for one in whole.world.inbox()) == 1
+    assert sum(one["to"] == "killed@example.net" for one in whole.sandbox.inbox()) == 1

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.stack import Stack
+from imsg_testing.deployment import Deployment
 
 ARRIVED = "【天存】您有一条新通知：明天下雨，请及时查看。"
 
@@ -19,28 +19,28 @@ def number() -> str:
     return f"137{secrets.randbelow(10**8):08d}"
 
 
-def send(stack: Stack, to: str | Sequence[str], content: Any = "明天下雨") -> dict[str, Any]:  # noqa: ANN401
+def send(deployment: Deployment, to: str | Sequence[str], content: Any = "明天下雨") -> dict[str, Any]:  # noqa: ANN401
     """Send an SMS as the document's example does."""
-    body = {"token": stack.token(), "to": to, "method": "sms", "content": content}
-    return stack.call("POST", "/api/send", body)
+    body = {"token": deployment.token(), "to": to, "method": "sms", "content": content}
+    return deployment.call("POST", "/api/send", body)
 
 
-def ended(stack: Stack, request: str, status: str, within_s: float = 20.0) -> list[dict[str, Any]]:
+def ended(deployment: Deployment, request: str, status: str, within_s: float = 20.0) -> list[dict[str, Any]]:
     """Wait until every message of a request has this status; return them."""
     found: list[dict[str, Any]] = []
 
     def all_have() -> bool:
-        found[:] = stack.messages(request)
+        found[:] = deployment.messages(request)
         return bool(found) and all(message["status"] == status for message in found)
 
-    wait(all_have, within_s, every_s=0.1, why=lambda: f"not {status}: {found[:3]}\n{stack.said}")
+    wait(all_have, within_s, every_s=0.1, why=lambda: f"not {status}: {found[:3]}\n{deployment.said}")
     return found
 
 
-def report(stack: Stack, *entries: object, secret: str | None = None) -> httpx.Response:
+def report(deployment: Deployment, *entries: object, secret: str | None = None) -> httpx.Response:
     """Push receipts as the firm does."""
-    kept = (stack.data / "secrets" / "sms_hook_secret").read_text().strip()
-    return httpx.post(f"{stack.url}/hooks/sms/aliyun/{secret or kept}", json=list(entries), timeout=20)
+    kept = (deployment.data / "secrets" / "sms_hook_secret").read_text().strip()
+    return httpx.post(f"{deployment.url}/hooks/sms/aliyun/{secret or kept}", json=list(entries), timeout=20)
 
 
 def entry(message: dict[str, Any], *, success: bool, at: str = "2026-11-25 10:00:00") -> dict[str, Any]:
@@ -58,38 +58,40 @@ def entry(message: dict[str, Any], *, success: bool, at: str = "2026-11-25 10:00
     }
 
 
-def test_one_sms_arrives_as_text_and_its_receipt_comes(stack: Stack) -> None:
+def test_one_sms_arrives_as_text_and_its_receipt_comes(deployment: Deployment) -> None:
     to = number()
-    answer = send(stack, to)
+    answer = send(deployment, to)
     assert (answer["errorCode"], answer["count"], answer["segments"]) == (0, 1, 1)
-    (message,) = ended(stack, answer["id"], "delivered")
+    (message,) = ended(deployment, answer["id"], "delivered")
     assert (message["provider"], message["segments"], message["error"]) == ("aliyun", 1, None)
-    (kept,) = stack.inbox(to=to)
+    (kept,) = deployment.inbox(to=to)
     assert (kept["method"], kept["from"], kept["text"]) == ("sms", "天存", ARRIVED)
     assert answer["id"] in kept["raw"]
 
 
-def test_many_sms_travel_in_one_call_and_each_is_delivered(stack: Stack) -> None:
+def test_many_sms_travel_in_one_call_and_each_is_delivered(deployment: Deployment) -> None:
     everybody = [number() for _ in range(120)]
-    answer = send(stack, everybody)
+    answer = send(deployment, everybody)
     assert answer["count"] == 120
-    messages = ended(stack, answer["id"], "delivered")
+    messages = ended(deployment, answer["id"], "delivered")
     assert len({message["provider_id"] for message in messages}) == 1
-    assert [one["to"] for one in stack.inbox() if one["method"] == "sms"] == everybody
+    assert [one["to"] for one in deployment.inbox() if one["method"] == "sms"] == everybody
 
 
-def test_a_username_stands_for_its_number(stack: Stack) -> None:
+def test_a_username_stands_for_its_number(deployment: Deployment) -> None:
     to = number()
-    answer = send(stack, stack.new_user(phone=to))
-    ended(stack, answer["id"], "delivered")
-    assert [one["text"] for one in stack.inbox(to=to)] == [ARRIVED]
+    answer = send(deployment, deployment.new_user(phone=to))
+    ended(deployment, answer["id"], "delivered")
+    assert [one["text"] for one in deployment.inbox(to=to)] == [ARRIVED]
 
 
-def test_a_template_is_sent_with_its_own_variables(stack: Stack) -> None:
+def test_a_template_is_sent_with_its_own_variables(deployment: Deployment) -> None:
     to = number()
-    answer = send(stack, to, {"template": "SMS_100000002", "params": {"code": "246810"}})
-    ended(stack, answer["id"], "delivered")
-    assert [one["text"] for one in stack.inbox(to=to)] == ["【天存】您的验证码为246810，五分钟内有效，请勿告诉他人。"]
+    answer = send(deployment, to, {"template": "SMS_100000002", "params": {"code": "246810"}})
+    ended(deployment, answer["id"], "delivered")
+    assert [one["text"] for one in deployment.inbox(to=to)] == [
+        "【天存】您的验证码为246810，五分钟内有效，请勿告诉他人。"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -103,64 +105,64 @@ def test_a_template_is_sent_with_its_own_variables(stack: Stack) -> None:
         {"template": "SMS_0", "params": {}},
     ],
 )
-def test_what_the_firm_would_refuse_is_refused_at_once(stack: Stack, content: Any) -> None:  # noqa: ANN401
-    assert send(stack, number(), content)["errorCode"] == 10009
+def test_what_the_firm_would_refuse_is_refused_at_once(deployment: Deployment, content: Any) -> None:  # noqa: ANN401
+    assert send(deployment, number(), content)["errorCode"] == 10009
 
 
-def test_a_bad_number_fails_alone(stack: Stack) -> None:
+def test_a_bad_number_fails_alone(deployment: Deployment) -> None:
     good = [number() for _ in range(3)]
-    answer = send(stack, [*good, "19900000002"])
-    wait(lambda: {m["status"] for m in stack.messages(answer["id"])} == {"delivered", "failed"}, 20, every_s=0.1)
-    messages = {message["to"]: message for message in stack.messages(answer["id"])}
+    answer = send(deployment, [*good, "19900000002"])
+    wait(lambda: {m["status"] for m in deployment.messages(answer["id"])} == {"delivered", "failed"}, 20, every_s=0.1)
+    messages = {message["to"]: message for message in deployment.messages(answer["id"])}
     assert messages["19900000002"]["error"]["code"] == "isv.MOBILE_NUMBER_ILLEGAL"
     assert {messages[to]["status"] for to in good} == {"delivered"}
 
 
-def test_a_receipt_may_come_before_the_answer_and_may_say_no(stack: Stack) -> None:
-    ended(stack, send(stack, "19900000005")["id"], "delivered")
-    (failed,) = ended(stack, send(stack, "19900000001")["id"], "failed")
+def test_a_receipt_may_come_before_the_answer_and_may_say_no(deployment: Deployment) -> None:
+    ended(deployment, send(deployment, "19900000005")["id"], "delivered")
+    (failed,) = ended(deployment, send(deployment, "19900000001")["id"], "failed")
     assert failed["error"] == {"code": "MK:0001", "detail": "用户未接收"}
 
 
-def test_receipts_shuffled_and_repeated_end_in_the_same(stack: Stack) -> None:
-    stack.order("lost_receipt", times=2, method="sms")
-    answer = send(stack, [number(), number()])
-    first, second = ended(stack, answer["id"], "sent")
+def test_receipts_shuffled_and_repeated_end_in_the_same(deployment: Deployment) -> None:
+    deployment.order("lost_receipt", times=2, method="sms")
+    answer = send(deployment, [number(), number()])
+    first, second = ended(deployment, answer["id"], "sent")
     pushes = [entry(first, success=True), entry(second, success=False), entry(first, success=True)] * 4
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda one: report(stack, one), pushes))
+        answers = list(pool.map(lambda one: report(deployment, one), pushes))
     assert [one.json() for one in answers] == [{"code": 0, "msg": "接收成功"}] * 12
-    wait(lambda: {m["status"] for m in stack.messages(answer["id"])} == {"delivered", "failed"}, 20, every_s=0.1)
-    assert report(stack, entry(first, success=False, at="2026-11-25 11:00:00"), "nonsense", {}).json()["code"] == 0
-    (message,) = stack.messages(first["id"])
-    timeline = stack.call("GET", "/api/query", id=first["id"], token=stack.token())["messages"][0]["timeline"]
+    wait(lambda: {m["status"] for m in deployment.messages(answer["id"])} == {"delivered", "failed"}, 20, every_s=0.1)
+    assert report(deployment, entry(first, success=False, at="2026-11-25 11:00:00"), "nonsense", {}).json()["code"] == 0
+    (message,) = deployment.messages(first["id"])
+    timeline = deployment.call("GET", "/api/query", id=first["id"], token=deployment.token())["messages"][0]["timeline"]
     assert message["status"] == "delivered"
     assert len([line for line in timeline if "delivered" in line.values()]) == 1
 
 
-def test_a_forged_receipt_finds_nothing_there(stack: Stack) -> None:
-    stack.order("lost_receipt", method="sms")
-    (message,) = ended(stack, send(stack, number())["id"], "sent")
-    answer = report(stack, entry(message, success=False), secret="guessed")
+def test_a_forged_receipt_finds_nothing_there(deployment: Deployment) -> None:
+    deployment.order("lost_receipt", method="sms")
+    (message,) = ended(deployment, send(deployment, number())["id"], "sent")
+    answer = report(deployment, entry(message, success=False), secret="guessed")
     assert answer.status_code == 404
     assert (answer.json()["errorCode"], answer.json()["reason"]) == (10001, "no_such_url")
-    assert httpx.get(f"{stack.url}/hooks/sms/aliyun/guessed").status_code in {404, 405}
-    assert stack.messages(message["id"])[0]["status"] == "sent"
+    assert httpx.get(f"{deployment.url}/hooks/sms/aliyun/guessed").status_code in {404, 405}
+    assert deployment.messages(message["id"])[0]["status"] == "sent"
 
 
-def test_what_is_no_report_is_not_called_kept(stack: Stack) -> None:
-    secret = (stack.data / "secrets" / "sms_hook_secret").read_text().strip()
-    url = f"{stack.url}/hooks/sms/aliyun/{secret}"
+def test_what_is_no_report_is_not_called_kept(deployment: Deployment) -> None:
+    secret = (deployment.data / "secrets" / "sms_hook_secret").read_text().strip()
+    url = f"{deployment.url}/hooks/sms/aliyun/{secret}"
     assert httpx.post(url, content=b"{not json").json()["code"] != 0
     assert httpx.post(url, content=b"5").json()["code"] != 0
     assert httpx.post(url, content=b"[" + b" " * 5_000_000 + b"]").json()["errorCode"] == 10001
 
 
-def test_what_was_never_answered_is_found_and_sent_once(stack: Stack) -> None:
+def test_what_was_never_answered_is_found_and_sent_once(deployment: Deployment) -> None:
     """The first question is asked after 30 s."""
     to = number()
-    stack.order("reset_after", method="sms")
-    answer = send(stack, to)
-    (message,) = ended(stack, answer["id"], "delivered", within_s=80)
+    deployment.order("reset_after", method="sms")
+    answer = send(deployment, to)
+    (message,) = ended(deployment, answer["id"], "delivered", within_s=80)
     assert message["attempts"] == 1
-    assert len(stack.inbox(to=to)) == 1
+    assert len(deployment.inbox(to=to)) == 1

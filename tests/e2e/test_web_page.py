@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from imsg_testing.api import DOCUMENTED, PASSWORD
+from imsg_testing.deployment import Deployment
 from imsg_testing.services import OneService
-from imsg_testing.stack import Stack
 
 PAGES = ("/", "/users", "/messages", "/channels", "/inbox", "/send", "/mine", "/limits", "/password")
 HOSTILE = "\"><img src=x onerror=alert(1)>'`${x}"
@@ -69,17 +69,17 @@ class Visitor:
 
 
 @pytest.fixture
-def stranger(stack: Stack) -> Iterator[Visitor]:
+def stranger(deployment: Deployment) -> Iterator[Visitor]:
     """Somebody who has not logged in."""
-    visitor = Visitor(stack.url)
+    visitor = Visitor(deployment.url)
     yield visitor
     visitor.client.close()
 
 
 @pytest.fixture
-def admin(stack: Stack) -> Iterator[Visitor]:
+def admin(deployment: Deployment) -> Iterator[Visitor]:
     """Log the administrator in."""
-    visitor = Visitor(stack.url)
+    visitor = Visitor(deployment.url)
     assert visitor.enter().status_code == 303
     yield visitor
     visitor.client.close()
@@ -181,10 +181,10 @@ def test_a_wrong_password_is_said_in_a_sentence_and_keeps_the_name(stranger: Vis
     assert html.escape(HOSTILE) in wrong.text
 
 
-def test_a_hostile_username_is_text_wherever_it_stands(admin: Visitor, stack: Stack) -> None:
-    body = {"token": stack.token(), "username": HOSTILE, "password": PASSWORD, "role": "admin"}
-    assert stack.call("POST", "/api/register", body)["errorCode"] in (0, 10004)
-    hostile = Visitor(stack.url)
+def test_a_hostile_username_is_text_wherever_it_stands(admin: Visitor, deployment: Deployment) -> None:
+    body = {"token": deployment.token(), "username": HOSTILE, "password": PASSWORD, "role": "admin"}
+    assert deployment.call("POST", "/api/register", body)["errorCode"] in (0, 10004)
+    hostile = Visitor(deployment.url)
     assert hostile.enter(HOSTILE, PASSWORD).status_code == 303
 
     for visitor, path in ((admin, "/users"), (hostile, "/"), (hostile, "/mine"), (hostile, "/send")):
@@ -195,10 +195,10 @@ def test_a_hostile_username_is_text_wherever_it_stands(admin: Visitor, stack: St
     hostile.client.close()
 
 
-def test_a_socket_opens_for_its_own_page_and_session_alone(admin: Visitor, stack: Stack) -> None:
+def test_a_socket_opens_for_its_own_page_and_session_alone(admin: Visitor, deployment: Deployment) -> None:
     client = admin.client_id("/users")
-    other = Visitor(stack.url)
-    other.enter(stack.new_user(), PASSWORD)
+    other = Visitor(deployment.url)
+    other.enter(deployment.new_user(), PASSWORD)
 
     assert admin.socket(client, admin.url) == 101
     assert admin.socket(client, "http://evil.example") == 403
@@ -213,9 +213,9 @@ def test_a_socket_opens_for_its_own_page_and_session_alone(admin: Visitor, stack
     other.client.close()
 
 
-def test_a_user_sees_no_page_of_administrators(stack: Stack) -> None:
-    user = Visitor(stack.url)
-    user.enter(stack.new_user(), PASSWORD)
+def test_a_user_sees_no_page_of_administrators(deployment: Deployment) -> None:
+    user = Visitor(deployment.url)
+    user.enter(deployment.new_user(), PASSWORD)
 
     assert user.page("/").headers["location"] == "/mine"
     assert {path: user.page(path).status_code for path in PAGES[1:]} == {
@@ -225,9 +225,9 @@ def test_a_user_sees_no_page_of_administrators(stack: Stack) -> None:
     user.client.close()
 
 
-def test_a_log_out_ends_the_session_and_everywhere_ends_all(admin: Visitor, stack: Stack) -> None:
-    name = stack.new_user()
-    here, there, third = (Visitor(stack.url) for _ in range(3))
+def test_a_log_out_ends_the_session_and_everywhere_ends_all(admin: Visitor, deployment: Deployment) -> None:
+    name = deployment.new_user()
+    here, there, third = (Visitor(deployment.url) for _ in range(3))
     for one in (here, there, third):
         one.enter(name, PASSWORD)
     kept = dict(here.client.cookies)
@@ -246,19 +246,21 @@ def test_a_log_out_ends_the_session_and_everywhere_ends_all(admin: Visitor, stac
         one.client.close()
 
 
-def test_a_change_by_an_administrator_ends_the_log_in_of_the_user(stack: Stack) -> None:
+def test_a_change_by_an_administrator_ends_the_log_in_of_the_user(deployment: Deployment) -> None:
     """The page learns it from the API, as every program does."""
-    name = stack.new_user()
-    user = Visitor(stack.url)
+    name = deployment.new_user()
+    user = Visitor(deployment.url)
     user.enter(name, PASSWORD)
-    stack.call("PATCH", f"/api/users/{name}", {"token": stack.token(), "password": "another password"})
+    deployment.call("PATCH", f"/api/users/{name}", {"token": deployment.token(), "password": "another password"})
 
     assert user.page("/limits").headers["location"] == "/login?next=%2Flimits&why=ended"
     user.client.close()
 
 
-def test_an_address_that_leads_nowhere_is_a_page_for_people_and_json_for_programs(admin: Visitor, stack: Stack) -> None:
-    page, program = admin.page("/nowhere"), httpx.get(f"{stack.url}/nowhere")
+def test_an_address_that_leads_nowhere_is_a_page_for_people_and_json_for_programs(
+    admin: Visitor, deployment: Deployment
+) -> None:
+    page, program = admin.page("/nowhere"), httpx.get(f"{deployment.url}/nowhere")
 
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert (program.status_code, program.json()["reason"]) == (404, "no_such_url")
@@ -271,9 +273,9 @@ def test_the_page_opens_nothing_that_was_closed(admin: Visitor, path: str) -> No
     assert (answer.status_code, answer.json()["errorCode"]) == (404, 10001)
 
 
-def test_under_a_name_that_is_not_of_this_machine_nothing_is_served(stack: Stack) -> None:
+def test_under_a_name_that_is_not_of_this_machine_nothing_is_served(deployment: Deployment) -> None:
     """A site whose name is made to resolve to 127.0.0.1 would else be of our origin (DNS rebinding)."""
-    answer = httpx.get(f"{stack.url}/login", headers={"host": "evil.example", **HTML})
+    answer = httpx.get(f"{deployment.url}/login", headers={"host": "evil.example", **HTML})
 
     assert answer.status_code == 421
     assert "IMSG_PUBLIC_URL" in answer.text
@@ -293,7 +295,7 @@ def test_the_language_and_the_theme_are_kept(admin: Visitor) -> None:
 
 
 @pytest.fixture(scope="module")
-def behind_tls(shared_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneService]:
+def behind_tls(shared_stack: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneService]:
     """Run the console as a process of its own, which believes a proxy about TLS."""
     settings = {"IMSG_GATEWAY_URL": shared_stack.url, "IMSG_TRUSTED_PROXIES": "127.0.0.1"}
     folder: Path = tmp_path_factory.mktemp("console")

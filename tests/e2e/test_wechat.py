@@ -7,83 +7,83 @@ from typing import Any
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.stack import IMSG, Stack
+from imsg_testing.deployment import IMSG, Deployment
 
 PRESS = {"key": "获取我的openID"}
 TAG = re.compile(r"[0-9A-Z]{3}-[0-9A-Z]{3}-[0-9A-Z]{3}")
 
 
-def followed(stack: Stack, **asked: object) -> tuple[str, str]:
+def followed(deployment: Deployment, **asked: object) -> tuple[str, str]:
     """Let somebody new follow; return (openid, tag)."""
-    openid = stack.call("POST", "/sandbox/wechat/followers", asked)["openid"]
-    told: str = stack.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"]
+    openid = deployment.call("POST", "/sandbox/wechat/followers", asked)["openid"]
+    told: str = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"]
     assert TAG.fullmatch(told), told
     return openid, told
 
 
-def sent(stack: Stack, to: Any, content: Any = "明天下雨", **more: object) -> dict[str, Any]:  # noqa: ANN401
+def sent(deployment: Deployment, to: Any, content: Any = "明天下雨", **more: object) -> dict[str, Any]:  # noqa: ANN401
     """Send as the administrator; return the answer."""
-    return stack.call(
-        "POST", "/api/send", {"token": stack.token(), "to": to, "method": "wechat", "content": content, **more}
+    return deployment.call(
+        "POST", "/api/send", {"token": deployment.token(), "to": to, "method": "wechat", "content": content, **more}
     )
 
 
-def delivered(stack: Stack, request: str, count: int = 1, within_s: float = 60) -> list[dict[str, Any]]:
+def delivered(deployment: Deployment, request: str, count: int = 1, within_s: float = 60) -> list[dict[str, Any]]:
     """Wait until every message is known to have arrived; return them."""
     wait(
-        lambda: [message["status"] for message in stack.messages(request)] == ["delivered"] * count,
+        lambda: [message["status"] for message in deployment.messages(request)] == ["delivered"] * count,
         within_s,
         every_s=0.1,
-        why=lambda: f"{stack.messages(request)[:3]}\n{stack.said}",
+        why=lambda: f"{deployment.messages(request)[:3]}\n{deployment.said}",
     )
-    return stack.messages(request)
+    return deployment.messages(request)
 
 
-def test_a_follower_is_sent_to_by_the_tag_and_the_receipt_settles_it(stack: Stack) -> None:
-    openid, tag = followed(stack)
+def test_a_follower_is_sent_to_by_the_tag_and_the_receipt_settles_it(deployment: Deployment) -> None:
+    openid, tag = followed(deployment)
 
-    answer = sent(stack, tag.lower().replace("-", ""))
+    answer = sent(deployment, tag.lower().replace("-", ""))
 
     assert (answer["errorCode"], answer["count"]) == (0, 1), answer
-    (message,) = delivered(stack, answer["id"])
+    (message,) = delivered(deployment, answer["id"])
     assert (message["provider"], message["attempts"], message["error"]) == ("wechat", 1, None)
     assert message["provider_id"].isdigit()
-    (arrived,) = stack.inbox(method="wechat", to=openid)
+    (arrived,) = deployment.inbox(method="wechat", to=openid)
     assert arrived["text"] == "明天下雨"
     assert "明天下雨" in arrived["raw"], "unescaped"
 
 
-def test_the_tag_stays_the_same_however_it_is_asked_for(stack: Stack) -> None:
-    openid, tag = followed(stack)
+def test_the_tag_stays_the_same_however_it_is_asked_for(deployment: Deployment) -> None:
+    openid, tag = followed(deployment)
     told = {
-        stack.call("POST", f"/sandbox/wechat/followers/{openid}/say", {"text": text})["reply"]
+        deployment.call("POST", f"/sandbox/wechat/followers/{openid}/say", {"text": text})["reply"]
         for text in ("openID", "OPENid", "我的openID")
     }
-    told.add(stack.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"])
+    told.add(deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"])
     assert told == {tag}
-    assert stack.call("POST", f"/sandbox/wechat/followers/{openid}/say", {"text": "你好"})["reply"] is None
+    assert deployment.call("POST", f"/sandbox/wechat/followers/{openid}/say", {"text": "你好"})["reply"] is None
 
 
-def test_a_list_of_followers_each_has_its_own_message(stack: Stack) -> None:
-    people = [followed(stack) for _ in range(12)]
+def test_a_list_of_followers_each_has_its_own_message(deployment: Deployment) -> None:
+    people = [followed(deployment) for _ in range(12)]
 
-    answer = sent(stack, [tag for _, tag in people])
+    answer = sent(deployment, [tag for _, tag in people])
 
     assert answer["count"] == 12
-    delivered(stack, answer["id"], 12)
-    assert sorted(one["to"] for one in stack.inbox(method="wechat")) == sorted(openid for openid, _ in people)
+    delivered(deployment, answer["id"], 12)
+    assert sorted(one["to"] for one in deployment.inbox(method="wechat")) == sorted(openid for openid, _ in people)
 
 
-def test_who_has_left_is_10014_and_is_welcome_again(stack: Stack) -> None:
-    openid, tag = followed(stack)
-    assert stack.call("DELETE", f"/sandbox/wechat/followers/{openid}")["errorCode"] == 0
+def test_who_has_left_is_10014_and_is_welcome_again(deployment: Deployment) -> None:
+    openid, tag = followed(deployment)
+    assert deployment.call("DELETE", f"/sandbox/wechat/followers/{openid}")["errorCode"] == 0
 
-    refused = sent(stack, tag)
+    refused = sent(deployment, tag)
     assert (refused["errorCode"], refused["errorMessage"]) == (10014, "用户未关注微信公众号")
-    assert stack.inbox(method="wechat", to=openid) == []
+    assert deployment.inbox(method="wechat", to=openid) == []
 
-    stack.call("POST", f"/sandbox/wechat/followers/{openid}/follow")
-    assert sent(stack, tag)["errorCode"] == 0
+    deployment.call("POST", f"/sandbox/wechat/followers/{openid}/follow")
+    assert sent(deployment, tag)["errorCode"] == 0
 
 
 @pytest.mark.parametrize(
@@ -101,77 +101,82 @@ def test_who_has_left_is_10014_and_is_welcome_again(stack: Stack) -> None:
         (None, {"attachment": {"filename": "a.txt", "file": "YQ=="}}, 10010),
     ],
 )
-def test_what_cannot_be_sent_is_refused_at_once(stack: Stack, to: Any, more: dict[str, Any], code: int) -> None:  # noqa: ANN401
-    _, tag = followed(stack)
-    refused = sent(stack, tag if to is None else to, **{"content": "明天下雨", **more})
+def test_what_cannot_be_sent_is_refused_at_once(
+    deployment: Deployment,
+    to: Any,  # noqa: ANN401  any JSON
+    more: dict[str, Any],
+    code: int,
+) -> None:
+    _, tag = followed(deployment)
+    refused = sent(deployment, tag if to is None else to, **{"content": "明天下雨", **more})
     assert refused["errorCode"] == code, refused
 
 
-def test_the_account_may_be_named(stack: Stack) -> None:
-    _, tag = followed(stack)
-    assert sent(stack, tag, account="sandbox")["errorCode"] == 0
+def test_the_account_may_be_named(deployment: Deployment) -> None:
+    _, tag = followed(deployment)
+    assert sent(deployment, tag, account="sandbox")["errorCode"] == 0
 
 
-def test_a_template_is_filled_by_name(stack: Stack) -> None:
-    openid, tag = followed(stack)
-    (account,) = stack.call("GET", "/sandbox/wechat")["accounts"]
+def test_a_template_is_filled_by_name(deployment: Deployment) -> None:
+    openid, tag = followed(deployment)
+    (account,) = deployment.call("GET", "/sandbox/wechat")["accounts"]
     (template,) = account["templates"]
-    answer = sent(stack, tag, {"template": template, "params": {"content": "下午两点半"}})
-    delivered(stack, answer["id"])
-    assert stack.inbox(method="wechat", to=openid)[0]["text"] == "下午两点半"
+    answer = sent(deployment, tag, {"template": template, "params": {"content": "下午两点半"}})
+    delivered(deployment, answer["id"])
+    assert deployment.inbox(method="wechat", to=openid)[0]["text"] == "下午两点半"
 
 
-def test_a_user_is_reached_by_name_through_their_tag(stack: Stack) -> None:
-    openid, tag = followed(stack)
-    name = stack.new_user(wechat=tag)
-    answer = sent(stack, [name, tag])
+def test_a_user_is_reached_by_name_through_their_tag(deployment: Deployment) -> None:
+    openid, tag = followed(deployment)
+    name = deployment.new_user(wechat=tag)
+    answer = sent(deployment, [name, tag])
     assert answer["count"] == 1
-    delivered(stack, answer["id"])
-    assert len(stack.inbox(method="wechat", to=openid)) == 1
+    delivered(deployment, answer["id"])
+    assert len(deployment.inbox(method="wechat", to=openid)) == 1
 
 
-def test_who_blocks_the_account_fails_by_the_receipt(stack: Stack) -> None:
-    _, tag = followed(stack, blocks=True)
-    answer = sent(stack, tag)
-    wait(lambda: [message["status"] for message in stack.messages(answer["id"])] == ["failed"])
-    (message,) = stack.messages(answer["id"])
+def test_who_blocks_the_account_fails_by_the_receipt(deployment: Deployment) -> None:
+    _, tag = followed(deployment, blocks=True)
+    answer = sent(deployment, tag)
+    wait(lambda: [message["status"] for message in deployment.messages(answer["id"])] == ["failed"])
+    (message,) = deployment.messages(answer["id"])
     assert message["error"]["code"] == "user_block"
 
 
-def test_a_text_longer_than_the_broker_takes_is_cut(stack: Stack) -> None:
-    openid, tag = followed(stack)
-    answer = sent(stack, tag, "长" * 100_000)
-    delivered(stack, answer["id"])
-    text = stack.inbox(method="wechat", to=openid)[0]["text"]
+def test_a_text_longer_than_the_broker_takes_is_cut(deployment: Deployment) -> None:
+    openid, tag = followed(deployment)
+    answer = sent(deployment, tag, "长" * 100_000)
+    delivered(deployment, answer["id"])
+    text = deployment.inbox(method="wechat", to=openid)[0]["text"]
     assert text.endswith("…")
     assert set(text[:-1]) == {"长"}
 
 
-def test_an_expired_token_and_a_lost_receipt_harm_nothing(stack: Stack) -> None:
-    openid, tag = followed(stack)
-    stack.order("expired_token", method="wechat")
-    stack.order("lost_receipt", method="wechat")
-    answer = sent(stack, tag)
-    (message,) = stack.settled(answer["id"])
+def test_an_expired_token_and_a_lost_receipt_harm_nothing(deployment: Deployment) -> None:
+    openid, tag = followed(deployment)
+    deployment.order("expired_token", method="wechat")
+    deployment.order("lost_receipt", method="wechat")
+    answer = sent(deployment, tag)
+    (message,) = deployment.settled(answer["id"])
     assert (message["status"], message["attempts"]) == ("sent", 1)
-    assert len(stack.inbox(method="wechat", to=openid)) == 1
+    assert len(deployment.inbox(method="wechat", to=openid)) == 1
 
 
 @pytest.mark.parametrize("fault", ["reset_before", "reset_after", "5xx"])
-def test_a_message_in_doubt_is_repeated_and_arrives_once(stack: Stack, fault: str) -> None:
-    openid, tag = followed(stack)
-    stack.order(fault, method="wechat")
-    answer = sent(stack, tag)
-    (message,) = delivered(stack, answer["id"], within_s=90)
+def test_a_message_in_doubt_is_repeated_and_arrives_once(deployment: Deployment, fault: str) -> None:
+    openid, tag = followed(deployment)
+    deployment.order(fault, method="wechat")
+    answer = sent(deployment, tag)
+    (message,) = delivered(deployment, answer["id"], within_s=90)
     assert message["attempts"] == 2
-    assert len(stack.inbox(method="wechat", to=openid)) == 1, "the client_msg_id makes the repeat harmless"
+    assert len(deployment.inbox(method="wechat", to=openid)) == 1, "the client_msg_id makes the repeat harmless"
 
 
-def test_the_menu_is_made_from_the_command_line(stack: Stack) -> None:
+def test_the_menu_is_made_from_the_command_line(deployment: Deployment) -> None:
     done = subprocess.run(
         [str(IMSG), "wechat", "menu"],
-        env=stack.environment,
-        cwd=stack.folder,
+        env=deployment.environment,
+        cwd=deployment.folder,
         capture_output=True,
         text=True,
         timeout=60,
@@ -179,12 +184,12 @@ def test_the_menu_is_made_from_the_command_line(stack: Stack) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    (account,) = stack.call("GET", "/sandbox/wechat")["accounts"]
+    (account,) = deployment.call("GET", "/sandbox/wechat")["accounts"]
     (button,) = account["menu"]["button"]
     assert (button["name"], button["sub_button"][0]["key"]) == ("我的", "获取我的openID")
 
 
-def test_a_forged_event_makes_no_follower(stack: Stack) -> None:
-    answer = stack.client.post("/hooks/wechat/sandbox", params={"signature": "0", "timestamp": "1", "nonce": "1"})
+def test_a_forged_event_makes_no_follower(deployment: Deployment) -> None:
+    answer = deployment.client.post("/hooks/wechat/sandbox", params={"signature": "0", "timestamp": "1", "nonce": "1"})
     assert answer.status_code == 403
-    assert stack.client.get("/hooks/wechat/nobody").status_code == 404
+    assert deployment.client.get("/hooks/wechat/nobody").status_code == 404

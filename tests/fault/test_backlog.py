@@ -9,10 +9,10 @@ import pytest
 
 from imsg_testing import fault_table
 from imsg_testing.api import wait
-from imsg_testing.fault import tormented
+from imsg_testing.fault import inject_faults
 from imsg_testing.fault_clients import Clients
+from imsg_testing.fault_deployment import Deployment, Plan, deploy
 from imsg_testing.fault_flood import flood, pile_up, rss_mib
-from imsg_testing.fault_world import Plan, World, world
 from imsg_testing.processes import descendants
 from imsg_testing.services import OneService
 
@@ -30,39 +30,43 @@ BROKER_MIB = 1_024
 
 
 @contextmanager
-def paused(whole: World) -> Iterator[None]:
+def paused(deployment: Deployment) -> Iterator[None]:
     """Pause the channel of mail for as long as the context lasts."""
-    pause(whole, is_paused=True)
+    pause(deployment, is_paused=True)
     try:
         yield
     finally:
-        pause(whole, is_paused=False)
+        pause(deployment, is_paused=False)
 
 
-def pause(whole: World, *, is_paused: bool) -> None:
+def pause(deployment: Deployment, *, is_paused: bool) -> None:
     """Pause or resume the channel of mail, and wait until every sender has noticed."""
-    answer = whole.call("PATCH", "/api/channels/smtp", {"token": whole.token(), "paused": is_paused})
+    answer = deployment.call("PATCH", "/api/channels/smtp", {"token": deployment.token(), "paused": is_paused})
     assert answer["errorCode"] == 0, answer
 
 
-def waiting(whole: World) -> int:
+def waiting(deployment: Deployment) -> int:
     """Ask how many jobs of mail wait."""
-    channels = whole.call("GET", "/api/channels", token=whole.token())["channels"]
+    channels = deployment.call("GET", "/api/channels", token=deployment.token())["channels"]
     return int(next(one["waiting"] for one in channels if one["method"] == "smtp"))
 
 
 def test_more_than_the_gateway_lets_wait(tmp_path: Path) -> None:
     plan = Plan(common={"IMSG_MAX_DEPTH": str(MAX_DEPTH)})
-    with world(tmp_path, plan) as whole, tormented(whole) as torment, torment.clients.sending(threads=8, pause_s=0.0):
-        with paused(whole):
-            wait(lambda: torment.clients.refused["overloaded"] > 10, 120, why=lambda: str(torment.clients.refused))
-            answer = _send(whole, torment.clients)
+    with (
+        deploy(tmp_path, plan) as deployment,
+        inject_faults(deployment) as fault,
+        fault.clients.sending(threads=8, pause_s=0.0),
+    ):
+        with paused(deployment):
+            wait(lambda: fault.clients.refused["overloaded"] > 10, 120, why=lambda: str(fault.clients.refused))
+            answer = _send(deployment, fault.clients)
             assert (answer.json()["errorCode"], answer.json()["reason"]) == (10012, "overloaded")
             assert int(answer.headers["retry-after"]) > 0
-            assert waiting(whole) > MAX_DEPTH
-            torment.books.restored()
-        torment.clients.wait_for(100)
-    torment.tell(
+            assert waiting(deployment) > MAX_DEPTH
+            fault.reconciler.restored()
+        fault.clients.wait_for(100)
+    fault.tell(
         70,
         "More than may wait",
         f"With IMSG_MAX_DEPTH={MAX_DEPTH} the channel is paused under load: past it the gateway answers 10012 with "
@@ -70,51 +74,53 @@ def test_more_than_the_gateway_lets_wait(tmp_path: Path) -> None:
     )
 
 
-def test_rabbitmq_restarted_with_much_waiting(whole: World) -> None:
-    with tormented(whole, within_s=1_800) as torment:
-        with paused(whole):
-            flood(torment.clients, whole.urls[0], RESTARTED_WITH)
+def test_rabbitmq_restarted_with_much_waiting(deployment: Deployment) -> None:
+    with inject_faults(deployment, within_s=1_800) as fault:
+        with paused(deployment):
+            flood(fault.clients, deployment.urls[0], RESTARTED_WITH)
             # Senders look at the switch twice a second, so that a few mails are sent after it was turned.
-            wait(lambda: waiting(whole) + torment.received() == RESTARTED_WITH, 60, every_s=0.5)
-            before = waiting(whole)
-            whole.rabbit.stop()
-            whole.rabbit.start()
-            whole.wait_until_whole()
-            wait(lambda: waiting(whole) == before, 60, every_s=0.5, why=lambda: f"{waiting(whole)} of {before}")
-        torment.books.restored()
-    torment.tell(
+            wait(lambda: waiting(deployment) + fault.received() == RESTARTED_WITH, 60, every_s=0.5)
+            before = waiting(deployment)
+            deployment.rabbit.stop()
+            deployment.rabbit.start()
+            deployment.wait_until_ready()
+            wait(
+                lambda: waiting(deployment) == before, 60, every_s=0.5, why=lambda: f"{waiting(deployment)} of {before}"
+            )
+        fault.reconciler.restored()
+    fault.tell(
         71,
         f"RabbitMQ restarted with {RESTARTED_WITH:,} waiting",
         "The channel paused, so many single mails accepted, RabbitMQ restarted: all of them wait still. Resumed; "
-        "*whole* counts until the last is sent.",
+        "*recovered* counts until the last is sent.",
     )
 
 
-def test_memory_beside_a_pile_of_jobs(whole: World) -> None:
-    sender, other = whole.senders
-    with tormented(whole) as torment, torment.clients.sending():
-        torment.wait_for_arrivals(200)
-    processes = {"gateway": whole.gateways[0], "sender": sender, "other sender": other}
+def test_memory_beside_a_pile_of_jobs(deployment: Deployment) -> None:
+    sender, other = deployment.senders
+    with inject_faults(deployment) as fault, fault.clients.sending():
+        fault.wait_for_arrivals(200)
+    processes = {"gateway": deployment.gateways[0], "sender": sender, "other sender": other}
     idle = {name: memory(one) for name, one in processes.items()}
-    clients = Clients(whole)
-    with paused(whole):
-        arrived = len(whole.mailbox.taken)
-        flood(clients, whole.urls[0], THROUGH_THE_GATEWAY)
-        pile_up(whole.rabbit.url, PILE - THROUGH_THE_GATEWAY)
+    clients = Clients(deployment)
+    with paused(deployment):
+        arrived = len(deployment.mailbox.taken)
+        flood(clients, deployment.urls[0], THROUGH_THE_GATEWAY)
+        pile_up(deployment.rabbit.url, PILE - THROUGH_THE_GATEWAY)
         # Senders look at the switch twice a second, so that a few mails are sent after it was turned.
-        piled = PILE - (len(whole.mailbox.taken) - arrived)
-        wait(lambda: waiting(whole) == piled, 120, every_s=0.5, why=lambda: f"{waiting(whole)} of {piled}")
+        piled = PILE - (len(deployment.mailbox.taken) - arrived)
+        wait(lambda: waiting(deployment) == piled, 120, every_s=0.5, why=lambda: f"{waiting(deployment)} of {piled}")
         beside = {name: memory(one) for name, one in processes.items()}
-        broker = rss_mib(whole.rabbit.process.pid)
-    whole.mailbox.latency_s = 0.2  # it shall have work for as long as it is looked at
+        broker = rss_mib(deployment.rabbit.process.pid)
+    deployment.mailbox.latency_s = 0.2  # it shall have work for as long as it is looked at
     sender.process.kill()
     other.process.kill()
     sender.start()
-    arrived = len(whole.mailbox.taken)
-    wait(lambda: len(whole.mailbox.taken) > arrived + 500, 120, every_s=0.1)
+    arrived = len(deployment.mailbox.taken)
+    wait(lambda: len(deployment.mailbox.taken) > arrived + 500, 120, every_s=0.1)
     restarted = memory(sender)
     clients.close()
-    assert waiting(whole) > PILE - 20_000
+    assert waiting(deployment) > PILE - 20_000
     for name, now in beside.items():
         assert now < idle[name] + SLACK_MIB, name
     assert restarted < idle["sender"] + SLACK_MIB
@@ -139,7 +145,7 @@ def memory(one: OneService) -> float:
     return sum(rss_mib(pid) for pid in (one.process.pid, *descendants(one.process.pid)))
 
 
-def _send(whole: World, clients: Clients) -> httpx.Response:
+def _send(deployment: Deployment, clients: Clients) -> httpx.Response:
     content = {"subject": "故障", "text": "您好"}
     body = {"token": clients.token, "method": "smtp", "to": "refused@example.com", "content": content}
-    return httpx.post(f"{whole.urls[0]}/api/v2/messages", json=body, timeout=30)
+    return httpx.post(f"{deployment.urls[0]}/api/v2/messages", json=body, timeout=30)

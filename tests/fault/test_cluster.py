@@ -6,17 +6,17 @@ from typing import Protocol
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.fault import tormented
-from imsg_testing.fault_world import Plan, World
+from imsg_testing.fault import inject_faults
+from imsg_testing.fault_deployment import Deployment, Plan
 from imsg_testing.servers import RabbitCluster
 from imsg_testing.servers.rabbit_cluster import NODES
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
-class _Worlds(Protocol):
-    def whole(self) -> World:
-        """Return a world in which every process runs and is ready."""
+class _Deployments(Protocol):
+    def ready(self) -> Deployment:
+        """Return a deployment in which every process runs and is ready."""
 
 
 @pytest.fixture(scope="module")
@@ -33,24 +33,24 @@ def plan(cluster: RabbitCluster) -> Plan:
 
 
 @pytest.fixture
-def whole(worlds: _Worlds, cluster: RabbitCluster) -> World:
-    """Give a whole world on a whole cluster."""
+def deployment(deployments: _Deployments, cluster: RabbitCluster) -> Deployment:
+    """Give a ready deployment on a whole cluster."""
     _wait_until_all_run(cluster)
-    return worlds.whole()
+    return deployments.ready()
 
 
-def test_the_leader_of_a_queue_killed_under_load(whole: World, cluster: RabbitCluster) -> None:
-    with tormented(whole) as torment, torment.clients.sending():
-        whole.mailbox.latency_s = 0.02
-        torment.clients.send(1_000)
-        torment.wait_for_arrivals(100)
+def test_the_leader_of_a_queue_killed_under_load(deployment: Deployment, cluster: RabbitCluster) -> None:
+    with inject_faults(deployment) as fault, fault.clients.sending():
+        deployment.mailbox.latency_s = 0.02
+        fault.clients.send(1_000)
+        fault.wait_for_arrivals(100)
         leader = cluster.leader("imsg.smtp.bulk")
         leader.kill()
-        torment.books.restored()  # nobody lends a hand: the node stays dead while work goes on
-        torment.clients.wait_for(100)
-        torment.wait_for_arrivals(200)
+        fault.reconciler.restored()  # nobody lends a hand: the node stays dead while work goes on
+        fault.clients.wait_for(100)
+        fault.wait_for_arrivals(200)
         leader.start()
-    torment.tell(
+    fault.tell(
         60,
         "A leader in the cluster killed",
         "Three nodes; kill -9 of the one that leads `imsg.smtp.bulk`, in the middle of a list of 1,000 beside single "
@@ -58,30 +58,30 @@ def test_the_leader_of_a_queue_killed_under_load(whole: World, cluster: RabbitCl
     )
 
 
-def test_each_node_killed_in_turn(whole: World, cluster: RabbitCluster) -> None:
-    with tormented(whole) as torment, torment.clients.sending():
+def test_each_node_killed_in_turn(deployment: Deployment, cluster: RabbitCluster) -> None:
+    with inject_faults(deployment) as fault, fault.clients.sending():
         for node in cluster.nodes:
-            torment.clients.wait_for(30)
+            fault.clients.wait_for(30)
             node.kill()
-            torment.books.restored()
-            torment.clients.wait_for(30)
+            fault.reconciler.restored()
+            fault.clients.wait_for(30)
             node.start()
             _wait_until_all_run(cluster)
-    torment.tell(61, "Each node killed in turn", "kill -9 of one node after the other, each back before the next dies.")
+    fault.tell(61, "Each node killed in turn", "kill -9 of one node after the other, each back before the next dies.")
 
 
-def test_a_node_cut_off_from_the_others(whole: World, cluster: RabbitCluster) -> None:
-    with tormented(whole) as torment, torment.clients.sending():
-        whole.mailbox.latency_s = 0.02
-        torment.clients.send(500)
-        torment.wait_for_arrivals(50)
+def test_a_node_cut_off_from_the_others(deployment: Deployment, cluster: RabbitCluster) -> None:
+    with inject_faults(deployment) as fault, fault.clients.sending():
+        deployment.mailbox.latency_s = 0.02
+        fault.clients.send(500)
+        fault.wait_for_arrivals(50)
         alone = cluster.leader("imsg.smtp.single")
         cluster.cut_off(alone)
-        torment.books.restored()
-        torment.clients.wait_for(100)
-        torment.wait_for_arrivals(100)
+        fault.reconciler.restored()
+        fault.clients.wait_for(100)
+        fault.wait_for_arrivals(100)
         cluster.rejoin(alone)
-    torment.tell(
+    fault.tell(
         62,
         "A node cut off",
         "The node that leads `imsg.smtp.single` parted from the other two, not from its clients; it pauses itself "
@@ -89,15 +89,15 @@ def test_a_node_cut_off_from_the_others(whole: World, cluster: RabbitCluster) ->
     )
 
 
-def test_a_leader_that_freezes(whole: World, cluster: RabbitCluster) -> None:
-    with tormented(whole) as torment, torment.clients.sending():
-        torment.clients.wait_for(30)
+def test_a_leader_that_freezes(deployment: Deployment, cluster: RabbitCluster) -> None:
+    with inject_faults(deployment) as fault, fault.clients.sending():
+        fault.clients.wait_for(30)
         frozen = cluster.leader("imsg.history")
         frozen.pause()
-        torment.books.restored()
-        torment.clients.wait_for(60)
+        fault.reconciler.restored()
+        fault.clients.wait_for(60)
         frozen.restart()  # woken instead, it would not know that time had passed, and stay apart (RabbitMQ's manual)
-    torment.tell(
+    fault.tell(
         63,
         "A leader that freezes",
         "SIGSTOP of the node that leads `imsg.history`: its connections stay open and nobody answers, until the others "
@@ -105,18 +105,18 @@ def test_a_leader_that_freezes(whole: World, cluster: RabbitCluster) -> None:
     )
 
 
-def test_the_majority_away(whole: World, cluster: RabbitCluster) -> None:
-    with tormented(whole) as torment, torment.clients.sending():
-        torment.clients.wait_for(30)
+def test_the_majority_away(deployment: Deployment, cluster: RabbitCluster) -> None:
+    with inject_faults(deployment) as fault, fault.clients.sending():
+        fault.clients.wait_for(30)
         first, second, _ = cluster.nodes
         first.kill()
         second.kill()
-        torment.clients.wait_for_refusals(5)
-        torment.books.restored()
+        fault.clients.wait_for_refusals(5)
+        fault.reconciler.restored()
         first.start()
-        torment.clients.wait_for(40)
+        fault.clients.wait_for(40)
         second.start()
-    torment.tell(
+    fault.tell(
         64,
         "Two of three nodes killed",
         "kill -9 of two nodes at once: nothing can be confirmed, and 10012 is answered. One started again.",

@@ -6,25 +6,25 @@ from pathlib import Path
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.fault import IN_FLIGHT, tormented
+from imsg_testing.fault import IN_FLIGHT, inject_faults
 from imsg_testing.fault_embedded import embedded
 
 pytestmark = pytest.mark.timeout(900)
 
 
 def test_the_parent_killed_alone(tmp_path: Path) -> None:
-    with embedded(tmp_path) as whole:
-        with tormented(whole, may_break=True) as torment, torment.clients.sending():
-            whole.mailbox.latency_s = 0.02
-            torment.clients.send(1_000)
-            torment.wait_for_arrivals(200)
-            children = whole.kill_alone()
+    with embedded(tmp_path) as deployment:
+        with inject_faults(deployment, may_break=True) as fault, fault.clients.sending():
+            deployment.mailbox.latency_s = 0.02
+            fault.clients.send(1_000)
+            fault.wait_for_arrivals(200)
+            children = deployment.kill_alone()
             assert len(children) > 1, "the server, and a Valkey of its own"
             wait(lambda: not any(_runs(pid) for pid in children), 10)
-            torment.books.restored()
-            whole.start()
-            torment.clients.wait_for(40)
-        torment.tell(
+            fault.reconciler.restored()
+            deployment.start()
+            fault.clients.wait_for(40)
+        fault.tell(
             90,
             "`imsg up` killed",
             "kill -9 of the parent alone during a list of 1,000 beside single mails: its Valkey goes with it, and a "
@@ -35,17 +35,17 @@ def test_the_parent_killed_alone(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    with embedded(tmp_path, disk_mib=64) as whole:
-        with tormented(whole) as torment, torment.clients.sending():
-            whole.mailbox.latency_s = 0.02
-            torment.clients.send(300)
-            torment.wait_for_arrivals(50)
-            ballast = whole.fill()
-            torment.clients.wait_for_refusals(10)
-            torment.books.restored()
+    with embedded(tmp_path, disk_mib=64) as deployment:
+        with inject_faults(deployment) as fault, fault.clients.sending():
+            deployment.mailbox.latency_s = 0.02
+            fault.clients.send(300)
+            fault.wait_for_arrivals(50)
+            ballast = deployment.fill()
+            fault.clients.wait_for_refusals(10)
+            fault.reconciler.restored()
             ballast.unlink()
-            torment.clients.wait_for(40)
-        torment.tell(
+            fault.clients.wait_for(40)
+        fault.tell(
             91,
             "A full disk",
             "The disk under `imsg up` (64 MiB) filled to the last byte during a list of 300 beside single mails; "

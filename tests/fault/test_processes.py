@@ -2,21 +2,21 @@
 
 import pytest
 
-from imsg_testing.fault import IN_FLIGHT, tormented
-from imsg_testing.fault_world import World
+from imsg_testing.fault import IN_FLIGHT, inject_faults
+from imsg_testing.fault_deployment import Deployment
 
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_a_sender_killed_in_mid_bulk(whole: World) -> None:
-    with tormented(whole) as torment:
-        whole.mailbox.latency_s = 0.02
-        torment.clients.send(2_000)
-        torment.wait_for_arrivals(300)
-        whole.senders[0].process.kill()
-        torment.books.restored()
-        whole.senders[0].start()
-    torment.tell(
+def test_a_sender_killed_in_mid_bulk(deployment: Deployment) -> None:
+    with inject_faults(deployment) as fault:
+        deployment.mailbox.latency_s = 0.02
+        fault.clients.send(2_000)
+        fault.wait_for_arrivals(300)
+        deployment.senders[0].process.kill()
+        fault.reconciler.restored()
+        deployment.senders[0].start()
+    fault.tell(
         10,
         "A sender killed in mid-bulk",
         "kill -9 of one of two senders in the middle of a list of 2,000, started again.",
@@ -25,19 +25,19 @@ def test_a_sender_killed_in_mid_bulk(whole: World) -> None:
     )
 
 
-def test_two_senders_killed_at_once(whole: World) -> None:
-    with tormented(whole) as torment:
-        whole.mailbox.latency_s = 0.02
-        torment.clients.send(1_000)
-        with torment.clients.sending(threads=2):
-            torment.wait_for_arrivals(200)
-            for sender in whole.senders:
+def test_two_senders_killed_at_once(deployment: Deployment) -> None:
+    with inject_faults(deployment) as fault:
+        deployment.mailbox.latency_s = 0.02
+        fault.clients.send(1_000)
+        with fault.clients.sending(threads=2):
+            fault.wait_for_arrivals(200)
+            for sender in deployment.senders:
                 sender.process.kill()
-            torment.clients.wait_for(20)
-            torment.books.restored()
-            for sender in whole.senders:
+            fault.clients.wait_for(20)
+            fault.reconciler.restored()
+            for sender in deployment.senders:
                 sender.start()
-    torment.tell(
+    fault.tell(
         11,
         "Two senders killed at once",
         "kill -9 of both senders during a list of 1,000 beside single mails; both started again.",
@@ -46,43 +46,43 @@ def test_two_senders_killed_at_once(whole: World) -> None:
     )
 
 
-def test_the_gateway_killed_under_load(whole: World) -> None:
-    with tormented(whole, may_break=True) as torment, torment.clients.sending(threads=8, pause_s=0.0):
+def test_the_gateway_killed_under_load(deployment: Deployment) -> None:
+    with inject_faults(deployment, may_break=True) as fault, fault.clients.sending(threads=8, pause_s=0.0):
         for _ in range(3):
-            torment.clients.wait_for(60)
-            whole.gateways[0].process.kill()
-            torment.books.restored()
-            whole.gateways[0].start()
-        torment.clients.wait_for(60)
-    torment.tell(
+            fault.clients.wait_for(60)
+            deployment.gateways[0].process.kill()
+            fault.reconciler.restored()
+            deployment.gateways[0].start()
+        fault.clients.wait_for(60)
+    fault.tell(
         12,
         "The gateway killed under load",
         "kill -9 of the only gateway, three times, while eight clients send single mails; started again each time.",
     )
 
 
-def test_history_killed(whole: World) -> None:
-    with tormented(whole) as torment, torment.clients.sending():
-        torment.clients.wait_for(40)
-        whole.history.process.kill()
-        torment.clients.wait_for(100)
-        torment.wait_for_arrivals(50)
-        torment.books.restored()
-        whole.history.start()
-        torment.clients.wait_for(40)
-    torment.tell(
+def test_history_killed(deployment: Deployment) -> None:
+    with inject_faults(deployment) as fault, fault.clients.sending():
+        fault.clients.wait_for(40)
+        deployment.history.process.kill()
+        fault.clients.wait_for(100)
+        fault.wait_for_arrivals(50)
+        fault.reconciler.restored()
+        deployment.history.start()
+        fault.clients.wait_for(40)
+    fault.tell(
         13,
         "history killed",
         "kill -9 of history under load; mails are accepted and sent without it; started again.",
     )
 
 
-def test_auth_killed(whole: World) -> None:
-    with tormented(whole) as torment, torment.clients.sending():
-        torment.clients.wait_for(40)
-        whole.auth.process.kill()
-        torment.clients.wait_for(100)
-        torment.books.restored()
-        whole.auth.start()
-        torment.clients.wait_for(40)
-    torment.tell(14, "auth killed", "kill -9 of auth under load; known tokens go on without it; started again.")
+def test_auth_killed(deployment: Deployment) -> None:
+    with inject_faults(deployment) as fault, fault.clients.sending():
+        fault.clients.wait_for(40)
+        deployment.auth.process.kill()
+        fault.clients.wait_for(100)
+        fault.reconciler.restored()
+        deployment.auth.start()
+        fault.clients.wait_for(40)
+    fault.tell(14, "auth killed", "kill -9 of auth under load; known tokens go on without it; started again.")

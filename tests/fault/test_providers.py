@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.fault import IN_FLIGHT, tormented
+from imsg_testing.fault import IN_FLIGHT, inject_faults
+from imsg_testing.fault_deployment import Deployment, Plan, deploy
 from imsg_testing.fault_mail import Manner
 from imsg_testing.fault_providers import Workers
-from imsg_testing.fault_world import Plan, World, world
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -18,44 +18,44 @@ LEFT_ALONE_S = 600.0
 SINGLES = 50
 
 
-def test_a_mail_server_that_hangs(whole: World) -> None:
-    with tormented(whole, within_s=LEFT_ALONE_S) as torment, torment.clients.sending():
-        whole.mailbox.manner = Manner.HANG
-        torment.clients.send(100)
-        wait(lambda: whole.mailbox.under_way >= IN_FLIGHT, 60)
-        torment.clients.wait_for(40)
-        torment.books.restored()
-        whole.mailbox.manner = Manner.TAKE
-        whole.mailbox.hang_up()
-    torment.tell(
+def test_a_mail_server_that_hangs(deployment: Deployment) -> None:
+    with inject_faults(deployment, within_s=LEFT_ALONE_S) as fault, fault.clients.sending():
+        deployment.mailbox.manner = Manner.HANG
+        fault.clients.send(100)
+        wait(lambda: deployment.mailbox.under_way >= IN_FLIGHT, 60)
+        fault.clients.wait_for(40)
+        fault.reconciler.restored()
+        deployment.mailbox.manner = Manner.TAKE
+        deployment.mailbox.hang_up()
+    fault.tell(
         41,
         "A mail server that hangs",
         "It reads mails and answers none of them, then is restarted: its connections break, and it takes mail again.",
     )
 
 
-def test_a_mail_server_that_resets_before_it_has_a_mail(whole: World) -> None:
-    with tormented(whole, within_s=LEFT_ALONE_S) as torment, torment.clients.sending():
-        whole.mailbox.manner = Manner.RESET_BEFORE
-        torment.clients.send(100)
-        torment.clients.wait_for(100)
-        torment.books.restored()
-        whole.mailbox.manner = Manner.TAKE
-    torment.tell(
+def test_a_mail_server_that_resets_before_it_has_a_mail(deployment: Deployment) -> None:
+    with inject_faults(deployment, within_s=LEFT_ALONE_S) as fault, fault.clients.sending():
+        deployment.mailbox.manner = Manner.RESET_BEFORE
+        fault.clients.send(100)
+        fault.clients.wait_for(100)
+        fault.reconciler.restored()
+        deployment.mailbox.manner = Manner.TAKE
+    fault.tell(
         42, "A mail server that resets before accepting", "It cuts every connection when a mail is announced; recovers."
     )
 
 
-def test_a_mail_server_that_resets_after_it_has_a_mail(whole: World) -> None:
-    with tormented(whole, within_s=LEFT_ALONE_S) as torment, torment.clients.sending():
-        whole.mailbox.manner = Manner.RESET_AFTER
-        torment.clients.send(100)
-        torment.wait_for_arrivals(4)
-        torment.clients.wait_for(40)
-        torment.books.restored()
-        whole.mailbox.manner = Manner.TAKE
-        unanswered = torment.received()
-    torment.tell(
+def test_a_mail_server_that_resets_after_it_has_a_mail(deployment: Deployment) -> None:
+    with inject_faults(deployment, within_s=LEFT_ALONE_S) as fault, fault.clients.sending():
+        deployment.mailbox.manner = Manner.RESET_AFTER
+        fault.clients.send(100)
+        fault.wait_for_arrivals(4)
+        fault.clients.wait_for(40)
+        fault.reconciler.restored()
+        deployment.mailbox.manner = Manner.TAKE
+        unanswered = fault.received()
+    fault.tell(
         43,
         "A mail server that resets after accepting",
         "It takes each mail and cuts the connection instead of saying so; recovers.",
@@ -64,41 +64,43 @@ def test_a_mail_server_that_resets_after_it_has_a_mail(whole: World) -> None:
     )
 
 
-def test_a_mail_server_that_is_away(whole: World) -> None:
-    with tormented(whole, within_s=LEFT_ALONE_S) as torment, torment.clients.sending():
-        whole.mailbox.manner = Manner.AWAY
-        whole.mailbox.hang_up()
-        torment.clients.send(100)
-        torment.clients.wait_for(100)
-        torment.books.restored()
-        whole.mailbox.manner = Manner.TAKE
-    torment.tell(44, "A mail server under maintenance", "It greets with 421 and hangs up; recovers.")
+def test_a_mail_server_that_is_away(deployment: Deployment) -> None:
+    with inject_faults(deployment, within_s=LEFT_ALONE_S) as fault, fault.clients.sending():
+        deployment.mailbox.manner = Manner.AWAY
+        deployment.mailbox.hang_up()
+        fault.clients.send(100)
+        fault.clients.wait_for(100)
+        fault.reconciler.restored()
+        deployment.mailbox.manner = Manner.TAKE
+    fault.tell(44, "A mail server under maintenance", "It greets with 421 and hangs up; recovers.")
 
 
-def test_a_poison_message_among_50(whole: World, tmp_path: Path) -> None:
-    for sender in whole.senders:
+def test_a_poison_message_among_50(deployment: Deployment, tmp_path: Path) -> None:
+    for sender in deployment.senders:
         sender.process.end()
-    workers = Workers(whole, tmp_path)
-    with tormented(whole, received=lambda: workers.counts(torment.clients.accepted)) as torment:
+    workers = Workers(deployment, tmp_path)
+    with inject_faults(deployment, received=lambda: workers.counts(fault.clients.accepted)) as fault:
         for _ in range(SINGLES // 2):
-            torment.clients.send()
-        torment.clients.subject = "die"
-        poison = torment.clients.send()
-        torment.clients.subject = "故障"
+            fault.clients.send()
+        fault.clients.subject = "die"
+        poison = fault.clients.send()
+        fault.clients.subject = "故障"
         for _ in range(SINGLES // 2):
-            torment.clients.send()
-        torment.books.restored()
+            fault.clients.send()
+        fault.reconciler.restored()
         with workers.running():
-            for request in list(torment.clients.accepted):
-                whole.settled(request, within_s=180)
-        for sender in whole.senders:
+            for request in list(fault.clients.accepted):
+                deployment.settled(request, within_s=180)
+        for sender in deployment.senders:
             sender.start()
-    (dead,) = [one for one in whole.call("GET", "/api/dead", token=whole.token())["dead"] if one["request"] == poison]
+    (dead,) = [
+        one for one in deployment.call("GET", "/api/dead", token=deployment.token())["dead"] if one["request"] == poison
+    ]
     assert dead["method"] == "smtp"
     assert workers.deaths == 3
-    assert torment.balance is not None
-    assert torment.balance.failed == 1
-    torment.tell(
+    assert fault.reconciliation is not None
+    assert fault.reconciliation.failed == 1
+    fault.tell(
         45,
         f"A poison message among {SINGLES}",
         "It kills its sender (SIGKILL) each time it is touched, and the sender is started again: after three deaths it "
@@ -118,18 +120,18 @@ def test_clocks_an_hour_off(tmp_path: Path) -> None:
         return {"LD_PRELOAD": str(FAKETIME), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
     with (
-        world(tmp_path, Plan(of_senders=[by("+1h"), by("-1h")])) as whole,
-        tormented(whole) as torment,
-        torment.clients.sending(),
+        deploy(tmp_path, Plan(of_senders=[by("+1h"), by("-1h")])) as deployment,
+        inject_faults(deployment) as fault,
+        fault.clients.sending(),
     ):
-        whole.mailbox.latency_s = 0.02
-        torment.clients.send(500)
-        torment.wait_for_arrivals(100)
-        whole.senders[0].process.kill()
-        torment.books.restored()
-        whole.senders[0].start()
-        torment.clients.wait_for(40)
-    torment.tell(
+        deployment.mailbox.latency_s = 0.02
+        fault.clients.send(500)
+        fault.wait_for_arrivals(100)
+        deployment.senders[0].process.kill()
+        fault.reconciler.restored()
+        deployment.senders[0].start()
+        fault.clients.wait_for(40)
+    fault.tell(
         46,
         "Senders' clocks an hour off",
         "One of two senders an hour ahead, the other an hour behind; the first killed (kill -9) in mid-bulk, so that "

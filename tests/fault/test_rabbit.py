@@ -1,4 +1,4 @@
-"""RabbitMQ, pulled in every way."""
+"""RabbitMQ, killed, frozen and blocked."""
 
 from urllib.parse import urlsplit
 
@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.fault import tormented
-from imsg_testing.fault_world import Plan, World
+from imsg_testing.fault import inject_faults
+from imsg_testing.fault_deployment import Deployment, Plan
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -20,34 +20,34 @@ def plan() -> Plan:
     return Plan(common={"IMSG_SWEEP__EVERY_S": "5", "IMSG_SWEEP__LOST_AFTER_S": str(LOST_AFTER_S)})
 
 
-def test_rabbitmq_killed(whole: World) -> None:
-    with tormented(whole) as torment, torment.clients.sending():
-        whole.mailbox.latency_s = 0.02
-        torment.clients.send(500)
-        torment.wait_for_arrivals(100)
-        whole.rabbit.kill()
-        torment.clients.wait_for_refusals(5)
-        torment.books.restored()
-        whole.rabbit.start()
-        torment.clients.wait_for(40)
-    torment.tell(
+def test_rabbitmq_killed(deployment: Deployment) -> None:
+    with inject_faults(deployment) as fault, fault.clients.sending():
+        deployment.mailbox.latency_s = 0.02
+        fault.clients.send(500)
+        fault.wait_for_arrivals(100)
+        deployment.rabbit.kill()
+        fault.clients.wait_for_refusals(5)
+        fault.reconciler.restored()
+        deployment.rabbit.start()
+        fault.clients.wait_for(40)
+    fault.tell(
         20,
         "RabbitMQ killed",
         "kill -9 of RabbitMQ during a list of 500 beside single mails; started again on the same data.",
     )
 
 
-def test_rabbitmq_restarted(whole: World) -> None:
-    with tormented(whole) as torment, torment.clients.sending():
-        whole.mailbox.latency_s = 0.02
-        torment.clients.send(500)
-        torment.wait_for_arrivals(100)
-        whole.rabbit.stop()
-        torment.clients.wait_for_refusals(5)
-        torment.books.restored()
-        whole.rabbit.start()
-        torment.clients.wait_for(40)
-    torment.tell(
+def test_rabbitmq_restarted(deployment: Deployment) -> None:
+    with inject_faults(deployment) as fault, fault.clients.sending():
+        deployment.mailbox.latency_s = 0.02
+        fault.clients.send(500)
+        fault.wait_for_arrivals(100)
+        deployment.rabbit.stop()
+        fault.clients.wait_for_refusals(5)
+        fault.reconciler.restored()
+        deployment.rabbit.start()
+        fault.clients.wait_for(40)
+    fault.tell(
         21, "RabbitMQ restarted", "Shut down in good order during a list of 500 beside single mails; started again."
     )
 
@@ -60,30 +60,30 @@ def test_rabbitmq_restarted(whole: World) -> None:
     ],
 )
 def test_rabbitmq_blocked_by_an_alarm(
-    whole: World, place: int, title: str, alarm: tuple[str, str], calm: tuple[str, str]
+    deployment: Deployment, place: int, title: str, alarm: tuple[str, str], calm: tuple[str, str]
 ) -> None:
-    with tormented(whole) as torment, torment.clients.sending():
-        whole.mailbox.latency_s = 0.02
-        torment.clients.send(200)
-        torment.wait_for_arrivals(20)
-        whole.rabbit.control(*alarm)
+    with inject_faults(deployment) as fault, fault.clients.sending():
+        deployment.mailbox.latency_s = 0.02
+        fault.clients.send(200)
+        fault.wait_for_arrivals(20)
+        deployment.rabbit.control(*alarm)
         try:
-            wait(lambda: torment.clients.refused["overloaded"] > 4, 120, why=lambda: str(torment.clients.refused))
+            wait(lambda: fault.clients.refused["overloaded"] > 4, 120, why=lambda: str(fault.clients.refused))
         finally:
-            torment.books.restored()
-            whole.rabbit.control(*calm)
-        torment.clients.wait_for(40)
-    torment.tell(place, title, f"`rabbitmqctl {' '.join(alarm)}` under load, so that nothing can be published; undone.")
+            fault.reconciler.restored()
+            deployment.rabbit.control(*calm)
+        fault.clients.wait_for(40)
+    fault.tell(place, title, f"`rabbitmqctl {' '.join(alarm)}` under load, so that nothing can be published; undone.")
 
 
-def test_a_queue_unbound_under_load(whole: World) -> None:
-    with tormented(whole) as torment, torment.clients.sending():
-        torment.clients.wait_for(20)
-        _unbind(whole, "imsg.smtp.single", "job.smtp.single")
-        torment.books.restored()
-        wait(lambda: _is_bound(whole, "imsg.smtp.single"), 60, every_s=0.2)
-        torment.clients.wait_for(20)
-    torment.tell(
+def test_a_queue_unbound_under_load(deployment: Deployment) -> None:
+    with inject_faults(deployment) as fault, fault.clients.sending():
+        fault.clients.wait_for(20)
+        _unbind(deployment, "imsg.smtp.single", "job.smtp.single")
+        fault.reconciler.restored()
+        wait(lambda: _is_bound(deployment, "imsg.smtp.single"), 60, every_s=0.2)
+        fault.clients.wait_for(20)
+    fault.tell(
         24,
         "A queue unbound under load",
         "The binding of `imsg.smtp.single` deleted: what is accepted meanwhile reaches history alone, which sends it "
@@ -91,17 +91,17 @@ def test_a_queue_unbound_under_load(whole: World) -> None:
     )
 
 
-def _management(whole: World, method: str, path: str) -> httpx.Response:
-    parts = urlsplit(whole.rabbit.url)
-    url = f"http://{parts.hostname}:{whole.rabbit.management_port}/api/{path}"
+def _management(deployment: Deployment, method: str, path: str) -> httpx.Response:
+    parts = urlsplit(deployment.rabbit.url)
+    url = f"http://{parts.hostname}:{deployment.rabbit.management_port}/api/{path}"
     answer = httpx.request(method, url, auth=("guest", "guest"), timeout=30)
     answer.raise_for_status()
     return answer
 
 
-def _unbind(whole: World, queue: str, key: str) -> None:
-    _management(whole, "DELETE", f"bindings/%2F/e/imsg/q/{queue}/{key}")
+def _unbind(deployment: Deployment, queue: str, key: str) -> None:
+    _management(deployment, "DELETE", f"bindings/%2F/e/imsg/q/{queue}/{key}")
 
 
-def _is_bound(whole: World, queue: str) -> bool:
-    return len(_management(whole, "GET", f"bindings/%2F/e/imsg/q/{queue}").json()) > 0
+def _is_bound(deployment: Deployment, queue: str) -> bool:
+    return len(_management(deployment, "GET", f"bindings/%2F/e/imsg/q/{queue}").json()) > 0

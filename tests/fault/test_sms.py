@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.fault import tormented
+from imsg_testing.fault import inject_faults
 from imsg_testing.fault_clients import mainland_number
+from imsg_testing.fault_deployment import Deployment, Plan
 from imsg_testing.fault_providers import SmsFirm
-from imsg_testing.fault_world import Plan, World
 
 pytestmark = pytest.mark.timeout(1_500)
 
@@ -32,22 +32,22 @@ def plan(firm: SmsFirm) -> Plan:
     return Plan(sms=firm.settings)
 
 
-def test_an_sms_firm_that_answers_5xx_for_minutes(whole: World, firm: SmsFirm) -> None:
-    with tormented(
-        whole, method="sms", address=mainland_number, received=firm.counts, within_s=ASKED_WITHIN_S
-    ) as torment:
+def test_an_sms_firm_that_answers_5xx_for_minutes(deployment: Deployment, firm: SmsFirm) -> None:
+    with inject_faults(
+        deployment, method="sms", address=mainland_number, received=firm.counts, within_s=ASKED_WITHIN_S
+    ) as fault:
         firm.order("5xx", None)
         until = time.monotonic() + DOWN_S
-        with torment.clients.sending(threads=2, pause_s=1.0):
-            with tormented(whole) as mails, mails.clients.sending():
+        with fault.clients.sending(threads=2, pause_s=1.0):
+            with inject_faults(deployment) as mails, mails.clients.sending():
                 mails.clients.wait_for(100)
-            assert mails.balance is not None
-            assert mails.balance.accepted == mails.balance.settled
+            assert mails.reconciliation is not None
+            assert mails.reconciliation.accepted == mails.reconciliation.settled
             wait(lambda: time.monotonic() > until, DOWN_S + 1, every_s=0.5)
             assert not firm.counts()
-            torment.books.restored()
+            fault.reconciler.restored()
             firm.order("5xx", 0)
-    torment.tell(
+    fault.tell(
         40,
         "A provider that answers 5xx for minutes",
         f"The SMS provider answers 503 to everything for {DOWN_S:.0f} s, then recovers; mail is not affected. Unknown "

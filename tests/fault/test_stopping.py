@@ -5,9 +5,9 @@ import signal
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.fault import Torment, tormented
+from imsg_testing.fault import Fault, inject_faults
+from imsg_testing.fault_deployment import Deployment, Plan
 from imsg_testing.fault_mail import Manner
-from imsg_testing.fault_world import Plan, World
 from imsg_testing.services import OneService
 
 pytestmark = pytest.mark.timeout(600)
@@ -32,140 +32,142 @@ def end(service: OneService) -> None:
     assert service.process.exit_code == 0, service.process.last_lines()
 
 
-def again(torment: Torment, service: OneService) -> None:
+def again(fault: Fault, service: OneService) -> None:
     """Start it again: from here on everything heals by itself."""
-    torment.books.restored()
+    fault.reconciler.restored()
     service.start()
 
 
-def test_before_it_has_connected(whole: World) -> None:
-    (sender,) = whole.senders
-    with tormented(whole) as torment:
+def test_before_it_has_connected(deployment: Deployment) -> None:
+    (sender,) = deployment.senders
+    with inject_faults(deployment) as fault:
         sender.process.end()
-        torment.clients.send(100)
-        whole.rabbit.kill()
+        fault.clients.send(100)
+        deployment.rabbit.kill()
         sender.process.start()
         wait(sender.is_alive, 60)
         end(sender)
-        torment.books.restored()
-        whole.rabbit.start()
+        fault.reconciler.restored()
+        deployment.rabbit.start()
         sender.start()
-    torment.tell(
+    fault.tell(
         50, "SIGTERM before it has connected", "A sender asked to end while RabbitMQ is down, with work waiting."
     )
 
 
-def test_while_it_takes(whole: World) -> None:
-    (sender,) = whole.senders
-    with tormented(whole) as torment, torment.clients.sending(threads=8, pause_s=0.0):
-        torment.wait_for_arrivals(50)
+def test_while_it_takes(deployment: Deployment) -> None:
+    (sender,) = deployment.senders
+    with inject_faults(deployment) as fault, fault.clients.sending(threads=8, pause_s=0.0):
+        fault.wait_for_arrivals(50)
         end(sender)
-        again(torment, sender)
-        torment.wait_for_arrivals(50)
-    torment.tell(51, "SIGTERM while it takes", "A sender asked to end while single mails stream in; started again.")
+        again(fault, sender)
+        fault.wait_for_arrivals(50)
+    fault.tell(51, "SIGTERM while it takes", "A sender asked to end while single mails stream in; started again.")
 
 
-def test_while_it_splits(whole: World) -> None:
-    (sender,) = whole.senders
-    with tormented(whole) as torment:
-        torment.clients.send(5_000)
+def test_while_it_splits(deployment: Deployment) -> None:
+    (sender,) = deployment.senders
+    with inject_faults(deployment) as fault:
+        fault.clients.send(5_000)
         end(sender)
-        again(torment, sender)
-    torment.tell(
+        again(fault, sender)
+    fault.tell(
         52, "SIGTERM while it splits", "A sender asked to end as soon as a list of 5,000 is accepted; started again."
     )
 
 
-def test_in_the_middle_of_a_part(whole: World) -> None:
-    (sender,) = whole.senders
-    with tormented(whole) as torment:
-        whole.mailbox.latency_s = 0.1
-        torment.clients.send(500)
-        torment.wait_for_arrivals(70)
+def test_in_the_middle_of_a_part(deployment: Deployment) -> None:
+    (sender,) = deployment.senders
+    with inject_faults(deployment) as fault:
+        deployment.mailbox.latency_s = 0.1
+        fault.clients.send(500)
+        fault.wait_for_arrivals(70)
         end(sender)
-        assert torment.received() < 500, "it was in the middle"
-        again(torment, sender)
-    torment.tell(53, "SIGTERM in mid-part", "A sender asked to end in the middle of a list of 500; started again.")
+        assert fault.received() < 500, "it was in the middle"
+        again(fault, sender)
+    fault.tell(53, "SIGTERM in mid-part", "A sender asked to end in the middle of a list of 500; started again.")
 
 
-def test_in_the_middle_of_a_delivery(whole: World) -> None:
-    (sender,) = whole.senders
-    with tormented(whole) as torment:
-        whole.mailbox.latency_s = 3.0
+def test_in_the_middle_of_a_delivery(deployment: Deployment) -> None:
+    (sender,) = deployment.senders
+    with inject_faults(deployment) as fault:
+        deployment.mailbox.latency_s = 3.0
         for _ in range(20):
-            torment.clients.send()
-        wait(lambda: whole.mailbox.under_way > 0, 60)
+            fault.clients.send()
+        wait(lambda: deployment.mailbox.under_way > 0, 60)
         end(sender)
-        assert 0 < torment.received() < 20, "it was in the middle"
-        whole.mailbox.latency_s = 0.0
-        again(torment, sender)
-    torment.tell(
+        assert 0 < fault.received() < 20, "it was in the middle"
+        deployment.mailbox.latency_s = 0.0
+        again(fault, sender)
+    fault.tell(
         54,
         "SIGTERM in mid-delivery",
         "A sender asked to end while the mail server thinks for 3 s about each mail: it waits for the answers.",
     )
 
 
-def test_while_it_postpones(whole: World) -> None:
-    (sender,) = whole.senders
-    with tormented(whole, within_s=LEFT_ALONE_S) as torment:
-        whole.mailbox.manner = Manner.AWAY
-        whole.mailbox.hang_up()
-        torment.clients.send(200)
+def test_while_it_postpones(deployment: Deployment) -> None:
+    (sender,) = deployment.senders
+    with inject_faults(deployment, within_s=LEFT_ALONE_S) as fault:
+        deployment.mailbox.manner = Manner.AWAY
+        deployment.mailbox.hang_up()
+        fault.clients.send(200)
         wait(
-            lambda: bool(whole.call("GET", "/api/query", token=torment.clients.token, status="retrying")["messages"]),
+            lambda: bool(
+                deployment.call("GET", "/api/query", token=fault.clients.token, status="retrying")["messages"]
+            ),
             60,
         )
         for _ in range(20):
-            torment.clients.send()
+            fault.clients.send()
         end(sender)
-        whole.mailbox.manner = Manner.TAKE
-        again(torment, sender)
-    torment.tell(
+        deployment.mailbox.manner = Manner.TAKE
+        again(fault, sender)
+    fault.tell(
         55, "SIGTERM while it postpones", "A sender asked to end while the mail server is away and all is put off."
     )
 
 
-def test_while_nothing_can_be_published(whole: World) -> None:
-    (sender,) = whole.senders
-    with tormented(whole) as torment:
-        whole.mailbox.latency_s = 0.02
-        torment.clients.send(500)
-        torment.wait_for_arrivals(20)
-        whole.rabbit.control("set_vm_memory_high_watermark", "0.00001")
+def test_while_nothing_can_be_published(deployment: Deployment) -> None:
+    (sender,) = deployment.senders
+    with inject_faults(deployment) as fault:
+        deployment.mailbox.latency_s = 0.02
+        fault.clients.send(500)
+        fault.wait_for_arrivals(20)
+        deployment.rabbit.control("set_vm_memory_high_watermark", "0.00001")
         try:
             end(sender)
         finally:
-            whole.rabbit.control("set_vm_memory_high_watermark", "0.6")
-        again(torment, sender)
-    torment.tell(
+            deployment.rabbit.control("set_vm_memory_high_watermark", "0.6")
+        again(fault, sender)
+    fault.tell(
         56,
         "SIGTERM while the broker takes nothing",
         "A sender asked to end in the middle of a list while an alarm keeps its outcomes from being told.",
     )
 
 
-def test_twice(whole: World) -> None:
-    (sender,) = whole.senders
-    with tormented(whole) as torment:
-        whole.mailbox.latency_s = 0.5
-        torment.clients.send(200)
-        torment.wait_for_arrivals(10)
+def test_twice(deployment: Deployment) -> None:
+    (sender,) = deployment.senders
+    with inject_faults(deployment) as fault:
+        deployment.mailbox.latency_s = 0.5
+        fault.clients.send(200)
+        fault.wait_for_arrivals(10)
         sender.process.signal(signal.SIGTERM)
         wait(lambda: not sender.is_ready() if sender.process.runs else True, 30)
         end(sender)
-        again(torment, sender)
-    torment.tell(57, "SIGTERM while it shuts down", "A sender asked to end a second time while it ends; started again.")
+        again(fault, sender)
+    fault.tell(57, "SIGTERM while it shuts down", "A sender asked to end a second time while it ends; started again.")
 
 
-def test_the_other_services(whole: World) -> None:
-    with tormented(whole, may_break=True) as torment, torment.clients.sending():
-        for service in (whole.gateways[0], whole.auth, whole.history):
-            torment.clients.wait_for(40)
+def test_the_other_services(deployment: Deployment) -> None:
+    with inject_faults(deployment, may_break=True) as fault, fault.clients.sending():
+        for service in (deployment.gateways[0], deployment.auth, deployment.history):
+            fault.clients.wait_for(40)
             end(service)
-            again(torment, service)
-        torment.clients.wait_for(40)
-    torment.tell(
+            again(fault, service)
+        fault.clients.wait_for(40)
+    fault.tell(
         58,
         "SIGTERM of the gateway, auth and history",
         "One after the other asked to end under load, and started again; there is no second one of either.",

@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from imsg_bench import compare, excerpt, machine, report, sizing
-from imsg_bench.ground import Ground
 from imsg_bench.measure import Measurement, Run
 from imsg_bench.progress import Progress
 from imsg_bench.result import Result, missed
 from imsg_bench.scale import FULL, HISTORY, QUICK, Scale
+from imsg_bench.servers import Servers
 from imsg_bench.table import BY_KEY, METHODS, TABLE
 
 ROOT = Path(__file__).parents[3]
@@ -55,12 +55,12 @@ def measured(measurements: list[Measurement], scale: Scale) -> list[Result]:
     """Carry out measurements on one ground."""
     progress = Progress()
     with ExitStack() as stack:
-        ground = Ground(stack)
+        servers = Servers(stack)
         peer = PEER_PYTHON if PEER_PYTHON.exists() else None
         if peer is None:
             progress.say("no peer: its environment is made by `make bench`")
         found: dict[str, Result] = {}
-        run = Run(scale, ground, progress, peer, found)
+        run = Run(scale, servers, progress, peer, found)
         for measurement in measurements:
             progress.say(f"{measurement.KEY}  {measurement.TITLE} (load of the machine: {machine.load():.1f})")
             found[measurement.KEY] = measurement.measure(run)

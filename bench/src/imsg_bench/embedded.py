@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx
 
 from imsg_testing.api import Api, wait
+from imsg_testing.deployment import IMSG, START_TIMEOUT_S, environment
 from imsg_testing.processes import Process
 from imsg_testing.servers import reserve_port
-from imsg_testing.stack import IMSG, START_TIMEOUT_S, environment
 
 
-class Embedded(Api):
+class EmbeddedDeployment(Api):
     """All of iMSG in one process, with its own Valkey."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str], *, with_console: bool, program: Path) -> None:
@@ -52,9 +52,9 @@ class Embedded(Api):
 @contextmanager
 def embedded(
     folder: Path, settings: Mapping[str, str], *, with_console: bool = False, program: Path = IMSG
-) -> Iterator[Embedded]:
+) -> Iterator[EmbeddedDeployment]:
     """Make it; whoever has it starts it. It is ended with the context."""
-    one = Embedded(folder, settings, with_console=with_console, program=program)
+    one = EmbeddedDeployment(folder, settings, with_console=with_console, program=program)
     try:
         yield one
     finally:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pika  # type: ignore[import-untyped]
 
-from imsg_bench.site import CONTENT
+from imsg_bench.deployment import CONTENT
 from imsg_channels import METHODS
 from imsg_contract.topology import Lane, Topology, job_key
 from imsg_contract.wire import Content, Job, Recipient

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from imsg_bench.deployment import CONTENT
 from imsg_bench.floors.send import PLACE
-from imsg_bench.site import CONTENT
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient
 

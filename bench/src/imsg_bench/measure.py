@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from imsg_bench.ground import Ground
+from imsg_bench.deployment import Deployment
 from imsg_bench.progress import Progress
 from imsg_bench.result import Result
 from imsg_bench.scale import Scale
-from imsg_bench.site import Site
+from imsg_bench.servers import Servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Run:
     """What every measurement of a run shares."""
 
     scale: Scale
-    ground: Ground
+    servers: Servers
     progress: Progress
     peer_python: Path | None
     """The Python of the environment that has Celery; None where it was not set up."""
@@ -26,10 +26,10 @@ class Run:
     """What was found so far, by key: some measurements go by others'."""
 
     @contextmanager
-    def site(self) -> Iterator[Site]:
+    def deployment(self) -> Iterator[Deployment]:
         """Give a measurement empty servers and end all that it starts on them."""
         with ExitStack() as stack:
-            yield Site(stack, self.ground)
+            yield Deployment(stack, self.servers)
 
 
 class Measurement(Protocol):

@@ -20,7 +20,7 @@ Ask = Callable[["Load", httpx.Client], httpx.Response]
 def _number() -> str:
     """Draw a number that hardly anybody else draws: firms bound how often one is sent to.
 
-    None of those that begin with 13: whoever keeps books of these would find ours among them, now and then.
+    None of those that begin with 13: whoever reconciles these would find ours among them, now and then.
     """
     return f"18{secrets.randbelow(10**9):09d}"
 
@@ -78,18 +78,18 @@ USUAL = tuple(name for name in ASKS if name != PAGE)
 class Load:
     """One user's clients. Nothing is repeated: an answer that is not a success is a failure."""
 
-    def __init__(self, stack: Containers) -> None:
+    def __init__(self, containers: Containers) -> None:
         self.username, self.password = f"用户{secrets.token_hex(4)}", "correct horse"
         limits = {"per_hour": 1_000_000, "per_day": 1_000_000}
-        user = {"token": stack.token, "username": self.username, "password": self.password}
-        assert stack.call("POST", "/api/register", user | limits)["errorCode"] == 0
-        self.token = stack.log_in(self.username, self.password)
+        user = {"token": containers.token, "username": self.username, "password": self.password}
+        assert containers.call("POST", "/api/register", user | limits)["errorCode"] == 0
+        self.token = containers.log_in(self.username, self.password)
         self.answered: Counter[str] = Counter()
         """What was asked → how often it succeeded."""
         self.accepted: dict[str, int] = {}
         """Request → its recipients, for every send."""
         self.failures: list[str] = []
-        self._url = str(stack.client.base_url)
+        self._url = str(containers.client.base_url)
         self._lock = threading.Lock()
 
     def sent(self, http: httpx.Client, method: str, to: Any, content: Any, **more: Any) -> httpx.Response:  # noqa: ANN401

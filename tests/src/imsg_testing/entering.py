@@ -14,8 +14,8 @@ from imsg_contract.topology import DEAD
 from imsg_testing.api import DOCUMENTED, SETTLED, wait
 from imsg_testing.brokers import is_so
 from imsg_testing.browser import Visit
+from imsg_testing.deployment import Deployment
 from imsg_testing.history import job
-from imsg_testing.stack import Stack
 
 PATIENCE_S = 60.0
 
@@ -40,19 +40,19 @@ def enter(visit: Visit, username: str = "admin", password: str = DOCUMENTED["adm
     assert answer.status == 303, answer.text()
 
 
-def settled(stack: Stack, to: str | Sequence[str], *, token: str = "", **fields: object) -> str:
+def settled(deployment: Deployment, to: str | Sequence[str], *, token: str = "", **fields: object) -> str:
     """Send a mail and return its request's id once all of it is settled; patient with a machine that is busy."""
     content = {"subject": "hello", "text": "您好", **{name: fields.pop(name) for name in CONTENT if name in fields}}
-    body = {"token": token or stack.token(), "to": to, "method": "smtp", "content": content, **fields}
+    body = {"token": token or deployment.token(), "to": to, "method": "smtp", "content": content, **fields}
     sent: dict[str, Any] = {}
 
     def is_sent() -> bool:
-        sent.update(stack.call("POST", "/api/send", body))
+        sent.update(deployment.call("POST", "/api/send", body))
         assert sent["errorCode"] in (0, AWAY), sent
         return "id" in sent
 
     def is_settled() -> bool:
-        answer = stack.call("GET", "/api/query", token=stack.token(), id=sent["id"], limit="500")
+        answer = deployment.call("GET", "/api/query", token=deployment.token(), id=sent["id"], limit="500")
         listed = answer.get("messages", [])
         wanted = min(int(sent["count"]), MOST)
         return len(listed) == wanted and all(message["status"] in SETTLED for message in listed)
@@ -62,9 +62,9 @@ def settled(stack: Stack, to: str | Sequence[str], *, token: str = "", **fields:
     return str(sent["id"])
 
 
-def bury(stack: Stack, unreadable: int, to: str, subject: str) -> str:
+def bury(deployment: Deployment, unreadable: int, to: str, subject: str) -> str:
     """Bury what nobody can read, and after it a mail as its sender does; return the mail's request."""
-    url = found(stack.data)
+    url = found(deployment.data)
     assert url is not None
     with ThreadPoolExecutor(1) as apart:  # Playwright has a loop of its own in this thread
         return apart.submit(asyncio.run, _bury(url, unreadable, to, subject)).result(3 * PATIENCE_S)

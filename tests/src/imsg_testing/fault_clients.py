@@ -1,4 +1,4 @@
-"""Clients that send on and on while plugs are pulled, repeat as the interface says, and count every answer."""
+"""Clients that send on and on while faults are injected, repeat as the interface says, and count every answer."""
 
 import secrets
 import threading
@@ -25,8 +25,8 @@ TIMEOUT_S = 40.0
 Addresses = Callable[[str, int], str]
 
 
-class Whole(Protocol):
-    """What is tormented, whichever way it runs."""
+class Deployment(Protocol):
+    """All of iMSG, whichever way it runs."""
 
     mailbox: Mailbox
 
@@ -44,7 +44,7 @@ class Whole(Protocol):
     def new_user_token(self, **fields: object) -> str:
         """Register a user and return a token of theirs."""
 
-    def wait_until_whole(self) -> None:
+    def wait_until_ready(self) -> None:
         """Wait until every part of it is ready."""
 
 
@@ -61,7 +61,7 @@ def mainland_number(name: str, number: int) -> str:
 class Clients:
     """One user's clients, through one gateway or several; every message has an Idempotency-Key and one address."""
 
-    def __init__(self, whole: Whole, method: str = "smtp", address: Addresses = mail_address) -> None:
+    def __init__(self, deployment: Deployment, method: str = "smtp", address: Addresses = mail_address) -> None:
         self.name = secrets.token_hex(4)
         self.accepted: dict[str, Sequence[str]] = {}
         """Request → its recipients, for every answer with errorCode 0."""
@@ -74,8 +74,8 @@ class Clients:
         self.wrong: list[str] = []
         """Answers that no document knows."""
         self.subject = "故障"
-        self.token = whole.new_user_token(per_hour=1_000_000, per_day=1_000_000)
-        self._urls = whole.urls
+        self.token = deployment.new_user_token(per_hour=1_000_000, per_day=1_000_000)
+        self._urls = deployment.urls
         # A connection of its own for each request: a kept one may be closed just as it is used again.
         self._http = httpx.Client(timeout=TIMEOUT_S, limits=httpx.Limits(max_keepalive_connections=0))
         self._method = method

@@ -1,4 +1,4 @@
-"""`imsg up` tormented: its own mail server outside, its parent killed alone, its disk filled."""
+"""`imsg up` for fault tests: its own mail server outside, its parent killed alone, its disk filled."""
 
 import os
 import shutil
@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 
 from imsg_testing.api import wait
+from imsg_testing.deployment import IMSG, Deployment
+from imsg_testing.fault_deployment import READY_WITHIN_S
 from imsg_testing.fault_mail import Mailbox
-from imsg_testing.fault_world import READY_WITHIN_S
 from imsg_testing.processes import Process, descendants
-from imsg_testing.stack import IMSG, Stack
 
 
-class Embedded(Stack):
+class EmbeddedDeployment(Deployment):
     """All of iMSG in one process, with a mail server that outlives it."""
 
     def __init__(
@@ -36,16 +36,16 @@ class Embedded(Stack):
         """Where it listens."""
         return [self.url]
 
-    def is_whole(self) -> bool:
+    def is_ready(self) -> bool:
         """Tell whether it runs and all of it is ready."""
         try:
             return self.process.runs and httpx.get(f"{self.url}/health/ready", timeout=5).is_success
         except httpx.TransportError:
             return False
 
-    def wait_until_whole(self) -> None:
+    def wait_until_ready(self) -> None:
         """Wait until all of it is ready."""
-        wait(self.is_whole, READY_WITHIN_S, every_s=0.1, why=lambda: f"not whole again\n{self.said[-4_000:]}")
+        wait(self.is_ready, READY_WITHIN_S, every_s=0.1, why=lambda: f"not ready again\n{self.said[-4_000:]}")
 
     def kill_alone(self) -> list[int]:
         """Kill the parent and nobody else (SIGKILL); return who descended from it."""
@@ -68,11 +68,13 @@ class Embedded(Stack):
 
 
 @contextmanager
-def embedded(folder: Path, *, disk_mib: int | None = None, command: Sequence[str] | None = None) -> Iterator[Embedded]:
+def embedded(
+    folder: Path, *, disk_mib: int | None = None, command: Sequence[str] | None = None
+) -> Iterator[EmbeddedDeployment]:
     """Run `imsg up`, or another command, for as long as the context lasts; where wanted with a small disk."""
     with ExitStack() as stack:
         mailbox = stack.enter_context(Mailbox().running_apart())
-        opened = Embedded(folder, mailbox, disk_mib, command)
+        opened = EmbeddedDeployment(folder, mailbox, disk_mib, command)
         stack.callback(opened.close)
         opened.start()
         opened.open_wide()

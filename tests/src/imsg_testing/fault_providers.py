@@ -14,15 +14,15 @@ from pathlib import Path
 import httpx
 
 from imsg_testing.api import wait
-from imsg_testing.fault_world import World
+from imsg_testing.deployment import START_TIMEOUT_S, environment
+from imsg_testing.fault_deployment import Deployment
 from imsg_testing.processes import Process
 from imsg_testing.servers import reserve_port
-from imsg_testing.stack import START_TIMEOUT_S, environment
 from imsg_testing.trial import TERMS, Provider
 
 ACCOUNT = {
     "ACCESS_KEY_ID": "LTAI-fault",
-    "ACCESS_KEY_SECRET": "a secret of the torments",
+    "ACCESS_KEY_SECRET": "a secret of the fault tests",
     "SIGN_NAME": "天存",
     "TEMPLATE": "SMS_100000001",
 }
@@ -83,14 +83,14 @@ class SmsFirm:
 class Workers:
     """A sender of mail that its messages can kill (subject `die`), started again as a supervisor does."""
 
-    def __init__(self, whole: World, folder: Path) -> None:
+    def __init__(self, deployment: Deployment, folder: Path) -> None:
         self.provider = Provider()
         self.deaths = 0
         self._loop = asyncio.new_event_loop()
         self._open = threading.Event()
         self._closing = threading.Event()
         self._stopped: asyncio.Event | None = None
-        self._whole = whole
+        self._deployment = deployment
         self._log = folder / "trial.log"
 
     def counts(self, accepted: Mapping[str, Sequence[str]]) -> Counter[str]:
@@ -126,8 +126,8 @@ class Workers:
 
     def _supervise(self) -> None:
         to = [
-            self._whole.rabbit.url,
-            self._whole.valkey.url,
+            self._deployment.rabbit.url,
+            self._deployment.valkey.url,
             str(self.provider.port),
             "imsg",
             json.dumps(asdict(TERMS)),

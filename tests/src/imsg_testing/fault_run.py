@@ -1,6 +1,6 @@
-"""The full run of torments: each a run of pytest with a world of its own, some side by side, and the page at the end.
+"""The full run of fault tests: each a run of pytest of its own, some side by side, and the page at the end.
 
-Most of a torment is waiting for leases and steps to run out, so that several share the machine's time.
+Most of a fault test is waiting for leases and steps to run out, so that several share the machine's time.
 """
 
 import os

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zlib import crc32
 
-from imsg_testing.fault_books import Balance
+from imsg_testing.reconciliation import Reconciliation
 
 PAGE = Path("docs/fault-tolerance.md")
 
@@ -31,7 +31,7 @@ class Row:
     """A sentence of what was done."""
     explained: str = ""
     """Why duplicates may be, and how many at most."""
-    balance: Balance | None = None
+    reconciliation: Reconciliation | None = None
     measured: Sequence[str] = ()
     """What was measured where nothing was reconciled."""
 
@@ -53,7 +53,7 @@ SECTIONS = {
 METHOD = """\
 # Fault tolerance
 
-**{torments} faults injected, {accepted:,} recipients accepted, {lost:,} lost, {twice:,} messages sent twice,
+**{faults} faults injected, {accepted:,} recipients accepted, {lost:,} lost, {twice:,} messages sent twice,
 each explained in its row; no manual repair.**
 
 `make test-fault` writes this page from what it has just measured, once every test has passed.
@@ -104,14 +104,17 @@ def write(row: Row) -> None:
 def read(folder: Path) -> list[Row]:
     """Read the rows that a run gathered, in the page's order."""
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    return [Row(**{**row, "balance": row["balance"] and Balance(**row["balance"])}) for row in rows]
+    return [
+        Row(**{**row, "reconciliation": row["reconciliation"] and Reconciliation(**row["reconciliation"])})
+        for row in rows
+    ]
 
 
 def page(rows: Sequence[Row], now: datetime) -> str:
     """Write the page."""
-    kept = [row.balance for row in rows if row.balance is not None]
+    kept = [row.reconciliation for row in rows if row.reconciliation is not None]
     lines = METHOD.format(
-        torments=len(kept),
+        faults=len(kept),
         accepted=sum(one.accepted for one in kept),
         lost=sum(one.lost for one in kept),
         twice=sum(one.duplicates for one in kept),
@@ -127,7 +130,7 @@ def page(rows: Sequence[Row], now: datetime) -> str:
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
-    if any(row.balance is None for row in rows):
+    if any(row.reconciliation is None for row in rows):
         return [
             "| what was done | measured |",
             "|---|---|",
@@ -136,7 +139,11 @@ def _table(rows: Sequence[Row]) -> list[str]:
     return [
         f"| {' | '.join(COLUMNS)} |",
         f"|---|{'---:|' * (len(COLUMNS) - 1)}",
-        *(f"| {_what(row)} | {' | '.join(_figures(row.balance))} |" for row in rows if row.balance is not None),
+        *(
+            f"| {_what(row)} | {' | '.join(_figures(row.reconciliation))} |"
+            for row in rows
+            if row.reconciliation is not None
+        ),
     ]
 
 
@@ -144,17 +151,17 @@ def _what(row: Row) -> str:
     return f"**{row.title}.** {row.done}" + (f" *{row.explained}*" if row.explained else "")
 
 
-def _figures(balance: Balance) -> Sequence[str]:
-    refused = {**balance.refused, **({"no answer": balance.broken} if balance.broken else {})}
+def _figures(reconciliation: Reconciliation) -> Sequence[str]:
+    refused = {**reconciliation.refused, **({"no answer": reconciliation.broken} if reconciliation.broken else {})}
     reasons = "<br>".join(f"{count:,} {reason}" for reason, count in sorted(refused.items()))
-    settled = f"{balance.settled:,}" + (f" ({balance.failed:,})" if balance.failed else "")
+    settled = f"{reconciliation.settled:,}" + (f" ({reconciliation.failed:,})" if reconciliation.failed else "")
     return (
-        f"{balance.accepted:,}",
+        f"{reconciliation.accepted:,}",
         settled,
-        f"{balance.lost:,}",
-        f"{balance.duplicates:,}",
+        f"{reconciliation.lost:,}",
+        f"{reconciliation.duplicates:,}",
         reasons or "0",
-        f"{balance.whole_s:,.0f} s",
+        f"{reconciliation.recovered_s:,.0f} s",
     )
 
 

@@ -187,7 +187,7 @@ async def _noted(request: Request) -> Relayed:
 
 
 @dataclass
-class World:
+class RunningGateway:
     """A running gateway and everything around it."""
 
     service: Service
@@ -248,7 +248,9 @@ def mail(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
     return {name: value for name, value in {**sound, **fields}.items() if value is not ...}
 
 
-async def call_past_httpx(world: World, scope: dict[str, Any], headers: dict[bytes, bytes]) -> httpx.Response:
+async def call_past_httpx(
+    gateway: RunningGateway, scope: dict[str, Any], headers: dict[bytes, bytes]
+) -> httpx.Response:
     """Call the app past httpx, which would not write such a path."""
     got: list[Any] = []
 
@@ -259,19 +261,19 @@ async def call_past_httpx(world: World, scope: dict[str, Any], headers: dict[byt
         got.append(message)
 
     whole = {"type": "http", "headers": list(headers.items()), "client": None, "asgi": {"version": "3.0"}, **scope}
-    await world.service(whole, receive, send)
+    await gateway.service(whole, receive, send)
     start, end = got
     return httpx.Response(start["status"], headers=start["headers"], content=end["body"])
 
 
 @asynccontextmanager
-async def world(
+async def run_gateway(
     store_url: str,
     *,
     is_first: bool = True,
     is_v2: bool = True,
     **given: Any,  # noqa: ANN401  a setting's
-) -> AsyncIterator[World]:
+) -> AsyncIterator[RunningGateway]:
     """Open a gateway on a Redis, emptied unless it is not the first there; `given` are settings."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(redis.connect(store_url))
@@ -296,7 +298,7 @@ async def world(
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=ANSWER_BOUND_S)
         )
-        yield World(service, client, auth, history, store, broker, is_v2)
+        yield RunningGateway(service, client, auth, history, store, broker, is_v2)
 
 
 @contextmanager

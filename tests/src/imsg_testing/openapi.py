@@ -6,23 +6,23 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from imsg_testing.stack import Stack, running
+from imsg_testing.deployment import Deployment, running
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "openapi.json"
 
 RENEW = "make openapi"
 
 
-def served(stack: Stack) -> str:
+def served(deployment: Deployment) -> str:
     """Return the document as it is served, laid out for people and for diffs."""
-    document: dict[str, Any] = stack.call("GET", "/openapi.json")
+    document: dict[str, Any] = deployment.call("GET", "/openapi.json")
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 
 def main() -> int:
     """Write the document that an `imsg up` of its own serves."""
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as stack:
-        DOCUMENT.write_text(served(stack), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as deployment:
+        DOCUMENT.write_text(served(deployment), encoding="utf-8")
     return 0
 
 

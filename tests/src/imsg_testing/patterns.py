@@ -46,7 +46,7 @@ class Unseen(Exception):  # noqa: N818  what a test says
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class CallSite:
     """A call of the library in the product's source."""
 
     path: Path
@@ -112,7 +112,7 @@ def _import_all(files: Sequence[Path]) -> None:
                 importlib.import_module(module.name)
 
 
-def _sites(path: Path) -> Iterator[Site]:
+def _sites(path: Path) -> Iterator[CallSite]:
     tree = _tree(path)
     names = {}
     for node in ast.walk(tree):
@@ -122,7 +122,7 @@ def _sites(path: Path) -> Iterator[Site]:
             names[id(node.value)] = node.targets[0].id
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and (name := _of_re(node.func)):
-            yield Site(path, node.lineno, node, name, names.get(id(node), ""))
+            yield CallSite(path, node.lineno, node, name, names.get(id(node), ""))
 
 
 def _of_re(function: ast.expr) -> str:
@@ -131,7 +131,7 @@ def _of_re(function: ast.expr) -> str:
     return ""
 
 
-def _uses(site: Site, files: Sequence[Path]) -> tuple[str, ...]:
+def _uses(site: CallSite, files: Sequence[Path]) -> tuple[str, ...]:
     """Say how a pattern is used: as its name is, or, where it stands in a table, as any is in its file."""
     if site.function != "compile":
         return (USES[site.function],)
@@ -169,7 +169,7 @@ def _is_library(holder: ast.expr) -> bool:
     return isinstance(holder, ast.Name) and holder.id == "re"
 
 
-def _literal(site: Site) -> tuple[str | bytes, int]:
+def _literal(site: CallSite) -> tuple[str | bytes, int]:
     """Read a pattern that is written where it is used."""
     given = {keyword.arg: keyword.value for keyword in site.call.keywords}
     at = 2 if site.function in ("search", "match", "fullmatch", "findall", "finditer") else 99

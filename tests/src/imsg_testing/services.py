@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 
 from imsg_testing.api import Api, wait
+from imsg_testing.deployment import START_TIMEOUT_S, Provider, environment, provider
 from imsg_testing.parting import Parting
 from imsg_testing.processes import Process
 from imsg_testing.servers import Postgres, Rabbit, Valkey, reserve_port
-from imsg_testing.stack import START_TIMEOUT_S, Provider, environment, provider
 
 KEYS = {
     "IMSG_SERVICE_KEY": "a key between services, long enough",
@@ -69,7 +69,7 @@ class Services(Api):
         auth: OneService,
         history: OneService,
         senders: list[OneService],
-        world: Provider,
+        sandbox: Provider,
         *,
         stores: tuple[Postgres, Valkey] | None = None,
     ) -> None:
@@ -79,7 +79,7 @@ class Services(Api):
         self.auth = auth
         self.history = history
         self.senders = senders
-        self.world = world
+        self.sandbox = sandbox
         self._stores = stores
 
     @property
@@ -111,7 +111,7 @@ def services(folder: Path, *, gateways: int = 1, senders: int = 1) -> Iterator[S
         rabbit = stack.enter_context(Rabbit())
         valkey = stack.enter_context(Valkey())
         postgres = stack.enter_context(Postgres())
-        world = stack.enter_context(provider(folder))
+        sandbox = stack.enter_context(provider(folder))
         parting = Parting(folder / "secrets")
         parting.at_rabbit(rabbit.url)
         asyncio.run(parting.at_redis(valkey.url))
@@ -133,13 +133,13 @@ def services(folder: Path, *, gateways: int = 1, senders: int = 1) -> Iterator[S
         auth = started("imsg_auth", {"IMSG_DATABASE_URL": postgres.create_database("auth")})
         history = started("imsg_history", {"IMSG_DATABASE_URL": postgres.create_database("history")})
         peers = {"IMSG_AUTH_URL": auth.url, "IMSG_HISTORY_URL": history.url}
-        sending = [started("imsg_smtp", {**peers, **world.settings}) for _ in range(senders)]
+        sending = [started("imsg_smtp", {**peers, **sandbox.settings}) for _ in range(senders)]
         opened = Services(
             [started("imsg_gateway", peers) for _ in range(gateways)],
             auth,
             history,
             sending,
-            world,
+            sandbox,
             stores=(postgres, valkey),
         )
         stack.callback(opened.close)

@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg
 
+from imsg_bench.deployment import CONTENT
 from imsg_bench.filling import new_id
-from imsg_bench.site import CONTENT
 
 BATCH = 256
 """Deliveries a transaction, as history takes them."""

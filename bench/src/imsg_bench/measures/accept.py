@@ -17,12 +17,12 @@ import redis
 
 from imsg_bench import load
 from imsg_bench.costs import Meter
+from imsg_bench.deployment import Deployment, pause
 from imsg_bench.figures import ratios
 from imsg_bench.job import prebuilt
 from imsg_bench.load import Load
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
-from imsg_bench.site import Site, pause
 from imsg_testing.processes import Process
 
 KEY = "A"
@@ -39,7 +39,7 @@ class Contender:
 
     def __init__(
         self,
-        site: Site,
+        deployment: Deployment,
         name: str,
         url: str,
         body: Path,
@@ -50,13 +50,13 @@ class Contender:
     ) -> None:
         self.name = name
         self.url = f"{url}/api/send"
-        self._site = site
+        self._site = deployment
         self._body = body
         self._queues = queues
         self._pids = {
             name: process.pid,
-            "Valkey": site.ground.valkey.process.pid,
-            "RabbitMQ": site.ground.broker.process.pid,
+            "Valkey": deployment.servers.valkey.process.pid,
+            "RabbitMQ": deployment.servers.broker.process.pid,
             **beside,
         }
         self.rates: list[float] = []
@@ -64,7 +64,7 @@ class Contender:
 
     def turn(self, run: Run) -> Load:
         """Load it for a turn; note its rate and what it cost."""
-        self._site.plot.purge(*self._queues)
+        self._site.share.purge(*self._queues)
         load.run(self.url, self._body, run.scale.warm_s)
         pause(REST_S)
         meter = Meter.begin(**self._pids)
@@ -72,24 +72,24 @@ class Contender:
         for name, cost in meter.per_unit_us(found.accepted).items():
             self.costs.setdefault(name, []).append(cost)
         self.rates.append(found.rate)
-        self._site.plot.purge(*self._queues)
+        self._site.share.purge(*self._queues)
         return found
 
 
 def measure(run: Run) -> Result:
     """Measure A."""
-    with run.site() as site:
-        site.auth()
-        gateway = site.gateway()
-        floor_url, floor = start_floor(site)
-        body = site.body()
+    with run.deployment() as deployment:
+        deployment.auth()
+        gateway = deployment.gateway()
+        floor_url, floor = start_floor(deployment)
+        body = deployment.body()
         contenders = [
-            Contender(site, "floor", floor_url, body, floor, queues=QUEUES),
-            Contender(site, "iMSG", gateway.url, body, gateway.process, queues=QUEUES),
+            Contender(deployment, "floor", floor_url, body, floor, queues=QUEUES),
+            Contender(deployment, "iMSG", gateway.url, body, gateway.process, queues=QUEUES),
         ]
         if run.peer_python is not None:
-            peer_url, peer = start_peer(site, run.peer_python)
-            contenders.append(Contender(site, "peer", peer_url, body, peer, queues=(PEER_QUEUE,)))
+            peer_url, peer = start_peer(deployment, run.peer_python)
+            contenders.append(Contender(deployment, "peer", peer_url, body, peer, queues=(PEER_QUEUE,)))
         for number in range(run.scale.rounds):
             rates = {contender.name: contender.turn(run).rate for contender in contenders}
             rates["ratio"] = rates["iMSG"] / rates["floor"]
@@ -114,23 +114,23 @@ def _result(contenders: list[Contender]) -> Result:
     return Result(KEY, TITLE, tuple(series), costs)
 
 
-def start_floor(site: Site) -> tuple[str, Process]:
+def start_floor(deployment: Deployment) -> tuple[str, Process]:
     """Start the floor on the gateway's own exchange and queues."""
-    job = site.folder / "job.json"
+    job = deployment.folder / "job.json"
     job.write_bytes(prebuilt())
     given = {
-        "FLOOR_AMQP": site.plot.plain_broker_url,
-        "FLOOR_REDIS": site.plot.redis_url,
+        "FLOOR_AMQP": deployment.share.plain_broker_url,
+        "FLOOR_REDIS": deployment.share.redis_url,
         "FLOOR_EXCHANGE": "imsg",
         "FLOOR_KEY": "job.smtp.single",
         "FLOOR_JOB": str(job),
     }
-    return site.served("imsg_bench.floors.send:app", given, "--factory")
+    return deployment.served("imsg_bench.floors.send:app", given, "--factory")
 
 
-def start_peer(site: Site, python: Path) -> tuple[str, Process]:
+def start_peer(deployment: Deployment, python: Path) -> tuple[str, Process]:
     """Start the peer; the token that the load carries is one of its own too."""
-    with redis.Redis.from_url(site.plot.redis_url) as client:
-        client.hset(f"peer:token:{site.api.token()}", "username", "admin")
-    given = {"PEER_AMQP": site.plot.plain_broker_url, "PEER_REDIS": site.plot.redis_url}
-    return site.served("app:app", given, "--app-dir", str(PEER), python=python)
+    with redis.Redis.from_url(deployment.share.redis_url) as client:
+        client.hset(f"peer:token:{deployment.api.token()}", "username", "admin")
+    given = {"PEER_AMQP": deployment.share.plain_broker_url, "PEER_REDIS": deployment.share.redis_url}
+    return deployment.served("app:app", given, "--app-dir", str(PEER), python=python)

@@ -18,19 +18,19 @@ TITLE = "Accepted requests, everything running"
 
 def measure(run: Run) -> Result:
     """Measure A'."""
-    with run.site() as site:
-        site.auth()
-        history = site.history()
-        gateway = site.gateway()
-        port, counts = site.sink()
-        sender = site.mail_sender(port)
+    with run.deployment() as deployment:
+        deployment.auth()
+        history = deployment.history()
+        gateway = deployment.gateway()
+        port, counts = deployment.sink()
+        sender = deployment.mail_sender(port)
         sender.start()
-        floor_url, floor = start_floor(site)
-        body = site.body()
+        floor_url, floor = start_floor(deployment)
+        body = deployment.body()
         beside = {"sender": sender.process.pid, "history": history.process.pid}
         contenders = [
-            Contender(site, "floor", floor_url, body, floor, queues=QUEUES, beside=beside),
-            Contender(site, "iMSG", gateway.url, body, gateway.process, queues=QUEUES, beside=beside),
+            Contender(deployment, "floor", floor_url, body, floor, queues=QUEUES, beside=beside),
+            Contender(deployment, "iMSG", gateway.url, body, gateway.process, queues=QUEUES, beside=beside),
         ]
         delivered: dict[str, list[float]] = {contender.name: [] for contender in contenders}
         for number in range(run.scale.rounds):

@@ -16,14 +16,14 @@ from pathlib import Path
 from imsg_bench import load
 from imsg_bench.costs import Meter
 from imsg_bench.counts import Counts
-from imsg_bench.embedded import Embedded, embedded
+from imsg_bench.deployment import CONTENT, Deployment
+from imsg_bench.embedded import EmbeddedDeployment, embedded
 from imsg_bench.figures import ratios
 from imsg_bench.filling import until
 from imsg_bench.measure import Run
 from imsg_bench.measures.accept import QUEUES, Contender, start_floor
 from imsg_bench.measures.mails import PATIENCE_S, floor_turn
 from imsg_bench.result import Result, Series
-from imsg_bench.site import CONTENT, Site
 
 KEY = "G"
 TITLE = "Embedded, all in one process"
@@ -35,17 +35,17 @@ def measure(run: Run) -> Result:
         name: [] for name in ("floor, accepted", "accepted", "floor, delivered", "delivered", "accepted, both together")
     }
     costs: dict[str, list[float]] = {}
-    with run.site() as site:
-        site.auth()
-        site.gateway()
-        port, counts = site.sink()
-        floor_url, floor = start_floor(site)
-        contender = Contender(site, "floor", floor_url, site.body(), floor, queues=QUEUES)
-        with _open(site, port) as one:
-            body = _body(site.folder / "embedded.json", one)
+    with run.deployment() as deployment:
+        deployment.auth()
+        deployment.gateway()
+        port, counts = deployment.sink()
+        floor_url, floor = start_floor(deployment)
+        contender = Contender(deployment, "floor", floor_url, deployment.body(), floor, queues=QUEUES)
+        with _open(deployment, port) as one:
+            body = _body(deployment.folder / "embedded.json", one)
             for number in range(run.scale.rounds):
                 found["floor, accepted"].append(contender.turn(run).rate)
-                found["floor, delivered"].append(floor_turn(site, port, counts, run.scale.mails)[0])
+                found["floor, delivered"].append(floor_turn(deployment, port, counts, run.scale.mails)[0])
                 for name, value in _turn(run, one, body, counts).items():
                     (costs.setdefault(name, []) if name.startswith("µs") else found[name]).append(value)
                 told = {name: values[-1] for name, values in found.items()}
@@ -63,7 +63,7 @@ def measure(run: Run) -> Result:
     )
 
 
-def _turn(run: Run, one: Embedded, body: Path, counts: Counts) -> dict[str, float]:
+def _turn(run: Run, one: EmbeddedDeployment, body: Path, counts: Counts) -> dict[str, float]:
     url = f"{one.url}/api/send"
     _pause(one, paused=True)
     counts.reset()
@@ -89,21 +89,21 @@ def _turn(run: Run, one: Embedded, body: Path, counts: Counts) -> dict[str, floa
 
 
 @contextmanager
-def _open(site: Site, port: int) -> Iterator[Embedded]:
+def _open(deployment: Deployment, port: int) -> Iterator[EmbeddedDeployment]:
     server = {"HOST": "127.0.0.1", "PORT": port, "SECURITY": "none", "SENDER": "imsg@example.com", "CONNECTIONS": 16}
     settings = {f"IMSG_SMTP__{name}": str(value) for name, value in server.items()}
-    with embedded(site.folder / "up", settings) as one:
+    with embedded(deployment.folder / "up", settings) as one:
         one.start()
         one.open_wide()
         yield one
 
 
-def _body(path: Path, one: Embedded) -> Path:
+def _body(path: Path, one: EmbeddedDeployment) -> Path:
     body = {"token": one.token(), "to": "zhang@example.com", "method": "smtp", "content": CONTENT}
     path.write_text(json.dumps(body, ensure_ascii=False))
     return path
 
 
-def _pause(one: Embedded, *, paused: bool) -> None:
+def _pause(one: EmbeddedDeployment, *, paused: bool) -> None:
     answer = one.call("PATCH", "/api/channels/smtp", {"token": one.token(), "paused": paused})
     assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement

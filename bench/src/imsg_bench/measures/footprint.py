@@ -15,11 +15,11 @@ from pathlib import Path
 import httpx
 
 from imsg_bench.costs import resident_mib
+from imsg_bench.deployment import START_TIMEOUT_S, Deployment, is_ready
 from imsg_bench.embedded import embedded
 from imsg_bench.figures import median
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
-from imsg_bench.site import START_TIMEOUT_S, Site, is_ready
 from imsg_testing.api import wait
 from imsg_testing.services import OneService
 
@@ -37,10 +37,10 @@ def measure(run: Run) -> Result:
     """Measure I."""
     memory: dict[str, list[float]] = {}
     start: dict[str, list[float]] = {}
-    with run.site() as site:
-        site.auth()
-        site.history()
-        makers = _makers(site)
+    with run.deployment() as deployment:
+        deployment.auth()
+        deployment.history()
+        makers = _makers(deployment)
         rounds = max(1, run.scale.rounds - 2)
         for number in range(-1, rounds):  # the first start makes tables and is not counted
             found = _all(makers)
@@ -50,17 +50,17 @@ def measure(run: Run) -> Result:
                     memory.setdefault(name, []).append(mib)
             slowest = max(seconds for seconds, _ in found.values())
             run.progress.round(KEY, max(0, number), rounds, slowest_start_s=slowest)
-        _embedded(site, with_console=False)  # makes its folder and tables, and is not counted
+        _embedded(deployment, with_console=False)  # makes its folder and tables, and is not counted
         for _ in range(rounds):
             for name, with_console in (("imsg up, no console", False), ("imsg up", True)):
-                seconds, mib = _embedded(site, with_console=with_console)
+                seconds, mib = _embedded(deployment, with_console=with_console)
                 start.setdefault(name, []).append(seconds)
                 memory.setdefault(name, []).append(mib)
     return _result(memory, start)
 
 
-def _makers(site: Site) -> Mapping[str, Callable[[], OneService]]:
-    databases = {name: site.plot.database(name) for name in ("wechat", "auth_again", "history_again")}
+def _makers(deployment: Deployment) -> Mapping[str, Callable[[], OneService]]:
+    databases = {name: deployment.share.database(name) for name in ("wechat", "auth_again", "history_again")}
     account = {"APPID": "wx0", "SECRET": "s", "TOKEN": "t", "TEMPLATE": "m", "ENDPOINT": "http://127.0.0.1:1"}
     firm = {
         "ENDPOINT": "http://127.0.0.1:1",
@@ -81,7 +81,7 @@ def _makers(site: Site) -> Mapping[str, Callable[[], OneService]]:
         CONSOLE: ("imsg_console", {"IMSG_GATEWAY_URL": "http://127.0.0.1:1"}),
     }
     return {
-        name: lambda package=package, given=given: site.service(package, given, alone(package) / "python")  # type: ignore[misc]
+        name: lambda package=package, given=given: deployment.service(package, given, alone(package) / "python")  # type: ignore[misc]
         for name, (package, given) in settings.items()
     }
 
@@ -110,10 +110,10 @@ def _all(makers: Mapping[str, Callable[[], OneService]]) -> dict[str, tuple[floa
     return found
 
 
-def _embedded(site: Site, *, with_console: bool) -> tuple[float, float]:
+def _embedded(deployment: Deployment, *, with_console: bool) -> tuple[float, float]:
     with ExitStack() as stack:
         one = stack.enter_context(
-            embedded(site.folder / "up", {}, with_console=with_console, program=alone("imsg") / "imsg")
+            embedded(deployment.folder / "up", {}, with_console=with_console, program=alone("imsg") / "imsg")
         )
         seconds = one.start()
         httpx.get(f"{one.url}/health/live", timeout=10)

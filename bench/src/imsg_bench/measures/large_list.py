@@ -25,15 +25,15 @@ import httpx
 
 from imsg_bench import machine, pulse
 from imsg_bench.costs import Meter
-from imsg_bench.embedded import Embedded, embedded
+from imsg_bench.deployment import CONTENT
+from imsg_bench.embedded import EmbeddedDeployment, embedded
 from imsg_bench.figures import percentile
 from imsg_bench.filling import until
-from imsg_bench.ground import folder_of
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
-from imsg_bench.site import CONTENT
+from imsg_bench.servers import folder_of
+from imsg_testing.deployment import environment
 from imsg_testing.processes import Process
-from imsg_testing.stack import environment
 
 KEY = "S"
 TITLE = "A list of large mails, all in one process"
@@ -95,7 +95,7 @@ def measure(run: Run) -> Result:
     )
 
 
-def _listener(one: Embedded, beats: Path) -> Process:
+def _listener(one: EmbeddedDeployment, beats: Path) -> Process:
     command = [sys.executable, "-m", "imsg_bench.pulse", "127.0.0.1", str(one.port), str(beats)]
     folder = one.log.parent
     return Process(command, log=folder / "pulse.log", environment=environment({}), cwd=folder)
@@ -124,7 +124,7 @@ def _singles(client: "Client", settled: Future[Any]) -> list[float]:
 class Client:
     """Sends and asks what became of it; counts the answers that were none."""
 
-    one: Embedded
+    one: EmbeddedDeployment
     refused: int = 0
     _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 

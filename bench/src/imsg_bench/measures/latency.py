@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 from imsg_bench import load
+from imsg_bench.deployment import pause
 from imsg_bench.figures import percentile, ratios
 from imsg_bench.load import CONNECTIONS, LoadError
 from imsg_bench.measure import Run
 from imsg_bench.measures.accept import QUEUES, REST_S, start_floor
 from imsg_bench.result import Result, Series
-from imsg_bench.site import pause
 
 KEY = "B"
 TITLE = "Latency at half of A's rate"
@@ -26,17 +26,17 @@ TITLE = "Latency at half of A's rate"
 
 def measure(run: Run) -> Result:
     """Measure B."""
-    with run.site() as site:
-        site.auth()
-        gateway = site.gateway()
-        floor_url, _ = start_floor(site)
-        body = site.body()
+    with run.deployment() as deployment:
+        deployment.auth()
+        gateway = deployment.gateway()
+        floor_url, _ = start_floor(deployment)
+        body = deployment.body()
         urls = {"floor": f"{floor_url}/api/send", "iMSG": f"{gateway.url}/api/send"}
         rate = _half_rate(run, urls["iMSG"], body)
         found: dict[str, list[list[float]]] = {name: [] for name in urls}
         for number in range(run.scale.rounds):
             for name, url in urls.items():
-                site.plot.purge(*QUEUES)
+                deployment.share.purge(*QUEUES)
                 timed(url, body, rate, run.scale.warm_s)
                 pause(REST_S)
                 found[name].append(timed(url, body, rate, run.scale.turn_s))

@@ -28,15 +28,15 @@ def measure(run: Run) -> Result:
     rates: list[float] = []
     costs: dict[str, list[float]] = {}
     people = run.scale.people
-    with run.site() as site:
-        site.auth()
-        gateway = site.gateway()
-        port, counts = site.sink()
-        sender = site.mail_sender(port)
+    with run.deployment() as deployment:
+        deployment.auth()
+        gateway = deployment.gateway()
+        port, counts = deployment.sink()
+        sender = deployment.mail_sender(port)
         sender.start()
-        body = site.body([f"reader{number}@example.com" for number in range(people)], "list.json").read_bytes()
+        body = deployment.body([f"reader{number}@example.com" for number in range(people)], "list.json").read_bytes()
         for number in range(run.scale.rounds):
-            site.plot.purge(SINGLE, BULK, HISTORY)
+            deployment.share.purge(SINGLE, BULK, HISTORY)
             counts.reset()
             meter = Meter.begin(gateway=gateway.process.pid, sender=sender.process.pid)
             begun = time.monotonic()

@@ -13,11 +13,11 @@ from contextlib import ExitStack
 
 from imsg_bench.costs import Meter
 from imsg_bench.counts import Counts
+from imsg_bench.deployment import Deployment
 from imsg_bench.figures import ratios
 from imsg_bench.filling import fill, job, key_of, until, waiting
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
-from imsg_bench.site import Site
 from imsg_testing.processes import Process
 
 KEY = "C"
@@ -31,14 +31,14 @@ def measure(run: Run) -> Result:
     """Measure C."""
     rates: dict[str, list[float]] = {"floor": [], "singles": [], "bulk": []}
     costs: dict[str, list[float]] = {}
-    with run.site() as site:
-        port, counts = site.sink()
-        declare(site)
+    with run.deployment() as deployment:
+        port, counts = deployment.sink()
+        declare(deployment)
         people = run.scale.mails
         turns: dict[str, Callable[[], Turn]] = {
-            "floor": lambda: floor_turn(site, port, counts, people),
-            "singles": lambda: _singles(site, port, counts, people),
-            "bulk": lambda: _bulk(site, port, counts, people),
+            "floor": lambda: floor_turn(deployment, port, counts, people),
+            "singles": lambda: _singles(deployment, port, counts, people),
+            "bulk": lambda: _bulk(deployment, port, counts, people),
         }
         for number in range(run.scale.rounds):
             for name, turn in turns.items():
@@ -65,58 +65,58 @@ Turn = tuple[float, dict[str, float]]
 """Mails a second, and processor µs a mail by process."""
 
 
-def declare(site: Site) -> None:
+def declare(deployment: Deployment) -> None:
     """Have the queues made, by a gateway that ends again."""
-    site.auth()
-    gateway = site.gateway()
+    deployment.auth()
+    gateway = deployment.gateway()
     gateway.process.close()
 
 
-def _fill_singles(site: Site, count: int) -> None:
-    site.plot.purge(SINGLE, BULK, HISTORY)
-    url = site.plot.plain_broker_url
+def _fill_singles(deployment: Deployment, count: int) -> None:
+    deployment.share.purge(SINGLE, BULK, HISTORY)
+    url = deployment.share.plain_broker_url
     jobs = (job([f"reader{number}@example.com"]) for number in range(count))
     fill(url, ((key_of(made), made.encode()) for made in jobs))
     until(lambda: waiting(url, SINGLE) >= count, PATIENCE_S)
 
 
-def floor_turn(site: Site, port: int, counts: Counts, count: int) -> Turn:
+def floor_turn(deployment: Deployment, port: int, counts: Counts, count: int) -> Turn:
     """Fill the queue and let the bare consumer empty it."""
-    _fill_singles(site, count)
+    _fill_singles(deployment, count)
     with ExitStack() as stack:
-        words = (site.plot.plain_broker_url, SINGLE, str(port))
+        words = (deployment.share.plain_broker_url, SINGLE, str(port))
         counts.reset()
-        process = site.program("imsg_bench.floors.consumer", *words)
+        process = deployment.program("imsg_bench.floors.consumer", *words)
         stack.callback(process.close)
-        return drained(site, process, counts, count)
+        return drained(deployment, process, counts, count)
 
 
-def _singles(site: Site, port: int, counts: Counts, count: int) -> Turn:
-    _fill_singles(site, count)
-    return _sent(site, port, counts, count)
+def _singles(deployment: Deployment, port: int, counts: Counts, count: int) -> Turn:
+    _fill_singles(deployment, count)
+    return _sent(deployment, port, counts, count)
 
 
-def _bulk(site: Site, port: int, counts: Counts, count: int) -> Turn:
-    site.plot.purge(SINGLE, BULK, HISTORY)
+def _bulk(deployment: Deployment, port: int, counts: Counts, count: int) -> Turn:
+    deployment.share.purge(SINGLE, BULK, HISTORY)
     made = job([f"reader{number}@example.com" for number in range(count)])
-    fill(site.plot.plain_broker_url, [(key_of(made), made.encode())])
-    return _sent(site, port, counts, count)
+    fill(deployment.share.plain_broker_url, [(key_of(made), made.encode())])
+    return _sent(deployment, port, counts, count)
 
 
-def _sent(site: Site, port: int, counts: Counts, count: int) -> Turn:
-    sender = site.mail_sender(port)
+def _sent(deployment: Deployment, port: int, counts: Counts, count: int) -> Turn:
+    sender = deployment.mail_sender(port)
     counts.reset()
     sender.process.start()
-    turn = drained(site, sender.process, counts, count)
+    turn = drained(deployment, sender.process, counts, count)
     sender.process.kill()
     return turn
 
 
-def drained(site: Site, process: Process, counts: Counts, count: int) -> Turn:
+def drained(deployment: Deployment, process: Process, counts: Counts, count: int) -> Turn:
     """Wait until so many have arrived; return the rate and what a unit cost whom."""
-    ground = site.ground
+    servers = deployment.servers
     until(lambda: counts.count > 0, PATIENCE_S, every_s=0.01)
     before = counts.count
-    meter = Meter.begin(sender=process.pid, Valkey=ground.valkey.process.pid, RabbitMQ=ground.broker.process.pid)
+    meter = Meter.begin(sender=process.pid, Valkey=servers.valkey.process.pid, RabbitMQ=servers.broker.process.pid)
     until(lambda: counts.count >= count, PATIENCE_S, every_s=0.02)
     return counts.rate, meter.per_unit_us(count - before)

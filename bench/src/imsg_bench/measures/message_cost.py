@@ -15,11 +15,11 @@ import redis
 
 from imsg_bench import load
 from imsg_bench.costs import Meter
+from imsg_bench.deployment import Deployment
 from imsg_bench.filling import until, waiting
 from imsg_bench.measure import Run
 from imsg_bench.measures.recording import QUEUE
 from imsg_bench.result import Result, Series
-from imsg_bench.site import Site
 from imsg_testing.api import DOCUMENTED
 
 KEY = "J"
@@ -35,32 +35,32 @@ REST_S = 6.0
 def measure(run: Run) -> Result:
     """Measure J."""
     logins = []
-    with run.site() as site:
-        auth = site.auth()
-        history = site.history()
-        gateway = site.gateway()
-        port, counts = site.sink()
-        sender = site.mail_sender(port)
+    with run.deployment() as deployment:
+        auth = deployment.auth()
+        history = deployment.history()
+        gateway = deployment.gateway()
+        port, counts = deployment.sink()
+        sender = deployment.mail_sender(port)
         sender.start()
-        login = site.folder / "login.json"
+        login = deployment.folder / "login.json"
         login.write_text(json.dumps({"username": "admin", "password": DOCUMENTED["admin"]}))
         for number in range(run.scale.rounds):
             logins.append(load.run(f"{gateway.url}/api/login", login, run.scale.turn_s, LOGIN_CONNECTIONS).rate)
             run.progress.round(KEY, number, run.scale.rounds, logins=logins[-1])
         ours = {"gateway": gateway, "auth": auth, "history": history, "sender-smtp": sender}
         pids = {name: one.process.pid for name, one in ours.items()}
-        pids |= {"Valkey": site.ground.valkey.process.pid, "RabbitMQ": site.ground.broker.process.pid}
-        pids |= {"PostgreSQL": site.ground.postgres.process.pid}
+        pids |= {"Valkey": deployment.servers.valkey.process.pid, "RabbitMQ": deployment.servers.broker.process.pid}
+        pids |= {"PostgreSQL": deployment.servers.postgres.process.pid}
         time.sleep(REST_S)
-        before = _traffic(site)
+        before = _traffic(deployment)
         meter = Meter.begin(**pids)
-        accepted = load.run(f"{gateway.url}/api/send", site.body(), run.scale.turn_s, CONNECTIONS).accepted
+        accepted = load.run(f"{gateway.url}/api/send", deployment.body(), run.scale.turn_s, CONNECTIONS).accepted
         until(lambda: counts.count >= accepted, PATIENCE_S)
-        until(lambda: waiting(site.plot.plain_broker_url, QUEUE) == 0, PATIENCE_S)
+        until(lambda: waiting(deployment.share.plain_broker_url, QUEUE) == 0, PATIENCE_S)
         time.sleep(1)
         costs = meter.per_unit_us(accepted)
         time.sleep(REST_S)
-        after = _traffic(site)
+        after = _traffic(deployment)
     traffic = {name: (after[name] - before[name]) / accepted for name in after}
     return Result(
         KEY,
@@ -83,10 +83,10 @@ UNITS: Mapping[str, str] = {
 }
 
 
-def _traffic(site: Site) -> dict[str, float]:
-    with redis.Redis.from_url(site.plot.redis_url) as client:
+def _traffic(deployment: Deployment) -> dict[str, float]:
+    with redis.Redis.from_url(deployment.share.redis_url) as client:
         told = client.info("stats")
-    connections = site.ground.broker.manage("GET", f"vhosts/{site.plot.host}/connections").json()
+    connections = deployment.servers.broker.manage("GET", f"vhosts/{deployment.share.host}/connections").json()
     values = (
         float(told["total_commands_processed"]),
         float(told["total_net_input_bytes"]),

@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx
 
 from imsg_bench.counts import Counts
+from imsg_bench.deployment import CONTENT, Deployment
 from imsg_bench.figures import percentile
 from imsg_bench.filling import until
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
-from imsg_bench.site import CONTENT, Site
 
 KEY = "H"
 TITLE = "One message while 100,000 bulk ones wait"
@@ -29,18 +29,18 @@ APART_S = 0.02
 
 def measure(run: Run) -> Result:
     """Measure H."""
-    with run.site() as site:
-        site.auth()
-        site.history()
-        gateway = site.gateway()
-        port, counts = site.sink()
-        sender = site.mail_sender(port)
+    with run.deployment() as deployment:
+        deployment.auth()
+        deployment.history()
+        gateway = deployment.gateway()
+        port, counts = deployment.sink()
+        sender = deployment.mail_sender(port)
         sender.start()
-        probes = Probes(site, f"{gateway.url}/api/send")
+        probes = Probes(deployment, f"{gateway.url}/api/send")
         probes.sent(5)  # the first ones open connections
         idle = probes.sent(run.scale.probes)
         run.progress.say(f"{KEY}  idle: p50 {percentile(idle, 0.5):.1f} ms, p99 {percentile(idle, 0.99):.1f} ms")
-        _fill(site, gateway.url, run.scale.waiting, counts)
+        _fill(deployment, gateway.url, run.scale.waiting, counts)
         busy = probes.sent(run.scale.probes)
         left = run.scale.waiting - counts.count
         run.progress.say(f"{KEY}  busy: p50 {percentile(busy, 0.5):.1f} ms, p99 {percentile(busy, 0.99):.1f} ms")
@@ -59,12 +59,12 @@ def measure(run: Run) -> Result:
     )
 
 
-def _fill(site: Site, url: str, waiting: int, counts: Counts) -> None:
+def _fill(deployment: Deployment, url: str, waiting: int, counts: Counts) -> None:
     counts.reset()
     for number in range(waiting // LIST):
         people = [f"reader{number}.{one}@example.com" for one in range(LIST)]
         answer = httpx.post(
-            f"{url}/api/v2/messages", content=site.body(people, "list.json").read_bytes(), timeout=60
+            f"{url}/api/v2/messages", content=deployment.body(people, "list.json").read_bytes(), timeout=60
         ).json()
         assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement
     until(lambda: counts.count > 0, PATIENCE_S, every_s=0.02)
@@ -73,11 +73,11 @@ def _fill(site: Site, url: str, waiting: int, counts: Counts) -> None:
 class Probes:
     """Single messages, sent one after the other."""
 
-    def __init__(self, site: Site, url: str) -> None:
+    def __init__(self, deployment: Deployment, url: str) -> None:
         self._url = url
-        self._path: Path = site.folder / "probes"
+        self._path: Path = deployment.folder / "probes"
         self._path.touch()
-        self._token = site.api.token()
+        self._token = deployment.api.token()
         self._number = 0
 
     def sent(self, count: int) -> list[float]:

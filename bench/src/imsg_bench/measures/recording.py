@@ -22,13 +22,13 @@ import httpx
 import psycopg
 
 from imsg_bench.costs import Meter
+from imsg_bench.deployment import Deployment
 from imsg_bench.figures import percentile, ratios
 from imsg_bench.filling import fill, job, key_of, until, waiting
 from imsg_bench.floors.upserts import batches, written
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
 from imsg_bench.seeding import USERS, cursor, seed
-from imsg_bench.site import Site
 from imsg_contract.topology import OUTCOME
 from imsg_contract.wire import Outcome, Outcomes, Status
 from imsg_testing.services import OneService
@@ -45,22 +45,22 @@ DEEP = 1_000
 
 def measure(run: Run) -> Result:
     """Measure F."""
-    with run.site() as site:
-        site.auth()
-        gateway = site.gateway()  # declares the queues
+    with run.deployment() as deployment:
+        deployment.auth()
+        gateway = deployment.gateway()  # declares the queues
         gateway.process.close()
-        database = site.plot.database("history")
-        history = site.history(database)
-        recorded, floor, costs = _recording(run, site, history, database)
-    with run.site() as site:
-        site.auth()
-        database = site.plot.database("history")
-        site.history(database)
-        gateway = site.gateway()
+        database = deployment.share.database("history")
+        history = deployment.history(database)
+        recorded, floor, costs = _recording(run, deployment, history, database)
+    with run.deployment() as deployment:
+        deployment.auth()
+        database = deployment.share.database("history")
+        deployment.history(database)
+        gateway = deployment.gateway()
         run.progress.say(f"{KEY}  making {run.scale.rows:,} messages")
         seeded = seed(database, run.scale.rows)
         kinds = list(_kinds(database))
-        times = {name: _timed(run, site, gateway.url, query) for name, query in kinds}
+        times = {name: _timed(run, deployment, gateway.url, query) for name, query in kinds}
     slowest = max(times, key=lambda name: percentile(times[name], 0.95))
     series = [
         Series("recorded ÷ floor", "", ratios(recorded, floor), at_least=0.5),
@@ -73,7 +73,7 @@ def measure(run: Run) -> Result:
 
 
 def _recording(
-    run: Run, site: Site, history: OneService, database: str
+    run: Run, deployment: Deployment, history: OneService, database: str
 ) -> tuple[tuple[float, ...], tuple[float, ...], dict[str, float]]:
     recorded, floor = [], []
     costs: dict[str, list[float]] = {}
@@ -83,7 +83,7 @@ def _recording(
         made = batches(messages, next(iter(_events(1)))[1])
         floor.append(2 * messages / written(database, made))
         _empty(database)
-        rate, cost = _recorded(site, history, messages)
+        rate, cost = _recorded(deployment, history, messages)
         recorded.append(rate)
         for name, value in cost.items():
             costs.setdefault(name, []).append(value)
@@ -120,18 +120,18 @@ def _events(messages: int) -> Iterator[tuple[str, bytes]]:
         yield OUTCOME, Outcomes(outcomes=outcomes).encode()
 
 
-def _recorded(site: Site, history: OneService, messages: int) -> tuple[float, dict[str, float]]:
+def _recorded(deployment: Deployment, history: OneService, messages: int) -> tuple[float, dict[str, float]]:
     """Fill the queue while history is frozen, let it go on, and time until all is committed and acked."""
     before = _deliveries(history)
-    url = site.plot.plain_broker_url
+    url = deployment.share.plain_broker_url
     history.process.pause()
     count = fill(url, _events(messages))
     until(lambda: waiting(url, QUEUE) + 1_024 >= count, PATIENCE_S)  # history holds the rest, unread
     time.sleep(0.5)
     meter = Meter.begin(
         history=history.process.pid,
-        PostgreSQL=site.ground.postgres.process.pid,
-        RabbitMQ=site.ground.broker.process.pid,
+        PostgreSQL=deployment.servers.postgres.process.pid,
+        RabbitMQ=deployment.servers.broker.process.pid,
     )
     begun = time.monotonic()
     history.process.signal(signal.SIGCONT)
@@ -187,11 +187,11 @@ def _names(database: str) -> list[str]:
     return [row[0].hex for row in rows]
 
 
-def _timed(run: Run, site: Site, url: str, query: Query) -> list[float]:
+def _timed(run: Run, deployment: Deployment, url: str, query: Query) -> list[float]:
     """Ask so often, one after the other; return ms each."""
     host = url.removeprefix("http://")
     connection = http.client.HTTPConnection(host, timeout=60)
-    token = quote(site.api.token(), safe="")
+    token = quote(deployment.api.token(), safe="")
     found = []
     for number in range(-3, run.scale.queries):  # three to warm up
         path = f"/api/query?token={token}&limit={PAGE}&{urlencode(query(max(0, number)))}"

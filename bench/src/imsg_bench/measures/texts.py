@@ -10,11 +10,11 @@ History is stopped; limits, ledger and outcomes are as in production.
 from collections.abc import Iterable
 
 from imsg_bench.counts import Counts
+from imsg_bench.deployment import Deployment
 from imsg_bench.filling import fill, job, key_of, until, waiting
 from imsg_bench.measure import Run
 from imsg_bench.measures.mails import HISTORY, PATIENCE_S, Turn, declare, drained
 from imsg_bench.result import Result, Series
-from imsg_bench.site import Site
 from imsg_bench.stub import ANSWER_AFTER_S
 from imsg_contract.wire import Job
 
@@ -34,15 +34,15 @@ def measure(run: Run) -> Result:
     singles: list[float] = []
     lists: list[float] = []
     costs: dict[str, list[float]] = {}
-    with run.site() as site:
-        port, counts = site.stub()
-        declare(site)
+    with run.deployment() as deployment:
+        port, counts = deployment.stub()
+        declare(deployment)
         for number in range(run.scale.rounds):
             jobs = [job([phone(one)], "sms", TEXT) for one in range(run.scale.texts)]
-            rate, cost = _sent(site, port, counts, jobs)
+            rate, cost = _sent(deployment, port, counts, jobs)
             singles.append(rate)
             long_lists = [job([phone(one) for one in range(LIST)], "sms", TEXT) for _ in range(LISTS)]
-            list_rate, list_cost = _sent(site, port, counts, long_lists)
+            list_rate, list_cost = _sent(deployment, port, counts, long_lists)
             lists.append(list_rate)
             for kind, found in (("single", cost), ("list", list_cost)):
                 for part, value in found.items():
@@ -65,9 +65,9 @@ def phone(number: int) -> str:
     return f"+86138{number:08d}"
 
 
-def _sent(site: Site, port: int, counts: Counts, jobs: Iterable[Job]) -> Turn:
-    site.plot.purge(SINGLE, BULK, HISTORY)
-    url = site.plot.plain_broker_url
+def _sent(deployment: Deployment, port: int, counts: Counts, jobs: Iterable[Job]) -> Turn:
+    deployment.share.purge(SINGLE, BULK, HISTORY)
+    url = deployment.share.plain_broker_url
     people = 0
     bodies = []
     for one in jobs:
@@ -82,9 +82,9 @@ def _sent(site: Site, port: int, counts: Counts, jobs: Iterable[Job]) -> Turn:
         "SIGN_NAME": "天存",
         "TEMPLATE": "SMS_100000001",
     }
-    sender = site.service("imsg_sms", {f"IMSG_SMS__ALIYUN__{name}": value for name, value in account.items()})
+    sender = deployment.service("imsg_sms", {f"IMSG_SMS__ALIYUN__{name}": value for name, value in account.items()})
     counts.reset()
     sender.process.start()
-    turn = drained(site, sender.process, counts, people)
+    turn = drained(deployment, sender.process, counts, people)
     sender.process.kill()
     return turn

@@ -10,12 +10,12 @@ from pathlib import Path
 import httpx
 
 from imsg_bench.counts import Counts
-from imsg_bench.ground import Ground, Plot, folder_of, plot
+from imsg_bench.servers import Servers, Share, folder_of, share
 from imsg_testing.api import Api, wait
+from imsg_testing.deployment import environment
 from imsg_testing.processes import Process
 from imsg_testing.servers import accepts, reserve_port
 from imsg_testing.services import KEYS, OneService
-from imsg_testing.stack import environment
 
 START_TIMEOUT_S = 60.0
 
@@ -27,17 +27,17 @@ CONTENT = {
 """A mail as our users send it: some 200 bytes."""
 
 
-class Site:
+class Deployment:
     """What a measurement starts on its plot; all of it ends with the stack."""
 
-    def __init__(self, stack: ExitStack, ground: Ground) -> None:
+    def __init__(self, stack: ExitStack, servers: Servers) -> None:
         self.stack = stack
         self.folder = folder_of(stack)
-        self.plot: Plot = stack.enter_context(plot(ground))
+        self.share: Share = stack.enter_context(share(servers))
         self._settings: dict[str, str] = {
             **KEYS,
-            "IMSG_BROKER_URL": self.plot.broker_url,
-            "IMSG_REDIS_URL": self.plot.redis_url,
+            "IMSG_BROKER_URL": self.share.broker_url,
+            "IMSG_REDIS_URL": self.share.redis_url,
             "IMSG_DATA_DIR": str(self.folder),
             "IMSG_LOG_LEVEL": "INFO",
             "IMSG_AUTH_URL": "http://127.0.0.1:1",
@@ -46,9 +46,9 @@ class Site:
         self._api: Api | None = None
 
     @property
-    def ground(self) -> Ground:
+    def servers(self) -> Servers:
         """The servers."""
-        return self.plot.ground
+        return self.share.servers
 
     def service(self, package: str, settings: Mapping[str, str] = {}, python: Path | None = None) -> OneService:
         """Make one of our services, in another environment where `python` is its; it is not started yet."""
@@ -58,14 +58,14 @@ class Site:
 
     def auth(self) -> OneService:
         """Start auth on a database of its own."""
-        one = self.service("imsg_auth", {"IMSG_DATABASE_URL": self.plot.database("auth")})
+        one = self.service("imsg_auth", {"IMSG_DATABASE_URL": self.share.database("auth")})
         one.start()
         self._settings["IMSG_AUTH_URL"] = one.url
         return one
 
     def history(self, database: str | None = None) -> OneService:
         """Start history; on a database of its own where none is given."""
-        one = self.service("imsg_history", {"IMSG_DATABASE_URL": database or self.plot.database("history")})
+        one = self.service("imsg_history", {"IMSG_DATABASE_URL": database or self.share.database("history")})
         one.start()
         self._settings["IMSG_HISTORY_URL"] = one.url
         return one
@@ -151,7 +151,7 @@ class Site:
 
     def depth(self, queue: str) -> int:
         """Count what is ready and unacked in a queue, as the management API knows it (some seconds late)."""
-        answer = self.ground.broker.manage("GET", f"queues/{self.plot.host}/{queue}?columns=messages").json()
+        answer = self.servers.broker.manage("GET", f"queues/{self.share.host}/{queue}?columns=messages").json()
         return int(answer.get("messages", 0))
 
 

@@ -44,7 +44,7 @@ class Broker(Rabbit):
         return httpx.request(verb, url, json=body, auth=GUEST, timeout=60)
 
 
-class Ground:
+class Servers:
     """RabbitMQ, Valkey and PostgreSQL, started when first asked for."""
 
     def __init__(self, stack: ExitStack) -> None:
@@ -75,11 +75,11 @@ class Ground:
         return self._postgres
 
 
-class Plot:
+class Share:
     """One measurement's share of the ground: a virtual host, databases and Redis of its own."""
 
-    def __init__(self, ground: Ground, host: str, url: str) -> None:
-        self.ground = ground
+    def __init__(self, servers: Servers, host: str, url: str) -> None:
+        self.servers = servers
         self.host = host
         self.broker_url = url
         self._databases: list[str] = []
@@ -92,33 +92,33 @@ class Plot:
     @property
     def redis_url(self) -> str:
         """Valkey's URL."""
-        return self.ground.valkey.url
+        return self.servers.valkey.url
 
     def database(self, name: str) -> str:
         """Make a database; return its URL."""
         own = f"{name}_{self.host}"
         self._databases.append(own)
-        return self.ground.postgres.create_database(own)
+        return self.servers.postgres.create_database(own)
 
     def purge(self, *queues: str) -> None:
         """Empty queues."""
         for queue in queues:
-            self.ground.broker.manage("DELETE", f"queues/{self.host}/{queue}/contents")
+            self.servers.broker.manage("DELETE", f"queues/{self.host}/{queue}/contents")
 
     def empty(self) -> None:
         """Leave nothing of it behind."""
-        self.ground.broker.manage("DELETE", f"vhosts/{self.host}")
+        self.servers.broker.manage("DELETE", f"vhosts/{self.host}")
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushall()
         for name in self._databases:
-            self.ground.postgres.drop_database(name)
+            self.servers.postgres.drop_database(name)
 
 
 @contextmanager
-def plot(ground: Ground) -> Iterator[Plot]:
+def share(servers: Servers) -> Iterator[Share]:
     """Give a measurement empty servers."""
     host = token_hex(4)
-    opened = Plot(ground, host, ground.broker.host(host))
+    opened = Share(servers, host, servers.broker.host(host))
     try:
         yield opened
     finally:

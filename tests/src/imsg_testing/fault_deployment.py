@@ -1,4 +1,4 @@
-"""All of iMSG as processes, with every server and provider in the test's hand: whatever may be pulled, by name."""
+"""All of iMSG as processes, with every server and provider in the test's hand: whatever may be broken, by name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ READY_WITHIN_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a world is made of beside the usual: one gateway, auth, history, two senders of mail."""
+    """What a deployment is made of beside the usual: one gateway, auth, history, two senders of mail."""
 
     gateways: int = 1
     senders: int = 2
@@ -30,8 +30,8 @@ class Plan:
     """With settings, a sender of SMS too."""
 
 
-class World(Api):
-    """The running whole; its own verbs speak to the first gateway."""
+class Deployment(Api):
+    """All of it, running; its own verbs speak to the first gateway."""
 
     def __init__(self, folder: Path, servers: tuple[Rabbit, Valkey, Postgres], mailbox: Mailbox, plan: Plan) -> None:
         self.rabbit, self.valkey, self.postgres = servers
@@ -83,13 +83,13 @@ class World(Api):
             list(pool.map(lambda one: one.start(), self.services[2:]))
         self.open_wide()
 
-    def is_whole(self) -> bool:
+    def is_ready(self) -> bool:
         """Tell whether every process runs and every service is ready."""
         return all(one.process.runs for one in self.services) and all(one.is_ready() for one in self.services)
 
-    def wait_until_whole(self) -> None:
+    def wait_until_ready(self) -> None:
         """Wait until every service is ready."""
-        wait(self.is_whole, READY_WITHIN_S, every_s=0.1, why=lambda: f"not whole again\n{self.said}")
+        wait(self.is_ready, READY_WITHIN_S, every_s=0.1, why=lambda: f"not ready again\n{self.said}")
 
     def close(self) -> None:
         """End the services at once."""
@@ -100,7 +100,7 @@ class World(Api):
 
 
 @contextmanager
-def world(folder: Path, plan: Plan = Plan()) -> Iterator[World]:
+def deploy(folder: Path, plan: Plan = Plan()) -> Iterator[Deployment]:
     """Start servers and services of this test's own; end them with the context."""
     with ExitStack() as stack:
         servers = (Rabbit(), Valkey(), Postgres())
@@ -109,7 +109,7 @@ def world(folder: Path, plan: Plan = Plan()) -> Iterator[World]:
         with ThreadPoolExecutor(len(servers)) as pool:
             list(pool.map(lambda server: server.start(), servers))
         mailbox = stack.enter_context(Mailbox().running_apart())
-        opened = World(folder, servers, mailbox, plan)
+        opened = Deployment(folder, servers, mailbox, plan)
         stack.callback(opened.close)
         opened.start()
         yield opened

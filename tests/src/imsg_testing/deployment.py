@@ -23,7 +23,7 @@ IMSG = Path(sys.executable).parent / "imsg"
 START_TIMEOUT_S = 60.0
 
 
-class Stack(Api):
+class Deployment(Api):
     """`imsg up` on a data folder and a port of its own; can be killed and started again."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -82,14 +82,14 @@ class Stack(Api):
 
 
 @contextmanager
-def running(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Stack]:
+def running(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Deployment]:
     """Run `imsg up` for as long as the context lasts."""
-    stack = Stack(folder, settings)
+    deployment = Deployment(folder, settings)
     try:
-        stack.start()
-        yield stack
+        deployment.start()
+        yield deployment
     finally:
-        stack.close()
+        deployment.close()
 
 
 class Provider:
@@ -149,7 +149,7 @@ def provider(folder: Path) -> Iterator[Provider]:
 class Crash:
     """A list that was being sent when the process was killed (SIGKILL) and started again."""
 
-    stack: Stack
+    deployment: Deployment
     provider: Provider
     request: str
     everybody: tuple[str, ...]
@@ -165,15 +165,15 @@ class Crash:
 def crashed(folder: Path, recipients: int = 2_000) -> Iterator[Crash]:
     """Send a list, kill everything in the middle of it, start again."""
     everybody = tuple(f"reader{number}@example.com" for number in range(recipients))
-    with provider(folder) as world, running(folder, world.settings) as stack:
-        accepted = stack.send(everybody)
+    with provider(folder) as sandbox, running(folder, sandbox.settings) as deployment:
+        accepted = deployment.send(everybody)
         assert accepted["count"] == recipients, accepted
-        wait(lambda: len(world.inbox()) > recipients // 5, every_s=0.05)
-        os.kill(stack.process.pid, signal.SIGKILL)
-        wait(lambda: not stack.process.runs)
-        arrived = len(world.inbox())
-        stack.start()
-        yield Crash(stack, world, accepted["id"], everybody, arrived)
+        wait(lambda: len(sandbox.inbox()) > recipients // 5, every_s=0.05)
+        os.kill(deployment.process.pid, signal.SIGKILL)
+        wait(lambda: not deployment.process.runs)
+        arrived = len(sandbox.inbox())
+        deployment.start()
+        yield Crash(deployment, sandbox, accepted["id"], everybody, arrived)
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Containers killed at random, as their processes die when nobody asked them to, and a client that keeps the books."""
+"""Containers killed at random, as processes die unasked, and the deployment that clients see."""
 
 import json
 import random
@@ -34,27 +34,27 @@ BACK_WITHIN_S = 180.0
 """Docker itself waits up to a minute before it starts again what has died often."""
 
 
-class Tormented(Api):
-    """The containers as the keepers of the books ask for them."""
+class ContainerDeployment(Api):
+    """The containers as reconciliation asks for them."""
 
-    def __init__(self, stack: Containers) -> None:
-        super().__init__(str(stack.client.base_url))
+    def __init__(self, containers: Containers) -> None:
+        super().__init__(str(containers.client.base_url))
         self.mailbox = Mailbox()  # never opened: the sandbox is the provider here
-        self._stack = stack
+        self._containers = containers
 
     @property
     def urls(self) -> Sequence[str]:
         """The edge."""
-        return [str(self._stack.client.base_url).rstrip("/")]
+        return [str(self._containers.client.base_url).rstrip("/")]
 
     @property
     def said(self) -> str:
         """The end of all logs."""
-        return self._stack.compose("logs", "--no-color", "--tail", "15")
+        return self._containers.compose("logs", "--no-color", "--tail", "15")
 
     def token(self, username: str = "admin", password: str = "") -> str:
         """Return a token of the administrator, whose password nobody knows beforehand, or of another."""
-        return self._stack.token if username == "admin" else super().token(username, password)
+        return self._containers.token if username == "admin" else super().token(username, password)
 
     def call(self, method: str, path: str, body: Any = None, /, **params: str) -> dict[str, Any]:  # noqa: ANN401
         """Call the API until the edge answers."""
@@ -70,17 +70,17 @@ class Tormented(Api):
                     return answer
             time.sleep(0.5)
 
-    def wait_until_whole(self) -> None:
+    def wait_until_ready(self) -> None:
         """Wait until every container is healthy again, without a hand."""
 
         def states() -> dict[str, str]:
-            lines = self._stack.compose("ps", "--all", "--format", "json").splitlines()
+            lines = self._containers.compose("ps", "--all", "--format", "json").splitlines()
             return {one["Name"]: one["Health"] or one["State"] for one in map(json.loads, lines)}
 
-        self._stack.wait(lambda: set(states().values()) <= {"healthy", "exited"} and self._runs(), BACK_WITHIN_S)
+        self._containers.wait(lambda: set(states().values()) <= {"healthy", "exited"} and self._runs(), BACK_WITHIN_S)
 
     def _runs(self) -> bool:
-        return all(self._stack.replicas(service) for service in VICTIMS)
+        return all(self._containers.replicas(service) for service in VICTIMS)
 
     def received(self, method: str, of: Container[str]) -> Counter[str]:
         """Count what each of these recipients got, as the provider has it."""
@@ -91,9 +91,9 @@ class Tormented(Api):
 class Killer:
     """Kills the first process of a random container again and again, as the machine's own kernel would."""
 
-    def __init__(self, stack: Containers, seed: int, pause_s: tuple[float, float]) -> None:
+    def __init__(self, containers: Containers, seed: int, pause_s: tuple[float, float]) -> None:
         self.killed: Counter[str] = Counter()
-        self._stack = stack
+        self._containers = containers
         self._random = random.Random(seed)  # noqa: S311  repeatable by its seed
         self._pause_s = pause_s
         self._stopping = threading.Event()
@@ -116,14 +116,14 @@ class Killer:
     def _run(self) -> None:
         while not self._stopping.wait(self._random.uniform(*self._pause_s)):
             service = self._random.choice(VICTIMS)
-            if running := self._stack.replicas(service):
-                kill(self._stack, self._random.choice(sorted(running)))
+            if running := self._containers.replicas(service):
+                kill(self._containers, self._random.choice(sorted(running)))
                 self.killed[service] += 1
 
 
-def kill(stack: Containers, container: str) -> None:
+def kill(containers: Containers, container: str) -> None:
     """Kill a container's first process. `docker kill` would be a stop by hand, after which Docker starts nothing."""
-    pid = stack.run("docker", "inspect", "--format", "{{.State.Pid}}", container).strip()
+    pid = containers.run("docker", "inspect", "--format", "{{.State.Pid}}", container).strip()
     image = "imsg-gateway"
     inside = ["run", "--rm", "--pid", "host", "--user", "0", "--network", "none", "--entrypoint", "sh", image]
     subprocess.run(["docker", *inside, "-c", f"kill -9 {pid}"], check=False, timeout=60, capture_output=True)

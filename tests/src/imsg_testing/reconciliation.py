@@ -1,4 +1,4 @@
-"""The books of one torment: what was accepted against what /api/query says and what the provider really has."""
+"""Reconciliation: what was accepted against what /api/query says and what the provider really has."""
 
 import time
 from collections import Counter
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imsg_testing.api import SETTLED, wait
-from imsg_testing.fault_clients import Clients, Whole
+from imsg_testing.fault_clients import Clients, Deployment
 
 SETTLED_WITHIN_S = 300.0
 """A dead worker's claim runs out within 30 s, is looked at within a minute, and repeated after another."""
@@ -16,8 +16,8 @@ REACHED = {"sent", "delivered"}
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
-    """The figures of a torment that was lived through."""
+class Reconciliation:
+    """The figures of a fault that was survived."""
 
     accepted: int
     settled: int
@@ -31,25 +31,25 @@ class Balance:
     """Answers that asked the client to repeat, by their reason."""
     broken: int
     """Answers that never came."""
-    whole_s: float
-    """From the moment the plug was back until everybody was settled."""
+    recovered_s: float
+    """From the end of the fault until everybody was settled."""
 
 
 @dataclass(slots=True)
-class Books:
-    """Kept for one torment."""
+class Reconciler:
+    """Reconciles one test's messages."""
 
-    whole: Whole
+    deployment: Deployment
     clients: Clients
     received: Callable[[], Counter[str]]
     """How often each recipient got something, as the provider counts it."""
     began_at: float = field(default_factory=time.monotonic)
 
     def restored(self) -> None:
-        """Note that the plug is back: from now on it is to heal by itself."""
+        """Note that the fault is over: from now on it is to recover by itself."""
         self.began_at = time.monotonic()
 
-    def balance(self, within_s: float = SETTLED_WITHIN_S) -> Balance:
+    def reconcile(self, within_s: float = SETTLED_WITHIN_S) -> Reconciliation:
         """Wait until everybody is settled, and count."""
         messages: list[dict[str, Any]] = []
 
@@ -60,20 +60,20 @@ class Books:
             return self._missing(messages) == 0
 
         wait(are_settled, within_s, every_s=0.5, why=self._still_open)
-        whole_s = time.monotonic() - self.began_at
+        recovered_s = time.monotonic() - self.began_at
         accepted = [to for recipients in list(self.clients.accepted.values()) for to in recipients]
         statuses = self._by_recipient(messages)
         received = self.received()
         lost = [
             to for to in accepted if statuses.get(to) not in SETTLED or (statuses[to] in REACHED and not received[to])
         ]
-        assert not lost, f"lost: {lost[:10]}\n{self.whole.said}"
+        assert not lost, f"lost: {lost[:10]}\n{self.deployment.said}"
         assert not self.clients.wrong, self.clients.wrong[:5]
         assert len(set(accepted)) == len(accepted)
         assert Counter(accepted) == Counter(one["to"] for one in messages), "history holds each of them, once"
         strangers = sorted(set(received) - set(accepted))
         assert not strangers, f"nobody gets what was not accepted: {strangers[:5]}"
-        return Balance(
+        return Reconciliation(
             accepted=len(accepted),
             settled=sum(statuses[to] in SETTLED for to in accepted),
             lost=len(lost),
@@ -81,7 +81,7 @@ class Books:
             failed=sum(statuses[to] not in REACHED for to in accepted),
             refused=dict(self.clients.refused),
             broken=self.clients.broken,
-            whole_s=whole_s,
+            recovered_s=recovered_s,
         )
 
     def _by_recipient(self, messages: list[dict[str, Any]]) -> dict[str, str]:
@@ -106,7 +106,7 @@ class Books:
             cursor = {"cursor": answer["next"]}
 
     def _page(self, **filters: str) -> dict[str, Any]:
-        answer = self.whole.call("GET", "/api/query", token=self.clients.token, **filters)
+        answer = self.deployment.call("GET", "/api/query", token=self.clients.token, **filters)
         assert answer["errorCode"] == 0, answer
         return answer
 
@@ -115,5 +115,5 @@ class Books:
         waiting = [one for one in messages if one["status"] not in SETTLED]
         return (
             f"{len(messages)} of {self.clients.recipients} known, {len(waiting)} of them open: {waiting[:3]}\n"
-            f"{self.whole.said}"
+            f"{self.deployment.said}"
         )
