@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from imsg_channels import CHANNELS
 from imsg_testing.compose import ROOT, Containers, running
 
 pytestmark = [pytest.mark.timeout(1_200), pytest.mark.slow]
@@ -33,7 +34,7 @@ def test_all_are_healthy_and_none_was_started_again(bare: Containers) -> None:
 
     assert {state["Health"] for state in states} == {"healthy"}
     assert "sandbox" not in {state["Service"] for state in states}
-    for service in ("sender-smtp", "sender-sms", "sender-wechat"):
+    for service in (channel.service for channel in CHANNELS):
         assert bare.inspected(service)["RestartCount"] == 0
         assert bare.compose("logs", "--no-log-prefix", service).count("no_provider") == 1
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from imsg_channels import CHANNELS
 from imsg_testing.compose import Containers
 
-SERVICES = ("gateway", "auth", "history", "console", "sender-smtp", "sender-sms", "sender-wechat", "sandbox")
+SERVICES = ("gateway", "auth", "history", "console", *(channel.service for channel in CHANNELS), "sandbox")
 STORES = ("rabbitmq", "redis", "postgres")
 
 pytestmark = pytest.mark.timeout(1_200)

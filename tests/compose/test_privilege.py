@@ -2,6 +2,8 @@
 
 import pytest
 
+from imsg_channels import CHANNELS
+from imsg_runtime.settings import CALLERS
 from imsg_testing.compose import UP_TIMEOUT_S, Containers
 
 pytestmark = pytest.mark.timeout(1_200)
@@ -12,24 +14,25 @@ PORTS = {
     "history": 8000,
     "console": 8000,
     "sandbox": 8000,
-    "sender-smtp": 8000,
-    "sender-sms": 8000,
-    "sender-wechat": 8000,
+    **{channel.service: 8000 for channel in CHANNELS},
     "rabbitmq": 5672,
     "redis": 6379,
     "postgres": 5432,
 }
 
 BROKERS = {"rabbitmq", "redis"}
-SENDERS = {"sender-smtp", "sender-sms", "sender-wechat"}
+SENDERS = {channel.service for channel in CHANNELS}
+WITH_TABLES = {channel.service for channel in CHANNELS if channel.deployment and channel.deployment.has_tables}
 
 REACHED = {
     "gateway": {"auth", "history", "console", "sandbox", *BROKERS},
     "auth": {"gateway", "history", "postgres", *BROKERS},
     "history": {"gateway", "auth", "postgres", *SENDERS, *BROKERS},
-    "sender-smtp": {"history", "sandbox", "sender-sms", "sender-wechat", *BROKERS},
-    "sender-sms": {"history", "sandbox", "sender-smtp", "sender-wechat", *BROKERS},
-    "sender-wechat": {"history", "sandbox", "sender-smtp", "sender-sms", "postgres", *BROKERS},
+    **{
+        sender: {"history", "sandbox", *SENDERS - {sender}, *BROKERS}
+        | ({"postgres"} if sender in WITH_TABLES else set())
+        for sender in SENDERS
+    },
     "console": {"gateway", "sandbox"},
     "sandbox": {"gateway", "console", *SENDERS},
 }
@@ -78,10 +81,8 @@ def test_each_has_keys_and_passwords_that_no_other_has(containers: Containers) -
     services = ("gateway", "auth", "history", *SENDERS)
     for name in ("rabbit_password", "redis_password"):
         assert len({containers.secret(service, name) for service in services}) == len(services)
-    callers = {
-        service: containers.secret(service, "service_key") for service in ("gateway", "sender-smtp", "sender-wechat")
-    }
-    assert len(set(callers.values())) == 3
+    callers = {service: containers.secret(service, "service_key") for service in CALLERS}
+    assert len(set(callers.values())) == len(CALLERS)
     for caller, key in callers.items():
         assert key in containers.secret("history", f"{caller.replace('-', '_')}_key").split(",")
 

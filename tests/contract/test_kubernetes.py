@@ -15,6 +15,7 @@ import yaml
 
 from imsg import rights
 from imsg_broker.rabbitmq.address import parse
+from imsg_channels import CHANNELS
 from imsg_runtime.service_client import RULES
 from imsg_testing.kubernetes import FOLDER, ROOT, Document, built, built_at, placeholders, pod
 
@@ -59,7 +60,7 @@ def test_every_service_is_there_and_no_other(build: str) -> None:
     manifests = built(build)
     assert set(manifests.of("Deployment")) == set(OURS)
     assert set(manifests.of("PodDisruptionBudget")) == set(OURS)
-    called = set(OURS) - {"sender-smtp"}
+    called = set(OURS) - {channel.service for channel in CHANNELS if not channel.has_hooks}
     assert set(manifests.of("Service")) == called | {"nowhere"}
 
 
@@ -180,7 +181,7 @@ def test_the_broker_of_the_example_is_a_cluster_over_tls() -> None:
     address = parse(_filled("example", "gateway")["IMSG_BROKER_URL"])
     assert len(address.hosts) == 3
     assert address.tls is not None
-    for name in ("gateway", "auth", "history", "sender-smtp", "sender-sms", "sender-wechat"):
+    for name in ("gateway", "auth", "history", *(channel.service for channel in CHANNELS)):
         (container,) = pod(built("example").of("Deployment")[name])["containers"]
         mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
         assert os.path.dirname(str(address.tls.cafile)) in mounted  # noqa: PTH120  a path of the container

@@ -101,28 +101,23 @@ async def test_a_service_reads_what_is_its_own_business(parting: Parting, server
         if await may(parting, server, service, *command)
     }
 
-    assert (
-        reads
-        == {
-            "gateway": {"users"},
-            "auth": {"users"},
-            "history": {"claims"},
-            "sender-smtp": {"claims"},
-            "sender-sms": {"claims"},
-            "sender-wechat": {"claims", "WeChat's token"},
-        }[service]
-    )
+    assert reads == {
+        "gateway": {"users"},
+        "auth": {"users"},
+        "history": {"claims"},
+        "sender-wechat": {"claims", "WeChat's token"},
+    }.get(service, {"claims"})
 
 
 @pytest.mark.parametrize("service", rights.SERVICES)
 async def test_a_sender_tells_of_its_own_channel_alone(parting: Parting, server: str, service: str) -> None:
     written = {
         method
-        for method in ("smtp", "sms", "wechat")
+        for method in METHODS
         if await may(parting, server, service, "HSET", channel_key(method), "state", "open")
     }
 
-    everything = {"smtp", "sms", "wechat"}
+    everything = set(METHODS)
     own = {service.removeprefix("sender-")} & everything
     assert written == (everything if service == "gateway" else own)
 

@@ -11,6 +11,7 @@ import pytest
 from imsg.valkey import found
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
+from imsg_channels import METHODS
 from imsg_contract.topology import DEAD, Lane
 from imsg_testing.api import wait
 from imsg_testing.brokers import arrivals, is_so
@@ -53,11 +54,7 @@ def lines(done: "subprocess.CompletedProcess[str]") -> list[list[str]]:
 def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_it_is_resumed(
     deployment: Deployment,
 ) -> None:
-    assert lines(said(deployment, "channels"))[1:] == [
-        ["smtp", "open", "0"],
-        ["sms", "open", "0"],
-        ["wechat", "open", "0"],
-    ]
+    assert lines(said(deployment, "channels"))[1:] == [[method, "open", "0"] for method in METHODS]
 
     done = said(deployment, "channels", "pause", "smtp", "--reason", "邮件服务器搬迁")
     assert done.stdout == "smtp is paused; 0 wait.\n", done.stderr

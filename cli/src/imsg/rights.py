@@ -21,6 +21,7 @@ from imsg_contract.topology import (
     TOMBSTONES,
     WRITABLE,
     Topology,
+    addresses_key,
     channel_key,
     followers_key,
     left_key,
@@ -69,7 +70,9 @@ class AtRabbit:
 
 def _sender_at_redis(channel: ChannelSpec) -> AtRedis:
     """Its channel's state and the claims; the keys of claims name a message, not its channel."""
-    told = (channel_key(channel.name), no_provider_key(channel.name), template_limits_key(channel.name))
+    told = [channel_key(channel.name), no_provider_key(channel.name), template_limits_key(channel.name)]
+    if channel.publishes_addresses:
+        told.append(addresses_key(channel.name))
     return AtRedis(
         reads=(TOMBSTONES,), writes=("imsg:ledger:*", *told, *channel.redis_keys), also=channel.redis_commands
     )
@@ -83,6 +86,7 @@ AT_REDIS: Mapping[str, AtRedis] = {
             left_key(ANY),
             no_provider_key(ANY),
             template_limits_key(ANY),
+            addresses_key(ANY),
         ),
         writes=(channel_key(ANY), "imsg:used:*", "imsg:replay:*", "imsg:resent:*", "imsg:tally:*"),
     ),

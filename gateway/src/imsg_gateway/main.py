@@ -31,6 +31,7 @@ from imsg_gateway.followers import Followers
 from imsg_gateway.idempotency import Replays
 from imsg_gateway.metrics import RequestMetrics
 from imsg_gateway.providers import Providers
+from imsg_gateway.published_addresses import PublishedAddresses
 from imsg_gateway.recipients import Recipients
 from imsg_gateway.resend import Resends
 from imsg_gateway.resend_lock import Takings
@@ -108,7 +109,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     quota = Quota(store, zone)
     callers = Callers(quota, auth, settings.token_key, zone)
     pressure = Pressure(broker, settings.max_depth)
-    recipients = Recipients(auth, Followers(store, accounts), Tallies(store), settings.max_recipients)
+    recipients = Recipients(
+        auth, Followers(store, accounts), PublishedAddresses(store), Tallies(store), settings.max_recipients
+    )
     files = Files(settings.max_attachment_bytes)
     templates = PublishedTemplates(store)
     drafting = Drafting(recipients, files, templates, accounts)

@@ -12,6 +12,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.wire import Recipient
 from imsg_gateway.authentication import Claim
 from imsg_gateway.followers import Followers, Standing
+from imsg_gateway.published_addresses import PublishedAddresses
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_runtime.quota import Tallies
 from imsg_runtime.service_client import Caller, Peer, ServiceFailed
@@ -53,9 +54,17 @@ class Found:
 class Recipients:
     """Resolves `to`."""
 
-    def __init__(self, auth: Peer, followers: Followers, tallies: Tallies, max_recipients: int) -> None:
+    def __init__(
+        self,
+        auth: Peer,
+        followers: Followers,
+        published: PublishedAddresses,
+        tallies: Tallies,
+        max_recipients: int,
+    ) -> None:
         self._auth = auth
         self._followers = followers
+        self._published = published
         self._tallies = tallies
         self._max = max_recipients
 
@@ -113,7 +122,7 @@ class Recipients:
     ) -> Found:
         """Look up usernames, and followers where the method has them; counts guesses that were wrong."""
         names = list(dict.fromkeys(text for text in texts if addresses[text] is None))
-        if not names and not method.has_accounts:
+        if not names and not method.has_accounts and not method.publishes_addresses:
             return _number(texts, addresses)
         caller = await claim.authenticate()
         await self._check_tries(caller)
@@ -122,6 +131,9 @@ class Recipients:
         if method.has_accounts:
             found, elsewhere = await self._check_standing(found, account)
             wrong += elsewhere
+        if method.publishes_addresses:
+            found, unknown = await self._check_published(found, method)
+            wrong += unknown
         if wrong:
             await self._count_tries(caller, sum(problem.is_unknown for problem in wrong))
         return replace(found, wrong=tuple(wrong))
@@ -182,6 +194,18 @@ class Recipients:
         others = {problem.text for problem in wrong}
         recipients = tuple(recipient for recipient in found.recipients if recipient.to not in others)
         return replace(found, recipients=recipients, left=tuple(left)), wrong
+
+    async def _check_published(self, found: Found, method: ChannelSpec) -> tuple[Found, list[Wrong]]:
+        addresses = [recipient.address for recipient in found.recipients]
+        unknown = await self._published.find_unknown(method.name, addresses)
+        label = method.address.label
+        wrong = [
+            Wrong(one.to, f"没有这个{label.zh}", f"no such {label.en}", is_unknown=True)
+            for one in found.recipients
+            if one.address in unknown
+        ]
+        known = tuple(one for one in found.recipients if one.address not in unknown)
+        return replace(found, recipients=known), wrong
 
     async def _check_tries(self, caller: Caller) -> None:
         await self._count_tries(caller, 0)

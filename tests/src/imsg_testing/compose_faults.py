@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import httpx
 
+from imsg_channels import CHANNELS
 from imsg_testing.api import Api
 from imsg_testing.compose import Containers
 from imsg_testing.fault_mail import Mailbox
@@ -19,9 +20,7 @@ VICTIMS = (
     "gateway",
     "auth",
     "history",
-    "sender-smtp",
-    "sender-sms",
-    "sender-wechat",
+    *(channel.service for channel in CHANNELS),
     "console",
     "caddy",
     "rabbitmq",

@@ -9,9 +9,11 @@ from pathlib import Path
 from string import Template
 
 from imsg import rights
+from imsg.stand_ins import leaves
 from imsg_channels import CHANNELS
 from imsg_channels.deployment import Deployment
 from imsg_channels.spec import ChannelSpec
+from imsg_channels.stand_in import At
 from imsg_runtime.settings import CALLERS, variable
 from imsg_testing import openapi
 
@@ -104,6 +106,18 @@ def caddy_hooks() -> Lines:
             yield "\timport replicas"
             yield "}"
             yield ""
+
+
+def caddy_doors() -> Lines:
+    """Name the sandbox's doors for providers' SDKs, which are for the senders, inside."""
+    doors = [
+        value.path.rstrip("/")
+        for channel in CHANNELS
+        if channel.stand_in is not None
+        for value in leaves(channel.stand_in.settings).values()
+        if isinstance(value, At)
+    ]
+    yield f"not path {' '.join(f'{door} {door}/*' for door in sorted(doors))}"
 
 
 def secrets_made() -> Lines:
@@ -289,7 +303,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
         "handed": lambda: (f"- secrets-{service}:/run/imsg/{service}" for service in SENDERS),
         "volumes": lambda: (f"secrets-{service}:" for service in SENDERS),
     },
-    "deploy/Caddyfile": {"hooks": caddy_hooks},
+    "deploy/Caddyfile": {"hooks": caddy_hooks, "doors": caddy_doors},
     "deploy/hand-out-secrets": {"made": secrets_made, "handed": secrets_handed},
     "scripts/rotate": {"keys": rotated},
     "deploy/kubernetes/base/kustomization.yaml": {

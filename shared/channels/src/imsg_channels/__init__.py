@@ -1,6 +1,7 @@
 """The channels there are: each one description, from which all that is not its sender follows."""
 
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 
 from imsg_channels.sms import SMS
 from imsg_channels.smtp import SMTP
@@ -8,7 +9,16 @@ from imsg_channels.spec import ChannelSpec
 from imsg_channels.wechat import WECHAT
 from imsg_contract.errors import Refusal
 
-CHANNELS: tuple[ChannelSpec, ...] = (SMTP, SMS, WECHAT)
+GROUP = "imsg.channels"
+"""The entry points by which another distribution brings a channel of its own: a `ChannelSpec` each."""
+
+
+def _installed() -> list[ChannelSpec]:
+    brought = [point.load() for point in entry_points(group=GROUP)]
+    return sorted(brought, key=lambda channel: channel.name)
+
+
+CHANNELS: tuple[ChannelSpec, ...] = (SMTP, SMS, WECHAT, *_installed())
 
 BY_NAME: Mapping[str, ChannelSpec] = {channel.name: channel for channel in CHANNELS}
 

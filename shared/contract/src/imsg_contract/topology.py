@@ -126,9 +126,15 @@ def left_key(account: str) -> str:
     return f"imsg:left:{account}"
 
 
+def addresses_key(method: str) -> str:
+    """Name the set of addresses that a channel has, where its sender knows them all: others are refused at once."""
+    return f"imsg:addresses:{method}"
+
+
 FOLLOWERS_COMPLETE = "*"
-"""A member of `followers_key` that is no tag: written with the others, it says that the set is whole. Where it is
-missing (Redis was flushed, the sender has not started) the gateway lets unknown tags pass and the sender settles."""
+"""A member of `followers_key`, and of `addresses_key`, that is none: written with the others, it says that the set is
+whole. Where it is missing (Redis was flushed, the sender has not started) the gateway lets the unknown pass, and the
+sender settles."""
 
 
 REPLAYS = "imsg:replay:"

@@ -8,7 +8,7 @@ from imsg_console.explanations import explained
 from imsg_console.sanitize import line
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
-from imsg_console.widgets.chips import STATUSES
+from imsg_console.widgets.chips import STATUSES, method_name
 from imsg_console.widgets.elements import attrs, classed, icon
 
 PROVIDERS: Mapping[str, tuple[str, str]] = {
@@ -21,7 +21,9 @@ PROVIDERS: Mapping[str, tuple[str, str]] = {
 
 def provider_name(view: View, name: str) -> str:
     """Name a provider as people do."""
-    zh, en = PROVIDERS.get(name, (name, name))
+    if name not in PROVIDERS:
+        return line(method_name(view.t, name))
+    zh, en = PROVIDERS[name]
     return line(zh if view.t.language == "zh" else en)
 
 
