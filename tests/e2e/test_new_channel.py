@@ -68,10 +68,8 @@ def test_a_channel_joins_by_being_installed(tmp_path: Path) -> None:
         assert deployment.call("POST", "/api/send", body | {"content": " "})["errorCode"] == 10009
         unknown = deployment.call("POST", "/api/v2/messages", body | {"method": "fax"})
         assert unknown["detail"] == f"method 必须是 {'、'.join(METHODS)} 或 pager。"
-        methods = [
-            channel["method"] for channel in deployment.call("GET", "/api/v2/channels", {"token": deployment.token()})["channels"]
-        ]
-        assert methods == [*METHODS, "pager"]
+        channels = deployment.call("GET", "/api/v2/channels", {"token": deployment.token()})["channels"]
+        assert [channel["method"] for channel in channels] == [*METHODS, "pager"]
         schemas = deployment.call("GET", "/openapi.json")["components"]["schemas"]
         assert schemas["SendPager"]["properties"]["content"] == {"$ref": "#/components/schemas/PagerContent"}
 
