@@ -17,6 +17,7 @@ from imsg_contract.wire import Job, Outcome, Outcomes, Recipient, Status
 from imsg_runtime.service import Service
 from imsg_smtp.main import app
 from imsg_smtp.settings import Settings, Smtp
+from imsg_testing.sentinels import follow
 from imsg_testing.servers import Valkey
 from imsg_testing.smtp_server import SmtpServer, smtp_server
 
@@ -30,14 +31,14 @@ def redis_url() -> Iterator[str]:
         yield valkey.url
 
 
-def service(redis_url: str, server: SmtpServer) -> Service:
+def service(redis_url: str, server: SmtpServer, claims_url: str | None = None) -> Service:
     smtp = Smtp(host=server.host, port=server.port, sender="noreply@example.com", connections=4)
     return app(
         Settings(
             smtp=smtp,
             history_url="http://127.0.0.1:1",
             broker_url=redis_url,
-            redis_url=redis_url,
+            redis_url=claims_url or redis_url,
             service_key=(SecretStr("key"),),
         )
     )
@@ -122,6 +123,23 @@ async def test_the_service_is_ready_while_its_mail_server_is_away(redis_url: str
         unknown = await client.get("/hooks/smtp/bounces")
         assert unknown.status_code == 404
         assert unknown.json()["errorCode"] == 10001
+
+
+async def test_the_service_is_not_ready_while_redis_takes_no_writes(redis_url: str) -> None:
+    async def unmet(made: Service, wanted: list[str]) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            while made.unmet() != wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    with Valkey() as claims, Valkey() as other:
+        async with smtp_server() as server:
+            made = service(redis_url, server, claims.url)
+        async with made.running():
+            await unmet(made, [])
+            follow(claims, other)
+            await unmet(made, ["redis"])
+            follow(claims, None)
+            await unmet(made, [])
 
 
 async def test_the_end_takes_leave_of_the_mail_server(redis_url: str) -> None:

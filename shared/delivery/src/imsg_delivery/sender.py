@@ -33,7 +33,7 @@ class Sender:
     """Closes what a sender opens beside: the latest first, and all of it before Redis and the broker."""
 
     def work(self, channel: Channel[Prepared]) -> None:
-        """Carry out the channel's jobs for as long as the service runs; it is ready while the broker is."""
+        """Carry out the channel's jobs for as long as the service runs; it is ready while broker and Redis are."""
         worker = Worker(
             channel,
             self.broker,
@@ -44,6 +44,8 @@ class Sender:
             erasure_keys=self.settings.erasure_key,
         )
         self.service.check("broker", lambda: self.broker.ready)
+        self.service.check("redis", lambda: self.redis.takes_writes)
+        self.service.watch(self.redis.watch(), "redis")
         self.service.watch(worker.run(), "worker")
 
 
