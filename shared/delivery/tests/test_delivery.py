@@ -1,0 +1,137 @@
+"""A group of singles is carried out together: each is sent once and acked, and history hears of all in few messages."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from itertools import count
+from random import Random
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imsg_broker.port import Broker, Delivery
+from imsg_contract.topology import OUTCOME, Lane, Topology
+from imsg_contract.wire import Job, Outcomes, Recipient, Result, Sent
+from imsg_delivery.claims.store import ChunkRecord, Claims
+from imsg_delivery.delivery import Ending, deliver
+from imsg_delivery.lane_context import LaneContext
+from imsg_delivery.metrics import Metrics
+from imsg_delivery.outcome_publisher import OutcomePublisher
+from imsg_delivery.pause import PauseSwitch
+from imsg_runtime.redis import Redis, connect
+from imsg_testing.brokers import depth_is
+from imsg_testing.trial import TERMS, accept, broker_at, job
+
+
+class Counting:
+    """A channel that counts whom it sent to, and breaks over one it was told of."""
+
+    method = "smtp"
+    terms = TERMS
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.poison = ""
+
+    async def prepare(self, job: Job) -> str:
+        """Prepare nothing."""
+        return job.name
+
+    async def deliver(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+        """Send."""
+        assert prepared == job.name
+        if job.request == self.poison:
+            raise ZeroDivisionError
+        self.sent += [job.request for _ in recipients]
+        return {recipient.n: Sent("trial", f"{job.request}-{recipient.n}") for recipient in recipients}
+
+
+class Bed:
+    """A lane of a worker, without its loop."""
+
+    def __init__(self, broker: Broker, redis: Redis) -> None:
+        self.broker, self.channel = broker, Counting()
+        self.claims = Claims(redis)
+        self.queue = broker.topology.queue("smtp", Lane.SINGLE)
+        self.lane = LaneContext(
+            lane=Lane.SINGLE,
+            channel=self.channel,
+            broker=broker,
+            publisher=OutcomePublisher(broker, Random(1)),  # noqa: S311  jitter
+            claims=self.claims,
+            tombstones=None,
+            pause=PauseSwitch(redis, self.claims, "smtp", time.monotonic),
+            metrics=Metrics(CollectorRegistry(), "smtp"),
+            slots=asyncio.Semaphore(32),
+            places=asyncio.Semaphore(32),
+            steps_s=broker.topology.steps_s,
+            waits_s=broker.topology.waits_s,
+            random=Random(1),  # noqa: S311  jitter
+            ending=(),
+            clock=time.monotonic,
+        )
+
+    async def carry_out(self, jobs: Sequence[Job], deliveries: AsyncIterator[Delivery]) -> list[Ending]:
+        """Carry out these jobs, which wait in the queue in this order, as one group."""
+        group = [(one.model_copy(update={"chunk": 0}), await anext(deliveries)) for one in jobs]
+        endings = await deliver(self.lane, group, (f"bed:{number}" for number in count()))
+        return [endings[delivery] for _, delivery in group]
+
+    async def heard(self, messages: int) -> list[Outcomes]:
+        """Return what history hears beside the jobs, once it has heard so many messages."""
+        async with self.broker.consume(self.broker.topology.history, 200) as deliveries, asyncio.timeout(10):
+            all_of_them = [await anext(deliveries) for _ in range(messages)]
+        return [Outcomes.model_validate_json(one.body) for one in all_of_them if one.key == OUTCOME]
+
+
+@pytest.fixture
+async def bed(valkey_url: str) -> AsyncIterator[Bed]:
+    """Make a bed on a broker of its own."""
+    topology = Topology(prefix=f"group{secrets.token_hex(4)}", methods=("smtp",), steps_s=(1, 2, 4))
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(broker_at(valkey_url, topology))
+        yield Bed(broker, await stack.enter_async_context(connect(valkey_url)))
+
+
+async def test_a_group_is_told_of_in_one_message_and_each_of_it_is_acked(bed: Bed) -> None:
+    jobs = [job() for _ in range(32)]
+    for one in jobs:
+        await accept(bed.broker, one)
+    async with bed.broker.consume(bed.queue, 32) as deliveries:
+        assert await bed.carry_out(jobs, deliveries) == [Ending.DONE] * 32
+    assert sorted(bed.channel.sent) == sorted(one.request for one in jobs)
+    told = await bed.heard(32 + 1)
+    assert {outcome.request for outcome in told[0].outcomes} == {one.request for one in jobs}
+    await depth_is(bed.broker, bed.queue, 0)
+
+
+async def test_what_breaks_or_is_another_s_holds_up_nobody_else_of_its_group(bed: Bed) -> None:
+    healthy, poison, busy = jobs = [job() for _ in range(3)]
+    bed.channel.poison = poison.request
+    elsewhere = ChunkRecord(busy.model_copy(update={"chunk": 0}), "another")
+    await bed.claims.advance(elsewhere, [], [0])
+    for one in jobs:
+        await accept(bed.broker, one)
+    async with bed.broker.consume(bed.queue, 3) as deliveries:
+        assert await bed.carry_out(jobs, deliveries) == [Ending.DONE] * 3
+        assert bed.channel.sent == [healthy.request]
+        async with asyncio.timeout(10):  # both come again: one for its next attempt, one as it is
+            again = [Job.model_validate_json((await anext(deliveries)).body) for _ in range(2)]
+    assert {one.request: (one.attempt, one.fencing_token) for one in again} == {
+        poison.request: (2, 1),
+        busy.request: (1, 0),
+    }
+
+
+async def test_a_group_that_lost_its_broker_is_handed_back_with_nothing_sent(bed: Bed) -> None:
+    jobs = [job(), job()]
+    for one in jobs:
+        await accept(bed.broker, one)
+    async with bed.broker.consume(bed.queue, 2) as deliveries:
+        group = [(one.model_copy(update={"chunk": 0}), await anext(deliveries)) for one in jobs]
+    endings = await deliver(bed.lane, group, (f"bed:{number}" for number in count()))
+    assert list(endings.values()) == [Ending.REQUEUED] * 2
+    assert bed.channel.sent == []
+    await depth_is(bed.broker, bed.queue, 2)
