@@ -250,7 +250,7 @@ async def test_the_templates_are_shown_to_users_as_published(gateway: RunningGat
         ({"template": "code", "params": {"code": "1234567", "minutes": "5"}}, "6"),
     ],
 )
-async def test_what_the_firm_would_refuse_is_refused_by_the_limits_of_its_template(
+async def test_what_the_provider_would_refuse_is_refused_by_the_limits_of_its_template(
     gateway: RunningGateway, content: object, complaint: str
 ) -> None:
     token = await gateway.user()

@@ -22,7 +22,7 @@ SEND = {"SignName": "天存", "TemplateCode": "SMS_1", "TemplateParam": '{"conte
 
 
 class Hook:
-    """Takes reports; the first `deaf` pushes are answered by nothing a firm could use."""
+    """Takes reports; the first `deaf` pushes are answered by nothing a provider could use."""
 
     def __init__(self, deaf: int = 0) -> None:
         self.pushes: list[list[dict[str, Any]]] = []

@@ -1,4 +1,4 @@
-"""Calls to a firm over the wire: connections kept, given up, or led through a proxy, and errors as what they mean."""
+"""Calls to a provider over the wire: connections kept, given up, or led through a proxy; errors as what they mean."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 
 CLOSING = ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
 
 
-class Firm:
+class Provider:
     """A server that answers every request alike, and not before so many wait."""
 
     def __init__(self, answer: bytes = ANSWER, *, at_once: int = 1) -> None:
@@ -39,42 +39,42 @@ class Firm:
 
 async def test_a_connection_is_used_again() -> None:
     """The request says what was asked, query and headers as they were given."""
-    firm = Firm()
-    async with firm.running() as url, opened() as clients:
+    provider = Provider()
+    async with provider.running() as url, opened() as clients:
         for number in range(3):
             answer = await clients.call("POST", f"{url}?to=%2B86&n={number}", {"x-key": "s"}, b"")
             assert (answer.status_code, answer.json()) == (200, {})
-    (heads,) = firm.connections
+    (heads,) = provider.connections
     assert [head.split(b" ")[1] for head in heads] == [f"/send?to=%2B86&n={number}".encode() for number in range(3)]
     assert b"x-key: s\r\n" in heads[0]
 
 
 async def test_calls_at_once_have_a_connection_each() -> None:
     """None waits for another's answer."""
-    firm = Firm(at_once=3)
-    async with firm.running() as url, opened() as clients, asyncio.timeout(10):
+    provider = Provider(at_once=3)
+    async with provider.running() as url, opened() as clients, asyncio.timeout(10):
         await asyncio.gather(*(clients.call("GET", url, {}) for _ in range(3)))
-    assert len(firm.connections) == 3
+    assert len(provider.connections) == 3
 
 
-async def test_a_connection_that_the_firm_ends_is_not_used_again() -> None:
+async def test_a_connection_that_the_provider_ends_is_not_used_again() -> None:
     """The next call has a fresh one."""
-    firm = Firm(CLOSING)
-    async with firm.running() as url, opened() as clients:
+    provider = Provider(CLOSING)
+    async with provider.running() as url, opened() as clients:
         for _ in range(2):
             assert (await clients.call("GET", url, {})).status_code == 200
-    assert [len(heads) for heads in firm.connections] == [1, 1]
+    assert [len(heads) for heads in provider.connections] == [1, 1]
 
 
 async def test_a_raw_url_is_encoded() -> None:
     """A description may hold Chinese."""
-    firm = Firm()
-    async with firm.running() as url, opened() as clients:
+    provider = Provider()
+    async with provider.running() as url, opened() as clients:
         await clients.call("GET", f"{url}?text=您好 a", {})
-    assert firm.connections[0][0].startswith(b"GET /send?text=%E6%82%A8%E5%A5%BD%20a HTTP/1.1\r\n")
+    assert provider.connections[0][0].startswith(b"GET /send?text=%E6%82%A8%E5%A5%BD%20a HTTP/1.1\r\n")
 
 
-async def test_a_firm_that_is_not_there_has_nothing(reserved_port: int) -> None:
+async def test_a_provider_that_is_not_there_has_nothing(reserved_port: int) -> None:
     """So another may be tried."""
     async with opened() as clients:
         with pytest.raises(NotSent):
@@ -85,36 +85,36 @@ async def test_a_url_that_nobody_can_call_is_not_sent() -> None:
     """A slip in a description is no doubt about a message."""
     async with opened() as clients:
         with pytest.raises(NotSent, match="ftp"):
-            await clients.call("GET", "ftp://firm.test/send", {})
+            await clients.call("GET", "ftp://provider.test/send", {})
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", b"nonsense\r\n\r\n"])
-async def test_a_firm_that_breaks_off_may_have_it(answer: bytes) -> None:
+async def test_a_provider_that_breaks_off_may_have_it(answer: bytes) -> None:
     """Whatever it began to say: nobody knows what became of the call, and it is not repeated."""
-    firm = HttpStub(lambda _: BreakOff(answer))
-    async with firm.running(), opened() as clients:
+    provider = HttpStub(lambda _: BreakOff(answer))
+    async with provider.running(), opened() as clients:
         with pytest.raises(NoAnswer):
-            await clients.call("GET", firm.url, {})
-    assert len(firm.asked) == 1
+            await clients.call("GET", provider.url, {})
+    assert len(provider.asked) == 1
 
 
-async def test_a_firm_that_says_nothing_may_have_it() -> None:
+async def test_a_provider_that_says_nothing_may_have_it() -> None:
     """After the time it was given."""
-    firm = HttpStub(lambda _: Act.HANG)
-    async with firm.running(), opened(answer_timeout_s=0.2) as clients:
+    provider = HttpStub(lambda _: Act.HANG)
+    async with provider.running(), opened(answer_timeout_s=0.2) as clients:
         with pytest.raises(NoAnswer):
-            await clients.call("POST", firm.url, {}, b"to=1")
+            await clients.call("POST", provider.url, {}, b"to=1")
 
 
 async def test_the_environments_proxy_is_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """As curl does; the names in NO_PROXY are reached directly."""
-    proxy, firm = Firm(), Firm()
-    async with proxy.running() as through, firm.running() as url, opened() as clients:
+    proxy, provider = Provider(), Provider()
+    async with proxy.running() as through, provider.running() as url, opened() as clients:
         monkeypatch.setenv("http_proxy", through.removesuffix("/send").replace("://", "://me:pass@"))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        await clients.call("GET", "http://firm.test/send?n=1", {})
+        await clients.call("GET", "http://provider.test/send?n=1", {})
         await clients.call("GET", url, {})
     (head,) = proxy.connections[0]
-    assert head.startswith(b"GET http://firm.test/send?n=1 HTTP/1.1\r\n")
+    assert head.startswith(b"GET http://provider.test/send?n=1 HTTP/1.1\r\n")
     assert b"proxy-authorization: basic bwu6cgfzcw==" in head.lower()
-    assert len(firm.connections) == 1
+    assert len(provider.connections) == 1

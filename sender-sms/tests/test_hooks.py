@@ -1,4 +1,4 @@
-"""Receipts of the firm, read from whatever arrives."""
+"""Receipts of the provider, read from whatever arrives."""
 
 from datetime import UTC, datetime
 
@@ -52,6 +52,6 @@ def test_whatever_stands_beside_the_number_a_receipt_can_be_kept(**beside: objec
 @given(st.text() | st.datetimes().map(lambda at: at.isoformat(" ")))
 @example("0001-01-01 00:00:00")
 @example("9999-12-31 23:59:59-14:00")
-def test_any_time_of_the_firm_is_a_moment_or_none(text: str) -> None:
+def test_any_time_of_the_provider_is_a_moment_or_none(text: str) -> None:
     at = moment(text)
     assert at is None or at.tzinfo is UTC

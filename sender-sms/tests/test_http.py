@@ -1,4 +1,4 @@
-"""A firm that imsg.toml describes: values are encoded by where they stand, answers judged by the rule."""
+"""A provider that imsg.toml describes: values are encoded by where they stand, answers judged by the rule."""
 
 import json
 

@@ -32,7 +32,7 @@ def test_what_is_no_number_is_none(text: str) -> None:
 
 
 @given(st.text() | st.text("0123456789+ ", max_size=20))
-def test_any_number_of_the_firm_is_read_or_is_none(text: str) -> None:
+def test_any_number_of_the_provider_is_read_or_is_none(text: str) -> None:
     number = numbers.read(text)
     assert number is None or (number[0] == "+" and number[1:].isascii() and number[1:].isdigit())
 

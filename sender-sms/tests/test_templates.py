@@ -26,7 +26,7 @@ def test_without_templates_a_text_is_sent_as_it_is() -> None:
     assert Templates({}).message("明天下雨") == Message("", {}, "明天下雨")
 
 
-def test_what_no_firm_could_send_is_refused() -> None:
+def test_what_no_provider_could_send_is_refused() -> None:
     contents: list[Any] = [None, {"params": {}}, {"template": "SMS_2"}, {"template": "SMS_2", "params": {"code": 1}}]
     for content in contents:
         assert isinstance(KNOWN.message(content), Refused)

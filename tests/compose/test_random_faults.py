@@ -19,7 +19,7 @@ LASTS_S = float(os.environ.get("IMSG_TEST_FAULTS_S", "120"))
 SEED = int(os.environ.get("IMSG_TEST_SEED", "0")) or secrets.randbelow(10**6)
 
 WITHIN_S = {"smtp": 300.0, "sms": 900.0}
-"""A firm that died over a call is asked what became of it for 12 min and a half, before it is sent again."""
+"""A provider that died over a call is asked what became of it for 12 min and a half, before it is sent again."""
 
 IN_FLIGHT = 32
 """Mails that one sender may have under way at once: what a crash can repeat."""

@@ -1,4 +1,4 @@
-"""SMS as containers: the document's examples, one and many, through the edge, the firm's stand-in and its receipts."""
+"""SMS as containers: the document's examples, one and many, by the edge, the provider's stand-in and its receipts."""
 
 from typing import Any
 

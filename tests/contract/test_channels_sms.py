@@ -1,4 +1,4 @@
-"""The SMS channel against the sandbox's Aliyun and a firm that answers as told: what each comes back as."""
+"""The SMS channel against the sandbox's Aliyun and a provider that answers as told: what each comes back as."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from imsg_delivery.channel import Asking
 from imsg_sms import main as sms
 from imsg_testing.http_stub import reply
 from imsg_testing.sandbox import OpenSandbox, open_sandbox
-from imsg_testing.sms import ACCOUNT, OK, Firm, Told, job, refused
+from imsg_testing.sms import ACCOUNT, OK, Provider, Told, job, refused
 
 ZHANG, LI, WANG = "+8613800138000", "+8613800138001", "+8613800138002"
 BAD = "+8619900000002"
@@ -24,12 +24,12 @@ async def sandbox() -> AsyncIterator[OpenSandbox]:
 
 
 @pytest.fixture
-async def firm() -> AsyncIterator[Firm]:
-    """Open a firm that takes everything unless told otherwise."""
-    firm = Firm()
-    firm.always = OK
-    async with firm.running():
-        yield firm
+async def provider() -> AsyncIterator[Provider]:
+    """Open a provider that takes everything unless told otherwise."""
+    provider = Provider()
+    provider.always = OK
+    async with provider.running():
+        yield provider
 
 
 async def delivered(url: str, new: Job, times: int = 1, **settings: Any) -> Mapping[int, Result]:  # noqa: ANN401
@@ -72,19 +72,19 @@ async def test_the_sandbox_takes_a_list_in_one_call(sandbox: OpenSandbox) -> Non
     assert len(await sandbox.inbox(to=ZHANG)) == 1
 
 
-async def test_a_thousand_numbers_travel_in_one_call(sandbox: OpenSandbox, firm: Firm) -> None:
+async def test_a_thousand_numbers_travel_in_one_call(sandbox: OpenSandbox, provider: Provider) -> None:
     everybody = job([f"+86138{number:08d}" for number in range(1_000)])
     results = await delivered(at_root(sandbox), everybody)
     assert all(isinstance(result, Sent) for result in results.values())
     assert len(await sandbox.inbox(method="sms")) == 1_000
-    await delivered(firm.url, everybody)
-    assert [len(call["PhoneNumbers"].split(",")) for call in firm.asked] == [1_000]
+    await delivered(provider.url, everybody)
+    assert [len(call["PhoneNumbers"].split(",")) for call in provider.asked] == [1_000]
 
 
-async def test_our_own_id_and_the_template_go_with_a_call(firm: Firm) -> None:
+async def test_our_own_id_and_the_template_go_with_a_call(provider: Provider) -> None:
     new = job([ZHANG], {"template": "SMS_7", "params": {"name": '张"三'}})
-    await delivered(firm.url, new)
-    call = firm.asked[0]
+    await delivered(provider.url, new)
+    call = provider.asked[0]
     assert (call["action"], call["OutId"], call["TemplateCode"]) == ("SendSms", new.name, "SMS_7")
     assert (call["PhoneNumbers"], call["SignName"], call["TemplateParam"]) == (
         "13800138000",
@@ -124,24 +124,24 @@ async def test_a_bad_number_is_halved_out_and_fails_alone(sandbox: OpenSandbox) 
         (reply("<html>no</html>", 404), Again, "http_404"),
     ],
 )
-async def test_an_answer_becomes_a_result(firm: Firm, answer: Any, result: type, code: str) -> None:  # noqa: ANN401
-    firm.always = answer
-    outcome = (await delivered(firm.url, job([ZHANG])))[0]
+async def test_an_answer_becomes_a_result(provider: Provider, answer: Any, result: type, code: str) -> None:  # noqa: ANN401
+    provider.always = answer
+    outcome = (await delivered(provider.url, job([ZHANG])))[0]
     assert (type(outcome), getattr(outcome, "code", None)) == (result, code)
-    assert len(firm.asked) == 1
+    assert len(provider.asked) == 1
 
 
-async def test_a_firm_that_is_not_there_has_certainly_nothing() -> None:
+async def test_a_provider_that_is_not_there_has_certainly_nothing() -> None:
     result = (await delivered("http://127.0.0.1:1/", job([ZHANG])))[0]
     assert isinstance(result, Again)
     assert result.code == "unreachable"
 
 
-async def test_after_failures_in_a_row_a_firm_is_left_alone(firm: Firm) -> None:
-    firm.always = refused("isp.SYSTEM_ERROR")
-    result = (await delivered(firm.url, job([ZHANG]), times=6))[0]
+async def test_after_failures_in_a_row_a_provider_is_left_alone(provider: Provider) -> None:
+    provider.always = refused("isp.SYSTEM_ERROR")
+    result = (await delivered(provider.url, job([ZHANG]), times=6))[0]
     assert isinstance(result, Blocked)
-    assert len(firm.asked) == 5
+    assert len(provider.asked) == 5
 
 
 @pytest.mark.parametrize("fault", ["latency", "hang", "5xx", "reset_before", "reset_after"])
@@ -155,7 +155,7 @@ async def test_what_was_taken_and_never_answered_is_found_by_asking(sandbox: Ope
     await sandbox.order("reset_after", method="sms")
     assert {type(result) for result in (await delivered(at_root(sandbox), new)).values()} == {Unknown}
     found = await asked(at_root(sandbox), new, told, asking=1)
-    assert found == dict.fromkeys((0, 1), Sent("aliyun", new.name, "Found by asking the firm."))
+    assert found == dict.fromkeys((0, 1), Sent("aliyun", new.name, "Found by asking the provider."))
     assert [(one.provider_id, one.address, one.status) for one in told.receipts] == [
         (new.name, ZHANG, "delivered"),
         (new.name, LI, "delivered"),
@@ -175,21 +175,21 @@ async def test_what_is_listed_nowhere_was_never_taken_once_the_last_question_is_
     ]
 
 
-async def test_a_message_is_found_on_a_later_page(firm: Firm) -> None:
+async def test_a_message_is_found_on_a_later_page(provider: Provider) -> None:
     new = job([ZHANG])
     others = [{"OutId": f"other/{number}", "SendStatus": 3} for number in range(50)]
     own = {"OutId": new.name, "SendStatus": 2, "ErrCode": "MK:0001"}
-    firm.answers = [listed(others, 51), listed([own], 51)]
-    assert (await asked(firm.url, new, Told(), 1))[0] == Refused(
-        "aliyun", "MK:0001", "The firm lists the message as failed."
+    provider.answers = [listed(others, 51), listed([own], 51)]
+    assert (await asked(provider.url, new, Told(), 1))[0] == Refused(
+        "aliyun", "MK:0001", "The provider lists the message as failed."
     )
-    assert [call["CurrentPage"] for call in firm.asked] == ["1", "2"]
+    assert [call["CurrentPage"] for call in provider.asked] == ["1", "2"]
 
 
-async def test_a_firm_that_can_not_be_asked_leaves_it_unknown(firm: Firm) -> None:
+async def test_a_provider_that_can_not_be_asked_leaves_it_unknown(provider: Provider) -> None:
     for answer in ("cut", reply("<html>", 502), refused("Throttling.User")):
-        firm.always = answer
-        assert isinstance((await asked(firm.url, job([ZHANG]), Told(), 3))[0], Unknown)
+        provider.always = answer
+        assert isinstance((await asked(provider.url, job([ZHANG]), Told(), 3))[0], Unknown)
 
 
 def listed(entries: list[dict[str, Any]], total: int) -> dict[str, Any]:
@@ -197,10 +197,10 @@ def listed(entries: list[dict[str, Any]], total: int) -> dict[str, Any]:
     return {"Code": "OK", "TotalCount": total, "SmsSendDetailDTOs": {"SmsSendDetailDTO": entries}}
 
 
-def described(firm: Firm, **more: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Describe a plain HTTP firm."""
+def described(provider: Provider, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Describe a plain HTTP provider."""
     return {
-        "url": f"{firm.url}send?key={{key}}",
+        "url": f"{provider.url}send?key={{key}}",
         "body": '{"to": "{number}", "text": "{text}", "ref": "{reference}"}',
         "success": "code=0",
         "id": "data.id",
@@ -209,12 +209,14 @@ def described(firm: Firm, **more: Any) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
-async def test_a_firm_described_in_the_settings_gets_its_call(firm: Firm) -> None:
-    firm.always = {"code": 0, "data": {"id": 17}}
+async def test_a_provider_described_in_the_settings_gets_its_call(provider: Provider) -> None:
+    provider.always = {"code": 0, "data": {"id": 17}}
     new = job([ZHANG], '他说："明天"\\n')
-    assert (await delivered("", new, http=described(firm)))[0] == Sent("http", "17", '{"code": 0, "data": {"id": 17}}')
-    assert firm.asked[0]["path"] == "/send?key=a%26b"
-    assert firm.asked[0]["body"] == f'{{"to": "{ZHANG}", "text": "他说：\\"明天\\"\\\\n", "ref": "{new.name}"}}'
+    assert (await delivered("", new, http=described(provider)))[0] == Sent(
+        "http", "17", '{"code": 0, "data": {"id": 17}}'
+    )
+    assert provider.asked[0]["path"] == "/send?key=a%26b"
+    assert provider.asked[0]["body"] == f'{{"to": "{ZHANG}", "text": "他说：\\"明天\\"\\\\n", "ref": "{new.name}"}}'
 
 
 @pytest.mark.parametrize(
@@ -229,9 +231,9 @@ async def test_a_firm_described_in_the_settings_gets_its_call(firm: Firm) -> Non
         (5.0, Unknown),
     ],
 )
-async def test_a_described_firm_s_answer_becomes_a_result(firm: Firm, answer: Any, result: type) -> None:  # noqa: ANN401
-    firm.always = answer
-    assert type((await delivered("", job([ZHANG]), http=described(firm)))[0]) is result
+async def test_a_described_provider_s_answer_becomes_a_result(provider: Provider, answer: Any, result: type) -> None:  # noqa: ANN401
+    provider.always = answer
+    assert type((await delivered("", job([ZHANG]), http=described(provider)))[0]) is result
 
 
 @pytest.mark.parametrize(
@@ -244,35 +246,35 @@ async def test_a_described_firm_s_answer_becomes_a_result(firm: Firm, answer: An
         (reply("<html>", 502), False),
     ],
 )
-async def test_the_next_firm_is_tried_only_where_nothing_can_have_been_taken(
-    firm: Firm,
+async def test_the_next_provider_is_tried_only_where_nothing_can_have_been_taken(
+    provider: Provider,
     answer: Any,  # noqa: ANN401
     goes_on: bool,  # noqa: FBT001
 ) -> None:
-    second = Firm()
-    second.always, firm.always = {"code": 0}, answer
+    second = Provider()
+    second.always, provider.always = {"code": 0}, answer
     async with second.running():
         both: dict[str, Any] = {
-            "aliyun": {**ACCOUNT, "endpoint": firm.url},
+            "aliyun": {**ACCOUNT, "endpoint": provider.url},
             "http": described(second),
-            "firms": ("aliyun", "http"),
+            "providers": ("aliyun", "http"),
         }
         result = (await delivered("", job([ZHANG]), **both))[0]
     assert len(second.asked) == int(goes_on)
     assert isinstance(result, Sent) is goes_on
 
 
-async def test_a_broken_firm_is_passed_by(firm: Firm) -> None:
-    second = Firm()
-    second.always, firm.always = {"code": 0}, refused("isp.SYSTEM_ERROR")
+async def test_a_broken_provider_is_passed_by(provider: Provider) -> None:
+    second = Provider()
+    second.always, provider.always = {"code": 0}, refused("isp.SYSTEM_ERROR")
     async with second.running():
         both: dict[str, Any] = {
-            "aliyun": {**ACCOUNT, "endpoint": firm.url},
+            "aliyun": {**ACCOUNT, "endpoint": provider.url},
             "http": described(second),
-            "firms": ("aliyun", "http"),
+            "providers": ("aliyun", "http"),
         }
         await delivered("", job([ZHANG]), times=8, **both)
-    assert (len(firm.asked), len(second.asked)) == (5, 8)
+    assert (len(provider.asked), len(second.asked)) == (5, 8)
 
 
 async def test_the_templates_are_known_to_the_gateway() -> None:

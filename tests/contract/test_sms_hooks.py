@@ -1,4 +1,4 @@
-"""Aliyun's receipts at our door: kept by the broker before the firm hears so, and never on anybody's word."""
+"""Aliyun's receipts at our door: kept by the broker before the provider hears so, and never on anybody's word."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ NOBODY = "redis://127.0.0.1:1/0"
 
 
 def reported(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Write a report as the firm does."""
+    """Write a report as the provider does."""
     return {
         "phone_number": "13800138000",
         "send_time": "2026-11-25 10:00:00",

@@ -29,14 +29,14 @@ TERMS = Terms(
     ask_after_s=(1, 2, 4),
 )
 
-UNSEEN = Unknown("firm", "timeout", "no answer came")
-LATER = Unknown("firm", "not_found", "not listed yet")
-TAKEN = Sent("firm", "biz-1", "listed")
-NEVER = Again("firm", "not_taken", "certainly not listed")
+UNSEEN = Unknown("provider", "timeout", "no answer came")
+LATER = Unknown("provider", "not_found", "not listed yet")
+TAKEN = Sent("provider", "biz-1", "listed")
+NEVER = Again("provider", "not_taken", "certainly not listed")
 
 
-class Firm:
-    """A firm that answers as told: n → answers to its sends, and to its questions."""
+class Provider:
+    """A provider that answers as told: n → answers to its sends, and to its questions."""
 
     def __init__(self) -> None:
         self.sends: dict[int, list[Result]] = {}
@@ -48,14 +48,14 @@ class Firm:
         self.open.set()
 
 
-class FirmChannel:
-    """Sends and asks by the firm's script."""
+class ProviderChannel:
+    """Sends and asks by the provider's script."""
 
     method = "smtp"
 
-    def __init__(self, firm: Firm, terms: Terms) -> None:
+    def __init__(self, provider: Provider, terms: Terms) -> None:
         self.terms = terms
-        self._firm = firm
+        self._provider = provider
 
     async def prepare(self, job: Job) -> str:
         """Prepare nothing."""
@@ -64,16 +64,16 @@ class FirmChannel:
     async def deliver(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Answer the next send of each."""
         assert prepared == job.name
-        self._firm.sent.update(recipient.n for recipient in recipients)
-        await self._firm.open.wait()
-        return {one.n: _next(self._firm.sends, one.n, Sent("firm", "biz-0")) for one in recipients}
+        self._provider.sent.update(recipient.n for recipient in recipients)
+        await self._provider.open.wait()
+        return {one.n: _next(self._provider.sends, one.n, Sent("provider", "biz-0")) for one in recipients}
 
     async def ask(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Answer the next question about each."""
         assert prepared == job.name
-        self._firm.asked.update(recipient.n for recipient in recipients)
-        self._firm.calls.append(len(recipients))
-        return {one.n: _next(self._firm.answers, one.n, TAKEN) for one in recipients}
+        self._provider.asked.update(recipient.n for recipient in recipients)
+        self._provider.calls.append(len(recipients))
+        return {one.n: _next(self._provider.answers, one.n, TAKEN) for one in recipients}
 
 
 def _next(told: dict[int, list[Result]], n: int, otherwise: Result) -> Result:
@@ -81,11 +81,13 @@ def _next(told: dict[int, list[Result]], n: int, otherwise: Result) -> Result:
 
 
 @asynccontextmanager
-async def working(broker: Broker, redis_url: str, firm: Firm, terms: Terms = TERMS) -> AsyncIterator[asyncio.Event]:
-    """Run a worker over the firm."""
+async def working(
+    broker: Broker, redis_url: str, provider: Provider, terms: Terms = TERMS
+) -> AsyncIterator[asyncio.Event]:
+    """Run a worker over the provider."""
     stopping = asyncio.Event()
     async with connect_redis(redis_url) as redis:
-        channel = FirmChannel(firm, terms)
+        channel = ProviderChannel(provider, terms)
         worker = Worker(
             channel,
             broker,
@@ -104,18 +106,18 @@ async def working(broker: Broker, redis_url: str, firm: Firm, terms: Terms = TER
 
 
 @pytest.fixture
-def firm() -> Firm:
-    """Open a firm that takes everything."""
-    return Firm()
+def provider() -> Provider:
+    """Open a provider that takes everything."""
+    return Provider()
 
 
 async def test_what_is_found_settles_and_is_sent_once(
-    broker: Broker, redis_url: str, history: History, firm: Firm
+    broker: Broker, redis_url: str, history: History, provider: Provider
 ) -> None:
     new = job(3)
-    firm.sends = {0: [UNSEEN], 1: [UNSEEN]}
-    firm.answers = {0: [LATER, TAKEN], 1: [Refused("firm", "550", "listed as failed")]}
-    async with working(broker, redis_url, firm):
+    provider.sends = {0: [UNSEEN], 1: [UNSEEN]}
+    provider.answers = {0: [LATER, TAKEN], 1: [Refused("provider", "550", "listed as failed")]}
+    async with working(broker, redis_url, provider):
         await accept(broker, new)
         await history.settled(new.request, 3)
     assert history.statuses(new.request) == {
@@ -124,109 +126,114 @@ async def test_what_is_found_settles_and_is_sent_once(
         2: ["sent"],
     }
     assert (history.last(new.request, 0).provider_id, history.last(new.request, 0).attempt) == ("biz-1", 1)
-    assert firm.sent == {0: 1, 1: 1, 2: 1}
-    assert firm.asked == {0: 2, 1: 1}
-    assert firm.calls == [2, 1]
+    assert provider.sent == {0: 1, 1: 1, 2: 1}
+    assert provider.asked == {0: 2, 1: 1}
+    assert provider.calls == [2, 1]
 
 
 async def test_what_was_certainly_not_taken_is_sent_again(
-    broker: Broker, redis_url: str, history: History, firm: Firm
+    broker: Broker, redis_url: str, history: History, provider: Provider
 ) -> None:
     new = job()
-    firm.sends, firm.answers = {0: [UNSEEN]}, {0: [NEVER]}
-    async with working(broker, redis_url, firm):
+    provider.sends, provider.answers = {0: [UNSEEN]}, {0: [NEVER]}
+    async with working(broker, redis_url, provider):
         await accept(broker, new)
         await history.settled(new.request)
     assert history.statuses(new.request) == {0: ["retrying", "retrying", "sent"]}
     assert history.last(new.request).attempt == 2
-    assert (firm.sent, firm.asked) == ({0: 2}, {0: 1})
+    assert (provider.sent, provider.asked) == ({0: 2}, {0: 1})
 
 
 async def test_each_unknown_attempt_is_asked_about_anew(
-    broker: Broker, redis_url: str, history: History, firm: Firm
+    broker: Broker, redis_url: str, history: History, provider: Provider
 ) -> None:
     new = job()
-    firm.sends, firm.answers = {0: [UNSEEN, UNSEEN]}, {0: [NEVER, LATER, TAKEN]}
-    async with working(broker, redis_url, firm):
+    provider.sends, provider.answers = {0: [UNSEEN, UNSEEN]}, {0: [NEVER, LATER, TAKEN]}
+    async with working(broker, redis_url, provider):
         await accept(broker, new)
         await history.settled(new.request)
     assert history.last(new.request).status == "sent"
-    assert (firm.sent, firm.asked) == ({0: 2}, {0: 3})
+    assert (provider.sent, provider.asked) == ({0: 2}, {0: 3})
 
 
 async def test_what_stays_unknown_ends_uncertain_and_unrepeated(
-    broker: Broker, redis_url: str, history: History, firm: Firm
+    broker: Broker, redis_url: str, history: History, provider: Provider
 ) -> None:
     new = job()
-    firm.sends, firm.answers = {0: [UNSEEN]}, {0: [LATER] * 9}
-    async with working(broker, redis_url, firm):
+    provider.sends, provider.answers = {0: [UNSEEN]}, {0: [LATER] * 9}
+    async with working(broker, redis_url, provider):
         await accept(broker, new)
         await history.settled(new.request)
     assert history.statuses(new.request) == {0: ["retrying"] * 3 + ["uncertain"]}
-    assert (firm.sent, firm.asked) == ({0: 1}, {0: 3})
+    assert (provider.sent, provider.asked) == ({0: 1}, {0: 3})
 
 
 async def test_what_stays_unknown_is_repeated_where_that_is_the_rule(
-    broker: Broker, redis_url: str, history: History, firm: Firm
+    broker: Broker, redis_url: str, history: History, provider: Provider
 ) -> None:
     new = job()
-    firm.sends, firm.answers = {0: [UNSEEN]}, {0: [LATER]}
-    async with working(broker, redis_url, firm, replace(TERMS, uncertain="repeat", ask_after_s=(1,))):
+    provider.sends, provider.answers = {0: [UNSEEN]}, {0: [LATER]}
+    async with working(broker, redis_url, provider, replace(TERMS, uncertain="repeat", ask_after_s=(1,))):
         await accept(broker, new)
         await history.settled(new.request)
     assert history.last(new.request).status == "sent"
-    assert (firm.sent, firm.asked) == ({0: 2}, {0: 1})
+    assert (provider.sent, provider.asked) == ({0: 2}, {0: 1})
 
 
 async def test_asking_goes_on_past_the_end_of_life(
-    broker: Broker, redis_url: str, history: History, firm: Firm
+    broker: Broker, redis_url: str, history: History, provider: Provider
 ) -> None:
     found, never = job(life_s=0.8), job(first=1, life_s=0.8)
-    firm.sends, firm.answers = {0: [UNSEEN], 1: [UNSEEN]}, {1: [NEVER]}
-    async with working(broker, redis_url, firm):
+    provider.sends, provider.answers = {0: [UNSEEN], 1: [UNSEEN]}, {1: [NEVER]}
+    async with working(broker, redis_url, provider):
         for new in (found, never):
             await accept(broker, new)
         await history.settled(found.request)
         await history.settled(never.request)
     assert history.last(found.request).status == "sent"
     assert history.last(never.request, 1).status == "expired"
-    assert firm.sent == {0: 1, 1: 1}
+    assert provider.sent == {0: 1, 1: 1}
 
 
 async def test_an_expired_claim_is_asked_about_before_anything_is_sent_again(
-    broker: Broker, redis_url: str, history: History, firm: Firm
+    broker: Broker, redis_url: str, history: History, provider: Provider
 ) -> None:
     new = job(2)
-    firm.open.clear()
+    provider.open.clear()
 
     async def at_work() -> bool:
-        return firm.sent.total() == 2
+        return provider.sent.total() == 2
 
     async with connect_redis(redis_url) as redis:
         stopping = asyncio.Event()
         dying = Worker(
-            FirmChannel(firm, TERMS), broker, redis, metrics=CollectorRegistry(), stopping=stopping, durations=QUICK
+            ProviderChannel(provider, TERMS),
+            broker,
+            redis,
+            metrics=CollectorRegistry(),
+            stopping=stopping,
+            durations=QUICK,
         )
         running = asyncio.create_task(dying.run())
         await accept(broker, new)
         await eventually(at_work)
         running.cancel()
         await asyncio.wait({running})
-    firm.open.set()
-    firm.answers = {1: [NEVER]}
-    async with working(broker, redis_url, firm):
+    provider.open.set()
+    provider.answers = {1: [NEVER]}
+    async with working(broker, redis_url, provider):
         await history.settled(new.request, 2)
     assert history.last(new.request, 0).status == "sent"
     assert history.last(new.request, 1).status == "sent"
-    assert firm.sent == {0: 1, 1: 2}
+    assert provider.sent == {0: 1, 1: 2}
 
 
 async def test_nobody_is_asked_about_who_was_erased_and_the_others_of_the_part_are(
-    broker: Broker, redis: Redis, redis_url: str, history: History, firm: Firm
+    broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
 ) -> None:
     new = job(2)
-    firm.sends, firm.answers = {0: [UNSEEN], 1: [UNSEEN]}, {1: [TAKEN]}
-    async with working(broker, redis_url, firm):
+    provider.sends, provider.answers = {0: [UNSEEN], 1: [UNSEEN]}, {1: [TAKEN]}
+    async with working(broker, redis_url, provider):
         await accept(broker, new)
 
         async def tried() -> bool:
@@ -239,4 +246,4 @@ async def test_nobody_is_asked_about_who_was_erased_and_the_others_of_the_part_a
         await history.settled(new.request, 2)
     assert history.statuses(new.request) == {0: ["retrying", "uncertain"], 1: ["retrying", "sent"]}
     assert history.last(new.request, 0).code == "erased"
-    assert firm.asked == {1: 1}
+    assert provider.asked == {1: 1}

@@ -23,8 +23,8 @@ def install(folder: Path) -> str:
 
 
 @contextmanager
-def firm() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Run a pager firm that knows no number beginning with 9."""
+def provider() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Run a pager provider that knows no number beginning with 9."""
     pages: list[dict[str, str]] = []
 
     class Desk(BaseHTTPRequestHandler):
@@ -54,7 +54,10 @@ def firm() -> Iterator[tuple[str, list[dict[str, str]]]]:
 def test_a_channel_joins_by_being_installed(tmp_path: Path) -> None:
     """Send to two pagers; one is known, one not; query tells both, and the other methods go on."""
     path = install(tmp_path / "site")
-    with firm() as (url, pages), running(tmp_path / "run", {"PYTHONPATH": path, "IMSG_PAGER__URL": url}) as deployment:
+    with (
+        provider() as (url, pages),
+        running(tmp_path / "run", {"PYTHONPATH": path, "IMSG_PAGER__URL": url}) as deployment,
+    ):
         body = {"token": deployment.token(), "to": ["123456", "987654"], "method": "pager", "content": "速回电话"}
         accepted = deployment.call("POST", "/api/send", body)
         assert accepted["errorCode"] == 0, accepted

@@ -38,7 +38,7 @@ def ended(deployment: Deployment, request: str, status: str, within_s: float = 2
 
 
 def report(deployment: Deployment, *entries: object, secret: str | None = None) -> httpx.Response:
-    """Push receipts as the firm does."""
+    """Push receipts as the provider does."""
     kept = (deployment.data / "secrets" / "sms_hook_secret").read_text().strip()
     return httpx.post(f"{deployment.url}/hooks/sms/aliyun/{secret or kept}", json=list(entries), timeout=20)
 
@@ -105,7 +105,7 @@ def test_a_template_is_sent_with_its_own_variables(deployment: Deployment) -> No
         {"template": "SMS_0", "params": {}},
     ],
 )
-def test_what_the_firm_would_refuse_is_refused_at_once(deployment: Deployment, content: Any) -> None:  # noqa: ANN401
+def test_what_the_provider_would_refuse_is_refused_at_once(deployment: Deployment, content: Any) -> None:  # noqa: ANN401
     assert send(deployment, number(), content)["errorCode"] == 10009
 
 

@@ -1,4 +1,4 @@
-"""A firm that fails for minutes, and is asked afterwards what it has: that alone takes a quarter of an hour."""
+"""A provider that fails for minutes, and is asked afterwards what it has: that alone takes a quarter of an hour."""
 
 import time
 from collections.abc import Iterator
@@ -9,34 +9,34 @@ from imsg_testing.api import wait
 from imsg_testing.fault import inject_faults
 from imsg_testing.fault_clients import mainland_number
 from imsg_testing.fault_deployment import Deployment, Plan
-from imsg_testing.fault_providers import SmsFirm
+from imsg_testing.fault_providers import SmsProvider
 
 pytestmark = pytest.mark.timeout(1_500)
 
 DOWN_S = 120.0
 
 ASKED_WITHIN_S = 1_100.0
-"""The firm is asked after 30 s, 2 min and 10 min; what it never had is sent again then."""
+"""The provider is asked after 30 s, 2 min and 10 min; what it never had is sent again then."""
 
 
 @pytest.fixture(scope="module")
-def firm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsFirm]:
-    """Run the firm that carries SMS."""
-    with SmsFirm(tmp_path_factory.mktemp("firm")).running() as firm:
-        yield firm
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmsProvider]:
+    """Run the provider that carries SMS."""
+    with SmsProvider(tmp_path_factory.mktemp("provider")).running() as provider:
+        yield provider
 
 
 @pytest.fixture(scope="module")
-def plan(firm: SmsFirm) -> Plan:
+def plan(provider: SmsProvider) -> Plan:
     """Add a sender of SMS."""
-    return Plan(sms=firm.settings)
+    return Plan(sms=provider.settings)
 
 
-def test_an_sms_firm_that_answers_5xx_for_minutes(deployment: Deployment, firm: SmsFirm) -> None:
+def test_an_sms_provider_that_answers_5xx_for_minutes(deployment: Deployment, provider: SmsProvider) -> None:
     with inject_faults(
-        deployment, method="sms", address=mainland_number, received=firm.counts, within_s=ASKED_WITHIN_S
+        deployment, method="sms", address=mainland_number, received=provider.counts, within_s=ASKED_WITHIN_S
     ) as fault:
-        firm.order("5xx", None)
+        provider.order("5xx", None)
         until = time.monotonic() + DOWN_S
         with fault.clients.sending(threads=2, pause_s=1.0):
             with inject_faults(deployment) as mails, mails.clients.sending():
@@ -44,9 +44,9 @@ def test_an_sms_firm_that_answers_5xx_for_minutes(deployment: Deployment, firm: 
             assert mails.reconciliation is not None
             assert mails.reconciliation.accepted == mails.reconciliation.settled
             wait(lambda: time.monotonic() > until, DOWN_S + 1, every_s=0.5)
-            assert not firm.counts()
+            assert not provider.counts()
             fault.reconciler.restored()
-            firm.order("5xx", 0)
+            provider.order("5xx", 0)
     fault.tell(
         40,
         "A provider that answers 5xx for minutes",

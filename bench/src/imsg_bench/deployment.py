@@ -100,7 +100,7 @@ class Deployment:
         return port, counts
 
     def stub(self) -> tuple[int, Counts]:
-        """Start an SMS firm; return its port and its counts."""
+        """Start an SMS provider; return its port and its counts."""
         counts = Counts(self.folder / "texts")
         port = reserve_port(self)
         self.listening("imsg_bench.stub", port, str(port), str(self.folder))

@@ -1,4 +1,4 @@
-"""An SMS firm that takes every call and answers it 50 ms later, as Aliyun would."""
+"""An SMS provider that takes every call and answers it 50 ms later, as Aliyun would."""
 
 import asyncio
 import json

@@ -216,7 +216,7 @@ class AliyunSms:
             size, page = int(wanted["PageSize"]), int(wanted["CurrentPage"])
         except ValueError:
             raise Refusal("isv.INVALID_PARAMETERS", "SendDate、PageSize或CurrentPage格式错误") from None
-        if not 1 <= size <= 50 or page < 1:  # noqa: PLR2004  the firm's own bound
+        if not 1 <= size <= 50 or page < 1:  # noqa: PLR2004  the provider's own bound
             raise Refusal("isv.INVALID_PARAMETERS", "PageSize须为1至50，CurrentPage从1开始")
         to = number(wanted["PhoneNumber"])
         found = [one for one in self._details.get(to, ()) if one["SendDate"].startswith(f"{day:%Y-%m-%d}")]
@@ -250,6 +250,6 @@ def _wrong(refusal: Refusal) -> dict[str, Any]:
 
 
 def request_id() -> str:
-    """Make an id as the firm's look."""
+    """Make an id as the provider's look."""
     digits = secrets.token_hex(16).upper()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -1,4 +1,4 @@
-"""SmsReport: pushes receipts to a URL as the firm does, and repeats them until they are answered."""
+"""SmsReport: pushes receipts to a URL as the provider does, and repeats them until they are answered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence

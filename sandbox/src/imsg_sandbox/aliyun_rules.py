@@ -21,7 +21,7 @@ _LINK = re.compile(r"(?i)https?://|www\.")
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal(Exception):  # noqa: N818  a refusal as the firm words it
+class Refusal(Exception):  # noqa: N818  a refusal as the provider words it
     """A business error: HTTP 200, and a code that is not OK."""
 
     code: str

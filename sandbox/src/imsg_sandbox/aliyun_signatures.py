@@ -43,7 +43,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault(Exception):  # noqa: N818  a refusal as the firm words it
+class Fault(Exception):  # noqa: N818  a refusal as the provider words it
     """Why a call is refused before anybody looks at what it asks."""
 
     code: str

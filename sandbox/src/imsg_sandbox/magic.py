@@ -74,7 +74,7 @@ class NumberTrouble:
     what: str
     """One sentence for people."""
     code: str | None = None
-    """The firm refuses the whole call with it."""
+    """The provider refuses the whole call with it."""
     once: bool = False
     """Only at the first try."""
     report: str | None = "DELIVERED"
@@ -97,14 +97,14 @@ NUMBERS: Mapping[str, NumberTrouble] = {
         "The first try meets the limit of a minute, the next is taken.", code="isv.BUSINESS_LIMIT_CONTROL", once=True
     ),
     "19900000004": NumberTrouble(
-        "Taken, then the connection is cut before the firm says so: found by asking, and sent once.",
+        "Taken, then the connection is cut before the provider says so: found by asking, and sent once.",
         cut=True,
         once=True,
     ),
     "19900000005": NumberTrouble("The receipt comes before the answer to the call.", early=True),
     "19900000006": NumberTrouble("Taken and delivered, and nobody ever reports it.", report=None),
     "19900000007": NumberTrouble("Taken, then stopped for its words.", report="CONTENT_KEYWORD"),
-    "19900000008": NumberTrouble(f"Taken, but the firm thinks {SLOW_S:g} seconds about it.", wait_s=SLOW_S),
+    "19900000008": NumberTrouble(f"Taken, but the provider thinks {SLOW_S:g} seconds about it.", wait_s=SLOW_S),
 }
 """Mainland number → trouble."""
 

@@ -1,4 +1,4 @@
-"""The SMS channel: the port that the worker calls, over the firms in their order."""
+"""The SMS channel: the port that the worker calls, over the providers in their order."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,11 +10,11 @@ from imsg_sms.route import Route
 from imsg_sms.templates import SCOPE, Message, Templates
 
 MOST = 1_000
-"""Recipients of a chunk and of a call: what the largest firms take at once."""
+"""Recipients of a chunk and of a call: what the largest providers take at once."""
 
 CONCURRENCY = {Lane.SINGLE: 64, Lane.BULK: 8}
-"""Calls in flight: at a firm that answers in 50 ms, 64 single ones are what one process can do (`make bench`, E); lists
-have a share of their own."""
+"""Calls in flight: at a provider that answers in 50 ms, 64 single ones are what one process can do (`make bench`, E);
+lists have a share of their own."""
 
 
 def terms(uncertain: Uncertain, *, can_ask: bool) -> Terms:
@@ -45,7 +45,7 @@ class SmsChannel:
         return self.templates.message(job.content)
 
     async def deliver(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
-        """Hand the message to a firm; the firm's echo of the chunk's name finds it again."""
+        """Hand the message to a provider; the provider's echo of the chunk's name finds it again."""
         fit: list[Recipient] = []
         results: dict[int, Result] = {}
         for one in recipients:
@@ -56,6 +56,6 @@ class SmsChannel:
         return results | dict(await self._route.send(prepared, fit, job.name) if fit else {})
 
     async def ask(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
-        """Ask the firms what became of these."""
+        """Ask the providers what became of these."""
         del prepared  # our own id is what they are asked by
         return await self._route.trace(job, recipients, is_last=job.asking >= len(self.terms.ask_after_s))

@@ -1,4 +1,4 @@
-"""What the firms tell us: Aliyun's SmsReport, kept by the broker before it is answered."""
+"""What the providers tell us: Aliyun's SmsReport, kept by the broker before it is answered."""
 
 import asyncio
 import hmac
@@ -30,7 +30,7 @@ KEPT = {"code": 0, "msg": "接收成功"}
 """To the letter: help.aliyun.com/document_detail/101867.html."""
 
 KEEP_TIMEOUT_S = 4.0
-"""The firm waits 5 s, then repeats."""
+"""The provider waits 5 s, then repeats."""
 
 AT_ONCE = 64
 

@@ -1,4 +1,4 @@
-"""The wiring of sender-sms: the firms, the channel, the templates, the hooks."""
+"""The wiring of sender-sms: the providers, the channel, the templates, the hooks."""
 
 import asyncio
 import time
@@ -19,10 +19,10 @@ from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
-from imsg_sms.providers import Firm
-from imsg_sms.providers.aliyun import AliyunFirm
+from imsg_sms.providers import Provider
+from imsg_sms.providers.aliyun import AliyunProvider
 from imsg_sms.providers.clients import ANSWER_TIMEOUT_S, Clients, opened
-from imsg_sms.providers.http import HttpFirm
+from imsg_sms.providers.http import HttpProvider
 from imsg_sms.receipts import Receipts
 from imsg_sms.route import Carrier, Route
 from imsg_sms.settings import Settings, Sms
@@ -35,11 +35,11 @@ log = logger(__name__)
 PUBLISH_EVERY_S = 10.0
 """How long the gateways may lack the templates after Redis was emptied: meanwhile the sender judges by itself."""
 
-FIRMS: Mapping[str, Callable[[Sms, Clients, Receipts], Firm | None]] = {
-    "aliyun": lambda sms, clients, receipts: AliyunFirm(sms.aliyun, clients, receipts) if sms.aliyun else None,
-    "http": lambda sms, clients, _: HttpFirm(sms.http, clients) if sms.http else None,
+PROVIDERS: Mapping[str, Callable[[Sms, Clients, Receipts], Provider | None]] = {
+    "aliyun": lambda sms, clients, receipts: AliyunProvider(sms.aliyun, clients, receipts) if sms.aliyun else None,
+    "http": lambda sms, clients, _: HttpProvider(sms.http, clients) if sms.http else None,
 }
-"""The firms there are: a new one is its module in `firms/`, its settings, and its line here."""
+"""The providers there are: a new one is its module in `providers/`, its settings, and its line here."""
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
@@ -71,15 +71,15 @@ async def open_channel(
 ) -> AsyncIterator[SmsChannel]:
     """Open the channel alone; no connection is made before the first message."""
     async with AsyncExitStack() as stack:
-        firms: list[Firm] = []
+        providers: list[Provider] = []
         for name in sms.order:
             clients = await stack.enter_async_context(opened(answer_timeout_s))
-            if (firm := FIRMS[name](sms, clients, receipts)) is not None:
-                firms.append(firm)
+            if (provider := PROVIDERS[name](sms, clients, receipts)) is not None:
+                providers.append(provider)
         known: dict[str, TemplateLimits] = {}
-        for firm in firms:
-            known = {**firm.limits, **known}
-        route = Route([Carrier.of(firm, clock) for firm in firms])
+        for provider in providers:
+            known = {**provider.limits, **known}
+        route = Route([Carrier.of(provider, clock) for provider in providers])
         yield SmsChannel(route, Templates(known), terms(sms.uncertain, can_ask=route.can_ask))
 
 

@@ -14,7 +14,7 @@ KEEP_S = 4 * 86_400
 class Receipts:
     """Publishes receipts, and remembers in Redis which of our ids were asked about.
 
-    Whose call was never answered has no id of the firm; it is settled under our own, and so its receipts must be.
+    Whose call was never answered has no id of the provider; it is settled under our own, and so its receipts must be.
     """
 
     def __init__(self, broker: Broker, redis: Redis) -> None:
@@ -26,7 +26,7 @@ class Receipts:
         await self._broker.publish(receipt.encode(), self._broker.topology.new(RECEIPT))
 
     async def remember(self, reference: str) -> None:
-        """Note, before the firm is asked, that a chunk is asked about. Raises RedisUnavailable."""
+        """Note, before the provider is asked, that a chunk is asked about. Raises RedisUnavailable."""
         await self._redis.call("SET", _key(reference), "1", "EX", KEEP_S)
 
     async def recall(self, references: Collection[str]) -> set[str]:

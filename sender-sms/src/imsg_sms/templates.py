@@ -21,7 +21,7 @@ return 1
 _VARIABLE = re.compile(r"\$\{([^{}]+)\}")
 
 SCOPE = "sms"
-"""Who refuses what no firm was asked for."""
+"""Who refuses what no provider was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Message:
     """What a chunk's recipients all get."""
 
     template: str
-    """Empty where the firms know no templates."""
+    """Empty where the providers know no templates."""
     params: Mapping[str, str]
     text: str
     """As it arrives but for the signature, as far as the template's words are known."""

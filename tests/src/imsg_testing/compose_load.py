@@ -18,7 +18,7 @@ Ask = Callable[["Load", httpx.Client], httpx.Response]
 
 
 def _number() -> str:
-    """Draw a number that hardly anybody else draws: firms bound how often one is sent to.
+    """Draw a number that hardly anybody else draws: providers bound how often one is sent to.
 
     None of those that begin with 13: whoever reconciles these would find ours among them, now and then.
     """

@@ -28,7 +28,7 @@ ACCOUNT = {
 }
 
 
-class SmsFirm:
+class SmsProvider:
     """The sandbox's Aliyun as a process of its own."""
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class SmsFirm:
         self.settings = {**account, "IMSG_SMS__ALIYUN__ENDPOINT": f"{self.url}/sandbox/aliyun/"}
         command = [sys.executable, "-m", "imsg_runtime.service", "imsg_sandbox"]
         given = environment({**account, **own})
-        self._process = Process(command, log=folder / "sms-firm.log", environment=given, cwd=folder)
+        self._process = Process(command, log=folder / "sms-provider.log", environment=given, cwd=folder)
 
     @property
     def url(self) -> str:
@@ -50,7 +50,7 @@ class SmsFirm:
         return f"http://127.0.0.1:{self.port}"
 
     @contextmanager
-    def running(self) -> Iterator["SmsFirm"]:
+    def running(self) -> Iterator["SmsProvider"]:
         """Run it for as long as the context lasts."""
         self._process.start()
         try:

@@ -1,4 +1,4 @@
-"""The SMS channel opened for a test: over the sandbox's Aliyun, or over a firm that answers as told."""
+"""The SMS channel opened for a test: over the sandbox's Aliyun, or over a provider that answers as told."""
 
 import asyncio
 import secrets
@@ -55,7 +55,7 @@ class Told(sms.Receipts):
         self.references.append(reference)
 
 
-class Firm:
+class Provider:
     """An SMS provider that answers as told: bytes as they are, a number of seconds of silence first, or a cut."""
 
     def __init__(self) -> None:

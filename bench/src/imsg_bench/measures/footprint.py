@@ -62,7 +62,7 @@ def measure(run: Run) -> Result:
 def _makers(deployment: Deployment) -> Mapping[str, Callable[[], OneService]]:
     databases = {name: deployment.share.database(name) for name in ("wechat", "auth_again", "history_again")}
     account = {"APPID": "wx0", "SECRET": "s", "TOKEN": "t", "TEMPLATE": "m", "ENDPOINT": "http://127.0.0.1:1"}
-    firm = {
+    provider = {
         "ENDPOINT": "http://127.0.0.1:1",
         "ACCESS_KEY_ID": "a",
         "ACCESS_KEY_SECRET": "s",
@@ -76,7 +76,7 @@ def _makers(deployment: Deployment) -> Mapping[str, Callable[[], OneService]]:
         "auth": ("imsg_auth", stores["auth_again"]),
         "history": ("imsg_history", stores["history_again"]),
         "sender-smtp": ("imsg_smtp", {"IMSG_SMTP__HOST": "127.0.0.1", "IMSG_SMTP__SENDER": "imsg@example.com"}),
-        "sender-sms": ("imsg_sms", {f"IMSG_SMS__ALIYUN__{name}": value for name, value in firm.items()}),
+        "sender-sms": ("imsg_sms", {f"IMSG_SMS__ALIYUN__{name}": value for name, value in provider.items()}),
         "sender-wechat": ("imsg_wechat", {**stores["wechat"], **wechat}),
         CONSOLE: ("imsg_console", {"IMSG_GATEWAY_URL": "http://127.0.0.1:1"}),
     }

@@ -1,8 +1,8 @@
-"""SMS a second, the firm answering every call after 50 ms: single messages, and lists.
+"""SMS a second, the provider answering every call after 50 ms: single messages, and lists.
 
-Timed: the queue is filled while the sender is stopped; it starts, and the firm's own clock counts from the first
-answer to the last. The firm is ours (`stub.py`): a real HTTP server that reads every call and answers it 50 ms later.
-Limit of singles: 64 calls in flight, each 50 ms: 1,280 a second, whatever the processor does.
+Timed: the queue is filled while the sender is stopped; it starts, and the provider's own clock counts from the first
+answer to the last. The provider is ours (`stub.py`): a real HTTP server that reads every call and answers it 50 ms
+later. Limit of singles: 64 calls in flight, each 50 ms: 1,280 a second, whatever the processor does.
 Lists: a call carries 1,000 numbers; the figure is recipients a second.
 History is stopped; limits, ledger and outcomes are as in production.
 """
@@ -19,7 +19,7 @@ from imsg_bench.stub import ANSWER_AFTER_S
 from imsg_contract.wire import Job
 
 KEY = "E"
-TITLE = "SMS, the firm answering in 50 ms"
+TITLE = "SMS, the provider answering in 50 ms"
 
 IN_FLIGHT = 64
 LIMIT = IN_FLIGHT / ANSWER_AFTER_S

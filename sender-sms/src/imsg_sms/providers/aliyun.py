@@ -39,7 +39,7 @@ NAME = "aliyun"
 VERSION = "2017-05-25"
 FORM = "application/x-www-form-urlencoded"
 BEIJING = timezone(timedelta(hours=8))
-"""The firm's dates and hours, wherever we are."""
+"""The provider's dates and hours, wherever we are."""
 
 MOST = 1_000
 QUERY_CHARACTERS = 4_000
@@ -103,25 +103,25 @@ class Meaning:
 
     result: type[Refused | Again | Blocked]
     of_one: bool = False
-    of_firm: bool = False
+    of_provider: bool = False
 
 
 CODES: Mapping[str, Meaning] = {
     **dict.fromkeys(_PERMANENT, Meaning(Refused)),
     **dict.fromkeys(_OF_A_NUMBER, Meaning(Refused, of_one=True)),
-    **dict.fromkeys(_ACCOUNT, Meaning(Blocked, of_firm=True)),
-    **dict.fromkeys(_BUSY, Meaning(Again, of_firm=True)),
+    **dict.fromkeys(_ACCOUNT, Meaning(Blocked, of_provider=True)),
+    **dict.fromkeys(_BUSY, Meaning(Again, of_provider=True)),
     "isv.BUSINESS_LIMIT_CONTROL": Meaning(Again, of_one=True),
 }
 """help.aliyun.com/document_detail/101346.html. A code nobody knows is Again; for which time a frequency limit holds
 stands in its message (`_slow_down`)."""
 
 UNKNOWN_CODE = Meaning(Again)
-THROTTLED = Meaning(Again, of_firm=True)
+THROTTLED = Meaning(Again, of_provider=True)
 
 
-class AliyunFirm:
-    """The firm."""
+class AliyunProvider:
+    """The provider."""
 
     name = NAME
     most = MOST
@@ -151,9 +151,9 @@ class AliyunFirm:
         try:
             status, said = await self._call("SendSms", parameters)
         except NotSent as error:
-            return Answer(Again(NAME, "unreachable", f"The firm can't be reached: {error}"), of_firm=True)
+            return Answer(Again(NAME, "unreachable", f"The provider can't be reached: {error}"), of_provider=True)
         except NoAnswer as error:
-            return Answer(Unknown(NAME, "no_answer", f"The firm did not answer: {error}"), of_firm=True)
+            return Answer(Unknown(NAME, "no_answer", f"The provider did not answer: {error}"), of_provider=True)
         return self._meant(status, said)
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
@@ -175,18 +175,18 @@ class AliyunFirm:
         try:
             detail = await self._detail(job, recipient)
         except (NotSent, NoAnswer) as error:
-            return Unknown(NAME, "status_unknown", f"The firm could not be asked: {error}")
+            return Unknown(NAME, "status_unknown", f"The provider could not be asked: {error}")
         if detail is None and is_last:
-            return Again(NAME, "not_taken", "Minutes later the firm still lists no such message: it never had it.")
+            return Again(NAME, "not_taken", "Minutes later the provider still lists no such message: it never had it.")
         if detail is None:
-            return Unknown(NAME, "not_listed", "The firm does not list the message, or not yet.")
+            return Unknown(NAME, "not_listed", "The provider does not list the message, or not yet.")
         code, identity = str(detail.get("ErrCode") or ""), str(detail.get("BizId") or job.name)
         match str(detail.get("SendStatus")):
             case "2":
-                return Refused(NAME, code or "failed", "The firm lists the message as failed.")
+                return Refused(NAME, code or "failed", "The provider lists the message as failed.")
             case "3":
                 return await self._read_delivery(recipient, code, identity, str(detail.get("ReceiveDate") or ""))
-        return Sent(NAME, identity, "Found by asking the firm.")
+        return Sent(NAME, identity, "Found by asking the provider.")
 
     async def _read_delivery(self, recipient: Recipient, code: str, identity: str, at: str) -> Result:
         receipt = Receipt(
@@ -201,7 +201,7 @@ class AliyunFirm:
             await self._receipts.publish(receipt)
         except (PublishRefused, PublishUnknown) as error:
             return Unknown(NAME, "status_unknown", f"It was delivered, but that could not be told: {error}")
-        return Sent(NAME, identity, "Found by asking the firm.")
+        return Sent(NAME, identity, "Found by asking the provider.")
 
     async def _detail(self, job: Job, recipient: Recipient) -> Mapping[str, Any] | None:
         """Find the message in the days since the job was accepted. Raises NotSent, NoAnswer."""
@@ -274,7 +274,7 @@ class AliyunFirm:
             return _unreadable(status)
         meaning = THROTTLED if code.startswith("Throttling") else CODES.get(code)
         if meaning is None and status >= SERVER_ERROR:
-            return Answer(Unknown(NAME, code, detail), of_firm=True)
+            return Answer(Unknown(NAME, code, detail), of_provider=True)
         meaning = meaning or UNKNOWN_CODE
         if code == "isv.BUSINESS_LIMIT_CONTROL":
             return Answer(self._slow_down(code, detail), meaning.of_one)
@@ -283,7 +283,7 @@ class AliyunFirm:
             result = Blocked(NAME, NAME, code, detail, LOOK_AGAIN_S)
         else:
             result = Again(NAME, code, detail) if meaning.result is Again else Refused(NAME, code, detail)
-        return Answer(result, meaning.of_one, meaning.of_firm)
+        return Answer(result, meaning.of_one, meaning.of_provider)
 
     def _slow_down(self, code: str, detail: str) -> Result:
         """Read which limit a number has reached: minutes and hours are the clock's, a day lasts 24 hours."""
@@ -308,7 +308,7 @@ def limits(settings: Aliyun) -> Mapping[str, TemplateLimits]:
 
 
 def moment(text: str) -> datetime | None:
-    """Read the firm's `2017-08-30 00:00:00`, which is Beijing's time; None where it is none."""
+    """Read the provider's `2017-08-30 00:00:00`, which is Beijing's time; None where it is none."""
     try:
         read = datetime.fromisoformat(text)
         return (read if read.tzinfo else read.replace(tzinfo=BEIJING)).astimezone(UTC)
@@ -318,7 +318,7 @@ def moment(text: str) -> datetime | None:
 
 def _unreadable(status: int) -> Answer:
     """Judge an answer without a code: only a refusal by status says that nothing was taken."""
-    why = f"The firm answered {status}, and nothing that can be read."
+    why = f"The provider answered {status}, and nothing that can be read."
     if status == TOO_MANY or 300 <= status < SERVER_ERROR:  # noqa: PLR2004  HTTP's redirections and client errors
-        return Answer(Again(NAME, f"http_{status}", why), of_firm=True)
-    return Answer(Unknown(NAME, f"http_{status}", why), of_firm=True)
+        return Answer(Again(NAME, f"http_{status}", why), of_provider=True)
+    return Answer(Unknown(NAME, f"http_{status}", why), of_provider=True)

@@ -24,13 +24,13 @@ class Request:
     body: bytes = b""
     content_type: str | None = None
     path: str = "/"
-    """Anything else only where the endpoint is not the firm's own."""
+    """Anything else only where the endpoint is not the provider's own."""
 
 
 def headers(request: Request, key_id: str, secret: str, *, now: datetime, nonce: str) -> dict[str, str]:
     """Make all headers of a signed request, `Authorization` included.
 
-    `now` must be within 15 minutes of the firm's clock; `nonce` must never have been used.
+    `now` must be within 15 minutes of the provider's clock; `nonce` must never have been used.
     """
     signed = {
         "host": request.host,

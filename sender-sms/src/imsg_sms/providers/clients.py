@@ -1,4 +1,4 @@
-"""HTTP to a firm: a connection for each call in flight, and the one place where errors become what they mean."""
+"""HTTP to a provider: a connection for each call in flight, and the one place where errors become what they mean."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -17,22 +17,22 @@ IDLE_S = 3.0
 """Shorter than servers keep a connection, or a call meets one that is just being closed, and nobody knows its fate."""
 
 KNOWN = 64
-"""URLs before their query, and hosts, that are remembered: a firm has one, or few."""
+"""URLs before their query, and hosts, that are remembered: a provider has one, or few."""
 
 _OURS = ((b"user-agent", b"iMSG"),)
 _SCHEMES = (b"http", b"https")
 
 
 class NotSent(Exception):  # noqa: N818  named for the outcome
-    """The firm was not reached: it certainly has nothing."""
+    """The provider was not reached: it certainly has nothing."""
 
 
 class NoAnswer(Exception):  # noqa: N818
-    """The call was sent, and no whole answer came: the firm may have it."""
+    """The call was sent, and no whole answer came: the provider may have it."""
 
 
 class Clients:
-    """Calls to one firm, over as many connections as there are calls at once: their number is the worker's to bound.
+    """Calls to one provider, over as many connections as there are calls at once: the worker bounds their number.
 
     A call takes a connection that is idle, or a new one. httpx' client and its pool are left out: looking through one
     pool of many for every call, and a client's cookies, redirects and authentication, took more than the call (ADR 13).
@@ -100,7 +100,7 @@ _LOST = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolErro
 
 @asynccontextmanager
 async def opened(answer_timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncIterator[Clients]:
-    """Open a firm's connections for as long as the context lasts; nothing is connected before the first call."""
+    """Open a provider's connections for as long as the context lasts; nothing is connected before the first call."""
     clients = Clients(answer_timeout_s)
     try:
         yield clients

@@ -1,4 +1,4 @@
-"""Any firm with a plain HTTP API, described in imsg.toml: placeholders filled in, each encoded by where it stands."""
+"""Any provider with a plain HTTP API, described in imsg.toml: placeholders are filled in and encoded by their place."""
 
 import json
 import re
@@ -22,8 +22,8 @@ MAX_DETAIL = 300
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
-class HttpFirm:
-    """The firm. It can't be asked what became of a message, and its receipts are not read."""
+class HttpProvider:
+    """The provider. It can't be asked what became of a message, and its receipts are not read."""
 
     name = NAME
     limits: Mapping[str, TemplateLimits] = MappingProxyType({})
@@ -56,17 +56,17 @@ class HttpFirm:
         try:
             answer = await self._clients.call(described.method, url, headers, body)
         except NotSent as error:
-            return Answer(Again(NAME, "unreachable", f"The firm can't be reached: {error}"), of_firm=True)
+            return Answer(Again(NAME, "unreachable", f"The provider can't be reached: {error}"), of_provider=True)
         except NoAnswer as error:
-            return Answer(Unknown(NAME, "no_answer", f"The firm did not answer: {error}"), of_firm=True)
+            return Answer(Unknown(NAME, "no_answer", f"The provider did not answer: {error}"), of_provider=True)
         return self._meant(answer)
 
     def _meant(self, answer: httpx.Response) -> Answer:
         status, said = answer.status_code, answer.text[:MAX_DETAIL]
         if status >= SERVER_ERROR:
-            return Answer(Unknown(NAME, f"http_{status}", said), of_firm=True)
+            return Answer(Unknown(NAME, f"http_{status}", said), of_provider=True)
         if status == TOO_MANY:
-            return Answer(Again(NAME, f"http_{status}", said), of_firm=True)
+            return Answer(Again(NAME, f"http_{status}", said), of_provider=True)
         try:
             body = answer.json()
         except ValueError:
@@ -75,7 +75,7 @@ class HttpFirm:
             identity = at(body, self._settings.id) if self._settings.id else None
             return Answer(Sent(NAME, None if identity is None else str(identity), said))
         if status == OK and body is None and "=" in self._settings.success and not _is_of_text(self._settings.success):
-            return Answer(Unknown(NAME, "unreadable", said), of_firm=True)
+            return Answer(Unknown(NAME, "unreadable", said), of_provider=True)
         return Answer(Refused(NAME, f"http_{status}", said), of_one=True)
 
 

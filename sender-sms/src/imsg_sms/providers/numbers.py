@@ -9,7 +9,7 @@ CHINA = "+86"
 
 
 def format_number(number: str) -> str:
-    """Write an E.164 number for the firm."""
+    """Write an E.164 number for the provider."""
     if number.startswith(CHINA):
         return number.removeprefix(CHINA)
     digits = number.removeprefix("+")
@@ -18,7 +18,7 @@ def format_number(number: str) -> str:
 
 
 def read(text: str) -> str | None:
-    """Read a number that the firm wrote into E.164; None where it is none."""
+    """Read a number that the provider wrote into E.164; None where it is none."""
     text = text.strip()
     if text.startswith(("+1", "001")):
         return f"+{text.removeprefix('+').removeprefix('00')}" if _ABROAD.fullmatch(text) else None

@@ -229,7 +229,7 @@ class Refused:
 class Blocked:
     """Nothing goes through for now, whoever the recipient: a wrong login, an empty balance, an open breaker.
 
-    `scope` names what is blocked (a server, a firm, an account); `after_s` is when to look again.
+    `scope` names what is blocked (a server, a provider, an account); `after_s` is when to look again.
     It uses up no attempt.
     """
 

@@ -10,7 +10,7 @@ from imsg_delivery.channel import Terms
 
 PROVIDER = "pager"
 BUSY = {429, 500, 502, 503, 504}
-"""Statuses after which the pager firm asks for another try."""
+"""Statuses after which the pager provider asks for another try."""
 
 
 class PagerChannel:
@@ -31,7 +31,7 @@ class PagerChannel:
         return job.content
 
     async def deliver(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
-        """Call the firm for one recipient."""
+        """Call the provider for one recipient."""
         (recipient,) = recipients
         page = {"id": f"{job.request}-{recipient.n}", "number": recipient.address, "text": prepared}
         return {recipient.n: await self._call(page)}
