@@ -101,9 +101,9 @@ class Sms(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    # `providers` is what the setting was called before; `runtime.unknown_settings` warns of it.
+    # `firms` is what the setting was called before; `runtime.unknown_settings` warns of it.
     providers: Annotated[
-        Strings, AfterValidator(_is_known), Field(validation_alias=AliasChoices("providers", "providers"))
+        Strings, AfterValidator(_is_known), Field(validation_alias=AliasChoices("providers", "firms"))
     ] = ()
     """In the order in which they are tried; empty: all that are configured."""
     aliyun: Aliyun | None = None
