@@ -13,9 +13,9 @@ from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_contract.topology import Route, Topology
 from imsg_contract.wire import Recipient
-from imsg_gateway.accept import Accepting
-from imsg_gateway.authentication import Callers, Owner
-from imsg_gateway.backpressure import Pressure
+from imsg_gateway.accept import Acceptor
+from imsg_gateway.authentication import Authenticator, Owner
+from imsg_gateway.backpressure import Backpressure
 from imsg_gateway.draft import Draft
 from imsg_gateway.providers import Providers
 from imsg_runtime import service_client
@@ -66,11 +66,11 @@ class Bench:
         self.broker = broker
         zone = ZoneInfo("Asia/Shanghai")
         quota = Quota(run_gateway.redis, zone)
-        self.callers = Callers(quota, history, (KEY,), zone)
+        self.authenticator = Authenticator(quota, history, (KEY,), zone)
         self.quota = quota
         real = cast("Broker", broker)
         providers = Providers(run_gateway.redis, ("smtp",))
-        self.accepting = Accepting(real, history, quota, Pressure(real, 10), providers, repeat_for_s=REPEAT_FOR_S)
+        self.accepting = Acceptor(real, history, quota, Backpressure(real, 10), providers, repeat_for_s=REPEAT_FOR_S)
 
     async def used(self) -> int:
         """Count what the user has used of this hour."""
@@ -80,7 +80,7 @@ class Bench:
         """Accept the draft; return the answer or the refusal's reason and extra."""
         try:
             accepted = await self.accepting.accept(
-                DRAFT, self.callers.claim(token), request, Owner("zhang", id_of("zhang")), None
+                DRAFT, self.authenticator.read(token), request, Owner("zhang", id_of("zhang")), None
             )
         except Refusal as refusal:
             return {"reason": refusal.reason, **refusal.extra}

@@ -6,7 +6,7 @@ from datetime import UTC
 import pytest
 
 from imsg_contract.topology import user_key
-from imsg_gateway.authentication import MAX_VERDICTS, Callers
+from imsg_gateway.authentication import MAX_VERDICTS, Authenticator
 from imsg_runtime import service_client
 from imsg_runtime.quota import Quota
 from imsg_testing.gateway import KEY, RunningGateway, id_of, mail
@@ -164,9 +164,9 @@ async def test_an_administrators_right_is_the_mirrors_of_this_moment(gateway: Ru
 
 async def test_verdicts_remembered_are_bounded(gateway: RunningGateway) -> None:
     async with service_client.connect("http://auth", (), {}) as auth:
-        callers = Callers(Quota(gateway.redis, UTC), auth, (KEY,), UTC)
+        authenticator = Authenticator(Quota(gateway.redis, UTC), auth, (KEY,), UTC)
         for n in range(MAX_VERDICTS + 10):
             text = gateway.token("zhang", nonce=f"{n:032x}")
-            claim = callers.claim(text)
-            callers.verify(text, claim.token, id_of("zhang"), 1)
-        assert callers.remembered == MAX_VERDICTS
+            credential = authenticator.read(text)
+            authenticator.verify(text, credential.token, id_of("zhang"), 1)
+        assert authenticator.remembered == MAX_VERDICTS

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
-from imsg_gateway.idempotency import Kept, Replayed, Replays, Slot
+from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer
 from imsg_runtime.service_client import Caller
 from imsg_testing.gateway import RunningGateway, mail, run_gateway
 
@@ -87,45 +87,45 @@ async def test_concurrent_repeats_through_two_gateways_make_one_request(
 
 
 @pytest.fixture
-def replays(gateway: RunningGateway) -> Replays:
+def replays(gateway: RunningGateway) -> IdempotencyKeys:
     """Open the keys on the gateway's Redis, with little patience."""
-    return Replays(gateway.redis, wait_s=0.3)
+    return IdempotencyKeys(gateway.redis, wait_s=0.3)
 
 
-async def claim(replays: Replays, body: str = "body") -> Slot:
-    slot = await replays.claim(ZHANG, "key", body, new_id())
-    assert isinstance(slot, Slot)
-    return slot
+async def claim(replays: IdempotencyKeys, body: str = "body") -> Reservation:
+    reservation = await replays.claim(ZHANG, "key", body, new_id())
+    assert isinstance(reservation, Reservation)
+    return reservation
 
 
 SINCE = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 async def test_a_key_of_a_names_predecessor_is_not_replayed(gateway: RunningGateway) -> None:
-    replays = Replays(gateway.redis, wait_s=0.3)
+    replays = IdempotencyKeys(gateway.redis, wait_s=0.3)
     first = await replays.claim(Caller("zhang", is_admin=False, user_id="1" * 32, since=SINCE), "key", "body", new_id())
-    assert isinstance(first, Slot)
+    assert isinstance(first, Reservation)
     await first.settle({"id": first.request})
     again = await replays.claim(Caller("zhang", is_admin=False, user_id="1" * 32, since=SINCE), "key", "body", new_id())
     assert again == Replayed({"id": first.request})
     second = await replays.claim(
         Caller("zhang", is_admin=False, user_id="2" * 32, since=SINCE), "key", "another body", new_id()
     )
-    assert isinstance(second, Slot)
+    assert isinstance(second, Reservation)
     assert second.request != first.request
 
 
 async def test_a_key_taken_before_users_had_ids_is_its_users_and_not_a_later_ones(gateway: RunningGateway) -> None:
-    replays = Replays(gateway.redis, wait_s=0.3)
+    replays = IdempotencyKeys(gateway.redis, wait_s=0.3)
     first = await claim(replays)
     await first.settle({"id": first.request})
     same = Caller("zhang", is_admin=False, user_id="1" * 32, since=SINCE)
     assert await replays.claim(same, "key", "body", new_id()) == Replayed({"id": first.request})
     later = Caller("zhang", is_admin=False, user_id="2" * 32, since=datetime.now(UTC) + timedelta(minutes=1))
-    assert isinstance(await replays.claim(later, "key", "body", new_id()), Slot)
+    assert isinstance(await replays.claim(later, "key", "body", new_id()), Reservation)
 
 
-async def test_while_the_first_still_runs_a_repeat_waits_and_is_told_so(replays: Replays) -> None:
+async def test_while_the_first_still_runs_a_repeat_waits_and_is_told_so(replays: IdempotencyKeys) -> None:
     await claim(replays)
     with pytest.raises(Refusal, match="in_progress"):
         await claim(replays)
@@ -134,16 +134,16 @@ async def test_while_the_first_still_runs_a_repeat_waits_and_is_told_so(replays:
 
 
 async def test_a_waiting_repeat_gets_the_answer_as_soon_as_it_is_there(gateway: RunningGateway) -> None:
-    patient = Replays(gateway.redis)
-    slot = await claim(patient)
+    patient = IdempotencyKeys(gateway.redis)
+    reservation = await claim(patient)
     waiting = asyncio.create_task(patient.claim(ZHANG, "key", "body", new_id()))
-    await slot.keep(b"job", {"id": slot.request})
-    await slot.settle({"id": slot.request})
-    assert await waiting == Replayed({"id": slot.request})
+    await reservation.keep(b"job", {"id": reservation.request})
+    await reservation.settle({"id": reservation.request})
+    assert await waiting == Replayed({"id": reservation.request})
 
 
 async def test_of_a_gateway_killed_before_it_counted_the_repeat_keeps_the_id(
-    gateway: RunningGateway, replays: Replays
+    gateway: RunningGateway, replays: IdempotencyKeys
 ) -> None:
     killed = await claim(replays)
     await run_out(gateway)
@@ -153,17 +153,17 @@ async def test_of_a_gateway_killed_before_it_counted_the_repeat_keeps_the_id(
 
 
 async def test_of_a_gateway_killed_after_it_counted_the_repeat_publishes_that_very_job(
-    gateway: RunningGateway, replays: Replays
+    gateway: RunningGateway, replays: IdempotencyKeys
 ) -> None:
     killed = await claim(replays)
     await killed.keep(b"job", {"id": killed.request, "count": 1})
     await run_out(gateway)
     again = await claim(replays)
-    assert again.kept == Kept(b"job", {"id": killed.request, "count": 1})
+    assert again.kept == StoredAnswer(b"job", {"id": killed.request, "count": 1})
 
 
 async def test_a_gateway_that_was_only_slow_can_not_publish_beside_its_successor(
-    gateway: RunningGateway, replays: Replays
+    gateway: RunningGateway, replays: IdempotencyKeys
 ) -> None:
     slow = await claim(replays)
     await run_out(gateway)
@@ -176,7 +176,7 @@ async def test_a_gateway_that_was_only_slow_can_not_publish_beside_its_successor
     assert isinstance(await replays.claim(ZHANG, "key", "body", new_id()), Replayed)
 
 
-async def test_an_unknown_outcome_keeps_its_id_and_the_repeat_goes_on_at_once(replays: Replays) -> None:
+async def test_an_unknown_outcome_keeps_its_id_and_the_repeat_goes_on_at_once(replays: IdempotencyKeys) -> None:
     unsure = await claim(replays)
     await unsure.keep(b"job", {"id": unsure.request})
     await unsure.leave()

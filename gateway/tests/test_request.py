@@ -4,12 +4,12 @@ import pytest
 from starlette.datastructures import Headers
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.request import LARGE_BYTES, MAX_PARTS, PIECE_BYTES, Asked, read
+from imsg_gateway.request import LARGE_BYTES, MAX_PARTS, PIECE_BYTES, ClientRequest, read
 
 NUL = b"\\u0000"
 
 
-def _read(body: bytes) -> Asked:
+def _read(body: bytes) -> ClientRequest:
     scope = {"method": "POST", "query_string": b""}
     return read(scope, Headers({}), "/api/v2/messages", (), body, address="192.0.2.1", needs_body=True)
 

@@ -83,7 +83,7 @@ MODELS: tuple[type[Common], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class RuntimeConfig:
     """What the services stand on."""
 
     settings: Settings
@@ -134,7 +134,7 @@ def asked(channel: ChannelSpec) -> Mapping[str, Any]:
     return given(SENDERS[channel.name].Settings, channel.name)
 
 
-def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
+def prepare(settings: Settings, folder: Path, redis_url: str) -> RuntimeConfig:
     """Make the secrets that nobody gave, and choose the sandbox's port. Raises StartError."""
     kept = folder / SECRETS
     password = settings.admin_password
@@ -143,7 +143,7 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
     port = settings.sandbox.smtp_port or _free_port()
     fill = stand_ins.Filling(local_url(settings.host, settings.port), port, lambda name: secrets.keep(kept, name))
     played = {channel.name: stand_ins.play(channel, asked(channel), fill) for channel in CHANNELS}
-    return Ground(
+    return RuntimeConfig(
         settings,
         folder.resolve(),
         redis_url,
@@ -157,7 +157,7 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class AllInOne:
     """The services, made; they work while `running` lasts."""
 
     router: Router
@@ -178,40 +178,40 @@ class Whole:
             yield
 
 
-def make(ground: Ground, *, with_console: bool = True) -> Whole:
+def make(config: RuntimeConfig, *, with_console: bool = True) -> AllInOne:
     """Make the services, each with its settings. Raises StartError where one is wrong, before anything is opened."""
     apps: dict[str, Service] = {}
-    sandbox = _sandbox(ground, apps)
-    auth = imsg_auth.main.app(load(imsg_auth.main.Settings, **ground.given("auth")), apps)
-    history = imsg_history.main.app(load(imsg_history.main.Settings, **ground.given("history")), apps)
-    senders = {name: main.app(load(main.Settings, **ground.given(name)), apps) for name, main in SENDERS.items()}
-    gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **ground.given("gateway")), apps)
+    sandbox = _sandbox(config, apps)
+    auth = imsg_auth.main.app(load(imsg_auth.main.Settings, **config.given("auth")), apps)
+    history = imsg_history.main.app(load(imsg_history.main.Settings, **config.given("history")), apps)
+    senders = {name: main.app(load(main.Settings, **config.given(name)), apps) for name, main in SENDERS.items()}
+    gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **config.given("gateway")), apps)
     apps.update(auth=auth, history=history, gateway=gateway, **senders)
     for service in sandbox:
         apps["sandbox"] = service
-    console = _console(ground, apps) if with_console else None
+    console = _console(config, apps) if with_console else None
     parts = (*sandbox, auth, history, *senders.values(), gateway, *([console] if console else []))
     table = [
         *((path, gateway) for path in ("/api", "/docs", "/openapi.json", "/health/live")),
         *((f"/hooks/{name}", sender) for name, sender in senders.items()),
         *(("/sandbox", service) for service in sandbox),
     ]
-    return Whole(Router(table, parts, page=console), parts)
+    return AllInOne(Router(table, parts, page=console), parts)
 
 
-def _sandbox(ground: Ground, apps: Apps) -> tuple[Service, ...]:
+def _sandbox(config: RuntimeConfig, apps: Apps) -> tuple[Service, ...]:
     """Make the sandbox where it stands in for a provider; else nothing."""
-    if not ground.has_sandbox:
+    if not config.has_sandbox:
         return ()
-    own: dict[str, Any] = {"smtp_port": ground.sandbox_port, "smtp_host": LOOPBACK}
+    own: dict[str, Any] = {"smtp_port": config.sandbox_port, "smtp_host": LOOPBACK}
     own |= {f"{channel.name}_hooks": f"http://{channel.name}" for channel in CHANNELS if channel.has_hooks}
-    given = ground.given("sandbox") | {"sandbox": own}
+    given = config.given("sandbox") | {"sandbox": own}
     return (imsg_sandbox.main.app(load(imsg_sandbox.main.Settings, **given), apps),)
 
 
-def _console(ground: Ground, apps: Apps) -> Service:
+def _console(config: RuntimeConfig, apps: Apps) -> Service:
     """Make the web page, which asks the API like everybody else."""
-    given = ground.given("console") | {"sandbox_url": "http://sandbox" if "sandbox" in apps else ""}
+    given = config.given("console") | {"sandbox_url": "http://sandbox" if "sandbox" in apps else ""}
     return imsg_console.main.app(load(imsg_console.main.Settings, **given), apps)
 
 

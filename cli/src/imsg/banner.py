@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from imsg import all_in_one
-from imsg.all_in_one import SECRETS, Ground
+from imsg.all_in_one import SECRETS, RuntimeConfig
 from imsg.location import local_url
 from imsg_channels import CHANNELS
 from imsg_channels.sms import SMS
@@ -17,9 +17,9 @@ DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
 """The accounts that exist where nobody but this machine reaches iMSG (interface document, sections 1.3 and 2)."""
 
 
-def text(ground: Ground, *, with_console: bool = True) -> str:
+def text(config: RuntimeConfig, *, with_console: bool = True) -> str:
     """Make the lines. Those that begin with a `$` of their own are for pasting into any POSIX shell."""
-    base = local_url(ground.settings.host, ground.settings.port)
+    base = local_url(config.settings.host, config.settings.port)
     return "\n".join(
         [
             "",
@@ -27,58 +27,58 @@ def text(ground: Ground, *, with_console: bool = True) -> str:
             "",
             *([f"  web page     {base}/"] if with_console else []),
             f"  interface    {base}/docs",
-            f"  accounts     {_accounts(ground)}",
-            *(f"  {label:<12} {where(ground, base)}" for label, where in _ways()),
-            f"  data         {ground.folder}",
+            f"  accounts     {_accounts(config)}",
+            *(f"  {label:<12} {where(config, base)}" for label, where in _ways()),
+            f"  data         {config.folder}",
             "",
             "  Send the first message: paste these lines into another terminal.",
             "",
-            *_first_message(ground, base),
+            *_first_message(config, base),
             "",
         ]
     )
 
 
-def _accounts(ground: Ground) -> str:
-    if ground.admin_password is None:
+def _accounts(config: RuntimeConfig) -> str:
+    if config.admin_password is None:
         return f"{', '.join(DOCUMENTED)}   (on this machine only)"
-    if ground.settings.admin_password is not None:
+    if config.settings.admin_password is not None:
         return "admin / IMSG_ADMIN_PASSWORD"
-    return f"admin / see {ground.folder / SECRETS / 'admin_password'}"
+    return f"admin / see {config.folder / SECRETS / 'admin_password'}"
 
 
-def _ways() -> Iterator[tuple[str, Callable[[Ground, str], str]]]:
+def _ways() -> Iterator[tuple[str, Callable[[RuntimeConfig, str], str]]]:
     """Yield each channel with what says where its messages go."""
     known = {SMTP.name: ("mail", _mail), SMS.name: ("sms", _sms), WECHAT.name: ("wechat", _wechat)}
     for channel in CHANNELS:
         yield known.get(channel.name, (channel.name, partial(_another, channel)))
 
 
-def _another(channel: ChannelSpec, ground: Ground, base: str) -> str:
-    if channel.name not in ground.played:
+def _another(channel: ChannelSpec, config: RuntimeConfig, base: str) -> str:
+    if channel.name not in config.played:
         return "by its provider, as your settings name it"
     return f"kept by the sandbox, read it at {base}/sandbox/inbox?method={channel.name}"
 
 
-def _mail(ground: Ground, base: str) -> str:
-    if SMTP.name not in ground.played:
+def _mail(config: RuntimeConfig, base: str) -> str:
+    if SMTP.name not in config.played:
         asked = all_in_one.asked(SMTP)
         return f"goes out by {asked.get('host')}{f':{port}' if (port := asked.get('port')) else ''}"
     return f"stays here, in {base}/sandbox/inbox   (IMSG_SMTP__HOST names a real server)"
 
 
-def _sms(ground: Ground, base: str) -> str:
-    if SMS.name not in ground.played:
+def _sms(config: RuntimeConfig, base: str) -> str:
+    if SMS.name not in config.played:
         return "the providers of your settings"
     return f"kept by the sandbox, read it at {base}/sandbox/inbox?method=sms"
 
 
-def _wechat(ground: Ground, base: str) -> str:
-    if WECHAT.name not in ground.played:
+def _wechat(config: RuntimeConfig, base: str) -> str:
+    if WECHAT.name not in config.played:
         accounts = ", ".join(sorted(all_in_one.asked(WECHAT).get("accounts", ())))
         return f"goes out by {accounts}; WeChat's console wants {base}/hooks/wechat/ACCOUNT as seen from outside"
     people = f"{base}/sandbox/wechat/followers"
-    played = ", ".join(ground.played[WECHAT.name]["accounts"])
+    played = ", ".join(config.played[WECHAT.name]["accounts"])
     return (
         f"stays here too, by the official account {played}   (IMSG_WECHAT__ACCOUNTS names a real one)\n"
         f"               a follower: curl -X POST {people}\n"
@@ -86,13 +86,13 @@ def _wechat(ground: Ground, base: str) -> str:
     )
 
 
-def _first_message(ground: Ground, base: str) -> list[str]:
-    login = f'{{"username":"admin","password":"{_password(ground)}"}}'
+def _first_message(config: RuntimeConfig, base: str) -> list[str]:
+    login = f'{{"username":"admin","password":"{_password(config)}"}}'
     find = r"""sed 's/.*"token":"\([^"]*\)".*/\1/'"""
     message = (
         '{"token":"\'$TOKEN\'","to":"you@example.com","method":"smtp","content":{"subject":"hello","text":"您好"}}'
     )
-    see = f"{base}/sandbox/inbox?to=you@example.com" if SMTP.name in ground.played else f"{base}/api/v2/messages"
+    see = f"{base}/sandbox/inbox?to=you@example.com" if SMTP.name in config.played else f"{base}/api/v2/messages"
     return [
         f"TOKEN=$(curl -s {base}/api/v2/login -d '{login}' | {find})",
         f"curl -w '\\n' {base}/api/v2/messages -d '{message}'",
@@ -100,9 +100,9 @@ def _first_message(ground: Ground, base: str) -> list[str]:
     ]
 
 
-def _password(ground: Ground) -> str:
-    if ground.admin_password is None:
+def _password(config: RuntimeConfig) -> str:
+    if config.admin_password is None:
         return "123"
-    if ground.settings.admin_password is not None:
+    if config.settings.admin_password is not None:
         return "'\"$IMSG_ADMIN_PASSWORD\"'"
-    return f"'\"$(cat {shlex.quote(str(ground.folder / SECRETS / 'admin_password'))})\"'"
+    return f"'\"$(cat {shlex.quote(str(config.folder / SECRETS / 'admin_password'))})\"'"

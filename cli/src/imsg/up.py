@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from imsg import all_in_one, banner, data_folder, tombstones
-from imsg.all_in_one import Ground, Settings, Whole
+from imsg.all_in_one import AllInOne, RuntimeConfig, Settings
 from imsg.valkey import Valkey, ValkeyDied
 from imsg_runtime import unknown_settings
 from imsg_runtime.hosts import Hosts, Named
@@ -49,18 +49,18 @@ async def run(settings: Settings, life: Life, *, with_console: bool = True) -> i
             lock = await stack.enter_async_context(data_folder.hold(settings.data_dir))
             server = None if settings.redis_url else Valkey(settings.data_dir, lock)
             tombstones.bring(settings.data_dir)
-            ground = all_in_one.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
-            everything = all_in_one.make(ground, with_console=with_console)
+            config = all_in_one.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
+            everything = all_in_one.make(config, with_console=with_console)
             for part in everything.parts:
                 part.life = life
             if server is not None:
                 await stack.enter_async_context(server.running())
             await stack.enter_async_context(everything.running())
             collect_less()
-            return await _serve(sock, ground, everything, server)
+            return await _serve(sock, config, everything, server)
 
 
-async def _serve(sock: socket.socket, ground: Ground, everything: Whole, server: Valkey | None) -> int:
+async def _serve(sock: socket.socket, config: RuntimeConfig, everything: AllInOne, server: Valkey | None) -> int:
     announcing: list[asyncio.Task[None]] = []
     watched = {part.name: asyncio.create_task(part.failure()) for part in everything.parts}
     if server is not None:
@@ -72,11 +72,11 @@ async def _serve(sock: socket.socket, ground: Ground, everything: Whole, server:
 
     try:
         return await serve(
-            Named(everything.router, Hosts(ground.settings), everything.router.refuse),
+            Named(everything.router, Hosts(config.settings), everything.router.refuse),
             sock,
             on_stop=stop,
             failure=_first(watched),
-            on_listening=lambda: announcing.append(asyncio.create_task(_announce(ground, everything))),
+            on_listening=lambda: announcing.append(asyncio.create_task(_announce(config, everything))),
             unready_s=0.0,  # no load balancer stands before this one
         )
     finally:
@@ -84,7 +84,7 @@ async def _serve(sock: socket.socket, ground: Ground, everything: Whole, server:
             task.cancel()
 
 
-async def _announce(ground: Ground, everything: Whole) -> None:
+async def _announce(config: RuntimeConfig, everything: AllInOne) -> None:
     """Say where everything is as soon as all of it works; where a part takes long, say which."""
     patience = time.monotonic() + READY_TIMEOUT_S
     while unmet := everything.router.unmet():
@@ -93,7 +93,7 @@ async def _announce(ground: Ground, everything: Whole) -> None:
             _complain(f"not ready yet: {waiting}. `imsg doctor` looks into it.")
             break
         await asyncio.sleep(0.02)
-    print(banner.text(ground, with_console=everything.has_console), flush=True)
+    print(banner.text(config, with_console=everything.has_console), flush=True)
 
 
 async def _first(watched: Mapping[str, "asyncio.Task[BaseException]"]) -> BaseException:

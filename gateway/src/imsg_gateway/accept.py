@@ -15,10 +15,10 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import Lane, job_key
 from imsg_contract.wire import Reference
 from imsg_gateway import limits
-from imsg_gateway.authentication import Claim, Owner
-from imsg_gateway.backpressure import Pressure
+from imsg_gateway.authentication import Credential, Owner
+from imsg_gateway.backpressure import Backpressure
 from imsg_gateway.draft import Draft
-from imsg_gateway.idempotency import Slot
+from imsg_gateway.idempotency import Reservation
 from imsg_gateway.jobs import encode, lane_of
 from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
@@ -50,7 +50,7 @@ class Accepted:
     headers: Mapping[str, str]
 
 
-class Accepting:
+class Acceptor:
     """Takes drafts in."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Accepting:
         broker: Broker,
         history: Peer,
         quota: Quota,
-        pressure: Pressure,
+        backpressure: Backpressure,
         providers: Providers,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -67,12 +67,14 @@ class Accepting:
         self._broker = broker
         self._history = history
         self._quota = quota
-        self._pressure = pressure
+        self._backpressure = backpressure
         self._providers = providers
         self._now = now
         self._repeat_for_s = repeat_for_s
 
-    async def accept(self, draft: Draft, claim: Claim, request: str, owner: Owner, slot: Slot | None) -> Accepted:
+    async def accept(
+        self, draft: Draft, credential: Credential, request: str, owner: Owner, reservation: Reservation | None
+    ) -> Accepted:
         """Count, keep and publish a draft under an id; `owner` is whose request it will be.
 
         Raises Refusal: what the charge refuses, no_provider, overloaded, not_accepted (nothing kept, the count given
@@ -80,7 +82,7 @@ class Accepting:
         """
         method, lane = draft.method.name, lane_of(draft)
         self._providers.check(method)
-        self._pressure.check(method)
+        self._backpressure.check(method)
         now = self._now()
         expires_at = now + (draft.life or draft.method.lifetime)
         stored, content_at = _split_off(draft)
@@ -90,12 +92,12 @@ class Accepting:
         answer = {"id": request, "count": len(draft.recipients)}
         if draft.total_segments is not None:
             answer["segments"] = draft.total_segments
-        charged = await claim.charge(len(draft.recipients))
+        charged = await credential.charge(len(draft.recipients))
         try:
             if stored:
                 await self._store(request, stored, expires_at)
-            if slot is not None:
-                await slot.keep(body, answer)
+            if reservation is not None:
+                await reservation.keep(body, answer)
             await self.publish(method, lane, body, request)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             await self._give_back(charged)

@@ -9,11 +9,11 @@ from starlette.types import Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
 from imsg_gateway import v1
-from imsg_gateway.authentication import Callers
+from imsg_gateway.authentication import Authenticator
 from imsg_gateway.bodies import OFF_LOOP_BYTES, Gone, Intake
 from imsg_gateway.clients import Clients
 from imsg_gateway.metrics import UNKNOWN_ROUTE, RequestMetrics
-from imsg_gateway.request import Asked, read
+from imsg_gateway.request import ClientRequest, read
 from imsg_gateway.routes import Right, Route, Table
 from imsg_gateway.validation_errors import field_unknown
 from imsg_runtime.http import WHOLE
@@ -31,10 +31,10 @@ class GatewayApp:
     """Reads a request, finds who answers it, settles its token, answers."""
 
     def __init__(
-        self, table: Table, callers: Callers, intake: Intake, clients: Clients, metrics: RequestMetrics
+        self, table: Table, authenticator: Authenticator, intake: Intake, clients: Clients, metrics: RequestMetrics
     ) -> None:
         self._table = table
-        self._callers = callers
+        self._authenticator = authenticator
         self._intake = intake
         self._clients = clients
         self._metrics = metrics
@@ -99,22 +99,22 @@ class GatewayApp:
             if ignored is not None:
                 ignored += strays
                 strays = []
-            claim = None
+            credential = None
             if route.right is not Right.OPEN:
-                claim = self._callers.claim(asked.token)
+                credential = self._authenticator.read(asked.token)
                 if route.right is not Right.SENDER or strays:
-                    caller = await claim.authenticate()
+                    caller = await credential.authenticate()
                     if route.right is Right.ADMIN and not caller.is_admin:
                         raise Refusal("no_right")
             if strays:
                 known = route.fields if strays[0] in asked.fields else route.params
                 raise field_unknown(strays[0], known)
-            return await route.handler(asked, claim)
+            return await route.handler(asked, credential)
 
 
 async def _read(
     scope: Scope, headers: Headers, path: str, names: tuple[str, ...], body: bytes, *, address: str, needs_body: bool
-) -> Asked:
+) -> ClientRequest:
     """Read a request, in a thread where its body is large: what grows with it is nobody else's to wait for."""
     if len(body) <= OFF_LOOP_BYTES:
         return read(scope, headers, path, names, body, address=address, needs_body=needs_body)

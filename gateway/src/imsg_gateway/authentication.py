@@ -46,7 +46,7 @@ class Verdict:
     user_id: str | None
 
 
-class Callers:
+class Authenticator:
     """Judges tokens by the users' mirrors in Redis; asks auth for a mirror that is missing."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Callers:
         """How many tokens' MACs are remembered."""
         return len(self._verdicts)
 
-    def claim(self, given: object) -> "Claim":
+    def read(self, given: object) -> "Credential":
         """Read a token as given. Raises Refusal token_missing, and token_invalid for what can't hold at all."""
         if given is None:
             raise Refusal("token_missing")
@@ -80,11 +80,11 @@ class Callers:
             if verdict.token.has_expired(self._now()):
                 del self._verdicts[given]
                 raise Refusal("token_invalid")
-            return Claim(self, given, verdict.token, verdict)
+            return Credential(self, given, verdict.token, verdict)
         token_read = tokens.parse(given)
         if token_read is None or token_read.has_expired(self._now()):
             raise Refusal("token_invalid")
-        return Claim(self, given, token_read, None)
+        return Credential(self, given, token_read, None)
 
     def verify(self, text: str, token: Token, user_id: str | None, epoch: int) -> Verdict:
         """Hold a token's MAC against an id and an epoch, and remember. Raises Refusal token_invalid."""
@@ -130,16 +130,16 @@ class Callers:
             raise ServiceFailed(f"auth answered {answer.status_code} to /internal/mirror")
 
 
-class Claim:
+class Credential:
     """A token that may hold: of right form, not expired, its MAC perhaps verified before.
 
     Whether it holds now is Redis' to say: `judged` asks for that alone, `charge` in the step that counts.
     """
 
-    def __init__(self, callers: Callers, text: str, token: Token, verdict: Verdict | None) -> None:
+    def __init__(self, authenticator: Authenticator, text: str, token: Token, verdict: Verdict | None) -> None:
         self.text = text
         self.username = token.username
-        self._callers = callers
+        self._authenticator = authenticator
         self.token = token
         self._verdict = verdict
         self._caller: Caller | None = None
@@ -170,13 +170,13 @@ class Claim:
         for _ in range(MAX_ROUNDS):
             known = self._verdict
             assert known is not None  # noqa: S101  judged sets it
-            match await self._callers.quota.charge(
+            match await self._authenticator.quota.charge(
                 self.username, self.token.nonce, known.epoch, recipients, known.user_id
             ):
                 case Charged() as charged:
                     return charged
                 case Exhausted() as nothing_left:
-                    raise refuse_exhausted(nothing_left, recipients, self._callers.zone)
+                    raise refuse_exhausted(nothing_left, recipients, self._authenticator.zone)
                 case Disabled():
                     raise Refusal("sending_disabled")
                 case Revoked():
@@ -184,20 +184,20 @@ class Claim:
                 case Stale(epoch=epoch, user_id=user_id):
                     self._verify(user_id, epoch)
                 case NoMirror():
-                    await self._callers.mirror(self.username, self.text)
+                    await self._authenticator.mirror(self.username, self.text)
         raise ServiceUnavailable("the user's mirror is not to be had")
 
     async def _judge(self) -> Caller:
         for _ in range(MAX_ROUNDS):
-            match await self._callers.quota.peek(self.username, self.token.nonce):
+            match await self._authenticator.quota.peek(self.username, self.token.nonce):
                 case Known(epoch=epoch, role=role, user_id=user_id, since=since):
                     self._verify(user_id, epoch)
                     return Caller(self.username, role == "admin", user_id, since)
                 case Revoked():
                     raise Refusal("token_invalid")
                 case NoMirror():
-                    await self._callers.mirror(self.username, self.text)
+                    await self._authenticator.mirror(self.username, self.text)
         raise ServiceUnavailable("the user's mirror is not to be had")
 
     def _verify(self, user_id: str | None, epoch: int) -> None:
-        self._verdict = self._callers.verify(self.text, self.token, user_id, epoch)
+        self._verdict = self._authenticator.verify(self.text, self.token, user_id, epoch)

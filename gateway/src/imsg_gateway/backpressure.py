@@ -13,7 +13,7 @@ RETRY_AFTER_S = 10
 """A backlog past the limit is not gone in a second; a blocked broker is freed by a person or a disk."""
 
 
-class Pressure:
+class Backpressure:
     """Knows the depth of every channel, a second old at most."""
 
     def __init__(self, broker: Broker, max_depth: int) -> None:

@@ -12,9 +12,9 @@ from imsg_broker.port import Broker, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, channel_key
 from imsg_contract.wire import Change
-from imsg_gateway.authentication import Claim, Owner
-from imsg_gateway.backpressure import Pressure
-from imsg_gateway.request import Asked
+from imsg_gateway.authentication import Credential, Owner
+from imsg_gateway.backpressure import Backpressure
+from imsg_gateway.request import ClientRequest
 from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis
@@ -34,29 +34,29 @@ _LINE = re.compile(r"[^\x00-\x1f\x7f]*")
 class Channels:
     """Answers the two URLs."""
 
-    def __init__(self, redis: Redis, broker: Broker, pressure: Pressure) -> None:
+    def __init__(self, redis: Redis, broker: Broker, backpressure: Backpressure) -> None:
         self._redis = redis
         self._broker = broker
-        self._pressure = pressure
+        self._backpressure = backpressure
 
-    async def list(self, asked: Asked, claim: Claim | None) -> Response:
+    async def list(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Answer every channel's state; to administrators also how much waits for it, and what blocks it.
 
         Users learn that a channel is paused, with the reason that was given for people, or blocked, and nothing of
         what the provider said or what others send.
         """
         del asked
-        assert claim is not None  # noqa: S101  the table wants a user's
-        if not (await claim.authenticate()).is_admin:
+        assert credential is not None  # noqa: S101  the table wants a user's
+        if not (await credential.authenticate()).is_admin:
             states = [await self._state(method, None) for method in self._broker.topology.methods]
             return Answer(ok(channels=[_for_users(state) for state in states]))
         try:
-            waiting = await self._pressure.depths()
+            waiting = await self._backpressure.depths()
         except Unreachable as away:
             raise Refusal("unavailable", retry_after_s=3) from away
         return Answer(ok(channels=[await self._state(method, waiting[method]) for method in waiting]))
 
-    async def pause(self, asked: Asked, claim: Claim | None) -> Response:
+    async def pause(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Pause a channel or let it go on; when a pause is answered, its workers have stopped taking."""
         (method,) = asked.names
         if method not in self._broker.topology.methods:
@@ -69,12 +69,12 @@ class Channels:
         said = _reason(asked.fields.get("reason"))
         reason = said if paused else ""
         await self._redis.call("HSET", channel_key(method), "paused", "1" if paused else "0", "reason", reason)
-        assert claim is not None  # noqa: S101  the table wants an administrator's
-        await self._note(await claim.owner(), method, paused=paused, reason=reason)
+        assert credential is not None  # noqa: S101  the table wants an administrator's
+        await self._note(await credential.owner(), method, paused=paused, reason=reason)
         if paused:
             await asyncio.sleep(PAUSED_WITHIN_S)
         try:
-            waiting = (await self._pressure.depths())[method]
+            waiting = (await self._backpressure.depths())[method]
         except Unreachable:
             waiting = None
         return Answer(ok(**await self._state(method, waiting)))

@@ -6,11 +6,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from imsg_gateway.authentication import Claim
-from imsg_gateway.draft import Drafting
+from imsg_gateway.authentication import Credential
+from imsg_gateway.draft import DraftReader
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Found
-from imsg_gateway.request import Asked
+from imsg_gateway.request import ClientRequest
 from imsg_runtime.responses import Answer, ok, prefers_english
 from imsg_runtime.service_client import Peer, ServiceFailed
 
@@ -20,22 +20,22 @@ MOST_PROBLEMS = 100
 OK = 200
 
 
-class Checking:
+class Checker:
     """Answers the URL."""
 
-    def __init__(self, drafting: Drafting, providers: Providers, auth: Peer) -> None:
-        self._drafting = drafting
+    def __init__(self, drafts: DraftReader, providers: Providers, auth: Peer) -> None:
+        self._drafts = drafts
         self._providers = providers
         self._auth = auth
 
-    async def check(self, asked: Asked, claim: Claim | None) -> Response:
+    async def check(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Answer how many would get it, who would not and why, and what is left of the limits.
 
         Raises Refusal, what a send refuses but for single recipients, limits and `available`; ServiceUnavailable,
         RedisUnavailable.
         """
-        assert claim is not None  # noqa: S101  the table gives every user one
-        draft, found = await self._drafting.check(asked.fields, claim, may_have_nul=asked.may_have_nul)
+        assert credential is not None  # noqa: S101  the table gives every user one
+        draft, found = await self._drafts.check(asked.fields, credential, may_have_nul=asked.may_have_nul)
         self._providers.check(draft.method.name)
         left = set(found.left)
         problems = _problems(found, english=prefers_english(asked.language))
@@ -45,14 +45,14 @@ class Checking:
                 duplicates=found.duplicates,
                 segments=draft.total_segments,
                 suppressed=0,
-                limits=await self._limits(claim),
+                limits=await self._limits(credential),
                 problems=list(islice(problems, MOST_PROBLEMS)),
                 problems_total=len(found.wrong) + len(left),
             )
         )
 
-    async def _limits(self, claim: Claim) -> Mapping[str, Any]:
-        answer = await self._auth.call("GET", "/api/me", caller=await claim.authenticate())
+    async def _limits(self, credential: Credential) -> Mapping[str, Any]:
+        answer = await self._auth.call("GET", "/api/me", caller=await credential.authenticate())
         if answer.status_code != OK:
             raise ServiceFailed(f"auth answered {answer.status_code} to /api/me")
         me = answer.json()

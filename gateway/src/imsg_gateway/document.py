@@ -7,11 +7,11 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from imsg_gateway import openapi_examples, openapi_language
-from imsg_gateway.authentication import Claim
+from imsg_gateway.authentication import Credential
 from imsg_gateway.openapi import describe, merge
 from imsg_gateway.reader_page import asked_language
 from imsg_gateway.relay import Owner, Relayed
-from imsg_gateway.request import Asked
+from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes import Route
 from imsg_gateway.schema_references import Json
 from imsg_runtime.responses import JSON, prefers_chinese
@@ -40,12 +40,12 @@ class Document:
         self._kept: Mapping[str, bytes] | None = None
         self._kept_until = 0.0
 
-    async def json(self, asked: Asked, claim: Claim | None) -> Response:
+    async def json(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Answer GET /openapi.json: in English, unless `lang` or Accept-Language asks for Chinese.
 
         Raises Refusal wrong_type; ServiceUnavailable where an owner's part is not to be had and none is kept.
         """
-        del claim
+        del credential
         language = asked_language(asked) or ("zh" if prefers_chinese(asked.language) else "en")
         if self._kept is None or self._now() >= self._kept_until:
             try:

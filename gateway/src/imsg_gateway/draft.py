@@ -12,7 +12,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.wire import Content, Recipient
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
-from imsg_gateway.authentication import Claim
+from imsg_gateway.authentication import Credential
 from imsg_gateway.fields import read_life, read_reference
 from imsg_gateway.recipients import MAX_NAMED, Found, Recipients
 from imsg_gateway.request import has_nul
@@ -24,7 +24,7 @@ OWN_CODES = ("to", "method", "content", "attachment")
 """Fields that answer every defect with a code of their own, U+0000 included."""
 
 
-Find = Callable[[object, ChannelSpec, str | None, Claim], Awaitable[Found]]
+Find = Callable[[object, ChannelSpec, str | None, Credential], Awaitable[Found]]
 """Finds whom `to` means: refusing, or telling who can't be sent to."""
 
 
@@ -47,7 +47,7 @@ class Draft:
     """How long it is tried, where that is not as long as its method has it."""
 
 
-class Drafting:
+class DraftReader:
     """Checks the fields in the order the interface promises."""
 
     def __init__(
@@ -58,23 +58,29 @@ class Drafting:
         self._templates = templates
         self._accounts = accounts
 
-    async def read(self, fields: Mapping[str, Any], claim: Claim, *, may_have_nul: bool, is_v2: bool) -> Draft:
+    async def read(
+        self, fields: Mapping[str, Any], credential: Credential, *, may_have_nul: bool, is_v2: bool
+    ) -> Draft:
         """Check a request's fields. Raises Refusal; ServiceUnavailable, RedisUnavailable where somebody can't be asked.
 
         What nobody reads inside `content` and `attachment` is ignored in v1 and refused in v2.
         """
-        draft, found = await self._read(fields, claim, self._recipients.find, may_have_nul=may_have_nul, is_v2=is_v2)
+        draft, found = await self._read(
+            fields, credential, self._recipients.find, may_have_nul=may_have_nul, is_v2=is_v2
+        )
         if found.left:
             raise Refusal("not_following", who=", ".join(found.left[:MAX_NAMED]))
         return draft
 
-    async def check(self, fields: Mapping[str, Any], claim: Claim, *, may_have_nul: bool) -> tuple[Draft, Found]:
+    async def check(
+        self, fields: Mapping[str, Any], credential: Credential, *, may_have_nul: bool
+    ) -> tuple[Draft, Found]:
         """Check as above, of v2, and return what could be sent, and who of `to` could not be sent to and why."""
         examine = self._recipients.examine
-        return await self._read(fields, claim, examine, may_have_nul=may_have_nul, is_v2=True)
+        return await self._read(fields, credential, examine, may_have_nul=may_have_nul, is_v2=True)
 
     async def _read(
-        self, fields: Mapping[str, Any], claim: Claim, find: Find, *, may_have_nul: bool, is_v2: bool
+        self, fields: Mapping[str, Any], credential: Credential, find: Find, *, may_have_nul: bool, is_v2: bool
     ) -> tuple[Draft, Found]:
         for name in REQUIRED:
             if fields.get(name) is None:
@@ -84,7 +90,7 @@ class Drafting:
             _refuse_nul(fields)
         account = self._account(fields.get("account"), method)
         reference, life = (read_reference(fields), read_life(fields)) if is_v2 else (None, None)
-        found = await find(fields["to"], method, account, claim)
+        found = await find(fields["to"], method, account, credential)
         attachment = fields.get("attachment")
         templates = await self._templates.of(method.name) if method.has_templates else {}
         if may_have_nul and has_nul(fields["content"]):

@@ -3,8 +3,8 @@
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.authentication import Claim
-from imsg_gateway.request import Asked
+from imsg_gateway.authentication import Credential
+from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes import Handler
 from imsg_runtime.service_client import Peer, ServiceFailed
 
@@ -17,9 +17,9 @@ def guard(relayed: Handler, auth: Peer) -> Handler:
     It raises Refusal contact_in_use, ServiceUnavailable, and what `relayed` raises.
     """
 
-    async def answer(asked: Asked, claim: Claim | None) -> Response:
-        if claim is not None:
-            await claim.authenticate()
+    async def answer(asked: ClientRequest, credential: Credential | None) -> Response:
+        if credential is not None:
+            await credential.authenticate()
         method, to = asked.fields.get("method"), asked.fields.get("to")
         if isinstance(method, str) and isinstance(to, str):
             found = await auth.call("POST", "/internal/holders", json={"method": method, "address": to})
@@ -27,6 +27,6 @@ def guard(relayed: Handler, auth: Peer) -> Handler:
                 raise ServiceFailed(f"auth answered {found.status_code} to /internal/holders")
             if usernames := found.json()["usernames"]:
                 raise Refusal("contact_in_use", username="、".join(usernames[:3]))
-        return await relayed(asked, claim)
+        return await relayed(asked, credential)
 
     return answer

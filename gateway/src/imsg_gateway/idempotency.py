@@ -93,17 +93,17 @@ return redis.call('HSET', KEYS[1], 'lease', 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredAnswer:
     """What an earlier try had counted and was about to publish, or did."""
 
     job: bytes
     answer: Mapping[str, Any]
 
 
-class Slot:
+class Reservation:
     """A key that is ours to work on, under its id."""
 
-    def __init__(self, redis: Redis, key: str, owner: str, request: str, kept: Kept | None) -> None:
+    def __init__(self, redis: Redis, key: str, owner: str, request: str, kept: StoredAnswer | None) -> None:
         self.request = request
         self.kept = kept
         self._redis = redis
@@ -136,14 +136,14 @@ class Replayed:
     answer: Mapping[str, Any]
 
 
-class Replays:
+class IdempotencyKeys:
     """The keys of all users."""
 
     def __init__(self, redis: Redis, wait_s: float = WAIT_S) -> None:
         self._redis = redis
         self._wait_s = wait_s
 
-    async def claim(self, caller: Caller, key: str, fingerprint: str, fresh_id: str) -> Slot | Replayed:
+    async def claim(self, caller: Caller, key: str, fingerprint: str, fresh_id: str) -> Reservation | Replayed:
         """Take a key, or learn what became of it; waits while another works on it.
 
         Raises Refusal key_reused, in_progress; RedisUnavailable.
@@ -157,7 +157,7 @@ class Replays:
             word, *rest = await self._redis.run(_CLAIM, [name], arguments)
             match word:
                 case b"ours":
-                    return Slot(self._redis, name, owner, rest[0].decode(), _read_kept(rest[1:]))
+                    return Reservation(self._redis, name, owner, rest[0].decode(), _read_kept(rest[1:]))
                 case b"settled":
                     return Replayed(json.loads(rest[0]))
                 case b"reused":
@@ -172,10 +172,10 @@ def _whose(caller: Caller) -> tuple[str, int]:
     return caller.user_id or "", since
 
 
-def _read_kept(rest: list[bytes | None]) -> Kept | None:
+def _read_kept(rest: list[bytes | None]) -> StoredAnswer | None:
     if len(rest) < 2 or rest[0] is None or rest[1] is None:  # noqa: PLR2004  answer and job
         return None
-    return Kept(rest[1], json.loads(rest[0]))
+    return StoredAnswer(rest[1], json.loads(rest[0]))
 
 
 def read_key(header: str) -> str:

@@ -16,27 +16,27 @@ from starlette.types import ASGIApp
 from imsg_broker.connect import open_broker
 from imsg_contract.ids import new_id
 from imsg_gateway import erasures, reader_page, relay, v1
-from imsg_gateway.accept import Accepting
+from imsg_gateway.accept import Acceptor
 from imsg_gateway.app import GatewayApp
 from imsg_gateway.attachments import Files
-from imsg_gateway.authentication import Callers
-from imsg_gateway.backpressure import Pressure
+from imsg_gateway.authentication import Authenticator
+from imsg_gateway.backpressure import Backpressure
 from imsg_gateway.bodies import Intake
 from imsg_gateway.channels import Channels
-from imsg_gateway.check import Checking
+from imsg_gateway.check import Checker
 from imsg_gateway.clients import Clients
 from imsg_gateway.document import Document
-from imsg_gateway.draft import Drafting
+from imsg_gateway.draft import DraftReader
 from imsg_gateway.followers import Followers
-from imsg_gateway.idempotency import Replays
+from imsg_gateway.idempotency import IdempotencyKeys
 from imsg_gateway.metrics import RequestMetrics
 from imsg_gateway.providers import Providers
 from imsg_gateway.published_addresses import PublishedAddresses
 from imsg_gateway.recipients import Recipients
 from imsg_gateway.resend import Resends
-from imsg_gateway.resend_lock import Takings
+from imsg_gateway.resend_lock import ResendLocks
 from imsg_gateway.routes import Right, Route, Table
-from imsg_gateway.send import Sending
+from imsg_gateway.send import SendHandler
 from imsg_gateway.templates import PublishedTemplates
 from imsg_runtime import redis, service_client
 from imsg_runtime.quota import Quota, Tallies
@@ -107,25 +107,31 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     accounts = tuple(sorted(settings.wechat.accounts))
 
     quota = Quota(store, zone)
-    callers = Callers(quota, auth, settings.token_key, zone)
-    pressure = Pressure(broker, settings.max_depth)
+    authenticator = Authenticator(quota, auth, settings.token_key, zone)
+    backpressure = Backpressure(broker, settings.max_depth)
     recipients = Recipients(
         auth, Followers(store, accounts), PublishedAddresses(store), Tallies(store), settings.max_recipients
     )
     files = Files(settings.max_attachment_bytes)
     templates = PublishedTemplates(store)
-    drafting = Drafting(recipients, files, templates, accounts)
+    drafts = DraftReader(recipients, files, templates, accounts)
     providers = Providers(store, broker.topology.methods)
-    accepting = Accepting(broker, history, quota, pressure, providers)
-    sending = Sending(drafting, Resends(history, callers, drafting, Takings(store)), accepting, Replays(store), new_id)
-    checking = Checking(drafting, providers, auth)
-    channels = Channels(store, broker, pressure)
+    acceptor = Acceptor(broker, history, quota, backpressure, providers)
+    sending = SendHandler(
+        drafts,
+        Resends(history, authenticator, drafts, ResendLocks(store)),
+        acceptor,
+        IdempotencyKeys(store),
+        new_id,
+    )
+    checker = Checker(drafts, providers, auth)
+    channels = Channels(store, broker, backpressure)
 
     owners: dict[relay.Owner, service_client.Peer] = {"auth": auth, "history": history}
     own = (
         Route("POST", "/api/send", Right.SENDER, sending.send_v1, needs_body=True, fields=SEND),
         Route("POST", "/api/v2/messages", Right.SENDER, sending.send, needs_body=True, fields=MESSAGE),
-        Route("POST", "/api/v2/messages/check", Right.USER, checking.check, needs_body=True, fields=MESSAGE),
+        Route("POST", "/api/v2/messages/check", Right.USER, checker.check, needs_body=True, fields=MESSAGE),
         Route("POST", "/api/v2/resend", Right.SENDER, sending.resend, needs_body=True, fields=RESEND),
         Route("POST", "/api/v2/dead/{}/resend", Right.ADMIN, sending.resend, fields=RESEND_DEAD),
         Route("GET", "/api/v2/channels", Right.USER, channels.list),
@@ -147,10 +153,12 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.check("broker", lambda: broker.ready)
     service.check("redis", lambda: store.takes_writes)
     service.watch(store.watch(), "redis")
-    service.watch(pressure.watch(), "pressure")
+    service.watch(backpressure.watch(), "backpressure")
     service.watch(providers.watch(), "providers")
     waiting = Gauge("imsg_queue_depth", "Jobs and parts that wait at the broker", ("method",), registry=service.metrics)
     for method in broker.topology.methods:
-        waiting.labels(method).set_function(partial(pressure.waiting, method))
+        waiting.labels(method).set_function(partial(backpressure.waiting, method))
     proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
-    return GatewayApp(table, callers, Intake(), Clients(proxies), RequestMetrics(service.metrics, time.perf_counter))
+    return GatewayApp(
+        table, authenticator, Intake(), Clients(proxies), RequestMetrics(service.metrics, time.perf_counter)
+    )

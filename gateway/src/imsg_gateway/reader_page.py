@@ -6,8 +6,8 @@ from pathlib import Path
 
 from starlette.responses import FileResponse, Response
 
-from imsg_gateway.authentication import Claim
-from imsg_gateway.request import Asked
+from imsg_gateway.authentication import Credential
+from imsg_gateway.request import ClientRequest
 from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.responses import prefers_english
 
@@ -73,22 +73,22 @@ class Reader:
             **{f"/docs/{name}": (ours / name, kind) for name, kind in _OURS.items()},
         }
 
-    async def page(self, asked: Asked, claim: Claim | None) -> Response:
+    async def page(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Answer GET /docs, in the language that is asked for. Raises Refusal wrong_type."""
-        del claim
+        del credential
         language = asked_language(asked) or ("en" if prefers_english(asked.language) else "zh")
         label, other = _SWITCH[language]
         text = _PAGE.format(language=language, label=label, other=other)
         return Response(text, headers=_HEADERS, media_type="text/html; charset=utf-8")
 
-    async def file(self, asked: Asked, claim: Claim | None) -> Response:
+    async def file(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Answer one of PATHS, chunk by chunk: nothing of it stays in memory."""
-        del claim
+        del credential
         path, kind = self._files[asked.path]
         return FileResponse(path, headers=_KEPT, media_type=kind)
 
 
-def asked_language(asked: Asked) -> str:
+def asked_language(asked: ClientRequest) -> str:
     """Return the query's `lang`, '' where there is none. Raises Refusal wrong_type."""
     given = [value for name, value in asked.query if name == "lang"]
     if given and given[-1] not in LANGUAGES:

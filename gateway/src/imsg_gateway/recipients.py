@@ -10,7 +10,7 @@ from imsg_channels.spec import ChannelSpec
 from imsg_contract.addresses import identity
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Recipient
-from imsg_gateway.authentication import Claim
+from imsg_gateway.authentication import Credential
 from imsg_gateway.followers import Followers, Standing
 from imsg_gateway.published_addresses import PublishedAddresses
 from imsg_gateway.validation_errors import recipients_wrong
@@ -68,7 +68,7 @@ class Recipients:
         self._tallies = tallies
         self._max = max_recipients
 
-    async def find(self, to: object, method: ChannelSpec, account: str | None, claim: Claim) -> Found:
+    async def find(self, to: object, method: ChannelSpec, account: str | None, credential: Credential) -> Found:
         """Find whom `to` means; the caller's token is settled before anybody else is asked.
 
         Raises Refusal recipients_invalid, too_many_tries; ServiceUnavailable and RedisUnavailable where somebody can't
@@ -78,12 +78,12 @@ class Recipients:
         addresses, wrong = await self._addresses(texts, method)
         if wrong:
             raise _refusal(wrong)
-        found = await self._resolve(texts, addresses, method, account, claim)
+        found = await self._resolve(texts, addresses, method, account, credential)
         if found.wrong:
             raise _refusal(found.wrong)
         return found
 
-    async def examine(self, to: object, method: ChannelSpec, account: str | None, claim: Claim) -> Found:
+    async def examine(self, to: object, method: ChannelSpec, account: str | None, credential: Credential) -> Found:
         """Find as above, and leave who can't be sent to among what is found: nothing but too_many_tries is refused.
 
         Since nothing is sent and nothing counted, only an administrator learns that a username and an address are one
@@ -94,7 +94,7 @@ class Recipients:
         addresses, wrong = await self._addresses(texts, method)
         malformed = {one.text for one in wrong}
         sound = [text for text in texts if text not in malformed]
-        found = await self._resolve(sound, addresses, method, account, claim, is_sent=False)
+        found = await self._resolve(sound, addresses, method, account, credential, is_sent=False)
         return replace(found, wrong=(*wrong, *found.wrong))
 
     async def _addresses(self, texts: Sequence[str], method: ChannelSpec) -> tuple[dict[str, str | None], list[Wrong]]:
@@ -116,7 +116,7 @@ class Recipients:
         addresses: dict[str, str | None],
         method: ChannelSpec,
         account: str | None,
-        claim: Claim,
+        credential: Credential,
         *,
         is_sent: bool = True,
     ) -> Found:
@@ -124,7 +124,7 @@ class Recipients:
         names = list(dict.fromkeys(text for text in texts if addresses[text] is None))
         if not names and not method.has_accounts and not method.publishes_addresses:
             return _number(texts, addresses)
-        caller = await claim.authenticate()
+        caller = await credential.authenticate()
         await self._check_tries(caller)
         wrong = await self._look_up(names, addresses, method) if names else []
         found = _number(texts, addresses, apart=() if is_sent or caller.is_admin else names)

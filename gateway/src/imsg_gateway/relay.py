@@ -8,8 +8,8 @@ from urllib.parse import quote, urlencode
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
-from imsg_gateway.authentication import Claim
-from imsg_gateway.request import Asked, has_nul
+from imsg_gateway.authentication import Credential
+from imsg_gateway.request import ClientRequest, has_nul
 from imsg_gateway.routes import Handler, Right, Route
 from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.responses import JSON, TOLD
@@ -96,16 +96,16 @@ def routes(owners: Mapping[Owner, Peer]) -> Iterator[Route]:
 def relay(owner: Peer, row: Relayed) -> Handler:
     """Make the handler that has a request answered by its owner. Raises ServiceUnavailable."""
 
-    async def answer(asked: Asked, claim: Claim | None) -> Response:
+    async def answer(asked: ClientRequest, credential: Credential | None) -> Response:
         if asked.may_have_nul:
             _refuse_nul(asked)
-        caller = await claim.authenticate() if claim is not None else None
+        caller = await credential.authenticate() if credential is not None else None
         headers = {
             "x-imsg-address": asked.address,
             "accept-language": asked.language.encode("ascii", "ignore").decode(),
         }
-        if claim is not None:
-            headers["x-imsg-token"] = "".join(claim.text.split())
+        if credential is not None:
+            headers["x-imsg-token"] = "".join(credential.text.split())
         content = None
         if asked.verb in ("POST", "PATCH"):
             content = to_json({name: value for name, value in asked.fields.items() if name in row.fields})
@@ -124,7 +124,7 @@ def relay(owner: Peer, row: Relayed) -> Handler:
     return answer
 
 
-def _refuse_nul(asked: Asked) -> None:
+def _refuse_nul(asked: ClientRequest) -> None:
     for name, value in asked.fields.items():
         if has_nul(name) or has_nul(value):
             raise field_wrong(name.replace("\0", ""), "不能含 U+0000", "it must not hold U+0000")

@@ -33,7 +33,7 @@ _ESCAPED_NUL = b"\\u0000"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ClientRequest:
     """One request. `token` is as given, None where there is none; whether it holds is for `callers` to say."""
 
     verb: str
@@ -62,7 +62,7 @@ class Asked:
 
 def read(
     scope: Scope, headers: Headers, path: str, names: tuple[str, ...], body: bytes, *, address: str, needs_body: bool
-) -> Asked:
+) -> ClientRequest:
     """Read a request. Raises Refusal not_json, not_an_object, wrong_type (the query)."""
     fields = _object(body) if body or needs_body else {}
     query = _query(scope["query_string"])
@@ -73,7 +73,7 @@ def read(
     if given:
         token = given[-1].replace(" ", "+") if token is None else token
         query = tuple((name, value) for name, value in query if name != "token")
-    return Asked(
+    return ClientRequest(
         verb=scope["method"],
         path=path,
         names=names,

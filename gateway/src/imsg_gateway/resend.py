@@ -12,10 +12,10 @@ from imsg_channels import BY_NAME
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Attachment, Recipient, Reference
 from imsg_gateway.attachments import File
-from imsg_gateway.authentication import Callers, Owner
-from imsg_gateway.draft import Draft, Drafting
-from imsg_gateway.request import Asked
-from imsg_gateway.resend_lock import Takings
+from imsg_gateway.authentication import Authenticator, Owner
+from imsg_gateway.draft import Draft, DraftReader
+from imsg_gateway.request import ClientRequest
+from imsg_gateway.resend_lock import ResendLocks
 from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.service_client import Caller, Peer, ServiceFailed, ServiceUnavailable
@@ -29,13 +29,13 @@ _ID = re.compile(r"[0-9a-f]{32}(?:-[0-9]{1,9})?")
 class Resends:
     """Reads from history what may be sent again, on a caller's behalf."""
 
-    def __init__(self, history: Peer, callers: Callers, drafting: Drafting, takings: Takings) -> None:
+    def __init__(self, history: Peer, authenticator: Authenticator, drafts: DraftReader, locks: ResendLocks) -> None:
         self._history = history
-        self._callers = callers
-        self._drafting = drafting
-        self._takings = takings
+        self._authenticator = authenticator
+        self._drafts = drafts
+        self._locks = locks
 
-    async def read(self, asked: Asked, caller: Caller, new: str) -> tuple[Draft, Owner]:
+    async def read(self, asked: ClientRequest, caller: Caller, new: str) -> tuple[Draft, Owner]:
         """Return the draft of a new request, and whose it is: the first sender's, whoever repeats it.
 
         What another request has taken meanwhile is left out, and what is in the draft is taken for `new`.
@@ -58,7 +58,7 @@ class Resends:
         if not recipients:
             raise Refusal("nothing_to_resend", id=identity[:64])
         if not again:
-            taken = await self._takings.take(found["request"], [each["n"] for each in recipients], new)
+            taken = await self._locks.take(found["request"], [each["n"] for each in recipients], new)
             recipients = [each for each in recipients if each["n"] in taken]
         if not recipients:
             raise Refusal("already_resent", id=identity[:64])
@@ -66,18 +66,18 @@ class Resends:
         try:
             return await self._draft({**found, "recipients": recipients}, resend_of), owner
         except (Refusal, ServiceUnavailable, RedisUnavailable, RedisRefused):
-            await self._takings.release(found["request"], new)
+            await self._locks.release(found["request"], new)
             raise
 
     async def release(self, draft: Draft, new: str) -> None:
         """Let others send again what a request that was not accepted had taken. Raises RedisUnavailable."""
-        await self._takings.release((draft.resend_of or "").partition("-")[0], new)
+        await self._locks.release((draft.resend_of or "").partition("-")[0], new)
 
     async def _owner(self, found: Mapping[str, Any], caller: Caller, identity: str) -> Owner:
         """Say whose the old request is; one of before users had ids tells only the name. Raises Refusal not_found."""
         if (user_id := found.get("user_id")) is not None:
             return Owner(found["username"], user_id)
-        owner = await self._callers.owner_of(found["username"], found["request"])
+        owner = await self._authenticator.owner_of(found["username"], found["request"])
         if not caller.is_admin and owner.user_id != caller.user_id:
             raise Refusal("not_found", what=identity[:64], id=identity[:64])
         return owner
@@ -111,7 +111,7 @@ class Resends:
             resend_of=resend_of,
             reference=found.get("reference"),
         )
-        return await self._drafting.again(draft)
+        return await self._drafts.again(draft)
 
     async def _bytes(self, request: str, digest: str, name: str) -> bytes:
         answer = await self._history.call("GET", f"/internal/attachments/{request}/{digest}")

@@ -29,7 +29,7 @@ return 0
 """)
 
 
-class Takings:
+class ResendLocks:
     """Messages that are being sent again. Raises RedisUnavailable and RedisRefused as runtime.redis does."""
 
     def __init__(self, redis: Redis) -> None:

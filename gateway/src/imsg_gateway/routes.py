@@ -7,8 +7,8 @@ from enum import Enum, auto
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.authentication import Claim
-from imsg_gateway.request import Asked
+from imsg_gateway.authentication import Credential
+from imsg_gateway.request import ClientRequest
 from imsg_runtime.bodies import MAX_BODY_BYTES
 
 
@@ -31,8 +31,8 @@ NO_NAMES = ("", ".", "..")
 OPEN_BODY_BYTES = 64 * 1024
 """The most that is read of somebody who need not show a token: a log-in is two short texts."""
 
-Handler = Callable[[Asked, Claim | None], Awaitable[Response]]
-"""Answers a request; the claim is None for what is open to everybody, and judged for USER and ADMIN."""
+Handler = Callable[[ClientRequest, Credential | None], Awaitable[Response]]
+"""Answers a request; the credential is None for what is open to everybody, and judged for USER and ADMIN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Route:
         """The most that is read of a body here."""
         return OPEN_BODY_BYTES if self.right is Right.OPEN else MAX_BODY_BYTES
 
-    def strays(self, asked: Asked) -> list[str]:
+    def strays(self, asked: ClientRequest) -> list[str]:
         """List the fields of a request that nothing here honours: the body's, then the query's, each once."""
         found = [name for name in asked.fields if name not in self.fields]
         found += [name for name, _ in asked.query if name not in self.params]

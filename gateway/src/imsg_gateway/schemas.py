@@ -44,7 +44,7 @@ def _example(**fields: Any) -> JsonDict:  # noqa: ANN401  any JSON
     return {"examples": [fields]}
 
 
-class Asked(BaseModel):
+class ClientRequest(BaseModel):
     """A request's body: nothing is coerced, fields unknown here are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
@@ -59,7 +59,7 @@ class Answered(BaseModel):
     errorMessage: Literal["OK"]  # noqa: N815
 
 
-class AttachedFile(Asked):
+class AttachedFile(ClientRequest):
     """One file."""
 
     filename: Annotated[
@@ -83,7 +83,7 @@ class AttachedFile(Asked):
 Nothing = Annotated[list[AttachedFile], Field(max_length=0)] | None
 
 
-class Sending(Asked):
+class SendHandler(ClientRequest):
     """What all methods have in common."""
 
     token: Token = None
@@ -105,7 +105,7 @@ class Sending(Asked):
     ] = None
 
 
-def _sending(channel: ChannelSpec) -> type[Sending]:
+def _sending(channel: ChannelSpec) -> type[SendHandler]:
     """Describe what a send by a channel takes; its content describes itself."""
     example = {**channel.example, "method": channel.name}
     attachment = AttachedFile | Annotated[list[AttachedFile], Field(max_length=MAX_FILES)] | None
@@ -118,7 +118,7 @@ def _sending(channel: ChannelSpec) -> type[Sending]:
     }
     return create_model(
         "Send" + channel.content.__name__.removesuffix("Content"),
-        __base__=Sending,
+        __base__=SendHandler,
         __doc__=channel.to.en,
         __cls_kwargs__={"json_schema_extra": {**channel.request_schema, **_example(**example)}},
         **fields,
@@ -189,7 +189,7 @@ class CheckAnswer(Answered):
 Again = Annotated[bool | None, Field(description="Also what was sent again already, which is left out otherwise.")]
 
 
-class ResendAsked(Asked):
+class ResendAsked(ClientRequest):
     """POST /api/v2/resend: a request's id, or one message's."""
 
     model_config = ConfigDict(json_schema_extra=_example(id="0193643f5a7c7d3e8f1a2b3c4d5e6f70-0", uncertain=False))
@@ -204,7 +204,7 @@ class ResendAsked(Asked):
     ] = None
 
 
-class DeadResendAsked(Asked):
+class DeadResendAsked(ClientRequest):
     """POST /api/v2/dead/ID/resend."""
 
     model_config = ConfigDict(json_schema_extra=_example(again=True))
@@ -254,7 +254,7 @@ class TemplatesAnswer(Answered):
     templates: list[Template]
 
 
-class ChannelAsked(Asked):
+class ChannelAsked(ClientRequest):
     """PATCH /api/channels/METHOD."""
 
     model_config = ConfigDict(json_schema_extra=_example(paused=True, reason="the mail server moves until 18:00"))

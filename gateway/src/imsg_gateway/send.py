@@ -7,11 +7,11 @@ from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Job
-from imsg_gateway.accept import Accepted, Accepting
-from imsg_gateway.authentication import Claim, Owner
-from imsg_gateway.draft import Draft, Drafting
-from imsg_gateway.idempotency import Kept, Replayed, Replays, Slot, fingerprint, read_key
-from imsg_gateway.request import Asked
+from imsg_gateway.accept import Accepted, Acceptor
+from imsg_gateway.authentication import Credential, Owner
+from imsg_gateway.draft import Draft, DraftReader
+from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer, fingerprint, read_key
+from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend import Resends
 from imsg_gateway.routes import V2
 from imsg_runtime.observe import logger
@@ -27,99 +27,103 @@ Read = Callable[[str], Awaitable[tuple[Draft, Owner]]]
 """Reads the draft of a request of this id, and whose it will be."""
 
 
-class Sending:
+class SendHandler:
     """Answers the URLs that send."""
 
     def __init__(
         self,
-        drafting: Drafting,
+        drafts: DraftReader,
         resends: Resends,
-        accepting: Accepting,
-        replays: Replays,
+        acceptor: Acceptor,
+        replays: IdempotencyKeys,
         new_id: Callable[[], str],
     ) -> None:
-        self._drafting = drafting
+        self._drafts = drafts
         self._resends = resends
-        self._accepting = accepting
+        self._acceptor = acceptor
         self._replays = replays
         self._new_id = new_id
 
-    async def send(self, asked: Asked, claim: Claim | None) -> Response:
+    async def send(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Answer POST /api/v2/messages, with 202: it is accepted, and sent later."""
-        answer = await self._send(asked, claim, is_v2=True)
+        answer = await self._send(asked, credential, is_v2=True)
         answer.status_code = 202
         return answer
 
-    async def send_v1(self, asked: Asked, claim: Claim | None) -> Response:
+    async def send_v1(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Answer POST /api/send."""
-        return await self._send(asked, claim, is_v2=False)
+        return await self._send(asked, credential, is_v2=False)
 
-    async def _send(self, asked: Asked, claim: Claim | None, *, is_v2: bool) -> Response:
-        assert claim is not None  # noqa: S101  the table gives every sender one
+    async def _send(self, asked: ClientRequest, credential: Credential | None, *, is_v2: bool) -> Response:
+        assert credential is not None  # noqa: S101  the table gives every sender one
 
         async def read(_: str) -> tuple[Draft, Owner]:
             try:
-                draft = await self._drafting.read(asked.fields, claim, may_have_nul=asked.may_have_nul, is_v2=is_v2)
+                draft = await self._drafts.read(asked.fields, credential, may_have_nul=asked.may_have_nul, is_v2=is_v2)
             except Refusal:
-                await claim.authenticate()  # a token that does not hold is said before what is wrong with the fields
+                await (
+                    credential.authenticate()
+                )  # a token that does not hold is said before what is wrong with the fields
                 raise
-            return draft, await claim.owner()
+            return draft, await credential.owner()
 
-        return await self._answer_request(asked, claim, read)
+        return await self._answer_request(asked, credential, read)
 
-    async def resend(self, asked: Asked, claim: Claim | None) -> Response:
+    async def resend(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Answer POST /api/v2/resend and POST /api/v2/dead/ID/resend."""
-        assert claim is not None  # noqa: S101
+        assert credential is not None  # noqa: S101
 
         async def read(request: str) -> tuple[Draft, Owner]:
-            return await self._resends.read(asked, await claim.authenticate(), request)
+            return await self._resends.read(asked, await credential.authenticate(), request)
 
-        return await self._answer_request(asked, claim, read)
+        return await self._answer_request(asked, credential, read)
 
-    async def _answer_request(self, asked: Asked, claim: Claim, read: Read) -> Response:
+    async def _answer_request(self, asked: ClientRequest, credential: Credential, read: Read) -> Response:
         try:
             if (header := asked.headers.get("idempotency-key")) is not None:
-                return await self._once(asked, claim, header, read)
-            accepted = await self._accept(claim, read, self._new_id(), None)
+                return await self._once(asked, credential, header, read)
+            accepted = await self._accept(credential, read, self._new_id(), None)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             log.warning("dependency_unavailable", why=str(away))
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
         return _answer(accepted.answer, accepted.headers)
 
-    async def _once(self, asked: Asked, claim: Claim, header: str, read: Read) -> Response:
-        caller = await claim.authenticate()
+    async def _once(self, asked: ClientRequest, credential: Credential, header: str, read: Read) -> Response:
+        caller = await credential.authenticate()
         key = read_key(header)
         # By the path of before there was a v2, under which keys of the last 24 h may stand.
         body = await fingerprint(asked.path.replace(V2, "/api/", 1), asked.fields, asked.size)
-        slot = await self._replays.claim(caller, key, body, self._new_id())
-        if isinstance(slot, Replayed):
-            return _answer(slot.answer, {"Idempotent-Replayed": "true"})
+        reservation = await self._replays.claim(caller, key, body, self._new_id())
+        if isinstance(reservation, Replayed):
+            return _answer(reservation.answer, {"Idempotent-Replayed": "true"})
         try:
-            accepted = await self._under(slot, claim, read)
+            accepted = await self._under(reservation, credential, read)
         except Refusal as refusal:
-            await _quietly(slot.leave if refusal.reason == "outcome_unknown" else slot.release)
+            await _quietly(reservation.leave if refusal.reason == "outcome_unknown" else reservation.release)
             raise
         except (ServiceUnavailable, RedisUnavailable, RedisRefused):
-            await _quietly(slot.release)
+            await _quietly(reservation.release)
             raise
-        await _quietly(lambda: slot.settle(accepted.answer))
+        await _quietly(lambda: reservation.settle(accepted.answer))
         return _answer(accepted.answer, accepted.headers)
 
-    async def _under(self, slot: Slot, claim: Claim, read: Read) -> Accepted:
-        if slot.kept is None:
-            return await self._accept(claim, read, slot.request, slot)
-        await self._publish_kept(slot.kept)
-        return Accepted(slot.kept.answer, {})
+    async def _under(self, reservation: Reservation, credential: Credential, read: Read) -> Accepted:
+        if reservation.kept is None:
+            return await self._accept(credential, read, reservation.request, reservation)
+        await self._publish_kept(reservation.kept)
+        return Accepted(reservation.kept.answer, {})
 
-    async def _publish_kept(self, kept: Kept) -> None:
+    async def _publish_kept(self, kept: StoredAnswer) -> None:
         """Publish what an earlier try had counted and kept: the same bytes, the same id."""
         job = Job.model_validate_json(kept.job)
-        await self._accepting.publish(job.method, job.lane, kept.job, job.request, is_repeat=True)
+        await self._acceptor.publish(job.method, job.lane, kept.job, job.request, is_repeat=True)
 
-    async def _accept(self, claim: Claim, read: Read, request: str, slot: Slot | None) -> Accepted:
+    async def _accept(
+        self, credential: Credential, read: Read, request: str, reservation: Reservation | None
+    ) -> Accepted:
         draft, owner = await read(request)
         try:
-            return await self._accepting.accept(draft, claim, request, owner, slot)
+            return await self._acceptor.accept(draft, credential, request, owner, reservation)
         except (Refusal, ServiceUnavailable, RedisUnavailable, RedisRefused) as refused:
             is_unknown = isinstance(refused, Refusal) and refused.reason == "outcome_unknown"
             if draft.resend_of is not None and not is_unknown:
