@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import random
+from collections import Counter as Counted
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -37,7 +38,9 @@ from imsg_history.migrate import migrate
 from imsg_history.migrations import STEPS
 from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
+from imsg_history.request_list import RequestList
 from imsg_history.resend import Resends
+from imsg_history.statements import WINDOW
 from imsg_history.stats import Counter, read_span
 from imsg_history.tables import messages, metadata, receipts, requests
 from imsg_history.writer import BatchWriter, Counts
@@ -490,6 +493,100 @@ def _fits(message: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
             case _ if message[name] != value:
                 return False
     return True
+
+
+async def all_requests(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:
+    """Follow a listing of requests to its end."""
+    listing, rows, given = RequestList(database), list[dict[str, Any]](), dict(filters)
+    while True:
+        page = await listing.find(read_query(given, caller, is_v2=True))
+        rows += page.requests
+        if not page.next:
+            return rows
+        given["cursor"] = page.next
+
+
+@pytest.mark.parametrize("caller", [ADMIN, Caller("user1", is_admin=False)])
+async def test_requests_are_listed_once_each_by_every_filter(database: Database, caller: Caller) -> None:
+    every = await _mixture(database)
+    for filters in FILTERS:
+        if "username" in filters and not caller.is_admin and filters["username"] != caller.username:
+            continue
+        fitting = [m for m in every if _fits(m, filters) and (caller.is_admin or m["username"] == caller.username)]
+        expected = list(dict.fromkeys(m["id"].partition("-")[0] for m in fitting))
+        rows = await all_requests(database, caller, limit="7", **filters)
+        assert [row["id"] for row in rows] == expected, filters
+        for row in rows:
+            of = [m for m in every if m["id"].startswith(row["id"])]
+            assert row["recipients"] == len(of)
+            assert {name: n for name, n in row["counts"].items() if n} == Counted(m["status"] for m in of)
+
+
+async def test_a_request_of_many_is_one_row_and_holds_up_none(database: Database) -> None:
+    small = job(to=("first@example.com",), at=NOW)
+    large = job(to=[f"{n}@example.com" for n in range(2_000)], at=NOW + timedelta(seconds=1))
+    last = job(to=("last@example.com",), at=NOW + timedelta(seconds=2))
+    await keep(database, small, large, last)
+    rows = await all_requests(database, limit="1")
+    assert [(row["id"], row["to"], row["recipients"]) for row in rows] == [
+        (last.request, "last@example.com", 1),
+        (large.request, "0@example.com", 2_000),
+        (small.request, "first@example.com", 1),
+    ]
+    (named,) = await all_requests(database, id=f"{large.request}-7")
+    assert (named["to"], named["recipients"]) == ("7@example.com", 2_000)
+
+
+@pytest.mark.parametrize(
+    ("part", "fits"),
+    [
+        ("0013", ["13800138000", "+8613900139000"]),
+        ("138 0013", ["13800138000"]),
+        ("+86 138-0013", ["13800138000"]),
+        ("LI@", ["li@example.com"]),
+        ("%", []),
+        ("_", ["a_b@example.com"]),
+        ("nobody", []),
+    ],
+)
+async def test_a_part_of_a_recipient_finds_it(database: Database, part: str, fits: list[str]) -> None:
+    mails = job(to=("li@example.com", "a_b@example.com"), at=NOW)
+    numbers = ("13800138000", "+8613900139000")
+    texts = job(
+        to=numbers,
+        addresses=("+8613800138000", "+8613900139000"),
+        method="sms",
+        content="明天下雨",
+        segments=1,
+        at=NOW + timedelta(seconds=1),
+    )
+    await keep(database, mails, texts)
+    page = await MessageQuery(database).find(read_query({"part": part}, ADMIN, is_v2=True), is_v2=True)
+    assert sorted(message["to"] for message in page.messages) == sorted(fits)
+    of = [mails.request if "@" in one else texts.request for one in fits]
+    assert {row["id"] for row in await all_requests(database, part=part)} == set(of)
+
+
+async def test_a_part_finds_nobody_by_a_contact_that_was_not_written(database: Database) -> None:
+    by_name = job(to=("zhang",), addresses=("zhang.san@example.com",), username=OWNER.username, at=NOW)
+    await keep(database, by_name)
+    for caller, part, is_found in ((ADMIN, "san@", True), (OWNER, "san@", False), (OWNER, "zhan", True)):
+        assert bool(await all_requests(database, caller, part=part)) is is_found, (caller, part)
+
+
+async def test_a_part_is_sought_among_so_many_and_the_cursor_leads_on(database: Database) -> None:
+    old = job(to=("needle@example.com",), at=NOW)
+    large = job(to=[f"{n}@example.com" for n in range(WINDOW)], at=NOW + timedelta(seconds=1))
+    await keep(database, old)
+    await keep(database, large)
+    first = await RequestList(database).find(read_query({"part": "needle"}, ADMIN, is_v2=True))
+    assert (first.requests, bool(first.next)) == ([], True)
+    assert [row["id"] for row in await all_requests(database, part="needle")] == [old.request]
+    finder, given = MessageQuery(database), {"part": "needle"}
+    page = await finder.find(read_query(given, ADMIN, is_v2=True), is_v2=True)
+    assert (page.messages, bool(page.next)) == ([], True)
+    page = await finder.find(read_query({**given, "cursor": page.next or ""}, ADMIN, is_v2=True), is_v2=True)
+    assert [message["to"] for message in page.messages] == ["needle@example.com"]
 
 
 async def test_a_name_registered_again_sees_nothing_of_its_predecessor(database: Database) -> None:

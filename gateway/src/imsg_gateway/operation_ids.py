@@ -44,6 +44,9 @@ TITLES: Mapping[tuple[str, str], Title] = {
     ("POST", "/api/v2/messages/check"): Title(
         "check", MESSAGES, "See what a send would meet; sends and counts nothing"
     ),
+    ("GET", "/api/v2/requests"): Title(
+        "list_requests", MESSAGES, "List requests, newest first, and how many of each stand where"
+    ),
     ("GET", "/api/v2/requests/{}"): Title("show_request", MESSAGES, "Show a request, and how many of it stand where"),
     ("POST", "/api/v2/resend"): Title("resend", MESSAGES, "Send again what failed, as a new request"),
     ("GET", "/api/v2/stats"): Title("stats", MESSAGES, "Count messages by hour or day"),

@@ -39,6 +39,7 @@ LOGIN = ("username", "password")
 LIMITS = ("per_day", "per_hour", "available")
 USER = ("phone", "email", "wechat", "role", *LIMITS)
 FILTERS = ("id", "username", "method", "status", "to", "since", "until", "limit", "cursor")
+V2_FILTERS = (*FILTERS, "reference", "code", "part")
 SPAN = ("username", "since", "until", "bucket")
 PAGE = ("limit", "cursor")
 
@@ -67,7 +68,8 @@ RELAYED: tuple[Relayed, ...] = (
         needs_body=True,
     ),
     Relayed("DELETE", "/api/v2/users/{}", Right.ADMIN, "auth", "/api/users/{}"),
-    Relayed("GET", "/api/v2/messages", Right.USER, "history", "/api/messages", params=(*FILTERS, "reference", "code")),
+    Relayed("GET", "/api/v2/messages", Right.USER, "history", "/api/messages", params=V2_FILTERS),
+    Relayed("GET", "/api/v2/requests", Right.USER, "history", "/api/requests", params=V2_FILTERS),
     Relayed("GET", "/api/v2/requests/{}", Right.USER, "history", "/api/requests/{}"),
     Relayed("GET", "/api/v2/stats", Right.USER, "history", "/api/stats", params=SPAN),
     Relayed("GET", "/api/v2/dead", Right.ADMIN, "history", "/api/dead", params=PAGE),

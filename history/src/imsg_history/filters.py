@@ -17,6 +17,9 @@ from imsg_runtime.service_client import Caller
 _RFC3339 = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:([Zz])|([+-])(\d{2}):(\d{2}))", re.ASCII
 )
+_SPACED_NUMBER = re.compile(r"\+?[0-9][0-9 -]*", re.ASCII)
+_BETWEEN_DIGITS = re.compile(r"[ -]")
+"""Numbers are kept without what people write between their digits."""
 _UNIX = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 
 
@@ -38,6 +41,8 @@ class Query:
     reference: str | None = None
     code: str | None = None
     """Of the error, to the letter."""
+    part: str | None = None
+    """Of the recipient, in small letters; a phone number's digits without what stands between."""
     hides: bool = False
     """Whether contacts that the caller has not written are kept from them: all but administrators."""
 
@@ -57,6 +62,7 @@ def read_query(given: Mapping[str, str], caller: Caller, *, is_v2: bool = False)
         read_place(cursor) if cursor else None,
         _reference(given["reference"]) if is_v2 and "reference" in given else None,
         _code(given["code"]) if is_v2 and "code" in given else None,
+        _part(given["part"]) if is_v2 and "part" in given else None,
         hides=not caller.is_admin,
     )
 
@@ -126,6 +132,14 @@ def _address(text: str) -> str:
             "wrong_type", field="to", why_zh="应为收件人，不能为空", why_en="it must be a recipient and can't be empty"
         )
     return clean(text, MAX_ADDRESS)
+
+
+def _part(text: str) -> str:
+    part = clean(text, MAX_ADDRESS).strip().lower()
+    if not part:
+        zh, en = "应为收件人的一部分，不能为空", "it must be a part of a recipient and can't be empty"
+        raise Refusal("wrong_type", field="part", why_zh=zh, why_en=en)
+    return _BETWEEN_DIGITS.sub("", part) if _SPACED_NUMBER.fullmatch(part) else part
 
 
 def _reference(text: str) -> str:

@@ -32,6 +32,7 @@ from imsg_history.migrate import migrate
 from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
 from imsg_history.redis_erasure import RedisErasure
+from imsg_history.request_list import RequestList
 from imsg_history.resend import Resends
 from imsg_history.routes import Parts, api
 from imsg_history.stats import Counter
@@ -136,6 +137,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     parts = Parts(
         MessageQuery(store),
         Overviews(store),
+        RequestList(store),
         Counter(store, ZoneInfo(settings.timezone)),
         Attachments(store),
         Resends(store),

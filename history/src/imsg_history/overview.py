@@ -50,13 +50,14 @@ async def _overview(connection: AsyncConnection, request: str, caller: Caller) -
         "reference": row.reference,
         "method": row.method,
         "category": CATEGORY,
-        "state": _state(counts),
+        "state": state_of(counts),
         "counts": {status.value: counts[status] for status in Status},
         "created_at": rfc3339(time_of(request)),
     }
 
 
-def _state(counts: Counter[Status]) -> str:
+def state_of(counts: Counter[Status]) -> str:
+    """Sum up how a request stands."""
     if all(status in SETTLED for status in counts):
         return "settled"
     return "queued" if set(counts) == {Status.QUEUED} else "sending"

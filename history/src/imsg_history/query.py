@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_channels import BY_NAME
 from imsg_contract.wire import Status, message_id
-from imsg_history.cursors import write_place
+from imsg_history.cursors import Place, write_place
 from imsg_history.database import Database
 from imsg_history.filters import Query
 from imsg_history.hidden_contacts import is_hidden, without
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.records import RENAMED_CODES
 from imsg_history.resends import find_resent
-from imsg_history.statements import Listings, is_in_time
+from imsg_history.statements import WINDOW, Listings, is_in_time
 from imsg_history.tables import attachments, attempts, requests
 
 MAX_CONTENT_BYTES = 16 * 1024 * 1024
@@ -50,6 +50,7 @@ class MessageQuery:
         rows = await self._see(connection, query)
         more = len(rows) > query.limit
         rows = rows[: query.limit]
+        last = (rows[-1].request, rows[-1].n) if more else await find_window_end(connection, self._listings, query)
         of = await _requests(connection, {row.request for row in rows})
         contents = await _contents(connection, query, rows, of)
         known = [row for row in rows if row.request in of]
@@ -71,7 +72,7 @@ class MessageQuery:
                     for entry in timeline
                 ]
             shown[0]["timeline"] = timeline
-        return Page(shown, write_place((rows[-1].request, rows[-1].n)) if more else None)
+        return Page(shown, write_place(last) if last else None)
 
     async def _see(self, connection: AsyncConnection, query: Query) -> list[Row[Any]]:
         """Find as below, without what would confirm a guess: a user's contact does not find what was sent by name."""
@@ -108,6 +109,14 @@ class MessageQuery:
         wanted = wanted if name.n is None else 1
         rows = await connection.execute(*self._listings.within(query, name.request, start, wanted))
         return [row for row in rows if name.n is None or row.n == name.n]
+
+
+async def find_window_end(connection: AsyncConnection, listings: Listings, query: Query) -> Place | None:
+    """Tell where to go on where a part of a recipient was sought among some messages, and older ones may be there."""
+    if query.part is None or query.name is not None:
+        return None
+    end = (await connection.execute(*listings.window_end(query))).first()
+    return (end.request, end.n) if end is not None and end.messages == WINDOW else None
 
 
 async def _requests(connection: AsyncConnection, names: set[str]) -> dict[str, Row[Any]]:

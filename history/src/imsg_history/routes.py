@@ -21,6 +21,7 @@ from imsg_history.filters import read_query, read_time
 from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
 from imsg_history.records import MAX_CODE
+from imsg_history.request_list import RequestList
 from imsg_history.resend import Resends
 from imsg_history.schemas import (
     DeadAnswer,
@@ -31,8 +32,10 @@ from imsg_history.schemas import (
     MessagesAnswer,
     QueryAnswer,
     RequestAnswer,
+    RequestsAnswer,
     StatsAnswer,
 )
+from imsg_history.statements import WINDOW
 from imsg_history.stats import MOST_BUCKETS, Counter, read_span
 from imsg_runtime import bodies
 from imsg_runtime.responses import Answer, ok, refuse_with, speak
@@ -47,6 +50,7 @@ class Parts:
 
     finder: MessageQuery
     overviews: Overviews
+    request_list: RequestList
     counter: Counter
     attachments: Attachments
     resends: Resends
@@ -89,11 +93,20 @@ def _messages(parts: Parts) -> APIRouter:
     @routes.get(
         "/api/messages",
         responses=_answers(MessagesAnswer, "wrong_type", "method_unknown", "no_right"),
-        openapi_extra=_parameters({**QUERY_PARAMETERS, "status": STATUSES, "reference": REFERENCE, "code": CODE}),
+        openapi_extra=_parameters(V2_QUERY_PARAMETERS),
     )
     async def listing(request: Request, caller: User) -> Response:
         page = await parts.finder.find(read_query(request.query_params, caller, is_v2=True), is_v2=True)
         return Answer(ok(messages=page.messages, next=page.next))
+
+    @routes.get(
+        "/api/requests",
+        responses=_answers(RequestsAnswer, "wrong_type", "method_unknown", "no_right"),
+        openapi_extra=_parameters(V2_QUERY_PARAMETERS),
+    )
+    async def request_list(request: Request, caller: User) -> Response:
+        page = await parts.request_list.find(read_query(request.query_params, caller, is_v2=True))
+        return Answer(ok(requests=page.requests, next=page.next))
 
     @routes.get("/api/requests/{id}", responses=_answers(RequestAnswer, "not_found"))
     async def overview(name: Annotated[str, Path(alias="id")], caller: User) -> Response:
@@ -233,6 +246,15 @@ CODE = {
     "pattern": NO_NUL,
     "description": "An error's code, as `error.code` has it.",
 }
+PART = {
+    "type": "string",
+    "minLength": 1,
+    "pattern": NO_NUL,
+    "description": (
+        "A part of a recipient, whatever its case; of a phone number, its digits. No index knows parts: each page is "
+        f"sought among {WINDOW} messages, and may hold few or none while `next` leads on."
+    ),
+}
 USERNAME = {"type": "string", "pattern": NO_NUL, "description": "Whose: for administrators, who else see everybody's."}
 PAGE_PARAMETERS = {"limit": LIMIT, "cursor": DEAD_CURSOR}
 STATS_PARAMETERS = {
@@ -266,6 +288,7 @@ QUERY_PARAMETERS = {
     "limit": LIMIT,
     "cursor": CURSOR,
 }
+V2_QUERY_PARAMETERS = {**QUERY_PARAMETERS, "status": STATUSES, "reference": REFERENCE, "code": CODE, "part": PART}
 """Described here and read by `filters`, which has a sentence in both languages for what is wrong."""
 
 

@@ -122,6 +122,12 @@ class CountsShape(Shape):
     delivered: int
 
 
+RequestState = Annotated[
+    Literal["queued", "sending", "settled"],
+    Field(description="settled: every message has a status that only a receipt still moves."),
+]
+
+
 class RequestAnswer(AnswerShape):
     """One request at a glance."""
 
@@ -129,12 +135,36 @@ class RequestAnswer(AnswerShape):
     reference: str | None
     method: str
     category: Literal["notice"]
-    state: Annotated[
-        Literal["queued", "sending", "settled"],
-        Field(description="settled: every message has a status that only a receipt still moves."),
-    ]
+    state: RequestState
     counts: CountsShape
     created_at: Time
+
+
+class ListedRequestShape(Shape):
+    """One request among others."""
+
+    id: str
+    username: str
+    method: str
+    reference: str | None
+    subject: str | None
+    content: Annotated[
+        str | dict[str, Any] | None, Field(description="null where it is over 64 KiB, and once it is erased.")
+    ]
+    attachments: list[AttachmentShape]
+    resend_of: str | None
+    to: Annotated[str | None, Field(description="The first recipient that fits what was asked for.")]
+    recipients: Annotated[int, Field(description="How many messages it has, whether they fit or not.")]
+    state: RequestState
+    counts: CountsShape
+    created_at: Time
+
+
+class RequestsAnswer(AnswerShape):
+    """A page of requests, each of which has a message that fits."""
+
+    requests: list[ListedRequestShape]
+    next: str | None
 
 
 class BucketShape(Shape):

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     column,
+    func,
     not_,
     select,
     true,
@@ -28,12 +29,15 @@ from imsg_history.filters import Query
 from imsg_history.ids import first_id
 from imsg_history.ownership import conditions
 from imsg_history.records import RENAMED_CODES
-from imsg_history.tables import SMALL_ADDRESS, WRITTEN_LARGE, messages, requests
+from imsg_history.tables import SMALL_ADDRESS, WRITTEN_LARGE, messages, requests, small
 
 Condition = ColumnElement[bool]
 Keys = Select[tuple[str, int]]
 
 _SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
+WINDOW = 10_000
+"""Messages among which a part of a recipient is sought at once: no index knows parts, so each call has its bound."""
+
 LOWEST, HIGHEST = "0" * 32, "f" * 32
 
 
@@ -51,6 +55,9 @@ class Shape:
     """How many normal forms the recipient may have been given in; 0 without a recipient."""
     has_reference: bool
     has_code: bool
+    has_part: bool = False
+    hides: bool = False
+    """Whether only what was written is compared with a part: a user's contact is not found out by guessing."""
 
 
 class Listings:
@@ -64,8 +71,16 @@ class Listings:
         """List messages of requests older than the last page's end, newest first, within the times asked for."""
         uppers = [HIGHEST] + ([query.after[0]] if query.after else [])
         uppers += [first_id(query.until)] if query.until else []
-        bounds = {"upper": min(uppers), "lower": first_id(query.since) if query.since else LOWEST}
+        bounds: dict[str, Any] = {"upper": min(uppers), "lower": first_id(query.since) if query.since else LOWEST}
+        if query.part is not None:
+            bounds |= {"found": wanted}
+            return self._statement("older", query), {**_values(query, WINDOW), **bounds}
         return self._statement("older", query), {**_values(query, wanted), **bounds}
+
+    def window_end(self, query: Query) -> tuple[Select[Any], Mapping[str, Any]]:
+        """Tell how many messages a part was sought among, and the last of them."""
+        _, bound = self.older(query, 1)
+        return self._statement("window", query), {name: value for name, value in bound.items() if name != "found"}
 
     def within(self, query: Query, request: str, after: int, wanted: int) -> tuple[Select[Any], Mapping[str, Any]]:
         """List the messages of one request that come after one of its numbers."""
@@ -81,10 +96,12 @@ class Listings:
             len(_forms(query.to)),
             query.reference is not None,
             query.code is not None,
+            query.part is not None,
+            query.hides,
         )
         known = self._statements.get((kind, shape))
         if known is None:
-            known = _within(shape) if kind == "within" else _older(shape, is_postgres=self._is_postgres)
+            known = _build(kind, shape, is_postgres=self._is_postgres)
             self._statements[kind, shape] = known
         return known
 
@@ -102,6 +119,8 @@ def _values(query: Query, wanted: int) -> dict[str, Any]:
     if query.to is not None and (email := addresses.email(query.to)) is not None:
         forms["small"] = _small(email)
     named = {"written": query.to, "reference": query.reference, "codes": _codes(query.code)}
+    if query.part is not None:
+        named["part"] = f"%{_escape(query.part)}%"
     return {**whose, **named, "wanted": wanted, **forms}
 
 
@@ -124,18 +143,46 @@ def _small(text: str) -> str:
     return text.translate(_SMALL)
 
 
+def _escape(text: str) -> str:
+    """Write a text so that LIKE takes every character for itself."""
+    return "".join(f"\\{one}" if one in "\\%_" else one for one in text)
+
+
+def _build(kind: str, shape: Shape, *, is_postgres: bool) -> Select[Any]:
+    if kind == "within":
+        return _within(shape)
+    if kind == "window":
+        return _window_end(shape, is_postgres=is_postgres)
+    return _older(shape, is_postgres=is_postgres)
+
+
 def _within(shape: Shape) -> Select[Any]:
     where = [messages.c.request == bindparam("request"), messages.c.n > bindparam("after"), *_conditions(shape)]
     if shape.forms:
         is_one = messages.c.address.in_(_form_values(shape)) | (messages.c.written == bindparam("written"))
         where.append(is_one | (bindparam("small", type_=Text) == SMALL_ADDRESS) if shape.is_email else is_one)
+    if shape.has_part:
+        where.append(_has_part(shape))
     return _in_order(select(messages).where(*where)).limit(bindparam("wanted", type_=Integer))
+
+
+def _has_part(shape: Shape) -> Condition:
+    pattern = bindparam("part", type_=Text)
+    is_written = small(messages.c.written).like(pattern, escape="\\")
+    return is_written if shape.hides else is_written | SMALL_ADDRESS.like(pattern, escape="\\")
+
+
+def _window_end(shape: Shape, *, is_postgres: bool) -> Select[Any]:
+    window = _keys_older(shape, is_postgres=is_postgres).subquery("window")
+    place = select(window.c.request, window.c.n, func.count().over().label("messages"))
+    return place.order_by(window.c.request, window.c.n.desc()).limit(1)
 
 
 def _older(shape: Shape, *, is_postgres: bool) -> Select[Any]:
     keys = _keys_older(shape, is_postgres=is_postgres).subquery("page")
     page = (keys.c.request == messages.c.request) & (keys.c.n == messages.c.n)
-    return _in_order(select(messages).join(keys, page))
+    listed = _in_order(select(messages).join(keys, page))
+    return listed.where(_has_part(shape)).limit(bindparam("found", type_=Integer)) if shape.has_part else listed
 
 
 def _keys_older(shape: Shape, *, is_postgres: bool) -> Keys:
