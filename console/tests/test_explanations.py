@@ -2,8 +2,10 @@
 
 import pytest
 
-from imsg_console.explanations import OTHERWISE, TABLES, explained, general
+from imsg_console.explanations import OTHERWISE, TABLES, explain, general
 from imsg_console.texts import Texts
+
+UNKNOWN = Texts("zh")("explanations.otherwise.failed")
 
 
 @pytest.mark.parametrize(
@@ -18,20 +20,20 @@ from imsg_console.texts import Texts
         ("sms", "http_503", "服务商的服务器出错。"),
         ("wechat", "43004", "收件人没有关注公众号。"),
         ("wechat", "dead_letter", "处理这条消息时程序连续出错三次，已搁置为死信。"),
-        ("sms", "nobody.knows.it", OTHERWISE["failed"][0]),
-        ("pigeon", "550", OTHERWISE["failed"][0]),
-        ("smtp", None, OTHERWISE["failed"][0]),
+        ("sms", "nobody.knows.it", UNKNOWN),
+        ("pigeon", "550", UNKNOWN),
+        ("smtp", None, UNKNOWN),
     ],
 )
 def test_a_code_is_explained_by_the_most_exact_entry(method: str, code: str | None, words: str) -> None:
-    said = explained(Texts("zh"), method, "failed", code)
+    said = explain(Texts("zh"), method, "failed", code)
     assert said is not None
     assert said.meaning == words
 
 
 @pytest.mark.parametrize("status", ["queued", "sent", "delivered"])
 def test_what_went_well_needs_no_reason(status: str) -> None:
-    assert explained(Texts("en"), "smtp", status, "250") is None
+    assert explain(Texts("en"), "smtp", status, "250") is None
 
 
 @pytest.mark.parametrize(
@@ -43,16 +45,17 @@ def test_what_went_well_needs_no_reason(status: str) -> None:
     ],
 )
 def test_the_next_step_depends_on_whether_it_goes_on_by_itself(status: str, remedy: str) -> None:
-    said = explained(Texts("en"), "smtp", status, "disconnected")
+    said = explain(Texts("en"), "smtp", status, "disconnected")
     assert said is not None
     assert said.remedy == remedy
 
 
 def test_every_entry_speaks_both_languages_and_leads_to_a_next_step() -> None:
-    for table in (*TABLES.values(), general.CODES, OTHERWISE):
-        for zh, en, remedy in table.values():
+    for table, codes in {**TABLES, "general": general.CODES, "otherwise": OTHERWISE}.items():
+        for code, remedy in codes.items():
+            zh, en = (Texts(language)(f"explanations.{table}.{code}") for language in ("zh", "en"))
             assert zh.endswith("。")
             assert en.endswith(".")
             assert not zh.isascii()
             assert en.isascii()
-            assert Texts("zh")(f"answers.{remedy}")
+            assert Texts("zh")(f"explanations.remedy.{remedy}")

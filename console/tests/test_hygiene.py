@@ -1,6 +1,7 @@
 """What comes from people is text: no place in the page where it could become markup or script."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ PARSED = {"props", "style"}
 
 NUMBERS = {"d", ".0f"}
 """How a number is written, which can say nothing else."""
+
+MOST_STYLE_LINES = 1_500
+MOST_CHARACTERS = 120
 
 MARKUP = {"html", "markdown", "add_body_html", "add_css", "restructured_text", "mermaid"}
 """What NiceGUI puts into the page as it is."""
@@ -49,6 +53,16 @@ def test_the_style_sheets_ask_nobody_else(name: str) -> None:
 
     assert "http" not in sheet
     assert "@import" not in sheet
+
+
+def test_style_is_short_and_written_for_people() -> None:
+    """NiceGUI and Quasar do what they can: what is left has a bound, and is not pressed together to keep it."""
+    lines = [line for name, file in FILES.items() if name.endswith(".css") for line in file.read_text().splitlines()]
+
+    assert len(lines) <= MOST_STYLE_LINES
+    assert [
+        line for line in lines if len(line) > MOST_CHARACTERS or line.count(";") > 1 or re.search(r"\{.*\S", line)
+    ] == []
 
 
 def _calls() -> Iterator[tuple[str, ast.Call]]:

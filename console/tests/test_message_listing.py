@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from imsg_console.features.messages.listing import Listing, read_page
-from imsg_console.features.messages.live import compared
+from imsg_console.features.messages.live import compare
 from imsg_console.message.pace import FIRST_S, LONGEST_S, Pace
 
 
@@ -79,20 +79,20 @@ def test_a_page_number_is_read_from_anything(text: str, number: int) -> None:
 def test_changes_are_found_in_place_and_news_are_counted_not_shown() -> None:
     shown = [message(5, "queued"), message(4), message(3)]
     fresh = [message(7), message(6), message(5, "sent", "2026-11-25T00:00:01Z"), message(4)]
-    news = compared(shown, fresh, ended=False)
+    news = compare(shown, fresh, ended=False)
     assert [one["status"] for one in news.messages] == ["sent", "sent", "sent"]
     assert (news.arrived, news.gone, news.changed) == (2, frozenset(), True)
 
 
 def test_what_fits_the_filter_no_more_is_told_from_what_was_pushed_down() -> None:
     shown = [message(5), message(4), message(3)]
-    assert compared(shown, [message(6), message(4)], ended=False).gone == {message(5)["id"]}
-    assert compared(shown, [message(4)], ended=True).gone == {message(5)["id"], message(3)["id"]}
+    assert compare(shown, [message(6), message(4)], ended=False).gone == {message(5)["id"]}
+    assert compare(shown, [message(4)], ended=True).gone == {message(5)["id"], message(3)["id"]}
 
 
 def test_nothing_new_is_no_change() -> None:
     shown = [message(5), message(4)]
-    assert not compared(shown, list(shown), ended=True).changed
+    assert not compare(shown, list(shown), ended=True).changed
 
 
 def test_looks_grow_rare_while_nothing_happens_and_frequent_once_something_does() -> None:

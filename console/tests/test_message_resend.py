@@ -7,7 +7,7 @@ import pytest
 
 from imsg_console.client import ApiError
 from imsg_console.message.filters import Filters
-from imsg_console.message.resend import Tally, meant, send_again
+from imsg_console.message.resend import Tally, find_failed, send_again
 from imsg_console.message.resend_plan import Plan, bodies, segments
 
 AWAY = ApiError("unreachable")
@@ -89,12 +89,12 @@ async def test_a_refusal_of_one_is_told_and_the_others_go_on() -> None:
 
 
 async def test_a_filter_means_what_failed_or_what_it_names() -> None:
-    assert [one["id"] for one in await meant(History(), Filters(), {})] == [
+    assert [one["id"] for one in await find_failed(History(), Filters(), {})] == [
         "b-0-expired,failed",
         "b-1-expired,failed",
         "a-0",
     ]
-    found = await meant(History(), Filters(status="uncertain,sent"), {})
+    found = await find_failed(History(), Filters(status="uncertain,sent"), {})
     assert found[0]["id"] == "b-0-uncertain"
 
 

@@ -2,56 +2,95 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from babel.messages.catalog import Catalog, Message
 
-import imsg_console.texts
-from imsg_console.texts import Texts
+from imsg_console.preferences import Language
+from imsg_console.texts import SOURCES, Texts, compile_catalogue, read_catalogues
 
-SOURCES = Path(imsg_console.texts.__file__).parents[1]
-MODULES = sorted(path.stem for path in Path(imsg_console.texts.__file__).parent.glob("*.py") if path.stem != "__init__")
+FOLDERS = sorted(path.parent for path in SOURCES.rglob("zh.po"))
 CHINESE = re.compile("[\u3400-\u9fff]")
+JOINED = re.compile(r"[\u3400-\u9fff][A-Za-z0-9{+]|[A-Za-z0-9}%][\u3400-\u9fff]")
+"""A Chinese character with no space between it and a Latin letter, a digit, or what is filled in."""
+CHINESE_FIELDS = re.compile(r"\{(channel|fault|range)\}|获取我的openID")
+"""What is filled in with Chinese, so that no space belongs there; and what WeChat's button says."""
 NAMES = ("获取我的openID", "切换到中文", "中文")
 """What is Chinese in English too: a button that WeChat shows, and the way to the other language."""
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_sentence_stands_in_both_languages(module: str) -> None:
-    wrong = [key for key, (zh, en) in Texts("zh").table(module).items() if bool(zh.strip()) != bool(en.strip())]
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_sentence_stands_in_both_languages(folder: Path) -> None:
+    zh, en = _sentences(folder, "zh"), _sentences(folder, "en")
+
+    assert zh.keys() == en.keys()
+    assert [key for key in zh if any(bool(one.strip()) != bool(zh[key][0].strip()) for one in en[key])] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_both_languages_fill_in_the_same(folder: Path) -> None:
+    zh, en = _sentences(folder, "zh"), _sentences(folder, "en")
+    wrong = [key for key, forms in en.items() if not all(_fields(one) <= _fields(zh[key][0]) for one in forms)]
 
     assert wrong == []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_both_languages_fill_in_the_same(module: str) -> None:
-    table = Texts("zh").table(module)
-    wrong = [key for key, (zh, en) in table.items() if not all(_fields(one) <= _fields(zh) for one in en.split("|"))]
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_key_stands_in_one_catalogue(language: Language) -> None:
+    keys = [key for folder in FOLDERS for key in _sentences(folder, language)]
 
-    assert wrong == []
+    assert sorted(keys) == sorted(compile_catalogue(language).keys)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_english_is_english(module: str) -> None:
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_english_is_english(folder: Path) -> None:
     def rest(sentence: str) -> str:
         for name in NAMES:
             sentence = sentence.replace(name, "")
         return sentence
 
-    assert [key for key, (_, en) in Texts("zh").table(module).items() if CHINESE.search(rest(en))] == []
+    forms = _sentences(folder, "en")
+    assert [key for key, said in forms.items() if any(CHINESE.search(rest(one)) for one in said)] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_chinese_is_set_as_chinese_is(folder: Path) -> None:
+    """您 throughout, and a space between Chinese and Latin letters or digits."""
+    said = {key: CHINESE_FIELDS.sub("", forms[0]) for key, forms in _sentences(folder, "zh").items()}
+
+    assert [key for key, one in said.items() if "你" in one] == []
+    assert [key for key, one in said.items() if JOINED.search(one)] == []
 
 
 def test_every_sentence_that_is_asked_for_exists() -> None:
-    known = {f"{module}.{key}" for module in MODULES for key in Texts("zh").table(module)}
-
-    assert {key for key in _asked() if key not in known} == set()
+    assert {key for key in _asked() if key not in compile_catalogue("zh").keys} == set()
 
 
 def test_one_is_singular_and_many_are_plural() -> None:
     t = Texts("en")
 
     assert (t("overview.all", n=1), t("overview.all", n="2")) == ("1 message", "2 messages")
+
+
+def _sentences(folder: Path, language: Language) -> Mapping[str, tuple[str, ...]]:
+    """Return what a catalogue says by key, in each of its forms."""
+    catalogue = _catalogue(folder, language)
+    assert not [error for _, errors in catalogue.check() for error in errors]
+    return {_key(one): _forms(one) for one in catalogue if one.id}
+
+
+def _forms(message: Message) -> tuple[str, ...]:
+    return message.string if isinstance(message.string, tuple) else (str(message.string),)
+
+
+def _catalogue(folder: Path, language: Language) -> Catalog:
+    return read_catalogues(language)[folder / f"{language}.po"]
+
+
+def _key(message: Message) -> str:
+    return str(message.id[0] if message.pluralizable else message.id)
 
 
 def _fields(sentence: str) -> set[str]:

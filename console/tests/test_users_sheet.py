@@ -7,7 +7,7 @@ import pytest
 
 from imsg_console.client import ApiError
 from imsg_console.features.users import sheet
-from imsg_console.features.users.records import changes, placed
+from imsg_console.features.users.records import changes, place_error
 from imsg_console.features.users.sheet import Sheet
 from imsg_console.spreadsheets import decode
 from imsg_console.texts import Texts
@@ -121,7 +121,7 @@ def test_only_what_was_changed_is_asked_of_the_api() -> None:
     ],
 )
 def test_a_refusal_stands_at_its_field(t: Texts, detail: str, field: str, sentence: str) -> None:
-    assert placed(t, ApiError("whatever", detail)) == (field, sentence)
+    assert place_error(t, ApiError("whatever", detail)) == (field, sentence)
 
 
 def test_names_beside_usernames_are_no_second_column_of_them() -> None:

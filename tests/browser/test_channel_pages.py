@@ -61,7 +61,7 @@ def test_a_channel_is_tried_with_a_message_of_ones_own(visit: Visits, to: str, s
     asked = page.get_by_role("dialog")
     asked.get_by_role("button", name="发送", exact=True).click()
     expect(asked).to_contain_text("请填写收件人和内容")
-    asked.get_by_label("你的邮箱").fill(to)
+    asked.get_by_label("您的邮箱").fill(to)
     asked.get_by_role("button", name="发送", exact=True).click()
     expect(asked).to_contain_text(said)
     asked.get_by_role("link", name="查看这条消息").click()
@@ -90,7 +90,7 @@ def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deploymen
     enter(seen)
     page = seen.page
     page.goto("/channels")
-    letters = page.get_by_role("table", name="死信").locator("tbody tr")
+    letters = page.get_by_role("region", name="死信").locator("tbody tr")
     expect(letters).to_have_count(20)
     page.get_by_role("button", name="下一页").click()
     expect(letters).to_have_count(3)

@@ -22,7 +22,7 @@ WORDS = {
         "password": "密码",
         "create": "创建用户",
         "change": "修改密码",
-        "settled": "全部1条已有结果",
+        "settled": "全部 1 条已有结果",
         "sandbox": "在沙箱里看",
         "timeline": "查看经过",
         "failed": "失败",

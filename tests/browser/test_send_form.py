@@ -94,7 +94,7 @@ def test_ten_thousand_are_pasted_and_a_list_sent_left_and_found_again(visit: Vis
     page = seen.page
     unique = secrets.token_hex(4)
     paste(page, "\n".join(f"reader{number}.{unique}@example.com" for number in range(10_000)))
-    expect(page.locator(".recipients-summary")).to_contain_text("10000个收件人")
+    expect(page.locator(".recipients-summary")).to_contain_text("10000 个收件人")
     assert len(recipients(page)) == 40
     page.get_by_label("在列表中查找").fill("reader9999")
     expect(page.locator(".recipient-text")).to_have_text([f"reader9999.{unique}@example.com"])
@@ -111,11 +111,11 @@ def test_ten_thousand_are_pasted_and_a_list_sent_left_and_found_again(visit: Vis
     expect(page.locator(".sent-said")).to_contain_text("300")
     page.goto("/mine")
     page.locator(".recent-lists").get_by_role("link", name=re.compile(unique)).click()
-    expect(page.locator(".sent-said")).to_have_text("全部300条已有结果")
+    expect(page.locator(".sent-said")).to_have_text("全部 300 条已有结果")
     seen.axe()
     seen.shoot("sent-many")
     with page.expect_download() as download:
-        page.get_by_role("button", name="下载recipients.txt").click()
+        page.get_by_role("button", name="下载 recipients.txt").click()
     lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
     assert len(set(lines)) == 300
 
@@ -131,7 +131,7 @@ def test_a_file_of_gbk_gives_the_column_that_holds_addresses(visit: Visits) -> N
     expect(dialog.locator("td.file-chosen")).to_have_text(["zhang@example.com", "li@example.com"])
     seen.axe()
     seen.shoot("send-file")
-    dialog.get_by_role("button", name="导入2个").click()
+    dialog.get_by_role("button", name="导入 2 个").click()
     expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com", "li@example.com"])
 
     chooser.set_input_files({"name": "名单.xlsx", "mimeType": "text/csv", "buffer": b"PK\x03\x04"})
@@ -183,7 +183,7 @@ def test_a_workbook_gives_the_column_of_the_sheet_that_was_chosen(visit: Visits)
     expect(dialog.locator("td.file-chosen")).to_have_text(["13800138000", "13900139000"])
     seen.axe()
     seen.shoot("send-workbook")
-    dialog.get_by_role("button", name="导入2个").click()
+    dialog.get_by_role("button", name="导入 2 个").click()
     expect(page.locator(".recipient-text")).to_have_text(["13800138000", "13900139000"])
     expect(page.locator(".recipient-label")).to_have_text(["张三 zhang@example.com", "李四"])
 
@@ -213,7 +213,7 @@ def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(deployment: Dep
     seen.axe()
     seen.shoot("send-html")
     page.locator(".send-button").click()
-    expect(page.locator(".sent-said")).to_have_text("全部1条已有结果")
+    expect(page.locator(".sent-said")).to_have_text("全部 1 条已有结果")
     mail = deployment.arrived(to=to)
     assert (mail["subject"], [file["filename"] for file in mail["attachments"]]) == (subject, ["合同 <b>最终版.pdf"])
     assert "<h1>您好</h1>" in mail["html"]
@@ -263,8 +263,8 @@ def test_used_up_limits_are_said_before_and_after(deployment: Deployment, visit:
     assert deployment.call("POST", "/api/send", body)["errorCode"] == 0
     seen = opened(visit, username=user)
     page = seen.page
-    expect(page.locator(".send-side .notice")).to_contain_text("额度已用完")
-    expect(page.locator(".limit").first).to_contain_text("还剩0次，共1次")
+    expect(page.locator(".send-side .notice")).to_contain_text("配额已用完")
+    expect(page.locator(".limit").first).to_contain_text("还剩 0 次，共 1 次")
     write(page, f"{address()}\n")
     page.locator(".field-subject input").fill("a")
     page.locator(".field-text textarea").fill("b")
@@ -286,10 +286,10 @@ def test_the_lines_that_the_page_shows_run_as_they_are_copied(
     page.locator(".field-subject input").fill("引号'\"$HOME`id`")
     page.locator(".field-text textarea").fill("第一行\n第二行 </code><script>window.ran=1</script>")
     page.locator(".send-button").click()
-    expect(page.locator(".sent-said")).to_have_text("全部1条已有结果")
+    expect(page.locator(".sent-said")).to_have_text("全部 1 条已有结果")
     for language, command in (("curl", ["sh"]), ("Python", [sys.executable])):
         page.get_by_role("tab", name=language).click()
-        page.get_by_role("button", name=f"复制{language}代码").click()
+        page.get_by_role("button", name=f"复制 {language} 代码").click()
         copied = page.evaluate("navigator.clipboard.readText()").replace("在此填写密码", PASSWORD)
         script = tmp_path / f"lines-{language}"
         script.write_text(copied, encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imsg_console.explanations import OTHERWISE, explained
+from imsg_console.explanations import explain
 from imsg_console.texts import Texts
 from imsg_sms.providers.aliyun import CODES
 from imsg_smtp.replies import RULES as REPLIES
@@ -27,6 +27,6 @@ SENT = [
 
 @pytest.mark.parametrize(("method", "code"), SENT)
 def test_a_code_of_a_senders_table_has_a_sentence(method: str, code: str) -> None:
-    said = explained(Texts("en"), method, "failed", code)
+    said = explain(Texts("en"), method, "failed", code)
     assert said is not None
-    assert said.meaning != OTHERWISE["failed"][1]
+    assert said.meaning != Texts("en")("explanations.otherwise.failed")

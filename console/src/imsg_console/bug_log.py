@@ -7,7 +7,7 @@ from imsg_runtime.observe import logger
 log = logger(__name__)
 
 
-def logged(error: BaseException) -> str:
+def log_bug(error: BaseException) -> str:
     """Log a bug with its traceback; return its number."""
     trace = secrets.token_hex(4)
     log.error("bug", trace=trace, exc_info=error)

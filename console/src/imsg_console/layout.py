@@ -8,18 +8,16 @@ from urllib.parse import urlencode
 from nicegui import ui
 from nicegui.client import Client
 
-from imsg_console.bug_log import logged
+from imsg_console.bug_log import log_bug
 from imsg_console.client import ApiError, SessionOver
+from imsg_console.nicegui_internals import arrange
 from imsg_console.paths import LOGOUT, PREFER, STATIC, login_url
 from imsg_console.texts import Texts
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import attrs, classed, heading, icon, link_to, style_sheet
+from imsg_console.widgets.elements import attrs, element, heading, icon, link_to, style_sheet
 from imsg_console.widgets.notices import error_notice, toast
 from imsg_console.widgets.work import tasks_button
-
-MAIN = "main"
-"""The id of the content, for the skip link."""
 
 DRAFTS = "imsg-draft:"
 """How the browser's keys of drafts begin; a username follows."""
@@ -57,11 +55,10 @@ def stand(view: View, page: Page, pages: Sequence[Page]) -> Callable[[], object]
     client = ui.context.client
     head(client)
     ui.page_title(f"{view.t(f'layout.{page.name}')} · iMSG")
-    client.layout.props('view="hHh LpR fFf"')
-    client.page_container.default_slot.children[0].props(f'id="{MAIN}" tabindex="-1"')
-    client.content.classes("page")
+    content = arrange(client)
     drawer = _navigation(view, page, pages)
     live = _header(view, drawer.toggle)
+    ui.skip_link(view.t("layout.skip"), target=content).classes("skip")  # last: it moves before what is there
     client.on_exception(lambda error: tell(view, error))
     return live
 
@@ -69,7 +66,7 @@ def stand(view: View, page: Page, pages: Sequence[Page]) -> Callable[[], object]
 def head(client: Client) -> None:
     """Link the style sheets: files of our own, constants every one."""
     with client:
-        for sheet in ("theme", "page"):
+        for sheet in ("theme", "page", "quasar"):
             style_sheet(sheet)
 
 
@@ -80,17 +77,17 @@ def tell(view: View, error: Exception) -> None:
     elif isinstance(error, ApiError):
         toast(sentence(view.t, error), good=False)
     else:
-        toast(view.t("layout.bug", trace=logged(error)), good=False)
+        toast(view.t("layout.bug", trace=log_bug(error)), good=False)
 
 
-def failed(view: View, error: Exception, again: Callable[[], object] | None = None) -> None:
+def show_failure(view: View, error: Exception, again: Callable[[], object] | None = None) -> None:
     """Stand in the place of a page that could not be drawn."""
     t = view.t
-    with classed("div", "page-alone"):
+    with element("div", "page-alone"):
         if isinstance(error, ApiError):
             error_notice(t("layout.failed_title"), sentence(t, error), t("layout.retry"), again or ui.navigate.reload)
         else:
-            trace = logged(error)
+            trace = log_bug(error)
             error_notice(t("layout.bug_title"), t("layout.bug", trace=trace), t("layout.retry"), ui.navigate.reload)
 
 
@@ -111,22 +108,22 @@ def _navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_drawer
     here = page.under or page.path
     with (
         ui.left_drawer(value=False).props("show-if-above width=232 breakpoint=1023").classes("side") as drawer,
-        attrs(classed("nav", "side-nav"), aria_label=view.t("layout.navigation")),
+        attrs(element("nav", "side-nav"), aria_label=view.t("layout.navigation")),
     ):
         for group in Group:
             shown = [one for one in pages if one.group is group and one.icon and is_for(one, view)]
             if not shown or (group is Group.ADMIN and not view.session.is_admin):
                 continue
-            classed("p", "side-group", view.t(f"layout.group_{group.value}"))
-            with classed("ul", "side-list"):
+            element("p", "side-group", view.t(f"layout.group_{group.value}"))
+            with element("ul", "side-list"):
                 for one in shown:
-                    with classed("li", ""):
-                        item = attrs(classed("a", "side-item"), href=one.path)
+                    with element("li", ""):
+                        item = attrs(element("a", "side-by-side side-item"), href=one.path)
                         if one.path == here:
                             attrs(item, aria_current="page")
                         with item:
                             icon(one.icon)
-                            classed("span", "", view.t(f"layout.{one.name}"))
+                            element("span", "", view.t(f"layout.{one.name}"))
     return drawer
 
 
@@ -138,13 +135,12 @@ def is_for(page: Page, view: View) -> bool:
 def _header(view: View, toggle: Callable[[], object]) -> Callable[[], object]:
     t = view.t
     with ui.header(fixed=True, bordered=False, wrap=False).classes("top"):
-        attrs(classed("a", "skip", t("layout.skip")), href=f"#{MAIN}")
         menu = ui.button(icon="menu", on_click=toggle).props("flat round dense").classes("top-menu")
         attrs(menu, aria_label=t("layout.menu"))
-        with attrs(classed("a", "top-brand"), href="/", aria_label="iMSG"):
-            attrs(classed("img", "top-mark"), src=f"{STATIC}icon.svg", alt="", width="28", height="28")
-            classed("span", "", "iMSG")
-        classed("div", "top-space")
+        with attrs(element("a", "side-by-side top-brand"), href="/", aria_label="iMSG"):
+            attrs(element("img", "top-mark"), src=f"{STATIC}icon.svg", alt="", width="28", height="28")
+            element("span", "", "iMSG")
+        element("div", "top-space")
         live = tasks_button(view)
         _language(view)
         _account(view)
@@ -165,14 +161,14 @@ def _account(view: View) -> None:
     button = ui.button(icon="account_circle").props("flat no-caps").classes("top-account")
     attrs(button, aria_label=f"{t('layout.account')}: {view.session.username}", aria_haspopup="dialog")
     with button:
-        classed("span", "top-name", view.session.username)
+        element("span", "top-name", view.session.username)
         menu = ui.menu().props('anchor="bottom end" self="top end"').classes("menu")
         with attrs(menu, role="dialog", aria_label=t("layout.account")):
-            with classed("div", "menu-who"):
-                classed("strong", "", view.session.username)
-                classed("span", "muted", t(f"layout.role_{'admin' if view.session.is_admin else 'user'}"))
+            with element("div", "stack menu-who"):
+                element("strong", "", view.session.username)
+                element("span", "muted", t(f"layout.role_{'admin' if view.session.is_admin else 'user'}"))
             ui.separator()
-            classed("div", "menu-title", t("layout.theme"))
+            element("div", "menu-title", t("layout.theme"))
             for theme, symbol in (("auto", "brightness_auto"), ("light", "light_mode"), ("dark", "dark_mode")):
                 _item(symbol, t(f"layout.theme_{theme}"), _prefer(view, theme=theme), view.preferences.theme == theme)
             ui.separator()
@@ -184,7 +180,7 @@ def _account(view: View) -> None:
 def _item(symbol: str, text: str, target: str, is_chosen: bool = False) -> None:  # noqa: FBT001, FBT002
     with ui.item(on_click=lambda: ui.navigate.to(target)).props('clickable role="link"') as item:
         icon(symbol)
-        classed("span", "menu-text", text)
+        element("span", "menu-text", text)
         if is_chosen:
             icon("check")
             attrs(item, aria_current="true")
@@ -193,7 +189,7 @@ def _item(symbol: str, text: str, target: str, is_chosen: bool = False) -> None:
 def _leaving_everywhere(view: View) -> None:
     """Draw the way out of every browser and program, which is asked about first."""
     t = view.t
-    form = attrs(classed("form", "menu-form"), method="post", action=f"{LOGOUT}?everywhere=1")
+    form = attrs(element("form", "menu-form"), method="post", action=f"{LOGOUT}?everywhere=1")
 
     async def ask() -> None:
         title, text = t("layout.log_out_everywhere_ask"), t("layout.log_out_everywhere_body")
@@ -203,26 +199,26 @@ def _leaving_everywhere(view: View) -> None:
 
     with form, ui.item(on_click=ask).props('clickable v-close-popup role="button"'):
         icon("devices")
-        classed("span", "menu-text", t("layout.log_out_everywhere"))
+        element("span", "menu-text", t("layout.log_out_everywhere"))
 
 
 def _leaving(symbol: str, text: str) -> None:
     """Draw the way out: a form, so that leaving is a POST of our own page."""
-    form = attrs(classed("form", "menu-form"), method="post", action=LOGOUT)
+    form = attrs(element("form", "menu-form"), method="post", action=LOGOUT)
     form.on("submit", js_handler=FORGET_DRAFTS)
     with (
         form,
-        attrs(classed("button", "menu-button q-item"), type="submit"),
+        attrs(element("button", "menu-item"), type="submit"),
     ):
         icon(symbol)
-        classed("span", "menu-text", text)
+        element("span", "menu-text", text)
 
 
 def _banner(view: View) -> None:
     """Say that the documented password works here, and lead to changing it."""
-    with attrs(classed("aside", "banner"), aria_label=view.t("layout.documented_password_step")):
+    with attrs(element("aside", "banner"), aria_label=view.t("layout.documented_password_step")):
         icon("warning")
-        classed("span", "", view.t("layout.documented_password"))
+        element("span", "", view.t("layout.documented_password"))
         link_to(view.t("layout.documented_password_step"), "/password").classes("banner-step")
 
 
@@ -242,7 +238,7 @@ def forbidden(view: View) -> None:
 
 
 def _alone(view: View, name: str) -> None:
-    with classed("div", "page-alone empty"):
+    with element("div", "page-alone empty"):
         heading(1, view.t(f"layout.{name}_title"))
-        classed("p", "muted", view.t(f"layout.{name}"))
+        element("p", "muted", view.t(f"layout.{name}"))
         link_to(view.t("layout.home"), "/").classes("button button-main")

@@ -37,7 +37,7 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
     settings = settings or load(Settings)
 
     @asynccontextmanager
-    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+    async def run(service: Service) -> AsyncIterator[ASGIApp]:
         web = await asyncio.to_thread(importlib.import_module, "imsg_console.web")  # NiceGUI takes half a second
         async with AsyncExitStack() as stack:
             near = forward(apps)
@@ -55,14 +55,14 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
                     return  # the session here is over all the same, and the token ends by itself
 
             sessions = Sessions(settings.console_idle_minutes * 60.0, time.monotonic, revoke)
-            origins = Origins(settings.public_url, _parsed(settings.trusted_proxies))
+            origins = Origins(settings.public_url, _parse(settings.trusted_proxies))
             exposed = settings.is_exposed
             served = web.Web(gateway, sandbox, sessions, origins, settings.timezone, exposed, time.monotonic)
-            service.watch(sessions.sweeping(SWEEP_S), "sweep")
-            yield await stack.enter_async_context(web.opening(served))
+            service.watch(sessions.keep_sweeping(SWEEP_S), "sweep")
+            yield await stack.enter_async_context(web.open_pages(served))
 
-    return Service("console", settings, opening)
+    return Service("console", settings, run)
 
 
-def _parsed(networks: Sequence[str]) -> list[Network]:
+def _parse(networks: Sequence[str]) -> list[Network]:
     return [ipaddress.ip_network(network, strict=False) for network in networks]

@@ -1,6 +1,5 @@
 """Addresses of the console that are no pages, and how to get to the log-in and back."""
 
-from importlib.metadata import version
 from urllib.parse import urlencode, urlsplit
 
 LOGIN = "/login"
@@ -14,12 +13,6 @@ STATIC = f"{OWN}static/"
 BODIES = f"{OWN}bodies/"
 FILES = f"{OWN}files/"
 MISSING = f"{OWN}missing"
-
-FRAMEWORK = "/_nicegui/"
-ASSETS = f"/_nicegui/{version('nicegui')}/"
-"""NiceGUI's own scripts and styles: the same for everybody, so no session is wanted."""
-
-SOCKET = "/_nicegui_ws/"
 
 
 def login_url(path: str, query: str, why: str = "") -> str:

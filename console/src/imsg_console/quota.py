@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from imsg_console.texts import Texts
-from imsg_console.widgets.elements import attrs, classed
+from imsg_console.widgets.elements import attrs, element
 
 NEARLY = 0.8
 """The share from which on a bar warns."""
@@ -62,16 +62,16 @@ def bar(t: Texts, window: Window) -> None:
     title = t(f"limits.{window.name}")
     what = "_recipients" if window.name == "recipients" else ""
     left = t(f"limits.left{what}", n=window.left, most=window.most)
-    with classed("div", "limit"):
-        with classed("div", "limit-head"):
-            classed("span", "limit-name", title)
-            classed("strong", "bad-text" if window.left == 0 else "", left)
-        drawn = attrs(classed("div", f"bar {tone}".strip()), role="progressbar", aria_label=title)
+    with element("div", "stack tight limit"):
+        with element("div", "spread limit-head"):
+            element("span", "limit-name", title)
+            element("strong", "bad-text" if window.left == 0 else "", left)
+        drawn = attrs(element("div", f"bar {tone}".strip()), role="progressbar", aria_label=title)
         attrs(
             drawn,
             aria_valuenow=round(share * 100),
             aria_valuetext=t(f"limits.used{what}", n=window.used, most=window.most),
         )
         with drawn:
-            classed("div", "bar-fill").style(f"width: {share * 100:.0f}%")
-        classed("span", "muted limit-opens", opens(t, window))
+            element("div", "bar-fill").style(f"width: {share * 100:.0f}%")
+        element("span", "muted limit-opens", opens(t, window))

@@ -11,15 +11,15 @@ _HIDDEN = re.compile(
 
 def line(text: object, most: int = 200) -> str:
     """Make one line of it, of at most so many characters."""
-    flat = _HIDDEN.sub(_named, _BREAKS.sub(" ", str(text or ""))).strip()
+    flat = _HIDDEN.sub(_name_hidden, _BREAKS.sub(" ", str(text or ""))).strip()
     return flat if len(flat) <= most else f"{flat[: most - 1]}…"
 
 
 def block(text: object, most: int = 20_000) -> str:
     """Keep its lines, and at most so many characters."""
-    kept = _HIDDEN.sub(_named, re.sub(r"\r\n?|[\v\f\u0085\u2028\u2029]", "\n", str(text or "")))
+    kept = _HIDDEN.sub(_name_hidden, re.sub(r"\r\n?|[\v\f\u0085\u2028\u2029]", "\n", str(text or "")))
     return kept if len(kept) <= most else f"{kept[: most - 1]}…"
 
 
-def _named(found: re.Match[str]) -> str:
+def _name_hidden(found: re.Match[str]) -> str:
     return f"[U+{ord(found[0]):04X}]"

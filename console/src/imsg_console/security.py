@@ -10,8 +10,9 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imsg_console.nicegui_internals import ASSETS, EMPTY_STYLE, FRAMEWORK, SOCKET, read_scope
 from imsg_console.origin import WRITES, Origins
-from imsg_console.paths import ASSETS, FRAMEWORK, ICON, LOGIN, LOGOUT, MISSING, OWN, PREFER, SOCKET, STATIC, login_url
+from imsg_console.paths import ICON, LOGIN, LOGOUT, MISSING, OWN, PREFER, STATIC, login_url
 from imsg_console.preferences import current, preferences
 from imsg_console.session import Session, Sessions
 from imsg_console.texts import Texts
@@ -39,10 +40,6 @@ HEADERS = {
 """On every answer. A route that wants another value sets it itself."""
 
 
-EMPTY = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-"""A style sheet with nothing in it, which NiceGUI adds for colours that nobody named."""
-
-
 def policy(nonce: str) -> str:
     """Write the Content-Security-Policy of a page.
 
@@ -53,7 +50,7 @@ def policy(nonce: str) -> str:
         (
             "default-src 'none'",
             f"script-src 'self' 'nonce-{nonce}' 'unsafe-eval'",
-            f"style-src 'self' 'nonce-{nonce}' {EMPTY}",
+            f"style-src 'self' 'nonce-{nonce}' {EMPTY_STYLE}",
             "style-src-attr 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self'",
@@ -105,10 +102,10 @@ class Security:
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send, session)
             return
-        answer = self._stopped(scope, session, Texts(wish.language))
+        answer = self._stop(scope, session, Texts(wish.language))
         if answer is None and not (self._is_page(scope["path"]) or scope["path"].startswith(OPEN)):
             scope["path"] = MISSING
-        await (answer or self._app)(scope, receive, _sending(scope, send))
+        await (answer or self._app)(scope, receive, _add_headers(scope, send))
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send, session: Session | None) -> None:
         path: str = scope["path"]
@@ -118,7 +115,7 @@ class Security:
         await receive()
         await send({"type": "websocket.close", "code": 4403, "reason": "not yours"})
 
-    def _stopped(self, scope: Scope, session: Session | None, t: Texts) -> ASGIApp | None:
+    def _stop(self, scope: Scope, session: Session | None, t: Texts) -> ASGIApp | None:
         """Return the answer to who may not pass; None: go on."""
         path, verb = scope["path"], scope["method"]
         if verb in WRITES and not self._origins.is_ours(scope):
@@ -166,7 +163,7 @@ class Security:
         return True
 
 
-def _sending(scope: Scope, send: Send) -> Send:
+def _add_headers(scope: Scope, send: Send) -> Send:
     """Add the headers to an answer."""
 
     async def sending(message: Message) -> None:
@@ -202,13 +199,13 @@ def _once(query: bytes) -> Mapping[str, str]:
 
 
 def page_of(environ: Mapping[str, Any] | None) -> tuple[str, str | None] | None:
-    """Return what the guard has verified of a socket: its page's client id, and its session's key.
+    """Return what `Security` has verified of a socket: its page's client id, and its session's key.
 
     `environ` is what Engine.IO keeps of the request that opened it; None where there is no such socket.
     """
     if environ is None:
         return None
-    page: tuple[str, str | None] | None = environ["asgi.scope"].get("state", {}).get(PAGE)
+    page: tuple[str, str | None] | None = read_scope(environ).get("state", {}).get(PAGE)
     return page
 
 
@@ -231,5 +228,5 @@ def _foreign(path: str, t: Texts) -> Response:
 
 
 def asked(scope: Scope) -> Any:  # noqa: ANN401  Starlette's state is untyped
-    """Return what the guard has put beside a request: `session`, `nonce`."""
+    """Return what `Security` has put beside a request: `session`, `nonce`."""
     return scope["state"]

@@ -132,7 +132,7 @@ class Sessions:
                 self.end(session, why)
                 await self._revoke(session)
 
-    async def sweeping(self, every_s: float) -> None:
+    async def keep_sweeping(self, every_s: float) -> None:
         """Sweep for as long as the console runs."""
         while True:
             await asyncio.sleep(every_s)

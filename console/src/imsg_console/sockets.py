@@ -1,7 +1,7 @@
 """Every socket speaks for one page: the one it was opened for, of the session that opened it.
 
-NiceGUI goes by the `client_id` that a message names, and lets a socket name any. The guard reads the one that stands in
-the socket's URL, verifies it and leaves it in the scope; nothing else is believed here.
+NiceGUI goes by the `client_id` that a message names, and lets a socket name any. `security` reads the one that stands
+in the socket's URL, verifies it and leaves it in the scope; nothing else is believed here.
 """
 
 import inspect
@@ -11,13 +11,9 @@ from typing import Any
 from socketio import AsyncServer
 from socketio.exceptions import ConnectionRefusedError as Refused
 
+from imsg_console.nicegui_internals import HANDSHAKE_REFUSED, IMPLICIT_HANDSHAKE, read_environ, read_handlers
 from imsg_console.security import page_of
 from imsg_console.session import Session, Sessions
-
-NAMESPACE = "/"
-
-REFUSED = "Implicit handshake failed"
-"""NiceGUI's own word, at which its script loads the page anew: that leads to the log-in."""
 
 SOLE_ARGUMENT = 1
 """What a page says has one argument, its message."""
@@ -35,12 +31,12 @@ class Sockets:
 
     def bind(self) -> None:
         """Stand before NiceGUI's handlers, all of them: one that a later version adds has no way past."""
-        self._heard = dict(self._server.handlers[NAMESPACE])
+        self._heard = read_handlers(self._server)
         for name, handler in self._heard.items():
             if name != "disconnect":  # which names no page, and knows the socket's own
-                self._server.on(name, self._verified(name, handler))
-        self._server.on("connect", self._connected)
-        self._server.on("log", self._ignored)
+                self._server.on(name, self._verify(name, handler))
+        self._server.on("connect", self._connect)
+        self._server.on("log", self._ignore)
 
     def unbind(self) -> None:
         """Leave NiceGUI as it was."""
@@ -49,19 +45,19 @@ class Sockets:
 
     def is_of(self, transport: str, client: str, session: Session | None) -> bool:
         """Tell whether a long-polling request goes on with a socket of the same page and session."""
-        bound = page_of(self._server.environ.get(transport))
+        bound = page_of(read_environ(self._server, transport))
         return bound is not None and bound == (client, session.key if session else None)
 
-    async def _connected(self, sid: str, environ: object, *_: object) -> object:
+    async def _connect(self, sid: str, environ: object, *_: object) -> object:
         """Shake hands at once where the URL asks for it. A page may send an event of this name too, with no environ."""
         own: Mapping[str, Any] | None = self._server.get_environ(sid)
         if own is None or environ is not own:
             return False
-        if self._session(page_of(own)) is None and "implicit_handshake" in own.get("QUERY_STRING", ""):
-            raise Refused(REFUSED)
+        if self._session(page_of(own)) is None and IMPLICIT_HANDSHAKE in own.get("QUERY_STRING", ""):
+            raise Refused(HANDSHAKE_REFUSED)
         return await _result(self._heard["connect"](sid, own))
 
-    def _verified(self, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+    def _verify(self, name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
         async def hear(sid: str, *said: object) -> object:
             page = page_of(self._server.get_environ(sid))
             message = said[0] if len(said) == SOLE_ARGUMENT else None
@@ -78,7 +74,7 @@ class Sockets:
 
         return hear
 
-    async def _ignored(self, *_: object) -> None:
+    async def _ignore(self, *_: object) -> None:
         """Write nothing: what a browser wants in our log."""
 
     def _session(self, page: tuple[str, str | None] | None) -> Session | None:

@@ -1,19 +1,13 @@
 """NiceGUI, made to serve our pages: its settings, the nonce in its template, the frame around what pages draw."""
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import nicegui.client
 from fastapi import FastAPI
-from jinja2 import BaseLoader, Environment
-from nicegui import core, ui
+from nicegui import ui
 from nicegui.client import Client
-from nicegui.language import Language
-from nicegui.page import page
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, compile_path
@@ -24,10 +18,11 @@ from imsg_console.client import Api, Gateway, SessionOver
 from imsg_console.features.login.page import LoginPage
 from imsg_console.files import Files
 from imsg_console.html_bodies import Bodies
+from imsg_console.nicegui_internals import LocalizedPage, remove_page, set_up, socket_server
 from imsg_console.origin import Origins
 from imsg_console.pages import PAGES
 from imsg_console.paths import BODIES, FILES, ICON, MISSING, STATIC, login_url
-from imsg_console.preferences import HTML_LANGUAGES, current
+from imsg_console.preferences import current
 from imsg_console.sandbox_client import Sandbox
 from imsg_console.security import Security
 from imsg_console.session import Session, Sessions
@@ -57,32 +52,6 @@ SANDBOX_ASKED_S = 30.0
 """How long it is believed whether the sandbox runs."""
 
 
-class OurPage(page):
-    """A page in the language and theme of whoever asks for it."""
-
-    def resolve_language(self) -> Language | None:
-        """Return the language that HTML says and Quasar speaks."""
-        return HTML_LANGUAGES[current.get().language]
-
-    def resolve_dark(self) -> bool | None:
-        """Return the theme; None: as the browser has it."""
-        return current.get().dark
-
-
-class Nonced(BaseLoader):
-    """NiceGUI's template with the nonce in its script and style tags: in the source, so never in what a page says."""
-
-    def __init__(self, inner: BaseLoader) -> None:
-        self._inner = inner
-
-    def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, Callable[[], bool] | None]:
-        """Return the source with nonces."""
-        source, filename, is_fresh = self._inner.get_source(environment, template)
-        for tag in ("script", "style"):
-            source = source.replace(f"<{tag}", f'<{tag} nonce="{{{{ request.state.nonce }}}}"')
-        return source, filename, is_fresh
-
-
 @dataclass(frozen=True, slots=True)
 class Web:
     """What the pages are served with."""
@@ -99,7 +68,7 @@ class Web:
 
 
 @asynccontextmanager
-async def opening(web: Web) -> AsyncIterator[ASGIApp]:
+async def open_pages(web: Web) -> AsyncIterator[ASGIApp]:
     """Serve the pages while the context lasts. One at a time in a process: NiceGUI's app is a global of its own."""
     pages = _Pages(web)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, max_body_size=UPLOAD_BYTES)
@@ -129,16 +98,10 @@ async def opening(web: Web) -> AsyncIterator[ASGIApp]:
 
 def _configure(app: FastAPI) -> None:
     """Set NiceGUI up: no Tailwind compiler, nothing kept on disk, nothing announced, no bar of its own."""
-    environment = nicegui.client.templates.env
-    if not isinstance(environment.loader, Nonced) and environment.loader is not None:
-        environment.loader = Nonced(environment.loader)
-    core.app.config.quasar_config["brand"] = {}
-    # Quasar's bar for whatever is loading has no name and stands outside every landmark; we say ourselves what goes on.
-    core.app.config.quasar_config["loadingBar"] = {"skipHijack": True}
-    core.sio.eio.max_http_buffer_size = MESSAGE_BYTES
-    core.sio.eio.cors_allowed_origins = []  # whose page may connect is the guard's to say
-    ui.run_with(
+    set_up(
         app,
+        message_bytes=MESSAGE_BYTES,
+        log_filter=layout.Expected(),
         title="iMSG",
         favicon=ICON_FILE,
         dark=None,
@@ -147,13 +110,6 @@ def _configure(app: FastAPI) -> None:
         binding_refresh_interval=None,
         show_welcome_message=False,
     )
-    # NiceGUI's own middleware takes a browser that left for a bug; what it does, the guard does.
-    core.app.user_middleware.clear()
-    core.app.middleware_stack = None
-    core.app.add_middleware(GZipMiddleware, minimum_size=1_000)
-    log = logging.getLogger("nicegui")
-    if not any(isinstance(one, layout.Expected) for one in log.filters):
-        log.addFilter(layout.Expected())
 
 
 class _Pages:
@@ -166,7 +122,7 @@ class _Pages:
         self.bodies = Bodies()
         self.files = Files()
         self.workbooks = Workbooks()
-        self.sockets = Sockets(core.sio, web.sessions, self.owner)
+        self.sockets = Sockets(socket_server(), web.sessions, self.owner)
         self._shapes = [compile_path(one.path)[0] for one in PAGES]
 
     def is_page(self, path: str) -> bool:
@@ -180,17 +136,17 @@ class _Pages:
     def register(self) -> None:
         """Hand every page to NiceGUI."""
         for one in PAGES:
-            OurPage(one.path, response_timeout=BUILD_S)(self._shown(one))
-        OurPage(MISSING)(self._shown(None))
+            LocalizedPage(one.path, response_timeout=BUILD_S)(self._make_handler(one))
+        LocalizedPage(MISSING)(self._make_handler(None))
         self.sockets.bind()
 
     def unregister(self) -> None:
         """Leave NiceGUI as it was."""
         self.sockets.unbind()
         for one in PAGES:
-            core.app.remove_route(one.path)
+            remove_page(one.path)
 
-    def _shown(self, shown: Page | None) -> Callable[[Request], Any]:
+    def _make_handler(self, shown: Page | None) -> Callable[[Request], Any]:
         async def show(request: Request) -> Response | None:
             session: Session = request.state.session
             view = await self._view(request, session)
@@ -213,7 +169,7 @@ class _Pages:
                 self._web.sessions.end(session, "ended")
                 return RedirectResponse(login_url(view.path, request.url.query, "ended"), 303)
             except Exception as error:  # noqa: BLE001  the edge: whatever a page raises becomes a sentence
-                layout.failed(view, error)
+                layout.show_failure(view, error)
             live()
             return None
 

@@ -24,16 +24,7 @@ def _table(method: str) -> Table:
 
 TABLES: Mapping[str, Table] = {method: _table(method) for method in METHODS}
 
-OTHERWISE: Table = {
-    "failed": (
-        "服务商拒绝了这条消息，理由见它的原话。",
-        "The provider refused it; its own words say why.",
-        "words",
-    ),
-    "expired": general.CODES["expired"],
-    "retrying": ("这次没有成功。", "This try did not succeed.", "wait"),
-    "uncertain": ("不知道服务商是否已收下。", "Whether the provider has it is not known.", "check"),
-}
+OTHERWISE: Table = {"failed": "words", "expired": general.CODES["expired"], "retrying": "wait", "uncertain": "check"}
 """By status, for a code that no table knows."""
 
 ONCE_SETTLED: Mapping[str, str] = {
@@ -58,22 +49,22 @@ _SMTP = re.compile(r"[245]\d\d(?: [245]\.\d{1,3}\.\d{1,3})?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer in plain words."""
+    """An answer in words."""
 
     meaning: str
     remedy: str
 
 
-def explained(texts: Texts, method: str, status: str, code: str | None) -> Said | None:
-    """Put an answer into plain words; None where there is nothing to explain (it was sent, or waits its turn)."""
+def explain(texts: Texts, method: str, status: str, code: str | None) -> Said | None:
+    """Put an answer into words; None where there is nothing to explain (it was sent, or waits its turn)."""
     if status not in OTHERWISE:
         return None
-    zh, en, remedy = _known(method, code or "") or OTHERWISE[status]
+    meaning, remedy = _find(method, code or "") or (f"otherwise.{status}", OTHERWISE[status])
     if status == "uncertain":
         remedy = "check"
     elif status != "retrying":
         remedy = ONCE_SETTLED.get(remedy, remedy)
-    return Said(zh if texts.language == "zh" else en, texts(f"answers.{remedy}"))
+    return Said(texts(f"explanations.{meaning}"), texts(f"explanations.remedy.{remedy}"))
 
 
 def is_hopeless(method: str, status: str, code: str | None) -> bool:
@@ -83,14 +74,16 @@ def is_hopeless(method: str, status: str, code: str | None) -> bool:
     table = TABLES.get(method, {})
     exact = [name for name in _names(method, code or "") if name not in VAGUE]
     known = next((found for name in exact if (found := table.get(name) or general.CODES.get(name))), None)
-    return known is not None and known[2] in UNCHANGED_IN_VAIN
+    return known is not None and known in UNCHANGED_IN_VAIN
 
 
-def _known(method: str, code: str) -> tuple[str, str, str] | None:
-    table = TABLES.get(method, {})
+def _find(method: str, code: str) -> tuple[str, str] | None:
+    """Return the key of what a code means, and the remedy."""
+    tables = {method: TABLES.get(method, {}), "general": general.CODES}
     for name in _names(method, code):
-        if (found := table.get(name) or general.CODES.get(name)) is not None:
-            return found
+        for table, codes in tables.items():
+            if name in codes:
+                return f"{table}.{name}", codes[name]
     return None
 
 

@@ -1,6 +1,6 @@
-"""The shape of a table of answers."""
+"""The form of a table of codes."""
 
 from collections.abc import Mapping
 
-Table = Mapping[str, tuple[str, str, str]]
-"""Code → (what it means in Chinese, in English, the key in texts/answers.py of what to do)."""
+Table = Mapping[str, str]
+"""Code → what to do about it; what each means is said by the catalogues, `explanations.TABLE.CODE`."""

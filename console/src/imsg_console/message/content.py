@@ -9,7 +9,7 @@ from nicegui import ui
 from imsg_console.message.summary import text
 from imsg_console.sanitize import block, line
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, classed, icon
+from imsg_console.widgets.elements import attrs, button, element, icon
 from imsg_console.widgets.html_frame import body_frame
 
 SHOWN = 10_000
@@ -78,7 +78,7 @@ def content(view: View, message: Mapping[str, Any]) -> None:
     """Draw the content of a message as history has it."""
     given = message["content"]
     if given is None:
-        classed("p", "muted", view.t("messages.content_gone"))
+        element("p", "muted", view.t("messages.content_gone"))
     elif isinstance(given, dict) and "template" in given:
         _template(view, given)
     else:
@@ -100,7 +100,7 @@ def body(view: View, plain: str, html: str | None) -> None:
     with ui.tab_panels(tabs, value=formatted).classes("tab-panels"):
         with ui.tab_panel("html"):
             body_frame(view, quiet(html), t("messages.content_frame"))
-            classed("p", "muted small", t("messages.content_html_hint"))
+            element("p", "muted small", t("messages.content_html_hint"))
         if plain:
             with ui.tab_panel("text"):
                 long_text(view, plain)
@@ -108,16 +108,16 @@ def body(view: View, plain: str, html: str | None) -> None:
 
 def long_text(view: View, plain: str) -> None:
     """Draw a text, its beginning first where it is long."""
-    shown = classed("div", "body-text", block(plain, SHOWN))
+    shown = element("div", "body-text", block(plain, SHOWN))
     if len(plain) <= SHOWN:
         return
-    with classed("p", "muted small") as cut:
-        classed("span", "", view.t("messages.content_cut", n=SHOWN))
+    with element("p", "muted small") as cut:
+        element("span", "", view.t("messages.content_cut", n=SHOWN))
 
         def more() -> None:
             shown.clear()
             with shown:
-                classed("span", "", block(plain, len(plain)))
+                element("span", "", block(plain, len(plain)))
             cut.delete()
 
         button(view.t("messages.content_more"), more, kind="quiet")
@@ -128,12 +128,12 @@ def attachments(view: View, files: list[Mapping[str, Any]]) -> None:
     if not files:
         return
     t = view.t
-    with attrs(classed("ul", "files"), aria_label=t("messages.attachments")):
+    with attrs(element("ul", "line files"), aria_label=t("messages.attachments")):
         for file in files:
-            with classed("li", "file"):
+            with element("li", "line file"):
                 icon("attach_file")
-                classed("bdi", "file-name", line(file["filename"], 255))
-                classed("span", "muted", size(int(file["size"])))
+                element("bdi", "file-name", line(file["filename"], 255))
+                element("span", "muted", size(int(file["size"])))
 
 
 def size(count: int) -> str:
@@ -148,10 +148,10 @@ def size(count: int) -> str:
 
 def _template(view: View, given: Mapping[str, Any]) -> None:
     params = given.get("params")
-    classed("p", "", f"{view.t('messages.template')} {line(given.get('template'))}")
-    with classed("dl", "facts"):
+    element("p", "", f"{view.t('messages.template')} {line(given.get('template'))}")
+    with element("dl", "facts"):
         for name, value in params.items() if isinstance(params, dict) else ():
-            with classed("div", "fact"):
-                classed("dt", "", line(name))
-                with classed("dd"):
-                    classed("bdi", "", line(value, 1000))
+            with element("div", "fact"):
+                element("dt", "", line(name))
+                with element("dd"):
+                    element("bdi", "", line(value, 1000))

@@ -18,6 +18,8 @@ MAX_TEXT = 400
 """Characters of a filter that are kept of a URL: a longer one finds nothing anyhow."""
 
 _ID = re.compile(r"[0-9a-f]{32}(?:-(?:0|[1-9][0-9]{0,8}))?")
+_WHOLE = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@.]{2,}|\+?[0-9][0-9 -]{9,}[0-9]", re.ASCII)
+"""A whole address or number, which an index finds; anything else is a part of one."""
 _LOCAL = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", re.ASCII)
 
 
@@ -52,11 +54,13 @@ class Filters:
         pairs = {one.name: getattr(self, one.name) for one in fields(self)} | more
         return urlencode({name: value for name, value in pairs.items() if value})
 
-    def asked(self, zone: ZoneInfo) -> dict[str, str]:
+    def as_parameters(self, zone: ZoneInfo) -> dict[str, str]:
         """Write them as the parameters of GET /api/v2/messages. Raises NotATimeError, NotAnIdError."""
         pairs = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name)}
         if self.id:
             pairs["id"] = read_id(self.id)
+        if self.to and not _WHOLE.fullmatch(self.to):
+            pairs["part"] = pairs.pop("to")
         for name in ("since", "until"):
             if name in pairs:
                 pairs[name] = read_time(pairs[name], zone, name)
@@ -70,6 +74,11 @@ class Filters:
     def statuses(self) -> tuple[str, ...]:
         """The statuses that are asked for; none where any is."""
         return tuple(self.status.split(",")) if self.status else ()
+
+    @property
+    def means_recipients(self) -> bool:
+        """Whether something is asked of single messages, so that a request is no longer one row."""
+        return bool(self.id or self.status or self.to or self.code)
 
     @property
     def set(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ class Pace:
         self.wait_s = FIRST_S if changed else min(self.wait_s * SLOWER, longest_s)
         return self.wait_s
 
-    def failed(self) -> float:
+    def slow_down(self) -> float:
         """Say how long to wait after a look that failed."""
         self.wait_s = min(self.wait_s * 2, LONGEST_S)
         return self.wait_s

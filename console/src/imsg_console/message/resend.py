@@ -44,7 +44,7 @@ class Tally:
     failures: int = 0
 
 
-async def meant(api: Pages, filters: Filters, asked: Mapping[str, str]) -> list[Mapping[str, Any]]:
+async def find_failed(api: Pages, filters: Filters, asked: Mapping[str, str]) -> list[Mapping[str, Any]]:
     """List the messages that a filter may mean. Raises ApiError, SessionOver."""
     statuses = [one for one in filters.statuses if one in (*RESENDABLE, "uncertain")] or sorted(RESENDABLE)
     found: list[Mapping[str, Any]] = []

@@ -6,14 +6,14 @@ from typing import Any
 
 from nicegui import ui
 
-from imsg_console.explanations import explained
+from imsg_console.explanations import explain
 from imsg_console.message.filters import Filters
-from imsg_console.message.resend import Tally, meant, send_again
+from imsg_console.message.resend import Tally, find_failed, send_again
 from imsg_console.message.resend_plan import Plan, bodies, segments
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog
-from imsg_console.widgets.elements import button, classed
+from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.work import Work, progress, start
 
@@ -44,10 +44,10 @@ class Again:
             return False
         with dialog(t("messages.resend_ask", n=len(plan.failed) or len(plan.uncertain))) as asked:
             if plan.failed:
-                classed("p", "", self._count(plan.failed))
-            classed("p", "", t("messages.resend_how"))
+                element("p", "", self._count(plan.failed))
+            element("p", "", t("messages.resend_how"))
             if len(messages) == 1:
-                classed("p", "muted", f"{line(messages[0]['to'], 80)} · {line(messages[0]['id'], 60)}")
+                element("p", "muted", f"{line(messages[0]['to'], 80)} · {line(messages[0]['id'], 60)}")
             self._draw_left_out(plan)
             also = None
             if plan.uncertain:
@@ -65,7 +65,7 @@ class Again:
 
     async def ask_all(self, filters: Filters, asked_of_api: Mapping[str, str]) -> bool:
         """Ask whether everything that failed within some filters is to be sent again, and do it."""
-        found = await meant(self._view.api, filters, asked_of_api)
+        found = await find_failed(self._view.api, filters, asked_of_api)
         if not found:
             toast(self._t("messages.resend_none_failed"))
             return False
@@ -80,15 +80,15 @@ class Again:
     def _draw_left_out(self, plan: Plan) -> None:
         t = self._t
         if plan.resent:
-            classed("p", "muted", t("messages.resend_left_resent", n=len(plan.resent)))
+            element("p", "muted", t("messages.resend_left_resent", n=len(plan.resent)))
         if plan.hopeless:
-            classed("p", "muted", t("messages.resend_left_hopeless", n=len(plan.hopeless)))
-            with classed("ul", "muted"):
+            element("p", "muted", t("messages.resend_left_hopeless", n=len(plan.hopeless)))
+            with element("ul", "muted"):
                 for one in plan.hopeless[:SHOWN]:
-                    said = explained(t, one["method"], one["status"], (one["error"] or {}).get("code"))
-                    classed("li", "", f"{line(one['to'], 60)}{t('messages.colon')}{said.meaning if said else ''}")
+                    said = explain(t, one["method"], one["status"], (one["error"] or {}).get("code"))
+                    element("li", "", f"{line(one['to'], 60)}{t('messages.colon')}{said.meaning if said else ''}")
                 if len(plan.hopeless) > SHOWN:
-                    classed("li", "", "…")
+                    element("li", "", "…")
 
     def _why_not(self, plan: Plan) -> str:
         t = self._t
@@ -97,7 +97,7 @@ class Again:
         return t("messages.resend_only_resent" if plan.resent else "messages.resend_nothing")
 
     def _foot(self, asked: ui.dialog) -> None:
-        with classed("div", "dialog-foot"):
+        with element("div", "actions dialog-foot"):
             button(self._t("layout.cancel"), lambda: asked.submit(None), kind="quiet")
             button(self._t("messages.resend"), lambda: asked.submit("yes"), kind="main", symbol="replay")
 
@@ -133,7 +133,7 @@ class Again:
             said = work.why or "\n".join(work.notes)
             toast(said or t("messages.resend_done", n=count), good=not said)
             if not said:
-                await self._sent()
+                await self._tell_sent()
             if made and self._on_request is not None:
                 self._on_request(*made[0])
 
@@ -144,9 +144,9 @@ class Again:
         t = self._t
         with dialog(t("messages.resend_work")) as watched:
             progress(self._view, work)
-            notes = classed("div", "work-notes")
-            classed("p", "muted", t("layout.work_leave"))
-            with classed("div", "dialog-foot"):
+            notes = element("div", "work-notes")
+            element("p", "muted", t("layout.work_leave"))
+            with element("div", "actions dialog-foot"):
                 button(t("layout.close"), watched.close, kind="quiet")
 
         async def look() -> None:
@@ -154,17 +154,17 @@ class Again:
                 notes.clear()
                 with notes:
                     for note in work.notes:
-                        classed("p", "bad-text", note)
+                        element("p", "bad-text", note)
             if not work.runs:
                 timer.deactivate()
-                await self._sent()
+                await self._tell_sent()
 
         with watched:
             timer = ui.timer(0.4, look)
         watched.on("hide", watched.delete)
         watched.open()
 
-    async def _sent(self) -> None:
+    async def _tell_sent(self) -> None:
         if self._on_sent is not None:
             await self._on_sent()
 

@@ -1,47 +1,79 @@
-"""Every sentence of the page, in Chinese and English: a module per page, one pair per key."""
+"""Every sentence of the page: catalogues (`zh.po`, `en.po`) beside what they are for, compiled when first spoken."""
 
-import importlib
+import gettext
+import io
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-from imsg_console.preferences import Language
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
 
-Table = Mapping[str, tuple[str, str]]
-"""Key → (Chinese, English). English may be `one message|{n} messages`: the first where n is 1."""
+from imsg_console.preferences import LANGUAGES, Language
+
+SOURCES = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One language, compiled."""
+
+    sentences: gettext.GNUTranslations
+    keys: frozenset[str]
+    plural: frozenset[str]
+    """Those with a form for one and a form for many."""
 
 
 class Texts:
-    """Speaks one language. `texts("users.title")` is `TITLE` of texts/users.py; fields in braces are filled in."""
+    """Speaks one language: `texts("users.title")`. Fields in braces are filled in; `n` chooses singular or plural."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
-        self._tables: dict[str, Table] = {}
+        self._spoken = compile_catalogue(language)
 
     def __call__(self, key: str, /, **fields: object) -> str:
         """Return the sentence. Raises KeyError where there is none: a bug of the page."""
-        module, _, name = key.partition(".")
-        zh, en = self.table(module)[name]
-        text = zh if self.language == "zh" else _numbered(en, fields)
+        if key not in self._spoken.keys:
+            raise KeyError(key)
+        if key in self._spoken.plural:
+            count = 1 if fields.get("n") in (1, "1") else 2  # whoever wrote it with separators has written many
+            text = self._spoken.sentences.ngettext(key, key, count)
+        else:
+            text = self._spoken.sentences.gettext(key)
         return text.format_map(fields) if fields else text
-
-    def both(self, key: str) -> tuple[str, str]:
-        """Return a sentence in both languages, to recognise it."""
-        module, _, name = key.partition(".")
-        return self.table(module)[name]
 
     def get(self, key: str, default: str) -> str:
         """Return the sentence of a key that came from outside, such as an error's code; the default where none is."""
-        module, _, name = key.partition(".")
-        return self(key) if name in self.table(module) else default
-
-    def table(self, module: str) -> Table:
-        """Return the pairs of a page."""
-        if module not in self._tables:
-            self._tables[module] = importlib.import_module(f"{__name__}.{module}").TEXTS
-        return self._tables[module]
+        return self(key) if key in self._spoken.keys else default
 
 
-def _numbered(en: str, fields: Mapping[str, object]) -> str:
-    if "|" not in en or "n" not in fields:
-        return en
-    one, many = en.split("|", 1)
-    return one if fields["n"] in (1, "1") else many
+def in_every_language(key: str) -> tuple[str, ...]:
+    """Return a sentence in every language, to recognise it in a file that somebody made in another one."""
+    return tuple(Texts(language)(key) for language in LANGUAGES.values())
+
+
+def read_catalogues(language: Language) -> Mapping[Path, Catalog]:
+    """Read every catalogue of a language, each by its file."""
+    read = {}
+    for path in sorted(SOURCES.rglob(f"{language}.po")):
+        with path.open("rb") as file:
+            read[path] = read_po(file, locale=language, abort_invalid=True)
+    return read
+
+
+@cache
+def compile_catalogue(language: Language) -> Spoken:
+    """Put the catalogues of a language together, once in a process."""
+    whole = Catalog(locale=language)
+    for one in read_catalogues(language).values():
+        for message in one:
+            if message.id:
+                whole.add(message.id, message.string)
+    compiled = io.BytesIO()
+    write_mo(compiled, whole)
+    compiled.seek(0)
+    plural = frozenset(str(message.id[0]) for message in whole if message.pluralizable)
+    single = frozenset(str(message.id) for message in whole if message.id and not message.pluralizable)
+    return Spoken(gettext.GNUTranslations(compiled), plural | single, plural)

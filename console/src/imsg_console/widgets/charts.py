@@ -6,7 +6,7 @@ from typing import Any
 
 from nicegui import ui
 
-from imsg_console.widgets.elements import attrs, classed, counted
+from imsg_console.widgets.elements import attrs, element, mark_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,13 @@ def _options(labels: Sequence[str], series: Sequence[Series]) -> dict[str, Any]:
 
 def legend(entries: Sequence[Series], link: Mapping[str, str]) -> None:
     """Draw what the colours mean, with the sums; a name with a link leads to its messages."""
-    with classed("ul", "legend"):
+    with element("ul", "legend"):
         for one in entries:
-            with classed("li", "legend-entry"):
-                classed("span", f"legend-swatch tone{one.colour}")
+            with element("li", "side-by-side legend-entry"):
+                element("span", f"legend-swatch tone{one.colour}")
                 target = link.get(one.name, "")
                 if target:
-                    counted(attrs(classed("a", "", one.name), href=target), sum(one.values))
+                    mark_count(attrs(element("a", "", one.name), href=target), sum(one.values))
                 else:
-                    classed("span", "", one.name)
-                classed("strong", "", f"{sum(one.values):,}")
+                    element("span", "", one.name)
+                element("strong", "", f"{sum(one.values):,}")

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
+from nicegui import ui
 from nicegui.element import Element
 
 from imsg_channels import BY_NAME, CHANNELS
 from imsg_console.texts import Texts
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, classed, icon
+from imsg_console.widgets.elements import attrs, element, icon
 
 STATUSES: Mapping[str, tuple[str, str]] = {
     "queued": ("schedule", "calm"),
@@ -39,13 +40,9 @@ def method_name(t: Texts, method: str) -> str:
     return channel.titles.zh if t.language == "zh" else channel.titles.en
 
 
-def chip(text: str, symbol: str = "", tone: str = "calm") -> Element:
+def chip(text: str, symbol: str = "", tone: str = "calm") -> ui.chip:
     """Draw a chip: tone `calm`, `info`, `good`, `warn` or `bad`."""
-    with classed("span", f"chip chip-{tone}") as drawn:
-        if symbol:
-            icon(symbol)
-        classed("span", "", text)
-    return drawn
+    return ui.chip(text, icon=symbol or None, color=None).props("dense").classes(f"chip chip-{tone}")
 
 
 def status(view: View, name: str) -> Element:
@@ -57,9 +54,9 @@ def status(view: View, name: str) -> Element:
 
 def method(view: View, name: str) -> Element:
     """Draw a method of sending."""
-    with classed("span", "method") as drawn:
+    with element("span", "method") as drawn:
         icon(METHODS.get(name, "send"))
-        classed("span", "", method_name(view.t, name))
+        element("span", "", method_name(view.t, name))
     return drawn
 
 

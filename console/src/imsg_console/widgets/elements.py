@@ -3,28 +3,24 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from nicegui import ui
+from nicegui import html, ui
 from nicegui.element import Element
-from nicegui.elements.mixins.text_element import TextElement
 
 from imsg_console.paths import STATIC
 
 E = TypeVar("E", bound=Element)
 
 
-class Tag(TextElement):
-    """An HTML element. Its `text` is text: whatever it holds, nothing of it is read as HTML; it may be set anew."""
+def element(tag: str, classes: str = "", text: str = "") -> Element:
+    """Draw an element with classes (constants) and a text (anything: nothing of it is read as HTML)."""
+    make = getattr(html, tag, None) or getattr(html, f"{tag}_")  # as `input_`, which Python has a function of
+    made: Element = make(text)
+    return made.classes(classes)
 
-    def __init__(self, tag: str, text: str = "") -> None:
-        super().__init__(tag=tag, text=text)
 
-
-def classed(tag: str, classes: str = "", text: str = "") -> Tag:
-    """Draw an element with classes (constants) and a text (anything)."""
-    element = Tag(tag, text)
-    if classes:
-        element.classes(classes)
-    return element
+def live_text(classes: str = "", text: str = "") -> ui.label:
+    """Draw a text that may be set anew."""
+    return ui.label(text).classes(classes)
 
 
 def attrs(element: E, **attributes: str | bool | int) -> E:
@@ -34,27 +30,27 @@ def attrs(element: E, **attributes: str | bool | int) -> E:
     return element
 
 
-def heading(level: int, text: str, classes: str = "") -> Tag:
+def heading(level: int, text: str, classes: str = "") -> Element:
     """Draw a heading; every page has one of level 1."""
-    return classed(f"h{level}", classes, text)
+    return element(f"h{level}", classes, text)
 
 
 def icon(name: str, classes: str = "") -> Element:
     """Draw a symbol that says nothing by itself: readers of screens pass it over."""
-    return attrs(ui.icon(name).classes(classes), aria_hidden="true")
+    return attrs(ui.icon(name).classes(f"icon {classes}"), aria_hidden="true")
 
 
-def link_to(text: str, target: str, symbol: str = "") -> Tag:
+def link_to(text: str, target: str, symbol: str = "") -> ui.link:
     """Draw a link to a page of ours; `target` is made by `client.path` where it holds a name."""
-    link = attrs(Tag("a", "" if symbol else text), href=target)
+    link = ui.link("" if symbol else text, target)
     if symbol:
         with link:
             icon(symbol)
-            Tag("span", text)
+            element("span", text=text)
     return link
 
 
-def counted(link: Tag, count: int | str) -> Tag:
+def mark_count(link: E, count: int | str) -> E:
     """Mark a link with the number that stands beside it: so many rows it opens, or with a `+` so many at least."""
     return attrs(link, data_rows=str(count))
 

@@ -1,12 +1,12 @@
 """Fields of a form: each with a label, a hint, and room for what is wrong with it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from nicegui import ui
-from nicegui.elements.mixins.validation_element import ValidationElement
 
 from imsg_console.widgets.elements import attrs
+
+Field = ui.input | ui.number | ui.select | ui.textarea
 
 Check = Callable[[str], str]
 """What somebody has typed → what is wrong with it, in a sentence; empty: nothing."""
@@ -23,7 +23,7 @@ def text_field(
     kind: str = "text",
 ) -> ui.input:
     """Draw a field for a line of text; kind as HTML has it (`email`, `tel`, `search`, `password`)."""
-    field = ui.input(label, value=value, validation=_checked(check)).props(
+    field = ui.input(label, value=value, validation=_wrap_check(check)).props(
         "outlined dense hide-bottom-space no-error-icon"
     )
     field.classes("field")
@@ -53,7 +53,7 @@ def whole(field: ui.input) -> int | None:
     return int(text) if text else None
 
 
-def sound(fields: Sequence[ValidationElement[Any]]) -> bool:
+def sound(fields: Sequence[Field]) -> bool:
     """Check every field, and put the cursor into the first that is wrong."""
     wrong = [field for field in fields if not field.validate()]
     if wrong:
@@ -61,7 +61,7 @@ def sound(fields: Sequence[ValidationElement[Any]]) -> bool:
     return not wrong
 
 
-def _checked(check: Check | None) -> Callable[[str], str | None] | None:
+def _wrap_check(check: Check | None) -> Callable[[str], str | None] | None:
     if check is None:
         return None
     return lambda value: check(str(value or "")) or None

@@ -6,7 +6,7 @@ from functools import partial
 from nicegui import ui
 
 from imsg_console.texts import Texts
-from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.elements import attrs, button, element
 
 XLSX, CSV = "xlsx", "csv"
 
@@ -23,5 +23,5 @@ def download_button(t: Texts, text: str, on_choose: Callable[[str], object]) -> 
     with made, attrs(ui.menu().classes("menu"), role="dialog", aria_label=text) as menu:
         for kind in (XLSX, CSV):
             with ui.item(on_click=partial(choose, kind)).props('clickable role="button"'):
-                classed("span", "menu-text", t(f"files.as_{kind}"))
+                element("span", "menu-text", t(f"files.as_{kind}"))
     return made

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from nicegui import ui
 from nicegui.element import Element
 
-from imsg_console.widgets.elements import attrs, button, classed, heading, icon, link_to
+from imsg_console.widgets.elements import attrs, button, element, heading, icon, link_to
 
 TOAST_MS = 6_000
 
@@ -27,19 +27,19 @@ def toast(text: str, *, good: bool = True) -> None:
 def notice(text: str, kind: str = "info") -> Element:
     """Draw a notice in the page: kind `info`, `good`, `warn` or `bad`."""
     symbol = {"info": "info", "good": "check_circle", "warn": "warning", "bad": "error"}[kind]
-    with classed("div", f"notice notice-{kind}") as drawn:
+    with element("div", f"notice notice-{kind}") as drawn:
         icon(symbol)
-        classed("span", "", text)
+        element("span", "", text)
     return attrs(drawn, role="alert" if kind == "bad" else "status")
 
 
 def error_notice(title: str, text: str, action: str = "", on_click: Callable[..., object] | None = None) -> Element:
     """Say what happened and what to do, with the button that does it."""
-    with attrs(classed("section", "notice notice-bad notice-large"), role="alert") as drawn:
+    with attrs(element("section", "notice notice-bad notice-large"), role="alert") as drawn:
         icon("error")
-        with classed("div", "notice-body"):
+        with element("div", "stack tight notice-body"):
             heading(2, title)
-            classed("p", "", text)
+            element("p", "", text)
             if on_click is not None:
                 button(action, on_click)
     return drawn
@@ -47,10 +47,10 @@ def error_notice(title: str, text: str, action: str = "", on_click: Callable[...
 
 def empty(title: str, text: str, symbol: str = "inbox", *, action: str = "", target: str = "") -> Element:
     """Stand where there is nothing yet: say why, and lead to the next step."""
-    with classed("div", "empty") as drawn:
+    with element("div", "empty") as drawn:
         icon(symbol, "empty-symbol")
         heading(2, title, "empty-title")
-        classed("p", "muted", text)
+        element("p", "muted", text)
         if action and target:
             link_to(action, target).classes("button button-main")
     return drawn

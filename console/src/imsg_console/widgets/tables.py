@@ -10,7 +10,7 @@ from nicegui.events import ValueChangeEventArguments
 
 from imsg_console.client import ApiError
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.elements import attrs, button, element, icon
 from imsg_console.widgets.notices import error_notice
 
 Row = dict[str, Any]
@@ -24,6 +24,8 @@ class Column:
     cell: Callable[[Row], str | Element | None]
     classes: str = ""
     """`number` to the right; `main` the row's name, the heading of its card on a phone."""
+    sort: Callable[[Row], Any] | None = None
+    """By what the rows of the page are sorted; None: they are not."""
 
 
 Load = Callable[[str], Awaitable[tuple[list[Row], str | None]]]
@@ -62,9 +64,12 @@ class PagedTable:
         self._key, self._when_empty, self._chosen = key, when_empty, chosen
         self._name = name or key
         self._cursors = [""]
+        self._sorted: tuple[Column, bool] | None = None
+        """By which column, and whether downwards; None: as the API lists them."""
+        self._following: str | None = None
         self.rows: list[Row] = []
         """Of the page that is shown."""
-        self._place = classed("div", "table-place")
+        self._place = element("div", "stack table-place")
         attrs(self._place, aria_live="polite")
 
     async def load(self) -> None:
@@ -86,14 +91,18 @@ class PagedTable:
             return
         if self._is_gone():
             return
+        self._following = following
+        self._draw()
+
+    def _draw(self) -> None:
         self._place.clear()
         with self._place:
             if not self.rows and len(self._cursors) == 1:
                 self._when_empty()
                 return
             self._table()
-            if following or len(self._cursors) > 1:
-                self._pager(following)
+            if self._following or len(self._cursors) > 1:
+                self._pager(self._following)
 
     def _is_gone(self) -> bool:
         return bool(self._place.is_deleted)
@@ -107,33 +116,57 @@ class PagedTable:
             )
 
     def _table(self) -> None:
-        with classed("div", "table-scroll"), classed("table", "table"):
-            classed("caption", "unseen", self._caption)
-            with classed("thead"), classed("tr"):
-                if self._chosen is not None:
-                    with attrs(classed("th", "table-choose"), scope="col"):
-                        self._choose_all(self._chosen)
-                for column in self._columns:
-                    attrs(classed("th", column.classes, column.title), scope="col")
-            with classed("tbody"):
-                for row in self.rows:
-                    self._row(row)
-
-    def _row(self, row: Row) -> None:
-        with classed("tr"):
+        columns = [{"name": str(n), "label": one.title, "field": str(n)} for n, one in enumerate(self._columns)]
+        table = ui.table(rows=[], columns=columns, pagination={"rowsPerPage": 0})
+        table.props("flat hide-pagination hide-bottom hide-no-data separator=none wrap-cells").classes("data-table")
+        attrs(table, role="region", aria_label=self._caption)
+        with table.add_slot("header"), attrs(table.row(), role="row"):
             if self._chosen is not None:
-                with classed("td", "table-choose"):
+                with attrs(table.header().classes("table-tick"), role="columnheader"):
+                    self._choose_all(self._chosen)
+            for column in self._columns:
+                self._head(table, column)
+        with table.add_slot("top-row"):
+            for row in self._in_order():
+                self._row(table, row)
+
+    def _head(self, table: ui.table, column: Column) -> None:
+        head = attrs(table.header().classes(column.classes), role="columnheader", scope="col")
+        with head:
+            if column.sort is None:
+                element("span", "", column.title)
+                return
+            by, downwards = self._sorted or (None, False)
+            attrs(head, aria_sort="none" if by is not column else "descending" if downwards else "ascending")
+            with attrs(element("button", "table-sort"), type="button") as sort:
+                element("span", "", column.title)
+                if by is column:
+                    icon("arrow_downward" if downwards else "arrow_upward")
+            sort.on("click", lambda: self._sort(column))
+
+    def _sort(self, column: Column) -> None:
+        """Sort by a column: upwards, then downwards, then as the API lists them."""
+        by, downwards = self._sorted or (None, False)
+        self._sorted = (column, True) if by is column and not downwards else None if by is column else (column, False)
+        self._draw()
+
+    def _in_order(self) -> list[Row]:
+        if self._sorted is None or self._sorted[0].sort is None:
+            return self.rows
+        return sorted(self.rows, key=self._sorted[0].sort, reverse=self._sorted[1])
+
+    def _row(self, table: ui.table, row: Row) -> None:
+        with attrs(table.row(), role="row"):
+            if self._chosen is not None:
+                with attrs(table.cell().classes("table-tick"), role="cell"):
                     self._choose(self._chosen, row)
             for column in self._columns:
-                is_name = "main" in column.classes
-                cell = classed("th" if is_name else "td", column.classes)
-                attrs(cell, data_label=column.title)
-                if is_name:
-                    attrs(cell, scope="row")
+                cell = attrs(table.cell().classes(column.classes), data_label=column.title)
+                attrs(cell, role="rowheader" if "main" in column.classes else "cell")
                 with cell:
                     drawn = column.cell(row)
                     if isinstance(drawn, str):
-                        classed("span", "", drawn)
+                        element("span", "", drawn)
 
     def _choose(self, chosen: Chosen, row: Row) -> None:
         key = self._key(row)
@@ -173,7 +206,7 @@ class PagedTable:
             self._cursors.pop()
             await self._show()
 
-        with attrs(classed("nav", "pager"), aria_label=self._caption):
+        with attrs(element("nav", "pager"), aria_label=self._caption):
             button(t("layout.previous"), backward, kind="quiet").set_enabled(len(self._cursors) > 1)
-            classed("span", "muted", t("layout.page_of", n=len(self._cursors)))
+            element("span", "muted", t("layout.page_of", n=len(self._cursors)))
             button(t("layout.next"), forward, kind="quiet").set_enabled(bool(following))

@@ -7,7 +7,7 @@ from nicegui.events import GenericEventArguments, UploadEventArguments
 
 from imsg_console.sanitize import line
 from imsg_console.texts import Texts
-from imsg_console.widgets.elements import attrs, classed, icon
+from imsg_console.widgets.elements import attrs, element, icon
 from imsg_console.widgets.notices import toast
 
 REFUSED = "(entries) => emit(entries.map((one) => ({why: one.failedPropValidation, name: one.file.name})))"
@@ -45,24 +45,24 @@ def drop_zone(  # what a zone says, takes and does
 ) -> ui.upload:
     """Draw a place for one file after another. `accept` as HTML has it (`.csv,text/csv`)."""
 
-    async def taken(event: UploadEventArguments) -> None:
+    async def take(event: UploadEventArguments) -> None:
         content = await event.file.read()
         zone.reset()
         done = on_file(event.file.name, content)
         if done is not None:
             await done
 
-    zone = ui.upload(on_upload=taken, auto_upload=True, max_file_size=most_bytes)
+    zone = ui.upload(on_upload=take, auto_upload=True, max_file_size=most_bytes)
     tell_refused(zone, t, most_bytes)
     zone.props("flat").classes("drop")
     attrs(zone, accept=accept)
-    with zone.add_slot("header"), classed("div", "drop-place"):
-        with attrs(classed("button", "drop-inside"), type="button") as opener:
+    with zone.add_slot("header"), element("div", "drop-place"):
+        with attrs(element("button", "stack tight drop-inside"), type="button") as opener:
             icon("upload_file")
-            classed("span", "", label)
-        with attrs(classed("span"), aria_hidden="true"):
-            classed("q-uploader-add-trigger")  # the browser's own field, invisible over the button
+            element("span", "", label)
+        with attrs(element("span"), aria_hidden="true"):
+            ui.element("q-uploader-add-trigger")  # the browser's own field, invisible over the button
     with zone.add_slot("list"):
-        classed("span", "unseen")
+        element("span", "unseen")
     opener.on("click", js_handler=f"() => runMethod({zone.id:d}, 'pickFiles', [])")
     return zone

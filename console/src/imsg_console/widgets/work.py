@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import background_tasks, ui
 
-from imsg_console.bug_log import logged
+from imsg_console.bug_log import log_bug
 from imsg_console.client import ApiError, SessionOver
 from imsg_console.session import Session
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, classed, link_to
+from imsg_console.widgets.elements import attrs, button, element, link_to, live_text
 
 KEPT = 20
 """How many finished works a session remembers."""
@@ -61,7 +61,7 @@ def start(view: View, title: str, doing: Callable[[Work], Awaitable[None]], tota
     work = Work(title, total)
     t = view.t
 
-    async def done() -> None:
+    async def do() -> None:
         try:
             await doing(work)
         except ApiError as error:
@@ -69,10 +69,10 @@ def start(view: View, title: str, doing: Callable[[Work], Awaitable[None]], tota
         except SessionOver:
             work.why = t("login.ended")
         except Exception as error:  # noqa: BLE001  the edge: nobody else hears of it
-            work.why = t("layout.bug", trace=logged(error))
+            work.why = t("layout.bug", trace=log_bug(error))
 
     _remember(view.session, work)
-    work.begin(done())
+    work.begin(do())
     return work
 
 
@@ -91,20 +91,20 @@ def works(session: Session) -> list[Work]:
 def progress(view: View, work: Work) -> None:
     """Draw how far a work is, live, with a way to stop it."""
     t = view.t
-    with classed("div", "work") as card:
-        with classed("div", "work-head"):
-            classed("strong", "", work.title)
-            state = classed("span", "muted")
-        with attrs(classed("div", "bar"), role="progressbar", aria_label=work.title) as bar:
-            fill = classed("div", "bar-fill")
-        with classed("div", "work-foot"):
-            trouble = classed("span", "bad-text")
+    with element("div", "work") as card:
+        with element("div", "spread work-head"):
+            element("strong", "", work.title)
+            state = live_text("muted")
+        with attrs(element("div", "bar"), role="progressbar", aria_label=work.title) as bar:
+            fill = element("div", "bar-fill")
+        with element("div", "spread work-foot"):
+            trouble = live_text("bad-text")
             link = link_to("", "").classes("button")
             stop = button(t("layout.work_stop"), work.stop, kind="quiet")
     attrs(state, aria_live="polite")
 
     def show() -> None:
-        state.text = said(view, work)
+        state.text = describe(view, work)
         share = 100 if not work.runs else round(100 * work.done / work.total) if work.total else 0
         fill.style(f"width: {share:d}%")
         attrs(bar, aria_valuenow=share)
@@ -126,7 +126,7 @@ def progress(view: View, work: Work) -> None:
     show()
 
 
-def said(view: View, work: Work) -> str:
+def describe(view: View, work: Work) -> str:
     """Say in a few words how a work stands."""
     t = view.t
     if work.why:
@@ -147,10 +147,10 @@ def tasks_button(view: View) -> Callable[[], object]:
     """
     t = view.t
     with ui.button(icon="pending_actions").props("flat round dense").classes("top-tasks") as opener:
-        count = classed("span", "top-count")
+        count = live_text("top-count")
         with attrs(ui.menu().classes("menu menu-wide"), role="dialog", aria_label=t("layout.work_done")):
-            classed("div", "menu-title", t("layout.work_done"))
-            inside = classed("div", "menu-works")
+            element("div", "menu-title", t("layout.work_done"))
+            inside = element("div", "stack menu-works")
     attrs(opener, aria_haspopup="dialog")
     shown: list[Work] = []
 

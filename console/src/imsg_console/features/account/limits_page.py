@@ -2,7 +2,7 @@
 
 from imsg_console import quota
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import classed, heading, link_to, style_sheet
+from imsg_console.widgets.elements import element, heading, link_to, style_sheet
 from imsg_console.widgets.notices import notice
 
 
@@ -11,22 +11,22 @@ async def show(view: View) -> None:
     t = view.t
     style_sheet("send")
     heading(1, t("limits.title"))
-    classed("p", "page-lead", t("limits.lead"))
+    element("p", "page-lead", t("limits.lead"))
     me = await view.api.get("/api/v2/me")
     if not me["available"]:
         notice(t("limits.not_available"), "bad")
-    with classed("div", "limits-cards"):
+    with element("div", "tiles limits-cards"):
         for window in quota.windows(me, view.timezone):
-            with classed("section", "card"):
+            with element("section", "card"):
                 quota.bar(t, window)
                 if window.left == 0:
                     notice(t("limits.used_up"), "warn")
-    with classed("section", "card stack"):
+    with element("section", "card stack"):
         heading(2, t("limits.how"))
-        with classed("ul", "limits-how"):
+        with element("ul", "stack tight limits-how"):
             for key in ("how_counts", "how_windows", "how_refused", "how_more"):
-                classed("li", "", t(f"limits.{key}", zone=view.timezone))
-        with classed("div", "actions"):
+                element("li", "", t(f"limits.{key}", zone=view.timezone))
+        with element("div", "actions"):
             if view.session.is_admin:
                 link_to(t("limits.change"), "/users").classes("button")
             link_to(t("limits.send"), "/send", "send").classes("button button-main")

@@ -6,7 +6,7 @@ from imsg_console.client import ApiError
 from imsg_console.layout import sentence
 from imsg_console.paths import LOGOUT
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import attrs, button, classed, heading, style_sheet
+from imsg_console.widgets.elements import attrs, button, element, heading, style_sheet
 from imsg_console.widgets.notices import notice
 
 LEAST, MOST = 6, 256
@@ -18,16 +18,16 @@ async def show(view: View) -> None:
     t = view.t
     style_sheet("send")
     heading(1, t("password.title"))
-    classed("p", "page-lead narrow", t("password.lead"))
+    element("p", "page-lead narrow", t("password.lead"))
     if view.query.get("done"):
         notice(t("password.done"), "good")
-    with classed("section", "card narrow"):
+    with element("section", "card narrow"):
         _Form(view).draw()
-    with classed("section", "card narrow stack"):
+    with element("section", "card narrow stack"):
         heading(2, t("password.everywhere"))
-        classed("p", "muted", t("password.everywhere_what"))
-        with attrs(classed("form"), method="post", action=f"{LOGOUT}?everywhere=1"):
-            attrs(classed("button", "button", t("password.everywhere")), type="submit")
+        element("p", "muted", t("password.everywhere_what"))
+        with attrs(element("form"), method="post", action=f"{LOGOUT}?everywhere=1"):
+            attrs(element("button", "button", t("password.everywhere")), type="submit")
 
 
 class _Form:
@@ -36,10 +36,10 @@ class _Form:
 
     def draw(self) -> None:
         t = self._t
-        with classed("form", "stack password-form") as form:
+        with element("form", "stack password-form") as form:
             # Who keeps passwords for people wants to know whose this is.
             attrs(
-                classed("input", "unseen"),
+                element("input", "unseen"),
                 type="text",
                 autocomplete="username",
                 value=self._view.session.username,
@@ -53,7 +53,7 @@ class _Form:
             self._again = self._field(t("password.again"), "new-password")
             show = ui.checkbox(t("password.show"), on_change=lambda event: self._reveal(shown=bool(event.value)))
             show.classes("password-show")
-            self._trouble = classed("div", "")
+            self._trouble = element("div", "")
             submit = button(t("password.submit"), lambda: None, kind="main")
             attrs(submit, type="submit")
         form.on("submit", self._submit, js_handler="(e) => { e.preventDefault(); emit(); }")

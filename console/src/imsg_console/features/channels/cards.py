@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from nicegui import ui
+
 from imsg_console.features.channels.oldest import WAITING, Day, Hours, Oldest, oldest
 from imsg_console.features.channels.pause import pause, resume
 from imsg_console.features.channels.test_message import ask_test_message
@@ -14,7 +16,7 @@ from imsg_console.texts import Texts
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets import chips
-from imsg_console.widgets.elements import Tag, attrs, button, classed, counted, heading, link_to
+from imsg_console.widgets.elements import attrs, button, element, heading, link_to, live_text, mark_count
 
 UNITS_S = (("hours", 3600), ("minutes", 60))
 
@@ -25,7 +27,7 @@ class Cards:
     def __init__(self, view: View, moments: TimeFormat) -> None:
         self._view = view
         self._moments = moments
-        self._place = classed("div", "channel-cards")
+        self._place = element("div", "tiles channel-cards")
         self._cards: dict[str, Card] = {}
 
     async def refresh(self) -> None:
@@ -39,7 +41,7 @@ class Cards:
                 with self._place:
                     self._cards[method] = Card(self._view, self._moments, method, self.refresh)
             found = await oldest(api, hours, method)
-            age = aged(self._view.t, self._moments, found, now)
+            age = write_age(self._view.t, self._moments, found, now)
             self._cards[method].show(channel, age, hours)
 
 
@@ -54,27 +56,27 @@ class Card:
         self._refresh = refresh
         self._shown: object = None
         self._day: object = None
-        self._numbers: dict[str, Tag] = {}
-        self._links: dict[str, Tag] = {}
+        self._numbers: dict[str, ui.label] = {}
+        self._links: dict[str, ui.link] = {}
         t, name = view.t, chips.method_name(view.t, method)
-        with attrs(classed("section", "card channel"), aria_label=name, data_method=method):
-            with classed("header", "channel-head"):
+        with attrs(element("section", "card channel"), aria_label=name, data_method=method):
+            with element("header", "spread channel-head"):
                 with heading(2, ""):
                     chips.method(view, method)
-                self._state = classed("span")
-            self._why = classed("div", "channel-why")
-            with classed("dl", "channel-facts"):
+                self._state = element("span")
+            self._why = element("div", "stack tight channel-why")
+            with element("dl", "stack channel-facts"):
                 with self._fact(t("channels.waiting")):
-                    self._waiting = classed("strong", "number")
+                    self._waiting = live_text("number")
                 for status in WAITING:
                     with self._fact(t(f"channels.{status}")):
-                        self._numbers[status] = classed("span", "number")
+                        self._numbers[status] = live_text("number")
                         self._links[status] = link_to(t("channels.see_waiting"), "")
                 with self._fact(t("channels.oldest")):
-                    self._age = classed("span")
+                    self._age = live_text()
                 with self._fact(t("channels.today")):
-                    self._today = classed("span", "channel-today")
-            with classed("footer", "channel-foot"):
+                    self._today = element("span", "line channel-today")
+            with element("footer", "line channel-foot"):
                 self._pause = button(t("channels.pause"), lambda: pause(view, method, name, refresh), symbol="pause")
                 self._resume = button(
                     t("channels.resume"), lambda: resume(view, method, name, refresh), kind="main", symbol="play_arrow"
@@ -91,7 +93,7 @@ class Card:
         for status in WAITING:
             count = hours.count(self._method, status)
             self._numbers[status].text = f"{count:,}"
-            link = counted(self._links[status], count)
+            link = mark_count(self._links[status], count)
             attrs(link, href=self._messages(status, hours.since)).update()
             link.set_visibility(bool(count))
         self._age.text = age
@@ -118,35 +120,35 @@ class Card:
         self._why.clear()
         with self._why:
             if state == "open" and channel["waiting"]:
-                classed("p", "", t("channels.open_waiting", n=channel["waiting"]))
+                element("p", "", t("channels.open_waiting", n=channel["waiting"]))
             else:
-                classed("p", "", t(f"channels.{state}"))
+                element("p", "", t(f"channels.{state}"))
             if channel["why"]:
-                classed("p", "own-words", t(f"channels.{state}_why", why=line(channel["why"], 500)))
+                element("p", "own-words", t(f"channels.{state}_why", why=line(channel["why"], 500)))
             if channel["until"]:
-                classed("p", "", t("channels.blocked_until", at=self._moments.full(channel["until"])))
+                element("p", "", t("channels.blocked_until", at=self._moments.full(channel["until"])))
 
     def _show_day(self, day: Day, since: datetime) -> None:
         t = self._t
         self._today.clear()
         with self._today:
             if not day.succeeded and not day.failed:
-                classed("span", "muted", t("channels.today_none"))
+                element("span", "muted", t("channels.today_none"))
                 return
-            classed("span", "", t("channels.today_done", n=f"{day.succeeded:,}"))
+            element("span", "", t("channels.today_done", n=f"{day.succeeded:,}"))
             if day.failed:
                 failed = link_to(
                     t("channels.today_failed", n=f"{day.failed:,}"), self._messages("failed,expired", since)
                 )
-                attrs(counted(failed, day.failed), title=t("channels.see_failed"))
+                attrs(mark_count(failed, day.failed), title=t("channels.see_failed"))
 
     def _fact(self, name: str) -> Any:  # noqa: ANN401  an element to draw in
-        with classed("div", "fact"):
-            classed("dt", "", name)
-            return classed("dd")
+        with element("div", "fact"):
+            element("dt", "", name)
+            return element("dd")
 
 
-def aged(t: Texts, moments: TimeFormat, found: Oldest | None, now: datetime) -> str:
+def write_age(t: Texts, moments: TimeFormat, found: Oldest | None, now: datetime) -> str:
     """Say since when the oldest waits."""
     if found is None:
         return t("channels.oldest_none")

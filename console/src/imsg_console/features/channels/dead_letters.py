@@ -12,7 +12,7 @@ from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.dialogs import confirm, dialog
-from imsg_console.widgets.elements import attrs, button, classed, link_to
+from imsg_console.widgets.elements import attrs, button, element, link_to
 from imsg_console.widgets.notices import empty, toast
 from imsg_console.widgets.tables import Column, PagedTable, Row
 
@@ -32,11 +32,11 @@ class DeadLetters:
             view,
             t("channels.dead"),
             [
-                Column(t("channels.dead_reason"), self._reason, "main"),
-                Column(t("channels.dead_channel"), self._channel),
+                Column(t("channels.dead_reason"), self._reason, "main", lambda row: row["reason"]),
+                Column(t("channels.dead_channel"), self._channel, "", lambda row: row["method"] or ""),
                 Column(t("channels.dead_request"), self._request),
-                Column(t("channels.dead_at"), lambda row: moments.short(row["at"], datetime.now(UTC))),
-                Column(t("channels.dead_actions"), self._actions, "actions"),
+                Column(t("channels.dead_at"), self._at, "", lambda row: row["at"]),
+                Column(t("channels.dead_actions"), self._actions),
             ],
             self._load,
             key=lambda row: str(row["id"]),
@@ -51,11 +51,14 @@ class DeadLetters:
         answer = await self._view.api.get("/api/v2/dead", limit=PAGE, cursor=cursor)
         return answer["dead"], answer["next"]
 
+    def _at(self, row: Row) -> str:
+        return self._moments.short(row["at"], datetime.now(UTC))
+
     def _reason(self, row: Row) -> Element:
-        with classed("div") as drawn:
-            classed("div", "", reason(self._view, row["reason"]))
+        with element("div") as drawn:
+            element("div", "", reason(self._view, row["reason"]))
             if row["detail"]:
-                classed("div", "muted small", line(row["detail"], 300))
+                element("div", "muted small", line(row["detail"], 300))
         return drawn
 
     def _channel(self, row: Row) -> str | Element | None:
@@ -67,7 +70,7 @@ class DeadLetters:
 
     def _actions(self, row: Row) -> Element:
         t = self._t
-        with classed("div", "row-actions") as drawn:
+        with element("div", "row-actions") as drawn:
             made = button(t("channels.dead_read"), lambda: self._read(row), kind="quiet", symbol="visibility")
             attrs(made, aria_label=t("channels.dead_read_of", id=row["id"][:8]))
             if row["request"]:
@@ -79,12 +82,12 @@ class DeadLetters:
         letter = await self._view.api.get(path("/api/v2/dead", row["id"]))
         with dialog(reason(self._view, letter["reason"]), wide=True) as opened:
             if letter["detail"]:
-                classed("p", "", line(letter["detail"], 500))
-            classed("p", "muted small", f"{t('channels.dead_queue')}: {line(letter['queue'])}")
-            classed("h3", "", t("channels.dead_body" if "body" in letter else "channels.dead_body_base64"))
-            body = attrs(classed("pre", "code-block", block(_pretty(letter))), tabindex="0", role="region")
+                element("p", "", line(letter["detail"], 500))
+            element("p", "muted small", f"{t('channels.dead_queue')}: {line(letter['queue'])}")
+            element("h3", "", t("channels.dead_body" if "body" in letter else "channels.dead_body_base64"))
+            body = attrs(element("pre", "code-block", block(_pretty(letter))), tabindex="0", role="region")
             attrs(body, aria_label=t("channels.dead_body"))
-            with classed("div", "dialog-foot"):
+            with element("div", "actions dialog-foot"):
                 button(t("layout.close"), opened.close, kind="quiet")
         opened.on("hide", opened.delete)
         opened.open()

@@ -82,7 +82,7 @@ class Hours:
             waiting = {status: counts[status] for status in WAITING if counts.get(status)}
             if waiting:
                 start = _read(bucket["start"])
-                return (_written(start), _written(start + timedelta(hours=1)), waiting)
+                return (_write(start), _write(start + timedelta(hours=1)), waiting)
         return None
 
 
@@ -111,5 +111,5 @@ def _read(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _written(at: datetime) -> str:
+def _write(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

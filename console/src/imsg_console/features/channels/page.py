@@ -7,7 +7,7 @@ from imsg_console.features.channels.cards import Cards
 from imsg_console.features.channels.dead_letters import DeadLetters
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import classed, heading, style_sheet
+from imsg_console.widgets.elements import element, heading, style_sheet
 
 EVERY_S = 4.0
 
@@ -18,14 +18,14 @@ async def show(view: View) -> None:
     moments = TimeFormat(view.timezone, english=t.language == "en")
     style_sheet("messages")
     style_sheet("channels")
-    with classed("div"):
+    with element("div"):
         heading(1, t("layout.channels"))
-        classed("p", "page-lead", t("channels.lead"))
+        element("p", "page-lead", t("channels.lead"))
     cards = Cards(view, moments)
     await cards.refresh()
-    with classed("div"):
+    with element("div"):
         heading(2, t("channels.dead"))
-        classed("p", "page-lead", t("channels.dead_what"))
+        element("p", "page-lead", t("channels.dead_what"))
     await DeadLetters(view, moments).load()
 
     async def look() -> None:

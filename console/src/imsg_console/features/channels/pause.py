@@ -8,7 +8,7 @@ from nicegui import ui
 from imsg_console.client import path
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog
-from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.elements import attrs, button, element
 from imsg_console.widgets.notices import toast
 
 MAX_WHY = 200
@@ -20,11 +20,11 @@ async def pause(view: View, method: str, name: str, refresh: Refresh) -> None:
     """Ask, and pause. Raises ApiError, SessionOver."""
     t = view.t
     with dialog(t("channels.pause_ask", channel=name)) as asked:
-        classed("p", "", t("channels.pause_what"))
+        element("p", "", t("channels.pause_what"))
         why = ui.input(t("channels.pause_why")).props(f"outlined maxlength={MAX_WHY} autofocus")
         attrs(why, placeholder=t("channels.pause_why_hint"))
         why.on("keydown.enter", lambda: asked.submit("pause"))
-        with classed("div", "dialog-foot"):
+        with element("div", "actions dialog-foot"):
             button(t("layout.cancel"), lambda: asked.submit(None), kind="quiet")
             button(t("channels.pause"), lambda: asked.submit("pause"), kind="danger", symbol="pause")
     agreed = await asked

@@ -9,13 +9,13 @@ from imsg_channels import BY_NAME, CHANNELS
 from imsg_channels.smtp import SMTP
 from imsg_channels.spec import Address
 from imsg_console.client import ApiError
-from imsg_console.explanations import explained
+from imsg_console.explanations import explain
 from imsg_console.message.filters import UNSETTLED
 from imsg_console.message.pace import Pace
 from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.dialogs import dialog
-from imsg_console.widgets.elements import attrs, button, classed, link_to
+from imsg_console.widgets.elements import attrs, button, element, link_to
 from imsg_console.widgets.notices import notice
 
 PATIENCE_LOOKS = 40
@@ -35,14 +35,14 @@ def ask_test_message(view: View, method: str) -> None:
     t, address = view.t, BY_NAME[method].address
     label = address.label.zh if t.language == "zh" else address.label.en
     with dialog(t("channels.test_of", channel=chips.method_name(t, method))) as opened:
-        classed("p", "", t("channels.test_what"))
+        element("p", "", t("channels.test_what"))
         to = ui.input(t.get(f"channels.test_to_{method}", label))
         to.props(f"outlined autofocus inputmode={INPUT_MODES[method]} maxlength=320")
         short = "" if method == SMTP.name else "_short"
         words = ui.textarea(t("channels.test_text"), value=t(f"channels.test_default{short}"))
         words.props("outlined autogrow maxlength=500")
-        result = attrs(classed("div", "test-message-result"), aria_live="polite")
-        with classed("div", "dialog-foot"):
+        result = attrs(element("div", "test-message-result"), aria_live="polite")
+        with element("div", "actions dialog-foot"):
             button(t("layout.close"), opened.close, kind="quiet")
             go = button(t("channels.test_send"), lambda: None, kind="main", symbol="send")
 
@@ -107,14 +107,14 @@ class _Watch:
     def _say(self, message: dict[str, Any]) -> None:
         t = self._view.t
         status = message["status"]
-        said = explained(t, message["method"], status, (message["error"] or {}).get("code"))
+        said = explain(t, message["method"], status, (message["error"] or {}).get("code"))
         for child in list(self._place.default_slot.children):
             if child is not self._timer:
                 child.delete()
-        with self._place, classed("div", "test-message-status"):
+        with self._place, element("div", "line notice test-message-status"):
             chips.status(self._view, status)
-            classed("span", "", said.meaning if said else t(f"words.status_{status}_means"))
-            with classed("p", "test-message-links"):
+            element("span", "", said.meaning if said else t(f"words.status_{status}_means"))
+            with element("p", "test-message-links"):
                 link_to(t("channels.test_see"), f"/messages/{self._identity}", "mail")
                 if self._view.has_sandbox and status in ("sent", "delivered"):
                     link_to(t("channels.test_see_inbox"), f"/inbox?tab={message['method']}", "science")

@@ -6,7 +6,7 @@ from typing import Any
 from nicegui import ui
 
 from imsg_console.client import ApiError, path
-from imsg_console.explanations import explained, is_hopeless
+from imsg_console.explanations import explain, is_hopeless
 from imsg_console.features.messages.timeline import provider_name, timeline
 from imsg_console.message.content import content
 from imsg_console.message.filters import RESENDABLE, UNSETTLED
@@ -19,7 +19,7 @@ from imsg_console.sanitize import line
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets import chips
-from imsg_console.widgets.elements import attrs, button, classed, heading, icon, link_to, style_sheet
+from imsg_console.widgets.elements import attrs, button, element, heading, icon, link_to, style_sheet
 from imsg_console.widgets.notices import empty, toast
 
 Message = Mapping[str, Any]
@@ -52,7 +52,7 @@ class Detail:
         view, t = self._view, self._t
         style_sheet("messages")
         self._message = await self._load()
-        with classed("nav", "crumbs"):
+        with element("nav", "crumbs"):
             link_to(t("messages.back"), base(view), "arrow_back")
         if self._message is None:
             heading(1, t("layout.message"))
@@ -64,19 +64,19 @@ class Detail:
                 target=base(view),
             )
             return
-        self._head = classed("header", "message-head")
-        with classed("div", "message-columns"):
+        self._head = element("header", "stack message-head")
+        with element("div", "message-columns"):
             with (
-                classed("div", "message-main"),
-                attrs(classed("section", "card"), aria_label=t("messages.content")),
+                element("div", "message-main"),
+                attrs(element("section", "card"), aria_label=t("messages.content")),
             ):
                 heading(2, t("messages.content"))
                 content(view, self._message)
-            with classed("div", "message-side"):
-                with attrs(classed("section", "card"), aria_label=t("messages.timeline")):
+            with element("div", "stack message-side"):
+                with attrs(element("section", "card"), aria_label=t("messages.timeline")):
                     heading(2, t("messages.timeline"))
-                    self._timeline = attrs(classed("div"), aria_live="polite")
-                self._facts = attrs(classed("section", "card"), aria_label=t("messages.facts"))
+                    self._timeline = attrs(element("div"), aria_live="polite")
+                self._facts = attrs(element("section", "card"), aria_label=t("messages.facts"))
         self._draw(self._message)
         if self._message["status"] not in ("failed", "expired", "delivered"):
             self._timer = ui.timer(self._pace.wait_s, self._look, immediate=False)
@@ -93,7 +93,7 @@ class Detail:
         try:
             fresh = await self._load()
         except ApiError:
-            self._timer.interval = self._pace.failed()
+            self._timer.interval = self._pace.slow_down()
             return
         if fresh is None or self._message is None:
             return
@@ -116,26 +116,26 @@ class Detail:
 
     def _draw_head(self, message: Message) -> None:
         view, t = self._view, self._t
-        with classed("div", "message-title"):
+        with element("div", "message-title"):
             heading(1, title(message) or t("messages.no_content"))
-            with classed("p", "message-line"):
+            with element("p", "line message-line"):
                 chips.status(view, message["status"])
                 chips.method(view, message["method"])
                 icon("arrow_forward")
-                classed("bdi", "message-to", line(message["to"], 320))
-                classed("span", "muted", self._moments.full(message["created_at"]))
-        said = explained(t, message["method"], message["status"], (message["error"] or {}).get("code"))
-        with classed("div", f"verdict verdict-{TONES.get(message['status'], 'calm')}"):
-            with classed("div", "verdict-words"):
-                classed("strong", "", said.meaning if said else t(f"words.status_{message['status']}_means"))
+                element("bdi", "message-to", line(message["to"], 320))
+                element("span", "muted", self._moments.full(message["created_at"]))
+        said = explain(t, message["method"], message["status"], (message["error"] or {}).get("code"))
+        with element("div", f"verdict verdict-{TONES.get(message['status'], 'calm')}"):
+            with element("div", "stack tight verdict-words"):
+                element("strong", "", said.meaning if said else t(f"words.status_{message['status']}_means"))
                 if said:
-                    classed("span", "", f"{t('messages.next_step')}{t('messages.colon')}{said.remedy}")
+                    element("span", "", f"{t('messages.next_step')}{t('messages.colon')}{said.remedy}")
                 if message["status"] in UNSETTLED and (held := self._held):
-                    classed("span", "held", held)
+                    element("span", "held", held)
                 if detail := (message["error"] or {}).get("detail"):
-                    with classed("span", "own-words"):
-                        classed("span", "", f"{t('messages.own_words')}{t('messages.colon')}")
-                        classed("q", "", line(detail, 500))
+                    with element("span", "own-words"):
+                        element("span", "", f"{t('messages.own_words')}{t('messages.colon')}")
+                        element("q", "", line(detail, 500))
             if message["status"] not in (*RESENDABLE, UNCERTAIN) or message.get("resent_as"):
                 return
             if is_hopeless(message["method"], message["status"], (message["error"] or {}).get("code")):
@@ -148,7 +148,7 @@ class Detail:
         t = self._t
         heading(2, t("messages.facts"))
         request = str(message["id"]).partition("-")[0]
-        with classed("dl", "facts"):
+        with element("dl", "facts"):
             self._fact("column_to", line(message["to"], 320))
             self._fact("column_username", line(message["username"], 64))
             self._fact("column_created", self._moments.full(message["created_at"]))
@@ -164,26 +164,26 @@ class Detail:
                 self._fact_link("column_resend_of", str(message["resend_of"]))
             for identity in message.get("resent_as") or ():
                 self._fact_link("column_resent_as", str(identity))
-            with classed("div", "fact"):
-                classed("dt", "", t("messages.column_id"))
-                with classed("dd", "fact-id"):
-                    classed("code", "", message["id"])
+            with element("div", "fact"):
+                element("dt", "", t("messages.column_id"))
+                with element("dd", "line fact-id"):
+                    element("code", "", message["id"])
                     copy = button("", lambda: self._copy(str(message["id"])), kind="quiet", symbol="content_copy")
                     attrs(copy, aria_label=t("messages.copy_id"), title=t("messages.copy_id"))
         link_to(t("messages.fact_request_all"), f"{base(self._view)}?id={request}", "list")
 
     def _fact(self, name: str, value: str) -> None:
-        with classed("div", "fact"):
-            classed("dt", "", self._t(f"messages.{name}"))
-            with classed("dd"):
-                classed("bdi", "", value)
+        with element("div", "fact"):
+            element("dt", "", self._t(f"messages.{name}"))
+            with element("dd"):
+                element("bdi", "", value)
 
     def _fact_link(self, name: str, identity: str) -> None:
         is_message = "-" in identity
         target = path("/messages", identity) if is_message else f"{base(self._view)}?id={identity}"
-        with classed("div", "fact"):
-            classed("dt", "", self._t(f"messages.{name}"))
-            with classed("dd"):
+        with element("div", "fact"):
+            element("dt", "", self._t(f"messages.{name}"))
+            with element("dd"):
                 link_to(line(identity, 60), target)
 
     async def _resend(self) -> None:

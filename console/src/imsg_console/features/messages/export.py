@@ -12,7 +12,7 @@ from typing import Any
 from nicegui import ui
 
 from imsg_console.client import ApiError, SessionOver
-from imsg_console.explanations import explained
+from imsg_console.explanations import explain
 from imsg_console.message.summary import text
 from imsg_console.texts import Texts
 from imsg_console.time_format import TimeFormat
@@ -71,7 +71,7 @@ class Sheet:
 
     def head(self) -> str:
         """Write the BOM and the names of the columns."""
-        return BOM + _written([self.heading])
+        return BOM + _write_rows([self.heading])
 
     @property
     def heading(self) -> list[str]:
@@ -80,12 +80,12 @@ class Sheet:
 
     def lines(self, messages: Iterable[Mapping[str, Any]]) -> str:
         """One line a message."""
-        return _written([[harmless(cell) for cell in self.cells(message)] for message in messages])
+        return _write_rows([[harmless(cell) for cell in self.cells(message)] for message in messages])
 
     def cells(self, message: Mapping[str, Any]) -> list[object]:
         """Write a message as a row."""
         error = message["error"] or {}
-        said = explained(self._t, message["method"], message["status"], error.get("code"))
+        said = explain(self._t, message["method"], message["status"], error.get("code"))
         return [
             message["id"],
             self._moments.full(message["created_at"]),
@@ -196,7 +196,7 @@ def export(view: View, asked: Mapping[str, str], moments: TimeFormat, kind: str)
     ui.download.from_url(address)
 
 
-def _written(rows: list[list[Any]]) -> str:
+def _write_rows(rows: list[list[Any]]) -> str:
     out = io.StringIO(newline="")
     csv.writer(out).writerows(rows)
     return out.getvalue()

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
@@ -12,19 +14,40 @@ from imsg_console.sanitize import line
 from imsg_console.texts import Texts
 from imsg_console.widgets.chips import STATUSES as SYMBOLS
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.elements import attrs, button, classed, icon
+from imsg_console.widgets.elements import attrs, button, element, icon
 
 TYPED = "(event) => emit(event.target.value)"
 
 TEXT_FIELDS = ("to", "username", "id", "code")
 
 
+SPANS = ("today", "yesterday", "week", "month")
+
+
+def span(name: str, today: date) -> tuple[str, str]:
+    """Return since and until of a span as the fields have them: whole days, the last one open where it goes on."""
+    first, last = {
+        "today": (today, None),
+        "yesterday": (today - timedelta(days=1), today),
+        "week": (today - timedelta(days=6), None),
+        "month": (today.replace(day=1), None),
+    }[name]
+    return f"{first}T00:00", f"{last}T00:00" if last else ""
+
+
 class FilterBar:
     """Draws the filters; `on_change` is told whenever somebody wants others."""
 
     def __init__(
-        self, texts: Texts, filters: Filters, *, everybody: bool, on_change: Callable[[Filters], object]
+        self,
+        texts: Texts,
+        filters: Filters,
+        zone: ZoneInfo,
+        *,
+        everybody: bool,
+        on_change: Callable[[Filters], object],
     ) -> None:
+        self._zone = zone
         self._t = texts
         self._filters = filters
         self._everybody = everybody
@@ -33,21 +56,22 @@ class FilterBar:
         self._inputs: dict[str, ui.input | ui.select] = {}
         self._statuses: dict[str, ui.element] = {}
         with attrs(
-            classed("div", "filters" if everybody else "filters filters-own"),
+            element("div", "stack filters"),
             role="search",
             aria_label=texts("messages.filters"),
         ):
             self._draw_statuses()
-            with classed("div", "filters-more"):
+            self._draw_spans()
+            with element("div", "filters-more"):
                 self._toggle = attrs(
                     button("", self._unfold, kind="quiet", symbol="tune").classes("filters-toggle"),
                     aria_expanded="false",
                 )
-                self._fields = classed("div", "filters-fields")
+                self._fields = element("div", "filters-fields")
                 with self._fields:
                     self._draw_fields()
-            self._chips = classed("div", "filters-chips")
-            self._error = attrs(classed("p", "filters-error"), role="alert")
+            self._chips = element("div", "line filters-chips")
+            self._error = attrs(element("p", "filters-error"), role="alert")
         self.show(filters)
 
     def show(self, filters: Filters) -> None:
@@ -80,16 +104,27 @@ class FilterBar:
         self._error.set_visibility(bool(sentence))
 
     def _draw_statuses(self) -> None:
-        with attrs(classed("div", "filters-statuses"), role="group", aria_label=self._t("messages.filter_status")):
+        with attrs(element("div", "line filters-statuses"), role="group", aria_label=self._t("messages.filter_status")):
             for status in ("", *STATUSES):
                 name = self._t(f"words.status_{status}") if status else self._t("messages.all")
-                one = attrs(classed("button", "filters-status"), type="button", data_status=status)
+                one = attrs(element("button", "filters-status"), type="button", data_status=status)
                 with one:
                     if status:
                         icon(SYMBOLS[status][0])
                     ui.label(name)
                 one.on("click", lambda _, status=status: self._want(status=status))
                 self._statuses[status] = one
+
+    def _draw_spans(self) -> None:
+        """Draw the spans of time that people ask for by name."""
+        with attrs(element("div", "line filters-spans"), role="group", aria_label=self._t("messages.filter_span")):
+            for name in SPANS:
+                one = ui.chip(self._t(f"messages.span_{name}"), on_click=lambda name=name: self._take_span(name))
+                one.props("outline").classes("filters-span")
+
+    def _take_span(self, name: str) -> object:
+        since, until = span(name, datetime.now(self._zone).date())
+        return self._want(since=since, until=until)
 
     def _draw_fields(self) -> None:
         methods = {"": self._t("messages.any_method")} | {method: method_name(self._t, method) for method in METHODS}
@@ -119,10 +154,10 @@ class FilterBar:
     def _draw_chip(self, name: str, value: str) -> None:
         shown = method_name(self._t, value) if name == "method" else line(value.replace("T", " "), 40)
         label = self._t(f"messages.filter_{name}")
-        chip = attrs(classed("button", "filters-chip"), type="button")
+        chip = attrs(element("button", "filters-chip"), type="button")
         with chip:
-            classed("span", "unseen", self._t("messages.lift"))
-            classed("span", "filters-words", f"{label} · {shown}")
+            element("span", "unseen", self._t("messages.lift"))
+            element("span", "filters-words", f"{label} · {shown}")
             icon("close")
         chip.on("click", lambda _, name=name: self._on_change(self._filters.without(name)))
 

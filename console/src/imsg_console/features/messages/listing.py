@@ -10,6 +10,9 @@ STRIDE = 500
 
 MAX_PAGE = 100_000
 
+SEEKS = 20
+"""Calls for one page where a part of a recipient is sought: each looks at thousands of messages."""
+
 Message = Mapping[str, Any]
 
 
@@ -40,8 +43,10 @@ class Part:
 class Listing:
     """Pages of what fits some filters. The API knows only what comes next, so where pages begin is remembered."""
 
-    def __init__(self, api: Asks, asked: Mapping[str, str], *, page: int = PAGE) -> None:
+    def __init__(self, api: Asks, asked: Mapping[str, str], *, page: int = PAGE, what: str = "messages") -> None:
+        """List `messages`, or `requests`."""
         self._api = api
+        self._what = what
         self._asked = dict(asked)
         self._page = page
         self._begins: dict[int, str | None] = {1: None}
@@ -81,7 +86,15 @@ class Listing:
         return self._part(part.number, await self._ask(part.cursor, self._page))
 
     async def _ask(self, cursor: str | None, limit: int) -> dict[str, Any]:
-        return await self._api.get("/api/v2/messages", **{**self._asked, "limit": limit, "cursor": cursor})
+        answer: dict[str, Any] = {}
+        for _ in range(SEEKS):
+            asked = {**self._asked, "limit": limit, "cursor": cursor}
+            answer = await self._api.get(f"/api/v2/{self._what}", **asked)
+            answer["messages"] = answer[self._what]
+            if answer["messages"] or not answer["next"]:
+                break
+            cursor = answer["next"]  # a part is sought among so many, of which none had it
+        return answer
 
     def _part(self, number: int, answer: Mapping[str, Any]) -> Part:
         if answer["next"]:

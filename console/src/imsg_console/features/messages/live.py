@@ -24,10 +24,10 @@ class News:
     @property
     def waiting(self) -> bool:
         """Whether something shown is not settled."""
-        return any(message["status"] in UNSETTLED for message in self.messages)
+        return any(is_waiting(message) for message in self.messages)
 
 
-def compared(shown: Sequence[Message], fresh: Sequence[Message], *, ended: bool) -> News:
+def compare(shown: Sequence[Message], fresh: Sequence[Message], *, ended: bool) -> News:
     """Compare what is shown with a fresh look at the same page; `ended`: nothing comes after it.
 
     What the fresh page does not reach any more, since newer ones pushed it down, stays as it was.
@@ -41,10 +41,7 @@ def compared(shown: Sequence[Message], fresh: Sequence[Message], *, ended: bool)
     now = [found.get(message["id"], message) for message in shown]
     last = _place(shown[-1]) if shown else None
     arrived = sum(1 for message in fresh if message["id"] not in ids and (last is None or _place(message) < last))
-    changed = bool(gone or arrived) or any(
-        new["updated_at"] != old["updated_at"] or new["status"] != old["status"]
-        for new, old in zip(now, shown, strict=True)
-    )
+    changed = bool(gone or arrived) or any(_state(new) != _state(old) for new, old in zip(now, shown, strict=True))
     return News(now, gone, arrived, changed)
 
 
@@ -52,3 +49,16 @@ def _place(message: Message) -> tuple[int, int]:
     """Where a message stands: newest requests first, and in a request by its number."""
     request, _, n = str(message["id"]).partition("-")
     return (-int(request, 16), int(n or 0))
+
+
+def is_waiting(one: Message) -> bool:
+    """Tell whether a message, or a request, is still on its way."""
+    counts = one.get("counts")
+    if counts is None:
+        return one["status"] in UNSETTLED
+    return any(counts[status] for status in UNSETTLED)
+
+
+def _state(one: Message) -> tuple[object, ...]:
+    """Say how a message or a request stands, to see whether that has changed."""
+    return (one.get("counts"), one.get("updated_at"), one.get("status"))

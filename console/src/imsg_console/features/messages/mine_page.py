@@ -12,7 +12,7 @@ from imsg_console.sanitize import line
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips
-from imsg_console.widgets.elements import attrs, button, classed, heading, link_to, style_sheet
+from imsg_console.widgets.elements import attrs, button, element, heading, link_to, live_text, style_sheet
 
 _REQUEST = re.compile(r"[0-9a-f]{32}")
 
@@ -22,11 +22,11 @@ async def show(view: View) -> None:
     t = view.t
     style_sheet("send")
     heading(1, t("mine.title"))
-    classed("p", "page-lead", t("mine.lead"))
+    element("p", "page-lead", t("mine.lead"))
     asked = view.query.get("id", "").strip().lower()
     if _REQUEST.fullmatch(asked):
-        with classed("div", "notice notice-info"):
-            classed("span", "", t("mine.request"))
+        with element("div", "notice notice-info"):
+            element("span", "", t("mine.request"))
             link_to(t("mine.request_link"), f"/sent/{asked}")
     elif not view.query:
         await _lists(view)
@@ -42,10 +42,10 @@ async def _lists(view: View) -> None:
         return  # the listing below says it
     if not found and recent.is_at_end:
         return
-    with classed("section", "card stack"):
+    with element("section", "card stack"):
         heading(2, view.t("mine.lists"))
-        listed = classed("ul", "recent-lists")
-        said = attrs(classed("p", "muted"), role="status")
+        listed = element("ul", "stack tight recent-lists")
+        said = attrs(live_text("muted"), role="status")
 
         async def go_on() -> None:
             try:
@@ -67,14 +67,14 @@ async def _lists(view: View) -> None:
 
 def _link(view: View, one: List) -> None:
     message, t = one.first, view.t
-    with classed("li", ""):
+    with element("li", ""):
         chips.method(view, message["method"])
         content = message["content"] if isinstance(message["content"], str) else ""
         title = line(message["subject"] or content, 60) or t("mine.no_subject")
         key = "mine.list_more" if one.is_more else "mine.list"
         link_to(t(key, title=title, n=one.count), f"/sent/{one.request}")
         moments = TimeFormat(view.timezone, english=t.language == "en")
-        classed("span", "muted", moments.short(message["created_at"], datetime.now(UTC)))
+        element("span", "muted", moments.short(message["created_at"], datetime.now(UTC)))
 
 
 PAGE = Page("/mine", "mine", Group.USER, show, icon="history")

@@ -6,7 +6,7 @@ from nicegui import ui
 
 from imsg_console.features.messages.listing import MAX_PAGE, Part, read_page
 from imsg_console.texts import Texts
-from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.elements import attrs, button, element
 
 
 class Pager:
@@ -16,10 +16,10 @@ class Pager:
         self._t = texts
         self._on_go = on_go
         self._number = 1
-        with attrs(classed("nav", "pager"), aria_label=texts("messages.pages")) as self._bar:
+        with attrs(element("nav", "pager"), aria_label=texts("messages.pages")) as self._bar:
             self._first = button(texts("messages.first"), lambda: on_go(1), symbol="first_page")
             self._previous = button(texts("messages.previous"), lambda: on_go(self._number - 1), symbol="chevron_left")
-            self._where = attrs(classed("span", "pager-where"), aria_live="polite")
+            self._where = attrs(element("span", "pager-where"), aria_live="polite")
             with self._where:
                 self._label = ui.label()
             self._next = button(texts("messages.next"), lambda: on_go(self._number + 1), symbol="chevron_right")
@@ -39,7 +39,7 @@ class Pager:
             one.set_enabled(can)
         self._bar.set_visibility(part.number > 1 or part.next is not None)
 
-    def walking(self, at: int, to: int) -> None:
+    def show_walk(self, at: int, to: int) -> None:
         """Say how far the way to a page far off has been gone."""
         self._label.set_text(self._t("messages.page_walking", at=at, to=to))
 

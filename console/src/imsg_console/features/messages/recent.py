@@ -53,7 +53,7 @@ class Recent:
             if self.is_at_end or len(found) >= LISTS:
                 break
             found += await self._step()
-        return [await self._counted(one) for one in found]
+        return [await self._count(one) for one in found]
 
     async def _step(self) -> list[List]:
         answer = await self._api.get(
@@ -82,7 +82,7 @@ class Recent:
                 found.append(List(request, messages[0], len(messages), is_cut))
         return found
 
-    async def _counted(self, one: List) -> List:
+    async def _count(self, one: List) -> List:
         """Count a list whose messages were not all read."""
         if not one.is_more:
             return one

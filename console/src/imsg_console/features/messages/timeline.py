@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imsg_console.explanations import explained
+from imsg_console.explanations import explain
 from imsg_console.sanitize import line
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets.chips import STATUSES, method_name
-from imsg_console.widgets.elements import attrs, classed, icon
+from imsg_console.widgets.elements import attrs, element, icon
 
 PROVIDERS: Mapping[str, tuple[str, str]] = {
     "aliyun": ("阿里云短信", "Alibaba Cloud SMS"),
@@ -30,7 +30,7 @@ def provider_name(view: View, name: str) -> str:
 def timeline(view: View, moments: TimeFormat, message: Mapping[str, Any]) -> None:
     """Draw it as a list, the oldest first."""
     t = view.t
-    with classed("ol", "timeline"):
+    with element("ol", "timeline"):  # Quasar's has an h6 for each entry, which no heading leads to
         accepted = t("messages.accepted_what", who=line(message["username"], 64))
         at = message["created_at"]
         _step(Step(moments.clock(at), moments.full(at), t("messages.accepted"), [accepted], "inbox", "calm"), "")
@@ -44,7 +44,7 @@ def _draw(view: View, moments: TimeFormat, message: Mapping[str, Any], entry: Ma
     name = t("messages.attempt", n=entry["attempt"]) if entry["attempt"] else t("messages.receipt")
     if entry["provider"]:
         name = f"{name} · {provider_name(view, entry['provider'])}"
-    said = explained(t, message["method"], status, entry["code"])
+    said = explain(t, message["method"], status, entry["code"])
     sentences = [said.meaning] if said else []
     if status == "sent":
         sentences = [t("messages.took_it")]
@@ -81,18 +81,17 @@ class Step:
 
 
 def _step(step: Step, own_words: str) -> None:
-    with classed("li", f"step step-{step.tone}"):
-        with classed("span", "step-mark"):
-            icon(step.symbol)
-        with classed("div", "step-body"):
-            with classed("div", "step-head"):
-                classed("strong", "", step.name)
-                attrs(classed("time", "muted", step.clock), title=step.full)
-            for sentence in step.sentences:
-                classed("p", "", sentence)
-            if step.words or step.code:
-                with classed("p", "own-words"):
-                    if step.code:
-                        classed("code", "", step.code)
-                    if step.words:
-                        attrs(classed("q", "", step.words), title=own_words)
+    with element("li", f"step step-{step.tone}"):
+        with element("div", "spread"):
+            with element("strong", "line"):
+                icon(step.symbol)
+                element("span", "", step.name)
+            attrs(element("time", "muted", step.clock), title=step.full)
+        for sentence in step.sentences:
+            element("p", "", sentence)
+        if step.words or step.code:
+            with element("p", "own-words"):
+                if step.code:
+                    element("code", "", step.code)
+                if step.words:
+                    attrs(element("q", "", step.words), title=own_words)

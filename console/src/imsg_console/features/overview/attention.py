@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from imsg_console.explanations import explained
+from imsg_console.explanations import explain
 from imsg_console.message.filters import write_local
 from imsg_console.near_limits import near_limits
 from imsg_console.sanitize import line
@@ -63,7 +63,7 @@ async def channels(view: View) -> list[Item]:
             Item(
                 tone,
                 symbol,
-                t(f"overview.channel_{state}", name=name),
+                t(f"overview.channel_{state}", channel=name),
                 text,
                 t(f"overview.channel_{state}_step"),
                 "/channels",
@@ -88,7 +88,7 @@ async def dead(view: View) -> list[Item]:
 async def failures(view: View, now: datetime) -> list[Item]:
     """Sort the newest failures of a day by what the provider said."""
     since = now - timedelta(days=1)
-    answer = await view.api.get("/api/v2/messages", status="failed", since=_written(since), limit=LOOKED_AT)
+    answer = await view.api.get("/api/v2/messages", status="failed", since=_write(since), limit=LOOKED_AT)
     counted = Counter((one["method"], (one["error"] or {}).get("code") or "") for one in answer["messages"])
     more = "+" if answer["next"] else ""
     return [
@@ -100,8 +100,9 @@ async def failures(view: View, now: datetime) -> list[Item]:
 def _failure(view: View, method: str, code: str, number: str, since: datetime) -> Item:
     """Say how many failed with a code; its link opens these and no others."""
     t = view.t
-    said = explained(t, method, "failed", code)
-    title = t("overview.failed", n=number, name=method_name(t, method), code=line(code, 40) or t("overview.no_code"))
+    said = explain(t, method, "failed", code)
+    name = method_name(t, method)
+    title = t("overview.failed", n=number, channel=name, code=line(code, 40) or t("overview.no_code"))
     text = f"{said.meaning} {said.remedy}" if said else ""
     asked = {"status": "failed", "method": method, "code": code, "since": write_local(since, _moments(view).zone)}
     target = f"/messages?{urlencode({name: value for name, value in asked.items() if value})}"
@@ -111,7 +112,7 @@ def _failure(view: View, method: str, code: str, number: str, since: datetime) -
 async def uncertain(view: View, now: datetime) -> list[Item]:
     """Find messages of which nobody knows what became."""
     since = now - timedelta(days=1)
-    answer = await view.api.get("/api/v2/messages", status="uncertain", since=_written(since), limit=LOOKED_AT)
+    answer = await view.api.get("/api/v2/messages", status="uncertain", since=_write(since), limit=LOOKED_AT)
     number = len(answer["messages"])
     if not number:
         return []
@@ -147,7 +148,7 @@ def _limit(view: View, user: Mapping[str, Any]) -> Item:
     return Item("bad" if used_up else "warn", "speed", title, text, t("overview.limit_step"), target)
 
 
-def _written(at: datetime) -> str:
+def _write(at: datetime) -> str:
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

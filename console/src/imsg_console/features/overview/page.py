@@ -16,7 +16,7 @@ from imsg_console.message.filters import write_local
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips
 from imsg_console.widgets.charts import Series, legend, stacked_bars
-from imsg_console.widgets.elements import attrs, classed, counted, heading, icon, link_to, style_sheet
+from imsg_console.widgets.elements import attrs, element, heading, icon, link_to, mark_count, style_sheet
 from imsg_console.widgets.notices import notice
 
 EVERY_S = 20.0
@@ -28,13 +28,13 @@ async def show(view: View) -> None:
     style_sheet("overview")
     t = view.t
     chosen = RANGES.get(view.query.get("range", ""), RANGES["day"])
-    with classed("div", "page-head"):
-        with classed("div"):
+    with element("div", "spread page-head"):
+        with element("div"):
             heading(1, t("layout.overview"))
-            classed("p", "page-lead", t("overview.lead"))
+            element("p", "page-lead", t("overview.lead"))
         _ranges(view, chosen)
-    start, needs = classed("div", "overview-start"), classed("section", "card")
-    charts = classed("div", "overview-charts")
+    start, needs = element("div", "overview-start"), element("section", "card")
+    charts = element("div", "tiles overview-charts")
 
     async def look() -> None:
         await asyncio.gather(_figures(view, charts, start, chosen), _attention(view, needs))
@@ -45,10 +45,10 @@ async def show(view: View) -> None:
 
 def _ranges(view: View, chosen: Range) -> None:
     t = view.t
-    with attrs(classed("nav", "segments"), aria_label=t("overview.range")):
+    with attrs(element("nav", "segments"), aria_label=t("overview.range")):
         for name in RANGES:
             link = attrs(
-                classed("a", "segment", t(f"overview.{name}")), href="/" if name == "day" else f"/?range={name}"
+                element("a", "segment", t(f"overview.{name}")), href="/" if name == "day" else f"/?range={name}"
             )
             if name == chosen.name:
                 attrs(link, aria_current="true")
@@ -80,17 +80,17 @@ def _card(view: View, one: Figures, chosen: Range, names: Sequence[str], since: 
     t = view.t
     name, said = chips.method_name(t, one.method), t(f"overview.{chosen.name}_said")
     series = [Series(_kind(view, kind), COLOURS[kind], one.kinds[kind]) for kind in KINDS]
-    with attrs(classed("section", "card chart-card"), aria_label=name):
-        with classed("div", "card-head"):
-            with classed("h2", "chart-name"):
+    with attrs(element("section", "stack card chart-card"), aria_label=name):
+        with element("div", "spread card-head"):
+            with element("h2", "side-by-side chart-name"):
                 icon(chips.METHODS[one.method])
-                classed("span", "", name)
-            classed("span", "muted", t("overview.all", n=f"{one.total:,}"))
+                element("span", "", name)
+            element("span", "muted", t("overview.all", n=f"{one.total:,}"))
         if not one.total:
-            classed("p", "chart-nothing muted", t("overview.nothing", name=name, range=said))
+            element("p", "chart-nothing muted", t("overview.nothing", channel=name, range=said))
             return
         sums = {kind: one.sum(kind) for kind in KINDS}
-        stacked_bars(names, series, t("overview.chart", name=name, range=said, **sums))
+        stacked_bars(names, series, t("overview.chart", channel=name, range=said, **sums))
         links = {_kind(view, kind): _messages(one.method, kind, since) for kind in KINDS}
         legend([one for one in series if sum(one.values)], links)
         _numbers(view, name, names, series)
@@ -98,20 +98,20 @@ def _card(view: View, one: Figures, chosen: Range, names: Sequence[str], since: 
 
 def _numbers(view: View, name: str, names: Sequence[str], series: Sequence[Series]) -> None:
     """Say the same as a table, for whoever can't see a chart or wants it exactly."""
-    with classed("details", "numbers"):
-        classed("summary", "", view.t("overview.numbers"))
-        with classed("div", "numbers-scroll"), classed("table", "numbers-table"):
-            classed("caption", "unseen", name)
-            with classed("thead"), classed("tr"):
+    with element("details", "numbers"):
+        element("summary", "", view.t("overview.numbers"))
+        with element("div", "numbers-scroll"), element("table", "small-table numbers-table"):
+            element("caption", "unseen", name)
+            with element("thead"), element("tr"):
                 for title in (view.t("overview.time"), *(one.name for one in series)):
-                    attrs(classed("th", "", title), scope="col")
-            with classed("tbody"):
+                    attrs(element("th", "", title), scope="col")
+            with element("tbody"):
                 for place, label in enumerate(names):
                     if any(one.values[place] for one in series):
-                        with classed("tr"):
-                            attrs(classed("th", "", label), scope="row")
+                        with element("tr"):
+                            attrs(element("th", "", label), scope="row")
                             for one in series:
-                                classed("td", "", f"{one.values[place]:,}")
+                                element("td", "", f"{one.values[place]:,}")
 
 
 def _kind(view: View, kind: str) -> str:
@@ -143,12 +143,12 @@ async def _attention(view: View, place: ui.element) -> None:
             items += answer
     place.clear()
     with place:
-        with classed("div", "card-head"):
+        with element("div", "spread card-head"):
             heading(2, t("overview.attention"))
         for trouble in dict.fromkeys(troubles):
             notice(t("overview.part_failed", why=trouble), "bad")
         if items:
-            with classed("ul", "needs"):
+            with element("ul", "needs"):
                 for item in attention.sorted_by_need(items):
                     _item(item)
         elif not troubles:
@@ -156,23 +156,23 @@ async def _attention(view: View, place: ui.element) -> None:
 
 
 def _item(item: Item) -> None:
-    with classed("li", f"need need-{item.tone}"):
+    with element("li", f"line need need-{item.tone}"):
         icon(item.symbol)
-        with classed("div", "need-body"):
-            classed("strong", "", item.title)
+        with element("div", "stack need-body"):
+            element("strong", "", item.title)
             if item.text:
-                classed("span", "muted", item.text)
+                element("span", "muted", item.text)
         step = link_to(item.step, item.target).classes("button need-step")
         if item.rows:
-            counted(step, item.rows)
+            mark_count(step, item.rows)
 
 
 def _calm(view: View) -> None:
-    with classed("div", "calm"):
+    with element("div", "calm"):
         icon("task_alt")
-        with classed("div"):
-            classed("strong", "", view.t("overview.calm"))
-            classed("p", "muted", view.t("overview.calm_text"))
+        with element("div"):
+            element("strong", "", view.t("overview.calm"))
+            element("p", "muted", view.t("overview.calm_text"))
 
 
 async def _is_new(view: View) -> bool:
@@ -194,16 +194,16 @@ def _first_steps(view: View) -> None:
             "/inbox" if view.has_sandbox else "/messages",
         ),
     )
-    with attrs(classed("section", "card first"), aria_label=t("overview.first_title")):
+    with attrs(element("section", "card first"), aria_label=t("overview.first_title")):
         heading(2, t("overview.first_title"))
-        classed("p", "muted", t("overview.first_text"))
-        with classed("ol", "first-steps"):
+        element("p", "muted", t("overview.first_text"))
+        with element("ol", "tiles first-steps"):
             for number, (symbol, title, text, target) in enumerate(steps, 1):
-                with classed("li"), attrs(classed("a", "first-step"), href=target):
-                    classed("span", "first-number", str(number))
-                    with classed("span", "first-body"):
-                        classed("strong", "", title)
-                        classed("span", "muted", text)
+                with element("li"), attrs(element("a", "card side-by-side first-step"), href=target):
+                    element("span", "step-number", str(number))
+                    with element("span", "stack first-body"):
+                        element("strong", "", title)
+                        element("span", "muted", text)
                     icon(symbol)
 
 

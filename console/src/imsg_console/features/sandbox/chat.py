@@ -14,7 +14,7 @@ from imsg_console.features.sandbox.split import Item, Split, pane_head
 from imsg_console.sanitize import block, line
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.elements import attrs, button, element
 from imsg_console.widgets.notices import empty, toast
 
 FOLLOWERS = "/sandbox/wechat/followers"
@@ -63,10 +63,10 @@ class Chats:
         self._tags: dict[str, str] = {}
         self._said: dict[str, list[Spoken]] = {}
         t = view.t
-        with classed("div", "actions"):
+        with element("div", "actions"):
             button(t("sandbox.follow"), self._follow, kind="main", symbol="person_add")
         self._empty = empty(t("sandbox.wechat_none_title"), t("sandbox.wechat_none"), "forum")
-        with classed("div", "split-place") as self._place:
+        with element("div", "split-place") as self._place:
             self._split = Split(view, t("sandbox.followers"), t("sandbox.wechat_choose"), self._open)
         self._place.set_visibility(False)
 
@@ -113,17 +113,19 @@ class Chats:
     def _open(self, openid: str) -> None:
         follower, t = self._followers[openid], self._t
         head = pane_head(t("sandbox.follower", n=follower.number))
-        with head, classed("div", "actions"):
+        with head, element("div", "actions"):
             self._leave_button(follower)
-        with classed("p", "muted small chat-who"):
-            classed("span", "", t("sandbox.account", name=line(follower.account)))
-            classed("code", "", openid)
-        self._bubbles = attrs(classed("ol", "bubbles chat-bubbles"), tabindex="0")
-        attrs(self._bubbles, aria_label=t("sandbox.chat_with", name=t("sandbox.follower", n=follower.number)))
+        with element("p", "muted small chat-who"):
+            element("span", "", t("sandbox.account", name=line(follower.account)))
+            element("code", "", openid)
+        self._bubbles = attrs(element("div", "bubbles chat-bubbles"), tabindex="0")
+        attrs(
+            self._bubbles, role="log", aria_label=t("sandbox.chat_with", name=t("sandbox.follower", n=follower.number))
+        )
         self._draw_lines(openid)
         if not follower.follows:
             return
-        with classed("div", "chat-foot"):
+        with element("div", "line chat-foot"):
             press = button(t("sandbox.press"), lambda: self._press(openid), symbol="menu")
             attrs(press, aria_label=t("sandbox.press_label"))
             words = ui.input(t("sandbox.say")).props("outlined dense maxlength=600").classes("chat-say")
@@ -150,22 +152,24 @@ class Chats:
         now, lines = datetime.now(UTC), self._lines(openid)
         with self._bubbles:
             if not lines:
-                classed("li", "muted", self._t("sandbox.chat_none"))
+                element("p", "muted", self._t("sandbox.chat_none"))
             for one in lines:
                 self._draw_line(one, now)
         ui.run_javascript(TO_THE_LAST)
 
     def _draw_line(self, one: Spoken, now: datetime) -> None:
-        with classed("li", f"bubble bubble-{one.side}"):
-            if one.is_template:
-                classed("div", "bubble-kind", self._t("sandbox.template_message"))
-            tag = _tag(one.text) if one.side == "account" else ""
-            if one.text.strip() != tag:
-                classed("div", "bubble-text", block(one.text, 2_000))
+        if one.side == "event":
+            with element("p", f"bubble bubble-{one.side} muted small"):
+                element("span", "", f"{block(one.text, 2_000)} · {self._moments.short(one.at, now)}")
+            return
+        tag = _tag(one.text) if one.side == "account" else ""
+        said = block(one.text, 2_000) if one.text.strip() != tag else None
+        name = self._t("sandbox.template_message") if one.is_template else None
+        bubble = ui.chat_message(said, name=name, stamp=self._moments.short(one.at, now), sent=one.side == "follower")
+        with attrs(bubble.classes(f"bubble bubble-{one.side}"), title=self._moments.full(one.at)):
             if tag:
                 copy = button(tag, lambda: self._copy(tag), symbol="content_copy")
                 attrs(copy, aria_label=self._t("sandbox.tag_copy", tag=tag))
-            attrs(classed("time", "bubble-time", self._moments.short(one.at, now)), title=self._moments.full(one.at))
 
     def _copy(self, tag: str) -> None:
         ui.clipboard.write(tag)
@@ -175,7 +179,7 @@ class Chats:
         answer = await self._view.sandbox.call("POST", FOLLOWERS, {})
         openid = str(answer["openid"])
         self._note(openid, "event", self._t("sandbox.joined"))
-        self._answered(openid, answer)
+        self._take_answer(openid, answer)
         await self.look()
         self._split.choose(openid)
         toast(self._t("sandbox.followed"))
@@ -202,11 +206,11 @@ class Chats:
     async def _return(self, openid: str) -> None:
         answer = await self._view.sandbox.call("POST", f"{path(FOLLOWERS, openid)}/follow")
         self._note(openid, "event", self._t("sandbox.joined"))
-        self._answered(openid, answer)
+        self._take_answer(openid, answer)
         await self._redraw(openid)
 
     async def _take(self, openid: str, answer: Mapping[str, Any]) -> None:
-        self._answered(openid, answer)
+        self._take_answer(openid, answer)
         self._draw_lines(openid)
         await self.look()
 
@@ -214,7 +218,7 @@ class Chats:
         await self.look()
         self._split.choose(openid)
 
-    def _answered(self, openid: str, answer: Mapping[str, Any]) -> None:
+    def _take_answer(self, openid: str, answer: Mapping[str, Any]) -> None:
         if not answer["answered"]:
             toast(self._t("sandbox.not_answered"), good=False)
         elif answer["reply"]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from nicegui import ui
+
 from imsg_channels.spec import ChannelSpec
 from imsg_console.features.sandbox.arrivals import Arrivals
 from imsg_console.features.sandbox.split import Item, Split, pane_head
@@ -11,7 +13,7 @@ from imsg_console.sanitize import block, line
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.elements import attrs, classed
+from imsg_console.widgets.elements import attrs, element
 from imsg_console.widgets.notices import empty
 
 MOST = 500
@@ -32,9 +34,9 @@ class Conversations:
             action=t("sandbox.send_one"),
             target="/send",
         )
-        with classed("div", "split-place") as self._place:
+        with element("div", "split-place") as self._place:
             self._split = Split(view, t("sandbox.recipients"), t("sandbox.texts_choose"), self._open)
-            self._cut = classed("p", "muted small", t("sandbox.newest", n=MOST))
+            self._cut = element("p", "muted small", t("sandbox.newest", n=MOST))
         self._place.set_visibility(False)
         self._by_number: dict[str, list[Mapping[str, Any]]] = {}
 
@@ -66,9 +68,7 @@ class Conversations:
     def _open(self, number: str) -> None:
         now = datetime.now(UTC)
         pane_head(self._t("sandbox.conversation", to=line(number, 40)))
-        with classed("ol", "bubbles"):
+        with element("div", "bubbles"):
             for one in reversed(self._by_number.get(number, [])):
-                with classed("li", "bubble"):
-                    classed("div", "bubble-text", block(one["text"], 2_000))
-                    at = classed("time", "bubble-time", self._moments.short(one["at"], now))
-                    attrs(at, title=self._moments.full(one["at"]))
+                bubble = ui.chat_message(block(one["text"], 2_000), stamp=self._moments.short(one["at"], now))
+                attrs(bubble.classes("bubble"), title=self._moments.full(one["at"]))

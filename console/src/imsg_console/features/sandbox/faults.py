@@ -8,7 +8,7 @@ from nicegui import ui
 from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.elements import attrs, button, classed, heading, icon
+from imsg_console.widgets.elements import attrs, button, element, heading, icon
 from imsg_console.widgets.notices import toast
 
 FAULTS = "/sandbox/faults"
@@ -24,18 +24,18 @@ class FaultBoard:
         self._t = view.t
         self._shown: object = None
         t = view.t
-        classed("p", "page-lead", t("sandbox.faults_lead"))
-        with attrs(classed("section", "card"), aria_label=t("sandbox.in_force")):
-            with classed("div", "card-head"):
+        element("p", "page-lead", t("sandbox.faults_lead"))
+        with attrs(element("section", "card"), aria_label=t("sandbox.in_force")):
+            with element("div", "spread card-head"):
                 heading(2, t("sandbox.in_force"))
                 self._calm = button(t("sandbox.calm_all"), self._calm_all, symbol="healing")
-            self._force = attrs(classed("ul", "fault-force"), aria_live="polite")
-        with classed("div", "fault-cards"):
+            self._force = attrs(element("ul", "stack tight fault-force"), aria_live="polite")
+        with element("div", "tiles fault-cards"):
             for method, known in supported.items():
-                with attrs(classed("section", "card"), data_method=method):
+                with attrs(element("section", "card"), data_method=method):
                     with heading(2, ""):
                         chips.method(view, method)
-                    with classed("ul", "fault-list"):
+                    with element("ul", "fault-list"):
                         for fault in sorted(known, key=_place):
                             self._draw(method, fault)
 
@@ -52,27 +52,27 @@ class FaultBoard:
         self._force.clear()
         with self._force:
             if not orders:
-                with classed("li", "fault-none"):
+                with element("li", "fault-none"):
                     icon("check_circle")
-                    classed("span", "", t("sandbox.none_in_force"))
+                    element("span", "", t("sandbox.none_in_force"))
             for order in orders:
                 self._draw_order(order["method"], order["fault"], order["times"])
 
     def _draw_order(self, method: str, fault: str, times: int | None) -> None:
-        t, named = self._t, self._named(fault)
-        with classed("li", "fault-order"):
+        t, named = self._t, self._name(fault)
+        with element("li", "line fault-order"):
             chips.method(self._view, method)
             chips.chip(named, "bolt", "warn")
-            classed("span", "muted", t("sandbox.always") if times is None else t("sandbox.left_times", n=times))
+            element("span", "muted", t("sandbox.always") if times is None else t("sandbox.left_times", n=times))
             calm = button(t("sandbox.calm"), lambda: self._order(method, fault, 0), kind="quiet")
             attrs(calm, aria_label=t("sandbox.calm_of", channel=self._channel(method), fault=named))
 
     def _draw(self, method: str, fault: str) -> None:
-        t, named, channel = self._t, self._named(fault), self._channel(method)
-        with classed("li", "fault"):
-            with classed("div", "fault-words"):
-                classed("strong", "", named)
-                classed("span", "muted", t.get(f"sandbox.fault_{fault}_what", ""))
+        t, named, channel = self._t, self._name(fault), self._channel(method)
+        with element("li", "line fault"):
+            with element("div", "stack fault-words"):
+                element("strong", "", named)
+                element("span", "muted", t.get(f"sandbox.fault_{fault}_what", ""))
             times = ui.input(t("sandbox.times"), value="1").props("outlined dense inputmode=numeric maxlength=7")
             attrs(times.classes("fault-times"), aria_label=t("sandbox.times_of", channel=channel, fault=named))
 
@@ -89,7 +89,7 @@ class FaultBoard:
             toast(self._t("sandbox.bad_times"), good=False)
             return
         await self._order(method, fault, int(text))
-        toast(self._t("sandbox.played", n=int(text), fault=self._named(fault)))
+        toast(self._t("sandbox.played", n=int(text), fault=self._name(fault)))
 
     async def _order(self, method: str, fault: str, times: int) -> None:
         order = {"method": method, "fault": fault, "times": times}
@@ -99,7 +99,7 @@ class FaultBoard:
         self._show((await self._view.sandbox.call("DELETE", FAULTS))["faults"])
         toast(self._t("sandbox.calmed"))
 
-    def _named(self, fault: str) -> str:
+    def _name(self, fault: str) -> str:
         return self._t.get(f"sandbox.fault_{fault}", fault)
 
     def _channel(self, method: str) -> str:

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from imsg_console.sanitize import line
 from imsg_console.view import View
-from imsg_console.widgets.elements import classed, icon, link_to
+from imsg_console.widgets.elements import element, icon, link_to
 
 
 def magic(view: View, method: str, explained: Mapping[str, str]) -> None:
@@ -13,12 +13,12 @@ def magic(view: View, method: str, explained: Mapping[str, str]) -> None:
     fits = {to: what for to, what in explained.items() if ("@" in to) == (method == "smtp")}
     if not fits or method not in ("smtp", "sms"):
         return
-    with classed("details", "card magic"):
-        with classed("summary"):
+    with element("details", "card magic"):
+        with element("summary"):
             icon("auto_fix_high")
-            classed("span", "", view.t("sandbox.magic"))
-        with classed("ul", "magic-list"):
+            element("span", "", view.t("sandbox.magic"))
+        with element("ul", "tiles magic-list"):
             for to, what in fits.items():
-                with classed("li", "magic-item"):
+                with element("li", "stack magic-item"):
                     link_to(line(to, 80), f"/send?{urlencode({'method': method, 'to': to})}")
-                    classed("span", "muted", view.t.get(f"sandbox.magic_{to}", line(what, 300)))
+                    element("span", "muted", view.t.get(f"sandbox.magic_{to}", line(what, 300)))

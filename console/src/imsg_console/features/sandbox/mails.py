@@ -12,7 +12,7 @@ from imsg_console.message.content import attachments, body
 from imsg_console.sanitize import block, line
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.elements import attrs, button, element, live_text
 from imsg_console.widgets.notices import empty
 
 MAX_SOURCE = 50_000
@@ -34,13 +34,13 @@ class Mails:
             action=t("sandbox.send_one"),
             target="/send",
         )
-        with classed("div", "split-place") as self._place:
+        with element("div", "split-place") as self._place:
             search = ui.input(t("sandbox.search"), on_change=lambda event: self._search(str(event.value or "")))
             search.props('outlined dense clearable debounce=400 maxlength=320 type="search"').classes("split-search")
             self._split = Split(view, t("sandbox.mails"), t("sandbox.mail_choose"), self._read)
-            self._nothing = attrs(classed("p", "muted", t("sandbox.nothing_found")), role="status")
-            with classed("p", "muted small split-more") as self._cut:
-                self._shown = classed("span")
+            self._nothing = attrs(element("p", "muted", t("sandbox.nothing_found")), role="status")
+            with element("p", "line muted small split-more") as self._cut:
+                self._shown = live_text()
                 button(t("sandbox.more"), self._more, kind="quiet")
         self._place.set_visibility(False)
         self._to = ""
@@ -85,16 +85,16 @@ class Mails:
     def _draw(self, mail: Mapping[str, Any]) -> None:
         t = self._t
         pane_head(line(mail["subject"], 300) or t("sandbox.no_subject"))
-        with classed("dl", "facts mail-facts"):
+        with element("dl", "facts mail-facts"):
             for title, value in (
                 (t("sandbox.mail_from"), line(mail["from"], 320)),
                 (t("sandbox.mail_to"), line(mail["to"], 320)),
                 (t("sandbox.mail_at"), self._moments.full(mail["at"])),
             ):
-                with classed("div", "fact"):
-                    classed("dt", "", title)
-                    with classed("dd"):
-                        classed("bdi", "", value)
+                with element("div", "fact"):
+                    element("dt", "", title)
+                    with element("dd"):
+                        element("bdi", "", value)
         body(self._view, mail["text"] or "", mail["html"])
         attachments(self._view, mail["attachments"])
         source(self._view, mail["raw"])
@@ -102,7 +102,7 @@ class Mails:
 
 def source(view: View, raw: str) -> None:
     """Draw how the provider received it, folded away."""
-    with classed("details", "source"):
-        classed("summary", "", view.t("sandbox.raw"))
-        shown = classed("pre", "code-block", block(raw, MAX_SOURCE))
+    with element("details", "source"):
+        element("summary", "", view.t("sandbox.raw"))
+        shown = element("pre", "code-block", block(raw, MAX_SOURCE))
         attrs(shown, tabindex="0", role="region", aria_label=view.t("sandbox.raw_hint"))

@@ -18,7 +18,7 @@ from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.chips import METHODS, method_name
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import attrs, button, classed, heading, icon, style_sheet
+from imsg_console.widgets.elements import attrs, button, element, heading, icon, style_sheet
 from imsg_console.widgets.notices import toast
 
 TABS = {**METHODS, "faults": "bolt"}
@@ -49,14 +49,14 @@ async def show(view: View) -> None:
             toast(t("sandbox.emptied", n=removed["removed"]))
             await look()
 
-    with classed("div", "page-head"):
-        with classed("div"):
-            heading(1, t("layout.inbox"))
-            classed("p", "page-lead", t("sandbox.lead"))
+    with element("div", "spread page-head"):
+        with element("div"):
+            heading(1, t("layout.sandbox"))
+            element("p", "page-lead", t("sandbox.lead"))
         if tab != "faults":
             button(t("sandbox.empty"), empty_inbox, symbol="delete_sweep")
     _tabs(view, tab)
-    shown = _shown(view, tab, about["supported"])
+    shown = _open_tab(view, tab, about["supported"])
     magic(view, tab, about["magic_recipients"])
     await shown.look()
 
@@ -69,7 +69,7 @@ async def show(view: View) -> None:
     ui.timer(EVERY_S, look, immediate=False)
 
 
-def _shown(view: View, tab: str, supported: Mapping[str, list[str]]) -> Live:
+def _open_tab(view: View, tab: str, supported: Mapping[str, list[str]]) -> Live:
     moments = TimeFormat(view.timezone, english=view.t.language == "en")
     match tab:
         case SMTP.name:
@@ -82,14 +82,14 @@ def _shown(view: View, tab: str, supported: Mapping[str, list[str]]) -> Live:
 
 
 def _tabs(view: View, tab: str) -> None:
-    with attrs(classed("nav", "tab-links"), aria_label=view.t("sandbox.tabs")):
+    with attrs(element("nav", "segments tab-links"), aria_label=view.t("sandbox.tabs")):
         for name, symbol in TABS.items():
-            link = attrs(classed("a", "tab-link"), href=f"/inbox?tab={name}")
+            link = attrs(element("a", "segment tab-link"), href=f"/inbox?tab={name}")
             if name == tab:
                 attrs(link, aria_current="page")
             with link:
                 icon(symbol)
-                classed("span", "", view.t("sandbox.tab_faults") if name == "faults" else method_name(view.t, name))
+                element("span", "", view.t("sandbox.tab_faults") if name == "faults" else method_name(view.t, name))
 
 
-PAGE = Page("/inbox", "inbox", Group.ADMIN, show, icon="science", needs_sandbox=True)
+PAGE = Page("/inbox", "sandbox", Group.ADMIN, show, icon="science", needs_sandbox=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from nicegui.element import Element
 
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, classed, heading, icon
+from imsg_console.widgets.elements import attrs, button, element, heading, icon
 from imsg_console.widgets.notices import empty
 
 
@@ -31,14 +31,14 @@ class Split:
         self._drawn: dict[str, Element] = {}
         self._items: list[Item] = []
         self.chosen = ""
-        self._root = classed("div", "split")
+        self._root = element("div", "split")
         with self._root:
-            with attrs(classed("section", "split-list"), aria_label=name):
-                self._list = classed("ul", "split-items")
-            with attrs(classed("section", "split-pane"), aria_live="polite", aria_label=choose, tabindex="0"):
+            with attrs(element("section", "split-list"), aria_label=name):
+                self._list = element("ul", "split-items")
+            with attrs(element("section", "stack split-pane"), aria_live="polite", aria_label=choose, tabindex="0"):
                 self._back = button(view.t("sandbox.back"), self.close, kind="quiet", symbol="arrow_back")
                 self._back.classes("split-back")
-                self.pane = classed("div", "split-inside")
+                self.pane = element("div", "stack split-inside")
         self.close()
 
     def show(self, items: list[Item]) -> None:
@@ -52,7 +52,7 @@ class Split:
         for place, item in enumerate(items):
             if item.key not in self._drawn:
                 with self._list:
-                    self._drawn[item.key] = classed("li")
+                    self._drawn[item.key] = element("li")
             drawn = self._drawn[item.key]
             drawn.clear()
             with drawn:
@@ -87,22 +87,22 @@ class Split:
                     self._draw(item)
 
     def _draw(self, item: Item) -> None:
-        drawn = attrs(classed("button", "split-item"), type="button")
+        drawn = attrs(element("button", "side-by-side split-item"), type="button")
         if item.key == self.chosen:
             attrs(drawn, aria_current="true")
         with drawn:
             if item.symbol:
                 icon(item.symbol)
-            with classed("span", "split-words"):
-                classed("bdi", "split-title", item.title)
-                classed("bdi", "split-line", item.line)
+            with element("span", "stack split-words"):
+                element("bdi", "split-title", item.title)
+                element("bdi", "split-line", item.line)
             if item.aside:
-                classed("span", "split-aside", item.aside)
+                element("span", "split-aside", item.aside)
         drawn.on("click", lambda: self.choose(item.key))
 
 
 def pane_head(title: str) -> Element:
     """Draw the heading of a pane; what is done with it comes inside."""
-    with classed("header", "pane-head") as head:
+    with element("header", "spread pane-head") as head:
         heading(2, title)
     return head

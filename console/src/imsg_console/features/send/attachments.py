@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from nicegui import ui
 from nicegui.events import UploadEventArguments
 
+from imsg_console.nicegui_internals import add_files
 from imsg_console.sanitize import line
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, classed, icon
+from imsg_console.widgets.elements import attrs, button, element, icon, live_text
 from imsg_console.widgets.notices import toast
 
 MAX_BYTES = 10 * 1024 * 1024
@@ -37,8 +38,8 @@ class Attachments:
         self._view, self._t, self._on_change = view, view.t, on_change
         self.files: list[File] = []
         t = view.t
-        with classed("div", "attachments") as self._place:
-            classed("div", "field-label", t("send.attachments"))
+        with element("div", "stack tight attachments") as self._place:
+            element("div", "field-label", t("send.attachments"))
             self._engine = ui.upload(
                 multiple=True,
                 on_upload=self._take,
@@ -46,12 +47,12 @@ class Attachments:
                 max_total_size=MAX_BYTES,
                 auto_upload=True,
             ).classes("upload-engine upload-attachments")
-            with classed("div", "drop") as drop:
+            with element("div", "line drop") as drop:
                 icon("attach_file")
-                classed("span", "", t("send.drop"))
+                element("span", "", t("send.drop"))
                 button(t("layout.choose_file"), lambda: self._engine.run_method("pickFiles")).classes("button-small")
-                self._used = attrs(classed("span", "muted drop-used"), role="status")
-            self._list = classed("ul", "attachment-list")
+                self._used = attrs(live_text("muted drop-used"), role="status")
+            self._list = element("ul", "stack tight attachment-list")
         drop.on("dragover", js_handler="(e) => { e.preventDefault(); e.currentTarget.classList.add('drop-over'); }")
         drop.on("dragleave", js_handler="(e) => e.currentTarget.classList.remove('drop-over')")
         drop.on(
@@ -59,7 +60,7 @@ class Attachments:
             js_handler=f"""(e) => {{
                 e.preventDefault();
                 e.currentTarget.classList.remove('drop-over');
-                getElement({self._engine.id}).$refs.qRef.addFiles(e.dataTransfer.files);
+                {add_files(self._engine, "e.dataTransfer.files")};
             }}""",
         )
         ui.context.client.on_connect(lambda: ui.run_javascript(GUARD))
@@ -74,9 +75,9 @@ class Attachments:
         """Show or hide the field."""
         self._place.set_visibility(visible)
 
-    async def encoded(self) -> list[dict[str, str]]:
+    async def encode(self) -> list[dict[str, str]]:
         """Return them as the API takes them."""
-        return await asyncio.to_thread(_encoded, list(self.files))
+        return await asyncio.to_thread(_encode, list(self.files))
 
     async def _take(self, event: UploadEventArguments) -> None:
         content = await event.file.read()
@@ -95,11 +96,11 @@ class Attachments:
         self._list.set_visibility(bool(self.files))
         with self._list:
             for file in self.files:
-                with classed("li", "attachment"):
+                with element("li", "attachment"):
                     icon("description")
-                    classed("span", "attachment-name", line(file.name, 120))
-                    classed("span", "muted", size(len(file.content)))
-                    remove = attrs(classed("button", "remover"), type="button")
+                    element("span", "attachment-name", line(file.name, 120))
+                    element("span", "muted", size(len(file.content)))
+                    remove = attrs(element("button", "remover"), type="button")
                     attrs(remove, aria_label=t("send.remove", name=line(file.name, 80)))
                     remove.on("click", lambda file=file: self._remove(file), args=[])
                     with remove:
@@ -118,5 +119,5 @@ def size(count: int) -> str:
     return f"{count / 1024:.0f} KiB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MiB"
 
 
-def _encoded(files: list[File]) -> list[dict[str, str]]:
+def _encode(files: list[File]) -> list[dict[str, str]]:
     return [{"filename": file.name, "file": base64.b64encode(file.content).decode()} for file in files]

@@ -9,7 +9,7 @@ from imsg_console.features.send.recipients import Recipient
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.elements import attrs, button, classed, heading
+from imsg_console.widgets.elements import attrs, button, element, heading
 from imsg_console.widgets.notices import notice
 
 SHOWN = 10
@@ -37,9 +37,9 @@ class Confirmation:
     ) -> None:
         """Draw what POST /api/v2/messages/check found."""
         t, count = self._t, found["count"]
-        with attrs(classed("section", "card stack send-confirm"), aria_label=t("send.confirm_title")):
+        with attrs(element("section", "card stack send-confirm"), aria_label=t("send.confirm_title")):
             attrs(heading(2, t("send.confirm_title"), "confirm-title"), tabindex="-1")
-            with classed("dl", "facts"):
+            with element("dl", "facts"):
                 self._fact(t("send.confirm_method"), method_name(t, method))
                 self._fact(t("send.confirm_count"), self._count(count, found["duplicates"]))
                 if found.get("segments"):
@@ -52,10 +52,10 @@ class Confirmation:
             self._draw_people(people)
             if found["problems"]:
                 self._draw_problems(found)
-        with attrs(classed("section", "card stack"), aria_label=t("send.confirm_preview")):
+        with attrs(element("section", "card stack"), aria_label=t("send.confirm_preview")):
             heading(2, t("send.confirm_preview"))
             preview(Preview(self._view))
-        with classed("div", "dialog-foot"):
+        with element("div", "actions dialog-foot"):
             button(t("send.confirm_back"), self._on_back, symbol="arrow_back")
             send = button(t("send.confirm_send", n=f"{count:,}"), self._on_send, kind="main", symbol="send")
             send.classes("confirm-button")
@@ -68,27 +68,27 @@ class Confirmation:
 
     def _draw_people(self, people: Sequence[Recipient]) -> None:
         t = self._t
-        with classed("ul", "confirm-people"):
+        with element("ul", "confirm-people"):
             for one in people[:SHOWN]:
-                classed("li", "wrap-anywhere", line(one.text, 80))
+                element("li", "wrap-anywhere", line(one.text, 80))
             if len(people) > SHOWN:
-                classed("li", "muted", t("send.confirm_more", n=f"{len(people) - SHOWN:,}"))
+                element("li", "muted", t("send.confirm_more", n=f"{len(people) - SHOWN:,}"))
         domains = Counter(one.text.rpartition("@")[2].lower() for one in people if "@" in one.text)
         if domains:
             named = t("send.draft_listing").join(
                 f"{line(name, 60)} {n:,}" for name, n in domains.most_common(SHOWN_DOMAINS)
             )
-            classed("p", "muted", t("send.confirm_domains", named=named, n=len(domains)))
+            element("p", "muted", t("send.confirm_domains", named=named, n=len(domains)))
 
     def _draw_problems(self, found: Mapping[str, Any]) -> None:
         notice(self._t("send.confirm_problems", n=f"{found['problems_total']:,}"), "bad")
-        with classed("ul", "confirm-problems"):
+        with element("ul", "confirm-problems"):
             for one in found["problems"][:SHOWN_PROBLEMS]:
-                with classed("li"):
-                    classed("strong", "wrap-anywhere", line(one["to"], 80))
-                    classed("span", "", f" {line(one['detail'], 200)}")
+                with element("li"):
+                    element("strong", "wrap-anywhere", line(one["to"], 80))
+                    element("span", "", f" {line(one['detail'], 200)}")
 
     def _fact(self, name: str, value: str) -> None:
-        with classed("div", "fact"):
-            classed("dt", "", name)
-            classed("dd", "", value)
+        with element("div", "fact"):
+            element("dt", "", name)
+            element("dd", "", value)

@@ -9,7 +9,7 @@ from imsg_channels import BY_NAME
 from imsg_console.features.send.segments import measure
 from imsg_console.features.send.templates import Template, complaints
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, classed
+from imsg_console.widgets.elements import attrs, element, live_text
 
 MAX_SUBJECT = 255
 
@@ -32,7 +32,7 @@ class Mail:
     def __init__(self, view: View, on_change: Changed) -> None:
         t = view.t
         self._t = t
-        with classed("div", "stack") as self.place:
+        with element("div", "stack") as self.place:
             self.subject = ui.input(t("send.subject"), on_change=on_change).props(f"counter maxlength={MAX_SUBJECT}")
             field(self.subject, "subject")
             self.text = ui.textarea(t("send.text"), on_change=on_change).props("autogrow")
@@ -82,14 +82,14 @@ class Words:
         self._default = next((one for one in templates if one.takes_text), None)
         self._params: dict[str, ui.input | ui.textarea] = {}
         choices = {FREE: view.t("send.free_text")} if self._default or not templates else {}
-        choices |= {one.name: self._called(one) for one in templates if one is not self._default}
-        with classed("div", "stack") as self.place:
+        choices |= {one.name: self._name_template(one) for one in templates if one is not self._default}
+        with element("div", "stack") as self.place:
             self._choice = ui.select(choices, label=view.t("send.template"), value=next(iter(choices)))
             self._choice.props("outlined stack-label").classes("field field-template")
             self._choice.on_value_change(self._draw)
             self._choice.set_visibility(len(choices) > 1)
-            self._fields = classed("div", "stack")
-            self.count = attrs(classed("p", "field-hint"), role="status")
+            self._fields = element("div", "stack")
+            self.count = attrs(live_text("field-hint"), role="status")
         self._draw()
 
     @property
@@ -128,10 +128,10 @@ class Words:
         wrong = complaints(self.template, self.params, is_sms=BY_NAME[self.method].segments is not None)
         return [(first, self._t(key, **fields)) for key, fields in wrong]
 
-    def measured(self, numbers: list[str]) -> int:
+    def count_segments(self, numbers: list[str]) -> int:
         """Count the segments to these numbers, and say so."""
         template = self.template
-        whole = template.filled(self.params) if template else "".join(self.params.values())
+        whole = template.fill(self.params) if template else "".join(self.params.values())
         length = measure(whole, numbers)
         wrong = complaints(template, self.params, is_sms=True)
         if wrong and any(self.params.values()):
@@ -145,7 +145,7 @@ class Words:
         )
         return length.segments
 
-    def _called(self, template: Template) -> str:
+    def _name_template(self, template: Template) -> str:
         words = template.text.replace("${", "〔").replace("}", "〕")
         return f"{template.name} · {words}" if words else template.name
 

@@ -24,10 +24,11 @@ from imsg_console.features.send.pasting import Found, Ignored, Reading
 from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.recipient_field import Box
 from imsg_console.features.send.recipients import Kind, Recipients
+from imsg_console.features.send.steps import Steps
 from imsg_console.layout import sentence
 from imsg_console.view import View
 from imsg_console.widgets.chips import METHODS, method_name
-from imsg_console.widgets.elements import attrs, button, classed, heading
+from imsg_console.widgets.elements import attrs, button, element, heading, live_text
 from imsg_console.widgets.notices import error_notice, notice
 
 MANY = 100
@@ -65,32 +66,34 @@ class Form:
 
     def draw(self) -> None:
         """Draw it."""
-        self._confirming = classed("div", "send-confirming stack")
+        self._steps = Steps(self._t, "who")
+        self._confirming = element("div", "send-confirming stack")
         self._confirming.set_visibility(False)
-        with classed("div", "send") as self._whole:
-            with classed("div", "send-form stack"):
+        with element("div", "send") as self._whole:
+            with element("div", "send-form stack"):
                 self._draw_methods()
-                with classed("section", "card stack"):
-                    self._box = Box(self._view, self._people, self._changed)
-                with classed("section", "card stack"):
-                    self._mail = Mail(self._view, self._changed)
+                with element("section", "card stack"):
+                    self._box = Box(self._view, self._people, self._follow)
+                with element("section", "card stack"):
+                    heading(2, self._t("send.step_what"))
+                    self._mail = Mail(self._view, self._follow)
                     self._words = {
-                        method: Words(self._view, method, templates.of(method, self._published), self._changed)
+                        method: Words(self._view, method, templates.of(method, self._published), self._follow)
                         for method in METHODS
                         if method != SMTP.name
                     }
-                    self._attachments = Attachments(self._view, self._changed)
-            with classed("div", "send-side stack"):
-                with classed("section", "card stack"):
+                    self._attachments = Attachments(self._view, self._follow)
+            with element("div", "send-side stack"):
+                with element("section", "card stack"):
                     heading(2, self._t("send.preview"))
                     self._preview = Preview(self._view)
-                with classed("section", "card stack"):
+                with element("section", "card stack"):
                     heading(2, self._t("send.left"))
                     self._draw_limits()
-                self._trouble = classed("div", "send-trouble")
+                self._trouble = element("div", "send-trouble")
                 self._send = button("", self._submit, kind="main", symbol="send").classes("send-button")
-                classed("p", "muted send-note", self._t("send.counts_once"))
-                self._kept = classed("p", "muted send-note", self._t("send.draft_kept"))
+                element("p", "muted send-note", self._t("send.counts_once"))
+                self._kept = live_text("muted send-note", self._t("send.draft_kept"))
         self._is_drawn = True
         self._turn()
 
@@ -165,7 +168,7 @@ class Form:
         self._method = str(self._tabs.value)
         self._turn()
         await self._box.turn(self._method)
-        self._changed()
+        self._follow()
 
     def _turn(self) -> None:
         self._mail.place.set_visibility(self._method == SMTP.name)
@@ -173,9 +176,9 @@ class Form:
         for method, words in self._words.items():
             words.place.set_visibility(self._method == method)
         self._trouble.clear()
-        self._changed()
+        self._follow()
 
-    def _changed(self) -> None:
+    def _follow(self) -> None:
         """Follow whatever has been typed, chosen or dropped."""
         if not self._is_drawn:
             return
@@ -185,6 +188,7 @@ class Form:
             made.error = None
         self._complained = []
         fine = self._people.fine
+        self._steps.show("what" if fine else "who")
         self._draw_preview(self._preview)
         if self._method == SMTP.name:
             self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
@@ -194,7 +198,7 @@ class Form:
             self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
             return
         numbers = [one.key for one in fine if one.kind is Kind.ADDRESS]
-        segments = words.measured(numbers) * len(fine)
+        segments = words.count_segments(numbers) * len(fine)
         self._send.text = self._t("send.submit_sms", n=len(fine), sms=segments) if fine else self._t("send.submit_none")
 
     def _draw_limits(self) -> None:
@@ -218,7 +222,7 @@ class Form:
             answer = await self._view.api.post("/api/v2/messages", body, idempotency_key=self._key_of(body))
         except ApiError as error:
             self._leave_confirming()
-            self._refused(error)
+            self._show_refusal(error)
         else:
             self.forget()
             ui.navigate.to(f"/sent/{answer['id']}?n={answer['count']}")
@@ -237,6 +241,7 @@ class Form:
             self._agreed_to = self._key_of(body)
             await self._submit()
 
+        self._steps.show("check")
         self._whole.set_visibility(False)
         self._confirming.clear()
         self._confirming.set_visibility(True)
@@ -246,6 +251,7 @@ class Form:
         ui.run_javascript("window.scrollTo(0, 0); document.querySelector('.confirm-title')?.focus()")
 
     def _leave_confirming(self) -> None:
+        self._steps.show("what")
         self._confirming.set_visibility(False)
         self._whole.set_visibility(True)
 
@@ -261,7 +267,7 @@ class Form:
         content: object = self._mail.content if self._method == SMTP.name else self._words[self._method].content
         body: dict[str, Any] = {"to": self._people.texts, "method": self._method, "content": content}
         if self._channel.has_attachments and self._attachments.files:
-            body["attachment"] = await self._attachments.encoded()
+            body["attachment"] = await self._attachments.encode()
         return body
 
     def _key_of(self, body: Mapping[str, Any]) -> str:
@@ -293,7 +299,7 @@ class Form:
                 notice(complaints[0][1], "bad")
         return not complaints
 
-    def _refused(self, error: ApiError) -> None:
+    def _show_refusal(self, error: ApiError) -> None:
         t = self._t
         if error.code != NOT_SURE and error.reason != "unreachable":
             self._key = ("", "")

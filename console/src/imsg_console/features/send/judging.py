@@ -31,7 +31,7 @@ def strip_unseen(text: str) -> str:
 
 
 def normalize(text: str) -> str:
-    """Write full-width letters and digits as plain ones, without what nobody sees."""
+    """Write full-width letters and digits as ones, without what nobody sees."""
     return unicodedata.normalize("NFKC", text.translate(_WITHOUT_UNSEEN)).strip()
 
 
@@ -53,7 +53,7 @@ def find_address(text: str, method: str) -> tuple[str, str] | None:
     take = BY_NAME[method].address.parse
     if (found := take(text)) is not None:
         return text, found
-    for tidied in _tidied(text, method):
+    for tidied in _tidy(text, method):
         if (found := take(tidied)) is not None:
             return tidied, found
     return None
@@ -81,7 +81,7 @@ def explain(text: str, method: str) -> str:
     return "send.bad_phone" if is_phone else ""
 
 
-def _tidied(text: str, method: str) -> Iterator[str]:
+def _tidy(text: str, method: str) -> Iterator[str]:
     plain = normalize(text)
     yield plain
     if method == "smtp":

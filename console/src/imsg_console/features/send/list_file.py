@@ -12,7 +12,7 @@ from imsg_console.sanitize import line
 from imsg_console.spreadsheets import ACCEPT, UnreadableError, read, split
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog
-from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.elements import attrs, button, element
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.uploads import tell_refused
 from imsg_console.workbooks import Sheet
@@ -68,8 +68,8 @@ class ListFile:
             column = ui.select(self._columns(tables[0]), label=t("send.column"), value=_chosen(tables[0]))
             column.props("outlined")
             heading = ui.checkbox(t("send.has_heading"), value=tables[0].has_heading)
-            with attrs(classed("div", "table-scroll"), tabindex=0, role="region", aria_label=t("send.preview")):
-                rows = classed("table", "table file-table")
+            with attrs(element("div", "table-scroll"), tabindex=0, role="region", aria_label=t("send.preview")):
+                rows = element("table", "table file-table")
 
             def values() -> list[str]:
                 at = None if column.value == EVERYTHING else column.value
@@ -87,7 +87,7 @@ class ListFile:
                     _draw(tables[sheet.value], column.value, has_heading=bool(heading.value))
                 take.text = t("send.take", n=len(values()))
 
-            with classed("div", "dialog-foot"):
+            with element("div", "actions dialog-foot"):
                 button(t("layout.cancel"), lambda: asked.submit(None), kind="quiet")
                 take = button("", lambda: asked.submit(True), kind="main")  # noqa: FBT003  the answer itself
             sheet.on_value_change(turn)
@@ -119,15 +119,15 @@ def _chosen(found: Table) -> int:
 def _draw(found: Table, column: int, *, has_heading: bool) -> None:
     first, rest = (found.rows[0], found.rows[1:]) if has_heading else ((), found.rows)
     if first:
-        with classed("thead"), classed("tr"):
+        with element("thead"), element("tr"):
             for number in range(found.width):
                 cell = first[number] if number < len(first) else ""
-                attrs(classed("th", _mark(number, column), line(cell, 60)), scope="col")
-    with classed("tbody"):
+                attrs(element("th", _mark(number, column), line(cell, 60)), scope="col")
+    with element("tbody"):
         for row in rest[:PREVIEWED]:
-            with classed("tr"):
+            with element("tr"):
                 for number in range(found.width):
-                    classed("td", _mark(number, column), line(row[number] if number < len(row) else "", 60))
+                    element("td", _mark(number, column), line(row[number] if number < len(row) else "", 60))
 
 
 def _mark(number: int, column: int) -> str:

@@ -11,7 +11,7 @@ from imsg_console.features.send.form import Form
 from imsg_console.sanitize import line
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import button, classed, heading, style_sheet
+from imsg_console.widgets.elements import button, element, heading, style_sheet
 from imsg_console.widgets.notices import notice
 
 
@@ -19,10 +19,10 @@ async def show(view: View) -> None:
     """Draw the page."""
     style_sheet("send")
     heading(1, view.t("send.title"))
-    classed("p", "page-lead", view.t("send.lead"))
+    element("p", "page-lead", view.t("send.lead"))
     me = await view.api.get("/api/v2/me")
     published = await view.api.get("/api/v2/templates")
-    place = classed("div", "draft-place")
+    place = element("div", "draft-place")
     form = Form(view, me, published)
     form.draw()
     form.keep(partial(_find, view, form, place))
@@ -57,7 +57,7 @@ def _tell(view: View, form: Form, place: ui.element, kept: Kept, *, is_offered: 
     place.clear()
     with place, notice(t("send.draft_there" if is_offered else "send.draft_back", at=at)).classes("draft-notice"):
         if names and not is_offered:
-            classed("span", "", t("send.draft_files", names=line(t("send.draft_listing").join(names), 200)))
+            element("span", "", t("send.draft_files", names=line(t("send.draft_listing").join(names), 200)))
         if is_offered:
             button(t("send.draft_restore"), restore).classes("button-small")
         button(t("send.draft_forget"), forget, kind="quiet").classes("button-small")

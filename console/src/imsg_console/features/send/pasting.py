@@ -211,7 +211,7 @@ def _read_row(cells: Sequence[str], method: str) -> _Row:
 
 
 def _read_cell(text: str, column: int, method: str, *, has_columns: bool) -> list[_Token]:
-    tokens = [token for piece in _cut(text) for token in _read_piece(piece, method)]
+    tokens = [token for piece in _split(text) for token in _read_piece(piece, method)]
     is_list = has_columns and any(one.is_address for one in tokens) and _SEPARATOR.search(text) is not None
     return [replace(one, column=column, is_apart=is_list and not one.is_meant) for one in tokens]
 
@@ -225,7 +225,7 @@ _Run = tuple[str, bool]
 """A text, and whether it stood in angle brackets."""
 
 
-def _cut(text: str) -> Iterator[list[_Run]]:
+def _split(text: str) -> Iterator[list[_Run]]:
     """Cut a line at its separators. Outlook parts people by semicolons, and their names may hold commas."""
     if ";" not in text or "<" not in text or '"' in text:
         yield from _cut_at_every(text)

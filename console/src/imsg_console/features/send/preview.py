@@ -6,7 +6,7 @@ from imsg_console.features.send.attachments import File, size
 from imsg_console.features.send.templates import Template
 from imsg_console.sanitize import block, line
 from imsg_console.view import View
-from imsg_console.widgets.elements import classed, icon
+from imsg_console.widgets.elements import element, icon
 from imsg_console.widgets.html_frame import body_frame
 
 SHOWN = 4_000
@@ -20,25 +20,25 @@ class Preview:
         self._view, self._t = view, view.t
         self._html = ""
         self._kept = ""
-        with classed("div", "preview") as self._place:
-            self._plain = classed("div", "preview-plain")
-            self._frame = classed("div", "preview-frame")
+        with element("div", "stack preview") as self._place:
+            self._plain = element("div", "preview-plain")
+            self._frame = element("div", "stack tight preview-frame")
 
     def mail(self, content: dict[str, str], to: Sequence[str], files: Sequence[File]) -> None:
         """Show a mail."""
         t = self._t
         self._plain.clear()
-        with self._plain, classed("div", "preview-mail"):
-            classed("strong", "preview-subject wrap-anywhere", line(content["subject"]) or t("send.no_subject"))
-            classed("p", "muted wrap-anywhere", self._whom(to))
+        with self._plain, element("div", "stack tight preview-mail"):
+            element("strong", "preview-subject wrap-anywhere", line(content["subject"]) or t("send.no_subject"))
+            element("p", "muted wrap-anywhere", self._whom(to))
             if content["text"] or "html" not in content:
-                classed("div", "preview-text", block(content["text"], SHOWN) or t("send.no_text"))
+                element("div", "preview-text", block(content["text"], SHOWN) or t("send.no_text"))
             if files:
-                with classed("ul", "preview-files"):
+                with element("ul", "stack tight preview-files"):
                     for file in files:
-                        with classed("li", ""):
+                        with element("li", ""):
                             icon("attach_file")
-                            classed("span", "wrap-anywhere", f"{line(file.name, 80)} · {size(len(file.content))}")
+                            element("span", "wrap-anywhere", f"{line(file.name, 80)} · {size(len(file.content))}")
         self._show_html(content.get("html", ""))
 
     def _whom(self, to: Sequence[str]) -> str:
@@ -50,7 +50,7 @@ class Preview:
     def sms(self, template: Template | None, params: dict[str, str]) -> None:
         """Show an SMS as it arrives."""
         self._plain.clear()
-        with self._plain, classed("div", "preview-phone"), classed("p", "bubble"):
+        with self._plain, element("div", "preview-phone"), element("p", "bubble"):
             self._words(template, params)
         self._show_html("")
 
@@ -58,11 +58,11 @@ class Preview:
         """Show a WeChat template message."""
         t = self._t
         self._plain.clear()
-        with self._plain, classed("div", "preview-phone"), classed("div", "wechat-card"):
-            classed("strong", "wechat-title", t("send.wechat_title"))
-            with classed("p", "wechat-words"):
+        with self._plain, element("div", "preview-phone"), element("div", "stack tight wechat-card"):
+            element("strong", "wechat-title", t("send.wechat_title"))
+            with element("p", "wechat-words"):
                 self._words(template, params)
-            classed("p", "muted wechat-foot", t("send.wechat_foot"))
+            element("p", "muted wechat-foot", t("send.wechat_foot"))
         self._show_html("")
 
     def _words(self, template: Template | None, params: dict[str, str]) -> None:
@@ -71,7 +71,7 @@ class Preview:
             pieces = [(text, own) for text, own in pieces if not own]
             pieces.append((f" {self._t('send.no_words')}", True))
         for text, own in pieces:
-            classed("span", "own" if own else "template-words", block(text, SHOWN))
+            element("span", "own" if own else "template-words", block(text, SHOWN))
 
     def _show_html(self, html: str) -> None:
         """Show the HTML in its frame, anew only where it has changed: a frame flickers."""
@@ -84,7 +84,7 @@ class Preview:
             self._kept = ""
         if html:
             with self._frame:
-                classed("p", "field-label", self._t("send.html_preview"))
+                element("p", "field-label", self._t("send.html_preview"))
                 frame = body_frame(self._view, html, self._t("send.html_preview"))
-                classed("p", "field-hint", self._t("send.html_hint"))
+                element("p", "field-hint", self._t("send.html_hint"))
             self._kept = str(frame.props["src"]).rpartition("/")[2]

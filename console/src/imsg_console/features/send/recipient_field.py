@@ -14,7 +14,7 @@ from imsg_console.features.send.pasting import Ignored, Reading, read
 from imsg_console.features.send.recipients import Kind, Recipient, Recipients, judge
 from imsg_console.sanitize import line
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, classed, icon
+from imsg_console.widgets.elements import attrs, button, element, icon, live_text
 from imsg_console.widgets.notices import toast
 
 SHOWN = 40
@@ -85,26 +85,26 @@ class Box:
 
     def _draw(self) -> None:
         t = self._t
-        with classed("div", "recipients"):
-            with classed("div", "field-head"):
-                label = classed("label", "field-label", t("send.to"))
+        with element("div", "stack tight recipients"):
+            with element("div", "spread field-head"):
+                label = element("label", "field-label", t("send.to"))
                 ListFile(self._view, lambda: self.people.method, self.add)
-            self._field = attrs(classed("textarea", "recipients-field"), rows=2, spellcheck="false", autocomplete="off")
+            self._field = attrs(element("textarea", "recipients-field"), rows=2, spellcheck="false", autocomplete="off")
             attrs(self._field, autocapitalize="off", aria_describedby="recipients-hint")
             attrs(label, for_=self._field.html_id)
             self._field.on("input", self._heard, js_handler=TYPED)
             self._field.on("compositionend", self._heard, js_handler=TYPED)
             self._field.on("paste", self._heard, js_handler=PASTED)
             self._field.on("blur", self._heard, js_handler=LEFT)
-            self._hint = attrs(classed("p", "field-hint"), id="recipients-hint", aria_live="polite")
-            self._summary = attrs(classed("div", "recipients-summary"), role="status")
-            self._wrong = classed("div", "recipients-wrong")
-            self._ignored = classed("div", "recipients-ignored")
+            self._hint = attrs(live_text("field-hint"), id="recipients-hint", aria_live="polite")
+            self._summary = attrs(element("div", "line recipients-summary"), role="status")
+            self._wrong = element("div", "recipients-wrong")
+            self._ignored = element("div", "recipients-ignored")
             self._find = ui.input(t("send.find"), on_change=lambda event: self._seek(event.value)).props(
                 "dense outlined"
             )
             self._find.classes("recipients-find")
-            self._shown = classed("ul", "recipients-list")
+            self._shown = element("ul", "line recipients-list")
             attrs(self._shown, aria_label=t("send.to"))
         self.show()
 
@@ -194,15 +194,15 @@ class Box:
         if not counts.read:
             return
         with self._summary:
-            classed("strong", "", t("send.count", n=counts.adopted))
+            element("strong", "", t("send.count", n=counts.adopted))
             said = t("send.counts", read=counts.read, adopted=counts.adopted, ignored=counts.ignored)
-            classed("span", "recipients-counts", said)
+            element("span", "recipients-counts", said)
             if wrong:
-                classed("span", "bad-text", t("send.count_wrong", n=wrong))
+                element("span", "bad-text", t("send.count_wrong", n=wrong))
             button(t("send.clear"), self._clear, kind="quiet").classes("button-small")
             named = next((one for one in self.people if one.label), None)
             if named is not None:
-                classed("p", "field-hint", t("send.labelled", label=line(named.label, 40), to=line(named.text, 60)))
+                element("p", "field-hint", t("send.labelled", label=line(named.label, 40), to=line(named.text, 60)))
 
     def _draw_wrong(self) -> None:
         t = self._t
@@ -211,18 +211,18 @@ class Box:
         if not wrong:
             return
         with self._wrong:
-            with classed("div", "wrong-head"):
+            with element("div", "line wrong-head"):
                 icon("error")
-                classed("strong", "", t("send.wrong_title", n=len(wrong)))
+                element("strong", "", t("send.wrong_title", n=len(wrong)))
                 self._draw_copy([(one.text, self._why(one)) for one in wrong])
                 button(t("send.remove_wrong"), self._remove_wrong, kind="quiet").classes("button-small")
-            with classed("ul", "wrong-list"):
+            with element("ul", "wrong-list"):
                 for one in wrong[:WRONG_SHOWN]:
-                    with classed("li", "wrong-one"):
+                    with element("li", "side-by-side wrong-one"):
                         self._draw_what(one.text, one.label, self._why(one), partial(self._correct, one))
                         self._remover(one)
             if len(wrong) > WRONG_SHOWN:
-                classed("p", "muted", t("send.and_more", n=len(wrong) - WRONG_SHOWN))
+                element("p", "muted", t("send.and_more", n=len(wrong) - WRONG_SHOWN))
 
     def _draw_ignored(self) -> None:
         """Draw what holds nothing up: a heading, a row without an address, a duplicate."""
@@ -232,27 +232,27 @@ class Box:
         if not ignored:
             return
         with self._ignored:
-            with classed("div", "wrong-head"):
+            with element("div", "line wrong-head"):
                 icon("info")
-                classed("strong", "", t("send.ignored_title", n=len(ignored)))
+                element("strong", "", t("send.ignored_title", n=len(ignored)))
                 self._draw_copy([(one.text, t(one.why)) for one in ignored])
                 button(t("send.forget_ignored"), self._forget_ignored, kind="quiet").classes("button-small")
-            with classed("ul", "wrong-list"):
+            with element("ul", "wrong-list"):
                 for one in ignored[:WRONG_SHOWN]:
-                    with classed("li", "wrong-one ignored-one"):
+                    with element("li", "side-by-side wrong-one ignored-one"):
                         is_done = one.why == "send.doubled"
                         self._draw_what(one.text, "", t(one.why), None if is_done else partial(self._use, one))
             if len(ignored) > WRONG_SHOWN:
-                classed("p", "muted", t("send.and_more", n=len(ignored) - WRONG_SHOWN))
+                element("p", "muted", t("send.and_more", n=len(ignored) - WRONG_SHOWN))
 
     def _draw_what(self, text: str, label: str, why: str, correct: Callable[[str], object] | None) -> None:
         """Draw one thing that is no recipient, with its why, and a way to correct it where it stands."""
         shown = line(text, 80)
-        with classed("span", "wrong-what") as what:
-            classed("span", "wrong-text", shown)
+        with element("span", "line wrong-what") as what:
+            element("span", "wrong-text", shown)
             if label:
-                classed("span", "muted", line(label, 40))
-            classed("span", "wrong-why", why)
+                element("span", "muted", line(label, 40))
+            element("span", "wrong-why", why)
         if correct is None:
             return
 
@@ -260,14 +260,14 @@ class Box:
             what.clear()
             pencil.set_visibility(False)
             with what:
-                field = attrs(classed("input", "wrong-input"), value=text, type="text", spellcheck="false")
+                field = attrs(element("input", "wrong-input"), value=text, type="text", spellcheck="false")
                 attrs(field, aria_label=self._t("send.correct", name=shown), autocapitalize="off", autocomplete="off")
-                classed("span", "wrong-why", why)
+                element("span", "wrong-why", why)
             field.on("keydown.enter", js_handler=ENTERED)
             field.on("blur", lambda event: correct(_sound(event.args)), js_handler=CORRECTED)
             field.run_method("focus")
 
-        pencil = attrs(classed("button", "remover"), type="button")
+        pencil = attrs(element("button", "remover"), type="button")
         attrs(pencil, aria_label=self._t("send.correct", name=shown))
         pencil.on("click", edit, args=[])
         with pencil:
@@ -306,20 +306,20 @@ class Box:
         self._shown.set_visibility(bool(fine))
         with self._shown:
             for one in sought[:SHOWN]:
-                with classed("li", "recipient"):
+                with element("li", "recipient"):
                     if one.kind is Kind.NAME:
                         icon("person")
-                    classed("span", "recipient-text", line(one.text, 80))
+                    element("span", "recipient-text", line(one.text, 80))
                     if one.kind is Kind.NAME:
-                        classed("span", "unseen", self._t("send.is_name"))
+                        element("span", "unseen", self._t("send.is_name"))
                     if one.label:
-                        classed("span", "recipient-label", line(one.label, 24))
+                        element("span", "recipient-label", line(one.label, 24))
                     self._remover(one)
             if len(sought) > SHOWN:
-                classed("li", "recipient-more", self._t("send.and_more", n=len(sought) - SHOWN))
+                element("li", "recipient-more", self._t("send.and_more", n=len(sought) - SHOWN))
 
     def _remover(self, one: Recipient) -> None:
-        remove = attrs(classed("button", "remover"), type="button")
+        remove = attrs(element("button", "remover"), type="button")
         attrs(remove, aria_label=self._t("send.remove", name=line(one.text, 80)))
         remove.on("click", lambda: self._remove(one.key), args=[])
         with remove:

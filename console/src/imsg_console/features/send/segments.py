@@ -29,10 +29,10 @@ def measure(text: str, numbers: list[str]) -> Length:
     """Measure a text with its signature, to these numbers (E.164): mainland China counts every letter as Chinese."""
     abroad = bool(numbers) and all(not number.startswith(MAINLAND) for number in numbers)
     if abroad and all(letter in GSM7 or letter in EXTENDED for letter in text):
-        return _measured(len(text) + sum(letter in EXTENDED for letter in text), 160, 153, "GSM-7")
-    return _measured(len(text.encode("utf-16-le", "surrogatepass")) // 2, 70, 67, "UCS-2")
+        return _make_length(len(text) + sum(letter in EXTENDED for letter in text), 160, 153, "GSM-7")
+    return _make_length(len(text.encode("utf-16-le", "surrogatepass")) // 2, 70, 67, "UCS-2")
 
 
-def _measured(letters: int, one: int, part: int, alphabet: str) -> Length:
+def _make_length(letters: int, one: int, part: int, alphabet: str) -> Length:
     segments = 1 if letters <= one else -(-letters // part)
     return Length(letters, segments, (one if segments == 1 else segments * part) - letters, alphabet)

@@ -9,6 +9,7 @@ from imsg_console.client import ApiError
 from imsg_console.features.send import snippets
 from imsg_console.features.send.snippets import Sending
 from imsg_console.features.send.status import FAILED, OPEN, Status
+from imsg_console.features.send.steps import Steps
 from imsg_console.layout import sentence
 from imsg_console.message.filters import Filters
 from imsg_console.message.hold import explain_hold
@@ -16,7 +17,7 @@ from imsg_console.message.resend_dialog import Again
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import chips
-from imsg_console.widgets.elements import attrs, button, classed, counted, heading, link_to
+from imsg_console.widgets.elements import attrs, button, element, heading, link_to, live_text, mark_count
 from imsg_console.widgets.notices import empty, notice, toast
 
 EVERY_S = 1.5
@@ -51,7 +52,8 @@ class Sent:
     async def show(self) -> None:
         """Draw it. Raises ApiError, SessionOver."""
         heading(1, self._t("sent.title"))
-        self._place = classed("div", "sent-place")
+        Steps(self._t, "progress")
+        self._place = element("div", "sent-place")
         is_there = await self._progress.begin()
         with self._place:
             if is_there:
@@ -64,15 +66,15 @@ class Sent:
     def _wait(self) -> None:
         """Say that history is waited for: what was sent is there before history knows of it."""
         t = self._t
-        with attrs(classed("div", "empty sent-waiting"), role="status"):
+        with attrs(element("div", "empty sent-waiting"), role="status"):
             ui.spinner(size="2.5rem").props('aria-hidden="true"')
             if self._count:
                 heading(2, t("sent.accepted", n=self._count), "empty-title")
-                self._hint = classed("p", "muted", t("sent.accepted_what"))
+                self._hint = live_text("muted", t("sent.accepted_what"))
             else:
                 heading(2, t("sent.seeking"), "empty-title")
-                self._hint = classed("p", "muted", t("sent.seeking_what"))
-            with classed("dl", "facts"):
+                self._hint = live_text("muted", t("sent.seeking_what"))
+            with element("dl", "facts"):
                 _fact(t("sent.number"), self._request)
 
     async def _seek(self) -> None:
@@ -101,28 +103,28 @@ class Sent:
         assert self._progress.first is not None  # noqa: S101  begin() has said that there is one
         await self._progress.advance()
         self._held = await explain_hold(self._view, self._progress.first["method"])
-        with classed("div", "sent"):
-            with classed("section", "card stack sent-status"):
+        with element("div", "sent"):
+            with element("section", "card stack sent-status"):
                 self._draw_status(self._progress.first)
-            with classed("section", "card stack"):
+            with element("section", "card stack"):
                 await self._draw_lines(self._progress.first)
 
     def _draw_status(self, first: Mapping[str, Any]) -> None:
         t = self._t
-        with classed("div", "card-head"):
+        with element("div", "spread card-head"):
             heading(2, t("sent.standing"))
             chips.method(self._view, first["method"])
-        with attrs(classed("div", "bar bar-large"), role="progressbar", aria_label=t("sent.standing")) as self._bar:
-            self._fill = classed("div", "bar-fill")
-        self._said = attrs(classed("p", "sent-said"), role="status")
-        self._counts = classed("ul", "sent-counts")
-        self._hold = attrs(classed("p", "notice notice-warn held"), role="status")
-        self._leave = classed("p", "muted", t("sent.leave"))
-        with classed("dl", "facts"):
+        with attrs(element("div", "bar bar-large"), role="progressbar", aria_label=t("sent.standing")) as self._bar:
+            self._fill = element("div", "bar-fill")
+        self._said = attrs(live_text("sent-said"), role="status")
+        self._counts = element("ul", "line sent-counts")
+        self._hold = attrs(live_text("notice notice-warn held"), role="status")
+        self._leave = element("p", "muted", t("sent.leave"))
+        with element("dl", "facts"):
             if first["subject"]:
                 _fact(t("send.subject"), line(first["subject"]))
             _fact(t("sent.number"), self._request)
-        self._actions = classed("div", "actions")
+        self._actions = element("div", "actions")
         self._drawn: tuple[object, ...] = ()
         self._show_standing()
         self._timer = ui.timer(EVERY_S, self._look, immediate=False)
@@ -160,9 +162,9 @@ class Sent:
         with self._counts:
             for status in WORDS:
                 if counts[status]:
-                    with classed("li", ""), counted(link_to("", self._listed(status)), counts[status]):
+                    with element("li", ""), mark_count(link_to("", self._list_url(status)), counts[status]):
                         chips.status(self._view, status)
-                        classed("strong", "", f"{counts[status]}")
+                        element("strong", "", f"{counts[status]}")
         self._draw_actions(sum(counts[status] for status in FAILED), total)
         is_final = progress.is_settled and not counts["sent"]
         if is_final:
@@ -179,7 +181,7 @@ class Sent:
             if total == 1:
                 link_to(t("sent.timeline"), f"/messages/{self._request}-0", "timeline").classes("button")
             else:
-                link_to(t("sent.listing"), self._listed(""), "list").classes("button")
+                link_to(t("sent.listing"), self._list_url(""), "list").classes("button")
             if failed:
                 button(t("sent.resend", n=failed), self._resend, symbol="replay")
             if self._view.has_sandbox and self._view.session.is_admin:
@@ -190,7 +192,7 @@ class Sent:
             with self._actions:
                 notice(t("sent.some_failed", n=failed), "warn")
 
-    def _listed(self, status: str) -> str:
+    def _list_url(self, status: str) -> str:
         return f"/mine?id={self._request}" + (f"&status={status}" if status else "")
 
     async def _resend(self) -> None:
@@ -204,7 +206,7 @@ class Sent:
         """Draw what a program would say to send the same."""
         t = self._t
         heading(2, t("sent.lines"))
-        classed("p", "muted", t("sent.lines_what"))
+        element("p", "muted", t("sent.lines_what"))
         some = await self._view.api.get("/api/v2/messages", id=self._request, limit=snippets.LONG_LIST + 1)
         to = [str(message["to"]) for message in some["messages"] if message["to"] is not None]  # else erased since
         sending = Sending(
@@ -219,11 +221,11 @@ class Sent:
             notice(t("sent.content_gone"), "info")
             return
         if sending.is_long:
-            with classed("div", "actions"):
+            with element("div", "actions"):
                 button(t("sent.list_file", name=snippets.LIST_FILE), self._download, symbol="download")
-                classed("span", "muted", t("sent.list_file_what"))
+                element("span", "muted", t("sent.list_file_what"))
         if sending.files:
-            classed("p", "muted", t("sent.files_what"))
+            element("p", "muted", t("sent.files_what"))
         password = snippets.password_here(t.language)
         with ui.tabs().props("no-caps align=left").classes("languages") as tabs:
             for name in ("curl", "Python", "Java"):
@@ -240,35 +242,37 @@ class Sent:
 
     def _lines(self, name: str, text: str) -> None:
         t = self._t
-        with classed("div", "lines-one"):
-            copy = button(t("layout.copy"), lambda: self._copied(text), symbol="content_copy").classes("button-small")
+        with element("div", "stack tight lines-one"):
+            copy = button(t("layout.copy"), lambda: self._say_copied(text), symbol="content_copy").classes(
+                "button-small"
+            )
             attrs(copy, aria_label=t("sent.copy", name=name))
             copy.on(
                 "click",
                 js_handler=COPY,
             )
-            with attrs(classed("pre", "code"), tabindex=0, role="region", aria_label=name):
-                classed("code", "", text)
+            with attrs(element("pre", "code-block code"), tabindex=0, role="region", aria_label=name):
+                element("code", "", text)
 
-    def _copied(self, text: str) -> None:
+    def _say_copied(self, text: str) -> None:
         del text
         toast(self._t("layout.copied"))
 
     def _download(self) -> None:
         address = self._view.files.offer(
-            self._view.session.key, snippets.LIST_FILE, "text/plain; charset=utf-8", self._written
+            self._view.session.key, snippets.LIST_FILE, "text/plain; charset=utf-8", self._write
         )
         ui.navigate.to(address)
 
-    async def _written(self) -> AsyncIterator[bytes]:
+    async def _write(self) -> AsyncIterator[bytes]:
         async for page in self._view.api.pages("/api/v2/messages", "messages", id=self._request):
             yield "".join(f"{message['to']}\n" for message in page).encode()
 
 
 def _fact(name: str, value: str) -> None:
-    with classed("div", "fact"):
-        classed("dt", "", name)
-        classed("dd", "wrap-anywhere", value)
+    with element("div", "fact"):
+        element("dt", "", name)
+        element("dd", "wrap-anywhere", value)
 
 
 __all__ = ["OPEN", "Sent"]

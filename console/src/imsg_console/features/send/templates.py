@@ -30,7 +30,7 @@ class Template:
         """Whether free text goes into it."""
         return self.is_default and len(self.variables) == 1
 
-    def filled(self, params: Mapping[str, str]) -> str:
+    def fill(self, params: Mapping[str, str]) -> str:
         """Return the whole message, signature first."""
         if not self.text:
             return self.signature + "".join(params.values())
@@ -70,7 +70,7 @@ def complaints(
     """Say what the API would refuse: keys of `texts/send.py` with their fields."""
     found: list[tuple[str, dict[str, Any]]] = []
     if is_sms:
-        whole = template.filled(params) if template else "".join(params.values())
+        whole = template.fill(params) if template else "".join(params.values())
         if len(whole) > MAX_SMS_CHARACTERS:
             found.append(("send.sms_too_long", {"most": MAX_SMS_CHARACTERS, "now": len(whole)}))
     if template is None:

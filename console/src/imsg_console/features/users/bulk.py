@@ -6,11 +6,11 @@ from typing import Any
 
 from imsg_console.client import ApiError, path
 from imsg_console.features.users.form import Done, limit_check
-from imsg_console.features.users.records import MOST_NAME, User, placed
+from imsg_console.features.users.records import MOST_NAME, User, place_error
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import confirm, dialog
-from imsg_console.widgets.elements import button, classed
+from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.fields import sound, whole, whole_field
 from imsg_console.widgets.notices import notice
 from imsg_console.widgets.work import Work, start
@@ -32,7 +32,7 @@ async def each(view: View, users: Sequence[User], work: Work, do: Callable[[str]
                     raise
                 work.failed += 1
                 name = line(user["username"], MOST_NAME)
-                work.notes.append(view.t("users.work_note", name=name, why=placed(view.t, error)[1]))
+                work.notes.append(view.t("users.work_note", name=name, why=place_error(view.t, error)[1]))
             work.done += 1
 
     async with asyncio.TaskGroup() as group:
@@ -71,13 +71,13 @@ async def ask_limits(view: View, number: int) -> dict[str, Any]:
     """Ask which limits to set; nothing where nobody said."""
     t = view.t
     with dialog(t("users.set_limits_title", n=number)) as asked:
-        classed("p", "muted", t("users.set_limits_hint"))
+        element("p", "muted", t("users.set_limits_hint"))
         check = limit_check(view, may_be_empty=True)
         fields = {
             name: whole_field(t(f"users.{name}"), None, check=check)
             for name in ("per_hour", "per_day", "recipients_per_day")
         }
-        trouble = classed("div", "form-trouble")
+        trouble = element("div", "form-trouble")
 
         def save() -> None:
             if not sound(list(fields.values())):
@@ -90,7 +90,7 @@ async def ask_limits(view: View, number: int) -> dict[str, Any]:
             with trouble:
                 notice(t("users.set_limits_none"), "bad")
 
-        with classed("div", "dialog-foot"):
+        with element("div", "actions dialog-foot"):
             button(t("layout.cancel"), lambda: asked.submit(None), kind="quiet")
             button(t("users.set_limits"), save, kind="main")
     chosen: dict[str, Any] | None = await asked
@@ -98,7 +98,7 @@ async def ask_limits(view: View, number: int) -> dict[str, Any]:
     return chosen or {}
 
 
-async def agreed(view: View, what: str, number: int) -> bool:
+async def ask_agreement(view: View, what: str, number: int) -> bool:
     """Ask before many can no longer send, or are gone."""
     t = view.t
     if what == "delete":

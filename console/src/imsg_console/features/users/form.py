@@ -17,13 +17,13 @@ from imsg_console.features.users.records import (
     PER_HOUR,
     User,
     changes,
-    placed,
+    place_error,
 )
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.dialogs import dialog
-from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.elements import attrs, button, element
 from imsg_console.widgets.fields import choice_field, sound, text_field, whole, whole_field
 from imsg_console.widgets.notices import notice, toast
 
@@ -61,17 +61,17 @@ class Form:
     def __init__(self, view: View, user: User) -> None:
         t = view.t
         self._view = view
-        with classed("fieldset", "form-part"):
-            classed("legend", "", t("users.contacts"))
-            classed("p", "muted", t("users.contacts_hint"))
-            with classed("div", "form-grid"):
+        with element("fieldset", "form-part"):
+            element("legend", "", t("users.contacts"))
+            element("p", "muted", t("users.contacts_hint"))
+            with element("div", "form-grid"):
                 self.email = text_field(t("users.email"), user["email"] or "", most=254, check=self._email)
                 self.phone = text_field(t("users.phone"), user["phone"] or "", hint=t("users.phone_hint"), most=32)
                 self.wechat = text_field(t("users.wechat"), user["wechat"] or "", hint=t("users.wechat_hint"), most=32)
-        with classed("fieldset", "form-part"):
-            classed("legend", "", t("users.limits"))
-            classed("p", "muted", t("users.limits_hint"))
-            with classed("div", "form-grid"):
+        with element("fieldset", "form-part"):
+            element("legend", "", t("users.limits"))
+            element("p", "muted", t("users.limits_hint"))
+            with element("div", "form-grid"):
                 limit, open_limit = limit_check(view), limit_check(view, may_be_empty=True)
                 self.per_hour = whole_field(t("users.per_hour"), user["per_hour"], check=limit)
                 self.per_day = whole_field(t("users.per_day"), user["per_day"], check=limit)
@@ -81,15 +81,15 @@ class Form:
                     hint=t("users.recipients_hint"),
                     check=open_limit,
                 )
-        with classed("fieldset", "form-part"):
-            classed("legend", "unseen", t("users.role"))
-            with classed("div", "form-grid"):
+        with element("fieldset", "form-part"):
+            element("legend", "unseen", t("users.role"))
+            with element("div", "form-grid"):
                 roles = {role: t(f"words.role_{role}") for role in ("user", "admin")}
                 self.role = choice_field(t("users.role"), roles, user["role"])
                 attrs(self.role, hint=t("users.role_hint"))
-                with classed("div", "switch-place"):
+                with element("div", "stack switch-place"):
                     self.available = ui.switch(t("users.available"), value=user["available"])
-                    classed("span", "muted", t("users.available_hint"))
+                    element("span", "muted", t("users.available_hint"))
         self.fields: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("email", "phone", "wechat", "per_hour", "per_day", "recipients_per_day")
@@ -110,9 +110,9 @@ class Form:
             "available": self.available.value,
         }
 
-    def refused(self, error: ApiError, place: ui.element, **more: ui.input) -> None:
+    def show_refusal(self, error: ApiError, place: ui.element, **more: ui.input) -> None:
         """Say what the API refused: at the field it is about, else above the buttons."""
-        name, sentence = placed(self._view.t, error)
+        name, sentence = place_error(self._view.t, error)
         field = {**self.fields, **more}.get(name)
         place.clear()
         if field is not None:
@@ -135,7 +135,7 @@ async def create(view: View, done: Done) -> None:
     """Ask for a new user, make it, and hand its password over."""
     t = view.t
     with dialog(t("users.new_title"), wide=True) as asked:
-        with classed("div", "form-grid"):
+        with element("div", "form-grid"):
             name = text_field(
                 t("users.username"), hint=t("users.username_hint"), most=MOST_NAME, check=lambda text: _name(view, text)
             )
@@ -148,7 +148,7 @@ async def create(view: View, done: Done) -> None:
             )
             attrs(name, autofocus=True)
         form = Form(view, NEW)
-        trouble = classed("div", "form-trouble")
+        trouble = element("div", "form-trouble")
 
         async def save() -> None:
             if not form.is_sound(name, password):
@@ -161,7 +161,7 @@ async def create(view: View, done: Done) -> None:
                 if recipients is not None:
                     await view.api.patch(path("/api/v2/users", body["username"]), {"recipients_per_day": recipients})
             except ApiError as error:
-                form.refused(error, trouble, username=name, password=password)
+                form.show_refusal(error, trouble, username=name, password=password)
                 return
             asked.submit((body["username"], body["password"]))
 
@@ -178,7 +178,7 @@ async def edit(view: View, user: User, done: Done) -> None:
     t, username = view.t, user["username"]
     with dialog(t("users.edit_of", name=line(username, MOST_NAME)), wide=True) as asked:
         form = Form(view, user)
-        trouble = classed("div", "form-trouble")
+        trouble = element("div", "form-trouble")
 
         async def save() -> None:
             if not form.is_sound():
@@ -188,7 +188,7 @@ async def edit(view: View, user: User, done: Done) -> None:
                 try:
                     await view.api.patch(path("/api/v2/users", username), changed)
                 except ApiError as error:
-                    form.refused(error, trouble)
+                    form.show_refusal(error, trouble)
                     return
             asked.submit(bool(changed))
 
@@ -206,7 +206,7 @@ async def reset(view: View, user: User, done: Done) -> None:
     t, username = view.t, user["username"]
     name = line(username, MOST_NAME)
     with dialog(t("users.reset_of", name=name)) as asked:
-        classed("p", "", t("users.reset_text", name=name))
+        element("p", "", t("users.reset_text", name=name))
         if username == view.session.username:
             notice(t("users.reset_own"), "warn")
         password = text_field(
@@ -217,7 +217,7 @@ async def reset(view: View, user: User, done: Done) -> None:
             check=lambda text: "" if len(text) >= LEAST_PASSWORD else t("users.short_password"),
         )
         button(t("users.make_another"), lambda: password.set_value(secret.password()), kind="quiet", symbol="casino")
-        trouble = classed("div", "form-trouble")
+        trouble = element("div", "form-trouble")
 
         async def save() -> None:
             if not sound([password]):
@@ -227,7 +227,7 @@ async def reset(view: View, user: User, done: Done) -> None:
             except ApiError as error:
                 trouble.clear()
                 with trouble:
-                    notice(placed(t, error)[1], "bad")
+                    notice(place_error(t, error)[1], "bad")
                 return
             asked.submit(password.value)
 
@@ -243,13 +243,13 @@ async def hand_over(view: View, title: str, username: str, password: str) -> Non
     """Show a password this once."""
     t = view.t
     with dialog(title) as shown:
-        with classed("dl", "handover"):
-            classed("dt", "", t("users.username"))
-            classed("dd", "mono", username)
-            classed("dt", "", t("users.password"))
-            classed("dd", "mono", password)
+        with element("dl", "notice handover"):
+            element("dt", "", t("users.username"))
+            element("dd", "mono", username)
+            element("dt", "", t("users.password"))
+            element("dd", "mono", password)
         notice(t("users.handover"), "warn")
-        with classed("div", "dialog-foot"):
+        with element("div", "actions dialog-foot"):
             copy_button(view, lambda: password, t("users.copy_password"))
             button(t("users.done"), lambda: shown.submit(True), kind="main")  # noqa: FBT003  the answer itself
     await shown
@@ -264,6 +264,6 @@ def _name(view: View, text: str) -> str:
 
 
 def _buttons(view: View, asked: ui.dialog, action: str, save: Callable[[], Awaitable[None]]) -> None:
-    with classed("div", "dialog-foot"):
+    with element("div", "actions dialog-foot"):
         button(view.t("layout.cancel"), lambda: asked.submit(None), kind="quiet")
         button(action, save, kind="main")

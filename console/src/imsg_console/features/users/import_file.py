@@ -12,14 +12,14 @@ from imsg_console import spreadsheets
 from imsg_console.client import ApiError, path
 from imsg_console.features.users import secret, sheet
 from imsg_console.features.users.form import Done
-from imsg_console.features.users.records import MOST_NAME, placed
+from imsg_console.features.users.records import MOST_NAME, place_error
 from imsg_console.features.users.sheet import MOST_BYTES, Line, Sheet
 from imsg_console.sanitize import line
 from imsg_console.spreadsheets import UnreadableError
 from imsg_console.view import View
 from imsg_console.widgets import csvs, xlsx
 from imsg_console.widgets.dialogs import dialog
-from imsg_console.widgets.elements import attrs, button, classed
+from imsg_console.widgets.elements import attrs, button, element
 from imsg_console.widgets.formats import XLSX
 from imsg_console.widgets.notices import notice
 from imsg_console.widgets.uploads import drop_zone
@@ -46,7 +46,7 @@ async def ask(view: View, done: Done) -> None:
     """Show the dialog of the import."""
     t = view.t
     with dialog(t("users.import_title"), wide=True) as asked:
-        body = classed("div", "stack")
+        body = element("div", "stack")
         attrs(body, aria_live="polite")
     _choose(view, asked, body, done)
     await asked
@@ -63,7 +63,7 @@ def _choose(view: View, asked: ui.dialog, body: ui.element, done: Done) -> None:
             said = Sheet(problem=t(error.why, name=line(name or t("users.import_pasted"), 60)))
             _look(view, asked, body, said, done)
             return
-        chosen = next((one for one in sheets if sheet.has_usernames(t, one.rows)), sheets[0])
+        chosen = next((one for one in sheets if sheet.has_usernames(one.rows)), sheets[0])
         found = await asyncio.to_thread(sheet.read, t, chosen.rows)
         others = [one.name for one in sheets if one is not chosen]
         _look(view, asked, body, found, done, name=chosen.name, others=others)
@@ -86,7 +86,7 @@ def _choose(view: View, asked: ui.dialog, body: ui.element, done: Done) -> None:
 
     body.clear()
     with body:
-        classed("p", "", t("users.import_text"))
+        element("p", "", t("users.import_text"))
         drop_zone(
             t,
             t("users.import_file"),
@@ -96,7 +96,7 @@ def _choose(view: View, asked: ui.dialog, body: ui.element, done: Done) -> None:
         )
         pasted = ui.textarea(t("users.import_paste")).props("outlined autogrow input-style=max-height:10rem")
         pasted.classes("field mono")
-        with classed("div", "dialog-foot"):
+        with element("div", "actions dialog-foot"):
             button(t("users.import_template"), template, kind="quiet", symbol="download").classes("foot-left")
             button(t("layout.cancel"), lambda: asked.submit(None), kind="quiet")
             button(
@@ -136,8 +136,8 @@ def _look(
             notice(t("users.import_nothing"), "bad")
             _foot(view, asked, body, done)
             return
-        with classed("fieldset", "form-part"):
-            classed("legend", "", t("users.import_existing"))
+        with element("fieldset", "form-part"):
+            element("legend", "", t("users.import_existing"))
             existing = ui.radio({"skip": t("users.import_skip"), "update": t("users.import_update")}, value="skip")
             existing.props("inline dense")
 
@@ -149,7 +149,7 @@ def _look(
 
 
 def _foot(view: View, asked: ui.dialog, body: ui.element, done: Done) -> ui.element:
-    with classed("div", "dialog-foot") as foot:
+    with element("div", "actions dialog-foot") as foot:
         back = button(view.t("layout.back"), lambda: _choose(view, asked, body, done), kind="quiet")
         back.classes("foot-left")
         button(view.t("layout.cancel"), lambda: asked.submit(None), kind="quiet")
@@ -176,9 +176,9 @@ def _run(view: View, asked: ui.dialog, body: ui.element, read: Sheet, *, updates
     body.clear()
     with body:
         progress(view, work)
-        classed("p", "muted", t("layout.work_leave"))
-        after = classed("div", "stack")
-        with classed("div", "dialog-foot"):
+        element("p", "muted", t("layout.work_leave"))
+        after = element("div", "stack")
+        with element("div", "actions dialog-foot"):
             button(t("layout.close"), lambda: asked.submit(True), kind="main")  # noqa: FBT003  the answer itself
 
     def look() -> None:
@@ -186,7 +186,7 @@ def _run(view: View, asked: ui.dialog, body: ui.element, read: Sheet, *, updates
             timer.deactivate()
             after.clear()
             with after:
-                _said(view, outcomes)
+                _draw_outcomes(view, outcomes)
 
     with after:
         timer = ui.timer(0.4, look)
@@ -224,7 +224,7 @@ async def _one(view: View, one: Line, *, updates: bool) -> Outcome:
         if error.reason == "unreachable":
             raise
         if error.reason != "username_taken":
-            return Outcome(one, "failed", placed(view.t, error)[1])
+            return Outcome(one, "failed", place_error(view.t, error)[1])
     else:
         return Outcome(one, "made", password=made)
     return await _update(view, one) if updates else Outcome(one, "skipped")
@@ -241,11 +241,11 @@ async def _update(view: View, one: Line) -> Outcome:
     except ApiError as error:
         if error.reason == "unreachable":
             raise
-        return Outcome(one, "failed", placed(view.t, error)[1])
+        return Outcome(one, "failed", place_error(view.t, error)[1])
     return Outcome(one, "updated")
 
 
-def _said(view: View, outcomes: Iterable[Outcome]) -> None:
+def _draw_outcomes(view: View, outcomes: Iterable[Outcome]) -> None:
     t = view.t
     kinds = [one.kind for one in outcomes]
     said = [t(f"users.import_{kind}", n=n) for kind in ("made", "updated", "skipped") if (n := kinds.count(kind))]
@@ -261,19 +261,19 @@ def _said(view: View, outcomes: Iterable[Outcome]) -> None:
 
 def _table(view: View, rows: Sequence[tuple[int, str, str]]) -> None:
     t = view.t
-    with classed("div", "numbers-scroll"), classed("table", "sheet-problems"):
-        classed("caption", "unseen", t("users.problem"))
-        with classed("thead"), classed("tr"):
+    with element("div", "numbers-scroll"), element("table", "small-table sheet-problems"):
+        element("caption", "unseen", t("users.problem"))
+        with element("thead"), element("tr"):
             for title in (t("users.line"), t("users.username"), t("users.problem")):
-                attrs(classed("th", "", title), scope="col")
-        with classed("tbody"):
+                attrs(element("th", "", title), scope="col")
+        with element("tbody"):
             for number, username, problem in rows[:SHOWN]:
-                with classed("tr"):
-                    attrs(classed("th", "", str(number)), scope="row")
-                    classed("td", "wrap-anywhere", line(username, MOST_NAME))
-                    classed("td", "", problem)
+                with element("tr"):
+                    attrs(element("th", "", str(number)), scope="row")
+                    element("td", "wrap-anywhere", line(username, MOST_NAME))
+                    element("td", "", problem)
     if len(rows) > SHOWN:
-        classed("p", "muted", t("users.lines_more", n=len(rows) - SHOWN))
+        element("p", "muted", t("users.lines_more", n=len(rows) - SHOWN))
 
 
 def _result(view: View, outcomes: Sequence[Outcome]) -> AsyncIterator[bytes]:

@@ -7,11 +7,11 @@ from nicegui import ui
 
 from imsg_console.features.users import bulk, form, import_file
 from imsg_console.features.users.records import MOST_NAME
-from imsg_console.features.users.table import Listing, found
+from imsg_console.features.users.table import Listing, find_user
 from imsg_console.near_limits import near_limits
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import attrs, button, classed, heading, link_to, style_sheet
+from imsg_console.widgets.elements import attrs, button, element, heading, link_to, style_sheet
 from imsg_console.widgets.fields import text_field
 from imsg_console.widgets.formats import download_button
 from imsg_console.widgets.notices import empty
@@ -29,7 +29,7 @@ async def show(view: View) -> None:
     if view.query.get("new"):
         await _later(lambda: form.create(view, board.reload))
     elif name := view.query.get("edit"):
-        user = await found(view, name)
+        user = await find_user(view, name)
         if user is not None:
             await _later(lambda: form.edit(view, user, board.reload))
 
@@ -46,24 +46,24 @@ class Board:
     def draw(self) -> None:
         """Draw everything but the rows."""
         view, t = self._view, self._view.t
-        with classed("div", "page-head"):
-            with classed("div"):
+        with element("div", "spread page-head"):
+            with element("div"):
                 heading(1, t("layout.users"))
-                classed("p", "page-lead", t("users.lead"))
-            with classed("div", "actions"):
+                element("p", "page-lead", t("users.lead"))
+            with element("div", "actions"):
                 button(t("users.import"), lambda: import_file.ask(view, self.reload), symbol="upload")
                 download_button(t, t("users.export"), lambda kind: import_file.export(view, self._search, (), kind))
                 button(t("users.new"), lambda: form.create(view, self.reload), kind="main", symbol="person_add")
-        with attrs(classed("search", "user-tools")):
+        with attrs(element("search", "side-by-side user-tools")):
             self.field = text_field(t("users.search"), self._search, kind="search", most=254)
             self.field.props('clearable debounce="300"').classes("user-search")
-            self.field.on_value_change(self._searched)
+            self.field.on_value_change(self._search_for)
             attrs(button(t("users.refresh"), self.reload, kind="quiet", symbol="refresh"))
         if self._only_near:
-            with classed("div", "notice notice-info"):
-                classed("span", "", t("users.only_near"))
+            with element("div", "notice notice-info"):
+                element("span", "", t("users.only_near"))
                 link_to(t("users.show_all"), "/users")
-        self._bar = attrs(classed("div", "several"), role="region", aria_label=t("users.several"))
+        self._bar = attrs(element("div", "several"), role="region", aria_label=t("users.several"))
         listing = Listing(view, self.reload)
         self.table = PagedTable(
             view,
@@ -90,7 +90,7 @@ class Board:
         answer = await self._view.api.get("/api/v2/users", search=self._search, limit=PAGE_ROWS, cursor=cursor)
         return answer["users"], answer["next"]
 
-    async def _searched(self) -> None:
+    async def _search_for(self) -> None:
         self._search = str(self.field.value or "").replace("\0", "").strip()
         self._only_near = False
         query = urlencode({"search": self._search}) if self._search else ""
@@ -116,8 +116,8 @@ class Board:
         if not number:
             return
         with self._bar:
-            classed("strong", "", t("layout.chosen", n=number))
-            with classed("div", "actions"):
+            element("strong", "", t("layout.chosen", n=number))
+            with element("div", "actions"):
                 button(t("users.set_limits"), self._limits, symbol="speed")
                 button(t("users.allow"), lambda: self._change({"available": True}), symbol="check_circle")
                 button(t("users.stop"), self._stop, symbol="block")
@@ -131,11 +131,11 @@ class Board:
             self._change(fields)
 
     async def _stop(self) -> None:
-        if await bulk.agreed(self._view, "stop", len(self._chosen.rows)):
+        if await bulk.ask_agreement(self._view, "stop", len(self._chosen.rows)):
             self._change({"available": False})
 
     async def _remove(self) -> None:
-        if await bulk.agreed(self._view, "delete", len(self._chosen.rows)):
+        if await bulk.ask_agreement(self._view, "delete", len(self._chosen.rows)):
             bulk.remove(self._view, list(self._chosen.rows.values()), self._after)
 
     def _change(self, fields: dict[str, Any]) -> None:

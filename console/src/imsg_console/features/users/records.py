@@ -42,7 +42,7 @@ def changes(before: User, after: Mapping[str, Any]) -> dict[str, Any]:
     return asked
 
 
-def placed(t: Texts, error: ApiError) -> tuple[str, str]:
+def place_error(t: Texts, error: ApiError) -> tuple[str, str]:
     """Return the field that a refusal is about, if any, and its sentence with the field's name as the page has it."""
     detail = error.detail or t("layout.unreachable")
     named = _NAMED.match(detail)

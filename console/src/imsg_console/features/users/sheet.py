@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imsg_console.features.users.records import LIMITS, MOST, MOST_NAME
-from imsg_console.texts import Texts
+from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.csvs import FORMULA, is_number
 
 COLUMNS = (
@@ -99,7 +99,7 @@ def read(t: Texts, found: Sequence[Sequence[str]]) -> Sheet:
     rows = [(number, row) for number, row in enumerate(found, 1) if any(cell.strip() for cell in row)]
     if not rows:
         return Sheet(problem=t("users.sheet_empty"))
-    columns = _columns(t, rows[0][1])
+    columns = _columns(rows[0][1])
     if "username" not in columns:
         return Sheet(problem=t("users.sheet_no_username"))
     doubled = [one for one in COLUMNS if columns.count(one) > 1]
@@ -127,24 +127,24 @@ def split(text: str) -> list[list[str]]:
         return [line.split(delimiter) for line in text.splitlines()]
 
 
-def has_usernames(t: Texts, found: Sequence[Sequence[str]]) -> bool:
+def has_usernames(found: Sequence[Sequence[str]]) -> bool:
     """Tell whether a sheet's heading names a column of usernames."""
     first = next((row for row in found if any(cell.strip() for cell in row)), ())
-    return "username" in _columns(t, first)
+    return "username" in _columns(first)
 
 
-def _columns(t: Texts, headings: Sequence[str]) -> list[str]:
+def _columns(headings: Sequence[str]) -> list[str]:
     """Say which column each heading means; empty: none. A sheet with 姓名 and 用户名 has one column of usernames."""
-    meant = [_column(t, heading) for heading in headings]
+    meant = [_column(heading) for heading in headings]
     best = {name: min(rank for one, rank in meant if one == name) for name, _ in meant if name}
     return [name if name and rank == best[name] else "" for name, rank in meant]
 
 
-def _column(t: Texts, heading: str) -> tuple[str, int]:
+def _column(heading: str) -> tuple[str, int]:
     """Say which column a heading means, and how plainly: 0 its own word, then one of people's, the likeliest first."""
     name = heading.strip().strip("*：:").strip().lower()
     for column in (*COLUMNS, *EXPORTED):
-        if name == column or name in (one.lower() for one in t.both(f"users.{column}")):
+        if name == column or name in (one.lower() for one in in_every_language(f"users.{column}")):
             return (column if column in COLUMNS else "", 0)
     return ALIASES.get(name, ("", 0))
 
@@ -213,10 +213,10 @@ def heading(t: Texts, columns: Iterable[str] = EXPORTED) -> list[str]:
 
 def row(t: Texts, user: Mapping[str, Any]) -> list[object]:
     """Write a user as a row, so that reading it again gives the same user."""
-    return [_written(t, name, user[name]) for name in EXPORTED]
+    return [_write(t, name, user[name]) for name in EXPORTED]
 
 
-def _written(t: Texts, name: str, value: object) -> object:
+def _write(t: Texts, name: str, value: object) -> object:
     if name == "role":
         return t(f"words.role_{value}")
     if name == "available":

@@ -16,7 +16,7 @@ from imsg_console.view import View
 from imsg_console.widgets.bars import usage
 from imsg_console.widgets.chips import chip
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import attrs, button, classed, icon
+from imsg_console.widgets.elements import attrs, button, element, icon
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.tables import Column, Row
 
@@ -35,18 +35,18 @@ class Listing:
         """Name the columns."""
         t = self._view.t
         return (
-            Column(t("users.username"), self._name, "main user-name"),
+            Column(t("users.username"), self._name, "main user-name", lambda user: user["username"].lower()),
             Column(t("users.contacts"), self._contacts, "user-contacts"),
-            Column(t("users.bar_hour"), self._hour, "user-bar"),
-            Column(t("users.bar_day"), self._day, "user-bar"),
+            Column(t("users.bar_hour"), self._hour, "user-bar", lambda user: user["used_hour"]),
+            Column(t("users.bar_day"), self._day, "user-bar", lambda user: user["used_day"]),
             Column(t("users.actions"), self._actions, "user-actions"),
         )
 
     def _name(self, user: Row) -> None:
         t = self._view.t
-        with classed("div", "user-who"):
-            classed("span", "wrap-anywhere", line(user["username"], MOST_NAME))
-            with classed("div", "user-chips"):
+        with element("div", "stack tight user-who"):
+            element("span", "wrap-anywhere", line(user["username"], MOST_NAME))
+            with element("div", "user-chips"):
                 if user["role"] == "admin":
                     chip(t("words.role_admin"), "admin_panel_settings", "info")
                 if not user["available"]:
@@ -57,19 +57,19 @@ class Listing:
     def _contacts(self, user: Row) -> None:
         t = self._view.t
         given = [(name, user[name]) for name in SYMBOLS if user[name]]
-        with classed("ul", "contacts"):
+        with element("ul", "contacts"):
             for name, value in given:
-                with classed("li"):
+                with element("li", "side-by-side"):
                     attrs(icon(SYMBOLS[name]), title=t(f"users.{name}"))
-                    classed("span", "unseen", t(f"users.{name}"))
-                    classed("span", "wrap-anywhere", line(value, 254))
+                    element("span", "unseen", t(f"users.{name}"))
+                    element("span", "wrap-anywhere", line(value, 254))
             if user.get("twins"):  # an auth of the version before tells none
-                with classed("li"):
+                with element("li", "side-by-side"):
                     names = line("、".join(user["twins"]), MOST_NAME)
                     attrs(chip(t("users.twin"), "group", "warn"), title=t("users.twin_of", names=names))
-                    classed("span", "unseen", t("users.twin_of", names=names))
+                    element("span", "unseen", t("users.twin_of", names=names))
             if not given:
-                classed("li", "muted", t("users.no_contact"))
+                element("li", "muted", t("users.no_contact"))
 
     def _hour(self, user: Row) -> None:
         usage(self._view.t("users.bar_hour"), user["used_hour"], user["per_hour"], "")
@@ -96,7 +96,7 @@ class Listing:
         async def remove() -> None:
             await self._remove(user)
 
-        with classed("div", "actions actions-tight"):
+        with element("div", "actions actions-tight"):
             attrs(button(t("users.edit"), edit), aria_label=t("users.edit_of", name=name))
             more = ui.button(icon="more_vert").props("flat round dense").classes("more")
             attrs(more, aria_label=t("users.more_of", name=name), aria_haspopup="dialog")
@@ -133,10 +133,10 @@ class Listing:
 def _entry(symbol: str, text: str, on_click: Any) -> None:  # noqa: ANN401  a handler, with or without an await
     with ui.item(on_click=on_click).props('clickable v-close-popup role="button"'):
         icon(symbol)
-        classed("span", "menu-text", text)
+        element("span", "menu-text", text)
 
 
-async def found(view: View, username: str) -> User | None:
+async def find_user(view: View, username: str) -> User | None:
     """Return one user, if there is such."""
     try:
         return await view.api.get(path("/api/v2/users", username))
