@@ -115,6 +115,63 @@ def test_filters_stand_in_the_address_and_a_shared_one_finds_the_same(deployment
     expect(page.get_by_role("alert")).to_contain_text("32 位十六进制")
 
 
+@pytest.mark.parametrize("look", [Look("zh", 1280), EN], ids=lambda look: look.name)
+def test_a_request_is_one_row_that_opens_into_its_recipients(deployment: Deployment, visit: Visits, look: Look) -> None:
+    name, to = deployment.new_user(per_day=100, per_hour=100), address()
+    token = deployment.token(name, "correct horse")
+    many = settled(deployment, [to, f"bounce+{to}", *(f"{n}+{to}" for n in range(12))], token=token, subject="一批")
+    settled(deployment, f"alone+{to}", token=token, subject="另一封")
+    seen = visit(look)
+    enter(seen)
+    page, is_zh = seen.page, look.language == "zh"
+    page.goto(f"/messages?username={name}")
+    expect(rows(page)).to_have_count(2)
+    row = rows(page).filter(has_text="一批")
+    expect(row).to_contain_text("已发出 13" if is_zh else "Sent 13")
+    expect(row).to_contain_text("失败 1" if is_zh else "Failed 1")
+    row.get_by_role("button", name="一批").click()
+    opened = page.locator(".messages-opened")
+    expect(opened.locator("li")).to_have_count(10)
+    expect(opened).to_contain_text(f"bounce+{to}")
+    assert not scrolls_sideways(page)
+    seen.axe()
+    seen.shoot("request-opened")
+    if look.width > PHONE:
+        for first in ("一批", "另一封"):
+            page.get_by_role("button", name="内容", exact=True).click()
+            expect(rows(page).first).to_contain_text(first)
+    opened.get_by_role("link", name=re.compile("全部 14|all 14")).click()
+    expect(rows(page)).to_have_count(14)
+    assert query(page) == {"id": many}
+
+
+@pytest.mark.parametrize("part", ["bounce+", "BOUNCE+reader"])
+def test_a_part_of_a_recipient_finds_it(deployment: Deployment, visit: Visits, part: str) -> None:
+    name, to = deployment.new_user(), address()
+    settled(deployment, [to, f"bounce+{to}"], token=deployment.token(name, "correct horse"), subject="一部分")
+    seen = visit()
+    enter(seen)
+    page = seen.page
+    page.goto(f"/messages?username={name}")
+    page.get_by_label("收件人", exact=True).fill(part)
+    page.get_by_label("收件人", exact=True).press("Enter")
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page)).to_contain_text(f"bounce+{to}")
+
+
+def test_a_span_of_time_is_one_click(deployment: Deployment, visit: Visits) -> None:
+    name = deployment.new_user()
+    settled(deployment, address(), token=deployment.token(name, "correct horse"))
+    seen = visit()
+    enter(seen)
+    page = seen.page
+    page.goto(f"/messages?username={name}")
+    for span, count in (("昨天", 0), ("今天", 1), ("本月", 1)):
+        page.locator(".filters-span", has_text=span).click()
+        expect(page).to_have_url(re.compile("since="))
+        expect(rows(page)).to_have_count(count)
+
+
 def test_the_second_page_the_last_by_its_number_and_the_way_back(deployment: Deployment, visit: Visits) -> None:
     everybody = [f"page-{n}-{address()}" for n in range(120)]
     request = settled(deployment, everybody, subject="翻页")

@@ -65,7 +65,7 @@ REQUEST = f"""
   {ENDING}
 </q-tr>
 <q-tr v-if="props.row.opened" role="row" class="messages-opened">
-  <q-td role="cell" colspan="100%">
+  <q-td role="cell" :colspan="props.cols.length + 1">
     <ul>
       <li v-for="one in props.row.opened" :key="one.id" class="line">
         <a :href="one.href"><bdi>{{{{ one.to }}}}</bdi></a>
