@@ -26,7 +26,7 @@ from imsg_console.widgets.elements import attrs, button, element, heading, icon,
 from imsg_console.widgets.formats import download_button
 from imsg_console.widgets.notices import toast
 
-IS_STILL = "window.scrollY < 60 && !document.querySelector('.messages-table:hover, .messages-table :focus-visible')"
+IS_STILL = "window.scrollY < 60 && !document.querySelector('.data-table:hover, .data-table :focus-visible')"
 """Whether nobody's eye or hand is on a row: only then may rows move."""
 
 BY = ("request", "recipient")
