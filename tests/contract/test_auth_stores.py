@@ -60,20 +60,11 @@ def another(name: str, **given: Any) -> User:  # noqa: ANN401  any field
     return replace(PERSON, id=new_id(), username=name, **given)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where an empty database of either kind is."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/数据/auth.db"
-    found: str = request.getfixturevalue("postgres_database")
-    return found
-
-
 @pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
+async def database(database_url: str) -> AsyncIterator[Database]:
     """Open a migrated database."""
-    await asyncio.to_thread(migrate, read_url(url), STEPS)
-    async with connect(read_url(url), TERMS) as database:
+    await asyncio.to_thread(migrate, read_url(database_url), STEPS)
+    async with connect(read_url(database_url), TERMS) as database:
         yield database
 
 
@@ -108,12 +99,12 @@ class Auth:
 
 
 @asynccontextmanager
-async def processes(url: str, redis_url: str, count: int) -> AsyncIterator[list[Auth]]:
+async def processes(database_url: str, redis_url: str, count: int) -> AsyncIterator[list[Auth]]:
     """Open several, as separate as processes are."""
     async with AsyncExitStack() as stack:
         opened = []
         for _ in range(count):
-            database = await stack.enter_async_context(connect(read_url(url), TERMS))
+            database = await stack.enter_async_context(connect(read_url(database_url), TERMS))
             redis = await stack.enter_async_context(connect_redis(redis_url))
             opened.append(Auth(Store(database), redis))
         yield opened
@@ -131,10 +122,10 @@ async def test_what_the_migrations_make_is_what_the_tables_say(database: Databas
 
 
 async def test_first_accounts_are_made_once_by_many_that_start_at_once(
-    url: str, redis_url: str, tmp_path: Path
+    database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     """And all of them know the same password."""
-    asked = settings(redis_url, tmp_path, database_url=url, host="0.0.0.0")
+    asked = settings(redis_url, tmp_path, database_url=database_url, host="0.0.0.0")
     async with AsyncExitStack() as stack:
         entering = [stack.enter_async_context(running(asked)) for _ in range(4)]
         visitors = await asyncio.gather(*entering)
@@ -168,16 +159,16 @@ async def test_a_contact_or_name_that_is_taken_is_named(store: Store) -> None:
             assert taken.value.field == field
 
 
-async def test_an_upgrade_gives_every_user_an_id_and_keeps_everything_else(url: str) -> None:
+async def test_an_upgrade_gives_every_user_an_id_and_keeps_everything_else(database_url: str) -> None:
     """A day long tokens are made as gateways of before verify them; who such an auth registers has an id."""
     before = replace(STEPS, folder=older_steps(STEPS.folder, "0001"), head="0001")
-    await asyncio.to_thread(migrate, read_url(url), before)
+    await asyncio.to_thread(migrate, read_url(database_url), before)
     row = {name: getattr(PERSON, name) for name in User.__dataclass_fields__ if name != "id"}
-    async with connect(read_url(url), TERMS) as database:
+    async with connect(read_url(database_url), TERMS) as database:
         async with database.writing() as connection:
             for name in ("张三", "李四"):
                 await connection.execute(insert(USERS).values(row | {"username": name}))
-        await asyncio.to_thread(migrate, read_url(url), STEPS)
+        await asyncio.to_thread(migrate, read_url(database_url), STEPS)
         async with Store(database).writing() as rows:
             found = [await rows.user(name) for name in ("张三", "李四")]
             oldest = await rows.oldest()
@@ -187,7 +178,7 @@ async def test_an_upgrade_gives_every_user_an_id_and_keeps_everything_else(url: 
         assert oldest is not None
         assert ids_from(oldest) == pytest.approx(time.time() + ROLL_S, abs=60)
         assert ids_from(replace(PERSON, id=new_id(PERSON.created_at.timestamp()))) == 0
-        if url.startswith("postgresql"):
+        if database_url.startswith("postgresql"):
             async with database.writing() as connection:
                 await connection.execute(insert(USERS).values(row | {"username": "王五"}))
             async with Store(database).reading() as rows:
@@ -226,16 +217,16 @@ async def test_of_two_registered_at_once_one_has_the_address(store: Store) -> No
     assert sum(await asyncio.gather(*map(register, range(20)))) == 1
 
 
-async def test_twins_of_before_stay_users_and_are_shown(url: str) -> None:
+async def test_twins_of_before_stay_users_and_are_shown(database_url: str) -> None:
     """Nobody joins them; one of them may change the address, and is no twin then."""
     before = replace(STEPS, folder=older_steps(STEPS.folder, "0001"), head="0001")
-    await asyncio.to_thread(migrate, read_url(url), before)
+    await asyncio.to_thread(migrate, read_url(database_url), before)
     row = {name: getattr(PERSON, name) for name in User.__dataclass_fields__ if name != "id"}
-    async with connect(read_url(url), TERMS) as database:
+    async with connect(read_url(database_url), TERMS) as database:
         async with database.writing() as connection:
             for name, email in (("a", "Zhang@x.cn"), ("b", "zhang@x.cn"), ("c", "li@x.cn"), ("d", None)):
                 await connection.execute(insert(USERS).values(row | {"username": name, "email": email}))
-        await asyncio.to_thread(migrate, read_url(url), STEPS)
+        await asyncio.to_thread(migrate, read_url(database_url), STEPS)
         store = Store(database)
         async with store.writing() as rows:
             users = await rows.page(None, (), 10)
@@ -299,7 +290,7 @@ async def test_a_record_of_the_outbox_is_taken_by_one_and_comes_back_when_its_ta
         assert list((await rows.take_notes(now=161, until=220, limit=9)).values()) == ["two"]
 
 
-async def test_no_record_is_published_by_two(url: str, redis_url: str, database: Database) -> None:
+async def test_no_record_is_published_by_two(database_url: str, redis_url: str, database: Database) -> None:
     """However many processes take at once."""
     store = Store(database)
     async with store.writing() as rows:
@@ -315,12 +306,14 @@ async def test_no_record_is_published_by_two(url: str, redis_url: str, database:
                 return taken
             taken += notes.values()
 
-    async with processes(url, redis_url, 3) as auths:
+    async with processes(database_url, redis_url, 3) as auths:
         taken = await asyncio.gather(*(take(auth) for auth in auths))
     assert sorted(body for bodies in taken for body in bodies) == sorted(map(str, range(60)))
 
 
-async def test_a_stale_mirror_never_remains(url: str, redis_url: str, redis: Redis, database: Database) -> None:
+async def test_a_stale_mirror_never_remains(
+    database_url: str, redis_url: str, redis: Redis, database: Database
+) -> None:
     """Three processes change one user and write its mirror at once; no change is ever overtaken by an older mirror."""
     await add(Store(database), PERSON)
     overtaken: list[tuple[int, str]] = []
@@ -338,7 +331,7 @@ async def test_a_stale_mirror_never_remains(url: str, redis_url: str, redis: Red
         while not done.is_set():
             await auth.mirror.write("张三")
 
-    async with processes(url, redis_url, 3) as auths:
+    async with processes(database_url, redis_url, 3) as auths:
         done = asyncio.Event()
         writers = [asyncio.create_task(write(auth, done)) for auth in auths]
         await asyncio.gather(*(change(auth, 15) for auth in auths for _ in range(2)))
@@ -372,11 +365,11 @@ async def test_a_mirror_that_arrives_late_is_not_written(
 
 
 async def test_a_change_is_seen_by_nobody_before_it_is_committed(
-    url: str, redis_url: str, redis: Redis, database: Database
+    database_url: str, redis_url: str, redis: Redis, database: Database
 ) -> None:
     """Whoever asks for the mirror in between waits and gets what was committed."""
     await add(Store(database), PERSON)
-    async with processes(url, redis_url, 2) as (one, other):
+    async with processes(database_url, redis_url, 2) as (one, other):
         await one.mirror.write("张三")
         async with one.changes.of("张三") as change:
             assert await mirrored(redis, "张三") == {}
@@ -387,7 +380,9 @@ async def test_a_change_is_seen_by_nobody_before_it_is_committed(
     assert (await mirrored(redis, "张三"))["per_hour"] == "9"
 
 
-async def test_the_last_administrator_stays_also_in_a_race(url: str, redis_url: str, database: Database) -> None:
+async def test_the_last_administrator_stays_also_in_a_race(
+    database_url: str, redis_url: str, database: Database
+) -> None:
     """Of five that are demoted or removed all at once from two processes, one stays."""
     store = Store(database)
 
@@ -403,7 +398,7 @@ async def test_the_last_administrator_stays_also_in_a_race(url: str, redis_url: 
             return refusal.reason
         return "ended"
 
-    async with processes(url, redis_url, 2) as auths:
+    async with processes(database_url, redis_url, 2) as auths:
         for round_ in range(4):
             names = [f"admin {round_} {n}" for n in range(5)]
             async with store.writing() as rows:
@@ -416,9 +411,9 @@ async def test_the_last_administrator_stays_also_in_a_race(url: str, redis_url: 
                 assert len(await rows.lock_administrators()) == 1
 
 
-async def test_a_whole_story_goes_the_same_way(url: str, redis_url: str, tmp_path: Path) -> None:
+async def test_a_whole_story_goes_the_same_way(database_url: str, redis_url: str, tmp_path: Path) -> None:
     """Registered, found, changed, logged out, removed, through the API."""
-    async with running(settings(redis_url, tmp_path, database_url=url)) as visitor:
+    async with running(settings(redis_url, tmp_path, database_url=database_url)) as visitor:
         admin = await visitor.log_in("admin", "123")
         for n in range(5):
             body = {"username": f"用户{n}", "password": "secret", "email": f"u{n}@Example.com"}
@@ -471,10 +466,10 @@ async def test_a_database_that_is_away_is_10012_and_comes_back_by_itself(redis_u
             await eventually(is_back, within_s=20)
 
 
-async def test_without_redis_nothing_is_changed(url: str, tmp_path: Path) -> None:
+async def test_without_redis_nothing_is_changed(database_url: str, tmp_path: Path) -> None:
     """A mirror that can't be deleted would outlive the change."""
     with Valkey() as own:
-        async with running(settings(own.url, tmp_path, database_url=url)) as visitor:
+        async with running(settings(own.url, tmp_path, database_url=database_url)) as visitor:
             admin = await visitor.log_in("admin", "123")
             own.kill()
             assert await unavailable(admin)
@@ -491,10 +486,10 @@ async def test_without_redis_nothing_is_changed(url: str, tmp_path: Path) -> Non
             assert users["天存-system-1001"]["per_day"] == 20
 
 
-async def test_who_stops_waiting_for_a_row_leaves_nothing_behind(url: str, database: Database) -> None:
+async def test_who_stops_waiting_for_a_row_leaves_nothing_behind(database_url: str, database: Database) -> None:
     """A request that was given up; its connection is whole again afterwards."""
     await add(Store(database), PERSON)
-    async with connect(read_url(url), TERMS) as other:
+    async with connect(read_url(database_url), TERMS) as other:
         async with Store(database).writing() as rows:
             assert await rows.lock("张三") is not None
             with pytest.raises((DatabaseUnavailable, TimeoutError)):

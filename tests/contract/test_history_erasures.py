@@ -45,20 +45,11 @@ MAIL = "Zhang.San@example.com"
 PHONE = "+8613912345678"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where an empty database of either kind is."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/history.db"
-    found: str = request.getfixturevalue("postgres_database")
-    return found
-
-
 @pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
+async def database(database_url: str) -> AsyncIterator[Database]:
     """Open a migrated database."""
-    await asyncio.to_thread(migrate, read_url(url), NOW)
-    async with connect(read_url(url)) as opened:
+    await asyncio.to_thread(migrate, read_url(database_url), NOW)
+    async with connect(read_url(database_url)) as opened:
         yield opened
 
 
@@ -325,10 +316,10 @@ async def test_a_new_installation_keeps_contents_for_30_days_and_a_choice_stands
     assert await Contents(database, 7).days() == 7
 
 
-async def test_an_installation_of_before_keeps_what_it_had_and_its_contents_for_90_days(url: str) -> None:
+async def test_an_installation_of_before_keeps_what_it_had_and_its_contents_for_90_days(database_url: str) -> None:
     """As 39c43ba made it."""
-    address = read_url(url)
-    await asyncio.to_thread(_make_as_before, url)
+    address = read_url(database_url)
+    await asyncio.to_thread(_make_as_before, database_url)
     await asyncio.to_thread(migrate, address, NOW)
     async with connect(address) as database:
         assert await Contents(database, None).days() == 90
@@ -339,14 +330,14 @@ async def test_an_installation_of_before_keeps_what_it_had_and_its_contents_for_
         await keep(database, job(at=BEFORE))
 
 
-def _make_as_before(url: str) -> None:
+def _make_as_before(database_url: str) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     import imsg_database.migrate  # noqa: PLC0415
     from imsg_history.migrations import STEPS  # noqa: PLC0415
 
-    with open_sync_engine(read_url(url), TERMS) as engine, engine.begin() as connection:
+    with open_sync_engine(read_url(database_url), TERMS) as engine, engine.begin() as connection:
         config = Config()
         config.set_main_option("script_location", str(imsg_database.migrate.ENVIRONMENT))
         config.set_main_option("version_locations", str(STEPS.folder))

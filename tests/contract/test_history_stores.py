@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -54,20 +53,11 @@ NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
 RETENTION = timedelta(days=90)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where an empty database of either kind is."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/history.db"
-    found: str = request.getfixturevalue("postgres_database")
-    return found
-
-
 @pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
+async def database(database_url: str) -> AsyncIterator[Database]:
     """Open a migrated database."""
-    await asyncio.to_thread(migrate, read_url(url), NOW)
-    async with connect(read_url(url)) as opened:
+    await asyncio.to_thread(migrate, read_url(database_url), NOW)
+    async with connect(read_url(database_url)) as opened:
         yield opened
 
 
@@ -107,9 +97,9 @@ async def statuses(database: Database, of: Job) -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")  # SQLAlchemy reads those of no SQLite
-async def test_the_migrations_make_the_tables_the_code_describes(url: str) -> None:
-    migrate(read_url(url), NOW)
-    with open_sync_engine(read_url(url), TERMS) as engine, engine.connect() as connection:
+async def test_the_migrations_make_the_tables_the_code_describes(database_url: str) -> None:
+    migrate(read_url(database_url), NOW)
+    with open_sync_engine(read_url(database_url), TERMS) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_name": _is_ours, "compare_type": True})
         assert compare_metadata(context, metadata) == []
 
@@ -336,18 +326,20 @@ def _story(drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]]) 
 @given(drawn=EVENTS, seed=st.integers(0, 2**32))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_events_in_any_order_and_number_end_in_the_same_rows(
-    url: str, drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]], seed: int
+    database_url: str, drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]], seed: int
 ) -> None:
     """Recording is commutative and idempotent, across batches of any size."""
     story, chance = _story(drawn), random.Random(seed)  # noqa: S311  a test's own order
     shuffled = story + chance.choices(story, k=len(story))
     chance.shuffle(shuffled)
-    asyncio.run(_ends_alike(url, story, shuffled, chance))
+    asyncio.run(_ends_alike(database_url, story, shuffled, chance))
 
 
-async def _ends_alike(url: str, story: list[Delivery], shuffled: list[Delivery], chance: random.Random) -> None:
-    await asyncio.to_thread(migrate, read_url(url), NOW)
-    async with connect(read_url(url)) as database:
+async def _ends_alike(
+    database_url: str, story: list[Delivery], shuffled: list[Delivery], chance: random.Random
+) -> None:
+    await asyncio.to_thread(migrate, read_url(database_url), NOW)
+    async with connect(read_url(database_url)) as database:
         rows = []
         for version in (story, shuffled):
             await database.write(_emptied)
@@ -373,16 +365,16 @@ async def _dumped(connection: AsyncConnection) -> dict[str, list[tuple[Any, ...]
     return dump
 
 
-async def test_two_recorders_side_by_side_end_in_the_same_rows(url: str) -> None:
+async def test_two_recorders_side_by_side_end_in_the_same_rows(database_url: str) -> None:
     """Two replicas take the same and neighbouring events at once, and neither loses or blocks the other for good."""
-    await asyncio.to_thread(migrate, read_url(url), NOW)
+    await asyncio.to_thread(migrate, read_url(database_url), NOW)
     jobs = [job(to=[f"{i}x{n}@example.com" for n in range(10)], at=NOW + timedelta(milliseconds=i)) for i in range(40)]
     story = [delivered(one) for one in jobs]
     for one in jobs:
         for n in range(10):
             sent = outcome(one, Status.SENT, n, provider_id=f"{one.request}{n}")
             story += [delivered(sent), delivered(receipt(sent, one.recipients[n].address))]
-    async with connect(read_url(url)) as first, connect(read_url(url)) as second:
+    async with connect(read_url(database_url)) as first, connect(read_url(database_url)) as second:
         halves = [story[::2] + story[::3], story[1::2] + story[::5]]
         for i, half in enumerate(halves):
             random.Random(i).shuffle(half)  # noqa: S311
@@ -622,13 +614,13 @@ async def test_a_name_registered_again_sees_nothing_of_its_predecessor(database:
             assert await _refusal(again) == "not_found"
 
 
-async def test_an_upgrade_keeps_what_was_there_and_its_users_see_it(url: str) -> None:
+async def test_an_upgrade_keeps_what_was_there_and_its_users_see_it(database_url: str) -> None:
     before = replace(STEPS, folder=older_steps(STEPS.folder, "0001"), head="0001")
-    await asyncio.to_thread(store_migrate, read_url(url), before)
+    await asyncio.to_thread(store_migrate, read_url(database_url), before)
     one = job(username="张三", at=NOW)
-    async with connect(read_url(url)) as database:
+    async with connect(read_url(database_url)) as database:
         await database.write(lambda connection: _insert_as_before(connection, one.request))
-        await asyncio.to_thread(migrate, read_url(url), NOW)
+        await asyncio.to_thread(migrate, read_url(database_url), NOW)
         for caller, count in (
             (ADMIN, 1),
             (Caller("张三", is_admin=False), 1),

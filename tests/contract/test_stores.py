@@ -39,18 +39,10 @@ def upgrade():
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def written(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where an empty database of either kind is."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/数据 100%/things.db"
-    return str(request.getfixturevalue("postgres_database"))
-
-
 @pytest.fixture
-def url(written: str) -> URL:
+def url(database_url: str) -> URL:
     """Read where."""
-    return read_url(written)
+    return read_url(database_url)
 
 
 @pytest.fixture
@@ -100,10 +92,10 @@ print("alembic" in sys.modules)
 """
 
 
-async def start(written: str, steps: Steps) -> bool:
+async def start(database_url: str, steps: Steps) -> bool:
     """Migrate in a process of its own; tell whether it loaded Alembic."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-c", STARTING, written, str(steps.folder), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-W", "error", "-c", STARTING, database_url, str(steps.folder), stdout=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(60):
         said, _ = await process.communicate()
@@ -111,16 +103,18 @@ async def start(written: str, steps: Steps) -> bool:
     return said.strip() == b"True"
 
 
-async def test_of_processes_that_start_at_once_one_migrates_and_the_others_wait(written: str, steps: Steps) -> None:
-    loaded = await asyncio.gather(*(start(written, steps) for _ in range(4)))
+async def test_of_processes_that_start_at_once_one_migrates_and_the_others_wait(
+    database_url: str, steps: Steps
+) -> None:
+    loaded = await asyncio.gather(*(start(database_url, steps) for _ in range(4)))
     assert loaded.count(True) == 1
-    async with connect(read_url(written), TERMS) as database, database.reading() as connection:
+    async with connect(read_url(database_url), TERMS) as database, database.reading() as connection:
         assert (await connection.execute(text("SELECT version_num FROM things_version"))).scalars().all() == ["1"]
 
 
-async def test_alembic_is_loaded_only_where_a_step_is_missing(written: str, steps: Steps) -> None:
-    assert await start(written, steps)
-    assert not await start(written, steps)
+async def test_alembic_is_loaded_only_where_a_step_is_missing(database_url: str, steps: Steps) -> None:
+    assert await start(database_url, steps)
+    assert not await start(database_url, steps)
 
 
 async def test_a_later_step_runs_on_what_the_earlier_ones_left(url: URL, steps: Steps, database: Database) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -18,14 +17,6 @@ from imsg_runtime.redis import Redis
 from imsg_wechat.followers import Followers
 from imsg_wechat.migrations import STEPS
 from imsg_wechat.store import Store
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Name an empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'wechat.db'}"
-    return str(request.getfixturevalue("postgres_database"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +84,14 @@ def postgres_database(postgres: Postgres) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     yield postgres.create_database(name)
     postgres.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name an empty database of each kind; SQLite's in a folder whose name a URL has to escape."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/数据 100%/store.db"
+    return str(request.getfixturevalue("postgres_database"))
 
 
 @pytest.fixture

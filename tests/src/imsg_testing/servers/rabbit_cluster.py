@@ -3,20 +3,20 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 from imsg_testing.servers.epmd import Epmd
 from imsg_testing.servers.rabbit import Rabbit, shipped
-from imsg_testing.servers.server import START_TIMEOUT_S
+from imsg_testing.servers.server import START_TIMEOUT_S, Startable
 
 NODES = 3
 FORM_TIMEOUT_S = 2 * START_TIMEOUT_S
 
 
-class RabbitCluster:
+class RabbitCluster(Startable):
     """Three nodes that know each other by their configuration alone, `deploy/rabbitmq/cluster.conf`."""
 
     def __init__(self) -> None:
@@ -78,19 +78,6 @@ class RabbitCluster:
         for node in self.nodes:
             node.close()
         self._epmd.close()
-
-    def __enter__(self) -> Self:
-        """Start it."""
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End it."""
-        self.close()
 
 
 def asked(node: Rabbit, path: str) -> Any:  # noqa: ANN401  the management API's own shapes

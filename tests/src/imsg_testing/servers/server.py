@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from imsg_testing.processes import Process
 
@@ -20,7 +20,30 @@ class MissingServerError(RuntimeError):
     """A server the tests need is not installed; its text is the one line that names the package."""
 
 
-class Server:
+class Startable(Protocol):
+    """Something that runs for as long as a context lasts."""
+
+    def start(self) -> None:
+        """Start it and return when it answers."""
+
+    def close(self) -> None:
+        """End it for good and remove its data."""
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self.close()
+
+
+class Server(Startable):
     """A server that can be killed and started again on the same port with the same data."""
 
     _port = 0
@@ -85,19 +108,6 @@ class Server:
         if self._process is not None:
             self._process.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        """Start it."""
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End it."""
-        self.close()
 
     def _prepare(self) -> Process:
         """Take ports, write configuration, and return the process, not started yet."""
