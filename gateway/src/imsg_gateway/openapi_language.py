@@ -25,7 +25,7 @@ def catalogue() -> dict[str, str]:
     text = files("imsg_gateway").joinpath("reader", "texts.zh.json").read_text(encoding="utf-8")
     found: dict[str, str] = json.loads(text)
     for channel in CHANNELS:
-        found |= {channel.to.en: channel.to.zh, getdoc(channel.content) or "": channel.content_zh}
+        found |= {channel.to.en: channel.to.zh, getdoc(channel.content) or "": channel.content_zh, **channel.chinese}
     return found
 
 

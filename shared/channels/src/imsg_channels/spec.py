@@ -76,6 +76,8 @@ class ChannelSpec:
     """Whom it reaches, as the interface describes it."""
     example: Mapping[str, Any]
     """A request's `to`, `content` and what else it may hold."""
+    chinese: Mapping[str, str] = field(default_factory=dict)
+    """What else its content's schema says → the same in Chinese."""
     request_schema: Mapping[str, Any] = field(default_factory=dict)
     """What OpenAPI says of a request as a whole, where rules span several of its fields."""
     deployment: Deployment | None = None
