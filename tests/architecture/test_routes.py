@@ -14,6 +14,9 @@ import imsg_auth.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
+from imsg.stand_ins import leaves
+from imsg_channels import CHANNELS
+from imsg_channels.stand_in import At
 from imsg_runtime.service import Service
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
@@ -25,7 +28,13 @@ OPEN = {"/api/login", "/api/v2/login", "/docs", "/openapi.json"}
 
 FILES = "/docs/"
 
-PROVIDERS = "/sandbox/wechat/api/"
+PROVIDERS = tuple(
+    value.path
+    for channel in CHANNELS
+    if channel.stand_in is not None
+    for value in leaves(channel.stand_in.settings).values()
+    if isinstance(value, At)
+)
 """Where the sandbox is the provider itself, with the provider's own keys and answers."""
 
 

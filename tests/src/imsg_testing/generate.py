@@ -3,6 +3,7 @@
 A block stands in its file between `made by make generate: NAME` and `made so far`; a few files are made as a whole.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ BEGIN, END = "made by make generate: ", "made so far"
 VERSION = "0.1.0"
 
 Lines = Iterator[str]
+
+_SECRET = re.compile(r"\{(\w+)\}")
 
 DEPLOYED: tuple[tuple[ChannelSpec, Deployment], ...] = tuple(
     (channel, channel.deployment) for channel in CHANNELS if channel.deployment is not None
@@ -279,7 +282,7 @@ def kubernetes_sender(channel: ChannelSpec, deployment: Deployment) -> str:
     secrets = [
         *([f"{{ key: {_file(channel.service)}_key, path: service_key }}"] * channel.asks_history),
         *([f"{{ key: {channel.name}_db_password, path: {channel.name}_db_password }}"] * deployment.has_tables),
-        *(f"{{ key: {one}, path: {one} }}" for one in (*deployment.secrets, *deployment.given_secrets)),
+        *(f"{{ key: {one}, path: {one} }}" for one in dict.fromkeys(_SECRET.findall(" ".join(deployment.literals)))),
     ]
     return shape.substitute(
         title=channel.titles.en,

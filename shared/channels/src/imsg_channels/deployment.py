@@ -15,8 +15,6 @@ class Deployment:
     """Settings of Kubernetes' example, without `IMSG_NAME__`; `{NAME}` is a secret."""
     secrets: tuple[str, ...] = ()
     """Secrets of its provider that the sandbox makes up where it plays it."""
-    given_secrets: tuple[str, ...] = ()
-    """Secrets of its provider that only people know: for Kubernetes, which has no `.env`."""
     has_tables: bool = False
     memory_mib: int = 256
     memory_why: str = ""

@@ -102,7 +102,6 @@ SMTP = ChannelSpec(
             "PASSWORD={smtp_password}",
             "SENDER=iMSG <imsg@example.com>",
         ),
-        given_secrets=("smtp_password",),
         memory_mib=1024,
         memory_why="two mails of 14 MiB for each of 8 connections, and their attachments before that",
         requested_mib=128,
