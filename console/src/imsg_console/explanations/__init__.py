@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
-from imsg_channels import METHODS
+from imsg_channels import BY_NAME, METHODS
 from imsg_channels.smtp import SMTP
 from imsg_console.explanations import general
 from imsg_console.explanations.table import Table
@@ -14,10 +14,10 @@ from imsg_console.texts import Texts
 
 
 def _table(method: str) -> Table:
-    """Read a channel's table, the module that is called by it; a channel need not have one."""
+    """Read a channel's table: the module that is called by it, else what its description says."""
     name = f"{__name__}.{method}"
     if find_spec(name) is None:
-        return {}
+        return {code: remedy for code, (_, _, remedy) in BY_NAME[method].explanations.items()}
     found: Table = import_module(name).CODES
     return found
 
@@ -64,7 +64,17 @@ def explain(texts: Texts, method: str, status: str, code: str | None) -> Said | 
         remedy = "check"
     elif status != "retrying":
         remedy = ONCE_SETTLED.get(remedy, remedy)
-    return Said(texts(f"explanations.{meaning}"), texts(f"explanations.remedy.{remedy}"))
+    return Said(say_meaning(texts, meaning), texts(f"explanations.remedy.{remedy}"))
+
+
+def say_meaning(texts: Texts, meaning: str) -> str:
+    """Say what a code means: by the catalogues, or as the channel's description has it."""
+    table, _, code = meaning.partition(".")
+    described = BY_NAME[table].explanations if table in BY_NAME else {}
+    if code not in described:
+        return texts(f"explanations.{meaning}")
+    zh, en, _ = described[code]
+    return zh if texts.language == "zh" else en
 
 
 def is_hopeless(method: str, status: str, code: str | None) -> bool:

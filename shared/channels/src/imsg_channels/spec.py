@@ -80,6 +80,8 @@ class ChannelSpec:
     """What else its content's schema says → the same in Chinese."""
     request_schema: Mapping[str, Any] = field(default_factory=dict)
     """What OpenAPI says of a request as a whole, where rules span several of its fields."""
+    explanations: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    """Its provider's codes in plain words, for the console: Chinese, English, and the key of a remedy."""
     deployment: Deployment | None = None
     """How its sender runs as a container; None: not in the files that come with iMSG."""
     contact: Literal["email", "phone", "wechat"] | None = None
