@@ -28,6 +28,7 @@ SUPPORTED: Mapping[str, frozenset[Fault]] = {
     "smtp": frozenset(Fault) - {Fault.EXPIRED_TOKEN, Fault.LOST_RECEIPT},
     "sms": frozenset(Fault) - {Fault.EXPIRED_TOKEN, Fault.GREYLIST},
     "wechat": frozenset(Fault) - {Fault.GREYLIST},
+    "wecom": frozenset(Fault) - {Fault.GREYLIST, Fault.EXPIRED_TOKEN, Fault.LOST_RECEIPT},
 }
 """Method → the faults its stand-in plays. A provider that joins adds its row."""
 

@@ -34,6 +34,8 @@ from imsg_sandbox.magic import Magic
 from imsg_sandbox.routes import routes
 from imsg_sandbox.smtp import Listening, SmtpSettings, serving
 from imsg_sandbox.wechat_accounts import Accounts, AccountSettings
+from imsg_sandbox.wecom import Webhook, WeComSettings
+from imsg_sandbox.wecom import routes as wecom_routes
 
 INBOX_BYTES = 128 * 1024 * 1024
 
@@ -90,6 +92,7 @@ class Settings(Common):
     sandbox: SandboxSettings = SandboxSettings()
     wechat: WeChatSettings = WeChatSettings()
     sms: SmsSettings = SmsSettings()
+    wecom: WeComSettings = WeComSettings()
 
 
 class Sandbox(Service):
@@ -129,6 +132,7 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
                 accounts, faults, inbox, pusher, now=time.time, late_s=own.wechat_receipt_s, allowed=allowed
             )
             api.include_router(wechat_api.routes(wechat_calls), prefix=f"{wechat.PREFIX}/api")
+            api.include_router(wecom_routes(Webhook(settings.wecom.robots, inbox, faults, time.monotonic)))
             aliyun = AliyunApi(
                 Gatekeeper(settings.sms.aliyun.secrets, lambda: datetime.now(UTC)),
                 AliyunSms(

@@ -7,6 +7,7 @@ from imsg_channels.sms import SMS
 from imsg_channels.smtp import SMTP
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.wechat import WECHAT
+from imsg_channels.wecom import WECOM
 from imsg_contract.errors import Refusal
 
 GROUP = "imsg.channels"
@@ -18,7 +19,7 @@ def _installed() -> list[ChannelSpec]:
     return sorted(brought, key=lambda channel: channel.name)
 
 
-CHANNELS: tuple[ChannelSpec, ...] = (SMTP, SMS, WECHAT, *_installed())
+CHANNELS: tuple[ChannelSpec, ...] = (SMTP, SMS, WECHAT, WECOM, *_installed())
 
 BY_NAME: Mapping[str, ChannelSpec] = {channel.name: channel for channel in CHANNELS}
 

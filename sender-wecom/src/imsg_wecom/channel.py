@@ -1,0 +1,60 @@
+"""The channel: one call a message, paced by robot."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Again, Job, Recipient, Refused, Result
+from imsg_delivery.channel import Terms, Uncertain
+from imsg_delivery.pace import Pace
+from imsg_wecom import webhook
+from imsg_wecom.codes import PROVIDER
+from imsg_wecom.settings import WeCom
+
+WAIT_S = 10.0
+"""How long a message waits for its turn in a lane's place; one that would wait longer makes room and comes again."""
+
+
+def terms(uncertain: Uncertain) -> Terms:
+    """Say how the channel wants its work: a robot has one group, and its calls are few."""
+    return Terms(
+        chunk_size=20, call_size=1, concurrency={Lane.SINGLE: 8, Lane.BULK: 4}, uncertain=uncertain, repeat_for_s=None
+    )
+
+
+class WeComChannel:
+    """Writes into groups by their robots."""
+
+    method = "wecom"
+
+    def __init__(self, settings: WeCom, client: httpx.AsyncClient, pace: Pace) -> None:
+        self.terms = terms(settings.uncertain)
+        self._robots = settings.robots
+        self._client = client
+        self._pace = pace
+
+    async def prepare(self, job: Job) -> Mapping[str, Any] | Refused:
+        """Make the body that all recipients of a job share."""
+        content = job.content
+        if isinstance(content, str):
+            return {"msgtype": "text", "text": {"content": content}}
+        if isinstance(content, dict) and isinstance(content.get("markdown"), str):
+            return {"msgtype": "markdown", "markdown": {"content": content["markdown"]}}
+        return Refused(PROVIDER, "content", "The content is neither a text nor Markdown.")
+
+    async def deliver(
+        self, job: Job, prepared: Mapping[str, Any], recipients: Sequence[Recipient]
+    ) -> Mapping[int, Result]:
+        """Call the webhook of one robot."""
+        del job
+        (recipient,) = recipients
+        robot = self._robots.get(recipient.address)
+        if robot is None:
+            return {recipient.n: Refused(PROVIDER, "no_robot", "No robot of this name is configured.")}
+        wait_s = await self._pace.acquire(recipient.address, within_s=WAIT_S)
+        if wait_s:
+            detail = f"The robot writes again in {wait_s:.0f} s: WeCom takes a limited number a minute."
+            return {recipient.n: Again(PROVIDER, "paced", detail, wait_s)}
+        return {recipient.n: await webhook.call(self._client, recipient.address, robot, prepared)}

@@ -1,0 +1,61 @@
+"""WeCom's error codes: what each means for a message, as one table."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from imsg_contract.wire import Again, Blocked, Refused, Result, Sent
+
+PROVIDER = "wecom"
+"""What results, history and logs call this provider."""
+
+OK = 0
+
+MINUTE_S = 60.0
+BUSY_S = 10.0
+CONFIGURATION_S = 300.0
+"""How long a robot is left alone that must first be put right in its group."""
+
+MAX_DETAIL = 300
+
+Meaning = Literal["rate", "busy", "configuration", "recipient", "content"]
+
+CODES: Mapping[int, Meaning] = {
+    -1: "busy",
+    45009: "rate",  # over 20 a minute
+    45033: "busy",  # too many calls at once
+    93000: "configuration",  # no robot has this key (any more)
+    40001: "configuration",
+    40013: "configuration",
+    40014: "configuration",
+    40056: "configuration",
+    42001: "configuration",
+    48002: "configuration",
+    60020: "configuration",  # our address may not call
+    301002: "configuration",
+    40003: "recipient",
+    60011: "recipient",
+    60111: "recipient",
+    81013: "recipient",
+    82001: "recipient",
+    40008: "content",
+    40058: "content",
+    44004: "content",  # empty
+    45002: "content",  # too long
+}
+"""Code → its class (developer.work.weixin.qq.com/document/path/90313); one that is not here is tried again."""
+
+
+def judge(code: int, words: str, robot: str) -> Result:
+    """Say what an answer means for a message; `words` are WeCom's own, without any secret."""
+    detail = f"{code}: {words}"[:MAX_DETAIL]
+    match CODES.get(code):
+        case _ if code == OK:
+            return Sent(PROVIDER, detail=words[:MAX_DETAIL] or None)
+        case "rate":
+            return Again(PROVIDER, str(code), detail, MINUTE_S)
+        case "configuration":
+            return Blocked(PROVIDER, robot, str(code), detail, CONFIGURATION_S)
+        case "recipient" | "content":
+            return Refused(PROVIDER, str(code), detail)
+        case _:
+            return Again(PROVIDER, str(code), detail, BUSY_S)

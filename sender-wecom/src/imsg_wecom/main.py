@@ -1,0 +1,46 @@
+"""The wiring of sender-wecom: the channel, and the names of its robots for the gateways."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from imsg_delivery.addresses import publish_addresses
+from imsg_delivery.pace import Pace, Rate
+from imsg_delivery.sender import Sender, make_sender
+from imsg_runtime.responses import speak
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps
+from imsg_runtime.settings import variable
+from imsg_wecom.channel import WeComChannel
+from imsg_wecom.settings import Settings, WeCom
+from imsg_wecom.webhook import open_client
+
+__all__ = ["Settings", "WeCom", "app", "open_channel"]
+
+
+def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
+    """Make the service. Raises StartError where a setting is wrong or missing."""
+    del apps  # it calls no other service
+    remedy = f"set {variable('wecom', 'robots', 'NAME', 'key')}"
+    return make_sender("wecom", Settings, settings, _open_parts, remedy=remedy)
+
+
+async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
+    channel = await sender.stack.enter_async_context(open_channel(settings.wecom))
+    sender.work(channel)
+    sender.service.watch(publish_addresses(sender.redis, channel.method, settings.wecom.robots), "addresses")
+    api = FastAPI(title="iMSG sender-wecom", openapi_url=None)
+    speak(api)
+    return api
+
+
+@asynccontextmanager
+async def open_channel(settings: WeCom) -> AsyncIterator[WeComChannel]:
+    """Open the channel alone; no connection is made before the first message."""
+    async with open_client() as client:
+        # Half may come at once, as alerts do; no minute has more than WeCom takes.
+        rate = Rate(settings.per_minute, 60.0, max(1, settings.per_minute // 2))
+        yield WeComChannel(settings, client, Pace(rate, time.monotonic))

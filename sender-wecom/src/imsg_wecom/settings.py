@@ -1,0 +1,51 @@
+"""The settings of the WeCom channel, checked at start."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from imsg_channels.wecom import read_robot
+from imsg_delivery.channel import Uncertain
+from imsg_runtime.settings import Common
+
+ENDPOINT = "https://qyapi.weixin.qq.com"
+
+
+def _is_key(key: SecretStr) -> SecretStr:
+    value = key.get_secret_value()
+    if not value or not value.isascii() or not all(letter.isalnum() or letter in "-_" for letter in value):
+        raise ValueError("is what stands behind key= in the robot's webhook URL: letters, digits, - and _")
+    return key
+
+
+def _robot(name: object) -> object:
+    found = read_robot(name) if isinstance(name, str) else None
+    if found is None:
+        raise ValueError("a robot's name has letters, digits, - and _, 64 at most")
+    return found
+
+
+class Robot(BaseModel):
+    """One robot: the key alone lets anybody write into its group, so it stands here and nowhere else."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: Annotated[SecretStr, AfterValidator(_is_key)]
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")] = ENDPOINT
+
+
+class WeCom(BaseModel):
+    """Settings under `IMSG_WECOM__`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    robots: Annotated[dict[Annotated[str, BeforeValidator(_robot)], Robot], Field(min_length=1)]
+    per_minute: Annotated[int, Field(ge=1, le=20)] = 20
+    """Messages a minute of each robot by this process: WeCom takes 20 of all processes together."""
+    uncertain: Uncertain = "stop"
+
+
+class Settings(Common):
+    """What sender-wecom reads."""
+
+    wecom: WeCom

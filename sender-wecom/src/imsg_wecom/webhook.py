@@ -1,0 +1,69 @@
+"""Calls to robots' webhooks over HTTP: bounded, and every way they can go wrong is a result."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from imsg_contract.wire import Again, Blocked, Result, Unknown
+from imsg_wecom.codes import BUSY_S, CONFIGURATION_S, PROVIDER, judge
+from imsg_wecom.settings import Robot
+
+PATH = "/cgi-bin/webhook/send"
+CONNECT_S = 5.0
+CALL_S = 15.0
+"""For the whole of a call."""
+
+MAX_ANSWER_BYTES = 64 * 1024
+
+
+def open_client() -> httpx.AsyncClient:
+    """Make the client; no connection is made before the first call. No proxy learns a key."""
+    return httpx.AsyncClient(timeout=httpx.Timeout(CALL_S, connect=CONNECT_S), trust_env=False)
+
+
+async def call(client: httpx.AsyncClient, name: str, robot: Robot, body: Mapping[str, Any]) -> Result:
+    """Make one call. The URL holds the key: it is never logged, nor put into a detail, nor are errors' own words."""
+    key = robot.key.get_secret_value()
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    url = robot.endpoint.rstrip("/") + PATH
+    try:
+        async with (
+            asyncio.timeout(CALL_S),
+            client.stream("POST", url, params={"key": key}, content=content, headers=headers) as answer,
+        ):
+            return await _read(answer, name, key)
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        return Again(PROVIDER, "unreachable", f"WeCom can't be reached ({type(error).__name__}).")
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
+        detail = f"ENDPOINT can't be called ({type(error).__name__})."
+        return Blocked(PROVIDER, name, "endpoint", detail, CONFIGURATION_S)
+    except (httpx.TimeoutException, TimeoutError):
+        return Unknown(PROVIDER, "timeout", f"WeCom gave no answer within {CALL_S:g} s.")
+    except httpx.HTTPError as error:
+        return Unknown(PROVIDER, "cut_off", f"The connection ended before WeCom's answer ({type(error).__name__}).")
+
+
+async def _read(answer: httpx.Response, name: str, key: str) -> Result:
+    if answer.is_server_error:
+        return Unknown(PROVIDER, f"http_{answer.status_code}", "WeCom's server failed.")
+    if answer.status_code != httpx.codes.OK:
+        return Again(PROVIDER, f"http_{answer.status_code}", "This is no answer of WeCom's API.", BUSY_S)
+    body = bytearray()
+    async for chunk in answer.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            return _gibberish()
+    try:
+        said = json.loads(body.decode("utf-8", "replace"))
+        code, words = int(said["errcode"]), str(said.get("errmsg", ""))
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return _gibberish()
+    return judge(code, words.replace(key, "…"), name)
+
+
+def _gibberish() -> Unknown:
+    return Unknown(PROVIDER, "gibberish", "WeCom's answer can't be read.")

@@ -1,0 +1,173 @@
+"""The channel against a real socket: what a robot's webhook answers, and what of it becomes of a message."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_delivery.pace import Pace, Rate
+from imsg_wecom.channel import WeComChannel
+from imsg_wecom.settings import Robot, WeCom
+from imsg_wecom.webhook import open_client
+
+KEY = "693a91f6-7xxx-4bc4-97a0-0ec2sifa5aaa"
+REQUEST = "0193643f5a7c7d3e8f1a2b3c4d5e6f70"
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def said(code: int, words: str) -> bytes:
+    """Write an answer of WeCom's."""
+    body = json.dumps({"errcode": code, "errmsg": words}).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+class WebhookStub:
+    """A webhook that answers what it is told, and keeps what it got."""
+
+    def __init__(self, answers: Sequence[bytes]) -> None:
+        self._answers = list(answers)
+        self.lines: list[str] = []
+        self.bodies: list[dict[str, Any]] = []
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection's calls."""
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = next(
+                    int(line[16:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+                )
+                self.lines.append(head.split(b"\r\n", 1)[0].decode())
+                self.bodies.append(json.loads(await reader.readexactly(length)))
+                said = self._answers.pop(0)
+                writer.write(said)
+                await writer.drain()
+                if not said.endswith(b"}"):
+                    break
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def opened(*answers: bytes, rate: Rate | None = None) -> AsyncIterator[tuple[WeComChannel, WebhookStub]]:
+    """Open a channel with one robot, and the webhook that it calls."""
+    stub = WebhookStub(answers)
+    server = await asyncio.start_server(stub.answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    robots = {"ops": Robot(key=SecretStr(KEY), endpoint=f"http://127.0.0.1:{port}")}
+    async with server, open_client() as client:
+        pace = Pace(rate or Rate(20, 60.0, 20), asyncio.get_running_loop().time)
+        yield WeComChannel(WeCom(robots=robots), client, pace), stub
+
+
+async def sent(channel: WeComChannel, content: str | dict[str, Any] = "磁盘已满", to: str = "ops") -> Result:
+    """Deliver one message."""
+    recipients = (Recipient(n=0, to=to, address=to),)
+    job = Job(
+        request=REQUEST,
+        username="li",
+        method="wecom",
+        lane=Lane.SINGLE,
+        content=content,
+        recipients=recipients,
+        accepted_at=NOW,
+        expires_at=NOW + timedelta(hours=24),
+    )
+    prepared = await channel.prepare(job)
+    if isinstance(prepared, Refused):
+        return prepared
+    return (await channel.deliver(job, prepared, recipients))[0]
+
+
+async def test_a_text_and_markdown_go_out_as_the_robot_takes_them() -> None:
+    async with opened(said(0, "ok"), said(0, "ok")) as (channel, stub):
+        assert await sent(channel) == Sent("wecom", detail="ok")
+        assert await sent(channel, {"markdown": "**磁盘**已满"}) == Sent("wecom", detail="ok")
+
+    assert stub.lines == [f"POST /cgi-bin/webhook/send?key={KEY} HTTP/1.1"] * 2
+    assert stub.bodies == [
+        {"msgtype": "text", "text": {"content": "磁盘已满"}},
+        {"msgtype": "markdown", "markdown": {"content": "**磁盘**已满"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "code"),
+    [
+        (said(45009, "api freq out of limit"), Again, "45009"),
+        (said(-1, "system busy"), Again, "-1"),
+        (said(45033, "concurrent"), Again, "45033"),
+        (said(99999, "a code that nobody knows"), Again, "99999"),
+        (said(93000, f"invalid webhook url, key={KEY}"), Blocked, "93000"),
+        (said(60020, "not allow to access from your ip"), Blocked, "60020"),
+        (said(81013, "user & party & tag all invalid"), Refused, "81013"),
+        (said(45002, "content size out of limit"), Refused, "45002"),
+        (said(40058, "invalid Request Parameter"), Refused, "40058"),
+        (b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", Unknown, "http_502"),
+        (b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1/\r\ncontent-length: 0\r\n\r\n", Again, "http_302"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n<a>", Unknown, "gibberish"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]", Unknown, "gibberish"),
+        (b'HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{"err', Unknown, "cut_off"),
+        (b"", Unknown, "cut_off"),
+    ],
+)
+async def test_an_answer_becomes_a_result_without_the_key(answer: bytes, kind: type[Any], code: str) -> None:
+    async with opened(answer) as (channel, _):
+        async with asyncio.timeout(10):
+            result = await sent(channel)
+
+    assert isinstance(result, kind), result
+    assert not isinstance(result, Sent)
+    assert result.code == code
+    assert KEY not in repr(result)
+
+
+async def test_nobody_there_is_tried_again() -> None:
+    async with open_client() as client:
+        robots = {"ops": Robot(key=SecretStr(KEY), endpoint="http://127.0.0.1:1")}
+        channel = WeComChannel(WeCom(robots=robots), client, Pace(Rate(20, 60.0, 20), lambda: 0.0))
+        result = await sent(channel)
+    assert isinstance(result, Again)
+    assert result.code == "unreachable"
+    assert KEY not in repr(result)
+
+
+async def test_a_robot_that_nobody_configured_is_refused_without_a_call() -> None:
+    async with opened() as (channel, stub):
+        assert await sent(channel, to="nobody") == Refused("wecom", "no_robot", "No robot of this name is configured.")
+    assert stub.lines == []
+
+
+async def test_what_would_wait_long_for_its_turn_makes_room() -> None:
+    async with opened(said(0, "ok"), rate=Rate(1, 60.0)) as (channel, stub):
+        assert isinstance(await sent(channel), Sent)
+        result = await sent(channel)
+    assert isinstance(result, Again)
+    assert result.code == "paced"
+    assert 50 < result.after_s <= 60
+    assert len(stub.lines) == 1
+
+
+async def test_other_content_is_refused() -> None:
+    async with opened() as (channel, _):
+        assert isinstance(await sent(channel, {"subject": "x"}), Refused)
+
+
+@pytest.mark.parametrize("robots", [{}, {"a b": {"key": KEY}}, {"ops": {"key": ""}}, {"ops": {"key": "a&b=c"}}])
+def test_settings_that_can_t_be_are_refused(robots: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        WeCom.model_validate({"robots": robots})
+
+
+def test_a_name_is_read_in_lower_case_and_a_key_is_not_shown() -> None:
+    settings = WeCom.model_validate({"robots": {"OPS": {"key": KEY}}})
+    assert list(settings.robots) == ["ops"]
+    assert KEY not in repr(settings)
