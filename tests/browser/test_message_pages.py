@@ -159,6 +159,20 @@ def test_a_part_of_a_recipient_finds_it(deployment: Deployment, visit: Visits, p
     expect(rows(page)).to_contain_text(f"bounce+{to}")
 
 
+def test_a_username_is_offered_by_a_part_of_it(deployment: Deployment, visit: Visits) -> None:
+    name = deployment.new_user()
+    seen = visit()
+    enter(seen)
+    page = seen.page
+    page.goto("/messages")
+    page.wait_for_function("window.socket && window.socket.connected")
+    page.get_by_label("用户", exact=True).press_sequentially(name[3:9])
+    page.get_by_role("group", name="用户名").get_by_text(name).click()
+    expect(page).to_have_url(re.compile("username="))
+    assert query(page) == {"username": name}
+    seen.axe()
+
+
 def test_a_span_of_time_is_one_click(deployment: Deployment, visit: Visits) -> None:
     name = deployment.new_user()
     settled(deployment, address(), token=deployment.token(name, "correct horse"))

@@ -1,6 +1,6 @@
 """The filters above a listing: statuses as buttons, the rest as fields, what is set as chips that can be lifted."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -46,7 +46,10 @@ class FilterBar:
         *,
         everybody: bool,
         on_change: Callable[[Filters], object],
+        find_names: Callable[[str], Awaitable[Sequence[str]]],
     ) -> None:
+        """`find_names` finds usernames by a part of one, for whoever filters by them."""
+        self._find_names = find_names
         self._zone = zone
         self._t = texts
         self._filters = filters
@@ -70,6 +73,7 @@ class FilterBar:
                 self._fields = element("div", "filters-fields")
                 with self._fields:
                     self._draw_fields()
+            self._names = attrs(element("div", "line filters-names"), role="group", aria_label=texts("messages.names"))
             self._chips = element("div", "line filters-chips")
             self._error = attrs(element("p", "filters-error"), role="alert")
         self.show(filters)
@@ -144,12 +148,30 @@ class FilterBar:
             if hint := self._t.get(f"messages.filter_{name}_hint", ""):
                 attrs(field, placeholder=hint)
             self._inputs[name] = field
+            if name == "username":
+                self._offer_names(field)
         for name in ("since", "until"):
             field = ui.input(self._t(f"messages.filter_{name}"), value=getattr(self._filters, name))
             field.props("outlined dense stack-label type=datetime-local max=9999-12-31T23:59")
             self._on_enter(name, field)
             self._inputs[name] = field
         button(self._t("messages.apply"), self._apply, symbol="search")
+
+    def _offer_names(self, field: ui.input) -> None:
+        """Offer the names that hold what is typed: the filter itself takes a whole one."""
+        attrs(field, debounce=300)
+
+        async def offer() -> None:
+            part = str(field.value or "").strip()
+            is_typed = bool(part) and part != self._filters.username
+            names = await self._find_names(part) if is_typed else ()
+            self._names.clear()
+            with self._names:
+                for name in names:
+                    one = ui.chip(line(name, 64), color=None, on_click=lambda name=name: self._want(username=name))
+                    one.classes("chip chip-info")
+
+        field.on_value_change(offer)
 
     def _draw_chip(self, name: str, value: str) -> None:
         shown = method_name(self._t, value) if name == "method" else line(value.replace("T", " "), 40)

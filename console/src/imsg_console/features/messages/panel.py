@@ -35,6 +35,9 @@ BY = ("request", "recipient")
 OPENED = 10
 """Recipients shown below a request; a link leads to all."""
 
+NAMES = 20
+"""Usernames offered while one is typed."""
+
 TO_RESEND = ("failed", "expired", "uncertain")
 
 AT_FIRST = """
@@ -78,7 +81,12 @@ class MessagePanel:
         """Draw it, with what it shows first."""
         style_sheet("messages")
         self._bar = FilterBar(
-            self._t, self._filters, self._moments.zone, everybody=self._everybody, on_change=self._refilter
+            self._t,
+            self._filters,
+            self._moments.zone,
+            everybody=self._everybody,
+            on_change=self._refilter,
+            find_names=self._find_names,
         )
         self._draw_tools()
         self._news = button("", self._show_newest, symbol="arrow_upward").classes("messages-news")
@@ -95,6 +103,10 @@ class MessagePanel:
             if cursor:
                 self._listing.knows(number, cursor)
             await self._load(number)
+
+    async def _find_names(self, part: str) -> list[str]:
+        answer = await self._view.api.get("/api/v2/users", search=part, limit=NAMES)
+        return [str(user["username"]) for user in answer["users"]]
 
     def _draw_table(self) -> None:
         """Draw the table of what a row is now."""
