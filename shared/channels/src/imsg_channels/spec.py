@@ -42,7 +42,9 @@ class Address:
     """
 
     def misspelt(self, text: str) -> Spelling | None:
-        """Find the address that a text is but for its spelling; None where it is none even then."""
+        """Find the address that a text is but for its spelling; None where it is none even then, or any word is one."""
+        if self.usernames == "any":
+            return None
         return spellings.find(text, self.parse, is_phone=self.is_dialled)
 
 
