@@ -142,7 +142,7 @@ class Users:
         A method that users have no contact of (a new channel) gives None for everybody who exists.
         """
         has_contact = method in usernames.CONTACTS
-        field, _ = usernames.CONTACTS[method if has_contact else "smtp"]
+        field, _ = usernames.CONTACTS[method] if has_contact else next(iter(usernames.CONTACTS.values()))
         spelled = {name: usernames.normal(name) for name in asked}
         wanted = sorted({name for name in spelled.values() if usernames.can_be(name)})
         async with self._store.reading() as rows:
