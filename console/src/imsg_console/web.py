@@ -1,5 +1,6 @@
 """NiceGUI, made to serve our pages: its settings, the nonce in its template, the frame around what pages draw."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,13 +23,13 @@ from imsg_console.nicegui_internals import LocalizedPage, remove_page, set_up, s
 from imsg_console.origin import Origins
 from imsg_console.pages import PAGES
 from imsg_console.paths import BODIES, FILES, ICON, MISSING, STATIC, login_url
-from imsg_console.preferences import current
+from imsg_console.preferences import LANGUAGES, current
 from imsg_console.sandbox_client import Sandbox
 from imsg_console.security import Security
 from imsg_console.session import Session, Sessions
 from imsg_console.sockets import Sockets
 from imsg_console.style_sheets import ICON_FILE, StyleSheets
-from imsg_console.texts import Texts
+from imsg_console.texts import Texts, compile_catalogue
 from imsg_console.view import Group, Page, View
 from imsg_console.workbooks import Workbooks
 
@@ -70,6 +71,8 @@ class Web:
 @asynccontextmanager
 async def open_pages(web: Web) -> AsyncIterator[ASGIApp]:
     """Serve the pages while the context lasts. One at a time in a process: NiceGUI's app is a global of its own."""
+    for language in LANGUAGES.values():
+        await asyncio.to_thread(compile_catalogue, language)  # a tenth of a second each, which no request should wait
     pages = _Pages(web)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, max_body_size=UPLOAD_BYTES)
     login = LoginPage(web.gateway, web.sessions, web.origins, web.is_exposed)
