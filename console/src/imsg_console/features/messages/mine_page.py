@@ -67,7 +67,7 @@ async def _lists(view: View) -> None:
 
 def _link(view: View, one: List) -> None:
     message, t = one.first, view.t
-    with element("li", ""):
+    with element("li", "line"):
         chips.method(view, message["method"])
         content = message["content"] if isinstance(message["content"], str) else ""
         title = line(message["subject"] or content, 60) or t("mine.no_subject")

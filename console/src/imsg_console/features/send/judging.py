@@ -8,6 +8,9 @@ from imsg_channels import BY_NAME
 
 MAX_NAME_CHARACTERS = 64
 
+SPOKEN_OF = frozenset({"smtp", "sms", "wechat"})
+"""Methods that have sentences of their own in the catalogues; of others their descriptions speak."""
+
 MAX_ADDRESS_CHARACTERS = 400
 """More than any address has, with whatever surrounds it."""
 
@@ -108,3 +111,8 @@ def _phones(plain: str) -> Iterator[str]:
     yield _CHINA_PREFIX.sub("+86", dense)
     if dense.startswith("00"):
         yield f"+{dense[2:]}"
+
+
+def choose_key(method: str, own: str, general: str) -> str:
+    """Choose the key of a sentence about a method: its own, or one that fits any."""
+    return own if method in SPOKEN_OF else general

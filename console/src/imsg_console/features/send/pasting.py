@@ -5,7 +5,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from imsg_console.features.send.judging import explain, is_address, is_meant, normalize, rewrite, strip_unseen
+from imsg_console.features.send.judging import (
+    choose_key,
+    explain,
+    is_address,
+    is_meant,
+    normalize,
+    rewrite,
+    strip_unseen,
+)
 
 MAX_LABEL_CHARACTERS = 120
 
@@ -73,7 +81,7 @@ def read_table(rows: Iterable[Sequence[str]], method: str, column: int | None) -
         tokens = _read_cell(cells[column], column, method, has_columns=True) if column < len(cells) else []
         label = _join(cell for at, cell in enumerate(cells) if at != column)
         if not tokens and label:
-            ignored.append(Ignored(label, f"send.no_{method}_in_row"))
+            ignored.append(Ignored(label, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
         found += [Found(one.text, _join((one.label, label))) for one in tokens]
     return Reading(tuple(found), tuple(ignored))
 
@@ -183,7 +191,7 @@ def _people(rows: Sequence[_Row], method: str) -> Reading:
             taken = [one for one in beside if one.column == best]
             beside = [one for one in beside if one.column != best]
         if not taken:
-            ignored.append(Ignored(row.text, f"send.no_{method}_in_row"))
+            ignored.append(Ignored(row.text, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
             continue
         label = _join(text for one in beside for text in (one.label, one.text))
         found += [Found(one.text, _join((one.label, label))) for one in taken]

@@ -7,7 +7,7 @@ from functools import partial
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from imsg_channels import CHANNELS
+from imsg_channels import BY_NAME, CHANNELS
 from imsg_console.client import ApiError, path
 from imsg_console.features.send.list_file import ListFile
 from imsg_console.features.send.pasting import Ignored, Reading, read
@@ -133,12 +133,21 @@ class Box:
 
     def show(self) -> None:
         """Draw what is in it."""
-        self._hint.text = self._t(f"send.to_hint_{self.people.method}")
-        attrs(self._field, placeholder=self._t(f"send.to_example_{self.people.method}"))
+        self._hint.text = self._say_whom()
+        attrs(self._field, placeholder=self._say_example())
         self._draw_summary()
         self._draw_wrong()
         self._draw_ignored()
         self._draw_shown()
+
+    def _say_whom(self) -> str:
+        method, to = self.people.method, BY_NAME[self.people.method].to
+        return self._t.get(f"send.to_hint_{method}", to.zh if self._t.language == "zh" else to.en)
+
+    def _say_example(self) -> str:
+        method, to = self.people.method, BY_NAME[self.people.method].example["to"]
+        example = to if isinstance(to, str) else ", ".join(to)
+        return self._t.get(f"send.to_example_{method}", self._t("send.to_example", to=example))
 
     async def _heard(self, event: GenericEventArguments) -> None:
         said = event.args if isinstance(event.args, dict) else {}
@@ -154,7 +163,7 @@ class Box:
     def _judge_draft(self, text: str) -> None:
         found = read(text[:MAX_TYPED_CHARACTERS], self.people.method).texts
         if len(found) != 1:
-            self._hint.text = self._t(f"send.to_hint_{self.people.method}")
+            self._hint.text = self._say_whom()
             return
         one = judge(found[0], self.people.method)
         said = {

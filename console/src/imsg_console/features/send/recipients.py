@@ -10,6 +10,7 @@ from imsg_channels import CHANNELS
 from imsg_console.features.send.judging import (
     MAX_NAME_CHARACTERS,
     PHONE_DIGITS,
+    choose_key,
     explain,
     find_address,
     is_address,
@@ -170,7 +171,7 @@ def judge(text: str, method: str) -> Recipient:
         return Recipient(written, normal.lower() if method == "smtp" else normal, Kind.ADDRESS)
     for other in TELLING:
         if other != method and is_address(text, other):
-            return Recipient(text, text, Kind.WRONG, f"send.is_{other}")
+            return Recipient(text, text, Kind.WRONG, choose_key(other, f"send.is_{other}", "send.is_of_another"))
     if why := explain(text, method) or _why_no_name(text, method):
         return Recipient(text, text, Kind.WRONG, why)
     return Recipient(text, text, Kind.NAME)
