@@ -14,6 +14,7 @@ import pytest
 import xlsxwriter
 from playwright.sync_api import Page, expect
 
+from imsg_channels import METHODS
 from imsg_testing.api import PASSWORD, wait
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
@@ -304,3 +305,11 @@ def test_the_lines_that_the_page_shows_run_as_they_are_copied(
     wait(are_all_known)  # history hears of what was accepted a moment later
     assert [message["content"] for message in found] == [found[0]["content"]] * 3
     assert page.evaluate("window.ran") is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_channel_has_its_form(visit: Visits, method: str) -> None:
+    page = opened(visit, method=method).page
+    expect(page.locator(".send-button")).to_be_visible()
+    expect(page.locator(".recipients-field")).to_have_attribute("placeholder", re.compile("."))
+    expect(page.locator("#recipients-hint")).not_to_be_empty()
