@@ -1,0 +1,37 @@
+"""A channel without a line of its own in the web page: its form, its way, its tab of the sandbox."""
+
+import secrets
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.entering import enter
+
+Visits = Callable[..., Visit]
+
+
+@pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE)], ids=lambda look: look.name)
+def test_a_text_goes_out_by_a_robot_and_is_read_in_the_sandbox(visit: Visits, look: Look) -> None:
+    text = f"磁盘已满 {secrets.token_hex(3)}"
+    seen = visit(look)
+    enter(seen, "admin", "123")
+    page = seen.page
+    page.goto("/send?method=wecom")
+    expect(page.locator(".methods")).to_contain_text({"zh": "企业微信群", "en": "WeCom group"}[look.language])
+    page.wait_for_function("window.socket && window.socket.connected")
+    page.locator(".recipients-field").press_sequentially("Sandbox\n")
+    expect(page.locator(".recipient-text")).to_have_text(["Sandbox"])
+    page.locator(".field-words textarea:visible").fill(text)
+    expect(page.locator(".preview")).to_contain_text(text)
+    assert not scrolls_sideways(page)
+    seen.axe()
+    page.locator(".send-button").click()
+    page.wait_for_url("**/sent/**")
+
+    page.goto("/inbox?tab=wecom")
+    page.wait_for_function("window.socket && window.socket.connected")
+    page.locator(".split-item", has_text=text).click()
+    expect(page.locator(".bubble", has_text=text)).to_have_count(1)
+    seen.axe()
