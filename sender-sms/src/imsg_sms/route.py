@@ -95,13 +95,13 @@ class Route:
         self, carrier: Carrier, message: Message, recipients: Sequence[Recipient], reference: str
     ) -> Answer:
         provider, breaker = carrier.provider, carrier.breaker
-        if wait_s := breaker.blocked_for():
+        if wait_s := breaker.claim_try():
             why = f"It failed several times in a row, and is not tried for a while. {carrier.last_failure}".strip()
             return Answer(Blocked(provider.name, provider.name, "circuit_open", why, wait_s), of_provider=True)
         answer = await provider.send(message, [recipient.address for recipient in recipients], reference)
         if answer.of_provider:
-            breaker.failed()
+            breaker.note_failure()
             carrier.last_failure = answer.result.detail or ""
         else:
-            breaker.succeeded()
+            breaker.note_success()
         return answer

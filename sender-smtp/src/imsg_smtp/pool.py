@@ -188,7 +188,7 @@ class _Health:
         left_s = self._refused_until - self._clock()
         if self._refusal is not None and left_s > 0:
             return replace(self._refusal, after_s=left_s)
-        left_s = self._breaker.blocked_for()
+        left_s = self._breaker.claim_try()
         if left_s > 0:
             why = self._failure.detail if self._failure is not None else ""
             return Blocked(PROVIDER, self._scope, "away", f"Left alone after failures in a row. {why}", left_s)
@@ -213,7 +213,7 @@ class _Health:
             self.is_proven = False
             self._fail(result)
         else:
-            self._breaker.succeeded()
+            self._breaker.note_success()
 
     def _fail(self, failure: Again | Blocked | Unknown) -> None:
         self._failure = failure
@@ -221,4 +221,4 @@ class _Health:
             self._refusal = failure
             self._refused_until = self._clock() + failure.after_s
         else:
-            self._breaker.failed()
+            self._breaker.note_failure()

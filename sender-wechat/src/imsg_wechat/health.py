@@ -28,7 +28,7 @@ class Health:
         left_s = self._refused_until - self._clock()
         if self._refusal is not None and left_s > 0:
             return replace(self._refusal, after_s=left_s)
-        left_s = self._breaker.blocked_for()
+        left_s = self._breaker.claim_try()
         if left_s > 0:
             why = f"WeChat is left alone after failures in a row. {self._why}"
             return Blocked(PROVIDER, self._account, "away", why, left_s)
@@ -41,6 +41,6 @@ class Health:
             self._refused_until = self._clock() + result.after_s
         elif isinstance(result, Again | Unknown) and not result.code.lstrip("-").isdigit():
             self._why = result.detail
-            self._breaker.failed()
+            self._breaker.note_failure()
         else:
-            self._breaker.succeeded()
+            self._breaker.note_success()

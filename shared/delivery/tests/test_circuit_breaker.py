@@ -17,61 +17,61 @@ def opened(watch: Watch) -> Breaker:
     """Make a breaker that has just opened."""
     breaker = Breaker(3, 30.0, watch)
     for _ in range(3):
-        breaker.failed()
+        breaker.note_failure()
     return breaker
 
 
 def test_it_opens_at_the_threshold_and_not_before() -> None:
     breaker = Breaker(3, 30.0, Watch())
-    breaker.failed()
-    breaker.failed()
-    assert breaker.blocked_for() == 0.0
-    breaker.failed()
-    assert breaker.blocked_for() == 30.0
+    breaker.note_failure()
+    breaker.note_failure()
+    assert breaker.claim_try() == 0.0
+    breaker.note_failure()
+    assert breaker.claim_try() == 30.0
 
 
 def test_a_success_forgets_the_failures_before_it() -> None:
     breaker = Breaker(3, 30.0, Watch())
     for _ in range(5):
-        breaker.failed()
-        breaker.failed()
-        breaker.succeeded()
-    assert breaker.blocked_for() == 0.0
+        breaker.note_failure()
+        breaker.note_failure()
+        breaker.note_success()
+    assert breaker.claim_try() == 0.0
 
 
 def test_it_says_how_long_it_stays_open() -> None:
     watch = Watch()
     breaker = opened(watch)
     watch.now += 12
-    assert breaker.blocked_for() == 18.0
+    assert breaker.claim_try() == 18.0
 
 
 def test_after_the_cool_off_one_may_try_and_the_others_wait() -> None:
     watch = Watch()
     breaker = opened(watch)
     watch.now += 30
-    assert breaker.blocked_for() == 0.0
-    assert breaker.blocked_for() == 30.0
+    assert breaker.claim_try() == 0.0
+    assert breaker.claim_try() == 30.0
 
 
 def test_the_one_try_decides() -> None:
     watch = Watch()
     breaker = opened(watch)
     watch.now += 30
-    assert breaker.blocked_for() == 0.0
+    assert breaker.claim_try() == 0.0
     watch.now += 5
-    breaker.failed()
-    assert breaker.blocked_for() == 30.0
+    breaker.note_failure()
+    assert breaker.claim_try() == 30.0
     watch.now += 30
-    assert breaker.blocked_for() == 0.0
-    breaker.succeeded()
-    assert breaker.blocked_for() == 0.0
+    assert breaker.claim_try() == 0.0
+    breaker.note_success()
+    assert breaker.claim_try() == 0.0
 
 
 def test_a_try_that_never_tells_does_not_close_it_for_ever() -> None:
     watch = Watch()
     breaker = opened(watch)
     watch.now += 30
-    assert breaker.blocked_for() == 0.0
+    assert breaker.claim_try() == 0.0
     watch.now += 30
-    assert breaker.blocked_for() == 0.0
+    assert breaker.claim_try() == 0.0

@@ -38,13 +38,13 @@ def idle(method: str, remedy: str) -> Service:
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         async with redis.connect(settings.redis_url) as connection:
             log.warning("no_provider", method=method, remedy=remedy)
-            service.watch(_told(connection, method, remedy), "told")
+            service.watch(_tell(connection, method, remedy), "told")
             yield refuse_with(Refusal("not_found", what=method), "")
 
     return Service(method, settings, opening)
 
 
-async def _told(connection: Redis, method: str, remedy: str) -> None:
+async def _tell(connection: Redis, method: str, remedy: str) -> None:
     """Tell the gateways, which refuse what nobody would send, and whoever looks at the channel."""
     why = f"no provider is configured: {remedy}"
     while True:
