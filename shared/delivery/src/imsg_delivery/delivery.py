@@ -5,7 +5,8 @@ All that is decided is decided by `decide`; here is what talks to Redis, the cha
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from typing import Generic, TypeVar
@@ -56,6 +57,31 @@ class Requeue(Exception):  # noqa: N818  no fault of the delivery
     """The delivery can't go on here: leave it unacked, so that it is delivered again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a delivery was begun."""
+
+    begun: Begun | None = None
+    lookup: Lookup | None = None
+    """The question who of the chunk was erased."""
+    ahead_s: float = 0.0
+    """How far Redis' clock is ahead of ours: no sender's own clock decides anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a recipient stands for this delivery."""
+
+    record: Record
+    """As the claims said last."""
+    is_claiming: bool = False
+    """A claim was asked for and not answered yet: it may be ours without our knowing."""
+    broke: bool = False
+    """The channel broke over it: the copy it comes in is watched."""
+    died: str = ""
+    """Who had claimed it before and let the claim expire."""
+
+
 async def deliver(
     lane: LaneContext[Prepared], group: Sequence[tuple[Job, Delivery]], owners: Iterator[str], *, alone: bool = False
 ) -> Mapping[Delivery, Ending]:
@@ -89,19 +115,8 @@ class ChunkDelivery(Generic[Prepared]):
         self._recipients: Mapping[int, Recipient] = {recipient.n: recipient for recipient in job.recipients}
         self._chunk = ChunkRecord(job, owner)
         self._terms = AttemptTerms(job, lane.channel.terms, lane.steps_s, lane.waits_s, lane.random.random())
-        self._lookup: Lookup | None = None
-        self._ahead_s = 0.0
-        """How far Redis' clock is ahead of ours: no sender's own clock decides anything."""
-        self._begun: Begun | None = None
-        self._records: dict[int, Record] = {}
-        """How each recipient stands, as the claims said last."""
-        self._beginners: list[str] = []
-        """Who began it before without an orderly end."""
-        self._claiming: set[int] = set()
-        """Who may be claimed without our knowing: the claims have not answered."""
-        self._broke: set[int] = set()
-        """Over whom the channel broke: the copies they come in are watched."""
-        self._interrupted = False
+        self._start = Start()
+        self._states: dict[int, State] = {}
         self._is_closed = False
 
     async def carry_out(self, *, alone: bool) -> Ending:
@@ -135,14 +150,13 @@ class ChunkDelivery(Generic[Prepared]):
 
     async def _begin(self, *, alone: bool) -> Begun:
         """Begin, and go by Redis' clock from here. Raises Requeue."""
+        lookup = None
         if self._lane.tombstones is not None:
             addresses = {n: recipient.address for n, recipient in self._recipients.items()}
-            self._lookup = await self._lane.tombstones.prepare(addresses, self._job.accepted_at)
-        begin = partial(self._lane.claims.begin, self._chunk, list(self._recipients), alone=alone, lookup=self._lookup)
+            lookup = await self._lane.tombstones.prepare(addresses, self._job.accepted_at)
+        begin = partial(self._lane.claims.begin, self._chunk, list(self._recipients), alone=alone, lookup=lookup)
         begun = await self._persist(begin, PATIENCE_S, self._may_begin)
-        self._ahead_s = begun.now_s - self._lane.clock()
-        self._begun = begun
-        self._beginners.extend(begun.by)
+        self._start = Start(begun, lookup, begun.now_s - self._lane.clock())
         self._see(begun.records)
         return begun
 
@@ -151,20 +165,21 @@ class ChunkDelivery(Generic[Prepared]):
 
         Where it raises, the transitions may not be written yet: record them.
         """
-        lookup = self._lookup if self._lookup is None or len(ns) == len(self._recipients) else self._lookup.only(ns)
-        self._claiming.update(ns)
+        lookup = self._start.lookup
+        if lookup is not None and len(ns) < len(self._recipients):
+            lookup = lookup.only(ns)
+        self._states.update((n, replace(self._states[n], is_claiming=True)) for n in ns)
         advance = partial(self._lane.claims.advance, self._chunk, transitions, ns, lookup=lookup)
         self._see(await self._persist(advance, PATIENCE_S, self._may_begin))
-        self._claiming.difference_update(ns)
         return self._find_claimed(ns)
 
-    def _find_claimed(self, ns: Sequence[int]) -> list[Claimed]:
-        return [record for n in ns if isinstance(record := self._records[n], Free | Lapsed)]
+    def _find_claimed(self, ns: Iterable[int]) -> list[Claimed]:
+        return [record for n in ns if isinstance(record := self._states[n].record, Free | Lapsed)]
 
     # Prepare and call
 
     async def _work(self, begun: Begun) -> None:
-        todo = self._find_claimed(list(self._recipients))
+        todo = self._find_claimed(self._recipients)
         if not todo:
             return
         ns = [state.n for state in todo]
@@ -200,8 +215,8 @@ class ChunkDelivery(Generic[Prepared]):
                 return
             calls = [ns[at : at + terms.call_size] for at in range(0, len(ns), terms.call_size)]
             width = min(terms.concurrency[self._lane.lane], len(calls))
-            await self._call_side_by_side(prepared, iter(calls), width)
-        if self._interrupted:
+            is_done = await self._call_side_by_side(prepared, iter(calls), width)
+        if not is_done:
             raise Requeue("interrupted")
 
     async def _prepare(self, ns: Sequence[int]) -> Prepared | Again | Blocked | Refused:
@@ -211,25 +226,24 @@ class ChunkDelivery(Generic[Prepared]):
             return await self._lane.channel.prepare(self._job)
         except Exception:
             log.exception("channel_broke", chunk=self._chunk.name, attempt=self._job.attempt, at="prepare")
-        self._broke.update(ns)
+        self._suspect(ns)
         return Again("", BUG, "The channel broke while it prepared the message.")
 
-    async def _call_side_by_side(self, prepared: Prepared, calls: Iterator[Sequence[int]], width: int) -> None:
-        """Use the slot that is held already, and up to `width` - 1 more as they fall free."""
+    async def _call_side_by_side(self, prepared: Prepared, calls: Iterator[Sequence[int]], width: int) -> bool:
+        """Use the slot that is held already, and up to `width` - 1 more as they fall free; False if interrupted."""
         if width == 1:
-            await self._call_in_turn(prepared, calls)
-            return
-        waiting: set[asyncio.Task[None]] = set()
+            return await self._call_in_turn(prepared, calls)
+        waiting: set[asyncio.Task[bool]] = set()
 
-        async def join() -> None:
+        async def join() -> bool:
             async with self._lane.slots:
                 waiting.discard(asyncio.current_task())
-                await self._call_in_turn(prepared, calls)
+                return await self._call_in_turn(prepared, calls)
 
         others = [asyncio.create_task(join()) for _ in range(width - 1)]
         waiting.update(others)
         try:
-            await self._call_in_turn(prepared, calls)
+            is_done = await self._call_in_turn(prepared, calls)
         except asyncio.CancelledError:
             waiting.update(others)
             raise
@@ -240,21 +254,23 @@ class ChunkDelivery(Generic[Prepared]):
         for error in ended:
             if isinstance(error, Exception):
                 raise error
+        return is_done and False not in ended
 
-    async def _call_in_turn(self, prepared: Prepared, calls: Iterator[Sequence[int]]) -> None:
+    async def _call_in_turn(self, prepared: Prepared, calls: Iterator[Sequence[int]]) -> bool:
         """Make one call after the other; the results of one are written in the step that claims for the next."""
         transitions: list[Transition] = []
+        is_done = True
         for ns in calls:
-            if not self._may_begin():
-                self._interrupted = True
-                break
             try:
-                claimed = await self._claim(transitions, ns)
+                claimed = await self._claim(transitions, ns) if self._may_begin() else None
             except Requeue:
-                self._interrupted = True
+                claimed = None
+            if claimed is None:
+                is_done = False
                 break
             transitions = await self._call(prepared, claimed)
         await self._record(transitions)
+        return is_done
 
     async def _call(self, prepared: Prepared, claimed: Sequence[Claimed]) -> list[Transition]:
         """Make one call for whoever may be sent to now; what raises is a bug: the provider may have the message."""
@@ -273,7 +289,7 @@ class ChunkDelivery(Generic[Prepared]):
         for state in sendable:
             result = answers.get(state.n)
             if result is None:
-                self._broke.add(state.n)
+                self._suspect([state.n])
                 result = Unknown("", BUG, "The channel broke while it sent the message.")
             self._count(result)
             transitions.append(decide(state, result, self._now_s(), self._terms))
@@ -359,10 +375,12 @@ class ChunkDelivery(Generic[Prepared]):
             raise Requeue("the broker is lost")
         handed: Sequence[int] = ()
         broken = 0
-        if again or any(isinstance(record, Delayed | Busy) for record in self._records.values()):
-            plan = plan_retries(self._terms, self._records, begun.broken, broke=self._broke, again=again)
-            await self._delay(plan)
-            handed = [n for n, record in self._records.items() if isinstance(record, Delayed) and not record.handed]
+        if again or any(isinstance(state.record, Delayed | Busy) for state in self._states.values()):
+            records = {n: state.record for n, state in self._states.items()}
+            broke = [n for n, state in self._states.items() if state.broke]
+            plan = plan_retries(self._terms, records, begun.broken, broke=broke, again=again)
+            await self._delay(plan, begun)
+            handed = [n for n, record in records.items() if isinstance(record, Delayed) and not record.handed]
             # A copy that comes again as it is goes on with this very count.
             broken = plan.starts().get(self._chunk.start, 0)
         if not self._is_closed:
@@ -375,18 +393,21 @@ class ChunkDelivery(Generic[Prepared]):
         log.info("delivered", **names, **statuses, **({"codes": codes} if codes else {}))
 
     def _find_outcomes(self) -> list[Outcome]:
-        return [record.outcome for record in self._records.values() if isinstance(record, Ended | Delayed)]
+        records = (state.record for state in self._states.values())
+        return [record.outcome for record in records if isinstance(record, Ended | Delayed)]
 
     async def _publish(self) -> bool:
         outcomes = self._find_outcomes()
         return not outcomes or await self._lane.publisher.publish(outcomes, self._delivery)
 
-    async def _delay(self, plan: RetryPlan) -> None:
+    async def _delay(self, plan: RetryPlan, begun: Begun) -> None:
         """Keep copies of what comes again; before, tell the claims which of them hold what broke a worker."""
         if not plan:
             return
         if starts := plan.starts():
-            await self._persist(partial(self._lane.claims.carry, self._chunk, starts, self._beginners), PATIENCE_S)
+            died = [state.died for state in self._states.values() if state.died]
+            beginners = list(dict.fromkeys([*begun.by, *died]))
+            await self._persist(partial(self._lane.claims.carry, self._chunk, starts, beginners), PATIENCE_S)
         if not await self._lane.publisher.delay(plan.jobs(), self._delivery):
             raise Requeue("the broker is lost")
 
@@ -394,8 +415,8 @@ class ChunkDelivery(Generic[Prepared]):
 
     async def _die(self, begun: Begun) -> None:
         """Give the job to history as dead, once nobody is at any of its recipients any more. Raises Requeue."""
-        if any(isinstance(record, Busy) for record in self._records.values()):
-            await self._settle(begun, again=[state.n for state in self._find_claimed(list(self._records))])
+        if any(isinstance(state.record, Busy) for state in self._states.values()):
+            await self._settle(begun, again=[state.n for state in self._find_claimed(self._states)])
             return
         if not await self._publish():
             raise Requeue("the broker is lost")
@@ -404,7 +425,7 @@ class ChunkDelivery(Generic[Prepared]):
         log.error("dead_lettered", chunk=self._chunk.name, attempt=self._job.attempt)
         self._lane.metrics.dead.inc()
         # Nobody may send the rest any more, should another copy of it be about.
-        rest = [n for n, record in self._records.items() if isinstance(record, Free | Lapsed | Delayed)]
+        rest = [n for n, state in self._states.items() if isinstance(state.record, Free | Lapsed | Delayed)]
         try:
             await self._record([give_up(n, self._now_s(), self._terms) for n in rest])
         except Requeue as error:
@@ -420,9 +441,11 @@ class ChunkDelivery(Generic[Prepared]):
 
     async def _give_back(self, patience_s: float) -> None:
         """Write that the delivery ended in good order though not done, and that what was not begun is free."""
-        if self._begun is None or self._begun.answer != "go":
+        begun = self._start.begun
+        if begun is None or begun.answer != "go":
             return  # nothing of it is written, and what earlier starts left must stand
-        await self._end(patience_s, unsent=list(self._claiming), broken=self._begun.broken)
+        unsent = [n for n, state in self._states.items() if state.is_claiming]
+        await self._end(patience_s, unsent=unsent, broken=begun.broken)
 
     async def _end(
         self, patience_s: float, *, handed: Sequence[int] = (), unsent: Sequence[int] = (), broken: int
@@ -438,14 +461,18 @@ class ChunkDelivery(Generic[Prepared]):
 
     def _see(self, records: Mapping[int, Record]) -> None:
         """Note how recipients stand now."""
-        self._records.update(records)
-        for record in records.values():
-            if isinstance(record, Lapsed) and record.owner and record.owner not in self._beginners:
-                self._beginners.append(record.owner)
+        for n, record in records.items():
+            before = self._states.get(n)
+            died = record.owner if isinstance(record, Lapsed) else before.died if before else ""
+            self._states[n] = State(record, broke=before is not None and before.broke, died=died)
+
+    def _suspect(self, ns: Iterable[int]) -> None:
+        """Note over whom the channel broke."""
+        self._states.update((n, replace(self._states[n], broke=True)) for n in ns)
 
     def _now_s(self) -> float:
         """Tell the time by Redis' clock (Unix, seconds)."""
-        return self._lane.clock() + self._ahead_s
+        return self._lane.clock() + self._start.ahead_s
 
     def _is_late(self) -> bool:
         """Tell whether the job's life is over."""
