@@ -170,6 +170,7 @@ OTHERS_TAKE_OVER_S = 6.0
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.long
 @pytest.mark.parametrize("whom", ["the worker alone", "all of it"])
 async def test_who_is_stopped_again_and_again_over_a_message_costs_it_nothing(
     broker: Broker, history: History, provider: Provider, start: Start, whom: str

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from imsg_testing.deployment import Crash
 
 IN_FLIGHT = 16
@@ -11,6 +13,7 @@ SETTLED_WITHIN_S = 150.0
 """A claim of the dead process runs out within 30 s and is looked at after a minute; the repeat may wait another."""
 
 
+@pytest.mark.long
 def test_every_recipient_of_the_list_is_settled_and_hardly_one_got_it_twice(crash: Crash) -> None:
     messages = crash.deployment.settled(crash.request, crash.recipients, within_s=SETTLED_WITHIN_S)
 

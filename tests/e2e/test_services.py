@@ -89,6 +89,7 @@ def test_concurrent_repeats_with_one_key_are_one_request(whole: Services) -> Non
     assert sum(one["to"] == "once@example.com" for one in whole.sandbox.inbox()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_sender_killed_in_mid_bulk_loses_nobody_and_repeats_no_more_than_was_in_flight(whole: Services) -> None:
     """2,000 recipients, kill -9 of one of two senders on RabbitMQ: every recipient settles, exactly once in history."""

@@ -162,6 +162,7 @@ def test_an_expired_token_and_a_lost_receipt_harm_nothing(deployment: Deployment
     assert len(deployment.inbox(method="wechat", to=openid)) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["reset_before", "reset_after", "5xx"])
 def test_a_message_in_doubt_is_repeated_and_arrives_once(deployment: Deployment, fault: str) -> None:
     openid, tag = followed(deployment)
