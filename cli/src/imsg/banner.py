@@ -57,7 +57,8 @@ def _ways() -> Iterator[tuple[str, Callable[[RuntimeConfig, str], str]]]:
 def _another(channel: ChannelSpec, config: RuntimeConfig, base: str) -> str:
     if channel.name not in config.played:
         return "by its provider, as your settings name it"
-    return f"kept by the sandbox, read it at {base}/sandbox/inbox?method={channel.name}"
+    whom = f'   ("to": "{channel.stand_in.to}")' if channel.stand_in is not None and channel.stand_in.to else ""
+    return f"kept by the sandbox, read it at {base}/sandbox/inbox?method={channel.name}{whom}"
 
 
 def _mail(config: RuntimeConfig, base: str) -> str:

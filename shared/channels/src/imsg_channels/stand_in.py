@@ -43,3 +43,5 @@ class StandIn:
     """Settings that name a provider: where one of them is given, the sandbox plays none."""
     settings: Mapping[str, object]
     """Below `IMSG_METHOD__`: values, `At`, `Secret`, `Default`, `MailServer`, and mappings of these."""
+    to: str = ""
+    """Whom one can write to there, where not every address is somebody."""

@@ -145,5 +145,6 @@ WECOM = ChannelSpec(
     stand_in=StandIn(
         named=(("robots",),),
         settings={"robots": {"sandbox": {"key": Secret("wecom_key"), "endpoint": At("/sandbox/wecom")}}},
+        to="sandbox",
     ),
 )
