@@ -59,8 +59,8 @@ async def test_what_it_was_told_outlives_it(tmp_path: Path) -> None:
             await client.call("SET", "name", "天存")
         async with _running(tmp_path, lock) as server, redis.connect(server.url) as client:
             assert await client.call("GET", "name") == "天存".encode()
-            assert valkey.found(tmp_path) == server.url
-    assert valkey.found(tmp_path) is None
+            assert valkey.find_running(tmp_path) == server.url
+    assert valkey.find_running(tmp_path) is None
 
 
 async def test_every_write_is_on_disk_and_nothing_is_evicted(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ async def test_a_long_and_foreign_path_still_gets_a_socket(tmp_path: Path) -> No
         async with redis.connect(server.url) as client:
             assert await client.call("PING")
         assert len(os.fsencode(server.url.removeprefix("unix://"))) < 104
-        assert valkey.found(place) == server.url
+        assert valkey.find_running(place) == server.url
 
 
 def test_a_killed_parent_leaves_no_server_and_a_free_folder(tmp_path: Path) -> None:

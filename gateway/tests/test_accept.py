@@ -74,7 +74,7 @@ class Bench:
 
     async def used(self) -> int:
         """Count what the user has used of this hour."""
-        return (await self.quota.used("zhang")).hour
+        return (await self.quota.read_used("zhang")).hour
 
     async def accept(self, token: str, request: str) -> Mapping[str, object]:
         """Accept the draft; return the answer or the refusal's reason and extra."""

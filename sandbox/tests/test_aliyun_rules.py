@@ -47,12 +47,12 @@ def test_what_is_no_number_is_refused(written: str) -> None:
 )
 def test_variables_that_do_not_fit_are_refused(form: Form, params: str, code: str) -> None:
     with pytest.raises(Refusal) as refused:
-        form.filled(params)
+        form.fill(params)
     assert refused.value.code == code
 
 
 def test_variables_that_fit_stand_in_their_places() -> None:
-    assert NOTICE.filled('{"content": "明天下雨", "more": "is left out"}') == "您有一条新通知：明天下雨。"
+    assert NOTICE.fill('{"content": "明天下雨", "more": "is left out"}') == "您有一条新通知：明天下雨。"
 
 
 def test_a_captcha_goes_out_once_a_minute_and_five_times_an_hour() -> None:

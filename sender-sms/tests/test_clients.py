@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from imsg_sms.providers.clients import NoAnswer, NotSent, opened
+from imsg_sms.providers.clients import NoAnswer, NotSent, open_clients
 from imsg_testing.http_stub import Act, Asked, BreakOff, HttpStub
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
@@ -40,7 +40,7 @@ class Provider:
 async def test_a_connection_is_used_again() -> None:
     """The request says what was asked, query and headers as they were given."""
     provider = Provider()
-    async with provider.running() as url, opened() as clients:
+    async with provider.running() as url, open_clients() as clients:
         for number in range(3):
             answer = await clients.call("POST", f"{url}?to=%2B86&n={number}", {"x-key": "s"}, b"")
             assert (answer.status_code, answer.json()) == (200, {})
@@ -52,7 +52,7 @@ async def test_a_connection_is_used_again() -> None:
 async def test_calls_at_once_have_a_connection_each() -> None:
     """None waits for another's answer."""
     provider = Provider(at_once=3)
-    async with provider.running() as url, opened() as clients, asyncio.timeout(10):
+    async with provider.running() as url, open_clients() as clients, asyncio.timeout(10):
         await asyncio.gather(*(clients.call("GET", url, {}) for _ in range(3)))
     assert len(provider.connections) == 3
 
@@ -60,7 +60,7 @@ async def test_calls_at_once_have_a_connection_each() -> None:
 async def test_a_connection_that_the_provider_ends_is_not_used_again() -> None:
     """The next call has a fresh one."""
     provider = Provider(CLOSING)
-    async with provider.running() as url, opened() as clients:
+    async with provider.running() as url, open_clients() as clients:
         for _ in range(2):
             assert (await clients.call("GET", url, {})).status_code == 200
     assert [len(heads) for heads in provider.connections] == [1, 1]
@@ -69,21 +69,21 @@ async def test_a_connection_that_the_provider_ends_is_not_used_again() -> None:
 async def test_a_raw_url_is_encoded() -> None:
     """A description may hold Chinese."""
     provider = Provider()
-    async with provider.running() as url, opened() as clients:
+    async with provider.running() as url, open_clients() as clients:
         await clients.call("GET", f"{url}?text=您好 a", {})
     assert provider.connections[0][0].startswith(b"GET /send?text=%E6%82%A8%E5%A5%BD%20a HTTP/1.1\r\n")
 
 
 async def test_a_provider_that_is_not_there_has_nothing(reserved_port: int) -> None:
     """So another may be tried."""
-    async with opened() as clients:
+    async with open_clients() as clients:
         with pytest.raises(NotSent):
             await clients.call("GET", f"http://127.0.0.1:{reserved_port}/", {})
 
 
 async def test_a_url_that_nobody_can_call_is_not_sent() -> None:
     """A slip in a description is no doubt about a message."""
-    async with opened() as clients:
+    async with open_clients() as clients:
         with pytest.raises(NotSent, match="ftp"):
             await clients.call("GET", "ftp://provider.test/send", {})
 
@@ -92,7 +92,7 @@ async def test_a_url_that_nobody_can_call_is_not_sent() -> None:
 async def test_a_provider_that_breaks_off_may_have_it(answer: bytes) -> None:
     """Whatever it began to say: nobody knows what became of the call, and it is not repeated."""
     provider = HttpStub(lambda _: BreakOff(answer))
-    async with provider.running(), opened() as clients:
+    async with provider.running(), open_clients() as clients:
         with pytest.raises(NoAnswer):
             await clients.call("GET", provider.url, {})
     assert len(provider.asked) == 1
@@ -101,7 +101,7 @@ async def test_a_provider_that_breaks_off_may_have_it(answer: bytes) -> None:
 async def test_a_provider_that_says_nothing_may_have_it() -> None:
     """After the time it was given."""
     provider = HttpStub(lambda _: Act.HANG)
-    async with provider.running(), opened(answer_timeout_s=0.2) as clients:
+    async with provider.running(), open_clients(answer_timeout_s=0.2) as clients:
         with pytest.raises(NoAnswer):
             await clients.call("POST", provider.url, {}, b"to=1")
 
@@ -109,7 +109,7 @@ async def test_a_provider_that_says_nothing_may_have_it() -> None:
 async def test_the_environments_proxy_is_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """As curl does; the names in NO_PROXY are reached directly."""
     proxy, provider = Provider(), Provider()
-    async with proxy.running() as through, provider.running() as url, opened() as clients:
+    async with proxy.running() as through, provider.running() as url, open_clients() as clients:
         monkeypatch.setenv("http_proxy", through.removesuffix("/send").replace("://", "://me:pass@"))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         await clients.call("GET", "http://provider.test/send?n=1", {})

@@ -262,14 +262,14 @@ async def test_logged_out_tokens_are_forgotten_once_they_have_long_expired(store
         await rows.revoke("张三", "a" * 32, 1000, now=500)
         await rows.revoke("张三", "a" * 32, 1000, now=500)
         await rows.revoke("张三", "b" * 32, 9000, now=500)
-        assert await rows.revoked("张三", 1000 + REVOKED_MARGIN_S) == {"a" * 32: 1000, "b" * 32: 9000}
-        assert await rows.revoked("张三", 1001 + REVOKED_MARGIN_S) == {"b" * 32: 9000}
+        assert await rows.read_revoked("张三", 1000 + REVOKED_MARGIN_S) == {"a" * 32: 1000, "b" * 32: 9000}
+        assert await rows.read_revoked("张三", 1001 + REVOKED_MARGIN_S) == {"b" * 32: 9000}
         await rows.revoke("张三", "c" * 32, 9000, now=1001 + REVOKED_MARGIN_S)
-        assert await rows.revoked("张三", 0) == {"b" * 32: 9000, "c" * 32: 9000}
+        assert await rows.read_revoked("张三", 0) == {"b" * 32: 9000, "c" * 32: 9000}
         await rows.remove("张三")
     await add(store, PERSON)
     async with store.reading() as rows:
-        assert await rows.revoked("张三", 0) == {}
+        assert await rows.read_revoked("张三", 0) == {}
 
 
 async def test_a_record_of_the_outbox_is_taken_by_one_and_comes_back_when_its_taker_dies(store: Store) -> None:

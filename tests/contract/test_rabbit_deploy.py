@@ -62,7 +62,7 @@ async def test_a_policy_that_contradicts_us_is_told_to_the_operator(operated: Ra
             async with opened(operated.url, topology):
 
                 async def is_told() -> bool:
-                    await looking.unacked(address.hosts[0], topology.history)
+                    await looking.count_unacked(address.hosts[0], topology.history)
                     return any(line["event"] == "policy_contradicts" for line in logged)
 
                 await eventually(is_told, 30)

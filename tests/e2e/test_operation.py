@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg.valkey import found
+from imsg.valkey import find_running
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_channels import METHODS
@@ -126,7 +126,7 @@ def _listed(deployment: Deployment, *options: str) -> list[dict[str, str]]:
 
 async def _bury(deployment: Deployment, requests: Sequence[str]) -> None:
     """Take the jobs of a paused channel and bury them as a sender does, among many things that nobody can read."""
-    url = found(deployment.data)
+    url = find_running(deployment.data)
     assert url is not None
     async with open_broker(url) as broker:
         await is_so(lambda: broker.ready)

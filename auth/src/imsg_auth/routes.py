@@ -263,7 +263,7 @@ def _void_missing() -> Iterator[None]:
 
 
 async def _record(quota: Quota, user: User, twins: Mapping[str, list[str]] = MappingProxyType({})) -> UserRecord:
-    used = await quota.used(user.username, user.id)
+    used = await quota.read_used(user.username, user.id)
     return UserRecord(
         id=user.id,
         username=user.username,

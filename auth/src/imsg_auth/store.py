@@ -177,7 +177,7 @@ class Rows:
         """Forget every logged-out token: the epoch was raised, so that none of them can hold."""
         await self._connection.execute(delete(REVOKED).where(REVOKED.c.username == username))
 
-    async def revoked(self, username: str, now: int) -> dict[str, int]:
+    async def read_revoked(self, username: str, now: int) -> dict[str, int]:
         """Read the logged-out tokens, nonce → expiry, that are not long expired at `now`."""
         statement = select(REVOKED.c.nonce, REVOKED.c.expiry).where(
             REVOKED.c.username == username, REVOKED.c.expiry >= now - REVOKED_MARGIN_S

@@ -96,7 +96,7 @@ class UserCache:
                 return
 
     async def _fields(self, rows: Rows, user: User) -> list[str | int]:
-        revoked = await rows.revoked(user.username, int(self._now()))
+        revoked = await rows.read_revoked(user.username, int(self._now()))
         fields: dict[str, str | int] = {
             "id": user.id,
             "since": int(user.created_at.timestamp() * 1_000),

@@ -22,7 +22,7 @@ from imsg_channels import CHANNELS
 from imsg_channels.spec import ChannelSpec
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps
-from imsg_runtime.settings import Common, Keys, RedisUrl, given, load
+from imsg_runtime.settings import Common, Keys, RedisUrl, load, read_group
 
 SECRETS = "secrets"
 """The folder of secrets inside the data folder."""
@@ -102,9 +102,9 @@ class RuntimeConfig:
     @property
     def has_sandbox(self) -> bool:
         """Whether the sandbox stands in for anybody."""
-        return bool(self.played) or any(stand_ins.is_pointed_at(channel, asked(channel)) for channel in CHANNELS)
+        return bool(self.played) or any(stand_ins.is_pointed_at(channel, read_channel(channel)) for channel in CHANNELS)
 
-    def given(self, owner: str) -> dict[str, Any]:
+    def derive_settings(self, owner: str) -> dict[str, Any]:
         """Return the settings that a service is given instead of reading them."""
         asked = self.settings
         return dict(self.played) | {
@@ -129,9 +129,9 @@ class RuntimeConfig:
         }
 
 
-def asked(channel: ChannelSpec) -> Mapping[str, Any]:
+def read_channel(channel: ChannelSpec) -> Mapping[str, Any]:
     """Return what is set of a channel, as it stands there."""
-    return given(SENDERS[channel.name].Settings, channel.name)
+    return read_group(SENDERS[channel.name].Settings, channel.name)
 
 
 def prepare(settings: Settings, folder: Path, redis_url: str) -> RuntimeConfig:
@@ -142,7 +142,7 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> RuntimeConfig:
         password = SecretStr(secrets.keep(kept, "admin_password"))
     port = settings.sandbox.smtp_port or _free_port()
     fill = stand_ins.Filling(local_url(settings.host, settings.port), port, lambda name: secrets.keep(kept, name))
-    played = {channel.name: stand_ins.play(channel, asked(channel), fill) for channel in CHANNELS}
+    played = {channel.name: stand_ins.play(channel, read_channel(channel), fill) for channel in CHANNELS}
     return RuntimeConfig(
         settings,
         folder.resolve(),
@@ -182,10 +182,12 @@ def make(config: RuntimeConfig, *, with_console: bool = True) -> AllInOne:
     """Make the services, each with its settings. Raises StartError where one is wrong, before anything is opened."""
     apps: dict[str, Service] = {}
     sandbox = _sandbox(config, apps)
-    auth = imsg_auth.main.app(load(imsg_auth.main.Settings, **config.given("auth")), apps)
-    history = imsg_history.main.app(load(imsg_history.main.Settings, **config.given("history")), apps)
-    senders = {name: main.app(load(main.Settings, **config.given(name)), apps) for name, main in SENDERS.items()}
-    gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **config.given("gateway")), apps)
+    auth = imsg_auth.main.app(load(imsg_auth.main.Settings, **config.derive_settings("auth")), apps)
+    history = imsg_history.main.app(load(imsg_history.main.Settings, **config.derive_settings("history")), apps)
+    senders = {
+        name: main.app(load(main.Settings, **config.derive_settings(name)), apps) for name, main in SENDERS.items()
+    }
+    gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **config.derive_settings("gateway")), apps)
     apps.update(auth=auth, history=history, gateway=gateway, **senders)
     for service in sandbox:
         apps["sandbox"] = service
@@ -205,13 +207,13 @@ def _sandbox(config: RuntimeConfig, apps: Apps) -> tuple[Service, ...]:
         return ()
     own: dict[str, Any] = {"smtp_port": config.sandbox_port, "smtp_host": LOOPBACK}
     own |= {f"{channel.name}_hooks": f"http://{channel.name}" for channel in CHANNELS if channel.has_hooks}
-    given = config.given("sandbox") | {"sandbox": own}
+    given = config.derive_settings("sandbox") | {"sandbox": own}
     return (imsg_sandbox.main.app(load(imsg_sandbox.main.Settings, **given), apps),)
 
 
 def _console(config: RuntimeConfig, apps: Apps) -> Service:
     """Make the web page, which asks the API like everybody else."""
-    given = config.given("console") | {"sandbox_url": "http://sandbox" if "sandbox" in apps else ""}
+    given = config.derive_settings("console") | {"sandbox_url": "http://sandbox" if "sandbox" in apps else ""}
     return imsg_console.main.app(load(imsg_console.main.Settings, **given), apps)
 
 

@@ -73,10 +73,10 @@ class Api:
 def connect(url: str, token: str | None = None) -> Iterator[Api]:
     """Open a client; `token` None takes the one that `imsg login` has kept for this URL, if it has."""
     with httpx.Client(base_url=url, timeout=httpx.Timeout(CALL_TIMEOUT_S, connect=5.0)) as client:
-        yield Api(client, token or kept_token(url))
+        yield Api(client, token or read_token(url))
 
 
-def kept_token(url: str) -> str | None:
+def read_token(url: str) -> str | None:
     """Return the token kept for a URL."""
     found = _read().get(url.rstrip("/"))
     return found if isinstance(found, str) else None

@@ -58,7 +58,7 @@ def back_up(target: Path) -> list[str]:
 
 
 async def _copy(source: Path, target: Path) -> None:
-    url = valkey.found(source)
+    url = valkey.find_running(source)
     # Where nobody runs, nobody shall start meanwhile.
     async with nullcontext() if url else data_folder.hold(source):
         if (source / LOG).is_dir():

@@ -63,7 +63,7 @@ def _another(channel: ChannelSpec, config: RuntimeConfig, base: str) -> str:
 
 def _mail(config: RuntimeConfig, base: str) -> str:
     if SMTP.name not in config.played:
-        asked = all_in_one.asked(SMTP)
+        asked = all_in_one.read_channel(SMTP)
         return f"goes out by {asked.get('host')}{f':{port}' if (port := asked.get('port')) else ''}"
     return f"stays here, in {base}/sandbox/inbox   (IMSG_SMTP__HOST names a real server)"
 
@@ -76,7 +76,7 @@ def _sms(config: RuntimeConfig, base: str) -> str:
 
 def _wechat(config: RuntimeConfig, base: str) -> str:
     if WECHAT.name not in config.played:
-        accounts = ", ".join(sorted(all_in_one.asked(WECHAT).get("accounts", ())))
+        accounts = ", ".join(sorted(all_in_one.read_channel(WECHAT).get("accounts", ())))
         return f"goes out by {accounts}; WeChat's console wants {base}/hooks/wechat/ACCOUNT as seen from outside"
     people = f"{base}/sandbox/wechat/followers"
     played = ", ".join(config.played[WECHAT.name]["accounts"])

@@ -90,11 +90,11 @@ def _read_made(asked: all_in_one.Settings) -> dict[str, str]:
     for channel in CHANNELS:
         if channel.stand_in is not None and not _is_provided(channel):
             values = stand_ins.leaves(channel.stand_in.settings)
-            made |= {variable(channel.name, *path): _played(value) for path, value in values.items()}
+            made |= {variable(channel.name, *path): _describe_stand_in(value) for path, value in values.items()}
     return made
 
 
-def _played(value: object) -> str:
+def _describe_stand_in(value: object) -> str:
     """Say what a setting of a stand-in is."""
     match value:
         case At() | MailServer():
@@ -108,7 +108,7 @@ def _played(value: object) -> str:
 
 
 def _is_provided(channel: ChannelSpec) -> bool:
-    return stand_ins.is_provided(channel, all_in_one.asked(channel))
+    return stand_ins.is_provided(channel, all_in_one.read_channel(channel))
 
 
 async def _examine(asked: all_in_one.Settings, url: str) -> list[Finding]:
@@ -165,7 +165,7 @@ async def _running(url: str) -> Finding:
 async def _redis(asked: all_in_one.Settings) -> Finding:
     if asked.redis_url:
         return await _settings_of_redis(asked.redis_url, "")
-    embedded = valkey.found(asked.data_dir)
+    embedded = valkey.find_running(asked.data_dir)
     if embedded is None:
         return Finding("Redis", "embedded; starts with `imsg up`")
     return await _settings_of_redis(embedded, "embedded, ")
@@ -296,7 +296,7 @@ async def _wechat(asked: all_in_one.Settings) -> Finding:
         return Finding("WeChat", "the sandbox, in `imsg up`")
     settings = load(imsg_wechat.main.Settings, history_url="http://history")
     named = ", ".join(settings.wechat.accounts)
-    url = asked.redis_url or valkey.found(asked.data_dir)
+    url = asked.redis_url or valkey.find_running(asked.data_dir)
     if url is None:
         return Finding("WeChat", named)
     try:

@@ -11,8 +11,8 @@ from imsg_runtime.settings import StartError, load, variable
 def make(account: str | None) -> Mapping[str, str | None]:
     """Give the menu to one account, or to all; return what went wrong, by account. Raises StartError."""
     asked = load(all_in_one.Settings)
-    redis_url = asked.redis_url or valkey.found(asked.data_dir) or f"unix://{asked.data_dir}/none"
-    given = all_in_one.prepare(asked, asked.data_dir, redis_url).given("wechat")
+    redis_url = asked.redis_url or valkey.find_running(asked.data_dir) or f"unix://{asked.data_dir}/none"
+    given = all_in_one.prepare(asked, asked.data_dir, redis_url).derive_settings("wechat")
     settings = load(imsg_wechat.main.Settings, **given)
     accounts = settings.wechat.accounts
     if account is not None and account not in accounts:

@@ -13,7 +13,7 @@ def password(username: str, new: str) -> None:
     """Set it, and end every token of the user. Raises Refused, StartError."""
     asked = load(all_in_one.Settings)
     given = {"database_url": asked.database_url, "data_dir": asked.data_dir}
-    given["redis_url"] = asked.redis_url or valkey.found(asked.data_dir) or f"unix://{asked.data_dir}/none"
+    given["redis_url"] = asked.redis_url or valkey.find_running(asked.data_dir) or f"unix://{asked.data_dir}/none"
     settings = load(imsg_auth.main.Settings, **given)
     try:
         asyncio.run(imsg_auth.main.reset_password(settings, username, new))

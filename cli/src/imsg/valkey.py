@@ -167,7 +167,7 @@ class Valkey:
             self._guard = None
 
 
-def found(folder: Path) -> str | None:
+def find_running(folder: Path) -> str | None:
     """Return the URL of the Valkey that runs on a data folder; None where there is no socket of one."""
     places = (_inside(folder), _outside(folder) / SOCKET)
     return next((_url(place) for place in places if place.is_socket()), None)

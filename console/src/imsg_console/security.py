@@ -123,16 +123,16 @@ class Security:
         if path.startswith((STATIC, ASSETS)) or path in (LOGIN, PREFER, ICON):
             return None
         if path.startswith(SOCKET):
-            return None if self._may_connect(scope, session) else _lost(scope)
+            return None if self._may_connect(scope, session) else _refuse_lost(scope)
         if path.startswith(FRAMEWORK):
-            return None if session is not None and self._owner(_client(path)) == session.key else _lost(scope)
+            return None if session is not None and self._owner(_client(path)) == session.key else _refuse_lost(scope)
         return self._away(scope, session)
 
     def _away(self, scope: Scope, session: Session | None) -> ASGIApp | None:
         """Lead away who asks for a page that is not there, or has not logged in; None: go on."""
         path = scope["path"]
         if not self._is_page(path) and not _wants_html(scope) and not path.startswith(OWN):
-            return _lost(scope)
+            return _refuse_lost(scope)
         if session is None:
             return RedirectResponse(login_url(path, scope["query_string"].decode("latin-1"), self._why(scope)), 303)
         self._sessions.touch(session)
@@ -213,7 +213,7 @@ def _wants_html(scope: Scope) -> bool:
     return "text/html" in Headers(scope=scope).get("accept", "")
 
 
-def _lost(scope: Scope) -> Response:
+def _refuse_lost(scope: Scope) -> Response:
     """Answer an address that leads nowhere: to a browser the way to the log-in, to a program the public shape."""
     if _wants_html(scope) and scope["method"] in ("GET", "HEAD"):
         return RedirectResponse(login_url("/", ""), 303)
@@ -227,6 +227,6 @@ def _foreign(path: str, t: Texts) -> Response:
     return PlainTextResponse(t("login.foreign"), 403)
 
 
-def asked(scope: Scope) -> Any:  # noqa: ANN401  Starlette's state is untyped
+def read_state(scope: Scope) -> Any:  # noqa: ANN401  Starlette's state is untyped
     """Return what `Security` has put beside a request: `session`, `nonce`."""
     return scope["state"]

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from imsg_gateway import openapi_examples, openapi_language
 from imsg_gateway.authentication import Credential
 from imsg_gateway.openapi import describe, merge
-from imsg_gateway.reader_page import asked_language
+from imsg_gateway.reader_page import read_language
 from imsg_gateway.relay import Owner, Relayed
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes import Route
@@ -46,7 +46,7 @@ class Document:
         Raises Refusal wrong_type; ServiceUnavailable where an owner's part is not to be had and none is kept.
         """
         del credential
-        language = asked_language(asked) or ("zh" if prefers_chinese(asked.language) else "en")
+        language = read_language(asked) or ("zh" if prefers_chinese(asked.language) else "en")
         if self._kept is None or self._now() >= self._kept_until:
             try:
                 self._kept = await self._merge()

@@ -76,7 +76,7 @@ class Reader:
     async def page(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Answer GET /docs, in the language that is asked for. Raises Refusal wrong_type."""
         del credential
-        language = asked_language(asked) or ("en" if prefers_english(asked.language) else "zh")
+        language = read_language(asked) or ("en" if prefers_english(asked.language) else "zh")
         label, other = _SWITCH[language]
         text = _PAGE.format(language=language, label=label, other=other)
         return Response(text, headers=_HEADERS, media_type="text/html; charset=utf-8")
@@ -88,7 +88,7 @@ class Reader:
         return FileResponse(path, headers=_KEPT, media_type=kind)
 
 
-def asked_language(asked: ClientRequest) -> str:
+def read_language(asked: ClientRequest) -> str:
     """Return the query's `lang`, '' where there is none. Raises Refusal wrong_type."""
     given = [value for name, value in asked.query if name == "lang"]
     if given and given[-1] not in LANGUAGES:

@@ -110,7 +110,7 @@ class Database:
 
         async with self._turn:
             try:
-                await bounded(clean(), PURGE_TIMEOUT_S)
+                await finish_within(clean(), PURGE_TIMEOUT_S)
             except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
                 raise DatabaseUnavailable(str(error) or type(error).__name__) from error
 
@@ -137,7 +137,7 @@ class Database:
         self, work: Callable[[AsyncConnection], Awaitable[T]], timeout_s: float, options: dict[str, str]
     ) -> T:
         try:
-            done = await bounded(self._done(work, options), timeout_s)
+            done = await finish_within(self._done(work, options), timeout_s)
         except DBAPIError as error:
             if blames_the_row(error):
                 self.available = True
@@ -153,7 +153,7 @@ class Database:
         return done
 
 
-async def bounded(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+async def finish_within(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
     """Do work within a time, or raise TimeoutError soon after it.
 
     A cancelled psycopg asks the server, politely and for ten seconds, to cancel the query. A server that hangs does

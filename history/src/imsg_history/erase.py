@@ -121,10 +121,10 @@ class Eraser:
             for row in rows:
                 people = list(redact.read_addresses(f"{row.body.decode(errors='replace')} {row.detail}"))
                 known = await self._find_known(people, until)
-                gone = known.gone(redact.accepted_at(row.body) or row.at)
+                gone = known.build_is_gone(redact.read_accepted_at(row.body) or row.at)
                 if not any(map(gone, people)):
                     continue
-                is_job = redact.accepted_at(row.body) is not None
+                is_job = redact.read_accepted_at(row.body) is not None
                 body, detail = redaction.dead_letter(row.body, row.detail, gone, is_job=is_job)
                 change = update(dead).where(dead.c.id == row.id).values(body=body, detail=detail)
                 await self._database.write(lambda connection, one=change: connection.execute(one))  # type: ignore[misc]

@@ -149,7 +149,7 @@ class ErasureProgress:
         depths = await self._depths() if rows else None
         if depths is None:
             return
-        erased = await self._erased_until_ms()
+        erased = await self._read_erased_until_ms()
         elsewhere = [f"tombstones not written to {self.stones.file}"] if FILE in missed else []
         elsewhere += ["tombstones not written to Redis"] if MIRROR in missed else []
         done: list[Row[Any]] = []
@@ -216,7 +216,7 @@ class ErasureProgress:
             log.info("queue_depth_unknown", why=str(error))
             return None
 
-    async def _erased_until_ms(self) -> Mapping[str, int]:
+    async def _read_erased_until_ms(self) -> Mapping[str, int]:
         """Say up to which tombstone each sender has erased its followers; absent where there has been none."""
         found: Mapping[bytes, bytes] = await self.redis.call("HGETALL", ERASED)
         return {name.decode(): int(until) for name, until in found.items()}

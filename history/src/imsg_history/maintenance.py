@@ -129,7 +129,7 @@ class Maintenance:
         ):
             if await self._change(lambda connection, one=partition: partitions.make(connection, one)):  # type: ignore[misc]
                 log.info("partition_made", name=partition.name)
-        for partition in await self._list_partitions(lambda connection: partitions.outdated_months(connection, before)):
+        for partition in await self._list_partitions(lambda connection: partitions.list_outdated(connection, before)):
             if await self._change(lambda connection, one=partition: partitions.drop(connection, one)):  # type: ignore[misc]
                 log.info("partition_dropped", name=partition.name)
                 self.counts.dropped.inc()

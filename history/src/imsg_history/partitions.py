@@ -80,7 +80,7 @@ def missing_months(connection: Connection, now: datetime, oldest: datetime | Non
     return [partition for partition in wanted if partition.name not in there]
 
 
-def outdated_months(connection: Connection, before: datetime) -> list[Partition]:
+def list_outdated(connection: Connection, before: datetime) -> list[Partition]:
     """List the partitions of months that end before a time."""
     found = []
     for name in _names(connection):

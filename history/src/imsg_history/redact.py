@@ -76,7 +76,7 @@ def letter(body: bytes, gone: Gone) -> bytes:
     return left
 
 
-def accepted_at(body: bytes) -> datetime | None:
+def read_accepted_at(body: bytes) -> datetime | None:
     """Say when a Job was accepted; None of what is no Job."""
     try:
         return utc(Job.model_validate_json(body).accepted_at)

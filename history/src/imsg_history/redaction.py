@@ -35,7 +35,7 @@ class Redacted:
     """Identity → what was accepted until then is erased."""
     digests: Mapping[str, tuple[str, ...]]
 
-    def gone(self, accepted_at: datetime) -> redact.Gone:
+    def build_is_gone(self, accepted_at: datetime) -> redact.Gone:
         """Tell who was erased of those to whom something was accepted at a time."""
 
         def is_gone(address: str) -> bool:
@@ -78,7 +78,7 @@ def from_dead(fold: Merge, withheld: Redacted) -> None:
     """Take people out of dead letters: out of their jobs, and all of what can't be read and names them."""
     for name, row in list(fold.dead.items()):
         job = fold.dead_jobs.get(name)
-        gone = withheld.gone(job.accepted_at if job else row.at)
+        gone = withheld.build_is_gone(job.accepted_at if job else row.at)
         body, detail = dead_letter(row.body, row.detail, gone, is_job=job is not None)
         if (body, detail) != (row.body, row.detail):
             fold.dead[name] = replace(row, body=body, detail=detail)
@@ -101,12 +101,12 @@ async def from_rest(connection: AsyncConnection, fold: Merge, withheld: Redacted
         if row.address is None or name not in fold.requests:
             continue
         whole[name] += 1
-        if withheld.gone(fold.requests[name].accepted_at)(row.address):
+        if withheld.build_is_gone(fold.requests[name].accepted_at)(row.address):
             erased[name].append(row.address)
             _empty(row, withheld.until[identity(row.address)])
     for name, people in erased.items():
         request = fold.requests[name]
-        gone = withheld.gone(request.accepted_at)
+        gone = withheld.build_is_gone(request.accepted_at)
         # A part that died says nothing of the other parts.
         is_whole = len(people) == whole[name] and (name in fold.jobs or request.lane == Lane.SINGLE)
         if is_whole:

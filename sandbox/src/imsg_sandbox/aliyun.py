@@ -128,7 +128,7 @@ class AliyunSms:
         form = self.account.forms.get(template)
         if form is None:
             raise Refusal("isv.SMS_TEMPLATE_ILLEGAL", "该账号下找不到对应模板")
-        text = f"【{sign}】{form.filled(params)}"
+        text = f"【{sign}】{form.fill(params)}"
         if len(text) > MOST_CHARACTERS:
             raise Refusal("isv.PARAM_LENGTH_LIMIT", f"短信连同签名最多{MOST_CHARACTERS}个字符")
         return text

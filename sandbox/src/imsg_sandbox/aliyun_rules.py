@@ -42,7 +42,7 @@ class Form:
         """Name what it wants."""
         return _VARIABLE.findall(self.text)
 
-    def filled(self, given: str) -> str:
+    def fill(self, given: str) -> str:
         """Put the variables of `TemplateParam` in their places. Raises Refusal."""
         values = self._values(given)
         for name in self.variables:

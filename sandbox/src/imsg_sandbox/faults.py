@@ -69,7 +69,7 @@ class Faults:
             return order
         return None
 
-    def listed(self) -> list[Order]:
+    def list_orders(self) -> list[Order]:
         """Return the orders in force, oldest first."""
         return list(self._orders.values())
 

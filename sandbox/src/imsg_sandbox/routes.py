@@ -70,15 +70,15 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
         return Answer(ok(removed=inbox.clear()))
 
     @router.get("/faults")
-    async def listed() -> Answer:
+    async def list_faults() -> Answer:
         """Answer the faults in force."""
-        return Answer(ok(faults=[_show(order) for order in faults.listed()]))
+        return Answer(ok(faults=[_show(order) for order in faults.list_orders()]))
 
     @router.put("/faults")
     async def order(request: Request) -> Answer:
         """Order a fault: the next `times` messages meet it; without times, all do until it is taken back (0)."""
         faults.place(_read(await request.body()))
-        return Answer(ok(faults=[_show(order) for order in faults.listed()]))
+        return Answer(ok(faults=[_show(order) for order in faults.list_orders()]))
 
     @router.delete("/faults")
     async def calm() -> Answer:

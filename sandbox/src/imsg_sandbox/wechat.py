@@ -64,7 +64,7 @@ class People:
         ]
         return Answer(ok(api=f"{PREFIX}/api/cgi-bin/…", accounts=listed))
 
-    async def listed(self) -> Answer:
+    async def list_followers(self) -> Answer:
         """Answer who followed since the start."""
         people = [
             {"account": account.name, "openid": openid, "following": openid not in account.left}
@@ -76,7 +76,7 @@ class People:
     async def follow(self, request: Request) -> Answer:
         """Let somebody new follow an account; `reply` is what it greets them with."""
         asked = _read(Following, await request.body() or b"{}")
-        account = self._accounts.named(asked.account)
+        account = self._accounts.find(asked.account)
         if account is None:
             raise Refusal("no_such_account", account=asked.account or "")
         return await self._follow(account, account.follow(blocks=asked.blocks))
@@ -111,18 +111,18 @@ class People:
         return Answer(ok(openid=openid, answered=answered.ok))
 
     async def _follow(self, account: Account, openid: str) -> Answer:
-        account.acted(openid, "follow", self._now())
+        account.note_act(openid, "follow", self._now())
         answered = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "subscribe", "EventKey": ""})
         return Answer(ok(openid=openid, account=account.name, reply=answered.reply, answered=answered.ok))
 
     async def _push(self, openid: str, what: str, fields: dict[str, str]) -> Answer:
         account = self._following(openid)
-        account.acted(openid, what, self._now())
+        account.note_act(openid, what, self._now())
         answered = await self._pusher.push(account, openid, fields)
         return Answer(ok(reply=answered.reply, answered=answered.ok))
 
     def _account(self, openid: str) -> Account:
-        account = self._accounts.followed_by(openid)
+        account = self._accounts.find_followed(openid)
         if account is None:
             raise Refusal("no_such_url", path=f"{PREFIX}/followers/{openid}")
         return account
@@ -138,7 +138,7 @@ def routes(people: People, admission: Admission) -> APIRouter:
     """Make the routes under /sandbox/wechat."""
     router = APIRouter(prefix=PREFIX, dependencies=[Depends(admission)])
     router.add_api_route("", people.about, methods=["GET"])
-    router.add_api_route("/followers", people.listed, methods=["GET"])
+    router.add_api_route("/followers", people.list_followers, methods=["GET"])
     router.add_api_route("/followers", people.follow, methods=["POST"])
     router.add_api_route("/followers/{openid}", people.leave, methods=["DELETE"])
     router.add_api_route("/followers/{openid}/follow", people.follow_again, methods=["POST"])

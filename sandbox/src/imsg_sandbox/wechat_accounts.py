@@ -86,7 +86,7 @@ class Account:
         """Whether they follow now."""
         return self.knows(openid) and openid not in self.left
 
-    def acted(self, openid: str, what: str, now: float) -> None:
+    def note_act(self, openid: str, what: str, now: float) -> None:
         """Note that somebody did something, which lets the account write to them for a while."""
         for_s, times = ACTED[what]
         open_now = [window for window in self.windows.get(openid, []) if window.until > now]
@@ -127,7 +127,7 @@ class Accounts:
     def __iter__(self) -> Iterator[Account]:
         return iter(self._by_name.values())
 
-    def named(self, name: str | None) -> Account | None:
+    def find(self, name: str | None) -> Account | None:
         """Find an account by name; without one, the first there is."""
         return next(iter(self), None) if name is None else self._by_name.get(name)
 
@@ -135,6 +135,6 @@ class Accounts:
         """Find an account by appid."""
         return next((account for account in self if account.appid == appid), None)
 
-    def followed_by(self, openid: str) -> Account | None:
+    def find_followed(self, openid: str) -> Account | None:
         """Find the account that somebody follows or followed."""
         return next((account for account in self if account.knows(openid)), None)

@@ -21,7 +21,7 @@ from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.providers import Provider
 from imsg_sms.providers.aliyun import AliyunProvider
-from imsg_sms.providers.clients import ANSWER_TIMEOUT_S, Clients, opened
+from imsg_sms.providers.clients import ANSWER_TIMEOUT_S, Clients, open_clients
 from imsg_sms.providers.http import HttpProvider
 from imsg_sms.receipts import Receipts
 from imsg_sms.route import Carrier, Route
@@ -73,7 +73,7 @@ async def open_channel(
     async with AsyncExitStack() as stack:
         providers: list[Provider] = []
         for name in sms.order:
-            clients = await stack.enter_async_context(opened(answer_timeout_s))
+            clients = await stack.enter_async_context(open_clients(answer_timeout_s))
             if (provider := PROVIDERS[name](sms, clients, receipts)) is not None:
                 providers.append(provider)
         known: dict[str, TemplateLimits] = {}

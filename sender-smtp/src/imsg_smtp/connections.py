@@ -214,7 +214,7 @@ class Connection:
         except _NotYesError as no:
             return await self._refusal(no)
         except (NoReplyError, _OutOfStepError) as error:
-            return self._lost(error)
+            return self._report_lost(error)
         return None
 
     async def _refusal(self, no: "_NotYesError") -> Again | Refused | Blocked | Lost:
@@ -284,7 +284,7 @@ class Connection:
         try:
             self._dialogue.write(rest + b".\r\n")
         except NoReplyError as error:
-            return self._lost(error)
+            return self._report_lost(error)
         try:
             reply = await self._dialogue.read(self._timeouts.dot_s)
         except NoReplyError as error:
@@ -319,7 +319,7 @@ class Connection:
         if self._dialogue.has_unread:
             raise _OutOfStepError("it answered more than once, so its answers can't be told apart any more")
 
-    def _lost(self, error: Exception) -> Lost:
+    def _report_lost(self, error: Exception) -> Lost:
         return Lost(Again(PROVIDER, _code(error), f"{self._scope}: {describe(error)}"))
 
     async def quit(self) -> None:

@@ -67,7 +67,7 @@ class Pool:
         What fails on a kept connection before the mail could have been taken is repeated once, on a fresh one.
         """
         async with self._slots:
-            blocked = self._health.blocked()
+            blocked = self._health.find_block()
             if blocked is not None:
                 return blocked
             kept = await self._take()
@@ -138,7 +138,7 @@ class Pool:
 
     async def _try(self) -> _Kept | Again | Blocked:
         opened = await self._connect()
-        self._health.opened(opened)
+        self._health.note_opening(opened)
         if isinstance(opened, Connection):
             now = self._clock()
             return _Kept(opened, now, now)
@@ -183,7 +183,7 @@ class _Health:
         self._refusal: Blocked | None = None
         self._refused_until = 0.0
 
-    def blocked(self) -> Blocked | None:
+    def find_block(self) -> Blocked | None:
         """Say for how long the server is to be left alone, if it is. Ask once before each try (see Breaker)."""
         left_s = self._refused_until - self._clock()
         if self._refusal is not None and left_s > 0:
@@ -194,7 +194,7 @@ class _Health:
             return Blocked(PROVIDER, self._scope, "away", f"Left alone after failures in a row. {why}", left_s)
         return None
 
-    def opened(self, opened: Connection | Again | Blocked) -> None:
+    def note_opening(self, opened: Connection | Again | Blocked) -> None:
         """Note what came of a try to get in."""
         self.is_proven = isinstance(opened, Connection)
         if not isinstance(opened, Connection):

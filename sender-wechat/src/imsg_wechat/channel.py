@@ -115,7 +115,7 @@ class WeChatChannel:
         message = prepared.messages[follower.account]
         if isinstance(message, Refused):
             return message
-        if (blocked := account.health.blocked()) is not None:
+        if (blocked := account.health.find_block()) is not None:
             return blocked
         began = int(time.time())
         answer = await account.api.send(follower.openid, *message, message_id(job.request, recipient.n))

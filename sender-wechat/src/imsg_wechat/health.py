@@ -23,7 +23,7 @@ class Health:
         self._refusal: Blocked | None = None
         self._refused_until = 0.0
 
-    def blocked(self) -> Blocked | None:
+    def find_block(self) -> Blocked | None:
         """Say for how long the account is to be left alone, if it is. Ask once before each try (see Breaker)."""
         left_s = self._refused_until - self._clock()
         if self._refusal is not None and left_s > 0:

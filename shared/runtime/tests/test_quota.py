@@ -133,10 +133,10 @@ async def test_a_user_registered_anew_under_a_name_starts_from_nothing(redis: Re
     await mirror(redis, name, id="first")
     charge = (await owned(quota, name, "first")).charge
     await mirror(redis, name, id="second")
-    assert (await quota.used(name, "second")).hour == 0
+    assert (await quota.read_used(name, "second")).hour == 0
     assert (await owned(quota, name, "second")).windows[0].used == 1
     await quota.give_back(charge)
-    assert (await quota.used(name, "second")).hour == 1
+    assert (await quota.read_used(name, "second")).hour == 1
 
 
 async def test_an_upgrade_opens_no_window_anew(redis: Redis, name: str) -> None:
@@ -145,7 +145,7 @@ async def test_an_upgrade_opens_no_window_anew(redis: Redis, name: str) -> None:
     await mirror(redis, name)
     await charged(quota, name)
     await mirror(redis, name, id="first")
-    assert (await quota.used(name, "first")).hour == 1
+    assert (await quota.read_used(name, "first")).hour == 1
     assert (await owned(quota, name, "first")).windows[0].used == 2
     await mirror(redis, name)  # as an auth of before writes it
     assert (await charged(quota, name)).windows[0].used == 3
@@ -209,7 +209,7 @@ async def test_a_refused_request_counts_for_nothing(redis: Redis, name: str) -> 
     await exhausted(quota, name, recipients=6)
     await quota.charge(name, "nonce", 99, 1)
     await quota.charge("nobody", "nonce", 1, 1)
-    used = await quota.used(name)
+    used = await quota.read_used(name)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
     await charged(quota, name)
 
@@ -236,7 +236,7 @@ async def test_the_token_is_judged_in_the_same_step(redis: Redis, name: str) -> 
     assert isinstance(await quota.charge(name, "nonce", 8, 1), Charged)
     await mirror(redis, name, role="admin", available=0)
     assert await quota.charge(name, "nonce", 1, 1) == Disabled("admin")
-    assert (await quota.used(name)).hour == 1
+    assert (await quota.read_used(name)).hour == 1
 
 
 async def test_peeking_judges_the_token_and_counts_nothing(redis: Redis, name: str) -> None:
@@ -246,7 +246,7 @@ async def test_peeking_judges_the_token_and_counts_nothing(redis: Redis, name: s
     await mirror(redis, name, revoked="gone", epoch=2**53 - 1, role="admin", available=0)
     assert await quota.peek(name, "nonce") == Known(2**53 - 1, "admin", available=False)
     assert await quota.peek(name, "gone") == Revoked()
-    assert (await quota.used(name)).hour == 0
+    assert (await quota.read_used(name)).hour == 0
 
 
 async def test_what_is_given_back_may_be_used_again(redis: Redis, name: str) -> None:
@@ -256,7 +256,7 @@ async def test_what_is_given_back_may_be_used_again(redis: Redis, name: str) -> 
     answer = await charged(quota, name, recipients=3)
     await exhausted(quota, name)
     await quota.give_back(answer.charge)
-    used = await quota.used(name)
+    used = await quota.read_used(name)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
     await charged(quota, name, recipients=3)
 
@@ -268,12 +268,12 @@ async def test_nothing_is_given_back_below_nought(redis: Redis, name: str) -> No
     answer = await charged(quota, name, recipients=3)
     await redis.call("DEL", answer.charge.key)
     await quota.give_back(answer.charge)
-    used = await quota.used(name)
+    used = await quota.read_used(name)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
     await charged(quota, name)
     await quota.give_back(answer.charge)
     await quota.give_back(answer.charge)
-    assert (await quota.used(name)).hour == 0
+    assert (await quota.read_used(name)).hour == 0
 
 
 async def test_the_very_windows_charged_are_given_back(redis: Redis, name: str) -> None:
@@ -285,10 +285,10 @@ async def test_the_very_windows_charged_are_given_back(redis: Redis, name: str) 
     await clock.go("2026-11-25 00:00:00")
     await charged(clock.quota, name, recipients=2)
     await clock.quota.give_back(old.charge)
-    used = await clock.quota.used(name)
+    used = await clock.quota.read_used(name)
     assert (used.hour, used.day, used.recipients) == (1, 1, 2)
     await clock.go("2026-11-24 23:59:59")
-    assert (await clock.quota.used(name)).day == 0
+    assert (await clock.quota.read_used(name)).day == 0
 
 
 async def test_windows_turn_with_the_hour_and_the_day_of_the_zone(redis: Redis, name: str) -> None:
@@ -380,7 +380,7 @@ async def test_the_script_agrees_with_the_zone_database_at_every_quarter(redis: 
     changes = table[2::2] or (int(datetime(2026, 3, 1, tzinfo=UTC).timestamp()),)
     for at in (change + quarter * 900 - 5 for change in changes for quarter in range(-6, 7)):
         await clock.set(datetime.fromtimestamp(at, UTC))
-        used = await clock.quota.used(name)
+        used = await clock.quota.read_used(name)
         here, before, opens = (
             datetime.fromtimestamp(t, clock.zone) for t in (at, used.hour_opens - 1, used.hour_opens)
         )

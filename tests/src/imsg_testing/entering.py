@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from imsg.valkey import found
+from imsg.valkey import find_running
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_contract.topology import DEAD
@@ -64,7 +64,7 @@ def settled(deployment: Deployment, to: str | Sequence[str], *, token: str = "",
 
 def bury(deployment: Deployment, unreadable: int, to: str, subject: str) -> str:
     """Bury what nobody can read, and after it a mail as its sender does; return the mail's request."""
-    url = found(deployment.data)
+    url = find_running(deployment.data)
     assert url is not None
     with ThreadPoolExecutor(1) as apart:  # Playwright has a loop of its own in this thread
         return apart.submit(asyncio.run, _bury(url, unreadable, to, subject)).result(3 * PATIENCE_S)

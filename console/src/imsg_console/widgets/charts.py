@@ -19,7 +19,7 @@ class Series:
     values: tuple[int, ...]
 
 
-def stacked_bars(labels: Sequence[str], series: Sequence[Series], said: str) -> ui.echart:
+def draw_stacked_bars(labels: Sequence[str], series: Sequence[Series], said: str) -> ui.echart:
     """Draw bars that stand on one another; `said` is what screen readers say instead."""
     chart = ui.echart(_options(labels, series), renderer="svg").classes("chart")
     return attrs(chart, role="img", aria_label=said)

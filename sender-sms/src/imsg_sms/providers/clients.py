@@ -99,7 +99,7 @@ _LOST = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolErro
 
 
 @asynccontextmanager
-async def opened(answer_timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncIterator[Clients]:
+async def open_clients(answer_timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncIterator[Clients]:
     """Open a provider's connections for as long as the context lasts; nothing is connected before the first call."""
     clients = Clients(answer_timeout_s)
     try:

@@ -14,12 +14,12 @@ GROUP = "imsg.channels"
 """The entry points by which another distribution brings a channel of its own: a `ChannelSpec` each."""
 
 
-def _installed() -> list[ChannelSpec]:
+def _load_installed() -> list[ChannelSpec]:
     brought = [point.load() for point in entry_points(group=GROUP)]
     return sorted(brought, key=lambda channel: channel.name)
 
 
-CHANNELS: tuple[ChannelSpec, ...] = (SMTP, SMS, WECHAT, WECOM, *_installed())
+CHANNELS: tuple[ChannelSpec, ...] = (SMTP, SMS, WECHAT, WECOM, *_load_installed())
 
 BY_NAME: Mapping[str, ChannelSpec] = {channel.name: channel for channel in CHANNELS}
 

@@ -115,10 +115,10 @@ def check_fits(name: str, value: str, template: TemplateLimits) -> None:
 
 def plain(content: str | TemplateContent) -> Content:
     """Return a checked content as it travels."""
-    return content if isinstance(content, str) else _dumped(content)
+    return content if isinstance(content, str) else _dump(content)
 
 
-def _dumped(content: TemplateContent) -> dict[str, Any]:
+def _dump(content: TemplateContent) -> dict[str, Any]:
     return {"template": content.template, "params": content.params or {}}
 
 

@@ -25,7 +25,7 @@ def check_length(declared: str | None, limit: int) -> None:
         raise Refusal("too_large", limit=limit)
 
 
-def declared_length(scope: Scope) -> str | None:
+def read_declared_length(scope: Scope) -> str | None:
     """Return the Content-Length of a request as it was written."""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-length"), None)
 

@@ -85,7 +85,7 @@ class _Line:
         """Tell whether nothing more is to be answered here."""
         return self.lingers or self.transport.is_closing()
 
-    def lost(self) -> None:
+    def end(self) -> None:
         """Wait for nothing more: the connection has ended."""
         if self._deadline is not None:
             self._deadline.cancel()
@@ -116,7 +116,7 @@ class Protocol(UvicornProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
-        self._line.lost()
+        self._line.end()
         self._forget_deadline()
         super().connection_lost(exc)
 

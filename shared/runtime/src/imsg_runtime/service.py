@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
 from imsg_runtime import unknown_settings
-from imsg_runtime.bodies import MAX_BODY_BYTES, bound, check_length, declared_length
+from imsg_runtime.bodies import MAX_BODY_BYTES, bound, check_length, read_declared_length
 from imsg_runtime.graceful_shutdown import Server
 from imsg_runtime.hosts import Hosts, Named
 from imsg_runtime.http import WHOLE, Protocol
@@ -158,7 +158,7 @@ class Service:
         assert self._api is not None  # noqa: S101  checked by the caller
         try:
             if self._bounds_bodies and WHOLE not in scope:
-                check_length(declared_length(scope), MAX_BODY_BYTES)
+                check_length(read_declared_length(scope), MAX_BODY_BYTES)
                 receive = bound(receive)
             await self._api(scope, receive, private(sending))
         except Refusal as refusal:

@@ -208,10 +208,10 @@ def load(settings: type[S], **given: Any) -> S:  # noqa: ANN401  any field's val
 
 def is_given(settings: type[Common], group: str) -> bool:
     """Tell whether anything of a group is set, in the environment, `.env` or imsg.toml."""
-    return bool(given(settings, group))
+    return bool(read_group(settings, group))
 
 
-def given(settings: type[Common], group: str) -> dict[str, Any]:
+def read_group(settings: type[Common], group: str) -> dict[str, Any]:
     """Return what is set of a group, as it stands in the environment, `.env` and imsg.toml, before it is checked."""
     path = Path(os.environ.get(f"{PREFIX}CONFIG", "imsg.toml"))
     found: dict[str, Any] = {}

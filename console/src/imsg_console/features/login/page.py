@@ -91,7 +91,7 @@ class LoginPage:
         if not username or not password:
             return self._form(request, error=t("login.missing"), username=username)
         try:
-            session, secret = await self._logged_in(request, username, password)
+            session, secret = await self._log_in(request, username, password)
         except ApiError as error:
             sentence = t("login.no_such_user") if error.reason in HIDDEN else error.detail or t("layout.unreachable")
             return self._form(request, error=sentence, username=username)
@@ -101,7 +101,7 @@ class LoginPage:
         answer.set_cookie(name, secret, path="/", httponly=True, samesite="lax", secure=is_tls)
         return answer
 
-    async def _logged_in(self, request: Request, username: str, password: str) -> tuple[Session, str]:
+    async def _log_in(self, request: Request, username: str, password: str) -> tuple[Session, str]:
         visitor, language = Visitor(request.scope), current.get().accept_language
         body = {"username": username, "password": password}
         made = await self.gateway.call("POST", "/api/v2/login", body, accept_language=language, visitor=visitor)

@@ -96,7 +96,7 @@ class MessagePanel:
         self._empty = element("div", "empty")
         self._pager = Pager(self._t, self._go)
         self._timer = ui.timer(self._pace.wait_s, self._look, immediate=False)
-        ui.on("messages_seen", lambda event: self._seen(seen=bool(event.args)))
+        ui.on("messages_seen", lambda event: self._set_visible(seen=bool(event.args)))
         ui.context.client.on_connect(lambda: ui.run_javascript(AT_FIRST))
         if self._listen():
             number, cursor = read_page(self._view.query.get("page", "")), self._view.query.get("cursor", "")
@@ -309,7 +309,7 @@ class MessagePanel:
         if not self._paused:
             self._timer.interval = 0.2
 
-    def _seen(self, *, seen: bool) -> None:
+    def _set_visible(self, *, seen: bool) -> None:
         """Rest while nobody sees the page."""
         self._timer.active = seen
 

@@ -159,6 +159,6 @@ def _moments(view: View) -> TimeFormat:
 TONES: Sequence[str] = ("bad", "warn", "info")
 
 
-def sorted_by_need(items: Sequence[Item]) -> list[Item]:
+def sort_by_need(items: Sequence[Item]) -> list[Item]:
     """Put what stops everybody first, then what hurts."""
     return sorted(items, key=lambda item: (not item.stops_all, TONES.index(item.tone)))

@@ -15,7 +15,7 @@ from imsg_console.features.overview.figures import COLOURS, KINDS, RANGES, Figur
 from imsg_console.message.filters import write_local
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips
-from imsg_console.widgets.charts import Series, legend, stacked_bars
+from imsg_console.widgets.charts import Series, draw_stacked_bars, legend
 from imsg_console.widgets.elements import attrs, element, heading, icon, link_to, mark_count, style_sheet
 from imsg_console.widgets.notices import notice
 
@@ -90,7 +90,7 @@ def _card(view: View, one: Figures, chosen: Range, names: Sequence[str], since: 
             element("p", "chart-nothing muted", t("overview.nothing", channel=name, range=said))
             return
         sums = {kind: one.sum(kind) for kind in KINDS}
-        stacked_bars(names, series, t("overview.chart", channel=name, range=said, **sums))
+        draw_stacked_bars(names, series, t("overview.chart", channel=name, range=said, **sums))
         links = {_kind(view, kind): _messages(one.method, kind, since) for kind in KINDS}
         legend([one for one in series if sum(one.values)], links)
         _numbers(view, name, names, series)
@@ -149,7 +149,7 @@ async def _attention(view: View, place: ui.element) -> None:
             notice(t("overview.part_failed", why=trouble), "bad")
         if items:
             with element("ul", "needs"):
-                for item in attention.sorted_by_need(items):
+                for item in attention.sort_by_need(items):
                     _item(item)
         elif not troubles:
             _calm(view)

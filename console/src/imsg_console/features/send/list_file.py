@@ -65,7 +65,7 @@ class ListFile:
                 {number: line(one.name, 60) for number, one in enumerate(sheets)}, label=t("files.sheet"), value=0
             ).props("outlined")
             sheet.set_visibility(len(sheets) > 1)
-            column = ui.select(self._columns(tables[0]), label=t("send.column"), value=_chosen(tables[0]))
+            column = ui.select(self._columns(tables[0]), label=t("send.column"), value=_choose_column(tables[0]))
             column.props("outlined")
             heading = ui.checkbox(t("send.has_heading"), value=tables[0].has_heading)
             with attrs(element("div", "table-scroll"), tabindex=0, role="region", aria_label=t("send.preview")):
@@ -77,7 +77,7 @@ class ListFile:
                 return chosen.values(at, has_heading=bool(heading.value))
 
             def turn() -> None:
-                column.set_options(self._columns(tables[sheet.value]), value=_chosen(tables[sheet.value]))
+                column.set_options(self._columns(tables[sheet.value]), value=_choose_column(tables[sheet.value]))
                 heading.value = tables[sheet.value].has_heading
                 show()
 
@@ -112,7 +112,7 @@ class ListFile:
         return f"{line(name, 40)} ({example})" if name else self._t("send.column_number", n=number + 1, example=example)
 
 
-def _chosen(found: Table) -> int:
+def _choose_column(found: Table) -> int:
     return EVERYTHING if found.column is None else found.column
 
 

@@ -61,13 +61,13 @@ def _guard(callback: Callable[P, None]) -> Callable[P, None]:
     """Keep an exception from leaving a callback: pika would abort the whole connection over it."""
 
     @wraps(callback)
-    def guarded(*arguments: P.args, **named: P.kwargs) -> None:
+    def call_guarded(*arguments: P.args, **named: P.kwargs) -> None:
         try:
             callback(*arguments, **named)
         except Exception:
             log.exception("bug", where=callback.__qualname__)
 
-    return guarded
+    return call_guarded
 
 
 class _Connection(AsyncioConnection):  # type: ignore[misc]
@@ -163,15 +163,15 @@ class Channel:
     async def confirm(self, on_confirm: Callable[[int, bool, bool], None], on_return: Callable[[str], None]) -> None:
         """Have publishes confirmed: `on_confirm(tag, multiple, acked)`, `on_return(message id)` before it."""
 
-        def confirmed(frame: Any) -> None:  # noqa: ANN401
+        def handle_confirm(frame: Any) -> None:  # noqa: ANN401
             method = frame.method
             on_confirm(method.delivery_tag, method.multiple, method.NAME == "Basic.Ack")
 
-        def returned(_channel: object, _method: object, properties: Any, _body: bytes) -> None:  # noqa: ANN401
+        def handle_return(_channel: object, _method: object, properties: Any, _body: bytes) -> None:  # noqa: ANN401
             on_return(properties.message_id)
 
-        self._channel.add_on_return_callback(_guard(returned))
-        await self._call(self._channel.confirm_delivery, ack_nack_callback=_guard(confirmed))
+        self._channel.add_on_return_callback(_guard(handle_return))
+        await self._call(self._channel.confirm_delivery, ack_nack_callback=_guard(handle_confirm))
 
     def publish(self, exchange: str, key: str, body: bytes, message_id: str, headers: Mapping[str, str] | None) -> None:
         """Write a durable, mandatory publish. Raises LinkLost where nothing was written."""
@@ -198,13 +198,13 @@ class Channel:
         `on_cancel` is called when the broker ends it, because the queue was deleted.
         """
 
-        def delivered(_channel: object, method: Any, properties: Any, body: bytes) -> None:  # noqa: ANN401
+        def handle_delivery(_channel: object, method: Any, properties: Any, body: bytes) -> None:  # noqa: ANN401
             headers = properties.headers or {}
             on_delivery(method.delivery_tag, method.routing_key, method.redelivered, headers, body)
 
         self._channel.add_on_cancel_callback(_guard(lambda _frame: on_cancel()))
         await self._call(self._channel.basic_qos, prefetch_count=prefetch)
-        await self._call(self._channel.basic_consume, queue=queue, on_message_callback=_guard(delivered))
+        await self._call(self._channel.basic_consume, queue=queue, on_message_callback=_guard(handle_delivery))
 
     def ack(self, tag: int) -> None:
         """Ack one delivery; nothing where the channel has closed."""

@@ -55,7 +55,7 @@ class Depths:
             except LinkLost as lost:
                 self._channel = None
                 raise Unreachable(f"RabbitMQ can't tell the depth of {queue}: {lost}") from lost
-            unacked = await self._management.unacked(link.host, queue)
+            unacked = await self._management.count_unacked(link.host, queue)
         return ready + max(unacked, self._held(queue))
 
     async def _open(self, link: Link) -> Channel:
@@ -78,7 +78,7 @@ class Management:
         self._away_until: dict[Host, float] = {}
         self._client: httpx.AsyncClient | None = None
 
-    async def unacked(self, connected: Host, queue: str) -> int:
+    async def count_unacked(self, connected: Host, queue: str) -> int:
         """Count what is unacked, as told by the host we are connected to, or another where it tells nothing."""
         now = asyncio.get_running_loop().time()
         if now >= self._ask_again_at:

@@ -11,7 +11,7 @@ import redis.exceptions
 
 from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import MAX_BODY_BYTES, Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
-from imsg_broker.redis_streams.consumer import Consumer, acknowledge, retry, returned
+from imsg_broker.redis_streams.consumer import Consumer, acknowledge, name_returned_stream, retry
 from imsg_broker.redis_streams.scripts import DECLARE, DELAY, DEPTH, GROUP, PUBLISH
 from imsg_contract.topology import DEAD, Route, Topology
 from imsg_runtime.observe import logger
@@ -108,7 +108,7 @@ class StreamBroker:
         try:
             if (delayed := self._delayed.get(queue)) is not None:
                 return int(await self._shared.call("ZCARD", delayed))
-            return int(await self._shared.run(DEPTH, [queue, returned(queue)], []))
+            return int(await self._shared.run(DEPTH, [queue, name_returned_stream(queue)], []))
         except (RedisUnavailable, RedisRefused) as error:
             self._raise_doubt()
             raise Unreachable(f"Redis can't tell the depth of {queue}: {error}") from error
@@ -193,7 +193,7 @@ class StreamBroker:
                 log.error("broker_may_forget", setting=name, remedy=f"set {name} {value}")
 
     async def _declare(self) -> None:
-        streams = [name for queue in sorted(self._queues) for name in (queue, returned(queue))]
+        streams = [name for queue in sorted(self._queues) for name in (queue, name_returned_stream(queue))]
         await self._shared.run(DECLARE, streams, [GROUP])
 
 

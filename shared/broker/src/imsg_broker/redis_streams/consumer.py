@@ -62,7 +62,7 @@ class Consumer:
         self._url = url
         self._shared = shared
         self._prefetch = prefetch
-        self._keys = (queue, returned(queue), retry(queue), topology.history)
+        self._keys = (queue, name_returned_stream(queue), retry(queue), topology.history)
         self._room = asyncio.Event()
         self._owed: deque[_Handle] = deque()
         self._owing = asyncio.Event()
@@ -85,7 +85,7 @@ class Consumer:
 
     async def _consume(self, name: str) -> None:
         """Be one consumer of the group until something is in doubt; whatever is held is then given up."""
-        reader = Reader(self._url, self.queue, returned(self.queue), name)
+        reader = Reader(self._url, self.queue, name_returned_stream(self.queue), name)
         try:
             await self._join(name)
             reading = asyncio.create_task(self._read(reader), name=f"read:{self.queue}")
@@ -201,7 +201,7 @@ def acknowledge(delivery: Delivery) -> None:
         handle.consumer.ack(handle)
 
 
-def returned(queue: str) -> str:
+def name_returned_stream(queue: str) -> str:
     """Name the stream of what was handed back to a queue while others waited in front."""
     return f"{queue}.returned"
 

@@ -88,7 +88,7 @@ class Quota:
         counted: list[str | int] = [part for field in charge.fields for part in field]
         await self._redis.run(GIVE_BACK, [charge.key], [charge.user_id, *counted])
 
-    async def used(self, username: str, user_id: str = "") -> Used:
+    async def read_used(self, username: str, user_id: str = "") -> Used:
         """Read what a user has used of the present windows, counting nothing; of its predecessor's, nothing."""
         arguments: list[str | int] = [user_id, *self._offsets()]
         reply: Sequence[int] = await self._redis.run(self._used, [counts_key(username)], arguments)
