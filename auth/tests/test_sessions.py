@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from imsg_contract.tokens import make
 from imsg_runtime.redis import Redis
-from imsg_testing.auth import SERVICE_KEY, Visitor, holds, mirrored, running, settings
+from imsg_testing.auth import SERVICE_KEY, Visitor, holds, read_mirror, running, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -230,7 +230,7 @@ async def test_a_mirror_is_written_when_a_gateway_asks(visitor: Visitor, user: V
     """With every field that the step of a charge reads."""
     await redis.call("FLUSHDB")
     assert (await visitor.post("/internal/mirror", username=user.name)).status_code == 200
-    mirror = await mirrored(redis, user.called)
+    mirror = await read_mirror(redis, user.called)
     assert int(mirror.pop("epoch")) > 0
     me = (await user.get("/api/me")).json()
     assert mirror.pop("id") == me["id"]
@@ -254,7 +254,7 @@ async def test_a_forged_token_costs_no_database_lock(
             assert (told.status_code, told.json()["reason"]) == (401, "token_invalid")
             told = await visitor.post("/internal/mirror", username="nobody", token=nobodys)
             assert (told.status_code, told.json()["reason"]) == (404, "no_such_user")
-        assert await mirrored(redis, user.called) == {}
+        assert await read_mirror(redis, user.called) == {}
         other.execute("ROLLBACK")
     assert (await visitor.post("/internal/mirror", username=user.name, token=user.token)).status_code == 200
     assert await holds(redis, user.token)
@@ -273,5 +273,5 @@ async def test_mirrors_are_forgotten_at_start(url: str, tmp_path: Path, redis: R
         await visitor.post("/internal/mirror", username="admin")
         await redis.call("HSET", "imsg:user:ghost", "epoch", 1)
     async with running(settings(url, tmp_path)):
-        assert await mirrored(redis, "admin") == {}
-        assert await mirrored(redis, "ghost") == {}
+        assert await read_mirror(redis, "admin") == {}
+        assert await read_mirror(redis, "ghost") == {}

@@ -14,7 +14,7 @@ import pytest
 from imsg_contract.addresses import make_tag
 from imsg_runtime.quota import Charged, Quota
 from imsg_runtime.redis import Redis
-from imsg_testing.auth import Visitor, holds, mirrored
+from imsg_testing.auth import Visitor, holds, read_mirror
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -199,10 +199,10 @@ async def test_modify_sets_the_limits_and_the_mirror_holds_them_at_once(
         "errorCode": 0,
         "errorMessage": "OK",
     }
-    mirror = await mirrored(redis, name)
+    mirror = await read_mirror(redis, name)
     assert (mirror["per_day"], mirror["per_hour"], mirror["available"]) == ("0", "1000000", "0")
     assert (await admin.post(f"/api/modify/{name}", per_day=7, per_hour=3)).status_code == 200
-    mirror = await mirrored(redis, name)
+    mirror = await read_mirror(redis, name)
     assert (mirror["per_day"], mirror["per_hour"], mirror["available"]) == ("7", "3", "0")
 
 
@@ -237,10 +237,10 @@ async def test_a_patch_sets_what_it_says_and_leaves_the_rest(admin: Visitor, red
     answer = await admin.patch(at(name), phone="", email=None, recipients_per_day=9, per_hour=1)
     wanted = {"phone": None, "email": f"{phone}@example.com", "recipients_per_day": 9, "per_hour": 1, "per_day": 20}
     assert answer.json().items() >= wanted.items()
-    assert (await mirrored(redis, name))["recipients_per_day"] == "9"
+    assert (await read_mirror(redis, name))["recipients_per_day"] == "9"
     answer = await admin.patch(at(name), recipients_per_day="none", available=False, role="admin")
     assert answer.json().items() >= {"recipients_per_day": None, "available": False, "role": "admin"}.items()
-    mirror = await mirrored(redis, name)
+    mirror = await read_mirror(redis, name)
     assert (mirror["recipients_per_day"], mirror["available"], mirror["role"]) == ("", "0", "admin")
     assert (await admin.patch(at(name))).json() == answer.json()
     await admin.delete(at(name))
@@ -282,7 +282,7 @@ async def test_a_role_holds_at_once_and_ends_no_token(admin: Visitor, user: Visi
     for role in ("admin", "user"):
         assert (await admin.patch(at(user.called), role=role)).json()["role"] == role
         assert await holds(redis, user.token)
-        assert (await mirrored(redis, user.called))["role"] == role
+        assert (await read_mirror(redis, user.called))["role"] == role
 
 
 async def test_a_user_that_is_deleted_is_gone_and_its_tokens_never_come_back(
@@ -291,12 +291,12 @@ async def test_a_user_that_is_deleted_is_gone_and_its_tokens_never_come_back(
     """Not even for a new user of the same name."""
     name = user.called
     assert (await admin.delete(at(name))).json() == {"errorCode": 0, "errorMessage": "OK"}
-    assert await mirrored(redis, name) == {}
+    assert await read_mirror(redis, name) == {}
     assert (await admin.delete(at(name))).json()["errorCode"] == 10006
     assert (await admin.post("/internal/mirror", username=name)).status_code == 404
     assert (await admin.post("/api/login", username=name, password="secret")).json()["errorCode"] == 10006
     await register(admin, name)
-    assert await mirrored(redis, name) != {}
+    assert await read_mirror(redis, name) != {}
     assert not await holds(redis, user.token)
 
 
@@ -352,7 +352,7 @@ async def test_a_wrong_filter_of_users_is_refused(admin: Visitor) -> None:
 
 async def charge(redis: Redis, name: str, recipients: int = 1) -> object:
     """Count a request of a user as a gateway does."""
-    mirror = await mirrored(redis, name)
+    mirror = await read_mirror(redis, name)
     quota = Quota(redis, ZoneInfo("Asia/Shanghai"))
     return await quota.charge(name, "nonce", int(mirror["epoch"]), recipients, mirror["id"])
 

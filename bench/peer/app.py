@@ -48,7 +48,7 @@ client = redis.asyncio.Redis.from_url(os.environ["PEER_REDIS"], decode_responses
 app = FastAPI()
 
 
-async def limited(username: str) -> bool:
+async def is_limited(username: str) -> bool:
     """Count one request in two windows, as recipes with redis-py do."""
     now = int(time.time())
     async with client.pipeline(transaction=True) as pipeline:
@@ -66,7 +66,7 @@ async def send(mail: Mail) -> dict[str, object]:
     username = await client.hget(f"peer:token:{mail.token}", "username")
     if username is None:
         return {"errorCode": 10005, "errorMessage": "token"}
-    if await limited(str(username)):
+    if await is_limited(str(username)):
         return {"errorCode": 10013, "errorMessage": "limit"}
     request = uuid.uuid4().hex
     # Celery publishes with blocking calls; a thread keeps them off the loop.

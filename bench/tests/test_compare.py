@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imsg_bench import compare, report
-from imsg_bench.result import Result, Series, missed
+from imsg_bench.result import Result, Series, list_missed
 
 
 def result(*values: float, key: str = "A") -> Result:
@@ -16,7 +16,7 @@ def result(*values: float, key: str = "A") -> Result:
     )
 
 
-def kept(path: Path, found: Result) -> Path:
+def write_run(path: Path, found: Result) -> Path:
     """Write a run's file."""
     path.write_text(json.dumps(report.document("quick", {"processor": "one"}, [found])))
     return path
@@ -43,7 +43,7 @@ def test_what_only_one_run_has_is_left_out() -> None:
 
 
 def test_two_files_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before, after = kept(tmp_path / "a.json", result(100)), kept(tmp_path / "b.json", result(200))
+    before, after = write_run(tmp_path / "a.json", result(100)), write_run(tmp_path / "b.json", result(200))
     assert compare.main([str(before), str(after)]) == 0
     assert "× 2.00" in capsys.readouterr().out
 
@@ -56,8 +56,8 @@ def test_a_file_that_is_no_run_is_named(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_what_is_not_reached_is_listed() -> None:
     low, high = result(90, 95, 92), result(120, 130, 110)
-    assert [one.key for one, _ in missed([low, high])] == ["A"]
-    assert missed([high]) == []
+    assert [one.key for one, _ in list_missed([low, high])] == ["A"]
+    assert list_missed([high]) == []
 
 
 def test_the_page_of_a_run_has_table_method_costs_and_picture(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imsg_bench.figures import percentile, ratios, rounded, spread
+from imsg_bench.figures import percentile, ratios, round_figure, spread
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
@@ -46,4 +46,4 @@ def test_the_spread_is_a_share_of_the_median() -> None:
     [(0, "0"), (0.44321, "0.443"), (1.2345, "1.23"), (56.78, "56.8"), (1234.5, "1,234"), (20_000, "20,000")],
 )
 def test_three_digits_count(value: float, written: str) -> None:
-    assert rounded(value) == written
+    assert round_figure(value) == written

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from imsg_bench.result import Result, Series
-from imsg_bench.simulation import Station, capacity, cores, simulate, sized
+from imsg_bench.simulation import Station, capacity, cores, simulate, size
 from imsg_bench.sizing import checks, of_a_message, table
 
 
@@ -35,8 +35,8 @@ def test_beyond_the_capacity_no_more_comes_through() -> None:
 
 def test_a_size_leaves_room_and_is_never_nothing() -> None:
     costs = {"gateway": 250.0, "sender": 1_200.0}
-    assert sized(costs, 1) == {"gateway": 1, "sender": 1}
-    assert sized(costs, 60_000, safe=0.5) == {"gateway": 1, "sender": 3}
+    assert size(costs, 1) == {"gateway": 1, "sender": 1}
+    assert size(costs, 60_000, safe=0.5) == {"gateway": 1, "sender": 3}
     assert cores(costs, 60_000, safe=0.5) == pytest.approx(2.9)
 
 

@@ -11,7 +11,7 @@ from imsg_console.texts import Texts
 from imsg_console.time_format import TimeFormat
 
 
-def exported(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  as the API answers
+def make_message(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  as the API answers
     """Make a message."""
     return {
         "id": "01a210c34079764aa87a6b622354f0a2-0",
@@ -41,7 +41,7 @@ def read(text: str) -> list[dict[str, str]]:
 
 def test_a_line_holds_what_the_page_says_in_the_zone_of_the_installation() -> None:
     sheet = Sheet(Texts("zh"), TimeFormat("Asia/Shanghai", english=False))
-    (line,) = read(sheet.head() + sheet.lines([exported()]))
+    (line,) = read(sheet.head() + sheet.lines([make_message()]))
     assert len(line) == len(COLUMNS)
     assert (line["时间"], line["状态"], line["方式"]) == ("2026-11-25 11:32:41", "失败", "邮件")
     assert line["原因"] == "没有这个收件人，邮箱不存在。"
@@ -57,7 +57,7 @@ def test_a_formula_in_any_field_is_harmless() -> None:
     evil = '=HYPERLINK("http://evil","x")'
     fields = {"username": evil, "to": evil, "subject": evil, "provider_id": evil, "attachments": [{"filename": evil}]}
     sheet = Sheet(Texts("en"), TimeFormat("UTC", english=True))
-    (line,) = read(sheet.head() + sheet.lines([exported(**fields, error={"code": evil, "detail": evil})]))
+    (line,) = read(sheet.head() + sheet.lines([make_message(**fields, error={"code": evil, "detail": evil})]))
     assert sum(value == f"'{evil}" for value in line.values()) == 7
 
 

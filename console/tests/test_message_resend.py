@@ -16,7 +16,7 @@ NOTHING = ApiError("nothing_to_resend", "没有可以重发的消息。", 10016)
 UNKNOWN = ApiError("outcome_unknown", "不能确定。", 10012)
 
 
-def asked(*ids: str) -> list[dict[str, Any]]:
+def write_asked(*ids: str) -> list[dict[str, Any]]:
     """Write what is asked for."""
     return [{"id": one} for one in ids]
 
@@ -61,14 +61,14 @@ class History:
 
 async def test_what_is_away_is_asked_again_under_the_same_key() -> None:
     gateway = Gateway(AWAY, UNKNOWN, None)
-    tally = await send_again(gateway, asked("a", "b"), "key", waits_s=(0, 0, 0))
+    tally = await send_again(gateway, write_asked("a", "b"), "key", waits_s=(0, 0, 0))
     assert gateway.keys == ["key-0", "key-0", "key-0", "key-1"]
     assert (tally.done, tally.messages, tally.requests) == (2, 4, ["new-a", "new-b"])
 
 
 async def test_what_stays_away_ends_the_work() -> None:
     with pytest.raises(ApiError, match="unreachable"):
-        await send_again(Gateway(*[AWAY] * 9), asked("a", "b"), "key", waits_s=(0, 0))
+        await send_again(Gateway(*[AWAY] * 9), write_asked("a", "b"), "key", waits_s=(0, 0))
 
 
 async def test_a_limit_that_is_used_up_ends_the_work_at_once() -> None:
@@ -78,12 +78,12 @@ async def test_a_limit_that_is_used_up_ends_the_work_at_once() -> None:
         seen.append(tally.done)
 
     with pytest.raises(ApiError, match="per_hour_used_up"):
-        await send_again(gateway, asked("a", "b", "c"), "key", progress=count, waits_s=(0,))
+        await send_again(gateway, write_asked("a", "b", "c"), "key", progress=count, waits_s=(0,))
     assert (gateway.keys, seen) == (["key-0", "key-1"], [1])
 
 
 async def test_a_refusal_of_one_is_told_and_the_others_go_on() -> None:
-    tally = await send_again(Gateway(NOTHING), asked("a", "b"), "key")
+    tally = await send_again(Gateway(NOTHING), write_asked("a", "b"), "key")
     assert (tally.done, tally.failures, tally.refused) == (2, 1, [("a", NOTHING.detail)])
     assert tally.requests == ["new-b"]
 

@@ -44,7 +44,7 @@ class History:
         return {"messages": shown[start:end], "next": str(end) if len(shown) > end else None}
 
 
-async def found(history: History) -> list[tuple[int, int]]:
+async def read_all(history: History) -> list[tuple[int, int]]:
     recent, lists = Recent(history, "zhang"), []
     while not recent.is_at_end:
         lists += await recent.more()
@@ -67,12 +67,12 @@ async def found(history: History) -> list[tuple[int, int]]:
 )
 async def test_every_list_is_found_once_with_its_count(sizes: list[int]) -> None:
     expected = [(number, size) for number, size in enumerate(sizes) if size > 1][::-1]
-    assert await found(History(sizes)) == expected
+    assert await read_all(History(sizes)) == expected
 
 
 async def test_lists_of_one_millisecond_are_all_found() -> None:
     history = History([150, 150, 150, 3], times={0: 7, 1: 7, 2: 7, 3: 9})
-    assert [number for number, _ in await found(history)] == [3, 2, 1, 0]
+    assert [number for number, _ in await read_all(history)] == [3, 2, 1, 0]
 
 
 async def test_ten_lists_of_ten_thousand_take_few_calls() -> None:

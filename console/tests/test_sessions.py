@@ -49,7 +49,7 @@ class Task:
         self.is_stopped = True
 
 
-def opened(sessions: Sessions, username: str = "admin", expires_in_s: float = 3_600.0) -> tuple[Session, str]:
+def open_session(sessions: Sessions, username: str = "admin", expires_in_s: float = 3_600.0) -> tuple[Session, str]:
     """Open a session."""
     visitor = Visitor({"type": "http", "headers": [], "client": ("192.0.2.1", 5)})
     return sessions.open(
@@ -59,7 +59,7 @@ def opened(sessions: Sessions, username: str = "admin", expires_in_s: float = 3_
 
 def test_only_the_secret_of_the_cookie_finds_a_session() -> None:
     sessions = Clock().sessions()
-    session, secret = opened(sessions)
+    session, secret = open_session(sessions)
 
     assert sessions.find(secret) is session
     assert sessions.find(session.key) is None
@@ -69,7 +69,7 @@ def test_only_the_secret_of_the_cookie_finds_a_session() -> None:
 async def test_a_session_ends_when_nothing_is_done_and_its_token_is_revoked() -> None:
     clock = Clock()
     sessions = clock.sessions()
-    session, secret = opened(sessions)
+    session, secret = open_session(sessions)
     session.screens["page"] = screen = Screen()
     session.tasks.append(task := Task())
     clock.now += IDLE_S
@@ -83,7 +83,7 @@ async def test_a_session_ends_when_nothing_is_done_and_its_token_is_revoked() ->
 async def test_what_people_do_keeps_a_session() -> None:
     clock = Clock()
     sessions = clock.sessions()
-    session, secret = opened(sessions)
+    session, secret = open_session(sessions)
     for _ in range(5):
         clock.now += IDLE_S - 1
         sessions.touch(session)
@@ -95,7 +95,7 @@ async def test_what_people_do_keeps_a_session() -> None:
 async def test_a_session_ends_with_its_token_whatever_is_done() -> None:
     clock = Clock()
     sessions = clock.sessions()
-    session, secret = opened(sessions, expires_in_s=30.0)
+    session, secret = open_session(sessions, expires_in_s=30.0)
     session.screens["page"] = screen = Screen()
     clock.now += 30.0
     sessions.touch(session)
@@ -106,7 +106,7 @@ async def test_a_session_ends_with_its_token_whatever_is_done() -> None:
 
 def test_a_log_out_everywhere_ends_every_session_of_the_user_and_no_other() -> None:
     sessions = Clock().sessions()
-    mine, others = [opened(sessions) for _ in range(3)], opened(sessions, "天存")
+    mine, others = [open_session(sessions) for _ in range(3)], open_session(sessions, "天存")
     sessions.end_all_of("admin", "ended")
 
     assert [sessions.find(secret) for _, secret in mine] == [None] * 3
@@ -115,7 +115,7 @@ def test_a_log_out_everywhere_ends_every_session_of_the_user_and_no_other() -> N
 
 def test_the_oldest_of_very_many_sessions_gives_way() -> None:
     sessions = Clock().sessions()
-    many = [opened(sessions) for _ in range(MAX_SESSIONS_PER_USER + 1)]
+    many = [open_session(sessions) for _ in range(MAX_SESSIONS_PER_USER + 1)]
 
     assert sessions.find(many[0][1]) is None
     assert sessions.find(many[1][1]) is many[1][0]
@@ -126,9 +126,9 @@ def test_a_cookie_whose_session_is_over_is_told_why() -> None:
     clock = Clock()
     sessions = clock.sessions()
     (left, left_secret), (_, idle_secret), (_, expired_secret) = (
-        opened(sessions, "left"),
-        opened(sessions, "idle"),
-        opened(sessions, "expired", expires_in_s=10.0),
+        open_session(sessions, "left"),
+        open_session(sessions, "idle"),
+        open_session(sessions, "expired", expires_in_s=10.0),
     )
     sessions.end(left, "elsewhere")
     clock.now += IDLE_S
@@ -141,10 +141,10 @@ def test_a_cookie_whose_session_is_over_is_told_why() -> None:
 async def test_the_why_outlives_the_sweep_and_is_bounded() -> None:
     clock = Clock()
     sessions = clock.sessions()
-    _, secret = opened(sessions)
+    _, secret = open_session(sessions)
     clock.now += IDLE_S
     await sessions.sweep()
     assert sessions.why_ended(secret) == "idle"
     for number in range(MAX_ENDED):
-        sessions.end(opened(sessions, f"user{number}")[0], "left")
+        sessions.end(open_session(sessions, f"user{number}")[0], "left")
     assert sessions.why_ended(secret) == "restarted"

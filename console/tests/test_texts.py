@@ -65,7 +65,7 @@ def test_chinese_is_set_as_chinese_is(folder: Path) -> None:
 
 
 def test_every_sentence_that_is_asked_for_exists() -> None:
-    assert {key for key in _asked() if key not in compile_catalogue("zh").keys} == set()
+    assert {key for key in _list_asked() if key not in compile_catalogue("zh").keys} == set()
 
 
 def test_one_is_singular_and_many_are_plural() -> None:
@@ -97,7 +97,7 @@ def _fields(sentence: str) -> set[str]:
     return set(re.findall(r"\{(\w+)", sentence))
 
 
-def _asked() -> Iterator[str]:
+def _list_asked() -> Iterator[str]:
     """Yield what code asks for by a whole name: `t("users.title")`."""
     for path in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -22,7 +22,7 @@ def workbook(write: Callable[[xlsxwriter.Workbook], object]) -> bytes:
     return out.getvalue()
 
 
-def packed(parts: dict[str, bytes]) -> bytes:
+def pack(parts: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
@@ -34,7 +34,7 @@ async def sheets(content: bytes) -> list[Sheet]:
     return await read(content, Workbooks(), split)
 
 
-async def refused(content: bytes) -> str:
+async def read_refusal(content: bytes) -> str:
     with pytest.raises(UnreadableError) as raised:
         await sheets(content)
     assert Texts("zh")(raised.value.why, name="名单.xlsx").startswith("名单.xlsx")
@@ -103,11 +103,11 @@ async def test_cells_in_far_corners_take_no_memory() -> None:
         made.write(0, 0, "a")
         made.write(1_048_575, 16_383, "b")
 
-    assert await refused(workbook(write)) == "files.too_large"
+    assert await read_refusal(workbook(write)) == "files.too_large"
 
 
 async def test_a_bomb_is_not_unpacked() -> None:
-    assert await refused(packed({"xl/workbook.xml": b"\0" * 70_000_000})) == "files.too_large"
+    assert await read_refusal(pack({"xl/workbook.xml": b"\0" * 70_000_000})) == "files.too_large"
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ async def test_a_bomb_is_not_unpacked() -> None:
         (b"PK\x03\x04rest", "files.broken"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(5_000), "files.broken"),
         (b"\xd0\xcf\x11\xe0" + "EncryptedPackage".encode("utf-16-le") + bytes(5_000), "files.encrypted"),
-        (packed({"Index/Document.iwa": b"x"}), "files.numbers"),
-        (packed({"word/document.xml": b"x"}), "files.word"),
-        (packed({"a.txt": b"x"}), "files.broken"),
+        (pack({"Index/Document.iwa": b"x"}), "files.numbers"),
+        (pack({"word/document.xml": b"x"}), "files.word"),
+        (pack({"a.txt": b"x"}), "files.broken"),
         (workbook(lambda book: book.add_worksheet()), "files.empty"),
     ],
     ids=["nothing", "blanks", "no zip", "no xls", "password", "numbers", "word", "zip", "empty workbook"],
 )
 async def test_what_is_no_table_is_said_with_a_way_out(content: bytes, why: str) -> None:
-    assert await refused(content) == why
+    assert await read_refusal(content) == why

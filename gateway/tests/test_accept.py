@@ -72,7 +72,7 @@ class Bench:
         providers = Providers(run_gateway.redis, ("smtp",))
         self.accepting = Acceptor(real, history, quota, Backpressure(real, 10), providers, repeat_for_s=REPEAT_FOR_S)
 
-    async def used(self) -> int:
+    async def count_used(self) -> int:
         """Count what the user has used of this hour."""
         return (await self.quota.read_used("zhang")).hour
 
@@ -97,7 +97,7 @@ async def bench(gateway: RunningGateway) -> AsyncIterator[Callable[..., Bench]]:
 async def test_confirmed_is_accepted_and_counted(gateway: RunningGateway, bench: Callable[..., Bench]) -> None:
     token, tried, request = await gateway.user(), bench(None), new_id()
     assert await tried.accept(token, request) == {"id": request, "count": 1}
-    assert await tried.used() == 1
+    assert await tried.count_used() == 1
     assert len(tried.broker.published) == 1
 
 
@@ -107,7 +107,7 @@ async def test_refused_gives_the_limit_back_and_says_not_accepted(
     token, tried = await gateway.user(per_hour=1), bench(PublishRefused)
     for _ in range(3):
         assert await tried.accept(token, new_id()) == {"reason": "not_accepted"}
-    assert await tried.used() == 0
+    assert await tried.count_used() == 0
     assert len(tried.broker.published) == 3
 
 
@@ -118,7 +118,7 @@ async def test_unknown_is_repeated_with_the_same_bytes_until_it_is_confirmed(
     assert await tried.accept(token, request) == {"id": request, "count": 1}
     assert len(tried.broker.published) == 3
     assert len(set(tried.broker.published)) == 1
-    assert await tried.used() == 1
+    assert await tried.count_used() == 1
 
 
 async def test_a_refusal_after_an_unknown_outcome_proves_nothing(
@@ -137,7 +137,7 @@ async def test_unknown_to_the_end_gives_the_id_and_nothing_back(
     started = asyncio.get_running_loop().time()
     assert await tried.accept(token, request) == {"reason": "outcome_unknown", "id": request}
     assert asyncio.get_running_loop().time() - started < REPEAT_FOR_S + 1
-    assert await tried.used() == 1
+    assert await tried.count_used() == 1
 
 
 async def test_where_history_can_not_keep_the_bytes_nothing_is_published_or_counted(
@@ -149,7 +149,7 @@ async def test_where_history_can_not_keep_the_bytes_nothing_is_published_or_coun
     for _ in range(2):
         assert (await gateway.send(token=token, attachment=attachment)).json()["reason"] == "not_accepted"
     assert await gateway.waiting() == 0
-    assert await bench(None).used() == 0
+    assert await bench(None).count_used() == 0
 
 
 async def test_a_list_too_long_for_one_message_of_the_broker_is_refused(gateway: RunningGateway) -> None:

@@ -5,7 +5,7 @@ import re
 from imsg_testing.gateway import RunningGateway, mail
 
 
-async def counted(gateway: RunningGateway) -> dict[str, float]:
+async def read_counters(gateway: RunningGateway) -> dict[str, float]:
     """Read the counters of requests: their labels → how many."""
     text = (await gateway.client.get("/metrics")).text
     return {
@@ -23,7 +23,7 @@ async def test_requests_are_counted_by_route_version_and_code(gateway: RunningGa
     await gateway.client.post("/api/v2/messages", json=mail(token=token))
     await gateway.client.post("/api/v2/messages", json=mail(token=token, to=[]))
     await gateway.client.get("/api/v2/me", params={"token": token})
-    found = await counted(gateway)
+    found = await read_counters(gateway)
     assert found[labels("POST", "/api/send", "v1", "0")] == 1
     assert found[labels("POST", "/api/v2/messages", "v2", "0")] == 1
     assert found[labels("POST", "/api/v2/messages", "v2", "10011")] == 1
@@ -34,7 +34,7 @@ async def test_a_path_from_outside_is_no_label(gateway: RunningGateway) -> None:
     for n in range(20):
         await gateway.client.get(f"/no/such/{n}")
         await gateway.client.request(f"ODD{n}", "/api/send")
-    found = await counted(gateway)
+    found = await read_counters(gateway)
     assert found[labels("", "unknown", "", "10001")] == 40
     assert not any("such" in one or "ODD" in one for one in found)
 

@@ -18,7 +18,7 @@ EXTRA = {"type": "object", "properties": {"x": {"$ref": "#/components/schemas/In
 INNER = {"type": "string"}
 
 
-def owned(paths: dict[str, Any], **schemas: Any) -> JSONResponse:  # noqa: ANN401  any JSON
+def write_owned(paths: dict[str, Any], **schemas: Any) -> JSONResponse:  # noqa: ANN401  any JSON
     """Build an owner's document."""
     return JSONResponse({"openapi": "3.1.0", "paths": paths, "components": {"schemas": schemas}})
 
@@ -29,7 +29,7 @@ def operation(schema: str) -> dict[str, Any]:
 
 
 async def document(run_gateway: RunningGateway) -> dict[str, Any]:
-    run_gateway.auth.answer = owned(
+    run_gateway.auth.answer = write_owned(
         {
             "/api/login": {"post": operation("Extra")},
             "/api/modify/{username}": {"post": operation("Extra")},
@@ -38,7 +38,7 @@ async def document(run_gateway: RunningGateway) -> dict[str, Any]:
         Extra=EXTRA,
         Inner=INNER,
     )
-    run_gateway.history.answer = owned(
+    run_gateway.history.answer = write_owned(
         {path: {"get": operation("Extra")} for path in ("/api/query", "/api/messages")},
         Extra={"type": "array"},
         Inner=INNER,
@@ -83,8 +83,8 @@ async def test_the_document_is_asked_of_an_owner_that_is_away_again(gateway: Run
 async def test_an_owners_refusals_and_the_gateways_own_are_described_together(gateway: RunningGateway) -> None:
     theirs = error_responses.describe(["contact_taken", "wrong_type"])
     login = operation("Extra") | {"responses": {"200": {"description": "OK"}, **theirs}}
-    gateway.auth.answer = owned({"/api/login": {"post": login}})
-    gateway.history.answer = owned({})
+    gateway.auth.answer = write_owned({"/api/login": {"post": login}})
+    gateway.history.answer = write_owned({})
     responses = (await gateway.client.get("/openapi.json")).json()["paths"]["/api/v2/login"]["post"]["responses"]
     assert responses["409"] == theirs["409"]
     both = {"wrong_type", "unknown_field", "not_json", "not_an_object", "body_incomplete"}

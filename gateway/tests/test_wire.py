@@ -111,14 +111,14 @@ async def test_a_client_that_writes_all_before_it_reads_has_its_answer(
 ) -> None:
     """Python's urllib asks for the connection's end; a reset on the rest of its body would take the answer away."""
 
-    def asked() -> bytes:
+    def ask() -> bytes:
         with socket.create_connection(("127.0.0.1", port), timeout=BOUND_S) as plain:
             plain.sendall(f"{head}\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode())
             plain.sendall(body)
             return b"".join(iter(lambda: plain.recv(65_536), b""))
 
     for _ in range(3):  # a reset depends on what is where when the answer is written
-        answer = await asyncio.to_thread(asked)
+        answer = await asyncio.to_thread(ask)
         assert int(answer.split()[1]) == status
         assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["errorCode"] == 10001
 

@@ -20,7 +20,7 @@ USER = Caller("张三", is_admin=False)
 REQUEST = "01a21034929b7000ab39a966e5b0d0d8"
 
 
-def refused(**given: str) -> Refusal:
+def refuse(**given: str) -> Refusal:
     with pytest.raises(Refusal) as caught:
         read_query(given, USER)
     return caught.value
@@ -33,7 +33,7 @@ def test_without_filters_a_user_sees_fifty_of_its_own_and_an_administrator_of_al
 
 
 def test_another_users_messages_are_the_administrators_to_see() -> None:
-    assert refused(username="李四").reason == "no_right"
+    assert refuse(username="李四").reason == "no_right"
     assert read_query({"username": "张三"}, USER).whose == Ownership("张三")
     assert read_query({"username": "李四"}, ADMIN).whose == Ownership("李四")
 
@@ -73,7 +73,7 @@ def test_another_users_messages_are_the_administrators_to_see() -> None:
 def test_a_wrong_filter_is_refused_with_its_name_and_the_remedy_in_both_languages(
     field: str, value: str, code: int
 ) -> None:
-    refusal = refused(**{field: value})
+    refusal = refuse(**{field: value})
     chinese, english = refusal.answer(english=False), refusal.answer(english=True)
     assert (chinese["errorCode"], refusal.row.http) == (code, 400)
     assert field in chinese["detail"]

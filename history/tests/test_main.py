@@ -20,7 +20,7 @@ from imsg_history.schemas import DeadAnswer, DeadListAnswer, QueryAnswer, StatsA
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Caller, Peer, connect
 from imsg_runtime.settings import StartError
-from imsg_testing.history import delivered, job, outcome
+from imsg_testing.history import job, make_delivery, outcome
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
 
@@ -73,7 +73,7 @@ async def publish(broker_url: str, *published: BaseModel, **headers: str) -> Non
 
         await eventually(is_ready, WITHIN_S)
         for one in published:
-            delivery = delivered(one, DEAD if headers else None)
+            delivery = make_delivery(one, DEAD if headers else None)
             await broker.publish(delivery.body, broker.topology.new(delivery.key), headers)
 
 

@@ -38,7 +38,7 @@ class Hook:
 
 
 @asynccontextmanager
-async def opened(hook: Hook, balance: int = 100, daily: int = 50) -> AsyncIterator[AliyunSms]:
+async def open_service(hook: Hook, balance: int = 100, daily: int = 50) -> AsyncIterator[AliyunSms]:
     """Open the service over a hook."""
     account = Account(frozenset({"天存"}), {"SMS_1": Form("通知：${content}。")})
     async with reporting("http://sms/hook", {"sms": hook}, 0.0, 0.01) as reports:
@@ -54,13 +54,13 @@ async def code(service: AliyunSms, action: str, given: Mapping[str, str]) -> str
 
 async def test_a_receipt_is_pushed_again_until_it_is_answered() -> None:
     hook = Hook(deaf=2)
-    async with opened(hook) as service:
+    async with open_service(hook) as service:
         said = await service.answer("SendSms", {**SEND, "PhoneNumbers": "13800138000,13800138001"}, b"raw")
 
-        async def answered() -> bool:
+        async def is_answered() -> bool:
             return len(hook.pushes) == 3
 
-        await eventually(answered)
+        await eventually(is_answered)
     assert hook.pushes[0] == hook.pushes[1] == hook.pushes[2]
     assert [(one["phone_number"], one["success"], one["biz_id"], one["out_id"]) for one in hook.pushes[0]] == [
         (to, True, said.content["BizId"], "r/0") for to in ("13800138000", "13800138001")
@@ -69,18 +69,18 @@ async def test_a_receipt_is_pushed_again_until_it_is_answered() -> None:
 
 async def test_a_receipt_that_nobody_answers_is_given_up_after_three_repeats() -> None:
     hook = Hook(deaf=100)
-    async with opened(hook) as service:
+    async with open_service(hook) as service:
         await service.answer("SendSms", {**SEND, "PhoneNumbers": "13800138000"}, b"raw")
 
-        async def given_up() -> bool:
+        async def has_given_up() -> bool:
             return not service.reports.under_way
 
-        await eventually(given_up)
+        await eventually(has_given_up)
     assert len(hook.pushes) == 4
 
 
 async def test_a_batch_gives_each_number_its_own_words() -> None:
-    async with opened(Hook()) as service:
+    async with open_service(Hook()) as service:
         given = {
             "PhoneNumberJson": '["13800138000","13800138001"]',
             "SignNameJson": '["天存","天存"]',
@@ -94,7 +94,7 @@ async def test_a_batch_gives_each_number_its_own_words() -> None:
 
 async def test_a_call_is_refused_whole() -> None:
     everybody = ",".join(f"138{number:08d}" for number in range(1_001))
-    async with opened(Hook(), balance=1, daily=1) as service:
+    async with open_service(Hook(), balance=1, daily=1) as service:
         answers = [
             await code(service, "SendSms", {**SEND, **changed})
             for changed in (
@@ -123,7 +123,7 @@ async def test_a_call_is_refused_whole() -> None:
 
 
 async def test_details_come_in_pages_newest_first() -> None:
-    async with opened(Hook()) as service:
+    async with open_service(Hook()) as service:
         for number in range(3):
             await service.answer("SendSms", {**SEND, "PhoneNumbers": "13800138000", "OutId": f"r/{number}"}, b"raw")
         asked = {"PhoneNumber": "13800138000", "SendDate": "20261125", "PageSize": "2", "CurrentPage": "2"}

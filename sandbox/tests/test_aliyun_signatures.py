@@ -67,7 +67,7 @@ def test_the_documented_example_of_v3() -> None:
     assert signature == "06563a9e1b43f5dfe96b81484da74bceab24a1d853912eee15083a6f0f3283c0"
 
 
-def signed(**changed: str) -> Call:
+def sign(**changed: str) -> Call:
     """Sign a call for SMS as a client does."""
     headers = {
         **DOCUMENTED.headers,
@@ -91,23 +91,23 @@ def gatekeeper() -> Gatekeeper:
 
 def test_what_is_signed_right_is_let_in_once() -> None:
     keeper = gatekeeper()
-    assert keeper.admit(signed()) == "SendSms"
+    assert keeper.admit(sign()) == "SendSms"
     with pytest.raises(Fault) as refused:
-        keeper.admit(signed())
+        keeper.admit(sign())
     assert refused.value.code == "SignatureNonceUsed"
 
 
 @pytest.mark.parametrize(
     ("call", "code"),
     [
-        (replace(signed(), query=[("RegionId", "cn-beijing")]), "SignatureDoesNotMatch"),
-        (replace(signed(), body=b"PhoneNumbers=1"), "InvalidContentSha256"),
-        (replace(signed(), method="GET"), "SignatureDoesNotMatch"),
-        (signed(**{"x-acs-date": f"{NOW - timedelta(minutes=16):%Y-%m-%dT%H:%M:%SZ}"}), "InvalidTimeStamp.Expired"),
-        (signed(**{"x-acs-date": "yesterday"}), "InvalidTimeStamp.Format"),
-        (signed(**{"x-acs-version": "2014-05-26"}), "InvalidVersion"),
-        (replace(signed(), headers={**signed().headers, "x-acs-new": "1"}), "IncompleteSignature"),
-        (replace(signed(), headers={}), "MissingAccessKeyId"),
+        (replace(sign(), query=[("RegionId", "cn-beijing")]), "SignatureDoesNotMatch"),
+        (replace(sign(), body=b"PhoneNumbers=1"), "InvalidContentSha256"),
+        (replace(sign(), method="GET"), "SignatureDoesNotMatch"),
+        (sign(**{"x-acs-date": f"{NOW - timedelta(minutes=16):%Y-%m-%dT%H:%M:%SZ}"}), "InvalidTimeStamp.Expired"),
+        (sign(**{"x-acs-date": "yesterday"}), "InvalidTimeStamp.Format"),
+        (sign(**{"x-acs-version": "2014-05-26"}), "InvalidVersion"),
+        (replace(sign(), headers={**sign().headers, "x-acs-new": "1"}), "IncompleteSignature"),
+        (replace(sign(), headers={}), "MissingAccessKeyId"),
     ],
 )
 def test_what_is_not_signed_right_is_refused(call: Call, code: str) -> None:
@@ -118,7 +118,7 @@ def test_what_is_not_signed_right_is_refused(call: Call, code: str) -> None:
 
 def test_a_key_nobody_knows_is_refused() -> None:
     with pytest.raises(Fault) as refused:
-        Gatekeeper({}, lambda: NOW).admit(signed())
+        Gatekeeper({}, lambda: NOW).admit(sign())
     assert (refused.value.code, refused.value.status) == ("InvalidAccessKeyId.NotFound", 404)
 
 

@@ -71,7 +71,7 @@ class Side:
 
 
 @asynccontextmanager
-async def opened(allowed: Sequence[str] = (), **account: object) -> AsyncIterator[Side]:
+async def open_sandbox(allowed: Sequence[str] = (), **account: object) -> AsyncIterator[Side]:
     """Open a sandbox that plays one account, its webhook being ours."""
     webhook = Webhook()
     known = {"appid": APPID, "secret": "s3", "token": "spamtest", "template": "TM1", "variable": "thing1", **account}
@@ -99,7 +99,7 @@ async def opened(allowed: Sequence[str] = (), **account: object) -> AsyncIterato
 @pytest.fixture
 async def side() -> AsyncIterator[Side]:
     """Open one in plain mode."""
-    async with opened() as made:
+    async with open_sandbox() as made:
         yield made
 
 
@@ -210,7 +210,7 @@ async def test_a_message_arrives_once_and_its_receipt_comes_signed(side: Side) -
 
 
 async def test_in_safe_mode_nothing_is_readable_on_the_way() -> None:
-    async with opened(aes_key=KEY) as side:
+    async with open_sandbox(aes_key=KEY) as side:
         openid = await side.follow()
         query, body = side.webhook.came[0]
         assert openid.encode() not in body
@@ -229,7 +229,7 @@ async def test_what_is_not_answered_comes_three_times(side: Side) -> None:
 
 async def test_an_openid_is_known_again_after_a_restart(side: Side) -> None:
     openid = await side.follow()
-    async with opened() as again:
+    async with open_sandbox() as again:
         assert await again.code("message/template/send", again.message(openid)) == 0
         assert await again.code("message/template/send", again.message(openid[:-1] + "_")) == 40003
 
@@ -253,7 +253,7 @@ async def test_menus_are_measured_in_bytes(side: Side) -> None:
 
 async def test_who_is_not_on_the_list_gets_no_token() -> None:
     asked = {"grant_type": "client_credential", "appid": APPID, "secret": "s3"}
-    async with opened(allowed=["10.0.0.0/8"]) as side:
+    async with open_sandbox(allowed=["10.0.0.0/8"]) as side:
         refused = await side.call("stable_token", asked)
         assert refused["errcode"] == 40164
         assert "127.0.0.1" in refused["errmsg"]
@@ -268,5 +268,5 @@ async def test_a_customer_service_message_is_taken_only_after_its_recipient_did_
     assert [await side.code(send, message) for _ in range(6)] == [0, 0, 0, 0, 0, 45047]
     inbox = (await side.client.get("/sandbox/inbox", params={"method": "wechat"})).json()["messages"]
     assert {one["text"] for one in inbox} == {"您好"}
-    async with opened() as again:
+    async with open_sandbox() as again:
         assert await again.code(send, message) == 45015

@@ -17,7 +17,7 @@ class Provider:
     """A server that answers every request alike, and not before so many wait."""
 
     def __init__(self, answer: bytes = ANSWER, *, at_once: int = 1) -> None:
-        self._stub = HttpStub(self._answered)
+        self._stub = HttpStub(self._answer_together)
         self._answer = answer
         self._together = asyncio.Barrier(at_once)
 
@@ -32,7 +32,7 @@ class Provider:
         async with self._stub.running():
             yield f"{self._stub.url}/send"
 
-    async def _answered(self, _: Asked) -> bytes:
+    async def _answer_together(self, _: Asked) -> bytes:
         await self._together.wait()
         return self._answer
 

@@ -91,7 +91,7 @@ def job(**given: Any) -> Job:  # noqa: ANN401
     )
 
 
-async def prepared(channel: MailChannel, made: Job) -> Rendered:
+async def prepare(channel: MailChannel, made: Job) -> Rendered:
     result = await channel.prepare(made)
     assert isinstance(result, Rendered), result
     return result
@@ -100,7 +100,7 @@ async def prepared(channel: MailChannel, made: Job) -> Rendered:
 async def test_every_recipient_gets_a_mail_of_his_own() -> None:
     async with smtp_server() as server, channel_to(server, Kept()) as channel:
         made = job()
-        results = await channel.deliver(made, await prepared(channel, made), made.recipients)
+        results = await channel.deliver(made, await prepare(channel, made), made.recipients)
         assert all(isinstance(result, Sent) for result in results.values())
         assert [received.recipients for received in server.mails] == [(f"user{n}@example.com",) for n in range(3)]
         for n, received in enumerate(server.mails):
@@ -118,7 +118,7 @@ async def test_a_repeat_is_the_same_mail_to_the_byte() -> None:
         made = job()
         for attempt in (1, 2):
             again = made.model_copy(update={"attempt": attempt})
-            await channel.deliver(again, await prepared(channel, again), made.recipients[:1])
+            await channel.deliver(again, await prepare(channel, again), made.recipients[:1])
         first, second = server.mails
         assert first.data == second.data
 
@@ -127,7 +127,7 @@ async def test_one_refused_recipient_leaves_the_others_alone() -> None:
     replies = {"RCPT": ["250 2.1.5 Ok", "550 5.1.1 no such user", "250 2.1.5 Ok"]}
     async with smtp_server(replies) as server, channel_to(server, Kept()) as channel:
         made = job()
-        results = await channel.deliver(made, await prepared(channel, made), made.recipients)
+        results = await channel.deliver(made, await prepare(channel, made), made.recipients)
         assert [type(results[n]) for n in range(3)] == [Sent, Refused, Sent]
 
 
@@ -137,7 +137,7 @@ async def test_attachments_by_reference_arrive_byte_for_byte() -> None:
     attachments = tuple(kept.attach(name, "application/octet-stream", body) for name, body in files.items())
     async with smtp_server() as server, channel_to(server, kept) as channel:
         made = job(attachments=attachments)
-        await channel.deliver(made, await prepared(channel, made), made.recipients[:1])
+        await channel.deliver(made, await prepare(channel, made), made.recipients[:1])
         message = email.message_from_bytes(server.mails[0].data, policy=email.policy.SMTP)
         assert isinstance(message, email.message.EmailMessage)
         found = {part.get_filename(): part.get_payload(decode=True) for part in message.iter_attachments()}
@@ -150,7 +150,7 @@ async def test_a_content_by_reference_is_fetched() -> None:
     at = kept.put(json.dumps({"subject": "长", "text": text}, ensure_ascii=False).encode())
     async with smtp_server() as server, channel_to(server, kept) as channel:
         made = job(content=None, content_at=at)
-        await channel.deliver(made, await prepared(channel, made), made.recipients[:1])
+        await channel.deliver(made, await prepare(channel, made), made.recipients[:1])
         message = email.message_from_bytes(server.mails[0].data, policy=email.policy.SMTP)
         assert message.get_payload(decode=True) == text.encode()
 
@@ -174,13 +174,13 @@ async def test_history_away_waits_and_uses_up_no_attempt(status: int) -> None:
         assert isinstance(result, Blocked)
         assert result.scope == "history"
         kept.status = 200
-        await prepared(channel, job(attachments=(attachment,)))
+        await prepare(channel, job(attachments=(attachment,)))
 
 
 async def test_a_mail_without_attachments_needs_no_history() -> None:
     kept = Kept()
     async with smtp_server() as server, channel_to(server, kept) as channel:
-        await prepared(channel, job())
+        await prepare(channel, job())
         assert kept.asked == 0
 
 
@@ -189,13 +189,13 @@ async def test_parts_of_one_request_share_a_rendering_while_they_are_under_way()
     attachment = kept.attach("a.bin", "application/zip", bytes(1_000_000))
     async with smtp_server() as server, channel_to(server, kept) as channel:
         parts = [job(attachments=(attachment,), chunk=part) for part in range(4)]
-        preparing = [asyncio.create_task(prepared(channel, part)) for part in parts]
+        preparing = [asyncio.create_task(prepare(channel, part)) for part in parts]
         rendered = [await each for each in preparing]
         assert len({id(each.body) for each in rendered}) == 1
         assert kept.asked == 1
         del rendered, preparing
         await asyncio.sleep(0)  # the loop itself holds the task that woke us until then
-        await prepared(channel, parts[0])
+        await prepare(channel, parts[0])
         assert kept.asked == 2
 
 
@@ -216,7 +216,7 @@ async def test_a_content_of_another_shape_fails_the_message_and_breaks_nothing(c
 async def test_what_is_no_address_is_refused_before_the_server_hears_of_it(address: str) -> None:
     async with smtp_server() as server, channel_to(server, Kept()) as channel:
         made = job(recipients=(Recipient(n=0, to="x", address=address),))
-        results = await channel.deliver(made, await prepared(channel, made), made.recipients)
+        results = await channel.deliver(made, await prepare(channel, made), made.recipients)
         assert isinstance(results[0], Refused)
         assert results[0].code == "address"
         assert server.sessions == 0
@@ -226,7 +226,7 @@ async def test_many_mails_at_once_keep_to_the_connections_that_are_set() -> None
     async with smtp_server() as server, channel_to(server, Kept(), connections=2) as channel:
         recipients = tuple(Recipient(n=n, to="x", address=f"user{n}@example.com") for n in range(40))
         made = job(recipients=recipients)
-        ready = await prepared(channel, made)
+        ready = await prepare(channel, made)
         await asyncio.gather(*(channel.deliver(made, ready, [recipient]) for recipient in recipients))
         assert len({received.recipients for received in server.mails}) == 40
         assert server.sessions <= 2
@@ -243,7 +243,7 @@ async def test_the_loop_goes_on_turning_while_a_large_mail_is_rendered() -> None
 
     async with smtp_server() as server, channel_to(server, Kept()) as channel:
         turning = asyncio.create_task(turn())
-        await prepared(channel, job(content={"subject": "长", "text": "长" * 2_000_000}))
+        await prepare(channel, job(content={"subject": "长", "text": "长" * 2_000_000}))
         turning.cancel()
         assert turns > 10
 

@@ -55,7 +55,7 @@ def address_of(server: SmtpServer) -> Server:
 
 
 @asynccontextmanager
-async def connected(replies: Replies, timeouts: Timeouts = QUICK) -> AsyncIterator[tuple[SmtpServer, Connection]]:
+async def connecting(replies: Replies, timeouts: Timeouts = QUICK) -> AsyncIterator[tuple[SmtpServer, Connection]]:
     async with smtp_server(replies, extensions=OFFERED) as server:
         connection = await connect(address_of(server), QUICK)
         assert isinstance(connection, Connection)
@@ -67,7 +67,7 @@ async def connected(replies: Replies, timeouts: Timeouts = QUICK) -> AsyncIterat
 
 
 @asynccontextmanager
-async def paused_until_data(*, as_one: bool = True) -> AsyncIterator[tuple[int, list[bytes]]]:
+async def pausing_until_data(*, as_one: bool = True) -> AsyncIterator[tuple[int, list[bytes]]]:
     """Run a server that answers an envelope only once it has the whole of it: in one packet, or octet by octet."""
     seen: list[bytes] = []
 
@@ -147,7 +147,7 @@ async def serving(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], 
 
 
 async def test_a_mail_arrives_as_it_was_built_and_is_named_by_the_servers_queue() -> None:
-    async with connected({}) as (server, connection):
+    async with connecting({}) as (server, connection):
         result = await connection.send(mail())
         assert result == Sent("smtp", "Q000001", "2.0.0 Ok: queued as Q000001")
         (received,) = server.mails
@@ -159,13 +159,13 @@ async def test_a_mail_arrives_as_it_was_built_and_is_named_by_the_servers_queue(
 
 
 async def test_a_mail_is_named_by_its_message_id_where_the_server_names_no_queue() -> None:
-    async with connected({"DOT": "250 OK"}) as (_, connection):
+    async with connecting({"DOT": "250 OK"}) as (_, connection):
         result = await connection.send(mail(n=3))
         assert result == Sent("smtp", f"<{REQUEST}-3@example.com>", "OK")
 
 
 async def test_one_connection_takes_mail_after_mail() -> None:
-    async with connected({}) as (server, connection):
+    async with connecting({}) as (server, connection):
         for n in range(20):
             assert isinstance(await connection.send(mail(n, f"user{n}@example.com")), Sent)
         assert server.sessions == 1
@@ -173,9 +173,9 @@ async def test_one_connection_takes_mail_after_mail() -> None:
 
 
 async def test_a_cancelled_probe_costs_the_connection() -> None:
-    async with connected({"NOOP": Held("250 2.0.0 late")}) as (server, connection):
+    async with connecting({"NOOP": Held("250 2.0.0 late")}) as (server, connection):
         asking = asyncio.create_task(connection.is_alive())
-        await server.seen("NOOP")
+        await server.wait_seen("NOOP")
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
@@ -184,7 +184,7 @@ async def test_a_cancelled_probe_costs_the_connection() -> None:
 
 
 async def test_a_large_mail_arrives_byte_for_byte() -> None:
-    async with connected({}) as (server, connection):
+    async with connecting({}) as (server, connection):
         large = large_mail()
         assert isinstance(await connection.send(large), Sent)
         assert server.mails[0].data == large.head + large.body
@@ -193,14 +193,14 @@ async def test_a_large_mail_arrives_byte_for_byte() -> None:
 
 
 async def test_a_server_without_ehlo_is_greeted_with_helo() -> None:
-    async with connected({"EHLO": "502 5.5.1 not implemented"}) as (server, connection):
+    async with connecting({"EHLO": "502 5.5.1 not implemented"}) as (server, connection):
         assert isinstance(await connection.send(mail()), Sent)
         assert server.mails[0].options == ""
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "DOT"])
 async def test_a_permanent_no_at_any_command_refuses_the_mail_and_keeps_the_session(command: str) -> None:
-    async with connected({command: ["550 5.1.1 no such user"]}) as (server, connection):
+    async with connecting({command: ["550 5.1.1 no such user"]}) as (server, connection):
         assert await connection.send(mail()) == Refused("smtp", "550 5.1.1", "5.1.1 no such user")
         assert connection.is_usable
         assert isinstance(await connection.send(mail(1, "li@example.com")), Sent)
@@ -209,7 +209,7 @@ async def test_a_permanent_no_at_any_command_refuses_the_mail_and_keeps_the_sess
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "DOT"])
 async def test_a_temporary_no_at_any_command_is_tried_again_later(command: str) -> None:
-    async with connected({command: ["451 4.7.1 greylisted"]}) as (server, connection):
+    async with connecting({command: ["451 4.7.1 greylisted"]}) as (server, connection):
         result = await connection.send(mail())
         assert result == Again("smtp", "451 4.7.1", "4.7.1 greylisted", 300)
         assert isinstance(await connection.send(mail()), Sent)
@@ -217,7 +217,7 @@ async def test_a_temporary_no_at_any_command_is_tried_again_later(command: str) 
 
 
 async def test_a_transaction_that_cannot_be_reset_ends_the_session_and_keeps_its_result() -> None:
-    async with connected({"RCPT": "550 5.1.1 no", "RSET": Act.HANG}, replace(QUICK, reset_s=SHORT_S)) as (
+    async with connecting({"RCPT": "550 5.1.1 no", "RSET": Act.HANG}, replace(QUICK, reset_s=SHORT_S)) as (
         _,
         connection,
     ):
@@ -226,14 +226,14 @@ async def test_a_transaction_that_cannot_be_reset_ends_the_session_and_keeps_its
 
 
 async def test_a_multi_line_no_is_kept_as_one_line() -> None:
-    async with connected({"RCPT": "550-5.1.1 no such user\r\n550 5.1.1 ask somebody"}) as (_, connection):
+    async with connecting({"RCPT": "550-5.1.1 no such user\r\n550 5.1.1 ask somebody"}) as (_, connection):
         assert await connection.send(mail()) == Refused("smtp", "550 5.1.1", "5.1.1 no such user 5.1.1 ask somebody")
 
 
 @pytest.mark.parametrize("act", [Act.DROP, Act.RESET])
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 async def test_a_connection_that_breaks_before_the_body_is_safe_to_repeat(command: str, act: Act) -> None:
-    async with connected({command: act}) as (server, connection):
+    async with connecting({command: act}) as (server, connection):
         result = await connection.send(mail())
         assert isinstance(result, Lost)
         assert result.again.code == "disconnected"
@@ -243,13 +243,13 @@ async def test_a_connection_that_breaks_before_the_body_is_safe_to_repeat(comman
 
 @pytest.mark.parametrize("act", [Act.DROP, Act.RESET])
 async def test_a_connection_that_breaks_within_the_body_is_safe_to_repeat(act: Act) -> None:
-    async with connected({"BODY": act}) as (server, connection):
+    async with connecting({"BODY": act}) as (server, connection):
         assert isinstance(await connection.send(large_mail()), Lost)
         assert server.mails == []
 
 
 async def test_a_server_that_stops_reading_within_the_body_is_left_in_time() -> None:
-    async with connected({"BODY": Held("")}, IMPATIENT) as (server, connection):
+    async with connecting({"BODY": Held("")}, IMPATIENT) as (server, connection):
         result = await connection.send(large_mail())
         assert isinstance(result, Lost)
         assert result.is_timeout
@@ -258,7 +258,7 @@ async def test_a_server_that_stops_reading_within_the_body_is_left_in_time() -> 
 
 @pytest.mark.parametrize("act", [Act.DROP, Act.RESET])
 async def test_a_connection_that_breaks_after_the_dot_leaves_the_outcome_unknown(act: Act) -> None:
-    async with connected({"DOT": act}) as (server, connection):
+    async with connecting({"DOT": act}) as (server, connection):
         result = await connection.send(mail())
         assert isinstance(result, Unknown)
         assert result.code == "disconnected"
@@ -267,7 +267,7 @@ async def test_a_connection_that_breaks_after_the_dot_leaves_the_outcome_unknown
 
 
 async def test_silence_after_the_dot_leaves_the_outcome_unknown() -> None:
-    async with connected({"DOT": Act.HANG}, IMPATIENT_AFTER_THE_DOT) as (server, connection):
+    async with connecting({"DOT": Act.HANG}, IMPATIENT_AFTER_THE_DOT) as (server, connection):
         result = await connection.send(mail())
         assert isinstance(result, Unknown)
         assert result.code == "timeout"
@@ -277,9 +277,9 @@ async def test_silence_after_the_dot_leaves_the_outcome_unknown() -> None:
 
 async def test_the_wait_after_the_dot_is_the_long_one() -> None:
     patient = replace(QUICK, command_s=0.3, data_s=0.3, block_s=0.3)
-    async with connected({"DOT": Held("250 2.0.0 late")}, patient) as (server, connection):
+    async with connecting({"DOT": Held("250 2.0.0 late")}, patient) as (server, connection):
         sending = asyncio.create_task(connection.send(mail()))
-        await server.seen("DOT")
+        await server.wait_seen("DOT")
         await asyncio.sleep(1.5 * patient.command_s)  # longer than any other step may take
         server.release()
         assert isinstance(await sending, Sent)
@@ -287,7 +287,7 @@ async def test_the_wait_after_the_dot_is_the_long_one() -> None:
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 async def test_silence_before_the_dot_is_safe_to_repeat(command: str) -> None:
-    async with connected({command: Act.HANG}, IMPATIENT) as (_, connection):
+    async with connecting({command: Act.HANG}, IMPATIENT) as (_, connection):
         result = await connection.send(mail())
         assert isinstance(result, Lost)
         assert result.is_timeout
@@ -296,14 +296,14 @@ async def test_silence_before_the_dot_is_safe_to_repeat(command: str) -> None:
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 async def test_a_farewell_before_the_body_is_safe_to_repeat(command: str) -> None:
-    async with connected({command: "421 4.7.0 too many mails"}) as (_, connection):
+    async with connecting({command: "421 4.7.0 too many mails"}) as (_, connection):
         result = await connection.send(mail())
         assert result == Lost(Again("smtp", "421 4.7.0", "4.7.0 too many mails", 60))
         assert not connection.is_usable
 
 
 async def test_a_farewell_after_the_dot_is_a_no_and_ends_the_session() -> None:
-    async with connected({"DOT": "421 4.3.0 shutting down"}) as (_, connection):
+    async with connecting({"DOT": "421 4.3.0 shutting down"}) as (_, connection):
         assert await connection.send(mail()) == Again("smtp", "421 4.3.0", "4.3.0 shutting down", 60)
         assert not connection.is_usable
 
@@ -313,7 +313,7 @@ async def test_a_farewell_after_the_dot_is_a_no_and_ends_the_session() -> None:
 )
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 async def test_gibberish_before_the_dot_is_tried_again_on_another_connection(command: str, noise: bytes) -> None:
-    async with connected({command: noise}, IMPATIENT) as (server, connection):
+    async with connecting({command: noise}, IMPATIENT) as (server, connection):
         result = await connection.send(mail())
         assert isinstance(result, Lost)
         assert not connection.is_usable
@@ -324,15 +324,15 @@ async def test_gibberish_before_the_dot_is_tried_again_on_another_connection(com
     "noise", [b"what?\r\n", b"\x00\xff\xfe\r\n", b"25", b"999 hm\r\n", b"354 go on\r\n", b"x" * 70_000]
 )
 async def test_gibberish_after_the_dot_leaves_the_outcome_unknown(noise: bytes) -> None:
-    async with connected({"DOT": noise}, IMPATIENT_AFTER_THE_DOT) as (_, connection):
+    async with connecting({"DOT": noise}, IMPATIENT_AFTER_THE_DOT) as (_, connection):
         assert isinstance(await connection.send(mail()), Unknown)
         assert not connection.is_usable
 
 
 async def test_a_cancelled_mail_never_leaves_its_late_reply_to_the_next_one() -> None:
-    async with connected({"RCPT": [Held("250 2.1.5 late")]}) as (server, connection):
+    async with connecting({"RCPT": [Held("250 2.1.5 late")]}) as (server, connection):
         sending = asyncio.create_task(connection.send(mail()))
-        await server.seen("RCPT")
+        await server.wait_seen("RCPT")
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
@@ -351,7 +351,7 @@ async def test_a_cancelled_mail_never_leaves_its_late_reply_to_the_next_one() ->
     ],
 )
 async def test_replies_that_are_out_of_step_are_noticed_before_the_mail_is_sent(replies: Replies) -> None:
-    async with connected(replies) as (server, connection):
+    async with connecting(replies) as (server, connection):
         result = await connection.send(mail())
         assert isinstance(result, Lost)
         assert result.again.code == "out_of_step"
@@ -361,7 +361,7 @@ async def test_replies_that_are_out_of_step_are_noticed_before_the_mail_is_sent(
 
 async def test_the_envelope_goes_in_one_write_where_the_server_takes_it() -> None:
     """The server answers nothing before it has all three: without PIPELINING it would wait for ever."""
-    async with paused_until_data() as (port, seen):
+    async with pausing_until_data() as (port, seen):
         connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
         assert isinstance(connection, Connection)
         assert isinstance(await connection.send(mail()), Sent)
@@ -371,7 +371,7 @@ async def test_the_envelope_goes_in_one_write_where_the_server_takes_it() -> Non
 
 @pytest.mark.parametrize("as_one", [True, False])
 async def test_replies_to_a_group_may_come_in_one_packet_or_octet_by_octet(as_one: bool) -> None:  # noqa: FBT001
-    async with paused_until_data(as_one=as_one) as (port, _):
+    async with pausing_until_data(as_one=as_one) as (port, _):
         connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
         assert isinstance(connection, Connection)
         for n in range(3):
@@ -393,7 +393,7 @@ async def test_a_body_wanted_for_nobody_is_a_lone_dot() -> None:
 
 
 async def test_a_missing_reply_lets_no_body_follow() -> None:
-    async with connected({"RCPT": b""}, IMPATIENT) as (server, connection):
+    async with connecting({"RCPT": b""}, IMPATIENT) as (server, connection):
         result = await connection.send(mail())
         assert isinstance(result, Lost)
         assert not connection.is_usable
@@ -438,13 +438,13 @@ async def test_a_farewell_or_a_yes_within_the_body_is_no_acceptance(answer: byte
 
 
 async def test_a_second_reply_after_the_dot_ends_the_session_and_not_the_mail() -> None:
-    async with connected({"DOT": b"250 2.0.0 queued\r\n250 2.0.0 queued\r\n"}) as (_, connection):
+    async with connecting({"DOT": b"250 2.0.0 queued\r\n250 2.0.0 queued\r\n"}) as (_, connection):
         assert isinstance(await connection.send(mail()), Sent)
         assert not connection.is_usable
 
 
 async def test_a_line_nobody_asked_for_ends_the_session_before_the_next_mail() -> None:
-    async with connected({}) as (server, connection):
+    async with connecting({}) as (server, connection):
         assert isinstance(await connection.send(mail()), Sent)
         (session,) = server.open
         session.writer.write(b"250 2.0.0 by the way\r\n")
@@ -456,14 +456,14 @@ async def test_a_line_nobody_asked_for_ends_the_session_before_the_next_mail() -
 
 
 async def test_a_server_that_said_farewell_while_idle_is_found_out_by_noop() -> None:
-    async with connected({}) as (server, connection):
+    async with connecting({}) as (server, connection):
         assert isinstance(await connection.send(mail()), Sent)
         await server.farewell()
         assert not await connection.is_alive()
 
 
 async def test_a_silent_server_is_found_out_by_noop_in_time() -> None:
-    async with connected({"NOOP": Act.HANG}, replace(QUICK, probe_s=SHORT_S)) as (_, connection):
+    async with connecting({"NOOP": Act.HANG}, replace(QUICK, probe_s=SHORT_S)) as (_, connection):
         assert not await connection.is_alive()
         assert not connection.is_usable
 
@@ -491,7 +491,7 @@ async def test_a_server_that_names_no_limit_has_none(extension: str) -> None:
 
 
 async def test_an_address_beyond_ascii_is_sent_where_the_server_takes_it() -> None:
-    async with connected({}) as (server, connection):
+    async with connecting({}) as (server, connection):
         assert isinstance(await connection.send(mail(address="张三@xn--fsqu00a.xn--fiqs8s")), Sent)
         assert server.mails[0].recipients == ("张三@xn--fsqu00a.xn--fiqs8s",)
         assert "SMTPUTF8" in server.mails[0].options.split()
@@ -709,7 +709,7 @@ async def test_a_server_that_wants_a_log_in_blocks_where_none_is_set() -> None:
 
 
 async def test_leaving_is_bounded_where_the_server_does_not_answer_quit() -> None:
-    async with connected({"QUIT": Act.HANG}) as (_, connection):
+    async with connecting({"QUIT": Act.HANG}) as (_, connection):
         async with asyncio.timeout(2):
             await connection.quit()
         assert not connection.is_usable

@@ -146,4 +146,4 @@ async def test_the_end_takes_leave_of_the_mail_server(redis_url: str) -> None:
     async with smtp_server() as server:
         async with service(redis_url, server).running(), a_broker(redis_url) as broker:
             await outcomes_of(broker, job(1))
-        await server.seen("QUIT")
+        await server.wait_seen("QUIT")

@@ -24,13 +24,13 @@ def mail(letter: Letter, n: int = 0, address: str = "zhang@163.com", sender: Sen
     return render(letter, sender, REQUEST, ACCEPTED_AT).address_to(n, address)
 
 
-def received(made: Mail) -> bytes:
+def undo_stuffing(made: Mail) -> bytes:
     """Undo the doubled dots, as the server does that holds it."""
     return made.head + made.body.replace(b"\r\n..", b"\r\n.")
 
 
 def read(made: Mail) -> EmailMessage:
-    message = email.message_from_bytes(received(made), policy=email.policy.SMTP)
+    message = email.message_from_bytes(undo_stuffing(made), policy=email.policy.SMTP)
     assert isinstance(message, EmailMessage)
     assert not any(part.defects for part in message.walk())
     return message
@@ -44,7 +44,7 @@ def body_text(message: EmailMessage, kind: str) -> str:
     return payload.decode()
 
 
-def attached(message: EmailMessage) -> list[tuple[str | None, bytes]]:
+def read_attachments(message: EmailMessage) -> list[tuple[str | None, bytes]]:
     found = []
     for part in message.iter_attachments():
         payload = part.get_payload(decode=True)
@@ -112,7 +112,7 @@ def test_attachments_come_back_byte_for_byte_under_their_names() -> None:
     )
     message = read(mail(Letter("带附件", "见附件", "<p>见附件</p>", files)))
     assert message.get_content_type() == "multipart/mixed"
-    assert attached(message) == [(file.filename, file.data) for file in files]
+    assert read_attachments(message) == [(file.filename, file.data) for file in files]
     assert body_text(message, "plain") == "见附件"
     assert body_text(message, "html") == "<p>见附件</p>"
 
@@ -124,20 +124,20 @@ def test_a_media_type_that_cannot_be_written_in_base64_becomes_plain_bytes(kind:
     message = read(mail(Letter("x", "x", None, (File("a.bin", kind, b"abc"),))))
     (part,) = message.iter_attachments()
     assert part.get_content_type() == "application/octet-stream"
-    assert attached(message) == [("a.bin", b"abc")]
+    assert read_attachments(message) == [("a.bin", b"abc")]
     assert "X-Evil" not in message
 
 
 def test_a_file_name_of_255_chinese_characters_stays_within_the_line_limit() -> None:
     name = "会" * 250 + ".docx"
     made = mail(Letter("x", "x", None, (File(name, "application/pdf", b"abc"),)))
-    assert_fit_for_the_wire(received(made))
-    assert attached(read(made)) == [(name, b"abc")]
+    assert_fit_for_the_wire(undo_stuffing(made))
+    assert read_attachments(read(made)) == [(name, b"abc")]
 
 
 def test_a_path_in_a_file_name_cannot_get_through() -> None:
     made = mail(Letter("x", "x", None, (File("../../etc/passwd", "text/plain", b"abc"),)))
-    assert attached(read(made)) == [(".._.._etc_passwd", b"abc")]
+    assert read_attachments(read(made)) == [(".._.._etc_passwd", b"abc")]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_dots_at_the_beginning_of_lines_are_doubled_once_for_all() -> None:
 
 def test_the_size_is_what_the_server_will_hold() -> None:
     made = mail(Letter(".dots", ".\n.\n.", None, (File("a", "text/plain", b"x" * 1_000),)), address="a@example.com")
-    assert made.size == len(received(made))
+    assert made.size == len(undo_stuffing(made))
 
 
 def test_an_address_beyond_ascii_is_written_as_it_is() -> None:
@@ -200,14 +200,14 @@ def test_a_sender_is_shown_under_its_name(name: str) -> None:
 def test_a_long_name_is_written_in_several_encoded_words() -> None:
     name = "天存" * 60
     made = mail(Letter("x", "x"), sender=Sender(name, "noreply@example.com"))
-    raw = email.message_from_bytes(received(made), policy=email.policy.compat32)["From"]
+    raw = email.message_from_bytes(undo_stuffing(made), policy=email.policy.compat32)["From"]
     assert str(make_header(decode_header(raw))) == f"{name} <noreply@example.com>"
 
 
 def test_long_bodies_of_every_kind_keep_to_short_lines() -> None:
     for text in ("x" * 5_000, "您好" * 5_000, "a\n" * 5_000, "é" * 999):
         made = mail(Letter("x" * 255, text, text, (File("a", "text/plain", text.encode()),)))
-        assert_fit_for_the_wire(received(made))
+        assert_fit_for_the_wire(undo_stuffing(made))
         assert body_text(read(made), "plain") == text.replace("\n", "\r\n")
 
 
@@ -269,16 +269,16 @@ def test_subjects_file_names_and_senders_in_mixed_scripts_come_back_as_they_were
     filename = filename.replace('"', "").replace("<", "")  # around a whole name Python's parser takes them off
     letter = Letter(subject, "x", None, (File(filename, "text/plain", b"abc"),))
     made = mail(letter, sender=Sender(name, "noreply@example.com"))
-    assert_fit_for_the_wire(received(made))
+    assert_fit_for_the_wire(undo_stuffing(made))
     message = read(made)
     assert str(message["Subject"]) == subject
-    assert attached(message) == [(filename.strip(), b"abc")]
+    assert read_attachments(message) == [(filename.strip(), b"abc")]
 
 
 @given(subject=printable)
 def test_any_subject_comes_back_as_it_was(subject: str) -> None:
     made = mail(Letter(subject, "x"))
-    assert_fit_for_the_wire(received(made))
+    assert_fit_for_the_wire(undo_stuffing(made))
     assert all(len(line) <= 76 for line in made.head.split(b"\r\n") if line.startswith((b"Subject:", b" =?")))
     assert str(read(made)["Subject"]) == subject
 
@@ -286,21 +286,21 @@ def test_any_subject_comes_back_as_it_was(subject: str) -> None:
 @given(name=st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1, max_size=255))
 def test_any_file_name_comes_back_as_it_was(name: str) -> None:
     made = mail(Letter("x", "x", None, (File(name, "text/plain", b"abc"),)))
-    assert_fit_for_the_wire(received(made))
-    assert attached(read(made)) == [(name.strip(), b"abc")]  # the parser's own habit
+    assert_fit_for_the_wire(undo_stuffing(made))
+    assert read_attachments(read(made)) == [(name.strip(), b"abc")]  # the parser's own habit
 
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"])), html=st.none() | st.text(min_size=1))
 def test_any_text_comes_back_as_it_was_but_for_its_line_ends(text: str, html: str | None) -> None:
     made = mail(Letter("x", text, html, (File("a", "a/b", text.encode()),)))
-    assert_fit_for_the_wire(received(made))
+    assert_fit_for_the_wire(undo_stuffing(made))
     message = read(made)
     if text or html is None:
         assert body_text(message, "plain") == re.sub(r"\r\n|\r|\n", "\r\n", text)
-    assert attached(message) == [("a", text.encode())]
+    assert read_attachments(message) == [("a", text.encode())]
 
 
 def test_what_reaches_the_provider_is_named_by_a_digest_of_the_same_bytes() -> None:
     data = hashlib.sha256(b"seed").digest() * 100_000
-    ((_, payload),) = attached(read(mail(Letter("x", "x", None, (File("大.bin", "application/zip", data),)))))
+    ((_, payload),) = read_attachments(read(mail(Letter("x", "x", None, (File("大.bin", "application/zip", data),)))))
     assert hashlib.sha256(payload).hexdigest() == hashlib.sha256(data).hexdigest()

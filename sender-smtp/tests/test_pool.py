@@ -85,7 +85,7 @@ async def test_a_connection_is_left_after_so_many_mails() -> None:
             assert isinstance(await pool.send(mail(n)), Sent)
         assert server.sessions == 3
         assert [received.session for received in server.mails] == [1] * 10 + [2] * 10 + [3] * 5
-        await server.seen("QUIT", times=2)
+        await server.wait_seen("QUIT", times=2)
 
 
 async def test_an_old_connection_is_left() -> None:
@@ -95,7 +95,7 @@ async def test_an_old_connection_is_left() -> None:
         clock.now += LIMITS.age_s + 1
         assert isinstance(await pool.send(mail()), Sent)
         assert server.sessions == 2
-        await server.seen("QUIT")
+        await server.wait_seen("QUIT")
 
 
 async def test_an_idle_connection_is_asked_for_a_sign_of_life_before_it_is_used() -> None:
@@ -134,7 +134,7 @@ async def test_connections_nobody_needs_are_left_by_themselves() -> None:
         loop = asyncio.get_running_loop()
         pool = Pool(lambda: connect(address_of(server), QUICK), "scope", Limits(connections=4, idle_s=0.05), loop.time)
         await asyncio.gather(*(pool.send(mail(n)) for n in range(4)))
-        await server.seen("QUIT", times=server.sessions)
+        await server.wait_seen("QUIT", times=server.sessions)
         await pool.close()
 
 
@@ -180,7 +180,7 @@ async def test_a_cancelled_mail_costs_its_connection_and_shifts_no_reply() -> No
     replies: dict[str, list[Step]] = {"RCPT": [Held("250 2.1.5 late"), "550 5.1.1 no such user", "250 2.1.5 Ok"]}
     async with smtp_server(replies) as server, pool_of(address_of(server), Limits(connections=1)) as pool:
         sending = asyncio.create_task(pool.send(mail(0)))
-        await server.seen("RCPT")
+        await server.wait_seen("RCPT")
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending

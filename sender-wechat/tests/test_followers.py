@@ -17,7 +17,7 @@ async def members(redis: Redis, key: str) -> set[str]:
 
 
 @asynccontextmanager
-async def mirrored(followers: Followers) -> AsyncIterator[None]:
+async def mirroring(followers: Followers) -> AsyncIterator[None]:
     task = asyncio.create_task(followers.keep_mirrored())
     try:
         yield
@@ -80,7 +80,7 @@ async def test_what_redis_lost_is_written_again(followers: Followers, redis: Red
             redis, left_key("main")
         ) == {gone}
 
-    async with mirrored(followers):
+    async with mirroring(followers):
         await eventually(are_whole)
         assert await members(redis, followers_key("other")) == {FOLLOWERS_COMPLETE}
         await redis.call("FLUSHDB")
@@ -96,7 +96,7 @@ async def test_what_redis_missed_is_mended_at_the_start(store: Store, redis: Red
     async def is_right() -> bool:
         return tag not in await members(redis, followers_key("main")) and tag in await members(redis, left_key("main"))
 
-    async with mirrored(Followers(store, redis, ("main",))):
+    async with mirroring(Followers(store, redis, ("main",))):
         await eventually(is_right)
 
 

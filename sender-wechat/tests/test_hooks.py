@@ -97,12 +97,12 @@ FINISHED = event("TEMPLATESENDJOBFINISH", MsgID="9007199254740993", Status="succ
 @pytest.fixture
 async def side(followers: Followers, redis: Redis) -> AsyncIterator[Side]:
     """Open the webhook."""
-    async with opened(followers, redis) as made:
+    async with open_webhook(followers, redis) as made:
         yield made
 
 
 @asynccontextmanager
-async def opened(followers: Followers, redis: Redis, now: Callable[[], float] = time.time) -> AsyncIterator[Side]:
+async def open_webhook(followers: Followers, redis: Redis, now: Callable[[], float] = time.time) -> AsyncIterator[Side]:
     """Open the webhook of three accounts: any mode, plain alone, safe alone."""
     api = FastAPI()
     speak(api)
@@ -182,7 +182,7 @@ async def test_wechats_own_sample_is_taken_in_its_time_alone(side: Side, followe
     query = {"timestamp": "1409735669", "nonce": "1320562132", "encrypt_type": "aes"}
     query["msg_signature"] = "5d197aaffba7e9b25a30732f161a50dee96bd5fa"
     sealed = xml({"ToUserName": "gh_10f6c3c3ac5a", "Encrypt": ENCRYPTED})
-    async with opened(followers, redis, lambda: 1409735669.0) as then:
+    async with open_webhook(followers, redis, lambda: 1409735669.0) as then:
         answer = await then.client.post("/hooks/wechat/main", params=query, content=sealed)
     assert (answer.status_code, answer.text) == (200, "success")
     answer = await side.client.post("/hooks/wechat/main", params=query, content=sealed)
@@ -276,7 +276,7 @@ async def test_a_receipt_that_was_not_kept_is_asked_for_again(side: Side) -> Non
 
 
 async def test_without_redis_all_goes_on(store: Store) -> None:
-    async with connect("redis://127.0.0.1:1/0") as away, opened(Followers(store, away, ("main",)), away) as side:
+    async with connect("redis://127.0.0.1:1/0") as away, open_webhook(Followers(store, away, ("main",)), away) as side:
         began = asyncio.get_running_loop().time()
         told = [content(await side.post(PRESS)) for _ in range(2)]
         assert len(set(told)) == 1
@@ -286,7 +286,7 @@ async def test_without_redis_all_goes_on(store: Store) -> None:
 async def test_without_its_database_it_answers_in_time_and_asks_for_patience(redis: Redis) -> None:
     async with database.connect(read_url("postgresql://imsg@127.0.0.1:1/imsg"), Terms("test")) as nowhere:
         followers = Followers(Store(nowhere, lambda: "7K3-M9Q-2XF"), redis, ("main",))
-        async with opened(followers, redis) as side:
+        async with open_webhook(followers, redis) as side:
             began = asyncio.get_running_loop().time()
             assert content(await side.post(PRESS)) == replies.NOT_NOW
             assert content(await side.post(event("subscribe"))) == replies.WELCOME
@@ -370,7 +370,7 @@ async def test_a_redis_that_hangs_delays_nobody_beyond_their_patience(store: Sto
     async with (
         proxy.running(),
         connect(proxy.url(valkey_url)) as hanging,
-        opened(Followers(store, hanging, ("main",)), hanging) as side,
+        open_webhook(Followers(store, hanging, ("main",)), hanging) as side,
     ):
         began = asyncio.get_running_loop().time()
         assert tag(content(await side.post(PRESS)))

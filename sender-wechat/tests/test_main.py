@@ -73,7 +73,7 @@ async def a_broker(redis_url: str) -> AsyncIterator[Broker]:
         yield broker
 
 
-async def pushed(made: Service, **fields: str) -> httpx.Response:
+async def push(made: Service, **fields: str) -> httpx.Response:
     """Push an event as WeChat does."""
     now, nonce = str(int(time.time())), uuid.uuid4().hex
     query = {"signature": crypto.signature("spamtest", now, nonce), "timestamp": now, "nonce": nonce}
@@ -83,8 +83,8 @@ async def pushed(made: Service, **fields: str) -> httpx.Response:
         return await client.post("/hooks/wechat/main", params=query, content=body.encode())
 
 
-async def told_tag(made: Service, openid: str) -> str:
-    answer = await pushed(made, FromUserName=openid, Event="CLICK", EventKey="获取我的openID")
+async def ask_tag(made: Service, openid: str) -> str:
+    answer = await push(made, FromUserName=openid, Event="CLICK", EventKey="获取我的openID")
     return replies.elements(answer.content)["Content"]
 
 
@@ -108,13 +108,13 @@ async def test_a_job_becomes_a_message_and_its_receipt_reaches_history(redis_url
     async with wechat_server() as server:
         made = service(redis_url, server, tmp_path)
         async with made.running(), a_broker(redis_url) as broker:
-            told = await told_tag(made, "oA")
+            told = await ask_tag(made, "oA")
             outcome = (await heard(broker, job(told)))[0]
             assert (outcome.status, outcome.provider) == (Status.SENT, "wechat")
             assert outcome.provider_id is not None
 
             event = {"Event": "TEMPLATESENDJOBFINISH", "MsgID": outcome.provider_id, "Status": "success"}
-            assert (await pushed(made, FromUserName="oA", **event)).text == "success"
+            assert (await push(made, FromUserName="oA", **event)).text == "success"
             async with asyncio.timeout(WITHIN_S), broker.consume(broker.topology.history, 10) as deliveries:
                 async for delivery in deliveries:
                     await broker.ack(delivery)
@@ -130,8 +130,8 @@ async def test_what_redis_did_not_know_the_sender_settles(redis_url: str, tmp_pa
     async with wechat_server() as server:
         made = service(redis_url, server, tmp_path)
         async with made.running(), a_broker(redis_url) as broker:
-            here, gone = await told_tag(made, "oB"), await told_tag(made, "oC")
-            await pushed(made, FromUserName="oC", Event="unsubscribe")
+            here, gone = await ask_tag(made, "oB"), await ask_tag(made, "oC")
+            await push(made, FromUserName="oC", Event="unsubscribe")
             outcomes = await heard(broker, job(here, gone, "7K3-M9Q-2XF"))
             assert [outcomes[n].status for n in range(3)] == [Status.SENT, Status.FAILED, Status.FAILED]
             assert [outcomes[n].code for n in range(3)] == [None, "10014", "10011"]

@@ -12,7 +12,7 @@ NAMES = ("ToUserName", "FromUserName", "CreateTime", "MsgType", "Event", "EventK
 PIECES = ["<xml>", "</xml>", "<![CDATA[", "]]>", "<Event>", "</Event>", "<!DOCTYPE x>", "&#0;", "&lt;", "\0", "<a/>"]
 
 
-def written(fields: dict[str, str]) -> bytes:
+def write_xml(fields: dict[str, str]) -> bytes:
     inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
     return f"<xml>{inner}</xml>".encode("utf-8", "surrogatepass")
 
@@ -32,7 +32,7 @@ def test_any_body_is_read_or_unreadable(body: bytes) -> None:
 @given(st.dictionaries(st.sampled_from(NAMES), st.text(st.characters()) | st.integers().map(str)))
 def test_any_message_is_read_or_unreadable(fields: dict[str, str]) -> None:
     with suppress(Unreadable):
-        read = message(written(fields))
+        read = message(write_xml(fields))
         assert read.is_asking in (True, False)
         assert read.event == "" or fields["MsgType"] == "event"
         assert 0 <= read.at < 2**63

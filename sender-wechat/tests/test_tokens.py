@@ -20,7 +20,7 @@ def tokens(server: WeChatServer, redis: Redis, calls: Transport) -> Tokens:
     return Tokens(Credentials("wx1", SecretStr("s3"), server.url), redis, calls)
 
 
-def given(*names: str, expires_in: int = 7_200) -> Sequence[Step]:
+def write_tokens(*names: str, expires_in: int = 7_200) -> Sequence[Step]:
     return [{"access_token": name, "expires_in": expires_in} for name in names]
 
 
@@ -56,7 +56,7 @@ async def test_a_refused_token_is_renewed_by_one_of_all_who_saw_it_refused(redis
 
 
 async def test_a_refused_token_that_is_given_again_is_returned(redis: Redis) -> None:
-    async with wechat_server(tokens=given("same")) as server, transport.connect(Timeouts()) as calls:
+    async with wechat_server(tokens=write_tokens("same")) as server, transport.connect(Timeouts()) as calls:
         made = tokens(server, redis, calls)
         assert await made.get() == "same"
         assert await made.get(stale="same") == "same"
@@ -77,7 +77,7 @@ async def test_without_redis_each_fetches_once_for_itself() -> None:
 
 
 async def test_a_refusal_is_told_and_leaves_no_lock_behind(redis: Redis) -> None:
-    steps = [{"errcode": 40164, "errmsg": "invalid ip 1.2.3.4, not in whitelist"}, *given("then")]
+    steps = [{"errcode": 40164, "errmsg": "invalid ip 1.2.3.4, not in whitelist"}, *write_tokens("then")]
     async with wechat_server(tokens=steps) as server, transport.connect(Timeouts()) as calls:
         made = tokens(server, redis, calls)
         refused = await made.get()

@@ -22,7 +22,7 @@ REQUEST = "0193643f5a7c7d3e8f1a2b3c4d5e6f70"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def said(code: int, words: str) -> bytes:
+def write_answer(code: int, words: str) -> bytes:
     """Write an answer of WeCom's."""
     body = json.dumps({"errcode": code, "errmsg": words}).encode()
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
@@ -57,7 +57,7 @@ class WebhookStub:
 
 
 @asynccontextmanager
-async def opened(*answers: bytes, rate: Rate | None = None) -> AsyncIterator[tuple[WeComChannel, WebhookStub]]:
+async def open_channel(*answers: bytes, rate: Rate | None = None) -> AsyncIterator[tuple[WeComChannel, WebhookStub]]:
     """Open a channel with one robot, and the webhook that it calls."""
     stub = WebhookStub(answers)
     server = await asyncio.start_server(stub.answer, "127.0.0.1", 0)
@@ -68,7 +68,7 @@ async def opened(*answers: bytes, rate: Rate | None = None) -> AsyncIterator[tup
         yield WeComChannel(WeCom(robots=robots), client, pace), stub
 
 
-async def sent(channel: WeComChannel, content: str | dict[str, Any] = "磁盘已满", to: str = "ops") -> Result:
+async def deliver(channel: WeComChannel, content: str | dict[str, Any] = "磁盘已满", to: str = "ops") -> Result:
     """Deliver one message."""
     recipients = (Recipient(n=0, to=to, address=to),)
     job = Job(
@@ -88,9 +88,9 @@ async def sent(channel: WeComChannel, content: str | dict[str, Any] = "磁盘已
 
 
 async def test_a_text_and_markdown_go_out_as_the_robot_takes_them() -> None:
-    async with opened(said(0, "ok"), said(0, "ok")) as (channel, stub):
-        assert await sent(channel) == Sent("wecom", detail="ok")
-        assert await sent(channel, {"markdown": "**磁盘**已满"}) == Sent("wecom", detail="ok")
+    async with open_channel(write_answer(0, "ok"), write_answer(0, "ok")) as (channel, stub):
+        assert await deliver(channel) == Sent("wecom", detail="ok")
+        assert await deliver(channel, {"markdown": "**磁盘**已满"}) == Sent("wecom", detail="ok")
 
     assert stub.lines == [f"POST /cgi-bin/webhook/send?key={KEY} HTTP/1.1"] * 2
     assert stub.bodies == [
@@ -102,15 +102,15 @@ async def test_a_text_and_markdown_go_out_as_the_robot_takes_them() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "code"),
     [
-        (said(45009, "api freq out of limit"), Again, "45009"),
-        (said(-1, "system busy"), Again, "-1"),
-        (said(45033, "concurrent"), Again, "45033"),
-        (said(99999, "a code that nobody knows"), Again, "99999"),
-        (said(93000, f"invalid webhook url, key={KEY}"), Blocked, "93000"),
-        (said(60020, "not allow to access from your ip"), Blocked, "60020"),
-        (said(81013, "user & party & tag all invalid"), Refused, "81013"),
-        (said(45002, "content size out of limit"), Refused, "45002"),
-        (said(40058, "invalid Request Parameter"), Refused, "40058"),
+        (write_answer(45009, "api freq out of limit"), Again, "45009"),
+        (write_answer(-1, "system busy"), Again, "-1"),
+        (write_answer(45033, "concurrent"), Again, "45033"),
+        (write_answer(99999, "a code that nobody knows"), Again, "99999"),
+        (write_answer(93000, f"invalid webhook url, key={KEY}"), Blocked, "93000"),
+        (write_answer(60020, "not allow to access from your ip"), Blocked, "60020"),
+        (write_answer(81013, "user & party & tag all invalid"), Refused, "81013"),
+        (write_answer(45002, "content size out of limit"), Refused, "45002"),
+        (write_answer(40058, "invalid Request Parameter"), Refused, "40058"),
         (b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", Unknown, "http_502"),
         (b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1/\r\ncontent-length: 0\r\n\r\n", Again, "http_302"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n<a>", Unknown, "gibberish"),
@@ -120,9 +120,9 @@ async def test_a_text_and_markdown_go_out_as_the_robot_takes_them() -> None:
     ],
 )
 async def test_an_answer_becomes_a_result_without_the_key(answer: bytes, kind: type[Any], code: str) -> None:
-    async with opened(answer) as (channel, _):
+    async with open_channel(answer) as (channel, _):
         async with asyncio.timeout(10):
-            result = await sent(channel)
+            result = await deliver(channel)
 
     assert isinstance(result, kind), result
     assert not isinstance(result, Sent)
@@ -134,22 +134,24 @@ async def test_nobody_there_is_tried_again() -> None:
     async with open_client() as client:
         robots = {"ops": Robot(key=SecretStr(KEY), endpoint="http://127.0.0.1:1")}
         channel = WeComChannel(WeCom(robots=robots), client, Pace(Rate(20, 60.0, 20), lambda: 0.0))
-        result = await sent(channel)
+        result = await deliver(channel)
     assert isinstance(result, Again)
     assert result.code == "unreachable"
     assert KEY not in repr(result)
 
 
 async def test_a_robot_that_nobody_configured_is_refused_without_a_call() -> None:
-    async with opened() as (channel, stub):
-        assert await sent(channel, to="nobody") == Refused("wecom", "no_robot", "No robot of this name is configured.")
+    async with open_channel() as (channel, stub):
+        assert await deliver(channel, to="nobody") == Refused(
+            "wecom", "no_robot", "No robot of this name is configured."
+        )
     assert stub.lines == []
 
 
 async def test_what_would_wait_long_for_its_turn_makes_room() -> None:
-    async with opened(said(0, "ok"), rate=Rate(1, 60.0)) as (channel, stub):
-        assert isinstance(await sent(channel), Sent)
-        result = await sent(channel)
+    async with open_channel(write_answer(0, "ok"), rate=Rate(1, 60.0)) as (channel, stub):
+        assert isinstance(await deliver(channel), Sent)
+        result = await deliver(channel)
     assert isinstance(result, Again)
     assert result.code == "paced"
     assert 50 < result.after_s <= 60
@@ -157,8 +159,8 @@ async def test_what_would_wait_long_for_its_turn_makes_room() -> None:
 
 
 async def test_other_content_is_refused() -> None:
-    async with opened() as (channel, _):
-        assert isinstance(await sent(channel, {"subject": "x"}), Refused)
+    async with open_channel() as (channel, _):
+        assert isinstance(await deliver(channel, {"subject": "x"}), Refused)
 
 
 @pytest.mark.parametrize("robots", [{}, {"a b": {"key": KEY}}, {"ops": {"key": ""}}, {"ops": {"key": "a&b=c"}}])

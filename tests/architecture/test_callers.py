@@ -60,7 +60,7 @@ async def services(tmp_path: Path, valkey_url: str, known: Mapping[str, str]) ->
         yield made
 
 
-async def opened_by(service: Service, key: str) -> set[tuple[str, str]]:
+async def find_opened_by(service: Service, key: str) -> set[tuple[str, str]]:
     """Return the (verb, path) of every URL that a key opens, whatever is answered behind the door."""
     opened = set()
     headers = {"x-imsg-key": key, "x-imsg-caller": "admin", "x-imsg-role": "admin"}
@@ -77,21 +77,21 @@ async def opened_by(service: Service, key: str) -> set[tuple[str, str]]:
 async def test_a_key_opens_what_its_service_may_call(services: dict[str, Service], owner: str, caller: str) -> None:
     allowed = {(verb, path) for verb, path in routes(services[owner]) if caller in callers_of(owner, verb, path)}
 
-    assert await opened_by(services[owner], KEYS[caller]) == allowed
+    assert await find_opened_by(services[owner], KEYS[caller]) == allowed
 
 
 async def test_a_sender_reads_attachments_and_nothing_else(services: dict[str, Service]) -> None:
     """The table itself, said once more in words."""
     for sender in ("sender-smtp", "sender-wechat"):
-        assert await opened_by(services["auth"], KEYS[sender]) == set()
-        assert await opened_by(services["history"], KEYS[sender]) == {("GET", "/internal/attachments/{}/{}")}
+        assert await find_opened_by(services["auth"], KEYS[sender]) == set()
+        assert await find_opened_by(services["history"], KEYS[sender]) == {("GET", "/internal/attachments/{}/{}")}
 
 
 @pytest.mark.parametrize("owner", OWNERS)
 async def test_where_keys_are_known_apart_the_one_key_of_all_opens_nothing(
     services: dict[str, Service], owner: str
 ) -> None:
-    assert await opened_by(services[owner], SHARED) == set()
+    assert await find_opened_by(services[owner], SHARED) == set()
 
 
 @pytest.mark.parametrize("known", [{}], indirect=True)
@@ -99,14 +99,14 @@ async def test_where_keys_are_known_apart_the_one_key_of_all_opens_nothing(
 async def test_where_none_is_known_the_one_key_of_all_opens_everything(
     services: dict[str, Service], owner: str
 ) -> None:
-    assert await opened_by(services[owner], SHARED) == routes(services[owner])
+    assert await find_opened_by(services[owner], SHARED) == routes(services[owner])
 
 
 @pytest.mark.parametrize("known", [dict.fromkeys(KEYS, SHARED)], indirect=True)
 async def test_a_key_that_several_still_share_opens_what_any_of_them_may_call(services: dict[str, Service]) -> None:
     """As while the one key of all is parted: nobody is refused on the way."""
     for owner in OWNERS:
-        assert await opened_by(services[owner], SHARED) == routes(services[owner])
+        assert await find_opened_by(services[owner], SHARED) == routes(services[owner])
 
 
 def test_every_rule_is_about_services_whose_keys_can_be_told() -> None:

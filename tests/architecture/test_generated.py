@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.generate import ROOT, fill, generated
+from imsg_testing.generate import ROOT, fill, generate
 
 
-@pytest.mark.parametrize(
-    ("path", "text"), [pytest.param(*one, id=str(one[0].relative_to(ROOT))) for one in generated()]
-)
+@pytest.mark.parametrize(("path", "text"), [pytest.param(*one, id=str(one[0].relative_to(ROOT))) for one in generate()])
 def test_a_file_follows_from_the_channels(path: Path, text: str) -> None:
     assert path.read_text(encoding="utf-8") == text, "run make generate"
 

@@ -29,7 +29,7 @@ def toml(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text())
 
 
-def written() -> Iterator[Path]:
+def list_written() -> Iterator[Path]:
     """Yield every file that people write."""
     folders = [
         folder for folder in ROOT.iterdir() if folder.is_dir() and folder.name[0] != "." and folder.name != "data"
@@ -89,7 +89,7 @@ def test_a_suite_knows_of_a_service_its_main(folder: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}: {module}"
         for path in (ROOT / "tests" / folder).rglob("*.py")
-        for module in imported(path)
+        for module in list_imports(path)
         if (parts := module.split("."))[0] in services() and parts[1:] != ["main"]
     ]
 
@@ -102,7 +102,7 @@ def services() -> set[str]:
     return mains - {"imsg"}
 
 
-def imported(path: Path) -> Iterator[str]:
+def list_imports(path: Path) -> Iterator[str]:
     """Name the modules that a file imports; `from a import b` counts as a.b where b is one."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -114,19 +114,21 @@ def imported(path: Path) -> Iterator[str]:
 
 def test_nothing_speaks_smtp_through_the_standard_library() -> None:
     """That is for aiosmtplib, in tests too: one library to know, and no thread that a loop has to wait for."""
-    found = [str(path.relative_to(ROOT)) for path in written() if path.suffix == ".py" and "smtplib" in roots(path)]
+    found = [
+        str(path.relative_to(ROOT)) for path in list_written() if path.suffix == ".py" and "smtplib" in roots(path)
+    ]
 
     assert found == []
 
 
 def roots(path: Path) -> set[str]:
     """Name the top-level packages that a file imports."""
-    return {module.partition(".")[0] for module in imported(path)}
+    return {module.partition(".")[0] for module in list_imports(path)}
 
 
 def test_nothing_written_names_a_place_of_one_machine() -> None:
     place = re.compile(r"/(?:home|Users|root)/\w")
-    found = [str(path.relative_to(ROOT)) for path in written() if place.search(path.read_text(errors="replace"))]
+    found = [str(path.relative_to(ROOT)) for path in list_written() if place.search(path.read_text(errors="replace"))]
 
     assert found == []
 

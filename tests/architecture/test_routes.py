@@ -69,7 +69,7 @@ async def services(tmp_path: Path, valkey_url: str) -> AsyncIterator[dict[str, S
         yield made
 
 
-def relayed(services: dict[str, Service], owner: str) -> list[Any]:
+def list_relayed(services: dict[str, Service], owner: str) -> list[Any]:
     """List the gateway's routes that a service answers."""
     api: Any = services["gateway"]._api
     return [route for route in api._table.routes if route.owner == owner]
@@ -104,7 +104,7 @@ async def test_every_public_route_of_an_owner_is_relayed(services: dict[str, Ser
     public = {(verb, path) for verb, path in routes(services[owner]) if path.startswith("/api/")}
 
     assert public
-    assert public == {(route.verb, route.at) for route in relayed(services, owner)}
+    assert public == {(route.verb, route.at) for route in list_relayed(services, owner)}
 
 
 @pytest.mark.parametrize("owner", ["auth", "history"])
@@ -124,7 +124,7 @@ async def test_what_reaches_an_owner_is_what_it_says_that_it_reads(services: dic
 
     given = {
         (route.verb, route.at): (set(route.fields), set(route.params))
-        for route in relayed(services, owner)
+        for route in list_relayed(services, owner)
         if route.path.startswith("/api/v2/")
     }
 

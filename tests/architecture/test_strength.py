@@ -32,7 +32,7 @@ READERS = [
 ]
 
 
-def made(service: str, url: str, folder: Path, **given: Any) -> Service:  # noqa: ANN401  any setting
+def make_service(service: str, url: str, folder: Path, **given: Any) -> Service:  # noqa: ANN401  any setting
     """Make a service of settings that are right but for what is given."""
     common: dict[str, Any] = {"broker_url": url, "redis_url": url, "service_key": LONG, **given}
     called = {"history_url": "http://history:8000"}
@@ -53,7 +53,7 @@ def made(service: str, url: str, folder: Path, **given: Any) -> Service:  # noqa
     )
 
 
-def named(name: str, keys: tuple[SecretStr, ...]) -> dict[str, Any]:
+def write_setting(name: str, keys: tuple[SecretStr, ...]) -> dict[str, Any]:
     """Write a setting by its path."""
     group, _, field = name.partition("__")
     return {group: PeerKeys(**{field: keys}) if field else keys}
@@ -64,12 +64,12 @@ async def test_where_strangers_reach_it_a_short_key_stops_the_start_with_its_nam
     service: str, name: str, valkey_url: str, tmp_path: Path
 ) -> None:
     with pytest.raises(StartError, match=f"IMSG_{name.upper()} .*openssl rand -hex 32") as refused:
-        async with made(service, valkey_url, tmp_path, host="0.0.0.0", **named(name, SHORT)).running():
+        async with make_service(service, valkey_url, tmp_path, host="0.0.0.0", **write_setting(name, SHORT)).running():
             pass
     assert SHORT[1].get_secret_value() not in str(refused.value)
 
 
 @pytest.mark.parametrize(("service", "name"), READERS)
 async def test_on_loopback_a_short_key_will_do(service: str, name: str, valkey_url: str, tmp_path: Path) -> None:
-    async with made(service, valkey_url, tmp_path, **named(name, SHORT)).running():
+    async with make_service(service, valkey_url, tmp_path, **write_setting(name, SHORT)).running():
         pass

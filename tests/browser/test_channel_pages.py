@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from imsg_testing.api import wait
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import bury, enter, settled
+from imsg_testing.entering import bury, enter, send_and_settle
 
 Visits = Callable[..., Visit]
 
@@ -106,12 +106,12 @@ def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deploymen
     dead.get_by_role("button", name="重发").click()
     page.get_by_role("dialog").get_by_role("button", name="重发", exact=True).click()
     expect(page.get_by_text("已重发 1 条消息。")).to_be_visible()
-    deployment.arrived(subject="死而复生", method="smtp", to=to)
+    deployment.wait_arrived(subject="死而复生", method="smtp", to=to)
     expect(page.locator(f'a[href="/messages?id={request}"]')).to_be_visible()
 
 
 def test_what_waits_and_what_failed_is_a_click_away(deployment: Deployment, visit: Visits) -> None:
-    settled(deployment, "bounce+today@example.com")
+    send_and_settle(deployment, "bounce+today@example.com")
     seen = visit()
     enter(seen)
     page = seen.page

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from imsg_testing.api import PASSWORD, wait
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, running
-from imsg_testing.entering import enter, settled
+from imsg_testing.entering import enter, send_and_settle
 
 Visits = Callable[..., Visit]
 
@@ -33,7 +33,7 @@ def restart(deployment: Deployment) -> None:
     deployment.start()
 
 
-def connected(page: Page) -> None:
+def wait_connected(page: Page) -> None:
     page.wait_for_function("window.socket && window.socket.connected")
 
 
@@ -43,7 +43,7 @@ def log_in(page: Page, username: str, password: str) -> None:
     page.locator("form button").click()
 
 
-def kept(page: Page) -> str:
+def read_kept(page: Page) -> str:
     return str(page.evaluate("JSON.stringify(Object.entries(localStorage).filter(([k]) => k.startsWith('imsg-')))"))
 
 
@@ -55,7 +55,7 @@ def test_a_draft_outlives_the_console_and_the_log_in_says_why(other: Deployment,
     enter(seen, name, PASSWORD)
     page = seen.page
     page.goto("/send")
-    connected(page)
+    wait_connected(page)
     page.locator(".recipients-field").press_sequentially("张三 <zhang@example.com>, oops@,\n")
     expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com"])
     page.locator(".field-subject input").fill("三季度报表 <b>")
@@ -90,7 +90,7 @@ def test_a_draft_outlives_the_console_and_the_log_in_says_why(other: Deployment,
     page.locator(".recipients-wrong .wrong-head").get_by_role("button").last.click()
     page.locator(".send-button").click()
     expect(page.locator(".sent-said")).to_be_visible()
-    assert kept(page) == "[]"
+    assert read_kept(page) == "[]"
 
 
 def test_a_draft_is_its_writers_alone_and_goes_with_the_log_out(deployment: Deployment, visit: Visits) -> None:
@@ -99,13 +99,13 @@ def test_a_draft_is_its_writers_alone_and_goes_with_the_log_out(deployment: Depl
     page = seen.page
     enter(seen, first, PASSWORD)
     page.goto("/send?method=sms")
-    connected(page)
+    wait_connected(page)
     page.locator(".field-words textarea:visible").fill("给张三的话")
     page.wait_for_function("name => (localStorage.getItem('imsg-draft:' + name) || '').includes('张三')", arg=first)
 
     enter(seen, second, PASSWORD)
     page.goto("/send?method=sms")
-    connected(page)
+    wait_connected(page)
     expect(page.locator(".field-words textarea:visible")).to_have_value("")
     expect(page.locator(".draft-notice")).to_have_count(0)
 
@@ -122,7 +122,7 @@ def test_a_draft_is_its_writers_alone_and_goes_with_the_log_out(deployment: Depl
     page.locator(".top-account").click()
     page.get_by_role("button", name="退出登录").click()
     expect(page.locator("#said")).to_have_text("已退出登录。")
-    assert kept(page) == "[]"
+    assert read_kept(page) == "[]"
 
 
 def test_the_log_in_says_why_it_is_shown(deployment: Deployment, visit: Visits) -> None:
@@ -132,7 +132,7 @@ def test_the_log_in_says_why_it_is_shown(deployment: Deployment, visit: Visits) 
     expect(here.page.locator("#said")).to_contain_text("要打开的页面需要先登录")
     log_in(here.page, name, PASSWORD)
     expect(here.page).to_have_url(f"{deployment.url}/limits")
-    connected(here.page)
+    wait_connected(here.page)
 
     enter(there, name, PASSWORD)
     headers = {"origin": deployment.url, "accept": "text/html"}
@@ -172,7 +172,7 @@ def test_a_list_is_found_behind_hundreds_of_later_messages(deployment: Deploymen
 
     def send(count: int, subject: str) -> None:
         to = [f"r{n}.{secrets.token_hex(4)}@example.com" for n in range(count)]
-        settled(deployment, to, token=token, subject=subject)
+        send_and_settle(deployment, to, token=token, subject=subject)
 
     send(2, f"最早的 {unique}")
     for number in range(6):

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
-from imsg_testing.deployment import Deployment, attached
-from imsg_testing.entering import enter, settled
+from imsg_testing.deployment import Deployment, make_attachment
+from imsg_testing.entering import enter, send_and_settle
 
 Visits = Callable[..., Visit]
 
@@ -30,7 +30,7 @@ def request_id(deployment: Deployment) -> str:
     sms = {"token": deployment.token(), "method": "sms", "to": "13800138000", "content": "明天下雨"}
     assert deployment.call("POST", "/api/send", sms)["errorCode"] == 0
     to = [f"reader-{secrets.token_hex(4)}@example.com", "bounce@example.com"]
-    return settled(deployment, to, subject="三季度报表", attachment=attached("报表.pdf", b"x" * 2048))
+    return send_and_settle(deployment, to, subject="三季度报表", attachment=make_attachment("报表.pdf", b"x" * 2048))
 
 
 @pytest.mark.parametrize("look", EVERY_LOOK, ids=lambda look: look.name)

@@ -14,8 +14,8 @@ import python_calamine
 from playwright.sync_api import Page, expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
-from imsg_testing.deployment import Deployment, attached
-from imsg_testing.entering import enter, settled
+from imsg_testing.deployment import Deployment, make_attachment
+from imsg_testing.entering import enter, send_and_settle
 
 Visits = Callable[..., Visit]
 
@@ -50,8 +50,10 @@ def test_hostile_text_stands_there_as_text(deployment: Deployment, visit: Visits
     to, name = address(), f"{HOSTILE[:28]}{secrets.token_hex(4)}"
     deployment.new_user(username=name)
     token = deployment.token(name, "correct horse")
-    file = attached("三季度报表\u202egpj.exe", b"x" * 2048)
-    settled(deployment, to, token=token, subject=HOSTILE, text="<script>alert(1)</script>", html=HTML, attachment=file)
+    file = make_attachment("三季度报表\u202egpj.exe", b"x" * 2048)
+    send_and_settle(
+        deployment, to, token=token, subject=HOSTILE, text="<script>alert(1)</script>", html=HTML, attachment=file
+    )
 
     seen = visit(look)
     enter(seen)
@@ -80,8 +82,8 @@ def test_hostile_text_stands_there_as_text(deployment: Deployment, visit: Visits
 
 def test_filters_stand_in_the_address_and_a_shared_one_finds_the_same(deployment: Deployment, visit: Visits) -> None:
     to = address()
-    settled(deployment, [to, f"bounce+{to}"], subject="筛选")
-    settled(deployment, to, subject="别的")
+    send_and_settle(deployment, [to, f"bounce+{to}"], subject="筛选")
+    send_and_settle(deployment, to, subject="别的")
     seen = visit()
     enter(seen)
     page = seen.page
@@ -119,8 +121,10 @@ def test_filters_stand_in_the_address_and_a_shared_one_finds_the_same(deployment
 def test_a_request_is_one_row_that_opens_into_its_recipients(deployment: Deployment, visit: Visits, look: Look) -> None:
     name, to = deployment.new_user(per_day=100, per_hour=100), address()
     token = deployment.token(name, "correct horse")
-    many = settled(deployment, [to, f"bounce+{to}", *(f"{n}+{to}" for n in range(12))], token=token, subject="一批")
-    settled(deployment, f"alone+{to}", token=token, subject="另一封")
+    many = send_and_settle(
+        deployment, [to, f"bounce+{to}", *(f"{n}+{to}" for n in range(12))], token=token, subject="一批"
+    )
+    send_and_settle(deployment, f"alone+{to}", token=token, subject="另一封")
     seen = visit(look)
     enter(seen)
     page, is_zh = seen.page, look.language == "zh"
@@ -148,7 +152,7 @@ def test_a_request_is_one_row_that_opens_into_its_recipients(deployment: Deploym
 @pytest.mark.parametrize("part", ["bounce+", "BOUNCE+reader"])
 def test_a_part_of_a_recipient_finds_it(deployment: Deployment, visit: Visits, part: str) -> None:
     name, to = deployment.new_user(), address()
-    settled(deployment, [to, f"bounce+{to}"], token=deployment.token(name, "correct horse"), subject="一部分")
+    send_and_settle(deployment, [to, f"bounce+{to}"], token=deployment.token(name, "correct horse"), subject="一部分")
     seen = visit()
     enter(seen)
     page = seen.page
@@ -175,7 +179,7 @@ def test_a_username_is_offered_by_a_part_of_it(deployment: Deployment, visit: Vi
 
 def test_a_span_of_time_is_one_click(deployment: Deployment, visit: Visits) -> None:
     name = deployment.new_user()
-    settled(deployment, address(), token=deployment.token(name, "correct horse"))
+    send_and_settle(deployment, address(), token=deployment.token(name, "correct horse"))
     seen = visit()
     enter(seen)
     page = seen.page
@@ -188,7 +192,7 @@ def test_a_span_of_time_is_one_click(deployment: Deployment, visit: Visits) -> N
 
 def test_the_second_page_the_last_by_its_number_and_the_way_back(deployment: Deployment, visit: Visits) -> None:
     everybody = [f"page-{n}-{address()}" for n in range(120)]
-    request = settled(deployment, everybody, subject="翻页")
+    request = send_and_settle(deployment, everybody, subject="翻页")
     seen = visit(Look("en", DESK))
     enter(seen)
     page = seen.page
@@ -221,11 +225,11 @@ def test_what_arrives_shows_by_itself_but_not_under_the_readers_hand_nor_while_p
     page = seen.page
     page.goto(f"/messages?to={to}")
     expect(page.get_by_text("没有符合筛选条件的消息")).to_be_visible()
-    settled(deployment, to, subject="第一封")
+    send_and_settle(deployment, to, subject="第一封")
     expect(rows(page)).to_have_count(1)
 
     rows(page).first.hover()
-    settled(deployment, to, subject="第二封")
+    send_and_settle(deployment, to, subject="第二封")
     news = page.get_by_role("button", name="1 条新消息，点击显示")
     expect(news).to_be_visible()
     expect(rows(page)).to_have_count(1)
@@ -235,7 +239,7 @@ def test_what_arrives_shows_by_itself_but_not_under_the_readers_hand_nor_while_p
 
     page.get_by_role("button", name="实时").click()
     expect(page.get_by_role("button", name="已暂停")).to_have_attribute("aria-pressed", "false")
-    settled(deployment, to, subject="第三封")
+    send_and_settle(deployment, to, subject="第三封")
     expect(news).to_be_hidden()
     page.get_by_role("button", name="已暂停").click()
     expect(page.get_by_text("第三封").or_(news).first).to_be_visible()
@@ -244,7 +248,7 @@ def test_what_arrives_shows_by_itself_but_not_under_the_readers_hand_nor_while_p
 @pytest.mark.parametrize("look", [Look("zh", PHONE), Look("en", DESK)], ids=lambda look: look.name)
 def test_why_did_this_fail_and_resend(deployment: Deployment, visit: Visits, look: Look) -> None:
     to = f"bounce+{address()}"
-    request = settled(deployment, to, subject="账单")
+    request = send_and_settle(deployment, to, subject="账单")
     seen = visit(look)
     enter(seen)
     page = seen.page
@@ -273,7 +277,7 @@ def test_what_was_resent_shows_on_both_sides_and_is_not_offered_twice(
 ) -> None:
     to = address()
     deployment.order("5xx", 1)
-    request = settled(deployment, to, subject="再来一次")
+    request = send_and_settle(deployment, to, subject="再来一次")
     seen = visit(look)
     enter(seen)
     page, is_zh = seen.page, look.language == "zh"
@@ -298,8 +302,8 @@ def test_several_are_resent_and_everything_that_failed_within_a_filter(deploymen
     token = deployment.token(name, "correct horse")
     for n in range(3):
         deployment.order("5xx", 1)
-        settled(deployment, [address()], token=token, subject=f"第{n}批")
-    settled(deployment, [f"bounce+{address()}", address()], token=token, subject="改正了才行")
+        send_and_settle(deployment, [address()], token=token, subject=f"第{n}批")
+    send_and_settle(deployment, [f"bounce+{address()}", address()], token=token, subject="改正了才行")
     seen = visit()
     enter(seen)
     page = seen.page
@@ -331,7 +335,7 @@ def test_an_export_holds_every_page_whole_and_runs_nothing(
     deployment: Deployment, visit: Visits, tmp_path: Path
 ) -> None:
     everybody = [f"export-{n}-{address()}" for n in range(520)]
-    request = settled(deployment, everybody, subject="=1+1 导出")
+    request = send_and_settle(deployment, everybody, subject="=1+1 导出")
     seen = visit()
     enter(seen)
     page = seen.page

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, Look, Visit
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import enter, settled
+from imsg_testing.entering import enter, send_and_settle
 from imsg_testing.http_stub import HttpStub, reply
 
 Visits = Callable[..., Visit]
@@ -119,7 +119,7 @@ def test_hostile_names_subjects_and_addresses_are_text_everywhere(visit: Visits,
     deployment.new_user(username=name, email=f"{secrets.token_hex(4)}@example.com")
     token = deployment.token(name, "correct horse")
     to = f"'*={secrets.token_hex(4)}@example.com"
-    request = settled(deployment, to, token=token, subject=HOSTILE, text=HOSTILE, html=HOSTILE)
+    request = send_and_settle(deployment, to, token=token, subject=HOSTILE, text=HOSTILE, html=HOSTILE)
     seen = visit(Look("en", DESK))
     seen.complaints.expect(r"/_console/bodies/|Blocked script execution")
     enter(seen, name, "correct horse")

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
-from imsg_testing.deployment import Deployment, attached
-from imsg_testing.entering import enter, settled
+from imsg_testing.deployment import Deployment, make_attachment
+from imsg_testing.entering import enter, send_and_settle
 
 Visits = Callable[..., Visit]
 
@@ -30,8 +30,8 @@ def test_a_mail_arrives_while_one_looks_and_is_read(deployment: Deployment, visi
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     page.goto("/inbox")
     html = "<h1>您好</h1><script>alert(1)</script><img src=http://127.0.0.1:1/x.png onerror=alert(2)>"
-    file = attached("报表\u202egpj.exe", b"x" * 3000)
-    settled(deployment, "zhang@example.com", subject=subject, html=html, attachment=file)
+    file = make_attachment("报表\u202egpj.exe", b"x" * 3000)
+    send_and_settle(deployment, "zhang@example.com", subject=subject, html=html, attachment=file)
     expect(item(page, subject)).to_be_visible()
     assert not scrolls_sideways(page)
     seen.axe()
@@ -54,7 +54,7 @@ def test_sms_are_bubbles_by_number(deployment: Deployment, visit: Visits, look: 
         sent = deployment.call(
             "POST", "/api/send", {"token": deployment.token(), "to": number, "method": "sms", "content": text}
         )
-        deployment.settled(sent["id"])
+        deployment.wait_settled(sent["id"])
     seen = visit(look)
     enter(seen)
     page = seen.page
@@ -123,7 +123,7 @@ def test_a_fault_is_played_met_and_taken_back(deployment: Deployment, visit: Vis
 
 
 def test_the_inbox_is_emptied_once_one_agrees(deployment: Deployment, visit: Visits) -> None:
-    settled(deployment, "last@example.com", subject="最后一封")
+    send_and_settle(deployment, "last@example.com", subject="最后一封")
     seen = visit()
     enter(seen)
     page = seen.page

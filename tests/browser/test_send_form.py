@@ -32,7 +32,7 @@ def address() -> str:
     return f"reader-{secrets.token_hex(4)}@example.com"
 
 
-def opened(visit: Visits, look: Look = ZH, username: str = "", **query: str) -> Visit:
+def open_form(visit: Visits, look: Look = ZH, username: str = "", **query: str) -> Visit:
     """Open the form, as the administrator or as a user."""
     seen = visit(look)
     enter(seen, username or "admin", PASSWORD if username else "123")
@@ -61,7 +61,7 @@ def recipients(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("look", [ZH, EN], ids=lambda look: look.name)
 def test_recipients_are_judged_as_they_are_typed(visit: Visits, look: Look) -> None:
-    seen = opened(visit, look)
+    seen = open_form(visit, look)
     page = seen.page
     write(page, "zhang@exam")
     said = {"zh": "不是完整的邮箱", "en": "is not a whole e-mail address"}[look.language]
@@ -91,7 +91,7 @@ def test_recipients_are_judged_as_they_are_typed(visit: Visits, look: Look) -> N
 
 
 def test_ten_thousand_are_pasted_and_a_list_sent_left_and_found_again(visit: Visits) -> None:
-    seen = opened(visit)
+    seen = open_form(visit)
     page = seen.page
     unique = secrets.token_hex(4)
     paste(page, "\n".join(f"reader{number}.{unique}@example.com" for number in range(10_000)))
@@ -122,7 +122,7 @@ def test_ten_thousand_are_pasted_and_a_list_sent_left_and_found_again(visit: Vis
 
 
 def test_a_file_of_gbk_gives_the_column_that_holds_addresses(visit: Visits) -> None:
-    seen = opened(visit)
+    seen = open_form(visit)
     page = seen.page
     content = "姓名,邮箱,<b>部门\n张三,zhang@example.com,研发\n李四,li@example.com,市场\n".encode("gbk")
     chooser = page.locator(".upload-list input[type=file]")
@@ -145,7 +145,7 @@ def test_a_file_of_gbk_gives_the_column_that_holds_addresses(visit: Visits) -> N
 
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE, dark=True)], ids=lambda look: look.name)
 def test_three_hundred_rows_of_excel_are_accounted_for(visit: Visits, look: Look) -> None:
-    seen = opened(visit, look, method="sms")
+    seen = open_form(visit, look, method="sms")
     page = seen.page
     rows = [f"员工{n}\t研发部\t{13800138000 + n}\treader{n}@example.com" for n in range(300)]
     rows[0], rows[5], rows[7] = "员工0\t研发部\t1380013800\t", "员工5\t研发部\t1.38E+10\t", "员工7\t研发部\t\t"
@@ -174,7 +174,7 @@ def test_a_workbook_gives_the_column_of_the_sheet_that_was_chosen(visit: Visits)
         people.write_row(0, 0, ["姓名", "手机", "邮箱"])
         people.write_row(1, 0, ["张三", 13800138000, "zhang@example.com"])
         people.write_row(2, 0, ["李四", 13900139000])
-    seen = opened(visit, method="sms")
+    seen = open_form(visit, method="sms")
     page = seen.page
     chooser = page.locator(".upload-list input[type=file]")
     chooser.set_input_files({"name": "通讯录.xlsx", "mimeType": XLSX, "buffer": out.getvalue()})
@@ -190,7 +190,7 @@ def test_a_workbook_gives_the_column_of_the_sheet_that_was_chosen(visit: Visits)
 
 
 def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(deployment: Deployment, visit: Visits) -> None:
-    seen = opened(visit, username=deployment.new_user())
+    seen = open_form(visit, username=deployment.new_user())
     page, to = seen.page, address()
     seen.complaints.expect(r"/_console/bodies/|Blocked script execution")  # what its frame refuses the hostile mail
     write(page, f"{to}\n")
@@ -215,7 +215,7 @@ def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(deployment: Dep
     seen.shoot("send-html")
     page.locator(".send-button").click()
     expect(page.locator(".sent-said")).to_have_text("全部 1 条已有结果")
-    mail = deployment.arrived(to=to)
+    mail = deployment.wait_arrived(to=to)
     assert (mail["subject"], [file["filename"] for file in mail["attachments"]]) == (subject, ["合同 <b>最终版.pdf"])
     assert "<h1>您好</h1>" in mail["html"]
     assert page.evaluate("window.ran") is None
@@ -224,7 +224,7 @@ def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(deployment: Dep
 
 
 def test_an_sms_is_counted_as_typed_and_as_the_api_counts_it(deployment: Deployment, visit: Visits) -> None:
-    seen = opened(visit, Look("en", DESK), username=deployment.new_user(), method="sms")
+    seen = open_form(visit, Look("en", DESK), username=deployment.new_user(), method="sms")
     page = seen.page
     write(page, "13800138000, 139 0013 9000\n")
     text = "明天下雨，请带伞。" * 7
@@ -242,7 +242,7 @@ def test_an_sms_is_counted_as_typed_and_as_the_api_counts_it(deployment: Deploym
 
 
 def test_what_the_api_refuses_is_named_at_the_recipient(deployment: Deployment, visit: Visits) -> None:
-    seen = opened(visit, Look("en", DESK), username=deployment.new_user())
+    seen = open_form(visit, Look("en", DESK), username=deployment.new_user())
     page, name = seen.page, f"nobody-{secrets.token_hex(3)}"
     write(page, f"{address()}, {name}\n")
     page.locator(".field-subject input").fill("hello")
@@ -262,7 +262,7 @@ def test_used_up_limits_are_said_before_and_after(deployment: Deployment, visit:
     token = deployment.token(user, PASSWORD)
     body = {"token": token, "method": "smtp", "to": address(), "content": {"subject": "a", "text": "b"}}
     assert deployment.call("POST", "/api/send", body)["errorCode"] == 0
-    seen = opened(visit, username=user)
+    seen = open_form(visit, username=user)
     page = seen.page
     expect(page.locator(".send-side .notice")).to_contain_text("配额已用完")
     expect(page.locator(".limit").first).to_contain_text("还剩 0 次，共 1 次")
@@ -281,7 +281,7 @@ def test_the_lines_that_the_page_shows_run_as_they_are_copied(
     deployment: Deployment, visit: Visits, tmp_path: Path
 ) -> None:
     user = deployment.new_user()
-    seen = opened(visit, username=user)
+    seen = open_form(visit, username=user)
     page, to = seen.page, address()
     write(page, f"{to}\n")
     page.locator(".field-subject input").fill("引号'\"$HOME`id`")
@@ -309,7 +309,7 @@ def test_the_lines_that_the_page_shows_run_as_they_are_copied(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_each_channel_has_its_form(visit: Visits, method: str) -> None:
-    page = opened(visit, method=method).page
+    page = open_form(visit, method=method).page
     expect(page.locator(".send-button")).to_be_visible()
     expect(page.locator(".recipients-field")).to_have_attribute("placeholder", re.compile("."))
     expect(page.locator("#recipients-hint")).not_to_be_empty()

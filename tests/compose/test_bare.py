@@ -35,7 +35,7 @@ def test_all_are_healthy_and_none_was_started_again(bare: Containers) -> None:
     assert {state["Health"] for state in states} == {"healthy"}
     assert "sandbox" not in {state["Service"] for state in states}
     for service in (channel.service for channel in CHANNELS):
-        assert bare.inspected(service)["RestartCount"] == 0
+        assert bare.inspect(service)["RestartCount"] == 0
         assert bare.compose("logs", "--no-log-prefix", service).count("no_provider") == 1
 
 

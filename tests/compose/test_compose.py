@@ -16,7 +16,7 @@ STORES = ("rabbitmq", "redis", "postgres")
 pytestmark = pytest.mark.timeout(1_200)
 
 
-def settled(containers: Containers, token: str, request: str, count: int) -> list[dict[str, Any]]:
+def wait_settled(containers: Containers, token: str, request: str, count: int) -> list[dict[str, Any]]:
     """Wait until all messages of a request are settled; return them."""
     found: list[dict[str, Any]] = []
 
@@ -47,7 +47,7 @@ def test_a_user_of_the_administrator_sends_a_mail_with_an_attachment(containers:
     )
 
     assert (sent["errorCode"], sent["count"]) == (0, 2), sent
-    assert {message["status"] for message in settled(containers, token, sent["id"], 2)} == {"sent"}
+    assert {message["status"] for message in wait_settled(containers, token, sent["id"], 2)} == {"sent"}
     for to in ("zhang@example.com", "wang@example.com"):
         (mail,) = containers.call("GET", "/sandbox/inbox", to=to, token=containers.token)["messages"]
         assert (mail["subject"], mail["text"].strip()) == ("开会通知", "下午两点半")
@@ -92,12 +92,12 @@ def test_what_is_nobody_else_s_is_the_page_s_which_wants_a_log_in_and_takes_noth
 def test_a_path_in_raw_utf8_arrives(containers: Containers) -> None:
     body = {"token": containers.token, "per_day": 20, "per_hour": 5}
 
-    assert containers.asked_raw("/api/modify/没有这个人", body)["errorCode"] == 10006
+    assert containers.call_raw("/api/modify/没有这个人", body)["errorCode"] == 10006
 
 
 @pytest.mark.parametrize("service", [*SERVICES, *STORES, "caddy", "init", "roles"])
 def test_a_container_has_no_more_rights_and_room_than_it_needs(containers: Containers, service: str) -> None:
-    container = containers.inspected(service)
+    container = containers.inspect(service)
     host = container["HostConfig"]
 
     assert container["Config"]["User"] in (
@@ -137,7 +137,7 @@ def test_the_stores_stop_below_the_limits_of_their_containers(containers: Contai
 
     assert sorted(maxmemory) == ["536870912", "maxmemory", "maxmemory-policy", "noeviction"]
     assert status["vm_memory_high_watermark_limit"] == 700 * 1024**2
-    assert containers.inspected("rabbitmq")["HostConfig"]["Memory"] == 1024**3
+    assert containers.inspect("rabbitmq")["HostConfig"]["Memory"] == 1024**3
 
 
 def test_an_owner_that_an_older_volume_lacks_is_made_at_the_next_start(containers: Containers) -> None:
@@ -158,7 +158,7 @@ def test_an_owner_that_an_older_volume_lacks_is_made_at_the_next_start(container
 def test_no_secret_shows_from_outside_a_container(containers: Containers) -> None:
     names = set(containers.compose("exec", "-T", "auth", "ls", "/run/imsg").split()) - {"service"}  # which is its name
     secrets = [containers.secret("auth", name) for name in names]
-    seen = containers.compose("config") + json.dumps([containers.inspected(name) for name in (*SERVICES, *STORES)])
+    seen = containers.compose("config") + json.dumps([containers.inspect(name) for name in (*SERVICES, *STORES)])
 
     assert len(set(secrets)) == 6
     assert [secret for secret in secrets if secret in seen] == []
@@ -176,5 +176,5 @@ def test_what_was_accepted_outlives_a_restart_of_everything(containers: Containe
     containers.compose("restart", "--timeout", "30", timeout_s=300)
     containers.compose("up", "--detach", "--wait", "--no-build", timeout_s=300)
 
-    (one,) = settled(containers, containers.token, accepted["id"], 1)
+    (one,) = wait_settled(containers, containers.token, accepted["id"], 1)
     assert one["status"] == "sent"

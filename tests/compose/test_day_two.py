@@ -21,7 +21,7 @@ def elsewhere() -> Iterator[Containers]:
         containers.close()
 
 
-def shown(containers: Containers, load: Load) -> dict[str, str]:
+def read_statuses(containers: Containers, load: Load) -> dict[str, str]:
     """Return what the user is told of their messages: id → status."""
     told = containers.call("GET", "/api/query", token=load.token, limit="500")
     assert told["errorCode"] == 0, told
@@ -35,7 +35,7 @@ def test_a_backup_made_under_load_is_brought_back_on_a_new_machine(
     with load.running(threads=2, until=60):
         pass
     containers.wait(lambda: not load.waiting(containers.client), within_s=120)
-    before = shown(containers, load)
+    before = read_statuses(containers, load)
     with later.running(threads=2, pause_s=0.05):
         containers.wait(lambda: later.answered.total() > 10)
         containers.run("scripts/backup", str(backup))
@@ -44,7 +44,7 @@ def test_a_backup_made_under_load_is_brought_back_on_a_new_machine(
 
     elsewhere.run("scripts/restore", str(backup), timeout_s=UP_TIMEOUT_S)
 
-    after = shown(elsewhere, load)  # by a token of before
+    after = read_statuses(elsewhere, load)  # by a token of before
     assert after.keys() == before.keys()
     changes = {(before[name], after[name]) for name in after} - {(status, status) for status in before.values()}
     assert changes <= {("sent", "delivered")}, "nothing but receipts came between the look and the backup"
@@ -79,4 +79,4 @@ def test_the_key_of_tokens_is_changed_under_load_and_the_old_one_ends_with_the_l
 
     assert containers.client.get("/api/me", headers=me).json()["errorCode"] != 0
     load.token = containers.log_in(load.username, load.password)
-    assert set(shown(containers, load)) != set()
+    assert set(read_statuses(containers, load)) != set()

@@ -71,7 +71,7 @@ def test_a_container_reaches_those_it_shares_its_work_with_and_no_others(contain
 
 def test_no_sender_reaches_auth_not_even_by_its_address(containers: Containers) -> None:
     """Names are one thing; what is cut is the way."""
-    addresses = [where["IPAddress"] for where in containers.inspected("auth")["NetworkSettings"]["Networks"].values()]
+    addresses = [where["IPAddress"] for where in containers.inspect("auth")["NetworkSettings"]["Networks"].values()]
     for sender in SENDERS:
         words = [f"{address}:8000" for address in addresses]
         assert containers.compose("exec", "-T", sender, "python", "-Ic", TRIED, *words).split() == []
@@ -104,7 +104,7 @@ def test_nobody_comes_to_redis_without_a_password(containers: Containers) -> Non
 def test_what_redis_was_told_outlives_its_restart(containers: Containers) -> None:
     """Limits and claims are written by scripts, several writes at once: played back as a whole, or not at all."""
 
-    def counted() -> str:
+    def read_counted() -> str:
         password = 'REDISCLI_AUTH="$(cat /run/imsg/redis_password)"'
         asked = f"{password} redis-cli --user imsg --raw hmget imsg:replay:kept one two"
         return containers.compose("exec", "-T", "redis", "sh", "-c", asked)
@@ -113,12 +113,12 @@ def test_what_redis_was_told_outlives_its_restart(containers: Containers) -> Non
     asked = f'redis-cli --user imsg-gateway eval "{script}" 1 imsg:replay:kept'
     password = containers.secret("gateway", "redis_password")
     containers.compose("exec", "-T", "--env", f"REDISCLI_AUTH={password}", "redis", "sh", "-c", asked)
-    assert counted().split() == ["1", "2"]
+    assert read_counted().split() == ["1", "2"]
 
     containers.compose("restart", "redis")
     containers.compose("up", "--detach", "--wait", "--no-build", timeout_s=UP_TIMEOUT_S)
 
-    assert counted().split() == ["1", "2"]
+    assert read_counted().split() == ["1", "2"]
     assert "CRITICAL" not in containers.compose("logs", "--since", "1m", "redis")
 
 

@@ -16,7 +16,7 @@ WITHIN_S = 300.0
 pytestmark = pytest.mark.timeout(1_200)
 
 
-def told(containers: Containers, *command: str) -> Any:  # noqa: ANN401  the tool's own shapes
+def ask_rabbitmq(containers: Containers, *command: str) -> Any:  # noqa: ANN401  the tool's own shapes
     """Ask rabbitmqctl for rows."""
     return json.loads(
         containers.compose("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "--formatter", "json", *command)
@@ -27,7 +27,7 @@ def test_every_queue_is_under_our_policy(containers: Containers) -> None:
     (policy,) = json.loads(POLICIES.read_text())["policies"]
 
     def all_are() -> bool:
-        rows = told(containers, "list_queues", "name", "policy")
+        rows = ask_rabbitmq(containers, "list_queues", "name", "policy")
         return bool(rows) and all(row["policy"] == policy["name"] for row in rows)
 
     containers.wait(all_are, WITHIN_S)
@@ -38,12 +38,12 @@ def test_the_limits_are_those_of_the_container(containers: Containers) -> None:
         "exec", "-T", "rabbitmq", "rabbitmqctl", "eval", "application:get_env(rabbit, vm_memory_high_watermark)."
     )
     assert "absolute" in said
-    assert containers.inspected("rabbitmq")["HostConfig"]["Memory"] == 1024**3
+    assert containers.inspect("rabbitmq")["HostConfig"]["Memory"] == 1024**3
 
 
 def test_what_waits_by_the_broker_s_numbers_waits_by_ours(containers: Containers) -> None:
     def agree() -> bool:
-        rows = told(containers, "list_queues", "name", "messages")
+        rows = ask_rabbitmq(containers, "list_queues", "name", "messages")
         waiting = {row["name"]: row["messages"] for row in rows}
         channels = containers.call("GET", "/api/channels", token=containers.token)["channels"]
         return all(

@@ -38,7 +38,7 @@ def test_random_deaths_of_containers_lose_nothing(containers: Containers, capsys
 
         for method, (clients, address) in ways.items():
             ours = {address(clients.name, number) for number in range(100_000)}
-            reconciler = Reconciler(deployment, clients, partial(deployment.received, method, ours))
+            reconciler = Reconciler(deployment, clients, partial(deployment.count_received, method, ours))
             reconciliation = reconciler.reconcile(WITHIN_S[method])
             with capsys.disabled():
                 print(f"\n{method}: {reconciliation}")  # noqa: T201  the figures are what the run is for

@@ -24,37 +24,37 @@ def attempts(containers: Containers) -> dict[str, float]:
 
 def test_gateways_and_senders_share_single_messages_evenly(scaled: Containers) -> None:
     load = Load(scaled)
-    before, published = attempts(scaled), scaled.published()
+    before, published = attempts(scaled), scaled.count_published()
     with load.running(threads=4, asks=("single",), until=SINGLES):
         pass
     assert load.failures == []
     count = len(load.accepted)
 
-    def tried() -> list[float]:
+    def count_tried() -> list[float]:
         return [now - before[sender] for sender, now in attempts(scaled).items()]
 
-    scaled.wait(lambda: sum(tried()) == count)
-    assert min(tried()) > count * 0.2, f"of {count}: {tried()}"
+    scaled.wait(lambda: sum(count_tried()) == count)
+    assert min(count_tried()) > count * 0.2, f"of {count}: {count_tried()}"
 
-    def sent() -> list[int]:
-        return [now - published[gateway] for gateway, now in scaled.published().items()]
+    def count_sent() -> list[int]:
+        return [now - published[gateway] for gateway, now in scaled.count_published().items()]
 
-    scaled.wait(lambda: sum(sent()) >= count)  # RabbitMQ counts every few seconds
-    assert min(sent()) > count * 0.35, f"of {count}: {sent()}"
+    scaled.wait(lambda: sum(count_sent()) >= count)  # RabbitMQ counts every few seconds
+    assert min(count_sent()) > count * 0.35, f"of {count}: {count_sent()}"
 
 
 def test_senders_share_the_parts_of_one_long_list(scaled: Containers) -> None:
     before = attempts(scaled)
     load = Load(scaled)
     numbers = [f"187{number:08d}" for number in range(LISTED)]
-    answer = load.sent(scaled.client, "sms", numbers, "明天下雨").json()
+    answer = load.send(scaled.client, "sms", numbers, "明天下雨").json()
 
-    def tried() -> list[float]:
+    def count_tried() -> list[float]:
         return [now - before[sender] for sender, now in attempts(scaled).items()]
 
     assert (answer["errorCode"], answer["count"]) == (0, LISTED), answer
-    scaled.wait(lambda: sum(tried()) == LISTED)
-    assert min(tried()) >= LISTED * 0.2, tried()
+    scaled.wait(lambda: sum(count_tried()) == LISTED)
+    assert min(count_tried()) >= LISTED * 0.2, count_tried()
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,13 @@ def test_a_documented_sms_arrives_and_its_receipt_settles_it(containers: Contain
 
     assert (sent["errorCode"], sent["count"]) == (0, len(numbers)), sent
 
-    def found() -> list[dict[str, Any]]:
+    def query() -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = containers.call("GET", "/api/query", id=sent["id"], token=containers.token)[
             "messages"
         ]
         return messages
 
-    containers.wait(lambda: [message["status"] for message in found()] == ["delivered"] * len(numbers))
+    containers.wait(lambda: [message["status"] for message in query()] == ["delivered"] * len(numbers))
     for number in numbers:
         inbox = containers.client.get(
             "/sandbox/inbox", params={"method": "sms", "to": number, "token": containers.token}

@@ -31,7 +31,7 @@ from imsg_database.migrate import migrate
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import Redis, RedisUnavailable
 from imsg_runtime.redis import connect as connect_redis
-from imsg_testing.auth import Late, Visitor, mirrored, running, settings
+from imsg_testing.auth import Late, Visitor, read_mirror, running, settings
 from imsg_testing.servers import Postgres, Valkey
 from imsg_testing.upgrades import older_steps
 from imsg_testing.waiting import eventually
@@ -81,7 +81,7 @@ async def add(store: Store, *users: User) -> None:
             await rows.add(user)
 
 
-async def found(store: Store, username: str = "张三") -> User:
+async def read_user(store: Store, username: str = "张三") -> User:
     """Read a user that must be there."""
     async with store.reading() as rows:
         user = await rows.user(username)
@@ -140,7 +140,7 @@ async def test_a_user_comes_back_as_it_was_written(store: Store) -> None:
     """Every column, to the millisecond and the largest epoch."""
     whole = replace(PERSON, phone="+8613800138000", email="a@例子.cn", wechat="7K3-M9Q-2XF", recipients_per_day=7)
     await add(store, whole)
-    assert await found(store) == whole
+    assert await read_user(store) == whole
 
 
 async def test_a_contact_or_name_that_is_taken_is_named(store: Store) -> None:
@@ -323,7 +323,7 @@ async def test_a_stale_mirror_never_remains(
             async with auth.changes.of("张三") as change:
                 mine = change.user.per_hour + 1
                 await change.set(per_hour=mine)
-            seen = (await mirrored(redis, "张三")).get("per_hour")
+            seen = (await read_mirror(redis, "张三")).get("per_hour")
             if seen is not None and int(seen) < mine:
                 overtaken.append((mine, seen))
 
@@ -338,8 +338,8 @@ async def test_a_stale_mirror_never_remains(
         done.set()
         await asyncio.gather(*writers)
     assert overtaken == []
-    assert (await found(Store(database))).per_hour == 90
-    assert (await mirrored(redis, "张三"))["per_hour"] == "90"
+    assert (await read_user(Store(database))).per_hour == 90
+    assert (await read_mirror(redis, "张三"))["per_hour"] == "90"
 
 
 async def test_a_mirror_that_arrives_late_is_not_written(
@@ -359,9 +359,9 @@ async def test_a_mirror_that_arrives_late_is_not_written(
             await UserCache(store, slow).write("张三")
         async with direct.changes.of("张三") as change:
             await change.set(per_hour=7)
-        assert (await mirrored(redis, "张三"))["per_hour"] == "7"
+        assert (await read_mirror(redis, "张三"))["per_hour"] == "7"
         assert await late.deliver() == 1
-    assert (await mirrored(redis, "张三"))["per_hour"] == "7"
+    assert (await read_mirror(redis, "张三"))["per_hour"] == "7"
 
 
 async def test_a_change_is_seen_by_nobody_before_it_is_committed(
@@ -372,12 +372,12 @@ async def test_a_change_is_seen_by_nobody_before_it_is_committed(
     async with processes(database_url, redis_url, 2) as (one, other):
         await one.mirror.write("张三")
         async with one.changes.of("张三") as change:
-            assert await mirrored(redis, "张三") == {}
+            assert await read_mirror(redis, "张三") == {}
             asking = asyncio.create_task(other.mirror.write("张三"))
             await change.set(per_hour=9)
-            assert await mirrored(redis, "张三") == {}
+            assert await read_mirror(redis, "张三") == {}
         assert await asking
-    assert (await mirrored(redis, "张三"))["per_hour"] == "9"
+    assert (await read_mirror(redis, "张三"))["per_hour"] == "9"
 
 
 async def test_the_last_administrator_stays_also_in_a_race(

@@ -10,7 +10,7 @@ import pytest
 from imsg_broker.port import MAX_BODY_BYTES, Broker, PublishRefused
 from imsg_broker.redis_streams.consumer import LEASE_S
 from imsg_contract.topology import DEAD, DELIVERY_LIMIT, OUTCOME, Lane, Topology, job_key
-from imsg_testing.brokers import arrivals, depth_is, is_so, nothing_arrives, opened, remove_queues
+from imsg_testing.brokers import arrivals, depth_is, is_so, nothing_arrives, open_ready, remove_queues
 
 JOB = job_key("smtp", Lane.SINGLE)
 AT_ONCE_S = 1.0
@@ -28,7 +28,7 @@ async def broker_url(request: pytest.FixtureRequest, topology: Topology) -> Asyn
 @pytest.fixture
 async def broker(broker_url: str, topology: Topology) -> AsyncIterator[Broker]:
     """Open a broker that is ready."""
-    async with opened(broker_url, topology) as broker:
+    async with open_ready(broker_url, topology) as broker:
         yield broker
 
 
@@ -155,7 +155,7 @@ async def test_depth_counts_what_is_ready_and_what_is_unacked(
     queue = topology.queue("smtp", Lane.SINGLE)
     for _ in range(6):
         await broker.publish(b"job", topology.direct(queue))
-    async with opened(broker_url, topology) as gateway, broker.consume(queue, 4) as jobs:
+    async with open_ready(broker_url, topology) as gateway, broker.consume(queue, 4) as jobs:
         held = await arrivals(jobs, 4)
         await depth_is(broker, queue, 6)
         await depth_is(gateway, queue, 6)

@@ -11,7 +11,7 @@ import redis
 
 from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.topology import OUTCOME, Lane, Topology, job_key
-from imsg_testing.brokers import READY_WITHIN_S, arrivals, depth_is, is_so, opened, remove_queues, unready
+from imsg_testing.brokers import READY_WITHIN_S, arrivals, depth_is, is_so, open_ready, remove_queues, unready
 from imsg_testing.proxy import Proxy
 from imsg_testing.servers import Rabbit, Server, Valkey, reserve_port
 
@@ -35,13 +35,16 @@ async def behind_a_proxy(server: Server, topology: Topology) -> AsyncIterator[tu
     parts = urlsplit(server.url)
     assert parts.hostname is not None
     assert parts.port is not None
-    async with Proxy(parts.hostname, parts.port).running() as proxy, opened(proxy.url(server.url), topology) as broker:
+    async with (
+        Proxy(parts.hostname, parts.port).running() as proxy,
+        open_ready(proxy.url(server.url), topology) as broker,
+    ):
         yield broker, proxy
 
 
 async def test_what_was_accepted_outlives_the_server_and_all_goes_on(server: Server, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
-    async with opened(server.url, topology) as broker, broker.consume(queue, 2) as jobs:
+    async with open_ready(server.url, topology) as broker, broker.consume(queue, 2) as jobs:
         for n in range(4):
             await broker.publish(b"%d" % n, topology.new(JOB))
         first, second = await arrivals(jobs, 2)
@@ -65,7 +68,7 @@ async def test_what_was_accepted_outlives_the_server_and_all_goes_on(server: Ser
 
 async def test_a_broker_that_is_away_is_refused_at_once(server: Server, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
-    async with opened(server.url, topology) as broker:
+    async with open_ready(server.url, topology) as broker:
         await asyncio.to_thread(server.kill)
         try:
             await is_so(lambda: not broker.ready, NOTICED_WITHIN_S)
@@ -98,7 +101,7 @@ async def test_a_broker_that_was_never_there_is_refused_at_once(scheme: str, top
 
 
 async def test_a_lost_confirm_is_unknown_and_the_message_may_be_there(server: Server, topology: Topology) -> None:
-    async with opened(server.url, topology) as witness, behind_a_proxy(server, topology) as (broker, proxy):
+    async with open_ready(server.url, topology) as witness, behind_a_proxy(server, topology) as (broker, proxy):
         proxy.is_deaf = True
         with pytest.raises(PublishUnknown):
             await broker.publish(b"unconfirmed", topology.new(JOB))
@@ -110,7 +113,7 @@ async def test_a_lost_confirm_is_unknown_and_the_message_may_be_there(server: Se
 
 
 async def test_a_connection_cut_after_the_message_is_unknown(server: Server, topology: Topology) -> None:
-    async with opened(server.url, topology) as witness, behind_a_proxy(server, topology) as (broker, proxy):
+    async with open_ready(server.url, topology) as witness, behind_a_proxy(server, topology) as (broker, proxy):
         proxy.cuts_at = b"the last words"
         with pytest.raises(PublishUnknown):
             await broker.publish(b"the last words", topology.new(JOB))
@@ -120,7 +123,7 @@ async def test_a_connection_cut_after_the_message_is_unknown(server: Server, top
 
 
 async def test_a_frozen_server_makes_publishes_unknown_then_refused(server: Server, topology: Topology) -> None:
-    async with opened(server.url, topology) as broker:
+    async with open_ready(server.url, topology) as broker:
         with server.paused():
             with pytest.raises(PublishUnknown):
                 await broker.publish(b"job", topology.new(JOB))
@@ -146,10 +149,10 @@ async def test_a_consumer_cut_off_gives_up_what_it_held_and_comes_back(server: S
 
 
 async def test_a_server_that_takes_no_writes_is_refused_and_not_ready(server: Server, topology: Topology) -> None:
-    async with opened(server.url, topology) as broker:
+    async with open_ready(server.url, topology) as broker:
         await asyncio.to_thread(_stop_writes, server)
         try:
-            await _refused_eventually(broker, topology)
+            await _publish_until_refused(broker, topology)
             await is_so(lambda: not broker.ready)
         finally:
             await asyncio.to_thread(_allow_writes, server)
@@ -159,7 +162,7 @@ async def test_a_server_that_takes_no_writes_is_refused_and_not_ready(server: Se
 
 async def test_queues_removed_under_load_come_back(server: Server, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
-    async with opened(server.url, topology, redeclare_s=0.5) as broker, broker.consume(queue, 10) as jobs:
+    async with open_ready(server.url, topology, redeclare_s=0.5) as broker, broker.consume(queue, 10) as jobs:
         stopping = asyncio.Event()
         loading = asyncio.create_task(_load(broker, topology, stopping))
         await arrivals(jobs, 1)
@@ -168,7 +171,7 @@ async def test_queues_removed_under_load_come_back(server: Server, topology: Top
         await broker_takes(broker, topology)
         stopping.set()
         await loading
-        last = await published(broker, topology, b"last")
+        last = await publish_until_confirmed(broker, topology, b"last")
         async with asyncio.timeout(READY_WITHIN_S):
             async for job in jobs:
                 await broker.ack(job)
@@ -198,7 +201,7 @@ async def _answers(broker: Broker, queue: str) -> None:
                 return
 
 
-async def published(broker: Broker, topology: Topology, body: bytes) -> bytes:
+async def publish_until_confirmed(broker: Broker, topology: Topology, body: bytes) -> bytes:
     """Publish until it is confirmed."""
     async with asyncio.timeout(READY_WITHIN_S):
         while True:
@@ -212,11 +215,11 @@ async def published(broker: Broker, topology: Topology, body: bytes) -> bytes:
 
 async def _load(broker: Broker, topology: Topology, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
-        await published(broker, topology, b"load")
+        await publish_until_confirmed(broker, topology, b"load")
         await asyncio.sleep(0.005)
 
 
-async def _refused_eventually(broker: Broker, topology: Topology) -> None:
+async def _publish_until_refused(broker: Broker, topology: Topology) -> None:
     """Publish until it is refused; the first may be unknown, since an alarm is told after it was written."""
     async with asyncio.timeout(READY_WITHIN_S):
         while True:

@@ -12,7 +12,7 @@ from imsg_broker import rabbitmq as rabbit_broker
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import Lane, Topology, job_key
 from imsg_runtime.settings import StartError
-from imsg_testing.brokers import arrivals, depth_is, management, opened, remove_queues, unready
+from imsg_testing.brokers import arrivals, depth_is, management, open_ready, remove_queues, unready
 from imsg_testing.proxy import Proxy
 from imsg_testing.servers import Rabbit, reserve_port
 from imsg_testing.waiting import eventually
@@ -32,19 +32,19 @@ async def test_a_nack_by_one_of_two_queues_is_unknown_since_the_other_keeps_the_
 ) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
     policy = f"/policies/%2F/{topology.prefix}"
-    async with management(url) as client, opened(url, topology) as broker:
+    async with management(url) as client, open_ready(url, topology) as broker:
         pattern = f"^{queue.replace('.', '[.]')}$"
         full = {"pattern": pattern, "definition": {"max-length": 1}, "apply-to": "quorum_queues"}
         (await client.put(policy, json=full)).raise_for_status()
         try:
-            count = await _published_until_unknown(broker, topology)
+            count = await _publish_until_unknown(broker, topology)
             await depth_is(broker, topology.history, count)
         finally:
             await client.delete(policy)
 
 
 async def test_every_queue_is_a_quorum_queue_that_never_drops(url: str, topology: Topology) -> None:
-    async with management(url) as client, opened(url, topology):
+    async with management(url) as client, open_ready(url, topology):
         queues = (await client.get("/queues/%2F")).json()
         ours = {queue["name"]: queue for queue in queues if queue["name"].startswith(f"{topology.prefix}.")}
     assert len(ours) == 1 + 2 * (1 + len(topology.waits_s))
@@ -68,7 +68,7 @@ async def test_without_the_management_api_depth_still_counts_what_this_process_h
     queue = topology.queue("smtp", Lane.SINGLE)
     nobody = reserve_port()
     alone = f"{url.partition('?')[0]}?management_port={nobody}"
-    async with opened(alone, topology) as broker, broker.consume(queue, 2) as jobs:
+    async with open_ready(alone, topology) as broker, broker.consume(queue, 2) as jobs:
         for _ in range(3):
             await broker.publish(b"job", topology.direct(queue))
         await arrivals(jobs, 2)
@@ -92,7 +92,7 @@ async def test_a_queue_of_other_arguments_keeps_us_from_being_ready(url: str, to
 async def test_the_first_host_that_answers_is_used(url: str, topology: Topology) -> None:
     nobody, nobody_else = reserve_port(), reserve_port()
     several = url.replace("@", f"@127.0.0.1:{nobody},localhost:{nobody_else},", 1)
-    async with opened(several, topology) as broker:
+    async with open_ready(several, topology) as broker:
         await broker.publish(b"job", topology.new(JOB))
 
 
@@ -104,7 +104,7 @@ async def test_a_host_that_is_lost_is_left_for_one_that_lives(rabbit: Rabbit, to
     ):
         hosts = f"127.0.0.1:{one.port},127.0.0.1:{other.port}"
         url = rabbit.url.replace(f"127.0.0.1:{rabbit.amqp_port}", hosts)
-        async with opened(url, topology) as broker, broker.consume(queue, 1) as jobs:
+        async with open_ready(url, topology) as broker, broker.consume(queue, 1) as jobs:
             for away, living in ((one, other), (other, one), (one, other)):
                 away.is_closed, living.is_closed = True, False
                 away.cut()
@@ -122,7 +122,7 @@ async def test_unacked_ones_are_asked_of_another_host_where_the_first_does_not_t
     for ports in (f"{nobody},{rabbit.management_port}", f"{rabbit.management_port},{nobody}"):
         hosts = f"127.0.0.1:{rabbit.amqp_port},localhost:{rabbit.amqp_port}"
         url = f"amqp://guest:guest@{hosts}/?management_port={ports}"
-        async with opened(rabbit.url, topology) as sender, opened(url, topology) as gateway:
+        async with open_ready(rabbit.url, topology) as sender, open_ready(url, topology) as gateway:
             await sender.publish(b"job", topology.direct(queue))
             async with sender.consume(queue, 1) as jobs:
                 (job,) = await arrivals(jobs, 1)
@@ -165,7 +165,7 @@ async def _is_taken(broker: Broker, topology: Topology) -> bool:
     return True
 
 
-async def _published_until_unknown(broker: Broker, topology: Topology) -> int:
+async def _publish_until_unknown(broker: Broker, topology: Topology) -> int:
     """Publish until the full queue nacks; a limit takes hold a moment late. Return how many were published."""
     async with asyncio.timeout(20):
         for count in itertools.count(1):

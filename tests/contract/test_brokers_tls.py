@@ -10,7 +10,7 @@ import structlog.testing
 from imsg_broker import rabbitmq
 from imsg_contract.topology import Lane, Topology, job_key
 from imsg_runtime.settings import StartError
-from imsg_testing.brokers import arrivals, depth_is, is_so, opened, remove_queues, unready
+from imsg_testing.brokers import arrivals, depth_is, is_so, open_ready, remove_queues, unready
 from imsg_testing.servers import Rabbit
 from imsg_testing.servers.certificates import Certificates
 
@@ -26,7 +26,7 @@ async def clean(rabbit: Rabbit, topology: Topology) -> AsyncIterator[Rabbit]:
 
 async def test_jobs_travel_and_unacked_ones_are_counted_over_tls(clean: Rabbit, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.SINGLE)
-    async with opened(clean.tls_url, topology) as sender, opened(clean.tls_url, topology) as gateway:
+    async with open_ready(clean.tls_url, topology) as sender, open_ready(clean.tls_url, topology) as gateway:
         for _ in range(3):
             await sender.publish(b"job", topology.new(JOB))
         async with sender.consume(queue, 2) as jobs:
@@ -41,7 +41,7 @@ async def test_a_name_other_than_the_certificate_s_is_refused_and_may_be_told(
     why = await _why_not(by_number, topology)
     assert "server_name=" in why
     assert "IMSG_BROKER_URL" in why
-    async with opened(f"{by_number}&server_name=localhost", topology) as broker:
+    async with open_ready(f"{by_number}&server_name=localhost", topology) as broker:
         await broker.publish(b"job", topology.new(JOB))
         await depth_is(broker, topology.history, 1)
 

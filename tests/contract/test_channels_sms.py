@@ -10,7 +10,7 @@ from imsg_delivery.channel import Asking
 from imsg_sms import main as sms
 from imsg_testing.http_stub import reply
 from imsg_testing.sandbox import OpenSandbox, open_sandbox
-from imsg_testing.sms import ACCOUNT, OK, Provider, Told, job, refused
+from imsg_testing.sms import ACCOUNT, OK, Provider, Told, job, write_refusal
 
 ZHANG, LI, WANG = "+8613800138000", "+8613800138001", "+8613800138002"
 BAD = "+8619900000002"
@@ -32,7 +32,7 @@ async def provider() -> AsyncIterator[Provider]:
         yield provider
 
 
-async def delivered(url: str, new: Job, times: int = 1, **settings: Any) -> Mapping[int, Result]:  # noqa: ANN401
+async def deliver(url: str, new: Job, times: int = 1, **settings: Any) -> Mapping[int, Result]:  # noqa: ANN401
     """Deliver a job through a channel of its own; of several times, return the last answer."""
     given = settings or {"aliyun": {**ACCOUNT, "endpoint": url}}
     results: Mapping[int, Result] = {}
@@ -44,7 +44,7 @@ async def delivered(url: str, new: Job, times: int = 1, **settings: Any) -> Mapp
     return results
 
 
-async def asked(url: str, new: Job, told: Told, asking: int) -> Mapping[int, Result]:
+async def ask(url: str, new: Job, told: Told, asking: int) -> Mapping[int, Result]:
     """Ask what became of a job."""
     settings = sms.Sms.model_validate({"aliyun": {**ACCOUNT, "endpoint": url}})
     async with sms.open_channel(settings, told, answer_timeout_s=0.5) as channel:
@@ -60,7 +60,7 @@ def at_root(sandbox: OpenSandbox) -> str:
 
 
 async def test_the_sandbox_takes_a_list_in_one_call(sandbox: OpenSandbox) -> None:
-    results = await delivered(at_root(sandbox), job([ZHANG, LI, "+12025550123"]))
+    results = await deliver(at_root(sandbox), job([ZHANG, LI, "+12025550123"]))
     identities = {result.provider_id for result in results.values() if isinstance(result, Sent)}
     assert len(results) == 3
     assert len(identities) == 1
@@ -74,16 +74,16 @@ async def test_the_sandbox_takes_a_list_in_one_call(sandbox: OpenSandbox) -> Non
 
 async def test_a_thousand_numbers_travel_in_one_call(sandbox: OpenSandbox, provider: Provider) -> None:
     everybody = job([f"+86138{number:08d}" for number in range(1_000)])
-    results = await delivered(at_root(sandbox), everybody)
+    results = await deliver(at_root(sandbox), everybody)
     assert all(isinstance(result, Sent) for result in results.values())
     assert len(await sandbox.inbox(method="sms")) == 1_000
-    await delivered(provider.url, everybody)
+    await deliver(provider.url, everybody)
     assert [len(call["PhoneNumbers"].split(",")) for call in provider.asked] == [1_000]
 
 
 async def test_our_own_id_and_the_template_go_with_a_call(provider: Provider) -> None:
     new = job([ZHANG], {"template": "SMS_7", "params": {"name": '张"三'}})
-    await delivered(provider.url, new)
+    await deliver(provider.url, new)
     call = provider.asked[0]
     assert (call["action"], call["OutId"], call["TemplateCode"]) == ("SendSms", new.name, "SMS_7")
     assert (call["PhoneNumbers"], call["SignName"], call["TemplateParam"]) == (
@@ -96,7 +96,7 @@ async def test_our_own_id_and_the_template_go_with_a_call(provider: Provider) ->
 async def test_a_bad_number_is_halved_out_and_fails_alone(sandbox: OpenSandbox) -> None:
     numbers = [f"+86138{number:08d}" for number in range(9)]
     numbers[4:4] = [BAD]
-    results = await delivered(at_root(sandbox), job(numbers))
+    results = await deliver(at_root(sandbox), job(numbers))
     assert {n for n, result in results.items() if not isinstance(result, Sent)} == {4}
     assert results[4] == Refused("aliyun", "isv.MOBILE_NUMBER_ILLEGAL", "手机号码格式错误")
     assert len(await sandbox.inbox(method="sms")) == 9
@@ -105,20 +105,20 @@ async def test_a_bad_number_is_halved_out_and_fails_alone(sandbox: OpenSandbox) 
 @pytest.mark.parametrize(
     ("answer", "result", "code"),
     [
-        (refused("isv.BUSINESS_LIMIT_CONTROL", "触发分钟级流控Permits:1"), Again, "isv.BUSINESS_LIMIT_CONTROL"),
-        (refused("isv.BUSINESS_LIMIT_CONTROL", "触发天级流控Permits:10"), Refused, "isv.BUSINESS_LIMIT_CONTROL"),
-        (refused("isp.SYSTEM_ERROR"), Again, "isp.SYSTEM_ERROR"),
-        (reply(refused("Throttling.User"), 429), Again, "Throttling.User"),
-        (reply(refused("isp.SYSTEM_ERROR"), 500), Again, "isp.SYSTEM_ERROR"),
-        (refused("isv.NEVER_HEARD_OF"), Again, "isv.NEVER_HEARD_OF"),
-        (refused("isv.SMS_CONTENT_ILLEGAL"), Refused, "isv.SMS_CONTENT_ILLEGAL"),
-        (refused("isv.AMOUNT_NOT_ENOUGH"), Blocked, "isv.AMOUNT_NOT_ENOUGH"),
-        (reply(refused("SignatureDoesNotMatch"), 400), Blocked, "SignatureDoesNotMatch"),
+        (write_refusal("isv.BUSINESS_LIMIT_CONTROL", "触发分钟级流控Permits:1"), Again, "isv.BUSINESS_LIMIT_CONTROL"),
+        (write_refusal("isv.BUSINESS_LIMIT_CONTROL", "触发天级流控Permits:10"), Refused, "isv.BUSINESS_LIMIT_CONTROL"),
+        (write_refusal("isp.SYSTEM_ERROR"), Again, "isp.SYSTEM_ERROR"),
+        (reply(write_refusal("Throttling.User"), 429), Again, "Throttling.User"),
+        (reply(write_refusal("isp.SYSTEM_ERROR"), 500), Again, "isp.SYSTEM_ERROR"),
+        (write_refusal("isv.NEVER_HEARD_OF"), Again, "isv.NEVER_HEARD_OF"),
+        (write_refusal("isv.SMS_CONTENT_ILLEGAL"), Refused, "isv.SMS_CONTENT_ILLEGAL"),
+        (write_refusal("isv.AMOUNT_NOT_ENOUGH"), Blocked, "isv.AMOUNT_NOT_ENOUGH"),
+        (reply(write_refusal("SignatureDoesNotMatch"), 400), Blocked, "SignatureDoesNotMatch"),
         ("cut", Unknown, "no_answer"),
         (5.0, Unknown, "no_answer"),
         (reply("<html>oops</html>"), Unknown, "http_200"),
         (reply("<html>oops</html>", 502), Unknown, "http_502"),
-        (reply(refused("InternalError"), 500), Unknown, "InternalError"),
+        (reply(write_refusal("InternalError"), 500), Unknown, "InternalError"),
         (b"gibberish\r\n\r\n", Unknown, "no_answer"),
         (reply("[]", 200), Unknown, "http_200"),
         (reply("<html>no</html>", 404), Again, "http_404"),
@@ -126,20 +126,20 @@ async def test_a_bad_number_is_halved_out_and_fails_alone(sandbox: OpenSandbox) 
 )
 async def test_an_answer_becomes_a_result(provider: Provider, answer: Any, result: type, code: str) -> None:  # noqa: ANN401
     provider.always = answer
-    outcome = (await delivered(provider.url, job([ZHANG])))[0]
+    outcome = (await deliver(provider.url, job([ZHANG])))[0]
     assert (type(outcome), getattr(outcome, "code", None)) == (result, code)
     assert len(provider.asked) == 1
 
 
 async def test_a_provider_that_is_not_there_has_certainly_nothing() -> None:
-    result = (await delivered("http://127.0.0.1:1/", job([ZHANG])))[0]
+    result = (await deliver("http://127.0.0.1:1/", job([ZHANG])))[0]
     assert isinstance(result, Again)
     assert result.code == "unreachable"
 
 
 async def test_after_failures_in_a_row_a_provider_is_left_alone(provider: Provider) -> None:
-    provider.always = refused("isp.SYSTEM_ERROR")
-    result = (await delivered(provider.url, job([ZHANG]), times=6))[0]
+    provider.always = write_refusal("isp.SYSTEM_ERROR")
+    result = (await deliver(provider.url, job([ZHANG]), times=6))[0]
     assert isinstance(result, Blocked)
     assert len(provider.asked) == 5
 
@@ -147,14 +147,14 @@ async def test_after_failures_in_a_row_a_provider_is_left_alone(provider: Provid
 @pytest.mark.parametrize("fault", ["latency", "hang", "5xx", "reset_before", "reset_after"])
 async def test_a_fault_of_the_sandbox_leaves_a_send_unknown(sandbox: OpenSandbox, fault: str) -> None:
     await sandbox.order(fault, method="sms", ms=5_000)
-    assert isinstance((await delivered(at_root(sandbox), job([ZHANG])))[0], Unknown)
+    assert isinstance((await deliver(at_root(sandbox), job([ZHANG])))[0], Unknown)
 
 
 async def test_what_was_taken_and_never_answered_is_found_by_asking(sandbox: OpenSandbox) -> None:
     new, told = job([ZHANG, LI]), Told()
     await sandbox.order("reset_after", method="sms")
-    assert {type(result) for result in (await delivered(at_root(sandbox), new)).values()} == {Unknown}
-    found = await asked(at_root(sandbox), new, told, asking=1)
+    assert {type(result) for result in (await deliver(at_root(sandbox), new)).values()} == {Unknown}
+    found = await ask(at_root(sandbox), new, told, asking=1)
     assert found == dict.fromkeys((0, 1), Sent("aliyun", new.name, "Found by asking the provider."))
     assert [(one.provider_id, one.address, one.status) for one in told.receipts] == [
         (new.name, ZHANG, "delivered"),
@@ -166,9 +166,9 @@ async def test_what_was_taken_and_never_answered_is_found_by_asking(sandbox: Ope
 async def test_what_is_listed_nowhere_was_never_taken_once_the_last_question_is_asked(sandbox: OpenSandbox) -> None:
     new = job([ZHANG])
     await sandbox.order("reset_before", method="sms")
-    await delivered(at_root(sandbox), new)
-    await delivered(at_root(sandbox), job([ZHANG]))  # another one to the same number
-    assert [type((await asked(at_root(sandbox), new, Told(), asking))[0]) for asking in (1, 2, 3)] == [
+    await deliver(at_root(sandbox), new)
+    await deliver(at_root(sandbox), job([ZHANG]))  # another one to the same number
+    assert [type((await ask(at_root(sandbox), new, Told(), asking))[0]) for asking in (1, 2, 3)] == [
         Unknown,
         Unknown,
         Again,
@@ -179,25 +179,25 @@ async def test_a_message_is_found_on_a_later_page(provider: Provider) -> None:
     new = job([ZHANG])
     others = [{"OutId": f"other/{number}", "SendStatus": 3} for number in range(50)]
     own = {"OutId": new.name, "SendStatus": 2, "ErrCode": "MK:0001"}
-    provider.answers = [listed(others, 51), listed([own], 51)]
-    assert (await asked(provider.url, new, Told(), 1))[0] == Refused(
+    provider.answers = [write_details(others, 51), write_details([own], 51)]
+    assert (await ask(provider.url, new, Told(), 1))[0] == Refused(
         "aliyun", "MK:0001", "The provider lists the message as failed."
     )
     assert [call["CurrentPage"] for call in provider.asked] == ["1", "2"]
 
 
 async def test_a_provider_that_can_not_be_asked_leaves_it_unknown(provider: Provider) -> None:
-    for answer in ("cut", reply("<html>", 502), refused("Throttling.User")):
+    for answer in ("cut", reply("<html>", 502), write_refusal("Throttling.User")):
         provider.always = answer
-        assert isinstance((await asked(provider.url, job([ZHANG]), Told(), 3))[0], Unknown)
+        assert isinstance((await ask(provider.url, job([ZHANG]), Told(), 3))[0], Unknown)
 
 
-def listed(entries: list[dict[str, Any]], total: int) -> dict[str, Any]:
+def write_details(entries: list[dict[str, Any]], total: int) -> dict[str, Any]:
     """Write an answer to QuerySendDetails."""
     return {"Code": "OK", "TotalCount": total, "SmsSendDetailDTOs": {"SmsSendDetailDTO": entries}}
 
 
-def described(provider: Provider, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def describe(provider: Provider, **more: Any) -> dict[str, Any]:  # noqa: ANN401
     """Describe a plain HTTP provider."""
     return {
         "url": f"{provider.url}send?key={{key}}",
@@ -212,9 +212,7 @@ def described(provider: Provider, **more: Any) -> dict[str, Any]:  # noqa: ANN40
 async def test_a_provider_described_in_the_settings_gets_its_call(provider: Provider) -> None:
     provider.always = {"code": 0, "data": {"id": 17}}
     new = job([ZHANG], '他说："明天"\\n')
-    assert (await delivered("", new, http=described(provider)))[0] == Sent(
-        "http", "17", '{"code": 0, "data": {"id": 17}}'
-    )
+    assert (await deliver("", new, http=describe(provider)))[0] == Sent("http", "17", '{"code": 0, "data": {"id": 17}}')
     assert provider.asked[0]["path"] == "/send?key=a%26b"
     assert provider.asked[0]["body"] == f'{{"to": "{ZHANG}", "text": "他说：\\"明天\\"\\\\n", "ref": "{new.name}"}}'
 
@@ -233,15 +231,15 @@ async def test_a_provider_described_in_the_settings_gets_its_call(provider: Prov
 )
 async def test_a_described_provider_s_answer_becomes_a_result(provider: Provider, answer: Any, result: type) -> None:  # noqa: ANN401
     provider.always = answer
-    assert type((await delivered("", job([ZHANG]), http=described(provider)))[0]) is result
+    assert type((await deliver("", job([ZHANG]), http=describe(provider)))[0]) is result
 
 
 @pytest.mark.parametrize(
     ("answer", "goes_on"),
     [
-        (refused("isp.SYSTEM_ERROR"), True),
-        (refused("isv.AMOUNT_NOT_ENOUGH"), True),
-        (refused("isv.SMS_CONTENT_ILLEGAL"), False),
+        (write_refusal("isp.SYSTEM_ERROR"), True),
+        (write_refusal("isv.AMOUNT_NOT_ENOUGH"), True),
+        (write_refusal("isv.SMS_CONTENT_ILLEGAL"), False),
         ("cut", False),
         (reply("<html>", 502), False),
     ],
@@ -256,24 +254,24 @@ async def test_the_next_provider_is_tried_only_where_nothing_can_have_been_taken
     async with second.running():
         both: dict[str, Any] = {
             "aliyun": {**ACCOUNT, "endpoint": provider.url},
-            "http": described(second),
+            "http": describe(second),
             "providers": ("aliyun", "http"),
         }
-        result = (await delivered("", job([ZHANG]), **both))[0]
+        result = (await deliver("", job([ZHANG]), **both))[0]
     assert len(second.asked) == int(goes_on)
     assert isinstance(result, Sent) is goes_on
 
 
 async def test_a_broken_provider_is_passed_by(provider: Provider) -> None:
     second = Provider()
-    second.always, provider.always = {"code": 0}, refused("isp.SYSTEM_ERROR")
+    second.always, provider.always = {"code": 0}, write_refusal("isp.SYSTEM_ERROR")
     async with second.running():
         both: dict[str, Any] = {
             "aliyun": {**ACCOUNT, "endpoint": provider.url},
-            "http": described(second),
+            "http": describe(second),
             "providers": ("aliyun", "http"),
         }
-        await delivered("", job([ZHANG]), times=8, **both)
+        await deliver("", job([ZHANG]), times=8, **both)
     assert (len(provider.asked), len(second.asked)) == (5, 8)
 
 

@@ -84,7 +84,7 @@ async def channel_to(server: SmtpServer, timeouts: Timeouts = PATIENT) -> AsyncI
         yield channel
 
 
-async def delivered(channel: Channel[Any], made: Job, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+async def deliver(channel: Channel[Any], made: Job, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
     async with asyncio.timeout(WITHIN_S):
         prepared = await channel.prepare(made)
         assert not isinstance(prepared, get_args(Result))
@@ -95,7 +95,7 @@ async def delivered(channel: Channel[Any], made: Job, recipients: Sequence[Recip
 async def test_whatever_the_provider_does_to_one_message_has_its_result(case: str) -> None:
     async with smtp_server(CASES[case].replies) as server, channel_to(server, CASES[case].timeouts) as channel:
         made = job()
-        results = await delivered(channel, made, made.recipients)
+        results = await deliver(channel, made, made.recipients)
         assert set(results) == {0}
         assert isinstance(results[0], CASES[case].expected[0]), results[0]
 
@@ -104,7 +104,7 @@ async def test_whatever_the_provider_does_to_one_message_has_its_result(case: st
 async def test_whatever_the_provider_does_to_many_at_once_each_has_its_result(case: str) -> None:
     async with smtp_server(CASES[case].replies) as server, channel_to(server, CASES[case].timeouts) as channel:
         made = job(20)
-        answers = await asyncio.gather(*(delivered(channel, made, [recipient]) for recipient in made.recipients))
+        answers = await asyncio.gather(*(deliver(channel, made, [recipient]) for recipient in made.recipients))
         results = {n: result for answer in answers for n, result in answer.items()}
         assert set(results) == set(range(20))
         assert {type(result) for result in results.values()} <= set(CASES[case].expected)
@@ -118,8 +118,8 @@ async def test_a_provider_that_recovers_is_used_again(case: str) -> None:
         once[command] = [step]
     async with smtp_server(once) as server, channel_to(server, CASES[case].timeouts) as channel:
         made = job(2)
-        await delivered(channel, made, made.recipients[:1])
-        results = await delivered(channel, made, made.recipients[1:])
+        await deliver(channel, made, made.recipients[:1])
+        results = await deliver(channel, made, made.recipients[1:])
         assert isinstance(results[1], Blocked if "for all" in case and "permanent" in case else Sent), results[1]
 
 
@@ -127,7 +127,7 @@ async def test_a_provider_that_recovers_is_used_again(case: str) -> None:
 async def test_a_result_can_be_kept_whatever_the_provider_says(case: str) -> None:
     async with smtp_server(CASES[case].replies) as server, channel_to(server, CASES[case].timeouts) as channel:
         made = job()
-        (result,) = (await delivered(channel, made, made.recipients)).values()
+        (result,) = (await deliver(channel, made, made.recipients)).values()
         assert result.provider == "smtp"
         kept = json.dumps(
             [getattr(result, name, None) for name in ("code", "detail", "provider_id", "scope")], ensure_ascii=False

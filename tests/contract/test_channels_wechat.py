@@ -50,22 +50,22 @@ class Case:
     is_for_all: bool = False
 
 
-def said(code: int, text: str = "no rid: 1-2-3") -> Mapping[str, Any]:
+def write_answer(code: int, text: str = "no rid: 1-2-3") -> Mapping[str, Any]:
     return {"errcode": code, "errmsg": text}
 
 
 CASES: Mapping[str, Case] = {
     "accepted": Case((), (Sent,)),
-    "accepted already": Case([said(45065)], (Sent,)),
-    "temporary": Case([said(-1)], (Again,)),
-    "a code nobody knows": Case([said(99999)], (Again,)),
-    "permanent": Case([said(40003)], (Refused,)),
-    "permanent for the content": Case([said(47003)], (Refused,)),
-    "temporary for all": Case([said(45011)], (Blocked,), is_for_all=True),
-    "permanent for all": Case([said(48001)], (Blocked,), is_for_all=True),
-    "a wrong secret": Case((), (Blocked,), [said(40125)], is_for_all=True),
-    "an address not allowed": Case((), (Blocked,), [said(40164)], is_for_all=True),
-    "a token refused twice": Case([said(40001)], (Blocked,), is_for_all=True),
+    "accepted already": Case([write_answer(45065)], (Sent,)),
+    "temporary": Case([write_answer(-1)], (Again,)),
+    "a code nobody knows": Case([write_answer(99999)], (Again,)),
+    "permanent": Case([write_answer(40003)], (Refused,)),
+    "permanent for the content": Case([write_answer(47003)], (Refused,)),
+    "temporary for all": Case([write_answer(45011)], (Blocked,), is_for_all=True),
+    "permanent for all": Case([write_answer(48001)], (Blocked,), is_for_all=True),
+    "a wrong secret": Case((), (Blocked,), [write_answer(40125)], is_for_all=True),
+    "an address not allowed": Case((), (Blocked,), [write_answer(40164)], is_for_all=True),
+    "a token refused twice": Case([write_answer(40001)], (Blocked,), is_for_all=True),
     "slow to give a token": Case((), (Again, Blocked), [Act.HANG], SHORT),
     "cut off before it gave a token": Case((), (Again, Blocked), [Act.RESET]),
     "gibberish for a token": Case((), (Again, Blocked), [b"<html>"]),
@@ -126,7 +126,7 @@ def job(tags: Sequence[str], content: str | dict[str, Any] = "明天下雨", acc
     )
 
 
-async def delivered(channel: Channel[Any], made: Job, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+async def deliver(channel: Channel[Any], made: Job, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
     async with asyncio.timeout(WITHIN_S):
         prepared = await channel.prepare(made)
         assert not isinstance(prepared, get_args(Result))
@@ -142,7 +142,7 @@ async def test_whatever_the_provider_does_to_one_message_has_its_result(
         wechat_server(case.sends, case.tokens) as server,
         channel_to(server, redis_url, tmp_path, case.timeouts, 1) as (channel, made),
     ):
-        results = await delivered(channel, made, made.recipients)
+        results = await deliver(channel, made, made.recipients)
         assert set(results) == {0}
         assert isinstance(results[0], case.expected[0]), results[0]
         assert results[0].provider == "wechat"
@@ -161,7 +161,7 @@ async def test_whatever_the_provider_does_to_many_at_once_each_has_its_result(
         wechat_server(case.sends, case.tokens) as server,
         channel_to(server, redis_url, tmp_path, case.timeouts) as (channel, made),
     ):
-        answers = await asyncio.gather(*(delivered(channel, made, [recipient]) for recipient in made.recipients))
+        answers = await asyncio.gather(*(deliver(channel, made, [recipient]) for recipient in made.recipients))
         results = {n: result for answer in answers for n, result in answer.items()}
         assert set(results) == set(range(20))
         assert {type(result) for result in results.values()} <= set(case.expected)
@@ -176,9 +176,9 @@ async def test_a_provider_that_recovers_is_used_again(name: str, redis_url: str,
         wechat_server([*case.sends, well], [*case.tokens, token]) as server,
         channel_to(server, redis_url, tmp_path, case.timeouts, 2) as (channel, made),
     ):
-        first = await delivered(channel, made, made.recipients[:1])
+        first = await deliver(channel, made, made.recipients[:1])
         assert isinstance(first[0], case.expected[0])
-        results = await delivered(channel, made, made.recipients[1:])
+        results = await deliver(channel, made, made.recipients[1:])
         assert isinstance(results[1], Sent), results[1]
 
 
@@ -186,25 +186,25 @@ async def test_a_server_that_is_not_there_is_tried_again(redis_url: str, tmp_pat
     async with wechat_server() as server:
         pass
     async with channel_to(server, redis_url, tmp_path, people=1) as (channel, made):
-        results = await delivered(channel, made, made.recipients)
+        results = await deliver(channel, made, made.recipients)
         assert isinstance(results[0], Again)
         assert results[0].code == "unreachable"
 
 
 async def test_what_is_refused_for_all_is_asked_once(redis_url: str, tmp_path: Path) -> None:
     async with (
-        wechat_server([said(48001)]) as server,
+        wechat_server([write_answer(48001)]) as server,
         channel_to(server, redis_url, tmp_path) as (channel, made),
     ):
         for recipient in made.recipients:
-            results = await delivered(channel, made, [recipient])
+            results = await deliver(channel, made, [recipient])
             assert isinstance(results[recipient.n], Blocked)
         assert len(server.sent) == 1
 
 
 async def test_a_message_goes_out_as_wechat_wants_it(redis_url: str, tmp_path: Path) -> None:
     async with wechat_server() as server, channel_to(server, redis_url, tmp_path, people=1) as (channel, made):
-        results = await delivered(channel, made, made.recipients)
+        results = await deliver(channel, made, made.recipients)
         (request,) = server.sent
         assert "明天下雨".encode() in request.body, "Chinese goes out unescaped"
         assert token_of(request) == "TOKEN-0"
@@ -221,10 +221,10 @@ async def test_a_message_goes_out_as_wechat_wants_it(redis_url: str, tmp_path: P
 async def test_a_stale_token_is_renewed_once_and_for_all(code: int, redis_url: str, tmp_path: Path) -> None:
     well: Step = {"errcode": 0, "errmsg": "ok", "msgid": 1}
     async with (
-        wechat_server([said(code), well]) as server,
+        wechat_server([write_answer(code), well]) as server,
         channel_to(server, redis_url, tmp_path, people=2) as (channel, made),
     ):
-        results = await delivered(channel, made, made.recipients)
+        results = await deliver(channel, made, made.recipients)
         assert {type(result) for result in results.values()} == {Sent}
         assert [token_of(request) for request in server.sent] == ["TOKEN-0", "TOKEN-1", "TOKEN-1"]
         assert len(server.of(TOKEN_PATH)) == 2
@@ -233,19 +233,19 @@ async def test_a_stale_token_is_renewed_once_and_for_all(code: int, redis_url: s
 
 async def test_many_at_once_fetch_one_token(redis_url: str, tmp_path: Path) -> None:
     async with wechat_server() as server, channel_to(server, redis_url, tmp_path) as (channel, made):
-        await asyncio.gather(*(delivered(channel, made, [recipient]) for recipient in made.recipients))
+        await asyncio.gather(*(deliver(channel, made, [recipient]) for recipient in made.recipients))
         assert len(server.of(TOKEN_PATH)) == 1
 
 
 async def test_who_does_not_follow_any_more_is_remembered(redis_url: str, tmp_path: Path) -> None:
     async with (
-        wechat_server([said(43004)]) as server,
+        wechat_server([write_answer(43004)]) as server,
         channel_to(server, redis_url, tmp_path, people=1) as (channel, made),
     ):
-        first = await delivered(channel, made, made.recipients)
+        first = await deliver(channel, made, made.recipients)
         assert isinstance(first[0], Refused)
         assert first[0].code == "43004"
-        second = await delivered(channel, made, made.recipients)
+        second = await deliver(channel, made, made.recipients)
         assert isinstance(second[0], Refused)
         assert second[0].code == "10014"
         assert len(server.sent) == 1
@@ -259,7 +259,7 @@ async def test_an_unknown_tag_and_another_accounts_are_refused(
 ) -> None:
     async with wechat_server() as server, channel_to(server, redis_url, tmp_path, people=1) as (channel, made):
         asked = job([tag or made.recipients[0].address], account=account)
-        results = await delivered(channel, asked, asked.recipients)
+        results = await deliver(channel, asked, asked.recipients)
         assert getattr(results[0], "code", None) == code
 
 

@@ -34,7 +34,7 @@ from imsg_history.writer import BatchWriter, Counts
 from imsg_runtime.redis import Redis
 from imsg_runtime.service_client import Caller
 from imsg_runtime.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
-from imsg_testing.history import delivered, job, outcome, receipt
+from imsg_testing.history import job, make_delivery, outcome, receipt
 
 ADMIN = Caller("admin", is_admin=True)
 NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
@@ -62,7 +62,7 @@ def stones(database: Database, redis: Redis, tmp_path: Path) -> TombstoneStore:
 async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
     """Keep one batch."""
     keeper = BatchWriter(database, lambda: NOW, RETENTION, Counts(CollectorRegistry()), DIGESTS)
-    await keeper.keep([one if isinstance(one, Delivery) else delivered(one) for one in batch])
+    await keeper.keep([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
 
 
 async def bury(stones: TombstoneStore, address: str, at: datetime = NOW) -> Tombstone:
@@ -89,7 +89,7 @@ async def holds(database: Database, address: str) -> bool:
     return address.lower() in await dump(database)
 
 
-async def shown(database: Database, of: Job) -> list[dict[str, Any]]:
+async def read_messages(database: Database, of: Job) -> list[dict[str, Any]]:
     """Return a request's messages."""
     return (await MessageQuery(database).find(read_query({"id": of.request, "limit": "500"}, ADMIN))).messages
 
@@ -107,8 +107,8 @@ async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(
 ) -> None:
     single, listed, waiting = everything()
     said: dict[str, Any] = {"detail": f"250 <{MAIL}> ok", "provider_id": "p-1"}
-    lonely = delivered(job(to=(MAIL,), at=BEFORE), DEAD, reason="broke")
-    broken = delivered(f'{{"to": "{MAIL}"'.encode(), DEAD, reason="unreadable")
+    lonely = make_delivery(job(to=(MAIL,), at=BEFORE), DEAD, reason="broke")
+    broken = make_delivery(f'{{"to": "{MAIL}"'.encode(), DEAD, reason="unreadable")
     await keep(database, single, listed, waiting, outcome(single, Status.SENT, **said), lonely, broken)
     await keep(database, outcome(listed, Status.SENT, n=0), outcome(listed, Status.FAILED, n=1, detail=f"550 {MAIL}"))
     await keep(database, receipt(outcome(single, Status.SENT, provider_id="p-9"), MAIL))
@@ -121,12 +121,12 @@ async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(
 
     assert not await holds(database, MAIL)
     assert not await holds(database, "to them")
-    (one,) = await shown(database, single)
+    (one,) = await read_messages(database, single)
     assert (one["method"], one["provider"], one["status"], one["to"]) == ("smtp", "mail.example.com", "sent", None)
     assert (one["updated_at"], one["provider_id"]) == ("2026-11-01T00:00:00.000Z", None)
-    assert [message["status"] for message in await shown(database, listed)] == ["sent", "failed"]
-    assert (await shown(database, listed))[0]["content"] == {"subject": "大家好", "text": "x"}
-    (never,) = await shown(database, waiting)
+    assert [message["status"] for message in await read_messages(database, listed)] == ["sent", "failed"]
+    assert (await read_messages(database, listed))[0]["content"] == {"subject": "大家好", "text": "x"}
+    (never,) = await read_messages(database, waiting)
     assert (never["status"], never["error"]) == ("failed", {"code": "erased", "detail": None})
 
 
@@ -141,13 +141,15 @@ async def test_what_arrives_late_is_not_recorded_of_who_was_erased_since(
     await keep(database, single)
     await keep(database, listed, waiting, outcome(listed, Status.RETRYING, n=1, detail=MAIL))
     await keep(database, outcome(waiting, Status.FAILED, code="erased", detail=MAIL))
-    await keep(database, delivered(listed, DEAD, reason="broke"), delivered(f"? {MAIL}".encode(), DEAD, reason="no"))
+    await keep(
+        database, make_delivery(listed, DEAD, reason="broke"), make_delivery(f"? {MAIL}".encode(), DEAD, reason="no")
+    )
     await keep(database, receipt(said, MAIL))
 
     assert not await holds(database, MAIL)
-    assert [message["status"] for message in await shown(database, single)] == ["sent"]
-    assert [message["to"] for message in await shown(database, listed)] == ["li@example.com", None]
-    assert [message["status"] for message in await shown(database, waiting)] == ["failed"]
+    assert [message["status"] for message in await read_messages(database, single)] == ["sent"]
+    assert [message["to"] for message in await read_messages(database, listed)] == ["li@example.com", None]
+    assert [message["status"] for message in await read_messages(database, waiting)] == ["failed"]
 
 
 async def test_what_is_accepted_after_an_erasure_is_recorded_whole(database: Database, stones: TombstoneStore) -> None:
@@ -157,7 +159,7 @@ async def test_what_is_accepted_after_an_erasure_is_recorded_whole(database: Dat
     await keep(database, new, sent)
     await keep(database, receipt(sent, MAIL))
     await Eraser(database, DIGESTS).erase([stone])
-    (message,) = await shown(database, new)
+    (message,) = await read_messages(database, new)
     assert (message["to"], message["status"]) == (MAIL, "delivered")
 
 
@@ -170,7 +172,7 @@ async def test_a_receipt_that_comes_before_its_outcome_finds_a_message_of_the_ne
     await keep(database, receipt(sent, PHONE))
     assert not await holds(database, PHONE)
     await keep(database, new, sent)
-    assert [message["status"] for message in await shown(database, new)] == ["delivered"]
+    assert [message["status"] for message in await read_messages(database, new)] == ["delivered"]
 
 
 async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Database, stones: TombstoneStore) -> None:
@@ -184,7 +186,10 @@ async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Da
     await keep(database, named, filed, *(outcome(one, Status.SENT, n=n) for one in (named, filed) for n in (0, 1)))
     await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)])
     assert not await holds(database, MAIL)
-    assert {one["to"]: one["content"] for one in await shown(database, named)} == {"li@example.com": None, None: None}
+    assert {one["to"]: one["content"] for one in await read_messages(database, named)} == {
+        "li@example.com": None,
+        None: None,
+    }
 
 
 async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones: TombstoneStore) -> None:
@@ -279,7 +284,7 @@ async def test_contents_go_before_rows(database: Database) -> None:
         at=NOW - timedelta(days=40), content=None, content_at=Reference(sha256=_sha(b'{"subject": "s"}'), size=16)
     )
     open_ = job(at=NOW - timedelta(days=35))
-    letter = delivered(job(at=NOW - timedelta(days=33)), DEAD, reason="broke")
+    letter = make_delivery(job(at=NOW - timedelta(days=33)), DEAD, reason="broke")
     await Attachments(database).put(Place(long.request, _sha(b'{"subject": "s"}')), b'{"subject": "s"}', AFTER)
     await keep(database, old, young, long, open_, letter)
     await keep(database, *(outcome(one, Status.FAILED) for one in (old, young, long)))
@@ -290,11 +295,11 @@ async def test_contents_go_before_rows(database: Database) -> None:
     await contents.erase(NOW, RETENTION)
     await contents.erase(NOW + timedelta(minutes=1), RETENTION)
 
-    assert [(one["content"], one["subject"], one["status"]) for one in await shown(database, old)] == [
+    assert [(one["content"], one["subject"], one["status"]) for one in await read_messages(database, old)] == [
         (None, None, "failed")
     ]
-    assert [one["content"] for one in await shown(database, young)] == [young.content]
-    assert [one["content"] for one in await shown(database, open_)] == [open_.content], "it is to be sent still"
+    assert [one["content"] for one in await read_messages(database, young)] == [young.content]
+    assert [one["content"] for one in await read_messages(database, open_)] == [open_.content], "it is to be sent still"
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(attachments))) == 0
     (one,) = (await DeadLetters(database).page(None, None)).dead
     assert (await DeadLetters(database).one(one["id"]))["body"] == ""

@@ -24,8 +24,8 @@ from imsg_history.migrate import migrate
 from imsg_history.stuck import TURNS, StuckJobs
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
 from imsg_history.writer import BatchWriter
-from imsg_testing.brokers import arrivals, depth_is, nothing_arrives, opened
-from imsg_testing.history import delivered, job, outcome, receipt
+from imsg_testing.brokers import arrivals, depth_is, nothing_arrives, open_ready
+from imsg_testing.history import job, make_delivery, outcome, receipt
 
 NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
 LOST_AFTER = timedelta(minutes=15)
@@ -68,7 +68,7 @@ class Bench:
 
     async def keep(self, *batch: Any) -> None:  # noqa: ANN401  messages
         """Record them."""
-        await self.keeper.keep([delivered(one) for one in batch])
+        await self.keeper.keep([make_delivery(one) for one in batch])
 
     async def rows(self, table: Table) -> int:
         """Count a table's rows."""
@@ -85,12 +85,12 @@ async def bench(
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_database")
     await asyncio.to_thread(migrate, read_url(url), NOW)
-    async with opened(valkey_url, topology) as broker, connect(read_url(url)) as database:
+    async with open_ready(valkey_url, topology) as broker, connect(read_url(url)) as database:
         yield Bench(broker, database)
 
 
 @asynccontextmanager
-async def taken(bench: Bench, lane: Lane = Lane.SINGLE) -> AsyncIterator[Any]:
+async def consume_lane(bench: Bench, lane: Lane = Lane.SINGLE) -> AsyncIterator[Any]:
     """Take from a lane as its sender does."""
     async with bench.broker.consume(bench.broker.topology.queue("smtp", lane), 10) as deliveries:
         yield deliveries
@@ -101,9 +101,9 @@ async def test_a_job_without_any_outcome_is_published_again_as_it_was(bench: Ben
     await bench.keep(lost, young, settled, outcome(settled, Status.UNCERTAIN))
     bench.clock.at = NOW + LOST_AFTER + timedelta(minutes=1)
     assert await bench.lost.find() == 1
-    async with taken(bench) as deliveries:
+    async with consume_lane(bench) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
-        assert delivery.body == delivered(lost).body
+        assert delivery.body == make_delivery(lost).body
         await bench.broker.ack(delivery)
     await depth_is(bench.broker, bench.broker.topology.history, 0)
 
@@ -113,7 +113,7 @@ async def test_a_bulk_job_with_one_recipient_untold_is_published_again(bench: Be
     await bench.keep(lost, outcome(lost, Status.SENT, 0))
     bench.clock.at = NOW + 2 * LOST_AFTER
     assert await bench.lost.find() == 1
-    async with taken(bench, Lane.BULK) as deliveries:
+    async with consume_lane(bench, Lane.BULK) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
         assert Job.model_validate_json(delivery.body).request == lost.request
 
@@ -124,7 +124,7 @@ async def test_what_was_put_off_and_is_nowhere_comes_again_above_every_copy(benc
     await bench.keep(newer, outcome(newer, Status.RETRYING))
     bench.clock.at = NOW + LOST_AFTER + timedelta(minutes=1)
     assert await bench.lost.find() == 1
-    async with taken(bench) as deliveries:
+    async with consume_lane(bench) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
         again = Job.model_validate_json(delivery.body)
         assert again == lost.model_copy(update={"fencing_token": TURNS, "attempt": 3})
@@ -135,10 +135,10 @@ async def test_what_waits_in_its_step_is_left_alone(bench: Bench) -> None:
     await bench.keep(waiting, outcome(waiting, Status.RETRYING))
     topology = bench.broker.topology
     queue = topology.queue("smtp", Lane.SINGLE)
-    await bench.broker.publish(delivered(waiting).body, topology.direct(queue))
-    async with taken(bench) as deliveries:
+    await bench.broker.publish(make_delivery(waiting).body, topology.direct(queue))
+    async with consume_lane(bench) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
-        await bench.broker.delay(queue, delivered(waiting).body, 600)
+        await bench.broker.delay(queue, make_delivery(waiting).body, 600)
         await bench.broker.ack(delivery)
     bench.clock.at = NOW + timedelta(hours=3)
     assert await bench.lost.find() == 0
@@ -152,7 +152,7 @@ async def test_it_is_published_again_only_after_ever_longer_waits(bench: Bench) 
     for minutes in (16, 20, 32, 60, 95, 120):
         bench.clock.at = NOW + timedelta(minutes=minutes)
         published.append(await bench.lost.find())
-        async with taken(bench) as deliveries:
+        async with consume_lane(bench) as deliveries:
             if published[-1]:
                 await bench.broker.ack((await arrivals(deliveries, 1))[0])
     assert published == [1, 0, 0, 0, 1, 0]
@@ -162,7 +162,7 @@ async def test_what_may_still_be_in_its_lane_is_left_alone(bench: Bench) -> None
     waiting = [job(at=NOW), job(at=NOW)]
     await bench.keep(*waiting)
     for one in waiting:
-        await bench.broker.publish(delivered(one).body, bench.broker.topology.new(job_key("smtp", Lane.SINGLE)))
+        await bench.broker.publish(make_delivery(one).body, bench.broker.topology.new(job_key("smtp", Lane.SINGLE)))
     bench.clock.at = NOW + timedelta(hours=3)
     assert await bench.lost.find() == 0
 
@@ -172,7 +172,7 @@ async def test_what_a_lane_has_passed_is_lost_though_others_wait(bench: Bench) -
     newest = job(at=NOW + timedelta(hours=2))
     await bench.keep(lost, later, newest, outcome(later, Status.SENT))
     await bench.broker.publish(
-        delivered(newest).body, bench.broker.topology.direct(bench.broker.topology.queue("smtp", Lane.SINGLE))
+        make_delivery(newest).body, bench.broker.topology.direct(bench.broker.topology.queue("smtp", Lane.SINGLE))
     )
     bench.clock.at = NOW + timedelta(hours=3)
     assert await bench.lost.find() == 1
@@ -180,7 +180,7 @@ async def test_what_a_lane_has_passed_is_lost_though_others_wait(bench: Bench) -
 
 async def test_nobody_is_lost_while_history_itself_is_behind(bench: Bench) -> None:
     await bench.keep(job(at=NOW))
-    said = delivered(outcome(job(at=NOW), Status.SENT)).body
+    said = make_delivery(outcome(job(at=NOW), Status.SENT)).body
     topology = bench.broker.topology
     await asyncio.gather(*(bench.broker.publish(said, topology.new("outcome")) for _ in range(1_100)))
     bench.clock.at = NOW + timedelta(hours=3)
@@ -192,7 +192,7 @@ async def test_two_sweeps_at_once_publish_once(bench: Bench) -> None:
     bench.clock.at = NOW + timedelta(hours=1)
     swept = await asyncio.gather(bench.lost.find(), bench.lost.find())
     assert sum(swept) == 20
-    async with taken(bench) as deliveries:
+    async with consume_lane(bench) as deliveries:
         for delivery in await arrivals(deliveries, 10):
             await bench.broker.ack(delivery)
         for delivery in await arrivals(deliveries, 10):
@@ -206,7 +206,7 @@ async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -
     place = Place(old.request, "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")
     await Attachments(bench.database).put(place, b"foo", old.expires_at)
     await bench.keep(old, outcome(old, Status.SENT), unmatched)
-    await bench.keeper.keep([delivered(b"{", DEAD, reason="unreadable")])
+    await bench.keeper.keep([make_delivery(b"{", DEAD, reason="unreadable")])
     await bench.keep(Change(actor="admin", action="modify", subject="张三", at=NOW))
 
     bench.clock.at = NOW + timedelta(days=2)
@@ -228,7 +228,7 @@ async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -
 async def test_a_clock_that_runs_ahead_removes_nothing(bench: Bench, which: str) -> None:
     one = job(at=NOW)
     await bench.keep(one, outcome(one, Status.SENT))
-    await bench.keeper.keep([delivered(b"{", DEAD, reason="unreadable")])
+    await bench.keeper.keep([make_delivery(b"{", DEAD, reason="unreadable")])
     bench.servers_clock = Clock()
     setattr(bench, which, Clock(NOW + 4 * RETENTION))
     bench.sweep = replace(bench.sweep, now=bench.clock)

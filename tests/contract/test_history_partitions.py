@@ -27,8 +27,8 @@ from imsg_history.stuck import StuckJobs
 from imsg_history.tables import PARTITIONED, messages
 from imsg_history.writer import BatchWriter
 from imsg_runtime.service_client import Caller
-from imsg_testing.brokers import opened
-from imsg_testing.history import delivered, job, outcome
+from imsg_testing.brokers import open_ready
+from imsg_testing.history import job, make_delivery, outcome
 from imsg_testing.waiting import eventually
 
 ADMIN = Caller("admin", is_admin=True)
@@ -49,7 +49,7 @@ async def database(postgres_database: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def broker(valkey_url: str, topology: Topology) -> AsyncIterator[Broker]:
     """Open a broker."""
-    async with opened(valkey_url, topology) as broker:
+    async with open_ready(valkey_url, topology) as broker:
         yield broker
 
 
@@ -68,7 +68,9 @@ def sweeper(broker: Broker, database: Database, at: datetime, servers: datetime 
 async def keep_all(database: Database, *batch: Any, retention: timedelta = FOR_EVER) -> CollectorRegistry:  # noqa: ANN401
     """Record messages; return what was counted."""
     registry = CollectorRegistry()
-    await BatchWriter(database, lambda: NOW, retention, writer.Counts(registry)).keep([delivered(one) for one in batch])
+    await BatchWriter(database, lambda: NOW, retention, writer.Counts(registry)).keep(
+        [make_delivery(one) for one in batch]
+    )
     return registry
 
 
@@ -91,7 +93,7 @@ async def places(database: Database) -> list[str]:
     return [row.name for row in found]
 
 
-async def shown(database: Database, of: Job) -> list[str]:
+async def read_statuses(database: Database, of: Job) -> list[str]:
     """Return the statuses of a job's messages."""
     page = await MessageQuery(database).find(read_query({"id": of.request}, ADMIN))
     return [message["status"] for message in page.messages]
@@ -121,7 +123,7 @@ async def test_what_lies_in_the_default_one_moves_when_its_month_is_made(databas
     assert await places(database) == ["messages_default"] * 2
     await sweeper(broker, database, datetime(2026, 12, 1, tzinfo=UTC)).make_room()
     assert await places(database) == ["messages_2027_02"] * 2
-    assert [await shown(database, one) for one in early] == [["queued"], ["sent"]]
+    assert [await read_statuses(database, one) for one in early] == [["queued"], ["sent"]]
 
 
 async def test_what_came_with_a_wrong_clock_gets_months_of_its_own_and_never_sticks(
@@ -133,7 +135,7 @@ async def test_what_came_with_a_wrong_clock_gets_months_of_its_own_and_never_sti
     await sweeper(broker, database, NOW).make_room()
     assert await places(database) == ["messages_2026_09", "messages_2026_11", "messages_2028_02"]
     await keep_all(database, *(outcome(one, Status.SENT) for one in strayed))
-    assert [await shown(database, one) for one in strayed] == [["sent"]] * 3
+    assert [await read_statuses(database, one) for one in strayed] == [["sent"]] * 3
 
 
 async def test_what_is_dated_beyond_every_calendar_does_no_harm(database: Database, broker: Broker) -> None:
@@ -141,7 +143,7 @@ async def test_what_is_dated_beyond_every_calendar_does_no_harm(database: Databa
     await keep_all(database, last, outcome(last, Status.SENT))
     await sweeper(broker, database, NOW).make_room()
     assert await places(database) == ["messages_default"]
-    assert await shown(database, last) == ["sent"]
+    assert await read_statuses(database, last) == ["sent"]
 
 
 async def test_two_sweeps_and_a_start_at_once_make_each_month_once(
@@ -174,7 +176,7 @@ async def test_replicas_whose_clocks_differ_neither_lack_a_month_nor_drop_one(
     for ours, servers in ((NOW + timedelta(days=400), NOW), (NOW - timedelta(days=400), NOW), (NOW, NOW)):
         await sweeper(broker, database, ours, servers).make_room()
     assert {"messages_2026_11", "messages_2026_12", "messages_2027_01"} <= set(await names(database))
-    assert await shown(database, one) == ["queued"]
+    assert await read_statuses(database, one) == ["queued"]
 
 
 async def test_rows_on_their_way_into_the_default_one_are_recorded_while_their_month_is_made(
@@ -189,7 +191,7 @@ async def test_rows_on_their_way_into_the_default_one_are_recorded_while_their_m
         recorder = BatchWriter(database, lambda: NOW, FOR_EVER, writer.Counts(CollectorRegistry()))
         while not done.is_set():
             new = [job(at=month + timedelta(minutes=len(written) % 1_000)) for month in months]
-            await _patiently(recorder, [delivered(one) for one in new])
+            await _patiently(recorder, [make_delivery(one) for one in new])
             written.extend(new)
 
     recording = [asyncio.create_task(record()) for _ in range(3)]
@@ -217,7 +219,7 @@ async def test_a_row_refused_by_the_default_one_since_its_month_was_made_is_not_
             await connection.execute(text("CREATE TABLE strayed (LIKE messages INCLUDING ALL)"))
             await connection.execute(text("LOCK TABLE messages_default IN ACCESS EXCLUSIVE MODE"))
             recorder = BatchWriter(database, lambda: NOW, FOR_EVER, writer.Counts(CollectorRegistry()))
-            recording = asyncio.create_task(_patiently(recorder, [delivered(one)]))
+            recording = asyncio.create_task(_patiently(recorder, [make_delivery(one)]))
             waits = text("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'messages_default'::regclass")
 
             async def is_waiting() -> bool:
@@ -251,9 +253,9 @@ async def test_months_past_retention_are_dropped_whole_while_others_write_and_qu
             recorder = BatchWriter(database, lambda: NOW, RETENTION, writer.Counts(CollectorRegistry()))
             while not done.is_set():
                 new = [job(at=NOW) for _ in range(20)]
-                await _patiently(recorder, [delivered(one) for one in new])
+                await _patiently(recorder, [make_delivery(one) for one in new])
                 written.extend(new)
-                assert await shown(database, new[0]) == ["queued"]
+                assert await read_statuses(database, new[0]) == ["queued"]
 
         working = [asyncio.create_task(work()) for _ in range(3)]
         swept = sweeper(broker, other, NOW)

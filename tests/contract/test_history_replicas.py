@@ -22,9 +22,9 @@ from imsg_history import writer
 from imsg_history.database import Database, connect
 from imsg_history.migrate import migrate
 from imsg_history.writer import BatchWriter
-from imsg_testing.brokers import depth_is, opened
-from imsg_testing.history import delivered, job, outcome, receipt
-from imsg_testing.owners import Owned, divided
+from imsg_testing.brokers import depth_is, open_ready
+from imsg_testing.history import job, make_delivery, outcome, receipt
+from imsg_testing.owners import Owned, run_divided
 from imsg_testing.servers import Rabbit
 from imsg_testing.services import KEYS, OneService
 from imsg_testing.waiting import eventually
@@ -41,7 +41,7 @@ STORIES = 1_500
 @pytest.fixture(scope="module")
 def server() -> Iterator[Owned]:
     """Run a PostgreSQL cut up as in production."""
-    with divided() as opened:
+    with run_divided() as opened:
         yield opened
 
 
@@ -88,10 +88,10 @@ async def test_recorders_of_the_same_messages_in_any_order_never_wait_in_a_circl
 ) -> None:
     jobs = [job(to=[f"{n}@example.com" for n in range(20)], at=NOW + timedelta(seconds=n)) for n in range(10)]
     sent = [outcome(one, Status.SENT, n, provider_id=f"{one.request}{n}") for one in jobs for n in range(20)]
-    events = [delivered(one) for one in jobs]
-    events += [delivered(one) for one in sent]
-    events += [delivered(receipt(one, f"{one.n}@example.com")) for one in sent]
-    events += [delivered(jobs[0], DEAD, reason="broke", queue="imsg.smtp.bulk")]
+    events = [make_delivery(one) for one in jobs]
+    events += [make_delivery(one) for one in sent]
+    events += [make_delivery(receipt(one, f"{one.n}@example.com")) for one in sent]
+    events += [make_delivery(jobs[0], DEAD, reason="broke", queue="imsg.smtp.bulk")]
     order = random.Random(5)  # noqa: S311  the same orders at each run
     before = deadlocks(server)
 
@@ -116,13 +116,13 @@ async def test_of_two_replicas_under_load_one_is_killed_and_nothing_is_lost(
 ) -> None:
     before = deadlocks(server)
     told = [job(to=(f"user{n}@example.com",)) for n in range(STORIES)]
-    async with opened(own_rabbit_url, Topology(methods=METHODS)) as broker:
+    async with open_ready(own_rabbit_url, Topology(methods=METHODS)) as broker:
         publishing = asyncio.create_task(_publish(broker, told))
-        await eventually(lambda: _recorded(server, STORIES // 5), WITHIN_S)
+        await eventually(lambda: _are_recorded(server, STORIES // 5), WITHIN_S)
         shares = [_deliveries(one) for one in replicas]
         replicas[0].process.kill()
         await publishing
-        await eventually(lambda: _delivered(server, STORIES), WITHIN_S)
+        await eventually(lambda: _are_delivered(server, STORIES), WITHIN_S)
         await depth_is(broker, broker.topology.history, 0, WITHIN_S)
         replicas[0].start()
     assert min(shares) > 0, f"both recorded: {shares}"
@@ -139,15 +139,15 @@ async def _publish(broker: Broker, told: Sequence[Job]) -> None:
         some = told[start : start + 50]
         sent = [outcome(one, Status.SENT, provider_id=one.request) for one in some]
         reports = [receipt(one, of.recipients[0].address) for one, of in zip(sent, some, strict=True)]
-        events = [delivered(one) for group in (reports, some, sent) for one in group]
+        events = [make_delivery(one) for group in (reports, some, sent) for one in group]
         await asyncio.gather(*(broker.publish(one.body, broker.topology.new(one.key)) for one in events))
 
 
-async def _recorded(server: Owned, count: int) -> bool:
+async def _are_recorded(server: Owned, count: int) -> bool:
     return await asyncio.to_thread(_count, server, "") >= count
 
 
-async def _delivered(server: Owned, count: int) -> bool:
+async def _are_delivered(server: Owned, count: int) -> bool:
     return await asyncio.to_thread(_count, server, " WHERE status = 'delivered' AND username IS NOT NULL") == count
 
 

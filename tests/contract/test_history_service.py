@@ -25,8 +25,8 @@ from imsg_history.query import MessageQuery
 from imsg_history.writer import BatchWriter
 from imsg_runtime import service_client
 from imsg_runtime.service_client import Caller
-from imsg_testing.brokers import depth_is, opened
-from imsg_testing.history import delivered, job, outcome, receipt
+from imsg_testing.brokers import depth_is, open_ready
+from imsg_testing.history import job, make_delivery, outcome, receipt
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import eventually
 
@@ -65,7 +65,7 @@ def own_postgres() -> Iterator[Postgres]:
 
 
 @asynccontextmanager
-async def stored(url: str) -> AsyncIterator[Database]:
+async def open_store(url: str) -> AsyncIterator[Database]:
     """Open a migrated database."""
     await asyncio.to_thread(migrate, read_url(url), now())
     async with connect(read_url(url)) as database:
@@ -88,7 +88,7 @@ async def recording(broker: Broker, database: Database) -> AsyncIterator[asyncio
 
 async def publish(broker: Broker, *published: BaseModel) -> None:
     """Publish as the gateway and the senders do."""
-    deliveries = [delivered(one) for one in published]
+    deliveries = [make_delivery(one) for one in published]
     await asyncio.gather(*(broker.publish(one.body, broker.topology.new(one.key)) for one in deliveries))
 
 
@@ -118,7 +118,7 @@ def stories(count: int) -> Sequence[tuple[Job, BaseModel, BaseModel]]:
 async def test_what_the_broker_brings_is_recorded_and_acked(
     broker_url: str, database_url: str, topology: Topology
 ) -> None:
-    async with opened(broker_url, topology) as broker, stored(database_url) as database:
+    async with open_ready(broker_url, topology) as broker, open_store(database_url) as database:
         told = stories(100)
         async with recording(broker, database), recording(broker, database):
             await publish(broker, *(one for story in told for one in reversed(story[1:])))
@@ -129,7 +129,7 @@ async def test_what_the_broker_brings_is_recorded_and_acked(
 
 async def test_a_database_killed_loses_nothing(broker_url: str, own_postgres: Postgres, topology: Topology) -> None:
     url = own_postgres.create_database("history")
-    async with opened(broker_url, topology) as broker, stored(url) as database, recording(broker, database):
+    async with open_ready(broker_url, topology) as broker, open_store(url) as database, recording(broker, database):
         told = stories(60)
         await publish(broker, *(part for story in told[:30] for part in story))
         await all_are(database, Status.DELIVERED, 30)
@@ -146,7 +146,7 @@ async def test_a_database_that_does_not_answer_is_away_in_time_and_comes_back(
     own_postgres: Postgres, valkey_url: str, topology: Topology
 ) -> None:
     url = own_postgres.create_database("history")
-    async with opened(valkey_url, topology) as broker, stored(url) as database, recording(broker, database):
+    async with open_ready(valkey_url, topology) as broker, open_store(url) as database, recording(broker, database):
         told = stories(20)
         await publish(broker, *(part for story in told[:10] for part in story))
         await all_are(database, Status.DELIVERED, 10)
@@ -162,14 +162,14 @@ async def test_a_recorder_told_to_stop_while_the_database_is_away_hands_back(
     own_postgres: Postgres, valkey_url: str, topology: Topology
 ) -> None:
     url = own_postgres.create_database("history")
-    async with opened(valkey_url, topology) as broker:
-        async with stored(url) as database, recording(broker, database) as stopping:
+    async with open_ready(valkey_url, topology) as broker:
+        async with open_store(url) as database, recording(broker, database) as stopping:
             own_postgres.kill()
             await publish(broker, *(story[0] for story in stories(5)))
             stopping.set()
         await depth_is(broker, topology.history, 5)
         own_postgres.start()
-        async with stored(url) as database, recording(broker, database):
+        async with open_store(url) as database, recording(broker, database):
             await all_are(database, Status.QUEUED, 5)
 
 

@@ -44,7 +44,7 @@ from imsg_history.stats import Counter, read_span
 from imsg_history.tables import messages, metadata, receipts, requests
 from imsg_history.writer import BatchWriter, Counts
 from imsg_runtime.service_client import Caller
-from imsg_testing.history import delivered, job, outcome, receipt, request_id
+from imsg_testing.history import job, make_delivery, outcome, receipt, request_id
 from imsg_testing.upgrades import older_steps
 
 ADMIN = Caller("admin", is_admin=True)
@@ -68,10 +68,10 @@ def keeper(database: Database, registry: CollectorRegistry | None = None) -> Bat
 
 async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
     """Keep one batch."""
-    await keeper(database).keep([one if isinstance(one, Delivery) else delivered(one) for one in batch])
+    await keeper(database).keep([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
 
 
-async def found(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:
+async def find(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:
     """Ask a query and return its messages."""
     return (await MessageQuery(database).find(read_query(filters, caller))).messages
 
@@ -90,7 +90,7 @@ async def all_pages(database: Database, caller: Caller = ADMIN, **filters: str) 
 
 async def statuses(database: Database, of: Job) -> list[str]:
     """Return the statuses of a job's messages by their numbers."""
-    return [message["status"] for message in await found(database, id=of.request, limit="500")]
+    return [message["status"] for message in await find(database, id=of.request, limit="500")]
 
 
 # --- the tables
@@ -116,7 +116,7 @@ def _is_ours(name: str | None, kind: str, parents: Mapping[str, str | None]) -> 
 async def test_a_new_request_shows_one_queued_message_a_recipient(database: Database) -> None:
     one = job(to=("a@example.com", "张三"), addresses=("a@example.com", "zhang@example.com"), at=NOW)
     await keep(database, one)
-    newest = await found(database)
+    newest = await find(database)
     assert [(message["id"], message["to"], message["status"]) for message in newest] == [
         (f"{one.request}-0", "a@example.com", "queued"),
         (f"{one.request}-1", "张三", "queued"),
@@ -129,7 +129,7 @@ async def test_a_new_request_shows_one_queued_message_a_recipient(database: Data
 async def test_an_outcome_before_its_job_is_not_lost(database: Database) -> None:
     one = job(at=NOW)
     await keep(database, outcome(one, Status.SENT))
-    assert await found(database) == []
+    assert await find(database) == []
     await keep(database, one)
     assert await statuses(database, one) == ["sent"]
 
@@ -139,7 +139,7 @@ async def test_a_status_only_climbs(database: Database) -> None:
     await keep(database, one)
     await keep(database, outcome(one, Status.SENT, attempt=2))
     await keep(database, outcome(one, Status.RETRYING, attempt=1, code="451", detail="greylisted"))
-    (message,) = await found(database)
+    (message,) = await find(database)
     assert (message["status"], message["attempts"], message["error"]) == ("sent", 2, None)
 
 
@@ -182,7 +182,7 @@ async def test_a_code_of_an_older_sender_is_shown_and_found_by_the_name_it_has_n
         page = await MessageQuery(database).find(read_query({"code": asked}, ADMIN, is_v2=True), is_v2=True)
         assert {message["id"].split("-")[0] for message in page.messages} == {old.request, new.request}
         assert [message["error"]["code"] for message in page.messages] == ["status_unknown"] * 2
-    (message,) = await found(database, id=f"{old.request}-0")
+    (message,) = await find(database, id=f"{old.request}-0")
     assert [line["code"] for line in message["timeline"] if line["code"]] == ["status_unknown"]
 
 
@@ -217,15 +217,15 @@ async def test_what_postgresql_cannot_hold_is_replaced(database: Database) -> No
     one = job(at=NOW)
     answer = outcome(one, Status.FAILED, code="5\x0050", detail="no\x00such user").model_dump(mode="json")
     body = json.dumps({"v": 1, "outcomes": [{**answer, "detail": "\ud800 and \x00"}]}).encode()
-    await keep(database, one, delivered(body, "outcome"))
-    (message,) = await found(database)
+    await keep(database, one, make_delivery(body, "outcome"))
+    (message,) = await find(database)
     assert message["error"] == {"code": "5\ufffd50", "detail": "\ufffd and \ufffd"}
 
 
 async def test_one_bad_delivery_among_many_is_kept_as_dead_and_holds_up_none(database: Database) -> None:
     jobs = [job(at=NOW + timedelta(seconds=n)) for n in range(20)]
     beyond = job(at=NOW, segments=2**70)
-    await keep(database, *jobs[:7], delivered(b"\xff{", "job.smtp.single"), beyond, *jobs[7:])
+    await keep(database, *jobs[:7], make_delivery(b"\xff{", "job.smtp.single"), beyond, *jobs[7:])
     assert len(await all_pages(database)) == 20
     reasons = [letter["reason"] for letter in (await DeadLetters(database).page(None, None)).dead]
     assert sorted(reasons) == ["not_recorded", "unreadable"]
@@ -234,9 +234,9 @@ async def test_one_bad_delivery_among_many_is_kept_as_dead_and_holds_up_none(dat
 async def test_a_dead_job_settles_only_what_is_not_settled(database: Database) -> None:
     one = job(to=("a@example.com", "b@example.com", "c@example.com"), at=NOW)
     await keep(database, one, outcome(one, Status.SENT, 0), outcome(one, Status.RETRYING, 1))
-    await keep(database, delivered(one, DEAD, reason="broke the worker 3 times", queue="imsg.smtp.bulk"))
+    await keep(database, make_delivery(one, DEAD, reason="broke the worker 3 times", queue="imsg.smtp.bulk"))
     assert await statuses(database, one) == ["sent", "failed", "failed"]
-    (message,) = await found(database, id=f"{one.request}-2")
+    (message,) = await find(database, id=f"{one.request}-2")
     assert message["error"] == {"code": "dead_letter", "detail": "broke the worker 3 times"}
     (letter,) = (await DeadLetters(database).page(None, None)).dead
     assert (letter["request"], letter["method"]) == (one.request, "smtp")
@@ -247,7 +247,7 @@ async def test_a_dead_job_settles_only_what_is_not_settled(database: Database) -
 async def test_a_job_over_its_delivery_limit_is_dead(database: Database) -> None:
     one = job(at=NOW)
     await keep(
-        database, delivered(one, "imsg.history", **{"x-death": "[...]", "x-first-death-queue": "imsg.smtp.single"})
+        database, make_delivery(one, "imsg.history", **{"x-death": "[...]", "x-first-death-queue": "imsg.smtp.single"})
     )
     assert await statuses(database, one) == ["failed"]
     (letter,) = (await DeadLetters(database).page(None, None)).dead
@@ -257,7 +257,7 @@ async def test_a_job_over_its_delivery_limit_is_dead(database: Database) -> None
 
 async def test_what_a_channel_says_stands_over_a_dead_letter(database: Database) -> None:
     one = job(at=NOW)
-    await keep(database, delivered(one, DEAD, reason="broke", queue="imsg.smtp.single"))
+    await keep(database, make_delivery(one, DEAD, reason="broke", queue="imsg.smtp.single"))
     await keep(database, outcome(one, Status.SENT))
     assert await statuses(database, one) == ["sent"]
 
@@ -265,8 +265,8 @@ async def test_what_a_channel_says_stands_over_a_dead_letter(database: Database)
 async def test_events_of_requests_past_their_retention_are_counted_and_let_go(database: Database) -> None:
     old = job(at=NOW - RETENTION - timedelta(days=1))
     registry = CollectorRegistry()
-    await keeper(database, registry).keep([delivered(old), delivered(outcome(old, Status.SENT))])
-    assert await found(database) == []
+    await keeper(database, registry).keep([make_delivery(old), make_delivery(outcome(old, Status.SENT))])
+    assert await find(database) == []
     assert registry.get_sample_value("imsg_history_late_events_total") == 2
 
 
@@ -297,7 +297,7 @@ def _story(drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]]) 
     jobs = [
         job(request=request_id(NOW, tail=i), to=[f"{i}{n}@example.com" for n in range(3)], at=NOW) for i in range(2)
     ]
-    story = [delivered(one) for one in jobs]
+    story = [make_delivery(one) for one in jobs]
     for kind, which, n, attempt, status, provider_id, second in drawn:
         one = jobs[which]
         unique = provider_id and f"{provider_id}{which}{n}"
@@ -305,11 +305,11 @@ def _story(drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]]) 
         said = said.model_copy(update={"at": NOW + timedelta(seconds=second)})
         match kind:
             case "outcome":
-                story.append(delivered(said))
+                story.append(make_delivery(said))
             case "receipt":
                 settled = Status.FAILED if second else Status.DELIVERED
                 story.append(
-                    delivered(
+                    make_delivery(
                         receipt(
                             said.model_copy(update={"provider_id": unique or f"A{which}{n}"}),
                             f"{which}{n}@example.com",
@@ -319,7 +319,7 @@ def _story(drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]]) 
                 )
             case "dead":
                 part = one.model_copy(update={"chunk": n, "recipients": one.recipients[n:], "attempt": attempt})
-                story.append(delivered(part, DEAD, reason="broke", queue="imsg.smtp.bulk"))
+                story.append(make_delivery(part, DEAD, reason="broke", queue="imsg.smtp.bulk"))
     return story
 
 
@@ -342,23 +342,23 @@ async def _ends_alike(
     async with connect(read_url(database_url)) as database:
         rows = []
         for version in (story, shuffled):
-            await database.write(_emptied)
+            await database.write(_empty)
             recorder = keeper(database)
             rest = list(version)
             while rest:
                 size = chance.randint(1, 5) if version is shuffled else 1
                 batch, rest = rest[:size], rest[size:]
                 await recorder.keep(batch)
-            rows.append(await database.read(_dumped))
+            rows.append(await database.read(_dump))
     assert rows[0] == rows[1]
 
 
-async def _emptied(connection: AsyncConnection) -> None:
+async def _empty(connection: AsyncConnection) -> None:
     for table in metadata.sorted_tables:
         await connection.execute(delete(table))
 
 
-async def _dumped(connection: AsyncConnection) -> dict[str, list[tuple[Any, ...]]]:
+async def _dump(connection: AsyncConnection) -> dict[str, list[tuple[Any, ...]]]:
     dump = {}
     for table in metadata.sorted_tables:
         dump[table.name] = sorted((tuple(row) for row in await connection.execute(select(table))), key=repr)
@@ -369,11 +369,11 @@ async def test_two_recorders_side_by_side_end_in_the_same_rows(database_url: str
     """Two replicas take the same and neighbouring events at once, and neither loses or blocks the other for good."""
     await asyncio.to_thread(migrate, read_url(database_url), NOW)
     jobs = [job(to=[f"{i}x{n}@example.com" for n in range(10)], at=NOW + timedelta(milliseconds=i)) for i in range(40)]
-    story = [delivered(one) for one in jobs]
+    story = [make_delivery(one) for one in jobs]
     for one in jobs:
         for n in range(10):
             sent = outcome(one, Status.SENT, n, provider_id=f"{one.request}{n}")
-            story += [delivered(sent), delivered(receipt(sent, one.recipients[n].address))]
+            story += [make_delivery(sent), make_delivery(receipt(sent, one.recipients[n].address))]
     async with connect(read_url(database_url)) as first, connect(read_url(database_url)) as second:
         halves = [story[::2] + story[::3], story[1::2] + story[::5]]
         for i, half in enumerate(halves):
@@ -432,7 +432,7 @@ async def _mixture(database: Database) -> list[dict[str, Any]]:
         if status is not Status.QUEUED:
             events.append(outcome(jobs[-1], status, i % 2))
     await keep(database, *jobs, *events)
-    return await found(database, limit="500")
+    return await find(database, limit="500")
 
 
 FILTERS = [
@@ -594,13 +594,13 @@ async def test_a_name_registered_again_sees_nothing_of_its_predecessor(database:
     hers_by_an_old_gateway = job(username="张三", at=registered + timedelta(minutes=2))
     every = [his, his_late, his_of_before, hers_early, hers, hers_by_an_old_gateway]
     await keep(database, *every, *(outcome(one, Status.FAILED) for one in every))
-    seen = {m["id"].partition("-")[0] for m in await found(database, second)}
+    seen = {m["id"].partition("-")[0] for m in await find(database, second)}
     assert seen == {hers_early.request, hers.request, hers_by_an_old_gateway.request}
     for filters in ({"to": "zhang@example.com"}, {"status": "failed", "method": "smtp"}, {"username": "张三"}):
-        assert {m["id"].partition("-")[0] for m in await found(database, second, **filters)} == seen
-    assert await found(database, second, id=his.request) == []
-    assert {m["id"].partition("-")[0] for m in await found(database, first)} >= {his.request, his_late.request}
-    assert len(await found(database, username="张三")) == len(every)
+        assert {m["id"].partition("-")[0] for m in await find(database, second, **filters)} == seen
+    assert await find(database, second, id=his.request) == []
+    assert {m["id"].partition("-")[0] for m in await find(database, first)} >= {his.request, his_late.request}
+    assert len(await find(database, username="张三")) == len(every)
     counter, given = Counter(database, ZoneInfo("Asia/Shanghai")), {"since": "2026-11-24T00:00:00+08:00"}
     later = NOW + timedelta(days=1)
     counted = await counter.count(read_span(given, second, counter.zone, later))
@@ -627,7 +627,7 @@ async def test_an_upgrade_keeps_what_was_there_and_its_users_see_it(database_url
             (Caller("张三", is_admin=False, user_id="1" * 32, since=NOW - timedelta(days=1)), 1),
             (Caller("张三", is_admin=False, user_id="2" * 32, since=NOW + timedelta(days=1)), 0),
         ):
-            assert len(await found(database, caller)) == count, caller
+            assert len(await find(database, caller)) == count, caller
 
 
 async def _insert_as_before(connection: AsyncConnection, request: str) -> None:
@@ -655,11 +655,11 @@ async def test_an_address_is_found_whatever_its_case(database: Database) -> None
     await keep(database, *jobs, by_name)
     expected = {f"{one.request}-0" for one in (*jobs[:3], by_name)}
     for asked in (*spellings[:3], "zhang.SAN@EXAMPLE.com"):
-        listed = [message["id"] for message in await found(database, to=asked)]
+        listed = [message["id"] for message in await find(database, to=asked)]
         assert set(listed) == expected, asked
         assert len(listed) == len(expected)
-        assert [m["id"] for m in await found(database, to=asked, id=jobs[0].request)] == [f"{jobs[0].request}-0"]
-    assert {m["to"] for m in await found(database, to="zhang.san@example.com")} == {*spellings[:3], "张三"}
+        assert [m["id"] for m in await find(database, to=asked, id=jobs[0].request)] == [f"{jobs[0].request}-0"]
+    assert {m["to"] for m in await find(database, to="zhang.san@example.com")} == {*spellings[:3], "张三"}
 
 
 async def test_an_id_names_a_request_or_one_message_with_its_timeline(database: Database) -> None:
@@ -667,15 +667,15 @@ async def test_an_id_names_a_request_or_one_message_with_its_timeline(database: 
     await keep(database, one, job(at=NOW))
     await keep(database, outcome(one, Status.RETRYING, 1, attempt=1, code="451", detail="try later"))
     await keep(database, outcome(one, Status.SENT, 1, attempt=2, provider_id="Q7", detail="250 OK"))
-    assert [m["id"] for m in await found(database, id=one.request.upper())] == [f"{one.request}-0", f"{one.request}-1"]
-    (message,) = await found(database, id=f"{one.request}-1")
+    assert [m["id"] for m in await find(database, id=one.request.upper())] == [f"{one.request}-0", f"{one.request}-1"]
+    (message,) = await find(database, id=f"{one.request}-1")
     assert [(line["attempt"], line["status"], line["code"], line["detail"]) for line in message["timeline"]] == [
         (1, "retrying", "451", "try later"),
         (2, "sent", None, "250 OK"),
     ]
-    assert await found(database, id=f"{one.request}-2") == []
-    assert await found(database, OWNER, id=f"{one.request}-1") != []
-    assert await found(database, Caller("other", is_admin=False), id=f"{one.request}-1") == []
+    assert await find(database, id=f"{one.request}-2") == []
+    assert await find(database, OWNER, id=f"{one.request}-1") != []
+    assert await find(database, Caller("other", is_admin=False), id=f"{one.request}-1") == []
 
 
 async def test_content_kept_by_reference_shows_its_subject_and_for_its_id_the_whole(database: Database) -> None:
@@ -685,9 +685,9 @@ async def test_content_kept_by_reference_shows_its_subject_and_for_its_id_the_wh
     one = job(content=None, content_at=reference, at=NOW)
     await Attachments(database).put(Place(one.request, reference.sha256), body, one.expires_at)
     await keep(database, one)
-    (listed,) = await found(database)
+    (listed,) = await find(database)
     assert (listed["subject"], listed["content"]) == ("长文", None)
-    (whole,) = await found(database, id=f"{one.request}-0")
+    (whole,) = await find(database, id=f"{one.request}-0")
     assert whole["content"] == content
 
 
@@ -763,7 +763,7 @@ async def test_what_was_sent_again_is_left_out_and_both_sides_show_it(database: 
 
 async def test_what_a_dead_letter_held_back_is_sent_again_once(database: Database) -> None:
     one = job(to=("a@example.com", "b@example.com"), at=NOW)
-    await keep(database, one, delivered(one, DEAD, reason="broke", queue="imsg.smtp.bulk"))
+    await keep(database, one, make_delivery(one, DEAD, reason="broke", queue="imsg.smtp.bulk"))
     (letter,) = (await DeadLetters(database).page(None, None)).dead
     resends = Resends(database)
     assert len((await resends.draft_of_dead(letter["id"], ADMIN, again=False))["recipients"]) == 2
@@ -797,7 +797,7 @@ async def test_a_request_is_shown_and_found_by_its_reference(database: Database)
     assert await ids(Caller("other", is_admin=False)) == []
     first = await MessageQuery(database).find(read_query({"reference": "订单-1", "limit": "2"}, OWNER, is_v2=True))
     assert await ids(OWNER, cursor=first.next or "") == own[2:]
-    (frozen,) = await found(database, id=named[1].request, reference="订单-2")
+    (frozen,) = await find(database, id=named[1].request, reference="订单-2")
     assert "reference" not in frozen
     assert "resent_as" not in frozen
 
@@ -829,7 +829,9 @@ async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> 
     one = job(to=("a@example.com", "b@example.com"), at=NOW)
     await keep(database, one, outcome(one, Status.SENT, 0))
     await keep(
-        database, delivered(one, DEAD, reason="broke", queue="imsg.smtp.bulk"), delivered(b"{", DEAD, reason="x")
+        database,
+        make_delivery(one, DEAD, reason="broke", queue="imsg.smtp.bulk"),
+        make_delivery(b"{", DEAD, reason="x"),
     )
     letters = (await DeadLetters(database).page(None, None)).dead
     names = {letter["method"]: letter["id"] for letter in letters}
@@ -847,7 +849,7 @@ async def test_dead_letters_page_newest_first(database: Database) -> None:
     for i in range(7):
         moment = NOW + timedelta(seconds=i)
         recorder = BatchWriter(database, lambda moment=moment: moment, RETENTION, Counts(CollectorRegistry()))  # type: ignore[misc]
-        await recorder.keep([delivered(f"{i}".encode(), DEAD, reason="unreadable: what is this")])
+        await recorder.keep([make_delivery(f"{i}".encode(), DEAD, reason="unreadable: what is this")])
     letters = DeadLetters(database)
     first = await letters.page("4", None)
     second = await letters.page("4", first.next)

@@ -17,7 +17,7 @@ from imsg import rights
 from imsg_broker.rabbitmq.address import parse
 from imsg_channels import CHANNELS
 from imsg_runtime.service_client import RULES
-from imsg_testing.kubernetes import FOLDER, ROOT, Document, built, built_at, placeholders, pod
+from imsg_testing.kubernetes import FOLDER, ROOT, Document, build_at, build_folder, placeholders, pod
 
 pytestmark = pytest.mark.long
 
@@ -51,13 +51,13 @@ PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("build", BUILDS)
 def test_every_document_is_valid(build: str, version: str) -> None:
-    for document in built(build).documents:
+    for document in build_folder(build).documents:
         kubernetes_validate.validate(document, version, strict=True)
 
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_every_service_is_there_and_no_other(build: str) -> None:
-    manifests = built(build)
+    manifests = build_folder(build)
     assert set(manifests.of("Deployment")) == set(OURS)
     assert set(manifests.of("PodDisruptionBudget")) == set(OURS)
     called = set(OURS) - {channel.service for channel in CHANNELS if not channel.has_hooks}
@@ -67,25 +67,25 @@ def test_every_service_is_there_and_no_other(build: str) -> None:
 @pytest.mark.parametrize("build", BUILDS)
 def test_every_image_is_of_this_version(build: str) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    for name, deployment in built(build).of("Deployment").items():
+    for name, deployment in build_folder(build).of("Deployment").items():
         (container,) = pod(deployment)["containers"]
         assert re.fullmatch(rf"(registry[.]example[.]com/)?imsg-{name}:{re.escape(version)}", container["image"])
 
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_probes_ask_what_services_answer(build: str) -> None:
-    for deployment in built(build).of("Deployment").values():
+    for deployment in build_folder(build).of("Deployment").values():
         (container,) = pod(deployment)["containers"]
         paths = [container[probe]["httpGet"]["path"] for probe in PROBES]
         assert paths == ["/health/live", "/health/live", "/health/ready"]
         (port,) = container["ports"]
         assert {container[probe]["httpGet"]["port"] for probe in PROBES} == {port["name"]}
-        assert str(port["containerPort"]) == built(build).settings(deployment["metadata"]["name"])["IMSG_PORT"]
+        assert str(port["containerPort"]) == build_folder(build).settings(deployment["metadata"]["name"])["IMSG_PORT"]
 
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_every_pod_is_confined_as_the_strictest_standard_has_it(build: str) -> None:
-    for deployment in built(build).of("Deployment").values():
+    for deployment in build_folder(build).of("Deployment").values():
         specification = pod(deployment)
         assert specification["securityContext"]["runAsNonRoot"] is True
         assert specification["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -102,20 +102,20 @@ def test_every_pod_is_confined_as_the_strictest_standard_has_it(build: str) -> N
 
 @pytest.mark.parametrize("service", OURS)
 def test_a_limit_of_memory_is_not_below_compose_s(service: str) -> None:
-    (container,) = pod(built("base").of("Deployment")[service])["containers"]
+    (container,) = pod(build_folder("base").of("Deployment")[service])["containers"]
     assert _bytes(container["resources"]["limits"]["memory"]) >= _bytes(COMPOSE["services"][service]["mem_limit"])
 
 
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("service", OURS)
 def test_a_service_sees_the_secrets_it_needs_and_no_others(service: str, build: str) -> None:
-    manifests = built(build)
+    manifests = build_folder(build)
     assert manifests.secrets(service) == placeholders(manifests.settings(service))
 
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_no_secret_is_in_the_documents_and_each_is_listed(build: str) -> None:
-    manifests = built(build)
+    manifests = build_folder(build)
     listed = (ROOT / "docs" / "kubernetes.md").read_text()
     assert manifests.of("Secret") == {}
     for name in set().union(*(manifests.keys(service).values() for service in OURS)):
@@ -128,7 +128,7 @@ def test_no_secret_is_in_the_documents_and_each_is_listed(build: str) -> None:
 
 @pytest.mark.parametrize(("service", "package"), OURS.items())
 def test_a_service_takes_the_settings_of_the_example(service: str, package: str) -> None:
-    given = _filled("example", service)
+    given = _fill("example", service)
     started = f"import {package}.main as service; service.app(); print(sorted(service.Settings.model_fields))"
     done = subprocess.run(
         [sys.executable, "-c", started],
@@ -146,7 +146,7 @@ def test_a_service_takes_the_settings_of_the_example(service: str, package: str)
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_a_service_knows_its_own_passwords_and_keys_and_those_of_its_callers(build: str) -> None:
-    manifests = built(build)
+    manifests = build_folder(build)
     for service in rights.SERVICES:
         own = service.replace("-", "_")
         found = manifests.keys(service)
@@ -156,7 +156,7 @@ def test_a_service_knows_its_own_passwords_and_keys_and_those_of_its_callers(bui
         callers = {caller for rule in RULES if rule.owner == service for caller in rule.callers}
         known = {f"{caller.replace('-', '_')}_key" for caller in callers}
         assert {key for key in found.values() if key.endswith("_key") and key[:-4] in CALLERS} - {f"{own}_key"} == known
-        settings = _filled(build, service)
+        settings = _fill(build, service)
         assert f"imsg-{service}" in settings["IMSG_BROKER_URL"]
         assert f"imsg-{service}" in settings["IMSG_REDIS_URL"]
 
@@ -168,7 +168,7 @@ def test_a_channel_that_is_not_used_idles_as_the_manual_has_it(tmp_path: Path) -
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "kustomization.yaml").write_text(f"resources: [../base]\n{overlay}")
-    manifests = built_at(mine)
+    manifests = build_at(mine)
     for document in manifests.documents:
         kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
     settings = manifests.settings("sender-sms")
@@ -178,11 +178,11 @@ def test_a_channel_that_is_not_used_idles_as_the_manual_has_it(tmp_path: Path) -
 
 
 def test_the_broker_of_the_example_is_a_cluster_over_tls() -> None:
-    address = parse(_filled("example", "gateway")["IMSG_BROKER_URL"])
+    address = parse(_fill("example", "gateway")["IMSG_BROKER_URL"])
     assert len(address.hosts) == 3
     assert address.tls is not None
     for name in ("gateway", "auth", "history", *(channel.service for channel in CHANNELS)):
-        (container,) = pod(built("example").of("Deployment")[name])["containers"]
+        (container,) = pod(build_folder("example").of("Deployment")[name])["containers"]
         mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
         assert os.path.dirname(str(address.tls.cafile)) in mounted  # noqa: PTH120  a path of the container
 
@@ -204,34 +204,34 @@ def test_the_ingress_is_the_table_of_the_edge() -> None:
 
 
 def test_what_is_nobody_s_selects_nobody() -> None:
-    selector = built("base").of("Service")["nowhere"]["spec"]["selector"]["app.kubernetes.io/name"]
+    selector = build_folder("base").of("Service")["nowhere"]["spec"]["selector"]["app.kubernetes.io/name"]
     assert selector not in OURS
 
 
 def test_whoever_is_called_lets_its_callers_in_and_no_others() -> None:
     callers: dict[str, set[str]] = {}
     for service in OURS:
-        for value in built("base").settings(service).values():
+        for value in build_folder("base").settings(service).values():
             if (called := re.fullmatch(r"http://([\w-]+):8000", value)) is not None:
                 callers.setdefault(called[1], set()).add(service)
     let_in: dict[str, set[str]] = {}
-    for policy in built("base").of("NetworkPolicy").values():
+    for policy in build_folder("base").of("NetworkPolicy").values():
         for rule in policy["spec"].get("ingress", ()):
             sources = [peer["podSelector"] for peer in rule["from"] if set(peer) == {"podSelector"}]
             for selector in sources:
-                for called_one in _selected(policy["spec"]["podSelector"]):
-                    let_in.setdefault(called_one, set()).update(_selected(selector))
+                for called_one in _select(policy["spec"]["podSelector"]):
+                    let_in.setdefault(called_one, set()).update(_select(selector))
     assert let_in == callers
 
 
 def test_every_policy_is_about_services_that_there_are() -> None:
-    for policy in built("base").of("NetworkPolicy").values():
-        assert _selected(policy["spec"]["podSelector"]) <= set(OURS)
+    for policy in build_folder("base").of("NetworkPolicy").values():
+        assert _select(policy["spec"]["podSelector"]) <= set(OURS)
 
 
 def test_a_pod_has_the_time_to_end_that_it_wants() -> None:
     """Five seconds until nobody sends there, and what compose gives."""
-    for name, deployment in built("base").of("Deployment").items():
+    for name, deployment in build_folder("base").of("Deployment").items():
         (container,) = pod(deployment)["containers"]
         before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         wanted = int(COMPOSE["services"][name]["stop_grace_period"].removesuffix("s"))
@@ -239,32 +239,32 @@ def test_a_pod_has_the_time_to_end_that_it_wants() -> None:
 
 
 def test_where_scalers_count_no_count_is_said() -> None:
-    manifests = built("example")
+    manifests = build_folder("example")
     for scaler in manifests.of("HorizontalPodAutoscaler").values():
         scaled = scaler["spec"]["scaleTargetRef"]["name"]
         assert "replicas" not in manifests.of("Deployment")[scaled]["spec"]
-        assert scaler["spec"]["minReplicas"] >= built("base").of("Deployment")[scaled]["spec"]["replicas"]
+        assert scaler["spec"]["minReplicas"] >= build_folder("base").of("Deployment")[scaled]["spec"]["replicas"]
 
 
-def _filled(build: str, service: str) -> dict[str, str]:
+def _fill(build: str, service: str) -> dict[str, str]:
     """Return a service's settings with its secrets in them, as the entry point leaves them."""
-    secrets = {name: f"{n:032x}" for n, name in enumerate(sorted(built(build).secrets(service)))}
+    secrets = {name: f"{n:032x}" for n, name in enumerate(sorted(build_folder(build).secrets(service)))}
     secrets["service"] = service
     secrets["wechat_aes_key"] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
-    settings = built(build).settings(service)
+    settings = build_folder(build).settings(service)
     return {name: re.sub(r"\{(\w+)\}", lambda found: secrets[found[1]], value) for name, value in settings.items()}
 
 
 def _paths() -> dict[str, str]:
     table: dict[str, str] = {}
-    for ingress in built("base").of("Ingress").values():
+    for ingress in build_folder("base").of("Ingress").values():
         (rule,) = ingress["spec"]["rules"]
         for path in rule["http"]["paths"]:
             table[path["path"]] = path["backend"]["service"]["name"]
     return table
 
 
-def _selected(selector: dict[str, Any]) -> set[str]:
+def _select(selector: dict[str, Any]) -> set[str]:
     """Name the services whose pods a selector selects, by the one label that tells them apart."""
     labels = selector.get("matchLabels", {})
     expressions = selector.get("matchExpressions", ())

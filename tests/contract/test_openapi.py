@@ -19,7 +19,7 @@ from imsg_gateway import openapi_language
 from imsg_testing import fuzz
 from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment, running
-from imsg_testing.openapi import DOCUMENT, RENEW, served
+from imsg_testing.openapi import DOCUMENT, RENEW, read_served
 from imsg_testing.versions import whole
 
 EXAMPLES = 20
@@ -42,7 +42,7 @@ def truthful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 def test_the_committed_document_is_what_the_services_say(truthful: Deployment) -> None:
-    assert DOCUMENT.read_text(encoding="utf-8") == served(truthful), f"{DOCUMENT.name} is not as served: {RENEW}"
+    assert DOCUMENT.read_text(encoding="utf-8") == read_served(truthful), f"{DOCUMENT.name} is not as served: {RENEW}"
 
 
 def test_the_document_is_valid() -> None:
@@ -156,7 +156,7 @@ def test_every_example_is_taken(name: str, example: dict[str, Any], truthful: De
     assert answer.json()["errorCode"] == 0 or whole(answer)["reason"] in expected, answer.text
 
 
-def answered(operation: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+def find_success(operation: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
     """Find the schema of an operation's success and the examples of it."""
     success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
     content = success["content"]["application/json"]
@@ -170,7 +170,7 @@ def test_every_operation_shows_a_request_and_an_answer(name: str, operation: dic
         assert body["content"]["application/json"]["examples"]
     for parameter in operation.get("parameters", ()):
         assert parameter["in"] != "path" or "example" in parameter or "enum" in parameter["schema"]
-    schema, shown = answered(operation)
+    schema, shown = find_success(operation)
     assert shown
     for example in shown:
         OAS31Validator({**schema, "components": committed["components"]}).validate(example)

@@ -12,7 +12,7 @@ from imsg_auth.migrations import STEPS as AUTH
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
 from imsg_history.migrate import migrate as migrate_history
-from imsg_testing.owners import ADMINISTRATOR, OWNERS, Owned, divided
+from imsg_testing.owners import ADMINISTRATOR, OWNERS, Owned, run_divided
 from imsg_wechat.migrations import STEPS as WECHAT
 
 TABLES = {"auth": "users", "history": "messages", "wechat": "followers"}
@@ -22,7 +22,7 @@ TABLES = {"auth": "users", "history": "messages", "wechat": "followers"}
 @pytest.fixture(scope="module")
 def server() -> Iterator[Owned]:
     """Run a divided server on which every service has made its tables."""
-    with divided() as opened:
+    with run_divided() as opened:
         migrate(read_url(opened.url_of_owner("auth")), AUTH)
         migrate_history(read_url(opened.url_of_owner("history")), datetime.now(UTC))
         migrate(read_url(opened.url_of_owner("wechat")), WECHAT)

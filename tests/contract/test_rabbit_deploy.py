@@ -15,9 +15,9 @@ from imsg_broker.rabbitmq.address import parse
 from imsg_broker.rabbitmq.depth import Management
 from imsg_channels import METHODS
 from imsg_contract.topology import Lane, Topology, job_key
-from imsg_testing.brokers import arrivals, depth_is, is_so, management, opened, remove_queues
+from imsg_testing.brokers import arrivals, depth_is, is_so, management, open_ready, remove_queues
 from imsg_testing.servers import Rabbit
-from imsg_testing.servers.rabbit import DEPLOY, shipped
+from imsg_testing.servers.rabbit import DEPLOY, read_shipped
 from imsg_testing.waiting import eventually
 
 pytestmark = pytest.mark.long
@@ -29,7 +29,7 @@ POLICIES = DEPLOY / "policies.json"
 def operated() -> Iterator[Rabbit]:
     """Run a node as deploy/rabbitmq/ would have it."""
     # Where the disk is nearly full the node would block, which is not what is looked at here.
-    extra = [line for line in shipped("imsg.conf") if not line.startswith("disk_free_limit")]
+    extra = [line for line in read_shipped("imsg.conf") if not line.startswith("disk_free_limit")]
     with Rabbit(extra=extra) as rabbit:
         rabbit.control("import_definitions", str(POLICIES))
         yield rabbit
@@ -37,7 +37,7 @@ def operated() -> Iterator[Rabbit]:
 
 async def test_the_policy_applies_to_every_queue_of_ours(operated: Rabbit) -> None:
     (policy,) = json.loads(POLICIES.read_text())["policies"]
-    async with opened(operated.url, Topology(methods=METHODS)):
+    async with open_ready(operated.url, Topology(methods=METHODS)):
         await _every_queue_has(operated, policy)
 
 
@@ -45,7 +45,7 @@ async def test_a_policy_for_everybody_does_not_reach_ours(operated: Rabbit) -> N
     """A catch-all with a limit would have imsg.history drop what it was handed back five times."""
     (policy,) = json.loads(POLICIES.read_text())["policies"]
     catch_all = {"pattern": ".*", "definition": {"delivery-limit": 5, "max-length": 10}, "priority": 50}
-    async with management(operated.url) as client, opened(operated.url, Topology(methods=METHODS)):
+    async with management(operated.url) as client, open_ready(operated.url, Topology(methods=METHODS)):
         (await client.put("/policies/%2F/everybody", json=catch_all | {"apply-to": "all"})).raise_for_status()
         await _every_queue_has(operated, policy)
         assert (await _queues(operated))["imsg.history"]["delivery_limit"] in (-1, "unlimited")
@@ -59,7 +59,7 @@ async def test_a_policy_that_contradicts_us_is_told_to_the_operator(operated: Ra
         address = parse(operated.url)
         looking = Management(address, topology.prefix, look_s=0.1)  # the gateway's, but that it looks once a minute
         with structlog.testing.capture_logs() as logged:
-            async with opened(operated.url, topology):
+            async with open_ready(operated.url, topology):
 
                 async def is_told() -> bool:
                     await looking.count_unacked(address.hosts[0], topology.history)
@@ -82,8 +82,8 @@ async def test_the_rights_that_the_manual_gives_are_enough(operated: Rabbit, top
     url = operated.url.replace("guest:guest", "imsg:secret")
     await remove_queues(operated.url, "imsg.*")
     async with (
-        opened(url, real) as broker,
-        opened(url, real) as gateway,
+        open_ready(url, real) as broker,
+        open_ready(url, real) as gateway,
         broker.consume(queue, 3) as jobs,
         broker.consume(real.history, 10) as events,
     ):
@@ -108,7 +108,7 @@ def test_no_policy_says_what_a_queue_s_arguments_say() -> None:
 
 
 def test_the_configuration_is_in_force(operated: Rabbit) -> None:
-    said = dict(line.split(" = ") for line in shipped("imsg.conf"))
+    said = dict(line.split(" = ") for line in read_shipped("imsg.conf"))
     for name, value in (
         ("consumer_timeout", said["consumer_timeout"]),
         ("max_message_size", said["max_message_size"]),
@@ -130,7 +130,7 @@ async def test_a_delivery_held_longer_than_the_consumer_timeout_comes_again_by_i
         "definition": {"consumer-timeout": 1000},
     }
     operated.control("eval", "application:set_env(rabbit, channel_tick_interval, 500).")
-    async with management(operated.url) as client, opened(operated.url, topology) as broker:
+    async with management(operated.url) as client, open_ready(operated.url, topology) as broker:
         (await client.put("/policies/%2F/impatient", json=impatient)).raise_for_status()
         await broker.publish(b"slow", topology.direct(queue))
         async with broker.consume(queue, 1) as jobs:
@@ -145,7 +145,7 @@ async def test_a_delivery_held_longer_than_the_consumer_timeout_comes_again_by_i
 
 async def test_the_management_s_own_numbers_are_our_depth(operated: Rabbit, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.BULK)
-    async with opened(operated.url, topology) as sender, opened(operated.url, topology) as gateway:
+    async with open_ready(operated.url, topology) as sender, open_ready(operated.url, topology) as gateway:
         for _ in range(9):
             await sender.publish(b"part", topology.direct(queue))
         async with sender.consume(queue, 4) as parts:

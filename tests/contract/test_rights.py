@@ -259,10 +259,10 @@ async def test_nobody_publishes_what_is_another_s_to_say(
 async def test_nobody_takes_what_is_another_s(node: tuple[Rabbit, Parting], service: str, queue: str) -> None:
     rabbit, users = node
     async with speaking(node, "history"):
-        await _refused(users.rabbit_url(PACKAGES[service], rabbit.url), queue)
+        await _consume_refused(users.rabbit_url(PACKAGES[service], rabbit.url), queue)
 
 
-async def _refused(url: str, queue: str) -> None:
+async def _consume_refused(url: str, queue: str) -> None:
     """Consume as RabbitMQ itself would have it, past what our consumers look at before."""
     address = parse(url)
     link = Link(address.hosts[0])

@@ -19,7 +19,7 @@ URL = f"/hooks/sms/aliyun/{ACCOUNT['hook_secret']}"
 NOBODY = "redis://127.0.0.1:1/0"
 
 
-def reported(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
+def write_report(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
     """Write a report as the provider does."""
     return {
         "phone_number": "13800138000",
@@ -36,7 +36,7 @@ def reported(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 @asynccontextmanager
-async def opened(broker_url: str, redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
+async def open_sender(broker_url: str, redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """Open sender-sms."""
     given: dict[str, Any] = {"aliyun": {**ACCOUNT, "endpoint": "http://127.0.0.1:1/"}}
     service = sms.app(sms.Settings(broker_url=broker_url, redis_url=redis_url, sms=sms.Sms.model_validate(given)))
@@ -47,7 +47,7 @@ async def opened(broker_url: str, redis_url: str) -> AsyncIterator[httpx.AsyncCl
         yield client
 
 
-async def kept(url: str, count: int) -> list[Receipt]:
+async def take_receipts(url: str, count: int) -> list[Receipt]:
     """Take so many receipts from history's queue."""
     topology = Topology(methods=METHODS)
     async with open_broker(url) as broker, broker.consume(topology.history, 100) as deliveries:
@@ -60,7 +60,7 @@ async def kept(url: str, count: int) -> list[Receipt]:
         return found
 
 
-async def pushed(client: httpx.AsyncClient, *entries: object) -> httpx.Response:
+async def push(client: httpx.AsyncClient, *entries: object) -> httpx.Response:
     """Push until the service has found its broker."""
     answers: list[httpx.Response] = []
 
@@ -73,10 +73,12 @@ async def pushed(client: httpx.AsyncClient, *entries: object) -> httpx.Response:
 
 
 async def test_a_receipt_is_kept_in_its_normal_form(redis_url: str) -> None:
-    async with opened(redis_url, redis_url) as client:
-        answer = await pushed(client, reported(), reported(phone_number="85261234567", success=False, err_code="X"))
+    async with open_sender(redis_url, redis_url) as client:
+        answer = await push(
+            client, write_report(), write_report(phone_number="85261234567", success=False, err_code="X")
+        )
         assert answer.json() == {"code": 0, "msg": "接收成功"}
-        first, second = await kept(redis_url, 2)
+        first, second = await take_receipts(redis_url, 2)
     assert (first.provider, first.provider_id, first.address, first.status) == (
         "aliyun",
         "123^0",
@@ -90,31 +92,31 @@ async def test_a_receipt_is_kept_in_its_normal_form(redis_url: str) -> None:
 async def test_what_was_asked_about_is_told_under_our_own_id_too(redis_url: str) -> None:
     async with connect_redis(redis_url) as redis, open_broker(redis_url) as broker:
         await sms.Receipts(broker, redis).remember("request/0")
-    async with opened(redis_url, redis_url) as client:
-        await pushed(client, reported())
-        receipts = await kept(redis_url, 2)
+    async with open_sender(redis_url, redis_url) as client:
+        await push(client, write_report())
+        receipts = await take_receipts(redis_url, 2)
     assert {receipt.provider_id for receipt in receipts} == {"123^0", "request/0"}
 
 
 async def test_what_can_not_be_kept_is_asked_for_again(redis_url: str) -> None:
-    async with opened(NOBODY, redis_url) as client:
-        answer = await client.post(URL, json=[reported()])
+    async with open_sender(NOBODY, redis_url) as client:
+        answer = await client.post(URL, json=[write_report()])
     assert answer.status_code == 503
     assert answer.json()["code"] == 1
 
 
 async def test_a_wrong_secret_finds_nothing_there(redis_url: str) -> None:
-    async with opened(redis_url, redis_url) as client:
+    async with open_sender(redis_url, redis_url) as client:
         for path in ("/hooks/sms/aliyun/wrong", f"{URL}x", "/hooks/sms/aliyun/", "/hooks/sms/aliyun/é"):
-            answer = await client.post(path, json=[reported()])
+            answer = await client.post(path, json=[write_report()])
             assert (answer.status_code, answer.json()["errorCode"]) == (404, 10001)
 
 
 async def test_the_gateways_are_told_the_templates(redis_url: str) -> None:
-    async with opened(redis_url, redis_url), connect_redis(redis_url) as redis:
+    async with open_sender(redis_url, redis_url), connect_redis(redis_url) as redis:
 
-        async def told() -> bool:
+        async def are_limits_told() -> bool:
             limits = await redis.call("HGET", template_limits_key("sms"), ACCOUNT["template"])
             return bool(limits) and TemplateLimits.model_validate_json(limits).default
 
-        await eventually(told)
+        await eventually(are_limits_told)

@@ -67,7 +67,7 @@ WAYS = [
 ]
 
 
-def _sent(deployment: Deployment, write: Write, run: Run, folder: Path, **sending: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+def _send(deployment: Deployment, write: Write, run: Run, folder: Path, **sending: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     """Write the lines with a password put in, run them, and return what history knows of the request then."""
     user = deployment.new_user(password=PASSWORD, per_hour=10)
     text = write(Sending(deployment.url, user, **sending), "PUT IT HERE")
@@ -93,7 +93,7 @@ def _sent(deployment: Deployment, write: Write, run: Run, folder: Path, **sendin
 def test_lines_send_what_was_sent_to_the_letter(deployment: Deployment, tmp_path: Path, write: Write, run: Run) -> None:
     content = {"subject": "会议 '\"$(touch run)`touch run`\\", "text": HOSTILE, "html": f"<p>{HOSTILE}</p>"}
     to = [f"one{secrets.token_hex(4)}@example.com", "o'brien+tag@example.com"]
-    found = _sent(deployment, write, run, tmp_path, method="smtp", to=to, content=content)
+    found = _send(deployment, write, run, tmp_path, method="smtp", to=to, content=content)
     assert sorted(message["to"] for message in found) == sorted(to)
     assert found[0]["content"] == content
 
@@ -108,11 +108,11 @@ def test_lines_read_attachments_and_long_lists_from_files(
     to = [f"reader{number}.{unique}@example.com" for number in range(snippets.LONG_LIST)] + ["o'brien+tag@example.com"]
     (tmp_path / snippets.LIST_FILE).write_text("\n".join(to), encoding="utf-8")
     content = {"subject": "附件", "text": HOSTILE}
-    found = _sent(deployment, write, run, tmp_path, method="smtp", to=to, content=content, files=NAMES)
+    found = _send(deployment, write, run, tmp_path, method="smtp", to=to, content=content, files=NAMES)
     assert sorted(message["to"] for message in found) == sorted(to)
     assert found[0]["content"] == content
     assert [file["filename"] for file in found[0]["attachments"]] == list(NAMES)
-    mail = deployment.arrived(to=to[0])
+    mail = deployment.wait_arrived(to=to[0])
     assert [file["size"] for file in mail["attachments"]] == [100_000, 100_000]
 
 
@@ -127,6 +127,6 @@ def test_a_list_with_quotes_in_it_stays_a_list(tmp_path: Path) -> None:
 def test_the_longest_mail_is_no_constant_too_long_for_java(deployment: Deployment, tmp_path: Path) -> None:
     text = base64.b64encode(secrets.token_bytes(300_000)).decode()
     content = {"subject": "long", "text": text}
-    found = _sent(deployment, snippets.java, _java, tmp_path, method="smtp", to=["a@example.com"], content=content)
+    found = _send(deployment, snippets.java, _java, tmp_path, method="smtp", to=["a@example.com"], content=content)
     (whole,) = deployment.messages(found[0]["id"])
     assert whole["content"] == content

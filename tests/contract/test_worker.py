@@ -29,7 +29,7 @@ async def test_a_single_message_is_sent_and_history_hears_of_it(
     new = job()
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
     outcome = history.last(new.request)
     assert (outcome.status, outcome.provider, outcome.attempt) == ("sent", "trial", 1)
     assert outcome.provider_id == f"{new.request}-0"
@@ -43,7 +43,7 @@ async def test_a_long_job_is_split_and_every_recipient_settles_once(
     new = job(230)
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
-        await history.settled(new.request, 230)
+        await history.wait_settled(new.request, 230)
     # A worker that lost its broker for a moment tells again what is settled; nobody is sent to twice.
     assert all(set(statuses) == {"sent"} for statuses in history.statuses(new.request).values())
     assert provider.count(new.request) == dict.fromkeys(range(230), 1)
@@ -58,7 +58,7 @@ async def test_a_job_that_is_split_twice_sends_each_recipient_once(
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
         await accept(broker, new)
-        await history.settled(new.request, 120)
+        await history.wait_settled(new.request, 120)
 
         async def both_done() -> bool:
             return await broker.depth(broker.topology.queue("smtp", new.lane)) == 0
@@ -81,7 +81,7 @@ async def test_a_long_list_does_not_delay_a_single_message(
 
         await eventually(at_work)
         await accept(broker, one)
-        await history.settled(one.request, within_s=2)
+        await history.wait_settled(one.request, within_s=2)
         assert len(provider.count(crowd.request)) < 300
 
 
@@ -93,9 +93,9 @@ async def test_no_more_calls_are_in_flight_than_the_lanes_share(
     async with worker_at(broker, redis_url, provider.port):
         for one in (crowd, *singles):
             await accept(broker, one)
-        await history.settled(crowd.request, 60)
+        await history.wait_settled(crowd.request, 60)
         for one in singles:
-            await history.settled(one.request)
+            await history.wait_settled(one.request)
     assert provider.most_under_way <= sum(TERMS.concurrency.values())
 
 
@@ -106,7 +106,7 @@ async def test_a_refused_recipient_is_never_retried(
     provider.always(1, {"result": "refused", "detail": "no such mailbox"})
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
-        await history.settled(new.request, 3)
+        await history.wait_settled(new.request, 3)
     assert history.statuses(new.request) == {0: ["sent"], 1: ["failed"], 2: ["sent"]}
     assert (history.last(new.request, 1).code, history.last(new.request, 1).detail) == ("550", "no such mailbox")
     assert provider.asked == {0: 1, 1: 1, 2: 1}
@@ -119,7 +119,7 @@ async def test_a_busy_provider_is_asked_again_for_those_it_did_not_take(
     provider.answer(2, {"result": "again"}, {"result": "again"})
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
-        await history.settled(new.request, 5)
+        await history.wait_settled(new.request, 5)
     assert history.statuses(new.request)[2] == ["retrying", "retrying", "sent"]
     assert [outcome.attempt for outcome in history.outcomes[new.request, 2]] == [1, 2, 3]
     assert provider.asked == {0: 1, 1: 1, 2: 3, 3: 1, 4: 1}
@@ -131,7 +131,7 @@ async def test_what_can_not_be_prepared_waits_for_its_next_attempt(
     new = job(2, content={"subject": "no body", "text": ""}, life_s=2)
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
-        await history.settled(new.request, 2)
+        await history.wait_settled(new.request, 2)
     assert history.statuses(new.request)[0][0] == "retrying"
     assert history.last(new.request).status == "expired"
     assert history.outcomes[new.request, 0][0].code == "away"
@@ -145,10 +145,10 @@ async def test_a_message_whose_time_is_over_expires_unsent(
     provider.always(0, {"result": "again"})
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, late)
-        await history.settled(late.request)
+        await history.wait_settled(late.request)
         assert not provider.asked
         await accept(broker, refused)
-        await history.settled(refused.request)
+        await history.wait_settled(refused.request)
     assert history.statuses(late.request) == {0: ["expired"]}
     assert history.last(refused.request).status == "expired"
     assert provider.asked[0] <= 2
@@ -162,17 +162,17 @@ async def test_a_block_uses_up_no_attempt_and_extends_the_life(
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
 
-        async def blocked() -> bool:
+        async def is_blocked() -> bool:
             state = await redis.call("HMGET", channel_key("smtp"), "state", "why")
             return bool(state == [b"blocked", b"account: 535"])
 
-        await eventually(blocked)
-        await history.settled(new.request)
+        await eventually(is_blocked)
+        await history.wait_settled(new.request)
 
-        async def opened() -> bool:
+        async def is_open() -> bool:
             return bool(await redis.call("HGET", channel_key("smtp"), "state") == b"open")
 
-        await eventually(opened)
+        await eventually(is_open)
     assert history.statuses(new.request) == {0: ["retrying"] * 3 + ["sent"]}
     assert {outcome.attempt for outcome in history.outcomes[new.request, 0]} == {1}
     span = history.last(new.request).at - history.outcomes[new.request, 0][0].at
@@ -193,7 +193,7 @@ async def test_unknown_is_answered_by_the_rule_of_the_method(  # noqa: PLR0917  
     provider.answer(0, SENT_UNSEEN)
     async with worker_at(broker, redis_url, provider.port, replace(TERMS, uncertain=uncertain)):
         await accept(broker, new)
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
     assert history.last(new.request).status == ends
     assert provider.asked[0] == asks
 
@@ -205,7 +205,7 @@ async def test_what_may_be_repeated_for_a_while_only_ends_uncertain_after_it(
     provider.answer(0, SENT_UNSEEN, {"result": "again", "after_s": 3})
     async with worker_at(broker, redis_url, provider.port, replace(TERMS, repeat_for_s=4.5)):
         await accept(broker, new)
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
     assert history.last(new.request).status == "uncertain"
     assert provider.asked[0] == 2
 
@@ -218,13 +218,13 @@ async def test_a_settled_part_that_comes_again_is_told_again_and_not_sent_again(
     provider.always(3, {"result": "refused"})
     async with worker_at(broker, redis_url, provider.port):
         await broker.publish(new.encode(), queue)
-        await history.settled(new.request, 4)
+        await history.wait_settled(new.request, 4)
         await broker.publish(new.encode(), queue)
 
-        async def told_twice() -> bool:
+        async def are_told_twice() -> bool:
             return all(len(statuses) == 2 for statuses in history.statuses(new.request).values())
 
-        await eventually(told_twice)
+        await eventually(are_told_twice)
     assert history.outcomes[new.request, 0][0] == history.outcomes[new.request, 0][1]
     assert provider.asked == {0: 1, 1: 1, 2: 1, 3: 1}
 
@@ -238,7 +238,7 @@ async def test_two_copies_of_a_part_at_once_send_each_recipient_once(
     queue = broker.topology.direct(broker.topology.queue("smtp", new.lane))
     async with worker_at(broker, redis_url, provider.port), worker_at(broker, redis_url, provider.port):
         await asyncio.gather(*(broker.publish(new.encode(), queue) for _ in range(3)))
-        await history.settled(new.request, 20)
+        await history.wait_settled(new.request, 20)
     assert provider.asked == {**dict.fromkeys(range(20), 1), 7: 2}
 
 
@@ -253,7 +253,7 @@ async def test_what_can_not_be_read_is_buried_with_the_reason(
         await broker.publish(new.encode().replace(b'"recipients"', b'"people"'), route)
         await broker.publish(foreign.encode(), route)
         await accept(broker, new)
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
 
         async def all_dead() -> bool:
             return len(history.dead) == 3
@@ -273,7 +273,7 @@ async def test_what_breaks_the_channel_three_times_is_dead_and_its_neighbours_ar
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, in_prepare)
         await accept(broker, in_deliver)
-        await history.settled(in_deliver.request, 9)
+        await history.wait_settled(in_deliver.request, 9)
 
         async def both_dead() -> bool:
             return len(history.dead) == 2
@@ -301,7 +301,7 @@ async def test_a_paused_channel_takes_nothing_until_it_is_resumed(
         await eventually(has_looked)
         assert (await broker.depth(queue), provider.asked[0]) == (1, 0)
         await redis.call("HDEL", channel_key("smtp"), "paused")
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
 
 
 async def test_pausing_a_channel_at_work_is_in_force_within_a_second(
@@ -310,7 +310,7 @@ async def test_pausing_a_channel_at_work_is_in_force_within_a_second(
     loop = asyncio.get_running_loop()
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new := job())
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
         await redis.call("HSET", channel_key("smtp"), "paused", "1")
         paused_at = loop.time()
         waits = False
@@ -318,13 +318,13 @@ async def test_pausing_a_channel_at_work_is_in_force_within_a_second(
             taken_at = loop.time()
             await accept(broker, new := job())
             try:
-                await history.settled(new.request, within_s=1.5)
+                await history.wait_settled(new.request, within_s=1.5)
             except TimeoutError:
                 waits = True
         assert taken_at - paused_at < 1.0
         assert not provider.count(new.request)
         await redis.call("HSET", channel_key("smtp"), "paused", "0")
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
 
 
 async def test_a_worker_that_stops_ends_its_calls_and_hands_back_the_rest(
@@ -343,7 +343,7 @@ async def test_a_worker_that_stops_ends_its_calls_and_hands_back_the_rest(
     sent_before = len(provider.taken)
     assert sent_before < 20
     async with worker_at(broker, redis_url, provider.port):
-        await history.settled(new.request, 40)
+        await history.wait_settled(new.request, 40)
     assert provider.count(new.request) == dict.fromkeys(range(40), 1)
     assert {statuses[-1] for statuses in history.statuses(new.request).values()} == {"sent"}
 
@@ -374,7 +374,7 @@ async def test_a_service_that_ends_waits_for_its_workers_calls(
         for _ in range(10):
             await asyncio.sleep(0)
     async with worker_at(broker, redis_url, provider.port):
-        await history.settled(new.request, 4)
+        await history.wait_settled(new.request, 4)
     assert provider.count(new.request) == dict.fromkeys(range(4), 1)
     assert {statuses[-1] for statuses in history.statuses(new.request).values()} == {"sent"}
 

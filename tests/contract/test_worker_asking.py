@@ -119,7 +119,7 @@ async def test_what_is_found_settles_and_is_sent_once(
     provider.answers = {0: [LATER, TAKEN], 1: [Refused("provider", "550", "listed as failed")]}
     async with working(broker, redis_url, provider):
         await accept(broker, new)
-        await history.settled(new.request, 3)
+        await history.wait_settled(new.request, 3)
     assert history.statuses(new.request) == {
         0: ["retrying", "retrying", "sent"],
         1: ["retrying", "failed"],
@@ -138,7 +138,7 @@ async def test_what_was_certainly_not_taken_is_sent_again(
     provider.sends, provider.answers = {0: [UNSEEN]}, {0: [NEVER]}
     async with working(broker, redis_url, provider):
         await accept(broker, new)
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
     assert history.statuses(new.request) == {0: ["retrying", "retrying", "sent"]}
     assert history.last(new.request).attempt == 2
     assert (provider.sent, provider.asked) == ({0: 2}, {0: 1})
@@ -151,7 +151,7 @@ async def test_each_unknown_attempt_is_asked_about_anew(
     provider.sends, provider.answers = {0: [UNSEEN, UNSEEN]}, {0: [NEVER, LATER, TAKEN]}
     async with working(broker, redis_url, provider):
         await accept(broker, new)
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
     assert history.last(new.request).status == "sent"
     assert (provider.sent, provider.asked) == ({0: 2}, {0: 3})
 
@@ -163,7 +163,7 @@ async def test_what_stays_unknown_ends_uncertain_and_unrepeated(
     provider.sends, provider.answers = {0: [UNSEEN]}, {0: [LATER] * 9}
     async with working(broker, redis_url, provider):
         await accept(broker, new)
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
     assert history.statuses(new.request) == {0: ["retrying"] * 3 + ["uncertain"]}
     assert (provider.sent, provider.asked) == ({0: 1}, {0: 3})
 
@@ -175,7 +175,7 @@ async def test_what_stays_unknown_is_repeated_where_that_is_the_rule(
     provider.sends, provider.answers = {0: [UNSEEN]}, {0: [LATER]}
     async with working(broker, redis_url, provider, replace(TERMS, uncertain="repeat", ask_after_s=(1,))):
         await accept(broker, new)
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
     assert history.last(new.request).status == "sent"
     assert (provider.sent, provider.asked) == ({0: 2}, {0: 1})
 
@@ -188,8 +188,8 @@ async def test_asking_goes_on_past_the_end_of_life(
     async with working(broker, redis_url, provider):
         for new in (found, never):
             await accept(broker, new)
-        await history.settled(found.request)
-        await history.settled(never.request)
+        await history.wait_settled(found.request)
+        await history.wait_settled(never.request)
     assert history.last(found.request).status == "sent"
     assert history.last(never.request, 1).status == "expired"
     assert provider.sent == {0: 1, 1: 1}
@@ -222,7 +222,7 @@ async def test_an_expired_claim_is_asked_about_before_anything_is_sent_again(
     provider.open.set()
     provider.answers = {1: [NEVER]}
     async with working(broker, redis_url, provider):
-        await history.settled(new.request, 2)
+        await history.wait_settled(new.request, 2)
     assert history.last(new.request, 0).status == "sent"
     assert history.last(new.request, 1).status == "sent"
     assert provider.sent == {0: 1, 1: 2}
@@ -236,14 +236,14 @@ async def test_nobody_is_asked_about_who_was_erased_and_the_others_of_the_part_a
     async with working(broker, redis_url, provider):
         await accept(broker, new)
 
-        async def tried() -> bool:
+        async def are_tried() -> bool:
             return history.statuses(new.request) == {0: ["retrying"], 1: ["retrying"]}
 
-        await eventually(tried)
+        await eventually(are_tried)
         digests = Digests(ERASURE_KEYS)
         stone = Tombstone("0" * 32, digests.of(address(0)), datetime.now(UTC))
         await Tombstones(redis, digests).keep([stone])
-        await history.settled(new.request, 2)
+        await history.wait_settled(new.request, 2)
     assert history.statuses(new.request) == {0: ["retrying", "uncertain"], 1: ["retrying", "sent"]}
     assert history.last(new.request, 0).code == "erased"
     assert provider.asked == {1: 1}

@@ -68,7 +68,7 @@ async def test_a_kill_in_the_middle_of_a_bulk_costs_no_more_than_what_was_in_fli
         worker.kill()
         kills += 1
         worker = start()
-    await history.settled(new.request, 500, within_s=60)
+    await history.wait_settled(new.request, 500, within_s=60)
     taken = provider.count(new.request)
     assert set(taken) == set(range(500))
     assert sum(taken.values()) - 500 <= kills * IN_FLIGHT
@@ -96,9 +96,9 @@ async def test_two_workers_killed_at_once_lose_nothing(
     for worker in workers:
         worker.kill()
     start()
-    await history.settled(new.request, 200, within_s=60)
+    await history.wait_settled(new.request, 200, within_s=60)
     for single in singles:
-        await history.settled(single.request, within_s=60)
+        await history.wait_settled(single.request, within_s=60)
     assert len(provider.taken) - 230 <= 2 * (IN_FLIGHT + TERMS.concurrency[Lane.SINGLE])
     assert not history.dead
 
@@ -112,16 +112,16 @@ async def test_a_poison_job_is_buried_alone_after_it_killed_three_workers(
         await accept(broker, one)
     worker, claims = start(), list[set[tuple[str, bytes]]]()
 
-    async def buried() -> bool:
+    async def is_dead_lettered() -> bool:
         nonlocal worker
         if not worker.runs:
-            claims.append(await claimed(redis, neighbours))
+            claims.append(await find_claimed(redis, neighbours))
             worker = start()
         return bool(history.dead)
 
-    await eventually(buried, 120)
+    await eventually(is_dead_lettered, 120)
     for one in neighbours:
-        await history.settled(one.request)
+        await history.wait_settled(one.request)
     assert len(claims) == 3, "it killed three workers"
     assert [Job.model_validate_json(body).request for _, body in history.dead] == [poison.request]
     assert {history.last(one.request).status for one in neighbours} == {"sent"}
@@ -134,7 +134,7 @@ async def test_a_poison_job_is_buried_alone_after_it_killed_three_workers(
     assert all(claim <= first for claim in later), "nobody was in flight beside it again"
 
 
-async def claimed(redis: Redis, jobs: Sequence[Job]) -> set[tuple[str, bytes]]:
+async def find_claimed(redis: Redis, jobs: Sequence[Job]) -> set[tuple[str, bytes]]:
     """Find who is claimed and has no result yet, with the claim: what the dead worker may have been sending."""
     entries = {one.request: await redis.call("HGET", f"imsg:ledger:{one.request}/0", "0") for one in jobs}
     return {(request, entry) for request, entry in entries.items() if entry is not None and entry.startswith(b"c ")}
@@ -150,13 +150,13 @@ async def test_a_job_that_spins_is_buried_after_the_third_time_and_takes_nobody_
         await accept(broker, one)
     worker = start()
 
-    async def buried() -> bool:
+    async def is_dead_lettered() -> bool:
         assert worker.runs, worker.last_lines()
         return bool(history.dead)
 
-    await eventually(buried, 120)
+    await eventually(is_dead_lettered, 120)
     for one in neighbours:
-        await history.settled(one.request)
+        await history.wait_settled(one.request)
     assert [Job.model_validate_json(body).request for _, body in history.dead] == [poison.request]
     assert history.dead[0][0] == "broke the worker 3 times"
     assert {history.last(one.request).status for one in neighbours} == {"sent"}
@@ -197,8 +197,8 @@ async def test_who_is_stopped_again_and_again_over_a_message_costs_it_nothing(
             assert worker.exit_code == 0, worker.last_lines(60)
             worker = other
     provider.open.set()
-    await history.settled(single.request, within_s=60)
-    await history.settled(part.request, 3, within_s=60)
+    await history.wait_settled(single.request, within_s=60)
+    await history.wait_settled(part.request, 3, within_s=60)
     assert not history.dead
     assert {heard[-1].status for heard in history.outcomes.values()} == {"sent"}
 
@@ -219,15 +219,15 @@ async def test_a_recipient_that_kills_its_worker_does_not_take_the_list_with_it(
     await accept(broker, new)
     worker, deaths = start(), 0
 
-    async def buried() -> bool:
+    async def is_dead_lettered() -> bool:
         nonlocal worker, deaths
         if not worker.runs:
             deaths += 1
             worker = start()
         return bool(history.dead)
 
-    await eventually(buried, 90)
-    await history.settled(new.request, 29)
+    await eventually(is_dead_lettered, 90)
+    await history.wait_settled(new.request, 29)
     assert deaths <= 6
     assert {n for n, statuses in history.statuses(new.request).items() if statuses[-1] == "sent"} == set(range(30)) - {
         11
@@ -251,7 +251,7 @@ async def test_a_worker_that_loses_its_broker_begins_no_further_recipient(  # no
         await cut(broker_url, redis)
         asked = set(provider.asked)
         provider.open.set()
-        await history.settled(new.request, 20, within_s=60)
+        await history.wait_settled(new.request, 20, within_s=60)
     assert len(asked) == IN_FLIGHT
     assert provider.count(new.request) == dict.fromkeys(range(20), 1)
     assert {statuses[-1] for statuses in history.statuses(new.request).values()} == {"sent"}
@@ -280,11 +280,11 @@ async def test_without_its_ledger_a_worker_sends_nothing_and_goes_on_when_it_is_
             asked = provider.asked.total()
             assert asked <= 60
             with pytest.raises(TimeoutError):
-                await history.settled(meanwhile.request, within_s=3)
+                await history.wait_settled(meanwhile.request, within_s=3)
             assert provider.asked.total() == asked
             ledger.start()
-            await history.settled(first.request, 60)
-            await history.settled(meanwhile.request)
+            await history.wait_settled(first.request, 60)
+            await history.wait_settled(meanwhile.request)
     assert provider.count(first.request) == dict.fromkeys(range(60), 1)
     assert provider.count(meanwhile.request) == {0: 1}
 
@@ -308,8 +308,8 @@ async def test_broker_and_ledger_on_one_server_may_go_and_come_together(topology
         await eventually(some)
         valkey.restart()
         await accept(broker, single)
-        await history.settled(new.request, 100, within_s=60)
-        await history.settled(single.request)
+        await history.wait_settled(new.request, 100, within_s=60)
+        await history.wait_settled(single.request)
     assert provider.count(new.request) == dict.fromkeys(range(100), 1)
 
 
@@ -329,7 +329,7 @@ async def test_a_flushed_ledger_leaves_redelivered_parts_to_the_rule_of_the_unkn
     provider.open.set()
     await redis.call("FLUSHDB")
     start(replace(TERMS, uncertain="stop"))
-    await history.settled(new.request, 8)
+    await history.wait_settled(new.request, 8)
     assert history.statuses(new.request) == {n: ["uncertain"] for n in range(8)}
     assert history.last(new.request).code == "ledger_lost"
     assert provider.asked == dict.fromkeys(range(IN_FLIGHT), 1)

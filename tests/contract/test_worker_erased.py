@@ -28,7 +28,7 @@ async def test_what_was_accepted_before_its_recipient_was_erased_is_not_sent(
     await accept(broker, new)
     await bury(redis, address(77))
     async with worker_at(broker, redis_url, provider.port):
-        await history.settled(new.request, 120)
+        await history.wait_settled(new.request, 120)
     assert (history.last(new.request, 77).status, history.last(new.request, 77).code) == ("failed", "erased")
     assert provider.count(new.request) == dict.fromkeys(set(range(120)) - {77}, 1)
 
@@ -40,7 +40,7 @@ async def test_mail_knows_no_difference_of_case_where_somebody_is_erased(
     await accept(broker, new)
     await bury(redis, "zhang.SAN@example.com")
     async with worker_at(broker, redis_url, provider.port):
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
     assert history.last(new.request).code == "erased"
     assert not provider.asked
 
@@ -52,7 +52,7 @@ async def test_what_is_accepted_after_an_erasure_is_a_new_relation_and_goes(
     new = job()
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
     assert history.statuses(new.request) == {0: ["sent"]}
 
 
@@ -63,9 +63,9 @@ async def test_a_message_that_waits_for_its_next_attempt_is_given_up_when_its_re
     provider.answer(1, {"result": "again"})
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
-        await history.settled(new.request, 1)
+        await history.wait_settled(new.request, 1)
         await bury(redis, address(1))
-        await history.settled(new.request, 2)
+        await history.wait_settled(new.request, 2)
     assert history.statuses(new.request)[1] == ["retrying", "failed"]
     assert history.last(new.request, 1).code == "erased"
     assert provider.asked == {0: 1, 1: 1}
@@ -79,12 +79,12 @@ async def test_what_the_provider_may_have_when_its_recipient_is_erased_is_uncert
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
 
-        async def tried() -> bool:
+        async def is_tried() -> bool:
             return history.statuses(new.request) == {0: ["retrying"]}
 
-        await eventually(tried)
+        await eventually(is_tried)
         await bury(redis, address(0))
-        await history.settled(new.request)
+        await history.wait_settled(new.request)
     assert (history.last(new.request).status, history.last(new.request).code) == ("uncertain", "erased")
     assert provider.count(new.request) == {0: 1}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from imsg_testing.decisions import Decided
-from imsg_testing.deployment import Crash, Deployment, crashed, running
+from imsg_testing.deployment import Crash, Deployment, crash_and_restart, running
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploymen
 @pytest.fixture(scope="session")
 def crash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crash]:
     """Kill an `imsg up` in the middle of a list and start it again; it recovers while other stories run."""
-    with crashed(tmp_path_factory.mktemp("crash")) as happened:
+    with crash_and_restart(tmp_path_factory.mktemp("crash")) as happened:
         yield happened
 
 

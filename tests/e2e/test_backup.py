@@ -44,7 +44,7 @@ def test_a_copy_made_under_load_is_whole_and_goes_on_from_there(tmp_path: Path) 
             deployment.open_wide()
             writer = deployment.new_user(per_day=7)
             sent = deployment.send("sent@example.com")["id"]
-            deployment.settled(sent)
+            deployment.wait_settled(sent)
             _pause(deployment, paused=True)
             with _sending(deployment, accepted.append):
                 wait(lambda: len(accepted) > 20, 60)
@@ -63,11 +63,11 @@ def test_a_copy_made_under_load_is_whole_and_goes_on_from_there(tmp_path: Path) 
             assert user["per_day"] == 7
             _pause(deployment, paused=False)
             for request in (sent, *accepted[:before]):
-                (message,) = deployment.settled(request)
+                (message,) = deployment.wait_settled(request)
                 assert message["status"] == "sent"
             assert deployment.messages(after) == []
             new = deployment.send("new@example.com")["id"]
-            deployment.settled(new)
+            deployment.wait_settled(new)
         times = Counter(mail["to"] for mail in sandbox.inbox())
         assert set(times.values()) == {1}
         assert len(times) >= before + 2
@@ -92,7 +92,7 @@ def test_a_copy_is_for_its_owners_eyes_and_never_half_there(tmp_path: Path) -> N
 def test_a_folder_at_rest_is_copied_too_and_one_that_is_none_is_refused(tmp_path: Path) -> None:
     with running(tmp_path) as deployment:
         request = deployment.send("zhang@example.com")["id"]
-        deployment.settled(request)
+        deployment.wait_settled(request)
         deployment.process.end()
         assert back_up(deployment, tmp_path / "copy").returncode == 0
         with closing(sqlite3.connect(tmp_path / "copy" / "history.db")) as copy:

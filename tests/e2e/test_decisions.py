@@ -21,8 +21,8 @@ MESSAGE_KEYS = {
 def test_the_body_is_read_whatever_its_content_type_says(decided: Decided) -> None:
     body = json.dumps({"username": "admin", "password": "123"}).encode()
     for kind in (None, "application/x-www-form-urlencoded", "text/plain; charset=gbk", "no type at all"):
-        decided.taken(decided.ask("POST", "/api/login", body, {"Content-Type": kind} if kind else None))
-    decided.taken(decided.ask("POST", "/api/login", b"\xef\xbb\xbf" + body))
+        decided.check_ok(decided.ask("POST", "/api/login", body, {"Content-Type": kind} if kind else None))
+    decided.check_ok(decided.ask("POST", "/api/login", b"\xef\xbb\xbf" + body))
 
 
 @pytest.mark.parametrize("path", ["login", "send", "register", "query", "modify/x"])
@@ -33,11 +33,11 @@ def test_a_trailing_slash_answers_the_same_without_a_redirect(decided: Decided, 
 
 
 def test_404_405_and_413_have_the_shape_of_every_answer(decided: Decided) -> None:
-    decided.refused(decided.ask("GET", "/nothing"), 10001, 404, "no_such_url")
+    decided.check_refused(decided.ask("GET", "/nothing"), 10001, 404, "no_such_url")
     allowed = decided.ask("DELETE", "/api/send").headers["allow"]
     assert allowed == ("GET, POST" if decided.is_v2 else "POST")
-    decided.refused(decided.ask("DELETE", "/api/send"), 10001, 405, "no_such_method")
-    decided.refused(decided.ask("POST", "/api/send", b" " * (16 * 1024 * 1024 + 1)), 10001, 413, "too_large")
+    decided.check_refused(decided.ask("DELETE", "/api/send"), 10001, 405, "no_such_method")
+    decided.check_refused(decided.ask("POST", "/api/send", b" " * (16 * 1024 * 1024 + 1)), 10001, 413, "too_large")
 
 
 def test_detail_is_chinese_and_english_where_that_is_preferred(decided: Decided) -> None:
@@ -48,7 +48,7 @@ def test_detail_is_chinese_and_english_where_that_is_preferred(decided: Decided)
         ("fr, zh;q=0.1", "缺少"),
     ):
         answer = decided.ask("POST", "/api/login", {}, {"Accept-Language": language})
-        assert word in decided.refused(answer, 10002, 400, "missing")["detail"]
+        assert word in decided.check_refused(answer, 10002, 400, "missing")["detail"]
 
 
 def test_urls_beyond_the_document_always_use_the_column(decided: Decided) -> None:
@@ -59,48 +59,48 @@ def test_urls_beyond_the_document_always_use_the_column(decided: Decided) -> Non
 
 def test_a_token_comes_in_the_body_of_a_get_too_in_the_header_or_in_the_query(decided: Decided) -> None:
     token = decided.user()
-    decided.taken(decided.ask("GET", "/api/query", {"token": token}))
-    decided.taken(decided.ask("GET", "/api/query", None, {"Authorization": f"Bearer {token}"}))
-    decided.taken(decided.ask("GET", f"/api/query?token={token}"))
-    decided.taken(decided.ask("GET", f"/api/query?token={quote(token)}"))
+    decided.check_ok(decided.ask("GET", "/api/query", {"token": token}))
+    decided.check_ok(decided.ask("GET", "/api/query", None, {"Authorization": f"Bearer {token}"}))
+    decided.check_ok(decided.ask("GET", f"/api/query?token={token}"))
+    decided.check_ok(decided.ask("GET", f"/api/query?token={quote(token)}"))
     both = {"Authorization": f"Bearer {token}"}
-    decided.refused(decided.ask("GET", "/api/query", {"token": "forged"}, both), 10005, 401)
-    decided.taken(decided.ask("GET", "/api/query", {"token": None}, both))
+    decided.check_refused(decided.ask("GET", "/api/query", {"token": "forged"}, both), 10005, 401)
+    decided.check_ok(decided.ask("GET", "/api/query", {"token": None}, both))
 
 
 def test_a_space_in_the_query_s_token_is_read_as_a_plus(decided: Decided) -> None:
     name = f"~~~{time.time_ns()}"  # of three tildes one ends a triplet, which base64 writes with a plus
     body = {"token": decided.api.token(), "username": name, "password": PASSWORD}
-    decided.taken(decided.ask("POST", "/api/register", body))
+    decided.check_ok(decided.ask("POST", "/api/register", body))
     token = decided.api.token(name, PASSWORD)
     assert "+" in token
-    decided.taken(decided.ask("GET", f"/api/query?token={token}"))
+    decided.check_ok(decided.ask("GET", f"/api/query?token={token}"))
 
 
 def test_no_token_is_10002_and_one_that_does_not_hold_10005(decided: Decided) -> None:
     for absent in ({}, {"token": None}):
-        decided.refused(decided.ask("GET", "/api/query", absent), 10002, 400, "token_missing")
+        decided.check_refused(decided.ask("GET", "/api/query", absent), 10002, 400, "token_missing")
     voids: list[Any] = ["", " ", "forged", 5, []]
     for void in voids:
-        decided.refused(decided.ask("GET", "/api/query", {"token": void}), 10005, 401, "token_invalid")
+        decided.check_refused(decided.ask("GET", "/api/query", {"token": void}), 10005, 401, "token_invalid")
 
 
 def test_register_and_modify_want_an_administrator(decided: Decided) -> None:
     token = decided.user()
-    decided.refused(decided.ask("POST", "/api/register", {"token": token}), 10016, 403, "no_right")
-    decided.refused(decided.ask("POST", "/api/modify/admin", {"token": token}), 10016, 403, "no_right")
+    decided.check_refused(decided.ask("POST", "/api/register", {"token": token}), 10016, 403, "no_right")
+    decided.check_refused(decided.ask("POST", "/api/modify/admin", {"token": token}), 10016, 403, "no_right")
 
 
 @pytest.mark.parametrize("value", ["5", True, 5.0, -1, 1_000_001, 10**30, [], {}, ""])
 def test_nothing_is_coerced_and_limits_are_integers_from_0_to_1_000_000(decided: Decided, value: object) -> None:
     body = {"token": decided.api.token(), "per_day": value, "per_hour": 5}
-    assert "per_day" in decided.refused(decided.ask("POST", "/api/modify/admin", body), 10017, 400)["detail"]
+    assert "per_day" in decided.check_refused(decided.ask("POST", "/api/modify/admin", body), 10017, 400)["detail"]
 
 
 def test_null_in_an_optional_field_is_absent_and_unknown_fields_are_ignored(decided: Decided) -> None:
     optional = {"phone": None, "email": None, "role": None, "per_hour": None, "available": None, "unknown": [1]}
     token = decided.api.new_user_token(**optional)
-    made = decided.taken(decided.ask("GET", "/api/me", {"token": token}))
+    made = decided.check_ok(decided.ask("GET", "/api/me", {"token": token}))
     assert {key: made[key] for key in ("role", "per_hour", "per_day", "available", "email")} == {
         "role": "user",
         "per_hour": 5,
@@ -112,44 +112,46 @@ def test_null_in_an_optional_field_is_absent_and_unknown_fields_are_ignored(deci
 
 def test_u0000_is_refused_in_every_field(decided: Decided) -> None:
     token = decided.api.token()
-    decided.refused(decided.ask("POST", "/api/login", {"username": "a\0", "password": "x"}), 10017, 400)
-    decided.refused(decided.ask("POST", "/api/login", {"username": "a", "password": "x", "other": "\0"}), 10017, 400)
+    decided.check_refused(decided.ask("POST", "/api/login", {"username": "a\0", "password": "x"}), 10017, 400)
+    decided.check_refused(
+        decided.ask("POST", "/api/login", {"username": "a", "password": "x", "other": "\0"}), 10017, 400
+    )
     for field in ("username", "password", "email", "phone", "wechat", "role"):
         body = {"token": token, "username": "nul", "password": PASSWORD, field: "a\0b"}
-        decided.refused(decided.ask("POST", "/api/register", body), 10017, 400)
+        decided.check_refused(decided.ask("POST", "/api/register", body), 10017, 400)
     for field in ("username", "to", "status", "since", "cursor", "unknown"):
-        decided.refused(decided.ask("GET", "/api/query", {"token": token}, **{field: "a\0"}), 10017, 400)
-    decided.refused(decided.ask("POST", "/api/resend", {"token": token, "id": "\0"}), 10017, 400)
+        decided.check_refused(decided.ask("GET", "/api/query", {"token": token}, **{field: "a\0"}), 10017, 400)
+    decided.check_refused(decided.ask("POST", "/api/resend", {"token": token, "id": "\0"}), 10017, 400)
 
 
 def test_10003_a_contact_in_its_normal_form_belongs_to_another(decided: Decided) -> None:
     name = decided.api.new_user(email=f"{time.time_ns()}@Example.com")
-    email = decided.taken(decided.ask("GET", f"/api/users/{name}", {"token": decided.api.token()}))["email"]
+    email = decided.check_ok(decided.ask("GET", f"/api/users/{name}", {"token": decided.api.token()}))["email"]
     body = {"token": decided.api.token(), "username": f"{name}2", "password": PASSWORD, "email": email.upper()}
-    assert "email" in decided.refused(decided.ask("POST", "/api/register", body), 10003, 409)["detail"]
+    assert "email" in decided.check_refused(decided.ask("POST", "/api/register", body), 10003, 409)["detail"]
 
 
 def test_10004_the_username_exists(decided: Decided) -> None:
     body = {"token": decided.api.token(), "username": decided.api.new_user(), "password": PASSWORD}
-    decided.refused(decided.ask("POST", "/api/register", body), 10004, 409)
+    decided.check_refused(decided.ask("POST", "/api/register", body), 10004, 409)
 
 
 def test_10006_on_login_modify_and_users(decided: Decided) -> None:
     token = decided.api.token()
-    decided.refused(decided.ask("POST", "/api/login", {"username": "nobody", "password": "x"}), 10006, 404)
+    decided.check_refused(decided.ask("POST", "/api/login", {"username": "nobody", "password": "x"}), 10006, 404)
     modified = decided.ask("POST", "/api/modify/nobody", {"token": token, "per_day": 1, "per_hour": 1})
-    decided.refused(modified, 10006, 404)
-    decided.refused(decided.ask("GET", "/api/users/nobody", {"token": token}), 10006, 404)
+    decided.check_refused(modified, 10006, 404)
+    decided.check_refused(decided.ask("GET", "/api/users/nobody", {"token": token}), 10006, 404)
 
 
 def test_10007_a_wrong_password_of_any_length(decided: Decided) -> None:
     name = decided.api.new_user()
     for password in ("", "x", "x" * 300):
-        decided.refused(decided.ask("POST", "/api/login", {"username": name, "password": password}), 10007, 401)
+        decided.check_refused(decided.ask("POST", "/api/login", {"username": name, "password": password}), 10007, 401)
 
 
 def test_a_token_has_the_outer_form_of_the_document(decided: Decided) -> None:
-    answer = decided.taken(decided.ask("POST", "/api/login", {"username": "天存-system-1001", "password": "123456"}))
+    answer = decided.check_ok(decided.ask("POST", "/api/login", {"username": "天存-system-1001", "password": "123456"}))
     nonce, expiry, name, mac = base64.b64decode(answer["token"], validate=True).decode().split(":")
     assert (len(nonce), len(mac), name, answer["expires_in"]) == (32, 64, "天存-system-1001", 12 * 3600)
     assert int(nonce, 16) >= 0 <= int(mac, 16)
@@ -158,12 +160,12 @@ def test_a_token_has_the_outer_form_of_the_document(decided: Decided) -> None:
 
 def test_a_second_login_never_ends_the_first_and_logout_only_its_own_token(decided: Decided) -> None:
     who = {"username": decided.api.new_user(), "password": PASSWORD}
-    tokens = [decided.taken(decided.ask("POST", "/api/login", who))["token"] for _ in range(3)]
-    decided.taken(decided.ask("POST", "/api/logout", {"token": tokens[0]}))
-    decided.refused(decided.ask("GET", "/api/query", {"token": tokens[0]}), 10005, 401)
-    decided.taken(decided.ask("GET", "/api/query", {"token": tokens[1]}))
-    decided.taken(decided.ask("POST", "/api/logout", {"token": tokens[1], "everywhere": True}))
-    decided.refused(decided.ask("GET", "/api/query", {"token": tokens[2]}), 10005, 401)
+    tokens = [decided.check_ok(decided.ask("POST", "/api/login", who))["token"] for _ in range(3)]
+    decided.check_ok(decided.ask("POST", "/api/logout", {"token": tokens[0]}))
+    decided.check_refused(decided.ask("GET", "/api/query", {"token": tokens[0]}), 10005, 401)
+    decided.check_ok(decided.ask("GET", "/api/query", {"token": tokens[1]}))
+    decided.check_ok(decided.ask("POST", "/api/logout", {"token": tokens[1], "everywhere": True}))
+    decided.check_refused(decided.ask("GET", "/api/query", {"token": tokens[2]}), 10005, 401)
 
 
 @pytest.mark.parametrize(
@@ -171,24 +173,24 @@ def test_a_second_login_never_ends_the_first_and_logout_only_its_own_token(decid
 )
 def test_a_username_that_can_be_none(decided: Decided, name: str) -> None:
     body = {"token": decided.api.token(), "username": name, "password": PASSWORD}
-    assert "username" in decided.refused(decided.ask("POST", "/api/register", body), 10017, 400)["detail"]
+    assert "username" in decided.check_refused(decided.ask("POST", "/api/register", body), 10017, 400)["detail"]
 
 
 @pytest.mark.parametrize("name", ["שלום", "a b", "x" * 64, "é", "😀", "100%", "?#&+", "…", " "])
 def test_a_username_of_any_script_registers_logs_in_and_is_modified(decided: Decided, name: str) -> None:
     token = decided.api.token()
     body = {"token": token, "username": name, "password": "密码密码密码"}
-    decided.taken(decided.ask("POST", "/api/register", body))
-    decided.taken(decided.ask("POST", "/api/login", {"username": name, "password": "密码密码密码"}))
+    decided.check_ok(decided.ask("POST", "/api/register", body))
+    decided.check_ok(decided.ask("POST", "/api/login", {"username": name, "password": "密码密码密码"}))
     path = f"/api/modify/{quote(name, safe='')}"
-    decided.taken(decided.ask("POST", path, {"token": token, "per_day": 0, "per_hour": 1_000_000}))
-    decided.taken(decided.ask("DELETE", f"/api/users/{quote(name, safe='')}", {"token": token}))
+    decided.check_ok(decided.ask("POST", path, {"token": token, "per_day": 0, "per_hour": 1_000_000}))
+    decided.check_ok(decided.ask("DELETE", f"/api/users/{quote(name, safe='')}", {"token": token}))
 
 
 def test_a_password_has_6_to_256_characters(decided: Decided) -> None:
     for password in ("12345", "x" * 257, "", 123456):
         body = {"token": decided.api.token(), "username": "short", "password": password}
-        assert "password" in decided.refused(decided.ask("POST", "/api/register", body), 10017, 400)["detail"]
+        assert "password" in decided.check_refused(decided.ask("POST", "/api/register", body), 10017, 400)["detail"]
 
 
 def test_modify_takes_these_three_only_wants_the_first_two_and_leaves_what_is_omitted(decided: Decided) -> None:
@@ -196,31 +198,31 @@ def test_modify_takes_these_three_only_wants_the_first_two_and_leaves_what_is_om
     limits = {"token": token, "per_day": 7, "per_hour": 3}
     for field in ("per_day", "per_hour"):
         answer = decided.ask("POST", f"/api/modify/{name}", {**limits, field: None})
-        assert field in decided.refused(answer, 10002, 400)["detail"]
+        assert field in decided.check_refused(answer, 10002, 400)["detail"]
     more = decided.ask("POST", f"/api/modify/{name}", {**limits, "role": "admin", "password": "changed"})
     if decided.is_v2:
-        decided.refused(more, 10017, 400, "unknown_field")
+        decided.check_refused(more, 10017, 400, "unknown_field")
         more = decided.ask("POST", f"/api/modify/{name}", limits)
-    decided.taken(more)
-    now = decided.taken(decided.ask("GET", f"/api/users/{name}", {"token": token}))
+    decided.check_ok(more)
+    now = decided.check_ok(decided.ask("GET", f"/api/users/{name}", {"token": token}))
     assert (now["per_day"], now["per_hour"], now["available"], now["role"]) == (7, 3, False, "user")
-    decided.taken(decided.ask("POST", "/api/login", {"username": name, "password": PASSWORD}))
+    decided.check_ok(decided.ask("POST", "/api/login", {"username": name, "password": PASSWORD}))
 
 
 def test_a_new_password_ends_every_token_and_wants_the_old(decided: Decided) -> None:
     token = decided.user()
     body: dict[str, Any] = {"token": token, "old": "wrong", "new": "another-one"}
-    decided.refused(decided.ask("POST", "/api/password", body), 10007, 401)
-    fresh = decided.taken(decided.ask("POST", "/api/password", {**body, "old": PASSWORD}))["token"]
-    decided.refused(decided.ask("GET", "/api/query", {"token": token}), 10005, 401)
-    decided.taken(decided.ask("GET", "/api/query", {"token": fresh}))
+    decided.check_refused(decided.ask("POST", "/api/password", body), 10007, 401)
+    fresh = decided.check_ok(decided.ask("POST", "/api/password", {**body, "old": PASSWORD}))["token"]
+    decided.check_refused(decided.ask("GET", "/api/query", {"token": token}), 10005, 401)
+    decided.check_ok(decided.ask("GET", "/api/query", {"token": fresh}))
 
 
 def test_the_last_administrator_can_not_be_removed(decided: Decided) -> None:
     token = decided.api.token()
-    decided.refused(decided.ask("DELETE", "/api/users/admin", {"token": token}), 10016, 409, "last_administrator")
+    decided.check_refused(decided.ask("DELETE", "/api/users/admin", {"token": token}), 10016, 409, "last_administrator")
     demoted = decided.ask("PATCH", "/api/users/admin", {"token": token, "role": "user"})
-    decided.refused(demoted, 10016, 409, "last_administrator")
+    decided.check_refused(demoted, 10016, 409, "last_administrator")
 
 
 def test_users_come_page_by_page_and_each_once(decided: Decided) -> None:
@@ -228,7 +230,7 @@ def test_users_come_page_by_page_and_each_once(decided: Decided) -> None:
     seen: list[str] = []
     cursor: dict[str, str] = {}
     while True:
-        page = decided.taken(decided.ask("GET", "/api/users", {"token": decided.api.token()}, limit="2", **cursor))
+        page = decided.check_ok(decided.ask("GET", "/api/users", {"token": decided.api.token()}, limit="2", **cursor))
         seen += [user["username"] for user in page["users"]]
         if page["next"] is None:
             break
@@ -239,19 +241,19 @@ def test_users_come_page_by_page_and_each_once(decided: Decided) -> None:
 
 def test_query_shows_own_messages_newest_first_page_by_page(decided: Decided) -> None:
     token, other = decided.user(), decided.user()
-    ids = [decided.taken(decided.send(token))["id"] for _ in range(3)]
+    ids = [decided.check_ok(decided.send(token))["id"] for _ in range(3)]
     everybody = {"token": token, "limit": "2"}
     wait(lambda: len(decided.ask("GET", "/api/query", {"token": token}).json()["messages"]) == 3, 10)
-    first = decided.taken(decided.ask("GET", "/api/query", **everybody))
-    second = decided.taken(decided.ask("GET", "/api/query", **everybody, cursor=first["next"]))
+    first = decided.check_ok(decided.ask("GET", "/api/query", **everybody))
+    second = decided.check_ok(decided.ask("GET", "/api/query", **everybody, cursor=first["next"]))
     shown = first["messages"] + second["messages"]
     assert [message["id"] for message in shown] == [f"{name}-0" for name in reversed(ids)]
     assert second["next"] is None
     keys = MESSAGE_KEYS | ({"reference", "resent_as"} if decided.is_v2 else set())
     assert all(set(message) == keys for message in shown)
-    assert decided.taken(decided.ask("GET", "/api/query", token=other, id=ids[0]))["messages"] == []
-    assert decided.taken(decided.ask("GET", "/api/query", token=decided.api.token(), id=ids[0]))["messages"]
-    (one,) = decided.taken(decided.ask("GET", "/api/query", token=token, id=f"{ids[0]}-0"))["messages"]
+    assert decided.check_ok(decided.ask("GET", "/api/query", token=other, id=ids[0]))["messages"] == []
+    assert decided.check_ok(decided.ask("GET", "/api/query", token=decided.api.token(), id=ids[0]))["messages"]
+    (one,) = decided.check_ok(decided.ask("GET", "/api/query", token=token, id=f"{ids[0]}-0"))["messages"]
     assert set(one) == keys | {"timeline"}
 
 
@@ -273,16 +275,16 @@ def test_a_filter_of_query_is_checked(decided: Decided, field: str, value: str, 
     code = (10017 if decided.is_v2 else 0) if code is None else code
     answer = decided.ask("GET", "/api/query", token=decided.api.token(), **{field: value})
     if code:
-        assert field in decided.refused(answer, code, 400)["detail"]
+        assert field in decided.check_refused(answer, code, 400)["detail"]
     else:
-        decided.taken(answer)
+        decided.check_ok(answer)
 
 
 def test_only_administrators_filter_by_username(decided: Decided) -> None:
     answer = decided.ask("GET", "/api/query", token=decided.user(), username="admin")
-    decided.refused(answer, 10016, 403, "no_right")
+    decided.check_refused(answer, 10016, 403, "no_right")
 
 
 @pytest.mark.parametrize("path", ["/internal/mirror", "/metrics", "/api/../internal/mirror", "/internal/contacts"])
 def test_what_is_not_for_outside_is_not_there(decided: Decided, path: str) -> None:
-    decided.refused(decided.ask("GET", path), 10001, 404)
+    decided.check_refused(decided.ask("GET", path), 10001, 404)

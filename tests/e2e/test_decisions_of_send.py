@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imsg_testing.decisions import Decided
-from imsg_testing.deployment import Deployment, attached
+from imsg_testing.deployment import Deployment, make_attachment
 
 LIMIT = re.compile(r'"(hour|day)";r=(\d+);t=(\d+)')
 POLICY = '"hour";q=5;w=3600, "day";q=20;w=86400'
@@ -29,16 +29,16 @@ def test_checks_come_in_their_order(decided: Decided) -> None:
         (10009, 400, {"content": {"subject": "hi", "text": "您好"}}),
         (10010, 400, {"attachment": None}),
     ]
-    decided.refused(decided.ask("POST", "/api/send", b"{"), 10001, 400)
+    decided.check_refused(decided.ask("POST", "/api/send", b"{"), 10001, 400)
     for code, column, remedy in steps:
-        decided.refused(decided.ask("POST", "/api/send", body), code, column)
+        decided.check_refused(decided.ask("POST", "/api/send", body), code, column)
         body |= remedy
-    decided.refused(decided.ask("POST", "/api/send", body), 10016, 403, "sending_disabled")
+    decided.check_refused(decided.ask("POST", "/api/send", body), 10016, 403, "sending_disabled")
     opened = {"token": decided.api.token(), "per_hour": 0, "per_day": 9, "available": True}
-    decided.taken(decided.ask("POST", f"/api/modify/{name}", opened))
-    decided.refused(decided.ask("POST", "/api/send", body), 10013, 429, "per_hour_used_up")
-    decided.taken(decided.ask("POST", f"/api/modify/{name}", {**opened, "per_hour": 1}))
-    decided.taken(decided.ask("POST", "/api/send", body))
+    decided.check_ok(decided.ask("POST", f"/api/modify/{name}", opened))
+    decided.check_refused(decided.ask("POST", "/api/send", body), 10013, 429, "per_hour_used_up")
+    decided.check_ok(decided.ask("POST", f"/api/modify/{name}", {**opened, "per_hour": 1}))
+    decided.check_ok(decided.ask("POST", "/api/send", body))
 
 
 def test_one_request_counts_once_and_the_sixth_of_an_hour_is_refused_until_the_clock_hour_ends(
@@ -47,13 +47,13 @@ def test_one_request_counts_once_and_the_sixth_of_an_hour_is_refused_until_the_c
     token = decided.api.new_user_token()
     for left in (4, 3, 2, 1, 0):
         answer = decided.send(token, to=["a@example.com", "b@example.com"])
-        assert decided.taken(answer)["count"] == 2
+        assert decided.check_ok(answer)["count"] == 2
         assert answer.headers["ratelimit-policy"] == POLICY
         hour, day = LIMIT.findall(answer.headers["ratelimit"])
         assert (hour[:2], day[:2]) == (("hour", str(left)), ("day", str(left + 15)))
         assert abs(int(hour[2]) - (3600 - time.time() % 3600)) < 5
     over = decided.send(token)
-    detail = decided.refused(over, 10013, 429, "per_hour_used_up")["detail"]
+    detail = decided.check_refused(over, 10013, 429, "per_hour_used_up")["detail"]
     assert re.search(r"\d{4}-\d\d-\d\dT\d\d:00:00\+08:00", detail)
     assert abs(int(over.headers["retry-after"]) - (3600 - time.time() % 3600)) < 5
     assert over.headers["ratelimit-policy"] == POLICY
@@ -64,29 +64,29 @@ def test_a_refusal_uses_up_no_limit_and_sends_nothing(decided: Decided) -> None:
     refused: list[dict[str, Any]] = [{"to": []}, {"content": 5}, {"attachment": 5}, {"method": "fax"}]
     for wrong in (*refused, {"to": ["ok@example.com", "no one@"]}):
         assert decided.send(token, **wrong).json()["errorCode"] != 0
-    decided.taken(decided.send(token))
-    shown = decided.taken(decided.ask("GET", "/api/query", token=token, to="ok@example.com"))
+    decided.check_ok(decided.send(token))
+    shown = decided.check_ok(decided.ask("GET", "/api/query", token=token, to="ok@example.com"))
     assert shown["messages"] == []
 
 
 def test_white_space_in_tokens_and_files_is_dropped_as_java_wraps_them(decided: Decided) -> None:
     token = decided.user()
     wrapped = base64.encodebytes(bytes(range(256)) * 9).decode().replace("\n", "\r\n")
-    decided.taken(decided.send(token, attachment={"filename": "报告.bin", "file": wrapped}))
-    decided.taken(decided.send("\r\n".join(token[at : at + 19] for at in range(0, len(token), 19)) + "\t "))
+    decided.check_ok(decided.send(token, attachment={"filename": "报告.bin", "file": wrapped}))
+    decided.check_ok(decided.send("\r\n".join(token[at : at + 19] for at in range(0, len(token), 19)) + "\t "))
     for other in ("aG-_", "aGk=\u3000", "aGk", "data:text/plain;base64,aGk="):
         answer = decided.send(token, attachment={"filename": "a", "file": other})
-        assert "base64" in decided.refused(answer, 10010, 400)["detail"]
+        assert "base64" in decided.check_refused(answer, 10010, 400)["detail"]
 
 
 def test_usernames_stand_for_their_contact_among_addresses_and_doubles_are_sent_once(decided: Decided) -> None:
     token, email = decided.user(), f"{time.time_ns()}@example.com"
     name = decided.api.new_user(email=email)
-    accepted = decided.taken(
+    accepted = decided.check_ok(
         decided.send(token, to=[name, email, email.replace("example", "EXAMPLE"), "li@example.com"])
     )
     assert accepted["count"] == 2
-    shown = decided.api.settled(accepted["id"], 2)
+    shown = decided.api.wait_settled(accepted["id"], 2)
     assert {message["to"] for message in shown} == {name, "li@example.com"}
     assert {message["id"] for message in shown} == {f"{accepted['id']}-{n}" for n in (0, 1)}
 
@@ -94,29 +94,31 @@ def test_usernames_stand_for_their_contact_among_addresses_and_doubles_are_sent_
 def test_10011_names_who_can_not_be_a_recipient_and_send_never_answers_10006(decided: Decided) -> None:
     token, without = decided.user(), decided.api.new_user()
     for wrong in ("nobody", without, "13800138000", "a@b@c.com", ""):
-        detail = decided.refused(decided.send(token, to=["a@example.com", wrong]), 10011, 400)["detail"]
+        detail = decided.check_refused(decided.send(token, to=["a@example.com", wrong]), 10011, 400)["detail"]
         assert f"“{wrong}”" in detail
     nobody: list[Any] = [[], 5, {}, [5], [None], True]
     for none in nobody:
-        decided.refused(decided.send(token, to=none), 10011, 400)
+        decided.check_refused(decided.send(token, to=none), 10011, 400)
 
 
 def test_10_000_recipients_are_taken_whole_or_refused_whole(decided: Decided) -> None:
     token = decided.user()
     everybody = [f"reader{n}@sandbox.example" for n in range(10_000)]
     one_wrong = [*everybody[:7_777], "no one@", *everybody[7_778:]]
-    assert "no one@" in decided.refused(decided.send(token, to=one_wrong), 10011, 400)["detail"]
-    assert "10001" in decided.refused(decided.send(token, to=[*everybody, "more@example.com"]), 10011, 400)["detail"]
-    assert decided.taken(decided.send(token, to=everybody))["count"] == 10_000
+    assert "no one@" in decided.check_refused(decided.send(token, to=one_wrong), 10011, 400)["detail"]
+    assert (
+        "10001" in decided.check_refused(decided.send(token, to=[*everybody, "more@example.com"]), 10011, 400)["detail"]
+    )
+    assert decided.check_ok(decided.send(token, to=everybody))["count"] == 10_000
 
 
 def test_more_than_100_unknown_recipients_an_hour_are_too_many_tries(decided: Decided) -> None:
     token = decided.user()
-    decided.refused(decided.send(token, to=[f"guess{n}" for n in range(100)]), 10011, 400)
+    decided.check_refused(decided.send(token, to=[f"guess{n}" for n in range(100)]), 10011, 400)
     answer = decided.send(token, to="guess100")
-    decided.refused(answer, 10016, 429, "too_many_tries")
+    decided.check_refused(answer, 10016, 429, "too_many_tries")
     assert 0 < int(answer.headers["retry-after"]) <= 3600
-    decided.taken(decided.send(token))
+    decided.check_ok(decided.send(token))
 
 
 @pytest.mark.parametrize(
@@ -137,51 +139,51 @@ def test_more_than_100_unknown_recipients_an_hour_are_too_many_tries(decided: De
 def test_10009_the_content_of_a_mail(decided: Decided, content: object, *, is_taken: bool) -> None:
     answer = decided.send(decided.user(), content=content)
     if is_taken:
-        decided.taken(answer)
+        decided.check_ok(answer)
     else:
-        decided.refused(answer, 10009, 400)
+        decided.check_refused(answer, 10009, 400)
 
 
 def test_10009_an_sms_has_at_most_500_characters_and_says_its_segments(decided: Decided) -> None:
     token = decided.user()
-    assert decided.taken(decided.send(token, method="sms", to="13800138000", content="天" * 71))["segments"] == 2
+    assert decided.check_ok(decided.send(token, method="sms", to="13800138000", content="天" * 71))["segments"] == 2
     for wrong in ("x" * 501, "", 5, {"subject": "a", "text": "b"}):
         answer = decided.send(token, method="sms", to="13800138000", content=wrong)
-        decided.refused(answer, 10009, 400)
+        decided.check_refused(answer, 10009, 400)
 
 
 def test_10010_attachments_one_or_a_list_of_10_mib_in_all_and_for_mail_alone(decided: Decided) -> None:
-    token, half = decided.user(), attached("半.bin", bytes(5 * KIBI * KIBI))
-    decided.taken(decided.send(token, attachment=[half, half], content={"subject": "only files", "text": ""}))
-    decided.refused(decided.send(token, attachment=[half, half, attached("a", b"x")]), 10010, 400)
+    token, half = decided.user(), make_attachment("半.bin", bytes(5 * KIBI * KIBI))
+    decided.check_ok(decided.send(token, attachment=[half, half], content={"subject": "only files", "text": ""}))
+    decided.check_refused(decided.send(token, attachment=[half, half, make_attachment("a", b"x")]), 10010, 400)
     for filename in ("../a", "a\\b", "a\r\nb", "", None, "..", "\0"):
-        decided.refused(decided.send(token, attachment={"filename": filename, "file": "aGk="}), 10010, 400)
-    sms = decided.send(token, method="sms", to="13800138000", content="hi", attachment=attached("a", b"x"))
-    decided.refused(sms, 10010, 400)
+        decided.check_refused(decided.send(token, attachment={"filename": filename, "file": "aGk="}), 10010, 400)
+    sms = decided.send(token, method="sms", to="13800138000", content="hi", attachment=make_attachment("a", b"x"))
+    decided.check_refused(sms, 10010, 400)
 
 
 def test_10015_an_account_that_nobody_configured(decided: Decided) -> None:
     answer = decided.send(decided.user(), method="wechat", to="84G-7ZW-YRB", content="hi", account="nobody")
-    decided.refused(answer, 10015, 400)
+    decided.check_refused(answer, 10015, 400)
 
 
 def test_an_idempotency_key_replays_the_first_answer_and_counts_once(decided: Decided) -> None:
     token, key = decided.user(per_hour=2), {"Idempotency-Key": "order-1"}
-    decided.refused(decided.send(token, key, to=[]), 10011, 400)
+    decided.check_refused(decided.send(token, key, to=[]), 10011, 400)
     first = decided.send(token, key)
     again = decided.send(f"{token}\n", key)
     assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true")
     assert "idempotent-replayed" not in first.headers
-    decided.refused(decided.send(token, key, to="li@example.com"), 10016, 409, "key_reused")
-    assert decided.taken(decided.send(decided.user(), key))["id"] != decided.taken(first)["id"]
-    decided.taken(decided.send(token))
-    decided.refused(decided.send(token), 10013, 429)
+    decided.check_refused(decided.send(token, key, to="li@example.com"), 10016, 409, "key_reused")
+    assert decided.check_ok(decided.send(decided.user(), key))["id"] != decided.check_ok(first)["id"]
+    decided.check_ok(decided.send(token))
+    decided.check_refused(decided.send(token), 10013, 429)
     assert decided.send(token, key).content == first.content
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, "a b", "a\tb"])
 def test_an_idempotency_key_is_1_to_128_visible_ascii_characters(decided: Decided, key: str) -> None:
-    decided.refused(decided.send(decided.user(), {"Idempotency-Key": key}), 10017, 400)
+    decided.check_refused(decided.send(decided.user(), {"Idempotency-Key": key}), 10017, 400)
 
 
 def test_modify_is_in_force_for_the_very_next_send(decided: Decided) -> None:
@@ -189,54 +191,54 @@ def test_modify_is_in_force_for_the_very_next_send(decided: Decided) -> None:
     token = decided.api.token(name, "correct horse")
     limits = {"token": decided.api.token(), "per_day": 9, "per_hour": 9}
     for available in (False, True) * 3:
-        decided.taken(decided.ask("POST", f"/api/modify/{name}", {**limits, "available": available}))
+        decided.check_ok(decided.ask("POST", f"/api/modify/{name}", {**limits, "available": available}))
         assert decided.send(token).json()["errorCode"] == (0 if available else 10016)
 
 
 def test_recipients_per_day_are_counted_beside_the_requests(decided: Decided) -> None:
     name = decided.api.new_user()
     token, limit = decided.api.token(name, "correct horse"), {"token": decided.api.token(), "recipients_per_day": 3}
-    decided.taken(decided.ask("PATCH", f"/api/users/{name}", limit))
-    decided.taken(decided.send(token, to=["a@example.com", "b@example.com"]))
+    decided.check_ok(decided.ask("PATCH", f"/api/users/{name}", limit))
+    decided.check_ok(decided.send(token, to=["a@example.com", "b@example.com"]))
     over = decided.send(token, to=["c@example.com", "d@example.com"])
-    decided.refused(over, 10013, 429, "recipients_per_day_used_up")
-    decided.taken(decided.send(token, to="c@example.com"))
+    decided.check_refused(over, 10013, 429, "recipients_per_day_used_up")
+    decided.check_ok(decided.send(token, to="c@example.com"))
 
 
 def test_resend_makes_a_new_request_of_what_failed_for_its_owner_or_an_administrator(decided: Decided) -> None:
     token = decided.user(per_hour=3)
-    old = decided.taken(decided.send(token, to=["bounce@example.com", "li@example.com"]))["id"]
-    decided.api.settled(old, 2)
-    new = decided.taken(decided.ask("POST", "/api/resend", {"token": token, "id": old.upper()}))
+    old = decided.check_ok(decided.send(token, to=["bounce@example.com", "li@example.com"]))["id"]
+    decided.api.wait_settled(old, 2)
+    new = decided.check_ok(decided.ask("POST", "/api/resend", {"token": token, "id": old.upper()}))
     assert (new["count"], new["id"] != old) == (1, True)
-    (message,) = decided.api.settled(new["id"])
+    (message,) = decided.api.wait_settled(new["id"])
     assert (message["resend_of"], message["to"], message["error"]["code"][:3]) == (old, "bounce@example.com", "550")
     admin = {"token": decided.api.token(), "id": f"{old}-0"}
-    decided.refused(decided.ask("POST", "/api/resend", admin), 10016, 409, "already_resent")
-    once_more = decided.taken(decided.ask("POST", "/api/resend", {**admin, "again": True}))
-    decided.api.settled(once_more["id"])
+    decided.check_refused(decided.ask("POST", "/api/resend", admin), 10016, 409, "already_resent")
+    once_more = decided.check_ok(decided.ask("POST", "/api/resend", {**admin, "again": True}))
+    decided.api.wait_settled(once_more["id"])
     (shown,) = decided.api.call("GET", "/api/v2/messages", token=token, id=f"{old}-0")["messages"]
     assert shown["resent_as"] == [f"{new['id']}-0", f"{once_more['id']}-0"]
     other = decided.ask("POST", "/api/resend", {"token": decided.user(), "id": old})
-    decided.refused(other, 10016, 404, "not_found")
+    decided.check_refused(other, 10016, 404, "not_found")
     sent = decided.ask("POST", "/api/resend", {"token": token, "id": f"{old}-1"})
-    decided.refused(sent, 10016, 409, "nothing_to_resend")
+    decided.check_refused(sent, 10016, 409, "nothing_to_resend")
     for wrong, code in ((None, 10002), (5, 10017), ("", 10017), (f"{old}-x", 10017)):
-        decided.refused(decided.ask("POST", "/api/resend", {"token": token, "id": wrong}), code, 400)
-    decided.taken(decided.send(token))
+        decided.check_refused(decided.ask("POST", "/api/resend", {"token": token, "id": wrong}), code, 400)
+    decided.check_ok(decided.send(token))
     over = decided.ask("POST", "/api/resend", {"token": token, "id": old, "again": True})
-    decided.refused(over, 10013, 429)
+    decided.check_refused(over, 10013, 429)
 
 
 def test_a_reference_is_shown_and_found_and_a_request_tells_how_it_stands(decided: Decided) -> None:
     token, reference = decided.user(), f"订单-{time.time_ns()}"
     answer = decided.send(token, to=["a@example.com", "bounce@example.com"], reference=reference, expires_in=3_600)
-    sent = decided.taken(answer)
-    decided.api.settled(sent["id"], 2)
-    shown = decided.taken(decided.ask("GET", f"/api/v2/requests/{sent['id']}", {"token": token}))
+    sent = decided.check_ok(answer)
+    decided.api.wait_settled(sent["id"], 2)
+    shown = decided.check_ok(decided.ask("GET", f"/api/v2/requests/{sent['id']}", {"token": token}))
     assert (shown["method"], shown["category"], shown["state"]) == ("smtp", "notice", "settled")
     assert (shown["counts"]["sent"], shown["counts"]["failed"]) == (1, 1)
-    found = decided.taken(decided.ask("GET", "/api/v2/messages", {"token": token}, None, reference=reference))
+    found = decided.check_ok(decided.ask("GET", "/api/v2/messages", {"token": token}, None, reference=reference))
     if decided.is_v2:
         assert shown["reference"] == reference
         assert [message["id"] for message in found["messages"]] == [f"{sent['id']}-0", f"{sent['id']}-1"]
@@ -244,13 +246,13 @@ def test_a_reference_is_shown_and_found_and_a_request_tells_how_it_stands(decide
         assert answer.headers["x-imsg-ignored"] == "reference,expires_in"
         assert (shown["reference"], found["messages"]) == (None, [])
     stranger = decided.ask("GET", f"/api/v2/requests/{sent['id']}", {"token": decided.user()})
-    decided.refused(stranger, 10016, 404, "not_found")
+    decided.check_refused(stranger, 10016, 404, "not_found")
 
 
 def test_a_message_whose_own_life_leaves_no_time_for_another_try_expires(undecided: Deployment) -> None:
     decided = Decided(undecided, is_v2=True)
-    sent = decided.taken(decided.send(decided.user(), to="full@example.com", expires_in=30))
-    (message,) = decided.api.settled(sent["id"])
+    sent = decided.check_ok(decided.send(decided.user(), to="full@example.com", expires_in=30))
+    (message,) = decided.api.wait_settled(sent["id"])
     assert message["status"] == "expired"
 
 
@@ -258,7 +260,7 @@ def test_a_check_sends_nothing_and_says_what_a_send_would_meet(decided: Decided)
     token = decided.user(per_hour=2)
     body: dict[str, Any] = {"token": token, "to": ["a@example.com", "a@example.com", "nobody-at-all"], "method": "smtp"}
     body["content"] = {"subject": "hi", "text": "您好"}
-    checked = decided.taken(decided.ask("POST", "/api/v2/messages/check", body))
+    checked = decided.check_ok(decided.ask("POST", "/api/v2/messages/check", body))
     assert (checked["count"], checked["duplicates"], checked["problems_total"]) == (1, 1, 1)
     assert checked["limits"]["per_hour"] == {"limit": 2, "left": 2}
-    assert decided.taken(decided.ask("GET", "/api/query", token=token))["messages"] == []
+    assert decided.check_ok(decided.ask("GET", "/api/query", token=token))["messages"] == []

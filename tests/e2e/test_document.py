@@ -66,7 +66,7 @@ PLACEHOLDERS: dict[str, list[tuple[str, str]]] = {
 """Bullet of the document → what stands for its placeholders. The token stands for `"token":"###"` everywhere."""
 
 
-def filled(example: Example, token: str) -> str:
+def fill(example: Example, token: str) -> str:
     """Replace the placeholders and nothing else; none may be left."""
     text = example.text.replace('"token":"###"', f'"token":"{token}"')
     for old, new in PLACEHOLDERS[example.label]:
@@ -75,7 +75,7 @@ def filled(example: Example, token: str) -> str:
     return text
 
 
-def printed_keys(section: str, label: str) -> set[str]:
+def read_printed_keys(section: str, label: str) -> set[str]:
     """Return the keys of an answer as the document prints it (its blocks are not all strict JSON)."""
     (answer,) = (e for e in examples() if e.section == section and e.label == label and '"method"' not in e.text)
     return set(re.findall(r'"(\w+)"\s*:', answer.text))
@@ -91,7 +91,7 @@ def test_the_documented_account_logs_in_and_gets_the_printed_keys(deployment: De
     body = '{"username": "天存-system-1001", "password": "123456"}'
     answer = httpx.post(f"{deployment.url}/api/login", content=body.encode()).json()
     assert answer["errorCode"] == 0
-    assert printed_keys("2.获取access_token", "成功") == set(answer)
+    assert read_printed_keys("2.获取access_token", "成功") == set(answer)
 
 
 def test_a_failed_login_answers_as_printed(deployment: Deployment) -> None:
@@ -104,19 +104,19 @@ def test_a_failed_login_answers_as_printed(deployment: Deployment) -> None:
 @pytest.mark.parametrize("example", requests(), ids=lambda example: example.label)
 def test_a_documented_request_is_accepted_as_printed(deployment: Deployment, example: Example) -> None:
     """Section 3: every request example, tabs and all."""
-    body = filled(example, deployment.token())
+    body = fill(example, deployment.token())
     answer = httpx.post(f"{deployment.url}/api/send", content=body.encode()).json()
     assert answer["errorCode"] == 0, answer
-    assert printed_keys("3.发送消息", "成功") == set(answer)
+    assert read_printed_keys("3.发送消息", "成功") == set(answer)
 
 
 def test_a_documented_request_reaches_everybody_named_in_it(deployment: Deployment) -> None:
     """The list of section 3 arrives as one mail each, with the subject and text printed."""
     example = next(e for e in requests() if e.label == "群发")
-    answer = httpx.post(f"{deployment.url}/api/send", content=filled(example, deployment.token()).encode())
+    answer = httpx.post(f"{deployment.url}/api/send", content=fill(example, deployment.token()).encode())
     assert answer.headers["x-imsg-count"] == "3"
     for address in ("zhang@163.com", "li@example.com", "wang@example.com"):
-        mail = deployment.arrived(to=address, subject="hello")
+        mail = deployment.wait_arrived(to=address, subject="hello")
         assert mail["text"].strip() == "您好"
 
 
@@ -124,9 +124,7 @@ def test_over_the_limit_answers_as_printed(deployment: Deployment) -> None:
     """Section 3: 10013 with exactly this text, after the five an hour of a new user."""
     token = deployment.new_user_token(per_hour=5, per_day=20)
     example = requests()[0]
-    answers = [
-        httpx.post(f"{deployment.url}/api/send", content=filled(example, token).encode()).json() for _ in range(6)
-    ]
+    answers = [httpx.post(f"{deployment.url}/api/send", content=fill(example, token).encode()).json() for _ in range(6)]
     (printed,) = (e for e in examples() if e.section == "3.发送消息" and e.label == "失败")
     assert [answer["errorCode"] for answer in answers[:5]] == [0] * 5
     assert json.loads(printed.text) == answers[5]
@@ -140,7 +138,7 @@ def test_modify_answers_as_printed(deployment: Deployment) -> None:
     done = httpx.post(url, json=body).json()
     wrong = httpx.post(url, json={**body, "per_day": "20"}).json()
     (printed,) = (e for e in examples() if e.section == "4.更改发送频次" and e.label == "失败")
-    assert printed_keys("4.更改发送频次", "成功") == set(done)
+    assert read_printed_keys("4.更改发送频次", "成功") == set(done)
     assert done["errorCode"] == 0
     assert json.loads(printed.text) == wrong
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from imsg_testing.api import wait
-from imsg_testing.deployment import IMSG, Deployment, attached, provider, running
+from imsg_testing.deployment import IMSG, Deployment, make_attachment, provider, running
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -34,7 +34,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield deployment
 
 
-def sent(deployment: Deployment, method: str, to: Any, content: Any, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def send(deployment: Deployment, method: str, to: Any, content: Any, **more: Any) -> dict[str, Any]:  # noqa: ANN401
     """Send as the administrator; return the answer."""
     asked = {"token": deployment.token(), "method": method, "to": to, "content": content, **more}
     answer = deployment.call("POST", "/api/send", asked)
@@ -77,7 +77,7 @@ def pause(deployment: Deployment, method: str, *, paused: bool) -> None:
     assert deployment.call("PATCH", f"/api/channels/{method}", body)["errorCode"] == 0
 
 
-def found(folder: Path, *needles: str) -> list[str]:
+def search(folder: Path, *needles: str) -> list[str]:
     """Search every file of a data folder for words, whatever their case, raw and dumped; name what holds one."""
     wanted = [needle.lower().encode() for needle in needles]
     places = []
@@ -96,21 +96,21 @@ def found(folder: Path, *needles: str) -> list[str]:
 def test_a_person_is_erased_from_every_place_that_held_their_address(deployment: Deployment) -> None:
     """Sent, failed, queued, retrying, in a list, with a file named for them, under a key, as SMS too."""
     pause(deployment, "smtp", paused=False)
-    single = mail(deployment, MAIL, key="one", attachment=attached(f"{MAIL} 合同.txt", f"致 {MAIL}".encode()))
+    single = mail(deployment, MAIL, key="one", attachment=make_attachment(f"{MAIL} 合同.txt", f"致 {MAIL}".encode()))
     long = mail(deployment, MAIL.upper(), content={"subject": "长", "text": f"{MAIL} " * 5_000})
     listed = mail(deployment, OTHER, MAIL, "wang.wu@example.com")
-    deployment.settled(single)
-    deployment.settled(long)
-    deployment.settled(listed, 3)
+    deployment.wait_settled(single)
+    deployment.wait_settled(long)
+    deployment.wait_settled(listed, 3)
     deployment.order("5xx", times=1)
     late = mail(deployment, MAIL)
     wait(lambda: [one["status"] for one in deployment.messages(late)] in (["retrying"], ["failed"]))
-    text = sent(deployment, "sms", PHONE, "您的包裹已到")["id"]
-    deployment.settled(text)
+    text = send(deployment, "sms", PHONE, "您的包裹已到")["id"]
+    deployment.wait_settled(text)
     pause(deployment, "smtp", paused=True)
     queued = mail(deployment, MAIL, OTHER, key="two")
     wait(lambda: len(deployment.messages(queued)) == 2)
-    assert found(deployment.data, *SPELLINGS)
+    assert search(deployment.data, *SPELLINGS)
 
     erasures = [erase(deployment, "smtp", MAIL.swapcase()), erase(deployment, "sms", f"+86{PHONE}")]
     remains = deployment.call("GET", f"/api/v2/erasures/{erasures[0]}", token=deployment.token())
@@ -120,7 +120,7 @@ def test_a_person_is_erased_from_every_place_that_held_their_address(deployment:
     for erasure in erasures:
         done(deployment, erasure)
 
-    assert found(deployment.data, *SPELLINGS, PHONE) == []
+    assert search(deployment.data, *SPELLINGS, PHONE) == []
     times = [one["to"].lower() for one in deployment.inbox(method="smtp")].count(MAIL.lower())
     assert times == 3, "what was accepted before is not sent after"
     (kept,) = deployment.messages(single)
@@ -137,7 +137,7 @@ def test_a_person_is_erased_from_every_place_that_held_their_address(deployment:
 def test_what_is_sent_to_them_afterwards_is_a_new_relation(deployment: Deployment) -> None:
     done(deployment, erase(deployment, "smtp", "new@example.com"))
     request = mail(deployment, "New@example.com")
-    (message,) = deployment.settled(request)
+    (message,) = deployment.wait_settled(request)
     assert (message["to"], message["status"]) == ("New@example.com", "sent")
 
 
@@ -168,7 +168,7 @@ def test_a_users_contact_is_not_erased_and_the_remedy_is_said(deployment: Deploy
     assert name in answer["detail"]
     assert deployment.call("DELETE", f"/api/users/{name}", {"token": deployment.token()})["errorCode"] == 0
     done(deployment, erase(deployment, "smtp", "contact@example.com"))
-    assert found(deployment.data, "contact@example.com") == []
+    assert search(deployment.data, "contact@example.com") == []
 
 
 @pytest.mark.parametrize(
@@ -202,13 +202,13 @@ def test_only_administrators_erase_and_look(deployment: Deployment) -> None:
 def test_a_follower_is_erased_with_the_openid(deployment: Deployment) -> None:
     openid = deployment.call("POST", "/sandbox/wechat/followers", {})["openid"]
     tag = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})["reply"]
-    request = sent(deployment, "wechat", tag, "明天下雨")["id"]
+    request = send(deployment, "wechat", tag, "明天下雨")["id"]
     wait(lambda: [one["status"] for one in deployment.messages(request)] == ["delivered"])
-    assert found(deployment.data, openid)
+    assert search(deployment.data, openid)
 
     done(deployment, erase(deployment, "wechat", tag.lower().replace("-", "")))
 
-    assert found(deployment.data, openid, tag) == []
+    assert search(deployment.data, openid, tag) == []
     again = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})["reply"]
     assert again != tag, "who comes back is somebody new"
 
@@ -217,13 +217,13 @@ def test_a_restored_copy_knows_who_was_erased_since(tmp_path: Path) -> None:
     """In place, and started where it lies."""
     with provider(tmp_path) as sandbox, running(tmp_path / "one", sandbox.settings) as deployment:
         request = mail(deployment, MAIL)
-        deployment.settled(request)
+        deployment.wait_settled(request)
         command = [str(IMSG), "backup", str(tmp_path / "copy")]
         made = subprocess.run(
             command, env=deployment.environment, cwd=deployment.folder, capture_output=True, check=False
         )
         assert made.returncode == 0, made.stderr
-        assert found(tmp_path / "copy", *SPELLINGS)
+        assert search(tmp_path / "copy", *SPELLINGS)
         done(deployment, erase(deployment, "smtp", MAIL))
         os.kill(deployment.process.pid, signal.SIGKILL)
         wait(lambda: not deployment.process.runs)
@@ -231,28 +231,28 @@ def test_a_restored_copy_knows_who_was_erased_since(tmp_path: Path) -> None:
         shutil.copytree(tmp_path / "copy", tmp_path / "two" / "data")
         with running(tmp_path / "two", sandbox.settings) as other:
             wait(
-                lambda: found(other.data, *SPELLINGS) == [],
+                lambda: search(other.data, *SPELLINGS) == [],
                 60,
                 every_s=0.5,
-                why=lambda: f"{found(other.data, *SPELLINGS)}{other.said}",
+                why=lambda: f"{search(other.data, *SPELLINGS)}{other.said}",
             )
         shutil.rmtree(deployment.data)
         shutil.copytree(tmp_path / "copy", deployment.data)
         deployment.start()
-        wait(lambda: found(deployment.data, *SPELLINGS) == [], 60, every_s=0.5, why=lambda: deployment.said)
+        wait(lambda: search(deployment.data, *SPELLINGS) == [], 60, every_s=0.5, why=lambda: deployment.said)
         assert [one["to"] for one in deployment.messages(request)] == [None]
 
 
 def test_an_erasure_goes_on_after_a_crash(tmp_path: Path) -> None:
     with provider(tmp_path) as sandbox, running(tmp_path / "one", sandbox.settings) as deployment:
         request = mail(deployment, MAIL)
-        deployment.settled(request)
+        deployment.wait_settled(request)
         erasure = erase(deployment, "smtp", MAIL)
         os.kill(deployment.process.pid, signal.SIGKILL)
         wait(lambda: not deployment.process.runs)
         deployment.start()
         done(deployment, erasure, within_s=200)
-        assert found(deployment.data, *SPELLINGS) == []
+        assert search(deployment.data, *SPELLINGS) == []
 
 
 def test_the_command_line_erases_and_shows_what_remains(deployment: Deployment) -> None:
@@ -282,8 +282,8 @@ def test_the_command_line_erases_and_shows_what_remains(deployment: Deployment) 
 
 def test_base64_of_an_attachment_goes_too(deployment: Deployment) -> None:
     content = b"nobody but lonely@example.com reads this"
-    request = mail(deployment, "lonely@example.com", attachment=attached("a.txt", content))
-    deployment.settled(request)
-    assert found(deployment.data, content.decode())
+    request = mail(deployment, "lonely@example.com", attachment=make_attachment("a.txt", content))
+    deployment.wait_settled(request)
+    assert search(deployment.data, content.decode())
     done(deployment, erase(deployment, "smtp", "lonely@example.com"))
-    assert found(deployment.data, content.decode(), base64.b64encode(content).decode()) == []
+    assert search(deployment.data, content.decode(), base64.b64encode(content).decode()) == []

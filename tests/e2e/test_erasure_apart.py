@@ -25,7 +25,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         yield opened
 
 
-def sent(whole: Services, *to: str, key: str = "", **more: Any) -> str:  # noqa: ANN401
+def send(whole: Services, *to: str, key: str = "", **more: Any) -> str:  # noqa: ANN401
     """Send a mail and return the request's id."""
     content = {"subject": f"给 {to[0]}", "text": "您好"}
     body = {"token": whole.token(), "method": "smtp", "to": list(to), "content": content, **more}
@@ -35,7 +35,7 @@ def sent(whole: Services, *to: str, key: str = "", **more: Any) -> str:  # noqa:
     return str(answer["id"])
 
 
-def found(whole: Services) -> list[str]:
+def search(whole: Services) -> list[str]:
     """Search dumps of every database, every key of Redis and its files for the address."""
     postgres, valkey = whole.stores
     needle = MAIL.lower().encode()
@@ -55,15 +55,15 @@ def found(whole: Services) -> list[str]:
 
 
 def test_a_person_is_erased_from_every_database_and_from_redis(whole: Services) -> None:
-    single = sent(whole, MAIL, key="a-key")
-    listed = sent(whole, OTHER, MAIL.upper())
-    whole.settled(single)
-    whole.settled(listed, 2)
+    single = send(whole, MAIL, key="a-key")
+    listed = send(whole, OTHER, MAIL.upper())
+    whole.wait_settled(single)
+    whole.wait_settled(listed, 2)
     token = whole.token()
     assert whole.call("PATCH", "/api/v2/channels/smtp", {"token": token, "paused": True})["errorCode"] == 0
-    queued = sent(whole, MAIL, OTHER, content={"subject": "您好", "text": "x"})
+    queued = send(whole, MAIL, OTHER, content={"subject": "您好", "text": "x"})
     wait(lambda: len(whole.messages(queued)) == 2)
-    assert {"dump of history"} <= set(found(whole))
+    assert {"dump of history"} <= set(search(whole))
 
     asked = {"token": token, "method": "smtp", "to": MAIL.swapcase()}
     answer = httpx.post(f"{whole.gateways[0].url}/api/v2/erasures", json=asked, timeout=30)
@@ -83,11 +83,11 @@ def test_a_person_is_erased_from_every_database_and_from_redis(whole: Services) 
         why=lambda: f"{told}\n{whole.said}",
     )
     assert told["state"] == "draining", "the job of the paused channel has its address still"
-    assert "dump of history" not in found(whole)
+    assert "dump of history" not in search(whole)
     assert whole.call("PATCH", "/api/v2/channels/smtp", {"token": token, "paused": False})["errorCode"] == 0
     wait(lambda: stands("done"), 120, every_s=0.2, why=lambda: f"{told}\n{whole.said}")
 
-    assert found(whole) == []
+    assert search(whole) == []
     assert [mail["to"].lower() for mail in whole.sandbox.inbox()].count(MAIL.lower()) == 2
     assert {one["to"]: one["status"] for one in whole.messages(queued)} == {None: "failed", OTHER: "sent"}
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imsg_testing.api import wait
-from imsg_testing.deployment import IMSG, Deployment, attached, pasted
+from imsg_testing.deployment import IMSG, Deployment, find_pasted, make_attachment
 
 
 def test_the_offered_lines_send_a_first_message_as_pasted(deployment: Deployment) -> None:
-    lines = pasted(deployment.said)
+    lines = find_pasted(deployment.said)
 
     done = subprocess.run(["/bin/sh", "-eu"], input=lines, capture_output=True, text=True, timeout=30, check=False)
 
@@ -29,11 +29,11 @@ def test_an_attachment_arrives_byte_for_byte_under_its_chinese_name(deployment: 
     name = "会议纪要（第二稿）.pdf"
 
     answer = deployment.send(
-        "zhang@example.com", attachment=attached(name, content), subject="开会通知", text="下午两点半"
+        "zhang@example.com", attachment=make_attachment(name, content), subject="开会通知", text="下午两点半"
     )
 
     assert answer["errorCode"] == 0
-    (message,) = deployment.settled(answer["id"])
+    (message,) = deployment.wait_settled(answer["id"])
     assert message["status"] == "sent"
     assert message["provider"] == "smtp"
     (mail,) = deployment.inbox(to="zhang@example.com")
@@ -50,7 +50,7 @@ def test_the_documented_account_sends_too(deployment: Deployment) -> None:
     answer = deployment.call("POST", "/api/send", body)
 
     assert answer["errorCode"] == 0
-    (message,) = deployment.settled(answer["id"])
+    (message,) = deployment.wait_settled(answer["id"])
     assert message["username"] == "天存-system-1001"
 
 
@@ -60,7 +60,7 @@ def test_a_list_is_one_mail_each_and_nobody_sees_the_others(deployment: Deployme
     answer = deployment.send([*everybody, "reader0@EXAMPLE.COM"])
 
     assert answer["count"] == 120
-    messages = deployment.settled(answer["id"], 120)
+    messages = deployment.wait_settled(answer["id"], 120)
     assert {message["status"] for message in messages} == {"sent"}
     mails = deployment.inbox()
     assert sorted(mail["to"] for mail in mails) == sorted(everybody)
@@ -72,7 +72,7 @@ def test_a_list_is_one_mail_each_and_nobody_sees_the_others(deployment: Deployme
 def test_a_bounce_fails_with_the_servers_own_words_and_harms_no_neighbour(deployment: Deployment) -> None:
     answer = deployment.send(["bounce@example.com", "fine@example.com"])
 
-    by_address = {message["to"]: message for message in deployment.settled(answer["id"], 2)}
+    by_address = {message["to"]: message for message in deployment.wait_settled(answer["id"], 2)}
 
     assert by_address["fine@example.com"]["status"] == "sent"
     bounced = by_address["bounce@example.com"]
@@ -83,7 +83,7 @@ def test_a_bounce_fails_with_the_servers_own_words_and_harms_no_neighbour(deploy
 def test_what_could_not_be_delivered_at_once_is_tried_again(deployment: Deployment) -> None:
     answer = deployment.send(["away@example.com", "unsure@example.com"])
 
-    by_address = {message["to"]: message for message in deployment.settled(answer["id"], 2, within_s=80)}
+    by_address = {message["to"]: message for message in deployment.wait_settled(answer["id"], 2, within_s=80)}
 
     assert {message["status"] for message in by_address.values()} == {"sent"}
     assert {message["attempts"] for message in by_address.values()} == {2}
@@ -106,7 +106,7 @@ def test_the_command_line_does_the_same(deployment: Deployment, tmp_path: Path) 
     assert code == 0, err
     answer = json.loads(out)
     assert answer["count"] == 2
-    deployment.settled(answer["id"], 2)
+    deployment.wait_settled(answer["id"], 2)
     assert deployment.inbox(to="li@example.com")[0]["text"] == "本周完成"
     assert deployment.inbox(to="li@example.com")[0]["attachments"][0]["filename"] == "报告.txt"
 

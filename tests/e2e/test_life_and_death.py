@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from imsg_testing.api import DOCUMENTED, wait
-from imsg_testing.deployment import IMSG, Deployment, environment, pasted, running
+from imsg_testing.deployment import IMSG, Deployment, environment, find_pasted, running
 from imsg_testing.processes import descendants
 from imsg_testing.servers import reserve_port
 
@@ -36,7 +36,7 @@ def _is_one_clear_line(done: "subprocess.CompletedProcess[str]", *words: str) ->
         assert word in line
 
 
-def _served_by(deployment: Deployment) -> int:
+def _find_child(deployment: Deployment) -> int:
     """Return the process that serves: the child of the one that watches."""
     return descendants(deployment.process.pid)[0]
 
@@ -84,7 +84,7 @@ def test_a_bad_setting_is_one_line_that_names_it(tmp_path: Path, name: str, valu
 
 def test_a_second_start_on_the_same_data_is_one_line_and_harms_nothing(tmp_path: Path) -> None:
     with running(tmp_path) as deployment:
-        _is_one_clear_line(_up(tmp_path), str(_served_by(deployment)), "IMSG_DATA_DIR")
+        _is_one_clear_line(_up(tmp_path), str(_find_child(deployment)), "IMSG_DATA_DIR")
 
         assert deployment.call("GET", "/health/ready")["errorCode"] == 0
 
@@ -95,7 +95,7 @@ def test_off_loopback_no_documented_password_works_and_the_sandbox_wants_a_token
         assert stat.S_IMODE(made.stat().st_mode) == 0o600
         assert made.read_text() not in deployment.said
 
-        lines = pasted(deployment.said)
+        lines = find_pasted(deployment.said)
         done = subprocess.run(["/bin/sh", "-eu"], input=lines, capture_output=True, text=True, timeout=30, check=False)
 
         sent, arrived = (json.loads(line) for line in done.stdout.splitlines())
@@ -122,7 +122,12 @@ def test_behind_a_proxy_of_this_machine_it_is_as_closed_as_off_loopback(tmp_path
         assert password not in deployment.said
         assert "123" not in re.sub(r"https?://\S+", "", deployment.said.partition("accounts")[2].partition("\n")[0])
         done = subprocess.run(
-            ["/bin/sh", "-eu"], input=pasted(deployment.said), capture_output=True, text=True, timeout=30, check=False
+            ["/bin/sh", "-eu"],
+            input=find_pasted(deployment.said),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
         sent, arrived = (json.loads(line) for line in done.stdout.splitlines())
         assert (sent["errorCode"], len(arrived["messages"])) == (0, 1)
@@ -239,7 +244,7 @@ def test_probes_answer_under_any_name(shared_stack: Deployment) -> None:
 def test_ctrl_c_ends_it_at_once_without_a_word_and_keeps_the_data(tmp_path: Path) -> None:
     with running(tmp_path) as deployment:
         accepted = deployment.send("zhang@example.com")
-        deployment.settled(accepted["id"])
+        deployment.wait_settled(accepted["id"])
         before = len(deployment.said)
         began = time.monotonic()
 
@@ -310,5 +315,5 @@ def test_valkey_killed_alone_comes_back_and_nothing_is_lost(tmp_path: Path) -> N
 
         wait(is_accepted, every_s=0.2)
 
-        (message,) = deployment.settled(accepted["id"])
+        (message,) = deployment.wait_settled(accepted["id"])
         assert message["status"] == "sent"

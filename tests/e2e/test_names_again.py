@@ -11,7 +11,7 @@ def test_a_name_registered_again_has_nothing_of_its_predecessors(deployment: Dep
     mail = {"to": "li@example.com", "method": "smtp", "content": {"subject": "工资单", "text": "机密"}}
     key = {"Idempotency-Key": "the-key"}
     his = deployment.client.post("/api/v2/messages", json={"token": first, **mail}, headers=key).json()["id"]
-    deployment.settled(his)
+    deployment.wait_settled(his)
     assert [m["id"] for m in deployment.call("GET", "/api/v2/messages", token=first)["messages"]] == [f"{his}-0"]
 
     assert deployment.call("DELETE", f"/api/v2/users/{name}", token=deployment.token())["errorCode"] == 0

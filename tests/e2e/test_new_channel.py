@@ -61,7 +61,7 @@ def test_a_channel_joins_by_being_installed(tmp_path: Path) -> None:
         body = {"token": deployment.token(), "to": ["123456", "987654"], "method": "pager", "content": "速回电话"}
         accepted = deployment.call("POST", "/api/send", body)
         assert accepted["errorCode"] == 0, accepted
-        messages = {message["to"]: message for message in deployment.settled(accepted["id"], 2)}
+        messages = {message["to"]: message for message in deployment.wait_settled(accepted["id"], 2)}
 
         assert [page["text"] for page in pages] == ["速回电话"]
         assert messages["123456"]["status"] == "sent"
@@ -77,4 +77,4 @@ def test_a_channel_joins_by_being_installed(tmp_path: Path) -> None:
         assert schemas["SendPager"]["properties"]["content"] == {"$ref": "#/components/schemas/PagerContent"}
 
         mail = deployment.send("zhang@example.com")
-        assert deployment.settled(mail["id"])[0]["status"] == "sent"
+        assert deployment.wait_settled(mail["id"])[0]["status"] == "sent"

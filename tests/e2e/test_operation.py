@@ -26,12 +26,12 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     """Run an iMSG of this module's own, since its channels are paused."""
     with running(tmp_path_factory.mktemp("operation")) as opened:
         opened.open_wide()
-        done = said(opened, "login", "admin", "--password", "123")
+        done = run_verb(opened, "login", "admin", "--password", "123")
         assert done.returncode == 0, done.stderr
         yield opened
 
 
-def said(deployment: Deployment, *words: str) -> "subprocess.CompletedProcess[str]":
+def run_verb(deployment: Deployment, *words: str) -> "subprocess.CompletedProcess[str]":
     """Run a verb."""
     return subprocess.run(
         [str(IMSG), *words],
@@ -54,14 +54,14 @@ def lines(done: "subprocess.CompletedProcess[str]") -> list[list[str]]:
 def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_it_is_resumed(
     deployment: Deployment,
 ) -> None:
-    assert lines(said(deployment, "channels"))[1:] == [[method, "open", "0"] for method in METHODS]
+    assert lines(run_verb(deployment, "channels"))[1:] == [[method, "open", "0"] for method in METHODS]
 
-    done = said(deployment, "channels", "pause", "smtp", "--reason", "邮件服务器搬迁")
+    done = run_verb(deployment, "channels", "pause", "smtp", "--reason", "邮件服务器搬迁")
     assert done.stdout == "smtp is paused; 0 wait.\n", done.stderr
     accepted = deployment.send("zhang@example.com")
     assert accepted["errorCode"] == 0
-    assert lines(said(deployment, "channels"))[1] == ["smtp", "paused", "1", "邮件服务器搬迁"]
-    answer = json.loads(said(deployment, "channels", "--json").stdout)
+    assert lines(run_verb(deployment, "channels"))[1] == ["smtp", "paused", "1", "邮件服务器搬迁"]
+    answer = json.loads(run_verb(deployment, "channels", "--json").stdout)
     assert answer["channels"][0] == {
         "method": "smtp",
         "state": "paused",
@@ -71,55 +71,57 @@ def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_
     }
     assert [message["status"] for message in deployment.messages(accepted["id"])] == ["queued"]
 
-    assert json.loads(said(deployment, "channels", "resume", "smtp", "--json").stdout)["state"] == "open"
-    assert [message["status"] for message in deployment.settled(accepted["id"])] == ["sent"]
-    done = said(deployment, "channels", "pause", "pigeon")
+    assert json.loads(run_verb(deployment, "channels", "resume", "smtp", "--json").stdout)["state"] == "open"
+    assert [message["status"] for message in deployment.wait_settled(accepted["id"])] == ["sent"]
+    done = run_verb(deployment, "channels", "pause", "pigeon")
     assert (done.returncode, done.stdout) == (1, "")
     assert "10016" in done.stderr
 
 
 def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(deployment: Deployment) -> None:
-    assert said(deployment, "dead-letters").stdout == "No dead letters.\n"
-    said(deployment, "channels", "pause", "smtp")
+    assert run_verb(deployment, "dead-letters").stdout == "No dead letters.\n"
+    run_verb(deployment, "channels", "pause", "smtp")
     accepted = [deployment.send(f"dead{n}@example.com", subject=f"dead {n}") for n in range(2)]
     asyncio.run(_bury(deployment, [answer["id"] for answer in accepted]))
-    wait(lambda: len(_listed(deployment)) == UNREADABLE + 2, 60)
+    wait(lambda: len(_list_dead_letters(deployment)) == UNREADABLE + 2, 60)
 
-    assert "There are more" in said(deployment, "dead-letters").stdout
-    buried = [letter for letter in _listed(deployment) if letter["request"]]
+    assert "There are more" in run_verb(deployment, "dead-letters").stdout
+    buried = [letter for letter in _list_dead_letters(deployment) if letter["request"]]
     assert {letter["request"] for letter in buried} == {answer["id"] for answer in accepted}
-    assert [letter["id"] for letter in _listed(deployment, "--reason", "broke")] == [letter["id"] for letter in buried]
-    shown = said(deployment, "dead-letters", "show", buried[0]["id"]).stdout
+    assert [letter["id"] for letter in _list_dead_letters(deployment, "--reason", "broke")] == [
+        letter["id"] for letter in buried
+    ]
+    shown = run_verb(deployment, "dead-letters", "show", buried[0]["id"]).stdout
     assert "broke the worker 3 times" in shown
     assert '"address":"dead' in shown
     assert [message["status"] for message in deployment.messages(accepted[0]["id"])] == ["failed"]
 
-    done = said(deployment, "dead-letters", "resend", "--all")
+    done = run_verb(deployment, "dead-letters", "resend", "--all")
     assert (done.returncode, done.stdout) == (2, ""), "it asks, and here is nobody to be asked"
     for _ in range(2):
-        done = said(deployment, "dead-letters", "resend", "--all", "--yes")
+        done = run_verb(deployment, "dead-letters", "resend", "--all", "--yes")
         assert done.stdout.count("1 message accepted") == 2, done.stderr
-    said(deployment, "channels", "resume", "smtp")
+    run_verb(deployment, "channels", "resume", "smtp")
     for n in range(2):
-        deployment.arrived(subject=f"dead {n}", method="smtp", to=f"dead{n}@example.com")
+        deployment.wait_arrived(subject=f"dead {n}", method="smtp", to=f"dead{n}@example.com")
     wait(lambda: deployment.call("GET", "/api/channels", token=deployment.token())["channels"][0]["waiting"] == 0)
     assert len([mail for mail in deployment.inbox(method="smtp") if mail["subject"].startswith("dead")]) == 2
 
 
 def test_what_holds_no_message_can_be_read_and_not_sent(deployment: Deployment) -> None:
-    unreadable = next(letter for letter in _listed(deployment) if not letter["request"])
-    shown = json.loads(said(deployment, "dead-letters", "show", unreadable["id"], "--json").stdout)
+    unreadable = next(letter for letter in _list_dead_letters(deployment) if not letter["request"])
+    shown = json.loads(run_verb(deployment, "dead-letters", "show", unreadable["id"], "--json").stdout)
     assert shown["body"].startswith("what is this")
-    done = said(deployment, "dead-letters", "resend", unreadable["id"], "f" * 32)
+    done = run_verb(deployment, "dead-letters", "resend", unreadable["id"], "f" * 32)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 2, "each is said, the first does not stop the second"
-    done = said(deployment, "dead-letters", "resend", unreadable["id"], "--json")
+    done = run_verb(deployment, "dead-letters", "resend", unreadable["id"], "--json")
     (answer,) = json.loads(done.stdout)["requests"]
     assert (done.returncode, answer["letter"], answer["reason"]) == (1, unreadable["id"], "nothing_to_resend")
 
 
-def _listed(deployment: Deployment, *options: str) -> list[dict[str, str]]:
-    done = said(deployment, "dead-letters", "--limit", "1000", "--json", *options)
+def _list_dead_letters(deployment: Deployment, *options: str) -> list[dict[str, str]]:
+    done = run_verb(deployment, "dead-letters", "--limit", "1000", "--json", *options)
     letters: list[dict[str, str]] = json.loads(done.stdout)["dead"]
     return letters
 

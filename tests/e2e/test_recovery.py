@@ -15,7 +15,7 @@ SETTLED_WITHIN_S = 150.0
 
 @pytest.mark.long
 def test_every_recipient_of_the_list_is_settled_and_hardly_one_got_it_twice(crash: Crash) -> None:
-    messages = crash.deployment.settled(crash.request, crash.recipients, within_s=SETTLED_WITHIN_S)
+    messages = crash.deployment.wait_settled(crash.request, crash.recipients, within_s=SETTLED_WITHIN_S)
 
     assert Counter(message["status"] for message in messages) == {"sent": crash.recipients}
     mails = Counter(mail["to"] for mail in crash.provider.inbox())

@@ -33,8 +33,8 @@ class Installation(Services):
         self._common = {**KEYS, "IMSG_BROKER_URL": rabbit.url, "IMSG_REDIS_URL": valkey.url, **SWEEP}
         auth, history = self._owner("auth"), self._owner("history")
         peers = {"IMSG_AUTH_URL": auth.url, "IMSG_HISTORY_URL": history.url}
-        sender = self._started("imsg_smtp", {**peers, **sandbox.settings})
-        super().__init__([self._started("imsg_gateway", peers)], auth, history, [sender], sandbox)
+        sender = self._start("imsg_smtp", {**peers, **sandbox.settings})
+        super().__init__([self._start("imsg_gateway", peers)], auth, history, [sender], sandbox)
         stack.callback(self.close)
 
     def lose_the_store(self) -> None:
@@ -49,9 +49,9 @@ class Installation(Services):
             one.start()
 
     def _owner(self, name: str) -> OneService:
-        return self._started(f"imsg_{name}", {"IMSG_DATABASE_URL": self.store.url_of_owner(name)})
+        return self._start(f"imsg_{name}", {"IMSG_DATABASE_URL": self.store.url_of_owner(name)})
 
-    def _started(self, package: str, settings: dict[str, str]) -> OneService:
+    def _start(self, package: str, settings: dict[str, str]) -> OneService:
         one = OneService(package, self._folder, {**self._common, "IMSG_DATA_DIR": str(self._folder), **settings})
         self._stack.callback(one.process.close)
         one.start()
@@ -98,7 +98,7 @@ def test_a_restore_is_reconciled_and_nobody_gets_twice_what_the_claims_know(
     api.call("POST", "/api/register", {"token": api.token(), "username": name, "password": "correct horse"})
     settled = [str(api.send(f"settled{n}@example.com")["id"]) for n in range(3)]
     for request in settled:
-        api.settled(request)
+        api.wait_settled(request)
     _pause(api, paused=True)
     waiting = [str(api.send(f"waiting{n}@example.com")["id"]) for n in range(4)]
     wait(lambda: all(api.messages(request) for request in waiting))
@@ -107,7 +107,7 @@ def test_a_restore_is_reconciled_and_nobody_gets_twice_what_the_claims_know(
     later = str(api.send("later@example.com")["id"])
     _pause(api, paused=False)
     for request in (*waiting, later):
-        api.settled(request)
+        api.wait_settled(request)
 
     api.lose_the_store()
     assert api.call("GET", "/api/query", None, token=api.token())["errorCode"] == 10012
@@ -115,11 +115,11 @@ def test_a_restore_is_reconciled_and_nobody_gets_twice_what_the_claims_know(
     api.start_again()
     assert [user["username"] for user in _users(api)].count(name) == 1
     for request in (*settled, *waiting):
-        (message,) = api.settled(request, within_s=120)
+        (message,) = api.wait_settled(request, within_s=120)
         assert message["status"] == "sent"
     assert api.messages(later) == [], "the dump knows nothing of it"
     new = str(api.send("new@example.com")["id"])
-    assert [message["status"] for message in api.settled(new)] == ["sent"]
+    assert [message["status"] for message in api.wait_settled(new)] == ["sent"]
     mails = Counter(mail["to"] for mail in sandbox.inbox())
     assert set(mails.values()) == {1}
     assert mails.total() == len((*settled, *waiting, later, new))

@@ -28,7 +28,7 @@ def mail(token: str, to: str = "zhang@example.com") -> dict[str, object]:
 def test_a_mail_is_sent_and_queried_through_either_gateway(whole: Services) -> None:
     """What one accepts the other finds."""
     accepted = whole.through(1).client.post("/api/v2/messages", json=mail(whole.token())).json()
-    (message,) = whole.settled(accepted["id"])
+    (message,) = whole.wait_settled(accepted["id"])
     assert (message["status"], message["to"]) == ("sent", "zhang@example.com")
 
 
@@ -85,7 +85,7 @@ def test_concurrent_repeats_with_one_key_are_one_request(whole: Services) -> Non
     assert {answer.json()["errorCode"] for answer in answers} == {0}
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
-    whole.settled(answers[0].json()["id"])
+    whole.wait_settled(answers[0].json()["id"])
     assert sum(one["to"] == "once@example.com" for one in whole.sandbox.inbox()) == 1
 
 
@@ -98,16 +98,16 @@ def test_a_sender_killed_in_mid_bulk_loses_nobody_and_repeats_no_more_than_was_i
     accepted = whole.send(everybody)
     assert accepted["count"] == len(everybody)
 
-    def received() -> list[str]:
+    def read_received() -> list[str]:
         return [one["to"] for one in whole.sandbox.inbox() if one["to"].endswith(arrived)]
 
-    wait(lambda: len(received()) > 100, every_s=0.05)
+    wait(lambda: len(read_received()) > 100, every_s=0.05)
     victim = whole.senders[0]
     victim.process.kill()
-    messages = whole.settled(accepted["id"], len(everybody), within_s=180)
+    messages = whole.wait_settled(accepted["id"], len(everybody), within_s=180)
     victim.start()
 
-    mails = Counter(received())
+    mails = Counter(read_received())
     duplicates = sum(count - 1 for count in mails.values())
     in_flight = 16
     assert Counter(message["status"] for message in messages) == {"sent": len(everybody)}
@@ -135,5 +135,5 @@ def test_a_gateway_killed_with_a_key_in_hand_leaves_the_repeat_to_the_other(whol
         return answer["errorCode"] == 0
 
     wait(is_accepted, 60, every_s=0.5, why=lambda: str(answer))
-    whole.settled(str(answer["id"]))
+    whole.wait_settled(str(answer["id"]))
     assert sum(one["to"] == "killed@example.net" for one in whole.sandbox.inbox()) == 1

@@ -25,7 +25,7 @@ def send(deployment: Deployment, to: str | Sequence[str], content: Any = "明天
     return deployment.call("POST", "/api/send", body)
 
 
-def ended(deployment: Deployment, request: str, status: str, within_s: float = 20.0) -> list[dict[str, Any]]:
+def wait_for_status(deployment: Deployment, request: str, status: str, within_s: float = 20.0) -> list[dict[str, Any]]:
     """Wait until every message of a request has this status; return them."""
     found: list[dict[str, Any]] = []
 
@@ -62,7 +62,7 @@ def test_one_sms_arrives_as_text_and_its_receipt_comes(deployment: Deployment) -
     to = number()
     answer = send(deployment, to)
     assert (answer["errorCode"], answer["count"], answer["segments"]) == (0, 1, 1)
-    (message,) = ended(deployment, answer["id"], "delivered")
+    (message,) = wait_for_status(deployment, answer["id"], "delivered")
     assert (message["provider"], message["segments"], message["error"]) == ("aliyun", 1, None)
     (kept,) = deployment.inbox(to=to)
     assert (kept["method"], kept["from"], kept["text"]) == ("sms", "天存", ARRIVED)
@@ -73,7 +73,7 @@ def test_many_sms_travel_in_one_call_and_each_is_delivered(deployment: Deploymen
     everybody = [number() for _ in range(120)]
     answer = send(deployment, everybody)
     assert answer["count"] == 120
-    messages = ended(deployment, answer["id"], "delivered")
+    messages = wait_for_status(deployment, answer["id"], "delivered")
     assert len({message["provider_id"] for message in messages}) == 1
     assert [one["to"] for one in deployment.inbox() if one["method"] == "sms"] == everybody
 
@@ -81,14 +81,14 @@ def test_many_sms_travel_in_one_call_and_each_is_delivered(deployment: Deploymen
 def test_a_username_stands_for_its_number(deployment: Deployment) -> None:
     to = number()
     answer = send(deployment, deployment.new_user(phone=to))
-    ended(deployment, answer["id"], "delivered")
+    wait_for_status(deployment, answer["id"], "delivered")
     assert [one["text"] for one in deployment.inbox(to=to)] == [ARRIVED]
 
 
 def test_a_template_is_sent_with_its_own_variables(deployment: Deployment) -> None:
     to = number()
     answer = send(deployment, to, {"template": "SMS_100000002", "params": {"code": "246810"}})
-    ended(deployment, answer["id"], "delivered")
+    wait_for_status(deployment, answer["id"], "delivered")
     assert [one["text"] for one in deployment.inbox(to=to)] == [
         "【天存】您的验证码为246810，五分钟内有效，请勿告诉他人。"
     ]
@@ -119,15 +119,15 @@ def test_a_bad_number_fails_alone(deployment: Deployment) -> None:
 
 
 def test_a_receipt_may_come_before_the_answer_and_may_say_no(deployment: Deployment) -> None:
-    ended(deployment, send(deployment, "19900000005")["id"], "delivered")
-    (failed,) = ended(deployment, send(deployment, "19900000001")["id"], "failed")
+    wait_for_status(deployment, send(deployment, "19900000005")["id"], "delivered")
+    (failed,) = wait_for_status(deployment, send(deployment, "19900000001")["id"], "failed")
     assert failed["error"] == {"code": "MK:0001", "detail": "用户未接收"}
 
 
 def test_receipts_shuffled_and_repeated_end_in_the_same(deployment: Deployment) -> None:
     deployment.order("lost_receipt", times=2, method="sms")
     answer = send(deployment, [number(), number()])
-    first, second = ended(deployment, answer["id"], "sent")
+    first, second = wait_for_status(deployment, answer["id"], "sent")
     pushes = [entry(first, success=True), entry(second, success=False), entry(first, success=True)] * 4
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda one: report(deployment, one), pushes))
@@ -142,7 +142,7 @@ def test_receipts_shuffled_and_repeated_end_in_the_same(deployment: Deployment) 
 
 def test_a_forged_receipt_finds_nothing_there(deployment: Deployment) -> None:
     deployment.order("lost_receipt", method="sms")
-    (message,) = ended(deployment, send(deployment, number())["id"], "sent")
+    (message,) = wait_for_status(deployment, send(deployment, number())["id"], "sent")
     answer = report(deployment, entry(message, success=False), secret="guessed")
     assert answer.status_code == 404
     assert (answer.json()["errorCode"], answer.json()["reason"]) == (10001, "no_such_url")
@@ -163,6 +163,6 @@ def test_what_was_never_answered_is_found_and_sent_once(deployment: Deployment) 
     to = number()
     deployment.order("reset_after", method="sms")
     answer = send(deployment, to)
-    (message,) = ended(deployment, answer["id"], "delivered", within_s=80)
+    (message,) = wait_for_status(deployment, answer["id"], "delivered", within_s=80)
     assert message["attempts"] == 1
     assert len(deployment.inbox(to=to)) == 1

@@ -13,7 +13,7 @@ PRESS = {"key": "获取我的openID"}
 TAG = re.compile(r"[0-9A-Z]{3}-[0-9A-Z]{3}-[0-9A-Z]{3}")
 
 
-def followed(deployment: Deployment, **asked: object) -> tuple[str, str]:
+def follow(deployment: Deployment, **asked: object) -> tuple[str, str]:
     """Let somebody new follow; return (openid, tag)."""
     openid = deployment.call("POST", "/sandbox/wechat/followers", asked)["openid"]
     told: str = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"]
@@ -21,14 +21,14 @@ def followed(deployment: Deployment, **asked: object) -> tuple[str, str]:
     return openid, told
 
 
-def sent(deployment: Deployment, to: Any, content: Any = "明天下雨", **more: object) -> dict[str, Any]:  # noqa: ANN401
+def send(deployment: Deployment, to: Any, content: Any = "明天下雨", **more: object) -> dict[str, Any]:  # noqa: ANN401
     """Send as the administrator; return the answer."""
     return deployment.call(
         "POST", "/api/send", {"token": deployment.token(), "to": to, "method": "wechat", "content": content, **more}
     )
 
 
-def delivered(deployment: Deployment, request: str, count: int = 1, within_s: float = 60) -> list[dict[str, Any]]:
+def wait_delivered(deployment: Deployment, request: str, count: int = 1, within_s: float = 60) -> list[dict[str, Any]]:
     """Wait until every message is known to have arrived; return them."""
     wait(
         lambda: [message["status"] for message in deployment.messages(request)] == ["delivered"] * count,
@@ -40,12 +40,12 @@ def delivered(deployment: Deployment, request: str, count: int = 1, within_s: fl
 
 
 def test_a_follower_is_sent_to_by_the_tag_and_the_receipt_settles_it(deployment: Deployment) -> None:
-    openid, tag = followed(deployment)
+    openid, tag = follow(deployment)
 
-    answer = sent(deployment, tag.lower().replace("-", ""))
+    answer = send(deployment, tag.lower().replace("-", ""))
 
     assert (answer["errorCode"], answer["count"]) == (0, 1), answer
-    (message,) = delivered(deployment, answer["id"])
+    (message,) = wait_delivered(deployment, answer["id"])
     assert (message["provider"], message["attempts"], message["error"]) == ("wechat", 1, None)
     assert message["provider_id"].isdigit()
     (arrived,) = deployment.inbox(method="wechat", to=openid)
@@ -54,7 +54,7 @@ def test_a_follower_is_sent_to_by_the_tag_and_the_receipt_settles_it(deployment:
 
 
 def test_the_tag_stays_the_same_however_it_is_asked_for(deployment: Deployment) -> None:
-    openid, tag = followed(deployment)
+    openid, tag = follow(deployment)
     told = {
         deployment.call("POST", f"/sandbox/wechat/followers/{openid}/say", {"text": text})["reply"]
         for text in ("openID", "OPENid", "我的openID")
@@ -65,25 +65,25 @@ def test_the_tag_stays_the_same_however_it_is_asked_for(deployment: Deployment) 
 
 
 def test_a_list_of_followers_each_has_its_own_message(deployment: Deployment) -> None:
-    people = [followed(deployment) for _ in range(12)]
+    people = [follow(deployment) for _ in range(12)]
 
-    answer = sent(deployment, [tag for _, tag in people])
+    answer = send(deployment, [tag for _, tag in people])
 
     assert answer["count"] == 12
-    delivered(deployment, answer["id"], 12)
+    wait_delivered(deployment, answer["id"], 12)
     assert sorted(one["to"] for one in deployment.inbox(method="wechat")) == sorted(openid for openid, _ in people)
 
 
 def test_who_has_left_is_10014_and_is_welcome_again(deployment: Deployment) -> None:
-    openid, tag = followed(deployment)
+    openid, tag = follow(deployment)
     assert deployment.call("DELETE", f"/sandbox/wechat/followers/{openid}")["errorCode"] == 0
 
-    refused = sent(deployment, tag)
+    refused = send(deployment, tag)
     assert (refused["errorCode"], refused["errorMessage"]) == (10014, "用户未关注微信公众号")
     assert deployment.inbox(method="wechat", to=openid) == []
 
     deployment.call("POST", f"/sandbox/wechat/followers/{openid}/follow")
-    assert sent(deployment, tag)["errorCode"] == 0
+    assert send(deployment, tag)["errorCode"] == 0
 
 
 @pytest.mark.parametrize(
@@ -107,57 +107,57 @@ def test_what_cannot_be_sent_is_refused_at_once(
     more: dict[str, Any],
     code: int,
 ) -> None:
-    _, tag = followed(deployment)
-    refused = sent(deployment, tag if to is None else to, **{"content": "明天下雨", **more})
+    _, tag = follow(deployment)
+    refused = send(deployment, tag if to is None else to, **{"content": "明天下雨", **more})
     assert refused["errorCode"] == code, refused
 
 
 def test_the_account_may_be_named(deployment: Deployment) -> None:
-    _, tag = followed(deployment)
-    assert sent(deployment, tag, account="sandbox")["errorCode"] == 0
+    _, tag = follow(deployment)
+    assert send(deployment, tag, account="sandbox")["errorCode"] == 0
 
 
 def test_a_template_is_filled_by_name(deployment: Deployment) -> None:
-    openid, tag = followed(deployment)
+    openid, tag = follow(deployment)
     (account,) = deployment.call("GET", "/sandbox/wechat")["accounts"]
     (template,) = account["templates"]
-    answer = sent(deployment, tag, {"template": template, "params": {"content": "下午两点半"}})
-    delivered(deployment, answer["id"])
+    answer = send(deployment, tag, {"template": template, "params": {"content": "下午两点半"}})
+    wait_delivered(deployment, answer["id"])
     assert deployment.inbox(method="wechat", to=openid)[0]["text"] == "下午两点半"
 
 
 def test_a_user_is_reached_by_name_through_their_tag(deployment: Deployment) -> None:
-    openid, tag = followed(deployment)
+    openid, tag = follow(deployment)
     name = deployment.new_user(wechat=tag)
-    answer = sent(deployment, [name, tag])
+    answer = send(deployment, [name, tag])
     assert answer["count"] == 1
-    delivered(deployment, answer["id"])
+    wait_delivered(deployment, answer["id"])
     assert len(deployment.inbox(method="wechat", to=openid)) == 1
 
 
 def test_who_blocks_the_account_fails_by_the_receipt(deployment: Deployment) -> None:
-    _, tag = followed(deployment, blocks=True)
-    answer = sent(deployment, tag)
+    _, tag = follow(deployment, blocks=True)
+    answer = send(deployment, tag)
     wait(lambda: [message["status"] for message in deployment.messages(answer["id"])] == ["failed"])
     (message,) = deployment.messages(answer["id"])
     assert message["error"]["code"] == "user_block"
 
 
 def test_a_text_longer_than_the_broker_takes_is_cut(deployment: Deployment) -> None:
-    openid, tag = followed(deployment)
-    answer = sent(deployment, tag, "长" * 100_000)
-    delivered(deployment, answer["id"])
+    openid, tag = follow(deployment)
+    answer = send(deployment, tag, "长" * 100_000)
+    wait_delivered(deployment, answer["id"])
     text = deployment.inbox(method="wechat", to=openid)[0]["text"]
     assert text.endswith("…")
     assert set(text[:-1]) == {"长"}
 
 
 def test_an_expired_token_and_a_lost_receipt_harm_nothing(deployment: Deployment) -> None:
-    openid, tag = followed(deployment)
+    openid, tag = follow(deployment)
     deployment.order("expired_token", method="wechat")
     deployment.order("lost_receipt", method="wechat")
-    answer = sent(deployment, tag)
-    (message,) = deployment.settled(answer["id"])
+    answer = send(deployment, tag)
+    (message,) = deployment.wait_settled(answer["id"])
     assert (message["status"], message["attempts"]) == ("sent", 1)
     assert len(deployment.inbox(method="wechat", to=openid)) == 1
 
@@ -165,10 +165,10 @@ def test_an_expired_token_and_a_lost_receipt_harm_nothing(deployment: Deployment
 @pytest.mark.long
 @pytest.mark.parametrize("fault", ["reset_before", "reset_after", "5xx"])
 def test_a_message_in_doubt_is_repeated_and_arrives_once(deployment: Deployment, fault: str) -> None:
-    openid, tag = followed(deployment)
+    openid, tag = follow(deployment)
     deployment.order(fault, method="wechat")
-    answer = sent(deployment, tag)
-    (message,) = delivered(deployment, answer["id"], within_s=90)
+    answer = send(deployment, tag)
+    (message,) = wait_delivered(deployment, answer["id"], within_s=90)
     assert message["attempts"] == 2
     assert len(deployment.inbox(method="wechat", to=openid)) == 1, "the client_msg_id makes the repeat harmless"
 

@@ -9,36 +9,36 @@ from imsg_testing.deployment import Deployment
 TEXT_BYTES, MARKDOWN_BYTES = 2_048, 4_096
 
 
-def sent(deployment: Deployment, content: Any = "磁盘已满", to: Any = "sandbox", **more: object) -> dict[str, Any]:  # noqa: ANN401
+def send(deployment: Deployment, content: Any = "磁盘已满", to: Any = "sandbox", **more: object) -> dict[str, Any]:  # noqa: ANN401
     """Send as the administrator; return the answer."""
     body = {"token": deployment.token(), "to": to, "method": "wecom", "content": content, **more}
     return deployment.call("POST", "/api/v2/messages", body)
 
 
-def arrived(deployment: Deployment) -> list[str]:
+def read_arrived(deployment: Deployment) -> list[str]:
     """Return what the group has seen."""
     return [one["text"] for one in deployment.inbox(method="wecom", to="sandbox")]
 
 
 def test_a_robot_writes_text_and_markdown_into_its_group(deployment: Deployment) -> None:
-    text, markdown = sent(deployment, "磁盘已满", to="Sandbox"), sent(deployment, {"markdown": "**磁盘**已满"})
+    text, markdown = send(deployment, "磁盘已满", to="Sandbox"), send(deployment, {"markdown": "**磁盘**已满"})
 
-    (message,) = deployment.settled(text["id"])
+    (message,) = deployment.wait_settled(text["id"])
     assert (message["to"], message["status"], message["provider"]) == ("Sandbox", "sent", "wecom")
-    assert deployment.settled(markdown["id"])[0]["status"] == "sent"
-    assert {"磁盘已满", "**磁盘**已满"} <= set(arrived(deployment))
+    assert deployment.wait_settled(markdown["id"])[0]["status"] == "sent"
+    assert {"磁盘已满", "**磁盘**已满"} <= set(read_arrived(deployment))
 
 
 @pytest.mark.parametrize("to", ["nobody", ["sandbox", "nobody"]])
 def test_a_robot_that_is_not_configured_is_refused(deployment: Deployment, to: object) -> None:
-    answer = sent(deployment, to=to)
+    answer = send(deployment, to=to)
     assert (answer["errorCode"], answer["reason"]) == (10011, "recipients_invalid")
     assert "“nobody”（没有这个群机器人名称）" in answer["detail"]
 
 
 def test_a_username_is_no_robot_and_a_robot_s_name_is_a_username_elsewhere(deployment: Deployment) -> None:
     name = deployment.new_user()
-    assert sent(deployment, to=name)["errorCode"] == 10011
+    assert send(deployment, to=name)["errorCode"] == 10011
     elsewhere = {"token": deployment.token(), "to": "sandbox", "method": "sms", "content": "您好"}
     assert "没有这个用户" in deployment.call("POST", "/api/v2/messages", elsewhere)["detail"]
 
@@ -66,7 +66,7 @@ def test_limits_are_in_bytes(deployment: Deployment, content: object, *, is_righ
 
 
 def test_an_attachment_is_refused(deployment: Deployment) -> None:
-    assert sent(deployment, attachment={"filename": "a.txt", "file": "YQ=="})["errorCode"] == 10010
+    assert send(deployment, attachment={"filename": "a.txt", "file": "YQ=="})["errorCode"] == 10010
 
 
 def test_the_key_stands_nowhere(deployment: Deployment) -> None:
@@ -74,9 +74,9 @@ def test_the_key_stands_nowhere(deployment: Deployment) -> None:
     key = (deployment.data / "secrets" / "wecom_key").read_text()
     for fault in ("reset_before", "5xx", "reset_after"):
         deployment.order(fault, method="wecom")
-        sent(deployment, fault)
-    request = sent(deployment, "落定")["id"]
-    deployment.settled(request)
+        send(deployment, fault)
+    request = send(deployment, "落定")["id"]
+    deployment.wait_settled(request)
 
     shown = [
         deployment.said,

@@ -30,7 +30,7 @@ BROKER_MIB = 1_024
 
 
 @contextmanager
-def paused(deployment: Deployment) -> Iterator[None]:
+def pausing(deployment: Deployment) -> Iterator[None]:
     """Pause the channel of mail for as long as the context lasts."""
     pause(deployment, is_paused=True)
     try:
@@ -58,13 +58,13 @@ def test_more_than_the_gateway_lets_wait(tmp_path: Path) -> None:
         inject_faults(deployment) as fault,
         fault.clients.sending(threads=8, pause_s=0.0),
     ):
-        with paused(deployment):
+        with pausing(deployment):
             wait(lambda: fault.clients.refused["overloaded"] > 10, 120, why=lambda: str(fault.clients.refused))
             answer = _send(deployment, fault.clients)
             assert (answer.json()["errorCode"], answer.json()["reason"]) == (10012, "overloaded")
             assert int(answer.headers["retry-after"]) > 0
             assert waiting(deployment) > MAX_DEPTH
-            fault.reconciler.restored()
+            fault.reconciler.note_restored()
         fault.clients.wait_for(100)
     fault.tell(
         70,
@@ -76,10 +76,10 @@ def test_more_than_the_gateway_lets_wait(tmp_path: Path) -> None:
 
 def test_rabbitmq_restarted_with_much_waiting(deployment: Deployment) -> None:
     with inject_faults(deployment, within_s=1_800) as fault:
-        with paused(deployment):
+        with pausing(deployment):
             flood(fault.clients, deployment.urls[0], RESTARTED_WITH)
             # Senders look at the switch twice a second, so that a few mails are sent after it was turned.
-            wait(lambda: waiting(deployment) + fault.received() == RESTARTED_WITH, 60, every_s=0.5)
+            wait(lambda: waiting(deployment) + fault.count_received() == RESTARTED_WITH, 60, every_s=0.5)
             before = waiting(deployment)
             deployment.rabbit.stop()
             deployment.rabbit.start()
@@ -87,7 +87,7 @@ def test_rabbitmq_restarted_with_much_waiting(deployment: Deployment) -> None:
             wait(
                 lambda: waiting(deployment) == before, 60, every_s=0.5, why=lambda: f"{waiting(deployment)} of {before}"
             )
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
     fault.tell(
         71,
         f"RabbitMQ restarted with {RESTARTED_WITH:,} waiting",
@@ -103,7 +103,7 @@ def test_memory_beside_a_pile_of_jobs(deployment: Deployment) -> None:
     processes = {"gateway": deployment.gateways[0], "sender": sender, "other sender": other}
     idle = {name: memory(one) for name, one in processes.items()}
     clients = Clients(deployment)
-    with paused(deployment):
+    with pausing(deployment):
         arrived = len(deployment.mailbox.taken)
         flood(clients, deployment.urls[0], THROUGH_THE_GATEWAY)
         pile_up(deployment.rabbit.url, PILE - THROUGH_THE_GATEWAY)

@@ -46,7 +46,7 @@ def test_the_leader_of_a_queue_killed_under_load(deployment: Deployment, cluster
         fault.wait_for_arrivals(100)
         leader = cluster.leader("imsg.smtp.bulk")
         leader.kill()
-        fault.reconciler.restored()  # nobody lends a hand: the node stays dead while work goes on
+        fault.reconciler.note_restored()  # nobody lends a hand: the node stays dead while work goes on
         fault.clients.wait_for(100)
         fault.wait_for_arrivals(200)
         leader.start()
@@ -63,7 +63,7 @@ def test_each_node_killed_in_turn(deployment: Deployment, cluster: RabbitCluster
         for node in cluster.nodes:
             fault.clients.wait_for(30)
             node.kill()
-            fault.reconciler.restored()
+            fault.reconciler.note_restored()
             fault.clients.wait_for(30)
             node.start()
             _wait_until_all_run(cluster)
@@ -77,7 +77,7 @@ def test_a_node_cut_off_from_the_others(deployment: Deployment, cluster: RabbitC
         fault.wait_for_arrivals(50)
         alone = cluster.leader("imsg.smtp.single")
         cluster.cut_off(alone)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         fault.clients.wait_for(100)
         fault.wait_for_arrivals(100)
         cluster.rejoin(alone)
@@ -94,7 +94,7 @@ def test_a_leader_that_freezes(deployment: Deployment, cluster: RabbitCluster) -
         fault.clients.wait_for(30)
         frozen = cluster.leader("imsg.history")
         frozen.pause()
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         fault.clients.wait_for(60)
         frozen.restart()  # woken instead, it would not know that time had passed, and stay apart (RabbitMQ's manual)
     fault.tell(
@@ -112,7 +112,7 @@ def test_the_majority_away(deployment: Deployment, cluster: RabbitCluster) -> No
         first.kill()
         second.kill()
         fault.clients.wait_for_refusals(5)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         first.start()
         fault.clients.wait_for(40)
         second.start()

@@ -7,13 +7,13 @@ import pytest
 
 from imsg_testing.api import wait
 from imsg_testing.fault import IN_FLIGHT, inject_faults
-from imsg_testing.fault_embedded import embedded
+from imsg_testing.fault_embedded import run_embedded
 
 pytestmark = pytest.mark.timeout(900)
 
 
 def test_the_parent_killed_alone(tmp_path: Path) -> None:
-    with embedded(tmp_path) as deployment:
+    with run_embedded(tmp_path) as deployment:
         with inject_faults(deployment, may_break=True) as fault, fault.clients.sending():
             deployment.mailbox.latency_s = 0.02
             fault.clients.send(1_000)
@@ -21,7 +21,7 @@ def test_the_parent_killed_alone(tmp_path: Path) -> None:
             children = deployment.kill_alone()
             assert len(children) > 1, "the server, and a Valkey of its own"
             wait(lambda: not any(_runs(pid) for pid in children), 10)
-            fault.reconciler.restored()
+            fault.reconciler.note_restored()
             deployment.start()
             fault.clients.wait_for(40)
         fault.tell(
@@ -35,14 +35,14 @@ def test_the_parent_killed_alone(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    with embedded(tmp_path, disk_mib=64) as deployment:
+    with run_embedded(tmp_path, disk_mib=64) as deployment:
         with inject_faults(deployment) as fault, fault.clients.sending():
             deployment.mailbox.latency_s = 0.02
             fault.clients.send(300)
             fault.wait_for_arrivals(50)
             ballast = deployment.fill()
             fault.clients.wait_for_refusals(10)
-            fault.reconciler.restored()
+            fault.reconciler.note_restored()
             ballast.unlink()
             fault.clients.wait_for(40)
         fault.tell(

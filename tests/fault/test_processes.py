@@ -14,7 +14,7 @@ def test_a_sender_killed_in_mid_bulk(deployment: Deployment) -> None:
         fault.clients.send(2_000)
         fault.wait_for_arrivals(300)
         deployment.senders[0].process.kill()
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.senders[0].start()
     fault.tell(
         10,
@@ -34,7 +34,7 @@ def test_two_senders_killed_at_once(deployment: Deployment) -> None:
             for sender in deployment.senders:
                 sender.process.kill()
             fault.clients.wait_for(20)
-            fault.reconciler.restored()
+            fault.reconciler.note_restored()
             for sender in deployment.senders:
                 sender.start()
     fault.tell(
@@ -51,7 +51,7 @@ def test_the_gateway_killed_under_load(deployment: Deployment) -> None:
         for _ in range(3):
             fault.clients.wait_for(60)
             deployment.gateways[0].process.kill()
-            fault.reconciler.restored()
+            fault.reconciler.note_restored()
             deployment.gateways[0].start()
         fault.clients.wait_for(60)
     fault.tell(
@@ -67,7 +67,7 @@ def test_history_killed(deployment: Deployment) -> None:
         deployment.history.process.kill()
         fault.clients.wait_for(100)
         fault.wait_for_arrivals(50)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.history.start()
         fault.clients.wait_for(40)
     fault.tell(
@@ -82,7 +82,7 @@ def test_auth_killed(deployment: Deployment) -> None:
         fault.clients.wait_for(40)
         deployment.auth.process.kill()
         fault.clients.wait_for(100)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.auth.start()
         fault.clients.wait_for(40)
     fault.tell(14, "auth killed", "kill -9 of auth under load; known tokens go on without it; started again.")

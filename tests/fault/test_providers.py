@@ -24,7 +24,7 @@ def test_a_mail_server_that_hangs(deployment: Deployment) -> None:
         fault.clients.send(100)
         wait(lambda: deployment.mailbox.under_way >= IN_FLIGHT, 60)
         fault.clients.wait_for(40)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.mailbox.manner = Manner.TAKE
         deployment.mailbox.hang_up()
     fault.tell(
@@ -39,7 +39,7 @@ def test_a_mail_server_that_resets_before_it_has_a_mail(deployment: Deployment) 
         deployment.mailbox.manner = Manner.RESET_BEFORE
         fault.clients.send(100)
         fault.clients.wait_for(100)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.mailbox.manner = Manner.TAKE
     fault.tell(
         42, "A mail server that resets before accepting", "It cuts every connection when a mail is announced; recovers."
@@ -52,9 +52,9 @@ def test_a_mail_server_that_resets_after_it_has_a_mail(deployment: Deployment) -
         fault.clients.send(100)
         fault.wait_for_arrivals(4)
         fault.clients.wait_for(40)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.mailbox.manner = Manner.TAKE
-        unanswered = fault.received()
+        unanswered = fault.count_received()
     fault.tell(
         43,
         "A mail server that resets after accepting",
@@ -70,7 +70,7 @@ def test_a_mail_server_that_is_away(deployment: Deployment) -> None:
         deployment.mailbox.hang_up()
         fault.clients.send(100)
         fault.clients.wait_for(100)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.mailbox.manner = Manner.TAKE
     fault.tell(44, "A mail server under maintenance", "It greets with 421 and hangs up; recovers.")
 
@@ -87,10 +87,10 @@ def test_a_poison_message_among_50(deployment: Deployment, tmp_path: Path) -> No
         fault.clients.subject = "故障"
         for _ in range(SINGLES // 2):
             fault.clients.send()
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         with workers.running():
             for request in list(fault.clients.accepted):
-                deployment.settled(request, within_s=180)
+                deployment.wait_settled(request, within_s=180)
         for sender in deployment.senders:
             sender.start()
     (dead,) = [
@@ -128,7 +128,7 @@ def test_clocks_an_hour_off(tmp_path: Path) -> None:
         fault.clients.send(500)
         fault.wait_for_arrivals(100)
         deployment.senders[0].process.kill()
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.senders[0].start()
         fault.clients.wait_for(40)
     fault.tell(

@@ -38,6 +38,6 @@ def inject(fault: Fault, begin: Callable[[], None], end: Callable[[], None], *, 
     begin()
     if is_missed:
         fault.clients.wait_for_refusals(3)
-    fault.reconciler.restored()
+    fault.reconciler.note_restored()
     end()
     fault.clients.wait_for(20)

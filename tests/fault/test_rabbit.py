@@ -27,7 +27,7 @@ def test_rabbitmq_killed(deployment: Deployment) -> None:
         fault.wait_for_arrivals(100)
         deployment.rabbit.kill()
         fault.clients.wait_for_refusals(5)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.rabbit.start()
         fault.clients.wait_for(40)
     fault.tell(
@@ -44,7 +44,7 @@ def test_rabbitmq_restarted(deployment: Deployment) -> None:
         fault.wait_for_arrivals(100)
         deployment.rabbit.stop()
         fault.clients.wait_for_refusals(5)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.rabbit.start()
         fault.clients.wait_for(40)
     fault.tell(
@@ -70,7 +70,7 @@ def test_rabbitmq_blocked_by_an_alarm(
         try:
             wait(lambda: fault.clients.refused["overloaded"] > 4, 120, why=lambda: str(fault.clients.refused))
         finally:
-            fault.reconciler.restored()
+            fault.reconciler.note_restored()
             deployment.rabbit.control(*calm)
         fault.clients.wait_for(40)
     fault.tell(place, title, f"`rabbitmqctl {' '.join(alarm)}` under load, so that nothing can be published; undone.")
@@ -80,7 +80,7 @@ def test_a_queue_unbound_under_load(deployment: Deployment) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.clients.wait_for(20)
         _unbind(deployment, "imsg.smtp.single", "job.smtp.single")
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         wait(lambda: _is_bound(deployment, "imsg.smtp.single"), 60, every_s=0.2)
         fault.clients.wait_for(20)
     fault.tell(

@@ -45,7 +45,7 @@ def test_an_sms_provider_that_answers_5xx_for_minutes(deployment: Deployment, pr
             assert mails.reconciliation.accepted == mails.reconciliation.settled
             wait(lambda: time.monotonic() > until, DOWN_S + 1, every_s=0.5)
             assert not provider.counts()
-            fault.reconciler.restored()
+            fault.reconciler.note_restored()
             provider.order("5xx", 0)
     fault.tell(
         40,

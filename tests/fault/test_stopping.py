@@ -34,7 +34,7 @@ def end(service: OneService) -> None:
 
 def again(fault: Fault, service: OneService) -> None:
     """Start it again: from here on everything heals by itself."""
-    fault.reconciler.restored()
+    fault.reconciler.note_restored()
     service.start()
 
 
@@ -47,7 +47,7 @@ def test_before_it_has_connected(deployment: Deployment) -> None:
         sender.process.start()
         wait(sender.is_alive, 60)
         end(sender)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.rabbit.start()
         sender.start()
     fault.tell(
@@ -83,7 +83,7 @@ def test_in_the_middle_of_a_part(deployment: Deployment) -> None:
         fault.clients.send(500)
         fault.wait_for_arrivals(70)
         end(sender)
-        assert fault.received() < 500, "it was in the middle"
+        assert fault.count_received() < 500, "it was in the middle"
         again(fault, sender)
     fault.tell(53, "SIGTERM in mid-part", "A sender asked to end in the middle of a list of 500; started again.")
 
@@ -96,7 +96,7 @@ def test_in_the_middle_of_a_delivery(deployment: Deployment) -> None:
             fault.clients.send()
         wait(lambda: deployment.mailbox.under_way > 0, 60)
         end(sender)
-        assert 0 < fault.received() < 20, "it was in the middle"
+        assert 0 < fault.count_received() < 20, "it was in the middle"
         deployment.mailbox.latency_s = 0.0
         again(fault, sender)
     fault.tell(

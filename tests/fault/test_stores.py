@@ -29,7 +29,7 @@ def test_redis_killed(deployment: Deployment) -> None:
         fault.wait_for_arrivals(100)
         deployment.valkey.kill()
         stay_away()
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.valkey.start()
         fault.clients.wait_for(40)
     fault.tell(
@@ -44,7 +44,7 @@ def test_redis_flushed(deployment: Deployment) -> None:
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(LIST)
         fault.wait_for_arrivals(50)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         with redis.Redis.from_url(deployment.valkey.url, socket_timeout=30) as client:
             client.flushall()
         fault.clients.wait_for(40)
@@ -62,7 +62,7 @@ def test_redis_made_slow(deployment: Deployment) -> None:
             for pause_ms in (1_500, 1_500, 1_500, 1_500, 6_000):
                 client.client_pause(pause_ms)
                 client.get("answers once the pause is over")
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         fault.clients.wait_for(40)
     fault.tell(
         32,
@@ -79,7 +79,7 @@ def test_redis_failed_over_to_an_empty_one(deployment: Deployment) -> None:
         deployment.valkey.kill()
         shutil.rmtree(deployment.valkey.folder / "appendonlydir")
         stay_away()
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.valkey.start()
         fault.clients.wait_for(40)
     fault.tell(
@@ -98,7 +98,7 @@ def test_postgresql_killed(deployment: Deployment) -> None:
         deployment.postgres.kill()
         fault.clients.wait_for(100)
         fault.wait_for_arrivals(50)
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.postgres.start()
         fault.clients.wait_for(40)
     fault.tell(

@@ -11,7 +11,7 @@ import pytest
 from imsg_testing.api import wait
 from imsg_testing.fault import IN_FLIGHT, inject_faults
 from imsg_testing.fault_deployment import Deployment
-from imsg_testing.fault_embedded import embedded
+from imsg_testing.fault_embedded import run_embedded
 from imsg_testing.fault_spin import SPINS
 from imsg_testing.processes import descendants
 
@@ -25,7 +25,7 @@ MINUTE_S = 60.0
 @pytest.mark.parametrize("processor_s", [pytest.param(2.0, marks=pytest.mark.quick), 20.0])
 def test_a_message_that_spins(tmp_path: Path, processor_s: float) -> None:
     command = [sys.executable, "-m", "imsg_testing.fault_spin", str(processor_s)]
-    with embedded(tmp_path, command=command) as deployment:
+    with run_embedded(tmp_path, command=command) as deployment:
         with inject_faults(deployment, may_break=True) as fault:
             for _ in range(SINGLES // 2):
                 fault.clients.send()
@@ -34,10 +34,10 @@ def test_a_message_that_spins(tmp_path: Path, processor_s: float) -> None:
             fault.clients.subject = "故障"
             for _ in range(SINGLES // 2):
                 fault.clients.send()
-            fault.reconciler.restored()
+            fault.reconciler.note_restored()
             wait(lambda: deployment.said.count("of processor time without a sign of life") == 3, 600, every_s=0.5)
             deployment.wait_until_ready()
-            deployment.settled(poison, within_s=180)
+            deployment.wait_settled(poison, within_s=180)
         assert fault.reconciliation is not None
         assert fault.reconciliation.failed == 1
         (dead,) = deployment.call("GET", "/api/v2/dead", token=deployment.token())["dead"]
@@ -72,7 +72,7 @@ def test_a_sender_stopped_for_a_minute_three_times(deployment: Deployment, whom:
             time.sleep(MINUTE_S)  # the fault itself
             sender.signal(signal.SIGCONT)
             sender, other = other, sender
-        fault.reconciler.restored()
+        fault.reconciler.note_restored()
         deployment.mailbox.latency_s = 0.0
     assert fault.reconciliation is not None
     assert fault.reconciliation.failed == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from imsg_bench import compare, excerpt, machine, report, sizing
 from imsg_bench.measure import Measurement, Run
 from imsg_bench.progress import Progress
-from imsg_bench.result import Result, missed
+from imsg_bench.result import Result, list_missed
 from imsg_bench.scale import FULL, HISTORY, QUICK, Scale
 from imsg_bench.servers import Servers
 from imsg_bench.table import BY_KEY, METHODS, TABLE
@@ -35,10 +35,10 @@ def main(arguments: list[str]) -> int:
     if unknown := [name for name in wanted if name not in BY_KEY]:
         parser.error(f"there is no measurement {', '.join(unknown)}; there are {', '.join(BY_KEY)}")
     scale = HISTORY if given.history else QUICK if given.quick else FULL
-    results = measured([one for one in TABLE if one.KEY in wanted], scale)
+    results = measure([one for one in TABLE if one.KEY in wanted], scale)
     whole = len(wanted) == len(BY_KEY) or given.history
     out = given.out or (ROOT / "bench" / "results" if whole else None)
-    document = report.document(scale.name, machine.described(), results)
+    document = report.document(scale.name, machine.describe(), results)
     print(report.table(results))
     for result in results:
         for name, cost in result.costs.items():
@@ -46,12 +46,12 @@ def main(arguments: list[str]) -> int:
     if out is not None:
         for path in report.write(out, document, results, METHODS):
             print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-    for result, series in missed(results):
+    for result, series in list_missed(results):
         print(f"not reached: {result.key} {series.name}: {series.middle:.3g}, to be {series.goal}")
     return 0
 
 
-def measured(measurements: list[Measurement], scale: Scale) -> list[Result]:
+def measure(measurements: list[Measurement], scale: Scale) -> list[Result]:
     """Carry out measurements on one ground."""
     progress = Progress()
     with ExitStack() as stack:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imsg_bench.figures import rounded
+from imsg_bench.figures import round_figure
 from imsg_bench.result import Result, Series
 
 
@@ -49,8 +49,8 @@ def table(found: Sequence[Change]) -> str:
         cells = (
             one.key,
             one.after.name,
-            f"{rounded(one.before.middle)}{unit}",
-            f"{rounded(one.after.middle)}{unit}",
+            f"{round_figure(one.before.middle)}{unit}",
+            f"{round_figure(one.after.middle)}{unit}",
             f"× {one.factor:.2f}",
             "yes" if one.is_beyond_noise else "no",
         )

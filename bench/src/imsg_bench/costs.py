@@ -10,12 +10,12 @@ from imsg_testing.processes import descendants
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-def used_s(pid: int) -> float:
+def read_used_s(pid: int) -> float:
     """Return the processor seconds that a process and what descends from it have used so far."""
-    return sum(_used_s(one) for one in (pid, *descendants(pid)))
+    return sum(_read_used_s(one) for one in (pid, *descendants(pid)))
 
 
-def _used_s(pid: int) -> float:
+def _read_used_s(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -47,11 +47,11 @@ class Meter:
     @classmethod
     def begin(cls, **pids: int) -> "Meter":
         """Begin with processes by name."""
-        return cls(pids, {name: used_s(pid) for name, pid in pids.items()})
+        return cls(pids, {name: read_used_s(pid) for name, pid in pids.items()})
 
     def read_s(self) -> dict[str, float]:
         """Return what each has used since."""
-        return {name: used_s(pid) - self.begun[name] for name, pid in self.pids.items()}
+        return {name: read_used_s(pid) - self.begun[name] for name, pid in self.pids.items()}
 
     def per_unit_us(self, units: float) -> dict[str, float]:
         """Return what each has used for one unit of work, in µs."""

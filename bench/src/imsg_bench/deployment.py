@@ -121,7 +121,7 @@ class Deployment:
         wait_for(process, port)
         return process
 
-    def served(
+    def serve(
         self,
         name: str,
         given: Mapping[str, str],

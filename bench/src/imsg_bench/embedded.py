@@ -50,7 +50,7 @@ class EmbeddedDeployment(Api):
 
 
 @contextmanager
-def embedded(
+def prepare_embedded(
     folder: Path, settings: Mapping[str, str], *, with_console: bool = False, program: Path = IMSG
 ) -> Iterator[EmbeddedDeployment]:
     """Make it; whoever has it starts it. It is ended with the context."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imsg_bench.compare import read
-from imsg_bench.figures import rounded
+from imsg_bench.figures import round_figure
 from imsg_bench.result import Result, Series
 
 ROOT = Path(__file__).parents[3]
@@ -116,10 +116,10 @@ def table(results: Sequence[Result], language: str) -> str:
     lines = [HEADS[language], "|---|---:|---|"]
     for row in ROWS:
         found = _find(by_key[row.key], row.figure)
-        shown = f"{rounded(found.middle)}{row.unit[language]}" if row.words[language] else ""
+        shown = f"{round_figure(found.middle)}{row.unit[language]}" if row.words[language] else ""
         ratio = ""
         if row.beside:
-            beside = rounded(_find(by_key[row.key], row.beside).middle)
+            beside = round_figure(_find(by_key[row.key], row.beside).middle)
             ratio = RATIOS[language].format(ratio=beside, against=row.against[language])
         lines.append(f"| {row.words[language]} | {shown} | {ratio} |")
     return "\n".join(lines)

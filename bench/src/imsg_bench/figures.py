@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-__all__ = ["median", "percentile", "ratios", "rounded", "spread"]
+__all__ = ["median", "percentile", "ratios", "round_figure", "spread"]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -39,7 +39,7 @@ def spread(values: Sequence[float]) -> float:
     return (max(values) - min(values)) / middle if middle else 0.0
 
 
-def rounded(value: float) -> str:
+def round_figure(value: float) -> str:
     """Write a figure with three digits that count, and thousands apart."""
     if value == 0:
         return "0"

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from imsg_testing.servers import MissingServerError, found
+from imsg_testing.servers import MissingServerError, find_program
 
 SCRIPT = Path(__file__).parent / "wrk.lua"
 
@@ -33,7 +33,7 @@ class Load:
 
 def run(url: str, body: Path, seconds: float, connections: int = CONNECTIONS) -> Load:
     """POST a body over and over for so long. Raises LoadError where any was not accepted."""
-    wrk = found("wrk")
+    wrk = find_program("wrk")
     if wrk is None:
         raise MissingServerError("wrk is not installed: apt-get install wrk")
     command = [str(wrk), "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(SCRIPT), url]

@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGES = ("uvicorn", "uvloop", "pika", "redis", "hiredis", "aiosmtplib", "httpx", "psycopg", "pydantic")
 
 
-def described() -> dict[str, str]:
+def describe() -> dict[str, str]:
     """Describe processor, memory, system and versions."""
     return {
         "processor": _processor(),

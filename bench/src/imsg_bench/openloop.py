@@ -61,7 +61,7 @@ class Client(asyncio.Protocol):
         if not end or len(body) < _length(head):
             return
         self._buffer = b""
-        self._load.answered(self, self._due, accepted=ACCEPTED in body)
+        self._load.note_answer(self, self._due, accepted=ACCEPTED in body)
 
     def close(self) -> None:
         """End the connection."""
@@ -70,7 +70,7 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count a connection that the server ended."""
-        self._load.lost(exc)
+        self._load.note_lost(exc)
 
 
 def _length(head: bytes) -> int:
@@ -121,7 +121,7 @@ class OpenLoop:
         else:
             self._late.append(due)
 
-    def answered(self, client: Client, due: float, *, accepted: bool) -> None:
+    def note_answer(self, client: Client, due: float, *, accepted: bool) -> None:
         """Note an answer and give its connection to whoever waits."""
         self.latencies.append(asyncio.get_running_loop().time() - due)
         self.refused += not accepted
@@ -132,7 +132,7 @@ class OpenLoop:
         if len(self.latencies) == len(self._due):
             self._done.set()
 
-    def lost(self, error: Exception | None) -> None:
+    def note_lost(self, error: Exception | None) -> None:
         """Fail where a connection ended before its time."""
         if not self._is_over:
             raise ConnectionError(f"the server ended a connection: {error}")

@@ -2,7 +2,7 @@
 
 from xml.sax.saxutils import escape
 
-from imsg_bench.figures import rounded
+from imsg_bench.figures import round_figure
 from imsg_bench.result import Result, Series
 
 WIDTH, LEFT, ROW, TOP = 720, 260, 34, 44
@@ -48,5 +48,5 @@ def _row(one: Series, full: float, y: int) -> list[str]:
         x = at(goal)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y + 2}" y2="{y + ROW - 2}" stroke="{GOAL}"/>')
     end = max(at(max(one.values)), at(goal or 0.0)) + 8
-    told = f"{rounded(one.middle)} {one.unit}".strip() + (f" ({one.goal})" if goal is not None else "")
+    told = f"{round_figure(one.middle)} {one.unit}".strip() + (f" ({one.goal})" if goal is not None else "")
     return [*parts, f'<text x="{end:.1f}" y="{centre + 4}" font-size="13" fill="{FAINT}">{escape(told)}</text>']

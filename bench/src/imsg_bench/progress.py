@@ -3,7 +3,7 @@
 import sys
 import time
 
-from imsg_bench.figures import rounded
+from imsg_bench.figures import round_figure
 
 
 class Progress:
@@ -19,5 +19,5 @@ class Progress:
 
     def round(self, key: str, number: int, of: int, **figures: float) -> None:
         """Tell what a round has found."""
-        told = ", ".join(f"{name.replace('_', ' ')} {rounded(value)}" for name, value in figures.items())
+        told = ", ".join(f"{name.replace('_', ' ')} {round_figure(value)}" for name, value in figures.items())
         self.say(f"{key}  round {number + 1}/{of}: {told}")

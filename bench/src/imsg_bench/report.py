@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from imsg_bench.figures import rounded
+from imsg_bench.figures import round_figure
 from imsg_bench.pictures import bars
-from imsg_bench.result import Result, Series, missed
+from imsg_bench.result import Result, Series, list_missed
 
 MARKS = {True: "yes", False: "**no**", None: ""}
 
@@ -30,7 +30,14 @@ def table(results: Sequence[Result]) -> str:
     for result in results:
         for one in result.series:
             unit = f" {one.unit}" if one.unit else ""
-            cells = (result.key, one.name, f"{rounded(one.middle)}{unit}", _rounds(one), one.goal, MARKS[one.is_met])
+            cells = (
+                result.key,
+                one.name,
+                f"{round_figure(one.middle)}{unit}",
+                _rounds(one),
+                one.goal,
+                MARKS[one.is_met],
+            )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -38,7 +45,7 @@ def table(results: Sequence[Result]) -> str:
 def _rounds(one: Series) -> str:
     if len(one.values) == 1:
         return "one"
-    return f"{rounded(min(one.values))} to {rounded(max(one.values))} ({one.spread:.0%})"
+    return f"{round_figure(min(one.values))} to {round_figure(max(one.values))} ({one.spread:.0%})"
 
 
 WHY = Path(__file__).parents[2] / "why.md"
@@ -54,9 +61,9 @@ def reasons(text: str) -> Mapping[str, str]:
 def _not_reached(results: Sequence[Result]) -> list[str]:
     """Write what was not reached, and why as far as that is known."""
     found: dict[str, list[str]] = {}
-    for result, one in missed(results):
+    for result, one in list_missed(results):
         unit = f" {one.unit}" if one.unit else ""
-        found.setdefault(result.key, []).append(f"- {one.name}: {rounded(one.middle)}{unit}, to be {one.goal}")
+        found.setdefault(result.key, []).append(f"- {one.name}: {round_figure(one.middle)}{unit}, to be {one.goal}")
     if not found:
         return []
     known = reasons(WHY.read_text())
@@ -77,7 +84,7 @@ def markdown(found: Mapping[str, Any], results: Sequence[Result], methods: Mappi
         lines += [methods[result.key], ""]
         if result.costs:
             lines += ["| who | processor µs each |", "|---|---:|"]
-            lines += [f"| {name} | {rounded(cost)} |" for name, cost in result.costs.items()]
+            lines += [f"| {name} | {round_figure(cost)} |" for name, cost in result.costs.items()]
             lines += [""]
         for note in result.notes:
             lines += [note, ""]

@@ -81,6 +81,6 @@ class Result:
         )
 
 
-def missed(results: Sequence[Result]) -> list[tuple[Result, Series]]:
+def list_missed(results: Sequence[Result]) -> list[tuple[Result, Series]]:
     """List what was not reached."""
     return [(result, one) for result in results for one in result.series if one.is_met is False]

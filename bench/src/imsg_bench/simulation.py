@@ -75,7 +75,7 @@ def _through(station: Station, arrivals: Sequence[float], random: Random) -> lis
     return ends
 
 
-def sized(costs_us: Mapping[str, float], a_minute: float, safe: float = SAFE) -> dict[str, int]:
+def size(costs_us: Mapping[str, float], a_minute: float, safe: float = SAFE) -> dict[str, int]:
     """Return how many workers of each kind a load of so many messages a minute wants."""
     rate = a_minute / 60
     return {name: max(1, ceil(rate * cost / 1e6 / safe)) for name, cost in costs_us.items()}

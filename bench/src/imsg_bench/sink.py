@@ -50,7 +50,7 @@ class Session(asyncio.Protocol):
                     break
                 self._buffer, self._in_data = rest, False
                 answers.append(OK)
-                self._arrived()
+                self._note_arrival()
                 continue
             line, newline, rest = self._buffer.partition(b"\r\n")
             if not newline:
@@ -75,7 +75,7 @@ class Session(asyncio.Protocol):
                 return BYE
         return OK
 
-    def _arrived(self) -> None:
+    def _note_arrival(self) -> None:
         self._counts.add()
         if self._seen:
             with self._probes.open("a") as file:

@@ -10,7 +10,7 @@ from random import Random
 
 from imsg_bench.compare import read
 from imsg_bench.result import Result
-from imsg_bench.simulation import Station, capacity, cores, simulate, sized
+from imsg_bench.simulation import Station, capacity, cores, simulate, size
 
 LOADS = (1, 100, 10_000, 1_000_000)
 """Messages a minute."""
@@ -32,7 +32,7 @@ def table(costs: Mapping[str, float]) -> str:
     """Write how many of what each load wants."""
     lines = [f"| messages a minute | {' | '.join(costs)} | cores |", f"|---:|{'---:|' * (len(costs) + 1)}"]
     for load in LOADS:
-        wanted = sized(costs, load)
+        wanted = size(costs, load)
         cells = " | ".join(str(wanted[name]) for name in costs)
         lines.append(f"| {load:,} | {cells} | {cores(costs, load):.1f} |")
     return "\n".join(lines)
@@ -42,7 +42,7 @@ def waits(costs: Mapping[str, float]) -> str:
     """Play every load through as many workers as the table gives it; write how long a message takes."""
     lines = ["| messages a minute | through, 1/s | p50 ms | p99 ms |", "|---:|---:|---:|---:|"]
     for load in LOADS:
-        wanted = sized(costs, load)
+        wanted = size(costs, load)
         stations = [Station(name, cost, wanted[name]) for name, cost in costs.items()]
         played = simulate(stations, load / 60, MESSAGES, Random(load))  # noqa: S311  the same for everybody
         lines.append(f"| {load:,} | {played.rate:,.2f} | {played.p50_ms:.2f} | {played.p99_ms:.2f} |")

@@ -13,7 +13,7 @@ class Watch:
         return self.now
 
 
-def opened(watch: Watch) -> Breaker:
+def make_open(watch: Watch) -> Breaker:
     """Make a breaker that has just opened."""
     breaker = Breaker(3, 30.0, watch)
     for _ in range(3):
@@ -41,14 +41,14 @@ def test_a_success_forgets_the_failures_before_it() -> None:
 
 def test_it_says_how_long_it_stays_open() -> None:
     watch = Watch()
-    breaker = opened(watch)
+    breaker = make_open(watch)
     watch.now += 12
     assert breaker.claim_try() == 18.0
 
 
 def test_after_the_cool_off_one_may_try_and_the_others_wait() -> None:
     watch = Watch()
-    breaker = opened(watch)
+    breaker = make_open(watch)
     watch.now += 30
     assert breaker.claim_try() == 0.0
     assert breaker.claim_try() == 30.0
@@ -56,7 +56,7 @@ def test_after_the_cool_off_one_may_try_and_the_others_wait() -> None:
 
 def test_the_one_try_decides() -> None:
     watch = Watch()
-    breaker = opened(watch)
+    breaker = make_open(watch)
     watch.now += 30
     assert breaker.claim_try() == 0.0
     watch.now += 5
@@ -70,7 +70,7 @@ def test_the_one_try_decides() -> None:
 
 def test_a_try_that_never_tells_does_not_close_it_for_ever() -> None:
     watch = Watch()
-    breaker = opened(watch)
+    breaker = make_open(watch)
     watch.now += 30
     assert breaker.claim_try() == 0.0
     watch.now += 30

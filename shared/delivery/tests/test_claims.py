@@ -63,12 +63,12 @@ def outcome(chunk: Job, n: int, status: Status, attempt: int = 1) -> Outcome:
     return Outcome(request=chunk.request, n=n, attempt=attempt, status=status, provider="trial", at=NOW)
 
 
-def ended(chunk: Job, n: int, status: Status = Status.SENT) -> Transition:
+def end(chunk: Job, n: int, status: Status = Status.SENT) -> Transition:
     """Say that a message has ended."""
     return Transition(outcome(chunk, n, status))
 
 
-def delayed(chunk: Job, n: int, attempt: int = 1, *, doubtful: bool = False) -> Transition:
+def delay(chunk: Job, n: int, attempt: int = 1, *, doubtful: bool = False) -> Transition:
     """Say that a message comes again."""
     return Transition(outcome(chunk, n, Status.RETRYING, attempt), step_s=10, doubtful=doubtful)
 
@@ -102,10 +102,10 @@ async def test_a_lapsed_claim_is_taken_over_to_be_judged_and_never_as_free(
 ) -> None:
     await claim(brief, view(chunk, "dead"), 0)
 
-    async def lapsed() -> bool:
+    async def has_lapsed() -> bool:
         return isinstance((await begin(claims, view(chunk, "next"))).records[0], Lapsed)
 
-    await eventually(lapsed)
+    await eventually(has_lapsed)
     successor = view(chunk, "next")
     assert isinstance(await claim(claims, successor, 0), Lapsed)
     assert isinstance(await claim(claims, successor, 0), Lapsed), "not even where the first reply was lost"
@@ -136,7 +136,7 @@ async def test_a_claim_in_flight_is_made_anew_after_a_flush(redis: Redis, chunk:
 async def test_what_has_ended_is_answered_to_everybody_and_claimed_by_nobody(claims: Claims, chunk: Job) -> None:
     mine = view(chunk, "mine")
     await claim(claims, mine, 0)
-    assert await claims.advance(mine, [ended(chunk, 0)]) == {0: Ended(outcome(chunk, 0, Status.SENT))}
+    assert await claims.advance(mine, [end(chunk, 0)]) == {0: Ended(outcome(chunk, 0, Status.SENT))}
     for token in (0, 1, 5):
         assert await claim(claims, view(chunk, "other", token), 0) == Ended(outcome(chunk, 0, Status.SENT))
 
@@ -144,7 +144,7 @@ async def test_what_has_ended_is_answered_to_everybody_and_claimed_by_nobody(cla
 async def test_writing_and_claiming_share_one_step(claims: Claims, chunk: Job) -> None:
     mine = view(chunk, "mine")
     await claim(claims, mine, 0)
-    records = await claims.advance(mine, [ended(chunk, 0)], [1, 2])
+    records = await claims.advance(mine, [end(chunk, 0)], [1, 2])
     assert records[0] == Ended(outcome(chunk, 0, Status.SENT))
     assert isinstance(records[1], Free)
     assert isinstance(records[2], Free)
@@ -155,7 +155,7 @@ async def test_what_is_delayed_is_told_again_to_its_own_delivery_until_its_copy_
 ) -> None:
     mine = view(chunk, "mine")
     await claim(claims, mine, 0)
-    await claims.advance(mine, [delayed(chunk, 0)])
+    await claims.advance(mine, [delay(chunk, 0)])
     again = (await begin(claims, view(chunk, "redelivered"))).records[0]
     assert again == Delayed(outcome(chunk, 0, Status.RETRYING), 10, uses_attempt=True, handed=False)
     await claims.end(mine, handed=[0])
@@ -167,20 +167,20 @@ async def test_what_is_delayed_is_told_again_to_its_own_delivery_until_its_copy_
 async def test_the_next_copy_may_claim_what_was_delayed_and_older_copies_are_stale(claims: Claims, chunk: Job) -> None:
     mine = view(chunk, "mine")
     first = await claim(claims, mine, 0)
-    await claims.advance(mine, [delayed(chunk, 0)])
+    await claims.advance(mine, [delay(chunk, 0)])
     following = view(chunk, "following", token=1)
     record = await claim(claims, following, 0)
     assert isinstance(record, Free)
     assert isinstance(first, Free)
     assert record.first_s == first.first_s, "the first try is remembered"
     assert await claim(claims, view(chunk, "redelivered", token=0), 0) == Stale()
-    await claims.advance(following, [delayed(chunk, 0, attempt=2)])
+    await claims.advance(following, [delay(chunk, 0, attempt=2)])
     assert await claim(claims, view(chunk, "redelivered", token=0), 0) == Stale()
 
 
 async def test_doubt_is_remembered_over_later_attempts(claims: Claims, chunk: Job) -> None:
     await claim(claims, view(chunk, "a"), 0)
-    await claims.advance(view(chunk, "a"), [delayed(chunk, 0, doubtful=True)])
+    await claims.advance(view(chunk, "a"), [delay(chunk, 0, doubtful=True)])
     second = await claim(claims, view(chunk, "b", token=1), 0)
     assert isinstance(second, Free)
     assert second.doubtful
@@ -191,12 +191,12 @@ async def test_a_late_success_stands_though_the_claim_was_taken_over(claims: Cla
     slow, judge = view(chunk, "slow"), view(chunk, "judge")
     await claim(brief, slow, 0)
 
-    async def taken_over() -> bool:
+    async def is_taken_over() -> bool:
         return isinstance(await claim(claims, judge, 0), Lapsed)
 
-    await eventually(taken_over)
-    await claims.advance(judge, [ended(chunk, 0, Status.UNCERTAIN)])
-    assert await claims.advance(slow, [ended(chunk, 0)]) == {0: Ended(outcome(chunk, 0, Status.SENT))}
+    await eventually(is_taken_over)
+    await claims.advance(judge, [end(chunk, 0, Status.UNCERTAIN)])
+    assert await claims.advance(slow, [end(chunk, 0)]) == {0: Ended(outcome(chunk, 0, Status.SENT))}
     assert await claim(claims, view(chunk, "copy", token=1), 0) == Ended(outcome(chunk, 0, Status.SENT))
 
 
@@ -204,13 +204,13 @@ async def test_a_late_failure_does_not_undo_what_was_judged(claims: Claims, brie
     slow, judge = view(chunk, "slow"), view(chunk, "judge")
     await claim(brief, slow, 0)
 
-    async def taken_over() -> bool:
+    async def is_taken_over() -> bool:
         return isinstance(await claim(claims, judge, 0), Lapsed)
 
-    await eventually(taken_over)
-    assert await claims.advance(slow, [delayed(chunk, 0)]) == {0: Stale()}
-    await claims.advance(judge, [ended(chunk, 0)])
-    uncertain = ended(chunk, 0, Status.UNCERTAIN)
+    await eventually(is_taken_over)
+    assert await claims.advance(slow, [delay(chunk, 0)]) == {0: Stale()}
+    await claims.advance(judge, [end(chunk, 0)])
+    uncertain = end(chunk, 0, Status.UNCERTAIN)
     assert await claims.advance(slow, [uncertain]) == {0: Ended(outcome(chunk, 0, Status.SENT))}
 
 
@@ -219,10 +219,10 @@ async def test_a_claim_given_back_is_free_and_a_lapsed_one_is_not(claims: Claims
     await claim(claims, mine, 0)
     await claim(brief, view(chunk, "dead"), 1)
 
-    async def taken_over() -> bool:
+    async def is_taken_over() -> bool:
         return isinstance(await claim(brief, mine, 1), Lapsed)
 
-    await eventually(taken_over)
+    await eventually(is_taken_over)
     await claims.end(mine, unsent=[0, 1, 2])
     assert isinstance(await claim(claims, view(chunk, "next"), 0), Free)
     await eventually(lambda: _is(claims, chunk, 1, Lapsed))
@@ -261,7 +261,7 @@ async def test_progress_forgives_the_starts_before_it(claims: Claims, chunk: Job
     await begin(claims, view(chunk, "died"))
     await begin(claims, view(chunk, "died too"), alone=True)
     await claims.advance(view(chunk, "died too"), [], [0])
-    await claims.advance(view(chunk, "died too"), [ended(chunk, 0)])
+    await claims.advance(view(chunk, "died too"), [end(chunk, 0)])
     begun = await begin(claims, view(chunk, "next"))
     assert (begun.answer, begun.broken) == ("go", 0)
     assert (await begin(claims, view(chunk, "after"))).broken == 1
@@ -316,10 +316,10 @@ async def test_a_lapsed_claim_says_whose_it_was(redis: Redis, chunk: Job) -> Non
     short = Claims(redis, lease_s=0.05)
     await claim(short, view(chunk, "gone"), 0)
 
-    async def lapsed() -> bool:
+    async def has_lapsed() -> bool:
         return isinstance((await begin(short, view(chunk, "next"), alone=True)).records[0], Lapsed)
 
-    await eventually(lapsed)
+    await eventually(has_lapsed)
     record = await claim(short, view(chunk, "next"), 0)
     assert isinstance(record, Lapsed)
     assert record.owner == "gone"

@@ -53,7 +53,7 @@ async def watching(redis: Redis, method: str, watch: Watch) -> AsyncIterator[Pau
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def told(redis: Redis, method: str) -> list[bytes | None]:
+async def read_state(redis: Redis, method: str) -> list[bytes | None]:
     """Read what others see of the channel."""
     reply: list[bytes | None] = await redis.call("HMGET", channel_key(method), "state", "why", "until")
     return reply
@@ -63,7 +63,7 @@ async def becomes(redis: Redis, method: str, state: bytes) -> None:
     """Wait for a state."""
 
     async def is_so() -> bool:
-        return (await told(redis, method))[0] == state
+        return (await read_state(redis, method))[0] == state
 
     await eventually(is_so)
 
@@ -92,7 +92,7 @@ async def test_a_block_is_told_with_its_end_and_so_is_its_end(redis: Redis, meth
         await becomes(redis, method, b"open")
         switch.block(BLOCK)
         await becomes(redis, method, b"blocked")
-        _, why, until = await told(redis, method)
+        _, why, until = await read_state(redis, method)
         now_s = int((await redis.call("TIME"))[0])
         assert why == b"mail.example.com: 535"
         assert until is not None
@@ -100,7 +100,7 @@ async def test_a_block_is_told_with_its_end_and_so_is_its_end(redis: Redis, meth
         assert switch.is_blocked
         watch.now += 63
         await becomes(redis, method, b"open")
-        assert await told(redis, method) == [b"open", b"", b""]
+        assert await read_state(redis, method) == [b"open", b"", b""]
 
 
 async def test_another_worker_s_block_stands_until_it_is_over(redis: Redis, method: str) -> None:
@@ -108,6 +108,6 @@ async def test_another_worker_s_block_stands_until_it_is_over(redis: Redis, meth
     await redis.call("HSET", channel_key(method), "state", "blocked", "why", "other", "until", soon)
     async with watching(redis, method, Watch()) as switch:
         await asyncio.wait_for(switch.wait_open(), 5)
-        assert (await told(redis, method))[0] == b"blocked"
+        assert (await read_state(redis, method))[0] == b"blocked"
         await redis.call("HSET", channel_key(method), "until", past)
         await becomes(redis, method, b"open")

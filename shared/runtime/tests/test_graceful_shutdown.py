@@ -46,7 +46,7 @@ async def greeter(reserved_port: int) -> AsyncIterator[tuple[Process, int]]:
 
 
 @asynccontextmanager
-async def _connected(port: int) -> AsyncIterator[Streams]:
+async def _connect(port: int) -> AsyncIterator[Streams]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         yield reader, writer
@@ -58,12 +58,12 @@ async def _connected(port: int) -> AsyncIterator[Streams]:
 
 async def _is_open(port: int) -> bool:
     with suppress(ConnectionRefusedError):
-        async with _connected(port):
+        async with _connect(port):
             return True
     return False
 
 
-async def _asked(streams: Streams) -> bytes:
+async def _ask(streams: Streams) -> bytes:
     """Send a request and return the head of its answer; empty where the connection ended without one."""
     reader, writer = streams
     writer.write(REQUEST)
@@ -79,10 +79,10 @@ async def test_answers_end_their_connection_once_the_service_is_asked_to_end(gre
     """So a proxy keeps no connection that is about to be closed."""
     process, port = greeter
     answers = []
-    async with asyncio.timeout(20), _connected(port) as streams:
-        before = await _asked(streams)
+    async with asyncio.timeout(20), _connect(port) as streams:
+        before = await _ask(streams)
         process.send_signal(signal.SIGTERM)
-        while answer := await _asked(streams):
+        while answer := await _ask(streams):
             answers.append(answer)
             await asyncio.sleep(0.02)
     assert before
@@ -95,12 +95,12 @@ async def test_a_connection_that_was_let_in_is_answered_after_the_port_has_close
     """Whose first word, or the rest of whose request, is still on its way."""
     process, port = greeter
     async with asyncio.timeout(20), AsyncExitStack() as stack:
-        silent, half = [await stack.enter_async_context(_connected(port)) for _ in range(2)]
+        silent, half = [await stack.enter_async_context(_connect(port)) for _ in range(2)]
         half[1].write(REQUEST[:20])
         process.send_signal(signal.SIGTERM)
         while await _is_open(port):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        assert b"connection: close" in await _asked(silent)
+        assert b"connection: close" in await _ask(silent)
         half[1].write(REQUEST[20:])
         assert b"connection: close" in await half[0].readuntil(b"\r\n\r\n")
 
@@ -114,8 +114,8 @@ async def test_under_load_every_connection_is_refused_or_answered(greeter: tuple
         nonlocal answered, unanswered
         while True:
             try:
-                async with _connected(port) as streams:
-                    if await _asked(streams):
+                async with _connect(port) as streams:
+                    if await _ask(streams):
                         answered += 1
                     else:
                         unanswered += 1

@@ -32,7 +32,7 @@ class App:
 
 
 @asynccontextmanager
-async def served(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def serving(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Serve an app as every service is served; yield a connection to it."""
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
@@ -55,7 +55,7 @@ async def served(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.
 
 async def test_head_and_body_of_an_answer_come_in_one_piece() -> None:
     """One system call and one packet each: whoever reads once has all of it."""
-    async with served(App()) as (reader, writer):
+    async with serving(App()) as (reader, writer):
         for _ in range(50):
             writer.write(REQUEST)
             head, _, body = (await reader.read(65_536)).partition(b"\r\n\r\n")
@@ -66,7 +66,7 @@ async def test_head_and_body_of_an_answer_come_in_one_piece() -> None:
 async def test_a_head_does_not_wait_for_a_body_that_is_long_in_coming() -> None:
     """Who streams is heard from at once."""
     app = App()
-    async with served(app) as (reader, writer):
+    async with serving(app) as (reader, writer):
         writer.write(SLOW)
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
         app.go.set()
@@ -75,6 +75,6 @@ async def test_a_head_does_not_wait_for_a_body_that_is_long_in_coming() -> None:
 
 async def test_an_answer_that_ends_its_connection_is_whole() -> None:
     """What waits to be written goes out before the close."""
-    async with served(App()) as (reader, writer):
+    async with serving(App()) as (reader, writer):
         writer.write(REQUEST.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
         assert (await reader.read()).endswith(bytes(ANSWER.body))

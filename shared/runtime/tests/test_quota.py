@@ -51,14 +51,14 @@ async def mirror(redis: Redis, name: str, revoked: str = "never", **fields: str 
     await redis.call("HSET", user_key(name), *(part for pair in pairs for part in pair))
 
 
-async def charged(quota: Quota, name: str, recipients: int = 1) -> Charged:
+async def charge(quota: Quota, name: str, recipients: int = 1) -> Charged:
     """Charge what must pass."""
     answer = await quota.charge(name, "nonce", 1, recipients)
     assert isinstance(answer, Charged)
     return answer
 
 
-async def exhausted(quota: Quota, name: str, recipients: int = 1) -> Exhausted:
+async def exhaust(quota: Quota, name: str, recipients: int = 1) -> Exhausted:
     """Charge what must not pass."""
     answer = await quota.charge(name, "nonce", 1, recipients)
     assert isinstance(answer, Exhausted)
@@ -110,7 +110,7 @@ async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gatewa
 async def test_a_charge_tells_what_is_left(redis: Redis, name: str) -> None:
     """For the RateLimit headers."""
     await mirror(redis, name, recipients_per_day=100)
-    hour, day, people = (await charged(Quota(redis, SHANGHAI), name, recipients=7)).windows
+    hour, day, people = (await charge(Quota(redis, SHANGHAI), name, recipients=7)).windows
     assert (hour.name, hour.limit, hour.used, hour.left) == ("per_hour", 5, 1, 4)
     assert (day.name, day.limit, day.used, day.left) == ("per_day", 20, 1, 19)
     assert (people.name, people.limit, people.used, people.left) == ("recipients_per_day", 100, 7, 93)
@@ -120,7 +120,7 @@ async def test_a_charge_tells_what_is_left(redis: Redis, name: str) -> None:
     assert datetime.fromtimestamp(hour.opens_at, SHANGHAI).strftime("%M:%S") == "00:00"
 
 
-async def owned(quota: Quota, name: str, user_id: str) -> Charged:
+async def charge_owned(quota: Quota, name: str, user_id: str) -> Charged:
     """Charge a user of an id, which must pass."""
     answer = await quota.charge(name, "nonce", 1, 1, user_id)
     assert isinstance(answer, Charged)
@@ -131,10 +131,10 @@ async def test_a_user_registered_anew_under_a_name_starts_from_nothing(redis: Re
     """And what its predecessor is given back late is not its own."""
     quota = Quota(redis, SHANGHAI)
     await mirror(redis, name, id="first")
-    charge = (await owned(quota, name, "first")).charge
+    charge = (await charge_owned(quota, name, "first")).charge
     await mirror(redis, name, id="second")
     assert (await quota.read_used(name, "second")).hour == 0
-    assert (await owned(quota, name, "second")).windows[0].used == 1
+    assert (await charge_owned(quota, name, "second")).windows[0].used == 1
     await quota.give_back(charge)
     assert (await quota.read_used(name, "second")).hour == 1
 
@@ -143,12 +143,12 @@ async def test_an_upgrade_opens_no_window_anew(redis: Redis, name: str) -> None:
     """What was counted before users had ids counts on, and a gateway of before counts in the same place."""
     quota = Quota(redis, SHANGHAI)
     await mirror(redis, name)
-    await charged(quota, name)
+    await charge(quota, name)
     await mirror(redis, name, id="first")
     assert (await quota.read_used(name, "first")).hour == 1
-    assert (await owned(quota, name, "first")).windows[0].used == 2
+    assert (await charge_owned(quota, name, "first")).windows[0].used == 2
     await mirror(redis, name)  # as an auth of before writes it
-    assert (await charged(quota, name)).windows[0].used == 3
+    assert (await charge(quota, name)).windows[0].used == 3
 
 
 async def test_a_mirror_that_has_an_id_now_wants_the_token_verified_by_it(redis: Redis, name: str) -> None:
@@ -160,16 +160,16 @@ async def test_a_mirror_that_has_an_id_now_wants_the_token_verified_by_it(redis:
 async def test_a_limit_of_nought_lets_nothing_through(redis: Redis, name: str) -> None:
     """0 is a number, not `no limit`."""
     await mirror(redis, name, per_hour=0)
-    assert (await exhausted(Quota(redis, SHANGHAI), name)).window.name == "per_hour"
+    assert (await exhaust(Quota(redis, SHANGHAI), name)).window.name == "per_hour"
 
 
 async def test_the_day_ends_what_the_hour_would_allow(redis: Redis, name: str) -> None:
     """And the refusal names the window that opens last."""
     await mirror(redis, name, per_hour=2, per_day=2)
     quota = Quota(redis, SHANGHAI)
-    await charged(quota, name)
-    await charged(quota, name)
-    answer = await exhausted(quota, name)
+    await charge(quota, name)
+    await charge(quota, name)
+    answer = await exhaust(quota, name)
     assert answer.window.name == "per_day"
     assert answer.window.left == 0
 
@@ -179,51 +179,51 @@ async def test_of_two_limits_that_open_at_midnight_the_day_is_named(redis: Redis
     await mirror(redis, name, per_hour=1, per_day=1)
     clockwork = Clockwork(redis, "Asia/Shanghai")
     await clockwork.go("2026-11-25 23:30")
-    await charged(clockwork.quota, name)
-    assert (await exhausted(clockwork.quota, name)).window.name == "per_day"
+    await charge(clockwork.quota, name)
+    assert (await exhaust(clockwork.quota, name)).window.name == "per_day"
 
 
 async def test_recipients_are_counted_by_head(redis: Redis, name: str) -> None:
     """One request of many counts once, and its people each."""
     await mirror(redis, name, recipients_per_day=10)
     quota = Quota(redis, SHANGHAI)
-    await charged(quota, name, recipients=8)
-    answer = await exhausted(quota, name, recipients=3)
+    await charge(quota, name, recipients=8)
+    answer = await exhaust(quota, name, recipients=3)
     assert (answer.window.name, answer.window.left) == ("recipients_per_day", 2)
-    await charged(quota, name, recipients=2)
+    await charge(quota, name, recipients=2)
 
 
 async def test_recipients_count_also_while_they_are_not_limited(redis: Redis, name: str) -> None:
     """So that a limit set at noon holds for the whole day."""
     await mirror(redis, name)
     quota = Quota(redis, SHANGHAI)
-    await charged(quota, name, recipients=8)
+    await charge(quota, name, recipients=8)
     await mirror(redis, name, recipients_per_day=9)
-    assert (await exhausted(quota, name, recipients=2)).window.used == 8
+    assert (await exhaust(quota, name, recipients=2)).window.used == 8
 
 
 async def test_a_refused_request_counts_for_nothing(redis: Redis, name: str) -> None:
     """Whatever it was refused for."""
     await mirror(redis, name, per_hour=1, recipients_per_day=5)
     quota = Quota(redis, SHANGHAI)
-    await exhausted(quota, name, recipients=6)
+    await exhaust(quota, name, recipients=6)
     await quota.charge(name, "nonce", 99, 1)
     await quota.charge("nobody", "nonce", 1, 1)
     used = await quota.read_used(name)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
-    await charged(quota, name)
+    await charge(quota, name)
 
 
 async def test_a_changed_mirror_holds_for_the_very_next_request(redis: Redis, name: str) -> None:
     """The script reads it in the same step."""
     quota = Quota(redis, SHANGHAI)
     await mirror(redis, name, per_hour=1)
-    await charged(quota, name)
-    await exhausted(quota, name)
+    await charge(quota, name)
+    await exhaust(quota, name)
     await mirror(redis, name, per_hour=2)
-    await charged(quota, name)
+    await charge(quota, name)
     await mirror(redis, name, per_hour=1)
-    assert (await exhausted(quota, name)).window.left == 0
+    assert (await exhaust(quota, name)).window.left == 0
 
 
 async def test_the_token_is_judged_in_the_same_step(redis: Redis, name: str) -> None:
@@ -253,24 +253,24 @@ async def test_what_is_given_back_may_be_used_again(redis: Redis, name: str) -> 
     """Requests that were not accepted count for nothing."""
     await mirror(redis, name, per_hour=1, recipients_per_day=3)
     quota = Quota(redis, SHANGHAI)
-    answer = await charged(quota, name, recipients=3)
-    await exhausted(quota, name)
+    answer = await charge(quota, name, recipients=3)
+    await exhaust(quota, name)
     await quota.give_back(answer.charge)
     used = await quota.read_used(name)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
-    await charged(quota, name, recipients=3)
+    await charge(quota, name, recipients=3)
 
 
 async def test_nothing_is_given_back_below_nought(redis: Redis, name: str) -> None:
     """Redis may have lost the counts in between."""
     await mirror(redis, name)
     quota = Quota(redis, SHANGHAI)
-    answer = await charged(quota, name, recipients=3)
+    answer = await charge(quota, name, recipients=3)
     await redis.call("DEL", answer.charge.key)
     await quota.give_back(answer.charge)
     used = await quota.read_used(name)
     assert (used.hour, used.day, used.recipients) == (0, 0, 0)
-    await charged(quota, name)
+    await charge(quota, name)
     await quota.give_back(answer.charge)
     await quota.give_back(answer.charge)
     assert (await quota.read_used(name)).hour == 0
@@ -281,9 +281,9 @@ async def test_the_very_windows_charged_are_given_back(redis: Redis, name: str) 
     await mirror(redis, name)
     clock = Clockwork(redis, "Asia/Shanghai")
     await clock.go("2026-11-24 23:59:59")
-    old = await charged(clock.quota, name, recipients=4)
+    old = await charge(clock.quota, name, recipients=4)
     await clock.go("2026-11-25 00:00:00")
-    await charged(clock.quota, name, recipients=2)
+    await charge(clock.quota, name, recipients=2)
     await clock.quota.give_back(old.charge)
     used = await clock.quota.read_used(name)
     assert (used.hour, used.day, used.recipients) == (1, 1, 2)
@@ -296,15 +296,15 @@ async def test_windows_turn_with_the_hour_and_the_day_of_the_zone(redis: Redis, 
     await mirror(redis, name, per_hour=1, per_day=2)
     clock = Clockwork(redis, "Asia/Shanghai")
     await clock.set(datetime(2026, 11, 24, 14, 59, 59, tzinfo=UTC))
-    await charged(clock.quota, name)
-    assert (await exhausted(clock.quota, name)).window.opens_in_s == 1
+    await charge(clock.quota, name)
+    assert (await exhaust(clock.quota, name)).window.opens_in_s == 1
     await clock.set(datetime(2026, 11, 24, 15, 0, 0, tzinfo=UTC))
-    await charged(clock.quota, name)
+    await charge(clock.quota, name)
     await clock.set(datetime(2026, 11, 24, 15, 59, 59, tzinfo=UTC))
-    answer = await exhausted(clock.quota, name)
+    answer = await exhaust(clock.quota, name)
     assert answer.window.opens_at == datetime(2026, 11, 24, 16, tzinfo=UTC).timestamp()
     await clock.set(datetime(2026, 11, 24, 16, 0, 0, tzinfo=UTC))
-    await charged(clock.quota, name)
+    await charge(clock.quota, name)
 
 
 async def test_the_hour_that_comes_twice_is_two_windows_of_one_day(redis: Redis, name: str) -> None:
@@ -312,15 +312,15 @@ async def test_the_hour_that_comes_twice_is_two_windows_of_one_day(redis: Redis,
     await mirror(redis, name, per_hour=1, per_day=100)
     clock = Clockwork(redis, "Europe/Berlin")
     await clock.go("2026-10-25 02:30", fold=0)
-    first = await charged(clock.quota, name)
+    first = await charge(clock.quota, name)
     assert first.windows[0].opens_in_s == 1800
-    await exhausted(clock.quota, name)
+    await exhaust(clock.quota, name)
     await clock.go("2026-10-25 02:00", fold=1)
-    await charged(clock.quota, name)
+    await charge(clock.quota, name)
     await clock.go("2026-10-25 02:59", fold=1)
-    await exhausted(clock.quota, name)
+    await exhaust(clock.quota, name)
     await clock.go("2026-10-25 03:00")
-    assert (await charged(clock.quota, name)).windows[1].used == 3
+    assert (await charge(clock.quota, name)).windows[1].used == 3
 
 
 @pytest.mark.parametrize(("date", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-06-01", 24)])
@@ -331,11 +331,11 @@ async def test_a_day_is_one_window_however_long_it_is(redis: Redis, name: str, d
     midnight = datetime.fromisoformat(date).replace(tzinfo=clock.zone)
     for hour in range(hours):
         await clock.set(datetime.fromtimestamp(midnight.timestamp() + hour * 3600, UTC))
-        day = (await charged(clock.quota, name)).windows[1]
+        day = (await charge(clock.quota, name)).windows[1]
         assert day.used == hour + 1
         assert day.opens_in_s == (hours - hour) * 3600
     await clock.set(datetime.fromtimestamp(midnight.timestamp() + hours * 3600, UTC))
-    assert (await charged(clock.quota, name)).windows[1].used == 1
+    assert (await charge(clock.quota, name)).windows[1].used == 1
 
 
 async def test_a_shift_of_half_an_hour_starts_a_window_of_its_own(redis: Redis, name: str) -> None:
@@ -343,12 +343,12 @@ async def test_a_shift_of_half_an_hour_starts_a_window_of_its_own(redis: Redis, 
     await mirror(redis, name, per_hour=1, per_day=100)
     clock = Clockwork(redis, "Australia/Lord_Howe")
     await clock.go("2026-04-05 01:45", fold=0)
-    assert (await charged(clock.quota, name)).windows[0].opens_in_s == 900
+    assert (await charge(clock.quota, name)).windows[0].opens_in_s == 900
     await clock.go("2026-04-05 01:30", fold=1)
-    assert (await charged(clock.quota, name)).windows[0].opens_in_s == 1800
-    await exhausted(clock.quota, name)
+    assert (await charge(clock.quota, name)).windows[0].opens_in_s == 1800
+    await exhaust(clock.quota, name)
     await clock.go("2026-04-05 02:00")
-    await charged(clock.quota, name)
+    await charge(clock.quota, name)
 
 
 async def test_hours_of_a_zone_with_half_an_hour_turn_by_its_own_clock(redis: Redis, name: str) -> None:
@@ -356,9 +356,9 @@ async def test_hours_of_a_zone_with_half_an_hour_turn_by_its_own_clock(redis: Re
     await mirror(redis, name, per_hour=1)
     clock = Clockwork(redis, "Asia/Kolkata")
     await clock.set(datetime(2026, 11, 24, 10, 0, tzinfo=UTC))
-    assert (await charged(clock.quota, name)).windows[0].opens_in_s == 1800
+    assert (await charge(clock.quota, name)).windows[0].opens_in_s == 1800
     await clock.set(datetime(2026, 11, 24, 10, 30, tzinfo=UTC))
-    await charged(clock.quota, name)
+    await charge(clock.quota, name)
 
 
 async def test_a_day_that_begins_at_one_is_opened_at_one(redis: Redis, name: str) -> None:
@@ -366,10 +366,10 @@ async def test_a_day_that_begins_at_one_is_opened_at_one(redis: Redis, name: str
     await mirror(redis, name, per_hour=100, per_day=1)
     clock = Clockwork(redis, "Africa/Cairo")
     await clock.go("2026-04-23 23:59:00")
-    await charged(clock.quota, name)
-    assert (await exhausted(clock.quota, name)).window.opens_in_s == 60
+    await charge(clock.quota, name)
+    assert (await exhaust(clock.quota, name)).window.opens_in_s == 60
     await clock.go("2026-04-24 01:00:00")
-    await charged(clock.quota, name)
+    await charge(clock.quota, name)
 
 
 @pytest.mark.parametrize("zone", ["Africa/Casablanca", "America/St_Johns", "Pacific/Chatham", "Africa/Cairo", "UTC"])
@@ -417,8 +417,8 @@ async def test_windows_turn_by_the_clock_of_the_server(redis: Redis, name: str) 
     await mirror(redis, name, per_hour=1, per_day=1000)
     server_s, _ = (int(part) for part in await redis.call("TIME"))
     quota = Quota(redis, Turning(server_s + 2), now=lambda: server_s - 3600.0)
-    await charged(quota, name)
-    answer = await exhausted(quota, name)
+    await charge(quota, name)
+    answer = await exhaust(quota, name)
     assert 1 <= answer.window.opens_in_s <= 2
     await eventually(lambda: has_passed(quota, name))
     assert int((await redis.call("TIME"))[0]) >= server_s + 2
@@ -430,9 +430,9 @@ async def test_counts_expire_by_themselves_and_old_windows_go(redis: Redis, name
     clock = Clockwork(redis, "Asia/Shanghai")
     for hour in range(7 * 24):
         await clock.set(datetime.fromtimestamp(1_764_000_000 + hour * 3600, UTC))
-        charge = (await charged(clock.quota, name)).charge
-    assert await redis.call("HLEN", charge.key) <= 30
-    assert 0 < await redis.call("TTL", charge.key) <= 2 * 86_400 + 3600
+        last = (await charge(clock.quota, name)).charge
+    assert await redis.call("HLEN", last.key) <= 30
+    assert 0 < await redis.call("TTL", last.key) <= 2 * 86_400 + 3600
 
 
 async def test_names_with_braces_and_colons_have_their_own_counts(redis: Redis) -> None:
@@ -440,8 +440,8 @@ async def test_names_with_braces_and_colons_have_their_own_counts(redis: Redis) 
     quota = Quota(redis, UTC)
     for name in ("a{b}c", "{b}", "a}b{", "name with space"):
         await mirror(redis, name)
-        await redis.call("DEL", (await charged(quota, name)).charge.key)
-        assert (await charged(quota, name)).windows[0].used == 1
+        await redis.call("DEL", (await charge(quota, name)).charge.key)
+        assert (await charge(quota, name)).windows[0].used == 1
 
 
 async def test_a_zone_without_changes_has_a_table_of_one_line() -> None:

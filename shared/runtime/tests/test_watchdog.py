@@ -70,14 +70,14 @@ class Watched:
         """Return all it has written."""
         return self._log.read_text()
 
-    def told(self) -> list[dict[str, object]]:
+    def read_told(self) -> list[dict[str, object]]:
         """Return what its children have told of themselves."""
         return [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
 
     def children(self, count: int = 1, within_s: float = 30.0) -> list[int]:
         """Wait for so many children, one after the other."""
-        _wait(lambda: sum("pid" in one for one in self.told()) >= count, within_s, lambda: self.said)
-        return [int(str(one["pid"])) for one in self.told() if "pid" in one]
+        _wait(lambda: sum("pid" in one for one in self.read_told()) >= count, within_s, lambda: self.said)
+        return [int(str(one["pid"])) for one in self.read_told() if "pid" in one]
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def test_a_child_that_spins_says_where_and_is_replaced(start: Start, tmp_path: P
     assert f"imsg: process {first} has used" in watched.said
     assert "in spin\n" in watched.said, "the line of the regular expression"
     assert first != second
-    assert watched.told()[-1] == {"ended": "well"}
-    assert watched.told()[1]["stopped"] == [], "it was not stopped"
+    assert watched.read_told()[-1] == {"ended": "well"}
+    assert watched.read_told()[1]["stopped"] == [], "it was not stopped"
 
 
 def test_a_child_that_spins_and_is_asked_to_end_is_not_replaced(start: Start) -> None:
@@ -128,12 +128,12 @@ def test_a_child_that_stands_still_is_replaced_by_one_that_is_told_so(start: Sta
     _, other = watched.children(2)
 
     assert f"imsg: process {child} was stopped" in watched.said
-    first = watched.told()[-1]["stopped"]
+    first = watched.read_told()[-1]["stopped"]
     assert isinstance(first, list)
     assert len(first) == 1
     os.kill(other, signal.SIGSTOP)
     watched.children(3)
-    stopped = watched.told()[-1]["stopped"]
+    stopped = watched.read_told()[-1]["stopped"]
     assert isinstance(stopped, list)
     assert stopped[0] == first[0]
     assert len(set(stopped)) == 2
@@ -153,7 +153,7 @@ def test_a_child_that_was_stopped_together_with_its_parent_goes_on(start: Start)
     watched.process.terminate()
 
     assert watched.process.wait(30) == 0
-    assert watched.told()[-1] == {"ended": "well"}
+    assert watched.read_told()[-1] == {"ended": "well"}
     assert "imsg:" not in watched.said
 
 
@@ -177,7 +177,7 @@ def test_a_signal_reaches_the_child_and_its_good_order_the_parent(start: Start) 
     watched.process.terminate()
 
     assert watched.process.wait(30) == 0
-    assert watched.told()[-1] == {"ended": "well"}
+    assert watched.read_told()[-1] == {"ended": "well"}
 
 
 def test_a_child_that_is_stopped_ends_in_good_order_when_asked(start: Start) -> None:
@@ -188,7 +188,7 @@ def test_a_child_that_is_stopped_ends_in_good_order_when_asked(start: Start) -> 
     watched.process.terminate()
 
     assert watched.process.wait(30) == 0
-    assert watched.told()[-1] == {"ended": "well"}
+    assert watched.read_told()[-1] == {"ended": "well"}
 
 
 def test_a_child_that_a_signal_killed_is_not_replaced(start: Start) -> None:
@@ -215,7 +215,7 @@ def test_what_the_parent_tells_is_for_the_child_alone(start: Start) -> None:
     assert start("0").children()
     watched = start("wait")
     watched.children()
-    assert watched.told()[0]["left"] is False
+    assert watched.read_told()[0]["left"] is False
 
 
 def test_a_heartbeat_left_to_another_process_is_not_ours(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ class Api:
             if not cursor:
                 return found
 
-    def settled(self, request: str, count: int = 1, within_s: float = SETTLE_TIMEOUT_S) -> list[dict[str, Any]]:
+    def wait_settled(self, request: str, count: int = 1, within_s: float = SETTLE_TIMEOUT_S) -> list[dict[str, Any]]:
         """Wait until every message of a request is settled; return them."""
         found: list[dict[str, Any]] = []
 
@@ -103,7 +103,7 @@ class Api:
         messages: list[dict[str, Any]] = self.call("GET", "/sandbox/inbox", **filters)["messages"]
         return messages
 
-    def arrived(self, *, subject: str | None = None, **filters: str) -> dict[str, Any]:
+    def wait_arrived(self, *, subject: str | None = None, **filters: str) -> dict[str, Any]:
         """Wait for a message in the inbox, the newest that fits; return it."""
         found: list[dict[str, Any]] = []
 

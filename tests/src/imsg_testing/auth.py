@@ -99,7 +99,7 @@ async def running(asked: Settings) -> AsyncIterator[Visitor]:
             yield Visitor(http)
 
 
-async def mirrored(redis: Redis, username: str) -> dict[str, str]:
+async def read_mirror(redis: Redis, username: str) -> dict[str, str]:
     """Read a mirror; empty where there is none."""
     found = await redis.call("HGETALL", user_key(username))
     pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
@@ -110,7 +110,7 @@ async def holds(redis: Redis, token: str) -> bool:
     """Tell whether a token holds by the mirror, as a gateway judges it."""
     given = tokens.parse(token)
     assert given is not None
-    mirror = await mirrored(redis, given.username)
+    mirror = await read_mirror(redis, given.username)
     if not mirror or f"revoked:{given.nonce}" in mirror:
         return False
     return tokens.verify(given, mirror["id"], int(mirror["epoch"]), [TOKEN_KEY])

@@ -25,7 +25,7 @@ def unready(url: str, topology: Topology, redeclare_s: float = 30.0) -> Abstract
 
 
 @asynccontextmanager
-async def opened(url: str, topology: Topology, redeclare_s: float = 30.0) -> AsyncIterator[Broker]:
+async def open_ready(url: str, topology: Topology, redeclare_s: float = 30.0) -> AsyncIterator[Broker]:
     """Open the broker of a URL and wait until it is ready."""
     async with unready(url, topology, redeclare_s) as broker:
         await is_so(lambda: broker.ready, READY_WITHIN_S)

@@ -109,7 +109,7 @@ class Complaints:
         page.on("console", self._console)
         page.on("pageerror", lambda error: self._add(f"uncaught: {error.message}"))
         page.on("request", self._request)
-        page.on("requestfailed", self._failed)
+        page.on("requestfailed", self._note_failure)
         page.on("response", self._response)
 
     @property
@@ -128,7 +128,7 @@ class Complaints:
         if request.url.startswith("http") and urlsplit(request.url).netloc != self._host:
             self._add(f"asked another host: {request.url}")
 
-    def _failed(self, request: Request) -> None:
+    def _note_failure(self, request: Request) -> None:
         if request.failure != "net::ERR_ABORTED":  # a page that was left, or a download
             self._add(f"failed: {request.method} {request.url}: {request.failure}")
 
@@ -199,7 +199,7 @@ def axe(page: Page) -> None:
     still(page)
     page.evaluate(_axe_source())  # not a script of the page's, which its Content-Security-Policy would refuse
     found = page.evaluate(f"async () => (await axe.run(document, {AXE_OPTIONS})).violations")
-    assert not found, "\n".join([f"axe-core on {page.url}:", *map(_told, found)])
+    assert not found, "\n".join([f"axe-core on {page.url}:", *map(_describe, found)])
 
 
 @cache
@@ -209,7 +209,7 @@ def _axe_source() -> str:
     return AXE.read_text(encoding="utf-8")
 
 
-def _told(violation: Mapping[str, Any]) -> str:
+def _describe(violation: Mapping[str, Any]) -> str:
     places = "\n".join(
         f"    {' '.join(map(str, node['target']))}\n      {node['html'][:300]}\n      {node['failureSummary']}"
         for node in violation["nodes"][:5]

@@ -66,7 +66,7 @@ class Containers:
         """Read a secret inside a service's container."""
         return self.compose("exec", "-T", service, "cat", f"/run/imsg/{name}").strip()
 
-    def inspected(self, service: str) -> dict[str, Any]:
+    def inspect(self, service: str) -> dict[str, Any]:
         """Return what Docker knows of a service's first container."""
         name = self.compose("ps", "--all", "--quiet", service).split()[0]
         told = subprocess.run(["docker", "inspect", name], capture_output=True, check=True)
@@ -117,7 +117,7 @@ class Containers:
             float(line.rpartition(" ")[2]) for line in told.splitlines() if line.startswith((f"{name}{{", f"{name} "))
         )
 
-    def published(self) -> dict[str, int]:
+    def count_published(self) -> dict[str, int]:
         """Ask RabbitMQ how much each container has published: the start of its id → messages."""
         (gateway, *_) = self.replicas("gateway")
         told = self._python(gateway, "http://rabbitmq:15672/api/channels")
@@ -140,7 +140,7 @@ class Containers:
         """Call the API through the edge; return the answer, with what v1 tells in headers alone."""
         return whole(self.client.request(method, path, json=body, params=params))
 
-    def asked_raw(self, target: str, body: Any) -> dict[str, Any]:  # noqa: ANN401
+    def call_raw(self, target: str, body: Any) -> dict[str, Any]:  # noqa: ANN401
         """POST with the request target in raw UTF-8, as careless clients write it; return the answer."""
         content = json.dumps(body).encode()
         head = f"POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(content)}\r\n\r\n"

@@ -81,7 +81,7 @@ class ContainerDeployment(Api):
     def _runs(self) -> bool:
         return all(self._containers.replicas(service) for service in VICTIMS)
 
-    def received(self, method: str, of: Container[str]) -> Counter[str]:
+    def count_received(self, method: str, of: Container[str]) -> Counter[str]:
         """Count what each of these recipients got, as the provider has it."""
         answer = self.call("GET", "/sandbox/inbox", method=method, token=self.token())
         return Counter(message["to"] for message in answer["messages"] if message["to"] in of)

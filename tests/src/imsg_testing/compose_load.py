@@ -26,18 +26,18 @@ def _number() -> str:
 
 
 def _single(load: "Load", http: httpx.Client) -> httpx.Response:
-    return load.sent(http, "sms", _number(), "明天下雨")
+    return load.send(http, "sms", _number(), "明天下雨")
 
 
 def _bulk(load: "Load", http: httpx.Client) -> httpx.Response:
     numbers = [_number() for _ in range(20)]
-    return load.sent(http, "sms", numbers, "明天下雨")
+    return load.send(http, "sms", numbers, "明天下雨")
 
 
 def _mail(load: "Load", http: httpx.Client) -> httpx.Response:
     """Send a mail whose attachment history keeps first."""
     attachment = {"filename": "说明.txt", "file": base64.b64encode(b"x" * 50_000).decode()}
-    return load.sent(http, "smtp", "many@example.com", {"subject": "x", "text": "y"}, attachment=attachment)
+    return load.send(http, "smtp", "many@example.com", {"subject": "x", "text": "y"}, attachment=attachment)
 
 
 def _query(load: "Load", http: httpx.Client) -> httpx.Response:
@@ -92,7 +92,7 @@ class Load:
         self._url = str(containers.client.base_url)
         self._lock = threading.Lock()
 
-    def sent(self, http: httpx.Client, method: str, to: Any, content: Any, **more: Any) -> httpx.Response:  # noqa: ANN401
+    def send(self, http: httpx.Client, method: str, to: Any, content: Any, **more: Any) -> httpx.Response:  # noqa: ANN401
         """Send once."""
         body = {"token": self.token, "method": method, "to": to, "content": content, **more}
         answer = http.post("/api/v2/messages", json=body)

@@ -54,7 +54,7 @@ class Decided:
         body |= fields
         return self.ask("POST", "/api/send", {key: value for key, value in body.items() if value is not ...}, headers)
 
-    def taken(self, answer: httpx.Response) -> dict[str, Any]:
+    def check_ok(self, answer: httpx.Response) -> dict[str, Any]:
         """Hold an answer against row 0 of the table; return its body."""
         body = self.whole(answer)
         is_accepted = answer.request.method == "POST" and answer.request.url.path.rstrip("/") == MESSAGES
@@ -63,7 +63,9 @@ class Decided:
         assert answer.headers["content-type"] == "application/json; charset=utf-8"
         return body
 
-    def refused(self, answer: httpx.Response, code: int, column: int, reason: str | None = None) -> dict[str, Any]:
+    def check_refused(
+        self, answer: httpx.Response, code: int, column: int, reason: str | None = None
+    ) -> dict[str, Any]:
         """Hold a refusal against its row: code, text, reason, detail, and the version's status; return its body."""
         body = self.whole(answer)
         assert body["errorCode"] == code, body

@@ -162,7 +162,7 @@ class Crash:
 
 
 @contextmanager
-def crashed(folder: Path, recipients: int = 2_000) -> Iterator[Crash]:
+def crash_and_restart(folder: Path, recipients: int = 2_000) -> Iterator[Crash]:
     """Send a list, kill everything in the middle of it, start again."""
     everybody = tuple(f"reader{number}@example.com" for number in range(recipients))
     with provider(folder) as sandbox, running(folder, sandbox.settings) as deployment:
@@ -182,12 +182,12 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1", **settings}
 
 
-def attached(name: str, content: bytes) -> dict[str, str]:
+def make_attachment(name: str, content: bytes) -> dict[str, str]:
     """Make an attachment as the API takes it."""
     return {"filename": name, "file": base64.b64encode(content).decode()}
 
 
-def pasted(said: str) -> str:
+def find_pasted(said: str) -> str:
     """Return the lines that `imsg up` offers for pasting."""
     lines = re.findall(r"^(?:TOKEN=|(?:sleep 1; )?curl ).*$", said, re.MULTILINE)
     return "\n".join(lines)

@@ -40,7 +40,7 @@ def enter(visit: Visit, username: str = "admin", password: str = DOCUMENTED["adm
     assert answer.status == 303, answer.text()
 
 
-def settled(deployment: Deployment, to: str | Sequence[str], *, token: str = "", **fields: object) -> str:
+def send_and_settle(deployment: Deployment, to: str | Sequence[str], *, token: str = "", **fields: object) -> str:
     """Send a mail and return its request's id once all of it is settled; patient with a machine that is busy."""
     content = {"subject": "hello", "text": "您好", **{name: fields.pop(name) for name in CONTENT if name in fields}}
     body = {"token": token or deployment.token(), "to": to, "method": "smtp", "content": content, **fields}

@@ -24,14 +24,19 @@ class Fault:
     reconciler: Reconciler
     reconciliation: Reconciliation | None = field(default=None)
 
-    def received(self) -> int:
+    def count_received(self) -> int:
         """Count what has arrived for these clients' recipients."""
         return self.reconciler.received().total()
 
     def wait_for_arrivals(self, more: int, within_s: float = 120.0) -> None:
         """Wait until so much more has arrived."""
-        goal = self.received() + more
-        wait(lambda: self.received() >= goal, within_s, every_s=0.05, why=lambda: f"{self.received()} of {goal}")
+        goal = self.count_received() + more
+        wait(
+            lambda: self.count_received() >= goal,
+            within_s,
+            every_s=0.05,
+            why=lambda: f"{self.count_received()} of {goal}",
+        )
 
     def tell(self, place: int, title: str, done: str, *, twice_at_most: int = 0, why: str = "") -> None:
         """Judge how often something arrived twice, and write the row."""

@@ -68,7 +68,7 @@ class EmbeddedDeployment(Deployment):
 
 
 @contextmanager
-def embedded(
+def run_embedded(
     folder: Path, *, disk_mib: int | None = None, command: Sequence[str] | None = None
 ) -> Iterator[EmbeddedDeployment]:
     """Run `imsg up`, or another command, for as long as the context lasts; where wanted with a small disk."""

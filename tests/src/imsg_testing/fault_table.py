@@ -182,14 +182,14 @@ def versions() -> list[str]:
     rabbit = next(iter(sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))), None)
     said = {
         "Python": platform.python_version(),
-        "RabbitMQ": rabbit.name.rpartition("-")[2] if rabbit else _asked("rabbitmqctl", "version"),
-        "Valkey": _asked(valkey_binary(), "--version"),
-        "PostgreSQL": _asked(str(_postgres_binaries() / "postgres"), "--version"),
+        "RabbitMQ": rabbit.name.rpartition("-")[2] if rabbit else _run("rabbitmqctl", "version"),
+        "Valkey": _run(valkey_binary(), "--version"),
+        "PostgreSQL": _run(str(_postgres_binaries() / "postgres"), "--version"),
     }
     return [f"{name} {_number(text)}" for name, text in said.items()]
 
 
-def _asked(*command: str) -> str:
+def _run(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
 
 

@@ -113,7 +113,7 @@ def _names_cursor(query: Fields) -> None:
         query["cursor"] = base64.urlsafe_b64encode(KNOWN.encode()).decode()
 
 
-def _known(names: Fields) -> None:
+def _ask_for_known(names: Fields) -> None:
     """Ask for a user that exists."""
     names["username"] = KNOWN
 
@@ -122,10 +122,10 @@ Rule = tuple[str, Callable[[Fields], None]]
 
 _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("POST", "/api/v2/register"): (("body", _name), ("body", _tag), ("body", _email)),
-    ("POST", "/api/v2/modify/{username}"): (("path_parameters", _known),),
+    ("POST", "/api/v2/modify/{username}"): (("path_parameters", _ask_for_known),),
     ("GET", "/api/v2/users"): (("query", _names_cursor),),
-    ("GET", "/api/v2/users/{username}"): (("path_parameters", _known),),
-    ("PATCH", "/api/v2/users/{username}"): (("path_parameters", _known), ("body", _tag), ("body", _email)),
+    ("GET", "/api/v2/users/{username}"): (("path_parameters", _ask_for_known),),
+    ("PATCH", "/api/v2/users/{username}"): (("path_parameters", _ask_for_known), ("body", _tag), ("body", _email)),
     ("POST", "/api/v2/messages"): (("body", _recipients),),
     ("POST", "/api/v2/messages/check"): (("body", _recipients),),
     ("POST", "/api/v2/erasures"): (("body", _nobodys),),

@@ -137,7 +137,7 @@ class Auth:
         return JSONResponse({"contacts": known})
 
     async def _relayed(self, request: Request) -> Response:
-        self.relayed.append(await _noted(request))
+        self.relayed.append(await _note(request))
         return self.answer
 
 
@@ -173,15 +173,15 @@ class History:
         return JSONResponse({"errorCode": 10016}, 404) if data is None else Response(data)
 
     async def _resend(self, request: Request) -> Response:
-        self.relayed.append(await _noted(request))
+        self.relayed.append(await _note(request))
         return self.resend
 
     async def _relayed(self, request: Request) -> Response:
-        self.relayed.append(await _noted(request))
+        self.relayed.append(await _note(request))
         return self.answer
 
 
-async def _noted(request: Request) -> Relayed:
+async def _note(request: Request) -> Relayed:
     path = request.scope["raw_path"].decode("ascii")
     return Relayed(request.method, path, request.url.query, dict(request.headers), await request.body())
 

@@ -142,7 +142,7 @@ def secrets_handed() -> Lines:
         yield " ".join(("hand_service", channel.service, *own, "erasure_key", *tables, *deployment.secrets))
 
 
-def rotated() -> Lines:
+def write_rotated() -> Lines:
     """Name the keys that are changed together, and who has to hear of it."""
     yield f'secrets="{" ".join(f"{_file(caller)}_key" for caller in CALLERS)}" # each caller\'s own'
     yield f'services="history auth gateway {" ".join(READING)}"'
@@ -192,28 +192,28 @@ def kubernetes_settings() -> Lines:
             yield f"    - {variable(channel.name, name)}={value}"
 
 
-def _named(*services: str) -> str:
+def _write_selector(*services: str) -> str:
     return f"- {{ key: app.kubernetes.io/name, operator: In, values: [{', '.join(services)}] }}"
 
 
 def network_outside() -> Lines:
     """Say whom the ingress controller may reach."""
-    yield _named("gateway", *HOOKED, "console")
+    yield _write_selector("gateway", *HOOKED, "console")
 
 
 def network_stores() -> Lines:
     """Say who uses the stores."""
-    yield _named("gateway", "auth", "history", *SENDERS)
+    yield _write_selector("gateway", "auth", "history", *SENDERS)
 
 
 def network_history() -> Lines:
     """Say who asks history."""
-    yield _named("gateway", *READING)
+    yield _write_selector("gateway", *READING)
 
 
 def network_callers() -> Lines:
     """Say who asks any service."""
-    yield _named("gateway", *READING, "console")
+    yield _write_selector("gateway", *READING, "console")
 
 
 def network_world() -> Lines:
@@ -308,7 +308,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
     },
     "deploy/Caddyfile": {"hooks": caddy_hooks, "doors": caddy_doors},
     "deploy/hand-out-secrets": {"made": secrets_made, "handed": secrets_handed},
-    "scripts/rotate": {"keys": rotated},
+    "scripts/rotate": {"keys": write_rotated},
     "deploy/kubernetes/base/kustomization.yaml": {
         "resources": kubernetes_resources,
         "images": kubernetes_images,
@@ -360,7 +360,7 @@ def fill(text: str, blocks: Mapping[str, Callable[[], Lines]]) -> str:
     return "\n".join(written) + "\n"
 
 
-def generated() -> Iterator[tuple[Path, str]]:
+def generate() -> Iterator[tuple[Path, str]]:
     """Yield each file with its text as it should be."""
     for name, blocks in BLOCKS.items():
         yield ROOT / name, fill((ROOT / name).read_text(encoding="utf-8"), blocks)
@@ -370,7 +370,7 @@ def generated() -> Iterator[tuple[Path, str]]:
 
 def main() -> int:
     """Write every file anew, the OpenAPI document last."""
-    for path, text in generated():
+    for path, text in generate():
         path.write_text(text, encoding="utf-8")
     return openapi.main()
 

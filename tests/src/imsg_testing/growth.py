@@ -109,7 +109,7 @@ def measure(pattern: Pattern, tell: Callable[[str], None]) -> str:
     for use, shape in product(pattern.uses, sorted(shapes(pattern.text, compiled.flags))):
         run: Callable[[Any], object] = getattr(compiled, use)
         tell(f"{use} {shape}")
-        if why := _grown(run, shape, is_bytes=pattern.is_bytes):
+        if why := _time_growth(run, shape, is_bytes=pattern.is_bytes):
             return f"{use} {shape}: {why}"
     return ""
 
@@ -131,7 +131,7 @@ class Shape:
         return f"{self.beginning!r} + {self.repeated!r} * n + {self.end!r}"
 
 
-def _grown(run: Callable[[Any], object], shape: Shape, *, is_bytes: bool) -> str:
+def _time_growth(run: Callable[[Any], object], shape: Shape, *, is_bytes: bool) -> str:
     """Go through the sizes by the clock, which the machine's other work can only make look worse; then look closely."""
 
     def write(size: int) -> Any:  # noqa: ANN401  str or bytes, as the pattern is
@@ -195,7 +195,7 @@ def shapes(text: str, flags: int = 0) -> set[Shape]:
 def _letters(tree: Any) -> list[str]:  # noqa: ANN401  the parser's own, untyped
     """Choose a letter for each set of leaves that take the same; the last is one that none takes, if there is any."""
     leaves = list(_leaves(tree))
-    known = "".join(letter for leaf in leaves for letter in _named(leaf)) + SAMPLES
+    known = "".join(letter for leaf in leaves for letter in _list_characters(leaf)) + SAMPLES
     chosen: dict[tuple[object, ...], str] = {}
     for letter in known:
         in_word = letter.isalnum() or letter == "_"  # what \b tells apart
@@ -248,7 +248,7 @@ def _witness(tree: Any) -> str:  # noqa: ANN401
     text = ""
     for op, value in tree:
         if op in (_constants.LITERAL, _constants.NOT_LITERAL, _constants.IN, _constants.ANY):
-            text += next((one for one in (*_named((op, value)), *SAMPLES) if _takes((op, value), one)), "")
+            text += next((one for one in (*_list_characters((op, value)), *SAMPLES) if _takes((op, value), one)), "")
         elif _is_repeat(op):
             text += _witness(value[2]) * max(value[0], 1)
         elif op not in (_constants.ASSERT, _constants.ASSERT_NOT) and (inner := _inner(op, value)):
@@ -256,7 +256,7 @@ def _witness(tree: Any) -> str:  # noqa: ANN401
     return text
 
 
-def _named(leaf: tuple[Any, Any]) -> list[str]:
+def _list_characters(leaf: tuple[Any, Any]) -> list[str]:
     op, value = leaf
     if op in (_constants.LITERAL, _constants.NOT_LITERAL):
         return [chr(value)]

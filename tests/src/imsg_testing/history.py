@@ -57,7 +57,7 @@ def receipt(of: Outcome, address: str, status: Status = Status.DELIVERED, **give
     return Receipt(**{**fields, "at": of.at + timedelta(minutes=1), **given})
 
 
-def delivered(message: BaseModel | bytes, key: str | None = None, **headers: str) -> Delivery:
+def make_delivery(message: BaseModel | bytes, key: str | None = None, **headers: str) -> Delivery:
     """Make the delivery in which history gets a message: its key by what it is, unless one is given."""
     body = message if isinstance(message, bytes) else message.model_dump_json().encode()
     if isinstance(message, Outcome):

@@ -48,12 +48,12 @@ class Manifests:
 
 
 @cache
-def built(name: str) -> Manifests:
+def build_folder(name: str) -> Manifests:
     """Build one of the folders of deploy/kubernetes. Raises AssertionError with what kustomize says."""
-    return built_at(FOLDER / name)
+    return build_at(FOLDER / name)
 
 
-def built_at(folder: Path) -> Manifests:
+def build_at(folder: Path) -> Manifests:
     """Build a folder. Raises AssertionError with what kustomize says."""
     program = shutil.which("kustomize")
     assert program is not None, "kustomize is not installed: apt-get install kustomize"

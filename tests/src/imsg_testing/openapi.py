@@ -13,7 +13,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "openapi.json"
 RENEW = "make openapi"
 
 
-def served(deployment: Deployment) -> str:
+def read_served(deployment: Deployment) -> str:
     """Return the document as it is served, laid out for people and for diffs."""
     document: dict[str, Any] = deployment.call("GET", "/openapi.json")
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
@@ -22,7 +22,7 @@ def served(deployment: Deployment) -> str:
 def main() -> int:
     """Write the document that an `imsg up` of its own serves."""
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as deployment:
-        DOCUMENT.write_text(served(deployment), encoding="utf-8")
+        DOCUMENT.write_text(read_served(deployment), encoding="utf-8")
     return 0
 
 

@@ -80,7 +80,7 @@ class Owned(Postgres):
 
 
 @contextmanager
-def divided() -> Iterator[Owned]:
+def run_divided() -> Iterator[Owned]:
     """Run one for as long as the context lasts."""
     with Owned() as server:
         server.divide()

@@ -94,13 +94,13 @@ def _watch() -> dict[tuple[str, int], list[tuple[str | bytes, int]]]:
     seen: dict[tuple[str, int], list[tuple[str | bytes, int]]] = defaultdict(list)
     compile_one = re._compile  # type: ignore[attr-defined]
 
-    def watched(pattern: Any, flags: Any) -> Any:  # noqa: ANN401
+    def watch_compile(pattern: Any, flags: Any) -> Any:  # noqa: ANN401
         caller = sys._getframe(2)
         if isinstance(pattern, str | bytes):
             seen[caller.f_code.co_filename, caller.f_lineno].append((pattern, int(flags)))
         return compile_one(pattern, flags)
 
-    re._compile = watched  # type: ignore[attr-defined]
+    re._compile = watch_compile  # type: ignore[attr-defined]
     return seen
 
 

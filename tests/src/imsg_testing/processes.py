@@ -35,7 +35,7 @@ class Process:
         ends_on: signal.Signals = signal.SIGTERM,
         orphaned: signal.Signals = signal.SIGKILL,
     ) -> None:
-        self._command = (*_wrapped(user, orphaned), *command)
+        self._command = (*_wrap(user, orphaned), *command)
         self._environment = environment
         self._cwd = cwd
         self._log = log
@@ -192,7 +192,7 @@ def _sockets(pid: int) -> set[str]:
     return found
 
 
-def _wrapped(user: str | None, orphaned: signal.Signals) -> tuple[str, ...]:
+def _wrap(user: str | None, orphaned: signal.Signals) -> tuple[str, ...]:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         if user is not None:

@@ -75,12 +75,12 @@ class Proxy:
                 if is_client and self.cuts_at is not None and self.cuts_at in data:
                     self.cuts_at = None
                     self.is_deaf = True  # the server reads it all before it sees the end; no answer comes through
-                    await self._seen_by_server()
+                    await self._drain_to_server()
                     self.cut()
                     self.is_deaf = False
         sink.close()
         self._writers.discard(sink)
 
-    async def _seen_by_server(self) -> None:
+    async def _drain_to_server(self) -> None:
         for writer in self._writers:
             await writer.drain()

@@ -45,7 +45,7 @@ class Reconciler:
     """How often each recipient got something, as the provider counts it."""
     began_at: float = field(default_factory=time.monotonic)
 
-    def restored(self) -> None:
+    def note_restored(self) -> None:
         """Note that the fault is over: from now on it is to recover by itself."""
         self.began_at = time.monotonic()
 

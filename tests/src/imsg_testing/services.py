@@ -116,7 +116,7 @@ def services(folder: Path, *, gateways: int = 1, senders: int = 1) -> Iterator[S
         parting.at_rabbit(rabbit.url)
         asyncio.run(parting.at_redis(valkey.url))
 
-        def started(package: str, settings: dict[str, str]) -> OneService:
+        def start(package: str, settings: dict[str, str]) -> OneService:
             own = {
                 "IMSG_TOKEN_KEY": KEYS["IMSG_TOKEN_KEY"],
                 "IMSG_ERASURE_KEY": KEYS["IMSG_ERASURE_KEY"],
@@ -130,12 +130,12 @@ def services(folder: Path, *, gateways: int = 1, senders: int = 1) -> Iterator[S
             one.start()
             return one
 
-        auth = started("imsg_auth", {"IMSG_DATABASE_URL": postgres.create_database("auth")})
-        history = started("imsg_history", {"IMSG_DATABASE_URL": postgres.create_database("history")})
+        auth = start("imsg_auth", {"IMSG_DATABASE_URL": postgres.create_database("auth")})
+        history = start("imsg_history", {"IMSG_DATABASE_URL": postgres.create_database("history")})
         peers = {"IMSG_AUTH_URL": auth.url, "IMSG_HISTORY_URL": history.url}
-        sending = [started("imsg_smtp", {**peers, **sandbox.settings}) for _ in range(senders)]
+        sending = [start("imsg_smtp", {**peers, **sandbox.settings}) for _ in range(senders)]
         opened = Services(
-            [started("imsg_gateway", peers) for _ in range(gateways)],
+            [start("imsg_gateway", peers) for _ in range(gateways)],
             auth,
             history,
             sending,

@@ -90,7 +90,7 @@ class Provider:
         return answer if isinstance(answer, bytes) else reply(answer)
 
 
-def refused(code: str, message: str = "") -> dict[str, str]:
+def write_refusal(code: str, message: str = "") -> dict[str, str]:
     """Write a business error."""
     return {"RequestId": "R", "Code": code, "Message": message}
 

@@ -163,7 +163,7 @@ class SmtpServer:
         """Let every held reply go, now and from now on."""
         self.released.set()
 
-    async def seen(self, command: str, times: int = 1) -> None:
+    async def wait_seen(self, command: str, times: int = 1) -> None:
         """Wait until a command or moment has come so often."""
         await _until(lambda: self.commands.count(command) >= times, f"{times} x {command}")
 

@@ -118,13 +118,13 @@ class Provider:
             self.under_way += 1
             self.most_under_way = max(self.most_under_way, self.under_way)
             try:
-                answer = await self._answered(asked)
+                answer = await self._answer(asked)
             finally:
                 self.under_way -= 1
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
 
-    async def _answered(self, asked: Mapping[str, Any]) -> Answer:
+    async def _answer(self, asked: Mapping[str, Any]) -> Answer:
         n = int(asked["n"])
         self.asked[n] += 1
         answers = self._answers.get(n)
@@ -219,7 +219,7 @@ class History:
         """Return the last outcome heard of a message."""
         return self.outcomes[request, n][-1]
 
-    async def settled(self, request: str, count: int = 1, within_s: float = 30.0) -> None:
+    async def wait_settled(self, request: str, count: int = 1, within_s: float = 30.0) -> None:
         """Wait until so many messages of a request have ended."""
 
         async def all_of_them() -> bool:
@@ -258,14 +258,14 @@ class History:
 async def accept(broker: Broker, new: Job) -> None:
     """Publish a job as the gateway does: where it may be kept or not, the same bytes again."""
 
-    async def kept() -> bool:
+    async def is_kept() -> bool:
         try:
             await broker.publish(new.encode(), broker.topology.new(job_key(new.method, new.lane)))
         except (PublishRefused, PublishUnknown):
             return False
         return True
 
-    await eventually(kept)
+    await eventually(is_kept)
 
 
 @asynccontextmanager

@@ -39,11 +39,11 @@ async def consume(url: str, queue: str, port: int) -> None:
     waiting: asyncio.Queue[tuple[Any, int]] = asyncio.Queue()
 
     def on_channel(channel: Any) -> None:  # noqa: ANN401  pika has no types
-        def delivered(_channel: object, method: Any, _properties: object, _body: bytes) -> None:  # noqa: ANN401
+        def handle_delivery(_channel: object, method: Any, _properties: object, _body: bytes) -> None:  # noqa: ANN401
             waiting.put_nowait((channel, method.delivery_tag))
 
         def ready(_frame: object) -> None:
-            channel.basic_consume(queue, delivered)
+            channel.basic_consume(queue, handle_delivery)
 
         channel.basic_qos(prefetch_count=PREFETCH, callback=ready)
 

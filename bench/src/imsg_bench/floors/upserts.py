@@ -64,12 +64,12 @@ Batch = dict[str, dict[str, list[Any]]]
 def batches(messages: int, body: bytes) -> list[Batch]:
     """Make the rows of so many accepted messages and of their outcomes, in batches as history would have them."""
     names = sorted(new_id() for _ in range(messages))
-    return [*_accepted(names, body), *_settled(names)]
+    return [*_make_accepted(names, body), *_make_settled(names)]
 
 
-def _accepted(names: Sequence[str], body: bytes) -> Iterator[Batch]:
+def _make_accepted(names: Sequence[str], body: bytes) -> Iterator[Batch]:
     now = datetime.now(UTC)
-    for some in _sliced(names, BATCH):
+    for some in _slice(names, BATCH):
         requests, jobs, messages = [], [], []
         for name in some:
             subject = CONTENT["subject"]
@@ -86,9 +86,9 @@ def _accepted(names: Sequence[str], body: bytes) -> Iterator[Batch]:
         }
 
 
-def _settled(names: Sequence[str]) -> Iterator[Batch]:
+def _make_settled(names: Sequence[str]) -> Iterator[Batch]:
     now = datetime.now(UTC)
-    for some in _sliced(names, BATCH):
+    for some in _slice(names, BATCH):
         attempts, messages = [], []
         for name in some:
             said = ("smtp", f"<{name}-0@example.com>", None, "250 2.0.0 Ok")
@@ -97,7 +97,7 @@ def _settled(names: Sequence[str]) -> Iterator[Batch]:
         yield {"messages": _columns(MESSAGES, messages), "attempts": _columns(ATTEMPTS, attempts)}
 
 
-def _sliced(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+def _slice(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (names[at : at + size] for at in range(0, len(names), size))
 
 
@@ -105,7 +105,7 @@ def _columns(columns: Mapping[str, str], rows: list[tuple[Any, ...]]) -> dict[st
     return dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def written(url: str, made: Sequence[Batch]) -> float:
+def write_batches(url: str, made: Sequence[Batch]) -> float:
     """Write batches, a transaction each; return how many seconds that took."""
     with psycopg.connect(url) as connection:
         begun = monotonic()

@@ -125,7 +125,7 @@ def start_floor(deployment: Deployment) -> tuple[str, Process]:
         "FLOOR_KEY": "job.smtp.single",
         "FLOOR_JOB": str(job),
     }
-    return deployment.served("imsg_bench.floors.send:app", given, "--factory")
+    return deployment.serve("imsg_bench.floors.send:app", given, "--factory")
 
 
 def start_peer(deployment: Deployment, python: Path) -> tuple[str, Process]:
@@ -133,4 +133,4 @@ def start_peer(deployment: Deployment, python: Path) -> tuple[str, Process]:
     with redis.Redis.from_url(deployment.share.redis_url) as client:
         client.hset(f"peer:token:{deployment.api.token()}", "username", "admin")
     given = {"PEER_AMQP": deployment.share.plain_broker_url, "PEER_REDIS": deployment.share.redis_url}
-    return deployment.served("app:app", given, "--app-dir", str(PEER), python=python)
+    return deployment.serve("app:app", given, "--app-dir", str(PEER), python=python)

@@ -17,7 +17,7 @@ from imsg_bench import load
 from imsg_bench.costs import Meter
 from imsg_bench.counts import Counts
 from imsg_bench.deployment import CONTENT, Deployment
-from imsg_bench.embedded import EmbeddedDeployment, embedded
+from imsg_bench.embedded import EmbeddedDeployment, prepare_embedded
 from imsg_bench.figures import ratios
 from imsg_bench.filling import until
 from imsg_bench.measure import Run
@@ -92,7 +92,7 @@ def _turn(run: Run, one: EmbeddedDeployment, body: Path, counts: Counts) -> dict
 def _open(deployment: Deployment, port: int) -> Iterator[EmbeddedDeployment]:
     server = {"HOST": "127.0.0.1", "PORT": port, "SECURITY": "none", "SENDER": "imsg@example.com", "CONNECTIONS": 16}
     settings = {f"IMSG_SMTP__{name}": str(value) for name, value in server.items()}
-    with embedded(deployment.folder / "up", settings) as one:
+    with prepare_embedded(deployment.folder / "up", settings) as one:
         one.start()
         one.open_wide()
         yield one

@@ -16,7 +16,7 @@ import httpx
 
 from imsg_bench.costs import resident_mib
 from imsg_bench.deployment import START_TIMEOUT_S, Deployment, is_ready
-from imsg_bench.embedded import embedded
+from imsg_bench.embedded import prepare_embedded
 from imsg_bench.figures import median
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
@@ -50,10 +50,10 @@ def measure(run: Run) -> Result:
                     memory.setdefault(name, []).append(mib)
             slowest = max(seconds for seconds, _ in found.values())
             run.progress.round(KEY, max(0, number), rounds, slowest_start_s=slowest)
-        _embedded(deployment, with_console=False)  # makes its folder and tables, and is not counted
+        _measure_embedded(deployment, with_console=False)  # makes its folder and tables, and is not counted
         for _ in range(rounds):
             for name, with_console in (("imsg up, no console", False), ("imsg up", True)):
-                seconds, mib = _embedded(deployment, with_console=with_console)
+                seconds, mib = _measure_embedded(deployment, with_console=with_console)
                 start.setdefault(name, []).append(seconds)
                 memory.setdefault(name, []).append(mib)
     return _result(memory, start)
@@ -110,10 +110,10 @@ def _all(makers: Mapping[str, Callable[[], OneService]]) -> dict[str, tuple[floa
     return found
 
 
-def _embedded(deployment: Deployment, *, with_console: bool) -> tuple[float, float]:
+def _measure_embedded(deployment: Deployment, *, with_console: bool) -> tuple[float, float]:
     with ExitStack() as stack:
         one = stack.enter_context(
-            embedded(deployment.folder / "up", {}, with_console=with_console, program=alone("imsg") / "imsg")
+            prepare_embedded(deployment.folder / "up", {}, with_console=with_console, program=alone("imsg") / "imsg")
         )
         seconds = one.start()
         httpx.get(f"{one.url}/health/live", timeout=10)

@@ -26,7 +26,7 @@ import httpx
 from imsg_bench import machine, pulse
 from imsg_bench.costs import Meter
 from imsg_bench.deployment import CONTENT
-from imsg_bench.embedded import EmbeddedDeployment, embedded
+from imsg_bench.embedded import EmbeddedDeployment, prepare_embedded
 from imsg_bench.figures import percentile
 from imsg_bench.filling import until
 from imsg_bench.measure import Run
@@ -50,7 +50,7 @@ def measure(run: Run) -> Result:
     people, load = run.scale.large, machine.load()
     with ExitStack() as stack:
         folder = folder_of(stack)
-        one = stack.enter_context(embedded(folder / "up", {}))
+        one = stack.enter_context(prepare_embedded(folder / "up", {}))
         one.start()
         one.open_wide()
         beats = folder / "pulse"

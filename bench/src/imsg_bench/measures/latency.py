@@ -37,9 +37,9 @@ def measure(run: Run) -> Result:
         for number in range(run.scale.rounds):
             for name, url in urls.items():
                 deployment.share.purge(*QUEUES)
-                timed(url, body, rate, run.scale.warm_s)
+                time_load(url, body, rate, run.scale.warm_s)
                 pause(REST_S)
-                found[name].append(timed(url, body, rate, run.scale.turn_s))
+                found[name].append(time_load(url, body, rate, run.scale.turn_s))
             told = {f"{name} {share}": percentile(found[name][-1], at) for name in urls for share, at in SHARES.items()}
             run.progress.round(KEY, number, run.scale.rounds, **told)
     return _result(found, rate)
@@ -55,7 +55,7 @@ def _half_rate(run: Run, url: str, body: Path) -> float:
     return load.run(url, body, run.scale.turn_s).rate / 2
 
 
-def timed(url: str, body: Path, rate: float, seconds: float, connections: int = CONNECTIONS) -> list[float]:
+def time_load(url: str, body: Path, rate: float, seconds: float, connections: int = CONNECTIONS) -> list[float]:
     """Load a URL for so long from a process of its own; return latencies in ms. Raises LoadError for a refusal."""
     words = (url, str(body), str(rate), str(seconds), str(connections))
     command = [sys.executable, "-m", "imsg_bench.openloop", *words]

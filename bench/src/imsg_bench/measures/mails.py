@@ -88,31 +88,31 @@ def floor_turn(deployment: Deployment, port: int, counts: Counts, count: int) ->
         counts.reset()
         process = deployment.program("imsg_bench.floors.consumer", *words)
         stack.callback(process.close)
-        return drained(deployment, process, counts, count)
+        return drain(deployment, process, counts, count)
 
 
 def _singles(deployment: Deployment, port: int, counts: Counts, count: int) -> Turn:
     _fill_singles(deployment, count)
-    return _sent(deployment, port, counts, count)
+    return _time_sending(deployment, port, counts, count)
 
 
 def _bulk(deployment: Deployment, port: int, counts: Counts, count: int) -> Turn:
     deployment.share.purge(SINGLE, BULK, HISTORY)
     made = job([f"reader{number}@example.com" for number in range(count)])
     fill(deployment.share.plain_broker_url, [(key_of(made), made.encode())])
-    return _sent(deployment, port, counts, count)
+    return _time_sending(deployment, port, counts, count)
 
 
-def _sent(deployment: Deployment, port: int, counts: Counts, count: int) -> Turn:
+def _time_sending(deployment: Deployment, port: int, counts: Counts, count: int) -> Turn:
     sender = deployment.mail_sender(port)
     counts.reset()
     sender.process.start()
-    turn = drained(deployment, sender.process, counts, count)
+    turn = drain(deployment, sender.process, counts, count)
     sender.process.kill()
     return turn
 
 
-def drained(deployment: Deployment, process: Process, counts: Counts, count: int) -> Turn:
+def drain(deployment: Deployment, process: Process, counts: Counts, count: int) -> Turn:
     """Wait until so many have arrived; return the rate and what a unit cost whom."""
     servers = deployment.servers
     until(lambda: counts.count > 0, PATIENCE_S, every_s=0.01)

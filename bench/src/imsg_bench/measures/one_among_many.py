@@ -37,11 +37,11 @@ def measure(run: Run) -> Result:
         sender = deployment.mail_sender(port)
         sender.start()
         probes = Probes(deployment, f"{gateway.url}/api/send")
-        probes.sent(5)  # the first ones open connections
-        idle = probes.sent(run.scale.probes)
+        probes.send(5)  # the first ones open connections
+        idle = probes.send(run.scale.probes)
         run.progress.say(f"{KEY}  idle: p50 {percentile(idle, 0.5):.1f} ms, p99 {percentile(idle, 0.99):.1f} ms")
         _fill(deployment, gateway.url, run.scale.waiting, counts)
-        busy = probes.sent(run.scale.probes)
+        busy = probes.send(run.scale.probes)
         left = run.scale.waiting - counts.count
         run.progress.say(f"{KEY}  busy: p50 {percentile(busy, 0.5):.1f} ms, p99 {percentile(busy, 0.99):.1f} ms")
     at = {share: (percentile(idle, share), percentile(busy, share)) for share in (0.5, 0.99)}
@@ -80,7 +80,7 @@ class Probes:
         self._token = deployment.api.token()
         self._number = 0
 
-    def sent(self, count: int) -> list[float]:
+    def send(self, count: int) -> list[float]:
         """Send so many; return how long each took from its POST to its arrival, in ms."""
         found = []
         with httpx.Client(timeout=60) as client:

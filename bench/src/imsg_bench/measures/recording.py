@@ -25,7 +25,7 @@ from imsg_bench.costs import Meter
 from imsg_bench.deployment import Deployment
 from imsg_bench.figures import percentile, ratios
 from imsg_bench.filling import fill, job, key_of, until, waiting
-from imsg_bench.floors.upserts import batches, written
+from imsg_bench.floors.upserts import batches, write_batches
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
 from imsg_bench.seeding import USERS, cursor, seed
@@ -60,7 +60,7 @@ def measure(run: Run) -> Result:
         run.progress.say(f"{KEY}  making {run.scale.rows:,} messages")
         seeded = seed(database, run.scale.rows)
         kinds = list(_kinds(database))
-        times = {name: _timed(run, deployment, gateway.url, query) for name, query in kinds}
+        times = {name: _time(run, deployment, gateway.url, query) for name, query in kinds}
     slowest = max(times, key=lambda name: percentile(times[name], 0.95))
     series = [
         Series("recorded ÷ floor", "", ratios(recorded, floor), at_least=0.5),
@@ -81,9 +81,9 @@ def _recording(
     for number in range(run.scale.rounds):
         _empty(database)
         made = batches(messages, next(iter(_events(1)))[1])
-        floor.append(2 * messages / written(database, made))
+        floor.append(2 * messages / write_batches(database, made))
         _empty(database)
-        rate, cost = _recorded(deployment, history, messages)
+        rate, cost = _record(deployment, history, messages)
         recorded.append(rate)
         for name, value in cost.items():
             costs.setdefault(name, []).append(value)
@@ -120,7 +120,7 @@ def _events(messages: int) -> Iterator[tuple[str, bytes]]:
         yield OUTCOME, Outcomes(outcomes=outcomes).encode()
 
 
-def _recorded(deployment: Deployment, history: OneService, messages: int) -> tuple[float, dict[str, float]]:
+def _record(deployment: Deployment, history: OneService, messages: int) -> tuple[float, dict[str, float]]:
     """Fill the queue while history is frozen, let it go on, and time until all is committed and acked."""
     before = _deliveries(history)
     url = deployment.share.plain_broker_url
@@ -187,7 +187,7 @@ def _names(database: str) -> list[str]:
     return [row[0].hex for row in rows]
 
 
-def _timed(run: Run, deployment: Deployment, url: str, query: Query) -> list[float]:
+def _time(run: Run, deployment: Deployment, url: str, query: Query) -> list[float]:
     """Ask so often, one after the other; return ms each."""
     host = url.removeprefix("http://")
     connection = http.client.HTTPConnection(host, timeout=60)

@@ -13,7 +13,7 @@ from imsg_bench.counts import Counts
 from imsg_bench.deployment import Deployment
 from imsg_bench.filling import fill, job, key_of, until, waiting
 from imsg_bench.measure import Run
-from imsg_bench.measures.mails import HISTORY, PATIENCE_S, Turn, declare, drained
+from imsg_bench.measures.mails import HISTORY, PATIENCE_S, Turn, declare, drain
 from imsg_bench.result import Result, Series
 from imsg_bench.stub import ANSWER_AFTER_S
 from imsg_contract.wire import Job
@@ -39,10 +39,10 @@ def measure(run: Run) -> Result:
         declare(deployment)
         for number in range(run.scale.rounds):
             jobs = [job([phone(one)], "sms", TEXT) for one in range(run.scale.texts)]
-            rate, cost = _sent(deployment, port, counts, jobs)
+            rate, cost = _time_sending(deployment, port, counts, jobs)
             singles.append(rate)
             long_lists = [job([phone(one) for one in range(LIST)], "sms", TEXT) for _ in range(LISTS)]
-            list_rate, list_cost = _sent(deployment, port, counts, long_lists)
+            list_rate, list_cost = _time_sending(deployment, port, counts, long_lists)
             lists.append(list_rate)
             for kind, found in (("single", cost), ("list", list_cost)):
                 for part, value in found.items():
@@ -65,7 +65,7 @@ def phone(number: int) -> str:
     return f"+86138{number:08d}"
 
 
-def _sent(deployment: Deployment, port: int, counts: Counts, jobs: Iterable[Job]) -> Turn:
+def _time_sending(deployment: Deployment, port: int, counts: Counts, jobs: Iterable[Job]) -> Turn:
     deployment.share.purge(SINGLE, BULK, HISTORY)
     url = deployment.share.plain_broker_url
     people = 0
@@ -85,6 +85,6 @@ def _sent(deployment: Deployment, port: int, counts: Counts, jobs: Iterable[Job]
     sender = deployment.service("imsg_sms", {f"IMSG_SMS__ALIYUN__{name}": value for name, value in account.items()})
     counts.reset()
     sender.process.start()
-    turn = drained(deployment, sender.process, counts, people)
+    turn = drain(deployment, sender.process, counts, people)
     sender.process.kill()
     return turn

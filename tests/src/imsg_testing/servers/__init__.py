@@ -1,10 +1,10 @@
 """The real servers of the tests, each private to its run: own ports, own data, started and ended by process id."""
 
-from imsg_testing.servers.ports import accepts, asked, reserve_port
+from imsg_testing.servers.ports import accepts, ask, reserve_port
 from imsg_testing.servers.postgres import Postgres
 from imsg_testing.servers.rabbit import Rabbit
 from imsg_testing.servers.rabbit_cluster import RabbitCluster
-from imsg_testing.servers.server import MissingServerError, Server, found
+from imsg_testing.servers.server import MissingServerError, Server, find_program
 from imsg_testing.servers.valkey import Valkey
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "Server",
     "Valkey",
     "accepts",
-    "asked",
-    "found",
+    "ask",
+    "find_program",
     "reserve_port",
 ]

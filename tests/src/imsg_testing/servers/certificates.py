@@ -12,11 +12,11 @@ class Certificates:
         authority = trustme.CA()
         self.ca = folder / "ca.pem"
         authority.cert_pem.write_to_path(str(self.ca))
-        self.server, self.server_key = _written(authority.issue_cert(server_name), folder, "server")
-        self.client, self.client_key = _written(authority.issue_cert("imsg@example.com"), folder, "client")
+        self.server, self.server_key = _write(authority.issue_cert(server_name), folder, "server")
+        self.client, self.client_key = _write(authority.issue_cert("imsg@example.com"), folder, "client")
 
 
-def _written(certificate: trustme.LeafCert, folder: Path, name: str) -> tuple[Path, Path]:
+def _write(certificate: trustme.LeafCert, folder: Path, name: str) -> tuple[Path, Path]:
     chain, key = folder / f"{name}.pem", folder / f"{name}-key.pem"
     for n, blob in enumerate(certificate.cert_chain_pems):
         blob.write_to_path(str(chain), append=n > 0)

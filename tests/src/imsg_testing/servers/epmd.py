@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imsg_testing.processes import Process
 from imsg_testing.servers.ports import accepts, reserve_port
-from imsg_testing.servers.server import START_TIMEOUT_S, MissingServerError, found
+from imsg_testing.servers.server import START_TIMEOUT_S, MissingServerError, find_program
 
 
 class Epmd:
@@ -22,7 +22,7 @@ class Epmd:
         """Start it where it does not run yet, and return when it answers."""
         if self._process is not None and self._process.runs:
             return
-        program = found("epmd")
+        program = find_program("epmd")
         if program is None:
             raise MissingServerError("RabbitMQ is not installed: apt-get install rabbitmq-server")
         self.close_process()

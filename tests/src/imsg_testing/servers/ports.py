@@ -44,7 +44,7 @@ def accepts(port: int) -> bool:
     return True
 
 
-def asked(port: int, question: bytes) -> bytes:
+def ask(port: int, question: bytes) -> bytes:
     """Send bytes to a port of the loopback and return the first that come back, none where nobody answers."""
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as sock:

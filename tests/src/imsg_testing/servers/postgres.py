@@ -12,7 +12,7 @@ from psycopg import sql
 
 from imsg_testing.processes import Process
 from imsg_testing.servers.ports import reserve_port
-from imsg_testing.servers.server import START_TIMEOUT_S, MissingServerError, Server, found
+from imsg_testing.servers.server import START_TIMEOUT_S, MissingServerError, Server, find_program
 
 
 class Postgres(Server):
@@ -98,7 +98,7 @@ def _postgres_binaries() -> Path:
     folders = [folder for folder in Path("/usr/lib/postgresql").glob("*/bin") if (folder / "initdb").exists()]
     if folders:
         return max(folders, key=lambda folder: int(folder.parent.name.split(".")[0]))
-    if (path := found("initdb")) is not None:
+    if (path := find_program("initdb")) is not None:
         return path.resolve().parent
     raise MissingServerError("PostgreSQL is not installed: apt-get install postgresql")
 

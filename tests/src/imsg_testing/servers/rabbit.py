@@ -10,8 +10,8 @@ from pathlib import Path
 from imsg_testing.processes import Process
 from imsg_testing.servers.certificates import Certificates
 from imsg_testing.servers.epmd import Epmd
-from imsg_testing.servers.ports import accepts, asked, reserve_port
-from imsg_testing.servers.server import MissingServerError, Server, found
+from imsg_testing.servers.ports import accepts, ask, reserve_port
+from imsg_testing.servers.server import MissingServerError, Server, find_program
 
 OLDEST_MAJOR = 4
 
@@ -125,7 +125,7 @@ class Rabbit(Server):
             "listeners.ssl.default = 5671": f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
             "management.ssl.port = 15671": f"management.ssl.port = {self.tls_management_port}",
         }
-        said = "\n".join(line for line in shipped("tls.conf") if not line.startswith("listeners.tcp"))
+        said = "\n".join(line for line in read_shipped("tls.conf") if not line.startswith("listeners.tcp"))
         for operators, ours in own.items():
             said = said.replace(operators, ours)
         return ["management.ssl.ip = 127.0.0.1", *said.splitlines()]
@@ -151,18 +151,18 @@ class Rabbit(Server):
         }
 
     def _answers(self) -> bool:
-        greeting = asked(self._port, b"AMQP\x00\x00\x09\x01")
+        greeting = ask(self._port, b"AMQP\x00\x00\x09\x01")
         return greeting.startswith(b"\x01\x00\x00") and accepts(self.management_port)
 
 
-def shipped(file: str) -> list[str]:
+def read_shipped(file: str) -> list[str]:
     """Read the lines of a configuration that operators are given."""
     return [line for line in (DEPLOY / file).read_text().splitlines() if line and not line.startswith("#")]
 
 
 def _script(name: str) -> Path:
     script = Path("/usr/lib/rabbitmq/bin") / name  # Debian's wrappers on PATH insist on their own user
-    path = script if script.exists() else found(name)
+    path = script if script.exists() else find_program(name)
     if path is None:
         raise MissingServerError("RabbitMQ is not installed: apt-get install rabbitmq-server")
     return path

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from imsg_testing.servers.epmd import Epmd
-from imsg_testing.servers.rabbit import Rabbit, shipped
+from imsg_testing.servers.rabbit import Rabbit, read_shipped
 from imsg_testing.servers.server import START_TIMEOUT_S, Startable
 
 NODES = 3
@@ -24,7 +24,7 @@ class RabbitCluster(Startable):
         extra: list[str] = []  # shared by the nodes, and complete before the first of them starts
         self.nodes = tuple(Rabbit(epmd=self._epmd, extra=extra) for _ in range(NODES))
         names = "cluster_formation.classic_config.nodes."
-        extra += [line for line in shipped("cluster.conf") if not line.startswith(names)]
+        extra += [line for line in read_shipped("cluster.conf") if not line.startswith(names)]
         extra += [f"{names}{n} = {one.node}" for n, one in enumerate(self.nodes, 1)]
 
     @property
@@ -43,22 +43,22 @@ class RabbitCluster(Startable):
 
     def running(self, seen_by: Rabbit | None = None) -> set[str]:
         """Name the nodes that run, as one of them sees it; none where it does not answer."""
-        nodes = asked(seen_by or self.nodes[0], "/nodes") or []
+        nodes = ask(seen_by or self.nodes[0], "/nodes") or []
         return {node["name"] for node in nodes if node.get("running")}
 
     def leader(self, queue: str) -> Rabbit:
         """Find the node that leads a queue. Raises TimeoutError where it has no leader for long."""
         found: list[Rabbit] = []
 
-        def known() -> bool:
+        def is_known() -> bool:
             for node in self.nodes:
-                told = asked(node, f"/queues/%2F/{quote(queue, safe='')}")
+                told = ask(node, f"/queues/%2F/{quote(queue, safe='')}")
                 found[:] = [one for one in self.nodes if told and one.node == told.get("leader")]
                 if found and found[0].process.runs:
                     return True
             return False
 
-        wait(known)
+        wait(is_known)
         return found[0]
 
     def cut_off(self, node: Rabbit) -> None:
@@ -80,7 +80,7 @@ class RabbitCluster(Startable):
         self._epmd.close()
 
 
-def asked(node: Rabbit, path: str) -> Any:  # noqa: ANN401  the management API's own shapes
+def ask(node: Rabbit, path: str) -> Any:  # noqa: ANN401  the management API's own shapes
     """Ask a node's management API; None where it does not answer."""
     url = f"http://127.0.0.1:{node.management_port}/api{path}"
     try:

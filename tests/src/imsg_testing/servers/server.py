@@ -127,7 +127,7 @@ class Server(Startable):
             time.sleep(0.02)
 
 
-def found(name: str) -> Path | None:
+def find_program(name: str) -> Path | None:
     """Find a program, also where system programs stand; None where it is not installed."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
     return Path(path) if path else None

@@ -4,8 +4,8 @@ import contextlib
 from pathlib import Path
 
 from imsg_testing.processes import Process
-from imsg_testing.servers.ports import asked, reserve_port
-from imsg_testing.servers.server import MissingServerError, Server, found
+from imsg_testing.servers.ports import ask, reserve_port
+from imsg_testing.servers.server import MissingServerError, Server, find_program
 
 
 class Valkey(Server):
@@ -37,7 +37,7 @@ class Valkey(Server):
         return Process(command, log=self.folder / "log")
 
     def _answers(self) -> bool:
-        return asked(self._port, b"PING\r\n").startswith((b"+PONG", b"-NOAUTH", b"-NOPERM"))
+        return ask(self._port, b"PING\r\n").startswith((b"+PONG", b"-NOAUTH", b"-NOPERM"))
 
 
 def valkey_binary() -> str:
@@ -48,7 +48,7 @@ def valkey_binary() -> str:
 
         if (path := get_binary_path()).exists():
             return str(path)
-    path = found("valkey-server") or found("redis-server")
+    path = find_program("valkey-server") or find_program("redis-server")
     if path is None:
         raise MissingServerError("Valkey is not installed: apt-get install valkey-server, or redis-server")
     return str(path)
