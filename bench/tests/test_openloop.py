@@ -69,3 +69,13 @@ async def test_a_refusal_is_counted() -> None:
         await load.run()
         load.close()
     assert load.refused == 2
+
+
+async def test_what_is_accepted_while_requests_leave_is_told_apart() -> None:
+    """The goodput of an overload: here the server stalls for longer than the whole schedule lasts."""
+    async with answering(ANSWER, stall_s=0.2) as url:
+        load = OpenLoop(url, b"{}", [number * 0.01 for number in range(10)], connections=1)
+        await load.run()
+        load.close()
+    assert load.in_time == 0
+    assert len(load.latencies) == 10

@@ -1,11 +1,12 @@
-"""The command: `python -m imsg_bench [--quick] [--history] [A B …]`, `python -m imsg_bench compare A.json B.json`."""
+"""The command: `python -m imsg_bench [--quick] [--history] [A B …]`, or a word that reads runs (READERS)."""
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from imsg_bench import compare, excerpt, machine, report, sizing
+from imsg_bench import compare, excerpt, machine, report, sizing, targets
 from imsg_bench.measure import Measurement, Run
 from imsg_bench.progress import Progress
 from imsg_bench.result import Result, list_missed
@@ -17,14 +18,18 @@ ROOT = Path(__file__).parents[3]
 PEER_PYTHON = ROOT / ".uv" / "peer" / "bin" / "python"
 
 
+READERS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "compare": compare.main,
+    "excerpt": excerpt.main,
+    "sizing": sizing.main,
+    "targets": lambda words: targets.main(words, list(BY_KEY)),
+}
+
+
 def main(arguments: list[str]) -> int:
     """Measure, or compare what was measured; exit code 1 where two runs can't be compared, 2 for a wrong word."""
-    if arguments[:1] == ["compare"]:
-        return compare.main(arguments[1:])
-    if arguments[:1] == ["sizing"]:
-        return sizing.main(arguments[1:])
-    if arguments[:1] == ["excerpt"]:
-        return excerpt.main(arguments[1:])
+    if arguments and (reader := READERS.get(arguments[0])) is not None:
+        return reader(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m imsg_bench", description=__doc__)
     parser.add_argument("measurements", nargs="*", metavar="A", help=f"which: {', '.join(BY_KEY)}; all where none")
     parser.add_argument("--quick", action="store_true", help="few, short rounds")
@@ -43,6 +48,8 @@ def main(arguments: list[str]) -> int:
     for result in results:
         for name, cost in result.costs.items():
             print(f"{result.key} {name}: {cost:.0f} processor µs each")
+        for note in result.notes:
+            print(f"{result.key} {note}")
     if out is not None:
         for path in report.write(out, document, results, METHODS):
             print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

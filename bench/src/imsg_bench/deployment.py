@@ -94,10 +94,23 @@ class Deployment:
 
     def sink(self) -> tuple[int, Counts]:
         """Start a mail server that takes everything; return its port and its counts."""
-        counts = Counts(self.folder / "mails")
-        port = reserve_port(self)
-        self.listening("imsg_bench.sink", port, str(port), str(self.folder))
+        port, counts = self.absent_sink()
+        self.start_sink(port)
         return port, counts
+
+    def absent_sink(self) -> tuple[int, Counts]:
+        """Return the port and the counts of a mail server that is away until it is started."""
+        return reserve_port(self), Counts(self.folder / "mails")
+
+    def start_sink(self, port: int) -> None:
+        """Start the mail server of a port."""
+        self.listening("imsg_bench.sink", port, str(port), str(self.folder))
+
+    def far(self, port: int, one_way_s: float) -> int:
+        """Put a server of the loopback at a distance; return the port through which it is reached."""
+        away = reserve_port(self)
+        self.listening("imsg_bench.far", away, str(away), str(port), str(one_way_s))
+        return away
 
     def stub(self) -> tuple[int, Counts]:
         """Start an SMS provider; return its port and its counts."""

@@ -104,6 +104,42 @@ ROWS = (
         "accepted ÷ A's floor",
         ("requests accepted by `make run`", "`make run` 受理请求", "the same bare app", "同一裸程序"),
     ),
+    _row(
+        "L",
+        "p50, iMSG",
+        (" ms", " 毫秒"),
+        "p50, iMSG ÷ floor",
+        (
+            "one mail on an idle system, from its POST to the mail server",
+            "空闲时一封邮件从 POST 到邮件服务器",
+            "publish, consume and SMTP alone",
+            "只有发布、消费和 SMTP",
+        ),
+    ),
+    _row(
+        "K",
+        "1 KB, iMSG",
+        _A_SECOND,
+        "1 KB, iMSG ÷ floor",
+        (
+            "mails to a server 30 ms away, 16 connections",
+            "发往 30 毫秒外的邮件服务器，16 个连接",
+            "plain aiosmtplib on as many",
+            "同样连接数的 aiosmtplib",
+        ),
+    ),
+    _row(
+        "O",
+        "Redis, for each message/s of steady load",
+        (" MB", " MB"),
+        "",
+        (
+            "what Redis holds for each message a second",
+            "每秒一条消息的持续负载在 Redis 中占用",
+            "",
+            "",
+        ),
+    ),
     _row("I", "imsg up", (" MiB", " MiB"), "", ("memory of `make run`, all of it", "`make run` 的全部内存", "", "")),
 )
 HEADS = {"en": "| | median | beside it, in the same run |", "zh": "| | 中位数 | 同次运行的对照 |"}

@@ -92,6 +92,9 @@ class OpenLoop:
         self._is_over = False
         self.latencies: list[float] = []
         self.refused = 0
+        self.in_time = 0
+        """Accepted before the last request was due."""
+        self._last_due = 0.0
 
     async def run(self) -> None:
         """Send everything and wait for the answers. Raises TimeoutError where they don't come."""
@@ -101,6 +104,7 @@ class OpenLoop:
             _, client = await loop.create_connection(lambda: Client(self), parts.hostname or "", parts.port or 80)
             self._free.append(client)
         begin = loop.time() + 0.1
+        self._last_due = begin + self._due[-1]
         for offset in self._due:
             due = begin + offset
             if (wait := due - loop.time()) > 0:
@@ -123,8 +127,10 @@ class OpenLoop:
 
     def note_answer(self, client: Client, due: float, *, accepted: bool) -> None:
         """Note an answer and give its connection to whoever waits."""
-        self.latencies.append(asyncio.get_running_loop().time() - due)
+        now = asyncio.get_running_loop().time()
+        self.latencies.append(now - due)
         self.refused += not accepted
+        self.in_time += accepted and now <= self._last_due
         if self._late:
             client.ask(self._request, self._late.popleft())
         else:
@@ -151,7 +157,8 @@ def main(arguments: Sequence[str]) -> int:
             return load
 
         load = runner.run(turn())
-    print(json.dumps({"refused": load.refused, "latencies_ms": [round(one * 1e3, 3) for one in load.latencies]}))
+    latencies = [round(one * 1e3, 3) for one in load.latencies]
+    print(json.dumps({"refused": load.refused, "in_time": load.in_time, "latencies_ms": latencies}))
     return 0
 
 

@@ -30,8 +30,20 @@ class Scale:
     """Queries of each kind."""
     large: int
     """Recipients of a mail with a large attachment."""
+    far: int
+    """Single mails to a mail server that is far away."""
+    alone: int
+    """Messages on an idle system, for each side and round."""
+    outage: int
+    """Recipients that wait while the mail server is away."""
+    settled: int
+    """Messages that are settled before what they leave is counted."""
 
 
-QUICK = Scale("quick", 2, 1.0, 0.5, 1_000, 10_000, 1_000, 20_000, 40, 10_000, 100_000, 30, 50)
-FULL = Scale("full", 5, 4.0, 1.0, 3_000, 10_000, 3_000, 100_000, 100, 30_000, 1_000_000, 60, 500)
-HISTORY = Scale("history", 3, 4.0, 1.0, 3_000, 10_000, 3_000, 100_000, 100, 60_000, 5_000_000, 100, 500)
+QUICK = Scale("quick", 2, 1.0, 0.5, 1_000, 10_000, 1_000, 20_000, 40, 10_000, 100_000, 30, 50, 400, 60, 10_000, 3_000)
+FULL = Scale(
+    "full", 5, 4.0, 1.0, 3_000, 10_000, 3_000, 100_000, 100, 30_000, 1_000_000, 60, 500, 1_000, 120, 200_000, 10_000
+)
+HISTORY = Scale(
+    "history", 3, 4.0, 1.0, 3_000, 10_000, 3_000, 100_000, 100, 60_000, 5_000_000, 100, 500, 1_000, 120, 200_000, 10_000
+)

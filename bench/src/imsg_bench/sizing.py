@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 from imsg_bench.compare import read
+from imsg_bench.figures import round_figure
 from imsg_bench.result import Result
 from imsg_bench.simulation import Station, capacity, cores, simulate, size
 
@@ -49,6 +50,47 @@ def waits(costs: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
+def storage(results: Sequence[Result]) -> str:
+    """Write what each load keeps in the end: what a settled message leaves (O), times how many there are.
+
+    Empty where O was not measured. The append-only file is counted as it is before its rewrite: twice what it holds.
+    """
+    found = next((result for result in results if result.key == "O"), None)
+    if found is None:
+        return ""
+    held = found.find("Redis, for each message/s of steady load").middle
+    file = 2 * held * _share(found, "append-only file, after a rewrite", "Redis, keys")
+    row = found.find("PostgreSQL").middle
+    heads = ("Valkey, memory", "append-only file", "PostgreSQL, a day", f"PostgreSQL, {RETENTION_DAYS} days")
+    lines = [f"| messages a minute | {' | '.join(heads)} |", f"|---:|{'---:|' * len(heads)}"]
+    for load in LOADS:
+        a_day = load * 60 * 24 * row / 1e6
+        cells = [
+            _format_size(one) for one in (VALKEY_MB + load / 60 * held, load / 60 * file, a_day, a_day * RETENTION_DAYS)
+        ]
+        lines.append(f"| {load:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+RETENTION_DAYS = 90
+"""IMSG_RETENTION_DAYS, unless it is set."""
+
+VALKEY_MB = 10.0
+"""What it takes with nothing in it."""
+
+
+def _share(found: Result, name: str, of: str) -> float:
+    whole = found.find(of).middle
+    return found.find(name).middle / whole if whole else 0.0
+
+
+def _format_size(megabytes: float) -> str:
+    for unit, least in (("TB", 1e6), ("GB", 1e3)):
+        if megabytes >= least:
+            return f"{round_figure(megabytes / least)} {unit}"
+    return f"{round_figure(megabytes)} MB"
+
+
 def checks(results: Sequence[Result], processors: int) -> str:
     """Put what the arithmetic says of A and of C beside what was measured on the same cores."""
     by_key = {result.key: result for result in results}
@@ -87,5 +129,6 @@ def main(arguments: Sequence[str]) -> int:
     except (ValueError, KeyError) as error:
         print(f"usage: python -m imsg_bench sizing RESULTS.json, of a whole run ({error})", file=sys.stderr)
         return 2
-    print("\n\n".join((table(costs), waits(costs), checks(results, int(document["machine"]["cores"])))))
+    tables = (table(costs), storage(results), waits(costs), checks(results, int(document["machine"]["cores"])))
+    print("\n\n".join(one for one in tables if one))
     return 0

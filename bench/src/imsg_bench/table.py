@@ -7,10 +7,14 @@ from imsg_bench.measure import Measurement
 from imsg_bench.measures import (
     accept,
     accept_running,
+    after_outage,
     all_in_one,
+    alone,
+    far_server,
     footprint,
     large_list,
     latency,
+    left_behind,
     long_list,
     mails,
     message_cost,
@@ -31,6 +35,10 @@ TABLE: Sequence[Measurement] = (
     one_among_many,
     footprint,
     message_cost,
+    far_server,
+    alone,
+    after_outage,
+    left_behind,
     large_list,
 )
 BY_KEY: Mapping[str, Measurement] = {one.KEY: one for one in TABLE}

@@ -114,15 +114,15 @@ def _result(contenders: list[Contender]) -> Result:
     return Result(KEY, TITLE, tuple(series), costs)
 
 
-def start_floor(deployment: Deployment) -> tuple[str, Process]:
-    """Start the floor on the gateway's own exchange and queues."""
+def start_floor(deployment: Deployment, exchange: str = "imsg", key: str = "job.smtp.single") -> tuple[str, Process]:
+    """Start the floor, on the gateway's own exchange and queues where no others are named."""
     job = deployment.folder / "job.json"
     job.write_bytes(prebuilt())
     given = {
         "FLOOR_AMQP": deployment.share.plain_broker_url,
         "FLOOR_REDIS": deployment.share.redis_url,
-        "FLOOR_EXCHANGE": "imsg",
-        "FLOOR_KEY": "job.smtp.single",
+        "FLOOR_EXCHANGE": exchange,
+        "FLOOR_KEY": key,
         "FLOOR_JOB": str(job),
     }
     return deployment.serve("imsg_bench.floors.send:app", given, "--factory")

@@ -3,8 +3,10 @@
 Logins: POST /api/login through the gateway over eight connections; argon2id is meant to be slow.
 A message: single mails are accepted by a gateway (16 connections, so that nothing queues for long) while sender and
 history take them; when all have arrived and are recorded, what every process has used is divided by their number.
-Bytes and calls of Redis are its own counts (INFO); bytes of RabbitMQ are those of its connections.
-Attempts: one a message. Reported only.
+Bytes and commands of Redis are its own counts (INFO; what a script calls counts too); bytes of RabbitMQ are those of
+its connections. Attempts: one a message.
+Floors: all processes of A's floor and of C's floor (the bare app, the bare consumer, and both times Redis and RabbitMQ
+beside them), of this run; where A and C were not measured in it, a turn of each comes first.
 """
 
 import json
@@ -18,6 +20,8 @@ from imsg_bench.costs import Meter
 from imsg_bench.deployment import Deployment
 from imsg_bench.filling import until, waiting
 from imsg_bench.measure import Run
+from imsg_bench.measures.accept import QUEUES, Contender, start_floor
+from imsg_bench.measures.mails import floor_turn
 from imsg_bench.measures.recording import QUEUE
 from imsg_bench.result import Result, Series
 from imsg_testing.api import DOCUMENTED
@@ -35,6 +39,7 @@ REST_S = 6.0
 def measure(run: Run) -> Result:
     """Measure J."""
     logins = []
+    floors = _floors(run)
     with run.deployment() as deployment:
         auth = deployment.auth()
         history = deployment.history()
@@ -67,11 +72,35 @@ def measure(run: Run) -> Result:
         TITLE,
         (
             Series("logins", "1/s", tuple(logins)),
+            Series("all parts ÷ (A's floor + C's floor)", "", (sum(costs.values()) / sum(floors),), at_most=2.3),
             Series("processor time a message, all parts", "µs", (sum(costs.values()),)),
-            *(Series(name, unit, (traffic[name],)) for name, unit in UNITS.items()),
+            Series("processor time, A's floor", "µs", (floors[0],)),
+            Series("processor time, C's floor", "µs", (floors[1],)),
+            *(Series(name, unit, (traffic[name],), at_most=GOALS.get(name)) for name, unit in UNITS.items()),
         ),
         costs,
     )
+
+
+def _floors(run: Run) -> tuple[float, float]:
+    """Return what a request costs A's floor and a mail C's, all their processes, in µs."""
+    if "A" in run.found and "C" in run.found:
+        return run.found["A"].cost_of("floor: "), run.found["C"].cost_of("floor: ")
+    with run.deployment() as deployment:
+        deployment.auth()
+        gateway = deployment.gateway()  # declares the queues
+        url, process = start_floor(deployment)
+        body = deployment.body()
+        gateway.process.close()
+        accepting = Contender(deployment, "floor", url, body, process, queues=QUEUES)
+        accepting.turn(run)
+        process.close()
+        port, counts = deployment.sink()
+        _, sending = floor_turn(deployment, port, counts, run.scale.mails)
+    return sum(sum(values) for values in accepting.costs.values()), sum(sending.values())
+
+
+GOALS: Mapping[str, float] = {"Redis, commands": 12}
 
 
 UNITS: Mapping[str, str] = {

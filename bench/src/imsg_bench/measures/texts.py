@@ -4,7 +4,9 @@ Timed: the queue is filled while the sender is stopped; it starts, and the provi
 answer to the last. The provider is ours (`stub.py`): a real HTTP server that reads every call and answers it 50 ms
 later. Limit of singles: 64 calls in flight, each 50 ms: 1,280 a second, whatever the processor does.
 Lists: a call carries 1,000 numbers; the figure is recipients a second.
-History is stopped; limits, ledger and outcomes are as in production.
+History is stopped; limits, claims and outcomes are as in production.
+Processor: what the sender's process uses for a single SMS, by what C's floor, the bare consumer, uses for a mail in
+this run; where C was not measured in it, a turn of its floor comes first.
 """
 
 from collections.abc import Iterable
@@ -13,7 +15,7 @@ from imsg_bench.counts import Counts
 from imsg_bench.deployment import Deployment
 from imsg_bench.filling import fill, job, key_of, until, waiting
 from imsg_bench.measure import Run
-from imsg_bench.measures.mails import HISTORY, PATIENCE_S, Turn, declare, drain
+from imsg_bench.measures.mails import HISTORY, PATIENCE_S, Turn, declare, drain, floor_turn
 from imsg_bench.result import Result, Series
 from imsg_bench.stub import ANSWER_AFTER_S
 from imsg_contract.wire import Job
@@ -48,16 +50,27 @@ def measure(run: Run) -> Result:
                 for part, value in found.items():
                     costs.setdefault(f"{kind}: {part}", []).append(value)
             run.progress.round(KEY, number, run.scale.rounds, singles=rate, recipients_of_lists=list_rate)
+        floor = _floor(run, deployment)
+    used = costs["single: sender"]
     return Result(
         KEY,
         TITLE,
         (
             Series("singles ÷ limit", "", tuple(rate / LIMIT for rate in singles), at_least=0.75),
+            Series("singles, sender's processor ÷ C's floor", "", tuple(one / floor for one in used), at_most=3),
             Series("lists", "recipients/s", tuple(lists), at_least=20_000),
             Series("singles", "SMS/s", tuple(singles)),
         ),
         {name: sum(values) / len(values) for name, values in costs.items()},
     )
+
+
+def _floor(run: Run, deployment: Deployment) -> float:
+    """Return what C's bare consumer uses for a mail, in µs."""
+    if "C" in run.found:
+        return run.found["C"].costs["floor: sender"]
+    port, counts = deployment.sink()
+    return floor_turn(deployment, port, counts, run.scale.mails)[1]["sender"]
 
 
 def phone(number: int) -> str:

@@ -1,0 +1,232 @@
+"""A list that waited for a mail server that was away, and what still gets through at twice the capacity.
+
+Drain: nothing listens where the mail server should be while requests of 10,000 recipients are accepted, 200,000 in
+all; the sender tries, is refused, and everything waits. After a while the server is there, and its clock counts from
+the first mail to the last; the figure is mails a second from the moment it was back until the last was delivered, by
+C's rate in parts of 50 of this run (where C was not measured, by the rate of a list as large as C's that is sent here
+before the outage). Gateway and sender run, history is stopped, as in C and D.
+Overload: single messages by an open loop (requests leave by a schedule, whatever became of those before, over as many
+connections as wait) at twice what the same processes take; everything runs, history too.
+Accepting: capacity is what a closed loop of 64 connections gets accepted; goodput is accepted requests a second at
+twice that. Delivering: capacity is the highest rate of a rising open loop of which nine tenths are delivered as fast as
+they are asked for; goodput is mails a second at the mail server while twice that is asked for. What is refused (10012)
+counts for nothing, and does no harm.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import httpx
+
+from imsg_bench import load
+from imsg_bench.counts import Counts
+from imsg_bench.deployment import Deployment, pause
+from imsg_bench.filling import until, waiting
+from imsg_bench.load import LoadError
+from imsg_bench.measure import Run
+from imsg_bench.measures.mails import BULK, HISTORY, SINGLE
+from imsg_bench.result import Result, Series
+
+KEY = "N"
+TITLE = "After an outage, and at twice the capacity"
+
+LIST = 10_000
+OUTAGE_S = 10.0
+PATIENCE_S = 900.0
+CONNECTIONS = 512
+"""Of the open loop: the most that may wait for an answer at once."""
+
+KEPT_UP = 0.9
+FIRST_RATE, RISE = 300.0, 1.25
+"""Where the search for what is delivered begins, and its steps."""
+
+REST_S = 1.0
+
+
+def measure(run: Run) -> Result:
+    """Measure N."""
+    drained = _drain(run)
+    with run.deployment() as deployment:
+        deployment.auth()
+        deployment.history()
+        gateway = deployment.gateway()
+        port, counts = deployment.sink()
+        sender = deployment.mail_sender(port)
+        sender.start()
+        overload = Overload(run, deployment, f"{gateway.url}/api/send", counts)
+        accepting = overload.accepting()
+        delivering = overload.delivering()
+    return Result(
+        KEY,
+        TITLE,
+        (
+            Series("drain ÷ C's parts of 50", "", (drained.rate / drained.usual,), at_least=1),
+            Series("accepted at 2 × capacity ÷ capacity", "", (accepting.share,), at_least=KEPT_UP),
+            Series("delivered at 2 × capacity ÷ capacity", "", (delivering.share,), at_least=KEPT_UP),
+            Series("drain, from the server's return to the last", "mails/s", (drained.rate,)),
+            Series("drain, from the first mail to the last", "mails/s", (drained.flowing,)),
+            Series("first mail after the server's return", "s", (drained.first_s,)),
+            Series("last mail after the server's return", "s", (drained.last_s,)),
+            Series("accepting, capacity", "1/s", (accepting.capacity,)),
+            Series("accepting, goodput", "1/s", (accepting.goodput,)),
+            Series("delivering, capacity", "1/s", (delivering.capacity,)),
+            Series("delivering, goodput", "1/s", (delivering.goodput,)),
+        ),
+        notes=(
+            f"{run.scale.outage:,} recipients waited.",
+            *(
+                f"{one.name}: {one.refused:,} of {one.offered:,} refused at twice the capacity."
+                for one in (accepting, delivering)
+            ),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How a list left after the outage."""
+
+    rate: float
+    """Mails a second, the wait for the first one included."""
+    flowing: float
+    usual: float
+    """The rate without an outage."""
+    first_s: float
+    last_s: float
+
+
+def _drain(run: Run) -> Drained:
+    people = run.scale.outage
+    usual = run.found["C"].find("parts of 50").middle if "C" in run.found else _usual(run)
+    with run.deployment() as deployment:
+        deployment.auth()
+        gateway = deployment.gateway()
+        port, counts = deployment.absent_sink()
+        sender = deployment.mail_sender(port)
+        sender.start()
+        for number in range(people // LIST):
+            to = [f"reader{number}.{one}@example.com" for one in range(LIST)]
+            body = deployment.body(to, "list.json").read_bytes()
+            answer = httpx.post(f"{gateway.url}/api/v2/messages", content=body, timeout=60).json()
+            assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement
+        url = deployment.share.plain_broker_url
+        pause(OUTAGE_S)
+        run.progress.say(f"{KEY}  {waiting(url, BULK):,} jobs in their first queue when the server comes back")
+        back = time.monotonic()
+        deployment.start_sink(port)
+        until(lambda: counts.count >= people, PATIENCE_S, every_s=0.05)
+        _, first, last = counts.read()
+        found = Drained(people / (last - back), counts.rate, usual, first - back, last - back)
+        run.progress.say(f"{KEY}  drained: first after {found.first_s:.1f} s, last after {found.last_s:.1f} s")
+        return found
+
+
+def _usual(run: Run) -> float:
+    """Measure the rate of a list as large as C's."""
+    with run.deployment() as deployment:
+        deployment.auth()
+        gateway = deployment.gateway()
+        port, counts = deployment.sink()
+        sender = deployment.mail_sender(port)
+        sender.start()
+        people = run.scale.mails
+        body = deployment.body([f"reader{one}@example.com" for one in range(people)], "list.json").read_bytes()
+        assert httpx.post(f"{gateway.url}/api/v2/messages", content=body, timeout=60).is_success  # noqa: S101
+        until(lambda: counts.count >= people, PATIENCE_S, every_s=0.02)
+        return counts.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Overloaded:
+    """What was done of what could be done while twice as much was asked for."""
+
+    name: str
+    capacity: float
+    goodput: float
+    offered: int
+    refused: int
+
+    @property
+    def share(self) -> float:
+        """Of the capacity."""
+        return self.goodput / self.capacity
+
+
+class Overload:
+    """Open loops at a deployment where everything runs."""
+
+    def __init__(self, run: Run, deployment: Deployment, url: str, counts: Counts) -> None:
+        self._run = run
+        self._deployment = deployment
+        self._url = url
+        self._counts = counts
+        self._body: Path = deployment.body()
+        self._seconds = max(2.0, run.scale.turn_s)
+
+    def accepting(self) -> Overloaded:
+        """Ask for twice of what is accepted."""
+        load.run(self._url, self._body, self._run.scale.warm_s)
+        capacity = load.run(self._url, self._body, self._seconds).rate
+        self._settle()
+        asked = self._ask(2 * capacity)
+        self._settle()
+        found = Overloaded("accepting", capacity, asked.accepted_rate, asked.offered, asked.refused)
+        self._run.progress.say(f"{KEY}  accepting: {capacity:.0f}/s, at twice that {found.goodput:.0f}/s")
+        return found
+
+    def delivering(self) -> Overloaded:
+        """Ask for twice of what is delivered."""
+        capacity = 0.0
+        for step in count():
+            rate = FIRST_RATE * RISE**step
+            asked = self._ask(rate)
+            self._settle()
+            if asked.delivered_rate < KEPT_UP * rate:
+                capacity = max(capacity, asked.delivered_rate)
+                break
+            capacity = asked.delivered_rate
+        asked = self._ask(2 * capacity)
+        self._settle()
+        found = Overloaded("delivering", capacity, asked.delivered_rate, asked.offered, asked.refused)
+        self._run.progress.say(f"{KEY}  delivering: {capacity:.0f}/s, at twice that {found.goodput:.0f}/s")
+        return found
+
+    def _ask(self, rate: float) -> "Asked":
+        """Offer a rate from a process of its own; look at what has arrived when the last request is due."""
+        self._counts.reset()
+        words = (self._url, str(self._body), str(rate), str(self._seconds), str(CONNECTIONS))
+        command = [sys.executable, "-m", "imsg_bench.openloop", *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            until(lambda: self._counts.count > 0 or process.poll() is not None, PATIENCE_S, every_s=0.002)
+            begun, known = time.monotonic(), self._counts.count
+            time.sleep(self._seconds)
+            delivered = (self._counts.count - known) / (time.monotonic() - begun)
+            said, errors = process.communicate(timeout=120)
+        if process.returncode != 0:
+            raise LoadError(f"{self._url}: {errors[-500:]}")
+        read = json.loads(said)
+        offered = len(read["latencies_ms"])
+        return Asked(offered, read["refused"], read["in_time"] / self._seconds, delivered)
+
+    def _settle(self) -> None:
+        """Wait until nothing waits any more."""
+        url = self._deployment.share.plain_broker_url
+        until(lambda: waiting(url, SINGLE, BULK, HISTORY) == 0, PATIENCE_S)
+        pause(REST_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What became of an open loop."""
+
+    offered: int
+    refused: int
+    accepted_rate: float
+    """Accepted a second while requests left."""
+    delivered_rate: float
+    """Mails a second while requests left."""

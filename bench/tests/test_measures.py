@@ -1,0 +1,67 @@
+"""What the measures make of what they found, and that every one is whole."""
+
+import pytest
+
+from imsg_bench.floors.consumer import mail
+from imsg_bench.measures.alone import FLOOR, OURS, WEB_FLOOR
+from imsg_bench.measures.alone import result as alone
+from imsg_bench.measures.far_server import content
+from imsg_bench.measures.left_behind import ENDLESS, Kept, Stores, kind
+from imsg_bench.measures.left_behind import result as left_behind
+from imsg_bench.result import Result
+from imsg_bench.table import METHODS, TABLE
+
+
+def test_every_measurement_has_a_key_of_its_own_and_a_page_of_its_method() -> None:
+    assert len({one.KEY for one in TABLE}) == len(TABLE)
+    assert all(len(page) > 100 for page in METHODS.values())
+
+
+@pytest.mark.parametrize("octets", [1_000, 100_000])
+def test_a_mail_is_about_as_long_as_asked(octets: int) -> None:
+    assert len(mail(octets)) == pytest.approx(octets, rel=0.06)
+    said = content(octets)
+    assert isinstance(said, dict)
+    on_the_wire = 400 + len(said["text"].encode()) * 4 / 3 * 78 / 76
+    assert on_the_wire == pytest.approx(octets, rel=0.02)
+
+
+def test_a_message_alone_is_held_against_the_floor_without_a_web_server() -> None:
+    found = alone({FLOOR: [2.0] * 100, WEB_FLOOR: [4.0] * 100, OURS: [3.0] * 99 + [9.0]})
+    assert found.find("p50, iMSG ÷ floor").middle == pytest.approx(1.5)
+    assert found.find("p50, iMSG ÷ floor").is_met
+    assert found.find("p50, iMSG ÷ floor behind a bare ASGI app").middle == pytest.approx(0.75)
+
+
+def stores(keys: dict[str, Kept], memory: int, file: int, database: int) -> Stores:
+    """Make what stood there at a moment."""
+    return Stores(keys, memory, file, database)
+
+
+def test_what_is_left_is_octets_by_seconds_of_what_has_grown() -> None:
+    """1,000 messages: one key of theirs for 100,000 s, one that grew by half, one that was there, one without end."""
+    before = stores({"imsg:used:{a}": Kept(1_000, 500.0), "imsg:user:a": Kept(300, ENDLESS)}, 5_000, 100, 10_000)
+    keys = {
+        "imsg:settled:{1}": Kept(8_000, 100_000.0),
+        "imsg:used:{a}": Kept(1_500, 400.0),
+        "imsg:user:a": Kept(300, ENDLESS),
+    }
+    found = left_behind(before, stores(keys, 25_000, 900_100, 2_010_000), 50_000, 1_000)
+    held = (8_000 * 100_000 + 500 * 400) / 1_000 / 1e6
+    assert found.find("Redis, for each message/s of steady load").middle == pytest.approx(held)
+    assert found.find("Redis, keys").middle == pytest.approx(8.5)
+    assert found.find("Redis, keys without an end").middle == 0
+    assert found.find("Redis, its memory's growth").middle == pytest.approx(20)
+    assert found.find("append-only file, written").middle == pytest.approx(900)
+    assert found.find("PostgreSQL").middle == pytest.approx(2_000)
+    assert [note.split(":")[1] for note in found.notes[1:]] == ["settled`", "used`"]
+
+
+def test_a_kind_of_key_is_told_without_whose_it_is() -> None:
+    assert kind("imsg:used:{imsg:user:admin}:1") == "imsg:used"
+    assert kind("imsg:claims:0197:3") == "imsg:claims"
+
+
+def test_costs_of_a_side_are_of_all_its_processes() -> None:
+    found = Result("A", "", (), {"floor: app": 100.0, "floor: Valkey": 10.0, "iMSG: gateway": 300.0})
+    assert found.cost_of("floor: ") == 110
