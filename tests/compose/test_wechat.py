@@ -20,7 +20,7 @@ def test_a_follower_is_sent_to_by_the_tag_and_the_receipt_settles_it(containers:
         "POST", "/api/send", {"token": containers.token, "to": told, "method": "wechat", "content": "明天下雨"}
     )
 
-    assert (sent["errorCode"], sent["count"]) == (0, 1), sent
+    assert (sent["errorCode"], sent.get("count")) == (0, 1), sent
 
     def found() -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = containers.call("GET", "/api/query", id=sent["id"], token=containers.token)[
@@ -50,7 +50,7 @@ def test_a_list_of_followers_each_has_its_own_message(containers: Containers) ->
     body = {"token": containers.token, "to": tags, "method": "wechat", "content": "明天下雨"}
     sent = containers.call("POST", "/api/send", body)
 
-    assert (sent["errorCode"], sent["count"]) == (0, 3), sent
+    assert (sent["errorCode"], sent.get("count")) == (0, 3), sent
 
     def statuses() -> list[str]:
         messages = containers.call("GET", "/api/query", id=sent["id"], token=containers.token)["messages"]
