@@ -33,6 +33,7 @@ class Scripted:
     def __init__(self, *script: Outcome) -> None:
         self.topology = Topology(methods=METHODS)
         self.ready = True
+        self.blocked = ""
         self.published: list[bytes] = []
         self._script = list(script)
 

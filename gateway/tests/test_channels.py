@@ -3,7 +3,7 @@
 import pytest
 
 from imsg_channels import METHODS
-from imsg_contract.topology import channel_key, no_provider_key
+from imsg_contract.topology import Lane, channel_key, no_provider_key
 from imsg_contract.wire import Change
 from imsg_testing.gateway import RunningGateway, run_gateway
 from imsg_testing.waiting import eventually
@@ -18,7 +18,8 @@ async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway)
     answer = await gateway.client.get("/api/channels", params={"token": token})
     channels = {channel["method"]: channel for channel in answer.json()["channels"]}
     assert tuple(channels) == METHODS
-    assert channels["smtp"] == {"method": "smtp", "state": "open", "why": None, "until": None, "waiting": 2}
+    smtp = {"method": "smtp", "state": "open", "why": None, "until": None, "waiting": 2, "consumers": 0}
+    assert channels["smtp"] == smtp
     assert (channels["sms"]["state"], channels["sms"]["why"]) == ("blocked", "余额不足")
     assert channels["sms"]["until"] == "2026-11-25T12:00:00Z"
 
@@ -32,6 +33,29 @@ async def test_what_waits_is_a_number_for_prometheus(gateway: RunningGateway) ->
 
     await eventually(is_told)
     assert "imsg_ready 1.0" in (await gateway.client.get("/metrics")).text
+
+
+async def test_channels_and_metrics_tell_how_many_senders_consume(gateway: RunningGateway) -> None:
+    """None: what waits would wait for ever, which no state of the channel says, since its sender writes it."""
+    token = await gateway.user(role="admin")
+    topology = gateway.broker.topology
+
+    async def counts() -> tuple[int, bool]:
+        channels = (await gateway.client.get("/api/v2/channels", params={"token": token})).json()["channels"]
+        (smtp,) = (each for each in channels if each["method"] == "smtp")
+        metrics = (await gateway.client.get("/metrics")).text
+        return smtp["consumers"], f'imsg_queue_consumers{{method="smtp"}} {smtp["consumers"]}.0' in metrics
+
+    async def are(expected: int) -> bool:
+        return await counts() == (expected, True)
+
+    await eventually(lambda: are(0))
+    async with (
+        gateway.broker.consume(topology.queue("smtp", Lane.SINGLE), 1),
+        gateway.broker.consume(topology.queue("smtp", Lane.BULK), 1),
+    ):
+        await eventually(lambda: are(1))
+    await eventually(lambda: are(0))
 
 
 async def test_pausing_is_for_administrators_and_seen_and_noted(gateway: RunningGateway) -> None:

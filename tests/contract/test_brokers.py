@@ -11,6 +11,7 @@ from imsg_broker.port import MAX_BODY_BYTES, Broker, PublishRefused
 from imsg_broker.redis_streams.consumer import LEASE_S
 from imsg_contract.topology import DEAD, DELIVERY_LIMIT, OUTCOME, Lane, Topology, job_key
 from imsg_testing.brokers import arrivals, depth_is, is_so, nothing_arrives, open_ready, remove_queues
+from imsg_testing.waiting import eventually
 
 JOB = job_key("smtp", Lane.SINGLE)
 AT_ONCE_S = 1.0
@@ -51,6 +52,21 @@ async def test_an_outcome_reaches_history_alone(broker: Broker, topology: Topolo
     await depth_is(broker, topology.history, 1)
     for queue, _ in topology.work_queues():
         assert await broker.depth(queue) == 0
+
+
+async def test_who_consumes_a_queue_is_counted(broker: Broker, topology: Topology) -> None:
+    queue = topology.queue("smtp", Lane.SINGLE)
+
+    async def counts(expected: int) -> bool:
+        return await broker.consumers(queue) == expected
+
+    await eventually(lambda: counts(0))
+    async with broker.consume(queue, 1):
+        await eventually(lambda: counts(1))
+        async with broker.consume(queue, 1), broker.consume(topology.queue("smtp", Lane.BULK), 1):
+            await eventually(lambda: counts(2))
+        await eventually(lambda: counts(1))
+    await eventually(lambda: counts(0))
 
 
 async def test_a_part_goes_to_its_own_queue_and_past_history(broker: Broker, topology: Topology) -> None:

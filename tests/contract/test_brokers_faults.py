@@ -154,9 +154,11 @@ async def test_a_server_that_takes_no_writes_is_refused_and_not_ready(server: Se
         try:
             await _publish_until_refused(broker, topology)
             await is_so(lambda: not broker.ready)
+            assert broker.blocked
         finally:
             await asyncio.to_thread(_allow_writes, server)
         await is_so(lambda: broker.ready, READY_WITHIN_S)
+        assert not broker.blocked
         await broker.publish(b"job", topology.new(OUTCOME))
 
 

@@ -68,7 +68,7 @@ def test_rabbitmq_blocked_by_an_alarm(
         fault.wait_for_arrivals(20)
         deployment.rabbit.control(*alarm)
         try:
-            wait(lambda: fault.clients.refused["overloaded"] > 4, 120, why=lambda: str(fault.clients.refused))
+            wait(lambda: fault.clients.refused["broker_blocked"] > 4, 120, why=lambda: str(fault.clients.refused))
         finally:
             fault.reconciler.note_restored()
             deployment.rabbit.control(*calm)

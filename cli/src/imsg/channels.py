@@ -1,5 +1,6 @@
 """`imsg channels`: how each channel is, and pausing or resuming one (administrators)."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +31,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
         say_json(answer)
         return
     rows = [
-        (each["method"], each["state"], each["waiting"], local(each["until"]), each["why"])
+        (each["method"], each["state"], each["waiting"], local(each["until"]), _why(each))
         for each in answer["channels"]
     ]
     say_table(("channel", "state", "waiting", "until", "why"), rows)
@@ -54,6 +55,14 @@ def pause(
 def resume(method: Method, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Resume a channel."""
     _change(method, {"paused": False}, url, as_json=as_json)
+
+
+def _why(channel: Mapping[str, Any]) -> str | None:
+    """Say why nothing goes out: what the channel says, or that nobody is there to say anything."""
+    if channel["why"] is None and channel["state"] == "open" and channel.get("consumers") == 0:
+        return "no sender consumes it"
+    why: str | None = channel["why"]
+    return why
 
 
 def _change(method: str, body: dict[str, Any], url: str | None, *, as_json: bool) -> None:

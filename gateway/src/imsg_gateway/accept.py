@@ -77,8 +77,8 @@ class Acceptor:
     ) -> Accepted:
         """Count, keep and publish a draft under an id; `owner` is whose request it will be.
 
-        Raises Refusal: what the charge refuses, no_provider, overloaded, not_accepted (nothing kept, the count given
-        back), outcome_unknown (with `id`).
+        Raises Refusal: what the charge refuses, no_provider, overloaded, broker_blocked or not_accepted (nothing kept,
+        the count given back), outcome_unknown (with `id`).
         """
         method, lane = draft.method.name, lane_of(draft)
         self._providers.check(method)
@@ -109,7 +109,9 @@ class Acceptor:
         return Accepted(answer, limits.headers(charged.windows))
 
     async def publish(self, method: str, lane: Lane, body: bytes, request: str, *, is_repeat: bool = False) -> None:
-        """Publish a Job until its outcome is known, for a while. Raises Refusal not_accepted, outcome_unknown.
+        """Publish a Job until its outcome is known, for a while.
+
+        Raises Refusal not_accepted, broker_blocked, outcome_unknown.
 
         Once one try may have been kept, a later refusal no longer proves that nothing is: `is_repeat` says that an
         earlier request's try may have been.
@@ -129,13 +131,16 @@ class Acceptor:
             except PublishRefused as refused:
                 if not may_be_kept:
                     log.warning("not_accepted", request=request, why=str(refused))
-                    raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from refused
+                    reason = "broker_blocked" if self._broker.blocked else "not_accepted"
+                    raise Refusal(reason, retry_after_s=RETRY_AFTER_S) from refused
                 if is_repeat and end is None:
                     break
             except (PublishUnknown, TimeoutError):
                 may_be_kept = True
             else:
                 return
+            if self._broker.blocked:  # an alarm lasts longer than a client waits
+                break
             end = end or loop.time() + self._repeat_for_s
             failures += 1
             draw = random.random()  # noqa: S311  jitter

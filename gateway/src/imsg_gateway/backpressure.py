@@ -20,6 +20,7 @@ class Backpressure:
         self._broker = broker
         self._max_depth = max_depth
         self._depths: Mapping[str, int] = {}
+        self._consumers: Mapping[str, int] = {}
         self._is_reachable = False
 
     async def watch(self) -> None:
@@ -27,6 +28,7 @@ class Backpressure:
         while True:
             try:
                 self._depths = await self.depths()
+                self._consumers = await self.consumers()
                 self._is_reachable = True
             except Unreachable:
                 self._is_reachable = False
@@ -40,14 +42,31 @@ class Backpressure:
             depths[method] = sum([await self._broker.depth(topology.queue(method, lane)) for lane in Lane])
         return depths
 
+    async def consumers(self) -> dict[str, int]:
+        """Count the senders that consume for each channel, now: of its lanes the best served. Raises Unreachable."""
+        topology = self._broker.topology
+        counts = {}
+        for method in topology.methods:
+            counts[method] = max([await self._broker.consumers(topology.queue(method, lane)) for lane in Lane])
+        return counts
+
+    def consuming(self, method: str) -> float:
+        """Say how many senders consume for a channel, as last seen; not a number where that is not known."""
+        return self._consumers.get(method, nan) if self._is_reachable else nan
+
     def waiting(self, method: str) -> float:
         """Say how much waits for a channel, as last seen; not a number where that is not known."""
         return self._depths.get(method, nan) if self._is_reachable else nan
 
     def check(self, method: str) -> None:
-        """Raise Refusal overloaded where no more may be taken for a channel, not_accepted where the broker is away."""
+        """Raise Refusal where no more may be taken.
+
+        broker_blocked where an alarm (memory, disk) keeps the broker from it, not_accepted where it is away, overloaded
+        where too much waits for the channel.
+        """
+        if self._broker.blocked:
+            raise Refusal("broker_blocked", retry_after_s=RETRY_AFTER_S)
+        if not self._broker.ready:
+            raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S)
         if self._depths.get(method, 0) > self._max_depth:
             raise Refusal("overloaded", retry_after_s=RETRY_AFTER_S)
-        if not self._broker.ready:
-            # It answers questions and takes nothing: an alarm (memory, disk) blocks it.
-            raise Refusal("overloaded" if self._is_reachable else "not_accepted", retry_after_s=RETRY_AFTER_S)

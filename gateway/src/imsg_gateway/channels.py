@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +19,12 @@ from imsg_gateway.request import ClientRequest
 from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis
-from imsg_runtime.responses import Answer, ok
+from imsg_runtime.responses import Answer, ok, prefers_english
 
 log = logger(__name__)
+
+BROKER_BLOCKED = "broker_blocked"
+"""Why every channel is blocked while the broker takes nothing: the reason that sends are refused with."""
 
 MAX_REASON = 200
 """Characters of what an administrator says about a pause."""
@@ -40,21 +44,22 @@ class Channels:
         self._backpressure = backpressure
 
     async def list(self, asked: ClientRequest, credential: Credential | None) -> Response:
-        """Answer every channel's state; to administrators also how much waits for it, and what blocks it.
+        """Answer every channel's state; to administrators also what waits, who consumes, and what blocks it.
 
         Users learn that a channel is paused, with the reason that was given for people, or blocked, and nothing of
         what the provider said or what others send.
         """
-        del asked
         assert credential is not None  # noqa: S101  the table wants a user's
         if not (await credential.authenticate()).is_admin:
-            states = [await self._state(method, None) for method in self._broker.topology.methods]
+            states = [await self._state(method, None, None, asked) for method in self._broker.topology.methods]
             return Answer(ok(channels=[_for_users(state) for state in states]))
         try:
             waiting = await self._backpressure.depths()
+            consumers = await self._backpressure.consumers()
         except Unreachable as away:
             raise Refusal("unavailable", retry_after_s=3) from away
-        return Answer(ok(channels=[await self._state(method, waiting[method]) for method in waiting]))
+        states = [await self._state(method, waiting[method], consumers[method], asked) for method in waiting]
+        return Answer(ok(channels=states))
 
     async def pause(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Pause a channel or let it go on; when a pause is answered, its workers have stopped taking."""
@@ -73,24 +78,35 @@ class Channels:
         await self._note(await credential.owner(), method, paused=paused, reason=reason)
         if paused:
             await asyncio.sleep(PAUSED_WITHIN_S)
-        try:
+        waiting = consumers = None
+        with suppress(Unreachable):
             waiting = (await self._backpressure.depths())[method]
-        except Unreachable:
-            waiting = None
-        return Answer(ok(**await self._state(method, waiting)))
+            consumers = (await self._backpressure.consumers())[method]
+        return Answer(ok(**await self._state(method, waiting, consumers, asked)))
 
-    async def _state(self, method: str, waiting: int | None) -> Mapping[str, Any]:
+    async def _state(
+        self, method: str, waiting: int | None, consumers: int | None, asked: ClientRequest
+    ) -> Mapping[str, Any]:
+        """Describe a channel: paused, which a person has decided; else the broker's alarm; else what its sender says.
+
+        `consumers` of 0 is told beside the state: nobody is there who could say what it is.
+        """
+        counts = {"waiting": waiting, "consumers": consumers}
         fields = ("state", "why", "until", "paused", "reason")
         state, why, until, paused, reason = await self._redis.call("HMGET", channel_key(method), *fields)
         if paused == b"1":
             said = reason.decode() if reason else None
-            return {"method": method, "state": "paused", "why": said, "until": None, "waiting": waiting}
+            return {"method": method, "state": "paused", "why": said, "until": None, **counts}
+        if self._broker.blocked:
+            detail = Refusal(BROKER_BLOCKED).answer(english=prefers_english(asked.language))["detail"]
+            why = f"{BROKER_BLOCKED}: {detail}"
+            return {"method": method, "state": "blocked", "why": why, "until": None, **counts}
         return {
             "method": method,
             "state": "blocked" if state == b"blocked" else "open",
             "why": why.decode() if state == b"blocked" and why else None,
             "until": until.decode() if state == b"blocked" and until else None,
-            "waiting": waiting,
+            **counts,
         }
 
     async def _note(self, actor: Owner, method: str, *, paused: bool, reason: str) -> None:
@@ -110,8 +126,9 @@ class Channels:
 
 
 def _for_users(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    why = state["why"] if state["state"] == "paused" else None
-    return {**state, "why": why, "until": None}
+    """Leave out what the provider says; that the broker takes nothing is what their own sends are answered."""
+    is_for_all = state["state"] == "paused" or (state["why"] or "").startswith(f"{BROKER_BLOCKED}: ")
+    return {**state, "why": state["why"] if is_for_all else None, "until": None}
 
 
 def _reason(given: object) -> str:

@@ -100,7 +100,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 
 async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> GatewayApp:
     store = await stack.enter_async_context(redis.connect(settings.redis_url))
-    broker = await stack.enter_async_context(open_broker(settings.broker_url))
+    broker = await stack.enter_async_context(open_broker(settings.broker_url, probes_alarms=True))
     auth = await stack.enter_async_context(service_client.connect(settings.auth_url, settings.service_key, apps))
     history = await stack.enter_async_context(service_client.connect(settings.history_url, settings.service_key, apps))
     zone = ZoneInfo(settings.timezone)
@@ -156,8 +156,12 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(backpressure.watch(), "backpressure")
     service.watch(providers.watch(), "providers")
     waiting = Gauge("imsg_queue_depth", "Jobs and parts that wait at the broker", ("method",), registry=service.metrics)
+    consuming = Gauge("imsg_queue_consumers", "Senders that consume a channel", ("method",), registry=service.metrics)
     for method in broker.topology.methods:
         waiting.labels(method).set_function(partial(backpressure.waiting, method))
+        consuming.labels(method).set_function(partial(backpressure.consuming, method))
+    blocked = Gauge("imsg_broker_blocked", "1 while an alarm keeps the broker from taking", registry=service.metrics)
+    blocked.set_function(lambda: float(bool(broker.blocked)))
     proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
     return GatewayApp(
         table, authenticator, Intake(), Clients(proxies), RequestMetrics(service.metrics, time.perf_counter)

@@ -18,7 +18,15 @@ _FIELDS = (
     "method_unknown", "content_shape", "attachment_shape", "recipients_invalid", "not_following", "no_such_account",
 )  # fmt: skip
 _LIMITS = ("per_hour_used_up", "per_day_used_up", "recipients_per_day_used_up")
-_ACCEPTING = ("sending_disabled", "key_reused", "in_progress", "no_provider", "not_accepted", "outcome_unknown")
+_ACCEPTING = (
+    "sending_disabled",
+    "key_reused",
+    "in_progress",
+    "no_provider",
+    "not_accepted",
+    "broker_blocked",
+    "outcome_unknown",
+)
 _SENDING = ("missing", *_FIELDS, *_LIMITS, "too_many_tries", *_ACCEPTING)
 _RESENDING = ("not_found", "nothing_to_resend", "already_resent", "content_erased", *_LIMITS, *_ACCEPTING)
 

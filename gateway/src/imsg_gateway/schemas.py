@@ -225,6 +225,12 @@ class Channel(BaseModel):
     waiting: Annotated[
         int | None, Field(description="Messages and parts at the broker; null where it could not be asked.")
     ]
+    consumers: Annotated[
+        int | None,
+        Field(
+            description="Senders that consume it now; 0: what waits, waits for one. Null where it could not be asked."
+        ),
+    ]
 
 
 class ChannelsAnswer(Answered):

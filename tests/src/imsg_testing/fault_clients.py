@@ -13,7 +13,7 @@ import httpx
 from imsg_testing.api import wait
 from imsg_testing.fault_mail import Mailbox
 
-REPEATABLE = {"not_accepted", "outcome_unknown", "unavailable", "overloaded", "in_progress"}
+REPEATABLE = {"not_accepted", "outcome_unknown", "unavailable", "overloaded", "broker_blocked", "in_progress"}
 """Reasons that say: nothing is wrong with the request, repeat it (docs of 10012, and 10016 `in_progress`)."""
 
 GIVES_UP_AFTER_S = 400.0

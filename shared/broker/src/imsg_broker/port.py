@@ -1,4 +1,4 @@
-"""The broker as the services see it: six verbs, promised alike by RabbitMQ and by Redis Streams."""
+"""The broker as the services see it: seven verbs, promised alike by RabbitMQ and by Redis Streams."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -41,7 +41,7 @@ class Delivery:
 
 
 class Broker(Protocol):
-    """Six verbs. Every wait in them is bounded; a lost connection is made anew with back-off, for ever.
+    """Seven verbs. Every wait in them is bounded; a lost connection is made anew with back-off, for ever.
 
     Messages of one publish reach all their queues or none that matters: history always hears what is new.
     """
@@ -51,6 +51,10 @@ class Broker(Protocol):
     @property
     def ready(self) -> bool:
         """Connected, the whole topology declared, and not blocked by an alarm."""
+
+    @property
+    def blocked(self) -> str:
+        """Why it takes no publish although it answers, in its own words (memory, disk); empty where it takes them."""
 
     async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
         """Return once the message is on durable storage in every queue of the route.
@@ -85,3 +89,6 @@ class Broker(Protocol):
 
         Raises Unreachable.
         """
+
+    async def consumers(self, queue: str) -> int:
+        """Count who consumes from a queue now, in whatever process. Raises Unreachable."""

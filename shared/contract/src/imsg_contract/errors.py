@@ -163,6 +163,15 @@ REASONS: Mapping[str, Reason] = {
         "等待发送的消息太多，请按 Retry-After 稍后再发。",
         "Too many messages are waiting; send again after Retry-After.",
     ),
+    "broker_blocked": Reason(
+        10012,
+        503,
+        "消息代理的内存或磁盘告急，暂时不接收消息；本次没有发送，也不计次数。请按 Retry-After 重发；"
+        "管理员需释放内存或磁盘，或提高上限（docs/rabbitmq.md），不必重启。",
+        "The message broker is short of memory or disk and takes no messages; nothing was sent or counted. Send again "
+        "after Retry-After; an administrator frees memory or disk, or raises the limit (docs/rabbitmq.md), "
+        "without a restart.",
+    ),
     "too_many_bodies": Reason(
         10016,
         429,

@@ -20,6 +20,9 @@ from imsg_console.widgets.elements import attrs, button, element, heading, link_
 
 UNITS_S = (("hours", 3600), ("minutes", 60))
 
+BROKER_BLOCKED = "broker_blocked: "
+"""With what the reason begins where no channel is to blame, but the broker's alarm."""
+
 
 class Cards:
     """Draws the channels."""
@@ -99,7 +102,8 @@ class Card:
         self._age.text = age
         self._pause.set_visibility(channel["state"] != "paused")
         self._resume.set_visibility(channel["state"] == "paused")
-        state = (channel["state"], channel["why"], channel["until"], waiting if channel["state"] == "open" else 0)
+        is_open, has_senders = channel["state"] == "open", channel.get("consumers") != 0
+        state = (channel["state"], channel["why"], channel["until"], waiting if is_open else 0, has_senders)
         if state != self._shown:
             self._shown = state
             self._show_state(channel)
@@ -119,7 +123,12 @@ class Card:
             chips.state(self._view, state)
         self._why.clear()
         with self._why:
-            if state == "open" and channel["waiting"]:
+            if (channel["why"] or "").startswith(BROKER_BLOCKED):
+                element("p", "", t("channels.broker_blocked"))
+                return
+            if state == "open" and channel.get("consumers") == 0:
+                element("p", "", t("channels.no_sender"))
+            elif state == "open" and channel["waiting"]:
                 element("p", "", t("channels.open_waiting", n=channel["waiting"]))
             else:
                 element("p", "", t(f"channels.{state}"))

@@ -155,10 +155,19 @@ class Channel:
         """See that an exchange is there. Raises NotFound, which closes the channel."""
         await self._call(self._channel.exchange_declare, exchange=name, passive=True)
 
-    async def count(self, queue: str) -> int:
-        """Count the messages of a queue that are ready. Raises NotFound, which closes the channel."""
+    async def count(self, queue: str) -> tuple[int, int]:
+        """Count a queue's ready messages and its consumers. Raises NotFound, which closes the channel."""
         frame = await self._call(self._channel.queue_declare, queue=queue, passive=True)
-        return int(frame.method.message_count)
+        return int(frame.method.message_count), int(frame.method.consumer_count)
+
+    async def transact(self) -> None:
+        """Let publishes of this channel count for nothing until they are committed, which we never do."""
+        await self._call(self._channel.tx_select)
+
+    def roll_back(self) -> None:
+        """Take back what was published since, without waiting for the reply: a blocked broker sends none."""
+        if self._channel.is_open:
+            self._channel.tx_rollback()
 
     async def confirm(self, on_confirm: Callable[[int, bool, bool], None], on_return: Callable[[str], None]) -> None:
         """Have publishes confirmed: `on_confirm(tag, multiple, acked)`, `on_return(message id)` before it."""
@@ -226,8 +235,10 @@ class Link:
         loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[LinkLost] = loop.create_future()
         """Done when the connection has ended, with the reason."""
-        self.blocked = False
-        """Whether an alarm of the broker keeps us from publishing."""
+        self.blocked = ""
+        """Which alarm of the broker keeps us from publishing, in its own words; empty without one."""
+        self.on_blocked: Callable[[], None] = lambda: None
+        """Called when an alarm begins to."""
         self._opened: asyncio.Future[None] = loop.create_future()
         self._connection: Any = None
 
@@ -313,11 +324,12 @@ class Link:
             self.lost.set_result(LinkLost(_why(reason)))
 
     def _on_blocked(self, _connection: object, frame: Any) -> None:  # noqa: ANN401
-        self.blocked = True
-        log.warning("broker_blocked", host=self.host.name, reason=frame.method.reason)
+        self.blocked = str(frame.method.reason) or "an alarm"
+        log.warning("broker_blocked", host=self.host.name, reason=self.blocked)
+        self.on_blocked()
 
     def _on_unblocked(self, _connection: object, _frame: object) -> None:
-        self.blocked = False
+        self.blocked = ""
         log.info("broker_unblocked", host=self.host.name)
 
 

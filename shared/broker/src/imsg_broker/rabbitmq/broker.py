@@ -9,6 +9,7 @@ from typing import Any
 from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import Broker, Delivery
 from imsg_broker.rabbitmq.address import Address, parse
+from imsg_broker.rabbitmq.alarm_probe import probe
 from imsg_broker.rabbitmq.amqp import OLDEST_MAJOR, LinkLost, TooOld, first_of
 from imsg_broker.rabbitmq.connection import Life
 from imsg_broker.rabbitmq.consumer import Consumer, acknowledge
@@ -33,7 +34,7 @@ MAX_REASON = 2_000
 
 
 class RabbitBroker:
-    """The six verbs on RabbitMQ. The broker blocks publishing connections only, so consuming has its own."""
+    """The seven verbs on RabbitMQ. The broker blocks publishing connections only, so consuming has its own."""
 
     def __init__(self, address: Address, topology: Topology, redeclare_s: float) -> None:
         self.topology = topology
@@ -45,7 +46,7 @@ class RabbitBroker:
         self._consuming = Life(address, f"{name}:consume")
         self._consumers: set[Consumer] = set()
         self._management = Management(address, topology.prefix)
-        self._depths = Depths(self._publishing, self._count_held, self._management)
+        self._depths = Depths(self._consuming, self._count_held, self._management)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -56,6 +57,11 @@ class RabbitBroker:
             and all(consumer.is_consuming for consumer in self._consumers)
             and not any(task.done() for task in self._tasks.values())
         )
+
+    @property
+    def blocked(self) -> str:
+        """The alarm that keeps us from publishing, in RabbitMQ's words; empty without one."""
+        return self._publisher.blocked
 
     async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
         """Publish, confirmed. Raises PublishRefused or PublishUnknown."""
@@ -100,11 +106,19 @@ class RabbitBroker:
 
     async def depth(self, queue: str) -> int:
         """Count ready and unacked. Raises Unreachable."""
+        await self._connect_to_consume()
         return await self._depths.of(queue)
 
-    def start(self) -> None:
+    async def consumers(self, queue: str) -> int:
+        """Count who consumes. Raises Unreachable."""
+        await self._connect_to_consume()
+        return await self._depths.consumers(queue)
+
+    def start(self, *, probes_alarms: bool) -> None:
         """Begin to connect."""
         self._watch("publish", self._publishing.run)
+        if probes_alarms:
+            self._watch("probe", lambda: probe(self._publishing, self.topology.exchange))
         self._watch("declare", self._keep_declared)
 
     async def meet(self) -> None:
@@ -120,6 +134,12 @@ class RabbitBroker:
         """End both connections."""
         await asyncio.gather(*(_end(task) for task in self._tasks.values()))
         await self._management.close()
+
+    async def _connect_to_consume(self) -> None:
+        """Make the connection that consumes, where it is not; who asks first waits a moment for its first try."""
+        self._watch("consume", self._consuming.run)
+        if not self._consuming.met.done():
+            await first_of(self._consuming.met, timeout_s=MEET_S)
 
     def _count_held(self, queue: str) -> int:
         return sum(len(consumer.deliveries) for consumer in self._consumers if consumer.queue == queue)
@@ -145,8 +165,12 @@ class RabbitBroker:
 
 
 @asynccontextmanager
-async def connect(url: str, topology: Topology, *, redeclare_s: float = REDECLARE_S) -> AsyncIterator[Broker]:
+async def connect(
+    url: str, topology: Topology, *, redeclare_s: float = REDECLARE_S, probes_alarms: bool = False
+) -> AsyncIterator[Broker]:
     """Open RabbitMQ for as long as the context lasts; `ready` tells when it is connected, now or later.
+
+    `probes_alarms` finds out about an alarm before a message does.
 
     Raises StartError where the URL can't be read, or who answers there is too old.
     """
@@ -157,7 +181,7 @@ async def connect(url: str, topology: Topology, *, redeclare_s: float = REDECLAR
     except ValueError as error:
         raise StartError(f"{URL}: {error}.") from error
     broker = RabbitBroker(address, topology, redeclare_s)
-    broker.start()
+    broker.start(probes_alarms=probes_alarms)
     try:
         await broker.meet()
         yield broker

@@ -1,4 +1,7 @@
-"""How much waits in a queue: ready by AMQP, unacked by the management API, or at least what we hold (ADR 2)."""
+"""How much waits in a queue: ready by AMQP, unacked by the management API, or at least what we hold (ADR 2).
+
+And how many consume from it.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -35,7 +38,7 @@ POLICIES = {"columns": "name,policy,operator_policy,effective_policy_definition"
 
 
 class Depths:
-    """Counts of queues, asked on the publishing connection."""
+    """Counts of queues, asked on the consuming connection: a publishing one answers nothing while an alarm lasts."""
 
     def __init__(self, life: Life, held: Callable[[str], int], management: "Management") -> None:
         self._life = life
@@ -46,17 +49,30 @@ class Depths:
 
     async def of(self, queue: str) -> int:
         """Count what is ready and what is unacked. Raises Unreachable."""
-        link = self._life.link
-        if link is None:
-            raise Unreachable("RabbitMQ is not connected")
+        link = self._connected()
         async with self._asking:
-            try:
-                ready = await (await self._open(link)).count(queue)
-            except LinkLost as lost:
-                self._channel = None
-                raise Unreachable(f"RabbitMQ can't tell the depth of {queue}: {lost}") from lost
+            ready, _ = await self._count(link, queue)
             unacked = await self._management.count_unacked(link.host, queue)
         return ready + max(unacked, self._held(queue))
+
+    async def consumers(self, queue: str) -> int:
+        """Count who consumes. Raises Unreachable."""
+        link = self._connected()
+        async with self._asking:
+            _, consumers = await self._count(link, queue)
+        return consumers
+
+    def _connected(self) -> Link:
+        if self._life.link is None:
+            raise Unreachable("RabbitMQ is not connected")
+        return self._life.link
+
+    async def _count(self, link: Link, queue: str) -> tuple[int, int]:
+        try:
+            return await (await self._open(link)).count(queue)
+        except LinkLost as lost:
+            self._channel = None
+            raise Unreachable(f"RabbitMQ can't tell the depth of {queue}: {lost}") from lost
 
     async def _open(self, link: Link) -> Channel:
         if self._channel is None or not self._channel.is_open:

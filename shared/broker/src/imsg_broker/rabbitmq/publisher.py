@@ -20,6 +20,10 @@ FULL_TIMEOUT_S = 1.0
 CONFIRM_TIMEOUT_S = 5.0
 """How long a confirm may take; a healthy quorum queue needs milliseconds, hundreds of them under load."""
 
+BLOCKED_CONFIRM_S = 1.0
+"""How long a confirm may take once an alarm has begun: what RabbitMQ had read before is confirmed by then, the rest it
+reads only when the alarm is over."""
+
 
 class _Line:
     """One confirmed channel of one connection; when either is lost, what is in flight is unknown."""
@@ -35,6 +39,7 @@ class _Line:
         self._confirmed_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         channel.lost.add_done_callback(self._on_lost)
+        link.on_blocked = self._on_blocked
 
     @property
     def is_open(self) -> bool:
@@ -101,6 +106,17 @@ class _Line:
             oldest = next(iter(self._in_flight.values()))[1]
             self._timer = self._loop.call_at(oldest + CONFIRM_TIMEOUT_S, self._give_up_on_the_late)
 
+    def _on_blocked(self) -> None:
+        blocked_at = self._loop.time()
+        self._loop.call_later(BLOCKED_CONFIRM_S, self._give_up_on_the_unread, blocked_at)
+
+    def _give_up_on_the_unread(self, blocked_at: float) -> None:
+        """Say of what was written before an alarm began that it may come about, once the alarm is over."""
+        if not self.link.blocked:
+            return
+        for tag in [tag for tag, (_, sent_at) in self._in_flight.items() if sent_at <= blocked_at]:
+            self._end(tag, PublishUnknown(f"RabbitMQ reads nothing for now: {self.link.blocked}"))
+
     def _on_lost(self, lost: asyncio.Future[LinkLost]) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -123,6 +139,12 @@ class Publisher:
         """Connected, declared, and not blocked by an alarm."""
         line = self._line
         return line is not None and line.is_open and not line.link.blocked
+
+    @property
+    def blocked(self) -> str:
+        """The alarm that blocks us, in RabbitMQ's words; empty without one."""
+        line = self._line
+        return line.link.blocked if line is not None and line.is_open else ""
 
     async def prepare(self, link: Link) -> None:
         """See that the topology is there on a new connection and open its publishing channel. Raises LinkLost."""
@@ -156,7 +178,7 @@ class Publisher:
         if line is None or not line.is_open:
             raise PublishRefused("RabbitMQ is not connected")
         if line.link.blocked:
-            raise PublishRefused("RabbitMQ takes nothing now: an alarm blocks publishers")
+            raise PublishRefused(f"RabbitMQ takes nothing now: {line.link.blocked}")
         return line
 
     async def _wait_for_room(self, line: _Line) -> None:

@@ -12,7 +12,7 @@ import redis.exceptions
 from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import MAX_BODY_BYTES, Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
 from imsg_broker.redis_streams.consumer import Consumer, acknowledge, name_returned_stream, retry
-from imsg_broker.redis_streams.scripts import DECLARE, DELAY, DEPTH, GROUP, PUBLISH
+from imsg_broker.redis_streams.scripts import CONSUMERS, DECLARE, DELAY, DEPTH, GROUP, PUBLISH
 from imsg_contract.topology import DEAD, Route, Topology
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable, Script
@@ -41,7 +41,7 @@ NOTHING_WRITTEN_CODES = ("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "NOREP
 
 
 class StreamBroker:
-    """The six verbs on Redis Streams. Calls share one connection and its pipeline; each consumer reads on its own."""
+    """The seven verbs on Redis Streams. Calls share one connection and its pipeline; each consumer reads on its own."""
 
     def __init__(self, url: str, topology: Topology, shared: Redis, redeclare_s: float) -> None:
         self.topology = topology
@@ -49,7 +49,7 @@ class StreamBroker:
         self._shared = shared
         self._redeclare_s = redeclare_s
         self._reachable = False
-        self._refusing = False
+        self._refusing = ""
         self._doubt = asyncio.Event()
         self._consumers: set[Consumer] = set()
         self._queues = {topology.history, *(queue for queue, _ in topology.work_queues())}
@@ -69,6 +69,11 @@ class StreamBroker:
             and self._watching is not None
             and not self._watching.done()
         )
+
+    @property
+    def blocked(self) -> str:
+        """With what words the server refused the last write, until it takes one again; empty where it takes them."""
+        return self._refusing
 
     async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
         """Append to every queue of the route in one step, synced. Raises PublishRefused or PublishUnknown."""
@@ -113,6 +118,13 @@ class StreamBroker:
             self._raise_doubt()
             raise Unreachable(f"Redis can't tell the depth of {queue}: {error}") from error
 
+    async def consumers(self, queue: str) -> int:
+        """Count who holds a lease as a consumer. Raises Unreachable."""
+        try:
+            return int(await self._shared.run(CONSUMERS, [queue], [GROUP]))
+        except (RedisUnavailable, RedisRefused) as error:
+            raise Unreachable(f"Redis can't tell who consumes {queue}: {error}") from error
+
     def start(self) -> None:
         """Begin to look at the server."""
         self._watching = asyncio.create_task(self._watch(), name="streams:watch")
@@ -136,14 +148,12 @@ class StreamBroker:
             raise PublishRefused("Redis is not reachable, or takes no writes")
         try:
             await self._shared.run(script, keys, arguments)
-        except RedisUnavailable as away:
+        except (RedisUnavailable, RedisRefused) as error:
             self._raise_doubt()
-            raise PublishUnknown(str(away)) from away
-        except RedisRefused as refused:
-            self._refusing = True
-            self._raise_doubt()
-            outcome = PublishRefused if _nothing_written(refused) else PublishUnknown
-            raise outcome(str(refused)) from refused
+            is_kept_out = _nothing_written(error)
+            if is_kept_out or isinstance(error, RedisRefused):
+                self._refusing = str(error)
+            raise (PublishRefused if is_kept_out else PublishUnknown)(str(error)) from error
 
     def _raise_doubt(self) -> None:
         self._reachable = False
@@ -158,7 +168,7 @@ class StreamBroker:
             try:
                 if self._refusing:
                     await self._shared.call("SET", f"{self.topology.prefix}.probe", "1", "PX", 1_000)
-                    self._refusing = False
+                    self._refusing = ""
                 if not self._reachable:
                     await self._warn_where_it_may_forget()
                 if not self._reachable or loop.time() >= declare_at:
@@ -209,8 +219,9 @@ async def connect(url: str, topology: Topology, *, redeclare_s: float = REDECLAR
             await broker.close()
 
 
-def _nothing_written(refused: RedisRefused) -> bool:
-    return isinstance(refused.__cause__, NOTHING_WRITTEN) or str(refused).startswith(NOTHING_WRITTEN_CODES)
+def _nothing_written(error: RedisUnavailable | RedisRefused) -> bool:
+    reply = error.__cause__
+    return isinstance(reply, NOTHING_WRITTEN) or str(reply).startswith(NOTHING_WRITTEN_CODES)
 
 
 def _failure(task: asyncio.Task[None]) -> BaseException | None:

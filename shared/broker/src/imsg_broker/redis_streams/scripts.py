@@ -71,6 +71,17 @@ return redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
 DEPTH = Script.of("return redis.call('XLEN', KEYS[1]) + redis.call('XLEN', KEYS[2])")
 """KEYS queue, returned. Ready and unacked."""
 
+CONSUMERS = Script.of(
+    """
+local living = 0
+for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  if redis.call('EXISTS', KEYS[1] .. '.alive.' .. info[2]) == 1 then living = living + 1 end
+end
+return living
+"""
+)
+"""KEYS queue. ARGV group. Those whose lease has not lapsed."""
+
 _HAND_BACK = """
 local queue, returned, retry, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, me, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
