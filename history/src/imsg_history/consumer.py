@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -23,7 +25,14 @@ BATCH_BYTES = 1024 * 1024
 """A batch is closed at so many bytes: two requests of 10,000 recipients."""
 
 GATHER_S = 0.005
-"""How long a batch waits for more after its first: well below the second in which a request must show."""
+"""How long a batch waits for more after its first, while few come."""
+
+LONGER_S = 0.1
+"""The same while many come: each transaction costs what some thirty messages do, and what becomes of a message within
+it is folded into the row that is written anyway. Well below the second in which a request must show."""
+
+MANY = 8
+"""How many a batch has to have for the next one to wait longer."""
 
 PREFETCH = 2 * BATCH
 """One batch at the database while the next gathers."""
@@ -92,39 +101,75 @@ async def _batches(
     deliveries: AsyncIterator[Delivery], stopping: asyncio.Event
 ) -> AsyncGenerator[list[Delivery], None]:
     """Gather deliveries: a batch ends when it is full, or shortly after its first."""
-    arrived: asyncio.Queue[Delivery] = asyncio.Queue()
+    arrived = _Arrived()
 
     async def receive() -> None:
         async for delivery in deliveries:
-            arrived.put_nowait(delivery)  # no bound of its own: the prefetch is one
+            arrived.add(delivery)  # no bound of its own: the prefetch is one
 
     receiving = asyncio.create_task(receive())
     stopped = asyncio.create_task(stopping.wait())
+    gather_s = GATHER_S
     try:
         while not stopping.is_set():
-            first = asyncio.create_task(arrived.get())
-            await asyncio.wait({first, receiving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not first.done():
-                first.cancel()
+            if not await _happens(arrived.any, receiving, stopped):
                 if receiving.done():
                     receiving.result()
                 return
-            yield await _gather(first.result(), arrived)
+            await _happens(arrived.full, receiving, stopped, within_s=gather_s)
+            batch = arrived.take()
+            gather_s = LONGER_S if len(batch) >= MANY else GATHER_S
+            yield batch
     finally:
         receiving.cancel()
         stopped.cancel()
         await asyncio.gather(receiving, stopped, return_exceptions=True)
 
 
-async def _gather(first: Delivery, arrived: asyncio.Queue[Delivery]) -> list[Delivery]:
-    batch, size = [first], len(first.body)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(GATHER_S):
-            while len(batch) < BATCH and size < BATCH_BYTES:
-                delivery = await arrived.get()
-                batch.append(delivery)
-                size += len(delivery.body)
-    return batch
+class _Arrived:
+    """What has come and is in no batch yet."""
+
+    def __init__(self) -> None:
+        self.any = asyncio.Event()
+        self.full = asyncio.Event()
+        """Whether it is enough for a batch."""
+        self._deliveries: deque[Delivery] = deque()
+        self._size = 0
+
+    def add(self, delivery: Delivery) -> None:
+        """Add what comes."""
+        self._deliveries.append(delivery)
+        self._size += len(delivery.body)
+        self.any.set()
+        if len(self._deliveries) >= BATCH or self._size >= BATCH_BYTES:
+            self.full.set()
+
+    def take(self) -> list[Delivery]:
+        """Take a batch off the front."""
+        batch: list[Delivery] = []
+        size = 0
+        while self._deliveries and len(batch) < BATCH and size < BATCH_BYTES:
+            delivery = self._deliveries.popleft()
+            batch.append(delivery)
+            size += len(delivery.body)
+        self._size -= size
+        if not self._deliveries:
+            self.any.clear()
+        if len(self._deliveries) < BATCH and self._size < BATCH_BYTES:
+            self.full.clear()
+        return batch
+
+
+async def _happens(event: asyncio.Event, *ends: asyncio.Task[Any], within_s: float | None = None) -> bool:
+    """Wait until it happens, or one of the ends does, or the time is up; tell whether it has."""
+    if event.is_set():
+        return True
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({waiting, *ends}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    return event.is_set()
 
 
 async def _wait_for_stop(stopping: asyncio.Event, seconds: float) -> bool:

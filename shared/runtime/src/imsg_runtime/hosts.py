@@ -24,6 +24,9 @@ internet is among them (RFC 7085 counts the few top-level domains with an addres
 _FOREIGN = frozenset("/\\@?#")
 """What has no place in a Host header, and would make two readers of it see two names."""
 
+MAX_TAKEN = 64
+"""How many spellings of our names are remembered: a name with any port is ours."""
+
 MAX_SHOWN = 80
 """Of a wrong name: how many characters the answer repeats."""
 
@@ -42,15 +45,22 @@ class Hosts:
         self._names = given | (frozenset() if settings.on_loopback else SERVICES)
         self._suffixes = tuple(name.removeprefix("*") for name in given if name.startswith("*."))
         self._keys = [key.get_secret_value().encode() for key in settings.service_key]
+        self._taken: set[bytes] = set()
+        """Host headers that were looked at and name us, as written: few are, and each comes with every request."""
 
     def takes(self, scope: Scope) -> bool:
         """Tell whether a request may pass: by its name, as a probe, or as another service's call."""
         if self._takes_any or scope["path"] in EXEMPT:
             return True
+        given = [value for name, value in scope["headers"] if name == b"host"]
+        if len(given) == 1:
+            if given[0] in self._taken:
+                return True
+            if self._knows(_name(given[0].decode("latin-1"))):
+                if len(self._taken) < MAX_TAKEN:
+                    self._taken.add(given[0])
+                return True
         headers = Headers(scope=scope)
-        named = headers.getlist("host")
-        if len(named) == 1 and self._knows(_name(named[0])):
-            return True
         key = headers.get(KEY_HEADER, "").encode()
         return any(hmac.compare_digest(key, one) for one in self._keys)
 

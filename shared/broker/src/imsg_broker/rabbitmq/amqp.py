@@ -53,6 +53,8 @@ class Forbidden(LinkLost):
     """Our user may not do this; RabbitMQ closed the channel over it."""
 
 
+_NO_HEADERS: Mapping[str, object] = {}
+
 _NAMED = {403: Forbidden, 404: NotFound}
 """AMQP's reply codes, as classes of ours."""
 
@@ -71,9 +73,52 @@ def _guard(callback: Callable[P, None]) -> Callable[P, None]:
 
 
 class _Connection(AsyncioConnection):  # type: ignore[misc]
-    """pika's connection, with one write for all frames of a turn of the loop, and an end that waits for nobody."""
+    """pika's connection, with one write for all frames of a turn of the loop, and an end that waits for nobody.
+
+    Deliveries and confirms are read here, of channels that have said who takes them; all else is pika's to read.
+    """
 
     _unwritten: list[bytes] | None = None
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  pika's own
+        self.takers: dict[int, Callable[[frames.Delivered], None]] = {}
+        """Channel → who takes its deliveries."""
+        self.confirmers: dict[int, Callable[[int, bool, bool], None]] = {}
+        """Channel → who is told which of its publishes are acked: tag, multiple, True."""
+        self._unread = b""
+        super().__init__(*arguments, **named)
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        """Read what has come: frame by frame, what passes often without an object for each frame (ADR 28)."""
+        if self._frame_buffer:  # pika waits for the rest of what it was given
+            super()._on_data_available(data_in)
+            return
+        data = self._unread + data_in if self._unread else data_in
+        self._unread = b""
+        at = 0
+        while at < len(data):
+            found, end = frames.read(data, at)
+            if end == at:
+                break
+            if end < 0:
+                super()._on_data_available(data[at:])
+                return
+            if found is not None and self._hand_over(found):
+                self.bytes_received += end - at  # by which a heartbeat's absence is judged
+            else:
+                super()._on_data_available(data[at:end])
+            at = end
+        self._unread = data[at:]
+
+    def _hand_over(self, found: frames.Delivered | frames.Confirmed) -> bool:
+        if isinstance(found, frames.Delivered):
+            if (take := self.takers.get(found.channel)) is not None:
+                take(found)
+                return True
+        elif (confirm := self.confirmers.get(found.channel)) is not None:
+            confirm(found.tag, found.multiple, True)  # noqa: FBT003  AMQP's own fields
+            return True
+        return False
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
         """Write with what else this turn has to say: a system call a turn instead of one a frame (ADR 13)."""
@@ -106,7 +151,13 @@ class Channel:
         self._number: int = channel.channel_number
         self._room: int = self._connection.params.frame_max - frames.OVERHEAD_BYTES
         self._replies: set[asyncio.Future[Any]] = set()
-        self.lost: asyncio.Future[LinkLost] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._owed: list[int] = []
+        """Tags whose acks are written at the end of this turn of the loop."""
+        self._acked_to = 0
+        self._acked_apart: set[int] = set()
+        """Acked tags behind one that is not."""
+        self.lost: asyncio.Future[LinkLost] = self._loop.create_future()
         """Done when the channel has closed."""
         channel.add_on_close_callback(_guard(self._on_close))
 
@@ -118,6 +169,8 @@ class Channel:
     def _on_close(self, _channel: object, reason: BaseException) -> None:
         code = reason.reply_code if isinstance(reason, pika.exceptions.ChannelClosedByBroker) else 0
         error = _NAMED.get(code, LinkLost)(_why(reason))
+        self._connection.takers.pop(self._number, None)
+        self._connection.confirmers.pop(self._number, None)
         for reply in self._replies:
             if not reply.done():
                 reply.set_exception(error)
@@ -179,8 +232,16 @@ class Channel:
         def handle_return(_channel: object, _method: object, properties: Any, _body: bytes) -> None:  # noqa: ANN401
             on_return(properties.message_id)
 
+        if self.is_open:
+            self._connection.takers[self._number] = _guard(take)
         self._channel.add_on_return_callback(_guard(handle_return))
         await self._call(self._channel.confirm_delivery, ack_nack_callback=_guard(handle_confirm))
+=======
+        self._channel.add_on_return_callback(_guard(returned))
+        await self._call(self._channel.confirm_delivery, ack_nack_callback=_guard(confirmed))
+        if self.is_open:
+            self._connection.confirmers[self._number] = _guard(on_confirm)
+>>>>>>> 150fbd6 (Read and ack RabbitMQ's deliveries in fewer pieces, and keep more of them in a transaction)
 
     def publish(self, exchange: str, key: str, body: bytes, message_id: str, headers: Mapping[str, str] | None) -> None:
         """Write a durable, mandatory publish. Raises LinkLost where nothing was written."""
@@ -211,17 +272,41 @@ class Channel:
             headers = properties.headers or {}
             on_delivery(method.delivery_tag, method.routing_key, method.redelivered, headers, body)
 
+        def take(found: frames.Delivered) -> None:
+            on_delivery(found.tag, found.key, found.redelivered, _NO_HEADERS, found.body)
+
         self._channel.add_on_cancel_callback(_guard(lambda _frame: on_cancel()))
         await self._call(self._channel.basic_qos, prefetch_count=prefetch)
+<<<<<<< HEAD
         await self._call(self._channel.basic_consume, queue=queue, on_message_callback=_guard(handle_delivery))
 
     def ack(self, tag: int) -> None:
-        """Ack one delivery; nothing where the channel has closed."""
-        if self._channel.is_open:
-            self._channel.basic_ack(tag)
+        """Ack one delivery; nothing where the channel has closed.
+
+        Acks of one turn of the loop go together: one frame for all, where nothing before them is unacked. To a quorum
+        queue each frame is an entry in its log.
+        """
+        if not self._owed:
+            self._loop.call_soon(_guard(self._write_acks))
+        self._owed.append(tag)
+
+    def _write_acks(self) -> None:
+        owed, self._owed = sorted(self._owed), []
+        if not owed or not self._channel.is_open:
+            return
+        self._acked_apart.update(owed)
+        while self._acked_to + 1 in self._acked_apart:
+            self._acked_to += 1
+            self._acked_apart.remove(self._acked_to)
+        together = [tag for tag in owed if tag <= self._acked_to]
+        acks = [frames.ack(self._number, tag, multiple=False) for tag in owed[len(together) :]]
+        if together:  # up to the last that is owed: one that is acked already is unknown to the broker
+            acks.insert(0, frames.ack(self._number, together[-1], multiple=len(together) > 1))
+        self._connection.write(b"".join(acks))
 
     async def close(self) -> None:
         """Close it, bounded: the broker takes back what is unacked."""
+        self._write_acks()
         if self._channel.is_open:
             self._channel.close()
         await asyncio.wait({self.lost}, timeout=CLOSE_TIMEOUT_S)
