@@ -73,7 +73,9 @@ def as_pika_delivers(
         (3, 7, "", b"\xce" * 131_064, False),
     ],
 )
-def test_a_delivery_is_read_as_pika_writes_it(channel: int, tag: int, key: str, body: bytes, redelivered: bool) -> None:
+def test_a_delivery_is_read_as_pika_writes_it(
+    channel: int, tag: int, key: str, body: bytes, *, redelivered: bool
+) -> None:
     written = b"".join(as_pika_delivers(channel, tag, key, body, redelivered=redelivered))
     found = frames.Delivered(channel, tag, redelivered, key, body)
     assert frames.read(written + b"more", 0) == (found, len(written))
@@ -112,7 +114,7 @@ def test_what_is_no_frame_is_pikas_with_all_behind_it(written: bytes) -> None:
 
 
 @pytest.mark.parametrize(("tag", "multiple"), [(1, False), (2**63, True)])
-def test_acks_are_written_and_read_as_pika_does(tag: int, multiple: bool) -> None:
+def test_acks_are_written_and_read_as_pika_does(tag: int, *, multiple: bool) -> None:
     written = pika.frame.Method(9, pika.spec.Basic.Ack(delivery_tag=tag, multiple=multiple)).marshal()
     assert frames.ack(9, tag, multiple=multiple) == written
     assert frames.read(written, 0) == (frames.Confirmed(9, tag, multiple), len(written))

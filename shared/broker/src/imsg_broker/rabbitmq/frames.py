@@ -91,58 +91,52 @@ def read(data: bytes, at: int) -> tuple[Delivered | Confirmed | None, int]:
     None for a frame that is neither: it is for pika to read, and so are all that follow where the end is -1, since
     what stands there is no frame.
     """
-    body_at = at + _PREFIX_BYTES
-    if len(data) < body_at:
-        return None, at
-    kind, channel, size = _FRAME.unpack_from(data, at)
-    end = body_at + size + 1
-    if kind not in (_METHOD, _HEADER, _BODY, _HEARTBEAT):
-        return None, -1
-    if len(data) < end:
-        return None, at
-    if data[end - 1 : end] != _END:
-        return None, -1
-    if kind == _METHOD:
-        method = data[body_at : body_at + 4]
-        if method == _DELIVER:
-            return _read_delivery(data, at, end)
-        if method == _ACKED and size == _ACK_BYTES:
-            tag, multiple = _TAG.unpack_from(data, body_at + 4)[0], data[end - 2] & 1 == 1
-            return Confirmed(channel, tag, multiple), end
+    end = _end_of(data, at)
+    if end <= at or data[at] != _METHOD:
+        return None, end
+    method = data[at + _PREFIX_BYTES : at + _PREFIX_BYTES + 4]
+    if method == _DELIVER:
+        return _read_delivery(data, at, end)
+    if method == _ACKED:
+        tag = _TAG.unpack_from(data, at + _PREFIX_BYTES + 4)[0]
+        return Confirmed(_FRAME.unpack_from(data, at)[1], tag, data[end - 2] & 1 == 1), end
     return None, end
+
+
+def _end_of(data: bytes, at: int) -> int:
+    """Tell where a frame ends: where it begins, if not all of it is there; -1 where it is none."""
+    if len(data) < at + _PREFIX_BYTES:
+        return at
+    kind, _, size = _FRAME.unpack_from(data, at)
+    if kind not in (_METHOD, _HEADER, _BODY, _HEARTBEAT):
+        return -1
+    end: int = at + _PREFIX_BYTES + size + 1
+    if len(data) < end:
+        return at
+    return end if data[end - 1 : end] == _END else -1
 
 
 def _read_delivery(data: bytes, at: int, header_at: int) -> tuple[Delivered | None, int]:
     """Read a delivery of one body frame, of which the method's frame is there."""
-    size_at = header_at + _PREFIX_BYTES
-    if len(data) < size_at:
+    body_at = _end_of(data, header_at)
+    if body_at == header_at:
         return None, at
-    kind, channel, size = _FRAME.unpack_from(data, header_at)
-    if kind != _HEADER:
+    if body_at < 0 or data[header_at] != _HEADER:
         return None, header_at
-    body_frame_at = size_at + size + 1
-    body_at = body_frame_at + _PREFIX_BYTES
-    if len(data) < body_at:
-        return (None, at) if len(data) < body_frame_at or _has_body(data, size_at) else (None, header_at)
-    _, _, body_size, flags = _CONTENT.unpack_from(data, size_at)
-    kind, _, size = _FRAME.unpack_from(data, body_frame_at)
-    if flags & _WITH_HEADERS or not body_size or kind != _BODY or size != body_size:
+    _, _, size, flags = _CONTENT.unpack_from(data, header_at + _PREFIX_BYTES)
+    if flags & _WITH_HEADERS or not size:
         return None, header_at
-    end = body_at + size + 1
-    if len(data) < end:
+    end = _end_of(data, body_at)
+    if end == body_at:
         return None, at
-    if data[end - 1 : end] != _END or data[body_frame_at - 1 : body_frame_at] != _END:
-        return None, -1
+    if end < 0 or data[body_at] != _BODY or end - body_at - OVERHEAD_BYTES != size:
+        return None, header_at
     tag_at = at + _PREFIX_BYTES + 5 + data[at + _PREFIX_BYTES + 4]
-    exchange_at = tag_at + 9
-    key_at = exchange_at + 1 + data[exchange_at]
+    tag, redelivered = _TAG.unpack_from(data, tag_at)[0], data[tag_at + 8] & 1 == 1
+    key_at = tag_at + 10 + data[tag_at + 9]
     key = data[key_at + 1 : key_at + 1 + data[key_at]].decode()
-    tag = _TAG.unpack_from(data, tag_at)[0]
-    return Delivered(channel, tag, data[tag_at + 8] & 1 == 1, key, data[body_at : end - 1]), end
-
-
-def _has_body(data: bytes, size_at: int) -> bool:
-    return bool(_CONTENT.unpack_from(data, size_at)[2])
+    channel = _FRAME.unpack_from(data, at)[1]
+    return Delivered(channel, tag, redelivered, key, data[body_at + _PREFIX_BYTES : end - 1]), end
 
 
 def _short(text: bytes) -> bytes:
