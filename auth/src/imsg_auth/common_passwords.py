@@ -1,7 +1,5 @@
 """Passwords that are tried first by whoever guesses: such an administrator's is refused."""
 
-from zxcvbn import zxcvbn
-
 from imsg_runtime.settings import StartError, variable
 
 GUESSED_EARLY = 3
@@ -16,6 +14,8 @@ OURS = ("admin", "administrator", "imsg", "gateway", "tiancun", "天存", "管�
 
 def refuse_common(password: str) -> None:
     """Refuse an administrator's password that is guessed early. Raises StartError, which does not print it."""
+    from zxcvbn import zxcvbn  # noqa: PLC0415  12 MiB of words, for who has such a password set and starts exposed
+
     if zxcvbn(password[:READ_CHARACTERS], user_inputs=OURS)["score"] >= GUESSED_EARLY:
         return
     name = variable("admin_password")
