@@ -232,16 +232,10 @@ class Channel:
         def handle_return(_channel: object, _method: object, properties: Any, _body: bytes) -> None:  # noqa: ANN401
             on_return(properties.message_id)
 
-        if self.is_open:
-            self._connection.takers[self._number] = _guard(take)
         self._channel.add_on_return_callback(_guard(handle_return))
         await self._call(self._channel.confirm_delivery, ack_nack_callback=_guard(handle_confirm))
-=======
-        self._channel.add_on_return_callback(_guard(returned))
-        await self._call(self._channel.confirm_delivery, ack_nack_callback=_guard(confirmed))
         if self.is_open:
             self._connection.confirmers[self._number] = _guard(on_confirm)
->>>>>>> 150fbd6 (Read and ack RabbitMQ's deliveries in fewer pieces, and keep more of them in a transaction)
 
     def publish(self, exchange: str, key: str, body: bytes, message_id: str, headers: Mapping[str, str] | None) -> None:
         """Write a durable, mandatory publish. Raises LinkLost where nothing was written."""
@@ -277,7 +271,8 @@ class Channel:
 
         self._channel.add_on_cancel_callback(_guard(lambda _frame: on_cancel()))
         await self._call(self._channel.basic_qos, prefetch_count=prefetch)
-<<<<<<< HEAD
+        if self.is_open:
+            self._connection.takers[self._number] = _guard(take)
         await self._call(self._channel.basic_consume, queue=queue, on_message_callback=_guard(handle_delivery))
 
     def ack(self, tag: int) -> None:
