@@ -198,13 +198,22 @@ async def test_a_server_without_ehlo_is_greeted_with_helo() -> None:
         assert server.mails[0].options == ""
 
 
-@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "DOT"])
-async def test_a_permanent_no_at_any_command_refuses_the_mail_and_keeps_the_session(command: str) -> None:
+@pytest.mark.parametrize("command", ["RCPT", "DATA", "DOT"])
+async def test_a_permanent_no_from_the_recipient_on_refuses_the_mail_and_keeps_the_session(command: str) -> None:
     async with connecting({command: ["550 5.1.1 no such user"]}) as (server, connection):
         assert await connection.send(mail()) == Refused("smtp", "550 5.1.1", "5.1.1 no such user")
         assert connection.is_usable
         assert isinstance(await connection.send(mail(1, "li@example.com")), Sent)
         assert [received.recipients for received in server.mails] == [("li@example.com",)]
+
+
+async def test_a_permanent_no_to_the_sender_refuses_nobody_and_keeps_the_session() -> None:
+    async with connecting({"MAIL": ["550 5.1.1 no such user"]}) as (server, connection):
+        result = await connection.send(mail())
+        scope = f"{server.host}:{server.port} from noreply@example.com"
+        assert result == Blocked("smtp", scope, "550 5.1.1", "5.1.1 no such user", 300)
+        assert connection.is_usable
+        assert isinstance(await connection.send(mail(1, "li@example.com")), Sent)
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA", "DOT"])

@@ -1,4 +1,4 @@
-"""The e-mail channel: the port that the worker calls, over a pool of connections to one mail server."""
+"""The e-mail channel: the port that the worker calls, over one mail server."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -8,7 +8,7 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_smtp.mime import Rendered
-from imsg_smtp.pool import Pool
+from imsg_smtp.relay import Relay
 from imsg_smtp.rendering import Renderings
 from imsg_smtp.replies import PROVIDER
 
@@ -35,9 +35,9 @@ class MailChannel:
 
     method = "smtp"
 
-    def __init__(self, pool: Pool, renderings: Renderings, terms: Terms) -> None:
+    def __init__(self, relay: Relay, renderings: Renderings, terms: Terms) -> None:
         self.terms = terms
-        self._pool = pool
+        self._relay = relay
         self._renderings = renderings
 
     async def prepare(self, job: Job) -> Rendered | Again | Blocked | Refused:
@@ -53,4 +53,4 @@ class MailChannel:
         address = addresses.email(recipient.address)
         if address is None:
             return Refused(PROVIDER, "address", "This is no e-mail address; correct it and send again.")
-        return await self._pool.send(prepared.address_to(recipient.n, address))
+        return await self._relay.send(prepared.address_to(recipient.n, address))

@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_smtp.dialogue import MalformedReplyError, NoReplyError, ReplyTimeoutError, take_over
 from imsg_smtp.mime import Mail
+from imsg_smtp.refusals import Envelope, Stage, judge
 from imsg_smtp.replies import (
     BLOCK_S,
     DISCONNECTED,
@@ -31,7 +32,6 @@ from imsg_smtp.replies import (
     PROVIDER,
     TIMEOUT,
     Reply,
-    classify,
     classify_at_door,
     queue_id,
     senseless,
@@ -212,17 +212,17 @@ class Connection:
             await (self._envelope_at_once(mail) if self._pipelines else self._envelope(mail))
             await self._first_blocks(mail)
         except _NotYesError as no:
-            return await self._refusal(no)
+            return await self._refusal(no, mail)
         except (NoReplyError, _OutOfStepError) as error:
             return self._report_lost(error)
         return None
 
-    async def _refusal(self, no: "_NotYesError") -> Again | Refused | Blocked | Lost:
+    async def _refusal(self, no: "_NotYesError", mail: Mail) -> Again | Refused | Blocked | Lost:
         """Turn an answer other than yes into a result, and end the transaction where the connection can go on."""
         if not no.reply.is_refusal:
             detail = f"{self._scope} gave an answer that fits no question: {no.reply.text}"
             return Lost(Again(PROVIDER, senseless(no.reply), detail))
-        result = classify(no.reply, self._scope)
+        result = judge(no.reply, self._envelope_of(mail), no.stage)
         if no.reply.is_farewell and isinstance(result, Again):
             return Lost(result)
         if not no.is_within_body:
@@ -235,7 +235,7 @@ class Connection:
             self._dialogue.write(command)
             reply = await self._dialogue.read(timeout_s)
             if not _is_yes(command, reply):
-                raise _NotYesError(reply)
+                raise _NotYesError(reply, _stage(command))
             self._check_step()
 
     async def _envelope_at_once(self, mail: Mail) -> None:
@@ -245,16 +245,19 @@ class Connection:
         """
         commands = self._commands(mail)
         self._dialogue.write(b"".join(command for command, _ in commands))
-        refused: Reply | None = None
+        refused: tuple[Reply, Stage] | None = None
         for command, timeout_s in commands:
             reply = await self._dialogue.read(timeout_s)
             if reply.is_farewell or not (_is_yes(command, reply) or reply.is_refusal):
-                raise _NotYesError(refused or reply if reply.is_farewell else reply)
+                raise _NotYesError(*(refused if refused and reply.is_farewell else (reply, _stage(command))))
             if refused is None and not _is_yes(command, reply):
-                refused = reply
+                refused = reply, _stage(command)
         self._check_step()
         if refused is not None:
-            raise _NotYesError(refused, wants_body=reply.code == START_INPUT)
+            raise _NotYesError(*refused, wants_body=reply.code == START_INPUT)
+
+    def _envelope_of(self, mail: Mail) -> Envelope:
+        return Envelope(self._scope, mail.sender, mail.recipient)
 
     def _commands(self, mail: Mail) -> tuple[tuple[bytes, float], ...]:
         """Write the commands of an envelope, each with how long its answer may take."""
@@ -275,7 +278,8 @@ class Connection:
             self._dialogue.write(mail.body[start : start + BLOCK_OCTETS])
             await self._dialogue.drain(self._timeouts.block_s)
             if self._dialogue.has_unread:  # an answer before the end: nothing that follows would be heard
-                raise _NotYesError(await self._dialogue.read(self._timeouts.block_s), is_within_body=True)
+                reply = await self._dialogue.read(self._timeouts.block_s)
+                raise _NotYesError(reply, Stage.DATA, is_within_body=True)
 
     async def _last_block(self, mail: Mail) -> Result | Lost:
         """Send the rest and the final dot, and wait for the answer. From the dot on, silence is `unknown`."""
@@ -296,7 +300,7 @@ class Connection:
         if reply.is_acceptance:
             return Sent(PROVIDER, queue_id(reply) or mail.message_id, reply.text)
         if reply.is_refusal:
-            return classify(reply, self._scope)
+            return judge(reply, self._envelope_of(mail), Stage.DATA)
         return Unknown(PROVIDER, senseless(reply), reply.text)
 
     async def _end_empty(self) -> bool:
@@ -337,6 +341,10 @@ class Connection:
 
 def _is_yes(command: bytes, reply: Reply) -> bool:
     return reply.code == START_INPUT if command == DATA else reply.is_acceptance
+
+
+def _stage(command: bytes) -> Stage:
+    return Stage.DATA if command == DATA else Stage.MAIL if command.startswith(b"MAIL") else Stage.RCPT
 
 
 def _path(address: str) -> str:
@@ -388,9 +396,10 @@ class _OutOfStepError(Exception):
 class _NotYesError(Exception):
     """A command was answered with something else than yes."""
 
-    def __init__(self, reply: Reply, *, wants_body: bool = False, is_within_body: bool = False) -> None:
+    def __init__(self, reply: Reply, stage: Stage, *, wants_body: bool = False, is_within_body: bool = False) -> None:
         super().__init__(reply.text)
         self.reply = reply
+        self.stage = stage
         self.wants_body = wants_body
         """The server waits for a body all the same."""
         self.is_within_body = is_within_body

@@ -23,6 +23,7 @@ from imsg_smtp import senders
 from imsg_smtp.channel import MailChannel, terms
 from imsg_smtp.connections import Connection, connect
 from imsg_smtp.pool import Limits, Pool
+from imsg_smtp.relay import Relay
 from imsg_smtp.rendering import Renderings
 from imsg_smtp.replies import DISCONNECTED, PROVIDER
 from imsg_smtp.server import Server, Timeouts
@@ -56,11 +57,12 @@ async def open_channel(
     server = await _server(smtp, sender.domain)
     connecting = partial(connect, server, timeouts or Timeouts())
     pool = Pool(connecting, server.scope, Limits(connections=smtp.connections), clock)
+    relay = Relay(server.scope, pool, clock)
     try:
         attachments = AttachmentClient(history, PROVIDER, kind="attachment")
-        yield MailChannel(pool, Renderings(attachments, sender), terms(smtp.connections, smtp.uncertain))
+        yield MailChannel(relay, Renderings(attachments, sender), terms(smtp.connections, smtp.uncertain))
     finally:
-        await pool.close()
+        await relay.close()
 
 
 async def try_server(smtp: Smtp, timeout_s: float) -> Again | Blocked | None:

@@ -35,6 +35,8 @@ class Limits:
 
 Connect = Callable[[], Awaitable[Connection | Again | Blocked]]
 
+FindBlock = Callable[[Mail], Blocked | None]
+
 
 @dataclass(slots=True)
 class _Kept:
@@ -61,13 +63,13 @@ class Pool:
         self._health = _Health(scope, clock)
         self._door = asyncio.Lock()
 
-    async def send(self, mail: Mail) -> Result:
-        """Hand in a mail.
+    async def send(self, mail: Mail, find_block: FindBlock = lambda _: None) -> Result:
+        """Hand in a mail, unless `find_block` finds, once its turn has come, that it is blocked.
 
         What fails on a kept connection before the mail could have been taken is repeated once, on a fresh one.
         """
         async with self._slots:
-            blocked = self._health.find_block()
+            blocked = self._health.find_block() or find_block(mail)
             if blocked is not None:
                 return blocked
             kept = await self._take()
@@ -209,7 +211,7 @@ class _Health:
 
     def judge(self, result: Result) -> None:
         """Note what came of a mail: any whole answer is a sign of health, a no included."""
-        if isinstance(result, Blocked) or is_trouble(result):
+        if (isinstance(result, Blocked) and result.scope == self._scope) or is_trouble(result):
             self.is_proven = False
             self._fail(result)
         else:

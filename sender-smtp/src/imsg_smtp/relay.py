@@ -1,0 +1,140 @@
+"""One mail server as the channel uses it: its connections, and whose mail to whom it takes nothing of for now."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from imsg_contract.wire import Blocked, Refused, Result, Sent
+from imsg_runtime.observe import logger
+from imsg_smtp.mime import Mail
+from imsg_smtp.pool import Pool
+from imsg_smtp.refusals import Envelope, Unspecific
+
+log = logger(__name__)
+
+TRY_S = 30.0
+"""How long the one mail that tries a blocked scope has the way to itself."""
+
+UNSPECIFIC_NOES = 3
+"""In a row, until a no that does not say whom it concerns is taken to concern the sender's domain."""
+
+PROOF_S = 600.0
+"""How long a mail that was taken speaks for its sender: an unspecific no meanwhile is about its own recipient."""
+
+MAX_SCOPES = 4_096
+"""Of which something is remembered; what was used longest ago is forgotten."""
+
+
+@dataclass(slots=True)
+class _Block:
+    why: Blocked
+    until: float
+
+
+@dataclass(slots=True)
+class _Traffic:
+    """How mail from one domain to another fares."""
+
+    taken_at: float | None = None
+    noes: int = 0
+
+
+class Scopes:
+    """Breakers narrower than the server: for a sender, and for the way from one domain to another.
+
+    One no opens them, since it is one that holds for all mail there until somebody acts. When the time is over one
+    mail tries, and what becomes of it decides.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._blocks: dict[str, _Block] = {}
+        self._traffic: OrderedDict[str, _Traffic] = OrderedDict()
+
+    def find_block(self, envelope: Envelope) -> Blocked | None:
+        """Say for how long this way is left alone, if it is. Ask once before each try."""
+        if not self._blocks:
+            return None
+        now = self._clock()
+        found = [self._blocks[scope] for scope in _scopes(envelope) if scope in self._blocks]
+        for block in found:
+            if now < block.until:
+                return replace(block.why, after_s=block.until - now)
+        for block in found:
+            block.until = now + TRY_S
+        return None
+
+    def judge(self, envelope: Envelope, result: Result) -> Result:
+        """Note what came of a mail; return what is to be made of it."""
+        if isinstance(result, Sent):
+            traffic = self._traffic_of(envelope.domain_scope)
+            traffic.taken_at, traffic.noes = self._clock(), 0
+            self._clear(envelope.sender_scope, envelope.domain_scope)
+        elif isinstance(result, Unspecific):
+            return self._judge_unspecific(envelope, result)
+        elif isinstance(result, Blocked):
+            if result.scope != envelope.server:
+                self._open(result)  # what was blocked before comes by with what is left of its time: no change
+        elif isinstance(result, Refused):  # the recipient's or the message's own: the sender has been let in
+            self._clear(envelope.sender_scope)
+        return result
+
+    def _judge_unspecific(self, envelope: Envelope, no: Unspecific) -> Result:
+        """Judge by other mail of the same way: where it gets there, this one's own recipient or content is at fault."""
+        traffic = self._traffic_of(envelope.domain_scope)
+        if traffic.taken_at is not None and self._clock() - traffic.taken_at <= PROOF_S:
+            return Refused(no.provider, no.code, no.detail)
+        traffic.noes += 1
+        blocked = Blocked(no.provider, no.scope, no.code, no.detail, no.after_s)
+        if traffic.noes >= UNSPECIFIC_NOES:
+            self._open(blocked)
+        return blocked
+
+    def _open(self, why: Blocked) -> None:
+        now = self._clock()
+        if why.scope not in self._blocks:
+            log.warning("scope_blocked", scope=why.scope, code=why.code, why=why.detail)
+            if len(self._blocks) >= MAX_SCOPES:
+                del self._blocks[next(iter(self._blocks))]
+        self._blocks[why.scope] = _Block(why, now + why.after_s)
+
+    def _clear(self, *scopes: str) -> None:
+        if self._blocks:
+            for scope in scopes:
+                if self._blocks.pop(scope, None) is not None:
+                    log.info("scope_open", scope=scope)
+
+    def _traffic_of(self, scope: str) -> _Traffic:
+        traffic = self._traffic.setdefault(scope, _Traffic())
+        self._traffic.move_to_end(scope)
+        if len(self._traffic) > MAX_SCOPES:
+            self._traffic.popitem(last=False)
+        return traffic
+
+
+class Relay:
+    """A mail server, and what of ours it takes."""
+
+    def __init__(self, server: str, pool: Pool, clock: Callable[[], float]) -> None:
+        self.server = server
+        """What is blocked where all of it is: `mail.example.com:587`."""
+        self._pool = pool
+        self._scopes = Scopes(clock)
+
+    async def send(self, mail: Mail) -> Result:
+        """Hand in a mail, unless one like it was refused in a way that holds for this one too."""
+        return self._scopes.judge(self._envelope_of(mail), await self._pool.send(mail, self._find_block))
+
+    async def close(self) -> None:
+        """Take leave of the server."""
+        await self._pool.close()
+
+    def _find_block(self, mail: Mail) -> Blocked | None:
+        return self._scopes.find_block(self._envelope_of(mail))
+
+    def _envelope_of(self, mail: Mail) -> Envelope:
+        return Envelope(self.server, mail.sender, mail.recipient)
+
+
+def _scopes(envelope: Envelope) -> tuple[str, str]:
+    return envelope.sender_scope, envelope.domain_scope
