@@ -14,7 +14,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help backup restore run test test-long check format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-compare
+.PHONY: help backup restore run test test-long check format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ bench-quick: .venv/.to-bench isolation ## the same in 3 minutes, to see where on
 bench-history: .venv/.to-bench isolation ## history alone, with 5,000,000 messages
 	@$(VENV)/python -m imsg_bench --history
 
+bench-peers: .venv/.to-bench .uv/.peers ## iMSG beside Postfix, Kannel, Jasmin, ntfy, Apprise, Celery (25 min)
+	@$(VENV)/python -m imsg_bench.peers
+
 bench-compare: .venv/.to-test ## two runs beside each other: make bench-compare A.json B.json
 	@$(VENV)/python -m imsg_bench compare $(RUNS)
 
@@ -117,8 +120,13 @@ $(UV):
 	@UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --quiet --locked --all-packages
 	@touch .venv/.to-run $@
 
-.venv/.to-bench: scripts/install-bench | .venv/.to-test .venv/.servers
+.venv/.to-bench: scripts/install-bench bench/pyproject.toml | .venv/.to-test .venv/.servers
 	@scripts/install-bench
+	@touch $@
+
+# What else delivers messages, to stand beside iMSG: Debian's packages, and environments of their own.
+.uv/.peers: scripts/install-peers scripts/install-bench bench/pyproject.toml | .venv/.to-bench
+	@scripts/install-peers
 	@touch $@
 
 .venv/.servers: scripts/install-servers | .venv/.to-test

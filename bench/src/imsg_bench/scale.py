@@ -1,6 +1,6 @@
 """How much is measured: quickly, to see where one stands, or in full."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,50 @@ class Scale:
     """Messages on an idle system, for each side and round."""
     outage: int
     """Recipients that wait while the mail server is away."""
+    drain_s: float
+    """How long is waited for them when it is back."""
     settled: int
     """Messages that are settled before what they leave is counted."""
 
 
-QUICK = Scale("quick", 2, 1.0, 0.5, 1_000, 10_000, 1_000, 20_000, 40, 10_000, 100_000, 30, 50, 400, 60, 10_000, 3_000)
+QUICK = Scale(
+    name="quick",
+    rounds=2,
+    turn_s=1.0,
+    warm_s=0.5,
+    mails=1_000,
+    people=10_000,
+    texts=1_000,
+    waiting=20_000,
+    probes=40,
+    events=10_000,
+    rows=100_000,
+    queries=30,
+    large=50,
+    far=400,
+    alone=60,
+    outage=10_000,
+    drain_s=45.0,
+    settled=3_000,
+)
 FULL = Scale(
-    "full", 5, 4.0, 1.0, 3_000, 10_000, 3_000, 100_000, 100, 30_000, 1_000_000, 60, 500, 1_000, 120, 200_000, 10_000
+    name="full",
+    rounds=5,
+    turn_s=4.0,
+    warm_s=1.0,
+    mails=3_000,
+    people=10_000,
+    texts=3_000,
+    waiting=100_000,
+    probes=100,
+    events=30_000,
+    rows=1_000_000,
+    queries=60,
+    large=500,
+    far=1_000,
+    alone=120,
+    outage=200_000,
+    drain_s=400.0,
+    settled=10_000,
 )
-HISTORY = Scale(
-    "history", 3, 4.0, 1.0, 3_000, 10_000, 3_000, 100_000, 100, 60_000, 5_000_000, 100, 500, 1_000, 120, 200_000, 10_000
-)
+HISTORY = replace(FULL, name="history", rounds=3, events=60_000, rows=5_000_000, queries=100)

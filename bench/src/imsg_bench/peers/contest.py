@@ -1,0 +1,175 @@
+"""The same three questions to every contender: what it accepts, what it delivers, what a crash of all of it loses.
+
+Timed: a process of ours hands in numbered messages over 64 connections, each with its next as soon as it has its
+answer, for a turn; accepted a second is of that turn, delivered a second from the first arrival to the last, those
+included that still waited at its end. A server of ours takes what is delivered and notes the numbers.
+Crash: in the middle of such a load everything that belongs to the contender, the servers on which it keeps things
+included, is ended by SIGKILL, and started again. Gone is what was accepted and has not arrived once nothing arrived
+any more for a while; twice is what arrived more than once. A crash of processes leaves the kernel's page cache alone:
+what is not synced to the disk would be lost by a crash of the machine, which is not tried here.
+Generator, servers and contender share the machine's cores.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from imsg_bench.costs import Meter
+from imsg_bench.filling import until
+from imsg_bench.peers.flood import Plan
+from imsg_bench.peers.peer import Door, Peer
+from imsg_bench.progress import Progress
+from imsg_bench.servers import folder_of
+
+CONNECTIONS = 64
+WARM_S = 1.0
+CRASH_AFTER_S, CRASH_LOAD_S = 2.0, 4.0
+QUIET_S = 20.0
+"""How long nothing arrives until a turn is taken for over."""
+
+AFTER_CRASH_QUIET_S = 150.0
+"""The same after a crash: claims have to run out, and what is tried again waits its minute."""
+
+PATIENCE_S = 900.0
+TURN, CRASH = 1_000_000, 2_000_000
+"""Where the numbers of each begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was found of one contender."""
+
+    name: str
+    what: str
+    settings: str
+    version: str
+    accepted: float
+    """A second."""
+    delivered: float
+    cost_us: float
+    """Processor time of all its processes for one message, in µs."""
+    refused: int
+    crash_accepted: int
+    gone: int
+    twice: int
+    recovered_s: float
+    """From the start after the crash to the last arrival."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Make what is written to the file."""
+        return asdict(self)
+
+
+class Contest:
+    """One contender's turns."""
+
+    def __init__(self, peer: Peer, door: Door, progress: Progress) -> None:
+        self._peer = peer
+        self._door = door
+        self._progress = progress
+
+    def turn(self, seconds: float) -> tuple[float, float, float, int]:
+        """Return accepted and delivered a second, processor µs a message, and how many were refused."""
+        self._flood(0, WARM_S)
+        self._rest(QUIET_S / 4)
+        self._peer.counts.reset()
+        meter = Meter.begin(**{str(pid): pid for pid in self._peer.pids()})
+        found = self._flood(TURN, seconds)
+        accepted = self._numbers()
+        until(lambda: self._peer.counts.count >= len(accepted) or self._is_quiet(QUIET_S), PATIENCE_S, every_s=0.05)
+        cost = sum(meter.per_unit_us(max(1, len(accepted))).values())
+        if not accepted:
+            raise RuntimeError(f"{self._peer.NAME} accepted nothing: {found['example']}")
+        return len(accepted) / found["seconds"], self._peer.counts.rate, cost, int(found["refused"])
+
+    def crash(self) -> tuple[int, int, int, float]:
+        """Return how many were accepted, are gone and arrived twice, and the seconds until the last had arrived."""
+        with self._start_flood(CRASH, CRASH_LOAD_S) as process:
+            time.sleep(CRASH_AFTER_S)
+            self._peer.kill()
+            process.communicate(timeout=CRASH_LOAD_S + 60)
+        accepted = self._numbers()
+        begun = time.monotonic()
+        self._peer.start()
+        until(
+            lambda: self._missing(accepted) == 0 or self._is_quiet(AFTER_CRASH_QUIET_S, begun), PATIENCE_S, every_s=0.5
+        )
+        time.sleep(1)  # for a second copy that is just arriving
+        arrived = Counter({number: times for number, times in self._peer.delivered().items() if number >= CRASH})
+        twice = sum(times > 1 for times in arrived.values())
+        last = max(self._peer.counts.read()[2], begun)
+        return len(accepted), self._missing(accepted), twice, last - begun
+
+    def _missing(self, accepted: set[int]) -> int:
+        return len(accepted - set(self._peer.delivered()))
+
+    def _is_quiet(self, seconds: float, since: float = 0.0) -> bool:
+        return time.monotonic() - max(self._peer.counts.read()[2], since) > seconds
+
+    def _rest(self, seconds: float) -> None:
+        until(lambda: self._is_quiet(seconds), PATIENCE_S)
+
+    @property
+    def _out(self) -> Path:
+        return self._peer.folder / "accepted"
+
+    def _numbers(self) -> set[int]:
+        return {int(line) for line in self._out.read_text().split()}
+
+    def _start_flood(self, first: int, seconds: float) -> "subprocess.Popen[str]":
+        door = self._door
+        path = self._peer.folder / "plan.json"
+        Plan(
+            door.protocol,
+            door.port,
+            door.request,
+            door.accepted,
+            seconds,
+            CONNECTIONS,
+            first,
+            str(self._out),
+            door.mail,
+        ).write(path)
+        command = [sys.executable, "-m", "imsg_bench.peers.flood", str(path)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def _flood(self, first: int, seconds: float) -> dict[str, Any]:
+        with self._start_flood(first, seconds) as process:
+            said, errors = process.communicate(timeout=seconds + 120)
+        if process.returncode != 0:
+            raise RuntimeError(f"the load failed: {errors[-800:]}")
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+
+def contest(kind: type[Peer], seconds: float, progress: Progress) -> Outcome:
+    """Put one contender to all three questions. Raises MissingServerError where it is not installed."""
+    with ExitStack() as stack:
+        peer = kind(stack, folder_of(stack))
+        version = peer.version()
+        progress.say(f"M  {peer.NAME} {version}")
+        one = Contest(peer, peer.open(), progress)
+        accepted, delivered, cost, refused = one.turn(seconds)
+        progress.say(f"M  {peer.NAME}: accepted {accepted:.0f}/s, delivered {delivered:.0f}/s, refused {refused}")
+        crash_accepted, gone, twice, recovered_s = one.crash()
+        progress.say(f"M  {peer.NAME}: of {crash_accepted} accepted {gone} gone, {twice} twice, {recovered_s:.0f} s")
+        return Outcome(
+            peer.NAME,
+            peer.WHAT,
+            peer.SETTINGS,
+            version,
+            accepted,
+            delivered,
+            cost,
+            refused,
+            crash_accepted,
+            gone,
+            twice,
+            recovered_s,
+        )

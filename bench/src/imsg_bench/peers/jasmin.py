@@ -1,0 +1,136 @@
+"""Jasmin: takes an SMS over HTTP, keeps it in RabbitMQ, hands it to the operator of ours over SMPP."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from imsg_bench.filling import until
+from imsg_bench.peers.peer import PHONE, ROOT, Door, PhonePeer
+from imsg_bench.servers import Servers
+from imsg_testing.servers import accepts
+from imsg_testing.servers.server import MissingServerError
+
+HOME = ROOT / ".uv" / "jasmin" / "bin"
+
+SETTINGS = """\
+[amqp-broker]
+host = 127.0.0.1
+port = {amqp}
+username = guest
+password = guest
+vhost = /
+spec = {spec}
+connection_loss_retry_delay = 1
+connection_failure_retry_delay = 1
+[redis-client]
+host = 127.0.0.1
+port = {redis}
+[jcli]
+bind = 127.0.0.1
+port = {console}
+authentication = False
+[http-api]
+bind = 127.0.0.1
+port = {port}
+[router]
+bind = 127.0.0.1
+port = {router}
+[client-management]
+bind = 127.0.0.1
+port = {clients}
+[smpp-server]
+bind = 127.0.0.1
+port = {smpp}
+[smpp-server-pb]
+bind = 127.0.0.1
+port = {smpp_inside}
+"""
+
+PROFILE = (
+    ("group -a", "gid peers", "ok"),
+    ("user -a", "username peer", "password secret", "uid peer", "gid peers", "ok"),
+    ("smppccm -a", "cid operator", "host 127.0.0.1", "port {operator}", "username peer", "password peer"),
+    ("bind transmitter", "submit_throughput 0", "con_fail_delay 1", "con_loss_delay 1", "ok"),
+    ("mtrouter -a", "type defaultroute", "connector smppc(operator)", "rate 0.0", "ok"),
+    ("persist", "smppccm -1 operator"),
+)
+PROMPT_TIMEOUT_S = 10.0
+REQUEST = (
+    f"GET /send?username=peer&password=secret&to={PHONE}&content=Your+order+is+on+its+way HTTP/1.1\r\n"
+    "host: 127.0.0.1\r\n\r\n"
+)
+
+
+class Jasmin(PhonePeer):
+    """An SMS gateway in Python."""
+
+    NAME = "Jasmin"
+    WHAT = "jasmind on RabbitMQ and Valkey, HTTP in, one SMPP session out; SMS"
+    SETTINGS = "its queues are not durable and have no confirms (no setting makes them so); throughput unlimited"
+
+    def version(self) -> str:
+        """Its own."""
+        command = [str(HOME / "python"), "-c", "from importlib.metadata import version; print(version('jasmin'))"]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+        except (OSError, subprocess.SubprocessError) as error:
+            raise MissingServerError("Jasmin is not installed: scripts/install-peers") from error
+
+    def open(self) -> Door:
+        """Configure and start it, and tell it of user, operator and route by its console."""
+        self._servers = Servers(self.stack)
+        self._operator = self.operator(sys.executable, "smpp")
+        names = ("console", "port", "router", "clients", "smpp", "smpp_inside")
+        self._ports = {name: self.port() for name in names}
+        for name in ("etc/jasmin/store", "etc/jasmin/resource", "var/log/jasmin"):
+            (self.folder / name).mkdir(parents=True)
+        (spec,) = HOME.parent.glob("lib/python*/site-packages/txamqp/specs/standard/amqp0-9-1.stripped.xml")
+        amqp, store = urlsplit(self._servers.broker.url).port, urlsplit(self._servers.valkey.url).port
+        settings = self.folder / "etc" / "jasmin" / "jasmin.cfg"
+        settings.write_text(SETTINGS.format(amqp=amqp, redis=store, spec=spec, **self._ports))
+        command = [str(HOME / "python"), str(HOME / "jasmind.py"), "-c", str(settings)]
+        self.add(command, self._ports["port"], {"ROOT_PATH": str(self.folder)})
+        self._tell(word for words in PROFILE for word in words)
+        return Door("http", self._ports["port"], REQUEST, 'Success "')
+
+    def kill(self) -> None:
+        """End it and its servers."""
+        super().kill()
+        for server in (self._servers.broker, self._servers.valkey):
+            server.kill()
+
+    def start(self) -> None:
+        """Start all of it again; the lock of the one that was killed is in the way, as it is for an operator."""
+        for server in (self._servers.broker, self._servers.valkey):
+            server.start()
+        for lock in Path("/tmp").glob("jasmind*lock"):  # noqa: S108  where Jasmin has it
+            lock.unlink()
+        super().start()
+        self._tell(["load", "smppccm -1 operator"])
+
+    def pids(self) -> list[int]:
+        """Of it and its servers."""
+        return [*super().pids(), self._servers.broker.process.pid, self._servers.valkey.process.pid]
+
+    def _tell(self, lines: Iterable[str]) -> None:
+        """Say something at its console, line by line; each is answered by a prompt."""
+        until(lambda: accepts(self._ports["console"]), PROMPT_TIMEOUT_S)
+        with socket.create_connection(("127.0.0.1", self._ports["console"]), PROMPT_TIMEOUT_S) as console:
+            _prompt(console)
+            for line in lines:
+                console.sendall(line.format(operator=self._operator).encode() + b"\r\n")
+                _prompt(console)
+
+
+def _prompt(console: socket.socket) -> str:
+    """Read up to the next prompt: `jcli : ` or `> `."""
+    said = b""
+    while not said.rstrip().endswith((b"jcli :", b">")):
+        came = console.recv(4_096)
+        if not came:
+            raise ConnectionError(f"Jasmin's console ended: {said.decode(errors='replace')}")
+        said += came
+    return said.decode(errors="replace")

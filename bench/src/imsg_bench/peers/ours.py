@@ -1,0 +1,126 @@
+"""iMSG itself: as separate processes on RabbitMQ, Valkey and PostgreSQL, and in one process."""
+
+import json
+import sys
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+
+from imsg_bench.deployment import Deployment
+from imsg_bench.embedded import EmbeddedDeployment, prepare_embedded
+from imsg_bench.peers.peer import ADDRESS, SUBJECT, TEXT, Door, MailPeer
+from imsg_bench.servers import Servers
+from imsg_testing.servers import Server
+from imsg_testing.services import OneService
+
+ACCEPTED = '"errorCode":0'
+
+
+def door(url_port: int, token: str) -> Door:
+    """Make the request of a mail."""
+    body = json.dumps({"token": token, "to": ADDRESS, "method": "smtp", "content": {"subject": SUBJECT, "text": TEXT}})
+    return Door("http", url_port, http_post("/api/send", body), ACCEPTED)
+
+
+def http_post(path: str, body: str, kind: str = "application/json") -> str:
+    """Write a POST whole; the place of a number is as long as the number."""
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head + body
+
+
+class Distributed(MailPeer):
+    """The containers' way, as processes."""
+
+    NAME = "iMSG"
+    WHAT = "gateway, auth, history, sender-smtp (16 connections), each a process; mail"
+    SETTINGS = "RabbitMQ quorum queues, confirms; Valkey appendfsync always; PostgreSQL fsync on"
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        super().__init__(stack, folder)
+        self._servers = Servers(stack)
+        self._services: list[OneService] = []
+
+    def version(self) -> str:
+        """Ours."""
+        return version("imsg-gateway")
+
+    def open(self) -> Door:
+        """Start servers and services."""
+        deployment = Deployment(self.stack, self._servers)
+        sink = self.sink(sys.executable)
+        sender = deployment.mail_sender(sink)
+        self._services = [deployment.auth(), deployment.history(), deployment.gateway(), sender]
+        sender.start()
+        return door(self._services[2].port, deployment.api.token())
+
+    @property
+    def _stores(self) -> tuple[Server, ...]:
+        return (self._servers.broker, self._servers.valkey, self._servers.postgres)
+
+    def kill(self) -> None:
+        """End services and servers."""
+        for service in self._services:
+            service.process.kill()
+        for server in self._stores:
+            server.kill()
+
+    def start(self) -> None:
+        """Start all of it again."""
+        for server in self._stores:
+            server.start()
+        for service in self._services:
+            service.start()
+
+    def pids(self) -> list[int]:
+        """Of services and servers."""
+        services = [service.process.pid for service in self._services]
+        return services + [server.process.pid for server in self._stores]
+
+
+class Embedded(MailPeer):
+    """`imsg up`."""
+
+    NAME = "iMSG, imsg up"
+    WHAT = "all of iMSG in one process, with its own Valkey and SQLite; mail"
+    SETTINGS = "streams on Valkey, appendfsync always; SQLite WAL; 16 connections"
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        super().__init__(stack, folder)
+        self._one: EmbeddedDeployment | None = None
+
+    @property
+    def one(self) -> EmbeddedDeployment:
+        """The process."""
+        assert self._one is not None  # noqa: S101  opened before
+        return self._one
+
+    def version(self) -> str:
+        """Ours."""
+        return version("imsg")
+
+    def open(self) -> Door:
+        """Start it."""
+        server = {
+            "HOST": "127.0.0.1",
+            "PORT": self.sink(sys.executable),
+            "SECURITY": "none",
+            "SENDER": "imsg@example.com",
+            "CONNECTIONS": 16,
+        }
+        settings = {f"IMSG_SMTP__{name}": str(value) for name, value in server.items()}
+        self._one = self.stack.enter_context(prepare_embedded(self.folder / "up", settings))
+        self.one.start()
+        self.one.open_wide()
+        return door(self.one.port, self.one.token())
+
+    def kill(self) -> None:
+        """End it and its Valkey."""
+        self.one.process.kill()
+
+    def start(self) -> None:
+        """Start it again."""
+        self.one.start()
+
+    def pids(self) -> list[int]:
+        """Its own; what descends from it is counted with it."""
+        return [self.one.process.pid]
