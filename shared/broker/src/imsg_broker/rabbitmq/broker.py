@@ -17,6 +17,7 @@ from imsg_broker.rabbitmq.declare import Declaring
 from imsg_broker.rabbitmq.depth import Depths, Management
 from imsg_broker.rabbitmq.publisher import Publisher
 from imsg_broker.rabbitmq.tls import URL
+from imsg_broker.tasks import consuming, end, find_failure
 from imsg_contract.topology import DEAD, Route, Topology
 from imsg_runtime.observe import logger
 from imsg_runtime.settings import StartError
@@ -79,14 +80,8 @@ class RabbitBroker:
             prefetch,
             on_queue_gone=self._publisher.missed.set,
         )
-        self._consumers.add(consumer)
-        task = asyncio.create_task(consumer.run(), name=f"consume:{queue}")
-        task.add_done_callback(lambda ended: consumer.deliveries.end(_failure(ended)))
-        try:
-            yield consumer.deliveries
-        finally:
-            self._consumers.discard(consumer)
-            await _end(task)
+        async with consuming(consumer, self._consumers, queue) as deliveries:
+            yield deliveries
 
     async def ack(self, delivery: Delivery) -> None:
         """Ack a delivery; nothing where it was handed back meanwhile."""
@@ -132,7 +127,7 @@ class RabbitBroker:
 
     async def close(self) -> None:
         """End both connections."""
-        await asyncio.gather(*(_end(task) for task in self._tasks.values()))
+        await asyncio.gather(*(end(task) for task in self._tasks.values()))
         await self._management.close()
 
     async def _connect_to_consume(self) -> None:
@@ -197,15 +192,6 @@ async def _happens(event: asyncio.Event, within_s: float) -> bool:
         return False
 
 
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
-
-
-def _failure(task: asyncio.Task[None]) -> BaseException | None:
-    return None if task.cancelled() else task.exception()
-
-
 def _report(task: asyncio.Task[None]) -> None:
-    if (error := _failure(task)) is not None:
+    if (error := find_failure(task)) is not None:
         log.error("task_died", task=task.get_name(), exc_info=error)

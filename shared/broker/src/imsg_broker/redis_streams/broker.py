@@ -13,6 +13,7 @@ from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import MAX_BODY_BYTES, Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
 from imsg_broker.redis_streams.consumer import Consumer, acknowledge, name_returned_stream, retry
 from imsg_broker.redis_streams.scripts import CONSUMERS, DECLARE, DELAY, DEPTH, GROUP, PUBLISH
+from imsg_broker.tasks import consuming, end
 from imsg_contract.topology import DEAD, Route, Topology
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable, Script
@@ -84,14 +85,8 @@ class StreamBroker:
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
         """Consume a queue for as long as the context lasts; leaving hands back what is unacked."""
         consumer = Consumer(self._url, self._shared, self.topology, queue, prefetch)
-        self._consumers.add(consumer)
-        task = asyncio.create_task(consumer.run(), name=f"consume:{queue}")
-        task.add_done_callback(lambda ended: consumer.deliveries.end(_failure(ended)))
-        try:
-            yield consumer.deliveries
-        finally:
-            self._consumers.discard(consumer)
-            await _end(task)
+        async with consuming(consumer, self._consumers, queue) as deliveries:
+            yield deliveries
 
     async def ack(self, delivery: Delivery) -> None:
         """Ack a delivery; nothing where it was handed back meanwhile."""
@@ -132,7 +127,7 @@ class StreamBroker:
     async def close(self) -> None:
         """Stop looking."""
         if self._watching is not None:
-            await _end(self._watching)
+            await end(self._watching)
 
     def _streams(self, route: Route) -> tuple[str, ...]:
         if route.exchange:
@@ -222,12 +217,3 @@ async def connect(url: str, topology: Topology, *, redeclare_s: float = REDECLAR
 def _nothing_written(error: RedisUnavailable | RedisRefused) -> bool:
     reply = error.__cause__
     return isinstance(reply, NOTHING_WRITTEN) or str(reply).startswith(NOTHING_WRITTEN_CODES)
-
-
-def _failure(task: asyncio.Task[None]) -> BaseException | None:
-    return None if task.cancelled() else task.exception()
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})

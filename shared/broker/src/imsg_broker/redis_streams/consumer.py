@@ -97,7 +97,7 @@ class Consumer:
             finally:
                 self.is_consuming = False
                 self.deliveries.lose()
-                await _ended(reading, keeping, acking)
+                await _end(reading, keeping, acking)
             for task in done:
                 task.result()
         finally:
@@ -211,7 +211,7 @@ def retry(queue: str) -> str:
     return f"{queue}.retry"
 
 
-async def _ended(*tasks: asyncio.Task[None]) -> None:
+async def _end(*tasks: asyncio.Task[None]) -> None:
     pending = set(tasks)
     while pending:
         for task in pending:

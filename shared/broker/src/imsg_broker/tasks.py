@@ -1,0 +1,45 @@
+"""The tasks of a broker's adapter: a consumer runs as one, and what became of one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol, TypeVar
+
+from imsg_broker.deliveries import Deliveries
+
+
+class Consumer(Protocol):
+    """What an adapter runs for each queue that is consumed."""
+
+    deliveries: Deliveries
+
+    async def run(self) -> None:
+        """Consume until it is cancelled."""
+        ...
+
+
+AnyConsumer = TypeVar("AnyConsumer", bound=Consumer)
+
+
+@asynccontextmanager
+async def consuming(consumer: AnyConsumer, among: set[AnyConsumer], queue: str) -> AsyncIterator[Deliveries]:
+    """Run a consumer for as long as the context lasts; it is among its broker's meanwhile."""
+    among.add(consumer)
+    task = asyncio.create_task(consumer.run(), name=f"consume:{queue}")
+    task.add_done_callback(lambda ended: consumer.deliveries.end(find_failure(ended)))
+    try:
+        yield consumer.deliveries
+    finally:
+        among.discard(consumer)
+        await end(task)
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it has ended; what it raised stays with it."""
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def find_failure(task: asyncio.Task[None]) -> BaseException | None:
+    """Return what an ended task raised; None where it was cancelled or ended well."""
+    return None if task.cancelled() else task.exception()
