@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog, Message
+from babel.messages.pofile import read_po
 
 from imsg_console.preferences import Language
-from imsg_console.texts import SOURCES, Texts, compile_catalogue, read_catalogues
+from imsg_console.texts import SOURCES, Texts, catalogues, find_catalogues, read_sentences
 
 FOLDERS = sorted(path.parent for path in SOURCES.rglob("zh.po"))
 CHINESE = re.compile("[\u3400-\u9fff]")
@@ -41,7 +42,7 @@ def test_both_languages_fill_in_the_same(folder: Path) -> None:
 def test_a_key_stands_in_one_catalogue(language: Language) -> None:
     keys = [key for folder in FOLDERS for key in _sentences(folder, language)]
 
-    assert sorted(keys) == sorted(compile_catalogue(language).keys)
+    assert sorted(keys) == sorted(read_sentences(language))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -65,13 +66,44 @@ def test_chinese_is_set_as_chinese_is(folder: Path) -> None:
 
 
 def test_every_sentence_that_is_asked_for_exists() -> None:
-    assert {key for key in _list_asked() if key not in compile_catalogue("zh").keys} == set()
+    assert {key for key in _list_asked() if key not in read_sentences("zh")} == set()
 
 
 def test_one_is_singular_and_many_are_plural() -> None:
     t = Texts("en")
 
     assert (t("overview.all", n=1), t("overview.all", n="2")) == ("1 message", "2 messages")
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_our_reader_reads_what_babel_reads(folder: Path, language: Language) -> None:
+    assert folder / f"{language}.po" in find_catalogues(language)
+    assert catalogues.read(folder / f"{language}.po") == _sentences(folder, language)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        'msgid "a"\nmsgstr "open',
+        'msgid "a"',
+        'msgid "a"\nmsgctxt "b"\nmsgstr "c"',
+        'msgid "a"\nmsgid_plural "a"\nmsgstr "c"',
+        'msgid "a"\nmsgid_plural "a"\nmsgstr[1] "c"',
+        '"a"',
+    ],
+)
+def test_what_is_no_catalogue_of_ours_is_refused_by_name(entry: str, tmp_path: Path) -> None:
+    (tmp_path / "zh.po").write_text(entry)
+
+    with pytest.raises(ValueError, match=r"zh\.po"):
+        catalogues.read(tmp_path / "zh.po")
+
+
+def test_a_sentence_may_stand_on_several_lines_and_have_all_that_is_escaped(tmp_path: Path) -> None:
+    (tmp_path / "zh.po").write_text('# said\nmsgid "a"\nmsgstr ""\n"one\\n"\n"\\ttwo \\"three\\" \\\\\\\\n"\n')
+
+    assert catalogues.read(tmp_path / "zh.po") == {"a": ('one\n\ttwo "three" \\\\n',)}
 
 
 def _sentences(folder: Path, language: Language) -> Mapping[str, tuple[str, ...]]:
@@ -86,7 +118,8 @@ def _forms(message: Message) -> tuple[str, ...]:
 
 
 def _catalogue(folder: Path, language: Language) -> Catalog:
-    return read_catalogues(language)[folder / f"{language}.po"]
+    with (folder / f"{language}.po").open("rb") as file:
+        return read_po(file, locale=language, abort_invalid=True)
 
 
 def _key(message: Message) -> str:

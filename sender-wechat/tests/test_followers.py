@@ -76,13 +76,12 @@ async def test_what_redis_lost_is_written_again(followers: Followers, redis: Red
     await redis.call("FLUSHDB")
 
     async def are_whole() -> bool:
-        return await members(redis, followers_key("main")) == {here, FOLLOWERS_COMPLETE} and await members(
-            redis, left_key("main")
-        ) == {gone}
+        followed = {account: await members(redis, followers_key(account)) for account in ("main", "other")}
+        wanted = {"main": {here, FOLLOWERS_COMPLETE}, "other": {FOLLOWERS_COMPLETE}}
+        return followed == wanted and await members(redis, left_key("main")) == {gone}
 
     async with mirroring(followers):
         await eventually(are_whole)
-        assert await members(redis, followers_key("other")) == {FOLLOWERS_COMPLETE}
         await redis.call("FLUSHDB")
         await eventually(are_whole, within_s=4)
 

@@ -29,7 +29,7 @@ from imsg_console.security import Security
 from imsg_console.session import Session, Sessions
 from imsg_console.sockets import Sockets
 from imsg_console.style_sheets import ICON_FILE, StyleSheets
-from imsg_console.texts import Texts, compile_catalogue
+from imsg_console.texts import Texts, read_sentences
 from imsg_console.view import Group, Page, View
 from imsg_console.workbooks import Workbooks
 
@@ -72,7 +72,7 @@ class Web:
 async def open_pages(web: Web) -> AsyncIterator[ASGIApp]:
     """Serve the pages while the context lasts. One at a time in a process: NiceGUI's app is a global of its own."""
     for language in LANGUAGES.values():
-        await asyncio.to_thread(compile_catalogue, language)  # a tenth of a second each, which no request should wait
+        await asyncio.to_thread(read_sentences, language)  # files, which no request should wait for
     pages = _Pages(web)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, max_body_size=UPLOAD_BYTES)
     login = LoginPage(web.gateway, web.sessions, web.origins, web.is_exposed)
