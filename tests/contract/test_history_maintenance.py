@@ -70,6 +70,10 @@ class Bench:
         """Record them."""
         await self.keeper.keep([make_delivery(one) for one in batch])
 
+    def oldest_age_s(self, method: str) -> float | None:
+        """Read for how long the channel's oldest message waits, as Prometheus is told."""
+        return self.registry.get_sample_value("imsg_queue_oldest_age_seconds", {"method": method})
+
     async def rows(self, table: Table) -> int:
         """Count a table's rows."""
         count = await self.database.read(lambda connection: connection.scalar(select(func.count()).select_from(table)))
@@ -222,6 +226,19 @@ async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -
     await bench.sweep.make_room()
     assert [await bench.rows(table) for table in (requests, messages, attempts)] == [1, 1, 0]
     assert [await bench.rows(table) for table in (dead, audit, jobs)] == [0, 0, 1]
+
+
+async def test_it_is_told_for_how_long_a_channels_oldest_message_waits(bench: Bench) -> None:
+    first, second, retried = (job(at=NOW + timedelta(seconds=n)) for n in (0, 30, -900))
+    await bench.keep(first, second, retried, outcome(retried, Status.RETRYING))
+    bench.clock.at = NOW + timedelta(minutes=1)
+    await bench.sweep.once()
+    assert bench.oldest_age_s("smtp") == pytest.approx(60)
+    assert bench.oldest_age_s("sms") == 0
+
+    await bench.keep(outcome(first, Status.SENT))
+    await bench.sweep.once()
+    assert bench.oldest_age_s("smtp") == pytest.approx(30)
 
 
 @pytest.mark.parametrize("which", ["clock", "servers_clock"])

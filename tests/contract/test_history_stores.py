@@ -194,6 +194,17 @@ async def test_a_receipt_of_an_earlier_attempt_counts_too(database: Database) ->
     assert await statuses(database, one) == ["delivered"]
 
 
+async def test_it_is_told_how_long_a_receipt_took(database: Database) -> None:
+    one = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW - timedelta(minutes=5))
+    sent = outcome(one, Status.SENT, provider="aliyun", provider_id="9006")
+    registry = CollectorRegistry()
+    await keeper(database, registry).keep(
+        [make_delivery(event) for event in (one, sent, receipt(sent, "+8613800138000"))]
+    )
+    assert registry.get_sample_value("imsg_receipt_lag_seconds_count", {"provider": "aliyun"}) == 1
+    assert registry.get_sample_value("imsg_receipt_lag_seconds_sum", {"provider": "aliyun"}) == pytest.approx(299)
+
+
 async def test_a_receipt_nobody_was_sent_waits(database: Database) -> None:
     one = job(at=NOW)
     await keep(database, one, receipt(outcome(one, Status.SENT, provider_id="X"), "zhang@example.com"))

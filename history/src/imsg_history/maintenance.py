@@ -14,7 +14,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import partitions
 from imsg_history.content_retention import Contents
 from imsg_history.database import BadRow, Database
-from imsg_history.ids import first_id
+from imsg_history.ids import first_id, time_of
 from imsg_history.migrations import STEPS
 from imsg_history.partitions import Partition
 from imsg_history.stuck import StuckJobs
@@ -49,6 +49,12 @@ class Counts:
         self.ahead = Gauge(
             "imsg_history_clock_ahead_seconds",
             "By how much this process' clock is ahead of the database's",
+            registry=registry,
+        )
+        self.oldest = Gauge(
+            "imsg_queue_oldest_age_seconds",
+            "For how long a channel's oldest message has waited for its first attempt",
+            ["method"],
             registry=registry,
         )
 
@@ -89,6 +95,7 @@ class Maintenance:
 
     async def once(self) -> None:
         """Sweep once. Raises DatabaseUnavailable."""
+        await self._tell_ages()
         await self.lost.find()
         await self.make_room()
 
@@ -112,6 +119,20 @@ class Maintenance:
             await self._delete(table, table.c.request < oldest)
         if self.contents is not None:
             self.counts.contents.inc(await self.contents.erase(now, self.terms.retention))
+
+    async def _tell_ages(self) -> None:
+        """Measure what waits by the tables: RabbitMQ says of no queue how old its head is, and theirs is an index."""
+        now = self.now()
+        for method in self.lost.broker.topology.methods:
+            oldest = (
+                select(messages.c.request)
+                .where(messages.c.method == method, messages.c.status == Status.QUEUED.value)
+                .order_by(messages.c.request)
+                .limit(1)
+            )
+            request = await self.database.read(lambda connection: connection.scalar(oldest))  # noqa: B023  awaited at once
+            age = now - time_of(request) if request is not None else timedelta()
+            self.counts.oldest.labels(method).set(max(age.total_seconds(), 0.0))
 
     async def _agree(self) -> datetime:
         """Tell the time that both clocks have reached: one that runs ahead would remove what is to stay."""

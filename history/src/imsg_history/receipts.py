@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, select, tuple_
+from sqlalchemy import Row, delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
@@ -23,6 +23,9 @@ SLICE = 500
 Key = tuple[str, str]
 """(provider, provider_id)"""
 
+Lag = tuple[str, float]
+"""(provider, seconds from the attempt that sent to its receipt)"""
+
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
@@ -36,22 +39,23 @@ class Matcher:
     writer: Writer
     digests: Digests
 
-    async def match(self, fold: Merge) -> int:
-        """Join what a committed fold has made joinable; return how many messages moved."""
+    async def match(self, fold: Merge) -> Sequence[Lag]:
+        """Join what a committed fold has made joinable; return how long each receipt that found its message took."""
         keys = {(row.provider, row.provider_id) for row in fold.receipts.values()}
         keys |= {(row.provider, row.provider_id) for row in fold.attempts.values() if row.provider and row.provider_id}
         requests = sorted(fold.requests)
         if not keys and not requests:
-            return 0
+            return ()
         if not await self.database.read(_any_waits):
-            return 0
+            return ()
         return await self.database.write(lambda connection: self._match(connection, keys, requests))
 
-    async def _match(self, connection: AsyncConnection, keys: set[Key], requests: Sequence[str]) -> int:
+    async def _match(self, connection: AsyncConnection, keys: set[Key], requests: Sequence[str]) -> Sequence[Lag]:
         keys = keys | await _keys_of(connection, requests)
         moved: dict[tuple[str, int], MessageRow] = {}
         lines: dict[tuple[Any, ...], AttemptRow] = {}
         joined: set[tuple[Any, ...]] = set()
+        lags: list[Lag] = []
         for part in slices(sorted(keys), SLICE):
             waiting = (await connection.execute(select(receipts).where(_is_one_of(receipts, part)))).all()
             if not waiting:
@@ -64,16 +68,17 @@ class Matcher:
                     for digest in self.digests.all_of(address)
                 }
             for receipt in waiting:
-                for request, n in known[receipt.provider, receipt.provider_id, receipt.address]:
+                for request, n, sent_at in known[receipt.provider, receipt.provider_id, receipt.address]:
                     row = _move(receipt, request, n)
                     moved.setdefault((request, n), row).absorb(row)
                     lines[request, n, receipt.at, receipt.mark] = _line(receipt, request, n)
+                    lags.append((receipt.provider, max((receipt.kept_at - sent_at).total_seconds(), 0.0)))
                     joined.add((receipt.provider, receipt.provider_id, receipt.address, receipt.at, receipt.mark))
         await self.writer.climb(connection, [moved[key] for key in sorted(moved)])
         await self.writer.keep(connection, attempts, [lines[key] for key in sorted(lines)])
         for some in slices(sorted(joined), SLICE):
             await connection.execute(delete(receipts).where(tuple_(*receipts.primary_key.columns).in_(some)))
-        return len(moved)
+        return lags
 
 
 async def _any_waits(connection: AsyncConnection) -> bool:
@@ -92,20 +97,28 @@ async def _keys_of(connection: AsyncConnection, requests: Sequence[str]) -> set[
 
 
 async def _sendings(connection: AsyncConnection, keys: set[Key]) -> defaultdict[tuple[str, str, str], set[Any]]:
-    """Find the messages sent under these ids, by (provider, provider_id, address).
+    """Find the messages sent under these ids and when, by (provider, provider_id, address).
 
     One id of an SMS provider stands for up to 1,000 numbers, so addresses are compared here, not by a join of
     1,000 receipts with 1,000 messages each.
     """
     found: defaultdict[tuple[str, str, str], set[Any]] = defaultdict(set)
+    sending = (
+        attempts.c.provider,
+        attempts.c.provider_id,
+        messages.c.address,
+        messages.c.request,
+        messages.c.n,
+    )
     for part in slices(sorted(keys), SLICE):
         query = (
-            select(attempts.c.provider, attempts.c.provider_id, messages.c.address, messages.c.request, messages.c.n)
+            select(*sending, func.min(attempts.c.at).label("sent_at"))
             .join(messages, (messages.c.request == attempts.c.request) & (messages.c.n == attempts.c.n))
             .where(_is_one_of(attempts, part), messages.c.address.is_not(None))
+            .group_by(*sending)
         )
         for row in await connection.execute(query):
-            found[row.provider, row.provider_id, row.address].add((row.request, row.n))
+            found[row.provider, row.provider_id, row.address].add((row.request, row.n, row.sent_at))
     return found
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from imsg_broker.port import Delivery
 from imsg_database.unavailable import DatabaseUnavailable
@@ -23,6 +23,9 @@ INLINE_BYTES = 64 * 1024
 """What is longer is read in a thread: a request of 10,000 recipients would keep queries waiting for 50 ms."""
 
 
+LAGS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 21_600, 86_400)
+"""Most receipts come within seconds; an SMS to a phone that is off is reported for up to three days."""
+
 NO_DIGESTS = Digests(())
 
 
@@ -34,6 +37,13 @@ class Counts:
             "imsg_history_late_events_total", "Events of requests past their retention", registry=registry
         )
         self.dead = Counter("imsg_history_dead_letters_total", "Deliveries kept as dead letters", registry=registry)
+        self.lag = Histogram(
+            "imsg_receipt_lag_seconds",
+            "From the attempt that sent a message to the provider's receipt",
+            ["provider"],
+            buckets=LAGS_S,
+            registry=registry,
+        )
 
 
 class BatchWriter:
@@ -84,7 +94,8 @@ class BatchWriter:
 
     async def _commit(self, fold: Merge) -> None:
         await self._database.write(lambda connection: self._writer.write(connection, fold))
-        await self._matcher.match(fold)
+        for provider, lag_s in await self._matcher.match(fold):
+            self._counts.lag.labels(provider).observe(lag_s)
         self._counts.late.inc(fold.late)
         self._counts.dead.inc(len(fold.dead))
         for letter in fold.dead.values():
