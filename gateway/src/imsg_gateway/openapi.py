@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from imsg_channels import METHODS_SAID
 from imsg_contract import error_responses
 from imsg_gateway import openapi_v1, schemas
 from imsg_gateway.operation_ids import CHAPTERS, TITLES
@@ -200,7 +201,7 @@ def _complete(operation: Json, route: Route | Relayed) -> Json:
         "tags": [title.chapter],
         "responses": {
             **{status: answer for status, answer in responses.items() if status.startswith("2")},
-            **error_responses.describe(reasons),
+            **error_responses.describe(reasons, METHODS_SAID),
         },
         "security": [] if right is Right.OPEN else security,
     }

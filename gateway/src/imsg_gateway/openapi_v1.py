@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from imsg_channels import METHODS_SAID
 from imsg_contract import error_responses
 from imsg_gateway.operation_ids import TITLES
 from imsg_gateway.schema_references import REF, Json, reach, references, rename
@@ -72,7 +73,7 @@ def _answers(success: str, reasons: Sequence[str]) -> Json:
     choices: list[Json] = [{"$ref": REF + name} for name in dict.fromkeys((success, "V1Answer"))]
     return {
         "description": "HTTP 200 to everything. Refusals, by errorCode and X-IMSG-Reason:\n"
-        + error_responses.list_of(reasons),
+        + error_responses.list_of(reasons, METHODS_SAID),
         "content": {"application/json": {"schema": choices[0] if len(choices) == 1 else {"anyOf": choices}}},
         "headers": {
             name: {"description": "Percent-encoded UTF-8, 1,024 bytes at most.", "schema": {"type": "string"}}

@@ -27,3 +27,8 @@ def test_only_an_unknown_outcome_names_the_request() -> None:
 def test_a_description_holds_no_unfilled_value() -> None:
     (answer,) = describe(["username_taken"]).values()
     assert answer["description"] == "- 10004 `username_taken`: The username … exists; choose another."
+
+
+def test_a_value_that_is_the_same_in_every_refusal_is_named() -> None:
+    (answer,) = describe(["method_unknown"], {"methods_en": "smtp or sms"}).values()
+    assert answer["description"] == "- 10008 `method_unknown`: method must be smtp or sms."

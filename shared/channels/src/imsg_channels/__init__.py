@@ -27,8 +27,13 @@ METHODS = tuple(BY_NAME)
 """Their names, in the order in which people are shown them."""
 
 
+METHODS_SAID: Mapping[str, str] = {
+    "methods_zh": f"{'、'.join(METHODS[:-1])} 或 {METHODS[-1]}",
+    "methods_en": f"{', '.join(METHODS[:-1])} or {METHODS[-1]}",
+}
+"""The values of the refusal 10008."""
+
+
 def unknown_method() -> Refusal:
     """Refuse a method that is none (10008), and name those there are."""
-    *others, last = METHODS
-    zh, en = f"{'、'.join(others)} 或 {last}", f"{', '.join(others)} or {last}"
-    return Refusal("method_unknown", methods_zh=zh, methods_en=en)
+    return Refusal("method_unknown", methods_zh=METHODS_SAID["methods_zh"], methods_en=METHODS_SAID["methods_en"])

@@ -18,28 +18,34 @@ TOKEN = ("token_missing", "token_invalid")
 OUTCOME_UNKNOWN = "outcome_unknown"
 """The one reason that adds a field of its own: the `id` of the request that may have been accepted."""
 
+NOTHING: Mapping[str, str] = {}
+
 _RETRY_AFTER = {"description": "In how many seconds to try again.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}
 _WAITING = (429, 503)
-_VALUE = re.compile(r"\{\w+\}")
+_VALUE = re.compile(r"\{(\w+)\}")
 
 
-def describe(reasons: Iterable[str]) -> dict[str, Any]:
-    """Describe reasons as an operation's `responses`: status → a closed object. Raises ValueError for others."""
+def describe(reasons: Iterable[str], values: Mapping[str, str] = NOTHING) -> dict[str, Any]:
+    """Describe reasons as an operation's `responses`: status → a closed object. Raises ValueError for others.
+
+    `values` are those that are the same in every refusal, by their names in the table.
+    """
     by_status: dict[int, list[str]] = {}
     for reason in sorted(set(reasons), key=list(REASONS).index):
         by_status.setdefault(REASONS[reason].http, []).append(reason)
-    return {str(status): _answer(status, by_status[status]) for status in sorted(by_status)}
+    return {str(status): _answer(status, by_status[status], values) for status in sorted(by_status)}
 
 
-def list_of(reasons: Iterable[str]) -> str:
+def list_of(reasons: Iterable[str], values: Mapping[str, str] = NOTHING) -> str:
     """List reasons with their codes and sentences, in the table's order."""
-    return "\n".join(line(reason) for reason in sorted(set(reasons), key=list(REASONS).index))
+    return "\n".join(line(reason, values) for reason in sorted(set(reasons), key=list(REASONS).index))
 
 
-def line(reason: str, *, english: bool = True) -> str:
+def line(reason: str, values: Mapping[str, str] = NOTHING, *, english: bool = True) -> str:
     """Write one reason as a line of Markdown: code, reason, sentence. Raises KeyError for an unknown one."""
     row = REASONS[reason]
-    sentence = _VALUE.sub("…", row.en if english else row.zh).replace("{{", "{").replace("}}", "}")
+    sentence = _VALUE.sub(lambda found: values.get(found[1], "…"), row.en if english else row.zh)
+    sentence = sentence.replace("{{", "{").replace("}}", "}")
     return f"- {row.code} `{reason}`: {sentence}"
 
 
@@ -52,9 +58,9 @@ def reasons_of(responses: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _answer(status: int, reasons: list[str]) -> dict[str, Any]:
+def _answer(status: int, reasons: list[str], values: Mapping[str, str]) -> dict[str, Any]:
     answer: dict[str, Any] = {
-        "description": "\n".join(line(reason) for reason in reasons),
+        "description": "\n".join(line(reason, values) for reason in reasons),
         "content": {"application/json": {"schema": _schema(reasons)}},
     }
     return answer | ({"headers": {"Retry-After": _RETRY_AFTER}} if status in _WAITING else {})
