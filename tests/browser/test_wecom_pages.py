@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
 
 Visits = Callable[..., Visit]
@@ -35,3 +36,25 @@ def test_a_text_goes_out_by_a_robot_and_is_read_in_the_sandbox(visit: Visits, lo
     page.locator(".split-item", has_text=text).click()
     expect(page.locator(".bubble", has_text=text)).to_have_count(1)
     seen.axe()
+
+
+def test_markdown_goes_out_as_markdown_and_keeps_what_was_written_as_text(
+    deployment: Deployment, visit: Visits
+) -> None:
+    text = f"**磁盘已满** {secrets.token_hex(3)}"
+    seen = visit(Look("zh", DESK))
+    enter(seen, "admin", "123")
+    page = seen.page
+    page.goto("/send?method=wecom")
+    page.wait_for_function("window.socket && window.socket.connected")
+    page.locator(".recipients-field").press_sequentially("sandbox\n")
+    page.locator(".field-words textarea:visible").fill(text)
+    page.locator(".field-template:visible").click()
+    page.locator(".q-menu .q-item", has_text="Markdown").click()
+    expect(page.locator(".field-words textarea:visible")).to_have_value(text)
+    seen.axe()
+    page.locator(".send-button").click()
+    page.wait_for_url("**/sent/**")
+    request = page.url.rpartition("/")[2].partition("?")[0]
+    (message,) = deployment.wait_settled(request)
+    assert (message["status"], message["content"]) == ("sent", {"markdown": text})

@@ -92,6 +92,8 @@ class ChannelSpec:
     has_accounts: bool = False
     """Whether official accounts send it, to those who follow them."""
     has_templates: bool = False
+    has_markdown: bool = False
+    """Whether its content may also be an object `{markdown}`."""
     has_hooks: bool = False
     """Whether its provider calls back, at `/hooks/NAME`."""
     segments: Callable[[str, Sequence[str]], Segments] | None = None

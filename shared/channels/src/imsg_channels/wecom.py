@@ -141,6 +141,7 @@ WECOM = ChannelSpec(
         literals=("ROBOTS__MAIN__KEY={wecom_robot_key}",),
         secrets=("wecom_key",),
     ),
+    has_markdown=True,
     publishes_addresses=True,
     stand_in=StandIn(
         named=(("robots",),),

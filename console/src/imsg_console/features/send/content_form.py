@@ -18,6 +18,11 @@ DEBOUNCE = "debounce=250"
 FREE = ""
 """The choice of free text among the templates."""
 
+MARKDOWN = "{markdown}"
+"""The choice of Markdown beside plain text; no template is called so."""
+
+FREELY = (FREE, MARKDOWN)
+
 Changed = Callable[[], None]
 
 
@@ -74,17 +79,21 @@ class Mail:
 
 
 class Words:
-    """The fields of an SMS or a WeChat message."""
+    """The fields of a message that is no mail: free text, Markdown where the channel takes it, or a template's."""
 
     def __init__(self, view: View, method: str, templates: Sequence[Template], on_change: Changed) -> None:
         self._t, self.method, self._on_change = view.t, method, on_change
         self._templates = {one.name: one for one in templates}
         self._default = next((one for one in templates if one.takes_text), None)
         self._params: dict[str, ui.input | ui.textarea] = {}
-        choices = {FREE: view.t("send.free_text")} if self._default or not templates else {}
+        has_markdown = BY_NAME[method].has_markdown
+        free = view.t("send.plain_text" if has_markdown else "send.free_text")
+        choices = {FREE: free} if self._default or not templates else {}
+        choices |= {MARKDOWN: "Markdown"} if has_markdown else {}
         choices |= {one.name: self._name_template(one) for one in templates if one is not self._default}
+        label = view.t("send.format" if has_markdown else "send.template")
         with element("div", "stack") as self.place:
-            self._choice = ui.select(choices, label=view.t("send.template"), value=next(iter(choices)))
+            self._choice = ui.select(choices, label=label, value=next(iter(choices)))
             self._choice.props("outlined stack-label").classes("field field-template")
             self._choice.on_value_change(self._draw)
             self._choice.set_visibility(len(choices) > 1)
@@ -105,8 +114,9 @@ class Words:
     @property
     def content(self) -> str | dict[str, Any]:
         """What to send."""
-        if self._choice.value == FREE:
-            return next(iter(self.params.values()), "")
+        if self._choice.value in FREELY:
+            text = next(iter(self.params.values()), "")
+            return {"markdown": text} if self._choice.value == MARKDOWN else text
         return {"template": self._choice.value, "params": self.params}
 
     def fill(self, content: object) -> None:
@@ -116,6 +126,9 @@ class Words:
             for name, value in (content.get("params") or {}).items():
                 if name in self._params:
                     self._params[name].value = str(value)
+        elif isinstance(content, dict) and MARKDOWN in self._choice.options and "markdown" in content:
+            self._choice.value = MARKDOWN
+            next(iter(self._params.values())).value = str(content["markdown"])
         elif isinstance(content, str) and self._params:
             next(iter(self._params.values())).value = content
 
@@ -150,13 +163,15 @@ class Words:
         return f"{template.name} · {words}" if words else template.name
 
     def _draw(self) -> None:
+        written = next(iter(self.params.values()), "") if MARKDOWN in self._choice.options else ""
         self._fields.clear()
         self._params = {}
         template = self.template
         with self._fields:
-            if self._choice.value == FREE:
+            if self._choice.value in FREELY:
                 name = next(iter(template.variables)) if template else "content"
                 self._params[name] = self._wide(self._t("send.words"))
+                self._params[name].value = written
             else:
                 for name in template.variables if template else ():
                     self._params[name] = self._narrow(name, template.variables[name] if template else None)
