@@ -7,7 +7,7 @@ VENV := .venv/bin
 export UV_COMPILE_BYTECODE := 1
 
 # What is installed follows from these; a stamp older than one of them is out of date.
-PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml shared/*/pyproject.toml)
+PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml shared/*/pyproject.toml clients/*/pyproject.toml)
 
 # An environment whose interpreter has gone is none.
 ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from string import Template
+from tempfile import TemporaryDirectory
+
+import unasync
 
 from imsg import rights
 from imsg.stand_ins import leaves
@@ -19,6 +22,7 @@ from imsg_runtime.settings import CALLERS, variable
 from imsg_testing import openapi
 
 ROOT = Path(__file__).parents[3]
+CLIENT = ROOT / "clients/python/src/imsg_client"
 
 BEGIN, END = "made by make generate: ", "made so far"
 
@@ -331,9 +335,25 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
 }
 """File → its blocks, and what writes them."""
 
+
+def synchronous_client() -> str:
+    """Write the clients' synchronous library from the asynchronous one."""
+    words = {"AsyncClient": "Client", "AsyncBaseTransport": "BaseTransport", "_async": "_sync", "aclose": "close"}
+    rule = unasync.Rule("/_async/", "/_sync/", additional_replacements=words)
+    with TemporaryDirectory() as folder:
+        source, written = (Path(folder, kind, "client.py") for kind in ("_async", "_sync"))
+        source.parent.mkdir()
+        source.write_text((CLIENT / "_async/client.py").read_text(encoding="utf-8"), encoding="utf-8")
+        unasync.unasync_files([str(source)], [rule])
+        return written.read_text(encoding="utf-8")
+
+
 WHOLE: Mapping[str, Callable[[], str]] = {
-    f"deploy/kubernetes/base/{channel.service}.yaml": lambda pair=(channel, deployment): kubernetes_sender(*pair)  # type: ignore[misc]
-    for channel, deployment in DEPLOYED
+    "clients/python/src/imsg_client/_sync/client.py": synchronous_client,
+    **{
+        f"deploy/kubernetes/base/{channel.service}.yaml": lambda pair=(channel, deployment): kubernetes_sender(*pair)  # type: ignore[misc]
+        for channel, deployment in DEPLOYED
+    },
 }
 """File → what writes it."""
 

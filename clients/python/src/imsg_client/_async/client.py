@@ -1,0 +1,374 @@
+"""The client: the operations of /api/v2 that need no administrator."""
+
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, Unpack
+
+import httpx
+
+from imsg_client._async.waiting import Lock, sleep
+from imsg_client.calls import (
+    Answer,
+    Body,
+    Call,
+    Content,
+    Filters,
+    Options,
+    Query,
+    Recipients,
+    explain_broken,
+    explain_refused,
+    filter_query,
+    new_key,
+    read,
+    read_body,
+    read_page,
+    send_body,
+    stamp,
+)
+from imsg_client.contents import Attachment, mail
+from imsg_client.errors import NotSettled, OutcomeUnknown, Refused, Unauthenticated
+from imsg_client.models import Accepted, Channel, Check, ListedRequest, Message, Page, Request, Stats, Template, User
+from imsg_client.retries import wait_before_repeat
+
+VERSION = "0.1.0"
+
+PREFIX = "/api/v2"
+
+TIMEOUT_S = 30.0
+"""How long one try waits for its answer."""
+
+PATIENCE_S = 60.0
+"""How long a call is repeated while the server can't be reached or says that a part of it is away."""
+
+RENEW_BEFORE_S = 60.0
+"""How long before its end a token is replaced."""
+
+SETTLE_TIMEOUT_S = 120.0
+LOOK_AFTER_S = 0.2
+LOOK_EVERY_S = 5.0
+"""The longest pause between two looks at a request that is waited for."""
+
+TOKEN_ENDED = 10005
+"""`errorCode` of a token that does not serve (any more)."""
+
+
+class AsyncClient:
+    """Speaks to one iMSG server. Use it as a context manager, or close it in the end; share it: it keeps connections.
+
+    Every method raises ImsgError: Refused where the server says no, ConnectionFailed where it can't be reached.
+    What is repeated by itself: everything while nothing can have been done; GET, and what carries an Idempotency-Key
+    (sends and resends always do), also where an answer was lost.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        username: str | None = None,
+        password: str | None = None,
+        *,
+        token: str | None = None,
+        language: Literal["zh", "en"] = "zh",
+        timeout_s: float = TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """With username and password, tokens are fetched and renewed; a `token` alone serves until it ends.
+
+        `language` is that of `Refused.detail`. `transport`: httpx' own, for proxies or tests.
+        """
+        if token is None and (username is None or password is None):
+            raise ValueError("give username and password, or a token")
+        self._http = httpx.AsyncClient(
+            base_url=base_url.rstrip("/") + PREFIX,
+            timeout=timeout_s,
+            transport=transport,
+            headers={"User-Agent": f"imsg-client/{VERSION}", "Accept-Language": language},
+        )
+        self._username = username
+        self._password = password
+        self._patience_s = patience_s
+        self._token = token
+        self._renew_at = float("inf")
+        """When the token is replaced, by the monotonic clock."""
+        self._lock = Lock()
+
+    async def __aenter__(self) -> Self:
+        """Do nothing: connections are made when they are wanted."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; tokens live on until they end or `logout`."""
+        await self._http.aclose()
+
+    # Sending
+
+    async def send(
+        self,
+        method: str,
+        to: Recipients,
+        content: Content,
+        *,
+        attachments: Sequence[Attachment] = (),
+        idempotency_key: str | None = None,
+        **more: Unpack[Options],
+    ) -> Accepted:
+        """Send one content to one recipient or up to 10,000: addresses, or usernames whose contacts are used.
+
+        `content` as the interface has it: see `contents.mail` and `contents.template`, or a str for SMS and WeChat.
+        `idempotency_key`: one of yours where your own program may
+        send the same again after a crash; else one is made for this call.
+        Raises LimitReached, Refused, OutcomeUnknown (repeat with its `idempotency_key`), ConnectionFailed.
+        """
+        body = send_body(method, to, content, attachments, more)
+        return await self._post("/messages", body, Accepted, idempotency_key or new_key())
+
+    async def send_mail(
+        self,
+        to: Recipients,
+        subject: str,
+        text: str = "",
+        html: str | None = None,
+        *,
+        attachments: Sequence[Attachment] = (),
+        idempotency_key: str | None = None,
+        **more: Unpack[Options],
+    ) -> Accepted:
+        """Send a mail; the text may be empty beside `html` or an attachment. The rest as in `send`."""
+        return await self.send(
+            "smtp",
+            to,
+            mail(subject, text, html),
+            attachments=attachments,
+            idempotency_key=idempotency_key,
+            **more,
+        )
+
+    async def send_sms(
+        self,
+        to: Recipients,
+        content: Content,
+        *,
+        idempotency_key: str | None = None,
+        **more: Unpack[Options],
+    ) -> Accepted:
+        """Send an SMS: a text, or a `contents.template`; the rest as in `send`."""
+        return await self.send("sms", to, content, idempotency_key=idempotency_key, **more)
+
+    async def send_wechat(
+        self,
+        to: Recipients,
+        content: Content,
+        *,
+        idempotency_key: str | None = None,
+        **more: Unpack[Options],
+    ) -> Accepted:
+        """Send to followers by their tags: a text, or a `contents.template`; the rest as in `send`."""
+        return await self.send("wechat", to, content, idempotency_key=idempotency_key, **more)
+
+    async def check(
+        self,
+        method: str,
+        to: Recipients,
+        content: Content,
+        *,
+        attachments: Sequence[Attachment] = (),
+        **more: Unpack[Options],
+    ) -> Check:
+        """See what a send would meet: how many, who can't be reached and why, what is left of the limits."""
+        body = send_body(method, to, content, attachments, more)
+        return await self._post("/messages/check", body, Check)
+
+    async def resend(
+        self,
+        id: str,  # noqa: A002  the interface's own word
+        *,
+        uncertain: bool = False,
+        again: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Accepted:
+        """Send anew what failed or expired of a request or of one message; with `uncertain` also what is in doubt.
+
+        What was resent already is left out, unless `again`. Raises Conflict where nothing is left.
+        """
+        body = {"id": id, "uncertain": uncertain, "again": again}
+        return await self._post("/resend", body, Accepted, idempotency_key or new_key())
+
+    # What became of it
+
+    async def request(self, id: str) -> Request:  # noqa: A002
+        """Show a request: how many of its messages stand where."""
+        return await self._get(f"/requests/{id}", {}, Request)
+
+    async def message(self, id: str) -> Message | None:  # noqa: A002
+        """Show one message (`REQUEST-N`) with its timeline; None where there is none (yet)."""
+        page = await self._page("/messages", "messages", {"id": id}, Message)
+        return page.items[0] if page.items else None
+
+    async def messages(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002
+        page_size: int = 200,
+        **filters: Unpack[Filters],
+    ) -> AsyncIterator[Message]:
+        """List messages, newest first, page after page, as far as you iterate; of one request by its `id`."""
+        asked = {"id": id, "limit": page_size, **filter_query(filters)}
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self._page("/messages", "messages", {**asked, "cursor": cursor or None}, Message)
+            for item in page.items:
+                yield item
+            cursor = page.next
+
+    async def requests(
+        self,
+        *,
+        page_size: int = 50,
+        **filters: Unpack[Filters],
+    ) -> AsyncIterator[ListedRequest]:
+        """List requests, newest first, page after page, as far as you iterate; filters as for `messages`."""
+        asked = {"limit": page_size, **filter_query(filters)}
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self._page("/requests", "requests", {**asked, "cursor": cursor or None}, ListedRequest)
+            for item in page.items:
+                yield item
+            cursor = page.next
+
+    async def wait_until_settled(self, id: str, timeout_s: float = SETTLE_TIMEOUT_S) -> Request:  # noqa: A002
+        """Wait until every message of a request has settled; return how many stand where.
+
+        Raises NotSettled; the request goes on all the same. A provider that is away may hold it for a day.
+        """
+        id = id.partition("-")[0]  # noqa: A001
+        until = time.monotonic() + timeout_s
+        pause_s = LOOK_AFTER_S
+        request: Request | None = None
+        while True:
+            try:
+                request = await self.request(id)
+            except Refused as refused:
+                # History hears of a request a moment after its sender.
+                if refused.status != httpx.codes.NOT_FOUND:
+                    raise
+            if request is not None and request.is_settled:
+                return request
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                how = "not known yet" if request is None else f"{request.counts.open} of its messages are open"
+                raise NotSettled(f"{id} has not settled in {timeout_s:g} s: {how}")
+            await sleep(min(pause_s, left_s))
+            pause_s = min(LOOK_EVERY_S, pause_s * 1.5)
+
+    # The server and the user
+
+    async def me(self) -> User:
+        """Show the user, and what is left of the limits."""
+        return await self._get("/me", {}, User)
+
+    async def channels(self) -> tuple[Channel, ...]:
+        """Show how each channel is."""
+        return (await self._page("/channels", "channels", {}, Channel)).items
+
+    async def templates(self) -> tuple[Template, ...]:
+        """Show the templates of SMS and WeChat."""
+        return (await self._page("/templates", "templates", {}, Template)).items
+
+    async def stats(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        bucket: Literal["hour", "day"] = "day",
+    ) -> Stats:
+        """Count messages by hour or day."""
+        return await self._get("/stats", {"since": stamp(since), "until": stamp(until), "bucket": bucket}, Stats)
+
+    async def change_password(self, old: str, new: str) -> None:
+        """Change the user's password; every other token ends. The client goes on with the new one."""
+        await self._call(Call("POST", "/password", body={"old": old, "new": new}))
+        if self._password is not None:
+            self._password = new
+
+    async def logout(self, *, everywhere: bool = False) -> None:
+        """End the token; with `everywhere` all tokens of the user."""
+        if self._token is None and not everywhere:
+            return
+        await self._call(Call("POST", "/logout", body={"everywhere": everywhere}, is_repeatable=True))
+        self._token = None
+
+    # What all of this stands on
+
+    async def _get(self, path: str, query: Query, kind: type[Answer]) -> Answer:
+        return read(kind, await self._call(Call("GET", path, query=query, is_repeatable=True)))
+
+    async def _post(self, path: str, body: Body, kind: type[Answer], key: str | None = None) -> Answer:
+        try:
+            answer = await self._call(Call("POST", path, body=body, key=key, is_repeatable=True))
+        except OutcomeUnknown as unknown:
+            unknown.idempotency_key = key
+            raise
+        return read(kind, answer)
+
+    async def _page(self, path: str, field: str, query: Query, kind: type[Answer]) -> Page[Answer]:
+        answer = await self._call(Call("GET", path, query=query, is_repeatable=True))
+        return read_page(kind, answer, field)
+
+    async def _call(self, call: Call) -> dict[str, Any]:
+        """Call with a token; get another once where the server says that it has ended. Raises ImsgError."""
+        token = await self._fresh_token()
+        try:
+            return await self._try(call, token)
+        except Unauthenticated as refused:
+            if self._password is None or refused.code != TOKEN_ENDED:
+                raise
+        return await self._try(call, await self._fresh_token(instead_of=token))
+
+    async def _fresh_token(self, instead_of: str | None = None) -> str:
+        """Return a token that is not about to end, nor the one that was refused. Raises ImsgError."""
+        async with self._lock:
+            is_good = self._token != instead_of and time.monotonic() < self._renew_at
+            if self._token is not None and (is_good or self._password is None):
+                return self._token
+            body = {"username": self._username, "password": self._password}
+            answer = await self._try(Call("POST", "/login", body=body, is_repeatable=True), None)
+            self._token = str(answer["token"])
+            lasts_s = float(answer.get("expires_in") or 0)
+            self._renew_at = time.monotonic() + max(lasts_s - RENEW_BEFORE_S, lasts_s / 2)
+            return self._token
+
+    async def _try(self, call: Call, token: str | None) -> dict[str, Any]:
+        """Try until there is an answer, a refusal that repeating does not mend, or no patience left."""
+        until = time.monotonic() + self._patience_s
+        tries = 0
+        while True:
+            try:
+                answer = await self._http.request(
+                    call.method, call.path, params=call.params, json=call.body, headers=call.headers(token)
+                )
+            except httpx.TransportError as error:
+                failure, raised = explain_broken(call, self._http.base_url, error)
+            else:
+                body = read_body(answer)
+                if answer.is_success and body.get("errorCode") == 0:
+                    return body
+                failure, raised = explain_refused(answer, body)
+            left_s = until - time.monotonic()
+            chance = random.random()  # noqa: S311  jitter
+            wait_s = wait_before_repeat(
+                failure, is_repeatable=call.is_repeatable, tries=tries, left_s=left_s, chance=chance
+            )
+            if wait_s is None:
+                raise raised
+            await sleep(wait_s)
+            tries += 1

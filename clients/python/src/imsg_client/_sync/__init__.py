@@ -1,0 +1,1 @@
+"""The synchronous client; written from `_async` (make generate), but for `waiting`."""

@@ -1,0 +1,7 @@
+"""Locks and sleep; `_async/waiting.py` is its counterpart."""
+
+import threading
+import time
+
+Lock = threading.Lock
+sleep = time.sleep

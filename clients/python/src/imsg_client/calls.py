@@ -1,0 +1,171 @@
+"""One call of the interface, and what its answer says. Pure: nothing here waits or connects."""
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, TypedDict, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from imsg_client.contents import Attachment
+from imsg_client.errors import ConnectionFailed, ImsgError, UnexpectedAnswer, refusal
+from imsg_client.models import Model, Page
+from imsg_client.retries import Failure
+
+Recipients = str | Sequence[str]
+Content = str | Mapping[str, Any]
+Body = Mapping[str, Any]
+Query = Mapping[str, str | int | None]
+Answer = TypeVar("Answer", bound=Model)
+
+
+class Options(TypedDict, total=False):
+    """What a send may say beside recipients and content."""
+
+    account: str
+    """The official account, where there are several (WeChat)."""
+    category: Literal["code", "notice", "marketing"]
+    """`code`: a log-in code, which waits for nobody; one recipient, and the user may have to be allowed it."""
+    reference: str
+    """What you call it: returned everywhere, and a filter."""
+    expires_in: int
+    """Seconds after which it is given up: 30 to 172,800."""
+
+
+class Filters(TypedDict, total=False):
+    """Which messages or requests are listed."""
+
+    method: str
+    status: str | Sequence[str]
+    """One or several."""
+    to: str
+    """A recipient as written, or its normal form."""
+    reference: str
+    code: str
+    """An error's code."""
+    since: datetime
+    """With a time zone, as `until`."""
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call, as often as it is tried."""
+
+    method: str
+    path: str
+    query: Query = field(default_factory=dict)
+    body: Body | None = None
+    key: str | None = None
+    """Its Idempotency-Key."""
+    is_repeatable: bool = False
+    """Whether it may be tried again although the answer was lost."""
+
+    @property
+    def params(self) -> dict[str, str | int]:
+        """The query's fields that are given."""
+        return {name: value for name, value in self.query.items() if value is not None}
+
+    def headers(self, token: str | None) -> dict[str, str]:
+        """Write its headers."""
+        given = {"Authorization": token and f"Bearer {token}", "Idempotency-Key": self.key}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def send_body(
+    method: str, to: Recipients, content: Content, attachments: Sequence[Attachment], options: Options
+) -> dict[str, Any]:
+    """Write the body of a send or a check."""
+    body: dict[str, Any] = {
+        "method": method,
+        "to": to if isinstance(to, str) else list(to),
+        "content": content if isinstance(content, str) else dict(content),
+        **{name: value for name, value in options.items() if value is not None},
+    }
+    if attachments:
+        body["attachment"] = [attachment.encode() for attachment in attachments]
+    return body
+
+
+def filter_query(filters: Filters) -> dict[str, str | int | None]:
+    """Write filters as a query. Raises ValueError for a time without a zone."""
+    status = filters.get("status")
+    rest = {name: value for name, value in filters.items() if isinstance(value, str)}
+    times = {name: stamp(value) for name, value in filters.items() if isinstance(value, datetime)}
+    return {**rest, **times, "status": ",".join([status] if isinstance(status, str) else status or ()) or None}
+
+
+def stamp(at: datetime | None) -> str | None:
+    """Write a time (RFC 3339). Raises ValueError without a time zone."""
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise ValueError("give the time a time zone, such as datetime.now(UTC)")
+    return at.isoformat()
+
+
+def new_key() -> str:
+    """Make an Idempotency-Key."""
+    return secrets.token_hex(16)
+
+
+def read(kind: type[Answer], data: object) -> Answer:
+    """Read an answer. Raises UnexpectedAnswer."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise UnexpectedAnswer(f"this answer is no {kind.__name__}: {error}") from error
+
+
+def read_page(kind: type[Answer], answer: Mapping[str, Any], name: str) -> Page[Answer]:
+    """Read a page of a list. Raises UnexpectedAnswer."""
+    items = answer.get(name)
+    if not isinstance(items, list):
+        raise UnexpectedAnswer(f"the answer has no list of {name}")
+    return Page(items=tuple(read(kind, item) for item in items), next=answer.get("next"))
+
+
+def read_body(answer: httpx.Response) -> dict[str, Any]:
+    """Read a JSON object; empty where there is none."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def explain_broken(call: Call, base_url: httpx.URL, error: httpx.TransportError) -> tuple[Failure, ImsgError]:
+    """Say what it means that no answer came."""
+    was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    raised = ConnectionFailed(f"{call.method} {base_url}{call.path.lstrip('/')}: {error or type(error).__name__}")
+    raised.__cause__ = error
+    return Failure(was_sent=was_sent), raised
+
+
+def explain_refused(answer: httpx.Response, body: Mapping[str, Any]) -> tuple[Failure, ImsgError]:
+    """Say what an answer means that is no success."""
+    after_s = _retry_after_s(answer)
+    failure = Failure(status=answer.status_code, reason=str(body.get("reason", "")), retry_after_s=after_s)
+    if "errorCode" in body:
+        return failure, refusal(answer.status_code, body, after_s)
+    what = answer.headers.get("Content-Type", "nothing")
+    return failure, UnexpectedAnswer(
+        f"{answer.request.method} {answer.request.url} answered {answer.status_code} with {what}, which is none of "
+        "iMSG's answers: is base_url right, and is there a proxy that answers by itself?"
+    )
+
+
+def _retry_after_s(answer: httpx.Response) -> float | None:
+    """Read Retry-After (RFC 9110, 10.2.3): seconds, or a date."""
+    given = answer.headers.get("Retry-After", "")
+    if given.isascii() and given.isdigit():
+        return float(given)
+    try:
+        at = parsedate_to_datetime(given)
+    except ValueError:
+        return None
+    return max(0.0, at.timestamp() - time.time())

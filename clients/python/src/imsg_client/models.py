@@ -1,0 +1,243 @@
+"""What the server answers. Fields of a newer server are ignored; those an older one lacks have defaults."""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SETTLED = frozenset({"sent", "failed", "expired", "uncertain", "delivered"})
+"""Statuses after which only a receipt moves a message."""
+
+
+class Model(BaseModel):
+    """An answer, or a part of one; frozen."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Accepted(Model):
+    """A request that was accepted: from here on every recipient settles, whatever crashes."""
+
+    id: str
+    """The request's id: 32 hex digits. Message n of it is `ID-N`, from 0."""
+    count: int
+    """Messages, after duplicates."""
+    segments: int | None = None
+    """SMS: how many segments are paid for, over all recipients."""
+
+
+class Problem(Model):
+    """A recipient that can't be sent to, and why."""
+
+    to: str
+    reason: str
+    detail: str
+
+
+class Limit(Model):
+    """A limit and what is left of it."""
+
+    limit: int
+    left: int
+
+
+class Limits(Model):
+    """What the user may still send."""
+
+    available: bool
+    per_hour: Limit
+    per_day: Limit
+    recipients_per_day: Limit | None = None
+
+
+class Check(Model):
+    """What a send of the same body would meet."""
+
+    count: int
+    duplicates: int
+    segments: int | None = None
+    suppressed: int = 0
+    limits: Limits
+    problems: tuple[Problem, ...] = ()
+    """The first 100 of them."""
+    problems_total: int = 0
+
+
+class MessageError(Model):
+    """Why a message failed, or was not sent yet."""
+
+    code: str | None = None
+    detail: str | None = None
+
+
+class AttachmentInfo(Model):
+    """An attached file."""
+
+    filename: str
+    type: str
+    size: int
+    sha256: str
+
+
+class Attempt(Model):
+    """One entry of a message's timeline."""
+
+    attempt: int | None = None
+    at: datetime
+    status: str
+    provider: str | None = None
+    provider_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class Message(Model):
+    """One message: a request's way to one recipient."""
+
+    id: str
+    username: str
+    method: str
+    to: str | None = None
+    subject: str | None = None
+    content: str | dict[str, Any] | None = None
+    """None once it was erased."""
+    attachments: tuple[AttachmentInfo, ...] = ()
+    status: str
+    """`queued`, `retrying`; settled: `sent`, `failed`, `expired`, `uncertain`, `delivered`."""
+    attempts: int = 0
+    provider: str | None = None
+    provider_id: str | None = None
+    segments: int | None = None
+    reference: str | None = None
+    resend_of: str | None = None
+    resent_as: tuple[str, ...] = ()
+    error: MessageError | None = None
+    created_at: datetime
+    updated_at: datetime
+    timeline: tuple[Attempt, ...] = ()
+    """Where one message was asked for by its id."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether only a receipt can still move it."""
+        return self.status in SETTLED
+
+
+class Counts(Model):
+    """How many of a request's messages stand where."""
+
+    queued: int = 0
+    retrying: int = 0
+    uncertain: int = 0
+    sent: int = 0
+    failed: int = 0
+    expired: int = 0
+    delivered: int = 0
+
+    @property
+    def open(self) -> int:
+        """Messages that are not settled yet."""
+        return self.queued + self.retrying
+
+
+class Request(Model):
+    """A request and how its messages stand."""
+
+    id: str
+    method: str
+    reference: str | None = None
+    category: str = "notice"
+    state: str
+    counts: Counts
+    created_at: datetime
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every message of it has settled."""
+        return self.state == "settled"
+
+
+class ListedRequest(Model):
+    """A request in a list, with what it says."""
+
+    id: str
+    username: str
+    method: str
+    reference: str | None = None
+    subject: str | None = None
+    content: str | dict[str, Any] | None = None
+    resend_of: str | None = None
+    to: str | None = None
+    """The recipient, where it is one."""
+    recipients: int
+    state: str
+    counts: Counts
+    created_at: datetime
+
+
+class Channel(Model):
+    """How a channel is."""
+
+    method: str
+    state: str
+    """`open`, `paused` or `blocked`."""
+    why: str | None = None
+    until: datetime | None = None
+    waiting: int | None = None
+
+
+class Template(Model):
+    """The words around what is sent by SMS or WeChat."""
+
+    method: str
+    name: str
+    default: bool
+    signature: str = ""
+    text: str = ""
+    variables: dict[str, int | None] = Field(default_factory=dict)
+    """Name → the most characters it may have; None: no limit of its own."""
+
+
+class User(Model):
+    """The user of the token, with limits and what is left of them."""
+
+    id: str
+    username: str
+    role: str
+    phone: str | None = None
+    email: str | None = None
+    wechat: str | None = None
+    available: bool
+    per_hour: int
+    per_day: int
+    recipients_per_day: int | None = None
+    left_hour: int
+    left_day: int
+    created_at: datetime
+
+
+class Bucket(Model):
+    """An hour or a day of the statistics."""
+
+    start: datetime
+    counts: dict[str, Any]
+    """Method → status → messages."""
+
+
+class Stats(Model):
+    """Messages counted by hour or day."""
+
+    bucket: str
+    timezone: str
+    buckets: tuple[Bucket, ...]
+
+
+Item = TypeVar("Item", bound=Model)
+
+
+class Page(Model, Generic[Item]):
+    """One page of a list."""
+
+    items: tuple[Item, ...]
+    next: str | None = None
+    """The cursor of the next page; None: this is the last."""

@@ -1,0 +1,233 @@
+"""The library against a running iMSG: every operation that needs no administrator, in both colours."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from imsg_client import AsyncClient, Attachment, Client, ImsgError, LimitReached, Refused
+from imsg_client.contents import template
+from imsg_client.errors import Conflict, ConnectionFailed, NotSettled, Unauthenticated, UnexpectedAnswer
+from imsg_testing.deployment import Deployment, running
+
+PASSWORD = "correct horse 9"
+EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """`imsg up`, started once."""
+    with running(tmp_path_factory.mktemp("client")) as deployment:
+        yield deployment
+
+
+@pytest.fixture
+def user(stack: Deployment) -> str:
+    return stack.new_user(password=PASSWORD, per_hour=1_000, per_day=1_000)
+
+
+@pytest.fixture
+def imsg(stack: Deployment, user: str) -> Iterator[Client]:
+    with Client(stack.url, user, PASSWORD, language="en") as client:
+        yield client
+
+
+@pytest.fixture
+async def waiting(stack: Deployment, user: str) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(stack.url, user, PASSWORD) as client:
+        yield client
+
+
+def test_a_mail_with_a_file_arrives_and_every_look_at_it_agrees(
+    stack: Deployment, imsg: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "会议 纪要.txt").write_text("您好", encoding="utf-8")
+    file = Attachment.read(tmp_path / "会议 纪要.txt")
+    sent = imsg.send_mail(
+        ["a@example.com", "b@example.com"], "纪要 – minutes", "您好", attachments=[file], reference="r-1"
+    )
+    assert sent.count == 2
+
+    request = imsg.wait_until_settled(sent.id)
+
+    assert (request.counts.sent, request.counts.open, request.reference) == (2, 0, "r-1")
+    mail = stack.wait_arrived(to="a@example.com", subject="纪要 – minutes")
+    assert [one["filename"] for one in mail["attachments"]] == ["会议 纪要.txt"]
+    listed = list(imsg.messages(reference="r-1", status=["sent", "delivered"], page_size=1))
+    assert {one.to for one in listed} == {"a@example.com", "b@example.com"}
+    assert all(one.is_settled for one in listed)
+    message = imsg.message(f"{sent.id}-0")
+    assert message is not None
+    assert [one.status for one in message.timeline][-1] == "sent"
+    assert [one.id for one in imsg.requests(reference="r-1")] == [sent.id]
+    assert imsg.message("0" * 32 + "-0") is None
+    day = timedelta(days=1)
+    stats = imsg.stats(since=datetime.now(UTC) - day, until=datetime.now(UTC) + day, bucket="hour")
+    assert stats.bucket == "hour"
+
+
+async def test_the_asynchronous_one_does_the_same(waiting: AsyncClient) -> None:
+    sends = [waiting.send_sms("13800138000", f"第 {n} 条", reference="s-1") for n in range(5)]
+    accepted = await asyncio.gather(*sends)
+    assert all(one.segments == 1 for one in accepted)
+    for one in accepted:
+        assert (await waiting.wait_until_settled(one.id)).is_settled
+    assert len([message async for message in waiting.messages(reference="s-1", page_size=2)]) == 5
+    assert len([request async for request in waiting.requests(reference="s-1", page_size=2)]) == 5
+    assert (await waiting.me()).left_hour == 995
+    assert {channel.method for channel in await waiting.channels()} >= {"smtp", "sms", "wechat"}
+    assert [one for one in await waiting.templates() if one.default]
+
+
+def test_a_check_tells_who_cannot_be_reached_and_counts_nothing(imsg: Client) -> None:
+    check = imsg.check("sms", ["13800138000", "13800138000", "nobody"], "hi")
+    assert (check.count, check.duplicates, check.problems_total) == (1, 1, 1)
+    assert check.problems[0].to == "nobody"
+    assert imsg.me().left_hour == 1_000
+
+
+def test_a_refusal_names_what_is_wrong_in_the_language_asked_for(imsg: Client) -> None:
+    with pytest.raises(Refused) as caught:
+        imsg.send_mail("nobody at all", "x", "y")
+    assert (caught.value.code, caught.value.status, caught.value.reason) == (10011, 400, "recipients_invalid")
+    assert "nobody at all" in caught.value.detail
+    assert "no such user" in caught.value.detail
+    with pytest.raises(Refused):
+        imsg.send_wechat("7K3-M9Q-2XH", template("no such template", {"a": "b"}))
+
+
+def test_a_limit_that_is_used_up_says_when_it_opens(stack: Deployment) -> None:
+    with Client(stack.url, stack.new_user(password=PASSWORD, per_hour=1, per_day=9), PASSWORD, patience_s=1) as imsg:
+        imsg.send_mail("a@example.com", "x", "y")
+        with pytest.raises(LimitReached) as caught:
+            imsg.send_mail("a@example.com", "x", "y")
+        assert caught.value.retry_after_s is not None
+        assert 0 < caught.value.retry_after_s <= 3_600
+
+
+def test_the_same_key_sends_once_and_another_body_under_it_is_refused(imsg: Client) -> None:
+    first = imsg.send_mail("a@example.com", "x", "y", idempotency_key="invoice-42")
+    assert imsg.send_mail("a@example.com", "x", "y", idempotency_key="invoice-42") == first
+    with pytest.raises(Conflict):
+        imsg.send_mail("a@example.com", "x", "z", idempotency_key="invoice-42")
+
+
+def test_what_failed_is_resent_once(imsg: Client) -> None:
+    sent = imsg.send_mail(["bounce@example.com", "a@example.com"], "x", "y")
+    assert imsg.wait_until_settled(sent.id).counts.failed == 1
+    again = imsg.resend(sent.id)
+    assert again.count == 1
+    with pytest.raises(Conflict):
+        imsg.resend(sent.id)
+    assert imsg.resend(sent.id, again=True).count == 1
+
+
+def test_an_ended_token_is_replaced_and_a_changed_password_goes_on(stack: Deployment, imsg: Client, user: str) -> None:
+    imsg.me()
+    with Client(stack.url, user, PASSWORD) as other:
+        other.change_password(PASSWORD, PASSWORD + "0")
+        assert other.me().username == user
+        other.logout(everywhere=True)
+        assert other.me().username == user
+    with pytest.raises(Unauthenticated):
+        imsg.me()  # its password is the old one
+
+
+def test_a_token_alone_serves_until_it_ends(stack: Deployment, user: str) -> None:
+    with Client(stack.url, token=stack.token(user, PASSWORD)) as imsg:
+        assert imsg.me().username == user
+        imsg.logout()
+    with Client(stack.url, token="none") as imsg, pytest.raises(Unauthenticated):
+        imsg.me()
+    with pytest.raises(ValueError, match="password"):
+        Client(stack.url, user)
+
+
+def test_a_wrong_password_is_said_and_not_repeated(stack: Deployment, user: str) -> None:
+    with Client(stack.url, user, "wrong") as imsg, pytest.raises(Unauthenticated) as caught:
+        imsg.me()
+    assert caught.value.code == 10007
+
+
+class Flaky(httpx.BaseTransport):
+    """The way to the server, broken as ordered: what is said before a call, and whether its answer is lost."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = list(faults)
+        self.keys: list[str] = []
+        self._inner = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer, or break."""
+        fault = self.faults.pop(0) if self.faults and request.url.path.endswith("/messages") else ""
+        if fault == "unreachable":
+            raise httpx.ConnectError("refused", request=request)
+        if fault == "proxy":
+            return httpx.Response(502, html="<h1>Bad Gateway</h1>", request=request)
+        if request.url.path.endswith("/messages"):
+            self.keys.append(request.headers["Idempotency-Key"])
+        answer = self._inner.handle_request(request)
+        if fault == "lost":
+            answer.read()
+            raise httpx.RemoteProtocolError("the answer was lost", request=request)
+        return answer
+
+    def close(self) -> None:
+        """Close the real way."""
+        self._inner.close()
+
+
+def test_a_send_whose_answer_is_lost_is_repeated_under_its_key_and_sent_once(stack: Deployment, user: str) -> None:
+    way = Flaky("unreachable", "lost", "proxy", "lost")
+    with Client(stack.url, user, PASSWORD, transport=way) as imsg:
+        sent = imsg.send_mail("a@example.com", "once", "y", reference="once")
+        assert len(way.keys) == 3
+        assert len(set(way.keys)) == 1
+        assert [request.id for request in imsg.requests(reference="once")] == [sent.id]
+        assert imsg.me().left_hour == 999
+
+
+def test_who_is_not_there_and_who_is_no_imsg_are_told_apart(stack: Deployment) -> None:
+    with Client("http://127.0.0.1:9", "a", "b", patience_s=0.5) as imsg, pytest.raises(ConnectionFailed, match="login"):
+        imsg.me()
+    with Client(stack.url + "/docs", "a", "b", patience_s=0.5) as imsg, pytest.raises(ImsgError):
+        imsg.me()
+
+    def page(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, html="<h1>Log in to the Wi-Fi</h1>", request=request)
+
+    with (
+        Client("http://x", "a", "b", transport=httpx.MockTransport(page)) as imsg,
+        pytest.raises(UnexpectedAnswer, match="text/html"),
+    ):
+        imsg.me()
+
+
+def test_what_is_not_settled_in_time_says_what_is_open(stack: Deployment, imsg: Client) -> None:
+    stack.order("greylist", times=1, method="smtp")
+    sent = imsg.send_mail("a@example.com", "x", "y")
+    with pytest.raises(NotSettled, match="1 of its messages"):
+        imsg.wait_until_settled(sent.id, timeout_s=2)
+    stack.call("DELETE", "/sandbox/faults")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_as_it_stands(stack: Deployment, user: str, example: Path, tmp_path: Path) -> None:
+    (tmp_path / "客户.csv").write_text("姓名,手机号\n张三,13800138000\n李四,15912341256\n", encoding="utf-8")
+    (tmp_path / "纪要.txt").write_text("会议纪要\n", encoding="utf-8")
+    done = subprocess.run(  # noqa: S603  ours
+        [sys.executable, str(example)],
+        cwd=tmp_path,
+        env={"IMSG_URL": stack.url, "IMSG_USERNAME": user, "IMSG_PASSWORD": PASSWORD, "PYTHONUTF8": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sent" in done.stdout or "delivered" in done.stdout or "已发" in done.stdout

@@ -1,0 +1,78 @@
+"""Recipients come out of the sheets that people have, each of them."""
+
+from pathlib import Path
+
+import pytest
+import xlsxwriter
+
+from imsg_client.errors import SheetError
+from imsg_client.sheets import in_batches, read_recipients
+
+
+def workbook(path: Path, rows: list[list[object]], sheet: str = "客户") -> Path:
+    with xlsxwriter.Workbook(path) as book:
+        page = book.add_worksheet(sheet)
+        for number, row in enumerate(rows):
+            page.write_row(number, 0, row)
+    return path
+
+
+def test_a_column_of_a_workbook_is_found_by_its_heading_and_numbers_stay_numbers(tmp_path: Path) -> None:
+    path = workbook(
+        tmp_path / "客户.xlsx",
+        [["姓名", "手机号", "备注"], ["张三", 13800138000, ""], ["", "", ""], ["李四", "159 1234 1256", "x"]],
+    )
+    assert read_recipients(path, "sms") == ["13800138000", "159 1234 1256"]
+    assert read_recipients(path, "sms", column=1) == ["张三", "李四"]
+    assert read_recipients(path, "sms", column="备注") == ["x"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_is_read_as_excel_and_wps_write_it(tmp_path: Path, encoding: str, delimiter: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(
+        f"姓名{delimiter}邮箱\r\n张三{delimiter}zhang@example.com\r\n,\r\n王芳{delimiter}“王芳” <w@x.cn>\r\n".encode(
+            encoding
+        )
+    )
+    found = read_recipients(path)
+    assert found[0] == "zhang@example.com"
+    assert found[-1] == "“王芳” <w@x.cn>"
+
+
+def test_one_column_needs_no_heading_and_loses_no_first_row(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("a@x.cn\nb@x.cn\n", encoding="utf-8")
+    assert read_recipients(path) == ["a@x.cn", "b@x.cn"]
+    path.write_text("Email\na@x.cn\nb@x.cn\n", encoding="utf-8")
+    assert read_recipients(path) == ["a@x.cn", "b@x.cn"]
+
+
+def test_what_cannot_be_told_is_asked_and_not_guessed(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "two.xlsx", [["邮箱", "电子邮箱"], ["a@x.cn", "b@x.cn"]])
+    with pytest.raises(SheetError, match="several columns"):
+        read_recipients(path)
+    with pytest.raises(SheetError, match="no column"):
+        read_recipients(path, "sms")
+    with pytest.raises(SheetError, match="no column 3"):
+        read_recipients(path, column=3)
+    with pytest.raises(SheetError, match="0 columns headed"):
+        read_recipients(path, column="微信")
+    with pytest.raises(SheetError, match="no sheet '名单'; there are 客户"):
+        read_recipients(path, column=1, sheet="名单")
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.xlsx", b"PK no book"), ("a.csv", b"\xff\xff\xff"), ("a.csv", b"")])
+def test_what_is_no_sheet_says_so(tmp_path: Path, name: str, data: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(SheetError, match=name):
+        read_recipients(path)
+
+
+def test_long_lists_are_cut_without_losing_anybody() -> None:
+    people = [f"{n}@x.cn" for n in range(25)]
+    batches = list(in_batches(people, 10))
+    assert [len(batch) for batch in batches] == [10, 10, 5]
+    assert [one for batch in batches for one in batch] == people
