@@ -60,10 +60,10 @@ test-fault-quick: .venv/.to-test .venv/.servers ## the faults that are part of m
 test-compose: .venv/.to-test ## run the containers: scale, roll, kill them at random for two minutes
 	@scripts/test-compose
 
-bench: .venv/.to-bench isolation ## measure beside floors and a peer (15 min); writes bench/results
+bench: .venv/.to-bench isolation ## measure beside floors and a peer (20 min); writes bench/results
 	@$(VENV)/python -m imsg_bench
 
-bench-quick: .venv/.to-bench isolation ## the same in 3 minutes, to see where one stands
+bench-quick: .venv/.to-bench isolation ## the same in 7 minutes, to see where one stands
 	@$(VENV)/python -m imsg_bench --quick
 
 bench-history: .venv/.to-bench isolation ## history alone, with 5,000,000 messages

@@ -167,13 +167,13 @@ def _find(result: Result, name: str) -> Series:
     )
 
 
-def put(page: str, lines: str) -> str:
+def put(page: str, lines: str, begin: str = BEGIN, end: str = END) -> str:
     """Put the lines between a page's marks. Raises ValueError where it has none."""
     written, count = re.subn(
-        f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}\n{lines}\n{END}", page, flags=re.DOTALL
+        f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{lines}\n{end}", page, flags=re.DOTALL
     )
     if count != 1:
-        raise ValueError(f"{BEGIN} … {END} must stand in it once")
+        raise ValueError(f"{begin} … {end} must stand in it once")
     return written
 
 

@@ -79,7 +79,7 @@ FULL = Scale(
     far=1_000,
     alone=120,
     outage=200_000,
-    drain_s=400.0,
+    drain_s=150.0,
     settled=10_000,
 )
 HISTORY = replace(FULL, name="history", rounds=3, events=60_000, rows=5_000_000, queries=100)

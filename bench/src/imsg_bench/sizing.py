@@ -1,6 +1,6 @@
-"""The sizing table of docs/scaling.md from a run's own figures, and the simulation held against what was measured.
+"""The tables of docs/scaling.md from a run's own figures, and the simulation held against what was measured.
 
-`python -m imsg_bench sizing bench/results/full.json`.
+`python -m imsg_bench sizing bench/results/full.json [--write]`.
 """
 
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 from imsg_bench.compare import read
+from imsg_bench.excerpt import put
 from imsg_bench.figures import round_figure
 from imsg_bench.result import Result
 from imsg_bench.simulation import Station, capacity, cores, simulate, size
@@ -120,15 +121,29 @@ POINTS = (
 """Name, measurement, series, and how its costs begin."""
 
 
+PAGE = Path(__file__).parents[3] / "docs" / "scaling.md"
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Write the tables of a run; exit code 2 where its file can't be read or lacks J."""
+    """Print the tables of a run, or write them into the page; exit code 2 where its file can't be read or lacks J."""
     try:
-        (path,) = arguments
+        path, *more = arguments
         document, results = read(Path(path))
         costs = of_a_message(results)
+        tables = {
+            "sizing": table(costs),
+            "storage": storage(results),
+            "waits": waits(costs),
+            "checks": checks(results, int(document["machine"]["cores"])),
+        }
+        if more == ["--write"]:
+            page = PAGE.read_text()
+            for mark, lines in tables.items():
+                page = put(page, lines, f"<!-- {mark} -->", f"<!-- /{mark} -->") if lines else page
+            PAGE.write_text(page)
+            return 0
     except (ValueError, KeyError) as error:
-        print(f"usage: python -m imsg_bench sizing RESULTS.json, of a whole run ({error})", file=sys.stderr)
+        print(f"usage: python -m imsg_bench sizing RESULTS.json [--write], of a whole run ({error})", file=sys.stderr)
         return 2
-    tables = (table(costs), storage(results), waits(costs), checks(results, int(document["machine"]["cores"])))
-    print("\n\n".join(one for one in tables if one))
+    print("\n\n".join(lines for lines in tables.values() if lines))
     return 0
