@@ -33,9 +33,6 @@ CRASH_AFTER_S, CRASH_LOAD_S = 2.0, 4.0
 QUIET_S = 20.0
 """How long nothing arrives until a turn is taken for over."""
 
-AFTER_CRASH_QUIET_S = 150.0
-"""The same after a crash: claims have to run out, and what is tried again waits its minute."""
-
 PATIENCE_S = 900.0
 TURN, CRASH = 1_000_000, 2_000_000
 """Where the numbers of each begin."""
@@ -98,7 +95,9 @@ class Contest:
         begun = time.monotonic()
         self._peer.start()
         until(
-            lambda: self._missing(accepted) == 0 or self._is_quiet(AFTER_CRASH_QUIET_S, begun), PATIENCE_S, every_s=0.5
+            lambda: self._missing(accepted) == 0 or self._is_quiet(self._peer.LONGEST_WAIT_S, begun),
+            PATIENCE_S,
+            every_s=0.5,
         )
         time.sleep(1)  # for a second copy that is just arriving
         arrived = Counter({number: times for number, times in self._peer.delivered().items() if number >= CRASH})
