@@ -57,6 +57,9 @@ PROFILE = (
     ("mtrouter -a", "type defaultroute", "connector smppc(operator)", "rate 0.0", "ok"),
     ("persist", "smppccm -1 operator"),
 )
+NEGOTIATED = b"\xff\xfc\x22\xff\xfc\x1f\xff\xfb\x03\xff\xfd\x01"
+"""Telnet: no line mode, no window's size, go-ahead suppressed, you echo (RFC 854); before it no prompt is shown."""
+
 PROMPT_TIMEOUT_S = 10.0
 REQUEST = (
     f"GET /send?username=peer&password=secret&to={PHONE}&content=Your+order+is+on+its+way HTTP/1.1\r\n"
@@ -91,6 +94,7 @@ class Jasmin(PhonePeer):
         amqp, store = urlsplit(self._servers.broker.url).port, urlsplit(self._servers.valkey.url).port
         settings = self.folder / "etc" / "jasmin" / "jasmin.cfg"
         settings.write_text(SETTINGS.format(amqp=amqp, redis=store, spec=spec, **self._ports))
+        _unlock()
         command = [str(HOME / "python"), str(HOME / "jasmind.py"), "-c", str(settings)]
         self.add(command, self._ports["port"], {"ROOT_PATH": str(self.folder)})
         self._tell(word for words in PROFILE for word in words)
@@ -106,10 +110,9 @@ class Jasmin(PhonePeer):
         """Start all of it again; the lock of the one that was killed is in the way, as it is for an operator."""
         for server in (self._servers.broker, self._servers.valkey):
             server.start()
-        for lock in Path("/tmp").glob("jasmind*lock"):  # noqa: S108  where Jasmin has it
-            lock.unlink()
+        _unlock()
         super().start()
-        self._tell(["load", "smppccm -1 operator"])
+        self._tell(["smppccm -1 operator"])
 
     def pids(self) -> list[int]:
         """Of it and its servers."""
@@ -119,17 +122,26 @@ class Jasmin(PhonePeer):
         """Say something at its console, line by line; each is answered by a prompt."""
         until(lambda: accepts(self._ports["console"]), PROMPT_TIMEOUT_S)
         with socket.create_connection(("127.0.0.1", self._ports["console"]), PROMPT_TIMEOUT_S) as console:
+            console.sendall(NEGOTIATED + b"\r\n")
             _prompt(console)
             for line in lines:
                 console.sendall(line.format(operator=self._operator).encode() + b"\r\n")
                 _prompt(console)
 
 
+def _unlock() -> None:
+    for lock in Path("/tmp").glob("jasmind*lock"):  # noqa: S108  where Jasmin has it
+        lock.unlink()
+
+
 def _prompt(console: socket.socket) -> str:
     """Read up to the next prompt: `jcli : ` or `> `."""
     said = b""
     while not said.rstrip().endswith((b"jcli :", b">")):
-        came = console.recv(4_096)
+        try:
+            came = console.recv(4_096)
+        except TimeoutError as error:
+            raise ConnectionError(f"Jasmin's console went silent: {said!r}") from error
         if not came:
             raise ConnectionError(f"Jasmin's console ended: {said.decode(errors='replace')}")
         said += came
