@@ -3,6 +3,7 @@
 import pytest
 
 from imsg_bench.floors.consumer import mail
+from imsg_bench.measures.after_outage import find_capacity
 from imsg_bench.measures.alone import FLOOR, OURS, WEB_FLOOR
 from imsg_bench.measures.alone import result as alone
 from imsg_bench.measures.far_server import content
@@ -60,6 +61,20 @@ def test_what_is_left_is_octets_by_seconds_of_what_has_grown() -> None:
 def test_a_kind_of_key_is_told_without_whose_it_is() -> None:
     assert kind("imsg:used:{imsg:user:admin}:1") == "imsg:used"
     assert kind("imsg:claims:0197:3") == "imsg:claims"
+
+
+@pytest.mark.parametrize(("most", "found"), [(1_000.0, 1_000.0), (100.0, 100.0)])
+def test_the_capacity_is_what_comes_when_more_is_asked_for(most: float, found: float) -> None:
+    """A server that delivers its most whatever is asked for."""
+    asked: list[float] = []
+
+    def deliver(rate: float) -> float:
+        asked.append(rate)
+        return min(rate, most)
+
+    assert find_capacity(deliver) == found
+    assert asked == sorted(asked)
+    assert asked[-1] > most / 0.9
 
 
 def test_costs_of_a_side_are_of_all_its_processes() -> None:

@@ -18,6 +18,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -162,6 +163,21 @@ class Overloaded:
         return self.goodput / self.capacity
 
 
+def find_capacity(deliver: Callable[[float], float]) -> float:
+    """Ask for more and more until less than nine tenths of it come; return the most that came while they did.
+
+    Where the first rate is too much already, it is what came of that.
+    """
+    capacity = 0.0
+    for step in count():
+        rate = FIRST_RATE * RISE**step
+        delivered = deliver(rate)
+        if delivered < KEPT_UP * rate:
+            return max(capacity, delivered)
+        capacity = delivered
+    raise AssertionError("the loop has no end")
+
+
 class Overload:
     """Open loops at a deployment where everything runs."""
 
@@ -186,20 +202,17 @@ class Overload:
 
     def delivering(self) -> Overloaded:
         """Ask for twice of what is delivered."""
-        capacity = 0.0
-        for step in count():
-            rate = FIRST_RATE * RISE**step
-            asked = self._ask(rate)
-            self._settle()
-            if asked.delivered_rate < KEPT_UP * rate:
-                capacity = max(capacity, asked.delivered_rate)
-                break
-            capacity = asked.delivered_rate
+        capacity = find_capacity(self._deliver)
         asked = self._ask(2 * capacity)
         self._settle()
         found = Overloaded("delivering", capacity, asked.delivered_rate, asked.offered, asked.refused)
         self._run.progress.say(f"{KEY}  delivering: {capacity:.0f}/s, at twice that {found.goodput:.0f}/s")
         return found
+
+    def _deliver(self, rate: float) -> float:
+        delivered = self._ask(rate).delivered_rate
+        self._settle()
+        return delivered
 
     def _ask(self, rate: float) -> "Asked":
         """Offer a rate from a process of its own; look at what has arrived when the last request is due."""
