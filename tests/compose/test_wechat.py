@@ -64,3 +64,9 @@ def test_the_sandboxs_people_and_the_webhook_are_guarded(containers: Containers)
     assert containers.client.post("/hooks/wechat/sandbox", params={"signature": "0"}).status_code == 403
     for door in ("/sandbox/wechat/api/cgi-bin/stable_token", "/sandbox/aliyun/"):
         assert containers.client.post(door, json={}, params={"token": containers.token}).status_code == 404
+
+
+def test_the_menus_button_is_made_inside_the_senders_container(containers: Containers) -> None:
+    said = containers.compose("exec", "-T", "sender-wechat", "python", "-m", "imsg_wechat", "menu")
+
+    assert "我的 › 获取我的openID" in said

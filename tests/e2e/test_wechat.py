@@ -173,9 +173,9 @@ def test_a_message_in_doubt_is_repeated_and_arrives_once(deployment: Deployment,
     assert len(deployment.inbox(method="wechat", to=openid)) == 1, "the client_msg_id makes the repeat harmless"
 
 
-def test_the_menu_is_made_from_the_command_line(deployment: Deployment) -> None:
+def _run_menu(deployment: Deployment, *words: str) -> str:
     done = subprocess.run(
-        [str(IMSG), "wechat", "menu"],
+        [str(IMSG), "wechat", "menu", *words],
         env=deployment.environment,
         cwd=deployment.folder,
         capture_output=True,
@@ -183,11 +183,28 @@ def test_the_menu_is_made_from_the_command_line(deployment: Deployment) -> None:
         timeout=60,
         check=False,
     )
-
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_button_joins_an_accounts_menu_from_the_command_line(deployment: Deployment) -> None:
     (account,) = deployment.call("GET", "/sandbox/wechat")["accounts"]
-    (button,) = account["menu"]["button"]
-    assert (button["name"], button["sub_button"][0]["key"]) == ("我的", "获取我的openID")
+    url = "/sandbox/wechat/api/cgi-bin"
+    credentials = {"grant_type": "client_credential", "appid": account["appid"], "secret": account["secret"]}
+    token = deployment.client.post(f"{url}/stable_token", json=credentials).json()["access_token"]
+    news = {"type": "view", "name": "新闻", "url": "https://example.com/"}
+    made = deployment.client.post(f"{url}/menu/create", params={"access_token": token}, json={"button": [news]})
+    assert made.json()["errcode"] == 0
+
+    said = _run_menu(deployment)
+
+    assert "新闻 | 我的 › 获取我的openID" in said
+    (account,) = deployment.call("GET", "/sandbox/wechat")["accounts"]
+    kept, ours = account["menu"]["button"]
+    assert kept == news
+    assert (ours["name"], ours["sub_button"][0]["key"]) == ("我的", "获取我的openID")
+    assert "already" in _run_menu(deployment)
+    assert "新闻" not in _run_menu(deployment, "--replace")
 
 
 def test_a_forged_event_makes_no_follower(deployment: Deployment) -> None:

@@ -1,22 +1,21 @@
-"""The official accounts' menu, made from the server itself: WeChat's console can't once an API has the account."""
+"""The official accounts' menu, made from the server itself."""
 
 import asyncio
 from collections.abc import Mapping
 
 import imsg_wechat.main
 from imsg import all_in_one, valkey
-from imsg_runtime.settings import StartError, load, variable
+from imsg_runtime.settings import load
 
 
-def make(account: str | None) -> Mapping[str, str | None]:
-    """Give the menu to one account, or to all; return what went wrong, by account. Raises StartError."""
+def make(account: str | None, *, replace: bool) -> Mapping[str, tuple[str, bool]]:
+    """Add our button to one account's menu, or to all; return by account what to say, and whether it has the button.
+
+    Raises StartError.
+    """
     asked = load(all_in_one.Settings)
     redis_url = asked.redis_url or valkey.find_running(asked.data_dir) or f"unix://{asked.data_dir}/none"
     given = all_in_one.prepare(asked, asked.data_dir, redis_url).derive_settings("wechat")
     settings = load(imsg_wechat.main.Settings, **given)
-    accounts = settings.wechat.accounts
-    if account is not None and account not in accounts:
-        known = ", ".join(sorted(accounts))
-        raise StartError(f"{variable('wechat', 'accounts')} names no account {account}; there is {known or 'none'}.")
-    names = sorted(accounts) if account is None else [account]
-    return {name: asyncio.run(imsg_wechat.main.make_menu(settings, name)) for name in names}
+    made = asyncio.run(imsg_wechat.main.make_menus(settings, account, replace=replace))
+    return {name: (imsg_wechat.main.describe_menu(name, one), one.why is None) for name, one in made.items()}

@@ -17,16 +17,15 @@ def wechat() -> None:
 @app.command()
 def menu(
     account: Annotated[str | None, typer.Argument(help="Which account; all if none is named.")] = None,
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Make a menu of our button alone.")] = False,
 ) -> None:
-    """Give an account iMSG's menu, 我的 → 获取我的openID, in place of the one it has."""
+    """Add our button, 获取我的openID, to an account's menu; what is in it stays."""
     from imsg.menu import make  # noqa: PLC0415  only the verbs of the server pay for loading a service
 
     failed = False
-    for name, why in make(account).items():
-        if why is None:
-            say(f"{name} has the menu; people see it within minutes, or at once after following anew.")
-        else:
-            failed = True
-            complain(f"{name} has not got the menu: {why}")
+    for sentence, has_it in make(account, replace=replace).values():
+        failed |= not has_it
+        (say if has_it else complain)(sentence)
     if failed:
         raise typer.Exit(1)

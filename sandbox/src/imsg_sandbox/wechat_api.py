@@ -12,14 +12,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from imsg_sandbox import wechat_menu
+from imsg_sandbox import wechat_menu, wechat_templates
 from imsg_sandbox.cut import Cut, linger
 from imsg_sandbox.faults import HANG_S, Fault, Faults, Order
 from imsg_sandbox.inbox import Inbox, Received
 from imsg_sandbox.wechat_accounts import Account, Accounts
 from imsg_sandbox.wechat_errors import Refused, read_json
 from imsg_sandbox.wechat_push import Pusher
-from imsg_sandbox.wechat_templates import wrong
 from imsg_sandbox.wechat_tokens import CLEARS_A_MONTH, MENUS_A_DAY, TEMPLATES_A_DAY, Desk, Quotas
 
 METHOD = "wechat"
@@ -79,6 +78,8 @@ class Api:
             "message/custom/send": Call("POST", self._write),
             "menu/create": Call("POST", self._make_menu),
             "menu/get": Call("GET", self._menu),
+            "get_current_selfmenu_info": Call("GET", self._shown_menu),
+            "template/get_all_private_template": Call("GET", self._templates),
             "user/info": Call("GET", self._user),
             "clear_quota": Call("POST", self._clear_quota),
         }
@@ -148,7 +149,7 @@ class Api:
             raise Refused(40037)
         if not account.is_followed_by(openid):
             raise Refused(43004)
-        if (complaint := wrong(asked.get("data"), account.templates[template])) is not None:
+        if (complaint := wechat_templates.wrong(asked.get("data"), account.templates[template])) is not None:
             raise Refused(47003, complaint)
         name = asked.get("client_msg_id")
         known = self._remember((account.appid, openid, str(name))) if name else None
@@ -215,6 +216,15 @@ class Api:
         if account.menu is None:
             raise Refused(46003)
         return {"menu": account.menu}
+
+    async def _shown_menu(self, request: Request, _: bytes) -> Answer:
+        account = self._whose(request)
+        menu = account.menu if isinstance(account.menu, dict) else {}
+        return {"is_menu_open": int(bool(menu)), "selfmenu_info": wechat_menu.as_shown(menu)}
+
+    async def _templates(self, request: Request, _: bytes) -> Answer:
+        account = self._whose(request)
+        return {"template_list": [wechat_templates.describe(name, names) for name, names in account.templates.items()]}
 
     async def _user(self, request: Request, _: bytes) -> Answer:
         account = self._whose(request)

@@ -1,5 +1,8 @@
 """What a menu may be: how many buttons, and how long their names, in bytes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from imsg_sandbox.wechat_errors import Refused
 
 MAX_BUTTONS, MAX_SUB_BUTTONS = 3, 5
@@ -32,3 +35,12 @@ def _check_button(button: object, name_bytes: int, *, may_have_more: bool) -> No
         raise Refused(40019, "invalid button key size")
     if not isinstance(button.get("type"), str):
         raise Refused(40015, "invalid button type")
+
+
+def as_shown(menu: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a menu as `get_current_selfmenu_info` does: what is below a button stands in a `list`."""
+    buttons = [dict(button) for button in menu.get("button", [])]
+    for button in buttons:
+        if button.get("sub_button"):
+            button["sub_button"] = {"list": button["sub_button"]}
+    return {"button": buttons}

@@ -40,6 +40,13 @@ def wrong(data: object, variables: tuple[str, ...]) -> str | None:
     return None
 
 
+def describe(template: str, variables: tuple[str, ...]) -> dict[str, Any]:
+    """Write a template as `get_all_private_template` lists it."""
+    content = "\n".join(f"{{{{{name}.DATA}}}}" for name in variables)
+    words = {"title": "通知", "primary_industry": "", "deputy_industry": "", "example": ""}
+    return {"template_id": template, "content": content, **words}
+
+
 def read(raw: bytes) -> Contents:
     """Show a message as its recipient sees it: a single value as it is, several each with its name."""
     message: dict[str, Any] = json.loads(raw)

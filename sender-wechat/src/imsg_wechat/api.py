@@ -1,16 +1,11 @@
 """One official account's API: what iMSG asks of WeChat, with a valid token each time."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imsg_wechat.codes import Complaint
-from imsg_wechat.replies import ASKING_KEY
 from imsg_wechat.tokens import Tokens
 from imsg_wechat.transport import Answer, Fields, Transport
-
-MENU: Fields = {
-    "button": [{"name": "我的", "sub_button": [{"type": "click", "name": "获取我的openID", "key": ASKING_KEY}]}]
-}
-"""A top-level name may have 16 bytes only, so that the button stands below one."""
 
 
 class Api:
@@ -27,11 +22,19 @@ class Api:
         body = {"touser": openid, "template_id": template, "data": data, "client_msg_id": message_id}
         return await self._call("/cgi-bin/message/template/send", body)
 
-    async def make_menu(self) -> Answer:
-        """Give the account our menu, in place of the one it has."""
-        return await self._call("/cgi-bin/menu/create", MENU)
+    async def read_menu(self) -> Answer:
+        """Read the menu that an API made; 46003 where there is none."""
+        return await self._call("/cgi-bin/menu/get")
 
-    async def _call(self, path: str, body: Fields) -> Answer:
+    async def read_console_menu(self) -> Answer:
+        """Read the menu as it is shown, also one made in WeChat's console: `is_menu_open`, `selfmenu_info`."""
+        return await self._call("/cgi-bin/get_current_selfmenu_info")
+
+    async def write_menu(self, buttons: Sequence[Mapping[str, Any]]) -> Answer:
+        """Replace the account's menu."""
+        return await self._call("/cgi-bin/menu/create", {"button": buttons})
+
+    async def _call(self, path: str, body: Fields | None = None) -> Answer:
         """Call with the shared token, and once more with a fresh one where that is refused."""
         token = await self._tokens.get()
         if not isinstance(token, str):
@@ -44,6 +47,8 @@ class Api:
             return fresh
         return await self._call_with(path, fresh, body)
 
-    async def _call_with(self, path: str, token: str, body: Fields) -> Answer:
+    async def _call_with(self, path: str, token: str, body: Fields | None) -> Answer:
         params = {"access_token": token}
-        return await self._transport.call("POST", f"{self._endpoint}{path}", params=params, body=body)
+        return await self._transport.call(
+            "GET" if body is None else "POST", f"{self._endpoint}{path}", params=params, body=body
+        )

@@ -24,17 +24,18 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.responses import speak
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps, Peer
-from imsg_runtime.settings import variable
+from imsg_runtime.settings import StartError, variable
 from imsg_runtime.tombstones import Digests
 from imsg_wechat import transport
 from imsg_wechat.api import Api
 from imsg_wechat.channel import Account, WeChatChannel, terms
-from imsg_wechat.codes import PROVIDER, Complaint
+from imsg_wechat.codes import PROVIDER
 from imsg_wechat.consoles import Consoles, remedy
 from imsg_wechat.crypto import key_of
 from imsg_wechat.followers import Followers
 from imsg_wechat.health import Health
 from imsg_wechat.hooks import Door, Gate, routes
+from imsg_wechat.menu import Made, describe_menu, make_menu
 from imsg_wechat.migrations import STEPS
 from imsg_wechat.nonces import Nonces
 from imsg_wechat.publishing import PublishedLimits
@@ -43,10 +44,20 @@ from imsg_wechat.settings import Settings, WeChat
 from imsg_wechat.store import Store
 from imsg_wechat.templates import Templates
 from imsg_wechat.tokens import Credentials, Tokens
-from imsg_wechat.transport import Timeouts, Transport, Trouble
+from imsg_wechat.transport import Timeouts, Transport
 from imsg_wechat.webhook import Reception
 
-__all__ = ["Settings", "Timeouts", "WeChat", "app", "find_plain", "make_menu", "open_channel", "remedy"]
+__all__ = [
+    "Settings",
+    "Timeouts",
+    "WeChat",
+    "app",
+    "describe_menu",
+    "find_plain",
+    "make_menus",
+    "open_channel",
+    "remedy",
+]
 
 log = logger(__name__)
 
@@ -125,13 +136,16 @@ def _seal(wechat: WeChat) -> list[str]:
     return [name for name, account in wechat.accounts.items() if account.aes_key is not None]
 
 
-async def make_menu(settings: Settings, account: str) -> str | None:
-    """Give an official account our menu; return what went wrong, None where nothing did."""
+async def make_menus(settings: Settings, account: str | None, *, replace: bool = False) -> dict[str, Made]:
+    """Add our button to the menu of one account, or of all. Raises StartError for an account that is not configured."""
+    accounts = settings.wechat.accounts
+    if account is not None and account not in accounts:
+        known = ", ".join(sorted(accounts))
+        raise StartError(f"{variable('wechat', 'accounts')} names no account {account}; there is {known or 'none'}.")
+    names = sorted(accounts) if account is None else [account]
     async with redis.connect(settings.redis_url) as connection, transport.connect(Timeouts()) as calls:
-        answer = await _apis(settings.wechat, connection, calls)[account].make_menu()
-    if isinstance(answer, Complaint):
-        return f"{answer.code}: {answer.detail}"
-    return answer.detail if isinstance(answer, Trouble) else None
+        apis = _apis(settings.wechat, connection, calls)
+        return {name: await make_menu(apis[name], replace=replace) for name in names}
 
 
 def _apis(wechat: WeChat, connection: Redis, calls: Transport) -> dict[str, Api]:
