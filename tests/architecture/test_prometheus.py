@@ -1,5 +1,6 @@
-"""The alert rules speak of metrics that there are, and of what the operators' page explains."""
+"""Alert rules and dashboard speak of metrics that there are, and of what the operators' page explains."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -9,10 +10,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "imsg.rules.yml"
+DASHBOARD = ROOT / "deploy" / "grafana" / "imsg.json"
 PLAYED = RULES.with_name("imsg.rules.test.yml")
-
-COUNTERS = ("imsg_deliveries", "imsg_dead_letters")
-"""Counters named without the ending that Prometheus' client gives them."""
 
 
 def rules() -> list[dict[str, Any]]:
@@ -21,11 +20,19 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
+def queries() -> list[str]:
+    """Read what the dashboard's panels ask, with Grafana's own variable filled in."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    asked = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    return [expression.replace("$__rate_interval", "5m") for expression in asked]
+
+
 def metrics() -> set[str]:
     """Find the metrics that the services have."""
     code = "\n".join(path.read_text() for path in (*ROOT.glob("*/src/**/*.py"), *ROOT.glob("shared/*/src/**/*.py")))
     found = set(re.findall(r"(?:Counter|Gauge|Histogram)\(\s*\"(imsg_\w+)\"", code))
-    return found | {f"{name}_total" for name in COUNTERS} | {f"{name}_bucket" for name in found}
+    counters = set(re.findall(r"Counter\(\s*\"(imsg_\w+)\"", code))  # the client ends their names with _total
+    return found | {f"{name.removesuffix('_total')}_total" for name in counters} | {f"{name}_bucket" for name in found}
 
 
 def test_every_rule_speaks_of_metrics_that_there_are() -> None:
@@ -33,6 +40,20 @@ def test_every_rule_speaks_of_metrics_that_there_are() -> None:
 
     assert named
     assert named - metrics() == set()
+
+
+def test_every_panel_speaks_of_metrics_that_there_are() -> None:
+    named = [set(re.findall(r"\bimsg_\w+", query)) for query in queries()]
+
+    assert all(named)
+    assert set().union(*named) - metrics() == set()
+
+
+def test_promtool_takes_the_queries_of_the_dashboard(tmp_path: Path) -> None:
+    rules = [{"record": f"query_{n}", "expr": query} for n, query in enumerate(queries())]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+
+    run("promtool", "check", "rules", str(tmp_path / "rules.yml"))
 
 
 def test_every_alert_has_its_remedy_on_the_operators_page() -> None:

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import Random
 
@@ -52,7 +53,7 @@ class Bed:
     """A lane of a worker, without its loop."""
 
     def __init__(self, broker: Broker, redis: Redis) -> None:
-        self.broker, self.channel = broker, Counting()
+        self.broker, self.channel, self.registry = broker, Counting(), CollectorRegistry()
         self.claims = Claims(redis)
         self.queue = broker.topology.queue("smtp", Lane.SINGLE)
         self.lane = LaneContext(
@@ -63,7 +64,7 @@ class Bed:
             claims=self.claims,
             tombstones=None,
             pause=PauseSwitch(redis, self.claims, "smtp", time.monotonic),
-            metrics=Metrics(CollectorRegistry(), "smtp"),
+            metrics=Metrics(self.registry, "smtp"),
             slots=asyncio.Semaphore(32),
             places=asyncio.Semaphore(32),
             steps_s=broker.topology.steps_s,
@@ -105,6 +106,16 @@ async def test_a_group_is_told_of_in_one_message_and_each_of_it_is_acked(bed: Be
     told = await bed.heard(32 + 1)
     assert {outcome.request for outcome in told[0].outcomes} == {one.request for one in jobs}
     await depth_is(bed.broker, bed.queue, 0)
+
+
+async def test_it_is_told_how_long_a_message_took_from_its_acceptance(bed: Bed) -> None:
+    old = job().model_copy(update={"accepted_at": datetime.now(UTC) - timedelta(minutes=2)})
+    await accept(bed.broker, old)
+    async with bed.broker.consume(bed.queue, 32) as deliveries:
+        await bed.carry_out([old], deliveries)
+    value = bed.registry.get_sample_value
+    assert value("imsg_accept_to_sent_seconds_count", {"method": "smtp"}) == 1
+    assert value("imsg_accept_to_sent_seconds_sum", {"method": "smtp"}) == pytest.approx(120, abs=10)
 
 
 async def test_what_breaks_or_is_another_s_holds_up_nobody_else_of_its_group(bed: Bed) -> None:

@@ -19,7 +19,7 @@ from imsg_channels.deployment import Deployment
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.stand_in import At
 from imsg_runtime.settings import CALLERS, variable
-from imsg_testing import openapi
+from imsg_testing import dashboard, openapi
 
 ROOT = Path(__file__).parents[3]
 CLIENT = ROOT / "clients/python/src/imsg_client"
@@ -350,6 +350,7 @@ def synchronous_client() -> str:
 
 WHOLE: Mapping[str, Callable[[], str]] = {
     "clients/python/src/imsg_client/_sync/client.py": synchronous_client,
+    "deploy/grafana/imsg.json": dashboard.write,
     **{
         f"deploy/kubernetes/base/{channel.service}.yaml": lambda pair=(channel, deployment): kubernetes_sender(*pair)  # type: ignore[misc]
         for channel, deployment in DEPLOYED

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from imsg_broker.port import Broker, Delivery, Unreachable
-from imsg_contract.wire import Again, Blocked, Job, Outcome, Recipient, Refused, Result, Unknown
+from imsg_contract.wire import Again, Blocked, Job, Outcome, Recipient, Refused, Result, Sent, Unknown
 from imsg_delivery.channel import Asking, Prepared
 from imsg_delivery.claims.records import Busy, Claimed, Delayed, Ended, Free, Lapsed, Record, Transition
 from imsg_delivery.claims.store import BREAKS, Begun, ChunkRecord
@@ -352,6 +352,8 @@ class ChunkDelivery(Generic[Prepared]):
 
     def _count(self, result: Result) -> None:
         self._lane.metrics.attempts[type(result), result.provider].inc()
+        if isinstance(result, Sent):
+            self._lane.metrics.accept_to_sent.observe(self._now_s() - self._job.accepted_at.timestamp())
         if isinstance(result, Blocked):
             self._lane.pause.block(result)
 

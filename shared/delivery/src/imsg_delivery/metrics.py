@@ -9,6 +9,10 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 """From a relay on the same host to a mail server that takes its minutes after the final dot."""
 
 
+ACCEPT_TO_SENT_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400)
+"""From a message that finds an empty queue to one that was retried for a day."""
+
+
 class Attempts(dict[tuple[type[Result], str], Counter]):
     """Kind of result and provider → its counter, bound to its labels at the first attempt."""
 
@@ -25,7 +29,7 @@ class Attempts(dict[tuple[type[Result], str], Counter]):
 
 
 class Metrics:
-    """Attempts by result, calls in flight by lane, how long calls take, dead letters, whether the channel is blocked.
+    """Attempts by result, calls in flight by lane, how long calls and messages take, dead letters, blocks.
 
     Each is bound to its labels once, so that a delivery only counts.
     """
@@ -45,6 +49,13 @@ class Metrics:
             "How long a provider call took",
             ("method",),
             buckets=SECONDS,
+            registry=registry,
+        ).labels(method)
+        self.accept_to_sent = Histogram(
+            "imsg_accept_to_sent_seconds",
+            "From the acceptance of a message to the provider's yes: the queue, retries and the call",
+            ("method",),
+            buckets=ACCEPT_TO_SENT_S,
             registry=registry,
         ).labels(method)
         self.dead = Counter(
