@@ -234,11 +234,14 @@ async def test_it_is_told_for_how_long_a_channels_oldest_message_waits(bench: Be
     bench.clock.at = NOW + timedelta(minutes=1)
     await bench.sweep.once()
     assert bench.oldest_age_s("smtp") == pytest.approx(60)
-    assert bench.oldest_age_s("sms") == 0
 
     await bench.keep(outcome(first, Status.SENT))
     await bench.sweep.once()
     assert bench.oldest_age_s("smtp") == pytest.approx(30)
+
+    await bench.keep(outcome(second, Status.FAILED))
+    await bench.sweep.once()
+    assert bench.oldest_age_s("smtp") == 0
 
 
 @pytest.mark.parametrize("which", ["clock", "servers_clock"])
