@@ -189,6 +189,19 @@ def test_a_workbook_gives_the_column_of_the_sheet_that_was_chosen(visit: Visits)
     expect(page.locator(".recipient-label")).to_have_text(["张三 zhang@example.com", "李四"])
 
 
+def test_the_path_says_where_on_it_one_is(visit: Visits) -> None:
+    seen = open_form(visit)
+    page, step = seen.page, seen.page.locator(".steps [aria-current=step]")
+    expect(step).to_have_text("收件人")
+    page.locator(".recipients-field").press_sequentially("li@example.com\n")
+    expect(step).to_have_text("内容")
+    page.locator(".field-subject input").fill("开会")
+    page.locator(".field-text textarea").fill("下午两点半")
+    expect(step).to_have_text("检查")
+    page.locator(".field-subject input").fill("")
+    expect(step).to_have_text("内容")
+
+
 def test_a_mail_with_html_and_dropped_files_arrives_as_previewed(deployment: Deployment, visit: Visits) -> None:
     seen = open_form(visit, username=deployment.new_user())
     page, to = seen.page, address()

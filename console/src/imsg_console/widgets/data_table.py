@@ -20,7 +20,7 @@ HEADER = """
   </q-th>
   <q-th v-for="col in props.cols" :key="col.name" :props="props" role="columnheader" scope="col"
     :class="'table-' + col.name">
-    <button v-if="col.sortable" type="button" class="table-sort">{{ col.label }}</button>
+    <button v-if="col.sortable" type="button" class="table-sort" :title="col.hint">{{ col.label }}</button>
     <template v-else>{{ col.label }}</template>
   </q-th>
 </q-tr>
@@ -45,6 +45,8 @@ class Head:
     label: str
     field: str = ""
     """What it is sorted by; empty: it is not."""
+    hint: str = ""
+    """What sorting by it does, where that does not go without saying."""
     align: str = "left"
 
 
@@ -70,6 +72,7 @@ class DataTable:
                 "field": head.field or head.name,
                 "sortable": bool(head.field),
                 "align": head.align,
+                "hint": head.hint or None,
             }
             for head in heads
         ]

@@ -82,9 +82,9 @@ REQUEST = f"""
 def draw_messages(texts: Texts, *, everybody: bool, on_choice: Callable[[Sequence[str]], None]) -> DataTable:
     """Draw the table of recipients; `on_choice` is told the ids that are ticked."""
     heads = [
-        Head("status", texts("messages.column_status"), "status_text"),
-        Head("message", texts("messages.column_message"), "title"),
-        Head("to", texts("messages.column_to"), "to"),
+        _head(texts, "status", "status_text"),
+        _head(texts, "message", "title"),
+        _head(texts, "to", "to"),
         *_ending(texts, everybody=everybody),
     ]
     return DataTable(heads, MESSAGE, pick=texts("messages.pick_all"), on_choice=on_choice)
@@ -93,14 +93,20 @@ def draw_messages(texts: Texts, *, everybody: bool, on_choice: Callable[[Sequenc
 def draw_requests(texts: Texts, *, everybody: bool, on_choice: Callable[[Sequence[str]], None]) -> DataTable:
     """Draw the table of requests; a row says `open` with its id where somebody wants its recipients."""
     heads = [
-        Head("message", texts("messages.column_message"), "title"),
-        Head("to", texts("messages.column_to"), "recipients"),
-        Head("status", texts("messages.column_status"), "failed"),
+        _head(texts, "message", "title"),
+        _head(texts, "to", "recipients"),
+        _head(texts, "status", "failed"),
         *_ending(texts, everybody=everybody),
     ]
     return DataTable(heads, REQUEST, pick=texts("messages.pick_all"), on_choice=on_choice)
 
 
 def _ending(texts: Texts, *, everybody: bool) -> list[Head]:
-    who = [Head("username", texts("messages.column_username"), "who")] if everybody else []
-    return [*who, Head("created", texts("messages.column_created"), "iso")]
+    who = [_head(texts, "username", "who")] if everybody else []
+    return [*who, _head(texts, "created", "iso")]
+
+
+def _head(texts: Texts, name: str, field: str) -> Head:
+    """Make a head that sorts the page in view: the API lists the newest first, and in no other order."""
+    label = texts(f"messages.column_{name}")
+    return Head(name, label, field, hint=texts("messages.sort_page", column=label))

@@ -134,6 +134,8 @@ class Words:
 
     def complaints(self) -> list[tuple[ui.input | ui.textarea, str]]:
         """Say what the API would refuse, and where."""
+        if not self._params:
+            return []  # a template without variables
         first = next(iter(self._params.values()))
         for made in self._params.values():
             if not made.value or not made.value.strip():

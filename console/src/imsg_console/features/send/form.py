@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,8 @@ from imsg_console.widgets.elements import attrs, button, element, heading, live_
 from imsg_console.widgets.notices import error_notice, notice
 
 MANY = 100
-"""Recipients from which on a send is looked at once more, on a page of its own."""
+"""Recipients from which on the check is a page of its own: fewer are checked beside the form, where all of them, the
+preview and the limits are in view, and a page more would show the same again."""
 
 RECIPIENTS_WRONG = 10011
 NOT_SURE = 10012
@@ -83,7 +84,7 @@ class Form:
                         if method != SMTP.name
                     }
                     self._attachments = Attachments(self._view, self._follow)
-            with element("div", "send-side stack"):
+            with attrs(element("section", "send-side stack"), aria_label=self._t("send.step_check")):
                 with element("section", "card stack"):
                     heading(2, self._t("send.preview"))
                     self._preview = Preview(self._view)
@@ -188,7 +189,7 @@ class Form:
             made.error = None
         self._complained = []
         fine = self._people.fine
-        self._steps.show("what" if fine else "who")
+        self._steps.show(self._find_step())
         self._draw_preview(self._preview)
         if self._method == SMTP.name:
             self._send.text = self._t("send.submit", n=len(fine)) if fine else self._t("send.submit_none")
@@ -251,7 +252,7 @@ class Form:
         ui.run_javascript("window.scrollTo(0, 0); document.querySelector('.confirm-title')?.focus()")
 
     def _leave_confirming(self) -> None:
-        self._steps.show("what")
+        self._steps.show(self._find_step())
         self._confirming.set_visibility(False)
         self._whole.set_visibility(True)
 
@@ -276,6 +277,19 @@ class Form:
             self._key = (digest, secrets.token_hex(16))
         return self._key[1]
 
+    def _find_step(self) -> str:
+        """Say where on the path this is: all that is written stands beside what is left to check."""
+        if not self._people.fine:
+            return "who"
+        is_written = not self._people.wrong and not self._complaints()
+        return "check" if is_written and len(self._people.texts) < MANY else "what"
+
+    def _complaints(self) -> Sequence[tuple[ui.input | ui.textarea, str]]:
+        """List what the content lacks, and where."""
+        if self._method == SMTP.name:
+            return self._mail.complaints(has_files=bool(self._attachments.files))
+        return self._words[self._method].complaints()
+
     def _is_right(self) -> bool:
         """Tell whether it can be sent; where not, say so beside each field and go to the first."""
         self._trouble.clear()
@@ -286,10 +300,7 @@ class Form:
                 notice(text, "bad")
             self._box.focus()
             return False
-        if self._method == SMTP.name:
-            complaints = self._mail.complaints(has_files=bool(self._attachments.files))
-        else:
-            complaints = self._words[self._method].complaints()
+        complaints = self._complaints()
         for made, text in complaints:
             made.error = text
         self._complained = [made for made, _ in complaints]
