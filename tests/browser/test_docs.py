@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from imsg_testing.api import DOCUMENTED
-from imsg_testing.browser import DESK, PATIENCE_MS, PHONE, Look, Visit
+from imsg_testing.browser import DESK, PATIENCE_MS, PHONE, Look, Visit, axe
 from imsg_testing.deployment import Deployment
 
 Visits = Callable[..., Visit]
@@ -53,6 +53,16 @@ def test_every_operation_of_both_versions_is_listed(visit: Visits, deployment: D
     expect(page.get_by_text(words["summary"])).to_be_visible()
     expect(page.get_by_role("button", name=words["authorize"]).first).to_be_visible()
     assert page.locator("html").get_attribute("lang") == look.language
+
+
+@pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE)], ids=lambda look: look.name)
+def test_the_reader_is_fit_for_everybody(visit: Visits, deployment: Deployment, look: Look) -> None:
+    """Closed, and with an operation open."""
+    page = open_docs(visit, deployment, look)
+    axe(page)
+    page.locator("[id$='-send'] .opblock-summary-control").click()
+    expect(page.locator("[id$='-send'] .responses-wrapper")).to_be_visible()
+    axe(page)
 
 
 def test_the_language_is_switched_by_a_link(visit: Visits, deployment: Deployment) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_auth.tables import CHANGES, REVOKED, USERS
+from imsg_channels import CONTACTS
 from imsg_contract.addresses import identity
 from imsg_database.database import Database
 
@@ -277,7 +278,7 @@ class Store:
 def _name_violated(error: IntegrityError) -> str:
     """Name the column whose uniqueness an insert or update would break. Raises the error where it is another's."""
     constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-    known = {"users_pkey": "username", **{f"users_{field}_key": field for field in ("phone", "email", "wechat")}}
+    known = {"users_pkey": "username", **{f"users_{field}_key": field for field in CONTACTS}}
     if constraint in known:
         return known[constraint]
     told = str(error.orig)  # SQLite: "UNIQUE constraint failed: users.phone"

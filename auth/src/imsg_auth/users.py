@@ -11,11 +11,10 @@ from imsg_auth.schemas import PER_DAY, PER_HOUR, Modification, Patch, Registrati
 from imsg_auth.store import Store, User
 from imsg_auth.tokens import new_epoch
 from imsg_auth.user_changes import UserChanges
+from imsg_channels import CONTACTS
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_runtime.service_client import Caller
-
-_CONTACTS = ("phone", "email", "wechat")
 
 
 class Users:
@@ -59,7 +58,7 @@ class Users:
             created_at=datetime.fromtimestamp(at, UTC),
         )
         details = {name: getattr(user, name) for name in ("role", "available", "per_hour", "per_day")}
-        contacts = [name for name in _CONTACTS if getattr(user, name) is not None]
+        contacts = [name for name in CONTACTS if getattr(user, name) is not None]
         await self._changes.add(user, actor, {**details, "contacts": contacts})
 
     async def modify(self, actor: Caller, username: str, asked: Modification) -> None:
@@ -76,13 +75,13 @@ class Users:
         """
         name = _existing(username)
         values: dict[str, Any] = asked.model_dump(exclude_none=True, exclude={"password"})
-        for contact in _CONTACTS:
+        for contact in CONTACTS:
             if values.get(contact) == "":
                 values[contact] = None
         if values.get("recipients_per_day") == "none":
             values["recipients_per_day"] = None
-        details = {key: value for key, value in values.items() if key not in _CONTACTS}
-        details["contacts"] = [contact for contact in _CONTACTS if contact in values]
+        details = {key: value for key, value in values.items() if key not in CONTACTS}
+        details["contacts"] = [contact for contact in CONTACTS if contact in values]
         if asked.password is not None:
             values["password"] = await self._hash(name, "password", asked.password)
             details["password"] = True

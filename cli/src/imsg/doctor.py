@@ -6,6 +6,7 @@ import socket
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -118,9 +119,7 @@ async def _examine(asked: all_in_one.Settings, url: str) -> list[Finding]:
         ("broker", lambda: _broker(asked)),
         ("database", lambda: asyncio.to_thread(_database, asked)),
         ("contents", lambda: _contents(asked)),
-        ("mail server", _mail_server),
-        ("SMS providers", lambda: asyncio.to_thread(_sms_providers)),
-        ("WeChat", lambda: _wechat(asked)),
+        *((channel.titles.en, partial(_channel, asked, channel)) for channel in CHANNELS),
     ]
     findings = []
     for what, check in checks:
@@ -160,6 +159,23 @@ async def _running(url: str) -> Finding:
     return Finding(
         "iMSG", f"not ready at {effective_settings.mask(url)}: {answer.get('unmet')}", "The parts below say why."
     )
+
+
+async def _channel(asked: all_in_one.Settings, channel: ChannelSpec) -> Finding:
+    """Examine a channel: by what is known of its provider, else whether there is one."""
+    match channel.name:
+        case SMTP.name:
+            return await _mail_server()
+        case SMS.name:
+            return await asyncio.to_thread(_sms_providers)
+        case WECHAT.name:
+            return await _wechat(asked)
+        case _ if _is_provided(channel):
+            return Finding(channel.titles.en, "configured; no call is made")
+        case _ if channel.stand_in is not None:
+            return Finding(channel.titles.en, "the sandbox, in `imsg up`")
+        case _:
+            return Finding(channel.titles.en, "not examined: its sender alone knows its provider")
 
 
 async def _redis(asked: all_in_one.Settings) -> Finding:

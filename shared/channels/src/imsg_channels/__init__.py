@@ -27,6 +27,9 @@ METHODS = tuple(BY_NAME)
 """Their names, in the order in which people are shown them."""
 
 
+CONTACTS: tuple[str, ...] = tuple(dict.fromkeys(channel.contact for channel in CHANNELS if channel.contact is not None))
+"""The contacts of a user that channels send to, in their order."""
+
 METHODS_SAID: Mapping[str, str] = {
     "methods_zh": f"{'、'.join(METHODS[:-1])} 或 {METHODS[-1]}",
     "methods_en": f"{', '.join(METHODS[:-1])} or {METHODS[-1]}",

@@ -69,9 +69,10 @@ def is_meant(text: str, method: str) -> bool:
 
 def explain(text: str, method: str) -> str:
     """Say what is wrong with what was meant for an address; empty where nothing shows that it was. A key of texts."""
-    if method == "smtp" and ("@" in text or "＠" in text):
+    channel = BY_NAME[method]
+    if channel.contact == "email" and ("@" in text or "＠" in text):
         return "send.bad_email"
-    if method != "sms" or len(text) > MAX_ADDRESS_CHARACTERS:
+    if not channel.address.is_dialled or len(text) > MAX_ADDRESS_CHARACTERS:
         return ""
     plain = normalize(text)
     if _SCIENTIFIC.fullmatch(plain):
@@ -87,11 +88,12 @@ def explain(text: str, method: str) -> str:
 def _tidy(text: str, method: str) -> Iterator[str]:
     plain = normalize(text)
     yield plain
-    if method == "smtp":
+    channel = BY_NAME[method]
+    if channel.contact == "email":
         bare = plain.removeprefix("mailto:").strip(_QUOTES).rstrip(".。")
         yield bare
         yield bare.replace("。", ".")
-    elif method == "sms":
+    elif channel.address.is_dialled:
         yield from _phones(plain)
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from imsg_channels import BY_NAME
 from imsg_console.features.send.judging import (
     choose_key,
     explain,
@@ -181,7 +182,7 @@ def _people(rows: Sequence[_Row], method: str) -> Reading:
             continue
         taken: list[_Token] = []
         for one in row.tokens:
-            is_wanted = one.is_meant and (method == "smtp" or counts[one.column] or not row.addresses)
+            is_wanted = one.is_meant and (BY_NAME[method].contact == "email" or counts[one.column] or not row.addresses)
             if one.is_address or one.is_apart or is_wanted:
                 taken.append(one)
             elif one.is_meant:  # a landline, say, in a column that holds no address at all
@@ -364,7 +365,7 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
 
 def _join_numbers(words: Sequence[str], method: str) -> list[str]:
     """Put phone numbers together that blanks cut: `张三 138 0013 8000`."""
-    if method != "sms":
+    if not BY_NAME[method].address.is_dialled:
         return list(words)
     joined: list[str] = []
     run: list[str] = []
@@ -372,7 +373,7 @@ def _join_numbers(words: Sequence[str], method: str) -> list[str]:
         if word and _NUMERIC.fullmatch(normalize(word)):
             run.append(word)
             continue
-        joined += _split_numbers(run)
+        joined += _split_numbers(run, method)
         run = []
         if word:
             joined.append(word)
@@ -383,13 +384,13 @@ MAX_PHONE_WORDS = 8
 """Blanks inside a number: +1 415 555 01 00 has four."""
 
 
-def _split_numbers(run: Sequence[str]) -> Iterator[str]:
+def _split_numbers(run: Sequence[str], method: str) -> Iterator[str]:
     """Cut a run of digits into numbers, each as long as it can be."""
     at = 0
     while at < len(run):
         most = next((n for n in range(1, MAX_PHONE_WORDS) if run[at + n : at + n + 1] and "+" in run[at + n]), len(run))
         for count in range(min(most, MAX_PHONE_WORDS, len(run) - at), 0, -1):
-            if count == 1 or is_address(" ".join(run[at : at + count]), "sms"):
+            if count == 1 or is_address(" ".join(run[at : at + count]), method):
                 yield " ".join(run[at : at + count])
                 at += count
                 break

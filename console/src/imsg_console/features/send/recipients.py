@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from imsg_channels import CHANNELS
+from imsg_channels import BY_NAME, CHANNELS
 from imsg_console.features.send.judging import (
     MAX_NAME_CHARACTERS,
     PHONE_DIGITS,
@@ -168,7 +168,7 @@ def judge(text: str, method: str) -> Recipient:
     if (found := find_address(text, method)) is not None:
         written, normal = found
         # One person has one mailbox, whatever the case: the API writes to it once.
-        return Recipient(written, normal.lower() if method == "smtp" else normal, Kind.ADDRESS)
+        return Recipient(written, normal.lower() if BY_NAME[method].contact == "email" else normal, Kind.ADDRESS)
     for other in TELLING:
         if other != method and is_address(text, other):
             return Recipient(text, text, Kind.WRONG, choose_key(other, f"send.is_{other}", "send.is_of_another"))
@@ -179,7 +179,7 @@ def judge(text: str, method: str) -> Recipient:
 
 def _why_no_name(text: str, method: str) -> str:
     """Say why a text can't be a username, or is no username anybody has; empty where it can."""
-    if method == "sms" and text.isdecimal() and len(text) >= min(PHONE_DIGITS):
+    if BY_NAME[method].address.is_dialled and text.isdecimal() and len(text) >= min(PHONE_DIGITS):
         return "send.bad_phone"
     if not text or len(text) > MAX_NAME_CHARACTERS:
         return "send.too_long"

@@ -5,10 +5,10 @@ from typing import Any
 
 from nicegui import ui
 
+from imsg_channels import CONTACTS
 from imsg_console.client import ApiError, path
 from imsg_console.features.users import secret
 from imsg_console.features.users.records import (
-    CONTACTS,
     LEAST_PASSWORD,
     MOST,
     MOST_NAME,

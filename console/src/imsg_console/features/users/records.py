@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from imsg_channels import CONTACTS
 from imsg_console.client import ApiError
 from imsg_console.texts import Texts
 
 User = Mapping[str, Any]
 """As GET /api/v2/users gives it."""
 
-CONTACTS = ("email", "phone", "wechat")
 LIMITS = ("per_hour", "per_day", "recipients_per_day")
 FIELDS = ("username", "password", *CONTACTS, "role", *LIMITS, "available")
 
