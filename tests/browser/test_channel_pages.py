@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from imsg_testing.api import wait
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.entering import bury, enter, send_and_settle
+from imsg_testing.entering import dead_letter, enter, send_and_settle
 
 Visits = Callable[..., Visit]
 
@@ -82,7 +82,7 @@ def test_a_wrong_address_is_said_in_the_dialog(visit: Visits) -> None:
 
 def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deployment, visit: Visits) -> None:
     token, to = deployment.token(), f"dead-{secrets.token_hex(4)}@example.com"
-    request = bury(deployment, 22, to, "死而复生")
+    request = dead_letter(deployment, 22, to, "死而复生")
     wait(
         lambda: len(deployment.call("GET", "/api/dead", token=token, limit="30").get("dead", [])) == 23, 60, every_s=0.2
     )

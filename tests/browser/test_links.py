@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from imsg_testing.api import wait
 from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment, running
-from imsg_testing.entering import bury, enter
+from imsg_testing.entering import dead_letter, enter
 
 pytestmark = pytest.mark.long
 
@@ -37,7 +37,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deploymen
         deployment.open_wide()
         user = deployment.new_user(per_hour=1000, per_day=1000)
         token = deployment.token(user, "correct horse")
-        bury(deployment, 2, "dead@example.com", "死信")
+        dead_letter(deployment, 2, "dead@example.com", "死信")
         for owner in (token, deployment.token()):
             for to in ("bounce@example.com", "nobody@nowhere.invalid", "li@example.com", "wang@example.com"):
                 _send(deployment, owner, "smtp", [to])

@@ -1,4 +1,4 @@
-"""What the worker's tests stand on: both brokers, a ledger of their own, a history that listens, a provider."""
+"""What the worker's tests stand on: both brokers, a claims store of their own, a history that listens, a provider."""
 
 import secrets
 from collections.abc import AsyncIterator

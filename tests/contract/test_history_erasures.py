@@ -65,11 +65,11 @@ async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messag
     await keeper.keep([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
 
 
-async def bury(stones: TombstoneStore, address: str, at: datetime = NOW) -> Tombstone:
-    """Bury an address."""
+async def place_tombstone(stones: TombstoneStore, address: str, at: datetime = NOW) -> Tombstone:
+    """Place the tombstone of an address."""
     stone = Tombstone(secrets.token_hex(16), DIGESTS.of(address), at)
     record = AuditRow(secrets.token_hex(16), at, "admin", "erasure", stone.id, "{}")
-    await stones.bury(stone, "smtp", record)
+    await stones.place(stone, "smtp", record)
     return stone
 
 
@@ -115,7 +115,7 @@ async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(
     await Attachments(database).put(Place(single.request, _sha(b"to them")), b"to them", AFTER)
     assert await holds(database, MAIL)
 
-    stone = await bury(stones, MAIL.swapcase())
+    stone = await place_tombstone(stones, MAIL.swapcase())
     assert await Eraser(database, DIGESTS).erase([stone]) == 4
     assert await Eraser(database, DIGESTS).erase([stone]) == 0
 
@@ -135,7 +135,7 @@ async def test_what_arrives_late_is_not_recorded_of_who_was_erased_since(
 ) -> None:
     """In any order, in one batch or in many."""
     single, listed, waiting = everything()
-    await bury(stones, MAIL)
+    await place_tombstone(stones, MAIL)
     said = outcome(single, Status.SENT, detail=f"250 <{MAIL}>", provider_id="p-1")
     await keep(database, said)
     await keep(database, single)
@@ -153,7 +153,7 @@ async def test_what_arrives_late_is_not_recorded_of_who_was_erased_since(
 
 
 async def test_what_is_accepted_after_an_erasure_is_recorded_whole(database: Database, stones: TombstoneStore) -> None:
-    stone = await bury(stones, MAIL)
+    stone = await place_tombstone(stones, MAIL)
     new = job(to=(MAIL,), at=AFTER)
     sent = outcome(new, Status.SENT, provider_id="p-1")
     await keep(database, new, sent)
@@ -166,7 +166,7 @@ async def test_what_is_accepted_after_an_erasure_is_recorded_whole(database: Dat
 async def test_a_receipt_that_comes_before_its_outcome_finds_a_message_of_the_new_relation(
     database: Database, stones: TombstoneStore
 ) -> None:
-    await bury(stones, PHONE)
+    await place_tombstone(stones, PHONE)
     new = job(to=(PHONE,), at=AFTER, method="sms", content="x")
     sent = outcome(new, Status.SENT, provider_id="p-1")
     await keep(database, receipt(sent, PHONE))
@@ -184,7 +184,7 @@ async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Da
         attachments=(Attachment(sha256=sha, size=1, filename=f"{MAIL}.pdf", type="application/pdf"),),
     )
     await keep(database, named, filed, *(outcome(one, Status.SENT, n=n) for one in (named, filed) for n in (0, 1)))
-    await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)])
+    await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
     assert not await holds(database, MAIL)
     assert {one["to"]: one["content"] for one in await read_messages(database, named)} == {
         "li@example.com": None,
@@ -195,7 +195,7 @@ async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Da
 async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones: TombstoneStore) -> None:
     _, listed, waiting = everything()
     await keep(database, listed, waiting)
-    await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)])
+    await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
     found = (await database.read(lambda connection: connection.execute(select(jobs)))).all()
     assert [row.request for row in found] == [listed.request]
     assert [one.address for one in Job.model_validate_json(found[0].body).recipients] == ["li@example.com"]
@@ -205,7 +205,7 @@ async def test_nobody_else_is_touched_by_an_erasure(database: Database, stones: 
     single, listed, waiting = everything("li@example.com")
     await keep(database, single, listed, waiting, outcome(single, Status.SENT, provider_id="p-1"))
     before = await dump(database)
-    stone = await bury(stones, MAIL)
+    stone = await place_tombstone(stones, MAIL)
     await Eraser(database, DIGESTS).erase([stone])
     assert set(before.splitlines()) <= set((await dump(database)).splitlines())
 
@@ -213,7 +213,7 @@ async def test_nobody_else_is_touched_by_an_erasure(database: Database, stones: 
 async def test_nothing_is_sent_again_to_who_was_erased(database: Database, stones: TombstoneStore) -> None:
     _, listed, _ = everything()
     await keep(database, listed, outcome(listed, Status.FAILED, n=0), outcome(listed, Status.FAILED, n=1))
-    await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)])
+    await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
     draft = await Resends(database).draft(listed.request, ADMIN, uncertain=False, again=False)
     assert [one["address"] for one in draft["recipients"]] == ["li@example.com"]
     with pytest.raises(Refusal, match="nothing_to_resend"):
@@ -223,7 +223,7 @@ async def test_nothing_is_sent_again_to_who_was_erased(database: Database, stone
 async def test_a_long_list_is_gone_through_in_slices(database: Database, stones: TombstoneStore) -> None:
     many = [job(to=(*(f"u{n}@example.com" for n in range(1_200)), MAIL), at=BEFORE) for _ in range(3)]
     await keep(database, *many)
-    assert await Eraser(database, DIGESTS).erase([await bury(stones, MAIL)]) == 3
+    assert await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)]) == 3
     assert not await holds(database, MAIL)
 
 
@@ -233,7 +233,7 @@ async def test_a_long_list_is_gone_through_in_slices(database: Database, stones:
 async def test_a_database_of_before_an_erasure_learns_of_it_from_redis_and_from_the_file(
     database: Database, stones: TombstoneStore, redis: Redis, tmp_path: Path
 ) -> None:
-    stone = await bury(stones, MAIL)
+    stone = await place_tombstone(stones, MAIL)
     other = Tombstone(secrets.token_hex(16), DIGESTS.of(PHONE), NOW)
     assert await stones.exchange() == set()
     await _forget(database)
@@ -249,7 +249,7 @@ async def test_a_database_of_before_an_erasure_learns_of_it_from_redis_and_from_
 
 
 async def test_an_emptied_redis_gets_its_tombstones_back(stones: TombstoneStore, redis: Redis) -> None:
-    stone = await bury(stones, MAIL)
+    stone = await place_tombstone(stones, MAIL)
     await stones.exchange()
     await redis.call("FLUSHDB")
     await stones.exchange()
@@ -270,7 +270,7 @@ async def test_a_file_that_can_not_be_written_is_told_and_stops_nothing(
     database: Database, redis: Redis, tmp_path: Path
 ) -> None:
     stones = TombstoneStore(database, Tombstones(redis, DIGESTS), tmp_path / "nowhere" / "tombstones")
-    stone = await bury(stones, MAIL)
+    stone = await place_tombstone(stones, MAIL)
     assert await stones.exchange() == {"file"}
     assert set(await Tombstones(redis, DIGESTS).read()) == {stone.digest}
 

@@ -1,4 +1,4 @@
-"""A worker that is killed, loses its broker or its ledger: nothing lost, duplicates no more than were in flight."""
+"""A worker that is killed, loses its broker or its claims: nothing lost, duplicates no more than were in flight."""
 
 import asyncio
 import json

@@ -14,7 +14,7 @@ from imsg_testing.trial import ERASURE_KEYS, SENT_UNSEEN, History, Provider, acc
 from imsg_testing.waiting import eventually
 
 
-async def bury(redis: Redis, one: str, at: datetime | None = None, key: SecretStr = ERASURE_KEYS[0]) -> None:
+async def place_tombstone(redis: Redis, one: str, at: datetime | None = None, key: SecretStr = ERASURE_KEYS[0]) -> None:
     """Write the tombstone of an address, of this moment unless another is given."""
     digests = Digests((key,))
     stone = Tombstone(secrets.token_hex(16), digests.of(one), at or datetime.now(UTC))
@@ -26,7 +26,7 @@ async def test_what_was_accepted_before_its_recipient_was_erased_is_not_sent(
 ) -> None:
     new = job(120)
     await accept(broker, new)
-    await bury(redis, address(77))
+    await place_tombstone(redis, address(77))
     async with worker_at(broker, redis_url, provider.port):
         await history.wait_settled(new.request, 120)
     assert (history.last(new.request, 77).status, history.last(new.request, 77).code) == ("failed", "erased")
@@ -38,7 +38,7 @@ async def test_mail_knows_no_difference_of_case_where_somebody_is_erased(
 ) -> None:
     new = job(recipients=(Recipient(n=0, to="Zhang.San@Example.com", address="Zhang.San@example.com"),))
     await accept(broker, new)
-    await bury(redis, "zhang.SAN@example.com")
+    await place_tombstone(redis, "zhang.SAN@example.com")
     async with worker_at(broker, redis_url, provider.port):
         await history.wait_settled(new.request)
     assert history.last(new.request).code == "erased"
@@ -48,7 +48,7 @@ async def test_mail_knows_no_difference_of_case_where_somebody_is_erased(
 async def test_what_is_accepted_after_an_erasure_is_a_new_relation_and_goes(
     broker: Broker, redis: Redis, redis_url: str, history: History, provider: Provider
 ) -> None:
-    await bury(redis, address(0), datetime.now(UTC) - timedelta(seconds=1))
+    await place_tombstone(redis, address(0), datetime.now(UTC) - timedelta(seconds=1))
     new = job()
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
@@ -64,7 +64,7 @@ async def test_a_message_that_waits_for_its_next_attempt_is_given_up_when_its_re
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
         await history.wait_settled(new.request, 1)
-        await bury(redis, address(1))
+        await place_tombstone(redis, address(1))
         await history.wait_settled(new.request, 2)
     assert history.statuses(new.request)[1] == ["retrying", "failed"]
     assert history.last(new.request, 1).code == "erased"
@@ -83,7 +83,7 @@ async def test_what_the_provider_may_have_when_its_recipient_is_erased_is_uncert
             return history.statuses(new.request) == {0: ["retrying"]}
 
         await eventually(is_tried)
-        await bury(redis, address(0))
+        await place_tombstone(redis, address(0))
         await history.wait_settled(new.request)
     assert (history.last(new.request).status, history.last(new.request).code) == ("uncertain", "erased")
     assert provider.count(new.request) == {0: 1}
@@ -91,7 +91,7 @@ async def test_what_the_provider_may_have_when_its_recipient_is_erased_is_uncert
 
 async def test_an_older_key_still_knows_whom_it_has_buried(redis: Redis) -> None:
     new, old = SecretStr("the new key"), SecretStr("the old key")
-    await bury(redis, "zhang@example.com", key=old)
+    await place_tombstone(redis, "zhang@example.com", key=old)
     found = await Tombstones(redis, Digests((new, old))).find(
         {0: "Zhang@example.com", 1: "li@example.com"}, datetime.now(UTC) - timedelta(minutes=1)
     )
@@ -100,8 +100,8 @@ async def test_an_older_key_still_knows_whom_it_has_buried(redis: Redis) -> None
 
 async def test_the_later_of_two_tombstones_of_one_address_stands(redis: Redis) -> None:
     now = datetime.now(UTC)
-    await bury(redis, "zhang@example.com", now)
-    await bury(redis, "zhang@example.com", now - timedelta(days=1))
+    await place_tombstone(redis, "zhang@example.com", now)
+    await place_tombstone(redis, "zhang@example.com", now - timedelta(days=1))
     tombstones = Tombstones(redis, Digests(ERASURE_KEYS))
     assert await tombstones.find({0: "zhang@example.com"}, now - timedelta(hours=1)) == {0}
     assert len(await tombstones.read()) == await tombstones.count() == 1

@@ -83,7 +83,7 @@ def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(deployment
     assert run_verb(deployment, "dead-letters").stdout == "No dead letters.\n"
     run_verb(deployment, "channels", "pause", "smtp")
     accepted = [deployment.send(f"dead{n}@example.com", subject=f"dead {n}") for n in range(2)]
-    asyncio.run(_bury(deployment, [answer["id"] for answer in accepted]))
+    asyncio.run(_dead_letter(deployment, [answer["id"] for answer in accepted]))
     wait(lambda: len(_list_dead_letters(deployment)) == UNREADABLE + 2, 60)
 
     assert "There are more" in run_verb(deployment, "dead-letters").stdout
@@ -127,8 +127,8 @@ def _list_dead_letters(deployment: Deployment, *options: str) -> list[dict[str, 
     return letters
 
 
-async def _bury(deployment: Deployment, requests: Sequence[str]) -> None:
-    """Take the jobs of a paused channel and bury them as a sender does, among many things that nobody can read."""
+async def _dead_letter(deployment: Deployment, requests: Sequence[str]) -> None:
+    """Dead-letter the jobs of a paused channel as a sender does, among many things that nobody can read."""
     url = find_running(deployment.data)
     assert url is not None
     async with open_broker(url) as broker:

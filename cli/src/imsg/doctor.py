@@ -199,7 +199,7 @@ async def _settings_of_redis(url: str, kind: str) -> Finding:
     if found["appendonly"] != "yes":
         return Finding("Redis", "keeps nothing over a restart", "Set `appendonly yes` there: ledgers must last.")
     if found["maxmemory-policy"] != "noeviction":
-        return Finding("Redis", "may evict", "Set `maxmemory-policy noeviction` there: no ledger may vanish.")
+        return Finding("Redis", "may evict", "Set `maxmemory-policy noeviction` there: claims must not vanish.")
     return Finding("Redis", f"{kind}append-only, fsync {found['appendfsync']}, noeviction")
 
 

@@ -228,7 +228,7 @@ class ErasureProgress:
         return newest is not None and time_of(newest) > at + OUT_OF_ORDER
 
     async def _is_open(self, at: datetime) -> bool:
-        """Tell whether anything is under way of a request of which a message was to whoever was buried then.
+        """Tell whether anything is under way of a request of which a message was to whoever was erased then.
 
         A sender has yet to say that it was not sent, or others wait for the same content, which may name them.
         """

@@ -43,7 +43,7 @@ class Erasures:
         self._wake = wake
 
     async def begin(self, method: str, to: str, caller: Caller) -> str:
-        """Bury an address, and return the erasure's id: from here nothing accepted before is sent or recorded.
+        """Place an address's tombstone; return the erasure's id. Nothing accepted before is sent or recorded from here on.
 
         Raises Refusal no_erasure_key, recipients_invalid; DatabaseUnavailable.
         """
@@ -54,7 +54,7 @@ class Erasures:
             raise _no_address(method, to)
         at = self._now()
         stone = Tombstone(fresh_id(at, secrets.token_bytes(10)), self._digests.of(address), at)
-        await self._stones.bury(stone, method, _record(stone, method, caller))
+        await self._stones.place(stone, method, _record(stone, method, caller))
         await self._stones.exchange()
         self._wake()
         return stone.id

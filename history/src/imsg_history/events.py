@@ -16,7 +16,7 @@ from imsg_history.ids import LAST_N
 UNREADABLE = "unreadable"
 DELIVERY_LIMIT = "delivery_limit"
 NOT_RECORDED = "not_recorded"
-"""Reasons of ours for a dead letter; the others are the words of whoever buried it."""
+"""Reasons of ours for a dead letter; the others are the words of whoever dead-lettered it."""
 
 DEATH_HEADER = "x-death"
 """What RabbitMQ adds where it moved a message itself: a job over its delivery limit."""

@@ -1,6 +1,6 @@
 """What a batch holds of people who were erased after it was accepted: taken out of it before it is written.
 
-Who is buried is asked in the writing transaction. PostgreSQL's lock of that read makes an erasure wait for those who
+Who was erased is asked in the writing transaction. PostgreSQL's lock of that read makes an erasure wait for those who
 read before it (`erase`), so that a row is either found by it or withheld here.
 """
 
@@ -22,14 +22,14 @@ from imsg_history.tables import attachments, attempts, messages, tombstones
 from imsg_runtime.tombstones import Digests
 
 MASK = "hmac:"
-"""Before the digest that stands in a waiting receipt for an address that is buried."""
+"""Before the digest that stands in a waiting receipt for an address that was erased."""
 
 SLICE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """The buried ones among a batch's people."""
+    """The erased ones among a batch's people."""
 
     until: Mapping[str, datetime]
     """Identity → what was accepted until then is erased."""
@@ -46,7 +46,7 @@ class Redacted:
 
 
 class Redaction:
-    """Finds who of a batch is buried."""
+    """Finds who of a batch was erased."""
 
     def __init__(self, digests: Digests) -> None:
         self._digests = digests
@@ -68,7 +68,7 @@ class Redaction:
 
 
 async def find(connection: AsyncConnection, digests: Iterable[str]) -> list[tuple[str, datetime]]:
-    """Look up digests: those that are buried, and until when what was accepted is erased."""
+    """Look up digests: those that were erased, and until when what was accepted is erased."""
     query = select(tombstones.c.digest, func.max(tombstones.c.at).label("at"))
     found = await connection.execute(query.where(tombstones.c.digest.in_(digests)).group_by(tombstones.c.digest))
     return [(row.digest, row.at) for row in found]

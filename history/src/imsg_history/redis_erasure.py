@@ -73,11 +73,11 @@ class RedisErasure:
             return
         digests = await self._digests.of_many(recipient.address for recipient in job.recipients)
         wanted = [digest for all_of in digests.values() for digest in all_of]
-        buried = dict(await self._database.read(lambda connection: find(connection, wanted)))
+        erased = dict(await self._database.read(lambda connection: find(connection, wanted)))
         gone = {
             identity(address)
             for address, all_of in digests.items()
-            if any(job.accepted_at <= buried[digest] for digest in all_of if digest in buried)
+            if any(job.accepted_at <= erased[digest] for digest in all_of if digest in erased)
         }
         if not gone:
             return

@@ -70,7 +70,7 @@ class StuckJobs:
     async def find(self) -> int:
         """Publish again what no copy can be about of any more; return how much. Raises DatabaseUnavailable.
 
-        A copy that turns up all the same does no harm: the ledger obeys the higher turn alone.
+        A copy that turns up all the same does no harm: claims obey the higher fencing token alone.
         """
         repeated = 0
         for method, lane in product(self.broker.topology.methods, Lane):
@@ -94,7 +94,7 @@ class StuckJobs:
         """Say what of a lane must be lost by now; None where that can't be known.
 
         A lane that is empty, its retry steps too, has nothing to come. Else it is first in, first out, and so past
-        what has had no attempt while something accepted a good while later has; what was put off waits for longer
+        what has had no attempt while something accepted a good while later has; what was delayed waits for longer
         than that, and must be lost only once its life is over.
         """
         now = self.now()
@@ -170,7 +170,7 @@ class StuckJobs:
 def _repeat(body: bytes, repeats: int, tried: int) -> bytes:
     """Write a job as it is published again: the first time as it was, unless an attempt is known of.
 
-    Otherwise with a turn above every copy's, without which the ledger would take it for one that is long past. A
+    Otherwise with a turn above every copy's, without which the claims would take it for one that is long past. A
     newer version's fields are kept.
     """
     if repeats == 0 and tried == 0:

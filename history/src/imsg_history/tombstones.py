@@ -31,7 +31,7 @@ TABLES, REDIS, QUEUES, DONE = "tables", "redis", "queues", "done"
 """The states of an erasure: what is being emptied, one after the other."""
 
 FIRST = ("history", "redis", "queues")
-"""Where something remains of whoever was just buried."""
+"""Where something remains of whoever was just erased."""
 
 DRAINED_AFTER = timedelta(hours=72)
 """By then no copy of a job is about: its life and its extension are 24 h each at most, and the last step is short."""
@@ -51,7 +51,7 @@ class TombstoneStore:
         """What the table held when all three were last seen to agree."""
         self._is_mirror_away = False
 
-    async def bury(self, stone: Tombstone, method: str, record: AuditRow) -> None:
+    async def place(self, stone: Tombstone, method: str, record: AuditRow) -> None:
         """Keep a new tombstone in the table: from here no writer overlooks it. Raises DatabaseUnavailable."""
         change = insert(audit).values({name: getattr(record, name) for name in record.__dataclass_fields__})
 
@@ -143,7 +143,7 @@ class TombstoneStore:
 
 
 def remaining(at: datetime, places: Iterable[str]) -> str:
-    """Write as JSON where something remains of whoever was buried at a time, until their queues have drained."""
+    """Write as JSON where something remains of whoever was erased at a time, until their queues have drained."""
     until = rfc3339(at + DRAINED_AFTER)
     return json.dumps([{"where": place, "until": until} for place in places])
 

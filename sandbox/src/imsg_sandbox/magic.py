@@ -40,7 +40,7 @@ MAILBOXES: Mapping[str, Trouble] = {
         "452 4.2.2 <{address}>: Mailbox is over quota, try again later",
     ),
     "greylist": Trouble(
-        "The first try is put off for minutes, the second is taken.",
+        "The first attempt is refused for now, the second accepted.",
         "recipient",
         "451 4.7.1 <{address}>: Recipient address rejected: Greylisted, please try again",
         once=True,

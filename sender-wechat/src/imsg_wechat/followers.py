@@ -84,24 +84,24 @@ class Followers:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _erase(self) -> None:
-        """Remove followers whose tags were buried, also what a restored table brought back; tell history so."""
+        """Remove followers whose tags were erased, also what a restored table brought back; tell history so."""
         if not self._tombstones.digests or await self._tombstones.count() == 0:
             return
-        buried = await self._tombstones.read()
-        if buried == self._erased:
+        erased = await self._tombstones.read()
+        if erased == self._erased:
             return
         for account in self._accounts:
             after = ""
             while page := await self._store.page(account, after, PAGE):
                 after = page[-1].tag
                 digests = await self._tombstones.digests.of_many(follower.tag for follower in page)
-                gone = [one for one in page if any(digest in buried for digest in digests[one.tag])]
+                gone = [one for one in page if any(digest in erased for digest in digests[one.tag])]
                 if gone:
                     await self._store.remove([one.tag for one in gone])
                     await self._forget(account, gone)
                     log.info("followers_erased", account=account, count=len(gone))
-        await self._redis.call("HSET", ERASED, "wechat", max(at_ms for at_ms, _ in buried.values()))
-        self._erased = buried
+        await self._redis.call("HSET", ERASED, "wechat", max(at_ms for at_ms, _ in erased.values()))
+        self._erased = erased
 
     async def _forget(self, account: str, followers: Sequence[Follower]) -> None:
         """Take followers out of Redis: their tags, and what was seen of their openids."""

@@ -62,23 +62,23 @@ def send_and_settle(deployment: Deployment, to: str | Sequence[str], *, token: s
     return str(sent["id"])
 
 
-def bury(deployment: Deployment, unreadable: int, to: str, subject: str) -> str:
-    """Bury what nobody can read, and after it a mail as its sender does; return the mail's request."""
+def dead_letter(deployment: Deployment, unreadable: int, to: str, subject: str) -> str:
+    """Dead-letter what nobody can read, and after it a mail as its sender does; return the mail's request."""
     url = find_running(deployment.data)
     assert url is not None
     with ThreadPoolExecutor(1) as apart:  # Playwright has a loop of its own in this thread
-        return apart.submit(asyncio.run, _bury(url, unreadable, to, subject)).result(3 * PATIENCE_S)
+        return apart.submit(asyncio.run, _publish_dead(url, unreadable, to, subject)).result(3 * PATIENCE_S)
 
 
-async def _bury(url: str, unreadable: int, to: str, subject: str) -> str:
-    buried = job(to=(to,), username="admin", content={"subject": subject, "text": "您好"})
+async def _publish_dead(url: str, unreadable: int, to: str, subject: str) -> str:
+    letter = job(to=(to,), username="admin", content={"subject": subject, "text": "您好"})
     async with open_broker(url) as broker:
         await is_so(lambda: broker.ready, PATIENCE_S)
         for number in range(unreadable):
             body = f"<script>alert({number})</script> 读不懂的内容".encode()
             await _dead(broker, body, "unreadable")
-        await _dead(broker, buried.encode(), "broke the worker 3 times")
-    return buried.request
+        await _dead(broker, letter.encode(), "broke the worker 3 times")
+    return letter.request
 
 
 async def _dead(broker: Broker, body: bytes, reason: str) -> None:

@@ -46,11 +46,11 @@ class Digests:
         return bool(self._keys)
 
     def of(self, address: str) -> str:
-        """Return the digest under which an address is buried: 64 hex digits."""
+        """Return the digest under which an address is erased: 64 hex digits."""
         return _digest(self._keys[0], address)
 
     def all_of(self, address: str) -> tuple[str, ...]:
-        """Return every digest under which it may be buried."""
+        """Return every digest under which it may be erased."""
         return tuple(_digest(key, address) for key in self._keys)
 
     async def of_many(self, found: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -130,7 +130,7 @@ class Tombstones:
             raise RedisUnavailable(str(refused)) from refused
 
     async def keep(self, tombstones: Iterable[Tombstone]) -> int:
-        """Write tombstones, the later of two of one address; return how many addresses are buried.
+        """Write tombstones, the later of two of one address; return how many addresses are erased.
 
         Raises RedisUnavailable, RedisRefused.
         """
@@ -148,7 +148,7 @@ class Tombstones:
         return stones
 
     async def count(self) -> int:
-        """Say how many addresses are buried. Raises RedisUnavailable, RedisRefused."""
+        """Say how many addresses are erased. Raises RedisUnavailable, RedisRefused."""
         return int(await self._redis.call("HLEN", TOMBSTONES))
 
 

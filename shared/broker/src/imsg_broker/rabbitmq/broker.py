@@ -31,7 +31,7 @@ MEET_S = 2.0
 """How long a start waits to see who answers; a broker that is away then is no reason not to start."""
 
 MAX_REASON = 2_000
-"""Characters of a reason to bury: all headers of a message must fit into one frame."""
+"""Characters of the reason of a dead letter: all headers of a message must fit into one frame."""
 
 
 class RabbitBroker:
