@@ -43,7 +43,7 @@ class Erasures:
         self._wake = wake
 
     async def begin(self, method: str, to: str, caller: Caller) -> str:
-        """Place an address's tombstone; return the erasure's id. Nothing accepted before is sent or recorded from here on.
+        """Place an address's tombstone; return the erasure's id. Nothing accepted before is sent or recorded any more.
 
         Raises Refusal no_erasure_key, recipients_invalid; DatabaseUnavailable.
         """

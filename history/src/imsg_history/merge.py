@@ -61,16 +61,16 @@ class Merge:
         """Take in one event. Raises ValueError or OverflowError where no row can hold it."""
         match event:
             case Accepted():
-                self._accepted(event)
+                self._add_accepted(event)
             case Outcomes():
                 for outcome in event.outcomes:
-                    self._outcome(outcome)
+                    self._add_outcome(outcome)
             case Receipt():
-                self._receipt(event)
+                self._add_receipt(event)
             case Change():
-                self._change(event)
+                self._add_change(event)
             case Dead():
-                self._dead(event)
+                self._add_dead(event)
 
     def settle_dead(self, since: dict[str, datetime]) -> None:
         """Settle the recipients of dead jobs, each at the time its letter was first kept, by the letter's id."""
@@ -78,21 +78,21 @@ class Merge:
             at, mark, detail = since[name], fingerprint(name), self.dead[name].reason
             for row in _message_rows(job, Status.FAILED, DEAD_RANK, at, mark):
                 row.code, row.detail = DEAD_LETTER, detail
-                self._message(row)
-                self._attempt(
+                self._add_message(row)
+                self._add_attempt(
                     AttemptRow(row.request, row.n, at, mark, None, row.status, code=DEAD_LETTER, detail=detail)
                 )
 
-    def _accepted(self, event: Accepted) -> None:
+    def _add_accepted(self, event: Accepted) -> None:
         job = event.job
         if self._is_late(job.request):
             return
         self.requests[job.request] = _request_row(job)
         self.jobs[job.request] = JobRow(job.request, event.body)
         for row in _message_rows(job, Status.QUEUED, RANK[Status.QUEUED], utc(job.accepted_at), 0):
-            self._message(row)
+            self._add_message(row)
 
-    def _outcome(self, outcome: Outcome) -> None:
+    def _add_outcome(self, outcome: Outcome) -> None:
         if self._is_late(outcome.request):
             return
         at, attempt, status = utc(outcome.at), outcome.attempt, outcome.status.value
@@ -102,10 +102,12 @@ class Merge:
         said = (provider, provider_id, code, detail)
         mark = fingerprint(attempt, status, *said)
         request, n, rank = outcome.request, outcome.n, RANK[outcome.status]
-        self._attempt(AttemptRow(request, n, at, mark, attempt, status, *said))
-        self._message(MessageRow(request, n, None, None, None, None, status, rank, attempt, at, mark, attempt, *said))
+        self._add_attempt(AttemptRow(request, n, at, mark, attempt, status, *said))
+        self._add_message(
+            MessageRow(request, n, None, None, None, None, status, rank, attempt, at, mark, attempt, *said)
+        )
 
-    def _receipt(self, receipt: Receipt) -> None:
+    def _add_receipt(self, receipt: Receipt) -> None:
         provider, provider_id = clean(receipt.provider, MAX_NAME), clean(receipt.provider_id, MAX_PROVIDER_ID)
         address, at, status = clean(receipt.address, MAX_ADDRESS), utc(receipt.at), receipt.status.value
         code, detail = clean_optional(receipt.code, MAX_CODE), clean_optional(receipt.detail, MAX_DETAIL)
@@ -113,14 +115,14 @@ class Merge:
         row = ReceiptRow(provider, provider_id, address, at, mark, status, code, detail, self.now)
         self.receipts[provider, provider_id, address, at, mark] = row
 
-    def _change(self, change: Change) -> None:
+    def _add_change(self, change: Change) -> None:
         at, details = utc(change.at), clean(compact(change.details))
         actor, action, subject = clean(change.actor), clean(change.action), clean(change.subject)
         name = hashlib.sha256(repr((at, actor, action, subject, details)).encode()).hexdigest()[:32]
         actor_id, subject_id = clean_optional(change.actor_id, MAX_NAME), clean_optional(change.subject_id, MAX_NAME)
         self.audit[name] = AuditRow(name, at, actor, action, subject, details, actor_id, subject_id)
 
-    def _dead(self, event: Dead) -> None:
+    def _add_dead(self, event: Dead) -> None:
         job = event.job
         self.dead[event.id] = DeadRow(
             event.id,
@@ -137,12 +139,12 @@ class Merge:
         self.requests.setdefault(job.request, _request_row(job))
         self.dead_jobs[event.id] = job
 
-    def _message(self, row: MessageRow) -> None:
+    def _add_message(self, row: MessageRow) -> None:
         known = self.messages.setdefault((row.request, row.n), row)
         if known is not row:
             known.absorb(row)
 
-    def _attempt(self, row: AttemptRow) -> None:
+    def _add_attempt(self, row: AttemptRow) -> None:
         self.attempts[row.request, row.n, row.at, row.mark] = row
 
     def _is_late(self, request: str) -> bool:
