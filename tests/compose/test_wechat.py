@@ -67,6 +67,6 @@ def test_the_sandboxs_people_and_the_webhook_are_guarded(containers: Containers)
 
 
 def test_the_menus_button_is_made_inside_the_senders_container(containers: Containers) -> None:
-    said = containers.compose("exec", "-T", "sender-wechat", "python", "-m", "imsg_wechat", "menu")
+    said = containers.compose("run", "--rm", "-T", "sender-wechat", "python", "-m", "imsg_wechat", "menu")
 
     assert "我的 › 获取我的openID" in said
