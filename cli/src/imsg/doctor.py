@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -28,6 +27,7 @@ from imsg_channels.spec import ChannelSpec
 from imsg_channels.stand_in import At, Default, MailServer, Secret
 from imsg_channels.wechat import WECHAT
 from imsg_contract.wire import Blocked
+from imsg_database.address import hosts
 from imsg_runtime import redis, unknown_settings
 from imsg_runtime.observe import configure
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -230,8 +230,7 @@ def _database(asked: all_in_one.Settings) -> Finding:
     if not url or url.startswith("sqlite:"):
         files = sorted(asked.data_dir.glob("*.db")) if not url else [Path(url.removeprefix("sqlite:///"))]
         return _sqlite([file for file in files if file.exists()])
-    parts = urlsplit(url)
-    return _postgres(parts.hostname or "127.0.0.1", parts.port or 5432)
+    return _postgres(hosts(url))
 
 
 async def _contents(asked: all_in_one.Settings) -> Finding:
@@ -265,17 +264,28 @@ def _sqlite(files: Sequence[Path]) -> Finding:
     return Finding("database", f"SQLite, sound: {', '.join(file.name for file in files)}")
 
 
-def _postgres(host: str, port: int) -> Finding:
+def _postgres(places: Sequence[tuple[str, int]]) -> Finding:
+    """Ask each host; of several one has to answer, and the others are named all the same."""
+    silent = {f"{host}:{port}": why for host, port in places if (why := _silence(host, port))}
+    answering = ", ".join(f"{host}:{port}" for host, port in places if f"{host}:{port}" not in silent)
+    state = "; ".join(silent.values())
+    if not answering:
+        return Finding("database", state, f"Start it, or correct {variable('database_url')}.")
+    if silent:
+        remedy = f"Without it nobody can take over: start it, or correct {variable('database_url')}."
+        return Finding("database", f"PostgreSQL answers at {answering}; {state}", remedy)
+    return Finding("database", f"PostgreSQL answers at {answering}")
+
+
+def _silence(host: str, port: int) -> str:
+    """Say why no PostgreSQL answers there; empty where one does."""
     try:
         with socket.create_connection((host, port), TIMEOUT_S) as sock:
             sock.sendall(SSL_REQUEST)
             answer = sock.recv(1)
     except OSError as error:
-        state = f"PostgreSQL at {host}:{port} does not answer ({(error.strerror or str(error)).lower()})"
-        return Finding("database", state, f"Start it, or correct {variable('database_url')}.")
-    if answer not in (b"S", b"N"):
-        return Finding("database", f"{host}:{port} is no PostgreSQL", f"Correct {variable('database_url')}.")
-    return Finding("database", f"PostgreSQL answers at {host}:{port}")
+        return f"PostgreSQL at {host}:{port} does not answer ({(error.strerror or str(error)).lower()})"
+    return "" if answer in (b"S", b"N") else f"{host}:{port} is no PostgreSQL"
 
 
 async def _mail_server() -> Finding:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg_database.address import make_file, read_url
+from imsg_database.address import hosts, make_file, read_url
 from imsg_runtime.settings import StartError
 
 
@@ -47,3 +47,33 @@ def test_a_file_that_cannot_be_made_is_said_with_its_name(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=r"file/imsg\.db of IMSG_DATABASE_URL can't be written"):
         make_file(read_url(f"sqlite:///{tmp_path}/file/imsg.db"))
+
+
+@pytest.mark.parametrize(
+    ("written", "places"),
+    [
+        ("postgresql://imsg:p%40ss@h1:5432,h2:5433/imsg", [("h1", 5432), ("h2", 5433)]),
+        ("postgres://h1,h2:6432/imsg?connect_timeout=2", [("h1", 5432), ("h2", 6432)]),
+        ("postgresql://imsg:p@[2001:db8::1]:5433,h2/imsg", [("2001:db8::1", 5433), ("h2", 5432)]),
+        ("postgresql://imsg@db:5433/imsg", [("db", 5433)]),
+        ("postgresql://imsg@db/imsg", [("db", 5432)]),
+        ("postgresql:///imsg", [("127.0.0.1", 5432)]),
+    ],
+)
+def test_several_hosts_are_read_with_their_ports(written: str, places: list[tuple[str, int]]) -> None:
+    assert hosts(written) == places
+
+
+def test_of_several_hosts_it_is_the_one_that_takes_writes() -> None:
+    url = read_url("postgresql://imsg:p%40ss@h1:5432,h2:5433/imsg")
+    assert (url.username, url.password, url.database) == ("imsg", "p@ss", "imsg")
+    assert dict(url.query) == {"host": "h1,h2", "port": "5432,5433", "target_session_attrs": "read-write"}
+    assert "p@ss" not in str(url)
+    given = read_url("postgresql://h1,h2/imsg?target_session_attrs=any&sslmode=verify-full")
+    assert (given.query["target_session_attrs"], given.query["sslmode"]) == ("any", "verify-full")
+
+
+@pytest.mark.parametrize("written", ["postgresql://imsg@h1,/imsg", "postgresql://h1:5432,h2:port/imsg"])
+def test_a_host_of_several_that_cannot_be_read_is_refused(written: str) -> None:
+    with pytest.raises(StartError, match="IMSG_DATABASE_URL is no URL"):
+        read_url(written)

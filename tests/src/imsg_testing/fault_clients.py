@@ -71,6 +71,8 @@ class Clients:
         """Answers that never came: connections reset or refused."""
         self.breaks: Counter[str] = Counter()
         """What became of these."""
+        self.waits: list[tuple[float, float]] = []
+        """When each request was made, and how long it took to be answered."""
         self.wrong: list[str] = []
         """Answers that no document knows."""
         self.subject = "故障"
@@ -148,8 +150,10 @@ class Clients:
         while time.monotonic() < patience:
             url = self._urls[tries % len(self._urls)]
             tries += 1
+            began = time.monotonic()
             try:
                 answer = self._http.post(f"{url}/api/v2/messages", json=body, headers=headers)
+                self.waits.append((began, time.monotonic() - began))
             except httpx.TransportError as error:
                 with self._lock:
                     self.broken += 1

@@ -1,6 +1,6 @@
 """All of iMSG as processes, with every server and provider in the test's hand: whatever may be broken, by name."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imsg_testing.api import Api, wait
 from imsg_testing.fault_mail import Mailbox
-from imsg_testing.servers import Postgres, Rabbit, Valkey
+from imsg_testing.servers import Postgres, Rabbit, Valkey, reserve_port
 from imsg_testing.servers.server import Server
 from imsg_testing.services import KEYS, OneService
 
@@ -21,11 +21,15 @@ class Plan:
     """What a deployment is made of beside the usual: one gateway, auth, history, two senders of mail."""
 
     gateways: int = 1
+    gateway_hosts: Sequence[str] = ()
+    """With addresses, a gateway on each, all on one port, as replicas have it."""
     senders: int = 2
     common: Mapping[str, str] = field(default_factory=dict)
     """Settings of every service."""
     of_senders: Sequence[Mapping[str, str]] = ()
     """More settings, sender by sender."""
+    database: Callable[[str], str] | None = None
+    """Makes an owner's database and returns its URL; else it is made at the deployment's own PostgreSQL."""
     sms: Mapping[str, str] | None = None
     """With settings, a sender of SMS too."""
 
@@ -47,13 +51,22 @@ class Deployment(Api):
         def service(package: str, settings: Mapping[str, str]) -> OneService:
             return OneService(package, folder, {**common, **settings})
 
-        self.auth = service("imsg_auth", {"IMSG_DATABASE_URL": self.postgres.create_database("auth")})
-        self.history = service("imsg_history", {"IMSG_DATABASE_URL": self.postgres.create_database("history")})
+        create_database = plan.database or self.postgres.create_database
+        self.auth = service("imsg_auth", {"IMSG_DATABASE_URL": create_database("auth")})
+        self.history = service("imsg_history", {"IMSG_DATABASE_URL": create_database("history")})
         peers = {"IMSG_AUTH_URL": self.auth.url, "IMSG_HISTORY_URL": self.history.url}
         own = [*plan.of_senders, *[dict[str, str]()] * plan.senders][: plan.senders]
         self.senders = [service("imsg_smtp", {**peers, **mailbox.settings, **one}) for one in own]
         self.sms = None if plan.sms is None else service("imsg_sms", {**peers, **plan.sms})
         self.gateways = [service("imsg_gateway", peers) for _ in range(plan.gateways)]
+        if plan.gateway_hosts:
+            port = reserve_port()
+            self.gateways = [
+                OneService("imsg_gateway", folder, {**common, **peers}, host=host, port=port)
+                for host in plan.gateway_hosts
+            ]
+        self.edge = ""
+        """Where clients find the gateways, if not each by itself."""
         super().__init__(self.gateways[0].url)
 
     @property
@@ -64,7 +77,7 @@ class Deployment(Api):
     @property
     def urls(self) -> Sequence[str]:
         """Where the gateways listen."""
-        return [gateway.url for gateway in self.gateways]
+        return [self.edge] if self.edge else [gateway.url for gateway in self.gateways]
 
     @property
     def servers(self) -> list[Server]:

@@ -24,17 +24,28 @@ KEYS = {
 class OneService:
     """One service as a process; can be killed and started again on the same port."""
 
-    def __init__(self, package: str, folder: Path, settings: dict[str, str], python: Path | None = None) -> None:
-        self.port = reserve_port(self)
-        self.log = folder / f"{package}-{self.port}.log"
+    def __init__(
+        self,
+        package: str,
+        folder: Path,
+        settings: dict[str, str],
+        python: Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+    ) -> None:
+        """`host` and `port` where replicas share a port on addresses of their own."""
+        self.port = port or reserve_port(self)
+        self.host = host
+        self.log = folder / f"{package}-{host}-{self.port}.log"
         command = [str(python or sys.executable), "-m", "imsg_runtime.service", package]
-        given = environment({**settings, "IMSG_PORT": str(self.port)})
+        given = environment({**settings, "IMSG_HOST": host, "IMSG_PORT": str(self.port)})
         self.process = Process(command, log=self.log, environment=given, cwd=folder)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
         """Start it and return when it is ready."""

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from imsg_database.engines import BEGIN, Terms, open_engine
+from imsg_database.engines import BEGIN, UNREPLICATED, Terms, open_engine
 from imsg_database.unavailable import DatabaseUnavailable, translate
 
 
@@ -32,11 +32,18 @@ class Database:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that may write; commits unless the block raises. Raises DatabaseUnavailable."""
+        """Open a transaction that may write; commits unless the block raises. Raises DatabaseUnavailable.
+
+        So it does where a commit stands at the primary alone, since its wait for a synchronous standby was broken off.
+        """
         async with self._turn:
             with translate():
                 async with self._writer.begin() as connection:
+                    info = connection.info
+                    info.pop(UNREPLICATED, None)
                     yield connection
+            if info.pop(UNREPLICATED, False):
+                raise DatabaseUnavailable("the synchronous standby did not confirm a commit")
 
     async def purge(self) -> None:
         """Leave nothing of what was deleted in SQLite's file; PostgreSQL vacuums by itself.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
@@ -15,6 +15,15 @@ from imsg_database.address import is_sqlite, make_file
 
 CONNECT_TIMEOUT_S = 3
 """How long a connection may take to come about, or one of the pool to become free."""
+
+UNREPLICATED = "imsg_unreplicated"
+"""In a connection's info once a commit came back that no synchronous standby had confirmed."""
+
+_POOLED = "imsg_pooled"
+"""In a connection's info where somebody stands between us and PostgreSQL, who shares its sessions out."""
+
+_READ_ONLY = "25006"
+"""PostgreSQL's code for a write at a standby."""
 
 BEGIN = "imsg_begin"
 """The option of a connection that says how SQLite begins, such as IMMEDIATE; without it each statement is alone."""
@@ -54,6 +63,8 @@ async def open_engine(url: URL, terms: Terms) -> AsyncIterator[AsyncEngine]:
         pool["pool_pre_ping"] = terms.is_tried_first
         engine = create_async_engine(url, connect_args=_reach(terms), **pool)
         _bound_statements(engine.sync_engine, terms.statement_timeout_s)
+        _leave_standbys(engine.sync_engine)
+        event.listen(engine.sync_engine, "connect", _hear_what_is_not_replicated)
     try:
         yield engine
     finally:
@@ -109,18 +120,51 @@ def _reach(terms: Terms) -> dict[str, Any]:
 
 
 def _bound_statements(engine: Engine, timeout_s: float | None) -> None:
+    """Bound what a statement takes, and for how long a client may stop in the middle of its transaction.
+
+    For the session where it is ours. Behind a pooler, such as PgBouncer by transactions, the session is everybody's,
+    and what one sets for it others get: there each transaction is bounded by itself, by one statement more.
+    """
     if timeout_s is None:
         return
     timeout_ms = round(timeout_s * 1000)
+    bounds = {"statement_timeout": timeout_ms, "idle_in_transaction_session_timeout": timeout_ms * 3}
 
     @event.listens_for(engine, "connect")
-    def on_connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    def on_connect(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401  psycopg's, as SQLAlchemy wraps it
         cursor = connection.cursor()
-        cursor.execute(f"SET statement_timeout = {timeout_ms}")
-        # Ends a transaction whose client stopped in the middle of it, and with it its locks.
-        cursor.execute(f"SET idle_in_transaction_session_timeout = {timeout_ms * 3}")
+        cursor.execute("SELECT pg_backend_pid()")
+        record.info[_POOLED] = cursor.fetchone()[0] != connection.driver_connection.info.backend_pid
+        if not record.info[_POOLED]:
+            for name, bound_ms in bounds.items():
+                cursor.execute(f"SET {name} = {bound_ms}")
         cursor.close()
         connection.commit()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        if connection.info.get(_POOLED):
+            local = ", ".join(f"set_config('{name}', '{bound_ms}', true)" for name, bound_ms in bounds.items())
+            connection.exec_driver_sql(f"SELECT {local}")
+
+
+def _leave_standbys(engine: Engine) -> None:
+    """Drop a connection on which a write met a standby: where we come out next, behind the same name, takes writes."""
+
+    @event.listens_for(engine, "handle_error")
+    def on_error(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+            context.is_disconnect = True
+
+
+def _hear_what_is_not_replicated(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401
+    """Note a commit that gave up waiting for its synchronous standby: PostgreSQL warns, and calls it done."""
+
+    def on_notice(diagnostic: Any) -> None:  # noqa: ANN401
+        if diagnostic.source_function == "SyncRepWaitForLSN":
+            record.info[UNREPLICATED] = True
+
+    connection.driver_connection.add_notice_handler(on_notice)
 
 
 def _keep_sqlite_in_order(engine: Engine) -> None:

@@ -1,7 +1,8 @@
 """The real servers of the tests, each private to its run: own ports, own data, started and ended by process id."""
 
+from imsg_testing.servers.pgbouncer import PgBouncer
 from imsg_testing.servers.ports import accepts, ask, reserve_port
-from imsg_testing.servers.postgres import Postgres
+from imsg_testing.servers.postgres import Pair, Postgres, run_pair
 from imsg_testing.servers.rabbit import Rabbit
 from imsg_testing.servers.rabbit_cluster import RabbitCluster
 from imsg_testing.servers.server import MissingServerError, Server, find_program
@@ -9,6 +10,8 @@ from imsg_testing.servers.valkey import Valkey
 
 __all__ = [
     "MissingServerError",
+    "Pair",
+    "PgBouncer",
     "Postgres",
     "Rabbit",
     "RabbitCluster",
@@ -18,4 +21,5 @@ __all__ = [
     "ask",
     "find_program",
     "reserve_port",
+    "run_pair",
 ]

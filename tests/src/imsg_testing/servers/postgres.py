@@ -5,7 +5,12 @@ import pwd
 import shutil
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
@@ -18,6 +23,11 @@ from imsg_testing.servers.server import START_TIMEOUT_S, MissingServerError, Ser
 class Postgres(Server):
     """PostgreSQL, the newest that Debian's packages have installed; never as root, which it refuses."""
 
+    def __init__(self, **options: str) -> None:
+        """`options` are settings of postgresql.conf beside the usual."""
+        super().__init__()
+        self._options = options
+
     @property
     def url(self) -> str:
         """A postgresql:// URL of the maintenance database."""
@@ -29,9 +39,21 @@ class Postgres(Server):
 
     def create_database(self, name: str) -> str:
         """Make an empty database; return its URL."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        with self.connect() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
         return self.url_of(name)
+
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Open a connection of the administrator's, each statement by itself; the caller closes it."""
+        return psycopg.connect(self.url, autocommit=True)
+
+    def set(self, **options: str) -> None:
+        """Change settings while it runs."""
+        with self.connect() as connection:
+            for name, value in options.items():
+                statement = sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+                connection.execute(statement)
+            connection.execute("SELECT pg_reload_conf()")
 
     def drop_database(self, name: str) -> None:
         """Remove a database, whoever is still connected to it."""
@@ -45,11 +67,11 @@ class Postgres(Server):
     def forget(self) -> None:
         """Remove the data of a server that does not run, and make an empty cluster."""
         shutil.rmtree(self.folder / "data")
-        self._make_cluster(_postgres_binaries(), _user_for_postgres(), self.folder / "data")
+        self._make_cluster(_postgres_binaries(), user_for_postgres(), self.folder / "data")
 
     def _prepare(self) -> Process:
         binaries = _postgres_binaries()
-        user = _user_for_postgres()
+        user = user_for_postgres()
         data = self.folder / "data"
         if not data.exists():
             self._make_cluster(binaries, user, data)
@@ -60,6 +82,7 @@ class Postgres(Server):
             "unix_socket_directories": str(self.folder),
             "max_connections": "200",
             "shared_buffers": "32MB",
+            **self._options,
         }
         command = [str(binaries / "postgres"), "-D", str(data)]
         command += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
@@ -76,15 +99,7 @@ class Postgres(Server):
             shutil.chown(password, user)
         command = [str(binaries / "initdb"), "-D", str(data), "-U", "imsg", "-A", "scram-sha-256"]
         command += ["--pwfile", str(password), "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"]
-        making = Process(command, log=self.folder / "initdb", user=user)
-        making.start()
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while making.runs and time.monotonic() < deadline:
-            time.sleep(0.02)
-        failed, said = making.exit_code != 0, making.last_lines()
-        making.close()
-        if failed:
-            raise RuntimeError(f"initdb failed:\n{said}")
+        _run(Process(command, log=self.folder / "initdb", user=user), "initdb")
 
     def _answers(self) -> bool:
         try:
@@ -92,6 +107,76 @@ class Postgres(Server):
         except psycopg.OperationalError:
             return False
         return True
+
+
+class Standby(Postgres):
+    """A copy of a server that runs, which follows it until it is promoted."""
+
+    NAME = "standby"
+    """How the primary knows it, as in its synchronous_standby_names."""
+
+    def __init__(self, primary: Postgres, **options: str) -> None:
+        super().__init__(**options)
+        self._primary = primary
+
+    def promote(self) -> None:
+        """Take the primary's place; returns when it takes writes."""
+        with self.connect() as connection:
+            connection.execute("SELECT pg_promote(true, 60)")
+
+    def _make_cluster(self, binaries: Path, user: str | None, data: Path) -> None:
+        if user is not None:
+            shutil.chown(self.folder, user)
+        source = f"{self._primary.url}?application_name={self.NAME}"
+        command = [str(binaries / "pg_basebackup"), "-d", source, "-D", str(data), "-R", "-X", "stream", "-c", "fast"]
+        _run(Process([*command, "--no-sync"], log=self.folder / "basebackup", user=user), "pg_basebackup")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A primary and its standby."""
+
+    primary: Postgres
+    standby: Standby
+
+    def url_of(self, database: str) -> str:
+        """As IMSG_DATABASE_URL names both."""
+        hosts = ",".join(urlsplit(one.url).netloc.rpartition("@")[2] for one in (self.primary, self.standby))
+        return f"postgresql://imsg:imsg@{hosts}/{database}?target_session_attrs=read-write"
+
+    def create_database(self, name: str) -> str:
+        """Make an empty database at whoever is the primary now; return its URL."""
+        with psycopg.connect(self.url_of("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        return self.url_of(name)
+
+
+@contextmanager
+def run_pair(*, is_synchronous: bool) -> Iterator[Pair]:
+    """Run a primary and its standby for as long as the context lasts."""
+    with Postgres() as primary, Standby(primary) as standby:
+        if is_synchronous:
+            primary.set(synchronous_standby_names=Standby.NAME)
+        wanted = "sync" if is_synchronous else "async"
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with primary.connect() as connection:
+            while connection.execute("SELECT sync_state FROM pg_stat_replication").fetchall() != [(wanted,)]:
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"the standby does not follow:\n{standby.process.last_lines()}")
+                time.sleep(0.05)
+        yield Pair(primary, standby)
+
+
+def _run(process: Process, name: str) -> None:
+    """Run a program to its end. Raises RuntimeError with what it said where it fails."""
+    process.start()
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while process.runs and time.monotonic() < deadline:
+        time.sleep(0.02)
+    failed, said = process.exit_code != 0, process.last_lines()
+    process.close()
+    if failed:
+        raise RuntimeError(f"{name} failed:\n{said}")
 
 
 def _postgres_binaries() -> Path:
@@ -103,7 +188,8 @@ def _postgres_binaries() -> Path:
     raise MissingServerError("PostgreSQL is not installed: apt-get install postgresql")
 
 
-def _user_for_postgres() -> str | None:
+def user_for_postgres() -> str | None:
+    """Name who runs PostgreSQL and PgBouncer where we are root, as whom they refuse to run."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
