@@ -92,7 +92,7 @@ def test_elsewhere_every_name_will_do_until_some_are_named() -> None:
     ]
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+@pytest.mark.parametrize("path", ["/health/live", "/health/open", "/health/ready", "/metrics"])
 def test_probes_and_metrics_are_asked_for_no_name(path: str) -> None:
     assert takes(settings(), "10.1.2.3:8000", path)
     assert takes(settings(), "", path)

@@ -14,7 +14,7 @@ from imsg_runtime.responses import Refuse, prefers_english, refuse
 from imsg_runtime.service_client import KEY_HEADER
 from imsg_runtime.settings import Common, is_loopback
 
-EXEMPT = frozenset({"/health/live", "/health/ready", "/metrics"})
+EXEMPT = frozenset({"/health/live", "/health/open", "/health/ready", "/metrics"})
 """What orchestrators and Prometheus ask by whatever address they have; nothing in it is anybody's secret."""
 
 SERVICES = frozenset({"gateway", "auth", "history", "console", "sandbox", *(channel.service for channel in CHANNELS)})

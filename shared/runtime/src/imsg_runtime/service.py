@@ -53,6 +53,8 @@ MAX_FILES = 65_536
 COLLECT_AFTER = 10_000
 """New objects that may be part of a cycle after which one is looked for: Python's 700 are five requests' worth."""
 
+_LEAVING = Refusal("unavailable", retry_after_s=3)
+
 Opening = Callable[["Service"], AbstractAsyncContextManager[ASGIApp]]
 """Opens a service's parts in order, yields its API, closes them in reverse."""
 
@@ -137,6 +139,8 @@ class Service:
         match scope["path"]:
             case "/health/live":
                 await Answer(ok(service=self.name))(scope, receive, send)
+            case "/health/open":  # for the edge: whether new requests are to come, a while before the port closes
+                await (refuse_with(_LEAVING, "") if self.stopping.is_set() else Answer(ok()))(scope, receive, send)
             case "/health/ready":
                 await self._readiness(scope)(scope, receive, send)
             case "/metrics":

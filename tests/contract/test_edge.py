@@ -1,0 +1,175 @@
+"""The edge before replicas that hang, refuse and leave: nobody waits for them, and no send is handed over twice."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from imsg_testing.edge import Edge, Names
+from imsg_testing.processes import Process
+from imsg_testing.servers import accepts, reserve_port
+from imsg_testing.waiting import eventually
+
+HOSTS = ("127.0.0.2", "127.0.0.3")
+WITHIN_S = 15.0
+SLOW_S = 5.0
+FOUND_OUT_S = 10.0
+
+REPLICA = """
+import asyncio, sys
+host, port, file = sys.argv[1], int(sys.argv[2]), open(sys.argv[3], "ab", buffering=0)
+async def serve(reader, writer):
+    try:
+        while True:
+            head = (await reader.readuntil(b"\\r\\n\\r\\n")).decode()
+            fields = dict(line.lower().split(": ", 1) for line in head.split("\\r\\n")[1:] if line)
+            await reader.readexactly(int(fields.get("content-length", 0)))
+            path = head.split(" ")[1]
+            if not path.startswith("/health/open"):
+                file.write((path + "\\n").encode())
+            writer.write(("HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (len(host), host)).encode())
+            await writer.drain()
+    except asyncio.IncompleteReadError:
+        writer.close()
+async def main():
+    async with await asyncio.start_server(serve, host, port) as server:
+        await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+class Replica:
+    """A stand-in that answers everything with its address and notes what it was asked."""
+
+    def __init__(self, host: str, port: int, folder: Path) -> None:
+        self.host = host
+        self._seen = folder / f"{host}.seen"
+        self._seen.touch()
+        command = (sys.executable, "-c", REPLICA, host, str(port), str(self._seen))
+        self.process = Process(command, log=folder / f"{host}.log")
+
+    @property
+    def seen(self) -> Sequence[str]:
+        """The paths it was asked for."""
+        return self._seen.read_text().split()
+
+
+@pytest.fixture
+def replicas(tmp_path: Path) -> Iterator[tuple[Replica, Replica, Edge]]:
+    """Run two gateways' stand-ins and the edge before them."""
+    port = reserve_port()
+    with ExitStack() as stack:
+        names = stack.enter_context(Names({"gateway": HOSTS, "console": HOSTS}))
+        one, other = (Replica(host, port, tmp_path) for host in HOSTS)
+        for each in (one, other):
+            stack.callback(each.process.close)
+            each.process.start()
+        yield one, other, stack.enter_context(Edge(names, port))
+
+
+async def ask(client: httpx.AsyncClient, verb: str, path: str, body: bytes = b"") -> tuple[int, str, float]:
+    """Ask; tell the status, who answered, and how long it took."""
+    began = time.monotonic()
+    answer = await client.request(verb, path, content=body or None)
+    return answer.status_code, answer.text, time.monotonic() - began
+
+
+async def both_answer(client: httpx.AsyncClient) -> None:
+    """Wait until both replicas are asked in turn."""
+
+    async def said() -> bool:
+        return {(await ask(client, "GET", "/api/v2/me"))[1] for _ in range(4)} == set(HOSTS)
+
+    await eventually(said, WITHIN_S)
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "size"),
+    [("GET", "/api/v2/messages", 0), ("POST", "/api/v2/messages", 300), ("POST", "/api/v2/messages", 300_000)],
+    ids=["query", "send", "long send"],
+)
+async def test_a_replica_that_hangs_is_left_alone_until_it_goes_on(
+    replicas: tuple[Replica, Replica, Edge], verb: str, path: str, size: int
+) -> None:
+    one, other, edge = replicas
+    async with httpx.AsyncClient(base_url=edge.url, timeout=60) as client:
+        await both_answer(client)
+        one.process.pause()
+        caught = [asyncio.create_task(ask(client, verb, f"{path}?caught={n}", b"x" * size)) for n in range(4)]
+        await asyncio.sleep(FOUND_OUT_S)
+        answers = [await ask(client, verb, f"{path}?n={n}", b"x" * size) for n in range(200)]
+        assert {(status, host) for status, host, _ in answers} == {(200, other.host)}
+        assert max(took for _, _, took in answers) < SLOW_S
+        one.process.signal(signal.SIGCONT)
+        assert all(status == 200 for status, _, _ in await asyncio.gather(*caught)), "what was caught is answered"
+        await both_answer(client)
+    asked = Counter((*one.seen, *other.seen))
+    assert all(count == 1 for seen, count in asked.items() if "?" in seen), "nothing is handed over twice"
+
+
+async def test_a_send_that_a_replica_keeps_is_answered_as_unknown_and_not_repeated(
+    replicas: tuple[Replica, Replica, Edge],
+) -> None:
+    one, other, edge = replicas
+    async with httpx.AsyncClient(base_url=edge.url, timeout=60) as client:
+        await both_answer(client)
+        one.process.pause()
+        tasks = [asyncio.create_task(client.post(f"/api/v2/messages?n={n}", json={})) for n in range(4)]
+        answers = await asyncio.gather(*tasks)
+        one.process.signal(signal.SIGCONT)
+    kept = [answer for answer in answers if answer.status_code != 200]
+    assert kept
+    assert {(answer.status_code, answer.json()["reason"]) for answer in kept} == {(503, "outcome_unknown")}
+    assert all("retry-after" in answer.headers for answer in kept)
+    await eventually(lambda: _are_seen(one, len(kept)), WITHIN_S)
+    assert len([path for path in other.seen if path.startswith("/api/v2/messages")]) == 4 - len(kept)
+
+
+async def _are_seen(replica: Replica, count: int) -> bool:
+    return len([path for path in replica.seen if path.startswith("/api/v2/messages")]) == count
+
+
+async def test_a_replica_that_refuses_is_passed_over_at_once(replicas: tuple[Replica, Replica, Edge]) -> None:
+    one, other, edge = replicas
+    async with httpx.AsyncClient(base_url=edge.url, timeout=60) as client:
+        await both_answer(client)
+        one.process.kill()
+        answers = [await ask(client, "POST", f"/api/v2/messages?n={n}", b"x") for n in range(100)]
+        assert {(status, host) for status, host, _ in answers} == {(200, other.host)}
+        long = [await ask(client, "POST", f"/api/v2/messages?long={n}", b"x" * 300_000) for n in range(20)]
+        assert {(status, host) for status, host, _ in long} == {(200, other.host)}
+        one.process.start()
+        await both_answer(client)
+        assert accepts(int(edge.url.rpartition(":")[2]))
+
+
+async def test_without_any_replica_the_edge_answers_itself(replicas: tuple[Replica, Replica, Edge]) -> None:
+    one, other, edge = replicas
+    async with httpx.AsyncClient(base_url=edge.url, timeout=60) as client:
+        await both_answer(client)
+        for each in (one, other):
+            each.process.kill()
+        answer = await client.post("/api/v2/messages", json={})
+        assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
+
+
+async def test_broken_off_bodies_do_not_count_against_a_replica(replicas: tuple[Replica, Replica, Edge]) -> None:
+    """Or anybody outside could take every replica away from everybody."""
+    _, _, edge = replicas
+    host, port = edge.url.removeprefix("http://").split(":")
+    async with httpx.AsyncClient(base_url=edge.url, timeout=60) as client:
+        await both_answer(client)
+        for size in (1_000, 300_000):
+            for _ in range(8):
+                _, writer = await asyncio.open_connection(host, int(port))
+                writer.write(b"POST /api/v2/messages HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\nhalf" % size)
+                await writer.drain()
+                writer.close()
+        assert {(await ask(client, "GET", "/api/v2/me"))[1] for _ in range(4)} == set(HOSTS)

@@ -1,0 +1,85 @@
+"""Two gateways behind the edge, of which one is frozen: few wait, all are answered, nothing is sent twice."""
+
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from imsg_testing.edge import Edge, Names
+from imsg_testing.fault import inject_faults
+from imsg_testing.fault_deployment import Deployment, Plan
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+HOSTS = ("127.0.0.2", "127.0.0.3")
+CLIENTS = 8
+FOUND_OUT_S = 10.0
+FROZEN_S = 40.0
+SLOW_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """Run two gateways on one port, as replicas have it."""
+    return Plan(gateway_hosts=HOSTS)
+
+
+@dataclass(slots=True)
+class Waits:
+    """How long clients waited, and since when."""
+
+    taken: list[tuple[float, float]] = field(default_factory=list)
+    """When it was asked, and how long it took."""
+    unanswered: list[str] = field(default_factory=list)
+
+    def go_on(self, url: str, token: str, stopping: threading.Event) -> None:
+        """Ask who one is, over and over, each on a connection of its own."""
+        with httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+            while not stopping.is_set():
+                began = time.monotonic()
+                try:
+                    client.get("/api/v2/me", params={"token": token})
+                except httpx.TransportError as error:
+                    self.unanswered.append(repr(error))
+                self.taken.append((began, time.monotonic() - began))
+                stopping.wait(0.02)
+
+
+def test_one_of_two_gateways_frozen(deployment: Deployment) -> None:
+    port = deployment.gateways[0].port
+    with Names({"gateway": HOSTS, "console": ()}) as names, Edge(names, port) as edge:
+        deployment.edge = edge.url
+        waits, stopping = Waits(), threading.Event()
+        with inject_faults(deployment) as fault, fault.clients.sending(threads=CLIENTS):
+            fault.clients.wait_for(100)
+            askers = [
+                threading.Thread(target=waits.go_on, args=(edge.url, fault.clients.token, stopping)) for _ in range(4)
+            ]
+            for asker in askers:
+                asker.start()
+            frozen = deployment.gateways[1].process
+            frozen.pause()
+            began = time.monotonic()
+            time.sleep(FROZEN_S)
+            fault.reconciler.note_restored()
+            frozen.signal(signal.SIGCONT)
+            stopping.set()
+            for asker in askers:
+                asker.join(60)
+            fault.clients.wait_for(40)
+    took = [seconds for asked, seconds in fault.clients.waits if began + FOUND_OUT_S <= asked <= began + FROZEN_S]
+    took += [seconds for asked, seconds in waits.taken if began + FOUND_OUT_S <= asked <= began + FROZEN_S]
+    slow = sum(seconds > SLOW_S for seconds in took)
+    assert len(took) > 500
+    assert slow <= len(took) / 100, f"{slow} of {len(took)} waited over {SLOW_S:.0f} s"
+    assert not waits.unanswered
+    fault.tell(
+        15,
+        "One of two gateways frozen",
+        f"SIGSTOP of a gateway and its parent for {FROZEN_S:.0f} s, behind Caddy: after {FOUND_OUT_S:.0f} s "
+        f"{slow} of {len(took):,} requests waited over {SLOW_S:.0f} s; what it held was answered `outcome_unknown` "
+        "and repeated by its clients under the same Idempotency-Key.",
+    )

@@ -1,0 +1,107 @@
+"""The edge as it is deployed: Caddy with our Caddyfile, before replicas on the loopback, and who knows their names."""
+
+import socket
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from imsg_testing.processes import Process
+from imsg_testing.servers import Server, reserve_port
+
+CADDYFILE = Path(__file__).parents[3] / "deploy" / "Caddyfile"
+CADDY = Path(sys.executable).with_name("caddy")
+
+A, IN, TTL_S = 1, 1, 1
+ANSWERED, NO_SUCH_NAME = 0x8180, 0x8183
+"""Flags of DNS answers (RFC 1035): one that is final, and that there is no such name."""
+
+
+class Names:
+    """Answers DNS for as long as the context lasts, as Docker does: a name stands for the addresses of all replicas."""
+
+    def __init__(self, names: Mapping[str, Sequence[str]]) -> None:
+        self._names = names
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    @property
+    def address(self) -> str:
+        """Where it answers."""
+        return f"127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._socket.sendto(b"", self._socket.getsockname())
+        self._thread.join(5)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            asked, client = self._socket.recvfrom(512)
+            if not asked:
+                return
+            self._socket.sendto(self._answer(asked), client)
+
+    def _answer(self, asked: bytes) -> bytes:
+        labels, at = [], 12
+        while length := asked[at]:
+            labels.append(asked[at + 1 : at + 1 + length].decode())
+            at += 1 + length
+        question = asked[12 : at + 5]
+        kind = int.from_bytes(asked[at + 1 : at + 3], "big")
+        found = self._names.get(".".join(labels).lower())
+        flags = NO_SUCH_NAME if found is None else ANSWERED
+        addresses = found if found and kind == A else ()
+        record = b"\xc0\x0c" + A.to_bytes(2, "big") + IN.to_bytes(2, "big") + TTL_S.to_bytes(4, "big") + b"\x00\x04"
+        counts = (1).to_bytes(2, "big") + len(addresses).to_bytes(2, "big") + b"\x00" * 4
+        answers = b"".join(record + socket.inet_aton(address) for address in addresses)
+        return asked[:2] + flags.to_bytes(2, "big") + counts + question + answers
+
+
+class Edge(Server):
+    """Caddy with our own Caddyfile; of it only ports and who answers for names are the test's."""
+
+    def __init__(self, names: Names, port: int) -> None:
+        """`port` is that of every replica."""
+        super().__init__()
+        self._names = names
+        self._upstream = port
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def _prepare(self) -> Process:
+        self._port = reserve_port(self)
+        probing = reserve_port()
+        text = CADDYFILE.read_text(encoding="utf-8")
+        for written, ours in (
+            ("port 8000\n", f"port {self._upstream}\n"),
+            ("refresh 1s\n", f"refresh 1s\nresolvers {self._names.address}\n"),
+            ("\n:8000 {", f"\n:{self._port} {{"),
+            ("127.0.0.1:8001", f"127.0.0.1:{probing}"),
+        ):
+            assert written in text, written
+            text = text.replace(written, ours)
+        file = self.folder / "Caddyfile"
+        file.write_text(text, encoding="utf-8")
+        home = {"HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder), "XDG_DATA_HOME": str(self.folder)}
+        command = [str(CADDY), "run", "--config", str(file), "--adapter", "caddyfile"]
+        return Process(command, log=self.folder / "log", environment=home)
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/nothing/here", timeout=2).status_code > 0
+        except httpx.TransportError:
+            return False
