@@ -9,6 +9,8 @@ import redis
 from imsg_testing.api import wait
 from imsg_testing.fault import inject_faults
 from imsg_testing.fault_deployment import Deployment
+from imsg_testing.sentinels import follow
+from imsg_testing.servers import Valkey
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -92,6 +94,32 @@ def test_redis_failed_over_to_an_empty_one(deployment: Deployment) -> None:
     )
 
 
+def test_redis_demoted_by_hand_and_promoted_again(deployment: Deployment) -> None:
+    """It answers every read meanwhile: only a service that tries to write notices, and is not ready."""
+    with Valkey() as other, inject_faults(deployment) as fault, fault.clients.sending():
+        deployment.mailbox.latency_s = 0.02
+        follow(other, deployment.valkey)
+        wait_until_in_step(deployment.valkey)
+        fault.clients.send(LIST)
+        fault.wait_for_arrivals(50)
+        follow(other, None)
+        follow(deployment.valkey, other)
+        fault.clients.wait_for_refusals(5)
+        writers = (*deployment.gateways, *deployment.senders)
+        wait(lambda: not any(one.is_ready() for one in writers), 30, why=lambda: deployment.said)
+        fault.reconciler.note_restored()
+        follow(deployment.valkey, None)
+        fault.clients.wait_for(40)
+    fault.tell(
+        35,
+        "Redis demoted by hand",
+        f"During a list of {LIST} beside single mails Redis becomes another's replica, until nobody is ready; then "
+        "it is the master again.",
+        twice_at_most=BEGUN,
+        why="of mails in flight the result could not be kept, and mail in doubt is repeated",
+    )
+
+
 def test_postgresql_killed(deployment: Deployment) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.clients.wait_for(40)
@@ -106,6 +134,16 @@ def test_postgresql_killed(deployment: Deployment) -> None:
         "PostgreSQL killed",
         "kill -9 of PostgreSQL under load; mails are accepted and sent without it; started again on its data.",
     )
+
+
+def wait_until_in_step(master: Valkey) -> None:
+    """Wait until a replica has what the master has."""
+
+    def is_in_step() -> bool:
+        with redis.Redis.from_url(master.url) as client:
+            return int(client.wait(1, 500)) == 1
+
+    wait(is_in_step, 60)
 
 
 def stay_away() -> None:
