@@ -77,7 +77,7 @@ def test_one_of_two_gateways_frozen(deployment: Deployment) -> None:
     assert slow <= len(took) / 100, f"{slow} of {len(took)} waited over {SLOW_S:.0f} s"
     assert not waits.unanswered
     fault.tell(
-        15,
+        17,
         "One of two gateways frozen",
         f"SIGSTOP of a gateway and its parent for {FROZEN_S:.0f} s, behind Caddy: after {FOUND_OUT_S:.0f} s "
         f"{slow} of {len(took):,} requests waited over {SLOW_S:.0f} s; what it held was answered `outcome_unknown` "
