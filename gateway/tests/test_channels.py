@@ -18,7 +18,8 @@ async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway)
     answer = await gateway.client.get("/api/channels", params={"token": token})
     channels = {channel["method"]: channel for channel in answer.json()["channels"]}
     assert tuple(channels) == METHODS
-    smtp = {"method": "smtp", "state": "open", "why": None, "until": None, "waiting": 2, "consumers": 0}
+    lanes = {"priority": 0, "normal": 1, "bulk": 1}
+    smtp = {"method": "smtp", "state": "open", "why": None, "until": None, "waiting": 2, "lanes": lanes, "consumers": 0}
     assert channels["smtp"] == smtp
     assert (channels["sms"]["state"], channels["sms"]["why"]) == ("blocked", "余额不足")
     assert channels["sms"]["until"] == "2026-11-25T12:00:00Z"

@@ -248,12 +248,12 @@ async def test_the_loop_goes_on_turning_while_a_large_mail_is_rendered() -> None
         assert turns > 10
 
 
-@pytest.mark.parametrize(("connections", "single", "bulk"), [(1, 1, 1), (2, 2, 1), (4, 4, 3), (8, 8, 6), (10, 10, 7)])
-def test_a_list_leaves_at_least_a_quarter_of_the_connections_to_single_mails(
+@pytest.mark.parametrize(("connections", "single", "bulk"), [(1, 1, 1), (2, 1, 1), (4, 3, 3), (8, 7, 6), (10, 8, 7)])
+def test_a_list_leaves_at_least_a_quarter_of_the_connections_and_single_mails_one(
     connections: int, single: int, bulk: int
 ) -> None:
     shared = terms(connections, "repeat")
-    assert shared.concurrency == {Lane.SINGLE: single, Lane.BULK: bulk}
+    assert shared.concurrency == {Lane.PRIORITY: connections, Lane.NORMAL: single, Lane.BULK: bulk}
     assert shared.chunk_size == 50
     assert shared.call_size == 1
     assert shared.uncertain == "repeat"

@@ -50,7 +50,7 @@ def job(recipients: int) -> Job:
         request=uuid.uuid4().hex,
         username="天存-system-1001",
         method="smtp",
-        lane=Lane.SINGLE if recipients == 1 else Lane.BULK,
+        lane=Lane.NORMAL if recipients == 1 else Lane.BULK,
         content={"subject": "会议", "text": "下午两点半"},
         recipients=tuple(
             Recipient(n=n, to=f"user{n}@example.com", address=f"user{n}@example.com") for n in range(recipients)

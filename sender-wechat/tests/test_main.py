@@ -57,7 +57,7 @@ def job(*tags: str) -> Job:
         request=uuid.uuid4().hex,
         username="天存-system-1001",
         method="wechat",
-        lane=Lane.SINGLE if len(tags) == 1 else Lane.BULK,
+        lane=Lane.NORMAL if len(tags) == 1 else Lane.BULK,
         content="明天下雨",
         recipients=tuple(Recipient(n=n, to=tag, address=tag) for n, tag in enumerate(tags)),
         accepted_at=now,

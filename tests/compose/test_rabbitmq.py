@@ -47,7 +47,7 @@ def test_what_waits_by_the_broker_s_numbers_waits_by_ours(containers: Containers
         waiting = {row["name"]: row["messages"] for row in rows}
         channels = containers.call("GET", "/api/channels", token=containers.token)["channels"]
         return all(
-            one["waiting"] == waiting[f"imsg.{one['method']}.single"] + waiting[f"imsg.{one['method']}.bulk"]
+            one["waiting"] == sum(waiting[f"imsg.{one['method']}.{lane}"] for lane in ("priority", "normal", "bulk"))
             for one in channels
         )
 

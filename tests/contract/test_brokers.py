@@ -10,10 +10,13 @@ import pytest
 from imsg_broker.port import MAX_BODY_BYTES, Broker, PublishRefused
 from imsg_broker.redis_streams.consumer import LEASE_S
 from imsg_contract.topology import DEAD, DELIVERY_LIMIT, OUTCOME, Lane, Topology, job_key
+from imsg_runtime.redis import Redis
+from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.brokers import arrivals, depth_is, is_so, nothing_arrives, open_ready, remove_queues
+from imsg_testing.two_lanes import before, former_key
 from imsg_testing.waiting import eventually
 
-JOB = job_key("smtp", Lane.SINGLE)
+JOB = job_key("smtp", Lane.NORMAL)
 AT_ONCE_S = 1.0
 """Sooner than any lease, lost connection or poll could bring it."""
 
@@ -36,7 +39,7 @@ async def broker(broker_url: str, topology: Topology) -> AsyncIterator[Broker]:
 async def test_something_new_reaches_its_queue_and_history(broker: Broker, topology: Topology) -> None:
     headers = {"trace": "00-ab-cd-01", "名": "值"}
     async with (
-        broker.consume(topology.queue("smtp", Lane.SINGLE), 10) as jobs,
+        broker.consume(topology.queue("smtp", Lane.NORMAL), 10) as jobs,
         broker.consume(topology.history, 10) as events,
     ):
         await broker.publish("正文".encode(), topology.new(JOB), headers)
@@ -44,7 +47,7 @@ async def test_something_new_reaches_its_queue_and_history(broker: Broker, topol
     for delivery in (job, event):
         assert (delivery.body.decode(), delivery.key, delivery.redelivered) == ("正文", JOB, False)
         assert headers.items() <= delivery.headers.items()
-    assert (job.queue, event.queue) == (topology.queue("smtp", Lane.SINGLE), topology.history)
+    assert (job.queue, event.queue) == (topology.queue("smtp", Lane.NORMAL), topology.history)
 
 
 async def test_an_outcome_reaches_history_alone(broker: Broker, topology: Topology) -> None:
@@ -79,7 +82,7 @@ async def test_a_part_goes_to_its_own_queue_and_past_history(broker: Broker, top
 
 
 async def test_deliveries_come_in_the_order_of_their_publishes(broker: Broker, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     for n in range(50):
         await broker.publish(b"%d" % n, topology.direct(queue))
     async with broker.consume(queue, 7) as jobs:
@@ -145,7 +148,7 @@ async def test_no_more_than_the_prefetch_is_unacked(broker: Broker, topology: To
 
 
 async def test_a_full_bulk_lane_never_delays_a_single_message(broker: Broker, topology: Topology) -> None:
-    bulk, single = topology.queue("smtp", Lane.BULK), topology.queue("smtp", Lane.SINGLE)
+    bulk, single = topology.queue("smtp", Lane.BULK), topology.queue("smtp", Lane.NORMAL)
     for n in range(100):
         await broker.publish(b"%d" % n, topology.direct(bulk))
     async with broker.consume(bulk, 10) as parts, broker.consume(single, 10) as jobs:
@@ -153,6 +156,78 @@ async def test_a_full_bulk_lane_never_delays_a_single_message(broker: Broker, to
         await broker.publish(b"urgent", topology.new(JOB))
         (job,) = await arrivals(jobs, 1, AT_ONCE_S)
     assert job.body == b"urgent"
+
+
+async def test_what_waits_where_there_were_two_lanes_is_consumed_to_the_end(
+    broker: Broker, broker_url: str, topology: Topology
+) -> None:
+    """What services of before left, what they publish and delay beside us, and what they had not acked."""
+    queue = topology.former("smtp")
+    async with open_ready(broker_url, before(topology)) as old:
+        for n in range(3):
+            await old.publish(b"%d" % n, old.topology.new(former_key("smtp")))
+        async with old.consume(queue, 1) as theirs:
+            await arrivals(theirs, 1)
+    async with broker.consume(queue, 10) as jobs:
+        taken = await arrivals(jobs, 3)
+        assert [job.body for job in taken] == [b"0", b"1", b"2"]
+        assert await broker.depth(queue) == 3
+        async with open_ready(broker_url, before(topology)) as old:
+            await old.publish(b"3", old.topology.new(former_key("smtp")))
+            await old.delay(queue, b"4", 1)
+            taken += await arrivals(jobs, 2)
+        for job in taken:
+            await broker.ack(job)
+        await depth_is(broker, queue, 0)
+    assert await broker.depth(topology.queue("smtp", Lane.NORMAL)) == 0
+
+
+async def test_a_queue_of_before_is_made_by_services_of_before_alone(
+    broker: Broker, broker_url: str, topology: Topology
+) -> None:
+    """Without one nothing is wrong; one that starts late is found."""
+    queue = topology.former("smtp")
+    async with broker.consume(queue, 10) as jobs, broker.consume(topology.queue("smtp", Lane.NORMAL), 10):
+        assert await nothing_arrives(jobs, 2)
+        await is_so(lambda: broker.ready)
+        assert await broker.depth(queue) == 0
+        assert await broker.depth(topology.retry(queue, topology.waits_s[0])) == 0
+        async with open_ready(broker_url, before(topology)) as old:
+            await old.publish(b"late", old.topology.new(former_key("smtp")))
+        (job,) = await arrivals(jobs, 1)
+        await broker.ack(job)
+        await depth_is(broker, queue, 0)
+        await is_so(lambda: broker.ready)
+
+
+async def test_an_emptied_queue_of_before_goes_with_its_last_consumer_of_before(
+    valkey_url: str, topology: Topology
+) -> None:
+    """On streams; RabbitMQ's quorum queues can't be deleted on condition, so an operator does it there."""
+    queue = topology.former("smtp")
+    async with open_ready(valkey_url, before(topology)) as old, open_ready(valkey_url, topology) as broker:
+        async with old.consume(queue, 10), broker.consume(queue, 10) as jobs, connect_redis(valkey_url) as redis:
+            await is_so(lambda: old.ready)
+            assert await nothing_arrives(jobs, 3)
+            assert await redis.call("EXISTS", queue) == 1
+        await remove_queues(valkey_url, f"{queue}.alive.*")
+        async with broker.consume(queue, 10), connect_redis(valkey_url) as redis:
+
+            async def is_gone() -> bool:
+                return not [key async for key in _keys(redis, f"{queue}*")]
+
+            await eventually(is_gone, 15)
+    await remove_queues(valkey_url, f"{topology.prefix}.*")
+
+
+async def _keys(redis: Redis, pattern: str) -> AsyncIterator[bytes]:
+    cursor = 0
+    while True:
+        cursor, found = await redis.call("SCAN", cursor, "MATCH", pattern)
+        for key in found:
+            yield key
+        if not int(cursor):
+            return
 
 
 async def test_two_consumers_share_a_queue_and_none_gets_the_other_s(broker: Broker, topology: Topology) -> None:
@@ -168,7 +243,7 @@ async def test_two_consumers_share_a_queue_and_none_gets_the_other_s(broker: Bro
 async def test_depth_counts_what_is_ready_and_what_is_unacked(
     broker: Broker, broker_url: str, topology: Topology
 ) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     for _ in range(6):
         await broker.publish(b"job", topology.direct(queue))
     async with open_ready(broker_url, topology) as gateway, broker.consume(queue, 4) as jobs:
@@ -183,7 +258,7 @@ async def test_depth_counts_what_is_ready_and_what_is_unacked(
 
 
 async def test_depth_counts_what_waits_in_a_step(broker: Broker, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     step = topology.retry(queue, topology.waits_s[-1])
     assert await broker.depth(step) == 0
     await broker.delay(queue, b"job", topology.waits_s[-1])
@@ -192,7 +267,7 @@ async def test_depth_counts_what_waits_in_a_step(broker: Broker, topology: Topol
 
 
 async def test_leaving_hands_back_at_once_to_whoever_waits(broker: Broker, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     async with AsyncExitStack() as leaving:
         jobs = await leaving.enter_async_context(broker.consume(queue, 5))
         for n in range(3):
@@ -209,7 +284,7 @@ async def test_leaving_hands_back_at_once_to_whoever_waits(broker: Broker, topol
 
 
 async def test_what_is_handed_back_comes_before_what_waited_behind_it(broker: Broker, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     for n in range(20):
         await broker.publish(b"%d" % n, topology.direct(queue))
     async with broker.consume(queue, 2) as jobs:
@@ -220,7 +295,7 @@ async def test_what_is_handed_back_comes_before_what_waited_behind_it(broker: Br
 
 
 async def test_a_late_ack_of_what_was_handed_back_touches_nothing(broker: Broker, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     await broker.publish(b"job", topology.direct(queue))
     async with broker.consume(queue, 1) as jobs:
         (old,) = await arrivals(jobs, 1)
@@ -238,14 +313,14 @@ async def test_leaving_ends_the_loop_of_who_still_reads(broker: Broker, topology
     async def read_all() -> int:
         return len([job async for job in jobs])
 
-    async with broker.consume(topology.queue("smtp", Lane.SINGLE), 1) as jobs:
+    async with broker.consume(topology.queue("smtp", Lane.NORMAL), 1) as jobs:
         reading = asyncio.create_task(read_all())
     async with asyncio.timeout(AT_ONCE_S):
         assert await reading == 0
 
 
 async def test_what_a_killed_consumer_held_comes_again(broker: Broker, broker_url: str, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     for n in range(5):
         await broker.publish(b"%d" % n, topology.direct(queue))
     command = ("-m", "imsg_testing.taker", broker_url, topology.prefix, queue, "3")
@@ -266,7 +341,7 @@ async def test_what_a_killed_consumer_held_comes_again(broker: Broker, broker_ur
 
 async def test_a_slow_delivery_is_not_stolen(broker: Broker, broker_url: str, topology: Topology) -> None:
     longer_than_any_lease_s = 1.0 if broker_url.startswith("amqp") else LEASE_S + 1.0  # RabbitMQ's is half an hour
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     await broker.publish(b"slow", topology.direct(queue))
     async with broker.consume(queue, 1) as slow:
         (job,) = await arrivals(slow, 1)
@@ -279,7 +354,7 @@ async def test_a_slow_delivery_is_not_stolen(broker: Broker, broker_url: str, to
 
 async def test_postponed_messages_come_in_order_of_time_at_their_own_queue(broker: Broker, topology: Topology) -> None:
     loop = asyncio.get_running_loop()
-    single, bulk = topology.queue("smtp", Lane.SINGLE), topology.queue("smtp", Lane.BULK)
+    single, bulk = topology.queue("smtp", Lane.NORMAL), topology.queue("smtp", Lane.BULK)
     async with broker.consume(single, 10) as jobs, broker.consume(bulk, 10) as parts:
         began = loop.time()
         for step_s in (4, 1, 2):
@@ -296,11 +371,11 @@ async def test_postponed_messages_come_in_order_of_time_at_their_own_queue(broke
 
 async def test_a_step_that_does_not_exist_is_an_error_of_the_caller(broker: Broker, topology: Topology) -> None:
     with pytest.raises(ValueError, match="none of the steps"):
-        await broker.delay(topology.queue("smtp", Lane.SINGLE), b"job", 3)
+        await broker.delay(topology.queue("smtp", Lane.NORMAL), b"job", 3)
 
 
 async def test_what_nobody_can_read_is_buried_alone(broker: Broker, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     for body in (b"before", b"\xff\x00 no JSON", b"after"):
         await broker.publish(body, topology.direct(queue))
     async with broker.consume(queue, 10) as jobs, broker.consume(topology.history, 10) as events:
@@ -315,7 +390,7 @@ async def test_what_nobody_can_read_is_buried_alone(broker: Broker, topology: To
 
 
 async def test_what_was_handed_back_too_often_goes_to_history_as_dead(broker: Broker, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     await broker.publish(b"breaks its worker", topology.direct(queue))
     for _ in range(DELIVERY_LIMIT + 1):
         async with broker.consume(queue, 1) as jobs:

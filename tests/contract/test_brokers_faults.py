@@ -15,7 +15,7 @@ from imsg_testing.brokers import READY_WITHIN_S, arrivals, depth_is, is_so, open
 from imsg_testing.proxy import Proxy
 from imsg_testing.servers import Rabbit, Server, Valkey, reserve_port
 
-JOB = job_key("smtp", Lane.SINGLE)
+JOB = job_key("smtp", Lane.NORMAL)
 AT_ONCE_S = 2.0
 """Without a wait for the broker: far below the 5 s for which an outcome that is unknown is asked again."""
 
@@ -43,7 +43,7 @@ async def behind_a_proxy(server: Server, topology: Topology) -> AsyncIterator[tu
 
 
 async def test_what_was_accepted_outlives_the_server_and_all_goes_on(server: Server, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     async with open_ready(server.url, topology) as broker, broker.consume(queue, 2) as jobs:
         for n in range(4):
             await broker.publish(b"%d" % n, topology.new(JOB))
@@ -67,7 +67,7 @@ async def test_what_was_accepted_outlives_the_server_and_all_goes_on(server: Ser
 
 
 async def test_a_broker_that_is_away_is_refused_at_once(server: Server, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     async with open_ready(server.url, topology) as broker:
         await asyncio.to_thread(server.kill)
         try:
@@ -135,7 +135,7 @@ async def test_a_frozen_server_makes_publishes_unknown_then_refused(server: Serv
 
 
 async def test_a_consumer_cut_off_gives_up_what_it_held_and_comes_back(server: Server, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     async with behind_a_proxy(server, topology) as (broker, proxy), broker.consume(queue, 5) as jobs:
         await broker.publish(b"job", topology.direct(queue))
         (old,) = await arrivals(jobs, 1)
@@ -163,7 +163,7 @@ async def test_a_server_that_takes_no_writes_is_refused_and_not_ready(server: Se
 
 
 async def test_queues_removed_under_load_come_back(server: Server, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     async with open_ready(server.url, topology, redeclare_s=0.5) as broker, broker.consume(queue, 10) as jobs:
         stopping = asyncio.Event()
         loading = asyncio.create_task(_load(broker, topology, stopping))
@@ -188,7 +188,7 @@ async def test_queues_removed_under_load_come_back(server: Server, topology: Top
 
 async def broker_takes(broker: Broker, topology: Topology) -> None:
     """Wait until both queues are there again."""
-    for queue in (topology.queue("smtp", Lane.SINGLE), topology.history):
+    for queue in (topology.queue("smtp", Lane.NORMAL), topology.history):
         await _answers(broker, queue)
 
 

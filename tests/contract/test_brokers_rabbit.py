@@ -17,7 +17,7 @@ from imsg_testing.proxy import Proxy
 from imsg_testing.servers import Rabbit, reserve_port
 from imsg_testing.waiting import eventually
 
-JOB = job_key("smtp", Lane.SINGLE)
+JOB = job_key("smtp", Lane.NORMAL)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def url(rabbit_url: str, topology: Topology) -> AsyncIterator[str]:
 async def test_a_nack_by_one_of_two_queues_is_unknown_since_the_other_keeps_the_message(
     url: str, topology: Topology
 ) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     policy = f"/policies/%2F/{topology.prefix}"
     async with management(url) as client, open_ready(url, topology) as broker:
         pattern = f"^{queue.replace('.', '[.]')}$"
@@ -65,7 +65,7 @@ async def test_every_queue_is_a_quorum_queue_that_never_drops(url: str, topology
 async def test_without_the_management_api_depth_still_counts_what_this_process_holds(
     url: str, topology: Topology
 ) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     nobody = reserve_port()
     alone = f"{url.partition('?')[0]}?management_port={nobody}"
     async with open_ready(alone, topology) as broker, broker.consume(queue, 2) as jobs:
@@ -97,7 +97,7 @@ async def test_the_first_host_that_answers_is_used(url: str, topology: Topology)
 
 
 async def test_a_host_that_is_lost_is_left_for_one_that_lives(rabbit: Rabbit, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     async with (
         Proxy("127.0.0.1", rabbit.amqp_port).running() as one,
         Proxy("127.0.0.1", rabbit.amqp_port).running() as other,
@@ -117,7 +117,7 @@ async def test_a_host_that_is_lost_is_left_for_one_that_lives(rabbit: Rabbit, to
 async def test_unacked_ones_are_asked_of_another_host_where_the_first_does_not_tell(
     rabbit: Rabbit, topology: Topology
 ) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     nobody = reserve_port()
     for ports in (f"{nobody},{rabbit.management_port}", f"{rabbit.management_port},{nobody}"):
         hosts = f"127.0.0.1:{rabbit.amqp_port},localhost:{rabbit.amqp_port}"
@@ -159,7 +159,7 @@ async def test_a_wrong_url_is_one_line_that_keeps_the_password(url: str, complai
 
 async def _is_taken(broker: Broker, topology: Topology) -> bool:
     try:
-        await broker.publish(b"job", topology.direct(topology.queue("smtp", Lane.SINGLE)))
+        await broker.publish(b"job", topology.direct(topology.queue("smtp", Lane.NORMAL)))
     except (PublishRefused, PublishUnknown):
         return False
     return True

@@ -14,7 +14,7 @@ from imsg_testing.brokers import arrivals, depth_is, is_so, open_ready, remove_q
 from imsg_testing.servers import Rabbit
 from imsg_testing.servers.certificates import Certificates
 
-JOB = job_key("smtp", Lane.SINGLE)
+JOB = job_key("smtp", Lane.NORMAL)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ async def clean(rabbit: Rabbit, topology: Topology) -> AsyncIterator[Rabbit]:
 
 
 async def test_jobs_travel_and_unacked_ones_are_counted_over_tls(clean: Rabbit, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     async with open_ready(clean.tls_url, topology) as sender, open_ready(clean.tls_url, topology) as gateway:
         for _ in range(3):
             await sender.publish(b"job", topology.new(JOB))

@@ -64,7 +64,7 @@ def job(recipients: int = 1) -> Job:
         request="0192f0c4a7b17d3e8f00112233445566",
         username="天存-system-1001",
         method="smtp",
-        lane=Lane.SINGLE,
+        lane=Lane.NORMAL,
         content={"subject": "会议", "text": "下午两点半"},
         recipients=tuple(
             Recipient(n=n, to=f"user{n}@example.com", address=f"user{n}@example.com") for n in range(recipients)

@@ -118,7 +118,7 @@ def job(tags: Sequence[str], content: str | dict[str, Any] = "明天下雨", acc
         username="天存-system-1001",
         method="wechat",
         account=account,
-        lane=Lane.SINGLE,
+        lane=Lane.NORMAL,
         content=content,
         recipients=tuple(Recipient(n=n, to=tag, address=tag) for n, tag in enumerate(tags)),
         accepted_at=now,

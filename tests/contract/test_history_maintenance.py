@@ -94,7 +94,7 @@ async def bench(
 
 
 @asynccontextmanager
-async def consume_lane(bench: Bench, lane: Lane = Lane.SINGLE) -> AsyncIterator[Any]:
+async def consume_lane(bench: Bench, lane: Lane = Lane.NORMAL) -> AsyncIterator[Any]:
     """Take from a lane as its sender does."""
     async with bench.broker.consume(bench.broker.topology.queue("smtp", lane), 10) as deliveries:
         yield deliveries
@@ -138,7 +138,7 @@ async def test_what_waits_in_its_step_is_left_alone(bench: Bench) -> None:
     waiting = job(at=NOW)
     await bench.keep(waiting, outcome(waiting, Status.RETRYING))
     topology = bench.broker.topology
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     await bench.broker.publish(make_delivery(waiting).body, topology.direct(queue))
     async with consume_lane(bench) as deliveries:
         (delivery,) = await arrivals(deliveries, 1)
@@ -166,7 +166,7 @@ async def test_what_may_still_be_in_its_lane_is_left_alone(bench: Bench) -> None
     waiting = [job(at=NOW), job(at=NOW)]
     await bench.keep(*waiting)
     for one in waiting:
-        await bench.broker.publish(make_delivery(one).body, bench.broker.topology.new(job_key("smtp", Lane.SINGLE)))
+        await bench.broker.publish(make_delivery(one).body, bench.broker.topology.new(job_key("smtp", Lane.NORMAL)))
     bench.clock.at = NOW + timedelta(hours=3)
     assert await bench.lost.find() == 0
 
@@ -176,7 +176,7 @@ async def test_what_a_lane_has_passed_is_lost_though_others_wait(bench: Bench) -
     newest = job(at=NOW + timedelta(hours=2))
     await bench.keep(lost, later, newest, outcome(later, Status.SENT))
     await bench.broker.publish(
-        make_delivery(newest).body, bench.broker.topology.direct(bench.broker.topology.queue("smtp", Lane.SINGLE))
+        make_delivery(newest).body, bench.broker.topology.direct(bench.broker.topology.queue("smtp", Lane.NORMAL))
     )
     bench.clock.at = NOW + timedelta(hours=3)
     assert await bench.lost.find() == 1

@@ -105,7 +105,7 @@ async def test_a_job_that_the_broker_lost_before_anybody_took_it_is_sent_once(
     broker: Broker, redis_url: str, provider: Provider, database: Database
 ) -> None:
     new = job(request=request_id())
-    queue = broker.topology.queue("smtp", Lane.SINGLE)
+    queue = broker.topology.queue("smtp", Lane.NORMAL)
     async with recording(broker, database):
         await accept(broker, new)
         await all_are(database, new, "queued")

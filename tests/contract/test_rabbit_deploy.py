@@ -78,7 +78,7 @@ async def test_the_rights_that_the_manual_gives_are_enough(operated: Rabbit, top
     for line in re.findall(r"^rabbitmqctl (\w+_(?:user|user_tags|permissions) .+)$", manual, re.MULTILINE):
         operated.control(*shlex.split(line.replace("$PASSWORD", "secret")))
     real = Topology(methods=METHODS, steps_s=topology.steps_s, asking_s=())
-    queue = real.queue("smtp", Lane.SINGLE)
+    queue = real.queue("smtp", Lane.NORMAL)
     url = operated.url.replace("guest:guest", "imsg:secret")
     await remove_queues(operated.url, "imsg.*")
     async with (
@@ -87,14 +87,14 @@ async def test_the_rights_that_the_manual_gives_are_enough(operated: Rabbit, top
         broker.consume(queue, 3) as jobs,
         broker.consume(real.history, 10) as events,
     ):
-        await broker.publish(b"job", real.new(job_key("smtp", Lane.SINGLE)))
+        await broker.publish(b"job", real.new(job_key("smtp", Lane.NORMAL)))
         (job,) = await arrivals(jobs, 1)
         await depth_is(gateway, queue, 1)  # told by the management API
         await broker.delay(queue, b"again", 1)
         (again,) = await arrivals(jobs, 1)
         await broker.dead_letter(again, "why not")
         await broker.ack(job)
-        assert [event.key for event in await arrivals(events, 2)] == ["job.smtp.single", "dead"]
+        assert [event.key for event in await arrivals(events, 2)] == ["job.smtp.normal", "dead"]
     await remove_queues(operated.url, "imsg.*")
 
 
@@ -123,7 +123,7 @@ def test_the_configuration_is_in_force(operated: Rabbit) -> None:
 async def test_a_delivery_held_longer_than_the_consumer_timeout_comes_again_by_itself(
     operated: Rabbit, topology: Topology
 ) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
     impatient = {
         "pattern": f"^{topology.prefix}",
         "apply-to": "quorum_queues",

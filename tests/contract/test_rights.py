@@ -198,7 +198,7 @@ async def test_history_declares_and_everybody_else_finds(node: tuple[Rabbit, Par
 
 async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Rabbit, Parting]) -> None:
     topology = Topology(methods=METHODS, steps_s=(10,), asking_s=())
-    single = topology.queue("smtp", Lane.SINGLE)
+    single = topology.queue("smtp", Lane.NORMAL)
     async with (
         speaking(node, "history") as history,
         speaking(node, "gateway") as gateway,
@@ -207,7 +207,7 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
         history.consume(topology.history, 10) as heard,
         sender.consume(single, 10) as jobs,
     ):
-        await gateway.publish(b"job", topology.new(job_key("smtp", Lane.SINGLE)))
+        await gateway.publish(b"job", topology.new(job_key("smtp", Lane.NORMAL)))
         (job,) = await arrivals(jobs, 1)
         await depth_is(gateway, single, 1)  # told by the management API
         await depth_is(history, single, 1)
@@ -220,7 +220,7 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
         await sender.dead_letter(again, "why not")
         await sender.ack(job)
         keys = [event.key for event in await arrivals(heard, 4)]
-        assert keys == ["job.smtp.single", "outcome", "change", "dead"]
+        assert keys == ["job.smtp.normal", "outcome", "change", "dead"]
 
 
 @pytest.mark.parametrize(
@@ -228,10 +228,10 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
     [
         ("gateway", Topology(methods=METHODS).new(OUTCOME)),
         ("gateway", Topology(methods=METHODS).new("dead")),
-        ("gateway", Topology(methods=METHODS).direct("imsg.smtp.single")),
-        ("auth", Topology(methods=METHODS).new(job_key("smtp", Lane.SINGLE))),
+        ("gateway", Topology(methods=METHODS).direct("imsg.smtp.normal")),
+        ("auth", Topology(methods=METHODS).new(job_key("smtp", Lane.NORMAL))),
         ("auth", Topology(methods=METHODS).direct("imsg.history")),
-        ("sender-smtp", Topology(methods=METHODS).new(job_key("sms", Lane.SINGLE))),
+        ("sender-smtp", Topology(methods=METHODS).new(job_key("sms", Lane.NORMAL))),
         ("sender-smtp", Topology(methods=METHODS).new(CHANGE)),
         ("sender-sms", Topology(methods=METHODS).new(CHANGE)),
         ("history", Topology(methods=METHODS).new(OUTCOME)),
@@ -249,11 +249,11 @@ async def test_nobody_publishes_what_is_another_s_to_say(
     ("service", "queue"),
     [
         ("gateway", "imsg.history"),
-        ("auth", "imsg.smtp.single"),
-        ("sender-smtp", "imsg.sms.single"),
+        ("auth", "imsg.smtp.normal"),
+        ("sender-smtp", "imsg.sms.normal"),
         ("sender-smtp", "imsg.history"),
         ("sender-sms", "imsg.wechat.bulk"),
-        ("sender-wechat", "imsg.smtp.single.retry.10"),
+        ("sender-wechat", "imsg.smtp.normal.retry.10"),
     ],
 )
 async def test_nobody_takes_what_is_another_s(node: tuple[Rabbit, Parting], service: str, queue: str) -> None:

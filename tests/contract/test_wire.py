@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from imsg_contract.topology import Lane
 from imsg_contract.wire import Change, Job, Outcomes, Receipt, Wire
 
 FOLDER = Path(__file__).parent / "wire"
@@ -55,6 +56,20 @@ def test_a_job_of_before_requests_had_references_is_read(name: str) -> None:
     older = json.loads(golden(name))
     del older["reference"]
     assert Job.model_validate_json(json.dumps(older)).reference is None
+
+
+@pytest.mark.parametrize(("name", "lane"), [("job_whole", "bulk"), ("job_by_reference", "normal")])
+def test_a_job_of_two_lanes_is_read_and_one_of_three_can_be_read_by_who_knows_two(name: str, lane: str) -> None:
+    """The lane is `way`, and `lane` in the words of before: `single` for all but `bulk`."""
+    written = json.loads(golden(name))
+    word = {"bulk": "bulk", "normal": "single", "priority": "single"}
+    assert (written["way"], written["lane"]) == (lane, word[lane])
+    del written["way"]
+    older = Job.model_validate_json(json.dumps(written))
+    assert older.lane == lane
+    urgent = older.model_copy(update={"lane": Lane.PRIORITY}).encode()
+    assert json.loads(urgent)["lane"] == "single"
+    assert Job.model_validate_json(urgent).lane is Lane.PRIORITY
 
 
 @pytest.mark.parametrize(

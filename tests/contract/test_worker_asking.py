@@ -24,7 +24,7 @@ from imsg_testing.waiting import eventually
 TERMS = Terms(
     chunk_size=1_000,
     call_size=100,
-    concurrency={Lane.SINGLE: 2, Lane.BULK: 2},
+    concurrency={Lane.PRIORITY: 4, Lane.NORMAL: 4, Lane.BULK: 2},
     uncertain="stop",
     ask_after_s=(1, 2, 4),
 )

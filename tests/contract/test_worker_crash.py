@@ -99,7 +99,7 @@ async def test_two_workers_killed_at_once_lose_nothing(
     await history.wait_settled(new.request, 200, within_s=60)
     for single in singles:
         await history.wait_settled(single.request, within_s=60)
-    assert len(provider.taken) - 230 <= 2 * (IN_FLIGHT + TERMS.concurrency[Lane.SINGLE])
+    assert len(provider.taken) - 230 <= 2 * TERMS.concurrency[Lane.PRIORITY]
     assert not history.dead
 
 
@@ -130,7 +130,7 @@ async def test_a_poison_job_is_buried_alone_after_it_killed_three_workers(
     taken = {one.request: provider.count(one.request)[0] for one in neighbours}
     assert {request for request, times in taken.items() if times > 1} <= {request for request, _ in first}
     assert set(taken.values()) <= {1, 2}
-    assert len(first) < TERMS.concurrency[Lane.SINGLE]
+    assert len(first) < TERMS.concurrency[Lane.NORMAL]
     assert all(claim <= first for claim in later), "nobody was in flight beside it again"
 
 

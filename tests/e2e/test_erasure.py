@@ -150,7 +150,7 @@ def test_what_waits_for_its_next_attempt_is_said_to_remain(deployment: Deploymen
 
     def waits() -> bool:
         told.update(deployment.call("GET", f"/api/v2/erasures/{erasure}", token=deployment.token()))
-        return any(place["where"] == "queue imsg.smtp.single.retry.300" for place in told["remains"])
+        return any(place["where"] == "queue imsg.smtp.normal.retry.300" for place in told["remains"])
 
     wait(waits, 60, every_s=0.2, why=lambda: f"{told}\n{deployment.said}")
     assert told["state"] == "draining"

@@ -68,6 +68,7 @@ def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_
         "why": "邮件服务器搬迁",
         "until": None,
         "waiting": 1,
+        "lanes": {"priority": 0, "normal": 1, "bulk": 0},
         "consumers": 0,
     }
     assert [message["status"] for message in deployment.messages(accepted["id"])] == ["queued"]
@@ -135,7 +136,7 @@ async def _dead_letter(deployment: Deployment, requests: Sequence[str]) -> None:
         await is_so(lambda: broker.ready)
         for start in range(0, UNREADABLE, 65):
             await asyncio.gather(*(_unreadable(broker, n) for n in range(start, start + 65)))
-        queue = broker.topology.queue("smtp", Lane.SINGLE)
+        queue = broker.topology.queue("smtp", Lane.NORMAL)
         async with broker.consume(queue, len(requests)) as deliveries:
             for delivery in await arrivals(deliveries, len(requests)):
                 await broker.dead_letter(delivery, "broke the worker 3 times")

@@ -75,7 +75,7 @@ def test_a_node_cut_off_from_the_others(deployment: Deployment, cluster: RabbitC
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(500)
         fault.wait_for_arrivals(50)
-        alone = cluster.leader("imsg.smtp.single")
+        alone = cluster.leader("imsg.smtp.normal")
         cluster.cut_off(alone)
         fault.reconciler.note_restored()
         fault.clients.wait_for(100)
@@ -84,7 +84,7 @@ def test_a_node_cut_off_from_the_others(deployment: Deployment, cluster: RabbitC
     fault.tell(
         62,
         "A node cut off",
-        "The node that leads `imsg.smtp.single` parted from the other two, not from its clients; it pauses itself "
+        "The node that leads `imsg.smtp.normal` parted from the other two, not from its clients; it pauses itself "
         "(`pause_minority`), they go to the others. Joined again afterwards.",
     )
 

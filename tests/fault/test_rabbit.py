@@ -79,14 +79,14 @@ def test_rabbitmq_blocked_by_an_alarm(
 def test_a_queue_unbound_under_load(deployment: Deployment) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.clients.wait_for(20)
-        _unbind(deployment, "imsg.smtp.single", "job.smtp.single")
+        _unbind(deployment, "imsg.smtp.normal", "job.smtp.normal")
         fault.reconciler.note_restored()
-        wait(lambda: _is_bound(deployment, "imsg.smtp.single"), 60, every_s=0.2)
+        wait(lambda: _is_bound(deployment, "imsg.smtp.normal"), 60, every_s=0.2)
         fault.clients.wait_for(20)
     fault.tell(
         24,
         "A queue unbound under load",
-        "The binding of `imsg.smtp.single` deleted: what is accepted meanwhile reaches history alone, which sends it "
+        "The binding of `imsg.smtp.normal` deleted: what is accepted meanwhile reaches history alone, which sends it "
         f"on (here after {LOST_AFTER_S} s instead of 15 min); the services bind it again by themselves.",
     )
 

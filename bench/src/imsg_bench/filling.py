@@ -28,7 +28,7 @@ def job(to: Iterable[str], method: str = "smtp", content: Content | None = None)
         request=new_id(),
         username="admin",
         method=method,
-        lane=Lane.SINGLE if len(recipients) == 1 else Lane.BULK,
+        lane=Lane.NORMAL if len(recipients) == 1 else Lane.BULK,
         content=dict(CONTENT) if content is None else content,
         recipients=recipients,
         accepted_at=now,

@@ -15,7 +15,7 @@ def prebuilt(to: str = "zhang@example.com") -> bytes:
         request=PLACE.decode(),
         username="admin",
         method="smtp",
-        lane=Lane.SINGLE,
+        lane=Lane.NORMAL,
         content=dict(CONTENT),
         recipients=(Recipient(n=0, to=to, address=to),),
         accepted_at=now,

@@ -16,10 +16,12 @@ from imsg_contract.topology import (
     CHANGE,
     DEAD,
     ERASED,
+    FORMER_NORMAL,
     OUTCOME,
     RECEIPT,
     TOMBSTONES,
     WRITABLE,
+    Lane,
     Topology,
     addresses_key,
     channel_key,
@@ -124,16 +126,19 @@ WRITES = (
 """What the services' calls and scripts are made of; a script's commands are checked one by one, as if called."""
 
 
+_LANES = "|".join(Lane)
+
+
 def _sender_at_rabbit(method: str) -> AtRabbit:
     topology = Topology(methods=METHODS)
     return AtRabbit(
         write=f"^({topology.exchange}|amq\\.default)$",
-        read=f"^{topology.prefix}\\.{method}\\.(single|bulk)$",
+        read=f"^{topology.prefix}\\.{method}\\.({_LANES}|{FORMER_NORMAL})$",
         topics=f"^({OUTCOME}|{RECEIPT}|{DEAD})$",
     )
 
 
-_JOBS = rf"job\.({'|'.join(METHODS)})\.(single|bulk)"
+_JOBS = rf"job\.({'|'.join(METHODS)})\.({_LANES})"
 
 AT_RABBIT: Mapping[str, AtRabbit] = {
     "gateway": AtRabbit(write="^imsg$", topics=f"^({_JOBS}|{CHANGE})$", tags=("management",)),

@@ -82,11 +82,11 @@ class Acceptor:
         """
         method, lane = draft.method.name, lane_of(draft)
         self._providers.check(method)
-        self._backpressure.check(method)
+        self._backpressure.check(method, lane)
         now = self._now()
         expires_at = now + (draft.life or draft.method.lifetime)
         stored, content_at = _split_off(draft)
-        body = encode(draft, request, owner, content_at=content_at, accepted_at=now, expires_at=expires_at)
+        body = encode(draft, request, owner, lane=lane, content_at=content_at, accepted_at=now, expires_at=expires_at)
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
         answer = {"id": request, "count": len(draft.recipients)}

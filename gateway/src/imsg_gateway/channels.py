@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.errors import Refusal
-from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, channel_key
+from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, Lane, channel_key
 from imsg_contract.wire import Change
 from imsg_gateway.authentication import Credential, Owner
 from imsg_gateway.backpressure import Backpressure
@@ -85,13 +85,14 @@ class Channels:
         return Answer(ok(**await self._state(method, waiting, consumers, asked)))
 
     async def _state(
-        self, method: str, waiting: int | None, consumers: int | None, asked: ClientRequest
+        self, method: str, depths: Mapping[Lane, int] | None, consumers: int | None, asked: ClientRequest
     ) -> Mapping[str, Any]:
         """Describe a channel: paused, which a person has decided; else the broker's alarm; else what its sender says.
 
         `consumers` of 0 is told beside the state: nobody is there who could say what it is.
         """
-        counts = {"waiting": waiting, "consumers": consumers}
+        waiting = None if depths is None else sum(depths.values())
+        counts = {"waiting": waiting, "lanes": depths, "consumers": consumers}
         fields = ("state", "why", "until", "paused", "reason")
         state, why, until, paused, reason = await self._redis.call("HMGET", channel_key(method), *fields)
         if paused == b"1":

@@ -8,14 +8,14 @@ from datetime import datetime
 from pydantic_core import to_json
 
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Reference
+from imsg_contract.wire import Reference, former_word
 from imsg_gateway.authentication import Owner
 from imsg_gateway.draft import Draft
 
 
 def lane_of(draft: Draft) -> Lane:
     """Tell which lane a draft takes: a single message, or a list."""
-    return Lane.SINGLE if len(draft.recipients) == 1 else Lane.BULK
+    return Lane.NORMAL if len(draft.recipients) == 1 else Lane.BULK
 
 
 def encode(
@@ -23,6 +23,7 @@ def encode(
     request: str,
     owner: Owner,
     *,
+    lane: Lane,
     content_at: Reference | None,
     accepted_at: datetime,
     expires_at: datetime,
@@ -37,7 +38,7 @@ def encode(
             "user_id": owner.user_id,
             "method": draft.method.name,
             "account": draft.account,
-            "lane": lane_of(draft).value,
+            "way": lane,
             "content": draft.content if content_at is None else None,
             "content_at": content_at,
             "attachments": [
@@ -55,5 +56,6 @@ def encode(
             "resend_of": draft.resend_of,
             "reference": draft.reference,
             "trace": None,
+            "lane": former_word(lane),
         }
     )

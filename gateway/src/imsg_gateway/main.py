@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_contract.ids import new_id
+from imsg_contract.topology import Lane
 from imsg_gateway import erasures, reader_page, relay, v1
 from imsg_gateway.accept import Acceptor
 from imsg_gateway.app import GatewayApp
@@ -156,10 +157,13 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(backpressure.watch(), "backpressure")
     service.watch(providers.watch(), "providers")
     waiting = Gauge("imsg_queue_depth", "Jobs and parts that wait at the broker", ("method",), registry=service.metrics)
+    by_lane = Gauge("imsg_lane_depth", "Those of one lane", ("method", "lane"), registry=service.metrics)
     consuming = Gauge("imsg_queue_consumers", "Senders that consume a channel", ("method",), registry=service.metrics)
     for method in broker.topology.methods:
         waiting.labels(method).set_function(partial(backpressure.waiting, method))
         consuming.labels(method).set_function(partial(backpressure.consuming, method))
+        for lane in Lane:
+            by_lane.labels(method, lane.value).set_function(partial(backpressure.waiting, method, lane))
     blocked = Gauge("imsg_broker_blocked", "1 while an alarm keeps the broker from taking", registry=service.metrics)
     blocked.set_function(lambda: float(bool(broker.blocked)))
     proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]

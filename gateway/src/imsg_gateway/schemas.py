@@ -213,6 +213,16 @@ class DeadResendAsked(ClientRequest):
     again: Again = None
 
 
+class LaneDepths(BaseModel):
+    """How much waits in each lane of a channel."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Annotated[int, Field(description="Log-in codes: they wait for nothing else.")]
+    normal: Annotated[int, Field(description="Single messages.")]
+    bulk: Annotated[int, Field(description="Lists, and single messages of whoever sends too many at once.")]
+
+
 class Channel(BaseModel):
     """How a channel is."""
 
@@ -225,6 +235,7 @@ class Channel(BaseModel):
     waiting: Annotated[
         int | None, Field(description="Messages and parts at the broker; null where it could not be asked.")
     ]
+    lanes: Annotated[LaneDepths | None, Field(description="`waiting` by lane.")]
     consumers: Annotated[
         int | None,
         Field(

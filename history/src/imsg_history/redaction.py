@@ -108,7 +108,7 @@ async def from_rest(connection: AsyncConnection, fold: Merge, withheld: Redacted
         request = fold.requests[name]
         gone = withheld.build_is_gone(request.accepted_at)
         # A part that died says nothing of the other parts.
-        is_whole = len(people) == whole[name] and (name in fold.jobs or request.lane == Lane.SINGLE)
+        is_whole = len(people) == whole[name] and (name in fold.jobs or request.lane != Lane.BULK)
         if is_whole:
             await connection.execute(delete(attachments).where(attachments.c.request == name))
         is_named = redact.names((request.content, request.subject, request.attachments, request.reference), people)

@@ -12,9 +12,9 @@ from imsg_sms.templates import SCOPE, Message, Templates
 MOST = 1_000
 """Recipients of a chunk and of a call: what the largest providers take at once."""
 
-CONCURRENCY = {Lane.SINGLE: 64, Lane.BULK: 8}
+CONCURRENCY = {Lane.PRIORITY: 72, Lane.NORMAL: 64, Lane.BULK: 8}
 """Calls in flight: at a provider that answers in 50 ms, 64 single ones are what one process can do (`make bench`, E);
-lists have a share of their own."""
+eight more are always free for codes."""
 
 
 def terms(uncertain: Uncertain, *, can_ask: bool) -> Terms:

@@ -17,15 +17,17 @@ CHUNK_SIZE = 50
 
 
 def terms(connections: int, uncertain: Uncertain) -> Terms:
-    """Share out the connections: a single mail may have any of them, a list all but a quarter.
+    """Share out the connections: a code may have any, a single mail all but an eighth, a list all but a quarter.
 
-    So at least a quarter is always free of lists. With one connection there is nothing to share: they take turns.
+    So some are always free of lists, and one at least of all but codes. With one connection there is nothing to share:
+    they take turns, codes first.
     """
+    of_singles = max(1, connections - ceil(connections / 8))
     of_lists = max(1, connections - ceil(connections / 4))
     return Terms(
         chunk_size=CHUNK_SIZE,
         call_size=1,
-        concurrency={Lane.SINGLE: connections, Lane.BULK: of_lists},
+        concurrency={Lane.PRIORITY: connections, Lane.NORMAL: of_singles, Lane.BULK: min(of_lists, of_singles)},
         uncertain=uncertain,
     )
 

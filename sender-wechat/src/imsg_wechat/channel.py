@@ -62,11 +62,11 @@ class Prepared:
 
 def terms(uncertain: Uncertain) -> Terms:
     """Share out the calls that the clients make at once."""
-    of_each = CLIENTS * CALLS_PER_CLIENT // 2
+    calls = CLIENTS * CALLS_PER_CLIENT
     return Terms(
         chunk_size=CHUNK_SIZE,
         call_size=1,
-        concurrency={Lane.SINGLE: of_each, Lane.BULK: of_each},
+        concurrency={Lane.PRIORITY: calls, Lane.NORMAL: calls - calls // 8, Lane.BULK: calls // 2},
         uncertain=uncertain,
         repeat_for_s=REPEAT_FOR_S if uncertain == "repeat" else None,
     )

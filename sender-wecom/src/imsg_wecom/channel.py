@@ -20,7 +20,11 @@ WAIT_S = 10.0
 def terms(uncertain: Uncertain) -> Terms:
     """Say how the channel wants its work: a robot has one group, and its calls are few."""
     return Terms(
-        chunk_size=20, call_size=1, concurrency={Lane.SINGLE: 8, Lane.BULK: 4}, uncertain=uncertain, repeat_for_s=None
+        chunk_size=20,
+        call_size=1,
+        concurrency={Lane.PRIORITY: 14, Lane.NORMAL: 12, Lane.BULK: 4},
+        uncertain=uncertain,
+        repeat_for_s=None,
     )
 
 

@@ -25,7 +25,7 @@ def as_pika_writes(channel: int, exchange: str, key: str, body: bytes, message_i
 @pytest.mark.parametrize(
     ("channel", "exchange", "key", "body", "message_id"),
     [
-        (1, "imsg", "job.smtp.single", b"{}", "1"),
+        (1, "imsg", "job.smtp.normal", b"{}", "1"),
         (65_535, "", "imsg.smtp.bulk.retry.10800", b"x" * 131_000, "184467440737"),
         (2, "名", "键", "您好".encode(), ""),
         (3, "e" * 255, "k" * 255, b"\xce\x00\xff", "9" * 255),

@@ -12,7 +12,7 @@ from imsg_delivery.claims.records import Free, Lapsed, Transition
 from imsg_delivery.decide import AttemptTerms, decide, find_out, give_up, hold_up, may_repeat
 from imsg_delivery.retry_plan import RetryPlan
 
-MAIL = Terms(chunk_size=50, call_size=1, concurrency={Lane.SINGLE: 1, Lane.BULK: 1}, uncertain="repeat")
+MAIL = Terms(chunk_size=50, call_size=1, concurrency=dict.fromkeys(Lane, 1), uncertain="repeat")
 SMS = replace(MAIL, uncertain="stop")
 WECHAT = replace(MAIL, repeat_for_s=540)
 ASKING = replace(SMS, ask_after_s=(10, 60))

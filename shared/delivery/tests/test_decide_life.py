@@ -28,7 +28,7 @@ from imsg_delivery.retry_plan import plan_retries
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
-MAIL = Terms(chunk_size=50, call_size=1, concurrency={Lane.SINGLE: 1, Lane.BULK: 1}, uncertain="repeat")
+MAIL = Terms(chunk_size=50, call_size=1, concurrency=dict.fromkeys(Lane, 1), uncertain="repeat")
 SMS = replace(MAIL, uncertain="stop")
 CHANNELS = [
     MAIL,
@@ -146,7 +146,7 @@ def test_no_transition_loses_a_recipient_and_none_sends_what_was_sent(
         chunk=0,
         username="zhang",
         method="smtp",
-        lane=Lane.SINGLE,
+        lane=Lane.NORMAL,
         content="您好",
         recipients=(Recipient(n=0, to="0", address="0"),),
         accepted_at=NOW,

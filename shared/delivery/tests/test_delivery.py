@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -55,9 +56,9 @@ class Bed:
     def __init__(self, broker: Broker, redis: Redis) -> None:
         self.broker, self.channel, self.registry = broker, Counting(), CollectorRegistry()
         self.claims = Claims(redis)
-        self.queue = broker.topology.queue("smtp", Lane.SINGLE)
+        self.queue = broker.topology.queue("smtp", Lane.NORMAL)
         self.lane = LaneContext(
-            lane=Lane.SINGLE,
+            lane=Lane.NORMAL,
             channel=self.channel,
             broker=broker,
             publisher=OutcomePublisher(broker, Random(1)),  # noqa: S311  jitter
@@ -65,7 +66,10 @@ class Bed:
             tombstones=None,
             pause=PauseSwitch(redis, self.claims, "smtp", time.monotonic),
             metrics=Metrics(self.registry, "smtp"),
-            slots=asyncio.Semaphore(32),
+            queue=self.queue,
+            above=(Lane.PRIORITY,),
+            shares=[asyncio.Semaphore(32)],
+            waiting=Counter(),
             places=asyncio.Semaphore(32),
             steps_s=broker.topology.steps_s,
             waits_s=broker.topology.waits_s,

@@ -39,7 +39,7 @@ async def test_nobody_waits_for_ever_for_a_report_that_broke() -> None:
     """Neither who shares the batch nor who waits for the next; and the next report is kept."""
     broker = Broken()
     publisher = OutcomePublisher(cast("Broker", broker), Random(1))  # noqa: S311  jitter
-    delivery = Delivery(b"", "job.smtp.single", "imsg.smtp.single", {}, redelivered=False, handle=None)
+    delivery = Delivery(b"", "job.smtp.normal", "imsg.smtp.normal", {}, redelivered=False, handle=None)
     outcome = Outcome(request="0" * 32, n=0, attempt=1, status=Status.SENT, at=datetime.now(UTC))
     first = asyncio.create_task(publisher.publish([outcome], delivery))
     async with asyncio.timeout(5):

@@ -82,4 +82,4 @@ async def _publish_dead(url: str, unreadable: int, to: str, subject: str) -> str
 
 
 async def _dead(broker: Broker, body: bytes, reason: str) -> None:
-    await broker.publish(body, broker.topology.new(DEAD), {"reason": reason, "queue": "imsg.smtp.single"})
+    await broker.publish(body, broker.topology.new(DEAD), {"reason": reason, "queue": "imsg.smtp.normal"})

@@ -63,7 +63,7 @@ def pile_up(broker_url: str, count: int) -> None:
 
 async def _pile_up(broker_url: str, count: int) -> None:
     topology = Topology(methods=METHODS)
-    route = topology.direct(topology.queue("smtp", Lane.SINGLE))
+    route = topology.direct(topology.queue("smtp", Lane.NORMAL))
     bodies = _jobs(count)
     async with open_broker(broker_url, topology) as broker:
         async with asyncio.timeout(ANSWER_WITHIN_S):
@@ -85,7 +85,7 @@ def _jobs(count: int) -> Iterator[bytes]:
             request=secrets.token_hex(16),
             username="admin",
             method="smtp",
-            lane=Lane.SINGLE,
+            lane=Lane.NORMAL,
             content=CONTENT,
             recipients=(Recipient(n=0, to=to, address=to),),
             accepted_at=now,

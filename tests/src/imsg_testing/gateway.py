@@ -225,7 +225,7 @@ class RunningGateway:
         """Send: a sound mail but for the fields given; `...` leaves a field out."""
         return await self.client.post(self.url("/api/send"), json=mail(**fields))
 
-    async def jobs(self, count: int = 1, method: str = "smtp", lane: Lane = Lane.SINGLE) -> list[Job]:
+    async def jobs(self, count: int = 1, method: str = "smtp", lane: Lane = Lane.NORMAL) -> list[Job]:
         """Take so many jobs from a channel's queue."""
         queue = self.broker.topology.queue(method, lane)
         taken: list[Job] = []
@@ -239,7 +239,7 @@ class RunningGateway:
     async def waiting(self, method: str = "smtp") -> int:
         """Count what waits for a channel."""
         topology = self.broker.topology
-        return sum([await self.broker.depth(topology.queue(method, lane)) for lane in Lane])
+        return sum([await self.broker.depth(queue) for lane in Lane for queue in topology.queues(method, lane)])
 
 
 def mail(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON

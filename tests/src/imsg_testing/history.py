@@ -35,7 +35,7 @@ def job(**given: Any) -> Job:  # noqa: ANN401  any field of a Job
         "request": request_id(at),
         "username": "天存-system-1001",
         "method": "smtp",
-        "lane": Lane.SINGLE if len(recipients) == 1 else Lane.BULK,
+        "lane": Lane.NORMAL if len(recipients) == 1 else Lane.BULK,
         "content": {"subject": "开会通知", "text": "下午两点半"},
         "recipients": recipients,
         "accepted_at": at,

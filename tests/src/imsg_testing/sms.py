@@ -30,7 +30,7 @@ def job(numbers: list[str], content: Any = "明天下雨", **fields: Any) -> Job
         "request": secrets.token_hex(16),
         "username": "zhang",
         "method": "sms",
-        "lane": Lane.SINGLE if len(numbers) == 1 else Lane.BULK,
+        "lane": Lane.NORMAL if len(numbers) == 1 else Lane.BULK,
         "content": content,
         "recipients": tuple(Recipient(n=n, to=to, address=to) for n, to in enumerate(numbers)),
         "accepted_at": now,

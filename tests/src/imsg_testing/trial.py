@@ -30,7 +30,9 @@ from imsg_runtime.watchdog import watch
 from imsg_testing.listening import listening
 from imsg_testing.waiting import eventually
 
-TERMS = Terms(chunk_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="repeat")
+TERMS = Terms(
+    chunk_size=50, call_size=1, concurrency={Lane.PRIORITY: 8, Lane.NORMAL: 7, Lane.BULK: 4}, uncertain="repeat"
+)
 
 ERASURE_KEYS = (SecretStr("tombs of the trial"),)
 
@@ -54,7 +56,7 @@ def job(count: int = 1, *, first: int = 0, life_s: float = 3_600, **fields: Any)
         "request": secrets.token_hex(16),
         "username": "zhang",
         "method": "smtp",
-        "lane": Lane.SINGLE if count == 1 else Lane.BULK,
+        "lane": Lane.NORMAL if count == 1 else Lane.BULK,
         "content": {"subject": "开会通知", "text": "下午两点半"},
         "recipients": tuple(Recipient(n=n, to=address(n), address=address(n)) for n in range(first, first + count)),
         "accepted_at": now,

@@ -28,7 +28,7 @@ from imsg_testing.processes import Process
 KEY = "A"
 TITLE = "Accepted requests, senders and history stopped"
 
-QUEUES = ("imsg.smtp.single", "imsg.history")
+QUEUES = ("imsg.smtp.normal", "imsg.history")
 PEER_QUEUE = "peer.mail"
 PEER = Path(__file__).parents[3] / "peer"
 REST_S = 0.5
@@ -114,7 +114,7 @@ def _result(contenders: list[Contender]) -> Result:
     return Result(KEY, TITLE, tuple(series), costs)
 
 
-def start_floor(deployment: Deployment, exchange: str = "imsg", key: str = "job.smtp.single") -> tuple[str, Process]:
+def start_floor(deployment: Deployment, exchange: str = "imsg", key: str = "job.smtp.normal") -> tuple[str, Process]:
     """Start the floor, on the gateway's own exchange and queues where no others are named."""
     job = deployment.folder / "job.json"
     job.write_bytes(prebuilt())

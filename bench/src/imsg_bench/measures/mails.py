@@ -24,7 +24,7 @@ from imsg_testing.processes import Process
 KEY = "C"
 TITLE = "Mails from a filled queue"
 
-SINGLE, BULK, HISTORY = "imsg.smtp.single", "imsg.smtp.bulk", "imsg.history"
+SINGLE, BULK, HISTORY = "imsg.smtp.normal", "imsg.smtp.bulk", "imsg.history"
 PATIENCE_S = 180.0
 
 

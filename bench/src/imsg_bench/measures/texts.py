@@ -25,7 +25,7 @@ TITLE = "SMS, the provider answering in 50 ms"
 
 IN_FLIGHT = 64
 LIMIT = IN_FLIGHT / ANSWER_AFTER_S
-SINGLE, BULK = "imsg.sms.single", "imsg.sms.bulk"
+SINGLE, BULK = "imsg.sms.normal", "imsg.sms.bulk"
 LIST = 10_000
 LISTS = 6
 TEXT = "您的订单已发货"

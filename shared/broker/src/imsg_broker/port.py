@@ -67,6 +67,7 @@ class Broker(Protocol):
 
         What was delivered and not acked when the connection is lost or the consumer dies is delivered again; a
         delivery that is merely slow is never given to another. Leaving hands back what is unacked, at once.
+        A former queue (`Topology.former`) is consumed for as long as it exists, and never made.
         """
 
     async def ack(self, delivery: Delivery) -> None:
@@ -86,6 +87,8 @@ class Broker(Protocol):
 
     async def depth(self, queue: str) -> int:
         """Count what waits in a queue: ready and unacked; of a retry step no less than waits there.
+
+        A former queue that does not exist has nothing.
 
         Raises Unreachable.
         """

@@ -6,9 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, computed_field
 
-from imsg_contract.topology import Lane
+from imsg_contract.topology import FORMER_NORMAL, Lane
 
 VERSION = 1
 """Version of the wire; raised only when an old reader would misread a new message."""
@@ -53,6 +53,15 @@ Content = str | dict[str, Any]
 """smtp `{subject, text, html?}`; sms and wechat a str, or `{template, params}`."""
 
 
+def _read_lane(word: object) -> object:
+    return Lane.NORMAL if word == FORMER_NORMAL else word
+
+
+def former_word(lane: Lane) -> str:
+    """Say of a lane what readers of before there were three understand (ADR 26)."""
+    return lane.value if lane is Lane.BULK else FORMER_NORMAL
+
+
 class Job(Wire):
     """One accepted request, or a chunk of it: what to send to whom, until when."""
 
@@ -68,7 +77,9 @@ class Job(Wire):
     """Whose it is, whatever becomes of the name; None in jobs of before users had ids."""
     method: str
     account: str | None = None
-    lane: Lane
+    lane: Annotated[Lane, BeforeValidator(_read_lane)] = Field(
+        validation_alias=AliasChoices("way", "lane"), serialization_alias="way"
+    )
     content: Content | None
     """None where `content_at` says where it is kept (over 64 KiB of JSON)."""
     content_at: Reference | None = None
@@ -88,6 +99,12 @@ class Job(Wire):
     reference: str | None = None
     """What the client calls this request."""
     trace: str | None = None
+
+    @computed_field(alias="lane")  # type: ignore[prop-decorator]
+    @property
+    def former_lane(self) -> str:
+        """The lane in the words of before, for readers of before; ours read `way`."""
+        return former_word(self.lane)
 
     @property
     def name(self) -> str:

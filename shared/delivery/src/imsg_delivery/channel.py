@@ -21,8 +21,8 @@ class Terms:
     call_size: int
     """Recipients of one provider call: 1 for mail and WeChat, up to 1,000 for SMS."""
     concurrency: Mapping[Lane, int]
-    """Calls in flight at once, by lane: each lane has its own share, so bulk never starves single. It is also by
-    how many calls a crash may leave the world in doubt."""
+    """Calls in flight at once of a lane and those below it together: what a lane has beyond the next one's is always
+    free of lists, or of all but codes. The first is all calls: by so many a crash may leave the world in doubt."""
     uncertain: Uncertain
     repeat_for_s: float | None = None
     """With `repeat`: only within so many seconds of a message's first try, then settled (WeChat: 9 min)."""

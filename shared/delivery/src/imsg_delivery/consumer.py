@@ -1,8 +1,9 @@
-"""The loop of every sender: consume two lanes, cut what is long into chunks, deliver, stop in good order."""
+"""The loop of every sender: consume its lanes, cut what is long into chunks, deliver, stop in good order."""
 
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -13,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr, ValidationError
 
 from imsg_broker.port import Broker, Delivery
-from imsg_contract.topology import Lane
+from imsg_contract.topology import Lane, lanes_down_to
 from imsg_contract.wire import Job
 from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.claims.store import LEASE_S, Claims, owner_of
@@ -34,7 +35,7 @@ log = logger(__name__)
 FINISH_S = 20.0
 """How long what is in flight may take to end once the worker is to stop; then it is cancelled."""
 
-PREFETCH_PER_CALL = {Lane.SINGLE: 8, Lane.BULK: 2}
+PREFETCH_PER_CALL = {Lane.PRIORITY: 8, Lane.NORMAL: 8, Lane.BULK: 2}
 """Deliveries held for each call in flight: for single messages enough to hide the round trips around a call."""
 
 PLACES_PER_CALL = 2
@@ -88,6 +89,8 @@ class Worker(Generic[Prepared]):
         self._ended = asyncio.Event()
         self._groups: set[asyncio.Task[None]] = set()
         tombstones = Tombstones(redis, Digests(erasure_keys)) if erasure_keys else None
+        shares = {lane: asyncio.Semaphore(calls) for lane, calls in channel.terms.concurrency.items()}
+        waiting: Counter[Lane] = Counter()
         self._lanes = [
             LaneContext(
                 lane=lane,
@@ -98,7 +101,10 @@ class Worker(Generic[Prepared]):
                 tombstones=tombstones,
                 pause=self._pause,
                 metrics=self._metrics,
-                slots=asyncio.Semaphore(channel.terms.concurrency[lane]),
+                queue=broker.topology.queue(channel.method, lane),
+                above=lanes_down_to(lane)[:-1],
+                shares=[shares[above] for above in reversed(lanes_down_to(lane))],
+                waiting=waiting,
                 places=asyncio.Semaphore(PLACES_PER_CALL * channel.terms.concurrency[lane]),
                 steps_s=broker.topology.steps_s,
                 waits_s=broker.topology.waits_s,
@@ -112,7 +118,11 @@ class Worker(Generic[Prepared]):
     async def run(self) -> None:
         """Work until `stopping` is set or it is cancelled; then end what is in flight and hand back the rest."""
         helpers = [asyncio.create_task(self._pause.watch()), asyncio.create_task(self._claims.keep_leases())]
-        lanes = [asyncio.create_task(self._work(lane)) for lane in self._lanes]
+        lanes = [
+            asyncio.create_task(self._work(lane, queue))
+            for lane in self._lanes
+            for queue in self._broker.topology.queues(self._channel.method, lane.lane)
+        ]
         stopped = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({*helpers, *lanes, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -129,9 +139,8 @@ class Worker(Generic[Prepared]):
     def _is_ending(self) -> bool:
         return self._ended.is_set() or self._stopping.is_set()
 
-    async def _work(self, lane: LaneContext[Prepared]) -> None:
-        """Consume one lane's queue whenever the channel is not paused."""
-        queue = self._broker.topology.queue(self._channel.method, lane.lane)
+    async def _work(self, lane: LaneContext[Prepared], queue: str) -> None:
+        """Consume one of a lane's queues whenever the channel is not paused."""
         prefetch = PREFETCH_PER_CALL[lane.lane] * self._channel.terms.concurrency[lane.lane]
         while True:
             await wait_for_first(self._pause.wait_open(), self._ended.wait())
@@ -185,7 +194,7 @@ class Worker(Generic[Prepared]):
         async with self._lock.shared():
             for job, delivery in chunks:
                 if job.chunk is None and len(job.recipients) > self._channel.terms.chunk_size:
-                    endings[delivery] = await self._split(job, delivery)
+                    endings[delivery] = await self._split(lane, job, delivery)
             chunks = [(_as_chunk(job), delivery) for job, delivery in chunks if delivery not in endings]
             endings.update(await deliver(lane, chunks, self._owners))
         for job, delivery in chunks:
@@ -210,8 +219,8 @@ class Worker(Generic[Prepared]):
         self._metrics.dead.inc()
         return Ending.DONE if await self._publisher.dead_letter(delivery, why) else Ending.REQUEUED
 
-    async def _split(self, job: Job, delivery: Delivery) -> Ending:
-        """Publish the chunks of a long job to its own queue, then ack it; splitting twice makes the same chunks."""
+    async def _split(self, lane: LaneContext[Prepared], job: Job, delivery: Delivery) -> Ending:
+        """Publish the chunks of a long job to its lane's queue, then ack it; splitting twice makes the same chunks."""
         size = self._channel.terms.chunk_size
         slices = [job.recipients[first : first + size] for first in range(0, len(job.recipients), size)]
         for at in range(0, len(slices), CHUNKS_AT_ONCE):
@@ -219,7 +228,7 @@ class Worker(Generic[Prepared]):
                 job.model_copy(update={"chunk": recipients[0].n, "recipients": recipients})
                 for recipients in slices[at : at + CHUNKS_AT_ONCE]
             ]
-            if not await self._publisher.split(chunks, delivery.queue, delivery):
+            if not await self._publisher.split(chunks, lane.queue, delivery):
                 return Ending.REQUEUED
         await ack(self._broker, delivery)
         log.info("split", request=job.request, method=job.method, recipients=len(job.recipients), chunks=len(slices))

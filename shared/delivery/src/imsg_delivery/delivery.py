@@ -82,6 +82,53 @@ class State:
     """Who had claimed it before and let the claim expire."""
 
 
+class Slot(Generic[Prepared]):
+    """A call's place among those in flight: within the share of its lane, and of each lane above it.
+
+    A lane's share counts the calls of those below it, so what it has beyond theirs is always free of them.
+    """
+
+    def __init__(self, lane: LaneContext[Prepared]) -> None:
+        self._lane = lane
+        self._held = 0
+
+    async def __aenter__(self) -> "Slot[Prepared]":
+        """Wait for it."""
+        await self._take()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave it to others."""
+        self._free()
+
+    def is_wanted(self) -> bool:
+        """Tell whether a call of a lane above waits."""
+        return any(self._lane.waiting[above] for above in self._lane.above)
+
+    async def give_way(self) -> None:
+        """Let those go first who wait."""
+        self._free()
+        await self._take()
+
+    async def _take(self) -> None:
+        waiting, lane = self._lane.waiting, self._lane.lane
+        waiting[lane] += 1
+        try:
+            for share in self._lane.shares:
+                await share.acquire()
+                self._held += 1
+        except asyncio.CancelledError:
+            self._free()
+            raise
+        finally:
+            waiting[lane] -= 1
+
+    def _free(self) -> None:
+        held, self._held = self._held, 0
+        for share in self._lane.shares[:held]:
+            share.release()
+
+
 async def deliver(
     lane: LaneContext[Prepared], group: Sequence[tuple[Job, Delivery]], owners: Iterator[str], *, alone: bool = False
 ) -> Mapping[Delivery, Ending]:
@@ -208,14 +255,14 @@ class ChunkDelivery(Generic[Prepared]):
     async def _send(self, ns: Sequence[int]) -> None:
         """Send to these recipients, or find why not. Raises Requeue where some are left."""
         terms = self._lane.channel.terms
-        async with self._lane.slots:
+        async with Slot(self._lane) as slot:
             prepared = await self._prepare(ns)
             if isinstance(prepared, Again | Blocked | Refused):
                 await self._answer(ns, prepared)
                 return
             calls = [ns[at : at + terms.call_size] for at in range(0, len(ns), terms.call_size)]
             width = min(terms.concurrency[self._lane.lane], len(calls))
-            is_done = await self._call_side_by_side(prepared, iter(calls), width)
+            is_done = await self._call_side_by_side(prepared, iter(calls), width, slot)
         if not is_done:
             raise Requeue("interrupted")
 
@@ -229,21 +276,23 @@ class ChunkDelivery(Generic[Prepared]):
         self._suspect(ns)
         return Again("", BUG, "The channel broke while it prepared the message.")
 
-    async def _call_side_by_side(self, prepared: Prepared, calls: Iterator[Sequence[int]], width: int) -> bool:
+    async def _call_side_by_side(
+        self, prepared: Prepared, calls: Iterator[Sequence[int]], width: int, slot: Slot[Prepared]
+    ) -> bool:
         """Use the slot that is held already, and up to `width` - 1 more as they fall free; False if interrupted."""
         if width == 1:
-            return await self._call_in_turn(prepared, calls)
+            return await self._call_in_turn(prepared, calls, slot)
         waiting: set[asyncio.Task[bool]] = set()
 
         async def join() -> bool:
-            async with self._lane.slots:
+            async with Slot(self._lane) as another:
                 waiting.discard(asyncio.current_task())
-                return await self._call_in_turn(prepared, calls)
+                return await self._call_in_turn(prepared, calls, another)
 
         others = [asyncio.create_task(join()) for _ in range(width - 1)]
         waiting.update(others)
         try:
-            is_done = await self._call_in_turn(prepared, calls)
+            is_done = await self._call_in_turn(prepared, calls, slot)
         except asyncio.CancelledError:
             waiting.update(others)
             raise
@@ -256,12 +305,16 @@ class ChunkDelivery(Generic[Prepared]):
                 raise error
         return is_done and False not in ended
 
-    async def _call_in_turn(self, prepared: Prepared, calls: Iterator[Sequence[int]]) -> bool:
+    async def _call_in_turn(self, prepared: Prepared, calls: Iterator[Sequence[int]], slot: Slot[Prepared]) -> bool:
         """Make one call after the other; the results of one are written in the step that claims for the next."""
         transitions: list[Transition] = []
         is_done = True
         for ns in calls:
             try:
+                if transitions and slot.is_wanted():
+                    await self._record(transitions)  # first: who gives way may have to wait for long
+                    transitions = []
+                    await slot.give_way()
                 claimed = await self._claim(transitions, ns) if self._may_begin() else None
             except Requeue:
                 claimed = None
@@ -320,7 +373,7 @@ class ChunkDelivery(Generic[Prepared]):
 
     async def _ask(self, ns: Sequence[int]) -> None:
         """Ask the provider what became of these recipients. Raises Requeue where some are left."""
-        async with self._lane.slots:
+        async with Slot(self._lane):
             prepared = await self._prepare(ns)
             size = self._lane.channel.terms.call_size
             for at in range(0, len(ns), size):
@@ -410,7 +463,7 @@ class ChunkDelivery(Generic[Prepared]):
             died = [state.died for state in self._states.values() if state.died]
             beginners = list(dict.fromkeys([*begun.by, *died]))
             await self._persist(partial(self._lane.claims.carry, self._chunk, starts, beginners), PATIENCE_S)
-        if not await self._lane.publisher.delay(plan.jobs(), self._delivery):
+        if not await self._lane.publisher.delay(plan.jobs(), self._lane.queue, self._delivery):
             raise Requeue("the broker is lost")
 
     # What else a delivery may end with
@@ -436,7 +489,7 @@ class ChunkDelivery(Generic[Prepared]):
     async def _delay_as_it_is(self) -> Ending:
         """After a bug of our own: delay the delivery as it is; its start stands, and counts against it."""
         copy = (self._job, self._lane.steps_s[0])
-        if not await self._lane.publisher.delay([copy], self._delivery):
+        if not await self._lane.publisher.delay([copy], self._lane.queue, self._delivery):
             return Ending.REQUEUED
         await ack(self._lane.broker, self._delivery)
         return Ending.DONE

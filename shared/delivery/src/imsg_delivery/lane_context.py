@@ -1,6 +1,7 @@
 """What every delivery of one lane is carried out with."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -29,8 +30,14 @@ class LaneContext(Generic[Prepared]):
     """None where nobody can be erased: no key is set."""
     pause: PauseSwitch
     metrics: Metrics
-    slots: asyncio.Semaphore
-    """The lane's share of calls in flight."""
+    queue: str
+    """Where copies and chunks go, wherever their job came from."""
+    above: Sequence[Lane]
+    """The lanes above it."""
+    shares: Sequence[asyncio.Semaphore]
+    """What a call of the lane has to be within: its own share of the calls in flight, and those of the lanes above."""
+    waiting: Counter[Lane]
+    """How many calls of each lane wait for a share: one of a list gives way to those above."""
     places: asyncio.Semaphore
     """Deliveries begun and not settled: few, since after a crash each of them is suspected and carried out alone."""
     steps_s: Sequence[int]

@@ -44,10 +44,10 @@ class OutcomePublisher:
             [partial(self._broker.publish, chunk.encode(), route) for chunk in chunks], delivery
         )
 
-    async def delay(self, copies: Sequence[tuple[Job, int]], delivery: Delivery) -> bool:
-        """Delay copies (job, seconds), to come to the delivery's own queue."""
+    async def delay(self, copies: Sequence[tuple[Job, int]], queue: str, delivery: Delivery) -> bool:
+        """Delay copies (job, seconds), to come to a queue."""
         return await self._keep_all(
-            [partial(self._broker.delay, delivery.queue, copy.encode(), step_s) for copy, step_s in copies], delivery
+            [partial(self._broker.delay, queue, copy.encode(), step_s) for copy, step_s in copies], delivery
         )
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> bool:

@@ -47,7 +47,7 @@ class RabbitBroker:
         self._consuming = Life(address, f"{name}:consume")
         self._consumers: set[Consumer] = set()
         self._management = Management(address, topology.prefix)
-        self._depths = Depths(self._consuming, self._count_held, self._management)
+        self._depths = Depths(self._consuming, self._count_held, self._management, topology.is_former)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property

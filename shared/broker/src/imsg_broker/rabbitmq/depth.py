@@ -11,7 +11,7 @@ import httpx
 
 from imsg_broker.port import Unreachable
 from imsg_broker.rabbitmq.address import Address, Host
-from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
+from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost, NotFound
 from imsg_broker.rabbitmq.connection import Life
 from imsg_broker.rabbitmq.policies import contradictions
 from imsg_runtime.observe import logger
@@ -27,6 +27,9 @@ FRESH_S = 0.5
 AWAY_S = 30.0
 """How long a management API that did not answer is left alone."""
 
+ABSENT_S = 10.0
+"""How long a queue that was not there and need not be is not asked for."""
+
 UNACKED = {"disable_stats": "true", "enable_queue_totals": "true", "columns": "name,messages_unacknowledged"}
 """The queues' own totals, renewed with every tick of theirs (5 s); collected statistics come later and cost more."""
 
@@ -40,18 +43,33 @@ POLICIES = {"columns": "name,policy,operator_policy,effective_policy_definition"
 class Depths:
     """Counts of queues, asked on the consuming connection: a publishing one answers nothing while an alarm lasts."""
 
-    def __init__(self, life: Life, held: Callable[[str], int], management: "Management") -> None:
+    def __init__(
+        self, life: Life, held: Callable[[str], int], management: "Management", may_be_absent: Callable[[str], bool]
+    ) -> None:
+        """`may_be_absent` tells of queues that need not exist: then nothing waits in them."""
         self._life = life
         self._held = held
         self._management = management
+        self._may_be_absent = may_be_absent
+        self._absent_until: dict[str, float] = {}
         self._channel: Channel | None = None
         self._asking = asyncio.Lock()
 
     async def of(self, queue: str) -> int:
         """Count what is ready and what is unacked. Raises Unreachable."""
         link = self._connected()
+        loop = asyncio.get_running_loop()
         async with self._asking:
-            ready, _ = await self._count(link, queue)
+            if loop.time() < self._absent_until.get(queue, 0.0):
+                return 0
+            try:
+                ready, _ = await self._count(link, queue)
+            except Unreachable as error:
+                if isinstance(error.__cause__, NotFound) and self._may_be_absent(queue):
+                    # Asking again costs a channel, which the answer closes.
+                    self._absent_until[queue] = loop.time() + ABSENT_S
+                    return 0
+                raise
             unacked = await self._management.count_unacked(link.host, queue)
         return ready + max(unacked, self._held(queue))
 

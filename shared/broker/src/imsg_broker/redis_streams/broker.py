@@ -56,7 +56,7 @@ class StreamBroker:
         self._queues = {topology.history, *(queue for queue, _ in topology.work_queues())}
         self._delayed = {
             topology.retry(queue, step_s): retry(queue)
-            for queue, _ in topology.work_queues()
+            for queue in (*(queue for queue, _ in topology.work_queues()), *topology.former_queues())
             for step_s in topology.waits_s
         }
         self._watching: asyncio.Task[None] | None = None

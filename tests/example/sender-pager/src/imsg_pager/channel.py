@@ -18,7 +18,11 @@ class PagerChannel:
 
     method = "pager"
     terms = Terms(
-        chunk_size=50, call_size=1, concurrency={Lane.SINGLE: 4, Lane.BULK: 4}, uncertain="stop", repeat_for_s=None
+        chunk_size=50,
+        call_size=1,
+        concurrency={Lane.PRIORITY: 10, Lane.NORMAL: 8, Lane.BULK: 4},
+        uncertain="stop",
+        repeat_for_s=None,
     )
 
     def __init__(self, client: httpx.AsyncClient) -> None:

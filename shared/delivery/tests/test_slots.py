@@ -1,0 +1,136 @@
+"""Who may call at once, and who goes first."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import cast
+
+from imsg_contract.topology import Lane, lanes_down_to
+from imsg_delivery.delivery import Slot
+from imsg_delivery.lane_context import LaneContext
+
+SHARES = {Lane.PRIORITY: 4, Lane.NORMAL: 3, Lane.BULK: 2}
+ONE = dict.fromkeys(Lane, 1)
+
+
+async def _turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+class Calls:
+    """Calls that go on until they are told to end."""
+
+    def __init__(self, limits: Mapping[Lane, int]) -> None:
+        shares = {lane: asyncio.Semaphore(calls) for lane, calls in limits.items()}
+        waiting: Counter[Lane] = Counter()
+        self.lanes = {lane: _context(lane, shares, waiting) for lane in Lane}
+        self.begun: list[str] = []
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self._ends: dict[str, asyncio.Event] = {}
+
+    async def begin(self, lane: Lane, *names: str) -> None:
+        """Begin calls, or wait to."""
+        for name in names:
+            self._ends[name] = asyncio.Event()
+            self.tasks[name] = asyncio.create_task(self._call(lane, name))
+        await _turns()
+
+    async def end(self, *names: str) -> None:
+        """End calls."""
+        for name in names:
+            self._ends[name].set()
+        await _turns()
+
+    async def _call(self, lane: Lane, name: str) -> None:
+        async with Slot(self.lanes[lane]):
+            self.begun.append(name)
+            await self._ends[name].wait()
+
+
+def _context(lane: Lane, shares: Mapping[Lane, asyncio.Semaphore], waiting: "Counter[Lane]") -> LaneContext[None]:
+    """Make what a slot looks at of a lane's context."""
+    within = [shares[above] for above in reversed(lanes_down_to(lane))]
+    return cast(
+        "LaneContext[None]", SimpleNamespace(lane=lane, above=lanes_down_to(lane)[:-1], shares=within, waiting=waiting)
+    )
+
+
+async def test_lists_leave_a_share_to_single_messages_and_these_one_to_codes() -> None:
+    calls = Calls(SHARES)
+    await calls.begin(Lane.BULK, "list 1", "list 2", "list 3")
+    assert calls.begun == ["list 1", "list 2"]
+    await calls.begin(Lane.NORMAL, "single 1", "single 2")
+    assert calls.begun[2:] == ["single 1"]
+    await calls.begin(Lane.PRIORITY, "code 1", "code 2")
+    assert calls.begun[3:] == ["code 1"]
+
+
+async def test_what_nobody_above_uses_is_for_whoever_waits() -> None:
+    calls = Calls(SHARES)
+    await calls.begin(Lane.NORMAL, "1", "2", "3", "4")
+    assert calls.begun == ["1", "2", "3"]
+    await calls.end("1")
+    assert calls.begun == ["1", "2", "3", "4"]
+    await calls.begin(Lane.PRIORITY, "code")
+    await calls.end("2", "3", "4", "code")
+    await calls.begin(Lane.PRIORITY, "a", "b", "c", "d")
+    assert calls.begun[-4:] == ["a", "b", "c", "d"]
+
+
+async def test_a_code_waits_for_one_call_at_most_where_there_is_but_one_slot() -> None:
+    calls = Calls(ONE)
+    await calls.begin(Lane.BULK, "list")
+    await calls.begin(Lane.NORMAL, "1", "2", "3")
+    await calls.begin(Lane.PRIORITY, "code")
+    await calls.end("list")
+    assert calls.begun == ["list", "code"]
+    await calls.end("code")
+    assert calls.begun == ["list", "code", "1"]
+
+
+async def test_a_stream_of_single_messages_keeps_no_list_waiting_for_ever() -> None:
+    calls = Calls(ONE)
+    await calls.begin(Lane.NORMAL, "1", "2")
+    await calls.begin(Lane.BULK, "list")
+    await calls.begin(Lane.NORMAL, "3", "4")
+    await calls.end("1", "2")
+    assert calls.begun == ["1", "2", "list"]
+
+
+async def test_a_list_gives_way_between_two_of_its_calls() -> None:
+    calls = Calls(ONE)
+    async with Slot(calls.lanes[Lane.BULK]) as slot:
+        assert not slot.is_wanted()
+        await calls.begin(Lane.PRIORITY, "code")
+        assert slot.is_wanted()
+        giving = asyncio.create_task(slot.give_way())
+        await _turns()
+        assert (calls.begun, giving.done()) == (["code"], False)
+        await calls.end("code")
+        assert giving.done()
+        assert not slot.is_wanted()
+
+
+async def test_who_is_cancelled_leaves_nothing_taken() -> None:
+    """While it waits, and while it gives way."""
+    calls = Calls(ONE)
+    await calls.begin(Lane.PRIORITY, "code")
+    await calls.begin(Lane.NORMAL, "waits")
+    calls.tasks["waits"].cancel()
+    await calls.end("code")
+
+    async def hold() -> None:
+        async with Slot(calls.lanes[Lane.BULK]) as slot:
+            await calls.begin(Lane.PRIORITY, "another")
+            await slot.give_way()
+
+    holding = asyncio.create_task(hold())
+    for _ in range(3):
+        await _turns()
+    holding.cancel()
+    await calls.end("another")
+    await calls.begin(Lane.NORMAL, "last")
+    assert calls.begun == ["code", "another", "last"]
+    assert not any(calls.lanes[Lane.BULK].waiting.values())
