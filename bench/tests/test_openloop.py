@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from imsg_bench.codes import Codes
 from imsg_bench.openloop import OpenLoop, request, schedule
 from imsg_testing.listening import listening
 
@@ -79,3 +80,14 @@ async def test_what_is_accepted_while_requests_leave_is_told_apart() -> None:
         load.close()
     assert load.in_time == 0
     assert len(load.latencies) == 10
+
+
+async def test_each_code_has_an_address_of_its_own_and_none_waits_for_another() -> None:
+    """One that the server stalls keeps no other from leaving: it gets a connection of its own."""
+    async with answering(ANSWER, stall_s=0.5) as url:
+        sent = await Codes(url, ['{"to":"ADDRESS"}', '{"to":"ADDRESS","x":1}'], "probe-a").run(schedule(20, 0.25))
+    assert [code.address for code in sent] == [f"probe-a-{number}@example.com" for number in range(5)]
+    assert all(code.accepted for code in sent)
+    took = sorted(code.answered_at - code.due_at for code in sent)
+    assert took[-1] >= 0.5
+    assert took[-2] < 0.4

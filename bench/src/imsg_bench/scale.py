@@ -19,9 +19,9 @@ class Scale:
     texts: int
     """Single SMS in a filled queue."""
     waiting: int
-    """Bulk messages that wait while single ones are sent."""
-    probes: int
-    """Messages sent one by one, each timed."""
+    """Bulk messages that wait while codes are sent."""
+    codes: int
+    """Codes of each half of a round, each timed."""
     events: int
     """Jobs and outcomes in history's filled queue."""
     rows: int
@@ -51,7 +51,7 @@ QUICK = Scale(
     people=10_000,
     texts=1_000,
     waiting=20_000,
-    probes=40,
+    codes=500,
     events=10_000,
     rows=100_000,
     queries=30,
@@ -71,7 +71,7 @@ FULL = Scale(
     people=10_000,
     texts=3_000,
     waiting=100_000,
-    probes=100,
+    codes=2_000,
     events=30_000,
     rows=1_000_000,
     queries=60,
