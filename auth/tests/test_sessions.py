@@ -235,7 +235,8 @@ async def test_a_mirror_is_written_when_a_gateway_asks(visitor: Visitor, user: V
     me = (await user.get("/api/me")).json()
     assert mirror.pop("id") == me["id"]
     assert datetime.fromtimestamp(int(mirror.pop("since")) / 1_000, UTC) == datetime.fromisoformat(me["created_at"])
-    assert mirror == {"role": "user", "available": "1", "per_hour": "5", "per_day": "20", "recipients_per_day": ""}
+    limits = {"per_hour": "5", "per_day": "20", "recipients_per_day": ""}
+    assert mirror == {"role": "user", "available": "1", "may_send_codes": "0", **limits}
 
 
 async def test_a_forged_token_costs_no_database_lock(

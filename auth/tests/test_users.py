@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RECORD = {
     "id", "username", "role", "phone", "email", "wechat", "available", "per_hour", "per_day", "recipients_per_day",
-    "used_hour", "left_hour", "used_day", "left_day", "used_recipients", "created_at", "twins",
+    "may_send_codes", "used_hour", "left_hour", "used_day", "left_day", "used_recipients", "created_at", "twins",
 }  # fmt: skip
 
 
@@ -61,6 +61,7 @@ async def test_a_new_user_starts_with_the_documents_defaults(admin: Visitor) -> 
     assert set(found) == RECORD | {"errorCode", "errorMessage"}
     assert found["created_at"].endswith("Z")
     wanted = {"role": "user", "per_day": 20, "per_hour": 5, "available": True, "recipients_per_day": None}
+    wanted["may_send_codes"] = False
     assert found.items() >= wanted.items()
     assert (found["used_hour"], found["left_hour"], found["used_day"], found["left_day"]) == (0, 5, 0, 20)
     assert (found["phone"], found["email"], found["wechat"]) == (None, None, None)
@@ -246,11 +247,23 @@ async def test_a_patch_sets_what_it_says_and_leaves_the_rest(admin: Visitor, red
     await admin.delete(at(name))
 
 
+async def test_who_may_send_codes_is_said_in_the_mirror_and_the_audit(admin: Visitor, redis: Redis) -> None:
+    name = unique("赵六")
+    await register(admin, name)
+    assert (await read_mirror(redis, name))["may_send_codes"] == "0"
+    for may in (True, False):
+        answer = await admin.patch(at(name), may_send_codes=may)
+        assert answer.json()["may_send_codes"] is may
+        assert (await read_mirror(redis, name))["may_send_codes"] == str(int(may))
+
+
 WRONG_PATCHES: tuple[dict[str, Any], ...] = (
     {"recipients_per_day": "all"},
     {"recipients_per_day": -1},
     {"recipients_per_day": True},
     {"recipients_per_day": 1.0},
+    {"may_send_codes": "yes"},
+    {"may_send_codes": 1},
     {"role": "boss"},
     {"email": "x"},
     {"password": "short"},

@@ -52,7 +52,7 @@ async def test_channels_and_metrics_tell_how_many_senders_consume(gateway: Runni
 
     await eventually(lambda: are(0))
     async with (
-        gateway.broker.consume(topology.queue("smtp", Lane.SINGLE), 1),
+        gateway.broker.consume(topology.queue("smtp", Lane.NORMAL), 1),
         gateway.broker.consume(topology.queue("smtp", Lane.BULK), 1),
     ):
         await eventually(lambda: are(1))

@@ -58,7 +58,7 @@ async def test_an_outcome_reaches_history_alone(broker: Broker, topology: Topolo
 
 
 async def test_who_consumes_a_queue_is_counted(broker: Broker, topology: Topology) -> None:
-    queue = topology.queue("smtp", Lane.SINGLE)
+    queue = topology.queue("smtp", Lane.NORMAL)
 
     async def counts(expected: int) -> bool:
         return await broker.consumers(queue) == expected

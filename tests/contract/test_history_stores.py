@@ -18,14 +18,14 @@ from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Delivery
 from imsg_contract.addresses import email
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import DEAD
-from imsg_contract.wire import Change, Job, Outcomes, Reference, Status
+from imsg_contract.wire import Category, Change, Job, Outcomes, Reference, Status
 from imsg_database.address import read_url
 from imsg_database.engines import open_sync_engine
 from imsg_database.migrate import migrate as store_migrate
@@ -811,6 +811,21 @@ async def test_a_request_is_shown_and_found_by_its_reference(database: Database)
     (frozen,) = await find(database, id=named[1].request, reference="订单-2")
     assert "reference" not in frozen
     assert "resent_as" not in frozen
+
+
+async def test_what_a_request_is_for_is_shown_wherever_it_is_and_to_v1_nowhere(database: Database) -> None:
+    """What was recorded by a history of before counts as a notice."""
+    code, older = job(at=NOW, category=Category.CODE), job(at=NOW)
+    await keep(database, code, older)
+    forget = update(requests).where(requests.c.request == older.request).values(category=None)
+    await database.write(lambda connection: connection.execute(forget))
+    for one, category in ((code, "code"), (older, "notice")):
+        assert (await Overviews(database).one(one.request, OWNER))["category"] == category
+        query = read_query({"id": one.request}, OWNER, is_v2=True)
+        (shown,) = (await MessageQuery(database).find(query, is_v2=True)).messages
+        assert shown["category"] == category
+        (frozen,) = await find(database, id=one.request)
+        assert "category" not in frozen
 
 
 async def test_a_request_at_a_glance(database: Database) -> None:

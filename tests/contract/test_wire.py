@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Change, Job, Outcomes, Receipt, Wire
+from imsg_contract.wire import Category, Change, Job, Outcomes, Receipt, Wire
 
 FOLDER = Path(__file__).parent / "wire"
 
@@ -70,6 +70,13 @@ def test_a_job_of_two_lanes_is_read_and_one_of_three_can_be_read_by_who_knows_tw
     urgent = older.model_copy(update={"lane": Lane.PRIORITY}).encode()
     assert json.loads(urgent)["lane"] == "single"
     assert Job.model_validate_json(urgent).lane is Lane.PRIORITY
+
+
+@pytest.mark.parametrize("name", ["job_whole", "job_part", "job_by_reference"])
+def test_a_job_of_before_there_were_categories_is_a_notice(name: str) -> None:
+    older = json.loads(golden(name))
+    del older["category"]
+    assert Job.model_validate_json(json.dumps(older)).category is Category.NOTICE
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,7 @@ async def _record(quota: Quota, user: User, twins: Mapping[str, list[str]] = Map
         per_hour=user.per_hour,
         per_day=user.per_day,
         recipients_per_day=user.recipients_per_day,
+        may_send_codes=user.may_send_codes,
         used_hour=used.hour,
         left_hour=max(0, user.per_hour - used.hour),
         used_day=used.day,

@@ -136,6 +136,7 @@ class Patch(Asked):
     per_day: Limit | None = None
     recipients_per_day: RecipientsLimit | None = None
     available: bool | None = None
+    may_send_codes: Annotated[bool | None, Field(description="Whether the user may send the category `code`.")] = None
 
 
 class Logout(Asked):
@@ -208,6 +209,7 @@ class UserRecord(BaseModel):
     per_hour: int
     per_day: int
     recipients_per_day: Annotated[int | None, Field(description="null: not limited.")]
+    may_send_codes: Annotated[bool, Field(description="Whether the user may send the category `code`.")]
     used_hour: int
     left_hour: int
     used_day: int

@@ -53,6 +53,8 @@ class User:
     wechat: str | None
     epoch: int
     created_at: datetime
+    may_send_codes: bool = False
+    """Messages of the category `code`."""
 
     @property
     def email_key(self) -> str | None:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    true,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -62,6 +63,7 @@ USERS = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("id", String(32)),
     Column("email_key", String(MAX_CONTACT)),
+    Column("may_send_codes", Boolean, nullable=False, server_default=true()),
     UniqueConstraint("phone", name="users_phone_key"),
     UniqueConstraint("email", name="users_email_key"),
     UniqueConstraint("wechat", name="users_wechat_key"),
@@ -71,7 +73,9 @@ USERS = Table(
 )
 """`id` is immutable and never given again, unlike a name. It may be null for the database alone: every row has one.
 
-`email_key` is `addresses.identity` of `email`: not unique, since users that were twins before stay."""
+`email_key` is `addresses.identity` of `email`: not unique, since users that were twins before stay.
+
+`may_send_codes` is true of whoever existed before there was the right, and of whom an auth of before registers."""
 
 REVOKED = Table(
     "revoked",

@@ -106,6 +106,7 @@ class UserCache:
             "per_hour": user.per_hour,
             "per_day": user.per_day,
             "recipients_per_day": "" if user.recipients_per_day is None else user.recipients_per_day,
+            "may_send_codes": int(user.may_send_codes),
             **{f"revoked:{nonce}": expiry for nonce, expiry in revoked.items()},
         }
         return [part for pair in fields.items() for part in pair]

@@ -36,6 +36,8 @@ class Message:
     """What the sender calls it."""
     expires_in: int | None = None
     """Seconds for which it is tried, instead of its method's time."""
+    category: str | None = None
+    """What it is for: code, notice or marketing."""
 
     def body(self, to: Sequence[str]) -> dict[str, Any]:
         """Make the body of POST /api/v2/messages, without the token."""
@@ -49,6 +51,8 @@ class Message:
             made["reference"] = self.reference
         if self.expires_in is not None:
             made["expires_in"] = self.expires_in
+        if self.category is not None:
+            made["category"] = self.category
         return made
 
 

@@ -22,11 +22,15 @@ COLUMNS = {
     "per_hour": "hour",
     "per_day": "day",
     "recipients_per_day": "recipients",
+    "may_send_codes": "codes",
     "email": "email",
     "phone": "phone",
     "wechat": "wechat",
 }
 """What the list shows of a user, and how it heads that: the limits are requests an hour and a day, recipients a day."""
+
+OPTIONS = {"recipients_per_day": "--recipients-per-day", "may_send_codes": "--codes"}
+"""What register does not take → the option that says it."""
 
 Name = Annotated[str, typer.Argument(help="The username.")]
 Phone = Annotated[str | None, typer.Option(help="Their phone number.")]
@@ -36,6 +40,7 @@ Role = Annotated[str | None, typer.Option(help="user or admin.")]
 Hour = Annotated[int | None, typer.Option(help="Requests an hour.")]
 Day = Annotated[int | None, typer.Option(help="Requests a day.")]
 Available = Annotated[bool | None, typer.Option("--available/--unavailable", help="Whether they may send.")]
+Codes = Annotated[bool | None, typer.Option("--codes/--no-codes", help="Whether they may send log-in codes.")]
 Password = Annotated[str | None, typer.Option(help="Prompted for if not given; - reads it from stdin.")]
 
 
@@ -76,6 +81,7 @@ def create(  # noqa: PLR0917
     per_day: Day = None,
     recipients_per_day: RecipientsDay = None,
     available: Available = None,
+    codes: Codes = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
@@ -85,11 +91,14 @@ def create(  # noqa: PLR0917
     body |= _collect_given(available=available) | {"username": username, "password": _password(password)}
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", "/api/v2/register", body)
-        if isinstance(recipients, int):  # register has no such field: it is set as it would be changed
+        # Register has no such fields: they are set as they would be changed.
+        more = _collect_given(recipients_per_day=recipients if isinstance(recipients, int) else None)
+        if more := more | _collect_given(may_send_codes=codes):
             try:
-                api.call("PATCH", f"/api/v2/users/{segment(username)}", {"recipients_per_day": recipients})
+                api.call("PATCH", f"/api/v2/users/{segment(username)}", more)
             except (Refused, Unreachable):
-                complain(f"{username} is created, but for --recipients-per-day; imsg users set sets it:")
+                options = " and ".join(OPTIONS[name] for name in more)
+                complain(f"{username} is created, but for {options}; imsg users set sets it:")
                 raise
     if as_json:
         say_json(answer)
@@ -109,12 +118,14 @@ def change(  # noqa: PLR0917
     per_day: Day = None,
     recipients_per_day: RecipientsDay = None,
     available: Available = None,
+    codes: Codes = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Change a user: only what is given; an empty contact removes it."""
     body = _collect_given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
     body |= _collect_given(available=available, recipients_per_day=_recipients(recipients_per_day))
+    body |= _collect_given(may_send_codes=codes)
     if not body and password is None:
         raise usage("nothing to change; name what, such as --per-day 50.")
     if password is not None:

@@ -64,6 +64,10 @@ def send(  # noqa: PLR0917  typer reads the options from here
         str | None, typer.Option(help="Your own name for the request; `imsg query --reference` finds it.")
     ] = None,
     expires_in: Annotated[int | None, typer.Option(help="Lifetime in seconds, 30 to 172800.")] = None,
+    category: Annotated[
+        str | None,
+        typer.Option(help="code (a log-in code: first of all, for 10 min at most), notice or marketing."),
+    ] = None,
     chunk: Annotated[int, typer.Option(min=1, help="Recipients per request.")] = sending.CHUNK,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
@@ -79,7 +83,9 @@ def send(  # noqa: PLR0917  typer reads the options from here
     if not everybody:
         raise usage("nobody to send to; name some, or give --to-file with a recipient a line.")
     content = _content(method, subject, text, html)
-    message = sending.Message(method, content, files, account, reference, expires_in)
+    message = sending.Message(method, content, files, account, reference, expires_in, category)
+    if category == "code":
+        chunk = 1  # each is a request of its own
     with ending(as_json=as_json), connect(find_url(url)) as api:
         try:
             sent = sending.send(api, message, everybody, chunk, quiet=as_json or len(everybody) == 1)

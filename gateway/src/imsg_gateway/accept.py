@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -19,7 +20,7 @@ from imsg_gateway.authentication import Credential, Owner
 from imsg_gateway.backpressure import Backpressure
 from imsg_gateway.draft import Draft
 from imsg_gateway.idempotency import Reservation
-from imsg_gateway.jobs import encode, lane_of
+from imsg_gateway.jobs import encode, kind_of, lane_of
 from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_runtime.back_off import back_off_s
@@ -80,19 +81,24 @@ class Acceptor:
         Raises Refusal: what the charge refuses, no_provider, overloaded, broker_blocked or not_accepted (nothing kept,
         the count given back), outcome_unknown (with `id`).
         """
-        method, lane = draft.method.name, lane_of(draft)
+        method, kind = draft.method.name, kind_of(draft)
+        lane = lane_of(kind)
         self._providers.check(method)
         self._backpressure.check(method, lane)
         now = self._now()
         expires_at = now + (draft.life or draft.method.lifetime)
         stored, content_at = _split_off(draft)
-        body = encode(draft, request, owner, lane=lane, content_at=content_at, accepted_at=now, expires_at=expires_at)
+        write = partial(encode, draft, request, owner, content_at=content_at, accepted_at=now, expires_at=expires_at)
+        body = write(lane=lane)
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
         answer = {"id": request, "count": len(draft.recipients)}
         if draft.total_segments is not None:
             answer["segments"] = draft.total_segments
-        charged = await credential.charge(len(draft.recipients))
+        charged = await credential.charge(len(draft.recipients), kind)
+        if charged.is_crowded:
+            lane = lane_of(kind, is_crowded=True)
+            body = write(lane=lane)
         try:
             if stored:
                 await self._store(request, stored, expires_at)

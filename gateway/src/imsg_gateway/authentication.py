@@ -13,7 +13,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.ids import time_of
 from imsg_contract.tokens import Token
 from imsg_gateway.limits import refuse_exhausted
-from imsg_runtime.quota import Charged, Disabled, Exhausted, Known, NoMirror, Quota, Revoked, Stale
+from imsg_runtime.quota import Charged, Disabled, Exhausted, Kind, Known, NoCodes, NoMirror, Quota, Revoked, Stale
 from imsg_runtime.service_client import Caller, Peer, ServiceFailed, ServiceUnavailable
 
 MAX_VERDICTS = 8_192
@@ -160,10 +160,11 @@ class Credential:
             self._caller = await self._judge()
         return self._caller
 
-    async def charge(self, recipients: int) -> Charged:
-        """Count one request, if token, `available` and limits allow it, all in one step.
+    async def charge(self, recipients: int, kind: Kind | None = None) -> Charged:
+        """Count one request, if token, `available` and limits allow it, all in one step; `kind` is what it is one of.
 
-        Raises Refusal token_invalid, sending_disabled and what `limits` knows; ServiceUnavailable, RedisUnavailable.
+        Raises Refusal token_invalid, sending_disabled, may_not_send_codes and what `limits` knows; ServiceUnavailable,
+        RedisUnavailable.
         """
         if self._verdict is None:
             await self.authenticate()
@@ -171,7 +172,7 @@ class Credential:
             known = self._verdict
             assert known is not None  # noqa: S101  judged sets it
             match await self._authenticator.quota.charge(
-                self.username, self.token.nonce, known.epoch, recipients, known.user_id
+                self.username, self.token.nonce, known.epoch, recipients, known.user_id, kind=kind
             ):
                 case Charged() as charged:
                     return charged
@@ -179,6 +180,8 @@ class Credential:
                     raise refuse_exhausted(nothing_left, recipients, self._authenticator.zone)
                 case Disabled():
                     raise Refusal("sending_disabled")
+                case NoCodes():
+                    raise Refusal("may_not_send_codes")
                 case Revoked():
                     raise Refusal("token_invalid")
                 case Stale(epoch=epoch, user_id=user_id):

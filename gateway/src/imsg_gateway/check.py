@@ -6,6 +6,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import Category
 from imsg_gateway.authentication import Credential
 from imsg_gateway.draft import DraftReader
 from imsg_gateway.providers import Providers
@@ -37,6 +39,10 @@ class Checker:
         assert credential is not None  # noqa: S101  the table gives every user one
         draft, found = await self._drafts.check(asked.fields, credential, may_have_nul=asked.may_have_nul)
         self._providers.check(draft.method.name)
+        me = await self._me(credential)
+        # An auth of before does not tell: whoever existed then may.
+        if draft.category is Category.CODE and not me.get("may_send_codes", True):
+            raise Refusal("may_not_send_codes")
         left = set(found.left)
         problems = _problems(found, english=prefers_english(asked.language))
         return Answer(
@@ -45,26 +51,30 @@ class Checker:
                 duplicates=found.duplicates,
                 segments=draft.total_segments,
                 suppressed=0,
-                limits=await self._limits(credential),
+                limits=_limits(me),
                 problems=list(islice(problems, MOST_PROBLEMS)),
                 problems_total=len(found.wrong) + len(left),
             )
         )
 
-    async def _limits(self, credential: Credential) -> Mapping[str, Any]:
+    async def _me(self, credential: Credential) -> Mapping[str, Any]:
         answer = await self._auth.call("GET", "/api/me", caller=await credential.authenticate())
         if answer.status_code != OK:
             raise ServiceFailed(f"auth answered {answer.status_code} to /api/me")
-        me = answer.json()
-        people = me["recipients_per_day"]
-        return {
-            "available": me["available"],
-            "per_hour": {"limit": me["per_hour"], "left": me["left_hour"]},
-            "per_day": {"limit": me["per_day"], "left": me["left_day"]},
-            "recipients_per_day": None
-            if people is None
-            else {"limit": people, "left": max(0, people - me["used_recipients"])},
-        }
+        me: Mapping[str, Any] = answer.json()
+        return me
+
+
+def _limits(me: Mapping[str, Any]) -> Mapping[str, Any]:
+    people = me["recipients_per_day"]
+    return {
+        "available": me["available"],
+        "per_hour": {"limit": me["per_hour"], "left": me["left_hour"]},
+        "per_day": {"limit": me["per_day"], "left": me["left_day"]},
+        "recipients_per_day": None
+        if people is None
+        else {"limit": people, "left": max(0, people - me["used_recipients"])},
+    }
 
 
 def _problems(found: Found, *, english: bool) -> Iterator[Mapping[str, str]]:

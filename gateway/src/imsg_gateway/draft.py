@@ -9,15 +9,21 @@ from imsg_channels import BY_NAME, content, unknown_method
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.templates import fill
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import Content, Recipient
+from imsg_contract.wire import Category, Content, Recipient
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
 from imsg_gateway.authentication import Credential
-from imsg_gateway.fields import read_life, read_reference
+from imsg_gateway.fields import read_category, read_life, read_reference
 from imsg_gateway.recipients import MAX_NAMED, Found, Recipients
 from imsg_gateway.request import has_nul
 from imsg_gateway.templates import PublishedTemplates
-from imsg_gateway.validation_errors import attachment_wrong, content_wrong, field_unknown, field_wrong
+from imsg_gateway.validation_errors import (
+    attachment_wrong,
+    content_wrong,
+    field_unknown,
+    field_wrong,
+    recipients_wrong,
+)
 
 REQUIRED = ("to", "method", "content")
 OWN_CODES = ("to", "method", "content", "attachment")
@@ -43,6 +49,7 @@ class Draft:
     resend_of: str | None = None
     reference: str | None = None
     """What the client calls it."""
+    category: Category = Category.NOTICE
     life: timedelta | None = None
     """How long it is tried, where that is not as long as its method has it."""
 
@@ -89,8 +96,16 @@ class DraftReader:
         if may_have_nul:
             _refuse_nul(fields)
         account = self._account(fields.get("account"), method)
-        reference, life = (read_reference(fields), read_life(fields)) if is_v2 else (None, None)
+        reference, category, life = None, Category.NOTICE, None
+        if is_v2:
+            reference, category = read_reference(fields), read_category(fields)
+            life = read_life(fields, category)
         found = await find(fields["to"], method, account, credential)
+        if category is Category.CODE and len(found.recipients) > 1:
+            raise recipients_wrong(
+                "category 为 code 时只能有一个收件人；请为每个收件人各发一次请求",
+                "with category code there is one recipient; send a request for each",
+            )
         attachment = fields.get("attachment")
         templates = await self._templates.of(method.name) if method.has_templates else {}
         if may_have_nul and has_nul(fields["content"]):
@@ -103,7 +118,9 @@ class DraftReader:
         if may_have_nul and has_nul(attachment):
             raise attachment_wrong("不能含 U+0000", "it must not hold U+0000")
         files = await self._files.read(attachment)
-        draft = Draft(method, account, found.recipients, checked, files, reference=reference, life=life)
+        draft = Draft(
+            method, account, found.recipients, checked, files, reference=reference, category=category, life=life
+        )
         return self.complete(draft, templates), found
 
     async def again(self, draft: Draft) -> Draft:

@@ -5,11 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 from imsg_channels.one_line import has_control
+from imsg_contract.wire import Category
 from imsg_gateway.validation_errors import field_wrong
 
 MAX_REFERENCE = 255
 SHORTEST_S, LONGEST_S = 30, 172_800
 """How short and how long a message may be tried, where the client says so: 48 h at most."""
+
+CODE_S = 600
+"""How long a log-in code is tried at most, and where the client says nothing: after that nobody waits for it."""
+
+CATEGORIES = frozenset(Category)
 
 
 def read_reference(fields: Mapping[str, Any]) -> str | None:
@@ -26,12 +32,31 @@ def read_reference(fields: Mapping[str, Any]) -> str | None:
     return reference
 
 
-def read_life(fields: Mapping[str, Any]) -> timedelta | None:
-    """Read how long a message is to be tried. Raises Refusal wrong_type."""
-    seconds = fields.get("expires_in")
+def read_category(fields: Mapping[str, Any]) -> Category:
+    """Read what a message is for. Raises Refusal wrong_type."""
+    given = fields.get("category")
+    if given is None:
+        return Category.NOTICE
+    if not isinstance(given, str) or given not in CATEGORIES:
+        raise field_wrong(
+            "category",
+            "应为 code（验证码）、notice（通知）或 marketing（营销）",
+            "it must be code, notice or marketing",
+        )
+    return Category(given)
+
+
+def read_life(fields: Mapping[str, Any], category: Category) -> timedelta | None:
+    """Read how long a message is to be tried; None: as long as its method has it. Raises Refusal wrong_type."""
+    is_code = category is Category.CODE
+    seconds, longest_s = fields.get("expires_in"), CODE_S if is_code else LONGEST_S
     if seconds is None:
-        return None
-    if not isinstance(seconds, int) or isinstance(seconds, bool) or not SHORTEST_S <= seconds <= LONGEST_S:
-        zh = f"应为 {SHORTEST_S} 到 {LONGEST_S} 的整数（秒）"
-        raise field_wrong("expires_in", zh, f"it must be an integer from {SHORTEST_S} to {LONGEST_S}, in seconds")
+        return timedelta(seconds=CODE_S) if is_code else None
+    if not isinstance(seconds, int) or isinstance(seconds, bool) or not SHORTEST_S <= seconds <= longest_s:
+        zh, en = "category 为 code 时", ", for category code"
+        raise field_wrong(
+            "expires_in",
+            f"{zh if is_code else ''}应为 {SHORTEST_S} 到 {longest_s} 的整数（秒）",
+            f"it must be an integer from {SHORTEST_S} to {longest_s}, in seconds{en if is_code else ''}",
+        )
     return timedelta(seconds=seconds)

@@ -8,14 +8,27 @@ from datetime import datetime
 from pydantic_core import to_json
 
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Reference, former_word
+from imsg_contract.wire import Category, Reference, former_word
 from imsg_gateway.authentication import Owner
 from imsg_gateway.draft import Draft
+from imsg_runtime.quota import Kind
 
 
-def lane_of(draft: Draft) -> Lane:
-    """Tell which lane a draft takes: a single message, or a list."""
-    return Lane.NORMAL if len(draft.recipients) == 1 else Lane.BULK
+def kind_of(draft: Draft) -> Kind | None:
+    """Tell what a draft is counted as, of which one user may send so many at once; a list as nothing.
+
+    A code that is sent again is a single message: nobody waits for it at a form any more.
+    """
+    if len(draft.recipients) != 1:
+        return None
+    return "code" if draft.category is Category.CODE and draft.resend_of is None else "single"
+
+
+def lane_of(kind: Kind | None, *, is_crowded: bool = False) -> Lane:
+    """Tell which lane a draft takes; what is too many at once takes the one below."""
+    if kind == "code":
+        return Lane.NORMAL if is_crowded else Lane.PRIORITY
+    return Lane.NORMAL if kind == "single" and not is_crowded else Lane.BULK
 
 
 def encode(
@@ -55,6 +68,7 @@ def encode(
             "segments": draft.segments,
             "resend_of": draft.resend_of,
             "reference": draft.reference,
+            "category": draft.category,
             "trace": None,
             "lane": former_word(lane),
         }

@@ -47,7 +47,7 @@ from imsg_runtime.settings import Common, Keys, StartError, load, variable
 from imsg_runtime.strength import require_strong
 
 SEND = frozenset(("to", "method", "content", "attachment", "account"))
-MESSAGE = SEND | {"reference", "expires_in"}
+MESSAGE = SEND | {"reference", "expires_in", "category"}
 RESEND = frozenset(("id", "uncertain", "again", "only"))
 RESEND_DEAD = frozenset(("again",))
 PAUSE = frozenset(("paused", "reason"))

@@ -32,11 +32,11 @@ _SENDING = ("missing", *_FIELDS, *_LIMITS, "too_many_tries", *_ACCEPTING)
 _RESENDING = ("not_found", "nothing_to_resend", "already_resent", "content_erased", *_LIMITS, *_ACCEPTING)
 
 _OWN: Mapping[tuple[str, str], tuple[type[BaseModel] | None, type[BaseModel], tuple[str, ...]]] = {
-    ("POST", "/api/v2/messages"): (schemas.SendAsked, schemas.SendAnswer, _SENDING),
+    ("POST", "/api/v2/messages"): (schemas.SendAsked, schemas.SendAnswer, (*_SENDING, "may_not_send_codes")),
     ("POST", "/api/v2/messages/check"): (
         schemas.SendAsked,
         schemas.CheckAnswer,
-        ("missing", *_FIELDS, "too_many_tries", "no_provider"),
+        ("missing", *_FIELDS, "too_many_tries", "may_not_send_codes", "no_provider"),
     ),
     ("POST", "/api/v2/resend"): (schemas.ResendAsked, schemas.SendAnswer, ("missing", *_RESENDING)),
     ("POST", "/api/v2/dead/{id}/resend"): (schemas.DeadResendAsked, schemas.SendAnswer, _RESENDING),

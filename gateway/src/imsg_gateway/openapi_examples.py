@@ -53,8 +53,9 @@ def _put(content: Json, examples: list[Any]) -> Json:
 
 
 def _name(example: Any, n: int) -> str:  # noqa: ANN401  any JSON
-    method = example.get("method") if isinstance(example, dict) and "content" in example else None
-    return method or ("example" if n == 1 else f"example {n}")
+    if isinstance(example, dict) and "content" in example and (method := example.get("method")):
+        return f"{method}, {example['category']}" if "category" in example else method
+    return "example" if n == 1 else f"example {n}"
 
 
 def _name_parameter(parameter: Json) -> Json:

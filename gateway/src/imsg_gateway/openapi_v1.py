@@ -18,8 +18,11 @@ LIKE: Mapping[tuple[str, str], tuple[str, str]] = {
 }
 """Verb and path → the path whose description it goes by, and the answer of a success."""
 
-NOT_HONOURED = ("reference", "expires_in")
+NOT_HONOURED = ("reference", "category", "expires_in")
 """Fields of v2's send that v1 ignores."""
+
+OF_V2_ALONE = ("unknown_field", "may_not_send_codes")
+"""Reasons that v1 has no occasion for."""
 
 _CODE = {"type": "integer", "description": "0: done. Any other: refused, and HTTP 200 all the same."}
 _MESSAGE = {"type": "string", "description": "The documented text of the errorCode."}
@@ -33,7 +36,7 @@ def describe(paths: Json, schemas: Json) -> Json:
         operation = paths.get(like, {}).get(verb.lower())
         if operation is None:
             continue  # its owner does not describe it
-        reasons = [reason for reason in error_responses.reasons_of(operation["responses"]) if reason != "unknown_field"]
+        reasons = [one for one in error_responses.reasons_of(operation["responses"]) if one not in OF_V2_ALONE]
         if answer == "V1Token":
             schemas[answer] = _object("A token.", {"token": {"type": "string"}})
         if answer == "V1Messages":

@@ -64,7 +64,7 @@ RELAYED: tuple[Relayed, ...] = (
         Right.ADMIN,
         "auth",
         "/api/users/{}",
-        ("password", *USER, "recipients_per_day"),
+        ("password", *USER, "recipients_per_day", "may_send_codes"),
         needs_body=True,
     ),
     Relayed("DELETE", "/api/v2/users/{}", Right.ADMIN, "auth", "/api/users/{}"),

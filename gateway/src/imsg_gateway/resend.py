@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -10,10 +11,11 @@ from pydantic_core import from_json
 
 from imsg_channels import BY_NAME
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import Attachment, Recipient, Reference
+from imsg_contract.wire import Attachment, Category, Recipient, Reference
 from imsg_gateway.attachments import File
 from imsg_gateway.authentication import Authenticator, Owner
 from imsg_gateway.draft import Draft, DraftReader
+from imsg_gateway.fields import CODE_S
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend_lock import ResendLocks
 from imsg_gateway.validation_errors import field_wrong
@@ -93,7 +95,7 @@ class Resends:
 
     async def _draft(self, found: Mapping[str, Any], resend_of: str) -> Draft:
         request, attachments = found["request"], [Attachment.model_validate(each) for each in found["attachments"]]
-        content = found["content"]
+        content, category = found["content"], Category(found.get("category") or Category.NOTICE)
         if found["content_at"] is not None:
             reference = Reference.model_validate(found["content_at"])
             content = from_json(await self._bytes(request, reference.sha256, "content"))
@@ -110,6 +112,8 @@ class Resends:
             ),
             resend_of=resend_of,
             reference=found.get("reference"),
+            category=category,
+            life=timedelta(seconds=CODE_S) if category is Category.CODE else None,
         )
         return await self._drafts.again(draft)
 

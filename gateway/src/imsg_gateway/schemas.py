@@ -99,15 +99,31 @@ class SendHandler(ClientRequest):
             json_schema_extra={"pattern": f"^{ONE_LINE}+$"},
         ),
     ] = None
+    category: Annotated[
+        Literal["code", "notice", "marketing"] | None,
+        Field(
+            description=(
+                "What it is for; `notice` if not said. `code`, a log-in code, overtakes all else: the user has "
+                "`may_send_codes`, `to` is one recipient, and it is tried for 600 s at most. Past 200 of one user "
+                "within 10 s codes go with other single messages, and single messages with lists."
+            )
+        ),
+    ] = None
     expires_in: Annotated[
         int | None,
-        Field(ge=SHORTEST_S, le=LONGEST_S, description="Seconds for which it is tried, instead of its method's time."),
+        Field(
+            ge=SHORTEST_S,
+            le=LONGEST_S,
+            description="Seconds for which it is tried, instead of its method's time; of a `code` 600 at most.",
+        ),
     ] = None
 
 
 def _sending(channel: ChannelSpec) -> type[SendHandler]:
     """Describe what a send by a channel takes; its content describes itself."""
-    example = {**channel.example, "method": channel.name}
+    examples = [{**channel.example, "method": channel.name}]
+    if channel.code_example:
+        examples.append({**channel.code_example, "method": channel.name, "category": "code"})
     attachment = AttachedFile | Annotated[list[AttachedFile], Field(max_length=MAX_FILES)] | None
     one = Annotated[Recipient, WithJsonSchema({"type": "string", **_LENGTHS, **channel.address.schema})]
     fields: dict[str, Any] = {
@@ -120,7 +136,7 @@ def _sending(channel: ChannelSpec) -> type[SendHandler]:
         "Send" + channel.content.__name__.removesuffix("Content"),
         __base__=SendHandler,
         __doc__=channel.to.en,
-        __cls_kwargs__={"json_schema_extra": {**channel.request_schema, **_example(**example)}},
+        __cls_kwargs__={"json_schema_extra": {**channel.request_schema, "examples": examples}},
         **fields,
     )
 

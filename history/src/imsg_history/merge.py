@@ -172,6 +172,7 @@ def _request_row(job: Job) -> RequestRow:
         utc(job.expires_at) - timedelta(seconds=job.extended_s),
         reference=clean_optional(job.reference, MAX_REFERENCE),
         user_id=job.user_id,
+        category=job.category.value,
     )
 
 

@@ -7,15 +7,12 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import SETTLED, Status
+from imsg_contract.wire import SETTLED, Category, Status
 from imsg_history.database import Database
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.ownership import is_of
 from imsg_history.tables import messages, requests
 from imsg_runtime.service_client import Caller
-
-CATEGORY = "notice"
-"""Every request is one, until a send can say otherwise."""
 
 
 class Overviews:
@@ -49,7 +46,7 @@ async def _overview(connection: AsyncConnection, request: str, caller: Caller) -
         "id": request,
         "reference": row.reference,
         "method": row.method,
-        "category": CATEGORY,
+        "category": row.category or Category.NOTICE,
         "state": state_of(counts),
         "counts": {status.value: counts[status] for status in Status},
         "created_at": rfc3339(time_of(request)),

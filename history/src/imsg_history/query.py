@@ -9,7 +9,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_channels import BY_NAME
-from imsg_contract.wire import Status, message_id
+from imsg_contract.wire import Category, Status, message_id
 from imsg_history.cursors import Place, write_place
 from imsg_history.database import Database
 from imsg_history.filters import Query
@@ -63,6 +63,7 @@ class MessageQuery:
             resent = await find_resent(connection, of)
             for message, row in zip(shown, known, strict=True):
                 message["reference"] = of[row.request].reference
+                message["category"] = of[row.request].category or Category.NOTICE
                 message["resent_as"] = resent.get((row.request, row.address), [])
         if query.name and query.name.n is not None and shown:
             timeline = await _timeline(connection, query.name.request, query.name.n)

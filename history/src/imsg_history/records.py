@@ -35,6 +35,7 @@ class RequestRow:
     expires_at: datetime
     reference: str | None = None
     user_id: str | None = None
+    category: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

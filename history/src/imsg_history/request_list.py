@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_contract.wire import Status
+from imsg_contract.wire import Category, Status
 from imsg_history.cursors import Place, write_place
 from imsg_history.database import Database
 from imsg_history.filters import Query
@@ -114,6 +114,7 @@ def _row(request: Row[Any], first: Row[Any], counts: Counter[Status]) -> dict[st
         "id": request.request,
         "username": request.username,
         "method": request.method,
+        "category": request.category or Category.NOTICE,
         "reference": request.reference,
         "subject": request.subject,
         "content": json.loads(request.content) if request.content is not None else None,

@@ -8,7 +8,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import Job, Status
+from imsg_contract.wire import Category, Job, Status
 from imsg_history.database import Database
 from imsg_history.ids import Name
 from imsg_history.merge import DEAD_LETTER
@@ -112,4 +112,5 @@ def _request(row: Row[Any]) -> dict[str, Any]:
         "content_at": json.loads(row.content_at or "null"),
         "attachments": json.loads(row.attachments),
         "reference": row.reference,
+        "category": row.category or Category.NOTICE,
     }

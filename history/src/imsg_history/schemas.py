@@ -96,10 +96,14 @@ class QueryAnswer(AnswerShape):
     next: str | None
 
 
+CategoryName = Literal["code", "notice", "marketing"]
+
+
 class ListedShape(MessageShape):
     """One message, with what v1 has no key for."""
 
     reference: Annotated[str | None, Field(description="What the client called the request.")]
+    category: CategoryName
     resent_as: Annotated[list[str], Field(description="The messages that it was sent again as, oldest first.")]
 
 
@@ -134,7 +138,7 @@ class RequestAnswer(AnswerShape):
     id: str
     reference: str | None
     method: str
-    category: Literal["notice"]
+    category: CategoryName
     state: RequestState
     counts: CountsShape
     created_at: Time
@@ -146,6 +150,7 @@ class ListedRequestShape(Shape):
     id: str
     username: str
     method: str
+    category: CategoryName
     reference: str | None
     subject: str | None
     content: Annotated[

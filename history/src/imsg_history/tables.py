@@ -112,6 +112,7 @@ requests = Table(
     Column("expires_at", Moment, nullable=False),
     Column("reference", Text),  # what the client calls it
     Column("user_id", RequestId),  # null in what was accepted before users had ids
+    Column("category", Text),  # null in what was accepted before there were categories
     PrimaryKeyConstraint("request"),
     **_BY_REQUEST,
 )

@@ -51,6 +51,8 @@ class User:
     """None: the mirror is of an auth that knows no ids; empty: the one that goes with the name."""
     since: float = 0.0
     contacts: dict[str, str] = field(default_factory=dict)
+    may_send_codes: str | None = "0"
+    """None: the mirror is of an auth that knows no codes."""
 
     async def write(self, store: Redis, name: str) -> None:
         """Write the user's mirror."""
@@ -62,6 +64,8 @@ class User:
             "per_day": self.per_day,
             "recipients_per_day": self.recipients_per_day,
         }
+        if self.may_send_codes is not None:
+            mirror["may_send_codes"] = self.may_send_codes
         if self.id is not None:
             mirror |= {"id": self.id or id_of(name), "since": int(self.since * 1_000)}
         await store.call("HSET", user_key(name), *(part for field in mirror.items() for part in field))

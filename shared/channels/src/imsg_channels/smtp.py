@@ -87,6 +87,11 @@ SMTP = ChannelSpec(
         "发送到邮箱地址，或用户名对应的用户。",
         "To e-mail addresses, and users by their names.",
     ),
+    code_example={
+        "to": "li.wei@example.com",
+        "content": {"subject": "登录验证码", "text": "您的验证码是 482913，5 分钟内有效。"},
+        "expires_in": 300,
+    },
     example={
         "to": ["li.wei@example.com"],
         "content": {"subject": "会议纪要", "text": "请查收附件。"},

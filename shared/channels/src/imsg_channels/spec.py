@@ -78,6 +78,8 @@ class ChannelSpec:
     """Whom it reaches, as the interface describes it."""
     example: Mapping[str, Any]
     """A request's `to`, `content` and what else it may hold."""
+    code_example: Mapping[str, Any] = field(default_factory=dict)
+    """The same of a log-in code, where the channel is one that people log in by."""
     chinese: Mapping[str, str] = field(default_factory=dict)
     """What else its content's schema says → the same in Chinese."""
     request_schema: Mapping[str, Any] = field(default_factory=dict)

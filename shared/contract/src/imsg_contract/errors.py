@@ -218,6 +218,13 @@ REASONS: Mapping[str, Reason] = {
         "No official account {account} is configured; an administrator adds it under IMSG_WECHAT__ACCOUNTS.",
     ),
     # 10016
+    "may_not_send_codes": Reason(
+        10016,
+        403,
+        "该用户没有发送验证码的权限（category 为 code）；请管理员为其打开 may_send_codes，或改用 notice。",
+        "This user may not send codes (category code); ask an administrator to set may_send_codes, or send it as a "
+        "notice.",
+    ),
     "sending_disabled": Reason(
         10016,
         403,

@@ -20,6 +20,10 @@ DEAD = "dead"
 """Keys of what only history hears; `dead` carries what could not be read or broke its worker."""
 
 
+FORMER_NORMAL = "single"
+"""What `normal` was called while there were two lanes: in queues, jobs and rows of that version (ADR 26)."""
+
+
 class Lane(StrEnum):
     """The ways through a channel, the most urgent first: a code waits for nobody, a single message for no list."""
 
@@ -30,9 +34,16 @@ class Lane(StrEnum):
     BULK = "bulk"
     """Lists, and single messages of a user who sends too many of them at once."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Lane | None":
+        """Read the word of before."""
+        return cls.NORMAL if value == FORMER_NORMAL else None
 
-FORMER_NORMAL = "single"
-"""What `normal` was called while there were two lanes: in queues, jobs and rows of that version (ADR 26)."""
+
+def lanes_down_to(lane: Lane) -> tuple[Lane, ...]:
+    """Return a lane and those above it, the most urgent first."""
+    lanes = tuple(Lane)
+    return lanes[: lanes.index(lane) + 1]
 
 
 @dataclass(frozen=True, slots=True)

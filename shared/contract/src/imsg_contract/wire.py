@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, computed_field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, computed_field
 
 from imsg_contract.topology import FORMER_NORMAL, Lane
 
@@ -53,8 +53,13 @@ Content = str | dict[str, Any]
 """smtp `{subject, text, html?}`; sms and wechat a str, or `{template, params}`."""
 
 
-def _read_lane(word: object) -> object:
-    return Lane.NORMAL if word == FORMER_NORMAL else word
+class Category(StrEnum):
+    """What a message is for."""
+
+    CODE = "code"
+    """A log-in code: for one recipient who waits for it, and of no use after minutes."""
+    NOTICE = "notice"
+    MARKETING = "marketing"
 
 
 def former_word(lane: Lane) -> str:
@@ -77,9 +82,7 @@ class Job(Wire):
     """Whose it is, whatever becomes of the name; None in jobs of before users had ids."""
     method: str
     account: str | None = None
-    lane: Annotated[Lane, BeforeValidator(_read_lane)] = Field(
-        validation_alias=AliasChoices("way", "lane"), serialization_alias="way"
-    )
+    lane: Lane = Field(validation_alias=AliasChoices("way", "lane"), serialization_alias="way")
     content: Content | None
     """None where `content_at` says where it is kept (over 64 KiB of JSON)."""
     content_at: Reference | None = None
@@ -98,6 +101,7 @@ class Job(Wire):
     resend_of: str | None = None
     reference: str | None = None
     """What the client calls this request."""
+    category: Category = Category.NOTICE
     trace: str | None = None
 
     @computed_field(alias="lane")  # type: ignore[prop-decorator]

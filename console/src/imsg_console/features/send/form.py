@@ -29,6 +29,7 @@ from imsg_console.layout import sentence
 from imsg_console.view import View
 from imsg_console.widgets.chips import METHODS, method_name
 from imsg_console.widgets.elements import attrs, button, element, heading, live_text
+from imsg_console.widgets.fields import choice_field
 from imsg_console.widgets.notices import error_notice, notice
 
 MANY = 100
@@ -77,6 +78,7 @@ class Form:
                     self._box = Box(self._view, self._people, self._follow)
                 with element("section", "card stack"):
                     heading(2, self._t("send.step_what"))
+                    self._draw_category()
                     self._mail = Mail(self._view, self._follow)
                     self._words = {
                         method: Words(self._view, method, templates.of(method, self._published), self._follow)
@@ -114,6 +116,7 @@ class Form:
         reading = self._people.reading
         return {
             "method": self._method,
+            "category": self._category.value,
             "to": [[one.text, one.label] for one in reading.found],
             "ignored": [[one.text, one.why] for one in reading.ignored],
             "mail": self._mail.content,
@@ -130,6 +133,8 @@ class Form:
                 self._words[method].fill(content)
         mail = draft.get("mail")
         self._mail.fill({**(mail if isinstance(mail, dict) else {}), **typed})
+        if draft.get("category") in self._categories:
+            self._category.set_value(draft["category"])
         method = str(draft.get("method"))
         self._method = method if method in METHODS else self._method
         self._people.method = self._method
@@ -155,6 +160,15 @@ class Form:
     async def address(self, to: list[str]) -> None:
         """Put in recipients."""
         await self._box.add(Reading(tuple(map(Found, to))))
+
+    def _draw_category(self) -> None:
+        """Offer what a message may be for: codes to whoever may send them."""
+        may = ("notice", "marketing", *(("code",) if self._me.get("may_send_codes") else ()))
+        self._categories = {name: self._t(f"send.category_{name}") for name in may}
+        self._category = choice_field(self._t("send.category"), self._categories, "notice")
+        self._category.on_value_change(self._follow)
+        if "code" in self._categories:
+            attrs(self._category, hint=self._t("send.category_hint"))
 
     def _draw_methods(self) -> None:
         with ui.tabs(on_change=self._choose).props("no-caps inline-label") as self._tabs:
@@ -233,7 +247,7 @@ class Form:
 
     async def _ask(self, body: Mapping[str, Any]) -> None:
         """Show who is written to, and what, before many are. Raises ApiError."""
-        plain = {name: body[name] for name in ("to", "method", "content")}
+        plain = {name: body[name] for name in ("to", "method", "content", "category") if name in body}
         if "attachment" in body and not str(body["content"].get("text") or body["content"].get("html") or ""):
             plain["content"] = {**body["content"], "text": " "}  # empty only beside an attachment, which stays here
         found = await self._view.api.post("/api/v2/messages/check", plain)
@@ -267,6 +281,8 @@ class Form:
     async def _body(self) -> dict[str, Any]:
         content: object = self._mail.content if self._method == SMTP.name else self._words[self._method].content
         body: dict[str, Any] = {"to": self._people.texts, "method": self._method, "content": content}
+        if self._category.value != "notice":
+            body["category"] = self._category.value
         if self._channel.has_attachments and self._attachments.files:
             body["attachment"] = await self._attachments.encode()
         return body
@@ -298,6 +314,11 @@ class Form:
             text = self._t("send.wrong_first", n=len(wrong)) if wrong else self._t("send.to_missing")
             with self._trouble:
                 notice(text, "bad")
+            self._box.focus()
+            return False
+        if self._category.value == "code" and len(self._people.texts) > 1:
+            with self._trouble:
+                notice(self._t("send.code_to_one"), "bad")
             self._box.focus()
             return False
         complaints = self._complaints()

@@ -216,6 +216,7 @@ class Sent:
             to,
             first["content"],
             [str(one["filename"]) for one in first["attachments"]],
+            category=str(first.get("category") or "notice"),
         )
         if first["content"] is None:
             notice(t("sent.content_gone"), "info")

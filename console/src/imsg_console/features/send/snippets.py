@@ -30,6 +30,7 @@ class Sending:
     files: Sequence[str] = ()
     """Names of attachments."""
     account: str | None = None
+    category: str = "notice"
 
     @property
     def is_long(self) -> bool:
@@ -80,6 +81,8 @@ def python(sending: Sending, password: str) -> str:
     fields.append(f'    "content": {_text(sending.content)},')
     if sending.account:
         fields.append(f'    "account": {_text(sending.account)},')
+    if sending.category != "notice":
+        fields.append(f'    "category": {_text(sending.category)},')
     if sending.files:
         files = [f"read({_text(name)})" for name in sending.files]
         fields.append(f'    "attachment": [{", ".join(files)}],')
@@ -176,6 +179,8 @@ def _body(sending: Sending) -> Iterable[_Piece]:
     fields: dict[str, Any] = {"method": sending.method, "content": sending.content}
     if sending.account:
         fields["account"] = sending.account
+    if sending.category != "notice":
+        fields["category"] = sending.category
     text = _text(fields).removesuffix("}")
     if not sending.is_long:
         text += f', "to": {_text(list(sending.to))}'

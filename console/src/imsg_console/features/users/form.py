@@ -39,7 +39,11 @@ NEW: User = {
     "per_day": PER_DAY,
     "recipients_per_day": None,
     "available": True,
+    "may_send_codes": False,
 }
+
+AFTER = ("recipients_per_day", "may_send_codes")
+"""What register does not take: it is set once the user exists."""
 
 
 def limit_check(view: View, *, may_be_empty: bool = False) -> Callable[[str], str]:
@@ -90,6 +94,9 @@ class Form:
                 with element("div", "stack switch-place"):
                     self.available = ui.switch(t("users.available"), value=user["available"])
                     element("span", "muted", t("users.available_hint"))
+                with element("div", "stack switch-place"):
+                    self.may_send_codes = ui.switch(t("users.may_send_codes"), value=bool(user.get("may_send_codes")))
+                    element("span", "muted", t("users.may_send_codes_hint"))
         self.fields: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("email", "phone", "wechat", "per_hour", "per_day", "recipients_per_day")
@@ -108,6 +115,7 @@ class Form:
             "per_day": whole(self.per_day),
             "recipients_per_day": whole(self.recipients_per_day),
             "available": self.available.value,
+            "may_send_codes": self.may_send_codes.value,
         }
 
     def show_refusal(self, error: ApiError, place: ui.element, **more: ui.input) -> None:
@@ -155,11 +163,11 @@ async def create(view: View, done: Done) -> None:
                 return
             values = {one: value for one, value in form.values().items() if value not in ("", None)}
             body = {**values, "username": name.value.strip(), "password": password.value}
-            recipients = body.pop("recipients_per_day", None)
+            more = {name: value for name in AFTER if (value := body.pop(name, None)) not in (None, False)}
             try:
                 await view.api.post("/api/v2/register", body)
-                if recipients is not None:
-                    await view.api.patch(path("/api/v2/users", body["username"]), {"recipients_per_day": recipients})
+                if more:
+                    await view.api.patch(path("/api/v2/users", body["username"]), more)
             except ApiError as error:
                 form.show_refusal(error, trouble, username=name, password=password)
                 return

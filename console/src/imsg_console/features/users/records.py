@@ -12,7 +12,7 @@ User = Mapping[str, Any]
 """As GET /api/v2/users gives it."""
 
 LIMITS = ("per_hour", "per_day", "recipients_per_day")
-FIELDS = ("username", "password", *CONTACTS, "role", *LIMITS, "available")
+FIELDS = ("username", "password", *CONTACTS, "role", *LIMITS, "available", "may_send_codes")
 
 MOST = 1_000_000
 """The largest limit."""
@@ -37,7 +37,7 @@ def changes(before: User, after: Mapping[str, Any]) -> dict[str, Any]:
             asked[name] = value or ""
         elif name == "recipients_per_day" and value != before[name]:
             asked[name] = "none" if value is None else value
-        elif name not in (*CONTACTS, "recipients_per_day") and value != before[name]:
+        elif name not in (*CONTACTS, "recipients_per_day") and value != before.get(name):
             asked[name] = value
     return asked
 

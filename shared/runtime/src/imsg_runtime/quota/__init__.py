@@ -10,11 +10,15 @@ Cluster unless the name has braces; iMSG itself is meant for one Redis.
 """
 
 from imsg_runtime.quota.answers import (
+    AT_ONCE_S,
+    MOST_AT_ONCE,
     Charge,
     Charged,
     Disabled,
     Exhausted,
+    Kind,
     Known,
+    NoCodes,
     NoMirror,
     Revoked,
     Stale,
@@ -28,6 +32,6 @@ from imsg_runtime.quota.tallies import Tallied, Tallies
 from imsg_runtime.quota.zone import offsets
 
 __all__ = [
-    "SERVER_TIME", "Charge", "Charged", "Disabled", "Exhausted", "Known", "NoMirror", "Quota", "Revoked", "Stale",
-    "Tallied", "Tallies", "Used", "Window", "WindowName", "offsets",
+    "AT_ONCE_S", "MOST_AT_ONCE", "SERVER_TIME", "Charge", "Charged", "Disabled", "Exhausted", "Kind", "Known",
+    "NoCodes", "NoMirror", "Quota", "Revoked", "Stale", "Tallied", "Tallies", "Used", "Window", "WindowName", "offsets",
 ]  # fmt: skip

@@ -4,6 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+AT_ONCE_S, MOST_AT_ONCE = 10, 200
+"""What one user may send at once, of single messages and of codes, before it is held to be a crowd (issue 3 of 5)."""
+
+Kind = Literal["single", "code"]
+"""What crowds are counted of."""
+
 WindowName = Literal["per_hour", "per_day", "recipients_per_day"]
 
 
@@ -41,6 +47,8 @@ class Charged:
     role: str
     windows: tuple[Window, ...]
     charge: Charge
+    is_crowded: bool = False
+    """Past `MOST_AT_ONCE` of its kind within `AT_ONCE_S`, this one not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,13 @@ class Exhausted:
 @dataclass(frozen=True, slots=True)
 class Disabled:
     """Sending is turned off for this user."""
+
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoCodes:
+    """Codes may not be sent by this user."""
 
     role: str
 

@@ -7,11 +7,15 @@ from datetime import UTC, datetime, tzinfo
 
 from imsg_contract.topology import counts_key, user_key
 from imsg_runtime.quota.answers import (
+    AT_ONCE_S,
+    MOST_AT_ONCE,
     Charge,
     Charged,
     Disabled,
     Exhausted,
+    Kind,
     Known,
+    NoCodes,
     NoMirror,
     Revoked,
     Stale,
@@ -35,36 +39,38 @@ class Quota:
         self._redis = redis
         self._zone = zone
         self._now = now
-        self._charge = Script.of(CHARGE.format(clock=clock))
+        self._charge = Script.of(CHARGE.format(clock=clock, seconds=AT_ONCE_S, most=MOST_AT_ONCE))
         self._used = Script.of(USED.format(clock=clock))
         self._table: tuple[int, ...] = ()
         self._table_at = -math.inf
 
     async def charge(
-        self, username: str, nonce: str, epoch: int, recipients: int, user_id: str | None = None
-    ) -> Charged | Exhausted | Disabled | Stale | NoMirror | Revoked:
+        self,
+        username: str,
+        nonce: str,
+        epoch: int,
+        recipients: int,
+        user_id: str | None = None,
+        *,
+        kind: Kind | None = None,
+    ) -> Charged | Exhausted | Disabled | NoCodes | Stale | NoMirror | Revoked:
         """Judge the token, `available` and the limits, and count one request, all in one step.
 
         `epoch` and `user_id` are those the caller has verified the token's MAC against. The counts are kept under the
         name, where every version looks for them, and say whose they are: a user registered anew starts from nothing.
         """
         key = counts_key(username)
-        reply = await self._redis.run(
-            self._charge, [user_key(username), key], [epoch, nonce, recipients, user_id or "", *self._offsets()]
-        )
-        match reply[0]:
-            case b"no_mirror":
-                return NoMirror()
-            case b"stale":
-                return Stale(int(reply[1]), reply[2].decode() or None)
-            case b"revoked":
-                return Revoked()
-            case b"disabled":
-                return Disabled(reply[1].decode())
+        counted = "" if kind is None else kind[0]
+        arguments: list[str | int] = [epoch, nonce, recipients, user_id or "", counted, *self._offsets()]
+        reply = await self._redis.run(self._charge, [user_key(username), key], arguments)
+        if reply[0] not in (b"charged", b"exhausted"):
+            return _why_not(reply)
         role, windows = reply[1].decode(), _windows(reply)
         if reply[0] == b"charged":
             hour, day, people, owner = (field.decode() for field in reply[11:15])
-            return Charged(role, windows, Charge(key, ((hour, 1), (day, 1), (people, recipients)), owner))
+            return Charged(
+                role, windows, Charge(key, ((hour, 1), (day, 1), (people, recipients)), owner), reply[15] == 1
+            )
         costs = {"per_hour": 1, "per_day": 1, "recipients_per_day": recipients}
         in_the_way = [window for window in windows if window.left < costs[window.name]]
         # Of those that open at once, as the hour and the day do at midnight, the longer one.
@@ -99,6 +105,19 @@ class Quota:
         if abs(now - self._table_at) > _TABLE_AGE_S:
             self._table, self._table_at = offsets(self._zone, now), now
         return self._table
+
+
+def _why_not(reply: Sequence[bytes]) -> Disabled | NoCodes | Stale | NoMirror | Revoked:
+    match reply[0]:
+        case b"no_mirror":
+            return NoMirror()
+        case b"stale":
+            return Stale(int(reply[1]), reply[2].decode() or None)
+        case b"revoked":
+            return Revoked()
+        case b"disabled":
+            return Disabled(reply[1].decode())
+    return NoCodes(reply[1].decode())
 
 
 def _windows(reply: Sequence[bytes | int]) -> tuple[Window, ...]:

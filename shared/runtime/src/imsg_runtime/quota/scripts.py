@@ -31,32 +31,60 @@ local function windows(first)
 end
 """
 
+# How much of a kind there was within ten seconds, in one field: the second of the last, then how many of each second,
+# the newest first. The present second and the nine before it.
+_BURSTS = """
+local function burst(text, more_when_crowded)
+  local seen, kept, total = {{}}, {{math.floor(now)}}, 0
+  for number in string.gmatch(text or '', '%d+') do seen[#seen + 1] = tonumber(number) end
+  local gone = seen[1] and math.max(0, kept[1] - seen[1]) or {seconds}
+  for at = 1, {seconds} do
+    kept[at + 1] = at > gone and seen[at + 1 - gone] or 0
+    total = total + kept[at + 1]
+  end
+  local crowded = total >= {most}
+  if not crowded or more_when_crowded then kept[2] = math.min(kept[2] + 1, 999) end
+  return crowded, table.concat(kept, ' ')
+end
+"""
+
 CHARGE = (
     _WINDOWS
+    + _BURSTS
     + """
 local user = redis.call('HMGET', KEYS[1], 'epoch', 'role', 'available', 'per_hour', 'per_day', 'recipients_per_day',
-                        'revoked:' .. ARGV[2], 'id')
+                        'revoked:' .. ARGV[2], 'id', 'may_send_codes')
 local id = user[8] or ''
 if not user[1] then return {{'no_mirror'}} end
 if user[1] ~= ARGV[1] or id ~= ARGV[4] and id ~= '' then return {{'stale', user[1], id}} end
 if user[7] then return {{'revoked'}} end
 if user[3] ~= '1' then return {{'disabled', user[2]}} end
-local w, recipients = windows(5), tonumber(ARGV[3])
-local counts = redis.call('HMGET', KEYS[2], w.h, w.d, w.r, 'id')
+local kind = ARGV[5]
+if kind == 'c' and user[9] == '0' then return {{'no_codes', user[2]}} end
+local w, recipients = windows(6), tonumber(ARGV[3])
+local counts = redis.call('HMGET', KEYS[2], w.h, w.d, w.r, 'id', kind ~= '' and kind or 'id')
 local owner = counts[4]
 if owner and id ~= '' and owner ~= id then
   redis.call('DEL', KEYS[2])
   counts = {{}}
 end
 local hour, day, people = tonumber(counts[1] or 0), tonumber(counts[2] or 0), tonumber(counts[3] or 0)
-local word = 'exhausted'
+local word, crowded = 'exhausted', false
 if hour < tonumber(user[4]) and day < tonumber(user[5])
     and (user[6] == '' or people + recipients <= tonumber(user[6])) then
   word = 'charged'
-  hour = redis.call('HINCRBY', KEYS[2], w.h, 1)
-  day = redis.call('HINCRBY', KEYS[2], w.d, 1)
-  people = redis.call('HINCRBY', KEYS[2], w.r, recipients)
-  if id ~= '' and owner ~= id then redis.call('HSET', KEYS[2], 'id', id) end
+  hour, day, people = hour + 1, day + 1, people + recipients
+  local fields = {{w.h, hour, w.d, day, w.r, people}}
+  if kind ~= '' then
+    local counted
+    crowded, counted = burst(counts[5], kind == 's')
+    fields[7], fields[8] = kind, counted
+  end
+  if id ~= '' and owner ~= id then
+    fields[#fields + 1] = 'id'
+    fields[#fields + 1] = id
+  end
+  redis.call('HSET', KEYS[2], unpack(fields))
   if hour == 1 or day == 1 then
     for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
       local start = tonumber(string.match(field, '^h(%-?%d+)'))
@@ -67,9 +95,14 @@ if hour < tonumber(user[4]) and day < tonumber(user[5])
   end
 end
 return {{word, user[2], now, tonumber(user[4]), hour, w.hour_opens, tonumber(user[5]), day, w.day_opens,
-        user[6], people, w.h, w.d, w.r, id}}
+        user[6], people, w.h, w.d, w.r, id, crowded and 1 or 0}}
 """
 )
+"""ARGV: epoch, nonce, recipients, id, kind of burst (s: single messages, all counted; c: codes, those that were not too
+many; or none), offsets.
+
+In a mirror of an auth of before nothing says who may send codes: whoever existed then may.
+"""
 
 USED = (
     _WINDOWS
