@@ -47,6 +47,37 @@ def test_recipients_a_day_are_set_with_a_new_user_changed_and_lifted(deployment:
         assert limit() == then
 
 
+def test_who_may_send_codes_is_set_in_the_form_and_offered_codes_in_the_send_form(
+    deployment: Deployment, visit: Visits
+) -> None:
+    """Others are not offered them; a code to two is refused beside the recipients."""
+    admin, name = visit(), f"王五{secrets.token_hex(3)}"
+    enter(admin)
+    page = admin.page
+    page.goto("/users")
+    page.get_by_role("button", name="新建用户").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("用户名").first.fill(name)
+    password = dialog.get_by_label("密码").first.input_value()
+    dialog.get_by_role("switch", name="可发验证码").click()
+    dialog.get_by_role("button", name="创建用户").click()
+    expect(page.get_by_role("dialog").filter(has_text=name)).to_be_visible()
+    assert deployment.call("GET", f"/api/users/{name}", token=deployment.token())["may_send_codes"] is True
+
+    seen = visit()
+    enter(seen, name, password)
+    page = seen.page
+    page.goto("/send")
+    page.wait_for_function("window.socket && window.socket.connected")
+    page.get_by_label("用途").click()
+    page.get_by_role("option", name="验证码").click()
+    page.locator(".recipients-field").press_sequentially("a@example.com, b@example.com,")
+    page.locator(".field-subject input").fill("登录验证码")
+    page.locator(".field-text textarea").fill("482913")
+    page.locator(".send-button").click()
+    expect(page.get_by_text("验证码一次只能发给一个收件人").first).to_be_visible()
+
+
 def test_a_workbook_of_users_goes_out_and_comes_in_again(visit: Visits, tmp_path: Path) -> None:
     seen, unique = visit(), secrets.token_hex(3)
     enter(seen)

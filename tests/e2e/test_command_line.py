@@ -117,6 +117,24 @@ def test_nobody_is_deleted_unasked(deployment: Deployment) -> None:
     assert call(deployment, "users", "delete", "李四", "--yes").stdout == "李四 is deleted.\n"
 
 
+def test_codes_are_sent_by_who_may(deployment: Deployment) -> None:
+    def may() -> bool:
+        listed = json.loads(call(deployment, "users", "--json").stdout)["users"]
+        return next(bool(user["may_send_codes"]) for user in listed if user["username"] == "coder")
+
+    assert call(deployment, "users", "create", "coder", "--password", "correct horse", "--codes").returncode == 0
+    assert may()
+    assert call(deployment, "users", "set", "coder", "--no-codes").returncode == 0
+    assert not may()
+    sending = ("send", "a@example.com", "b@example.com", "--category", "code", "--subject", "s", "--text", "482913")
+    done = call(deployment, *sending)
+    assert done.returncode == 1
+    assert "may_send_codes" in done.stderr
+    assert call(deployment, "users", "set", "admin", "--codes").returncode == 0
+    done = call(deployment, *sending, "--json")
+    assert done.returncode == 0, done.stderr
+
+
 def test_recipients_a_day_are_set_and_lifted(deployment: Deployment) -> None:
     def limit() -> int | None:
         listed = json.loads(call(deployment, "users", "--json").stdout)["users"]

@@ -205,6 +205,31 @@ def test_recipients_per_day_are_counted_beside_the_requests(decided: Decided) ->
     decided.check_ok(decided.send(token, to="c@example.com"))
 
 
+def test_a_code_is_for_who_may_send_codes_to_one_recipient_for_ten_minutes(decided: Decided) -> None:
+    """v1 ignores the category, says so, and sends a notice."""
+    api, name = decided.api, decided.api.new_user()
+    token = api.token(name, "correct horse")
+    if not decided.is_v2:
+        answer = decided.send(token, category="code")
+        assert answer.headers["x-imsg-ignored"] == "category"
+        shown = api.call("GET", f"/api/v2/requests/{decided.check_ok(answer)['id']}", token=token)
+        assert shown["category"] == "notice"
+        return
+    decided.check_refused(decided.send(token, category="code"), 10016, 403, "may_not_send_codes")
+    may = decided.check_ok(decided.ask("PATCH", f"/api/users/{name}", {"token": api.token(), "may_send_codes": True}))
+    assert may["may_send_codes"] is True
+    to = ["a@example.com", "b@example.com"]
+    decided.check_refused(decided.send(token, category="code", to=to), 10011, 400, "recipients_invalid")
+    decided.check_refused(decided.send(token, category="code", expires_in=601), 10017, 400, "wrong_type")
+    decided.check_refused(decided.send(token, category="otp"), 10017, 400, "wrong_type")
+    sent = decided.check_ok(decided.send(token, category="code", to="a@example.com"))
+    (message,) = api.wait_settled(sent["id"])
+    assert message["status"] == "sent"
+    (listed,) = api.call("GET", "/api/v2/messages", token=token, id=sent["id"])["messages"]
+    assert listed["category"] == "code"
+    assert api.call("GET", f"/api/v2/requests/{sent['id']}", token=token)["category"] == "code"
+
+
 def test_resend_makes_a_new_request_of_what_failed_for_its_owner_or_an_administrator(decided: Decided) -> None:
     token = decided.user(per_hour=3)
     old = decided.check_ok(decided.send(token, to=["bounce@example.com", "li@example.com"]))["id"]
