@@ -36,6 +36,8 @@ def truthful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up` with one user who is known."""
     with running(tmp_path_factory.mktemp("up")) as deployment:
         deployment.open_wide()
+        codes = {"token": deployment.token(), "may_send_codes": True}
+        assert deployment.call("PATCH", "/api/v2/users/admin", codes)["errorCode"] == 0
         known = {"username": fuzz.KNOWN, "password": PASSWORD, "email": "li.wei@example.com", "phone": "13800138000"}
         assert deployment.call("POST", "/api/register", known | {"token": deployment.token()})["errorCode"] == 0
         yield deployment

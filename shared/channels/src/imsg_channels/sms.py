@@ -106,7 +106,7 @@ SMS = ChannelSpec(
         "To phone numbers (E.164, or mainland China's 11 digits), and users by their names.",
     ),
     example={"to": "13800138000", "content": "明天下雨"},
-    code_example={"to": "13800138000", "content": {"template": "SMS_10002", "params": {"code": "482913"}}},
+    code_example={"to": "13800138000", "content": "482913"},
     deployment=Deployment(
         settings=("PROVIDERS", "FIRMS", "UNCERTAIN", "ALIYUN__ENDPOINT"),
         played=tuple(
