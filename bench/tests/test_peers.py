@@ -120,7 +120,7 @@ def test_a_destination_is_read_behind_the_source() -> None:
 
 def outcome(name: str, delivered: float, gone: int) -> Outcome:
     """Make what was found of a contender."""
-    return Outcome(name, "what", "settings", "1", 2 * delivered, delivered, 100.0, 0, 1_000, gone, 0, 5.0)
+    return Outcome(name, "what", "settings", "1", 2 * delivered, delivered, 100.0, 0, 1_000, gone, 0, 5.0, 1.0)
 
 
 def test_ours_is_held_against_the_best_that_loses_nothing() -> None:

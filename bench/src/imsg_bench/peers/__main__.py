@@ -65,12 +65,23 @@ def page(document: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     """Write the page."""
     lines = [f"# {KEY}. {TITLE}", "", f"Scale {document['scale']}, {document['at']}, on:", ""]
     lines += [f"- {name}: {value}" for name, value in document["machine"].items()]
-    lines += ["", "| | accepted, 1/s | delivered, 1/s | kill -9: accepted | gone | twice | back after |"]
-    lines += ["|---|---:|---:|---:|---:|---:|---:|"]
+    lines += [
+        "",
+        "| | accepted, 1/s | delivered, 1/s | kill -9: accepted | gone | twice | back after | syncs a message |",
+    ]
+    lines += ["|---|---:|---:|---:|---:|---:|---:|---:|"]
     for one in sorted(outcomes, key=lambda one: (one.gone > 0, -one.delivered)):
-        crash = f"{one.crash_accepted:,} | {one.gone:,} | {one.twice:,} | {one.recovered_s:.0f} s"
+        crash = f"{one.crash_accepted:,} | {one.gone:,} | {one.twice:,} | {one.recovered_s:.0f} s | {one.syncs:.2f}"
         lines.append(f"| {one.name} | {round_figure(one.accepted)} | {round_figure(one.delivered)} | {crash} |")
-    lines += ["", "Those that lose nothing come first.", "", "## Method", "", getdoc(contest) or "", ""]
+    lines += [
+        "",
+        "Those that lose nothing come first; what is not synced to the disk would be lost by a power cut.",
+        "",
+        "## Method",
+        "",
+        getdoc(contest) or "",
+        "",
+    ]
     lines += ["## Contenders", "", "| | version | what it is here | settings | processor µs a message |"]
     lines += ["|---|---|---|---|---:|"]
     for one in outcomes:

@@ -6,11 +6,13 @@ included that still waited at its end. A server of ours takes what is delivered 
 Crash: in the middle of such a load everything that belongs to the contender, the servers on which it keeps things
 included, is ended by SIGKILL, and started again. Gone is what was accepted and has not arrived once nothing arrived
 any more for a while; twice is what arrived more than once. A crash of processes leaves the kernel's page cache alone:
-what is not synced to the disk would be lost by a crash of the machine, which is not tried here.
+what is not synced to the disk would be lost by a crash of the machine. That is not tried; strace counts instead, in
+another short turn, how often anything is synced (fsync, fdatasync), by all processes together, for one message.
 Generator, servers and contender share the machine's cores.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -23,18 +25,20 @@ from typing import Any
 from imsg_bench.costs import Meter
 from imsg_bench.filling import until
 from imsg_bench.peers.flood import Plan
-from imsg_bench.peers.peer import Door, Peer
+from imsg_bench.peers.peer import Door, Peer, program
 from imsg_bench.progress import Progress
 from imsg_bench.servers import folder_of
+from imsg_testing.processes import descendants
 
 CONNECTIONS = 64
 WARM_S = 1.0
 CRASH_AFTER_S, CRASH_LOAD_S = 2.0, 4.0
+TRACE_AFTER_S, TRACED_S = 1.0, 2.0
 QUIET_S = 20.0
 """How long nothing arrives until a turn is taken for over."""
 
 PATIENCE_S = 900.0
-TURN, CRASH = 1_000_000, 2_000_000
+TURN, CRASH, TRACED = 1_000_000, 2_000_000, 3_000_000
 """Where the numbers of each begin."""
 
 
@@ -57,6 +61,8 @@ class Outcome:
     twice: int
     recovered_s: float
     """From the start after the crash to the last arrival."""
+    syncs: float
+    """How often something is synced to the disk, for one message under load: none would survive a power cut."""
 
     def to_json(self) -> dict[str, Any]:
         """Make what is written to the file."""
@@ -104,6 +110,19 @@ class Contest:
         twice = sum(times > 1 for times in arrived.values())
         last = max(self._peer.counts.read()[2], begun)
         return len(accepted), self._missing(accepted), twice, last - begun
+
+    def count_syncs(self) -> float:
+        """Return how often something is synced for one message."""
+        pids = [one for pid in self._peer.pids() for one in (pid, *descendants(pid))]
+        told = self._peer.folder / "syncs"
+        words = ("-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", str(told))
+        command = [program("strace", "strace"), *words, *(word for pid in pids for word in ("-p", str(pid)))]
+        with subprocess.Popen(command) as strace:
+            time.sleep(TRACE_AFTER_S)
+            self._flood(TRACED, TRACED_S)
+            accepted = len(self._numbers())
+            strace.send_signal(signal.SIGINT)
+        return told.read_text().count("sync(") / max(1, accepted)
 
     def _missing(self, accepted: set[int]) -> int:
         return len(accepted - set(self._peer.delivered()))
@@ -158,6 +177,8 @@ def contest(kind: type[Peer], seconds: float, progress: Progress) -> Outcome:
         progress.say(f"M  {peer.NAME}: accepted {accepted:.0f}/s, delivered {delivered:.0f}/s, refused {refused}")
         crash_accepted, gone, twice, recovered_s = one.crash()
         progress.say(f"M  {peer.NAME}: of {crash_accepted} accepted {gone} gone, {twice} twice, {recovered_s:.0f} s")
+        syncs = one.count_syncs()
+        progress.say(f"M  {peer.NAME}: {syncs:.2f} syncs a message")
         return Outcome(
             peer.NAME,
             peer.WHAT,
@@ -171,4 +192,5 @@ def contest(kind: type[Peer], seconds: float, progress: Progress) -> Outcome:
             gone,
             twice,
             recovered_s,
+            syncs,
         )

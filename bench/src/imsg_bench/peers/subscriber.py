@@ -1,5 +1,8 @@
 """A subscriber of ntfy: keeps the stream of a topic open, and after an end asks for what came since.
 
+It forgets no message's id, as ntfy's own clients do: asked for what came since one that it did not get to keep, the
+server sends all again.
+
 Run: `python -m imsg_bench.peers.subscriber PORT TOPIC FOLDER`.
 """
 
@@ -18,7 +21,7 @@ AGAIN_AFTER_S = 0.1
 async def follow(port: int, topic: str, folder: Path) -> None:
     """Follow for ever."""
     counts = Counts(folder / "messages")
-    since = "none"
+    since, known = "none", set[str]()
     with (folder / "numbers").open("a", buffering=1) as file:
         while True:
             try:
@@ -30,8 +33,8 @@ async def follow(port: int, topic: str, folder: Path) -> None:
                     if not line.startswith(b"{"):
                         continue  # the length of a chunk
                     event = json.loads(line)
-                    if event["event"] == "message":
-                        since = event["id"]
+                    if event["event"] == "message" and event["id"] not in known:
+                        known.add(since := event["id"])
                         file.write(f"{event['message']}\n")
                         counts.add()
                 writer.close()
