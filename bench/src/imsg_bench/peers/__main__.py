@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from inspect import getdoc
 from pathlib import Path
@@ -123,7 +124,9 @@ def main(arguments: Sequence[str]) -> int:
 def _read(path: Path) -> dict[str, Outcome]:
     if not path.exists():
         return {}
-    return {one["name"]: Outcome(**one) for one in json.loads(path.read_text())["contenders"]}
+    asked = {field.name for field in fields(Outcome)}
+    kept = json.loads(path.read_text())["contenders"]
+    return {one["name"]: Outcome(**one) for one in kept if one.keys() == asked}  # else it was asked other questions
 
 
 def _write(folder: Path, scale: str, outcomes: Sequence[Outcome]) -> None:
