@@ -53,7 +53,7 @@ _PAGE = """\
 <body>
 <nav class="switch"><a href="/openapi.json?lang={language}">openapi.json</a>
 <a href="/docs?lang={other}" hreflang="{other}" lang="{other}">{label}</a></nav>
-<main id="reader"></main>
+<div id="reader"></div>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script src="/docs/reader.js"></script>
 </body>

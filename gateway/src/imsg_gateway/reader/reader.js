@@ -33,14 +33,45 @@ function translate(root) {
   }
 }
 
-if (language === "zh") {
-  new MutationObserver((changes) => {
-    for (const change of changes) {
-      if (change.type === "characterData") translate(change.target);
-      for (const node of change.addedNodes) if (node.nodeType !== Node.COMMENT_NODE) translate(node);
+const NAMES = language === "zh"
+  ? { about: "说明", servers: "服务器", filter: "按章节筛选", examples: "示例" }
+  : { about: "About", servers: "Servers", filter: "Filter by tag", examples: "Examples" };
+
+// Swagger UI's own markup, mended where axe-core finds fault with it: selector → attributes.
+const MENDED = {
+  ".information-container": { role: "region", "aria-label": NAMES.about },
+  ".schemes-server-container": { role: "region", "aria-label": NAMES.servers },
+  "section.filter": { "aria-label": NAMES.filter },
+  "select#servers": { "aria-label": NAMES.servers },
+  "select.examples-select-element": { "aria-label": NAMES.examples },
+  // Headings go down by one level at a time: title, chapters and types, what is in an operation.
+  "h3.opblock-tag": { "aria-level": "2" },
+  ".models > h4": { "aria-level": "2" },
+  ".opblock h4": { "aria-level": "3" },
+  ".opblock h5": { "aria-level": "4" },
+};
+
+function mend(root) {
+  const find = (selector) => [...(root.matches?.(selector) ? [root] : []), ...(root.querySelectorAll?.(selector) ?? [])];
+  for (const [selector, attributes] of Object.entries(MENDED)) {
+    for (const element of find(selector)) {
+      for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     }
-  }).observe(document.getElementById("reader"), { childList: true, characterData: true, subtree: true });
+  }
+  // A link within the button that opens an operation: the button does the same, and the address follows it.
+  for (const link of find(".opblock-summary-control a[href]")) link.removeAttribute("href");
 }
+
+new MutationObserver((changes) => {
+  for (const change of changes) {
+    if (language === "zh" && change.type === "characterData") translate(change.target);
+    for (const node of change.addedNodes) {
+      if (node.nodeType === Node.COMMENT_NODE) continue;
+      if (language === "zh") translate(node);
+      mend(node);
+    }
+  }
+}).observe(document.getElementById("reader"), { childList: true, characterData: true, subtree: true });
 
 fetch(`/openapi.json?lang=${language}`).then((answer) => answer.json()).then((spec) => {
   if (!spec.paths) throw new Error(spec.detail);
