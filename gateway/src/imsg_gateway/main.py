@@ -18,6 +18,7 @@ from imsg_contract.ids import new_id
 from imsg_contract.topology import Lane
 from imsg_gateway import erasures, reader_page, relay, v1
 from imsg_gateway.accept import Acceptor
+from imsg_gateway.admission import Admission
 from imsg_gateway.app import GatewayApp
 from imsg_gateway.attachments import Files
 from imsg_gateway.authentication import Authenticator
@@ -124,6 +125,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         acceptor,
         IdempotencyKeys(store),
         new_id,
+        admission=Admission(),
     )
     checker = Checker(drafts, providers, auth)
     channels = Channels(store, broker, backpressure)

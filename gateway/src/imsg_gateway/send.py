@@ -1,6 +1,7 @@
 """The URLs that send: a draft, accepted once, answered; under an Idempotency-Key only once ever."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from starlette.responses import Response
@@ -8,9 +9,11 @@ from starlette.responses import Response
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Job
 from imsg_gateway.accept import Accepted, Acceptor
+from imsg_gateway.admission import Admission
 from imsg_gateway.authentication import Credential, Owner
 from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer, fingerprint, read_key
+from imsg_gateway.jobs import kind_of
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.resend import Resends
 from imsg_gateway.routes import V2
@@ -37,11 +40,14 @@ class SendHandler:
         acceptor: Acceptor,
         replays: IdempotencyKeys,
         new_id: Callable[[], str],
+        *,
+        admission: Admission,
     ) -> None:
         self._drafts = drafts
         self._resends = resends
         self._acceptor = acceptor
         self._replays = replays
+        self._admission = admission
         self._new_id = new_id
 
     async def send(self, asked: ClientRequest, credential: Credential | None) -> Response:
@@ -122,8 +128,10 @@ class SendHandler:
         self, credential: Credential, read: Read, request: str, reservation: Reservation | None
     ) -> Accepted:
         draft, owner = await read(request)
+        turn = nullcontext() if kind_of(draft) == "code" else self._admission.of(credential.username)
         try:
-            return await self._acceptor.accept(draft, credential, request, owner, reservation)
+            async with turn:
+                return await self._acceptor.accept(draft, credential, request, owner, reservation)
         except (Refusal, ServiceUnavailable, RedisUnavailable, RedisRefused) as refused:
             is_unknown = isinstance(refused, Refusal) and refused.reason == "outcome_unknown"
             if draft.resend_of is not None and not is_unknown:

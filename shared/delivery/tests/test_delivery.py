@@ -69,6 +69,7 @@ class Bed:
             queue=self.queue,
             above=(Lane.PRIORITY,),
             shares=[asyncio.Semaphore(32)],
+            restraint=None,
             waiting=Counter(),
             places=asyncio.Semaphore(32),
             steps_s=broker.topology.steps_s,

@@ -53,7 +53,8 @@ def _context(lane: Lane, shares: Mapping[Lane, asyncio.Semaphore], waiting: "Cou
     """Make what a slot looks at of a lane's context."""
     within = [shares[above] for above in reversed(lanes_down_to(lane))]
     return cast(
-        "LaneContext[None]", SimpleNamespace(lane=lane, above=lanes_down_to(lane)[:-1], shares=within, waiting=waiting)
+        "LaneContext[None]",
+        SimpleNamespace(lane=lane, above=lanes_down_to(lane)[:-1], shares=within, restraint=None, waiting=waiting),
     )
 
 

@@ -15,13 +15,16 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from imsg_bench.costs import Meter
+from imsg_bench.counts import Counts
 from imsg_bench.deployment import CONTENT, Deployment, pause
-from imsg_bench.figures import percentile
+from imsg_bench.figures import median, percentile, ratios
 from imsg_bench.filling import until, waiting
 from imsg_bench.measure import Run
 from imsg_bench.measures.mails import BULK, HISTORY, SINGLE
@@ -42,6 +45,8 @@ PATIENCE_S = 120.0
 FLOOD_LEADS_S = 2.0
 """How long the flood goes on before the first code."""
 
+SHARES = (0.5, 0.99, 0.999)
+
 PRIORITY = SINGLE.replace("normal", "priority")
 
 
@@ -49,12 +54,17 @@ def measure(run: Run) -> Result:
     """Measure H."""
     rounds = []
     with run.deployment() as deployment:
-        deployment.auth()
-        deployment.history()
+        auth, history = deployment.auth(), deployment.history()
         gateway = deployment.gateway()
-        port, _ = deployment.sink()
-        deployment.mail_sender(port).start()
-        beside = Beside(run, deployment, f"{gateway.url}/api/v2/messages")
+        port, counts = deployment.sink()
+        sender = deployment.mail_sender(port)
+        sender.start()
+        ours = {"gateway": gateway, "auth": auth, "history": history, "sender-smtp": sender}
+        servers = deployment.servers
+        pids = {name: one.process.pid for name, one in ours.items()}
+        pids |= {"Valkey": servers.valkey.process.pid, "RabbitMQ": servers.broker.process.pid}
+        pids |= {"PostgreSQL": servers.postgres.process.pid}
+        beside = Beside(run, deployment, f"{gateway.url}/api/v2/messages", counts, pids)
         beside.send_codes("warm", 1.0)  # the first ones open connections
         for number in range(run.scale.rounds):
             one = beside.round(number)
@@ -63,49 +73,66 @@ def measure(run: Run) -> Result:
                 KEY,
                 number,
                 run.scale.rounds,
-                idle_p99=one.idle[0.99],
-                busy_p99=one.busy[0.99],
-                busy_p999=one.busy[0.999],
+                idle_p99=one.idle.arrived[0.99],
+                busy_p50=one.busy.arrived[0.5],
+                busy_p99=one.busy.arrived[0.99],
+                busy_p999=one.busy.arrived[0.999],
+                accepted_p99=one.busy.answered[0.99],
             )
 
     def each(share: float, *, busy: bool) -> tuple[float, ...]:
-        return tuple((one.busy if busy else one.idle)[share] for one in rounds)
+        return tuple((one.busy if busy else one.idle).arrived[share] for one in rounds)
 
     return Result(
         KEY,
         TITLE,
         (
-            Series("p99, busy ÷ idle", "", tuple(one.busy[0.99] / one.idle[0.99] for one in rounds), at_most=3),
+            Series("p99, busy ÷ idle", "", ratios(each(0.99, busy=True), each(0.99, busy=False)), at_most=3),
             Series("p99.9, busy", "ms", each(0.999, busy=True), at_most=1_000),
             Series("p99, busy", "ms", each(0.99, busy=True)),
             Series("p50, busy", "ms", each(0.5, busy=True)),
             Series("p99.9, idle", "ms", each(0.999, busy=False)),
             Series("p99, idle", "ms", each(0.99, busy=False)),
             Series("p50, idle", "ms", each(0.5, busy=False)),
+            Series("p99, busy, until it was accepted", "ms", tuple(one.busy.answered[0.99] for one in rounds)),
             Series("accepted of the other user", "1/s", tuple(one.flood_rate for one in rounds)),
+            Series("other mails delivered beside them", "1/s", tuple(one.mails_rate for one in rounds)),
         ),
         notes=(
             f"{beside.count:,} codes in each half of a round.",
-            f"Jobs of lists that waited when the last had arrived: {min(one.left for one in rounds):,} or more.",
+            f"Jobs in the lane of lists when the last had arrived: {min(one.left for one in rounds):,} or more.",
+            "Cores that each used beside them: "
+            + ", ".join(f"{name} {median([one.cores[name] for one in rounds]):.2f}" for name in pids),
         ),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """What one round found: share → ms."""
+class Took:
+    """How long codes took from when they were due: share → ms."""
 
-    idle: dict[float, float]
-    busy: dict[float, float]
+    arrived: dict[float, float]
+    answered: dict[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round found."""
+
+    idle: Took
+    busy: Took
     flood_rate: float
+    mails_rate: float
     left: int
+    cores: dict[str, float]
 
 
 class Beside:
     """Codes, and what is beside them."""
 
-    def __init__(self, run: Run, deployment: Deployment, url: str) -> None:
+    def __init__(self, run: Run, deployment: Deployment, url: str, counts: Counts, pids: Mapping[str, int]) -> None:
         self._run = run
+        self._counts, self._pids = counts, pids
         self._deployment = deployment
         self._url = url
         self._probes: Path = deployment.folder / "probes"
@@ -143,7 +170,11 @@ class Beside:
         command = [sys.executable, "-m", "imsg_bench.openloop", *words]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as flood:
             time.sleep(FLOOD_LEADS_S)
+            begun, mails, meter = time.monotonic(), self._counts.count, Meter.begin(**self._pids)
             busy = self.send_codes(f"busy{number}", self._seconds)
+            took_s = time.monotonic() - begun
+            mails_rate = (self._counts.count - mails - self.count) / took_s
+            cores = {name: used / took_s for name, used in meter.read_s().items()}
             left = waiting(broker, BULK)
             said, errors = flood.communicate(timeout=PATIENCE_S)
         # A generator that could not keep up has waited in vain for its last answers; what it got is not known then.
@@ -151,10 +182,10 @@ class Beside:
         if flood.returncode != 0:
             self._run.progress.say(f"{KEY}  the flood was not answered to its end: {errors[-200:]}")
         self._throw_away()
-        return Round(idle, busy, rate, left)
+        return Round(idle, busy, rate, mails_rate, left, cores)
 
-    def send_codes(self, prefix: str, seconds: float) -> dict[float, float]:
-        """Send codes; return percentiles of how long each took from when it was due to its arrival, in ms."""
+    def send_codes(self, prefix: str, seconds: float) -> Took:
+        """Send codes; return how long each took from when it was due to its arrival."""
         words = (self._url, str(self._bodies), f"probe-{prefix}", str(RATE), str(seconds))
         command = [sys.executable, "-m", "imsg_bench.codes", *words]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S + seconds)
@@ -163,9 +194,10 @@ class Beside:
         assert not refused, f"{len(refused)} codes were refused"  # noqa: S101  a refusal is no measurement
         due = {address: due_at for address, due_at, _, _ in sent}
         until(lambda: due.keys() <= self._arrivals().keys(), PATIENCE_S, every_s=0.2)
-        arrived = self._arrivals()
-        took = [(arrived[address] - due_at) * 1e3 for address, due_at in due.items()]
-        return {share: percentile(took, share) for share in (0.5, 0.99, 0.999)}
+        at = self._arrivals()
+        arrived = [(at[address] - due_at) * 1e3 for address, due_at in due.items()]
+        answered = [(answered_at - due_at) * 1e3 for _, due_at, answered_at, _ in sent]
+        return Took(*({share: percentile(took, share) for share in SHARES} for took in (arrived, answered)))
 
     def _user(self, *, codes: bool = False) -> str:
         """Register a user who may send as much as can be set; return a token of theirs."""

@@ -24,6 +24,7 @@ from imsg_delivery.metrics import Metrics
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
 from imsg_delivery.read_write_lock import ReadWriteLock
+from imsg_delivery.restraint import Restraint
 from imsg_delivery.tasks import cancel, wait_for_all, wait_for_first
 from imsg_runtime.life import UNWATCHED, Life
 from imsg_runtime.observe import logger
@@ -91,6 +92,7 @@ class Worker(Generic[Prepared]):
         tombstones = Tombstones(redis, Digests(erasure_keys)) if erasure_keys else None
         shares = {lane: asyncio.Semaphore(calls) for lane, calls in channel.terms.concurrency.items()}
         waiting: Counter[Lane] = Counter()
+        self._restraint = Restraint(clock)
         self._lanes = [
             LaneContext(
                 lane=lane,
@@ -104,6 +106,7 @@ class Worker(Generic[Prepared]):
                 queue=broker.topology.queue(channel.method, lane),
                 above=lanes_down_to(lane)[:-1],
                 shares=[shares[above] for above in reversed(lanes_down_to(lane))],
+                restraint=self._restraint if lane is Lane.BULK else None,
                 waiting=waiting,
                 places=asyncio.Semaphore(PLACES_PER_CALL * channel.terms.concurrency[lane]),
                 steps_s=broker.topology.steps_s,
@@ -117,7 +120,8 @@ class Worker(Generic[Prepared]):
 
     async def run(self) -> None:
         """Work until `stopping` is set or it is cancelled; then end what is in flight and hand back the rest."""
-        helpers = [asyncio.create_task(self._pause.watch()), asyncio.create_task(self._claims.keep_leases())]
+        watching = (self._pause.watch(), self._claims.keep_leases(), self._restraint.watch())
+        helpers = [asyncio.create_task(one) for one in watching]
         lanes = [
             asyncio.create_task(self._work(lane, queue))
             for lane in self._lanes
@@ -166,6 +170,8 @@ class Worker(Generic[Prepared]):
         requeue: asyncio.Event,
     ) -> None:
         async for delivery in deliveries:
+            if lane.lane is Lane.PRIORITY:
+                self._restraint.note_code()
             # Each is a group of its own, for now.
             task = asyncio.create_task(self._settle(lane, [delivery], requeue))
             for tasks in (groups, self._groups):

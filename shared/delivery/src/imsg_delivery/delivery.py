@@ -102,8 +102,11 @@ class Slot(Generic[Prepared]):
         self._free()
 
     def is_wanted(self) -> bool:
-        """Tell whether a call of a lane above waits."""
-        return any(self._lane.waiting[above] for above in self._lane.above)
+        """Tell whether a call of a lane above waits, or this one is to hold back."""
+        restraint = self._lane.restraint
+        return (restraint is not None and restraint.pause_s > 0) or any(
+            self._lane.waiting[above] for above in self._lane.above
+        )
 
     async def give_way(self) -> None:
         """Let those go first who wait."""
@@ -111,7 +114,9 @@ class Slot(Generic[Prepared]):
         await self._take()
 
     async def _take(self) -> None:
-        waiting, lane = self._lane.waiting, self._lane.lane
+        waiting, lane, restraint = self._lane.waiting, self._lane.lane, self._lane.restraint
+        if restraint is not None and restraint.pause_s:
+            await asyncio.sleep(restraint.pause_s)
         waiting[lane] += 1
         try:
             for share in self._lane.shares:

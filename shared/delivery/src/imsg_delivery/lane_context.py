@@ -14,6 +14,7 @@ from imsg_delivery.claims.store import Claims
 from imsg_delivery.metrics import Metrics
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
+from imsg_delivery.restraint import Restraint
 from imsg_runtime.tombstones import Tombstones
 
 
@@ -36,6 +37,8 @@ class LaneContext(Generic[Prepared]):
     """The lanes above it."""
     shares: Sequence[asyncio.Semaphore]
     """What a call of the lane has to be within: its own share of the calls in flight, and those of the lanes above."""
+    restraint: Restraint | None
+    """What a list's calls hold back by; None for the other lanes."""
     waiting: Counter[Lane]
     """How many calls of each lane wait for a share: one of a list gives way to those above."""
     places: asyncio.Semaphore
