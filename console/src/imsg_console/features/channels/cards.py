@@ -18,6 +18,9 @@ from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.elements import attrs, button, element, heading, link_to, live_text, mark_count
 
+LANES = ("priority", "normal", "bulk")
+"""The lanes of a channel, as the API names them, the most urgent first."""
+
 UNITS_S = (("hours", 3600), ("minutes", 60))
 
 BROKER_BLOCKED = "broker_blocked: "
@@ -71,6 +74,7 @@ class Card:
             with element("dl", "stack channel-facts"):
                 with self._fact(t("channels.waiting")):
                     self._waiting = live_text("number")
+                    self._lanes = live_text("muted")
                 for status in WAITING:
                     with self._fact(t(f"channels.{status}")):
                         self._numbers[status] = live_text("number")
@@ -93,6 +97,9 @@ class Card:
         """Show how it is."""
         waiting = channel["waiting"]
         self._waiting.text = self._t("channels.waiting_unknown") if waiting is None else f"{waiting:,}"
+        lanes = channel.get("lanes") or {}
+        named = (f"{self._t(f'channels.lane_{lane}')} {lanes[lane]:,}" for lane in LANES if lanes.get(lane))
+        self._lanes.text = self._t("channels.listing").join(named)
         for status in WAITING:
             count = hours.count(self._method, status)
             self._numbers[status].text = f"{count:,}"
