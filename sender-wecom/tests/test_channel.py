@@ -68,14 +68,19 @@ async def open_channel(*answers: bytes, rate: Rate | None = None) -> AsyncIterat
         yield WeComChannel(WeCom(robots=robots), client, pace), stub
 
 
-async def deliver(channel: WeComChannel, content: str | dict[str, Any] = "磁盘已满", to: str = "ops") -> Result:
+async def deliver(
+    channel: WeComChannel,
+    content: str | dict[str, Any] = "磁盘已满",
+    to: str = "ops",
+    lane: Lane = Lane.NORMAL,
+) -> Result:
     """Deliver one message."""
     recipients = (Recipient(n=0, to=to, address=to),)
     job = Job(
         request=REQUEST,
         username="li",
         method="wecom",
-        lane=Lane.NORMAL,
+        lane=lane,
         content=content,
         recipients=recipients,
         accepted_at=NOW,
@@ -156,6 +161,17 @@ async def test_what_would_wait_long_for_its_turn_makes_room() -> None:
     assert result.code == "paced"
     assert 50 < result.after_s <= 60
     assert len(stub.lines) == 1
+
+
+async def test_a_list_makes_room_where_a_code_waits() -> None:
+    """A call every 5 s: a list would hold the next ones, however much of it there is."""
+    async with open_channel(write_answer(0, "ok"), write_answer(0, "ok"), rate=Rate(12, 60.0)) as (channel, stub):
+        assert isinstance(await deliver(channel), Sent)
+        held_up = await deliver(channel, lane=Lane.BULK)
+        assert isinstance(held_up, Again)
+        assert held_up.code == "paced"
+        assert isinstance(await deliver(channel, lane=Lane.PRIORITY), Sent)
+    assert len(stub.lines) == 2
 
 
 async def test_other_content_is_refused() -> None:

@@ -13,8 +13,9 @@ from imsg_wecom import webhook
 from imsg_wecom.codes import PROVIDER
 from imsg_wecom.settings import WeCom
 
-WAIT_S = 10.0
-"""How long a message waits for its turn in a lane's place; one that would wait longer makes room and comes again."""
+WAIT_S = {Lane.PRIORITY: 60.0, Lane.NORMAL: 10.0, Lane.BULK: 3.0}
+"""How long a message waits for its turn in its lane's place; one that would wait longer makes room and comes again. So
+lists never hold more than the next moments of a robot, and a code gets its turn however many wait."""
 
 
 def terms(uncertain: Uncertain) -> Terms:
@@ -52,12 +53,11 @@ class WeComChannel:
         self, job: Job, prepared: Mapping[str, Any], recipients: Sequence[Recipient]
     ) -> Mapping[int, Result]:
         """Call the webhook of one robot."""
-        del job
         (recipient,) = recipients
         robot = self._robots.get(recipient.address)
         if robot is None:
             return {recipient.n: Refused(PROVIDER, "no_robot", "No robot of this name is configured.")}
-        wait_s = await self._pace.acquire(recipient.address, within_s=WAIT_S)
+        wait_s = await self._pace.acquire(recipient.address, within_s=WAIT_S[job.lane])
         if wait_s:
             detail = f"The robot writes again in {wait_s:.0f} s: WeCom takes a limited number a minute."
             return {recipient.n: Again(PROVIDER, "paced", detail, wait_s)}
