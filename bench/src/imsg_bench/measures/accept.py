@@ -28,7 +28,9 @@ from imsg_testing.processes import Process
 KEY = "A"
 TITLE = "Accepted requests, senders and history stopped"
 
-QUEUES = ("imsg.smtp.normal", "imsg.history")
+QUEUES = ("imsg.smtp.normal", "imsg.smtp.bulk", "imsg.history")
+"""Where what is accepted waits: a user's messages past a crowd's first ones go with the lists."""
+
 PEER_QUEUE = "peer.mail"
 PEER = Path(__file__).parents[3] / "peer"
 REST_S = 0.5
