@@ -73,6 +73,11 @@ GRAPHS: Mapping[str, tuple[Graph, ...]] = {
     "Queues": (
         Graph("Jobs waiting", {"{{method}}": "max by (method) (imsg_queue_depth)"}),
         Graph(
+            "Jobs waiting by lane",
+            {"{{method}} {{lane}}": "max by (method, lane) (imsg_lane_depth)"},
+            description="Codes in priority, single messages in normal, lists in bulk.",
+        ),
+        Graph(
             "Oldest message without an attempt",
             {"{{method}}": "max by (method) (imsg_queue_oldest_age_seconds)"},
             "s",
