@@ -40,11 +40,13 @@ async def test_a_service_is_ready_only_while_it_runs_and_all_its_checks_hold() -
         assert (await http.get("/hello")).json()["reason"] == "unavailable"
         async with service.running():
             assert (await http.get("/health/ready")).json()["unmet"] == ["broker"]
+            assert (await http.get("/health/open")).status_code == 200, "ready or not: it answers for itself"
             broker_is_up = True
             assert (await http.get("/health/ready")).status_code == 200
             assert (await http.get("/hello")).text == "hello"
             service.stopping.set()
             assert (await http.get("/health/ready")).json()["unmet"] == ["stopping"]
+            assert (await http.get("/health/open")).status_code == 503, "the edge hands it nothing new"
             assert (await http.get("/hello")).text == "hello", "what still arrives is served"
 
 

@@ -4,6 +4,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
@@ -102,6 +103,6 @@ class Edge(Server):
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/nothing/here", timeout=2).status_code > 0
+            return httpx.get(f"{self.url}/internal", timeout=2).status_code == HTTPStatus.NOT_FOUND
         except httpx.TransportError:
             return False

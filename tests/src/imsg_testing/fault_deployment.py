@@ -1,5 +1,6 @@
 """All of iMSG as processes, with every server and provider in the test's hand: whatever may be broken, by name."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -11,6 +12,9 @@ from imsg_testing.fault_mail import Mailbox
 from imsg_testing.servers import Postgres, Rabbit, Valkey, reserve_port
 from imsg_testing.servers.server import Server
 from imsg_testing.services import KEYS, OneService
+
+REDIS_VARIABLE = "FAULT_REDIS_URL"
+"""Names another Redis for the faults that spare it, such as Sentinels: `redis+sentinel://h1,h2,h3/NAME`."""
 
 READY_WITHIN_S = 120.0
 """Until everybody has found everybody again: back-offs of 5 s and RabbitMQ's own start on a busy machine."""
@@ -43,7 +47,7 @@ class Deployment(Api):
         common = {
             **KEYS,
             "IMSG_BROKER_URL": self.rabbit.url,
-            "IMSG_REDIS_URL": self.valkey.url,
+            "IMSG_REDIS_URL": os.environ.get(REDIS_VARIABLE) or self.valkey.url,
             "IMSG_DATA_DIR": str(folder),
             **plan.common,
         }

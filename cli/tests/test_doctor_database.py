@@ -1,0 +1,22 @@
+from urllib.parse import urlsplit
+
+from imsg.doctor import _postgres
+
+
+def place(url: str) -> tuple[str, int]:
+    """Read where a server is."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+def test_of_several_servers_each_is_asked(postgres_url: str, valkey_url: str, reserved_port: int) -> None:
+    lives, silent, other = place(postgres_url), ("127.0.0.1", reserved_port), place(valkey_url)
+    assert _postgres([lives]).remedy == ""
+    found = _postgres([lives, silent, other])
+    assert f"answers at 127.0.0.1:{lives[1]};" in found.state
+    assert f"127.0.0.1:{silent[1]} does not answer" in found.state
+    assert f"127.0.0.1:{other[1]} is no PostgreSQL" in found.state
+    assert "nobody can take over" in found.remedy
+    assert "Start it" in _postgres([silent]).remedy
