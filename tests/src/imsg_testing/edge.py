@@ -1,6 +1,8 @@
 """The edge as it is deployed: Caddy with our Caddyfile, before replicas on the loopback, and who knows their names."""
 
+import os
 import socket
+import socketserver
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,7 +16,8 @@ from imsg_testing.processes import Process
 from imsg_testing.servers import Server, reserve_port
 
 CADDYFILE = Path(__file__).parents[3] / "deploy" / "Caddyfile"
-CADDY = Path(sys.executable).with_name("caddy")
+CADDY = Path(os.environ.get("TEST_CADDY") or Path(sys.executable).with_name("caddy"))
+"""The wheel's, unless another is named, such as the distribution's."""
 
 A, IN, TTL_S = 1, 1, 1
 ANSWERED, NO_SUCH_NAME = 0x8180, 0x8183
@@ -26,32 +29,39 @@ class Names:
 
     def __init__(self, names: Mapping[str, Sequence[str]]) -> None:
         self._names = names
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        answer = self._answer
+
+        class Datagram(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                asked, from_us = self.request
+                from_us.sendto(answer(asked), self.client_address)
+
+        class Stream(socketserver.StreamRequestHandler):  # as Caddy 2.6 asks, whatever it was told
+            def handle(self) -> None:
+                while size := self.rfile.read(2):
+                    said = answer(self.rfile.read(int.from_bytes(size, "big")))
+                    self.wfile.write(len(said).to_bytes(2, "big") + said)
+
+        self._streams = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stream)
+        self._streams.daemon_threads = True
+        self._datagrams = socketserver.ThreadingUDPServer(self._streams.server_address, Datagram)
 
     @property
     def address(self) -> str:
         """Where it answers."""
-        return f"127.0.0.1:{self._socket.getsockname()[1]}"
+        return f"127.0.0.1:{self._streams.server_address[1]}"
 
     def __enter__(self) -> Self:
         """Begin."""
-        self._thread.start()
+        for server in (self._streams, self._datagrams):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """End."""
-        self._socket.sendto(b"", self._socket.getsockname())
-        self._thread.join(5)
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while True:
-            asked, client = self._socket.recvfrom(512)
-            if not asked:
-                return
-            self._socket.sendto(self._answer(asked), client)
+        for server in (self._streams, self._datagrams):
+            server.shutdown()
+            server.server_close()
 
     def _answer(self, asked: bytes) -> bytes:
         labels, at = [], 12
