@@ -6,8 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imsg_contract.wire import Status
-from imsg_sms.hooks import read_entries, read_receipt
-from imsg_sms.providers.aliyun import moment
+from imsg_sms.providers.aliyun import read_receipt
+from imsg_sms.providers.entries import read_entries
+from imsg_sms.providers.meanings import moment
 
 NOW = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
 
@@ -43,8 +44,8 @@ def test_whatever_stands_beside_the_number_a_receipt_can_be_kept(**beside: objec
     }
     read = read_receipt(entry, NOW)
     assert read is not None
-    assert read[0].status in (Status.DELIVERED, Status.FAILED)
-    kept = read[0].model_dump_json()
+    assert read.receipt.status in (Status.DELIVERED, Status.FAILED)
+    kept = read.receipt.model_dump_json()
     assert "\\u0000" not in kept
     kept.encode()
 

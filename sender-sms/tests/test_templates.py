@@ -14,7 +14,7 @@ KNOWN = Templates(
 
 
 def test_free_text_goes_into_the_one_variable_of_the_default_template() -> None:
-    assert KNOWN.message("明天下雨") == Message("SMS_1", {"content": "明天下雨"}, "通知：明天下雨。")
+    assert KNOWN.message("明天下雨") == Message("SMS_1", {"content": "明天下雨"}, "通知：明天下雨。", is_free=True)
 
 
 def test_a_template_is_sent_with_its_own_variables() -> None:
@@ -23,7 +23,7 @@ def test_a_template_is_sent_with_its_own_variables() -> None:
 
 
 def test_without_templates_a_text_is_sent_as_it_is() -> None:
-    assert Templates({}).message("明天下雨") == Message("", {}, "明天下雨")
+    assert Templates({}).message("明天下雨") == Message("", {}, "明天下雨", is_free=True)
 
 
 def test_what_no_provider_could_send_is_refused() -> None:

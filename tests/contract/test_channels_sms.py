@@ -279,7 +279,7 @@ async def test_the_templates_are_known_to_the_gateway() -> None:
     account = {**ACCOUNT, "templates": {"SMS_2": {"text": "码${code}", "variables": {"code": 6}}}}
     async with sms.open_channel(sms.Sms.model_validate({"aliyun": account}), Told()) as channel:
         limits = channel.templates.limits
-    default = TemplateLimits(default=True, signature="【天存】", variables={"content": None})
+    default = TemplateLimits(default=True, signature="【天存】", variables={"content": 35})
     assert limits["SMS_100000001"] == default
     assert limits["SMS_2"] == TemplateLimits(signature="【天存】", text="码${code}", variables={"code": 6})
 

@@ -1,6 +1,8 @@
 """Aliyun's receipts at our door: kept by the broker before the provider hears so, and never on anybody's word."""
 
-from collections.abc import AsyncIterator
+import base64
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +14,7 @@ from imsg_contract.topology import RECEIPT, Topology, template_limits_key
 from imsg_contract.wire import Receipt, TemplateLimits
 from imsg_runtime.redis import connect as connect_redis
 from imsg_sms import main as sms
-from imsg_testing.sms import ACCOUNT
+from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE
 from imsg_testing.waiting import eventually
 
 URL = f"/hooks/sms/aliyun/{ACCOUNT['hook_secret']}"
@@ -120,3 +122,94 @@ async def test_the_gateways_are_told_the_templates(redis_url: str) -> None:
             return bool(limits) and TemplateLimits.model_validate_json(limits).default
 
         await eventually(are_limits_told)
+
+
+@asynccontextmanager
+async def open_all(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Open sender-sms with every provider that reports."""
+    nowhere = "http://127.0.0.1:1/"
+    given: dict[str, Any] = {
+        "tencent": {**TENCENT, "endpoint": nowhere},
+        "volcengine": {**VOLCENGINE, "endpoint": nowhere},
+        "twilio": {**TWILIO, "endpoint": nowhere},
+    }
+    service = sms.app(
+        sms.Settings(
+            broker_url=redis_url,
+            redis_url=redis_url,
+            public_url="https://imsg.test",
+            sms=sms.Sms.model_validate(given),
+        )
+    )
+    async with (
+        service.running(),
+        httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://sms", timeout=20) as client,
+    ):
+        yield client
+
+
+async def push_until_kept(call: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    """Push until the service has found its broker."""
+    answers: list[httpx.Response] = []
+
+    async def is_kept() -> bool:
+        answers.append(await call())
+        return answers[-1].is_success
+
+    await eventually(is_kept, 20)
+    return answers[-1]
+
+
+async def test_tencents_receipts_are_known_by_their_own_id(redis_url: str) -> None:
+    entry = {
+        "user_receive_time": "2026-11-25 10:00:01",
+        "nationcode": "86",
+        "mobile": "13800138000",
+        "report_status": "FAIL",
+        "errmsg": "MK:0001",
+        "description": "空号",
+        "sid": "S0",
+    }
+    async with open_all(redis_url) as client:
+        url = f"/hooks/sms/tencent/{TENCENT['hook_secret']}"
+        answer = await push_until_kept(lambda: client.post(url, json=[entry, {"sid": "S1"}]))
+        assert answer.json() == {"result": 0, "errmsg": "OK"}
+        (receipt,) = await take_receipts(redis_url, 1)
+    assert (receipt.provider, receipt.provider_id, receipt.address) == ("tencent", "S0", "+8613800138000")
+    assert (receipt.status, receipt.code, receipt.detail) == ("failed", "MK:0001", "空号")
+    assert receipt.at.isoformat() == "2026-11-25T02:00:01+00:00"
+
+
+async def test_volcengines_receipts_are_kept(redis_url: str) -> None:
+    entry = {
+        "message_id": "V1",
+        "mobile": "13800138000",
+        "status_code": "0",
+        "description": "success",
+        "ext": "request/0",
+        "recv_time": 1764036001000,
+    }
+    async with open_all(redis_url) as client:
+        url = f"/hooks/sms/volcengine/{VOLCENGINE['hook_secret']}"
+        assert (await push_until_kept(lambda: client.post(url, json=[entry]))).json()["code"] == 0
+        (receipt,) = await take_receipts(redis_url, 1)
+    assert (receipt.provider, receipt.provider_id, receipt.status) == ("volcengine", "V1", "delivered")
+
+
+async def test_twilios_callbacks_are_taken_where_they_are_signed(redis_url: str) -> None:
+    """By the public URL, whatever the proxy made of it; one that settles nothing is answered, and forgotten."""
+    path = f"/hooks/sms/twilio/{TWILIO['hook_secret']}"
+    form = {"MessageSid": "SM1", "MessageStatus": "undelivered", "ErrorCode": "30003", "To": "+12025550123"}
+    fields = {name: [value] for name, value in form.items()}
+    text = f"https://imsg.test{path}" + "".join(name + value[0] for name, value in sorted(fields.items()))
+    signature = base64.b64encode(hmac.digest(TWILIO["auth_token"].encode(), text.encode(), "sha1")).decode()
+    async with open_all(redis_url) as client:
+        answer = await push_until_kept(lambda: client.post(path, data=form, headers={"x-twilio-signature": signature}))
+        assert (answer.status_code, answer.content) == (204, b"")
+        forged = await client.post(
+            path, data={**form, "MessageStatus": "delivered"}, headers={"x-twilio-signature": signature}
+        )
+        assert forged.status_code == 404
+        (receipt,) = await take_receipts(redis_url, 1)
+    assert (receipt.provider, receipt.provider_id, receipt.address) == ("twilio", "SM1", "+12025550123")
+    assert (receipt.status, receipt.code) == ("failed", "30003")

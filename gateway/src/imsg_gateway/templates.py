@@ -22,6 +22,9 @@ log = logger(__name__)
 FRESH_S = 5.0
 """Templates change when a sender is configured anew: a send may go by what was right seconds ago."""
 
+UNSHOWN = {"least", "kinds"}
+"""What a refusal names where it matters, and the interface does not list."""
+
 
 class PublishedTemplates:
     """The templates of each method."""
@@ -38,7 +41,7 @@ class PublishedTemplates:
         return Answer(
             ok(
                 templates=[
-                    {"method": name, "name": template, **limits.model_dump()}
+                    {"method": name, "name": template, **limits.model_dump(exclude=UNSHOWN)}
                     for name in having
                     for template, limits in sorted((await self.of(name)).items())
                 ]

@@ -35,6 +35,7 @@ class AliyunSettings(BaseModel):
     sign_name: str = ""
     template: str = ""
     variable: str = "content"
+    variable_characters: int | None = 35
     templates: Mapping[str, TemplateSettings] = {}
     hook_secret: SecretStr | None = None
 
@@ -49,21 +50,14 @@ class AliyunSettings(BaseModel):
         """What may be sent."""
         forms = dict(EXAMPLES)
         if self.template:
-            forms[self.template] = Form(f"您有一条新通知：${{{self.variable}}}，请及时查看。")
+            words = f"您有一条新通知：${{{self.variable}}}，请及时查看。"
+            forms[self.template] = Form(words, self.variable_characters)
         for name, one in self.templates.items():
             if one.text:
                 longest = [most for most in one.variables.values() if most is not None]
-                forms[name] = Form(one.text, max(longest) if longest else None)
+                forms[name] = Form(one.text, max(longest) if longest else self.variable_characters)
         return Account(frozenset({self.sign_name} - {""}), forms)
 
     def hook(self, base: str) -> str | None:
         """Make the URL that receipts go to."""
         return f"{base}{HOOK}{self.hook_secret.get_secret_value()}" if self.hook_secret else None
-
-
-class SmsSettings(BaseModel):
-    """What of sender-sms the sandbox reads."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    aliyun: AliyunSettings = AliyunSettings()

@@ -6,56 +6,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from imsg_runtime.http import Protocol
 from imsg_runtime.responses import Answer
 from imsg_runtime.settings import StartError, variable
 from imsg_runtime.uvicorn_internals import UvicornServer
-from imsg_sandbox.aliyun import METHOD, AliyunSms, request_id
-from imsg_sandbox.aliyun_signatures import Call, Fault, Gatekeeper, escape, pairs
-from imsg_sandbox.cut import Cut, linger
-from imsg_sandbox.faults import HANG_S, Faults
-from imsg_sandbox.faults import Fault as Ordered
-
-MAX_BODY_BYTES = 1024 * 1024
+from imsg_sandbox.aliyun import AliyunSms, request_id
+from imsg_sandbox.aliyun_signatures import Call, Fault, Gatekeeper, escape
+from imsg_sandbox.cut import Cut
+from imsg_sandbox.faults import Faults
+from imsg_sandbox.sms_api import SmsApi
 
 
-class AliyunApi:
-    """The API as an ASGI app."""
+class AliyunApi(SmsApi):
+    """Aliyun's API as an ASGI app."""
 
     def __init__(self, gatekeeper: Gatekeeper, service: AliyunSms, faults: Faults) -> None:
+        super().__init__(self._admit, faults)
         self._gatekeeper = gatekeeper
         self._service = service
-        self._faults = faults
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one call, or play the fault that was ordered."""
-        if scope["type"] != "http":
-            return
-        request = Request(scope, receive)
-        try:
-            call = await _read(request)
-        except ClientDisconnect:
-            return
-        answer = await self._struck(request) or await self._answer(call)
-        await answer(scope, receive, send)
-
-    async def _struck(self, request: Request) -> Response | None:
-        if late := self._faults.strike(METHOD, Ordered.LATENCY):
-            await asyncio.sleep(late.ms / 1_000)
-        if self._faults.strike(METHOD, Ordered.HANG):
-            await linger(request, HANG_S)
-            return Cut()
-        if self._faults.strike(METHOD, Ordered.RESET_BEFORE):
-            return Cut()
-        if self._faults.strike(METHOD, Ordered.SERVER_ERROR):
-            return Response("<html><h1>503 Service Temporarily Unavailable</h1></html>", 503, media_type="text/html")
-        return None
-
-    async def _answer(self, call: Call) -> Response:
+    async def _admit(self, call: Call) -> Response:
         try:
             action = self._gatekeeper.admit(call)
         except Fault as fault:
@@ -64,19 +37,6 @@ class AliyunApi:
         raw = call.body or "&".join(f"{escape(name)}={escape(value)}" for name, value in call.query).encode()
         said_to = await self._service.answer(action, call.parameters, raw)
         return Cut() if said_to.cut else Answer(said_to.content)
-
-
-async def _read(request: Request) -> Call:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            break
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    is_form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-    form = pairs(bytes(body).decode("utf-8", "replace")) if is_form else []
-    path = request.scope.get("raw_path", b"/").decode("latin-1")
-    return Call(request.method, path, pairs(request.url.query), form, headers, bytes(body))
 
 
 @asynccontextmanager

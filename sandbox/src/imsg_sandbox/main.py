@@ -21,7 +21,6 @@ from imsg_runtime.settings import Common, Strings, load
 from imsg_sandbox import mail, wechat, wechat_api, wechat_push, wechat_templates
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.aliyun import AliyunSms
-from imsg_sandbox.aliyun_account import SmsSettings
 from imsg_sandbox.aliyun_reports import reporting
 from imsg_sandbox.aliyun_rules import Frequencies
 from imsg_sandbox.aliyun_server import AliyunApi
@@ -32,6 +31,9 @@ from imsg_sandbox.faults import Faults
 from imsg_sandbox.inbox import Inbox
 from imsg_sandbox.magic import Magic
 from imsg_sandbox.routes import routes
+from imsg_sandbox.sms import Ground, SmsSettings, play
+from imsg_sandbox.sms_callbacks import pushing as sms_pushing
+from imsg_sandbox.sms_port import SmsPort
 from imsg_sandbox.smtp import Listening, SmtpSettings, serving
 from imsg_sandbox.wechat_accounts import Accounts, AccountSettings
 from imsg_sandbox.wecom import Webhook, WeComSettings
@@ -61,7 +63,7 @@ class SandboxSettings(BaseModel):
     wechat_receipt_s: float = Field(default=0.5, ge=0, le=60)
     """How long after a message its receipt comes, more or less."""
     sms_hooks: str = "http://127.0.0.1:8000"
-    """Below which URL Aliyun's receipts go: `/hooks/sms/aliyun/SECRET` is added."""
+    """Below which URL SMS receipts go: `/hooks/sms/PROVIDER/SECRET` is added."""
     sms_receipt_s: float = Field(default=0.3, ge=0, le=60)
     """How long after a message its receipt comes."""
     sms_minute_s: float = Field(default=1.0, gt=0, le=60)
@@ -71,7 +73,8 @@ class SandboxSettings(BaseModel):
     sms_balance: int = Field(default=100_000_000, ge=0)
     """Segments that are paid for."""
     aliyun_port: int = Field(default=0, ge=0, le=65_535)
-    """Where Aliyun's API answers at its root, as SDKs want it; 0: any free port, `GET /sandbox` tells which."""
+    """Where the SMS providers' APIs answer at their root, as SDKs want it; 0: any free port, `GET /sandbox` tells
+    which."""
     wechat_allowed: Annotated[Strings, AfterValidator(_networks)] = ()
     """Addresses and networks that may ask for a token, as an account's IP whitelist; empty: all may."""
     inbox_bytes: int = Field(default=INBOX_BYTES, ge=1024)
@@ -148,10 +151,21 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
                 ),
                 faults,
             )
+            ground = Ground(
+                inbox,
+                faults,
+                await stack.enter_async_context(sms_pushing(own.sms_hooks, apps, own.sms_receipt_s)),
+                own.sms_hooks,
+                lambda: datetime.now(UTC),
+            )
+            others = play(settings.sms, ground)
+            for name, played in others.items():
+                api.mount(f"/sandbox/{name}", played)
+                api.router.routes.append(Route(f"/sandbox/{name}", played))  # for who leaves the slash out
             api.mount("/sandbox/aliyun", aliyun)
             api.router.routes.append(Route("/sandbox/aliyun", aliyun))  # for who leaves the slash out
             service.aliyun_port = await stack.enter_async_context(
-                aliyun_serving(own.smtp_host or settings.host, own.aliyun_port, aliyun)
+                aliyun_serving(own.smtp_host or settings.host, own.aliyun_port, SmsPort(aliyun, others))
             )
             api.include_router(routes(inbox, faults, admission, aliyun_port=service.aliyun_port))
             yield api

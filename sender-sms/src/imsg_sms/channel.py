@@ -6,6 +6,7 @@ from imsg_contract import addresses
 from imsg_contract.topology import ASKING_S, Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
 from imsg_delivery.channel import Terms, Uncertain
+from imsg_sms.providers import Provider
 from imsg_sms.route import Route
 from imsg_sms.templates import SCOPE, Message, Templates
 
@@ -17,11 +18,11 @@ CONCURRENCY = {Lane.PRIORITY: 72, Lane.NORMAL: 64, Lane.BULK: 8}
 eight more are always free for codes."""
 
 
-def terms(uncertain: Uncertain, *, can_ask: bool) -> Terms:
-    """Say how the work is wanted."""
+def terms(uncertain: Uncertain, *, can_ask: bool, most: int = MOST) -> Terms:
+    """Say how the work is wanted; `most` numbers travel in the largest call that any provider takes."""
     return Terms(
         chunk_size=MOST,
-        call_size=MOST,
+        call_size=min(most, MOST),
         concurrency=CONCURRENCY,
         uncertain=uncertain,
         ask_after_s=ASKING_S if can_ask else (),
@@ -33,8 +34,9 @@ class SmsChannel:
 
     method = SCOPE
 
-    def __init__(self, route: Route, templates: Templates, terms: Terms) -> None:
+    def __init__(self, route: Route, templates: Templates, terms: Terms, providers: Sequence[Provider] = ()) -> None:
         self.terms = terms
+        self.providers = providers
         self._route = route
         self.templates = templates
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from importlib import import_module
+from typing import Protocol, cast
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from imsg_contract.wire import TemplateLimits
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
@@ -19,27 +19,31 @@ from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms
-from imsg_sms.providers import Provider
-from imsg_sms.providers.aliyun import AliyunProvider
-from imsg_sms.providers.clients import ANSWER_TIMEOUT_S, Clients, open_clients
-from imsg_sms.providers.http import HttpProvider
+from imsg_sms.providers import Provider, Pulling, Reporting
+from imsg_sms.providers.clients import ANSWER_TIMEOUT_S, Clients, NoAnswer, open_clients
 from imsg_sms.receipts import Receipts
 from imsg_sms.route import Carrier, Route
 from imsg_sms.settings import Settings, Sms
-from imsg_sms.templates import Templates
+from imsg_sms.templates import Templates, unite
 
-__all__ = ["Receipts", "Settings", "Sms", "app", "open_channel", "terms"]
+__all__ = ["NoAnswer", "Receipts", "Settings", "Sms", "app", "open_channel", "terms"]
 
 log = logger(__name__)
 
 PUBLISH_EVERY_S = 10.0
 """How long the gateways may lack the templates after Redis was emptied: meanwhile the sender judges by itself."""
 
-PROVIDERS: Mapping[str, Callable[[Sms, Clients, Receipts], Provider | None]] = {
-    "aliyun": lambda sms, clients, receipts: AliyunProvider(sms.aliyun, clients, receipts) if sms.aliyun else None,
-    "http": lambda sms, clients, _: HttpProvider(sms.http, clients) if sms.http else None,
-}
-"""The providers there are: a new one is its module in `providers/`, its settings, and its line here."""
+
+class Module(Protocol):
+    """What a provider's module offers."""
+
+    def make(self, sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> Provider | None:
+        """Make the provider; None where nothing of it is set."""
+
+
+def load_provider(name: str) -> Module:
+    """Load a provider's module: only those that are configured, for each costs memory."""
+    return cast("Module", import_module(f"imsg_sms.providers.{name}"))
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
@@ -51,13 +55,18 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 
 async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     receipts = Receipts(sender.broker, sender.redis)
-    channel = await sender.stack.enter_async_context(open_channel(settings.sms, receipts))
+    channel = await sender.stack.enter_async_context(
+        open_channel(settings.sms, receipts, public_url=settings.public_url)
+    )
     sender.work(channel)
     sender.service.watch(_publish(channel.templates, sender.redis), "templates")
     api = FastAPI(title="iMSG sender-sms", openapi_url=None)
     speak(api)
-    secret = settings.sms.aliyun.hook_secret if settings.sms.aliyun else None
-    api.include_router(hooks.routes(receipts, secret, lambda: datetime.now(UTC)))
+    reporting = [provider for provider in channel.providers if isinstance(provider, Reporting)]
+    api.include_router(hooks.routes(receipts, reporting, settings.public_url))
+    for provider in channel.providers:
+        if isinstance(provider, Pulling) and provider.pulls:
+            sender.service.watch(hooks.pull(receipts, provider), f"receipts of {provider.name}")
     return api
 
 
@@ -66,6 +75,7 @@ async def open_channel(
     sms: Sms,
     receipts: Receipts,
     *,
+    public_url: str = "",
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[SmsChannel]:
@@ -74,13 +84,13 @@ async def open_channel(
         providers: list[Provider] = []
         for name in sms.order:
             clients = await stack.enter_async_context(open_clients(answer_timeout_s))
-            if (provider := PROVIDERS[name](sms, clients, receipts)) is not None:
+            if (provider := load_provider(name).make(sms, clients, receipts, public_url)) is not None:
                 providers.append(provider)
-        known: dict[str, TemplateLimits] = {}
-        for provider in providers:
-            known = {**provider.limits, **known}
-        route = Route([Carrier.of(provider, clock) for provider in providers])
-        yield SmsChannel(route, Templates(known), terms(sms.uncertain, can_ask=route.can_ask))
+        known = unite([provider.limits for provider in providers], takes_text=any(one.takes_text for one in providers))
+        route = Route([Carrier.of(provider, clock) for provider in providers], frozenset(known))
+        most = max(provider.most for provider in providers)
+        wanted = terms(sms.uncertain, can_ask=route.can_ask, most=most)
+        yield SmsChannel(route, Templates(known), wanted, providers)
 
 
 async def _publish(templates: Templates, connection: Redis) -> None:

@@ -15,10 +15,18 @@ from pydantic import (
     model_validator,
 )
 
+from imsg_channels.sms_templates import SmsTemplate
 from imsg_delivery.channel import Uncertain
 from imsg_runtime.settings import Common, Strings, variable
 
 ALIYUN_ENDPOINT = "https://dysmsapi.aliyuncs.com/"
+TENCENT_ENDPOINT = "https://sms.tencentcloudapi.com/"
+VOLCENGINE_ENDPOINT = "https://sms.volcengineapi.com/"
+TWILIO_ENDPOINT = "https://api.twilio.com/"
+
+PROVIDERS = ("aliyun", "tencent", "volcengine", "twilio", "http")
+"""The providers there are, in the order in which they are tried where none is given: each is a module in `providers/`,
+its settings here, and its name."""
 
 
 def _with_scheme(value: object) -> object:
@@ -48,23 +56,112 @@ class Template(BaseModel):
     links: bool = False
 
 
-class Aliyun(BaseModel):
-    """The account at Alibaba Cloud's SMS service."""
+class Account(BaseModel):
+    """What the accounts of providers that send by approved templates have in common."""
 
     model_config = ConfigDict(frozen=True)
+
+    sign_name: Annotated[str, Field(min_length=1)]
+    """The approved signature, without 【】."""
+    variable: Annotated[str, Field(min_length=1)] = "content"
+    hook_secret: SecretStr | None = None
+    """The last part of the URL for receipts; without it none are taken."""
+
+    @property
+    def hook(self) -> str | None:
+        """Return the last part of the URL for receipts; None: none are taken."""
+        return self.hook_secret.get_secret_value() if self.hook_secret else None
+
+
+class Aliyun(Account):
+    """The account at Alibaba Cloud's SMS service."""
 
     endpoint: Url = ALIYUN_ENDPOINT
     access_key_id: Annotated[str, Field(min_length=1)]
     access_key_secret: SecretStr
-    sign_name: Annotated[str, Field(min_length=1)]
-    """The approved signature, without 【】."""
     template: Annotated[str, Field(min_length=1)]
     """The default template, into whose one variable free text goes."""
-    variable: Annotated[str, Field(min_length=1)] = "content"
     templates: dict[str, Template] = {}
     """What is known of templates, the default one included: best in imsg.toml."""
+    variable_characters: Annotated[int, Field(ge=0)] | None = 35
+    """The most that a variable holds (help.aliyun.com/document_detail/44357.html); less where a template says so."""
+
+
+class Tencent(Account):
+    """The account at Tencent Cloud's SMS service."""
+
+    endpoint: Url = TENCENT_ENDPOINT
+    secret_id: Annotated[str, Field(min_length=1)]
+    secret_key: SecretStr
+    app_id: Annotated[str, Field(min_length=1)]
+    """SmsSdkAppId: of the application, not of the account."""
+    region: Annotated[str, Field(min_length=1)] = "ap-guangzhou"
+    template: str = ""
+    """The default template, into whose one variable free text goes; empty: it takes none."""
+    variable_characters: Annotated[int, Field(ge=0)] | None = 6
+    """Of accounts that were opened after January 2024 (cloud.tencent.com/document/product/382/39023)."""
+    pull: bool = False
+    """Fetch receipts by PullSmsSendStatus, which Tencent enables on request, instead of having them pushed."""
+
+
+class Volcengine(Account):
+    """The account at Volcengine's SMS service."""
+
+    endpoint: Url = VOLCENGINE_ENDPOINT
+    access_key_id: Annotated[str, Field(min_length=1)]
+    access_key_secret: SecretStr
+    sms_account: Annotated[str, Field(min_length=1)]
+    """The message group that the templates belong to."""
+    region: Annotated[str, Field(min_length=1)] = "cn-north-1"
+    template: str = ""
+    """The default template, into whose one variable free text goes; empty: it takes none."""
+    variable_characters: Annotated[int, Field(ge=0)] | None = 35
+    """Unverified: as at Aliyun, until your account says otherwise."""
+
+
+class Twilio(BaseModel):
+    """The account at Twilio, which sends any words."""
+
+    model_config = ConfigDict(frozen=True)
+
+    endpoint: Url = TWILIO_ENDPOINT
+    account_sid: Annotated[str, Field(min_length=1)]
+    auth_token: SecretStr
+    """Signs what Twilio calls back, too."""
+    key_sid: str = ""
+    key_secret: SecretStr | None = None
+    """An API key to call with instead of the token."""
+    signing_key: SecretStr | None = None
+    """The shared key of accounts whose callbacks are signed by HMAC-SHA256."""
+    sender: str = ""
+    """A number of yours (E.164), or a name where the country takes one."""
+    messaging_service_sid: str = ""
+    """Instead of a sender."""
+    signature: str = ""
+    """Words before every text, such as 【天存】; counted with the segments."""
+    suffix: str = ""
+    """Words behind every text."""
     hook_secret: SecretStr | None = None
-    """The last part of the URL for receipts; without it none are taken."""
+    """The last part of the URL for status callbacks, with IMSG_PUBLIC_URL; without it none are asked for."""
+
+    @property
+    def hook(self) -> str | None:
+        """Return the last part of the URL for status callbacks; None: none are taken."""
+        return self.hook_secret.get_secret_value() if self.hook_secret else None
+
+    @model_validator(mode="after")
+    def _has_sender(self) -> "Twilio":
+        if bool(self.sender) == bool(self.messaging_service_sid):
+            raise ValueError(
+                f"set either {variable('sms', 'twilio', 'sender')} or "
+                f"{variable('sms', 'twilio', 'messaging_service_sid')}"
+            )
+        if bool(self.key_sid) != bool(self.key_secret):
+            raise ValueError(
+                f"set both {variable('sms', 'twilio', 'key_sid')} and {variable('sms', 'twilio', 'key_secret')}, "
+                "or neither"
+            )
+        return self
 
 
 class Http(BaseModel):
@@ -84,13 +181,16 @@ class Http(BaseModel):
     """More placeholders, hidden wherever settings are shown."""
     numbers: Annotated[int, Field(ge=1, le=1_000)] = 1
     """How many numbers one call takes, joined by a comma."""
+    signature: str = ""
+    """Words before every `{text}`, such as 【天存】; counted with the segments."""
+    suffix: str = ""
+    """Words behind every `{text}`."""
 
 
 def _is_known(names: tuple[str, ...]) -> tuple[str, ...]:
-    known = ("aliyun", "http")
     for name in names:
-        if name not in known:
-            raise ValueError(f"names {name}, which is no provider; there are {', '.join(known)}")
+        if name not in PROVIDERS:
+            raise ValueError(f"names {name}, which is no provider; there are {', '.join(PROVIDERS)}")
     if len(set(names)) != len(names):
         raise ValueError("names a provider twice")
     return names
@@ -107,27 +207,55 @@ class Sms(BaseModel):
     ] = ()
     """In the order in which they are tried; empty: all that are configured."""
     aliyun: Aliyun | None = None
+    tencent: Tencent | None = None
+    volcengine: Volcengine | None = None
+    twilio: Twilio | None = None
     http: Http | None = None
+    templates: dict[str, SmsTemplate] = {}
+    """Logical templates: words once, and by which approved template each provider sends them; best in imsg.toml."""
     uncertain: Uncertain = "stop"
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The providers of which something is set."""
+        return tuple(name for name in PROVIDERS if getattr(self, name) is not None)
 
     @property
     def order(self) -> tuple[str, ...]:
         """The providers that are used."""
-        given = {"aliyun": self.aliyun, "http": self.http}
-        return self.providers or tuple(name for name, provider in given.items() if provider is not None)
+        return self.providers or self.given
+
+    @property
+    def without_hook(self) -> tuple[str, ...]:
+        """The providers that could report what became of messages, and may not."""
+        return tuple(
+            name
+            for name in self.order
+            if getattr(getattr(self, name), "hook", "") is None and not getattr(getattr(self, name), "pull", False)
+        )
 
     @model_validator(mode="after")
     def _is_configured(self) -> "Sms":
         if not self.order:
             raise ValueError(
                 f"no provider is configured; set {variable('sms', 'aliyun', 'access_key_id')} and its companions, "
-                "or describe a provider under [sms.http] in imsg.toml"
+                f"or those of {', '.join(PROVIDERS[1:-1])}, or describe a provider under [sms.http] in imsg.toml"
             )
-        given = {"aliyun": self.aliyun, "http": self.http}
         for name in self.order:
-            if given[name] is None:
+            if name not in self.given:
                 raise ValueError(f"{variable('sms', 'providers')} names {name}, of which nothing is set")
+        if sum(template.default for template in self.templates.values()) > 1:
+            raise ValueError("[sms.templates] has more than one default")
+        for name, template in self.templates.items():
+            if unknown := sorted(set(template.providers) - set(PROVIDERS)):
+                raise ValueError(f"[sms.templates.{name}] names {', '.join(unknown)}, which is no provider")
+            if missing := [one for one in template.providers if one in _BY_TEMPLATE and not template.providers[one].id]:
+                raise ValueError(f"[sms.templates.{name}] gives no id for {', '.join(missing)}")
         return self
+
+
+_BY_TEMPLATE = ("aliyun", "tencent", "volcengine")
+"""Providers that send by approved templates only."""
 
 
 class Settings(Common):

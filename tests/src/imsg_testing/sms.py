@@ -22,6 +22,29 @@ ACCOUNT: Mapping[str, Any] = {
     "hook_secret": "nobody-can-guess-this",
 }
 
+TENCENT: Mapping[str, Any] = {
+    "secret_id": "AKIDz8krbsJ5yKBZQpn74WFkmLPx3EXAMPLE",
+    "secret_key": "Gu5t9xGARNpq86cd98joQYCN3EXAMPLE",
+    "app_id": "1400006666",
+    "sign_name": SIGN,
+    "hook_secret": "nobody-can-guess-this",
+}
+
+VOLCENGINE: Mapping[str, Any] = {
+    "access_key_id": "AKLTEXAMPLE",
+    "access_key_secret": "SECRETEXAMPLE",
+    "sms_account": "6df864b1",
+    "sign_name": SIGN,
+    "hook_secret": "nobody-can-guess-this",
+}
+
+TWILIO: Mapping[str, Any] = {
+    "account_sid": "AC00000000000000000000000000000001",
+    "auth_token": "12345",
+    "sender": "+15005550006",
+    "hook_secret": "nobody-can-guess-this",
+}
+
 
 def job(numbers: list[str], content: Any = "明天下雨", **fields: Any) -> Job:  # noqa: ANN401
     """Make a job for these numbers."""

@@ -1,11 +1,17 @@
-"""What a provider that carries SMS is to the rest; each is one module here and one line in `main.PROVIDERS`."""
+"""What a provider that carries SMS is to the rest; each is one module here, loaded only where it is configured."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
 
-from imsg_contract.wire import Job, Recipient, Result, TemplateLimits
+from imsg_contract.wire import Job, Receipt, Recipient, Result, TemplateLimits
 from imsg_sms.templates import Message
+
+Concern = Literal["recipient", "domain", "content", "template", "signature", "sender", "account", "provider"]
+"""What a trouble is about: whoever and whatever else is sent has none of it."""
+
+OF_ROUTE: frozenset[Concern] = frozenset({"template", "signature", "sender", "account", "provider"})
+"""Troubles that another provider does not have: it may be tried, where nothing was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +19,18 @@ class Answer:
     """What a provider said to one call."""
 
     result: Result
-    """For every number of the call."""
+    """For every number of the call that is not in `each`."""
+    concerns: Concern | None = None
+    """What its trouble is about; None where there is none."""
     of_one: bool = False
     """It was refused whole, though perhaps for one number only: halve it, and the bad one stands alone."""
-    of_provider: bool = False
-    """It is the provider's trouble, not the message's: the next provider may do better, and the breaker counts it."""
+    each: Mapping[str, "Answer"] = field(default_factory=dict)
+    """Number → what was said of it alone, where the provider answers for each."""
+
+    @property
+    def of_route(self) -> bool:
+        """Whether the next provider may do better."""
+        return self.concerns in OF_ROUTE
 
 
 class Provider(Protocol):
@@ -26,6 +39,10 @@ class Provider(Protocol):
     name: str
     most: int
     """Numbers of one call."""
+    is_mixing: bool
+    """Whether one call may hold numbers of mainland China and of elsewhere."""
+    takes_text: bool
+    """Whether it sends any words; else it sends by approved templates only."""
     limits: Mapping[str, TemplateLimits]
     """Template → its limits; empty where the provider knows none."""
 
@@ -39,3 +56,73 @@ class Traceable(Protocol):
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
         """Find out what became of these, as `imsg_delivery.channel.Asking` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What a provider told us at its hook."""
+
+    url: str
+    """The whole URL as the provider called it, as far as it is known."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What it is told."""
+
+    body: str
+    status: int = 200
+    media_type: str = "application/json; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A receipt that was read, and our own id that it carried; empty where it carried none."""
+
+    receipt: Receipt
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What a push or a pull held."""
+
+    read: Sequence[Report]
+    unreadable: int = 0
+    """Entries that can't be matched with anything."""
+
+
+class NotOurs(Exception):  # noqa: N818  named for the outcome
+    """A push that its provider did not sign."""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A provider that pushes receipts to `/hooks/sms/NAME/SECRET`."""
+
+    name: str
+    secret: str | None
+    """The last part of the URL; None: none are taken."""
+    kept: Reply
+    """Says that all is kept."""
+    garbled: Reply
+    """Says that the push can't be read."""
+    lost: Reply
+    """Says that it was not kept, and asks for a repeat."""
+
+    def read(self, push: Push) -> Reports | None:
+        """Read a push; None where it is none. Raises NotOurs."""
+
+
+@runtime_checkable
+class Pulling(Protocol):
+    """A provider whose receipts are fetched, each only once."""
+
+    name: str
+    pulls: bool
+
+    async def pull(self) -> Reports:
+        """Fetch the next receipts; nothing where there are none. Raises NotSent, NoAnswer."""

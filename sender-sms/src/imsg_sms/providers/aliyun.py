@@ -5,8 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,21 +25,30 @@ from imsg_contract.wire import (
 )
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisUnavailable
-from imsg_sms.providers import Answer, numbers
+from imsg_sms.providers import Answer, Concern, Push, Reply, Report, Reports, numbers
 from imsg_sms.providers.aliyun_signature import Request, encode, headers
 from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
+from imsg_sms.providers.entries import read_entries
+from imsg_sms.providers.meanings import (
+    BEIJING,
+    SERVER_ERROR,
+    Codes,
+    Meaning,
+    failed,
+    moment,
+    plain,
+    unreadable,
+    until_next_hour,
+)
 from imsg_sms.receipts import Receipts
-from imsg_sms.settings import Aliyun
-from imsg_sms.templates import Message
+from imsg_sms.settings import Aliyun, Sms
+from imsg_sms.templates import Account, Book, Message, describe, mark
 
 log = logger(__name__)
 
 NAME = "aliyun"
 VERSION = "2017-05-25"
 FORM = "application/x-www-form-urlencoded"
-BEIJING = timezone(timedelta(hours=8))
-"""The provider's dates and hours, wherever we are."""
-
 MOST = 1_000
 QUERY_CHARACTERS = 4_000
 """Longer parameters travel in the body: servers and proxies bound a URL at 8 KiB."""
@@ -48,12 +56,9 @@ QUERY_CHARACTERS = 4_000
 PAGE_SIZE = 50
 MAX_PAGES = 20
 TRACES_AT_ONCE = 8
-LOOK_AGAIN_S = 60.0
 OK = "OK"
-SERVER_ERROR = 500
-TOO_MANY = 429
 
-_PERMANENT = (
+_CONTENT = (
     "isv.MOBILE_COUNT_OVER_LIMIT",
     "isv.TEMPLATE_MISSING_PARAMETERS",
     "isv.TEMPLATE_PARAMS_ILLEGAL",
@@ -68,15 +73,13 @@ _PERMANENT = (
     "MissingTemplateParam",
 )
 _OF_A_NUMBER = ("isv.MOBILE_NUMBER_ILLEGAL", "isv.DOMESTIC_NUMBER_NOT_SUPPORTED")
+_TEMPLATE = ("isv.SMS_TEMPLATE_ILLEGAL",)
+_SIGNATURE = ("isv.SMS_SIGNATURE_ILLEGAL", "isv.SMS_SIGNATURE_SCENE_ILLEGAL", "isv.SIGN_STATE_ILLEGAL")
 _ACCOUNT = (
     "isv.AMOUNT_NOT_ENOUGH",
     "isv.OUT_OF_SERVICE",
     "isv.ACCOUNT_NOT_EXISTS",
     "isv.ACCOUNT_ABNORMAL",
-    "isv.SMS_TEMPLATE_ILLEGAL",
-    "isv.SMS_SIGNATURE_ILLEGAL",
-    "isv.SMS_SIGNATURE_SCENE_ILLEGAL",
-    "isv.SIGN_STATE_ILLEGAL",
     "isv.DENY_IP_RANGE",
     "isv.PRODUCT_UN_SUBSCRIPT",
     "isv.PRODUCT_UNSUBSCRIBE",
@@ -96,28 +99,29 @@ _ACCOUNT = (
 )
 _BUSY = ("isp.SYSTEM_ERROR", "isp.GATEWAY_ERROR", "ServiceUnavailable", "SignatureNonceUsed")
 
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """What a code says: for whom, and what follows."""
-
-    result: type[Refused | Again | Blocked]
-    of_one: bool = False
-    of_provider: bool = False
-
+_BLOCKED: Mapping[Concern, tuple[str, ...]] = {"account": _ACCOUNT, "template": _TEMPLATE, "signature": _SIGNATURE}
 
 CODES: Mapping[str, Meaning] = {
-    **dict.fromkeys(_PERMANENT, Meaning(Refused)),
-    **dict.fromkeys(_OF_A_NUMBER, Meaning(Refused, of_one=True)),
-    **dict.fromkeys(_ACCOUNT, Meaning(Blocked, of_provider=True)),
-    **dict.fromkeys(_BUSY, Meaning(Again, of_provider=True)),
-    "isv.BUSINESS_LIMIT_CONTROL": Meaning(Again, of_one=True),
+    **dict.fromkeys(_CONTENT, Meaning(Refused, "content")),
+    **dict.fromkeys(_OF_A_NUMBER, Meaning(Refused, "recipient", of_one=True)),
+    **{code: Meaning(Blocked, concerns) for concerns, codes in _BLOCKED.items() for code in codes},
+    **dict.fromkeys(_BUSY, Meaning(Again, "provider")),
+    "isv.BUSINESS_LIMIT_CONTROL": Meaning(Again, "recipient", of_one=True),
 }
-"""help.aliyun.com/document_detail/101346.html. A code nobody knows is Again; for which time a frequency limit holds
-stands in its message (`_slow_down`)."""
+"""help.aliyun.com/document_detail/101346.html, read November 2026. For which time a frequency limit holds stands in
+its message (`_slow_down`)."""
 
-UNKNOWN_CODE = Meaning(Again)
-THROTTLED = Meaning(Again, of_provider=True)
+TABLE = Codes(NAME, CODES, {"Throttling": Meaning(Again, "provider"), "": Meaning(Again, "content")})
+"""A code nobody knows is Again: a new limit is likelier than a new refusal, and the message's life bounds it."""
+
+KEPT = Reply(json.dumps({"code": 0, "msg": "接收成功"}, ensure_ascii=False))
+"""To the letter: help.aliyun.com/document_detail/101867.html."""
+
+
+def make(sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> "AliyunProvider | None":
+    """Make the provider; None where nothing of it is set."""
+    del public_url
+    return AliyunProvider(sms.aliyun, clients, receipts, book(sms.aliyun, sms)) if sms.aliyun else None
 
 
 class AliyunProvider:
@@ -125,11 +129,17 @@ class AliyunProvider:
 
     name = NAME
     most = MOST
+    is_mixing = True
+    takes_text = False
+    kept = KEPT
+    garbled = Reply(json.dumps({"code": 1, "msg": "not a JSON array of reports"}), 400)
+    lost = Reply(json.dumps({"code": 1, "msg": "not kept, please repeat"}), 503)
 
     def __init__(
-        self, settings: Aliyun, clients: Clients, receipts: Receipts, now: Callable[[], float] = time.time
+        self, settings: Aliyun, clients: Clients, receipts: Receipts, book: Book, now: Callable[[], float] = time.time
     ) -> None:
         self._settings = settings
+        self._book = book
         self._clients = clients
         self._receipts = receipts
         self._now = now
@@ -137,24 +147,33 @@ class AliyunProvider:
         self._host = parts.netloc.rpartition("@")[2]
         self._path = parts.path or "/"
         self._root = f"{parts.scheme}://{self._host}{self._path}"
-        self.limits = limits(settings)
+        self.limits = book.limits
+        self.secret = settings.hook
 
     async def send(self, message: Message, numbers_: Sequence[str], reference: str) -> Answer:
         """SendSms: one content for up to 1,000 numbers, accepted or refused whole."""
+        used = self._book.find(message)
         parameters = {
             "PhoneNumbers": ",".join(map(numbers.format_number, numbers_)),
-            "SignName": self._settings.sign_name,
-            "TemplateCode": message.template or self._settings.template,
-            "TemplateParam": json.dumps(dict(message.params), ensure_ascii=False, separators=(",", ":")),
+            "SignName": used.signature,
+            "TemplateCode": used.id or self._settings.template,
+            "TemplateParam": json.dumps(dict(used.params), ensure_ascii=False, separators=(",", ":")),
             "OutId": reference,
         }
         try:
             status, said = await self._call("SendSms", parameters)
-        except NotSent as error:
-            return Answer(Again(NAME, "unreachable", f"The provider can't be reached: {error}"), of_provider=True)
-        except NoAnswer as error:
-            return Answer(Unknown(NAME, "no_answer", f"The provider did not answer: {error}"), of_provider=True)
-        return self._meant(status, said)
+        except (NotSent, NoAnswer) as error:
+            return failed(NAME, error)
+        return self._meant(status, said, {"template": parameters["TemplateCode"], "signature": used.signature})
+
+    def read(self, push: Push) -> Reports | None:
+        """Read SmsReport; it is not signed."""
+        entries = read_entries(push.body)
+        if entries is None:
+            return None
+        now = datetime.fromtimestamp(self._now(), UTC)
+        read = [report for entry in entries if (report := read_receipt(entry, now)) is not None]
+        return Reports(read, len(entries) - len(read))
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
         """Look each number up, side by side, by our own id; what was found delivered is told as a receipt too."""
@@ -266,59 +285,57 @@ class AliyunProvider:
             said = {}
         return answer.status_code, said if isinstance(said, dict) else {}
 
-    def _meant(self, status: int, said: Mapping[str, Any]) -> Answer:
+    def _meant(self, status: int, said: Mapping[str, Any], used: Mapping[str, str]) -> Answer:
         code, detail = said.get("Code"), str(said.get("Message") or "")
         if code == OK and status < SERVER_ERROR:
             return Answer(Sent(NAME, str(said.get("BizId") or "") or None, detail or None))
         if not isinstance(code, str) or not code:
-            return _unreadable(status)
-        meaning = THROTTLED if code.startswith("Throttling") else CODES.get(code)
-        if meaning is None and status >= SERVER_ERROR:
-            return Answer(Unknown(NAME, code, detail), of_provider=True)
-        meaning = meaning or UNKNOWN_CODE
+            return unreadable(NAME, status)
+        if code not in CODES and not code.startswith("Throttling") and status >= SERVER_ERROR:
+            return Answer(Unknown(NAME, code, detail), concerns="provider")
         if code == "isv.BUSINESS_LIMIT_CONTROL":
-            return Answer(self._slow_down(code, detail), meaning.of_one)
-        result: Result
-        if meaning.result is Blocked:
-            result = Blocked(NAME, NAME, code, detail, LOOK_AGAIN_S)
-        else:
-            result = Again(NAME, code, detail) if meaning.result is Again else Refused(NAME, code, detail)
-        return Answer(result, meaning.of_one, meaning.of_provider)
+            return Answer(self._slow_down(code, detail), concerns="recipient", of_one=True)
+        about = used.get(CODES[code].concerns, "") if code in CODES else ""
+        return TABLE.judge(code, detail, now=self._now(), about=about, raw=json.dumps(said, ensure_ascii=False))
 
     def _slow_down(self, code: str, detail: str) -> Result:
         """Read which limit a number has reached: minutes and hours are the clock's, a day lasts 24 hours."""
         if "天级" in detail:
             return Refused(NAME, code, detail)
         if "小时级" in detail:
-            return Again(NAME, code, detail, after_s=3_600 - self._now() % 3_600)
+            return Again(NAME, code, detail, after_s=until_next_hour(self._now()))
         return Again(NAME, code, detail, after_s=60.0)
 
 
-def limits(settings: Aliyun) -> Mapping[str, TemplateLimits]:
+def book(settings: Aliyun, sms: Sms) -> Book:
     """Say what the account's templates take; the default one is known even where nothing else of it is."""
     known: dict[str, TemplateLimits] = {}
+    signature = mark(settings.sign_name)
     for name, one in settings.templates.items():
-        known[name] = TemplateLimits(
-            signature=f"【{settings.sign_name}】", text=one.text, variables=dict(one.variables), links=one.links
-        )
-    default = known.get(settings.template, TemplateLimits(signature=f"【{settings.sign_name}】"))
+        known[name] = TemplateLimits(signature=signature, text=one.text, variables=dict(one.variables), links=one.links)
+    default = known.get(settings.template, TemplateLimits(signature=signature))
     variables = default.variables or {settings.variable: None}
     known[settings.template] = default.model_copy(update={"default": True, "variables": variables})
-    return known
+    return describe(Account(NAME, settings.sign_name, settings.variable_characters), sms.templates, known)
 
 
-def moment(text: str) -> datetime | None:
-    """Read the provider's `2017-08-30 00:00:00`, which is Beijing's time; None where it is none."""
-    try:
-        read = datetime.fromisoformat(text)
-        return (read if read.tzinfo else read.replace(tzinfo=BEIJING)).astimezone(UTC)
-    except (ValueError, OverflowError):
+def read_receipt(entry: object, now: datetime) -> Report | None:
+    """Read one report; with it our own id that it carries. None where it can't be matched with anything."""
+    if not isinstance(entry, Mapping):
         return None
-
-
-def _unreadable(status: int) -> Answer:
-    """Judge an answer without a code: only a refusal by status says that nothing was taken."""
-    why = f"The provider answered {status}, and nothing that can be read."
-    if status == TOO_MANY or 300 <= status < SERVER_ERROR:  # noqa: PLR2004  HTTP's redirections and client errors
-        return Answer(Again(NAME, f"http_{status}", why), of_provider=True)
-    return Answer(Unknown(NAME, f"http_{status}", why), of_provider=True)
+    identity, number = entry.get("biz_id"), entry.get("phone_number")
+    address = numbers.read(str(number)) if number is not None else None
+    if not isinstance(identity, str | int) or not str(identity) or address is None or "success" not in entry:
+        return None
+    is_delivered = entry["success"] in (True, "true", "True")
+    code, detail = entry.get("err_code"), entry.get("err_msg")
+    receipt = Receipt(
+        provider=NAME,
+        provider_id=plain(identity),
+        address=address,
+        status=Status.DELIVERED if is_delivered else Status.FAILED,
+        code=plain(code) if code else None,
+        detail=plain(detail) if detail else None,
+        at=moment(str(entry.get("report_time") or "")) or now.astimezone(UTC),
+    )
+    return Report(receipt, str(entry.get("out_id") or ""))

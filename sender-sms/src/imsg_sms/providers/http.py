@@ -3,32 +3,45 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
-from imsg_contract.wire import Again, Refused, Sent, TemplateLimits, Unknown
+from imsg_contract.wire import Again, Refused, Sent, Unknown
 from imsg_sms.providers import Answer
 from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
-from imsg_sms.settings import Http
-from imsg_sms.templates import Message
+from imsg_sms.providers.meanings import SERVER_ERROR, TOO_MANY, failed
+from imsg_sms.receipts import Receipts
+from imsg_sms.settings import Http, Sms
+from imsg_sms.templates import Book, Message, describe_text
 
 NAME = "http"
-OK, SERVER_ERROR, TOO_MANY = 200, 500, 429
+OK = 200
 MAX_DETAIL = 300
 
 _PLACE = re.compile(r"\{(\w+)\}")
+
+
+def make(sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> "HttpProvider | None":
+    """Make the provider; None where nothing of it is described."""
+    del receipts, public_url
+    if sms.http is None:
+        return None
+    book = describe_text(NAME, sms.templates, signature=sms.http.signature, suffix=sms.http.suffix)
+    return HttpProvider(sms.http, clients, book)
 
 
 class HttpProvider:
     """The provider. It can't be asked what became of a message, and its receipts are not read."""
 
     name = NAME
-    limits: Mapping[str, TemplateLimits] = MappingProxyType({})
+    is_mixing = True
+    takes_text = True
 
-    def __init__(self, settings: Http, clients: Clients) -> None:
+    def __init__(self, settings: Http, clients: Clients, book: Book) -> None:
+        self._book = book
+        self.limits = book.limits
         self._settings = settings
         self._clients = clients
         self.most = settings.numbers
@@ -38,13 +51,14 @@ class HttpProvider:
 
     async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
         """Make the call that the description makes of this message."""
+        used = self._book.find(message)
         values = {
             **self._secrets,
             "number": ",".join(numbers),
             "digits": ",".join(number.removeprefix("+") for number in numbers),
-            "text": message.text,
-            "template": message.template,
-            "params": json.dumps(dict(message.params), ensure_ascii=False, separators=(",", ":")),
+            "text": f"{used.signature}{used.text}",
+            "template": used.id,
+            "params": json.dumps(dict(used.params), ensure_ascii=False, separators=(",", ":")),
             "reference": reference,
         }
         described = self._settings
@@ -55,18 +69,16 @@ class HttpProvider:
             headers = {"content-type": self._kind, **{name.lower(): value for name, value in headers.items()}}
         try:
             answer = await self._clients.call(described.method, url, headers, body)
-        except NotSent as error:
-            return Answer(Again(NAME, "unreachable", f"The provider can't be reached: {error}"), of_provider=True)
-        except NoAnswer as error:
-            return Answer(Unknown(NAME, "no_answer", f"The provider did not answer: {error}"), of_provider=True)
+        except (NotSent, NoAnswer) as error:
+            return failed(NAME, error)
         return self._meant(answer)
 
     def _meant(self, answer: httpx.Response) -> Answer:
         status, said = answer.status_code, answer.text[:MAX_DETAIL]
         if status >= SERVER_ERROR:
-            return Answer(Unknown(NAME, f"http_{status}", said), of_provider=True)
+            return Answer(Unknown(NAME, f"http_{status}", said), concerns="provider")
         if status == TOO_MANY:
-            return Answer(Again(NAME, f"http_{status}", said), of_provider=True)
+            return Answer(Again(NAME, f"http_{status}", said), concerns="provider")
         try:
             body = answer.json()
         except ValueError:
@@ -75,8 +87,8 @@ class HttpProvider:
             identity = at(body, self._settings.id) if self._settings.id else None
             return Answer(Sent(NAME, None if identity is None else str(identity), said))
         if status == OK and body is None and "=" in self._settings.success and not _is_of_text(self._settings.success):
-            return Answer(Unknown(NAME, "unreadable", said), of_provider=True)
-        return Answer(Refused(NAME, f"http_{status}", said), of_one=True)
+            return Answer(Unknown(NAME, "unreadable", said), concerns="provider")
+        return Answer(Refused(NAME, f"http_{status}", said), concerns="content", of_one=True)
 
 
 def fill(template: str, values: Mapping[str, str], encode: Callable[[str], str]) -> str:

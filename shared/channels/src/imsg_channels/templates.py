@@ -8,9 +8,12 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 
 from imsg_channels.content import Context, Shape, Templates, check_length, names, saying, wrong
 from imsg_channels.one_line import has_control
+from imsg_channels.sms_templates import is_of_kind
 from imsg_contract.wire import Content, TemplateLimits
 
 _VARIABLE = re.compile(r"\$\{([^{}]+)\}")
+
+_KINDS = {"digits": ("数字", "digits"), "letters": ("英文字母和数字", "ASCII letters and digits")}
 
 
 class TemplateContent(Shape):
@@ -109,6 +112,16 @@ def check_fits(name: str, value: str, template: TemplateLimits) -> None:
             f"{name} 最多 {longest} 个字符，现有 {len(value)} 个",
             f"{name} takes at most {longest} characters, this has {len(value)}",
         )
+    if len(value) < template.least.get(name, 0):
+        fewest = template.least[name]
+        raise wrong(
+            f"{name} 至少 {fewest} 个字符，现有 {len(value)} 个",
+            f"{name} takes at least {fewest} characters, this has {len(value)}",
+        )
+    kind = template.kinds.get(name, "text")
+    if not is_of_kind(kind, value):
+        zh, en = _KINDS[kind]
+        raise wrong(f"{name} 只能是{zh}", f"{name} takes {en} only")
     if not template.breaks and has_control(value):
         raise wrong(f"{name} 不能含换行或控制字符", f"{name} must not hold a line break or a control character")
 

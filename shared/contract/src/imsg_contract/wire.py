@@ -213,6 +213,10 @@ class TemplateLimits(Wire):
     """The fixed words around `${variable}`; empty where they are not known."""
     variables: dict[str, int | None] = {}
     """Name → the most characters it takes; None: no limit of its own."""
+    least: dict[str, int] = {}
+    """Name → the fewest characters it takes, where that is more than none."""
+    kinds: dict[str, str] = {}
+    """Name → `digits` or `letters` (ASCII letters and digits), where it does not take any text."""
     links: bool = False
     breaks: bool = False
     """Whether a variable may hold a link, a line break."""

@@ -1,0 +1,277 @@
+"""Tencent Cloud's SMS service as senders meet it: signed calls, a result for each number, receipts pushed or pulled."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import httpx
+from starlette.responses import Response
+
+from imsg_runtime.responses import Answer
+from imsg_sandbox.aliyun_signatures import Call
+from imsg_sandbox.cut import Cut
+from imsg_sandbox.faults import Fault, Faults
+from imsg_sandbox.inbox import Inbox, Received
+from imsg_sandbox.sms_api import METHOD
+from imsg_sandbox.sms_callbacks import Callback, Callbacks
+from imsg_sandbox.sms_forms import Form, Troubles, has_link, read_number, shown
+
+NAME = "tencent"
+ALGORITHM = "TC3-HMAC-SHA256"
+WINDOW_S = 300
+VERSION = "2021-01-11"
+MOST_NUMBERS = 200
+MOST_PULLED = 100
+MOST_KEPT = 10_000
+BEIJING = timezone(timedelta(hours=8))
+
+TROUBLES: Mapping[str, str] = {
+    "isv.MOBILE_NUMBER_ILLEGAL": "InvalidParameterValue.IncorrectPhoneNumber",
+    "isv.BUSINESS_LIMIT_CONTROL": "LimitExceeded.PhoneNumberThirtySecondLimit",
+}
+
+_AUTHORIZATION = re.compile(
+    rf"{ALGORITHM} Credential=([^/]+)/([0-9-]+)/([a-z]+)/tc3_request, *SignedHeaders=([^,]+), *Signature=([0-9a-f]+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Exception):  # noqa: N818  a refusal as the provider words it
+    """Why a whole call is refused."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is played."""
+
+    secrets: Mapping[str, str]
+    """Secret id → key."""
+    app_id: str
+    signs: frozenset[str]
+    forms: Mapping[str, Form]
+    hook: str | None
+    pull: bool
+
+
+@dataclass(slots=True)
+class TencentSms:
+    """The service."""
+
+    account: Account
+    inbox: Inbox
+    faults: Faults
+    callbacks: Callbacks
+    now: Callable[[], datetime]
+    troubles: Troubles = field(default_factory=lambda: Troubles(TROUBLES))
+    _waiting: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
+
+    async def answer(self, call: Call) -> Response:
+        """Answer a call."""
+        try:
+            match self._admit(call):
+                case "SendSms":
+                    return await self._send(_read(call.body), call.body)
+                case "PullSmsSendStatus":
+                    return _say({"PullSmsSendStatusSet": self._pull(_read(call.body))})
+        except Refusal as refusal:
+            return _say({"Error": {"Code": refusal.code, "Message": refusal.message}})
+        return _say({"Error": {"Code": "InvalidAction", "Message": "The request action is invalid or not found."}})
+
+    def _admit(self, call: Call) -> str:
+        """Check a signature by what arrived. Raises Refusal."""
+        found = _AUTHORIZATION.fullmatch(call.headers.get("authorization", "").strip())
+        if found is None:
+            raise Refusal("AuthFailure.InvalidAuthorization", "The Authorization header is not as TC3 wants it.")
+        key_id, date, service, names, signature = found.groups()
+        key = self.account.secrets.get(key_id)
+        if key is None:
+            raise Refusal("AuthFailure.SecretIdNotFound", "The SecretId is not found.")
+        stamp = call.headers.get("x-tc-timestamp", "")
+        if not stamp.isdecimal() or abs(self.now().timestamp() - int(stamp)) > WINDOW_S:
+            raise Refusal("AuthFailure.SignatureExpire", "The time stamp is over five minutes off.")
+        if f"{datetime.fromtimestamp(int(stamp), UTC):%Y-%m-%d}" != date or service != "sms":
+            raise Refusal("AuthFailure.SignatureFailure", "The date has to be UTC's, and the service sms.")
+        if not {"content-type", "host"} <= set(names.split(";")):
+            raise Refusal("AuthFailure.SignatureFailure", "content-type and host have to be signed.")
+        paths = dict.fromkeys((call.path, "/"))
+        if not any(hmac.compare_digest(sign(call, names, key, stamp, path), signature) for path in paths):
+            raise Refusal("AuthFailure.SignatureFailure", "The provided credentials could not be validated.")
+        if call.headers.get("x-tc-version") != VERSION:
+            raise Refusal("NoSuchVersion", "The API version does not exist.")
+        return call.headers.get("x-tc-action", "")
+
+    async def _send(self, asked: Mapping[str, Any], raw: bytes) -> Response:
+        numbers, text = self._check(asked)
+        context, now = str(asked.get("SessionContext") or ""), self.now()
+        entries: list[dict[str, Any]] = []
+        early: list[dict[str, Any]] = []
+        late: list[dict[str, Any]] = []
+        cut, wait_s = False, 0.0
+        for given in numbers:
+            number = read_number(given)
+            code = "InvalidParameterValue.IncorrectPhoneNumber" if number is None else self.troubles.refuses(number)
+            serial = f"{secrets.token_hex(8)}:{now.timestamp():.0f}"
+            entries.append(_entry(given, code, serial, context))
+            if number is None or code is not None:
+                continue
+            sign_name = str(asked["SignName"])
+            received = Received(METHOD, shown(number), sign_name, raw, now, text=text, sharing=len(numbers))
+            self.inbox.keep(received)
+            trouble = self.troubles.of(number)
+            cut, wait_s = cut or trouble.cut, max(wait_s, trouble.wait_s)
+            if trouble.report is not None and not self.faults.strike(METHOD, Fault.LOST_RECEIPT):
+                (early if trouble.early else late).append(_report(number, serial, trouble.report, context, now))
+        await asyncio.sleep(wait_s)
+        await self._tell(early, late)
+        if cut or self.faults.strike(METHOD, Fault.RESET_AFTER) is not None:
+            return Cut()
+        return _say({"SendStatusSet": entries})
+
+    def _check(self, asked: Mapping[str, Any]) -> tuple[Sequence[str], str]:
+        """Check what all numbers share; return them and the text. Raises Refusal."""
+        numbers = asked.get("PhoneNumberSet")
+        if not isinstance(numbers, list) or not numbers or not all(isinstance(one, str) for one in numbers):
+            raise Refusal("MissingParameter", "PhoneNumberSet is missing.")
+        if len(numbers) > MOST_NUMBERS:
+            raise Refusal("LimitExceeded.PhoneNumberCountLimit", f"At most {MOST_NUMBERS} numbers a call.")
+        read = [number for one in numbers if (number := read_number(one)) is not None]
+        at_home = sum(number.startswith("+86") for number in read)
+        if 0 < at_home < len(read):
+            raise Refusal(
+                "UnsupportedOperation.ContainDomesticAndInternationalPhoneNumber", "Numbers of both in one call."
+            )
+        if asked.get("SmsSdkAppId") != self.account.app_id:
+            raise Refusal("InvalidParameterValue.SdkAppIdNotExist", "SmsSdkAppId does not exist.")
+        if at_home and asked.get("SignName") not in self.account.signs:
+            raise Refusal("FailedOperation.SignatureIncorrectOrUnapproved", "The signature is not approved.")
+        form = self.account.forms.get(str(asked.get("TemplateId")))
+        if form is None:
+            raise Refusal("FailedOperation.TemplateIncorrectOrUnapproved", "The template is not approved.")
+        values = asked.get("TemplateParamSet") or []
+        if not isinstance(values, list) or len(values) != len(form.variables):
+            raise Refusal(
+                "FailedOperation.TemplateParamSetNotMatchApprovedTemplate",
+                f"The template has {len(form.variables)} variables.",
+            )
+        if form.is_too_long(values):
+            raise Refusal("InvalidParameterValue.TemplateParameterLengthLimit", f"At most {form.longest} characters.")
+        if has_link(values):
+            raise Refusal("InvalidParameterValue.ProhibitedUseUrlInTemplateParameter", "A variable holds a link.")
+        return numbers, f"【{asked.get('SignName', '')}】{form.fill(values)}"
+
+    async def _tell(self, early: Sequence[dict[str, Any]], late: Sequence[dict[str, Any]]) -> None:
+        if self.account.pull:
+            self._waiting.extend([*early, *late])
+            return
+        if self.account.hook is None:
+            return
+        if early:
+            await self.callbacks.push_now(_callback(self.account.hook, early))
+        if late:
+            self.callbacks.push(_callback(self.account.hook, late))
+
+    def _pull(self, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Hand out what was not handed out yet. Raises Refusal."""
+        if asked.get("SmsSdkAppId") != self.account.app_id:
+            raise Refusal("InvalidParameterValue.SdkAppIdNotExist", "SmsSdkAppId does not exist.")
+        if not self.account.pull:
+            raise Refusal("FailedOperation.NotEnterpriseCertification", "Pulling is not enabled for this account.")
+        count = min(int(asked.get("Limit") or 0), MOST_PULLED, len(self._waiting))
+        return [_pulled(self._waiting.popleft()) for _ in range(count)]
+
+
+def sign(call: Call, names: str, key: str, stamp: str, path: str) -> str:
+    """Compute TC3's signature of a call over the headers that it says are signed."""
+    lines = ""
+    for name in names.split(";"):
+        value = call.headers.get(name, "").strip()
+        lines += f"{name}:{value.lower() if name == 'x-tc-action' else value}\n"
+    digest = hashlib.sha256(call.body).hexdigest()
+    canonical = f"{call.method}\n{path}\n\n{lines}\n{names}\n{digest}"
+    date = f"{datetime.fromtimestamp(int(stamp), UTC):%Y-%m-%d}"
+    said = f"{ALGORITHM}\n{stamp}\n{date}/sms/tc3_request\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    derived = hmac.new(f"TC3{key}".encode(), date.encode(), hashlib.sha256).digest()
+    derived = hmac.new(derived, b"sms", hashlib.sha256).digest()
+    derived = hmac.new(derived, b"tc3_request", hashlib.sha256).digest()
+    return hmac.new(derived, said.encode(), hashlib.sha256).hexdigest()
+
+
+def _read(body: bytes) -> Mapping[str, Any]:
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        asked = None
+    if not isinstance(asked, dict):
+        raise Refusal("FailedOperation.JsonParseFail", "The body is no JSON object.")
+    return asked
+
+
+def _entry(number: str, code: str | None, serial: str, context: str) -> dict[str, Any]:
+    return {
+        "SerialNo": "" if code else serial,
+        "PhoneNumber": number,
+        "Fee": 0 if code else 1,
+        "SessionContext": context,
+        "Code": code or "Ok",
+        "Message": "refused" if code else "send success",
+        "IsoCode": "CN",
+    }
+
+
+def _report(number: str, serial: str, code: str, context: str, at: datetime) -> dict[str, Any]:
+    is_delivered = code == "DELIVERED"
+    return {
+        "user_receive_time": f"{at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
+        "nationcode": "86" if number.startswith("+86") else number[1:2],
+        "mobile": number[3:] if number.startswith("+86") else number[2:],
+        "report_status": "SUCCESS" if is_delivered else "FAIL",
+        "errmsg": "DELIVRD" if is_delivered else code,
+        "description": "用户短信送达成功" if is_delivered else "用户未接收",
+        "sid": serial,
+        "context": context,
+        "number": number,
+        "at": int(at.timestamp()),
+    }
+
+
+def _callback(url: str, reports: Sequence[Mapping[str, Any]]) -> Callback:
+    shown_of = [
+        {name: report[name] for name in report if name not in ("context", "number", "at")} for report in reports
+    ]
+    return Callback(url, json.dumps(shown_of, ensure_ascii=False).encode(), _JSON, _is_kept)
+
+
+_JSON = {"content-type": "application/json"}
+
+
+def _is_kept(answer: httpx.Response) -> bool:
+    said = answer.json()
+    return isinstance(said, dict) and said.get("result") == 0
+
+
+def _pulled(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "UserReceiveTime": report["at"],
+        "CountryCode": report["nationcode"],
+        "SubscriberNumber": report["mobile"],
+        "PhoneNumber": report["number"],
+        "SerialNo": report["sid"],
+        "ReportStatus": report["report_status"],
+        "Description": report["description"],
+        "SessionContext": report["context"],
+    }
+
+
+def _say(response: Mapping[str, Any]) -> Response:
+    return Answer({"Response": {**response, "RequestId": secrets.token_hex(16)}})

@@ -1,0 +1,288 @@
+"""Tencent, Volcengine and Twilio as senders meet them: what goes over the wire, and what comes back as what."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from imsg_contract.wire import Again, Blocked, Job, Refused, Result, Sent, Unknown
+from imsg_sms import main as sms
+from imsg_testing.http_stub import reply
+from imsg_testing.sms import (
+    SIGN,
+    TENCENT,
+    TWILIO,
+    VOLCENGINE,
+    Provider,
+    Told,
+    job,
+)
+
+ZHANG, LI, ABROAD = "+8613800138000", "+8613800138001", "+12025550123"
+CODE = {"template": "code", "params": {"code": "4370"}}
+TEMPLATES = {
+    "code": {
+        "text": "您的验证码为${code}，五分钟内有效。",
+        "parameters": {"code": {"kind": "digits", "least": 4, "most": 6}},
+        "providers": {
+            "tencent": {"id": "1110"},
+            "volcengine": {"id": "ST_1", "names": {"code": "vcode"}},
+            "twilio": {},
+        },
+    },
+    "visit": {
+        "text": "${name}您好，您预约的${time}已确认。",
+        "providers": {"tencent": {"id": "1111", "order": ["time", "name"], "signature": "别处"}},
+    },
+}
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    """Open a provider that answers as told."""
+    provider = Provider()
+    async with provider.running():
+        yield provider
+
+
+async def deliver(new: Job, times: int = 1, **settings: Any) -> Mapping[int, Result]:  # noqa: ANN401
+    """Deliver a job through a channel of its own; of several times, return the last answer."""
+    given = sms.Sms.model_validate({"templates": TEMPLATES, **settings})
+    results: Mapping[int, Result] = {}
+    async with sms.open_channel(given, Told(), public_url="https://imsg.test", answer_timeout_s=0.5) as channel:
+        prepared = await channel.prepare(new)
+        assert not isinstance(prepared, Again | Blocked | Refused), prepared
+        for _ in range(times):
+            results = await channel.deliver(new, prepared, new.recipients)
+    return results
+
+
+def taken(*numbers: str, code: str = "Ok") -> dict[str, Any]:
+    """Write Tencent's answer."""
+    entries = [
+        {"SerialNo": f"S{at}", "PhoneNumber": number, "Fee": 1, "Code": code, "Message": code, "IsoCode": "CN"}
+        for at, number in enumerate(numbers)
+    ]
+    return {"Response": {"SendStatusSet": entries, "RequestId": "R"}}
+
+
+def failure(code: str) -> dict[str, Any]:
+    """Write Tencent's refusal of a whole call."""
+    return {"Response": {"Error": {"Code": code, "Message": "why"}, "RequestId": "R"}}
+
+
+async def test_tencent_answers_for_each_number(provider: Provider) -> None:
+    """One refused number costs no second call, and the others have an id each."""
+    answer = taken(ZHANG, LI)
+    answer["Response"]["SendStatusSet"][1]["Code"] = "FailedOperation.PhoneNumberInBlacklist"
+    provider.always = answer
+    new = job([ZHANG, LI], CODE)
+    results = await deliver(new, tencent={**TENCENT, "endpoint": provider.url})
+    assert results[0] == Sent("tencent", "S0")
+    assert results[1] == Refused("tencent", "FailedOperation.PhoneNumberInBlacklist", "Ok")
+    (call,) = provider.asked
+    assert json.loads(call["body"]) == {
+        "PhoneNumberSet": [ZHANG, LI],
+        "SmsSdkAppId": TENCENT["app_id"],
+        "SignName": SIGN,
+        "TemplateId": "1110",
+        "TemplateParamSet": ["4370"],
+        "SessionContext": new.name,
+    }
+
+
+async def test_parameters_stand_in_the_providers_order(provider: Provider) -> None:
+    """A template may have a signature of its own, too."""
+    provider.always = taken(ZHANG)
+    content = {"template": "visit", "params": {"name": "张三", "time": "9:00"}}
+    await deliver(job([ZHANG], content), tencent={**TENCENT, "endpoint": provider.url})
+    said = json.loads(provider.asked[0]["body"])
+    assert (said["TemplateParamSet"], said["SignName"]) == (["9:00", "张三"], "别处")
+
+
+async def test_tencent_gets_no_call_of_mainland_and_abroad_together(provider: Provider) -> None:
+    """It refuses those whole."""
+    provider.always = failure("FailedOperation.ContainSensitiveWord")
+    await deliver(job([ZHANG, ABROAD, LI], CODE), tencent={**TENCENT, "endpoint": provider.url})
+    asked = sorted(json.loads(call["body"])["PhoneNumberSet"] for call in provider.asked)
+    assert asked == [[ABROAD], [ZHANG, LI]]
+
+
+async def test_a_thousand_numbers_travel_in_calls_of_two_hundred(provider: Provider) -> None:
+    numbers = [f"+86138{number:08d}" for number in range(1_000)]
+    provider.always = failure("FailedOperation.ContainSensitiveWord")
+    await deliver(job(numbers, CODE), tencent={**TENCENT, "endpoint": provider.url})
+    assert [len(json.loads(call["body"])["PhoneNumberSet"]) for call in provider.asked] == [200] * 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "result", "code"),
+    [
+        (failure("InternalError.Timeout"), Unknown, "InternalError.Timeout"),
+        (failure("InternalError.NeverHeardOf"), Unknown, "InternalError.NeverHeardOf"),
+        (failure("RequestLimitExceeded"), Again, "RequestLimitExceeded"),
+        (failure("AuthFailure.SignatureExpire"), Blocked, "AuthFailure.SignatureExpire"),
+        (failure("FailedOperation.InsufficientBalanceInSmsPackage"), Blocked, None),
+        (failure("FailedOperation.TemplateIncorrectOrUnapproved"), Blocked, None),
+        (failure("FailedOperation.ContainSensitiveWord"), Refused, None),
+        (failure("NobodyHeardOf"), Again, "NobodyHeardOf"),
+        (taken(ZHANG, code="LimitExceeded.PhoneNumberThirtySecondLimit"), Again, None),
+        (taken(ZHANG, code="LimitExceeded.PhoneNumberDailyLimit"), Refused, None),
+        (taken(ZHANG, code="LimitExceeded.AppDailyLimit"), Blocked, None),
+        (taken(), Unknown, "not_answered"),
+        ("cut", Unknown, "no_answer"),
+        (reply("<html>", 502), Unknown, "http_502"),
+        (reply("<html>", 404), Again, "http_404"),
+    ],
+)
+async def test_an_answer_of_tencent_becomes_a_result(
+    provider: Provider,
+    answer: Any,  # noqa: ANN401
+    result: type,
+    code: str | None,
+) -> None:
+    provider.always = answer
+    outcome = (await deliver(job([ZHANG], CODE), tencent={**TENCENT, "endpoint": provider.url}))[0]
+    assert type(outcome) is result
+    assert code is None or getattr(outcome, "code", None) == code
+
+
+async def test_a_code_that_is_not_listed_is_shown_with_the_whole_answer(provider: Provider) -> None:
+    provider.always = failure("FailedOperation.NewOfTomorrow")
+    outcome = (await deliver(job([ZHANG], CODE), tencent={**TENCENT, "endpoint": provider.url}))[0]
+    assert isinstance(outcome, Refused)
+    assert "unlisted" in outcome.detail
+    assert '"Code": "FailedOperation.NewOfTomorrow"' in outcome.detail
+
+
+async def test_a_template_that_is_not_approved_stops_no_other(provider: Provider) -> None:
+    """Its own trouble is left alone after five times; codes go on."""
+    settings = sms.Sms.model_validate({"templates": TEMPLATES, "tencent": {**TENCENT, "endpoint": provider.url}})
+    bad = job([ZHANG], {"template": "visit", "params": {"name": "张三", "time": "9:00"}})
+    good = job([LI], CODE)
+    async with sms.open_channel(settings, Told(), answer_timeout_s=0.5) as channel:
+        provider.always = failure("FailedOperation.TemplateIncorrectOrUnapproved")
+        prepared = await channel.prepare(bad)
+        assert not isinstance(prepared, Again | Blocked | Refused)
+        outcomes = [(await channel.deliver(bad, prepared, bad.recipients))[0] for _ in range(6)]
+        provider.always = taken(LI)
+        prepared = await channel.prepare(good)
+        assert not isinstance(prepared, Again | Blocked | Refused)
+        after = (await channel.deliver(good, prepared, good.recipients))[0]
+    assert [type(one) for one in outcomes] == [Blocked] * 6
+    first, last = outcomes[0], outcomes[-1]
+    assert isinstance(first, Blocked)
+    assert isinstance(last, Blocked)
+    assert (first.scope, last.code) == ("tencent template 1111", "circuit_open")
+    assert after == Sent("tencent", "S0")
+    assert len(provider.asked) == 6
+
+
+def volcengine(code: str) -> dict[str, Any]:
+    """Write Volcengine's refusal."""
+    return {"ResponseMetadata": {"RequestId": "R", "Error": {"Code": code, "Message": "why"}}}
+
+
+def accepted(*identities: str) -> dict[str, Any]:
+    """Write Volcengine's answer."""
+    return {"ResponseMetadata": {"RequestId": "R"}, "Result": {"MessageID": list(identities)}}
+
+
+async def test_volcengine_gets_named_parameters_and_our_own_id(provider: Provider) -> None:
+    provider.always = accepted("V1")
+    new = job([ZHANG, LI], CODE)
+    results = await deliver(new, volcengine={**VOLCENGINE, "endpoint": provider.url})
+    assert results == dict.fromkeys((0, 1), Sent("volcengine", "V1"))
+    (call,) = provider.asked
+    assert call["path"] == "/?Action=SendSms&Version=2020-01-01"
+    assert json.loads(call["body"]) == {
+        "SmsAccount": VOLCENGINE["sms_account"],
+        "Sign": SIGN,
+        "TemplateID": "ST_1",
+        "TemplateParam": '{"vcode":"4370"}',
+        "PhoneNumbers": "13800138000,13800138001",
+        "Tag": new.name,
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (volcengine("RE:0005"), Blocked),
+        (volcengine("RE:0009"), Refused),
+        (volcengine("RE:0010"), Blocked),
+        (volcengine("RE:0500"), Again),
+        (volcengine("RE:9999"), Blocked),
+        (reply(volcengine("InternalError"), 500), Unknown),
+        (reply("<html>", 502), Unknown),
+        ("cut", Unknown),
+    ],
+)
+async def test_an_answer_of_volcengine_becomes_a_result(provider: Provider, answer: Any, result: type) -> None:  # noqa: ANN401
+    provider.always = answer
+    outcome = (await deliver(job([ZHANG], CODE), volcengine={**VOLCENGINE, "endpoint": provider.url}))[0]
+    assert type(outcome) is result
+
+
+async def test_twilio_gets_the_words_themselves(provider: Provider) -> None:
+    """And where to report what became of them."""
+    provider.always = reply({"sid": "SM1", "status": "queued"}, 201)
+    given = {**TWILIO, "endpoint": provider.url, "signature": "【天存】"}
+    results = await deliver(job([ABROAD], CODE), twilio=given)
+    assert results == {0: Sent("twilio", "SM1")}
+    (call,) = provider.asked
+    assert call["path"] == f"/2010-04-01/Accounts/{TWILIO['account_sid']}/Messages.json"
+    assert (call["To"], call["From"]) == (ABROAD, TWILIO["sender"])
+    assert call["Body"] == "【天存】您的验证码为4370，五分钟内有效。"
+    assert call["StatusCallback"] == f"https://imsg.test/hooks/sms/twilio/{TWILIO['hook_secret']}"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "result"),
+    [
+        (400, 21211, Refused),
+        (400, 21610, Refused),
+        (400, 21606, Blocked),
+        (401, 20003, Blocked),
+        (429, 20429, Again),
+        (400, 21999, Refused),
+        (500, 20500, Again),
+        (503, 99999, Unknown),
+        (400, None, Again),
+    ],
+)
+async def test_an_answer_of_twilio_becomes_a_result(
+    provider: Provider, status: int, code: int | None, result: type
+) -> None:
+    provider.always = reply({"code": code, "message": "why", "status": status}, status)
+    outcome = (await deliver(job([ABROAD], CODE), twilio={**TWILIO, "endpoint": provider.url}))[0]
+    assert type(outcome) is result
+
+
+async def test_a_provider_that_does_not_know_a_template_is_passed_by(provider: Provider) -> None:
+    """Volcengine has no `visit`, and Twilio was not told that it may send it, but sends any words."""
+    second = Provider()
+    second.always = reply({"sid": "SM1"}, 201)
+    content = {"template": "visit", "params": {"name": "张三", "time": "9:00"}}
+    both = {
+        "volcengine": {**VOLCENGINE, "endpoint": provider.url},
+        "tencent": {**TENCENT, "endpoint": "http://127.0.0.1:1/"},
+        "twilio": {**TWILIO, "endpoint": second.url},
+        "providers": ("volcengine", "tencent", "twilio"),
+    }
+    async with second.running():
+        both["twilio"] = {**TWILIO, "endpoint": second.url}
+        results = await deliver(job([ZHANG], content), **both)
+    assert results == {0: Sent("twilio", "SM1")}
+    assert provider.asked == []
+    assert second.asked[0]["Body"] == "张三您好，您预约的9:00已确认。"
+
+
+async def test_a_text_too_long_for_every_template_is_refused_by_name(provider: Provider) -> None:
+    """Tencent's new accounts take six characters in a variable."""
+    given = {**TENCENT, "endpoint": provider.url, "template": "1112"}
+    outcome = (await deliver(job([ZHANG], "明天下午三点开会"), tencent=given))[0]
+    assert isinstance(outcome, Refused)
+    assert outcome.code == "no_provider"
+    assert provider.asked == []
