@@ -265,7 +265,7 @@ async def test_a_provider_that_does_not_know_a_template_is_passed_by(provider: P
     second = Provider()
     second.always = reply({"sid": "SM1"}, 201)
     content = {"template": "visit", "params": {"name": "张三", "time": "9:00"}}
-    both = {
+    both: dict[str, Any] = {
         "volcengine": {**VOLCENGINE, "endpoint": provider.url},
         "tencent": {**TENCENT, "endpoint": "http://127.0.0.1:1/"},
         "twilio": {**TWILIO, "endpoint": second.url},

@@ -78,6 +78,8 @@ def compose_senders() -> Lines:
         yield "  environment:"
         yield f"    <<: [*settings, *{channel.name}-played]" if deployment.played else "    <<: *settings"
         yield '    IMSG_ERASURE_KEY: "{erasure_key}"'
+        if channel.has_hooks:
+            yield "    IMSG_PUBLIC_URL:"
         if channel.asks_history:
             yield '    IMSG_SERVICE_KEY: "{service_key}"'
             yield "    IMSG_HISTORY_URL: http://history:8000"

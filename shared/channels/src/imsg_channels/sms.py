@@ -1,6 +1,7 @@
 """SMS."""
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
@@ -60,7 +61,14 @@ def _check_variable(name: str, value: str, template: TemplateLimits) -> None:
 
 
 _STAND_IN = StandIn(
-    named=(("aliyun", "access_key_id"), ("aliyun", "endpoint"), ("http",)),
+    named=(
+        ("aliyun", "access_key_id"),
+        ("aliyun", "endpoint"),
+        ("tencent",),
+        ("volcengine",),
+        ("twilio",),
+        ("http",),
+    ),
     settings={
         "aliyun": {
             "access_key_id": "LTAI-imsg-sandbox",
@@ -70,6 +78,8 @@ _STAND_IN = StandIn(
             "sign_name": "天存",
             "template": "SMS_100000001",
             "variable": "content",
+            # Longer texts than a real account's 35 characters: what segments are is to be tried out too.
+            "variable_characters": 500,
             "templates": {
                 "SMS_100000001": {"text": "您有一条新通知：${content}，请及时查看。", "variables": {"content": None}},
                 "SMS_100000002": {
@@ -84,6 +94,16 @@ _STAND_IN = StandIn(
         }
     },
 )
+
+_SENT_BY_TEMPLATE = ("SIGN_NAME", "TEMPLATE", "VARIABLE", "VARIABLE_CHARACTERS", "HOOK_SECRET")
+
+_ACCOUNTS: Mapping[str, tuple[str, ...]] = {
+    "ALIYUN": ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "TEMPLATES", *_SENT_BY_TEMPLATE),
+    "TENCENT": ("SECRET_ID", "SECRET_KEY", "APP_ID", "PULL", *_SENT_BY_TEMPLATE),
+    "VOLCENGINE": ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SMS_ACCOUNT", *_SENT_BY_TEMPLATE),
+    "TWILIO": ("ACCOUNT_SID", "AUTH_TOKEN", "KEY_SID", "KEY_SECRET", "SENDER", "MESSAGING_SERVICE_SID"),
+}
+"""Provider → its settings that the sandbox reads too."""
 
 SMS = ChannelSpec(
     name="sms",
@@ -108,19 +128,19 @@ SMS = ChannelSpec(
     example={"to": "13800138000", "content": "明天下雨"},
     code_example={"to": "13800138000", "content": "482913"},
     deployment=Deployment(
-        settings=("PROVIDERS", "FIRMS", "UNCERTAIN", "ALIYUN__ENDPOINT"),
-        played=tuple(
-            f"ALIYUN__{name}"
-            for name in (
-                "ACCESS_KEY_ID",
-                "ACCESS_KEY_SECRET",
-                "SIGN_NAME",
-                "TEMPLATE",
-                "VARIABLE",
-                "TEMPLATES",
-                "HOOK_SECRET",
-            )
+        settings=(
+            "PROVIDERS",
+            "FIRMS",
+            "UNCERTAIN",
+            *(f"{name}__ENDPOINT" for name in _ACCOUNTS),
+            "TENCENT__REGION",
+            "VOLCENGINE__REGION",
+            "TWILIO__SIGNING_KEY",
+            "TWILIO__SIGNATURE",
+            "TWILIO__SUFFIX",
+            "TWILIO__HOOK_SECRET",
         ),
+        played=("TEMPLATES", *(f"{account}__{name}" for account, names in _ACCOUNTS.items() for name in names)),
         literals=(
             "ALIYUN__ACCESS_KEY_ID=",
             "ALIYUN__ACCESS_KEY_SECRET={sms_access_key_secret}",
