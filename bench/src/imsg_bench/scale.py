@@ -59,7 +59,7 @@ QUICK = Scale(
     far=400,
     alone=60,
     outage=10_000,
-    drain_s=45.0,
+    drain_s=90.0,
     settled=3_000,
 )
 FULL = Scale(
