@@ -18,8 +18,8 @@ from imsg_contract.wire import Receipt, Status
 from imsg_database import database
 from imsg_database.address import read_url
 from imsg_database.engines import Terms
+from imsg_runtime.api_responses import speak
 from imsg_runtime.redis import Redis, connect
-from imsg_runtime.responses import speak
 from imsg_testing.proxy import Proxy
 from imsg_wechat import crypto, replies
 from imsg_wechat.consoles import Consoles

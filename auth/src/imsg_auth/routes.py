@@ -40,10 +40,11 @@ from imsg_auth.user_cache import UserCache
 from imsg_auth.users import Users
 from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.api_responses import speak
 from imsg_runtime.observe import logger
 from imsg_runtime.quota import Quota
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.responses import Answer, refuse_with, speak, tell, wrong
+from imsg_runtime.responses import Answer, refuse_with, tell, wrong
 from imsg_runtime.service_client import Caller, Internal
 
 log = logger(__name__)

@@ -1,14 +1,13 @@
 """The database as history uses it: work done within its time, and which errors blame the row."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, func, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -177,7 +176,7 @@ def blames_the_row(error: DBAPIError) -> bool:
     """Tell whether an error is the fault of what was written, so that repeating it can't help."""
     if state := _state(error):
         return state[:2] in BAD_DATA and state != MOVED
-    return isinstance(error.orig, sqlite3.IntegrityError | sqlite3.DataError)
+    return isinstance(error, IntegrityError | DataError)
 
 
 def _state(error: DBAPIError) -> str:

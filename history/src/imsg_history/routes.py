@@ -38,7 +38,8 @@ from imsg_history.schemas import (
 from imsg_history.statements import WINDOW
 from imsg_history.stats import MOST_BUCKETS, Counter, read_span
 from imsg_runtime import bodies
-from imsg_runtime.responses import Answer, ok, refuse_with, speak
+from imsg_runtime.api_responses import speak
+from imsg_runtime.responses import Answer, ok, refuse_with
 from imsg_runtime.service_client import Caller, Internal
 
 RETRY_AFTER_S = 3

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from imsg_runtime import service_client
-from imsg_runtime.responses import speak
+from imsg_runtime.api_responses import speak
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import Common, Strings, load

@@ -8,14 +8,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime import service_client
-from imsg_runtime.responses import speak
+from imsg_runtime.responses import refuse_every_url
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps, Peer
 from imsg_runtime.settings import StartError, variable
@@ -43,9 +42,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     enter = sender.stack.enter_async_context
     history = await enter(service_client.connect(settings.history_url, settings.service_key, apps))
     sender.work(await enter(open_channel(settings.smtp, history)))
-    api = FastAPI(title="iMSG sender-smtp", openapi_url=None)  # no URL of its own yet; bounces come in here one day
-    speak(api)
-    return api
+    return refuse_every_url  # no URL of its own yet; bounces come in here one day
 
 
 @asynccontextmanager

@@ -4,8 +4,10 @@ import base64
 import hashlib
 import hmac
 import struct
+from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 BLOCK = 32
 """PKCS#7 pads to 32 bytes here, although AES' own block has 16."""
@@ -64,7 +66,10 @@ def encrypt(message: bytes, key: bytes, appid: str, random: bytes) -> str:
     return base64.b64encode(encryptor.update(plain + bytes([pad]) * pad) + encryptor.finalize()).decode()
 
 
-def _cipher(key: bytes) -> Cipher[modes.CBC]:
+def _cipher(key: bytes) -> "Cipher[modes.CBC]":
+    # Loaded with the first message in safe mode: 7 MiB that accounts without an AES key never need.
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
+
     return Cipher(algorithms.AES(key), modes.CBC(key[:16]))
 
 

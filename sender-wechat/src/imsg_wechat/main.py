@@ -19,9 +19,9 @@ from imsg_database.startup import wait_for_database
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime import redis, service_client
+from imsg_runtime.api_responses import speak
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_runtime.responses import speak
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps, Peer
 from imsg_runtime.settings import StartError, variable

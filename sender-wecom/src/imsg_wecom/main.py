@@ -4,13 +4,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from imsg_delivery.addresses import publish_addresses
 from imsg_delivery.pace import Pace, Rate
 from imsg_delivery.sender import Sender, make_sender
-from imsg_runtime.responses import speak
+from imsg_runtime.responses import refuse_every_url
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import variable
@@ -32,9 +31,7 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     channel = await sender.stack.enter_async_context(open_channel(settings.wecom))
     sender.work(channel)
     sender.service.watch(publish_addresses(sender.redis, channel.method, settings.wecom.robots), "addresses")
-    api = FastAPI(title="iMSG sender-wecom", openapi_url=None)
-    speak(api)
-    return api
+    return refuse_every_url
 
 
 @asynccontextmanager

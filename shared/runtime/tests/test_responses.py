@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from imsg_contract.errors import REASONS, TEXTS, Refusal
-from imsg_runtime.responses import Answer, encode, ok, prefers_english, speak, wrong, wrong_fields
+from imsg_runtime.api_responses import speak
+from imsg_runtime.responses import Answer, encode, ok, prefers_english, wrong, wrong_fields
 
 
 class Order(BaseModel):

@@ -1,6 +1,5 @@
 """SQLAlchemy's engines as iMSG wants them: durable, bounded, and with SQLite's transactions begun on purpose."""
 
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -86,22 +85,11 @@ def open_sync_engine(url: URL, terms: Terms) -> Iterator[Engine]:
         engine.dispose()
 
 
-class _Unlocking(sqlite3.Connection):
-    """A connection whose close ends its transaction, also where somebody still holds a cursor.
-
-    SQLite only closes once the last statement is finalized, and until then the lock of an open transaction stays: a
-    statement with RETURNING whose caller was cancelled is kept by the traceback until garbage is collected.
-    (https://sqlite.org/c3ref/close.html)
-    """
-
-    def close(self) -> None:
-        if self.in_transaction:
-            self.rollback()
-        super().close()
-
-
 def _local(terms: Terms) -> dict[str, Any]:
-    return {"timeout": terms.busy_timeout_s, "factory": _Unlocking}
+    # Loaded only where SQLite is used: a MiB of it is of no use to who has PostgreSQL.
+    from imsg_database.unlocking import Unlocking  # noqa: PLC0415
+
+    return {"timeout": terms.busy_timeout_s, "factory": Unlocking}
 
 
 def _reach(terms: Terms) -> dict[str, Any]:

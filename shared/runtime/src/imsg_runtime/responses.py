@@ -6,12 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Scope, Send
 from werkzeug.http import parse_accept_header
 
 from imsg_contract.errors import OK, TEXTS, Refusal
@@ -85,6 +82,12 @@ def refuse(refusal: Refusal, accept_language: str, path: str) -> Response:
     """Answer a refusal as everybody does who prints all keys, whatever the path."""
     del path
     return refuse_with(refusal, accept_language)
+
+
+async def refuse_every_url(scope: Scope, receive: Receive, send: Send) -> None:
+    """Be the API of a service that has none. Raises Refusal no_such_url."""
+    del receive, send
+    raise Refusal("no_such_url", path=scope["path"])
 
 
 def refuse_with(refusal: Refusal, accept_language: str) -> Answer:
@@ -169,27 +172,6 @@ def _qualities(accept_language: str) -> tuple[float, float]:
     return best["en"], best["zh"]
 
 
-def speak(api: FastAPI) -> None:
-    """Make a FastAPI app answer refusals, unknown paths, wrong fields and crashes in the public shape."""
-
-    async def on_refusal(request: Request, refusal: Refusal) -> Response:
-        return refuse_with(refusal, _language(request))
-
-    async def on_http(request: Request, error: HTTPException) -> Response:
-        return refuse_with(_translate(request, error), _language(request))
-
-    async def on_fields(request: Request, error: RequestValidationError) -> Response:
-        return refuse_with(wrong_fields(error.errors()), _language(request))
-
-    async def on_crash(request: Request, error: Exception) -> Response:
-        return report_crash(error, _language(request))
-
-    api.add_exception_handler(Refusal, on_refusal)  # type: ignore[arg-type]
-    api.add_exception_handler(HTTPException, on_http)  # type: ignore[arg-type]
-    api.add_exception_handler(RequestValidationError, on_fields)  # type: ignore[arg-type]
-    api.add_exception_handler(Exception, on_crash)
-
-
 _WRONG: Mapping[str, tuple[str, str]] = {
     "string_type": ("必须是字符串", "it must be a string"),
     "string_unicode": (
@@ -239,7 +221,7 @@ def wrong_field(problem: Mapping[str, Any]) -> Refusal:
     field = ".".join(place) or "body"
     kind = str(problem["type"])
     if kind == "json_invalid":
-        return _no_json(str(problem.get("ctx", {}).get("error", "")))
+        return refuse_json(str(problem.get("ctx", {}).get("error", "")))
     if not place and kind in ("missing", "model_type", "model_attributes_type", "dict_type"):
         return Refusal("not_an_object")
     if kind == "missing" or ("input" in problem and problem["input"] is None):
@@ -255,19 +237,6 @@ def wrong_field(problem: Mapping[str, Any]) -> Refusal:
     return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
 
 
-def _translate(request: Request, error: HTTPException) -> Refusal:
-    if error.status_code == 404:  # noqa: PLR2004  HTTP's own numbers
-        return Refusal("no_such_url", path=request.url.path)
-    if error.status_code == 405:  # noqa: PLR2004
-        allowed = (error.headers or {}).get("Allow", "another method")
-        headers = {"Allow": allowed}
-        return Refusal("no_such_method", path=request.url.path, method=request.method, allowed=allowed, headers=headers)
-    return _no_json(str(error.detail))
-
-
-def _no_json(why: str) -> Refusal:
+def refuse_json(why: str) -> Refusal:
+    """Refuse what is no JSON, and say why."""
     return Refusal("not_json", why_zh=why, why_en=why)
-
-
-def _language(request: Request) -> str:
-    return request.headers.get("accept-language", "")

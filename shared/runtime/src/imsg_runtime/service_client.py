@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import httpx
-from fastapi import Request
 from pydantic import SecretStr
+from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from imsg_contract.errors import Refusal
