@@ -212,7 +212,9 @@ def test_a_code_is_for_who_may_send_codes_to_one_recipient_for_ten_minutes(decid
     if not decided.is_v2:
         answer = decided.send(token, category="code")
         assert answer.headers["x-imsg-ignored"] == "category"
-        shown = api.call("GET", f"/api/v2/requests/{decided.check_ok(answer)['id']}", token=token)
+        sent = decided.check_ok(answer)
+        api.wait_settled(sent["id"])
+        shown = api.call("GET", f"/api/v2/requests/{sent['id']}", token=token)
         assert shown["category"] == "notice"
         return
     decided.check_refused(decided.send(token, category="code"), 10016, 403, "may_not_send_codes")
