@@ -9,7 +9,7 @@ from imsg_bench import report, targets
 from imsg_bench.result import Result, Series
 
 
-def kept(path: Path, *found: Result) -> str:
+def write_kept(path: Path, *found: Result) -> str:
     """Write a run's file."""
     path.write_text(json.dumps(report.document("quick", {"processor": "one"}, found)))
     return str(path)
@@ -28,7 +28,7 @@ def test_only_what_has_a_target_is_listed() -> None:
 
 def test_runs_are_put_together_and_what_none_has_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     later = Result("A", "Accepted", (Series("ratio", "", (0.5,), at_least=0.75),))
-    files = [kept(tmp_path / "one.json", A, O), kept(tmp_path / "two.json", later)]
+    files = [write_kept(tmp_path / "one.json", A, O), write_kept(tmp_path / "two.json", later)]
     assert targets.main(files, ["A", "O", "M"]) == 0
     said = capsys.readouterr().out
     assert "| A | ratio | ≥ 0.75 | 0.500 | one | **no** |" in said

@@ -37,7 +37,7 @@ class Clock:
         return self.now
 
 
-def judged(line: str, stage: Stage) -> Again | Refused | Blocked:
+def judge_line(line: str, stage: Stage) -> Again | Refused | Blocked:
     return judge(Reply.of(int(line[:3]), line[4:]), ENVELOPE, stage)
 
 
@@ -77,7 +77,7 @@ def judged(line: str, stage: Stage) -> Again | Refused | Blocked:
     ],
 )
 def test_a_no_to_us_blocks_its_scope_and_fails_nobody(line: str, stage: Stage, scope: str) -> None:
-    result = judged(line, stage)
+    result = judge_line(line, stage)
     assert isinstance(result, Blocked)
     assert result.scope == scope
     assert result.detail == line[4:]
@@ -106,7 +106,7 @@ def test_a_no_to_us_blocks_its_scope_and_fails_nobody(line: str, stage: Stage, s
     ],
 )
 def test_a_no_to_the_mailbox_or_the_content_fails_that_message(line: str, stage: Stage) -> None:
-    assert judged(line, stage) == Refused("smtp", Reply.of(int(line[:3]), line[4:]).label, line[4:])
+    assert judge_line(line, stage) == Refused("smtp", Reply.of(int(line[:3]), line[4:]).label, line[4:])
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -135,7 +135,7 @@ def test_a_no_to_the_mailbox_or_the_content_fails_that_message(line: str, stage:
     ],
 )
 def test_throttling_is_tried_again_whatever_its_first_digit(line: str, stage: Stage) -> None:
-    result = judged(line, stage)
+    result = judge_line(line, stage)
     assert isinstance(result, Throttled)
     assert result.after_s >= 60
 
@@ -143,7 +143,7 @@ def test_throttling_is_tried_again_whatever_its_first_digit(line: str, stage: St
 @pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA])
 @pytest.mark.parametrize("line", ["550 5.7.1 Delivery not authorized", "554 5.7.0 no", "550 5.7.999 what?"])
 def test_a_no_about_permission_that_says_no_more_is_left_to_what_other_mail_tells(line: str, stage: Stage) -> None:
-    result = judged(line, stage)
+    result = judge_line(line, stage)
     assert isinstance(result, Unspecific)
     assert result.scope == DOMAIN
 

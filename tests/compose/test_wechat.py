@@ -22,13 +22,13 @@ def test_a_follower_is_sent_to_by_the_tag_and_the_receipt_settles_it(containers:
 
     assert (sent["errorCode"], sent.get("count")) == (0, 1), sent
 
-    def found() -> list[dict[str, Any]]:
+    def query() -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = containers.call("GET", "/api/query", id=sent["id"], token=containers.token)[
             "messages"
         ]
         return messages
 
-    containers.wait(lambda: [message["status"] for message in found()] == ["delivered"])
+    containers.wait(lambda: [message["status"] for message in query()] == ["delivered"])
     inbox = containers.client.get(
         "/sandbox/inbox", params={"method": "wechat", "to": openid, "token": containers.token}
     ).json()

@@ -84,10 +84,10 @@ async def ask(client: httpx.AsyncClient, verb: str, path: str, body: bytes = b""
 async def both_answer(client: httpx.AsyncClient) -> None:
     """Wait until both replicas are asked in turn."""
 
-    async def said() -> bool:
+    async def is_said() -> bool:
         return {(await ask(client, "GET", "/api/v2/me"))[1] for _ in range(4)} == set(HOSTS)
 
-    await eventually(said, WITHIN_S)
+    await eventually(is_said, WITHIN_S)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ BODY = json.dumps(
 )
 
 
-def signed(body: str = BODY, secret: str = SECRET) -> dict[str, str]:
+def sign(body: str = BODY, secret: str = SECRET) -> dict[str, str]:
     return {
         "Webhook-Id": "evt_1",
         "Webhook-Timestamp": str(int(AT.timestamp())),
@@ -33,28 +33,28 @@ def clock() -> float:
 
 
 def test_what_the_specifications_library_signs_is_read() -> None:
-    event = verify(BODY.encode(), signed(), SECRET, clock=clock)
+    event = verify(BODY.encode(), sign(), SECRET, clock=clock)
     assert (event.id, event.type, event.data["to"]) == ("evt_1", "message.failed", "张三 <z@x.cn>")
 
 
 def test_while_a_secret_is_changed_either_will_do() -> None:
-    both = signed() | {"Webhook-Signature": f"v1a,x {signed(secret=OTHER)['Webhook-Signature']} nonsense"}
+    both = sign() | {"Webhook-Signature": f"v1a,x {sign(secret=OTHER)['Webhook-Signature']} nonsense"}
     assert verify(BODY.encode(), both, OTHER, clock=clock)
-    assert verify(BODY.encode(), signed(), [OTHER, SECRET], clock=clock)
+    assert verify(BODY.encode(), sign(), [OTHER, SECRET], clock=clock)
 
 
 @pytest.mark.parametrize(
     ("body", "headers", "why"),
     [
-        (BODY + " ", signed(), "no signature"),
-        (BODY, signed(secret=OTHER), "no signature"),
-        (BODY, signed() | {"Webhook-Signature": "v1,ü"}, "no signature"),
-        (BODY, signed() | {"Webhook-Signature": ""}, "no signature"),
-        (BODY, signed() | {"Webhook-Timestamp": "²"}, "its time"),
-        (BODY, signed() | {"Webhook-Timestamp": "1"}, "its time"),
+        (BODY + " ", sign(), "no signature"),
+        (BODY, sign(secret=OTHER), "no signature"),
+        (BODY, sign() | {"Webhook-Signature": "v1,ü"}, "no signature"),
+        (BODY, sign() | {"Webhook-Signature": ""}, "no signature"),
+        (BODY, sign() | {"Webhook-Timestamp": "²"}, "its time"),
+        (BODY, sign() | {"Webhook-Timestamp": "1"}, "its time"),
         (BODY, {"Webhook-Id": "evt_1"}, "webhook-timestamp"),
-        ("[]", signed("[]"), "no event"),
-        ("{", signed("{"), "no event"),
+        ("[]", sign("[]"), "no event"),
+        ("{", sign("{"), "no event"),
     ],
 )
 def test_all_else_is_refused_and_says_why(body: str, headers: dict[str, str], why: str) -> None:
@@ -64,9 +64,9 @@ def test_all_else_is_refused_and_says_why(body: str, headers: dict[str, str], wh
 
 def test_what_is_older_than_five_minutes_is_refused() -> None:
     with pytest.raises(CallbackInvalid, match="its time"):
-        verify(BODY.encode(), signed(), SECRET, clock=lambda: AT.timestamp() + 301)
+        verify(BODY.encode(), sign(), SECRET, clock=lambda: AT.timestamp() + 301)
 
 
 def test_a_secret_that_is_none_says_so() -> None:
     with pytest.raises(CallbackInvalid, match="whsec_"):
-        verify(BODY.encode(), signed(), "whsec_!", clock=clock)
+        verify(BODY.encode(), sign(), "whsec_!", clock=clock)

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
+from imsg_channels import CONTACTS
 from imsg_gateway.authentication import Credential
 from imsg_gateway.request import ClientRequest, has_nul
 from imsg_gateway.routes import Handler, Right, Route
@@ -37,7 +38,7 @@ class Relayed:
 
 LOGIN = ("username", "password")
 LIMITS = ("per_day", "per_hour", "available")
-USER = ("phone", "email", "wechat", "role", *LIMITS)
+USER = (*CONTACTS, "role", *LIMITS)
 FILTERS = ("id", "username", "method", "status", "to", "since", "until", "limit", "cursor")
 V2_FILTERS = (*FILTERS, "reference", "code", "part")
 SPAN = ("username", "since", "until", "bucket")

@@ -78,7 +78,7 @@ class Api:
             "message/custom/send": Call("POST", self._write),
             "menu/create": Call("POST", self._make_menu),
             "menu/get": Call("GET", self._menu),
-            "get_current_selfmenu_info": Call("GET", self._shown_menu),
+            "get_current_selfmenu_info": Call("GET", self._show_menu),
             "template/get_all_private_template": Call("GET", self._templates),
             "user/info": Call("GET", self._user),
             "clear_quota": Call("POST", self._clear_quota),
@@ -217,7 +217,7 @@ class Api:
             raise Refused(46003)
         return {"menu": account.menu}
 
-    async def _shown_menu(self, request: Request, _: bytes) -> Answer:
+    async def _show_menu(self, request: Request, _: bytes) -> Answer:
         account = self._whose(request)
         menu = account.menu if isinstance(account.menu, dict) else {}
         return {"is_menu_open": int(bool(menu)), "selfmenu_info": wechat_menu.as_shown(menu)}

@@ -111,7 +111,7 @@ class Auth:
             routes=[
                 Route("/internal/mirror", self._mirror, methods=["POST"]),
                 Route("/internal/contacts", self._contacts, methods=["POST"]),
-                Route("/{path:path}", self._relayed, methods=["GET", "POST", "PATCH", "DELETE"]),
+                Route("/{path:path}", self._relay, methods=["GET", "POST", "PATCH", "DELETE"]),
             ]
         )
 
@@ -140,7 +140,7 @@ class Auth:
         known = {name: self.users[name].contacts.get(asked["method"]) for name in asked["names"] if name in self.users}
         return JSONResponse({"contacts": known})
 
-    async def _relayed(self, request: Request) -> Response:
+    async def _relay(self, request: Request) -> Response:
         self.relayed.append(await _note(request))
         return self.answer
 
@@ -160,7 +160,7 @@ class History:
                 Route("/internal/attachments/{request}/{digest}", self._get, methods=["GET"]),
                 Route("/internal/resend/{identity}", self._resend, methods=["GET"]),
                 Route("/internal/dead/{identity}", self._resend, methods=["GET"]),
-                Route("/{path:path}", self._relayed, methods=["GET", "POST"]),
+                Route("/{path:path}", self._relay, methods=["GET", "POST"]),
             ]
         )
 
@@ -180,7 +180,7 @@ class History:
         self.relayed.append(await _note(request))
         return self.resend
 
-    async def _relayed(self, request: Request) -> Response:
+    async def _relay(self, request: Request) -> Response:
         self.relayed.append(await _note(request))
         return self.answer
 

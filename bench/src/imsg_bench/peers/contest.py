@@ -106,7 +106,7 @@ class Contest:
             every_s=0.5,
         )
         time.sleep(1)  # for a second copy that is just arriving
-        arrived = Counter({number: times for number, times in self._peer.delivered().items() if number >= CRASH})
+        arrived = Counter({number: times for number, times in self._peer.count_delivered().items() if number >= CRASH})
         twice = sum(times > 1 for times in arrived.values())
         last = max(self._peer.counts.read()[2], begun)
         return len(accepted), self._missing(accepted), twice, last - begun
@@ -125,7 +125,7 @@ class Contest:
         return told.read_text().count("sync(") / max(1, accepted)
 
     def _missing(self, accepted: set[int]) -> int:
-        return len(accepted - set(self._peer.delivered()))
+        return len(accepted - set(self._peer.count_delivered()))
 
     def _is_quiet(self, seconds: float, since: float = 0.0) -> bool:
         return time.monotonic() - max(self._peer.counts.read()[2], since) > seconds

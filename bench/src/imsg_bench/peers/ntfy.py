@@ -53,6 +53,6 @@ class Ntfy(Peer):
         """Of the subscriber."""
         return self._counts
 
-    def delivered(self) -> Counter[int]:
+    def count_delivered(self) -> Counter[int]:
         """Read what the subscriber has had."""
         return read_numbers(self.folder / "numbers", lambda word: word)

@@ -77,7 +77,7 @@ class Peer:
         """List the processes that are its own."""
         return [process.pid for process, _ in self.processes]
 
-    def delivered(self) -> Counter[int]:
+    def count_delivered(self) -> Counter[int]:
         """Count how often each number arrived."""
         raise NotImplementedError
 
@@ -138,7 +138,7 @@ class MailPeer(Peer):
         """Of the mail server."""
         return self._counts
 
-    def delivered(self) -> Counter[int]:
+    def count_delivered(self) -> Counter[int]:
         """Read whom the mail server has had mail for."""
         return read_numbers(self.folder / "probes", lambda word: word.removeprefix("probe-").partition("@")[0])
 
@@ -160,7 +160,7 @@ class PhonePeer(Peer):
         """Of the operator."""
         return self._counts
 
-    def delivered(self) -> Counter[int]:
+    def count_delivered(self) -> Counter[int]:
         """Read whom the operator has had messages for."""
         return read_numbers(self.folder / "numbers", lambda word: word.lstrip("+").removeprefix("86138"))
 

@@ -42,13 +42,13 @@ def read_url(url: str) -> URL:
 def hosts(url: str) -> list[tuple[str, int]]:
     """List the hosts of a PostgreSQL URL with their ports, for who looks whether they answer. Raises StartError."""
     parsed = read_url(url)
-    names, ports = (_listed(parsed.query.get(key)) for key in ("host", "port"))
+    names, ports = (_split(parsed.query.get(key)) for key in ("host", "port"))
     if not names:
         return [(parsed.host or "127.0.0.1", parsed.port or POSTGRES_PORT)]
     return [(host, int(port or POSTGRES_PORT)) for host, port in zip(names, ports or [""] * len(names), strict=True)]
 
 
-def _listed(value: str | tuple[str, ...] | None) -> list[str]:
+def _split(value: str | tuple[str, ...] | None) -> list[str]:
     return [] if value is None else ",".join([value] if isinstance(value, str) else value).split(",")
 
 

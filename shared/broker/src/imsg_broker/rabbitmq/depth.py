@@ -57,7 +57,7 @@ class Depths:
 
     async def of(self, queue: str) -> int:
         """Count what is ready and what is unacked. Raises Unreachable."""
-        link = self._connected()
+        link = self._require_link()
         loop = asyncio.get_running_loop()
         async with self._asking:
             if loop.time() < self._absent_until.get(queue, 0.0):
@@ -75,12 +75,12 @@ class Depths:
 
     async def consumers(self, queue: str) -> int:
         """Count who consumes. Raises Unreachable."""
-        link = self._connected()
+        link = self._require_link()
         async with self._asking:
             _, consumers = await self._count(link, queue)
         return consumers
 
-    def _connected(self) -> Link:
+    def _require_link(self) -> Link:
         if self._life.link is None:
             raise Unreachable("RabbitMQ is not connected")
         return self._life.link
