@@ -1,5 +1,6 @@
 """A client in Java that throws on an unknown key and on any status of 400 or more goes through all five URLs."""
 
+import os
 import re
 import secrets
 import subprocess
@@ -12,6 +13,7 @@ from imsg_testing.deployment import Deployment
 pytestmark = pytest.mark.long
 
 SOURCE = Path(__file__).parent / "java" / "Strict.java"
+PAGE = Path(__file__).parents[2] / "docs" / "java.zh.md"
 
 JARS = Path("/usr/share/java")
 """Where Debian's libjackson2-databind-java puts it and what it needs."""
@@ -37,3 +39,28 @@ def test_jacksons_default_mapper_goes_through_all_five(deployment: Deployment, c
     calls = re.fullmatch(r"(\d+) calls\n", ran.stdout)
     assert calls
     assert int(calls[1]) > 35
+
+
+def test_the_pages_program_runs_as_it_stands(deployment: Deployment, tmp_path: Path) -> None:
+    (program, *_) = re.findall(r"^```java\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (tmp_path / "SendMail.java").write_text(program, encoding="utf-8")
+    (tmp_path / "会议 纪要.txt").write_text("会议纪要\n", encoding="utf-8")
+    user = deployment.new_user(password="correct horse")
+    command = ["java", "-Dfile.encoding=UTF-8", "-Dsun.jnu.encoding=UTF-8", "-cp", CLASSPATH, "SendMail.java"]
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+
+    ran = subprocess.run(
+        [*command, deployment.url, user, "correct horse", "会议 纪要.txt"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "共 2 条" in ran.stdout
+    assert "zhang@example.com sent" in ran.stdout
+    mail = deployment.wait_arrived(to="wang@example.com", subject="会议纪要")
+    assert [file["filename"] for file in mail["attachments"]] == ["会议 纪要.txt"]

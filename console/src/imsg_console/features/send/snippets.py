@@ -75,48 +75,30 @@ def curl(sending: Sending, password: str) -> str:
 
 
 def python(sending: Sending, password: str) -> str:
-    """Write it for Python 3, with its standard library alone."""
-    imports = ["import base64"] if sending.files else []
-    fields = [f'    "to": {_python_to(sending)},', f'    "method": {_text(sending.method)},']
-    fields.append(f'    "content": {_text(sending.content)},')
-    if sending.account:
-        fields.append(f'    "account": {_text(sending.account)},')
-    if sending.category != "notice":
-        fields.append(f'    "category": {_text(sending.category)},')
+    """Write it for Python 3.11 or newer and imsg-client, which is beside the server's source in clients/python."""
+    names = "Attachment, Client" if sending.files else "Client"
+    more: list[str] = []
     if sending.files:
-        files = [f"read({_text(name)})" for name in sending.files]
-        fields.append(f'    "attachment": [{", ".join(files)}],')
-    reader = [
-        "def read(name):",
-        '    with open(name, "rb") as file:',
-        '        return {"filename": name, "file": base64.b64encode(file.read()).decode()}',
-        "",
-        "",
-    ]
+        files = ", ".join(f"Attachment.read({_text(name)})" for name in sending.files)
+        more.append(f"        attachments=[{files}],")
+    if sending.account:
+        more.append(f"        account={_text(sending.account)},")
+    if sending.category != "notice":
+        more.append(f"        category={_text(sending.category)},")
     return "\n".join(
         [
-            *imports,
-            "import json",
-            "import urllib.error",
-            "import urllib.request",
+            "# pip install imsg-client",
+            f"from imsg_client import {names}",
             "",
-            f"URL = {_text(sending.url)}",
-            "",
-            "",
-            "def call(path, body):",
-            "    request = urllib.request.Request(URL + path, json.dumps(body).encode())",
-            "    try:",
-            "        return json.load(urllib.request.urlopen(request))",
-            "    except urllib.error.HTTPError as error:",
-            "        raise SystemExit(error.read().decode())",
-            "",
-            "",
-            *(reader if sending.files else []),
-            f'login = call("/api/v2/login", {{"username": {_text(sending.username)}, "password": {_text(password)}}})',
-            'print(call("/api/v2/messages", {',
-            '    "token": login["token"],',
-            *fields,
-            "}))",
+            f"with Client({_text(sending.url)}, {_text(sending.username)}, {_text(password)}) as imsg:",
+            "    sent = imsg.send(",
+            f"        {_text(sending.method)},",
+            f"        {_python_to(sending)},",
+            f"        {_text(sending.content)},",
+            *more,
+            "    )",
+            "    print(sent)",
+            "    print(imsg.wait_until_settled(sent.id))",
             "",
         ]
     )
