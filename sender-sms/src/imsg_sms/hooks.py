@@ -56,7 +56,7 @@ def routes(receipts: Receipts, providers: Sequence[Reporting], public_url: str =
             return _reply(provider.lost)
         return _reply(provider.kept)
 
-    router.add_api_route("/{name}/{given}", report, methods=["POST"], response_model=None)
+    router.add_api_route("/{name}/{given}", report, methods=["GET", "POST"], response_model=None)
     return router
 
 

@@ -1,7 +1,9 @@
 """The settings of the SMS channel, checked at start."""
 
+import tomllib
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from importlib import resources
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -164,27 +166,133 @@ class Twilio(BaseModel):
         return self
 
 
+class Computed(BaseModel):
+    """A placeholder that is computed from others: a digest, a signature, an encoding."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    of: str
+    """The text, with placeholders."""
+    by: Literal["md5", "sha1", "sha256", "sha512", "hmac-md5", "hmac-sha1", "hmac-sha256", "plain"]
+    key: str = ""
+    """Of an HMAC, with placeholders."""
+    form: Annotated[Literal["hex", "HEX", "base64"], Field(alias="as")] = "hex"
+
+
+class Trouble(BaseModel):
+    """What one code of a described provider means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    result: Literal["refused", "again", "blocked", "unknown"]
+    concerns: Literal["recipient", "content", "template", "signature", "sender", "account", "provider"]
+    after_s: Annotated[float, Field(ge=0)] = 0.0
+    of_one: bool = False
+    """The call is refused whole, though perhaps for one of its numbers."""
+
+
+class Each(BaseModel):
+    """Where an answer says what became of each number of a call."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    list: str
+    number: str
+    code: str
+    success: str
+    id: str = ""
+
+
+class HttpReceipts(BaseModel):
+    """What a described provider pushes to `/hooks/sms/http/HOOK_SECRET`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["json", "form", "query"]
+    field: str = ""
+    """The field of a form or a query that holds JSON."""
+    list: str = ""
+    """The path of the entries; empty: the whole is one, or a list of them."""
+    id: str
+    number: str
+    status: str
+    delivered: tuple[str, ...]
+    """Values of `status` that mean so; all others mean that it failed."""
+    detail: str = ""
+    time: str = ""
+    answer: str = "OK"
+
+
 class Http(BaseModel):
-    """Any provider with a plain HTTP API: `[sms.http]` in imsg.toml, described in docs/sms-http.md."""
+    """Any provider with a plain HTTP API: `[sms.http]` in imsg.toml, described in docs/sms.md."""
 
     model_config = ConfigDict(frozen=True)
 
+    use: str = ""
+    """A description that comes with iMSG; what is given beside it goes before what it says."""
+    needs: tuple[str, ...] = ()
+    """Secrets without which a description can't be used."""
     method: Literal["GET", "POST", "PUT"] = "POST"
     url: Url
     headers: Mapping[str, str] = {}
+    basic: str = ""
+    """`USER:PASSWORD` of HTTP's Basic, with placeholders."""
     body: str = ""
+    wrap: Literal["", "base64"] = ""
+    """How the whole body is encoded before it is sent."""
+    charset: Literal["utf-8", "gbk", "gb18030"] = "utf-8"
+    """Of the call and of its answer."""
+    computed: Mapping[str, Computed] = {}
+    """More placeholders, computed in this order."""
     success: str
-    """What an answer that means "taken" looks like: `PATH=VALUE` in JSON, `status=200`, or `text=…`."""
+    """What an answer that means "taken" looks like: `PATH=VALUE` in JSON or XML, `status=200`, or `text=…`."""
     id: str = ""
-    """Path of the provider's own id in its JSON answer."""
+    """Path of the provider's own id in its answer."""
+    code: str = ""
+    """Path of the provider's code; `text`: the whole answer."""
+    errors: Mapping[str, Trouble] = {}
+    """Code → what it means; `*`: any other."""
+    each: Each | None = None
+    receipts: HttpReceipts | None = None
+    hook_secret: SecretStr | None = None
+    """The last part of the URL for receipts; without it none are taken."""
     secrets: Mapping[str, SecretStr] = {}
     """More placeholders, hidden wherever settings are shown."""
     numbers: Annotated[int, Field(ge=1, le=1_000)] = 1
-    """How many numbers one call takes, joined by a comma."""
+    """How many numbers one call takes."""
+    separator: str = ","
+    """Between them."""
     signature: str = ""
     """Words before every `{text}`, such as 【天存】; counted with the segments."""
     suffix: str = ""
     """Words behind every `{text}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_described(cls, given: object) -> object:
+        if not isinstance(given, Mapping) or not given.get("use"):
+            return given
+        return {**_read_description(str(given["use"])), **given}
+
+    @model_validator(mode="after")
+    def _has_secrets(self) -> "Http":
+        if missing := [name for name in self.needs if name not in self.secrets]:
+            raise ValueError(f"{self.use} needs {', '.join(missing)} under [sms.http.secrets]")
+        return self
+
+    @property
+    def hook(self) -> str | None:
+        """Return the last part of the URL for receipts; None: none are taken."""
+        return self.hook_secret.get_secret_value() if self.hook_secret and self.receipts else None
+
+
+def _read_description(name: str) -> dict[str, Any]:
+    """Read a description that comes with iMSG. Raises ValueError."""
+    folder = resources.files("imsg_sms") / "http_providers"
+    known = sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    if name not in known:
+        raise ValueError(f"there is no description called {name}; there are {', '.join(known)}")
+    return tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def _is_known(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -231,7 +339,9 @@ class Sms(BaseModel):
         return tuple(
             name
             for name in self.order
-            if getattr(getattr(self, name), "hook", "") is None and not getattr(getattr(self, name), "pull", False)
+            if getattr(getattr(self, name), "hook", "") is None
+            and not getattr(getattr(self, name), "pull", False)
+            and getattr(getattr(self, name), "receipts", True)
         )
 
     @model_validator(mode="after")

@@ -1,0 +1,242 @@
+"""The descriptions that come with iMSG, each against a stand-in that answers as its provider's documents say."""
+
+import base64
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import pytest
+from pydantic import ValidationError
+
+from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, TemplateLimits
+from imsg_sms.providers import Answer, Push
+from imsg_sms.providers.clients import open_clients
+from imsg_sms.providers.http import HttpProvider, compute
+from imsg_sms.settings import Computed, Http
+from imsg_sms.templates import Book, Message
+from imsg_testing.http_stub import Asked, HttpStub, reply
+
+ZHANG, LI = "+8613800138000", "+8613800138001"
+WORDS = Message("", {}, "【天存】您的验证码为4370", is_free=True)
+SECRETS = {
+    "chuanglan": {"account": "N1", "password": "p&w"},
+    "luosimao": {"key": "k"},
+    "smsbao": {"user": "zhang", "password": "secret"},
+    "yunpian": {"key": "k"},
+    "mas": {"ec_name": "天存", "ap_id": "app", "secret_key": "s", "sign": "sig"},
+}
+
+
+class StandIn:
+    """Answers as told, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.says: Any = {}
+        self.stub = HttpStub(lambda _: self.says if isinstance(self.says, bytes) else reply(self.says))
+
+    @property
+    def asked(self) -> Asked:
+        """The last call."""
+        return self.stub.asked[-1]
+
+
+@pytest.fixture
+async def stand_in() -> AsyncIterator[StandIn]:
+    """Open a provider."""
+    stand_in = StandIn()
+    async with stand_in.stub.running():
+        yield stand_in
+
+
+def describe(name: str, **more: Any) -> Http:  # noqa: ANN401
+    """Use a description."""
+    return Http.model_validate({"use": name, "secrets": SECRETS[name], **more})
+
+
+async def send(stand_in: StandIn, described: Http, *numbers: str, message: Message = WORDS) -> Answer:
+    """Send by a description, at the stand-in's address."""
+    there = described.url.partition("://")[2].partition("/")[2]
+    moved = described.model_copy(update={"url": f"{stand_in.stub.url}/{there}"})
+    async with open_clients(5.0) as clients:
+        provider = HttpProvider(moved, clients, Book("", {}, {}), lambda: 1735704000.0)
+        return await provider.send(message, numbers, "r/0")
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_description_says_what_it_needs(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name} needs"):
+        Http.model_validate({"use": name})
+
+
+def test_a_description_that_is_not_there_is_told() -> None:
+    with pytest.raises(ValidationError, match="there are chuanglan, luosimao, mas, smsbao, yunpian"):
+        Http.model_validate({"use": "nobody"})
+
+
+async def test_chuanglan_is_asked_as_its_document_says(stand_in: StandIn) -> None:
+    stand_in.says = {"code": "0", "msgId": "17041010383624511", "time": "20170410103836", "errorMsg": ""}
+    answer = await send(stand_in, describe("chuanglan"), ZHANG, LI)
+    assert isinstance(answer.result, Sent)
+    assert answer.result.provider_id == "17041010383624511"
+    assert stand_in.asked.json == {
+        "account": "N1",
+        "password": "p&w",
+        "msg": WORDS.text,
+        "phone": "13800138000,13800138001",
+        "report": "true",
+        "uid": "r/0",
+    }
+
+
+async def test_luosimao_is_logged_in_by_basic(stand_in: StandIn) -> None:
+    stand_in.says = {"error": 0, "msg": "ok"}
+    assert isinstance((await send(stand_in, describe("luosimao"), ZHANG)).result, Sent)
+    assert stand_in.asked.headers["authorization"] == f"Basic {base64.b64encode(b'api:key-k').decode()}"
+    assert parse_qs(stand_in.asked.body.decode()) == {"mobile": ["13800138000"], "message": [WORDS.text]}
+
+
+async def test_smsbao_is_asked_by_get_with_a_digest(stand_in: StandIn) -> None:
+    stand_in.says = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n0"
+    assert isinstance((await send(stand_in, describe("smsbao"), ZHANG)).result, Sent)
+    digest = hashlib.md5(b"secret", usedforsecurity=False).hexdigest()
+    assert stand_in.asked.verb == "GET"
+    assert stand_in.asked.query == {"u": "zhang", "p": digest, "m": "13800138000", "c": WORDS.text}
+
+
+async def test_yunpian_answers_for_each_number(stand_in: StandIn) -> None:
+    stand_in.says = {
+        "total_count": 1,
+        "data": [
+            {"code": 0, "mobile": "13800138000", "sid": 1310228982, "msg": "发送成功"},
+            {"code": 10, "mobile": "13800138001", "msg": "手机号在黑名单"},
+        ],
+    }
+    answer = await send(stand_in, describe("yunpian"), ZHANG, LI)
+    first, second = answer.each[ZHANG].result, answer.each[LI]
+    assert isinstance(first, Sent)
+    assert first.provider_id == "1310228982"
+    assert (type(second.result), second.concerns) == (Refused, "recipient")
+
+
+async def test_mas_is_signed_and_wrapped(stand_in: StandIn) -> None:
+    stand_in.says = {"msgGroup": "0106", "rspcod": "success", "success": True}
+    answer = await send(stand_in, describe("mas"), ZHANG)
+    assert isinstance(answer.result, Sent)
+    assert answer.result.provider_id == "0106"
+    said = json.loads(base64.b64decode(stand_in.asked.body))
+    signed = f"天存apps13800138000{WORDS.text}sig"
+    assert said["mac"] == hashlib.md5(signed.encode(), usedforsecurity=False).hexdigest()
+    assert (said["mobiles"], said["content"], said["sign"]) == ("13800138000", WORDS.text, "sig")
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "result", "concerns"),
+    [
+        ("chuanglan", {"code": "102", "errorMsg": "密码错误"}, Blocked, "account"),
+        ("chuanglan", {"code": "105", "errorMsg": "敏感词"}, Refused, "content"),
+        ("chuanglan", {"code": "999", "errorMsg": "?"}, Again, "content"),
+        ("luosimao", {"error": -42, "msg": "too often"}, Again, "recipient"),
+        ("luosimao", {"error": -34, "msg": "sign"}, Blocked, "signature"),
+        ("smsbao", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n41", Blocked, "account"),
+        ("smsbao", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n51", Refused, "recipient"),
+        ("yunpian", {"code": -1, "msg": "key"}, Blocked, "account"),
+        ("mas", {"rspcod": "IllegalMac", "success": False}, Blocked, "account"),
+    ],
+)
+async def test_a_code_is_what_the_description_says(
+    stand_in: StandIn,
+    name: str,
+    says: Any,  # noqa: ANN401
+    result: type[Result],
+    concerns: str,
+) -> None:
+    stand_in.says = says
+    answer = await send(stand_in, describe(name), ZHANG)
+    assert (type(answer.result), answer.concerns) == (result, concerns)
+
+
+async def test_gbk_goes_out_and_comes_in(stand_in: StandIn) -> None:
+    """What it has no character for is refused before it is asked."""
+    said = "成功".encode("gbk")
+    stand_in.says = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(said), said)
+    given = {"url": "http://x/send?c={text}", "method": "GET", "success": "text=成功", "charset": "gbk"}
+    described = Http.model_validate(given)
+    assert isinstance(
+        (await send(stand_in, described, ZHANG, message=Message("", {}, "您好", is_free=True))).result, Sent
+    )
+    assert stand_in.asked.target == "/send?c=%C4%FA%BA%C3"
+    answer = await send(stand_in, described, ZHANG, message=Message("", {}, "😀", is_free=True))
+    assert isinstance(answer.result, Refused)
+    assert len(stand_in.stub.asked) == 1
+
+
+async def test_xml_is_read(stand_in: StandIn) -> None:
+    said = b"<?xml version='1.0'?><returnsms><returnstatus>Success</returnstatus><taskID>7</taskID></returnsms>"
+    stand_in.says = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(said), said)
+    described = Http.model_validate({"url": "http://x/", "success": "returnstatus=Success", "id": "taskID"})
+    result = (await send(stand_in, described, ZHANG)).result
+    assert isinstance(result, Sent)
+    assert result.provider_id == "7"
+
+
+@pytest.mark.parametrize(
+    ("computed", "value"),
+    [
+        ({"of": "{a}b", "by": "md5"}, "187ef4436122d1cc2f40dc2b92f0eba0"),
+        ({"of": "{a}b", "by": "md5", "as": "HEX"}, "187EF4436122D1CC2F40DC2B92F0EBA0"),
+        ({"of": "{a}b", "by": "plain", "as": "base64"}, "YWI="),
+        (
+            {"of": "what do ya want for nothing?", "key": "Jefe", "by": "hmac-sha256"},
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+        ),
+    ],
+)
+def test_a_placeholder_is_computed(computed: dict[str, str], value: str) -> None:
+    """RFC 4231's second test case among them."""
+    assert compute(Computed.model_validate(computed), {"a": "a"}) == value
+
+
+def provider(name: str) -> HttpProvider:
+    """Make a provider that is never called."""
+    limits: Mapping[str, TemplateLimits] = {}
+    described = describe(name, hook_secret="x")
+    return HttpProvider(described, None, Book("", {}, limits), lambda: 1735704000.0)  # type: ignore[arg-type]
+
+
+PUSHES: Mapping[str, Callable[[], Push]] = {
+    "chuanglan": lambda: Push(
+        "https://imsg.test/hooks/sms/http/x?" + urlencode({"msgid": "7", "mobile": "13800138000", "status": "DELIVRD"}),
+        {},
+        b"",
+    ),
+    "yunpian": lambda: Push(
+        "https://imsg.test/hooks/sms/http/x",
+        {},
+        urlencode(
+            {"sms_status": json.dumps([{"sid": 7, "mobile": "13800138000", "report_status": "SUCCESS"}])}
+        ).encode(),
+    ),
+    "mas": lambda: Push(
+        "https://imsg.test/hooks/sms/http/x",
+        {},
+        json.dumps({"msgGroup": "7", "mobile": "13800138000", "reportStatus": "CM:0000"}).encode(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUSHES)
+def test_a_receipt_is_read_as_the_description_says(name: str) -> None:
+    reports = provider(name).read(PUSHES[name]())
+    assert reports is not None
+    ((receipt,),) = ([one.receipt for one in reports.read],)
+    assert (receipt.provider_id, receipt.address, receipt.status) == ("7", ZHANG, "delivered")
+    assert receipt.at == datetime.fromtimestamp(1735704000, UTC)
+
+
+@pytest.mark.parametrize("name", PUSHES)
+def test_what_is_no_receipt_is_none(name: str) -> None:
+    nothing = provider(name).read(Push("https://imsg.test/hooks/sms/http/x", {}, b"5"))
+    assert nothing is None or not nothing.read
