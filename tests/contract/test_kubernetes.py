@@ -16,6 +16,8 @@ import yaml
 from imsg import rights
 from imsg_broker.rabbitmq.address import parse
 from imsg_channels import CHANNELS
+from imsg_database.address import hosts
+from imsg_runtime import redis_address
 from imsg_runtime.service_client import RULES
 from imsg_testing.kubernetes import FOLDER, ROOT, Document, build_at, build_folder, placeholders, pod
 
@@ -175,6 +177,32 @@ def test_a_channel_that_is_not_used_idles_as_the_manual_has_it(tmp_path: Path) -
     assert settings["IMSG_NO_PROVIDER"] == "idle"
     assert not any("ALIYUN" in name for name in settings)
     assert manifests.secrets("sender-sms") == placeholders(settings)
+
+
+def test_stores_that_fail_over_are_read_as_the_manual_has_them(tmp_path: Path) -> None:
+    manual = (ROOT / "docs" / "kubernetes.md").read_text()
+    (overlay,) = re.findall(r"```yaml\n# Stores that fail over\n(.*?)```", manual, re.DOTALL)
+    shutil.copytree(FOLDER / "base", tmp_path / "base")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "kustomization.yaml").write_text(f"resources: [../base]\n{overlay}")
+    manifests = build_at(mine)
+    ports = {
+        rule["port"]
+        for policy in manifests.documents
+        if policy["kind"] == "NetworkPolicy" and policy["metadata"]["name"] == "to-the-stores"
+        for egress in policy["spec"]["egress"]
+        for rule in egress["ports"]
+    }
+    sentinels = redis_address.read(manifests.settings("gateway")["IMSG_REDIS_URL"])
+    assert sentinels is not None
+    assert (len(sentinels.hosts), sentinels.name) == (3, "imsg-main")
+    assert {port for _, port in sentinels.hosts} <= ports
+    assert len(hosts(manifests.settings("auth")["IMSG_DATABASE_URL"])) == 2
+    assert [port for _, port in hosts(manifests.settings("history")["IMSG_DATABASE_URL"])] == [6432]
+    assert {
+        port for name in ("auth", "history") for _, port in hosts(manifests.settings(name)["IMSG_DATABASE_URL"])
+    } <= ports
 
 
 def test_the_broker_of_the_example_is_a_cluster_over_tls() -> None:
