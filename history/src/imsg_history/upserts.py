@@ -7,11 +7,11 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import ARRAY, Table, bindparam, case, func, or_, select, tuple_
+from sqlalchemy import ARRAY, Table, Text, bindparam, case, cast, func, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_history import redaction
+from imsg_history import array_literals, redaction
 from imsg_history.merge import Merge
 from imsg_history.records import AttemptRow, AuditRow, DeadRow, JobRow, MessageRow, ReceiptRow, RequestRow, clean
 from imsg_history.redaction import Redaction
@@ -96,14 +96,15 @@ class Writer:
         if not self._is_postgres:
             return sqlite.insert(table).values({name: bindparam(name) for name in columns})
         # One statement and one array a column, however many rows: a tenth of the cost of as many statements.
-        arrays = (func.unnest(bindparam(name, type_=ARRAY(table.c[name].type))).label(name) for name in columns)
-        return postgresql.insert(table).from_select(columns, select(*arrays))
+        arrays = (cast(bindparam(name, type_=Text), ARRAY(table.c[name].type)) for name in columns)
+        unnested = (func.unnest(array).label(name) for name, array in zip(columns, arrays, strict=True))
+        return postgresql.insert(table).from_select(columns, select(*unnested))
 
     def _parameters(self, table: Table, rows: Sequence[Row]) -> Any:  # noqa: ANN401  SQLAlchemy's own union
         columns = COLUMNS[table]
         values = map(attrgetter(*columns), rows)
         if self._is_postgres:
-            return dict(zip(columns, map(list, zip(*values, strict=True)), strict=True))
+            return dict(zip(columns, map(array_literals.write, zip(*values, strict=True)), strict=True))
         return [dict(zip(columns, row, strict=True)) for row in values]
 
     async def _find_subjects(self, connection: AsyncConnection, fold: Merge) -> None:
