@@ -50,6 +50,8 @@ class Distributed(MailPeer):
 
     def open(self) -> Door:
         """Start servers and services."""
+        for server in self._stores:  # before what uses them, so that they end after it
+            assert server.process.runs  # noqa: S101
         deployment = Deployment(self.stack, self._servers)
         sink = self.sink(sys.executable)
         sender = deployment.mail_sender(sink)
