@@ -28,13 +28,14 @@ def test_a_result_comes_back_from_its_file_as_it_was() -> None:
 
 
 def test_a_change_is_the_quotient_of_the_medians() -> None:
-    (change,) = compare.changes([result(100, 110, 90)], [result(150, 140, 160)])
+    change, cost = compare.changes([result(100, 110, 90)], [result(150, 140, 160)])
+    assert cost.factor == 1
     assert change.factor == pytest.approx(1.5)
     assert change.is_beyond_noise
 
 
 def test_rounds_that_overlap_prove_nothing() -> None:
-    (change,) = compare.changes([result(100, 110, 90)], [result(150, 105, 160)])
+    change, _ = compare.changes([result(100, 110, 90)], [result(150, 105, 160)])
     assert not change.is_beyond_noise
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,21 @@ class Change:
 
 
 def changes(before: Sequence[Result], after: Sequence[Result]) -> list[Change]:
-    """Pair the series that both runs have."""
-    known = {(result.key, one.name): one for result in before for one in result.series}
+    """Pair the series and the costs that both runs have."""
+    known = {(result.key, one.name): one for result in before for one in _series(result)}
     return [
         Change(result.key, known[result.key, one.name], one)
         for result in after
-        for one in result.series
+        for one in _series(result)
         if (result.key, one.name) in known
     ]
+
+
+def _series(result: Result) -> Iterator[Series]:
+    """Yield what was measured, then what it cost whom: that lies least where others used the machine."""
+    yield from result.series
+    for name, cost in result.costs.items():
+        yield Series(f"processor, {name}", "µs", (cost,))
 
 
 def table(found: Sequence[Change]) -> str:
@@ -52,10 +59,16 @@ def table(found: Sequence[Change]) -> str:
             f"{round_figure(one.before.middle)}{unit}",
             f"{round_figure(one.after.middle)}{unit}",
             f"× {one.factor:.2f}",
-            "yes" if one.is_beyond_noise else "no",
+            _tell_noise(one),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _tell_noise(one: Change) -> str:
+    if len(one.before.values) == len(one.after.values) == 1:
+        return "one each"
+    return "yes" if one.is_beyond_noise else "no"
 
 
 def read(path: Path) -> tuple[Mapping[str, Any], list[Result]]:
