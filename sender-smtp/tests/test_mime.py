@@ -304,3 +304,30 @@ def test_what_reaches_the_provider_is_named_by_a_digest_of_the_same_bytes() -> N
     data = hashlib.sha256(b"seed").digest() * 100_000
     ((_, payload),) = read_attachments(read(mail(Letter("x", "x", None, (File("大.bin", "application/zip", data),)))))
     assert hashlib.sha256(payload).hexdigest() == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["会议纪要.pdf", "会" * 100 + ".pdf", 'a "b" c.pdf'])
+def test_a_file_name_that_is_not_simple_is_written_for_old_readers_too(name: str) -> None:
+    letter = Letter("x", "x", None, (File(name, "application/pdf", b"abc"),))
+    rendered = render(letter, SENDER, REQUEST, ACCEPTED_AT)
+    whole = rendered.address_to(0, "a@example.com")
+    message = email.message_from_bytes(whole.head + whole.body, policy=email.policy.compat32)
+    assert isinstance(message, email.message.Message)
+    part = message.get_payload()[1]  # type: ignore[index]
+    assert isinstance(part, email.message.Message)
+    shown = part.get_param("name")
+    assert isinstance(shown, str)
+    assert str(email.header.make_header(email.header.decode_header(shown))) == name
+    assert part.get_filename() == name
+
+
+def test_a_simple_file_name_is_written_once() -> None:
+    letter = Letter("x", "x", None, (File("a.pdf", "application/pdf", b"abc"),))
+    body = render(letter, SENDER, REQUEST, ACCEPTED_AT).body
+    assert body.count(b"a.pdf") == 1
+
+
+def test_what_complaints_are_counted_by_stands_in_the_head() -> None:
+    rendered = render(Letter("x", "x", feedback_id="a:normal:imsg:acme1"), SENDER, REQUEST, ACCEPTED_AT)
+    assert b"\r\nFeedback-ID: a:normal:imsg:acme1\r\n" in rendered.head
+    assert b"Feedback-ID" not in render(Letter("x", "x"), SENDER, REQUEST, ACCEPTED_AT).head

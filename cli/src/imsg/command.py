@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from imsg import channels, dead_letters, erasures, rights, secrets, users, verbs, wechat
+from imsg import channels, dead_letters, dkim, erasures, rights, secrets, users, verbs, wechat
 from imsg.loading import loading
 from imsg.output import complain, say, warn_of_old_name
 from imsg_runtime.settings import StartError
@@ -30,6 +30,7 @@ app.add_typer(channels.app, name="channels")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(dead_letters.app, name=dead_letters.OLD_NAME, hidden=True)
 app.add_typer(wechat.app, name="wechat")
+app.add_typer(dkim.app, name="dkim")
 config = typer.Typer(help="Settings: check that each is known.", no_args_is_help=True)
 app.add_typer(config, name="config")
 
@@ -61,8 +62,31 @@ def up(*, console: Annotated[bool, typer.Option(help="Serve the web page, at / o
 
 
 @app.command()
-def doctor(url: verbs.Url = None) -> None:
-    """Show every setting in force and where it comes from; check broker, Redis, database and mail server."""
+def doctor(  # noqa: PLR0917  typer reads the options from here
+    part: Annotated[
+        Literal["mail"] | None, typer.Argument(help="mail: what receivers will make of mail from your domain.")
+    ] = None,
+    url: verbs.Url = None,
+    domain: Annotated[
+        str | None, typer.Option(help="For mail: another domain than the sender's.", show_default=False)
+    ] = None,
+    selector: Annotated[list[str] | None, typer.Option(help="For mail: another selector of DKIM. Repeatable.")] = None,
+    dns: Annotated[
+        str | None, typer.Option(help="For mail: the DNS server to ask, ADDRESS or ADDRESS#PORT.", show_default=False)
+    ] = None,
+    lang: Annotated[
+        Literal["zh", "en"] | None, typer.Option(help="For mail: the language; default: this shell's.")
+    ] = None,
+) -> None:
+    """Show every setting in force and where it comes from; check broker, Redis, database and mail server.
+
+    `imsg doctor mail` looks up SPF, DKIM, DMARC, MX and PTR of the sender's domain, and says in words what QQ, 163
+    and Gmail will do.
+    """
+    if part == "mail":
+        from imsg.mail_doctor import main as examine_mail  # noqa: PLC0415  as above
+
+        raise typer.Exit(examine_mail(domain, lang, dns, selector or []))
     from imsg.doctor import main as examine  # noqa: PLC0415  as above
 
     raise typer.Exit(examine(url))

@@ -124,7 +124,7 @@ async def _examine(asked: all_in_one.Settings, url: str) -> list[Finding]:
     findings = []
     for what, check in checks:
         try:
-            async with asyncio.timeout(2 * TIMEOUT_S):
+            async with asyncio.timeout(3 * TIMEOUT_S):
                 findings.append(await check())
         except StartError as error:
             findings.append(Finding(what, "wrong", str(error)))
@@ -300,6 +300,11 @@ async def _mail_server() -> Finding:
             remedy = f"Correct {variable('smtp', 'username')} and {variable('smtp', 'password')}."
             return Finding("mail server", f"{where} refuses the login: {failure.detail}", remedy)
     if failure is not None:
+        if isinstance(failure, Blocked) and failure.code == "wrong_security":
+            remedy = (
+                f"Port and security do not fit: correct {variable('smtp', 'port')} or {variable('smtp', 'security')}."
+            )
+            return Finding("mail server", failure.detail, remedy)
         remedy = f"See that it runs; correct {variable('smtp', 'host')}, PORT and SECURITY (now {smtp.protection})."
         return Finding("mail server", failure.detail, remedy)
     return Finding("mail server", f"{where} answers, security {smtp.protection}")

@@ -1,4 +1,4 @@
-"""The e-mail channel: the port that the worker calls, over one mail server."""
+"""The e-mail channel: the port that the worker calls, over the mail servers."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -8,7 +8,7 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_smtp.mime import Rendered
-from imsg_smtp.relay import Relay
+from imsg_smtp.relays import Sending
 from imsg_smtp.rendering import Renderings
 from imsg_smtp.replies import PROVIDER
 
@@ -37,9 +37,9 @@ class MailChannel:
 
     method = "smtp"
 
-    def __init__(self, relay: Relay, renderings: Renderings, terms: Terms) -> None:
+    def __init__(self, relays: Sending, renderings: Renderings, terms: Terms) -> None:
         self.terms = terms
-        self._relay = relay
+        self._relays = relays
         self._renderings = renderings
 
     async def prepare(self, job: Job) -> Rendered | Again | Blocked | Refused:
@@ -55,4 +55,4 @@ class MailChannel:
         address = addresses.email(recipient.address)
         if address is None:
             return Refused(PROVIDER, "address", "This is no e-mail address; correct it and send again.")
-        return await self._relay.send(prepared.address_to(recipient.n, address))
+        return await self._relays.send(prepared.address_to(recipient.n, address))

@@ -4,9 +4,11 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -20,15 +22,35 @@ from imsg_runtime.service_client import Apps, Peer
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp import senders
 from imsg_smtp.channel import MailChannel, terms
-from imsg_smtp.connections import Connection, connect
+from imsg_smtp.connections import Connection
+from imsg_smtp.domains import SLOWED_PER_MINUTE, Domains, DomainTerms, merge_presets
+from imsg_smtp.mime import BeginSigning
+from imsg_smtp.pairing import connect_or_explain
 from imsg_smtp.pool import Limits, Pool
 from imsg_smtp.relay import Relay
+from imsg_smtp.relays import Relays, Route
 from imsg_smtp.rendering import Renderings
 from imsg_smtp.replies import DISCONNECTED, PROVIDER
 from imsg_smtp.server import Server, Timeouts
-from imsg_smtp.settings import Settings, Smtp
+from imsg_smtp.settings import DEFAULT, MailServer, Settings, Smtp, split_domains
 
-__all__ = ["Settings", "Smtp", "Timeouts", "app", "open_channel", "try_server"]
+if TYPE_CHECKING:
+    from imsg_smtp.dkim import Signer
+
+__all__ = [
+    "DkimKey",
+    "DkimPublic",
+    "MailServer",
+    "Settings",
+    "Smtp",
+    "Timeouts",
+    "app",
+    "make_dkim_keys",
+    "open_channel",
+    "read_dkim_keys",
+    "sender_domain",
+    "try_server",
+]
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
@@ -51,22 +73,41 @@ async def open_channel(
 ) -> AsyncIterator[MailChannel]:
     """Open the channel alone; no connection is made before the first mail. Raises StartError for a bad CA_FILE."""
     sender = senders.parse(smtp.sender)
-    server = await _server(smtp, sender.domain)
-    connecting = partial(connect, server, timeouts or Timeouts())
-    pool = Pool(connecting, server.scope, Limits(connections=smtp.connections), clock)
-    relay = Relay(server.scope, pool, clock)
-    try:
+    signing = await asyncio.to_thread(_begin_signing, smtp, sender.domain)
+    async with AsyncExitStack() as stack:
+        routes = []
+        for name, one in smtp.all_servers.items():
+            server = await _server(one, sender.domain)
+            connecting = partial(connect_or_explain, server, timeouts or Timeouts())
+            pool = Pool(connecting, server.scope, Limits(connections=one.connections), clock)
+            stack.push_async_callback(pool.close)
+            relay = Relay(server.scope, pool, clock, Domains(_paces(smtp), clock))
+            special = split_domains(one.sender_domains), split_domains(one.recipient_domains)
+            routes.append(Route(name, relay, one.weight, *special))
         attachments = AttachmentClient(history, PROVIDER, kind="attachment")
-        yield MailChannel(relay, Renderings(attachments, sender), terms(smtp.connections, smtp.uncertain))
-    finally:
-        await relay.close()
+        connections = sum(one.connections for one in smtp.all_servers.values())
+        yield MailChannel(
+            Relays(routes),
+            Renderings(attachments, sender, signing, smtp.feedback_id),
+            terms(connections, smtp.uncertain),
+        )
 
 
-async def try_server(smtp: Smtp, timeout_s: float) -> Again | Blocked | None:
+def _paces(smtp: Smtp) -> list[DomainTerms]:
+    own = [
+        DomainTerms(
+            name, split_domains(one.match), one.connections, one.per_minute, one.per_minute or SLOWED_PER_MINUTE
+        )
+        for name, one in smtp.domains.items()
+    ]
+    return merge_presets(own) if smtp.presets else own
+
+
+async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again | Blocked | None:
     """Connect as for a mail, log-in and all, and take leave; return what keeps it from that. Raises StartError."""
-    server = await _server(smtp, senders.parse(smtp.sender).domain)
+    server = await _server(smtp.all_servers[name], senders.parse(smtp.sender).domain)
     timeouts = Timeouts(connect_s=timeout_s, greeting_s=timeout_s, command_s=timeout_s, probe_s=timeout_s)
-    connection = await connect(server, timeouts)
+    connection = await connect_or_explain(server, timeouts)
     if not isinstance(connection, Connection):
         return connection
     try:
@@ -77,7 +118,55 @@ async def try_server(smtp: Smtp, timeout_s: float) -> Again | Blocked | None:
     return None
 
 
-async def _server(smtp: Smtp, hello: str) -> Server:
+@dataclass(frozen=True, slots=True)
+class DkimKey:
+    """A new key of DKIM: what the file holds that signs, and what DNS has to say of it."""
+
+    kind: str
+    selector: str
+    pem: bytes
+    record: str
+    strings: str
+    """The record as a zone file writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DkimPublic:
+    """What DNS has to say of a key that signs: the `p` of its record."""
+
+    domain: str
+    selector: str
+    public: str
+
+
+def sender_domain(smtp: Smtp) -> str:
+    """Return the domain that mail comes from."""
+    return senders.parse(smtp.sender).domain
+
+
+def read_dkim_keys(smtp: Smtp) -> list[DkimPublic]:
+    """Read the keys that sign. Raises StartError."""
+    if not smtp.dkim.sets:
+        return []
+    from imsg_smtp import dkim  # noqa: PLC0415  as in _begin_signing
+
+    signers = _signers(smtp, sender_domain(smtp))
+    return [DkimPublic(one.domain, one.selector, dkim.public_part(one.key)) for one in signers]
+
+
+def make_dkim_keys(selector: str) -> list[DkimKey]:
+    """Make a pair of keys, RSA by `selector` and ed25519 by one that says so."""
+    from imsg_smtp import dkim  # noqa: PLC0415  as in _begin_signing
+
+    made = []
+    for kind, name in (("rsa", selector), ("ed25519", f"{selector}-ed25519")):
+        key = dkim.make_key(kind)
+        text = dkim.record(key)
+        made.append(DkimKey(kind, name, dkim.write_key(key), text, dkim.zone_strings(text)))
+    return made
+
+
+async def _server(smtp: MailServer, hello: str) -> Server:
     return Server(
         host=smtp.host,
         port=smtp.server_port,
@@ -87,6 +176,29 @@ async def _server(smtp: Smtp, hello: str) -> Server:
         username=smtp.username,
         password=smtp.password,
     )
+
+
+def _begin_signing(smtp: Smtp, domain: str) -> BeginSigning | None:
+    """Read the keys of DKIM. Raises StartError."""
+    if not smtp.dkim.sets:
+        return None
+    from imsg_smtp import dkim  # noqa: PLC0415  cryptography takes 5 MiB, and most hand in mail for others to sign
+
+    return dkim.Signatures(_signers(smtp, domain))
+
+
+def _signers(smtp: Smtp, domain: str) -> "list[Signer]":
+    from imsg_smtp import dkim  # noqa: PLC0415  as above
+
+    signers = []
+    for keys in smtp.dkim.sets:
+        for selector, file in keys.pairs:
+            try:
+                key = dkim.load_key(file.read_bytes())
+            except (OSError, dkim.DkimKeyError) as error:
+                raise StartError(f"the DKIM key {file} {error}.") from error
+            signers.append(dkim.Signer(keys.domain or domain, selector, key))
+    return signers
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:

@@ -43,8 +43,11 @@ class About(Enum):
     MESSAGE = "this message"
 
 
+@dataclass(frozen=True, slots=True)
 class Throttled(Again):
     """An Again that asks for less mail, and not only for patience."""
+
+    about: About = About.DOMAIN
 
 
 class Unspecific(Blocked):
@@ -297,7 +300,9 @@ def judge(reply: Reply, envelope: Envelope, stage: Stage) -> Again | Refused | B
 def _result(line: Line, label: str, text: str, envelope: Envelope) -> Again | Refused | Blocked:
     match line.meaning:
         case Meaning.LATER:
-            return Throttled(PROVIDER, label, text, line.after_s) if line.after_s else Again(PROVIDER, label, text)
+            if line.after_s:
+                return Throttled(PROVIDER, label, text, line.after_s, line.about)
+            return Again(PROVIDER, label, text)
         case Meaning.NEVER:
             return Refused(PROVIDER, label, text)
         case Meaning.BLOCKED:

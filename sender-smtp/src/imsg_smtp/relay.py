@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from imsg_contract.wire import Blocked, Refused, Result, Sent
 from imsg_runtime.observe import logger
+from imsg_smtp.domains import Domains
 from imsg_smtp.mime import Mail
 from imsg_smtp.pool import Pool
 from imsg_smtp.refusals import Envelope, Unspecific
@@ -115,14 +116,27 @@ class Scopes:
 class Relay:
     """A mail server, and what of ours it takes."""
 
-    def __init__(self, server: str, pool: Pool, clock: Callable[[], float]) -> None:
+    def __init__(self, server: str, pool: Pool, clock: Callable[[], float], domains: Domains | None = None) -> None:
         self.server = server
         """What is blocked where all of it is: `mail.example.com:587`."""
         self._pool = pool
         self._scopes = Scopes(clock)
+        self._domains = domains or Domains((), clock)
 
     async def send(self, mail: Mail) -> Result:
-        """Hand in a mail, unless one like it was refused in a way that holds for this one too."""
+        """Hand in a mail at its domain's pace, unless one like it was refused in a way that holds for this one too."""
+        domain = self._domains.find(mail.recipient)
+        if domain.is_free:
+            result = await self._hand_in(mail)
+        else:
+            async with self._domains.turn(domain) as not_now:
+                if not_now is not None:
+                    return not_now
+                result = await self._hand_in(mail)
+        self._domains.judge(domain, result)
+        return result
+
+    async def _hand_in(self, mail: Mail) -> Result:
         return self._scopes.judge(self._envelope_of(mail), await self._pool.send(mail, self._find_block))
 
     async def close(self) -> None:

@@ -1,13 +1,14 @@
 """A request made ready to send: fetched, checked and rendered once, however many of its chunks are under way."""
 
 import asyncio
+import hashlib
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imsg_contract.wire import Again, Blocked, Job, Refused
 from imsg_delivery.attachment_client import AttachmentClient
-from imsg_smtp.mime import File, Letter, Rendered, render
+from imsg_smtp.mime import BeginSigning, File, Letter, Rendered, render
 from imsg_smtp.replies import PROVIDER
 from imsg_smtp.senders import Sender
 
@@ -28,9 +29,17 @@ class Content(BaseModel):
 class Renderings:
     """Renders requests; chunks of one request that are under way at once share one rendering and its memory."""
 
-    def __init__(self, attachments: AttachmentClient, sender: Sender) -> None:
+    def __init__(
+        self,
+        attachments: AttachmentClient,
+        sender: Sender,
+        begin_signing: BeginSigning | None = None,
+        feedback_id: str | None = None,
+    ) -> None:
         self._attachments = attachments
         self._sender = sender
+        self._begin_signing = begin_signing
+        self._feedback_id = feedback_id
         self._current: WeakValueDictionary[str, Rendered] = WeakValueDictionary()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -56,13 +65,26 @@ class Renderings:
             if not isinstance(data, bytes):
                 return data
             files.append(File(attachment.filename, attachment.type, data))
-        letter = Letter(content.subject, content.text, content.html, files)
+        letter = Letter(content.subject, content.text, content.html, files, self._feedback_of(job))
         if _octets(letter) <= INLINE_OCTETS:
-            return render(letter, self._sender, job.request, job.accepted_at)
+            return self._render(letter, job)
         # A thread's own result would live on in a cycle of futures until the collector comes by: megabytes of it.
         made: list[Rendered] = []
-        await asyncio.to_thread(lambda: made.append(render(letter, self._sender, job.request, job.accepted_at)))
+        await asyncio.to_thread(lambda: made.append(self._render(letter, job)))
         return made.pop()
+
+    def _feedback_of(self, job: Job) -> str:
+        """Name whose mail it is and of which lane: Gmail counts complaints by each, where there are enough of them.
+
+        The user goes by a hash: whoever reads the mail must not read who sent it.
+        """
+        if self._feedback_id is None:
+            return ""
+        user = hashlib.sha256((job.user_id or job.username).encode()).hexdigest()[:12]
+        return f"{user}:{job.lane}:imsg:{self._feedback_id}"
+
+    def _render(self, letter: Letter, job: Job) -> Rendered:
+        return render(letter, self._sender, job.request, job.accepted_at, self._begin_signing)
 
     async def _content(self, job: Job) -> Content | Again | Blocked | Refused:
         try:

@@ -1,5 +1,6 @@
 """The settings of the e-mail channel, checked at start."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,9 @@ from imsg_runtime.settings import Common, is_loopback, variable
 from imsg_smtp import senders
 
 Security = Literal["none", "starttls", "tls"]
+
+DEFAULT = "default"
+"""What the server is called that needs no name."""
 
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
 """Where servers listen, by security (RFC 5321, RFC 6409, RFC 8314)."""
@@ -28,8 +32,83 @@ def _is_file(path: Path) -> Path:
     return path
 
 
-class Smtp(BaseModel):
-    """The mail server, and how it is used. `IMSG_SMTP__HOST` and `[smtp] host` are one setting."""
+def _is_key_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}; `imsg dkim new DOMAIN` makes keys")
+    return path
+
+
+KeyFile = Annotated[Path, AfterValidator(_is_key_file)]
+
+Selector = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$")]
+"""Labels of DNS (RFC 6376, 3.1)."""
+
+
+class DkimKeys(BaseModel):
+    """The keys that sign mail of a domain: RSA for everybody, ed25519 beside it for those who know it (RFC 8463)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    domain: Annotated[str, Field(pattern=r"^[a-z0-9.-]+\.[a-z0-9-]+$")] | None = None
+    """Default: the sender's. It signs for those below it, too."""
+    selector: Selector | None = None
+    key_file: KeyFile | None = None
+    ed25519_selector: Selector | None = None
+    ed25519_key_file: KeyFile | None = None
+
+    @property
+    def pairs(self) -> list[tuple[str, Path]]:
+        """Return each selector with its file."""
+        both = ((self.selector, self.key_file), (self.ed25519_selector, self.ed25519_key_file))
+        return [(selector, file) for selector, file in both if selector is not None and file is not None]
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "DkimKeys":
+        for selector, file, prefix in (
+            (self.selector, self.key_file, ""),
+            (self.ed25519_selector, self.ed25519_key_file, "ed25519_"),
+        ):
+            if (selector is None) != (file is None):
+                raise ValueError(f"{prefix}selector and {prefix}key_file belong together; set both, or neither")
+        if self.domain is not None and not self.pairs:
+            raise ValueError("a domain has no key; set selector and key_file, as `imsg dkim new` prints them")
+        if self.selector is not None and self.selector == self.ed25519_selector:
+            raise ValueError("the two keys need two selectors: each has a record of its own in DNS")
+        return self
+
+
+class Dkim(DkimKeys):
+    """DKIM: the keys of the sender's domain, and those of `domains`, by any name."""
+
+    domains: dict[str, DkimKeys] = {}
+
+    @property
+    def sets(self) -> list[DkimKeys]:
+        """Return all that hold a key."""
+        return [keys for keys in (self, *self.domains.values()) if keys.pairs]
+
+
+_DOMAINS = re.compile(r"[a-z0-9.-]+")
+
+
+def _are_domains(text: str) -> str:
+    for domain in split_domains(text):
+        if not _DOMAINS.fullmatch(domain):
+            raise ValueError(f"{domain} is no domain; write qq.com, foxmail.com")
+    return text
+
+
+def split_domains(text: str) -> frozenset[str]:
+    """Read `qq.com, foxmail.com`."""
+    return frozenset(domain for part in text.split(",") if (domain := part.strip().lower()))
+
+
+DomainList = Annotated[str, AfterValidator(_are_domains)]
+"""Domains with commas between them; a text, since a list in the environment would have to be JSON."""
+
+
+class MailServer(BaseModel):
+    """A mail server, and how it is used."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,10 +119,14 @@ class Smtp(BaseModel):
     security: Security | None = None
     ca_file: Annotated[Path, AfterValidator(_is_file)] | None = None
     """Certificates trusted beside the system's own: a company's own authority."""
-    sender: Annotated[str, AfterValidator(_is_sender)]
     connections: Annotated[int, Field(ge=1, le=100)] = 8
     """How many connections to the server are open at once; the server's own limit per account is the ceiling."""
-    uncertain: Uncertain = "repeat"
+    weight: Annotated[int, Field(ge=0, le=1_000)] = 1
+    """Its share of the mail beside the other servers'; 0: only where those say not now."""
+    sender_domains: DomainList = ""
+    """It is for mail of these alone; empty: of all."""
+    recipient_domains: DomainList = ""
+    """It is for mail to these alone; empty: to all."""
 
     @property
     def protection(self) -> Security:
@@ -56,7 +139,7 @@ class Smtp(BaseModel):
         return self.port or PORTS[self.protection]
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> "Smtp":
+    def _belongs_together(self) -> "MailServer":
         if (self.username is None) != (self.password is None):
             raise ValueError("a username and a password belong together; set both, or neither")
         if self.username is not None and self.protection == "none" and not is_loopback(self.host):
@@ -64,6 +147,46 @@ class Smtp(BaseModel):
                 f"with security none the password would travel to {self.host} unencrypted; "
                 f"set {variable('smtp', 'security')} to starttls or tls, or unset username and password"
             )
+        return self
+
+
+class DomainPace(BaseModel):
+    """How mail to some domains is paced, by each process. A name of a preset (qq, netease, gmail) replaces that."""
+
+    model_config = ConfigDict(frozen=True)
+
+    match: Annotated[DomainList, Field(min_length=1)]
+    """The domains, with commas between them."""
+    connections: Annotated[int, Field(ge=1, le=100)] | None = None
+    per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Always; unset: only once they complain."""
+
+
+class Smtp(MailServer):
+    """The mail servers, and how they are used. `IMSG_SMTP__HOST` and `[smtp] host` are one setting.
+
+    What stands here itself is the server `default`; more have names of their own.
+    """
+
+    sender: Annotated[str, AfterValidator(_is_sender)]
+    uncertain: Uncertain = "repeat"
+    dkim: Dkim = Dkim()
+    feedback_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{5,15}$")] | None = None
+    """The sender's name in Gmail's feedback loop, constant for years; the header goes with DKIM."""
+    servers: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")], MailServer] = {}
+    domains: dict[str, DomainPace] = {}
+    presets: bool = True
+    """Whether QQ, NetEase and Gmail are given few connections from the start."""
+
+    @property
+    def all_servers(self) -> dict[str, MailServer]:
+        """Return every server by its name, the default first."""
+        return {DEFAULT: self, **self.servers}
+
+    @model_validator(mode="after")
+    def _has_one_default(self) -> "Smtp":
+        if DEFAULT in self.servers:
+            raise ValueError(f"the server {DEFAULT} is that of {variable('smtp', 'host')}; choose another name")
         return self
 
 

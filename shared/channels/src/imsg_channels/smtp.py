@@ -98,7 +98,21 @@ SMTP = ChannelSpec(
         "attachment": {"filename": "纪要.txt", "file": "5Lya6K6u57qq6KaBCg=="},
     },
     deployment=Deployment(
-        settings=("HOST", "PORT", "SECURITY", "USERNAME", "PASSWORD", "SENDER", "CONNECTIONS", "UNCERTAIN"),
+        settings=(
+            "HOST",
+            "PORT",
+            "SECURITY",
+            "USERNAME",
+            "PASSWORD",
+            "SENDER",
+            "CONNECTIONS",
+            "UNCERTAIN",
+            "DKIM__DOMAIN",
+            "DKIM__SELECTOR",
+            "DKIM__KEY_FILE",
+            "DKIM__ED25519_SELECTOR",
+            "DKIM__ED25519_KEY_FILE",
+        ),
         literals=(
             "HOST=smtp.example.com",
             "PORT=587",

@@ -1,0 +1,84 @@
+"""The verb that makes keys of DKIM."""
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imsg.output import say, usage
+from imsg_runtime.settings import variable
+
+app = typer.Typer(help="Keys that sign mail (DKIM).", no_args_is_help=True)
+
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?")
+
+DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
+
+
+@app.callback()
+def dkim() -> None:
+    """Keys that sign mail (DKIM)."""
+
+
+@app.command()
+def new(
+    domain: Annotated[str, typer.Argument(help="The domain mail comes from: what stands behind the sender's @.")],
+    selector: Annotated[
+        str | None, typer.Option(help="What the keys are called in DNS; default: imsg and the month, as imsg202611.")
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where the two private keys go.")] = Path("dkim"),
+) -> None:
+    """Make a pair of keys for a domain, RSA and ed25519, and print what to enter in DNS and in the settings.
+
+    To change keys: make new ones by another selector, enter their records, set them once DNS shows them, and remove
+    the old records a week after the last mail signed by them.
+    """
+    from imsg_smtp.main import make_dkim_keys  # noqa: PLC0415  only this verb pays for loading a service
+
+    domain = domain.lower().rstrip(".")
+    if not DOMAIN.fullmatch(domain):
+        raise usage(f"{domain} is no domain; write example.com, a Chinese one in its xn-- form.")
+    selector = selector or f"imsg{datetime.now(UTC):%Y%m}"
+    if not LABEL.fullmatch(selector):
+        raise usage("a selector has small letters, digits and hyphens, at most 52.")
+    keys = make_dkim_keys(selector)
+    files = [folder.absolute() / f"{domain}.{key.selector}.pem" for key in keys]
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for key, file in zip(keys, files, strict=True):
+            _write(file, key.pem)
+    except FileExistsError as error:
+        raise usage(
+            f"{error.filename} is there already; choose another --selector, its record may be in use."
+        ) from error
+    except OSError as error:
+        raise usage(f"{folder} can't be written: {(error.strerror or str(error)).lower()}.") from error
+    say(f"Made {' and '.join(str(file) for file in files)}; nobody but iMSG may read them.")
+    say("")
+    say("1. Enter in the DNS of the domain (a host name, and a TXT record whose strings stand side by side):")
+    for key in keys:
+        say("")
+        say(f"{key.selector}._domainkey.{domain}. IN TXT ( {key.strings} )")
+    say("")
+    say(
+        "   Where a form asks for one value, enter for " + ", ".join(f"{key.selector}._domainkey" for key in keys) + ":"
+    )
+    for key in keys:
+        say("")
+        say(key.record)
+    say("")
+    say("2. Set, and start the e-mail sender anew, once `imsg doctor mail` finds both records:")
+    say("")
+    named = zip(("", "ED25519_"), keys, files, strict=True)
+    say(f"{variable('smtp', 'dkim', 'domain')}={domain}")
+    for prefix, key, file in named:
+        say(f"{variable('smtp', 'dkim', prefix + 'selector')}={key.selector}")
+        say(f"{variable('smtp', 'dkim', prefix + 'key_file')}={file}")
+
+
+def _write(file: Path, pem: bytes) -> None:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+        opened.write(pem)

@@ -1,0 +1,175 @@
+"""`imsg doctor mail`, with a DNS server of the test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+import pytest
+
+from imsg.mail_dns import MAX_SPF_LOOKUPS, Facts, Looker, find_facts
+from imsg.mail_doctor import Asked, Words, judge, tell
+
+Zone = Mapping[str, Sequence[str]]
+"""`NAME TYPE` → what stands there, as a zone file writes it."""
+
+GOOD: Zone = {
+    "example.com MX": ["10 mx.example.com."],
+    "example.com TXT": ['"v=spf1 ip4:8.8.8.0/24 include:spf.example.net -all"', '"something else"'],
+    "spf.example.net TXT": ['"v=spf1 a:out.example.net ~all"'],
+    "out.example.net A": ["9.9.9.9"],
+    "s1._domainkey.example.com TXT": ['"v=DKIM1; k=rsa; " "p=QUJD"'],
+    "_dmarc.example.com TXT": ['"v=DMARC1; p=reject; rua=mailto:a@example.com"'],
+    "mail.example.com A": ["8.8.8.8"],
+    "8.8.8.8.in-addr.arpa PTR": ["mail.example.com."],
+}
+
+ASKED = Asked("example.com", "mail.example.com", [("s1", "QUJD")])
+
+
+class _Server(asyncio.DatagramProtocol):
+    def __init__(self, zone: Zone, *, silent: bool = False) -> None:
+        self.zone = zone
+        self.silent = silent
+        self.asked: list[str] = []
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        query = dns.message.from_wire(data)
+        question = query.question[0]
+        name, kind = question.name.to_text().rstrip(".").lower(), dns.rdatatype.to_text(question.rdtype)
+        self.asked.append(f"{name} {kind}")
+        if self.silent:
+            return
+        answer = dns.message.make_response(query)
+        answer.flags |= dns.flags.RA
+        if rows := self.zone.get(f"{name} {kind}"):
+            answer.answer.append(dns.rrset.from_text(question.name, 60, dns.rdataclass.IN, question.rdtype, *rows))
+        elif not any(key.startswith(f"{name} ") for key in self.zone):
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+        assert self._transport is not None
+        self._transport.sendto(answer.to_wire(), addr)
+
+
+@asynccontextmanager
+async def dns_server(zone: Zone, *, silent: bool = False) -> AsyncIterator[tuple[Looker, _Server]]:
+    server = _Server(zone, silent=silent)
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: server, local_addr=("127.0.0.1", 0)
+    )
+    try:
+        yield Looker("127.0.0.1", transport.get_extra_info("sockname")[1]), server
+    finally:
+        transport.close()
+
+
+async def facts_of(zone: Zone, asked: Asked = ASKED) -> Facts:
+    async with dns_server(zone) as (looker, _):
+        return await find_facts(asked.domain, asked.host, [selector for selector, _ in asked.keys], looker)
+
+
+def without(*keys: str, **more: Sequence[str]) -> Zone:
+    del more
+    return {key: rows for key, rows in GOOD.items() if key not in keys}
+
+
+async def test_a_domain_where_all_is_well_needs_no_remedy_and_all_receivers_take_its_mail() -> None:
+    facts = await facts_of(GOOD)
+    lines = tell(facts, ASKED, Words("en"))
+    assert [(line.what, line.remedy) for line in lines] == [
+        ("MX", ""),
+        ("SPF", ""),
+        ("DKIM s1", ""),
+        ("DMARC", ""),
+        ("PTR", ""),
+    ]
+    assert {name: verdict.split(" ")[0] for name, verdict in judge(facts, ASKED, Words("en"))} == {
+        "QQ": "takes",
+        "163": "takes",
+        "Gmail": "takes",
+    }
+    assert facts.unanswered == ()
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize(
+    ("zone", "what"),
+    [
+        (without("example.com MX"), "MX"),
+        ({**GOOD, "example.com MX": ["0 ."]}, "MX"),
+        (without("example.com TXT"), "SPF"),
+        ({**GOOD, "example.com TXT": ['"v=spf1 -all"', '"v=spf1 ~all"']}, "SPF"),
+        ({**GOOD, "example.com TXT": ['"v=spf1 +all"']}, "SPF"),
+        ({**GOOD, "example.com TXT": ['"v=spf1 include:gone.example.net -all"']}, "SPF"),
+        ({**GOOD, "example.com TXT": ['"v=spf1 ip4:1.1.1.1 -all"']}, "SPF"),
+        (without("s1._domainkey.example.com TXT"), "DKIM s1"),
+        ({**GOOD, "s1._domainkey.example.com TXT": ['"v=DKIM1; p="']}, "DKIM s1"),
+        ({**GOOD, "s1._domainkey.example.com TXT": ['"v=DKIM1; p=WFla"']}, "DKIM s1"),
+        (without("_dmarc.example.com TXT"), "DMARC"),
+        (without("8.8.8.8.in-addr.arpa PTR"), "PTR"),
+        ({**GOOD, "8.8.8.8.in-addr.arpa PTR": ["other.example.com."]}, "PTR"),
+        (without("mail.example.com A"), "PTR"),
+    ],
+)
+async def test_each_fault_has_a_remedy_in_both_languages(zone: Zone, what: str, language: str) -> None:
+    lines = tell(await facts_of(zone), ASKED, Words(language))
+    wrong = {line.what: line for line in lines if line.remedy}
+    assert what in wrong
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in wrong[what].remedy) == (language == "zh")
+
+
+@pytest.mark.parametrize(
+    ("gone", "verdicts"),
+    [
+        (("example.com TXT", "s1._domainkey.example.com TXT"), {"QQ": "550 DMARC", "163": "MI:DMA", "Gmail": "5.7.26"}),
+        (("example.com TXT",), {"163": "MI:SPF", "Gmail": "5,000"}),
+        (("_dmarc.example.com TXT",), {"QQ": "takes", "Gmail": "5,000"}),
+    ],
+)
+async def test_what_is_missing_decides_what_each_receiver_does(gone: tuple[str, ...], verdicts: dict[str, str]) -> None:
+    found = dict(judge(await facts_of(without(*gone)), ASKED, Words("en")))
+    assert all(part in found[receiver] for receiver, part in verdicts.items()), found
+
+
+async def test_a_known_providers_addresses_are_to_be_included() -> None:
+    asked = Asked("example.com", "smtp.exmail.qq.com")
+    facts = await facts_of({**GOOD, "smtp.exmail.qq.com A": ["1.2.3.4"]}, asked)
+    spf = next(line for line in tell(facts, asked, Words("zh")) if line.what == "SPF")
+    assert "include:spf.mail.qq.com" in spf.remedy
+    included = {
+        **GOOD,
+        "example.com TXT": ['"v=spf1 include:spf.mail.qq.com ~all"'],
+        "spf.mail.qq.com TXT": ['"v=spf1 -all"'],
+    }
+    facts = await facts_of({**included, "smtp.exmail.qq.com A": ["1.2.3.4"]}, asked)
+    assert not next(line for line in tell(facts, asked, Words("zh")) if line.what == "SPF").remedy
+
+
+async def test_dmarc_of_the_domain_above_holds_for_those_below() -> None:
+    zone = {**GOOD, "_dmarc.example.com TXT": ['"v=DMARC1; p=reject; sp=none"']}
+    facts = await facts_of(zone, Asked("mail.example.com", "mail.example.com"))
+    assert (facts.dmarc.at, facts.dmarc.policy) == ("example.com", "none")
+
+
+async def test_an_spf_record_that_includes_itself_or_too_much_ends() -> None:
+    zone: dict[str, Sequence[str]] = {"example.com TXT": ['"v=spf1 include:example.com include:example.com -all"']}
+    async with dns_server(zone) as (looker, server):
+        facts = await find_facts("example.com", "", [], looker)
+        assert facts.spf.fault == "lookups"
+        assert server.asked.count("example.com TXT") <= MAX_SPF_LOOKUPS + 2
+
+
+async def test_a_server_that_does_not_answer_is_said_so_in_time() -> None:
+    async with dns_server({}, silent=True) as (looker, _), asyncio.timeout(10):
+        facts = await find_facts("example.com", "mail.example.com", ["s1"], looker)
+        assert "MX example.com" in facts.unanswered
+        assert any(line.what == "DNS" and line.remedy for line in tell(facts, ASKED, Words("en")))

@@ -1,0 +1,198 @@
+"""How fast mail may go to each recipient's domain: as many at once as it bears, and slower once it complains."""
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from imsg_contract.wire import Again, Result, Sent
+from imsg_delivery.pace import Pace, Rate
+from imsg_runtime.observe import logger
+from imsg_smtp.refusals import About, Throttled
+from imsg_smtp.replies import PROVIDER
+
+log = logger(__name__)
+
+WAIT_S = 5.0
+"""How long a mail waits for its domain's pace; what would wait longer comes again by the retry steps."""
+
+SLOWED_PER_MINUTE = 60
+"""The pace of a domain nobody set anything for, after its first complaint."""
+
+COMPLAINT_S = 30.0
+"""Complaints within so long count as one: they answer mails that were under way together."""
+
+HOLD_S = 120.0
+"""The longest a domain is left alone altogether: who counts by the hour is told by a few tries."""
+
+QUIET_S = 600.0
+"""So long without a complaint, and the pace doubles."""
+
+EASY = 16
+"""At so many times the slowed pace there is no pace any more."""
+
+DELAYS = 3
+"""450 and 451 in a row, with nothing taken between, make a complaint: one is greylisting, of that recipient alone."""
+
+MAX_DOMAINS = 1_024
+"""Of which something is learned; what was used longest ago is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class DomainTerms:
+    """What one provider's domains are given."""
+
+    name: str
+    domains: frozenset[str]
+    connections: int | None = None
+    per_minute: int | None = None
+    """In force always; None: until there is a complaint nothing is."""
+    slowed_per_minute: int = SLOWED_PER_MINUTE
+
+
+PRESETS: tuple[DomainTerms, ...] = (
+    DomainTerms("qq", frozenset({"qq.com", "vip.qq.com", "foxmail.com"}), 5, None, 30),
+    DomainTerms(
+        "netease",
+        frozenset({"163.com", "126.com", "yeah.net", "vip.163.com", "vip.126.com", "188.com"}),
+        5,
+        None,
+        30,
+    ),
+    DomainTerms("gmail", frozenset({"gmail.com", "googlemail.com"}), 10, None, 60),
+)
+"""Ours, and careful: none of the three says what it bears. A setting of the same name replaces one."""
+
+
+@dataclass(slots=True)
+class Domain:
+    """What is known of one provider's domains, or of one domain."""
+
+    terms: DomainTerms
+    slots: asyncio.Semaphore | None
+    per_minute: int | None
+    pace: Pace | None = None
+    held_until: float = 0.0
+    complained_at: float = -math.inf
+    eased_at: float = -math.inf
+    delays: int = 0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing holds its mail up."""
+        return self.slots is None and self.pace is None and not self.held_until
+
+
+class Domains:
+    """Paces the mail of one server by its recipients' domains."""
+
+    def __init__(self, terms: Iterable[DomainTerms], clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._terms: Mapping[str, DomainTerms] = {domain: one for one in terms for domain in one.domains}
+        self._domains: OrderedDict[str, Domain] = OrderedDict()
+
+    @asynccontextmanager
+    async def turn(self, domain: Domain) -> AsyncIterator[Again | None]:
+        """Wait for a mail's turn; None once it may go, else why not now."""
+        if domain.slots is None:
+            yield await self._wait(domain)
+            return
+        async with domain.slots:
+            yield await self._wait(domain)
+
+    def judge(self, domain: Domain, result: Result) -> None:
+        """Learn from what became of a mail."""
+        if isinstance(result, Sent):
+            domain.delays = 0
+            if domain.per_minute is not None:
+                self._ease(domain)
+        elif isinstance(result, Throttled):
+            if result.about is About.DOMAIN:
+                self._slow(domain, result)
+        elif isinstance(result, Again) and result.code[:3] in ("450", "451"):
+            domain.delays += 1
+            if domain.delays >= DELAYS:
+                domain.delays = 0
+                self._slow(domain, result)
+
+    async def _wait(self, domain: Domain) -> Again | None:
+        left_s = domain.held_until - self._clock()
+        if left_s <= 0:
+            domain.held_until = 0.0
+            left_s = await domain.pace.acquire(within_s=WAIT_S) if domain.pace is not None else 0.0
+        if left_s <= 0:
+            return None
+        detail = f"Mail to {domain.terms.name} waits {left_s:.0f} s: it takes a limited number, and has said so."
+        return Again(PROVIDER, "paced", detail, left_s)
+
+    def _slow(self, domain: Domain, complaint: Again) -> None:
+        now = self._clock()
+        if now - domain.complained_at < COMPLAINT_S:
+            return
+        domain.complained_at = domain.eased_at = now
+        domain.held_until = now + min(complaint.after_s, HOLD_S)
+        wanted = domain.terms.slowed_per_minute if domain.per_minute is None else domain.per_minute // 2
+        self._set(domain, max(1, wanted))
+        log.warning(
+            "domain_slowed",
+            domain=domain.terms.name,
+            per_minute=domain.per_minute,
+            code=complaint.code,
+            why=complaint.detail,
+        )
+
+    def _ease(self, domain: Domain) -> None:
+        now = self._clock()
+        if domain.per_minute is None or domain.per_minute == domain.terms.per_minute or now - domain.eased_at < QUIET_S:
+            return
+        domain.eased_at = now
+        doubled, most = 2 * domain.per_minute, domain.terms.per_minute
+        if most is None and doubled >= EASY * domain.terms.slowed_per_minute:
+            self._set(domain, None)
+        else:
+            self._set(domain, doubled if most is None else min(doubled, most))
+        log.info("domain_eased", domain=domain.terms.name, per_minute=domain.per_minute)
+
+    def _set(self, domain: Domain, per_minute: int | None) -> None:
+        domain.per_minute = per_minute
+        domain.pace = (
+            None if per_minute is None else Pace(Rate(per_minute, 60.0, max(1, per_minute // 10)), self._clock)
+        )
+
+    def find(self, recipient: str) -> Domain:
+        """Find what is known of a recipient's domain."""
+        name = recipient.rpartition("@")[2]
+        terms = self._terms.get(name)
+        key = terms.name if terms is not None else name
+        domain = self._domains.get(key)
+        if domain is None:
+            terms = terms or DomainTerms(name, frozenset({name}))
+            slots = asyncio.Semaphore(terms.connections) if terms.connections else None
+            domain = self._domains[key] = Domain(terms, slots, None)
+            self._set(domain, terms.per_minute)
+            if len(self._domains) > MAX_DOMAINS:
+                self._forget()
+        else:
+            self._domains.move_to_end(key)
+        return domain
+
+    def _forget(self) -> None:
+        """Forget the domain used longest ago that nobody has to wait for."""
+        for key, domain in self._domains.items():
+            if domain.slots is None:
+                del self._domains[key]
+                return
+
+
+def merge_presets(own: Iterable[DomainTerms]) -> list[DomainTerms]:
+    """Put what is set over the presets: by name, and each domain at one place only."""
+    given = list(own)
+    names, taken = {one.name for one in given}, {domain for one in given for domain in one.domains}
+    kept = [
+        DomainTerms(one.name, one.domains - taken, one.connections, one.per_minute, one.slowed_per_minute)
+        for one in PRESETS
+        if one.name not in names
+    ]
+    return [*given, *kept]

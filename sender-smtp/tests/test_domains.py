@@ -1,0 +1,157 @@
+"""The pace of mail to a domain: few at once, slower after complaints, faster again once all is quiet."""
+
+import asyncio
+
+import pytest
+
+from imsg_contract.wire import Again, Refused, Result, Sent
+from imsg_smtp.domains import (
+    COMPLAINT_S,
+    DELAYS,
+    EASY,
+    HOLD_S,
+    MAX_DOMAINS,
+    PRESETS,
+    QUIET_S,
+    SLOWED_PER_MINUTE,
+    Domains,
+    DomainTerms,
+    merge_presets,
+)
+from imsg_smtp.refusals import About, Throttled
+
+COMPLAINT = Throttled("smtp", "550", "Domain frequency limited", 600, About.DOMAIN)
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+async def ask(domains: Domains, recipient: str, result: Result | None = None) -> Again | None:
+    """Let one mail have its turn, and its answer."""
+    domain = domains.find(recipient)
+    async with domains.turn(domain) as not_now:
+        if not_now is None and result is not None:
+            domains.judge(domain, result)
+        return not_now
+
+
+async def test_a_domain_nobody_complained_of_has_no_pace() -> None:
+    domains = Domains(PRESETS, Clock())
+    assert domains.find("a@example.com").is_free
+    assert [await ask(domains, "a@example.com", Sent("smtp")) for _ in range(200)] == [None] * 200
+
+
+async def test_a_complaint_holds_the_domain_and_then_slows_it() -> None:
+    clock = Clock()
+    domains = Domains(PRESETS, clock)
+    assert await ask(domains, "a@qq.com", COMPLAINT) is None
+    held = await ask(domains, "b@foxmail.com")
+    assert isinstance(held, Again)
+    assert held.code == "paced"
+    assert held.after_s == HOLD_S
+    assert await ask(domains, "a@163.com") is None
+    clock.now += HOLD_S
+    assert domains.find("a@qq.com").per_minute == 30
+
+
+@pytest.mark.parametrize("code", ["450 4.2.0", "451 4.7.1"])
+async def test_delays_in_a_row_are_a_complaint_and_single_ones_are_greylisting(code: str) -> None:
+    domains = Domains((), Clock())
+    delay = Again("smtp", code, "later", 300)
+    for _ in range(5 * DELAYS):
+        await ask(domains, "a@example.com", delay)
+        await ask(domains, "a@example.com", Sent("smtp"))
+    assert domains.find("a@example.com").per_minute is None
+    for _ in range(DELAYS):
+        await ask(domains, "a@example.com", delay)
+    assert domains.find("a@example.com").per_minute == SLOWED_PER_MINUTE
+
+
+async def test_complaints_of_mails_that_were_under_way_together_count_once() -> None:
+    clock = Clock()
+    domains = Domains((), clock)
+    domain = domains.find("a@example.com")
+    for _ in range(8):
+        domains.judge(domain, COMPLAINT)
+    assert domain.per_minute == SLOWED_PER_MINUTE
+    clock.now += COMPLAINT_S
+    domains.judge(domain, COMPLAINT)
+    assert domain.per_minute == SLOWED_PER_MINUTE // 2
+
+
+async def test_a_quiet_domain_is_eased_until_it_is_free_again() -> None:
+    clock = Clock()
+    domains = Domains((), clock)
+    domain = domains.find("a@example.com")
+    domains.judge(domain, COMPLAINT)
+    seen = []
+    for _ in range(5):
+        clock.now += QUIET_S
+        domains.judge(domain, Sent("smtp"))
+        seen.append(domain.per_minute)
+    assert seen == [120, 240, 480, None, None]
+    assert SLOWED_PER_MINUTE * EASY == 960
+
+
+async def test_a_pace_that_is_set_holds_always_and_is_never_passed() -> None:
+    clock = Clock()
+    domains = Domains([DomainTerms("corp", frozenset({"corp.example"}), None, 10, 10)], clock)
+    domain = domains.find("a@corp.example")
+    domains.judge(domain, COMPLAINT)
+    assert domain.per_minute == 5
+    for _ in range(4):
+        clock.now += QUIET_S
+        domains.judge(domain, Sent("smtp"))
+    assert domain.per_minute == 10
+    results = [await ask(domains, "a@corp.example") for _ in range(3)]
+    assert results[0] is None
+    assert any(isinstance(result, Again) for result in results)
+
+
+async def test_a_complaint_about_one_mailbox_slows_nobody_else() -> None:
+    domains = Domains(PRESETS, Clock())
+    await ask(domains, "a@qq.com", Throttled("smtp", "550", "Mailbox unavailable", 600, About.RECIPIENT))
+    await ask(domains, "a@qq.com", Refused("smtp", "550 5.1.1", "no such user"))
+    assert domains.find("a@qq.com").per_minute is None
+
+
+async def test_no_more_mails_at_once_than_the_domain_bears() -> None:
+    domains = Domains(PRESETS, Clock())
+    at_once, most = 0, 0
+
+    async def send(n: int) -> None:
+        nonlocal at_once, most
+        async with domains.turn(domains.find(f"user{n}@{'qq.com' if n % 2 else 'foxmail.com'}")):
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0)
+            at_once -= 1
+
+    await asyncio.gather(*(send(n) for n in range(40)))
+    assert most == 5
+
+
+def test_what_is_learned_of_domains_is_bounded() -> None:
+    domains = Domains(PRESETS, Clock())
+    for n in range(MAX_DOMAINS + 50):
+        domains.find(f"a@d{n}.example")
+    assert len(domains._domains) == MAX_DOMAINS
+
+
+def test_a_setting_replaces_the_preset_of_its_name_and_takes_its_domains_from_the_others() -> None:
+    own = [
+        DomainTerms("qq", frozenset({"qq.com"}), 1),
+        DomainTerms("mine", frozenset({"gmail.com"}), 2),
+    ]
+    found = {one.name: one for one in merge_presets(own)}
+    assert found["qq"].domains == {"qq.com"}
+    assert found["gmail"].domains == {"googlemail.com"}
+    assert set(found) == {"qq", "mine", "netease", "gmail"}

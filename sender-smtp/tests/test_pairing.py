@@ -1,0 +1,97 @@
+"""Port and security that do not fit each other, named in time."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trustme
+
+from imsg_contract.wire import Again, Blocked
+from imsg_smtp.connections import Connection
+from imsg_smtp.pairing import connect_or_explain, find_mismatch
+from imsg_smtp.server import Server, Timeouts
+from imsg_smtp.settings import Security
+from imsg_testing.smtp_server import smtp_server
+
+AUTHORITY = trustme.CA()
+PATIENT = Timeouts()
+"""As in production: a greeting is waited for five minutes."""
+
+
+def server_tls() -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    AUTHORITY.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+def client_tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    return context
+
+
+@asynccontextmanager
+async def port_of(kind: str) -> AsyncIterator[int]:
+    tls = server_tls()
+    async with smtp_server(tls=tls if kind == "tls" else None, starttls=tls if kind == "starttls" else None) as server:
+        yield server.port
+
+
+def address(port: int, security: Security) -> Server:
+    return Server("localhost", port, security, "example.com", None if security == "none" else client_tls())
+
+
+@pytest.mark.parametrize(
+    ("spoken", "security", "remedy"),
+    [
+        ("tls", "starttls", "IMSG_SMTP__SECURITY to tls"),
+        ("tls", "none", "IMSG_SMTP__SECURITY to tls"),
+        ("starttls", "tls", "IMSG_SMTP__SECURITY to starttls"),
+        ("none", "tls", "IMSG_SMTP__PORT"),
+        ("none", "starttls", "IMSG_SMTP__SECURITY to tls"),
+    ],
+)
+async def test_a_port_that_speaks_otherwise_is_named_within_ten_seconds(
+    spoken: str, security: Security, remedy: str
+) -> None:
+    async with port_of(spoken) as port:
+        began = time.monotonic()
+        result = await connect_or_explain(address(port, security), PATIENT)
+        assert time.monotonic() - began < 10
+        assert isinstance(result, Blocked)
+        assert result.scope == f"localhost:{port}"
+        assert remedy in result.detail
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls", "none"])
+async def test_a_port_that_speaks_as_it_should_is_used(security: Security) -> None:
+    async with port_of(security) as port:
+        connection = await connect_or_explain(address(port, security), PATIENT)
+        assert isinstance(connection, Connection)
+        connection.abort()
+        assert await find_mismatch(address(port, security)) is None
+
+
+async def test_what_speaks_no_mail_at_all_is_left_to_the_time_outs() -> None:
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(hold, "127.0.0.1", 0)
+    async with silent:
+        port = silent.sockets[0].getsockname()[1]
+        result = await connect_or_explain(address(port, "none"), Timeouts(greeting_s=7))
+        assert isinstance(result, Again)
+        assert result.code == "timeout"
+
+
+async def test_who_is_cancelled_leaves_no_connection_behind() -> None:
+    async with port_of("tls") as port:
+        trying = asyncio.create_task(connect_or_explain(address(port, "none"), PATIENT))
+        await asyncio.sleep(0.2)
+        trying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await trying

@@ -1,0 +1,78 @@
+"""`imsg dkim new`, and mail signed by what it made and printed."""
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dkim
+from pydantic import SecretStr
+
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Job, Recipient, Sent
+from imsg_runtime import service_client
+from imsg_smtp.main import Smtp, open_channel
+from imsg_testing.deployment import IMSG, environment
+from imsg_testing.smtp_server import smtp_server
+
+
+def _new(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [str(IMSG), "dkim", "new", *words]
+    return subprocess.run(
+        command, env=environment({}), cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+async def test_mail_is_signed_by_what_was_made_and_verified_by_what_was_printed(tmp_path: Path) -> None:
+    done = _new(tmp_path, "example.com", "--selector", "s1")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    records = {
+        name.encode(): rest.strip("( )").replace('" "', "").strip('"').encode()
+        for line in lines
+        if " IN TXT " in line
+        for name, rest in [line.split(" IN TXT ")]
+    }
+    assert set(records) == {b"s1._domainkey.example.com.", b"s1-ed25519._domainkey.example.com."}
+    assert all(record.decode() in lines for record in records.values())
+    prefix = "IMSG_SMTP__DKIM__"
+    given = dict(line.removeprefix(prefix).split("=") for line in lines if line.startswith(prefix))
+    for file in (tmp_path / "dkim").iterdir():
+        assert file.stat().st_mode & 0o777 == 0o600
+
+    now = datetime.now(UTC)
+    job = Job(
+        request="0192f0c4a7b17d3e8f00112233445566",
+        username="a",
+        method="smtp",
+        lane=Lane.SINGLE,
+        content={"subject": "会议", "text": "下午两点半"},
+        recipients=(Recipient(n=0, to="li@example.net", address="li@example.net"),),
+        accepted_at=now,
+        expires_at=now,
+    )
+    async with smtp_server() as server, service_client.connect("http://h", (SecretStr("key"),), {}) as history:
+        keys = {name.lower(): value for name, value in given.items()}
+        smtp = Smtp.model_validate(
+            {"host": server.host, "port": server.port, "sender": "天存 <noreply@example.com>", "dkim": keys}
+        )
+        async with open_channel(smtp, history) as channel:
+            prepared = await channel.prepare(job)
+            results = await channel.deliver(job, prepared, job.recipients)  # type: ignore[arg-type]
+        assert isinstance(results[0], Sent)
+        verifier = dkim.DKIM(server.mails[0].data)
+        for place in range(2):
+            assert verifier.verify(idx=place, dnsfunc=lambda name, timeout: records[name])  # noqa: ARG005
+
+
+def test_keys_that_are_there_are_left_alone(tmp_path: Path) -> None:
+    assert _new(tmp_path, "example.com", "--selector", "s1").returncode == 0
+    kept = {file: file.read_bytes() for file in (tmp_path / "dkim").iterdir()}
+    again = _new(tmp_path, "example.com", "--selector", "s1")
+    assert again.returncode == 2
+    assert "another --selector" in again.stderr
+    assert {file: file.read_bytes() for file in (tmp_path / "dkim").iterdir()} == kept
+
+
+def test_what_is_no_domain_is_said_to_be_none(tmp_path: Path) -> None:
+    assert "no domain" in _new(tmp_path, "例子.中国").stderr
+    assert "selector" in _new(tmp_path, "example.com", "--selector", "S_1").stderr
