@@ -257,3 +257,38 @@ def test_a_list_leaves_at_least_a_quarter_of_the_connections_and_single_mails_on
     assert shared.chunk_size == 50
     assert shared.call_size == 1
     assert shared.uncertain == "repeat"
+
+
+async def test_a_send_may_name_who_it_comes_from_and_where_replies_go() -> None:
+    given = {
+        "senders": {"news": {"address": "新闻 <news@example.org>", "users": "天存-system-1001, li"}},
+        "reply_to": {"help": "帮助 <help@example.com>"},
+    }
+    content = {"subject": "会议通知", "text": "x", "sender": "news", "reply_to": "help"}
+    async with smtp_server() as server, channel_to(server, Kept(), **given) as channel:
+        made = job(content=content)
+        await channel.deliver(made, await prepare(channel, made), made.recipients[:1])
+        message = email.message_from_bytes(server.mails[0].data, policy=email.policy.SMTP)
+        assert server.mails[0].sender == "news@example.org"
+        assert message["From"] == "新闻 <news@example.org>"
+        assert message["Reply-To"] == "帮助 <help@example.com>"
+        assert message["Message-ID"] == f"<{REQUEST}-0@example.org>"
+
+
+@pytest.mark.parametrize(
+    ("names", "username", "code"),
+    [
+        ({"sender": "nobody"}, "li", "sender"),
+        ({"sender": "news"}, "zhang", "sender"),
+        ({"reply_to": "nowhere"}, "li", "reply_to"),
+    ],
+)
+async def test_who_may_not_send_by_a_sender_is_refused_and_nobody_is_written_to(
+    names: dict[str, str], username: str, code: str
+) -> None:
+    given = {"senders": {"news": {"address": "news@example.org", "users": "li"}}}
+    async with smtp_server() as server, channel_to(server, Kept(), **given) as channel:
+        result = await channel.prepare(job(content={"subject": "x", "text": "x", **names}, username=username))
+        assert isinstance(result, Refused)
+        assert result.code == code
+        assert server.sessions == 0

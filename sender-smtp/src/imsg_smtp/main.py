@@ -88,9 +88,17 @@ async def open_channel(
         connections = sum(one.connections for one in smtp.all_servers.values())
         yield MailChannel(
             Relays(routes),
-            Renderings(attachments, sender, signing, smtp.feedback_id),
+            Renderings(attachments, _senders(smtp, sender), signing, smtp.feedback_id),
             terms(connections, smtp.uncertain),
         )
+
+
+def _senders(smtp: Smtp, default: senders.Sender) -> senders.Senders:
+    return senders.Senders(
+        default,
+        {name: senders.Choice(senders.parse(one.address), one.allowed) for name, one in smtp.senders.items()},
+        {name: senders.parse(text) for name, text in smtp.reply_to.items()},
+    )
 
 
 def _paces(smtp: Smtp) -> list[DomainTerms]:

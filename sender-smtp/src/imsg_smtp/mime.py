@@ -54,6 +54,7 @@ class Letter:
     files: Sequence[File] = ()
     feedback_id: str = ""
     """What Gmail counts complaints by, fields parted by colons; empty: it does not."""
+    reply_to: Sender | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ def render(
     head, body = _content(letter, request)
     head = (
         _header("From", _mailbox(sender))
+        + (_header("Reply-To", _mailbox(letter.reply_to)) if letter.reply_to is not None else b"")
         + _header("Subject", _encode_unstructured(letter.subject))
         + _header("Date", format_datetime(accepted_at.astimezone(UTC)))
         + _header("Auto-Submitted", "auto-generated")  # RFC 3834: no holiday answer, please

@@ -10,7 +10,7 @@ from imsg_contract.wire import Again, Blocked, Job, Refused
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_smtp.mime import BeginSigning, File, Letter, Rendered, render
 from imsg_smtp.replies import PROVIDER
-from imsg_smtp.senders import Sender
+from imsg_smtp.senders import Sender, Senders
 
 INLINE_OCTETS = 64 * 1024
 """Rendering this much takes less than a thread's hand-over is worth; more would hold up the loop."""
@@ -24,6 +24,9 @@ class Content(BaseModel):
     subject: str
     text: str = ""
     html: str | None = None
+    sender: str | None = None
+    """Names, as the settings have them."""
+    reply_to: str | None = None
 
 
 class Renderings:
@@ -32,12 +35,12 @@ class Renderings:
     def __init__(
         self,
         attachments: AttachmentClient,
-        sender: Sender,
+        senders: Senders,
         begin_signing: BeginSigning | None = None,
         feedback_id: str | None = None,
     ) -> None:
         self._attachments = attachments
-        self._sender = sender
+        self._senders = senders
         self._begin_signing = begin_signing
         self._feedback_id = feedback_id
         self._current: WeakValueDictionary[str, Rendered] = WeakValueDictionary()
@@ -59,18 +62,26 @@ class Renderings:
         content = await self._content(job)
         if not isinstance(content, Content):
             return content
+        sender, reply_to = (
+            self._senders.find(content.sender, job.username),
+            self._senders.find_reply_to(content.reply_to),
+        )
+        if isinstance(sender, str):
+            return Refused(PROVIDER, "sender", sender)
+        if isinstance(reply_to, str):
+            return Refused(PROVIDER, "reply_to", reply_to)
         files: list[File] = []
         for attachment in job.attachments:
             data = await self._attachments.fetch(job.request, attachment)
             if not isinstance(data, bytes):
                 return data
             files.append(File(attachment.filename, attachment.type, data))
-        letter = Letter(content.subject, content.text, content.html, files, self._feedback_of(job))
+        letter = Letter(content.subject, content.text, content.html, files, self._feedback_of(job), reply_to)
         if _octets(letter) <= INLINE_OCTETS:
-            return self._render(letter, job)
+            return self._render(letter, sender, job)
         # A thread's own result would live on in a cycle of futures until the collector comes by: megabytes of it.
         made: list[Rendered] = []
-        await asyncio.to_thread(lambda: made.append(self._render(letter, job)))
+        await asyncio.to_thread(lambda: made.append(self._render(letter, sender, job)))
         return made.pop()
 
     def _feedback_of(self, job: Job) -> str:
@@ -83,8 +94,8 @@ class Renderings:
         user = hashlib.sha256((job.user_id or job.username).encode()).hexdigest()[:12]
         return f"{user}:{job.lane}:imsg:{self._feedback_id}"
 
-    def _render(self, letter: Letter, job: Job) -> Rendered:
-        return render(letter, self._sender, job.request, job.accepted_at, self._begin_signing)
+    def _render(self, letter: Letter, sender: Sender, job: Job) -> Rendered:
+        return render(letter, sender, job.request, job.accepted_at, self._begin_signing)
 
     async def _content(self, job: Job) -> Content | Again | Blocked | Refused:
         try:

@@ -1,7 +1,8 @@
-"""Whom mail comes from: the setting SENDER, parsed once."""
+"""Whom mail comes from, and where replies go: the settings, parsed once."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from imsg_contract import addresses
 
@@ -22,6 +23,46 @@ class Sender:
     def domain(self) -> str:
         """What stands behind the @: the domain of Message-IDs, and the name we greet servers with."""
         return self.address.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A sender that a send may name, and the usernames that may; empty: all."""
+
+    sender: Sender
+    users: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Senders:
+    """Everybody mail may come from."""
+
+    default: Sender
+    named: Mapping[str, Choice] = field(default_factory=dict)
+    reply_to: Mapping[str, Sender] = field(default_factory=dict)
+
+    def find(self, name: str | None, username: str) -> Sender | str:
+        """Find a sender; a sentence where there is none of that name or this user may not send by it."""
+        if name is None:
+            return self.default
+        choice = self.named.get(name)
+        if choice is None:
+            return f"There is no sender {name}; {_list(self.named)}."
+        if choice.users and username not in choice.users:
+            return (
+                f"{username} may not send by the sender {name}; IMSG_SMTP__SENDERS__{name.upper()}__USERS says who may."
+            )
+        return choice.sender
+
+    def find_reply_to(self, name: str | None) -> Sender | str | None:
+        """Find where replies go; None: to the sender."""
+        if name is None:
+            return None
+        return self.reply_to.get(name) or f"There is no reply-to address {name}; {_list(self.reply_to)}."
+
+
+def _list(names: Mapping[str, object]) -> str:
+    return f"there are {', '.join(sorted(names))}" if names else "none is set"
 
 
 def parse(text: str) -> Sender:

@@ -88,6 +88,8 @@ class Dkim(DkimKeys):
         return [keys for keys in (self, *self.domains.values()) if keys.pairs]
 
 
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+
 _DOMAINS = re.compile(r"[a-z0-9.-]+")
 
 
@@ -162,6 +164,21 @@ class DomainPace(BaseModel):
     """Always; unset: only once they complain."""
 
 
+class NamedSender(BaseModel):
+    """Somebody mail may come from, by name; users may be left out of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    address: Annotated[str, AfterValidator(_is_sender)]
+    users: str = ""
+    """The usernames that may send by it, with commas between them; empty: all."""
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """Return the usernames; empty: all."""
+        return frozenset(name for part in self.users.split(",") if (name := part.strip()))
+
+
 class Smtp(MailServer):
     """The mail servers, and how they are used. `IMSG_SMTP__HOST` and `[smtp] host` are one setting.
 
@@ -169,11 +186,15 @@ class Smtp(MailServer):
     """
 
     sender: Annotated[str, AfterValidator(_is_sender)]
+    """Who mail comes from where a send names nobody."""
+    senders: dict[Name, NamedSender] = {}
+    reply_to: dict[Name, Annotated[str, AfterValidator(_is_sender)]] = {}
+    """Where replies go, by name."""
     uncertain: Uncertain = "repeat"
     dkim: Dkim = Dkim()
     feedback_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{5,15}$")] | None = None
     """The sender's name in Gmail's feedback loop, constant for years; the header goes with DKIM."""
-    servers: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")], MailServer] = {}
+    servers: dict[Name, MailServer] = {}
     domains: dict[str, DomainPace] = {}
     presets: bool = True
     """Whether QQ, NetEase and Gmail are given few connections from the start."""

@@ -11,6 +11,8 @@ CODES: Table = {
     "wrong_security": "operator",
     "no_server": "operator",
     "paced": "wait",
+    "sender": "operator",
+    "reply_to": "operator",
     "no_starttls": "operator",
     "no_log_in": "operator",
     "certificate": "operator",
