@@ -131,7 +131,7 @@ async def deliver(channel: MailChannel, count: int = 3) -> list[Result]:
         request=REQUEST,
         username="a",
         method="smtp",
-        lane=Lane.SINGLE,
+        lane=Lane.NORMAL,
         content={"subject": "x", "text": "x"},
         recipients=tuple(Recipient(n=n, to=f"u{n}@example.net", address=f"u{n}@example.net") for n in range(count)),
         accepted_at=now,

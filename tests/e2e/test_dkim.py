@@ -44,7 +44,7 @@ async def test_mail_is_signed_by_what_was_made_and_verified_by_what_was_printed(
         request="0192f0c4a7b17d3e8f00112233445566",
         username="a",
         method="smtp",
-        lane=Lane.SINGLE,
+        lane=Lane.NORMAL,
         content={"subject": "会议", "text": "下午两点半"},
         recipients=(Recipient(n=0, to="li@example.net", address="li@example.net"),),
         accepted_at=now,

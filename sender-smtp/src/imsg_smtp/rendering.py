@@ -85,14 +85,14 @@ class Renderings:
         return made.pop()
 
     def _feedback_of(self, job: Job) -> str:
-        """Name whose mail it is and of which lane: Gmail counts complaints by each, where there are enough of them.
+        """Name whose mail it is and of which category: Gmail counts complaints by each, where there are enough of them.
 
         The user goes by a hash: whoever reads the mail must not read who sent it.
         """
         if self._feedback_id is None:
             return ""
         user = hashlib.sha256((job.user_id or job.username).encode()).hexdigest()[:12]
-        return f"{user}:{job.lane}:imsg:{self._feedback_id}"
+        return f"{user}:{job.category}:imsg:{self._feedback_id}"
 
     def _render(self, letter: Letter, sender: Sender, job: Job) -> Rendered:
         return render(letter, sender, job.request, job.accepted_at, self._begin_signing)
