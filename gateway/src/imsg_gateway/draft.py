@@ -13,7 +13,7 @@ from imsg_contract.wire import Category, Content, Recipient
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
 from imsg_gateway.authentication import Credential
-from imsg_gateway.fields import read_category, read_life, read_reference
+from imsg_gateway.fields import add_names, read_category, read_life, read_names, read_reference
 from imsg_gateway.recipients import MAX_NAMED, Found, Recipients
 from imsg_gateway.request import has_nul
 from imsg_gateway.templates import PublishedTemplates
@@ -96,10 +96,10 @@ class DraftReader:
         if may_have_nul:
             _refuse_nul(fields)
         account = self._account(fields.get("account"), method)
-        reference, category, life = None, Category.NOTICE, None
+        reference, category, life, names = None, Category.NOTICE, None, dict[str, str]()
         if is_v2:
             reference, category = read_reference(fields), read_category(fields)
-            life = read_life(fields, category)
+            life, names = read_life(fields, category), read_names(fields, method)
         found = await find(fields["to"], method, account, credential)
         if category is Category.CODE and len(found.recipients) > 1:
             raise recipients_wrong(
@@ -113,6 +113,7 @@ class DraftReader:
         if is_v2:
             _refuse_strays(fields, method)
         checked = content.read(method.content, fields["content"], templates, has_attachment=has_any(attachment))
+        checked = add_names(checked, names)
         if has_any(attachment) and not method.has_attachments:
             raise attachment_wrong(f"{method.name} 不支持附件", f"{method.name} takes none")
         if may_have_nul and has_nul(attachment):

@@ -1,14 +1,18 @@
 """What a send of v2 takes beside the document's fields."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from imsg_channels.one_line import has_control
-from imsg_contract.wire import Category
+from imsg_channels.spec import ChannelSpec
+from imsg_contract.wire import Category, Content
 from imsg_gateway.validation_errors import field_wrong
 
 MAX_REFERENCE = 255
+NAME = "[a-z0-9_-]{1,32}"
+"""Of a sender or a reply-to address, as settings call them."""
 SHORTEST_S, LONGEST_S = 30, 172_800
 """How short and how long a message may be tried, where the client says so: 48 h at most."""
 
@@ -30,6 +34,33 @@ def read_reference(fields: Mapping[str, Any]) -> str | None:
         )
         raise field_wrong("reference", zh, en)
     return reference
+
+
+def read_names(fields: Mapping[str, Any], method: ChannelSpec) -> dict[str, str]:
+    """Read who it comes from and where replies go, by the names of the settings. Raises Refusal wrong_type.
+
+    Which names there are, and whose, the channel's sender knows.
+    """
+    names = {}
+    for field in ("sender", "reply_to"):
+        given = fields.get(field)
+        if given is None:
+            continue
+        if not method.has_senders:
+            raise field_wrong(field, f"{method.name} 没有这一项", f"{method.name} has none")
+        if not isinstance(given, str) or not re.fullmatch(NAME, given):
+            zh, en = (
+                "应为设置中的名字：1 到 32 个小写字母、数字、- 或 _",
+                "it must be a name of the settings: 1 to 32 of a-z, 0-9, - and _",
+            )
+            raise field_wrong(field, zh, en)
+        names[field] = given
+    return names
+
+
+def add_names(content: Content, names: Mapping[str, str]) -> Content:
+    """Put the names into the content: it is kept, so that a resend has them too."""
+    return {**content, **names} if names and isinstance(content, dict) else content
 
 
 def read_category(fields: Mapping[str, Any]) -> Category:

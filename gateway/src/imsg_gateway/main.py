@@ -48,7 +48,7 @@ from imsg_runtime.settings import Common, Keys, StartError, load, variable
 from imsg_runtime.strength import require_strong
 
 SEND = frozenset(("to", "method", "content", "attachment", "account"))
-MESSAGE = SEND | {"reference", "expires_in", "category"}
+MESSAGE = SEND | {"reference", "expires_in", "category", "sender", "reply_to"}
 RESEND = frozenset(("id", "uncertain", "again", "only"))
 RESEND_DEAD = frozenset(("again",))
 PAUSE = frozenset(("paused", "reason"))

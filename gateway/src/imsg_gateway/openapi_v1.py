@@ -18,7 +18,7 @@ LIKE: Mapping[tuple[str, str], tuple[str, str]] = {
 }
 """Verb and path → the path whose description it goes by, and the answer of a success."""
 
-NOT_HONOURED = ("reference", "category", "expires_in")
+NOT_HONOURED = ("reference", "category", "expires_in", "sender", "reply_to")
 """Fields of v2's send that v1 ignores."""
 
 OF_V2_ALONE = ("unknown_field", "may_not_send_codes")

@@ -12,7 +12,7 @@ from imsg_channels import CHANNELS, METHODS
 from imsg_channels.one_line import ONE_LINE
 from imsg_channels.spec import ChannelSpec
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
-from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, SHORTEST_S
+from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
 
 Recipient = Annotated[str, Field(min_length=1, max_length=254)]
 _LENGTHS = {"minLength": 1, "maxLength": 254}
@@ -119,6 +119,25 @@ class SendHandler(ClientRequest):
     ] = None
 
 
+class MailHandler(SendHandler):
+    """What mail has beside."""
+
+    sender: Annotated[
+        str | None,
+        Field(
+            description="Who it comes from: a name of `IMSG_SMTP__SENDERS__NAME`; who may not use it is refused later.",
+            json_schema_extra={"pattern": f"^{NAME}$"},
+        ),
+    ] = None
+    reply_to: Annotated[
+        str | None,
+        Field(
+            description="Where replies go: a name of `IMSG_SMTP__REPLY_TO__NAME`.",
+            json_schema_extra={"pattern": f"^{NAME}$"},
+        ),
+    ] = None
+
+
 def _sending(channel: ChannelSpec) -> type[SendHandler]:
     """Describe what a send by a channel takes; its content describes itself."""
     examples = [{**channel.example, "method": channel.name}]
@@ -134,7 +153,7 @@ def _sending(channel: ChannelSpec) -> type[SendHandler]:
     }
     return create_model(
         "Send" + channel.content.__name__.removesuffix("Content"),
-        __base__=SendHandler,
+        __base__=MailHandler if channel.has_senders else SendHandler,
         __doc__=channel.to.en,
         __cls_kwargs__={"json_schema_extra": {**channel.request_schema, "examples": examples}},
         **fields,

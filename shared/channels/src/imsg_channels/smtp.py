@@ -129,6 +129,7 @@ SMTP = ChannelSpec(
     request_schema={"not": _TEXT_IS_EMPTY},
     contact="email",
     has_attachments=True,
+    has_senders=True,
     asks_history=True,
     stand_in=StandIn(
         named=(("host",),),

@@ -91,6 +91,8 @@ class ChannelSpec:
     contact: Literal["email", "phone", "wechat"] | None = None
     """Which contact of a user it sends to; None: usernames are nobody here."""
     has_attachments: bool = False
+    has_senders: bool = False
+    """Whether a send may name who it comes from and where replies go."""
     has_accounts: bool = False
     """Whether official accounts send it, to those who follow them."""
     has_templates: bool = False
