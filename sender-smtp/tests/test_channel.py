@@ -262,7 +262,7 @@ def test_a_list_leaves_at_least_a_quarter_of_the_connections_and_single_mails_on
 async def test_a_send_may_name_who_it_comes_from_and_where_replies_go() -> None:
     given = {
         "senders": {"news": {"address": "新闻 <news@example.org>", "users": "天存-system-1001, li"}},
-        "reply_to": {"help": "帮助 <help@example.com>"},
+        "reply_to": {"help": {"address": "帮助 <help@example.com>"}},
     }
     content = {"subject": "会议通知", "text": "x", "sender": "news", "reply_to": "help"}
     async with smtp_server() as server, channel_to(server, Kept(), **given) as channel:

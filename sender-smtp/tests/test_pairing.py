@@ -14,7 +14,7 @@ from imsg_smtp.connections import Connection
 from imsg_smtp.pairing import connect_or_explain, find_mismatch
 from imsg_smtp.server import Server, Timeouts
 from imsg_smtp.settings import Security
-from imsg_testing.smtp_server import smtp_server
+from imsg_testing.smtp_server import Act, smtp_server
 
 AUTHORITY = trustme.CA()
 PATIENT = Timeouts()
@@ -76,14 +76,8 @@ async def test_a_port_that_speaks_as_it_should_is_used(security: Security) -> No
 
 
 async def test_what_speaks_no_mail_at_all_is_left_to_the_time_outs() -> None:
-    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    silent = await asyncio.start_server(hold, "127.0.0.1", 0)
-    async with silent:
-        port = silent.sockets[0].getsockname()[1]
-        result = await connect_or_explain(address(port, "none"), Timeouts(greeting_s=7))
+    async with smtp_server({"GREETING": Act.HANG}) as server:
+        result = await connect_or_explain(address(server.port, "none"), Timeouts(greeting_s=7))
         assert isinstance(result, Again)
         assert result.code == "timeout"
 

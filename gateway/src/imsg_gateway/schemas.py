@@ -125,14 +125,16 @@ class MailHandler(SendHandler):
     sender: Annotated[
         str | None,
         Field(
-            description="Who it comes from: a name of `IMSG_SMTP__SENDERS__NAME`; who may not use it is refused later.",
+            description=(
+                "Who it comes from: a name of `IMSG_SMTP__SENDERS__NAME__ADDRESS`; who may not use it is refused later."
+            ),
             json_schema_extra={"pattern": f"^{NAME}$"},
         ),
     ] = None
     reply_to: Annotated[
         str | None,
         Field(
-            description="Where replies go: a name of `IMSG_SMTP__REPLY_TO__NAME`.",
+            description="Where replies go: a name of `IMSG_SMTP__REPLY_TO__NAME__ADDRESS`.",
             json_schema_extra={"pattern": f"^{NAME}$"},
         ),
     ] = None

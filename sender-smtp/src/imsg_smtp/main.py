@@ -97,7 +97,7 @@ def _senders(smtp: Smtp, default: senders.Sender) -> senders.Senders:
     return senders.Senders(
         default,
         {name: senders.Choice(senders.parse(one.address), one.allowed) for name, one in smtp.senders.items()},
-        {name: senders.parse(text) for name, text in smtp.reply_to.items()},
+        {name: senders.parse(one.address) for name, one in smtp.reply_to.items()},
     )
 
 

@@ -164,12 +164,17 @@ class DomainPace(BaseModel):
     """Always; unset: only once they complain."""
 
 
-class NamedSender(BaseModel):
-    """Somebody mail may come from, by name; users may be left out of it."""
+class NamedAddress(BaseModel):
+    """An address that a send names."""
 
     model_config = ConfigDict(frozen=True)
 
     address: Annotated[str, AfterValidator(_is_sender)]
+
+
+class NamedSender(NamedAddress):
+    """Somebody mail may come from; users may be left out of it."""
+
     users: str = ""
     """The usernames that may send by it, with commas between them; empty: all."""
 
@@ -188,7 +193,7 @@ class Smtp(MailServer):
     sender: Annotated[str, AfterValidator(_is_sender)]
     """Who mail comes from where a send names nobody."""
     senders: dict[Name, NamedSender] = {}
-    reply_to: dict[Name, Annotated[str, AfterValidator(_is_sender)]] = {}
+    reply_to: dict[Name, NamedAddress] = {}
     """Where replies go, by name."""
     uncertain: Uncertain = "repeat"
     dkim: Dkim = Dkim()
