@@ -172,4 +172,7 @@ async def test_a_server_that_does_not_answer_is_said_so_in_time() -> None:
     async with dns_server({}, silent=True) as (looker, _), asyncio.timeout(10):
         facts = await find_facts("example.com", "mail.example.com", ["s1"], looker)
         assert "MX example.com" in facts.unanswered
-        assert any(line.what == "DNS" and line.remedy for line in tell(facts, ASKED, Words("en")))
+        lines = tell(facts, ASKED, Words("en"))
+        assert [line.what for line in lines if line.remedy] == ["DNS"]
+        assert all("not known" in line.state for line in lines if line.what != "DNS")
+        assert all("not known" in verdict for _, verdict in judge(facts, ASKED, Words("en")))

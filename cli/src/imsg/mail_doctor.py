@@ -37,6 +37,12 @@ class Line:
     what: str
     state: str
     remedy: str = ""
+    is_known: bool = True
+
+    @property
+    def mark(self) -> str:
+        """Show at a glance how it stands."""
+        return "✗" if self.remedy else "✓" if self.is_known else "?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def main(domain: str | None, language: str | None, nameserver: str | None, selec
     looker = Looker(host or None, int(port or 53))
     lines, verdicts = asyncio.run(_examine(asked, settings, looker, words))
     columns = ("", words("项目", "part"), words("现状", "state"), words("处理", "remedy"))
-    say_table(columns, [("✗" if line.remedy else "✓", line.what, line.state, line.remedy) for line in lines])
+    say_table(columns, [(line.mark, line.what, line.state, line.remedy) for line in lines])
     say("")
     for receiver, verdict in verdicts:
         say(f"{receiver}: {verdict}")
@@ -144,11 +150,33 @@ def tell(facts: Facts, asked: Asked, words: Words) -> list[Line]:
         _tell_dmarc(facts, words),
     ]
     lines += [_tell_ptr(facts, asked, words)] if asked.host else []
+    unknown = words("不知道：DNS 没有答复", "not known: DNS gave no answer")
+    lines = [
+        Line(line.what, unknown, is_known=False) if _is_unanswered(facts, line.what, asked) else line for line in lines
+    ]
     if facts.unanswered:
         remedy = words("稍后再查，或用 --dns 指定一台服务器。", "Look again later, or name a server by --dns.")
         state = words("未答复：", "no answer: ") + ", ".join(facts.unanswered[:5])
         lines.append(Line("DNS", state, remedy))
     return lines
+
+
+def _is_unanswered(facts: Facts, what: str, asked: Asked) -> bool:
+    """Tell whether a question was left open on which this line hangs: nothing may be said of it then."""
+    about_dmarc = [one for one in facts.unanswered if one.startswith("TXT _dmarc.")]
+    about_keys = [one for one in facts.unanswered if "._domainkey." in one]
+    match what.split(" ", maxsplit=1)[0]:
+        case "MX":
+            return f"MX {facts.domain}" in facts.unanswered
+        case "SPF":
+            # Any other of its questions may be one that the record includes.
+            rest = set(facts.unanswered) - {*about_dmarc, *about_keys, f"MX {facts.domain}"}
+            return any(not one.startswith("PTR ") and not one.endswith(f" {asked.host}") for one in rest)
+        case "DKIM":
+            return any(one.startswith(f"TXT {what.rsplit(' ', maxsplit=1)[-1]}._domainkey.") for one in about_keys)
+        case "DMARC":
+            return bool(about_dmarc)
+    return any(one.startswith("PTR ") or one.endswith(f" {asked.host}") for one in facts.unanswered)
 
 
 def _tell_mx(facts: Facts, words: Words) -> Line:
@@ -309,6 +337,9 @@ def _tell_ptr(facts: Facts, asked: Asked, words: Words) -> Line:
 
 def judge(facts: Facts, asked: Asked, words: Words) -> list[tuple[str, str]]:
     """Say what the receivers will do with mail of this domain (the rules stand in docs/providers.md)."""
+    if any(_is_unanswered(facts, what, asked) for what in ("SPF", "DMARC", *(f"DKIM {key}" for key, _ in asked.keys))):
+        unknown = words("不知道：DNS 没有答复。", "not known: DNS gave no answer.")
+        return [(receiver, unknown) for receiver in ("QQ", "163", "Gmail")]
     has_spf = facts.spf.is_sound and facts.spf.end != "+all" and _spf_reaches(facts, asked)
     expected = dict(asked.keys)
     has_dkim = any(record.public and expected.get(record.selector) in ("", record.public) for record in facts.dkim)
