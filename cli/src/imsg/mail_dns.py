@@ -161,9 +161,9 @@ async def _spf_records(domain: str, looker: Looker) -> list[str]:
 
 
 async def _follow(spf: Spf, record: str, domain: str, looker: Looker, depth: int) -> None:
-    if depth > MAX_SPF_DEPTH or spf.lookups > MAX_SPF_LOOKUPS:
-        return
     for word in record.split()[1:]:
+        if depth > MAX_SPF_DEPTH or spf.lookups > MAX_SPF_LOOKUPS:
+            return
         qualifier, term = (word[0], word[1:]) if word[0] in "+-~?" else ("+", word)
         name, _, value = term.partition(":" if ":" in term else "=")
         name = name.partition("/")[0].lower()
