@@ -150,3 +150,12 @@ def test_a_list_file_has_comments_blank_lines_and_a_bom(tmp_path: Path) -> None:
         "a@example.com",
         "李四",
     ]
+
+
+def test_what_is_not_given_stands_in_no_body() -> None:
+    content = {"subject": "x", "text": "x"}
+    assert set(sending.Message("smtp", content).body(["a@example.com"])) == {"to", "method", "content"}
+    named = sending.Message("smtp", content, sender="news", reply_to="help", expires_in=60)
+    body = named.body(["a@example.com", "b@example.com"])
+    assert {"sender": "news", "reply_to": "help", "expires_in": 60}.items() <= body.items()
+    assert body["to"] == ["a@example.com", "b@example.com"]

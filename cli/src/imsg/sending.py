@@ -38,6 +38,9 @@ class Message:
     """Seconds for which it is tried, instead of its method's time."""
     category: str | None = None
     """What it is for: code, notice or marketing."""
+    sender: str | None = None
+    """Who a mail comes from, and where replies go, by the names of the settings."""
+    reply_to: str | None = None
 
     def body(self, to: Sequence[str]) -> dict[str, Any]:
         """Make the body of POST /api/v2/messages, without the token."""
@@ -45,14 +48,9 @@ class Message:
         made["content"] = self.content
         if self.attachments:
             made["attachment"] = self.attachments[0] if len(self.attachments) == 1 else list(self.attachments)
-        if self.account is not None:
-            made["account"] = self.account
-        if self.reference is not None:
-            made["reference"] = self.reference
-        if self.expires_in is not None:
-            made["expires_in"] = self.expires_in
-        if self.category is not None:
-            made["category"] = self.category
+        for name in ("account", "reference", "expires_in", "category", "sender", "reply_to"):
+            if (value := getattr(self, name)) is not None:
+                made[name] = value
         return made
 
 

@@ -68,6 +68,12 @@ def send(  # noqa: PLR0917  typer reads the options from here
         str | None,
         typer.Option(help="code (a log-in code: first of all, for 10 min at most), notice or marketing."),
     ] = None,
+    sender: Annotated[
+        str | None, typer.Option(help="Who a mail comes from, as IMSG_SMTP__SENDERS names it.", show_default=False)
+    ] = None,
+    reply_to: Annotated[
+        str | None, typer.Option(help="Where replies go, as IMSG_SMTP__REPLY_TO names it.", show_default=False)
+    ] = None,
     chunk: Annotated[int, typer.Option(min=1, help="Recipients per request.")] = sending.CHUNK,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
@@ -83,7 +89,7 @@ def send(  # noqa: PLR0917  typer reads the options from here
     if not everybody:
         raise usage("nobody to send to; name some, or give --to-file with a recipient a line.")
     content = _content(method, subject, text, html)
-    message = sending.Message(method, content, files, account, reference, expires_in, category)
+    message = sending.Message(method, content, files, account, reference, expires_in, category, sender, reply_to)
     if category == "code":
         chunk = 1  # each is a request of its own
     with ending(as_json=as_json), connect(find_url(url)) as api:
