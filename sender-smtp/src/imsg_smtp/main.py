@@ -73,7 +73,7 @@ async def open_channel(
 ) -> AsyncIterator[MailChannel]:
     """Open the channel alone; no connection is made before the first mail. Raises StartError for a bad CA_FILE."""
     sender = senders.parse(smtp.sender)
-    signing = await asyncio.to_thread(_begin_signing, smtp, sender.domain)
+    signing = await asyncio.to_thread(_begin_signing, smtp, sender.domain) if smtp.dkim.sets else None
     async with AsyncExitStack() as stack:
         routes = []
         for name, one in smtp.all_servers.items():
