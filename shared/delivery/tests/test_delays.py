@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsg_contract.topology import STEPS_S
-from imsg_delivery.delays import JITTER, backoff_s, step
+from imsg_delivery.delays import JITTER, step
 
 steps = st.lists(st.integers(1, 20_000), min_size=1, max_size=6, unique=True).map(lambda some: tuple(sorted(some)))
 attempts = st.integers(1, 40)
@@ -80,8 +80,3 @@ def test_a_message_with_little_time_left_takes_the_largest_step_that_fits() -> N
 def test_more_than_the_largest_step_is_waited_for_in_rounds() -> None:
     assert step(STEPS_S, 1, 40_000, 86_400, UNJITTERED) == 10_800
     assert step(STEPS_S, 1, 40_000, 30_000, UNJITTERED) is None
-
-
-@given(st.integers(0, 10_000), draws)
-def test_back_off_is_bounded(tries: int, draw: float) -> None:
-    assert 0.02 <= backoff_s(tries, draw) <= 5

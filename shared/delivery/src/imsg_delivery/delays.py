@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from imsg_runtime.back_off import back_off_s
-
 JITTER = 0.25
 """The share of retries that moves to a neighbouring step, so that what failed together does not return together."""
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 5.0
+"""Of the back-off after failures of a server of ours: broker or Redis."""
 
 
 def step(steps_s: Sequence[int], attempt: int, asked_s: float, left_s: float, draw: float) -> int | None:
@@ -28,8 +29,3 @@ def step(steps_s: Sequence[int], attempt: int, asked_s: float, left_s: float, dr
     if draw < JITTER and neighbours:
         return neighbours[int(draw / JITTER * len(neighbours))]
     return fitting[place]
-
-
-def backoff_s(tries: int, draw: float) -> float:
-    """Say how long to wait after `tries` failures of a server of ours: from 50 ms, doubling, to 5 s, jittered."""
-    return back_off_s(tries + 1, draw, first_s=0.05, longest_s=5.0)

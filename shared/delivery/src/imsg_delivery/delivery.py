@@ -17,9 +17,10 @@ from imsg_delivery.channel import Asking, Prepared
 from imsg_delivery.claims.records import Busy, Claimed, Delayed, Ended, Free, Lapsed, Record, Transition
 from imsg_delivery.claims.store import BREAKS, Begun, ChunkRecord
 from imsg_delivery.decide import AttemptTerms, decide, find_out, forget, give_up, hold_up
-from imsg_delivery.delays import backoff_s
+from imsg_delivery.delays import FIRST_WAIT_S, LONGEST_WAIT_S
 from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.retry_plan import RetryPlan, plan_retries
+from imsg_runtime.back_off import back_off_s
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_runtime.tombstones import Lookup
@@ -554,5 +555,6 @@ class ChunkDelivery(Generic[Prepared]):
                 self._lane.pause.close(str(error))
                 if self._lane.clock() >= until or not (may_go_on is None or may_go_on()):
                     raise Requeue(f"Redis is away: {error}") from error
-            await asyncio.sleep(backoff_s(tries, self._lane.random.random()))
             tries += 1
+            draw = self._lane.random.random()
+            await asyncio.sleep(back_off_s(tries, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))

@@ -8,7 +8,8 @@ from random import Random
 from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown
 from imsg_contract.topology import OUTCOME
 from imsg_contract.wire import Job, Outcome, Outcomes
-from imsg_delivery.delays import backoff_s
+from imsg_delivery.delays import FIRST_WAIT_S, LONGEST_WAIT_S
+from imsg_runtime.back_off import back_off_s
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -64,8 +65,9 @@ class OutcomePublisher:
                 await publish()
             except (PublishRefused, PublishUnknown) as error:
                 log.warning("publish_repeated", tries=tries, why=str(error))
-                await asyncio.sleep(backoff_s(tries, self._random.random()))
                 tries += 1
+                draw = self._random.random()
+                await asyncio.sleep(back_off_s(tries, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
             else:
                 return True
         return False
