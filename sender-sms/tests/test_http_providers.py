@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, TemplateLimits
 from imsg_sms.providers import Answer, Push
-from imsg_sms.providers.clients import open_clients
+from imsg_sms.providers.clients import NoAnswer, open_clients
 from imsg_sms.providers.http import HttpProvider, compute
 from imsg_sms.settings import Computed, Http
 from imsg_sms.templates import Book, Message
@@ -225,6 +225,29 @@ PUSHES: Mapping[str, Callable[[], Push]] = {
         json.dumps({"msgGroup": "7", "mobile": "13800138000", "reportStatus": "CM:0000"}).encode(),
     ),
 }
+
+
+async def test_receipts_are_fetched_as_the_description_says(stand_in: StandIn) -> None:
+    stand_in.says = {"code": 0, "data": [{"id": 7, "to": "13800138000", "state": "OK"}]}
+    given = {
+        "url": "http://x/",
+        "success": "code=0",
+        "basic": "zhang:{key}",
+        "secrets": {"key": "k"},
+        "receipts": {
+            "format": "json", "list": "data", "id": "id", "number": "to", "status": "state", "delivered": ["OK"]
+        },
+        "pull": {"url": f"{stand_in.stub.url}/reports", "body": '{"n": 10, "at": "{time}"}', "success": "code=0"},
+    }  # fmt: skip
+    async with open_clients(5.0) as clients:
+        described = HttpProvider(Http.model_validate(given), clients, Book("", {}, {}), lambda: 1735704000.0)
+        reports = await described.pull()
+        assert [(one.receipt.provider_id, one.receipt.status) for one in reports.read] == [("7", "delivered")]
+        stand_in.says = {"code": 5}
+        with pytest.raises(NoAnswer, match="5"):
+            await described.pull()
+    assert stand_in.stub.asked[0].json == {"n": 10, "at": "1735704000"}
+    assert stand_in.stub.asked[0].headers["authorization"].startswith("Basic ")
 
 
 @pytest.mark.parametrize("name", PUSHES)

@@ -19,7 +19,7 @@ def test_free_text_goes_into_the_one_variable_of_the_default_template() -> None:
 
 def test_a_template_is_sent_with_its_own_variables() -> None:
     content = {"template": "SMS_2", "params": {"code": "123456"}}
-    assert KNOWN.message(content) == Message("SMS_2", {"code": "123456"}, "123456")
+    assert KNOWN.message(content) == Message("SMS_2", {"code": "123456"}, "123456", has_words=False)
 
 
 def test_without_templates_a_text_is_sent_as_it_is() -> None:

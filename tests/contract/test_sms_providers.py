@@ -279,6 +279,15 @@ async def test_a_provider_that_does_not_know_a_template_is_passed_by(provider: P
     assert second.asked[0]["Body"] == "张三您好，您预约的9:00已确认。"
 
 
+async def test_a_template_of_which_nobody_knows_the_words_is_not_sent_as_words(provider: Provider) -> None:
+    """Twilio would send the bare code."""
+    content = {"template": "SMS_7", "params": {"code": "4370"}}
+    outcome = (await deliver(job([ZHANG], content), twilio={**TWILIO, "endpoint": provider.url}))[0]
+    assert isinstance(outcome, Blocked)
+    assert outcome.code == "no_words"
+    assert provider.asked == []
+
+
 async def test_a_text_too_long_for_every_template_is_refused_by_name(provider: Provider) -> None:
     """Tencent's new accounts take six characters in a variable."""
     given = {**TENCENT, "endpoint": provider.url, "template": "1112"}

@@ -223,6 +223,18 @@ class HttpReceipts(BaseModel):
     answer: str = "OK"
 
 
+class HttpPull(BaseModel):
+    """How the receipts of a described provider are fetched; `receipts` says how they are read, as `json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["GET", "POST"] = "POST"
+    url: Url
+    body: str = ""
+    success: str
+    """What an answer that holds receipts, or says that there are none, looks like."""
+
+
 class Http(BaseModel):
     """Any provider with a plain HTTP API: `[sms.http]` in imsg.toml, described in docs/sms.md."""
 
@@ -254,6 +266,8 @@ class Http(BaseModel):
     """Code → what it means; `*`: any other."""
     each: Each | None = None
     receipts: HttpReceipts | None = None
+    pull: HttpPull | None = None
+    """Fetch receipts instead of having them pushed: only where the provider hands each out once."""
     hook_secret: SecretStr | None = None
     """The last part of the URL for receipts; without it none are taken."""
     secrets: Mapping[str, SecretStr] = {}
@@ -278,6 +292,8 @@ class Http(BaseModel):
     def _has_secrets(self) -> "Http":
         if missing := [name for name in self.needs if name not in self.secrets]:
             raise ValueError(f"{self.use} needs {', '.join(missing)} under [sms.http.secrets]")
+        if self.pull is not None and self.receipts is None:
+            raise ValueError("[sms.http.pull] wants [sms.http.receipts] too: how they are read")
         return self
 
     @property

@@ -36,6 +36,8 @@ class Message:
     """As it arrives but for the signature, as far as the template's words are known."""
     is_free: bool = False
     """It came as a text: each provider puts it into its own default template, or sends it as it is."""
+    has_words: bool = True
+    """Whether `text` is the whole message; else it is the variables alone, and no provider of words can send it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,9 @@ class Templates:
         params = content.get("params") or {}
         if not isinstance(params, dict) or not all(isinstance(value, str) for value in params.values()):
             return Refused(SCOPE, "content", "The values of params must be strings; send it again so.")
-        return self._refusal(name, params) or Message(name, params, self._fill(name, params))
+        known = self.limits.get(name)
+        has_words = known is not None and bool(known.text)
+        return self._refusal(name, params) or Message(name, params, self._fill(name, params), has_words=has_words)
 
     def _refusal(self, name: str, params: Mapping[str, str]) -> Refused | None:
         limits = self.limits.get(name)

@@ -29,6 +29,9 @@ NAME = "http"
 OK = 200
 MAX_DETAIL = 300
 
+NOTHING = Message("", {}, "")
+"""What a call that sends nothing is filled in with."""
+
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -66,6 +69,7 @@ class HttpProvider:
         self._now = now
         self.most = settings.numbers
         self.secret = settings.hook
+        self.pulls = settings.pull is not None
         self.kept = Reply(settings.receipts.answer if settings.receipts else "")
         self._secrets = {name: value.get_secret_value() for name, value in settings.secrets.items()}
         kind = next((value for name, value in settings.headers.items() if name.lower() == "content-type"), "")
@@ -82,9 +86,7 @@ class HttpProvider:
         except UnicodeEncodeError as error:
             detail = f"{error.object[error.start : error.end]} can't be written in {charset}."
             return Answer(Refused(NAME, "charset", detail), concerns="content")
-        if described.basic:
-            login = fill(described.basic, values, str).encode()
-            headers["authorization"] = f"Basic {base64.b64encode(login).decode()}"
+        headers |= self._login(values)
         content = None
         if body:
             headers = {"content-type": self._kind, **{name.lower(): value for name, value in headers.items()}}
@@ -99,12 +101,36 @@ class HttpProvider:
         """Read a push as the description says; only its secret path keeps others away."""
         described = self._settings.receipts
         said = None if described is None else _read_push(described, push)
-        if described is None or said is None:
-            return None
+        return None if described is None or said is None else self._read_entries(described, said)
+
+    async def pull(self) -> Reports:
+        """Fetch the next receipts. Raises NotSent, NoAnswer."""
+        pulling, receipts, charset = self._settings.pull, self._settings.receipts, self._settings.charset
+        if pulling is None or receipts is None:
+            return Reports(())
+        values, kind = self._values(NOTHING, (), ""), _guess(pulling.body)
+        body = fill(pulling.body, values, _encoder(kind, charset)).encode(charset)
+        url = fill(pulling.url, values, lambda value: _in_url(value, charset))
+        headers = {"content-type": kind, **self._login(values)} if body else self._login(values)
+        answer = await self._clients.call(pulling.method, url, headers, body or None)
+        text = answer.content.decode(charset, "replace")
+        said = _parse(text)
+        if not is_success(pulling.success, answer.status_code, said, text):
+            raise NoAnswer(f"{answer.status_code}: {text[:MAX_DETAIL]}")
+        return self._read_entries(receipts, (at(said, receipts.list) if receipts.list else said) or [])
+
+    def _read_entries(self, described: HttpReceipts, said: object) -> Reports:
         entries = said if isinstance(said, list) else [said]
         now = datetime.fromtimestamp(self._now(), UTC)
         read = [report for entry in entries if (report := _read_receipt(described, entry, now)) is not None]
         return Reports(read, len(entries) - len(read))
+
+    def _login(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Make the header of Basic where it is described."""
+        if not self._settings.basic:
+            return {}
+        login = fill(self._settings.basic, values, str).encode()
+        return {"authorization": f"Basic {base64.b64encode(login).decode()}"}
 
     def _values(self, message: Message, numbers_: Sequence[str], reference: str) -> dict[str, str]:
         """Say what stands for each placeholder; what is computed may use what came before."""

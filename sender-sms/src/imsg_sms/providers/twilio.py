@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from imsg_contract.wire import Again, Blocked, Receipt, Refused, Sent, Status, Unknown
 from imsg_sms.providers import Answer, NotOurs, Push, Reply, Report, Reports, numbers
 from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
-from imsg_sms.providers.meanings import SERVER_ERROR, Codes, Meaning, failed, plain, unreadable
+from imsg_sms.providers.meanings import LOOK_AGAIN_S, SERVER_ERROR, Codes, Meaning, failed, plain, unreadable
 from imsg_sms.providers.twilio_signature import is_signed
 from imsg_sms.receipts import Receipts
 from imsg_sms.settings import Sms, Twilio
@@ -105,6 +105,10 @@ class TwilioProvider:
     async def send(self, message: Message, numbers_: Sequence[str], reference: str) -> Answer:
         """Create one message."""
         del reference  # nothing of ours comes back
+        if not message.has_words:
+            detail = f"Nobody told the words of the template {message.template}: describe it under [sms.templates]."
+            blocked = Blocked(NAME, f"{NAME} template {message.template}", "no_words", detail, LOOK_AGAIN_S)
+            return Answer(blocked, concerns="template")
         used = self._book.find(message)
         text = f"{used.signature}{used.text}"
         if len(text) > MOST_CHARACTERS:
