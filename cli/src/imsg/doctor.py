@@ -314,10 +314,15 @@ def _sms_providers() -> Finding:
     """Say which providers are used, in order; a call costs money, so none is made."""
     if not _is_provided(SMS):
         return Finding("SMS providers", "the sandbox, in `imsg up`")
-    sms = load(imsg_sms.main.Settings).sms
-    if sms.aliyun is not None and sms.aliyun.hook_secret is None:
-        remedy = f"Set {variable('sms', 'aliyun', 'hook_secret')}, and give Aliyun the URL that ends in it."
-        return Finding("SMS providers", "aliyun can't send receipts", remedy)
+    settings = load(imsg_sms.main.Settings)
+    sms = settings.sms
+    if silent := sms.without_hook:
+        titles = ", ".join(name.capitalize() for name in silent)
+        remedy = f"Set {variable('sms', silent[0], 'hook_secret')}, and give {titles} the URL that ends in it."
+        return Finding("SMS providers", f"{', '.join(silent)} can't send receipts", remedy)
+    if sms.twilio is not None and sms.twilio.hook and not settings.public_url:
+        remedy = f"Set {variable('public_url')}: Twilio signs the URL that it calls back."
+        return Finding("SMS providers", "twilio can't be told where to report", remedy)
     return Finding("SMS providers", ", ".join(sms.order))
 
 

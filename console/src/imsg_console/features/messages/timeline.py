@@ -13,6 +13,9 @@ from imsg_console.widgets.elements import attrs, element, icon
 
 PROVIDERS: Mapping[str, tuple[str, str]] = {
     "aliyun": ("阿里云短信", "Alibaba Cloud SMS"),
+    "tencent": ("腾讯云短信", "Tencent Cloud SMS"),
+    "volcengine": ("火山引擎短信", "Volcengine SMS"),
+    "twilio": ("Twilio", "Twilio"),
     "smtp": ("邮件服务器", "Mail server"),
     "wechat": ("微信", "WeChat"),
     "http": ("短信服务商", "SMS provider"),
