@@ -60,7 +60,7 @@ test-fault-quick: .venv/.to-test .venv/.servers ## the faults that are part of m
 test-compose: .venv/.to-test ## run the containers: scale, roll, kill them at random for two minutes
 	@scripts/test-compose
 
-bench: .venv/.to-bench isolation ## measure beside floors and a peer (20 min); writes bench/results
+bench: .venv/.to-bench isolation ## measure beside floors and a peer (25 min); writes bench/results
 	@$(VENV)/python -m imsg_bench
 
 bench-quick: .venv/.to-bench isolation ## the same in 7 minutes, to see where one stands

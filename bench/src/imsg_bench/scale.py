@@ -76,10 +76,10 @@ FULL = Scale(
     rows=1_000_000,
     queries=60,
     large=500,
-    far=1_000,
-    alone=120,
+    far=800,
+    alone=100,
     outage=200_000,
-    drain_s=150.0,
+    drain_s=120.0,
     settled=10_000,
 )
 HISTORY = replace(FULL, name="history", rounds=3, events=60_000, rows=5_000_000, queries=100)
