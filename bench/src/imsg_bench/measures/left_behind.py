@@ -34,7 +34,7 @@ RATE = 300.0
 WARM = 100
 """Messages before any is counted: partitions, users and counters are there then."""
 
-REST_S, LOOK_EVERY_S, STEADY_LOOKS = 12.0, 3.0, 3
+REST_S, LOOK_EVERY_S, STEADY_LOOKS = 40.0, 3.0, 3
 """How long nothing is looked at, and how often in a row it must not have become less."""
 
 PATIENCE_S = 300.0
