@@ -410,8 +410,8 @@ async def test_a_missing_reply_lets_no_body_follow() -> None:
 
 
 @asynccontextmanager
-async def interrupting_server(answer: bytes) -> AsyncIterator[int]:
-    """Run a server that answers when it has a part of the body, and reads no more."""
+async def interrupting_server(answer: bytes, thinks_s: float = 0.0) -> AsyncIterator[int]:
+    """Run a server that answers a while after it has a part of the body, and reads no more."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example.com ESMTP\r\n")
@@ -419,6 +419,7 @@ async def interrupting_server(answer: bytes) -> AsyncIterator[int]:
             if line.upper().startswith(b"DATA"):
                 writer.write(b"354 go\r\n")
                 await reader.readexactly(400_000)
+                await asyncio.sleep(thinks_s)
                 writer.write(answer)
                 await asyncio.sleep(60)
             offers = "\r\n250-".join(["mail.example.com", *OFFERED[:-1]])
@@ -429,8 +430,9 @@ async def interrupting_server(answer: bytes) -> AsyncIterator[int]:
         yield port
 
 
-async def test_an_answer_within_the_body_is_heard_and_ends_the_session() -> None:
-    async with interrupting_server(b"552 5.3.4 too big\r\n") as port:
+@pytest.mark.parametrize("thinks_s", [0.0, 0.5], ids=["at once", "once no socket holds more"])
+async def test_an_answer_within_the_body_is_heard_and_ends_the_session(thinks_s: float) -> None:
+    async with interrupting_server(b"552 5.3.4 too big\r\n", thinks_s) as port:
         connection = await connect(Server("127.0.0.1", port, "none", "example.com", None), QUICK)
         assert isinstance(connection, Connection)
         assert await connection.send(large_mail()) == Refused("smtp", "552 5.3.4", "5.3.4 too big")

@@ -61,7 +61,7 @@ class Dialogue(asyncio.Protocol):
         self._transport.write(data)
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until the server has taken most of what was written. Raises NoReplyError."""
+        """Wait until the server has taken most of what was written, or has answered. Raises NoReplyError."""
         await self._wait(self._may_write, timeout_s, "it took nothing more")
         if self._failure is not None:
             raise self._failure
@@ -127,6 +127,7 @@ class Dialogue(asyncio.Protocol):
             self._lines, self._octets = [], 0
             self._replies.append(Reply.of(int(code), text.decode("utf-8", "surrogateescape")))
             self._arrived.set()
+            self._may_write.set()  # who waits for room wants to hear this first: the server may read no more
 
     def _fail(self, failure: NoReplyError) -> None:
         if self._failure is None:
