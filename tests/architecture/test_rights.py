@@ -51,7 +51,7 @@ def test_every_command_of_the_frame_is_among_everybody_s_rights() -> None:
 
 @pytest.mark.parametrize("service", SOURCES)
 def test_every_key_that_a_service_names_is_among_its_patterns(service: str) -> None:
-    named = {re.sub(r"\{.*", "x", key) for key in re.findall(r'f"(imsg:[^"]+)"', code(SOURCES[service]))}
+    named = {re.sub(r"\{.*", "x", key) for key in re.findall(r'f"(imsg:[^" ]+)"', code(SOURCES[service]))}
     patterns = (*rights.AT_REDIS[service].reads, *rights.AT_REDIS[service].writes)
 
     assert {key for key in named if not any(fnmatchcase(key, pattern) for pattern in patterns)} == set()
