@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
-from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script, connect
+from imsg_runtime.redis import Read, Redis, RedisRefused, RedisUnavailable, Script, connect
 
 ADD = Script.of("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
@@ -36,12 +36,12 @@ async def test_a_command_right_after_a_script_sees_what_the_script_did(valkey_ur
     async with connect(valkey_url) as redis:
         await redis.call("DEL", "counted")
         await redis.call("SCRIPT", "FLUSH")
-        assert await redis.run_then(ADD, ["counted"], [2], ("GET", "counted")) == (2, b"2")
-        assert await redis.run_then(ADD, ["counted"], [3], ("GET", "counted")) == (5, b"5")
+        assert await redis.run_and_read(ADD, ["counted"], [2], [Read("GET", "counted")]) == (2, [b"2"])
+        assert await redis.run_and_read(ADD, ["counted"], [3], [Read("GET", "counted")]) == (5, [b"5"])
         with pytest.raises(RedisRefused):
-            await redis.run_then(ADD, ["counted"], ["x"], ("GET", "counted"))
+            await redis.run_and_read(ADD, ["counted"], ["x"], [Read("GET", "counted")])
         with pytest.raises(RedisRefused):
-            await redis.run_then(ADD, ["counted"], [1], ("HGET", "counted", "x"))
+            await redis.run_and_read(ADD, ["counted"], [1], [Read("HGET", "counted", ["x"])])
 
 
 async def test_a_server_that_is_not_there_is_away(reserved_port: int) -> None:

@@ -40,6 +40,18 @@ class Deliveries(AsyncIterator[Delivery]):
         self.lose()
         self._arrived.put_nowait(cause or StopAsyncIteration())
 
+    def take_waiting(self, most: int) -> list[Delivery]:
+        """Take what has arrived and is still held, at most so many, without waiting."""
+        taken: list[Delivery] = []
+        while len(taken) < most and not self._arrived.empty():
+            arrived = self._arrived.get_nowait()
+            if isinstance(arrived, BaseException):
+                self._arrived.put_nowait(arrived)  # for who waits next
+                break
+            if arrived.held:
+                taken.append(arrived)
+        return taken
+
     async def __anext__(self) -> Delivery:
         """Wait for the next delivery that is still held."""
         while True:

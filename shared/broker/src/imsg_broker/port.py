@@ -40,6 +40,19 @@ class Delivery:
     """False once the broker may give it to another (connection lost): begin nothing more for it."""
 
 
+class Deliveries(Protocol):
+    """What a consumer is given, in order of arrival: the next, waiting for it, or all that wait already."""
+
+    def __aiter__(self) -> AsyncIterator[Delivery]:
+        """Go on with those that come."""
+
+    async def __anext__(self) -> Delivery:
+        """Wait for the next delivery that is still held."""
+
+    def take_waiting(self, most: int) -> list[Delivery]:
+        """Take what has arrived and is still held, at most so many, without waiting."""
+
+
 class Broker(Protocol):
     """Seven verbs. Every wait in them is bounded; a lost connection is made anew with back-off, for ever.
 
@@ -62,7 +75,7 @@ class Broker(Protocol):
         Raises PublishRefused (nothing kept) or PublishUnknown (may be kept).
         """
 
-    def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
+    def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[Deliveries]:
         """Enter to consume: at most `prefetch` deliveries unacked at once; goes on over reconnects.
 
         What was delivered and not acked when the connection is lost or the consumer dies is delivered again; a

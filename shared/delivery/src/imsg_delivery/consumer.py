@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from random import Random
@@ -13,7 +13,7 @@ from typing import Generic
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr, ValidationError
 
-from imsg_broker.port import Broker, Delivery
+from imsg_broker.port import Broker, Deliveries, Delivery
 from imsg_contract.topology import Lane, lanes_down_to
 from imsg_contract.wire import Job
 from imsg_delivery.channel import Channel, Prepared
@@ -41,6 +41,9 @@ PREFETCH_PER_CALL = {Lane.PRIORITY: 8, Lane.NORMAL: 8, Lane.BULK: 2}
 
 PLACES_PER_CALL = 2
 """Deliveries begun for each call in flight: the next is looked up in the claims while a call goes on."""
+
+GROUP = 32
+"""Deliveries that are carried out together where so many wait; one that comes alone waits for nobody."""
 
 REST_S = 1.0
 """How long a lane rests after it handed back what it held."""
@@ -120,8 +123,13 @@ class Worker(Generic[Prepared]):
 
     async def run(self) -> None:
         """Work until `stopping` is set or it is cancelled; then end what is in flight and hand back the rest."""
-        watching = (self._pause.watch(), self._claims.keep_leases(), self._restraint.watch())
-        helpers = [asyncio.create_task(one) for one in watching]
+        clockwork = (
+            self._pause.watch(),
+            self._claims.keep_leases(),
+            self._claims.compaction.run(),
+            self._restraint.watch(),
+        )
+        helpers = [asyncio.create_task(one) for one in clockwork]
         lanes = [
             asyncio.create_task(self._work(lane, queue))
             for lane in self._lanes
@@ -165,15 +173,15 @@ class Worker(Generic[Prepared]):
     async def _consume(
         self,
         lane: LaneContext[Prepared],
-        deliveries: AsyncIterator[Delivery],
+        deliveries: Deliveries,
         groups: set[asyncio.Task[None]],
         requeue: asyncio.Event,
     ) -> None:
-        async for delivery in deliveries:
+        async for first in deliveries:
             if lane.lane is Lane.PRIORITY:
                 self._restraint.note_code()
-            # Each is a group of its own, for now.
-            task = asyncio.create_task(self._settle(lane, [delivery], requeue))
+            group = [first, *deliveries.take_waiting(GROUP - 1)]
+            task = asyncio.create_task(self._settle(lane, group, requeue))
             for tasks in (groups, self._groups):
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
@@ -197,17 +205,25 @@ class Worker(Generic[Prepared]):
                 endings[delivery] = await self._dead_letter(delivery, job)
             else:
                 chunks.append((job, delivery))
+        whole = [(job, delivery) for job, delivery in chunks if not self._is_long(job)]
+        long = [(job, delivery) for job, delivery in chunks if self._is_long(job)]
         async with self._lock.shared():
-            for job, delivery in chunks:
-                if job.chunk is None and len(job.recipients) > self._channel.terms.chunk_size:
-                    endings[delivery] = await self._split(lane, job, delivery)
-            chunks = [(_as_chunk(job), delivery) for job, delivery in chunks if delivery not in endings]
-            endings.update(await deliver(lane, chunks, self._owners))
-        for job, delivery in chunks:
+            splits = [asyncio.create_task(self._split(lane, job, delivery)) for job, delivery in long]
+            try:
+                endings.update(await deliver(lane, whole, self._owners))
+                for split, (_, delivery) in zip(splits, long, strict=True):
+                    endings[delivery] = await split
+            finally:
+                if splits:
+                    await cancel(splits)
+        for job, delivery in whole:
             if endings[delivery] is Ending.WANTS_TO_BE_ALONE:
                 async with self._lock.alone():
                     endings.update(await deliver(lane, [(job, delivery)], self._owners, alone=True))
         return endings
+
+    def _is_long(self, job: Job) -> bool:
+        return job.chunk is None and len(job.recipients) > self._channel.terms.chunk_size
 
     def _read(self, delivery: Delivery) -> Job | str:
         """Read a job, or say why it can't be carried out."""
@@ -239,8 +255,3 @@ class Worker(Generic[Prepared]):
         await ack(self._broker, delivery)
         log.info("split", request=job.request, method=job.method, recipients=len(job.recipients), chunks=len(slices))
         return Ending.DONE
-
-
-def _as_chunk(job: Job) -> Job:
-    """Give a short job the number of the one chunk it is."""
-    return job if job.chunk is not None else job.model_copy(update={"chunk": job.recipients[0].n})

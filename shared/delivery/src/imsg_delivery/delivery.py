@@ -12,7 +12,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from imsg_broker.port import Broker, Delivery, Unreachable
-from imsg_contract.wire import Again, Blocked, Job, Outcome, Recipient, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Again, Blocked, Job, Outcome, Recipient, Refused, Result, Sent, Status, Unknown
 from imsg_delivery.channel import Asking, Prepared
 from imsg_delivery.claims.records import Busy, Claimed, Delayed, Ended, Free, Lapsed, Record, Transition
 from imsg_delivery.claims.store import BREAKS, Begun, ChunkRecord
@@ -67,6 +67,10 @@ class Start:
     """The question who of the chunk was erased."""
     ahead_s: float = 0.0
     """How far Redis' clock is ahead of ours: no sender's own clock decides anything."""
+
+
+FRESH = Begun(now_s=0.0, answer="go", broken=0, by=(), known=False, records={})
+"""How a single message was begun that was claimed at once: it has no start that would have to be taken away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +170,21 @@ class ChunkDelivery(Generic[Prepared]):
         self._job = job
         self._delivery = delivery
         self._recipients: Mapping[int, Recipient] = {recipient.n: recipient for recipient in job.recipients}
-        self._chunk = ChunkRecord(job, owner)
+        is_whole = job.chunk is None or len(job.recipients) == lane.channel.terms.chunk_size
+        self._chunk = ChunkRecord(job, owner, is_whole=is_whole)
         self._terms = AttemptTerms(job, lane.channel.terms, lane.steps_s, lane.waits_s, lane.random.random())
         self._start = Start()
         self._states: dict[int, State] = {}
         self._is_closed = False
+        self._is_sure = False
+        """Nothing is known of the chunk but that its one message was sent."""
 
     async def carry_out(self, *, alone: bool) -> Ending:
         """Do all that can be done for the delivery here and now; only cancelling raises."""
         try:
+            if not alone and self._is_plain() and await self._send_at_once():
+                await self._settle(FRESH)
+                return Ending.DONE
             async with self._lane.places:
                 if not self._may_begin():
                     return Ending.REQUEUED
@@ -199,14 +209,72 @@ class ChunkDelivery(Generic[Prepared]):
                 self._lane.claims.forget(self._chunk)
         return Ending.DONE
 
+    # A single message, as nearly all are
+
+    def _is_plain(self) -> bool:
+        """Tell whether it is one message that may be claimed at once: new to all that is known, its content at hand."""
+        job = self._job
+        return (
+            len(job.recipients) == 1
+            and not (job.fencing_token or job.asking or job.attachments or self._delivery.redelivered)
+            and job.content_at is None
+        )
+
+    async def _send_at_once(self) -> bool:
+        """Claim in the step that begins, send, and record; False where something is known of the message already.
+
+        Only who holds a slot claims, and whoever gets it next claims behind our record, on the same connection: so
+        never more is in doubt than there are slots.
+        """
+        recipient = self._job.recipients[0]
+        async with Slot(self._lane):
+            if not self._may_begin():
+                raise Requeue("interrupted")
+            claimed = await self._begin_and_claim(recipient.n)
+            if claimed is None:
+                return False
+            if isinstance(claimed, Ended):
+                self._see({recipient.n: claimed})
+                self._is_closed = True
+                return True
+            transitions = list(self._hold_up([claimed]).values())
+            if not transitions:
+                prepared = await self._prepare([recipient.n])
+                self._see({recipient.n: claimed})
+                if isinstance(prepared, Again | Blocked | Refused):
+                    self._count(prepared)
+                    transitions = [decide(claimed, prepared, self._now_s(), self._terms)]
+                else:
+                    transitions = await self._call(prepared, [claimed])
+        await self._record(transitions)
+        record, outcome = self._states[recipient.n].record, transitions[0].outcome
+        is_ours = isinstance(record, Ended) and record.outcome is outcome
+        self._is_sure = is_ours and outcome.status is Status.SENT and self._chunk.is_whole
+        return True
+
+    async def _begin_and_claim(self, n: int) -> Free | Ended | None:
+        lookup = await self._prepare_lookup()
+        # Until it is answered, and while it is prepared, it may be ours and is certainly not sent.
+        self._start, self._states = Start(FRESH, lookup), {n: State(Free(n, 0.0, doubtful=False), is_claiming=True)}
+        step = partial(self._lane.claims.begin_and_claim, self._chunk, n, lookup)
+        claimed = await self._persist(step, PATIENCE_S, self._may_begin)
+        if claimed is None:
+            self._start, self._states = Start(), {}
+        elif isinstance(claimed, Free):
+            self._start = Start(FRESH, lookup, claimed.first_s - self._lane.clock())
+        return claimed
+
     # Claim
+
+    async def _prepare_lookup(self) -> Lookup | None:
+        if self._lane.tombstones is None:
+            return None
+        addresses = {n: recipient.address for n, recipient in self._recipients.items()}
+        return await self._lane.tombstones.prepare(addresses, self._job.accepted_at)
 
     async def _begin(self, *, alone: bool) -> Begun:
         """Begin, and go by Redis' clock from here. Raises Requeue."""
-        lookup = None
-        if self._lane.tombstones is not None:
-            addresses = {n: recipient.address for n, recipient in self._recipients.items()}
-            lookup = await self._lane.tombstones.prepare(addresses, self._job.accepted_at)
+        lookup = await self._prepare_lookup()
         begin = partial(self._lane.claims.begin, self._chunk, list(self._recipients), alone=alone, lookup=lookup)
         begun = await self._persist(begin, PATIENCE_S, self._may_begin)
         self._start = Start(begun, lookup, begun.now_s - self._lane.clock())
@@ -424,7 +492,8 @@ class ChunkDelivery(Generic[Prepared]):
             return
         # A single message that has ended needs no other step: the end of its delivery is written with it.
         closes = len(self._recipients) == 1 and transitions[0].step_s is None
-        advance = partial(self._lane.claims.advance, self._chunk, transitions, ends=closes)
+        has_start = closes and self._start.begun is not FRESH
+        advance = partial(self._lane.claims.advance, self._chunk, transitions, ends=has_start)
         self._see(await self._persist(advance, WRITE_PATIENCE_S))
         self._is_closed = closes
 
@@ -447,11 +516,17 @@ class ChunkDelivery(Generic[Prepared]):
         if not self._is_closed:
             await self._end(PATIENCE_S, handed=handed, broken=broken)
         await ack(self._lane.broker, self._delivery)
+        self._let_shrink()
         outcomes = self._find_outcomes()
         statuses = Counter(outcome.status.value for outcome in outcomes)
         codes = sorted({outcome.code for outcome in outcomes if outcome.code})
         names = {"chunk": self._chunk.name, "method": self._job.method, "attempt": self._job.attempt}
         log.info("delivered", **names, **statuses, **({"codes": codes} if codes else {}))
+
+    def _let_shrink(self) -> None:
+        """Let what is kept of the chunk shrink, once every recipient has ended and history hears of it."""
+        if self._is_sure or all(isinstance(state.record, Ended) for state in self._states.values()):
+            self._lane.claims.settle(self._chunk, is_sure=self._is_sure)
 
     def _find_outcomes(self) -> list[Outcome]:
         records = (state.record for state in self._states.values())

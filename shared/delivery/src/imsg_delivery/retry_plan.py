@@ -31,7 +31,8 @@ class RetryPlan:
     """The copies of one delivery, until they are delayed."""
 
     def __init__(self, job: Job) -> None:
-        self._job = job
+        # A copy that holds a part of them goes by the name of the chunk.
+        self._job = job if job.chunk is not None else job.model_copy(update={"chunk": job.recipients[0].n})
         self._recipients: dict[_Way, list[Recipient]] = defaultdict(list)
 
     def __bool__(self) -> bool:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 import redis.asyncio
@@ -54,7 +54,22 @@ _CODES = {
 """The library takes the code off the texts of errors that it knows."""
 
 Argument = str | bytes | int | float
-_Call = tuple[tuple[Argument, ...], asyncio.Future[Any]]
+
+
+class _Answer(Protocol):
+    """Who waits for a reply: a future, or several as one."""
+
+    def done(self) -> bool:
+        """Tell whether nobody waits any more."""
+
+    def set_result(self, reply: Any, /) -> None:  # noqa: ANN401  Redis' own
+        """Give the reply."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Say why there is none."""
+
+
+_Call = tuple[tuple[Argument, ...], _Answer]
 
 
 class RedisUnavailable(Exception):  # noqa: N818  a state of the world, not a fault of the call
@@ -78,12 +93,22 @@ class Script:
         return cls(source, hashlib.sha1(source.encode()).hexdigest())  # noqa: S324  EVALSHA names scripts so
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A read that shares a command with others of the same key: `Read("HMGET", KEY, FIELDS)`, as SMISMEMBER's too."""
+
+    command: str
+    key: str
+    fields: Sequence[Argument] = ()
+
+
 class Redis:
     """Calls by name and arguments, answers as bytes. Calls made in the same turn of the loop share one round trip."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
         self._waiting: list[_Call] = []
+        self._reads: dict[tuple[str, str], _Reads] = {}
         self._flushing: asyncio.Task[None] | None = None
         self._takes_writes = False
 
@@ -128,16 +153,31 @@ class Redis:
                 raise
         return await self.call("EVAL", script.source, len(keys), *keys, *arguments)
 
-    async def run_then(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], command: Sequence[Argument]
-    ) -> tuple[Any, Any]:
-        """Run a script, and a command right after it in the same round trip; return both replies. Raises like call."""
-        first = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        ran, answered = await asyncio.gather(self._send(first), self._send(tuple(command)))
+    async def run_and_read(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], reads: Sequence[Read]
+    ) -> tuple[Any, list[Any]]:
+        """Run a script, and read something after it in the same round trip; return all replies. Raises like call."""
+        command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        ran, found = await self._send_and_read(command, reads)
         if isinstance(ran, redis.exceptions.NoScriptError):
-            first = ("EVAL", script.source, *first[2:])
-            ran, answered = await asyncio.gather(self._send(first), self._send(tuple(command)))
-        return _accept(ran), _accept(answered)
+            ran, found = await self._send_and_read(("EVAL", script.source, *command[2:]), reads)
+        return _accept(ran), [_accept(one) for one in found]
+
+    async def _send_and_read(self, command: tuple[Argument, ...], reads: Sequence[Read]) -> tuple[Any, list[Any]]:
+        sent, asked = self._send(command), [self._read(read) for read in reads]
+        try:
+            return await sent, [await one for one in asked]
+        except BaseException:
+            for one in asked:
+                if not one.cancel() and not one.cancelled():
+                    one.exception()  # the same as the script's: said once is enough
+            raise
+
+    def _read(self, read: Read) -> asyncio.Future[Any]:
+        reads = self._reads.get((read.command, read.key))
+        if reads is None:
+            reads = self._reads[read.command, read.key] = _Reads(read.command, read.key)
+        return reads.add(read.fields)
 
     async def quiet(self) -> None:
         """Wait until nothing is on its way any more, not even calls whose callers gave up; bounded by their time."""
@@ -155,10 +195,14 @@ class Redis:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+                if not self._waiting:
+                    batch += [(reads.command, reads) for reads in self._reads.values()]
+                    self._reads = {}
                 await self._carry_out(batch)
         finally:
             self._flushing = None
-            left, self._waiting = self._waiting, []
+            left, self._waiting = [*self._waiting, *((reads.command, reads) for reads in self._reads.values())], []
+            self._reads = {}
             _give_up(left, "the call was broken off")
 
     async def _carry_out(self, batch: Sequence[_Call]) -> None:
@@ -193,6 +237,44 @@ class Redis:
             return replies
         finally:
             await self._client.connection_pool.release(connection)
+
+
+class _Reads:
+    """Reads of one key that are made as one."""
+
+    def __init__(self, command: str, key: str) -> None:
+        self._words: list[Argument] = [command, key]
+        self._parts: list[tuple[asyncio.Future[Any], int]] = []
+
+    @property
+    def command(self) -> tuple[Argument, ...]:
+        """The one read."""
+        return tuple(self._words)
+
+    def add(self, fields: Sequence[Argument]) -> asyncio.Future[Any]:
+        """Read these too."""
+        self._words += fields
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._parts.append((future, len(fields)))
+        return future
+
+    def done(self) -> bool:
+        """Tell whether nobody waits any more."""
+        return all(future.done() for future, _ in self._parts)
+
+    def set_result(self, reply: Any, /) -> None:  # noqa: ANN401  Redis' own
+        """Give each what it asked for; an error to all of them."""
+        at = 0
+        for future, count in self._parts:
+            if not future.done():
+                future.set_result(reply[at : at + count] if isinstance(reply, list) and count else reply)
+            at += count
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Say why there is none."""
+        for future, _ in self._parts:
+            if not future.done():
+                future.set_exception(error)
 
 
 async def _reply(connection: redis.asyncio.connection.AbstractConnection) -> Any:  # noqa: ANN401

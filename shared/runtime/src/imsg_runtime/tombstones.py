@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from imsg_contract.addresses import identity
 from imsg_contract.topology import TOMBSTONES
-from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable, Script
+from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable, Script
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -87,19 +87,20 @@ class Lookup:
 
     digests: Mapping[int, tuple[str, ...]]
     accepted_ms: float
-    command: tuple[str, ...]
+    question: Read
 
     @classmethod
     def of(cls, digests: Mapping[int, tuple[str, ...]], accepted_ms: float) -> "Lookup":
         """Make a lookup of recipients by their digests."""
-        return cls(digests, accepted_ms, ("HMGET", TOMBSTONES, *(one for every in digests.values() for one in every)))
+        asked = [one for every in digests.values() for one in every]
+        return cls(digests, accepted_ms, Read("HMGET", TOMBSTONES, asked))
 
     def only(self, ns: Sequence[int]) -> "Lookup":
         """Ask about some of them."""
         return Lookup.of({n: self.digests[n] for n in ns}, self.accepted_ms)
 
     def read(self, reply: Sequence[bytes | None]) -> frozenset[int]:
-        """Say who is erased by the reply to the command."""
+        """Say who is erased by the reply to the question."""
         asked = (n for n, digests in self.digests.items() for _ in digests)
         return frozenset(
             n for n, stone in zip(asked, reply, strict=True) if stone and int(stone.split()[0]) >= self.accepted_ms
@@ -125,7 +126,7 @@ class Tombstones:
         if (lookup := await self.prepare(addresses, accepted_at)) is None:
             return frozenset()
         try:
-            return lookup.read(await self._redis.call(*lookup.command))
+            return lookup.read(await self._redis.call(lookup.question.command, TOMBSTONES, *lookup.question.fields))
         except RedisRefused as refused:
             raise RedisUnavailable(str(refused)) from refused
 

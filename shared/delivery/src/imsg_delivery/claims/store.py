@@ -11,22 +11,28 @@ A hash `imsg:ledger:REQUEST/FIRST` holds for each recipient `n` one of
 and for each delivery that is being carried out `start/TOKEN/FIRST` → `COUNT SETTLED`: how often it was begun and not
 brought to an orderly end, and how many of its recipients had ended when it was begun last; beside it
 `by/TOKEN/FIRST` → the owners that are counted there, and `back/OWNER` where one ended in good order after all.
+What begins and claims in one step, a single message of which nothing is known, writes no start: a claim that is left
+behind without one counts as one start.
+`of` → how many recipients the chunk has, where that is known.
+Once all have ended the hash goes, and a digest of the chunk's name stands for it (`settled`).
 `imsg:ledger:stopped/PROCESS` says that a process was ended because it stood still: its owners count for nothing
 (ADR 15). TOKEN is the job's fencing token. Versions before these fields count as they did, by COUNT alone.
 """
 
 import asyncio
 import json
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-from imsg_contract.wire import RANKS, Job, Outcome
+from imsg_contract.wire import RANKS, Job, Outcome, Status
 from imsg_delivery.claims.records import Busy, Delayed, Ended, Free, Lapsed, Record, Stale, Transition
 from imsg_delivery.claims.scripts import load
+from imsg_delivery.claims.settled import LOOK_AFTER_S, Compaction, Settled, question
 from imsg_runtime.observe import logger
-from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable, Script
+from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable, Script
 from imsg_runtime.tombstones import Lookup
 
 log = logger(__name__)
@@ -48,39 +54,50 @@ KEY = "imsg:ledger:"
 
 BORN_KEY = "imsg:ledger:born"
 
+SENT_BEFORE = "It was sent before; what the provider said then is not kept any more."
+
 STOPPED_KEY = "imsg:ledger:stopped/"
 """Before the name of a process."""
 
 
-@dataclass(frozen=True, slots=True)
 class ChunkRecord:
-    """One delivery's view of its chunk's hash."""
+    """One delivery's view of its chunk's hash: of which job, and `owner`, who carries out this one delivery.
 
-    job: InitVar[Job]
-    """A chunk: its number is set."""
-    owner: str
-    """Whoever carries out this one delivery; another delivery of the same message has another owner."""
-    name: str = field(init=False)
-    """What log lines call the chunk."""
-    key: str = field(init=False)
-    request: str = field(init=False)
-    token: int = field(init=False)
-    """The job's fencing token: a copy of the job with a lower one has nothing to do with a recipient any more."""
-    start: str = field(init=False)
-    """The field that counts this delivery's starts."""
-    expires_at: datetime = field(init=False)
+    Another delivery of the same message has another owner. `is_whole`: the job holds every recipient of the chunk.
+    """
 
-    def __post_init__(self, job: Job) -> None:
-        name = f"{job.request}/{job.chunk}"
-        for field_name, value in (
-            ("name", name),
-            ("key", f"{KEY}{name}"),
-            ("request", job.request),
-            ("token", job.fencing_token),
-            ("start", start_field(job)),
-            ("expires_at", job.expires_at),
-        ):
-            object.__setattr__(self, field_name, value)
+    __slots__ = (
+        *("accepted_s", "attempt", "is_whole", "keep_until_ms", "key", "name"),
+        *("owner", "recipients", "request", "start", "token"),
+    )
+
+    def __init__(self, job: Job, owner: str, *, is_whole: bool = False) -> None:
+        self.owner = owner
+        self.name = job.name
+        """What log lines call the chunk."""
+        self.key = f"{KEY}{self.name}"
+        self.request = job.request
+        self.recipients = len(job.recipients)
+        self.is_whole = is_whole
+        self.attempt = job.attempt
+        self.token = job.fencing_token
+        """A copy of the job with a lower fencing token has nothing to do with a recipient any more."""
+        self.start = start_field(job)
+        """The field that counts this delivery's starts."""
+        self.accepted_s = job.accepted_at.timestamp()
+        self.keep_until_ms = round((job.expires_at.timestamp() + KEEP_S) * 1000)
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether it is the same delivery of the same copy."""
+        return isinstance(other, ChunkRecord) and (self.owner, self.key, self.start) == (
+            other.owner,
+            other.key,
+            other.start,
+        )
+
+    def __hash__(self) -> int:
+        """Hash by owner: no two deliveries share one."""
+        return hash(self.owner)
 
 
 def owner_of(process: str, worker: str) -> str:
@@ -126,7 +143,9 @@ class Claims:
         self._lease_ms = round(lease_s * 1000)
         self._stopped = tuple(stopped)
         self._held: dict[ChunkRecord, set[int]] = {}
-        self._scripts = {name: load(name) for name in ("begin", "advance", "renew", "end", "carry", "born")}
+        self._compaction = Compaction(redis)
+        names = ("begin", "begin_and_claim", "unclaim", "advance", "renew", "end", "carry", "born")
+        self._scripts = {name: load(name) for name in names}
 
     async def begin(
         self, record: ChunkRecord, ns: Sequence[int], *, alone: bool, lookup: Lookup | None = None
@@ -149,13 +168,58 @@ class Claims:
         alone: bool,
         lookup: Lookup | None,
     ) -> Begun:
-        keep_until_ms = round((record.expires_at.timestamp() + KEEP_S) * 1000)
-        arguments: list[Argument] = [record.token, record.owner, record.start, int(alone), BREAKS, keep_until_ms]
-        reply, erased = await self._step("begin", record, [*arguments, excused, *ns], lookup)
+        of = record.recipients if record.is_whole else 0
+        arguments: list[Argument] = [record.token, record.owner, record.start, int(alone), BREAKS]
+        arguments += [record.keep_until_ms, of, excused, *ns]
+        asked = self._is_old(record, time.time())
+        reply, erased, is_settled = await self._step("begin", record, arguments, lookup, asks=asked)
         now_ms, answer, broken, known, by, *found = reply
         records = {n: _read(record.request, n, one, erased) for n, one in zip(ns, found, strict=True)}
+        if is_settled or (not asked and await self._find_settled(record, int(now_ms) / 1000)):
+            # Whatever else stands there was left by somebody who began, and died before he had read this.
+            for n in (n for n, one in records.items() if not isinstance(one, Ended)):
+                records[n] = _told_again(record, n, int(now_ms) / 1000)
         names = tuple(by.decode().split())
         return Begun(int(now_ms) / 1000, answer.decode(), int(broken), names, bool(known), records)
+
+    async def begin_and_claim(self, record: ChunkRecord, n: int, lookup: Lookup | None = None) -> Free | Ended | None:
+        """Begin the delivery of a single message and claim it, in one step; None where it has to be begun first.
+
+        That is where anything is known of it: an earlier start, a claim, an end.
+        """
+        arguments: list[Argument] = [record.token, record.owner, self._lease_ms, record.keep_until_ms, n]
+        arguments.append(int(record.is_whole))
+        asked = self._is_old(record, time.time())
+        reply, erased, is_settled = await self._step("begin_and_claim", record, arguments, lookup, asks=asked)
+        if not (now_ms := int(reply)):
+            return None
+        if is_settled or (not asked and await self._find_settled(record, now_ms / 1000)):
+            await self._step("unclaim", record, [record.owner, n])
+            return _told_again(record, n, now_ms / 1000)
+        self._held[record] = {n}
+        return Free(n, now_ms / 1000, doubtful=False, erased=n in erased)
+
+    def _is_old(self, record: ChunkRecord, now_s: float) -> bool:
+        """Tell whether its chunk may be settled and its hash gone."""
+        return now_s >= record.accepted_s + LOOK_AFTER_S
+
+    async def _find_settled(self, record: ChunkRecord, now_s: float) -> bool:
+        """Ask whether a chunk is settled, where Redis' clock says what ours did not."""
+        if not self._is_old(record, now_s):
+            return False
+        read = question(record.name, record.accepted_s)
+        return bool((await self._call(read.command, read.key, *read.fields))[0])
+
+    def settle(self, record: ChunkRecord, *, is_sure: bool) -> None:
+        """Say that every recipient of a delivery has ended, and is told of: what is kept of the chunk may shrink.
+
+        `is_sure`: it was one message, claimed as new and sent, so that nothing else can be known of it.
+        """
+        self._compaction.add(Settled(record.accepted_s, record.name, record.key, record.keep_until_ms, is_sure))
+
+    async def compact(self) -> None:
+        """Let the hashes of settled chunks go, as long as the worker lives."""
+        await self._compaction.run()
 
     async def _find_excused(self, owners: Sequence[str]) -> list[str]:
         """Choose those whose process was ended because it stood still."""
@@ -186,7 +250,7 @@ class Claims:
         arguments: list[Argument] = [record.token, record.owner, start, self._lease_ms, KEEP_S * 1000, len(transitions)]
         for transition in transitions:
             arguments += _write(transition)
-        reply, erased = await self._step("advance", record, [*arguments, *claim], lookup)
+        reply, erased, _ = await self._step("advance", record, [*arguments, *claim], lookup)
         answers: dict[int, Record] = {}
         for transition, found in zip(transitions, reply, strict=False):
             n = transition.outcome.n
@@ -246,31 +310,53 @@ class Claims:
             raise RedisUnavailable(str(refused)) from refused
 
     async def _step(
-        self, name: str, record: ChunkRecord, arguments: Sequence[Argument], lookup: Lookup | None = None
-    ) -> tuple[Any, Collection[int]]:
-        """Run a script; right after it, in the same round trip, look who is erased."""
-        reply = await self._run(self._scripts[name], record.key, arguments, lookup)
-        if lookup is None:
-            return reply, ()
-        reply, stones = reply
-        return reply, lookup.read(stones) if any(stones) else ()
-
-    async def _run(self, script: Script, key: str, arguments: Sequence[Argument], lookup: Lookup | None = None) -> Any:  # noqa: ANN401  Redis' reply, or both
+        self,
+        name: str,
+        record: ChunkRecord,
+        arguments: Sequence[Argument],
+        lookup: Lookup | None = None,
+        *,
+        asks: bool = False,
+    ) -> tuple[Any, Collection[int], bool]:
+        """Run a script; right after it, in the same round trip, look who is erased, and whether the chunk is settled."""
+        script = self._scripts[name]
+        reads: list[Read] = [] if lookup is None else [lookup.question]
+        if asks:
+            reads.append(question(record.name, record.accepted_s))
+        if not reads:
+            return await self._run(script, record.key, arguments), (), False
         try:
-            if lookup is None:
-                return await self._redis.run(script, [key], arguments)
-            return await self._redis.run_then(script, [key], arguments, lookup.command)
+            reply, found = await self._redis.run_and_read(script, [record.key], arguments, reads)
         except RedisRefused as refused:
-            if str(refused).removeprefix("ERR ").startswith("user_script:"):
-                raise
-            # A server that is loading, full or a replica may not write for now: to a worker it is away.
-            raise RedisUnavailable(str(refused)) from refused
+            raise _understand(refused) from refused.__cause__
+        is_settled = asks and bool(found[-1][0])
+        return reply, lookup.read(found[0]) if lookup is not None and any(found[0]) else (), is_settled
+
+    async def _run(self, script: Script, key: str, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401  Redis' reply
+        try:
+            return await self._redis.run(script, [key], arguments)
+        except RedisRefused as refused:
+            raise _understand(refused) from refused.__cause__
 
     def _let_go(self, record: ChunkRecord, ns: Iterable[int]) -> None:
         if held := self._held.get(record):
             held.difference_update(ns)
             if not held:
                 del self._held[record]
+
+
+def _understand(refused: RedisRefused) -> RedisRefused | RedisUnavailable:
+    """Say what a refusal is to a worker: a server that is loading, full or a replica is away; else it is a bug."""
+    if str(refused).removeprefix("ERR ").startswith("user_script:"):
+        return refused
+    return RedisUnavailable(str(refused))
+
+
+def _told_again(record: ChunkRecord, n: int, now_s: float) -> Ended:
+    """Say of a recipient what is still known of it once its hash is gone: that it was sent to."""
+    at = datetime.fromtimestamp(now_s, UTC)
+    told = Outcome(request=record.request, n=n, attempt=record.attempt, status=Status.SENT, detail=SENT_BEFORE, at=at)
+    return Ended(told)
 
 
 def _write(transition: Transition) -> tuple[int, int, str]:

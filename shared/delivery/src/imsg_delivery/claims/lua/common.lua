@@ -1,14 +1,29 @@
 -- What every script of the claims begins with. Each touches one key, so that it runs on a Redis Cluster too.
 -- Lua's tostring writes 1.7e+12 for a time in milliseconds; hence %d everywhere.
 local key = KEYS[1]
+local AT_ONCE = 1000 -- fields of one command: unpack takes some thousand
 local function now_ms()
   local t = redis.call('TIME')
   return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 end
--- How recipient n stands for a delivery of this fencing token and owner: a reply, and where it may be claimed
--- first try and doubt (0 none, 1 the provider may have it, 2 so, and taken over by the claim's owner).
-local function standing(n, token, owner, now)
-  local entry = redis.call('HGET', key, n)
+-- The entries of fields, false where there is none.
+local function entries(fields)
+  local found = {}
+  for first = 1, #fields, AT_ONCE do
+    local some = redis.call('HMGET', key, unpack(fields, first, math.min(first + AT_ONCE - 1, #fields)))
+    for i = 1, #some do found[first + i - 1] = some[i] end
+  end
+  return found
+end
+-- Write field, entry, field, entry, … at once.
+local function write(changed)
+  for first = 1, #changed, AT_ONCE do
+    redis.call('HSET', key, unpack(changed, first, math.min(first + AT_ONCE - 1, #changed)))
+  end
+end
+-- How a recipient with this entry stands for a delivery of this fencing token and owner: a reply, and where it may be
+-- claimed first try and doubt (0 none, 1 the provider may have it, 2 so, and taken over by the claim's owner).
+local function standing(entry, token, owner, now)
   if not entry then return string.format('f %d 0', now), now, 0 end
   local kind = string.sub(entry, 1, 1)
   if kind == 's' then return entry end
@@ -33,8 +48,8 @@ local function standing(n, token, owner, now)
   if left > 0 then return string.format('b %d', left) end
   return 'e ' .. first .. ' ' .. who, tonumber(first), 2
 end
-local function claim(n, owner, till, token, first, doubt)
-  redis.call('HSET', key, n, string.format('c %s %d %d %d %d', owner, till, token, first, doubt))
+local function claim_of(owner, till, token, first, doubt)
+  return string.format('c %s %d %d %d %d', owner, till, token, first, doubt)
 end
 -- Beside a start: who began it and is counted.
 local function beginners(start) return 'by' .. string.sub(start, 6) end

@@ -1,0 +1,166 @@
+"""Chunks that are settled, in eight bytes each: their hashes go some seconds after they have ended (ADR 25).
+
+A set `imsg:ledger:settled/TENS` holds the digests of the chunks that were accepted in the same ten seconds and whose
+recipients have all ended. Recipients of which their hash holds nothing any more were sent to. It lives as long as the
+longest of the hashes would have. Redis keeps a set of whole numbers as eight bytes each (`set-max-intset-entries`).
+
+A set is written before hashes go, and read after a delivery was begun. So who finds no hash finds the set.
+"""
+
+import asyncio
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from imsg_delivery.claims.scripts import load
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable
+
+log = logger(__name__)
+
+LOOK_AFTER_S = 20.0
+"""From this age on of a job, by Redis' clock, a delivery that begins asks whether its chunk is settled."""
+
+COMPACT_AFTER_S = 30.0
+"""From this age on a hash may go: later than who begins asks, should a clock be set back a little."""
+
+EVERY_S = 1.0
+AT_ONCE = 500
+"""Chunks of one step."""
+
+MOST_WAITING = 200_000
+"""Chunks that wait to be compacted: what comes beside them keeps its hash until it expires."""
+
+BUCKET_S = 10
+
+KEY = "imsg:ledger:settled/"
+"""Before the tens of seconds (Unix) in which chunks were accepted."""
+
+FROM_KEY = "imsg:ledger:compact-from"
+"""Since when hashes may go (Unix ms): senders of before know nothing of the sets."""
+
+OTHERS_LEAVE_MS = 3_600_000
+"""How long senders of before may be at work beside us, where Redis holds what they may have written."""
+
+NEW_MS = 60_000
+"""How young Redis' data is where nobody else has been at work."""
+
+
+class Settled(NamedTuple):
+    """A chunk of which every recipient has ended."""
+
+    accepted_s: float
+    name: str
+    key: str
+    keep_until_ms: int
+    is_sure: bool
+    """All is known: it was one message, claimed as new and sent. Else its hash is looked at first."""
+
+
+def digest_of(name: str) -> int:
+    """Make a chunk's number: 64 bits, signed, as Redis counts."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
+
+
+def bucket_of(accepted_s: float) -> str:
+    """Name the set of what was accepted then."""
+    return f"{KEY}{int(accepted_s // BUCKET_S)}"
+
+
+def question(name: str, accepted_s: float) -> Read:
+    """Ask whether a chunk is settled."""
+    return Read("SMISMEMBER", bucket_of(accepted_s), (digest_of(name),))
+
+
+class Compaction:
+    """Lets the hashes of settled chunks go. What waits when a worker ends keeps its hash until that expires."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._waiting: list[Settled] = []
+        """A heap: what was accepted first goes first."""
+        self._check, self._keep, self._drop = load("all_ended"), load("keep_settled"), load("drop_sent")
+
+    def add(self, settled: Settled) -> None:
+        """Let a chunk's hash go when it is old enough."""
+        if len(self._waiting) < MOST_WAITING:
+            heapq.heappush(self._waiting, settled)
+
+    async def run(self) -> None:
+        """Compact again and again, as long as the worker lives."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                await self.compact()
+            except RedisUnavailable as error:
+                log.warning("not_compacted", why=str(error))
+            except RedisRefused as error:  # a right that is lacking, where an older version gave them out
+                log.error("not_compacted", why=str(error))
+
+    async def compact(self) -> int:
+        """Compact what is old enough; return how many chunks. Raises RedisUnavailable, RedisRefused."""
+        if not self._waiting:
+            return 0
+        now_ms = await self._now_ms()
+        if now_ms < await self._begin_ms(now_ms):
+            self._waiting.clear()  # it would have to wait for too long
+            return 0
+        before_s, done = now_ms / 1000 - COMPACT_AFTER_S, 0
+        while due := self._next_due(before_s):
+            try:
+                done += await self._compact(due)
+            except RedisUnavailable:
+                for one in due:  # again later: every step may be repeated
+                    self.add(one)
+                raise
+        return done
+
+    def _next_due(self, before_s: float) -> list[Settled]:
+        due: list[Settled] = []
+        while len(due) < AT_ONCE and self._waiting and self._waiting[0].accepted_s <= before_s:
+            due.append(heapq.heappop(self._waiting))
+        return due
+
+    async def _compact(self, due: Sequence[Settled]) -> int:
+        sure = [one for one in due if one.is_sure]
+        others = [one for one in due if not one.is_sure]
+        looks = await asyncio.gather(*(self._redis.run(self._check, [one.key], []) for one in others))
+        mixed = [one for one, found in zip(others, looks, strict=True) if found == MIXED]
+        sure += [one for one, found in zip(others, looks, strict=True) if found == SENT]
+        await self._keep_all([*sure, *mixed])
+        # Only now: whoever finds no hash has to find the set.
+        if sure:
+            await self._redis.call("UNLINK", *(one.key for one in sure))
+        await asyncio.gather(*(self._redis.run(self._drop, [one.key], []) for one in mixed))
+        return len(sure) + len(mixed)
+
+    async def _keep_all(self, chunks: Iterable[Settled]) -> None:
+        members: dict[str, list[Argument]] = defaultdict(list)
+        until: dict[str, int] = defaultdict(int)
+        for one in chunks:
+            bucket = bucket_of(one.accepted_s)
+            members[bucket].append(digest_of(one.name))
+            until[bucket] = max(until[bucket], one.keep_until_ms)
+        await asyncio.gather(
+            *(self._redis.run(self._keep, [bucket], [until[bucket], *found]) for bucket, found in members.items())
+        )
+
+    async def _now_ms(self) -> int:
+        seconds, micros = await self._redis.call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def _begin_ms(self, now_ms: int) -> int:
+        """Say since when hashes may go: at once in a new Redis, else once older senders have left."""
+        found = await self._redis.call("GET", FROM_KEY)
+        if found is None:
+            born = await self._redis.call("GET", "imsg:ledger:born")
+            is_new = born is None or now_ms - int(born) < NEW_MS
+            await self._redis.call("SET", FROM_KEY, now_ms if is_new else now_ms + OTHERS_LEAVE_MS, "NX")
+            found = await self._redis.call("GET", FROM_KEY)
+        return int(found or now_ms + OTHERS_LEAVE_MS)
+
+
+SENT, MIXED = 1, 2
+"""What a look at a hash finds: every recipient was sent to; or has ended, some of them otherwise."""
