@@ -79,14 +79,9 @@ class Compaction:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._waiting: list[Settled] = []
-        """A heap: what was accepted first goes first."""
+        self.waiting: list[Settled] = []
+        """What waits to be old enough: a heap, what was accepted first goes first; of MOST_WAITING at most."""
         self._check, self._keep, self._drop = load("all_ended"), load("keep_settled"), load("drop_sent")
-
-    def add(self, settled: Settled) -> None:
-        """Let a chunk's hash go when it is old enough."""
-        if len(self._waiting) < MOST_WAITING:
-            heapq.heappush(self._waiting, settled)
 
     async def run(self) -> None:
         """Compact again and again, as long as the worker lives."""
@@ -94,18 +89,16 @@ class Compaction:
             await asyncio.sleep(EVERY_S)
             try:
                 await self.compact()
-            except RedisUnavailable as error:
+            except (RedisUnavailable, RedisRefused) as error:  # refused: rights that an older version gave out
                 log.warning("not_compacted", why=str(error))
-            except RedisRefused as error:  # a right that is lacking, where an older version gave them out
-                log.error("not_compacted", why=str(error))
 
     async def compact(self) -> int:
         """Compact what is old enough; return how many chunks. Raises RedisUnavailable, RedisRefused."""
-        if not self._waiting:
+        if not self.waiting:
             return 0
         now_ms = await self._now_ms()
         if now_ms < await self._begin_ms(now_ms):
-            self._waiting.clear()  # it would have to wait for too long
+            self.waiting.clear()  # it would have to wait for too long
             return 0
         before_s, done = now_ms / 1000 - COMPACT_AFTER_S, 0
         while due := self._next_due(before_s):
@@ -113,14 +106,14 @@ class Compaction:
                 done += await self._compact(due)
             except RedisUnavailable:
                 for one in due:  # again later: every step may be repeated
-                    self.add(one)
+                    heapq.heappush(self.waiting, one)
                 raise
         return done
 
     def _next_due(self, before_s: float) -> list[Settled]:
         due: list[Settled] = []
-        while len(due) < AT_ONCE and self._waiting and self._waiting[0].accepted_s <= before_s:
-            due.append(heapq.heappop(self._waiting))
+        while len(due) < AT_ONCE and self.waiting and self.waiting[0].accepted_s <= before_s:
+            due.append(heapq.heappop(self.waiting))
         return due
 
     async def _compact(self, due: Sequence[Settled]) -> int:

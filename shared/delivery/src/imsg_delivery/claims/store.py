@@ -20,9 +20,10 @@ Once all have ended the hash goes, and a digest of the chunk's name stands for i
 """
 
 import asyncio
+import heapq
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -30,7 +31,7 @@ from typing import Any, Literal
 from imsg_contract.wire import RANKS, Job, Outcome, Status
 from imsg_delivery.claims.records import Busy, Delayed, Ended, Free, Lapsed, Record, Stale, Transition
 from imsg_delivery.claims.scripts import load
-from imsg_delivery.claims.settled import LOOK_AFTER_S, Compaction, Settled, question
+from imsg_delivery.claims.settled import LOOK_AFTER_S, MOST_WAITING, Compaction, Settled, question
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable, Script
 from imsg_runtime.tombstones import Lookup
@@ -73,7 +74,7 @@ class ChunkRecord:
 
     def __init__(self, job: Job, owner: str, *, is_whole: bool = False) -> None:
         self.owner = owner
-        self.name = job.name
+        self.name = f"{job.request}/{job.recipients[0].n if job.chunk is None else job.chunk}"
         """What log lines call the chunk."""
         self.key = f"{KEY}{self.name}"
         self.request = job.request
@@ -138,8 +139,17 @@ class Claims:
     Every call raises RedisUnavailable, and may be repeated. Calls made in the same turn of the loop share a round trip.
     """
 
-    def __init__(self, redis: Redis, lease_s: float = LEASE_S, stopped: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        lease_s: float = LEASE_S,
+        stopped: Sequence[str] = (),
+        *,
+        unix_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._redis = redis
+        self._unix_clock = unix_clock
+        """For what is asked beside, never for what is decided: that goes by Redis' clock."""
         self._lease_ms = round(lease_s * 1000)
         self._stopped = tuple(stopped)
         self._held: dict[ChunkRecord, set[int]] = {}
@@ -171,7 +181,7 @@ class Claims:
         of = record.recipients if record.is_whole else 0
         arguments: list[Argument] = [record.token, record.owner, record.start, int(alone), BREAKS]
         arguments += [record.keep_until_ms, of, excused, *ns]
-        asked = self._is_old(record, time.time())
+        asked = self._is_old(record, self._unix_clock())
         reply, erased, is_settled = await self._step("begin", record, arguments, lookup, asks=asked)
         now_ms, answer, broken, known, by, *found = reply
         records = {n: _read(record.request, n, one, erased) for n, one in zip(ns, found, strict=True)}
@@ -189,7 +199,7 @@ class Claims:
         """
         arguments: list[Argument] = [record.token, record.owner, self._lease_ms, record.keep_until_ms, n]
         arguments.append(int(record.is_whole))
-        asked = self._is_old(record, time.time())
+        asked = self._is_old(record, self._unix_clock())
         reply, erased, is_settled = await self._step("begin_and_claim", record, arguments, lookup, asks=asked)
         if not (now_ms := int(reply)):
             return None
@@ -215,11 +225,15 @@ class Claims:
 
         `is_sure`: it was one message, claimed as new and sent, so that nothing else can be known of it.
         """
-        self._compaction.add(Settled(record.accepted_s, record.name, record.key, record.keep_until_ms, is_sure))
+        waiting = self._compaction.waiting
+        if len(waiting) < MOST_WAITING:
+            settled = Settled(record.accepted_s, record.name, record.key, record.keep_until_ms, is_sure)
+            heapq.heappush(waiting, settled)
 
-    async def compact(self) -> None:
-        """Let the hashes of settled chunks go, as long as the worker lives."""
-        await self._compaction.run()
+    @property
+    def compaction(self) -> Compaction:
+        """What lets the hashes of settled chunks go."""
+        return self._compaction
 
     async def _find_excused(self, owners: Sequence[str]) -> list[str]:
         """Choose those whose process was ended because it stood still."""
@@ -318,7 +332,7 @@ class Claims:
         *,
         asks: bool = False,
     ) -> tuple[Any, Collection[int], bool]:
-        """Run a script; right after it, in the same round trip, look who is erased, and whether the chunk is settled."""
+        """Run a script; right after it, in the same round trip, see who is erased and whether the chunk is settled."""
         script = self._scripts[name]
         reads: list[Read] = [] if lookup is None else [lookup.question]
         if asks:

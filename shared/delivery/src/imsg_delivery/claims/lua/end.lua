@@ -20,6 +20,8 @@ if not last_mine and redis.call('EXISTS', key) == 1 then
 end
 if count <= 0 then
   redis.call('HDEL', key, start, beginners(start))
+  -- Of what was settled before, and gone, nothing stays.
+  if redis.call('HLEN', key) == 1 then redis.call('HDEL', key, 'of') end
 else
   redis.call('HSET', key, start, string.format('%d %s', count, before), beginners(start), table.concat(rest, ' '))
 end

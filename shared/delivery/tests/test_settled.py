@@ -1,0 +1,225 @@
+"""A settled chunk is eight bytes of a set: no copy that comes late is sent again, whenever it comes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from imsg_contract.wire import Job, Outcome, Status
+from imsg_delivery.claims.records import Claimed, Ended, Free, Record, Transition
+from imsg_delivery.claims.settled import COMPACT_AFTER_S, FROM_KEY, LOOK_AFTER_S, bucket_of, digest_of
+from imsg_delivery.claims.store import BORN_KEY, SENT_BEFORE, ChunkRecord, Claims
+from imsg_runtime.redis import Redis, connect
+from imsg_testing.trial import job as make_job
+
+OLD = timedelta(seconds=COMPACT_AFTER_S + 5)
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    """Open Redis, in which hashes may go."""
+    async with connect(valkey_url) as redis:
+        await redis.call("SET", FROM_KEY, 0)
+        yield redis
+        await redis.call("DEL", FROM_KEY, BORN_KEY)
+
+
+@pytest.fixture
+def claims(redis: Redis) -> Claims:
+    """Make claims."""
+    return Claims(redis)
+
+
+def chunk(count: int = 1, age: timedelta = OLD) -> Job:
+    """Make a job of so long ago."""
+    accepted_at = datetime.now(UTC) - age
+    return make_job(count, accepted_at=accepted_at, expires_at=accepted_at + timedelta(days=1))
+
+
+def view(job: Job, owner: str, **fields: object) -> ChunkRecord:
+    """See a chunk as one delivery."""
+    return ChunkRecord(job.model_copy(update=fields), owner, is_whole=job.chunk is None)
+
+
+def ended(job: Job, n: int, status: Status = Status.SENT) -> Transition:
+    """End a recipient."""
+    told = Outcome(request=job.request, n=n, attempt=1, status=status, detail="250 Ok", at=datetime.now(UTC))
+    return Transition(told, step_s=10 if status is Status.RETRYING else None)
+
+
+async def send(claims: Claims, job: Job) -> None:
+    """Carry out a single message, and let it shrink."""
+    mine = view(job, "sends")
+    assert isinstance(await claims.begin_and_claim(mine, 0), Free)
+    await claims.advance(mine, [ended(job, 0)])
+    claims.settle(mine, is_sure=True)
+
+
+async def carry_out(claims: Claims, job: Job, owner: str, *transitions: Transition) -> None:
+    """Carry out a chunk in steps."""
+    mine = view(job, owner)
+    ns = [one.outcome.n for one in transitions]
+    await claims.begin(mine, [recipient.n for recipient in job.recipients], alone=False)
+    await claims.advance(mine, [], ns)
+    await claims.advance(mine, transitions)
+    await claims.end(mine)
+    claims.settle(mine, is_sure=False)
+
+
+async def see(claims: Claims, job: Job, owner: str = "late") -> dict[int, Record]:
+    """See how a chunk stands for a late copy, which then ends."""
+    mine = view(job, owner)
+    begun = await claims.begin(mine, [recipient.n for recipient in job.recipients], alone=True)
+    await claims.end(mine)
+    return dict(begun.records)
+
+
+async def is_kept(redis: Redis, job: Job) -> tuple[bool, bool]:
+    """Say whether there is a hash of a chunk, and whether the set has it."""
+    bucket = bucket_of(job.accepted_at.timestamp())
+    return (
+        bool(await redis.call("EXISTS", f"imsg:ledger:{job.name}")),
+        bool(await redis.call("SISMEMBER", bucket, digest_of(job.name))),
+    )
+
+
+async def test_what_was_sent_is_eight_bytes_for_as_long_as_its_hash_would_have_lived(
+    claims: Claims, redis: Redis
+) -> None:
+    jobs = [chunk() for _ in range(20)]
+    longest = jobs[0].model_copy(update={"expires_at": jobs[0].expires_at + timedelta(days=1)})
+    for one in (longest, *jobs[1:]):
+        await send(claims, one)
+    assert await claims.compaction.compact() == 20
+    assert [await is_kept(redis, one) for one in jobs] == [(False, True)] * 20
+    buckets = {bucket_of(one.accepted_at.timestamp()) for one in jobs}
+    assert {await redis.call("OBJECT", "ENCODING", bucket) for bucket in buckets} == {b"intset"}
+    left_s = int(await redis.call("PTTL", bucket_of(longest.accepted_at.timestamp()))) / 1000
+    assert left_s == pytest.approx(longest.expires_at.timestamp() + 2 * 86_400 - time.time(), abs=5)
+
+
+async def test_a_late_copy_of_a_single_message_is_settled_and_leaves_nothing(claims: Claims, redis: Redis) -> None:
+    job = chunk()
+    await send(claims, job)
+    await claims.compaction.compact()
+    record = await claims.begin_and_claim(view(job, "late"), 0)
+    assert isinstance(record, Ended)
+    assert (record.outcome.status, record.outcome.detail) == (Status.SENT, SENT_BEFORE)
+    assert await is_kept(redis, job) == (False, True)
+    records = await see(claims, job)
+    assert isinstance(records[0], Ended)
+    assert await is_kept(redis, job) == (False, True), "nor do its steps"
+
+
+async def test_a_clock_of_ours_that_is_behind_changes_nothing(claims: Claims, redis: Redis) -> None:
+    job = chunk()
+    await send(claims, job)
+    await claims.compaction.compact()
+    behind = Claims(redis, unix_clock=lambda: 0.0)
+    assert isinstance(await behind.begin_and_claim(view(job, "late"), 0), Ended)
+    assert isinstance((await see(behind, job))[0], Ended)
+
+
+async def test_what_is_young_keeps_its_hash(claims: Claims, redis: Redis) -> None:
+    job = chunk(age=timedelta(seconds=LOOK_AFTER_S + 1))
+    await send(claims, job)
+    assert await claims.compaction.compact() == 0
+    assert await is_kept(redis, job) == (True, False)
+    assert (await see(claims, job))[0] == Ended(
+        (await claims.advance(view(job, "x"), [ended(job, 0)]))[0].outcome  # type: ignore[union-attr]
+    )
+
+
+async def test_whoever_begins_while_it_is_compacted_finds_the_hash_or_the_set(claims: Claims, redis: Redis) -> None:
+    jobs = [chunk() for _ in range(200)]
+    for one in jobs:
+        await send(claims, one)
+
+    async def begin(job: Job, number: int) -> Record | None:
+        await asyncio.sleep(0.0001 * number)
+        return await claims.begin_and_claim(view(job, f"late{number}"), 0)
+
+    compacting = asyncio.create_task(claims.compaction.compact())
+    records = await asyncio.gather(*(begin(one, number) for number, one in enumerate(jobs)))
+    await compacting
+    assert not [one for one in records if isinstance(one, Claimed)]
+    assert [await is_kept(redis, one) for one in jobs] == [(False, True)] * 200
+
+
+async def test_a_claim_left_by_who_died_before_reading_the_set_is_nobodys(claims: Claims, redis: Redis) -> None:
+    job = chunk()
+    await send(claims, job)
+    await claims.compaction.compact()
+    await redis.call("HSET", f"imsg:ledger:{job.name}", "0", f"c died {int(time.time() * 1000) - 1} 0 1 0")
+    assert isinstance((await see(claims, job))[0], Ended)
+
+
+async def test_of_a_list_what_ended_otherwise_keeps_its_words(claims: Claims, redis: Redis) -> None:
+    job = chunk(4)
+    await carry_out(claims, job, "a", *(ended(job, n, Status.FAILED if n == 2 else Status.SENT) for n in range(4)))
+    assert await claims.compaction.compact() == 1
+    assert await redis.call("HKEYS", f"imsg:ledger:{job.name}") == [b"of", b"2"]
+    records = await see(claims, job)
+    told = {n: one.outcome.status.value for n, one in records.items() if isinstance(one, Ended)}
+    assert told == {0: "sent", 1: "sent", 2: "failed", 3: "sent"}
+    failed = records[2]
+    assert isinstance(failed, Ended)
+    assert failed.outcome.detail == "250 Ok"
+
+
+async def test_what_waits_for_another_attempt_is_not_settled(claims: Claims, redis: Redis) -> None:
+    job = chunk(2)
+    await carry_out(claims, job, "a", ended(job, 0), ended(job, 1, Status.RETRYING))
+    assert await claims.compaction.compact() == 0
+    copy = job.model_copy(update={"chunk": 0, "recipients": job.recipients[1:], "fencing_token": 1})
+    assert isinstance((await see(claims, copy))[1], Free)
+    await carry_out(claims, copy, "b", ended(job, 1))
+    assert await claims.compaction.compact() == 1, "now all have ended"
+    assert await is_kept(redis, job) == (False, True)
+
+
+async def test_a_part_of_a_chunk_that_lost_its_hash_does_not_settle_the_rest(claims: Claims, redis: Redis) -> None:
+    job = chunk(2)
+    copy = job.model_copy(update={"chunk": 0, "recipients": job.recipients[:1], "fencing_token": 1})
+    await carry_out(claims, copy, "b", ended(job, 0))
+    assert await claims.compaction.compact() == 0
+    assert isinstance((await see(claims, job))[1], Free)
+    assert (await is_kept(redis, job))[1] is False
+
+
+async def test_who_is_at_it_again_keeps_the_hash(claims: Claims, redis: Redis) -> None:
+    job = chunk(2)
+    await carry_out(claims, job, "a", ended(job, 0), ended(job, 1))
+    await claims.begin(view(job, "late"), [0, 1], alone=True)
+    assert await claims.compaction.compact() == 0
+    assert await is_kept(redis, job) == (True, False)
+
+
+@pytest.mark.parametrize(("age_s", "goes"), [(5, True), (3_000, False)])
+async def test_hashes_go_at_once_in_a_new_redis_and_later_where_older_senders_may_be_at_work(
+    redis: Redis,
+    age_s: int,
+    goes: bool,  # noqa: FBT001  a table
+) -> None:
+    now_ms = int(time.time() * 1000)
+    await redis.call("SET", BORN_KEY, now_ms - age_s * 1000)
+    await redis.call("DEL", FROM_KEY)
+    claims, job = Claims(redis), chunk()
+    await send(claims, job)
+    assert await claims.compaction.compact() == int(goes)
+    assert await is_kept(redis, job) == (not goes, goes)
+    since_ms = int(await redis.call("GET", FROM_KEY))
+    assert since_ms - now_ms == pytest.approx(0 if goes else 3_600_000, abs=5_000)
+
+
+async def test_what_waited_when_a_worker_ended_keeps_its_hash_and_its_promise(claims: Claims, redis: Redis) -> None:
+    job = chunk()
+    await send(claims, job)
+    restarted = Claims(redis)
+    assert await restarted.compaction.compact() == 0
+    assert await restarted.begin_and_claim(view(job, "late"), 0) is None
+    records = await see(restarted, job)
+    assert isinstance(records[0], Ended)
+    assert records[0].outcome.detail == "250 Ok"
