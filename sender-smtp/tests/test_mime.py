@@ -4,9 +4,10 @@ import email
 import email.policy
 import hashlib
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from email.header import decode_header, make_header
 from email.message import EmailMessage
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
@@ -59,6 +60,12 @@ def assert_fit_for_the_wire(data: bytes) -> None:
     assert data.endswith(b"\r\n")
     assert not re.search(rb"(?<!\r)\n|\r(?!\n)|\x00", data)
     assert max(map(len, data.split(b"\r\n"))) <= 998
+
+
+@given(st.datetimes(min_value=datetime(1900, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  hypothesis adds the zone
+def test_a_date_is_written_as_the_library_does(at: datetime) -> None:
+    made = render(Letter("hello", "您好"), SENDER, REQUEST, at).head
+    assert f"\r\nDate: {format_datetime(at)}\r\n".encode() in made
 
 
 def test_a_plain_mail_holds_every_header_it_needs_once() -> None:

@@ -10,7 +10,6 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from textwrap import wrap
 from urllib.parse import quote
 
@@ -116,7 +115,7 @@ def render(
         _header("From", _mailbox(sender))
         + (_header("Reply-To", _mailbox(letter.reply_to)) if letter.reply_to is not None else b"")
         + _header("Subject", _encode_unstructured(letter.subject))
-        + _header("Date", format_datetime(accepted_at.astimezone(UTC)))
+        + _header("Date", _date(accepted_at.astimezone(UTC)))
         + _header("Auto-Submitted", "auto-generated")  # RFC 3834: no holiday answer, please
         + (_header("Feedback-ID", letter.feedback_id) if letter.feedback_id else b"")
         + _header("MIME-Version", "1.0")
@@ -125,6 +124,16 @@ def render(
     body = CRLF + body + (b"" if body.endswith(CRLF) else CRLF)
     sign = begin_signing(sender.domain, body[len(CRLF) :], int(accepted_at.timestamp())) if begin_signing else None
     return Rendered(sender, request, head, body.replace(b"\r\n.", b"\r\n.."), len(head) + len(body), sign)
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _date(at: datetime) -> str:
+    """Write a time in UTC by RFC 5322, section 3.3, as the library does in four times the time."""
+    day = f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04}"
+    return f"{day} {at.hour:02}:{at.minute:02}:{at.second:02} +0000"
 
 
 Part = tuple[bytes, bytes]

@@ -48,6 +48,8 @@ class Renderings:
 
     async def render(self, job: Job) -> Rendered | Again | Blocked | Refused:
         """Return the rendering of a job's request, or why there is none."""
+        if job.chunk is None and job.content_at is None and not job.attachments:
+            return await self._make(job)  # all of its request, and all at hand: nothing to wait for or to share
         turn = self._turns.setdefault(job.request, asyncio.Lock())
         async with turn:
             current = self._current.get(job.request)
