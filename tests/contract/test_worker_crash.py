@@ -80,6 +80,29 @@ async def test_a_kill_in_the_middle_of_a_bulk_costs_no_more_than_what_was_in_fli
     assert all(len(end) == 1 for end in ends.values())
 
 
+async def test_a_kill_in_the_middle_of_many_singles_costs_no_more_than_what_was_in_flight(
+    broker: Broker, history: History, provider: Provider, start: Start
+) -> None:
+    """They are carried in groups, and claimed only where there is a call for them."""
+    singles = [job() for _ in range(80)]
+    provider.latency_s = 0.02
+    worker = start()
+    for one in singles:
+        await accept(broker, one)
+
+    async def far_enough() -> bool:
+        return len(provider.taken) >= 30
+
+    await eventually(far_enough, 30)
+    worker.kill()
+    start()
+    for single in singles:
+        await history.wait_settled(single.request, within_s=60)
+    assert {taken.request for taken in provider.taken} == {one.request for one in singles}
+    assert len(provider.taken) - 80 <= TERMS.concurrency[Lane.NORMAL]
+    assert not history.dead
+
+
 async def test_two_workers_killed_at_once_lose_nothing(
     broker: Broker, history: History, provider: Provider, start: Start
 ) -> None:

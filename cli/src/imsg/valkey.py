@@ -209,6 +209,7 @@ def _command(binary: str, folder: Path, socket_path: Path) -> list[str]:
         "appendonly": "yes",
         "appendfsync": "always",
         "maxmemory-policy": "noeviction",
+        "set-max-intset-entries": "16384",  # what is settled, in eight bytes each (ADR 25)
     }
     return [binary, *(word for key, value in options.items() for word in (f"--{key}", value))]
 

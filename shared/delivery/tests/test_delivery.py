@@ -4,18 +4,21 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import Random
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from imsg_broker.port import Broker, Delivery
 from imsg_contract.topology import OUTCOME, Lane, Topology
 from imsg_contract.wire import Job, Outcomes, Recipient, Result, Sent
+from imsg_delivery.claims.settled import COMPACT_AFTER_S, FROM_KEY
 from imsg_delivery.claims.store import ChunkRecord, Claims
 from imsg_delivery.delivery import Ending, deliver
 from imsg_delivery.lane_context import LaneContext
@@ -23,7 +26,9 @@ from imsg_delivery.metrics import Metrics
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
 from imsg_runtime.redis import Redis, connect
+from imsg_runtime.tombstones import Digests, Tombstone, Tombstones
 from imsg_testing.brokers import depth_is
+from imsg_testing.servers import Valkey
 from imsg_testing.trial import TERMS, accept, broker_at, job
 
 
@@ -36,6 +41,7 @@ class Counting:
     def __init__(self) -> None:
         self.sent: list[str] = []
         self.poison = ""
+        self.before_each: Callable[[], Awaitable[None]] | None = None
 
     async def prepare(self, job: Job) -> str:
         """Prepare nothing."""
@@ -46,6 +52,8 @@ class Counting:
         assert prepared == job.name
         if job.request == self.poison:
             raise ZeroDivisionError
+        if self.before_each is not None:
+            await self.before_each()
         self.sent += [job.request for _ in recipients]
         return {recipient.n: Sent("trial", f"{job.request}-{recipient.n}") for recipient in recipients}
 
@@ -151,3 +159,85 @@ async def test_a_group_that_lost_its_broker_is_handed_back_with_nothing_sent(bed
     assert list(endings.values()) == [Ending.REQUEUED] * 2
     assert bed.channel.sent == []
     await depth_is(bed.broker, bed.queue, 2)
+
+
+async def test_who_was_erased_meanwhile_is_sent_nothing_and_the_others_of_the_group_are(
+    bed: Bed, valkey_url: str
+) -> None:
+    erased, *others = jobs = [
+        job(recipients=(Recipient(n=0, to=name, address=name),)) for name in ("gone@example.com", "a@b.cn", "c@d.cn")
+    ]
+    async with connect(valkey_url) as redis:
+        stones = Tombstones(redis, Digests([SecretStr("tombs of a group")]))
+        await stones.keep([Tombstone("1", stones.digests.of("gone@example.com"), datetime.now(UTC))])
+        bed.lane = replace(bed.lane, tombstones=stones)
+        for one in jobs:
+            await accept(bed.broker, one)
+        async with bed.broker.consume(bed.queue, 3) as deliveries:
+            assert await bed.carry_out(jobs, deliveries) == [Ending.DONE] * 3
+    assert sorted(bed.channel.sent) == sorted(one.request for one in others)
+    told = {one.request: one.code for batch in await bed.heard(3 + 1) for one in batch.outcomes}
+    assert told == {erased.request: "erased"} | {one.request: None for one in others}
+
+
+async def test_whoever_wants_to_be_alone_leaves_the_group_unsent(bed: Bed, valkey_url: str) -> None:
+    """A claim that lapsed is all that a worker leaves who died over a message that it had claimed at once."""
+    suspect, *others = jobs = [job() for _ in range(3)]
+    async with connect(valkey_url) as redis:
+        await redis.call("HSET", f"imsg:ledger:{suspect.name}", "0", "c died.x:1 1000 0 900 0")
+    for one in jobs:
+        await accept(bed.broker, one)
+    async with bed.broker.consume(bed.queue, 3) as deliveries:
+        endings = await bed.carry_out(jobs, deliveries)
+    assert endings == [Ending.WANTS_TO_BE_ALONE, Ending.DONE, Ending.DONE]
+    assert sorted(bed.channel.sent) == sorted(one.request for one in others)
+
+
+async def test_redis_that_goes_away_within_a_group_has_every_result_once_it_is_back(bed: Bed) -> None:
+    jobs = [job() for _ in range(4)]
+    for one in jobs:
+        await accept(bed.broker, one)
+    with Valkey() as server:
+        async with connect(server.url) as redis:
+            claims, gone = Claims(redis), asyncio.Event()
+            bed.lane = replace(bed.lane, claims=claims, pause=PauseSwitch(redis, claims, "smtp", time.monotonic))
+
+            async def take_redis_away() -> None:
+                if not gone.is_set():
+                    gone.set()
+                    await asyncio.to_thread(server.kill)
+
+            async def bring_it_back() -> None:
+                await gone.wait()
+                await asyncio.sleep(0.5)
+                await asyncio.to_thread(server.start)
+
+            bed.channel.before_each = take_redis_away
+            back = asyncio.create_task(bring_it_back())
+            async with bed.broker.consume(bed.queue, 4) as deliveries:
+                endings = await bed.carry_out(jobs, deliveries)
+            await back
+            kept = [await redis.call("HGET", f"imsg:ledger:{one.name}", "0") for one in jobs]
+    assert endings == [Ending.DONE] * 4
+    assert sorted(bed.channel.sent) == sorted(one.request for one in jobs)
+    assert all(entry.startswith(b"s 3 ") for entry in kept)
+
+
+async def test_a_copy_that_comes_when_its_hash_has_gone_is_acked_and_not_sent(bed: Bed, valkey_url: str) -> None:
+    accepted_at = datetime.now(UTC) - timedelta(seconds=COMPACT_AFTER_S + 5)
+    one = job(accepted_at=accepted_at)
+    async with connect(valkey_url) as redis:
+        await redis.call("SET", FROM_KEY, 0)
+        for _ in range(2):
+            await accept(bed.broker, one)
+        async with bed.broker.consume(bed.queue, 2) as deliveries:
+            for _ in range(2):
+                delivery = await anext(deliveries)
+                endings = await deliver(bed.lane, [(one, delivery)], (f"bed:{number}" for number in count()))
+                assert endings[delivery] is Ending.DONE
+                await bed.claims.compaction.compact()
+                assert not await redis.call("EXISTS", f"imsg:ledger:{one.name}")
+    assert bed.channel.sent == [one.request]
+    told = [outcome for batch in await bed.heard(4) for outcome in batch.outcomes]
+    assert [(outcome.status, outcome.attempt) for outcome in told] == [("sent", 1)] * 2
+    await depth_is(bed.broker, bed.queue, 0)

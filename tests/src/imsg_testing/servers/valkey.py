@@ -30,6 +30,7 @@ class Valkey(Server):
             "appendonly": "yes",
             "appendfsync": "always",
             "maxmemory-policy": "noeviction",
+            "set-max-intset-entries": "16384",
             "save": "",
             **({} if self._aclfile is None else {"aclfile": str(self._aclfile)}),
         }

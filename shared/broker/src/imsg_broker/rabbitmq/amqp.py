@@ -31,6 +31,9 @@ BLOCKED_TIMEOUT_S = 300
 REPLY_TIMEOUT_S = 10.0
 """For one synchronous method; a quorum queue takes a moment to be made."""
 
+ACKS_WAIT_S = 0.005
+"""How long acks wait for others: what comes again after a crash is told again, and never sent."""
+
 CLOSE_TIMEOUT_S = 2.0
 """For a goodbye; then the socket is closed under a peer that does not answer."""
 
@@ -153,7 +156,8 @@ class Channel:
         self._replies: set[asyncio.Future[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self._owed: list[int] = []
-        """Tags whose acks are written at the end of this turn of the loop."""
+        """Tags whose acks are not written yet."""
+        self._delivered_to = 0
         self._acked_to = 0
         self._acked_apart: set[int] = set()
         """Acked tags behind one that is not."""
@@ -264,9 +268,11 @@ class Channel:
 
         def handle_delivery(_channel: object, method: Any, properties: Any, body: bytes) -> None:  # noqa: ANN401
             headers = properties.headers or {}
+            self._delivered_to = method.delivery_tag
             on_delivery(method.delivery_tag, method.routing_key, method.redelivered, headers, body)
 
         def take(found: frames.Delivered) -> None:
+            self._delivered_to = found.tag
             on_delivery(found.tag, found.key, found.redelivered, _NO_HEADERS, found.body)
 
         self._channel.add_on_cancel_callback(_guard(lambda _frame: on_cancel()))
@@ -278,12 +284,14 @@ class Channel:
     def ack(self, tag: int) -> None:
         """Ack one delivery; nothing where the channel has closed.
 
-        Acks of one turn of the loop go together: one frame for all, where nothing before them is unacked. To a quorum
-        queue each frame is an entry in its log.
+        While others are unacked it waits for theirs: acks of a moment go together, in one frame for all where nothing
+        before them is unacked. To a quorum queue each frame is an entry in its log, to us each write a system call.
         """
         if not self._owed:
-            self._loop.call_soon(_guard(self._write_acks))
+            self._loop.call_later(ACKS_WAIT_S, _guard(self._write_acks))
         self._owed.append(tag)
+        if self._acked_to + len(self._acked_apart) + len(self._owed) == self._delivered_to:
+            self._loop.call_soon(_guard(self._write_acks))
 
     def _write_acks(self) -> None:
         owed, self._owed = sorted(self._owed), []

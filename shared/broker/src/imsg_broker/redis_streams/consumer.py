@@ -38,6 +38,9 @@ SOONEST_S = 0.005
 ACKED_AT_ONCE = 500
 """Acks of one step; Lua unpacks some thousand arguments at most."""
 
+ACKS_WAIT_S = 0.005
+"""How long acks wait for others while there are any unacked."""
+
 MOVED_AT_ONCE = 50
 """Postponed jobs moved in one step: a long one has half a megabyte, and the server does nothing else meanwhile."""
 
@@ -190,6 +193,8 @@ class Consumer:
         """Send acks as they come. One that fails stays owed; meanwhile the lease keeps it from others."""
         while True:
             await self._owing.wait()
+            if len(self.deliveries):  # theirs will follow
+                await asyncio.sleep(ACKS_WAIT_S)
             self._owing.clear()
             try:
                 await self._pay_all()

@@ -198,7 +198,6 @@ class Claims:
         That is where anything is known of it: an earlier start, a claim, an end.
         """
         arguments: list[Argument] = [record.token, record.owner, self._lease_ms, record.keep_until_ms, n]
-        arguments.append(int(record.is_whole))
         asked = self._is_old(record, self._unix_clock())
         reply, erased, is_settled = await self._step("begin_and_claim", record, arguments, lookup, asks=asked)
         if not (now_ms := int(reply)):
@@ -261,7 +260,8 @@ class Claims:
         otherwise why not. With `ends` the delivery's start is taken away too.
         """
         start = record.start if ends else ""
-        arguments: list[Argument] = [record.token, record.owner, start, self._lease_ms, KEEP_S * 1000, len(transitions)]
+        arguments: list[Argument] = [record.token, record.owner, start, self._lease_ms, KEEP_S * 1000]
+        arguments += [record.recipients if record.is_whole else 0, len(transitions)]
         for transition in transitions:
             arguments += _write(transition)
         reply, erased, _ = await self._step("advance", record, [*arguments, *claim], lookup)

@@ -1,10 +1,11 @@
 -- Write what attempts ended with, then claim more recipients.
--- ARGV: fencing token, owner, start field to take away or '', lease (ms), how long to keep (ms), how many transitions,
--- for each recipient, rank (-1: delayed), what to write; then recipients to claim.
+-- ARGV: fencing token, owner, start field to take away or '', lease (ms), how long to keep (ms), how many recipients the
+-- chunk has (0: not known), how many transitions, for each recipient, rank (-1: delayed), what to write; then recipients
+-- to claim.
 local token, owner, start, lease, keep = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local written, fields, reply, lost = tonumber(ARGV[6]), {}, {}, false
-local claimed = 7 + 3 * written
-for i = 7, claimed - 1, 3 do fields[#fields + 1] = ARGV[i] end
+local of, written, fields, reply, lost = tonumber(ARGV[6]), tonumber(ARGV[7]), {}, {}, false
+local claimed = 8 + 3 * written
+for i = 8, claimed - 1, 3 do fields[#fields + 1] = ARGV[i] end
 for i = claimed, #ARGV do fields[#fields + 1] = ARGV[i] end
 local found, changed, now = entries(fields), {}, nil
 local function put(n, entry)
@@ -16,7 +17,7 @@ local function clock()
   return now
 end
 for i = 1, written do
-  local n, rank, body = ARGV[4 + 3 * i], tonumber(ARGV[5 + 3 * i]), ARGV[6 + 3 * i]
+  local n, rank, body = ARGV[5 + 3 * i], tonumber(ARGV[6 + 3 * i]), ARGV[7 + 3 * i]
   local entry = found[i]
   local kind = entry and string.sub(entry, 1, 1)
   local answer = 'k'
@@ -33,6 +34,7 @@ for i = 1, written do
     if kind == 'c' then who, first = string.match(entry, '^c (%S+) %d+ %d+ (%d+)') end
     if who == owner then
       put(n, string.format('r %d %s %s', token, first or string.format('%d', clock()), body))
+      if of > 0 then put('of', of) end -- its copies may be parts of the chunk
     else
       answer = 'x'
     end
