@@ -126,7 +126,7 @@ class Worker(Generic[Prepared]):
         clockwork = (
             self._pause.watch(),
             self._claims.keep_leases(),
-            self._claims.compaction.run(),
+            self._claims.compaction.keep_compacting(),
             self._restraint.watch(),
         )
         helpers = [asyncio.create_task(one) for one in clockwork]

@@ -83,14 +83,18 @@ class Compaction:
         """What waits to be old enough: a heap, what was accepted first goes first; of MOST_WAITING at most."""
         self._check, self._keep, self._drop = load("all_ended"), load("keep_settled"), load("drop_sent")
 
-    async def run(self) -> None:
+    async def keep_compacting(self) -> None:
         """Compact again and again, as long as the worker lives."""
+        is_dated = False
         while True:
-            await asyncio.sleep(EVERY_S)
             try:
+                if not is_dated:
+                    await self._begin_ms(await self._now_ms())
+                    is_dated = True
                 await self.compact()
             except (RedisUnavailable, RedisRefused) as error:  # refused: rights that an older version gave out
                 log.warning("not_compacted", why=str(error))
+            await asyncio.sleep(EVERY_S)
 
     async def compact(self) -> int:
         """Compact what is old enough; return how many chunks. Raises RedisUnavailable, RedisRefused."""
