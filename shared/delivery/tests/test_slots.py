@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import cast
 
 from imsg_contract.topology import Lane, lanes_down_to
-from imsg_delivery.delivery import Slot
+from imsg_delivery.delivery import ChunkDelivery, Slot
 from imsg_delivery.lane_context import LaneContext
 
 SHARES = {Lane.PRIORITY: 4, Lane.NORMAL: 3, Lane.BULK: 2}
@@ -135,3 +135,43 @@ async def test_who_is_cancelled_leaves_nothing_taken() -> None:
     await calls.begin(Lane.NORMAL, "last")
     assert calls.begun == ["code", "another", "last"]
     assert not any(calls.lanes[Lane.BULK].waiting.values())
+
+
+class Chunk(ChunkDelivery[None]):
+    """A chunk of two calls, of which the second lets somebody go first."""
+
+    def __init__(self, lane: LaneContext[None]) -> None:
+        self._lane = lane
+        self.gives_way, self.ends = asyncio.Event(), asyncio.Event()
+
+    async def carry(self) -> bool:
+        """Make both calls."""
+        async with Slot(self._lane) as slot:
+            self.slot = slot
+            return await self._call_side_by_side(None, iter(()), 2, slot)
+
+    async def _call_in_turn(self, prepared: None, calls: Iterator[Sequence[int]], slot: Slot[None]) -> bool:
+        del prepared, calls
+        if slot is self.slot:
+            await self.ends.wait()
+        else:
+            await self.gives_way.wait()
+            await slot.give_way()
+        return True
+
+
+async def test_a_chunk_whose_last_call_gave_way_leaves_it_the_slot_it_has_itself() -> None:
+    """Chunks that kept theirs, each waiting for a call of its own, kept all slots for ever."""
+    calls = Calls({Lane.PRIORITY: 2, Lane.NORMAL: 2, Lane.BULK: 2})
+    chunk = Chunk(calls.lanes[Lane.BULK])
+    carrying = asyncio.create_task(chunk.carry())
+    await _turns()
+    await calls.begin(Lane.NORMAL, "single that takes long")
+    assert calls.begun == []
+    chunk.gives_way.set()
+    await _turns()
+    assert calls.begun == ["single that takes long"]
+    chunk.ends.set()
+    async with asyncio.timeout(5):
+        assert await carrying
+    await calls.end("single that takes long")

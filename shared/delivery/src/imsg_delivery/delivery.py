@@ -118,6 +118,10 @@ class Slot(Generic[Prepared]):
         self._free()
         await self._take()
 
+    def leave(self) -> None:
+        """Give it up before the context ends, where nothing more is called."""
+        self._free()
+
     async def _take(self) -> None:
         waiting, lane, restraint = self._lane.waiting, self._lane.lane, self._lane.restraint
         if restraint is not None and restraint.pause_s:
@@ -371,6 +375,8 @@ class ChunkDelivery(Generic[Prepared]):
             waiting.update(others)
             raise
         finally:
+            # Of the others some may have given way and wait for a slot: were it ours, and every chunk's so, for ever.
+            slot.leave()
             for task in waiting:
                 task.cancel()
             ended = await asyncio.gather(*others, return_exceptions=True)
