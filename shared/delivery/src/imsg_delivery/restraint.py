@@ -15,8 +15,8 @@ LATE_S = 0.004
 URGENT_S = 5.0
 """How long after a code lists still hold back."""
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.1
-"""The longest leaves lists a share, whatever makes the loop late."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.3
+"""The longest leaves lists some twenty calls a second, whatever makes the loop late."""
 
 GROWTH, DECAY = 1.5, 0.95
 
