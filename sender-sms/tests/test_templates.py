@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from imsg_channels.templates import fill
 from imsg_contract.wire import Refused, TemplateLimits
-from imsg_sms.templates import Message, Templates
+from imsg_sms.templates import Account, Message, Templates, describe, describe_text, takes, unite
 
 KNOWN = Templates(
     {
@@ -30,3 +31,46 @@ def test_what_no_provider_could_send_is_refused() -> None:
     contents: list[Any] = [None, {"params": {}}, {"template": "SMS_2"}, {"template": "SMS_2", "params": {"code": 1}}]
     for content in contents:
         assert isinstance(KNOWN.message(content), Refused)
+
+
+def account(provider: str, longest: int | None) -> Account:
+    """Name an account."""
+    return Account(provider, "天存", longest)
+
+
+def free(variables: dict[str, int | None]) -> TemplateLimits:
+    """Make a default template."""
+    return TemplateLimits(default=True, signature="【天存】", variables=variables)
+
+
+def test_free_text_is_bounded_by_the_default_template_that_takes_most() -> None:
+    aliyun = describe(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
+    tencent = describe(account("tencent", 6), {}, {"1110": free({"text": None})})
+    assert unite([tencent.limits, aliyun.limits], takes_text=False)["1110"].variables == {"text": 35}
+    assert unite([aliyun.limits], takes_text=True)["SMS_1"].variables == {"content": None}
+
+
+def test_a_text_too_long_for_one_provider_is_left_to_another() -> None:
+    aliyun = describe(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
+    tencent = describe(account("tencent", 6), {}, {"1110": free({"text": None})})
+    known = unite([tencent.limits, aliyun.limits], takes_text=False)
+    message = Templates(known).message("明天下午三点开会")
+    assert isinstance(message, Message)
+    assert not takes(tencent.limits, message, takes_text=False, is_known=True)
+    assert takes(aliyun.limits, message, takes_text=False, is_known=True)
+    assert aliyun.find(message).params == {"content": "明天下午三点开会"}
+
+
+def test_an_account_without_variables_takes_no_free_text() -> None:
+    tencent = describe(account("tencent", 0), {}, {"1110": free({"text": None})})
+    assert not any(one.default for one in tencent.limits.values())
+
+
+def test_what_stands_around_a_text_is_counted() -> None:
+    """The gateway counts segments by what is published: signature, words, suffix."""
+    book = describe_text("http", {}, signature="【天存】", suffix="拒收请回复R")
+    limits = unite([book.limits], takes_text=True)
+    message = Templates(limits).message("明天下雨")
+    assert isinstance(message, Message)
+    assert fill("明天下雨", limits) == "【天存】明天下雨拒收请回复R"
+    assert (book.find(message).signature, book.find(message).text) == ("【天存】", "明天下雨拒收请回复R")
