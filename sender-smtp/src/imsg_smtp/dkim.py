@@ -117,9 +117,7 @@ def hash_body(body: bytes) -> str:
     return b64encode(hashlib.sha256(relax_body(body)).digest()).decode()
 
 
-_TRAILING = re.compile(rb"[ \t]+(?=\r\n)")
 _BLANKS = re.compile(rb"[ \t]+")
-_EMPTY_END = re.compile(rb"(?:\r\n)+\Z")
 
 
 def relax_body(body: bytes) -> bytes:
@@ -127,7 +125,7 @@ def relax_body(body: bytes) -> bytes:
     if body and not body.endswith(b"\r\n"):
         body += b"\r\n"
     if b" " in body or b"\t" in body:
-        body = _BLANKS.sub(b" ", _TRAILING.sub(b"", body))
+        body = _BLANKS.sub(b" ", body).replace(b" \r\n", b"\r\n")
     kept = body.rstrip(b"\r\n")  # bare CR and LF do not occur: mime writes none
     return kept + b"\r\n" if kept else b""
 

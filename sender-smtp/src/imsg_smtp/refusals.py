@@ -127,7 +127,7 @@ LINES: tuple[Line, ...] = (
     Line(
         LATER,
         About.RECIPIENT,
-        _says(r"\b[45]\.2\.1\b.*(too quickly|at a rate)"),
+        _says(r"^\d+ [45]\.2\.1\b.*(too quickly|at a rate)"),
         "Gmail's SMTP errors, 450 and 550 4.2.1 (support.google.com/a/answer/3726730)",
         MINUTES_S,
     ),
@@ -145,7 +145,7 @@ LINES: tuple[Line, ...] = (
     Line(
         BLOCKED,
         About.SENDER,
-        _says(r"^5\d\d .*(sending|messages) (limit|quota)\b.*(exceeded|reached)|^5.*exceeded.*sending (limit|quota)"),
+        _says(r"^5(?=.*(sending|messages) (limit|quota)\b)(?=.*(exceeded|reached))"),
         "Gmail's 550 5.4.5 (support.google.com/a/answer/3726730); relays' quotas",
         DAILY_S,
     ),
@@ -272,8 +272,8 @@ LINES: tuple[Line, ...] = (
 )
 """The first line that fits decides; what none fits is judged by `judge` from stage and code."""
 
-_ADDRESS = re.compile(r"<[^<>]*>|\S+@\S+")
-"""Left out of what is looked at: somebody may be called spam@ or dmarc@."""
+_BRACKETED = re.compile(r"<[^<>]*>")
+_WORD = re.compile(r"\S+")
 
 UNSPECIFIC = _says(r"^5\d\d 5\.7\.\d{1,3}\b")
 """RFC 3463, 3.8: not authorised. Whose fault it is decides whether other mail of that sender gets there."""
@@ -284,7 +284,7 @@ def judge(reply: Reply, envelope: Envelope, stage: Stage) -> Again | Refused | B
 
     Whatever says nothing of a recipient or a message fails nobody: at MAIL a no is one to the sender.
     """
-    said = f"{reply.code} {_ADDRESS.sub('<>', reply.text)}"
+    said = f"{reply.code} {_hide_addresses(reply.text)}"
     text = reply.text or "The server gave no reason."
     for line in LINES:
         if stage in line.stages and line.says.search(said):
@@ -295,6 +295,11 @@ def judge(reply: Reply, envelope: Envelope, stage: Stage) -> Again | Refused | B
     if isinstance(result, Refused) and UNSPECIFIC.match(said):
         return Unspecific(PROVIDER, envelope.domain_scope, reply.label, text, BLOCK_S)
     return result
+
+
+def _hide_addresses(text: str) -> str:
+    """Leave addresses out of what is looked at: somebody may be called spam@ or dmarc@."""
+    return _WORD.sub(lambda word: "<>" if "@" in word[0] else word[0], _BRACKETED.sub("<>", text))
 
 
 def _result(line: Line, label: str, text: str, envelope: Envelope) -> Again | Refused | Blocked:
