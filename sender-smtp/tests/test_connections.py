@@ -147,13 +147,14 @@ async def serving(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], 
 
 
 async def test_a_mail_arrives_as_it_was_built_and_is_named_by_the_servers_queue() -> None:
+    built = mail()
     async with connecting({}) as (server, connection):
-        result = await connection.send(mail())
+        result = await connection.send(built)
         assert result == Sent("smtp", "Q000001", "2.0.0 Ok: queued as Q000001")
         (received,) = server.mails
         assert received.sender == "noreply@example.com"
         assert received.recipients == ("zhang@example.com",)
-        assert received.data == mail().head + mail().body.replace(b"\r\n..", b"\r\n.")
+        assert received.data == built.head + built.body.replace(b"\r\n..", b"\r\n.")
         assert server.lines[0] == "EHLO example.com"
         assert connection.is_usable
 
