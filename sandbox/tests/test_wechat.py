@@ -231,7 +231,8 @@ async def test_an_openid_is_known_again_after_a_restart(side: Side) -> None:
     openid = await side.follow()
     async with open_sandbox() as again:
         assert await again.code("message/template/send", again.message(openid)) == 0
-        assert await again.code("message/template/send", again.message(openid[:-1] + "_")) == 40003
+        other = openid[:-1] + ("-" if openid[-1] == "_" else "_")
+        assert await again.code("message/template/send", again.message(other)) == 40003
 
 
 async def test_an_expired_token_is_refused_and_the_next_one_is_another(side: Side) -> None:
