@@ -79,7 +79,7 @@ def _read_xlsx(path: Path, sheet: str | None) -> Rows:
     try:
         import python_calamine  # noqa: PLC0415  an extra
     except ImportError:
-        raise SheetError(f"{path.name} needs python-calamine: pip install 'imsg-client[sheets]'") from None
+        raise SheetError(f"{path.name} needs python-calamine: pip install './clients/python[sheets]'") from None
     with path.open("rb") as file:
         try:
             book = python_calamine.CalamineWorkbook.from_filelike(file)

@@ -87,7 +87,7 @@ def python(sending: Sending, password: str) -> str:
         more.append(f"        category={_text(sending.category)},")
     return "\n".join(
         [
-            "# pip install imsg-client",
+            "# pip install ./clients/python  (in a copy of iMSG's source)",
             f"from imsg_client import {names}",
             "",
             f"with Client({_text(sending.url)}, {_text(sending.username)}, {_text(password)}) as imsg:",
