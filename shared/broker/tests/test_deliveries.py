@@ -1,4 +1,6 @@
-"""What one consumer holds: what waits can be taken together, without waiting."""
+"""What one consumer holds: what waits is taken together."""
+
+import asyncio
 
 import pytest
 
@@ -15,10 +17,18 @@ async def test_what_waits_is_taken_together_in_order_and_no_more_than_asked_for(
     deliveries, made = Deliveries(), [delivery(number) for number in range(5)]
     for one in made:
         deliveries.add(one)
-    assert await anext(deliveries) is made[0]
-    assert deliveries.take_waiting(3) == made[1:4]
-    assert deliveries.take_waiting(3) == made[4:]
-    assert deliveries.take_waiting(3) == []
+    assert await deliveries.take(3) == made[:3]
+    assert await deliveries.take(3) == made[3:]
+
+
+async def test_where_nothing_waits_the_next_is_waited_for() -> None:
+    deliveries, made = Deliveries(), [delivery(number) for number in range(2)]
+    taking = asyncio.create_task(deliveries.take(3))
+    await asyncio.sleep(0)
+    deliveries.add(made[0])
+    assert await taking == made[:1]
+    deliveries.add(made[1])
+    assert await anext(deliveries) is made[1]
 
 
 async def test_what_was_lost_meanwhile_is_not_taken() -> None:
@@ -27,12 +37,23 @@ async def test_what_was_lost_meanwhile_is_not_taken() -> None:
         deliveries.add(one)
     deliveries.lose()
     deliveries.add(made[2])
-    assert deliveries.take_waiting(9) == made[2:]
+    assert await deliveries.take(9) == made[2:]
 
 
-async def test_the_end_is_left_for_who_waits() -> None:
-    deliveries = Deliveries()
+async def test_an_end_comes_after_what_arrived_before_it_and_stays() -> None:
+    deliveries, made = Deliveries(), delivery(1)
+    deliveries.add(made)
     deliveries.end(OSError("gone"))
-    assert deliveries.take_waiting(9) == []
+    assert not made.held
+    for _ in range(2):
+        with pytest.raises(OSError, match="gone"):
+            await deliveries.take(9)
     with pytest.raises(OSError, match="gone"):
         await anext(deliveries)
+
+
+async def test_an_orderly_end_is_nothing() -> None:
+    deliveries = Deliveries()
+    deliveries.end()
+    assert await deliveries.take(9) == []
+    assert await deliveries.take(9) == []

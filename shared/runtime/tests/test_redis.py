@@ -1,13 +1,13 @@
 """Calls to Redis share round trips, scripts survive a flush, and a server that is away says so in time."""
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
 import redis.asyncio
 
 from imsg_runtime.redis import Read, Redis, RedisRefused, RedisUnavailable, Script, connect
+from imsg_testing.waiting import eventually
 
 ADD = Script.of("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
@@ -63,18 +63,18 @@ async def test_a_caller_that_leaves_does_not_take_others_along(valkey_url: str) 
 
 
 class Breaking(redis.asyncio.Connection):
-    """A connection whose first PINGs raise what they should not."""
+    """A connection that raises what it should not when it is made first."""
 
     def __init__(self, errors: list[BaseException], **named: Any) -> None:  # noqa: ANN401  redis' own
         super().__init__(**named)
         self._errors = errors
 
-    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:  # noqa: FBT001, FBT002  its own form
-        """Write, but for the first time."""
-        if self._errors and b"PING" in command:
+    async def connect(self) -> None:
+        """Connect, but for the first time."""
+        if self._errors:
             await asyncio.sleep(0)
             raise self._errors.pop()
-        await super().send_packed_command(command, check_health)
+        await super().connect()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,57 @@ async def test_nobody_waits_for_ever_for_a_call_that_broke(valkey_url: str, erro
 def test_a_script_is_named_by_its_sha1() -> None:
     """As SCRIPT LOAD names it."""
     assert Script.of("return 1").sha == "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
+
+
+async def test_a_connection_that_is_lost_is_made_anew(valkey_url: str) -> None:
+    """Idle or in the middle of a call, which is unavailable then; and closing leaves nothing behind."""
+    async with connect(valkey_url) as redis, connect(valkey_url) as other:
+        await redis.call("CLIENT", "SETNAME", "ours")
+        ours = await redis.call("CLIENT", "ID")
+        assert await other.call("CLIENT", "KILL", "ID", ours) == 1
+        await eventually(lambda: can_call(redis))
+        assert await redis.call("CLIENT", "ID") > ours
+
+        waiting = asyncio.create_task(redis.call("BLPOP", "nothing-comes", 0))
+        await eventually(lambda: is_blocked(other))
+        blocked = next(line for line in await clients(other) if "cmd=blpop" in line)
+        await other.call("CLIENT", "KILL", "ID", blocked.partition("id=")[2].partition(" ")[0])
+        with pytest.raises(RedisUnavailable):
+            await waiting
+        assert await redis.call("ECHO", "again") == b"again"
+
+
+async def clients(redis: Redis) -> list[str]:
+    """List who is connected."""
+    told = await redis.call("CLIENT", "LIST")
+    return (told.decode() if isinstance(told, bytes) else str(told)).splitlines()
+
+
+async def is_blocked(redis: Redis) -> bool:
+    """Tell whether somebody waits at BLPOP."""
+    return any("cmd=blpop" in line for line in await clients(redis))
+
+
+async def can_call(redis: Redis) -> bool:
+    """Tell whether a call goes through."""
+    try:
+        return bool(await redis.call("ECHO", "there") == b"there")
+    except RedisUnavailable:
+        return False
+
+
+async def test_a_call_that_is_not_answered_in_time_is_given_up(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who came behind it is answered over a new connection."""
+    monkeypatch.setattr("imsg_runtime.redis.CALL_TIMEOUT_S", 0.2)
+    async with connect(valkey_url) as redis:
+        await redis.call("ECHO", "connected")
+        first = asyncio.create_task(redis.call("BLPOP", "nothing-comes", 0))
+        for _ in range(3):  # until it is written
+            await asyncio.sleep(0)
+        behind = asyncio.create_task(redis.call("ECHO", "behind"))
+        with pytest.raises(RedisUnavailable):
+            await first
+        assert (await asyncio.gather(behind, return_exceptions=True))[0] == b"behind"
+        assert await redis.call("ECHO", "on") == b"on"

@@ -40,14 +40,16 @@ class Deliveries(AsyncIterator[Delivery]):
         self.lose()
         self._arrived.put_nowait(cause or StopAsyncIteration())
 
-    def take_waiting(self, most: int) -> list[Delivery]:
-        """Take what has arrived and is still held, at most so many, without waiting."""
+    async def take(self, most: int) -> list[Delivery]:
+        """Wait for the next delivery that is still held, and take with it what has arrived; none where none comes."""
         taken: list[Delivery] = []
-        while len(taken) < most and not self._arrived.empty():
-            arrived = self._arrived.get_nowait()
+        while len(taken) < most and not (taken and self._arrived.empty()):
+            arrived = await self._arrived.get()
             if isinstance(arrived, BaseException):
                 self._arrived.put_nowait(arrived)  # for who waits next
-                break
+                if taken or isinstance(arrived, StopAsyncIteration):
+                    break
+                raise arrived
             if arrived.held:
                 taken.append(arrived)
         return taken

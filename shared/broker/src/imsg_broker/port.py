@@ -41,7 +41,7 @@ class Delivery:
 
 
 class Deliveries(Protocol):
-    """What a consumer is given, in order of arrival: the next, waiting for it, or all that wait already."""
+    """What a consumer is given, in order of arrival: the next, waiting for it, or several that wait already."""
 
     def __aiter__(self) -> AsyncIterator[Delivery]:
         """Go on with those that come."""
@@ -49,8 +49,8 @@ class Deliveries(Protocol):
     async def __anext__(self) -> Delivery:
         """Wait for the next delivery that is still held."""
 
-    def take_waiting(self, most: int) -> list[Delivery]:
-        """Take what has arrived and is still held, at most so many, without waiting."""
+    async def take(self, most: int) -> list[Delivery]:
+        """Wait for the next, and take with it what has arrived and is still held, so many in all; none at the end."""
 
 
 class Broker(Protocol):

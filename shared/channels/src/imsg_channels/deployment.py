@@ -16,6 +16,8 @@ class Deployment:
     secrets: tuple[str, ...] = ()
     """Secrets of its provider that the sandbox makes up where it plays it."""
     has_tables: bool = False
+    is_asked: bool = False
+    """Whether the gateway asks it: it knows the gateway by its key then, and they share a network."""
     memory_mib: int = 256
     memory_why: str = ""
     """Why it is more than others have."""

@@ -78,8 +78,6 @@ _STAND_IN = StandIn(
             "sign_name": "天存",
             "template": "SMS_100000001",
             "variable": "content",
-            # Longer texts than a real account's 35 characters: what segments are is to be tried out too.
-            "variable_characters": 500,
             "templates": {
                 "SMS_100000001": {"text": "您有一条新通知：${content}，请及时查看。", "variables": {"content": None}},
                 "SMS_100000002": {
@@ -131,6 +129,8 @@ SMS = ChannelSpec(
         settings=(
             "PROVIDERS",
             "FIRMS",
+            "OPT_OUT",
+            "OPT_IN",
             "UNCERTAIN",
             *(f"{name}__ENDPOINT" for name in _ACCOUNTS),
             "TENCENT__REGION",

@@ -12,6 +12,7 @@ from imsg_channels.one_line import ONE_LINE, has_control
 from imsg_channels.spec import Address, ChannelSpec, Words
 from imsg_channels.stand_in import Default, MailServer, StandIn
 from imsg_contract import addresses
+from imsg_contract.wire import Status
 
 MAX_SUBJECT_CHARACTERS = 255
 
@@ -107,11 +108,19 @@ SMTP = ChannelSpec(
             "SENDER",
             "CONNECTIONS",
             "UNCERTAIN",
+            "BOUNCE_DOMAIN",
+            "BOUNCE_SECRET",
             "DKIM__DOMAIN",
             "DKIM__SELECTOR",
             "DKIM__KEY_FILE",
             "DKIM__ED25519_SELECTOR",
             "DKIM__ED25519_KEY_FILE",
+            "BOUNCE_MAILBOX__HOST",
+            "BOUNCE_MAILBOX__PORT",
+            "BOUNCE_MAILBOX__SECURITY",
+            "BOUNCE_MAILBOX__USERNAME",
+            "BOUNCE_MAILBOX__PASSWORD",
+            "BOUNCE_MAILBOX__FOLDER",
         ),
         literals=(
             "HOST=smtp.example.com",
@@ -124,12 +133,15 @@ SMTP = ChannelSpec(
         memory_mib=1024,
         memory_why="two mails of 14 MiB for each of 8 connections, and their attachments before that",
         requested_mib=128,
-        ports=(25, 465, 587),
+        ports=(25, 143, 465, 587, 993),
     ),
     request_schema={"not": _TEXT_IS_EMPTY},
     contact="email",
+    redis_keys=("imsg:smtp:*",),
     has_attachments=True,
     has_senders=True,
+    has_hooks=True,
+    receipts=frozenset({Status.DELIVERED, Status.FAILED}),
     asks_history=True,
     stand_in=StandIn(
         named=(("host",),),

@@ -5,10 +5,12 @@ from typing import Annotated
 
 from pydantic import RootModel, Tag, ValidationInfo, model_validator
 
+from imsg_channels.content import wrong
 from imsg_channels.deployment import Deployment
 from imsg_channels.spec import Address, ChannelSpec, Words
 from imsg_channels.stand_in import At, Secret, StandIn
 from imsg_channels.templates import EITHER, FreeText, Template, check_fits, find, params_of, plain, templates_of
+from imsg_channels.wechat_kinds import KINDS
 from imsg_contract import addresses
 from imsg_contract.topology import ERASED, followers_key, left_key
 from imsg_contract.wire import Status
@@ -23,10 +25,40 @@ class WeChatContent(RootModel[Annotated[Annotated[FreeText, Tag("text")] | Templ
         if isinstance(content, dict) and (used := find(content, templates)) is not None:
             for name, value in params_of(content, used).items():
                 check_fits(name, value, used)
+                _check_kind(name, value, used.kinds.get(name, ""))
         return self
 
 
-_ACCOUNT = ("APPID", "SECRET", "TOKEN", "AES_KEY", "TEMPLATE", "VARIABLE", "ENDPOINT")
+def _check_kind(name: str, value: str, kind: str) -> None:
+    """Refuse what WeChat refuses of a field of this kind (47003)."""
+    known = KINDS.get(kind.removeprefix("wechat."))
+    if known is not None and not known.takes(value):
+        raise wrong(f"{name} 应为{known.wants.zh}", f"{name} takes {known.wants.en}")
+
+
+ORDER = (
+    {
+        "kind": "subscribe",
+        "id": "imsg-sandbox-notice",
+        "fields": {"thing1": "${goods}", "time2": "${imsg.time}"},
+        "page": "https://example.com/orders/${number}",
+    },
+    {"kind": "text", "text": "您的订单 ${number}（${goods}）已发货。"},
+    {
+        "kind": "template",
+        "id": "imsg-sandbox-order",
+        "fields": {
+            "thing1": "${goods}",
+            "character_string2": "${number}",
+            "const3": "已发货",
+            "time4": "${imsg.time}",
+        },
+        "url": "https://example.com/orders/${number}",
+    },
+)
+"""The ways of a template that the sandbox's account has: what `docs/wechat.md` describes, to be tried."""
+
+_ACCOUNT = ("APPID", "SECRET", "TOKEN", "AES_KEY", "TEMPLATE", "VARIABLE", "TEMPLATES", "ENDPOINT")
 
 WECHAT = ChannelSpec(
     name="wechat",
@@ -51,7 +83,7 @@ WECHAT = ChannelSpec(
     example={"to": "7K3-M9Q-2XH", "content": "明天下雨"},
     deployment=Deployment(
         settings=(
-            *(f"ACCOUNTS__MAIN__{name}" for name in ("MODE", *_ACCOUNT)),
+            *(f"ACCOUNTS__MAIN__{name}" for name in ("MODE", *_ACCOUNT, "TEXTS_PER_WINDOW")),
             "UNCERTAIN",
         ),
         played=tuple(f"ACCOUNTS__SANDBOX__{name}" for name in _ACCOUNT),
@@ -65,6 +97,7 @@ WECHAT = ChannelSpec(
         ),
         secrets=("wechat_secret", "wechat_token", "wechat_aes_key"),
         has_tables=True,
+        is_asked=True,
     ),
     contact="wechat",
     has_accounts=True,
@@ -82,6 +115,7 @@ WECHAT = ChannelSpec(
                     "token": Secret("wechat_token"),
                     "aes_key": Secret("wechat_aes_key"),
                     "template": "imsg-sandbox-template",
+                    "templates": {"order": {"ways": ORDER}},
                     "endpoint": At("/sandbox/wechat/api"),
                 }
             }

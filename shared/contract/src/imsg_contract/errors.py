@@ -208,8 +208,9 @@ REASONS: Mapping[str, Reason] = {
     "not_following": Reason(
         10014,
         400,
-        "这些微信标签的用户没有关注公众号：{who}。请先关注。",
-        "The followers of these tags have left: {who}. They must follow the account first.",
+        "这些微信标签的用户没有关注公众号，或标签已更换、作废：{who}。请先关注，或向对方要新的标签。",
+        "The followers of these tags have left, or have another tag now: {who}. They must follow the account first, "
+        "or tell the new tag.",
     ),
     "no_such_account": Reason(
         10015,
@@ -224,6 +225,13 @@ REASONS: Mapping[str, Reason] = {
         "该用户没有发送验证码的权限（category 为 code）；请管理员为其打开 may_send_codes，或改用 notice。",
         "This user may not send codes (category code); ask an administrator to set may_send_codes, or send it as a "
         "notice.",
+    ),
+    "may_not_send_by": Reason(
+        10016,
+        403,
+        "该用户不能用发件人 {sender}；请管理员在其 senders 中加上，或不写 sender。",
+        "This user may not send by the sender {sender}; ask an administrator to add it to the user's senders, or leave "
+        "sender out.",
     ),
     "sending_disabled": Reason(
         10016,
@@ -245,6 +253,13 @@ REASONS: Mapping[str, Reason] = {
         403,
         "签名不正确；若确由服务商发出，请核对双方配置的 token 和密钥是否一致。",
         "The signature is wrong; if the provider itself sent this, check that both sides have the same token and key.",
+    ),
+    "not_signed": Reason(
+        10016,
+        401,
+        "没有签名、签名不正确或已超过 5 分钟；请按 Standard Webhooks 用 IMSG_SMTP__BOUNCE_SECRET 签名后重发。",
+        "The signature is missing, wrong or over 5 minutes old; sign by IMSG_SMTP__BOUNCE_SECRET as Standard Webhooks "
+        "says and send it again.",
     ),
     "stale": Reason(
         10016,
@@ -276,6 +291,16 @@ REASONS: Mapping[str, Reason] = {
         "{what_zh}太多，请在 {after} 秒后再试。",
         "Too many {what_en}; try again in {after} seconds.",
     ),
+    "provider_refused": Reason(
+        10016, 409, "服务商没有照办：{why}。", "The provider did not do as it was asked: {why}."
+    ),
+    "not_scanned": Reason(
+        10016,
+        409,
+        "还没有人扫这个二维码；请让对方用微信扫码，再确认。",
+        "Nobody has scanned this code; have it scanned in WeChat, then confirm.",
+    ),
+    "code_expired": Reason(10016, 409, "二维码已过期，请重新生成。", "The code has expired; make another."),
     "paused": Reason(10016, 409, "{method} 已被管理员暂停。", "{method} is paused by an administrator."),
     "not_found": Reason(10016, 404, "没有找到 {what}。", "{what} was not found."),
     "nothing_to_resend": Reason(
@@ -289,6 +314,19 @@ REASONS: Mapping[str, Reason] = {
         409,
         '{id} 中可以重发的都已经重发过了；确实要再发一次，请加上 "again": true。',
         'All of {id} that can be sent again has been; to send it once more all the same, add "again": true.',
+    ),
+    "cursor_expired": Reason(
+        10016,
+        410,
+        "after 指向的位置之后，有些事件已超过保存期限；请不带 after 重新读取，并用 /api/v2/messages 核对这期间的消息。",
+        "Some of what came after this place was kept for long enough and is gone; read on without `after`, and look at "
+        "/api/v2/messages for what happened between.",
+    ),
+    "too_many_callbacks": Reason(
+        10016,
+        409,
+        "每个用户最多 {most} 个回调地址；请先删除不用的。",
+        "A user may have {most} callbacks; remove one that is not needed first.",
     ),
     "content_erased": Reason(
         10016,

@@ -73,7 +73,7 @@ def verify(token: Token, user_id: str | None, epoch: int, keys: Sequence[SecretS
 
     A token made before users had ids is signed without one and lives out: its epoch alone names its user, since epochs
     are drawn from 2**53 and never counted, so that nobody registered later has it.
-    Says nothing of expiry (`has_expired`) and revocation (the user's mirror).
+    Says nothing of expiry (`has_expired`) and revocation (the user cache).
     """
     is_ours = False
     for key in keys:

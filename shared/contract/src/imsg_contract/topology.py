@@ -16,8 +16,21 @@ DELIVERY_LIMIT = 100
 OUTCOME = "outcome"
 RECEIPT = "receipt"
 CHANGE = "change"
+INBOUND = "inbound"
 DEAD = "dead"
 """Keys of what only history hears; `dead` carries what could not be read or broke its worker."""
+
+HISTORY_KEYS = ("job.#", OUTCOME, RECEIPT, CHANGE, INBOUND, DEAD)
+"""What history's queue is bound to: all but what it says itself, or it would hear its own events."""
+
+FORMER_HISTORY_KEY = "#"
+"""What it was bound to while nobody else said anything; replaced once the others stand."""
+
+EVENT = "event"
+"""The key of what happened to messages, told by history once it is committed; only callbacks hears it."""
+
+CALLBACKS_KEYS = (EVENT, CHANGE)
+"""What callbacks' queue is bound to: changes too, since a user who is removed has no endpoints any more."""
 
 
 FORMER_NORMAL = "single"
@@ -79,6 +92,26 @@ class Topology:
         """The queue that hears everything new."""
         return f"{self.prefix}.history"
 
+    @property
+    def catalog(self) -> str:
+        """The queue in which the catalog is told to whom nothing may be sent any more."""
+        return f"{self.prefix}.catalog"
+
+    @property
+    def suppressions(self) -> Route:
+        """Where a Suppression goes: past the exchange, since the catalog alone hears it."""
+        return self.direct(self.catalog)
+
+    @property
+    def callbacks(self) -> str:
+        """The queue of events, for who tells them to clients."""
+        return f"{self.prefix}.callbacks"
+
+    def sinks(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield (queue, the keys bound to it) of those that never give a message up."""
+        yield self.history, HISTORY_KEYS
+        yield self.callbacks, CALLBACKS_KEYS
+
     def queue(self, method: str, lane: Lane) -> str:
         """Name the queue in which a lane's jobs wait for their channel."""
         return f"{self.prefix}.{method}.{lane.value}"
@@ -114,7 +147,9 @@ class Topology:
                 yield self.queue(method, lane), job_key(method, lane)
 
     def queues_of(self, key: str) -> tuple[str, ...]:
-        """Return the queues that a message with this key reaches through the exchange; history always hears it."""
+        """Return the queues that a message with this key reaches through the exchange; history hears all but events."""
+        if key in CALLBACKS_KEYS:
+            return (self.callbacks,) if key == EVENT else (self.history, self.callbacks)
         return (*(queue for queue, bound in self.work_queues() if bound == key), self.history)
 
     def new(self, key: str) -> Route:
@@ -137,7 +172,7 @@ def is_job_key(key: str) -> bool:
 
 
 def user_key(name: str) -> str:
-    """Name the hash in which auth mirrors a user for the gateways (promise 7)."""
+    """Name the hash of a user in the user cache, which auth writes for the gateways (promise 7)."""
     return f"imsg:user:{name}"
 
 
@@ -155,6 +190,36 @@ def channel_key(method: str) -> str:
     return f"imsg:channel:{method}"
 
 
+def providers_key(method: str) -> str:
+    """Name the hash in which a channel's senders tell every second how each of its providers stands.
+
+    A field is `UNIX_SECONDS PROCESS`, its value what `imsg_delivery.reporting` makes.
+    """
+    return f"imsg:providers:{method}"
+
+
+def switches_key(method: str) -> str:
+    """Name the hash of what administrators changed of a channel's providers: auth keeps and writes it, senders obey.
+
+    Provider → `{"enabled": …, "weight": …}`, null where it is as the settings say.
+    """
+    return f"imsg:switches:{method}"
+
+
+SWITCHES_COMPLETE = "*"
+"""A field of `switches_key` that names no provider; without it (Redis was flushed) senders go on as they heard last."""
+
+
+def holds_key(method: str) -> str:
+    """Name the hash of whom a channel's providers want to be given less for now, shared by its senders."""
+    return f"imsg:held:{method}"
+
+
+def pace_key(method: str, scope: str) -> str:
+    """Name a token bucket that a channel's senders share: until when what was taken fills it, in microseconds."""
+    return f"imsg:pace:{method}:{scope}"
+
+
 def followers_key(account: str) -> str:
     """Name the set of tags that follow an official account now: written by sender-wechat, read by the gateway."""
     return f"imsg:followers:{account}"
@@ -170,6 +235,19 @@ def addresses_key(method: str) -> str:
     return f"imsg:addresses:{method}"
 
 
+def suppressed_key(method: str) -> str:
+    """Name the hash address (`addresses.identity`) → entries (`suppressions`): written by the catalog, read at claims.
+
+    Its field `SUPPRESSED_COMPLETE` stands where it is whole.
+    """
+    return f"imsg:suppressed:{method}"
+
+
+SUPPRESSED_COMPLETE = "*"
+"""A field of `suppressed_key` that is no address: where it is missing (Redis was flushed), who is suppressed is not
+known, and the catalog writes all of them anew."""
+
+
 FOLLOWERS_COMPLETE = "*"
 """A member of `followers_key`, and of `addresses_key`, that is none: written with the others, it says that the set is
 whole. Where it is missing (Redis was flushed, the sender has not started) the gateway lets the unknown pass, and the
@@ -183,7 +261,8 @@ TOMBSTONES = "imsg:tombstones"
 """The hash digest → `AT_MS ID` of addresses whose data was erased: written by history, read before anything is sent."""
 
 ERASED = "imsg:erased"
-"""The hash of senders who erase by themselves, by their methods → up to which tombstone (Unix ms) they have."""
+"""The hash of who erases by itself → up to which tombstone (Unix ms) it has: senders by their methods, callbacks and
+catalog by their names. Who has never said so is not waited for."""
 
 WRITABLE = "imsg:writable"
 """What every service writes now and then to see whether Redis takes writes; it says nothing and soon expires."""

@@ -1,9 +1,10 @@
 """What travels through the broker: jobs, outcomes, receipts and changes, and the results that become statuses."""
 
+import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import IntFlag, StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, computed_field
@@ -62,9 +63,22 @@ class Category(StrEnum):
     MARKETING = "marketing"
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 def former_word(lane: Lane) -> str:
     """Say of a lane what readers of before there were three understand (ADR 26)."""
     return lane.value if lane is Lane.BULK else FORMER_NORMAL
+
+
+class EventKind(IntFlag):
+    """Which events of a user's messages somebody wants to hear; 0 where nobody does."""
+
+    MESSAGE = 1
+    """`message.*`: one for each change of a message."""
+    REQUEST = 2
+    """`request.settled`: one for each request."""
 
 
 class Job(Wire):
@@ -74,6 +88,8 @@ class Job(Wire):
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     v: Literal[1] = 1
+    events: int = Field(default=0, exclude_if=lambda events: events == 0)
+    """What of it is told (`EventKind`): stamped when it was accepted, as the user cache had it."""
     request: RequestId
     chunk: int | None = Field(default=None, alias="part")
     """First `n` of the chunk this is, constant through every retry; None while the request is whole."""
@@ -103,6 +119,8 @@ class Job(Wire):
     """What the client calls this request."""
     category: Category = Category.NOTICE
     trace: str | None = None
+    provider: str | None = Field(default=None, exclude_if=_is_none)
+    """The one provider that may carry it, where an administrator named one."""
 
     @computed_field(alias="lane")  # type: ignore[prop-decorator]
     @property
@@ -149,6 +167,17 @@ SETTLED = frozenset(Status) - {Status.QUEUED, Status.RETRYING}
 """Statuses after which only a receipt moves a message."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A provider that said not now before another was asked in the same attempt, and what it said."""
+
+    provider: str
+    code: str
+    detail: str
+    before_s: float = 0.0
+    """How long before the attempt's end it said so."""
+
+
 class Outcome(Wire):
     """What became of one attempt at one message; travels in batches."""
 
@@ -162,6 +191,8 @@ class Outcome(Wire):
     detail: str | None = None
     """The provider's own answer, or our sentence where there was none."""
     at: datetime
+    hops: tuple[Hop, ...] = Field(default=(), exclude_if=operator.not_)
+    """The providers of this attempt that were asked before; as good as never there are any."""
 
 
 class Outcomes(Wire):
@@ -172,16 +203,48 @@ class Outcomes(Wire):
 
 
 class Receipt(Wire):
-    """What a provider reported later of a message it took; history joins on (provider, provider_id, address)."""
+    """What a provider reported later of a message it took.
+
+    History joins on (provider, provider_id, address), or by our own name of the message where that is known.
+    """
 
     v: Literal[1] = 1
     provider: str
     account: str | None = None
     provider_id: str
     address: str
+    request: RequestId | None = Field(default=None, exclude_if=_is_none)
+    n: int | None = Field(default=None, exclude_if=_is_none)
+    """Which message it was, where a token says it (a mail's bounce): then provider's id and address are not looked at.
+    A history of before does not know them; it keeps the receipt and lets it go after its time."""
+    complaint_of: RequestId | None = Field(default=None, exclude_if=_is_none)
+    """In place of `request`, with `n`: the message that its recipient called spam. It is a line of the timeline, and
+    the status stays. A history of before finds no message for it, and lets it go like any other."""
     status: Literal[Status.DELIVERED, Status.FAILED]
     code: str | None = None
     detail: str | None = None
+    at: datetime
+
+
+class Inbound(Wire):
+    """What a person wrote to us, key `inbound`; history joins it to the last message that was sent to them."""
+
+    v: Literal[1] = 1
+    method: str
+    provider: str
+    id: str
+    """The provider's own, or a digest where it has none: a push that comes again has the same."""
+    address: str
+    """Who wrote it, in the normal form of the channel's addresses."""
+    to: str | None = None
+    """The number that it was written to, as far as the provider says."""
+    signature: str | None = None
+    """That of the message that is answered, without 【】, where the provider says it."""
+    text: str
+    opt_out: bool = False
+    """Whether it asks for no more messages."""
+    opt_in: bool = Field(default=False, exclude_if=operator.not_)
+    """Whether it takes back that it asked for no more; as good as never it does."""
     at: datetime
 
 
@@ -197,6 +260,29 @@ class Change(Wire):
     actor_id: str | None = None
     subject_id: str | None = None
     """The ids of the users that actor and subject are; None where one is no user, and in changes of before ids."""
+
+
+class Event(Wire):
+    """One thing that happened, for the clients who asked to hear of it; the same one has the same id."""
+
+    id: str
+    """`evt_…`, without a full stop: callbacks' `webhook-id`."""
+    type: str
+    at: datetime
+    username: str
+    user_id: RequestId
+    """Whose it is."""
+    method: str | None = None
+    address: str | None = None
+    """Whom it names, in the normal form: by this an erasure finds it. It is told to nobody."""
+    data: dict[str, Any]
+
+
+class Events(Wire):
+    """The batch in which events travel, key `event`."""
+
+    v: Literal[1] = 1
+    events: tuple[Event, ...]
 
 
 class TemplateLimits(Wire):
@@ -222,6 +308,10 @@ class TemplateLimits(Wire):
     """Whether a variable may hold a link, a line break."""
 
 
+Concern = Literal["recipient", "domain", "content", "template", "signature", "sender", "account", "provider"]
+"""What a trouble is about: whoever and whatever else is sent has none of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """The provider took the message."""
@@ -229,6 +319,8 @@ class Sent:
     provider: str
     provider_id: str | None = None
     detail: str | None = None
+    hops: tuple[Hop, ...] = ()
+    """Of each result: who was asked before in the same attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +331,11 @@ class Again:
     code: str
     detail: str
     after_s: float = 0.0
+    concerns: Concern | None = field(default=None, compare=False)
+    """Of each result that is a trouble: what it is about; None: this message. Results are equal by what was said."""
+    is_paced: bool = False
+    """It only waits its turn, and uses up no attempt."""
+    hops: tuple[Hop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +345,8 @@ class Refused:
     provider: str
     code: str
     detail: str
+    concerns: Concern | None = field(default=None, compare=False)
+    hops: tuple[Hop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +362,9 @@ class Blocked:
     code: str
     detail: str
     after_s: float
+    concerns: Concern | None = field(default=None, compare=False)
+    """None: all of what is blocked goes by the scope's name alone."""
+    hops: tuple[Hop, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +374,8 @@ class Unknown:
     provider: str
     code: str
     detail: str
+    concerns: Concern | None = field(default=None, compare=False)
+    hops: tuple[Hop, ...] = ()
 
 
 Result = Sent | Again | Refused | Blocked | Unknown

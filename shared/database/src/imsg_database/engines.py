@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from imsg_database.address import is_sqlite, make_file
+from imsg_database.awaiting import AsyncEngine
 
 CONNECT_TIMEOUT_S = 3
 """How long a connection may take to come about, or one of the pool to become free."""
@@ -56,18 +56,19 @@ async def open_engine(url: URL, terms: Terms) -> AsyncIterator[AsyncEngine]:
     pool: dict[str, Any] = {"pool_size": terms.pool, "max_overflow": terms.pool, "pool_timeout": CONNECT_TIMEOUT_S}
     if is_sqlite(url):
         make_file(url)
-        engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=_local(terms), **pool)
-        _keep_sqlite_in_order(engine.sync_engine)
+        engine = create_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=_local(terms), **pool)
+        _keep_sqlite_in_order(engine)
     else:
         pool["pool_pre_ping"] = terms.is_tried_first
-        engine = create_async_engine(url, connect_args=_reach(terms), **pool)
-        _bound_statements(engine.sync_engine, terms.statement_timeout_s)
-        _leave_standbys(engine.sync_engine)
-        event.listen(engine.sync_engine, "connect", _hear_what_is_not_replicated)
+        engine = create_engine(url.set(drivername="postgresql+psycopg_async"), connect_args=_reach(terms), **pool)
+        _bound_statements(engine, terms.statement_timeout_s)
+        _leave_standbys(engine)
+        event.listen(engine, "connect", _hear_what_is_not_replicated)
+    awaited = AsyncEngine(engine)
     try:
-        yield engine
+        yield awaited
     finally:
-        await engine.dispose()
+        await awaited.dispose()
 
 
 @contextmanager

@@ -114,13 +114,13 @@ def _lock(engine: Engine, lock: int) -> Iterator[Connection]:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
             yield connection
         return
-    with _patiently_opened(engine) as connection:
+    with _open_patiently(engine) as connection:
         connection.execution_options(**{BEGIN: "EXCLUSIVE"})
         with connection.begin():
             yield connection
 
 
-def _patiently_opened(engine: Engine) -> Connection:
+def _open_patiently(engine: Engine) -> Connection:
     """Connect to SQLite; a new file's change to WAL answers "locked" without a wait while another makes it too."""
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:

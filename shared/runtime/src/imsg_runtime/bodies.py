@@ -41,7 +41,7 @@ def bound(
     end: float | None = None
     is_over = False
 
-    async def receiving() -> Message:
+    async def receive_on() -> Message:
         nonlocal length, end, is_over
         if is_over:
             return await receive()
@@ -58,7 +58,7 @@ def bound(
         is_over = not message.get("more_body", False)
         return message
 
-    return receiving
+    return receive_on
 
 
 async def read(receive: Receive, limit: int, *, silence_s: float = SILENCE_S, upload_s: float = UPLOAD_S) -> bytes:

@@ -21,7 +21,7 @@ class Server(UvicornServer):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, and then the connections as their answers are given."""
-        late = [connection for sock in sockets or () for connection in _waiting(sock)]
+        late = [connection for sock in sockets or () for connection in _accept_waiting(sock)]
         # Without a pause between: whoever connects from here on is refused, and goes elsewhere.
         self.close_ports()
         loop = asyncio.get_running_loop()
@@ -31,7 +31,7 @@ class Server(UvicornServer):
         await super().shutdown(sockets)
 
 
-def _waiting(sock: socket.socket) -> Iterator[socket.socket]:
+def _accept_waiting(sock: socket.socket) -> Iterator[socket.socket]:
     """Take the connections that wait to be accepted."""
     sock.settimeout(0)
     while True:

@@ -17,7 +17,9 @@ from imsg_runtime.settings import Common, is_loopback
 EXEMPT = frozenset({"/health/live", "/health/open", "/health/ready", "/metrics"})
 """What orchestrators and Prometheus ask by whatever address they have; nothing in it is anybody's secret."""
 
-SERVICES = frozenset({"gateway", "auth", "history", "console", "sandbox", *(channel.service for channel in CHANNELS)})
+SERVICES = frozenset(
+    {"gateway", "auth", "history", "catalog", "console", "sandbox", *(channel.service for channel in CHANNELS)}
+)
 """Names under which services call one another in compose and Kubernetes. None has a dot, so that no name of the
 internet is among them (RFC 7085 counts the few top-level domains with an address)."""
 

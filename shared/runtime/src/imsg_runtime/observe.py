@@ -11,7 +11,7 @@ import structlog
 _TOKEN = re.compile(r"(?i)\b(token=)[^&\s\"'<>]+")
 """A token in a URL, however it came into a line: a library's complaint about a request, an exception's text."""
 
-CHATTY = ("httpx", "httpcore", "asyncio", "aiosqlite", "mail.log", "alembic", "uvicorn", "websockets")
+CHATTY = ("httpx", "httpcore", "asyncio", "aiosqlite", "imapclient", "alembic", "uvicorn", "websockets")
 """Libraries that say URLs, headers and more at INFO."""
 
 Log = structlog.typing.FilteringBoundLogger
@@ -54,6 +54,8 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
     root.setLevel("INFO" if level == "DEBUG" else level)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Every mistake of every stranger who speaks to the SMTP listener.
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
     # Seven errors for every connection that can't be made; broker.rabbitmq says it once, with the reason.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 

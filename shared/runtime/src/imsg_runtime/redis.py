@@ -9,9 +9,8 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import hiredis
 import redis.asyncio
 import redis.asyncio.sentinel
 import redis.exceptions
@@ -20,6 +19,8 @@ from imsg_contract.topology import WRITABLE
 from imsg_runtime import redis_address
 from imsg_runtime.observe import logger
 from imsg_runtime.redis_address import Sentinels
+from imsg_runtime.redis_pipe import Answer, Call, Pipe
+from imsg_runtime.redis_pipe import Argument as Argument  # noqa: PLC0414  others name what they call by
 
 log = logger(__name__)
 
@@ -27,7 +28,10 @@ CALL_TIMEOUT_S = 2.0
 """How long one call may take before Redis counts as away: far above a healthy fsync, below a client's patience."""
 
 MAX_BATCH = 256
-"""Calls that share one pipeline; more wait for the next, so that a burst can't grow one reply without bound."""
+"""Calls that are written at once; more wait for the next, so that a burst can't grow one reply without bound."""
+
+AT_ONCE = 1
+"""Batches that wait for their answers at once: who comes meanwhile shares the next."""
 
 AWAY = (redis.exceptions.RedisError, OSError, TimeoutError, RuntimeError)
 """What the client raises where the server is gone; uvloop has a RuntimeError for writing to a connection just lost."""
@@ -52,24 +56,6 @@ _CODES = {
     redis.exceptions.ClusterDownError: "CLUSTERDOWN",
 }
 """The library takes the code off the texts of errors that it knows."""
-
-Argument = str | bytes | int | float
-
-
-class _Answer(Protocol):
-    """Who waits for a reply: a future, or several as one."""
-
-    def done(self) -> bool:
-        """Tell whether nobody waits any more."""
-
-    def set_result(self, reply: Any, /) -> None:  # noqa: ANN401  Redis' own
-        """Give the reply."""
-
-    def set_exception(self, error: Exception, /) -> None:
-        """Say why there is none."""
-
-
-_Call = tuple[tuple[Argument, ...], _Answer]
 
 
 class RedisUnavailable(Exception):  # noqa: N818  a state of the world, not a fault of the call
@@ -107,9 +93,14 @@ class Redis:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
-        self._waiting: list[_Call] = []
+        self._waiting: list[Call] = []
         self._reads: dict[tuple[str, str], _Reads] = {}
-        self._flushing: asyncio.Task[None] | None = None
+        self._is_due = False
+        """Whether what waits is written at the end of this turn of the loop."""
+        self._connection: redis.asyncio.connection.AbstractConnection | None = None
+        self._pipe: Pipe | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._has_answered = asyncio.Event()
         self._takes_writes = False
 
     @property
@@ -179,64 +170,83 @@ class Redis:
             reads = self._reads[read.command, read.key] = _Reads(read.command, read.key)
         return reads.add(read.fields)
 
-    async def quiet(self) -> None:
-        """Wait until nothing is on its way any more, not even calls whose callers gave up; bounded by their time."""
-        if self._flushing is not None:
-            await asyncio.wait({self._flushing})
+    async def close(self) -> None:
+        """End, once nothing is on its way any more, not even calls whose callers gave up; bounded by their time."""
+        if self._opening is not None:
+            await asyncio.wait({self._opening})
+        while self._pipe is not None and self._pipe.batches:
+            self._has_answered.clear()
+            await self._has_answered.wait()
+        if self._pipe is not None:
+            self._pipe.close("we are ending")
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
 
     def _send(self, command: tuple[Argument, ...]) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, future))
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
+        self._call_flush()
         return future
 
-    async def _flush(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-                if not self._waiting:
-                    batch += [(reads.command, reads) for reads in self._reads.values()]
-                    self._reads = {}
-                await self._carry_out(batch)
-        finally:
-            self._flushing = None
-            left, self._waiting = [*self._waiting, *((reads.command, reads) for reads in self._reads.values())], []
-            self._reads = {}
-            _give_up(left, "the call was broken off")
+    def _go_on(self) -> None:
+        self._has_answered.set()
+        self._call_flush()
 
-    async def _carry_out(self, batch: Sequence[_Call]) -> None:
+    def _call_flush(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Write what waits: all calls of a turn of the loop together, reads of the same key as one behind them."""
+        self._is_due = False
+        if not self._waiting and not self._reads:
+            return
+        if self._pipe is None or not self._pipe.is_open:
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._open())
+            return
+        while (self._waiting or self._reads) and self._pipe.batches < AT_ONCE:
+            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            if not self._waiting:
+                batch += [(reads.command, reads) for reads in self._reads.values()]
+                self._reads = {}
+            self._pipe.carry_out(batch)
+
+    async def _open(self) -> None:
+        """Connect, or tell all who wait that there is nobody."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                replies = await self._replies([command for command, _ in batch])
-            for (_, future), reply in zip(batch, replies, strict=True):
-                if not future.done():
-                    future.set_result(reply)
+                self._pipe = await self._dial()
         except AWAY as error:
-            _give_up(batch, str(error) or type(error).__name__)
+            self._give_up_waiting(str(error) or type(error).__name__)
         except BaseException:  # a bug, or being cancelled: no caller waits for ever
-            _give_up(batch, "the call was broken off")
+            self._give_up_waiting("the call was broken off")
             raise
-
-    async def _replies(self, commands: Sequence[tuple[Argument, ...]]) -> Sequence[Any]:
-        """Write all commands at once and read a reply to each, an error too (ADR 13).
-
-        The client's own pipeline does the same in three coroutines and a timer a reply.
-        """
-        written = b"".join(hiredis.pack_command(command) for command in commands)  # type: ignore[arg-type]
-        connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-        try:
-            await connection.send_packed_command(written, check_health=False)
-            replies = [await _reply(connection) for _ in commands]
-            if any(isinstance(reply, redis.exceptions.RedisError) and _code(reply) in DEMOTED for reply in replies):
-                await connection.disconnect()
-        except BaseException:
-            await connection.disconnect(nowait=True)  # replies are left on it that belong to nobody any more
-            raise
-        else:
-            return replies
         finally:
-            await self._client.connection_pool.release(connection)
+            self._opening = None
+        self._flush()
+
+    async def _dial(self) -> Pipe:
+        """Make the one connection, anew where it was lost: by the pool, so that Sentinels are asked each time."""
+        if self._connection is None:
+            self._connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        else:
+            await self._connection.disconnect(nowait=True)
+            await self._connection.connect()  # type: ignore[no-untyped-call]
+        return Pipe(
+            self._connection,
+            timeout_s=CALL_TIMEOUT_S,
+            on_answered=self._go_on,
+            is_last=lambda error: _code(error) in DEMOTED,
+            give_up=_give_up,
+        )
+
+    def _give_up_waiting(self, why: str) -> None:
+        waiting: list[Answer] = [answer for _, answer in self._waiting]
+        waiting += self._reads.values()
+        self._waiting, self._reads = [], {}
+        _give_up(waiting, why)
 
 
 class _Reads:
@@ -277,13 +287,6 @@ class _Reads:
                 future.set_exception(error)
 
 
-async def _reply(connection: redis.asyncio.connection.AbstractConnection) -> Any:  # noqa: ANN401
-    try:
-        return await connection.read_response(disable_decoding=True)
-    except (redis.exceptions.ResponseError, redis.exceptions.BusyLoadingError) as error:
-        return error
-
-
 def _code(error: redis.exceptions.RedisError) -> str:
     """Name the code of an error, such as READONLY; what is none is the first word of a sentence."""
     known = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
@@ -298,11 +301,11 @@ def _accept(reply: Any) -> Any:  # noqa: ANN401
     raise RedisRefused(str(reply)) from reply
 
 
-def _give_up(calls: Sequence[_Call], why: str) -> None:
+def _give_up(waiting: Sequence[Answer], why: str) -> None:
     """Tell those who still wait that there will be no answer."""
-    for _, future in calls:
-        if not future.done():
-            future.set_exception(RedisUnavailable(f"Redis did not answer: {why}"))
+    for answer in waiting:
+        if not answer.done():
+            answer.set_exception(RedisUnavailable(f"Redis did not answer: {why}"))
 
 
 @asynccontextmanager
@@ -329,7 +332,7 @@ async def connect(url: str) -> AsyncIterator[Redis]:
     try:
         yield calls
     finally:
-        await calls.quiet()  # a connection that is just being made would outlive its pool
+        await calls.close()  # a connection that is just being made would outlive its pool
         await client.aclose()
         for one in found.sentinels if found is not None else ():
             await one.aclose()

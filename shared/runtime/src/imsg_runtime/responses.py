@@ -9,7 +9,6 @@ from urllib.parse import quote
 from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
-from werkzeug.http import parse_accept_header
 
 from imsg_contract.errors import OK, TEXTS, Refusal
 from imsg_runtime.observe import logger
@@ -24,7 +23,7 @@ LOGGED = "logged as "
 
 
 class Answer(Response):
-    """One JSON object, UTF-8 and unescaped."""
+    """One JSON object, UTF-8 and unescaped, written when it is sent: until then `content` may be cut (v1)."""
 
     media_type = JSON
 
@@ -33,13 +32,27 @@ class Answer(Response):
         self.content = content
         self.status_code = status
         self.background = None
-        self.body = encode(content)
         self.raw_headers = [
-            *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()),
-            (b"content-length", str(len(self.body)).encode("ascii")),
+            *[(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()],
             _CONTENT_TYPE,
             *PRIVATE,
         ]
+
+    @property
+    def body(self) -> bytes:  # type: ignore[override]  # written by nobody
+        """Encode it as it is now."""
+        return encode(self.content)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        body = self.body
+        headers = [*self.raw_headers, (b"content-length", b"%d" % len(body))]
+        if scope["type"] != "http":  # a websocket that is refused
+            self.raw_headers = headers
+            await super().__call__(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 _CONTENT_TYPE = (b"content-type", JSON.encode("ascii"))
@@ -51,14 +64,15 @@ PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosnif
 def private(send: Send) -> Send:
     """Make `send` add to an answer those of PRIVATE that it lacks; who sets another value means it."""
 
-    async def sending(message: Message) -> None:
+    async def send_on(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
-            has = {bytes(name).lower() for name, _ in headers}
-            message = {**message, "headers": [*headers, *(one for one in PRIVATE if one[0] not in has)]}
+            if PRIVATE[0] not in headers or PRIVATE[1] not in headers:
+                has = {bytes(name).lower() for name, _ in headers}
+                message = {**message, "headers": [*headers, *(one for one in PRIVATE if one[0] not in has)]}
         await send(message)
 
-    return sending
+    return send_on
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
@@ -120,6 +134,8 @@ def tell(content: Mapping[str, Any]) -> dict[str, str]:
 
 def percent_encode(text: str) -> str:
     """Write text as a header can hold it: UTF-8, percent-encoded, cut to HEADER_BYTES between two characters."""
+    if text.isascii() and text.isalnum() and len(text) <= HEADER_BYTES:
+        return text  # an id, a number
     encoded = quote(text[:HEADER_BYTES], safe="", errors="replace")
     if len(encoded) <= HEADER_BYTES:
         return encoded
@@ -164,6 +180,11 @@ def prefers_chinese(accept_language: str) -> bool:
 
 def _qualities(accept_language: str) -> tuple[float, float]:
     """Weigh English and Chinese."""
+    if not accept_language:  # of another service, as a sender hears from nobody else
+        return 0.0, 0.0
+    # Loaded with the first header: 2 MiB that senders never need.
+    from werkzeug.http import parse_accept_header  # noqa: PLC0415
+
     best = {"en": 0.0, "zh": 0.0}
     for tag, quality in parse_accept_header(accept_language[:MAX_LANGUAGE_CHARACTERS]):
         language = tag.partition("-")[0].lower()

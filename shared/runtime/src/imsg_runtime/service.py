@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -50,6 +50,9 @@ GRACE_S = 15
 
 MAX_FILES = 65_536
 
+GIVING_WAY = 5
+"""Niceness of a service for which nobody waits: where every core is busy it gets a third of what others get."""
+
 COLLECT_AFTER = 10_000
 """New objects that may be part of a cycle after which one is looked for: Python's 700 are five requests' worth."""
 
@@ -73,8 +76,12 @@ class Service:
         refuse: Refuse = refuse,
         *,
         bounds_bodies: bool = True,
+        gives_way: bool = False,
     ) -> None:
-        """`bounds_bodies`: False where the API bounds the bodies it reads itself."""
+        """`bounds_bodies`: False where the API bounds the bodies it reads itself.
+
+        `gives_way`: its work may come a little later where the machine is short of time; by its own process alone.
+        """
         self.name = name
         self.settings = settings
         self.metrics = CollectorRegistry()
@@ -83,10 +90,12 @@ class Service:
         self.life = UNWATCHED
         """How its process is watched; told before it runs by whoever began the process."""
         self._opening = opening
+        self.gives_way = gives_way
         self._bounds_bodies = bounds_bodies
         self.refuse = refuse
         self._api: ASGIApp | None = None
         self._checks: dict[str, Callable[[], bool]] = {}
+        self._warnings: dict[str, Callable[[], Sequence[str]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[BaseException] | None = None
         ready = Gauge("imsg_ready", "1 while the service is ready", registry=self.metrics)
@@ -109,6 +118,10 @@ class Service:
     def check(self, name: str, holds: Callable[[], bool]) -> None:
         """Add a condition of readiness."""
         self._checks[name] = holds
+
+    def warn(self, name: str, tell: Callable[[], Sequence[str]]) -> None:
+        """Add what is told beside readiness and takes nothing from it: somebody has to put it right."""
+        self._warnings[name] = tell
 
     def watch(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run work in the background; if it dies, the process ends, since half a service serves nobody."""
@@ -154,7 +167,7 @@ class Service:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
-        async def sending(message: Any) -> None:  # noqa: ANN401  an ASGI message
+        async def send_on(message: Any) -> None:  # noqa: ANN401  an ASGI message
             nonlocal started
             started = True
             await send(message)
@@ -164,7 +177,7 @@ class Service:
             if self._bounds_bodies and WHOLE not in scope:
                 check_length(read_declared_length(scope), MAX_BODY_BYTES)
                 receive = bound(receive)
-            await self._api(scope, receive, private(sending))
+            await self._api(scope, receive, private(send_on))
         except Refusal as refusal:
             if not started:
                 await self.refuse(refusal, _language(scope), scope["path"])(scope, receive, send)
@@ -179,7 +192,8 @@ class Service:
         if unmet := self.unmet():
             refusal = Refusal("unavailable", extra={"service": self.name, "unmet": unmet}, retry_after_s=3)
             return refuse_with(refusal, _language(scope))
-        return Answer(ok(service=self.name))
+        warnings = {name: list(told) for name, tell in self._warnings.items() if (told := tell())}
+        return Answer(ok(service=self.name, **({"warnings": warnings} if warnings else {})))
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -321,6 +335,8 @@ def main(arguments: list[str]) -> int:
         for stray in unknown_settings.find([type(service.settings)]):
             log.warning("setting_unknown", why=str(stray))
         collect_less()
+        if service.gives_way:
+            os.nice(GIVING_WAY)
         return uvloop.run(run(service))
     except StartError as error:
         print(f"imsg: {error}", file=sys.stderr)  # noqa: T201  the one clear line

@@ -50,7 +50,7 @@ class Caller:
     username: str
     is_admin: bool
     user_id: str | None = None
-    """Immutable; None where the mirror or the gateway is of before users had ids: then the name is all there is."""
+    """Immutable; None where auth or the gateway is of before users had ids: then the name is all there is."""
     since: datetime | None = None
     """When the user was registered: what is of this name and older is somebody else's."""
 
@@ -104,7 +104,8 @@ async def connect(url: str, keys: tuple[SecretStr, ...], apps: Apps) -> AsyncIte
         transport = httpx.ASGITransport(apps[base.host], raise_app_exceptions=False)
     else:
         limits = httpx.Limits(max_keepalive_connections=32, keepalive_expiry=IDLE_S)
-        transport = httpx.AsyncHTTPTransport(retries=1, limits=limits)
+        # The world's certificates, a MiB for each service that is called, only where there is TLS.
+        transport = httpx.AsyncHTTPTransport(verify=base.scheme != "http", retries=1, limits=limits)
     async with httpx.AsyncClient(base_url=base, transport=transport, timeout=httpx.Timeout(CALL_TIMEOUT_S)) as client:
         yield Peer(client, keys[0].get_secret_value() if keys else "")
 
@@ -120,12 +121,17 @@ class Rule:
     callers: frozenset[str]
 
 
-GATEWAY = "gateway"
+GATEWAY, CALLBACKS = "gateway", "callbacks"
 
 RULES = (
+    Rule("auth", "PUT", "/internal/events", frozenset({CALLBACKS})),
     Rule("auth", "*", "/", frozenset({GATEWAY})),
-    Rule("history", "GET", "/internal/attachments/", frozenset(CALLERS)),
+    Rule("callbacks", "*", "/", frozenset({GATEWAY})),
+    Rule("history", "GET", "/internal/attachments/", frozenset(CALLERS) - {CALLBACKS}),
+    Rule("history", "GET", "/internal/recipients/", frozenset({GATEWAY, "sender-smtp"})),
     Rule("history", "*", "/", frozenset({GATEWAY})),
+    Rule("catalog", "*", "/", frozenset({GATEWAY})),
+    Rule("wechat", "*", "/internal/", frozenset({GATEWAY})),
 )
 """Who may call what: the first rule that fits decides. A service that is not here calls nobody with a key."""
 

@@ -28,16 +28,16 @@ class StartError(Exception):
     """The process can't start; its text is the one clear line, naming the setting and the remedy. Exit code 2."""
 
 
-def _comma_separated(value: object) -> object:
+def _split_at_commas(value: object) -> object:
     if isinstance(value, str):
         return [item.strip() for item in value.split(",") if item.strip()]
     return value
 
 
-Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
 """A list that the environment writes with commas."""
 
-Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_comma_separated)]
+Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_at_commas)]
 """Secrets in order: the first signs, all verify, so that a key can be changed without a gap."""
 
 
@@ -75,7 +75,7 @@ Networks = Annotated[Strings, AfterValidator(_networks)]
 """Addresses and networks, as `ipaddress.ip_network` reads them."""
 
 
-CALLERS = ("gateway", *(channel.service for channel in CHANNELS if channel.asks_history))
+CALLERS = ("gateway", "callbacks", *(channel.service for channel in CHANNELS if channel.asks_history))
 """The services that call others."""
 
 

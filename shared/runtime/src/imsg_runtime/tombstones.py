@@ -122,6 +122,11 @@ class Lookup:
             n for n, stone in zip(asked, reply, strict=True) if stone and int(stone.split()[0]) >= self.accepted_ms
         )
 
+    def read_digests(self, reply: Sequence[bytes | None]) -> Mapping[int, str]:
+        """Say of each recipient who was ever erased, before this was accepted too, under which digest: n → digest."""
+        asked = ((n, digest) for n, digests in self.digests.items() for digest in digests)
+        return {n: digest for (n, digest), stone in zip(asked, reply, strict=True) if stone}
+
 
 class Tombstones:
     """The mirror in Redis."""

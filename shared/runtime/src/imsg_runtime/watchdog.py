@@ -90,7 +90,7 @@ class _Child:
             while (status := self._reap()) is None:
                 self._forward(signal.sigwaitinfo(_CAUGHT))
                 passed, looked = time.monotonic() - looked, time.monotonic()
-                now_s, is_stopped = _standing(self._pid)
+                now_s, is_stopped = _read_standing(self._pid)
                 if self._has_given_a_sign():
                     used_s = now_s
                 # While this process was stopped too, nobody was watched.
@@ -173,7 +173,7 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _standing(pid: int) -> tuple[float, bool]:
+def _read_standing(pid: int) -> tuple[float, bool]:
     """Return the processor time that a process has used, in seconds, and whether it is stopped (not: traced)."""
     with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123  pathlib is not worth its memory here
         fields = file.read().rpartition(b")")[2].split()

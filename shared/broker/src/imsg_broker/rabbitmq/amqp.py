@@ -1,16 +1,16 @@
-"""pika as coroutines: one connection until it is lost, and its channels; the only module that imports pika."""
+"""pika as coroutines: one connection until it is lost, and its channels."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec
 
 import pika  # type: ignore[import-untyped]
 import pika.exceptions  # type: ignore[import-untyped]
-from pika.adapters.asyncio_connection import AsyncioConnection  # type: ignore[import-untyped]
 
 from imsg_broker.rabbitmq import frames
 from imsg_broker.rabbitmq.address import Address, Host
+from imsg_broker.rabbitmq.pika_connection import Connection
 from imsg_broker.rabbitmq.tls import URL, explain
 from imsg_runtime.observe import logger
 
@@ -75,76 +75,6 @@ def _guard(callback: Callable[P, None]) -> Callable[P, None]:
     return call_guarded
 
 
-class _Connection(AsyncioConnection):  # type: ignore[misc]
-    """pika's connection, with one write for all frames of a turn of the loop, and an end that waits for nobody.
-
-    Deliveries and confirms are read here, of channels that have said who takes them; all else is pika's to read.
-    """
-
-    _unwritten: list[bytes] | None = None
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  pika's own
-        self.takers: dict[int, Callable[[frames.Delivered], None]] = {}
-        """Channel → who takes its deliveries."""
-        self.confirmers: dict[int, Callable[[int, bool, bool], None]] = {}
-        """Channel → who is told which of its publishes are acked: tag, multiple, True."""
-        self._unread = b""
-        super().__init__(*arguments, **named)
-
-    def _on_data_available(self, data_in: bytes) -> None:
-        """Read what has come: frame by frame, what passes often without an object for each frame (ADR 28)."""
-        if self._frame_buffer:  # pika waits for the rest of what it was given
-            super()._on_data_available(data_in)
-            return
-        data = self._unread + data_in if self._unread else data_in
-        self._unread = b""
-        at = 0
-        while at < len(data):
-            found, end = frames.read(data, at)
-            if end == at:
-                break
-            if end < 0:
-                super()._on_data_available(data[at:])
-                return
-            if found is not None and self._hand_over(found):
-                self.bytes_received += end - at  # by which a heartbeat's absence is judged
-            else:
-                super()._on_data_available(data[at:end])
-            at = end
-        self._unread = data[at:]
-
-    def _hand_over(self, found: frames.Delivered | frames.Confirmed) -> bool:
-        if isinstance(found, frames.Delivered):
-            if (take := self.takers.get(found.channel)) is not None:
-                take(found)
-                return True
-        elif (confirm := self.confirmers.get(found.channel)) is not None:
-            confirm(found.tag, found.multiple, True)  # noqa: FBT003  AMQP's own fields
-            return True
-        return False
-
-    def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
-        """Write with what else this turn has to say: a system call a turn instead of one a frame (ADR 13)."""
-        if self._unwritten is None:
-            self._unwritten = []
-            asyncio.get_running_loop().call_soon(_guard(self._write))
-        self._unwritten += marshaled_frames
-
-    def _write(self) -> None:
-        unwritten, self._unwritten = self._unwritten, None
-        if unwritten and self._transport is not None:
-            super()._output_marshaled_frames((b"".join(unwritten),))
-
-    def write(self, written: bytes) -> None:
-        """Write frames that are bytes already."""
-        self._output_marshaled_frames((written,))
-
-    def abort(self, reason: str) -> None:
-        """Close the socket without a goodbye."""
-        if not self.is_closed:
-            self._terminate_stream(pika.exceptions.StreamLostError(reason))
-
-
 class Channel:
     """A channel of a link; what waits on it fails with LinkLost when it closes."""
 
@@ -207,6 +137,10 @@ class Channel:
     async def bind(self, queue: str, exchange: str, key: str) -> None:
         """Bind a queue to an exchange."""
         await self._call(self._channel.queue_bind, queue=queue, exchange=exchange, routing_key=key)
+
+    async def unbind(self, queue: str, exchange: str, key: str) -> None:
+        """Take a binding away; nothing where there is none."""
+        await self._call(self._channel.queue_unbind, queue=queue, exchange=exchange, routing_key=key)
 
     async def find_exchange(self, name: str) -> None:
         """See that an exchange is there. Raises NotFound, which closes the channel."""
@@ -349,12 +283,11 @@ class Link:
             stack_timeout=CONNECT_TIMEOUT_S * 2,
             client_properties={"connection_name": name},
         )
-        self._connection = _Connection(
+        self._connection = Connection(
             parameters,
             on_open_callback=_guard(self._on_open),
             on_open_error_callback=_guard(self._on_close),
             on_close_callback=_guard(self._on_close),
-            custom_ioloop=asyncio.get_running_loop(),
         )
         self._connection.add_on_connection_blocked_callback(_guard(self._on_blocked))
         self._connection.add_on_connection_unblocked_callback(_guard(self._on_unblocked))

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from imsg_broker.rabbitmq.amqp import Channel, Forbidden, Link
-from imsg_contract.topology import DELIVERY_LIMIT, Topology
+from imsg_contract.topology import DELIVERY_LIMIT, FORMER_HISTORY_KEY, Topology
 from imsg_runtime.observe import logger
 
 _QUORUM: Mapping[str, object] = MappingProxyType({"x-queue-type": "quorum", "x-overflow": "reject-publish"})
@@ -26,13 +26,13 @@ class Declaring:
 
     async def everything(self, link: Link) -> Channel:
         """Declare or find the whole topology; return the channel it was done on. Raises LinkLost, NotFound too."""
-        return await self._done(
+        return await self._declare_or_find(
             link, lambda channel: declare(channel, self._topology), lambda channel: find(channel, self._topology)
         )
 
     async def one(self, link: Link, queue: str) -> Channel:
         """Declare or find one queue that is consumed; return the channel it was done on. Raises like everything."""
-        return await self._done(
+        return await self._declare_or_find(
             link, lambda channel: declare_one(channel, self._topology, queue), lambda channel: _count(channel, queue)
         )
 
@@ -40,7 +40,7 @@ class Declaring:
         """Find a queue that is declared by nobody any more; return the channel. Raises NotFound, LinkLost."""
         return await _on_a_channel(link, lambda channel: _count(channel, queue))
 
-    async def _done(
+    async def _declare_or_find(
         self,
         link: Link,
         declaring: Callable[[Channel], Awaitable[None]],
@@ -69,19 +69,22 @@ async def _on_a_channel(link: Link, work: Callable[[Channel], Awaitable[None]]) 
 async def declare(channel: Channel, topology: Topology) -> None:
     """Declare everything; what dead-letters comes after where it goes. Raises LinkLost."""
     await channel.declare_exchange(topology.exchange)
-    await channel.declare_queue(topology.history, arguments(topology, topology.history))
-    await channel.bind(topology.history, topology.exchange, "#")
+    for queue, _ in topology.sinks():
+        await _declare_sink(channel, topology, queue)
+    await channel.declare_queue(topology.catalog, arguments(topology, topology.catalog))
     for queue, key in topology.work_queues():
         await channel.declare_queue(queue, arguments(topology, queue))
         await channel.bind(queue, topology.exchange, key)
         for step_s in topology.waits_s:
-            await channel.declare_queue(topology.retry(queue, step_s), waiting(queue, step_s))
+            await channel.declare_queue(topology.retry(queue, step_s), delay_arguments(queue, step_s))
 
 
 async def find(channel: Channel, topology: Topology) -> None:
     """See that everything is there. Raises NotFound where something is missing, LinkLost."""
     await channel.find_exchange(topology.exchange)
-    await _count(channel, topology.history)
+    for queue, _ in topology.sinks():
+        await _count(channel, queue)
+    await _count(channel, topology.catalog)
     for queue, _ in topology.work_queues():
         await _count(channel, queue)
         for step_s in topology.waits_s:
@@ -94,31 +97,47 @@ async def _count(channel: Channel, queue: str) -> None:
 
 async def declare_one(channel: Channel, topology: Topology, queue: str) -> None:
     """Declare one queue that is consumed, and what leads to it. Raises LinkLost."""
-    keys = {topology.history: "#", **dict(topology.work_queues())}
     await channel.declare_exchange(topology.exchange)
+    if queue in dict(topology.sinks()):
+        await _declare_sink(channel, topology, queue)
+        return
     await channel.declare_queue(queue, arguments(topology, queue))
-    await channel.bind(queue, topology.exchange, keys[queue])
+    if queue != topology.catalog:  # what is for the catalog goes past the exchange
+        await channel.bind(queue, topology.exchange, dict(topology.work_queues())[queue])
+
+
+async def _declare_sink(channel: Channel, topology: Topology, queue: str) -> None:
+    """Declare a queue that hears several keys. Raises LinkLost.
+
+    What history was bound to before goes only once all that replaces it is there: nothing passes it by meanwhile, and
+    what two bindings match comes once.
+    """
+    await channel.declare_queue(queue, arguments(topology, queue))
+    for key in dict(topology.sinks())[queue]:
+        await channel.bind(queue, topology.exchange, key)
+    if queue == topology.history:
+        await channel.unbind(queue, topology.exchange, FORMER_HISTORY_KEY)
 
 
 def arguments(topology: Topology, queue: str) -> Mapping[str, object]:
     """Return the arguments of a queue that is consumed.
 
-    A work queue gives what was delivered too often to history; history itself never gives up.
+    A work queue gives what was delivered too often to history; history itself never gives up, nor does callbacks.
     """
-    if queue == topology.history:
+    if queue in dict(topology.sinks()):
         return {**_QUORUM, "x-delivery-limit": -1}
-    return {**_QUORUM, "x-delivery-limit": DELIVERY_LIMIT, **_dying_into(topology.history)}
+    return {**_QUORUM, "x-delivery-limit": DELIVERY_LIMIT, **_dead_letter_to(topology.history)}
 
 
-def waiting(queue: str, step_s: int) -> Mapping[str, object]:
+def delay_arguments(queue: str, step_s: int) -> Mapping[str, object]:
     """Return the arguments of a queue in which delayed jobs wait for `step_s` seconds to return to their own.
 
     The time stands on the queue, not on messages: a quorum queue expires at its head only.
     """
-    return {**_QUORUM, "x-message-ttl": step_s * 1_000, **_dying_into(queue)}
+    return {**_QUORUM, "x-message-ttl": step_s * 1_000, **_dead_letter_to(queue)}
 
 
-def _dying_into(queue: str) -> Mapping[str, object]:
+def _dead_letter_to(queue: str) -> Mapping[str, object]:
     return {
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": queue,

@@ -36,7 +36,7 @@ class Tls:
 
         Raises ValueError with a sentence that names the option.
         """
-        context = self._trusting()
+        context = self._make_trusting_context()
         if self.certfile is not None:
             _readable("certfile", self.certfile)
             _readable("keyfile", self.keyfile or self.certfile)
@@ -50,7 +50,7 @@ class Tls:
             raise ValueError("keyfile in the broker's URL needs a certfile beside it")
         return context
 
-    def _trusting(self) -> ssl.SSLContext:
+    def _make_trusting_context(self) -> ssl.SSLContext:
         if self.cafile is None:
             return ssl.create_default_context()
         _readable("cafile", self.cafile)

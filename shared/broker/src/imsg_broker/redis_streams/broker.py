@@ -53,7 +53,11 @@ class StreamBroker:
         self._refusing = ""
         self._doubt = asyncio.Event()
         self._consumers: set[Consumer] = set()
-        self._queues = {topology.history, *(queue for queue, _ in topology.work_queues())}
+        self._queues = {
+            *dict(topology.sinks()),
+            topology.catalog,
+            *(queue for queue, _ in topology.work_queues()),
+        }
         self._delayed = {
             topology.retry(queue, step_s): retry(queue)
             for queue in (*(queue for queue, _ in topology.work_queues()), *topology.former_queues())
@@ -145,7 +149,7 @@ class StreamBroker:
             await self._shared.run(script, keys, arguments)
         except (RedisUnavailable, RedisRefused) as error:
             self._raise_doubt()
-            is_kept_out = _nothing_written(error)
+            is_kept_out = _has_written_nothing(error)
             if is_kept_out or isinstance(error, RedisRefused):
                 self._refusing = str(error)
             raise (PublishRefused if is_kept_out else PublishUnknown)(str(error)) from error
@@ -214,6 +218,6 @@ async def connect(url: str, topology: Topology, *, redeclare_s: float = REDECLAR
             await broker.close()
 
 
-def _nothing_written(error: RedisUnavailable | RedisRefused) -> bool:
+def _has_written_nothing(error: RedisUnavailable | RedisRefused) -> bool:
     reply = error.__cause__
     return isinstance(reply, NOTHING_WRITTEN) or str(reply).startswith(NOTHING_WRITTEN_CODES)

@@ -1,8 +1,11 @@
-"""What a charge may answer, and what is used."""
+"""What a charge may answer, and what is used.
+
+What every request makes is a named tuple: a frozen dataclass takes three times as long to make (ADR 32).
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 AT_ONCE_S, MOST_AT_ONCE = 10, 200
 """What one user may send at once, of single messages and of codes, before it is held to be a crowd (issue 3 of 5)."""
@@ -10,11 +13,13 @@ AT_ONCE_S, MOST_AT_ONCE = 10, 200
 Kind = Literal["single", "code"]
 """What crowds are counted of."""
 
+ALL_SENDERS = "*"
+"""Of a cached user, in place of senders' names."""
+
 WindowName = Literal["per_hour", "per_day", "recipients_per_day"]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """One limit of a user in its present window."""
 
     name: WindowName
@@ -30,18 +35,16 @@ class Window:
         return max(0, self.limit - self.used)
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """The very windows that a request was counted in, so that they and no later ones are given back."""
 
     key: str
     fields: tuple[tuple[str, int], ...]
     user_id: str = ""
-    """Whose count it is; empty where the mirror has no id."""
+    """Whose count it is; empty where the cached user has no id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Charged:
+class Charged(NamedTuple):
     """The token holds, the user may send, and the request is counted."""
 
     role: str
@@ -49,6 +52,14 @@ class Charged:
     charge: Charge
     is_crowded: bool = False
     """Past `MOST_AT_ONCE` of its kind within `AT_ONCE_S`, this one not counted."""
+    events: int = 0
+    """Which events of what the user sends somebody wants to hear (`wire.EventKind`)."""
+    senders: str = ALL_SENDERS
+    """By which senders the user may send mail: their names with commas, or all."""
+
+    def may_send_by(self, sender: str) -> bool:
+        """Tell whether the user may send by a sender of this name."""
+        return self.senders == ALL_SENDERS or sender in self.senders.split(",")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +94,8 @@ class Stale:
 
 
 @dataclass(frozen=True, slots=True)
-class NoMirror:
-    """Redis knows no such user at present: ask auth to write the mirror, then try again."""
+class NotCached:
+    """Redis knows no such user at present: have auth write the user into the cache, then try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +105,16 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The mirror as it is now; the token is not revoked."""
+    """The cached user as it is now; the token is not revoked."""
 
     epoch: int
     role: str
     available: bool
     user_id: str | None = None
     since: datetime | None = None
-    """The user's immutable id, and when it was registered; None in a mirror that an older auth wrote."""
+    """The user's immutable id, and when it was registered; None where an older auth wrote it."""
+    events: int = 0
+    """As in `Charged`."""
 
 
 @dataclass(frozen=True, slots=True)

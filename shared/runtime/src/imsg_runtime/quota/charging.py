@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
 from imsg_contract.topology import counts_key, user_key
@@ -16,7 +17,7 @@ from imsg_runtime.quota.answers import (
     Kind,
     Known,
     NoCodes,
-    NoMirror,
+    NotCached,
     Revoked,
     Stale,
     Used,
@@ -28,17 +29,58 @@ from imsg_runtime.redis import Redis, Script
 
 _TABLE_AGE_S = 86_400
 
+REMEMBERED_S = 5.0
+"""How long a charge goes by the windows and the time that one before was told, instead of having both found again."""
+
+MARGIN_S = 1.0
+"""So close to a window's end nobody does: which it is then, the server's clock alone says."""
+
+SLOWEST_S = 0.05
+"""What a reply tells of the time is not remembered where it took longer to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The present windows, and the server's time at a moment of ours."""
+
+    at: float
+    """By the loop's clock, in seconds."""
+    now: float
+    """The server's, in Unix seconds."""
+    hour_opens: int
+    day_opens: int
+    numbers: tuple[int, int]
+    """The hour by its first second, the day by its number."""
+    fields: tuple[str, str, str]
+
+    def time_at(self, at: float) -> float | None:
+        """Return the server's time at a moment; None where that is too far, or a window may have turned by then."""
+        now = self.now + at - self.at
+        is_near = 0 <= at - self.at < REMEMBERED_S and now < min(self.hour_opens, self.day_opens) - MARGIN_S
+        return now if is_near else None
+
 
 class Quota:
     """The limits of the users. Every method raises RedisUnavailable and RedisRefused as runtime.redis does."""
 
     def __init__(
-        self, redis: Redis, zone: tzinfo, *, now: Callable[[], float] = time.time, clock: str = SERVER_TIME
+        self,
+        redis: Redis,
+        zone: tzinfo,
+        *,
+        now: Callable[[], float] = time.time,
+        clock: str = SERVER_TIME,
+        elapsed: Callable[[], float] | None = time.monotonic,
     ) -> None:
-        """Take the zone of the windows; `now` only chooses which offsets are sent along, `clock` is the script's."""
+        """Take the zone of the windows; `now` only chooses which offsets are sent along, `clock` is the script's.
+
+        By `elapsed` a charge knows how old is what one before was told of the time; None: each asks anew.
+        """
         self._redis = redis
         self._zone = zone
         self._now = now
+        self._elapsed = elapsed
+        self._known: _Known | None = None
         self._charge = Script.of(CHARGE.format(clock=clock, seconds=AT_ONCE_S, most=MOST_AT_ONCE))
         self._used = Script.of(USED.format(clock=clock))
         self._table: tuple[int, ...] = ()
@@ -53,41 +95,54 @@ class Quota:
         user_id: str | None = None,
         *,
         kind: Kind | None = None,
-    ) -> Charged | Exhausted | Disabled | NoCodes | Stale | NoMirror | Revoked:
+    ) -> Charged | Exhausted | Disabled | NoCodes | Stale | NotCached | Revoked:
         """Judge the token, `available` and the limits, and count one request, all in one step.
 
         `epoch` and `user_id` are those the caller has verified the token's MAC against. The counts are kept under the
         name, where every version looks for them, and say whose they are: a user registered anew starts from nothing.
         """
+        begun = math.nan if self._elapsed is None else self._elapsed()
+        known = self._known
+        now = None if known is None else known.time_at(begun)
+        arguments: list[str | int] = [epoch, nonce, recipients, user_id or "", "" if kind is None else kind[0]]
+        if known is None or now is None:
+            arguments += self._offsets()
+        else:
+            arguments += ("known", f"{now:.6f}", *known.numbers, known.day_opens, *known.fields)
         key = counts_key(username)
-        counted = "" if kind is None else kind[0]
-        arguments: list[str | int] = [epoch, nonce, recipients, user_id or "", counted, *self._offsets()]
         reply = await self._redis.run(self._charge, [user_key(username), key], arguments)
-        if reply[0] not in (b"charged", b"exhausted"):
+        if isinstance(reply[0], list):
+            reply, found = reply
+            known = self._note(found, begun)
+            now = known.now
+        elif reply[0] not in (b"charged", b"exhausted"):
             return _why_not(reply)
-        role, windows = reply[1].decode(), _windows(reply)
+        assert known is not None  # noqa: S101  who was told of no windows had known them
+        assert now is not None  # noqa: S101
+        role, windows = reply[1].decode(), _windows(reply, known, math.floor(now))
         if reply[0] == b"charged":
-            hour, day, people, owner = (field.decode() for field in reply[11:15])
-            return Charged(
-                role, windows, Charge(key, ((hour, 1), (day, 1), (people, recipients)), owner), reply[15] == 1
-            )
+            hour, day, people = known.fields
+            charge = Charge(key, ((hour, 1), (day, 1), (people, recipients)), reply[8].decode())
+            return Charged(role, windows, charge, reply[9] == 1, reply[10], reply[11].decode())
         costs = {"per_hour": 1, "per_day": 1, "recipients_per_day": recipients}
         in_the_way = [window for window in windows if window.left < costs[window.name]]
         # Of those that open at once, as the hour and the day do at midnight, the longer one.
         return Exhausted(role, windows, max(reversed(in_the_way), key=lambda window: window.opens_at))
 
-    async def peek(self, username: str, nonce: str) -> Known | NoMirror | Revoked:
-        """Read the mirror, counting nothing: to learn the epoch, or where only the token is to be judged."""
-        fields = ("epoch", "role", "available", f"revoked:{nonce}", "id", "since")
-        epoch, role, available, revoked, owner, since = await self._redis.call("HMGET", user_key(username), *fields)
+    async def peek(self, username: str, nonce: str) -> Known | NotCached | Revoked:
+        """Read the cached user, counting nothing: to learn the epoch, or where only the token is to be judged."""
+        fields = ("epoch", "role", "available", f"revoked:{nonce}", "id", "since", "events")
+        epoch, role, available, revoked, owner, since, events = await self._redis.call(
+            "HMGET", user_key(username), *fields
+        )
         if epoch is None:
-            return NoMirror()
+            return NotCached()
         if revoked is not None:
             return Revoked()
         if owner is None or since is None:
             return Known(int(epoch), role.decode(), available == b"1")
         at = datetime.fromtimestamp(int(since) / 1_000, UTC)
-        return Known(int(epoch), role.decode(), available == b"1", owner.decode(), at)
+        return Known(int(epoch), role.decode(), available == b"1", owner.decode(), at, int(events or 0))
 
     async def give_back(self, charge: Charge) -> None:
         """Undo a charge in the windows it was made in, never below 0. Only once per charge."""
@@ -100,6 +155,19 @@ class Quota:
         reply: Sequence[int] = await self._redis.run(self._used, [counts_key(username)], arguments)
         return Used(*map(int, reply))
 
+    def _note(self, found: Sequence[bytes | int], begun: float) -> _Known:
+        """Read what the script has found out of the windows, and remember it where the reply came soon."""
+        ended = math.nan if self._elapsed is None else self._elapsed()
+        hour, day, hour_opens, day_opens = (int(number) for number in found[1:5])
+        fields = found[5:8]
+        hour_field, day_field, people_field = (field.decode() for field in fields if isinstance(field, bytes))
+        known = _Known(
+            ended, float(found[0]), hour_opens, day_opens, (hour, day), (hour_field, day_field, people_field)
+        )
+        if ended - begun < SLOWEST_S:
+            self._known = known
+        return known
+
     def _offsets(self) -> tuple[int, ...]:
         now = self._now()
         if abs(now - self._table_at) > _TABLE_AGE_S:
@@ -107,10 +175,10 @@ class Quota:
         return self._table
 
 
-def _why_not(reply: Sequence[bytes]) -> Disabled | NoCodes | Stale | NoMirror | Revoked:
+def _why_not(reply: Sequence[bytes]) -> Disabled | NoCodes | Stale | NotCached | Revoked:
     match reply[0]:
         case b"no_mirror":
-            return NoMirror()
+            return NotCached()
         case b"stale":
             return Stale(int(reply[1]), reply[2].decode() or None)
         case b"revoked":
@@ -120,12 +188,13 @@ def _why_not(reply: Sequence[bytes]) -> Disabled | NoCodes | Stale | NoMirror | 
     return NoCodes(reply[1].decode())
 
 
-def _windows(reply: Sequence[bytes | int]) -> tuple[Window, ...]:
-    now, hour_limit, hour, hour_opens, day_limit, day, day_opens = (int(part) for part in reply[2:9])
+def _windows(reply: Sequence[bytes | int], known: _Known, now: int) -> tuple[Window, ...]:
+    hour_limit, hour, day_limit, day = (int(part) for part in reply[2:6])
+    hour_opens, day_opens = known.hour_opens, known.day_opens
     windows = (
         Window("per_hour", hour_limit, hour, hour_opens, hour_opens - now),
         Window("per_day", day_limit, day, day_opens, day_opens - now),
     )
-    if reply[9] == b"":
+    if reply[6] == b"":
         return windows
-    return (*windows, Window("recipients_per_day", int(reply[9]), int(reply[10]), day_opens, day_opens - now))
+    return (*windows, Window("recipients_per_day", int(reply[6]), int(reply[7]), day_opens, day_opens - now))

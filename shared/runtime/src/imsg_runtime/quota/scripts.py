@@ -2,14 +2,16 @@
 
 from imsg_runtime.redis import Script
 
-SERVER_TIME = "tonumber(redis.call('TIME')[1])"
+SERVER_TIME = "(function() local at = redis.call('TIME') return at[1] + at[2] / 1000000 end)()"
 """The clock, as a Lua expression in Unix seconds: the server's own, so that gateways needn't agree on one."""
 
-# Windows of now. Fields of the counts: h START:OFFSET (an hour by its first second and its offset, so that the hour
+# Windows of now, where the caller does not give along what it knows of them already (ADR 32).
+# Fields of the counts: h START:OFFSET (an hour by its first second and its offset, so that the hour
 # that comes twice when daylight saving ends is two windows), d DAY and r DAY (requests and recipients of a local day).
 _WINDOWS = """
-local now = {clock}
+local now
 local function windows(first)
+  now = {clock}
   local last, at = #ARGV, first
   while at + 2 <= last and tonumber(ARGV[at + 2]) <= now do at = at + 2 end
   local offset = tonumber(ARGV[at + 1])
@@ -32,19 +34,31 @@ end
 """
 
 # How much of a kind there was within ten seconds, in one field: the second of the last, then how many of each second,
-# the newest first. The present second and the nine before it.
+# the newest first, then `t` and their sum. The present second and the nine before it. A gateway of before writes no
+# sum, and reads no further than what it writes. Gateways know the time to some milliseconds: who is a second behind
+# what stands here counts with it, or each turn to and fro would push a second out.
 _BURSTS = """
 local function burst(text, more_when_crowded)
-  local seen, kept, total = {{}}, {{math.floor(now)}}, 0
+  local second, seen, kept, total = math.floor(now), {{}}, {{}}, 0
+  local last, newest, older, sum = string.match(text or '', '^(%d+) (%d+)(.*) t(%d+)$')
+  if last and last - second == 1 then second = second + 1 end
+  if tonumber(last) == second and tonumber(newest) < 999 then
+    local crowded = tonumber(sum) >= {most}
+    if crowded and not more_when_crowded then return crowded, text end
+    return crowded, last .. ' ' .. newest + 1 .. older .. ' t' .. sum + 1
+  end
   for number in string.gmatch(text or '', '%d+') do seen[#seen + 1] = tonumber(number) end
-  local gone = seen[1] and math.max(0, kept[1] - seen[1]) or {seconds}
+  local gone = seen[1] and math.max(0, second - seen[1]) or {seconds}
   for at = 1, {seconds} do
-    kept[at + 1] = at > gone and seen[at + 1 - gone] or 0
-    total = total + kept[at + 1]
+    kept[at] = at > gone and seen[at + 1 - gone] or 0
+    total = total + kept[at]
   end
   local crowded = total >= {most}
-  if not crowded or more_when_crowded then kept[2] = math.min(kept[2] + 1, 999) end
-  return crowded, table.concat(kept, ' ')
+  if not crowded or more_when_crowded then
+    total = total + math.min(kept[1] + 1, 999) - kept[1]
+    kept[1] = math.min(kept[1] + 1, 999)
+  end
+  return crowded, second .. ' ' .. table.concat(kept, ' ') .. ' t' .. total
 end
 """
 
@@ -53,7 +67,7 @@ CHARGE = (
     + _BURSTS
     + """
 local user = redis.call('HMGET', KEYS[1], 'epoch', 'role', 'available', 'per_hour', 'per_day', 'recipients_per_day',
-                        'revoked:' .. ARGV[2], 'id', 'may_send_codes')
+                        'revoked:' .. ARGV[2], 'id', 'may_send_codes', 'events', 'senders')
 local id = user[8] or ''
 if not user[1] then return {{'no_mirror'}} end
 if user[1] ~= ARGV[1] or id ~= ARGV[4] and id ~= '' then return {{'stale', user[1], id}} end
@@ -61,7 +75,14 @@ if user[7] then return {{'revoked'}} end
 if user[3] ~= '1' then return {{'disabled', user[2]}} end
 local kind = ARGV[5]
 if kind == 'c' and user[9] == '0' then return {{'no_codes', user[2]}} end
-local w, recipients = windows(6), tonumber(ARGV[3])
+local w, recipients = nil, tonumber(ARGV[3])
+if ARGV[6] == 'known' then
+  now = tonumber(ARGV[7])
+  w = {{hour = tonumber(ARGV[8]), day = tonumber(ARGV[9]), day_opens = tonumber(ARGV[10]),
+       h = ARGV[11], d = ARGV[12], r = ARGV[13]}}
+else
+  w = windows(6)
+end
 local counts = redis.call('HMGET', KEYS[2], w.h, w.d, w.r, 'id', kind ~= '' and kind or 'id')
 local owner = counts[4]
 if owner and id ~= '' and owner ~= id then
@@ -76,9 +97,8 @@ if hour < tonumber(user[4]) and day < tonumber(user[5])
   hour, day, people = hour + 1, day + 1, people + recipients
   local fields = {{w.h, hour, w.d, day, w.r, people}}
   if kind ~= '' then
-    local counted
-    crowded, counted = burst(counts[5], kind == 's')
-    fields[7], fields[8] = kind, counted
+    fields[7] = kind
+    crowded, fields[8] = burst(counts[5], kind == 's')
   end
   if id ~= '' and owner ~= id then
     fields[#fields + 1] = 'id'
@@ -91,17 +111,19 @@ if hour < tonumber(user[4]) and day < tonumber(user[5])
       local date = tonumber(string.match(field, '^[dr](%-?%d+)'))
       if start and start < w.hour - 86400 or date and date < w.day - 1 then redis.call('HDEL', KEYS[2], field) end
     end
-    redis.call('EXPIRE', KEYS[2], w.day_opens - now + 86400)
+    redis.call('EXPIRE', KEYS[2], math.floor(w.day_opens - now + 86400))
   end
 end
-return {{word, user[2], now, tonumber(user[4]), hour, w.hour_opens, tonumber(user[5]), day, w.day_opens,
-        user[6], people, w.h, w.d, w.r, id, crowded and 1 or 0}}
+local told = {{word, user[2], tonumber(user[4]), hour, tonumber(user[5]), day, user[6], people, id, crowded and 1 or 0,
+               tonumber(user[10] or 0), user[11] or '*'}}
+if not w.hour_opens then return told end
+return {{told, {{string.format('%.6f', now), w.hour, w.day, w.hour_opens, w.day_opens, w.h, w.d, w.r}}}}
 """
 )
 """ARGV: epoch, nonce, recipients, id, kind of burst (s: single messages, all counted; c: codes, those that were not too
-many; or none), offsets.
+many; or none), then offsets, or `known` and what is known of the present windows.
 
-In a mirror of an auth of before nothing says who may send codes: whoever existed then may.
+What an auth of before wrote does not say who may send codes, or by which senders: whoever existed then may.
 """
 
 USED = (

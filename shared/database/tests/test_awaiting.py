@@ -1,0 +1,87 @@
+import asyncio
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from imsg_database.address import read_url
+from imsg_database.awaiting import AsyncEngine
+from imsg_database.engines import BEGIN, Terms, open_engine
+
+
+def run(work: Callable[[AsyncEngine], Awaitable[None]], tmp_path: Path) -> None:
+    async def opened() -> None:
+        async with open_engine(read_url(f"sqlite:///{tmp_path / 'a.db'}"), Terms("test", pool=1)) as engine:
+            await work(engine.execution_options(**{BEGIN: "IMMEDIATE"}))
+
+    asyncio.run(opened())
+
+
+async def insert_and_fail(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO numbers VALUES (2)"))
+        raise LookupError
+
+
+def test_a_database_is_opened_without_the_orm() -> None:
+    """What is imported by accident comes back by accident; it was 6 MiB in each of five services."""
+    code = "import sys, imsg_database.database, sqlalchemy.dialects.postgresql; print('sqlalchemy.orm' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    assert told.stdout.strip() == "False"
+
+
+def test_a_transaction_commits_unless_its_block_raises(tmp_path: Path) -> None:
+    async def work(engine: AsyncEngine) -> None:
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE numbers (i INTEGER)"))
+            await connection.execute(text("INSERT INTO numbers VALUES (1)"))
+        with pytest.raises(LookupError):
+            await insert_and_fail(engine)
+        async with engine.connect() as connection:
+            assert (await connection.scalars(text("SELECT i FROM numbers"))).all() == [1]
+
+    run(work, tmp_path)
+
+
+def test_rows_outlive_the_cursor_that_brought_them(tmp_path: Path) -> None:
+    """A cursor left open would keep its statement, and with it the file's lock."""
+
+    async def work(engine: AsyncEngine) -> None:
+        async with engine.connect() as connection:
+            result = await connection.execute(text("SELECT 1 UNION SELECT 2"))
+            assert result.cursor is not None
+            with pytest.raises(Exception, match="closed"):
+                await result.cursor._cursor.fetchone()
+            assert [row[0] for row in result] == [1, 2]
+
+    run(work, tmp_path)
+
+
+def test_a_cancelled_caller_gives_its_connection_back_whole(tmp_path: Path) -> None:
+    """The pool has one connection: whoever comes next waits until it is back."""
+
+    async def work(engine: AsyncEngine) -> None:
+        entered = asyncio.Event()
+
+        async def hold() -> None:
+            async with engine.begin() as connection:
+                await connection.execute(text("SELECT 1"))
+                entered.set()
+                await asyncio.sleep(60)
+
+        for _ in range(3):
+            holder = asyncio.create_task(hold())
+            await entered.wait()
+            entered.clear()
+            holder.cancel()
+            await asyncio.sleep(0)
+            holder.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await holder
+            async with asyncio.timeout(5), engine.connect() as connection:
+                assert await connection.scalar(text("SELECT 1")) == 1
+
+    run(work, tmp_path)

@@ -1,0 +1,273 @@
+"""One connection that calls go out on, HTTP/1.1: a call leaves in one write, and llhttp (httptools) reads its answer.
+
+httpx' engine (httpcore, h11, anyio) costs the processor several times as much (ADR 33, ADR 47). An answer is what
+strangers say: its head and its body have bounds, and a connection in doubt is closed.
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import httptools
+import httpx
+
+HEAD_BYTES = 64 * 1024
+"""Of an answer's head, with all that announces it, and of what frames its body."""
+
+INFORMATIONAL = range(100, 200)
+
+
+class NoAnswer(Exception):  # noqa: N818  named for the outcome
+    """The call was sent, and no whole answer came, or none that can be read: the other side may have it."""
+
+
+class Stale(NoAnswer):
+    """The other side had closed the connection and said nothing: it will hardly have looked at the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What was answered."""
+
+    status_code: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    """As they came, but for names in lower case."""
+    content: bytes
+
+    def find_header(self, name: bytes) -> bytes | None:
+        """Find a header by its name in lower case: the first where there are several."""
+        return next((value for known, value in self.headers if known == name), None)
+
+    def json(self) -> Any:  # noqa: ANN401  whatever it says
+        """Read it as JSON. Raises ValueError."""
+        return json.loads(self.content)
+
+    @property
+    def text(self) -> str:
+        """The content, in the character set that the answer names, UTF-8 where it names none."""
+        plain = [header for header in self.headers if header[0] != b"content-encoding"]
+        return httpx.Response(self.status_code, headers=plain, content=self.content).text
+
+    def decode(self) -> "HttpAnswer":
+        """Undo gzip and its like. Raises NoAnswer."""
+        if self.find_header(b"content-encoding") is None:
+            return self
+        try:
+            content = httpx.Response(self.status_code, headers=list(self.headers), content=self.content).content
+        except httpx.DecodingError as error:
+            raise NoAnswer(str(error)) from error
+        return HttpAnswer(self.status_code, self.headers, content)
+
+
+@dataclass(frozen=True, slots=True)
+class BodyBound:
+    """How much of an answer's body is read. A longer one is no answer, or `is_cut` there."""
+
+    octets: int
+    is_cut: bool = False
+
+
+class Connection(asyncio.Protocol):
+    """An open connection: one call at a time, each with an answer of its own."""
+
+    def __init__(self, bound: BodyBound) -> None:
+        self._bound = bound
+        self._used_at = 0.0
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[HttpAnswer] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
+        self._room = bound.octets
+        self._octets = 0
+        self._has_head = False
+        self._is_clean = True
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another call may be made on it: open, its last answer whole, and nothing behind that."""
+        return self._is_clean and self._answer is None and not self._is_closing()
+
+    @property
+    def idle_s(self) -> float:
+        """How long ago its last call ended."""
+        return asyncio.get_running_loop().time() - self._used_at
+
+    async def call(self, request: bytes) -> HttpAnswer:
+        """Send a request and wait for its whole answer, as long as the caller does. Raises NoAnswer.
+
+        Where there is none, or the caller gives up, the connection is closed.
+        """
+        if self._transport is None or self._is_closing():
+            raise Stale("the connection was closed")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[HttpAnswer] = loop.create_future()
+        self._answer = answer
+        self._octets, self._has_head = 0, False
+        self._transport.write(request)
+        try:
+            said = await answer
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._used_at = loop.time()
+            self._answer = None
+        if not self._is_clean:
+            self.close()
+        return said
+
+    def close(self) -> None:
+        """Close at once."""
+        self._is_clean = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the transport tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by name
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, within the bounds; what comes unasked ends the connection."""
+        if self._answer is None or self._answer.done():
+            self.close()
+            return
+        self._octets += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(NoAnswer(f"its answer can't be read: {error}"))
+            return
+        if not self._answer.done():
+            self._keep_bounds()
+
+    def eof_received(self) -> bool:
+        """Let the transport close."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End an answer that has no length; without a head there is none."""
+        self._is_clean = False
+        if exc is None and self._has_head and not self._is_framed():
+            self._finish()
+        why = str(exc) if exc is not None else "the connection was closed before a whole answer"
+        self._fail(NoAnswer(why) if self._octets else Stale(why))
+
+    # What the parser finds
+
+    def on_message_begin(self) -> None:
+        """Begin an answer, or what announces one; a second answer was not asked for."""
+        self._headers, self._body, self._room, self._has_head = [], [], self._bound.octets, False
+        if self._answer is None or self._answer.done():
+            self._is_clean = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; what stands behind the body is none."""
+        if not self._has_head:
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Note that what follows is the body, but for what only announces an answer."""
+        self._has_head = self._parser.get_status_code() not in INFORMATIONAL
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body, as far as there is room."""
+        if len(body) > self._room and not self._bound.is_cut:
+            self._fail(NoAnswer("its answer is too long"))
+            return
+        self._body.append(body[: self._room])
+        self._room -= len(self._body[-1])
+
+    def on_message_complete(self) -> None:
+        """Answer the call; what only announces an answer is passed by."""
+        if not self._has_head:
+            return
+        if not self._parser.should_keep_alive():
+            self._is_clean = False
+        self._finish()
+
+    def _keep_bounds(self) -> None:
+        """End an answer that would go on: its head has no end, or no more of its body is wanted."""
+        if not self._has_head:
+            if self._octets > HEAD_BYTES:
+                self._fail(NoAnswer("the head of its answer is too long"))
+            return
+        is_beyond = self._octets > HEAD_BYTES + self._bound.octets
+        if self._bound.is_cut and (is_beyond or not self._room):
+            self._is_clean = False  # the rest is not read
+            self._finish()
+        elif is_beyond:
+            self._fail(NoAnswer("its answer is too long"))
+
+    def _is_framed(self) -> bool:
+        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
+
+    def _finish(self) -> None:
+        if self._answer is None or self._answer.done():
+            self._is_clean = False
+            return
+        answer = HttpAnswer(self._parser.get_status_code(), tuple(self._headers), b"".join(self._body))
+        self._answer.set_result(answer)
+
+    def _fail(self, why: NoAnswer) -> None:
+        self._is_clean = False
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(why)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _is_closing(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How a connection is encrypted, and for which name its certificate is verified."""
+
+    context: ssl.SSLContext
+    name: str
+
+
+async def connect(
+    addresses: Sequence[str], port: int, tls: Tls | None, bound: BodyBound, timeout_s: float
+) -> Connection:
+    """Connect to the first of some addresses that answers, and to none but these; each has its share of the time.
+
+    Raises OSError: nothing was sent.
+    """
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + timeout_s
+    failure = OSError("the name has no address")
+    for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        try:
+            async with asyncio.timeout((ends_at - loop.time()) / left):
+                return await _dial(address, port, tls, bound)
+        except TimeoutError:  # an OSError too, and says nothing by itself
+            failure = OSError(f"no connection to {address} in time")
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+async def _dial(address: str, port: int, tls: Tls | None, bound: BodyBound) -> Connection:
+    context, name = (tls.context, tls.name) if tls is not None else (None, None)
+    _, connection = await asyncio.get_running_loop().create_connection(
+        partial(Connection, bound), address, port, ssl=context, server_hostname=name
+    )
+    return connection
+
+
+def take_idle(idle: list[Connection], max_idle_s: float) -> Connection | None:
+    """Take the connection used last, if it is young enough; those that are not are closed."""
+    while idle:
+        connection = idle.pop()
+        if connection.is_usable and connection.idle_s < max_idle_s:
+            return connection
+        connection.close()
+    return None

@@ -1,0 +1,169 @@
+"""A connection of redis-py's, taken over once it is made: what is written and read on it from then on passes here.
+
+redis-py dials, finds the master, speaks TLS and logs in. What it does for each call after that (a lock, five
+coroutines, a stream's buffer, counters) costs several times what the call does; here a reply goes from the socket to
+who waits for it (ADR 32). Of redis-py's inside this stands on `_writer` and `_parser`; tests/contract/test_internals.py
+names what is gone where a new version lacks it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import hiredis
+import redis.asyncio
+import redis.exceptions
+
+Argument = str | bytes | int | float
+
+
+class Answer(Protocol):
+    """Who waits for a reply: a future, or several as one."""
+
+    def done(self) -> bool:
+        """Tell whether nobody waits any more."""
+
+    def set_result(self, reply: Any, /) -> None:  # noqa: ANN401  Redis' own
+        """Give the reply, an error that the server answered with too."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Say why there is none."""
+
+
+Call = tuple[tuple[Argument, ...], Answer]
+
+_MISSING = object()
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Calls that were written at once."""
+
+    answers: Sequence[Answer]
+    written_at: float
+    answered: int = 0
+
+
+class Pipe(asyncio.Protocol):
+    """One connection to Redis; batches of calls are answered in the order in which they were written."""
+
+    def __init__(
+        self,
+        connection: redis.asyncio.connection.AbstractConnection,
+        *,
+        timeout_s: float,
+        on_answered: Callable[[], None],
+        is_last: Callable[[redis.exceptions.RedisError], bool],
+        give_up: Callable[[Sequence[Answer], str], None],
+    ) -> None:
+        """Take a connection over.
+
+        `on_answered` is called when a batch has its answers, `is_last` tells of an error that a server answered with
+        whether to part with it, `give_up` tells those who wait that no answer will come.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._timeout_s = timeout_s
+        self._on_answered = on_answered
+        self._is_last = is_last
+        self._give_up = give_up
+        self._batches: deque[_Batch] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._must_part = False
+        self._reader = hiredis.Reader(
+            protocolError=redis.exceptions.InvalidResponse,
+            replyError=connection._parser.parse_error,  # noqa: SLF001
+            notEnoughData=_MISSING,
+        )
+        writer: Any = connection._writer  # noqa: SLF001
+        self._transport: asyncio.Transport = writer.transport
+        self._former: asyncio.BaseProtocol = self._transport.get_protocol()
+        self._transport.set_protocol(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls may be written."""
+        return not self._transport.is_closing()
+
+    @property
+    def batches(self) -> int:
+        """How many batches wait for answers."""
+        return len(self._batches)
+
+    def carry_out(self, calls: Sequence[Call]) -> None:
+        """Write calls at once; each is answered, or given up."""
+        answers = [answer for _, answer in calls]
+        try:
+            self._transport.write(b"".join([hiredis.pack_command(command) for command, _ in calls]))  # type: ignore[arg-type]
+        except (OSError, RuntimeError) as error:  # uvloop's, for writing to what was just lost
+            self._give_up(answers, str(error))
+            self.close(str(error))
+            return
+        self._batches.append(_Batch(answers, self._loop.time()))
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._timeout_s, self._look_for_the_late)
+
+    def data_received(self, data: bytes) -> None:
+        """Give each reply to who waits for it."""
+        self._reader.feed(data)
+        while self._batches:
+            batch = self._batches[0]
+            while batch.answered < len(batch.answers):
+                if (reply := self._next()) is _MISSING:
+                    return
+                answer = batch.answers[batch.answered]
+                batch.answered += 1
+                if not answer.done():
+                    answer.set_result(reply)
+            self._batches.popleft()
+            if self._must_part:
+                self.close("it takes no writes")
+            self._on_answered()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell those who wait that no answer will come."""
+        if isinstance(self._former, asyncio.Protocol):
+            self._former.connection_lost(exc)
+        self._end(str(exc) if exc is not None else "it closed the connection")
+
+    def close(self, why: str) -> None:
+        """Close it; who waits is given up."""
+        self._transport.abort()
+        self._end(why)
+
+    def _next(self) -> Any:  # noqa: ANN401  Redis' own
+        """Read the next reply; past what a server tells without being asked. An error of the connection's ends it."""
+        while True:
+            try:
+                reply = self._reader.gets()
+            except redis.exceptions.InvalidResponse as error:
+                self.close(str(error))
+                return _MISSING
+            if isinstance(reply, redis.exceptions.RedisError):
+                if not isinstance(reply, redis.exceptions.ResponseError | redis.exceptions.BusyLoadingError):
+                    self.close(str(reply))
+                    return _MISSING
+                self._must_part = self._must_part or self._is_last(reply)
+            if not isinstance(reply, hiredis.PushNotification):
+                return reply
+
+    def _look_for_the_late(self) -> None:
+        self._timer = None
+        if not self._batches:
+            return
+        due_at = self._batches[0].written_at + self._timeout_s
+        if due_at <= self._loop.time():
+            self.close(f"no answer within {self._timeout_s:g} s")
+        else:
+            self._timer = self._loop.call_at(due_at, self._look_for_the_late)
+
+    def _end(self, why: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        batches, self._batches = self._batches, deque()
+        for batch in batches:
+            self._give_up(batch.answers[batch.answered :], why)
+        if batches:
+            self._on_answered()

@@ -1,0 +1,28 @@
+"""A lease is one process's until it is given up or runs out."""
+
+import secrets
+
+from imsg_runtime.lease import Lease
+from imsg_runtime.redis import connect
+from imsg_testing.waiting import eventually
+
+
+async def test_one_holds_it_until_it_is_given_up(valkey_url: str) -> None:
+    async with connect(valkey_url) as redis:
+        key = f"lease:{secrets.token_hex(4)}"
+        one, other = Lease(redis, key, "one", 30), Lease(redis, key, "other", 30)
+        assert await one.take()
+        assert await one.take(), "it is renewed"
+        assert not await other.take()
+        await other.give_up()
+        assert not await other.take(), "nobody gives up what another has"
+        await one.give_up()
+        assert await other.take()
+
+
+async def test_what_is_not_renewed_falls_to_another(valkey_url: str) -> None:
+    async with connect(valkey_url) as redis:
+        key = f"lease:{secrets.token_hex(4)}"
+        assert await Lease(redis, key, "killed", 0.05).take()
+        other = Lease(redis, key, "other", 30)
+        await eventually(other.take)

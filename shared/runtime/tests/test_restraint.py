@@ -1,0 +1,38 @@
+"""Others hold back while codes are about and the loop is late, and at no other time."""
+
+import asyncio
+import time
+
+from imsg_runtime.restraint import FIRST_PAUSE_S, LATE_S, LONGEST_PAUSE_S, Restraint
+
+
+def test_who_is_late_pauses_longer_up_to_a_bound_and_who_is_not_less() -> None:
+    restraint = Restraint(time.monotonic)
+    restraint.judge(LATE_S / 2)
+    assert restraint.pause_s == 0
+    restraint.judge(2 * LATE_S)
+    assert restraint.pause_s == FIRST_PAUSE_S
+    for _ in range(20):
+        restraint.judge(2 * LATE_S)
+    assert restraint.pause_s == LONGEST_PAUSE_S
+    for _ in range(200):
+        restraint.judge(0)
+    assert restraint.pause_s == 0
+
+
+async def test_without_codes_nothing_is_looked_at_and_after_them_nothing_pauses() -> None:
+    """The loop is blocked, and so late; the clock is the test's."""
+    now = 100.0
+    restraint = Restraint(lambda: now)
+    watching = asyncio.create_task(restraint.watch())
+    for code in (False, True):
+        if code:
+            restraint.note_code()
+        for _ in range(5):
+            await asyncio.sleep(0.025)
+            now += 0.05
+        assert (restraint.pause_s > 0) is code
+    now += 10
+    await asyncio.sleep(0.05)
+    assert restraint.pause_s == 0
+    watching.cancel()
