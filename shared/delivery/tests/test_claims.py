@@ -361,9 +361,9 @@ async def test_claims_that_were_flushed_are_not_known_and_their_birth_is_later(
     assert not (await begin(claims, view(chunk, "a"))).known
     assert (await begin(claims, view(chunk, "a"))).known
     await redis.call("DEL", "imsg:ledger:born")
-    born_s = await claims.born_s()
+    born_s = await claims.read_birth_s()
     assert chunk.accepted_at.timestamp() <= born_s
-    assert await claims.born_s() == born_s
+    assert await claims.read_birth_s() == born_s
 
 
 @pytest.mark.parametrize("seed", range(8))

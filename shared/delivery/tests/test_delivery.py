@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from random import Random
 
 import pytest
@@ -20,12 +19,16 @@ from imsg_contract.topology import OUTCOME, Lane, Topology
 from imsg_contract.wire import Job, Outcomes, Recipient, Result, Sent
 from imsg_delivery.claims.settled import COMPACT_AFTER_S, FROM_KEY
 from imsg_delivery.claims.store import ChunkRecord, Claims
-from imsg_delivery.delivery import Ending, deliver
+from imsg_delivery.endings import Ending
+from imsg_delivery.groups import Groups
 from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.metrics import Metrics
+from imsg_delivery.outage import OutageGuard
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
+from imsg_runtime.lookups import Lookups
 from imsg_runtime.redis import Redis, connect
+from imsg_runtime.restraint import Restraint
 from imsg_runtime.tombstones import Digests, Tombstone, Tombstones
 from imsg_testing.brokers import depth_is
 from imsg_testing.servers import Valkey
@@ -64,6 +67,7 @@ class Bed:
     def __init__(self, broker: Broker, redis: Redis) -> None:
         self.broker, self.channel, self.registry = broker, Counting(), CollectorRegistry()
         self.claims = Claims(redis)
+        self.groups = Groups[str]("bed:", Restraint(time.monotonic))
         self.queue = broker.topology.queue("smtp", Lane.NORMAL)
         self.lane = LaneContext(
             lane=Lane.NORMAL,
@@ -71,12 +75,13 @@ class Bed:
             broker=broker,
             publisher=OutcomePublisher(broker, Random(1)),  # noqa: S311  jitter
             claims=self.claims,
-            tombstones=None,
+            lookups=Lookups(None, None),
             pause=PauseSwitch(redis, self.claims, "smtp", time.monotonic),
             metrics=Metrics(self.registry, "smtp"),
             queue=self.queue,
             above=(Lane.PRIORITY,),
             shares=[asyncio.Semaphore(32)],
+            outage=OutageGuard(lambda: None, time.monotonic),
             restraint=None,
             waiting=Counter(),
             places=asyncio.Semaphore(32),
@@ -90,7 +95,7 @@ class Bed:
     async def carry_out(self, jobs: Sequence[Job], deliveries: AsyncIterator[Delivery]) -> list[Ending]:
         """Carry out these jobs, which wait in the queue in this order, as one group."""
         group = [(one.model_copy(update={"chunk": 0}), await anext(deliveries)) for one in jobs]
-        endings = await deliver(self.lane, group, (f"bed:{number}" for number in count()))
+        endings = await self.groups.deliver(self.lane, group)
         return [endings[delivery] for _, delivery in group]
 
     async def heard(self, messages: int) -> list[Outcomes]:
@@ -98,6 +103,15 @@ class Bed:
         async with self.broker.consume(self.broker.topology.history, 200) as deliveries, asyncio.timeout(10):
             all_of_them = [await anext(deliveries) for _ in range(messages)]
         return [Outcomes.model_validate_json(one.body) for one in all_of_them if one.key == OUTCOME]
+
+    async def heard_of(self, outcomes: int) -> list[Outcomes]:
+        """Return what history hears beside the jobs, once it has heard so many outcomes, in however many messages."""
+        told: list[Outcomes] = []
+        async with self.broker.consume(self.broker.topology.history, 200) as deliveries, asyncio.timeout(10):
+            while sum(len(batch.outcomes) for batch in told) < outcomes:
+                if (one := await anext(deliveries)).key == OUTCOME:
+                    told.append(Outcomes.model_validate_json(one.body))
+        return told
 
 
 @pytest.fixture
@@ -109,15 +123,16 @@ async def bed(valkey_url: str) -> AsyncIterator[Bed]:
         yield Bed(broker, await stack.enter_async_context(connect(valkey_url)))
 
 
-async def test_a_group_is_told_of_in_one_message_and_each_of_it_is_acked(bed: Bed) -> None:
+async def test_a_group_is_told_of_in_few_messages_and_each_of_it_is_acked(bed: Bed) -> None:
     jobs = [job() for _ in range(32)]
     for one in jobs:
         await accept(bed.broker, one)
     async with bed.broker.consume(bed.queue, 32) as deliveries:
         assert await bed.carry_out(jobs, deliveries) == [Ending.DONE] * 32
     assert sorted(bed.channel.sent) == sorted(one.request for one in jobs)
-    told = await bed.heard(32 + 1)
-    assert {outcome.request for outcome in told[0].outcomes} == {one.request for one in jobs}
+    told = await bed.heard_of(32)
+    assert len(told) <= 8  # one, where nothing else takes the processor
+    assert {outcome.request for batch in told for outcome in batch.outcomes} == {one.request for one in jobs}
     await depth_is(bed.broker, bed.queue, 0)
 
 
@@ -155,7 +170,7 @@ async def test_a_group_that_lost_its_broker_is_handed_back_with_nothing_sent(bed
         await accept(bed.broker, one)
     async with bed.broker.consume(bed.queue, 2) as deliveries:
         group = [(one.model_copy(update={"chunk": 0}), await anext(deliveries)) for one in jobs]
-    endings = await deliver(bed.lane, group, (f"bed:{number}" for number in count()))
+    endings = await bed.groups.deliver(bed.lane, group)
     assert list(endings.values()) == [Ending.REQUEUED] * 2
     assert bed.channel.sent == []
     await depth_is(bed.broker, bed.queue, 2)
@@ -170,13 +185,13 @@ async def test_who_was_erased_meanwhile_is_sent_nothing_and_the_others_of_the_gr
     async with connect(valkey_url) as redis:
         stones = Tombstones(redis, Digests([SecretStr("tombs of a group")]))
         await stones.keep([Tombstone("1", stones.digests.of("gone@example.com"), datetime.now(UTC))])
-        bed.lane = replace(bed.lane, tombstones=stones)
+        bed.lane = replace(bed.lane, lookups=Lookups(stones, None))
         for one in jobs:
             await accept(bed.broker, one)
         async with bed.broker.consume(bed.queue, 3) as deliveries:
             assert await bed.carry_out(jobs, deliveries) == [Ending.DONE] * 3
     assert sorted(bed.channel.sent) == sorted(one.request for one in others)
-    told = {one.request: one.code for batch in await bed.heard(3 + 1) for one in batch.outcomes}
+    told = {one.request: one.code for batch in await bed.heard_of(3) for one in batch.outcomes}
     assert told == {erased.request: "erased"} | {one.request: None for one in others}
 
 
@@ -233,7 +248,7 @@ async def test_a_copy_that_comes_when_its_hash_has_gone_is_acked_and_not_sent(be
         async with bed.broker.consume(bed.queue, 2) as deliveries:
             for _ in range(2):
                 delivery = await anext(deliveries)
-                endings = await deliver(bed.lane, [(one, delivery)], (f"bed:{number}" for number in count()))
+                endings = await bed.groups.deliver(bed.lane, [(one, delivery)])
                 assert endings[delivery] is Ending.DONE
                 await bed.claims.compaction.compact()
                 assert not await redis.call("EXISTS", f"imsg:ledger:{one.name}")

@@ -1,4 +1,4 @@
-"""What a worker tells: nobody waits for ever for a report that broke."""
+"""What a worker tells: at once or together with others, and nobody waits for ever for a report that broke."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ import pytest
 from imsg_broker.port import Broker, Delivery
 from imsg_channels import METHODS
 from imsg_contract.topology import Route, Topology
-from imsg_contract.wire import Outcome, Status
-from imsg_delivery.outcome_publisher import OutcomePublisher
+from imsg_contract.wire import Outcome, Outcomes, Status
+from imsg_delivery.outcome_publisher import MAX_BATCH, OutcomePublisher
 
 
 class Broken:
@@ -34,13 +34,55 @@ class Broken:
             raise ZeroDivisionError
 
 
+class Kept:
+    """A broker that keeps everything at once; `batches` are the numbers of outcomes that travelled together."""
+
+    def __init__(self) -> None:
+        self.topology = Topology(methods=METHODS)
+        self.batches: list[int] = []
+
+    async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
+        """Keep it."""
+        del route, headers
+        self.batches.append(len(Outcomes.model_validate_json(body).outcomes))
+
+
+async def test_one_outcome_waits_for_nobody_and_those_close_behind_it_travel_together() -> None:
+    broker = Kept()
+    publisher = OutcomePublisher(cast("Broker", broker), Random(1), apart_s=0.3)  # noqa: S311  jitter
+    assert await publisher.publish([_outcome()], _delivery()) is True
+    assert broker.batches == [1]
+    more = [asyncio.create_task(publisher.publish([_outcome()], _delivery())) for _ in range(2)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    more += [asyncio.create_task(publisher.publish([_outcome()], _delivery())) for _ in range(3)]
+    assert await asyncio.gather(*more) == [True] * 5
+    assert broker.batches == [1, 5]
+
+
+async def test_a_whole_batch_waits_no_longer() -> None:
+    broker = Kept()
+    publisher = OutcomePublisher(cast("Broker", broker), Random(1), apart_s=60)  # noqa: S311  jitter
+    many = [_outcome()] * MAX_BATCH
+    told = [publisher.publish(many, _delivery()) for _ in range(3)]
+    assert await asyncio.gather(*told) == [True] * 3
+    assert broker.batches == [MAX_BATCH] * 3
+
+
+def _outcome() -> Outcome:
+    return Outcome(request="0" * 32, n=0, attempt=1, status=Status.SENT, at=datetime.now(UTC))
+
+
+def _delivery() -> Delivery:
+    return Delivery(b"", "job.smtp.normal", "imsg.smtp.normal", {}, redelivered=False, handle=None)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_nobody_waits_for_ever_for_a_report_that_broke() -> None:
     """Neither who shares the batch nor who waits for the next; and the next report is kept."""
     broker = Broken()
     publisher = OutcomePublisher(cast("Broker", broker), Random(1))  # noqa: S311  jitter
-    delivery = Delivery(b"", "job.smtp.normal", "imsg.smtp.normal", {}, redelivered=False, handle=None)
-    outcome = Outcome(request="0" * 32, n=0, attempt=1, status=Status.SENT, at=datetime.now(UTC))
+    delivery, outcome = _delivery(), _outcome()
     first = asyncio.create_task(publisher.publish([outcome], delivery))
     async with asyncio.timeout(5):
         await broker.begun.wait()  # its batch is on its way: the next waits for it to end

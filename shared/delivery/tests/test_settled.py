@@ -9,7 +9,7 @@ import pytest
 
 from imsg_contract.wire import Job, Outcome, Status
 from imsg_delivery.claims.records import Claimed, Ended, Free, Record, Transition
-from imsg_delivery.claims.settled import COMPACT_AFTER_S, FROM_KEY, LOOK_AFTER_S, bucket_of, digest_of
+from imsg_delivery.claims.settled import COMPACT_AFTER_S, FROM_KEY, LOOK_AFTER_S, Settled, bucket_of, digest_of
 from imsg_delivery.claims.store import BORN_KEY, SENT_BEFORE, ChunkRecord, Claims
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.trial import job as make_job
@@ -43,18 +43,23 @@ def view(job: Job, owner: str, **fields: object) -> ChunkRecord:
     return ChunkRecord(job.model_copy(update=fields), owner, is_whole=job.chunk is None)
 
 
-def ended(job: Job, n: int, status: Status = Status.SENT) -> Transition:
+def end(job: Job, n: int, status: Status = Status.SENT) -> Transition:
     """End a recipient."""
     told = Outcome(request=job.request, n=n, attempt=1, status=status, detail="250 Ok", at=datetime.now(UTC))
     return Transition(told, step_s=10 if status is Status.RETRYING else None)
+
+
+def settle(chunk: ChunkRecord, *, is_sure: bool) -> Settled:
+    """Say that a chunk has ended."""
+    return Settled(chunk.accepted_s, chunk.name, chunk.key, chunk.keep_until_ms, is_sure)
 
 
 async def send(claims: Claims, job: Job) -> None:
     """Carry out a single message, and let it shrink."""
     mine = view(job, "sends")
     assert isinstance(await claims.begin_and_claim(mine, 0), Free)
-    await claims.advance(mine, [ended(job, 0)])
-    claims.settle(mine, is_sure=True)
+    await claims.advance(mine, [end(job, 0)])
+    claims.ended.append(settle(mine, is_sure=True))
 
 
 async def carry_out(claims: Claims, job: Job, owner: str, *transitions: Transition) -> None:
@@ -65,7 +70,7 @@ async def carry_out(claims: Claims, job: Job, owner: str, *transitions: Transiti
     await claims.advance(mine, [], ns)
     await claims.advance(mine, transitions)
     await claims.end(mine)
-    claims.settle(mine, is_sure=False)
+    claims.ended.append(settle(mine, is_sure=False))
 
 
 async def see(claims: Claims, job: Job, owner: str = "late") -> dict[int, Record]:
@@ -128,7 +133,7 @@ async def test_what_is_young_keeps_its_hash(claims: Claims, redis: Redis) -> Non
     assert await claims.compaction.compact() == 0
     assert await is_kept(redis, job) == (True, False)
     assert (await see(claims, job))[0] == Ended(
-        (await claims.advance(view(job, "x"), [ended(job, 0)]))[0].outcome  # type: ignore[union-attr]
+        (await claims.advance(view(job, "x"), [end(job, 0)]))[0].outcome  # type: ignore[union-attr]
     )
 
 
@@ -158,7 +163,7 @@ async def test_a_claim_left_by_who_died_before_reading_the_set_is_nobodys(claims
 
 async def test_of_a_list_what_ended_otherwise_keeps_its_words(claims: Claims, redis: Redis) -> None:
     job = chunk(4)
-    await carry_out(claims, job, "a", *(ended(job, n, Status.FAILED if n == 2 else Status.SENT) for n in range(4)))
+    await carry_out(claims, job, "a", *(end(job, n, Status.FAILED if n == 2 else Status.SENT) for n in range(4)))
     assert await claims.compaction.compact() == 1
     assert sorted(await redis.call("HKEYS", f"imsg:ledger:{job.name}")) == [b"2", b"of"]
     records = await see(claims, job)
@@ -171,11 +176,11 @@ async def test_of_a_list_what_ended_otherwise_keeps_its_words(claims: Claims, re
 
 async def test_what_waits_for_another_attempt_is_not_settled(claims: Claims, redis: Redis) -> None:
     job = chunk(2)
-    await carry_out(claims, job, "a", ended(job, 0), ended(job, 1, Status.RETRYING))
+    await carry_out(claims, job, "a", end(job, 0), end(job, 1, Status.RETRYING))
     assert await claims.compaction.compact() == 0
     copy = job.model_copy(update={"chunk": 0, "recipients": job.recipients[1:], "fencing_token": 1})
     assert isinstance((await see(claims, copy))[1], Free)
-    await carry_out(claims, copy, "b", ended(job, 1))
+    await carry_out(claims, copy, "b", end(job, 1))
     assert await claims.compaction.compact() == 1, "now all have ended"
     assert await is_kept(redis, job) == (False, True)
 
@@ -183,7 +188,7 @@ async def test_what_waits_for_another_attempt_is_not_settled(claims: Claims, red
 async def test_a_part_of_a_chunk_that_lost_its_hash_does_not_settle_the_rest(claims: Claims, redis: Redis) -> None:
     job = chunk(2)
     copy = job.model_copy(update={"chunk": 0, "recipients": job.recipients[:1], "fencing_token": 1})
-    await carry_out(claims, copy, "b", ended(job, 0))
+    await carry_out(claims, copy, "b", end(job, 0))
     assert await claims.compaction.compact() == 0
     assert isinstance((await see(claims, job))[1], Free)
     assert (await is_kept(redis, job))[1] is False
@@ -191,7 +196,7 @@ async def test_a_part_of_a_chunk_that_lost_its_hash_does_not_settle_the_rest(cla
 
 async def test_who_is_at_it_again_keeps_the_hash(claims: Claims, redis: Redis) -> None:
     job = chunk(2)
-    await carry_out(claims, job, "a", ended(job, 0), ended(job, 1))
+    await carry_out(claims, job, "a", end(job, 0), end(job, 1))
     await claims.begin(view(job, "late"), [0, 1], alone=True)
     assert await claims.compaction.compact() == 0
     assert await is_kept(redis, job) == (True, False)

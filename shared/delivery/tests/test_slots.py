@@ -1,17 +1,23 @@
 """Who may call at once, and who goes first."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import cast
 
 from imsg_contract.topology import Lane, lanes_down_to
-from imsg_delivery.delivery import ChunkDelivery, Slot
+from imsg_delivery.channel import Terms
+from imsg_delivery.chunks import LongWay
+from imsg_delivery.consumer import count_prefetch
 from imsg_delivery.lane_context import LaneContext
+from imsg_delivery.outage import OutageGuard
+from imsg_delivery.slots import Slot
 
 SHARES = {Lane.PRIORITY: 4, Lane.NORMAL: 3, Lane.BULK: 2}
 ONE = dict.fromkeys(Lane, 1)
+NOT_HELD = OutageGuard(lambda: None, time.monotonic)
 
 
 async def _turns() -> None:
@@ -54,7 +60,9 @@ def _context(lane: Lane, shares: Mapping[Lane, asyncio.Semaphore], waiting: "Cou
     within = [shares[above] for above in reversed(lanes_down_to(lane))]
     return cast(
         "LaneContext[None]",
-        SimpleNamespace(lane=lane, above=lanes_down_to(lane)[:-1], shares=within, restraint=None, waiting=waiting),
+        SimpleNamespace(
+            lane=lane, above=lanes_down_to(lane)[:-1], shares=within, restraint=None, waiting=waiting, outage=NOT_HELD
+        ),
     )
 
 
@@ -137,7 +145,7 @@ async def test_who_is_cancelled_leaves_nothing_taken() -> None:
     assert not any(calls.lanes[Lane.BULK].waiting.values())
 
 
-class Chunk(ChunkDelivery[None]):
+class Chunk(LongWay[None]):
     """A chunk of two calls, of which the second lets somebody go first."""
 
     def __init__(self, lane: LaneContext[None]) -> None:
@@ -175,3 +183,13 @@ async def test_a_chunk_whose_last_call_gave_way_leaves_it_the_slot_it_has_itself
     async with asyncio.timeout(5):
         assert await carrying
     await calls.end("single that takes long")
+
+
+def test_as_many_small_chunks_are_held_as_single_messages_and_few_large_ones() -> None:
+    def count(chunk_size: int) -> list[int]:
+        calls = {Lane.PRIORITY: 16, Lane.NORMAL: 14, Lane.BULK: 12}
+        terms = Terms(chunk_size=chunk_size, call_size=1, concurrency=calls, uncertain="repeat")
+        return [count_prefetch(lane, terms) for lane in Lane]
+
+    assert count(50) == [128, 112, 96]
+    assert count(1_000) == [128, 112, 24]

@@ -72,3 +72,25 @@ class Asking(Protocol[Asked_contra]):
         Sent and Refused settle a message. Again: it was certainly never taken, and is sent anew in the ordinary way.
         Unknown (and Blocked, and a recipient left out): it can't be said yet, ask again later.
         """
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """What a channel has beside, that knows when no message gets through at all: the others wait while one tries."""
+
+    def find_outage(self) -> Blocked | None:
+        """Say why nothing gets through by any provider, and after how long one may try; None once a try succeeded.
+
+        Asking changes nothing, and costs next to nothing. With `after_s` 0 one is to try now.
+        """
+
+
+@runtime_checkable
+class Named(Protocol):
+    """What a channel has beside, where its messages come from several whom people tell apart."""
+
+    def name_sender(self, job: Job) -> str | None:
+        """Name whose message it is to its recipients (a signature, an account), as suppressions have it.
+
+        Empty: the one that needs no name. None: it can't be told.
+        """

@@ -8,9 +8,13 @@ from imsg_contract.wire import Again, Blocked, Job, Outcome, Refused, Result, Se
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Claimed, Free, Lapsed, Transition
 from imsg_delivery.delays import step
+from imsg_runtime.suppressions import UNKNOWN
 
 MAX_EXTENSION_S = 86_400
 """By how much blocks may extend a job's life in all (promise 5)."""
+
+MAX_PACED_S = 600
+"""By how much waiting for a turn may: whoever has waited longer waits as part of its life."""
 
 MAX_DETAIL = 500
 """Characters of a provider's answer that are kept."""
@@ -20,6 +24,15 @@ CLAIM_EXPIRED = "claim_expired"
 
 ERASED = "erased"
 """The code of a message whose recipient's data was erased before it could be sent."""
+
+SUPPRESSED = "suppressed"
+"""The code of a message whose recipient stands on the suppression list."""
+
+SUPPRESSIONS_UNKNOWN = "suppressions_unknown"
+"""The code of a marketing message that waits, since who is suppressed can't be known for now."""
+
+LOOK_AGAIN_S = 10.0
+"""How long it waits then."""
 
 DEAD = "dead_letter"
 """The code of a message whose job is a dead letter; history answers the same for what it settles itself."""
@@ -58,25 +71,35 @@ def decide(state: Claimed, result: Result, now_s: float, terms: AttemptTerms) ->
             return _end(state, Status.UNCERTAIN, result, now_s, terms)
         case Unknown():
             asked_s = 0.0
-        case Again():
+        case Again() | Blocked():
             asked_s = result.after_s
-        case Blocked():
-            asked_s = result.after_s
-            left_s += MAX_EXTENSION_S - job.extended_s
+    if not _uses_attempt(result, job):
+        left_s += MAX_EXTENSION_S - job.extended_s
     doubtful = state.doubtful or isinstance(result, Unknown)
     if doubtful and channel.repeat_for_s is not None:
         left_s = min(left_s, channel.repeat_for_s - (now_s - state.first_s))
-    wait_s = step(terms.steps_s, job.attempt, asked_s, left_s, terms.draw)
+    # A block is no attempt, so how long it waits has nothing to do with how many there were.
+    attempt = 1 if isinstance(result, Blocked) else job.attempt
+    wait_s = step(terms.steps_s, attempt, asked_s, left_s, terms.draw)
     if wait_s is None:
         return _end(state, Status.UNCERTAIN if doubtful else Status.EXPIRED, result, now_s, terms)
     outcome = _outcome_of(state.n, Status.RETRYING, result, now_s, terms)
-    return Transition(outcome, wait_s, uses_attempt=not isinstance(result, Blocked), doubtful=doubtful)
+    return Transition(outcome, wait_s, uses_attempt=_uses_attempt(result, job), doubtful=doubtful)
+
+
+def _uses_attempt(result: Result, job: Job) -> bool:
+    """Tell whether somebody tried: where nothing goes through nobody did, nor, for a while, where a turn is awaited."""
+    if isinstance(result, Again):
+        return not (result.is_paced and job.extended_s < MAX_PACED_S)
+    return not isinstance(result, Blocked)
 
 
 def hold_up(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | None:
     """Say what becomes of a recipient that may not be sent now; None where it may."""
     if state.erased:
         return forget(state, now_s, terms)
+    if state.suppressed and (state.suppressed != UNKNOWN or isinstance(state, Free)):
+        return _suppress(state, now_s, terms)
     if isinstance(state, Lapsed):
         died = Unknown("", CLAIM_EXPIRED, "The worker that was sending it ended meanwhile.")
         return decide(state, died, now_s, terms)
@@ -87,6 +110,17 @@ def hold_up(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | N
         unclear = Unknown("", "not_repeated", "It may have been sent, and may not be repeated.")
         return decide(state, unclear, now_s, terms)
     return None
+
+
+def _suppress(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition:
+    if state.suppressed == UNKNOWN:
+        detail = (
+            "It can't be known for now who is suppressed, and marketing waits until it can: see whether catalog runs."
+        )
+        away = Blocked("", "suppressions", SUPPRESSIONS_UNKNOWN, detail, LOOK_AGAIN_S)
+        return decide(state, away, now_s, terms)
+    why = f"Its recipient stands on the suppression list ({state.suppressed})"
+    return _stop(state, Status.FAILED, Refused("", SUPPRESSED, why), now_s, terms)
 
 
 def may_repeat(channel: Terms, tried_for_s: float) -> bool:
@@ -144,4 +178,5 @@ def _outcome_of(n: int, status: Status, result: Result, now_s: float, terms: Att
         code=None if isinstance(result, Sent) else result.code,
         detail=result.detail[:MAX_DETAIL] if result.detail else None,
         at=datetime.fromtimestamp(now_s, UTC),
+        hops=tuple(replace(hop, detail=hop.detail[:MAX_DETAIL]) for hop in result.hops) if result.hops else (),
     )

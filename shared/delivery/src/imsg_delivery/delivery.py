@@ -1,29 +1,32 @@
-"""Carrying out deliveries: claim, prepare, call, record, publish, ack.
+"""One delivery of one chunk: how its recipients stand, and the steps that change it, from claim to ack.
 
-All that is decided is decided by `decide`; here is what talks to Redis, the channel and the broker.
+All that is decided is decided by `decide`; here is what talks to Redis, the channel and the broker. A single message is
+carried out here in one go; of the same steps `chunks` makes the way of everything else.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import partial
 from typing import Generic, TypeVar
 
 from imsg_broker.port import Broker, Delivery, Unreachable
 from imsg_contract.wire import Again, Blocked, Job, Outcome, Recipient, Refused, Result, Sent, Status, Unknown
-from imsg_delivery.channel import Asking, Prepared
+from imsg_delivery.channel import Prepared
 from imsg_delivery.claims.records import Busy, Claimed, Delayed, Ended, Free, Lapsed, Record, Transition
-from imsg_delivery.claims.store import BREAKS, Begun, ChunkRecord
-from imsg_delivery.decide import AttemptTerms, decide, find_out, forget, give_up, hold_up
+from imsg_delivery.claims.settled import Settled
+from imsg_delivery.claims.store import Begun, ChunkRecord
+from imsg_delivery.decide import AttemptTerms, decide, hold_up
 from imsg_delivery.delays import FIRST_WAIT_S, LONGEST_WAIT_S
+from imsg_delivery.endings import Requeue
 from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.retry_plan import RetryPlan, plan_retries
+from imsg_delivery.slots import Slot
 from imsg_runtime.back_off import back_off_s
+from imsg_runtime.lookups import Lookup
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisUnavailable
-from imsg_runtime.tombstones import Lookup
 
 log = logger(__name__)
 
@@ -39,23 +42,7 @@ LAST_WORDS_S = 2.0
 BUG = "bug"
 """The code of what a channel answered by raising."""
 
-STATUS_UNKNOWN = Unknown("", "status_unknown", "It can't be found out yet whether the provider has it.")
-
-LEDGER_LOST = Unknown("", "ledger_lost", "Redis lost what was known of it while it may have been sent.")
-
 T = TypeVar("T")
-
-
-class Ending(Enum):
-    """How a delivery ended."""
-
-    DONE = "done"
-    REQUEUED = "requeued"
-    WANTS_TO_BE_ALONE = "wants to be alone"
-
-
-class Requeue(Exception):  # noqa: N818  no fault of the delivery
-    """The delivery can't go on here: leave it unacked, so that it is delivered again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +51,7 @@ class Start:
 
     begun: Begun | None = None
     lookup: Lookup | None = None
-    """The question who of the chunk was erased."""
+    """The question who of the chunk may not be sent to."""
     ahead_s: float = 0.0
     """How far Redis' clock is ahead of ours: no sender's own clock decides anything."""
 
@@ -87,77 +74,6 @@ class State:
     """Who had claimed it before and let the claim expire."""
 
 
-class Slot(Generic[Prepared]):
-    """A call's place among those in flight: within the share of its lane, and of each lane above it.
-
-    A lane's share counts the calls of those below it, so what it has beyond theirs is always free of them.
-    """
-
-    def __init__(self, lane: LaneContext[Prepared]) -> None:
-        self._lane = lane
-        self._held = 0
-
-    async def __aenter__(self) -> "Slot[Prepared]":
-        """Wait for it."""
-        await self._take()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Leave it to others."""
-        self._free()
-
-    def is_wanted(self) -> bool:
-        """Tell whether a call of a lane above waits, or this one is to hold back."""
-        restraint = self._lane.restraint
-        return (restraint is not None and restraint.pause_s > 0) or any(
-            self._lane.waiting[above] for above in self._lane.above
-        )
-
-    async def give_way(self) -> None:
-        """Let those go first who wait."""
-        self._free()
-        await self._take()
-
-    def leave(self) -> None:
-        """Give it up before the context ends, where nothing more is called."""
-        self._free()
-
-    async def _take(self) -> None:
-        waiting, lane, restraint = self._lane.waiting, self._lane.lane, self._lane.restraint
-        if restraint is not None and restraint.pause_s:
-            await asyncio.sleep(restraint.pause_s)
-        waiting[lane] += 1
-        try:
-            for share in self._lane.shares:
-                await share.acquire()
-                self._held += 1
-        except asyncio.CancelledError:
-            self._free()
-            raise
-        finally:
-            waiting[lane] -= 1
-
-    def _free(self) -> None:
-        held, self._held = self._held, 0
-        for share in self._lane.shares[:held]:
-            share.release()
-
-
-async def deliver(
-    lane: LaneContext[Prepared], group: Sequence[tuple[Job, Delivery]], owners: Iterator[str], *, alone: bool = False
-) -> Mapping[Delivery, Ending]:
-    """Carry out a group of chunks, each until it is acked or has to be handed back; only cancelling raises.
-
-    They go side by side: their steps share round trips to Redis, their outcomes a publish, and each is acked when
-    its own are kept.
-    """
-    units = {delivery: ChunkDelivery(lane, job, delivery, next(owners)) for job, delivery in group}
-    if len(units) == 1:
-        return {delivery: await unit.carry_out(alone=alone) for delivery, unit in units.items()}
-    endings = await asyncio.gather(*(unit.carry_out(alone=alone) for unit in units.values()))
-    return dict(zip(units, endings, strict=True))
-
-
 async def ack(broker: Broker, delivery: Delivery) -> None:
     """Say that a delivery is done with; one that was handed back meanwhile comes again and finds all settled."""
     try:
@@ -170,472 +86,299 @@ class ChunkDelivery(Generic[Prepared]):
     """One delivery of one chunk."""
 
     def __init__(self, lane: LaneContext[Prepared], job: Job, delivery: Delivery, owner: str) -> None:
-        self._lane = lane
-        self._job = job
-        self._delivery = delivery
-        self._recipients: Mapping[int, Recipient] = {recipient.n: recipient for recipient in job.recipients}
+        self.lane = lane
+        self.job = self._given = job
+        self.delivery = delivery
+        self.recipients: Mapping[int, Recipient] = {recipient.n: recipient for recipient in job.recipients}
         is_whole = job.chunk is None or len(job.recipients) == lane.channel.terms.chunk_size
-        self._chunk = ChunkRecord(job, owner, is_whole=is_whole)
-        self._terms = AttemptTerms(job, lane.channel.terms, lane.steps_s, lane.waits_s, lane.random.random())
-        self._start = Start()
-        self._states: dict[int, State] = {}
-        self._is_closed = False
+        self.chunk = ChunkRecord(job, owner, is_whole=is_whole)
+        self.terms = AttemptTerms(job, lane.channel.terms, lane.steps_s, lane.waits_s, lane.random.random())
+        self.start = Start()
+        self.states: dict[int, State] = {}
+        self.is_plain = (
+            len(job.recipients) == 1
+            and not (job.fencing_token or job.asking or job.attachments or delivery.redelivered)
+            and job.content_at is None
+        )
+        """It is one message that may be claimed at once: new to all that is known, its content at hand."""
+        self.is_closed = False
+        """The end of the delivery is written."""
         self._is_sure = False
         """Nothing is known of the chunk but that its one message was sent."""
 
-    async def carry_out(self, *, alone: bool) -> Ending:
-        """Do all that can be done for the delivery here and now; only cancelling raises."""
-        try:
-            if not alone and self._is_plain() and await self._send_at_once():
-                await self._settle(FRESH)
-                return Ending.DONE
-            async with self._lane.places:
-                if not self._may_begin():
-                    return Ending.REQUEUED
-                begun = await self._begin(alone=alone)
-                if begun.answer == "alone":
-                    return Ending.WANTS_TO_BE_ALONE
-                if begun.answer == "go":
-                    await self._work(begun)
-            await (self._die(begun) if begun.answer == "dead" else self._settle(begun))
-        except Requeue as why:
-            log.info("handed_back", chunk=self._chunk.name, why=str(why))
-            await self._give_back(WRITE_PATIENCE_S)
-            return Ending.REQUEUED
-        except asyncio.CancelledError:
-            await asyncio.shield(self._give_back(LAST_WORDS_S))
-            raise
-        except Exception:
-            log.exception("chunk_broke", chunk=self._chunk.name, attempt=self._job.attempt)
-            return await self._delay_as_it_is()
-        finally:
-            if not self._is_closed:
-                self._lane.claims.forget(self._chunk)
-        return Ending.DONE
-
     # A single message, as nearly all are
 
-    def _is_plain(self) -> bool:
-        """Tell whether it is one message that may be claimed at once: new to all that is known, its content at hand."""
-        job = self._job
-        return (
-            len(job.recipients) == 1
-            and not (job.fencing_token or job.asking or job.attachments or self._delivery.redelivered)
-            and job.content_at is None
-        )
-
-    async def _send_at_once(self) -> bool:
-        """Claim in the step that begins, send, and record; False where something is known of the message already.
+    async def send_at_once(self) -> bool:
+        """Claim in the step that begins, send, record, settle; False where something is known of the message already.
 
         Only who holds a slot claims, and whoever gets it next claims behind our record, on the same connection: so
         never more is in doubt than there are slots.
         """
-        recipient = self._job.recipients[0]
-        async with Slot(self._lane):
-            if not self._may_begin():
+        n = self.job.recipients[0].n
+        async with Slot(self.lane):
+            if not self.may_begin():
                 raise Requeue("interrupted")
-            claimed = await self._begin_and_claim(recipient.n)
-            if claimed is None:
-                return False
-            if isinstance(claimed, Ended):
-                self._see({recipient.n: claimed})
-                self._is_closed = True
-                return True
-            transitions = list(self._hold_up([claimed]).values())
-            if not transitions:
-                prepared = await self._prepare([recipient.n])
-                self._see({recipient.n: claimed})
-                if isinstance(prepared, Again | Blocked | Refused):
-                    self._count(prepared)
-                    transitions = [decide(claimed, prepared, self._now_s(), self._terms)]
-                else:
-                    transitions = await self._call(prepared, [claimed])
-        await self._record(transitions)
-        record, outcome = self._states[recipient.n].record, transitions[0].outcome
-        is_ours = isinstance(record, Ended) and record.outcome is outcome
-        self._is_sure = is_ours and outcome.status is Status.SENT and self._chunk.is_whole
+            claimed = await self._begin_and_claim(n)
+            transitions = await self._send(claimed) if isinstance(claimed, Free) else []
+        if claimed is None:
+            return False
+        if isinstance(claimed, Ended):
+            self.see({n: claimed})
+            self.is_closed = True
+        else:
+            await self.record(transitions)
+            record, outcome = self.states[n].record, transitions[0].outcome
+            is_ours = isinstance(record, Ended) and record.outcome is outcome
+            self._is_sure = is_ours and outcome.status is Status.SENT and self.chunk.is_whole
+        await self.settle(FRESH)
         return True
 
+    async def _send(self, claimed: Free) -> list[Transition]:
+        if held := self.hold_up([claimed]):
+            return list(held.values())
+        prepared = await self.prepare([claimed.n])
+        self.see({claimed.n: claimed})
+        if isinstance(prepared, Again | Blocked | Refused):
+            self.count(prepared)
+            return [decide(claimed, prepared, self.now_s(), self.terms)]
+        return await self.call(prepared, [claimed])
+
     async def _begin_and_claim(self, n: int) -> Free | Ended | None:
-        lookup = await self._prepare_lookup()
+        lookup = await self.lane.lookups.prepare(self.job)
         # Until it is answered, and while it is prepared, it may be ours and is certainly not sent.
-        self._start, self._states = Start(FRESH, lookup), {n: State(Free(n, 0.0, doubtful=False), is_claiming=True)}
-        step = partial(self._lane.claims.begin_and_claim, self._chunk, n, lookup)
-        claimed = await self._persist(step, PATIENCE_S, self._may_begin)
+        self.start, self.states = Start(FRESH, lookup), {n: State(Free(n, 0.0, doubtful=False), is_claiming=True)}
+        step = partial(self.lane.claims.begin_and_claim, self.chunk, n, lookup)
+        claimed = await self.persist(step, PATIENCE_S, self.may_begin)
         if claimed is None:
-            self._start, self._states = Start(), {}
+            self.start, self.states = Start(), {}
         elif isinstance(claimed, Free):
-            self._start = Start(FRESH, lookup, claimed.first_s - self._lane.clock())
+            self.start = Start(FRESH, lookup, claimed.first_s - self.lane.clock())
         return claimed
 
     # Claim
 
-    async def _prepare_lookup(self) -> Lookup | None:
-        if self._lane.tombstones is None:
-            return None
-        addresses = {n: recipient.address for n, recipient in self._recipients.items()}
-        return await self._lane.tombstones.prepare(addresses, self._job.accepted_at)
-
-    async def _begin(self, *, alone: bool) -> Begun:
+    async def begin(self, *, alone: bool) -> Begun:
         """Begin, and go by Redis' clock from here. Raises Requeue."""
-        lookup = await self._prepare_lookup()
-        begin = partial(self._lane.claims.begin, self._chunk, list(self._recipients), alone=alone, lookup=lookup)
-        begun = await self._persist(begin, PATIENCE_S, self._may_begin)
-        self._start = Start(begun, lookup, begun.now_s - self._lane.clock())
-        self._see(begun.records)
+        lookup = await self.lane.lookups.prepare(self.job)
+        begin = partial(self.lane.claims.begin, self.chunk, list(self.recipients), alone=alone, lookup=lookup)
+        begun = await self.persist(begin, PATIENCE_S, self.may_begin)
+        self.start = Start(begun, lookup, begun.now_s - self.lane.clock())
+        self.see(begun.records)
         return begun
 
-    async def _claim(self, transitions: Sequence[Transition], ns: Sequence[int]) -> list[Claimed]:
+    async def claim(self, transitions: Sequence[Transition], ns: Sequence[int]) -> list[Claimed]:
         """Write transitions and claim recipients in one step; return those that are ours now. Raises Requeue.
 
         Where it raises, the transitions may not be written yet: record them.
         """
-        lookup = self._start.lookup
-        if lookup is not None and len(ns) < len(self._recipients):
+        lookup = self.start.lookup
+        if lookup is not None and len(ns) < len(self.recipients):
             lookup = lookup.only(ns)
-        self._states.update((n, replace(self._states[n], is_claiming=True)) for n in ns)
-        advance = partial(self._lane.claims.advance, self._chunk, transitions, ns, lookup=lookup)
-        self._see(await self._persist(advance, PATIENCE_S, self._may_begin))
-        return self._find_claimed(ns)
+        self.states.update((n, replace(self.states[n], is_claiming=True)) for n in ns)
+        advance = partial(self.lane.claims.advance, self.chunk, transitions, ns, lookup=lookup)
+        self.see(await self.persist(advance, PATIENCE_S, self.may_begin))
+        return self.find_claimed(ns)
 
-    def _find_claimed(self, ns: Iterable[int]) -> list[Claimed]:
-        return [record for n in ns if isinstance(record := self._states[n].record, Free | Lapsed)]
+    def find_claimed(self, ns: Iterable[int]) -> list[Claimed]:
+        """Choose those that are ours now."""
+        return [record for n in ns if isinstance(record := self.states[n].record, Free | Lapsed)]
 
     # Prepare and call
 
-    async def _work(self, begun: Begun) -> None:
-        todo = self._find_claimed(self._recipients)
-        if not todo:
-            return
-        ns = [state.n for state in todo]
-        try:
-            if all(state.erased for state in todo):  # nothing is fetched for them: it may be gone
-                await self._answer(ns, None)
-            elif self._job.asking:
-                await self._ask(ns)  # also past its life: asking sends nothing
-            elif self._is_late():
-                await self._answer(ns, None)
-            elif await self._may_have_lost_claims(begun):
-                await self._answer(ns, LEDGER_LOST)
-            else:
-                await self._send(ns)
-        except Requeue:
-            # What has ended is told now: the rest may be long in coming.
-            await self._publish()
-            raise
-
-    async def _may_have_lost_claims(self, begun: Begun) -> bool:
-        """Tell whether somebody may have been sending this when Redis lost its data (promise 6)."""
-        if begun.known or not self._delivery.redelivered:
-            return False
-        return self._job.accepted_at.timestamp() < await self._persist(self._lane.claims.born_s, PATIENCE_S)
-
-    async def _send(self, ns: Sequence[int]) -> None:
-        """Send to these recipients, or find why not. Raises Requeue where some are left."""
-        terms = self._lane.channel.terms
-        async with Slot(self._lane) as slot:
-            prepared = await self._prepare(ns)
-            if isinstance(prepared, Again | Blocked | Refused):
-                await self._answer(ns, prepared)
-                return
-            calls = [ns[at : at + terms.call_size] for at in range(0, len(ns), terms.call_size)]
-            width = min(terms.concurrency[self._lane.lane], len(calls))
-            is_done = await self._call_side_by_side(prepared, iter(calls), width, slot)
-        if not is_done:
-            raise Requeue("interrupted")
-
-    async def _prepare(self, ns: Sequence[int]) -> Prepared | Again | Blocked | Refused:
-        if not self._may_begin():
+    async def prepare(self, ns: Sequence[int]) -> Prepared | Again | Blocked | Refused:
+        """Make ready what these recipients share, or say why there is none. Raises Requeue."""
+        if not self.may_begin():
             raise Requeue("interrupted")
         try:
-            return await self._lane.channel.prepare(self._job)
+            return await self.lane.channel.prepare(self.job)
         except Exception:
-            log.exception("channel_broke", chunk=self._chunk.name, attempt=self._job.attempt, at="prepare")
-        self._suspect(ns)
+            log.exception("channel_broke", chunk=self.chunk.name, attempt=self.job.attempt, at="prepare")
+        self.suspect(ns)
         return Again("", BUG, "The channel broke while it prepared the message.")
 
-    async def _call_side_by_side(
-        self, prepared: Prepared, calls: Iterator[Sequence[int]], width: int, slot: Slot[Prepared]
-    ) -> bool:
-        """Use the slot that is held already, and up to `width` - 1 more as they fall free; False if interrupted."""
-        if width == 1:
-            return await self._call_in_turn(prepared, calls, slot)
-        waiting: set[asyncio.Task[bool]] = set()
-
-        async def join() -> bool:
-            async with Slot(self._lane) as another:
-                waiting.discard(asyncio.current_task())
-                return await self._call_in_turn(prepared, calls, another)
-
-        others = [asyncio.create_task(join()) for _ in range(width - 1)]
-        waiting.update(others)
-        try:
-            is_done = await self._call_in_turn(prepared, calls, slot)
-        except asyncio.CancelledError:
-            waiting.update(others)
-            raise
-        finally:
-            # Of the others some may have given way and wait for a slot: were it ours, and every chunk's so, for ever.
-            slot.leave()
-            for task in waiting:
-                task.cancel()
-            ended = await asyncio.gather(*others, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, Exception):
-                raise error
-        return is_done and False not in ended
-
-    async def _call_in_turn(self, prepared: Prepared, calls: Iterator[Sequence[int]], slot: Slot[Prepared]) -> bool:
-        """Make one call after the other; the results of one are written in the step that claims for the next."""
-        transitions: list[Transition] = []
-        is_done = True
-        for ns in calls:
-            try:
-                if transitions and slot.is_wanted():
-                    await self._record(transitions)  # first: who gives way may have to wait for long
-                    transitions = []
-                    await slot.give_way()
-                claimed = await self._claim(transitions, ns) if self._may_begin() else None
-            except Requeue:
-                claimed = None
-            if claimed is None:
-                is_done = False
-                break
-            transitions = await self._call(prepared, claimed)
-        await self._record(transitions)
-        return is_done
-
-    async def _call(self, prepared: Prepared, claimed: Sequence[Claimed]) -> list[Transition]:
+    async def call(self, prepared: Prepared, claimed: Sequence[Claimed]) -> list[Transition]:
         """Make one call for whoever may be sent to now; what raises is a bug: the provider may have the message."""
-        held = self._hold_up(claimed)
+        held = self.hold_up(claimed)
         sendable = [state for state in claimed if state.n not in held]
         if not sendable:
             return list(held.values())
-        lane, answers = self._lane, dict[int, Result]()
+        lane, answers = self.lane, dict[int, Result]()
+        in_flight, begun_at = lane.metrics.in_flight[lane.lane], lane.clock()
+        in_flight.inc()
         try:
-            with lane.metrics.in_flight[lane.lane].track_inprogress(), lane.metrics.seconds.time():
-                recipients = [self._recipients[state.n] for state in sendable]
-                answers.update(await lane.channel.deliver(self._job, prepared, recipients))
+            recipients = [self.recipients[state.n] for state in sendable]
+            answers.update(await lane.channel.deliver(self.job, prepared, recipients))
         except Exception:
-            log.exception("channel_broke", chunk=self._chunk.name, attempt=self._job.attempt, at="deliver")
+            log.exception("channel_broke", chunk=self.chunk.name, attempt=self.job.attempt, at="deliver")
+        finally:
+            in_flight.dec()
+            lane.metrics.seconds.observe(lane.clock() - begun_at)
         transitions = list(held.values())
         for state in sendable:
             result = answers.get(state.n)
             if result is None:
-                self._suspect([state.n])
+                self.suspect([state.n])
                 result = Unknown("", BUG, "The channel broke while it sent the message.")
-            self._count(result)
-            transitions.append(decide(state, result, self._now_s(), self._terms))
+            transitions.append(self._judge(state, result))
         return transitions
 
-    def _hold_up(self, claimed: Sequence[Claimed]) -> dict[int, Transition]:
-        """Say what becomes of those that may not be sent now: only what is late, erased or in doubt has to be asked."""
-        is_late, held = self._is_late(), dict[int, Transition]()
+    def _judge(self, state: Claimed, result: Result) -> Transition:
+        """Decide what becomes of a recipient; where nothing gets through at all, it was no attempt at this message."""
+        terms, guard = self.terms, self.lane.outage
+        if guard.is_on or isinstance(result, Again | Blocked):
+            outage = guard.look()
+            if outage is not None and isinstance(result, Again | Blocked):
+                # It comes again soon, and waits here: neither in a long step nor jittered into one.
+                said = (result.provider, outage.scope, result.code, result.detail)
+                self.count(Blocked(*said, outage.after_s, result.concerns))
+                result = Blocked(*said, 0.0, result.concerns, result.hops)
+                return decide(state, result, self.now_s(), replace(terms, draw=1.0))
+        self.count(result)
+        return decide(state, result, self.now_s(), terms)
+
+    def hold_up(self, claimed: Sequence[Claimed]) -> dict[int, Transition]:
+        """Say what becomes of those that may not be sent now: those late, erased, suppressed or in doubt."""
+        is_late, held = self.is_late(), dict[int, Transition]()
         for state in claimed:
-            if is_late or state.erased or state.doubtful:
-                transition = hold_up(state, self._now_s(), self._terms)
+            if is_late or state.erased or state.suppressed or state.doubtful:
+                transition = hold_up(state, self.now_s(), self.terms)
                 if transition is not None:
                     held[state.n] = transition
         return held
 
-    async def _answer(self, ns: Sequence[int], result: Result | None) -> None:
-        """Let one result be the answer for all of them without a call; None for those that may not be sent anyway."""
-        if not self._may_begin():
-            raise Requeue("interrupted")
-        claimed = await self._claim([], ns)
-        held = self._hold_up(claimed)
-        transitions = list(held.values())
-        for state in claimed:
-            if state.n not in held and result is not None:
-                self._count(result)
-                transitions.append(decide(state, result, self._now_s(), self._terms))
-        await self._record(transitions)
-
-    async def _ask(self, ns: Sequence[int]) -> None:
-        """Ask the provider what became of these recipients. Raises Requeue where some are left."""
-        async with Slot(self._lane):
-            prepared = await self._prepare(ns)
-            size = self._lane.channel.terms.call_size
-            for at in range(0, len(ns), size):
-                if not self._may_begin():
-                    raise Requeue("interrupted")
-                claimed = await self._claim([], ns[at : at + size])
-                results = await self._ask_once(prepared, [self._recipients[one.n] for one in claimed if not one.erased])
-                await self._record(
-                    [
-                        forget(state, self._now_s(), self._terms)
-                        if state.erased
-                        else find_out(state, results.get(state.n, STATUS_UNKNOWN), self._now_s(), self._terms)
-                        for state in claimed
-                    ]
-                )
-
-    async def _ask_once(
-        self, prepared: Prepared | Again | Blocked | Refused, recipients: Sequence[Recipient]
-    ) -> Mapping[int, Result]:
-        """Ask once; without an answer, whatever the reason, it is unknown what became of them."""
-        channel = self._lane.channel
-        if isinstance(prepared, Again | Blocked | Refused) or not recipients or not isinstance(channel, Asking):
-            return {}
-        try:
-            return await channel.ask(self._job, prepared, recipients)
-        except Exception:
-            log.exception("channel_broke", chunk=self._chunk.name, attempt=self._job.attempt, at="ask")
-            return {}
-
-    def _count(self, result: Result) -> None:
-        self._lane.metrics.attempts[type(result), result.provider].inc()
+    def count(self, result: Result) -> None:
+        """Count a result, and let the pause switch know of a block."""
+        self.lane.metrics.attempts[type(result), result.provider].inc()
         if isinstance(result, Sent):
-            self._lane.metrics.accept_to_sent.observe(self._now_s() - self._job.accepted_at.timestamp())
+            self.lane.metrics.accept_to_sent.observe(self.now_s() - self.job.accepted_at.timestamp())
         if isinstance(result, Blocked):
-            self._lane.pause.block(result)
+            self.lane.pause.block(result)
 
     # Record
 
-    async def _record(self, transitions: Sequence[Transition]) -> None:
+    async def record(self, transitions: Sequence[Transition]) -> None:
         """Write what attempts ended with. Raises Requeue where Redis stays away."""
         if not transitions:
             return
         # A single message that has ended needs no other step: the end of its delivery is written with it.
-        closes = len(self._recipients) == 1 and transitions[0].step_s is None
-        has_start = closes and self._start.begun is not FRESH
-        advance = partial(self._lane.claims.advance, self._chunk, transitions, ends=has_start)
-        self._see(await self._persist(advance, WRITE_PATIENCE_S))
-        self._is_closed = closes
+        closes = len(self.recipients) == 1 and transitions[0].step_s is None
+        has_start = closes and self.start.begun is not FRESH
+        advance = partial(self.lane.claims.advance, self.chunk, transitions, ends=has_start)
+        self.see(await self.persist(advance, WRITE_PATIENCE_S))
+        self.is_closed = closes
 
     # Publish and ack
 
-    async def _settle(self, begun: Begun, again: Sequence[int] = ()) -> None:
+    async def settle(self, begun: Begun, again: Sequence[int] = ()) -> None:
         """Tell history, keep the copies of what comes again, and only then ack. Raises Requeue."""
-        if not await self._publish():
+        if not await self.publish():
             raise Requeue("the broker is lost")
         handed: Sequence[int] = ()
         broken = 0
-        if again or any(isinstance(state.record, Delayed | Busy) for state in self._states.values()):
-            records = {n: state.record for n, state in self._states.items()}
-            broke = [n for n, state in self._states.items() if state.broke]
-            plan = plan_retries(self._terms, records, begun.broken, broke=broke, again=again)
+        if again or any(isinstance(state.record, Delayed | Busy) for state in self.states.values()):
+            records = {n: state.record for n, state in self.states.items()}
+            broke = [n for n, state in self.states.items() if state.broke]
+            plan = plan_retries(self.terms, records, begun.broken, broke=broke, again=again)
             await self._delay(plan, begun)
             handed = [n for n, record in records.items() if isinstance(record, Delayed) and not record.handed]
             # A copy that comes again as it is goes on with this very count.
-            broken = plan.starts().get(self._chunk.start, 0)
-        if not self._is_closed:
-            await self._end(PATIENCE_S, handed=handed, broken=broken)
-        await ack(self._lane.broker, self._delivery)
+            broken = plan.starts().get(self.chunk.start, 0)
+        if not self.is_closed:
+            await self.end(PATIENCE_S, handed=handed, broken=broken)
+        await ack(self.lane.broker, self.delivery)
         self._let_shrink()
         outcomes = self._find_outcomes()
-        statuses = Counter(outcome.status.value for outcome in outcomes)
+        statuses = Counter(map(str, (outcome.status for outcome in outcomes)))
         codes = sorted({outcome.code for outcome in outcomes if outcome.code})
-        names = {"chunk": self._chunk.name, "method": self._job.method, "attempt": self._job.attempt}
+        names = {"chunk": self.chunk.name, "method": self.job.method, "attempt": self.job.attempt}
         log.info("delivered", **names, **statuses, **({"codes": codes} if codes else {}))
 
     def _let_shrink(self) -> None:
         """Let what is kept of the chunk shrink, once every recipient has ended and history hears of it."""
-        if self._is_sure or all(isinstance(state.record, Ended) for state in self._states.values()):
-            self._lane.claims.settle(self._chunk, is_sure=self._is_sure)
+        if self._is_sure or all(isinstance(state.record, Ended) for state in self.states.values()):
+            chunk = self.chunk
+            ended = Settled(chunk.accepted_s, chunk.name, chunk.key, chunk.keep_until_ms, self._is_sure)
+            self.lane.claims.ended.append(ended)
 
     def _find_outcomes(self) -> list[Outcome]:
-        records = (state.record for state in self._states.values())
+        records = (state.record for state in self.states.values())
         return [record.outcome for record in records if isinstance(record, Ended | Delayed)]
 
-    async def _publish(self) -> bool:
+    async def publish(self) -> bool:
+        """Tell history how recipients stand; False where the broker is lost."""
         outcomes = self._find_outcomes()
-        return not outcomes or await self._lane.publisher.publish(outcomes, self._delivery)
+        return not outcomes or await self.lane.publisher.publish(outcomes, self.delivery)
 
     async def _delay(self, plan: RetryPlan, begun: Begun) -> None:
         """Keep copies of what comes again; before, tell the claims which of them hold what broke a worker."""
         if not plan:
             return
         if starts := plan.starts():
-            died = [state.died for state in self._states.values() if state.died]
+            died = [state.died for state in self.states.values() if state.died]
             beginners = list(dict.fromkeys([*begun.by, *died]))
-            await self._persist(partial(self._lane.claims.carry, self._chunk, starts, beginners), PATIENCE_S)
-        if not await self._lane.publisher.delay(plan.jobs(), self._lane.queue, self._delivery):
+            await self.persist(partial(self.lane.claims.carry, self.chunk, starts, beginners), PATIENCE_S)
+        if not await self.lane.publisher.delay(plan.jobs(), self.lane.queue, self.delivery):
             raise Requeue("the broker is lost")
 
-    # What else a delivery may end with
-
-    async def _die(self, begun: Begun) -> None:
-        """Give the job to history as dead, once nobody is at any of its recipients any more. Raises Requeue."""
-        if any(isinstance(state.record, Busy) for state in self._states.values()):
-            await self._settle(begun, again=[state.n for state in self._find_claimed(self._states)])
-            return
-        if not await self._publish():
-            raise Requeue("the broker is lost")
-        if not await self._lane.publisher.dead_letter(self._delivery, f"broke the worker {BREAKS} times"):
-            raise Requeue("the broker is lost")
-        log.error("dead_lettered", chunk=self._chunk.name, attempt=self._job.attempt)
-        self._lane.metrics.dead.inc()
-        # Nobody may send the rest any more, should another copy of it be about.
-        rest = [n for n, state in self._states.items() if isinstance(state.record, Free | Lapsed | Delayed)]
-        try:
-            await self._record([give_up(n, self._now_s(), self._terms) for n in rest])
-        except Requeue as error:
-            log.warning("dead_not_written", chunk=self._chunk.name, why=str(error))
-
-    async def _delay_as_it_is(self) -> Ending:
-        """After a bug of our own: delay the delivery as it is; its start stands, and counts against it."""
-        copy = (self._job, self._lane.steps_s[0])
-        if not await self._lane.publisher.delay([copy], self._lane.queue, self._delivery):
-            return Ending.REQUEUED
-        await ack(self._lane.broker, self._delivery)
-        return Ending.DONE
-
-    async def _give_back(self, patience_s: float) -> None:
+    async def give_back(self, patience_s: float) -> None:
         """Write that the delivery ended in good order though not done, and that what was not begun is free."""
-        begun = self._start.begun
+        begun = self.start.begun
         if begun is None or begun.answer != "go":
             return  # nothing of it is written, and what earlier starts left must stand
-        unsent = [n for n, state in self._states.items() if state.is_claiming]
-        await self._end(patience_s, unsent=unsent, broken=begun.broken)
+        unsent = [n for n, state in self.states.items() if state.is_claiming]
+        await self.end(patience_s, unsent=unsent, broken=begun.broken)
 
-    async def _end(
+    async def end(
         self, patience_s: float, *, handed: Sequence[int] = (), unsent: Sequence[int] = (), broken: int
     ) -> None:
         """Write that the delivery has ended; without Redis the ack will do."""
-        end = partial(self._lane.claims.end, self._chunk, handed=handed, unsent=unsent, broken=broken)
+        end = partial(self.lane.claims.end, self.chunk, handed=handed, unsent=unsent, broken=broken)
         try:
-            await self._persist(end, patience_s)
+            await self.persist(end, patience_s)
         except Requeue as error:
-            log.warning("end_not_written", chunk=self._chunk.name, why=str(error))
+            log.warning("end_not_written", chunk=self.chunk.name, why=str(error))
 
     # What all of this stands on
 
-    def _see(self, records: Mapping[int, Record]) -> None:
+    def see(self, records: Mapping[int, Record]) -> None:
         """Note how recipients stand now."""
         for n, record in records.items():
-            before = self._states.get(n)
+            before = self.states.get(n)
             died = record.owner if isinstance(record, Lapsed) else before.died if before else ""
-            self._states[n] = State(record, broke=before is not None and before.broke, died=died)
+            self.states[n] = State(record, broke=before is not None and before.broke, died=died)
 
-    def _suspect(self, ns: Iterable[int]) -> None:
+    def suspect(self, ns: Iterable[int]) -> None:
         """Note over whom the channel broke."""
-        self._states.update((n, replace(self._states[n], broke=True)) for n in ns)
+        self.states.update((n, replace(self.states[n], broke=True)) for n in ns)
 
-    def _now_s(self) -> float:
+    def now_s(self) -> float:
         """Tell the time by Redis' clock (Unix, seconds)."""
-        return self._lane.clock() + self._start.ahead_s
+        return self.lane.clock() + self.start.ahead_s
 
-    def _is_late(self) -> bool:
-        """Tell whether the job's life is over."""
-        return self._now_s() >= self._job.expires_at.timestamp()
+    def is_late(self) -> bool:
+        """Tell whether the job's life is over; the time in which nothing got through does not count."""
+        if self.lane.outage.outages:
+            job = self.lane.outage.prolong(self._given, self.now_s())
+            if job.expires_at != self.job.expires_at:
+                self.job, self.terms = job, replace(self.terms, job=job)
+        return self.now_s() >= self.job.expires_at.timestamp()
 
-    def _may_begin(self) -> bool:
+    def may_begin(self) -> bool:
         """Tell whether another recipient may be begun: a worker that lost its broker or is to end begins none."""
-        return self._delivery.held and not any(event.is_set() for event in self._lane.ending)
+        return self.delivery.held and not any(event.is_set() for event in self.lane.ending)
 
-    async def _persist(
+    async def persist(
         self, call: Callable[[], Awaitable[T]], patience_s: float, may_go_on: Callable[[], bool] | None = None
     ) -> T:
         """Repeat a step of the claims while Redis is away. Raises Requeue once patience is over."""
-        until, tries = self._lane.clock() + patience_s, 0
+        until, tries = self.lane.clock() + patience_s, 0
         while True:
             try:
                 return await call()
             except RedisUnavailable as error:
-                self._lane.pause.close(str(error))
-                if self._lane.clock() >= until or not (may_go_on is None or may_go_on()):
+                self.lane.pause.close(str(error))
+                if self.lane.clock() >= until or not (may_go_on is None or may_go_on()):
                     raise Requeue(f"Redis is away: {error}") from error
             tries += 1
-            draw = self._lane.random.random()
+            draw = self.lane.random.random()
             await asyncio.sleep(back_off_s(tries, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))

@@ -12,10 +12,11 @@ from imsg_contract.topology import Lane
 from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.claims.store import Claims
 from imsg_delivery.metrics import Metrics
+from imsg_delivery.outage import OutageGuard
 from imsg_delivery.outcome_publisher import OutcomePublisher
 from imsg_delivery.pause import PauseSwitch
-from imsg_delivery.restraint import Restraint
-from imsg_runtime.tombstones import Tombstones
+from imsg_runtime.lookups import Lookups
+from imsg_runtime.restraint import Restraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class LaneContext(Generic[Prepared]):
     broker: Broker
     publisher: OutcomePublisher
     claims: Claims
-    tombstones: Tombstones | None
-    """None where nobody can be erased: no key is set."""
+    lookups: Lookups
+    """Who may not be sent to."""
     pause: PauseSwitch
     metrics: Metrics
     queue: str
@@ -37,6 +38,8 @@ class LaneContext(Generic[Prepared]):
     """The lanes above it."""
     shares: Sequence[asyncio.Semaphore]
     """What a call of the lane has to be within: its own share of the calls in flight, and those of the lanes above."""
+    outage: OutageGuard
+    """What all calls are held back by while nothing gets through."""
     restraint: Restraint | None
     """What a list's calls hold back by; None for the other lanes."""
     waiting: Counter[Lane]

@@ -17,18 +17,25 @@ log = logger(__name__)
 MAX_BATCH = 1_000
 """Outcomes of one message: some 300 bytes each, far below the broker's limit even where providers are talkative."""
 
+APART_S = 0.01
+"""How far apart two of its publishes begin: outcomes that come closer travel together, and one that comes after a while
+waits for nobody. Each is an entry in RabbitMQ's log, a delivery and an ack, and to history a message to decode."""
+
 Held = Callable[[], bool]
 
 
 class OutcomePublisher:
     """What a worker publishes. Every verb answers whether it was kept; False where the delivery was lost meanwhile."""
 
-    def __init__(self, broker: Broker, random: Random) -> None:
+    def __init__(self, broker: Broker, random: Random, apart_s: float = APART_S) -> None:
         self._broker = broker
         self._random = random
         self._route = broker.topology.new(OUTCOME)
         self._waiting: list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]] = []
         self._publishing: asyncio.Task[None] | None = None
+        self._apart_s = apart_s
+        self._next_at = 0.0
+        """Before this time of the loop's no publish begins."""
 
     async def publish(self, outcomes: Sequence[Outcome], delivery: Delivery) -> bool:
         """Tell history; what several deliveries have to tell at the same time travels in one batch."""
@@ -73,8 +80,12 @@ class OutcomePublisher:
         return False
 
     async def _publish_waiting(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
+                if (wait_s := self._next_at - loop.time()) > 0 and not self._has_whole_batch():
+                    await asyncio.sleep(wait_s)
+                self._next_at = loop.time() + self._apart_s
                 await self._publish_batch(self._next_batch())
         finally:
             self._publishing = None
@@ -82,6 +93,9 @@ class OutcomePublisher:
             for _, _, kept in left:  # a bug, or being cancelled: no delivery waits for ever
                 if not kept.done():
                     kept.set_result(False)
+
+    def _has_whole_batch(self) -> bool:
+        return sum(len(outcomes) for outcomes, _, _ in self._waiting) >= MAX_BATCH
 
     def _next_batch(self) -> list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]]:
         count, size = 0, 0

@@ -4,6 +4,13 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
+
+from imsg_contract.topology import pace_key
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
+
+log = logger(__name__)
 
 PRUNE_AT = 1_024
 """From how many buckets on full ones are forgotten."""
@@ -31,10 +38,17 @@ class Rate:
         return self.window_s / (self.calls - self.burst + 1)
 
 
+class Bucket(Protocol):
+    """What calls are taken from."""
+
+    async def acquire(self, scope: str = "", *, within_s: float) -> float:
+        """Take a call, as `Pace.acquire` says."""
+
+
 class Pace:
     """One bucket for each scope: an account, a robot, a number; what is limited as a whole has the scope ''.
 
-    It counts what this process does: where several processes share a limit, each is given its share of the rate.
+    It counts what this process does; `SharedPace` counts for all.
     """
 
     def __init__(
@@ -81,3 +95,54 @@ class Pace:
         """Forget full buckets: a scope may be a phone number, of which there is no end."""
         self._full_at = {scope: at for scope, at in self._full_at.items() if at > now}
         self._prune_at = max(PRUNE_AT, 2 * len(self._full_at))
+
+
+_TAKE = Script.of("""
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local refill, ahead, within = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local full = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'))
+local wait = math.max(0, full - ahead - now)
+if wait > within then return {0, string.format('%.0f', wait)} end
+full = full + refill
+redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', string.format('%.0f', math.ceil((full - now) / 1000) + 1))
+return {1, string.format('%.0f', wait)}
+""")
+"""Takes a call by Redis' clock where it is free within so many microseconds; answers whether, and the wait until it."""
+
+
+class SharedPace:
+    """One bucket for each scope for all processes of a channel; each goes by its own while Redis is away."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        method: str,
+        rate: Rate,
+        own: Pace,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._redis = redis
+        self._method = method
+        self._refill_us = math.ceil(rate.refill_s * 1e6)
+        self._ahead_us = self._refill_us * (rate.burst - 1)
+        self._own = own
+        self._sleep = sleep
+
+    async def acquire(self, scope: str = "", *, within_s: float) -> float:
+        """Take a call, waiting for it up to `within_s`; return 0.0 once it may be made, else as `Pace.acquire` does."""
+        try:
+            taken, wait_us = await self._redis.run(
+                _TAKE,
+                [pace_key(self._method, scope)],
+                [self._refill_us, self._ahead_us, math.floor(within_s * 1e6)],
+            )
+        except (RedisUnavailable, RedisRefused) as error:
+            log.info("pace_not_shared", method=self._method, why=str(error))
+            return await self._own.acquire(scope, within_s=within_s)
+        wait_s = int(wait_us) / 1e6
+        if not taken:
+            return wait_s
+        if wait_s:
+            await self._sleep(wait_s)
+        return 0.0

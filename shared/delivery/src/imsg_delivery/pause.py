@@ -5,12 +5,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from imsg_contract.topology import CHANNEL_LOOK_S, channel_key
-from imsg_contract.wire import Blocked
+from imsg_contract.wire import Blocked, Concern
 from imsg_delivery.claims.store import Claims
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
+
+OF_SOME: frozenset[Concern | None] = frozenset({"recipient", "domain", "content", "template", "signature"})
+"""Blocks that say nothing of the channel: whatever else is sent goes through. They are told of the provider."""
 
 GRACE_S = 2.0
 """How long a block is remembered past its end: the next try decides whether it goes on, and must not blink between."""
@@ -19,12 +22,21 @@ GRACE_S = 2.0
 class PauseSwitch:
     """Open while Redis answers and nobody has paused the channel."""
 
-    def __init__(self, redis: Redis, claims: Claims, method: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        claims: Claims,
+        method: str,
+        clock: Callable[[], float],
+        find_outage: Callable[[], Blocked | None] = lambda: None,
+    ) -> None:
         self._redis = redis
         self._claims = claims
         self._method = method
         self._key = channel_key(method)
         self._clock = clock
+        self._find_outage = find_outage
+        """Why calls are held back, if they are."""
         self._blocks: dict[str, tuple[str, float]] = {}
         self._told: tuple[bytes, str, str] | None = None
         self._is_open = asyncio.Event()
@@ -54,7 +66,9 @@ class PauseSwitch:
         self._turn(is_open=False, why=why)
 
     def block(self, result: Blocked) -> None:
-        """Note that nothing goes through, of this scope, for so long."""
+        """Note that nothing goes through for so long, where that is said of more than some messages."""
+        if result.concerns in OF_SOME:
+            return
         self._blocks[result.scope] = (f"{result.scope}: {result.code}", self._clock() + result.after_s)
 
     async def watch(self) -> None:
@@ -68,7 +82,7 @@ class PauseSwitch:
 
     async def _look(self) -> None:
         await self._claims.excuse_stopped()
-        await self._claims.born_s()  # dates Redis' data from now where it is new or was flushed
+        await self._claims.read_birth_s()  # dates Redis' data from now where it is new or was flushed
         (now_s, _), (paused, state, until) = await asyncio.gather(
             self._redis.call("TIME"), self._redis.call("HMGET", self._key, "paused", "state", "until")
         )
@@ -78,6 +92,8 @@ class PauseSwitch:
     async def _tell(self, now_s: int, state: bytes | None, until: bytes | None) -> None:
         """Write how the channel stands where that is news; what another worker wrote stands until it is over."""
         now = self._clock()
+        if (outage := self._find_outage()) is not None:
+            self.block(outage)
         self._blocks = {scope: block for scope, block in self._blocks.items() if block[1] + GRACE_S > now}
         if self._blocks:
             why = "; ".join(sorted(reason for reason, _ in self._blocks.values()))

@@ -1,24 +1,35 @@
 """A sender's service: settings, Redis, the broker and a watched worker, so that a channel's main says only its own."""
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
+from imsg_delivery.carriers import Carriers
 from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.consumer import Worker
+from imsg_delivery.reporting import Reporter
 from imsg_delivery.standby import idle, is_idle
 from imsg_runtime import redis
 from imsg_runtime.redis import Redis
 from imsg_runtime.service import Service
 from imsg_runtime.settings import Common, StartError, load, variable
 from imsg_runtime.strength import require_strong
+from imsg_runtime.suppressions import SuppressionMirror
 
 Settings = TypeVar("Settings", bound=Common)
+
+
+@runtime_checkable
+class Carried(Protocol):
+    """A channel that tells how its providers stand, and lets them be switched."""
+
+    carriers: Carriers
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +53,14 @@ class Sender:
             stopping=self.service.stopping,
             life=self.service.life,
             erasure_keys=self.settings.erasure_key,
+            suppressions=SuppressionMirror(self.redis, channel.method),
         )
         self.service.check("broker", lambda: self.broker.ready)
         self.service.check("redis", lambda: self.redis.takes_writes)
         self.service.watch(self.redis.watch(), "redis")
+        if isinstance(channel, Carried):
+            reporter = Reporter(self.redis, channel.carriers, secrets.token_hex(6))
+            self.service.watch(reporter.watch(), "providers")
         self.service.watch(worker.run(), "worker")
 
 

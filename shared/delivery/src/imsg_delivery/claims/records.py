@@ -16,6 +16,8 @@ class Free:
     """The provider may have it from an earlier attempt."""
     erased: bool = False
     """Its person's data was erased since the job was accepted."""
+    suppressed: str = ""
+    """Why nothing may be sent to it any more (`contract.suppressions.Reason`), or that this can't be known now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Lapsed:
     first_s: float
     doubtful: bool = True
     erased: bool = False
+    suppressed: str = ""
     owner: str = ""
     """Whose claim it was, where that is known still."""
 

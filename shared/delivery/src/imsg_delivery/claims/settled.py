@@ -79,7 +79,9 @@ class Compaction:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self.waiting: list[Settled] = []
+        self.ended: list[Settled] = []
+        """What has ended since it was last looked at."""
+        self._waiting: list[Settled] = []
         """What waits to be old enough: a heap, what was accepted first goes first; of MOST_WAITING at most."""
         self._check, self._keep, self._drop = load("all_ended"), load("keep_settled"), load("drop_sent")
 
@@ -87,6 +89,7 @@ class Compaction:
         """Compact again and again, as long as the worker lives."""
         is_dated = False
         while True:
+            self._gather()
             try:
                 if not is_dated:
                     await self._begin_ms(await self._now_ms())
@@ -98,11 +101,12 @@ class Compaction:
 
     async def compact(self) -> int:
         """Compact what is old enough; return how many chunks. Raises RedisUnavailable, RedisRefused."""
-        if not self.waiting:
+        self._gather()
+        if not self._waiting:
             return 0
         now_ms = await self._now_ms()
         if now_ms < await self._begin_ms(now_ms):
-            self.waiting.clear()  # it would have to wait for too long
+            self._waiting.clear()  # it would have to wait for too long
             return 0
         before_s, done = now_ms / 1000 - COMPACT_AFTER_S, 0
         while due := self._next_due(before_s):
@@ -110,14 +114,19 @@ class Compaction:
                 done += await self._compact(due)
             except RedisUnavailable:
                 for one in due:  # again later: every step may be repeated
-                    heapq.heappush(self.waiting, one)
+                    heapq.heappush(self._waiting, one)
                 raise
         return done
 
+    def _gather(self) -> None:
+        for one in self.ended[: MOST_WAITING - len(self._waiting)]:
+            heapq.heappush(self._waiting, one)
+        self.ended.clear()
+
     def _next_due(self, before_s: float) -> list[Settled]:
         due: list[Settled] = []
-        while len(due) < AT_ONCE and self.waiting and self.waiting[0].accepted_s <= before_s:
-            due.append(heapq.heappop(self.waiting))
+        while len(due) < AT_ONCE and self._waiting and self._waiting[0].accepted_s <= before_s:
+            due.append(heapq.heappop(self._waiting))
         return due
 
     async def _compact(self, due: Sequence[Settled]) -> int:

@@ -20,10 +20,9 @@ Once all have ended the hash goes, and a digest of the chunk's name stands for i
 """
 
 import asyncio
-import heapq
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -31,10 +30,10 @@ from typing import Any, Literal
 from imsg_contract.wire import RANKS, Job, Outcome, Status
 from imsg_delivery.claims.records import Busy, Delayed, Ended, Free, Lapsed, Record, Stale, Transition
 from imsg_delivery.claims.scripts import load
-from imsg_delivery.claims.settled import LOOK_AFTER_S, MOST_WAITING, Compaction, Settled, question
+from imsg_delivery.claims.settled import LOOK_AFTER_S, Compaction, question
+from imsg_runtime.lookups import NOBODY, Found, Lookup
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Argument, Read, Redis, RedisRefused, RedisUnavailable, Script
-from imsg_runtime.tombstones import Lookup
 
 log = logger(__name__)
 
@@ -154,13 +153,15 @@ class Claims:
         self._stopped = tuple(stopped)
         self._held: dict[ChunkRecord, set[int]] = {}
         self._compaction = Compaction(redis)
+        self.ended = self._compaction.ended
+        """Where to put a chunk whose recipients have all ended and are told of: what is kept of it may shrink."""
         names = ("begin", "begin_and_claim", "unclaim", "advance", "renew", "end", "carry", "born")
         self._scripts = {name: load(name) for name in names}
 
     async def begin(
         self, record: ChunkRecord, ns: Sequence[int], *, alone: bool, lookup: Lookup | None = None
     ) -> Begun:
-        """Record that a delivery is begun, and see how its recipients stand, and by `lookup` who of them is erased.
+        """Record that a delivery is begun, and see how its recipients stand, and by `lookup` who may not be sent to.
 
         Who was stopped while it carried out this delivery, and ended for that alone, broke nothing.
         """
@@ -182,13 +183,13 @@ class Claims:
         arguments: list[Argument] = [record.token, record.owner, record.start, int(alone), BREAKS]
         arguments += [record.keep_until_ms, of, excused, *ns]
         asked = self._is_old(record, self._unix_clock())
-        reply, erased, is_settled = await self._step("begin", record, arguments, lookup, asks=asked)
+        reply, held, is_settled = await self._step("begin", record, arguments, lookup, asks=asked)
         now_ms, answer, broken, known, by, *found = reply
-        records = {n: _read(record.request, n, one, erased) for n, one in zip(ns, found, strict=True)}
+        records = {n: _read(record.request, n, one, held) for n, one in zip(ns, found, strict=True)}
         if is_settled or (not asked and await self._find_settled(record, int(now_ms) / 1000)):
             # Whatever else stands there was left by somebody who began, and died before he had read this.
             for n in (n for n, one in records.items() if not isinstance(one, Ended)):
-                records[n] = _told_again(record, n, int(now_ms) / 1000)
+                records[n] = _tell_again(record, n, int(now_ms) / 1000)
         names = tuple(by.decode().split())
         return Begun(int(now_ms) / 1000, answer.decode(), int(broken), names, bool(known), records)
 
@@ -199,14 +200,15 @@ class Claims:
         """
         arguments: list[Argument] = [record.token, record.owner, self._lease_ms, record.keep_until_ms, n]
         asked = self._is_old(record, self._unix_clock())
-        reply, erased, is_settled = await self._step("begin_and_claim", record, arguments, lookup, asks=asked)
+        reply, held, is_settled = await self._step("begin_and_claim", record, arguments, lookup, asks=asked)
         if not (now_ms := int(reply)):
             return None
         if is_settled or (not asked and await self._find_settled(record, now_ms / 1000)):
             await self._step("unclaim", record, [record.owner, n])
-            return _told_again(record, n, now_ms / 1000)
+            return _tell_again(record, n, now_ms / 1000)
         self._held[record] = {n}
-        return Free(n, now_ms / 1000, doubtful=False, erased=n in erased)
+        is_erased, why = n in held.erased, held.suppressed.get(n, "")
+        return Free(n, now_ms / 1000, doubtful=False, erased=is_erased, suppressed=why)
 
     def _is_old(self, record: ChunkRecord, now_s: float) -> bool:
         """Tell whether its chunk may be settled and its hash gone."""
@@ -218,16 +220,6 @@ class Claims:
             return False
         read = question(record.name, record.accepted_s)
         return bool((await self._call(read.command, read.key, *read.fields))[0])
-
-    def settle(self, record: ChunkRecord, *, is_sure: bool) -> None:
-        """Say that every recipient of a delivery has ended, and is told of: what is kept of the chunk may shrink.
-
-        `is_sure`: it was one message, claimed as new and sent, so that nothing else can be known of it.
-        """
-        waiting = self._compaction.waiting
-        if len(waiting) < MOST_WAITING:
-            settled = Settled(record.accepted_s, record.name, record.key, record.keep_until_ms, is_sure)
-            heapq.heappush(waiting, settled)
 
     @property
     def compaction(self) -> Compaction:
@@ -264,14 +256,14 @@ class Claims:
         arguments += [record.recipients if record.is_whole else 0, len(transitions)]
         for transition in transitions:
             arguments += _write(transition)
-        reply, erased, _ = await self._step("advance", record, [*arguments, *claim], lookup)
+        reply, held, _ = await self._step("advance", record, [*arguments, *claim], lookup)
         answers: dict[int, Record] = {}
         for transition, found in zip(transitions, reply, strict=False):
             n = transition.outcome.n
             answers[n] = _record_of(transition) if found == b"k" else _read(record.request, n, found)
         self._let_go(record, answers)
         for n, found in zip(claim, reply[len(transitions) :], strict=True):
-            answers[n] = _read(record.request, n, found, erased)
+            answers[n] = _read(record.request, n, found, held)
             if isinstance(answers[n], Free | Lapsed):
                 self._held.setdefault(record, set()).add(n)
         return answers
@@ -294,7 +286,7 @@ class Claims:
             words += [start, broken, " ".join(by[-broken:])]
         await self._step("carry", record, [KEEP_S * 1000, *words])
 
-    async def born_s(self) -> float:
+    async def read_birth_s(self) -> float:
         """Say since when Redis has kept its data (Unix, seconds): of what is older claims may be lost."""
         return int(await self._run(self._scripts["born"], BORN_KEY, [])) / 1000
 
@@ -331,20 +323,21 @@ class Claims:
         lookup: Lookup | None = None,
         *,
         asks: bool = False,
-    ) -> tuple[Any, Collection[int], bool]:
-        """Run a script; right after it, in the same round trip, see who is erased and whether the chunk is settled."""
+    ) -> tuple[Any, Found, bool]:
+        """Run a script; in the same round trip, see who may not be sent to and whether the chunk is settled."""
         script = self._scripts[name]
-        reads: list[Read] = [] if lookup is None else [lookup.question]
+        reads: list[Read] = [] if lookup is None else list(lookup.questions)
         if asks:
             reads.append(question(record.name, record.accepted_s))
         if not reads:
-            return await self._run(script, record.key, arguments), (), False
+            return await self._run(script, record.key, arguments), NOBODY, False
         try:
             reply, found = await self._redis.run_and_read(script, [record.key], arguments, reads)
+            is_settled = asks and bool(found.pop()[0])
+            held = NOBODY if lookup is None or found == lookup.nothing else await lookup.read(found)
         except RedisRefused as refused:
             raise _understand(refused) from refused.__cause__
-        is_settled = asks and bool(found[-1][0])
-        return reply, lookup.read(found[0]) if lookup is not None and any(found[0]) else (), is_settled
+        return reply, held, is_settled
 
     async def _run(self, script: Script, key: str, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401  Redis' reply
         try:
@@ -366,7 +359,7 @@ def _understand(refused: RedisRefused) -> RedisRefused | RedisUnavailable:
     return RedisUnavailable(str(refused))
 
 
-def _told_again(record: ChunkRecord, n: int, now_s: float) -> Ended:
+def _tell_again(record: ChunkRecord, n: int, now_s: float) -> Ended:
     """Say of a recipient what is still known of it once its hash is gone: that it was sent to."""
     at = datetime.fromtimestamp(now_s, UTC)
     told = Outcome(request=record.request, n=n, attempt=record.attempt, status=Status.SENT, detail=SENT_BEFORE, at=at)
@@ -390,16 +383,18 @@ def _record_of(transition: Transition) -> Record:
     return Delayed(transition.outcome, transition.step_s, transition.uses_attempt, handed=False, asks=transition.asks)
 
 
-def _read(request: str, n: int, found: bytes, erased: Collection[int] = ()) -> Record:
+def _read(request: str, n: int, found: bytes, held: Found = NOBODY) -> Record:
     """Read what a step answered for a recipient. Raises ValueError for what another version wrote."""
     kind, _, rest = found.partition(b" ")
     match kind:
         case b"f":
             first_ms, doubt = rest.split()
-            return Free(n, int(first_ms) / 1000, doubtful=doubt != b"0", erased=n in erased)
+            is_doubtful, why = doubt != b"0", held.suppressed.get(n, "")
+            return Free(n, int(first_ms) / 1000, doubtful=is_doubtful, erased=n in held.erased, suppressed=why)
         case b"e":
             first_ms, _, owner = rest.partition(b" ")
-            return Lapsed(n, int(first_ms) / 1000, erased=n in erased, owner=owner.decode())
+            is_erased, why = n in held.erased, held.suppressed.get(n, "")
+            return Lapsed(n, int(first_ms) / 1000, erased=is_erased, owner=owner.decode(), suppressed=why)
         case b"b":
             return Busy(int(rest) / 1000)
         case b"x":

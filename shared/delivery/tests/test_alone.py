@@ -2,7 +2,7 @@
 
 import asyncio
 
-from imsg_delivery.read_write_lock import ReadWriteLock
+from imsg_delivery.slots import ReadWriteLock
 
 
 class Room:
@@ -15,7 +15,7 @@ class Room:
 
     async def enter(self, name: str, leave: asyncio.Event, *, alone: bool = False) -> None:
         """Be inside until told to leave."""
-        async with self.lock.alone() if alone else self.lock.shared():
+        async with self.lock.alone() if alone else self.lock.share():
             self.inside.add(name)
             self.seen.append(frozenset(self.inside))
             await leave.wait()

@@ -1,0 +1,205 @@
+"""The way of all that is no new single message: begun, called one after the other and side by side, or asked about.
+
+What it does of itself is order; each step is the delivery's own (`delivery`).
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Generic
+
+from imsg_contract.wire import Again, Blocked, Recipient, Refused, Result, Unknown
+from imsg_delivery.channel import Asking, Prepared
+from imsg_delivery.claims.records import Busy, Delayed, Free, Lapsed, Transition
+from imsg_delivery.claims.store import BREAKS, Begun
+from imsg_delivery.decide import decide, find_out, forget, give_up
+from imsg_delivery.delivery import PATIENCE_S, ChunkDelivery
+from imsg_delivery.endings import Requeue
+from imsg_delivery.slots import Slot
+from imsg_runtime.observe import logger
+
+log = logger(__name__)
+
+STATUS_UNKNOWN = Unknown("", "status_unknown", "It can't be found out yet whether the provider has it.")
+
+LEDGER_LOST = Unknown("", "ledger_lost", "Redis lost what was known of it while it may have been sent.")
+
+
+class LongWay(Generic[Prepared]):
+    """What is done for a delivery whose recipients are looked up in the claims first."""
+
+    def __init__(self, unit: ChunkDelivery[Prepared]) -> None:
+        self._unit = unit
+        self._lane = unit.lane
+
+    async def carry_out(self, *, alone: bool) -> bool:
+        """Bring it to its ack; False where it has to be begun again with nothing beside it. Raises Requeue."""
+        unit = self._unit
+        async with self._lane.places:
+            if not unit.may_begin():
+                raise Requeue("interrupted")
+            begun = await unit.begin(alone=alone)
+            if begun.answer == "alone":
+                return False
+            if begun.answer == "go":
+                await self._work(begun)
+        await (self._die(begun) if begun.answer == "dead" else unit.settle(begun))
+        return True
+
+    async def _work(self, begun: Begun) -> None:
+        todo = self._unit.find_claimed(self._unit.recipients)
+        if not todo:
+            return
+        ns = [state.n for state in todo]
+        try:
+            if all(state.erased for state in todo):  # nothing is fetched for them: it may be gone
+                await self._answer(ns, None)
+            elif self._unit.job.asking:
+                await self._ask(ns)  # also past its life: asking sends nothing
+            elif self._unit.is_late():
+                await self._answer(ns, None)
+            elif await self._may_have_lost_claims(begun):
+                await self._answer(ns, LEDGER_LOST)
+            else:
+                await self._send(ns)
+        except Requeue:
+            # What has ended is told now: the rest may be long in coming.
+            await self._unit.publish()
+            raise
+
+    async def _may_have_lost_claims(self, begun: Begun) -> bool:
+        """Tell whether somebody may have been sending this when Redis lost its data (promise 6)."""
+        if begun.known or not self._unit.delivery.redelivered:
+            return False
+        return self._unit.job.accepted_at.timestamp() < await self._unit.persist(
+            self._lane.claims.read_birth_s, PATIENCE_S
+        )
+
+    async def _send(self, ns: Sequence[int]) -> None:
+        """Send to these recipients, or find why not. Raises Requeue where some are left."""
+        terms = self._lane.channel.terms
+        async with Slot(self._lane) as slot:
+            prepared = await self._unit.prepare(ns)
+            if isinstance(prepared, Again | Blocked | Refused):
+                await self._answer(ns, prepared)
+                return
+            calls = [ns[at : at + terms.call_size] for at in range(0, len(ns), terms.call_size)]
+            width = min(terms.concurrency[self._lane.lane], len(calls))
+            is_done = await self._call_side_by_side(prepared, iter(calls), width, slot)
+        if not is_done:
+            raise Requeue("interrupted")
+
+    async def _call_side_by_side(
+        self, prepared: Prepared, calls: Iterator[Sequence[int]], width: int, slot: Slot[Prepared]
+    ) -> bool:
+        """Use the slot that is held already, and up to `width` - 1 more as they fall free; False if interrupted."""
+        if width == 1:
+            return await self._call_in_turn(prepared, calls, slot)
+        waiting: set[asyncio.Task[bool]] = set()
+
+        async def join() -> bool:
+            async with Slot(self._lane) as another:
+                waiting.discard(asyncio.current_task())
+                return await self._call_in_turn(prepared, calls, another)
+
+        others = [asyncio.create_task(join()) for _ in range(width - 1)]
+        waiting.update(others)
+        try:
+            is_done = await self._call_in_turn(prepared, calls, slot)
+        except asyncio.CancelledError:
+            waiting.update(others)
+            raise
+        finally:
+            # Of the others some may have given way and wait for a slot: were it ours, and every chunk's so, for ever.
+            slot.leave()
+            for task in waiting:
+                task.cancel()
+            ended = await asyncio.gather(*others, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+        return is_done and False not in ended
+
+    async def _call_in_turn(self, prepared: Prepared, calls: Iterator[Sequence[int]], slot: Slot[Prepared]) -> bool:
+        """Make one call after the other; the results of one are written in the step that claims for the next."""
+        transitions: list[Transition] = []
+        is_done = True
+        for ns in calls:
+            try:
+                if transitions and slot.is_wanted():
+                    await self._unit.record(transitions)  # first: who gives way may have to wait for long
+                    transitions = []
+                    await slot.give_way()
+                claimed = await self._unit.claim(transitions, ns) if self._unit.may_begin() else None
+            except Requeue:
+                claimed = None
+            if claimed is None:
+                is_done = False
+                break
+            transitions = await self._unit.call(prepared, claimed)
+        await self._unit.record(transitions)
+        return is_done
+
+    async def _answer(self, ns: Sequence[int], result: Result | None) -> None:
+        """Let one result be the answer for all of them without a call; None for those that may not be sent anyway."""
+        if not self._unit.may_begin():
+            raise Requeue("interrupted")
+        claimed = await self._unit.claim([], ns)
+        held = self._unit.hold_up(claimed)
+        transitions = list(held.values())
+        for state in claimed:
+            if state.n not in held and result is not None:
+                self._unit.count(result)
+                transitions.append(decide(state, result, self._unit.now_s(), self._unit.terms))
+        await self._unit.record(transitions)
+
+    async def _ask(self, ns: Sequence[int]) -> None:
+        """Ask the provider what became of these recipients. Raises Requeue where some are left."""
+        async with Slot(self._lane):
+            prepared = await self._unit.prepare(ns)
+            size = self._lane.channel.terms.call_size
+            for at in range(0, len(ns), size):
+                if not self._unit.may_begin():
+                    raise Requeue("interrupted")
+                claimed = await self._unit.claim([], ns[at : at + size])
+                results = await self._ask_once(
+                    prepared, [self._unit.recipients[one.n] for one in claimed if not one.erased]
+                )
+                await self._unit.record(
+                    [
+                        forget(state, self._unit.now_s(), self._unit.terms)
+                        if state.erased
+                        else find_out(state, results.get(state.n, STATUS_UNKNOWN), self._unit.now_s(), self._unit.terms)
+                        for state in claimed
+                    ]
+                )
+
+    async def _ask_once(
+        self, prepared: Prepared | Again | Blocked | Refused, recipients: Sequence[Recipient]
+    ) -> Mapping[int, Result]:
+        """Ask once; without an answer, whatever the reason, it is unknown what became of them."""
+        channel = self._lane.channel
+        if isinstance(prepared, Again | Blocked | Refused) or not recipients or not isinstance(channel, Asking):
+            return {}
+        try:
+            return await channel.ask(self._unit.job, prepared, recipients)
+        except Exception:
+            log.exception("channel_broke", chunk=self._unit.chunk.name, attempt=self._unit.job.attempt, at="ask")
+            return {}
+
+    async def _die(self, begun: Begun) -> None:
+        """Give the job to history as dead, once nobody is at any of its recipients any more. Raises Requeue."""
+        if any(isinstance(state.record, Busy) for state in self._unit.states.values()):
+            await self._unit.settle(begun, again=[state.n for state in self._unit.find_claimed(self._unit.states)])
+            return
+        if not await self._unit.publish():
+            raise Requeue("the broker is lost")
+        if not await self._lane.publisher.dead_letter(self._unit.delivery, f"broke the worker {BREAKS} times"):
+            raise Requeue("the broker is lost")
+        log.error("dead_lettered", chunk=self._unit.chunk.name, attempt=self._unit.job.attempt)
+        self._lane.metrics.dead.inc()
+        # Nobody may send the rest any more, should another copy of it be about.
+        rest = [n for n, state in self._unit.states.items() if isinstance(state.record, Free | Lapsed | Delayed)]
+        try:
+            await self._unit.record([give_up(n, self._unit.now_s(), self._unit.terms) for n in rest])
+        except Requeue as error:
+            log.warning("dead_not_written", chunk=self._unit.chunk.name, why=str(error))

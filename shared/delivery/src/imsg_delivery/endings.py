@@ -1,0 +1,15 @@
+"""How a delivery ends at a worker."""
+
+from enum import Enum
+
+
+class Ending(Enum):
+    """How a delivery ended."""
+
+    DONE = "done"
+    REQUEUED = "requeued"
+    WANTS_TO_BE_ALONE = "wants to be alone"
+
+
+class Requeue(Exception):  # noqa: N818  no fault of the delivery
+    """The delivery can't go on here: leave it unacked, so that it is delivered again."""

@@ -1,0 +1,172 @@
+"""Groups of deliveries: consumed as they wait, read, cut into chunks where they are long, carried out side by side."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
+from typing import Generic
+
+from pydantic import ValidationError
+
+from imsg_broker.port import Deliveries, Delivery
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Job
+from imsg_delivery.channel import Prepared
+from imsg_delivery.chunks import LongWay
+from imsg_delivery.delivery import LAST_WORDS_S, WRITE_PATIENCE_S, ChunkDelivery, ack
+from imsg_delivery.endings import Ending, Requeue
+from imsg_delivery.lane_context import LaneContext
+from imsg_delivery.slots import ReadWriteLock
+from imsg_delivery.tasks import cancel
+from imsg_runtime.observe import logger
+from imsg_runtime.restraint import Restraint
+
+log = logger(__name__)
+
+GROUP = 32
+"""Deliveries that are carried out together where so many wait; one that comes alone waits for nobody."""
+
+CHUNKS_AT_ONCE = 50
+"""Chunks of a long job that are encoded and published together: between them the loop is free for others."""
+
+
+class Groups(Generic[Prepared]):
+    """What a worker carries out together: several deliveries of one lane, or one."""
+
+    def __init__(self, owner: str, restraint: Restraint) -> None:
+        self._owners = (f"{owner}{number}" for number in count())
+        self._restraint = restraint
+        self._lock = ReadWriteLock()
+        """A delivery that broke a worker before is carried out with nothing else beside it."""
+
+    async def consume(
+        self,
+        lane: LaneContext[Prepared],
+        deliveries: Deliveries,
+        tasks: Collection[set[asyncio.Task[None]]],
+        requeue: asyncio.Event,
+    ) -> None:
+        """Carry out what comes, each group in a task that stands in the sets of `tasks` until it is done.
+
+        `requeue` is set once something can't be brought to an ack here: all that the lane holds is to be handed back.
+        """
+        while group := await deliveries.take(GROUP):
+            if lane.lane is Lane.PRIORITY:
+                self._restraint.note_code()
+            task = asyncio.create_task(self._settle(lane, group, requeue))
+            for one in tasks:
+                one.add(task)
+                task.add_done_callback(one.discard)
+
+    async def _settle(self, lane: LaneContext[Prepared], group: Sequence[Delivery], requeue: asyncio.Event) -> None:
+        try:
+            endings = await self._carry_out(lane, group)
+        except Exception:
+            log.exception("worker_broke", queue=group[0].queue)
+            endings = {}
+        if any(delivery.held and endings.get(delivery) is not Ending.DONE for delivery in group):
+            requeue.set()
+
+    async def _carry_out(self, lane: LaneContext[Prepared], group: Sequence[Delivery]) -> Mapping[Delivery, Ending]:
+        endings: dict[Delivery, Ending] = {}
+        whole: list[tuple[Job, Delivery]] = []
+        long: list[tuple[Job, Delivery]] = []
+        for delivery in group:
+            job = _read(lane, delivery)
+            if isinstance(job, str):
+                endings[delivery] = await _dead_letter(lane, delivery, job)
+            elif job.chunk is None and len(job.recipients) > lane.channel.terms.chunk_size:
+                long.append((job, delivery))
+            else:
+                whole.append((job, delivery))
+        async with self._lock.share():
+            splits = [asyncio.create_task(_split(lane, job, delivery)) for job, delivery in long]
+            try:
+                endings.update(await self.deliver(lane, whole))
+                for split, (_, delivery) in zip(splits, long, strict=True):
+                    endings[delivery] = await split
+            finally:
+                if splits:
+                    await cancel(splits)
+        for job, delivery in whole:
+            if endings[delivery] is Ending.WANTS_TO_BE_ALONE:
+                async with self._lock.alone():
+                    endings.update(await self.deliver(lane, [(job, delivery)], alone=True))
+        return endings
+
+    async def deliver(
+        self, lane: LaneContext[Prepared], chunks: Sequence[tuple[Job, Delivery]], *, alone: bool = False
+    ) -> Mapping[Delivery, Ending]:
+        """Carry out chunks, each until it is acked or has to be handed back; only cancelling raises.
+
+        They go side by side: their steps share round trips to Redis, their outcomes a publish, and each is acked when
+        its own are kept.
+        """
+        units = [ChunkDelivery(lane, job, delivery, next(self._owners)) for job, delivery in chunks]
+        if len(units) == 1:
+            return {units[0].delivery: await _carry_out(units[0], alone=alone)}
+        endings = await asyncio.gather(*(_carry_out(unit, alone=alone) for unit in units))
+        return dict(zip((unit.delivery for unit in units), endings, strict=True))
+
+
+async def _carry_out(unit: ChunkDelivery[Prepared], *, alone: bool) -> Ending:
+    """Do all that can be done for a delivery here and now; only cancelling raises."""
+    try:
+        if not alone and unit.is_plain and await unit.send_at_once():
+            return Ending.DONE
+        return Ending.DONE if await LongWay(unit).carry_out(alone=alone) else Ending.WANTS_TO_BE_ALONE
+    except Requeue as why:
+        log.info("handed_back", chunk=unit.chunk.name, why=str(why))
+        await unit.give_back(WRITE_PATIENCE_S)
+        return Ending.REQUEUED
+    except asyncio.CancelledError:
+        await asyncio.shield(unit.give_back(LAST_WORDS_S))
+        raise
+    except Exception:
+        log.exception("chunk_broke", chunk=unit.chunk.name, attempt=unit.job.attempt)
+        return await _delay_as_it_is(unit)
+    finally:
+        if not unit.is_closed:
+            unit.lane.claims.forget(unit.chunk)
+
+
+async def _delay_as_it_is(unit: ChunkDelivery[Prepared]) -> Ending:
+    """After a bug of our own: delay the delivery as it is; its start stands, and counts against it."""
+    lane = unit.lane
+    if not await lane.publisher.delay([(unit.job, lane.steps_s[0])], lane.queue, unit.delivery):
+        return Ending.REQUEUED
+    await ack(lane.broker, unit.delivery)
+    return Ending.DONE
+
+
+def _read(lane: LaneContext[Prepared], delivery: Delivery) -> Job | str:
+    """Read a job, or say why it can't be carried out."""
+    try:
+        job = Job.model_validate_json(delivery.body)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        return f"unreadable: {'.'.join(str(part) for part in problem['loc']) or 'body'}: {problem['msg']}"
+    if job.method != lane.channel.method:
+        return f"it is for {job.method}, and this is {lane.channel.method}"
+    return job if job.recipients else "it has no recipients"
+
+
+async def _dead_letter(lane: LaneContext[Prepared], delivery: Delivery, why: str) -> Ending:
+    log.error("dead_lettered", queue=delivery.queue, why=why)
+    lane.metrics.dead.inc()
+    return Ending.DONE if await lane.publisher.dead_letter(delivery, why) else Ending.REQUEUED
+
+
+async def _split(lane: LaneContext[Prepared], job: Job, delivery: Delivery) -> Ending:
+    """Publish the chunks of a long job to its lane's queue, then ack it; splitting twice makes the same chunks."""
+    size = lane.channel.terms.chunk_size
+    slices = [job.recipients[first : first + size] for first in range(0, len(job.recipients), size)]
+    for at in range(0, len(slices), CHUNKS_AT_ONCE):
+        chunks = [
+            job.model_copy(update={"chunk": recipients[0].n, "recipients": recipients})
+            for recipients in slices[at : at + CHUNKS_AT_ONCE]
+        ]
+        if not await lane.publisher.split(chunks, lane.queue, delivery):
+            return Ending.REQUEUED
+    await ack(lane.broker, delivery)
+    log.info("split", request=job.request, method=job.method, recipients=len(job.recipients), chunks=len(slices))
+    return Ending.DONE

@@ -1,0 +1,159 @@
+"""Holding calls back while nothing of a channel gets through: one tries the way, the others wait for what comes of it.
+
+Without it all that waits would be tried in vain, and stand in the retry steps when the provider is back.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Blocked, Job
+from imsg_delivery.decide import MAX_EXTENSION_S
+from imsg_delivery.endings import Requeue
+from imsg_runtime.observe import logger
+
+log = logger(__name__)
+
+REMEMBERED = 200
+"""Outages whose time is given back to the messages that waited through them."""
+
+
+@dataclass(slots=True)
+class _Outage:
+    began: float
+    """By the worker's clock."""
+    ended: float | None = None
+
+
+class OutageGuard:
+    """Off while calls may go. On while the channel says that nothing gets through (`Holding.find_outage`).
+
+    While it is on, a call waits until it is off or until it is the one that tries; a try is taken from the lowest lane
+    that waits, since a try that fails comes again by the retry steps, and within a lane from who waits longest.
+    """
+
+    def __init__(self, find_outage: Callable[[], Blocked | None], clock: Callable[[], float]) -> None:
+        self.is_on = False
+        self.outages: deque[_Outage] = deque(maxlen=REMEMBERED)
+        """The last ones, the present one too."""
+        self._find_outage = find_outage
+        self._clock = clock
+        self._waiting: dict[Lane, deque[asyncio.Future[bool]]] = defaultdict(deque)
+        self._turned_away: set[Lane] = set()
+        self._is_trying = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def look(self) -> Blocked | None:
+        """See whether anything gets through, after whatever may have changed that; return why not."""
+        outage = self._find_outage()
+        if outage is None:
+            self._release()
+            return None
+        if not self.is_on:
+            self.is_on = True
+            self.outages.append(_Outage(self._clock()))
+            log.warning("held_back", scope=outage.scope, code=outage.code, why=outage.detail)
+        self._try_later(outage.after_s)
+        return outage
+
+    async def wait(self, lane: Lane) -> bool:
+        """Wait until calls may go, or until this one is to try: then True, and say `end_try` when it is over.
+
+        Raises Requeue where the lane is handed back meanwhile.
+        """
+        if not self.is_on:
+            return False
+        if lane in self._turned_away:
+            raise Requeue("interrupted")
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting[lane].append(told)
+        if self._timer is None and not self._is_trying:
+            self._try_later(0.0)
+        try:
+            return await told
+        except asyncio.CancelledError:
+            if told.done() and not told.cancelled() and told.exception() is None and told.result():
+                self.end_try()
+            raise
+
+    def end_try(self) -> None:
+        """Say that the call that tried the way is over, whatever came of it."""
+        self._is_trying = False
+        self.look()
+
+    def turn_away(self, lane: Lane) -> None:
+        """Let what waits of a lane be handed back, and what comes after it, until the lane is let in again."""
+        self._turned_away.add(lane)
+        for told in self._waiting.pop(lane, ()):
+            if not told.done():
+                told.set_exception(Requeue("interrupted"))
+
+    def let_in(self, lane: Lane) -> None:
+        """Let a lane wait again."""
+        self._turned_away.discard(lane)
+
+    def prolong(self, job: Job, now_s: float) -> Job:
+        """Give a job back the time in which nothing got through, as blocks do: by 24 h at most in all (promise 5).
+
+        `now_s` is Unix time by Redis' clock.
+        """
+        now, accepted_s = self._clock(), job.accepted_at.timestamp()
+        accepted = now - (now_s - accepted_s)
+        lost_s = sum(
+            max(0.0, (now if one.ended is None else one.ended) - max(one.began, accepted)) for one in self.outages
+        )
+        extra_s = min(int(lost_s), MAX_EXTENSION_S) - job.extended_s
+        if extra_s <= 0:
+            return job
+        later = {"expires_at": job.expires_at + timedelta(seconds=extra_s), "extended_s": job.extended_s + extra_s}
+        return job.model_copy(update=later)
+
+    def find_told(self) -> Blocked | None:
+        """Say why calls wait, if any do: what is to be told of the channel."""
+        has_calls = self._is_trying or any(self._waiting.values())
+        return self._find_outage() if self.is_on and has_calls else None
+
+    def _release(self) -> None:
+        if not self.is_on:
+            return
+        self.is_on = False
+        self.outages[-1].ended = self._clock()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        log.info("released", after_s=round(self.outages[-1].ended - self.outages[-1].began, 1))
+        waiting, self._waiting = self._waiting, defaultdict(deque)
+        for lane in Lane:
+            for told in waiting[lane]:
+                if not told.done():
+                    told.set_result(False)
+
+    def _try_later(self, after_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, after_s), self._let_try)
+
+    def _let_try(self) -> None:
+        self._timer = None
+        if self._is_trying or not self.is_on:
+            return
+        outage = self._find_outage()
+        if outage is None:
+            self._release()
+        elif outage.after_s > 0:
+            self._try_later(outage.after_s)
+        else:
+            self._choose()
+
+    def _choose(self) -> None:
+        for lane in reversed(Lane):
+            waiting = self._waiting[lane]
+            while waiting:
+                told = waiting.popleft()
+                if not told.done():
+                    self._is_trying = True
+                    told.set_result(True)
+                    return

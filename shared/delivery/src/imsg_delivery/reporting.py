@@ -1,0 +1,129 @@
+"""How a channel's providers stand, told in Redis; and what administrators switched, heard from there."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from imsg_contract.topology import SWITCHES_COMPLETE, holds_key, providers_key, switches_key
+from imsg_delivery.carriers import Carrier, Carriers
+from imsg_delivery.routes import Switch
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
+
+log = logger(__name__)
+
+EVERY_S = 1.0
+STALE_S = 60
+"""After so long a process that told nothing is forgotten by the others."""
+
+
+class Reporter:
+    """Tells of one process' providers, and keeps their switches as auth has them.
+
+    Where Redis was flushed the switches stand as they were heard last, until auth has written them again.
+    """
+
+    def __init__(self, redis: Redis, carriers: Carriers, instance: str) -> None:
+        self._redis = redis
+        self._carriers = carriers
+        self._instance = instance
+
+    async def watch(self) -> None:
+        """Tell and hear every second, for ever."""
+        while True:
+            try:
+                await self._look()
+            except (RedisUnavailable, RedisRefused) as error:
+                log.info("providers_not_told", method=self._carriers.method, why=str(error))
+            await asyncio.sleep(EVERY_S)
+
+    async def _look(self) -> None:
+        method = self._carriers.method
+        (now_s, _), reports, switches, _ = await asyncio.gather(
+            self._redis.call("TIME"),
+            self._redis.call("HKEYS", providers_key(method)),
+            self._redis.call("HGETALL", switches_key(method)),
+            self._carriers.holds.share(self._redis, holds_key(method)),
+        )
+        heard = read_switches(_as_mapping(switches))
+        if heard is not None:
+            self._carriers.apply(heard)
+        now = int(now_s)
+        body = json.dumps(report(self._carriers, now), ensure_ascii=False)
+        own = f"{now} {self._instance}"
+        await self._redis.call("HSET", providers_key(method), own, body)
+        if old := [name for name in reports if name.decode() != own and _is_old(name, now, self._instance)]:
+            await self._redis.call("HDEL", providers_key(method), *old)
+
+
+def report(carriers: Carriers, now: float) -> dict[str, Any]:
+    """Describe every provider, as the gateways read it."""
+    return {"providers": [_describe(carriers, carrier, now) for carrier in carriers.all]}
+
+
+def read_switches(written: Mapping[bytes, bytes]) -> dict[str, Switch] | None:
+    """Read what auth wrote: provider → `{enabled, weight}` as JSON; None where not all of it is there."""
+    if SWITCHES_COMPLETE.encode() not in written:
+        return None
+    switches = {}
+    for name, body in written.items():
+        try:
+            fields = json.loads(body)
+        except ValueError:
+            continue
+        if isinstance(fields, dict):
+            enabled, weight = fields.get("enabled"), fields.get("weight")
+            switches[name.decode()] = Switch(
+                enabled if isinstance(enabled, bool) else None, weight if isinstance(weight, int) else None
+            )
+    return switches
+
+
+def _describe(carriers: Carriers, carrier: Carrier, now: float) -> dict[str, Any]:
+    tally, offset = carrier.tally, now - carriers.clock()
+    blocks, last = tally.blocks, tally.last_error
+    sent, failed = tally.counts()
+    p95_s = tally.p95_s()
+    weight = carrier.route.weight if carrier.switch.weight is None else carrier.switch.weight
+    return {
+        "name": carrier.name,
+        "enabled": carrier.is_on,
+        "weight": None if carriers.by_address else weight,
+        "share": carriers.share(carrier.name),
+        "blocks": [
+            {
+                "concerns": one.concerns,
+                "what": one.scope,
+                "code": one.code,
+                "detail": one.detail,
+                "since": _moment(one.since + offset),
+                "until": _moment(one.until + offset),
+            }
+            for one in blocks
+        ],
+        "last_error": None
+        if last is None
+        else {"concerns": last.concerns, "code": last.code, "detail": last.detail, "at": _moment(last.at + offset)},
+        "sent": sent,
+        "failed": failed,
+        "p95_ms": None if p95_s is None else round(p95_s * 1_000),
+    }
+
+
+def _is_old(name: bytes, now: int, own: str) -> bool:
+    """Tell whether a report is of another second of this process, or of one that tells no more."""
+    at, _, instance = name.decode(errors="replace").partition(" ")
+    return instance == own or not at.isdigit() or int(at) < now - STALE_S
+
+
+def _as_mapping(reply: Any) -> Mapping[bytes, bytes]:  # noqa: ANN401  Redis' own reply
+    """Read HGETALL's reply, which is a list where the client speaks RESP2."""
+    if isinstance(reply, dict):
+        return reply
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _moment(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,133 @@
+"""Who may be at work at once: calls within the shares of their lanes, and one delivery with nobody beside it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Generic
+
+from imsg_delivery.channel import Prepared
+from imsg_delivery.lane_context import LaneContext
+
+
+class Slot(Generic[Prepared]):
+    """A call's place among those in flight: within the share of its lane, and of each lane above it.
+
+    A lane's share counts the calls of those below it, so what it has beyond theirs is always free of them.
+    """
+
+    def __init__(self, lane: LaneContext[Prepared]) -> None:
+        self._lane = lane
+        self._held = 0
+        self._is_trying = False
+        """It is the one call that tries whether anything gets through again."""
+
+    async def __aenter__(self) -> "Slot[Prepared]":
+        """Wait for it."""
+        await self._take()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave it to others."""
+        self._free()
+
+    def is_wanted(self) -> bool:
+        """Tell whether a call of a lane above waits, or this one is to hold back."""
+        restraint = self._lane.restraint
+        return (
+            self._lane.outage.is_on
+            or (restraint is not None and restraint.pause_s > 0)
+            or any(self._lane.waiting[above] for above in self._lane.above)
+        )
+
+    async def give_way(self) -> None:
+        """Let those go first who wait."""
+        self._free()
+        await self._take()
+
+    def leave(self) -> None:
+        """Give it up before the context ends, where nothing more is called."""
+        self._free()
+
+    async def _take(self) -> None:
+        """Wait for it. Raises Requeue where the lane is handed back while nothing gets through."""
+        restraint, outage = self._lane.restraint, self._lane.outage
+        if restraint is not None and restraint.pause_s:
+            await asyncio.sleep(restraint.pause_s)
+        while True:
+            if outage.is_on:
+                self._is_trying = await outage.wait(self._lane.lane)
+            await self._take_shares()
+            if self._is_trying or not outage.is_on:
+                return
+            self._free()  # it came on while this one waited
+
+    async def _take_shares(self) -> None:
+        waiting, lane = self._lane.waiting, self._lane.lane
+        waiting[lane] += 1
+        try:
+            for share in self._lane.shares:
+                await share.acquire()
+                self._held += 1
+        except asyncio.CancelledError:
+            self._free()
+            raise
+        finally:
+            waiting[lane] -= 1
+
+    def _free(self) -> None:
+        held, self._held = self._held, 0
+        for share in self._lane.shares[:held]:
+            share.release()
+        if self._is_trying:
+            self._is_trying = False
+            self._lane.outage.end_try()
+
+
+class ReadWriteLock:
+    """A lock that many share or one has alone; who wants to be alone waits only for those who are in already."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._alone = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._nobody_alone = asyncio.Event()
+        self._nobody_alone.set()
+
+    @asynccontextmanager
+    async def share(self) -> AsyncIterator[None]:
+        """Be inside with others."""
+        while self._alone:
+            await self._nobody_alone.wait()
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Be inside with nobody else."""
+        self._alone += 1
+        self._nobody_alone.clear()
+        try:
+            while self._inside:
+                await self._empty.wait()
+            self._enter()
+            try:
+                yield
+            finally:
+                self._leave()
+        finally:
+            self._alone -= 1
+            if not self._alone:
+                self._nobody_alone.set()
+
+    def _enter(self) -> None:
+        self._inside += 1
+        self._empty.clear()
+
+    def _leave(self) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._empty.set()

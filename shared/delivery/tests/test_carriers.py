@@ -1,0 +1,186 @@
+"""Routes and carriers: who is asked first, who next, who never, and what the timeline is told of it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imsg_contract.wire import Again, Blocked, Category, Refused, Result, Sent, Unknown
+from imsg_delivery.carriers import MAX_DOUBTFUL, Carrier, Carriers
+from imsg_delivery.routes import Facts, Order, Route, Switch
+from imsg_delivery.tally import SLOT_S, Tally, hide_people
+
+ALIYUN, TENCENT, TWILIO = Route("aliyun"), Route("tencent", weight=0), Route("twilio", weight=0, prefixes=("+1", "+44"))
+AGAIN = Again("aliyun", "busy", "later", 30.0, "provider")
+BLOCKED = Blocked("aliyun", "aliyun", "no_money", "pay", 60.0, "account")
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 10_000.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+class Told:
+    """Answers each provider's calls as it is told."""
+
+    def __init__(self, **answers: Result) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    async def __call__(self, carrier: Carrier, ns: Sequence[int]) -> Mapping[int, Result]:
+        """Answer."""
+        self.asked.append(carrier.name)
+        return dict.fromkeys(ns, self.answers[carrier.name])
+
+
+def facts(name: str = "m", address: str = "+8613800138000", category: Category = Category.NOTICE) -> Facts:
+    """Describe a message."""
+    return Facts(name, address=address, template="code", category=category)
+
+
+def names(order: Order, message: Facts) -> list[str]:
+    """Name the routes of a message."""
+    return [route.name for route in order.rank(message)]
+
+
+def carriers(*routes: Route) -> Carriers:
+    """Make a channel's providers."""
+    return Carriers("sms", routes, Clock())
+
+
+def test_without_weights_the_list_is_the_order() -> None:
+    order = Order((ALIYUN, TENCENT, Route("http", weight=0)))
+    assert names(order, facts()) == ["aliyun", "tencent", "http"]
+    assert order.fixed is not None
+
+
+def test_conditions_choose_and_what_is_for_some_alone_comes_first() -> None:
+    codes = Route("codes", categories=frozenset({Category.CODE}))
+    order = Order((ALIYUN, TENCENT, TWILIO, codes))
+    assert names(order, facts()) == ["aliyun", "tencent"]
+    assert names(order, facts(address="+447700900123")) == ["twilio", "aliyun", "tencent"]
+    assert names(order, facts(category=Category.CODE)) == ["codes", "aliyun", "tencent"]
+    assert order.share("twilio") is None
+    assert (order.share("aliyun"), order.share("tencent")) == (1.0, 0.0)
+
+
+def test_messages_follow_the_weights_and_each_keeps_to_its_own() -> None:
+    order = Order((Route("a", 3), Route("b", 1), Route("c", 0)))
+    first = Counter(names(order, facts(str(n)))[0] for n in range(2_000))
+    assert 0.70 < first["a"] / 2_000 < 0.80
+    assert first["c"] == 0
+    assert names(order, facts("7")) == names(order, facts("7"))
+    assert all(names(order, facts(str(n)))[-1] == "c" for n in range(50))
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.text(max_size=8))
+def test_every_route_that_is_on_has_its_place_in_every_order(weights: list[int], message: str) -> None:
+    order = Order(tuple(Route(str(n), weight) for n, weight in enumerate(weights)))
+    assert sorted(names(order, facts(message))) == sorted(str(n) for n in range(len(weights)))
+    assert sum(order.share(str(n)) or 0.0 for n in range(len(weights))) == pytest.approx(1.0)
+
+
+async def test_a_switch_takes_a_provider_out_and_weighs_another_until_it_is_taken_back() -> None:
+    all_ = carriers(ALIYUN, TENCENT)
+    all_.apply({"aliyun": Switch(enabled=False), "tencent": Switch(weight=2)})
+    assert [one.name for one in all_.rank(facts())] == ["tencent"]
+    assert (all_.share("aliyun"), all_.share("tencent")) == (0.0, 1.0)
+    all_.apply({})
+    assert [one.name for one in all_.rank(facts())] == ["aliyun", "tencent"]
+
+
+async def test_where_all_are_switched_off_messages_wait_and_say_how_to_go_on() -> None:
+    all_ = carriers(ALIYUN)
+    all_.apply({"aliyun": Switch(enabled=False)})
+    assert not all_.rank(facts())
+    refused = all_.refuse("x", "do so")
+    assert refused.code == "switched_off"
+    assert "imsg providers enable" in refused.detail
+
+
+@pytest.mark.parametrize("first", [AGAIN, BLOCKED])
+async def test_a_no_for_now_is_a_hop_and_the_next_is_asked(first: Again | Blocked) -> None:
+    all_, told = carriers(ALIYUN, TENCENT), Told(aliyun=first, tencent=Sent("tencent", "1"))
+    results = await all_.carry(all_.rank(facts()), {0: "m-0"}, told)
+    assert isinstance(results[0], Sent)
+    assert [(hop.provider, hop.code) for hop in results[0].hops] == [("aliyun", first.code)]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        Sent("aliyun", "1"),
+        Refused("aliyun", "bad", ""),
+        Unknown("aliyun", "no_answer", ""),
+        Again("aliyun", "limit", "", 60.0, "recipient"),
+    ],
+)
+async def test_whatever_else_it_said_nobody_else_is_asked(first: Result) -> None:
+    all_, told = carriers(ALIYUN, TENCENT), Told(aliyun=first)
+    assert await all_.carry(all_.rank(facts()), {0: "m-0"}, told) == {0: first}
+
+
+async def test_of_noes_alone_the_one_with_hope_is_told_with_the_shortest_wait() -> None:
+    all_, told = carriers(ALIYUN, TENCENT), Told(aliyun=BLOCKED, tencent=Again("tencent", "busy", "later", 90.0))
+    (result,) = (await all_.carry(all_.rank(facts()), {0: "m-0"}, told)).values()
+    assert isinstance(result, Again)
+    assert result.after_s == 60.0
+    assert [hop.provider for hop in result.hops] == ["aliyun"]
+    assert "aliyun: no_money pay" in result.detail
+
+
+async def test_what_one_may_have_is_never_given_to_another_at_later_attempts() -> None:
+    all_ = carriers(ALIYUN, TENCENT)
+    told = Told(aliyun=Unknown("aliyun", "no_answer", ""), tencent=Sent("tencent"))
+    await all_.carry(all_.rank(facts()), {0: "m-0"}, told)
+    told.answers["aliyun"] = AGAIN
+    results = await all_.carry(all_.rank(facts()), {0: "m-0", 1: "m-1"}, told)
+    assert isinstance(results[0], Again)
+    assert isinstance(results[1], Sent)
+    all_.apply({"aliyun": Switch(enabled=False)})
+    (waits,) = (await all_.carry(all_.rank(facts()), {0: "m-0"}, told)).values()
+    assert isinstance(waits, Blocked)
+    assert waits.code == "held"
+    all_.forget("m-0")
+    assert isinstance((await all_.carry(all_.rank(facts()), {0: "m-0"}, told))[0], Sent)
+    for n in range(MAX_DOUBTFUL + 5):
+        all_._remember(str(n), "aliyun", Unknown("aliyun", "no_answer", ""))
+    assert len(all_._doubtful) == MAX_DOUBTFUL
+
+
+async def test_the_one_that_is_forced_is_asked_alone_though_switched_off() -> None:
+    all_ = carriers(ALIYUN, TENCENT)
+    all_.apply({"tencent": Switch(enabled=False)})
+    assert [one.name for one in all_.rank(facts(), "tencent")] == ["tencent"]
+    assert all_.rank(facts(), "nobody") == []
+
+
+def test_a_tally_counts_an_hour_and_shows_reasons_without_people() -> None:
+    clock = Clock()
+    tally = Tally(clock)
+    for took_s in (0.05, 0.05, 0.05, 4.0):
+        tally.note_call(took_s)
+    tally.note(Sent("aliyun"))
+    tally.note(Refused("aliyun", "550", "no <zhang@example.com> at +8613800138000 here", "recipient"))
+    tally.note(Blocked("aliyun", "aliyun template SMS_1", "illegal", "not approved", 60.0, "template"))
+    assert tally.counts() == (1, 1)
+    assert 4.0 <= (tally.p95_s() or 0.0) <= 5.0
+    (block,) = tally.blocks
+    assert (block.scope, block.detail, block.since) == ("aliyun template SMS_1", "not approved", clock.now)
+    tally.note(Sent("aliyun"))
+    assert len(tally.blocks) == 1, "other templates' success says nothing of this one"
+    clock.now += 63
+    assert tally.blocks == []
+    assert tally.last_error is not None
+    assert tally.last_error.code == "illegal"
+    clock.now += 13 * SLOT_S
+    assert tally.counts() == (0, 0)
+    assert tally.p95_s() is None
+    assert hide_people("550 no <zhang@example.com> at +8613800138000 here") == "550 no … at … here"

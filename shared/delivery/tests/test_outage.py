@@ -1,0 +1,242 @@
+"""While nothing gets through one tries and the others wait; what waited loses neither attempts nor life."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imsg_broker.port import Broker
+from imsg_contract.topology import Lane, Topology
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Result, Sent
+from imsg_delivery.breakers import Breakers
+from imsg_delivery.consumer import Worker
+from imsg_delivery.endings import Requeue
+from imsg_delivery.outage import OutageGuard
+from imsg_runtime.redis import Redis, connect
+from imsg_testing.brokers import depth_is
+from imsg_testing.trial import TERMS, accept, broker_at, job
+from imsg_testing.waiting import eventually
+
+AWAY = Blocked("relay", "mail:25", "unreachable", "nobody listens", 0.0)
+
+
+class Way:
+    """What a guard goes by, in a test's hands."""
+
+    def __init__(self) -> None:
+        self.outage: Blocked | None = None
+        self.now = 1_000.0
+        self.guard = OutageGuard(lambda: self.outage, lambda: self.now)
+        self.tasks: dict[str, asyncio.Task[bool]] = {}
+
+    async def wait(self, lane: Lane, *names: str) -> None:
+        """Let calls of a lane wait."""
+        for name in names:
+            self.tasks[name] = asyncio.create_task(self.guard.wait(lane))
+        await asyncio.sleep(0.01)
+
+    def find_told(self) -> dict[str, bool]:
+        """Return who waits no longer, and whether they are to try."""
+        return {name: task.result() for name, task in self.tasks.items() if task.done() and not task.cancelled()}
+
+
+async def test_one_tries_the_others_wait_and_all_go_once_it_has_succeeded() -> None:
+    way = Way()
+    assert await way.guard.wait(Lane.NORMAL) is False
+    way.outage = AWAY
+    assert way.guard.look() == AWAY
+    await way.wait(Lane.NORMAL, "single", "later")
+    assert way.find_told() == {"single": True}
+    way.outage = None
+    way.guard.end_try()
+    await asyncio.sleep(0)
+    assert way.find_told() == {"single": True, "later": False}
+    assert not way.guard.is_on
+
+
+async def test_a_try_is_of_the_lowest_lane_and_of_who_waits_longest() -> None:
+    way = Way()
+    way.outage = AWAY
+    way.guard.look()
+    way.guard._is_trying = True
+    await way.wait(Lane.PRIORITY, "code")
+    await way.wait(Lane.BULK, "list", "list behind")
+    assert way.find_told() == {}
+    for so_far in (["list"], ["list", "list behind"], ["code", "list", "list behind"]):
+        way.guard.end_try()
+        await asyncio.sleep(0.01)
+        assert sorted(way.find_told()) == so_far
+
+
+async def test_nobody_tries_before_it_is_time_and_what_is_told_says_until_when() -> None:
+    way = Way()
+    way.outage = Blocked("relay", "mail:25", "535", "wrong password", 300.0)
+    way.guard.look()
+    assert way.guard.find_told() is None
+    await way.wait(Lane.NORMAL, "single")
+    assert way.find_told() == {}
+    assert way.guard.find_told() == way.outage
+
+
+async def test_a_try_that_is_cancelled_leaves_it_to_the_next() -> None:
+    way = Way()
+    way.outage = AWAY
+    way.guard.look()
+    await way.wait(Lane.NORMAL, "first", "second")
+    way.tasks["second"].cancel()
+    way.guard.end_try()
+    await way.wait(Lane.NORMAL, "third")
+    assert way.find_told() == {"first": True, "third": True}
+
+
+async def test_a_lane_that_is_handed_back_waits_for_nothing_until_it_is_let_in() -> None:
+    way = Way()
+    way.outage = AWAY
+    way.guard.look()
+    await way.wait(Lane.BULK, "tries", "list")
+    way.guard.turn_away(Lane.BULK)
+    with pytest.raises(Requeue):
+        await way.tasks["list"]
+    with pytest.raises(Requeue):
+        await way.guard.wait(Lane.BULK)
+    way.guard.let_in(Lane.BULK)
+    way.guard.end_try()
+    assert await way.guard.wait(Lane.BULK) is True
+
+
+async def test_the_time_of_an_outage_is_no_part_of_a_message_s_life_and_is_given_back_once() -> None:
+    way = Way()
+    way.outage = AWAY
+    way.guard.look()
+    way.now += 600
+    way.outage = None
+    way.guard.look()
+    way.now += 60
+    now = datetime.now(UTC)
+    waited = job(accepted_at=now - timedelta(seconds=300), expires_at=now)
+    given = way.guard.prolong(waited, now.timestamp())
+    assert (given.expires_at - now, given.extended_s) == (timedelta(seconds=240), 240)
+    assert way.guard.prolong(given, now.timestamp()) == given
+    came_later = job(accepted_at=now - timedelta(seconds=30))
+    assert way.guard.prolong(came_later, now.timestamp()) is came_later
+
+
+class Shut:
+    """A channel to a provider that can be away."""
+
+    method = "smtp"
+    terms = TERMS
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.calls_in_vain = 0
+        self.sent: list[tuple[str, int]] = []
+        self._breakers = Breakers("relay", time.monotonic, threshold=3, cool_off_s=0.2, whole="mail:25")
+
+    async def prepare(self, job: Job) -> str:
+        """Prepare nothing."""
+        return job.request
+
+    async def deliver(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
+        """Send, or find that nobody is there."""
+        await asyncio.sleep(0.001)
+        result: Result | None = self._breakers.find_block({})
+        if result is None and self.is_away:
+            self.calls_in_vain += 1
+            result = Again("relay", "unreachable", "nobody listens", concerns="provider")
+            self._breakers.note({}, result)
+        elif result is None:
+            self.sent += [(job.request, recipient.n) for recipient in recipients]
+            result = Sent("relay", prepared)
+            self._breakers.note({}, result)
+        return {recipient.n: result for recipient in recipients}
+
+    def find_outage(self) -> Blocked | None:
+        """Say why nothing gets through."""
+        return self._breakers.find_outage()
+
+
+async def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for something of this process."""
+
+    async def ask() -> bool:
+        return is_so()
+
+    await eventually(ask, within_s=20)
+
+
+class Stage:
+    """A worker of that channel, and a broker with steps of its own."""
+
+    def __init__(self, broker: Broker, redis: Redis, channel: Shut) -> None:
+        self.broker, self.redis, self.channel = broker, redis, channel
+        self.stopping = asyncio.Event()
+        self.worker = Worker(channel, broker, redis, metrics=CollectorRegistry(), stopping=self.stopping)
+
+    def queue(self, lane: Lane) -> str:
+        """Name a lane's queue."""
+        return self.broker.topology.queue("smtp", lane)
+
+    async def depth(self, lane: Lane) -> int:
+        """Count what waits in the retry steps; streams keep those of a queue together."""
+        return await self.broker.depth(self.broker.topology.retry(self.queue(lane), 1))
+
+    async def is_told_blocked(self) -> bool:
+        """Tell whether those who ask of the channel hear of it."""
+        return bool(await self.redis.call("HGET", "imsg:channel:smtp", "state") == b"blocked")
+
+    async def stop(self) -> None:
+        """Stop the worker, and wait until it has ended."""
+        self.stopping.set()
+        async with asyncio.timeout(10):
+            await self.working
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        self.working = asyncio.create_task(self.worker.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End."""
+        await self.stop()
+
+
+@pytest.fixture
+async def stage(valkey_url: str) -> AsyncIterator[Stage]:
+    """Make a stage on a broker of its own."""
+    topology = Topology(prefix=f"hold{secrets.token_hex(4)}", methods=("smtp",), steps_s=(1, 2, 4))
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(broker_at(valkey_url, topology))
+        redis = await stack.enter_async_context(connect(valkey_url))
+        yield await stack.enter_async_context(Stage(broker, redis, Shut()))
+
+
+async def test_what_waited_through_an_outage_leaves_at_full_speed_when_the_provider_is_back(stage: Stage) -> None:
+    """But for what was tried meanwhile: that comes by the first step, or the next if it failed before it was known."""
+    channel = stage.channel
+    for one in (jobs := [*(job() for _ in range(60)), job(200)]):
+        await accept(stage.broker, one)
+    await wait_until(lambda: channel.calls_in_vain >= 5)
+    await eventually(stage.is_told_blocked, within_s=20)
+    channel.is_away = False
+    expected = {(one.request, recipient.n) for one in jobs for recipient in one.recipients}
+    await wait_until(lambda: len(channel.sent) == len(expected))
+    assert set(channel.sent) == expected
+    for lane in (Lane.NORMAL, Lane.BULK):
+        await depth_is(stage.broker, stage.queue(lane), 0)
+        assert await stage.depth(lane) == 0
+
+
+async def test_a_worker_that_is_stopped_hands_back_at_once_what_waits(stage: Stage) -> None:
+    for _ in range(60):
+        await accept(stage.broker, job())
+    await wait_until(lambda: stage.channel.calls_in_vain >= 4)
+    await stage.stop()
+    assert stage.channel.sent == []
+    assert await stage.broker.depth(stage.queue(Lane.NORMAL)) + await stage.depth(Lane.NORMAL) == 60

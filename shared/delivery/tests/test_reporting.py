@@ -1,0 +1,101 @@
+"""What the senders of a channel share in Redis: how providers stand, who is switched off, whom to give less."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from imsg_contract.topology import SWITCHES_COMPLETE, holds_key, providers_key, switches_key
+from imsg_contract.wire import Blocked, Sent
+from imsg_delivery.carriers import Carriers
+from imsg_delivery.holds import Holds
+from imsg_delivery.pace import Pace, Rate, SharedPace
+from imsg_delivery.reporting import Reporter
+from imsg_delivery.routes import Route
+from imsg_runtime.redis import Redis, connect
+from imsg_testing.waiting import eventually
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    """Connect to the run's Valkey."""
+    async with connect(valkey_url) as redis:
+        yield redis
+
+
+@pytest.fixture
+def method() -> str:
+    """Name a channel of this test's own."""
+    return f"trial{secrets.token_hex(4)}"
+
+
+async def test_a_process_tells_of_its_providers_and_obeys_their_switches_over_a_flush(
+    redis: Redis, method: str
+) -> None:
+    carriers = Carriers(method, [Route("aliyun"), Route("tencent", weight=0)], time.monotonic)
+    carriers.all[0].tally.note(Sent("aliyun"))
+    carriers.all[0].tally.note(Blocked("aliyun", "aliyun", "no_money", "pay", 60.0, "account"))
+    task = asyncio.create_task(Reporter(redis, carriers, "a").watch())
+    try:
+        await eventually(lambda: _reports(redis, method))
+        (body,) = (await _reports(redis, method)).values()
+        aliyun, tencent = body["providers"]
+        assert (aliyun["name"], aliyun["share"], aliyun["sent"]) == ("aliyun", 1.0, 1)
+        assert [(one["concerns"], one["code"], one["detail"]) for one in aliyun["blocks"]] == [
+            ("account", "no_money", "pay")
+        ]
+        assert (tencent["enabled"], tencent["weight"], tencent["last_error"]) == (True, 0, None)
+
+        off = json.dumps({"enabled": False, "weight": None})
+        await redis.call("HSET", switches_key(method), "aliyun", off, SWITCHES_COMPLETE, "1")
+        await eventually(lambda: _is_off(carriers))
+        await redis.call("DEL", switches_key(method), providers_key(method))
+        await eventually(lambda: _reports(redis, method))
+        assert not carriers.all[0].is_on, "until auth has written what holds"
+        assert len(await _reports(redis, method)) == 1, "one field a process"
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_whom_one_process_is_to_give_less_the_others_give_less_too(redis: Redis, method: str) -> None:
+    first, second = Holds(time.monotonic), Holds(time.monotonic)
+    first.hold("aliyun", "+8613800138000", 60.0)
+    assert 59 < first.wait_s("aliyun", "+8613800138000") <= 60
+    await first.share(redis, holds_key(method))
+    await second.share(redis, holds_key(method))
+    assert 58 < second.wait_s("aliyun", "+8613800138000") <= 60.1
+    assert second.wait_s("aliyun", "+8613800138001") == second.wait_s("aliyun") == 0.0
+    (kept,) = await redis.call("HKEYS", holds_key(method))
+    assert b"8613800138000" not in kept
+
+
+async def test_two_processes_share_one_bucket(redis: Redis, method: str) -> None:
+    rate = Rate(20, 60.0, 10)
+    paces = [SharedPace(redis, method, rate, Pace(rate, time.monotonic)) for _ in range(2)]
+    taken = [await paces[n % 2].acquire("ops", within_s=0) for n in range(12)]
+    assert taken[:10] == [0.0] * 10
+    assert all(5 < wait_s <= 60 / 11 for wait_s in taken[10:])
+    assert await paces[0].acquire("other", within_s=0) == 0.0
+
+
+async def test_without_redis_each_goes_by_its_own(method: str) -> None:
+    rate = Rate(1, 60.0)
+    async with connect("redis://127.0.0.1:1/0") as away:
+        pace = SharedPace(away, method, rate, Pace(rate, time.monotonic))
+        assert await pace.acquire("ops", within_s=0) == 0.0
+        assert await pace.acquire("ops", within_s=0) > 50
+
+
+async def _reports(redis: Redis, method: str) -> dict[str, dict[str, Any]]:
+    flat = await redis.call("HGETALL", providers_key(method))
+    pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+    return {name.decode(): json.loads(body) for name, body in pairs}
+
+
+async def _is_off(carriers: Carriers) -> bool:
+    return not carriers.all[0].is_on
