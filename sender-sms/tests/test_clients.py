@@ -1,13 +1,15 @@
 """Calls to a provider over the wire: connections kept, given up, or led through a proxy; errors as what they mean."""
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from imsg_sms.providers.clients import NoAnswer, NotSent, open_clients
-from imsg_testing.http_stub import Act, Asked, BreakOff, HttpStub
+from imsg_sms.providers.clients import MOST_ANSWERED, NoAnswer, NotSent, open_clients
+from imsg_testing.http_stub import Act, Asked, BreakOff, HttpStub, reply
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 CLOSING = ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
@@ -96,6 +98,31 @@ async def test_a_provider_that_breaks_off_may_have_it(answer: bytes) -> None:
         with pytest.raises(NoAnswer):
             await clients.call("GET", provider.url, {})
     assert len(provider.asked) == 1
+
+
+async def test_a_packed_answer_is_unpacked_and_one_that_cannot_be_may_stand_for_anything() -> None:
+    """Nor is its connection used again."""
+    answers = [
+        reply(gzip.compress(b"{}"), headers={"content-encoding": "gzip"}),
+        reply(zlib.compress(b"{}"), headers={"Content-Encoding": "deflate"}),
+        reply(b"no gzip", headers={"content-encoding": "gzip"}),
+        ANSWER,
+    ]
+    provider = HttpStub(lambda _: answers.pop(0))
+    async with provider.running(), open_clients() as clients:
+        for _ in range(2):
+            assert (await clients.call("GET", provider.url, {})).content == b"{}"
+        with pytest.raises(NoAnswer):
+            await clients.call("GET", provider.url, {})
+        assert (await clients.call("GET", provider.url, {})).content == b"{}"
+    assert [len(asked) for asked in provider.connections] == [3, 1]
+
+
+async def test_an_answer_longer_than_any_is_none() -> None:
+    provider = HttpStub(lambda _: reply(b"x" * (MOST_ANSWERED.octets + 1)))
+    async with provider.running(), open_clients() as clients:
+        with pytest.raises(NoAnswer, match="too long"):
+            await clients.call("GET", provider.url, {})
 
 
 async def test_a_provider_that_says_nothing_may_have_it() -> None:

@@ -2,13 +2,15 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imsg_contract.wire import Status
-from imsg_sms.providers.aliyun import read_receipt
+from imsg_sms.providers.aliyun import read_inbound, read_receipt
 from imsg_sms.providers.entries import read_entries
-from imsg_sms.providers.meanings import moment
+from imsg_sms.providers.meanings import any_moment, moment
+from imsg_sms.providers.template_provider import read_all
 
 NOW = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
 
@@ -18,6 +20,7 @@ JSON = st.recursive(
     max_leaves=6,
 )
 NAMES = ("biz_id", "phone_number", "success", "err_code", "err_msg", "report_time", "out_id")
+WRITTEN = ("phone_number", "content", "send_time", "sign_name", "dest_code", "sequence_id")
 
 
 @given(st.binary())
@@ -26,9 +29,11 @@ def test_any_body_is_entries_or_none(body: bytes) -> None:
     assert entries is None or isinstance(entries, list)
 
 
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, JSON)) | JSON)
-def test_any_entry_is_a_receipt_or_nothing(entry: object) -> None:
-    read_receipt(entry, NOW)
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys((*NAMES, *WRITTEN), JSON)) | JSON)
+def test_any_entry_is_a_receipt_an_inbound_message_or_nothing(entry: object) -> None:
+    for reading in (read_receipt, read_inbound):
+        read = read_all([entry, entry], reading, NOW)
+        assert len(read.read) + len(read.inbound) + read.unreadable == 2
 
 
 @given(success=JSON, code=JSON, message=JSON, time=JSON, out_id=JSON)
@@ -56,3 +61,24 @@ def test_whatever_stands_beside_the_number_a_receipt_can_be_kept(**beside: objec
 def test_any_time_of_the_provider_is_a_moment_or_none(text: str) -> None:
     at = moment(text)
     assert at is None or at.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-25 10:00:01", "2026-11-25T10:00:01+08:00", "1764036001", "1764036001000", "20261125100001",
+        "261125100001", "2611251000",
+    ],
+)  # fmt: skip
+def test_a_time_is_read_in_the_forms_that_providers_write(text: str) -> None:
+    read = any_moment(text, NOW)
+    assert read is not None
+    assert abs((read.replace(year=2026, second=1) - datetime(2026, 11, 25, 2, 0, 1, tzinfo=UTC)).total_seconds()) < 1
+
+
+@given(st.text() | st.integers(0, 10**15).map(str))
+@example("²")
+@example("99999999999999")
+def test_any_time_in_any_form_is_a_moment_or_none(text: str) -> None:
+    at = any_moment(text, NOW)
+    assert at is None or at.tzinfo is not None

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imsg_sms.providers.http import at, fill, is_success
+from imsg_sms.providers.http_filling import fill
+from imsg_sms.providers.http_reading import at, is_success
 
 
 def test_braces_that_name_no_value_stay() -> None:

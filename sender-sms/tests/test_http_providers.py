@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
@@ -12,10 +13,11 @@ import pytest
 from pydantic import ValidationError
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, TemplateLimits
-from imsg_sms.providers import Answer, Push
+from imsg_sms.http_settings import Computed, Http
+from imsg_sms.providers import Answer, NotOurs, Push
 from imsg_sms.providers.clients import NoAnswer, open_clients
-from imsg_sms.providers.http import HttpProvider, compute
-from imsg_sms.settings import Computed, Http
+from imsg_sms.providers.http import HttpProvider
+from imsg_sms.providers.http_filling import compute
 from imsg_sms.templates import Book, Message
 from imsg_testing.http_stub import Asked, HttpStub, reply
 
@@ -119,6 +121,7 @@ async def test_yunpian_answers_for_each_number(stand_in: StandIn) -> None:
     assert isinstance(first, Sent)
     assert first.provider_id == "1310228982"
     assert (type(second.result), second.concerns) == (Refused, "recipient")
+    assert second.result == Refused("http", "yunpian:10", json.dumps(stand_in.says["data"][1], ensure_ascii=False))
 
 
 async def test_mas_is_signed_and_wrapped(stand_in: StandIn) -> None:
@@ -138,11 +141,16 @@ async def test_mas_is_signed_and_wrapped(stand_in: StandIn) -> None:
         ("chuanglan", {"code": "102", "errorMsg": "密码错误"}, Blocked, "account"),
         ("chuanglan", {"code": "105", "errorMsg": "敏感词"}, Refused, "content"),
         ("chuanglan", {"code": "999", "errorMsg": "?"}, Again, "content"),
+        ("chuanglan", {"code": "125", "errorMsg": "匹配驳回模板"}, Refused, "content"),
+        ("chuanglan", {"code": "135", "errorMsg": "同一手机号相同内容"}, Refused, "recipient"),
         ("luosimao", {"error": -42, "msg": "too often"}, Again, "recipient"),
         ("luosimao", {"error": -34, "msg": "sign"}, Blocked, "signature"),
         ("smsbao", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n41", Blocked, "account"),
         ("smsbao", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n51", Refused, "recipient"),
         ("yunpian", {"code": -1, "msg": "key"}, Blocked, "account"),
+        ("yunpian", {"code": 53, "msg": "手机号接收超过频率限制"}, Again, "recipient"),
+        ("yunpian", {"code": -3, "msg": "IP没有权限"}, Blocked, "account"),
+        ("yunpian", {"code": 15, "msg": "签名不匹配"}, Blocked, "signature"),
         ("mas", {"rspcod": "IllegalMac", "success": False}, Blocked, "account"),
     ],
 )
@@ -156,6 +164,27 @@ async def test_a_code_is_what_the_description_says(
     stand_in.says = says
     answer = await send(stand_in, describe(name), ZHANG)
     assert (type(answer.result), answer.concerns) == (result, concerns)
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "paces"),
+    [
+        ("chuanglan", {"code": "103", "errorMsg": "提交过快"}, True),
+        ("yunpian", {"code": -5, "msg": "访问频率超限"}, True),
+        ("yunpian", {"code": 53, "msg": "手机号接收超过频率限制"}, True),
+        ("chuanglan", {"code": "104", "errorMsg": "系统忙"}, False),
+        ("chuanglan", {"code": "109", "errorMsg": "无发送额度"}, False),
+    ],
+)
+async def test_too_fast_paces_and_trouble_does_not(
+    stand_in: StandIn,
+    name: str,
+    says: Any,  # noqa: ANN401
+    paces: bool,  # noqa: FBT001
+) -> None:
+    stand_in.says = says
+    answer = await send(stand_in, describe(name), ZHANG)
+    assert answer.wants_less is paces
 
 
 async def test_gbk_goes_out_and_comes_in(stand_in: StandIn) -> None:
@@ -241,11 +270,11 @@ async def test_receipts_are_fetched_as_the_description_says(stand_in: StandIn) -
     }  # fmt: skip
     async with open_clients(5.0) as clients:
         described = HttpProvider(Http.model_validate(given), clients, Book("", {}, {}), lambda: 1735704000.0)
-        reports = await described.pull()
+        reports = await described.pulls[0]()
         assert [(one.receipt.provider_id, one.receipt.status) for one in reports.read] == [("7", "delivered")]
         stand_in.says = {"code": 5}
         with pytest.raises(NoAnswer, match="5"):
-            await described.pull()
+            await described.pulls[0]()
     assert stand_in.stub.asked[0].json == {"n": 10, "at": "1735704000"}
     assert stand_in.stub.asked[0].headers["authorization"].startswith("Basic ")
 
@@ -259,7 +288,101 @@ def test_a_receipt_is_read_as_the_description_says(name: str) -> None:
     assert receipt.at == datetime.fromtimestamp(1735704000, UTC)
 
 
+def test_a_description_says_which_receipts_are_of_who_opted_out() -> None:
+    receipts = {
+        "format": "json", "id": "id", "number": "to", "status": "state", "detail": "why", "delivered": ["OK"],
+        "opted_out": ["2:70"],
+    }  # fmt: skip
+    described = Http.model_validate({"url": "http://x/", "success": "code=0", "receipts": receipts})
+    reading = HttpProvider(described, None, Book("", {}, {}), lambda: 1735704000.0)  # type: ignore[arg-type]
+    entry = {"id": 7, "to": "13800138000", "state": "FAIL"}
+    body = json.dumps([{**entry, "why": "2:70"}, {**entry, "state": "2:70"}, {**entry, "why": "2:12"}, entry])
+    reports = reading.read(Push("https://imsg.test/hooks/sms/http/x", {}, body.encode()))
+    assert reports is not None
+    assert [one.opted_out for one in reports.read] == [True, True, False, False]
+
+
 @pytest.mark.parametrize("name", PUSHES)
 def test_what_is_no_receipt_is_none(name: str) -> None:
     nothing = provider(name).read(Push("https://imsg.test/hooks/sms/http/x", {}, b"5"))
     assert nothing is None or not nothing.read
+
+
+WRITTEN: Mapping[str, Callable[[], Push]] = {
+    "chuanglan": lambda: Push(
+        "https://imsg.test/hooks/sms/http/x/inbound?"
+        + urlencode({"mobile": "13800138000", "msg": "退订", "destcode": "10690", "moTime": "2501011200"}),
+        {},
+        b"",
+        is_inbound=True,
+    ),
+    "yunpian": lambda: Push(
+        "https://imsg.test/hooks/sms/http/x",
+        {},
+        urlencode(
+            {
+                "sms_reply": json.dumps(
+                    {"id": "9", "mobile": "13800138000", "text": "退订", "extend": "10690",
+                     "reply_time": "2025-01-01 12:00:00"}
+                )
+            }
+        ).encode(),
+    ),
+    "mas": lambda: Push(
+        "https://imsg.test/hooks/sms/http/x/inbound",
+        {},
+        json.dumps(
+            {"mobile": "13800138000", "smsContent": "退订", "addSerial": "10690", "sendTime": "20250101120000"}
+        ).encode(),
+        is_inbound=True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_people_write_is_read_as_the_description_says(name: str) -> None:
+    """By a URL of its own, or by that of receipts where the provider has one for both."""
+    reports = provider(name).read(WRITTEN[name]())
+    assert reports is not None
+    ((one,), reports_of_messages) = (reports.inbound, reports.read)
+    assert (one.address, one.text, one.to, list(reports_of_messages)) == (ZHANG, "退订", "10690", [])
+    assert one.at == datetime(2025, 1, 1, 4, 0, tzinfo=UTC)
+    assert reports.kept is not None
+
+
+def _make_signed(**changed: Any) -> HttpProvider:  # noqa: ANN401
+    """Make a provider that signs its pushes, in GBK."""
+    push = {"format": "form", "number": "mobile", "text": "msg", "time": "time"}
+    signed = {"field": "sign", "of": "{mobile}{time}{key}", "by": "md5", "as": "HEX"}
+    given = {
+        "url": "http://x/", "success": "code=0", "charset": "gbk", "hook_secret": "x", "secrets": {"key": "k"},
+        "inbound": {**push, "signed": signed} | changed,
+    }  # fmt: skip
+    return HttpProvider(Http.model_validate(given), None, Book("", {}, {}), lambda: 1735704000.0)  # type: ignore[arg-type]
+
+
+def test_a_push_in_gbk_is_read_where_it_is_signed_as_described() -> None:
+    sign = hashlib.md5(b"13800138000" + b"1735704000" + b"k", usedforsecurity=False).hexdigest()
+    fields = {"mobile": "13800138000", "time": "1735704000", "msg": "退订谢谢", "sign": sign}
+
+    def push(**changed: str) -> Push:
+        return Push("https://imsg.test/hooks/sms/http/x", {}, urlencode(fields | changed, encoding="gbk").encode())
+
+    reports = _make_signed().read(push())
+    assert reports is not None
+    assert [one.text for one in reports.inbound] == ["退订谢谢"]
+    for forged in (push(sign=""), push(sign="0" * 32), push(mobile="13900139000")):
+        with pytest.raises(NotOurs):
+            _make_signed().read(forged)
+
+
+def test_a_push_may_be_signed_in_a_header_over_its_body() -> None:
+    signed = {"header": "X-Sign", "of": "{body}", "key": "{key}", "by": "hmac-sha256", "as": "base64"}
+    body = urlencode({"mobile": "13800138000", "msg": "1", "time": "1735704000"}).encode()
+    sign = base64.b64encode(hmac.digest(b"k", body, "sha256")).decode()
+    described = _make_signed(signed=signed)
+    reports = described.read(Push("https://imsg.test/x", {"x-sign": sign}, body))
+    assert reports is not None
+    assert [one.address for one in reports.inbound] == [ZHANG]
+    with pytest.raises(NotOurs):
+        described.read(Push("https://imsg.test/x", {}, body))

@@ -1,14 +1,28 @@
 """Which calls a route makes: few for one bad number, none twice for a good one, none to who can't send it."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from imsg_contract.wire import Again, Blocked, Recipient, Refused, Sent, TemplateLimits
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Sent, TemplateLimits
+from imsg_delivery.routes import Switch
 from imsg_sms.providers import Answer
-from imsg_sms.route import Carrier, Route
+from imsg_sms.route import Route
 from imsg_sms.templates import Message
 
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+JOB = Job(
+    request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
+    username="li",
+    method="sms",
+    lane=Lane.NORMAL,
+    content="x",
+    recipients=(Recipient(n=0, to="", address=""),),
+    accepted_at=NOW,
+    expires_at=NOW + timedelta(hours=1),
+)
 WORDS = Message("code", {"code": "4370"}, "码4370")
 
 
@@ -37,6 +51,8 @@ class Strict:
 class Broken(Strict):
     """A provider that has a trouble of its own."""
 
+    name = "first"
+
     def __init__(self, answer: Answer) -> None:
         super().__init__(1_000)
         self.answer = answer
@@ -55,7 +71,7 @@ def everybody(count: int) -> list[Recipient]:
 
 def route(*providers: Strict) -> Route:
     """Make a route over providers that are trusted."""
-    return Route([Carrier.of(provider, lambda: 0.0) for provider in providers])
+    return Route(providers, lambda: 0.0)
 
 
 @pytest.mark.parametrize("most", [1_000, 200])
@@ -63,7 +79,7 @@ def route(*providers: Strict) -> Route:
 async def test_one_bad_number_among_a_thousand_costs_21_calls_at_most(most: int, at: int) -> None:
     people = everybody(1_000)
     provider = Strict(most, people[at].address)
-    results = await route(provider).send(WORDS, people, "r/0")
+    results = await route(provider).send(WORDS, people, JOB)
     assert [n for n, result in results.items() if isinstance(result, Refused)] == [at]
     assert len(provider.calls) <= 21
     taken = [number for call in provider.calls if not provider.bad & set(call) for number in call]
@@ -76,7 +92,7 @@ async def test_who_was_answered_alone_is_tried_elsewhere_alone() -> None:
     blocked = Answer(Blocked("first", "first", "x", "", 60.0), "account")
     first = Broken(Answer(Sent("first", "1"), each={people[1].address: blocked}))
     second = Strict(10)
-    results = await route(first, second).send(WORDS, people, "r/0")
+    results = await route(first, second).send(WORDS, people, JOB)
     assert second.calls == [[people[1].address]]
     assert [result.provider for result in results.values()] == ["first", "strict", "first"]
 
@@ -85,7 +101,36 @@ async def test_a_trouble_of_the_recipient_is_not_tried_elsewhere() -> None:
     """Another provider would only send once more to who had too many."""
     second = Strict(10)
     results = await route(Broken(Answer(Again("first", "limit", ""), "recipient")), second).send(
-        WORDS, everybody(1), "r/0"
+        WORDS, everybody(1), JOB
     )
     assert second.calls == []
     assert isinstance(results[0], Again)
+
+
+async def test_an_account_that_had_too_much_waits_and_uses_up_no_attempt() -> None:
+    """All of it is given nothing for so long, whoever the message is for."""
+    provider = Broken(Answer(Again("first", "RE:0013", "too much", 30.0), "account", is_rate=True))
+    one = route(provider)
+    for _ in range(2):
+        results = await one.send(WORDS, everybody(2), JOB)
+        assert [(result.after_s, result.is_paced) for result in results.values() if isinstance(result, Again)] == [
+            (30.0, True),
+            (30.0, True),
+        ]
+    assert len(provider.calls) == 1
+    assert one.find_outage() is None, "it answers"
+
+
+async def test_nothing_gets_through_only_where_every_provider_that_is_on_is_away() -> None:
+    down = Answer(Blocked("first", "first", "isv.AMOUNT_NOT_ENOUGH", "no money", 60.0), "account")
+    first, second = Broken(down), Broken(down)
+    second.name = "second"
+    over_both = route(first, second)
+    second.answer = Answer(Sent("second", "1"))
+    await over_both.send(WORDS, everybody(1), JOB)
+    assert over_both.find_outage() is None
+
+    over_both.carriers.apply({"second": Switch(enabled=False)})
+    outage = over_both.find_outage()
+    assert outage is not None
+    assert (outage.scope, outage.code, outage.after_s) == ("first", "isv.AMOUNT_NOT_ENOUGH", 60.0)

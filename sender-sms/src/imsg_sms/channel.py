@@ -6,9 +6,11 @@ from imsg_contract import addresses
 from imsg_contract.topology import ASKING_S, Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
 from imsg_delivery.channel import Terms, Uncertain
-from imsg_sms.providers import Provider
+from imsg_sms.providers import Describing, Provider
 from imsg_sms.route import Route
+from imsg_sms.signatures import FREE, find_signatures
 from imsg_sms.templates import SCOPE, Message, Templates
+from imsg_sms.wishes import Suppress, tell_refused
 
 MOST = 1_000
 """Recipients of a chunk and of a call: what the largest providers take at once."""
@@ -34,11 +36,29 @@ class SmsChannel:
 
     method = SCOPE
 
-    def __init__(self, route: Route, templates: Templates, terms: Terms, providers: Sequence[Provider] = ()) -> None:
+    def __init__(
+        self,
+        route: Route,
+        templates: Templates,
+        terms: Terms,
+        providers: Sequence[Provider] = (),
+        suppress: Suppress | None = None,
+    ) -> None:
+        """`suppress` hears of numbers that opted out at their provider."""
         self.terms = terms
+        self._suppress = suppress
+        described = [one for one in providers if isinstance(one, Describing)]
+        self._opted_out = {(one.name, code) for one in described for code in one.opted_out}
         self.providers = providers
         self._route = route
         self.templates = templates
+        self.carriers = route.carriers
+        self._signatures = find_signatures([(one.limits, one.takes_text) for one in providers])
+
+    def name_sender(self, job: Job) -> str | None:
+        """Name the signature, where it is the same whichever provider carries the message."""
+        template = job.content.get("template") if isinstance(job.content, dict) else FREE
+        return self._signatures.get(template) if isinstance(template, str) else None
 
     async def prepare(self, job: Job) -> Message | Again | Blocked | Refused:
         """Find the template and its variables."""
@@ -55,9 +75,25 @@ class SmsChannel:
                 results[one.n] = Refused(SCOPE, "address", "This is no phone number; correct it and send again.")
             else:
                 fit.append(one)
-        return results | dict(await self._route.send(prepared, fit, job.name) if fit else {})
+        results |= await self._route.send(prepared, fit, job) if fit else {}
+        await self._tell(job, recipients, results)
+        return results
+
+    def find_outage(self) -> Blocked | None:
+        """Say why no SMS gets through by any provider."""
+        return self._route.find_outage()
 
     async def ask(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Ask the providers what became of these."""
         del prepared  # our own id is what they are asked by
-        return await self._route.trace(job, recipients, is_last=job.asking >= len(self.terms.ask_after_s))
+        results = await self._route.trace(job, recipients, is_last=job.asking >= len(self.terms.ask_after_s))
+        await self._tell(job, recipients, results)
+        return results
+
+    async def _tell(self, job: Job, recipients: Sequence[Recipient], results: Mapping[int, Result]) -> None:
+        """Have the catalog hear of numbers that opted out at their provider."""
+        if self._suppress is None:
+            return
+        for one in recipients:
+            if isinstance(result := results.get(one.n), Refused):
+                await tell_refused(self._suppress, job, one, result, self.name_sender(job), described=self._opted_out)

@@ -2,7 +2,9 @@
 
 import asyncio
 import hmac
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -12,9 +14,11 @@ from imsg_contract.errors import Refusal
 from imsg_runtime import bodies
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisUnavailable
-from imsg_sms.providers import NotOurs, Pulling, Push, Reply, Report, Reporting, Reports
+from imsg_sms.opt_out import is_opt_in, is_opt_out
+from imsg_sms.providers import NotOurs, Pull, Push, Reply, Reporting, Reports
 from imsg_sms.providers.clients import NoAnswer, NotSent
 from imsg_sms.receipts import Receipts
+from imsg_sms.wishes import find_reported, find_wishes
 
 log = logger(__name__)
 
@@ -26,6 +30,9 @@ KEEP_TIMEOUT_S = 4.0
 
 AT_ONCE = 64
 
+INBOUND = "/inbound"
+"""What the URL of inbound messages ends with, where a provider tells them apart by it."""
+
 KEEP_AGAIN_S = 1.0
 """How long to wait before receipts that were fetched are published again."""
 
@@ -33,61 +40,101 @@ PULL_EVERY_S = 5.0
 """How long to wait where a provider had no receipts, or could not be asked."""
 
 
-def routes(receipts: Receipts, providers: Sequence[Reporting], public_url: str = "") -> APIRouter:
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Has the broker keep what providers tell us."""
+
+    receipts: Receipts
+    opt_out: Sequence[str]
+    """The words that ask for no more messages."""
+    opt_in: Sequence[str]
+    """The words that take it back."""
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    """Provider → the signature of all that it sends for us, where it is one."""
+
+    async def keep(self, name: str, read: Reports) -> bool:
+        """Keep what was read; False where the broker did not within the time that providers wait."""
+        if read.unreadable:
+            log.warning("reports_unreadable", provider=name, count=read.unreadable)
+        count = len(read.read) + len(read.inbound)
+        try:
+            async with asyncio.timeout(KEEP_TIMEOUT_S):
+                await self._publish(name, read)
+        except (PublishRefused, PublishUnknown, RedisUnavailable, TimeoutError) as error:
+            log.warning("reports_not_recorded", count=count, why=str(error) or type(error).__name__)
+            return False
+        if count:
+            log.info("reports_recorded", provider=name, count=count, inbound=len(read.inbound))
+        return True
+
+    async def _publish(self, name: str, read: Reports) -> None:
+        """Publish everything, confirmed; a receipt under our own id too where its message was found by asking."""
+        signature = self.signatures.get(name)
+        black = [wish for one in read.read for wish in find_reported(one.receipt, signature, is_said=one.opted_out)]
+        await _await_all(self.receipts.suppress(wish) for wish in black)
+        asked = await self.receipts.recall({one.reference for one in read.read if one.reference})
+        everything = [one.receipt for one in read.read]
+        everything += [
+            one.receipt.model_copy(update={"provider_id": one.reference}) for one in read.read if one.reference in asked
+        ]
+        await _await_all(self.receipts.publish(receipt) for receipt in everything)
+        for one in read.inbound:
+            wants_none = one.opt_out or is_opt_out(one.text, self.opt_out)
+            wants_again = not wants_none and (one.opt_in or is_opt_in(one.text, self.opt_in))
+            said = one.model_copy(update={"opt_out": wants_none, "opt_in": wants_again})
+            for wish in find_wishes(said):
+                await self.receipts.suppress(wish)
+            await self.receipts.publish_inbound(said)
+
+
+def routes(keeper: Keeper, providers: Sequence[Reporting], public_url: str = "") -> APIRouter:
     """Make the routes under /hooks/sms."""
     router = APIRouter(prefix="/hooks/sms")
     known: Mapping[str, Reporting] = {provider.name: provider for provider in providers}
 
     async def report(name: str, given: str, request: Request) -> Response:
-        """Take receipts; repeats are harmless, and anything that is not kept is asked for again."""
+        """Take receipts and inbound messages; repeats are harmless, and what is not kept is asked for again."""
         provider = known.get(name)
         if provider is None or provider.secret is None or not _same(given, provider.secret):
             raise Refusal("no_such_url", path=request.url.path)
         body = await bodies.read(request.receive, MAX_BODY_BYTES)
         headers = {header.lower(): value for header, value in request.headers.items()}
         try:
-            read = provider.read(Push(_url(request, public_url), headers, body))
+            read = provider.read(Push(_url(request, public_url), headers, body, request.url.path.endswith(INBOUND)))
         except NotOurs as error:
             log.warning("report_not_signed", provider=name, why=str(error))
             raise Refusal("no_such_url", path=request.url.path) from error
         if read is None:
             return _reply(provider.garbled)
-        if not await _record(receipts, name, read):
+        if not await keeper.keep(name, read):
             return _reply(provider.lost)
-        return _reply(provider.kept)
+        return _reply(read.kept or provider.kept)
 
-    router.add_api_route("/{name}/{given}", report, methods=["GET", "POST"], response_model=None)
+    for path in ("/{name}/{given}", f"/{{name}}/{{given}}{INBOUND}"):
+        router.add_api_route(path, report, methods=["GET", "POST"], response_model=None)
     return router
 
 
-async def pull(receipts: Receipts, provider: Pulling, every_s: float = PULL_EVERY_S) -> None:
-    """Fetch a provider's receipts for as long as the service runs: it gives each only once, so none is let go."""
+async def pull(keeper: Keeper, name: str, fetch: Pull, every_s: float = PULL_EVERY_S) -> None:
+    """Fetch a provider's reports for as long as the service runs: it gives each only once, so none is let go."""
     while True:
         try:
-            read = await provider.pull()
+            read = await fetch()
         except (NotSent, NoAnswer) as error:
-            log.warning("receipts_not_pulled", provider=provider.name, why=str(error))
+            log.warning("receipts_not_pulled", provider=name, why=str(error))
             await asyncio.sleep(every_s)
             continue
-        while not await _record(receipts, provider.name, read):  # noqa: ASYNC110  the broker is waited for
+        while not await keeper.keep(name, read):  # noqa: ASYNC110  the broker is waited for
             await asyncio.sleep(KEEP_AGAIN_S)
-        if not read.read:
+        if not read.read and not read.inbound:
             await asyncio.sleep(every_s)
 
 
-async def _record(receipts: Receipts, name: str, read: Reports) -> bool:
-    """Have the broker keep what was read; False where it did not within the time that providers wait."""
-    if read.unreadable:
-        log.warning("reports_unreadable", provider=name, count=read.unreadable)
-    try:
-        async with asyncio.timeout(KEEP_TIMEOUT_S):
-            await _keep(receipts, read.read)
-    except (PublishRefused, PublishUnknown, RedisUnavailable, TimeoutError) as error:
-        log.warning("reports_not_recorded", count=len(read.read), why=str(error) or type(error).__name__)
-        return False
-    if read.read:
-        log.info("reports_recorded", provider=name, count=len(read.read))
-    return True
+async def _await_all(published: Iterable[Awaitable[None]]) -> None:
+    """Wait for them, so many at once. Raises what the first that fails raises."""
+    waiting = iter(published)
+    while some := list(itertools.islice(waiting, AT_ONCE)):
+        await asyncio.gather(*some)
 
 
 def _same(given: str, secret: str) -> bool:
@@ -104,14 +151,3 @@ def _url(request: Request, public_url: str) -> str:
 
 def _reply(reply: Reply) -> Response:
     return Response(reply.body, reply.status, media_type=reply.media_type)
-
-
-async def _keep(receipts: Receipts, read: Sequence[Report]) -> None:
-    """Publish every receipt, confirmed; under our own id too where the message was found by asking."""
-    asked = await receipts.recall({one.reference for one in read if one.reference})
-    everything = [one.receipt for one in read]
-    everything += [
-        one.receipt.model_copy(update={"provider_id": one.reference}) for one in read if one.reference in asked
-    ]
-    for at in range(0, len(everything), AT_ONCE):
-        await asyncio.gather(*(receipts.publish(receipt) for receipt in everything[at : at + AT_ONCE]))

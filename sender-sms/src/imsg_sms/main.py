@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -22,11 +22,15 @@ from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.providers import Provider, Pulling, Reporting
 from imsg_sms.providers.clients import ANSWER_TIMEOUT_S, Clients, NoAnswer, open_clients
 from imsg_sms.receipts import Receipts
-from imsg_sms.route import Carrier, Route
+from imsg_sms.route import Route
 from imsg_sms.settings import Settings, Sms
+from imsg_sms.signatures import find_only
 from imsg_sms.templates import Templates, unite
 
-__all__ = ["NoAnswer", "Receipts", "Settings", "Sms", "app", "open_channel", "terms"]
+if TYPE_CHECKING:
+    from imsg_sms.checks import Checked
+
+__all__ = ["NoAnswer", "Receipts", "Settings", "Sms", "app", "check_providers", "open_channel", "terms"]
 
 log = logger(__name__)
 
@@ -63,10 +67,12 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     api = FastAPI(title="iMSG sender-sms", openapi_url=None)
     speak(api)
     reporting = [provider for provider in channel.providers if isinstance(provider, Reporting)]
-    api.include_router(hooks.routes(receipts, reporting, settings.public_url))
+    signatures = {one.name: found for one in channel.providers if (found := find_only(one.limits)) is not None}
+    keeper = hooks.Keeper(receipts, settings.sms.opt_out, settings.sms.opt_in, signatures)
+    api.include_router(hooks.routes(keeper, reporting, settings.public_url))
     for provider in channel.providers:
-        if isinstance(provider, Pulling) and provider.pulls:
-            sender.service.watch(hooks.pull(receipts, provider), f"receipts of {provider.name}")
+        for number, fetch in enumerate(provider.pulls if isinstance(provider, Pulling) else ()):
+            sender.service.watch(hooks.pull(keeper, provider.name, fetch), f"reports of {provider.name} {number}")
     return api
 
 
@@ -87,10 +93,10 @@ async def open_channel(
             if (provider := load_provider(name).make(sms, clients, receipts, public_url)) is not None:
                 providers.append(provider)
         known = unite([provider.limits for provider in providers], takes_text=any(one.takes_text for one in providers))
-        route = Route([Carrier.of(provider, clock) for provider in providers], frozenset(known))
+        route = Route(providers, clock, routes=sms.provider_routes, known=frozenset(known))
         most = max(provider.most for provider in providers)
         wanted = terms(sms.uncertain, can_ask=route.can_ask, most=most)
-        yield SmsChannel(route, Templates(known), wanted, providers)
+        yield SmsChannel(route, Templates(known), wanted, providers, receipts.suppress)
 
 
 async def _publish(templates: Templates, connection: Redis) -> None:
@@ -101,3 +107,11 @@ async def _publish(templates: Templates, connection: Redis) -> None:
         except (RedisUnavailable, RedisRefused) as error:
             log.warning("templates_not_published", why=str(error))
         await asyncio.sleep(PUBLISH_EVERY_S)
+
+
+async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> "list[Checked]":
+    """Ask every provider, without sending, whether it knows the account and its templates."""
+    from imsg_sms.checks import check  # noqa: PLC0415  only the command line asks
+
+    async with open_clients(answer_timeout_s) as clients:
+        return await check(sms, clients)

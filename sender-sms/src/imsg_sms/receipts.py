@@ -1,10 +1,14 @@
-"""Receipts on their way to history: published, and under our own id too where a message was only found by asking."""
+"""Receipts and inbound messages on their way to history.
+
+A receipt goes under our own id too where its message was only found by asking.
+"""
 
 from collections.abc import Collection
 
 from imsg_broker.port import Broker
-from imsg_contract.topology import RECEIPT
-from imsg_contract.wire import Receipt
+from imsg_contract.suppressions import Suppression
+from imsg_contract.topology import INBOUND, RECEIPT
+from imsg_contract.wire import Inbound, Receipt
 from imsg_runtime.redis import Redis
 
 KEEP_S = 4 * 86_400
@@ -12,7 +16,7 @@ KEEP_S = 4 * 86_400
 
 
 class Receipts:
-    """Publishes receipts, and remembers in Redis which of our ids were asked about.
+    """Publishes receipts and inbound messages, and remembers in Redis which of our ids were asked about.
 
     Whose call was never answered has no id of the provider; it is settled under our own, and so its receipts must be.
     """
@@ -24,6 +28,14 @@ class Receipts:
     async def publish(self, receipt: Receipt) -> None:
         """Return once it is kept. Raises PublishRefused, PublishUnknown."""
         await self._broker.publish(receipt.encode(), self._broker.topology.new(RECEIPT))
+
+    async def publish_inbound(self, inbound: Inbound) -> None:
+        """Return once it is kept. Raises PublishRefused, PublishUnknown."""
+        await self._broker.publish(inbound.encode(), self._broker.topology.new(INBOUND))
+
+    async def suppress(self, suppression: Suppression) -> None:
+        """Tell the catalog; return once it is kept. Raises PublishRefused, PublishUnknown."""
+        await self._broker.publish(suppression.encode(), self._broker.topology.suppressions)
 
     async def remember(self, reference: str) -> None:
         """Note, before the provider is asked, that a chunk is asked about. Raises RedisUnavailable."""

@@ -1,178 +1,235 @@
-"""Which provider carries a message: in order, past those that are down; one bad number never fails the rest."""
+"""Which provider carries a message: by `imsg_delivery.routes`, past those that are down; one bad number fails alone."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Unknown
-from imsg_delivery.circuit_breaker import Breaker
-from imsg_sms.providers import Answer, Concern, Provider, Traceable
+from imsg_contract.wire import Again, Blocked, Concern, Job, Recipient, Refused, Result, Sent, Unknown, message_id
+from imsg_delivery.breakers import Breakers
+from imsg_delivery.carriers import Carrier, Carriers
+from imsg_delivery.routes import Facts
+from imsg_delivery.routes import Route as ProviderRoute
+from imsg_runtime.settings import variable
+from imsg_sms.providers import Answer, Provider, Traceable
 from imsg_sms.templates import SCOPE, Message, takes
-
-THRESHOLD = 5
-"""Failures of a provider in a row after which it is left alone."""
-
-COOL_OFF_S = 30.0
 
 AT_ONCE = 8
 """Calls of one chunk side by side, to a provider that takes few numbers in one."""
 
-MOST_BREAKERS = 256
-"""Templates of a provider whose trouble is remembered; beyond, the oldest is forgotten."""
-
 MAINLAND = "+86"
 
+STAYS: frozenset[Concern] = frozenset({"recipient", "content"})
+"""Troubles after which no other provider is asked: it would only send once more to who had too many."""
 
-@dataclass(slots=True)
-class Carrier:
-    """A provider and how it has fared: as a whole, and with each template that gave trouble."""
+PACED_S = 1.0
+"""How long a provider that says "too often" of all, and not until when, is given nothing."""
 
-    provider: Provider
-    clock: Callable[[], float]
-    breakers: dict[str, Breaker] = field(default_factory=dict)
-    last_failures: dict[str, str] = field(default_factory=dict)
-    """What it said last when it failed, by the scope of the trouble."""
+AWAY_S = 5.0
+"""How long a provider that can't be reached, or has no room, is left alone before one call tries it."""
 
-    @classmethod
-    def of(cls, provider: Provider, clock: Callable[[], float]) -> "Carrier":
-        """Begin with a provider that is trusted."""
-        return cls(provider, clock)
-
-    def claim_try(self, message: Message) -> Answer | None:
-        """Ask before a call; the answer instead of a call where the provider, or this template of it, is left alone."""
-        for scope in (self.provider.name, self._template(message)):
-            breaker = self.breakers.get(scope)
-            if breaker is not None and (wait_s := breaker.claim_try()):
-                why = f"It failed several times in a row, and is not tried for a while. {self.last_failures[scope]}"
-                concerns: Concern = "provider" if scope == self.provider.name else "template"
-                return Answer(Blocked(self.provider.name, scope, "circuit_open", why.strip(), wait_s), concerns)
-        return None
-
-    def note(self, message: Message, answer: Answer) -> None:
-        """Count what came of a call, for the scope that its trouble concerns alone."""
-        whole, template = self.provider.name, self._template(message)
-        troubled = next((one for one in (answer, *answer.each.values()) if one.of_route), None)
-        if troubled is None:
-            for scope in (whole, template):
-                if scope in self.breakers:
-                    self.breakers[scope].note_success()
-            return
-        scope = template if troubled.concerns in ("template", "signature") else whole
-        if scope not in self.breakers:
-            while len(self.breakers) >= MOST_BREAKERS:
-                oldest = next(iter(self.breakers))
-                del self.breakers[oldest]
-            self.breakers[scope] = Breaker(THRESHOLD, COOL_OFF_S, self.clock)
-        self.breakers[scope].note_failure()
-        self.last_failures[scope] = getattr(troubled.result, "detail", None) or ""
-        if scope == template and whole in self.breakers:
-            self.breakers[whole].note_success()
-
-    def _template(self, message: Message) -> str:
-        return f"{self.provider.name} template {'' if message.is_free else message.template}"
+TURN_S = 60.0
+"""A longer wait than for a minute's limit is part of a message's attempts and life."""
 
 
 class Route:
-    """The providers in their order.
+    """The providers, and what of each is left alone."""
 
-    The next provider is tried only after a refusal that says that nothing was taken, and that is the provider's own
-    trouble; never after Unknown, or people would get a message twice.
-    """
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        clock: Callable[[], float],
+        *,
+        routes: Mapping[str, ProviderRoute] | None = None,
+        known: frozenset[str] = frozenset(),
+    ) -> None:
+        """`routes` say what each provider is for: if not said the first carries all, the others what it can't.
 
-    def __init__(self, carriers: Sequence[Carrier], known: frozenset[str] = frozenset()) -> None:
-        self._carriers = carriers
+        `known` are the templates that some provider describes: who does not is passed by.
+        """
+        self._providers = {provider.name: provider for provider in providers}
+        self._breakers = {name: Breakers(name, clock, away_s=AWAY_S) for name in self._providers}
+        given = routes or {}
+        ordered = [
+            given.get(name, ProviderRoute(name, weight=int(place == 0))) for place, name in enumerate(self._providers)
+        ]
+        self.carriers = Carriers(SCOPE, ordered, clock, stays=STAYS)
         self._known = known
-        """The templates that some provider describes: who does not is passed by."""
 
     @property
     def can_ask(self) -> bool:
         """Whether any of the providers can be asked what became of a message."""
-        return any(isinstance(carrier.provider, Traceable) for carrier in self._carriers)
+        return any(isinstance(provider, Traceable) for provider in self._providers.values())
 
-    async def send(self, message: Message, recipients: Sequence[Recipient], reference: str) -> Mapping[int, Result]:
+    def find_outage(self) -> Blocked | None:
+        """Say why no provider that is switched on takes anything; the one that may be tried first says it."""
+        used = [one for name, one in self._breakers.items() if (known := self.carriers.find(name)) and known.is_on]
+        outages = [outage for one in used if (outage := one.find_outage()) is not None]
+        return min(outages, key=lambda one: one.after_s) if outages and len(outages) == len(used) else None
+
+    async def send(self, message: Message, recipients: Sequence[Recipient], job: Job) -> Mapping[int, Result]:
         """Answer a result for each."""
         results: dict[int, Result] = {}
-        left = list(recipients)
-        for carrier in self._carriers:
-            if not left or not self._takes(carrier, message):
-                continue
-            left = await self._send_all(carrier, message, left, reference, results)
-        for recipient in left:
-            results.setdefault(
-                recipient.n,
-                Refused(SCOPE, "no_provider", "No provider that is configured takes this template, or a text so long."),
-            )
+        for ranked, some in self._group(message, recipients, job):
+            fit = [carrier for carrier in ranked if self._takes(carrier, message)]
+            by_number = {recipient.n: recipient for recipient in some}
+
+            async def call(
+                carrier: Carrier, ns: Sequence[int], by_number: Mapping[int, Recipient] = by_number
+            ) -> Mapping[int, Result]:
+                return await self._send_all(carrier, message, [by_number[n] for n in ns], job)
+
+            names = {n: message_id(job.request, n) for n in by_number}
+            said = await self.carriers.carry(fit, names, call)
+            for n, recipient in by_number.items():
+                results[n] = said.get(n) or self._say_why_not(ranked, recipient, message, job)
         return results
 
+    def _group(
+        self, message: Message, recipients: Sequence[Recipient], job: Job
+    ) -> Iterator[tuple[Sequence[Carrier], Sequence[Recipient]]]:
+        """Put together who takes the same way."""
+        if self.carriers.fixed is not None or job.provider is not None:
+            yield self.carriers.rank(Facts(""), job.provider), recipients
+            return
+        groups: dict[tuple[str, ...], tuple[Sequence[Carrier], list[Recipient]]] = {}
+        for recipient in recipients:
+            facts = Facts(
+                message_id(job.request, recipient.n),
+                address=recipient.address,
+                template=message.template,
+                category=job.category,
+            )
+            ranked = self.carriers.rank(facts)
+            groups.setdefault(tuple(carrier.name for carrier in ranked), (ranked, []))[1].append(recipient)
+        yield from groups.values()
+
+    def _say_why_not(self, ranked: Sequence[Carrier], recipient: Recipient, message: Message, job: Job) -> Result:
+        if ranked:
+            why = "No provider that is configured takes this template, or a text so long."
+            return Refused(SCOPE, "no_provider", why, concerns="content")
+        if job.provider is not None:
+            why = f"There is no provider {job.provider}; there are {', '.join(self._providers)}."
+            return Refused(SCOPE, "no_provider", why, concerns="content")
+        number = f"{job.category.value} by {message.template or 'no template'} to {recipient.address[:3]}…"
+        return self.carriers.refuse(number, f"give one of {variable('sms', 'routes')} these conditions, or none")
+
     def _takes(self, carrier: Carrier, message: Message) -> bool:
-        provider = carrier.provider
+        provider = self._providers[carrier.name]
         return takes(provider.limits, message, takes_text=provider.takes_text, is_known=message.template in self._known)
 
     async def _send_all(
-        self,
-        carrier: Carrier,
-        message: Message,
-        recipients: Sequence[Recipient],
-        reference: str,
-        results: dict[int, Result],
-    ) -> list[Recipient]:
-        """Make the calls that a provider needs for all of them; return whom the next provider may try."""
+        self, carrier: Carrier, message: Message, recipients: Sequence[Recipient], job: Job
+    ) -> Mapping[int, Result]:
+        """Make the calls that a provider needs for all of them."""
+        provider = self._providers[carrier.name]
+        results, free = self._hold_back(provider.name, recipients)
         slots = asyncio.Semaphore(AT_ONCE)
 
-        async def one(some: Sequence[Recipient]) -> list[Recipient]:
+        async def one(some: Sequence[Recipient]) -> None:
             async with slots:
-                return await self._send(carrier, message, some, reference, results)
+                await self._send(provider, message, some, job.name, results)
 
-        calls = [one(some) for some in _split(carrier.provider, recipients)]
-        return [each for some in await asyncio.gather(*calls) for each in some]
+        calls = [one(some) for some in _split(provider, free)]
+        if len(calls) == 1:
+            await calls[0]
+        else:
+            await asyncio.gather(*calls)
+        return results
+
+    def _hold_back(
+        self, provider: str, recipients: Sequence[Recipient]
+    ) -> tuple[dict[int, Result], Sequence[Recipient]]:
+        """Leave out whom the provider wants to be given nothing for now, and say so."""
+        holds = self.carriers.holds
+        if not holds:
+            return {}, recipients
+        results: dict[int, Result] = {}
+        whole_s = holds.wait_s(provider)
+        for recipient in recipients:
+            if (left_s := max(whole_s, holds.wait_s(provider, recipient.address))) > 0:
+                concerns: Concern = "provider" if left_s == whole_s else "recipient"
+                detail = f"{provider} said too often; it is asked again in {left_s:.0f} s."
+                results[recipient.n] = Again(provider, "paced", detail, left_s, concerns, is_paced=left_s <= TURN_S)
+        return results, [recipient for recipient in recipients if recipient.n not in results]
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
         """Ask every provider that may have it; that it is nowhere is certain only where all of them can be asked."""
         results: dict[int, Result] = {}
         left = list(recipients)
-        is_certain = is_last and all(isinstance(carrier.provider, Traceable) for carrier in self._carriers)
-        for carrier in self._carriers:
-            if not left or not isinstance(carrier.provider, Traceable):
+        is_certain = is_last and all(isinstance(provider, Traceable) for provider in self._providers.values())
+        for provider in self._providers.values():
+            if not left or not isinstance(provider, Traceable):
                 continue
-            said = await carrier.provider.trace(job, left, is_last=is_certain)
+            said = await provider.trace(job, left, is_last=is_certain)
             for recipient in left:
                 before, found = results.get(recipient.n), said.get(recipient.n)
                 # Unknown of one provider outweighs "never had it" of another.
                 if found is not None and not (isinstance(before, Unknown) and isinstance(found, Again)):
                     results[recipient.n] = found
+                    if isinstance(found, Again):
+                        self.carriers.forget(message_id(job.request, recipient.n))
             left = [one for one in left if isinstance(said.get(one.n), Again | Unknown | None)]
         return results
 
     async def _send(
         self,
-        carrier: Carrier,
+        provider: Provider,
         message: Message,
         recipients: Sequence[Recipient],
         reference: str,
         results: dict[int, Result],
-    ) -> list[Recipient]:
-        """Make one call, and its halves where one number may have spoilt it; return whom the next provider may try."""
-        answer = await self._call(carrier, message, recipients, reference)
+    ) -> None:
+        """Make one call, and its halves where one number may have spoilt it."""
+        answer = await self._call(provider, message, recipients, reference)
         if answer.of_one and len(recipients) > 1:
             middle = len(recipients) // 2
-            halves = (recipients[:middle], recipients[middle:])
-            return [one for half in halves for one in await self._send(carrier, message, half, reference, results)]
-        for_next = []
+            for half in (recipients[:middle], recipients[middle:]):
+                await self._send(provider, message, half, reference, results)
+            return
         for recipient in recipients:
             said = answer.each.get(recipient.address, answer)
-            results[recipient.n] = said.result
-            if said.of_route and not isinstance(said.result, Unknown):
-                for_next.append(recipient)
-        return for_next
+            results[recipient.n] = self._tell(provider.name, recipient, said)
+
+    def _tell(self, provider: str, recipient: Recipient, answer: Answer) -> Result:
+        """Say what a trouble concerns; who was told "too often" waits for the next turn, and uses up no attempt."""
+        result = answer.result
+        if isinstance(result, Sent) or answer.concerns is None:
+            return result
+        if isinstance(result, Again) and answer.wants_less:
+            after_s = result.after_s or PACED_S
+            if answer.concerns != "content":
+                number = recipient.address if answer.concerns == "recipient" else ""
+                self.carriers.holds.hold(provider, number, after_s)
+            return replace(result, after_s=after_s, concerns=answer.concerns, is_paced=after_s <= TURN_S)
+        return replace(result, concerns=answer.concerns)
 
     async def _call(
-        self, carrier: Carrier, message: Message, recipients: Sequence[Recipient], reference: str
+        self, provider: Provider, message: Message, recipients: Sequence[Recipient], reference: str
     ) -> Answer:
-        if (left_alone := carrier.claim_try(message)) is not None:
-            return left_alone
-        answer = await carrier.provider.send(message, [recipient.address for recipient in recipients], reference)
-        carrier.note(message, answer)
+        about = _about(provider, message)
+        breakers = self._breakers[provider.name]
+        if (left_alone := breakers.find_block(about)) is not None:
+            return Answer(left_alone, left_alone.concerns)
+        answer = await provider.send(message, [recipient.address for recipient in recipients], reference)
+        troubled = next((one for one in (answer, *answer.each.values()) if one.of_route), answer)
+        result = troubled.result
+        if isinstance(result, Sent) or troubled.concerns is None:
+            breakers.note(about, result)
+        elif troubled.wants_less:
+            breakers.note_answer()
+        else:
+            breakers.note(about, replace(result, concerns=troubled.concerns))
+        if (outage := breakers.find_outage()) is not None and (carrier := self.carriers.find(provider.name)):
+            carrier.tally.note(outage)  # while it lasts calls are held back, and none would tell of it
         return answer
+
+
+def _about(provider: Provider, message: Message) -> Mapping[Concern, str]:
+    name = message.template
+    if message.is_free:
+        name = next((each for each, one in provider.limits.items() if one.default), "")
+    limits = provider.limits.get(name)
+    return {"template": name, "signature": "" if limits is None else limits.signature}
 
 
 def _split(provider: Provider, recipients: Sequence[Recipient]) -> Iterator[Sequence[Recipient]]:

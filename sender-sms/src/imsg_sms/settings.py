@@ -1,16 +1,13 @@
 """The settings of the SMS channel, checked at start."""
 
-import tomllib
+import re
 from collections.abc import Mapping
-from importlib import resources
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
     AliasChoices,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -19,7 +16,10 @@ from pydantic import (
 
 from imsg_channels.sms_templates import SmsTemplate
 from imsg_delivery.channel import Uncertain
+from imsg_delivery.routes import Route, check_categories, split_categories
 from imsg_runtime.settings import Common, Strings, variable
+from imsg_sms.http_settings import Http, Url
+from imsg_sms.opt_out import BACK, WORDS, is_opt_out
 
 ALIYUN_ENDPOINT = "https://dysmsapi.aliyuncs.com/"
 TENCENT_ENDPOINT = "https://sms.tencentcloudapi.com/"
@@ -29,21 +29,6 @@ TWILIO_ENDPOINT = "https://api.twilio.com/"
 PROVIDERS = ("aliyun", "tencent", "volcengine", "twilio", "http")
 """The providers there are, in the order in which they are tried where none is given: each is a module in `providers/`,
 its settings here, and its name."""
-
-
-def _with_scheme(value: object) -> object:
-    """Read `dysmsapi.aliyuncs.com`, as the provider's own documents write it, too."""
-    return f"https://{value}" if isinstance(value, str) and value and "://" not in value else value
-
-
-def _is_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be a URL that begins with https:// or http://")
-    return value
-
-
-Url = Annotated[str, BeforeValidator(_with_scheme), AfterValidator(_is_url)]
 
 
 class Template(BaseModel):
@@ -166,151 +151,6 @@ class Twilio(BaseModel):
         return self
 
 
-class Computed(BaseModel):
-    """A placeholder that is computed from others: a digest, a signature, an encoding."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    of: str
-    """The text, with placeholders."""
-    by: Literal["md5", "sha1", "sha256", "sha512", "hmac-md5", "hmac-sha1", "hmac-sha256", "plain"]
-    key: str = ""
-    """Of an HMAC, with placeholders."""
-    form: Annotated[Literal["hex", "HEX", "base64"], Field(alias="as")] = "hex"
-
-
-class Trouble(BaseModel):
-    """What one code of a described provider means."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    result: Literal["refused", "again", "blocked", "unknown"]
-    concerns: Literal["recipient", "content", "template", "signature", "sender", "account", "provider"]
-    after_s: Annotated[float, Field(ge=0)] = 0.0
-    of_one: bool = False
-    """The call is refused whole, though perhaps for one of its numbers."""
-
-
-class Each(BaseModel):
-    """Where an answer says what became of each number of a call."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    list: str
-    number: str
-    code: str
-    success: str
-    id: str = ""
-
-
-class HttpReceipts(BaseModel):
-    """What a described provider pushes to `/hooks/sms/http/HOOK_SECRET`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal["json", "form", "query"]
-    field: str = ""
-    """The field of a form or a query that holds JSON."""
-    list: str = ""
-    """The path of the entries; empty: the whole is one, or a list of them."""
-    id: str
-    number: str
-    status: str
-    delivered: tuple[str, ...]
-    """Values of `status` that mean so; all others mean that it failed."""
-    detail: str = ""
-    time: str = ""
-    answer: str = "OK"
-
-
-class HttpPull(BaseModel):
-    """How the receipts of a described provider are fetched; `receipts` says how they are read, as `json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    method: Literal["GET", "POST"] = "POST"
-    url: Url
-    body: str = ""
-    success: str
-    """What an answer that holds receipts, or says that there are none, looks like."""
-
-
-class Http(BaseModel):
-    """Any provider with a plain HTTP API: `[sms.http]` in imsg.toml, described in docs/sms.md."""
-
-    model_config = ConfigDict(frozen=True)
-
-    use: str = ""
-    """A description that comes with iMSG; what is given beside it goes before what it says."""
-    needs: tuple[str, ...] = ()
-    """Secrets without which a description can't be used."""
-    method: Literal["GET", "POST", "PUT"] = "POST"
-    url: Url
-    headers: Mapping[str, str] = {}
-    basic: str = ""
-    """`USER:PASSWORD` of HTTP's Basic, with placeholders."""
-    body: str = ""
-    wrap: Literal["", "base64"] = ""
-    """How the whole body is encoded before it is sent."""
-    charset: Literal["utf-8", "gbk", "gb18030"] = "utf-8"
-    """Of the call and of its answer."""
-    computed: Mapping[str, Computed] = {}
-    """More placeholders, computed in this order."""
-    success: str
-    """What an answer that means "taken" looks like: `PATH=VALUE` in JSON or XML, `status=200`, or `text=…`."""
-    id: str = ""
-    """Path of the provider's own id in its answer."""
-    code: str = ""
-    """Path of the provider's code; `text`: the whole answer."""
-    errors: Mapping[str, Trouble] = {}
-    """Code → what it means; `*`: any other."""
-    each: Each | None = None
-    receipts: HttpReceipts | None = None
-    pull: HttpPull | None = None
-    """Fetch receipts instead of having them pushed: only where the provider hands each out once."""
-    hook_secret: SecretStr | None = None
-    """The last part of the URL for receipts; without it none are taken."""
-    secrets: Mapping[str, SecretStr] = {}
-    """More placeholders, hidden wherever settings are shown."""
-    numbers: Annotated[int, Field(ge=1, le=1_000)] = 1
-    """How many numbers one call takes."""
-    separator: str = ","
-    """Between them."""
-    signature: str = ""
-    """Words before every `{text}`, such as 【天存】; counted with the segments."""
-    suffix: str = ""
-    """Words behind every `{text}`."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_described(cls, given: object) -> object:
-        if not isinstance(given, Mapping) or not given.get("use"):
-            return given
-        return {**_read_description(str(given["use"])), **given}
-
-    @model_validator(mode="after")
-    def _has_secrets(self) -> "Http":
-        if missing := [name for name in self.needs if name not in self.secrets]:
-            raise ValueError(f"{self.use} needs {', '.join(missing)} under [sms.http.secrets]")
-        if self.pull is not None and self.receipts is None:
-            raise ValueError("[sms.http.pull] wants [sms.http.receipts] too: how they are read")
-        return self
-
-    @property
-    def hook(self) -> str | None:
-        """Return the last part of the URL for receipts; None: none are taken."""
-        return self.hook_secret.get_secret_value() if self.hook_secret and self.receipts else None
-
-
-def _read_description(name: str) -> dict[str, Any]:
-    """Read a description that comes with iMSG. Raises ValueError."""
-    folder = resources.files("imsg_sms") / "http_providers"
-    known = sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
-    if name not in known:
-        raise ValueError(f"there is no description called {name}; there are {', '.join(known)}")
-    return tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
-
-
 def _is_known(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in PROVIDERS:
@@ -318,6 +158,43 @@ def _is_known(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError("names a provider twice")
     return names
+
+
+_PREFIX = re.compile(r"\+?[1-9][0-9]{0,14}")
+
+
+def _is_prefixes(text: str) -> str:
+    for prefix in _split(text):
+        if not _PREFIX.fullmatch(prefix):
+            raise ValueError(f"{prefix} begins no number; write +86, +852")
+    return text
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+class SmsRoute(BaseModel):
+    """What a provider is used for. Of several conditions each has to hold; with any it comes before those without."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: Annotated[int, Field(ge=0, le=1_000)] | None = None
+    """Its share beside the others'; 0: only where those say not now. Default: 1 of the first provider, 0 of others."""
+    numbers: Annotated[str, AfterValidator(_is_prefixes)] = ""
+    """What numbers begin with, with commas between: `+86`, `+852`; empty, here and below: any."""
+    templates: str = ""
+    categories: Annotated[str, AfterValidator(check_categories)] = ""
+
+    def of(self, name: str, place: int) -> Route:
+        """Make the route of the provider at this place of the order."""
+        return Route(
+            name,
+            int(place == 0) if self.weight is None else self.weight,
+            prefixes=tuple(f"+{prefix.lstrip('+')}" for prefix in _split(self.numbers)),
+            templates=frozenset(_split(self.templates)),
+            categories=split_categories(self.categories),
+        )
 
 
 class Sms(BaseModel):
@@ -337,7 +214,25 @@ class Sms(BaseModel):
     http: Http | None = None
     templates: dict[str, SmsTemplate] = {}
     """Logical templates: words once, and by which approved template each provider sends them; best in imsg.toml."""
+    routes: dict[str, SmsRoute] = {}
+    """Provider → what it is used for, and its weight."""
     uncertain: Uncertain = "stop"
+    opt_out: Strings = WORDS
+    """What a person who wants no more messages writes back."""
+    opt_in: Strings = BACK
+    """What a person who wants them again writes back."""
+
+    @model_validator(mode="after")
+    def _tells_words_apart(self) -> "Sms":
+        """Refuse a word that asks for both. Raises ValueError."""
+        if both := [word for word in self.opt_in if is_opt_out(word, self.opt_out)]:
+            raise ValueError(f"{both[0]} can't stand in opt_in and opt_out; take it out of one of them")
+        return self
+
+    @property
+    def provider_routes(self) -> dict[str, Route]:
+        """What each provider is used for."""
+        return {name: self.routes.get(name, SmsRoute()).of(name, place) for place, name in enumerate(self.order)}
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -370,6 +265,8 @@ class Sms(BaseModel):
         for name in self.order:
             if name not in self.given:
                 raise ValueError(f"{variable('sms', 'providers')} names {name}, of which nothing is set")
+        if strays := sorted(set(self.routes) - set(self.order)):
+            raise ValueError(f"{variable('sms', 'routes')} names {', '.join(strays)}, which is not used")
         if sum(template.default for template in self.templates.values()) > 1:
             raise ValueError("[sms.templates] has more than one default")
         for name, template in self.templates.items():

@@ -1,14 +1,13 @@
 """What a provider that carries SMS is to the rest; each is one module here, loaded only where it is configured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from imsg_contract.wire import Job, Receipt, Recipient, Result, TemplateLimits
+from imsg_contract.wire import Again, Concern, Inbound, Job, Receipt, Recipient, Result, TemplateLimits
 from imsg_sms.templates import Message
 
-Concern = Literal["recipient", "domain", "content", "template", "signature", "sender", "account", "provider"]
-"""What a trouble is about: whoever and whatever else is sent has none of it."""
+__all__ = ["Answer", "Concern", "Provider", "Traceable"]
 
 OF_ROUTE: frozenset[Concern] = frozenset({"template", "signature", "sender", "account", "provider"})
 """Troubles that another provider does not have: it may be tried, where nothing was taken."""
@@ -24,8 +23,17 @@ class Answer:
     """What its trouble is about; None where there is none."""
     of_one: bool = False
     """It was refused whole, though perhaps for one number only: halve it, and the bad one stands alone."""
+    is_rate: bool = False
+    """All that the provider is given is too much at once, and nothing is wrong with it."""
     each: Mapping[str, "Answer"] = field(default_factory=dict)
     """Number → what was said of it alone, where the provider answers for each."""
+
+    @property
+    def wants_less(self) -> bool:
+        """Whether it is a limit of so many in so much time, of the number or of all that the provider is given."""
+        if not isinstance(self.result, Again):
+            return False
+        return self.is_rate or (self.concerns == "recipient" and self.result.after_s > 0)
 
     @property
     def of_route(self) -> bool:
@@ -58,6 +66,15 @@ class Traceable(Protocol):
         """Find out what became of these, as `imsg_delivery.channel.Asking` says."""
 
 
+@runtime_checkable
+class Describing(Protocol):
+    """A provider whose description says which refusals are of numbers that opted out."""
+
+    name: str
+    opted_out: frozenset[str]
+    """Their codes, as results have them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
     """What a provider told us at its hook."""
@@ -67,6 +84,8 @@ class Push:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+    is_inbound: bool = False
+    """It came to `/hooks/sms/NAME/SECRET/inbound`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +103,8 @@ class Report:
 
     receipt: Receipt
     reference: str = ""
+    opted_out: bool = False
+    """Whether its provider's description says that such a receipt is of a number that opted out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +114,14 @@ class Reports:
     read: Sequence[Report]
     unreadable: int = 0
     """Entries that can't be matched with anything."""
+    inbound: Sequence[Inbound] = ()
+    """What people wrote."""
+    kept: "Reply | None" = None
+    """What is answered once it is kept, where that is not what the provider always hears."""
+
+
+Pull = Callable[[], Awaitable[Reports]]
+"""Fetches the next receipts, or the next inbound messages; nothing where there are none. Raises NotSent, NoAnswer."""
 
 
 class NotOurs(Exception):  # noqa: N818  named for the outcome
@@ -101,7 +130,7 @@ class NotOurs(Exception):  # noqa: N818  named for the outcome
 
 @runtime_checkable
 class Reporting(Protocol):
-    """A provider that pushes receipts to `/hooks/sms/NAME/SECRET`."""
+    """A provider that pushes receipts, and what people write, to `/hooks/sms/NAME/SECRET`."""
 
     name: str
     secret: str | None
@@ -119,10 +148,8 @@ class Reporting(Protocol):
 
 @runtime_checkable
 class Pulling(Protocol):
-    """A provider whose receipts are fetched, each only once."""
+    """A provider whose receipts and inbound messages are fetched, each only once."""
 
     name: str
-    pulls: bool
-
-    async def pull(self) -> Reports:
-        """Fetch the next receipts; nothing where there are none. Raises NotSent, NoAnswer."""
+    pulls: Sequence[Pull]
+    """Each is repeated for itself; none where everything is pushed."""

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from imsg_broker.port import PublishRefused, PublishUnknown
 from imsg_contract.wire import (
     Again,
     Blocked,
+    Inbound,
     Job,
     Receipt,
     Recipient,
@@ -25,24 +25,23 @@ from imsg_contract.wire import (
 )
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisUnavailable
-from imsg_sms.providers import Answer, Concern, Push, Reply, Report, Reports, numbers
+from imsg_sms.providers import Answer, Concern, Report, numbers
 from imsg_sms.providers.aliyun_signature import Request, encode, headers
 from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
-from imsg_sms.providers.entries import read_entries
+from imsg_sms.providers.inbound import Written, inbound
 from imsg_sms.providers.meanings import (
     BEIJING,
     SERVER_ERROR,
     Codes,
     Meaning,
-    failed,
     moment,
-    plain,
     unreadable,
     until_next_hour,
 )
+from imsg_sms.providers.template_provider import Found, Hook, TemplateProvider, read_object, report
 from imsg_sms.receipts import Receipts
 from imsg_sms.settings import Aliyun, Sms
-from imsg_sms.templates import Account, Book, Message, describe, mark
+from imsg_sms.templates import Account, Book, Use, describe, mark
 
 log = logger(__name__)
 
@@ -68,13 +67,20 @@ _CONTENT = (
     "isv.PARAM_NOT_SUPPORT_URL",
     "isv.BLACK_KEY_CONTROL_LIMIT",
     "isv.SMS_CONTENT_ILLEGAL",
+    "isv.SMS_CONTENT_MISMATCH_TEMPLATE_TYPE",
+    "isv.UNSUPPORTED_CONTENT",
     "isv.EXTEND_CODE_ERROR",
     "MissingPhoneNumbers",
     "MissingTemplateParam",
 )
 _OF_A_NUMBER = ("isv.MOBILE_NUMBER_ILLEGAL", "isv.DOMESTIC_NUMBER_NOT_SUPPORTED")
-_TEMPLATE = ("isv.SMS_TEMPLATE_ILLEGAL",)
-_SIGNATURE = ("isv.SMS_SIGNATURE_ILLEGAL", "isv.SMS_SIGNATURE_SCENE_ILLEGAL", "isv.SIGN_STATE_ILLEGAL")
+_TEMPLATE = ("isv.SMS_TEMPLATE_ILLEGAL", "isv.SMS_TEST_NUMBER_LIMIT")
+_SIGNATURE = (
+    "isv.SMS_SIGNATURE_ILLEGAL",
+    "isv.SMS_SIGNATURE_SCENE_ILLEGAL",
+    "isv.SMS_SIGN_ILLEGAL",
+    "isv.SIGN_STATE_ILLEGAL",
+)
 _ACCOUNT = (
     "isv.AMOUNT_NOT_ENOUGH",
     "isv.OUT_OF_SERVICE",
@@ -107,15 +113,13 @@ CODES: Mapping[str, Meaning] = {
     **{code: Meaning(Blocked, concerns) for concerns, codes in _BLOCKED.items() for code in codes},
     **dict.fromkeys(_BUSY, Meaning(Again, "provider")),
     "isv.BUSINESS_LIMIT_CONTROL": Meaning(Again, "recipient", of_one=True),
+    "isv.CUSTOMER_REFUSED": Meaning(Refused, "recipient", of_one=True),
 }
 """help.aliyun.com/document_detail/101346.html, read November 2026. For which time a frequency limit holds stands in
-its message (`_slow_down`)."""
+its message (`_slow_down`). CUSTOMER_REFUSED: it opted out of marketing; BLACK_KEY_CONTROL_LIMIT is of the words."""
 
-TABLE = Codes(NAME, CODES, {"Throttling": Meaning(Again, "provider"), "": Meaning(Again, "content")})
+TABLE = Codes(NAME, CODES, {"Throttling": Meaning(Again, "provider", is_rate=True), "": Meaning(Again, "content")})
 """A code nobody knows is Again: a new limit is likelier than a new refusal, and the message's life bounds it."""
-
-KEPT = Reply(json.dumps({"code": 0, "msg": "接收成功"}, ensure_ascii=False))
-"""To the letter: help.aliyun.com/document_detail/101867.html."""
 
 
 def make(sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> "AliyunProvider | None":
@@ -124,35 +128,25 @@ def make(sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -
     return AliyunProvider(sms.aliyun, clients, receipts, book(sms.aliyun, sms)) if sms.aliyun else None
 
 
-class AliyunProvider:
+class AliyunProvider(TemplateProvider):
     """The provider."""
 
     name = NAME
+    table = TABLE
+    hook = Hook("code", "msg", "接收成功")
+    """To the letter: help.aliyun.com/document_detail/101867.html."""
     most = MOST
     is_mixing = True
-    takes_text = False
-    kept = KEPT
-    garbled = Reply(json.dumps({"code": 1, "msg": "not a JSON array of reports"}), 400)
-    lost = Reply(json.dumps({"code": 1, "msg": "not kept, please repeat"}), 503)
 
     def __init__(
         self, settings: Aliyun, clients: Clients, receipts: Receipts, book: Book, now: Callable[[], float] = time.time
     ) -> None:
+        super().__init__(settings.endpoint, clients, book, settings.hook, now)
         self._settings = settings
-        self._book = book
-        self._clients = clients
         self._receipts = receipts
-        self._now = now
-        parts = urlsplit(settings.endpoint)
-        self._host = parts.netloc.rpartition("@")[2]
-        self._path = parts.path or "/"
-        self._root = f"{parts.scheme}://{self._host}{self._path}"
-        self.limits = book.limits
-        self.secret = settings.hook
 
-    async def send(self, message: Message, numbers_: Sequence[str], reference: str) -> Answer:
+    async def _ask(self, used: Use, numbers_: Sequence[str], reference: str) -> tuple[int, Mapping[str, Any]]:
         """SendSms: one content for up to 1,000 numbers, accepted or refused whole."""
-        used = self._book.find(message)
         parameters = {
             "PhoneNumbers": ",".join(map(numbers.format_number, numbers_)),
             "SignName": used.signature,
@@ -160,20 +154,10 @@ class AliyunProvider:
             "TemplateParam": json.dumps(dict(used.params), ensure_ascii=False, separators=(",", ":")),
             "OutId": reference,
         }
-        try:
-            status, said = await self._call("SendSms", parameters)
-        except (NotSent, NoAnswer) as error:
-            return failed(NAME, error)
-        return self._meant(status, said, {"template": parameters["TemplateCode"], "signature": used.signature})
+        return await self._call("SendSms", parameters)
 
-    def read(self, push: Push) -> Reports | None:
-        """Read SmsReport; it is not signed."""
-        entries = read_entries(push.body)
-        if entries is None:
-            return None
-        now = datetime.fromtimestamp(self._now(), UTC)
-        read = [report for entry in entries if (report := read_receipt(entry, now)) is not None]
-        return Reports(read, len(entries) - len(read))
+    def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
+        return read_inbound(entry, now) if "content" in entry else read_receipt(entry, now)
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
         """Look each number up, side by side, by our own id; what was found delivered is told as a receipt too."""
@@ -262,30 +246,28 @@ class AliyunProvider:
         in_body = len(form) > QUERY_CHARACTERS
         request = Request(
             method="POST",
-            host=self._host,
+            host=self._at.host,
             action=action,
             version=VERSION,
             query={} if in_body else parameters,
             body=form.encode() if in_body else b"",
             content_type=FORM if in_body else None,
-            path=self._path,
+            path=self._at.path,
+            encoded=None if in_body else form,
         )
         signed = headers(
             request,
             self._settings.access_key_id,
             self._settings.access_key_secret.get_secret_value(),
-            now=datetime.fromtimestamp(self._now(), UTC),
+            now=self._moment(),
             nonce=secrets.token_hex(16),
         )
-        url = self._root if in_body else f"{self._root}?{form}"
+        url = self._at.url if in_body else f"{self._at.url}?{form}"
         answer = await self._clients.call("POST", url, {**signed, "accept": "application/json"}, request.body)
-        try:
-            said = answer.json()
-        except ValueError:
-            said = {}
-        return answer.status_code, said if isinstance(said, dict) else {}
+        return answer.status_code, read_object(answer)
 
-    def _meant(self, status: int, said: Mapping[str, Any], used: Mapping[str, str]) -> Answer:
+    def _judge_answer(self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: Use) -> Answer:
+        del numbers_  # it answers for all of them at once
         code, detail = said.get("Code"), str(said.get("Message") or "")
         if code == OK and status < SERVER_ERROR:
             return Answer(Sent(NAME, str(said.get("BizId") or "") or None, detail or None))
@@ -295,8 +277,7 @@ class AliyunProvider:
             return Answer(Unknown(NAME, code, detail), concerns="provider")
         if code == "isv.BUSINESS_LIMIT_CONTROL":
             return Answer(self._slow_down(code, detail), concerns="recipient", of_one=True)
-        about = used.get(CODES[code].concerns, "") if code in CODES else ""
-        return TABLE.judge(code, detail, now=self._now(), about=about, raw=json.dumps(said, ensure_ascii=False))
+        return self._judge_code(code, detail, said, used)
 
     def _slow_down(self, code: str, detail: str) -> Result:
         """Read which limit a number has reached: minutes and hours are the clock's, a day lasts 24 hours."""
@@ -319,23 +300,22 @@ def book(settings: Aliyun, sms: Sms) -> Book:
     return describe(Account(NAME, settings.sign_name, settings.variable_characters), sms.templates, known)
 
 
-def read_receipt(entry: object, now: datetime) -> Report | None:
+def read_receipt(entry: Mapping[str, Any], now: datetime) -> Report | None:
     """Read one report; with it our own id that it carries. None where it can't be matched with anything."""
-    if not isinstance(entry, Mapping):
+    if "success" not in entry:
         return None
-    identity, number = entry.get("biz_id"), entry.get("phone_number")
-    address = numbers.read(str(number)) if number is not None else None
-    if not isinstance(identity, str | int) or not str(identity) or address is None or "success" not in entry:
-        return None
-    is_delivered = entry["success"] in (True, "true", "True")
-    code, detail = entry.get("err_code"), entry.get("err_msg")
-    receipt = Receipt(
-        provider=NAME,
-        provider_id=plain(identity),
-        address=address,
-        status=Status.DELIVERED if is_delivered else Status.FAILED,
-        code=plain(code) if code else None,
-        detail=plain(detail) if detail else None,
-        at=moment(str(entry.get("report_time") or "")) or now.astimezone(UTC),
-    )
-    return Report(receipt, str(entry.get("out_id") or ""))
+    at, is_delivered = moment(str(entry.get("report_time") or "")) or now, entry["success"] in (True, "true", "True")
+    said = entry.get("err_code"), entry.get("err_msg"), at, entry.get("out_id")
+    return report(NAME, Found(entry.get("biz_id"), _number(entry), is_delivered, *said))
+
+
+def read_inbound(entry: Mapping[str, Any], now: datetime) -> Inbound | None:
+    """Read what somebody wrote: SmsUp (help.aliyun.com/document_detail/101875.html)."""
+    at, identity = moment(str(entry.get("send_time") or "")) or now, entry.get("sequence_id")
+    to, signature = entry.get("dest_code"), entry.get("sign_name")
+    return inbound(NAME, Written(_number(entry), entry.get("content"), at, identity, to, signature))
+
+
+def _number(entry: Mapping[str, Any]) -> str | None:
+    number = entry.get("phone_number")
+    return numbers.read(str(number)) if number is not None else None

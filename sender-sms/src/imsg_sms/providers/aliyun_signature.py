@@ -25,6 +25,8 @@ class Request:
     content_type: str | None = None
     path: str = "/"
     """Anything else only where the endpoint is not the provider's own."""
+    encoded: str | None = None
+    """The query as `encode` has it, where that is done already."""
 
 
 def headers(request: Request, key_id: str, secret: str, *, now: datetime, nonce: str) -> dict[str, str]:
@@ -51,7 +53,8 @@ def canonical(request: Request, signed: Mapping[str, str], names: str) -> str:
     """Write the canonical request: the one form in which both sides see the call."""
     lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
     path = quote(request.path, safe=f"/{UNRESERVED}")
-    return "\n".join((request.method, path, encode(request.query), lines, names, signed["x-acs-content-sha256"]))
+    query = encode(request.query) if request.encoded is None else request.encoded
+    return "\n".join((request.method, path, query, lines, names, signed["x-acs-content-sha256"]))
 
 
 def encode(parameters: Mapping[str, str]) -> str:

@@ -30,6 +30,8 @@ class Meaning:
     after_s: Wait = 0.0
     of_one: bool = False
     """The call was refused whole, though perhaps for one of its numbers."""
+    is_rate: bool = False
+    """All that the provider is given is too much at once, and nothing is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Codes:
             make(self.provider, meaning, code, detail, now=now, about=about),
             concerns=meaning.concerns,
             of_one=meaning.of_one,
+            is_rate=meaning.is_rate,
         )
 
 
@@ -69,7 +72,7 @@ def scope(provider: str, concerns: Concern, about: str) -> str:
     return f"{provider} {concerns} {about}" if about and concerns in ("template", "signature") else provider
 
 
-def failed(provider: str, error: NotSent | NoAnswer) -> Answer:
+def judge_failure(provider: str, error: NotSent | NoAnswer) -> Answer:
     """Judge a call that was never answered."""
     if isinstance(error, NotSent):
         detail = f"The provider can't be reached: {error}"
@@ -81,7 +84,7 @@ def unreadable(provider: str, status: int) -> Answer:
     """Judge an answer without a code: only a refusal by status says that nothing was taken."""
     why = f"The provider answered {status}, and nothing that can be read."
     if status == TOO_MANY or 300 <= status < SERVER_ERROR:  # noqa: PLR2004  HTTP's redirections and client errors
-        return Answer(Again(provider, f"http_{status}", why), concerns="provider")
+        return Answer(Again(provider, f"http_{status}", why), concerns="provider", is_rate=status == TOO_MANY)
     return Answer(Unknown(provider, f"http_{status}", why), concerns="provider")
 
 
@@ -108,6 +111,28 @@ def moment(text: str) -> datetime | None:
         read = datetime.fromisoformat(text)
         return (read if read.tzinfo else read.replace(tzinfo=BEIJING)).astimezone(UTC)
     except (ValueError, OverflowError):
+        return None
+
+
+COMPACT: Mapping[int, str] = {14: "%Y%m%d%H%M%S", 12: "%y%m%d%H%M%S", 10: "%y%m%d%H%M"}
+"""Digits of a time written without anything between them → how it is read: Beijing's, as providers write it."""
+
+PLAUSIBLE = timedelta(days=800)
+"""How far off a number may be that is taken for seconds since 1970; 2601021504 is an afternoon of 2026 instead."""
+
+
+def any_moment(text: str, now: datetime) -> datetime | None:
+    """Read a time in whatever form a provider writes it: as above, UNIX seconds or milliseconds, or digits alone."""
+    text = text.strip()
+    if not (text.isascii() and text.isdecimal()):
+        return moment(text)
+    for seconds in (int(text), int(text) / 1_000) if len(text) in (10, 13) else ():
+        at = moment_of(seconds)
+        if at is not None and abs(at - now) < PLAUSIBLE:
+            return at
+    try:
+        return datetime.strptime(text, COMPACT[len(text)]).replace(tzinfo=BEIJING).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
         return None
 
 

@@ -3,32 +3,38 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
-from imsg_contract.wire import Again, Blocked, Receipt, Refused, Sent, Status, TemplateLimits, Unknown
-from imsg_sms.providers import Answer, Concern, Push, Reply, Report, Reports, numbers
-from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
-from imsg_sms.providers.entries import read_entries
+from imsg_contract.wire import Again, Blocked, Inbound, Refused, Sent, Unknown
+from imsg_sms.providers import Answer, Concern, Pull, Report, Reports, numbers
+from imsg_sms.providers.clients import Clients, NoAnswer
+from imsg_sms.providers.inbound import Written, inbound
 from imsg_sms.providers.meanings import (
     Codes,
     Meaning,
     Wait,
-    failed,
     moment,
     moment_of,
-    plain,
     unreadable,
     until_hour,
     until_next_hour,
     until_tomorrow,
 )
+from imsg_sms.providers.template_provider import (
+    Found,
+    Hook,
+    TemplateProvider,
+    account_book,
+    read_all,
+    read_object,
+    report,
+)
 from imsg_sms.providers.tencent_signature import Request, headers
 from imsg_sms.receipts import Receipts
 from imsg_sms.settings import Sms, Tencent
-from imsg_sms.templates import Account, Book, Message, describe, mark
+from imsg_sms.templates import Book, Use
 
 NAME = "tencent"
 VERSION = "2021-01-11"
@@ -36,6 +42,7 @@ SERVICE = "sms"
 OK = "Ok"
 """Not Aliyun's OK."""
 
+SUCCESS = "SUCCESS"
 MOST = 200
 PULLED_AT_ONCE = 100
 MARKETING_FROM = 8
@@ -47,7 +54,7 @@ def _all(kind: str, names: str, meaning: Meaning) -> dict[str, Meaning]:
 
 
 def _rate(concerns: Concern, after_s: Wait) -> Meaning:
-    return Meaning(Again, concerns, after_s)
+    return Meaning(Again, concerns, after_s, is_rate=concerns == "provider")
 
 
 CODES: Mapping[str, Meaning] = {
@@ -84,10 +91,11 @@ CODES: Mapping[str, Meaning] = {
         "ProhibitedUseUrlInTemplateParameter UnsupportedTemplateVariable",
         Meaning(Refused, "content"),
     ),
-    "FailedOperation.SignatureIncorrectOrUnapproved": Meaning(Blocked, "signature"),
+    **_all("FailedOperation", "SignatureIncorrectOrUnapproved MissingSignature", Meaning(Blocked, "signature")),
+    **_all("FailedOperation", "NotEnterpriseCertification ProhibitSubAccountUse", Meaning(Blocked, "account")),
     **_all(
         "FailedOperation",
-        "TemplateIncorrectOrUnapproved TemplateUnapprovedOrNotExist",
+        "TemplateIncorrectOrUnapproved TemplateUnapprovedOrNotExist TemplateIdNotExist",
         Meaning(Blocked, "template"),
     ),
     **_all(
@@ -97,8 +105,9 @@ CODES: Mapping[str, Meaning] = {
         Meaning(Blocked, "template"),
     ),
     "FailedOperation.InsufficientBalanceInSmsPackage": Meaning(Blocked, "account"),
+    "InvalidParameter.AppidAndBizId": Meaning(Blocked, "account"),
     "InvalidParameterValue.SdkAppIdNotExist": Meaning(Blocked, "account"),
-    "InternalError.RequestTimeException": Meaning(Blocked, "account"),
+    **_all("InternalError", "RequestTimeException RestApiInterfaceNotExist", Meaning(Blocked, "account")),
     **_all("InternalError", "SigFieldMissing SigVerificationFail", Meaning(Blocked, "account")),
     "LimitExceeded.PhoneNumberCountLimit": Meaning(Refused, "content"),
 }
@@ -126,98 +135,63 @@ TABLE = Codes(NAME, CODES, CLASSES)
 def make(sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> "TencentProvider | None":
     """Make the provider; None where nothing of it is set."""
     del receipts, public_url
-    return TencentProvider(sms.tencent, clients, book(sms.tencent, sms)) if sms.tencent else None
+    return TencentProvider(sms.tencent, clients, account_book(NAME, sms.tencent, sms)) if sms.tencent else None
 
 
-def book(settings: Tencent, sms: Sms) -> Book:
-    """Say what the account's templates take."""
-    signature = mark(settings.sign_name)
-    default = TemplateLimits(default=True, signature=signature, variables={settings.variable: None})
-    own = {settings.template: default} if settings.template else {}
-    return describe(Account(NAME, settings.sign_name, settings.variable_characters), sms.templates, own)
-
-
-class TencentProvider:
+class TencentProvider(TemplateProvider):
     """The provider. It has no way to be asked by our own id; a call that is not answered stays unknown."""
 
     name = NAME
+    table = TABLE
+    hook = Hook("result", "errmsg")
     most = MOST
-    is_mixing = False
-    takes_text = False
-    kept = Reply(json.dumps({"result": 0, "errmsg": "OK"}))
-    garbled = Reply(json.dumps({"result": 1, "errmsg": "not a JSON array of reports"}), 400)
-    lost = Reply(json.dumps({"result": 1, "errmsg": "not kept, please repeat"}), 503)
 
     def __init__(self, settings: Tencent, clients: Clients, book: Book, now: Callable[[], float] = time.time) -> None:
+        super().__init__(settings.endpoint, clients, book, settings.hook, now)
         self._settings = settings
-        self._clients = clients
-        self._book = book
-        self._now = now
-        parts = urlsplit(settings.endpoint)
-        self._host = parts.netloc.rpartition("@")[2]
-        self._path = parts.path or "/"
-        self._url = f"{parts.scheme}://{self._host}{self._path}"
-        self.limits = book.limits
-        self.secret = settings.hook
-        self.pulls = settings.pull
+        self.pulls: Sequence[Pull] = (self._pull_receipts, self._pull_inbound) if settings.pull else ()
 
-    async def send(self, message: Message, numbers_: Sequence[str], reference: str) -> Answer:
+    async def _ask(self, used: Use, numbers_: Sequence[str], reference: str) -> tuple[int, Mapping[str, Any]]:
         """SendSms: one content for up to 200 numbers, all of mainland China or none; each is answered by itself."""
-        used = self._book.find(message)
         asked = {
             "PhoneNumberSet": list(numbers_),
-            "SmsSdkAppId": self._settings.app_id,
             "SignName": used.signature,
             "TemplateId": used.id,
             "TemplateParamSet": list(used.params.values()),
             "SessionContext": reference,
         }
-        try:
-            status, said = await self._call("SendSms", asked)
-        except (NotSent, NoAnswer) as error:
-            return failed(NAME, error)
-        return self._meant(status, said, numbers_, {"template": used.id, "signature": used.signature})
+        return await self._call("SendSms", asked)
 
-    def read(self, push: Push) -> Reports | None:
-        """Read a push; it is not signed, and carries no id of ours."""
-        entries = read_entries(push.body)
-        if entries is None:
-            return None
-        now = datetime.fromtimestamp(self._now(), UTC)
-        read = [report for entry in entries if (report := read_pushed(entry, now)) is not None]
-        return Reports(read, len(entries) - len(read))
+    async def _pull_receipts(self) -> Reports:
+        return read_all(await self._pull("PullSmsSendStatus"), read_pulled, self._moment())
 
-    async def pull(self) -> Reports:
-        """PullSmsSendStatus: the next receipts. Raises NotSent, NoAnswer."""
-        status, said = await self._call(
-            "PullSmsSendStatus", {"Limit": PULLED_AT_ONCE, "SmsSdkAppId": self._settings.app_id}
-        )
-        if (error := said.get("Error")) or not isinstance(said.get("PullSmsSendStatusSet"), list):
+    async def _pull_inbound(self) -> Reports:
+        return read_all(await self._pull("PullSmsReplyStatus"), read_pulled_inbound, self._moment())
+
+    async def _pull(self, action: str) -> Sequence[object]:
+        """Fetch the next entries, each of which is handed out once. Raises NotSent, NoAnswer."""
+        status, said = await self._call(action, {"Limit": PULLED_AT_ONCE})
+        error, entries = said.get("Error"), said.get(f"{action}Set")
+        if error or not isinstance(entries, list):
             raise NoAnswer(f"{status}: {json.dumps(error, ensure_ascii=False)}")
-        now = datetime.fromtimestamp(self._now(), UTC)
-        entries = said["PullSmsSendStatusSet"]
-        read = [report for entry in entries if (report := read_pulled(entry, now)) is not None]
-        return Reports(read, len(entries) - len(read))
+        return entries
 
     async def _call(self, action: str, asked: Mapping[str, Any]) -> tuple[int, Mapping[str, Any]]:
         """Make one signed call; `Response` of the answer, empty where there is none. Raises NotSent, NoAnswer."""
-        body = json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()
-        signed = headers(
-            Request(self._host, SERVICE, action, VERSION, body, self._path),
-            self._settings.secret_id,
-            self._settings.secret_key.get_secret_value(),
-            now=datetime.fromtimestamp(self._now(), UTC),
-            region=self._settings.region,
-        )
-        answer = await self._clients.call("POST", self._url, signed, body)
-        try:
-            said = answer.json()
-        except ValueError:
-            said = {}
-        response = said.get("Response") if isinstance(said, dict) else None
+        answer = await self._post_json({**asked, "SmsSdkAppId": self._settings.app_id}, partial(self._sign, action))
+        response = read_object(answer).get("Response")
         return answer.status_code, response if isinstance(response, dict) else {}
 
-    def _meant(self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: Mapping[str, str]) -> Answer:
+    def _sign(self, action: str, body: bytes) -> Mapping[str, str]:
+        return headers(
+            Request(self._at.host, SERVICE, action, VERSION, body, self._at.path),
+            self._settings.secret_id,
+            self._settings.secret_key.get_secret_value(),
+            now=self._moment(),
+            region=self._settings.region,
+        )
+
+    def _judge_answer(self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: Use) -> Answer:
         error = said.get("Error")
         if isinstance(error, dict):
             return self._judge(error, used)
@@ -234,64 +208,57 @@ class TencentProvider:
         left_out = Unknown(NAME, "not_answered", "The provider said nothing of this number.")
         return Answer(left_out, each=each)
 
-    def _judge_one(self, entry: Mapping[str, Any], used: Mapping[str, str]) -> Answer:
+    def _judge_one(self, entry: Mapping[str, Any], used: Use) -> Answer:
         if entry.get("Code") == OK:
             return Answer(Sent(NAME, str(entry.get("SerialNo") or "") or None))
         # It is refused alone: nothing is to be halved.
         answer = self._judge(entry, used)
         return Answer(answer.result, answer.concerns)
 
-    def _judge(self, said: Mapping[str, Any], used: Mapping[str, str]) -> Answer:
-        code, detail = str(said.get("Code") or "no_code"), str(said.get("Message") or "")
-        about = used.get(CODES[code].concerns, "") if code in CODES else ""
-        return TABLE.judge(code, detail, now=self._now(), about=about, raw=json.dumps(said, ensure_ascii=False))
+    def _judge(self, said: Mapping[str, Any], used: Use) -> Answer:
+        return self._judge_code(str(said.get("Code") or "no_code"), str(said.get("Message") or ""), said, used)
+
+    def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
+        return read_pushed_inbound(entry, now) if "report_status" not in entry else read_pushed(entry, now)
 
 
-def read_pushed(entry: object, now: datetime) -> Report | None:
-    """Read one entry of a push (cloud.tencent.com/document/product/382/5807); None where it matches nothing."""
-    if not isinstance(entry, Mapping):
-        return None
-    at = moment(str(entry.get("user_receive_time") or "")) or now.astimezone(UTC)
-    address = _number(entry.get("nationcode"), entry.get("mobile"))
-    said = Said(entry.get("report_status"), entry.get("errmsg"), entry.get("description"))
-    return _report(entry.get("sid"), address, said, at)
+def read_pushed(entry: Mapping[str, Any], now: datetime) -> Report | None:
+    """Read a receipt of a push (cloud.tencent.com/document/product/382/5807); None where it matches nothing."""
+    at = moment(str(entry.get("user_receive_time") or "")) or now
+    status, address = entry.get("report_status"), _number(entry.get("nationcode"), entry.get("mobile"))
+    return _receipt(
+        status, Found(entry.get("sid"), address, status == SUCCESS, entry.get("errmsg"), entry.get("description"), at)
+    )
 
 
-def read_pulled(entry: object, now: datetime) -> Report | None:
+def read_pulled(entry: Mapping[str, Any], now: datetime) -> Report | None:
     """Read one entry of PullSmsSendStatus; None where it matches nothing."""
-    if not isinstance(entry, Mapping):
-        return None
-    address = numbers.read(str(entry.get("PhoneNumber") or "")) or _number(
-        entry.get("CountryCode"), entry.get("SubscriberNumber")
-    )
-    at = moment_of(entry.get("UserReceiveTime")) or now.astimezone(UTC)
-    said = Said(entry.get("ReportStatus"), entry.get("ReportStatus"), entry.get("Description"))
-    report = _report(entry.get("SerialNo"), address, said, at)
-    return report and Report(report.receipt, str(entry.get("SessionContext") or ""))
+    at, status = moment_of(entry.get("UserReceiveTime")) or now, entry.get("ReportStatus")
+    said = entry.get("Description"), at, entry.get("SessionContext")
+    return _receipt(status, Found(entry.get("SerialNo"), _read_pulled_number(entry), status == SUCCESS, status, *said))
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a receipt says, before it is believed to be one."""
-
-    status: object
-    code: object
-    detail: object
+def read_pushed_inbound(entry: Mapping[str, Any], now: datetime) -> Inbound | None:
+    """Read what somebody wrote out of a push (cloud.tencent.com/document/product/382/5809)."""
+    address, at = _number(entry.get("nationcode"), entry.get("mobile")), moment_of(entry.get("time")) or now
+    to, signature = entry.get("extend"), entry.get("sign")
+    return inbound(NAME, Written(address, entry.get("text"), at, to=to, signature=signature))
 
 
-def _report(identity: object, address: str | None, said: Said, at: datetime) -> Report | None:
-    if not isinstance(identity, str) or not identity or address is None or said.status not in ("SUCCESS", "FAIL"):
-        return None
-    receipt = Receipt(
-        provider=NAME,
-        provider_id=plain(identity),
-        address=address,
-        status=Status.DELIVERED if said.status == "SUCCESS" else Status.FAILED,
-        code=plain(said.code) if said.code else None,
-        detail=plain(said.detail) if said.detail else None,
-        at=at,
-    )
-    return Report(receipt)
+def read_pulled_inbound(entry: Mapping[str, Any], now: datetime) -> Inbound | None:
+    """Read one entry of PullSmsReplyStatus (its SDK's models)."""
+    at, text = moment_of(entry.get("ReplyTime")) or now, entry.get("ReplyContent")
+    to, signature = entry.get("ExtendCode"), entry.get("SignName")
+    return inbound(NAME, Written(_read_pulled_number(entry), text, at, to=to, signature=signature))
+
+
+def _receipt(status: object, found: Found) -> Report | None:
+    return report(NAME, found) if status in (SUCCESS, "FAIL") and isinstance(found.identity, str) else None
+
+
+def _read_pulled_number(entry: Mapping[str, Any]) -> str | None:
+    whole = numbers.read(str(entry.get("PhoneNumber") or ""))
+    return whole or _number(entry.get("CountryCode"), entry.get("SubscriberNumber"))
 
 
 def _number(country: object, number: object) -> str | None:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
-from imsg_contract.wire import Again, Blocked, Receipt, Refused, Sent, Status, Unknown
+from imsg_contract.wire import Again, Blocked, Inbound, Receipt, Refused, Sent, Status, Unknown
 from imsg_sms.providers import Answer, NotOurs, Push, Reply, Report, Reports, numbers
 from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
-from imsg_sms.providers.meanings import LOOK_AGAIN_S, SERVER_ERROR, Codes, Meaning, failed, plain, unreadable
+from imsg_sms.providers.inbound import Written, inbound
+from imsg_sms.providers.meanings import LOOK_AGAIN_S, SERVER_ERROR, Codes, Meaning, judge_failure, plain, unreadable
 from imsg_sms.providers.twilio_signature import is_signed
 from imsg_sms.receipts import Receipts
 from imsg_sms.settings import Sms, Twilio
@@ -32,7 +33,7 @@ CODES: Mapping[str, Meaning] = {
     **dict.fromkeys(_CONTENT, Meaning(Refused, "content")),
     **dict.fromkeys(_SENDER, Meaning(Blocked, "sender")),
     **dict.fromkeys(_ACCOUNT, Meaning(Blocked, "account")),
-    "20429": Meaning(Again, "provider"),
+    "20429": Meaning(Again, "provider", is_rate=True),
     "20500": Meaning(Again, "provider"),
     "20503": Meaning(Again, "provider"),
 }
@@ -124,15 +125,15 @@ class TwilioProvider:
         try:
             answer = await self._clients.call("POST", self._url, self._headers, urlencode(form).encode())
         except (NotSent, NoAnswer) as error:
-            return failed(NAME, error)
+            return judge_failure(NAME, error)
         try:
             said = answer.json()
         except ValueError:
             said = {}
-        return self._meant(answer.status_code, said if isinstance(said, dict) else {})
+        return self._find_meaning(answer.status_code, said if isinstance(said, dict) else {})
 
     def read(self, push: Push) -> Reports | None:
-        """Read a status callback. Raises NotOurs where the account's token did not sign it."""
+        """Read a status callback, or a message that came in. Raises NotOurs where the account did not sign it."""
         key = self._settings.signing_key
         if not is_signed(
             push.url,
@@ -145,12 +146,15 @@ class TwilioProvider:
         fields = _read_fields(push)
         if fields is None:
             return None
-        read = read_status(fields, datetime.fromtimestamp(self._now(), UTC))
+        now = datetime.fromtimestamp(self._now(), UTC)
+        if (written := read_inbound(fields, now)) is not None:
+            return Reports((), inbound=(written,))
+        read = read_status(fields, now)
         if read is None:
             return Reports((), 0 if fields.get("MessageStatus") else 1)
         return Reports((read,))
 
-    def _meant(self, status: int, said: Mapping[str, Any]) -> Answer:
+    def _find_meaning(self, status: int, said: Mapping[str, Any]) -> Answer:
         if status < 300 and said.get("sid"):  # noqa: PLR2004  HTTP's successes
             return Answer(Sent(NAME, str(said["sid"])))
         code = said.get("code")
@@ -173,6 +177,18 @@ def _read_fields(push: Push) -> Mapping[str, str] | None:
     except (ValueError, RecursionError):
         return None
     return {str(name): str(value) for name, value in said.items()} if isinstance(said, dict) else None
+
+
+def read_inbound(fields: Mapping[str, str], now: datetime) -> Inbound | None:
+    """Read what somebody wrote (twilio.com/docs/messaging/guides/webhook-request); None of a status callback."""
+    if "Body" not in fields or "MessageStatus" in fields:
+        return None
+    address, to = numbers.read(fields.get("From", "")), fields.get("To")
+    kind = fields.get("OptOutType")
+    written = Written(
+        address, fields["Body"], now, fields.get("MessageSid"), to, opt_out=kind == "STOP", opt_in=kind == "START"
+    )
+    return inbound(NAME, written)
 
 
 def read_status(fields: Mapping[str, str], now: datetime) -> Report | None:

@@ -3,24 +3,27 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
-from imsg_contract.wire import Again, Blocked, Receipt, Refused, Sent, Status, TemplateLimits, Unknown
-from imsg_sms.providers import Answer, Push, Reply, Report, Reports, numbers
-from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
-from imsg_sms.providers.entries import read_entries
-from imsg_sms.providers.meanings import Codes, Meaning, failed, moment_of, plain, unreadable
+from imsg_contract.wire import Again, Blocked, Inbound, Refused, Sent, Unknown
+from imsg_sms.providers import Answer, Report, numbers
+from imsg_sms.providers.clients import Clients
+from imsg_sms.providers.inbound import Written, inbound
+from imsg_sms.providers.meanings import Codes, Meaning, moment_of, unreadable
+from imsg_sms.providers.template_provider import Found, Hook, TemplateProvider, account_book, read_object, report
 from imsg_sms.providers.volcengine_signature import Request, encode, headers
 from imsg_sms.receipts import Receipts
 from imsg_sms.settings import Sms, Volcengine
-from imsg_sms.templates import Account, Book, Message, describe, mark
+from imsg_sms.templates import Book, Use
 
 NAME = "volcengine"
 VERSION = "2020-01-01"
 SERVICE = "volcSMS"
 MOST = 200
+LIMITED_S = 30.0
+"""How long the account is given nothing once it had too much; how long its limit holds is not said."""
 
 CODES: Mapping[str, Meaning] = {
     "RE:0000": Meaning(Blocked, "account"),
@@ -35,7 +38,7 @@ CODES: Mapping[str, Meaning] = {
     "RE:0010": Meaning(Blocked, "account"),
     "RE:0011": Meaning(Refused, "recipient", of_one=True),
     "RE:0012": Meaning(Blocked, "template"),
-    "RE:0013": Meaning(Again, "account"),
+    "RE:0013": Meaning(Again, "account", LIMITED_S, is_rate=True),
     "RE:0500": Meaning(Again, "provider"),
 }
 """volcengine.com/docs/6361/173288, read November 2026."""
@@ -47,7 +50,7 @@ CLASSES: Mapping[str, Meaning] = {
     "MissingParameter": Meaning(Refused, "content"),
     "InternalError": Meaning(Unknown, "provider"),
     "ServiceUnavailable": Meaning(Again, "provider"),
-    "FlowLimitExceeded": Meaning(Again, "provider"),
+    "FlowLimitExceeded": Meaning(Again, "provider", is_rate=True),
     "SignatureDoesNotMatch": Meaning(Blocked, "account"),
     "Invalid": Meaning(Blocked, "account"),
     "AccessDenied": Meaning(Blocked, "account"),
@@ -61,46 +64,28 @@ TABLE = Codes(NAME, CODES, CLASSES)
 def make(sms: Sms, clients: Clients, receipts: Receipts, public_url: str = "") -> "VolcengineProvider | None":
     """Make the provider; None where nothing of it is set."""
     del receipts, public_url
-    return VolcengineProvider(sms.volcengine, clients, book(sms.volcengine, sms)) if sms.volcengine else None
+    if sms.volcengine is None:
+        return None
+    return VolcengineProvider(sms.volcengine, clients, account_book(NAME, sms.volcengine, sms))
 
 
-def book(settings: Volcengine, sms: Sms) -> Book:
-    """Say what the account's templates take."""
-    signature = mark(settings.sign_name)
-    default = TemplateLimits(default=True, signature=signature, variables={settings.variable: None})
-    own = {settings.template: default} if settings.template else {}
-    return describe(Account(NAME, settings.sign_name, settings.variable_characters), sms.templates, own)
-
-
-class VolcengineProvider:
+class VolcengineProvider(TemplateProvider):
     """The provider. A call that is not answered stays unknown."""
 
     name = NAME
-    most = MOST
-    is_mixing = False
-    takes_text = False
-    kept = Reply(json.dumps({"code": 0, "msg": "OK"}))
+    table = TABLE
+    hook = Hook("code", "msg")
     """Which answer it wants is unverified: HTTP 200 counts."""
-    garbled = Reply(json.dumps({"code": 1, "msg": "not a JSON array of reports"}), 400)
-    lost = Reply(json.dumps({"code": 1, "msg": "not kept, please repeat"}), 503)
+    most = MOST
 
     def __init__(
         self, settings: Volcengine, clients: Clients, book: Book, now: Callable[[], float] = time.time
     ) -> None:
+        super().__init__(settings.endpoint, clients, book, settings.hook, now)
         self._settings = settings
-        self._clients = clients
-        self._book = book
-        self._now = now
-        parts = urlsplit(settings.endpoint)
-        self._host = parts.netloc.rpartition("@")[2]
-        self._path = parts.path or "/"
-        self._url = f"{parts.scheme}://{self._host}{self._path}"
-        self.limits = book.limits
-        self.secret = settings.hook
 
-    async def send(self, message: Message, numbers_: Sequence[str], reference: str) -> Answer:
+    async def _ask(self, used: Use, numbers_: Sequence[str], reference: str) -> tuple[int, Mapping[str, Any]]:
         """SendSms: one content for up to 200 numbers, accepted or refused whole; `Tag` comes back as `ext`."""
-        used = self._book.find(message)
         asked = {
             "SmsAccount": self._settings.sms_account,
             "Sign": used.signature,
@@ -109,47 +94,27 @@ class VolcengineProvider:
             "PhoneNumbers": ",".join(map(numbers.format_number, numbers_)),
             "Tag": reference,
         }
-        try:
-            status, said = await self._call(asked)
-        except (NotSent, NoAnswer) as error:
-            return failed(NAME, error)
-        return self._meant(status, said, numbers_, {"template": used.id, "signature": used.signature})
-
-    def read(self, push: Push) -> Reports | None:
-        """Read a push (volcengine.com/docs/6361/171584); it is not signed."""
-        entries = read_entries(push.body)
-        if entries is None:
-            return None
-        now = datetime.fromtimestamp(self._now(), UTC)
-        read = [report for entry in entries if (report := read_receipt(entry, now)) is not None]
-        return Reports(read, len(entries) - len(read))
-
-    async def _call(self, asked: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
         query = {"Action": "SendSms", "Version": VERSION}
-        body = json.dumps(asked, ensure_ascii=False, separators=(",", ":")).encode()
+        answer = await self._post_json(asked, partial(self._sign, query), f"?{encode(query)}")
+        return answer.status_code, read_object(answer)
+
+    def _sign(self, query: Mapping[str, str], body: bytes) -> Mapping[str, str]:
         signed = headers(
-            Request(self._host, query, body, self._path),
+            Request(self._at.host, query, body, self._at.path),
             self._settings.access_key_id,
             self._settings.access_key_secret.get_secret_value(),
-            now=datetime.fromtimestamp(self._now(), UTC),
+            now=self._moment(),
             region=self._settings.region,
             service=SERVICE,
         )
-        url = f"{self._url}?{encode(query)}"
-        answer = await self._clients.call("POST", url, {**signed, "accept": "application/json"}, body)
-        try:
-            said = answer.json()
-        except ValueError:
-            said = {}
-        return answer.status_code, said if isinstance(said, dict) else {}
+        return {**signed, "accept": "application/json"}
 
-    def _meant(self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: Mapping[str, str]) -> Answer:
+    def _judge_answer(self, status: int, said: Mapping[str, Any], numbers_: Sequence[str], used: Use) -> Answer:
         metadata = said.get("ResponseMetadata")
         error = metadata.get("Error") if isinstance(metadata, dict) else None
         if isinstance(error, dict):
             code, detail = str(error.get("Code") or "no_code"), str(error.get("Message") or "")
-            about = used.get(CODES[code].concerns, "") if code in CODES else ""
-            return TABLE.judge(code, detail, now=self._now(), about=about, raw=json.dumps(error, ensure_ascii=False))
+            return self._judge_code(code, detail, error, used)
         result = said.get("Result")
         found = result.get("MessageID") if isinstance(result, dict) else None
         identities = [str(one) for one in found] if isinstance(found, list) else []
@@ -161,25 +126,27 @@ class VolcengineProvider:
             each = {number: Answer(Sent(NAME, one)) for number, one in zip(numbers_, identities, strict=True)}
         return Answer(Sent(NAME, identities[0]), each=each)
 
+    def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> Report | Inbound | None:
+        return read_receipt(entry, now) if "status_code" in entry else read_inbound(entry, now)
 
-def read_receipt(entry: object, now: datetime) -> Report | None:
-    """Read one entry of a push; None where it matches nothing."""
-    if not isinstance(entry, Mapping):
-        return None
+
+def read_receipt(entry: Mapping[str, Any], now: datetime) -> Report | None:
+    """Read a receipt of a push (volcengine.com/docs/6361/171584); None where it matches nothing."""
     identity, status = entry.get("message_id"), entry.get("status_code")
-    address = numbers.read(str(entry.get("mobile") or ""))
-    if not isinstance(identity, str) or not identity or address is None or not isinstance(status, str | int):
+    if not isinstance(identity, str) or not isinstance(status, str | int):
         return None
-    received = entry.get("recv_time")
-    seconds = received / 1_000 if isinstance(received, int) and received else None
-    is_delivered, detail = str(status) == "0", entry.get("description")
-    receipt = Receipt(
-        provider=NAME,
-        provider_id=plain(identity),
-        address=address,
-        status=Status.DELIVERED if is_delivered else Status.FAILED,
-        code=None if is_delivered else plain(status),
-        detail=plain(detail) if detail else None,
-        at=moment_of(seconds) or now.astimezone(UTC),
-    )
-    return Report(receipt, str(entry.get("ext") or ""))
+    address, at = numbers.read(str(entry.get("mobile") or "")), _moment_of(entry.get("recv_time")) or now
+    is_delivered = str(status) == "0"
+    code = None if is_delivered else str(status)
+    return report(NAME, Found(identity, address, is_delivered, code, entry.get("description"), at, entry.get("ext")))
+
+
+def read_inbound(entry: Mapping[str, Any], now: datetime) -> Inbound | None:
+    """Read what somebody wrote out of a push; its fields are unverified (volcengine.com/docs/6361/171585)."""
+    address, at = numbers.read(str(entry.get("mobile") or "")), _moment_of(entry.get("recv_time")) or now
+    identity, to, signature = entry.get("message_id"), entry.get("ext_code"), entry.get("sign")
+    return inbound(NAME, Written(address, entry.get("content"), at, identity, to, signature))
+
+
+def _moment_of(ms: object) -> datetime | None:
+    return moment_of(ms / 1_000) if isinstance(ms, int) and ms else None

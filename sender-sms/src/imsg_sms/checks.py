@@ -1,0 +1,172 @@
+"""Asking each provider, without sending anything, whether it knows the account, its templates, and what is left."""
+
+import base64
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from imsg_sms.providers import aliyun_signature, tencent_signature
+from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
+from imsg_sms.settings import Sms
+
+OK = "OK"
+BEIJING_H = 8
+
+ALIYUN_STATES = {0: "in review", 1: "approved", 2: "rejected", 10: "withdrawn"}
+"""TemplateStatus of QuerySmsTemplate (help.aliyun.com/document_detail/121206.html); unverified against the real one."""
+
+TENCENT_STATES = {0: "approved", 1: "in review", -1: "rejected"}
+"""StatusCode of DescribeSmsTemplateList (cloud.tencent.com/document/api/382/52067); unverified likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of asking; `is_well` None: there is nothing to ask without sending."""
+
+    provider: str
+    is_well: bool | None
+    said: str
+
+
+Said = Mapping[str, Any]
+
+
+class Unwell(Exception):  # noqa: N818  an answer
+    """The provider refuses, in its own words."""
+
+
+async def check(sms: Sms, clients: Clients) -> list[Checked]:
+    """Ask every provider that is used."""
+    asks: Mapping[str, Callable[[Sms, Clients], Awaitable[str]]] = {
+        "aliyun": _aliyun,
+        "tencent": _tencent,
+        "twilio": _twilio,
+    }
+    found = []
+    for name in sms.order:
+        if (ask := asks.get(name)) is None:
+            found.append(Checked(name, None, "configured; it has no call that sends nothing and is known to us"))
+            continue
+        try:
+            found.append(Checked(name, is_well=True, said=await ask(sms, clients)))
+        except Unwell as error:
+            found.append(Checked(name, is_well=False, said=str(error)))
+        except NotSent as error:
+            found.append(Checked(name, is_well=False, said=f"it can't be reached: {error}"))
+        except NoAnswer as error:
+            found.append(Checked(name, is_well=False, said=f"it did not answer: {error}"))
+    return found
+
+
+async def _aliyun(sms: Sms, clients: Clients) -> str:
+    """QuerySmsTemplate of each template; a wrong key is refused like everywhere."""
+    account = sms.aliyun
+    assert account is not None  # noqa: S101  it is among those that are used
+    parts = urlsplit(account.endpoint)
+    ids = {account.template, *account.templates, *_ids(sms, "aliyun")}
+    states = {}
+    for template in sorted(ids):
+        parameters = {"TemplateCode": template}
+        request = aliyun_signature.Request(
+            "POST",
+            parts.netloc.rpartition("@")[2],
+            "QuerySmsTemplate",
+            "2017-05-25",
+            parameters,
+            path=parts.path or "/",
+        )
+        signed = aliyun_signature.headers(
+            request,
+            account.access_key_id,
+            account.access_key_secret.get_secret_value(),
+            now=datetime.now(UTC),
+            nonce=secrets.token_hex(16),
+        )
+        url = f"{parts.scheme}://{request.host}{request.path}?{aliyun_signature.encode(parameters)}"
+        said = _read((await clients.call("POST", url, {**signed, "accept": "application/json"}, b"")).content)
+        if said.get("Code") != OK:
+            raise Unwell(f"{template}: {said.get('Code')} {said.get('Message')}")
+        states[template] = ALIYUN_STATES.get(said.get("TemplateStatus", 1), str(said.get("TemplateStatus")))
+    return _judge(states)
+
+
+async def _tencent(sms: Sms, clients: Clients) -> str:
+    """DescribeSmsTemplateList of our templates, and SmsPackagesStatistics of this month: what is left."""
+    account = sms.tencent
+    assert account is not None  # noqa: S101
+    ids = sorted({*filter(None, (account.template,)), *_ids(sms, "tencent")})
+
+    async def call(action: str, asked: Said) -> Said:
+        parts = urlsplit(account.endpoint)
+        body = json.dumps(asked).encode()
+        request = tencent_signature.Request(
+            parts.netloc.rpartition("@")[2], "sms", action, "2021-01-11", body, parts.path or "/"
+        )
+        key = account.secret_key.get_secret_value()
+        signed = tencent_signature.headers(
+            request, account.secret_id, key, now=datetime.now(UTC), region=account.region
+        )
+        said = _read(
+            (await clients.call("POST", f"{parts.scheme}://{request.host}{request.path}", signed, body)).content
+        )
+        response = said.get("Response")
+        if not isinstance(response, dict):
+            raise Unwell("it answers what can't be read")
+        if isinstance(error := response.get("Error"), dict):
+            raise Unwell(f"{error.get('Code')} {error.get('Message')}")
+        return response
+
+    listed = await call("DescribeSmsTemplateList", {"International": 0, "TemplateIdSet": [int(one) for one in ids]})
+    known = {
+        str(one.get("TemplateId")): TENCENT_STATES.get(one.get("StatusCode"), str(one.get("StatusCode")))
+        for one in listed.get("DescribeTemplateStatusSet") or ()
+    }
+    said = _judge({one: known.get(one, "unknown there") for one in ids})
+    now = datetime.now(UTC) + timedelta(hours=BEIJING_H)
+    span = {"BeginTime": f"{now:%Y%m}0100", "EndTime": f"{now:%Y%m%d%H}"}
+    packages = await call("SmsPackagesStatistics", {"SmsSdkAppId": account.app_id, "Limit": 10, "Offset": 0, **span})
+    left = [
+        int(one.get("AmountOfPackage") or 0) - int(one.get("CurrentUsage") or 0)
+        for one in packages.get("SmsPackagesStatisticsSet") or ()
+    ]
+    return f"{said}; {sum(left):,} left in its packages" if left else said
+
+
+async def _twilio(sms: Sms, clients: Clients) -> str:
+    """Balance.json of the account (twilio.com/docs/usage/api/balance)."""
+    account = sms.twilio
+    assert account is not None  # noqa: S101
+    key = account.key_secret or account.auth_token
+    login = f"{account.key_sid or account.account_sid}:{key.get_secret_value()}".encode()
+    headers = {"authorization": f"Basic {base64.b64encode(login).decode()}", "accept": "application/json"}
+    url = f"{account.endpoint.rstrip('/')}/2010-04-01/Accounts/{quote(account.account_sid, safe='')}/Balance.json"
+    answer = await clients.call("GET", url, headers)
+    said = _read(answer.content)
+    if "balance" not in said:
+        raise Unwell(f"{said.get('code') or answer.status_code} {said.get('message') or ''}".strip())
+    return f"the log-in works; balance {said['balance']} {said.get('currency', '')}".strip()
+
+
+def _ids(sms: Sms, provider: str) -> set[str]:
+    """Name the provider's templates that logical ones go by."""
+    ways = (template.providers.get(provider) for template in sms.templates.values())
+    return {way.id for way in ways if way is not None and way.id}
+
+
+def _judge(states: Mapping[str, str]) -> str:
+    """Say that all are approved. Raises Unwell where one is not."""
+    if wrong := {template: state for template, state in states.items() if state != "approved"}:
+        raise Unwell("the log-in works; template " + ", ".join(f"{one} is {state}" for one, state in wrong.items()))
+    return f"the log-in works; {len(states)} templates approved" if states else "the log-in works"
+
+
+def _read(body: bytes) -> Said:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}

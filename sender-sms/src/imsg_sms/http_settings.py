@@ -1,0 +1,218 @@
+"""How a provider with a plain HTTP API is described: `[sms.http]` in imsg.toml, and the files that come with iMSG."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+
+def _with_scheme(value: object) -> object:
+    """Read `dysmsapi.aliyuncs.com`, as the provider's own documents write it, too."""
+    return f"https://{value}" if isinstance(value, str) and value and "://" not in value else value
+
+
+def _is_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be a URL that begins with https:// or http://")
+    return value
+
+
+Url = Annotated[str, BeforeValidator(_with_scheme), AfterValidator(_is_url)]
+
+
+class Computed(BaseModel):
+    """A placeholder that is computed from others: a digest, a signature, an encoding."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    of: str
+    """The text, with placeholders."""
+    by: Literal["md5", "sha1", "sha256", "sha512", "hmac-md5", "hmac-sha1", "hmac-sha256", "plain"]
+    key: str = ""
+    """Of an HMAC, with placeholders."""
+    form: Annotated[Literal["hex", "HEX", "base64"], Field(alias="as")] = "hex"
+
+
+class Trouble(BaseModel):
+    """What one code of a described provider means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    result: Literal["refused", "again", "blocked", "unknown"]
+    concerns: Literal["recipient", "content", "template", "signature", "sender", "account", "provider"]
+    after_s: Annotated[float, Field(ge=0)] = 0.0
+    """Of `again`: how long the number, or all of the provider, is given nothing; it uses up no attempt."""
+    of_one: bool = False
+    """The call is refused whole, though perhaps for one of its numbers."""
+    opted_out: bool = False
+    """The number opted out there, or stands on its black list."""
+
+
+class Each(BaseModel):
+    """Where an answer says what became of each number of a call."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    list: str
+    number: str
+    code: str
+    success: str
+    id: str = ""
+
+
+class Signed(Computed):
+    """How a push is signed: as is computed here of its fields, `{body}` and the secrets."""
+
+    field: str = ""
+    """The field that holds it."""
+    header: str = ""
+    """The header that holds it instead."""
+
+    @model_validator(mode="after")
+    def _stands_somewhere(self) -> "Signed":
+        if bool(self.field) == bool(self.header):
+            raise ValueError("wants either a field or a header")
+        return self
+
+
+Charset = Literal["utf-8", "gbk", "gb18030"]
+
+
+class HttpPull(BaseModel):
+    """How a described provider's reports are fetched; they are read as JSON, by the rest of what describes them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["GET", "POST"] = "POST"
+    url: Url
+    body: str = ""
+    success: str
+    """What an answer that holds reports, or says that there are none, looks like."""
+
+
+class HttpPush(BaseModel):
+    """What a described provider pushes to `/hooks/sms/http/HOOK_SECRET`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["json", "form", "query"]
+    field: str = ""
+    """The field of a form or a query that holds JSON."""
+    list: str = ""
+    """The path of the entries; empty: the whole is one, or a list of them."""
+    time: str = ""
+    answer: str = "OK"
+    charset: Charset | None = None
+    """None: that of the calls."""
+    signed: Signed | None = None
+
+
+class HttpReceipts(HttpPush):
+    """Receipts."""
+
+    id: str
+    number: str
+    status: str
+    delivered: tuple[str, ...]
+    """Values of `status` that mean so; all others mean that it failed."""
+    opted_out: tuple[str, ...] = ()
+    """Values of `status` or `detail` that mean that the number opted out, beside those that say so by themselves."""
+    detail: str = ""
+
+
+class HttpInbound(HttpPush):
+    """What people write, pushed to `…/HOOK_SECRET/inbound`, or to the URL of receipts."""
+
+    number: str
+    """Who wrote it."""
+    text: str
+    id: str = ""
+    to: str = ""
+    signature: str = ""
+    pull: HttpPull | None = None
+    """Fetch it instead: only where the provider hands each out once."""
+
+
+class Http(BaseModel):
+    """Any provider with a plain HTTP API: `[sms.http]` in imsg.toml, described in docs/sms.md."""
+
+    model_config = ConfigDict(frozen=True)
+
+    use: str = ""
+    """A description that comes with iMSG; what is given beside it goes before what it says."""
+    needs: tuple[str, ...] = ()
+    """Secrets without which a description can't be used."""
+    method: Literal["GET", "POST", "PUT"] = "POST"
+    url: Url
+    headers: Mapping[str, str] = {}
+    basic: str = ""
+    """`USER:PASSWORD` of HTTP's Basic, with placeholders."""
+    body: str = ""
+    wrap: Literal["", "base64"] = ""
+    """How the whole body is encoded before it is sent."""
+    charset: Charset = "utf-8"
+    """Of the call and of its answer."""
+    computed: Mapping[str, Computed] = {}
+    """More placeholders, computed in this order."""
+    success: str
+    """What an answer that means "taken" looks like: `PATH=VALUE` in JSON or XML, `status=200`, or `text=…`."""
+    id: str = ""
+    """Path of the provider's own id in its answer."""
+    code: str = ""
+    """Path of the provider's code; `text`: the whole answer."""
+    errors: Mapping[str, Trouble] = {}
+    """Code → what it means; `*`: any other."""
+    each: Each | None = None
+    receipts: HttpReceipts | None = None
+    inbound: HttpInbound | None = None
+    pull: HttpPull | None = None
+    """Fetch receipts instead of having them pushed: only where the provider hands each out once."""
+    hook_secret: SecretStr | None = None
+    """The last part of the URL for receipts; without it none are taken."""
+    secrets: Mapping[str, SecretStr] = {}
+    """More placeholders, hidden wherever settings are shown."""
+    numbers: Annotated[int, Field(ge=1, le=1_000)] = 1
+    """How many numbers one call takes."""
+    separator: str = ","
+    """Between them."""
+    signature: str = ""
+    """Words before every `{text}`, such as 【天存】; counted with the segments."""
+    suffix: str = ""
+    """Words behind every `{text}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_described(cls, given: object) -> object:
+        if not isinstance(given, Mapping) or not given.get("use"):
+            return given
+        return {**_read_description(str(given["use"])), **given}
+
+    @model_validator(mode="after")
+    def _has_secrets(self) -> "Http":
+        if missing := [name for name in self.needs if name not in self.secrets]:
+            raise ValueError(f"{self.use} needs {', '.join(missing)} under [sms.http.secrets]")
+        if self.pull is not None and self.receipts is None:
+            raise ValueError("[sms.http.pull] wants [sms.http.receipts] too: how they are read")
+        return self
+
+    def name_code(self, code: object) -> str:
+        """Name a code as results have it: `yunpian:3` where a description of ours says what it means."""
+        return f"{self.use}:{code}" if self.use else str(code)
+
+    @property
+    def hook(self) -> str | None:
+        """Return the last part of the URL for receipts; None: none are taken."""
+        return self.hook_secret.get_secret_value() if self.hook_secret and (self.receipts or self.inbound) else None
+
+
+def _read_description(name: str) -> dict[str, Any]:
+    """Read a description that comes with iMSG. Raises ValueError."""
+    folder = resources.files("imsg_sms") / "http_providers"
+    known = sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    if name not in known:
+        raise ValueError(f"there is no description called {name}; there are {', '.join(known)}")
+    return tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,74 @@
+"""`imsg providers check` for SMS: what each provider says is told in words, and nothing is sent."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from imsg_sms import main as sms
+from imsg_testing.http_stub import reply
+from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE, Provider
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    """Run a provider that answers as told."""
+    provider = Provider()
+    async with provider.running():
+        yield provider
+
+
+async def check(name: str, account: Any, provider: Provider) -> tuple[bool | None, str]:  # noqa: ANN401  a settings' group
+    """Check one provider."""
+    settings = sms.Sms.model_validate({name: {**account, "endpoint": provider.url}})
+    (found,) = await sms.check_providers(settings, answer_timeout_s=1.0)
+    assert found.provider == name
+    return found.is_well, found.said
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_well", "said"),
+    [
+        ({"Code": "OK", "TemplateStatus": 1}, True, "1 templates approved"),
+        ({"Code": "OK", "TemplateStatus": 2}, False, "SMS_100000001 is rejected"),
+        ({"Code": "InvalidAccessKeyId.NotFound", "Message": "no such key"}, False, "InvalidAccessKeyId.NotFound"),
+    ],
+)
+async def test_aliyun_is_asked_for_each_template(
+    provider: Provider, answer: dict[str, Any], *, is_well: bool, said: str
+) -> None:
+    provider.always = reply(answer)
+    found = await check("aliyun", ACCOUNT, provider)
+    assert found[0] is is_well
+    assert said in found[1]
+
+
+async def test_tencent_tells_its_templates_and_what_is_left(provider: Provider) -> None:
+    listed = {"DescribeTemplateStatusSet": [{"TemplateId": 1110, "StatusCode": 0}]}
+    packages = {"SmsPackagesStatisticsSet": [{"AmountOfPackage": 1_000, "CurrentUsage": 260}]}
+    provider.always = reply({"Response": {**listed, **packages}})
+    assert await check("tencent", {**TENCENT, "template": "1110"}, provider) == (
+        True,
+        "the log-in works; 1 templates approved; 740 left in its packages",
+    )
+    provider.always = reply({"Response": {"Error": {"Code": "AuthFailure.SecretIdNotFound", "Message": "none"}}})
+    assert (await check("tencent", TENCENT, provider))[0] is False
+
+
+async def test_twilio_tells_its_balance(provider: Provider) -> None:
+    provider.always = reply({"balance": "12.30", "currency": "USD"})
+    assert await check("twilio", TWILIO, provider) == (True, "the log-in works; balance 12.30 USD")
+    provider.always = reply({"code": 20003, "message": "Authenticate"}, 401)
+    assert await check("twilio", TWILIO, provider) == (False, "20003 Authenticate")
+
+
+async def test_who_can_t_be_asked_is_said_to_be_so(provider: Provider) -> None:
+    assert (await check("volcengine", VOLCENGINE, provider))[0] is None
+    assert provider.asked == []
+
+
+async def test_a_provider_that_is_not_there_is_told() -> None:
+    settings = sms.Sms.model_validate({"twilio": {**TWILIO, "endpoint": "http://127.0.0.1:1"}})
+    (found,) = await sms.check_providers(settings, answer_timeout_s=1.0)
+    assert found.is_well is False
+    assert "can't be reached" in found.said
