@@ -248,7 +248,7 @@ async def test_the_loop_goes_on_turning_while_a_large_mail_is_rendered() -> None
         assert turns > 10
 
 
-@pytest.mark.parametrize(("connections", "single", "bulk"), [(1, 1, 1), (2, 1, 1), (4, 3, 3), (8, 7, 6), (10, 8, 7)])
+@pytest.mark.parametrize(("connections", "single", "bulk"), [(1, 1, 1), (2, 1, 1), (4, 3, 3), (8, 7, 6), (16, 15, 12)])
 def test_a_list_leaves_at_least_a_quarter_of_the_connections_and_single_mails_one(
     connections: int, single: int, bulk: int
 ) -> None:

@@ -13,8 +13,9 @@ import uvloop
 from pydantic import SecretStr
 
 from imsg_contract.wire import Again, Blocked, Refused, Sent, Unknown
-from imsg_smtp.connections import Connection, Lost, connect
+from imsg_smtp.connections import Connection, Lost
 from imsg_smtp.mime import File, Letter, Mail, render
+from imsg_smtp.opening import connect
 from imsg_smtp.senders import Sender
 from imsg_smtp.server import Server, Timeouts
 from imsg_testing.smtp_server import EXTENSIONS, Act, Held, SmtpServer, Step, smtp_server

@@ -58,7 +58,7 @@ def test_a_signature_by_ed25519_is_the_known_one() -> None:
     )
 
 
-def signed(letter: Letter, recipient: str = "zhang@example.net") -> Mail:
+def sign(letter: Letter, recipient: str = "zhang@example.net") -> Mail:
     rendered = render(letter, Sender("天存", "noreply@example.com"), REQUEST, AT, BOTH)
     return rendered.address_to(0, recipient)
 
@@ -95,7 +95,7 @@ LETTERS = {
 
 @pytest.mark.parametrize("letter", LETTERS)
 def test_another_implementation_verifies_both_signatures(letter: str) -> None:
-    mail = signed(LETTERS[letter])
+    mail = sign(LETTERS[letter])
     assert mail.head.count(b"DKIM-Signature:") == 2
     assert verdicts(wire(mail)) == [True, True]
     assert mail.size == len(wire(mail))
@@ -105,7 +105,7 @@ def test_another_implementation_verifies_both_signatures(letter: str) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_whatever_a_mail_says_its_signatures_hold(subject: str, text: str) -> None:
-    assert verdicts(wire(signed(Letter(subject, text)))) == [True, True]
+    assert verdicts(wire(sign(Letter(subject, text)))) == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -120,17 +120,17 @@ def test_whatever_a_mail_says_its_signatures_hold(subject: str, text: str) -> No
 )
 def test_what_is_changed_or_added_on_the_way_breaks_the_signatures(change: object) -> None:
     assert callable(change)
-    assert verdicts(change(wire(signed(LETTERS["plain"])))) == [False, False]
+    assert verdicts(change(wire(sign(LETTERS["plain"])))) == [False, False]
 
 
 def test_one_click_headers_are_covered_where_they_are_there() -> None:
     headers = dkim.parse_head(("\r\n".join(EXAMPLE) + "\r\n").encode())
-    assert "list-unsubscribe-post" in dkim.names_signed(headers)
-    assert "list-unsubscribe" not in dkim.names_signed(headers[:4])
+    assert "list-unsubscribe-post" in dkim.list_signed(headers)
+    assert "list-unsubscribe" not in dkim.list_signed(headers[:4])
 
 
 def test_a_repeat_is_signed_by_the_same_bytes() -> None:
-    assert signed(LETTERS["plain"]) == signed(LETTERS["plain"])
+    assert sign(LETTERS["plain"]) == sign(LETTERS["plain"])
 
 
 @pytest.mark.parametrize(
@@ -158,21 +158,6 @@ def test_a_record_is_written_in_strings_that_dns_takes() -> None:
     assert "".join(pieces) == text
     assert len(pieces) == 2
     assert max(map(len, pieces)) <= 255
-
-
-@pytest.mark.parametrize(
-    ("text", "public"),
-    [
-        ("v=DKIM1; k=rsa; p=QUJD", "QUJD"),
-        ("p=QU JD", "QUJD"),
-        ("v=DKIM1; p=", ""),
-        ("v=spf1 -all", None),
-        ("v=DKIM1; p=?", None),
-        ("v=DKIM2; p=QUJD", None),
-    ],
-)
-def test_a_record_is_read(text: str, public: str | None) -> None:
-    assert dkim.public_of_record(text) == public
 
 
 def smtp_settings(**dkim_keys: object) -> Smtp:

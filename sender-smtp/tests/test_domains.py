@@ -20,7 +20,7 @@ from imsg_smtp.domains import (
 )
 from imsg_smtp.refusals import About, Throttled
 
-COMPLAINT = Throttled("smtp", "550", "Domain frequency limited", 600, About.DOMAIN)
+COMPLAINT = Throttled("smtp", "550", "Domain frequency limited", 600, about=About.DOMAIN)
 
 
 class Clock:
@@ -118,7 +118,7 @@ async def test_a_pace_that_is_set_holds_always_and_is_never_passed() -> None:
 
 async def test_a_complaint_about_one_mailbox_slows_nobody_else() -> None:
     domains = Domains(PRESETS, Clock())
-    await ask(domains, "a@qq.com", Throttled("smtp", "550", "Mailbox unavailable", 600, About.RECIPIENT))
+    await ask(domains, "a@qq.com", Throttled("smtp", "550", "Mailbox unavailable", 600, about=About.RECIPIENT))
     await ask(domains, "a@qq.com", Refused("smtp", "550 5.1.1", "no such user"))
     assert domains.find("a@qq.com").per_minute is None
 

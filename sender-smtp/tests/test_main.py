@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
+from imsg_contract.suppressions import Suppression
 from imsg_contract.topology import OUTCOME, Lane, job_key
 from imsg_contract.wire import Job, Outcome, Outcomes, Recipient, Status
 from imsg_runtime.service import Service
@@ -110,6 +111,19 @@ async def test_a_refused_recipient_fails_with_the_servers_own_words(redis_url: s
         assert outcome.status is Status.FAILED
         assert outcome.code == "550 5.1.1"
         assert outcome.detail == "5.1.1 <user0@example.com>: no such user"
+
+
+async def test_an_address_that_is_not_there_is_told_to_the_catalog_and_no_other_refusal_is(redis_url: str) -> None:
+    replies = {"RCPT": ["550 5.2.2 mailbox full", "550 5.1.1 no such user", "250 ok"]}
+    people = [Recipient(n=n, to=f"{n}@tiancun.cn", address=f"{n}@tiancun.cn") for n in range(3)]
+    async with smtp_server(replies) as server, service(redis_url, server).running(), a_broker(redis_url) as broker:
+        made = [job(1).model_copy(update={"recipients": (one,)}) for one in people]
+        for one in made:
+            await outcomes_of(broker, one)
+        async with asyncio.timeout(WITHIN_S), broker.consume(broker.topology.catalog, 10) as deliveries:
+            told = Suppression.model_validate_json((await anext(deliveries)).body)
+        assert (told.address, told.reason, told.evidence) == ("1@tiancun.cn", "hard_bounce", "5.1.1 no such user")
+        assert (told.request, told.n, told.sender, told.category) == (made[1].request, 1, None, None)
 
 
 async def test_the_service_is_ready_while_its_mail_server_is_away(redis_url: str) -> None:

@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
-from imsg_smtp.connections import connect
 from imsg_smtp.mime import Letter, Mail, render
+from imsg_smtp.opening import connect
 from imsg_smtp.pool import COOL_OFF_S, FAILURES, Limits, Pool
 from imsg_smtp.replies import BLOCK_S
 from imsg_smtp.senders import Sender
@@ -204,8 +204,10 @@ async def test_a_server_that_is_away_is_left_alone_after_failures_in_a_row_and_t
     async with pool_of(gone, clock=clock) as pool:
         for _ in range(FAILURES):
             assert isinstance(await pool.send(mail()), Again)
-        blocked = await pool.send(mail())
+        blocked, outage = await pool.send(mail()), pool.find_outage()
         assert isinstance(blocked, Blocked)
+        assert outage is not None
+        assert (outage.scope, outage.code, outage.after_s) == (gone.scope, "unreachable", COOL_OFF_S)
         assert blocked.scope == gone.scope
         assert 0 < blocked.after_s <= COOL_OFF_S
         assert "can't be reached" in blocked.detail
@@ -223,7 +225,11 @@ async def test_a_server_that_is_back_is_used_again_at_full_width() -> None:
         assert isinstance(await pool.send(mail()), Blocked)
         assert server.sessions == FAILURES
         clock.now += COOL_OFF_S + 1
+        outage = pool.find_outage()
+        assert outage is not None
+        assert outage.after_s == 0
         assert isinstance(await pool.send(mail()), Sent)
+        assert pool.find_outage() is None
         results = await asyncio.gather(*(pool.send(mail(n)) for n in range(20)))
         assert all(isinstance(result, Sent) for result in results)
 
@@ -240,6 +246,7 @@ async def test_refusals_are_no_failures_of_the_server() -> None:
     async with smtp_server({"RCPT": "550 5.1.1 no"}) as server, pool_of(address_of(server)) as pool:
         for _ in range(3 * FAILURES):
             assert isinstance(await pool.send(mail()), Refused)
+        assert pool.find_outage() is None
 
 
 async def test_a_wrong_password_is_tried_once_for_many_mails_and_not_again_for_a_while() -> None:
@@ -253,7 +260,9 @@ async def test_a_wrong_password_is_tried_once_for_many_mails_and_not_again_for_a
             clock.now += BLOCK_S / 2
             later = await pool.send(mail())
             assert isinstance(later, Blocked)
-            assert later.after_s == BLOCK_S / 2
+            outage = pool.find_outage()
+            assert outage is not None
+            assert later.after_s == outage.after_s == BLOCK_S / 2
             assert server.commands.count("AUTH") == 1
             clock.now += BLOCK_S
             await asyncio.gather(*(pool.send(mail(n)) for n in range(30)))

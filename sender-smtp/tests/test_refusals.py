@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent
-from imsg_smtp.connections import connect
+from imsg_delivery.breakers import MAX_SCOPES
 from imsg_smtp.mime import Letter, Mail, render
+from imsg_smtp.opening import connect
 from imsg_smtp.pool import Limits, Pool
 from imsg_smtp.refusals import LINES, About, Envelope, Stage, Throttled, Unspecific, judge
-from imsg_smtp.relay import MAX_SCOPES, PROOF_S, TRY_S, UNSPECIFIC_NOES, Relay, Scopes
+from imsg_smtp.relay import PROOF_S, TRY_S, UNSPECIFIC_NOES, Relay, Scopes
 from imsg_smtp.replies import Reply
 from imsg_smtp.senders import Sender
 from imsg_smtp.server import Server, Timeouts
@@ -153,6 +154,28 @@ def test_every_line_of_the_table_has_a_source_and_is_met_by_no_line_before_it_al
     assert {line.about for line in LINES} == set(About)
 
 
+@pytest.mark.parametrize(
+    ("line", "stage", "kind"),
+    [
+        ("571 Delivery not authorized", Stage.RCPT, Refused),
+        ("571 Delivery not authorized", Stage.MAIL, Blocked),
+        ("498 come back", Stage.DATA, Again),
+    ],
+)
+def test_a_code_that_nobody_listed_is_judged_by_its_first_digit_and_shown_so(
+    line: str, stage: Stage, kind: type[Result]
+) -> None:
+    said = judge_line(line, stage)
+    assert isinstance(said, kind)
+    assert line[4:] in said.detail
+    assert "an unlisted code" in said.detail
+
+
+@pytest.mark.parametrize("line", ["550 no", "571 5.7.1 no", "554 5.1.1 unknown", "451 later"])
+def test_a_listed_code_is_shown_as_the_server_words_it(line: str) -> None:
+    assert judge_line(line, Stage.RCPT).detail == line[4:]
+
+
 @given(st.integers(400, 599), st.text(), st.sampled_from(Stage))
 def test_any_no_has_a_result(code: int, text: str, stage: Stage) -> None:
     assert isinstance(judge(Reply.of(code, text), ENVELOPE, stage), Again | Refused | Blocked)
@@ -251,8 +274,8 @@ def test_what_is_remembered_of_scopes_is_bounded() -> None:
     for n in range(MAX_SCOPES + 10):
         envelope = Envelope(SERVER, f"a@d{n}.example", "b@example.com")
         scopes.judge(envelope, Sent("smtp"))
-        scopes.judge(envelope, Blocked("smtp", envelope.sender_scope, "553", "no", 300))
-    assert len(scopes._blocks) == len(scopes._traffic) == MAX_SCOPES
+        scopes.judge(envelope, Blocked("smtp", envelope.sender_scope, "553", "no", 300, "sender"))
+    assert len(scopes._breakers._troubles) == len(scopes._traffic) == MAX_SCOPES
 
 
 def test_the_one_that_tries_has_the_way_to_itself_for_a_while() -> None:

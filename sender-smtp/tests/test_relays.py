@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +12,13 @@ from pydantic import SecretStr, ValidationError
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_delivery.carriers import MAX_DOUBTFUL
+from imsg_delivery.routes import Facts, Route
 from imsg_runtime import service_client
 from imsg_smtp.channel import MailChannel
 from imsg_smtp.main import open_channel
 from imsg_smtp.mime import Letter, Mail, render
-from imsg_smtp.relays import MAX_DOUBTFUL, Relays, Route
+from imsg_smtp.relays import Relays
 from imsg_smtp.senders import Sender
 from imsg_smtp.settings import Smtp
 from imsg_testing.smtp_server import Act, SmtpServer, smtp_server
@@ -32,11 +35,26 @@ class Told:
     def __init__(self, *results: Result) -> None:
         self.results = list(results)
         self.seen: list[str] = []
+        self.outage: Blocked | None = None
+
+    def find_outage(self) -> Blocked | None:
+        """Say why nothing gets through."""
+        return self.outage
 
     async def send(self, mail: Mail) -> Result:
         """Answer."""
         self.seen.append(mail.recipient)
         return self.results.pop(0) if len(self.results) > 1 else self.results[0]
+
+
+def relays_of(*servers: tuple[Route, Told]) -> Relays:
+    """Make the way over these servers."""
+    return Relays({route.name: told for route, told in servers}, [route for route, _ in servers], lambda: 0.0)
+
+
+def names(relays: Relays, mail: Mail) -> list[str]:
+    """Name the servers in the order that a mail tries them."""
+    return [carrier.name for carrier in relays.carriers.rank(Facts(mail.message_id, mail.recipient, mail.sender))]
 
 
 def mail(n: int = 0, sender: str = "noreply@example.com", domain: str = "example.net") -> Mail:
@@ -49,58 +67,64 @@ async def test_the_next_server_gets_what_the_first_could_not_take_now_and_nothin
     first: Result, reached: int
 ) -> None:
     backup = Told(SENT)
-    result = await Relays([Route("a", Told(first)), Route("b", backup, weight=0)]).send(mail())
+    result = await relays_of((Route("a"), Told(first)), (Route("b", weight=0), backup)).send(mail())
     assert len(backup.seen) == reached
-    assert result == (SENT if reached else first)
+    assert type(result) is (Sent if reached else type(first))
+    assert result.provider == ("b" if reached else "a")
+    assert [(hop.provider, hop.code) for hop in result.hops] == (
+        [("a", first.code)] if isinstance(first, Again | Blocked) else []
+    )
 
 
 async def test_what_one_server_may_have_is_never_given_to_another_at_later_attempts() -> None:
     doubtful, other = Told(UNKNOWN, AGAIN, SENT), Told(SENT)
-    relays = Relays([Route("a", doubtful), Route("b", other, weight=0)])
+    relays = relays_of((Route("a"), doubtful), (Route("b", weight=0), other))
     results = [await relays.send(mail()) for _ in range(3)]
     assert [type(result) for result in results] == [Unknown, Again, Sent]
     assert other.seen == []
-    assert await relays.send(mail(1)) == SENT
+    assert isinstance(await relays.send(mail(1)), Sent)
 
 
 async def test_all_noes_are_told_and_the_shortest_wait_is_asked_for() -> None:
-    result = await Relays([Route("a", Told(BLOCKED)), Route("b", Told(AGAIN), weight=0)]).send(mail())
+    result = await relays_of((Route("a"), Told(BLOCKED)), (Route("b", weight=0), Told(AGAIN))).send(mail())
     assert isinstance(result, Again)
     assert result.after_s == 60
     assert "a: 535 wrong password" in result.detail
     assert "b: 451 later" in result.detail
+    assert [(hop.provider, hop.code, hop.detail) for hop in result.hops] == [("a", "535", "wrong password")]
 
 
 def test_each_message_prefers_one_server_and_all_together_follow_the_weights() -> None:
-    relays = Relays([Route("a", Told(SENT), 3), Route("b", Told(SENT), 1), Route("c", Told(SENT), 0)])
-    first = Counter(relays.rank(mail(n))[0].name for n in range(2_000))
+    relays = relays_of((Route("a", 3), Told(SENT)), (Route("b"), Told(SENT)), (Route("c", 0), Told(SENT)))
+    first = Counter(names(relays, mail(n))[0] for n in range(2_000))
     assert first["c"] == 0
     assert 0.70 < first["a"] / 2_000 < 0.80
-    assert [route.name for route in relays.rank(mail(7))] == [route.name for route in relays.rank(mail(7))]
+    assert names(relays, mail(7)) == names(relays, mail(7))
+    assert [relays.carriers.share(name) for name in "abc"] == [0.75, 0.25, 0.0]
 
 
 async def test_a_server_for_a_domain_comes_before_those_for_all_and_gets_nothing_else() -> None:
-    corp = Route("corp", Told(SENT), recipient_domains=frozenset({"corp.example"}))
-    market = Route("market", Told(SENT), sender_domains=frozenset({"news.example.com"}))
-    relays = Relays([Route("all", Told(SENT)), corp, market])
-    assert [route.name for route in relays.rank(mail(domain="corp.example"))] == ["corp", "all"]
-    assert [route.name for route in relays.rank(mail(sender="a@news.example.com"))] == ["market", "all"]
-    assert [route.name for route in relays.rank(mail())] == ["all"]
+    corp = Route("corp", recipient_domains=frozenset({"corp.example"}))
+    market = Route("market", sender_domains=frozenset({"news.example.com"}))
+    relays = relays_of((Route("all"), Told(SENT)), (corp, Told(SENT)), (market, Told(SENT)))
+    assert names(relays, mail(domain="corp.example")) == ["corp", "all"]
+    assert names(relays, mail(sender="a@news.example.com")) == ["market", "all"]
+    assert names(relays, mail()) == ["all"]
 
 
 async def test_mail_that_no_server_is_for_waits_and_is_said_so() -> None:
-    only = Route("corp", Told(SENT), recipient_domains=frozenset({"corp.example"}))
-    result = await Relays([only]).send(mail())
+    only = Route("corp", recipient_domains=frozenset({"corp.example"}))
+    result = await relays_of((only, Told(SENT))).send(mail())
     assert isinstance(result, Blocked)
     assert "IMSG_SMTP__SERVERS" in result.detail
 
 
 async def test_what_is_doubtful_is_remembered_up_to_a_bound() -> None:
-    relays = Relays([Route("a", Told(UNKNOWN)), Route("b", Told(SENT), weight=0)])
+    relays = relays_of((Route("a"), Told(UNKNOWN)), (Route("b", weight=0), Told(SENT)))
     one = mail()
     for n in range(MAX_DOUBTFUL + 5):
-        relays._note(Mail(one.sender, one.recipient, f"<{n}@x>", b"", b"", 0), "a", UNKNOWN)
-    assert len(relays._doubtful) == MAX_DOUBTFUL
+        await relays.send(Mail(one.sender, one.recipient, f"<{n}@x>", b"", b"", 0))
+    assert len(relays.carriers._doubtful) == MAX_DOUBTFUL
 
 
 @asynccontextmanager
@@ -178,3 +202,12 @@ def test_servers_and_domains_are_read_as_the_environment_gives_them() -> None:
     assert smtp.servers["b"].weight == 3
     with pytest.raises(ValidationError, match="no domain"):
         Smtp.model_validate({"host": "a", "sender": "a@example.com", "recipient_domains": "a b"})
+
+
+def test_nothing_gets_through_where_no_server_takes_anything_and_the_first_that_may_try_says_when() -> None:
+    first, second = Told(SENT), Told(SENT)
+    relays = relays_of((Route("a"), first), (Route("b", weight=0), second))
+    first.outage = BLOCKED
+    assert relays.find_outage() is None
+    second.outage = replace(BLOCKED, scope="b:25", after_s=5.0)
+    assert relays.find_outage() == second.outage

@@ -73,6 +73,12 @@ def test_the_toml_file_names_the_same_settings(monkeypatch: pytest.MonkeyPatch, 
             {"IMSG_SMTP__USERNAME": "imsg", "IMSG_SMTP__PASSWORD": "hunter22", "IMSG_SMTP__SECURITY": "none"},
             "IMSG_SMTP__SECURITY",
         ),
+        ({"IMSG_SMTP__TEMPLATES": "visit"}, "IMSG_SMTP__TEMPLATES: mail has no templates"),
+        (
+            {"IMSG_SMTP__SERVERS__SECOND__HOST": "b.example.com", "IMSG_SMTP__SERVERS__SECOND__TEMPLATES": "visit"},
+            "IMSG_SMTP__SERVERS__SECOND__TEMPLATES: mail has no templates.*categories",
+        ),
+        ({"IMSG_SMTP__ROUTES__SECOND__TEMPLATES": "visit"}, "IMSG_SMTP__ROUTES: .*IMSG_SMTP__SERVERS__NAME"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_remedy(
@@ -82,6 +88,13 @@ def test_a_wrong_setting_is_named_with_its_remedy(
         read(monkeypatch, **more)
     assert "hunter22" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_template_s_condition_is_refused_in_the_file_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    written = '[smtp.servers.second]\nhost = "b.example.com"\ntemplates = ["visit"]\n'
+    (tmp_path / "imsg.toml").write_text(written, encoding="utf-8")
+    with pytest.raises(StartError, match="IMSG_SMTP__SERVERS__SECOND__TEMPLATES: mail has no templates"):
+        read(monkeypatch)
 
 
 def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,3 +130,45 @@ async def test_an_authority_that_is_none_stops_the_start(tmp_path: Path) -> None
         with pytest.raises(StartError, match="IMSG_SMTP__CA_FILE"):
             async with open_channel(smtp, history):
                 pass
+
+
+MAILBOX = {
+    "IMSG_SMTP__BOUNCE_MAILBOX__HOST": "imap.example.com",
+    "IMSG_SMTP__BOUNCE_MAILBOX__USERNAME": "b@bounce.example.com",
+    "IMSG_SMTP__BOUNCE_MAILBOX__PASSWORD": "hunter22",
+}
+
+
+def test_a_mailbox_for_bounces_is_read_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    smtp = read(monkeypatch, **MAILBOX).smtp
+    assert smtp.bounce_listener is None
+    assert smtp.bounce_mailbox is not None
+    assert (smtp.bounce_mailbox.protection, smtp.bounce_mailbox.server_port) == ("tls", 993)
+    assert smtp.bounce_mailbox.folder == "INBOX"
+    assert "hunter22" not in repr(smtp)
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"IMSG_SMTP__BOUNCE_MAILBOX__HOST": "imap.example.com"}, "IMSG_SMTP__BOUNCE_MAILBOX__USERNAME is not set"),
+        ({**MAILBOX, "IMSG_SMTP__BOUNCE_MAILBOX__SECURITY": "none"}, "IMSG_SMTP__BOUNCE_MAILBOX: .*unencrypted"),
+        ({**MAILBOX, "IMSG_SMTP__BOUNCE_MAILBOX__CA_FILE": "/nowhere"}, "IMSG_SMTP__BOUNCE_MAILBOX__CA_FILE"),
+        ({"IMSG_SMTP__BOUNCE_LISTENER__HOST": "0.0.0.0"}, "IMSG_SMTP__BOUNCE_LISTENER__PORT is not set"),
+        ({"IMSG_SMTP__BOUNCE_LISTENER__PORT": "70000"}, "IMSG_SMTP__BOUNCE_LISTENER__PORT"),
+        (
+            {"IMSG_SMTP__BOUNCE_LISTENER__PORT": "2525", "IMSG_SMTP__BOUNCE_LISTENER__MAX_BYTES": "10"},
+            "IMSG_SMTP__BOUNCE_LISTENER__MAX_BYTES",
+        ),
+        (
+            {"IMSG_SMTP__BOUNCE_LISTENER__PORT": "2525", "IMSG_SMTP__BOUNCE_LISTENER__CERT_FILE": "/etc/hostname"},
+            "IMSG_SMTP__BOUNCE_LISTENER: .*belong together",
+        ),
+    ],
+)
+def test_a_wrong_way_for_bounces_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, str], named: str
+) -> None:
+    with pytest.raises(StartError, match=named) as raised:
+        read(monkeypatch, **more)
+    assert "hunter22" not in str(raised.value)

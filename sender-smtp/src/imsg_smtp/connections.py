@@ -1,51 +1,30 @@
-"""One connection to the mail server: opened, used for one mail after another, closed. Only here is aiosmtplib known.
+"""One open connection to the mail server (`opening`): used for one mail after another, closed."""
 
-The library opens, secures and logs in. Transactions are ours (`dialogue`): it can't send commands in groups, and does
-not tell whether the final dot was sent when something fails, which decides between a safe repeat and `unknown`
-(docs/providers.md).
-"""
-
-import asyncio
-import ssl
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
-
-from aiosmtplib import (
-    SMTP,
-    SMTPAuthenticationError,
-    SMTPException,
-    SMTPHeloError,
-    SMTPResponseException,
-    SMTPTimeoutError,
-)
-from pydantic import SecretStr
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
-from imsg_smtp.dialogue import MalformedReplyError, NoReplyError, ReplyTimeoutError, take_over
+from imsg_smtp.dialogue import Dialogue, MalformedReplyError, NoReplyError, ReplyTimeoutError
 from imsg_smtp.mime import Mail
 from imsg_smtp.refusals import Envelope, Stage, judge
 from imsg_smtp.replies import (
-    BLOCK_S,
     DISCONNECTED,
     GIBBERISH,
     OUT_OF_STEP,
     PROVIDER,
     TIMEOUT,
     Reply,
-    classify_at_door,
     queue_id,
     senseless,
 )
-from imsg_smtp.server import Server, Timeouts, describe, reach
+from imsg_smtp.server import Timeouts, describe
 
 BLOCK_OCTETS = 256 * 1024
 """How much of a body is written before the server has to have taken most of it."""
 
 START_INPUT = 354
 DATA = b"DATA\r\n"
-
-NEXT_MECHANISM = (500, 501, 502, 503, 504, 534)
-"""Replies to AUTH that speak of the mechanism and not of the password (RFC 4954, sections 4 and 6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,114 +40,33 @@ class Lost:
         return self.again.code == TIMEOUT
 
 
-async def connect(server: Server, timeouts: Timeouts) -> "Connection | Again | Blocked":
-    """Open a connection, secured and logged in as the server wants it.
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """What a server says that it can do beside RFC 5321's least."""
 
-    Again where it is away for the moment, Blocked where somebody has to change a setting, here or there.
-    """
-    sock = await reach(server, timeouts.connect_s)
-    if isinstance(sock, Again):
-        return sock
-    client = SMTP(
-        hostname=server.host,
-        sock=sock,
-        local_hostname=server.hello,
-        timeout=timeouts.command_s,
-        use_tls=server.security == "tls",
-        start_tls=False,  # done by hand: the library's default is opportunistic
-        tls_context=server.tls,
-    )
-    failure: Again | Blocked | None
-    try:
-        await client.connect(timeout=timeouts.greeting_s)
-        failure = await _introduce(client, server)
-    except SMTPResponseException as error:
-        failure = classify_at_door(Reply.of(error.code, error.message), server.scope)
-    except (SMTPException, OSError) as error:
-        failure = _trouble(error, server.scope)
-    except BaseException:
-        _abort(client)
-        raise
-    if failure is None and _has_unread(client):
-        failure = Again(PROVIDER, OUT_OF_STEP, f"{server.scope} said more than it was asked before the first mail.")
-    if failure is None:
-        return Connection(client, server.scope, timeouts)
-    _abort(client)
-    return failure
-
-
-def _has_unread(client: SMTP) -> bool:
-    """Tell whether something is left behind the last reply: it would be taken for the next one's answer."""
-    protocol = client.protocol
-    return protocol is not None and bool(protocol._buffer)  # noqa: SLF001  it offers no other way; a test holds it to this
-
-
-async def _introduce(client: SMTP, server: Server) -> Blocked | None:
-    """Greet, secure, greet again (RFC 3207: what was said before counts for nothing), log in."""
-    await _greet(client)
-    if server.security == "starttls":
-        if not client.supports_extension("starttls"):
-            detail = (
-                f"{server.scope} offers no STARTTLS, so nothing is sent; set IMSG_SMTP__SECURITY to tls (port 465), "
-                "or to none where the way to it is safe."
-            )
-            return Blocked(PROVIDER, server.scope, "no_starttls", detail, BLOCK_S)
-        await client.starttls()
-        await _greet(client)
-    if server.username is None or server.password is None:
-        return None
-    return await _log_in(client, server.scope, server.username, server.password)
-
-
-async def _greet(client: SMTP) -> None:
-    try:
-        await client.ehlo()
-    except SMTPHeloError:
-        if not client.is_connected:
-            raise
-        await client.helo()
-
-
-async def _log_in(client: SMTP, scope: str, username: str, password: SecretStr) -> Blocked | None:
-    """Log in by the first mechanism both know; by the next only where the mechanism itself was refused.
-
-    A refused password is not tried in another mechanism: every wrong try brings a lock-out nearer.
-    """
-    known = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}
-    if client.get_transport_info("sslcontext") is None:
-        known = dict(reversed(known.items()))  # in clear, which settings allow to this machine only
-    offered = " ".join(client.server_auth_methods) or "none"
-    code, detail = "no_log_in", f"{scope} offers no log-in we know (it offers {offered}); correct IMSG_SMTP__PORT."
-    for name in [name for name in known if name in client.server_auth_methods]:
-        try:
-            await known[name](username, password.get_secret_value())
-        except SMTPAuthenticationError as error:
-            reply = Reply.of(error.code, error.message)
-            if reply.is_farewell:
-                raise
-            code, detail = reply.label, f"{scope} refused the log-in: {reply.text}"
-            if reply.code not in NEXT_MECHANISM:
-                break
-        else:
-            return None
-    return Blocked(PROVIDER, scope, code, detail, BLOCK_S)
+    pipelining: bool
+    size: bool
+    smtputf8: bool
+    dsn: bool
+    size_limit: int
+    """Octets of a mail; 0 where it names none."""
 
 
 class Connection:
     """An open connection. One mail at a time; not usable again once `is_usable` is False."""
 
-    def __init__(self, client: SMTP, scope: str, timeouts: Timeouts) -> None:
-        assert client.transport is not None  # noqa: S101  connected
+    def __init__(
+        self, dialogue: Dialogue, extensions: Extensions, scope: str, timeouts: Timeouts, close: Callable[[], None]
+    ) -> None:
+        """`close` closes it at once and drops what is not written yet."""
         self.mails = 0
         """How many were begun on it."""
-        self._client = client
-        self._dialogue = take_over(client.transport)
+        self._dialogue = dialogue
+        self._extensions = extensions
         self._scope = scope
         self._timeouts = timeouts
+        self._close = close
         self._is_clean = True
-        self._pipelines = client.supports_extension("pipelining")
-        limit = client.esmtp_extensions.get("size", "").strip()
-        self._size_limit = int(limit) if limit.isdecimal() else 0
 
     @property
     def is_usable(self) -> bool:
@@ -197,10 +95,11 @@ class Connection:
 
     def _unsuitable(self, mail: Mail) -> Refused | None:
         """Refuse what this server has said it does not take."""
-        if self._size_limit and mail.size > self._size_limit:
-            detail = f"The mail has {mail.size} bytes, and {self._scope} takes {self._size_limit}; send less."
+        limit = self._extensions.size_limit
+        if limit and mail.size > limit:
+            detail = f"The mail has {mail.size} bytes, and {self._scope} takes {limit}; send less."
             return Refused(PROVIDER, "too_large", detail)
-        if mail.needs_utf8 and not self._client.supports_extension("smtputf8"):
+        if mail.needs_utf8 and not self._extensions.smtputf8:
             detail = f"{self._scope} takes no address with characters beyond ASCII before the @ (no SMTPUTF8)."
             return Refused(PROVIDER, "no_smtputf8", detail)
         return None
@@ -209,7 +108,7 @@ class Connection:
         """Send the envelope and all but the last block of the mail. Whatever fails here, it was not taken."""
         try:
             self._check_step()
-            await (self._envelope_at_once(mail) if self._pipelines else self._envelope(mail))
+            await (self._envelope_at_once(mail) if self._extensions.pipelining else self._envelope(mail))
             await self._first_blocks(mail)
         except _NotYesError as no:
             return await self._refusal(no, mail)
@@ -262,11 +161,17 @@ class Connection:
     def _commands(self, mail: Mail) -> tuple[tuple[bytes, float], ...]:
         """Write the commands of an envelope, each with how long its answer may take."""
         encoding = "utf-8" if mail.needs_utf8 else "ascii"
-        options = f" SIZE={mail.size}" if self._client.supports_extension("size") else ""
+        options = f" SIZE={mail.size}" if self._extensions.size else ""
         options += " SMTPUTF8" if mail.needs_utf8 else ""
+        sender, wishes = mail.sender, ""
+        if mail.returns is not None:
+            sender = mail.returns.path
+            if self._extensions.dsn:
+                options += f" RET=HDRS ENVID={mail.returns.envelope_id}"
+                wishes = _wish_for_reports(mail.recipient)
         return (
-            (f"MAIL FROM:<{_path(mail.sender)}>{options}\r\n".encode(encoding), self._timeouts.command_s),
-            (f"RCPT TO:<{_path(mail.recipient)}>\r\n".encode(encoding), self._timeouts.command_s),
+            (f"MAIL FROM:<{_path(sender)}>{options}\r\n".encode(encoding), self._timeouts.command_s),
+            (f"RCPT TO:<{_path(mail.recipient)}>{wishes}\r\n".encode(encoding), self._timeouts.command_s),
             (DATA, self._timeouts.data_s),
         )
 
@@ -293,7 +198,7 @@ class Connection:
             reply = await self._dialogue.read(self._timeouts.dot_s)
         except NoReplyError as error:
             detail = f"{self._scope} did not answer after the whole mail was sent: {describe(error)}"
-            return Unknown(PROVIDER, _code(error), detail)
+            return Unknown(PROVIDER, name_trouble(error), detail)
         self._is_clean = (
             (reply.is_acceptance or reply.is_refusal) and not reply.is_farewell and not self._dialogue.has_unread
         )
@@ -324,7 +229,7 @@ class Connection:
             raise _OutOfStepError("it answered more than once, so its answers can't be told apart any more")
 
     def _report_lost(self, error: Exception) -> Lost:
-        return Lost(Again(PROVIDER, _code(error), f"{self._scope}: {describe(error)}"))
+        return Lost(Again(PROVIDER, name_trouble(error), f"{self._scope}: {describe(error)}"))
 
     async def quit(self) -> None:
         """Take leave, within the bound, and close."""
@@ -336,7 +241,7 @@ class Connection:
     def abort(self) -> None:
         """Close at once; what is not written yet is dropped, since nobody may wait for its answer."""
         self._is_clean = False
-        _abort(self._client)
+        self._close()
 
 
 def _is_yes(command: bytes, reply: Reply) -> bool:
@@ -345,6 +250,20 @@ def _is_yes(command: bytes, reply: Reply) -> bool:
 
 def _stage(command: bytes) -> Stage:
     return Stage.DATA if command == DATA else Stage.MAIL if command.startswith(b"MAIL") else Stage.RCPT
+
+
+def _wish_for_reports(address: str) -> str:
+    """Ask for a report of the end, good or bad, and none of delays (RFC 3461, 4.1 and 4.2)."""
+    original = f" ORCPT=rfc822;{_XTEXT.sub(_write_octet, address)}" if address.isascii() else ""
+    return f" NOTIFY=SUCCESS,FAILURE{original}"
+
+
+_XTEXT = re.compile(r"[^!-*,-<>-~]")
+"""What xtext writes as +HH: `+`, `=`, and what is no visible ASCII (RFC 3461, 4)."""
+
+
+def _write_octet(found: re.Match[str]) -> str:
+    return f"+{ord(found[0]):02X}"
 
 
 def _path(address: str) -> str:
@@ -358,33 +277,14 @@ def _last_block(body: bytes) -> int:
     return max(0, (len(body) - 1) // BLOCK_OCTETS * BLOCK_OCTETS)
 
 
-def _abort(client: SMTP) -> None:
-    if client.transport is not None:
-        cast("asyncio.WriteTransport", client.transport).abort()
-    client.close()
-
-
-def _trouble(error: Exception, scope: str) -> Again | Blocked:
-    """Translate a failure to connect: a certificate that is not trusted stays so until somebody acts."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            detail = (
-                f"The certificate of {scope} is not trusted ({cause.verify_message}); "
-                "correct IMSG_SMTP__HOST, or name its authority in IMSG_SMTP__CA_FILE."
-            )
-            return Blocked(PROVIDER, scope, "certificate", detail, BLOCK_S)
-        cause = cause.__cause__
-    return Again(PROVIDER, _code(error), f"{scope}: {describe(error)}")
-
-
-def _code(error: Exception) -> str:
+def name_trouble(error: Exception) -> str:
+    """Name what ended a connection, as the code of a result."""
     match error:
         case _OutOfStepError():
             return OUT_OF_STEP
         case MalformedReplyError():
             return GIBBERISH
-        case ReplyTimeoutError() | SMTPTimeoutError() | TimeoutError():
+        case ReplyTimeoutError() | TimeoutError():
             return TIMEOUT
     return DISCONNECTED
 

@@ -79,11 +79,12 @@ class Dialogue(asyncio.Protocol):
         """Gather lines into replies."""
         if self._failure is not None:
             return
-        self._buffer += data
-        *lines, rest = self._buffer.split(b"\n")
-        self._buffer = rest
+        if self._buffer:
+            data = bytes(self._buffer) + data
+        *lines, rest = data.split(b"\n")
+        self._buffer[:] = rest
         for line in lines:
-            self._take(bytes(line))
+            self._take(line)
         if self._octets + len(self._buffer) > MAX_REPLY_OCTETS or len(self._replies) > MAX_UNREAD:
             self._fail(MalformedReplyError("it answered more than a reply may hold"))
 

@@ -2,8 +2,7 @@
 
 import hashlib
 import re
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
@@ -71,9 +70,9 @@ class Signer:
         headers = parse_head(head)
         value = (
             f"v=1; a={self.algorithm}; c=relaxed/relaxed; d={self.domain}; s={self.selector}; t={at_s}; "
-            f"h={':'.join(names_signed(headers))}; bh={body_hash}; b="
+            f"h={':'.join(list_signed(headers))}; bh={body_hash}; b="
         )
-        signature = b64encode(self._sign(signed_octets(headers, value))).decode()
+        signature = b64encode(self._sign(join_signed(headers, value))).decode()
         return _fold(value, signature)
 
     def _sign(self, octets: bytes) -> bytes:
@@ -141,7 +140,7 @@ def parse_head(head: bytes) -> list[tuple[str, str]]:
     return headers
 
 
-def names_signed(headers: Sequence[tuple[str, str]]) -> list[str]:
+def list_signed(headers: Sequence[tuple[str, str]]) -> list[str]:
     """List what `h=` names."""
     present = [name for name, _ in headers]
     names: list[str] = []
@@ -151,11 +150,11 @@ def names_signed(headers: Sequence[tuple[str, str]]) -> list[str]:
     return names
 
 
-def signed_octets(headers: Sequence[tuple[str, str]], value: str) -> bytes:
+def join_signed(headers: Sequence[tuple[str, str]], value: str) -> bytes:
     """Join what is signed: each named header, the last of its name first, then the signature's own without `b`."""
     lines = []
     rest = list(headers)
-    for name in names_signed(headers):
+    for name in list_signed(headers):
         at = next((at for at in range(len(rest) - 1, -1, -1) if rest[at][0] == name), None)
         if at is not None:
             lines.append(f"{name}:{rest.pop(at)[1]}\r\n")
@@ -170,10 +169,10 @@ def _fold(value: str, signature: str) -> bytes:
     """
     tags = value.split("; ")
     folded = ";\r\n ".join(tags)
-    return f"DKIM-Signature: {folded}{_folded_signature(signature)}\r\n".encode("ascii")
+    return f"DKIM-Signature: {folded}{_fold_signature(signature)}\r\n".encode("ascii")
 
 
-def _folded_signature(signature: str) -> str:
+def _fold_signature(signature: str) -> str:
     return "\r\n ".join(wrap(signature, LINE_CHARACTERS))
 
 
@@ -231,23 +230,3 @@ def zone_strings(text: str) -> str:
 def _pieces(text: str) -> Iterator[str]:
     for start in range(0, len(text), TXT_CHARACTERS):
         yield text[start : start + TXT_CHARACTERS]
-
-
-def public_of_record(text: str) -> str | None:
-    """Return the `p` of a TXT record of DKIM: empty where the key was revoked, None where it is no such record."""
-    tags = dict(_tags(text))
-    if tags.get("v", "DKIM1") != "DKIM1" or "p" not in tags:
-        return None
-    public = re.sub(r"\s+", "", tags["p"])
-    try:
-        b64decode(public, validate=True)
-    except Base64Error:
-        return None
-    return public
-
-
-def _tags(text: str) -> Iterable[tuple[str, str]]:
-    for tag in text.split(";"):
-        name, equals, value = tag.partition("=")
-        if equals:
-            yield name.strip(), value.strip()

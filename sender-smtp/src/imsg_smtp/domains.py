@@ -125,7 +125,7 @@ class Domains:
         if left_s <= 0:
             return None
         detail = f"Mail to {domain.terms.name} waits {left_s:.0f} s: it takes a limited number, and has said so."
-        return Again(PROVIDER, "paced", detail, left_s)
+        return Again(PROVIDER, "paced", detail, left_s, "domain", is_paced=True)
 
     def _slow(self, domain: Domain, complaint: Again) -> None:
         now = self._clock()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
+from imsg_contract.unsubscribing import derive_keys
 from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.sender import Sender, make_sender
@@ -21,15 +22,22 @@ from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps, Peer
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp import senders
+from imsg_smtp.bounces import ways
+from imsg_smtp.bounces.absorb import Bounces
+from imsg_smtp.bounces.addressees import Addressees
+from imsg_smtp.bounces.hook import Hook
+from imsg_smtp.bounces.return_path import ReturnPaths
+from imsg_smtp.bounces.token import derive_keys as derive_bounce_keys
 from imsg_smtp.channel import MailChannel, terms
 from imsg_smtp.connections import Connection
 from imsg_smtp.domains import SLOWED_PER_MINUTE, Domains, DomainTerms, merge_presets
+from imsg_smtp.hard_bounces import HardBounces
 from imsg_smtp.mime import BeginSigning
 from imsg_smtp.pairing import connect_or_explain
 from imsg_smtp.pool import Limits, Pool
 from imsg_smtp.relay import Relay
-from imsg_smtp.relays import Relays, Route
-from imsg_smtp.rendering import Renderings
+from imsg_smtp.relays import Relays
+from imsg_smtp.rendering import BeginLeaving, Renderings
 from imsg_smtp.replies import DISCONNECTED, PROVIDER
 from imsg_smtp.server import Server, Timeouts
 from imsg_smtp.settings import DEFAULT, MailServer, Settings, Smtp, split_domains
@@ -49,6 +57,7 @@ __all__ = [
     "open_channel",
     "read_dkim_keys",
     "sender_domain",
+    "try_bounce_mailbox",
     "try_server",
 ]
 
@@ -63,34 +72,91 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp:
     enter = sender.stack.enter_async_context
     history = await enter(service_client.connect(settings.history_url, settings.service_key, apps))
-    sender.work(await enter(open_channel(settings.smtp, history)))
-    return refuse_every_url  # no URL of its own yet; bounces come in here one day
+    leaving = _begin_leaving(settings)
+    keys = _bounce_keys(settings)
+    channel = open_channel(
+        settings.smtp,
+        history,
+        begin_leaving=leaving,
+        bounces=HardBounces(sender.broker),
+        token_key=keys[0] if keys else None,
+    )
+    bounces = Bounces(sender.broker, Addressees(history), keys)
+    await ways.open_ways(_ways(settings.smtp), sender, bounces)
+    sender.work(await enter(channel))
+    if not settings.smtp.bounce_secret:
+        return refuse_every_url
+    return Hook(bounces, settings.smtp.bounce_secret)
+
+
+def _ways(smtp: Smtp) -> ways.Ways:
+    domains = {domain for name in smtp.all_servers if (domain := smtp.bounce_domain_of(name))}
+    return ways.Ways(smtp.bounce_mailbox, smtp.bounce_listener, domains)
+
+
+def _bounce_keys(settings: Settings) -> list[bytes]:
+    """Return the keys of tokens. Raises StartError where tokens are wanted and there is none."""
+    smtp = settings.smtp
+    ways_in = smtp.bounce_secret or smtp.bounce_mailbox or smtp.bounce_listener
+    is_wanted = ways_in or any(smtp.bounce_domain_of(name) for name in smtp.all_servers)
+    if is_wanted and not settings.erasure_key:
+        raise StartError(
+            f"{variable('erasure_key')} is not set, and the tokens of {variable('smtp', 'bounce_domain')} are made by "
+            "it; give sender-smtp the same one that history has."
+        )
+    return derive_bounce_keys(settings.erasure_key)
 
 
 @asynccontextmanager
 async def open_channel(
-    smtp: Smtp, history: Peer, *, timeouts: Timeouts | None = None, clock: Callable[[], float] = time.monotonic
+    smtp: Smtp,
+    history: Peer,
+    *,
+    timeouts: Timeouts | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    begin_leaving: BeginLeaving | None = None,
+    bounces: HardBounces | None = None,
+    token_key: bytes | None = None,
 ) -> AsyncIterator[MailChannel]:
-    """Open the channel alone; no connection is made before the first mail. Raises StartError for a bad CA_FILE."""
+    """Open the channel alone; no connection is made before the first mail. Raises StartError for a bad CA_FILE.
+
+    `token_key` makes the envelope senders of servers that have a domain for bounces.
+    """
     sender = senders.parse(smtp.sender)
     signing = await asyncio.to_thread(_begin_signing, smtp, sender.domain) if smtp.dkim.sets else None
     async with AsyncExitStack() as stack:
-        routes = []
+        routes, relays = [], dict[str, Relay]()
         for name, one in smtp.all_servers.items():
             server = await _server(one, sender.domain)
             connecting = partial(connect_or_explain, server, timeouts or Timeouts())
             pool = Pool(connecting, server.scope, Limits(connections=one.connections), clock)
             stack.push_async_callback(pool.close)
-            relay = Relay(server.scope, pool, clock, Domains(_paces(smtp), clock))
-            special = split_domains(one.sender_domains), split_domains(one.recipient_domains)
-            routes.append(Route(name, relay, one.weight, *special))
+            domain = smtp.bounce_domain_of(name)
+            return_paths = ReturnPaths(token_key, domain) if domain and token_key else None
+            relays[name] = Relay(server.scope, pool, clock, Domains(_paces(smtp), clock), return_paths)
+            routes.append(one.route(name))
         attachments = AttachmentClient(history, PROVIDER, kind="attachment")
         connections = sum(one.connections for one in smtp.all_servers.values())
         yield MailChannel(
-            Relays(routes),
-            Renderings(attachments, _senders(smtp, sender), signing, smtp.feedback_id),
+            Relays(relays, routes, clock),
+            Renderings(attachments, _senders(smtp, sender), signing, smtp.feedback_id, begin_leaving),
             terms(connections, smtp.uncertain),
+            bounces,
         )
+
+
+def _begin_leaving(settings: Settings) -> BeginLeaving | None:
+    """Make what writes the links to leave by; None where people can't reach us by https, or nobody could read them."""
+    if not (settings.public_url.startswith("https://") and settings.erasure_key):
+        return None
+    url, key = settings.public_url, derive_keys(settings.erasure_key)[0]
+
+    def begin(sender: str, category: str) -> Callable[[str], bytes]:
+        from imsg_smtp.unsubscribing import Unsubscribing  # noqa: PLC0415  cryptography, as in _begin_signing
+
+        return Unsubscribing(url, key, sender, category).headers
+
+    return begin
 
 
 def _senders(smtp: Smtp, default: senders.Sender) -> senders.Senders:
@@ -124,6 +190,16 @@ async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again
     finally:
         await connection.quit()
     return None
+
+
+async def try_bounce_mailbox(smtp: Smtp, timeout_s: float) -> tuple[str, str | None] | None:
+    """Log in to the bounce mailbox, and change nothing; return its name, and what keeps us from reading it.
+
+    None where none is set. Raises StartError.
+    """
+    if smtp.bounce_mailbox is None:
+        return None
+    return smtp.bounce_mailbox.name, await ways.try_mailbox(smtp.bounce_mailbox, timeout_s)
 
 
 @dataclass(frozen=True, slots=True)

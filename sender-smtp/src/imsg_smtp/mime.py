@@ -57,6 +57,16 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Return:
+    """Where what comes back of a mail goes."""
+
+    path: str
+    """The envelope sender."""
+    envelope_id: str
+    """RFC 3461's ENVID: letters and digits, which xtext leaves as they are."""
+
+
+@dataclass(frozen=True, slots=True)
 class Mail:
     """One mail, ready for the wire."""
 
@@ -69,6 +79,10 @@ class Mail:
     """The empty line, then the body in lines, dots doubled as RFC 5321, section 4.5.2, wants it on the wire."""
     size: int
     """Octets of the message as RFC 1870 counts them: with line ends, without doubled dots and the final one."""
+    name: tuple[str, int] = ("", 0)
+    """The message that it is: request and number."""
+    returns: Return | None = None
+    """None: bounces go to the sender, as those of any mail."""
 
     @property
     def needs_utf8(self) -> bool:
@@ -93,18 +107,29 @@ class Rendered:
     body: bytes
     size: int
     sign: Sign | None = None
+    leave: Callable[[str], bytes] | None = None
+    """Makes the header lines by which who has an address leaves; None: there is nothing to leave."""
 
     def address_to(self, n: int, address: str) -> Mail:
         """Make the mail of recipient `n`; `address` is a normal form, so it can hold neither blank nor line end."""
         identity = f"<{message_id(self.request, n)}@{self.sender.domain}>"
         own = f"To: {address}\r\nMessage-ID: {identity}\r\n".encode()
+        if self.leave is not None:
+            own += self.leave(address)
         if self.sign is not None:
             own = self.sign(own + self.head) + own
-        return Mail(self.sender.address, address, identity, own + self.head, self.body, len(own) + self.size)
+        head, size = own + self.head, len(own) + self.size
+        return Mail(self.sender.address, address, identity, head, self.body, size, (self.request, n))
 
 
 def render(
-    letter: Letter, sender: Sender, request: str, accepted_at: datetime, begin_signing: BeginSigning | None = None
+    letter: Letter,
+    sender: Sender,
+    request: str,
+    accepted_at: datetime,
+    begin_signing: BeginSigning | None = None,
+    *,
+    leave: Callable[[str], bytes] | None = None,
 ) -> Rendered:
     """Render what the recipients of a request share; the same bytes whenever it is done again.
 
@@ -123,7 +148,7 @@ def render(
     )
     body = CRLF + body + (b"" if body.endswith(CRLF) else CRLF)
     sign = begin_signing(sender.domain, body[len(CRLF) :], int(accepted_at.timestamp())) if begin_signing else None
-    return Rendered(sender, request, head, body.replace(b"\r\n.", b"\r\n.."), len(head) + len(body), sign)
+    return Rendered(sender, request, head, body.replace(b"\r\n.", b"\r\n.."), len(head) + len(body), sign, leave)
 
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

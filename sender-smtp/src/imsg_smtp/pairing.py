@@ -9,7 +9,8 @@ import ssl
 from dataclasses import dataclass
 
 from imsg_contract.wire import Again, Blocked
-from imsg_smtp.connections import Connection, connect
+from imsg_smtp.connections import Connection
+from imsg_smtp.opening import connect
 from imsg_smtp.replies import BLOCK_S, PROVIDER, UNREACHABLE
 from imsg_smtp.server import Server, Timeouts
 

@@ -5,19 +5,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from imsg_contract.wire import Again, Blocked, Result, Unknown
-from imsg_delivery.circuit_breaker import Breaker
+from imsg_delivery.breakers import Breakers
 from imsg_runtime.observe import logger
 from imsg_smtp.connections import Connection, Lost
 from imsg_smtp.mime import Mail
-from imsg_smtp.replies import PROVIDER, is_trouble
+from imsg_smtp.replies import PROVIDER, concern_of_server, is_trouble
 
 log = logger(__name__)
 
 FAILURES = 3
 """In a row, until the server is left alone."""
 
-COOL_OFF_S = 30.0
-"""How long it is left alone then, before one mail tries it."""
+COOL_OFF_S = 5.0
+"""How long it is left alone then, before one mail tries it: all others wait for that one (`imsg_delivery.outage`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,10 @@ class Pool:
             if not isinstance(fresh, _Kept):
                 return fresh
             return self._final(await self._over(fresh, mail))
+
+    def find_outage(self) -> Blocked | None:
+        """Say why nothing gets through, and after how long one mail may try; None once one was answered."""
+        return self._health.find_outage()
 
     async def close(self) -> None:
         """Take leave of the server on every connection, within the bound of QUIT."""
@@ -172,29 +176,27 @@ class Pool:
 
 
 class _Health:
-    """What is known of the server: whether it can be reached, lets us in, and answers."""
+    """What is known of the server: whether it can be reached, lets us in, and answers.
+
+    What is narrower (a sender, a way between domains) is the relay's, over breakers of its own: they are asked after
+    these, or one mail would take the one try of both.
+    """
 
     def __init__(self, scope: str, clock: Callable[[], float]) -> None:
         self.is_proven = False
         """Whether the last try to get in succeeded, and nothing went wrong since."""
         self.failed_tries = 0
         self._scope = scope
-        self._clock = clock
-        self._breaker = Breaker(FAILURES, COOL_OFF_S, clock)
+        self._breakers = Breakers(PROVIDER, clock, threshold=FAILURES, cool_off_s=COOL_OFF_S, whole=scope)
         self._failure: Again | Blocked | Unknown | None = None
-        self._refusal: Blocked | None = None
-        self._refused_until = 0.0
 
     def find_block(self) -> Blocked | None:
-        """Say for how long the server is to be left alone, if it is. Ask once before each try (see Breaker)."""
-        left_s = self._refused_until - self._clock()
-        if self._refusal is not None and left_s > 0:
-            return replace(self._refusal, after_s=left_s)
-        left_s = self._breaker.claim_try()
-        if left_s > 0:
-            why = self._failure.detail if self._failure is not None else ""
-            return Blocked(PROVIDER, self._scope, "away", f"Left alone after failures in a row. {why}", left_s)
-        return None
+        """Say for how long the server is to be left alone, if it is. Ask once before each try."""
+        return self._breakers.find_block({})
+
+    def find_outage(self) -> Blocked | None:
+        """Say why nothing gets through, and after how long one mail may try; None once one was answered."""
+        return self._breakers.find_outage()
 
     def note_opening(self, opened: Connection | Again | Blocked) -> None:
         """Note what came of a try to get in."""
@@ -215,12 +217,8 @@ class _Health:
             self.is_proven = False
             self._fail(result)
         else:
-            self._breaker.note_success()
+            self._breakers.note_answer()
 
     def _fail(self, failure: Again | Blocked | Unknown) -> None:
         self._failure = failure
-        if isinstance(failure, Blocked):
-            self._refusal = failure
-            self._refused_until = self._clock() + failure.after_s
-        else:
-            self._breaker.note_failure()
+        self._breakers.note({}, replace(failure, concerns=concern_of_server(failure.code)))

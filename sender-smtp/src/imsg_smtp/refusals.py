@@ -6,10 +6,11 @@ where they mean "slower".
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from imsg_contract.wire import Again, Blocked, Refused
+from imsg_contract.wire import Again, Blocked, Concern, Refused
 from imsg_smtp.replies import BLOCK_S, PROVIDER, Meaning, Reply, classify
 
 LATER, NEVER, BLOCKED = Meaning.LATER, Meaning.NEVER, Meaning.BLOCKED
@@ -41,6 +42,19 @@ class About(Enum):
     DOMAIN = "mail of this sender's domain to the recipient's domain by this server"
     RECIPIENT = "this recipient"
     MESSAGE = "this message"
+
+
+CONCERNS: Mapping[About, Concern] = {
+    About.SERVER: "account",
+    About.SENDER: "sender",
+    About.DOMAIN: "domain",
+    About.RECIPIENT: "recipient",
+    About.MESSAGE: "content",
+}
+"""The same in the words of all channels."""
+
+BY_STAGE: Mapping[Stage, Concern] = {Stage.MAIL: "sender", Stage.RCPT: "recipient", Stage.DATA: "content"}
+"""Whom a no concerns that no line of the table knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,15 +300,17 @@ def judge(reply: Reply, envelope: Envelope, stage: Stage) -> Again | Refused | B
     """
     said = f"{reply.code} {_hide_addresses(reply.text)}"
     text = reply.text or "The server gave no reason."
+    unlisted = f" (an unlisted code, judged by its first digit: {reply.code})" if reply.is_unlisted else ""
     for line in LINES:
         if stage in line.stages and line.says.search(said):
             return _result(line, reply.label, text, envelope)
     result = classify(reply, envelope.server)
     if isinstance(result, Refused) and stage is Stage.MAIL:
-        return Blocked(PROVIDER, envelope.sender_scope, reply.label, text, BLOCK_S)
+        return Blocked(PROVIDER, envelope.sender_scope, reply.label, text + unlisted, BLOCK_S, "sender")
     if isinstance(result, Refused) and UNSPECIFIC.match(said):
-        return Unspecific(PROVIDER, envelope.domain_scope, reply.label, text, BLOCK_S)
-    return result
+        return Unspecific(PROVIDER, envelope.domain_scope, reply.label, text, BLOCK_S, "domain")
+    concerns: Concern = "account" if isinstance(result, Blocked) else BY_STAGE[stage]
+    return replace(result, detail=result.detail + unlisted, concerns=concerns)
 
 
 def _hide_addresses(text: str) -> str:
@@ -303,15 +319,17 @@ def _hide_addresses(text: str) -> str:
 
 
 def _result(line: Line, label: str, text: str, envelope: Envelope) -> Again | Refused | Blocked:
+    concerns = CONCERNS[line.about]
     match line.meaning:
         case Meaning.LATER:
             if line.after_s:
-                return Throttled(PROVIDER, label, text, line.after_s, line.about)
-            return Again(PROVIDER, label, text)
+                is_paced = line.about is About.DOMAIN  # `domains` waits until the domain takes more
+                return Throttled(PROVIDER, label, text, line.after_s, concerns, is_paced=is_paced, about=line.about)
+            return Again(PROVIDER, label, text, concerns=concerns)
         case Meaning.NEVER:
-            return Refused(PROVIDER, label, text)
+            return Refused(PROVIDER, label, text, concerns)
         case Meaning.BLOCKED:
-            return Blocked(PROVIDER, envelope.scope(line.about), label, text, line.after_s)
+            return Blocked(PROVIDER, envelope.scope(line.about), label, text, line.after_s, concerns)
 
 
 def _domain(address: str) -> str:

@@ -1,17 +1,17 @@
 """One mail server as the channel uses it: its connections, and whose mail to whom it takes nothing of for now."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from imsg_contract.wire import Blocked, Refused, Result, Sent
-from imsg_runtime.observe import logger
+from imsg_contract.wire import Blocked, Concern, Refused, Result, Sent
+from imsg_delivery.breakers import MAX_SCOPES, Breakers
+from imsg_smtp.bounces.return_path import ReturnPaths
 from imsg_smtp.domains import Domains
 from imsg_smtp.mime import Mail
 from imsg_smtp.pool import Pool
 from imsg_smtp.refusals import Envelope, Unspecific
-
-log = logger(__name__)
+from imsg_smtp.replies import PROVIDER, concern_of_server, is_trouble
 
 TRY_S = 30.0
 """How long the one mail that tries a blocked scope has the way to itself."""
@@ -21,15 +21,6 @@ UNSPECIFIC_NOES = 3
 
 PROOF_S = 600.0
 """How long a mail that was taken speaks for its sender: an unspecific no meanwhile is about its own recipient."""
-
-MAX_SCOPES = 4_096
-"""Of which something is remembered; what was used longest ago is forgotten."""
-
-
-@dataclass(slots=True)
-class _Block:
-    why: Blocked
-    until: float
 
 
 @dataclass(slots=True)
@@ -49,61 +40,35 @@ class Scopes:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._blocks: dict[str, _Block] = {}
+        self._breakers = Breakers(PROVIDER, clock, cool_off_s=TRY_S)
         self._traffic: OrderedDict[str, _Traffic] = OrderedDict()
 
     def find_block(self, envelope: Envelope) -> Blocked | None:
         """Say for how long this way is left alone, if it is. Ask once before each try."""
-        if not self._blocks:
-            return None
-        now = self._clock()
-        found = [self._blocks[scope] for scope in _scopes(envelope) if scope in self._blocks]
-        for block in found:
-            if now < block.until:
-                return replace(block.why, after_s=block.until - now)
-        for block in found:
-            block.until = now + TRY_S
-        return None
+        return self._breakers.find_block(_about(envelope))
 
     def judge(self, envelope: Envelope, result: Result) -> Result:
         """Note what came of a mail; return what is to be made of it."""
         if isinstance(result, Sent):
             traffic = self._traffic_of(envelope.domain_scope)
             traffic.taken_at, traffic.noes = self._clock(), 0
-            self._clear(envelope.sender_scope, envelope.domain_scope)
         elif isinstance(result, Unspecific):
             return self._judge_unspecific(envelope, result)
-        elif isinstance(result, Blocked):
-            if result.scope != envelope.server:
-                self._open(result)  # what was blocked before comes by with what is left of its time: no change
-        elif isinstance(result, Refused):  # the recipient's or the message's own: the sender has been let in
-            self._clear(envelope.sender_scope)
+        # What was blocked before comes by with what is left of its time: no change. The server's own is the pool's.
+        if isinstance(result, Sent | Refused) or (isinstance(result, Blocked) and result.scope != envelope.server):
+            self._breakers.note(_about(envelope), result)
         return result
 
     def _judge_unspecific(self, envelope: Envelope, no: Unspecific) -> Result:
         """Judge by other mail of the same way: where it gets there, this one's own recipient or content is at fault."""
         traffic = self._traffic_of(envelope.domain_scope)
         if traffic.taken_at is not None and self._clock() - traffic.taken_at <= PROOF_S:
-            return Refused(no.provider, no.code, no.detail)
+            return Refused(no.provider, no.code, no.detail, "recipient")
         traffic.noes += 1
-        blocked = Blocked(no.provider, no.scope, no.code, no.detail, no.after_s)
+        blocked = Blocked(no.provider, no.scope, no.code, no.detail, no.after_s, no.concerns)
         if traffic.noes >= UNSPECIFIC_NOES:
-            self._open(blocked)
+            self._breakers.note(_about(envelope), blocked)
         return blocked
-
-    def _open(self, why: Blocked) -> None:
-        now = self._clock()
-        if why.scope not in self._blocks:
-            log.warning("scope_blocked", scope=why.scope, code=why.code, why=why.detail)
-            if len(self._blocks) >= MAX_SCOPES:
-                del self._blocks[next(iter(self._blocks))]
-        self._blocks[why.scope] = _Block(why, now + why.after_s)
-
-    def _clear(self, *scopes: str) -> None:
-        if self._blocks:
-            for scope in scopes:
-                if self._blocks.pop(scope, None) is not None:
-                    log.info("scope_open", scope=scope)
 
     def _traffic_of(self, scope: str) -> _Traffic:
         traffic = self._traffic.setdefault(scope, _Traffic())
@@ -116,15 +81,25 @@ class Scopes:
 class Relay:
     """A mail server, and what of ours it takes."""
 
-    def __init__(self, server: str, pool: Pool, clock: Callable[[], float], domains: Domains | None = None) -> None:
+    def __init__(
+        self,
+        server: str,
+        pool: Pool,
+        clock: Callable[[], float],
+        domains: Domains | None = None,
+        return_paths: ReturnPaths | None = None,
+    ) -> None:
         self.server = server
         """What is blocked where all of it is: `mail.example.com:587`."""
         self._pool = pool
         self._scopes = Scopes(clock)
         self._domains = domains or Domains((), clock)
+        self._return_paths = return_paths
 
     async def send(self, mail: Mail) -> Result:
         """Hand in a mail at its domain's pace, unless one like it was refused in a way that holds for this one too."""
+        if self._return_paths is not None:
+            mail = self._return_paths.give(mail)
         domain = self._domains.find(mail.recipient)
         if domain.is_free:
             result = await self._hand_in(mail)
@@ -137,7 +112,12 @@ class Relay:
         return result
 
     async def _hand_in(self, mail: Mail) -> Result:
-        return self._scopes.judge(self._envelope_of(mail), await self._pool.send(mail, self._find_block))
+        envelope = self._envelope_of(mail)
+        return _tell_concern(self._scopes.judge(envelope, await self._pool.send(mail, self._find_block)))
+
+    def find_outage(self) -> Blocked | None:
+        """Say why the server takes nothing."""
+        return self._pool.find_outage()
 
     async def close(self) -> None:
         """Take leave of the server."""
@@ -150,5 +130,12 @@ class Relay:
         return Envelope(self.server, mail.sender, mail.recipient)
 
 
-def _scopes(envelope: Envelope) -> tuple[str, str]:
-    return envelope.sender_scope, envelope.domain_scope
+def _about(envelope: Envelope) -> Mapping[Concern, str]:
+    return {"sender": envelope.sender_scope, "domain": envelope.domain_scope}
+
+
+def _tell_concern(result: Result) -> Result:
+    """Say of what came from the connection, and from no line of `refusals`, that it is the server's own trouble."""
+    if isinstance(result, Blocked) and result.concerns is None:
+        return replace(result, concerns=concern_of_server(result.code))
+    return replace(result, concerns="provider") if is_trouble(result) else result

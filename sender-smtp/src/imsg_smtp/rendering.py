@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from imsg_contract.wire import Again, Blocked, Job, Refused
+from imsg_contract.wire import Again, Blocked, Category, Job, Refused
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_smtp.mime import BeginSigning, File, Letter, Rendered, render
 from imsg_smtp.replies import PROVIDER
@@ -14,6 +15,10 @@ from imsg_smtp.senders import Sender, Senders
 
 INLINE_OCTETS = 64 * 1024
 """Rendering this much takes less than a thread's hand-over is worth; more would hold up the loop."""
+
+
+BeginLeaving = Callable[[str, str], Callable[[str], bytes]]
+"""Makes, of a named sender (empty: the default one) and a category, what writes the headers to leave them by."""
 
 
 class Content(BaseModel):
@@ -38,11 +43,13 @@ class Renderings:
         senders: Senders,
         begin_signing: BeginSigning | None = None,
         feedback_id: str | None = None,
+        begin_leaving: BeginLeaving | None = None,
     ) -> None:
         self._attachments = attachments
         self._senders = senders
         self._begin_signing = begin_signing
         self._feedback_id = feedback_id
+        self._begin_leaving = begin_leaving
         self._current: WeakValueDictionary[str, Rendered] = WeakValueDictionary()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -79,11 +86,12 @@ class Renderings:
                 return data
             files.append(File(attachment.filename, attachment.type, data))
         letter = Letter(content.subject, content.text, content.html, files, self._feedback_of(job), reply_to)
+        leave = self._leave_of(content, job)
         if _octets(letter) <= INLINE_OCTETS:
-            return self._render(letter, sender, job)
+            return self._render(letter, sender, job, leave)
         # A thread's own result would live on in a cycle of futures until the collector comes by: megabytes of it.
         made: list[Rendered] = []
-        await asyncio.to_thread(lambda: made.append(self._render(letter, sender, job)))
+        await asyncio.to_thread(lambda: made.append(self._render(letter, sender, job, leave)))
         return made.pop()
 
     def _feedback_of(self, job: Job) -> str:
@@ -96,8 +104,14 @@ class Renderings:
         user = hashlib.sha256((job.user_id or job.username).encode()).hexdigest()[:12]
         return f"{user}:{job.category}:imsg:{self._feedback_id}"
 
-    def _render(self, letter: Letter, sender: Sender, job: Job) -> Rendered:
-        return render(letter, sender, job.request, job.accepted_at, self._begin_signing)
+    def _leave_of(self, content: Content, job: Job) -> Callable[[str], bytes] | None:
+        """Let marketing be left by one click, where people can reach us; nobody leaves a notice or a code."""
+        if self._begin_leaving is None or job.category is not Category.MARKETING:
+            return None
+        return self._begin_leaving(content.sender or "", job.category.value)
+
+    def _render(self, letter: Letter, sender: Sender, job: Job, leave: Callable[[str], bytes] | None) -> Rendered:
+        return render(letter, sender, job.request, job.accepted_at, self._begin_signing, leave=leave)
 
     async def _content(self, job: Job) -> Content | Again | Blocked | Refused:
         try:

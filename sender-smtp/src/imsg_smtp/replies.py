@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeGuard
 
-from imsg_contract.wire import Again, Blocked, Refused, Result, Unknown
+from imsg_contract.wire import Again, Blocked, Concern, Refused, Result, Unknown
 
 PROVIDER = "smtp"
 """What results, history and logs call this provider."""
@@ -60,6 +60,9 @@ RULES: Mapping[str, Rule] = {
 UNKNOWN = Rule(Meaning.LATER)
 """What a code that stands nowhere means, gibberish included."""
 
+STANDARD = frozenset({421, 432, *range(450, 456), *range(500, 505), 521, 530, 534, 535, 538, *range(550, 557)})
+"""Codes that RFC 5321 (4.2.3), RFC 4954 and RFC 7504 list."""
+
 TIMEOUT, DISCONNECTED, UNREACHABLE, OUT_OF_STEP, GIBBERISH = TROUBLES = (
     "timeout",
     "disconnected",
@@ -72,8 +75,6 @@ TIMEOUT, DISCONNECTED, UNREACHABLE, OUT_OF_STEP, GIBBERISH = TROUBLES = (
 _ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?!\S)")
 """RFC 3463, at the beginning of the text."""
 
-_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-
 _QUEUE_ID = re.compile(
     r"queued(?: mail)? (?:as|for delivery as) <?([^\s<>]+)"  # Postfix, aiosmtpd, 163, QQ
     r"|\bid=([^\s;,]+)"  # Exim
@@ -81,6 +82,14 @@ _QUEUE_ID = re.compile(
     r"|^2\.\d+\.\d+ <([^\s<>]+)> (?:\[InternalId=\S+|Queued mail)",  # Exchange
     re.IGNORECASE,
 )
+
+
+def make_readable(text: str) -> str:
+    """Make one line of what a server said, without what nobody can read.
+
+    That is controls, lone surrogates, marks that turn the direction of a line, and letters that Unicode has not given.
+    """
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +102,10 @@ class Reply:
     @classmethod
     def of(cls, code: int, text: str) -> "Reply":
         """Make one of what the library read, where bytes that are not UTF-8 stand as lone surrogates."""
+        if text.isascii() and text.isprintable():  # as nearly all are
+            return cls(code, text.strip()[:MAX_TEXT_CHARACTERS])
         readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        return cls(code, _UNWRITABLE.sub(" ", readable).strip()[:MAX_TEXT_CHARACTERS])
+        return cls(code, make_readable(readable)[:MAX_TEXT_CHARACTERS])
 
     @property
     def enhanced(self) -> str | None:
@@ -108,6 +119,11 @@ class Reply:
         if not 200 <= self.code <= 599:  # noqa: PLR2004  the RFC's own numbers
             return GIBBERISH
         return f"{self.code} {self.enhanced}" if self.enhanced else str(self.code)
+
+    @property
+    def is_unlisted(self) -> bool:
+        """Whether it is a no by a code that no RFC lists, and no enhanced one: its first digit is all it says."""
+        return self.is_refusal and self.enhanced is None and self.code not in STANDARD
 
     @property
     def is_acceptance(self) -> bool:
@@ -156,6 +172,11 @@ def senseless(reply: Reply) -> str:
 def is_trouble(result: Result) -> TypeGuard[Again | Unknown]:
     """Tell whether this is trouble with the server itself, and no answer of it about a mail."""
     return isinstance(result, Again | Unknown) and result.code in TROUBLES
+
+
+def concern_of_server(code: str) -> Concern:
+    """Say what a trouble with the server itself concerns: our account where it is of the log-in (RFC 4954)."""
+    return "account" if code.startswith("53") else "provider"
 
 
 def queue_id(reply: Reply) -> str | None:

@@ -4,11 +4,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from imsg_delivery.channel import Uncertain
-from imsg_runtime.settings import Common, is_loopback, variable
+from imsg_delivery.routes import Route, check_categories, split_categories
+from imsg_runtime.settings import Common, Keys, is_loopback, variable
 from imsg_smtp import senders
+from imsg_smtp.bounce_settings import BounceListener, BounceMailbox
+from imsg_smtp.signatures import SIGNED, read_secret
 
 Security = Literal["none", "starttls", "tls"]
 
@@ -88,6 +91,31 @@ class Dkim(DkimKeys):
         return [keys for keys in (self, *self.domains.values()) if keys.pairs]
 
 
+_BOUNCE_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.){1,8}[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+
+def _is_bounce_domain(text: str) -> str:
+    domain = text.lower()
+    if domain != "none" and not _BOUNCE_DOMAIN.fullmatch(domain):
+        raise ValueError("is no domain; write one whose mail comes back to iMSG, such as bounce.example.com, or none")
+    return domain
+
+
+_URL_SECRET = re.compile(r"[A-Za-z0-9_-]{24,200}", re.ASCII)
+
+
+def _are_bounce_secrets(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    for one in secrets:
+        secret = one.get_secret_value()
+        if secret.startswith(SIGNED):
+            read_secret(secret)
+        elif not _URL_SECRET.fullmatch(secret):
+            raise ValueError(
+                "a secret in a URL has 24 or more letters, digits, - and _: give it what `openssl rand -hex 32` makes"
+            )
+    return secrets
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 
 _DOMAINS = re.compile(r"[a-z0-9.-]+")
@@ -103,6 +131,22 @@ def _are_domains(text: str) -> str:
 def split_domains(text: str) -> frozenset[str]:
     """Read `qq.com, foxmail.com`."""
     return frozenset(domain for part in text.split(",") if (domain := part.strip().lower()))
+
+
+def _refuse_templates(given: object) -> object:
+    del given
+    raise ValueError(
+        "mail has no templates, so no server can be for some of them; "
+        "remove it, and tell mail apart by sender_domains, recipient_domains and categories"
+    )
+
+
+def _refuse_routes(given: object) -> object:
+    del given
+    raise ValueError(
+        "mail's servers have no routes beside them; "
+        f"set weight, sender_domains, recipient_domains and categories of {variable('smtp', 'servers', 'name')}"
+    )
 
 
 DomainList = Annotated[str, AfterValidator(_are_domains)]
@@ -129,6 +173,22 @@ class MailServer(BaseModel):
     """It is for mail of these alone; empty: of all."""
     recipient_domains: DomainList = ""
     """It is for mail to these alone; empty: to all."""
+    categories: Annotated[str, AfterValidator(check_categories)] = ""
+    """It is for mail of these alone, with commas between them; empty: of all."""
+    templates: Annotated[object, BeforeValidator(_refuse_templates), Field(exclude=True)] = None
+    """A condition of SMS providers' routes, which somebody may look for here: refused by its name."""
+    bounce_domain: Annotated[str, AfterValidator(_is_bounce_domain)] | None = None
+    """Under which what comes back of its mail is known; unset: that of `default`, `none`: bounces go to the sender."""
+
+    def route(self, name: str) -> Route:
+        """Say what it is used for."""
+        return Route(
+            name,
+            self.weight,
+            sender_domains=split_domains(self.sender_domains),
+            recipient_domains=split_domains(self.recipient_domains),
+            categories=split_categories(self.categories),
+        )
 
     @property
     def protection(self) -> Security:
@@ -200,14 +260,25 @@ class Smtp(MailServer):
     feedback_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{5,15}$")] | None = None
     """The sender's name in Gmail's feedback loop, constant for years; the header goes with DKIM."""
     servers: dict[Name, MailServer] = {}
+    routes: Annotated[object, BeforeValidator(_refuse_routes), Field(exclude=True)] = None
+    """What SMS has, and mail says of each server: refused by its name."""
     domains: dict[str, DomainPace] = {}
+    bounce_secret: Annotated[Keys, AfterValidator(_are_bounce_secrets)] = ()
+    """Who may push bounces to /hooks/smtp: `whsec_…` signs them, any other stands behind the URL."""
     presets: bool = True
     """Whether QQ, NetEase and Gmail are given few connections from the start."""
+    bounce_mailbox: BounceMailbox | None = None
+    bounce_listener: BounceListener | None = None
 
     @property
     def all_servers(self) -> dict[str, MailServer]:
         """Return every server by its name, the default first."""
         return {DEFAULT: self, **self.servers}
+
+    def bounce_domain_of(self, name: str) -> str | None:
+        """Say under which domain bounces of a server's mail are known; None where they are its sender's."""
+        domain = self.all_servers[name].bounce_domain or self.bounce_domain
+        return None if domain == "none" else domain
 
     @model_validator(mode="after")
     def _has_one_default(self) -> "Smtp":

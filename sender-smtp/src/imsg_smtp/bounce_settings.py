@@ -1,0 +1,90 @@
+"""The settings of the ways on which bounces come in, checked at start."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from imsg_runtime.settings import is_loopback
+
+Security = Literal["none", "starttls", "tls"]
+
+PORTS = {"none": 143, "starttls": 143, "tls": 993}
+"""Where IMAP servers listen, by security (RFC 9051, RFC 8314)."""
+
+MIB = 1024 * 1024
+
+
+def _is_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}; correct the path, or unset it")
+    return path
+
+
+File = Annotated[Path, AfterValidator(_is_file)]
+
+
+class BounceMailbox(BaseModel):
+    """A mailbox that bounces are delivered to, read by IMAP."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/@]+$")]
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    security: Security | None = None
+    username: Annotated[str, Field(min_length=1)]
+    password: SecretStr
+    """At QQ, Exmail and NetEase the authorization code (授权码), not the password of their web page."""
+    folder: Annotated[str, Field(min_length=1)] = "INBOX"
+    ca_file: File | None = None
+    """Certificates trusted beside the system's own: a company's own authority."""
+
+    @property
+    def protection(self) -> Security:
+        """The security that is set; else none on this machine, and TLS from the first byte to any other."""
+        return self.security or ("none" if is_loopback(self.host) else "tls")
+
+    @property
+    def server_port(self) -> int:
+        """The port that is set; else the one that belongs to the security."""
+        return self.port or PORTS[self.protection]
+
+    @property
+    def name(self) -> str:
+        """How people know it: `imap.exmail.qq.com:993, folder INBOX`."""
+        return f"{self.host}:{self.server_port}, folder {self.folder}"
+
+    @model_validator(mode="after")
+    def _keeps_the_password(self) -> "BounceMailbox":
+        if self.protection == "none" and not is_loopback(self.host):
+            raise ValueError(
+                f"with security none the password would travel to {self.host} unencrypted; set security to tls, or to "
+                "starttls"
+            )
+        return self
+
+
+class BounceListener(BaseModel):
+    """A small SMTP server that takes bounces, and nothing else."""
+
+    model_config = ConfigDict(frozen=True)
+
+    port: Annotated[int, Field(ge=1, le=65_535)]
+    host: str = "0.0.0.0"
+    max_bytes: Annotated[int, Field(ge=64 * 1024, le=64 * MIB)] = 5 * MIB
+    """The largest message; what is larger is refused (552)."""
+    connections: Annotated[int, Field(ge=1, le=1_000)] = 32
+    """How many are open at once, for each process, half of them by one address; the next is told so (421)."""
+    messages: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """How many one connection may hand over."""
+    timeout_s: Annotated[float, Field(ge=1, le=3_600)] = 120
+    """How long one command, or one message, may take; ten seconds while more than half of the connections are open."""
+    cert_file: File | None = None
+    """Its certificate with the chain, for STARTTLS; read anew once it changes."""
+    key_file: File | None = None
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "BounceListener":
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together; set both, or neither")
+        return self

@@ -1,0 +1,169 @@
+"""Taking in what comes back: a receipt for history, a suppression for the catalog; all ways in call `Bounces.take`."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from imsg_broker.port import Broker, PublishRefused, PublishUnknown
+from imsg_contract.suppressions import Reason, Suppression
+from imsg_contract.topology import RECEIPT
+from imsg_contract.wire import Receipt, Status, message_id
+from imsg_runtime.observe import logger
+from imsg_smtp.bounces.addressees import Addressee, Addressees, Later
+from imsg_smtp.bounces.report import Kind, Report, read_report
+from imsg_smtp.bounces.token import read_token
+from imsg_smtp.hard_bounces import is_anybodys
+from imsg_smtp.replies import PROVIDER
+
+__all__ = ["Bounces", "Later", "Taken", "Verdict"]
+
+log = logger(__name__)
+
+PUBLISH_TIMEOUT_S = 4.0
+
+OLDEST = timedelta(days=30)
+"""How far back a report's own date is believed; else it is as new as its arrival."""
+
+CLOCKS_APART = timedelta(minutes=2)
+
+STATUSES = {Kind.DELIVERED: Status.DELIVERED, Kind.FAILED: Status.FAILED}
+
+COMPLAINT = "complaint"
+"""The code of a complaint in its message's timeline, and of a suppression's evidence where nobody said more."""
+
+
+class Verdict(StrEnum):
+    """What became of a mail that came back."""
+
+    ACCEPTED = "accepted"
+    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105  no password
+    """It names no message of ours: whoever can refuses it."""
+    IGNORED = "ignored"
+    """It names one and changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of it, and why."""
+
+    verdict: Verdict
+    why: str
+    """The report's kind (`Kind`), or `token`."""
+    message: str | None = None
+    """`REQUEST-N`."""
+
+
+class Bounces:
+    """Takes in mails that came back."""
+
+    def __init__(self, broker: Broker, addressees: Addressees, keys: Sequence[bytes]) -> None:
+        self._broker = broker
+        self._addressees = addressees
+        self._keys = tuple(keys)
+
+    def knows(self, recipient: str) -> bool:
+        """Tell whether an address names a message of ours by a token: for who refuses others before their mail."""
+        return read_token(self._keys, recipient.rpartition("@")[0] or recipient) is not None
+
+    async def take(self, raw: bytes, recipients: Sequence[str] = ()) -> Taken:
+        """Take in a mail; `recipients` are its envelope's, where they are known. The same twice changes nothing.
+
+        Returns once all that it says is kept. Raises Later where broker or history is away: then it has to come again.
+        """
+        report = await asyncio.to_thread(read_report, raw, rcpt=recipients)
+        found = next((found for one in report.local_parts if (found := read_token(self._keys, one))), None)
+        if found is None:
+            log.info("bounce_of_nobody", kind=report.kind.value)
+            return Taken(Verdict.UNKNOWN_TOKEN, "token")
+        name = message_id(*found)
+        told = [*await self._learn(report, *found), *_receipts(report, *found)]
+        try:
+            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+                for one in told:
+                    new = self._broker.topology.new(RECEIPT)
+                    route = self._broker.topology.suppressions if isinstance(one, Suppression) else new
+                    await self._broker.publish(one.encode(), route)
+        except (PublishRefused, PublishUnknown, TimeoutError) as error:
+            raise Later(f"the broker did not keep it: {str(error) or type(error).__name__}") from error
+        log.info("bounce", kind=report.kind.value, code=report.code, message=name, told=len(told))
+        return Taken(Verdict.ACCEPTED if told else Verdict.IGNORED, report.kind.value, name)
+
+    async def _learn(self, report: Report, request: str, n: int) -> list[Suppression]:
+        """Say who gets nothing more by it. Raises Later."""
+        if not report.is_hard and report.kind is not Kind.COMPLAINT:
+            return []
+        addressee = await self._addressees.find(request, n)
+        if addressee is None:
+            return []
+        is_complaint = report.kind is Kind.COMPLAINT
+        if not is_complaint and not (_is_of(report, addressee) and is_anybodys(addressee.address)):
+            return []
+        return [
+            Suppression(
+                method="smtp",
+                address=addressee.address,
+                reason=Reason.COMPLAINT if is_complaint else Reason.HARD_BOUNCE,
+                sender=addressee.sender if is_complaint else None,
+                category=addressee.category if is_complaint else None,
+                evidence=f"{report.code} {report.detail}".strip() or COMPLAINT,
+                request=request,
+                n=n,
+                at=_time_of(report, request),
+            )
+        ]
+
+
+def _is_of(report: Report, addressee: Addressee) -> bool:
+    """Tell whether a report names the mailbox that was written to: of an alias' members one may be gone."""
+    named = report.recipient.rpartition("@")[0].lower()
+    return not named or named == addressee.address.rpartition("@")[0].lower()
+
+
+def _receipts(report: Report, request: str, n: int) -> list[Receipt]:
+    if report.kind is Kind.COMPLAINT:
+        return [_complaint(report, request, n)]
+    status = STATUSES.get(report.kind)
+    if status is None:
+        return []
+    return [
+        Receipt(
+            provider=PROVIDER,
+            provider_id=message_id(request, n),
+            address="",
+            request=request,
+            n=n,
+            status=status,
+            code=report.code or None,
+            detail=report.detail or None,
+            at=_time_of(report, request),
+        )
+    ]
+
+
+def _complaint(report: Report, request: str, n: int) -> Receipt:
+    """Make a line of the timeline: who complains has got it, and its status stays as it is."""
+    return Receipt(
+        provider=PROVIDER,
+        provider_id=message_id(request, n),
+        address="",
+        complaint_of=request,
+        n=n,
+        status=Status.DELIVERED,
+        code=COMPLAINT,
+        detail=report.detail or None,
+        at=_time_of(report, request),
+    )
+
+
+def _time_of(report: Report, request: str) -> datetime:
+    """Return a report's own time where it can be true, so that the same twice is one; else now.
+
+    It knows seconds; the last of its own comes after the mail that it speaks of.
+    """
+    now = datetime.now(UTC)
+    accepted_at = datetime.fromtimestamp(int(request[:12], 16) / 1_000, UTC)
+    if report.at is None or not max(now - OLDEST, accepted_at - CLOCKS_APART) <= report.at <= now:
+        return now
+    return report.at.replace(microsecond=999_999)

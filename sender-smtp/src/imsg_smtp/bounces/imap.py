@@ -1,0 +1,215 @@
+"""One connection to an IMAP server (RFC 9051, RFC 3501), by IMAPClient, whose calls block: they belong in a thread.
+
+Each call is over after `TIMEOUT_S`, and raises `Trouble` with one sentence for people.
+"""
+
+import contextlib
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+from imapclient import SEEN, IMAPClient, SocketTimeout
+from imapclient.exceptions import IMAPClientError, LoginError
+
+from imsg_runtime.settings import StartError, variable
+from imsg_smtp.bounce_settings import BounceMailbox
+
+TIMEOUT_S = 30.0
+
+CONNECT_S = 10.0
+
+SHOWN = 300
+"""How much of a server's words is shown."""
+
+MAX_BYTES = 1024 * 1024
+"""How much of a message is fetched: what a report says stands at its beginning."""
+
+TAKEN = "iMSG"
+"""The keyword of what was taken, where the server lets clients make keywords (RFC 9051, 2.3.2)."""
+
+CODE_HINT = (
+    "at QQ, Exmail and NetEase the password is an authorization code (授权码) that their web page gives, "
+    "and IMAP has to be switched on there"
+)
+
+
+class Trouble(Exception):  # noqa: N818  a state of the world
+    """The mailbox can't be read; its text says why, and what to do."""
+
+    def __init__(self, text: str, *, needs_people: bool) -> None:
+        super().__init__(text)
+        self.needs_people = needs_people
+        """Whether it stays so until somebody corrects a setting or the mailbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message's beginning."""
+
+    uid: int
+    raw: bytes
+
+
+class Imap:
+    """A folder that is open."""
+
+    def __init__(self, where: BounceMailbox, client: IMAPClient) -> None:
+        self._where = where
+        self._client = client
+        self.validity = 0
+        """UIDVALIDITY: where it changes, all UIDs mean other messages (RFC 9051, 2.3.1.1)."""
+        self.has_idle = False
+        self._keeps_keywords = False
+
+    def open(self, *, is_read_only: bool = False) -> None:
+        """Log in and open the folder. Raises Trouble."""
+        where, client = self._where, self._client
+        with _told(where):
+            self._identify()
+            try:
+                client.login(where.username, where.password.get_secret_value())
+            except LoginError as error:
+                raise Trouble(
+                    f"{where.host}:{where.server_port} refuses the log-in of {where.username}: {_words(error)}; "
+                    f"correct {variable('smtp', 'bounce_mailbox', 'username')} and …__PASSWORD ({CODE_HINT})",
+                    needs_people=True,
+                ) from error
+            self._identify()
+            self.has_idle = client.has_capability("IDLE")
+            try:
+                selected = client.select_folder(where.folder, readonly=is_read_only)
+            except (IMAPClientError, UnicodeError) as error:
+                if isinstance(error, client.AbortError):
+                    raise
+                raise Trouble(
+                    f"{where.host} does not open the folder {where.folder}: {_words(error)}; correct "
+                    f"{variable('smtp', 'bounce_mailbox', 'folder')}, or let mail programs in at the provider",
+                    needs_people=True,
+                ) from error
+            self.validity = int(selected.get(b"UIDVALIDITY", 0))
+            self._keeps_keywords = b"\\*" in selected.get(b"PERMANENTFLAGS", ())
+
+    def find(self, after: int | None, since: date) -> list[int]:
+        """Return the UIDs of messages above `after`, or that came since a day where there is none. Raises Trouble."""
+        with _told(self._where):
+            self._client.noop()  # a search sees what the server has told of, and a NOOP has it tell
+            if after is None:
+                return sorted(self._client.search(["SINCE", since, "UNDELETED"]))
+            # `n:*` holds the last message even where its UID is below n.
+            found = self._client.search(["UID", f"{after + 1}:*", "UNDELETED"])
+            return sorted(uid for uid in found if uid > after)
+
+    def fetch(self, uids: Sequence[int]) -> list[Found]:
+        """Fetch the beginnings of messages, and leave them unread; one that is gone is left out. Raises Trouble."""
+        with _told(self._where):
+            answers = self._client.fetch(uids, [f"BODY.PEEK[]<0.{MAX_BYTES}>"])
+            bodies = {uid: answers[uid].get(b"BODY[]<0>") for uid in uids if uid in answers}
+            return [Found(uid, raw) for uid, raw in bodies.items() if isinstance(raw, bytes)]
+
+    def mark(self, uids: Sequence[int]) -> None:
+        """Mark messages as read and taken. Raises Trouble."""
+        flags = [SEEN, TAKEN] if self._keeps_keywords else [SEEN]
+        with _told(self._where):
+            self._client.add_flags(uids, flags, silent=True)
+
+    def begin_idle(self) -> None:
+        """Ask to be told of what comes (RFC 2177). Raises Trouble."""
+        with _told(self._where):
+            self._client.idle()
+
+    def wait(self, at_most_s: float) -> bool:
+        """Wait for news while idle; tell whether there may be a message. Raises Trouble."""
+        with _told(self._where):
+            began = time.monotonic()
+            said = self._client.idle_check(timeout=at_most_s)
+            if not said and time.monotonic() - began < at_most_s / 2:
+                raise Trouble(f"{self._where.host} closed the connection", needs_people=False)
+            return any(len(one) > 1 and one[1] in (b"EXISTS", b"RECENT") for one in said)
+
+    def end_idle(self) -> None:
+        """Stop being told. Raises Trouble."""
+        with _told(self._where):
+            self._client.idle_done()
+
+    def log_out(self) -> None:
+        """Take leave, whatever comes of it."""
+        with contextlib.suppress(Trouble), _told(self._where):
+            self._client.logout()
+
+    def abort(self) -> None:
+        """Cut the connection off, from any thread: a call that blocks in another ends with Trouble."""
+        with contextlib.suppress(OSError):
+            self._client.socket().shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection, in the thread of its calls."""
+        with contextlib.suppress(OSError, IMAPClientError):
+            self._client.shutdown()
+
+    def _identify(self) -> None:
+        """Say who we are (RFC 2971), before the log-in and after it: NetEase opens no folder for a stranger."""
+        if self._client.has_capability("ID"):
+            self._client.id_({"name": "iMSG", "version": version("imsg-smtp"), "vendor": "iMSG"})
+
+
+def connect(where: BounceMailbox, tls: ssl.SSLContext | None, timeout_s: float = TIMEOUT_S) -> Imap:
+    """Connect, and begin TLS; nobody is logged in yet. Raises Trouble."""
+    with _told(where):
+        client = IMAPClient(
+            where.host,
+            where.server_port,
+            ssl=where.protection == "tls",
+            ssl_context=tls if where.protection == "tls" else None,
+            timeout=SocketTimeout(connect=min(timeout_s, CONNECT_S), read=timeout_s),
+        )
+        if where.protection == "starttls":
+            client.starttls(tls)
+        return Imap(where, client)
+
+
+def make_trust(where: BounceMailbox) -> ssl.SSLContext | None:
+    """Make what TLS begins with; None without TLS. Raises StartError."""
+    if where.protection == "none":
+        return None
+    context = ssl.create_default_context()
+    if where.ca_file is not None:
+        _trust(context, where.ca_file)
+    return context
+
+
+def _trust(context: ssl.SSLContext, file: Path) -> None:
+    try:
+        context.load_verify_locations(file)
+    except (OSError, ssl.SSLError) as error:
+        name = variable("smtp", "bounce_mailbox", "ca_file")
+        raise StartError(f"{name} names {file}, which holds no certificates in PEM form ({error}).") from error
+
+
+@contextlib.contextmanager
+def _told(where: BounceMailbox) -> Iterator[None]:
+    """Say in words what the library raises."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise Trouble(
+            f"the certificate of {where.host} is not trusted ({error.verify_message}); correct the host, or give its "
+            f"authority by {variable('smtp', 'bounce_mailbox', 'ca_file')}",
+            needs_people=True,
+        ) from error
+    except (OSError, IMAPClientError, ValueError, EOFError) as error:
+        said = _words(error)
+        raise Trouble(
+            f"{where.host}:{where.server_port} does not answer as it should: {said}", needs_people=False
+        ) from error
+
+
+def _words(error: BaseException) -> str:
+    """Return what the server said; the library hands on its bytes as Python writes them."""
+    said = str(error) or type(error).__name__
+    return re.sub(r"b'([^']*)'", r"\1", said)[:SHOWN]

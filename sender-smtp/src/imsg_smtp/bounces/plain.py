@@ -1,0 +1,107 @@
+"""Bounces that are no delivery reports: what servers wrote before RFC 3464, and some still do, as flufl.bounce knows.
+
+It tells whether there is a bounce and whether it is for good, and no status: that is looked for in the text.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.message import Message
+
+from imsg_runtime.observe import logger
+from imsg_smtp.bounces.parts import Part, decode_words
+
+log = logger(__name__)
+
+MAX_LINES = 150
+MAX_LINE = 200
+"""Characters. The library's patterns go back over a line, so that their time is that of the line squared."""
+
+_HEADERS = ("from", "subject", "x-failed-recipients", "x-mailer", "return-path", "to")
+
+BOUNCES = (
+    "退信",
+    "无法送达",
+    "undeliver",
+    "returned mail",
+    "failure notice",
+    "delivery status notification",
+    "mail delivery",
+    "delivery fail",
+)
+"""What subjects of bounces hold, in small letters, where a postmaster writes: QQ, NetEase and Coremail among them."""
+
+_TAG = re.compile(r"<[^<>]{0,200}>")
+
+_STATUS = re.compile(r"(?<![\d.])(5\d\d[ -]#?(?:5\.\d{1,3}\.\d{1,3}|[^\d\s]).*|#?5\.\d{1,3}\.\d{1,3}(?![\d.]).*)")
+"""A line of a reply with its code, or the status of one. Both begin at digits, and no line is longer than MAX_LINE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """What the library says."""
+
+    is_bounce: bool = False
+    is_permanent: bool = False
+    text: str = ""
+    """The server's words, from its code on; empty where none is found."""
+
+
+def read_plain(mail: Part, parts: Sequence[Part]) -> Plain:
+    """Tell whether a mail is a bounce by its looks."""
+    from flufl.bounce import all_failures  # noqa: PLC0415  few bounces are none of RFC 3464, and it costs 2 MiB
+
+    logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # what it logs, it raises too
+    lines = _lines(parts)
+    try:
+        temporary, permanent = all_failures(_rebuild(mail, lines))
+    except Exception as error:  # noqa: BLE001  its detectors expect what a mail has, and this is anybody's
+        log.warning("bounce_not_detected", why=type(error).__name__)
+        temporary = permanent = frozenset()
+    words = _find_words(lines)
+    if temporary or permanent:
+        return Plain(is_bounce=True, is_permanent=bool(permanent), text=words)
+    return Plain(is_bounce=True, is_permanent=bool(words), text=words) if _says_bounce(mail) else Plain()
+
+
+def is_of_a_postmaster(mail: Part) -> bool:
+    """Tell whether a mail server wrote it: nobody's envelope sender, or one of the names that servers write by."""
+    sender = mail.value("from").lower()
+    return mail.value("return-path").strip() == "<>" or "mailer-daemon" in sender or "postmaster" in sender
+
+
+def _says_bounce(mail: Part) -> bool:
+    subject = decode_words(mail.value("subject")).lower()
+    return is_of_a_postmaster(mail) and any(word in subject for word in BOUNCES)
+
+
+def _lines(parts: Sequence[Part]) -> list[str]:
+    """Return the text's lines, each of a bounded length; those of HTML where there is nothing else."""
+    for kind in ("text/plain", "text/html"):
+        lines: list[str] = []
+        for part in parts:
+            if part.type == kind and len(lines) < MAX_LINES:
+                text = part.text[: MAX_LINES * MAX_LINE]
+                text = text if kind == "text/plain" else _TAG.sub("\n", text)
+                lines += (line[:MAX_LINE] for line in text.split("\n")[: MAX_LINES - len(lines)])
+        if lines:
+            return lines
+    return []
+
+
+def _rebuild(mail: Part, lines: Sequence[str]) -> Message:
+    """Make a plain mail of what the library looks at: nothing nested, no line that is long."""
+    message = Message()
+    for name in _HEADERS:
+        for value in mail.values(name)[:3]:
+            message[name] = value[:MAX_LINE].encode("ascii", "replace").decode()
+    if message["from"] is None:
+        message["from"] = "nobody@invalid"  # some look at it, come what may
+    message["content-type"] = "text/plain"
+    message.set_payload("\n".join(lines))
+    return message
+
+
+def _find_words(lines: Sequence[str]) -> str:
+    return next((found[1].replace("#", "") for line in lines if (found := _STATUS.search(line))), "")

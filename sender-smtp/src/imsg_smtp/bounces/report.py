@@ -1,0 +1,192 @@
+"""What a mail that came back says: a delivery report, a complaint, a machine's answer, or nothing of the kind.
+
+A report is trusted for its class alone. Whose it is a token says (`bounces.token`); its addresses are anybody's words.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
+from imsg_contract.wire import Refused
+from imsg_smtp.bounces.parts import Part, decode_words, read_blocks, read_mail, walk
+from imsg_smtp.bounces.plain import is_of_a_postmaster, read_plain
+from imsg_smtp.bounces.whose import FEEDBACK_PART, STATUS_PARTS, find_tokens
+from imsg_smtp.hard_bounces import is_hard
+from imsg_smtp.refusals import Envelope, Stage, judge
+from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, make_readable
+
+
+class Kind(StrEnum):
+    """What becomes of a message by a report."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    DELAYED = "delayed"
+    """It is tried further; nothing is known."""
+    RELAYED = "relayed"
+    """It went to a server that reports no delivery, or to several addresses: nothing more will be heard."""
+    COMPLAINT = "complaint"
+    """Whoever got it called it spam."""
+    AUTO_REPLY = "auto_reply"
+    """A machine answered: a holiday's notice, a list, or a mail of ours that came round."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A mail that came back, read."""
+
+    kind: Kind
+    code: str = ""
+    """The status as history has it: `550 5.1.1`, or `5.1.1` where no reply is told; empty where there is none."""
+    detail: str = ""
+    """The server's words, one line of at most 500 characters."""
+    is_hard: bool = False
+    """Whether it says that the address is not there."""
+    recipient: str = ""
+    """Whom the report names: an alias or a forwarder may have made it of the address that was written to."""
+    at: datetime | None = None
+    """When it says it was written."""
+    local_parts: tuple[str, ...] = ()
+    """What may be a token, the likeliest first."""
+
+
+ACTIONS = {
+    "failed": Kind.FAILED,
+    "delivered": Kind.DELIVERED,
+    "delayed": Kind.DELAYED,
+    "relayed": Kind.RELAYED,
+    "expanded": Kind.RELAYED,
+}
+"""RFC 3464, 2.3.3."""
+
+STRONGEST = (Kind.DELIVERED, Kind.FAILED, Kind.RELAYED, Kind.DELAYED)
+"""Of several recipients in one report, which an alias may make of one: statuses climb in this order, too."""
+
+SHOWN = 100
+"""How much of a complaint's field is kept."""
+
+_STATUS = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})\b", re.ASCII)
+_DOMAIN = re.compile(r"@([a-z0-9.-]{1,100})>?\s{0,8}$", re.ASCII | re.IGNORECASE)
+_TYPE = re.compile(r"^\s{0,8}[A-Za-z0-9-]{1,32}\s{0,8};", re.ASCII)
+_LINE = re.compile(r"(?<!\S)([245]\d\d)[ -]", re.ASCII)
+_REPLY = re.compile(r"([245]\d\d)(?:[ -]|$)", re.ASCII)
+
+
+def read_report(raw: bytes, *, rcpt: Sequence[str] = ()) -> Report:
+    """Read a mail that came back; `rcpt` are its envelope's recipients, as far as they are known.
+
+    Raises nothing, whatever the mail is; time grows with its length, of which 256 KiB are read.
+    """
+    mail = read_mail(raw)
+    parts = list(walk(mail))
+    local_parts = tuple(dict.fromkeys(find_tokens(mail, parts, rcpt)))
+    return replace(_read(mail, parts), at=_date(mail), local_parts=local_parts)
+
+
+def _read(mail: Part, parts: Sequence[Part]) -> Report:
+    for part in parts:
+        if part.type in STATUS_PARTS and (said := _read_status(part)) is not None:
+            return said
+        if part.type == FEEDBACK_PART:
+            return _read_feedback(part, mail)
+    if is_answer_of_a_machine(mail):
+        return Report(Kind.AUTO_REPLY)
+    plain = read_plain(mail, parts)
+    if plain.is_bounce:
+        return _judge(Kind.FAILED if plain.is_permanent else Kind.DELAYED, plain.text)
+    is_automatic = mail.value("auto-submitted").lower() not in ("", "no")
+    return Report(Kind.AUTO_REPLY if is_automatic else Kind.UNKNOWN)
+
+
+def _read_status(part: Part) -> Report | None:
+    """Read a DSN (RFC 3464); None where it tells of no recipient."""
+    found: dict[Kind, Report] = {}
+    for fields in read_blocks(part.octets):
+        kind = ACTIONS.get(fields.get("action", "").split("(")[0].strip().lower())
+        if kind is None:
+            continue
+        words = _TYPE.sub("", fields.get("diagnostic-code", ""))
+        recipient = fields.get("final-recipient", "").rpartition(";")[2].strip().strip("<>")
+        found.setdefault(kind, replace(_judge(kind, words, fields.get("status", "")), recipient=recipient))
+    return next((found[kind] for kind in STRONGEST if kind in found), None)
+
+
+def _read_feedback(part: Part, mail: Part) -> Report:
+    """Read an ARF (RFC 5965): only `abuse` is a complaint; `not-spam` and what is registered else change nothing.
+
+    Its words name the type, and the domain and program that report it; never the person.
+    """
+    fields = next(iter(read_blocks(part.octets)), {})
+    kind = fields.get("feedback-type", "").strip().lower()
+    reporter = found[1] if (found := _DOMAIN.search(mail.value("from")[-200:])) else ""
+    said = (("Feedback-Type", kind), ("From", reporter), ("User-Agent", fields.get("user-agent", "").strip()))
+    detail = _clean("; ".join(f"{name}: {value[:SHOWN]}" for name, value in said if value))
+    return Report(Kind.COMPLAINT if kind == "abuse" else Kind.UNKNOWN, detail=detail)
+
+
+def is_answer_of_a_machine(mail: Part) -> bool:
+    """Tell whether a mail that holds no report answers by itself, or is our own that came round (RFC 3834).
+
+    Some bounces say `auto-replied` too, with nobody's address as their sender: these are no answers.
+    """
+    automatic = mail.value("auto-submitted").split(";")[0].strip().lower()
+    if automatic == "auto-generated" and mail.value("feedback-id"):
+        return True  # ours: bounces carry none
+    if any(mail.value(name) for name in ("x-autoreply", "x-autorespond", "x-autoresponder")):
+        return True
+    if mail.value("precedence").strip().lower() in ("auto_reply", "list", "bulk") and not is_of_a_postmaster(mail):
+        return True
+    subject = decode_words(mail.value("subject")).lower()
+    if subject.startswith(("automatic reply", "auto reply", "autoreply", "out of office", "自动回复", "自动答复")):
+        return True
+    return automatic in ("auto-replied", "auto-notified") and not is_of_a_postmaster(mail)
+
+
+def _judge(kind: Kind, words: str, status: str = "") -> Report:
+    """Make code, words and hardness of what a server said, by the same table that judges it at the door."""
+    words = _clean(words)
+    stated = _STATUS.match(status)
+    code = found[1] if (found := _REPLY.match(words)) else ""
+    text = _join_lines(words, code) if code else words
+    own = _STATUS.match(text)
+    if own is None and stated and stated[2] != "0" and code[:1] in ("", stated[1]):
+        text = f"{stated[0].strip()} {text}".strip()
+    reply = Reply.of(int(code) if code else 550 if text.startswith("5.") else 0, text)
+    label = reply.label if code else reply.enhanced or (stated[0].strip() if stated else "")
+    return Report(kind, label, reply.text, is_hard=kind is Kind.FAILED and _is_hard(reply))
+
+
+def _is_hard(reply: Reply) -> bool:
+    if not 500 <= reply.code <= 599:  # noqa: PLR2004  RFC 5321's own numbers
+        return False
+    judged = judge(reply, Envelope("", "@", "@"), Stage.RCPT)
+    return isinstance(judged, Refused) and is_hard(judged.code)
+
+
+def _join_lines(words: str, code: str) -> str:
+    """Make one text of a reply, each line of which begins with its code and status."""
+    if words[3:4] != "-":
+        return words[4:].strip()
+    lines = _LINE.sub(lambda found: "\n" if found[1] == code else found[0], words).split("\n")
+    first, *others = (line.strip() for line in lines[1:])
+    status = found[0].strip() if (found := _STATUS.match(first)) else ""
+    return " ".join([first, *(piece.removeprefix(status).strip() for piece in others)])
+
+
+def _date(mail: Part) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(mail.value("date")[:80])
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    try:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _clean(text: str) -> str:
+    return make_readable(text[: 4 * MAX_TEXT_CHARACTERS])[:MAX_TEXT_CHARACTERS]

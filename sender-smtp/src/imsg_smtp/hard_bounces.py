@@ -1,0 +1,57 @@
+"""Which refusals say that an address is not there, so that nothing more is sent to it: `hard_bounce` (ADR 39)."""
+
+import asyncio
+import re
+from datetime import UTC, datetime
+
+from imsg_broker.port import Broker, PublishRefused, PublishUnknown
+from imsg_contract.suppressions import Reason, Suppression
+from imsg_contract.wire import Job, Recipient, Refused
+from imsg_runtime.observe import logger
+
+log = logger(__name__)
+
+TELL_TIMEOUT_S = 4.0
+
+_HARD = re.compile(r"5\d\d 5\.(?:1\.(?!(?:7|8)$)\d{1,3}|2\.1)", re.ASCII)
+"""RFC 3463, 3.2: the address of the recipient; .7 and .8 are the sender's. 3.3: 5.2.1 is a mailbox that was disabled, a
+full one is 5.2.2. A policy is 5.7.x."""
+
+_NOBODYS = re.compile(r"@(.+\.)?(example\.(com|net|org)|example|test|invalid|localhost)", re.ASCII | re.IGNORECASE)
+"""RFC 2606: names that are nobody's. Whoever tries iMSG out writes to them, and wants to see the same twice."""
+
+
+def is_anybodys(address: str) -> bool:
+    """Tell whether an address can be somebody's."""
+    return _NOBODYS.fullmatch(address[address.rfind("@") :]) is None
+
+
+def is_hard(code: str) -> bool:
+    """Tell whether a refusal's code, as history has it (`550 5.1.1`), says that the address is not there."""
+    return _HARD.fullmatch(code) is not None
+
+
+class HardBounces:
+    """Tells the catalog of them."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def tell(self, job: Job, recipient: Recipient, refused: Refused) -> None:
+        """Say that an address is not there; where the broker is away it is said at the next refusal."""
+        if not is_anybodys(recipient.address):
+            return
+        learned = Suppression(
+            method=job.method,
+            address=recipient.address,
+            reason=Reason.HARD_BOUNCE,
+            evidence=refused.detail,
+            request=job.request,
+            n=recipient.n,
+            at=datetime.now(UTC),
+        )
+        try:
+            async with asyncio.timeout(TELL_TIMEOUT_S):
+                await self._broker.publish(learned.encode(), self._broker.topology.suppressions)
+        except (PublishRefused, PublishUnknown, TimeoutError) as error:
+            log.warning("hard_bounce_not_told", why=str(error) or type(error).__name__)

@@ -1,0 +1,148 @@
+"""Opening a connection to a mail server: greeted, secured, logged in. Only here is aiosmtplib known.
+
+Behind the log-in it is used no more (`connections`): it can't send commands in groups, and does not tell whether the
+final dot was sent when something fails, which decides between a safe repeat and `unknown` (docs/providers.md).
+"""
+
+import asyncio
+import ssl
+from functools import partial
+from typing import cast
+
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPHeloError, SMTPResponseException
+from pydantic import SecretStr
+
+from imsg_contract.wire import Again, Blocked
+from imsg_smtp.connections import Connection, Extensions, name_trouble
+from imsg_smtp.dialogue import take_over
+from imsg_smtp.replies import BLOCK_S, OUT_OF_STEP, PROVIDER, Reply, classify_at_door
+from imsg_smtp.server import Server, Timeouts, describe, reach
+
+NEXT_MECHANISM = (500, 501, 502, 503, 504, 534)
+"""Replies to AUTH that speak of the mechanism and not of the password (RFC 4954, sections 4 and 6)."""
+
+
+async def connect(server: Server, timeouts: Timeouts) -> Connection | Again | Blocked:
+    """Open a connection, secured and logged in as the server wants it.
+
+    Again where it is away for the moment, Blocked where somebody has to change a setting, here or there.
+    """
+    sock = await reach(server, timeouts.connect_s)
+    if isinstance(sock, Again):
+        return sock
+    client = SMTP(
+        hostname=server.host,
+        sock=sock,
+        local_hostname=server.hello,
+        timeout=timeouts.command_s,
+        use_tls=server.security == "tls",
+        start_tls=False,  # done by hand: the library's default is opportunistic
+        tls_context=server.tls,
+    )
+    failure: Again | Blocked | None
+    try:
+        await client.connect(timeout=timeouts.greeting_s)
+        failure = await _introduce(client, server)
+    except SMTPResponseException as error:
+        failure = classify_at_door(Reply.of(error.code, error.message), server.scope)
+    except (SMTPException, OSError) as error:
+        failure = _trouble(error, server.scope)
+    except BaseException:
+        _abort(client)
+        raise
+    if failure is None and _has_unread(client):
+        failure = Again(PROVIDER, OUT_OF_STEP, f"{server.scope} said more than it was asked before the first mail.")
+    if failure is None:
+        assert client.transport is not None  # noqa: S101  connected
+        dialogue = take_over(client.transport)
+        return Connection(dialogue, _read_extensions(client), server.scope, timeouts, partial(_abort, client))
+    _abort(client)
+    return failure
+
+
+def _has_unread(client: SMTP) -> bool:
+    """Tell whether something is left behind the last reply: it would be taken for the next one's answer."""
+    protocol = client.protocol
+    return protocol is not None and bool(protocol._buffer)  # noqa: SLF001  it offers no other way; a test holds it to this
+
+
+async def _introduce(client: SMTP, server: Server) -> Blocked | None:
+    """Greet, secure, greet again (RFC 3207: what was said before counts for nothing), log in."""
+    await _greet(client)
+    if server.security == "starttls":
+        if not client.supports_extension("starttls"):
+            detail = (
+                f"{server.scope} offers no STARTTLS, so nothing is sent; set IMSG_SMTP__SECURITY to tls (port 465), "
+                "or to none where the way to it is safe."
+            )
+            return Blocked(PROVIDER, server.scope, "no_starttls", detail, BLOCK_S)
+        await client.starttls()
+        await _greet(client)
+    if server.username is None or server.password is None:
+        return None
+    return await _log_in(client, server.scope, server.username, server.password)
+
+
+async def _greet(client: SMTP) -> None:
+    try:
+        await client.ehlo()
+    except SMTPHeloError:
+        if not client.is_connected:
+            raise
+        await client.helo()
+
+
+async def _log_in(client: SMTP, scope: str, username: str, password: SecretStr) -> Blocked | None:
+    """Log in by the first mechanism both know; by the next only where the mechanism itself was refused.
+
+    A refused password is not tried in another mechanism: every wrong try brings a lock-out nearer.
+    """
+    known = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}
+    if client.get_transport_info("sslcontext") is None:
+        known = dict(reversed(known.items()))  # in clear, which settings allow to this machine only
+    offered = " ".join(client.server_auth_methods) or "none"
+    code, detail = "no_log_in", f"{scope} offers no log-in we know (it offers {offered}); correct IMSG_SMTP__PORT."
+    for name in [name for name in known if name in client.server_auth_methods]:
+        try:
+            await known[name](username, password.get_secret_value())
+        except SMTPAuthenticationError as error:
+            reply = Reply.of(error.code, error.message)
+            if reply.is_farewell:
+                raise
+            code, detail = reply.label, f"{scope} refused the log-in: {reply.text}"
+            if reply.code not in NEXT_MECHANISM:
+                break
+        else:
+            return None
+    return Blocked(PROVIDER, scope, code, detail, BLOCK_S)
+
+
+def _read_extensions(client: SMTP) -> Extensions:
+    limit = client.esmtp_extensions.get("size", "").strip()
+    return Extensions(
+        pipelining=client.supports_extension("pipelining"),
+        size=client.supports_extension("size"),
+        smtputf8=client.supports_extension("smtputf8"),
+        dsn=client.supports_extension("dsn"),
+        size_limit=int(limit) if limit.isdecimal() else 0,
+    )
+
+
+def _abort(client: SMTP) -> None:
+    if client.transport is not None:
+        cast("asyncio.WriteTransport", client.transport).abort()
+    client.close()
+
+
+def _trouble(error: Exception, scope: str) -> Again | Blocked:
+    """Translate a failure to connect: a certificate that is not trusted stays so until somebody acts."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            detail = (
+                f"The certificate of {scope} is not trusted ({cause.verify_message}); "
+                "correct IMSG_SMTP__HOST, or name its authority in IMSG_SMTP__CA_FILE."
+            )
+            return Blocked(PROVIDER, scope, "certificate", detail, BLOCK_S)
+        cause = cause.__cause__
+    return Again(PROVIDER, name_trouble(error), f"{scope}: {describe(error)}")

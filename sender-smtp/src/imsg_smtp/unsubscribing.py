@@ -1,0 +1,24 @@
+"""The headers by which a marketing mail is left with one click (RFC 8058): a link that says whose, to nobody else."""
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from imsg_contract.unsubscribing import PATH, Subscription, write_token
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribing:
+    """Makes the links of one sender and category: the same for the same address, so that a repeat is the same mail."""
+
+    url: str
+    """Where people reach iMSG, https."""
+    key: bytes
+    sender: str
+    category: str
+
+    def headers(self, address: str) -> bytes:
+        """Write both headers of a mail to an address."""
+        sealed = AESSIV(self.key).encrypt(Subscription(address, self.sender, self.category).pack(), None)
+        link = f"{self.url.rstrip('/')}{PATH}{write_token(sealed)}"
+        return (f"List-Unsubscribe: <{link}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n").encode("ascii")

@@ -1,0 +1,385 @@
+"""The bounce mailbox, at a real Dovecot: what is ours is taken and marked, what is not stays unread; one reader."""
+
+import asyncio
+import contextlib
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imsg_runtime.redis import Redis, connect
+from imsg_smtp.bounce_settings import BounceMailbox
+from imsg_smtp.bounces import mailbox
+from imsg_smtp.bounces.absorb import Later, Taken, Verdict
+from imsg_smtp.bounces.imap import make_trust
+from imsg_smtp.bounces.intake import Intake, make_counter
+from imsg_smtp.bounces.mailbox import CURSOR_KEY, LEASE_KEY, Paces, Reader
+from imsg_testing.servers import Dovecot, Valkey
+from imsg_testing.servers.dovecot import PASSWORD
+from imsg_testing.waiting import eventually
+
+QUICK = Paces(lease_s=1, ask_s=0.1, idle_s=5, look_s=0.2)
+
+
+@dataclass
+class Recorder:
+    """Takes what says `ours`, and is away or has a bug where its test wants that."""
+
+    kept: list[bytes] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+    late: bytes = b"ours"
+    """What the failures are of."""
+
+    async def take(self, raw: bytes, recipients: Sequence[str]) -> Taken:
+        """Keep it."""
+        assert not recipients
+        if self.failures and self.late in raw:
+            raise self.failures.pop(0)
+        self.kept.append(raw)
+        if b"ours" in raw:
+            return Taken(Verdict.ACCEPTED, "failed")
+        return Taken(Verdict.IGNORED if b"holiday" in raw else Verdict.UNKNOWN_TOKEN, "")
+
+    def subjects(self) -> list[str]:
+        """Return what it kept, in order."""
+        return [raw.split(b"Subject: ")[1].split(b"\r\n")[0].decode() for raw in self.kept]
+
+
+def message(subject: str, body: str = "text") -> bytes:
+    return f"From: MAILER-DAEMON@mx.example.org\r\nSubject: {subject}\r\n\r\n{body}\r\n".encode()
+
+
+@pytest.fixture(scope="module")
+def dovecot() -> Iterator[Dovecot]:
+    with Dovecot() as server:
+        yield server
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[Redis]:
+    with Valkey() as valkey:
+        async with connect(valkey.url) as connection:
+            yield connection
+
+
+@pytest.fixture
+def user() -> str:
+    return f"bounces-{secrets.token_hex(4)}"
+
+
+def at(server: Dovecot, user: str, **other: Any) -> BounceMailbox:  # noqa: ANN401  any setting
+    given = {"host": "127.0.0.1", "port": server.port, "username": user, "password": PASSWORD, **other}
+    return BounceMailbox.model_validate(given)
+
+
+@contextlib.asynccontextmanager
+async def reading(
+    where: BounceMailbox, redis: Redis, recorder: Recorder, owner: str = "one", paces: Paces = QUICK
+) -> AsyncIterator[Reader]:
+    intake = Intake(recorder, "mailbox", make_counter(CollectorRegistry()))
+    reader = Reader(where, make_trust(where), redis, intake, owner, paces, draw=lambda: 0)
+    task = asyncio.create_task(reader.run())
+    try:
+        yield reader
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(recorder: Recorder, count: int) -> None:
+    async def has() -> bool:
+        return len(recorder.kept) >= count
+
+    await eventually(has, 10)
+
+
+async def until_read(redis: Redis) -> None:
+    """Wait until the reader has noted how far it is: by then it has marked what it took."""
+
+    async def has() -> bool:
+        return bool(await redis.call("EXISTS", CURSOR_KEY))
+
+    await eventually(has, 10)
+
+
+def flags(server: Dovecot, user: str) -> dict[str, str]:
+    """Return subject → the flags in the names of its Maildir (`S`: read; small letters are keywords)."""
+    found = {}
+    for file in (*server.messages(user, "new"), *server.messages(user)):
+        subject = file.read_bytes().split(b"Subject: ")[1].split(b"\r\n")[0].decode()
+        found[subject] = file.name.partition(":2,")[2]
+    return found
+
+
+async def test_ours_is_taken_and_marked_and_the_rest_stays_unread(dovecot: Dovecot, redis: Redis, user: str) -> None:
+    for subject in ("ours", "a person's", "holiday"):
+        dovecot.deliver(user, message(subject))
+    recorder = Recorder()
+    async with reading(at(dovecot, user), redis, recorder):
+        await until(recorder, 3)
+        dovecot.deliver(user, message("ours, while it idles"))
+        await until(recorder, 4)
+        await eventually(lambda: _is(flags(dovecot, user).get("ours, while it idles", "").startswith("S")))
+    assert flags(dovecot, user) == {"ours": "Sa", "a person's": "", "holiday": "Sa", "ours, while it idles": "Sa"}
+
+
+async def _is(value: object) -> object:
+    return value
+
+
+async def test_nothing_is_taken_twice_and_what_people_read_is_not_missed(
+    dovecot: Dovecot, redis: Redis, user: str
+) -> None:
+    dovecot.deliver(user, message("ours 1"))
+    recorder = Recorder()
+    async with reading(at(dovecot, user), redis, recorder):
+        await until(recorder, 1)
+        await until_read(redis)
+    dovecot.deliver(user, message("ours 2"))
+    _read_all(dovecot, user)
+    async with reading(at(dovecot, user), redis, recorder, "another"):
+        await until(recorder, 2)
+    assert recorder.subjects() == ["ours 1", "ours 2"]
+
+
+def _read_all(server: Dovecot, user: str) -> None:
+    """Read everything, as a person does with a mail program."""
+    from imapclient import IMAPClient  # noqa: PLC0415
+
+    with IMAPClient("127.0.0.1", server.port, ssl=False) as person:
+        person.login(user, PASSWORD)
+        person.select_folder("INBOX")
+        person.fetch(person.search(), ["BODY[]"])
+
+
+async def test_where_uids_mean_other_messages_it_looks_back(dovecot: Dovecot, redis: Redis, user: str) -> None:
+    dovecot.deliver(user, message("ours 1"))
+    recorder = Recorder()
+    async with reading(at(dovecot, user), redis, recorder):
+        await until(recorder, 1)
+        await until_read(redis)
+    (name,) = await redis.call("HKEYS", CURSOR_KEY)
+    await redis.call("HSET", CURSOR_KEY, name, "17 4000")
+    async with reading(at(dovecot, user), redis, recorder, "another"):
+        await until(recorder, 2)
+    assert recorder.subjects() == ["ours 1", "ours 1"], "twice, of which nothing happens twice"
+
+
+async def test_what_cannot_be_kept_is_waited_with(dovecot: Dovecot, redis: Redis, user: str) -> None:
+    dovecot.deliver(user, message("ours"))
+    recorder = Recorder(failures=[Later("the broker is away")])
+    async with reading(at(dovecot, user), redis, recorder):
+        await until(recorder, 1)
+    assert recorder.subjects() == ["ours"]
+
+
+async def test_one_that_has_to_wait_holds_up_nobody_and_is_not_forgotten(
+    dovecot: Dovecot, redis: Redis, user: str
+) -> None:
+    """History may not know a message for a while: that is no reason to leave the others."""
+    dovecot.deliver(user, message("ours, unknown for now"))
+    recorder = Recorder(failures=[Later("history does not know it yet") for _ in range(50)])
+    async with reading(at(dovecot, user), redis, recorder):
+
+        async def has_failed() -> bool:
+            return len(recorder.failures) < 50
+
+        await eventually(has_failed)
+        recorder.late = b"unknown for now"
+        for number in range(3):
+            dovecot.deliver(user, message(f"ours {number}"))
+        await until(recorder, 3)
+    recorder.failures.clear()
+    async with reading(at(dovecot, user), redis, recorder, "the next"):
+        await until(recorder, 4)
+    assert "ours, unknown for now" in recorder.subjects()
+
+
+async def test_one_message_that_fails_does_not_stop_the_rest(
+    dovecot: Dovecot, redis: Redis, user: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dovecot.deliver(user, message("ours, of death"))
+    recorder = Recorder(failures=[ZeroDivisionError()])
+    async with reading(at(dovecot, user), redis, recorder):
+        await until_read(redis)
+        dovecot.deliver(user, message("ours 2"))
+        await until(recorder, 1)
+    assert recorder.subjects() == ["ours 2"]
+    assert flags(dovecot, user)["ours, of death"] == "", "left to people"
+    assert "ZeroDivisionError" in "".join(capsys.readouterr())
+
+
+async def test_what_nobody_expected_is_said_and_does_not_end_the_sender(
+    dovecot: Dovecot, redis: Redis, user: str
+) -> None:
+    dovecot.deliver(user, message("ours"))
+    recorder = Recorder()
+    async with reading(at(dovecot, user), redis, recorder):
+        await until_read(redis)
+    for mailbox_name in await redis.call("HKEYS", CURSOR_KEY):
+        await redis.call("HSET", CURSOR_KEY, mailbox_name, "no numbers")
+
+    async with reading(at(dovecot, user), redis, recorder) as reader:  # whose end would end the test
+        await eventually(lambda: _is("ValueError" in "".join(reader.warnings())))
+        assert not reader.is_reading
+
+
+async def test_of_a_large_message_the_beginning_is_enough(dovecot: Dovecot, redis: Redis, user: str) -> None:
+    dovecot.deliver(user, message("ours", "x" * 3_000_000))
+    recorder = Recorder()
+    async with reading(at(dovecot, user), redis, recorder):
+        await until(recorder, 1)
+    assert len(recorder.kept[0]) == 1024 * 1024
+
+
+async def test_many_are_taken_in_order(dovecot: Dovecot, redis: Redis, user: str) -> None:
+    for number in range(30):
+        dovecot.deliver(user, message(f"ours {number}"))
+    recorder = Recorder()
+    async with reading(at(dovecot, user), redis, recorder):
+        await until(recorder, 30)
+        await until_read(redis)
+    assert sorted(recorder.subjects()) == sorted(f"ours {number}" for number in range(30))
+
+
+async def test_one_reads_and_another_takes_over(dovecot: Dovecot, redis: Redis, user: str) -> None:
+    one, other = Recorder(), Recorder()
+    async with reading(at(dovecot, user), redis, one, "one") as first:
+        await eventually(lambda: _is(first.is_reading))
+        async with reading(at(dovecot, user), redis, other, "other") as second:
+            dovecot.deliver(user, message("ours 1"))
+            await until(one, 1)
+            await until_read(redis)
+            assert not second.is_reading
+            await redis.call("SET", LEASE_KEY, "killed", "PX", 300)  # as if the holder had been killed just now
+            await eventually(lambda: _is(second.is_reading or first.is_reading), 10)
+            dovecot.deliver(user, message("ours 2"))
+            await until_any(one, other, 2)
+    assert sorted(one.subjects() + other.subjects()) == ["ours 1", "ours 2"]
+
+
+async def until_any(one: Recorder, other: Recorder, count: int) -> None:
+    await eventually(lambda: _is(len(one.kept) + len(other.kept) >= count), 10)
+
+
+async def test_a_server_that_goes_away_is_found_again(redis: Redis, user: str) -> None:
+    recorder = Recorder()
+    with Dovecot() as server:
+        server.deliver(user, message("ours 1"))
+        async with reading(at(server, user), redis, recorder) as reader:
+            await until(recorder, 1)
+            server.kill()
+            await eventually(lambda: _is(reader.trouble), 10)
+            assert not reader.is_reading
+            server.start()
+            server.deliver(user, message("ours 2"))
+            await until(recorder, 2)
+            assert not reader.trouble
+    assert recorder.subjects() == ["ours 1", "ours 2"]
+
+
+async def test_without_idle_it_looks_again_and_again(
+    redis: Redis, user: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder = Recorder()
+    with Dovecot(more="imap_capability {\n  IDLE = no\n}\n") as server:
+        async with reading(at(server, user), redis, recorder) as reader:
+            await eventually(lambda: _is(reader.is_reading), 10)
+            server.deliver(user, message("ours"))
+            await until(recorder, 1)
+    assert "idle=False" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+async def test_with_tls(dovecot: Dovecot, redis: Redis, user: str, security: str) -> None:
+    port = dovecot.tls_port if security == "tls" else dovecot.port
+    where = at(dovecot, user, host="localhost", port=port, security=security, ca_file=dovecot.ca_file)
+    dovecot.deliver(user, message("ours 1"))
+    recorder = Recorder()
+    async with reading(where, redis, recorder):
+        await until(recorder, 1)
+        dovecot.deliver(user, message("ours 2"))
+        await until(recorder, 2)
+
+
+async def test_a_certificate_that_is_not_trusted_is_said_in_words(dovecot: Dovecot, user: str) -> None:
+    where = at(dovecot, user, host="localhost", port=dovecot.tls_port, security="tls")
+    said = await asyncio.to_thread(mailbox.look, where, ssl.create_default_context(), 5)
+    assert said is not None
+    assert "IMSG_SMTP__BOUNCE_MAILBOX__CA_FILE" in said
+
+
+async def test_a_wrong_password_is_said_in_words_and_not_tried_again_at_once(
+    dovecot: Dovecot, redis: Redis, user: str
+) -> None:
+    where = at(dovecot, user, password="wrong")
+    before = dovecot_logins(dovecot)
+    async with reading(where, redis, Recorder()) as reader:
+        await eventually(lambda: _is(reader.trouble))
+        assert "授权码" in reader.warnings()[0]
+        assert "wrong" not in reader.warnings()[0]
+        async with reading(where, redis, Recorder(), "another") as second:
+            await asyncio.sleep(1.5)  # longer than the lease: it is kept meanwhile
+            assert not second.trouble
+    assert dovecot_logins(dovecot) - before == 1
+
+
+def dovecot_logins(server: Dovecot) -> int:
+    return (server.folder / "log").read_text().count("auth failed")
+
+
+async def test_what_is_wrong_is_told_before_it_is_used(dovecot: Dovecot, user: str, reserved_port: int) -> None:
+    assert await asyncio.to_thread(mailbox.look, at(dovecot, user), None, 5) is None
+    no_folder = await asyncio.to_thread(mailbox.look, at(dovecot, user, folder="退信"), None, 5)
+    assert no_folder is not None
+    assert "IMSG_SMTP__BOUNCE_MAILBOX__FOLDER" in no_folder
+    nobody = await asyncio.to_thread(mailbox.look, at(dovecot, user, port=reserved_port), None, 5)
+    assert nobody is not None
+    assert f"127.0.0.1:{reserved_port} does not answer" in nobody
+
+
+class Netease(asyncio.Protocol):
+    """As much of NetEase's IMAP as it takes to be opened: whoever did not say who he is, is let into no folder."""
+
+    def __init__(self) -> None:
+        self.is_known = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(b"* OK Coremail System IMap Server Ready\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        """Answer."""
+        for line in data.splitlines():
+            tag, command, *_ = line.split(b" ")
+            self.is_known = self.is_known or command.upper() == b"ID"
+            match command.upper():
+                case b"CAPABILITY":
+                    self.transport.write(
+                        b"* CAPABILITY IMAP4rev1 XLIST SPECIAL-USE ID LITERAL+ STARTTLS XAPPLEPUSHSERVICE UIDPLUS\r\n"
+                    )
+                case b"SELECT" | b"EXAMINE" if not self.is_known:
+                    self.transport.write(tag + b" NO SELECT Unsafe Login. Please contact kefu@188.com for help\r\n")
+                    continue
+                case b"SELECT" | b"EXAMINE":
+                    self.transport.write(b"* 0 EXISTS\r\n* OK [UIDVALIDITY 1] UIDs valid\r\n")
+                case b"ID":
+                    self.transport.write(b'* ID ("name" "Coremail Imap" "vendor" "Mailtech")\r\n')
+                case b"LOGOUT":
+                    self.transport.write(b"* BYE IMAP4rev1 Server logging out\r\n")
+            self.transport.write(tag + b" OK done\r\n")
+
+
+async def test_netease_is_told_who_we_are(user: str) -> None:
+    server = await asyncio.get_running_loop().create_server(Netease, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        where = BounceMailbox(host="127.0.0.1", port=port, username=user, password=PASSWORD)
+        assert await asyncio.to_thread(mailbox.look, where, None, 5) is None

@@ -1,0 +1,233 @@
+"""What comes back is read for its class, whoever wrote it, and nothing that anybody sends takes long."""
+
+import time
+from base64 import encodebytes
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from imsg_smtp.bounces.report import Kind, read_report
+from imsg_smtp.bounces.token import derive_keys, make_token
+from imsg_testing import bounces
+
+TOKEN = make_token(derive_keys([SecretStr("a" * 32)])[0], "0192f0c4a7b17d3e8f00112233445566", 7)
+TO = f"{TOKEN}@bounce.example.com"
+REPORT = bounces.dsn(TO)
+
+NO_SUCH_USER = (
+    "5.1.1 The email account that you tried to reach does not exist."
+    " https://support.google.com/mail/?p=NoSuchUser - gsmtp"
+)
+FULL = (
+    "5.2.2 The recipient's inbox is out of storage space and inactive. Please direct the recipient to"
+    " https://support.google.com/mail/?p=OverQuotaPerm - gsmtp"
+)
+
+
+@pytest.mark.parametrize(
+    ("write", "code", "detail", "is_hard"),
+    [
+        (
+            bounces.dsn,
+            "550 5.1.1",
+            "5.1.1 <zhang@corp.cn>: Recipient address rejected: User unknown in virtual mailbox table",
+            True,
+        ),
+        (bounces.exim, "550 5.1.1", NO_SUCH_USER, True),
+        (
+            bounces.exchange,
+            "550 5.1.10",
+            "5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient zhang@corp.cn not found by SMTP address lookup",
+            True,
+        ),
+        (bounces.gmail, "552 5.2.2", FULL, False),
+        (bounces.netease, "550", "User not found: zhang@corp.cn", False),
+        (bounces.qq, "550 5.1.1", "5.1.1 Mailbox unavailable or access denied", False),
+        (bounces.qmail, "550 5.1.1", "5.1.1 unknown user zhang@corp.cn", True),
+    ],
+)
+def test_a_failure_is_read_with_the_servers_words(
+    write: Callable[[str], bytes],
+    code: str,
+    detail: str,
+    is_hard: bool,  # noqa: FBT001  a parameter
+) -> None:
+    report = read_report(write(TO))
+
+    assert (report.kind, report.code, report.detail, report.is_hard) == (Kind.FAILED, code, detail, is_hard)
+    assert report.local_parts == (TOKEN,)
+    assert report.at == datetime(2026, 11, 25, 2, 0, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("status", "diagnostic", "code", "is_hard"),
+    [
+        ("5.1.1", "", "5.1.1", True),
+        ("5.2.1", "smtp; 550 5.2.1 This mailbox is disabled", "550 5.2.1", True),
+        ("5.1.1", "smtp; 550 user unknown", "550 5.1.1", True),
+        ("5.1.1", "x-unix; user unknown", "5.1.1", True),
+        ("5.1.0", "smtp;550 no such recipient", "550 5.1.0", True),
+        ("5.0.0", "smtp; 550 user unknown", "550", False),
+        ("5.1.7", "smtp; 553 5.1.7 bad sender", "553 5.1.7", False),
+        ("5.1.8", "smtp; 550 5.1.8 sender's domain not found", "550 5.1.8", False),
+        ("5.2.2", "smtp; 552 5.2.2 mailbox full", "552 5.2.2", False),
+        ("5.7.1", "smtp; 554 5.7.1 blocked by policy", "554 5.7.1", False),
+        ("5.1.1", "smtp; 550 5.1.1 Domain frequency limited", "550 5.1.1", False),
+        ("5.1.1", "smtp; 550 RP:TRC 163 smtp9", "550 5.1.1", False),
+        ("5.1.1", "smtp; 554 HL:ITC 163 smtp9", "554 5.1.1", False),
+        ("4.4.7", "smtp; delivery time expired", "4.4.7", False),
+        ("nonsense", "nonsense", "", False),
+    ],
+)
+def test_only_what_says_that_the_address_is_not_there_is_hard(
+    status: str,
+    diagnostic: str,
+    code: str,
+    is_hard: bool,  # noqa: FBT001  a parameter
+) -> None:
+    report = read_report(bounces.dsn(TO, status=status, diagnostic=diagnostic))
+
+    assert (report.kind, report.code, report.is_hard) == (Kind.FAILED, code, is_hard)
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [
+        ("delivered", Kind.DELIVERED),
+        ("Delivered (to mailbox)", Kind.DELIVERED),
+        ("relayed", Kind.RELAYED),
+        ("expanded", Kind.RELAYED),
+        ("delayed", Kind.DELAYED),
+        ("FAILED", Kind.FAILED),
+    ],
+)
+def test_the_action_says_what_becomes_of_a_message(action: str, kind: Kind) -> None:
+    report = read_report(bounces.dsn(TO, action=action, status="2.0.0", diagnostic="smtp; 250 2.0.0 Ok: queued"))
+
+    assert (report.kind, report.is_hard) == (kind, False)
+
+
+def test_words_in_gb18030_are_read() -> None:
+    raw = bounces.dsn(TO, diagnostic="smtp; 550 5.1.1 @WORDS@").replace(b"@WORDS@", "用户不存在".encode("gb18030"))
+
+    assert read_report(raw).detail == "5.1.1 用户不存在"
+
+
+def test_a_report_without_lines_of_its_own_is_one_in_base64() -> None:
+    raw = bounces.dsn(TO)
+    head, _, rest = raw.partition(b"Content-Type: message/delivery-status\r\n\r\n")
+    status, boundary, tail = rest.partition(b"\r\n--4Bt")
+    encoded = b"Content-Type: message/delivery-status\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    assert read_report(head + encoded + encodebytes(status) + boundary + tail).code == "550 5.1.1"
+
+
+def test_the_token_is_found_wherever_the_way_here_has_put_it() -> None:
+    other = "someone@example.com"
+    for raw, rcpt in (
+        (bounces.dsn(other), [TO]),
+        (bounces.dsn(other), [TO.upper()]),
+        (bounces.dsn(other, headers=f"X-Original-To: {TO}\n"), []),
+        (bounces.dsn(other, headers=f"Delivered-To: <{TO}>\n"), []),
+        (bounces.dsn(other, envid=TOKEN.removeprefix("b+")), []),
+        (bounces.dsn(other, returned=f"Return-Path: <{TO}>"), []),
+        (bounces.complaint("fbl@example.com", TO), ["fbl@example.com"]),
+    ):
+        assert [one.lower() for one in read_report(raw, rcpt=rcpt).local_parts] == [TOKEN]
+    assert read_report(bounces.dsn(other)).local_parts == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("abuse", Kind.COMPLAINT), ("Abuse", Kind.COMPLAINT), ("not-spam", Kind.UNKNOWN)]
+)
+def test_abuse_alone_is_a_complaint(kind: str, expected: Kind) -> None:
+    assert read_report(bounces.complaint(TO, TO, kind)).kind is expected
+
+
+def test_a_complaint_says_by_whom_it_was_reported_and_names_no_person() -> None:
+    detail = "Feedback-Type: abuse; From: hotmail.com; User-Agent: SomeGenerator/1.0"
+    assert read_report(bounces.complaint(TO, TO)).detail == detail
+    for hostile in (b"(" * 100_000, b"@" * 100_000, b"<staff@" + b"a" * 100_000 + b">", b"nobody", b'"a@b" <c@d e>'):
+        raw = bounces.complaint(TO, TO).replace(b"<staff@hotmail.com>", hostile)
+        assert read_report(raw).detail == "Feedback-Type: abuse; User-Agent: SomeGenerator/1.0"
+
+
+@pytest.mark.parametrize(
+    ("headers", "subject"),
+    [
+        (["Auto-Submitted: auto-replied"], "Re: hello"),
+        (["X-Autoreply: yes"], "Re: hello"),
+        (["Precedence: auto_reply"], "Re: hello"),
+        ([], "=?utf-8?B?6Ieq5Yqo5Zue5aSNOiBoZWxsbw==?="),
+        ([], "Automatic reply: hello"),
+        (["Auto-Submitted: auto-generated"], "hello"),
+    ],
+)
+def test_what_a_machine_answers_is_known_as_such(headers: list[str], subject: str) -> None:
+    assert read_report(bounces.vacation(TO, *headers, subject=subject)).kind is Kind.AUTO_REPLY
+
+
+def test_what_somebody_writes_is_nothing_of_the_kind() -> None:
+    assert read_report(bounces.vacation(TO)).kind is Kind.UNKNOWN
+
+
+def nest(levels: int) -> bytes:
+    heads = b"".join(
+        b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (level, level) for level in range(levels)
+    )
+    return heads + b"Content-Type: message/delivery-status\r\n\r\nAction: failed\r\n"
+
+
+HOSTILE = {
+    "nested": nest(20_000),
+    "nested mails": b"Content-Type: message/rfc822\r\n\r\n" * 200_000,
+    "one header": b"To: " + b"b+" * 5_000_000,
+    "folded": b"To: x\r\n" + b" b+aaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 300_000,
+    "headers": b"To: x\r\n" * 1_000_000,
+    "parameters": b"Content-Type: multipart/report" + b'; boundary="' * 500_000,
+    "boundaries": b"Content-Type: multipart/report; boundary=a\r\n\r\n" + b"--a\r\n" * 2_000_000,
+    "blocks": b"Content-Type: message/delivery-status\r\n\r\n" + b"Action: failed\r\n\r\n" * 500_000,
+    "spaces": b"Subject: x\r\n\r\nYour message could not be delivered to\n" + b" " * 10_000_000,
+    "angles": b"From: postmaster@a\r\nContent-Type: text/html\r\n\r\n" + b"<" * 10_000_000,
+    "digits": b"From: postmaster@a\r\nSubject: failure notice\r\n\r\n" + b"550 5.1." * 1_000_000,
+    "lines": b"Subject: x\r\n\r\n"
+    b"A message that you sent could not be delivered\nYour message could not be delivered to\n"
+    + (b"a" * 199 + b"\n")
+    * 50_000,
+    "words": b"Subject: " + b"=?utf-8?b?" * 100_000,
+    "diagnostic": bounces.dsn(TO, diagnostic="smtp; " + "550-" * 200_000),
+    "nothing": b"",
+    "zeros": bytes(10_000_000),
+    "line ends": b"\r" * 10_000_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_mail_takes_long_to_be_read(name: str) -> None:
+    began = time.process_time()
+
+    read_report(HOSTILE[name])
+
+    assert time.process_time() - began < 1.0
+
+
+def test_words_that_nobody_can_read_are_left_out() -> None:
+    report = read_report(REPORT.replace(b"User unknown", b"User \xa1s\xe2\x80\xae unknown"))
+
+    assert report.detail.isprintable()
+    assert report.detail.endswith("in virtual mailbox table")
+
+
+@given(raw=st.binary(max_size=2_000))
+def test_any_octets_are_read(raw: bytes) -> None:
+    read_report(raw)
+
+
+@given(at=st.integers(0, len(REPORT)), octets=st.binary(max_size=20), cut=st.integers(0, 200))
+def test_a_report_with_a_flaw_is_read(at: int, octets: bytes, cut: int) -> None:
+    report = read_report(REPORT[:at] + octets + REPORT[at + cut :])
+
+    assert report.detail.isprintable()

@@ -1,0 +1,51 @@
+"""A token names its message, and nobody makes one who has not the key."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from imsg_smtp.bounces.token import derive_keys, make_token, read_token
+
+KEY, OTHER = derive_keys([SecretStr("a" * 32), SecretStr("b" * 32)])
+
+REQUESTS = st.binary(min_size=16, max_size=16).map(bytes.hex)
+NUMBERS = st.integers(min_value=0, max_value=2**32 - 1)
+
+
+@given(request=REQUESTS, n=NUMBERS, data=st.data())
+def test_what_is_made_is_read_again_in_any_case_and_fits_a_local_part(
+    request: str, n: int, data: st.DataObject
+) -> None:
+    token = make_token(KEY, request, n)
+    changed = "".join(one.upper() if data.draw(st.booleans()) else one for one in token)
+
+    assert read_token(KEY, changed) == (request, n)
+    assert len(token) <= 64
+    assert token == token.lower()
+
+
+@given(request=REQUESTS, n=NUMBERS, at=st.integers(min_value=2, max_value=45), letter=st.sampled_from("abcxyz234567"))
+def test_a_token_with_another_letter_is_none(request: str, n: int, at: int, letter: str) -> None:
+    token = make_token(KEY, request, n)
+    changed = token[:at] + letter + token[at + 1 :]
+
+    assert changed == token or read_token([KEY], changed) is None
+
+
+@given(text=st.text(max_size=80))
+def test_any_other_local_part_is_none(text: str) -> None:
+    assert read_token([KEY], text) is None
+    assert read_token([KEY], "b+" + text) is None
+
+
+def test_a_token_of_the_key_before_is_read_after_a_rotation() -> None:
+    token = make_token(OTHER, "0" * 32, 7)
+
+    assert read_token([KEY, OTHER], token) == ("0" * 32, 7)
+    assert read_token([KEY], token) is None
+
+
+@pytest.mark.parametrize("text", ["", "b+", "b", "b+é" + "a" * 44, "B+" + "1" * 45, "bounce+" + "a" * 45])
+def test_what_has_not_the_shape_is_none(text: str) -> None:
+    assert read_token([KEY], text) is None

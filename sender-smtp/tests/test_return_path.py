@@ -1,0 +1,141 @@
+"""By which envelope a mail goes where its bounces are to find it, and what is asked of the server then."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Blocked, Job, Recipient, Result
+from imsg_runtime import service_client
+from imsg_smtp.bounces.token import derive_keys, read_token
+from imsg_smtp.channel import MailChannel
+from imsg_smtp.main import open_channel
+from imsg_smtp.mime import Rendered
+from imsg_smtp.settings import Smtp
+from imsg_testing.smtp_server import EXTENSIONS, SmtpServer, smtp_server
+
+REQUEST = "0192f0c4a7b17d3e8f00112233445566"
+KEY = derive_keys([SecretStr("a" * 32)])[0]
+WITH_DSN = (*EXTENSIONS, "DSN")
+
+
+@asynccontextmanager
+async def channel_of(server: SmtpServer, **given: Any) -> AsyncIterator[MailChannel]:  # noqa: ANN401  any setting
+    smtp = Smtp(**{"host": server.host, "port": server.port, "sender": "noreply@example.com", **given})
+    async with (
+        service_client.connect("http://127.0.0.1:1", (SecretStr("key"),), {}) as nobody,
+        open_channel(smtp, nobody, token_key=KEY) as channel,
+    ):
+        yield channel
+
+
+async def send(channel: MailChannel, *addresses: str) -> Sequence[Result]:
+    at = datetime(2026, 11, 25, tzinfo=UTC)
+    job = Job(
+        request=REQUEST,
+        username="u",
+        method="smtp",
+        lane=Lane.BULK,
+        content={"subject": "s", "text": "t"},
+        recipients=tuple(Recipient(n=n, to=to, address=to) for n, to in enumerate(addresses)),
+        accepted_at=at,
+        expires_at=at + timedelta(hours=24),
+    )
+    prepared = await channel.prepare(job)
+    assert isinstance(prepared, Rendered)
+    results = await channel.deliver(job, prepared, job.recipients)
+    return [results[n] for n in sorted(results)]
+
+
+async def test_each_mail_has_an_envelope_sender_that_names_it_and_is_asked_about() -> None:
+    async with smtp_server(extensions=WITH_DSN) as server, channel_of(server, bounce_domain="b.example.com") as channel:
+        await send(channel, "a@example.net", "b+c=d@example.net")
+
+    for n, received in enumerate(server.mails):
+        local_part, _, domain = received.sender.partition("@")
+        assert (read_token(KEY, local_part), domain) == ((REQUEST, n), "b.example.com")
+        assert received.options.endswith(f"RET=HDRS ENVID={local_part.removeprefix('b+')}")
+        assert b"From: noreply@example.com\r\n" in received.data
+    assert [line for line in server.lines if line.startswith("RCPT")] == [
+        "RCPT TO:<a@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a@example.net",
+        "RCPT TO:<b+c=d@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b+2Bc+3Dd@example.net",
+    ]
+
+
+async def test_a_repeat_has_the_same_envelope() -> None:
+    async with smtp_server() as server, channel_of(server, bounce_domain="b.example.com") as channel:
+        for _ in range(2):
+            await send(channel, "a@example.net")
+
+    assert server.mails[0].sender == server.mails[1].sender
+
+
+async def test_a_server_that_offers_no_reports_is_asked_for_none() -> None:
+    async with smtp_server() as server, channel_of(server, bounce_domain="b.example.com") as channel:
+        await send(channel, "a@example.net")
+
+    assert server.mails[0].sender.endswith("@b.example.com")
+    assert not any("NOTIFY" in line or "ENVID" in line for line in server.lines)
+
+
+async def test_an_address_beyond_ascii_goes_without_its_original() -> None:
+    async with smtp_server(extensions=WITH_DSN) as server, channel_of(server, bounce_domain="b.example.com") as channel:
+        await send(channel, "用户@example.net")
+
+    assert "RCPT TO:<用户@example.net> NOTIFY=SUCCESS,FAILURE" in server.lines
+
+
+@pytest.mark.parametrize("given", [{}, {"bounce_domain": "none"}])
+async def test_where_no_domain_is_set_the_sender_is_the_envelopes_too(given: dict[str, str]) -> None:
+    async with smtp_server(extensions=WITH_DSN) as server, channel_of(server, **given) as channel:
+        await send(channel, "a@example.net")
+
+    assert server.mails[0].sender == "noreply@example.com"
+    assert not any("NOTIFY" in line or "ENVID" in line for line in server.lines)
+
+
+async def test_a_no_to_the_sender_holds_all_of_its_mail_whatever_its_envelope() -> None:
+    replies = {"RCPT": "553 mail from must equal authorized user"}
+    async with smtp_server(replies) as server, channel_of(server, bounce_domain="b.example.com") as channel:
+        results = await send(channel, "a@example.net", "c@example.net")
+
+    assert all(isinstance(one, Blocked) and one.scope.endswith("from noreply@example.com") for one in results)
+    assert server.commands.count("RCPT") == 1
+
+
+def test_a_server_has_the_domain_of_all_but_where_it_has_its_own_or_none() -> None:
+    smtp = Smtp.model_validate(
+        {
+            "host": "a.example.com",
+            "sender": "noreply@example.com",
+            "bounce_domain": "b.example.com",
+            "servers": {
+                "own": {"host": "o.example.com", "bounce_domain": "o.example.com"},
+                "qq": {"host": "q.example.com", "bounce_domain": "none"},
+                "plain": {"host": "p.example.com"},
+            },
+        }
+    )
+
+    domains = {name: smtp.bounce_domain_of(name) for name in smtp.all_servers}
+    assert domains == {"default": "b.example.com", "own": "o.example.com", "qq": None, "plain": "b.example.com"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"bounce_domain": "localhost"},
+        {"bounce_domain": "b@example.com"},
+        {"bounce_secret": ["short"]},
+        {"bounce_secret": ["whsec_c2hvcnQ="]},
+        {"bounce_secret": ["whsec_§"]},
+        {"bounce_secret": ["a secret with blanks in it, and long"]},
+    ],
+)
+def test_a_domain_or_secret_that_can_be_none_stops_the_start(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"^1 validation error for Smtp\nbounce_"):
+        Smtp.model_validate({"host": "a.example.com", "sender": "noreply@example.com", **given})
