@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from imsg_contract import addresses
-from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key
+from imsg_contract.suppressions import Entry, Reason, Suppression, write_entries
+from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key, suppressed_key
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.waiting import eventually
+from imsg_wechat.departures import Departures
 from imsg_wechat.followers import Followers
 from imsg_wechat.store import Store
 
@@ -105,3 +107,61 @@ async def test_pages_reach_every_follower(store: Store) -> None:
     while page := await store.page("main", found[-1] if found else "", 3):
         found += [follower.tag for follower in page]
     assert found == sorted(made)
+
+
+async def test_who_leaves_is_told_and_who_comes_back_waits_until_the_list_knows(store: Store, redis: Redis) -> None:
+    told: list[Suppression] = []
+
+    async def tell(one: Suppression) -> None:
+        told.append(one)
+        key, entry = suppressed_key("wechat"), Entry(one.reason, one.sender, None)
+        if one.lifts:
+            asyncio.get_running_loop().call_later(0.1, lift.set)
+        else:
+            await redis.call("HSET", key, one.address, write_entries([entry]))
+
+    async def lift_later() -> None:
+        await lift.wait()
+        await redis.call("DEL", suppressed_key("wechat"))
+
+    lift = asyncio.Event()
+    lifting = asyncio.create_task(lift_later())
+    followers = Followers(store, redis, ("main",), departures=Departures(tell, redis))
+    tag = await followers.follows("main", "oA", 100)
+    assert told == [], "a newcomer takes nothing back"
+    await followers.leaves("main", "oA", 200)
+    await followers.follows("main", "oA", 300)
+
+    assert await redis.call("EXISTS", suppressed_key("wechat")) == 0
+    assert [(one.address, one.reason, one.sender, one.category, one.lifts) for one in told] == [
+        (tag, "unsubscribe", "main", None, False),
+        (tag, "unsubscribe", "main", None, True),
+    ]
+    await followers.follows("main", "oA", 400)
+    assert len(told) == 2, "whoever follows presses the button as often as they like"
+    await lifting
+
+
+async def test_a_list_that_does_not_follow_holds_nobody_up_for_long(store: Store, redis: Redis) -> None:
+    async def tell(_: Suppression) -> None:
+        pass
+
+    followers = Followers(store, redis, ("main",), departures=Departures(tell, redis))
+    tag = await followers.follows("main", "oA", 100)
+    await followers.leaves("main", "oA", 200)
+    entry = Entry(Reason.UNSUBSCRIBE, "main", None)
+    await redis.call("HSET", suppressed_key("wechat"), tag, write_entries([entry]))
+    assert await followers.follows("main", "oA", 300) == tag
+    assert tag in await members(redis, followers_key("main"))
+
+
+async def test_who_has_a_new_tag_is_still_known_by_the_old_one_for_a_while(followers: Followers) -> None:
+    first = await followers.follows("main", "oA", 100)
+    second = await followers.renew(first, 1_000)
+    assert second is not None
+    third = await followers.renew(second.tag, 5_000)
+    assert third is not None
+    assert await followers.tags_of("main", "oA", 4_000) == [third.tag, second.tag]
+    assert await followers.tags_of("main", "oA", 500) == [third.tag, second.tag, first]
+    assert await followers.tags_of("main", "oA", 5_001) == [third.tag]
+    assert await followers.tags_of("main", "stranger", 0) == []

@@ -22,6 +22,7 @@ from imsg_runtime.api_responses import speak
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.proxy import Proxy
 from imsg_wechat import crypto, replies
+from imsg_wechat.bindings import SCENE, Binding
 from imsg_wechat.consoles import Consoles
 from imsg_wechat.followers import Followers
 from imsg_wechat.hooks import Door, Gate, routes
@@ -51,6 +52,7 @@ class Side:
     client: httpx.AsyncClient
     receipts: list[Receipt] = field(default_factory=list)
     failures: int = 0
+    noted: list[tuple[str, replies.Message]] = field(default_factory=list)
 
     async def keep(self, receipt: Receipt, _: float) -> None:
         """Be the broker."""
@@ -58,6 +60,15 @@ class Side:
             self.failures -= 1
             raise NotKept("the broker is away")
         self.receipts.append(receipt)
+
+    async def note(self, account: str, message: replies.Message) -> None:
+        """Be the table of what followers allow."""
+        self.noted.append((account, message))
+
+    async def scan(self, account: str, scene: str, tag: str) -> Binding | None:
+        """Be the table of codes: the only one is of `main`."""
+        code = Binding("1", f"{SCENE}1", "main", "张三", "0" * 32, 2**40, tag)
+        return code if (account, scene) == (code.account, code.scene) else None
 
     async def post(
         self,
@@ -113,7 +124,7 @@ async def open_webhook(followers: Followers, redis: Redis, now: Callable[[], flo
             "other": Door("other", APPID, TOKEN, None, "plain"),
             "safe": Door("safe", APPID, TOKEN, KEY, "safe"),
         }
-        reception = Reception(followers, redis, side.keep, time.time)
+        reception = Reception(followers, redis, side.keep, side.scan, side.note, now=time.time)
         api.include_router(routes(doors, reception, Gate(Nonces(redis), Consoles(redis), now)))
         yield side
 
@@ -266,6 +277,16 @@ async def test_a_repeated_receipt_is_passed_on_once(side: Side) -> None:
     assert len(side.receipts) == 1
 
 
+async def test_a_receipt_just_after_a_renewal_is_told_of_both_tags(side: Side, followers: Followers) -> None:
+    before = content(await side.post(PRESS))
+    renewed = await followers.renew(before, int(time.time()))
+    assert renewed is not None
+    assert (await side.post(FINISHED)).text == "success"
+    assert {(one.address, one.provider_id) for one in side.receipts} == {
+        (tag, "9007199254740993") for tag in (before, renewed.tag)
+    }
+
+
 async def test_a_receipt_that_was_not_kept_is_asked_for_again(side: Side) -> None:
     await side.post(PRESS)
     side.failures = 1
@@ -374,4 +395,16 @@ async def test_a_redis_that_hangs_delays_nobody_beyond_their_patience(store: Sto
     ):
         began = asyncio.get_running_loop().time()
         assert tag(content(await side.post(PRESS)))
-        assert asyncio.get_running_loop().time() - began < 3
+        assert asyncio.get_running_loop().time() - began < 5  # what WeChat waits
+
+
+async def test_a_scanned_code_is_answered_with_whose_it_is_and_the_tag_to_compare(
+    side: Side, followers: Followers
+) -> None:
+    for kind, key in (("subscribe", f"qrscene_{SCENE}1"), ("SCAN", f"{SCENE}1")):
+        told = replies.elements((await side.post(event(kind, EventKey=key, Ticket="t"))).content)["Content"]
+        assert "张三" in told
+        assert str(await followers.tag_of("main", OPENID)) in told
+    over = replies.elements((await side.post(event("SCAN", EventKey=f"{SCENE}2"))).content)["Content"]
+    assert over == replies.CODE_OVER
+    assert (await side.post(event("SCAN", EventKey="a shop's own code"))).text == "success"

@@ -22,7 +22,7 @@ from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
 from imsg_testing.wechat import WeChatServer, wechat_server
 from imsg_wechat import crypto, replies
-from imsg_wechat.main import app
+from imsg_wechat.main import app, check_accounts
 from imsg_wechat.settings import Settings
 
 WITHIN_S = 10.0
@@ -124,6 +124,58 @@ async def test_a_job_becomes_a_message_and_its_receipt_reaches_history(redis_url
             joined = (receipt.provider, receipt.provider_id, receipt.address)
             assert joined == (outcome.provider, outcome.provider_id, told)
             assert receipt.status is Status.DELIVERED
+
+
+async def test_readiness_tells_of_a_template_that_the_account_has_not(redis_url: str, tmp_path: Path) -> None:
+    listed = {"template_list": [{"template_id": "TM2", "content": "{{thing1.DATA}}"}]}
+    async with wechat_server(get_all_private_template=[listed]) as server:
+        made = service(redis_url, server, tmp_path)
+        async with (
+            made.running(),
+            httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://wechat") as client,
+        ):
+
+            async def is_told() -> bool:
+                told = (await client.get("/health/ready")).json()
+                return "no template TM1" in str(told.get("warnings"))
+
+            await eventually(is_told)
+            assert made.unmet() == [], "it takes nothing from readiness"
+
+
+LISTED = {"template_list": [{"template_id": "TM100", "content": "{{thing1.DATA}}"}]}
+NOTICES = {"errcode": 0, "data": [{"priTmplId": "SUB1", "content": "{{thing1.DATA}}"}]}
+CALLED_ORDER = {
+    "order": {
+        "ways": [
+            {"kind": "subscribe", "id": "SUB1", "fields": {"thing1": "${goods}"}},
+            {"kind": "template", "id": "TM100", "fields": {"thing1": "${goods}"}},
+        ]
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("listed", "noticed", "wrong"),
+    [
+        (LISTED, NOTICES, ()),
+        ({"template_list": []}, NOTICES, ("the log-in works", "no template TM100")),
+        (LISTED, {"errcode": 0, "data": []}, ("the log-in works", "no template SUB1")),
+        (LISTED, {"errcode": 40164, "errmsg": "invalid ip 1.2.3.4"}, ("40164", "IP whitelist")),
+        ({"errcode": 48001, "errmsg": "api unauthorized"}, NOTICES, ("48001",)),
+    ],
+)
+async def test_every_template_of_an_account_is_asked_for_by_its_id(
+    redis_url: str, listed: dict[str, object], noticed: dict[str, object], wrong: tuple[str, ...]
+) -> None:
+    """The default one too, which the settings call by a name of their own."""
+    async with wechat_server(get_all_private_template=[listed], gettemplate=[noticed]) as server:
+        account = {"appid": "wx7", "secret": "s3", "token": "spamtest", "template": "order", "endpoint": server.url}
+        given = {"wechat": {"accounts": {"main": {**account, "templates": CALLED_ORDER}}}}
+        settings = Settings.model_validate({**given, "history_url": "http://127.0.0.1:1", "redis_url": redis_url})
+        (said,) = (await check_accounts(settings)).values()
+    assert (said is None) == (not wrong)
+    assert all(words in str(said) for words in wrong), said
 
 
 async def test_what_redis_did_not_know_the_sender_settles(redis_url: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from imsg_runtime.settings import StartError, load
 from imsg_wechat.main import app
 from imsg_wechat.settings import ENDPOINT, Settings
+from imsg_wechat.template_settings import TemplateWay
 
 ACCOUNT = "IMSG_WECHAT__ACCOUNTS__MAIN__"
 NEEDED = {
@@ -51,7 +52,61 @@ def test_more_templates_stand_in_the_toml_file(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "imsg.toml").write_text(
         '[wechat.accounts.main.templates]\nTM00099 = ["thing1", "time2"]\n', encoding="utf-8"
     )
-    assert read(monkeypatch).wechat.accounts["main"].templates == {"TM00099": ("thing1", "time2")}
+    (way,) = read(monkeypatch).wechat.accounts["main"].templates["TM00099"].ways
+    assert isinstance(way, TemplateWay)
+    assert (way.id, way.fields) == ("TM00099", {"thing1": "${thing1}", "time2": "${time2}"})
+
+
+def test_a_template_is_described_in_the_toml_file_with_its_ways(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "imsg.toml").write_text(
+        """
+[[wechat.accounts.main.templates.order.ways]]
+kind = "subscribe"
+id = "SUB1"
+fields = { thing1 = "${goods}", time2 = "${imsg.time}" }
+
+[[wechat.accounts.main.templates.order.ways]]
+id = "TM9"
+fields = { thing1 = "${goods}", const2 = "已发货" }
+url = "https://example.com/${number}"
+
+[[wechat.accounts.main.templates.order.ways]]
+kind = "text"
+text = "您的 ${goods} 已发货"
+""",
+        encoding="utf-8",
+    )
+    order = read(monkeypatch).wechat.accounts["main"].templates["order"]
+    assert [way.kind for way in order.ways] == ["subscribe", "template", "text"]
+    assert order.params == ("goods", "number")
+
+
+@pytest.mark.parametrize(
+    ("template", "named"),
+    [
+        ('{ id = "T", fields = { phrase1 = "已经发货了吗" } }', "phrase1"),
+        ('{ id = "T", fields = { thing1 = "${imsg.weather}" } }', "imsg.weather"),
+    ],
+)
+def test_a_template_that_can_fit_nothing_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, template: str, named: str
+) -> None:
+    (tmp_path / "imsg.toml").write_text(f"[wechat.accounts.main.templates]\nx = {template}\n", encoding="utf-8")
+    with pytest.raises(StartError, match=named) as raised:
+        read(monkeypatch)
+    assert "IMSG_WECHAT__ACCOUNTS__MAIN" in str(raised.value)
+
+
+def test_a_name_that_means_two_things_stops_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "imsg.toml").write_text(
+        '[wechat.accounts.main.templates]\nT = ["thing1"]\n[wechat.accounts.other.templates]\nT = ["thing2"]\n',
+        encoding="utf-8",
+    )
+    other = {name.replace("MAIN", "OTHER"): value for name, value in NEEDED.items() if "MAIN" in name}
+    with pytest.raises(StartError, match="T each"):
+        read(monkeypatch, **other)
 
 
 def test_without_accounts_it_starts_and_has_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

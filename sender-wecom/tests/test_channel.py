@@ -1,8 +1,7 @@
 """The channel against a real socket: what a robot's webhook answers, and what of it becomes of a message."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +12,10 @@ from pydantic import SecretStr, ValidationError
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
 from imsg_delivery.pace import Pace, Rate
+from imsg_delivery.routes import Switch
+from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
 from imsg_wecom.channel import WeComChannel
+from imsg_wecom.main import check_robots
 from imsg_wecom.settings import Robot, WeCom
 from imsg_wecom.webhook import open_client
 
@@ -24,46 +26,21 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 def write_answer(code: int, words: str) -> bytes:
     """Write an answer of WeCom's."""
-    body = json.dumps({"errcode": code, "errmsg": words}).encode()
-    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
-
-
-class WebhookStub:
-    """A webhook that answers what it is told, and keeps what it got."""
-
-    def __init__(self, answers: Sequence[bytes]) -> None:
-        self._answers = list(answers)
-        self.lines: list[str] = []
-        self.bodies: list[dict[str, Any]] = []
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection's calls."""
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                length = next(
-                    int(line[16:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
-                )
-                self.lines.append(head.split(b"\r\n", 1)[0].decode())
-                self.bodies.append(json.loads(await reader.readexactly(length)))
-                said = self._answers.pop(0)
-                writer.write(said)
-                await writer.drain()
-                if not said.endswith(b"}"):
-                    break
-        except asyncio.IncompleteReadError:
-            pass
-        finally:
-            writer.close()
+    return reply({"errcode": code, "errmsg": words})
 
 
 @asynccontextmanager
-async def open_channel(*answers: bytes, rate: Rate | None = None) -> AsyncIterator[tuple[WeComChannel, WebhookStub]]:
-    """Open a channel with one robot, and the webhook that it calls."""
-    stub = WebhookStub(answers)
-    server = await asyncio.start_server(stub.answer, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    robots = {"ops": Robot(key=SecretStr(KEY), endpoint=f"http://127.0.0.1:{port}")}
-    async with server, open_client() as client:
+async def open_channel(*answers: bytes, rate: Rate | None = None) -> AsyncIterator[tuple[WeComChannel, HttpStub]]:
+    """Open a channel with one robot, and the webhook that it calls; an answer that breaks off ends its connection."""
+    left = list(answers)
+
+    def answer(_: Asked) -> Step:
+        said = left.pop(0)
+        return said if said.endswith(b"}") else BreakOff(said)
+
+    stub = HttpStub(answer)
+    async with stub.running(), open_client() as client:
+        robots = {"ops": Robot(key=SecretStr(KEY), endpoint=stub.url)}
         pace = Pace(rate or Rate(20, 60.0, 20), asyncio.get_running_loop().time)
         yield WeComChannel(WeCom(robots=robots), client, pace), stub
 
@@ -97,8 +74,8 @@ async def test_a_text_and_markdown_go_out_as_the_robot_takes_them() -> None:
         assert await deliver(channel) == Sent("wecom", detail="ok")
         assert await deliver(channel, {"markdown": "**磁盘**已满"}) == Sent("wecom", detail="ok")
 
-    assert stub.lines == [f"POST /cgi-bin/webhook/send?key={KEY} HTTP/1.1"] * 2
-    assert stub.bodies == [
+    assert [(one.verb, one.target) for one in stub.asked] == [("POST", f"/cgi-bin/webhook/send?key={KEY}")] * 2
+    assert [one.json for one in stub.asked] == [
         {"msgtype": "text", "text": {"content": "磁盘已满"}},
         {"msgtype": "markdown", "markdown": {"content": "**磁盘**已满"}},
     ]
@@ -150,7 +127,7 @@ async def test_a_robot_that_nobody_configured_is_refused_without_a_call() -> Non
         assert await deliver(channel, to="nobody") == Refused(
             "wecom", "no_robot", "No robot of this name is configured."
         )
-    assert stub.lines == []
+    assert stub.asked == []
 
 
 async def test_what_would_wait_long_for_its_turn_makes_room() -> None:
@@ -160,7 +137,7 @@ async def test_what_would_wait_long_for_its_turn_makes_room() -> None:
     assert isinstance(result, Again)
     assert result.code == "paced"
     assert 50 < result.after_s <= 60
-    assert len(stub.lines) == 1
+    assert len(stub.asked) == 1
 
 
 async def test_a_list_makes_room_where_a_code_waits() -> None:
@@ -171,7 +148,7 @@ async def test_a_list_makes_room_where_a_code_waits() -> None:
         assert isinstance(held_up, Again)
         assert held_up.code == "paced"
         assert isinstance(await deliver(channel, lane=Lane.PRIORITY), Sent)
-    assert len(stub.lines) == 2
+    assert len(stub.asked) == 2
 
 
 async def test_other_content_is_refused() -> None:
@@ -189,3 +166,33 @@ def test_a_name_is_read_in_lower_case_and_a_key_is_not_shown() -> None:
     settings = WeCom.model_validate({"robots": {"OPS": {"key": KEY}}})
     assert list(settings.robots) == ["ops"]
     assert KEY not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"), [(write_answer(44004, "empty content"), False), (write_answer(93000, "invalid key"), True)]
+)
+async def test_a_robot_is_asked_to_write_nothing_and_says_by_it_whether_its_key_is_known(
+    answer: bytes, *, wrong: bool
+) -> None:
+    async with open_channel(answer) as (channel, stub):
+        found = await check_robots(WeCom(robots=channel._robots))
+    assert (found["ops"] is not None) is wrong
+    assert [one.json for one in stub.asked] == [{"msgtype": "text", "text": {"content": ""}}]
+
+
+async def test_a_robot_that_is_switched_off_writes_nothing_and_says_so() -> None:
+    async with open_channel(write_answer(0, "ok")) as (channel, stub):
+        channel.carriers.apply({"ops": Switch(enabled=False)})
+        result = await deliver(channel)
+        assert isinstance(result, Blocked)
+        assert result.code == "switched_off"
+        channel.carriers.apply({})
+        assert isinstance(await deliver(channel), Sent)
+    assert len(stub.asked) == 1
+
+
+async def test_a_key_that_is_not_known_is_not_tried_for_every_message() -> None:
+    async with open_channel(write_answer(93000, "invalid key")) as (channel, stub):
+        results = [await deliver(channel) for _ in range(3)]
+    assert {type(result) for result in results} == {Blocked}
+    assert len(stub.asked) == 1

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imsg_wechat.codes import Complaint
+from imsg_wechat.templates import Notice, TemplateMessage, Text
 from imsg_wechat.tokens import Tokens
 from imsg_wechat.transport import Answer, Fields, Transport
 
@@ -16,11 +17,36 @@ class Api:
         self._transport = transport
         self._endpoint = endpoint
 
-    async def send(self, openid: str, template: str, values: dict[str, str], message_id: str) -> Answer:
+    async def send(self, openid: str, message: TemplateMessage, message_id: str) -> Answer:
         """Send a template message; WeChat sends the same `message_id` only once within 10 minutes."""
-        data: dict[str, Any] = {name: {"value": value} for name, value in values.items()}
-        body = {"touser": openid, "template_id": template, "data": data, "client_msg_id": message_id}
-        return await self._call("/cgi-bin/message/template/send", body)
+        page = message.page
+        body = _address(openid, message.template, message.values, page.miniprogram) | {"client_msg_id": message_id}
+        return await self._call("/cgi-bin/message/template/send", body | ({"url": page.url} if page.url else {}))
+
+    async def notify(self, openid: str, notice: Notice) -> Answer:
+        """Send a subscribe notice: each call uses up one grant, and knows no repeats."""
+        page = notice.page
+        body = _address(openid, notice.template, notice.values, page.miniprogram)
+        return await self._call("/cgi-bin/message/subscribe/bizsend", body | ({"page": page.url} if page.url else {}))
+
+    async def say(self, openid: str, text: Text) -> Answer:
+        """Send a customer-service text, which knows no repeats either."""
+        body = {"touser": openid, "msgtype": "text", "text": {"content": text.text}}
+        return await self._call("/cgi-bin/message/custom/send", body)
+
+    async def list_templates(self) -> Answer:
+        """List the account's templates for template messages."""
+        return await self._call("/cgi-bin/template/get_all_private_template")
+
+    async def list_notices(self) -> Answer:
+        """List the account's templates for subscribe notices."""
+        return await self._call("/wxaapi/newtmpl/gettemplate")
+
+    async def make_code(self, scene: str, for_s: int) -> Answer:
+        """Make a QR code that tells our webhook `scene` when it is scanned; its `url` is what to draw."""
+        info = {"scene": {"scene_str": scene}}
+        body = {"expire_seconds": for_s, "action_name": "QR_STR_SCENE", "action_info": info}
+        return await self._call("/cgi-bin/qrcode/create", body)
 
     async def read_menu(self) -> Answer:
         """Read the menu that an API made; 46003 where there is none."""
@@ -52,3 +78,12 @@ class Api:
         return await self._transport.call(
             "GET" if body is None else "POST", f"{self._endpoint}{path}", params=params, body=body
         )
+
+
+def _address(
+    openid: str, template: str, values: Mapping[str, str], miniprogram: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """Write what messages by a template have in common."""
+    data = {name: {"value": value} for name, value in values.items()}
+    body: dict[str, Any] = {"touser": openid, "template_id": template, "data": data}
+    return body if miniprogram is None else body | {"miniprogram": dict(miniprogram)}

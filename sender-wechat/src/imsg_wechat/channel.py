@@ -1,24 +1,29 @@
 """The WeChat channel: the port that the worker calls; from tags to openids, from contents to template messages."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown, message_id
+from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Unknown, message_id
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.attachment_client import AttachmentClient
+from imsg_delivery.carriers import Carrier, Carriers, refuse_switched_off
 from imsg_delivery.channel import Terms, Uncertain
+from imsg_delivery.routes import Route
 from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis
 from imsg_wechat.api import Api
-from imsg_wechat.codes import ALREADY_SENT, LEFT, PROVIDER, Complaint, result
+from imsg_wechat.codes import LEFT, PROVIDER, Complaint
 from imsg_wechat.followers import Followers
-from imsg_wechat.health import Health
+from imsg_wechat.placeholders import Occasion
 from imsg_wechat.store import Follower
-from imsg_wechat.templates import Templates, Unfit
-from imsg_wechat.transport import CALLS_PER_CLIENT, CLIENTS, Answer, Trouble
+from imsg_wechat.template_check import TemplateBlocks, TemplateCheck
+from imsg_wechat.templates import Outgoing, Templates, Unfit
+from imsg_wechat.transport import CALLS_PER_CLIENT, CLIENTS
+from imsg_wechat.ways import Ways
 
 CHUNK_SIZE = 100
 REPEAT_FOR_S = 540.0
@@ -45,19 +50,20 @@ _CONTENT: TypeAdapter[str | Filled] = TypeAdapter(str | Filled)
 class Account:
     """One official account as the channel sees it."""
 
-    api: Api
+    ways: Ways
     templates: Templates
-    health: Health
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What a chunk's recipients share: the message as each account's template says it, and who they are."""
 
-    messages: Mapping[str, tuple[str, dict[str, str]] | Refused]
-    """Account → (template, values), or why it can't be said there."""
+    messages: Mapping[str, Sequence[Outgoing] | Refused]
+    """Account → the ways it may be sent there, in order, or why it can't be said there."""
     followers: Mapping[str, Follower]
     """By tag."""
+    retired: Container[str]
+    """Tags that are nobody's any more."""
 
 
 def terms(uncertain: Uncertain) -> Terms:
@@ -82,8 +88,29 @@ class WeChatChannel:
     ) -> None:
         self.terms = terms
         self._accounts = accounts
+        self.carriers = Carriers(self.method, [Route(name) for name in accounts], time.monotonic, by_address=True)
         self._followers = followers
         self._contents = contents
+
+    @property
+    def apis(self) -> Mapping[str, Api]:
+        """Return each account's API: the one token of an account serves all."""
+        return {name: account.ways.api for name, account in self._accounts.items()}
+
+    @property
+    def templates(self) -> Mapping[str, Templates]:
+        """Return each account's templates."""
+        return {name: account.templates for name, account in self._accounts.items()}
+
+    def checks(self, redis: Redis) -> Mapping[str, TemplateCheck]:
+        """Return what asks WeChat whether each account has its templates."""
+        return {
+            name: TemplateCheck(
+                name, account.ways.api, account.templates, TemplateBlocks(name, account.ways.breakers, carrier), redis
+            )
+            for name, account in self._accounts.items()
+            if (carrier := self.carriers.find(name)) is not None
+        }
 
     async def prepare(self, job: Job) -> Prepared | Again | Blocked | Refused:
         """Read the content, and look up who the tags are."""
@@ -92,38 +119,64 @@ class WeChatChannel:
             return content
         try:
             followers = await self._followers.by_tags([recipient.address for recipient in job.recipients])
+            absent = [one.address for one in job.recipients if one.address not in followers]
+            retired = await self._followers.find_retired(absent) if absent else {}
         except DatabaseUnavailable as error:
             why = f"Followers can't be looked up for now: {error}."
             return Blocked(PROVIDER, "followers", "store_away", why, STORE_AGAIN_S)
         names = {follower.account for follower in followers.values()} & self._accounts.keys()
-        return Prepared({name: self._render(name, content) for name in names}, followers)
+        return Prepared({name: self._render(name, content, job) for name in names}, followers, retired)
 
     async def deliver(self, job: Job, prepared: Prepared, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Send to each; a repeat carries the same client_msg_id."""
-        return {recipient.n: await self._deliver(job, prepared, recipient) for recipient in recipients}
+        return {recipient.n: await self._carry(job, prepared, recipient) for recipient in recipients}
+
+    async def _carry(self, job: Job, prepared: Prepared, recipient: Recipient) -> Result:
+        """Send by the follower's account, unless that is switched off; count what came of it."""
+        follower = prepared.followers.get(recipient.address)
+        carrier = None if follower is None else self.carriers.find(follower.account)
+        if carrier is None:
+            return await self._deliver(job, prepared, recipient)
+        if not (carrier.is_on or job.provider == carrier.name):
+            return refuse_switched_off(PROVIDER, carrier.name)
+
+        async def send(_: Carrier) -> Result:
+            result = await self._deliver(job, prepared, recipient)
+            if isinstance(result, Blocked) and result.concerns in (None, "sender"):
+                # What stops one way to send stops the messages of some templates, as a template does.
+                return replace(result, concerns="template")
+            return result
+
+        said = await self.carriers.carry_one([carrier], message_id(job.request, recipient.n), send)
+        return said or Unknown(PROVIDER, "not_answered", "It was asked, and said nothing.")
 
     async def _deliver(self, job: Job, prepared: Prepared, recipient: Recipient) -> Result:
+        follower = self._find(job, prepared, recipient)
+        if isinstance(follower, Refused):
+            return follower
+        account = self._accounts[follower.account]
+        message = prepared.messages[follower.account]
+        if isinstance(message, Refused):
+            return message
+        began = int(time.time())
+        tried = await account.ways.send(follower, message, message_id(job.request, recipient.n))
+        if isinstance(tried.answer, Complaint) and tried.answer.code in LEFT:
+            await self._note_left(follower, began)
+        return tried.result
+
+    def _find(self, job: Job, prepared: Prepared, recipient: Recipient) -> Follower | Refused:
+        """Find who a tag is, if they can be sent to."""
+        if recipient.address in prepared.retired:
+            return Refused(PROVIDER, "10014", "The tag was renewed or revoked; ask the follower for the new one.")
         follower = prepared.followers.get(recipient.address)
         if follower is None or (job.account is not None and follower.account != job.account):
             other = "" if follower is None else " at this account"
             return Refused(PROVIDER, "10011", f"There is no such tag{other}; ask the follower for it.")
-        account = self._accounts.get(follower.account)
-        if account is None:
+        if follower.account not in self._accounts:
             return Refused(PROVIDER, "10015", f"The official account {follower.account} is configured no more.")
         if not follower.following:
             return Refused(PROVIDER, "10014", "The follower has left; they must follow the account first.")
-        message = prepared.messages[follower.account]
-        if isinstance(message, Refused):
-            return message
-        if (blocked := account.health.find_block()) is not None:
-            return blocked
-        began = int(time.time())
-        answer = await account.api.send(follower.openid, *message, message_id(job.request, recipient.n))
-        judged = _judge(answer, follower.account)
-        account.health.note(judged)
-        if isinstance(answer, Complaint) and answer.code in LEFT:
-            await self._note_left(follower, began)
-        return judged
+        return follower
 
     async def _note_left(self, follower: Follower, at: int) -> None:
         """Believe WeChat where its own event did not reach us; one who has followed again since stays."""
@@ -132,10 +185,11 @@ class WeChatChannel:
         except DatabaseUnavailable as error:
             log.warning("unfollow_not_recorded", account=follower.account, why=str(error))
 
-    def _render(self, account: str, content: str | Filled) -> tuple[str, dict[str, str]] | Refused:
+    def _render(self, account: str, content: str | Filled, job: Job) -> Sequence[Outgoing] | Refused:
         said = content if isinstance(content, str) else (content.template, content.params)
+        occasion = Occasion(job.request, job.username, account, job.accepted_at)
         try:
-            return self._accounts[account].templates.fill(said)
+            return self._accounts[account].templates.fill(said, occasion)
         except Unfit as unfit:
             return Refused(PROVIDER, "content", f"The content does not fit: {unfit}.")
 
@@ -147,23 +201,3 @@ class WeChatChannel:
             return _CONTENT.validate_json(body) if isinstance(body, bytes) else body
         except ValidationError:
             return Refused(PROVIDER, "content", "The content must be a string, or {template, params}.")
-
-
-def _judge(answer: Answer, account: str) -> Result:
-    match answer:
-        case Trouble(code, detail, may_have_it=True):
-            return Unknown(PROVIDER, code, detail)
-        case Trouble(code, detail):
-            return Again(PROVIDER, code, detail)
-        case Complaint(code) if code == ALREADY_SENT:
-            return Sent(PROVIDER, _msgid(answer.fields), answer.detail)
-        case Complaint():
-            return result(answer, account)
-        case _:
-            return Sent(PROVIDER, _msgid(answer))
-
-
-def _msgid(fields: Mapping[str, object]) -> str | None:
-    """Find the message's number, which has 64 bits: a string from here on."""
-    msgid = fields.get("msgid", fields.get("msg_id"))
-    return None if msgid is None else str(msgid)

@@ -3,14 +3,15 @@
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, tzinfo
 from functools import partial
 from random import SystemRandom
+from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from imsg_contract.addresses import make_tag
-from imsg_contract.wire import TemplateLimits
 from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import Terms
@@ -23,18 +24,23 @@ from imsg_runtime.api_responses import speak
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps, Peer
+from imsg_runtime.service_client import Apps, Internal, Peer
 from imsg_runtime.settings import StartError, variable
 from imsg_runtime.tombstones import Digests
 from imsg_wechat import transport
+from imsg_wechat.acts import Acts
+from imsg_wechat.allowances import Allowances
 from imsg_wechat.api import Api
+from imsg_wechat.bindings import Bindings
 from imsg_wechat.channel import Account, WeChatChannel, terms
 from imsg_wechat.codes import PROVIDER
 from imsg_wechat.consoles import Consoles, remedy
 from imsg_wechat.crypto import key_of
+from imsg_wechat.departures import Departures
+from imsg_wechat.doubts import Doubts
 from imsg_wechat.followers import Followers
-from imsg_wechat.health import Health
 from imsg_wechat.hooks import Door, Gate, routes
+from imsg_wechat.internal import Parts, add_routes
 from imsg_wechat.menu import Made, describe_menu, make_menu
 from imsg_wechat.migrations import STEPS
 from imsg_wechat.nonces import Nonces
@@ -42,9 +48,11 @@ from imsg_wechat.publishing import PublishedLimits
 from imsg_wechat.receipts import Receipts
 from imsg_wechat.settings import Settings, WeChat
 from imsg_wechat.store import Store
-from imsg_wechat.templates import Templates
+from imsg_wechat.template_check import ask, read_wrong
+from imsg_wechat.templates import Templates, merge_limits
 from imsg_wechat.tokens import Credentials, Tokens
 from imsg_wechat.transport import Timeouts, Transport
+from imsg_wechat.ways import Ways, make_breakers
 from imsg_wechat.webhook import Reception
 
 __all__ = [
@@ -52,8 +60,10 @@ __all__ = [
     "Timeouts",
     "WeChat",
     "app",
+    "check_accounts",
     "describe_menu",
     "find_plain",
+    "find_wrong_templates",
     "make_menus",
     "open_channel",
     "remedy",
@@ -76,33 +86,58 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     database = await enter(connect(url, Terms("imsg-wechat")))
     history = await enter(service_client.connect(settings.history_url, settings.service_key, apps))
     random = SystemRandom()
+    bindings, receipts = Bindings(database), Receipts(sender.broker)
     followers = Followers(
-        Store(database, lambda: make_tag(random)), connection, tuple(wechat.accounts), Digests(settings.erasure_key)
+        Store(database, lambda: make_tag(random)),
+        connection,
+        tuple(wechat.accounts),
+        Digests(settings.erasure_key),
+        Departures(receipts.tell, connection),
     )
-    channel = await enter(open_channel(wechat, connection, followers, history))
-    receipts = Receipts(sender.broker)
-    reception = Reception(followers, connection, receipts.keep, time.time)
+    allowances, zone = Allowances(database), ZoneInfo(settings.timezone)
+    channel = await enter(open_channel(wechat, connection, followers, allowances, history, zone=zone))
+    acts = Acts(allowances, _list_texting(wechat, channel.templates), time.time)
+    reception = Reception(followers, connection, receipts.keep, bindings.scan, acts.note, now=time.time)
     sender.service.watch(followers.keep_mirrored(), "followers")
-    sender.service.watch(PublishedLimits(connection, channel.method, _limits(wechat)).keep(), "templates")
+    sender.service.watch(
+        PublishedLimits(connection, channel.method, merge_limits(channel.templates)).keep(), "templates"
+    )
+    sender.service.watch(acts.tidy(), "windows")
+    for name, check in channel.checks(connection).items():
+        sender.service.watch(check.run(), f"templates of {name}")
+        sender.service.warn(f"templates of {name}", check.tell)
     sender.service.watch(receipts.run(), "receipts")
     sender.work(channel)
     api = FastAPI(title="iMSG sender-wechat", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     speak(api)
     consoles = Consoles(connection)
     await _warn_of_plain(consoles, wechat)
+    guard = Internal("wechat", settings.service_key, settings.peer_keys)
+    add_routes(api, Parts(followers, bindings, channel.apis), guard)
     api.include_router(routes(_doors(wechat), reception, Gate(Nonces(connection), consoles, time.time)))
     return api
 
 
 @asynccontextmanager
 async def open_channel(
-    wechat: WeChat, connection: Redis, followers: Followers, history: Peer, *, timeouts: Timeouts | None = None
+    wechat: WeChat,
+    connection: Redis,
+    followers: Followers,
+    allowances: Allowances,
+    history: Peer,
+    *,
+    timeouts: Timeouts | None = None,
+    zone: tzinfo = UTC,
 ) -> AsyncIterator[WeChatChannel]:
     """Open the channel alone; no connection to WeChat is made before the first message."""
     async with transport.connect(timeouts or Timeouts()) as calls:
-        templates = _templates(wechat)
+        doubts = Doubts(connection)
         accounts = {
-            name: Account(api, templates[name], Health(name)) for name, api in _apis(wechat, connection, calls).items()
+            name: Account(
+                Ways(name, api, make_breakers(name), allowances, doubts, time.time),
+                Templates.of(one.template, one.variable, one.templates, zone),
+            )
+            for (name, api), one in zip(_apis(wechat, connection, calls).items(), wechat.accounts.values(), strict=True)
         }
         contents = AttachmentClient(history, PROVIDER, kind="content")
         yield WeChatChannel(accounts, followers, contents, terms(wechat.uncertain))
@@ -115,6 +150,15 @@ async def find_plain(settings: Settings, redis_url: str) -> list[str]:
     """
     async with redis.connect(redis_url) as connection:
         return await Consoles(connection).plain(_seal(settings.wechat))
+
+
+async def find_wrong_templates(settings: Settings, redis_url: str) -> dict[str, dict[str, str]]:
+    """Say which templates WeChat was last heard not to have, or of other fields: account → template → why.
+
+    Raises RedisUnavailable, RedisRefused, TimeoutError.
+    """
+    async with redis.connect(redis_url) as connection:
+        return await read_wrong(connection, settings.wechat.accounts)
 
 
 async def _warn_of_plain(consoles: Consoles, wechat: WeChat) -> None:
@@ -159,15 +203,9 @@ def _apis(wechat: WeChat, connection: Redis, calls: Transport) -> dict[str, Api]
     }
 
 
-def _templates(wechat: WeChat) -> dict[str, Templates]:
-    return {
-        name: Templates(account.template, account.variable, account.templates)
-        for name, account in wechat.accounts.items()
-    }
-
-
-def _limits(wechat: WeChat) -> Mapping[str, TemplateLimits]:
-    return {name: one for templates in _templates(wechat).values() for name, one in templates.limits().items()}
+def _list_texting(wechat: WeChat, templates: Mapping[str, Templates]) -> Mapping[str, int]:
+    """List the accounts that send customer-service texts → how many in a window."""
+    return {name: wechat.accounts[name].texts_per_window for name, one in templates.items() if one.has_texts}
 
 
 def _doors(wechat: WeChat) -> dict[str, Door]:
@@ -181,3 +219,20 @@ def _doors(wechat: WeChat) -> dict[str, Door]:
         )
         for name, account in wechat.accounts.items()
     }
+
+
+async def check_accounts(settings: Settings) -> dict[str, str | None]:
+    """Ask WeChat for each account's templates and notices, log-in and all: say what is wrong, None where all is well.
+
+    Raises RedisUnavailable, RedisRefused.
+    """
+    found: dict[str, str | None] = {}
+    async with redis.connect(settings.redis_url) as connection, transport.connect(Timeouts()) as calls:
+        for name, api in _apis(settings.wechat, connection, calls).items():
+            one = settings.wechat.accounts[name]
+            said = await ask(api, Templates.of(one.template, one.variable, one.templates), always=True)
+            if isinstance(said, str):
+                found[name] = said
+            else:
+                found[name] = f"the log-in works. {' '.join(said.wrong.values())}" if said.wrong else None
+    return found

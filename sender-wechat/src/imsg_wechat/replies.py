@@ -1,7 +1,7 @@
 """What WeChat sends to our webhook, read from XML, and the passive replies to it."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError
 
@@ -20,6 +20,16 @@ WELCOME = "感谢关注！点击菜单“我的”中的“获取我的openID”
 NOT_NOW = "系统正忙，请稍后再点击“获取我的openID”。"
 """Better than silence, which WeChat shows as a failure of the account."""
 
+CODE_OVER = "这个二维码已经失效或已被别人扫过。请在 iMSG 的页面上重新生成一个，再扫一次。"
+
+
+def say_scanned(username: str, tag: str) -> str:
+    """Say to who has scanned a code what it is for: somebody may have been shown another person's."""
+    return (
+        f"您扫的是把微信绑定到用户“{username}”的二维码。您的标记是 {tag}，请核对它与 iMSG 页面上显示的是否一致；"
+        "在页面上确认后，绑定才生效。如果您不认识这个用户名，不必理会。"
+    )
+
 
 LATEST_S = 2**40
 """No moment of WeChat's is later (Unix seconds); what a database could not keep is no message."""
@@ -35,6 +45,8 @@ class Message:
 
     fields: Mapping[str, str]
     """What WeChat sent, element → text."""
+    items: Sequence[Mapping[str, str]] = ()
+    """What it lists, one or several: `<SubscribeMsgPopupEvent><List>…</List><List>…`."""
 
     @property
     def openid(self) -> str:
@@ -64,21 +76,31 @@ class Message:
         """What a repeat of it has in common with it: the MsgId, or what together stands for an event's."""
         if not self.event and (msgid := self.fields.get("MsgId")):
             return (msgid,)
-        return tuple(self.fields.get(name, "") for name in ("FromUserName", "CreateTime", "Event", "EventKey", "MsgID"))
+        told = tuple(self.fields.get(name, "") for name in ("FromUserName", "CreateTime", "Event", "EventKey", "MsgID"))
+        return (*told, *(value for item in self.items for value in item.values()))
 
 
 def elements(body: bytes) -> dict[str, str]:
     """Read `<xml><Name>text</Name>…</xml>`; no entities, no document types. Raises Unreadable."""
+    return _texts(_parse(body))
+
+
+def _parse(body: bytes) -> Element:
     try:
         root: Element = fromstring(body, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
         raise Unreadable from error
-    return {child.tag: (child.text or "").strip() for child in root}
+    return root
+
+
+def _texts(parent: Element) -> dict[str, str]:
+    return {child.tag: (child.text or "").strip() for child in parent}
 
 
 def message(body: bytes) -> Message:
     """Read a message in the clear. Raises Unreadable where what every message has is missing."""
-    read = Message(elements(body))
+    root = _parse(body)
+    read = Message(_texts(root), tuple(_texts(item) for child in root for item in child if item.tag == "List"))
     try:
         is_whole = bool(read.openid) and 0 <= read.at <= LATEST_S and bool(read.fields["MsgType"])
     except (KeyError, ValueError) as error:

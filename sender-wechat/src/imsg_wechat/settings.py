@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from imsg_delivery.channel import Uncertain
-from imsg_runtime.settings import Common
+from imsg_runtime.settings import Common, PeerKeys
 from imsg_wechat.crypto import key_of
+from imsg_wechat.template_settings import MessageTemplates
+from imsg_wechat.templates import Templates, find_wrong
 
 ENDPOINT = "https://api.weixin.qq.com"
 """Where WeChat's own API is."""
@@ -55,9 +57,17 @@ class Account(BaseModel):
     template: Annotated[str, Field(min_length=1, max_length=128)]
     """The default template: free text goes into its VARIABLE."""
     variable: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")] = FREE_TEXT
-    templates: dict[str, tuple[str, ...]] = {}
-    """More templates, id → variables: what `{template, params}` may name beside the default."""
+    templates: MessageTemplates = {}
+    """More templates, best in imsg.toml: what `{template, params}` may name beside the default, and how it is sent."""
+    texts_per_window: Annotated[int, Field(ge=1, le=100)] = 5
+    """How many customer-service texts WeChat takes in the 48 h after somebody has written."""
     endpoint: Annotated[str, AfterValidator(_is_endpoint)] = ENDPOINT
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Account":
+        if wrong := find_wrong(Templates.of(self.template, self.variable, self.templates)):
+            raise ValueError(f"templates: {'; '.join(wrong)}")
+        return self
 
     @property
     def taken(self) -> Literal["any", "plain", "safe"]:
@@ -73,6 +83,17 @@ class WeChat(BaseModel):
     accounts: dict[Annotated[str, AfterValidator(_is_name)], Account] = {}
     uncertain: Uncertain = "repeat"
 
+    @model_validator(mode="after")
+    def _mean_the_same(self) -> "WeChat":
+        """Hold a template's name to one meaning: senders name it without knowing which account a tag is of."""
+        params: dict[str, tuple[str, frozenset[str]]] = {}
+        for account, one in self.accounts.items():
+            for name, template in one.templates.items():
+                first, wanted = params.setdefault(name, (account, frozenset(template.params)))
+                if wanted != frozenset(template.params):
+                    raise ValueError(f"accounts {first} and {account} have a template {name} each, of other params")
+        return self
+
 
 class Settings(Common):
     """All that sender-wechat reads."""
@@ -80,6 +101,7 @@ class Settings(Common):
     wechat: WeChat = WeChat()
     database_url: str = ""
     data_dir: Path = Path("data")
+    peer_keys: PeerKeys = PeerKeys()
     history_url: str
     """Where history keeps long contents."""
 

@@ -1,4 +1,4 @@
-"""The table WeChat owns, as SQLAlchemy describes it; migrations/ makes it."""
+"""The tables WeChat owns, as SQLAlchemy describes them; migrations/ makes them."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, MetaData, String, Table, UniqueConstraint
 
@@ -23,4 +23,49 @@ FOLLOWERS = Table(
     Column("since", BigInteger, nullable=False),  # WeChat's CreateTime of what said so, Unix seconds
     UniqueConstraint("tag", name="followers_tag_key"),
     Index("followers_account_tag", "account", "tag"),
+)
+
+RETIRED = Table(
+    "retired_tags",
+    METADATA,
+    Column("tag", _exact(16), primary_key=True),
+    Column("account", _exact(32), nullable=False),
+    Column("at", BigInteger, nullable=False),  # Unix seconds
+    Column("successor", _exact(16)),  # the tag that took its place; none: it was revoked
+    Index("retired_tags_successor", "successor"),
+)
+
+BINDINGS = Table(
+    "bindings",
+    METADATA,
+    Column("id", _exact(32), primary_key=True),
+    Column("scene", _exact(64), nullable=False),
+    Column("account", _exact(32), nullable=False),
+    Column("username", String(64), nullable=False),
+    Column("user_id", _exact(32), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),  # of the code, Unix seconds
+    Column("tag", _exact(16)),  # of who has scanned it
+    Column("confirmed", Boolean, nullable=False),
+    UniqueConstraint("scene", name="bindings_scene_key"),
+)
+
+GRANTS = Table(
+    "grants",
+    METADATA,
+    Column("account", _exact(32), primary_key=True),
+    Column("openid", _exact(MAX_OPENID), primary_key=True),
+    Column("template", _exact(128), primary_key=True),  # of a subscribe notice
+    Column("count", BigInteger, nullable=False),  # notices that may be sent still
+    Index("grants_openid", "openid"),
+)
+
+WINDOWS = Table(
+    "windows",
+    METADATA,
+    Column("account", _exact(32), primary_key=True),
+    Column("openid", _exact(MAX_OPENID), primary_key=True),
+    Column("act", _exact(32), primary_key=True),  # what the follower did
+    Column("until", BigInteger, nullable=False),  # Unix seconds
+    Column("remaining", BigInteger, nullable=False),  # texts that may be sent still
+    Index("windows_openid", "openid"),
 )

@@ -66,7 +66,7 @@ class Transport:
                 request = client.stream(method, url, params=params, content=content, headers=headers)
                 async with request as response:
                     return await _read(response)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             return Trouble("unreachable", f"WeChat can't be reached ({_name_error(error)}).", may_have_it=False)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
             return Trouble("endpoint", f"ENDPOINT can't be called ({_name_error(error)}).", may_have_it=False)
@@ -83,13 +83,15 @@ class Transport:
 @asynccontextmanager
 async def connect(timeouts: Timeouts) -> AsyncIterator[Transport]:
     """Open the clients; no connection is made before the first call."""
+    trusted = httpx.create_ssl_context()  # one for all: each holds the world's certificates, a MiB
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(
                 httpx.AsyncClient(
+                    verify=trusted,
                     timeout=httpx.Timeout(timeouts.call_s, connect=timeouts.connect_s),
                     limits=httpx.Limits(max_connections=CALLS_PER_CLIENT, max_keepalive_connections=CALLS_PER_CLIENT),
-                    trust_env=False,
+                    trust_env=True,  # HTTPS_PROXY and NO_PROXY, as the SMS providers are called
                 )
             )
             for _ in range(CLIENTS)

@@ -1,14 +1,18 @@
 """The channel: one call a message, paced by robot."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
 
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Job, Recipient, Refused, Result
+from imsg_delivery.breakers import Breakers
+from imsg_delivery.carriers import Carrier, Carriers, refuse_switched_off
 from imsg_delivery.channel import Terms, Uncertain
-from imsg_delivery.pace import Pace
+from imsg_delivery.pace import Bucket
+from imsg_delivery.routes import Route
 from imsg_wecom import webhook
 from imsg_wecom.codes import PROVIDER
 from imsg_wecom.settings import WeCom
@@ -34,9 +38,17 @@ class WeComChannel:
 
     method = "wecom"
 
-    def __init__(self, settings: WeCom, client: httpx.AsyncClient, pace: Pace) -> None:
+    def __init__(
+        self,
+        settings: WeCom,
+        client: httpx.AsyncClient,
+        pace: Bucket,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.terms = terms(settings.uncertain)
+        self.carriers = Carriers(self.method, [Route(name) for name in settings.robots], clock, by_address=True)
         self._robots = settings.robots
+        self._breakers = {name: Breakers(name, clock) for name in settings.robots}
         self._client = client
         self._pace = pace
 
@@ -54,11 +66,34 @@ class WeComChannel:
     ) -> Mapping[int, Result]:
         """Call the webhook of one robot."""
         (recipient,) = recipients
-        robot = self._robots.get(recipient.address)
-        if robot is None:
-            return {recipient.n: Refused(PROVIDER, "no_robot", "No robot of this name is configured.")}
-        wait_s = await self._pace.acquire(recipient.address, within_s=WAIT_S[job.lane])
+        name = recipient.address
+        carrier = self.carriers.find(name)
+        if carrier is None:
+            why = "No robot of this name is configured."
+            return {recipient.n: Refused(PROVIDER, "no_robot", why, "recipient")}
+
+        async def write(_: Carrier) -> Result:
+            return await self._write(name, job, prepared)
+
+        if not (carrier.is_on or job.provider == name):
+            return {recipient.n: refuse_switched_off(PROVIDER, name)}
+        result = await self.carriers.carry_one([carrier], f"{job.request}-{recipient.n}", write)
+        return {} if result is None else {recipient.n: result}
+
+    async def _write(self, name: str, job: Job, prepared: Mapping[str, Any]) -> Result:
+        """Write by a robot, in its turn and unless it is left alone."""
+        breakers = self._breakers[name]
+        if (left_alone := breakers.find_block({})) is not None:
+            return left_alone
+        wait_s = self.carriers.holds.wait_s(name)
+        if wait_s <= WAIT_S[job.lane]:
+            wait_s = await self._pace.acquire(name, within_s=WAIT_S[job.lane])
         if wait_s:
             detail = f"The robot writes again in {wait_s:.0f} s: WeCom takes a limited number a minute."
-            return {recipient.n: Again(PROVIDER, "paced", detail, wait_s)}
-        return {recipient.n: await webhook.call(self._client, recipient.address, robot, prepared)}
+            return Again(PROVIDER, "paced", detail, wait_s, is_paced=True)
+        result = await webhook.call(self._client, name, self._robots[name], prepared)
+        if isinstance(result, Again) and result.is_paced:
+            self.carriers.holds.hold(name, "", result.after_s)
+        else:
+            breakers.note({}, result)
+        return result

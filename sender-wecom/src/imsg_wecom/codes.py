@@ -9,6 +9,8 @@ PROVIDER = "wecom"
 """What results, history and logs call this provider."""
 
 OK = 0
+EMPTY = "44004"
+"""Nothing was to be written: the key is known, and nobody was written to."""
 
 MINUTE_S = 60.0
 BUSY_S = 10.0
@@ -42,7 +44,8 @@ CODES: Mapping[int, Meaning] = {
     44004: "content",  # empty
     45002: "content",  # too long
 }
-"""Code → its class (developer.work.weixin.qq.com/document/path/90313); one that is not here is tried again."""
+"""Code → its class (developer.work.weixin.qq.com/document/path/90313, read November 2026); one that is not here is
+unlisted, and tried again."""
 
 
 def judge(code: int, words: str, robot: str) -> Result:
@@ -52,10 +55,12 @@ def judge(code: int, words: str, robot: str) -> Result:
         case _ if code == OK:
             return Sent(PROVIDER, detail=words[:MAX_DETAIL] or None)
         case "rate":
-            return Again(PROVIDER, str(code), detail, MINUTE_S)
+            return Again(PROVIDER, str(code), detail, MINUTE_S, "provider", is_paced=True)
         case "configuration":
-            return Blocked(PROVIDER, robot, str(code), detail, CONFIGURATION_S)
-        case "recipient" | "content":
-            return Refused(PROVIDER, str(code), detail)
+            return Blocked(PROVIDER, robot, str(code), detail, CONFIGURATION_S, "account")
+        case "recipient" | "content" as concerns:
+            return Refused(PROVIDER, str(code), detail, concerns)
+        case "busy":
+            return Again(PROVIDER, str(code), detail, BUSY_S, "provider")
         case _:
-            return Again(PROVIDER, str(code), detail, BUSY_S)
+            return Again(PROVIDER, str(code), f"(an unlisted code) {detail}", BUSY_S)

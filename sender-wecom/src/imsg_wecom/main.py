@@ -6,18 +6,21 @@ from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
 
+from imsg_contract.wire import Refused
 from imsg_delivery.addresses import publish_addresses
-from imsg_delivery.pace import Pace, Rate
+from imsg_delivery.pace import Bucket, Pace, Rate, SharedPace
 from imsg_delivery.sender import Sender, make_sender
+from imsg_runtime.redis import Redis
 from imsg_runtime.responses import refuse_every_url
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import variable
 from imsg_wecom.channel import WeComChannel
+from imsg_wecom.codes import EMPTY
 from imsg_wecom.settings import Settings, WeCom
-from imsg_wecom.webhook import open_client
+from imsg_wecom.webhook import call, open_client
 
-__all__ = ["Settings", "WeCom", "app", "open_channel"]
+__all__ = ["Settings", "WeCom", "app", "check_robots", "open_channel"]
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
@@ -28,16 +31,30 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 
 
 async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
-    channel = await sender.stack.enter_async_context(open_channel(settings.wecom))
+    channel = await sender.stack.enter_async_context(open_channel(settings.wecom, sender.redis))
     sender.work(channel)
     sender.service.watch(publish_addresses(sender.redis, channel.method, settings.wecom.robots), "addresses")
     return refuse_every_url
 
 
 @asynccontextmanager
-async def open_channel(settings: WeCom) -> AsyncIterator[WeComChannel]:
-    """Open the channel alone; no connection is made before the first message."""
+async def open_channel(settings: WeCom, redis: Redis | None = None) -> AsyncIterator[WeComChannel]:
+    """Open the channel alone; no connection is made before the first message. Without Redis it paces itself alone."""
     async with open_client() as client:
         # Half may come at once, as alerts do; no minute has more than WeCom takes.
         rate = Rate(settings.per_minute, 60.0, max(1, settings.per_minute // 2))
-        yield WeComChannel(settings, client, Pace(rate, time.monotonic))
+        own = Pace(rate, time.monotonic)
+        pace: Bucket = own if redis is None else SharedPace(redis, WeComChannel.method, rate, own)
+        yield WeComChannel(settings, client, pace)
+
+
+async def check_robots(settings: WeCom) -> dict[str, str | None]:
+    """Ask WeCom by each robot to write nothing, which it refuses as such where it knows the key; say what else it says.
+
+    Robot → None where all is well.
+    """
+    async with open_client() as client:
+        nothing = {"msgtype": "text", "text": {"content": ""}}
+        results = {name: await call(client, name, robot, nothing) for name, robot in settings.robots.items()}
+    is_well = {name: isinstance(result, Refused) and result.code == EMPTY for name, result in results.items()}
+    return {name: None if is_well[name] else result.detail for name, result in results.items()}

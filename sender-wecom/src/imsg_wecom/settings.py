@@ -41,7 +41,7 @@ class WeCom(BaseModel):
 
     robots: Annotated[dict[Annotated[str, BeforeValidator(_robot)], Robot], Field(min_length=1)]
     per_minute: Annotated[int, Field(ge=1, le=20)] = 20
-    """Messages a minute of each robot by this process: WeCom takes 20 of all processes together."""
+    """Messages a minute of each robot, by all senders together: WeCom takes 20."""
     uncertain: Uncertain = "stop"
 
 

@@ -37,21 +37,22 @@ async def call(client: httpx.AsyncClient, name: str, robot: Robot, body: Mapping
         ):
             return await _read(answer, name, key)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-        return Again(PROVIDER, "unreachable", f"WeCom can't be reached ({type(error).__name__}).")
+        return Again(PROVIDER, "unreachable", f"WeCom can't be reached ({type(error).__name__}).", concerns="provider")
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
         detail = f"ENDPOINT can't be called ({type(error).__name__})."
-        return Blocked(PROVIDER, name, "endpoint", detail, CONFIGURATION_S)
+        return Blocked(PROVIDER, name, "endpoint", detail, CONFIGURATION_S, "account")
     except (httpx.TimeoutException, TimeoutError):
-        return Unknown(PROVIDER, "timeout", f"WeCom gave no answer within {CALL_S:g} s.")
+        return Unknown(PROVIDER, "timeout", f"WeCom gave no answer within {CALL_S:g} s.", "provider")
     except httpx.HTTPError as error:
-        return Unknown(PROVIDER, "cut_off", f"The connection ended before WeCom's answer ({type(error).__name__}).")
+        why = f"The connection ended before WeCom's answer ({type(error).__name__})."
+        return Unknown(PROVIDER, "cut_off", why, "provider")
 
 
 async def _read(answer: httpx.Response, name: str, key: str) -> Result:
     if answer.is_server_error:
-        return Unknown(PROVIDER, f"http_{answer.status_code}", "WeCom's server failed.")
+        return Unknown(PROVIDER, f"http_{answer.status_code}", "WeCom's server failed.", "provider")
     if answer.status_code != httpx.codes.OK:
-        return Again(PROVIDER, f"http_{answer.status_code}", "This is no answer of WeCom's API.", BUSY_S)
+        return Again(PROVIDER, f"http_{answer.status_code}", "This is no answer of WeCom's API.", BUSY_S, "provider")
     body = bytearray()
     async for chunk in answer.aiter_bytes():
         body += chunk
@@ -66,4 +67,4 @@ async def _read(answer: httpx.Response, name: str, key: str) -> Result:
 
 
 def _gibberish() -> Unknown:
-    return Unknown(PROVIDER, "gibberish", "WeCom's answer can't be read.")
+    return Unknown(PROVIDER, "gibberish", "WeCom's answer can't be read.", "provider")

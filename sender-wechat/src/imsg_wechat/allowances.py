@@ -1,0 +1,110 @@
+"""What a follower has allowed: subscribe notices granted, each for one message, and a while to be written to."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from imsg_database.database import Database
+from imsg_wechat.tables import GRANTS, WINDOWS
+
+MINUTE_S = 60
+WRITTEN_S = 48 * 3_600
+
+ACTS: Mapping[str, tuple[int, int]] = {"subscribe": (MINUTE_S, 3), "CLICK": (MINUTE_S, 3), "SCAN": (MINUTE_S, 3)}
+"""Event → for how many seconds it lets the account write to them, and how often (provider-facts A5: 2023's text)."""
+
+WRITTEN = "message"
+"""The same of what a follower has written, for 48 h; how often, the account's settings say."""
+
+
+class Allowances:
+    """The rows. Every verb raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def grant(self, account: str, openid: str, template: str) -> None:
+        """Note that a follower has granted one more notice."""
+        row = _is_grant(account, openid, template)
+        for _ in range(2):
+            try:
+                async with self._database.writing() as connection:
+                    changed = await connection.execute(update(GRANTS).where(row).values(count=GRANTS.c.count + 1))
+                    if changed.rowcount == 0:
+                        values = {"account": account, "openid": openid, "template": template, "count": 1}
+                        await connection.execute(insert(GRANTS).values(values))
+            except IntegrityError:  # another replica was quicker: now there is a row to count in
+                continue
+            return
+
+    async def use_grant(self, account: str, openid: str, template: str) -> bool:
+        """Use up one grant; False where there is none."""
+        row = _is_grant(account, openid, template) & (GRANTS.c.count > 0)
+        async with self._database.writing() as connection:
+            changed = await connection.execute(update(GRANTS).where(row).values(count=GRANTS.c.count - 1))
+        return bool(changed.rowcount)
+
+    async def void_grants(self, account: str, openid: str, template: str) -> None:
+        """Forget grants: they were taken back, or WeChat knows of none."""
+        async with self._database.writing() as connection:
+            await connection.execute(delete(GRANTS).where(_is_grant(account, openid, template)))
+
+    async def count_grants(self, account: str, openid: str, template: str) -> int:
+        """Count what is left."""
+        async with self._database.reading() as connection:
+            statement = select(GRANTS.c.count).where(_is_grant(account, openid, template))
+            return int((await connection.execute(statement)).scalar() or 0)
+
+    async def open_window(self, account: str, openid: str, act: str, until: int, times: int) -> None:
+        """Note that somebody did something, which lets the account write to them `times` until then (Unix time)."""
+        row = _is_window(account, openid, act)
+        values = {"until": until, "remaining": times}
+        for _ in range(2):
+            try:
+                async with self._database.writing() as connection:
+                    changed = await connection.execute(update(WINDOWS).where(row).values(values))
+                    if changed.rowcount == 0:
+                        key = {"account": account, "openid": openid, "act": act}
+                        await connection.execute(insert(WINDOWS).values(key | values))
+            except IntegrityError:
+                continue
+            return
+
+    async def use_window(self, account: str, openid: str, now: int) -> str | None:
+        """Use up one text, of the window that ends first; return which, None where there is none."""
+        mine = and_(WINDOWS.c.account == account, WINDOWS.c.openid == openid)
+        is_open = and_(mine, WINDOWS.c.until > now, WINDOWS.c.remaining > 0)
+        async with self._database.writing() as connection:
+            statement = select(WINDOWS.c.act).where(is_open).order_by(WINDOWS.c.until).limit(1)
+            act: str | None = (await connection.execute(statement)).scalar()
+            if act is None:
+                return None
+            row = is_open & (WINDOWS.c.act == act)
+            changed = await connection.execute(update(WINDOWS).where(row).values(remaining=WINDOWS.c.remaining - 1))
+        return act if changed.rowcount else None
+
+    async def return_text(self, account: str, openid: str, act: str) -> None:
+        """Give back what was used of a window: nothing was sent."""
+        row = _is_window(account, openid, act)
+        async with self._database.writing() as connection:
+            await connection.execute(update(WINDOWS).where(row).values(remaining=WINDOWS.c.remaining + 1))
+
+    async def close_windows(self, account: str, openid: str) -> None:
+        """Forget windows: WeChat knows of none."""
+        mine = and_(WINDOWS.c.account == account, WINDOWS.c.openid == openid)
+        async with self._database.writing() as connection:
+            await connection.execute(delete(WINDOWS).where(mine))
+
+    async def tidy(self, now: int) -> None:
+        """Remove windows that are over."""
+        async with self._database.writing() as connection:
+            await connection.execute(delete(WINDOWS).where(WINDOWS.c.until < now))
+
+
+def _is_grant(account: str, openid: str, template: str) -> ColumnElement[bool]:
+    return and_(GRANTS.c.account == account, GRANTS.c.openid == openid, GRANTS.c.template == template)
+
+
+def _is_window(account: str, openid: str, act: str) -> ColumnElement[bool]:
+    return and_(WINDOWS.c.account == account, WINDOWS.c.openid == openid, WINDOWS.c.act == act)

@@ -1,0 +1,98 @@
+"""`${…}` in the texts of templates: parameters of a message, and what iMSG computes."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+COMPUTED = "imsg."
+"""What the name of a computed value begins with; no parameter's does."""
+
+TIME, DATE = "%Y年%m月%d日 %H:%M", "%Y年%m月%d日"
+
+_PLACE = re.compile(r"\$\{([^{}:]{1,64})(?::([^{}]{1,64}))?\}")
+_PART_OF_TIME = re.compile(r"%([A-Za-z%])")
+_TIME_PARTS: Mapping[str, Callable[[datetime], str]] = {
+    "Y": lambda at: f"{at.year:04}",
+    "m": lambda at: f"{at.month:02}",
+    "d": lambda at: f"{at.day:02}",
+    "H": lambda at: f"{at.hour:02}",
+    "M": lambda at: f"{at.minute:02}",
+    "S": lambda at: f"{at.second:02}",
+    "%": lambda _: "%",
+}
+"""Of strftime's, those that read the same whatever the machine's language is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """`${name}`, or `${name:form}` of a time."""
+
+    name: str
+    form: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What computed values are of: the request, the same at every try."""
+
+    request: str
+    username: str
+    account: str
+    accepted_at: datetime
+
+
+_VALUES: Mapping[str, Callable[[Occasion, datetime, str], str]] = {
+    f"{COMPUTED}time": lambda _, at, form: write_time(at, form or TIME),
+    f"{COMPUTED}date": lambda _, at, form: write_time(at, form or DATE),
+    f"{COMPUTED}request": lambda of, _, __: of.request,
+    f"{COMPUTED}username": lambda of, _, __: of.username,
+    f"{COMPUTED}account": lambda of, _, __: of.account,
+}
+"""Name → its value, given the occasion, when it was in the time zone, and the form that was asked for."""
+
+_TIMES = (f"{COMPUTED}time", f"{COMPUTED}date")
+
+
+def is_computed(name: str) -> bool:
+    """Tell whether iMSG itself knows the value."""
+    return name.startswith(COMPUTED)
+
+
+def read(text: str) -> Iterator[str | Placeholder]:
+    """Yield the fixed words and the placeholders of a text. Raises ValueError where one is none."""
+    end = 0
+    for match in _PLACE.finditer(text):
+        yield from _yield_fixed(text[end : match.start()])
+        yield _check(Placeholder(match[1], match[2] or ""))
+        end = match.end()
+    yield from _yield_fixed(text[end:])
+
+
+def _yield_fixed(words: str) -> Iterator[str]:
+    if "${" in words:
+        raise ValueError("holds a ${ that ends nowhere, or holds more than a name")
+    if words:
+        yield words
+
+
+def _check(place: Placeholder) -> Placeholder:
+    if is_computed(place.name) and place.name not in _VALUES:
+        raise ValueError(f"has no value ${{{place.name}}}; there are {', '.join(_VALUES)}")
+    if place.form:
+        if place.name not in _TIMES:
+            raise ValueError(f"gives a form to ${{{place.name}}}, and only {' and '.join(_TIMES)} have one")
+        for part in _PART_OF_TIME.findall(place.form):
+            if part not in _TIME_PARTS:
+                raise ValueError(f"has %{part} in a time; there are {', '.join(f'%{one}' for one in _TIME_PARTS)}")
+    return place
+
+
+def compute(place: Placeholder, occasion: Occasion, zone: tzinfo) -> str:
+    """Return a computed value."""
+    return _VALUES[place.name](occasion, occasion.accepted_at.astimezone(zone), place.form)
+
+
+def write_time(at: datetime, form: str) -> str:
+    """Write a time in a form that was checked."""
+    return _PART_OF_TIME.sub(lambda part: _TIME_PARTS[part[1]](at), form)

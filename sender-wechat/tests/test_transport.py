@@ -1,0 +1,33 @@
+"""Calls to WeChat on their way: through the environment's proxy, and what its trouble means."""
+
+import httpx
+import pytest
+
+from imsg_testing.wechat import wechat_server
+from imsg_wechat import transport
+from imsg_wechat.transport import Timeouts, Trouble
+
+SHORT = Timeouts(connect_s=1, call_s=2)
+
+
+async def test_the_environments_proxy_is_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the SMS providers are called; the names in NO_PROXY are reached directly."""
+    async with wechat_server() as proxy, wechat_server() as server:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        async with transport.connect(SHORT) as calls:
+            through = await calls.call("GET", "http://wechat.test/cgi-bin/menu/get")
+            await calls.call("GET", f"{server.url}/cgi-bin/menu/get")
+    assert not isinstance(through, Trouble)
+    assert [httpx.URL(one.path).path for one in proxy.requests] == ["/cgi-bin/menu/get"]
+    assert len(server.requests) == 1
+
+
+async def test_a_proxy_that_is_away_or_refuses_has_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with wechat_server([403]) as refusing:
+        for proxy in ("http://127.0.0.1:1", refusing.url):
+            monkeypatch.setenv("https_proxy", proxy)
+            async with transport.connect(SHORT) as calls:
+                answer = await calls.call("POST", "https://wechat.test/cgi-bin/message/template/send", body={})
+            assert isinstance(answer, Trouble)
+            assert not answer.may_have_it
