@@ -10,7 +10,7 @@ from imsg_auth.main import app, reset_password
 from imsg_contract.errors import Refusal
 from imsg_runtime.redis import Redis
 from imsg_runtime.settings import StartError
-from imsg_testing.auth import Visitor, read_mirror, running, settings
+from imsg_testing.auth import Visitor, read_cached, running, settings
 from imsg_testing.servers import reserve_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -176,21 +176,21 @@ async def test_another_kind_of_database_stops_the_start(url: str, tmp_path: Path
 
 
 async def test_a_reset_on_the_server_ends_every_token(url: str, tmp_path: Path, redis: Redis) -> None:
-    """And the mirror knows at once."""
+    """And the user cache knows at once."""
     asked = settings(url, tmp_path)
     async with running(asked) as visitor:
         await visitor.log_in("天存-system-1001", "123456")
         await visitor.post("/internal/mirror", username="天存-system-1001")
-        before = await read_mirror(redis, "天存-system-1001")
+        before = await read_cached(redis, "天存-system-1001")
         await reset_password(asked, "天存-system-1001", "correct horse")
-        after = await read_mirror(redis, "天存-system-1001")
+        after = await read_cached(redis, "天存-system-1001")
         assert {**before, "epoch": after["epoch"]} == after
         assert before["epoch"] != after["epoch"]
         assert await may_log_in(visitor, "天存-system-1001", "correct horse")
 
 
 async def test_a_reset_works_while_all_of_imsg_is_down(url: str, tmp_path: Path) -> None:
-    """With SQLite: nobody reads a mirror then, and auth deletes them all when it starts."""
+    """With SQLite: nobody reads the user cache then, and auth empties it when it starts."""
     async with running(settings(url, tmp_path)):
         pass
     nobody = reserve_port()

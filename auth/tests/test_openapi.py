@@ -11,7 +11,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 URLS = {
     ("post", "/api/login"), ("post", "/api/logout"), ("post", "/api/password"), ("get", "/api/me"),
     ("post", "/api/register"), ("post", "/api/modify/{username}"), ("get", "/api/users"),
-    ("get", "/api/users/{username}"), ("patch", "/api/users/{username}"), ("delete", "/api/users/{username}"),
+    ("get", "/api/users/{username}"), ("patch", "/api/users/{username}"),
+    ("patch", "/api/channels/{method}/providers/{name}"),
+    ("delete", "/api/users/{username}"),
 }  # fmt: skip
 
 
@@ -30,8 +32,15 @@ async def test_the_public_urls_are_in_it_and_nothing_else(visitor: Visitor) -> N
 async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor) -> None:
     """What a client's generated classes hold is what comes."""
     schemas = (await document(visitor))["components"]["schemas"]
-    asked = {"Login", "Logout", "PasswordChange", "Registration", "Modification", "Patch"}
-    assert set(schemas) == asked | {"Answered", "TokenAnswer", "UserAnswer", "UserRecord", "UsersAnswer"}
+    asked = {"Login", "Logout", "PasswordChange", "Registration", "Modification", "Patch", "SwitchAsked"}
+    assert set(schemas) == asked | {
+        "Answered",
+        "SwitchAnswer",
+        "TokenAnswer",
+        "UserAnswer",
+        "UserRecord",
+        "UsersAnswer",
+    }
     for name in set(schemas) - asked:
         assert schemas[name]["additionalProperties"] is False
         assert set(schemas[name]["required"]) == set(schemas[name]["properties"])

@@ -161,6 +161,7 @@ async def guarded(redis: Redis, clock: Clock) -> Passwords:
     return Passwords(Tallies(redis), hasher(), clock.sleep, KnownNetworks(redis))
 
 
+@pytest.mark.long
 async def test_guesses_from_600_addresses_are_few_and_never_lock_the_owner_out(
     guarded: Passwords, clock: Clock, hashed: str
 ) -> None:

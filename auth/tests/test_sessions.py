@@ -1,4 +1,4 @@
-"""Log-in, log-out and passwords, as the gateway relays them, and what the mirror makes of the tokens."""
+"""Log-in, log-out and passwords, as the gateway relays them, and what the user cache makes of the tokens."""
 
 import asyncio
 import base64
@@ -12,13 +12,13 @@ from pydantic import SecretStr
 
 from imsg_contract.tokens import make
 from imsg_runtime.redis import Redis
-from imsg_testing.auth import SERVICE_KEY, Visitor, holds, read_mirror, running, settings
+from imsg_testing.auth import SERVICE_KEY, Visitor, holds, read_cached, running, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def token_holds(redis: Redis, visitor: Visitor, who: Visitor) -> bool:
-    """Judge a token as a gateway does, which has a missing mirror written first."""
+    """Judge a token as a gateway does, which has a missing user cached first."""
     await visitor.post("/internal/mirror", username=who.name)
     return await holds(redis, who.token)
 
@@ -134,7 +134,7 @@ async def test_a_second_log_in_never_ends_the_first_token(visitor: Visitor, user
 
 
 async def test_a_log_out_ends_this_token_alone(visitor: Visitor, user: Visitor, redis: Redis) -> None:
-    """In the mirror before the answer."""
+    """In the cache before the answer."""
     first, second = user, await visitor.log_in(user.called, "secret")
     assert (await first.post("/api/logout")).status_code == 200
     assert not await holds(redis, first.token)
@@ -230,13 +230,14 @@ async def test_a_mirror_is_written_when_a_gateway_asks(visitor: Visitor, user: V
     """With every field that the step of a charge reads."""
     await redis.call("FLUSHDB")
     assert (await visitor.post("/internal/mirror", username=user.name)).status_code == 200
-    mirror = await read_mirror(redis, user.called)
-    assert int(mirror.pop("epoch")) > 0
+    cached = await read_cached(redis, user.called)
+    assert int(cached.pop("epoch")) > 0
     me = (await user.get("/api/me")).json()
-    assert mirror.pop("id") == me["id"]
-    assert datetime.fromtimestamp(int(mirror.pop("since")) / 1_000, UTC) == datetime.fromisoformat(me["created_at"])
+    assert cached.pop("id") == me["id"]
+    assert datetime.fromtimestamp(int(cached.pop("since")) / 1_000, UTC) == datetime.fromisoformat(me["created_at"])
     limits = {"per_hour": "5", "per_day": "20", "recipients_per_day": ""}
-    assert mirror == {"role": "user", "available": "1", "may_send_codes": "0", **limits}
+    rights = {"role": "user", "available": "1", "may_send_codes": "0", "senders": "*"}
+    assert cached == {**rights, "events": "0", **limits}
 
 
 async def test_a_forged_token_costs_no_database_lock(
@@ -255,7 +256,7 @@ async def test_a_forged_token_costs_no_database_lock(
             assert (told.status_code, told.json()["reason"]) == (401, "token_invalid")
             told = await visitor.post("/internal/mirror", username="nobody", token=nobodys)
             assert (told.status_code, told.json()["reason"]) == (404, "no_such_user")
-        assert await read_mirror(redis, user.called) == {}
+        assert await read_cached(redis, user.called) == {}
         other.execute("ROLLBACK")
     assert (await visitor.post("/internal/mirror", username=user.name, token=user.token)).status_code == 200
     assert await holds(redis, user.token)
@@ -274,5 +275,5 @@ async def test_mirrors_are_forgotten_at_start(url: str, tmp_path: Path, redis: R
         await visitor.post("/internal/mirror", username="admin")
         await redis.call("HSET", "imsg:user:ghost", "epoch", 1)
     async with running(settings(url, tmp_path)):
-        assert await read_mirror(redis, "admin") == {}
-        assert await read_mirror(redis, "ghost") == {}
+        assert await read_cached(redis, "admin") == {}
+        assert await read_cached(redis, "ghost") == {}

@@ -14,13 +14,14 @@ import pytest
 from imsg_contract.addresses import make_tag
 from imsg_runtime.quota import Charged, Quota
 from imsg_runtime.redis import Redis
-from imsg_testing.auth import Visitor, holds, read_mirror
+from imsg_testing.auth import Visitor, holds, read_cached
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RECORD = {
     "id", "username", "role", "phone", "email", "wechat", "available", "per_hour", "per_day", "recipients_per_day",
-    "may_send_codes", "used_hour", "left_hour", "used_day", "left_day", "used_recipients", "created_at", "twins",
+    "may_send_codes", "senders", "used_hour", "left_hour", "used_day", "left_day", "used_recipients", "created_at",
+    "twins",
 }  # fmt: skip
 
 
@@ -200,11 +201,11 @@ async def test_modify_sets_the_limits_and_the_mirror_holds_them_at_once(
         "errorCode": 0,
         "errorMessage": "OK",
     }
-    mirror = await read_mirror(redis, name)
-    assert (mirror["per_day"], mirror["per_hour"], mirror["available"]) == ("0", "1000000", "0")
+    cached = await read_cached(redis, name)
+    assert (cached["per_day"], cached["per_hour"], cached["available"]) == ("0", "1000000", "0")
     assert (await admin.post(f"/api/modify/{name}", per_day=7, per_hour=3)).status_code == 200
-    mirror = await read_mirror(redis, name)
-    assert (mirror["per_day"], mirror["per_hour"], mirror["available"]) == ("7", "3", "0")
+    cached = await read_cached(redis, name)
+    assert (cached["per_day"], cached["per_hour"], cached["available"]) == ("7", "3", "0")
 
 
 WRONG_MODIFICATIONS: tuple[tuple[str, dict[str, Any], int], ...] = (
@@ -238,11 +239,11 @@ async def test_a_patch_sets_what_it_says_and_leaves_the_rest(admin: Visitor, red
     answer = await admin.patch(at(name), phone="", email=None, recipients_per_day=9, per_hour=1)
     wanted = {"phone": None, "email": f"{phone}@example.com", "recipients_per_day": 9, "per_hour": 1, "per_day": 20}
     assert answer.json().items() >= wanted.items()
-    assert (await read_mirror(redis, name))["recipients_per_day"] == "9"
+    assert (await read_cached(redis, name))["recipients_per_day"] == "9"
     answer = await admin.patch(at(name), recipients_per_day="none", available=False, role="admin")
     assert answer.json().items() >= {"recipients_per_day": None, "available": False, "role": "admin"}.items()
-    mirror = await read_mirror(redis, name)
-    assert (mirror["recipients_per_day"], mirror["available"], mirror["role"]) == ("", "0", "admin")
+    cached = await read_cached(redis, name)
+    assert (cached["recipients_per_day"], cached["available"], cached["role"]) == ("", "0", "admin")
     assert (await admin.patch(at(name))).json() == answer.json()
     await admin.delete(at(name))
 
@@ -250,11 +251,11 @@ async def test_a_patch_sets_what_it_says_and_leaves_the_rest(admin: Visitor, red
 async def test_who_may_send_codes_is_said_in_the_mirror_and_the_audit(admin: Visitor, redis: Redis) -> None:
     name = unique("赵六")
     await register(admin, name)
-    assert (await read_mirror(redis, name))["may_send_codes"] == "0"
+    assert (await read_cached(redis, name))["may_send_codes"] == "0"
     for may in (True, False):
         answer = await admin.patch(at(name), may_send_codes=may)
         assert answer.json()["may_send_codes"] is may
-        assert (await read_mirror(redis, name))["may_send_codes"] == str(int(may))
+        assert (await read_cached(redis, name))["may_send_codes"] == str(int(may))
 
 
 WRONG_PATCHES: tuple[dict[str, Any], ...] = (
@@ -291,11 +292,11 @@ async def test_a_password_that_is_reset_ends_the_users_tokens(admin: Visitor, us
 
 
 async def test_a_role_holds_at_once_and_ends_no_token(admin: Visitor, user: Visitor, redis: Redis) -> None:
-    """The mirror says the role, the token does not."""
+    """The user cache says the role, the token does not."""
     for role in ("admin", "user"):
         assert (await admin.patch(at(user.called), role=role)).json()["role"] == role
         assert await holds(redis, user.token)
-        assert (await read_mirror(redis, user.called))["role"] == role
+        assert (await read_cached(redis, user.called))["role"] == role
 
 
 async def test_a_user_that_is_deleted_is_gone_and_its_tokens_never_come_back(
@@ -304,12 +305,12 @@ async def test_a_user_that_is_deleted_is_gone_and_its_tokens_never_come_back(
     """Not even for a new user of the same name."""
     name = user.called
     assert (await admin.delete(at(name))).json() == {"errorCode": 0, "errorMessage": "OK"}
-    assert await read_mirror(redis, name) == {}
+    assert await read_cached(redis, name) == {}
     assert (await admin.delete(at(name))).json()["errorCode"] == 10006
     assert (await admin.post("/internal/mirror", username=name)).status_code == 404
     assert (await admin.post("/api/login", username=name, password="secret")).json()["errorCode"] == 10006
     await register(admin, name)
-    assert await read_mirror(redis, name) != {}
+    assert await read_cached(redis, name) != {}
     assert not await holds(redis, user.token)
 
 
@@ -365,9 +366,9 @@ async def test_a_wrong_filter_of_users_is_refused(admin: Visitor) -> None:
 
 async def charge(redis: Redis, name: str, recipients: int = 1) -> object:
     """Count a request of a user as a gateway does."""
-    mirror = await read_mirror(redis, name)
+    cached = await read_cached(redis, name)
     quota = Quota(redis, ZoneInfo("Asia/Shanghai"))
-    return await quota.charge(name, "nonce", int(mirror["epoch"]), recipients, mirror["id"])
+    return await quota.charge(name, "nonce", int(cached["epoch"]), recipients, cached["id"])
 
 
 async def test_an_email_address_in_another_case_is_taken(admin: Visitor) -> None:

@@ -77,11 +77,11 @@ class Bench:
         """Count what the user has used of this hour."""
         return (await self.quota.read_used("zhang")).hour
 
-    async def accept(self, token: str, request: str) -> Mapping[str, object]:
+    async def accept(self, token: str, request: str, draft: Draft | None = None) -> Mapping[str, object]:
         """Accept the draft; return the answer or the refusal's reason and extra."""
         try:
             accepted = await self.accepting.accept(
-                DRAFT, self.authenticator.read(token), request, Owner("zhang", id_of("zhang")), None
+                draft or DRAFT, self.authenticator.read(token), request, Owner("zhang", id_of("zhang")), None
             )
         except Refusal as refusal:
             return {"reason": refusal.reason, **refusal.extra}
@@ -159,3 +159,17 @@ async def test_a_list_too_long_for_one_message_of_the_broker_is_refused(gateway:
     to = [f"{n:04}{long[4:]}com" for n in range(10_000)]
     answer = await gateway.send(token=token, to=to)
     assert answer.json()["errorCode"] == 10011
+
+
+@pytest.mark.parametrize(
+    ("senders", "is_let"), [(None, True), ("*", True), ("alerts,news", True), ("alerts", False), ("", False)]
+)
+async def test_a_mail_goes_by_a_sender_of_the_users_alone_and_a_refusal_is_not_counted(
+    gateway: RunningGateway, bench: Callable[..., Bench], senders: str | None, *, is_let: bool
+) -> None:
+    token, tried = await gateway.user(senders=senders), bench(None, None)
+    draft = DRAFT._replace(content={"subject": "x", "text": "y", "sender": "news"})
+    said = await tried.accept(token, new_id(), draft)
+    assert said.get("reason") == (None if is_let else "may_not_send_by")
+    assert await tried.count_used() == int(is_let)
+    assert (await tried.accept(token, new_id())).get("reason") is None, "the default sender is everybody's"

@@ -1,11 +1,18 @@
 """A flood waits behind itself, not before others."""
 
 import asyncio
+import time
 
 import pytest
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.admission import AT_ONCE, OF_ONE_USER, Admission
+from imsg_gateway.admission import AT_ONCE, FEW, OF_ONE_USER, Admission
+from imsg_runtime.restraint import LATE_S, LONGEST_PAUSE_S, Restraint
+
+
+def in_time() -> Restraint:
+    """Make one that asks nobody to pause."""
+    return Restraint(time.monotonic)
 
 
 class Requests:
@@ -36,7 +43,7 @@ class Requests:
 
 
 async def test_one_user_leaves_room_to_others() -> None:
-    requests = Requests(Admission())
+    requests = Requests(Admission(in_time()))
     await requests.come("flood", 10 * AT_ONCE)
     assert requests.inside == ["flood"] * OF_ONE_USER
     await requests.come("li")
@@ -46,7 +53,7 @@ async def test_one_user_leaves_room_to_others() -> None:
 
 
 async def test_all_of_them_are_bounded_too() -> None:
-    requests = Requests(Admission())
+    requests = Requests(Admission(in_time()))
     for number in range(AT_ONCE + 5):
         await requests.come(f"user {number}")
     assert len(requests.inside) == AT_ONCE
@@ -55,7 +62,7 @@ async def test_all_of_them_are_bounded_too() -> None:
 
 
 async def test_who_waits_in_vain_is_told_and_leaves_nothing_taken() -> None:
-    admission = Admission(patience_s=0.05)
+    admission = Admission(in_time(), patience_s=0.05)
     requests = Requests(admission)
     await requests.come("flood", OF_ONE_USER)
     with pytest.raises(Refusal) as refused:
@@ -68,3 +75,17 @@ async def test_who_waits_in_vain_is_told_and_leaves_nothing_taken() -> None:
     await again.come("flood", OF_ONE_USER + 1)
     assert len(again.inside) == OF_ONE_USER
     await again.leave()
+
+
+async def test_while_codes_are_about_and_the_loop_is_late_a_flood_pauses_and_nobody_else_does() -> None:
+    restraint = Restraint(time.monotonic)
+    while restraint.pause_s < LONGEST_PAUSE_S:
+        restraint.judge(2 * LATE_S)
+    requests = Requests(Admission(restraint))
+    await requests.come("flood", 4 * FEW)
+    await requests.come("li", FEW)
+    assert requests.inside == ["flood"] * FEW + ["li"] * FEW
+    begun = time.monotonic()
+    await requests.leave()
+    assert requests.inside[2 * FEW :] == ["flood"] * 3 * FEW
+    assert time.monotonic() - begun < 10 * LONGEST_PAUSE_S, "they pause side by side"

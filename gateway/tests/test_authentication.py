@@ -96,7 +96,7 @@ async def test_a_missing_mirror_is_asked_of_auth_and_the_send_goes_on(gateway: R
     for _ in range(2):
         await gateway.redis.call("DEL", user_key("zhang"))
         assert (await gateway.send(token=token)).json()["errorCode"] == 0
-    assert gateway.auth.mirrored == ["zhang", "zhang"]
+    assert gateway.auth.cached == ["zhang", "zhang"]
 
 
 async def test_services_and_jobs_learn_the_id_of_who_asks(gateway: RunningGateway) -> None:
@@ -110,7 +110,7 @@ async def test_services_and_jobs_learn_the_id_of_who_asks(gateway: RunningGatewa
 
 
 async def test_tokens_and_mirrors_of_before_users_had_ids_go_on(gateway: RunningGateway) -> None:
-    """An auth of before writes mirrors without an id, then a new one with it; the token was made before both."""
+    """An auth of before caches users without an id, then a new one with it; the token was made before both."""
     token = await gateway.user(id=None)
     assert (await gateway.send(token=token)).json()["errorCode"] == 0
     await gateway.client.get(QUERY, params={"token": token})
@@ -131,7 +131,7 @@ async def test_auth_is_shown_the_token_for_which_a_mirror_is_wanted(gateway: Run
     assert gateway.auth.tokens == [token]
 
 
-async def test_a_mirror_that_auth_can_not_write_is_its_being_away(gateway: RunningGateway) -> None:
+async def test_a_user_whom_auth_can_not_cache_is_its_being_away(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await gateway.redis.call("DEL", user_key("zhang"))
     gateway.auth.is_broken = True

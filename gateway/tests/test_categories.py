@@ -75,7 +75,7 @@ async def test_a_code_is_for_who_may_send_codes(gateway: RunningGateway) -> None
 
 
 async def test_who_existed_before_there_was_the_right_has_it(gateway: RunningGateway) -> None:
-    """An auth of before writes mirrors that don't say."""
+    """An auth of before caches users without saying."""
     token = await gateway.user(may_send_codes=None)
     assert (await post(gateway, token=token, category="code")).status_code == 202
 

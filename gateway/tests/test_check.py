@@ -107,3 +107,13 @@ async def test_guesses_count_as_those_of_a_send_do(gateway: RunningGateway) -> N
     await check(gateway, token=token, to=[f"guess{n}" for n in range(101)])
     assert (await check(gateway, token=token, to="guess101"))["reason"] == "too_many_tries"
     assert (await gateway.send(token=token, to="guess102")).json()["reason"] == "too_many_tries"
+
+
+@pytest.mark.parametrize(("senders", "reason"), [("all", None), (["news"], None), (["alerts"], "may_not_send_by")])
+async def test_a_sender_that_is_not_the_users_is_refused_as_a_send_is(
+    gateway: RunningGateway, senders: object, reason: str | None
+) -> None:
+    gateway.auth.answer = JSONResponse({**ME, "senders": senders})
+    body = mail(token=await gateway.user(), sender="news")
+    answer = (await gateway.client.post("/api/v2/messages/check", json=body)).json()
+    assert answer.get("reason") == reason

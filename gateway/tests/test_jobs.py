@@ -11,7 +11,7 @@ from imsg_contract.wire import Attachment, Job, Recipient, Reference
 from imsg_gateway.attachments import File
 from imsg_gateway.authentication import Owner
 from imsg_gateway.draft import Draft
-from imsg_gateway.jobs import encode, kind_of, lane_of
+from imsg_gateway.jobs import encode, kind_of, lane_of, stamp
 
 NOW = datetime(2026, 11, 25, 8, 0, 0, 120, tzinfo=UTC)
 LATER = NOW + timedelta(hours=24)
@@ -65,3 +65,6 @@ def test_a_job_is_written_as_the_wire_writes_it(given: Draft, content_at: Refere
     lane = lane_of(kind_of(given))
     written = encode(given, REQUEST, OWNER, lane=lane, content_at=content_at, accepted_at=NOW, expires_at=LATER)
     assert written == job.encode()
+    stamped = Job.model_validate_json(stamp(written, 3))
+    assert stamped == job.model_copy(update={"events": 3})
+    assert stamp(written, 3) == stamped.encode()

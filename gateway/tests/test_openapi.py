@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
 from imsg_contract import error_responses
-from imsg_gateway import reader_page, schemas
+from imsg_gateway import channel_schemas, reader_page, schemas
 from imsg_gateway.relay import RELAYED
 from imsg_testing.gateway import RunningGateway, mail
 
@@ -99,7 +99,12 @@ async def test_every_refusal_of_a_url_that_sends_is_described(gateway: RunningGa
 
 
 def test_every_answer_of_our_own_is_a_closed_shape_with_its_keys() -> None:
-    for model in (schemas.SendAnswer, schemas.ChannelsAnswer, schemas.ChannelAnswer, schemas.TemplatesAnswer):
+    for model in (
+        schemas.SendAnswer,
+        channel_schemas.ChannelsAnswer,
+        channel_schemas.ChannelAnswer,
+        channel_schemas.TemplatesAnswer,
+    ):
         schema = model.model_json_schema()
         assert schema["additionalProperties"] is False
         assert {"errorCode", "errorMessage"} <= set(schema["required"])
@@ -110,9 +115,9 @@ async def test_answers_are_what_their_shapes_say(gateway: RunningGateway) -> Non
     sms = {"method": "sms", "to": "13800138000", "content": "明天下雨"}
     for fields in ({}, sms):
         schemas.SendAnswer.model_validate((await gateway.send(token=token, **fields)).json())
-    schemas.ChannelsAnswer.model_validate((await gateway.client.get(f"/api/channels?token={token}")).json())
+    channel_schemas.ChannelsAnswer.model_validate((await gateway.client.get(f"/api/channels?token={token}")).json())
     pause = {"token": token, "paused": False}
-    schemas.ChannelAnswer.model_validate((await gateway.client.patch("/api/channels/smtp", json=pause)).json())
+    channel_schemas.ChannelAnswer.model_validate((await gateway.client.patch("/api/channels/smtp", json=pause)).json())
 
 
 TEXT = st.sampled_from(["", "a", "li@example.com", "下午"]) | st.text(max_size=3)

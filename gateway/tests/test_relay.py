@@ -23,7 +23,8 @@ async def test_every_relayed_url_asks_for_its_right_and_reaches_its_owner(
     assert unmarked.json()["errorCode"] == (0 if row.right is Right.OPEN else 10002)
     assert whole(refused).get("reason") == ("no_right" if row.right is Right.ADMIN else None)
     assert taken.json()["errorCode"] == 0
-    reached = (gateway.auth if row.owner == "auth" else gateway.history).relayed[-1]
+    others = {"catalog": gateway.catalog.relayed, "callbacks": gateway.callbacks.relayed}
+    reached = {"auth": gateway.auth.relayed, "history": gateway.history.relayed, **others}[row.owner][-1]
     assert (reached.verb, reached.path) == (verb, row.at.replace("{}", "name"))
     assert reached.headers["x-imsg-key"] == SERVICE_KEY.get_secret_value()
     assert reached.headers.get("x-imsg-role") == (None if row.right is Right.OPEN else "admin")
@@ -84,7 +85,7 @@ async def test_internal_urls_are_nowhere_to_be_reached(gateway: RunningGateway) 
     for path in ("/internal/mirror", "/internal/contacts", "/api/internal/mirror", "/internal/resend/x"):
         answer = await gateway.client.post(path, json={"token": token, "username": "zhang"})
         assert answer.json()["reason"] == "no_such_url"
-    assert gateway.auth.mirrored == []
+    assert gateway.auth.cached == []
 
 
 async def test_the_owners_answer_comes_through_unread(gateway: RunningGateway) -> None:

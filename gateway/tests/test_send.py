@@ -10,7 +10,7 @@ import pytest
 
 from imsg_contract.topology import Lane, template_limits_key
 from imsg_contract.wire import TemplateLimits
-from imsg_gateway.schemas import TemplatesAnswer
+from imsg_gateway.channel_schemas import TemplatesAnswer
 from imsg_testing.gateway import RunningGateway, mail
 from imsg_testing.versions import whole
 

@@ -28,7 +28,7 @@ def port(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 async def token(valkey_url: str, port: int) -> str:
-    """Make a user in the mirror."""
+    """Make a user, cached."""
     del port
     async with redis.connect(valkey_url.removesuffix("/0") + "/8") as store:
         await User(per_hour=1_000).write(store, "zhang")
@@ -189,7 +189,7 @@ async def test_what_is_no_http_is_answered_in_the_public_shape(line: Line) -> No
     assert await line.reader.read() == b""
 
 
-def receiving(*messages: dict[str, object]) -> object:
+def play(*messages: dict[str, object]) -> object:
     """Play a client that sends these and then nothing for ever."""
     waiting = list(messages)
 
@@ -207,7 +207,7 @@ PART = {"type": "http.request", "body": b"{", "more_body": True}
 async def test_a_client_that_falls_silent_is_not_waited_for() -> None:
     intake = Intake(silence_s=0.05)
     with pytest.raises(Refusal, match="body_incomplete"):
-        async with intake.body(receiving(PART), None):  # type: ignore[arg-type]
+        async with intake.body(play(PART), None):  # type: ignore[arg-type]
             pass
     assert intake.held == 0
 
@@ -227,15 +227,15 @@ async def test_a_client_that_drips_is_not_waited_for_longer_than_an_upload_may_t
 async def test_bodies_held_at_once_are_bounded_and_let_go_again() -> None:
     intake = Intake(max_bytes=100, max_in_flight=150, shares=1)
     whole = {"type": "http.request", "body": b"x" * 80, "more_body": False}
-    async with intake.body(receiving(whole), "80") as first:  # type: ignore[arg-type]
+    async with intake.body(play(whole), "80") as first:  # type: ignore[arg-type]
         assert len(first) == 80
         for address, reason in (("127.0.0.2", "overloaded"), ("", "too_many_bodies")):
             with pytest.raises(Refusal, match=reason):
-                async with intake.body(receiving(whole), None, address=address):  # type: ignore[arg-type]
+                async with intake.body(play(whole), None, address=address):  # type: ignore[arg-type]
                     pass
         assert intake.held == 80
         assert sum(intake.held_by.values()) == 80
-    async with intake.body(receiving(whole), None):  # type: ignore[arg-type]
+    async with intake.body(play(whole), None):  # type: ignore[arg-type]
         pass
     assert intake.held == 0
 
@@ -243,7 +243,7 @@ async def test_bodies_held_at_once_are_bounded_and_let_go_again() -> None:
 async def test_a_client_that_leaves_is_gone() -> None:
     intake = Intake()
     with pytest.raises(Gone):
-        async with intake.body(receiving(PART, {"type": "http.disconnect"}), None):  # type: ignore[arg-type]
+        async with intake.body(play(PART, {"type": "http.disconnect"}), None):  # type: ignore[arg-type]
             pass
     assert intake.held == 0
 

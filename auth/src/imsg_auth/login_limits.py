@@ -70,11 +70,11 @@ class KnownNetworks:
 
     async def has(self, user_id: str, network: str) -> bool:
         """Tell whether this user has logged in from there before. Raises RedisUnavailable."""
-        return await self._redis.call("ZSCORE", _known_key(user_id), _digest(network)) is not None
+        return await self._redis.call("ZSCORE", _name_known_key(user_id), _digest(network)) is not None
 
     async def add(self, user_id: str, network: str) -> None:
         """Remember it. Raises RedisUnavailable."""
-        key = _known_key(user_id)
+        key = _name_known_key(user_id)
         await self._redis.call("ZADD", key, self._now(), _digest(network))
         await self._redis.call("ZREMRANGEBYRANK", key, 0, -KNOWN_NETWORKS - 1)
         await self._redis.call("EXPIRE", key, KNOWN_FOR_S)
@@ -170,7 +170,7 @@ def _account(attempt: Attempt) -> str:
     return f"login-account:{_digest(attempt.username)}"
 
 
-def _known_key(user_id: str) -> str:
+def _name_known_key(user_id: str) -> str:
     return f"imsg:login-known:{user_id}"
 
 

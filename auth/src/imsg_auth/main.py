@@ -19,15 +19,17 @@ from imsg_auth.login_limits import KnownNetworks
 from imsg_auth.migrations import STEPS
 from imsg_auth.outbox import Outbox
 from imsg_auth.passwords import Passwords, hasher
+from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.routes import Parts, api
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
 from imsg_auth.tokens import Tokens, ids_from
 from imsg_auth.user_cache import UserCache
-from imsg_auth.user_changes import Reflection, Unwatched, UserChanges
+from imsg_auth.user_changes import Cache, NoCache, UserChanges
 from imsg_auth.usernames import password as checked_password
 from imsg_auth.users import Users
 from imsg_broker.connect import open_broker
+from imsg_channels import METHODS
 from imsg_contract.errors import Refusal
 from imsg_database.address import read_url
 from imsg_database.database import connect
@@ -78,7 +80,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
         _require_keys(settings)
         async with AsyncExitStack() as stack:
             store, cache = await _open_parts(stack, settings)
-            mirror = UserCache(store, cache)
+            user_cache = UserCache(store, cache)
             passwords = Passwords(Tallies(cache), hasher(), known=KnownNetworks(cache))
             bootstrap = Bootstrap(
                 store,
@@ -90,13 +92,13 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             await bootstrap.create_first()
             await bootstrap.refuse_documented()
             await wait_for(
-                mirror.forget_all,
+                user_cache.forget_all,
                 f"Redis at {variable('redis_url')}",
                 unavailable=(DatabaseUnavailable, RedisUnavailable),
             )
             broker = await stack.enter_async_context(open_broker(settings.broker_url))
             outbox = Outbox(store, broker)
-            changes = UserChanges(store, mirror, outbox.wake)
+            changes = UserChanges(store, user_cache, outbox.wake)
             users = Users(store, changes, passwords, documented=not settings.is_exposed)
             async with store.writing() as rows:
                 if twins := await rows.mend_email_keys():
@@ -106,13 +108,15 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             failures = LoginFailures(service.metrics, Tallies(cache), changes)
             sessions = Sessions(store, changes, passwords, tokens, users, failures=failures)
             quota = Quota(cache, ZoneInfo(settings.timezone))
+            switches = ProviderSwitches(store, cache, METHODS, outbox.wake)
             healthcheck = Healthcheck(store, cache)
             service.watch(outbox.run(), "outbox")
             service.watch(healthcheck.run(), "healthcheck")
+            service.watch(switches.keep_mirrored(), "switches")
             service.check("database", lambda: healthcheck.has_store)
             service.check("redis", lambda: healthcheck.has_redis)
             guard = Internal("auth", settings.service_key, settings.peer_keys)
-            yield api(guard, Parts(users, sessions, mirror, tokens, quota))
+            yield api(guard, Parts(users, sessions, user_cache, tokens, quota, switches))
 
     return Service("auth", settings, opening)
 
@@ -132,8 +136,8 @@ async def reset_password(settings: Settings, username: str, password: str) -> No
         store, cache = await _open_parts(stack, settings)
         passwords = Passwords(Tallies(cache), hasher())
 
-        async def reset(reflection: Reflection) -> None:
-            users = Users(store, UserChanges(store, reflection), passwords, documented=not settings.is_exposed)
+        async def reset(user_cache: Cache) -> None:
+            users = Users(store, UserChanges(store, user_cache), passwords, documented=not settings.is_exposed)
             await users.reset_password(ON_THE_SERVER, username, password)
 
         try:
@@ -141,7 +145,7 @@ async def reset_password(settings: Settings, username: str, password: str) -> No
         except RedisUnavailable as away:
             if not settings.store_url.startswith("sqlite"):
                 raise StartError(f"Redis at {variable('redis_url')} did not answer; nothing was changed.") from away
-            await reset(Unwatched())
+            await reset(NoCache())
 
 
 def _require_keys(settings: Settings) -> None:

@@ -2,9 +2,10 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Annotated
 
@@ -13,11 +14,13 @@ from pydantic import AfterValidator, BaseModel, WithJsonSchema
 from starlette.responses import Response
 
 from imsg_auth import usernames
-from imsg_auth.openapi import document, refusals
+from imsg_auth.openapi import refusals
+from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.schemas import (
     Answered,
     ContactsAnswer,
     ContactsAsked,
+    EventsAsked,
     HoldersAnswer,
     HoldersAsked,
     Login,
@@ -26,9 +29,13 @@ from imsg_auth.schemas import (
     PasswordChange,
     Patch,
     Registration,
+    SwitchAnswer,
+    SwitchAsked,
     TokenAnswer,
     UserAnswer,
     UserCacheRequest,
+    UsernamesAnswer,
+    UsernamesAsked,
     UserRecord,
     UsersAnswer,
     rfc3339,
@@ -38,6 +45,7 @@ from imsg_auth.store import User
 from imsg_auth.tokens import Issued, Tokens
 from imsg_auth.user_cache import UserCache
 from imsg_auth.users import Users
+from imsg_channels import METHODS
 from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.api_responses import speak
@@ -48,6 +56,9 @@ from imsg_runtime.responses import Answer, refuse_with, tell, wrong
 from imsg_runtime.service_client import Caller, Internal
 
 log = logger(__name__)
+
+PROVIDER_NAME = re.compile(r"[\w.-]{1,64}")
+"""Of settings: a mail server's, an account's, a robot's."""
 
 ADDRESS_HEADER = "x-imsg-address"
 TOKEN_HEADER = "x-imsg-token"  # noqa: S105  a header's name
@@ -69,9 +80,10 @@ class Parts:
 
     users: Users
     sessions: Sessions
-    mirror: UserCache
+    user_cache: UserCache
     tokens: Tokens
     quota: Quota
+    switches: ProviderSwitches
 
 
 def api(internal: Internal, parts: Parts) -> FastAPI:
@@ -91,9 +103,8 @@ def api(internal: Internal, parts: Parts) -> FastAPI:
     speak(app)
     for away in (DatabaseUnavailable, RedisUnavailable, RedisRefused):
         app.add_exception_handler(away, _unavailable)
-    for routes in (_own(parts), _administration(parts), _services(parts)):
+    for routes in (_own(parts), _registration(parts), _administration(parts), _channels(parts), _services(parts)):
         app.include_router(routes)
-    app.openapi = document(app.openapi)  # type: ignore[method-assign]
     return app
 
 
@@ -158,14 +169,10 @@ def _own(parts: Parts) -> APIRouter:
     return routes
 
 
-def _administration(parts: Parts) -> APIRouter:
-    """Route what administrators do with users."""
+def _registration(parts: Parts) -> APIRouter:
+    """Route what administrators add, and what of v1 changes it."""
     routes = APIRouter()
-    users, quota = parts.users, parts.quota
-
-    async def _show(user: User) -> Response:
-        record = await _record(quota, user, await users.twins([user]))
-        return _answer(UserAnswer(**record.model_dump()))
+    users = parts.users
 
     @routes.post(
         "/api/register",
@@ -184,6 +191,18 @@ def _administration(parts: Parts) -> APIRouter:
     async def modify(caller: Administrator, username: str, asked: Modification) -> Response:
         await users.modify(caller, username, asked)
         return _answer(Answered())
+
+    return routes
+
+
+def _administration(parts: Parts) -> APIRouter:
+    """Route what administrators do with the users there are."""
+    routes = APIRouter()
+    users, quota = parts.users, parts.quota
+
+    async def show(user: User) -> Response:
+        record = await _record(quota, user, await users.twins([user]))
+        return _answer(UserAnswer(**record.model_dump()))
 
     @routes.get("/api/users", response_model=UsersAnswer, responses=refusals("wrong_type", administrator=True))
     async def page(
@@ -204,7 +223,7 @@ def _administration(parts: Parts) -> APIRouter:
         responses=refusals("no_such_user", administrator=True),
     )
     async def one(_: Administrator, username: str) -> Response:
-        return await _show(await users.find(username))
+        return await show(await users.find(username))
 
     @routes.patch(
         "/api/users/{username}",
@@ -213,7 +232,7 @@ def _administration(parts: Parts) -> APIRouter:
     )
     async def patch(caller: Administrator, username: str, asked: Patch) -> Response:
         changed = await users.change(caller, username, asked)
-        return await _show(changed)
+        return await show(changed)
 
     @routes.delete(
         "/api/users/{username}",
@@ -227,17 +246,42 @@ def _administration(parts: Parts) -> APIRouter:
     return routes
 
 
+def _channels(parts: Parts) -> APIRouter:
+    """Route what administrators do with the channels' providers; which there are the gateway knows."""
+    routes = APIRouter()
+
+    @routes.patch(
+        "/api/channels/{method}/providers/{name}",
+        response_model=SwitchAnswer,
+        responses=refusals("missing", "not_found", body=True, administrator=True),
+    )
+    async def switch(
+        caller: Administrator,
+        method: Annotated[str, WithJsonSchema({"type": "string", "enum": [*METHODS]})],
+        name: Annotated[str, WithJsonSchema({"type": "string"})],
+        asked: SwitchAsked,
+    ) -> Response:
+        if method not in METHODS or not PROVIDER_NAME.fullmatch(name):
+            raise Refusal("not_found", what=f"{method}/{name}"[:80])
+        values = asked.model_dump(exclude_none=True)
+        if not values:
+            raise Refusal("missing", field="enabled")
+        return _answer(SwitchAnswer(**asdict(await parts.switches.change(caller, method, name, values))))
+
+    return routes
+
+
 def _services(parts: Parts) -> APIRouter:
     """Route what only services ask; in no edge's table of paths."""
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
     @routes.post("/mirror")
-    async def mirror(asked: UserCacheRequest) -> Response:
+    async def write_copy(asked: UserCacheRequest) -> Response:
         # Anybody can have this asked, with a token made up: nothing is locked before the token is known to be ours.
-        user = await parts.mirror.find(asked.username) if usernames.can_be(asked.username) else None
+        user = await parts.user_cache.find(asked.username) if usernames.can_be(asked.username) else None
         if user is not None and asked.token is not None and not parts.tokens.has_made(asked.token, user):
             raise Refusal("token_invalid")
-        if user is None or not await parts.mirror.write(asked.username):
+        if user is None or not await parts.user_cache.write(asked.username):
             raise Refusal("no_such_user", username=asked.username[:80])
         return _answer(Answered())
 
@@ -248,6 +292,15 @@ def _services(parts: Parts) -> APIRouter:
     @routes.post("/holders")
     async def holders(asked: HoldersAsked) -> Response:
         return _answer(HoldersAnswer(usernames=await parts.users.holders(asked.method, asked.address)))
+
+    @routes.post("/usernames")
+    async def names(asked: UsernamesAsked) -> Response:
+        return _answer(UsernamesAnswer(usernames=await parts.users.usernames(asked.method, asked.addresses)))
+
+    @routes.put("/events")
+    async def events(asked: EventsAsked) -> Response:
+        await parts.users.set_events(asked.username, asked.user_id, asked.events)
+        return _answer(Answered())
 
     return routes
 
@@ -277,6 +330,7 @@ async def _record(quota: Quota, user: User, twins: Mapping[str, list[str]] = Map
         per_day=user.per_day,
         recipients_per_day=user.recipients_per_day,
         may_send_codes=user.may_send_codes,
+        senders="all" if user.senders is None else [name for name in user.senders.split(",") if name],
         used_hour=used.hour,
         left_hour=max(0, user.per_hour - used.hour),
         used_day=used.day,

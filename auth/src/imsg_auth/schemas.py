@@ -26,6 +26,14 @@ RecipientsLimit = Annotated[
         }
     ),
 ]
+MAX_SENDERS = 30
+
+SenderName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+
+Senders = Annotated[
+    Literal["all"] | Annotated[list[SenderName], Field(max_length=MAX_SENDERS)],
+    Field(description="The senders by which the user may send mail, by their names; the default one is everybody's."),
+]
 _NO_NUL = {"pattern": r"^[^\u0000]*$"}
 Name = Annotated[str, AfterValidator(usernames.lookup_form), Field(json_schema_extra={**_NO_NUL})]
 AnyPassword = Annotated[str, AfterValidator(usernames.storable), Field(json_schema_extra={**_NO_NUL})]
@@ -137,6 +145,23 @@ class Patch(Asked):
     recipients_per_day: RecipientsLimit | None = None
     available: bool | None = None
     may_send_codes: Annotated[bool | None, Field(description="Whether the user may send the category `code`.")] = None
+    senders: Senders | None = None
+
+
+class SwitchAsked(Asked):
+    """PATCH /api/channels/METHOD/providers/NAME: what is absent or null stays as it is."""
+
+    model_config = _example({"enabled": False})
+
+    enabled: Annotated[bool | None, Field(description="Whether it carries anything.")] = None
+    weight: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=1_000,
+            description="Its share beside the others'; 0: only where those say not now.",
+        ),
+    ] = None
 
 
 class Logout(Asked):
@@ -161,7 +186,7 @@ class UserCacheRequest(Asked):
 
     username: str
     token: str | None = None
-    """The token for which the mirror is wanted; gateways of before 1.0 leave it out."""
+    """The token for which the user's copy is wanted; gateways of before 1.0 leave it out."""
 
 
 class ContactsAsked(Asked):
@@ -178,6 +203,13 @@ class HoldersAsked(Asked):
     address: str
 
 
+class UsernamesAsked(Asked):
+    """POST /internal/usernames."""
+
+    method: str
+    addresses: Annotated[list[str], Field(max_length=MAX_NAMES)]
+
+
 class Answered(BaseModel):
     """A success."""
 
@@ -185,6 +217,15 @@ class Answered(BaseModel):
 
     errorCode: Literal[0] = 0  # noqa: N815  the document's own name
     errorMessage: Literal["OK"] = "OK"  # noqa: N815
+
+
+class SwitchAnswer(Answered):
+    """The switch as it is now, in force at the senders within seconds; null: as the settings say."""
+
+    method: str
+    name: str
+    enabled: bool | None
+    weight: int | None
 
 
 class TokenAnswer(Answered):
@@ -210,6 +251,7 @@ class UserRecord(BaseModel):
     per_day: int
     recipients_per_day: Annotated[int | None, Field(description="null: not limited.")]
     may_send_codes: Annotated[bool, Field(description="Whether the user may send the category `code`.")]
+    senders: Senders
     used_hour: int
     left_hour: int
     used_day: int
@@ -233,10 +275,26 @@ class UsersAnswer(Answered):
     next: Annotated[str | None, Field(description="The next page's cursor; null: this is the last page.")]
 
 
+class EventsAsked(BaseModel):
+    """Which events of a user's messages somebody wants to hear, as callbacks says."""
+
+    model_config = ConfigDict(frozen=True)
+
+    username: str
+    user_id: str
+    events: int
+
+
 class HoldersAnswer(Answered):
     """Who has the contact."""
 
     usernames: list[str]
+
+
+class UsernamesAnswer(Answered):
+    """Address → whose it is; those that are nobody's are absent."""
+
+    usernames: dict[str, str]
 
 
 class ContactsAnswer(Answered):

@@ -4,17 +4,17 @@ import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Select, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_auth.tables import CHANGES, REVOKED, USERS
+from imsg_auth.tables import CHANGES, PROVIDER_SWITCHES, REVOKED, USERS
 from imsg_channels import CONTACTS
 from imsg_contract.addresses import identity
+from imsg_database.awaiting import AsyncConnection
 from imsg_database.database import Database
 
 Role = Literal["user", "admin"]
@@ -55,11 +55,25 @@ class User:
     created_at: datetime
     may_send_codes: bool = False
     """Messages of the category `code`."""
+    events: int = 0
+    """Which events of their messages somebody wants to hear (`wire.EventKind`)."""
+    senders: str | None = None
+    """The names of the senders by which they may send mail, with commas; None: all there are."""
 
     @property
     def email_key(self) -> str | None:
         """Whom the e-mail address stands for, whatever its case."""
         return None if self.email is None else identity(self.email)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What administrators changed of a provider; None: as the settings say."""
+
+    method: str
+    name: str
+    enabled: bool | None
+    weight: int | None
 
 
 _KNOWN = [USERS.c[name] for name in User.__dataclass_fields__]
@@ -128,11 +142,21 @@ class Rows:
         statement = select(USERS.c.username).where(is_same).order_by(USERS.c.username)
         return list((await self._connection.execute(statement)).scalars())
 
+    async def usernames(self, field: str, contacts: Sequence[str]) -> dict[str, str]:
+        """Name the users of these contacts, contact → name; of mail as it is written."""
+        found: dict[str, str] = {}
+        for first in range(0, len(contacts), CHUNK):
+            statement = select(USERS.c[field], USERS.c.username).where(
+                USERS.c[field].in_(contacts[first : first + CHUNK])
+            )
+            found |= dict((await self._connection.execute(statement)).all())
+        return found
+
     async def add(self, user: User) -> None:
         """Add a user. Raises Taken."""
         values = {name: getattr(user, name) for name in User.__dataclass_fields__}
         values |= await self._email_key(user.username, user.email)
-        await self._changing(insert(USERS).values(values))
+        await self._write(insert(USERS).values(values))
 
     async def change(self, username: str, values: Mapping[str, Any]) -> None:
         """Set columns of a user. Raises Taken."""
@@ -140,7 +164,7 @@ class Rows:
             kept = dict(values)
             if "email" in kept:
                 kept |= await self._email_key(username, kept["email"])
-            await self._changing(update(USERS).where(USERS.c.username == username).values(kept))
+            await self._write(update(USERS).where(USERS.c.username == username).values(kept))
 
     async def twins(self, users: Sequence[User]) -> dict[str, list[str]]:
         """Name, for each of some users that share an e-mail address but for its case, the others who have it."""
@@ -186,6 +210,23 @@ class Rows:
             REVOKED.c.username == username, REVOKED.c.expiry >= now - REVOKED_MARGIN_S
         )
         return dict((await self._connection.execute(statement)).all())
+
+    async def switches(self) -> list[Switch]:
+        """Read what was changed of providers."""
+        statement = select(PROVIDER_SWITCHES).order_by(PROVIDER_SWITCHES.c.method, PROVIDER_SWITCHES.c.name)
+        return [Switch(**row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def switch(self, method: str, name: str, values: Mapping[str, Any]) -> Switch:
+        """Change what is given of a provider's switch, and keep the rest; return all of it."""
+        if self._connection.dialect.name == "postgresql":  # on SQLite nobody else writes anyway
+            turn = zlib.crc32(f"imsg provider {method} {name}".encode())
+            await self._connection.execute(select(func.pg_advisory_xact_lock(turn)))
+        row = (PROVIDER_SWITCHES.c.method == method) & (PROVIDER_SWITCHES.c.name == name)
+        known = (await self._connection.execute(select(PROVIDER_SWITCHES).where(row))).mappings().first()
+        switch = Switch(**{"method": method, "name": name, "enabled": None, "weight": None, **(known or {}), **values})
+        await self._connection.execute(delete(PROVIDER_SWITCHES).where(row))
+        await self._connection.execute(insert(PROVIDER_SWITCHES).values(**asdict(switch)))
+        return switch
 
     async def note(self, body: str) -> None:
         """Put an audit record into the outbox."""
@@ -247,7 +288,7 @@ class Rows:
         row = (await self._connection.execute(statement)).mappings().first()
         return None if row is None else User(**row)
 
-    async def _changing(self, statement: Any) -> None:  # noqa: ANN401  an insert or an update
+    async def _write(self, statement: Any) -> None:  # noqa: ANN401  an insert or an update
         try:
             await self._connection.execute(statement)
         except IntegrityError as error:

@@ -21,6 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 MAX_NAME = 64
+MAX_SENDERS = 1_024
+
 MAX_CONTACT = 254
 
 
@@ -64,6 +66,8 @@ USERS = Table(
     Column("id", String(32)),
     Column("email_key", String(MAX_CONTACT)),
     Column("may_send_codes", Boolean, nullable=False, server_default=true()),
+    Column("events", Integer, nullable=False, server_default="0"),
+    Column("senders", String(MAX_SENDERS)),
     UniqueConstraint("phone", name="users_phone_key"),
     UniqueConstraint("email", name="users_email_key"),
     UniqueConstraint("wechat", name="users_wechat_key"),
@@ -75,6 +79,10 @@ USERS = Table(
 
 `email_key` is `addresses.identity` of `email`: not unique, since users that were twins before stay.
 
+`events` is which events of the user's messages somebody wants to hear (`wire.EventKind`): callbacks says it.
+
+`senders` are the names of the senders by which the user may send mail, with commas; null: all there are.
+
 `may_send_codes` is true of whoever existed before there was the right, and of whom an auth of before registers."""
 
 REVOKED = Table(
@@ -85,6 +93,16 @@ REVOKED = Table(
     Column("expiry", BigInteger, nullable=False),
 )
 """Tokens that were logged out and have not expired by themselves yet."""
+
+PROVIDER_SWITCHES = Table(
+    "provider_switches",
+    METADATA,
+    Column("method", String(32), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("enabled", Boolean),
+    Column("weight", Integer),
+)
+"""What administrators changed of a channel's providers; null: as the settings say."""
 
 CHANGES = Table(
     "changes",

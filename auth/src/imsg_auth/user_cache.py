@@ -8,6 +8,7 @@ from imsg_auth.store import Rows, Store, User
 from imsg_contract.topology import counts_key, user_key
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
+from imsg_runtime.quota import ALL_SENDERS
 from imsg_runtime.redis import Redis, RedisUnavailable, Script
 
 log = logger(__name__)
@@ -31,10 +32,10 @@ return 1
 
 
 class UserCache:
-    """Writes and deletes mirrors.
+    """Writes and deletes the copies.
 
-    A change locks the user's row, calls `forget`, and commits; `write` locks the row, reads it and writes the mirror.
-    So a mirror is never written from a row that a change is about to replace.
+    A change locks the user's row, calls `forget`, and commits; `write` locks the row, reads it and writes the copy.
+    So a copy is never written from a row that a change is about to replace.
 
     The fence is for what a lock can't hold: a write that was given up (Redis too slow, the database's session and
     with it the lock lost) may still reach Redis after a later change. Every `forget` sets a new fence in the same
@@ -47,7 +48,7 @@ class UserCache:
         self._now = now
 
     async def forget(self, username: str) -> None:
-        """Delete a mirror; call it in the changing transaction, after the row was locked. Raises RedisUnavailable."""
+        """Delete a copy; call it in the changing transaction, after the row was locked. Raises RedisUnavailable."""
         await self._redis.run(_FORGET, _keys(username), [secrets.token_hex(8), FENCE_LIFE_S])
 
     async def forget_counts(self, username: str) -> None:
@@ -55,7 +56,7 @@ class UserCache:
         await self._redis.call("DEL", counts_key(username))
 
     async def write(self, username: str) -> bool:
-        """Write a mirror from the row as it is; False where there is no such user.
+        """Write a copy from the row as it is; False where there is no such user.
 
         Raises RedisUnavailable, DatabaseUnavailable.
         """
@@ -70,23 +71,23 @@ class UserCache:
             fields = await self._fields(rows, user)
             written = await self._redis.run(_WRITE, [key, fence_key], [fence, *fields])
         if not written:
-            raise DatabaseUnavailable("the lock of a user's row was lost while its mirror was written")
+            raise DatabaseUnavailable("the lock of a user's row was lost while its copy was written")
         return True
 
     async def find(self, username: str) -> User | None:
-        """Read the user whose mirror this would be, without a lock. Raises DatabaseUnavailable."""
+        """Read the user whose copy this would be, without a lock. Raises DatabaseUnavailable."""
         async with self._store.reading() as rows:
             return await rows.user(username)
 
     async def refresh(self, username: str) -> None:
-        """Write a mirror after a change, if it can be: a missing one is written when a gateway asks for it."""
+        """Write a copy after a change, if it can be: a missing one is written when a gateway asks for it."""
         try:
             await self.write(username)
         except (RedisUnavailable, DatabaseUnavailable) as error:
             log.warning("user_cache_missing", error=str(error))
 
     async def forget_all(self) -> None:
-        """Delete every mirror, at start: the database may have been restored, or changed while Redis was away."""
+        """Delete every copy, at start: the database may have been restored, or changed while Redis was away."""
         cursor: bytes | int = 0
         while True:
             cursor, keys = await self._redis.call("SCAN", cursor, "MATCH", f"{user_key('')}*", "COUNT", SCAN_COUNT)
@@ -107,6 +108,8 @@ class UserCache:
             "per_day": user.per_day,
             "recipients_per_day": "" if user.recipients_per_day is None else user.recipients_per_day,
             "may_send_codes": int(user.may_send_codes),
+            "events": user.events,
+            "senders": ALL_SENDERS if user.senders is None else user.senders,
             **{f"revoked:{nonce}": expiry for nonce, expiry in revoked.items()},
         }
         return [part for pair in fields.items() for part in pair]

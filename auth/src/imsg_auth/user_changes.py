@@ -1,4 +1,4 @@
-"""A change of a user, in the order that keeps its mirror true: lock, forget, change, note, commit, write."""
+"""A change of a user, in the order that keeps the user cache true: lock, forget, change, note, commit, write."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,8 +17,8 @@ SOMEBODY = Caller("imsg:login", is_admin=False)
 """Who fails to log in, in the audit: a name no user can have."""
 
 
-class Reflection(Protocol):
-    """Where a user is seen by others: `forget` in the changing transaction, `refresh` after its commit."""
+class Cache(Protocol):
+    """What has to follow a change: `forget` in the changing transaction, `refresh` after its commit."""
 
     async def forget(self, username: str) -> None:
         """Make sure that nobody sees the user as it was. Raises RedisUnavailable."""
@@ -30,8 +30,8 @@ class Reflection(Protocol):
         """Show the user as it is now, if that can be done."""
 
 
-class Unwatched:
-    """A reflection nobody looks at: all services and Redis are down, and auth deletes every mirror when it starts."""
+class NoCache:
+    """Where all services and Redis are down: auth empties the user cache when it starts."""
 
     async def forget(self, username: str) -> None:
         """Do nothing."""
@@ -45,7 +45,7 @@ class Unwatched:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A user whose row is locked and whose mirror is deleted, in a transaction that commits when the block ends."""
+    """A user whose row is locked and who is out of the cache, in a transaction that commits when the block ends."""
 
     user: User
     rows: Rows
@@ -81,13 +81,13 @@ class UserChanges:
     def __init__(
         self,
         store: Store,
-        mirror: Reflection,
+        cache: Cache,
         wake: Callable[[], None] = lambda: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`wake` is told that the outbox holds something new."""
         self._store = store
-        self._mirror = mirror
+        self._cache = cache
         self._wake = wake
         self._now = now
 
@@ -105,10 +105,10 @@ class UserChanges:
             user = await rows.lock(username)
             if user is None or user_id not in (None, user.id):
                 raise Refusal("no_such_user", username=username)
-            await self._mirror.forget(username)
+            await self._cache.forget(username)
             yield Open(user, rows, self._time(), administrators)
         self._wake()
-        await self._mirror.refresh(username)
+        await self._cache.refresh(username)
 
     async def add(self, user: User, actor: Caller, details: dict[str, Any]) -> None:
         """Add a user. Raises Refusal username_taken, contact_taken; DatabaseUnavailable, RedisUnavailable."""
@@ -121,11 +121,11 @@ class UserChanges:
                 if taken.field == "username":
                     raise Refusal("username_taken", username=user.username) from taken
                 raise Refusal("contact_taken", field=taken.field) from taken
-            await self._mirror.forget(user.username)
-            await self._mirror.forget_counts(user.username)
+            await self._cache.forget(user.username)
+            await self._cache.forget_counts(user.username)
             await _note(rows, _change(actor, "register", user, details, self._time()))
         self._wake()
-        await self._mirror.refresh(user.username)
+        await self._cache.refresh(user.username)
 
     async def note_failure(self, user: User, details: dict[str, Any]) -> None:
         """Write an audit record of a log-in that failed. Raises DatabaseUnavailable."""

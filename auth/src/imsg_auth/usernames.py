@@ -122,10 +122,10 @@ def _is_unicode(text: str) -> bool:
 
 def _reads_as(name: str, address: Address) -> bool:
     """Tell whether a name is a contact, or one but for its spelling: `１３８００１３８０００`, `138-0013-8000`."""
-    return address.parse(name) is not None or _meant(name, address) is not None
+    return address.parse(name) is not None or _find_meant(name, address) is not None
 
 
-def _meant(text: str, address: Address) -> Spelling | None:
+def _find_meant(text: str, address: Address) -> Spelling | None:
     return address.misspelt(text) if address.usernames == "apart" else None
 
 
@@ -135,6 +135,6 @@ def _contact(text: str, address: Address) -> str:
     found = address.parse(storable(text))
     if found is not None:
         return found
-    if meant := _meant(text, address):
+    if meant := _find_meant(text, address):
         raise wrong(f"{meant.zh}，请写成 {meant.wanted}", f"{meant.en}; write {meant.wanted}")
     raise wrong(address.none.zh, address.none.en)

@@ -64,7 +64,7 @@ class Users:
     async def modify(self, actor: Caller, username: str, asked: Modification) -> None:
         """Set the limits, and `available` if it is said. Raises Refusal no_such_user."""
         values = asked.model_dump(exclude_none=True)
-        async with self._changes.of(_existing(username)) as change:
+        async with self._changes.of(_normalize(username)) as change:
             await change.set(**values)
             await change.note(actor, "modify", **values)
 
@@ -73,13 +73,15 @@ class Users:
 
         Raises Refusal no_such_user, contact_taken, last_administrator, wrong_type.
         """
-        name = _existing(username)
+        name = _normalize(username)
         values: dict[str, Any] = asked.model_dump(exclude_none=True, exclude={"password"})
         for contact in CONTACTS:
             if values.get(contact) == "":
                 values[contact] = None
         if values.get("recipients_per_day") == "none":
             values["recipients_per_day"] = None
+        if "senders" in values:
+            values["senders"] = None if asked.senders == "all" else ",".join(sorted(set(asked.senders or ())))
         details = {key: value for key, value in values.items() if key not in CONTACTS}
         details["contacts"] = [contact for contact in CONTACTS if contact in values]
         if asked.password is not None:
@@ -98,14 +100,19 @@ class Users:
 
     async def remove(self, actor: Caller, username: str) -> None:
         """Remove a user. Raises Refusal no_such_user, last_administrator."""
-        async with self._changes.of(_existing(username), may_end_administrator=True) as change:
+        async with self._changes.of(_normalize(username), may_end_administrator=True) as change:
             change.keep_an_administrator()
             await change.rows.remove(change.user.username)
             await change.note(actor, "delete")
 
+    async def set_events(self, username: str, user_id: str, events: int) -> None:
+        """Say which events of a user's messages are wanted, from the next send on. Raises Refusal no_such_user."""
+        async with self._changes.of(_normalize(username), user_id=user_id) as change:
+            await change.set(events=events)
+
     async def reset_password(self, actor: Caller, username: str, password: str) -> None:
         """Set a password and end every token of the user. Raises Refusal no_such_user, wrong_type."""
-        await self._set_password(actor, _existing(username), "password", password, None)
+        await self._set_password(actor, _normalize(username), "password", password, None)
 
     async def replace_password(self, caller: Caller, user: User, password: str) -> None:
         """Set a user's own new password, unless it was changed since `user` was read. Raises Refusal wrong_password."""
@@ -113,7 +120,7 @@ class Users:
 
     async def find(self, username: str, user_id: str | None = None) -> User:
         """Read a user; with `user_id` that very one. Raises Refusal no_such_user."""
-        name = _existing(username)
+        name = _normalize(username)
         async with self._store.reading() as rows:
             user = await rows.user(name)
         if user is None or user_id not in (None, user.id):
@@ -166,6 +173,14 @@ class Users:
             await self._store.purge()
         return found
 
+    async def usernames(self, method: str, addresses: Sequence[str]) -> dict[str, str]:
+        """Name the users whose contacts these addresses are, each in its normal form; others are absent."""
+        if method not in usernames.CONTACTS:
+            return {}
+        field, _ = usernames.CONTACTS[method]
+        async with self._store.reading() as rows:
+            return await rows.usernames(field, addresses)
+
     async def _set_password(self, actor: Caller, name: str, field: str, password: str, expected: User | None) -> None:
         hashed = await self._hash(name, field, password)
         async with self._changes.of(name, user_id=expected.id if expected else None) as change:
@@ -186,7 +201,7 @@ class Users:
         return await self._passwords.hash(password)
 
 
-def _existing(username: str) -> str:
+def _normalize(username: str) -> str:
     """Return the normal form of a name that is asked for. Raises Refusal no_such_user for what can't exist."""
     name = usernames.normal(username)
     if not usernames.can_be(name):

@@ -3,11 +3,10 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
@@ -20,7 +19,7 @@ from imsg_gateway.authentication import Credential, Owner
 from imsg_gateway.backpressure import Backpressure
 from imsg_gateway.draft import Draft
 from imsg_gateway.idempotency import Reservation
-from imsg_gateway.jobs import encode, kind_of, lane_of
+from imsg_gateway.jobs import encode, kind_of, lane_of, stamp
 from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_runtime.back_off import back_off_s
@@ -42,8 +41,7 @@ LONGEST_PAUSE_S = 1.0
 RETRY_AFTER_S = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """The request is on durable storage."""
 
     answer: Mapping[str, Any]
@@ -78,27 +76,30 @@ class Acceptor:
     ) -> Accepted:
         """Count, keep and publish a draft under an id; `owner` is whose request it will be.
 
-        Raises Refusal: what the charge refuses, no_provider, overloaded, broker_blocked or not_accepted (nothing kept,
-        the count given back), outcome_unknown (with `id`).
+        Raises Refusal: what the charge refuses, may_not_send_by, no_provider, overloaded, broker_blocked or
+        not_accepted (nothing kept, the count given back), outcome_unknown (with `id`).
         """
         method, kind = draft.method.name, kind_of(draft)
-        lane = lane_of(kind)
         self._providers.check(method)
-        self._backpressure.check(method, lane)
+        self._backpressure.check(method, lane_of(kind))
         now = self._now()
         expires_at = now + (draft.life or draft.method.lifetime)
         stored, content_at = _split_off(draft)
         write = partial(encode, draft, request, owner, content_at=content_at, accepted_at=now, expires_at=expires_at)
-        body = write(lane=lane)
+        # Of a list, which may be too long, before anything is counted; of a single message once its lane is known.
+        body = write(lane=lane_of(None)) if kind is None else b""
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
         answer = {"id": request, "count": len(draft.recipients)}
         if draft.total_segments is not None:
             answer["segments"] = draft.total_segments
         charged = await credential.charge(len(draft.recipients), kind)
-        if charged.is_crowded:
-            lane = lane_of(kind, is_crowded=True)
-            body = write(lane=lane)
+        if (sender := draft.sender) is not None and not charged.may_send_by(sender):
+            await self._give_back(charged)
+            raise Refusal("may_not_send_by", sender=sender)
+        lane = lane_of(kind, is_crowded=charged.is_crowded)
+        events = charged.events if owner.username == credential.username else owner.events
+        body = stamp(body or write(lane=lane), events)
         try:
             if stored:
                 await self._store(request, stored, expires_at)

@@ -69,7 +69,7 @@ class GatewayApp:
         try:
             found = self._table.find(scope["method"], path)
             pattern = found[0].path
-            response = await self._done(scope, receive, path, found, ignored)
+            response = await self._carry_out(scope, receive, path, found, ignored)
         except Refusal as refusal:
             response = refuse_with(refusal, _language(scope))
         except ServiceFailed as failed:
@@ -84,7 +84,7 @@ class GatewayApp:
             response = report_crash(error, _language(scope))
         return response, pattern
 
-    async def _done(
+    async def _carry_out(
         self, scope: Scope, receive: Receive, path: str, found: tuple[Route, tuple[str, ...]], ignored: list[str] | None
     ) -> Response:
         """Have a request answered; fields that nobody reads are added to `ignored`, or refused where it is None."""

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
@@ -13,28 +14,29 @@ from imsg_contract.errors import Refusal
 from imsg_contract.ids import time_of
 from imsg_contract.tokens import Token
 from imsg_gateway.limits import refuse_exhausted
-from imsg_runtime.quota import Charged, Disabled, Exhausted, Kind, Known, NoCodes, NoMirror, Quota, Revoked, Stale
+from imsg_runtime.quota import Charged, Disabled, Exhausted, Kind, Known, NoCodes, NotCached, Quota, Revoked, Stale
 from imsg_runtime.service_client import Caller, Peer, ServiceFailed, ServiceUnavailable
 
 MAX_VERDICTS = 8_192
 """Tokens whose MAC is remembered: a few MiB."""
 
 MAX_ROUNDS = 4
-"""How often a mirror may be missing or the epoch be another before the gateway gives up: each is a change made in
-that very moment."""
+"""How often a user may be missing in the cache, or the epoch be another, before the gateway gives up: each is a change
+made in that very moment."""
 
 
 NOBODY = "0" * 32
 """The id of whoever had a name before its present user, where nothing tells it: no user has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """Whose a request is."""
 
     username: str
     user_id: str | None
-    """None where the mirror knows none yet."""
+    """None where the user cache knows none yet."""
+    events: int = 0
+    """Which events of it somebody wants to hear, where another sends it for them; else the charge says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Verdict:
 
 
 class Authenticator:
-    """Judges tokens by the users' mirrors in Redis; asks auth for a mirror that is missing."""
+    """Judges tokens by the user cache in Redis; has auth write who is missing there."""
 
     def __init__(
         self,
@@ -110,15 +112,15 @@ class Authenticator:
                 if known.since is None:  # an auth of before ids wrote it: the name is all there is
                     return Owner(username, None)
                 is_theirs = known.since.timestamp() <= time_of(request)
-                return Owner(username, known.user_id if is_theirs else NOBODY)
+                return Owner(username, known.user_id, known.events) if is_theirs else Owner(username, NOBODY)
             try:
-                await self.mirror(username, None)
+                await self.cache(username, None)
             except Refusal:
                 return Owner(username, NOBODY)
-        raise ServiceUnavailable("the user's mirror is not to be had")
+        raise ServiceUnavailable("auth did not write the user into the cache")
 
-    async def mirror(self, username: str, token: str | None) -> None:
-        """Have auth write a user's mirror, for the sake of a token (if it is for one) that auth judges itself.
+    async def cache(self, username: str, token: str | None) -> None:
+        """Have auth write a user into the cache, for the sake of a token (if it is for one) that auth judges itself.
 
         Raises Refusal token_invalid where the token is none of auth's, or there is no such user; ServiceUnavailable.
         """
@@ -147,7 +149,7 @@ class Credential:
     async def owner(self) -> Owner:
         """Return whose token it is, if it holds.
 
-        Spares who was verified before a look at the mirror. Raises like `judged`.
+        Spares who was verified before a look at the cache. Raises like `judged`.
         """
         if self._verdict is None:
             await self.authenticate()
@@ -186,9 +188,9 @@ class Credential:
                     raise Refusal("token_invalid")
                 case Stale(epoch=epoch, user_id=user_id):
                     self._verify(user_id, epoch)
-                case NoMirror():
-                    await self._authenticator.mirror(self.username, self.text)
-        raise ServiceUnavailable("the user's mirror is not to be had")
+                case NotCached():
+                    await self._authenticator.cache(self.username, self.text)
+        raise ServiceUnavailable("auth did not write the user into the cache")
 
     async def _judge(self) -> Caller:
         for _ in range(MAX_ROUNDS):
@@ -198,9 +200,9 @@ class Credential:
                     return Caller(self.username, role == "admin", user_id, since)
                 case Revoked():
                     raise Refusal("token_invalid")
-                case NoMirror():
-                    await self._authenticator.mirror(self.username, self.text)
-        raise ServiceUnavailable("the user's mirror is not to be had")
+                case NotCached():
+                    await self._authenticator.cache(self.username, self.text)
+        raise ServiceUnavailable("auth did not write the user into the cache")
 
     def _verify(self, user_id: str | None, epoch: int) -> None:
         self._verdict = self._authenticator.verify(self.text, self.token, user_id, epoch)

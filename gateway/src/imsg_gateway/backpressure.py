@@ -52,11 +52,11 @@ class Backpressure:
             counts[method] = max([await self._broker.consumers(topology.queue(method, lane)) for lane in Lane])
         return counts
 
-    def consuming(self, method: str) -> float:
+    def count_consumers(self, method: str) -> float:
         """Say how many senders consume for a channel, as last seen; not a number where that is not known."""
         return self._consumers.get(method, nan) if self._is_reachable else nan
 
-    def waiting(self, method: str, lane: Lane | None = None) -> float:
+    def count_waiting(self, method: str, lane: Lane | None = None) -> float:
         """Say how much waits for a channel, or in a lane of it, as last seen; not a number where that is not known."""
         if not self._is_reachable or method not in self._depths:
             return nan

@@ -1,8 +1,8 @@
-"""GET /api/channels and PATCH /api/channels/METHOD: how each channel is, and pausing it."""
+"""GET /api/channels and PATCH /api/channels/METHOD: how each channel and its providers are, and pausing it."""
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -11,11 +11,13 @@ from starlette.responses import Response
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.errors import Refusal
-from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, Lane, channel_key
+from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, Lane, channel_key, providers_key
 from imsg_contract.wire import Change
 from imsg_gateway.authentication import Credential, Owner
 from imsg_gateway.backpressure import Backpressure
+from imsg_gateway.provider_reports import Provider, unite
 from imsg_gateway.request import ClientRequest
+from imsg_gateway.routes import Handler
 from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis
@@ -52,14 +54,54 @@ class Channels:
         assert credential is not None  # noqa: S101  the table wants a user's
         if not (await credential.authenticate()).is_admin:
             states = [await self._state(method, None, None, asked) for method in self._broker.topology.methods]
-            return Answer(ok(channels=[_for_users(state) for state in states]))
+            return Answer(ok(channels=[{**_for_users(state), "providers": []} for state in states]))
         try:
             waiting = await self._backpressure.depths()
             consumers = await self._backpressure.consumers()
         except Unreachable as away:
             raise Refusal("unavailable", retry_after_s=3) from away
-        states = [await self._state(method, waiting[method], consumers[method], asked) for method in waiting]
-        return Answer(ok(channels=states))
+        return Answer(
+            ok(
+                channels=[
+                    {
+                        **await self._state(method, waiting[method], consumers[method], asked),
+                        "providers": await self.providers(method),
+                    }
+                    for method in waiting
+                ]
+            )
+        )
+
+    async def providers(self, method: str) -> Sequence[Provider]:
+        """Say how a channel's providers stand, as its senders told in the last seconds. Raises RedisUnavailable."""
+        (now_s, _), told = await asyncio.gather(
+            self._redis.call("TIME"), self._redis.call("HGETALL", providers_key(method))
+        )
+        pairs = told.items() if isinstance(told, dict) else zip(told[::2], told[1::2], strict=True)
+        return unite(dict(pairs), int(now_s))
+
+    def guard(self, relayed: Handler) -> Handler:
+        """Make the handler that takes only providers there are, and weighs only those that weights choose.
+
+        Where no sender tells, what is not known is left to whoever answers.
+        """
+
+        async def answer(asked: ClientRequest, credential: Credential | None) -> Response:
+            method, name = asked.names
+            known = await self.providers(method) if method in self._broker.topology.methods else []
+            provider = next((one for one in known if one["name"] == name), None)
+            if provider is None:
+                if known:
+                    raise Refusal("not_found", what=f"{method}/{name}"[:80])
+            elif asked.fields.get("weight") is not None and provider["weight"] is None:
+                zh, en = (
+                    "这个渠道由收件地址决定用哪一个，没有权重",
+                    "here the address decides, and there are no weights",
+                )
+                raise field_wrong("weight", zh, en)
+            return await relayed(asked, credential)
+
+        return answer
 
     async def pause(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Pause a channel or let it go on; when a pause is answered, its workers have stopped taking."""
@@ -82,7 +124,8 @@ class Channels:
         with suppress(Unreachable):
             waiting = (await self._backpressure.depths())[method]
             consumers = (await self._backpressure.consumers())[method]
-        return Answer(ok(**await self._state(method, waiting, consumers, asked)))
+        state = await self._state(method, waiting, consumers, asked)
+        return Answer(ok(**state, providers=await self.providers(method)))
 
     async def _state(
         self, method: str, depths: Mapping[Lane, int] | None, consumers: int | None, asked: ClientRequest

@@ -1,6 +1,6 @@
 """POST /api/v2/messages/check: what a send of the same body would meet, with nothing sent and nothing counted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -9,15 +9,20 @@ from starlette.responses import Response
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Category
 from imsg_gateway.authentication import Credential
-from imsg_gateway.draft import DraftReader
+from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import Found
 from imsg_gateway.request import ClientRequest
+from imsg_runtime.redis import Redis
 from imsg_runtime.responses import Answer, ok, prefers_english
 from imsg_runtime.service_client import Peer, ServiceFailed
+from imsg_runtime.suppressions import Question, SuppressionMirror
 
 MOST_PROBLEMS = 100
 """Named in one answer; `problems_total` says how many there are."""
+
+AT_ONCE = 1_000
+"""Recipients that the mirror is asked about in one call."""
 
 OK = 200
 
@@ -25,8 +30,9 @@ OK = 200
 class Checker:
     """Answers the URL."""
 
-    def __init__(self, drafts: DraftReader, providers: Providers, auth: Peer) -> None:
+    def __init__(self, drafts: DraftReader, providers: Providers, auth: Peer, store: Redis) -> None:
         self._drafts = drafts
+        self._store = store
         self._providers = providers
         self._auth = auth
 
@@ -43,6 +49,8 @@ class Checker:
         # An auth of before does not tell: whoever existed then may.
         if draft.category is Category.CODE and not me.get("may_send_codes", True):
             raise Refusal("may_not_send_codes")
+        if draft.sender is not None and draft.sender not in _names(me.get("senders", "all"), draft.sender):
+            raise Refusal("may_not_send_by", sender=draft.sender)
         left = set(found.left)
         problems = _problems(found, english=prefers_english(asked.language))
         return Answer(
@@ -50,12 +58,24 @@ class Checker:
                 count=len(draft.recipients) - len(left),
                 duplicates=found.duplicates,
                 segments=draft.total_segments,
-                suppressed=0,
+                suppressed=await self._count_suppressed(draft),
                 limits=_limits(me),
                 problems=list(islice(problems, MOST_PROBLEMS)),
                 problems_total=len(found.wrong) + len(left),
             )
         )
+
+    async def _count_suppressed(self, draft: Draft) -> int:
+        """Count whom the sender would pass by, as the catalog's mirror has it now."""
+        content = draft.content if isinstance(draft.content, dict) else {}
+        sender = draft.account or content.get("sender") or ("" if draft.method.has_senders else None)
+        mirror = SuppressionMirror(self._store, draft.method.name)
+        found: int = 0
+        for first in range(0, len(draft.recipients), AT_ONCE):
+            some = draft.recipients[first : first + AT_ONCE]
+            addresses = {recipient.n: recipient.address for recipient in some}
+            found += len(await mirror.find(Question(addresses, sender, draft.category)))
+        return found
 
     async def _me(self, credential: Credential) -> Mapping[str, Any]:
         answer = await self._auth.call("GET", "/api/me", caller=await credential.authenticate())
@@ -63,6 +83,11 @@ class Checker:
             raise ServiceFailed(f"auth answered {answer.status_code} to /api/me")
         me: Mapping[str, Any] = answer.json()
         return me
+
+
+def _names(senders: str | Sequence[str], sender: str) -> Sequence[str]:
+    """List by whom a user may send; whoever may by all, by this one too."""
+    return (sender,) if isinstance(senders, str) else senders
 
 
 def _limits(me: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,9 +1,8 @@
 """From the fields of POST /api/send to a draft: everything checked, nothing accepted yet."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from imsg_channels import BY_NAME, content, unknown_method
 from imsg_channels.spec import ChannelSpec
@@ -13,7 +12,7 @@ from imsg_contract.wire import Category, Content, Recipient
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
 from imsg_gateway.authentication import Credential
-from imsg_gateway.fields import add_names, read_category, read_life, read_names, read_reference
+from imsg_gateway.fields import add_names, read_category, read_life, read_names, read_provider, read_reference
 from imsg_gateway.recipients import MAX_NAMED, Found, Recipients
 from imsg_gateway.request import has_nul
 from imsg_gateway.templates import PublishedTemplates
@@ -34,8 +33,7 @@ Find = Callable[[object, ChannelSpec, str | None, Credential], Awaitable[Found]]
 """Finds whom `to` means: refusing, or telling who can't be sent to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What is to be sent to whom, checked."""
 
     method: ChannelSpec
@@ -52,6 +50,14 @@ class Draft:
     category: Category = Category.NOTICE
     life: timedelta | None = None
     """How long it is tried, where that is not as long as its method has it."""
+    provider: str | None = None
+    """The one that may carry it."""
+
+    @property
+    def sender(self) -> str | None:
+        """The sender that a mail is to come from, by its name; None: the default one."""
+        named = self.content.get("sender") if self.method.has_senders and isinstance(self.content, dict) else None
+        return named if isinstance(named, str) else None
 
 
 class DraftReader:
@@ -97,6 +103,7 @@ class DraftReader:
             _refuse_nul(fields)
         account = self._account(fields.get("account"), method)
         reference, category, life, names = None, Category.NOTICE, None, dict[str, str]()
+        provider = await _read_provider(fields, credential) if is_v2 and "provider" in fields else None
         if is_v2:
             reference, category = read_reference(fields), read_category(fields)
             life, names = read_life(fields, category), read_names(fields, method)
@@ -120,7 +127,15 @@ class DraftReader:
             raise attachment_wrong("不能含 U+0000", "it must not hold U+0000")
         files = await self._files.read(attachment)
         draft = Draft(
-            method, account, found.recipients, checked, files, reference=reference, category=category, life=life
+            method,
+            account,
+            found.recipients,
+            checked,
+            files,
+            reference=reference,
+            category=category,
+            life=life,
+            provider=provider,
         )
         return self.complete(draft, templates), found
 
@@ -135,7 +150,7 @@ class DraftReader:
         if count is None or (text := fill(draft.content, templates)) is None:
             return draft
         segments = count(text, [recipient.address for recipient in draft.recipients])
-        return replace(draft, segments=segments.dearest, total_segments=segments.total)
+        return draft._replace(segments=segments.dearest, total_segments=segments.total)
 
     def _account(self, account: object, method: ChannelSpec) -> str | None:
         if account is not None and not isinstance(account, str):
@@ -147,6 +162,14 @@ class DraftReader:
         if not self._accounts or (account is not None and account not in self._accounts):
             raise Refusal("no_such_account", account=(account or "")[:64])
         return account
+
+
+async def _read_provider(fields: Mapping[str, Any], credential: Credential) -> str | None:
+    """Read who alone may carry it, which administrators may say. Raises Refusal no_right, wrong_type."""
+    provider = read_provider(fields)
+    if provider is not None and not (await credential.authenticate()).is_admin:
+        raise Refusal("no_right")
+    return provider
 
 
 def _method(method: object) -> ChannelSpec:

@@ -14,6 +14,7 @@ MAX_REFERENCE = 255
 NAME = "[a-z0-9_-]{1,32}"
 """Of a sender or a reply-to address, as settings call them."""
 _NAME = re.compile(NAME)
+_PROVIDER = re.compile(r"[\w.-]{1,64}")
 SHORTEST_S, LONGEST_S = 30, 172_800
 """How short and how long a message may be tried, where the client says so: 48 h at most."""
 
@@ -35,6 +36,20 @@ def read_reference(fields: Mapping[str, Any]) -> str | None:
         )
         raise field_wrong("reference", zh, en)
     return reference
+
+
+def read_provider(fields: Mapping[str, Any]) -> str | None:
+    """Read the one provider that may carry a request. Raises Refusal wrong_type; which there are its sender knows."""
+    given = fields.get("provider")
+    if given is None:
+        return None
+    if not isinstance(given, str) or not _PROVIDER.fullmatch(given):
+        zh, en = (
+            "应为服务商的名字，见 GET /api/v2/channels",
+            "it must be a provider's name, as GET /api/v2/channels has it",
+        )
+        raise field_wrong("provider", zh, en)
+    return given
 
 
 def read_names(fields: Mapping[str, Any], method: ChannelSpec) -> dict[str, str]:

@@ -50,7 +50,7 @@ class Followers:
             else:
                 elsewhere |= _choose(tags, followed) | _choose(tags, gone)
 
-        def standing(tag: str) -> Standing:
+        def judge(tag: str) -> Standing:
             if tag in follow:
                 return Standing.FOLLOWS
             if tag in left:
@@ -59,7 +59,7 @@ class Followers:
                 return Standing.ELSEWHERE
             return Standing.UNKNOWN if is_whole else Standing.FOLLOWS
 
-        return [standing(tag) for tag in tags]
+        return [judge(tag) for tag in tags]
 
 
 def _choose(tags: Sequence[str], flags: Sequence[int]) -> set[str]:

@@ -2,11 +2,11 @@
 
 import ipaddress
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 from prometheus_client import Gauge
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
+from imsg_broker.port import Broker
 from imsg_contract.ids import new_id
 from imsg_contract.topology import Lane
 from imsg_gateway import erasures, reader_page, relay, v1
@@ -29,6 +30,7 @@ from imsg_gateway.check import Checker
 from imsg_gateway.clients import Clients
 from imsg_gateway.document import Document
 from imsg_gateway.draft import DraftReader
+from imsg_gateway.follower_requests import FollowerRequests
 from imsg_gateway.followers import Followers
 from imsg_gateway.idempotency import IdempotencyKeys
 from imsg_gateway.metrics import RequestMetrics
@@ -37,21 +39,25 @@ from imsg_gateway.published_addresses import PublishedAddresses
 from imsg_gateway.recipients import Recipients
 from imsg_gateway.resend import Resends
 from imsg_gateway.resend_lock import ResendLocks
-from imsg_gateway.routes import Right, Route, Table
+from imsg_gateway.routes import Handler, Right, Route, Table
 from imsg_gateway.send import SendHandler
 from imsg_gateway.templates import PublishedTemplates
 from imsg_runtime import redis, service_client
 from imsg_runtime.quota import Quota, Tallies
+from imsg_runtime.restraint import Restraint
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps
+from imsg_runtime.service_client import Apps, Peer
 from imsg_runtime.settings import Common, Keys, StartError, load, variable
 from imsg_runtime.strength import require_strong
 
 SEND = frozenset(("to", "method", "content", "attachment", "account"))
-MESSAGE = SEND | {"reference", "expires_in", "category", "sender", "reply_to"}
+MESSAGE = SEND | {"reference", "expires_in", "category", "sender", "reply_to", "provider"}
 RESEND = frozenset(("id", "uncertain", "again", "only"))
 RESEND_DEAD = frozenset(("again",))
+TEST = frozenset(("to",))
 PAUSE = frozenset(("paused", "reason"))
+BIND = frozenset(("account", "username"))
+FOLLOWERS = frozenset(("account", "tag", "user", "limit", "cursor"))
 LANG = frozenset(("lang",))
 """Fields of the gateway's own URLs."""
 
@@ -75,6 +81,10 @@ class Settings(Common):
 
     auth_url: str = "http://auth:8000"
     history_url: str = "http://history:8000"
+    wechat_url: str = "http://sender-wechat:8000"
+    """Where followers are known."""
+    callbacks_url: str = "http://callbacks:8000"
+    catalog_url: str = "http://catalog:8000"
     token_key: Keys = ()
     http_status: str = ""
     """Retired: taken, warned of, and without any meaning (`runtime.unknown_settings`)."""
@@ -82,6 +92,11 @@ class Settings(Common):
     max_attachment_bytes: Annotated[int, Field(ge=0, le=11 * 1024 * 1024)] = 10 * 1024 * 1024
     max_depth: Annotated[int, Field(ge=1)] = 1_000_000
     wechat: WeChat = WeChat()
+
+    @property
+    def account_names(self) -> tuple[str, ...]:
+        """The official accounts, in order."""
+        return tuple(sorted(self.wechat.accounts))
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
@@ -100,49 +115,79 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     return Service("gateway", chosen, opening, v1.refuse, bounds_bodies=False)
 
 
+class _Peers(NamedTuple):
+    """The services that the gateway asks."""
+
+    auth: Peer
+    history: Peer
+    wechat: Peer
+    catalog: Peer
+    callbacks: Peer
+
+
+class _Senders(NamedTuple):
+    """What answers the URLs that send."""
+
+    handler: SendHandler
+    checker: Checker
+    templates: PublishedTemplates
+
+
 async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> GatewayApp:
     store = await stack.enter_async_context(redis.connect(settings.redis_url))
     broker = await stack.enter_async_context(open_broker(settings.broker_url, probes_alarms=True))
-    auth = await stack.enter_async_context(service_client.connect(settings.auth_url, settings.service_key, apps))
-    history = await stack.enter_async_context(service_client.connect(settings.history_url, settings.service_key, apps))
+    urls = (settings.auth_url, settings.history_url, settings.wechat_url, settings.catalog_url, settings.callbacks_url)
+    connections = [service_client.connect(url, settings.service_key, apps) for url in urls]
+    peers = _Peers(*[await stack.enter_async_context(connection) for connection in connections])
     zone = ZoneInfo(settings.timezone)
-    accounts = tuple(sorted(settings.wechat.accounts))
-
     quota = Quota(store, zone)
-    authenticator = Authenticator(quota, auth, settings.token_key, zone)
+    authenticator = Authenticator(quota, peers.auth, settings.token_key, zone)
     backpressure = Backpressure(broker, settings.max_depth)
-    recipients = Recipients(
-        auth, Followers(store, accounts), PublishedAddresses(store), Tallies(store), settings.max_recipients
-    )
-    files = Files(settings.max_attachment_bytes)
-    templates = PublishedTemplates(store)
-    drafts = DraftReader(recipients, files, templates, accounts)
     providers = Providers(store, broker.topology.methods)
-    acceptor = Acceptor(broker, history, quota, backpressure, providers)
-    sending = SendHandler(
-        drafts,
-        Resends(history, authenticator, drafts, ResendLocks(store)),
-        acceptor,
-        IdempotencyKeys(store),
-        new_id,
-        admission=Admission(),
-    )
-    checker = Checker(drafts, providers, auth)
+    restraint = Restraint(time.monotonic)
+    acceptor = Acceptor(broker, peers.history, quota, backpressure, providers)
+    templates = PublishedTemplates(store)
+    drafts = _make_drafts(settings, store, peers.auth, templates)
+    resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
+    keys, admission = IdempotencyKeys(store), Admission(restraint)
+    sending = SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission)
+    senders = _Senders(sending, Checker(drafts, providers, peers.auth, store), templates)
     channels = Channels(store, broker, backpressure)
+    followers = FollowerRequests(peers.wechat, peers.auth, broker, settings.account_names)
+    own = (*_sending_routes(senders), *_channel_routes(channels, senders), *_follower_routes(followers))
+    service.check("broker", lambda: broker.ready)
+    service.check("redis", lambda: store.takes_writes)
+    service.watch(store.watch(), "redis")
+    service.watch(backpressure.watch(), "backpressure")
+    service.watch(providers.watch(), "providers")
+    service.watch(restraint.watch(), "restraint")
+    _show_queues(service, broker, backpressure)
+    proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
+    requests = RequestMetrics(service.metrics, time.perf_counter)
+    return GatewayApp(_table(settings, own, peers, channels), authenticator, Intake(), Clients(proxies), requests)
 
-    owners: dict[relay.Owner, service_client.Peer] = {"auth": auth, "history": history}
-    own = (
-        Route("POST", "/api/send", Right.SENDER, sending.send_v1, needs_body=True, fields=SEND),
-        Route("POST", "/api/v2/messages", Right.SENDER, sending.send, needs_body=True, fields=MESSAGE),
-        Route("POST", "/api/v2/messages/check", Right.USER, checker.check, needs_body=True, fields=MESSAGE),
-        Route("POST", "/api/v2/resend", Right.SENDER, sending.resend, needs_body=True, fields=RESEND),
-        Route("POST", "/api/v2/dead/{}/resend", Right.ADMIN, sending.resend, fields=RESEND_DEAD),
-        Route("GET", "/api/v2/channels", Right.USER, channels.list),
-        Route("PATCH", "/api/v2/channels/{}", Right.ADMIN, channels.pause, needs_body=True, fields=PAUSE),
-        Route("GET", "/api/v2/templates", Right.USER, templates.list),
-    )
+
+def _make_drafts(settings: Settings, store: redis.Redis, auth: Peer, templates: PublishedTemplates) -> DraftReader:
+    accounts = settings.account_names
+    followers, published = Followers(store, accounts), PublishedAddresses(store)
+    recipients = Recipients(auth, followers, published, Tallies(store), settings.max_recipients)
+    return DraftReader(recipients, Files(settings.max_attachment_bytes), templates, accounts)
+
+
+def _table(settings: Settings, own: Sequence[Route], peers: _Peers, channels: Channels) -> Table:
+    """List every URL: the gateway's own, those that it passes on, and the pages that describe them."""
+    owners: dict[relay.Owner, Peer] = {
+        "auth": peers.auth,
+        "history": peers.history,
+        "callbacks": peers.callbacks,
+        "catalog": peers.catalog,
+    }
+    guards: dict[str, Callable[[Handler], Handler]] = {
+        erasures.PATH: lambda handler: erasures.guard(handler, peers.auth),
+        "/api/v2/channels/{}/providers/{}": channels.guard,
+    }
     relayed = tuple(
-        replace(route, handler=erasures.guard(route.handler, auth)) if route.path == erasures.PATH else route
+        replace(route, handler=guards[route.path](route.handler)) if route.path in guards else route
         for route in relay.routes(owners)
     )
     document = Document(own, owners, relay.RELAYED, settings.public_url, time.monotonic)
@@ -152,23 +197,51 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         Route("GET", "/docs", Right.OPEN, reader.page, params=LANG),
         *(Route("GET", path, Right.OPEN, reader.file) for path in reader_page.PATHS),
     )
-    table = Table((*own, *relayed, *pages))
-    service.check("broker", lambda: broker.ready)
-    service.check("redis", lambda: store.takes_writes)
-    service.watch(store.watch(), "redis")
-    service.watch(backpressure.watch(), "backpressure")
-    service.watch(providers.watch(), "providers")
+    return Table((*own, *relayed, *pages))
+
+
+def _show_queues(service: Service, broker: Broker, backpressure: Backpressure) -> None:
+    """Show in the metrics what waits at the broker, and whether it takes anything."""
     waiting = Gauge("imsg_queue_depth", "Jobs and parts that wait at the broker", ("method",), registry=service.metrics)
     by_lane = Gauge("imsg_lane_depth", "Those of one lane", ("method", "lane"), registry=service.metrics)
     consuming = Gauge("imsg_queue_consumers", "Senders that consume a channel", ("method",), registry=service.metrics)
     for method in broker.topology.methods:
-        waiting.labels(method).set_function(partial(backpressure.waiting, method))
-        consuming.labels(method).set_function(partial(backpressure.consuming, method))
+        waiting.labels(method).set_function(partial(backpressure.count_waiting, method))
+        consuming.labels(method).set_function(partial(backpressure.count_consumers, method))
         for lane in Lane:
-            by_lane.labels(method, lane.value).set_function(partial(backpressure.waiting, method, lane))
+            by_lane.labels(method, lane.value).set_function(partial(backpressure.count_waiting, method, lane))
     blocked = Gauge("imsg_broker_blocked", "1 while an alarm keeps the broker from taking", registry=service.metrics)
     blocked.set_function(lambda: float(bool(broker.blocked)))
-    proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
-    return GatewayApp(
-        table, authenticator, Intake(), Clients(proxies), RequestMetrics(service.metrics, time.perf_counter)
+
+
+def _sending_routes(senders: _Senders) -> tuple[Route, ...]:
+    handler = senders.handler
+    return (
+        Route("POST", "/api/send", Right.SENDER, handler.send_v1, needs_body=True, fields=SEND),
+        Route("POST", "/api/v2/messages", Right.SENDER, handler.send, needs_body=True, fields=MESSAGE),
+        Route("POST", "/api/v2/messages/check", Right.USER, senders.checker.check, needs_body=True, fields=MESSAGE),
+        Route("POST", "/api/v2/resend", Right.SENDER, handler.resend, needs_body=True, fields=RESEND),
+        Route("POST", "/api/v2/dead/{}/resend", Right.ADMIN, handler.resend, fields=RESEND_DEAD),
+    )
+
+
+def _channel_routes(channels: Channels, senders: _Senders) -> tuple[Route, ...]:
+    test = channels.guard(senders.handler.test)
+    return (
+        Route("GET", "/api/v2/channels", Right.USER, channels.list),
+        Route("PATCH", "/api/v2/channels/{}", Right.ADMIN, channels.pause, needs_body=True, fields=PAUSE),
+        Route("POST", "/api/v2/channels/{}/providers/{}/test", Right.ADMIN, test, needs_body=True, fields=TEST),
+        Route("GET", "/api/v2/templates", Right.USER, senders.templates.list),
+    )
+
+
+def _follower_routes(followers: FollowerRequests) -> tuple[Route, ...]:
+    path = "/api/v2/followers"
+    return (
+        Route("GET", path, Right.ADMIN, followers.list, params=FOLLOWERS),
+        Route("POST", f"{path}/bind", Right.ADMIN, followers.bind, needs_body=True, fields=BIND),
+        Route("GET", f"{path}/bind/{{}}", Right.ADMIN, followers.show_binding),
+        Route("POST", f"{path}/bind/{{}}/confirm", Right.ADMIN, followers.confirm),
+        Route("POST", f"{path}/{{}}/renew", Right.ADMIN, followers.renew),
+        Route("DELETE", f"{path}/{{}}", Right.ADMIN, followers.revoke),
     )

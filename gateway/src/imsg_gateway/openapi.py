@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from imsg_channels import METHODS_SAID
 from imsg_contract import error_responses
-from imsg_gateway import openapi_v1, schemas
+from imsg_gateway import channel_schemas, follower_schemas, openapi_v1, schemas
 from imsg_gateway.operation_ids import CHAPTERS, TITLES
 from imsg_gateway.relay import Owner, Relayed
 from imsg_gateway.routes import Right, Route
@@ -40,15 +41,42 @@ _OWN: Mapping[tuple[str, str], tuple[type[BaseModel] | None, type[BaseModel], tu
     ),
     ("POST", "/api/v2/resend"): (schemas.ResendAsked, schemas.SendAnswer, ("missing", *_RESENDING)),
     ("POST", "/api/v2/dead/{id}/resend"): (schemas.DeadResendAsked, schemas.SendAnswer, _RESENDING),
-    ("GET", "/api/v2/templates"): (None, schemas.TemplatesAnswer, ()),
-    ("GET", "/api/v2/channels"): (None, schemas.ChannelsAnswer, ()),
-    ("PATCH", "/api/v2/channels/{method}"): (schemas.ChannelAsked, schemas.ChannelAnswer, ("missing", "not_found")),
+    ("GET", "/api/v2/templates"): (None, channel_schemas.TemplatesAnswer, ()),
+    ("GET", "/api/v2/channels"): (None, channel_schemas.ChannelsAnswer, ()),
+    ("POST", "/api/v2/channels/{method}/providers/{name}/test"): (
+        channel_schemas.TestAsked,
+        schemas.SendAnswer,
+        (*_SENDING, "not_found"),
+    ),
+    ("PATCH", "/api/v2/channels/{method}"): (
+        channel_schemas.ChannelAsked,
+        channel_schemas.ChannelAnswer,
+        ("missing", "not_found"),
+    ),
+    ("GET", "/api/v2/followers"): (None, follower_schemas.FollowersAnswer, ("no_such_account", "no_such_user")),
+    ("POST", "/api/v2/followers/bind"): (
+        follower_schemas.BindingAsked,
+        follower_schemas.NewBindingAnswer,
+        ("missing", "no_such_account", "no_such_user", "provider_refused"),
+    ),
+    ("GET", "/api/v2/followers/bind/{id}"): (None, follower_schemas.BindingAnswer, ("not_found",)),
+    ("POST", "/api/v2/followers/bind/{id}/confirm"): (
+        follower_schemas.ConfirmationAsked,
+        follower_schemas.BindingAnswer,
+        ("not_found", "not_scanned", "code_expired", "no_such_user", "contact_taken"),
+    ),
+    ("POST", "/api/v2/followers/{tag}/renew"): (
+        follower_schemas.RenewalAsked,
+        follower_schemas.FollowerAnswer,
+        ("not_found",),
+    ),
+    ("DELETE", "/api/v2/followers/{tag}"): (None, follower_schemas.RevocationAnswer, ("not_found",)),
 }
 """Verb and path → body, answer, reasons of its own."""
 
 _KEYED = ("/api/v2/messages", "/api/v2/resend", "/api/v2/dead/{id}/resend")
 
-_ACCEPTED = ("/api/v2/messages",)
+_ACCEPTED = ("/api/v2/messages", "/api/v2/channels/{method}/providers/{name}/test")
 """Paths whose success is 202: what is asked has begun."""
 
 _REQUEST = ("not_json", "not_an_object", "unknown_field", "wrong_type", "too_large", "body_incomplete", "overloaded")
@@ -127,10 +155,15 @@ def describe(routes: Iterable[Route]) -> Json:
                 "content": {"application/json": {"schema": {"$ref": REF + asked.__name__}}},
             }
         parameters: list[Json] = [
-            {"name": name, "in": "path", "required": True, "schema": schemas.NAMED[path]} for name in _names(path)
+            {"name": name, "in": "path", "required": True, "schema": _schema(path, name)} for name in _names(path)
         ]
         if path in _KEYED:
             parameters.append(_IDEMPOTENCY_KEY)
+        if route.verb == "GET":
+            parameters += [
+                {"name": name, "in": "query", "required": False, "schema": schema}
+                for name, schema in schemas.QUERIES.get(path, {}).items()
+            ]
         if parameters:
             operation["parameters"] = parameters
         paths.setdefault(path, {})[route.verb.lower()] = _complete(operation, route)
@@ -231,6 +264,11 @@ def _close(paths: Json, schemas: Json) -> None:
 def _keep_used(paths: Json, schemas: Json) -> Json:
     """Keep the schemas that something refers to, in order."""
     return {name: schemas[name] for name in sorted(reach(references(paths), schemas))}
+
+
+def _schema(path: str, name: str) -> Mapping[str, Any]:
+    several = schemas.NAMED_EACH.get(path)
+    return schemas.NAMED[path] if several is None else several[name]
 
 
 def _names(path: str) -> list[str]:

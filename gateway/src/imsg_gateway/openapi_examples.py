@@ -6,7 +6,13 @@ from typing import Any
 
 from imsg_gateway.schema_references import REF, Json
 
-_NAMED = {"id": "0193643f5a7c7d3e8f1a2b3c4d5e6f70", "username": "zhang.san"}
+_NAMED = {
+    "id": "0193643f5a7c7d3e8f1a2b3c4d5e6f70",
+    "username": "zhang.san",
+    "tag": "7K3-M9Q-2XH",
+    "name": "default",
+    "event": "evt_0193643f5a7c7d3e8f1a2b3c4d5e6f70-0-2",
+}
 """Name in a path → what it may be."""
 
 

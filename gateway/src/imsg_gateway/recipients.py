@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from imsg_channels import CHANNELS
 from imsg_channels.one_line import has_control
@@ -40,8 +41,7 @@ class Wrong:
     """It may be a guess: counted, so that nobody learns names and tags by trying."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The recipients, numbered, and those of them (as written) who have left the official account."""
 
     recipients: tuple[Recipient, ...]
@@ -95,7 +95,7 @@ class Recipients:
         malformed = {one.text for one in wrong}
         sound = [text for text in texts if text not in malformed]
         found = await self._resolve(sound, addresses, method, account, credential, is_sent=False)
-        return replace(found, wrong=(*wrong, *found.wrong))
+        return found._replace(wrong=(*wrong, *found.wrong))
 
     async def _addresses(self, texts: Sequence[str], method: ChannelSpec) -> tuple[dict[str, str | None], list[Wrong]]:
         """Read each text as an address, None where it may be a username; and list those that can be neither."""
@@ -136,7 +136,7 @@ class Recipients:
             wrong += unknown
         if wrong:
             await self._count_tries(caller, sum(problem.is_unknown for problem in wrong))
-        return replace(found, wrong=tuple(wrong))
+        return found._replace(wrong=tuple(wrong))
 
     def _texts(self, to: object) -> Sequence[str]:
         if isinstance(to, str):
@@ -193,7 +193,7 @@ class Recipients:
                     pass
         others = {problem.text for problem in wrong}
         recipients = tuple(recipient for recipient in found.recipients if recipient.to not in others)
-        return replace(found, recipients=recipients, left=tuple(left)), wrong
+        return found._replace(recipients=recipients, left=tuple(left)), wrong
 
     async def _check_published(self, found: Found, method: ChannelSpec) -> tuple[Found, list[Wrong]]:
         addresses = [recipient.address for recipient in found.recipients]
@@ -205,7 +205,7 @@ class Recipients:
             if one.address in unknown
         ]
         known = tuple(one for one in found.recipients if one.address not in unknown)
-        return replace(found, recipients=known), wrong
+        return found._replace(recipients=known), wrong
 
     async def _check_tries(self, caller: Caller) -> None:
         await self._count_tries(caller, 0)
@@ -248,14 +248,15 @@ def _explain_misspelt(text: str, method: ChannelSpec) -> Wrong | None:
 
 def _number(texts: Sequence[str], addresses: Mapping[str, str | None], apart: Collection[str] = ()) -> Found:
     """Give each person one number. `apart` are names that are told from everything but themselves."""
+    if len(texts) == 1:  # as most are: nobody to be told from
+        address = addresses[texts[0]]
+        return Found(() if address is None else (Recipient(n=0, to=texts[0], address=address),))
     alone = frozenset(apart)
     first: dict[str, tuple[str, str]] = {}
     known = [(address, text) for text in texts if (address := addresses[text]) is not None]
     for address, text in known:
         first.setdefault(f":{text}" if text in alone else identity(address), (address, text))
-    recipients = tuple(
-        Recipient.model_construct(n=n, to=text, address=address) for n, (address, text) in enumerate(first.values())
-    )
+    recipients = tuple(Recipient(n=n, to=text, address=address) for n, (address, text) in enumerate(first.values()))
     return Found(recipients, duplicates=len(known) - len(recipients))
 
 

@@ -16,7 +16,17 @@ from imsg_gateway.validation_errors import field_wrong
 from imsg_runtime.responses import JSON, TOLD
 from imsg_runtime.service_client import Peer, ServiceFailed
 
-Owner = Literal["auth", "history"]
+Owner = Literal["auth", "history", "callbacks", "catalog"]
+
+
+TIMEOUT_S = 15.0
+"""A log-in that is being slowed waits 5 s; a query over much history may take longer than a call between services."""
+
+EVENTS_TIMEOUT_S = 75.0
+"""Whoever reads events may wait 60 s for one."""
+
+TEST_TIMEOUT_S = 25.0
+"""A callback that is tried out has 15 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,7 @@ class Relayed:
     params: tuple[str, ...] = ()
     """Of the query."""
     needs_body: bool = False
+    timeout_s: float = TIMEOUT_S
 
 
 LOGIN = ("username", "password")
@@ -41,8 +52,11 @@ LIMITS = ("per_day", "per_hour", "available")
 USER = (*CONTACTS, "role", *LIMITS)
 FILTERS = ("id", "username", "method", "status", "to", "since", "until", "limit", "cursor")
 V2_FILTERS = (*FILTERS, "reference", "code", "part")
+REPLIES = ("id", "username", "method", "from", "since", "until", "limit", "cursor")
 SPAN = ("username", "since", "until", "bucket")
 PAGE = ("limit", "cursor")
+SUPPRESSION = ("method", "to", "scope", "reason", "until", "note")
+ENDPOINT = ("url", "events", "methods", "description")
 
 RELAYED: tuple[Relayed, ...] = (
     # v1: what its document and docs/interface list, for good
@@ -65,23 +79,94 @@ RELAYED: tuple[Relayed, ...] = (
         Right.ADMIN,
         "auth",
         "/api/users/{}",
-        ("password", *USER, "recipients_per_day", "may_send_codes"),
+        ("password", *USER, "recipients_per_day", "may_send_codes", "senders"),
         needs_body=True,
     ),
     Relayed("DELETE", "/api/v2/users/{}", Right.ADMIN, "auth", "/api/users/{}"),
+    Relayed(
+        "PATCH",
+        "/api/v2/channels/{}/providers/{}",
+        Right.ADMIN,
+        "auth",
+        "/api/channels/{}/providers/{}",
+        ("enabled", "weight"),
+        needs_body=True,
+    ),
     Relayed("GET", "/api/v2/messages", Right.USER, "history", "/api/messages", params=V2_FILTERS),
     Relayed("GET", "/api/v2/requests", Right.USER, "history", "/api/requests", params=V2_FILTERS),
     Relayed("GET", "/api/v2/requests/{}", Right.USER, "history", "/api/requests/{}"),
+    Relayed("GET", "/api/v2/replies", Right.USER, "history", "/api/replies", params=REPLIES),
     Relayed("GET", "/api/v2/stats", Right.USER, "history", "/api/stats", params=SPAN),
     Relayed("GET", "/api/v2/dead", Right.ADMIN, "history", "/api/dead", params=PAGE),
     Relayed("GET", "/api/v2/dead/{}", Right.ADMIN, "history", "/api/dead/{}"),
     Relayed("POST", "/api/v2/erasures", Right.ADMIN, "history", "/api/erasures", ("method", "to"), needs_body=True),
     Relayed("GET", "/api/v2/erasures/{}", Right.ADMIN, "history", "/api/erasures/{}"),
+    Relayed(
+        "GET",
+        "/api/v2/suppressions",
+        Right.ADMIN,
+        "catalog",
+        "/api/suppressions",
+        params=("method", "reason", "to", *PAGE),
+    ),
+    Relayed("POST", "/api/v2/suppressions", Right.ADMIN, "catalog", "/api/suppressions", SUPPRESSION, needs_body=True),
+    Relayed("DELETE", "/api/v2/suppressions/{}", Right.ADMIN, "catalog", "/api/suppressions/{}"),
+    Relayed("GET", "/api/v2/callbacks", Right.USER, "callbacks", "/api/callbacks"),
+    Relayed("POST", "/api/v2/callbacks", Right.USER, "callbacks", "/api/callbacks", ENDPOINT, needs_body=True),
+    Relayed(
+        "PATCH",
+        "/api/v2/callbacks/{}",
+        Right.USER,
+        "callbacks",
+        "/api/callbacks/{}",
+        (*ENDPOINT, "all_methods", "enabled"),
+        needs_body=True,
+    ),
+    Relayed("DELETE", "/api/v2/callbacks/{}", Right.USER, "callbacks", "/api/callbacks/{}"),
+    Relayed(
+        "POST",
+        "/api/v2/callbacks/{}/test",
+        Right.USER,
+        "callbacks",
+        "/api/callbacks/{}/test",
+        timeout_s=TEST_TIMEOUT_S,
+    ),
+    Relayed("POST", "/api/v2/callbacks/{}/rotate", Right.USER, "callbacks", "/api/callbacks/{}/rotate"),
+    Relayed(
+        "POST",
+        "/api/v2/callbacks/{}/recover",
+        Right.USER,
+        "callbacks",
+        "/api/callbacks/{}/recover",
+        ("since", "until"),
+        needs_body=True,
+    ),
+    Relayed(
+        "GET",
+        "/api/v2/callbacks/{}/deliveries",
+        Right.USER,
+        "callbacks",
+        "/api/callbacks/{}/deliveries",
+        params=("state", *PAGE),
+    ),
+    Relayed(
+        "POST",
+        "/api/v2/callbacks/{}/deliveries/{}/resend",
+        Right.USER,
+        "callbacks",
+        "/api/callbacks/{}/deliveries/{}/resend",
+    ),
+    Relayed(
+        "GET",
+        "/api/v2/events",
+        Right.USER,
+        "callbacks",
+        "/api/events",
+        params=("after", "wait", "limit"),
+        timeout_s=EVENTS_TIMEOUT_S,
+    ),
 )
 """A test holds `fields` and `params` to what the owners' documents say that they read."""
-
-TIMEOUT_S = 15.0
-"""A log-in that is being slowed waits 5 s; a query over much history may take longer than a call between services."""
 
 NOT_FOUND = 404
 
@@ -116,7 +201,9 @@ def relay(owner: Peer, row: Relayed) -> Handler:
         url = row.at.replace("{}", "%s") % tuple(quote(name, safe="") for name in asked.names)
         if query := [(name, value) for name, value in asked.query if name in row.params]:
             url += f"?{urlencode(query)}"
-        given = await owner.call(asked.verb, url, caller=caller, content=content, headers=headers, timeout_s=TIMEOUT_S)
+        given = await owner.call(
+            asked.verb, url, caller=caller, content=content, headers=headers, timeout_s=row.timeout_s
+        )
         if "json" not in given.headers.get("content-type", ""):
             raise ServiceFailed(f"{asked.path} was answered {given.status_code} by something else than its owner")
         if given.status_code == NOT_FOUND and from_json(given.content).get("reason") == "no_such_url":

@@ -1,8 +1,7 @@
 """What a client asked: one request, read once, with its token apart from its fields."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from pydantic_core import from_json
@@ -32,8 +31,7 @@ _AS_IT_IS = "%&=+;/?:@!$'()*,~"
 _ESCAPED_NUL = b"\\u0000"
 
 
-@dataclass(frozen=True, slots=True)
-class ClientRequest:
+class ClientRequest(NamedTuple):
     """One request. `token` is as given, None where there is none; whether it holds is for `callers` to say."""
 
     verb: str

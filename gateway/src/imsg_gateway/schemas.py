@@ -33,14 +33,38 @@ _SPACE = r"[ \t\n\r\v\f]*"
 _LETTER = rf"[A-Za-z0-9+/]{_SPACE}"
 BASE64 = rf"^{_SPACE}(({_LETTER}){{4}})*(({_LETTER}){{2}}(={_SPACE}){{2}}|({_LETTER}){{3}}={_SPACE})?$"
 
+TAG: JsonDict = {"type": "string", "pattern": "^[0-9A-Za-z-]{9,32}$"}
+ACCOUNT: JsonDict = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,31}$"}
+
 NAMED: Mapping[str, Mapping[str, Any]] = {
     "/api/v2/channels/{method}": METHOD,
     "/api/v2/dead/{id}/resend": {"type": "string"},
+    "/api/v2/followers/bind/{id}": {"type": "string"},
+    "/api/v2/followers/bind/{id}/confirm": {"type": "string"},
+    "/api/v2/followers/{tag}/renew": TAG,
+    "/api/v2/followers/{tag}": TAG,
 }
 """Path → the schema of the name in it."""
 
+NAMED_EACH: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "/api/v2/channels/{method}/providers/{name}/test": {"method": METHOD, "name": {"type": "string"}},
+}
+"""Path with several names in it → the schema of each."""
 
-def _example(**fields: Any) -> JsonDict:  # noqa: ANN401  any JSON
+QUERIES: Mapping[str, Mapping[str, JsonDict]] = {
+    "/api/v2/followers": {
+        "account": {**ACCOUNT, "description": "Only those of this official account."},
+        "tag": {"type": "string", "description": "Only the one who has this tag."},
+        "user": {"type": "string", "description": "Only the one who is this user's contact."},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
+        "cursor": {"type": "string", "description": "`next` of the page before."},
+    },
+}
+"""Path of a GET → what its query takes."""
+
+
+def example(**fields: Any) -> JsonDict:  # noqa: ANN401  any JSON
+    """Give a body's example, as a model's configuration has it."""
     return {"examples": [fields]}
 
 
@@ -83,7 +107,7 @@ class AttachedFile(ClientRequest):
 Nothing = Annotated[list[AttachedFile], Field(max_length=0)] | None
 
 
-class SendHandler(ClientRequest):
+class SendRequest(ClientRequest):
     """What all methods have in common."""
 
     token: Token = None
@@ -97,6 +121,13 @@ class SendHandler(ClientRequest):
             max_length=MAX_REFERENCE,
             description="What the client calls the request: shown and filtered by wherever the request is.",
             json_schema_extra={"pattern": f"^{ONE_LINE}+$"},
+        ),
+    ] = None
+    provider: Annotated[
+        str | None,
+        Field(
+            description="The one provider that may carry it, as GET /api/v2/channels names it; for administrators.",
+            json_schema_extra={"pattern": r"^[\w.-]{1,64}$"},
         ),
     ] = None
     category: Annotated[
@@ -119,7 +150,7 @@ class SendHandler(ClientRequest):
     ] = None
 
 
-class MailHandler(SendHandler):
+class MailRequest(SendRequest):
     """What mail has beside."""
 
     sender: Annotated[
@@ -140,7 +171,7 @@ class MailHandler(SendHandler):
     ] = None
 
 
-def _sending(channel: ChannelSpec) -> type[SendHandler]:
+def _describe_send(channel: ChannelSpec) -> type[SendRequest]:
     """Describe what a send by a channel takes; its content describes itself."""
     examples = [{**channel.example, "method": channel.name}]
     if channel.code_example:
@@ -155,14 +186,14 @@ def _sending(channel: ChannelSpec) -> type[SendHandler]:
     }
     return create_model(
         "Send" + channel.content.__name__.removesuffix("Content"),
-        __base__=MailHandler if channel.has_senders else SendHandler,
+        __base__=MailRequest if channel.has_senders else SendRequest,
         __doc__=channel.to.en,
         __cls_kwargs__={"json_schema_extra": {**channel.request_schema, "examples": examples}},
         **fields,
     )
 
 
-_ANY = reduce(or_, map(_sending, CHANNELS))
+_ANY = reduce(or_, map(_describe_send, CHANNELS))
 
 
 class SendAsked(RootModel[Annotated[_ANY, Field(discriminator="method")]]):  # type: ignore[valid-type]
@@ -229,7 +260,7 @@ Again = Annotated[bool | None, Field(description="Also what was sent again alrea
 class ResendAsked(ClientRequest):
     """POST /api/v2/resend: a request's id, or one message's."""
 
-    model_config = ConfigDict(json_schema_extra=_example(id="0193643f5a7c7d3e8f1a2b3c4d5e6f70-0", uncertain=False))
+    model_config = ConfigDict(json_schema_extra=example(id="0193643f5a7c7d3e8f1a2b3c4d5e6f70-0", uncertain=False))
 
     token: Token = None
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}(-[0-9]{1,9})?$")]
@@ -244,82 +275,7 @@ class ResendAsked(ClientRequest):
 class DeadResendAsked(ClientRequest):
     """POST /api/v2/dead/ID/resend."""
 
-    model_config = ConfigDict(json_schema_extra=_example(again=True))
+    model_config = ConfigDict(json_schema_extra=example(again=True))
 
     token: Token = None
     again: Again = None
-
-
-class LaneDepths(BaseModel):
-    """How much waits in each lane of a channel."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    priority: Annotated[int, Field(description="Log-in codes: they wait for nothing else.")]
-    normal: Annotated[int, Field(description="Single messages.")]
-    bulk: Annotated[int, Field(description="Lists, and single messages of whoever sends too many at once.")]
-
-
-class Channel(BaseModel):
-    """How a channel is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    method: MethodName
-    state: Literal["open", "paused", "blocked"]
-    why: str | None
-    until: str | None
-    waiting: Annotated[
-        int | None, Field(description="Messages and parts at the broker; null where it could not be asked.")
-    ]
-    lanes: Annotated[LaneDepths | None, Field(description="`waiting` by lane.")]
-    consumers: Annotated[
-        int | None,
-        Field(
-            description="Senders that consume it now; 0: what waits, waits for one. Null where it could not be asked."
-        ),
-    ]
-
-
-class ChannelsAnswer(Answered):
-    """GET /api/channels."""
-
-    channels: list[Channel]
-
-
-class Template(BaseModel):
-    """What a message by a template looks like, and what it takes."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    method: MethodName
-    name: Annotated[str, Field(description="What `template` is in `{template, params}`.")]
-    default: Annotated[bool, Field(description="Free text goes into the one variable of the default template.")]
-    signature: Annotated[str, Field(description="Stands before the text of an SMS, and counts.")]
-    text: Annotated[str, Field(description="The words around each `${variable}`; empty where they are not known.")]
-    variables: Annotated[dict[str, int | None], Field(description="Name → the most characters it takes.")]
-    links: Annotated[bool, Field(description="Whether a variable may hold a link.")]
-    breaks: Annotated[bool, Field(description="Whether a variable may hold a line break.")]
-
-
-class TemplatesAnswer(Answered):
-    """GET /api/templates."""
-
-    templates: list[Template]
-
-
-class ChannelAsked(ClientRequest):
-    """PATCH /api/channels/METHOD."""
-
-    model_config = ConfigDict(json_schema_extra=_example(paused=True, reason="the mail server moves until 18:00"))
-
-    token: Token = None
-    paused: bool
-    reason: Annotated[
-        str | None,
-        Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Shown as `why` while it is paused."),
-    ] = None
-
-
-class ChannelAnswer(Answered, Channel):
-    """The channel as it is now."""

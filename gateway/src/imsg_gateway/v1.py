@@ -36,12 +36,16 @@ def print_only(response: Response, url: str) -> Response:
     """Cut an answer down to the documented keys and 200; its headers, which say the rest, stay."""
     is_success = response.status_code < 300  # noqa: PLR2004  HTTP's own number
     if url != PRINTED_AS_IT_IS or not is_success:
-        content = response.content if isinstance(response, Answer) else from_json(bytes(response.body))
         keys = (*ALWAYS, *PRINTED[url]) if is_success else ALWAYS
-        headers = response.raw_headers
-        response = Answer({key: content[key] for key in keys if key in content})
-        own = {name for name, _ in response.raw_headers}
-        response.raw_headers += [item for item in headers if item[0] not in own]
+        if isinstance(response, Answer):
+            content = response.content
+            response.content = {key: content[key] for key in keys if key in content}
+        else:
+            content = from_json(bytes(response.body))
+            headers = response.raw_headers
+            response = Answer({key: content[key] for key in keys if key in content})
+            own = {b"content-length", *(name for name, _ in response.raw_headers)}
+            response.raw_headers += [item for item in headers if item[0] not in own]
     response.status_code = 200
     return response
 

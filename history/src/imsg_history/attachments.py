@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import case, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
+from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.ids import Name
 from imsg_history.tables import attachments

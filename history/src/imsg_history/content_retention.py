@@ -1,16 +1,16 @@
-"""Contents, erased some time before the rows they belong to: subject, text, files, and the bodies of dead letters."""
+"""Contents, erased before the rows they belong to: subject, text, files, replies, and the bodies of dead letters."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, exists, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
+from imsg_database.awaiting import AsyncConnection
 from imsg_history import redact
 from imsg_history.database import Database
 from imsg_history.ids import first_id
-from imsg_history.tables import KEEP_CONTENT_DAYS, attachments, dead, installation, messages, requests
+from imsg_history.tables import KEEP_CONTENT_DAYS, attachments, dead, installation, messages, replies, requests
 
 KEEP_CONTENT_DAYS_OF_OLD = 90
 """What an installation that was made before there was a choice goes on with."""
@@ -55,6 +55,8 @@ class Contents:
             self._done_until = end
         bodies = update(dead).where(dead.c.at < until, dead.c.body != b"").values(body=b"")
         await self._database.write(lambda connection: connection.execute(bodies))
+        texts = update(replies).where(replies.c.at < until, replies.c.text.is_not(None)).values(text=None)
+        await self._database.write(lambda connection: connection.execute(texts))
         return count
 
     async def _erase_between(self, start: datetime, end: datetime) -> int:

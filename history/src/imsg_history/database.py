@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, func, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from imsg_database.awaiting import AsyncConnection, AsyncEngine
 from imsg_database.engines import BEGIN, Terms, open_engine
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.tables import metadata
@@ -126,7 +126,7 @@ class Database:
         # No BEGIN and no ROLLBACK: two round trips less.
         return {"isolation_level": "AUTOCOMMIT"} if self.is_postgres else {}
 
-    async def _done(self, work: Callable[[AsyncConnection], Awaitable[T]], options: dict[str, str]) -> T:
+    async def _work(self, work: Callable[[AsyncConnection], Awaitable[T]], options: dict[str, str]) -> T:
         async with self._engine.connect() as connection:
             await connection.execution_options(**options)
             async with connection.begin():
@@ -136,7 +136,7 @@ class Database:
         self, work: Callable[[AsyncConnection], Awaitable[T]], timeout_s: float, options: dict[str, str]
     ) -> T:
         try:
-            done = await finish_within(self._done(work, options), timeout_s)
+            done = await finish_within(self._work(work, options), timeout_s)
         except DBAPIError as error:
             if blames_the_row(error):
                 self.available = True

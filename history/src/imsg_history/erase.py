@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, delete, func, literal, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, Row, Table, bindparam, case, delete, func, literal, select, tuple_, update
 
 from imsg_contract.addresses import identity
 from imsg_contract.wire import Status
+from imsg_database.awaiting import AsyncConnection
 from imsg_history import redact, redaction
 from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of
 from imsg_history.merge import DEAD_RANK
 from imsg_history.redaction import Redacted
-from imsg_history.tables import attachments, attempts, dead, jobs, messages, receipts, requests
+from imsg_history.tables import attachments, attempts, dead, events, jobs, messages, receipts, replies, requests
 from imsg_runtime.tombstones import Digests, Tombstone
 
 SLICE = 1_000
@@ -59,7 +59,8 @@ class Eraser:
         for stone in stones:
             until[stone.digest] = max(stone.at, until.get(stone.digest, stone.at))
         count = await self._from_messages(until)
-        await self._from_receipts(until)
+        await self._erase_addressed(receipts, receipts.c.kept_at, until)
+        await self._erase_addressed(replies, replies.c.at, until)
         await self._from_dead(until)
         return count
 
@@ -99,15 +100,17 @@ class Eraser:
                     lambda connection, name=name, hits=of_request: _erase(connection, name, hits)  # type: ignore[misc]
                 )
 
-    async def _from_receipts(self, until: Mapping[str, datetime]) -> None:
-        async def waiting(connection: AsyncConnection) -> list[str]:
-            return list(await connection.scalars(select(receipts.c.address).distinct()))
+    async def _erase_addressed(self, table: Table, since: Column[Any], until: Mapping[str, datetime]) -> None:
+        """Delete rows that are about an address alone: receipts that wait for their message, and replies."""
 
-        addresses = await self._database.read(waiting)
+        async def list_addresses(connection: AsyncConnection) -> list[str]:
+            return list(await connection.scalars(select(table.c.address).distinct()))
+
+        addresses = await self._database.read(list_addresses)
         known = await self._find_known(addresses, until)
         for address in addresses:
             if (at := known.until.get(identity(address))) is not None:
-                gone = delete(receipts).where(receipts.c.address == address, receipts.c.kept_at <= at)
+                gone = delete(table).where(table.c.address == address, since <= at)
                 await self._database.write(lambda connection, one=gone: connection.execute(one))  # type: ignore[misc]
 
     async def _from_dead(self, until: Mapping[str, datetime]) -> None:
@@ -208,3 +211,5 @@ async def _empty_messages(connection: AsyncConnection, name: str, hits: Hits) ->
     )
     await connection.execute(change, rows)
     await connection.execute(delete(attempts).where(attempts.c.request == name, attempts.c.n.in_(list(hits))))
+    waiting = update(events).where(events.c.request == name, events.c.n.in_(list(hits)))
+    await connection.execute(waiting.values(written=None, address=None, provider_id=None, detail=None))

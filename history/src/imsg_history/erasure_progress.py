@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, Unreachable
 from imsg_channels import CHANNELS
 from imsg_contract.topology import ERASED, Lane
 from imsg_contract.wire import Status
+from imsg_database.awaiting import AsyncConnection
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.erase import Eraser
@@ -36,7 +36,7 @@ from imsg_history.tombstones import (
     REDIS,
     TABLES,
     TombstoneStore,
-    remaining,
+    write_remaining,
 )
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
@@ -57,6 +57,9 @@ HISTORY = "history"
 
 WITH_FOLLOWERS = tuple(channel for channel in CHANNELS if channel.has_accounts)
 """Channels whose senders know people by themselves: they erase them, and say in `ERASED` how far they are."""
+
+BESIDE = {"callbacks": "events of callbacks", "catalog": "suppressions of catalog"}
+"""Services that erase people of every channel from what is theirs and on its way to them, once they have said so."""
 
 Remaining = dict[str, str | None]
 
@@ -130,7 +133,7 @@ class ErasureProgress:
         count = await self.eraser.erase(stones) if stones else 0
         await self.database.purge()
         for row in rows:
-            await self._change([row.id], state=REDIS, remains=remaining(row.at, FIRST[1:]))
+            await self._change([row.id], state=REDIS, remains=write_remaining(row.at, FIRST[1:]))
         log.info("erased", erasures=[row.id for row in rows], messages=count)
 
     async def _empty_redis(self, rows: Sequence[Row[Any]]) -> None:
@@ -141,7 +144,7 @@ class ErasureProgress:
             return
         for row in rows:
             waiting = json.dumps([*self._lanes(row.method), HISTORY])
-            await self._change([row.id], state=QUEUES, waiting=waiting, remains=remaining(row.at, FIRST[2:]))
+            await self._change([row.id], state=QUEUES, waiting=waiting, remains=write_remaining(row.at, FIRST[2:]))
 
     async def _look(self, missed: set[str]) -> None:
         """See which queues have drained; when all have, take out what came into Redis meanwhile."""
@@ -154,17 +157,19 @@ class ErasureProgress:
         elsewhere += ["tombstones not written to Redis"] if MIRROR in missed else []
         done: list[Row[Any]] = []
         for row in rows:
-            waiting = await self._waiting(row, depths)
+            waiting = await self._list_waiting(row, depths)
             names = [
                 name for lane in waiting for name in ((depths.history,) if lane == HISTORY else depths.lanes[lane])
             ]
-            remains: list[Remaining] = json.loads(remaining(row.at, [f"queue {name}" for name in names]))
+            remains: list[Remaining] = json.loads(write_remaining(row.at, [f"queue {name}" for name in names]))
             remains += [{"where": place, "until": None} for place in elsewhere]
             for channel in WITH_FOLLOWERS:
                 until = erased.get(channel.name)
                 is_meant = row.method == channel.name or (row.method is None and until is not None)
                 if is_meant and (until or 0) < _ms(row.at):
                     remains.append({"where": f"followers of {channel.service}", "until": None})
+            late = [name for name in BESIDE if name in erased and erased[name] < _ms(row.at)]
+            remains += [{"where": BESIDE[name], "until": None} for name in late]
             await self._change([row.id], waiting=json.dumps(waiting), remains=json.dumps(remains))
             if not remains:
                 done.append(row)
@@ -174,7 +179,7 @@ class ErasureProgress:
                 await self._change([row.id for row in done], state=DONE)
                 log.info("erasures_done", erasures=[row.id for row in done])
 
-    async def _waiting(self, row: Row[Any], depths: Depths) -> list[str]:
+    async def _list_waiting(self, row: Row[Any], depths: Depths) -> list[str]:
         """Say what may hold something still: history's queue until what came before is recorded, then the lanes.
 
         A lane matters while it has to say of a message to that person that it was not sent, and until it is empty.
@@ -217,7 +222,7 @@ class ErasureProgress:
             return None
 
     async def _read_erased_until_ms(self) -> Mapping[str, int]:
-        """Say up to which tombstone each sender has erased its followers; absent where there has been none."""
+        """Say up to which tombstone whoever erases by itself has; absent where it has never said so."""
         found: Mapping[bytes, bytes] = await self.redis.call("HGETALL", ERASED)
         return {name.decode(): int(until) for name, until in found.items()}
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from imsg_broker.port import Delivery
-from imsg_contract.topology import CHANGE, DEAD, OUTCOME, RECEIPT, is_job_key
-from imsg_contract.wire import Change, Job, Outcomes, Receipt
+from imsg_contract.topology import CHANGE, DEAD, INBOUND, OUTCOME, RECEIPT, is_job_key
+from imsg_contract.wire import Change, Inbound, Job, Outcomes, Receipt
 from imsg_history.ids import LAST_N
 
 UNREADABLE = "unreadable"
@@ -45,7 +45,7 @@ class Dead:
     job: Job | None = None
 
 
-Event = Accepted | Outcomes | Receipt | Change | Dead
+Event = Accepted | Outcomes | Receipt | Inbound | Change | Dead
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -55,7 +55,7 @@ def read(delivery: Delivery) -> Event:
     key, body = delivery.key, delivery.body
     if key == DEAD or DEATH_HEADER in delivery.headers:
         return _read_dead(delivery)
-    if not is_job_key(key) and key not in (OUTCOME, RECEIPT, CHANGE):
+    if not is_job_key(key) and key not in (OUTCOME, RECEIPT, INBOUND, CHANGE):
         return dead(delivery, UNREADABLE, f"no kind of message has the key {key}")
     try:
         return _read(key, body)
@@ -68,6 +68,8 @@ def _read(key: str, body: bytes) -> Event:
         return _number(_parse(Outcomes, body))
     if key == RECEIPT:
         return _parse(Receipt, body)
+    if key == INBOUND:
+        return _parse(Inbound, body)
     if key == CHANGE:
         return _parse(Change, body)
     return Accepted(_check(_parse(Job, body)), body)

@@ -51,11 +51,11 @@ def read_query(given: Mapping[str, str], caller: Caller, *, is_v2: bool = False)
     """Read the filters of GET /api/query, or of v2's GET /api/messages, which has more. Raises Refusal."""
     cursor = given.get("cursor")
     return Query(
-        _name(given["id"]) if "id" in given else None,
+        read_name(given["id"]) if "id" in given else None,
         whose(given.get("username"), caller),
-        _method(given["method"]) if "method" in given else None,
+        read_method(given["method"]) if "method" in given else None,
         _statuses(given["status"], several=is_v2) if "status" in given else (),
-        _address(given["to"]) if "to" in given else None,
+        read_address(given["to"]) if "to" in given else None,
         read_time(given, "since"),
         read_time(given, "until"),
         read_limit(given.get("limit")),
@@ -82,7 +82,8 @@ def read_time(given: Mapping[str, str], field: str) -> datetime | None:
         ) from error
 
 
-def _name(text: str) -> Name:
+def read_name(text: str) -> Name:
+    """Read the id of a request or a message. Raises Refusal."""
     name = Name.read(text)
     if name is None:
         raise Refusal(
@@ -94,7 +95,8 @@ def _name(text: str) -> Name:
     return name
 
 
-def _method(text: str) -> str:
+def read_method(text: str) -> str:
+    """Read the name of a channel. Raises Refusal."""
     if text not in METHODS:
         raise unknown_method()
     return text
@@ -126,11 +128,11 @@ def _status(text: str, *, several: bool) -> Status:
         ) from error
 
 
-def _address(text: str) -> str:
+def read_address(text: str, field: str = "to") -> str:
+    """Read a person's address, as written or in its normal form. Raises Refusal."""
     if not text:
-        raise Refusal(
-            "wrong_type", field="to", why_zh="应为收件人，不能为空", why_en="it must be a recipient and can't be empty"
-        )
+        zh, en = "应为收件人，不能为空", "it must be a recipient and can't be empty"
+        raise Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
     return clean(text, MAX_ADDRESS)
 
 

@@ -18,7 +18,8 @@ from imsg_broker.connect import open_broker
 from imsg_database.address import is_sqlite, read_url
 from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable, describe
-from imsg_history import consumer, database, maintenance, stuck, writer
+from imsg_history import consumer, database, event_relay, maintenance, stuck, writer
+from imsg_history.addressees import Addressees
 from imsg_history.attachments import Attachments
 from imsg_history.consumer import HistoryConsumer
 from imsg_history.content_retention import KEEP_CONTENT_DAYS_OF_OLD, Contents
@@ -27,11 +28,14 @@ from imsg_history.dead_letters import DeadLetters
 from imsg_history.erase import Eraser
 from imsg_history.erasure_progress import ErasureProgress
 from imsg_history.erasures import Erasures
+from imsg_history.event_relay import EventRelay
 from imsg_history.maintenance import Maintenance
 from imsg_history.migrate import migrate
 from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
 from imsg_history.redis_erasure import RedisErasure
+from imsg_history.replies import Replies
+from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.request_list import RequestList
 from imsg_history.resend import Resends
 from imsg_history.routes import Parts, api
@@ -94,7 +98,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
         async with AsyncExitStack() as stack:
             yield await _open_parts(chosen, url, service, stack)
 
-    return Service("history", chosen, opening)
+    return Service("history", chosen, opening, gives_way=True)
 
 
 async def _open_parts(settings: Settings, url: URL, service: Service, stack: AsyncExitStack) -> ASGIApp:
@@ -111,12 +115,18 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     contents = Contents(store, settings.keep_content_days)
     if is_sqlite(url):
         await _begin_anew(stones, traces)
-    batch_writer = BatchWriter(store, _now, retention, writer.Counts(service.metrics), digests)
+    relay = EventRelay(store, broker, event_relay.Counts(service.metrics))
+    reply_matcher = ReplyMatcher(
+        store, lambda one: broker.publish(one.encode(), broker.topology.suppressions), relay.publish
+    )
+    writing = writer.Counts(service.metrics)
+    batch_writer = BatchWriter(store, _now, retention, writing, digests, wake=relay.wake, reply_matcher=reply_matcher)
     history_consumer = HistoryConsumer(broker, batch_writer, consumer.Counts(service.metrics))
     lost_after = timedelta(seconds=settings.sweep.lost_after_s)
     stuck_jobs = StuckJobs(broker, store, _now, lost_after, stuck.Counts(service.metrics))
     terms = maintenance.Terms(timedelta(seconds=settings.sweep.every_s), retention)
-    maintaining = Maintenance(stuck_jobs, store, _now, store.now, terms, maintenance.Counts(service.metrics), contents)
+    counts = maintenance.Counts(service.metrics)
+    maintaining = Maintenance(stuck_jobs, store, _now, store.now, terms, counts, contents, reply_matcher)
 
     async def work() -> None:
         """Bring the tables up to date, whenever the database can be reached; then record and sweep."""
@@ -129,23 +139,31 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
             tasks.create_task(progress.run(service.stopping))
             tasks.create_task(history_consumer.run(service.stopping))
             tasks.create_task(maintaining.run(service.stopping))
+            tasks.create_task(relay.run(service.stopping))
             tasks.create_task(_watch(store, service.stopping))
 
     service.check("broker", lambda: broker.ready)
     service.check("database", lambda: store.available)
     service.watch(work(), "work")
-    parts = Parts(
+    parts = _make_parts(store, settings.timezone, Erasures(store, stones, digests, _now, progress.wake))
+    return api(parts, Internal("history", settings.service_key, settings.peer_keys))
+
+
+def _make_parts(store: Database, timezone: str, erasures: Erasures) -> Parts:
+    """Make what the routes call."""
+    return Parts(
         MessageQuery(store),
         Overviews(store),
         RequestList(store),
-        Counter(store, ZoneInfo(settings.timezone)),
+        Replies(store),
+        Counter(store, ZoneInfo(timezone)),
         Attachments(store),
         Resends(store),
+        Addressees(store),
         DeadLetters(store),
-        Erasures(store, stones, digests, _now, progress.wake),
+        erasures,
         _now,
     )
-    return api(parts, Internal("history", settings.service_key, settings.peer_keys))
 
 
 async def find_content_days(settings: Settings) -> int:

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy import ColumnElement, Connection, Delete, Table, delete, exists, select, text, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
+from imsg_database.awaiting import AsyncConnection
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import partitions
 from imsg_history.content_retention import Contents
@@ -17,8 +17,9 @@ from imsg_history.database import BadRow, Database
 from imsg_history.ids import first_id, time_of
 from imsg_history.migrations import STEPS
 from imsg_history.partitions import Partition
+from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.stuck import StuckJobs
-from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
+from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, replies, requests
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -79,6 +80,7 @@ class Maintenance:
     terms: Terms
     counts: Counts
     contents: Contents | None = None
+    reply_matcher: ReplyMatcher | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Sweep again and again."""
@@ -96,6 +98,8 @@ class Maintenance:
     async def once(self) -> None:
         """Sweep once. Raises DatabaseUnavailable."""
         await self._tell_ages()
+        if self.reply_matcher is not None:
+            await self.reply_matcher.match(self.now())
         await self.lost.find()
         await self.make_room()
 
@@ -105,6 +109,7 @@ class Maintenance:
         oldest = first_id(now - self.terms.retention)
         await self._delete(receipts, receipts.c.kept_at < now - RECEIPTS_WAIT)
         await self._delete(attachments, attachments.c.expires_at < now)
+        await self._delete(replies, replies.c.at < now - self.terms.retention)
         await self._delete(dead, dead.c.at < now - self.terms.retention)
         await self._delete(audit, audit.c.at < now - self.terms.retention)
         unsettled = exists().where(
@@ -146,7 +151,7 @@ class Maintenance:
         """Make and drop partitions, each in a transaction of its own: nobody waits for more than one."""
         before = now - self.terms.retention
         for partition in await self._list_partitions(
-            lambda connection: partitions.missing_months(connection, now, before)
+            lambda connection: partitions.list_missing(connection, now, before)
         ):
             if await self._change(lambda connection, one=partition: partitions.make(connection, one)):  # type: ignore[misc]
                 log.info("partition_made", name=partition.name)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from imsg_contract.wire import RANKS, Change, Job, Outcome, Outcomes, Receipt, Status
+from imsg_contract.wire import RANKS, Change, Hop, Inbound, Job, Outcome, Outcomes, Receipt, Status
 from imsg_history.events import Accepted, Dead, Event, compact, utc
 from imsg_history.records import (
     MAX_ADDRESS,
@@ -18,12 +18,14 @@ from imsg_history.records import (
     MAX_NAME,
     MAX_PROVIDER_ID,
     MAX_REFERENCE,
+    MAX_TEXT,
     AttemptRow,
     AuditRow,
     DeadRow,
     JobRow,
     MessageRow,
     ReceiptRow,
+    ReplyRow,
     RequestRow,
     clean,
     clean_optional,
@@ -39,6 +41,13 @@ DEAD_RANK = 15
 DEAD_LETTER = "dead_letter"
 """The code of a message whose job died."""
 
+IN_ORDER = timedelta(milliseconds=1)
+"""Dead letters of one batch share this time before it, a microsecond each, so that the list has them as they came.
+
+Before it, since an erasure that is ordered now is of all that has come until now. A column for the order would
+need a new index and a new cursor of the list, which the version before can't read while both run.
+"""
+
 
 @dataclass(slots=True)
 class Merge:
@@ -52,6 +61,7 @@ class Merge:
     messages: dict[tuple[str, int], MessageRow] = field(default_factory=dict)
     attempts: dict[tuple[str, int, datetime, int], AttemptRow] = field(default_factory=dict)
     receipts: dict[tuple[str, str, str, datetime, int], ReceiptRow] = field(default_factory=dict)
+    replies: dict[str, ReplyRow] = field(default_factory=dict)
     dead: dict[str, DeadRow] = field(default_factory=dict)
     dead_jobs: dict[str, Job] = field(default_factory=dict)
     audit: dict[str, AuditRow] = field(default_factory=dict)
@@ -67,6 +77,8 @@ class Merge:
                     self._add_outcome(outcome)
             case Receipt():
                 self._add_receipt(event)
+            case Inbound():
+                self._add_reply(event)
             case Change():
                 self._add_change(event)
             case Dead():
@@ -75,7 +87,8 @@ class Merge:
     def settle_dead(self, since: dict[str, datetime]) -> None:
         """Settle the recipients of dead jobs, each at the time its letter was first kept, by the letter's id."""
         for name, job in self.dead_jobs.items():
-            at, mark, detail = since[name], fingerprint(name), self.dead[name].reason
+            at = _time_of_batch(since[name])
+            mark, detail = fingerprint(name), self.dead[name].reason
             for row in _message_rows(job, Status.FAILED, DEAD_RANK, at, mark):
                 row.code, row.detail = DEAD_LETTER, detail
                 self._add_message(row)
@@ -103,9 +116,19 @@ class Merge:
         mark = fingerprint(attempt, status, *said)
         request, n, rank = outcome.request, outcome.n, RANK[outcome.status]
         self._add_attempt(AttemptRow(request, n, at, mark, attempt, status, *said))
+        for hop in outcome.hops:
+            self._add_hop(request, n, attempt, at, hop)
         self._add_message(
             MessageRow(request, n, None, None, None, None, status, rank, attempt, at, mark, attempt, *said)
         )
+
+    def _add_hop(self, request: str, n: int, attempt: int, ended_at: datetime, hop: Hop) -> None:
+        """Note who was asked before in an attempt: a line of the time-line, and nothing of the message's status."""
+        at = ended_at - max(timedelta(seconds=hop.before_s), timedelta(microseconds=1))
+        provider, code, detail = clean(hop.provider, MAX_NAME), clean(hop.code, MAX_CODE), clean(hop.detail, MAX_DETAIL)
+        status = Status.RETRYING.value
+        mark = fingerprint(attempt, status, provider, None, code, detail)
+        self._add_attempt(AttemptRow(request, n, at, mark, attempt, status, provider, None, code, detail))
 
     def _add_receipt(self, receipt: Receipt) -> None:
         provider, provider_id = clean(receipt.provider, MAX_NAME), clean(receipt.provider_id, MAX_PROVIDER_ID)
@@ -113,7 +136,45 @@ class Merge:
         code, detail = clean_optional(receipt.code, MAX_CODE), clean_optional(receipt.detail, MAX_DETAIL)
         mark = fingerprint(provider_id, status, code, detail)
         row = ReceiptRow(provider, provider_id, address, at, mark, status, code, detail, self.now)
-        self.receipts[provider, provider_id, address, at, mark] = row
+        if receipt.complaint_of is not None and receipt.n is not None:
+            self._add_complaint(receipt.complaint_of, receipt.n, row)
+        elif receipt.request is not None and receipt.n is not None:
+            self._add_named_receipt(receipt.request, receipt.n, row)
+        else:
+            self.receipts[provider, provider_id, address, at, mark] = row
+
+    def _add_named_receipt(self, request: str, n: int, row: ReceiptRow) -> None:
+        """Move the message that a receipt names; where it comes before its outcome or its job, these find it there."""
+        if self._is_late(request):
+            return
+        said = (row.provider, row.provider_id, row.code, row.detail)
+        rank = RANK[Status(row.status)]
+        self._add_attempt(AttemptRow(request, n, row.at, row.mark, None, row.status, *said))
+        self._add_message(
+            MessageRow(request, n, None, None, None, None, row.status, rank, 0, row.at, row.mark, 0, *said)
+        )
+
+    def _add_complaint(self, request: str, n: int, row: ReceiptRow) -> None:
+        """Note that whoever got a message called it spam: a line of its timeline, and nothing of its status."""
+        if not self._is_late(request):
+            said = (row.provider, row.provider_id, row.code, row.detail)
+            self._add_attempt(AttemptRow(request, n, row.at, row.mark, None, row.status, *said))
+
+    def _add_reply(self, said: Inbound) -> None:
+        provider, address = clean(said.provider, MAX_NAME), clean(said.address, MAX_ADDRESS)
+        name = hashlib.sha256(repr((said.method, provider, said.id, address)).encode()).hexdigest()[:32]
+        self.replies[name] = ReplyRow(
+            name,
+            min(utc(said.at), self.now),
+            clean(said.method, MAX_NAME),
+            provider,
+            address,
+            clean_optional(said.to, MAX_ADDRESS),
+            clean_optional(said.signature, MAX_NAME),
+            clean(said.text, MAX_TEXT),
+            int(said.opt_out),
+            self.now,
+        )
 
     def _add_change(self, change: Change) -> None:
         at, details = utc(change.at), clean(compact(change.details))
@@ -123,7 +184,7 @@ class Merge:
         self.audit[name] = AuditRow(name, at, actor, action, subject, details, actor_id, subject_id)
 
     def _add_dead(self, event: Dead) -> None:
-        job = event.job
+        job, known = event.job, self.dead.get(event.id)
         self.dead[event.id] = DeadRow(
             event.id,
             job.request if job else None,
@@ -132,7 +193,7 @@ class Merge:
             clean(event.reason),
             clean_optional(event.detail, MAX_DETAIL),
             event.body,
-            self.now,
+            known.at if known is not None else _time_in_batch(self.now, len(self.dead)),
         )
         if job is None or self._is_late(job.request):
             return
@@ -152,6 +213,17 @@ class Merge:
             return False
         self.late += 1
         return True
+
+
+def _time_in_batch(now: datetime, nth: int) -> datetime:
+    """Give a dead letter the time by which it is listed among those of its batch."""
+    return now - IN_ORDER + min(nth, 999) * timedelta(microseconds=1)
+
+
+def _time_of_batch(at: datetime) -> datetime:
+    """Take off what only puts a dead letter in its order: what it settles is settled alike in any order."""
+    at += IN_ORDER
+    return at.replace(microsecond=at.microsecond // 1_000 * 1_000)
 
 
 def _request_row(job: Job) -> RequestRow:
@@ -194,4 +266,5 @@ def _message_rows(job: Job, status: Status, rank: int, at: datetime, mark: int) 
             mark,
             0,
             user_id=job.user_id,
+            events=job.events if job.user_id else 0,
         )

@@ -56,13 +56,13 @@ def month_after(month: datetime) -> datetime:
 
 def make_months(connection: Connection, now: datetime) -> list[str]:
     """Make what is missing, all in this transaction; return what was made. For a start, before anybody records."""
-    missing = missing_months(connection, now)
+    missing = list_missing(connection, now)
     for partition in missing:
         make(connection, partition)
     return [partition.name for partition in missing]
 
 
-def missing_months(connection: Connection, now: datetime, oldest: datetime | None = None) -> list[Partition]:
+def list_missing(connection: Connection, now: datetime, oldest: datetime | None = None) -> list[Partition]:
     """List the partitions that are missing: of this month, of the next ones, and of what lies in a default one.
 
     What is older than `oldest` stays there until retention removes it row by row.

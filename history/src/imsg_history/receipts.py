@@ -1,14 +1,14 @@
 """Receipts joined to their messages, whichever of job, outcome and receipt came first."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, delete, func, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
+from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.merge import RANK, Merge
 from imsg_history.records import AttemptRow, MessageRow
@@ -38,6 +38,8 @@ class Matcher:
     database: Database
     writer: Writer
     digests: Digests
+    wake: Callable[[], None]
+    """Told that there may be events."""
 
     async def match(self, fold: Merge) -> Sequence[Lag]:
         """Join what a committed fold has made joinable; return how long each receipt that found its message took."""
@@ -48,7 +50,10 @@ class Matcher:
             return ()
         if not await self.database.read(_any_waits):
             return ()
-        return await self.database.write(lambda connection: self._match(connection, keys, requests))
+        lags = await self.database.write(lambda connection: self._match(connection, keys, requests))
+        if lags:
+            self.wake()
+        return lags
 
     async def _match(self, connection: AsyncConnection, keys: set[Key], requests: Sequence[str]) -> Sequence[Lag]:
         keys = keys | await _keys_of(connection, requests)

@@ -10,6 +10,7 @@ MAX_PROVIDER_ID = 255
 MAX_CODE = 128
 MAX_DETAIL = 4_000
 MAX_REFERENCE = 255
+MAX_TEXT = 2_000
 """In characters. PostgreSQL's index entries hold 2,704 bytes; longer text is cut, since it is only ever shown."""
 
 RENAMED_CODES = {"left_alone": "circuit_open", "not_said": "status_unknown", "not_told": "status_unknown"}
@@ -69,6 +70,7 @@ class MessageRow:
     detail: str | None = None
     user_id: str | None = None
     erased_at: datetime | None = None
+    events: int | None = None
 
     @property
     def standing(self) -> tuple[int, int, datetime, int]:
@@ -80,7 +82,7 @@ class MessageRow:
         if self.username is None:
             self.username, self.method = other.username, other.method
             self.written, self.address = other.written, other.address
-            self.user_id = other.user_id
+            self.user_id, self.events = other.user_id, other.events
         self.attempts = max(self.attempts, other.attempts)
         if other.standing > self.standing:
             self.status, self.rank, self.attempt = other.status, other.rank, other.attempt
@@ -117,6 +119,22 @@ class ReceiptRow:
     status: str
     code: str | None
     detail: str | None
+    kept_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRow:
+    """What a person wrote to us."""
+
+    id: str
+    at: datetime
+    method: str
+    provider: str
+    address: str
+    written_to: str | None
+    signature: str | None
+    text: str | None
+    opt_out: int
     kept_at: datetime
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import delete, exists, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.addresses import identity
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Status
+from imsg_database.awaiting import AsyncConnection
 from imsg_history import redact
 from imsg_history.merge import DEAD_RANK, Merge
 from imsg_history.records import JobRow, MessageRow
@@ -93,6 +93,13 @@ def dead_letter(body: bytes, detail: str | None, gone: redact.Gone, *, is_job: b
     return body, None if detail is not None and redact.holds(detail, gone) else detail
 
 
+def from_replies(fold: Merge, withheld: Redacted) -> None:
+    """Leave out what people wrote who were erased since."""
+    for name, reply in list(fold.replies.items()):
+        if withheld.build_is_gone(reply.at)(reply.address):
+            del fold.replies[name]
+
+
 async def from_rest(connection: AsyncConnection, fold: Merge, withheld: Redacted) -> None:
     """Take people out of messages, requests, jobs and receipts."""
     whole: Counter[str] = Counter()
@@ -150,6 +157,8 @@ def _people(fold: Merge) -> Iterator[str]:
             yield row.address
     for receipt in fold.receipts.values():
         yield receipt.address
+    for reply in fold.replies.values():
+        yield reply.address
     for name, letter in fold.dead.items():
         if (job := fold.dead_jobs.get(name)) is not None:
             for recipient in job.recipients:

@@ -13,6 +13,7 @@ from imsg_contract import error_responses
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Status
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_history.addressees import Addressees
 from imsg_history.attachments import MAX_BYTES, Attachments, Place
 from imsg_history.cursors import DEFAULT_LIMIT, MOST
 from imsg_history.dead_letters import DeadLetters
@@ -21,6 +22,7 @@ from imsg_history.filters import read_query, read_time
 from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
 from imsg_history.records import MAX_CODE
+from imsg_history.replies import Replies, read_filter
 from imsg_history.request_list import RequestList
 from imsg_history.resend import Resends
 from imsg_history.schemas import (
@@ -31,6 +33,7 @@ from imsg_history.schemas import (
     ErasureStateAnswer,
     MessagesAnswer,
     QueryAnswer,
+    RepliesAnswer,
     RequestAnswer,
     RequestsAnswer,
     StatsAnswer,
@@ -38,7 +41,7 @@ from imsg_history.schemas import (
 from imsg_history.statements import WINDOW
 from imsg_history.stats import MOST_BUCKETS, Counter, read_span
 from imsg_runtime import bodies
-from imsg_runtime.api_responses import speak
+from imsg_runtime.api_responses import describe_answers, speak
 from imsg_runtime.responses import Answer, ok, refuse_with
 from imsg_runtime.service_client import Caller, Internal
 
@@ -52,9 +55,11 @@ class Parts:
     finder: MessageQuery
     overviews: Overviews
     request_list: RequestList
+    replies: Replies
     counter: Counter
     attachments: Attachments
     resends: Resends
+    addressees: Addressees
     dead: DeadLetters
     erasures: Erasures
     now: Callable[[], datetime]
@@ -75,47 +80,39 @@ def api(parts: Parts, internal: Internal) -> FastAPI:
     app.include_router(_dead_letters(parts))
     app.include_router(_erasures(parts))
     app.include_router(_services(parts), include_in_schema=False)
-    app.openapi = _without_422(app.openapi)  # type: ignore[method-assign]
     return app
 
 
 def _messages(parts: Parts) -> APIRouter:
     routes = APIRouter()
 
-    @routes.get(
-        "/api/query",
-        responses=_answers(QueryAnswer, "wrong_type", "method_unknown", "no_right"),
-        openapi_extra=_parameters(QUERY_PARAMETERS),
-    )
+    @routes.get("/api/query", **_describe_listing(QueryAnswer, QUERY_PARAMETERS))
     async def query(request: Request, caller: User) -> Response:
         page = await parts.finder.find(read_query(request.query_params, caller))
         return Answer(ok(messages=page.messages, next=page.next))
 
-    @routes.get(
-        "/api/messages",
-        responses=_answers(MessagesAnswer, "wrong_type", "method_unknown", "no_right"),
-        openapi_extra=_parameters(V2_QUERY_PARAMETERS),
-    )
+    @routes.get("/api/messages", **_describe_listing(MessagesAnswer, V2_QUERY_PARAMETERS))
     async def listing(request: Request, caller: User) -> Response:
         page = await parts.finder.find(read_query(request.query_params, caller, is_v2=True), is_v2=True)
         return Answer(ok(messages=page.messages, next=page.next))
 
-    @routes.get(
-        "/api/requests",
-        responses=_answers(RequestsAnswer, "wrong_type", "method_unknown", "no_right"),
-        openapi_extra=_parameters(V2_QUERY_PARAMETERS),
-    )
+    @routes.get("/api/requests", **_describe_listing(RequestsAnswer, V2_QUERY_PARAMETERS))
     async def request_list(request: Request, caller: User) -> Response:
         page = await parts.request_list.find(read_query(request.query_params, caller, is_v2=True))
         return Answer(ok(requests=page.requests, next=page.next))
 
-    @routes.get("/api/requests/{id}", responses=_answers(RequestAnswer, "not_found"))
+    @routes.get("/api/replies", **_describe_listing(RepliesAnswer, REPLY_PARAMETERS))
+    async def replies(request: Request, caller: User) -> Response:
+        page = await parts.replies.find(read_filter(request.query_params, caller))
+        return Answer(ok(replies=page.replies, next=page.next))
+
+    @routes.get("/api/requests/{id}", responses=describe_answers(RequestAnswer, "not_found"))
     async def overview(name: Annotated[str, Path(alias="id")], caller: User) -> Response:
         return Answer(ok(**await parts.overviews.one(name, caller)))
 
     @routes.get(
         "/api/stats",
-        responses=_answers(StatsAnswer, "wrong_type", "no_right"),
+        responses=describe_answers(StatsAnswer, "wrong_type", "no_right"),
         openapi_extra=_parameters(STATS_PARAMETERS),
     )
     async def stats(request: Request, caller: User) -> Response:
@@ -131,14 +128,14 @@ def _dead_letters(parts: Parts) -> APIRouter:
 
     @routes.get(
         "/api/dead",
-        responses=_answers(DeadListAnswer, "wrong_type", "no_right"),
+        responses=describe_answers(DeadListAnswer, "wrong_type", "no_right"),
         openapi_extra=_parameters(PAGE_PARAMETERS),
     )
     async def letters(request: Request) -> Response:
         page = await parts.dead.page(request.query_params.get("limit"), request.query_params.get("cursor"))
         return Answer(ok(dead=page.dead, next=page.next))
 
-    @routes.get("/api/dead/{id}", responses=_answers(DeadAnswer, "not_found", "no_right"))
+    @routes.get("/api/dead/{id}", responses=describe_answers(DeadAnswer, "not_found", "no_right"))
     async def letter(name: Annotated[str, Path(alias="id")]) -> Response:
         return Answer(ok(**await parts.dead.one(name)))
 
@@ -151,12 +148,12 @@ def _erasures(parts: Parts) -> APIRouter:
     @routes.post(
         "/api/erasures",
         status_code=202,
-        responses=_answers(ErasureAnswer, *error_responses.BODY, *ERASING, "no_right", success=202),
+        responses=describe_answers(ErasureAnswer, *error_responses.BODY, *ERASING, "no_right", success=202),
     )
     async def begin(asked: ErasureAsked, caller: User) -> Response:
         return Answer(ok(id=await parts.erasures.begin(asked.method, asked.to, caller)), 202)
 
-    @routes.get("/api/erasures/{id}", responses=_answers(ErasureStateAnswer, "not_found", "no_right"))
+    @routes.get("/api/erasures/{id}", responses=describe_answers(ErasureStateAnswer, "not_found", "no_right"))
     async def show(name: Annotated[str, Path(alias="id")]) -> Response:
         return Answer(ok(**await parts.erasures.show(name)))
 
@@ -179,6 +176,10 @@ def _services(parts: Parts) -> APIRouter:
     async def get(request_id: str, sha256: str) -> Response:
         body = await parts.attachments.get(Place.read(request_id, sha256))
         return Response(body, media_type="application/octet-stream")
+
+    @routes.get("/internal/recipients/{request_id}/{n}")
+    async def recipient(request_id: str, n: str) -> Response:
+        return Answer(ok(**await parts.addressees.find(f"{request_id}-{n}")))
 
     @routes.get("/internal/resend/{name}")
     async def resend(request: Request, name: str, caller: User) -> Response:
@@ -269,7 +270,7 @@ STATS_PARAMETERS = {
         "description": f"From `since` to `until` there may be 1 to {MOST_BUCKETS}.",
     },
 }
-QUERY_PARAMETERS = {
+QUERY_PARAMETERS: dict[str, dict[str, Any]] = {
     "id": {
         "type": "string",
         "pattern": "^[0-9a-fA-F]{32}(-(0|[1-9][0-9]{0,8}))?$",
@@ -289,8 +290,24 @@ QUERY_PARAMETERS = {
     "limit": LIMIT,
     "cursor": CURSOR,
 }
+REPLY_PARAMETERS = {
+    "id": {**QUERY_PARAMETERS["id"], "description": "Those that answer a request, or one message of it."},
+    "username": USERNAME,
+    "method": QUERY_PARAMETERS["method"],
+    "from": {**QUERY_PARAMETERS["to"], "description": "Who wrote them: a number, or as it was written to."},
+    "since": TIME,
+    "until": TIME,
+    "limit": LIMIT,
+    "cursor": DEAD_CURSOR,
+}
 V2_QUERY_PARAMETERS = {**QUERY_PARAMETERS, "status": STATUSES, "reference": REFERENCE, "code": CODE, "part": PART}
 """Described here and read by `filters`, which has a sentence in both languages for what is wrong."""
+
+
+def _describe_listing(shape: Any, schemas: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401  a model
+    """Describe for FastAPI what a listing answers and takes."""
+    answers = describe_answers(shape, "wrong_type", "method_unknown", "no_right")
+    return {"responses": answers, "openapi_extra": _parameters(schemas)}
 
 
 def _parameters(schemas: dict[str, Any]) -> dict[str, Any]:
@@ -299,25 +316,3 @@ def _parameters(schemas: dict[str, Any]) -> dict[str, Any]:
 
 ERASING = ("method_unknown", "recipients_invalid", "contact_in_use", "no_erasure_key")
 """What may stand in an erasure's way; who uses the address is the gateway's to find out."""
-
-
-def _answers(shape: Any, *reasons: str, success: int = 200) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401  a model, FastAPI's own type
-    """Describe the success and every refusal."""
-    found: dict[int | str, dict[str, Any]] = {success: {"model": shape}}
-    found.update(error_responses.describe((*error_responses.ANY, *error_responses.TOKEN, *reasons)))
-    return found
-
-
-def _without_422(schema: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Take FastAPI's 422 out of its document: it is never answered here."""
-
-    def describe() -> dict[str, Any]:
-        document = schema()
-        for verbs in document["paths"].values():
-            for operation in verbs.values():
-                operation["responses"].pop("422", None)
-        for name in ("HTTPValidationError", "ValidationError"):
-            document["components"]["schemas"].pop(name, None)
-        return document
-
-    return describe

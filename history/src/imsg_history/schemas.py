@@ -44,7 +44,7 @@ class ErrorShape(Shape):
 
 
 class AttemptShape(Shape):
-    """One line of a time-line: an attempt, or (attempt null) a receipt or a dead letter."""
+    """One line of a time-line: an attempt, or (attempt null) a receipt, a complaint (by its code) or a dead letter."""
 
     attempt: int | None
     at: Time
@@ -169,6 +169,36 @@ class RequestsAnswer(AnswerShape):
     """A page of requests, each of which has a message that fits."""
 
     requests: list[ListedRequestShape]
+    next: str | None
+
+
+class ReplyShape(Shape):
+    """What one person wrote back."""
+
+    id: str
+    method: str
+    sender: Annotated[
+        str,
+        Field(alias="from", description="Who wrote it: as the message that it answers was addressed, else the number."),
+    ]
+    to: Annotated[str | None, Field(description="The number that was written to, where the provider says it.")]
+    text: Annotated[str | None, Field(description="null once it is erased: after IMSG_KEEP_CONTENT_DAYS.")]
+    opt_out: Annotated[bool, Field(description="Whether it asks for no more messages (退订, TD, N …).")]
+    signature: Annotated[str | None, Field(description="Of the message that it answers, where the provider says it.")]
+    provider: str
+    message: Annotated[
+        str | None,
+        Field(description="The last message that had gone to that person; null: none is known, or not yet."),
+    ]
+    username: Annotated[str | None, Field(description="Whose message that is.")]
+    reference: Annotated[str | None, Field(description="What the client called its request.")]
+    at: Time
+
+
+class RepliesAnswer(AnswerShape):
+    """A page of replies."""
+
+    replies: list[ReplyShape]
     next: str | None
 
 

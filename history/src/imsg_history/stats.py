@@ -9,12 +9,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ARRAY, Select, Subquery, Text, bindparam, column, func, select, true
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from imsg_channels import METHODS
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Status
+from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.filters import read_time
 from imsg_history.ids import first_id, rfc3339
@@ -73,7 +73,7 @@ class Counter:
         if not pieces:
             return counts
 
-        counting = _counting(span.whose, pieces, is_postgres=self._database.is_postgres)
+        counting = _select_counts(span.whose, pieces, is_postgres=self._database.is_postgres)
 
         async def work(connection: AsyncConnection) -> list[Any]:
             return list(await connection.execute(counting, span.whose.values if span.whose else {}))
@@ -84,7 +84,7 @@ class Counter:
         return counts
 
 
-def _counting(
+def _select_counts(
     whose: Ownership | None, pieces: Sequence[tuple[datetime, datetime]], *, is_postgres: bool
 ) -> Select[Any]:
     """Count every piece of every kind by a range of the index that lists that kind."""

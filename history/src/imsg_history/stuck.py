@@ -9,11 +9,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter
 from sqlalchemy import Select, func, or_, select, text, union_all, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.topology import FORMER_NORMAL, Lane
 from imsg_contract.wire import Status
+from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of
 from imsg_history.migrations import STEPS
@@ -101,21 +101,21 @@ class StuckJobs:
         try:
             if await self.broker.depth(self.broker.topology.history) > BACKLOG_OF_HISTORY:
                 return None
-            waiting = await self._waiting(method, lane)
+            waiting = await self._count_waiting(method, lane)
         except Unreachable:
             return None
         newest, oldest = first_id(now - self.after), first_id(now - LONGEST_LIFE - self.after)
         if waiting == 0:
             return Bounds(untried=newest, tried=newest)
-        passed = await self.database.read(lambda connection: _newest_tried(connection, method, lane))
+        passed = await self.database.read(lambda connection: _find_newest_tried(connection, method, lane))
         if passed is None:
             return Bounds(untried=oldest, tried=oldest)
         return Bounds(untried=max(oldest, min(newest, first_id(time_of(passed) - self.after))), tried=oldest)
 
-    async def _waiting(self, method: str, lane: Lane) -> int:
-        return sum([await self._waiting_in(queue) for queue in self.broker.topology.queues(method, lane)])
+    async def _count_waiting(self, method: str, lane: Lane) -> int:
+        return sum([await self._count_waiting_in(queue) for queue in self.broker.topology.queues(method, lane)])
 
-    async def _waiting_in(self, queue: str) -> int:
+    async def _count_waiting_in(self, queue: str) -> int:
         topology = self.broker.topology
         if waiting := await self.broker.depth(queue):
             return waiting
@@ -198,7 +198,7 @@ async def _find_tried(connection: AsyncConnection, names: Sequence[str]) -> dict
     return {row.request: row.tried for row in await connection.execute(query)}
 
 
-async def _newest_tried(connection: AsyncConnection, method: str, lane: Lane) -> str | None:
+async def _find_newest_tried(connection: AsyncConnection, method: str, lane: Lane) -> str | None:
     """Find the newest request of a lane that has had an attempt, among the method's newest messages."""
     newest = None
     for status in frozenset(Status) - {Status.QUEUED}:

@@ -164,6 +164,8 @@ messages = Table(
     Column("detail", Text),
     Column("user_id", RequestId),
     Column("erased_at", Moment),  # of the tombstone that took the recipient; of such a row only what counts is kept
+    Column("events", SmallInteger),  # what of it is told (`wire.EventKind`); null until the job says it
+    Column("seq", Integer, nullable=False, server_default="1"),  # counts its changes, that it came to be included
     PrimaryKeyConstraint("request", "n"),
     sqlite_with_rowid=False,
     **_BY_REQUEST,
@@ -247,6 +249,33 @@ receipts = Table(  # only those that no message has been found for yet
 )
 Index("receipts_by_age", receipts.c.kept_at)
 
+replies = (
+    Table(  # what people wrote back; request, n and whose it is are null until the message that it answers is found
+        "replies",
+        metadata,
+        Column("id", String(32), nullable=False),
+        Column("at", Moment, nullable=False),
+        Column("method", Text, nullable=False),
+        Column("provider", Text, nullable=False),
+        Column("address", Text, nullable=False),
+        Column("written_to", Text),  # the number that was written to
+        Column("signature", Text),
+        Column("text", Text),  # null once it is erased
+        Column("opt_out", SmallInteger, nullable=False),
+        Column("kept_at", Moment, nullable=False),
+        Column("request", RequestId),
+        Column("n", Integer),
+        Column("username", Text),
+        Column("user_id", RequestId),
+        PrimaryKeyConstraint("id"),
+    )
+)
+Index("replies_by_age", replies.c.at.desc(), replies.c.id.desc())
+Index("replies_by_user", replies.c.username, replies.c.at.desc(), replies.c.id.desc())
+Index("replies_by_address", replies.c.address, replies.c.at.desc(), replies.c.id.desc())
+IS_UNMATCHED = replies.c.request.is_(None)
+Index("replies_unmatched", replies.c.kept_at, postgresql_where=IS_UNMATCHED, sqlite_where=IS_UNMATCHED)
+
 attachments = Table(
     "attachments",
     metadata,
@@ -287,6 +316,28 @@ audit = Table(
     PrimaryKeyConstraint("id"),
 )
 Index("audit_by_age", audit.c.at)
+
+events = Table(  # what happened and is not told yet: the pattern of the outbox
+    "events",
+    metadata,
+    Column("request", RequestId, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("events", SmallInteger, nullable=False),
+    Column("username", Text, nullable=False),
+    Column("user_id", RequestId, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("written", Text),
+    Column("address", Text),
+    Column("status", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("provider", Text),
+    Column("provider_id", Text),
+    Column("code", Text),
+    Column("detail", Text),
+    Column("at", Moment, nullable=False),
+    PrimaryKeyConstraint("request", "n", "seq"),
+)
 
 tombstones = Table(  # a copy of what stands outside the backups too; Redis mirrors it for those who send
     "tombstones",

@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Table, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.ids import EPOCH, first_id, rfc3339
 from imsg_history.records import AuditRow
@@ -142,7 +142,7 @@ class TombstoneStore:
         return frozenset(stone for stone in self._in_file if stone.id not in known)
 
 
-def remaining(at: datetime, places: Iterable[str]) -> str:
+def write_remaining(at: datetime, places: Iterable[str]) -> str:
     """Write as JSON where something remains of whoever was erased at a time, until their queues have drained."""
     until = rfc3339(at + DRAINED_AFTER)
     return json.dumps([{"where": place, "until": until} for place in places])
@@ -185,7 +185,7 @@ async def _take_up(connection: AsyncConnection, stones: Mapping[str, Tombstone],
             "at": stone.at,
             "state": TABLES,
             "waiting": "[]",
-            "remains": remaining(stone.at, FIRST),
+            "remains": write_remaining(stone.at, FIRST),
         }
         for stone in stones.values()
     ]

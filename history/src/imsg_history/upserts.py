@@ -7,22 +7,33 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import ARRAY, Table, Text, bindparam, case, cast, func, or_, select, tuple_
+from sqlalchemy import ARRAY, ColumnElement, Table, Text, bindparam, case, cast, func, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.wire import SETTLED
+from imsg_database.awaiting import AsyncConnection
 from imsg_history import array_literals, redaction
 from imsg_history.merge import Merge
-from imsg_history.records import AttemptRow, AuditRow, DeadRow, JobRow, MessageRow, ReceiptRow, RequestRow, clean
+from imsg_history.records import (
+    AttemptRow,
+    AuditRow,
+    DeadRow,
+    JobRow,
+    MessageRow,
+    ReceiptRow,
+    ReplyRow,
+    RequestRow,
+    clean,
+)
 from imsg_history.redaction import Redaction
-from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
+from imsg_history.tables import attachments, attempts, audit, dead, events, jobs, messages, receipts, replies, requests
 from imsg_runtime.tombstones import Digests
 
 R = TypeVar("R")
 
 Insert = postgresql.Insert | sqlite.Insert
 
-Row = RequestRow | JobRow | MessageRow | AttemptRow | ReceiptRow | DeadRow | AuditRow
+Row = RequestRow | JobRow | MessageRow | AttemptRow | ReceiptRow | ReplyRow | DeadRow | AuditRow
 
 COLUMNS: Mapping[Table, tuple[str, ...]] = {
     table: tuple(record.__dataclass_fields__)
@@ -32,6 +43,7 @@ COLUMNS: Mapping[Table, tuple[str, ...]] = {
         (messages, MessageRow),
         (attempts, AttemptRow),
         (receipts, ReceiptRow),
+        (replies, ReplyRow),
         (dead, DeadRow),
         (audit, AuditRow),
     )
@@ -41,9 +53,17 @@ COLUMNS: Mapping[Table, tuple[str, ...]] = {
 SLICE = 1_000
 """Rows in one statement: their preparation keeps the event loop for some 10 ms."""
 
-WHO = ("username", "method", "written", "address", "user_id")
+WHO = ("username", "method", "written", "address", "user_id", "events")
 PERSONAL = ("at", "provider_id", "code", "detail")
 """What an event says of a person beyond what counts: of one who was erased it is not taken in."""
+
+TOLD = frozenset(status.value for status in SETTLED)
+"""The statuses of which there are events."""
+
+EVENT_COLUMNS = (
+    "request", "n", "seq", "events", "username", "user_id", "method", "written", "address", "status", "attempts",
+    "provider", "provider_id", "code", "detail", "at",
+)  # fmt: skip
 
 SAID = ("status", "rank", "attempt", "at", "mark", "provider", "provider_id", "code", "detail")
 
@@ -59,13 +79,18 @@ class Writer:
         self._withholding = Redaction(digests)
         self._is_postgres = is_postgres
         self._keep_first = {table: self._insert(table).on_conflict_do_nothing() for table in COLUMNS}
-        self._climb = _climbing(self._insert(messages))
+        self._climb = _make_climb(self._insert(messages)).returning(*(messages.c[name] for name in EVENT_COLUMNS))
+        self._tell = _make_tell(self._climb) if is_postgres else sqlite.insert(events).on_conflict_do_nothing()
 
-    async def write(self, connection: AsyncConnection, fold: Merge) -> None:
-        """Write the rows of a fold, but for what they hold of people erased since. Whoever calls it commits."""
+    async def write(self, connection: AsyncConnection, fold: Merge) -> int:
+        """Write the rows of a fold, but for what they hold of people erased since. Whoever calls it commits.
+
+        Returns how many events there are to tell.
+        """
         withheld = await self._withholding.find(connection, fold)
         if withheld is not None:
             redaction.from_dead(fold, withheld)
+            redaction.from_replies(fold, withheld)
         await self.keep(connection, dead, _in_order(fold.dead))
         if fold.dead_jobs:
             fold.settle_dead(await _since(connection, fold.dead_jobs))
@@ -74,22 +99,37 @@ class Writer:
             await redaction.from_rest(connection, fold, withheld)
         await self.keep(connection, requests, _in_order(fold.requests))
         await self.keep(connection, jobs, _in_order(fold.jobs))
-        await self.climb(connection, _in_order(fold.messages))
+        told = await self.climb(connection, _in_order(fold.messages))
         await self.keep(connection, attempts, _in_order(fold.attempts))
         if withheld is not None:
             await redaction.from_time_lines(connection, fold)
         await self.keep(connection, receipts, _in_order(fold.receipts))
+        await self.keep(connection, replies, _in_order(fold.replies))
         await self.keep(connection, audit, _in_order(fold.audit))
+        return told
 
     async def keep(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
         """Add rows, sorted by key, that are not there yet."""
         for some in slices(rows):
             await connection.execute(self._keep_first[table], self._parameters(table, some))
 
-    async def climb(self, connection: AsyncConnection, rows: Sequence[MessageRow]) -> None:
-        """Add messages, sorted by key, or move those that are there to what stands higher."""
+    async def climb(self, connection: AsyncConnection, rows: Sequence[MessageRow]) -> int:
+        """Add messages, sorted by key, or move those that are there to what stands higher.
+
+        Of those that moved, and whose sender wants to hear of it, events are kept in the same step; returns how many.
+        """
+        told = 0
         for some in slices(rows):
-            await connection.execute(self._climb, self._parameters(messages, some))
+            parameters = self._parameters(messages, some)
+            if self._is_postgres:
+                told += (await connection.execute(self._tell, parameters)).rowcount
+                continue
+            moved = (await connection.execute(self._climb, parameters)).mappings()
+            news = [dict(row) for row in moved if row["events"] and row["status"] in TOLD]
+            if news:
+                await connection.execute(self._tell, news)
+            told += len(news)
+        return told
 
     def _insert(self, table: Table) -> Insert:
         columns = COLUMNS[table]
@@ -117,7 +157,7 @@ class Writer:
             fold.requests[request] = _with_subject(row, body)
 
 
-def _climbing(insert: Insert) -> Insert:
+def _make_climb(insert: Insert) -> Insert:
     new, old = insert.excluded, messages.c
     wins = tuple_(new.rank, new.attempt, new.at, new.mark) > tuple_(old.rank, old.attempt, old.at, old.mark)
     is_news = or_(wins, old.username.is_(None) & new.username.is_not(None), new.attempts > old.attempts)
@@ -130,8 +170,21 @@ def _climbing(insert: Insert) -> Insert:
         **{name: case((was_erased, old[name]), (is_erased, new[name]), else_=said[name]) for name in PERSONAL},
         "erased_at": func.coalesce(old.erased_at, new.erased_at),
         "attempts": case((new.attempts > old.attempts, new.attempts), else_=old.attempts),
+        "seq": case((wins & (new.status != old.status), old.seq + 1), else_=old.seq),
     }
     return insert.on_conflict_do_update(index_elements=["request", "n"], set_=changes, where=is_news)
+
+
+def _make_tell(climb: Any) -> Insert:  # noqa: ANN401  an insert that returns
+    """Keep an event of each row that an upsert returns, where its sender wants to hear: one statement, one trip.
+
+    What moved in nothing that is told, such as in its attempts, makes the event that it made before: the same by its
+    key, which is known while it waits, and to callbacks later.
+    """
+    moved = climb.cte("moved")
+    is_told: ColumnElement[bool] = (moved.c.events > 0) & moved.c.status.in_(sorted(TOLD))
+    rows = select(*(moved.c[name] for name in EVENT_COLUMNS)).where(is_told)
+    return postgresql.insert(events).from_select(EVENT_COLUMNS, rows).on_conflict_do_nothing()
 
 
 def slices(rows: Sequence[R], size: int = SLICE) -> Iterator[Sequence[R]]:

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from imsg_broker.port import Delivery
+from imsg_contract.topology import EVENT
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.events import NOT_RECORDED, dead, read
 from imsg_history.ids import first_id
 from imsg_history.merge import Merge
 from imsg_history.receipts import Matcher
+from imsg_history.reply_matching import ReplyMatcher
 from imsg_history.upserts import Writer
 from imsg_runtime.observe import logger
 from imsg_runtime.tombstones import Digests
@@ -56,14 +58,22 @@ class BatchWriter:
         retention: timedelta,
         counts: Counts,
         digests: Digests = NO_DIGESTS,
+        *,
+        wake: Callable[[], None] = lambda: None,
+        reply_matcher: ReplyMatcher | None = None,
     ) -> None:
-        """`digests` tells who was erased; without a key nobody is."""
+        """`digests` tells who was erased; without a key nobody is. `wake` is told that there are events to tell.
+
+        Without `reply_matcher` replies wait for theirs.
+        """
         self._database = database
         self._now = now
         self._retention = retention
         self._counts = counts
         self._writer = Writer(digests, is_postgres=database.is_postgres)
-        self._matcher = Matcher(database, self._writer, digests)
+        self._matcher = Matcher(database, self._writer, digests, wake)
+        self._reply_matcher = reply_matcher
+        self._wake = wake
 
     async def keep(self, batch: Sequence[Delivery]) -> None:
         """Keep a batch: committed when this returns.
@@ -93,9 +103,12 @@ class BatchWriter:
             await self._commit(fold)
 
     async def _commit(self, fold: Merge) -> None:
-        await self._database.write(lambda connection: self._writer.write(connection, fold))
+        if await self._database.write(lambda connection: self._writer.write(connection, fold)):
+            self._wake()
         for provider, lag_s in await self._matcher.match(fold):
             self._counts.lag.labels(provider).observe(lag_s)
+        if fold.replies and self._reply_matcher is not None:
+            await self._reply_matcher.match(self._now())
         self._counts.late.inc(fold.late)
         self._counts.dead.inc(len(fold.dead))
         for letter in fold.dead.values():
@@ -105,5 +118,6 @@ class BatchWriter:
 def _merge_batch(batch: Sequence[Delivery], now: datetime, oldest: str) -> Merge:
     fold = Merge(now, oldest)
     for delivery in batch:
-        fold.add(read(delivery))
+        if delivery.key != EVENT:  # ours, heard while a process of the version before still binds us to everything
+            fold.add(read(delivery))
     return fold

@@ -1,0 +1,141 @@
+"""The shapes of the URLs of channels, their providers and templates (`schemas`)."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from imsg_contract.wire import Concern
+from imsg_gateway.schemas import Answered, ClientRequest, MethodName, Recipient, Token, example
+
+
+class LaneDepths(BaseModel):
+    """How much waits in each lane of a channel."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Annotated[int, Field(description="Log-in codes: they wait for nothing else.")]
+    normal: Annotated[int, Field(description="Single messages.")]
+    bulk: Annotated[int, Field(description="Lists, and single messages of whoever sends too many at once.")]
+
+
+class ProviderError(BaseModel):
+    """What a provider said when it last did not take a message."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    concerns: Concern | None
+    code: str
+    detail: str
+    at: str
+
+
+class ProviderBlock(BaseModel):
+    """What of a provider is left alone now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    concerns: Concern
+    what: str
+    code: str
+    detail: str
+    since: str
+    until: str
+
+
+class Provider(BaseModel):
+    """How a provider of a channel stands: a mail server, an SMS provider, an official account, a robot."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    state: Literal["open", "blocked", "disabled"]
+    share: Annotated[
+        float | None, Field(description="Of messages for all, from 0 to 1; null where conditions or addresses decide.")
+    ]
+    why: Annotated[str | None, Field(description="What is blocked and why, the widest of `blocks`.")]
+    since: str | None
+    until: str | None
+    last_error: ProviderError | None
+    sent: Annotated[int, Field(description="In the last hour, as `failed`.")]
+    failed: int
+    p95_ms: Annotated[int | None, Field(description="What 95 of 100 calls of the last hour took at most.")]
+    enabled: bool
+    weight: Annotated[int | None, Field(description="0: only where others say not now; null: addresses decide.")]
+    blocks: list[ProviderBlock]
+
+
+class Channel(BaseModel):
+    """How a channel is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: MethodName
+    state: Literal["open", "paused", "blocked"]
+    why: str | None
+    until: str | None
+    waiting: Annotated[
+        int | None, Field(description="Messages and chunks at the broker; null where it could not be asked.")
+    ]
+    lanes: Annotated[LaneDepths | None, Field(description="`waiting` by lane.")]
+    consumers: Annotated[
+        int | None,
+        Field(
+            description="Senders that consume it now; 0: what waits, waits for one. Null where it could not be asked."
+        ),
+    ]
+    providers: Annotated[
+        list[Provider], Field(description="As its senders told in the last seconds; for administrators.")
+    ]
+
+
+class ChannelsAnswer(Answered):
+    """GET /api/channels."""
+
+    channels: list[Channel]
+
+
+class Template(BaseModel):
+    """What a message by a template looks like, and what it takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: MethodName
+    name: Annotated[str, Field(description="What `template` is in `{template, params}`.")]
+    default: Annotated[bool, Field(description="Free text goes into the one variable of the default template.")]
+    signature: Annotated[str, Field(description="Stands before the text of an SMS, and counts.")]
+    text: Annotated[str, Field(description="The words around each `${variable}`; empty where they are not known.")]
+    variables: Annotated[dict[str, int | None], Field(description="Name → the most characters it takes.")]
+    links: Annotated[bool, Field(description="Whether a variable may hold a link.")]
+    breaks: Annotated[bool, Field(description="Whether a variable may hold a line break.")]
+
+
+class TemplatesAnswer(Answered):
+    """GET /api/templates."""
+
+    templates: list[Template]
+
+
+class ChannelAsked(ClientRequest):
+    """PATCH /api/channels/METHOD."""
+
+    model_config = ConfigDict(json_schema_extra=example(paused=True, reason="the mail server moves until 18:00"))
+
+    token: Token = None
+    paused: bool
+    reason: Annotated[
+        str | None,
+        Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Shown as `why` while it is paused."),
+    ] = None
+
+
+class TestAsked(ClientRequest):
+    """POST /api/v2/channels/METHOD/providers/NAME/test."""
+
+    model_config = ConfigDict(json_schema_extra=example(to="you@example.com"))
+
+    token: Token = None
+    to: Annotated[Recipient, Field(description="An address of one's own.")]
+
+
+class ChannelAnswer(Answered, Channel):
+    """The channel as it is now."""
