@@ -1,0 +1,1 @@
+"""What happened to messages, told to those who sent them: events, endpoints, deliveries."""

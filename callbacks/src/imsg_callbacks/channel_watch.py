@@ -1,0 +1,85 @@
+"""Telling administrators that a channel was blocked, and is open again: seen in what its sender says in Redis."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pydantic_core import to_json
+from sqlalchemy import select, update
+
+from imsg_callbacks.event_log import append, insert_ignoring
+from imsg_callbacks.listeners import LOST_MS
+from imsg_callbacks.outcomes import Logged
+from imsg_callbacks.tables import channels, endpoints, listeners
+from imsg_callbacks.times import rfc3339
+from imsg_contract.topology import channel_key
+from imsg_database.awaiting import AsyncConnection
+from imsg_database.database import Database
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
+
+log = logger(__name__)
+
+EVERY_S = 2.0
+OPEN, BLOCKED = "open", "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelWatch:
+    """Watches until it is stopped; of several processes one tells of a change, whoever notes it first."""
+
+    database: Database
+    redis: Redis
+    methods: Sequence[str]
+    now: Callable[[], int]
+    wake: Callable[[], None]
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Look again and again."""
+        while not stopping.is_set():
+            with suppress(RedisUnavailable, RedisRefused, DatabaseUnavailable):  # the next look finds it
+                await self.look()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_S):
+                    await stopping.wait()
+
+    async def look(self) -> None:
+        """Look once. Raises RedisUnavailable, DatabaseUnavailable."""
+        seen = {method: await self.redis.call("HMGET", channel_key(method), "state", "why") for method in self.methods}
+        states = {method: (BLOCKED if state == b"blocked" else OPEN, why) for method, (state, why) in seen.items()}
+        async with self.database.reading() as connection:
+            known = {row.method: row.state for row in await connection.execute(select(channels))}
+        if all(known.get(method, OPEN) == state for method, (state, _) in states.items()):
+            return
+        async with self.database.writing() as connection:
+            told = [
+                await self._note(
+                    connection, method, state, why.decode(errors="replace") if why and state == BLOCKED else None
+                )
+                for method, (state, why) in states.items()
+            ]
+        if any(told):
+            self.wake()
+
+    async def _note(self, connection: AsyncConnection, method: str, state: str, why: str | None) -> bool:
+        """Note a channel's state, and tell the administrators who listen where that is news."""
+        await connection.execute(insert_ignoring(connection, channels).values(method=method, state=OPEN))
+        change = update(channels).where(channels.c.method == method, channels.c.state != state).values(state=state)
+        if not (await connection.execute(change)).rowcount:
+            return False
+        now = self.now()
+        with_endpoint = select(endpoints.c.user_id).where(endpoints.c.is_admin)
+        reading = select(listeners.c.user_id).where(listeners.c.is_admin, listeners.c.read_at > now - LOST_MS)
+        found = await connection.execute(with_endpoint.union(reading))
+        events = [write_event(user, method, state, why, now) for user in sorted(found.scalars())]
+        return bool((await append(connection, events, now)).numbers)
+
+
+def write_event(user_id: str, method: str, state: str, why: str | None, now: int) -> Logged:
+    """Write one administrator's event of a channel's change."""
+    name, kind = f"evt_{method}-{state}-{now}-{user_id}", f"channel.{state}"
+    data = {"method": method, "state": state, "why": why}
+    body = to_json({"id": name, "type": kind, "timestamp": rfc3339(now), "data": data}).decode()
+    return Logged(name, kind, user_id, method, body)

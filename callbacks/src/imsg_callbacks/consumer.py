@@ -1,0 +1,155 @@
+"""Taking events from the broker into the log, and changes of users where they touch their endpoints."""
+
+import asyncio
+import random
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC
+
+from prometheus_client import CollectorRegistry, Counter
+from pydantic import ValidationError
+from pydantic_core import to_json
+from sqlalchemy import delete, select, update
+
+from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
+from imsg_callbacks.dispatcher import Dispatcher
+from imsg_callbacks.event_log import append, keep_others_out
+from imsg_callbacks.forgetting import Forgetting
+from imsg_callbacks.outcomes import Logged
+from imsg_callbacks.tables import deliveries, endpoints, listeners, recoveries
+from imsg_callbacks.times import rfc3339, to_ms
+from imsg_contract.topology import CHANGE
+from imsg_contract.wire import Change, Event, Events
+from imsg_database.awaiting import AsyncConnection
+from imsg_database.database import Database
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.back_off import back_off_s
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
+
+log = logger(__name__)
+
+BATCH = 64
+"""Deliveries of the broker in one transaction; each holds up to 500 events."""
+
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 5.0
+
+
+class Counts:
+    """What taking in tells Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Counter("imsg_callback_events_total", "Events put into the log", registry=registry)
+
+
+@dataclass(frozen=True, slots=True)
+class EventConsumer:
+    """Takes from callbacks' queue until it is stopped; an event that comes again changes nothing."""
+
+    broker: Broker
+    database: Database
+    forgetting: Forgetting
+    sending: Dispatcher
+    now: Callable[[], int]
+    wake: Callable[[Collection[str]], None]
+    """Says to readers that there are events of these users."""
+    counts: Counts
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Take in until `stopping`; what is not acked by then comes again."""
+        async with self.broker.consume(self.broker.topology.callbacks, 2 * BATCH) as arriving:
+            stopped = asyncio.create_task(stopping.wait())
+            try:
+                while not stopping.is_set():
+                    self.forgetting.passage.wait()
+                    coming = asyncio.ensure_future(arriving.take(BATCH))
+                    await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                    if not coming.done():
+                        coming.cancel()
+                        return
+                    if not (batch := coming.result()):
+                        return
+                    self.forgetting.passage.take()
+                    await self._keep(batch, stopping)
+            finally:
+                stopped.cancel()
+
+    async def _keep(self, batch: Sequence[Delivery], stopping: asyncio.Event) -> None:
+        """Keep a batch and ack it; what can't be read goes to history as dead."""
+        events: list[Event] = []
+        changes: list[Change] = []
+        good: list[Delivery] = []
+        for delivery in batch:
+            try:
+                if delivery.key == CHANGE:
+                    changes.append(Change.model_validate_json(delivery.body))
+                else:
+                    events += Events.model_validate_json(delivery.body).events
+                good.append(delivery)
+            except ValidationError as error:
+                with suppress(PublishRefused, PublishUnknown):  # then it comes again
+                    await self.broker.dead_letter(delivery, f"unreadable: {str(error)[:300]}")
+        failures = 0
+        while good and not stopping.is_set():
+            try:
+                await self._write(events, changes)
+            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
+                failures += 1
+                log.warning("events_not_kept", why=str(away)[:300], waiting=len(good))
+                draw = random.random()  # noqa: S311  jitter
+                await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
+                continue
+            for delivery in good:
+                with suppress(Unreachable):
+                    await self.broker.ack(delivery)
+            return
+
+    async def _write(self, events: Sequence[Event], changes: Sequence[Change]) -> None:
+        arriving = [(self._log(one), to_ms(one.at.astimezone(UTC))) for one in events]
+        async with self.database.writing() as connection:
+            for change in changes:
+                await follow(connection, change)
+            await keep_others_out(connection)
+            named = await self.forgetting.empty(arriving)
+            appended = await append(connection, named, self.now(), lease=self.sending.lease())
+        self.forgetting.passage.take(max((at for _, at in arriving), default=0))
+        if appended.numbers:
+            self.sending.offer(appended.handed, appended.left)
+            self.counts.events.inc(len(appended.numbers))
+            self.wake({one.user_id for one in named})
+
+    def _log(self, event: Event) -> Logged:
+        digests = self.forgetting.digests.all_of(event.address) if event.address else ()
+        return Logged(event.id, event.type, event.user_id, event.method, write_body(event), digests)
+
+
+def write_body(event: Event) -> str:
+    """Write an event as it is told: the shape of Standard Webhooks, with the id inside too."""
+    at = rfc3339(to_ms(event.at.astimezone(UTC)))
+    return to_json({"id": event.id, "type": event.type, "timestamp": at, "data": event.data}).decode()
+
+
+async def follow(connection: AsyncConnection, change: Change) -> None:
+    """Do what a change of a user asks for: who is removed has no endpoints, only administrators hear of channels."""
+    if change.subject_id is None:
+        return
+    if change.action == "update" and change.details.get("role") in ("user", "admin"):
+        is_admin = change.details["role"] == "admin"
+        for table in (endpoints, listeners):
+            await connection.execute(
+                update(table).where(table.c.user_id == change.subject_id).values(is_admin=is_admin)
+            )
+    if change.action == "delete":
+        names = list(
+            (await connection.execute(select(endpoints.c.id).where(endpoints.c.user_id == change.subject_id))).scalars()
+        )
+        await _forget(connection, names, change.subject_id)
+
+
+async def _forget(connection: AsyncConnection, names: Iterable[str], user_id: str) -> None:
+    await connection.execute(delete(deliveries).where(deliveries.c.endpoint.in_(names)))
+    await connection.execute(delete(recoveries).where(recoveries.c.endpoint.in_(names)))
+    await connection.execute(delete(endpoints).where(endpoints.c.user_id == user_id))
+    await connection.execute(delete(listeners).where(listeners.c.user_id == user_id))

@@ -1,0 +1,267 @@
+"""Deliveries: taken when they are due, settled when they were tried, listed, and begun anew."""
+
+import base64
+import binascii
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import bindparam, exists, insert, select, text, update
+
+from imsg_callbacks.event_log import append, make_delivery
+from imsg_callbacks.outcomes import Attempt, Due, Endpoint, Logged, read_endpoint
+from imsg_callbacks.schedule import must_disable
+from imsg_callbacks.tables import DELIVERED, FAILED, IS_WAITING, WAITING, deliveries, endpoints, log
+from imsg_callbacks.times import rfc3339, rfc3339_or_none
+from imsg_contract.errors import Refusal
+from imsg_database.awaiting import AsyncConnection
+from imsg_database.database import Database
+
+NUMBER_BYTES = 8
+
+
+Disabled = Callable[[Endpoint, str, int], Logged]
+"""Writes the event that an endpoint was disabled: which, why, when."""
+
+
+class DeliveryLog:
+    """The deliveries of a database. Every method raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database, now: Callable[[], int], write_disabled: Disabled) -> None:
+        self._database = database
+        self._now = now
+        self._write_disabled = write_disabled
+
+    async def find_due(self) -> dict[str, int]:
+        """Name the endpoints for which something is due, and how often each has failed in a row.
+
+        A look into an index for each that is enabled.
+        """
+        now = self._now()
+        waits = exists().where(
+            deliveries.c.endpoint == endpoints.c.id,
+            IS_WAITING,
+            deliveries.c.due_at <= now,
+            deliveries.c.leased_until <= now,
+        )
+        async with self._database.reading() as connection:
+            query = select(endpoints.c.id, endpoints.c.failures).where(endpoints.c.disabled_at.is_(None), waits)
+            return dict((await connection.execute(query)).all())
+
+    async def take(self, name: str, most: int, lease_ms: int) -> list[Due]:
+        """Take what is due for an endpoint, the longest due first; nobody else gets it until the lease ends."""
+        now = self._now()
+        async with self._database.writing() as connection:
+            of_name = (await connection.execute(select(endpoints).where(endpoints.c.id == name))).mappings().first()
+            if of_name is None or of_name["disabled_at"] is not None:
+                return []
+            free = (
+                select(deliveries.c.number)
+                .where(
+                    deliveries.c.endpoint == name,
+                    IS_WAITING,
+                    deliveries.c.due_at <= now,
+                    deliveries.c.leased_until <= now,
+                )
+                .order_by(deliveries.c.due_at, deliveries.c.number)
+                .limit(most)
+                .with_for_update(skip_locked=True)
+            )
+            numbers = list((await connection.execute(free)).scalars())
+            if not numbers:
+                return []
+            mine = (deliveries.c.endpoint == name) & deliveries.c.number.in_(numbers)
+            await connection.execute(update(deliveries).where(mine).values(leased_until=now + lease_ms))
+            query = (
+                select(deliveries.c.number, deliveries.c.round, log.c.id, log.c.body)
+                .join(log, log.c.number == deliveries.c.number)
+                .where(mine)
+                .order_by(deliveries.c.number)
+            )
+            rows = (await connection.execute(query)).all()
+        endpoint = read_endpoint(of_name)
+        return [Due(endpoint, row.number, row.id, row.body, row.round) for row in rows]
+
+    async def settle(self, attempts: Sequence[Attempt]) -> list[tuple[Endpoint, str]]:
+        """Keep what attempts came to; return the endpoints that this has disabled, and why."""
+        async with self._database.writing() as connection:
+            await _write_all(connection, [_write(one) for one in attempts])
+            of: defaultdict[str, list[Attempt]] = defaultdict(list)
+            for one in attempts:
+                of[one.endpoint].append(one)
+            troubled = sorted(name for name, some in of.items() if not all(one.answer.is_success for one in some))
+            await _note_reached(connection, sorted(of.keys() - set(troubled)), max(one.at for one in attempts))
+            return [found for name in troubled if (found := await self._judge(connection, name, of[name])) is not None]
+
+    async def _judge(
+        self, connection: AsyncConnection, name: str, attempts: Sequence[Attempt]
+    ) -> tuple[Endpoint, str] | None:
+        """Note how an endpoint is by its last attempts, and disable it where that is due."""
+        row = (
+            (await connection.execute(select(endpoints).where(endpoints.c.id == name).with_for_update()))
+            .mappings()
+            .first()
+        )
+        if row is None:
+            return None
+        known, values, why = read_endpoint(row), dict[str, Any](), None
+        for one in sorted(attempts, key=lambda attempt: attempt.at):
+            if one.answer.is_success:
+                values |= {"failing_since": None, "failures": 0, "reached_at": one.at, "last_error": None}
+                continue
+            since = values.get("failing_since", known.failing_since) or one.at
+            failures = values.get("failures", known.failures) + 1
+            values |= {"failing_since": since, "failures": failures, "last_error": one.answer.error}
+            why = why or must_disable(one.answer, since, one.at)
+        is_disabled = why is not None and known.disabled_at is None and values.get("failing_since") is not None
+        if is_disabled:
+            values |= {"disabled_at": self._now(), "disabled_why": why}
+        await connection.execute(update(endpoints).where(endpoints.c.id == name).values(values))
+        if not is_disabled or why is None:
+            return None
+        told = self._write_disabled(known, why, self._now())
+        await append(connection, [told], self._now(), but_for=(name,))
+        return known, why
+
+    async def page(
+        self, endpoint: str, state: str | None, limit: int, cursor: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """List an endpoint's deliveries, newest event first. Raises Refusal wrong_type."""
+        query = (
+            select(deliveries, log.c.id.label("event"), log.c.type, log.c.body, log.c.kept_at)
+            .join(log, log.c.number == deliveries.c.number)
+            .where(deliveries.c.endpoint == endpoint)
+            .order_by(deliveries.c.number.desc())
+            .limit(limit + 1)
+        )
+        if state is not None:
+            query = query.where(deliveries.c.state == state)
+        if cursor is not None:
+            query = query.where(deliveries.c.number < read_cursor(cursor))
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        more = len(rows) > limit
+        shown = [_show(row) for row in rows[:limit]]
+        return shown, write_cursor(rows[limit - 1]["number"]) if more else None
+
+    async def begin_anew(self, endpoint: str, event: str) -> None:
+        """Send one event to an endpoint once more, by the schedule from its start. Raises Refusal not_found."""
+        async with self._database.writing() as connection:
+            number = await connection.scalar(
+                select(log.c.number)
+                .join(deliveries, deliveries.c.number == log.c.number)
+                .where(log.c.id == event, deliveries.c.endpoint == endpoint)
+            )
+            if number is None:
+                raise Refusal("not_found", what=event[:80])
+            await begin(connection, endpoint, [number], self._now())
+
+
+async def _note_reached(connection: AsyncConnection, names: Sequence[str], at: int) -> None:
+    """Note that these endpoints took all that they were told."""
+    if names:
+        change = update(endpoints).where(endpoints.c.id.in_(names))
+        await connection.execute(change.values(failing_since=None, failures=0, reached_at=at, last_error=None))
+
+
+async def begin(connection: AsyncConnection, endpoint: str, numbers: Sequence[int], now_ms: int) -> None:
+    """Make deliveries due now: those that there are begin anew, the others are made."""
+    mine = (deliveries.c.endpoint == endpoint) & deliveries.c.number.in_(numbers)
+    known = set((await connection.execute(select(deliveries.c.number).where(mine))).scalars())
+    if known:
+        await connection.execute(
+            update(deliveries).where(mine).values(state=WAITING, round=0, due_at=now_ms, leased_until=0)
+        )
+    missing = [make_delivery(endpoint, number, now_ms) for number in numbers if number not in known]
+    if missing:
+        await connection.execute(insert(deliveries), missing)
+
+
+_TRIED = (
+    "UPDATE deliveries SET state = tried.now_state, attempts = deliveries.attempts + 1, round = deliveries.round + 1,"
+    " due_at = tried.due, leased_until = 0, tried_at = tried.at, took_ms = tried.took, status = tried.http,"
+    " error = tried.why, answer = tried.said"
+)
+_IN_ONE_STATEMENT = text(
+    f"{_TRIED} FROM json_to_recordset(CAST(:tried AS json)) AS tried(of text, one bigint, now_state text, due bigint,"
+    " at bigint, took integer, http integer, why text, said text)"
+    " WHERE deliveries.endpoint = tried.of AND deliveries.number = tried.one"
+)
+"""PostgreSQL's: one statement and one parameter, however many there are."""
+
+
+async def _write_all(connection: AsyncConnection, tried: Sequence[dict[str, Any]]) -> None:
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_IN_ONE_STATEMENT, {"tried": to_json(tried).decode()})
+        return
+    change = (
+        update(deliveries)
+        .where(deliveries.c.endpoint == bindparam("of"), deliveries.c.number == bindparam("one"))
+        .values(
+            state=bindparam("now_state"),
+            attempts=deliveries.c.attempts + 1,
+            round=deliveries.c.round + 1,
+            due_at=bindparam("due"),
+            leased_until=0,
+            tried_at=bindparam("at"),
+            took_ms=bindparam("took"),
+            status=bindparam("http"),
+            error=bindparam("why"),
+            answer=bindparam("said"),
+        )
+    )
+    await connection.execute(change, tried)
+
+
+def _write(one: Attempt) -> dict[str, Any]:
+    state = WAITING if one.due_at is not None else DELIVERED if one.answer.is_success else FAILED
+    return {
+        "of": one.endpoint,
+        "one": one.number,
+        "now_state": state,
+        "due": one.due_at or 0,
+        "at": one.at,
+        "took": one.answer.took_ms,
+        "http": one.answer.status,
+        "why": one.answer.error and one.answer.error.replace("\0", "\ufffd"),
+        "said": one.answer.body,
+    }
+
+
+def _show(row: Any) -> dict[str, Any]:  # noqa: ANN401  a row's mapping
+    return {
+        "event": row["event"],
+        "type": row["type"],
+        "state": row["state"],
+        "attempts": row["attempts"],
+        "status": row["status"],
+        "error": row["error"],
+        "answer": row["answer"],
+        "took_ms": row["took_ms"],
+        "tried_at": rfc3339_or_none(row["tried_at"]),
+        "next_at": rfc3339(row["due_at"]) if row["state"] == WAITING else None,
+        "created_at": rfc3339(row["kept_at"]),
+        "body": row["body"],
+    }
+
+
+def write_cursor(number: int) -> str:
+    """Make the cursor of a place among deliveries."""
+    return base64.urlsafe_b64encode(number.to_bytes(NUMBER_BYTES, "big")).rstrip(b"=").decode()
+
+
+def read_cursor(cursor: str) -> int:
+    """Read the cursor of a place among deliveries. Raises Refusal."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != NUMBER_BYTES or raw[0] > 0x7F:  # noqa: PLR2004  the sign of a 64-bit number
+        raise Refusal(
+            "wrong_type",
+            field="cursor",
+            why_zh="应原样填写上一页返回的 next，第一页不填",
+            why_en="it must be the `next` of the page before, unchanged; leave it out for the first page",
+        )
+    return int.from_bytes(raw, "big")

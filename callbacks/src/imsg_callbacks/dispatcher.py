@@ -1,0 +1,257 @@
+"""Sending what is due: each endpoint by itself, so many at once, and none at the cost of the others.
+
+An endpoint that does not answer holds as many calls as its bound; once it fails again and again, one. So however many
+hang, what is left of the calls in flight is everybody else's.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from imsg_callbacks import signatures
+from imsg_callbacks.delivery_log import DeliveryLog
+from imsg_callbacks.destinations import BadUrl, read_url
+from imsg_callbacks.endpoints import Endpoints
+from imsg_callbacks.event_log import Lease
+from imsg_callbacks.outcomes import Attempt, Due, Endpoint
+from imsg_callbacks.post import TIMEOUT_S, Poster
+from imsg_callbacks.schedule import Answer, next_in_s
+from imsg_callbacks.serving import FAILING_AFTER, HELD, LEASE_MS, Held, Serving
+from imsg_callbacks.vault import Unreadable
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.observe import logger
+
+log = logger(__name__)
+
+IN_FLIGHT = 1_024
+FAILING_IN_FLIGHT = 512
+"""Calls in flight of all endpoints, and of those that fail."""
+
+HELD_IN_ALL = 8_192
+"""Deliveries that wait in memory; what is more waits in the table."""
+
+LOOK_EVERY_S = 1.0
+GATHER_S = 0.02
+"""How long news is gathered before it is looked for what is due."""
+
+SETTLE_EVERY_S = 0.1
+"""How long what attempts came to is gathered before it is kept."""
+
+SETTLE_AT_ONCE = 500
+UNSETTLED = 2_000
+"""Attempts that are under way or not kept yet: so many at most are made twice where a process is killed."""
+
+AWAY_S = 1.0
+TOOK_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
+
+
+class Counts:
+    """What sending tells Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.calls = Counter("imsg_callback_calls_total", "Calls of endpoints", ["result"], registry=registry)
+        self.disabled = Counter("imsg_callbacks_disabled_total", "Endpoints disabled", ["why"], registry=registry)
+        self.in_flight = Gauge("imsg_callback_calls_in_flight", "Calls of endpoints in flight", registry=registry)
+        self.seconds = Histogram(
+            "imsg_callback_call_duration_seconds", "How long endpoints take", buckets=TOOK_S, registry=registry
+        )
+
+
+class Dispatcher:
+    """Sends until it is stopped; several processes share the table by leases."""
+
+    def __init__(
+        self,
+        deliveries: DeliveryLog,
+        endpoints: Endpoints,
+        poster: Poster,
+        now: Callable[[], int],
+        counts: Counts,
+    ) -> None:
+        self._deliveries = deliveries
+        self._endpoints = endpoints
+        self._poster = poster
+        self._now = now
+        self._counts = counts
+        self._servings: dict[str, Serving] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held = Held()
+        self._is_ending = False
+        self._news = asyncio.Event()
+        self._all = asyncio.Semaphore(IN_FLIGHT)
+        self._failing = asyncio.Semaphore(FAILING_IN_FLIGHT)
+        self._made: list[tuple[Attempt, asyncio.Event]] = []
+        self._any_made = asyncio.Event()
+        self._unsettled = asyncio.Semaphore(UNSETTLED)
+
+    def wake(self) -> None:
+        """Say that something is due."""
+        self._news.set()
+
+    def lease(self) -> Lease:
+        """Say how much of what is appended now may be handed over."""
+        return Lease(self._now() + LEASE_MS, self._find_room)
+
+    def offer(self, handed: Sequence[Due], left: Collection[str]) -> None:
+        """Send what is leased to us; of the endpoints in `left` there is more in the table."""
+        of: defaultdict[str, list[Due]] = defaultdict(list)
+        for due in handed:
+            of[due.endpoint.id].append(due)
+        for name, some in of.items():
+            self._find(name, some[0].endpoint.failures).give(some)
+        for name in left:
+            if name in self._servings:
+                self._servings[name].look()
+            else:
+                self.wake()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Send until `stopping`; what was taken and not tried by then is taken again once its lease ends."""
+        settling = asyncio.create_task(self._settle_on())
+        try:
+            while not stopping.is_set():
+                self._news.clear()
+                try:
+                    for name, failures in (await self._deliveries.find_due()).items():
+                        self._find(name, failures).look()
+                except DatabaseUnavailable as away:
+                    log.warning("database_unavailable", why=str(away)[:300])
+                self._reap(settling)
+                await _rest(self._news, stopping, LOOK_EVERY_S)
+                await asyncio.sleep(GATHER_S)
+            await self._end()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            settling.cancel()
+            await asyncio.gather(settling, *self._tasks, return_exceptions=True)
+
+    async def _end(self) -> None:
+        """Let calls end, and keep what came of them."""
+        self._is_ending = True
+        for serving in self._servings.values():
+            serving.end()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=TIMEOUT_S + 1)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AWAY_S):
+                for _, kept in list(self._made):
+                    await kept.wait()
+
+    def _find_room(self, endpoint: Endpoint) -> int:
+        if self._is_ending or self._held.count >= HELD_IN_ALL or endpoint.failures >= FAILING_AFTER:
+            return 0
+        serving = self._servings.get(endpoint.id)
+        return HELD if serving is None else serving.room
+
+    def _find(self, name: str, failures: int) -> Serving:
+        """Return who serves an endpoint, from now on if nobody did."""
+        if name not in self._servings:
+            self._servings[name] = Serving(name, self._deliveries.take, self._send, self._held, failures)
+            self._tasks.add(asyncio.create_task(self._serve(name)))
+        return self._servings[name]
+
+    async def call(self, endpoint: Endpoint, event: str, body: bytes) -> Answer:
+        """Call an endpoint once, now."""
+        try:
+            destination = read_url(endpoint.url)
+            secrets = self._endpoints.valid_secrets(endpoint)
+        except (BadUrl, Unreadable) as error:
+            return Answer(None, str(error))
+        timestamp = int(datetime.now(UTC).timestamp())
+        answer = await self._poster.post(destination.url, body, signatures.headers(secrets, event, timestamp, body))
+        self._counts.calls.labels("delivered" if answer.is_success else "failed").inc()
+        self._counts.seconds.observe(answer.took_ms / 1_000)
+        return answer
+
+    def _reap(self, settling: asyncio.Task[None]) -> None:
+        """Drop what has ended; a bug in one of them ends the process, as everywhere."""
+        if settling.done():
+            settling.result()
+        for task in [task for task in self._tasks if task.done()]:
+            self._tasks.discard(task)
+            task.result()
+
+    async def _serve(self, name: str) -> None:
+        """Send what is to be sent to one endpoint, until nothing is."""
+        try:
+            await self._servings[name].run()
+        finally:
+            del self._servings[name]
+
+    async def _send(self, due: Due, is_failing: bool) -> Answer:  # noqa: FBT001  as Send has it
+        """Try one delivery. Its endpoint's place is free with the answer; what came of it is kept a moment later."""
+        await self._unsettled.acquire()
+        async with self._all, self._failing if is_failing else _FREE:
+            with self._counts.in_flight.track_inprogress():
+                answer = await self.call(due.endpoint, due.event, due.body.encode())
+        now = self._now()
+        wait_s = None
+        if not answer.is_success and not answer.is_gone:
+            wait_s = next_in_s(due.round + 1, random.random(), answer.retry_after_s)  # noqa: S311  jitter
+        due_at = None if wait_s is None else now + round(wait_s * 1_000)
+        kept = asyncio.Event()
+        self._made.append((Attempt(due.endpoint.id, due.number, answer, now, due_at), kept))
+        self._any_made.set()
+        if answer.is_gone:
+            await kept.wait()  # nothing more is sent to it before it is disabled
+        return answer
+
+    async def _settle_on(self) -> None:
+        """Keep what attempts came to, many at once; what can't be kept yet is kept later."""
+        while True:
+            await self._any_made.wait()
+            if len(self._made) < SETTLE_AT_ONCE:
+                await asyncio.sleep(SETTLE_EVERY_S)
+            some = self._made[:SETTLE_AT_ONCE]
+            while True:
+                try:
+                    disabled = await self._deliveries.settle([attempt for attempt, _ in some])
+                    break
+                except DatabaseUnavailable as away:
+                    log.warning("database_unavailable", why=str(away)[:300])
+                    await asyncio.sleep(AWAY_S)
+            del self._made[: len(some)]
+            if not self._made:
+                self._any_made.clear()
+            self._say_disabled(disabled)
+            for _, kept in some:
+                kept.set()
+                self._unsettled.release()
+
+    def _say_disabled(self, disabled: Sequence[tuple[Endpoint, str]]) -> None:
+        for endpoint, why in disabled:
+            log.warning("callback_disabled", id=endpoint.id, why=why)
+            self._counts.disabled.labels(why).inc()
+        if disabled:
+            self.wake()
+
+
+class _Free:
+    """No bound."""
+
+    async def __aenter__(self) -> None:
+        """Wait for nothing."""
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave nothing."""
+
+
+_FREE = _Free()
+
+
+async def _rest(first: asyncio.Event, second: asyncio.Event, seconds: float) -> None:
+    waits = [asyncio.create_task(one.wait()) for one in {first, second}]
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waits:
+            one.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)

@@ -1,0 +1,153 @@
+"""Users' endpoints: made, changed, removed, and which signatures hold."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+
+from imsg_callbacks import signatures
+from imsg_callbacks.outcomes import Endpoint, read_endpoint
+from imsg_callbacks.tables import IS_WAITING, deliveries, endpoints, recoveries
+from imsg_callbacks.vault import Unreadable, Vault
+from imsg_contract.errors import Refusal
+from imsg_database.database import Database
+
+MOST = 20
+"""Endpoints of one user."""
+
+OLD_HOLDS = timedelta(hours=24)
+"""For how long the secret before signs too (docs.svix.com, "Rotating signing secrets")."""
+
+
+class Endpoints:
+    """The endpoints of a database. Every method raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database, vault: Vault, now: Callable[[], int]) -> None:
+        self._database = database
+        self._vault = vault
+        self._now = now
+
+    async def of_user(self, user_id: str) -> list[Endpoint]:
+        """List a user's endpoints, the oldest first."""
+        query = select(endpoints).where(endpoints.c.user_id == user_id).order_by(endpoints.c.created_at, endpoints.c.id)
+        async with self._database.reading() as connection:
+            return [read_endpoint(row) for row in (await connection.execute(query)).mappings()]
+
+    async def one(self, name: str, user_id: str) -> Endpoint:
+        """Find a user's endpoint. Raises Refusal not_found."""
+        query = select(endpoints).where(endpoints.c.id == name, endpoints.c.user_id == user_id)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        if row is None:
+            raise Refusal("not_found", what=name[:80])
+        return read_endpoint(row)
+
+    async def count_waiting(self, names: Sequence[str]) -> dict[str, int]:
+        """Count what waits for each of some endpoints."""
+        query = (
+            select(deliveries.c.endpoint, func.count())
+            .where(deliveries.c.endpoint.in_(names), IS_WAITING)
+            .group_by(deliveries.c.endpoint)
+        )
+        async with self._database.reading() as connection:
+            return dict((await connection.execute(query)).all())
+
+    async def add(self, endpoint: Endpoint) -> None:
+        """Add an endpoint. Raises Refusal too_many_callbacks."""
+        values = {name: getattr(endpoint, name) for name in Endpoint.__dataclass_fields__}
+        values |= _write_lists(endpoint.events, endpoint.methods)
+        async with self._database.writing() as connection:
+            of_user = select(func.count()).where(endpoints.c.user_id == endpoint.user_id)
+            if (await connection.scalar(of_user) or 0) >= MOST:
+                raise Refusal("too_many_callbacks", most=MOST)
+            await connection.execute(insert(endpoints).values(values))
+
+    async def change(self, name: str, user_id: str, values: dict[str, Any]) -> Endpoint:
+        """Set columns of a user's endpoint and return it. Raises Refusal not_found."""
+        async with self._database.writing() as connection:
+            mine = (endpoints.c.id == name) & (endpoints.c.user_id == user_id)
+            if values:
+                await connection.execute(update(endpoints).where(mine).values(values))
+            row = (await connection.execute(select(endpoints).where(mine))).mappings().first()
+        if row is None:
+            raise Refusal("not_found", what=name[:80])
+        return read_endpoint(row)
+
+    async def remove(self, name: str, user_id: str) -> None:
+        """Remove a user's endpoint, and what was on its way to it. Raises Refusal not_found."""
+        async with self._database.writing() as connection:
+            gone = delete(endpoints).where(endpoints.c.id == name, endpoints.c.user_id == user_id)
+            if not (await connection.execute(gone)).rowcount:
+                raise Refusal("not_found", what=name[:80])
+            await connection.execute(delete(deliveries).where(deliveries.c.endpoint == name))
+            await connection.execute(delete(recoveries).where(recoveries.c.endpoint == name))
+
+    async def rotate(self, endpoint: Endpoint) -> str:
+        """Give an endpoint a new secret and return it; the one before signs too for a day."""
+        secret = signatures.make_secret()
+        values = {
+            "secret": self.seal(secret, endpoint.id),
+            "old_secret": endpoint.secret,
+            "old_until": self._now() + OLD_HOLDS // timedelta(milliseconds=1),
+        }
+        await self.change(endpoint.id, endpoint.user_id, values)
+        return secret
+
+    def seal(self, secret: str, name: str) -> str:
+        """Encrypt an endpoint's secret."""
+        return self._vault.seal(secret, name)
+
+    def valid_secrets(self, endpoint: Endpoint) -> list[str]:
+        """Decrypt the secrets that sign now. Raises vault.Unreadable."""
+        return [self._vault.open(sealed, endpoint.id) for sealed in endpoint.list_sealed_secrets(self._now())]
+
+    async def reseal(self) -> int:
+        """Encrypt what stands under an older key anew, under the first; return how many there were.
+
+        Raises vault.Unreadable where a key is missing under which something stands.
+        """
+        done = 0
+        async with self._database.writing() as connection:
+            rows = (await connection.execute(select(endpoints.c.id, endpoints.c.secret, endpoints.c.old_secret))).all()
+            for row in rows:
+                stale = {
+                    column: self.seal(self._vault.open(sealed, row.id), row.id)
+                    for column, sealed in (("secret", row.secret), ("old_secret", row.old_secret))
+                    if sealed is not None and not self._vault.is_fresh(sealed)
+                }
+                if stale:
+                    await connection.execute(update(endpoints).where(endpoints.c.id == row.id).values(stale))
+                    done += 1
+        return done
+
+    async def count_unreadable(self) -> int:
+        """Count the endpoints of which a secret can't be opened."""
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(select(endpoints.c.id, endpoints.c.secret, endpoints.c.old_secret))).all()
+        return sum(not self._opens(row.id, [one for one in (row.secret, row.old_secret) if one]) for row in rows)
+
+    def _opens(self, name: str, sealed: Sequence[str]) -> bool:
+        try:
+            for one in sealed:
+                self._vault.open(one, name)
+        except (Unreadable, ValueError):
+            return False
+        return True
+
+
+def _write_lists(events: Sequence[str], methods: Sequence[str] | None) -> dict[str, str | None]:
+    return {"events": json.dumps(events), "methods": None if methods is None else json.dumps(methods)}
+
+
+def write_changes(
+    events: Sequence[str] | None, methods: Sequence[str] | None, *, all_methods: bool = False
+) -> dict[str, Any]:
+    """Write what is given of the lists as columns; `all_methods` takes the bound on methods away."""
+    values: dict[str, Any] = {}
+    if events is not None:
+        values["events"] = json.dumps(list(events))
+    if all_methods or methods is not None:
+        values["methods"] = None if all_methods else json.dumps(list(methods or ()))
+    return values

@@ -1,0 +1,88 @@
+"""Whose messages are stamped: who has an endpoint, or reads events; auth is told, and it holds for the next send."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from imsg_callbacks.matching import READER, kinds_of
+from imsg_callbacks.outcomes import read_endpoint
+from imsg_callbacks.schedule import LOST_INTEREST_AFTER
+from imsg_callbacks.tables import endpoints, listeners
+from imsg_database.database import Database
+from imsg_runtime.service_client import Peer, ServiceFailed, ServiceUnavailable
+
+READ_NOTED_EVERY = timedelta(hours=1)
+"""How exactly it is known when a user last read."""
+
+HOUR_MS = READ_NOTED_EVERY // timedelta(milliseconds=1)
+LOST_MS = LOST_INTEREST_AFTER // timedelta(milliseconds=1)
+
+OK, NOT_FOUND = 200, 404
+
+
+class Listeners:
+    """Tells auth, and knows what it was told. Methods raise DatabaseUnavailable, and ServiceUnavailable of auth."""
+
+    def __init__(self, database: Database, auth: Peer, now: Callable[[], int]) -> None:
+        self._database = database
+        self._auth = auth
+        self._now = now
+
+    async def ask(self, user_id: str, username: str, events: int) -> None:
+        """See that at least these events of a user's messages are kept, before this returns."""
+        known = await self._read_known(user_id)
+        if known & events != events:
+            await self._tell(user_id, username, known | events)
+
+    async def note_read(self, user_id: str, username: str, *, is_admin: bool) -> None:
+        """Note that a user reads events, and see that there are some to be read."""
+        query = select(listeners).where(listeners.c.user_id == user_id)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).first()
+        if row is not None and _is_fresh(row, self._now() - HOUR_MS) and row.is_admin == is_admin:
+            return
+        await self.ask(user_id, username, READER)
+        async with self._database.writing() as connection:
+            change = update(listeners).where(listeners.c.user_id == user_id)
+            await connection.execute(change.values(read_at=self._now(), is_admin=is_admin))
+
+    async def agree(self, *, everybody: bool = False) -> None:
+        """Tell auth whose events nobody wants any more, or (`everybody`, at start) all of it anew."""
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(select(listeners))).all()
+            found = [read_endpoint(row) for row in (await connection.execute(select(endpoints))).mappings()]
+        for row in rows:
+            wanted = READER if (row.read_at or 0) > self._now() - LOST_MS else 0
+            for endpoint in found:
+                if endpoint.user_id == row.user_id:
+                    wanted |= kinds_of(endpoint.events)
+            if everybody or wanted != row.events:
+                await self._tell(row.user_id, row.username, wanted)
+
+    async def _read_known(self, user_id: str) -> int:
+        async with self._database.reading() as connection:
+            found = await connection.scalar(select(listeners.c.events).where(listeners.c.user_id == user_id))
+        return found or 0
+
+    async def _tell(self, user_id: str, username: str, events: int) -> None:
+        asked = {"user_id": user_id, "username": username, "events": events}
+        answer = await self._auth.call("PUT", "/internal/events", json=asked)
+        if answer.status_code not in (OK, NOT_FOUND):
+            raise ServiceFailed(f"auth answered {answer.status_code} to /internal/events")
+        async with self._database.writing() as connection:
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            row = {**asked, "events": 0 if answer.status_code == NOT_FOUND else events}
+            statement = dialect.insert(listeners).values(row)
+            await connection.execute(
+                statement.on_conflict_do_update(index_elements=["user_id"], set_={"events": row["events"]})
+            )
+
+
+def _is_fresh(row: Row[Any], since: int) -> bool:
+    return row.events & READER == READER and (row.read_at or 0) > since
+
+
+__all__ = ["Listeners", "ServiceUnavailable"]

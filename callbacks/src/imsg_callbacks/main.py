@@ -1,0 +1,193 @@
+"""Callbacks' wiring: settings, the database, the broker; taking events in, sending them, the API."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
+from sqlalchemy import text
+from starlette.types import ASGIApp
+
+from imsg_broker.connect import open_broker
+from imsg_callbacks import consumer, dispatcher, maintenance
+from imsg_callbacks.channel_watch import ChannelWatch
+from imsg_callbacks.consumer import EventConsumer
+from imsg_callbacks.delivery_log import DeliveryLog
+from imsg_callbacks.dispatcher import Dispatcher
+from imsg_callbacks.endpoints import Endpoints
+from imsg_callbacks.forgetting import Forgetting
+from imsg_callbacks.listeners import Listeners
+from imsg_callbacks.maintenance import Maintenance
+from imsg_callbacks.migrations import STEPS
+from imsg_callbacks.outcomes import Endpoint, Logged
+from imsg_callbacks.post import open_poster
+from imsg_callbacks.reading import Reader
+from imsg_callbacks.routes import Parts, api
+from imsg_callbacks.times import rfc3339
+from imsg_callbacks.vault import Unreadable, Vault
+from imsg_contract.ids import new_id
+from imsg_database.address import read_url
+from imsg_database.database import Database, connect
+from imsg_database.engines import Terms
+from imsg_database.migrate import migrate
+from imsg_database.startup import wait_for_database
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime import redis, service_client
+from imsg_runtime.observe import logger
+from imsg_runtime.passage import Passage
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps, Internal
+from imsg_runtime.settings import Common, Keys, Networks, PeerKeys, StartError, load, variable
+from imsg_runtime.strength import require_strong, require_strong_callers
+from imsg_runtime.tombstones import Digests
+
+__all__ = ["CallbackSettings", "DatabaseUnavailable", "Settings", "app", "count_unreadable", "write_disabled"]
+
+log = logger(__name__)
+
+PING_EVERY_S = 2.0
+
+
+class CallbackSettings(BaseModel):
+    """Where callbacks may go."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    allow: Networks = ()
+    """Networks of yours that may be called too, at any port; all others inside are refused."""
+
+
+class Settings(Common):
+    """What callbacks reads."""
+
+    database_url: str = "sqlite:///callbacks.db"
+    auth_url: str = "http://auth:8000"
+    secret_key: Keys = ()
+    """Under which endpoints' secrets are kept: the first encrypts, all decrypt."""
+    peer_keys: PeerKeys = PeerKeys()
+    callbacks: CallbackSettings = CallbackSettings()
+
+
+def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
+    """Make the service. Raises StartError where a setting is wrong or missing."""
+    chosen = settings or load(Settings)
+    callers = chosen.peer_keys.by_service()
+    if not (chosen.service_key or callers):
+        raise StartError(f"{variable('service_key')} is not set; give callbacks the same one that the gateway has.")
+    if not chosen.secret_key:
+        raise StartError(
+            f"{variable('secret_key')} is not set; give it a long random value, such as `openssl rand -hex 32` makes, "
+            "and keep it with the backups: endpoints' secrets can't be read without it."
+        )
+    for name in ("service_key", "secret_key", "erasure_key"):
+        require_strong(chosen, name, keys=getattr(chosen, name))
+    require_strong_callers(chosen, callers)
+    read_url(chosen.database_url)
+
+    @asynccontextmanager
+    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+        async with AsyncExitStack() as stack:
+            yield await _open_parts(chosen, apps or {}, service, stack)
+
+    return Service("callbacks", chosen, opening)
+
+
+async def count_unreadable(settings: Settings) -> int:
+    """Count the endpoints whose secrets none of the keys opens; nothing is changed. Raises DatabaseUnavailable."""
+    async with connect(read_url(settings.database_url), Terms("imsg-callbacks", pool=1, busy_timeout_s=2)) as database:
+        return await Endpoints(database, Vault(settings.secret_key), _now).count_unreadable()
+
+
+async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
+    url = read_url(settings.database_url)
+    await wait_for_database(partial(migrate, url, STEPS), patience_s=math.inf)
+    database = await stack.enter_async_context(connect(url, Terms("imsg-callbacks", pool=5, busy_timeout_s=10)))
+    vault = Vault(settings.secret_key)
+    endpoints = Endpoints(database, vault, _now)
+    await _reseal(endpoints)
+    store = await stack.enter_async_context(redis.connect(settings.redis_url))
+    broker = await stack.enter_async_context(open_broker(settings.broker_url))
+    auth = await stack.enter_async_context(service_client.connect(settings.auth_url, settings.service_key, apps))
+    poster = await stack.enter_async_context(open_poster(settings.callbacks.allow))
+    deliveries = DeliveryLog(database, _now, write_disabled)
+    sending = Dispatcher(deliveries, endpoints, poster, _now, dispatcher.Counts(service.metrics))
+    reader = Reader(database, vault, service.stopping)
+    listeners = Listeners(database, auth, _now)
+
+    def wake() -> None:
+        sending.wake()
+        reader.wake()
+
+    forgetting = Forgetting(database, store, Digests(settings.erasure_key), Passage(_now))
+    taking = EventConsumer(broker, database, forgetting, sending, _now, reader.wake, consumer.Counts(service.metrics))
+    channels = ChannelWatch(database, store, broker.topology.methods, _now, wake)
+    gauges = maintenance.Gauges(service.metrics)
+    maintaining = Maintenance(database, listeners, forgetting, _now, wake, gauges)
+    health = _Health()
+    service.check("broker", lambda: broker.ready)
+    service.check("database", lambda: health.has_database)
+    for name, work in (
+        ("consumer", taking.run),
+        ("dispatcher", sending.run),
+        ("channels", channels.run),
+        ("maintenance", maintaining.run),
+        ("reader", reader.watch),
+    ):
+        service.watch(work(service.stopping), name)
+    service.watch(health.watch(database, service.stopping), "health")
+    parts = Parts(database, endpoints, deliveries, sending, poster, listeners, reader, _now)
+    return api(parts, Internal("callbacks", settings.service_key, settings.peer_keys))
+
+
+async def _reseal(endpoints: Endpoints) -> None:
+    """Bring every secret under the first key. Raises StartError where a key is missing."""
+    try:
+        if done := await endpoints.reseal():
+            log.info("secrets_resealed", endpoints=done)
+    except Unreadable as error:
+        raise StartError(
+            f"{variable('secret_key')} has changed, and the one before is not in its list: endpoints' secrets can't be "
+            "read; write both with a comma between them, the new one first."
+        ) from error
+    except DatabaseUnavailable as away:
+        log.warning("secrets_not_resealed", why=str(away)[:300])
+
+
+class _Health:
+    """Whether the database answers."""
+
+    def __init__(self) -> None:
+        self.has_database = False
+
+    async def watch(self, database: Database, stopping: asyncio.Event) -> None:
+        """Ask for a sign of life again and again."""
+        while not stopping.is_set():
+            try:
+                async with database.reading() as connection:
+                    await connection.execute(text("SELECT 1"))
+                self.has_database = True
+            except DatabaseUnavailable:
+                self.has_database = False
+            await asyncio.sleep(PING_EVERY_S)
+
+
+def write_disabled(endpoint: Endpoint, why: str, now: int) -> Logged:
+    """Write the event that an endpoint was disabled, for its owner."""
+    name = f"evt_{new_id()}"
+    data = {
+        "callback": endpoint.id,
+        "url": endpoint.url,
+        "why": why,
+        "last_error": endpoint.last_error,
+        "failing_since": None if endpoint.failing_since is None else rfc3339(endpoint.failing_since),
+    }
+    told = {"id": name, "type": "callback.disabled", "timestamp": rfc3339(now), "data": data}
+    return Logged(name, "callback.disabled", endpoint.user_id, None, to_json(told).decode())
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,95 @@
+"""What is known of an endpoint, and what of an attempt is to be kept."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imsg_callbacks.schedule import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One URL that a user has events sent to."""
+
+    id: str
+    user_id: str
+    username: str
+    is_admin: bool
+    url: str
+    events: tuple[str, ...]
+    methods: tuple[str, ...] | None
+    description: str
+    secret: str
+    """Encrypted, as the old one is."""
+    old_secret: str | None
+    old_until: int | None
+    created_at: int
+    disabled_at: int | None = None
+    disabled_why: str | None = None
+    failing_since: int | None = None
+    failures: int = 0
+    reached_at: int | None = None
+    last_error: str | None = None
+
+    @property
+    def state(self) -> str:
+        """How it is: `ok`, `new` (nothing was sent yet), `failing`, `disabled`."""
+        if self.disabled_at is not None:
+            return "disabled"
+        if self.failing_since is not None:
+            return "failing"
+        return "new" if self.reached_at is None else "ok"
+
+    def list_sealed_secrets(self, now_ms: int) -> Sequence[str]:
+        """Return the secrets that sign now: the old one too while it holds."""
+        if self.old_secret is not None and self.old_until is not None and now_ms < self.old_until:
+            return (self.secret, self.old_secret)
+        return (self.secret,)
+
+
+def read_endpoint(row: Any) -> Endpoint:  # noqa: ANN401  a row's mapping
+    """Make an endpoint of its row."""
+    methods = row["methods"]
+    return Endpoint(
+        **{name: row[name] for name in Endpoint.__dataclass_fields__ if name not in ("events", "methods", "is_admin")},
+        is_admin=bool(row["is_admin"]),
+        events=tuple(json.loads(row["events"])),
+        methods=None if methods is None else tuple(json.loads(methods)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at one delivery, made."""
+
+    endpoint: str
+    number: int
+    answer: Answer
+    at: int
+    due_at: int | None
+    """When it is tried again; None: it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event as it stands in the log."""
+
+    id: str
+    type: str
+    user_id: str
+    method: str | None
+    body: str
+    digests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One delivery, ours until its lease ends."""
+
+    endpoint: Endpoint
+    number: int
+    event: str
+    body: str
+    round: int
+    """Attempts before this one, since it was begun or begun anew."""

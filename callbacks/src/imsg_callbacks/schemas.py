@@ -1,0 +1,226 @@
+"""The shapes of what is asked and answered, for the OpenAPI description; a test holds the answers to them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from imsg_callbacks.matching import EVENTS
+from imsg_channels import METHODS
+from imsg_runtime.responses import wrong
+
+MAX_DESCRIPTION = 200
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339, UTC."""
+
+EventName = Literal[
+    "message.sent",
+    "message.delivered",
+    "message.failed",
+    "message.expired",
+    "message.uncertain",
+    "message.reply",
+    "request.settled",
+    "channel.blocked",
+    "channel.open",
+    "callback.disabled",
+]
+
+
+class Asked(BaseModel):
+    """What a body holds, to its types."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+def _check_events(events: list[str]) -> list[str]:
+    if not events or any(one not in EVENTS for one in events):
+        raise wrong(
+            f"应为非空的列表，可选 {'、'.join(EVENTS)}", f"it must be a list of one or more of {', '.join(EVENTS)}"
+        )
+    return list(dict.fromkeys(events))
+
+
+def _check_methods(methods: list[str]) -> list[str]:
+    if not methods or any(one not in METHODS for one in methods):
+        raise wrong(
+            f"应为非空的列表，可选 {'、'.join(METHODS)}", f"it must be a list of one or more of {', '.join(METHODS)}"
+        )
+    return list(dict.fromkeys(methods))
+
+
+Names = Annotated[
+    list[str], AfterValidator(_check_events), Field(json_schema_extra={"minItems": 1, "items": {"enum": list(EVENTS)}})
+]
+Methods = Annotated[
+    list[str],
+    AfterValidator(_check_methods),
+    Field(json_schema_extra={"minItems": 1, "items": {"enum": list(METHODS)}}),
+]
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION, pattern=r"^[^\u0000]*$")]
+Url = Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[^\u0000]*$")]
+
+
+class EndpointAsked(Asked):
+    """A new endpoint."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "url": "https://example.com/imsg",
+                    "events": ["message.sent", "message.failed"],
+                    "description": "订单系统",
+                }
+            ]
+        }
+    )
+
+    url: Url
+    events: Names
+    methods: Annotated[Methods | None, Field(description="Of these channels alone; left out: of every one.")] = None
+    description: Description | None = None
+
+
+class EndpointChange(Asked):
+    """What of an endpoint is to be otherwise."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": True}]})
+
+    url: Url | None = None
+    events: Names | None = None
+    methods: Methods | None = None
+    all_methods: Annotated[bool | None, Field(description="true: of every channel again.")] = None
+    description: Description | None = None
+    enabled: bool | None = None
+
+
+class RecoveryAsked(BaseModel):
+    """From when to when what failed is to be sent once more."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", json_schema_extra={"examples": [{"since": "2026-11-24T00:00:00Z"}]}
+    )
+
+    since: AwareDatetime
+    until: AwareDatetime | None = None
+
+
+class Shape(BaseModel):
+    """A closed shape."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class EndpointAnswered(Shape):
+    """A success."""
+
+    errorCode: Literal[0]  # noqa: N815  the interface's own name
+    errorMessage: Literal["OK"]  # noqa: N815
+
+
+class EndpointShape(Shape):
+    """One endpoint; never its secret."""
+
+    id: str
+    url: str
+    events: list[EventName]
+    methods: Annotated[list[str] | None, Field(description="null: of every channel.")]
+    description: str
+    enabled: bool
+    state: Annotated[
+        Literal["new", "ok", "failing", "disabled"],
+        Field(description="`failing`: its last call failed; `new`: nothing was sent yet."),
+    ]
+    why: Annotated[
+        Literal["gone", "failing", "owner"] | None,
+        Field(description="Of a disabled one: it answered 410, nothing but failures for 5 days, or its owner."),
+    ]
+    failing_since: Time | None
+    reached_at: Annotated[Time | None, Field(description="Its last success.")]
+    last_error: str | None
+    waiting: Annotated[int, Field(description="Deliveries that are still to be tried.")]
+    old_secret_until: Annotated[Time | None, Field(description="Until then the secret before signs too.")]
+    created_at: Time
+
+
+class EndpointsAnswer(EndpointAnswered):
+    """A user's endpoints, the oldest first."""
+
+    callbacks: list[EndpointShape]
+    next: Annotated[None, Field(description="Always null: there are 20 at most.")]
+
+
+class EndpointAnswer(EndpointAnswered, EndpointShape):
+    """One endpoint."""
+
+
+class NewAnswer(EndpointAnswered):
+    """A new endpoint, and its secret: shown this once."""
+
+    id: str
+    secret: str
+
+
+class SecretAnswer(EndpointAnswered):
+    """A new secret, shown this once; the one before signs too for 24 hours."""
+
+    secret: str
+    old_until: Time
+
+
+class TestAnswer(EndpointAnswered):
+    """What a test call came to."""
+
+    delivered: bool
+    status: int | None
+    error: str | None
+    answer: Annotated[str | None, Field(description="The first 4 KiB.")]
+    took_ms: int
+
+
+class RecoveryAnswer(EndpointAnswered):
+    """A recovery that was begun."""
+
+    since: Time
+    until: Time
+
+
+class DeliveryShape(Shape):
+    """One event on its way to the endpoint."""
+
+    event: str
+    type: str
+    state: Literal["waiting", "delivered", "failed"]
+    attempts: int
+    status: Annotated[int | None, Field(description="HTTP's, of the last attempt.")]
+    error: str | None
+    answer: Annotated[str | None, Field(description="The first 4 KiB of the last answer.")]
+    took_ms: int | None
+    tried_at: Time | None
+    next_at: Time | None
+    created_at: Time
+    body: Annotated[str, Field(description="What is sent, to the byte.")]
+
+
+class DeliveriesAnswer(EndpointAnswered):
+    """A page of deliveries, the newest event first."""
+
+    deliveries: list[DeliveryShape]
+    next: str | None
+
+
+class EventShape(Shape):
+    """One event, as callbacks carry it."""
+
+    id: str
+    type: EventName
+    timestamp: Time
+    data: dict[str, Any]
+
+
+class EventsAnswer(EndpointAnswered):
+    """Events, the oldest first, and where to go on: `next` always leads on, also from an empty answer."""
+
+    events: list[EventShape]
+    next: str

@@ -1,0 +1,123 @@
+"""How one endpoint is served: within its bound, less once it fails, and nothing behind its back."""
+
+import asyncio
+from collections.abc import Sequence
+
+from imsg_callbacks.outcomes import Due, Endpoint
+from imsg_callbacks.schedule import Answer
+from imsg_callbacks.serving import AT_ONCE, FAILING_AFTER, HELD, Held, Serving
+
+
+def due(number: int) -> Due:
+    """Make a delivery."""
+    return Due(
+        Endpoint("a", "u", "zhang", is_admin=False, url="https://a.cn/", events=(), methods=None, description="",
+                 secret="", old_secret=None, old_until=None, created_at=0),
+        number, f"evt_{number}", "{}", 0,
+    )  # fmt: skip
+
+
+class World:
+    """A table, and an endpoint that answers when it is told to."""
+
+    def __init__(self, table: int = 0, failures: int = 0) -> None:
+        self.table = [due(number) for number in range(1_000, 1_000 + table)]
+        self.takes: list[int] = []
+        self.sent: list[int] = []
+        self.open: list[asyncio.Future[Answer]] = []
+        self.held = Held()
+        self.serving = Serving("a", self.take, self.send, self.held, failures)
+
+    async def take(self, name: str, most: int, lease_ms: int) -> Sequence[Due]:
+        """Give what there is."""
+        del name, lease_ms
+        self.takes.append(most)
+        some, self.table = self.table[:most], self.table[most:]
+        return some
+
+    async def send(self, one: Due, is_failing: bool) -> Answer:  # noqa: FBT001  as Send has it
+        """Wait for `answer`."""
+        del is_failing
+        self.sent.append(one.number)
+        self.open.append(asyncio.get_running_loop().create_future())
+        return await self.open[-1]
+
+    async def answer(self, status: int) -> None:
+        """Answer all that is open."""
+        some, self.open = self.open, []
+        for one in some:
+            one.set_result(Answer(status))
+        await settle()
+
+
+async def settle() -> None:
+    """Let everything run that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_what_is_handed_over_is_sent_within_the_bound_and_the_table_is_not_asked() -> None:
+    world = World()
+    world.serving.give([due(number) for number in range(AT_ONCE + 3)])
+    running = asyncio.create_task(world.serving.run())
+    await settle()
+    assert (len(world.sent), world.held.count, world.serving.room) == (AT_ONCE, 3, HELD - 3)
+
+    await world.answer(204)
+    await world.answer(204)
+    await asyncio.wait_for(running, 1)
+
+    assert (world.sent, world.takes, world.held.count) == (list(range(AT_ONCE + 3)), [], 0)
+
+
+async def test_who_fails_again_and_again_gets_one_call_at_a_time_and_no_more_is_handed_over() -> None:
+    world = World()
+    world.serving.give([due(number) for number in range(AT_ONCE + 5)])
+    running = asyncio.create_task(world.serving.run())
+    await settle()
+    await world.answer(500)
+    begun_before_it_was_known = FAILING_AFTER - 1
+    assert (len(world.open), world.serving.room) == (begun_before_it_was_known, 0)
+    await world.answer(500)
+    assert len(world.open) == 1
+
+    await world.answer(204)
+    assert (len(world.open), world.serving.room > 0) == (2, True)
+    await world.answer(204)
+    await asyncio.wait_for(running, 1)
+
+
+async def test_gone_leaves_what_waits() -> None:
+    world = World()
+    world.serving.give([due(number) for number in range(AT_ONCE + 5)])
+    running = asyncio.create_task(world.serving.run())
+    await settle()
+    await world.answer(410)
+    await asyncio.wait_for(running, 1)
+
+    assert (len(world.sent), world.held.count) == (AT_ONCE, 0)
+
+
+async def test_what_stands_in_the_table_is_taken_until_there_is_no_more() -> None:
+    world = World(table=HELD + 1)
+    world.serving.look()
+    running = asyncio.create_task(world.serving.run())
+    while not running.done():
+        await asyncio.sleep(0.01)
+        await world.answer(204)
+
+    assert len(world.sent) == HELD + 1
+    assert world.takes[:2] == [HELD, HELD]
+
+
+async def test_of_what_fails_one_is_taken_at_a_time() -> None:
+    world = World(table=2, failures=FAILING_AFTER)
+    world.serving.look()
+    running = asyncio.create_task(world.serving.run())
+    await settle()
+    assert (world.takes, len(world.sent)) == ([1], 1)
+
+    world.serving.end()
+    await world.answer(500)
+    await asyncio.wait_for(running, 1)
+    assert len(world.sent) == 1

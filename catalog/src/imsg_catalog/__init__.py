@@ -1,0 +1,1 @@
+"""The catalog: to whom nothing may be sent any more."""

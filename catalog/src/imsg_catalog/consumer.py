@@ -1,0 +1,73 @@
+"""Learning: what senders tell the catalog is kept, mirrored, and then acked."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+
+from pydantic import ValidationError
+
+from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
+from imsg_catalog.suppressions import Suppressions
+from imsg_contract.suppressions import Suppression
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.back_off import back_off_s
+from imsg_runtime.observe import logger
+from imsg_runtime.passage import Passage
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
+
+log = logger(__name__)
+
+BATCH = 200
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 5.0
+
+AWAY = (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, PublishUnknown)
+
+
+class Learner:
+    """Takes from the catalog's queue. While database or Redis is away nothing is acked, and it is tried again."""
+
+    def __init__(self, broker: Broker, suppressions: Suppressions, passage: Passage) -> None:
+        self._broker = broker
+        self._suppressions = suppressions
+        self._passage = passage
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Learn until `stopping`, or cancelled; what is not acked by then comes again."""
+        async with self._broker.consume(self._broker.topology.catalog, BATCH) as deliveries:
+            self._passage.wait()
+            while not stopping.is_set() and (batch := await deliveries.take(BATCH)):
+                self._passage.take()
+                await self._keep(batch)
+                self._passage.wait()
+
+    async def _keep(self, batch: Sequence[Delivery]) -> None:
+        failures = 0
+        while batch := [delivery for delivery in batch if delivery.held]:
+            try:
+                await self._learn(batch)
+            except AWAY as away:
+                failures += 1
+                log.warning("suppressions_not_kept", why=str(away)[:300], waiting=len(batch))
+                draw = random.random()  # noqa: S311  jitter
+                await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
+            else:
+                return
+
+    async def _learn(self, batch: Sequence[Delivery]) -> None:
+        told: list[tuple[Delivery, Suppression]] = []
+        for delivery in batch:
+            try:
+                told.append((delivery, Suppression.model_validate_json(delivery.body)))
+            except ValidationError as error:
+                log.error("dead_lettered", queue=delivery.queue)  # noqa: TRY400  it says nothing of the body
+                await self._broker.dead_letter(delivery, f"unreadable: {error.error_count()} fields are not right")
+        if not told:
+            return
+        new = await self._suppressions.learn([one for _, one in told])
+        self._passage.take(max(one.at for _, one in told).timestamp() * 1_000)
+        for delivery, _ in told:
+            with suppress(Unreachable):  # handed back meanwhile: it comes again, and changes nothing
+                await self._broker.ack(delivery)
+        log.info("suppressions_learned", told=len(told), new=new)

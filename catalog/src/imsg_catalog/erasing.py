@@ -1,0 +1,130 @@
+"""Erasing people from the suppressions: that somebody wants nothing more outlives their address, as a digest.
+
+Whoever unsubscribed, complained or opted out and is erased later must not be written to again for that: kept are
+method, reason, sender, category and end, under the digest of the tombstone, by which senders who hold the address find
+it and nobody gets the address back. What servers and providers said of it (a hard bounce, an invalid number) is gone.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from imsg_catalog.mirror import Mirror
+from imsg_catalog.store import Row, Store
+from imsg_contract.suppressions import OF_THEIR_OWN_WILL, erased_field
+from imsg_contract.topology import ERASED, TOMBSTONES
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.observe import logger
+from imsg_runtime.passage import Passage
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
+from imsg_runtime.tombstones import Digests, Tombstones
+
+log = logger(__name__)
+
+LOOK_S = 2.0
+PAGE = 500
+"""Rows looked through in one transaction: a digest each, some microseconds."""
+
+NAME = "catalog"
+
+Stones = Mapping[str, int]
+"""Digest → until when what is known of them is erased (Unix ms)."""
+
+
+def erase(row: Row, stone: tuple[str, int] | None) -> Row | None:
+    """Say what is kept of a suppression of somebody with this tombstone (digest, ms); None: nothing.
+
+    What somebody said themselves goes under the digest whenever they said it: a link of an old mail must not bring
+    their address back. What others say of an address that is used anew is kept as of anybody.
+    """
+    if stone is None:
+        return row
+    digest, at_ms = stone
+    if row.reason in OF_THEIR_OWN_WILL:
+        return replace(row, address=erased_field(digest), evidence="", note="", request=None, n=None)
+    return None if row.created_ms <= at_ms else row
+
+
+class Erased:
+    """Who was erased, as Redis mirrors it. Methods raise RedisUnavailable, RedisRefused."""
+
+    def __init__(self, redis: Redis, digests: Digests) -> None:
+        self.digests = digests
+        self._redis = redis
+        self._stones = Tombstones(redis, digests)
+
+    async def read(self) -> Stones:
+        """Return all of them; none without a key."""
+        if not self.digests or await self._stones.count() == 0:
+            return {}
+        return {digest: at_ms for digest, (at_ms, _) in (await self._stones.read()).items()}
+
+    async def find(self, addresses: Sequence[str]) -> Mapping[str, tuple[str, int]]:
+        """Say who of some addresses was ever erased: address → digest, milliseconds."""
+        if not self.digests or not addresses:
+            return {}
+        known = await self.digests.of_many(addresses)
+        asked = [(address, digest) for address, digests in known.items() for digest in digests]
+        reply = await self._redis.call("HMGET", TOMBSTONES, *(digest for _, digest in asked))
+        return {
+            address: (digest, int(stone.split()[0]))
+            for (address, digest), stone in zip(asked, reply, strict=True)
+            if stone
+        }
+
+    async def tell(self, until_ms: int) -> None:
+        """Tell history up to which tombstone there is nothing left of anybody."""
+        await self._redis.call("HSET", ERASED, NAME, until_ms)
+
+
+class Erasing:
+    """Erases until it is cancelled, also whom a restored table brought back."""
+
+    def __init__(self, erased: Erased, store: Store, mirror: Mirror, passage: Passage) -> None:
+        self._erased = erased
+        self._store = store
+        self._mirror = mirror
+        self._passage = passage
+        self._seen: Stones | None = None
+
+    async def run(self) -> None:
+        """Look again and again."""
+        while True:
+            try:
+                await self.once()
+            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
+                log.warning("suppressions_not_erased", why=str(away)[:300])
+            await asyncio.sleep(LOOK_S)
+
+    async def once(self) -> None:
+        """Erase whoever was erased since it was looked last. Raises what can be away."""
+        stones = await self._erased.read()
+        if stones != self._seen:
+            if stones and (count := await self._go_through(stones)):
+                log.info("suppressions_erased", count=count)
+            self._seen = stones
+        until_ms = max(stones.values(), default=0)
+        if not until_ms or self._passage.is_past(until_ms):
+            await self._erased.tell(until_ms)
+
+    async def _go_through(self, stones: Stones) -> int:
+        after, count = "", 0
+        while True:
+            async with self._store.writing() as rows:
+                page = await rows.after(after, PAGE)
+                if not page:
+                    return count
+                after = page[-1].id
+                digests = await self._erased.digests.of_many(row.address for row in page)
+                kept = {row.id: erase(row, _find_stone(digests[row.address], stones)) for row in page}
+                changed = [row for row in page if kept[row.id] is not row]
+                if changed:
+                    await rows.remove([row.id for row in changed])
+                    new = [one for row in changed if (one := kept[row.id]) is not None]
+                    await rows.add(new, 0)
+                    await self._mirror.show(rows, [row.place for row in (*changed, *new)])
+                    count += len(changed)
+
+
+def _find_stone(digests: Sequence[str], stones: Stones) -> tuple[str, int] | None:
+    return next(((digest, stones[digest]) for digest in digests if digest in stones), None)

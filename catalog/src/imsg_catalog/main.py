@@ -1,0 +1,92 @@
+"""The catalog's wiring: settings, the database and its table, Redis, the broker, learning, the mirror, the API."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from imsg_broker.connect import open_broker
+from imsg_catalog.consumer import Learner
+from imsg_catalog.erasing import Erased, Erasing
+from imsg_catalog.migrations import STEPS
+from imsg_catalog.mirror import Mirror
+from imsg_catalog.routes import Parts, api
+from imsg_catalog.store import Store
+from imsg_catalog.suppressions import Suppressions
+from imsg_catalog.unsubscribing import UnsubscribePages
+from imsg_contract.unsubscribing import PATH, derive_keys
+from imsg_database.address import read_url
+from imsg_database.database import connect
+from imsg_database.engines import Terms
+from imsg_database.migrate import migrate
+from imsg_database.startup import wait_for_database
+from imsg_runtime import redis
+from imsg_runtime.passage import Passage
+from imsg_runtime.service import Service
+from imsg_runtime.service_client import Apps, Internal
+from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
+from imsg_runtime.strength import require_strong, require_strong_callers
+from imsg_runtime.tombstones import Digests
+
+
+class Settings(Common):
+    """What the catalog reads."""
+
+    database_url: str = ""
+    data_dir: Path = Path("data")
+    peer_keys: PeerKeys = PeerKeys()
+
+    @property
+    def store_url(self) -> str:
+        """The database: the one named, else a file of the catalog's own in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'catalog.db'}"
+
+
+def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
+    """Make the service; it calls no other. Raises StartError where a setting is wrong or missing."""
+    del apps
+    chosen = settings or load(Settings)
+    callers = chosen.peer_keys.by_service()
+    if not (chosen.service_key or callers):
+        raise StartError(f"{variable('service_key')} is not set; give catalog the same one that the gateway has.")
+    require_strong(chosen, "service_key", keys=chosen.service_key)
+    require_strong(chosen, "erasure_key", keys=chosen.erasure_key)
+    require_strong_callers(chosen, callers)
+
+    @asynccontextmanager
+    async def opening(service: Service) -> AsyncIterator[ASGIApp]:
+        async with AsyncExitStack() as stack:
+            yield await _open_parts(chosen, service, stack)
+
+    return Service("catalog", chosen, opening)
+
+
+async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStack) -> ASGIApp:
+    url = read_url(settings.store_url)
+    await wait_for_database(partial(migrate, url, STEPS))
+    database = await stack.enter_async_context(connect(url, Terms("imsg-catalog", pool=4)))
+    cache = await stack.enter_async_context(redis.connect(settings.redis_url))
+    broker = await stack.enter_async_context(open_broker(settings.broker_url))
+    store = Store(database)
+    mirror = Mirror(cache, store, _now_ms)
+    erased = Erased(cache, Digests(settings.erasure_key))
+    suppressions = Suppressions(store, mirror, erased, broker, _now_ms)
+    passage = Passage(_now_ms)
+    service.check("broker", lambda: broker.ready)
+    service.check("redis", lambda: cache.takes_writes)
+    service.check("mirror", lambda: mirror.is_whole)
+    service.watch(cache.watch(), "redis")
+    service.watch(mirror.run(), "mirror")
+    service.watch(Erasing(erased, store, mirror, passage).run(), "erasing")
+    service.watch(Learner(broker, suppressions, passage).run(service.stopping), "learn")
+    guard = Internal("catalog", settings.service_key, settings.peer_keys)
+    made = api(Parts(suppressions, _now_ms), guard)
+    made.mount(PATH.rstrip("/"), UnsubscribePages(suppressions, derive_keys(settings.erasure_key)))
+    return made
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,121 @@
+"""The mirror of the suppressions in Redis: written with each change, and anew where it is not whole.
+
+It is written inside the transaction that changes the rows: whoever writes keeps other writers out, so it is never
+written out of order, and a row that could not be mirrored is not kept.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from imsg_catalog.store import Place, Rows, Store
+from imsg_channels import METHODS
+from imsg_contract.suppressions import write_entries
+from imsg_contract.topology import SUPPRESSED_COMPLETE, suppressed_key
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.observe import logger
+from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
+from imsg_runtime.suppressions import COMPLETE, SUPPRESSED_FILLING
+
+log = logger(__name__)
+
+LOOK_S = 0.25
+"""How often it is looked whether the mirror is whole: a sender that misses it waits a second for a sign of us."""
+
+COMPARE_S = 600.0
+"""How often it is compared with the rows."""
+
+AT_ONCE = 500
+"""Addresses in one step."""
+
+OVER = 1_000
+"""Suppressions that have ended and are taken away in one transaction."""
+
+
+class Mirror:
+    """Writes it."""
+
+    def __init__(self, redis: Redis, store: Store, now_ms: Callable[[], int]) -> None:
+        self._redis = redis
+        self._store = store
+        self._now_ms = now_ms
+        self.is_whole = False
+        """Whether it was whole when it was looked at last."""
+
+    async def show(self, rows: Rows, places: Iterable[Place]) -> None:
+        """Write what stands at some places now. Raises RedisUnavailable, RedisRefused, DatabaseUnavailable."""
+        found = await rows.entries(places)
+        for method in sorted({method for method, _ in found}):
+            kept: list[Argument] = []
+            gone: list[Argument] = []
+            for (of, person), entries in found.items():
+                if of == method:
+                    (kept.extend((person, write_entries(entries))) if entries else gone.append(person))
+            for first in range(0, len(kept), 2 * AT_ONCE):
+                await self._redis.call("HSET", suppressed_key(method), *kept[first : first + 2 * AT_ONCE])
+            for first in range(0, len(gone), AT_ONCE):
+                await self._redis.call("HDEL", suppressed_key(method), *gone[first : first + AT_ONCE])
+
+    async def run(self) -> None:
+        """See for ever that it is whole, and that what has ended goes."""
+        loop = asyncio.get_running_loop()
+        compare_at = 0.0
+        while True:
+            try:
+                if loop.time() >= compare_at:
+                    await self._drop_over()
+                    await self._compare()
+                    compare_at = loop.time() + COMPARE_S
+                for method in await self._find_broken():
+                    await self._fill(method)
+                self.is_whole = True
+            except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as away:
+                self.is_whole = False
+                log.warning("suppressions_not_mirrored", why=str(away)[:300])
+                await asyncio.sleep(1)
+            await asyncio.sleep(LOOK_S)
+
+    async def _find_broken(self) -> list[str]:
+        answers = await asyncio.gather(
+            *(self._redis.call("HEXISTS", suppressed_key(method), SUPPRESSED_COMPLETE) for method in METHODS)
+        )
+        return [method for method, is_whole in zip(METHODS, answers, strict=True) if not is_whole]
+
+    async def _compare(self) -> None:
+        """Have a mirror written anew that holds another number of people than the rows: a commit may have failed."""
+        for method in METHODS:
+            async with self._store.writing() as rows:
+                people = await rows.count_people(method)
+                has = int(await self._redis.call("HLEN", suppressed_key(method)))
+                if has != people + 1 and await self._redis.call("HEXISTS", suppressed_key(method), SUPPRESSED_COMPLETE):
+                    log.warning("suppressions_mirror_differs", method=method, has=has - 1, wants=people)
+                    await self._write_anew(rows, method)
+
+    async def _fill(self, method: str) -> None:
+        # Said before the lock is waited for: those who wait know that somebody is at it.
+        await self._redis.call("HSET", suppressed_key(method), SUPPRESSED_FILLING, 1)
+        async with self._store.writing() as rows:
+            if not await self._redis.call("HEXISTS", suppressed_key(method), SUPPRESSED_COMPLETE):
+                await self._write_anew(rows, method)
+
+    async def _write_anew(self, rows: Rows, method: str) -> None:
+        key, person, count = suppressed_key(method), "", 0
+        await self._redis.call("DEL", key)
+        await self._redis.call("HSET", key, SUPPRESSED_FILLING, 1)
+        while found := await rows.entries_after(method, person, AT_ONCE):
+            words: list[Argument] = []
+            for (_, person), entries in found.items():
+                words += [person, write_entries(entries)]
+            await self._redis.call("HSET", key, *words)
+            count += len(found)
+        await self._redis.call("HSET", key, SUPPRESSED_COMPLETE, COMPLETE)
+        await self._redis.call("HDEL", key, SUPPRESSED_FILLING)
+        log.info("suppressions_mirrored", method=method, people=count)
+
+    async def _drop_over(self) -> None:
+        while True:
+            async with self._store.writing() as rows:
+                over = await rows.over(self._now_ms(), OVER)
+                if not over:
+                    return
+                await rows.remove([row.id for row in over])
+                await self.show(rows, [row.place for row in over])

@@ -1,0 +1,227 @@
+"""The JSON that the catalog takes and answers, as strict models; unknown fields of a request are ignored."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from imsg_catalog.store import Row
+from imsg_catalog.tables import MAX_NOTE, MAX_SENDER
+from imsg_channels import METHODS, unknown_method
+from imsg_contract.errors import Refusal
+from imsg_contract.suppressions import Reason
+from imsg_contract.wire import Category, message_id
+from imsg_runtime.responses import wrong
+
+MOST_AT_ONCE = 10_000
+"""Addresses of one request, as of a send."""
+
+_NO_NUL = r"^[^\u0000]*$"
+
+
+class Shape(BaseModel):
+    """A closed shape."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class AnswerShape(Shape):
+    """A success."""
+
+    errorCode: Literal[0]  # noqa: N815  the interface's own names
+    errorMessage: Literal["OK"]  # noqa: N815
+
+
+def _method(given: object) -> object:
+    if given is None:
+        raise Refusal("missing", field="method")
+    if given not in METHODS:
+        raise unknown_method()
+    return given
+
+
+def _to(given: object) -> object:
+    if given is None:
+        raise Refusal("missing", field="to")
+    several = given if isinstance(given, list) else [given]
+    if not several or not all(isinstance(one, str) for one in several):
+        raise Refusal(
+            "recipients_invalid",
+            why_zh="to 应是一个地址，或非空的地址列表",
+            why_en="to must be an address, or a list of them that is not empty",
+        )
+    if len(several) > MOST_AT_ONCE:
+        raise Refusal(
+            "recipients_invalid",
+            why_zh=f"一次最多 {MOST_AT_ONCE} 个地址，请分几次提交",
+            why_en=f"there may be {MOST_AT_ONCE} at once; send them in parts",
+        )
+    return given
+
+
+def _time(given: object) -> object:
+    """Read RFC 3339 with its offset, or Unix seconds."""
+    if given is None or isinstance(given, datetime):
+        return given
+    if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given <= 253_402_300_799:  # noqa: PLR2004  the year 9999
+        return datetime.fromtimestamp(given, UTC)
+    if isinstance(given, str):
+        try:
+            at = datetime.fromisoformat(given)
+        except ValueError:
+            at = None
+        if at is not None and at.tzinfo is not None:
+            return at
+    raise wrong("应为带时区的 RFC 3339 时间，或 Unix 秒", "it must be RFC 3339 with its offset, or Unix seconds")
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise wrong("不能含 U+0000", "it must not hold U+0000")
+    return text
+
+
+Text = Annotated[str, BeforeValidator(lambda text: _no_nul(text) if isinstance(text, str) else text)]
+
+
+class Scope(BaseModel):
+    """Of which messages: what is null or left out is not asked for."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    sender: Annotated[
+        Text | None,
+        Field(
+            max_length=MAX_SENDER,
+            json_schema_extra={"pattern": _NO_NUL},
+            description=(
+                "By whom: the named sender of a mail (empty: the default one), the signature of an SMS, the official "
+                "account."
+            ),
+        ),
+    ] = None
+    category: Annotated[Category | None, Field(strict=False)] = None
+
+
+class Asked(BaseModel):
+    """POST /api/v2/suppressions: nothing may be sent to these addresses any more."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="ignore",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"method": "smtp", "to": "zhang.san@example.com", "reason": "hard_bounce", "note": "left the company"},
+                {"method": "sms", "to": ["13711112222"], "scope": {"category": "marketing"}},
+            ]
+        },
+    )
+
+    method: Annotated[str, BeforeValidator(_method), WithJsonSchema({"type": "string", "enum": [*METHODS]})]
+    to: Annotated[
+        str | list[str],
+        BeforeValidator(_to),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_AT_ONCE},
+                ],
+                "description": "Addresses of this method, no usernames; of mail, in whatever case.",
+            }
+        ),
+    ]
+    scope: Scope | None = None
+    reason: Annotated[Reason, Field(strict=False)] = Reason.OPT_OUT
+    until: Annotated[
+        datetime | None,
+        BeforeValidator(_time),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "format": "date-time"},
+                    {"type": "number", "minimum": 0, "maximum": 253_402_300_799},
+                    {"type": "null"},
+                ],
+                "description": "When it ends: RFC 3339, or Unix seconds. Left out: by hand alone.",
+            }
+        ),
+    ] = None
+    note: Annotated[Text | None, Field(max_length=MAX_NOTE, json_schema_extra={"pattern": _NO_NUL})] = None
+
+
+Time = Annotated[
+    datetime,
+    PlainSerializer(lambda at: at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
+class ScopeShape(Shape):
+    """Of which messages; null: of whoever, of whatever."""
+
+    sender: str | None
+    category: Category | None
+
+
+class SuppressionShape(Shape):
+    """One address to which nothing may be sent any more."""
+
+    id: str
+    method: str
+    to: str
+    reason: Reason
+    scope: Annotated[ScopeShape | None, Field(description="null: whoever sends whatever.")]
+    evidence: Annotated[str, Field(description="By what it is known: the words of a server, an answer.")]
+    note: str
+    message: Annotated[str | None, Field(description="The message that it came of, where that is known.")]
+    added_by: Annotated[str | None, Field(description="The user who entered it; null: it was learned.")]
+    until: Time | None
+    created_at: Time
+
+
+class SuppressionsAnswer(AnswerShape):
+    """A page, the newest first."""
+
+    suppressions: list[SuppressionShape]
+    next: str | None
+
+
+class ProblemShape(Shape):
+    """An address that is none."""
+
+    to: str
+    detail: str
+
+
+class AddedAnswer(AnswerShape):
+    """What was added."""
+
+    id: Annotated[str | None, Field(description="Of the only one that was added; else null.")]
+    added: Annotated[int, Field(description="How many stand now that did not before.")]
+    known: Annotated[int, Field(description="How many stood already, or were named twice.")]
+    problems: Annotated[list[ProblemShape], Field(description="The first 100 that are no address of this method.")]
+    problems_total: int
+
+
+class RemovedAnswer(AnswerShape):
+    """It stands no more."""
+
+
+def show(row: Row) -> dict[str, Any]:
+    """Write one suppression as the API shows it."""
+    has_scope = row.sender is not None or row.category is not None
+    return SuppressionShape(
+        id=row.id,
+        method=row.method,
+        to=row.address,
+        reason=row.reason,
+        scope=ScopeShape(sender=row.sender, category=row.category) if has_scope else None,
+        evidence=row.evidence,
+        note=row.note,
+        message=None if row.request is None else message_id(row.request, row.n or 0),
+        added_by=row.added_by,
+        until=None if row.until_ms is None else datetime.fromtimestamp(row.until_ms / 1_000, UTC),
+        created_at=datetime.fromtimestamp(row.created_ms / 1_000, UTC),
+    ).model_dump(mode="json")

@@ -1,0 +1,235 @@
+"""The suppressions as rows, in transactions: one that writes keeps other writers out until it ends."""
+
+import zlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, and_, delete, func, insert, or_, select, tuple_
+
+from imsg_catalog.tables import ANY, SUPPRESSIONS
+from imsg_contract.addresses import identity
+from imsg_contract.suppressions import Entry, Reason
+from imsg_contract.wire import Category
+from imsg_database.awaiting import AsyncConnection
+from imsg_database.database import Database
+
+LOCK = zlib.crc32(b"imsg suppressions")
+"""PostgreSQL's advisory lock of whoever writes: the mirror must not be written out of order."""
+
+SLICE = 500
+"""Keys in one statement: under the parameters that PostgreSQL and SQLite take."""
+
+Key = tuple[str, str, str, str, str]
+"""(method, person, reason, sender, category): what there is one of."""
+
+Place = tuple[str, str]
+"""(method, person): one field of the mirror."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One suppression."""
+
+    id: str
+    method: str
+    address: str
+    reason: Reason
+    sender: str | None
+    """None: whoever sends."""
+    category: Category | None
+    created_ms: int
+    evidence: str = ""
+    note: str = ""
+    added_by: str | None = None
+    """Which user entered it; None: it was learned."""
+    request: str | None = None
+    n: int | None = None
+    until_ms: int | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where the mirror has it."""
+        return self.method, identity(self.address)
+
+    @property
+    def key(self) -> Key:
+        """What there is one of."""
+        sender = ANY if self.sender is None else self.sender
+        return (*self.place, self.reason.value, sender, self.category.value if self.category else ANY)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which suppressions a page is of."""
+
+    method: str | None = None
+    reason: Reason | None = None
+    part: str | None = None
+    """Of the address, in small letters."""
+    before: str | None = None
+    """The id that the page before ended with."""
+    limit: int = 50
+    people: Sequence[str] = ()
+    """Who else is meant by `part`: whom the rows do not name."""
+
+
+class Rows:
+    """The table within one transaction. Those that change it belong into `Store.writing`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def keep_others_out(self) -> None:
+        """Let no other transaction write until this one ends."""
+        if self._connection.dialect.name == "postgresql":  # on SQLite nobody else writes anyway
+            await self._connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+
+    async def add(self, rows: Sequence[Row], now_ms: int) -> list[Row]:
+        """Add what is not there; return that. What has ended gives way, what stands changes nothing."""
+        wanted = {row.key: row for row in rows}
+        standing = await self._find_standing(list(wanted))
+        over = [name for name, until_ms in standing.values() if until_ms is not None and until_ms <= now_ms]
+        await self.remove(over)
+        new = [row for key, row in wanted.items() if key not in standing or standing[key][0] in set(over)]
+        for first in range(0, len(new), SLICE):
+            await self._connection.execute(insert(SUPPRESSIONS), [_values(row) for row in new[first : first + SLICE]])
+        return new
+
+    async def lift(self, keys: Iterable[Key]) -> None:
+        """Take away what stands under these keys."""
+        await self.remove([name for name, _ in (await self._find_standing(list(keys))).values()])
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Take some away, by their ids."""
+        for first in range(0, len(names), SLICE):
+            these = SUPPRESSIONS.c.id.in_(names[first : first + SLICE])
+            await self._connection.execute(delete(SUPPRESSIONS).where(these))
+
+    async def find(self, name: str) -> Row | None:
+        """Read one by its id."""
+        found = await self._connection.execute(select(SUPPRESSIONS).where(SUPPRESSIONS.c.id == name))
+        row = found.mappings().first()
+        return None if row is None else _row(row)
+
+    async def page(self, wanted: Filter) -> list[Row]:
+        """Read a page, the newest first."""
+        table = SUPPRESSIONS.c
+        query = select(SUPPRESSIONS).order_by(table.id.desc()).limit(wanted.limit)
+        if wanted.method is not None:
+            query = query.where(table.method == wanted.method)
+        if wanted.reason is not None:
+            query = query.where(table.reason == wanted.reason.value)
+        if wanted.part is not None:
+            has_part = func.lower(table.person).contains(wanted.part, autoescape=True)
+            query = query.where(or_(has_part, table.person.in_(wanted.people)))
+        if wanted.before is not None:
+            query = query.where(table.id < wanted.before)
+        return [_row(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def over(self, now_ms: int, limit: int) -> list[Row]:
+        """Read those that have ended."""
+        query = select(SUPPRESSIONS).where(SUPPRESSIONS.c.until_ms <= now_ms).limit(limit)
+        return [_row(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def after(self, name: str, limit: int) -> list[Row]:
+        """Read the next by their ids."""
+        table = SUPPRESSIONS.c
+        query = select(SUPPRESSIONS).where(table.id > name).order_by(table.id).limit(limit)
+        return [_row(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def entries(self, places: Iterable[Place]) -> dict[Place, list[Entry]]:
+        """Read what the mirror has to hold at some places; where there is nothing, an empty list."""
+        wanted = sorted(set(places))
+        found: dict[Place, list[Entry]] = {place: [] for place in wanted}
+        table = SUPPRESSIONS.c
+        for first in range(0, len(wanted), SLICE):
+            these = tuple_(table.method, table.person).in_(wanted[first : first + SLICE])
+            query = select(SUPPRESSIONS).where(these).order_by(table.id)
+            for row in (await self._connection.execute(query)).mappings():
+                found[row["method"], row["person"]].append(_entry(_row(row)))
+        return found
+
+    async def entries_after(self, method: str, person: str, limit: int) -> dict[Place, list[Entry]]:
+        """Read what the mirror has to hold of a method's next people, in their order."""
+        table = SUPPRESSIONS.c
+        people = (
+            select(table.person)
+            .where(and_(table.method == method, table.person > person))
+            .distinct()
+            .order_by(table.person)
+            .limit(limit)
+        )
+        names = (await self._connection.execute(people)).scalars().all()
+        return await self.entries((method, name) for name in names)
+
+    async def count_people(self, method: str) -> int:
+        """Count the fields that the mirror has to have of a method."""
+        people = select(func.count(SUPPRESSIONS.c.person.distinct())).where(SUPPRESSIONS.c.method == method)
+        return int((await self._connection.execute(people)).scalar_one())
+
+    async def _find_standing(self, keys: Sequence[Key]) -> dict[Key, tuple[str, int | None]]:
+        found: dict[Key, tuple[str, int | None]] = {}
+        table = SUPPRESSIONS.c
+        columns = (table.method, table.person, table.reason, table.sender, table.category)
+        for first in range(0, len(keys), SLICE // len(columns)):
+            some = keys[first : first + SLICE // len(columns)]
+            query = select(*columns, table.id, table.until_ms).where(tuple_(*columns).in_(some))
+            for *key, name, until_ms in await self._connection.execute(query):
+                found[key[0], key[1], key[2], key[3], key[4]] = (name, until_ms)
+        return found
+
+
+class Store:
+    """Transactions over the suppressions. Entering, leaving and every statement raise DatabaseUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Rows]:
+        """Open a transaction that only reads."""
+        async with self._database.reading() as connection:
+            yield Rows(connection)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Rows]:
+        """Open a transaction that writes, and the only one; commits unless the block raises."""
+        async with self._database.writing() as connection:
+            rows = Rows(connection)
+            await rows.keep_others_out()
+            yield rows
+
+
+def _values(row: Row) -> Mapping[str, Any]:
+    method, person, reason, sender, category = row.key
+    return {
+        "id": row.id,
+        "method": method,
+        "person": person,
+        "address": row.address,
+        "reason": reason,
+        "sender": sender,
+        "category": category,
+        "evidence": row.evidence,
+        "note": row.note,
+        "added_by": row.added_by,
+        "request": row.request,
+        "n": row.n,
+        "until_ms": row.until_ms,
+        "created_ms": row.created_ms,
+    }
+
+
+def _row(row: RowMapping) -> Row:
+    values: dict[str, Any] = {str(name): value for name, value in row.items() if name != "person"}
+    values["reason"] = Reason(values["reason"])
+    values["sender"] = None if values["sender"] == ANY else values["sender"]
+    values["category"] = None if values["category"] == ANY else Category(values["category"])
+    return Row(**values)
+
+
+def _entry(row: Row) -> Entry:
+    until_s = None if row.until_ms is None else row.until_ms / 1_000
+    return Entry(row.reason, row.sender, row.category.value if row.category else None, until_s)

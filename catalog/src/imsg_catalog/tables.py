@@ -1,0 +1,37 @@
+"""The table that the catalog owns, as SQLAlchemy describes it; migrations/ makes it."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+
+MAX_ADDRESS = 254
+MAX_SENDER = 64
+MAX_EVIDENCE = 500
+MAX_NOTE = 500
+
+ANY = "*"
+"""In `sender` and `category`: of whoever, of whatever. Nulls would not be unique."""
+
+METADATA = MetaData()
+
+SUPPRESSIONS = Table(
+    "suppressions",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("method", String(16), nullable=False),
+    Column(
+        "person", String(MAX_ADDRESS).with_variant(String(MAX_ADDRESS, collation="C"), "postgresql"), nullable=False
+    ),
+    Column("address", String(MAX_ADDRESS), nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("sender", String(MAX_SENDER), nullable=False),
+    Column("category", String(16), nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("added_by", String(64)),
+    Column("request", String(32)),
+    Column("n", Integer),
+    Column("until_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("method", "person", "reason", "sender", "category", name="suppressions_once"),
+    Index("suppressions_until", "until_ms"),
+)
+"""`person` is `addresses.identity` of `address`, which is as it was written last. Times are Unix milliseconds."""
