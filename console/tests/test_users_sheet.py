@@ -7,7 +7,7 @@ import pytest
 
 from imsg_console.client import ApiError
 from imsg_console.features.users import sheet
-from imsg_console.features.users.records import changes, place_error
+from imsg_console.features.users.records import changes, place_error, read_senders, show_senders
 from imsg_console.features.users.sheet import Sheet
 from imsg_console.spreadsheets import decode
 from imsg_console.texts import Texts
@@ -141,3 +141,26 @@ def test_a_quotation_without_an_end_hides_no_row() -> None:
 
     assert len(read.lines) >= 1
     assert sum(len(str(line.fields)) for line in read.lines) > 9_000
+
+
+@pytest.mark.parametrize(
+    ("written", "senders"),
+    [
+        ("", "all"),
+        (" ALL ", "all"),
+        ("none", []),
+        ("news", ["news"]),
+        ("shop，news、 News;", ["news", "shop"]),
+    ],
+)
+def test_senders_are_read_as_people_write_them(written: str, senders: object) -> None:
+    assert read_senders(written) == senders
+
+
+@pytest.mark.parametrize("senders", ["all", [], ["news"], ["news", "shop"]])
+def test_senders_are_shown_as_they_are_read(senders: str | list[str]) -> None:
+    assert read_senders(show_senders(senders)) == senders
+
+
+def test_senders_that_an_auth_of_before_does_not_tell_are_left_alone() -> None:
+    assert changes({"role": "user"}, {"role": "user", "senders": "all"}) == {}

@@ -173,8 +173,8 @@ def _account(view: View) -> None:
                 _item(symbol, t(f"layout.theme_{theme}"), _prefer(view, theme=theme), view.preferences.theme == theme)
             ui.separator()
             _item("key", t("layout.password"), "/password")
-            _leaving("logout", t("layout.log_out"))
-            _leaving_everywhere(view)
+            _draw_way_out("logout", t("layout.log_out"))
+            _draw_way_out_everywhere(view)
 
 
 def _item(symbol: str, text: str, target: str, is_chosen: bool = False) -> None:  # noqa: FBT001, FBT002
@@ -186,7 +186,7 @@ def _item(symbol: str, text: str, target: str, is_chosen: bool = False) -> None:
             attrs(item, aria_current="true")
 
 
-def _leaving_everywhere(view: View) -> None:
+def _draw_way_out_everywhere(view: View) -> None:
     """Draw the way out of every browser and program, which is asked about first."""
     t = view.t
     form = attrs(element("form", "menu-form"), method="post", action=f"{LOGOUT}?everywhere=1")
@@ -202,7 +202,7 @@ def _leaving_everywhere(view: View) -> None:
         element("span", "menu-text", t("layout.log_out_everywhere"))
 
 
-def _leaving(symbol: str, text: str) -> None:
+def _draw_way_out(symbol: str, text: str) -> None:
     """Draw the way out: a form, so that leaving is a POST of our own page."""
     form = attrs(element("form", "menu-form"), method="post", action=LOGOUT)
     form.on("submit", js_handler=FORGET_DRAFTS)

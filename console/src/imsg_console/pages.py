@@ -1,13 +1,18 @@
 """The table of pages, in the order of the navigation."""
 
 from imsg_console.features.account import limits_page, password_page
+from imsg_console.features.callbacks import deliveries_page
+from imsg_console.features.callbacks import page as callbacks
 from imsg_console.features.channels import page as channels
+from imsg_console.features.followers import page as followers
 from imsg_console.features.messages import message_page, mine_page
 from imsg_console.features.messages import page as messages
 from imsg_console.features.overview import page as overview
+from imsg_console.features.replies import page as replies
 from imsg_console.features.sandbox import page as sandbox
 from imsg_console.features.send import page as send
 from imsg_console.features.send import sent_page
+from imsg_console.features.suppressions import page as suppressions
 from imsg_console.features.users import page as users
 from imsg_console.view import Page
 
@@ -17,10 +22,15 @@ PAGES: tuple[Page, ...] = (
     messages.PAGE,
     message_page.PAGE,
     channels.PAGE,
+    followers.PAGE,
+    suppressions.PAGE,
     sandbox.PAGE,
     send.PAGE,
     sent_page.PAGE,
     mine_page.PAGE,
+    replies.PAGE,
     limits_page.PAGE,
+    callbacks.PAGE,
+    deliveries_page.PAGE,
     password_page.PAGE,
 )

@@ -166,7 +166,7 @@ class Security:
 def _add_headers(scope: Scope, send: Send) -> Send:
     """Add the headers to an answer."""
 
-    async def sending(message: Message) -> None:
+    async def send_on(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
@@ -175,7 +175,7 @@ def _add_headers(scope: Scope, send: Send) -> Send:
             headers.setdefault("Cache-Control", _lifetime(scope["path"]))
         await send(message)
 
-    return sending
+    return send_on
 
 
 def _lifetime(path: str) -> str:
@@ -225,8 +225,3 @@ def _foreign(path: str, t: Texts) -> Response:
     if path == LOGIN:
         return RedirectResponse(login_url("/", "", why="foreign"), 303)
     return PlainTextResponse(t("login.foreign"), 403)
-
-
-def read_state(scope: Scope) -> Any:  # noqa: ANN401  Starlette's state is untyped
-    """Return what `Security` has put beside a request: `session`, `nonce`."""
-    return scope["state"]

@@ -156,7 +156,7 @@ class _Pages:
             self._own(ui.context.client, session, view)
             if shown is None:
                 ui.context.client.status_code = 404
-                layout.stand(view, Page("", "missing_title", Group.USER, _nothing), PAGES)
+                layout.stand(view, Page("", "missing_title", Group.USER, _draw_nothing), PAGES)
                 layout.missing(view)
                 return None
             if shown.path == "/" and not session.is_admin:
@@ -223,5 +223,5 @@ async def _icon(_: Request) -> Response:
     return FileResponse(ICON_FILE)
 
 
-async def _nothing(_: View) -> None:
+async def _draw_nothing(_: View) -> None:
     """Draw nothing."""

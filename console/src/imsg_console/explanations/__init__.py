@@ -37,8 +37,11 @@ ONCE_SETTLED: Mapping[str, str] = {
 """Remedies that hold only while iMSG goes on trying → what to do once it does not."""
 
 UNCHANGED_IN_VAIN = frozenset(
-    {"address", "number", "ask_tag", "content", "rewrite", "template", "complete", "smaller", "attach"}
-)
+    {
+        "address", "number", "ask_tag", "content", "rewrite", "template", "complete", "smaller", "attach", "suppressed",
+        "opted_out",
+    }
+)  # fmt: skip
 """Remedies that say: correct something first. The same once more would fail once more."""
 
 VAGUE = frozenset({"5", "554"})
@@ -64,6 +67,14 @@ def explain(texts: Texts, method: str, status: str, code: str | None) -> Said | 
         remedy = "check"
     elif status != "retrying":
         remedy = ONCE_SETTLED.get(remedy, remedy)
+    return Said(say_meaning(texts, meaning), texts(f"explanations.remedy.{remedy}"))
+
+
+def explain_listed(texts: Texts, method: str, code: str) -> Said | None:
+    """Put a code that stops a provider into words; None where no table has it."""
+    if (found := _find(method, code)) is None:
+        return None
+    meaning, remedy = found
     return Said(say_meaning(texts, meaning), texts(f"explanations.remedy.{remedy}"))
 
 

@@ -106,7 +106,7 @@ class Again:
         made: list[tuple[str, int]] = []
         view, t, key = self._view, self._t, f"console-{secrets.token_hex(12)}"
 
-        async def doing(work: Work) -> None:
+        async def resend_all(work: Work) -> None:
             def count(tally: Tally) -> None:
                 work.done, work.failed = tally.done, tally.failures
                 work.notes[:] = [t("messages.resend_refused", id=one, why=why) for one, why in tally.refused]
@@ -116,7 +116,7 @@ class Again:
                 work.link, work.link_text = f"{base(view)}?id={tally.requests[0]}", t("messages.resend_see")
                 made.append((tally.requests[0], tally.messages))
 
-        work = start(view, t("messages.resend_work"), doing, len(asked))
+        work = start(view, t("messages.resend_work"), resend_all, len(asked))
         if len(asked) > 1:
             self._watch(work)
         else:

@@ -28,8 +28,9 @@ STATES: Mapping[str, tuple[str, str]] = {
     "open": ("check_circle", "good"),
     "paused": ("pause_circle", "warn"),
     "blocked": ("block", "bad"),
+    "disabled": ("power_settings_new", "warn"),
 }
-"""State of a channel → symbol and tone."""
+"""State of a channel or a provider → symbol and tone."""
 
 
 def method_name(t: Texts, method: str) -> str:
@@ -61,6 +62,6 @@ def method(view: View, name: str) -> Element:
 
 
 def state(view: View, name: str) -> Element:
-    """Draw a channel's state."""
+    """Draw a channel's or a provider's state."""
     symbol, tone = STATES.get(name, ("help", "calm"))
     return chip(view.t.get(f"words.state_{name}", name), symbol, tone)

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from imsg_console.features.channels.oldest import WAITING, Day, Hours, Oldest, oldest
 from imsg_console.features.channels.pause import pause, resume
+from imsg_console.features.channels.providers import ProviderList
 from imsg_console.features.channels.test_message import ask_test_message
 from imsg_console.message.filters import write_local
 from imsg_console.sanitize import line
@@ -83,6 +84,7 @@ class Card:
                     self._age = live_text()
                 with self._fact(t("channels.today")):
                     self._today = element("span", "line channel-today")
+            self._providers = ProviderList(view, moments, method, refresh)
             with element("footer", "line channel-foot"):
                 self._pause = button(t("channels.pause"), lambda: pause(view, method, name, refresh), symbol="pause")
                 self._resume = button(
@@ -107,6 +109,7 @@ class Card:
             attrs(link, href=self._messages(status, hours.since)).update()
             link.set_visibility(bool(count))
         self._age.text = age
+        self._providers.show(channel.get("providers") or ())
         self._pause.set_visibility(channel["state"] != "paused")
         self._resume.set_visibility(channel["state"] == "paused")
         is_open, has_senders = channel["state"] == "open", channel.get("consumers") != 0

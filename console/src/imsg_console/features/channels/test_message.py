@@ -1,5 +1,6 @@
 """A test send: one message to an address of one's own, watched until it has arrived or failed."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from nicegui import ui
@@ -8,7 +9,7 @@ from nicegui.element import Element
 from imsg_channels import BY_NAME, CHANNELS
 from imsg_channels.smtp import SMTP
 from imsg_channels.spec import Address
-from imsg_console.client import ApiError
+from imsg_console.client import ApiError, path
 from imsg_console.explanations import explain
 from imsg_console.message.filters import UNSETTLED
 from imsg_console.message.pace import Pace
@@ -30,17 +31,20 @@ def _mode(address: Address) -> str:
 INPUT_MODES = {channel.name: _mode(channel.address) for channel in CHANNELS}
 
 
-def ask_test_message(view: View, method: str) -> None:
-    """Open the dialog."""
+def ask_test_message(view: View, method: str, provider: str | None = None) -> None:
+    """Open the dialog; with a provider that one alone sends, in words of iMSG's own."""
     t, address = view.t, BY_NAME[method].address
     label = address.label.zh if t.language == "zh" else address.label.en
-    with dialog(t("channels.test_of", channel=chips.method_name(t, method))) as opened:
-        element("p", "", t("channels.test_what"))
+    title = t("channels.test_of", channel=chips.method_name(t, method))
+    if provider is not None:
+        title = t("channels.provider_test_of", name=provider)
+    with dialog(title) as opened:
+        element("p", "", t("channels.test_what" if provider is None else "channels.provider_test_what"))
         to = ui.input(t.get(f"channels.test_to_{method}", label))
         to.props(f"outlined autofocus inputmode={INPUT_MODES[method]} maxlength=320")
         short = "" if method == SMTP.name else "_short"
         words = ui.textarea(t("channels.test_text"), value=t(f"channels.test_default{short}"))
-        words.props("outlined autogrow maxlength=500")
+        words.props("outlined autogrow maxlength=500").set_visibility(provider is None)
         result = attrs(element("div", "test-message-result"), aria_live="polite")
         with element("div", "actions dialog-foot"):
             button(t("layout.close"), opened.close, kind="quiet")
@@ -49,7 +53,8 @@ def ask_test_message(view: View, method: str) -> None:
     async def send() -> None:
         go.disable()
         try:
-            await _send(view, method, str(to.value or "").strip(), str(words.value or "").strip(), result)
+            recipient, text = str(to.value or "").strip(), str(words.value or "").strip()
+            await _send(view, _Test(method, provider, recipient, text), result)
         finally:
             go.enable()
 
@@ -59,16 +64,35 @@ def ask_test_message(view: View, method: str) -> None:
     opened.open()
 
 
-async def _send(view: View, method: str, recipient: str, text: str, place: Element) -> None:
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """What is sent to whom."""
+
+    method: str
+    provider: str | None
+    recipient: str
+    text: str
+
+    async def send(self, view: View) -> Any:  # noqa: ANN401  any JSON
+        """Send it. Raises ApiError."""
+        if self.provider is not None:
+            url = path("/api/v2/channels", self.method, "providers", self.provider, "test")
+            return await view.api.post(url, {"to": self.recipient})
+        subject = view.t("channels.test_subject")
+        content: Any = {"subject": subject, "text": self.text} if self.method == SMTP.name else self.text
+        asked = {"to": self.recipient, "method": self.method, "content": content}
+        return await view.api.post("/api/v2/messages", asked)
+
+
+async def _send(view: View, test: _Test, place: Element) -> None:
     t = view.t
     place.clear()
-    if not recipient or not text:
+    if not test.recipient or not test.text:
         with place:
             notice(t("channels.test_missing"), "warn")
         return
-    content: Any = {"subject": t("channels.test_subject"), "text": text} if method == SMTP.name else text
     try:
-        answer = await view.api.post("/api/v2/messages", {"to": recipient, "method": method, "content": content})
+        answer = await test.send(view)
     except ApiError as error:
         with place:
             notice(error.detail or t("layout.unreachable"), "bad")

@@ -157,7 +157,7 @@ class Detail:
             if message.get("segments"):
                 self._fact("fact_segments", str(message["segments"]))
             if message["provider"]:
-                self._fact("column_provider", provider_name(self._view, message["provider"]))
+                self._fact("column_provider", provider_name(self._view.t, message["provider"], message["method"]))
             if message["provider_id"]:
                 self._fact("column_provider_id", line(message["provider_id"]))
             if message["resend_of"]:

@@ -85,7 +85,7 @@ def draw_messages(texts: Texts, *, everybody: bool, on_choice: Callable[[Sequenc
         _head(texts, "status", "status_text"),
         _head(texts, "message", "title"),
         _head(texts, "to", "to"),
-        *_ending(texts, everybody=everybody),
+        *_list_last_heads(texts, everybody=everybody),
     ]
     return DataTable(heads, MESSAGE, pick=texts("messages.pick_all"), on_choice=on_choice)
 
@@ -96,12 +96,12 @@ def draw_requests(texts: Texts, *, everybody: bool, on_choice: Callable[[Sequenc
         _head(texts, "message", "title"),
         _head(texts, "to", "recipients"),
         _head(texts, "status", "failed"),
-        *_ending(texts, everybody=everybody),
+        *_list_last_heads(texts, everybody=everybody),
     ]
     return DataTable(heads, REQUEST, pick=texts("messages.pick_all"), on_choice=on_choice)
 
 
-def _ending(texts: Texts, *, everybody: bool) -> list[Head]:
+def _list_last_heads(texts: Texts, *, everybody: bool) -> list[Head]:
     who = [_head(texts, "username", "who")] if everybody else []
     return [*who, _head(texts, "created", "iso")]
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imsg_channels.smtp import SMTP
 from imsg_console.explanations import explain
 from imsg_console.sanitize import line
+from imsg_console.texts import Texts
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets.chips import STATUSES, method_name
@@ -21,13 +23,24 @@ PROVIDERS: Mapping[str, tuple[str, str]] = {
     "http": ("短信服务商", "SMS provider"),
 }
 
+UNLISTED = "an unlisted code"
+"""What senders write beside the whole answer where no table of theirs has its code."""
 
-def provider_name(view: View, name: str) -> str:
-    """Name a provider as people do."""
+COMPLAINT = "complaint"
+"""The code of a line that says that whoever got the message called it spam."""
+
+
+def provider_name(t: Texts, name: str, method: str) -> str:
+    """Name a provider as people do. One of several mail servers goes by the name that settings give it.
+
+    Somebody may call a mail server `aliyun`, too.
+    """
+    if method == SMTP.name and name != SMTP.name:
+        return f"{provider_name(t, SMTP.name, method)} {line(name, 40)}"
     if name not in PROVIDERS:
-        return line(method_name(view.t, name))
+        return line(method_name(t, name))
     zh, en = PROVIDERS[name]
-    return line(zh if view.t.language == "zh" else en)
+    return line(zh if t.language == "zh" else en)
 
 
 def timeline(view: View, moments: TimeFormat, message: Mapping[str, Any]) -> None:
@@ -45,22 +58,18 @@ def timeline(view: View, moments: TimeFormat, message: Mapping[str, Any]) -> Non
 
 def _draw(view: View, moments: TimeFormat, message: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
     t, status = view.t, entry["status"]
-    symbol, tone = STATUSES.get(status, ("help", "calm"))
+    symbol, tone = ("report", "warn") if is_complaint(entry) else STATUSES.get(status, ("help", "calm"))
     name = t("messages.attempt", n=entry["attempt"]) if entry["attempt"] else t("messages.receipt")
+    if is_complaint(entry):
+        name = t("messages.complaint")
     if entry["provider"]:
-        name = f"{name} · {provider_name(view, entry['provider'])}"
-    said = explain(t, message["method"], status, entry["code"])
-    sentences = [said.meaning] if said else []
-    if status == "sent":
-        sentences = [t("messages.took_it")]
-    elif status == "delivered":
-        sentences = [t("messages.reported_delivered")]
+        name = f"{name} · {provider_name(t, entry['provider'], message['method'])}"
     _step(
         Step(
             moments.clock(entry["at"]),
             moments.full(entry["at"]),
             name,
-            sentences,
+            say(t, message["method"], entry),
             symbol,
             tone,
             code=line(entry["code"], 60),
@@ -68,6 +77,25 @@ def _draw(view: View, moments: TimeFormat, message: Mapping[str, Any], entry: Ma
         ),
         t("messages.own_words"),
     )
+
+
+def is_complaint(entry: Mapping[str, Any]) -> bool:
+    """Tell whether an entry says that the recipient complained; its status is that they have got it."""
+    return entry["attempt"] is None and entry["code"] == COMPLAINT
+
+
+def say(t: Texts, method: str, entry: Mapping[str, Any]) -> Sequence[str]:
+    """Say in sentences what an entry means, and whether nobody listed its code."""
+    status = entry["status"]
+    if is_complaint(entry):
+        return [t("messages.complained")]
+    if status == "sent":
+        return [t("messages.took_it")]
+    if status == "delivered":
+        return [t("messages.reported_delivered")]
+    said = explain(t, method, status, entry["code"])
+    sentences = [said.meaning] if said else []
+    return [*sentences, t("messages.unlisted")] if UNLISTED in (entry["detail"] or "") else sentences
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""What arrived of a channel of plain texts: a conversation for each recipient, its messages as bubbles."""
+"""What arrived of a channel of plain texts: a conversation for each recipient, its messages as bubbles.
+
+An SMS can be answered, as the person who got it would. What was answered is known to this page alone.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,6 +9,7 @@ from typing import Any
 
 from nicegui import ui
 
+from imsg_channels.sms import SMS
 from imsg_channels.spec import ChannelSpec
 from imsg_console.features.sandbox.arrivals import Arrivals
 from imsg_console.features.sandbox.split import Item, Split, pane_head
@@ -13,18 +17,24 @@ from imsg_console.sanitize import block, line
 from imsg_console.time_format import TimeFormat
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.elements import attrs, element
-from imsg_console.widgets.notices import empty
+from imsg_console.widgets.elements import attrs, button, element
+from imsg_console.widgets.notices import empty, toast
 
 MOST = 500
+
+MOST_CHARACTERS = 500
+"""Of an answer."""
 
 
 class Conversations:
     """Draws them and keeps them fresh."""
 
     def __init__(self, view: View, moments: TimeFormat, channel: ChannelSpec) -> None:
+        self._view = view
         self._t = view.t
         self._moments = moments
+        self._is_answerable = channel is SMS
+        self._answers: dict[str, list[Mapping[str, Any]]] = {}
         self._arrivals = Arrivals(view.sandbox, channel.name, MOST)
         t = view.t
         self._empty = empty(
@@ -63,12 +73,47 @@ class Conversations:
             ]
         )
         if self._split.chosen in self._by_number:
-            self._split.choose(self._split.chosen)
+            self._draw_lines(self._split.chosen)
 
     def _open(self, number: str) -> None:
-        now = datetime.now(UTC)
         pane_head(self._t("sandbox.conversation", to=line(number, 40)))
-        with element("div", "bubbles"):
-            for one in reversed(self._by_number.get(number, [])):
-                bubble = ui.chat_message(block(one["text"], 2_000), stamp=self._moments.short(one["at"], now))
-                attrs(bubble.classes("bubble"), title=self._moments.full(one["at"]))
+        self._bubbles = element("div", "bubbles")
+        self._draw_lines(number)
+        if self._is_answerable:
+            self._draw_answering(number)
+
+    def _draw_answering(self, number: str) -> None:
+        with element("div", "line chat-foot"):
+            words = ui.input(self._t("sandbox.reply")).classes("chat-say")
+            words.props(f"outlined dense maxlength={MOST_CHARACTERS}")
+
+            async def answer() -> None:
+                text = str(words.value or "").strip()
+                words.set_value("")
+                if text:
+                    await self._answer(number, text)
+
+            words.on("keydown.enter", answer)
+            button(self._t("sandbox.reply_send"), answer, kind="main", symbol="reply")
+
+    async def _answer(self, number: str, text: str) -> None:
+        """Have the provider tell iMSG what the person wrote."""
+        told = await self._view.sandbox.call("POST", "/sandbox/sms/replies", {"from": number, "text": text})
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._answers.setdefault(number, []).append({"at": at, "text": text, "is_answer": True})
+        self._draw_lines(number)
+        if told["kept"]:
+            toast(self._t("sandbox.reply_told"))
+        else:
+            toast(self._t("sandbox.reply_waits"), good=False)
+
+    def _draw_lines(self, number: str) -> None:
+        now = datetime.now(UTC)
+        lines = [*self._by_number.get(number, []), *self._answers.get(number, [])]
+        self._bubbles.clear()
+        with self._bubbles:
+            for one in sorted(lines, key=lambda one: str(one["at"])):
+                side = "follower" if one.get("is_answer") else "account"
+                stamp = self._moments.short(one["at"], now)
+                bubble = ui.chat_message(block(one["text"], 2_000), stamp=stamp, sent=side == "follower")
+                attrs(bubble.classes(f"bubble bubble-{side}"), title=self._moments.full(one["at"]))

@@ -92,7 +92,7 @@ def is_heading(cells: Iterable[str], method: str) -> bool:
     written = [strip_unseen(cell) for cell in cells]
     if any(is_address(one, method) or is_meant(one, method) for one in written):
         return False
-    return any(_heading_word(one) in HEADINGS for one in written)
+    return any(_strip_heading(one) in HEADINGS for one in written)
 
 
 _HEADINGS = """
@@ -207,7 +207,7 @@ def _join(texts: Iterable[str]) -> str:
     return " ".join(text for one in texts if (text := strip_unseen(one)))[:MAX_LABEL_CHARACTERS]
 
 
-def _heading_word(text: str) -> str:
+def _strip_heading(text: str) -> str:
     """Take off what stands around a column's name: `*手机号（必填）：`."""
     plain = normalize(text).lower()
     cut = min((at for sign in "([【" if (at := plain.find(sign)) > 0), default=len(plain))

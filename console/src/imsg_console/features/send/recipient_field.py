@@ -92,10 +92,10 @@ class Box:
             self._field = attrs(element("textarea", "recipients-field"), rows=2, spellcheck="false", autocomplete="off")
             attrs(self._field, autocapitalize="off", aria_describedby="recipients-hint")
             attrs(label, for_=self._field.html_id)
-            self._field.on("input", self._heard, js_handler=TYPED)
-            self._field.on("compositionend", self._heard, js_handler=TYPED)
-            self._field.on("paste", self._heard, js_handler=PASTED)
-            self._field.on("blur", self._heard, js_handler=LEFT)
+            self._field.on("input", self._hear, js_handler=TYPED)
+            self._field.on("compositionend", self._hear, js_handler=TYPED)
+            self._field.on("paste", self._hear, js_handler=PASTED)
+            self._field.on("blur", self._hear, js_handler=LEFT)
             self._hint = attrs(live_text("field-hint"), id="recipients-hint", aria_live="polite")
             self._summary = attrs(element("div", "line recipients-summary"), role="status")
             self._wrong = element("div", "recipients-wrong")
@@ -149,7 +149,7 @@ class Box:
         example = to if isinstance(to, str) else ", ".join(to)
         return self._t.get(f"send.to_example_{method}", self._t("send.to_example", to=example))
 
-    async def _heard(self, event: GenericEventArguments) -> None:
+    async def _hear(self, event: GenericEventArguments) -> None:
         said = event.args if isinstance(event.args, dict) else {}
         if said.get("large"):
             self._hint.text = self._t("send.paste_too_large")

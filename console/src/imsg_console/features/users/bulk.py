@@ -43,21 +43,21 @@ async def each(view: View, users: Sequence[User], work: Work, do: Callable[[str]
 def change(view: View, users: Sequence[User], fields: Mapping[str, Any], done: Done) -> Work:
     """Change the same of each."""
 
-    async def doing(work: Work) -> None:
+    async def change_all(work: Work) -> None:
         await _together(view, users, work, lambda name: view.api.patch(path("/api/v2/users", name), fields))
         await done()
 
-    return start(view, view.t("users.work_change", n=len(users)), doing, len(users))
+    return start(view, view.t("users.work_change", n=len(users)), change_all, len(users))
 
 
 def remove(view: View, users: Sequence[User], done: Done) -> Work:
     """Remove each."""
 
-    async def doing(work: Work) -> None:
+    async def remove_all(work: Work) -> None:
         await _together(view, users, work, lambda name: view.api.delete(path("/api/v2/users", name)))
         await done()
 
-    return start(view, view.t("users.work_delete", n=len(users)), doing, len(users))
+    return start(view, view.t("users.work_delete", n=len(users)), remove_all, len(users))
 
 
 async def _together(view: View, users: Sequence[User], work: Work, do: Callable[[str], Awaitable[object]]) -> None:

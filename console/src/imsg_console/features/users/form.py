@@ -9,6 +9,7 @@ from imsg_channels import CONTACTS
 from imsg_console.client import ApiError, path
 from imsg_console.features.users import secret
 from imsg_console.features.users.records import (
+    ALL,
     LEAST_PASSWORD,
     MOST,
     MOST_NAME,
@@ -18,6 +19,8 @@ from imsg_console.features.users.records import (
     User,
     changes,
     place_error,
+    read_senders,
+    show_senders,
 )
 from imsg_console.sanitize import line
 from imsg_console.view import View
@@ -40,9 +43,10 @@ NEW: User = {
     "recipients_per_day": None,
     "available": True,
     "may_send_codes": False,
+    "senders": ALL,
 }
 
-AFTER = ("recipients_per_day", "may_send_codes")
+AFTER = ("recipients_per_day", "may_send_codes", "senders")
 """What register does not take: it is set once the user exists."""
 
 
@@ -97,9 +101,12 @@ class Form:
                 with element("div", "stack switch-place"):
                     self.may_send_codes = ui.switch(t("users.may_send_codes"), value=bool(user.get("may_send_codes")))
                     element("span", "muted", t("users.may_send_codes_hint"))
+                self.senders = text_field(
+                    t("users.senders"), show_senders(user.get("senders", ALL)), hint=t("users.senders_hint"), most=1000
+                )
         self.fields: dict[str, Any] = {
             name: getattr(self, name)
-            for name in ("email", "phone", "wechat", "per_hour", "per_day", "recipients_per_day")
+            for name in ("email", "phone", "wechat", "per_hour", "per_day", "recipients_per_day", "senders")
         }
 
     def is_sound(self, *more: ui.input) -> bool:
@@ -116,6 +123,7 @@ class Form:
             "recipients_per_day": whole(self.recipients_per_day),
             "available": self.available.value,
             "may_send_codes": self.may_send_codes.value,
+            "senders": read_senders(str(self.senders.value or "")),
         }
 
     def show_refusal(self, error: ApiError, place: ui.element, **more: ui.input) -> None:
@@ -163,7 +171,7 @@ async def create(view: View, done: Done) -> None:
                 return
             values = {one: value for one, value in form.values().items() if value not in ("", None)}
             body = {**values, "username": name.value.strip(), "password": password.value}
-            more = {name: value for name in AFTER if (value := body.pop(name, None)) not in (None, False)}
+            more = {name: value for name in AFTER if (value := body.pop(name, None)) not in (None, False, ALL)}
             try:
                 await view.api.post("/api/v2/register", body)
                 if more:

@@ -160,7 +160,7 @@ def _run(view: View, asked: ui.dialog, body: ui.element, read: Sheet, *, updates
     t = view.t
     outcomes: list[Outcome] = []
 
-    async def doing(work: Work) -> None:
+    async def create_all(work: Work) -> None:
         try:
             await _import(view, read.good, outcomes, work, updates=updates)
         finally:
@@ -172,7 +172,7 @@ def _run(view: View, asked: ui.dialog, body: ui.element, read: Sheet, *, updates
             work.link_text = t("users.import_result")
         await done()
 
-    work = start(view, t("users.work_import", n=len(read.good)), doing, len(read.good))
+    work = start(view, t("users.work_import", n=len(read.good)), create_all, len(read.good))
     body.clear()
     with body:
         progress(view, work)

@@ -1,0 +1,1 @@
+"""Followers: who follows the official accounts, by which tag, and whose contact they are."""

@@ -1,0 +1,122 @@
+"""Suppressions in files: what the columns are called, and a file's rows read into what the API is asked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from imsg_channels import BY_NAME, METHODS
+from imsg_console.sanitize import line
+from imsg_console.spreadsheets import split as split_rows
+from imsg_console.texts import Texts
+from imsg_console.widgets.chips import method_name
+
+COLUMNS = ("method", "to", "reason", "sender", "category", "until", "note")
+"""Those that are read back; beside them a file that was exported has `evidence`, `added_by` and `created_at`."""
+
+EXPORTED = (*COLUMNS, "evidence", "added_by", "created_at")
+
+REASONS = ("hard_bounce", "invalid", "complaint", "unsubscribe", "opt_out")
+CATEGORIES = ("code", "notice", "marketing")
+
+AT_ONCE = 1_000
+"""Addresses of one call."""
+
+split = split_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Addresses of which the same is asked, and the rows they stand in."""
+
+    fields: Mapping[str, Any]
+    addresses: Sequence[str]
+
+
+@dataclass(slots=True)
+class Read:
+    """What was read from a file."""
+
+    rows: list[tuple[Mapping[str, Any], str]] = field(default_factory=list)
+    """(what is asked, the address)."""
+    problems: list[tuple[int, str, str]] = field(default_factory=list)
+    """(line, address, what is wrong)."""
+
+    def batches(self) -> list[Batch]:
+        """Put those together of which the same is asked."""
+        groups: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
+        for fields, address in self.rows:
+            groups.setdefault(repr(sorted(fields.items(), key=str)), (fields, []))[1].append(address)
+        return [
+            Batch(fields, addresses[first : first + AT_ONCE])
+            for fields, addresses in groups.values()
+            for first in range(0, len(addresses), AT_ONCE)
+        ]
+
+
+def heading(t: Texts, columns: Iterable[str]) -> list[str]:
+    """Name the columns as people read them."""
+    return [t(f"suppressions.column_{name}") for name in columns]
+
+
+def row(t: Texts, one: Mapping[str, Any]) -> list[object]:
+    """Write a suppression as a row of a file."""
+    scope = one["scope"] or {"sender": None, "category": None}
+    cells = {**one, **scope, "reason": t(f"suppressions.reason_{one['reason']}")}
+    cells["method"] = method_name(t, one["method"])
+    cells["category"] = t(f"suppressions.category_{scope['category']}") if scope["category"] else ""
+    return [cells[name] if cells[name] is not None else "" for name in EXPORTED]
+
+
+def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> Read:
+    """Read a file's rows; without a heading of ours its first column holds addresses. Raises nothing.
+
+    `method` and `reason` are taken where a row has none.
+    """
+    found = Read()
+    names = _columns(t, rows[0]) if rows else {}
+    first = 1 if "to" in names.values() else 0
+    if not first:
+        names = {0: "to"}
+    for number, cells in enumerate(rows[first:], first + 1):
+        values = {name: cells[at].strip() for at, name in names.items() if at < len(cells)}
+        address = values.get("to", "").lstrip("'")
+        if not address:
+            continue
+        asked = _fields(t, values, method, reason)
+        if isinstance(asked, str):
+            found.problems.append((number, line(address, 80), asked))
+        elif BY_NAME[asked["method"]].address.parse(address) is None:
+            found.problems.append((number, line(address, 80), t("suppressions.no_address")))
+        else:
+            found.rows.append((asked, address))
+    return found
+
+
+def _columns(t: Texts, cells: Sequence[str]) -> dict[int, str]:
+    known = {name: name for name in COLUMNS} | {t(f"suppressions.column_{name}").lower(): name for name in COLUMNS}
+    return {at: known[cell.strip().lower()] for at, cell in enumerate(cells) if cell.strip().lower() in known}
+
+
+def _fields(t: Texts, values: Mapping[str, str], method: str, reason: str) -> dict[str, Any] | str:
+    """Make what the API is asked of a row, or say what is wrong with it."""
+    methods = {name: name for name in METHODS} | {method_name(t, name).lower(): name for name in METHODS}
+    reasons = {name: name for name in REASONS} | {t(f"suppressions.reason_{name}").lower(): name for name in REASONS}
+    kinds = {name: name for name in CATEGORIES} | {
+        t(f"suppressions.category_{name}").lower(): name for name in CATEGORIES
+    }
+    of = methods.get(values.get("method", "").lower() or method)
+    why = reasons.get(values.get("reason", "").lower() or reason)
+    category = values.get("category", "").lower()
+    if of is None:
+        return t("suppressions.no_method", text=line(values.get("method", ""), 40))
+    if why is None:
+        return t("suppressions.no_reason", text=line(values.get("reason", ""), 40))
+    if category and category not in kinds:
+        return t("suppressions.no_category", text=line(category, 40))
+    asked: dict[str, Any] = {"method": of, "reason": why}
+    if why not in ("hard_bounce", "invalid") and (values.get("sender") or category):
+        asked["scope"] = {"sender": values.get("sender") or None, "category": kinds.get(category)}
+    for name in ("until", "note"):
+        if values.get(name):
+            asked[name] = values[name]
+    return asked
