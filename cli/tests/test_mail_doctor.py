@@ -1,23 +1,17 @@
 """`imsg doctor mail`, with a DNS server of the test's own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import cast
 
-import dns.flags
-import dns.message
-import dns.rcode
-import dns.rdataclass
-import dns.rdatatype
-import dns.rrset
 import pytest
 
+from imsg.mail_bounces import find_bounce_domains, find_bounce_facts, tell_bounces
 from imsg.mail_dns import MAX_SPF_LOOKUPS, Facts, Looker, find_facts
-from imsg.mail_doctor import Asked, Words, judge, tell
-
-Zone = Mapping[str, Sequence[str]]
-"""`NAME TYPE` → what stands there, as a zone file writes it."""
+from imsg.mail_records import Asked, Words, tell
+from imsg.mail_verdicts import judge
+from imsg_smtp.settings import Smtp
+from imsg_testing.name_server import NameServer, Zone, answering
 
 GOOD: Zone = {
     "example.com MX": ["10 mx.example.com."],
@@ -33,43 +27,10 @@ GOOD: Zone = {
 ASKED = Asked("example.com", "mail.example.com", [("s1", "QUJD")])
 
 
-class _Server(asyncio.DatagramProtocol):
-    def __init__(self, zone: Zone, *, silent: bool = False) -> None:
-        self.zone = zone
-        self.silent = silent
-        self.asked: list[str] = []
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        query = dns.message.from_wire(data)
-        question = query.question[0]
-        name, kind = question.name.to_text().rstrip(".").lower(), dns.rdatatype.to_text(question.rdtype)
-        self.asked.append(f"{name} {kind}")
-        if self.silent:
-            return
-        answer = dns.message.make_response(query)
-        answer.flags |= dns.flags.RA
-        if rows := self.zone.get(f"{name} {kind}"):
-            answer.answer.append(dns.rrset.from_text(question.name, 60, dns.rdataclass.IN, question.rdtype, *rows))
-        elif not any(key.startswith(f"{name} ") for key in self.zone):
-            answer.set_rcode(dns.rcode.NXDOMAIN)
-        assert self._transport is not None
-        self._transport.sendto(answer.to_wire(), addr)
-
-
 @asynccontextmanager
-async def dns_server(zone: Zone, *, silent: bool = False) -> AsyncIterator[tuple[Looker, _Server]]:
-    server = _Server(zone, silent=silent)
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: server, local_addr=("127.0.0.1", 0)
-    )
-    try:
-        yield Looker("127.0.0.1", transport.get_extra_info("sockname")[1]), server
-    finally:
-        transport.close()
+async def dns_server(zone: Zone, *, silent: bool = False) -> AsyncIterator[tuple[Looker, NameServer]]:
+    async with answering(zone, silent=silent) as server:
+        yield Looker("127.0.0.1", server.port), server
 
 
 async def facts_of(zone: Zone, asked: Asked = ASKED) -> Facts:
@@ -114,6 +75,7 @@ async def test_a_domain_where_all_is_well_needs_no_remedy_and_all_receivers_take
         (without("s1._domainkey.example.com TXT"), "DKIM s1"),
         ({**GOOD, "s1._domainkey.example.com TXT": ['"v=DKIM1; p="']}, "DKIM s1"),
         ({**GOOD, "s1._domainkey.example.com TXT": ['"v=DKIM1; p=WFla"']}, "DKIM s1"),
+        ({**GOOD, "s1._domainkey.example.com TXT": ['"v=DKIM2; p=QUJD"']}, "DKIM s1"),
         (without("_dmarc.example.com TXT"), "DMARC"),
         (without("8.8.8.8.in-addr.arpa PTR"), "PTR"),
         ({**GOOD, "8.8.8.8.in-addr.arpa PTR": ["other.example.com."]}, "PTR"),
@@ -176,3 +138,47 @@ async def test_a_server_that_does_not_answer_is_said_so_in_time() -> None:
         assert [line.what for line in lines if line.remedy] == ["DNS"]
         assert all("not known" in line.state for line in lines if line.what != "DNS")
         assert all("not known" in verdict for _, verdict in judge(facts, ASKED, Words("en")))
+
+
+BOUNCES: Zone = {
+    **GOOD,
+    "b.example.com MX": ["10 mx.example.com."],
+    "b.example.com TXT": ['"v=spf1 ip4:8.8.8.0/24 -all"'],
+    "b.example.org MX": ["10 mx.example.com."],
+    "b.example.org TXT": ['"v=spf1 ip4:8.8.8.0/24 -all"'],
+}
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize(
+    ("domain", "missing", "remedies", "note"),
+    [
+        ("b.example.com", "", [False, False], ""),
+        ("b.example.com", "b.example.com MX", [True, False], ""),
+        ("b.example.com", "b.example.com TXT", [False, True], "v=spf1 ip4:8.8.8.0/24 include:spf.example.net -all"),
+        ("b.example.org", "", [False, False], "DKIM"),
+        ("nowhere.example.com", "", [True, True], ""),
+    ],
+)
+async def test_a_domain_for_bounces_is_looked_at_beside_the_senders(
+    language: str, domain: str, missing: str, remedies: list[bool], note: str
+) -> None:
+    zone = {key: rows for key, rows in BOUNCES.items() if key != missing}
+    async with dns_server(zone) as (looker, _):
+        sender, found = await find_facts("example.com", "", [], looker), await find_bounce_facts(domain, looker)
+
+    mx, spf = tell_bounces(found, sender, Words(language))
+    assert [bool(mx.remedy), bool(spf.remedy)] == remedies
+    assert note in spf.state + spf.remedy
+
+
+def test_each_domain_for_bounces_is_named_once() -> None:
+    servers = {
+        "second": {"host": "m.example.com"},
+        "third": {"host": "m.example.com", "bounce_domain": "c.example.com"},
+        "qq": {"host": "smtp.qq.com", "bounce_domain": "none"},
+    }
+    given = {"host": "mail.example.com", "sender": "a@example.com", "bounce_domain": "b.example.com"}
+
+    assert find_bounce_domains(Smtp.model_validate({**given, "servers": servers})) == ["b.example.com", "c.example.com"]
+    assert find_bounce_domains(None) == []

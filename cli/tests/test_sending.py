@@ -54,11 +54,11 @@ Serve = Callable[..., Server]
 def serve() -> Iterator[Serve]:
     opened: list[Server] = []
 
-    def opening(*answers: dict[str, Any] | None) -> Server:
+    def open_one(*answers: dict[str, Any] | None) -> Server:
         opened.append(Server(*answers))
         return opened[-1]
 
-    yield opening
+    yield open_one
     for server in opened:
         server.close()
 

@@ -205,7 +205,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def _trusting() -> ssl.SSLContext:
+def _trust_any() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
@@ -219,7 +219,7 @@ async def test_a_login_is_taken_under_starttls_alone(certificate: Path) -> None:
             assert client.supports_extension("starttls")
             assert not client.supports_extension("auth")
             codes = [await code(client, "AUTH PLAIN AGltc2cAcHc="), await code(client, "MAIL FROM:<a@example.com>")]
-            codes.append((await client.starttls(tls_context=_trusting())).code)
+            codes.append((await client.starttls(tls_context=_trust_any())).code)
             codes.append(await code(client, "MAIL FROM:<a@example.com>"))
             codes.append((await client.login("imsg", "pw")).code)
             await client.send_message(mail(files={"大附件.bin": bytes(3_000_000)}))
@@ -242,7 +242,7 @@ async def test_commands_smuggled_in_before_tls_end_the_connection(certificate: P
 
 async def test_tls_from_the_first_byte_works_too(certificate: Path) -> None:
     async with open_sandbox(smtp={"security": "tls", "certificate": certificate}) as sandbox:
-        async with sandbox.speak(tls=_trusting()) as client:
+        async with sandbox.speak(tls=_trust_any()) as client:
             await client.send_message(mail())
 
         assert len(await sandbox.inbox()) == 1

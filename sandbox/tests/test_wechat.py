@@ -243,6 +243,80 @@ async def test_an_expired_token_is_refused_and_the_next_one_is_another(side: Sid
     assert (await side.call("stable_token", asked))["access_token"] != side.token
 
 
+ORDER = {
+    "id": "TM2",
+    "fields": {"thing1": "${goods}", "const2": "已发货"},
+}
+NOTICE = {"ways": [{"kind": "subscribe", "id": "SUB1", "fields": {"thing1": "${goods}", "time2": "${imsg.time}"}}]}
+
+
+async def test_values_that_wechat_refuses_are_refused() -> None:
+    async with open_sandbox(variable="content", templates={"order": ORDER}) as side:
+        openid = await side.follow()
+        for value, code in (("明天\n下雨", 47003), ("长" * 601, 47003), ("长" * 600, 0)):
+            body = side.message(openid, data={"content": {"value": value}})
+            assert await side.code("message/template/send", body) == code, value[:5]
+        for state, code in (("已签收", 47003), ("已发货", 0)):
+            data = {"thing1": {"value": "茶叶"}, "const2": {"value": state}}
+            body = side.message(openid, template_id="TM2", data=data)
+            assert await side.code("message/template/send", body) == code, state
+        listed = await side.call("template/get_all_private_template", method="GET")
+        assert {one["template_id"] for one in listed["template_list"]} == {"TM1", "TM2"}
+
+
+async def test_a_notice_uses_up_one_grant_and_tells_what_became_of_it() -> None:
+    async with open_sandbox(templates={"notice": NOTICE}) as side:
+        openid = await side.follow()
+        data = {"thing1": {"value": "茶叶"}, "time2": {"value": "2026年11月25日 15:01"}}
+        body = {"touser": openid, "template_id": "SUB1", "data": data}
+        assert await side.code("message/subscribe/bizsend", body) == 43101
+        granted = (await side.client.post(f"/sandbox/wechat/followers/{openid}/grant")).json()
+        assert granted["grants"] == {"SUB1": 1}
+        assert b"<List><TemplateId>SUB1</TemplateId><SubscribeStatusString>accept<" in side.webhook.came[-1][1]
+        told = await side.call("message/subscribe/bizsend", body)
+        assert told["errcode"] == 0
+
+        async def is_told() -> bool:
+            return b"subscribe_msg_sent_event" in side.webhook.came[-1][1]
+
+        await eventually(is_told)
+        assert f"<MsgID>{told['msgid']}</MsgID>".encode() in side.webhook.came[-1][1]
+        assert await side.code("message/subscribe/bizsend", body) == 43101, "one grant, one message"
+        await side.client.post(f"/sandbox/wechat/followers/{openid}/grant")
+        revoked = (await side.client.post(f"/sandbox/wechat/followers/{openid}/revoke")).json()
+        assert revoked["grants"] == {"SUB1": 0}
+        assert await side.code("message/subscribe/bizsend", {**body, "template_id": "TM1"}) == 40037
+        answer = await side.client.get(
+            "/sandbox/wechat/api/wxaapi/newtmpl/gettemplate", params={"access_token": side.token}
+        )
+        assert [one["priTmplId"] for one in answer.json()["data"]] == ["SUB1"]
+
+
+async def test_a_text_has_600_characters_and_2048_bytes_at_most(side: Side) -> None:
+    openid = await side.follow()
+    for text, code in (("长" * 601, 45002), ("🙂" * 513, 45002), ("长" * 600, 0)):
+        body = {"touser": openid, "msgtype": "text", "text": {"content": text}}
+        assert await side.code("message/custom/send", body) == code
+
+
+async def test_a_code_tells_its_scene_to_the_webhook_until_it_ends(side: Side) -> None:
+    asked = {"action_name": "QR_STR_SCENE", "action_info": {"scene": {"scene_str": "s1"}}, "expire_seconds": 600}
+    made = await side.call("qrcode/create", asked)
+    assert made["expire_seconds"] == 600
+    new = (await side.client.post("/sandbox/wechat/followers", json={"scan": made["url"]})).json()
+    assert b"<EventKey>qrscene_s1</EventKey>" in side.webhook.came[-1][1]
+    await side.client.post(f"/sandbox/wechat/followers/{new['openid']}/scan", json={"url": made["url"]})
+    assert b"<EventKey>s1</EventKey>" in side.webhook.came[-1][1]
+    unknown = await side.client.post(f"/sandbox/wechat/followers/{new['openid']}/scan", json={"url": "http://x"})
+    assert unknown.status_code == 404
+    for wrong in (
+        {"action_name": "QR_LIMIT"},
+        {"expire_seconds": 0},
+        {"action_info": {"scene": {"scene_str": "x" * 65}}},
+    ):
+        assert await side.code("qrcode/create", {**asked, **wrong}) == 40053
+
+
 async def test_menus_are_measured_in_bytes(side: Side) -> None:
     button = {"type": "click", "name": "获取我的openID", "key": "k"}
     assert await side.code("menu/get", None, "GET") == 46003

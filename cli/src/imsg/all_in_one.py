@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 import imsg_auth.main
+import imsg_callbacks.main
+import imsg_catalog.main
 import imsg_console.main
 import imsg_gateway.main
 import imsg_history.main
@@ -49,6 +51,7 @@ class Settings(Common):
     data_dir: Path = Path("data")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     token_key: Keys = ()
+    secret_key: Keys = ()
     sandbox: SandboxAsked = SandboxAsked()
 
 
@@ -75,6 +78,8 @@ MODELS: tuple[type[Common], ...] = (
     imsg_gateway.main.Settings,
     imsg_auth.main.Settings,
     imsg_history.main.Settings,
+    imsg_callbacks.main.Settings,
+    imsg_catalog.main.Settings,
     *(main.Settings for main in SENDERS.values()),
     imsg_sandbox.main.Settings,
     imsg_console.main.Settings,
@@ -92,6 +97,7 @@ class RuntimeConfig:
     service_key: Keys
     token_key: Keys
     erasure_key: Keys
+    secret_key: Keys
     admin_password: SecretStr | None
     """None where nobody but this machine reaches us: there the documented accounts are made."""
     sandbox_port: int
@@ -114,6 +120,7 @@ class RuntimeConfig:
             "service_key": self.service_key,
             "token_key": self.token_key,
             "erasure_key": self.erasure_key,
+            "secret_key": self.secret_key,
             "tombstones_file": tombstones.beside(self.folder),
             "admin_password": self.admin_password,
             "data_dir": self.folder,
@@ -126,6 +133,9 @@ class RuntimeConfig:
             "gateway_url": "http://gateway",
             "auth_url": "http://auth",
             "history_url": "http://history",
+            "wechat_url": "http://wechat",
+            "callbacks_url": "http://callbacks",
+            "catalog_url": "http://catalog",
         }
 
 
@@ -150,6 +160,7 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> RuntimeConfig:
         settings.service_key or (SecretStr(secrets.keep(kept, "service_key")),),
         settings.token_key or (SecretStr(secrets.keep(kept, "token_key")),),
         settings.erasure_key or (SecretStr(secrets.keep(kept, "erasure_key")),),
+        settings.secret_key or (SecretStr(secrets.keep(kept, "secret_key")),),
         password,
         port,
         {name: settings for name, settings in played.items() if settings is not None},
@@ -184,17 +195,20 @@ def make(config: RuntimeConfig, *, with_console: bool = True) -> AllInOne:
     sandbox = _sandbox(config, apps)
     auth = imsg_auth.main.app(load(imsg_auth.main.Settings, **config.derive_settings("auth")), apps)
     history = imsg_history.main.app(load(imsg_history.main.Settings, **config.derive_settings("history")), apps)
+    callbacks = imsg_callbacks.main.app(load(imsg_callbacks.main.Settings, **config.derive_settings("callbacks")), apps)
+    catalog = imsg_catalog.main.app(load(imsg_catalog.main.Settings, **config.derive_settings("catalog")), apps)
     senders = {
         name: main.app(load(main.Settings, **config.derive_settings(name)), apps) for name, main in SENDERS.items()
     }
     gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **config.derive_settings("gateway")), apps)
-    apps.update(auth=auth, history=history, gateway=gateway, **senders)
+    apps.update(auth=auth, history=history, callbacks=callbacks, catalog=catalog, gateway=gateway, **senders)
     for service in sandbox:
         apps["sandbox"] = service
     console = _console(config, apps) if with_console else None
-    parts = (*sandbox, auth, history, *senders.values(), gateway, *([console] if console else []))
+    parts = (*sandbox, auth, history, callbacks, catalog, *senders.values(), gateway, *([console] if console else []))
     table = [
         *((path, gateway) for path in ("/api", "/docs", "/openapi.json", "/health/live")),
+        ("/u", catalog),
         *((f"/hooks/{name}", sender) for name, sender in senders.items()),
         *(("/sandbox", service) for service in sandbox),
     ]

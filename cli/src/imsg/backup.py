@@ -16,7 +16,7 @@ from imsg_runtime.settings import StartError, load, variable
 LOG = Path("valkey") / "appendonlydir"
 """Where Valkey keeps what it was told, inside the data folder; its configuration names it so by default."""
 
-DATABASES = ("auth.db", "wechat.db", "history.db")
+DATABASES = ("auth.db", "wechat.db", "callbacks.db", "catalog.db", "history.db")
 """Last comes what must not be older than the others: events that history has not recorded are still in Valkey."""
 
 PERCENTAGE = "auto-aof-rewrite-percentage"

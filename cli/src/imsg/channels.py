@@ -8,6 +8,7 @@ import typer
 from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
+from imsg.providers import say_providers
 from imsg.verbs import Json, Url, segment
 
 app = typer.Typer(help="Channels: list, pause, resume.", no_args_is_help=False)
@@ -24,17 +25,20 @@ def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = Fals
 
 @app.command("list")
 def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Show the state of each channel and how many messages wait."""
+    """Show the state of each channel and its providers, and how many messages wait."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", "/api/v2/channels")
     if as_json:
         say_json(answer)
         return
     rows = [
-        (each["method"], each["state"], each["waiting"], local(each["until"]), _why(each))
+        (each["method"], each["state"], each["waiting"], _lanes(each), local(each["until"]), _why(each))
         for each in answer["channels"]
     ]
-    say_table(("channel", "state", "waiting", "until", "why"), rows)
+    say_table(("channel", "state", "waiting", "by lane", "until", "why"), rows)
+    if any(each.get("providers") for each in answer["channels"]):
+        say("")
+        say_providers(answer["channels"])
 
 
 @app.command()
@@ -55,6 +59,12 @@ def pause(
 def resume(method: Method, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Resume a channel."""
     _change(method, {"paused": False}, url, as_json=as_json)
+
+
+def _lanes(channel: Mapping[str, Any]) -> str | None:
+    """Say what waits where."""
+    lanes = channel.get("lanes") or {}
+    return ", ".join(f"{lane} {count}" for lane, count in lanes.items() if count) or None
 
 
 def _why(channel: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,21 @@ from typing import Annotated, Literal
 
 import typer
 
-from imsg import channels, dead_letters, dkim, erasures, rights, secrets, users, verbs, wechat
+from imsg import (
+    callbacks,
+    channels,
+    dead_letters,
+    dkim,
+    erasures,
+    providers,
+    replies,
+    rights,
+    secrets,
+    suppressions,
+    users,
+    verbs,
+    wechat,
+)
 from imsg.loading import loading
 from imsg.output import complain, say, warn_of_old_name
 from imsg_runtime.settings import StartError
@@ -22,13 +36,17 @@ app = typer.Typer(
 app.command()(verbs.login)
 app.command()(verbs.send)
 app.command()(verbs.query)
+app.command()(replies.replies)
 app.command()(verbs.modify)
 app.command()(erasures.erase)
 app.command("erasure")(erasures.show)
 app.add_typer(users.app, name="users")
 app.add_typer(channels.app, name="channels")
+app.add_typer(callbacks.app, name="callbacks")
+app.add_typer(providers.app, name="providers")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(dead_letters.app, name=dead_letters.OLD_NAME, hidden=True)
+app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(wechat.app, name="wechat")
 app.add_typer(dkim.app, name="dkim")
 config = typer.Typer(help="Settings: check that each is known.", no_args_is_help=True)

@@ -2,14 +2,18 @@
 
 import os
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imsg.output import say, usage
 from imsg_runtime.settings import variable
+
+if TYPE_CHECKING:
+    from imsg_smtp.main import DkimKey
 
 app = typer.Typer(help="Keys that sign mail (DKIM).", no_args_is_help=True)
 
@@ -56,6 +60,11 @@ def new(
         ) from error
     except OSError as error:
         raise usage(f"{folder} can't be written: {(error.strerror or str(error)).lower()}.") from error
+    _explain(domain, keys, files)
+
+
+def _explain(domain: str, keys: Sequence["DkimKey"], files: Sequence[Path]) -> None:
+    """Print what is to be entered in DNS and in the settings."""
     say(f"Made {' and '.join(str(file) for file in files)}; nobody but iMSG may read them.")
     say("")
     say("1. Enter in the DNS of the domain (a host name, and a TXT record whose strings stand side by side):")

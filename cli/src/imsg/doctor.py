@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import socket
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ import imsg_history.main
 import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
-from imsg import all_in_one, effective_settings, stand_ins, tombstones, valkey
+from imsg import all_in_one, bounce_doctor, callbacks_doctor, effective_settings, stand_ins, tombstones, valkey
+from imsg.findings import TIMEOUT_S, Finding
 from imsg.location import find_url
 from imsg.output import say, say_table
 from imsg_broker.connect import open_broker
@@ -35,18 +35,6 @@ from imsg_runtime.settings import StartError, load, variable
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 """PostgreSQL's SSLRequest, answered with S or N (its documentation, message formats)."""
-
-TIMEOUT_S = 5.0
-"""How long one check may take: a person waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found; `remedy` is empty where all is well."""
-
-    what: str
-    state: str
-    remedy: str = ""
 
 
 def main(given: str | None) -> int:
@@ -84,10 +72,12 @@ def _read_made(asked: all_in_one.Settings) -> dict[str, str]:
         variable("service_key"): effective_settings.HIDDEN,
         variable("token_key"): effective_settings.HIDDEN,
         variable("erasure_key"): effective_settings.HIDDEN,
+        variable("secret_key"): effective_settings.HIDDEN,
         variable("tombstones_file"): str(tombstones.beside(asked.data_dir)),
         variable("log_level"): str(asked.log_level),
     }
-    made |= {variable(f"{service}_url"): "this process" for service in ("auth", "history", "gateway")}
+    called = ("auth", "history", "callbacks", "catalog", "gateway")
+    made |= {variable(f"{service}_url"): "this process" for service in called}
     for channel in CHANNELS:
         if channel.stand_in is not None and not _is_provided(channel):
             values = stand_ins.leaves(channel.stand_in.settings)
@@ -113,19 +103,22 @@ def _is_provided(channel: ChannelSpec) -> bool:
 
 
 async def _examine(asked: all_in_one.Settings, url: str) -> list[Finding]:
-    checks: list[tuple[str, Callable[[], Awaitable[Finding]]]] = [
-        ("iMSG", lambda: _running(url)),
+    checks: list[tuple[str, Callable[[], Awaitable[Finding | list[Finding]]]]] = [
+        ("iMSG", lambda: _check_running(url)),
         ("Redis", lambda: _redis(asked)),
         ("broker", lambda: _broker(asked)),
         ("database", lambda: asyncio.to_thread(_database, asked)),
         ("contents", lambda: _contents(asked)),
         *((channel.titles.en, partial(_channel, asked, channel)) for channel in CHANNELS),
+        ("bounces", lambda: bounce_doctor.examine(all_in_one.read_channel(SMTP))),
+        ("callbacks", lambda: callbacks_doctor.examine(asked)),
     ]
-    findings = []
+    findings: list[Finding] = []
     for what, check in checks:
         try:
             async with asyncio.timeout(3 * TIMEOUT_S):
-                findings.append(await check())
+                found = await check()
+            findings += found if isinstance(found, list) else [found]
         except StartError as error:
             findings.append(Finding(what, "wrong", str(error)))
         except TimeoutError:
@@ -138,7 +131,7 @@ def _report(findings: Sequence[Finding]) -> None:
     say_table(("", "part", "state", "remedy"), rows)
 
 
-async def _running(url: str) -> Finding:
+async def _check_running(url: str) -> Finding:
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client:
         try:
             answer = (await client.get("/health/ready")).json()
@@ -337,13 +330,25 @@ async def _wechat(asked: all_in_one.Settings) -> Finding:
         return Finding("WeChat", named)
     try:
         plain = await imsg_wechat.main.find_plain(settings, url)
+        wrong = await imsg_wechat.main.find_wrong_templates(settings, url)
     except (RedisUnavailable, RedisRefused, TimeoutError):
         return Finding("WeChat", f"{named}; Redis does not say how their consoles send")
-    refused = [account for account in plain if settings.wechat.accounts[account].taken == "safe"]
+    return _judge_wechat(settings.wechat, named, plain, wrong)
+
+
+def _judge_wechat(
+    wechat: imsg_wechat.main.WeChat, named: str, plain: list[str], wrong: Mapping[str, Mapping[str, str]]
+) -> Finding:
+    """Say what is amiss with the accounts `named`: whose consoles send plain, which templates are not there."""
+    refused = [account for account in plain if wechat.accounts[account].taken == "safe"]
     if refused:
         remedy = imsg_wechat.main.remedy(refused)
         state = f"{', '.join(refused)}: the console sends unencrypted messages, which are refused"
         return Finding("WeChat", state, remedy[0].upper() + remedy[1:] + ".")
+    if wrong:
+        said = "; ".join(f"{account}: {why}" for account, found in wrong.items() for why in found.values())
+        remedy = f"Correct the templates under {variable('wechat', 'accounts')}, or add them in WeChat's console."
+        return Finding("WeChat", said[:500], remedy)
     if plain:
         return Finding("WeChat", f"{named}; unencrypted messages come from, and are taken of, {', '.join(plain)}")
     return Finding("WeChat", named)

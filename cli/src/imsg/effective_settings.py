@@ -44,11 +44,13 @@ def settings(models: Sequence[type[Common]], made: Mapping[str, str]) -> list[Se
         for path, field in _fields(model):
             name = variable(*path)
             if name not in listed:
-                listed[name] = _setting(name, path, field, sources, made)
+                listed[name] = _find_setting(name, path, field, sources, made)
     return sorted(listed.values(), key=lambda setting: setting.name)
 
 
-def _setting(name: str, path: Path_, field: FieldInfo, sources: Sequence[_Source], made: Mapping[str, str]) -> Setting:
+def _find_setting(
+    name: str, path: Path_, field: FieldInfo, sources: Sequence[_Source], made: Mapping[str, str]
+) -> Setting:
     for source in sources:
         found, value = _find(source.values, path)
         if found:
@@ -70,6 +72,8 @@ def _sources(model: type[Common]) -> list[_Source]:
 
 def _fields(model: type[BaseModel], above: Path_ = ()) -> Iterator[tuple[Path_, FieldInfo]]:
     for name, field in model.model_fields.items():
+        if field.exclude:  # known only so that it is refused by its name
+            continue
         inner = _model_in(field.annotation)
         if inner is not None:
             yield from _fields(inner, (*above, name))

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import ipaddress
+from base64 import b64decode
+from binascii import Error as Base64Error
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -62,7 +64,6 @@ class Dmarc:
     at: str = ""
     policy: str = ""
     strict_spf: bool = False
-    strict_dkim: bool = False
     reports: bool = False
 
 
@@ -211,19 +212,29 @@ async def find_dmarc(domain: str, looker: Looker) -> Dmarc:
             }
             policy = tags.get("p", "none")
             policy = tags.get("sp", policy) if place else policy
-            return Dmarc(at, policy, tags.get("aspf") == "s", tags.get("adkim") == "s", "rua" in tags)
+            return Dmarc(at, policy, tags.get("aspf") == "s", "rua" in tags)
     return Dmarc()
 
 
 async def _find_dkim(domain: str, selector: str, looker: Looker) -> DkimRecord:
+    """Read a key's record; what receivers would not take for one (RFC 6376, 3.6.1) is none."""
     texts = await looker.ask(f"{selector}._domainkey.{domain}", "TXT")
     for text in texts:
         tags = {
             name.strip(): value for name, equals, value in (tag.partition("=") for tag in text.split(";")) if equals
         }
-        if "p" in tags:
-            return DkimRecord(selector, "".join(tags["p"].split()))
+        public = "".join(tags.get("p", "-").split())
+        if tags.get("v", "DKIM1").strip() == "DKIM1" and _is_base64(public):
+            return DkimRecord(selector, public)
     return DkimRecord(selector, None)
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        b64decode(text, validate=True)
+    except Base64Error:
+        return False
+    return True
 
 
 async def _find_names(host: str, looker: Looker) -> list[Named]:

@@ -16,7 +16,9 @@ from imsg_contract.topology import (
     CHANGE,
     DEAD,
     ERASED,
+    EVENT,
     FORMER_NORMAL,
+    INBOUND,
     OUTCOME,
     RECEIPT,
     TOMBSTONES,
@@ -26,8 +28,13 @@ from imsg_contract.topology import (
     addresses_key,
     channel_key,
     followers_key,
+    holds_key,
     left_key,
     no_provider_key,
+    pace_key,
+    providers_key,
+    suppressed_key,
+    switches_key,
     template_limits_key,
     user_key,
 )
@@ -73,10 +80,13 @@ class AtRabbit:
 def _sender_at_redis(channel: ChannelSpec) -> AtRedis:
     """Its channel's state and the claims; the keys of claims name a message, not its channel."""
     told = [channel_key(channel.name), no_provider_key(channel.name), template_limits_key(channel.name)]
+    told += [providers_key(channel.name), holds_key(channel.name), pace_key(channel.name, ANY)]
     if channel.publishes_addresses:
         told.append(addresses_key(channel.name))
     return AtRedis(
-        reads=(TOMBSTONES,), writes=("imsg:ledger:*", *told, *channel.redis_keys), also=channel.redis_commands
+        reads=(TOMBSTONES, suppressed_key(channel.name), switches_key(channel.name)),
+        writes=("imsg:ledger:*", *told, *channel.redis_keys),
+        also=channel.redis_commands,
     )
 
 
@@ -89,11 +99,13 @@ AT_REDIS: Mapping[str, AtRedis] = {
             no_provider_key(ANY),
             template_limits_key(ANY),
             addresses_key(ANY),
+            suppressed_key(ANY),
+            providers_key(ANY),
         ),
         writes=(channel_key(ANY), "imsg:used:*", "imsg:replay:*", "imsg:resent:*", "imsg:tally:*"),
     ),
     "auth": AtRedis(
-        writes=(user_key(ANY), "imsg:used:*", "imsg:fence:*", "imsg:tally:*", "imsg:login-known:*"),
+        writes=(user_key(ANY), switches_key(ANY), "imsg:used:*", "imsg:fence:*", "imsg:tally:*", "imsg:login-known:*"),
         also=("scan", "zadd", "zscore", "zremrangebyrank"),
     ),
     "history": AtRedis(
@@ -101,6 +113,8 @@ AT_REDIS: Mapping[str, AtRedis] = {
         writes=(TOMBSTONES, BACKING_UP, "imsg:ledger:*", "imsg:replay:*"),
         also=("scan", "info", "bgrewriteaof"),
     ),
+    "callbacks": AtRedis(reads=(channel_key(ANY), TOMBSTONES), writes=(ERASED,)),
+    "catalog": AtRedis(reads=(TOMBSTONES,), writes=(suppressed_key(ANY), ERASED)),
     **{channel.service: _sender_at_redis(channel) for channel in CHANNELS},
 }
 """Redis parts by key and by command, not by which message: whoever sends sees all claims, and `scan` names all keys."""
@@ -134,7 +148,7 @@ def _sender_at_rabbit(method: str) -> AtRabbit:
     return AtRabbit(
         write=f"^({topology.exchange}|amq\\.default)$",
         read=f"^{topology.prefix}\\.{method}\\.({_LANES}|{FORMER_NORMAL})$",
-        topics=f"^({OUTCOME}|{RECEIPT}|{DEAD})$",
+        topics=f"^({OUTCOME}|{RECEIPT}|{INBOUND}|{DEAD})$",
     )
 
 
@@ -147,9 +161,13 @@ AT_RABBIT: Mapping[str, AtRabbit] = {
         configure=r"^imsg($|\.)",
         write=r"^(imsg($|\..*)|amq\.default)$",
         read=r"^imsg($|\.)",
-        topics=f"^{DEAD}$",
+        topics=f"^({DEAD}|{EVENT})$",
         tags=("management",),
     ),
+    "callbacks": AtRabbit(
+        write="^imsg$", read=rf"^{Topology(methods=METHODS).callbacks.replace('.', '[.]')}$", topics=f"^{DEAD}$"
+    ),
+    "catalog": AtRabbit(write="^imsg$", read=r"^imsg\.catalog$", topics=f"^({CHANGE}|{DEAD})$"),
     **{channel.service: _sender_at_rabbit(channel.name) for channel in CHANNELS},
 }
 """History declares, for all. What goes past the exchange, parts and retries, goes through `amq.default`: whoever may

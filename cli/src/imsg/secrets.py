@@ -39,6 +39,7 @@ MADE: Mapping[str, Callable[[], str]] = {
     **{f"{caller.replace('-', '_')}_key": _key for caller in CALLERS},
     "token_key": _key,
     "erasure_key": _key,
+    "secret_key": _key,
     "admin_password": _read_password,
     "rabbit_password": _password,
     **{
@@ -50,6 +51,8 @@ MADE: Mapping[str, Callable[[], str]] = {
     "postgres_password": _password,
     "auth_db_password": _password,
     "history_db_password": _password,
+    "callbacks_db_password": _password,
+    "catalog_db_password": _password,
     "wechat_db_password": _password,
     "wechat_secret": _wechat_word,
     "wechat_token": _wechat_word,

@@ -23,13 +23,14 @@ COLUMNS = {
     "per_day": "day",
     "recipients_per_day": "recipients",
     "may_send_codes": "codes",
+    "senders": "senders",
     "email": "email",
     "phone": "phone",
     "wechat": "wechat",
 }
 """What the list shows of a user, and how it heads that: the limits are requests an hour and a day, recipients a day."""
 
-OPTIONS = {"recipients_per_day": "--recipients-per-day", "may_send_codes": "--codes"}
+OPTIONS = {"recipients_per_day": "--recipients-per-day", "may_send_codes": "--codes", "senders": "--senders"}
 """What register does not take → the option that says it."""
 
 Name = Annotated[str, typer.Argument(help="The username.")]
@@ -41,6 +42,10 @@ Hour = Annotated[int | None, typer.Option(help="Requests an hour.")]
 Day = Annotated[int | None, typer.Option(help="Requests a day.")]
 Available = Annotated[bool | None, typer.Option("--available/--unavailable", help="Whether they may send.")]
 Codes = Annotated[bool | None, typer.Option("--codes/--no-codes", help="Whether they may send log-in codes.")]
+Senders = Annotated[
+    str | None,
+    typer.Option(help="The senders by which they may send mail, with commas; all; or none but the default one."),
+]
 Password = Annotated[str | None, typer.Option(help="Prompted for if not given; - reads it from stdin.")]
 
 
@@ -65,7 +70,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     if as_json:
         say_json(answer)
         return
-    rows = [tuple(user.get(name) for name in COLUMNS) for user in answer["users"]]
+    rows = [tuple(_show(user.get(name)) for name in COLUMNS) for user in answer["users"]]
     say_table(tuple(COLUMNS.values()), rows)
 
 
@@ -82,6 +87,7 @@ def create(  # noqa: PLR0917
     recipients_per_day: RecipientsDay = None,
     available: Available = None,
     codes: Codes = None,
+    senders: Senders = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
@@ -93,7 +99,7 @@ def create(  # noqa: PLR0917
         answer = api.call("POST", "/api/v2/register", body)
         # Register has no such fields: they are set as they would be changed.
         more = _collect_given(recipients_per_day=recipients if isinstance(recipients, int) else None)
-        if more := more | _collect_given(may_send_codes=codes):
+        if more := more | _collect_given(may_send_codes=codes, senders=_read_senders(senders)):
             try:
                 api.call("PATCH", f"/api/v2/users/{segment(username)}", more)
             except (Refused, Unreachable):
@@ -119,13 +125,14 @@ def change(  # noqa: PLR0917
     recipients_per_day: RecipientsDay = None,
     available: Available = None,
     codes: Codes = None,
+    senders: Senders = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Change a user: only what is given; an empty contact removes it."""
     body = _collect_given(phone=phone, email=email, wechat=wechat, role=role, per_hour=per_hour, per_day=per_day)
     body |= _collect_given(available=available, recipients_per_day=_recipients(recipients_per_day))
-    body |= _collect_given(may_send_codes=codes)
+    body |= _collect_given(may_send_codes=codes, senders=_read_senders(senders))
     if not body and password is None:
         raise usage("nothing to change; name what, such as --per-day 50.")
     if password is not None:
@@ -187,3 +194,15 @@ def _password(given: str | None) -> str:
         return given
     typed: str = typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
     return typed
+
+
+def _read_senders(text: str | None) -> str | list[str] | None:
+    """Read `news,alerts`, `all` or `none`."""
+    if text is None or text == "all":
+        return text
+    return [] if text == "none" else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _show(value: object) -> object:
+    """Write a list of names as one reads it."""
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else value

@@ -95,7 +95,7 @@ class Valkey:
             stderr=asyncio.subprocess.DEVNULL,
             pass_fds=(self._lock,),
             start_new_session=True,  # Ctrl-C goes to the whole terminal group; this one ends last
-            preexec_fn=_dying_with(os.getpid()) if sys.platform == "linux" else None,
+            preexec_fn=_make_die_with(os.getpid()) if sys.platform == "linux" else None,
         )
         if sys.platform != "linux":
             self._guard = guard(self._process.pid)
@@ -184,7 +184,7 @@ def guard(pid: int) -> "subprocess.Popen[bytes]":
     )
 
 
-def _dying_with(parent: int) -> Callable[[], None]:
+def _make_die_with(parent: int) -> Callable[[], None]:
     """Make what runs between fork and exec: the kernel shall send SIGTERM when the parent dies, however it dies."""
     libc = ctypes.CDLL(None, use_errno=True)
 

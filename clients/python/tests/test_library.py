@@ -1,6 +1,7 @@
 """The library against a running iMSG: every operation that needs no administrator, in both colours."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -10,10 +11,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from imsg_client import AsyncClient, Attachment, Client, ImsgError, LimitReached, Refused
+import imsg_client
+from imsg_client import AsyncClient, Attachment, Client, ImsgError, LimitReached, Refused, callbacks
 from imsg_client.contents import template
 from imsg_client.errors import Conflict, ConnectionFailed, NotSettled, Unauthenticated, UnexpectedAnswer
+from imsg_testing.api import wait
 from imsg_testing.deployment import Deployment, running
+from imsg_testing.receiver import receiving
 
 PASSWORD = "correct horse 9"
 EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))
@@ -22,7 +26,7 @@ EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up`, started once."""
-    with running(tmp_path_factory.mktemp("client")) as deployment:
+    with running(tmp_path_factory.mktemp("client"), {"IMSG_CALLBACKS__ALLOW": "127.0.0.1"}) as deployment:
         yield deployment
 
 
@@ -231,3 +235,82 @@ def test_an_example_runs_as_it_stands(stack: Deployment, user: str, example: Pat
     )
     assert done.returncode == 0, done.stderr
     assert "sent" in done.stdout or "delivered" in done.stdout or "已发" in done.stdout
+
+
+def test_events_are_read_on_from_where_one_stopped(imsg: Client) -> None:
+    reading = imsg.events(wait_s=20)
+    first = imsg.add_callback("https://callbacks.example.com/", ["message.sent"])  # from here on there are events
+    sent = imsg.send_mail("c@example.com", "您好", "您好")
+
+    event = next(reading)
+
+    assert (event.type, event.data["request"]) == ("message.sent", sent.id)
+    again = imsg.send_mail("d@example.com", "您好", "您好")
+    following = next(one for one in reading if one.data["request"] == again.id)
+    told = next(one for one in imsg.events(following.cursor, wait_s=20))
+    assert told.data["request"] in (sent.id, again.id)
+    with pytest.raises(Refused):
+        next(imsg.events("made up"))
+    imsg.remove_callback(first.id)
+
+
+async def test_events_are_read_by_the_other_colour_too(waiting: AsyncClient) -> None:
+    await waiting.add_callback("https://callbacks.example.com/", ["message.sent"])
+    sent = await waiting.send_mail("c@example.com", "您好", "您好")
+    async for event in waiting.events(wait_s=20):
+        assert event.data["request"] == sent.id
+        break
+
+
+def test_a_callback_is_added_tried_read_and_removed(imsg: Client) -> None:
+    with receiving() as receiver:
+        made = imsg.add_callback(receiver.url(), ["message.sent"], methods=["smtp"], description="订单系统")
+        sent = imsg.send_mail("c@example.com", "您好", "您好")
+        wait(lambda: bool(receiver.calls))
+        call = receiver.calls[0]
+        event = callbacks.verify(call.body, call.headers, made.secret)
+        assert event.data["request"] == sent.id
+        assert imsg.test_callback(made.id).delivered
+        newer = imsg.rotate_callback(made.id)
+        assert callbacks.verify(call.body, call.headers, [newer, made.secret]) == event
+        wait(lambda: next(imsg.deliveries(made.id)).state == "delivered")
+        imsg.resend_delivery(made.id, event.id)
+        wait(lambda: receiver.ids()[event.id] == 2)
+        imsg.recover_callback(made.id, datetime.now(UTC) - timedelta(hours=1))
+        changed = imsg.change_callback(made.id, enabled=False, all_methods=True)
+        assert (changed.state, changed.methods) == ("disabled", None)
+        assert [one.id for one in imsg.callbacks()] == [made.id]
+        imsg.remove_callback(made.id)
+        assert imsg.callbacks() == ()
+
+
+def test_what_people_write_back_is_listed(stack: Deployment, imsg: Client) -> None:
+    sent = imsg.send_sms("13812349876", "明天 9 点停水。")
+    imsg.wait_until_settled(sent.id)
+    stack.call("POST", "/sandbox/sms/replies", {"from": "13812349876", "text": "收到"})
+    wait(lambda: any(True for _ in imsg.replies(id=sent.id)), 30)
+    (reply,) = imsg.replies(id=f"{sent.id}-0", page_size=1)
+    assert (reply.text, reply.sender, reply.message, reply.opt_out) == ("收到", "13812349876", f"{sent.id}-0", False)
+    assert [one.id for one in imsg.replies(sender="13812349876", method="sms")] == [reply.id]
+
+
+def test_every_operation_that_needs_no_administrator_is_there(stack: Deployment, user: str) -> None:
+    """Those of the server's own document that a user is not kept from for being none."""
+    token = stack.token(user, PASSWORD)
+    document = httpx.get(f"{stack.url}/openapi.json", timeout=30).json()
+    wanted = set()
+    for path, operations in document["paths"].items():
+        if path.startswith("/api/v2/"):
+            for verb in operations:
+                if verb == "post" and path.endswith("/logout"):
+                    wanted.add(("POST", "/logout"))  # else the token ends
+                    continue
+                answer = stack.call(verb.upper(), re.sub(r"{\w+}", "x", path), {"token": token})
+                if answer.get("reason") != "no_right":
+                    wanted.add((verb.upper(), re.sub(r"{\w+}", "{}", path.removeprefix("/api/v2"))))
+    source = (Path(imsg_client.__file__).parent / "_async" / "client.py").read_text(encoding="utf-8")
+    called = re.findall(r'Call\(\s*"([A-Z]+)", f?"(/[^"]+)"', source)
+    called += [("GET", path) for path in re.findall(r'_(?:get|page)\(f?"(/[^"]+)"', source)]
+    called += [("POST", path) for path in re.findall(r'_post\(f?"(/[^"]+)"', source)]
+    assert wanted - {(verb, re.sub(r"{\w+}", "{}", path)) for verb, path in called} == set()
+    assert len(wanted) > 20

@@ -95,9 +95,19 @@ class AliyunSms:
                     return await self._send(self._batch(given), given, raw)
                 case "QuerySendDetails":
                     return Said(_ok(**self._list_details(given)))
+                case "QuerySmsTemplate":
+                    return Said(_ok(**self._show_template(given)))
         except Refusal as refusal:
             return Said(_wrong(refusal))
         return Said(_wrong(Refusal("InvalidAction.NotFound", "Specified api is not found.")))
+
+    def _show_template(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """Say how a template stands (help.aliyun.com/document_detail/121206.html). Raises Refusal."""
+        name = _pick_wanted(given, "TemplateCode")["TemplateCode"]
+        form = self.account.forms.get(name)
+        if form is None:
+            raise Refusal("isv.SMS_TEMPLATE_ILLEGAL", "该账号下找不到对应模板")
+        return {"TemplateCode": name, "TemplateStatus": 1, "TemplateContent": form.text, "Reason": ""}
 
     def _one(self, given: Mapping[str, str]) -> list[Sms]:
         """Read SendSms. Raises Refusal."""
@@ -180,7 +190,16 @@ class AliyunSms:
         """Put a message into the inbox and the list of details; return its report."""
         at = f"{calling.at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
         self.inbox.keep(
-            Received(METHOD, message.to, message.sign, calling.raw, calling.at, text=message.text, sharing=sharing)
+            Received(
+                METHOD,
+                message.to,
+                message.sign,
+                calling.raw,
+                calling.at,
+                text=message.text,
+                sharing=sharing,
+                provider="aliyun",
+            )
         )
         code = trouble.report or "DELIVERED"
         is_delivered = code == "DELIVERED"

@@ -43,6 +43,8 @@ class Received:
     """What its recipient sees, where that is known already; else it is read from `raw`."""
     sharing: int = 1
     """How many messages came in this very `raw`, and weigh it together."""
+    provider: str = ""
+    """Which of a method's stand-ins took it."""
 
 
 Reader = Callable[[bytes], Contents]
@@ -70,7 +72,7 @@ class Inbox:
 
     def find(self, method: str | None = None, to: str | None = None) -> list[Received]:
         """Return the messages of a method to a recipient (letter case apart), oldest first."""
-        return list(self._matching(method, _plain(to) if to is not None else None))
+        return list(self._find_matching(method, _plain(to) if to is not None else None))
 
     def show(self, message: Received, most: int | None = None) -> dict[str, Any]:
         """Make the public form of a message, its texts and its source cut to `most` where that is said.
@@ -81,6 +83,7 @@ class Inbox:
         contents = Contents(text=message.text) if known else self._readers[message.method](message.raw)
         return {
             "method": message.method,
+            "provider": message.provider or message.method,
             "to": message.to,
             "from": message.sender,
             "subject": contents.subject,
@@ -101,7 +104,7 @@ class Inbox:
         self._bytes = 0
         return count
 
-    def _matching(self, method: str | None, to: str | None) -> Iterator[Received]:
+    def _find_matching(self, method: str | None, to: str | None) -> Iterator[Received]:
         for message in self._messages:
             if method is not None and message.method != method:
                 continue

@@ -18,10 +18,10 @@ from imsg_runtime.api_responses import speak
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import Common, Strings, load
-from imsg_sandbox import mail, wechat, wechat_api, wechat_push, wechat_templates
+from imsg_sandbox import mail, sms_people, wechat, wechat_api, wechat_push, wechat_templates
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.aliyun import AliyunSms
-from imsg_sandbox.aliyun_reports import reporting
+from imsg_sandbox.aliyun_reports import Reports, reporting
 from imsg_sandbox.aliyun_rules import Frequencies
 from imsg_sandbox.aliyun_server import AliyunApi
 from imsg_sandbox.aliyun_server import serving as aliyun_serving
@@ -31,7 +31,7 @@ from imsg_sandbox.faults import Faults
 from imsg_sandbox.inbox import Inbox
 from imsg_sandbox.magic import Magic
 from imsg_sandbox.routes import routes
-from imsg_sandbox.sms import Ground, SmsSettings, play
+from imsg_sandbox.sms import Ground, SmsSettings, play, serve
 from imsg_sandbox.sms_callbacks import pushing as sms_pushing
 from imsg_sandbox.sms_port import SmsPort
 from imsg_sandbox.smtp import Listening, SmtpSettings, serving
@@ -109,66 +109,75 @@ class Sandbox(Service):
 
 def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> Sandbox:
     """Make the service; nothing is opened before its `running`."""
-    settings = settings or load(Settings)
-    own = settings.sandbox
+    chosen = settings or load(Settings)
 
     @asynccontextmanager
     async def opening(_: Service) -> AsyncIterator[ASGIApp]:
         async with AsyncExitStack() as stack:
-            inbox = Inbox(own.inbox_bytes, {"smtp": mail.read, wechat_api.METHOD: wechat_templates.read})
-            faults = Faults()
-            gateway = await stack.enter_async_context(
-                service_client.connect(settings.gateway_url, settings.service_key, apps)
-            )
-            post = Post(inbox, faults, Magic(), lambda: datetime.now(UTC))
-            service.smtp = await stack.enter_async_context(
-                serving(own.smtp_host or settings.host, own.smtp_port, own.smtp, post)
-            )
-            api = FastAPI(title="iMSG sandbox", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-            speak(api)
-            admission = Admission(gateway, everybody=not settings.is_exposed)
-            accounts = Accounts(settings.wechat.accounts)
-            pusher = await stack.enter_async_context(wechat_push.pushing(own.wechat_hooks, apps))
-            api.include_router(wechat.routes(wechat.People(accounts, pusher, time.time), admission))
-            allowed = [ip_network(network, strict=False) for network in own.wechat_allowed]
-            wechat_calls = wechat_api.Api(
-                accounts, faults, inbox, pusher, now=time.time, late_s=own.wechat_receipt_s, allowed=allowed
-            )
-            api.include_router(wechat_api.routes(wechat_calls), prefix=f"{wechat.PREFIX}/api")
-            api.include_router(wecom_routes(Webhook(settings.wecom.robots, inbox, faults, time.monotonic)))
-            aliyun = AliyunApi(
-                Gatekeeper(settings.sms.aliyun.secrets, lambda: datetime.now(UTC)),
-                AliyunSms(
-                    settings.sms.aliyun.account,
-                    inbox,
-                    faults,
-                    await stack.enter_async_context(
-                        reporting(settings.sms.aliyun.hook(own.sms_hooks), apps, own.sms_receipt_s, own.sms_minute_s)
-                    ),
-                    lambda: datetime.now(UTC),
-                    Frequencies(own.sms_daily),
-                    own.sms_balance,
-                ),
-                faults,
-            )
-            ground = Ground(
-                inbox,
-                faults,
-                await stack.enter_async_context(sms_pushing(own.sms_hooks, apps, own.sms_receipt_s)),
-                own.sms_hooks,
-                lambda: datetime.now(UTC),
-            )
-            others = play(settings.sms, ground)
-            for name, played in others.items():
-                api.mount(f"/sandbox/{name}", played)
-                api.router.routes.append(Route(f"/sandbox/{name}", played))  # for who leaves the slash out
-            api.mount("/sandbox/aliyun", aliyun)
-            api.router.routes.append(Route("/sandbox/aliyun", aliyun))  # for who leaves the slash out
-            service.aliyun_port = await stack.enter_async_context(
-                aliyun_serving(own.smtp_host or settings.host, own.aliyun_port, SmsPort(aliyun, others))
-            )
-            api.include_router(routes(inbox, faults, admission, aliyun_port=service.aliyun_port))
-            yield api
+            yield await _open_parts(chosen, apps, service, stack)
 
-    service = Sandbox("sandbox", settings, opening)
+    service = Sandbox("sandbox", chosen, opening)
     return service
+
+
+async def _open_parts(settings: Settings, apps: Apps, service: Sandbox, stack: AsyncExitStack) -> FastAPI:
+    own = settings.sandbox
+    inbox = Inbox(own.inbox_bytes, {"smtp": mail.read, wechat_api.METHOD: wechat_templates.read})
+    faults = Faults()
+    gateway = await stack.enter_async_context(service_client.connect(settings.gateway_url, settings.service_key, apps))
+    post = Post(inbox, faults, Magic(), _now)
+    service.smtp = await stack.enter_async_context(
+        serving(own.smtp_host or settings.host, own.smtp_port, own.smtp, post)
+    )
+    api = FastAPI(title="iMSG sandbox", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    speak(api)
+    admission = Admission(gateway, everybody=not settings.is_exposed)
+    pusher = await stack.enter_async_context(wechat_push.pushing(own.wechat_hooks, apps))
+    _play_wechat(api, settings, pusher, inbox=inbox, faults=faults, admission=admission)
+    api.include_router(wecom_routes(Webhook(settings.wecom.robots, inbox, faults, time.monotonic)))
+    reports = await stack.enter_async_context(
+        reporting(settings.sms.aliyun.hook(own.sms_hooks), apps, own.sms_receipt_s, own.sms_minute_s)
+    )
+    callbacks = await stack.enter_async_context(sms_pushing(own.sms_hooks, apps, own.sms_receipt_s))
+    ground = Ground(inbox, faults, callbacks, own.sms_hooks, _now)
+    port = _play_sms(api, settings, reports, ground, admission)
+    service.aliyun_port = await stack.enter_async_context(
+        aliyun_serving(own.smtp_host or settings.host, own.aliyun_port, port)
+    )
+    api.include_router(routes(inbox, faults, admission, aliyun_port=service.aliyun_port))
+    return api
+
+
+def _play_wechat(
+    api: FastAPI, settings: Settings, pusher: wechat_push.Pusher, *, inbox: Inbox, faults: Faults, admission: Admission
+) -> None:
+    """Play the official accounts and their followers."""
+    own, accounts = settings.sandbox, Accounts(settings.wechat.accounts)
+    api.include_router(wechat.routes(wechat.People(accounts, pusher, time.time), admission))
+    allowed = [ip_network(network, strict=False) for network in own.wechat_allowed]
+    calls = wechat_api.Api(accounts, faults, inbox, pusher, now=time.time, late_s=own.wechat_receipt_s, allowed=allowed)
+    api.include_router(wechat_api.routes(calls), prefix=f"{wechat.PREFIX}/api")
+
+
+def _play_sms(api: FastAPI, settings: Settings, reports: Reports, ground: Ground, admission: Admission) -> SmsPort:
+    """Play the SMS providers and the people whom they reach; return what answers at a port of their own."""
+    own, account = settings.sandbox, settings.sms.aliyun
+    frequencies = Frequencies(own.sms_daily)
+    sms = AliyunSms(account.account, ground.inbox, ground.faults, reports, _now, frequencies, own.sms_balance)
+    aliyun = AliyunApi(Gatekeeper(account.secrets, _now), sms, ground.faults)
+    players = play(settings.sms, ground)
+    others = serve(players, ground.faults)
+    apis: dict[str, ASGIApp] = {**others, "aliyun": aliyun}
+    for name, played in apis.items():
+        api.mount(f"/sandbox/{name}", played)
+        api.router.routes.append(Route(f"/sandbox/{name}", played))  # for who leaves the slash out
+    answering = {
+        "aliyun": sms_people.answer_by_aliyun(account.hook(own.sms_hooks), ground.now),
+        **{one.name: one.answer_of_person for one in players},
+    }
+    api.include_router(sms_people.routes(ground.inbox, ground.callbacks, answering, admission))
+    return SmsPort(aliyun, others)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -63,8 +63,13 @@ class AccountSettings(BaseModel):
         return forms
 
     def hook(self, base: str, name: str) -> str | None:
-        """Make the URL that receipts go to."""
-        return f"{base}{HOOK}{name}/{self.hook_secret.get_secret_value()}" if self.hook_secret else None
+        """Make the URL that receipts go to, and what people answer."""
+        return hook_url(base, name, self.hook_secret)
+
+
+def hook_url(base: str, name: str, secret: SecretStr | None) -> str | None:
+    """Make the URL of a provider's hook; None where it has none."""
+    return f"{base}{HOOK}{name}/{secret.get_secret_value()}" if secret else None
 
 
 class TencentSettings(AccountSettings):
@@ -109,6 +114,11 @@ class TwilioSettings(BaseModel):
     key_secret: SecretStr | None = None
     sender: str = ""
     messaging_service_sid: str = ""
+    hook_secret: SecretStr | None = None
+
+    def hook(self, base: str, name: str) -> str | None:
+        """Make the URL that what people answer goes to."""
+        return hook_url(base, name, self.hook_secret)
 
     @property
     def logins(self) -> dict[str, str]:

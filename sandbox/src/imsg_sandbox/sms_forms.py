@@ -58,7 +58,7 @@ def read_number(text: str) -> str | None:
     return None if number.startswith("+86") and not _MAINLAND.fullmatch(number[3:]) else number
 
 
-def shown(number: str) -> str:
+def show_number(number: str) -> str:
     """Write a number as the inbox shows it: mainland China's 11 digits, else country code and number."""
     return number.removeprefix("+86") if number.startswith("+86") else number.removeprefix("+")
 
@@ -73,7 +73,7 @@ class Troubles:
 
     def of(self, number: str) -> NumberTrouble:
         """Say what happens to this number."""
-        return NUMBERS.get(shown(number), NORMAL)
+        return NUMBERS.get(show_number(number), NORMAL)
 
     def refuses(self, number: str) -> str | None:
         """Return the code that this number is refused with now; None where it is taken."""

@@ -1,28 +1,23 @@
 """Tencent Cloud's SMS service as senders meet it: signed calls, a result for each number, receipts pushed or pulled."""
 
-import asyncio
 import hashlib
 import hmac
-import json
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, ClassVar
 
-import httpx
 from starlette.responses import Response
 
 from imsg_runtime.responses import Answer
 from imsg_sandbox.aliyun_signatures import Call
 from imsg_sandbox.cut import Cut
-from imsg_sandbox.faults import Fault, Faults
-from imsg_sandbox.inbox import Inbox, Received
-from imsg_sandbox.sms_api import METHOD
-from imsg_sandbox.sms_callbacks import Callback, Callbacks
-from imsg_sandbox.sms_forms import Form, Troubles, has_link, read_number, shown
+from imsg_sandbox.sms_callbacks import Callback
+from imsg_sandbox.sms_forms import Form, has_link, read_number
+from imsg_sandbox.sms_played import Ground, Played, Refusal, Text, json_callback, read_object
 
 NAME = "tencent"
 ALGORITHM = "TC3-HMAC-SHA256"
@@ -31,6 +26,8 @@ VERSION = "2021-01-11"
 MOST_NUMBERS = 200
 MOST_PULLED = 100
 MOST_KEPT = 10_000
+PACKAGE = 10_000
+"""Segments of the package that is paid for."""
 BEIJING = timezone(timedelta(hours=8))
 
 TROUBLES: Mapping[str, str] = {
@@ -41,14 +38,6 @@ TROUBLES: Mapping[str, str] = {
 _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} Credential=([^/]+)/([0-9-]+)/([a-z]+)/tc3_request, *SignedHeaders=([^,]+), *Signature=([0-9a-f]+)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal(Exception):  # noqa: N818  a refusal as the provider words it
-    """Why a whole call is refused."""
-
-    code: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +53,41 @@ class Account:
     pull: bool
 
 
-@dataclass(slots=True)
-class TencentSms:
+class TencentSms(Played):
     """The service."""
 
-    account: Account
-    inbox: Inbox
-    faults: Faults
-    callbacks: Callbacks
-    now: Callable[[], datetime]
-    troubles: Troubles = field(default_factory=lambda: Troubles(TROUBLES))
-    _waiting: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
+    name: ClassVar[str] = NAME
+    codes = TROUBLES
+
+    def __init__(self, account: Account, ground: Ground) -> None:
+        super().__init__(ground)
+        self.account = account
+        self._used = 0
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=MOST_KEPT)
+        self._written: deque[dict[str, Any]] = deque(maxlen=MOST_KEPT)
 
     async def answer(self, call: Call) -> Response:
         """Answer a call."""
         try:
-            match self._admit(call):
-                case "SendSms":
-                    return await self._send(_read(call.body), call.body)
-                case "PullSmsSendStatus":
-                    return _say({"PullSmsSendStatusSet": self._pull(_read(call.body))})
+            action = self._admit(call)
+            if action == "SendSms":
+                return await self._send(_read(call.body), call.body)
+            return _say(self._tell_of(action, call))
         except Refusal as refusal:
             return _say({"Error": {"Code": refusal.code, "Message": refusal.message}})
-        return _say({"Error": {"Code": "InvalidAction", "Message": "The request action is invalid or not found."}})
+
+    def _tell_of(self, action: str, call: Call) -> dict[str, Any]:
+        """Answer what sends nothing. Raises Refusal."""
+        match action:
+            case "PullSmsSendStatus":
+                return {"PullSmsSendStatusSet": self._pull(_read(call.body), self._waiting)}
+            case "PullSmsReplyStatus":
+                return {"PullSmsReplyStatusSet": self._pull(_read(call.body), self._written)}
+            case "DescribeSmsTemplateList":
+                return {"DescribeTemplateStatusSet": self._list_templates(_read(call.body))}
+            case "SmsPackagesStatistics":
+                return {"SmsPackagesStatisticsSet": self._list_packages(_read(call.body))}
+        raise Refusal("InvalidAction", "The request action is invalid or not found.")
 
     def _admit(self, call: Call) -> str:
         """Check a signature by what arrived. Raises Refusal."""
@@ -115,28 +116,25 @@ class TencentSms:
         numbers, text = self._check(asked)
         context, now = str(asked.get("SessionContext") or ""), self.now()
         entries: list[dict[str, Any]] = []
-        early: list[dict[str, Any]] = []
-        late: list[dict[str, Any]] = []
-        cut, wait_s = False, 0.0
+        serials: dict[str, str] = {}
         for given in numbers:
             number = read_number(given)
             code = "InvalidParameterValue.IncorrectPhoneNumber" if number is None else self.troubles.refuses(number)
             serial = f"{secrets.token_hex(8)}:{now.timestamp():.0f}"
             entries.append(_entry(given, code, serial, context))
-            if number is None or code is not None:
-                continue
-            sign_name = str(asked["SignName"])
-            received = Received(METHOD, shown(number), sign_name, raw, now, text=text, sharing=len(numbers))
-            self.inbox.keep(received)
-            trouble = self.troubles.of(number)
-            cut, wait_s = cut or trouble.cut, max(wait_s, trouble.wait_s)
-            if trouble.report is not None and not self.faults.strike(METHOD, Fault.LOST_RECEIPT):
-                (early if trouble.early else late).append(_report(number, serial, trouble.report, context, now))
-        await asyncio.sleep(wait_s)
-        await self._tell(early, late)
-        if cut or self.faults.strike(METHOD, Fault.RESET_AFTER) is not None:
-            return Cut()
-        return _say({"SendStatusSet": entries})
+            if number is not None and code is None:
+                serials[number] = serial
+        self._used += len(serials)
+        taken = await self.take(list(serials), Text(str(asked["SignName"]), text, raw))
+        early, late = (
+            [_report(number, serials[number], code, context, now) for number, code in some]
+            for some in (taken.early, taken.late)
+        )
+        if self.account.pull:
+            self._waiting.extend([*early, *late])
+        else:
+            await self.tell(_callback(self.account.hook, early), _callback(self.account.hook, late))
+        return Cut() if taken.is_cut else _say({"SendStatusSet": entries})
 
     def _check(self, asked: Mapping[str, Any]) -> tuple[Sequence[str], str]:
         """Check what all numbers share; return them and the text. Raises Refusal."""
@@ -170,25 +168,46 @@ class TencentSms:
             raise Refusal("InvalidParameterValue.ProhibitedUseUrlInTemplateParameter", "A variable holds a link.")
         return numbers, f"【{asked.get('SignName', '')}】{form.fill(values)}"
 
-    async def _tell(self, early: Sequence[dict[str, Any]], late: Sequence[dict[str, Any]]) -> None:
-        if self.account.pull:
-            self._waiting.extend([*early, *late])
-            return
-        if self.account.hook is None:
-            return
-        if early:
-            await self.callbacks.push_now(_callback(self.account.hook, early))
-        if late:
-            self.callbacks.push(_callback(self.account.hook, late))
+    def _list_templates(self, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """List those of the templates that there are (cloud.tencent.com/document/api/382/52067)."""
+        wanted = asked.get("TemplateIdSet")
+        names = [str(one) for one in wanted] if isinstance(wanted, list) and wanted else list(self.account.forms)
+        return [
+            {"TemplateId": int(name), "International": 0, "StatusCode": 0, "TemplateContent": form.text}
+            for name in names
+            if (form := self.account.forms.get(name)) is not None
+        ]
 
-    def _pull(self, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _list_packages(self, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Tell of the one package that is paid for (cloud.tencent.com/document/api/382/55982). Raises Refusal."""
+        if asked.get("SmsSdkAppId") != self.account.app_id:
+            raise Refusal("InvalidParameterValue.SdkAppIdNotExist", "SmsSdkAppId does not exist.")
+        return [{"PackageId": 1, "AmountOfPackage": PACKAGE, "CurrentUsage": self._used}]
+
+    def answer_of_person(self, number: str, text: str, sender: str) -> Callback | None:
+        """Push one object; where the account pulls, keep it until it is fetched."""
+        country, national = _split(number)
+        at = int(self.now().timestamp())
+        if self.account.pull:
+            self._written.append(
+                {
+                    "ExtendCode": "", "CountryCode": country, "PhoneNumber": number, "SignName": sender,
+                    "ReplyContent": text, "ReplyTime": at, "SubscriberNumber": national,
+                }
+            )  # fmt: skip
+            return None
+        said = {"extend": "", "mobile": national, "nationcode": country, "sign": sender, "text": text, "time": at}
+        return json_callback(self.account.hook, said, "result")
+
+    def _pull(self, asked: Mapping[str, Any], waiting: deque[dict[str, Any]]) -> list[dict[str, Any]]:
         """Hand out what was not handed out yet. Raises Refusal."""
         if asked.get("SmsSdkAppId") != self.account.app_id:
             raise Refusal("InvalidParameterValue.SdkAppIdNotExist", "SmsSdkAppId does not exist.")
         if not self.account.pull:
             raise Refusal("FailedOperation.NotEnterpriseCertification", "Pulling is not enabled for this account.")
-        count = min(int(asked.get("Limit") or 0), MOST_PULLED, len(self._waiting))
-        return [_pulled(self._waiting.popleft()) for _ in range(count)]
+        count = min(int(asked.get("Limit") or 0), MOST_PULLED, len(waiting))
+        entries = [waiting.popleft() for _ in range(count)]
+        return entries if waiting is self._written else [_write_pulled(entry) for entry in entries]
 
 
 def sign(call: Call, names: str, key: str, stamp: str, path: str) -> str:
@@ -208,13 +227,7 @@ def sign(call: Call, names: str, key: str, stamp: str, path: str) -> str:
 
 
 def _read(body: bytes) -> Mapping[str, Any]:
-    try:
-        asked = json.loads(body)
-    except ValueError:
-        asked = None
-    if not isinstance(asked, dict):
-        raise Refusal("FailedOperation.JsonParseFail", "The body is no JSON object.")
-    return asked
+    return read_object(body, "FailedOperation.JsonParseFail")
 
 
 def _entry(number: str, code: str | None, serial: str, context: str) -> dict[str, Any]:
@@ -230,11 +243,11 @@ def _entry(number: str, code: str | None, serial: str, context: str) -> dict[str
 
 
 def _report(number: str, serial: str, code: str, context: str, at: datetime) -> dict[str, Any]:
-    is_delivered = code == "DELIVERED"
+    is_delivered, (country, national) = code == "DELIVERED", _split(number)
     return {
         "user_receive_time": f"{at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}",
-        "nationcode": "86" if number.startswith("+86") else number[1:2],
-        "mobile": number[3:] if number.startswith("+86") else number[2:],
+        "nationcode": country,
+        "mobile": national,
         "report_status": "SUCCESS" if is_delivered else "FAIL",
         "errmsg": "DELIVRD" if is_delivered else code,
         "description": "用户短信送达成功" if is_delivered else "用户未接收",
@@ -245,22 +258,18 @@ def _report(number: str, serial: str, code: str, context: str, at: datetime) -> 
     }
 
 
-def _callback(url: str, reports: Sequence[Mapping[str, Any]]) -> Callback:
-    shown_of = [
-        {name: report[name] for name in report if name not in ("context", "number", "at")} for report in reports
-    ]
-    return Callback(url, json.dumps(shown_of, ensure_ascii=False).encode(), _JSON, _is_kept)
+def _split(number: str) -> tuple[str, str]:
+    """Part a number into its country code and the rest; of countries other than China only the first digit is right."""
+    return ("86", number[3:]) if number.startswith("+86") else (number[1:2], number[2:])
 
 
-_JSON = {"content-type": "application/json"}
+def _callback(url: str | None, reports: Sequence[Mapping[str, Any]]) -> Callback | None:
+    inner = ("context", "number", "at")
+    shown_of = [{name: report[name] for name in report if name not in inner} for report in reports]
+    return json_callback(url, shown_of, "result")
 
 
-def _is_kept(answer: httpx.Response) -> bool:
-    said = answer.json()
-    return isinstance(said, dict) and said.get("result") == 0
-
-
-def _pulled(report: Mapping[str, Any]) -> dict[str, Any]:
+def _write_pulled(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "UserReceiveTime": report["at"],
         "CountryCode": report["nationcode"],

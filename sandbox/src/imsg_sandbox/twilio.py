@@ -1,16 +1,14 @@
 """Twilio's Messages as senders meet them: Basic, a form, 201, and signed callbacks, out of order and repeated."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -18,12 +16,9 @@ from starlette.responses import Response
 from imsg_runtime.responses import Answer
 from imsg_sandbox.aliyun_signatures import Call
 from imsg_sandbox.cut import Cut
-from imsg_sandbox.faults import Fault, Faults
-from imsg_sandbox.inbox import Inbox, Received
-from imsg_sandbox.magic import NumberTrouble
-from imsg_sandbox.sms_api import METHOD
-from imsg_sandbox.sms_callbacks import Callback, Callbacks
-from imsg_sandbox.sms_forms import Troubles, read_number, shown
+from imsg_sandbox.sms_callbacks import Callback
+from imsg_sandbox.sms_forms import read_number
+from imsg_sandbox.sms_played import Ground, Played, Refusal, Taken, Text
 
 NAME = "twilio"
 MOST_CHARACTERS = 1_600
@@ -32,16 +27,10 @@ TROUBLES: Mapping[str, str] = {"isv.MOBILE_NUMBER_ILLEGAL": "21211", "isv.BUSINE
 REPORTS: Mapping[str, str] = {"MK:0001": "30003", "CONTENT_KEYWORD": "30007"}
 """Aliyun's receipt code of a magic number → Twilio's."""
 
-_PATH = re.compile(r".*/2010-04-01/Accounts/([^/]+)/Messages\.json")
+_PATH = re.compile(r".*/2010-04-01/Accounts/([^/]+)/(Messages|Balance)\.json")
 
-
-@dataclass(frozen=True, slots=True)
-class Refusal(Exception):  # noqa: N818  a refusal as the provider words it
-    """Why a message is refused."""
-
-    code: int
-    message: str
-    status: int = 400
+BALANCE = "Balance"
+"""twilio.com/docs/usage/api/balance"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +43,8 @@ class Account:
     """Account sid or API key → its secret."""
     sender: str
     service_sid: str
+    hook: str | None = None
+    """Where messages that come in go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +57,34 @@ class Message:
     callback: str
 
 
-@dataclass(slots=True)
-class TwilioSms:
+class TwilioSms(Played):
     """The service."""
 
-    account: Account
-    inbox: Inbox
-    faults: Faults
-    callbacks: Callbacks
-    now: Callable[[], datetime]
-    troubles: Troubles = field(default_factory=lambda: Troubles(TROUBLES))
+    name: ClassVar[str] = NAME
+    codes = TROUBLES
+
+    def __init__(self, account: Account, ground: Ground) -> None:
+        super().__init__(ground)
+        self.account = account
 
     async def answer(self, call: Call) -> Response:
         """Answer a call."""
         try:
-            self._admit(call)
+            what = self._admit(call)
+            if what == BALANCE:
+                return Answer({"account_sid": self.account.sid, "balance": "100.00", "currency": "USD"})
             return await self._send(dict(call.form), call.body)
         except Refusal as refusal:
             said: dict[str, Any] = {
-                "code": refusal.code,
+                "code": int(refusal.code),
                 "message": refusal.message,
                 "more_info": f"https://www.twilio.com/docs/errors/{refusal.code}",
                 "status": refusal.status,
             }
             return Answer(said, refusal.status)
 
-    def _admit(self, call: Call) -> None:
-        """Check the login. Raises Refusal."""
+    def _admit(self, call: Call) -> str:
+        """Check the login; return which part of the account is asked for. Raises Refusal."""
         found = _PATH.fullmatch(call.path)
         scheme, _, given = call.headers.get("authorization", "").partition(" ")
         try:
@@ -101,23 +93,21 @@ class TwilioSms:
             name, secret = "", ""
         is_known = hmac.compare_digest(self.account.logins.get(name, "\0").encode(), secret.encode())
         if scheme.lower() != "basic" or not is_known or found is None or found[1] != self.account.sid:
-            raise Refusal(20003, "Authenticate", 401)
-        if call.method != "POST":
-            raise Refusal(20004, "Method not allowed", 405)
+            raise Refusal("20003", "Authenticate", 401)
+        if call.method != ("GET" if found[2] == BALANCE else "POST"):
+            raise Refusal("20004", "Method not allowed", 405)
+        return found[2]
 
     async def _send(self, form: Mapping[str, str], raw: bytes) -> Response:
         number, body, sender = self._check(form)
         if (code := self.troubles.refuses(number)) is not None:
-            raise Refusal(int(code), f"{form['To']} is refused.", 429 if code == "20429" else 400)
-        trouble = self.troubles.of(number)
-        await asyncio.sleep(trouble.wait_s)
-        now = self.now()
+            raise Refusal(code, f"{form['To']} is refused.", 429 if code == "20429" else 400)
         message = Message(f"SM{secrets.token_hex(16)}", number, sender, form.get("StatusCallback", ""))
-        self.inbox.keep(Received(METHOD, shown(number), sender, raw, now, text=body))
-        if message.callback and trouble.report is not None and not self.faults.strike(METHOD, Fault.LOST_RECEIPT):
-            await self._tell(message, trouble)
-        if trouble.cut or self.faults.strike(METHOD, Fault.RESET_AFTER) is not None:
+        taken = await self.take([number], Text(sender, body, raw))
+        await self._tell(message, taken)
+        if taken.is_cut:
             return Cut()
+        now = self.now()
         said: dict[str, Any] = {
             "sid": message.sid,
             "account_sid": self.account.sid,
@@ -145,35 +135,46 @@ class TwilioSms:
     def _check(self, form: Mapping[str, str]) -> tuple[str, str, str]:
         """Check a message; return its number, words and sender. Raises Refusal."""
         if not (to := form.get("To")):
-            raise Refusal(21604, "A 'To' phone number is required.")
+            raise Refusal("21604", "A 'To' phone number is required.", 400)
         number = read_number(to) if to.startswith("+") else None
         if number is None:
-            raise Refusal(21211, f"The 'To' number {to} is not a valid phone number.")
+            raise Refusal("21211", f"The 'To' number {to} is not a valid phone number.", 400)
         if not (body := form.get("Body")):
-            raise Refusal(21602, "Message body is required.")
+            raise Refusal("21602", "Message body is required.", 400)
         if len(body) > MOST_CHARACTERS:
-            raise Refusal(21617, f"The concatenated message body exceeds the {MOST_CHARACTERS} character limit.")
+            raise Refusal("21617", f"The concatenated message body exceeds the {MOST_CHARACTERS} character limit.", 400)
         sender, service = form.get("From", ""), form.get("MessagingServiceSid", "")
         if not sender and not service:
-            raise Refusal(21603, "A 'From' phone number is required.")
+            raise Refusal("21603", "A 'From' phone number is required.", 400)
         if (sender and sender != self.account.sender) or (service and service != self.account.service_sid):
-            raise Refusal(21606, "The 'From' is not a number of yours that can send this.")
+            raise Refusal("21606", "The 'From' is not a number of yours that can send this.", 400)
         return number, body, sender or service
 
-    async def _tell(self, message: Message, trouble: NumberTrouble) -> None:
+    async def _tell(self, message: Message, taken: Taken) -> None:
         """Call back out of order, and the end twice, as may happen."""
-        is_delivered = trouble.report == "DELIVERED"
+        if not message.callback or not (taken.early or taken.late):
+            return
+        ((_, report),) = (*taken.early, *taken.late)
+        is_delivered = report == "DELIVERED"
         end = self._callback(
             message,
             "delivered" if is_delivered else "undelivered",
-            "" if is_delivered else REPORTS.get(trouble.report or "", "30008"),
+            "" if is_delivered else REPORTS.get(report, "30008"),
         )
-        if trouble.early:
-            await self.callbacks.push_now(end)
-        else:
-            self.callbacks.push(end)
+        await self.tell(end if taken.early else None, end if taken.late else None)
         self.callbacks.push(self._callback(message, "sent", ""))
         self.callbacks.push(end)
+
+    def answer_of_person(self, number: str, text: str, sender: str) -> Callback | None:
+        """Call the webhook of messages that come in, signed."""
+        if self.account.hook is None:
+            return None
+        sid = f"SM{secrets.token_hex(16)}"
+        fields = {
+            "AccountSid": self.account.sid, "ApiVersion": "2010-04-01", "Body": text, "From": number, "MessageSid": sid,
+            "NumMedia": "0", "NumSegments": "1", "SmsSid": sid, "SmsStatus": "received", "To": sender,
+        }  # fmt: skip
+        return self._sign_callback(self.account.hook, fields)
 
     def _callback(self, message: Message, status: str, code: str) -> Callback:
         fields = {
@@ -187,11 +188,14 @@ class TwilioSms:
             "To": message.to,
             **({"ErrorCode": code} if code else {}),
         }
+        return self._sign_callback(message.callback, fields)
+
+    def _sign_callback(self, url: str, fields: Mapping[str, str]) -> Callback:
         headers = {
             "content-type": "application/x-www-form-urlencoded",
-            "x-twilio-signature": sign(message.callback, fields, self.account.token),
+            "x-twilio-signature": sign(url, fields, self.account.token),
         }
-        return Callback(message.callback, urlencode(fields).encode(), headers)
+        return Callback(url, urlencode(fields).encode(), headers)
 
 
 def sign(url: str, fields: Mapping[str, str], token: str) -> str:

@@ -1,26 +1,23 @@
 """Volcengine's SMS service as senders meet it: signed calls, accepted or refused whole, and receipts pushed."""
 
-import asyncio
 import hashlib
 import hmac
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.responses import Response
 
 from imsg_runtime.responses import Answer
 from imsg_sandbox.aliyun_signatures import Call, escape
 from imsg_sandbox.cut import Cut
-from imsg_sandbox.faults import Fault, Faults
-from imsg_sandbox.inbox import Inbox, Received
-from imsg_sandbox.sms_api import METHOD
-from imsg_sandbox.sms_callbacks import Callback, Callbacks
-from imsg_sandbox.sms_forms import Form, Troubles, has_link, read_number, shown
+from imsg_sandbox.sms_callbacks import Callback
+from imsg_sandbox.sms_forms import Form, has_link, read_number, show_number
+from imsg_sandbox.sms_played import Ground, Played, Refusal, Text, json_callback, read_object
 
 NAME = "volcengine"
 ALGORITHM = "HMAC-SHA256"
@@ -38,15 +35,6 @@ _AUTHORIZATION = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal(Exception):  # noqa: N818  a refusal as the provider words it
-    """Why a call is refused."""
-
-    code: str
-    message: str
-    status: int = 200
-
-
-@dataclass(frozen=True, slots=True)
 class Account:
     """What is played."""
 
@@ -59,23 +47,22 @@ class Account:
     hook: str | None
 
 
-@dataclass(slots=True)
-class VolcengineSms:
+class VolcengineSms(Played):
     """The service."""
 
-    account: Account
-    inbox: Inbox
-    faults: Faults
-    callbacks: Callbacks
-    now: Callable[[], datetime]
-    troubles: Troubles = field(default_factory=lambda: Troubles(TROUBLES))
+    name: ClassVar[str] = NAME
+    codes = TROUBLES
+
+    def __init__(self, account: Account, ground: Ground) -> None:
+        super().__init__(ground)
+        self.account = account
 
     async def answer(self, call: Call) -> Response:
         """Answer a call."""
         metadata = {"RequestId": secrets.token_hex(16), "Action": "SendSms", "Version": "2020-01-01"}
         try:
             self._admit(call)
-            identity, cut = await self._send(_read(call.body), call.body)
+            identity, cut = await self._send(read_object(call.body, "RE:0009"), call.body)
         except Refusal as refusal:
             error = {"Code": refusal.code, "Message": refusal.message}
             return Answer({"ResponseMetadata": {**metadata, "Error": error}}, refusal.status)
@@ -112,24 +99,21 @@ class VolcengineSms:
         numbers, text = self._check(asked)
         for number in numbers:
             if (code := self.troubles.refuses(number)) is not None:
-                raise Refusal(code, f"{shown(number)} is refused, and the call with it.")
+                raise Refusal(code, f"{show_number(number)} is refused, and the call with it.")
         identity, now, tag = str(secrets.token_hex(16)), self.now(), str(asked.get("Tag") or "")
-        early: list[dict[str, Any]] = []
-        late: list[dict[str, Any]] = []
-        troubles = [self.troubles.of(number) for number in numbers]
-        await asyncio.sleep(max(trouble.wait_s for trouble in troubles))
-        for number, trouble in zip(numbers, troubles, strict=True):
-            sign_name = str(asked["Sign"])
-            self.inbox.keep(Received(METHOD, shown(number), sign_name, raw, now, text=text, sharing=len(numbers)))
-            if trouble.report is not None and not self.faults.strike(METHOD, Fault.LOST_RECEIPT):
-                report = self._report(number, identity, trouble.report, tag, now)
-                (early if trouble.early else late).append(report)
-        if self.account.hook is not None and early:
-            await self.callbacks.push_now(_callback(self.account.hook, early))
-        if self.account.hook is not None and late:
-            self.callbacks.push(_callback(self.account.hook, late))
-        cut = any(trouble.cut for trouble in troubles) or self.faults.strike(METHOD, Fault.RESET_AFTER) is not None
-        return identity, cut
+        taken = await self.take(numbers, Text(str(asked["Sign"]), text, raw))
+        early, late = (
+            [self._report(number, identity, code, tag, now) for number, code in some]
+            for some in (taken.early, taken.late)
+        )
+        await self.tell(json_callback(self.account.hook, early), json_callback(self.account.hook, late))
+        return identity, taken.is_cut
+
+    def answer_of_person(self, number: str, text: str, sender: str) -> Callback | None:
+        """Push a list of one; the fields are unverified."""
+        at = int(self.now().timestamp() * 1_000)
+        said = {"mobile": show_number(number), "content": text, "sign": sender, "ext_code": "", "recv_time": at}
+        return json_callback(self.account.hook, [{**said, "message_id": secrets.token_hex(8)}])
 
     def _check(self, asked: Mapping[str, Any]) -> tuple[Sequence[str], str]:
         """Check a call; return its numbers and its text. Raises Refusal."""
@@ -160,7 +144,7 @@ class VolcengineSms:
             "sub_account": self.account.group,
             "status_code": "0" if is_delivered else code,
             "description": "success" if is_delivered else "用户未接收",
-            "mobile": shown(number),
+            "mobile": show_number(number),
             "channel_type": "CN_NTC",
             "message_id": identity,
             "msg_count": 1,
@@ -184,18 +168,3 @@ def sign(call: Call, names: str, secret: str, region: str, path: str) -> str:
     key = hmac.new(key, b"volcSMS", hashlib.sha256).digest()
     key = hmac.new(key, b"request", hashlib.sha256).digest()
     return hmac.new(key, said.encode(), hashlib.sha256).hexdigest()
-
-
-def _read(body: bytes) -> Mapping[str, Any]:
-    try:
-        asked = json.loads(body)
-    except ValueError:
-        asked = None
-    if not isinstance(asked, dict):
-        raise Refusal("RE:0009", "The body is no JSON object.")
-    return asked
-
-
-def _callback(url: str, reports: Sequence[Mapping[str, Any]]) -> Callback:
-    headers = {"content-type": "application/json;charset=utf-8"}
-    return Callback(url, json.dumps(list(reports), ensure_ascii=False).encode(), headers)

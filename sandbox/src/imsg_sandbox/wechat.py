@@ -23,6 +23,25 @@ class Following(BaseModel):
     account: str | None = None
     blocks: bool = False
     """Whether they block the account's messages, so that receipts say `failed:user block`."""
+    scan: str | None = None
+    """The `url` of a QR code by which they came."""
+
+
+class Scan(BaseModel):
+    """Body of POST …/scan."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    url: str
+
+
+class Grant(BaseModel):
+    """Body of POST …/grant and …/revoke."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    templates: list[str] = []
+    """Of notices; left out: all that the account has."""
 
 
 class Press(BaseModel):
@@ -57,6 +76,8 @@ class People:
                 "appid": account.appid,
                 "secret": account.secret,
                 "templates": {name: list(variables) for name, variables in account.templates.items()},
+                "notices": {name: list(fields) for name, fields in account.notices.items()},
+                "codes": account.codes.list(self._now()),
                 "encrypted": account.aes_key is not None,
                 "menu": account.menu,
             }
@@ -79,7 +100,8 @@ class People:
         account = self._accounts.find(asked.account)
         if account is None:
             raise Refusal("no_such_account", account=asked.account or "")
-        return await self._follow(account, account.follow(blocks=asked.blocks))
+        scene = None if asked.scan is None else self._scene(account, asked.scan)
+        return await self._follow(account, account.follow(blocks=asked.blocks), scene)
 
     async def follow_again(self, openid: str) -> Answer:
         """Let somebody who has left follow again."""
@@ -87,6 +109,36 @@ class People:
         account.left.discard(openid)
         account.followers.setdefault(openid)
         return await self._follow(account, openid)
+
+    async def scan(self, openid: str, request: Request) -> Answer:
+        """Scan a QR code of the account; whoever has left follows again by it."""
+        asked = _read(Scan, await request.body())
+        account = self._account(openid)
+        scene = self._scene(account, asked.url)
+        if openid in account.left:
+            account.left.discard(openid)
+            return await self._follow(account, openid, scene)
+        return await self._push(openid, "scan", {"MsgType": "event", "Event": "SCAN", **scene})
+
+    async def grant(self, openid: str, request: Request) -> Answer:
+        """Say yes to notices, once each, whether they follow or not."""
+        return await self._change(openid, request, "subscribe_msg_popup_event", "accept")
+
+    async def revoke(self, openid: str, request: Request) -> Answer:
+        """Take back what was granted, in WeChat's own settings."""
+        return await self._change(openid, request, "subscribe_msg_change_event", "reject")
+
+    async def _change(self, openid: str, request: Request, event: str, said: str) -> Answer:
+        asked = _read(Grant, await request.body() or b"{}")
+        account = self._account(openid)
+        templates = asked.templates or list(account.notices)
+        for template in templates:
+            account.grant(openid, template, 1 if said == "accept" else -account.grants.get((openid, template), 0))
+        listed = [{"TemplateId": one, "SubscribeStatusString": said, "PopupScene": "0"} for one in templates]
+        name = "SubscribeMsgPopupEvent" if said == "accept" else "SubscribeMsgChangeEvent"
+        answered = await self._pusher.push(account, openid, {"MsgType": "event", "Event": event}, (name, listed))
+        left = {one: account.grants.get((openid, one), 0) for one in templates}
+        return Answer(ok(answered=answered.ok, grants=left))
 
     async def press(self, openid: str, request: Request) -> Answer:
         """Press a button of the menu; `reply` is what the account answers."""
@@ -103,20 +155,28 @@ class People:
 
     async def leave(self, openid: str) -> Answer:
         """Let somebody follow no more."""
-        account = self._following(openid)
+        account = self._find_follower_account(openid)
         account.left.add(openid)
         answered = await self._pusher.push(
             account, openid, {"MsgType": "event", "Event": "unsubscribe", "EventKey": ""}
         )
         return Answer(ok(openid=openid, answered=answered.ok))
 
-    async def _follow(self, account: Account, openid: str) -> Answer:
+    def _scene(self, account: Account, url: str) -> dict[str, str]:
+        """Find what a code tells when it is scanned. Raises Refusal not_found."""
+        code = account.codes.find(url, self._now())
+        if code is None:
+            raise Refusal("not_found", what=url[:80])
+        return {"EventKey": code.scene, "Ticket": code.ticket}
+
+    async def _follow(self, account: Account, openid: str, scene: dict[str, str] | None = None) -> Answer:
         account.note_act(openid, "follow", self._now())
-        answered = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "subscribe", "EventKey": ""})
+        by = {"EventKey": ""} if scene is None else {**scene, "EventKey": f"qrscene_{scene['EventKey']}"}
+        answered = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "subscribe", **by})
         return Answer(ok(openid=openid, account=account.name, reply=answered.reply, answered=answered.ok))
 
     async def _push(self, openid: str, what: str, fields: dict[str, str]) -> Answer:
-        account = self._following(openid)
+        account = self._find_follower_account(openid)
         account.note_act(openid, what, self._now())
         answered = await self._pusher.push(account, openid, fields)
         return Answer(ok(reply=answered.reply, answered=answered.ok))
@@ -127,7 +187,7 @@ class People:
             raise Refusal("no_such_url", path=f"{PREFIX}/followers/{openid}")
         return account
 
-    def _following(self, openid: str) -> Account:
+    def _find_follower_account(self, openid: str) -> Account:
         account = self._account(openid)
         if openid in account.left:
             raise Refusal("not_following", who=openid)
@@ -142,6 +202,9 @@ def routes(people: People, admission: Admission) -> APIRouter:
     router.add_api_route("/followers", people.follow, methods=["POST"])
     router.add_api_route("/followers/{openid}", people.leave, methods=["DELETE"])
     router.add_api_route("/followers/{openid}/follow", people.follow_again, methods=["POST"])
+    router.add_api_route("/followers/{openid}/scan", people.scan, methods=["POST"])
+    router.add_api_route("/followers/{openid}/grant", people.grant, methods=["POST"])
+    router.add_api_route("/followers/{openid}/revoke", people.revoke, methods=["POST"])
     router.add_api_route("/followers/{openid}/press", people.press, methods=["POST"])
     router.add_api_route("/followers/{openid}/say", people.say, methods=["POST"])
     return router

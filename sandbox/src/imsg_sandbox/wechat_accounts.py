@@ -9,11 +9,19 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from imsg_sandbox import wechat_described
+from imsg_sandbox.wechat_codes import Codes
+
 OPENID_CHARACTERS = 28
 MARK_CHARACTERS = 9
 """The end of an openid, made of its beginning: so the sandbox knows its own again after a restart."""
 
-ACTED: Mapping[str, tuple[int, int]] = {"follow": (60, 3), "press": (60, 3), "say": (48 * 3_600, 5)}
+ACTED: Mapping[str, tuple[int, int]] = {
+    "follow": (60, 3),
+    "press": (60, 3),
+    "scan": (60, 3),
+    "say": (48 * 3_600, 5),
+}
 """What somebody did → for how many seconds the account may answer by a customer-service message, and how often."""
 
 _ALPHABET = string.ascii_letters + string.digits + "-_"
@@ -31,7 +39,7 @@ class AccountSettings(BaseModel):
     mode: str = "any"
     template: str
     variable: str = "content"
-    templates: Mapping[str, tuple[str, ...]] = {}
+    templates: wechat_described.Settings = {}
 
 
 @dataclass(slots=True)
@@ -52,7 +60,13 @@ class Account:
     token: str
     aes_key: str | None
     templates: Mapping[str, tuple[str, ...]]
-    """Template id → its variables."""
+    """Template id → its fields."""
+    notices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The same of subscribe notices."""
+    constants: Mapping[tuple[str, str], set[str]] = field(default_factory=dict)
+    """Template id and `const` field → the values that it may have; others may have any."""
+    grants: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Openid and notice's template → how many were granted and not used."""
     menu: object = None
     messages: int = field(default_factory=lambda: secrets.randbits(60))
     """The MsgId of the last text somebody wrote."""
@@ -60,6 +74,7 @@ class Account:
     blocking: set[str] = field(default_factory=set)
     """Followers who block the account's messages: taken, and failed by the receipt."""
     windows: dict[str, list[Window]] = field(default_factory=dict)
+    codes: Codes = field(default_factory=Codes)
     followers: dict[str, None] = field(default_factory=dict)
     """Those who followed since the start, in order."""
 
@@ -85,6 +100,15 @@ class Account:
     def is_followed_by(self, openid: str) -> bool:
         """Whether they follow now."""
         return self.knows(openid) and openid not in self.left
+
+    def constants_of(self, template: str) -> dict[str, set[str]]:
+        """List a template's `const` fields → the values that they may have."""
+        return {name: values for (one, name), values in self.constants.items() if one == template}
+
+    def grant(self, openid: str, template: str, by: int) -> None:
+        """Count a notice that was granted (1), used (-1) or taken back."""
+        key = openid, template
+        self.grants[key] = max(0, self.grants.get(key, 0) + by)
 
     def note_act(self, openid: str, what: str, now: float) -> None:
         """Note that somebody did something, which lets the account write to them for a while."""
@@ -119,7 +143,9 @@ class Accounts:
                 one.secret.get_secret_value(),
                 one.token.get_secret_value(),
                 None if one.aes_key is None or one.mode == "plain" else one.aes_key.get_secret_value(),
-                {**one.templates, one.template: (one.variable,)},
+                _templates(one),
+                wechat_described.read_settings(one.templates, "subscribe"),
+                wechat_described.find_constants(one.templates),
             )
             for name, one in settings.items()
         }
@@ -138,3 +164,9 @@ class Accounts:
     def find_followed(self, openid: str) -> Account | None:
         """Find the account that somebody follows or followed."""
         return next((account for account in self if account.knows(openid)), None)
+
+
+def _templates(one: AccountSettings) -> dict[str, tuple[str, ...]]:
+    """List an account's templates for template messages; the default one may be described with the others."""
+    described = wechat_described.read_settings(one.templates, "template")
+    return described if one.template in one.templates else {**described, one.template: (one.variable,)}

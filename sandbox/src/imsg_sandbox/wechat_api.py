@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from imsg_sandbox import wechat_menu, wechat_templates
+from imsg_sandbox import wechat_codes, wechat_menu, wechat_templates
 from imsg_sandbox.cut import Cut, linger
 from imsg_sandbox.faults import HANG_S, Fault, Faults, Order
 from imsg_sandbox.inbox import Inbox, Received
@@ -76,6 +76,9 @@ class Api:
             "stable_token": Call("POST", self._stable_token),
             "message/template/send": Call("POST", self._send),
             "message/custom/send": Call("POST", self._write),
+            "message/subscribe/bizsend": Call("POST", self._notify),
+            "newtmpl/gettemplate": Call("GET", self._notices),
+            "qrcode/create": Call("POST", self._make_code),
             "menu/create": Call("POST", self._make_menu),
             "menu/get": Call("GET", self._menu),
             "get_current_selfmenu_info": Call("GET", self._show_menu),
@@ -149,7 +152,8 @@ class Api:
             raise Refused(40037)
         if not account.is_followed_by(openid):
             raise Refused(43004)
-        if (complaint := wechat_templates.wrong(asked.get("data"), account.templates[template])) is not None:
+        constants = account.constants_of(template)
+        if (complaint := wechat_templates.wrong(asked.get("data"), account.templates[template], constants)) is not None:
             raise Refused(47003, complaint)
         name = asked.get("client_msg_id")
         known = self._remember((account.appid, openid, str(name))) if name else None
@@ -198,10 +202,61 @@ class Api:
             raise Refused(40003)
         if asked.get("msgtype") != "text" or not isinstance(text, dict) or not text.get("content"):
             raise Refused(47001)
+        if wechat_templates.is_text_too_long(str(text["content"])):
+            raise Refused(45002)
         if code := account.write_to(openid, self._now()):
             raise Refused(code)
         self._keep(account, openid, body)
         return {"errcode": 0, "errmsg": "ok"}
+
+    async def _notify(self, request: Request, body: bytes) -> Answer:
+        """Take a subscribe notice: each uses up one that its recipient has granted (A6)."""
+        account = self._whose(request)
+        fault = self._faults.strike(
+            METHOD, Fault.HANG, Fault.RESET_BEFORE, Fault.SERVER_ERROR, Fault.RESET_AFTER, Fault.LATENCY
+        )
+        if fault is not None and (silence := await _before(fault, request)) is not None:
+            return silence
+        asked = read_json(body)
+        openid, template = str(asked.get("touser", "")), str(asked.get("template_id", ""))
+        if not account.knows(openid):
+            raise Refused(40003)
+        if template not in account.notices:
+            raise Refused(40037)
+        constants = account.constants_of(template)
+        if (complaint := wechat_templates.wrong(asked.get("data"), account.notices[template], constants)) is not None:
+            raise Refused(47003, complaint)
+        if not account.grants.get((openid, template)):
+            raise Refused(43101)
+        account.grant(openid, template, -1)
+        known = self._keep(account, openid, body)
+        if not self._faults.strike(METHOD, Fault.LOST_RECEIPT):
+            failed = openid in account.blocking
+            item = {
+                "TemplateId": template,
+                "MsgID": str(known),
+                "ErrorCode": "43019" if failed else "0",
+                "ErrorStatus": "failed:user block" if failed else "success",
+            }
+            fields = {"MsgType": "event", "Event": "subscribe_msg_sent_event"}
+            self._pusher.push_later(account, openid, fields, self._late_s, ("SubscribeMsgSentEvent", [item]))
+        if fault is not None and fault.fault is Fault.RESET_AFTER:
+            return Cut()
+        return {"errcode": 0, "errmsg": "ok", "msgid": known}
+
+    async def _notices(self, request: Request, _: bytes) -> Answer:
+        account = self._whose(request)
+        listed = [wechat_templates.describe_notice(name, fields) for name, fields in account.notices.items()]
+        return {"errcode": 0, "errmsg": "ok", "data": listed}
+
+    async def _make_code(self, request: Request, body: bytes) -> Answer:
+        """Make a QR code that tells its scene to the webhook when it is scanned."""
+        account = self._whose(request)
+        asked = read_json(body)
+        scene = wechat_codes.read_scene(asked)
+        for_s = wechat_codes.read_life(asked)
+        code = account.codes.make(scene, self._now() + for_s)
+        return {"ticket": code.ticket, "expire_seconds": for_s, "url": code.url}
 
     async def _make_menu(self, request: Request, body: bytes) -> Answer:
         account = self._whose(request)
@@ -263,6 +318,7 @@ def routes(api: Api) -> APIRouter:
     router = APIRouter()
 
     @router.api_route("/cgi-bin/{path:path}", methods=["GET", "POST"])
+    @router.api_route("/wxaapi/{path:path}", methods=["GET", "POST"])
     async def call(path: str, request: Request) -> Response:
         """Carry out one call of the API."""
         try:

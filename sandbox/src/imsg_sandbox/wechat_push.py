@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
@@ -20,6 +20,9 @@ from imsg_sandbox.wechat_cipher import Envelope, sign
 TRIES = 3
 TIMEOUT_S = 5.0
 PUSHES_AT_ONCE = 16
+
+Items = tuple[str, Sequence[Mapping[str, str]]]
+"""The element that lists something, and what."""
 
 log = logger(__name__)
 
@@ -40,7 +43,9 @@ class Pusher:
         self._slots = asyncio.Semaphore(PUSHES_AT_ONCE)
         self._later: set[asyncio.Task[None]] = set()
 
-    async def push(self, account: Account, openid: str, fields: Mapping[str, str]) -> Answered:
+    async def push(
+        self, account: Account, openid: str, fields: Mapping[str, str], items: Items | None = None
+    ) -> Answered:
         """Push one message or event, up to three times; the repeats are the same message, signed anew."""
         body = _xml(
             {
@@ -48,7 +53,8 @@ class Pusher:
                 "FromUserName": openid,
                 "CreateTime": str(int(time.time())),
                 **fields,
-            }
+            },
+            items,
         )
         async with self._slots:
             for _ in range(TRIES):
@@ -58,14 +64,16 @@ class Pusher:
         log.warning("wechat_push_given_up", account=account.name)
         return Answered(ok=False)
 
-    def push_later(self, account: Account, openid: str, fields: Mapping[str, str], after_s: float) -> None:
+    def push_later(
+        self, account: Account, openid: str, fields: Mapping[str, str], after_s: float, items: Items | None = None
+    ) -> None:
         """Push in the background."""
 
-        async def pushing() -> None:
+        async def push_then() -> None:
             await asyncio.sleep(after_s)
-            await self.push(account, openid, fields)
+            await self.push(account, openid, fields, items)
 
-        task = asyncio.create_task(pushing())
+        task = asyncio.create_task(push_then())
         self._later.add(task)
         task.add_done_callback(self._later.discard)
 
@@ -116,10 +124,16 @@ async def pushing(hooks_url: str, apps: Apps) -> AsyncIterator[Pusher]:
             await pusher.close()
 
 
-def _xml(fields: Mapping[str, str]) -> bytes:
+def _xml(fields: Mapping[str, str], items: Items | None = None) -> bytes:
     root = Element("xml")
     for name, value in fields.items():
         SubElement(root, name).text = value
+    if items is not None:
+        parent = SubElement(root, items[0])
+        for item in items[1]:
+            child = SubElement(parent, "List")
+            for name, value in item.items():
+                SubElement(child, name).text = value
     written: bytes = tostring(root, encoding="utf-8")
     return written
 

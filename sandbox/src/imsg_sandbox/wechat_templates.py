@@ -1,4 +1,4 @@
-"""What WeChat refuses of a template message's data, by the types of its fields; and how it is shown."""
+"""What WeChat refuses of a message's data, by the types of its fields; and how it is shown."""
 
 import json
 import re
@@ -20,31 +20,55 @@ LIMITS: Mapping[str, tuple[int, re.Pattern[str]]] = {
     "car_number": (8, re.compile(r"\w+")),
     "name": (20, re.compile(r"[A-Za-z ]{1,20}|[^0-9]{1,10}")),
     "phrase": (5, re.compile(r"[\u4e00-\u9fff]+")),
+    "const": (20, re.compile(r"[\s\S]+")),
 }
 """Type → the most characters, and what they may be (docs/providers.md, WeChat)."""
 
+MAX_CHARACTERS = 600
+"""Of all values of a message together, and of a customer-service text."""
 
-def wrong(data: object, variables: tuple[str, ...]) -> str | None:
+MAX_TEXT_BYTES = 2_048
+"""Of a customer-service text."""
+
+
+def wrong(data: object, fields: tuple[str, ...], constants: Mapping[str, set[str]]) -> str | None:
     """Say what is wrong with the data of a message, as errmsg does; None where nothing is."""
     if not isinstance(data, dict):
         return "argument invalid! data invalid"
-    for name in variables:
+    together = 0
+    for name in fields:
         entry = data.get(name)
         value = entry.get("value") if isinstance(entry, dict) else None
         if not isinstance(value, str) or not value:
             return f"argument invalid! data.{name}.value is empty"
+        together += len(value)
         kind = name.rstrip("0123456789")
         rule = LIMITS.get(kind) if kind != name else None
-        if rule and (len(value) > rule[0] or not rule[1].fullmatch(value) or "\n" in value):
+        if rule and (len(value) > rule[0] or not rule[1].fullmatch(value)):
             return f"argument invalid! data.{name}.value invalid"
-    return None
+        if "\n" in value or "\r" in value or (constants.get(name) and value not in constants[name]):
+            return f"argument invalid! data.{name}.value invalid"
+    return "argument invalid! data is too long" if together > MAX_CHARACTERS else None
 
 
-def describe(template: str, variables: tuple[str, ...]) -> dict[str, Any]:
+def is_text_too_long(text: str) -> bool:
+    """Tell whether a customer-service text is longer than WeChat takes."""
+    return len(text) > MAX_CHARACTERS or len(text.encode("utf-8", "replace")) > MAX_TEXT_BYTES
+
+
+def describe(template: str, fields: tuple[str, ...]) -> dict[str, Any]:
     """Write a template as `get_all_private_template` lists it."""
-    content = "\n".join(f"{{{{{name}.DATA}}}}" for name in variables)
     words = {"title": "通知", "primary_industry": "", "deputy_industry": "", "example": ""}
-    return {"template_id": template, "content": content, **words}
+    return {"template_id": template, "content": _content(fields), **words}
+
+
+def describe_notice(template: str, fields: tuple[str, ...]) -> dict[str, Any]:
+    """Write a template of notices as `newtmpl/gettemplate` lists it."""
+    return {"priTmplId": template, "title": "通知", "content": _content(fields), "example": "", "type": 2}
+
+
+def _content(fields: tuple[str, ...]) -> str:
+    return "\n".join(f"{name}:{{{{{name}.DATA}}}}" for name in fields)
 
 
 def read(raw: bytes) -> Contents:

@@ -33,6 +33,8 @@ class Event(Model):
     type: str
     timestamp: datetime
     data: Mapping[str, Any] = Field(default_factory=dict)
+    cursor: str | None = None
+    """Of `Client.events`: from where to go on once this one is carried out; None in a callback."""
 
 
 def verify(

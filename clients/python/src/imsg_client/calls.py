@@ -34,6 +34,10 @@ class Options(TypedDict, total=False):
     """What you call it: returned everywhere, and a filter."""
     expires_in: int
     """Seconds after which it is given up: 30 to 172,800."""
+    sender: str
+    """Mail: by which of the senders that your administrator has set, of those you may use."""
+    reply_to: str
+    """Mail: where answers go."""
 
 
 class Filters(TypedDict, total=False):
@@ -52,6 +56,18 @@ class Filters(TypedDict, total=False):
     until: datetime
 
 
+class CallbackChange(TypedDict, total=False):
+    """What of a callback is to be otherwise."""
+
+    url: str
+    events: Sequence[str]
+    methods: Sequence[str]
+    all_methods: bool
+    """True: of every channel again."""
+    description: str
+    enabled: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call, as often as it is tried."""
@@ -64,6 +80,8 @@ class Call:
     """Its Idempotency-Key."""
     is_repeatable: bool = False
     """Whether it may be tried again although the answer was lost."""
+    timeout_s: float | None = None
+    """How long one try waits, where that is not the client's own time."""
 
     @property
     def params(self) -> dict[str, str | int]:
@@ -165,7 +183,6 @@ def _retry_after_s(answer: httpx.Response) -> float | None:
     if given.isascii() and given.isdigit():
         return float(given)
     try:
-        at = parsedate_to_datetime(given)
-    except ValueError:
+        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, at.timestamp() - time.time())

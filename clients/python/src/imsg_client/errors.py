@@ -65,6 +65,10 @@ class Conflict(Refused):
     """The Idempotency-Key was used with another body, or what is to be resent was resent already."""
 
 
+class CursorExpired(Refused):
+    """Some events after this cursor are gone: read on without one, and look at `messages` for what happened between."""
+
+
 class Unavailable(Refused):
     """Part of the system is away, for longer than the client's patience."""
 
@@ -85,6 +89,8 @@ def refusal(status: int, body: Mapping[str, Any], retry_after_s: float | None = 
         kind = LimitReached
     elif code == _INTERNAL:
         kind = OutcomeUnknown if reason == "outcome_unknown" else Unavailable
+    elif reason == "cursor_expired":
+        kind = CursorExpired
     elif reason in _CONFLICTS:
         kind = Conflict
     return kind(status, body, retry_after_s)

@@ -109,6 +109,8 @@ class Message(Model):
     provider_id: str | None = None
     segments: int | None = None
     reference: str | None = None
+    category: str | None = None
+    """`code`, `notice`, `marketing`; None from a server of before there were categories."""
     resend_of: str | None = None
     resent_as: tuple[str, ...] = ()
     error: MessageError | None = None
@@ -121,6 +123,27 @@ class Message(Model):
     def is_settled(self) -> bool:
         """Whether only a receipt can still move it."""
         return self.status in SETTLED
+
+
+class Reply(Model):
+    """What one person wrote back."""
+
+    id: str
+    method: str
+    sender: str = Field(alias="from")
+    """Who wrote it: as the message that it answers was addressed, else the number."""
+    to: str | None = None
+    """The number that was written to, where the provider says it."""
+    text: str | None = None
+    """None once it was erased."""
+    opt_out: bool = False
+    """Whether it asks for no more messages (退订, TD, N …)."""
+    signature: str | None = None
+    provider: str | None = None
+    message: str | None = None
+    """The last message that had gone to that person."""
+    reference: str | None = None
+    at: datetime
 
 
 class Counts(Model):
@@ -164,6 +187,7 @@ class ListedRequest(Model):
     username: str
     method: str
     reference: str | None = None
+    category: str | None = None
     subject: str | None = None
     content: str | dict[str, Any] | None = None
     resend_of: str | None = None
@@ -241,3 +265,56 @@ class Page(Model, Generic[Item]):
     items: tuple[Item, ...]
     next: str | None = None
     """The cursor of the next page; None: this is the last."""
+
+
+class Callback(Model):
+    """A URL of yours that is called, and how it is."""
+
+    id: str
+    url: str
+    events: tuple[str, ...]
+    methods: tuple[str, ...] | None = None
+    """None: of every channel."""
+    description: str = ""
+    enabled: bool
+    state: str
+    """`new`, `ok`, `failing` or `disabled`."""
+    why: str | None = None
+    failing_since: datetime | None = None
+    reached_at: datetime | None = None
+    last_error: str | None = None
+    waiting: int = 0
+    created_at: datetime
+
+
+class NewCallback(Model):
+    """A callback that was added: its secret is told this once."""
+
+    id: str
+    secret: str
+
+
+class CallbackTried(Model):
+    """What a test call came to."""
+
+    delivered: bool
+    status: int | None = None
+    error: str | None = None
+    answer: str | None = None
+    took_ms: int = 0
+
+
+class CallbackDelivery(Model):
+    """One event on its way to a callback, and the last answer."""
+
+    event: str
+    type: str
+    state: str
+    attempts: int
+    status: int | None = None
+    error: str | None = None
+    answer: str | None = None
+    tried_at: datetime | None = None
+    next_at: datetime | None = None
+    created_at: datetime
+    body: str

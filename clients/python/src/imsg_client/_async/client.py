@@ -10,10 +10,12 @@ from typing import Any, Literal, Self, Unpack
 import httpx
 
 from imsg_client._async.waiting import Lock, sleep
+from imsg_client.callbacks import Event
 from imsg_client.calls import (
     Answer,
     Body,
     Call,
+    CallbackChange,
     Content,
     Filters,
     Options,
@@ -31,7 +33,23 @@ from imsg_client.calls import (
 )
 from imsg_client.contents import Attachment, mail
 from imsg_client.errors import NotSettled, OutcomeUnknown, Refused, Unauthenticated
-from imsg_client.models import Accepted, Channel, Check, ListedRequest, Message, Page, Request, Stats, Template, User
+from imsg_client.models import (
+    Accepted,
+    Callback,
+    CallbackDelivery,
+    CallbackTried,
+    Channel,
+    Check,
+    ListedRequest,
+    Message,
+    NewCallback,
+    Page,
+    Reply,
+    Request,
+    Stats,
+    Template,
+    User,
+)
 from imsg_client.retries import wait_before_repeat
 
 VERSION = "0.1.0"
@@ -245,6 +263,29 @@ class AsyncClient:
                 yield item
             cursor = page.next
 
+    async def replies(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002
+        sender: str | None = None,
+        method: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page_size: int = 50,
+    ) -> AsyncIterator[Reply]:
+        """List what people wrote back, newest first, as far as you iterate.
+
+        Of one request or message by its `id`, of one person by the address that you wrote to.
+        """
+        given = {"id": id, "from": sender, "method": method, "since": stamp(since), "until": stamp(until)}
+        cursor: str | None = ""
+        while cursor is not None:
+            query = {**given, "limit": page_size, "cursor": cursor or None}
+            page = await self._page("/replies", "replies", query, Reply)
+            for item in page.items:
+                yield item
+            cursor = page.next
+
     async def wait_until_settled(self, id: str, timeout_s: float = SETTLE_TIMEOUT_S) -> Request:  # noqa: A002
         """Wait until every message of a request has settled; return how many stand where.
 
@@ -307,6 +348,84 @@ class AsyncClient:
         await self._call(Call("POST", "/logout", body={"everywhere": everywhere}, is_repeatable=True))
         self._token = None
 
+    # What happens, told
+
+    async def events(self, after: str | None = None, *, wait_s: int = 30) -> AsyncIterator[Event]:
+        """Read what happens to your messages, the oldest first, for ever: waiting for what comes.
+
+        `after` is the `cursor` of the last event that you have carried out; None begins with the oldest that is kept.
+        An event may come twice where you go on from an older cursor: carry out each `id` once.
+        Raises CursorExpired where some of what came after the cursor is gone, and what every method raises.
+        """
+        while True:
+            query = {"after": after, "wait": wait_s}
+            call = Call("GET", "/events", query=query, is_repeatable=True, timeout_s=wait_s + TIMEOUT_S)
+            page = read_page(Event, await self._call(call), "events")
+            for place, item in enumerate(page.items, start=1):
+                # Within an answer there is one place to go on from: its end. Before that, where the answer began.
+                yield item.model_copy(update={"cursor": page.next if place == len(page.items) else after})
+            after = page.next
+
+    async def callbacks(self) -> tuple[Callback, ...]:
+        """List your callbacks, and how each is."""
+        return (await self._page("/callbacks", "callbacks", {}, Callback)).items
+
+    async def add_callback(
+        self,
+        url: str,
+        events: Sequence[str],
+        *,
+        methods: Sequence[str] | None = None,
+        description: str | None = None,
+    ) -> NewCallback:
+        """Have a URL called; the secret is told this once. What comes there is checked by `callbacks.verify`."""
+        given = {"url": url, "events": list(events), "methods": methods and list(methods), "description": description}
+        body = {name: value for name, value in given.items() if value is not None}
+        return read(NewCallback, await self._call(Call("POST", "/callbacks", body=body)))
+
+    async def change_callback(self, id: str, **changes: Unpack[CallbackChange]) -> Callback:  # noqa: A002
+        """Change what is given of a callback; `enabled=True` opens one that was disabled."""
+        return read(Callback, await self._call(Call("PATCH", f"/callbacks/{id}", body=changes, is_repeatable=True)))
+
+    async def remove_callback(self, id: str) -> None:  # noqa: A002
+        """Remove a callback, and what waits for it."""
+        await self._call(Call("DELETE", f"/callbacks/{id}"))
+
+    async def test_callback(self, id: str) -> CallbackTried:  # noqa: A002
+        """Call it now, and see what it answers."""
+        return read(CallbackTried, await self._call(Call("POST", f"/callbacks/{id}/test", body={})))
+
+    async def rotate_callback(self, id: str) -> str:  # noqa: A002
+        """Give it a new secret and return it; for 24 hours both sign."""
+        answer = await self._call(Call("POST", f"/callbacks/{id}/rotate", body={}))
+        return str(answer["secret"])
+
+    async def recover_callback(self, id: str, since: datetime, until: datetime | None = None) -> None:  # noqa: A002
+        """Send once more what did not reach it, of up to 14 days."""
+        body = {"since": stamp(since), **({"until": stamp(until)} if until else {})}
+        await self._call(Call("POST", f"/callbacks/{id}/recover", body=body, is_repeatable=True))
+
+    async def deliveries(
+        self,
+        id: str,  # noqa: A002
+        *,
+        state: Literal["waiting", "delivered", "failed"] | None = None,
+        page_size: int = 50,
+    ) -> AsyncIterator[CallbackDelivery]:
+        """List what was sent to a callback and what it answered, newest first, as far as you iterate."""
+        asked = {"state": state, "limit": page_size}
+        cursor: str | None = ""
+        while cursor is not None:
+            query = {**asked, "cursor": cursor or None}
+            page = await self._page(f"/callbacks/{id}/deliveries", "deliveries", query, CallbackDelivery)
+            for item in page.items:
+                yield item
+            cursor = page.next
+
+    async def resend_delivery(self, id: str, event: str) -> None:  # noqa: A002
+        """Send one event to a callback once more."""
+        await self._call(Call("POST", f"/callbacks/{id}/deliveries/{event}/resend", body={}, is_repeatable=True))
+
     # What all of this stands on
 
     async def _get(self, path: str, query: Query, kind: type[Answer]) -> Answer:
@@ -354,7 +473,12 @@ class AsyncClient:
         while True:
             try:
                 answer = await self._http.request(
-                    call.method, call.path, params=call.params, json=call.body, headers=call.headers(token)
+                    call.method,
+                    call.path,
+                    params=call.params,
+                    json=call.body,
+                    headers=call.headers(token),
+                    timeout=call.timeout_s or self._http.timeout,
                 )
             except httpx.TransportError as error:
                 failure, raised = explain_broken(call, self._http.base_url, error)

@@ -1,0 +1,171 @@
+"""`imsg callbacks`: URLs of one's own that are called when something happens to a message."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from imsg.api import connect
+from imsg.location import find_url
+from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
+from imsg.verbs import Json, Url, segment
+
+app = typer.Typer(help="Callbacks: list, add, test, look at what they were told.", no_args_is_help=False)
+
+PATH = "/api/v2/callbacks"
+USUAL = ("message.sent", "message.failed", "message.expired")
+
+Name = Annotated[str, typer.Argument(help="The callback's id, as `imsg callbacks` lists it.")]
+Event = Annotated[
+    list[str] | None, typer.Option("--event", help="When to call it, such as message.delivered. Repeatable.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List and change callbacks, and look at what they were told."""
+    if lists_by_itself(context):
+        list_all(url, as_json=as_json)
+
+
+@app.command("list")
+def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Show each callback and how it is."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("GET", PATH)
+    if as_json:
+        say_json(answer)
+        return
+    rows = [
+        (each["id"], each["url"], each["state"], each["waiting"], local(each["reached_at"]), _why(each))
+        for each in answer["callbacks"]
+    ]
+    say_table(("id", "URL", "state", "waiting", "last success", "why"), rows)
+
+
+@app.command()
+def add(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The URL to be called.")],
+    event: Event = None,
+    description: Annotated[str, typer.Option(help="What it is, for people.")] = "",
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Have a URL called; its secret is shown this once."""
+    body = {"url": target, "events": event or list(USUAL), "description": description}
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("POST", PATH, body)
+    if as_json:
+        say_json(answer)
+        return
+    say(f"{answer['id']} is added. Its secret, shown this once:")
+    say(answer["secret"])
+
+
+@app.command()
+def remove(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Remove a callback, and what waits for it."""
+    _do("DELETE", f"{PATH}/{segment(name)}", None, "It is removed.", url, as_json=as_json)
+
+
+@app.command()
+def enable(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Call it again, after it was disabled."""
+    _do("PATCH", f"{PATH}/{segment(name)}", {"enabled": True}, "It is called again.", url, as_json=as_json)
+
+
+@app.command()
+def disable(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Call it no more, for now."""
+    _do("PATCH", f"{PATH}/{segment(name)}", {"enabled": False}, "It is disabled.", url, as_json=as_json)
+
+
+@app.command("test")
+def try_out(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Call it now, and show what it answers."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("POST", f"{PATH}/{segment(name)}/test", {})
+    if as_json:
+        say_json(answer)
+    elif answer["delivered"]:
+        say(f"It answered {answer['status']} in {answer['took_ms']} ms.")
+    else:
+        say(f"It failed: {answer['error']}. {answer['answer'] or ''}".rstrip())
+    if not answer["delivered"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rotate(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Give it a new secret; for 24 hours both sign."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("POST", f"{PATH}/{segment(name)}/rotate", {})
+    say_json(answer) if as_json else say(answer["secret"])
+
+
+@app.command()
+def deliveries(
+    name: Name,
+    state: Annotated[str | None, typer.Option(help="waiting, delivered or failed.")] = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Show what it was told last, and what it answered."""
+    params = {"state": state} if state else {}
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("GET", f"{PATH}/{segment(name)}/deliveries", params=params)
+    if as_json:
+        say_json(answer)
+        return
+    rows = [
+        (
+            each["event"],
+            each["type"],
+            each["state"],
+            each["attempts"],
+            each["error"] or each["status"],
+            local(each["tried_at"]),
+        )
+        for each in answer["deliveries"]
+    ]
+    say_table(("event", "what", "state", "attempts", "answer", "tried"), rows)
+
+
+@app.command()
+def resend(
+    name: Name,
+    event: Annotated[str, typer.Argument(help="The event's id, as `imsg callbacks deliveries` lists it.")],
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Send one event to it once more."""
+    at = f"{PATH}/{segment(name)}/deliveries/{segment(event)}/resend"
+    _do("POST", at, {}, "It is sent again now.", url, as_json=as_json)
+
+
+@app.command()
+def recover(
+    name: Name,
+    since: Annotated[str, typer.Option(help="From when on, such as 2026-11-25T08:00:00+08:00; 14 days at most.")],
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Send once more what did not reach it since a time."""
+    at = f"{PATH}/{segment(name)}/recover"
+    _do("POST", at, {"since": since}, "What did not arrive is sent again, each event once.", url, as_json=as_json)
+
+
+def _why(callback: Mapping[str, Any]) -> str | None:
+    why: str | None = callback["last_error"] or callback["why"]
+    return why
+
+
+def _answer(delivery: Mapping[str, Any]) -> str | None:
+    said: str | None = delivery["error"] or (f"HTTP {delivery['status']}" if delivery["status"] else None)
+    return said
+
+
+def _do(verb: str, at: str, body: Mapping[str, Any] | None, done: str, url: str | None, *, as_json: bool) -> None:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call(verb, at, body)
+    say_json(answer) if as_json else say(done)

@@ -1,0 +1,232 @@
+"""`imsg suppressions`: to whom nothing may be sent any more: list, add, remove, import, export (administrators)."""
+
+import csv
+import io
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from imsg.api import Api, connect
+from imsg.location import find_url
+from imsg.output import confirm, ending, lists_by_itself, local, say, say_json, say_table, usage
+from imsg.verbs import Json, Url, segment
+from imsg_channels import METHODS
+from imsg_contract.suppressions import Reason
+
+PATH = "/api/v2/suppressions"
+PAGE = 500
+AT_ONCE = 1_000
+COLUMNS = ("method", "to", "reason", "sender", "category", "until", "note")
+"""Of a file: those that are read back."""
+MORE_COLUMNS = ("evidence", "message", "added_by", "created_at", "id")
+
+app = typer.Typer(help="The suppression list: list, add, remove, import, export.", no_args_is_help=False)
+
+Method = Annotated[str | None, typer.Option(help="Only those of this channel.")]
+Why = Annotated[str | None, typer.Option(help=f"Only those of this reason: {', '.join(Reason)}.")]
+To = Annotated[str | None, typer.Option(help="Only those whose address holds this.")]
+Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+
+
+@app.callback(invoke_without_command=True)
+def list_by_itself(  # noqa: PLR0917  typer reads the options from here
+    context: typer.Context,
+    limit: Limit = 50,
+    method: Method = None,
+    reason: Why = None,
+    to: To = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """List, add, remove, import and export suppressions (administrators)."""
+    if lists_by_itself(context):
+        list_all(limit, method, reason, to, url, as_json=as_json)
+
+
+@app.command("list")
+def list_all(  # noqa: PLR0917  as above
+    limit: Limit = 50,
+    method: Method = None,
+    reason: Why = None,
+    to: To = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """List suppressions, newest first."""
+    found: list[dict[str, Any]] = []
+    more = False
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        for one in _all(api, _filters(method, reason, to)):
+            if more := len(found) == limit:
+                break
+            found.append(one)
+    if as_json:
+        say_json({"errorCode": 0, "errorMessage": "OK", "suppressions": found, "more": more})
+        return
+    if not found:
+        say("Nobody is suppressed.")
+        return
+    rows = [
+        (one["id"], one["method"], one["to"], one["reason"], _scope(one), local(one["created_at"]), one["evidence"])
+        for one in found
+    ]
+    say_table(("id", "channel", "to", "reason", "scope", "since", "evidence"), rows)
+    if more:
+        say("There are more; --limit shows them.")
+
+
+@app.command()
+def add(  # noqa: PLR0917  as above
+    method: Annotated[str, typer.Argument(help=f"{', '.join(METHODS)}.")],
+    addresses: Annotated[list[str], typer.Argument(metavar="TO...", help="Addresses.")],
+    reason: Annotated[str, typer.Option(help=f"{', '.join(Reason)}.")] = Reason.OPT_OUT.value,
+    sender: Annotated[str | None, typer.Option(help="Only messages of this sender, signature or account.")] = None,
+    category: Annotated[str | None, typer.Option(help="Only code, notice or marketing.")] = None,
+    until: Annotated[str | None, typer.Option(help="When it ends (RFC 3339); default: by hand alone.")] = None,
+    note: Annotated[str | None, typer.Option(help="Why, in your words.")] = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Suppress addresses: nothing is sent to them any more."""
+    row = {"method": method, "reason": reason, "sender": sender, "category": category, "until": until, "note": note}
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("POST", PATH, {**_body(row), "to": addresses if len(addresses) > 1 else addresses[0]})
+    if as_json:
+        say_json(answer)
+        return
+    _report(answer)
+
+
+@app.command()
+def remove(
+    suppressions: Annotated[list[str], typer.Argument(metavar="ID...", help="As `imsg suppressions` lists them.")],
+    yes: Yes = False,  # noqa: FBT002
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Take suppressions away: messages go to these addresses again."""
+    confirm(f"Send to {len(suppressions)} again?", yes=yes)
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        for name in suppressions:
+            answer = api.call("DELETE", f"{PATH}/{segment(name)}")
+            if not as_json:
+                say(f"{name}: removed")
+    if as_json:
+        say_json(answer)
+
+
+@app.command("export")
+def write(
+    file: Annotated[Path, typer.Argument(help="A new CSV file; - for standard output.")],
+    method: Method = None,
+    reason: Why = None,
+    to: To = None,
+    url: Url = None,
+) -> None:
+    """Write suppressions to a CSV file, which `import` reads; workbooks (.xlsx) are the web page's."""
+    if str(file) != "-" and file.exists():
+        raise usage(f"{file} is there already; name a file that is not.")
+    with ending(as_json=False), connect(find_url(url)) as api:
+        text = io.StringIO(newline="")
+        out = csv.DictWriter(text, (*COLUMNS, *MORE_COLUMNS), extrasaction="ignore")
+        out.writeheader()
+        count = 0
+        for one in _all(api, _filters(method, reason, to)):
+            scope = one["scope"] or {}
+            out.writerow({name: _safe(value) for name, value in {**one, **scope}.items()})
+            count += 1
+    if str(file) == "-":
+        sys.stdout.write(text.getvalue())
+        return
+    file.write_text("\ufeff" + text.getvalue(), encoding="utf-8", newline="")
+    say(f"{file}: {count} suppressions.")
+
+
+@app.command("import")
+def read(
+    file: Annotated[Path, typer.Argument(help="A CSV file with the columns " + ", ".join(COLUMNS) + "; or addresses.")],
+    method: Annotated[str, typer.Option(help="Where a row names no channel.")] = "smtp",
+    reason: Annotated[str, typer.Option(help="Where a row names no reason.")] = Reason.OPT_OUT.value,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Suppress the addresses of a file: a CSV file as `export` writes it, or one address a line."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise usage(f"{file} can't be read as UTF-8 text: {error}.") from error
+    added = known = wrong = 0
+    problems: list[Mapping[str, str]] = []
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        for body, addresses in _groups(text, {"method": method, "reason": reason}):
+            for first in range(0, len(addresses), AT_ONCE):
+                answer = api.call("POST", PATH, {**body, "to": addresses[first : first + AT_ONCE]})
+                added, known = added + answer["added"], known + answer["known"]
+                wrong, problems = wrong + answer["problems_total"], [*problems, *answer["problems"]]
+    whole = {"errorCode": 0, "added": added, "known": known, "problems_total": wrong, "problems": problems}
+    if as_json:
+        say_json(whole)
+    else:
+        _report(whole)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _groups(text: str, otherwise: Mapping[str, str]) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Yield what the API is asked, and of which addresses, those together of which the same is asked."""
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    heading = [cell.strip().lower() for cell in rows[0]] if rows else []
+    names = heading if "to" in heading else ["to"]
+    groups: dict[tuple[str, ...], tuple[dict[str, Any], list[str]]] = {}
+    for cells in rows[1:] if names is heading else rows:
+        row = {name: cell.strip().removeprefix("'") for name, cell in zip(names, cells, strict=False)}
+        if not (to := row.get("to", "")):
+            continue
+        full = {name: row.get(name) or otherwise.get(name) for name in COLUMNS if name != "to"}
+        key = tuple(str(full[name]) for name in sorted(full))
+        groups.setdefault(key, (_body(full), []))[1].append(to)
+    yield from groups.values()
+
+
+def _body(row: Mapping[str, str | None]) -> dict[str, Any]:
+    body: dict[str, Any] = {name: row[name] for name in ("method", "reason", "until", "note") if row.get(name)}
+    if row.get("sender") or row.get("category"):
+        body["scope"] = {"sender": row.get("sender") or None, "category": row.get("category") or None}
+    return body
+
+
+def _filters(method: str | None, reason: str | None, to: str | None) -> dict[str, str]:
+    return {name: value for name, value in (("method", method), ("reason", reason), ("to", to)) if value}
+
+
+def _all(api: Api, filters: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield those that fit, a page after the other."""
+    cursor: str | None = ""
+    while cursor is not None:
+        answer = api.call("GET", PATH, params={**filters, "limit": str(PAGE), **({"cursor": cursor} if cursor else {})})
+        yield from answer["suppressions"]
+        cursor = answer["next"]
+
+
+def _scope(one: Mapping[str, Any]) -> str:
+    scope = one["scope"]
+    if scope is None:
+        return ""
+    return " ".join(part for part in (scope["sender"], scope["category"]) if part)
+
+
+def _safe(value: object) -> object:
+    """Write a cell; what a spreadsheet would run as a formula gets an apostrophe, which `import` takes off again."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _report(answer: Mapping[str, Any]) -> None:
+    say(f"{answer['added']} added, {answer['known']} stood already.")
+    for problem in answer["problems"]:
+        say(f"{problem['to']}: {problem['detail']}")
+    if answer["problems_total"] > len(answer["problems"]):
+        say(f"… and {answer['problems_total'] - len(answer['problems'])} more.")

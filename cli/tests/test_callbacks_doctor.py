@@ -1,0 +1,82 @@
+"""`imsg doctor` of callbacks: where they may go, and whether the key of their secrets is there."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from imsg.all_in_one import Settings
+from imsg.callbacks_doctor import examine, tell_allow
+from imsg_callbacks.endpoints import Endpoints
+from imsg_callbacks.migrations import STEPS
+from imsg_callbacks.outcomes import Endpoint
+from imsg_callbacks.vault import Vault
+from imsg_database.address import read_url
+from imsg_database.database import connect
+from imsg_database.engines import Terms
+from imsg_database.migrate import migrate
+
+RIGHT, OTHER = (SecretStr(word * 8) for word in ("right", "other"))
+
+
+@pytest.mark.parametrize(
+    ("allow", "state", "remedy"),
+    [
+        ([], "to no network of yours", ""),
+        (["10.1.0.0/16", "fd12::/16"], "and to 10.1.0.0/16, fd12::/16", ""),
+        (["10.0.0.0/8", "0.0.0.0/0"], "everywhere", "IMSG_CALLBACKS__ALLOW"),
+        (["::/0"], "everywhere", "IMSG_CALLBACKS__ALLOW"),
+        (["169.254.0.0/16"], "169.254.0.0/16", "IMSG_CALLBACKS__ALLOW"),
+        (["100.64.0.0/10"], "100.64.0.0/10", "IMSG_CALLBACKS__ALLOW"),
+    ],
+)
+def test_it_says_where_callbacks_may_go_and_what_nobody_should_open(allow: list[str], state: str, remedy: str) -> None:
+    found = tell_allow(allow)
+    assert state in found.state
+    assert remedy in found.remedy
+    assert bool(found.remedy) == bool(remedy)
+
+
+async def keep_endpoint(folder: Path) -> None:
+    """Make callbacks' database, with one endpoint whose secret stands under the right key."""
+    url = read_url(f"sqlite:///{folder / 'callbacks.db'}")
+    migrate(url, STEPS)
+    async with connect(url, Terms("test", pool=1, busy_timeout_s=5)) as database:
+        endpoints = Endpoints(database, Vault([RIGHT]), lambda: 1)
+        sealed = endpoints.seal("whsec_x", "one")
+        await endpoints.add(
+            Endpoint(
+                id="one",
+                user_id="u",
+                username="admin",
+                is_admin=True,
+                url="https://a.example/",
+                events=("message.sent",),
+                methods=None,
+                description="",
+                secret=sealed,
+                old_secret=None,
+                old_until=None,
+                created_at=1,
+            )
+        )
+
+
+def test_a_key_that_opens_no_secret_is_named_and_nothing_is_made(tmp_path: Path) -> None:
+    def remedies(*keys: SecretStr) -> list[str]:
+        found = asyncio.run(examine(Settings(data_dir=tmp_path, secret_key=keys)))
+        return [one.remedy for one in found if one.remedy]
+
+    assert remedies() == []
+    asyncio.run(keep_endpoint(tmp_path))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert remedies(RIGHT) == remedies(OTHER, RIGHT) == []
+    for keys in ((), (OTHER,)):
+        (remedy,) = remedies(*keys)
+        assert "IMSG_SECRET_KEY" in remedy
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "secret_key").write_text(RIGHT.get_secret_value())
+    assert remedies() == []
