@@ -6,6 +6,10 @@ VENV := .venv/bin
 # Compiled once, here: where Python may not write beside its modules, every start would compile them again.
 export UV_COMPILE_BYTECODE := 1
 
+# Three at once on two processors, since they wait for servers; a file stays together, the dearest come first, and what
+# shares an `imsg up` goes to one worker (imsg_testing.sharing).
+TEST := $(VENV)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/compose
+
 # What is installed follows from these; a stamp older than one of them is out of date.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml shared/*/pyproject.toml clients/*/pyproject.toml)
 
@@ -14,7 +18,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help backup restore run test test-long check format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare
+.PHONY: help backup restore run test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose try-upgrade up down roll logs ps clean bench bench-quick bench-history bench-peers bench-compare
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -23,20 +27,23 @@ run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
 	@exec $(VENV)/imsg up
 
 test: check .venv/.servers .venv/.rules ## check, and every test but the long ones (15 min)
-	$(VENV)/pytest -n 2 --dist loadfile -m 'not long' --ignore=tests/fault --ignore=tests/compose
-	$(VENV)/pytest -m quick tests/fault
+	$(TEST) -m 'not long and not fault'
 
-test-long: .venv/.to-test .venv/.servers .venv/.rules ## the long tests: clusters, SDKs, Java, the fuzzer, containers
-	$(VENV)/pytest -n 2 --dist loadfile -m long --ignore=tests/fault --ignore=tests/compose
-	$(VENV)/pytest -m long tests/fault
+test-long: .venv/.to-test .venv/.servers .venv/.rules ## the long tests: clusters, killed workers, pages, SDKs, Java, the fuzzer, containers
+	$(TEST) -m long
 	@scripts/test-compose quick
 
-check: .venv/.to-test isolation ## format, lint, types, imports, isolation
+check: .venv/.to-test $(UV) ## format, lint, types, imports, isolation
+	@$(MAKE) --no-print-directory --jobs=2 types isolation style
+
+style: # how it is written, and who imports whom
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
+	$(VENV)/lint-imports --no-logo --no-cache
+
+types: # the senders' tests by themselves: a hyphen is no package, so their modules have equal names
 	$(VENV)/mypy
 	for tests in sender-*/tests; do $(VENV)/mypy $$tests || exit 1; done
-	$(VENV)/lint-imports --no-logo --no-cache
 
 format: .venv/.to-test ## put the code into its form
 	$(VENV)/ruff format .
@@ -54,8 +61,11 @@ isolation: $(UV) # each package alone with what it declares
 test-fault: .venv/.to-test .venv/.servers ## inject every fault, reconcile, write docs/fault-tolerance.md
 	$(VENV)/python -m imsg_testing.fault_run
 
-test-fault-quick: .venv/.to-test .venv/.servers ## the faults that are part of make test
+test-fault-quick: .venv/.to-test .venv/.servers ## every process killed once: a part of make test-long
 	$(VENV)/pytest -m quick tests/fault
+
+try-upgrade: .venv/.to-test .venv/.servers ## upgrade a data folder of an older commit: make try-upgrade [FROM=39c43ba]
+	$(VENV)/python -m imsg_testing.upgrade_trial $(FROM)
 
 test-compose: .venv/.to-test ## run the containers: scale, roll, kill them at random for two minutes
 	@scripts/test-compose

@@ -2,7 +2,7 @@
 # One database, a role and a schema per owner, and no right on another's: what is missing is made, what stands is set
 # right, so it may run as often as one likes, and on a cluster that is older than one of the owners.
 # For a server of your own: PGHOST, PGPASSWORD and POSTGRES_USER name it and its administrator, IMSG_SECRETS the folder
-# that holds auth_db_password, history_db_password and wechat_db_password; its pg_hba.conf stays as it is.
+# that holds auth_db_password, history_db_password, callbacks_db_password, wechat_db_password and catalog_db_password; its pg_hba.conf stays as it is.
 set -eu
 secrets=${IMSG_SECRETS:-/run/imsg}
 
@@ -40,7 +40,7 @@ ask imsg <<-'SQL'
 	REVOKE ALL ON SCHEMA public FROM PUBLIC;
 SQL
 
-for owner in auth history wechat; do
+for owner in auth history callbacks wechat catalog; do
 	# Read by psql itself: what stands on its command line is every process' to read.
 	IMSG_PASSWORD_FILE="$secrets/${owner}_db_password"
 	export IMSG_PASSWORD_FILE
@@ -66,8 +66,8 @@ if [ -n "${PGDATA:-}" ]; then
 	cat >"$PGDATA/pg_hba.conf" <<-EOF
 		# TYPE DATABASE USER ADDRESS METHOD
 		local all $POSTGRES_USER trust
-		local imsg +imsg_auth,+imsg_history,+imsg_wechat scram-sha-256
-		host imsg +imsg_auth,+imsg_history,+imsg_wechat all scram-sha-256
+		local imsg +imsg_auth,+imsg_history,+imsg_callbacks,+imsg_wechat,+imsg_catalog scram-sha-256
+		host imsg +imsg_auth,+imsg_history,+imsg_callbacks,+imsg_wechat,+imsg_catalog all scram-sha-256
 	EOF
 	echo 'SELECT pg_reload_conf() \g /dev/null' | ask postgres
 fi
