@@ -91,3 +91,14 @@ async def test_each_code_has_an_address_of_its_own_and_none_waits_for_another() 
     took = sorted(code.answered_at - code.due_at for code in sent)
     assert took[-1] >= 0.5
     assert took[-2] < 0.4
+
+
+async def test_a_code_leaves_on_another_connection_where_the_free_one_was_closed_meanwhile() -> None:
+    async def serve_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        writer.write(ANSWER)
+        writer.close()
+
+    async with listening(serve_once) as port:
+        sent = await Codes(f"http://127.0.0.1:{port}/api/send", ["{}"], "code").run([0.0, 0.1, 0.2])
+    assert [one.accepted for one in sent] == [True, True, True]

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,7 +28,7 @@ READERS: Mapping[str, Callable[[Sequence[str]], int]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, or compare what was measured; exit code 1 where two runs can't be compared, 2 for a wrong word."""
+    """Measure, or compare what was measured; exit code 1 where it failed or can't be compared, 2 for a wrong word."""
     if arguments and (reader := READERS.get(arguments[0])) is not None:
         return reader(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m imsg_bench", description=__doc__)
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> int:
         parser.error(f"there is no measurement {', '.join(unknown)}; there are {', '.join(BY_KEY)}")
     scale = HISTORY if given.history else QUICK if given.quick else FULL
     results = measure([one for one in TABLE if one.KEY in wanted], scale)
+    failed = [name for name in wanted if name not in {result.key for result in results}]
     whole = len(wanted) == len(BY_KEY) or given.history
     out = given.out or (ROOT / "bench" / "results" if whole else None)
     document = report.document(scale.name, machine.describe(), results)
@@ -55,11 +57,13 @@ def main(arguments: list[str]) -> int:
             print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     for result, series in list_missed(results):
         print(f"not reached: {result.key} {series.name}: {series.middle:.3g}, to be {series.goal}")
-    return 0
+    if failed:
+        print(f"failed, and not in the results: {', '.join(failed)}")
+    return 1 if failed else 0
 
 
 def measure(measurements: list[Measurement], scale: Scale) -> list[Result]:
-    """Carry out measurements on one ground."""
+    """Carry out measurements on one ground; one that fails is told and left out, and costs the others nothing."""
     progress = Progress()
     with ExitStack() as stack:
         servers = Servers(stack)
@@ -70,7 +74,10 @@ def measure(measurements: list[Measurement], scale: Scale) -> list[Result]:
         run = Run(scale, servers, progress, peer, found)
         for measurement in measurements:
             progress.say(f"{measurement.KEY}  {measurement.TITLE} (load of the machine: {machine.load():.1f})")
-            found[measurement.KEY] = measurement.measure(run)
+            try:
+                found[measurement.KEY] = measurement.measure(run)
+            except Exception:  # noqa: BLE001  whatever it is, half an hour of the others' figures is not lost by it
+                progress.say(f"{measurement.KEY}  failed: {traceback.format_exc()}")
         return list(found.values())
 
 

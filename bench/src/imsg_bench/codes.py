@@ -60,10 +60,24 @@ class Codes:
         return Code(address, due, monotonic(), ACCEPTED in answer)
 
     async def _ask(self, written: bytes) -> bytes:
+        while self._free:
+            reader, writer = self._free.pop()
+            try:
+                return await self._answer(reader, writer, written)
+            except (asyncio.IncompleteReadError, ConnectionError) as closed:
+                writer.close()
+                if getattr(closed, "partial", b""):
+                    raise ConnectionResetError from closed
+                continue  # the server ends a connection that was idle for 5 s, and has read nothing then
         parts = urlsplit(self.url)
-        reader, writer = (
-            self._free.pop() if self._free else await asyncio.open_connection(parts.hostname, parts.port or 80)
-        )
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+        try:
+            return await self._answer(reader, writer, written)
+        except asyncio.IncompleteReadError as closed:
+            writer.close()
+            raise ConnectionResetError from closed
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, written: bytes) -> bytes:
         writer.write(written)
         head = await reader.readuntil(b"\r\n\r\n")
         _, _, length = head.lower().partition(b"content-length:")

@@ -37,6 +37,19 @@ def _resident_mib(pid: int) -> float:
     return kib / 1024
 
 
+def proportional_mib(pid: int) -> float:
+    """Return the same with every page divided by the number of processes that have it (Pss), in MiB."""
+    return sum(_proportional_mib(one) for one in (pid, *descendants(pid)))
+
+
+def _proportional_mib(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0) / 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Meter:
     """Processor time of some processes since it was begun."""

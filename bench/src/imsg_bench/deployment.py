@@ -11,6 +11,7 @@ import httpx
 
 from imsg_bench.counts import Counts
 from imsg_bench.servers import Servers, Share, folder_of, share
+from imsg_bench.users import add_users, introduce
 from imsg_testing.api import Api, wait
 from imsg_testing.deployment import environment
 from imsg_testing.processes import Process
@@ -44,6 +45,7 @@ class Deployment:
             "IMSG_HISTORY_URL": "http://127.0.0.1:1",
         }
         self._api: Api | None = None
+        self._users_at = ""
 
     @property
     def servers(self) -> Servers:
@@ -58,7 +60,8 @@ class Deployment:
 
     def auth(self) -> OneService:
         """Start auth on a database of its own."""
-        one = self.service("imsg_auth", {"IMSG_DATABASE_URL": self.share.database("auth")})
+        self._users_at = self.share.database("auth")
+        one = self.service("imsg_auth", {"IMSG_DATABASE_URL": self._users_at})
         one.start()
         self._settings["IMSG_AUTH_URL"] = one.url
         return one
@@ -69,6 +72,24 @@ class Deployment:
         one.start()
         self._settings["IMSG_HISTORY_URL"] = one.url
         return one
+
+    def callbacks(self) -> OneService:
+        """Start callbacks on a database of its own, allowed to call this machine; auth runs already."""
+        settings = {
+            "IMSG_DATABASE_URL": self.share.database("callbacks"),
+            "IMSG_SECRET_KEY": "a key of callbacks' secrets, long enough",
+            "IMSG_CALLBACKS__ALLOW": "127.0.0.1",
+        }
+        one = self.service("imsg_callbacks", settings)
+        one.start()
+        self._settings["IMSG_CALLBACKS_URL"] = one.url
+        return one
+
+    def callback_sink(self) -> str:
+        """Start a receiver of callbacks that takes everything; return its URL."""
+        port = reserve_port(self)
+        self.listening("imsg_bench.callback_sink", port, str(port))
+        return f"http://127.0.0.1:{port}/"
 
     def gateway(self) -> OneService:
         """Start a gateway and lift the administrator's limits to the highest that can be set."""
@@ -158,14 +179,26 @@ class Deployment:
     def body(self, to: str | list[str] = "zhang@example.com", name: str = "body.json", **more: object) -> Path:
         """Write the body of POST /api/send with a token that holds."""
         path = self.folder / name
-        body = {"token": self.api.token(), "to": to, "method": "smtp", "content": CONTENT, **more}
-        path.write_text(json.dumps(body, ensure_ascii=False))
+        path.write_text(body_of(self.api.token(), to, **more))
+        return path
+
+    def bodies(self, name: str = "bodies.jsonl") -> Path:
+        """Write such a body for each of many users, one a line; they are added to auth's database."""
+        path = self.folder / name
+        tokens = add_users(self._users_at, KEYS["IMSG_TOKEN_KEY"])
+        introduce(self.api.client, tokens)
+        path.write_text("\n".join(map(body_of, tokens)))
         return path
 
     def depth(self, queue: str) -> int:
         """Count what is ready and unacked in a queue, as the management API knows it (some seconds late)."""
         answer = self.servers.broker.manage("GET", f"queues/{self.share.host}/{queue}?columns=messages").json()
         return int(answer.get("messages", 0))
+
+
+def body_of(token: str, to: str | list[str] = "zhang@example.com", **more: object) -> str:
+    """Write the body of POST /api/send of a mail."""
+    return json.dumps({"token": token, "to": to, "method": "smtp", "content": CONTENT, **more}, ensure_ascii=False)
 
 
 def wait_for(process: Process, port: int) -> None:

@@ -32,7 +32,10 @@ class Load:
 
 
 def run(url: str, body: Path, seconds: float, connections: int = CONNECTIONS) -> Load:
-    """POST a body over and over for so long. Raises LoadError where any was not accepted."""
+    """POST a body over and over for so long, or those of a file with one a line in turn.
+
+    Raises LoadError where any was not accepted.
+    """
     wrk = find_program("wrk")
     if wrk is None:
         raise MissingServerError("wrk is not installed: apt-get install wrk")

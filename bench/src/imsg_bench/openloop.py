@@ -150,16 +150,16 @@ def main(arguments: Sequence[str]) -> int:
     # epoll and uvloop know milliseconds only, and would send everything a little late; select knows microseconds.
     asked = Path(body).read_bytes()
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-
-        async def turn() -> OpenLoop:
-            load = OpenLoop(url, asked, schedule(float(rate), float(seconds)), int(connections))
-            await load.run()
-            return load
-
-        load = runner.run(turn())
+        load = OpenLoop(url, asked, schedule(float(rate), float(seconds)), int(connections))
+        exit_code = 0
+        try:
+            runner.run(load.run())
+        except TimeoutError:
+            print(f"not all were answered within {ANSWER_TIMEOUT_S:.0f} s", file=sys.stderr)
+            exit_code = 1
     latencies = [round(one * 1e3, 3) for one in load.latencies]
     print(json.dumps({"refused": load.refused, "in_time": load.in_time, "latencies_ms": latencies}))
-    return 0
+    return exit_code
 
 
 if __name__ == "__main__":

@@ -1,15 +1,24 @@
--- POSTs one body over and over and looks at every answer; writes what it found as JSON to standard error.
+-- POSTs one body over and over, or those of a file with one a line in turn, and looks at every answer; writes what it
+-- found as JSON to standard error.
 local threads = {}
 
 function setup(thread) table.insert(threads, thread) end
 
 function init(args)
   accepted, refused, example = 0, 0, ""
-  local file = assert(io.open(args[1], "rb"))
   wrk.method = "POST"
-  wrk.body = file:read("*a")
   wrk.headers["Content-Type"] = "application/json"
-  file:close()
+  local requests, at = {}, 0
+  for body in io.lines(args[1]) do
+    wrk.body = body
+    requests[#requests + 1] = wrk.format()
+  end
+  if #requests > 1 then
+    function request()
+      at = at % #requests + 1
+      return requests[at]
+    end
+  end
 end
 
 function response(status, headers, body)

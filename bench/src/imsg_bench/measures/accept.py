@@ -1,7 +1,8 @@
 """Accepted requests a second: POST /api/send of one mail over 64 connections; senders and history are stopped.
 
 Timed: wrk keeps 64 connections busy for a turn, after a shorter turn that warms up; every answer is looked at, and one
-refusal ends the measurement. The gateway checks the token, the fields and the limits, and publishes a Job, confirmed.
+refusal ends the measurement. The requests are of 250 users in turn, none of whom sends enough to count as a crowd. The
+gateway checks the token, the fields and the limits, and publishes a Job, confirmed.
 Floor: a bare ASGI app on the same uvicorn and uvloop: one Lua call that shares its pipeline, one confirmed publish of
 a prebuilt Job to the same two quorum queues (`floors/send.py`). It reads no token and checks nothing.
 Peer: FastAPI, redis-py and Celery on the same broker, with confirms and a quorum queue (`bench/peer/app.py`).
@@ -84,14 +85,15 @@ def measure(run: Run) -> Result:
         deployment.auth()
         gateway = deployment.gateway()
         floor_url, floor = start_floor(deployment)
-        body = deployment.body()
+        body = deployment.bodies()
         contenders = [
             Contender(deployment, "floor", floor_url, body, floor, queues=QUEUES),
             Contender(deployment, "iMSG", gateway.url, body, gateway.process, queues=QUEUES),
         ]
         if run.peer_python is not None:
             peer_url, peer = start_peer(deployment, run.peer_python)
-            contenders.append(Contender(deployment, "peer", peer_url, body, peer, queues=(PEER_QUEUE,)))
+            one = deployment.body()
+            contenders.append(Contender(deployment, "peer", peer_url, one, peer, queues=(PEER_QUEUE,)))
         for number in range(run.scale.rounds):
             rates = {contender.name: contender.turn(run).rate for contender in contenders}
             rates["ratio"] = rates["iMSG"] / rates["floor"]

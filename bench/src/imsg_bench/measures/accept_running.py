@@ -26,7 +26,7 @@ def measure(run: Run) -> Result:
         sender = deployment.mail_sender(port)
         sender.start()
         floor_url, floor = start_floor(deployment)
-        body = deployment.body()
+        body = deployment.bodies()
         beside = {"sender": sender.process.pid, "history": history.process.pid}
         contenders = [
             Contender(deployment, "floor", floor_url, body, floor, queues=QUEUES, beside=beside),

@@ -1,14 +1,13 @@
 """Embedded: what `imsg up` accepts and delivers, all of iMSG and its Valkey on the same cores, in one process.
 
-Accepted: wrk as in A, while the mail channel is paused, so that mails wait in their stream; history, which is in the
-same process and can't be paused, records them meanwhile. Floor: A's, on RabbitMQ, in the same round.
+Accepted: wrk as in A, of as many users, while the mail channel is paused, so that mails wait in their stream; history,
+which is in the same process and can't be paused, records them meanwhile. Floor: A's, on RabbitMQ, in the same round.
 Delivered: what has been accepted waits; the channel goes on, and the mail server's clock counts from the first mail
 to the last. Floor: C's, from as many mails in a quorum queue.
 Both together: wrk again while the channel is open, reported.
 The stream is emptied by sending between two turns.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from imsg_bench import load
 from imsg_bench.costs import Meter
 from imsg_bench.counts import Counts
-from imsg_bench.deployment import CONTENT, Deployment
+from imsg_bench.deployment import Deployment, body_of
 from imsg_bench.embedded import EmbeddedDeployment, prepare_embedded
 from imsg_bench.figures import ratios
 from imsg_bench.filling import until
@@ -24,6 +23,8 @@ from imsg_bench.measure import Run
 from imsg_bench.measures.accept import QUEUES, Contender, start_floor
 from imsg_bench.measures.mails import PATIENCE_S, floor_turn
 from imsg_bench.result import Result, Series
+from imsg_bench.users import add_users, introduce
+from imsg_testing.services import KEYS
 
 KEY = "G"
 TITLE = "Embedded, all in one process"
@@ -40,9 +41,9 @@ def measure(run: Run) -> Result:
         deployment.gateway()
         port, counts = deployment.sink()
         floor_url, floor = start_floor(deployment)
-        contender = Contender(deployment, "floor", floor_url, deployment.body(), floor, queues=QUEUES)
+        contender = Contender(deployment, "floor", floor_url, deployment.bodies(), floor, queues=QUEUES)
         with _open(deployment, port) as one:
-            body = _body(deployment.folder / "embedded.json", one)
+            body = _bodies(deployment.folder, one)
             for number in range(run.scale.rounds):
                 found["floor, accepted"].append(contender.turn(run).rate)
                 found["floor, delivered"].append(floor_turn(deployment, port, counts, run.scale.mails)[0])
@@ -92,15 +93,19 @@ def _turn(run: Run, one: EmbeddedDeployment, body: Path, counts: Counts) -> dict
 def _open(deployment: Deployment, port: int) -> Iterator[EmbeddedDeployment]:
     server = {"HOST": "127.0.0.1", "PORT": port, "SECURITY": "none", "SENDER": "imsg@example.com", "CONNECTIONS": 16}
     settings = {f"IMSG_SMTP__{name}": str(value) for name, value in server.items()}
+    settings["IMSG_TOKEN_KEY"] = KEYS["IMSG_TOKEN_KEY"]
     with prepare_embedded(deployment.folder / "up", settings) as one:
         one.start()
         one.open_wide()
         yield one
 
 
-def _body(path: Path, one: EmbeddedDeployment) -> Path:
-    body = {"token": one.token(), "to": "zhang@example.com", "method": "smtp", "content": CONTENT}
-    path.write_text(json.dumps(body, ensure_ascii=False))
+def _bodies(folder: Path, one: EmbeddedDeployment) -> Path:
+    """Write the body of a mail for each of many users, who are added to auth's database."""
+    tokens = add_users(folder / "up" / "data" / "auth.db", KEYS["IMSG_TOKEN_KEY"])
+    introduce(one.client, tokens)
+    path = folder / "embedded.jsonl"
+    path.write_text("\n".join(map(body_of, tokens)))
     return path
 
 

@@ -1,8 +1,10 @@
 """Memory and start: how much each service holds when idle, and how soon it is ready.
 
 Memory: resident memory (VmRSS) of the process and what descends from it, three seconds after it was ready, nothing
-asked of it; `imsg up` has its own Valkey in it. Start: from the start of the process until its readiness answers 200,
-asked every 10 ms; broker, Redis and database run already, and the tables stand: the second start counts.
+asked of it; `imsg up` has its own Valkey in it. A page that both the watching parent and its child have counts twice
+there; beside it stands the same with every page divided by the number of processes that have it (Pss).
+Start: from the start of the process until its readiness answers 200, asked every 10 ms; broker, Redis and database
+run already, and the tables stand: the second start counts.
 Each runs in an environment that holds only what its package declares, compiled (`scripts/isolation`): as in its image.
 Every service is started once for each round; the median counts, and of the services the largest and the slowest.
 """
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from imsg_bench.costs import resident_mib
+from imsg_bench.costs import proportional_mib, resident_mib
 from imsg_bench.deployment import START_TIMEOUT_S, Deployment, is_ready
 from imsg_bench.embedded import prepare_embedded
 from imsg_bench.figures import median
@@ -36,6 +38,7 @@ ENVIRONMENTS = Path(__file__).parents[4] / ".uv" / "isolation"
 def measure(run: Run) -> Result:
     """Measure I."""
     memory: dict[str, list[float]] = {}
+    shares: dict[str, list[float]] = {}
     start: dict[str, list[float]] = {}
     with run.deployment() as deployment:
         deployment.auth()
@@ -44,11 +47,12 @@ def measure(run: Run) -> Result:
         rounds = max(1, run.scale.rounds - 2)
         for number in range(-1, rounds):  # the first start makes tables and is not counted
             found = _all(makers)
-            for name, (seconds, mib) in found.items():
+            for name, (seconds, mib, share_mib) in found.items():
                 if number >= 0:
                     start.setdefault(name, []).append(seconds)
                     memory.setdefault(name, []).append(mib)
-            slowest = max(seconds for seconds, _ in found.values())
+                    shares.setdefault(name, []).append(share_mib)
+            slowest = max(seconds for seconds, _, _ in found.values())
             run.progress.round(KEY, max(0, number), rounds, slowest_start_s=slowest)
         _measure_embedded(deployment, with_console=False)  # makes its folder and tables, and is not counted
         for _ in range(rounds):
@@ -56,11 +60,12 @@ def measure(run: Run) -> Result:
                 seconds, mib = _measure_embedded(deployment, with_console=with_console)
                 start.setdefault(name, []).append(seconds)
                 memory.setdefault(name, []).append(mib)
-    return _result(memory, start)
+    return _result(memory, shares, start)
 
 
 def _makers(deployment: Deployment) -> Mapping[str, Callable[[], OneService]]:
-    databases = {name: deployment.share.database(name) for name in ("wechat", "auth_again", "history_again")}
+    names = ("wechat", "auth_again", "history_again", "callbacks", "catalog")
+    databases = {name: deployment.share.database(name) for name in names}
     account = {"APPID": "wx0", "SECRET": "s", "TOKEN": "t", "TEMPLATE": "m", "ENDPOINT": "http://127.0.0.1:1"}
     provider = {
         "ENDPOINT": "http://127.0.0.1:1",
@@ -75,6 +80,8 @@ def _makers(deployment: Deployment) -> Mapping[str, Callable[[], OneService]]:
         "gateway": ("imsg_gateway", {}),
         "auth": ("imsg_auth", stores["auth_again"]),
         "history": ("imsg_history", stores["history_again"]),
+        "callbacks": ("imsg_callbacks", {**stores["callbacks"], "IMSG_SECRET_KEY": "k" * 40}),
+        "catalog": ("imsg_catalog", stores["catalog"]),
         "sender-smtp": ("imsg_smtp", {"IMSG_SMTP__HOST": "127.0.0.1", "IMSG_SMTP__SENDER": "imsg@example.com"}),
         "sender-sms": ("imsg_sms", {f"IMSG_SMS__ALIYUN__{name}": value for name, value in provider.items()}),
         "sender-wechat": ("imsg_wechat", {**stores["wechat"], **wechat}),
@@ -94,8 +101,8 @@ def alone(package: str) -> Path:
     return programs
 
 
-def _all(makers: Mapping[str, Callable[[], OneService]]) -> dict[str, tuple[float, float]]:
-    """Start one after the other, then look at all of them when they have been idle; return (seconds, MiB)."""
+def _all(makers: Mapping[str, Callable[[], OneService]]) -> dict[str, tuple[float, float, float]]:
+    """Start one after the other, look at all of them when they have been idle; return (seconds, MiB, MiB of Pss)."""
     services, seconds = {}, {}
     for name, make in makers.items():
         one = services[name] = make()
@@ -104,7 +111,10 @@ def _all(makers: Mapping[str, Callable[[], OneService]]) -> dict[str, tuple[floa
         wait(lambda one=one: is_ready(one.url), START_TIMEOUT_S, every_s=POLL_S, why=one.process.last_lines)  # type: ignore[misc]
         seconds[name] = time.monotonic() - begun
     time.sleep(IDLE_S)
-    found = {name: (seconds[name], resident_mib(one.process.pid)) for name, one in services.items()}
+    found = {
+        name: (seconds[name], resident_mib(one.process.pid), proportional_mib(one.process.pid))
+        for name, one in services.items()
+    }
     for one in services.values():
         one.process.kill()
     return found
@@ -121,7 +131,9 @@ def _measure_embedded(deployment: Deployment, *, with_console: bool) -> tuple[fl
         return seconds, resident_mib(one.process.pid)
 
 
-def _result(memory: Mapping[str, list[float]], start: Mapping[str, list[float]]) -> Result:
+def _result(
+    memory: Mapping[str, list[float]], shares: Mapping[str, list[float]], start: Mapping[str, list[float]]
+) -> Result:
     services = [name for name in memory if name != CONSOLE and not name.startswith("imsg up")]
     largest = max(services, key=lambda name: median(memory[name]))
     slowest = max([*services, CONSOLE], key=lambda name: median(start[name]))
@@ -137,6 +149,7 @@ def _result(memory: Mapping[str, list[float]], start: Mapping[str, list[float]])
             Series("imsg up, no console, ready after", "s", tuple(start["imsg up, no console"]), at_most=3),
             Series("imsg up, ready after", "s", tuple(start["imsg up"]), at_most=3),
             *(Series(f"{name}, memory", "MiB", tuple(memory[name])) for name in services),
+            *(Series(f"{name}, memory by its share", "MiB", tuple(shares[name])) for name in services),
             *(Series(f"{name}, ready after", "s", tuple(start[name])) for name in [*services, CONSOLE]),
         ),
     )

@@ -177,8 +177,8 @@ class Beside:
             cores = {name: used / took_s for name, used in meter.read_s().items()}
             left = waiting(broker, BULK)
             said, errors = flood.communicate(timeout=PATIENCE_S)
-        # A generator that could not keep up has waited in vain for its last answers; what it got is not known then.
-        rate = json.loads(said)["in_time"] / (self._seconds + 2 * FLOOD_LEADS_S) if flood.returncode == 0 else 0.0
+        # Where the flood is held back its last answers are waited for in vain; what came in time is known all the same.
+        rate = json.loads(said)["in_time"] / (self._seconds + 2 * FLOOD_LEADS_S) if said else 0.0
         if flood.returncode != 0:
             self._run.progress.say(f"{KEY}  the flood was not answered to its end: {errors[-200:]}")
         self._throw_away()
@@ -188,7 +188,7 @@ class Beside:
         """Send codes; return how long each took from when it was due to its arrival."""
         words = (self._url, str(self._bodies), f"probe-{prefix}", str(RATE), str(seconds))
         command = [sys.executable, "-m", "imsg_bench.codes", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S + seconds)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE_S + seconds)
         sent = json.loads(done.stdout)
         refused = [address for address, _, _, accepted in sent if not accepted]
         assert not refused, f"{len(refused)} codes were refused"  # noqa: S101  a refusal is no measurement
