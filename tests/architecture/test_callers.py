@@ -10,6 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 import imsg_auth.main
+import imsg_callbacks.main
+import imsg_catalog.main
 import imsg_history.main
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import RULES, callers_of
@@ -17,10 +19,10 @@ from imsg_runtime.settings import CALLERS, PeerKeys
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
 
-KEYS = {name: f"the own key of {name}, long enough for all" for name in ("gateway", "sender-smtp", "sender-wechat")}
+KEYS = {name: f"the own key of {name}, long enough for all" for name in CALLERS}
 SHARED = "the one key of all services, as it was before"
 
-OWNERS = ("auth", "history")
+OWNERS = ("auth", "history", "callbacks", "catalog")
 
 
 def peer_keys(keys: Mapping[str, str]) -> PeerKeys:
@@ -48,7 +50,16 @@ async def services(tmp_path: Path, valkey_url: str, known: Mapping[str, str]) ->
     }
     auth = imsg_auth.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'auth.db'}", data_dir=tmp_path)
     history = imsg_history.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'history.db'}")
-    made = {"auth": imsg_auth.main.app(auth), "history": imsg_history.main.app(history)}
+    callbacks = imsg_callbacks.main.Settings(
+        **given, database_url=f"sqlite:///{tmp_path / 'callbacks.db'}", secret_key=(SecretStr(SHARED),)
+    )
+    catalog = imsg_catalog.main.Settings(**given, data_dir=tmp_path)
+    made = {
+        "catalog": imsg_catalog.main.app(catalog),
+        "auth": imsg_auth.main.app(auth),
+        "history": imsg_history.main.app(history),
+        "callbacks": imsg_callbacks.main.app(callbacks),
+    }
     async with AsyncExitStack() as stack:
         for service in made.values():
             await stack.enter_async_context(service.running())
@@ -80,11 +91,19 @@ async def test_a_key_opens_what_its_service_may_call(services: dict[str, Service
     assert await find_opened_by(services[owner], KEYS[caller]) == allowed
 
 
-async def test_a_sender_reads_attachments_and_nothing_else(services: dict[str, Service]) -> None:
+async def test_a_sender_reads_attachments_and_for_bounces_recipients_and_nothing_else(
+    services: dict[str, Service],
+) -> None:
     """The table itself, said once more in words."""
-    for sender in ("sender-smtp", "sender-wechat"):
+    attachments, recipients = ("GET", "/internal/attachments/{}/{}"), ("GET", "/internal/recipients/{}/{}")
+    for sender, opened in (("sender-smtp", {attachments, recipients}), ("sender-wechat", {attachments})):
         assert await find_opened_by(services["auth"], KEYS[sender]) == set()
-        assert await find_opened_by(services["history"], KEYS[sender]) == {("GET", "/internal/attachments/{}/{}")}
+        assert await find_opened_by(services["history"], KEYS[sender]) == opened
+
+
+async def test_callbacks_says_whose_events_are_wanted_and_nothing_else(services: dict[str, Service]) -> None:
+    assert await find_opened_by(services["auth"], KEYS["callbacks"]) == {("PUT", "/internal/events")}
+    assert await find_opened_by(services["history"], KEYS["callbacks"]) == set()
 
 
 @pytest.mark.parametrize("owner", OWNERS)

@@ -39,7 +39,7 @@ INNOCENT = [r"[a-z]+", r"\$\{([^{}]+)\}", r"(?<!\r)\n", r"^begin[^>]*>", r"[,;\s
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 def test_no_pattern_of_the_product_is_worse_than_linear() -> None:
     found = convict(collect())
 
@@ -47,13 +47,13 @@ def test_no_pattern_of_the_product_is_worse_than_linear() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 def test_the_measuring_convicts_what_froze_us() -> None:
     assert [one.pattern for one in convict(PATTERNS_OF_OLD)] == PATTERNS_OF_OLD
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 def test_the_measuring_convicts_the_textbooks_patterns_and_spares_the_innocent() -> None:
     guilty = [Pattern(text, uses=("findall",)) for text in TEXTBOOK]
 

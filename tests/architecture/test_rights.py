@@ -15,6 +15,8 @@ SOURCES = {
     "gateway": "gateway/src",
     "auth": "auth/src",
     "history": "history/src",
+    "callbacks": "callbacks/src",
+    "catalog": "catalog/src",
     **{channel.service: f"{channel.service}/src" for channel in CHANNELS},
 }
 

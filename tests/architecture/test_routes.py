@@ -11,6 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 import imsg_auth.main
+import imsg_callbacks.main
+import imsg_catalog.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_sandbox.main
@@ -51,10 +53,15 @@ async def services(tmp_path: Path, valkey_url: str) -> AsyncIterator[dict[str, S
     }
     auth = imsg_auth.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'auth.db'}")
     history = imsg_history.main.Settings(**given, database_url=f"sqlite:///{tmp_path / 'history.db'}")
+    callbacks = imsg_callbacks.main.Settings(
+        **given, database_url=f"sqlite:///{tmp_path / 'callbacks.db'}", secret_key=KEY
+    )
     sandbox = imsg_sandbox.main.Settings(**given, sandbox={"smtp_port": 0, "smtp_host": "127.0.0.1"})
     made = {
         "auth": imsg_auth.main.app(auth),
         "history": imsg_history.main.app(history),
+        "callbacks": imsg_callbacks.main.app(callbacks),
+        "catalog": imsg_catalog.main.app(imsg_catalog.main.Settings(**given, data_dir=tmp_path)),
         "gateway": imsg_gateway.main.app(imsg_gateway.main.Settings(**given)),
         "sandbox": imsg_sandbox.main.app(sandbox),
     }
@@ -85,7 +92,14 @@ async def reason_of(service: Service, verb: str, path: str) -> str | None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("auth", "no_right"), ("history", "no_right"), ("sandbox", "token_missing"), ("gateway", "token_missing")],
+    [
+        ("auth", "no_right"),
+        ("history", "no_right"),
+        ("callbacks", "no_right"),
+        ("catalog", "no_right"),
+        ("sandbox", "token_missing"),
+        ("gateway", "token_missing"),
+    ],
 )
 async def test_every_route_wants_a_key_or_a_token(services: dict[str, Service], name: str, reason: str) -> None:
     everything = {(verb, path) for verb, path in routes(services[name]) if not path.startswith(PROVIDERS)}
@@ -99,7 +113,7 @@ async def test_every_route_wants_a_key_or_a_token(services: dict[str, Service], 
     assert {route: answer for route, answer in answers.items() if answer != reason} == {}
 
 
-@pytest.mark.parametrize("owner", ["auth", "history"])
+@pytest.mark.parametrize("owner", ["auth", "history", "callbacks", "catalog"])
 async def test_every_public_route_of_an_owner_is_relayed(services: dict[str, Service], owner: str) -> None:
     public = {(verb, path) for verb, path in routes(services[owner]) if path.startswith("/api/")}
 
@@ -107,7 +121,7 @@ async def test_every_public_route_of_an_owner_is_relayed(services: dict[str, Ser
     assert public == {(route.verb, route.at) for route in list_relayed(services, owner)}
 
 
-@pytest.mark.parametrize("owner", ["auth", "history"])
+@pytest.mark.parametrize("owner", ["auth", "history", "callbacks", "catalog"])
 async def test_what_reaches_an_owner_is_what_it_says_that_it_reads(services: dict[str, Service], owner: str) -> None:
     """Else a field would be refused in v2 that somebody reads, or be taken that nobody does."""
     api: Any = services[owner]._api

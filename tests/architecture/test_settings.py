@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 CHOSEN = "<NAME>"
 
-ELSEWHERE = {"IMSG_CONFIG", "IMSG_BIND", "IMSG_EDGE_PROXIES", "IMSG_STORE_CPUS", "IMSG_DATA_DIR"}
+ELSEWHERE = {"IMSG_CONFIG", "IMSG_BIND", "IMSG_BOUNCE_BIND", "IMSG_EDGE_PROXIES", "IMSG_STORE_CPUS", "IMSG_DATA_DIR"}
 """Read by the frame itself, by docker-compose.yml, and by `imsg up`."""
 
 
@@ -58,7 +58,9 @@ def unknown(named: set[str], known: set[str]) -> set[str]:
     return {one for one in named - known if not any(pattern.fullmatch(one) for pattern in patterns)}
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", ".env.example", "docker-compose.yml"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "README.zh-CN.md", ".env.example", "docker-compose.yml", "deploy/bounces.yml"]
+)
 def test_a_named_setting_exists(name: str) -> None:
     known = {variable for model in SERVICES.values() for variable in names(model)} | ELSEWHERE
     known |= OLD_NAMES if name == "docker-compose.yml" else set()

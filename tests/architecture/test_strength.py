@@ -7,6 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 import imsg_auth.main
+import imsg_callbacks.main
+import imsg_catalog.main
 import imsg_gateway.main
 import imsg_history.main
 import imsg_smtp.main
@@ -26,7 +28,11 @@ READERS = [
     ("auth", "token_key"),
     ("auth", "peer_keys__gateway"),
     ("history", "service_key"),
+    ("callbacks", "service_key"),
+    ("callbacks", "secret_key"),
     ("history", "peer_keys__sender_smtp"),
+    ("catalog", "service_key"),
+    ("catalog", "peer_keys__gateway"),
     ("sender-smtp", "service_key"),
     ("sender-wechat", "service_key"),
 ]
@@ -35,13 +41,23 @@ READERS = [
 def make_service(service: str, url: str, folder: Path, **given: Any) -> Service:  # noqa: ANN401  any setting
     """Make a service of settings that are right but for what is given."""
     common: dict[str, Any] = {"broker_url": url, "redis_url": url, "service_key": LONG, **given}
-    called = {"history_url": "http://history:8000"}
     if service == "gateway":
         return imsg_gateway.main.app(imsg_gateway.main.Settings(**{"token_key": LONG, **common}))
     if service == "auth":
         return imsg_auth.main.app(imsg_auth.main.Settings(**{"token_key": LONG, "data_dir": folder, **common}))
     if service == "history":
         return imsg_history.main.app(imsg_history.main.Settings(database_url=f"sqlite:///{folder}/h.db", **common))
+    if service == "callbacks":
+        kept = {"secret_key": LONG, "database_url": f"sqlite:///{folder}/c.db", **common}
+        return imsg_callbacks.main.app(imsg_callbacks.main.Settings(**kept))
+    if service == "catalog":
+        return imsg_catalog.main.app(imsg_catalog.main.Settings(**{"data_dir": folder, **common}))
+    return make_sender(service, folder, common)
+
+
+def make_sender(service: str, folder: Path, common: dict[str, Any]) -> Service:
+    """Make a sender in the same way."""
+    called = {"history_url": "http://history:8000"}
     if service == "sender-smtp":
         smtp = {"host": "127.0.0.1", "sender": "imsg@example.com"}
         return imsg_smtp.main.app(imsg_smtp.main.Settings(**{"smtp": smtp, **called, **common}))

@@ -5,8 +5,9 @@ from collections.abc import Callable, Generator, Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from imsg_testing.bounces import BOUNCE_SECRET
 from imsg_testing.browser import DESK, PHONE, Look, MissingBrowserError, Visit, chromium
-from imsg_testing.deployment import Deployment, running
+from imsg_testing.deployment import LONG_VARIABLES, Deployment, running
 
 LOOKS = [Look("zh", DESK), Look("en", DESK), Look("zh", PHONE), Look("en", PHONE)]
 
@@ -26,8 +27,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """`imsg up` as a newcomer starts it, with limits that no test meets by the way."""
-    with running(tmp_path_factory.mktemp("console")) as opened:
+    """`imsg up` as a newcomer starts it, but for limits that no test meets by the way, and SMS of several segments.
+
+    It may call this machine back, and bounces may be pushed to it.
+    """
+    settings = {"IMSG_CALLBACKS__ALLOW": "127.0.0.1", "IMSG_SMTP__BOUNCE_SECRET": BOUNCE_SECRET}
+    with running(tmp_path_factory.mktemp("console"), {**LONG_VARIABLES, **settings}) as opened:
         opened.open_wide()
         yield opened
 
@@ -54,6 +59,6 @@ def visit(browser: Browser, deployment: Deployment, request: pytest.FixtureReque
     yield open_one
     if request.node.stash.get(_failed, False):
         for number, one in enumerate(opened):
-            one.shoot(f"failed-{request.node.name}-{number}")
+            one.shoot(f"failed-{request.node.name}-{number}", is_wanted=True)
     complaints = [complaint for one in opened for complaint in one.close()]
     assert not complaints, "\n".join(["the pages complained:", *complaints])

@@ -7,18 +7,19 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
+from imsg_testing.api import wait
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment
 from imsg_testing.entering import enter, send_and_settle
 
 Visits = Callable[..., Visit]
 
-EVERY_LOOK = [
-    Look("zh", DESK),
-    Look("en", DESK, dark=True),
-    Look("zh", PHONE, dark=True),
-    Look("en", PHONE),
-]
+BY_DAY = [Look("zh", DESK), Look("en", PHONE)]
+
+BY_NIGHT = [Look("en", DESK, dark=True), Look("zh", PHONE, dark=True)]
+
+EVERY_LOOK = [*BY_DAY, *(pytest.param(look, marks=pytest.mark.long) for look in BY_NIGHT)]
+"""All pages in one look take 20 s."""
 
 ALONE = ("/password", "/nowhere")
 """Pages that stand not in the navigation."""
@@ -26,9 +27,11 @@ ALONE = ("/password", "/nowhere")
 
 @pytest.fixture(scope="module")
 def request_id(deployment: Deployment) -> str:
-    """Have something to show: a request of which one recipient is refused for good, and an SMS."""
+    """Have something to show: a request of which one recipient is refused for good, an SMS, and an answer to it."""
     sms = {"token": deployment.token(), "method": "sms", "to": "13800138000", "content": "明天下雨"}
     assert deployment.call("POST", "/api/send", sms)["errorCode"] == 0
+    said = {"from": "13800138000", "text": "退订"}
+    wait(lambda: deployment.call("POST", "/sandbox/sms/replies", said)["errorCode"] == 0, 20, every_s=0.1)
     to = [f"reader-{secrets.token_hex(4)}@example.com", "bounce@example.com"]
     return send_and_settle(deployment, to, subject="三季度报表", attachment=make_attachment("报表.pdf", b"x" * 2048))
 
@@ -63,7 +66,7 @@ def test_a_user_sees_their_own_pages_and_no_others(deployment: Deployment, visit
     page.goto("/")
     expect(page).to_have_url(re.compile("/mine$"))
     listed = page.locator(".side-item").evaluate_all("items => items.map(item => item.getAttribute('href'))")
-    assert listed == ["/send", "/mine", "/limits"]
+    assert listed == ["/send", "/mine", "/replies", "/limits", "/callbacks"]
     seen.axe()
     seen.shoot("mine-of-a-newcomer")
     page.goto("/users")

@@ -82,6 +82,7 @@ def _send(deployment: Deployment, token: str, method: str, to: list[str]) -> Non
 @pytest.mark.parametrize("role", ["admin", "user"])
 def test_every_link_opens_what_it_says(seeded: tuple[Deployment, str], visit: Visits, role: str) -> None:
     deployment, user = seeded
+    hour = datetime.now(UTC).hour
     seen = visit(url=deployment.url)
     enter(seen) if role == "admin" else enter(seen, user, "correct horse")
     page = seen.page
@@ -111,6 +112,8 @@ def test_every_link_opens_what_it_says(seeded: tuple[Deployment, str], visit: Vi
             waiting.append(urldefrag(href).url or "/")
     assert len(counted) >= (12 if role == "admin" else 2), "numbers have links"
     for (href, rows), what in counted.items():
+        if "near=1" in href and datetime.now(UTC).hour != hour:
+            continue  # quotas of the hour are new since they were counted
         _holds(page, deployment.url + href, rows, what)
     assert len(opened) > 10
 

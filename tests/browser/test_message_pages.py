@@ -12,10 +12,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import python_calamine
 from playwright.sync_api import Page, expect
+from pydantic import SecretStr
 
+from imsg_smtp.bounces.token import derive_keys, make_token
+from imsg_testing import bounces
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment
 from imsg_testing.entering import enter, send_and_settle
+
+pytestmark = pytest.mark.long
 
 Visits = Callable[..., Visit]
 
@@ -269,6 +274,32 @@ def test_why_did_this_fail_and_resend(deployment: Deployment, visit: Visits, loo
     expect(page.get_by_role("button", name="重发" if is_zh else "Resend", exact=True)).to_have_count(0)
     page.get_by_role("link", name="改正后重新发送" if is_zh else "Correct and send anew").click()
     expect(page.locator(".field-subject input")).not_to_have_value("")
+
+
+@pytest.mark.parametrize("look", [ZH, EN], ids=lambda look: look.name)
+def test_a_complaint_is_a_line_of_what_happened(deployment: Deployment, visit: Visits, look: Look) -> None:
+    request = send_and_settle(deployment, address(), subject="新品")
+    seen = visit(look)
+    enter(seen)
+    page, is_zh = seen.page, look.language == "zh"
+    page.goto(f"/messages/{request}-0")
+    timeline = page.locator(".timeline > li")
+    expect(timeline).to_have_count(2)
+
+    key = SecretStr((deployment.data / "secrets" / "erasure_key").read_text())
+    path = f"{make_token(derive_keys([key])[0], request, 0)}@bounce.example.com"
+    raw = bounces.complaint("fbl@example.com", path, date=bounces.now())
+    pushed = deployment.client.post(f"/hooks/smtp/{bounces.BOUNCE_SECRET}", content=raw)
+    assert pushed.json()["result"] == "accepted"
+
+    expect(timeline).to_have_count(3)
+    expect(timeline.last).to_contain_text("投诉" if is_zh else "Complaint")
+    expect(timeline.last).to_contain_text("举报为垃圾邮件" if is_zh else "reported it as spam")
+    expect(timeline.last).to_contain_text("hotmail.com")
+    expect(page.locator(".verdict")).not_to_contain_text("垃圾邮件" if is_zh else "spam")
+    assert not scrolls_sideways(page)
+    seen.axe()
+    seen.shoot("message-complaint")
 
 
 @pytest.mark.parametrize("look", [ZH, EN], ids=lambda look: look.name)

@@ -7,9 +7,12 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from imsg_testing.api import wait
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment
 from imsg_testing.entering import enter, send_and_settle
+
+pytestmark = pytest.mark.long
 
 Visits = Callable[..., Visit]
 
@@ -67,6 +70,31 @@ def test_sms_are_bubbles_by_number(deployment: Deployment, visit: Visits, look: 
     assert not scrolls_sideways(page)
     seen.axe()
     seen.shoot("sandbox-sms")
+
+
+@pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE)], ids=lambda look: look.name)
+def test_an_sms_is_answered_as_its_recipient_would(deployment: Deployment, visit: Visits, look: Look) -> None:
+    number, is_zh = f"138{secrets.randbelow(10**8):08d}", look.language == "zh"
+    sent = deployment.call(
+        "POST", "/api/send", {"token": deployment.token(), "to": number, "method": "sms", "content": "明天下雨"}
+    )
+    deployment.wait_settled(sent["id"])
+    seen = visit(look)
+    enter(seen)
+    page = seen.page
+    page.goto("/inbox?tab=sms")
+    item(page, number).click()
+    page.get_by_label("以收件人身份回复" if is_zh else "Answer as the recipient").fill("<b>退订</b>")
+    page.get_by_role("button", name="回复" if is_zh else "Reply", exact=True).click()
+    expect(page.locator(".bubble-follower")).to_contain_text("<b>退订</b>")
+    assert not scrolls_sideways(page)
+    seen.axe()
+
+    def is_kept() -> bool:
+        asked = {"token": deployment.token(), "from": number}
+        return [one["text"] for one in deployment.call("GET", "/api/v2/replies", **asked)["replies"]] == ["<b>退订</b>"]
+
+    wait(is_kept, 20)
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)

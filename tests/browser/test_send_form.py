@@ -298,6 +298,7 @@ def test_the_lines_that_the_page_shows_run_as_they_are_copied(
     write(page, f"{to}\n")
     page.locator(".field-subject input").fill("引号'\"$HOME`id`")
     page.locator(".field-text textarea").fill("第一行\n第二行 </code><script>window.ran=1</script>")
+    expect(page.locator(".send-side")).to_contain_text("第一行")  # it grows by that, and the button goes down
     page.locator(".send-button").click()
     expect(page.locator(".sent-said")).to_have_text("全部 1 条已有结果")
     for language, command in (("curl", ["sh"]), ("Python", [sys.executable])):

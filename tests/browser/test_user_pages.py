@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import python_calamine
 import xlsxwriter
 from playwright.sync_api import Download, expect
@@ -13,6 +14,8 @@ from playwright.sync_api import Download, expect
 from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment
 from imsg_testing.entering import enter
+
+pytestmark = pytest.mark.long
 
 Visits = Callable[..., Visit]
 
@@ -60,9 +63,11 @@ def test_who_may_send_codes_is_set_in_the_form_and_offered_codes_in_the_send_for
     dialog.get_by_label("用户名").first.fill(name)
     password = dialog.get_by_label("密码").first.input_value()
     dialog.get_by_role("switch", name="可发验证码").click()
+    dialog.get_by_label("可用的发信人").fill("shop，news")
     dialog.get_by_role("button", name="创建用户").click()
     expect(page.get_by_role("dialog").filter(has_text=name)).to_be_visible()
-    assert deployment.call("GET", f"/api/users/{name}", token=deployment.token())["may_send_codes"] is True
+    made = deployment.call("GET", f"/api/users/{name}", token=deployment.token())
+    assert (made["may_send_codes"], made["senders"]) == (True, ["news", "shop"])
 
     seen = visit()
     enter(seen, name, password)

@@ -10,7 +10,16 @@ import pytest
 from imsg_channels import CHANNELS
 from imsg_testing.compose import Containers
 
-SERVICES = ("gateway", "auth", "history", "console", *(channel.service for channel in CHANNELS), "sandbox")
+SERVICES = (
+    "gateway",
+    "auth",
+    "history",
+    "catalog",
+    "callbacks",
+    "console",
+    *(channel.service for channel in CHANNELS),
+    "sandbox",
+)
 STORES = ("rabbitmq", "redis", "postgres")
 
 pytestmark = pytest.mark.timeout(1_200)
@@ -148,11 +157,11 @@ def test_an_owner_that_an_older_volume_lacks_is_made_at_the_next_start(container
     containers.compose("stop", "sender-wechat")
     removed = "DROP SCHEMA wechat CASCADE; DROP OWNED BY imsg_wechat; DROP ROLE imsg_wechat"
     containers.compose("exec", "-T", "postgres", "psql", "-q", "-U", "imsg", "-d", "imsg", "-c", removed)
-    assert roles().split() == ["imsg_auth", "imsg_history"]
+    assert roles().split() == ["imsg_auth", "imsg_callbacks", "imsg_catalog", "imsg_history"]
 
     containers.compose("up", "--detach", "--wait", "--no-build", timeout_s=300)
 
-    assert roles().split() == ["imsg_auth", "imsg_history", "imsg_wechat"]
+    assert roles().split() == ["imsg_auth", "imsg_callbacks", "imsg_catalog", "imsg_history", "imsg_wechat"]
 
 
 def test_no_secret_shows_from_outside_a_container(containers: Containers) -> None:
@@ -160,7 +169,7 @@ def test_no_secret_shows_from_outside_a_container(containers: Containers) -> Non
     secrets = [containers.secret("auth", name) for name in names]
     seen = containers.compose("config") + json.dumps([containers.inspect(name) for name in (*SERVICES, *STORES)])
 
-    assert len(set(secrets)) == 6
+    assert len(set(secrets)) == 7
     assert [secret for secret in secrets if secret in seen] == []
 
 

@@ -21,9 +21,12 @@ def elsewhere() -> Iterator[Containers]:
         containers.close()
 
 
+PAGE = 500
+
+
 def read_statuses(containers: Containers, load: Load) -> dict[str, str]:
     """Return what the user is told of their messages: id → status."""
-    told = containers.call("GET", "/api/query", token=load.token, limit="500")
+    told = containers.call("GET", "/api/query", token=load.token, limit=str(PAGE))
     assert told["errorCode"] == 0, told
     return {message["id"]: message["status"] for message in told["messages"]}
 
@@ -34,6 +37,9 @@ def test_a_backup_made_under_load_is_brought_back_on_a_new_machine(
     load, later, backup = Load(containers), Load(containers), tmp_path / "backup"
     with load.running(threads=2, until=60):
         pass
+    expected = sum(load.accepted.values())
+    assert expected <= PAGE, "what one look shows"
+    containers.wait(lambda: len(read_statuses(containers, load)) == expected, within_s=120)  # history hears of it last
     containers.wait(lambda: not load.waiting(containers.client), within_s=120)
     before = read_statuses(containers, load)
     with later.running(threads=2, pause_s=0.05):

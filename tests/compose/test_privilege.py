@@ -12,6 +12,8 @@ PORTS = {
     "gateway": 8000,
     "auth": 8000,
     "history": 8000,
+    "catalog": 8000,
+    "callbacks": 8000,
     "console": 8000,
     "sandbox": 8000,
     **{channel.service: 8000 for channel in CHANNELS},
@@ -21,22 +23,31 @@ PORTS = {
 }
 
 BROKERS = {"rabbitmq", "redis"}
+FOLLOWERS = "sender-wechat"
+"""Whom the gateway asks for the followers of official accounts."""
+
 SENDERS = {channel.service for channel in CHANNELS}
 WITH_TABLES = {channel.service for channel in CHANNELS if channel.deployment and channel.deployment.has_tables}
+CALLED_BACK = {channel.service for channel in CHANNELS if channel.has_hooks}
 
 REACHED = {
-    "gateway": {"auth", "history", "console", "sandbox", *BROKERS},
-    "auth": {"gateway", "history", "postgres", *BROKERS},
-    "history": {"gateway", "auth", "postgres", *SENDERS, *BROKERS},
+    "gateway": {"auth", "history", "catalog", "callbacks", "console", "sandbox", FOLLOWERS, *BROKERS},
+    "auth": {"gateway", "history", "catalog", "callbacks", "postgres", *BROKERS},
+    "history": {"gateway", "auth", "catalog", "postgres", *SENDERS, *BROKERS},
     **{
         sender: {"history", "sandbox", *SENDERS - {sender}, *BROKERS}
+        | ({"catalog"} if sender in CALLED_BACK else set())
         | ({"postgres"} if sender in WITH_TABLES else set())
+        | ({"gateway"} if sender == FOLLOWERS else set())
         for sender in SENDERS
     },
+    "catalog": {"gateway", "auth", "history", "postgres", *CALLED_BACK, *BROKERS},
+    "callbacks": {"gateway", "auth", "postgres", *BROKERS},
     "console": {"gateway", "sandbox"},
     "sandbox": {"gateway", "console", *SENDERS},
 }
-"""Who can open a connection to whom: what it needs, and what shares a network with that."""
+"""Who can open a connection to whom: what it needs, and what shares a network with that: links to unsubscribe by go
+the way of the providers' hooks."""
 
 TRIED = """
 import socket, sys
@@ -78,13 +89,14 @@ def test_no_sender_reaches_auth_not_even_by_its_address(containers: Containers) 
 
 
 def test_each_has_keys_and_passwords_that_no_other_has(containers: Containers) -> None:
-    services = ("gateway", "auth", "history", *SENDERS)
+    services = ("gateway", "auth", "history", "callbacks", *SENDERS)
     for name in ("rabbit_password", "redis_password"):
         assert len({containers.secret(service, name) for service in services}) == len(services)
     callers = {service: containers.secret(service, "service_key") for service in CALLERS}
     assert len(set(callers.values())) == len(CALLERS)
     for caller, key in callers.items():
-        assert key in containers.secret("history", f"{caller.replace('-', '_')}_key").split(",")
+        called = "auth" if caller == "callbacks" else "history"
+        assert key in containers.secret(called, f"{caller.replace('-', '_')}_key").split(",")
 
 
 def test_a_sender_s_key_opens_attachments_alone(containers: Containers) -> None:
@@ -130,7 +142,7 @@ def test_an_installation_from_before_services_had_their_own_comes_up_with_what_i
     own = "rm -f /run/imsg/all/*_redis_password /run/imsg/all/*_rabbit_password /run/imsg/all/gateway_key"
     own += " /run/imsg/all/sender_*_key; printf the-one-key-of-all-the-services-here >/run/imsg/all/service_key"
     containers.compose("run", "--rm", "--no-deps", "-T", "init", "sh", "-c", own)
-    for user in ("gateway", "auth", "history", *SENDERS):
+    for user in ("gateway", "auth", "history", "callbacks", *SENDERS):
         containers.compose("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "delete_user", f"imsg-{user}")
 
     containers.compose("up", "--detach", "--wait", "--no-build", "--force-recreate", timeout_s=UP_TIMEOUT_S)

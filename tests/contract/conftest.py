@@ -1,14 +1,21 @@
 """What the worker's tests stand on: both brokers, a claims store of their own, a history that listens, a provider."""
 
 import secrets
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from imsg_broker.port import Broker
 from imsg_contract.topology import Topology
+from imsg_database.address import read_url
+from imsg_history.database import Database, connect
+from imsg_history.migrate import migrate
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
+from imsg_testing.history import NOW
+from imsg_testing.servers import Postgres
 from imsg_testing.trial import History, Provider, broker_at
 
 
@@ -16,6 +23,52 @@ from imsg_testing.trial import History, Provider, broker_at
 def broker_url(request: pytest.FixtureRequest) -> str:
     """Name one real broker after the other."""
     return str(request.getfixturevalue("rabbit_url" if request.param == "rabbit" else "valkey_url"))
+
+
+@pytest.fixture(scope="session")
+def history_template(postgres: Postgres) -> str:
+    """Make history's tables once; a copy of them takes a sixth of the time."""
+    name = "history_template"
+    migrate(read_url(postgres.create_database(name)), NOW)
+    return name
+
+
+@pytest.fixture(scope="session")
+def history_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make history's tables in SQLite once."""
+    path = tmp_path_factory.mktemp("template") / "history.db"
+    migrate(read_url(f"sqlite:///{path}"), NOW)
+    return path
+
+
+@pytest.fixture
+def migrated_postgres(postgres: Postgres, history_template: str) -> Iterator[str]:
+    """Yield the URL of a PostgreSQL database with history's tables, as of `NOW`."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield postgres.create_database(name, history_template)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def migrated_sqlite(history_file: Path, tmp_path: Path) -> str:
+    """Name a SQLite database with history's tables."""
+    path = tmp_path / "数据 100%" / "store.db"
+    path.parent.mkdir()
+    shutil.copy(history_file, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest) -> str:
+    """Name a database of each kind with history's tables."""
+    return str(request.getfixturevalue("migrated_sqlite" if request.param == "sqlite" else "migrated_postgres"))
+
+
+@pytest.fixture
+async def database(migrated_url: str) -> AsyncIterator[Database]:
+    """Open a database of each kind with history's tables."""
+    async with connect(read_url(migrated_url)) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -1,13 +1,18 @@
 """Whatever code a sender can give, the page has a sentence for it."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from imsg_console.explanations import explain
+from imsg_console.features.messages.timeline import say
 from imsg_console.texts import Texts
-from imsg_sms.providers.aliyun import CODES
+from imsg_sms.http_settings import Http
+from imsg_sms.providers import aliyun, tencent, twilio, volcengine
+from imsg_smtp.refusals import Envelope, Stage, judge
 from imsg_smtp.replies import RULES as REPLIES
-from imsg_smtp.replies import TROUBLES
-from imsg_wechat.codes import RULES
+from imsg_smtp.replies import TROUBLES, Reply
+from imsg_wechat.codes import RULES, Complaint
 from imsg_wechat.webhook import RESULTS
 
 MENUS = frozenset(range(40015, 40028))
@@ -16,9 +21,18 @@ MENUS = frozenset(range(40015, 40028))
 OURS = frozenset({41001, 43002, 44002, 47001})
 """A call of ours that is not what WeChat takes: a bug, whose own words say more than we could."""
 
+SECRETS = dict.fromkeys(("account", "password", "key", "user", "ec_name", "ap_id", "secret_key", "sign"), "x")
+
+DESCRIBED = [
+    Http.model_validate({"use": name, "secrets": SECRETS})
+    for name in ("chuanglan", "luosimao", "mas", "smsbao", "yunpian")
+]
+"""The SMS providers that are described by files of ours."""
+
 SENT = [
+    *(("sms", one.name_code(code)) for one in DESCRIBED for code in one.errors if code != "*"),
     *(("smtp", code) for code in (*REPLIES, *TROUBLES)),
-    *(("sms", code) for code in CODES),
+    *(("sms", code) for provider in (aliyun, tencent, volcengine, twilio) for code in provider.CODES),
     *(("wechat", str(code)) for code in RULES if code not in MENUS | OURS),
     *(("wechat", code) for code, _ in RESULTS.values()),
     *((method, code) for method in ("smtp", "sms", "wechat") for code in ("dead_letter", "expired", "claim_expired")),
@@ -30,3 +44,24 @@ def test_a_code_of_a_senders_table_has_a_sentence(method: str, code: str) -> Non
     said = explain(Texts("en"), method, "failed", code)
     assert said is not None
     assert said.meaning != Texts("en")("explanations.otherwise.failed")
+
+
+@pytest.mark.parametrize("texts", [Texts("zh"), Texts("en")], ids=["zh", "en"])
+def test_the_same_number_says_another_thing_at_another_described_provider(texts: Texts) -> None:
+    said = [
+        explain(texts, "sms", "failed", code) for code in ("yunpian:-1", "smsbao:-1", "yunpian:-50", "luosimao:-50")
+    ]
+    assert len({one.meaning for one in said if one is not None}) == 4
+
+
+def test_a_code_that_nobody_listed_is_said_to_be_so_in_the_pages_language() -> None:
+    """Whichever sender met it: the answer beside it is the provider's own."""
+    now = datetime(2026, 11, 27, tzinfo=UTC)
+    sms = aliyun.TABLE.judge("isv.NEW", "new", now=now.timestamp(), raw='{"Code": "isv.NEW"}').result
+    wechat = Complaint(99999, "new").detail
+    smtp = judge(Reply(599, "new"), Envelope("mail", "a@example.com", "b@example.com"), Stage.RCPT).detail
+    for method, detail in (("sms", sms.detail), ("wechat", wechat), ("smtp", smtp)):
+        entry = {"status": "retrying", "attempt": 1, "code": "new", "detail": detail}
+        assert say(Texts("zh"), method, entry)[-1] == "iMSG 没有收录这个错误码，按它的类别处理。"
+        assert say(Texts("en"), method, {**entry, "detail": "new"})[-1] != Texts("en")("messages.unlisted")
+    assert say(Texts("zh"), "sms", {"status": "sent", "attempt": 1, "code": None, "detail": None}) == ["服务商收下了。"]

@@ -15,6 +15,8 @@ from imsg_testing.gateway import RunningGateway, mail, run_gateway
 from imsg_testing.servers import Rabbit
 from imsg_testing.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 FIRST_ANSWER_S = 5.0
 
 ALARM, CALM = ("set_vm_memory_high_watermark", "0.00001"), ("set_vm_memory_high_watermark", "0.6")

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -70,6 +71,13 @@ async def test_who_consumes_a_queue_is_counted(broker: Broker, topology: Topolog
             await eventually(lambda: counts(2))
         await eventually(lambda: counts(1))
     await eventually(lambda: counts(0))
+
+
+async def test_a_suppression_reaches_the_catalog_alone(broker: Broker, topology: Topology) -> None:
+    await broker.publish(b"{}", topology.suppressions)
+
+    await depth_is(broker, topology.catalog, 1)
+    assert await broker.depth(topology.history) == 0
 
 
 async def test_a_part_goes_to_its_own_queue_and_past_history(broker: Broker, topology: Topology) -> None:
@@ -257,13 +265,14 @@ async def test_depth_counts_what_is_ready_and_what_is_unacked(
         await depth_is(gateway, queue, 3)
 
 
-async def test_depth_counts_what_waits_in_a_step(broker: Broker, topology: Topology) -> None:
+async def test_depth_counts_what_waits_in_a_step(broker_url: str, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.NORMAL)
-    step = topology.retry(queue, topology.waits_s[-1])
-    assert await broker.depth(step) == 0
-    await broker.delay(queue, b"job", topology.waits_s[-1])
-    await depth_is(broker, step, 1)
-    assert await broker.depth(queue) == 0
+    step = topology.retry(queue, 600)
+    async with open_ready(broker_url, replace(topology, asking_s=(600,))) as broker:
+        assert await broker.depth(step) == 0
+        await broker.delay(queue, b"job", 600)
+        await depth_is(broker, step, 1)
+        assert await broker.depth(queue) == 0
 
 
 async def test_leaving_hands_back_at_once_to_whoever_waits(broker: Broker, topology: Topology) -> None:

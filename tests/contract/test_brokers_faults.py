@@ -15,6 +15,8 @@ from imsg_testing.brokers import READY_WITHIN_S, arrivals, depth_is, is_so, open
 from imsg_testing.proxy import Proxy
 from imsg_testing.servers import Rabbit, Server, Valkey, reserve_port
 
+pytestmark = pytest.mark.long
+
 JOB = job_key("smtp", Lane.NORMAL)
 AT_ONCE_S = 2.0
 """Without a wait for the broker: far below the 5 s for which an outcome that is unknown is asked again."""

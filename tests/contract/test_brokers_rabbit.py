@@ -10,7 +10,8 @@ import pytest
 
 from imsg_broker import rabbitmq as rabbit_broker
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
-from imsg_contract.topology import Lane, Topology, job_key
+from imsg_broker.rabbitmq.declare import arguments
+from imsg_contract.topology import EVENT, HISTORY_KEYS, Lane, Topology, job_key
 from imsg_runtime.settings import StartError
 from imsg_testing.brokers import arrivals, depth_is, management, open_ready, remove_queues, unready
 from imsg_testing.proxy import Proxy
@@ -47,7 +48,7 @@ async def test_every_queue_is_a_quorum_queue_that_never_drops(url: str, topology
     async with management(url) as client, open_ready(url, topology):
         queues = (await client.get("/queues/%2F")).json()
         ours = {queue["name"]: queue for queue in queues if queue["name"].startswith(f"{topology.prefix}.")}
-    assert len(ours) == 1 + len(Lane) * (1 + len(topology.waits_s))
+    assert len(ours) == 3 + len(Lane) * (1 + len(topology.waits_s))
     for queue in ours.values():
         arguments = queue["arguments"]
         assert arguments["x-queue-type"] == "quorum"
@@ -55,11 +56,30 @@ async def test_every_queue_is_a_quorum_queue_that_never_drops(url: str, topology
         assert arguments["x-overflow"] == "reject-publish"
         assert "x-max-length" not in arguments
         assert "x-max-length-bytes" not in arguments
-        if queue["name"] != topology.history:
+        if queue["name"] not in dict(topology.sinks()):
             assert arguments["x-dead-letter-exchange"] == ""
             assert arguments["x-dead-letter-strategy"] == "at-least-once"
             assert arguments["x-dead-letter-routing-key"] in ours
-    assert ours[topology.history]["arguments"]["x-delivery-limit"] == -1
+    for queue, _ in topology.sinks():
+        assert ours[queue]["arguments"]["x-delivery-limit"] == -1
+
+
+async def test_history_hears_no_events_though_it_was_once_bound_to_everything(url: str, topology: Topology) -> None:
+    """As the version before left it: what is bound to all is bound anew, and nothing is missed or heard twice."""
+    async with management(url) as client:
+        exchange, queue = (quote(name, safe="") for name in (topology.exchange, topology.history))
+        durable = {"durable": True, "arguments": arguments(topology, topology.history)}
+        (await client.put(f"/exchanges/%2F/{exchange}", json={"type": "topic", "durable": True})).raise_for_status()
+        (await client.put(f"/queues/%2F/{queue}", json=durable)).raise_for_status()
+        bound = f"/bindings/%2F/e/{exchange}/q/{queue}"
+        (await client.post(bound, json={"routing_key": "#"})).raise_for_status()
+        async with open_ready(url, topology) as broker:
+            keys = {one["routing_key"] for one in (await client.get(bound)).json()}
+            await broker.publish(b"event", topology.new(EVENT))
+            await broker.publish(b"job", topology.new(JOB))
+            await depth_is(broker, topology.history, 1)
+            await depth_is(broker, topology.callbacks, 1)
+    assert keys == set(HISTORY_KEYS)
 
 
 async def test_without_the_management_api_depth_still_counts_what_this_process_holds(

@@ -186,6 +186,35 @@ async def test_a_message_is_found_on_a_later_page(provider: Provider) -> None:
     assert [call["CurrentPage"] for call in provider.asked] == ["1", "2"]
 
 
+async def test_who_is_found_on_a_black_list_by_asking_is_told_to_the_catalog(provider: Provider) -> None:
+    new, told = job([ZHANG]), Told()
+    own = {"OutId": new.name, "SendStatus": 2, "ErrCode": "MOBILE_IN_BLACK"}
+    provider.always = write_details([own], 1)
+    results = await ask(provider.url, new, told, 1)
+    assert isinstance(results[0], Refused)
+    assert [(one.address, one.sender, one.category) for one in told.suppressions] == [
+        (ZHANG, "天存", "notice"),
+        (ZHANG, "天存", "marketing"),
+    ]
+
+
+async def test_who_opted_out_of_marketing_is_halved_out_and_told_of(provider: Provider) -> None:
+    def answer(call: Mapping[str, str]) -> dict[str, str]:
+        return (
+            write_refusal("isv.CUSTOMER_REFUSED", "用户已退订推广短信") if "13913800144" in call["PhoneNumbers"] else OK
+        )
+
+    provider.always = answer
+    new, told = job([ZHANG, "+8613913800144", WANG]), Told()
+    settings = sms.Sms.model_validate({"aliyun": {**ACCOUNT, "endpoint": provider.url}})
+    async with sms.open_channel(settings, told, answer_timeout_s=0.5) as channel:
+        prepared = await channel.prepare(new)
+        assert not isinstance(prepared, Again | Blocked | Refused)
+        results = await channel.deliver(new, prepared, new.recipients)
+    assert [type(results[n]) for n in range(3)] == [Sent, Refused, Sent]
+    assert [(one.address, one.category) for one in told.suppressions] == [("+8613913800144", "marketing")]
+
+
 async def test_a_provider_that_can_not_be_asked_leaves_it_unknown(provider: Provider) -> None:
     for answer in ("cut", reply("<html>", 502), write_refusal("Throttling.User")):
         provider.always = answer

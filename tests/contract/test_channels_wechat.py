@@ -26,6 +26,7 @@ from imsg_runtime import service_client
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.http_stub import CUT, Act
 from imsg_testing.wechat import TOKEN_PATH, Step, WeChatServer, token_of, wechat_server
+from imsg_wechat.allowances import Allowances
 from imsg_wechat.followers import Followers
 from imsg_wechat.main import Timeouts, WeChat, open_channel
 from imsg_wechat.migrations import STEPS
@@ -57,7 +58,7 @@ def write_answer(code: int, text: str = "no rid: 1-2-3") -> Mapping[str, Any]:
 CASES: Mapping[str, Case] = {
     "accepted": Case((), (Sent,)),
     "accepted already": Case([write_answer(45065)], (Sent,)),
-    "temporary": Case([write_answer(-1)], (Again,)),
+    "temporary": Case([write_answer(-1)], (Again, Blocked)),
     "a code nobody knows": Case([write_answer(99999)], (Again,)),
     "permanent": Case([write_answer(40003)], (Refused,)),
     "permanent for the content": Case([write_answer(47003)], (Refused,)),
@@ -107,7 +108,9 @@ async def channel_to(
     ):
         followers = Followers(Store(opened, lambda: make_tag(random)), redis, ("main",))
         tags = [await followers.follows("main", f"o{n:027}", 1) for n in range(people)]
-        async with open_channel(wechat(server), redis, followers, history, timeouts=timeouts) as channel:
+        async with open_channel(
+            wechat(server), redis, followers, Allowances(opened), history, timeouts=timeouts
+        ) as channel:
             yield channel, job(tags)
 
 

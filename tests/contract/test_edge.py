@@ -17,6 +17,8 @@ from imsg_testing.processes import Process
 from imsg_testing.servers import accepts, reserve_port
 from imsg_testing.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 HOSTS = ("127.0.0.2", "127.0.0.3")
 WITHIN_S = 15.0
 SLOW_S = 5.0

@@ -2,8 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +33,14 @@ from imsg_history.writer import BatchWriter, Counts
 from imsg_runtime.redis import Redis
 from imsg_runtime.service_client import Caller
 from imsg_runtime.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
-from imsg_testing.history import job, make_delivery, outcome, receipt
+from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 
 ADMIN = Caller("admin", is_admin=True)
-NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
 BEFORE, AFTER = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
 RETENTION = timedelta(days=90)
 DIGESTS = Digests((SecretStr("a key of tombstones"),))
 MAIL = "Zhang.San@example.com"
 PHONE = "+8613912345678"
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """Open a migrated database."""
-    await asyncio.to_thread(migrate, read_url(database_url), NOW)
-    async with connect(read_url(database_url)) as opened:
-        yield opened
 
 
 @pytest.fixture

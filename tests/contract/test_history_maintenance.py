@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,14 +19,12 @@ from imsg_history import maintenance, stuck, writer
 from imsg_history.attachments import Attachments, Place
 from imsg_history.database import Database, connect
 from imsg_history.maintenance import Maintenance
-from imsg_history.migrate import migrate
 from imsg_history.stuck import TURNS, StuckJobs
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
 from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import arrivals, depth_is, nothing_arrives, open_ready
-from imsg_testing.history import job, make_delivery, outcome, receipt
+from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 
-NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
 LOST_AFTER = timedelta(minutes=15)
 RETENTION = timedelta(days=90)
 
@@ -80,16 +77,16 @@ class Bench:
         return int(count or 0)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def bench(
-    request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str, topology: Topology
-) -> AsyncIterator[Bench]:
+@pytest.fixture
+def topology(topology: Topology) -> Topology:
+    """Names that no other test uses, and a step that is long."""
+    return replace(topology, asking_s=(600,))
+
+
+@pytest.fixture
+async def bench(migrated_url: str, valkey_url: str, topology: Topology) -> AsyncIterator[Bench]:
     """Open both."""
-    url = f"sqlite:///{tmp_path}/history.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_database")
-    await asyncio.to_thread(migrate, read_url(url), NOW)
-    async with open_ready(valkey_url, topology) as broker, connect(read_url(url)) as database:
+    async with open_ready(valkey_url, topology) as broker, connect(read_url(migrated_url)) as database:
         yield Bench(broker, database)
 
 

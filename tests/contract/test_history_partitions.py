@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker
 from imsg_contract.topology import Topology
 from imsg_contract.wire import Job, Status
 from imsg_database.address import read_url
+from imsg_database.awaiting import AsyncConnection
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import maintenance, stuck, writer
 from imsg_history.database import Database, connect
@@ -28,21 +28,18 @@ from imsg_history.tables import PARTITIONED, messages
 from imsg_history.writer import BatchWriter
 from imsg_runtime.service_client import Caller
 from imsg_testing.brokers import open_ready
-from imsg_testing.history import job, make_delivery, outcome
+from imsg_testing.history import NOW, job, make_delivery, outcome
 from imsg_testing.waiting import eventually
 
 ADMIN = Caller("admin", is_admin=True)
-NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
 RETENTION = timedelta(days=90)
 FOR_EVER = timedelta(days=36_500)
 
 
 @pytest.fixture
-async def database(postgres_database: str) -> AsyncIterator[Database]:
+async def database(migrated_postgres: str) -> AsyncIterator[Database]:
     """Open a database that was migrated now."""
-    url = read_url(postgres_database)
-    await asyncio.to_thread(migrate, url, NOW)
-    async with connect(url) as database:
+    async with connect(read_url(migrated_postgres)) as database:
         yield database
 
 
@@ -147,14 +144,14 @@ async def test_what_is_dated_beyond_every_calendar_does_no_harm(database: Databa
 
 
 async def test_two_sweeps_and_a_start_at_once_make_each_month_once(
-    database: Database, broker: Broker, postgres_database: str
+    database: Database, broker: Broker, migrated_postgres: str
 ) -> None:
     later = datetime(2027, 6, 1, tzinfo=UTC)
     await keep_all(database, *(job(at=later + timedelta(hours=n)) for n in range(50)))
     async with AsyncExitStack() as stack:
-        others = [await stack.enter_async_context(connect(read_url(postgres_database))) for _ in range(2)]
+        others = [await stack.enter_async_context(connect(read_url(migrated_postgres))) for _ in range(2)]
         await asyncio.gather(
-            asyncio.to_thread(migrate, read_url(postgres_database), later),
+            asyncio.to_thread(migrate, read_url(migrated_postgres), later),
             *(sweeper(broker, other, later).make_room() for other in others),
         )
         for _ in range(2):  # whoever gave way has its turn
@@ -180,7 +177,7 @@ async def test_replicas_whose_clocks_differ_neither_lack_a_month_nor_drop_one(
 
 
 async def test_rows_on_their_way_into_the_default_one_are_recorded_while_their_month_is_made(
-    database: Database, postgres_database: str
+    database: Database, migrated_postgres: str
 ) -> None:
     """A row that waits there for a lock is refused by PostgreSQL when the month is attached: it must come again."""
     months = [datetime(2028, month, 1, tzinfo=UTC) for month in range(1, 13)]
@@ -195,10 +192,10 @@ async def test_rows_on_their_way_into_the_default_one_are_recorded_while_their_m
             written.extend(new)
 
     recording = [asyncio.create_task(record()) for _ in range(3)]
-    async with connect(read_url(postgres_database)) as other:
+    async with connect(read_url(migrated_postgres)) as other:
         for month in months:
             for table in PARTITIONED:
-                change = _making(Partition(table, month))
+                change = _prepare(Partition(table, month))
                 await other.write(lambda connection, change=change: connection.run_sync(change))  # type: ignore[misc]
     done.set()
     await asyncio.gather(*recording)
@@ -208,12 +205,12 @@ async def test_rows_on_their_way_into_the_default_one_are_recorded_while_their_m
 
 
 async def test_a_row_refused_by_the_default_one_since_its_month_was_made_is_not_called_bad(
-    database: Database, postgres_database: str
+    database: Database, migrated_postgres: str
 ) -> None:
     month = datetime(2028, 1, 1, tzinfo=UTC)
     one = job(at=month)
     low, high = Partition("messages", month).limits
-    async with connect(read_url(postgres_database)) as other:
+    async with connect(read_url(migrated_postgres)) as other:
 
         async def attach(connection: AsyncConnection) -> asyncio.Task[None]:
             await connection.execute(text("CREATE TABLE strayed (LIKE messages INCLUDING ALL)"))
@@ -278,7 +275,7 @@ async def test_events_of_a_dropped_month_are_counted_and_let_go(database: Databa
     assert await count(database) == 0
 
 
-def _making(partition: Partition) -> Callable[[Connection], bool]:
+def _prepare(partition: Partition) -> Callable[[Connection], bool]:
     return lambda connection: make(connection, partition)
 
 

@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -23,7 +23,7 @@ from imsg_history.database import Database, connect
 from imsg_history.migrate import migrate
 from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import depth_is, open_ready
-from imsg_testing.history import job, make_delivery, outcome, receipt
+from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 from imsg_testing.owners import Owned, run_divided
 from imsg_testing.servers import Rabbit
 from imsg_testing.services import KEYS, OneService
@@ -31,7 +31,6 @@ from imsg_testing.waiting import eventually
 
 pytestmark = pytest.mark.long
 
-NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
 RETENTION = timedelta(days=90)
 WITHIN_S = 90.0
 

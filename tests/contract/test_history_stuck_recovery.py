@@ -61,7 +61,7 @@ async def recording(broker: Broker, database: Database) -> AsyncIterator[None]:
         await running
 
 
-def searching(broker: Broker, database: Database) -> StuckJobs:
+def make_search(broker: Broker, database: Database) -> StuckJobs:
     """Look for what was lost as it will be done in twenty minutes."""
     later = timedelta(minutes=20)
     return StuckJobs(broker, database, lambda: datetime.now(UTC) + later, LOST_AFTER, stuck.Counts(CollectorRegistry()))
@@ -89,10 +89,10 @@ async def test_a_copy_that_the_broker_lost_is_sent_once_and_stays_dead_when_it_t
         await accept(broker, new)
         await all_are(database, new, "retrying")
         await depth_is(broker, queue, 0)
-        assert await searching(broker, database).find() == 0, "its copies wait in their step"
+        assert await make_search(broker, database).find() == 0, "its copies wait in their step"
 
         await _lose(broker_url, broker.topology, queue)
-        assert await searching(broker, database).find() == 1
+        assert await make_search(broker, database).find() == 1
         await all_are(database, new, "sent")
 
         found_again = new.model_copy(update={"fencing_token": 1, "attempt": 2})
@@ -112,7 +112,7 @@ async def test_a_job_that_the_broker_lost_before_anybody_took_it_is_sent_once(
         async with broker.consume(queue, 1) as deliveries:
             await broker.ack(await anext(deliveries))
         await depth_is(broker, queue, 0)
-        assert await searching(broker, database).find() == 1
+        assert await make_search(broker, database).find() == 1
         async with worker_at(broker, redis_url, provider.port):
             await all_are(database, new, "sent")
     assert provider.count(new.request) == {0: 1}

@@ -6,12 +6,14 @@ The bounds of their versions stand in pyproject.toml; raise one only where this 
 import asyncio
 from importlib.metadata import version
 
-import httpcore
 import pika.connection  # type: ignore[import-untyped]
 import redis.asyncio
+import redis.exceptions
 import uvicorn
 from aiosmtplib.protocol import SMTPProtocol
+from pika.adapters import asyncio_connection  # type: ignore[import-untyped]
 from pika.adapters.asyncio_connection import AsyncioConnection  # type: ignore[import-untyped]
+from pika.adapters.base_connection import _StreamingProtocolShim  # type: ignore[import-untyped]
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -48,7 +50,7 @@ async def test_uvicorn_has_what_its_server_and_protocol_are_changed_by() -> None
 
 
 async def test_pika_has_the_write_and_the_end_that_are_changed(rabbit_url: str) -> None:
-    user = "imsg_broker.rabbitmq.amqp"
+    user = "imsg_broker.rabbitmq.pika_connection"
     address = parse(rabbit_url)
     link = Link(address.hosts[0])
     await link.open(address, "internals")
@@ -59,13 +61,15 @@ async def test_pika_has_the_write_and_the_end_that_are_changed(rabbit_url: str) 
         await link.close()
 
     require("pika", user, AsyncioConnection, "_output_marshaled_frames", "_terminate_stream")
+    require("pika", user, asyncio_connection._AsyncioIOServicesAdapter, "create_streaming_connection")
+    require("pika", user, _StreamingProtocolShim, "connection_made", "connection_lost", "eof_received", "data_received")
     written = pika.connection.Connection._output_marshaled_frames.__code__.co_varnames
     assert written[:2] == ("self", "marshaled_frames"), "pika gives frames to be written in another way"
 
 
 async def test_aiosmtplib_keeps_what_is_left_unread_in_its_buffer() -> None:
     protocol = SMTPProtocol()
-    require("aiosmtplib", "imsg_smtp.connections", protocol, "_buffer")
+    require("aiosmtplib", "imsg_smtp.opening", protocol, "_buffer")
     assert bytes(protocol._buffer) == b""
 
     protocol.connection_made(_Silent())
@@ -74,30 +78,42 @@ async def test_aiosmtplib_keeps_what_is_left_unread_in_its_buffer() -> None:
     assert bytes(protocol._buffer) == b"250 half a li", "aiosmtplib keeps what it has not read elsewhere"
 
 
-def test_httpcore_makes_a_connection_apart_from_its_pool() -> None:
-    user = "imsg_sms.providers.clients"
-    require("httpcore", user, httpcore.AsyncConnectionPool, "create_connection")
-    origin = httpcore.Origin(b"http", b"127.0.0.1", 9)
-    connection = httpcore.AsyncConnectionPool(keepalive_expiry=1).create_connection(origin)
-
-    require("httpcore", user, connection, "request", "is_idle", "has_expired", "aclose")
-
-
-async def test_redis_py_lends_a_connection_that_writes_packed_commands(valkey_url: str) -> None:
-    user = "imsg_runtime.redis"
+async def test_redis_py_makes_a_connection_that_can_be_taken_over(valkey_url: str) -> None:
+    user = "imsg_runtime.redis_pipe"
     client = redis.asyncio.Redis.from_url(valkey_url)
     try:
-        pool = client.connection_pool
-        require("redis", user, pool, "get_connection", "release")
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-        require("redis", user, connection, "send_packed_command", "read_response")
-        await connection.send_packed_command(b"*1\r\n$4\r\nPING\r\n" * 2, check_health=False)
-        answers = [await connection.read_response(disable_decoding=True) for _ in range(2)]
-        await pool.release(connection)
+        require("redis", user, client.connection_pool, "get_connection")
+        connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        require("redis", user, connection, "connect", "disconnect", "_writer", "_parser")
+        require("redis", user, connection._parser, "parse_error")
+        assert isinstance(connection._parser.parse_error("NOSCRIPT no"), redis.exceptions.NoScriptError)
+        transport, former = connection._writer.transport, connection._writer.transport.get_protocol()
+        require("redis", user, former, "connection_lost")
+        heard = _Hearing(former)
+        transport.set_protocol(heard)
+        transport.write(b"*1\r\n$4\r\nPING\r\n")
+        assert await heard.data == b"+PONG\r\n", "redis-py reads what comes on a connection elsewhere"
+        await connection.disconnect()
+        await connection.connect()
+        assert connection._writer.transport is not transport
     finally:
         await client.aclose()
 
-    assert answers == [b"PONG", b"PONG"], "redis-py no longer answers command by command what was written at once"
+
+class _Hearing(asyncio.Protocol):
+    """Takes the first data that comes."""
+
+    def __init__(self, former: asyncio.Protocol) -> None:
+        self.data: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._former = former
+
+    def data_received(self, data: bytes) -> None:
+        """Take it."""
+        self.data.set_result(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whom the connection was taken from."""
+        self._former.connection_lost(exc)
 
 
 class _Silent(asyncio.Transport):

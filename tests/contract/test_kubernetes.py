@@ -155,7 +155,7 @@ def test_a_service_knows_its_own_passwords_and_keys_and_those_of_its_callers(bui
         assert found["rabbit_password"] == f"{own}_rabbit_password"
         assert found["redis_password"] == f"{own}_redis_password"
         assert found.get("service_key", f"{own}_key") == f"{own}_key"
-        callers = {caller for rule in RULES if rule.owner == service for caller in rule.callers}
+        callers = {caller for rule in RULES if rule.owner == service.removeprefix("sender-") for caller in rule.callers}
         known = {f"{caller.replace('-', '_')}_key" for caller in callers}
         assert {key for key in found.values() if key.endswith("_key") and key[:-4] in CALLERS} - {f"{own}_key"} == known
         settings = _fill(build, service)
@@ -220,13 +220,15 @@ def test_the_ingress_is_the_table_of_the_edge() -> None:
     matchers = dict(re.findall(r"^\t@(\w+) path (.+)$", caddy, re.MULTILINE))
     served = dict(re.findall(r"handle @(\w+) \{\n\t\tvars service ([\w-]+)", caddy))
     table = _paths()
+    parted = set()
     for matcher, service in served.items():
         if service in ("sandbox", "console"):
             continue
         for path in {one.removesuffix("/*") for one in matchers[matcher].split()}:
             assert table.pop(path) == service
+            parted.add(path)
     (nobody,) = re.findall(r"@console not path (.+)$", caddy, re.MULTILINE)
-    for path in {one.removesuffix("/*") for one in nobody.split()}:
+    for path in {one.removesuffix("/*") for one in nobody.split()} - parted:
         assert table.pop(path) == "nowhere"
     assert table == {"/": "console"}
 
@@ -305,3 +307,25 @@ def _select(selector: dict[str, Any]) -> set[str]:
 def _bytes(text: str) -> int:
     number, unit = re.fullmatch(r"(\d+)([a-zA-Z]+)", text).groups()  # type: ignore[union-attr]
     return int(number) * {"m": 1, "mi": 1, "g": 1024, "gi": 1024}[unit.lower()]
+
+
+def test_bounces_are_led_to_the_port_that_is_listened_on(tmp_path: Path) -> None:
+    for part in ("base", "bounces"):
+        shutil.copytree(FOLDER / part, tmp_path / part)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "kustomization.yaml").write_text("resources: [../base]\ncomponents: [../bounces]\n")
+    manifests = build_at(mine)
+    for document in manifests.documents:
+        kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
+    port = int(manifests.settings("sender-smtp")["IMSG_SMTP__BOUNCE_LISTENER__PORT"])
+    sender = manifests.of("Deployment")["sender-smtp"]
+    (container,) = pod(sender)["containers"]
+    assert {"name": "bounces", "containerPort": port} in container["ports"]
+    service = manifests.of("Service")["bounces"]["spec"]
+    assert service["ports"] == [{"name": "smtp", "port": 25, "targetPort": "bounces"}]
+    assert service["selector"].items() <= sender["spec"]["template"]["metadata"]["labels"].items()
+    (policy,) = [
+        one for one in manifests.of("NetworkPolicy").values() if one["metadata"]["name"] == "bounces-from-the-world"
+    ]
+    assert policy["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": "bounces"}]}]

@@ -26,7 +26,7 @@ sys.stdin.readline()
 """
 
 
-def _serving(port: int, folder: Path) -> Process:
+def _make_server(port: int, folder: Path) -> Process:
     command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
     return Process(command, log=folder / "server.log", cwd=folder)
 
@@ -52,7 +52,7 @@ def test_runs_at_once_never_take_each_others_ports() -> None:
 
 def test_a_reserved_port_is_ours_before_between_and_after_its_servers(tmp_path: Path) -> None:
     port = reserve_port()
-    served = _serving(port, tmp_path)
+    served = _make_server(port, tmp_path)
     try:
         for _ in range(2):
             assert not accepts(port)
@@ -67,7 +67,7 @@ def test_a_reserved_port_is_ours_before_between_and_after_its_servers(tmp_path: 
 
 def test_a_stranger_on_our_port_is_told_apart(tmp_path: Path) -> None:
     port = reserve_port()
-    stranger = _serving(port, tmp_path)
+    stranger = _make_server(port, tmp_path)
     ours = Process([sys.executable, "-c", "input()"], log=tmp_path / "ours.log")
     try:
         stranger.start()

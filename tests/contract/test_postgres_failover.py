@@ -20,6 +20,8 @@ from imsg_history.migrations import STEPS
 from imsg_testing.servers import Pair, PgBouncer, Postgres, run_pair
 from imsg_testing.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 WITHIN_S = 30.0
 LAST_MOMENT_S = 1.0
 TERMS = Terms("imsg-test", statement_timeout_s=2)

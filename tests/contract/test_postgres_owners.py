@@ -9,13 +9,21 @@ import pytest
 from psycopg import errors
 
 from imsg_auth.migrations import STEPS as AUTH
+from imsg_callbacks.migrations import STEPS as CALLBACKS
+from imsg_catalog.migrations import STEPS as CATALOG
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
 from imsg_history.migrate import migrate as migrate_history
 from imsg_testing.owners import ADMINISTRATOR, OWNERS, Owned, run_divided
 from imsg_wechat.migrations import STEPS as WECHAT
 
-TABLES = {"auth": "users", "history": "messages", "wechat": "followers"}
+TABLES = {
+    "auth": "users",
+    "history": "messages",
+    "callbacks": "endpoints",
+    "wechat": "followers",
+    "catalog": "suppressions",
+}
 """A table of each owner's."""
 
 
@@ -26,6 +34,8 @@ def server() -> Iterator[Owned]:
         migrate(read_url(opened.url_of_owner("auth")), AUTH)
         migrate_history(read_url(opened.url_of_owner("history")), datetime.now(UTC))
         migrate(read_url(opened.url_of_owner("wechat")), WECHAT)
+        migrate(read_url(opened.url_of_owner("callbacks")), CALLBACKS)
+        migrate(read_url(opened.url_of_owner("catalog")), CATALOG)
         yield opened
 
 

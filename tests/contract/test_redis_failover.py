@@ -13,6 +13,8 @@ from imsg_runtime.redis import Redis, RedisUnavailable, Script, connect
 from imsg_testing.sentinels import follow, watched
 from imsg_testing.servers import Valkey
 
+pytestmark = pytest.mark.long
+
 WITHIN_S = 30.0
 LAST_MOMENT_S = 1.0
 """What min-replicas-max-lag 1 bounds a replica's delay to."""
@@ -29,7 +31,7 @@ async def succeeds(call: Callable[[], Awaitable[object]]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def standing(server: Redis, *, takes_writes: bool) -> None:
+async def wait_for_writes(server: Redis, *, takes_writes: bool) -> None:
     """Wait until the probe says so."""
     async with asyncio.timeout(WITHIN_S):
         while server.takes_writes is not takes_writes:  # noqa: ASYNC110  nothing tells when it turns
@@ -55,15 +57,15 @@ async def test_the_probe_tells_a_demoted_server_from_one_that_takes_writes() -> 
         async with connect(first.url) as server:
             watching = asyncio.create_task(server.watch())
             try:
-                await standing(server, takes_writes=True)
+                await wait_for_writes(server, takes_writes=True)
                 follow(first, second)
-                await standing(server, takes_writes=False)
+                await wait_for_writes(server, takes_writes=False)
                 follow(first, None)
-                await standing(server, takes_writes=True)
+                await wait_for_writes(server, takes_writes=True)
                 first.kill()
-                await standing(server, takes_writes=False)
+                await wait_for_writes(server, takes_writes=False)
                 first.start()
-                await standing(server, takes_writes=True)
+                await wait_for_writes(server, takes_writes=True)
             finally:
                 watching.cancel()
 

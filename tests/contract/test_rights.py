@@ -13,7 +13,22 @@ from imsg_broker.rabbitmq.address import parse
 from imsg_broker.rabbitmq.amqp import Link, LinkLost
 from imsg_broker.rabbitmq.broker import connect as connect_rabbit
 from imsg_channels import METHODS
-from imsg_contract.topology import CHANGE, OUTCOME, TOMBSTONES, Lane, Route, Topology, channel_key, job_key, user_key
+from imsg_contract.topology import (
+    CHANGE,
+    ERASED,
+    EVENT,
+    INBOUND,
+    OUTCOME,
+    RECEIPT,
+    TOMBSTONES,
+    Lane,
+    Route,
+    Topology,
+    channel_key,
+    job_key,
+    suppressed_key,
+    user_key,
+)
 from imsg_runtime import redis
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_testing.brokers import arrivals, depth_is, remove_queues
@@ -105,6 +120,8 @@ async def test_a_service_reads_what_is_its_own_business(parting: Parting, server
         "gateway": {"users"},
         "auth": {"users"},
         "history": {"claims"},
+        "callbacks": set(),
+        "catalog": set(),
         "sender-wechat": {"claims", "WeChat's token"},
     }.get(service, {"claims"})
 
@@ -125,6 +142,26 @@ async def test_a_sender_tells_of_its_own_channel_alone(parting: Parting, server:
 @pytest.mark.parametrize("service", rights.SERVICES)
 async def test_only_history_buries(parting: Parting, server: str, service: str) -> None:
     assert await may(parting, server, service, "HSET", TOMBSTONES, "digest", "1 x") == (service == "history")
+
+
+@pytest.mark.parametrize("service", rights.SERVICES)
+async def test_only_who_erases_by_itself_says_how_far_it_is(parting: Parting, server: str, service: str) -> None:
+    erases = service in ("callbacks", "catalog", "sender-wechat")
+
+    assert await may(parting, server, service, "HSET", ERASED, "x", "1") == erases
+
+
+@pytest.mark.parametrize("service", rights.SERVICES)
+async def test_only_the_catalog_suppresses_and_a_sender_sees_its_own_channel_s_alone(
+    parting: Parting, server: str, service: str
+) -> None:
+    key, field = suppressed_key("smtp"), "a@example.com"
+    written = await may(parting, server, service, "HSET", key, field, "[]")
+    lifted = await may(parting, server, service, "HDEL", key, field)
+    read = await may(parting, server, service, "HMGET", key, field)
+
+    assert (written, lifted) == ((service == "catalog"),) * 2
+    assert read == (service in ("catalog", "gateway", "sender-smtp"))
 
 
 async def test_a_password_is_wanted_and_nobody_is_anonymous(tmp_path: Path, parting: Parting) -> None:
@@ -235,6 +272,18 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
         ("sender-smtp", Topology(methods=METHODS).new(CHANGE)),
         ("sender-sms", Topology(methods=METHODS).new(CHANGE)),
         ("history", Topology(methods=METHODS).new(OUTCOME)),
+        ("gateway", Topology(methods=METHODS).new(EVENT)),
+        ("sender-smtp", Topology(methods=METHODS).new(EVENT)),
+        ("auth", Topology(methods=METHODS).suppressions),
+        ("gateway", Topology(methods=METHODS).suppressions),
+        *(
+            (service, Topology(methods=METHODS).new(key))
+            for service in ("callbacks", "catalog")
+            for key in (job_key("smtp", Lane.NORMAL), OUTCOME, RECEIPT, INBOUND, EVENT)
+        ),
+        ("callbacks", Topology(methods=METHODS).new(CHANGE)),
+        ("callbacks", Topology(methods=METHODS).suppressions),
+        ("catalog", Topology(methods=METHODS).direct("imsg.history")),
     ],
 )
 async def test_nobody_publishes_what_is_another_s_to_say(
@@ -254,6 +303,14 @@ async def test_nobody_publishes_what_is_another_s_to_say(
         ("sender-smtp", "imsg.history"),
         ("sender-sms", "imsg.wechat.bulk"),
         ("sender-wechat", "imsg.smtp.normal.retry.10"),
+        ("sender-smtp", "imsg.callbacks"),
+        ("gateway", "imsg.catalog"),
+        ("callbacks", "imsg.history"),
+        ("callbacks", "imsg.catalog"),
+        ("callbacks", "imsg.smtp.normal"),
+        ("catalog", "imsg.callbacks"),
+        ("catalog", "imsg.history"),
+        ("catalog", "imsg.sms.priority"),
     ],
 )
 async def test_nobody_takes_what_is_another_s(node: tuple[Rabbit, Parting], service: str, queue: str) -> None:

@@ -1,17 +1,19 @@
-"""Aliyun's receipts at our door: kept by the broker before the provider hears so, and never on anybody's word."""
+"""What providers push to our door: kept by the broker before they hear so, and never on anybody's word."""
 
 import base64
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
 from imsg_broker.connect import open_broker
 from imsg_channels import METHODS
-from imsg_contract.topology import RECEIPT, Topology, template_limits_key
-from imsg_contract.wire import Receipt, TemplateLimits
+from imsg_contract.suppressions import Suppression
+from imsg_contract.topology import INBOUND, RECEIPT, Topology, template_limits_key
+from imsg_contract.wire import Inbound, Receipt, TemplateLimits
 from imsg_runtime.redis import connect as connect_redis
 from imsg_sms import main as sms
 from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE
@@ -129,6 +131,7 @@ async def open_all(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """Open sender-sms with every provider that reports."""
     nowhere = "http://127.0.0.1:1/"
     given: dict[str, Any] = {
+        "aliyun": {**ACCOUNT, "endpoint": nowhere},
         "tencent": {**TENCENT, "endpoint": nowhere},
         "volcengine": {**VOLCENGINE, "endpoint": nowhere},
         "twilio": {**TWILIO, "endpoint": nowhere},
@@ -213,3 +216,127 @@ async def test_twilios_callbacks_are_taken_where_they_are_signed(redis_url: str)
         (receipt,) = await take_receipts(redis_url, 1)
     assert (receipt.provider, receipt.provider_id, receipt.address) == ("twilio", "SM1", "+12025550123")
     assert (receipt.status, receipt.code) == ("failed", "30003")
+
+
+async def take_inbound(url: str, count: int) -> list[Inbound]:
+    """Take so many inbound messages from history's queue."""
+    topology = Topology(methods=METHODS)
+    async with open_broker(url) as broker, broker.consume(topology.history, 100) as deliveries:
+        found: list[Inbound] = []
+        while len(found) < count:
+            delivery = await anext(deliveries)
+            assert delivery.key == INBOUND
+            found.append(Inbound.model_validate_json(delivery.body))
+            await broker.ack(delivery)
+        return found
+
+
+async def take_suppressions(url: str, count: int) -> list[Suppression]:
+    """Take so many suppressions from the catalog's queue."""
+    topology = Topology(methods=METHODS)
+    async with open_broker(url) as broker, broker.consume(topology.catalog, 100) as deliveries:
+        found: list[Suppression] = []
+        while len(found) < count:
+            delivery = await anext(deliveries)
+            found.append(Suppression.model_validate_json(delivery.body))
+            await broker.ack(delivery)
+        return found
+
+
+def _sign_twilio(path: str, form: dict[str, str]) -> dict[str, str]:
+    text = f"https://imsg.test{path}" + "".join(name + form[name] for name in sorted(form))
+    signature = base64.b64encode(hmac.digest(TWILIO["auth_token"].encode(), text.encode(), "sha1")).decode()
+    return {"x-twilio-signature": signature}
+
+
+async def test_what_people_write_is_kept_and_a_word_of_opting_out_is_known(redis_url: str) -> None:
+    """By each provider's push; one that has no id of its own is known again by all the rest."""
+    aliyun = {
+        "phone_number": "13800138000", "send_time": "2026-11-25 10:00:01", "content": "ＴＤ", "sign_name": "天存",
+        "dest_code": "10690001", "sequence_id": 17,
+    }  # fmt: skip
+    tencent = {
+        "extend": "01",
+        "mobile": "13800138001",
+        "nationcode": "86",
+        "sign": "天存",
+        "text": "收到",
+        "time": 1764036001,
+    }
+    volcengine = {"mobile": "13800138002", "content": "退订", "ext_code": "1069"}
+    twilio = {"MessageSid": "SM9", "SmsStatus": "received", "From": "+12025550123", "To": "+15005550006", "Body": "N"}
+    secret = "nobody-can-guess-this"
+    path = f"/hooks/sms/twilio/{secret}"
+    async with open_all(redis_url) as client:
+        await push_until_kept(lambda: client.post(f"/hooks/sms/aliyun/{secret}", json=[aliyun]))
+        for _ in range(2):
+            answer = await client.post(f"/hooks/sms/tencent/{secret}/inbound", json=tencent)
+            assert answer.json() == {"result": 0, "errmsg": "OK"}
+        assert (await client.post(f"/hooks/sms/volcengine/{secret}", json=volcengine)).is_success
+        assert (await client.post(path, data=twilio, headers=_sign_twilio(path, twilio))).is_success
+        assert (await client.post(f"{path}/inbound", data=twilio)).status_code == 404
+        assert (await client.post("/hooks/sms/aliyun/wrong/inbound", json=[aliyun])).status_code == 404
+        found = await take_inbound(redis_url, 5)
+        suppressed = await take_suppressions(redis_url, 3)
+    assert found[0] == Inbound(
+        method="sms", provider="aliyun", id="17", address="+8613800138000", to="10690001", signature="天存",
+        text="ＴＤ", opt_out=True, at=datetime(2026, 11, 25, 2, 0, 1, tzinfo=UTC),
+    )  # fmt: skip
+    assert found[1] == found[2]
+    assert [(one.provider, one.address, one.text, one.opt_out) for one in found[2:]] == [
+        ("tencent", "+8613800138001", "收到", False),
+        ("volcengine", "+8613800138002", "退订", True),
+        ("twilio", "+12025550123", "N", True),
+    ]
+    assert [(one.address, one.sender, one.category, one.evidence) for one in suppressed] == [
+        ("+8613800138000", "天存", "marketing", "ＴＤ"),
+        ("+8613800138002", None, "marketing", "退订"),
+        ("+12025550123", None, "marketing", "N"),
+    ]
+
+
+async def test_whoever_answers_start_takes_an_opt_out_back(redis_url: str) -> None:
+    """By the word, in whichever language, or by what Twilio says of a word that was agreed on there."""
+    aliyun = {
+        "phone_number": "13800138000", "send_time": "2026-11-25 10:00:01", "content": "恢复", "sign_name": "天存",
+        "dest_code": "10690001", "sequence_id": 18,
+    }  # fmt: skip
+    twilio = {"MessageSid": "SM8", "From": "+12025550123", "To": "+15005550006", "Body": "Yes", "OptOutType": "START"}
+    secret = "nobody-can-guess-this"
+    path = f"/hooks/sms/twilio/{secret}"
+    async with open_all(redis_url) as client:
+        await push_until_kept(lambda: client.post(f"/hooks/sms/aliyun/{secret}", json=[aliyun]))
+        assert (await client.post(path, data=twilio, headers=_sign_twilio(path, twilio))).is_success
+        told = await take_suppressions(redis_url, 4)
+    assert {(one.address, one.sender, one.category, one.lifts) for one in told} == {
+        (address, sender, category, True)
+        for address, sender in (("+8613800138000", "天存"), ("+12025550123", None))
+        for category in ("notice", "marketing")
+    }
+
+
+async def test_a_receipt_of_a_number_on_a_black_list_is_told_to_the_catalog_too(redis_url: str) -> None:
+    """By what each provider says, with its words as the evidence; of the one signature that all its templates have."""
+    aliyun = write_report(success=False, err_code="MOBILE_IN_BLACK", err_msg="手机号在黑名单")
+    tencent = {
+        "user_receive_time": "2026-11-25 10:00:01", "nationcode": "86", "mobile": "13800138001",
+        "report_status": "FAIL", "errmsg": "MBBLACK", "description": "黑名单", "sid": "S0",
+    }  # fmt: skip
+    secret = "nobody-can-guess-this"
+    async with open_all(redis_url) as client:
+        answer = await push_until_kept(
+            lambda: client.post(f"/hooks/sms/aliyun/{secret}", json=[aliyun, write_report(phone_number="13800138009")])
+        )
+        assert answer.json()["code"] == 0
+        assert (await client.post(f"/hooks/sms/tencent/{secret}", json=[tencent])).is_success
+        told = await take_suppressions(redis_url, 4)
+        kept = await take_receipts(redis_url, 3)
+    assert sorted((one.address, one.sender, one.category, one.evidence) for one in told) == [
+        (address, sender, category, evidence)
+        for address, sender, evidence in (
+            ("+8613800138000", "天存", "MOBILE_IN_BLACK 手机号在黑名单"),
+            ("+8613800138001", None, "MBBLACK 黑名单"),
+        )
+        for category in ("marketing", "notice")
+    ]
+    assert sorted(one.status for one in kept) == ["delivered", "failed", "failed"]

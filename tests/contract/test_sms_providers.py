@@ -58,7 +58,7 @@ async def deliver(new: Job, times: int = 1, **settings: Any) -> Mapping[int, Res
     return results
 
 
-def taken(*numbers: str, code: str = "Ok") -> dict[str, Any]:
+def take(*numbers: str, code: str = "Ok") -> dict[str, Any]:
     """Write Tencent's answer."""
     entries = [
         {"SerialNo": f"S{at}", "PhoneNumber": number, "Fee": 1, "Code": code, "Message": code, "IsoCode": "CN"}
@@ -74,7 +74,7 @@ def failure(code: str) -> dict[str, Any]:
 
 async def test_tencent_answers_for_each_number(provider: Provider) -> None:
     """One refused number costs no second call, and the others have an id each."""
-    answer = taken(ZHANG, LI)
+    answer = take(ZHANG, LI)
     answer["Response"]["SendStatusSet"][1]["Code"] = "FailedOperation.PhoneNumberInBlacklist"
     provider.always = answer
     new = job([ZHANG, LI], CODE)
@@ -94,7 +94,7 @@ async def test_tencent_answers_for_each_number(provider: Provider) -> None:
 
 async def test_parameters_stand_in_the_providers_order(provider: Provider) -> None:
     """A template may have a signature of its own, too."""
-    provider.always = taken(ZHANG)
+    provider.always = take(ZHANG)
     content = {"template": "visit", "params": {"name": "张三", "time": "9:00"}}
     await deliver(job([ZHANG], content), tencent={**TENCENT, "endpoint": provider.url})
     said = json.loads(provider.asked[0]["body"])
@@ -125,12 +125,13 @@ async def test_a_thousand_numbers_travel_in_calls_of_two_hundred(provider: Provi
         (failure("AuthFailure.SignatureExpire"), Blocked, "AuthFailure.SignatureExpire"),
         (failure("FailedOperation.InsufficientBalanceInSmsPackage"), Blocked, None),
         (failure("FailedOperation.TemplateIncorrectOrUnapproved"), Blocked, None),
+        (failure("FailedOperation.ProhibitSubAccountUse"), Blocked, None),
         (failure("FailedOperation.ContainSensitiveWord"), Refused, None),
         (failure("NobodyHeardOf"), Again, "NobodyHeardOf"),
-        (taken(ZHANG, code="LimitExceeded.PhoneNumberThirtySecondLimit"), Again, None),
-        (taken(ZHANG, code="LimitExceeded.PhoneNumberDailyLimit"), Refused, None),
-        (taken(ZHANG, code="LimitExceeded.AppDailyLimit"), Blocked, None),
-        (taken(), Unknown, "not_answered"),
+        (take(ZHANG, code="LimitExceeded.PhoneNumberThirtySecondLimit"), Again, None),
+        (take(ZHANG, code="LimitExceeded.PhoneNumberDailyLimit"), Refused, None),
+        (take(ZHANG, code="LimitExceeded.AppDailyLimit"), Blocked, None),
+        (take(), Unknown, "not_answered"),
         ("cut", Unknown, "no_answer"),
         (reply("<html>", 502), Unknown, "http_502"),
         (reply("<html>", 404), Again, "http_404"),
@@ -157,7 +158,7 @@ async def test_a_code_that_is_not_listed_is_shown_with_the_whole_answer(provider
 
 
 async def test_a_template_that_is_not_approved_stops_no_other(provider: Provider) -> None:
-    """Its own trouble is left alone after five times; codes go on."""
+    """It alone is left alone, and its reason is told all the while; codes go on."""
     settings = sms.Sms.model_validate({"templates": TEMPLATES, "tencent": {**TENCENT, "endpoint": provider.url}})
     bad = job([ZHANG], {"template": "visit", "params": {"name": "张三", "time": "9:00"}})
     good = job([LI], CODE)
@@ -166,7 +167,7 @@ async def test_a_template_that_is_not_approved_stops_no_other(provider: Provider
         prepared = await channel.prepare(bad)
         assert not isinstance(prepared, Again | Blocked | Refused)
         outcomes = [(await channel.deliver(bad, prepared, bad.recipients))[0] for _ in range(6)]
-        provider.always = taken(LI)
+        provider.always = take(LI)
         prepared = await channel.prepare(good)
         assert not isinstance(prepared, Again | Blocked | Refused)
         after = (await channel.deliver(good, prepared, good.recipients))[0]
@@ -174,9 +175,10 @@ async def test_a_template_that_is_not_approved_stops_no_other(provider: Provider
     first, last = outcomes[0], outcomes[-1]
     assert isinstance(first, Blocked)
     assert isinstance(last, Blocked)
-    assert (first.scope, last.code) == ("tencent template 1111", "circuit_open")
+    code = "FailedOperation.TemplateIncorrectOrUnapproved"
+    assert (first.scope, last.code) == ("tencent template 1111", code)
     assert after == Sent("tencent", "S0")
-    assert len(provider.asked) == 6
+    assert len(provider.asked) == 2
 
 
 def volcengine(code: str) -> dict[str, Any]:
@@ -184,13 +186,13 @@ def volcengine(code: str) -> dict[str, Any]:
     return {"ResponseMetadata": {"RequestId": "R", "Error": {"Code": code, "Message": "why"}}}
 
 
-def accepted(*identities: str) -> dict[str, Any]:
+def accept(*identities: str) -> dict[str, Any]:
     """Write Volcengine's answer."""
     return {"ResponseMetadata": {"RequestId": "R"}, "Result": {"MessageID": list(identities)}}
 
 
 async def test_volcengine_gets_named_parameters_and_our_own_id(provider: Provider) -> None:
-    provider.always = accepted("V1")
+    provider.always = accept("V1")
     new = job([ZHANG, LI], CODE)
     results = await deliver(new, volcengine={**VOLCENGINE, "endpoint": provider.url})
     assert results == dict.fromkeys((0, 1), Sent("volcengine", "V1"))
@@ -213,6 +215,7 @@ async def test_volcengine_gets_named_parameters_and_our_own_id(provider: Provide
         (volcengine("RE:0009"), Refused),
         (volcengine("RE:0010"), Blocked),
         (volcengine("RE:0500"), Again),
+        (volcengine("RE:0013"), Again),
         (volcengine("RE:9999"), Blocked),
         (reply(volcengine("InternalError"), 500), Unknown),
         (reply("<html>", 502), Unknown),
@@ -274,7 +277,11 @@ async def test_a_provider_that_does_not_know_a_template_is_passed_by(provider: P
     async with second.running():
         both["twilio"] = {**TWILIO, "endpoint": second.url}
         results = await deliver(job([ZHANG], content), **both)
-    assert results == {0: Sent("twilio", "SM1")}
+    (result,) = results.values()
+    assert (result.provider, [(hop.provider, hop.code) for hop in result.hops]) == (
+        "twilio",
+        [("tencent", "unreachable")],
+    )
     assert provider.asked == []
     assert second.asked[0]["Body"] == "张三您好，您预约的9:00已确认。"
 
@@ -295,3 +302,78 @@ async def test_a_text_too_long_for_every_template_is_refused_by_name(provider: P
     assert isinstance(outcome, Refused)
     assert outcome.code == "no_provider"
     assert provider.asked == []
+
+
+async def test_a_number_that_opted_out_at_its_provider_is_told_to_the_catalog(provider: Provider) -> None:
+    provider.always = reply(json.dumps({"code": 21610, "message": "unsubscribed recipient", "status": 400}), 400)
+    settings, told = sms.Sms.model_validate({"twilio": {**TWILIO, "endpoint": provider.url}}), Told()
+    new = job([ABROAD], "hello")
+    async with sms.open_channel(settings, told, answer_timeout_s=0.5) as channel:
+        prepared = await channel.prepare(new)
+        assert not isinstance(prepared, Again | Blocked | Refused), prepared
+        results = await channel.deliver(new, prepared, new.recipients)
+    assert isinstance(results[0], Refused)
+    assert [(one.address, one.sender, one.category, one.lifts) for one in told.suppressions] == [
+        (ABROAD, None, "notice", False),
+        (ABROAD, None, "marketing", False),
+    ]
+
+
+async def test_a_described_provider_says_which_refusals_are_opt_outs(provider: Provider) -> None:
+    """By its file, and by what an administrator writes; another refusal of a number says nothing of its will."""
+    provider.always = {"code": "7"}
+    errors = {
+        "7": {"result": "refused", "concerns": "recipient", "opted_out": True},
+        "8": {"result": "refused", "concerns": "recipient"},
+    }
+    http = {"url": provider.url, "body": "n={number}&t={text}", "success": "code=0", "code": "code", "errors": errors}
+    yunpian = {"use": "yunpian", "secrets": {"key": "k"}, "url": provider.url}
+    told = Told()
+    for described, code in ((http, "7"), (http, "8"), (yunpian, 10), (yunpian, 56)):
+        provider.always = {"code": code}
+        async with sms.open_channel(sms.Sms.model_validate({"http": described}), told) as channel:
+            new = job([ABROAD], "hello")
+            prepared = await channel.prepare(new)
+            assert not isinstance(prepared, Again | Blocked | Refused), prepared
+            assert isinstance((await channel.deliver(new, prepared, new.recipients))[0], Refused)
+    assert [(one.category, one.evidence.split()[0]) for one in told.suppressions] == [
+        ("notice", "7"),
+        ("marketing", "7"),
+        ("notice", "yunpian:10"),
+        ("marketing", "yunpian:10"),
+    ]
+
+
+async def test_codes_go_at_once_beside_templates_that_are_broken(provider: Provider) -> None:
+    """Each broken one costs one call, and its messages wait with its own reason; a list of them stops nothing else."""
+    broken = {f"broken{n}": {"text": "${name}您好。", "providers": {"tencent": {"id": f"9{n}"}}} for n in range(5)}
+
+    def answer(call: Mapping[str, Any]) -> Any:  # noqa: ANN401  any JSON
+        asked = json.loads(call["body"])
+        if asked["TemplateId"] != "1110":
+            return failure("FailedOperation.TemplateIncorrectOrUnapproved")
+        return take(*asked["PhoneNumberSet"])
+
+    provider.always = answer
+    given = sms.Sms.model_validate({
+        "templates": {**TEMPLATES, **broken}, "tencent": {**TENCENT, "endpoint": provider.url}
+    })  # fmt: skip
+    async with sms.open_channel(given, Told(), answer_timeout_s=0.5) as channel:
+
+        async def send(content: Any) -> Result:  # noqa: ANN401  any JSON
+            new = job([ZHANG], content)
+            prepared = await channel.prepare(new)
+            assert not isinstance(prepared, Again | Blocked | Refused), prepared
+            return (await channel.deliver(new, prepared, new.recipients))[0]
+
+        for _ in range(4):
+            for name in broken:
+                blocked = await send({"template": name, "params": {"name": "张三"}})
+                assert isinstance(blocked, Blocked)
+                assert (blocked.concerns, name.removeprefix("broken") in blocked.scope) == ("template", True)
+                assert isinstance(await send(CODE), Sent)
+        assert channel.find_outage() is None
+        (tencent,) = channel.carriers.all
+        assert {one.concerns for one in tencent.tally.blocks} == {"template"}
+        assert len(tencent.tally.blocks) == len(broken)
+    assert len(provider.asked) == len(broken) + 4 * len(broken)

@@ -155,7 +155,7 @@ async def test_tencents_receipts_can_be_pulled(sandbox: OpenSandbox) -> None:
     async with sms.open_channel(settings, Told()) as channel:
         (provider,) = channel.providers
         with pytest.raises(sms.NoAnswer, match="NotEnterpriseCertification"):
-            await provider.pull()  # type: ignore[attr-defined]
+            await provider.pulls[0]()  # type: ignore[attr-defined]
     account = {**TENCENT, "pull": True}
     async with open_sandbox(services={"sms": {"tencent": account, "templates": TEMPLATES}}) as pulled:
         endpoint = f"http://127.0.0.1:{pulled.service.aliyun_port}/"
@@ -166,8 +166,8 @@ async def test_tencents_receipts_can_be_pulled(sandbox: OpenSandbox) -> None:
             assert not isinstance(prepared, Again | Blocked | Refused)
             results = await channel.deliver(new, prepared, new.recipients)
             (provider,) = channel.providers
-            first = await provider.pull()  # type: ignore[attr-defined]
-            second = await provider.pull()  # type: ignore[attr-defined]
+            first = await provider.pulls[0]()  # type: ignore[attr-defined]
+            second = await provider.pulls[0]()  # type: ignore[attr-defined]
     assert [(one.receipt.address, one.receipt.status, one.reference) for one in first.read] == [
         (ZHANG, "delivered", new.name),
         (LATE, "failed", new.name),

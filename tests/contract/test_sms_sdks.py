@@ -10,7 +10,7 @@ import pytest
 
 from imsg_sms.providers.twilio_signature import sign
 from imsg_testing.sandbox import OpenSandbox, open_sandbox
-from imsg_testing.sms import SIGN, TENCENT, TWILIO, VOLCENGINE
+from imsg_testing.sms import ACCOUNT, SIGN, TEMPLATE, TENCENT, TWILIO, VOLCENGINE
 
 pytestmark = pytest.mark.long
 
@@ -22,6 +22,7 @@ TEMPLATES = {
     }
 }
 ACCOUNTS: dict[str, Any] = {
+    "aliyun": dict(ACCOUNT),
     "tencent": {**TENCENT, "pull": True},
     "volcengine": dict(VOLCENGINE),
     "twilio": dict(TWILIO),
@@ -42,6 +43,20 @@ async def run(program: str, *arguments: str) -> Any:  # noqa: ANN401  whatever i
 def at(sandbox: OpenSandbox) -> str:
     """Name the port at whose root the providers are played."""
     return f"127.0.0.1:{sandbox.service.aliyun_port}"
+
+
+async def test_aliyuns_sdk_sends_and_asks() -> None:
+    """A refusal comes with HTTP 200, as the account gives it."""
+    account = ACCOUNT
+    async with open_sandbox(services={"sms": ACCOUNTS}) as sandbox:
+        said = await run(
+            "aliyun.py", at(sandbox), account["access_key_id"], account["access_key_secret"], SIGN, TEMPLATE
+        )
+        kept = await sandbox.inbox(method="sms")
+    assert (said["code"], said["has_id"], said["refused"]) == ("OK", True, "isv.MOBILE_NUMBER_ILLEGAL")
+    assert said["listed"] == [["13800138000", "request/0", TEMPLATE]]
+    assert [one["to"] for one in kept] == ["13800138000", "13800138001"]
+    assert {one["text"] for one in kept} == {"【天存】您有一条新通知：明天下雨，请及时查看。"}
 
 
 async def test_tencents_sdk_sends_and_pulls() -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from imsg_auth.migrations import STEPS as AUTH
+from imsg_catalog.migrations import STEPS as CATALOG
 from imsg_database.address import is_sqlite, read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
@@ -26,7 +27,7 @@ from imsg_wechat.migrations import STEPS as WECHAT
 
 TERMS = Terms("test", busy_timeout_s=1, statement_timeout_s=1)
 WITHIN_S = 15
-SERVICES = (AUTH, HISTORY, WECHAT)
+SERVICES = (AUTH, HISTORY, WECHAT, CATALOG)
 
 STEP = """
 from alembic import op

@@ -14,6 +14,7 @@ from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.redis import Redis
+from imsg_wechat.bindings import CONFIRM_S, LIFE_S, Bindings
 from imsg_wechat.followers import Followers
 from imsg_wechat.migrations import STEPS
 from imsg_wechat.store import Store
@@ -69,6 +70,82 @@ async def test_pages_and_tags_find_everybody(pair: tuple[Database, Database]) ->
     assert [follower.tag for follower in page] == sorted(made)[:5]
     assert [follower.tag for follower in await kept.page("main", page[-1].tag, 50)] == sorted(made)[5:]
     assert set(await kept.by_tags([*made, "7K3-M9Q-2XF"])) == set(made)
+
+
+async def test_a_renewed_tag_is_nobodys_and_renewing_it_again_tells_the_new_one(
+    pair: tuple[Database, Database], redis: Redis
+) -> None:
+    replicas = [Followers(store(opened, seed), redis, ("main",)) for seed, opened in enumerate(pair)]
+    old = await replicas[0].follows("main", "oA", 1)
+    renewed = [one for one in await asyncio.gather(*(replicas[n % 2].renew(old, 5) for n in range(4))) if one]
+    new = renewed[0].tag
+    assert [one.tag for one in renewed] == [new] * 4
+    assert new != old
+    assert await replicas[0].tag_of("main", "oA") == new
+    assert await redis.call("SMISMEMBER", left_key("main"), old, new) == [1, 0]
+    assert await redis.call("SMISMEMBER", followers_key("main"), old, new) == [0, 1]
+    newest = await replicas[0].renew(new, 6)
+    assert newest is not None
+    again = await replicas[1].renew(old, 7)
+    assert again is not None
+    assert again.tag == newest.tag, "however often"
+    assert set(await replicas[1].find_retired([old, new, newest.tag])) == {old, new}
+
+
+async def test_a_revoked_tag_is_nobodys_and_asking_makes_another(pair: tuple[Database, Database], redis: Redis) -> None:
+    followers = Followers(store(pair[0]), redis, ("main",))
+    old = await followers.follows("main", "oA", 1)
+    for _ in range(2):
+        revoked = await followers.revoke(old, 5)
+        assert revoked is not None
+        assert revoked.successor is None
+    assert await followers.renew(old, 6) is None
+    assert await followers.revoke("7K3-M9Q-2XF", 6) is None
+    assert await redis.call("SISMEMBER", left_key("main"), old) == 1
+    assert await followers.follows("main", "oA", 7) != old
+
+
+async def test_a_retired_tag_is_drawn_for_nobody_else(pair: tuple[Database, Database]) -> None:
+    kept = store(pair[0])
+    old = (await kept.follows("main", "oA", 1)).tag
+    await kept.revoke(old, 2)
+    draws = iter([old, old, "4RT-W0A-9B5"])
+    drawing = Store(pair[0], lambda: next(draws))
+    assert (await drawing.follows("main", "oB", 3)).tag == "4RT-W0A-9B5"
+
+
+async def test_whoever_is_removed_takes_the_tags_of_before_along(pair: tuple[Database, Database]) -> None:
+    kept = store(pair[0])
+    first = (await kept.follows("main", "oA", 1)).tag
+    second = await kept.renew(first, 2)
+    assert second is not None
+    third = await kept.renew(second.tag, 3)
+    assert third is not None
+    assert set(await kept.remove([third.tag])) == {first, second.tag}
+    assert await kept.find_retired([first, second.tag]) == {}
+
+
+async def test_a_code_is_of_whoever_scans_it_first_and_ends(pair: tuple[Database, Database]) -> None:
+    now = 1_000.0
+    replicas = [Bindings(opened, lambda: now) for opened in pair]
+    made = await replicas[0].make("main", "张三", "0" * 32)
+    assert await replicas[0].scan("other", made.scene, "7K3-M9Q-2XF") is None
+    tags = ["7K3-M9Q-2XF", "4RT-W0A-9B5"]
+    scans = await asyncio.gather(*(replicas[n].scan("main", made.scene, tags[n]) for n in range(2)))
+    (first,) = [scan for scan in scans if scan is not None]
+    again = await replicas[0].scan("main", made.scene, str(first.tag))
+    assert again == first, "WeChat repeats what was not answered"
+    found = await replicas[1].find(made.id)
+    assert found is not None
+    assert (found.tag, found.state_at(now)) == (first.tag, "scanned")
+    assert found.state_at(now + LIFE_S + CONFIRM_S) == "expired"
+    assert (await replicas[1].confirm(found)).state_at(now + LIFE_S * 10) == "confirmed"
+    other = await replicas[0].make("main", "张三", "0" * 32)
+    now += LIFE_S
+    assert await replicas[0].scan("main", other.scene, tags[0]) is None
+    unseen = await replicas[0].find(other.id)
+    assert unseen is not None
+    assert unseen.state_at(now) == "expired"
 
 
 async def test_replicas_that_hear_of_coming_and_going_leave_redis_as_the_table_is(

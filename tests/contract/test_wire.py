@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from imsg_contract.suppressions import Suppression
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Category, Change, Job, Outcomes, Receipt, Wire
+from imsg_contract.wire import Category, Change, Inbound, Job, Outcomes, Receipt, Wire
 
 FOLDER = Path(__file__).parent / "wire"
 
@@ -17,7 +18,11 @@ GOLDEN: dict[str, type[Wire]] = {
     "job_by_reference": Job,
     "outcomes": Outcomes,
     "receipt": Receipt,
+    "receipt_named": Receipt,
+    "complaint": Receipt,
+    "inbound": Inbound,
     "change": Change,
+    "suppression": Suppression,
 }
 
 
@@ -94,6 +99,13 @@ def test_what_was_written_before_users_had_ids_is_read(name: str, fields: tuple[
         del older[field]
     read = GOLDEN[name].model_validate_json(json.dumps(older))
     assert [getattr(read, field) for field in fields] == [None] * len(fields)
+
+
+def test_a_complaint_moves_no_message_of_a_history_that_does_not_know_them() -> None:
+    older = json.loads(golden("complaint"))
+    del older["complaint_of"]
+    read = Receipt.model_validate_json(json.dumps(older))
+    assert (read.request, read.address) == (None, ""), "it joins none by its own name, nor by whom it went to"
 
 
 @pytest.mark.parametrize("name", GOLDEN)

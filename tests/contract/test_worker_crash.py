@@ -26,6 +26,8 @@ from imsg_testing.servers import Valkey
 from imsg_testing.trial import TERMS, History, Provider, accept, broker_at, job, worker_at
 from imsg_testing.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 IN_FLIGHT = TERMS.concurrency[Lane.BULK]
 
 Start = Callable[..., Process]

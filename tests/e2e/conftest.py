@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from imsg_testing.decisions import Decided
-from imsg_testing.deployment import Crash, Deployment, crash_and_restart, running
+from imsg_testing.deployment import LONG_VARIABLES, Crash, Deployment, crash_and_restart, running
+from imsg_testing.services import Services, services
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +35,16 @@ def deployment(shared_stack: Deployment) -> Iterator[Deployment]:
 @pytest.fixture(scope="session")
 def undecided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up` of the stories about what the interface decides."""
-    with running(tmp_path_factory.mktemp("decided")) as deployment:
+    with running(tmp_path_factory.mktemp("decided"), LONG_VARIABLES) as deployment:
         yield deployment
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Run all of it as services on RabbitMQ, PostgreSQL and Valkey: two gateways, two senders of mail."""
+    with services(tmp_path_factory.mktemp("services"), gateways=2, senders=2) as opened:
+        opened.open_wide()
+        yield opened
 
 
 @pytest.fixture(params=["v1", "v2"])

@@ -14,9 +14,11 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from imsg_testing.api import wait
-from imsg_testing.deployment import IMSG, Deployment, environment, provider, running
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, environment, provider, running
+from imsg_testing.receiver import receiving
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 """Each of these starts everything anew, some twice."""
@@ -73,6 +75,43 @@ def test_a_copy_made_under_load_is_whole_and_goes_on_from_there(tmp_path: Path) 
         assert len(times) >= before + 2
 
 
+@pytest.mark.timeout(600)
+def test_callbacks_and_suppressions_are_in_the_copy_and_hold_in_the_restored_one(tmp_path: Path) -> None:
+    """The secret still signs, what had not reached its endpoint still comes, who unsubscribed still gets nothing."""
+    given = {"IMSG_CALLBACKS__ALLOW": "127.0.0.1"}
+    with provider(tmp_path) as sandbox, receiving() as receiver:
+        receiver.status = 503
+        with running(tmp_path / "lost", {**sandbox.settings, **given}) as deployment:
+            deployment.open_wide()
+            token = deployment.token()
+            asked = {"url": receiver.url(), "events": ["message.sent"], "token": token}
+            made = deployment.call("POST", "/api/v2/callbacks", asked)
+            gone = {"method": "smtp", "to": "gone@example.com", "reason": "unsubscribe", "token": token}
+            assert deployment.call("POST", "/api/v2/suppressions", gone)["added"] == 1
+            before = deployment.send("before@example.com")["id"]
+            wait(lambda: receiver.ids().total() >= 1)
+            done = back_up(deployment, tmp_path / "copy")
+            assert done.returncode == 0, done.stderr
+            os.kill(deployment.process.pid, signal.SIGKILL)
+            wait(lambda: not deployment.process.runs)
+
+        receiver.status, told_before = 204, len(receiver.calls)
+        shutil.rmtree(tmp_path / "lost" / "data")
+        shutil.copytree(tmp_path / "copy", tmp_path / "found" / "data")
+        with running(tmp_path / "found", {**sandbox.settings, **given}) as deployment:
+            refused = deployment.send("gone@example.com")["id"]
+            (message,) = deployment.wait_settled(refused)
+            assert (message["status"], message["error"]["code"]) == ("failed", "suppressed")
+            after = deployment.send("after@example.com")["id"]
+            wait(  # the third try comes after five minutes, if the second was made before the copy
+                lambda: {before, after} <= {call.event["data"]["request"] for call in receiver.calls[told_before:]}, 400
+            )
+            for call in receiver.calls[told_before:]:
+                Webhook(made["secret"]).verify(call.body, dict(call.headers))
+            (known,) = deployment.call("GET", "/api/v2/callbacks", {"token": deployment.token()})["callbacks"]
+            assert known["id"] == made["id"]
+
+
 def test_a_copy_is_for_its_owners_eyes_and_never_half_there(tmp_path: Path) -> None:
     with running(tmp_path) as deployment:
         target = tmp_path / "copy"
@@ -80,7 +119,15 @@ def test_a_copy_is_for_its_owners_eyes_and_never_half_there(tmp_path: Path) -> N
         files = [target, *target.rglob("*")]
         assert [path for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
         names = {str(path.relative_to(target)) for path in files}
-        assert {"auth.db", "history.db", "wechat.db", "secrets/token_key"} <= names
+        assert {
+            "auth.db",
+            "history.db",
+            "wechat.db",
+            "callbacks.db",
+            "catalog.db",
+            "secrets/token_key",
+            "secrets/secret_key",
+        } <= names
         assert "lock" not in names
 
         again = back_up(deployment, target)
@@ -99,7 +146,7 @@ def test_a_folder_at_rest_is_copied_too_and_one_that_is_none_is_refused(tmp_path
             assert copy.execute("SELECT status FROM messages").fetchall() == [("sent",)]
     nowhere = environment({"IMSG_DATA_DIR": str(tmp_path / "nowhere")})
     command = [str(IMSG), "backup", str(tmp_path / "second")]
-    done = subprocess.run(command, env=nowhere, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=nowhere, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "IMSG_DATA_DIR" in done.stderr
 

@@ -3,14 +3,16 @@
 import json
 import os
 import pty
+import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from imsg_testing.deployment import IMSG, Deployment, running
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 
 LONG = 520
 """More users than the API lists at once (500)."""
@@ -38,9 +40,21 @@ def call(deployment: Deployment, *words: str, terminal: int = subprocess.DEVNULL
         stdin=terminal,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=VERB_TIMEOUT_S,
         check=False,
     )
+
+
+def multiply(database: Path, username: str, names: Sequence[str]) -> None:
+    """Copy a user's row under other names: through the API each would cost a password's hash."""
+    with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(users)")]
+        given = {"username": "?", "id": "lower(hex(randomblob(16)))"}
+        values = ", ".join(given.get(column, column) for column in columns)
+        connection.executemany(
+            f"INSERT INTO users ({', '.join(columns)}) SELECT {values} FROM users WHERE username = ?",  # noqa: S608  ours
+            [(name, username) for name in names],
+        )
 
 
 def test_every_verb_finds_imsg_at_the_port_of_the_settings(deployment: Deployment) -> None:
@@ -57,7 +71,7 @@ def test_a_port_of_the_environment_comes_before_that_of_the_file(deployment: Dep
         cwd=deployment.folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=VERB_TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 3
@@ -86,10 +100,10 @@ def test_an_old_verb_works_on_and_names_the_new_one(deployment: Deployment, old:
 
 
 def test_users_are_listed_to_the_last(deployment: Deployment) -> None:
-    for n in range(LONG):
-        deployment.call(
-            "POST", "/api/register", {"username": f"u{n:04}", "password": "correct horse"}, token=deployment.token()
-        )
+    deployment.call(
+        "POST", "/api/register", {"username": "u0000", "password": "correct horse"}, token=deployment.token()
+    )
+    multiply(deployment.data / "auth.db", "u0000", [f"u{n:04}" for n in range(1, LONG)])
     listed = json.loads(call(deployment, "users", "list", "--json").stdout)["users"]
     assert {f"u{n:04}" for n in range(LONG)} <= {user["username"] for user in listed}
     rows = call(deployment, "users", "list").stdout.splitlines()
@@ -172,8 +186,52 @@ def test_who_has_no_token_is_told_how_to_get_one(deployment: Deployment, tmp_pat
         cwd=deployment.folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=VERB_TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 1
     assert "imsg login NAME" in done.stderr
+
+
+def test_who_is_suppressed_is_passed_by_until_they_are_taken_off_the_list(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    out, anew = tmp_path / "list.csv", tmp_path / "anew.csv"
+    (tmp_path / "plain.txt").write_text("Gone@Example.com\nno address\n", encoding="utf-8")
+    read = call(deployment, "suppressions", "import", str(tmp_path / "plain.txt"), "--reason", "hard_bounce")
+    assert (read.returncode, read.stdout.splitlines()[0]) == (1, "1 added, 0 stood already.")
+    scoped = call(deployment, "suppressions", "add", "smtp", "news@example.com", "--category", "marketing", "--json")
+    assert json.loads(scoped.stdout)["added"] == 1, scoped.stderr
+
+    request = deployment.send(["gone@example.com", "news@example.com", "here@example.com"], subject="名单", text="您好")
+    settled = {one["to"]: one for one in deployment.wait_settled(request["id"], 3)}
+    assert {to: one["status"] for to, one in settled.items()} == {
+        "gone@example.com": "failed",
+        "news@example.com": "sent",
+        "here@example.com": "sent",
+    }
+    assert settled["gone@example.com"]["error"]["code"] == "suppressed"
+    asked = {"to": ["gone@example.com", "news@example.com"], "method": "smtp", "category": "marketing"}
+    checked = deployment.client.post(
+        "/api/v2/messages/check",
+        json={"token": deployment.token(), **asked, "content": {"subject": "x", "text": "y"}},
+    )
+    assert checked.json()["suppressed"] == 2, checked.text
+
+    assert call(deployment, "suppressions", "export", str(out)).returncode == 0
+    lines = out.read_text(encoding="utf-8-sig").splitlines()
+    assert len(lines) == 3
+    listed = json.loads(call(deployment, "suppressions", "--json").stdout)["suppressions"]
+    removed = call(deployment, "suppressions", "remove", *[one["id"] for one in listed], "--yes")
+    assert removed.returncode == 0, removed.stderr
+    assert "Nobody is suppressed." in call(deployment, "suppressions").stdout
+    anew.write_text(out.read_text(encoding="utf-8-sig"), encoding="utf-8")
+    assert "2 added" in call(deployment, "suppressions", "import", str(anew)).stdout
+    again = json.loads(call(deployment, "suppressions", "--json").stdout)["suppressions"]
+    assert {one["to"]: (one["reason"], one["scope"]) for one in again} == {
+        one["to"]: (one["reason"], one["scope"]) for one in listed
+    }
+    call(deployment, "suppressions", "remove", *[one["id"] for one in again], "--yes")
+    assert (
+        deployment.wait_settled(deployment.send("gone@example.com", subject="x", text="y")["id"])[0]["status"] == "sent"
+    )

@@ -291,3 +291,27 @@ def test_a_check_sends_nothing_and_says_what_a_send_would_meet(decided: Decided)
     assert (checked["count"], checked["duplicates"], checked["problems_total"]) == (1, 1, 1)
     assert checked["limits"]["per_hour"] == {"limit": 2, "left": 2}
     assert decided.check_ok(decided.ask("GET", "/api/query", token=token))["messages"] == []
+
+
+def test_a_mail_goes_by_a_sender_of_the_users_alone(decided: Decided) -> None:
+    """v1 knows no senders. What is changed holds for the very next send."""
+    if not decided.is_v2:
+        return
+    api, name = decided.api, decided.api.new_user()
+    token = api.token(name, "correct horse")
+
+    def allow(senders: object) -> object:
+        changed = {"token": api.token(), "senders": senders}
+        return decided.check_ok(decided.ask("PATCH", f"/api/users/{name}", changed))["senders"]
+
+    assert api.call("GET", "/api/v2/me", token=token)["senders"] == "all"
+    decided.check_ok(decided.send(token, sender="news"))
+    assert allow(["alerts", "alerts"]) == ["alerts"]
+    decided.check_refused(decided.send(token, sender="news"), 10016, 403, "may_not_send_by")
+    decided.check_ok(decided.send(token))
+    assert allow([]) == []
+    decided.check_refused(decided.send(token, sender="alerts"), 10016, 403, "may_not_send_by")
+    assert allow("all") == "all"
+    decided.check_ok(decided.send(token, sender="alerts"))
+    wrong = decided.ask("PATCH", f"/api/users/{name}", {"token": api.token(), "senders": ["Not A Name"]})
+    decided.check_refused(wrong, 10017, 400, "wrong_type")

@@ -11,14 +11,14 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient, Sent
 from imsg_runtime import service_client
 from imsg_smtp.main import Smtp, open_channel
-from imsg_testing.deployment import IMSG, environment
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, environment
 from imsg_testing.smtp_server import smtp_server
 
 
 def _new(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     command = [str(IMSG), "dkim", "new", *words]
     return subprocess.run(
-        command, env=environment({}), cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        command, env=environment({}), cwd=folder, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imsg_runtime.redis import connect
-from imsg_testing.deployment import IMSG, environment
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, environment
 from imsg_testing.sandbox import open_sandbox
 from imsg_testing.servers import reserve_port
 
@@ -15,7 +15,9 @@ from imsg_testing.servers import reserve_port
 def _doctor(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
     given = environment({"COLUMNS": "300", **settings})
     command = [str(IMSG), "doctor"]
-    return subprocess.run(command, env=given, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=given, cwd=folder, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
+    )
 
 
 def test_it_says_which_source_a_setting_comes_from_and_hides_secrets(tmp_path: Path) -> None:
@@ -81,6 +83,19 @@ WECHAT = {
     "IMSG_WECHAT__ACCOUNTS__MAIN__AES_KEY": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
     "IMSG_WECHAT__ACCOUNTS__MAIN__TEMPLATE": "TM00015",
 }
+
+
+async def test_a_template_that_the_account_has_not_is_named(tmp_path: Path, valkey_url: str) -> None:
+    async with connect(valkey_url) as redis:
+        await redis.call("DEL", "imsg:wechat:plain:main")
+        wrong = '{"TM00015": "The account has no template TM00015; it has TM00016."}'
+        await redis.call("SET", "imsg:wechat:wrong-templates:main", wrong)
+    told = await asyncio.to_thread(_doctor, tmp_path, **WECHAT, IMSG_REDIS_URL=valkey_url)
+    async with connect(valkey_url) as redis:
+        await redis.call("DEL", "imsg:wechat:wrong-templates:main")
+    (line,) = [line for line in told.stdout.splitlines() if " WeChat " in line]
+    assert line.startswith("✗")
+    assert "no template TM00015" in line
 
 
 async def test_a_wechat_console_that_still_sends_plain_is_named(tmp_path: Path, valkey_url: str) -> None:

@@ -1,7 +1,6 @@
 """A person's data erased where services are apart: dumps of PostgreSQL, and all that Redis has, hold no address."""
 
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -9,20 +8,12 @@ import pytest
 import redis
 
 from imsg_testing.api import wait
-from imsg_testing.services import Services, services
+from imsg_testing.services import Services
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 MAIL = "Zhang.San@example.com"
 OTHER = "li.si@example.com"
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """Run services that send mail."""
-    with services(tmp_path_factory.mktemp("services")) as opened:
-        opened.open_wide()
-        yield opened
 
 
 def send(whole: Services, *to: str, key: str = "", **more: Any) -> str:  # noqa: ANN401

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from imsg_testing.api import DOCUMENTED, wait
-from imsg_testing.deployment import IMSG, Deployment, environment, find_pasted, running
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, environment, find_pasted, running
 from imsg_testing.processes import descendants
 from imsg_testing.servers import reserve_port
 
@@ -24,7 +24,9 @@ def _up(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
     port = reserve_port()
     given = environment({"IMSG_DATA_DIR": str(folder / "data"), "IMSG_PORT": str(port), **settings})
     command = [str(IMSG), "up"]
-    return subprocess.run(command, env=given, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=given, cwd=folder, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
+    )
 
 
 def _is_one_clear_line(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
@@ -82,11 +84,10 @@ def test_a_bad_setting_is_one_line_that_names_it(tmp_path: Path, name: str, valu
     _is_one_clear_line(_up(tmp_path, **settings), name)
 
 
-def test_a_second_start_on_the_same_data_is_one_line_and_harms_nothing(tmp_path: Path) -> None:
-    with running(tmp_path) as deployment:
-        _is_one_clear_line(_up(tmp_path), str(_find_child(deployment)), "IMSG_DATA_DIR")
+def test_a_second_start_on_the_same_data_is_one_line_and_harms_nothing(shared_stack: Deployment) -> None:
+    _is_one_clear_line(_up(shared_stack.folder), str(_find_child(shared_stack)), "IMSG_DATA_DIR")
 
-        assert deployment.call("GET", "/health/ready")["errorCode"] == 0
+    assert shared_stack.call("GET", "/health/ready")["errorCode"] == 0
 
 
 def test_off_loopback_no_documented_password_works_and_the_sandbox_wants_a_token(tmp_path: Path) -> None:
@@ -104,13 +105,6 @@ def test_off_loopback_no_documented_password_works_and_the_sandbox_wants_a_token
         for username, password in DOCUMENTED.items():
             answer = deployment.call("POST", "/api/login", {"username": username, "password": password})
             assert answer["errorCode"] in (10006, 10007)
-
-
-def test_a_folder_from_loopback_does_not_open_to_the_world_with_its_documented_passwords(tmp_path: Path) -> None:
-    with running(tmp_path):
-        pass
-
-    _is_one_clear_line(_up(tmp_path, IMSG_HOST="0.0.0.0"), "imsg users reset-password", "IMSG_HOST")
 
 
 PUBLIC = {"IMSG_PUBLIC_URL": "https://imsg.example.com", "IMSG_TRUSTED_PROXIES": "127.0.0.1"}
@@ -140,10 +134,14 @@ def test_behind_a_proxy_of_this_machine_it_is_as_closed_as_off_loopback(tmp_path
         assert "123" not in re.sub(r"<[^>]*>", "", page.text)
 
 
-def test_an_installation_from_before_is_told_the_command_that_lets_it_start_behind_a_proxy(tmp_path: Path) -> None:
+@pytest.mark.long  # seven starts
+@pytest.mark.timeout(300)
+def test_an_installation_from_loopback_is_told_the_command_that_lets_it_start_anywhere_else(tmp_path: Path) -> None:
+    """Neither off loopback nor behind a proxy does it open to the world with its documented passwords."""
     with running(tmp_path):
         pass
 
+    _is_one_clear_line(_up(tmp_path, IMSG_HOST="0.0.0.0"), "imsg users reset-password", "IMSG_HOST")
     for username in DOCUMENTED:
         command = f"imsg users reset-password {username}"
         _is_one_clear_line(_up(tmp_path, **PUBLIC), username, "IMSG_PUBLIC_URL", command)
@@ -155,7 +153,7 @@ def test_an_installation_from_before_is_told_the_command_that_lets_it_start_behi
             input="correct horse battery\n",
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=VERB_TIMEOUT_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -241,7 +239,7 @@ def test_probes_answer_under_any_name(shared_stack: Deployment) -> None:
         assert httpx.get(shared_stack.url + path, headers={"host": "10.1.2.3"}).status_code == 200
 
 
-def test_ctrl_c_ends_it_at_once_without_a_word_and_keeps_the_data(tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_at_once_and_keeps_the_data_and_kill_9_leaves_no_process_behind(tmp_path: Path) -> None:
     with running(tmp_path) as deployment:
         accepted = deployment.send("zhang@example.com")
         deployment.wait_settled(accepted["id"])
@@ -259,6 +257,11 @@ def test_ctrl_c_ends_it_at_once_without_a_word_and_keeps_the_data(tmp_path: Path
         (message,) = deployment.messages(accepted["id"])
         assert message["status"] == "sent"
 
+        children = descendants(deployment.process.pid)
+        assert len(children) > 1, "the server, and Valkey as a child of it"
+        os.kill(deployment.process.pid, signal.SIGKILL)
+        wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 10)
+
 
 def test_ctrl_c_while_it_loads_ends_it_without_a_word(tmp_path: Path) -> None:
     port = reserve_port()
@@ -274,33 +277,7 @@ def test_ctrl_c_while_it_loads_ends_it_without_a_word(tmp_path: Path) -> None:
     assert said == b""
 
 
-def test_kill_9_leaves_no_process_behind(tmp_path: Path) -> None:
-    with running(tmp_path) as deployment:
-        children = descendants(deployment.process.pid)
-        assert len(children) > 1, "the server, and Valkey as a child of it"
-
-        os.kill(deployment.process.pid, signal.SIGKILL)
-
-        wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 10)
-
-
-def test_a_part_that_dies_ends_the_process_with_its_reason(tmp_path: Path) -> None:
-    with running(tmp_path) as deployment:
-        killed: set[int] = set()
-
-        def kill_on() -> bool:
-            for pid in set(_valkeys(deployment)) - killed:
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-            return not deployment.process.runs
-
-        wait(kill_on, 30)
-
-        assert deployment.process.exit_code == 1
-        assert "imsg: valkey died" in deployment.said
-
-
-def test_valkey_killed_alone_comes_back_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_valkey_killed_alone_comes_back_with_all_it_had_and_killed_on_and_on_ends_it_all(tmp_path: Path) -> None:
     with running(tmp_path) as deployment:
         deployment.token()
         (valkey,) = _valkeys(deployment)
@@ -317,3 +294,15 @@ def test_valkey_killed_alone_comes_back_and_nothing_is_lost(tmp_path: Path) -> N
 
         (message,) = deployment.wait_settled(accepted["id"])
         assert message["status"] == "sent"
+
+        killed: set[int] = set()
+
+        def kill_on() -> bool:
+            for pid in set(_valkeys(deployment)) - killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            return not deployment.process.runs
+
+        wait(kill_on, 30)
+        assert deployment.process.exit_code == 1
+        assert "imsg: valkey died" in deployment.said

@@ -15,7 +15,7 @@ from imsg_channels import METHODS
 from imsg_contract.topology import DEAD, Lane
 from imsg_testing.api import wait
 from imsg_testing.brokers import arrivals, is_so
-from imsg_testing.deployment import IMSG, Deployment, running
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 
 UNREADABLE = 520
 """More than a page of the API (500)."""
@@ -40,7 +40,7 @@ def run_verb(deployment: Deployment, *words: str) -> "subprocess.CompletedProces
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=VERB_TIMEOUT_S,
         check=False,
     )
 
@@ -54,15 +54,18 @@ def lines(done: "subprocess.CompletedProcess[str]") -> list[list[str]]:
 def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_it_is_resumed(
     deployment: Deployment,
 ) -> None:
-    assert lines(run_verb(deployment, "channels"))[1:] == [[method, "open", "0"] for method in METHODS]
+    said = lines(run_verb(deployment, "channels"))
+    assert said[1 : 1 + len(METHODS)] == [[method, "open", "0"] for method in METHODS]
+    assert said[1 + len(METHODS)] == [], "the providers follow"
 
     done = run_verb(deployment, "channels", "pause", "smtp", "--reason", "邮件服务器搬迁")
     assert done.stdout == "smtp is paused; 0 wait.\n", done.stderr
     accepted = deployment.send("zhang@example.com")
     assert accepted["errorCode"] == 0
-    assert lines(run_verb(deployment, "channels"))[1] == ["smtp", "paused", "1", "邮件服务器搬迁"]
-    answer = json.loads(run_verb(deployment, "channels", "--json").stdout)
-    assert answer["channels"][0] == {
+    assert lines(run_verb(deployment, "channels"))[1] == ["smtp", "paused", "1", "normal", "1", "邮件服务器搬迁"]
+    smtp = json.loads(run_verb(deployment, "channels", "--json").stdout)["channels"][0]
+    assert [(one["name"], one["enabled"]) for one in smtp.pop("providers")] == [("default", True)]
+    assert smtp == {
         "method": "smtp",
         "state": "paused",
         "why": "邮件服务器搬迁",
@@ -155,6 +158,8 @@ def test_only_administrators_see_and_change_any_of_it(deployment: Deployment, tm
         (("dead-letters",), 1),
         (("channels", "pause", "smtp"), 1),
     ):
-        done = subprocess.run([str(IMSG), *words], env=own, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [str(IMSG), *words], env=own, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
+        )
         assert done.returncode == code, done.stderr
         assert ("10016" in done.stderr) == bool(code)

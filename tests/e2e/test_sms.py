@@ -99,7 +99,7 @@ def test_a_template_is_sent_with_its_own_variables(deployment: Deployment) -> No
     [
         "看 https://example.com",
         "【天存】",
-        "长" * 500,
+        "长" * 36,
         {"template": "SMS_100000002", "params": {}},
         {"template": "SMS_100000002", "params": {"code": "1234567"}},
         {"template": "SMS_0", "params": {}},
@@ -166,3 +166,89 @@ def test_what_was_never_answered_is_found_and_sent_once(deployment: Deployment) 
     (message,) = wait_for_status(deployment, answer["id"], "delivered", within_s=80)
     assert message["attempts"] == 1
     assert len(deployment.inbox(to=to)) == 1
+
+
+def test_what_people_answer_is_kept_and_shown_to_who_asked(deployment: Deployment) -> None:
+    """Answered in the sandbox, pushed as Aliyun does; a user sees theirs, the administrator all, strangers none."""
+    mine, stranger, to = deployment.new_user_token(), deployment.new_user_token(), number()
+    body = {"to": to, "method": "sms", "content": "明天下雨", "reference": "brolly"}
+    sent = deployment.call("POST", "/api/v2/messages", body, token=mine)
+    wait_for_status(deployment, sent["id"], "delivered")
+    for text in ("好的", "退订"):
+        said = deployment.call("POST", "/sandbox/sms/replies", {"from": to, "text": text})
+        assert (said["provider"], said["kept"]) == ("aliyun", True)
+    found: list[dict[str, Any]] = []
+
+    def are_kept() -> bool:
+        found[:] = deployment.call("GET", "/api/v2/replies", token=mine, id=f"{sent['id']}-0")["replies"]
+        return len(found) == 2
+
+    wait(are_kept, 20, every_s=0.1)
+    assert {(one["text"], one["opt_out"], one["from"], one["signature"]) for one in found} == {
+        ("好的", False, to, "天存"),
+        ("退订", True, to, "天存"),
+    }
+    assert {one["reference"] for one in found} == {"brolly"}
+    assert deployment.call("GET", "/api/v2/replies", token=stranger)["replies"] == []
+    everything = deployment.call("GET", "/api/v2/replies", token=deployment.token(), **{"from": to})
+    assert len(everything["replies"]) == 2
+    nobody = deployment.call("POST", "/sandbox/sms/replies", {"from": number(), "text": "?"})
+    assert nobody["reason"] == "not_found"
+
+
+def test_whoever_opts_out_gets_codes_alone_until_they_opt_in_again(deployment: Deployment) -> None:
+    """By the reply in the sandbox, Aliyun's push, history's match, the catalog, and the claim of the next message."""
+    to, token = number(), deployment.token()
+    may = deployment.call("PATCH", "/api/v2/users/admin", {"may_send_codes": True}, token=token)
+    assert may["errorCode"] == 0
+
+    def send_of(category: str) -> str:
+        body = {"to": to, "method": "sms", "content": "明天下雨", "category": category}
+        sent = deployment.call("POST", "/api/v2/messages", body, token=token)
+        assert sent["errorCode"] == 0, sent
+        return str(sent["id"])
+
+    def answer(text: str, kept: set[str]) -> None:
+        assert deployment.call("POST", "/sandbox/sms/replies", {"from": to, "text": text})["kept"]
+        wait(lambda: list_kept_back() == kept, 20, every_s=0.1, why=lambda: f"{list_kept_back()}\n{deployment.said}")
+
+    def list_kept_back() -> set[str]:
+        found = deployment.call("GET", "/api/v2/suppressions", token=token, method="sms", to=to)["suppressions"]
+        return {one["scope"]["category"] for one in found}
+
+    wait_for_status(deployment, send_of("notice"), "delivered")
+    answer("退订", {"notice", "marketing"})
+    for category in ("notice", "marketing"):
+        (failed,) = wait_for_status(deployment, send_of(category), "failed")
+        assert failed["error"]["code"] == "suppressed"
+    wait_for_status(deployment, send_of("code"), "delivered")
+    assert len(deployment.inbox(to=to)) == 2
+
+    answer("恢复", set())
+    wait_for_status(deployment, send_of("notice"), "delivered")
+    wait_for_status(deployment, send_of("marketing"), "delivered")
+
+
+def test_a_receipt_that_says_black_list_keeps_the_next_notice_back_and_shows_why(deployment: Deployment) -> None:
+    """By the provider's push, the catalog, and the claim of the next message; an administrator takes it away."""
+    to, token = number(), deployment.token()
+    first = send(deployment, to)
+    (message,) = wait_for_status(deployment, first["id"], "delivered")
+    told = {**entry(message, success=False), "err_code": "MOBILE_IN_BLACK", "err_msg": "手机号在黑名单"}
+    assert report(deployment, told).json()["code"] == 0
+    found: list[dict[str, Any]] = []
+
+    def is_listed() -> bool:
+        answer = deployment.call("GET", "/api/v2/suppressions", token=token, method="sms", to=to)
+        found[:] = answer["suppressions"]
+        return len(found) == 2
+
+    wait(is_listed, 20, every_s=0.1, why=lambda: f"{found}\n{deployment.said}")
+    assert {one["scope"]["category"] for one in found} == {"notice", "marketing"}
+    assert {(one["reason"], one["evidence"]) for one in found} == {("opt_out", "MOBILE_IN_BLACK 手机号在黑名单")}
+    (failed,) = wait_for_status(deployment, send(deployment, to)["id"], "failed")
+    assert failed["error"]["code"] == "suppressed"
+    for one in found:
+        deployment.call("DELETE", f"/api/v2/suppressions/{one['id']}", token=token)
+    wait(lambda: not is_listed() and not found, 20, every_s=0.1)
+    wait_for_status(deployment, send(deployment, to)["id"], "delivered")

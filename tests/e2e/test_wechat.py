@@ -1,7 +1,10 @@
 """WeChat through the public API: somebody follows, learns their tag, is sent to, and leaves."""
 
+import json
 import re
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,10 +123,31 @@ def test_the_account_may_be_named(deployment: Deployment) -> None:
 def test_a_template_is_filled_by_name(deployment: Deployment) -> None:
     openid, tag = follow(deployment)
     (account,) = deployment.call("GET", "/sandbox/wechat")["accounts"]
-    (template,) = account["templates"]
+    template = "imsg-sandbox-template"
+    assert template in account["templates"]
     answer = send(deployment, tag, {"template": template, "params": {"content": "下午两点半"}})
     wait_delivered(deployment, answer["id"])
     assert deployment.inbox(method="wechat", to=openid)[0]["text"] == "下午两点半"
+
+
+def test_a_template_goes_by_the_first_of_its_ways_that_is_open(deployment: Deployment) -> None:
+    openid, tag = follow(deployment)
+    order = {"template": "order", "params": {"goods": "茶叶", "number": "A-100"}}
+    granted = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/grant")
+    assert granted["grants"] == {"imsg-sandbox-notice": 1}
+
+    for way, status, shown in (
+        ("notice", "delivered", "thing1：茶叶"),
+        ("a minute after the button", "sent", "您的订单 A-100（茶叶）已发货。"),
+    ):
+        deployment.call("DELETE", "/sandbox/inbox")
+        request = send(deployment, tag, order)["id"]
+        wait(lambda r=request, s=status: [one["status"] for one in deployment.messages(r)] == [s], 60)  # type: ignore[misc]
+        (arrived,) = deployment.inbox(method="wechat", to=openid)
+        assert shown in arrived["text"], way
+    assert send(deployment, tag, {"template": "order", "params": {"goods": "茶叶"}})["errorCode"] == 10009
+    wrong = send(deployment, tag, {"template": "order", "params": {"goods": "茶叶", "number": "甲"}})
+    assert wrong["errorCode"] == 10009, "a character_string takes ASCII alone, and the gateway knows"
 
 
 def test_a_user_is_reached_by_name_through_their_tag(deployment: Deployment) -> None:
@@ -207,7 +231,149 @@ def test_the_button_joins_an_accounts_menu_from_the_command_line(deployment: Dep
     assert "新闻" not in _run_menu(deployment, "--replace")
 
 
+def _bind(deployment: Deployment, username: str) -> dict[str, Any]:
+    asked = {"token": deployment.token(), "account": "sandbox", "username": username}
+    made = deployment.call("POST", "/api/v2/followers/bind", asked)
+    assert made["errorCode"] == 0, made
+    return made
+
+
+def test_a_follower_becomes_a_users_contact_by_a_code_that_is_confirmed(deployment: Deployment) -> None:
+    name, admin = deployment.new_user(), {"token": deployment.token()}
+    openid, tag = follow(deployment)
+    made = _bind(deployment, name)
+    path = f"/api/v2/followers/bind/{made['id']}"
+    assert (made["state"], made["tag"], made["username"]) == ("waiting", None, name)
+    assert deployment.call("POST", f"{path}/confirm", admin)["reason"] == "not_scanned"
+
+    told = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/scan", {"url": made["url"]})["reply"]
+
+    assert name in told
+    assert tag in told
+    scanned = deployment.call("GET", path, admin)
+    assert (scanned["state"], scanned["tag"]) == ("scanned", tag)
+    assert send(deployment, name)["errorCode"] == 10011, "nothing is bound before it is confirmed"
+    stranger, _ = follow(deployment)
+    told = deployment.call("POST", f"/sandbox/wechat/followers/{stranger}/scan", {"url": made["url"]})["reply"]
+    assert "失效" in told
+    for _ in range(2):
+        assert deployment.call("POST", f"{path}/confirm", admin)["state"] == "confirmed"
+    wait_delivered(deployment, send(deployment, name)["id"])
+    assert len(deployment.inbox(method="wechat", to=openid)) == 1
+    (listed,) = deployment.call("GET", "/api/v2/followers", admin, user=name)["followers"]
+    assert (listed["tag"], listed["username"], listed["following"]) == (tag, name, True)
+
+
+def test_whoever_follows_by_a_code_is_bound_by_it_too(deployment: Deployment) -> None:
+    name = deployment.new_user()
+    made = _bind(deployment, name)
+    came = deployment.call("POST", "/sandbox/wechat/followers", {"scan": made["url"]})
+    assert name in came["reply"]
+    shown = deployment.call("GET", f"/api/v2/followers/bind/{made['id']}", {"token": deployment.token()})
+    assert shown["state"] == "scanned"
+    assert shown["tag"] in came["reply"]
+
+
+def test_a_renewed_tag_moves_its_user_and_a_revoked_one_ends(deployment: Deployment) -> None:
+    admin = {"token": deployment.token()}
+    openid, old = follow(deployment)
+    name = deployment.new_user(wechat=old)
+
+    renewed = deployment.call("POST", f"/api/v2/followers/{old.lower()}/renew", admin)
+
+    assert (renewed["errorCode"], renewed["username"]) == (0, name), renewed
+    new = renewed["tag"]
+    assert deployment.call("POST", f"/api/v2/followers/{old}/renew", admin)["tag"] == new, "asked again"
+    assert send(deployment, old)["errorCode"] == 10014
+    wait_delivered(deployment, send(deployment, name)["id"])
+    assert deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"] == new
+
+    assert deployment.call("DELETE", f"/api/v2/followers/{new}", admin)["errorCode"] == 0
+    assert send(deployment, new)["errorCode"] == 10014
+    assert send(deployment, name)["errorCode"] == 10014
+    another = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"]
+    assert another not in {old, new}
+    assert send(deployment, another)["errorCode"] == 0
+
+
+def test_followers_are_listed_by_page_account_and_tag_to_administrators(deployment: Deployment) -> None:
+    admin = {"token": deployment.token()}
+    tags = {follow(deployment)[1] for _ in range(3)}
+    found: list[str] = []
+    asked = {"account": "sandbox", "limit": "2"}
+    while True:
+        page = deployment.call("GET", "/api/v2/followers", admin, **asked)
+        found += [one["tag"] for one in page["followers"]]
+        if page["next"] is None:
+            break
+        asked["cursor"] = page["next"]
+    assert tags <= set(found)
+    assert found == sorted(set(found))
+    tag = next(iter(tags))
+    (one,) = deployment.call("GET", "/api/v2/followers", admin, tag=tag)["followers"]
+    assert one["tag"] == tag
+    for wrong, code in (({"account": "none"}, 10015), ({"user": "nobody"}, 10006), ({"limit": "0"}, 10017)):
+        assert deployment.call("GET", "/api/v2/followers", admin, **wrong)["errorCode"] == code, wrong
+    for path, verb, code in (
+        ("bind/0", "GET", 10016),
+        ("000-000-000/renew", "POST", 10016),
+        ("x/renew", "POST", 10016),
+        ("bind", "POST", 10002),
+    ):
+        assert deployment.call(verb, f"/api/v2/followers/{path}", admin)["errorCode"] == code, path
+
+
 def test_a_forged_event_makes_no_follower(deployment: Deployment) -> None:
     answer = deployment.client.post("/hooks/wechat/sandbox", params={"signature": "0", "timestamp": "1", "nonce": "1"})
     assert answer.status_code == 403
     assert deployment.client.get("/hooks/wechat/nobody").status_code == 404
+
+
+@pytest.mark.long
+def test_wechatpy_is_answered_as_by_wechat(deployment: Deployment) -> None:
+    openid, _ = follow(deployment)
+    (account,) = deployment.call("GET", "/sandbox/wechat")["accounts"]
+    api = f"{deployment.url}/sandbox/wechat/api/cgi-bin/"
+    program = str(Path(__file__).parents[1] / "sdks" / "wechatpy_account.py")
+    done = subprocess.run(
+        [sys.executable, program, api, account["appid"], account["secret"], openid],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["codes"] == {
+        "too long": 47003,
+        "wrong kind": 47003,
+        "unregistered": 47003,
+        "two lines": 47003,
+        "unknown template": 40037,
+        "stranger": 40003,
+        "text": 0,
+        "long text": 45002,
+    }
+    assert told["msgid"].isdigit()
+    assert told["subscribe"] == 1
+    assert told["url"].startswith("http://weixin.qq.com/q/")
+    assert set(told["templates"]) == {"imsg-sandbox-template", "imsg-sandbox-order"}
+    (first, *_) = deployment.inbox(method="wechat", to=openid)
+    assert "茶叶" in first["text"] or first["text"] == "您好"
+
+
+def test_who_leaves_stands_on_the_list_until_they_follow_again(deployment: Deployment) -> None:
+    openid, tag = follow(deployment)
+
+    def list_entries() -> list[tuple[str, str]]:
+        found = deployment.call("GET", "/api/v2/suppressions", token=deployment.token(), method="wechat", to=tag)
+        return [(one["reason"], one["scope"]["sender"]) for one in found["suppressions"]]
+
+    deployment.call("DELETE", f"/sandbox/wechat/followers/{openid}")
+    wait(lambda: list_entries() == [("unsubscribe", "sandbox")], 20, every_s=0.1, why=lambda: str(list_entries()))
+
+    deployment.call("POST", f"/sandbox/wechat/followers/{openid}/follow")
+    answer = send(deployment, tag)
+    assert answer["errorCode"] == 0, "at once"
+    wait_delivered(deployment, answer["id"])
+    assert list_entries() == []

@@ -9,6 +9,14 @@ import pytest
 from imsg_testing.fault_deployment import Deployment, Plan, deploy
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test` and `make test-long` leave to `make test-fault`."""
+    for item in items:
+        in_part = item.get_closest_marker("quick") or item.get_closest_marker("long")
+        if item.path.parent == Path(__file__).parent and in_part is None:
+            item.add_marker("fault")
+
+
 class Deployments:
     """The deployments of one module, one at a time."""
 

@@ -45,7 +45,7 @@ def pause(deployment: Deployment, *, is_paused: bool) -> None:
     assert answer["errorCode"] == 0, answer
 
 
-def waiting(deployment: Deployment) -> int:
+def count_waiting(deployment: Deployment) -> int:
     """Ask how many jobs of mail wait."""
     channels = deployment.call("GET", "/api/channels", token=deployment.token())["channels"]
     return int(next(one["waiting"] for one in channels if one["method"] == "smtp"))
@@ -63,7 +63,7 @@ def test_more_than_the_gateway_lets_wait(tmp_path: Path) -> None:
             answer = _send(deployment, fault.clients)
             assert (answer.json()["errorCode"], answer.json()["reason"]) == (10012, "overloaded")
             assert int(answer.headers["retry-after"]) > 0
-            assert waiting(deployment) > MAX_DEPTH
+            assert count_waiting(deployment) > MAX_DEPTH
             fault.reconciler.note_restored()
         fault.clients.wait_for(100)
     fault.tell(
@@ -79,13 +79,16 @@ def test_rabbitmq_restarted_with_much_waiting(deployment: Deployment) -> None:
         with pausing(deployment):
             flood(fault.clients, deployment.urls[0], RESTARTED_WITH)
             # Senders look at the switch twice a second, so that a few mails are sent after it was turned.
-            wait(lambda: waiting(deployment) + fault.count_received() == RESTARTED_WITH, 60, every_s=0.5)
-            before = waiting(deployment)
+            wait(lambda: count_waiting(deployment) + fault.count_received() == RESTARTED_WITH, 60, every_s=0.5)
+            before = count_waiting(deployment)
             deployment.rabbit.stop()
             deployment.rabbit.start()
             deployment.wait_until_ready()
             wait(
-                lambda: waiting(deployment) == before, 60, every_s=0.5, why=lambda: f"{waiting(deployment)} of {before}"
+                lambda: count_waiting(deployment) == before,
+                60,
+                every_s=0.5,
+                why=lambda: f"{count_waiting(deployment)} of {before}",
             )
         fault.reconciler.note_restored()
     fault.tell(
@@ -109,7 +112,12 @@ def test_memory_beside_a_pile_of_jobs(deployment: Deployment) -> None:
         pile_up(deployment.rabbit.url, PILE - THROUGH_THE_GATEWAY)
         # Senders look at the switch twice a second, so that a few mails are sent after it was turned.
         piled = PILE - (len(deployment.mailbox.taken) - arrived)
-        wait(lambda: waiting(deployment) == piled, 120, every_s=0.5, why=lambda: f"{waiting(deployment)} of {piled}")
+        wait(
+            lambda: count_waiting(deployment) == piled,
+            120,
+            every_s=0.5,
+            why=lambda: f"{count_waiting(deployment)} of {piled}",
+        )
         beside = {name: memory(one) for name, one in processes.items()}
         broker = rss_mib(deployment.rabbit.process.pid)
     deployment.mailbox.latency_s = 0.2  # it shall have work for as long as it is looked at
@@ -120,7 +128,7 @@ def test_memory_beside_a_pile_of_jobs(deployment: Deployment) -> None:
     wait(lambda: len(deployment.mailbox.taken) > arrived + 500, 120, every_s=0.1)
     restarted = memory(sender)
     clients.close()
-    assert waiting(deployment) > PILE - 20_000
+    assert count_waiting(deployment) > PILE - 20_000
     for name, now in beside.items():
         assert now < idle[name] + SLACK_MIB, name
     assert restarted < idle["sender"] + SLACK_MIB

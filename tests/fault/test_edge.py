@@ -73,7 +73,7 @@ def test_one_of_two_gateways_frozen(deployment: Deployment) -> None:
     took = [seconds for asked, seconds in fault.clients.waits if began + FOUND_OUT_S <= asked <= began + FROZEN_S]
     took += [seconds for asked, seconds in waits.taken if began + FOUND_OUT_S <= asked <= began + FROZEN_S]
     slow = sum(seconds > SLOW_S for seconds in took)
-    assert len(took) > 500
+    assert len(took) > 100  # of which one may be slow
     assert slow <= len(took) / 100, f"{slow} of {len(took)} waited over {SLOW_S:.0f} s"
     assert not waits.unanswered
     fault.tell(

@@ -7,7 +7,7 @@ import pytest
 from imsg_testing.fault import IN_FLIGHT, Fault, inject_faults
 from imsg_testing.fault_deployment import Deployment
 
-pytestmark = [pytest.mark.quick, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.quick, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def test_every_process_killed_once(deployment: Deployment) -> None:

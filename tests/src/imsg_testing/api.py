@@ -25,7 +25,8 @@ class Api:
     client: httpx.Client
 
     def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url, timeout=30)
+        # An idle connection is dropped before the gateway drops it, which would be in the way of a call just sent.
+        self.client = httpx.Client(base_url=url, timeout=30, limits=httpx.Limits(keepalive_expiry=2))
         self._tokens: dict[str, str] = {}
 
     @property

@@ -99,21 +99,21 @@ async def running(asked: Settings) -> AsyncIterator[Visitor]:
             yield Visitor(http)
 
 
-async def read_mirror(redis: Redis, username: str) -> dict[str, str]:
-    """Read a mirror; empty where there is none."""
+async def read_cached(redis: Redis, username: str) -> dict[str, str]:
+    """Read a cached user; empty where there is none."""
     found = await redis.call("HGETALL", user_key(username))
     pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
     return {key.decode(): value.decode() for key, value in pairs}
 
 
 async def holds(redis: Redis, token: str) -> bool:
-    """Tell whether a token holds by the mirror, as a gateway judges it."""
+    """Tell whether a token holds by the user cache, as a gateway judges it."""
     given = tokens.parse(token)
     assert given is not None
-    mirror = await read_mirror(redis, given.username)
-    if not mirror or f"revoked:{given.nonce}" in mirror:
+    cached = await read_cached(redis, given.username)
+    if not cached or f"revoked:{given.nonce}" in cached:
         return False
-    return tokens.verify(given, mirror["id"], int(mirror["epoch"]), [TOKEN_KEY])
+    return tokens.verify(given, cached["id"], int(cached["epoch"]), [TOKEN_KEY])
 
 
 class Late:

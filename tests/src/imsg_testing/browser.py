@@ -29,13 +29,16 @@ ROOT = Path(__file__).parents[3]
 
 SCREENSHOTS = ROOT / ".screenshots"
 
+SHOOTING = "TEST_SCREENSHOTS"
+"""Set, every page that a test names is painted for people to look at; else those of failed tests alone."""
+
 AXE = ROOT / "tests/browser/node_modules/axe-core/axe.min.js"
 
 AXE_OPTIONS = "{iframes: false, preload: false, resultTypes: ['violations']}"
 """What a frame shows is somebody's mail, and no script runs in it. What axe-core loads beforehand is for a rule that is
 off unless asked for, and is style that the page's Content-Security-Policy refuses."""
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 CHROME_ON_MACOS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 
@@ -162,16 +165,16 @@ class Visit:
         """Hold a page to every rule of axe-core. Raises AssertionError."""
         axe(page or self.page)
 
-    def shoot(self, name: str, page: Page | None = None) -> Path:
-        """Keep a picture of the whole page, in a folder that git ignores; return where it is."""
+    def shoot(self, name: str, page: Page | None = None, *, is_wanted: bool = SHOOTING in os.environ) -> None:
+        """Keep a picture of the whole page where somebody wants it, in a folder that git ignores."""
         page = page or self.page
         page.evaluate("window.scrollTo(0, 0)")  # what is fixed would be painted in the middle
         still(page)
+        if not is_wanted:
+            return
         path = SCREENSHOTS / f"{name}-{self.look.name}.png"
-        page.screenshot(
-            path=path, full_page=True, caret="initial"
-        )  # what hides a caret is a style, which the page refuses
-        return path
+        # What hides a caret is a style, which the page refuses.
+        page.screenshot(path=path, full_page=True, caret="initial")
 
     def close(self) -> list[str]:
         """Close the browser; return what the pages complained of."""

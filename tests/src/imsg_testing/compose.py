@@ -6,7 +6,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,20 @@ class Containers:
     def start(self) -> None:
         """Build the images and bring everything up; return when all of it is healthy."""
         self.compose("up", "--detach", "--build", "--wait", timeout_s=UP_TIMEOUT_S)
+
+    @contextmanager
+    def adding(self, file: str, settings: Mapping[str, str], *services: str) -> Iterator[None]:
+        """Have services as a file beside docker-compose.yml makes them, for as long as the context lasts."""
+        more = {"COMPOSE_FILE": f"docker-compose.yml:{file}", **settings}
+        words = ("up", "--detach", "--wait", "--no-build", *services)
+        self._environment |= more
+        try:
+            self.compose(*words, timeout_s=UP_TIMEOUT_S)
+            yield
+        finally:
+            for name in more:
+                del self._environment[name]
+            self.compose(*words, timeout_s=UP_TIMEOUT_S)
 
     def close(self) -> None:
         """Take everything down, volumes too."""

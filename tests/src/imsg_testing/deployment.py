@@ -22,6 +22,10 @@ IMSG = Path(sys.executable).parent / "imsg"
 
 START_TIMEOUT_S = 60.0
 
+VERB_TIMEOUT_S = 100.0
+"""How long a verb may take. One that loads all of iMSG needs 2 s of a processor, and took 40 s where none of it had
+been read from the disk before and others kept that busy."""
+
 
 class Deployment(Api):
     """`imsg up` on a data folder and a port of its own; can be killed and started again."""
@@ -81,6 +85,10 @@ class Deployment(Api):
         self._process.close()
 
 
+LONG_VARIABLES = MappingProxyType({"IMSG_SMS__ALIYUN__VARIABLE_CHARACTERS": "500"})
+"""Settings of an SMS account whose template takes more than the 35 characters that a variable usually has."""
+
+
 @contextmanager
 def running(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Deployment]:
     """Run `imsg up` for as long as the context lasts."""
@@ -93,11 +101,11 @@ def running(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) ->
 
 
 class Provider:
-    """The sandbox as a process of its own: a mail server that outlives whoever sends to it."""
+    """The sandbox as a process of its own: it outlives whoever sends to it, and plays what its settings name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, given: Mapping[str, str] = MappingProxyType({})) -> None:
         self.port, self.smtp_port = reserve_port(self), reserve_port(self)
-        settings = {"IMSG_PORT": str(self.port), "IMSG_SANDBOX__SMTP_PORT": str(self.smtp_port)}
+        settings = {"IMSG_PORT": str(self.port), "IMSG_SANDBOX__SMTP_PORT": str(self.smtp_port), **given}
         command = [sys.executable, "-m", "imsg_runtime.service", "imsg_sandbox"]
         self._process = Process(
             command, log=folder / "provider.log", environment=environment(settings), cwd=folder, ends_on=signal.SIGKILL
@@ -113,6 +121,10 @@ class Provider:
         """Start it and return when it answers."""
         self._process.start()
         wait(self._answers, START_TIMEOUT_S, why=self._process.last_lines)
+
+    def kill(self) -> None:
+        """End it at once; it may be started again."""
+        self._process.kill()
 
     def close(self) -> None:
         """End it."""
@@ -135,9 +147,9 @@ class Provider:
 
 
 @contextmanager
-def provider(folder: Path) -> Iterator[Provider]:
+def provider(folder: Path, given: Mapping[str, str] = MappingProxyType({})) -> Iterator[Provider]:
     """Run a sandbox apart for as long as the context lasts."""
-    opened = Provider(folder)
+    opened = Provider(folder, given)
     try:
         opened.start()
         yield opened

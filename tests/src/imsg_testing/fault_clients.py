@@ -76,6 +76,7 @@ class Clients:
         self.wrong: list[str] = []
         """Answers that no document knows."""
         self.subject = "故障"
+        self.category = "notice"
         self.token = deployment.new_user_token(per_hour=1_000_000, per_day=1_000_000)
         self._urls = deployment.urls
         # A connection of its own for each request: a kept one may be closed just as it is used again.
@@ -96,7 +97,7 @@ class Clients:
 
     def send(self, count: int = 1) -> str:
         """Send to so many new recipients, again and again until it is accepted; return the request."""
-        return self._send(self.draw(count))
+        return self.send_to(self.draw(count))
 
     @contextmanager
     def sending(self, threads: int = 4, size: int = 1, pause_s: float = 0.05) -> Iterator[None]:
@@ -106,7 +107,7 @@ class Clients:
         def go_on() -> None:
             while not stopping.is_set():
                 try:
-                    self._send(self.draw(size))
+                    self.send_to(self.draw(size))
                 except Exception as error:  # noqa: BLE001  whatever kills a client is told by `wrong`
                     self.wrong.append(repr(error))
                     return
@@ -142,9 +143,11 @@ class Clients:
             first, self._drawn = self._drawn, self._drawn + count
         return [self._address(self.name, number) for number in range(first, first + count)]
 
-    def _send(self, to: Sequence[str]) -> str:
+    def send_to(self, to: Sequence[str]) -> str:
+        """Send to recipients that were drawn, again and again until it is accepted; return the request."""
         content: Any = {"subject": self.subject, "text": "您好"} if self._method == "smtp" else "您好"
-        body = {"token": self.token, "method": self._method, "to": list(to), "content": content}
+        said = {"method": self._method, "category": self.category, "to": list(to), "content": content}
+        body = {"token": self.token, **said}
         headers = {"Idempotency-Key": secrets.token_hex(8)}
         patience, tries = time.monotonic() + GIVES_UP_AFTER_S, 0
         while time.monotonic() < patience:

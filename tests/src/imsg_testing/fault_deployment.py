@@ -36,6 +36,10 @@ class Plan:
     """Makes an owner's database and returns its URL; else it is made at the deployment's own PostgreSQL."""
     sms: Mapping[str, str] | None = None
     """With settings, a sender of SMS too."""
+    has_callbacks: bool = False
+    """Whether clients are told what happens, at this machine too."""
+    has_catalog: bool = False
+    """Whether there is a list of who may not be sent to; without it no marketing is."""
 
 
 class Deployment(Api):
@@ -62,6 +66,19 @@ class Deployment(Api):
         own = [*plan.of_senders, *[dict[str, str]()] * plan.senders][: plan.senders]
         self.senders = [service("imsg_smtp", {**peers, **mailbox.settings, **one}) for one in own]
         self.sms = None if plan.sms is None else service("imsg_sms", {**peers, **plan.sms})
+        self.callbacks: OneService | None = None
+        if plan.has_callbacks:
+            own_settings = {
+                "IMSG_DATABASE_URL": create_database("callbacks"),
+                "IMSG_SECRET_KEY": "a key of callbacks' secrets, long enough",
+                "IMSG_CALLBACKS__ALLOW": "127.0.0.1",
+            }
+            self.callbacks = service("imsg_callbacks", {**peers, **own_settings})
+            peers["IMSG_CALLBACKS_URL"] = self.callbacks.url
+        self.catalog: OneService | None = None
+        if plan.has_catalog:
+            self.catalog = service("imsg_catalog", {"IMSG_DATABASE_URL": create_database("catalog")})
+            peers["IMSG_CATALOG_URL"] = self.catalog.url
         self.gateways = [service("imsg_gateway", peers) for _ in range(plan.gateways)]
         if plan.gateway_hosts:
             port = reserve_port()
@@ -76,7 +93,8 @@ class Deployment(Api):
     @property
     def services(self) -> list[OneService]:
         """All of them, owners first."""
-        return [self.auth, self.history, *self.senders, *([self.sms] if self.sms else []), *self.gateways]
+        beside = [one for one in (self.sms, self.callbacks, self.catalog) if one is not None]
+        return [self.auth, self.history, *self.senders, *beside, *self.gateways]
 
     @property
     def urls(self) -> Sequence[str]:

@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ ANSWER_WITHIN_S = 60.0
 
 
 def flood(clients: Clients, url: str, count: int) -> None:
-    """Have so many requests of one recipient each accepted. Raises AssertionError where one is refused."""
+    """Have so many requests of one recipient each accepted. Raises a group of AssertionError where one is refused."""
     asyncio.run(_flood(clients, url, count))
 
 
@@ -34,18 +35,20 @@ async def _flood(clients: Clients, url: str, count: int) -> None:
 
     async def go_on() -> None:
         reader, writer = await asyncio.open_connection(host, port)
-        for to in waiting:
-            body = json.dumps({"token": clients.token, "method": "smtp", "to": to, "content": CONTENT}).encode()
-            head = f"POST /api/send HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {len(body)}\r\n\r\n"
-            writer.write(head.encode() + body)
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                said = await _answer(reader)
-            assert said["errorCode"] == 0, said
-            clients.accepted[str(said["id"])] = [to]
-        writer.close()
+        with closing(writer):
+            for to in waiting:
+                body = json.dumps({"token": clients.token, "method": "smtp", "to": to, "content": CONTENT}).encode()
+                head = f"POST /api/v2/messages HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {len(body)}\r\n\r\n"
+                writer.write(head.encode() + body)
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    said = await _answer(reader)
+                assert said["errorCode"] == 0, said
+                clients.accepted[str(said["id"])] = [to]
         await writer.wait_closed()
 
-    await asyncio.gather(*(go_on() for _ in range(CONNECTIONS)))
+    async with asyncio.TaskGroup() as flooding:
+        for _ in range(CONNECTIONS):
+            flooding.create_task(go_on())
 
 
 async def _answer(reader: asyncio.StreamReader) -> dict[str, object]:

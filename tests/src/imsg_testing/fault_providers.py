@@ -136,7 +136,8 @@ class Workers:
         process.start()
         while not self._closing.wait(0.05):
             if not process.runs:
-                self.deaths += process.exit_code == -signal.SIGKILL
+                # The parent that watches it ends as it did, by what a shell makes of a signal.
+                self.deaths += process.exit_code == 128 + signal.SIGKILL
                 process.start()
         process.kill()
         process.close()

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from imsg_testing import fault_table
+from imsg_testing import fault_table, scratch
 
 FOLDER = Path("tests/fault")
 
@@ -68,7 +68,7 @@ def _tests(module: Path) -> list[str]:
 def _run(name: str, rows: str) -> Ran:
     began = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", name]
-    environment = {**os.environ, fault_table.ROWS_VARIABLE: rows}
+    environment = {**os.environ, fault_table.ROWS_VARIABLE: rows, scratch.VARIABLE: scratch.DISK}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as child:

@@ -47,6 +47,7 @@ SECTIONS = {
     7: "A large backlog",
     8: "Memory with a large backlog",
     9: "All of it in one process (`imsg up`)",
+    10: "Callbacks",
 }
 """The page's sections in their order, by the tens of a row's place."""
 
@@ -75,6 +76,8 @@ Run on {day}, {machine}.
   provider received.
   The run fails for one recipient that is lost or has no final status, one that received what was never accepted, one
   repeat more than is explained, or one mail repeated under another Message-ID.
+- Where clients are told by calls, a receiver counts these too: one event that never comes, or one id under which two
+  come, fails the run.
 
 What the columns say:
 
@@ -87,7 +90,10 @@ What the columns say:
 
 Most of *recovered* is waiting by design.
 What a dead sender had in flight stays claimed for 30 s, is looked at every 10 s, and is retried after the first delay.
-After three failures in a row a server is not called for 30 s, and its messages wait 10 s, 1 min, 5 min.
+After three failures in a row a mail server is left alone: its messages wait where they are, one tries every 5 s, and
+once it gets through all go. What had failed before that waits its step, of 10 s, 1 min or 5 min.
+An SMS provider is left alone for 30 s after five failures in a row; of what it may have it is asked after 30 s, 2 min
+and 10 min, before anything is sent again.
 Several tests share the machine, so that nothing here measures speed."""
 
 COLUMNS = ("what was done", "accepted", "settled", "lost", "twice", "refused", "recovered")

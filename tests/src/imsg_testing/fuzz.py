@@ -13,6 +13,9 @@ from imsg_channels import CHANNELS
 from imsg_contract import addresses
 from imsg_testing.versions import in_v2
 
+CODE_S = 600
+"""The longest that a code lives; the schema says only how long any message may."""
+
 KNOWN = "li.wei"
 """A user that exists, with every contact."""
 
@@ -45,7 +48,16 @@ def mend(case: Case[Any]) -> None:
 
 
 def is_out_of_reach(case: Case[Any]) -> bool:
-    """Tell whether a valid request can't be accepted, whatever it holds."""
+    """Tell whether a valid request may be refused: nobody plays its provider there, or no schema says what is wrong.
+
+    Whether `to` is an address is a matter of the method; a change that changes nothing lacks its field.
+    """
+    if case.path.startswith(("/api/v2/suppressions", "/api/v2/channels/{method}/providers/")):
+        return True
+    if case.path.startswith("/api/v2/followers") and any(
+        isinstance(part, dict) and "account" in part for part in (case.body, case.query)
+    ):
+        return True
     return isinstance(case.body, dict) and case.body.get("method") not in (None, *REACHED)
 
 
@@ -89,6 +101,12 @@ def _recipients(body: Fields) -> None:
         body["content"] = "明天下雨"
 
 
+def _life(body: Fields) -> None:
+    """Keep a code alive no longer than a code may be."""
+    if body.get("category") == "code" and (body.get("expires_in") or 0) > CODE_S:
+        body["expires_in"] = CODE_S
+
+
 def _nobodys(body: Fields) -> None:
     """Erase an address of the method that is no user's contact."""
     body["to"] = NOBODY[body["method"]]
@@ -120,15 +138,32 @@ def _ask_for_known(names: Fields) -> None:
 
 Rule = tuple[str, Callable[[Fields], None]]
 
+
+def _url(body: Fields) -> None:
+    """Call a place on the internet: what leads inside is refused."""
+    if body.get("url") is not None:
+        body["url"] = "https://callbacks.example.com/imsg"
+
+
+def _place(query: Fields) -> None:
+    """Begin where a cursor that is made up can't, and wait for nothing."""
+    query.pop("after", None)
+    query["wait"] = 0
+
+
 _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("POST", "/api/v2/register"): (("body", _name), ("body", _tag), ("body", _email)),
     ("POST", "/api/v2/modify/{username}"): (("path_parameters", _ask_for_known),),
     ("GET", "/api/v2/users"): (("query", _names_cursor),),
     ("GET", "/api/v2/users/{username}"): (("path_parameters", _ask_for_known),),
     ("PATCH", "/api/v2/users/{username}"): (("path_parameters", _ask_for_known), ("body", _tag), ("body", _email)),
-    ("POST", "/api/v2/messages"): (("body", _recipients),),
-    ("POST", "/api/v2/messages/check"): (("body", _recipients),),
+    ("POST", "/api/v2/messages"): (("body", _recipients), ("body", _life)),
+    ("POST", "/api/v2/messages/check"): (("body", _recipients), ("body", _life)),
     ("POST", "/api/v2/erasures"): (("body", _nobodys),),
     ("GET", "/api/v2/messages"): (("query", _whole_seconds),),
+    ("GET", "/api/v2/replies"): (("query", _whole_seconds),),
     ("GET", "/api/v2/stats"): (("query", _span),),
+    ("POST", "/api/v2/callbacks"): (("body", _url),),
+    ("PATCH", "/api/v2/callbacks/{id}"): (("body", _url),),
+    ("GET", "/api/v2/events"): (("query", _place),),
 }

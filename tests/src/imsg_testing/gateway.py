@@ -48,15 +48,17 @@ class User:
     per_day: int = 1_000
     recipients_per_day: str = ""
     id: str | None = ""
-    """None: the mirror is of an auth that knows no ids; empty: the one that goes with the name."""
+    """None: written by an auth that knows no ids; empty: the one that goes with the name."""
     since: float = 0.0
     contacts: dict[str, str] = field(default_factory=dict)
     may_send_codes: str | None = "0"
-    """None: the mirror is of an auth that knows no codes."""
+    """None: written by an auth that knows no codes."""
+    senders: str | None = None
+    """None: written by an auth that knows no senders."""
 
     async def write(self, store: Redis, name: str) -> None:
-        """Write the user's mirror."""
-        mirror: dict[str, str | int] = {
+        """Write the user into the cache."""
+        cached: dict[str, str | int] = {
             "epoch": self.epoch,
             "role": self.role,
             "available": int(self.available),
@@ -65,10 +67,12 @@ class User:
             "recipients_per_day": self.recipients_per_day,
         }
         if self.may_send_codes is not None:
-            mirror["may_send_codes"] = self.may_send_codes
+            cached["may_send_codes"] = self.may_send_codes
+        if self.senders is not None:
+            cached["senders"] = self.senders
         if self.id is not None:
-            mirror |= {"id": self.id or id_of(name), "since": int(self.since * 1_000)}
-        await store.call("HSET", user_key(name), *(part for field in mirror.items() for part in field))
+            cached |= {"id": self.id or id_of(name), "since": int(self.since * 1_000)}
+        await store.call("HSET", user_key(name), *(part for field in cached.items() for part in field))
 
 
 def id_of(name: str) -> str:
@@ -96,12 +100,12 @@ class Relayed:
 
 
 class Auth:
-    """Auth by its contract: mirrors, contacts, and whatever is relayed to it."""
+    """Auth by its contract: the user cache, contacts, and whatever is relayed to it."""
 
     def __init__(self, store: Redis) -> None:
         self.users: dict[str, User] = {}
         self.relayed: list[Relayed] = []
-        self.mirrored: list[str] = []
+        self.cached: list[str] = []
         self.tokens: list[str | None] = []
         self.refuses_tokens = False
         self.answer: Response = JSONResponse({"errorCode": 0, "errorMessage": "OK"})
@@ -109,16 +113,16 @@ class Auth:
         self._store = store
         self.app: ASGIApp = Starlette(
             routes=[
-                Route("/internal/mirror", self._mirror, methods=["POST"]),
+                Route("/internal/mirror", self._cache, methods=["POST"]),
                 Route("/internal/contacts", self._contacts, methods=["POST"]),
                 Route("/{path:path}", self._relay, methods=["GET", "POST", "PATCH", "DELETE"]),
             ]
         )
 
-    async def _mirror(self, request: Request) -> Response:
+    async def _cache(self, request: Request) -> Response:
         asked = await request.json()
         username = asked["username"]
-        self.mirrored.append(username)
+        self.cached.append(username)
         self.tokens.append(asked.get("token"))
         if self.refuses_tokens:
             return JSONResponse({"errorCode": 10005, "reason": "token_invalid"}, 401)
@@ -130,7 +134,7 @@ class Auth:
         return JSONResponse({"errorCode": 0})
 
     async def write(self, username: str) -> None:
-        """Write a user's mirror."""
+        """Write a user into the cache."""
         await self.users[username].write(self._store, username)
 
     async def _contacts(self, request: Request) -> Response:
@@ -185,6 +189,23 @@ class History:
         return self.answer
 
 
+class Owner:
+    """Another owner by its contract: whatever is relayed to it, and a document that describes nothing."""
+
+    def __init__(self) -> None:
+        self.relayed: list[Relayed] = []
+        self.answer: Response = JSONResponse(
+            {"errorCode": 0, "errorMessage": "OK", "paths": {}, "components": {"schemas": {}}}
+        )
+        self.app: ASGIApp = Starlette(
+            routes=[Route("/{path:path}", self._relay, methods=["GET", "POST", "PATCH", "DELETE"])]
+        )
+
+    async def _relay(self, request: Request) -> Response:
+        self.relayed.append(await _note(request))
+        return self.answer
+
+
 async def _note(request: Request) -> Relayed:
     path = request.scope["raw_path"].decode("ascii")
     return Relayed(request.method, path, request.url.query, dict(request.headers), await request.body())
@@ -198,6 +219,8 @@ class RunningGateway:
     client: httpx.AsyncClient
     auth: Auth
     history: History
+    catalog: Owner
+    callbacks: Owner
     redis: Redis
     broker: Broker
     is_v2: bool
@@ -215,7 +238,7 @@ class RunningGateway:
         await eventually(is_ready)
 
     async def user(self, name: str = "zhang", **traits: Any) -> str:  # noqa: ANN401  fields of User
-        """Make a user with its mirror, and return a token for it."""
+        """Make a user, cached, and return a token for it."""
         self.auth.users[name] = user = User(**traits)
         await self.redis.call("DEL", user_key(name))
         await self.auth.write(name)
@@ -283,7 +306,7 @@ async def run_gateway(
         store = await stack.enter_async_context(redis.connect(store_url))
         if is_first:
             await store.call("FLUSHDB")
-        auth, history = Auth(store), History()
+        auth, history, catalog, callbacks = Auth(store), History(), Owner(), Owner()
         settings = Settings(
             **{
                 "broker_url": store_url,
@@ -292,17 +315,20 @@ async def run_gateway(
                 "token_key": (KEY,),
                 "auth_url": "http://auth",
                 "history_url": "http://history",
+                "catalog_url": "http://catalog",
+                "callbacks_url": "http://callbacks",
                 **given,
             }
         )
-        service = app(settings, {"auth": auth.app, "history": history.app})
+        apps = {"auth": auth.app, "history": history.app, "catalog": catalog.app, "callbacks": callbacks.app}
+        service = app(settings, apps)
         await stack.enter_async_context(service.running())
         broker = await stack.enter_async_context(open_broker(settings.broker_url))
         transport = httpx.ASGITransport(service)
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=ANSWER_BOUND_S)
         )
-        yield RunningGateway(service, client, auth, history, store, broker, is_v2)
+        yield RunningGateway(service, client, auth, history, catalog, callbacks, store, broker, is_v2)
 
 
 @contextmanager

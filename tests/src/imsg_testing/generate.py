@@ -37,7 +37,11 @@ DEPLOYED: tuple[tuple[ChannelSpec, Deployment], ...] = tuple(
 )
 SENDERS = [channel.service for channel, _ in DEPLOYED]
 HOOKED = [channel.service for channel, _ in DEPLOYED if channel.has_hooks]
+ASKED = [channel.service for channel, deployment in DEPLOYED if deployment.is_asked]
 READING = [channel.service for channel, _ in DEPLOYED if channel.asks_history]
+
+
+ASKING_HISTORY = tuple(caller for caller in CALLERS if caller != "callbacks")
 
 
 def _file(service: str) -> str:
@@ -61,7 +65,7 @@ def compose_played() -> Lines:
 
 def compose_peers() -> Lines:
     """List the keys by which history knows who asks it."""
-    for caller in CALLERS:
+    for caller in ASKING_HISTORY:
         yield f'{variable("peer_keys", _file(caller))}: "{{{_file(caller)}_key}}"'
 
 
@@ -78,17 +82,20 @@ def compose_senders() -> Lines:
         yield "  environment:"
         yield f"    <<: [*settings, *{channel.name}-played]" if deployment.played else "    <<: *settings"
         yield '    IMSG_ERASURE_KEY: "{erasure_key}"'
-        if channel.has_hooks:
+        if channel.has_hooks or channel.has_senders:
             yield "    IMSG_PUBLIC_URL:"
         if channel.asks_history:
             yield '    IMSG_SERVICE_KEY: "{service_key}"'
             yield "    IMSG_HISTORY_URL: http://history:8000"
         if deployment.has_tables:
             yield f"    IMSG_DATABASE_URL: postgresql://{package}:{{{channel.name}_db_password}}@postgres:5432/imsg"
+        if deployment.is_asked:
+            yield '    IMSG_PEER_KEYS__GATEWAY: "{gateway_key}"'
         yield from (f"    {variable(channel.name, name)}:" for name in deployment.settings)
         yield f'  volumes: ["secrets-{channel.service}:/run/imsg:ro"]'
         hooks, tables = ["hooks"] * channel.has_hooks, ["tables"] * deployment.has_tables
-        yield f"  networks: [{', '.join((*hooks, 'sending', *tables, 'played', 'world'))}]"
+        asked = ["asked"] * deployment.is_asked
+        yield f"  networks: [{', '.join((*hooks, *asked, 'sending', *tables, 'played', 'world'))}]"
         yield "  depends_on:"
         yield "    <<: *after-with-tables" if deployment.has_tables else "    <<: *after"
         if channel.asks_history:
@@ -100,8 +107,8 @@ def compose_sandbox() -> Lines:
     """Say what the sandbox reads of the providers that it plays, and where it calls back."""
     played = [f"*{channel.name}-played" for channel, deployment in DEPLOYED if deployment.played]
     yield f"<<: [{', '.join(('*settings', *played))}]"
-    for channel, _ in DEPLOYED:
-        if channel.has_hooks:
+    for channel, deployment in DEPLOYED:
+        if channel.has_hooks and deployment.played:  # the sandbox's mail server brings nothing back
             yield f"{variable('sandbox', f'{channel.name}_hooks')}: http://{channel.service}:8000"
 
 
@@ -133,25 +140,33 @@ def secrets_made() -> Lines:
     """Name all secrets, for `imsg secrets`."""
     yield f"services='{' '.join(map(_file, rights.SERVICES))}'"
     yield f"keys='{' '.join(f'{_file(caller)}_key' for caller in CALLERS)}'"
-    owners = ["auth", "history", *(channel.name for channel, deployment in DEPLOYED if deployment.has_tables)]
+    owners = [
+        "auth",
+        "history",
+        "callbacks",
+        "catalog",
+        *(channel.name for channel, deployment in DEPLOYED if deployment.has_tables),
+    ]
     yield f"databases='{' '.join(f'{owner}_db_password' for owner in owners)}'"
     yield f"played='{' '.join(secret for _, deployment in DEPLOYED for secret in deployment.secrets)}'"
 
 
 def secrets_handed() -> Lines:
     """Say who may see which secret."""
-    callers = " ".join(f"{_file(caller)}_key={_file(caller)}_key+service_key" for caller in CALLERS)
+    callers = " ".join(f"{_file(caller)}_key={_file(caller)}_key+service_key" for caller in ASKING_HISTORY)
     yield f"hand_service history {callers} erasure_key history_db_password"
+    yield "hand_service catalog gateway_key=gateway_key+service_key erasure_key catalog_db_password"
     for channel, deployment in DEPLOYED:
         own = [f"service_key={_file(channel.service)}_key"] * channel.asks_history
         tables = [f"{channel.name}_db_password"] * deployment.has_tables
-        yield " ".join(("hand_service", channel.service, *own, "erasure_key", *tables, *deployment.secrets))
+        asked = ["gateway_key=gateway_key+service_key"] * deployment.is_asked
+        yield " ".join(("hand_service", channel.service, *own, *asked, "erasure_key", *tables, *deployment.secrets))
 
 
 def write_rotated() -> Lines:
     """Name the keys that are changed together, and who has to hear of it."""
     yield f'secrets="{" ".join(f"{_file(caller)}_key" for caller in CALLERS)}" # each caller\'s own'
-    yield f'services="history auth gateway {" ".join(READING)}"'
+    yield f'services="history auth callbacks catalog gateway {" ".join(READING)}"'
 
 
 def kubernetes_resources() -> Lines:
@@ -173,12 +188,12 @@ def kubernetes_registry() -> Lines:
 
 def kubernetes_peers() -> Lines:
     """List the keys by which history knows who asks it."""
-    yield from (f"- {variable('peer_keys', _file(caller))}={{{_file(caller)}_key}}" for caller in CALLERS)
+    yield from (f"- {variable('peer_keys', _file(caller))}={{{_file(caller)}_key}}" for caller in ASKING_HISTORY)
 
 
 def kubernetes_peer_files() -> Lines:
     """List the files of these keys."""
-    yield from (f"- {{ key: {_file(caller)}_key, path: {_file(caller)}_key }}" for caller in CALLERS)
+    yield from (f"- {{ key: {_file(caller)}_key, path: {_file(caller)}_key }}" for caller in ASKING_HISTORY)
 
 
 def kubernetes_settings() -> Lines:
@@ -187,12 +202,16 @@ def kubernetes_settings() -> Lines:
         yield f"- name: {channel.service}"
         yield "  literals:"
         yield "    - IMSG_ERASURE_KEY={erasure_key}"
+        if channel.has_senders:
+            yield "    - IMSG_PUBLIC_URL=https://imsg.example.com"
         if channel.asks_history:
             yield "    - IMSG_SERVICE_KEY={service_key}"
             yield "    - IMSG_HISTORY_URL=http://history:8000"
         if deployment.has_tables:
             login = f"{channel.package}:{{{channel.name}_db_password}}"
             yield f"    - IMSG_DATABASE_URL=postgresql://{login}@postgres:5432/imsg"
+        if deployment.is_asked:
+            yield "    - IMSG_PEER_KEYS__GATEWAY={gateway_key}"
         for literal in deployment.literals:
             name, _, value = literal.partition("=")
             yield f"    - {variable(channel.name, name)}={value}"
@@ -204,12 +223,12 @@ def _write_selector(*services: str) -> str:
 
 def network_outside() -> Lines:
     """Say whom the ingress controller may reach."""
-    yield _write_selector("gateway", *HOOKED, "console")
+    yield _write_selector("gateway", "catalog", *HOOKED, "console")
 
 
 def network_stores() -> Lines:
     """Say who uses the stores."""
-    yield _write_selector("gateway", "auth", "history", *SENDERS)
+    yield _write_selector("gateway", "auth", "history", "callbacks", "catalog", *SENDERS)
 
 
 def network_history() -> Lines:
@@ -217,9 +236,19 @@ def network_history() -> Lines:
     yield _write_selector("gateway", *READING)
 
 
+def network_asked() -> Lines:
+    """Say which senders the gateway asks."""
+    yield _write_selector(*ASKED)
+
+
+def network_called() -> Lines:
+    """Say who is asked by other services."""
+    yield _write_selector("gateway", "auth", "history", "callbacks", "catalog", *ASKED)
+
+
 def network_callers() -> Lines:
     """Say who asks any service."""
-    yield _write_selector("gateway", *READING, "console")
+    yield _write_selector("gateway", "callbacks", *READING, "console")
 
 
 def network_world() -> Lines:
@@ -256,7 +285,7 @@ def scalers() -> Lines:
 
 def prometheus_names() -> Lines:
     """List the services that are asked for their metrics."""
-    yield f"- names: [{', '.join(('gateway', 'auth', 'history', *SENDERS))}]"
+    yield f"- names: [{', '.join(('gateway', 'auth', 'history', 'callbacks', 'catalog', *SENDERS))}]"
 
 
 def channel_table() -> Lines:
@@ -287,6 +316,7 @@ def kubernetes_sender(channel: ChannelSpec, deployment: Deployment) -> str:
     service = Template((ROOT / "tests/src/imsg_testing/generated/service.yaml").read_text(encoding="utf-8"))
     secrets = [
         *([f"{{ key: {_file(channel.service)}_key, path: service_key }}"] * channel.asks_history),
+        *(["{ key: gateway_key, path: gateway_key }"] * deployment.is_asked),
         *([f"{{ key: {channel.name}_db_password, path: {channel.name}_db_password }}"] * deployment.has_tables),
         *(f"{{ key: {one}, path: {one} }}" for one in dict.fromkeys(_SECRET.findall(" ".join(deployment.literals)))),
     ]
@@ -326,7 +356,9 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
         "outside": network_outside,
         "stores": network_stores,
         "history": network_history,
+        "asked": network_asked,
         "callers": network_callers,
+        "called": network_called,
         "world": network_world,
     },
     "deploy/kubernetes/base/ingress.yaml": {"hooks": ingress_hooks},

@@ -9,11 +9,14 @@ from pydantic import BaseModel
 
 from imsg_broker.port import Delivery
 from imsg_contract.topology import Lane, job_key
-from imsg_contract.wire import Change, Job, Outcome, Outcomes, Receipt, Recipient, Status
+from imsg_contract.wire import Change, Inbound, Job, Outcome, Outcomes, Receipt, Recipient, Status
 
 QUEUE = "imsg.history"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+NOW = datetime(2026, 11, 25, 8, 0, 0, tzinfo=UTC)
+"""When it is where a test's clock stands still; databases of `migrated_url` have the partitions of these months."""
 
 
 def request_id(at: datetime | None = None, tail: int | None = None) -> str:
@@ -73,6 +76,8 @@ def _key(message: BaseModel | bytes) -> str:
             return "outcome"
         case Receipt():
             return "receipt"
+        case Inbound():
+            return "inbound"
         case Change():
             return "change"
     raise TypeError(f"{message!r} needs a key")

@@ -12,7 +12,7 @@ from imsg_testing.servers import Postgres
 
 ROOT = Path(__file__).parents[3]
 
-OWNERS = ("auth", "history", "wechat")
+OWNERS = ("auth", "history", "callbacks", "wechat", "catalog")
 
 ADMINISTRATOR = "imsg"
 """The superuser of the tests' clusters."""

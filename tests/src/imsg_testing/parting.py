@@ -17,6 +17,8 @@ SERVICES: Mapping[str, str] = {
     "imsg_gateway": "gateway",
     "imsg_auth": "auth",
     "imsg_history": "history",
+    "imsg_callbacks": "callbacks",
+    "imsg_catalog": "catalog",
     **{channel.package: channel.service for channel in CHANNELS},
 }
 """Package → the service's name."""
@@ -65,7 +67,7 @@ class Parting:
         """Return a service's own key, and those of its callers."""
         own = {"IMSG_SERVICE_KEY": self._keys[SERVICES[package]]} if SERVICES[package] in CALLERS else {}
         called = {f"IMSG_PEER_KEYS__{name.replace('-', '_').upper()}": key for name, key in self._keys.items()}
-        return own | (called if package in ("imsg_auth", "imsg_history") else {})
+        return own | (called if package in ("imsg_auth", "imsg_history", "imsg_callbacks", "imsg_catalog") else {})
 
     def _login(self, package: str, server: str) -> str:
         service = SERVICES[package]

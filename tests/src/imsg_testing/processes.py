@@ -129,7 +129,7 @@ class Process:
 
         Where the kernel does not tell (outside Linux) it is believed.
         """
-        inodes = _listening(port)
+        inodes = _find_listening(port)
         if inodes is None:
             return True
         return self.runs and any(inodes & _sockets(pid) for pid in (self.pid, *descendants(self.pid)))
@@ -169,7 +169,7 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def _listening(port: int) -> set[str] | None:
+def _find_listening(port: int) -> set[str] | None:
     """Find the sockets that listen on a port, by their inodes; None where the kernel does not tell."""
     tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
     if not any(table.exists() for table in tables):

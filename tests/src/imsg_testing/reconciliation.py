@@ -54,10 +54,10 @@ class Reconciler:
         messages: list[dict[str, Any]] = []
 
         def are_settled() -> bool:
-            if self._waiting():
+            if self._has_waiting():
                 return False
             messages[:] = self._messages()
-            return self._missing(messages) == 0
+            return self._count_missing(messages) == 0
 
         wait(are_settled, within_s, every_s=0.5, why=self._still_open)
         recovered_s = time.monotonic() - self.began_at
@@ -87,11 +87,11 @@ class Reconciler:
     def _by_recipient(self, messages: list[dict[str, Any]]) -> dict[str, str]:
         return {one["to"]: one["status"] for one in messages}
 
-    def _missing(self, messages: list[dict[str, Any]]) -> int:
+    def _count_missing(self, messages: list[dict[str, Any]]) -> int:
         statuses = self._by_recipient(messages)
         return sum(statuses.get(to) not in SETTLED for all_ in self.clients.accepted.values() for to in all_)
 
-    def _waiting(self) -> bool:
+    def _has_waiting(self) -> bool:
         """Ask whether anything is known to wait: one row tells."""
         return any(self._page(status=status, limit="1")["messages"] for status in ("queued", "retrying"))
 

@@ -143,7 +143,8 @@ def services(folder: Path, *, gateways: int = 1, senders: int = 1) -> Iterator[S
 
         auth = start("imsg_auth", {"IMSG_DATABASE_URL": postgres.create_database("auth")})
         history = start("imsg_history", {"IMSG_DATABASE_URL": postgres.create_database("history")})
-        peers = {"IMSG_AUTH_URL": auth.url, "IMSG_HISTORY_URL": history.url}
+        catalog = start("imsg_catalog", {"IMSG_DATABASE_URL": postgres.create_database("catalog")})
+        peers = {"IMSG_AUTH_URL": auth.url, "IMSG_HISTORY_URL": history.url, "IMSG_CATALOG_URL": catalog.url}
         sending = [start("imsg_smtp", {**peers, **sandbox.settings}) for _ in range(senders)]
         opened = Services(
             [start("imsg_gateway", peers) for _ in range(gateways)],

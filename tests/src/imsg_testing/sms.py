@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from imsg_contract.suppressions import Suppression
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Receipt, Recipient
 from imsg_sms import main as sms
@@ -68,6 +69,11 @@ class Told(sms.Receipts):
     def __init__(self) -> None:
         self.receipts: list[Receipt] = []
         self.references: list[str] = []
+        self.suppressions: list[Suppression] = []
+
+    async def suppress(self, suppression: Suppression) -> None:
+        """Keep it."""
+        self.suppressions.append(suppression)
 
     async def publish(self, receipt: Receipt) -> None:
         """Keep it."""
@@ -105,6 +111,8 @@ class Provider:
         action = asked.headers.get("x-acs-action", "")
         self.asked.append({**given, "action": action, "body": body, "path": asked.target})
         answer = self.answers.pop(0) if self.answers else self.always
+        if callable(answer):
+            answer = answer(self.asked[-1])
         if answer == "cut":
             return BreakOff()
         if isinstance(answer, float):

@@ -26,6 +26,7 @@ from imsg_delivery.consumer import Durations, Worker
 from imsg_runtime.life import UNWATCHED, Life
 from imsg_runtime.observe import configure
 from imsg_runtime.redis import connect as connect_redis
+from imsg_runtime.suppressions import SuppressionMirror
 from imsg_runtime.watchdog import watch
 from imsg_testing.listening import listening
 from imsg_testing.waiting import eventually
@@ -291,6 +292,7 @@ async def worker_at(
     durations: Durations = QUICK,
     *,
     life: Life = UNWATCHED,
+    looks_up_suppressions: bool = False,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a worker in this process; set what it yields to stop it."""
     stopping, channel = asyncio.Event(), TrialChannel(port, terms)
@@ -304,6 +306,7 @@ async def worker_at(
             durations=durations,
             life=life,
             erasure_keys=ERASURE_KEYS,
+            suppressions=SuppressionMirror(redis, channel.method) if looks_up_suppressions else None,
         )
         running = asyncio.create_task(worker.run())
         try:
@@ -316,7 +319,7 @@ async def worker_at(
 
 async def _main(broker_url: str, redis_url: str, port: str, prefix: str, terms: str) -> None:
     told = json.loads(terms)
-    topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4))
+    topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4), asking_s=())
     given = Terms(**{**told, "concurrency": {Lane(lane): share for lane, share in told["concurrency"].items()}})
     stopping, life = asyncio.Event(), Life.of(os.environ)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

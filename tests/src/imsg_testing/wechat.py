@@ -25,6 +25,8 @@ class WeChatServer:
 
     sends: Sequence[Step] = ()
     tokens: Sequence[Step] = ()
+    by_call: Mapping[str, Sequence[Step]] = field(default_factory=dict)
+    """The end of a path, such as `bizsend` → the steps of its calls; of others `sends` holds."""
     requests: list[Asked] = field(default_factory=list)
     port: int = 0
     _msgid: int = FIRST_MSGID
@@ -37,6 +39,11 @@ class WeChatServer:
     def of(self, path: str) -> list[Asked]:
         """Return the calls of a path."""
         return [request for request in self.requests if request.path == path]
+
+    @property
+    def called(self) -> list[str]:
+        """Name the calls but those for tokens, by the last two words of their paths."""
+        return ["/".join(one.path.split("/")[-2:]) for one in self.requests if one.path != TOKEN_PATH]
 
     @property
     def sent(self) -> list[Asked]:
@@ -55,8 +62,11 @@ class WeChatServer:
                 return reply(step if isinstance(step, bytes) else dict(step))
 
     def _step(self, request: Asked) -> Step:
-        steps = self.tokens if request.path == TOKEN_PATH else self.sends
         at = len(self.of(request.path)) - 1
+        call = request.path.rpartition("/")[2]
+        if own := self.by_call.get(call):
+            return own[min(at, len(own) - 1)]
+        steps = self.tokens if request.path == TOKEN_PATH else self.sends
         if steps and (at < len(steps) or len(steps) == 1):
             return steps[min(at, len(steps) - 1)]
         if request.path == TOKEN_PATH:
@@ -71,9 +81,11 @@ def token_of(request: Asked) -> str | None:
 
 
 @asynccontextmanager
-async def wechat_server(sends: Sequence[Step] = (), tokens: Sequence[Step] = ()) -> AsyncIterator[WeChatServer]:
+async def wechat_server(
+    sends: Sequence[Step] = (), tokens: Sequence[Step] = (), **by_call: Sequence[Step]
+) -> AsyncIterator[WeChatServer]:
     """Run one on a free port."""
-    server = WeChatServer(sends, tokens)
+    server = WeChatServer(sends, tokens, by_call)
     async with http_stub.HttpStub(server.answer).running() as stub:
         server.port = stub.port
         yield server

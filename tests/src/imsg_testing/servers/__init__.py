@@ -1,7 +1,9 @@
 """The real servers of the tests, each private to its run: own ports, own data, started and ended by process id."""
 
+from imsg_testing.servers.dovecot import Dovecot
 from imsg_testing.servers.pgbouncer import PgBouncer
 from imsg_testing.servers.ports import accepts, ask, reserve_port
+from imsg_testing.servers.postfix import Postfix
 from imsg_testing.servers.postgres import Pair, Postgres, run_pair
 from imsg_testing.servers.rabbit import Rabbit
 from imsg_testing.servers.rabbit_cluster import RabbitCluster
@@ -9,9 +11,11 @@ from imsg_testing.servers.server import MissingServerError, Server, find_program
 from imsg_testing.servers.valkey import Valkey
 
 __all__ = [
+    "Dovecot",
     "MissingServerError",
     "Pair",
     "PgBouncer",
+    "Postfix",
     "Postgres",
     "Rabbit",
     "RabbitCluster",

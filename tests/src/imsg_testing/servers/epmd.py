@@ -5,6 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from imsg_testing import scratch
 from imsg_testing.processes import Process
 from imsg_testing.servers.ports import accepts, reserve_port
 from imsg_testing.servers.server import START_TIMEOUT_S, MissingServerError, find_program
@@ -14,7 +15,7 @@ class Epmd:
     """One epmd on the loopback, for one node or the nodes of one cluster."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="imsg-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="imsg-", dir=scratch.folder()))
         self.port = 0
         self._process: Process | None = None
 

@@ -37,10 +37,11 @@ class Postgres(Server):
         """Make the URL of one database."""
         return f"postgresql://imsg:imsg@127.0.0.1:{self._port}/{database}"
 
-    def create_database(self, name: str) -> str:
-        """Make an empty database; return its URL."""
+    def create_database(self, name: str, template: str = "template0") -> str:
+        """Make a database, empty or the copy of one that nobody is connected to; return its URL."""
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
         with self.connect() as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+            connection.execute(statement)
         return self.url_of(name)
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, Self
 
+from imsg_testing import scratch
 from imsg_testing.processes import Process
 
 START_TIMEOUT_S = 60.0
@@ -50,7 +51,7 @@ class Server(Startable):
     """Where clients find it, once it was prepared."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="imsg-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="imsg-", dir=scratch.folder()))
         self._process: Process | None = None
 
     @property

@@ -1,0 +1,69 @@
+"""What ships declares what it imports, within functions too: so who may import a library is said by who declares it."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted(
+    path.parent
+    for pattern in ("*/pyproject.toml", "shared/*/pyproject.toml", "clients/*/pyproject.toml")
+    for path in ROOT.glob(pattern)
+    if path.parent.name not in {"tests", "bench"}
+)
+OF_PYDANTIC = {"pydantic_core": "pydantic"}
+"""Released together, each version of the one for one of the other."""
+
+
+def toml(folder: Path) -> dict[str, Any]:
+    """Read what a distribution says of itself."""
+    return tomllib.loads((folder / "pyproject.toml").read_text())
+
+
+def module_of(folder: Path) -> str:
+    """Return what a distribution of ours is imported as."""
+    name: str = toml(folder)["tool"]["uv"]["build-backend"]["module-name"]
+    return name
+
+
+def normalize(name: str) -> str:
+    """Write a distribution's name in its normal form (PEP 503), without what it is bounded by."""
+    found = re.match(r"[\w.-]+", name)
+    assert found is not None
+    return re.sub(r"[-_.]+", "-", found[0]).lower()
+
+
+def list_imports(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the packages that a distribution imports anywhere, and where."""
+    for path in (folder / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [one.name for one in node.names]
+            else:
+                names = [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            for name in names:
+                yield name.partition(".")[0], path
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_a_distribution_declares_what_it_imports(folder: Path) -> None:
+    project = toml(folder)["project"]
+    optional = project.get("optional-dependencies", {}).values()
+    declared = {normalize(one) for some in (project.get("dependencies", []), *optional) for one in some}
+    own = {module_of(one): normalize(toml(one)["project"]["name"]) for one in SHIPPED}
+    installed = packages_distributions()
+    undeclared = {
+        (package, str(path.relative_to(ROOT)))
+        for package, path in list_imports(folder)
+        if package not in sys.stdlib_module_names
+        and package != module_of(folder)
+        and not {own.get(package), OF_PYDANTIC.get(package), *map(normalize, installed.get(package, []))} & declared
+    }
+    assert not undeclared

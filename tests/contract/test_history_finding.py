@@ -1,0 +1,294 @@
+"""Messages and requests are found, by whom they concern, and in pages; SQLite and PostgreSQL alike."""
+
+from collections import Counter as Counted
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from imsg_contract.addresses import email
+from imsg_contract.wire import Status
+from imsg_history.database import Database
+from imsg_history.filters import read_query
+from imsg_history.query import MessageQuery
+from imsg_history.request_list import RequestList
+from imsg_history.resend import Resends
+from imsg_history.statements import WINDOW
+from imsg_history.stats import Counter, read_span
+from imsg_runtime.service_client import Caller
+from imsg_testing.history import NOW, job, outcome
+from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find, find_all_ids, keep
+
+
+async def test_pages_are_whole_and_stable_while_messages_arrive(database: Database) -> None:
+    jobs = [
+        job(to=[f"{n}@example.com" for n in range(1 + 6 * (i % 3 == 0))], at=NOW + timedelta(seconds=i))
+        for i in range(12)
+    ]
+    await keep(database, *jobs)
+    expected = [f"{one.request}-{n}" for one in reversed(jobs) for n in range(len(one.recipients))]
+    finder = MessageQuery(database)
+    page = await finder.find(read_query({"limit": "5"}, ADMIN))
+    seen = [message["id"] for message in page.messages]
+    while page.next:
+        await keep(database, job(at=NOW + timedelta(minutes=1)))
+        page = await finder.find(read_query({"limit": "5", "cursor": page.next}, ADMIN))
+        seen += [message["id"] for message in page.messages]
+    assert seen == expected
+
+
+async def _mixture(database: Database) -> list[dict[str, Any]]:
+    """Keep messages of every kind and return how they show, newest first, as one list to filter by hand."""
+    jobs, events = [], list[Any]()
+    for i in range(60):
+        method = ("smtp", "sms", "wechat")[i % 3]
+        written = (f"u{i % 4}@example.com", f"1380013800{i % 4}", "7K3-M9Q-2XF")[i % 3]
+        address = (written, f"+86{written}", written)[i % 3]
+        jobs.append(
+            job(
+                at=NOW + timedelta(minutes=i),
+                method=method,
+                username=f"user{i % 5}",
+                content="明天下雨" if method != "smtp" else {"subject": "s", "text": "t"},
+                to=(written, f"name{i % 2}"),
+                addresses=(address, f"other{i % 7}@example.com"),
+                segments=1 if method == "sms" else None,
+            )
+        )
+        status = list(Status)[i % len(Status)]
+        if status is not Status.QUEUED:
+            events.append(outcome(jobs[-1], status, i % 2))
+    await keep(database, *jobs, *events)
+    return await find(database, limit="500")
+
+
+FILTERS = [
+    {"method": "sms"},
+    {"status": "failed"},
+    {"method": "smtp", "status": "sent"},
+    {"username": "user3"},
+    {"username": "user1", "method": "wechat"},
+    {"username": "user1", "status": "queued"},
+    {"username": "user2", "method": "sms", "status": "queued"},
+    {"to": "u1@example.com"},
+    {"to": "name1"},
+    {"to": "name1", "username": "user4", "status": "queued"},
+    {"since": "2026-11-25T08:20:00Z"},
+    {"until": "2026-11-25T08:20:00Z"},
+    {"since": "2026-11-25T16:10:00+08:00", "until": "2026-11-25T16:40:00.000+08:00", "status": "queued"},
+]
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        ADMIN,
+        Caller("user1", is_admin=False),
+        Caller("user1", is_admin=False, user_id="1" * 32, since=datetime(2026, 11, 25, tzinfo=UTC)),
+    ],
+)
+async def test_every_filter_finds_what_a_filter_by_hand_finds(database: Database, caller: Caller) -> None:
+    every = await _mixture(database)
+    assert len(every) == 120
+    for filters in FILTERS:
+        if "username" in filters and not caller.is_admin and filters["username"] != caller.username:
+            continue
+        expected = [
+            m["id"] for m in every if _fits(m, filters) and (caller.is_admin or m["username"] == caller.username)
+        ]
+        assert await find_all_ids(database, caller, limit="7", **filters) == expected, filters
+
+
+def _fits(message: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
+    created = datetime.fromisoformat(message["created_at"])
+    for name, value in filters.items():
+        match name:
+            case "since" if created < datetime.fromisoformat(value):
+                return False
+            case "until" if created >= datetime.fromisoformat(value):
+                return False
+            case "since" | "until":
+                continue
+            case _ if message[name] != value:
+                return False
+    return True
+
+
+async def find_all_requests(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:
+    """Follow a listing of requests to its end."""
+    listing, rows, given = RequestList(database), list[dict[str, Any]](), dict(filters)
+    while True:
+        page = await listing.find(read_query(given, caller, is_v2=True))
+        rows += page.requests
+        if not page.next:
+            return rows
+        given["cursor"] = page.next
+
+
+@pytest.mark.parametrize("caller", [ADMIN, Caller("user1", is_admin=False)])
+async def test_requests_are_listed_once_each_by_every_filter(database: Database, caller: Caller) -> None:
+    every = await _mixture(database)
+    for filters in FILTERS:
+        if "username" in filters and not caller.is_admin and filters["username"] != caller.username:
+            continue
+        fitting = [m for m in every if _fits(m, filters) and (caller.is_admin or m["username"] == caller.username)]
+        expected = list(dict.fromkeys(m["id"].partition("-")[0] for m in fitting))
+        rows = await find_all_requests(database, caller, limit="7", **filters)
+        assert [row["id"] for row in rows] == expected, filters
+        for row in rows:
+            of = [m for m in every if m["id"].startswith(row["id"])]
+            assert row["recipients"] == len(of)
+            assert {name: n for name, n in row["counts"].items() if n} == Counted(m["status"] for m in of)
+
+
+async def test_a_request_of_many_is_one_row_and_holds_up_none(database: Database) -> None:
+    small = job(to=("first@example.com",), at=NOW)
+    large = job(to=[f"{n}@example.com" for n in range(2_000)], at=NOW + timedelta(seconds=1))
+    last = job(to=("last@example.com",), at=NOW + timedelta(seconds=2))
+    await keep(database, small, large, last)
+    rows = await find_all_requests(database, limit="1")
+    assert [(row["id"], row["to"], row["recipients"]) for row in rows] == [
+        (last.request, "last@example.com", 1),
+        (large.request, "0@example.com", 2_000),
+        (small.request, "first@example.com", 1),
+    ]
+    (named,) = await find_all_requests(database, id=f"{large.request}-7")
+    assert (named["to"], named["recipients"]) == ("7@example.com", 2_000)
+
+
+@pytest.mark.parametrize(
+    ("part", "fits"),
+    [
+        ("0013", ["13800138000", "+8613900139000"]),
+        ("138 0013", ["13800138000"]),
+        ("+86 138-0013", ["13800138000"]),
+        ("LI@", ["li@example.com"]),
+        ("%", []),
+        ("_", ["a_b@example.com"]),
+        ("nobody", []),
+    ],
+)
+async def test_a_part_of_a_recipient_finds_it(database: Database, part: str, fits: list[str]) -> None:
+    mails = job(to=("li@example.com", "a_b@example.com"), at=NOW)
+    numbers = ("13800138000", "+8613900139000")
+    texts = job(
+        to=numbers,
+        addresses=("+8613800138000", "+8613900139000"),
+        method="sms",
+        content="明天下雨",
+        segments=1,
+        at=NOW + timedelta(seconds=1),
+    )
+    await keep(database, mails, texts)
+    page = await MessageQuery(database).find(read_query({"part": part}, ADMIN, is_v2=True), is_v2=True)
+    assert sorted(message["to"] for message in page.messages) == sorted(fits)
+    of = [mails.request if "@" in one else texts.request for one in fits]
+    assert {row["id"] for row in await find_all_requests(database, part=part)} == set(of)
+
+
+async def test_a_part_finds_nobody_by_a_contact_that_was_not_written(database: Database) -> None:
+    by_name = job(to=("zhang",), addresses=("zhang.san@example.com",), username=OWNER.username, at=NOW)
+    await keep(database, by_name)
+    for caller, part, is_found in ((ADMIN, "san@", True), (OWNER, "san@", False), (OWNER, "zhan", True)):
+        assert bool(await find_all_requests(database, caller, part=part)) is is_found, (caller, part)
+
+
+async def test_a_part_is_sought_among_so_many_and_the_cursor_leads_on(database: Database) -> None:
+    old = job(to=("needle@example.com",), at=NOW)
+    large = job(to=[f"{n}@example.com" for n in range(WINDOW)], at=NOW + timedelta(seconds=1))
+    await keep(database, old)
+    await keep(database, large)
+    first = await RequestList(database).find(read_query({"part": "needle"}, ADMIN, is_v2=True))
+    assert (first.requests, bool(first.next)) == ([], True)
+    assert [row["id"] for row in await find_all_requests(database, part="needle")] == [old.request]
+    finder, given = MessageQuery(database), {"part": "needle"}
+    page = await finder.find(read_query(given, ADMIN, is_v2=True), is_v2=True)
+    assert (page.messages, bool(page.next)) == ([], True)
+    page = await finder.find(read_query({**given, "cursor": page.next or ""}, ADMIN, is_v2=True), is_v2=True)
+    assert [message["to"] for message in page.messages] == ["needle@example.com"]
+
+
+async def test_a_name_registered_again_sees_nothing_of_its_predecessor(database: Database) -> None:
+    """Nor what says whose it is, whatever the clocks said, nor what is older than users' ids; nor sends it again."""
+    registered = NOW + timedelta(minutes=30)
+    first = Caller("张三", is_admin=False, user_id="1" * 32, since=NOW - timedelta(days=30))
+    second = Caller("张三", is_admin=False, user_id="2" * 32, since=registered)
+    his = job(username="张三", at=NOW, user_id="1" * 32)
+    his_late = job(username="张三", at=registered + timedelta(seconds=2), user_id="1" * 32)  # a clock that is ahead
+    his_of_before = job(username="张三", at=NOW)
+    hers_early = job(username="张三", at=registered - timedelta(seconds=2), user_id="2" * 32)  # one that is behind
+    hers = job(username="张三", at=registered + timedelta(minutes=1), user_id="2" * 32)
+    hers_by_an_old_gateway = job(username="张三", at=registered + timedelta(minutes=2))
+    every = [his, his_late, his_of_before, hers_early, hers, hers_by_an_old_gateway]
+    await keep(database, *every, *(outcome(one, Status.FAILED) for one in every))
+    seen = {m["id"].partition("-")[0] for m in await find(database, second)}
+    assert seen == {hers_early.request, hers.request, hers_by_an_old_gateway.request}
+    for filters in ({"to": "zhang@example.com"}, {"status": "failed", "method": "smtp"}, {"username": "张三"}):
+        assert {m["id"].partition("-")[0] for m in await find(database, second, **filters)} == seen
+    assert await find(database, second, id=his.request) == []
+    assert {m["id"].partition("-")[0] for m in await find(database, first)} >= {his.request, his_late.request}
+    assert len(await find(database, username="张三")) == len(every)
+    counter, given = Counter(database, ZoneInfo("Asia/Shanghai")), {"since": "2026-11-24T00:00:00+08:00"}
+    later = NOW + timedelta(days=1)
+    counted = await counter.count(read_span(given, second, counter.zone, later))
+    assert sum(bucket["counts"].get("smtp", {}).get("failed", 0) for bucket in counted) == len(seen)
+    resends = Resends(database)
+    for one in every:
+        if one.request in seen:
+            assert (await resends.draft(one.request, second, uncertain=False, again=False))["user_id"] == one.user_id
+        else:
+            again = partial(resends.draft, one.request, second, uncertain=False, again=False)
+            assert await catch_refusal(again) == "not_found"
+
+
+@pytest.mark.parametrize("to", ["13800138001", "+8613800138001"])
+async def test_a_number_is_found_as_written_and_in_its_normal_form(database: Database, to: str) -> None:
+    every = await _mixture(database)
+    expected = [message["id"] for message in every if message["to"] == "13800138001"]
+    assert expected
+    assert await find_all_ids(database, to=to) == expected
+
+
+async def test_an_address_is_found_whatever_its_case(database: Database) -> None:
+    """As it was written, as it is asked for; names and other people are not."""
+    spellings = ("Zhang.San@example.com", "zhang.san@example.com", "ZHANG.SAN@Example.COM", "zhang.san@example.net")
+    jobs = [job(to=(one,), addresses=(str(email(one)),), at=NOW) for one in spellings]
+    by_name = job(to=("张三",), addresses=("Zhang.San@example.com",), at=NOW)
+    await keep(database, *jobs, by_name)
+    expected = {f"{one.request}-0" for one in (*jobs[:3], by_name)}
+    for asked in (*spellings[:3], "zhang.SAN@EXAMPLE.com"):
+        listed = [message["id"] for message in await find(database, to=asked)]
+        assert set(listed) == expected, asked
+        assert len(listed) == len(expected)
+        assert [m["id"] for m in await find(database, to=asked, id=jobs[0].request)] == [f"{jobs[0].request}-0"]
+    assert {m["to"] for m in await find(database, to="zhang.san@example.com")} == {*spellings[:3], "张三"}
+
+
+async def test_a_request_is_shown_and_found_by_its_reference(database: Database) -> None:
+    named = [job(to=("a@example.com", "b@example.com"), at=NOW, reference="订单-1"), job(at=NOW, reference="订单-1")]
+    other = job(at=NOW, username="李四", reference="订单-1")
+    await keep(database, *named, other, job(at=NOW), job(at=NOW, reference="订单-2"))
+    await keep(database, outcome(named[0], Status.SENT, 0))
+
+    async def ids(caller: Caller, **filters: str) -> list[str]:
+        query = read_query({"reference": "订单-1", **filters}, caller, is_v2=True)
+        found = (await MessageQuery(database).find(query, is_v2=True)).messages
+        assert {message["reference"] for message in found} <= {"订单-1"}
+        return [message["id"] for message in found]
+
+    newest = sorted((named[0].request, named[1].request), reverse=True)
+    own = [f"{request}-{n}" for request in newest for n in ((0, 1) if request == named[0].request else (0,))]
+    assert await ids(OWNER) == own
+    assert await ids(OWNER, status="sent") == [f"{named[0].request}-0"]
+    assert await ids(OWNER, to="b@example.com") == [f"{named[0].request}-1"]
+    assert await ids(OWNER, id=named[1].request) == [f"{named[1].request}-0"]
+    assert set(await ids(ADMIN)) == {*own, f"{other.request}-0"}
+    assert await ids(Caller("other", is_admin=False)) == []
+    first = await MessageQuery(database).find(read_query({"reference": "订单-1", "limit": "2"}, OWNER, is_v2=True))
+    assert await ids(OWNER, cursor=first.next or "") == own[2:]
+    (frozen,) = await find(database, id=named[1].request, reference="订单-2")
+    assert "reference" not in frozen
+    assert "resent_as" not in frozen

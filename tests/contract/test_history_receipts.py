@@ -1,0 +1,108 @@
+"""A receipt finds its message, whichever of them comes first; SQLite and PostgreSQL alike."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import func, select
+
+from imsg_contract.wire import Outcomes, Status
+from imsg_history.database import Database
+from imsg_history.tables import receipts
+from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
+from imsg_testing.history_store import find, find_all_ids, keep, make_writer, read_statuses
+
+
+@pytest.mark.parametrize("early", ["receipt", "outcome", "job"])
+async def test_a_receipt_finds_its_message_early_or_late(database: Database, early: str) -> None:
+    one = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW)
+    sent = outcome(one, Status.SENT, provider="aliyun", provider_id="900619746936498440")
+    events = {"job": one, "outcome": sent, "receipt": receipt(sent, "+8613800138000")}
+    for event in (events.pop(early), *reversed(events.values())):
+        await keep(database, event)
+    assert await read_statuses(database, one) == ["delivered"]
+    assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 0
+
+
+@pytest.mark.parametrize("early", ["receipt", "outcome", "job"])
+async def test_a_receipt_that_names_its_message_finds_it_early_or_late(database: Database, early: str) -> None:
+    one = job(at=NOW)
+    sent = outcome(one, Status.SENT, provider_id="Q1")
+    bounced = receipt(sent, "", Status.FAILED, request=one.request, n=0, code="550 5.1.1", detail="no such user")
+    events = {"job": one, "outcome": sent, "receipt": bounced}
+    for event in (events.pop(early), *reversed(events.values()), bounced):
+        await keep(database, event)
+    (message,) = await find(database, id=f"{one.request}-0")
+    assert (message["status"], message["error"]["code"], message["attempts"]) == ("failed", "550 5.1.1", 1)
+    assert [line["status"] for line in message["timeline"]] == ["sent", "failed"]
+    assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 0
+
+
+async def test_a_complaint_is_a_line_of_its_message_early_or_late_and_moves_nothing(database: Database) -> None:
+    one = job(at=NOW)
+    sent = outcome(one, Status.SENT, provider_id="Q1")
+    complaint = receipt(sent, "", complaint_of=one.request, n=0, code="complaint", detail="Feedback-Type: abuse")
+    for event in (complaint, sent, one, complaint):
+        await keep(database, event)
+    (message,) = await find(database, id=f"{one.request}-0")
+    assert (message["status"], message["error"], message["provider_id"]) == ("sent", None, "Q1")
+    assert [(line["status"], line["code"]) for line in message["timeline"]] == [
+        ("sent", None),
+        ("delivered", "complaint"),
+    ]
+    assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 0
+
+
+async def test_a_message_is_delivered_for_good_whatever_bounces_later(database: Database) -> None:
+    one = job(at=NOW)
+    sent = outcome(one, Status.SENT, provider_id="Q1")
+    named: dict[str, Any] = {"request": one.request, "n": 0}
+    await keep(database, one, sent, receipt(sent, "", **named), receipt(sent, "", Status.FAILED, code="550", **named))
+    assert await read_statuses(database, one) == ["delivered"]
+
+
+async def test_one_provider_id_for_many_numbers_reaches_each_by_its_address(database: Database) -> None:
+    numbers = [f"+86138{n:08}" for n in range(1_000)]
+    one = job(method="sms", to=numbers, content="明天下雨", at=NOW)
+    sent = [outcome(one, Status.SENT, n, provider="aliyun", provider_id="9006") for n in range(1_000)]
+    await keep(database, one, Outcomes(outcomes=tuple(sent)))
+    failed = {3, 500, 999}
+    reports = [
+        receipt(
+            sent[n],
+            numbers[n],
+            Status.FAILED if n in failed else Status.DELIVERED,
+            code="MK:0001" if n in failed else None,
+        )
+        for n in range(1_000)
+    ]
+    await keep(database, *reports)
+    assert [int(message.split("-")[1]) for message in await find_all_ids(database, status="failed")] == sorted(failed)
+    assert len(await find_all_ids(database, status="delivered", limit="500")) == 997
+
+
+async def test_a_receipt_of_an_earlier_attempt_counts_too(database: Database) -> None:
+    one = job(at=NOW)
+    first = outcome(one, Status.SENT, attempt=1, provider_id="A")
+    await keep(database, one, first, outcome(one, Status.SENT, attempt=2, provider_id="B"))
+    await keep(database, receipt(first, "zhang@example.com"))
+    assert await read_statuses(database, one) == ["delivered"]
+
+
+async def test_it_is_told_how_long_a_receipt_took(database: Database) -> None:
+    one = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW - timedelta(minutes=5))
+    sent = outcome(one, Status.SENT, provider="aliyun", provider_id="9006")
+    registry = CollectorRegistry()
+    await make_writer(database, registry).keep(
+        [make_delivery(event) for event in (one, sent, receipt(sent, "+8613800138000"))]
+    )
+    assert registry.get_sample_value("imsg_receipt_lag_seconds_count", {"provider": "aliyun"}) == 1
+    assert registry.get_sample_value("imsg_receipt_lag_seconds_sum", {"provider": "aliyun"}) == pytest.approx(299)
+
+
+async def test_a_receipt_nobody_was_sent_waits(database: Database) -> None:
+    one = job(at=NOW)
+    await keep(database, one, receipt(outcome(one, Status.SENT, provider_id="X"), "zhang@example.com"))
+    assert await read_statuses(database, one) == ["queued"]
+    assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 1

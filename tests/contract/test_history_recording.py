@@ -1,0 +1,92 @@
+"""Requests, outcomes, attachments and changes are recorded as they came; SQLite and PostgreSQL alike."""
+
+import hashlib
+import json
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry
+from sqlalchemy import text
+
+from imsg_contract.wire import Change, Outcomes, Status
+from imsg_history.attachments import Attachments, Place
+from imsg_history.database import Database
+from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
+from imsg_testing.history_store import RETENTION, catch_refusal, find, find_all_ids, keep, make_writer, read_statuses
+
+
+async def test_a_new_request_shows_one_queued_message_a_recipient(database: Database) -> None:
+    one = job(to=("a@example.com", "张三"), addresses=("a@example.com", "zhang@example.com"), at=NOW)
+    await keep(database, one)
+    newest = await find(database)
+    assert [(message["id"], message["to"], message["status"]) for message in newest] == [
+        (f"{one.request}-0", "a@example.com", "queued"),
+        (f"{one.request}-1", "张三", "queued"),
+    ]
+    assert newest[0]["created_at"] == "2026-11-25T08:00:00.000Z"
+    assert newest[0]["content"] == {"subject": "开会通知", "text": "下午两点半"}
+    assert newest[0]["subject"] == "开会通知"
+
+
+async def test_an_outcome_before_its_job_is_not_lost(database: Database) -> None:
+    one = job(at=NOW)
+    await keep(database, outcome(one, Status.SENT))
+    assert await find(database) == []
+    await keep(database, one)
+    assert await read_statuses(database, one) == ["sent"]
+
+
+async def test_a_status_only_climbs(database: Database) -> None:
+    one = job(at=NOW)
+    await keep(database, one)
+    await keep(database, outcome(one, Status.SENT, attempt=2))
+    await keep(database, outcome(one, Status.RETRYING, attempt=1, code="451", detail="greylisted"))
+    (message,) = await find(database)
+    assert (message["status"], message["attempts"], message["error"]) == ("sent", 2, None)
+
+
+async def test_ten_thousand_recipients_are_recorded_and_listed(database: Database) -> None:
+    one = job(to=[f"user{n}@example.com" for n in range(10_000)], at=NOW)
+    await keep(database, one)
+    parts = [
+        Outcomes(outcomes=tuple(outcome(one, Status.SENT, n) for n in range(start, start + 50)))
+        for start in range(0, 10_000, 50)
+    ]
+    await keep(database, *parts)
+    ids = await find_all_ids(database, status="sent", limit="500")
+    assert ids == [f"{one.request}-{n}" for n in range(10_000)]
+
+
+async def test_what_postgresql_cannot_hold_is_replaced(database: Database) -> None:
+    one = job(at=NOW)
+    answer = outcome(one, Status.FAILED, code="5\x0050", detail="no\x00such user").model_dump(mode="json")
+    body = json.dumps({"v": 1, "outcomes": [{**answer, "detail": "\ud800 and \x00"}]}).encode()
+    await keep(database, one, make_delivery(body, "outcome"))
+    (message,) = await find(database)
+    assert message["error"] == {"code": "5\ufffd50", "detail": "\ufffd and \ufffd"}
+
+
+async def test_events_of_requests_past_their_retention_are_counted_and_let_go(database: Database) -> None:
+    old = job(at=NOW - RETENTION - timedelta(days=1))
+    registry = CollectorRegistry()
+    await make_writer(database, registry).keep([make_delivery(old), make_delivery(outcome(old, Status.SENT))])
+    assert await find(database) == []
+    assert registry.get_sample_value("imsg_history_late_events_total") == 2
+
+
+async def test_the_audit_keeps_every_change_once(database: Database) -> None:
+    change = Change(actor="admin", action="modify", subject="张三", details={"per_day": 20, "note": "a\x00b"}, at=NOW)
+    await keep(database, change, change)
+    await keep(database, change, change.model_copy(update={"subject": "李四"}))
+    rows = await database.read(lambda connection: connection.execute(text("SELECT subject, details FROM audit")))
+    assert sorted(row.subject for row in rows) == ["张三", "李四"]
+
+
+async def test_attachments_are_kept_byte_for_byte_and_checked(database: Database) -> None:
+    body = bytes(range(256)) * 40_960
+    place = Place(request_id(NOW), hashlib.sha256(body).hexdigest())
+    kept = Attachments(database)
+    assert await catch_refusal(lambda: kept.put(place, body[1:], NOW)) == "wrong_type"
+    assert await catch_refusal(lambda: kept.get(place)) == "not_found"
+    await kept.put(place, body, NOW)
+    await kept.put(place, body, NOW + timedelta(hours=1))
+    assert await kept.get(place) == body

@@ -1,0 +1,61 @@
+"""Only what failed is sent again, and once; SQLite and PostgreSQL alike."""
+
+from datetime import timedelta
+
+from imsg_contract.wire import Status
+from imsg_history.database import Database
+from imsg_history.filters import read_query
+from imsg_history.query import MessageQuery
+from imsg_history.resend import Resends
+from imsg_runtime.service_client import Caller
+from imsg_testing.history import NOW, job, outcome
+from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, keep
+
+
+async def test_only_what_failed_or_expired_is_sent_again(database: Database) -> None:
+    one = job(to=[f"{n}@example.com" for n in range(5)], at=NOW)
+    ends = (Status.SENT, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN, Status.RETRYING)
+    await keep(database, one, *(outcome(one, status, n) for n, status in enumerate(ends)))
+    resends = Resends(database)
+    draft = await resends.draft(one.request, OWNER, uncertain=False, again=False)
+    assert [recipient["n"] for recipient in draft["recipients"]] == [1, 2]
+    assert draft["content"] == one.content
+    draft = await resends.draft(one.request, ADMIN, uncertain=True, again=False)
+    assert [recipient["n"] for recipient in draft["recipients"]] == [1, 2, 3]
+    assert (
+        await catch_refusal(lambda: resends.draft(f"{one.request}-0", OWNER, uncertain=False, again=False))
+        == "nothing_to_resend"
+    )
+    stranger = Caller("other", is_admin=False)
+    assert (
+        await catch_refusal(lambda: resends.draft(one.request, stranger, uncertain=False, again=False)) == "not_found"
+    )
+
+
+async def test_what_was_sent_again_is_left_out_and_both_sides_show_it(database: Database) -> None:
+    one = job(to=[f"{n}@example.com" for n in range(3)], at=NOW)
+    await keep(database, one, *(outcome(one, Status.FAILED, n) for n in range(3)))
+    second = job(to=("1@example.com",), at=NOW + timedelta(seconds=1), resend_of=f"{one.request}-1")
+    await keep(database, second)
+    resends = Resends(database)
+    assert await catch_refusal(lambda: resends.draft(f"{one.request}-1", OWNER, uncertain=False, again=False)) == (
+        "already_resent"
+    )
+    draft = await resends.draft(one.request, OWNER, uncertain=False, again=False)
+    assert [recipient["n"] for recipient in draft["recipients"]] == [0, 2]
+    third = job(to=("0@example.com", "2@example.com"), at=NOW + timedelta(seconds=2), resend_of=one.request)
+    await keep(database, third)
+    assert (
+        await catch_refusal(lambda: resends.draft(one.request, OWNER, uncertain=False, again=False)) == "already_resent"
+    )
+    draft = await resends.draft(one.request, OWNER, uncertain=False, again=True)
+    assert [recipient["n"] for recipient in draft["recipients"]] == [0, 1, 2]
+    fourth = job(to=("1@example.com",), at=NOW + timedelta(seconds=3), resend_of=f"{one.request}-1")
+    await keep(database, fourth)
+    shown = (await MessageQuery(database).find(read_query({}, OWNER, is_v2=True), is_v2=True)).messages
+    assert {message["id"]: message["resent_as"] for message in shown if message["resent_as"]} == {
+        f"{one.request}-0": [f"{third.request}-0"],
+        f"{one.request}-1": [f"{second.request}-0", f"{fourth.request}-0"],
+        f"{one.request}-2": [f"{third.request}-1"],
+    }
+    assert {message["resend_of"] for message in shown} == {None, one.request, f"{one.request}-1"}

@@ -1,0 +1,162 @@
+"""The mail's way back, through `imsg up`: a report of delivery, a bounce, and who is written to afterwards."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from imsg_testing import bounces
+from imsg_testing.api import wait
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.servers import reserve_port
+from imsg_testing.smtp_attack import BUSY, attacking
+
+SECRET = bounces.BOUNCE_SECRET
+WORDS = "smtp; 550 5.1.1 <wang@tiancun-shili.cn>: User unknown"
+
+
+PROBE_S = 5.0
+"""How long a question about health may take while the listener is attacked: as Kubernetes waits for it."""
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Choose where it listens for bounces."""
+    return reserve_port()
+
+
+@pytest.fixture(scope="module")
+def back(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Deployment]:
+    """`imsg up` with a domain for bounces, that takes them pushed and by a listener."""
+    settings = {
+        "IMSG_SMTP__BOUNCE_DOMAIN": "bounce.tiancun-shili.cn",
+        "IMSG_SMTP__BOUNCE_SECRET": SECRET,
+        "IMSG_SMTP__BOUNCE_LISTENER__HOST": "127.0.0.1",
+        "IMSG_SMTP__BOUNCE_LISTENER__PORT": str(port),
+        "IMSG_SMTP__BOUNCE_LISTENER__TIMEOUT_S": "3",
+    }
+    with running(tmp_path_factory.mktemp("back"), settings) as deployment:
+        deployment.open_wide()
+        yield deployment
+
+
+def send(back: Deployment, to: str) -> tuple[str, str]:
+    """Send a mail; return its request and the envelope sender by which it arrived."""
+    request = str(back.send(to)["id"])
+    has_status(back, request, "sent")
+    (kept,) = back.inbox(to=to)
+    return request, str(kept["from"])
+
+
+def push(back: Deployment, raw: bytes) -> httpx.Response:
+    """Push a mail that came back."""
+    return httpx.post(f"{back.url}/hooks/smtp/{SECRET}", content=raw, timeout=20)
+
+
+def has_status(back: Deployment, request: str, status: str) -> dict[str, Any]:
+    """Wait until the one message of a request has a status; return it with its time-line."""
+    found: dict[str, Any] = {}
+
+    def has() -> bool:
+        found.update(next(iter(back.messages(f"{request}-0")), {}))
+        return bool(found.get("status") == status)
+
+    wait(has, 20, every_s=0.1, why=lambda: f"not {status}: {found}\n{back.said}")
+    return found
+
+
+def test_a_report_of_delivery_makes_a_mail_delivered_and_is_told(back: Deployment) -> None:
+    token = {"token": back.token()}
+    start = back.call("GET", "/api/v2/events", token)["next"]
+    request, path = send(back, "li@tiancun-shili.cn")
+    assert path.endswith("@bounce.tiancun-shili.cn")
+
+    report = bounces.dsn(path, action="delivered", status="2.0.0", diagnostic="smtp; 250 Ok", date=bounces.now())
+    assert push(back, report).json()["result"] == "accepted"
+
+    message = has_status(back, request, "delivered")
+    assert [line["status"] for line in message["timeline"]][-2:] == ["sent", "delivered"]
+    events: list[str] = []
+
+    def is_told() -> bool:
+        nonlocal start
+        page = back.call("GET", "/api/v2/events", token, after=start)
+        start = page["next"]
+        events.extend(one["type"] for one in page["events"] if one["data"].get("id") == f"{request}-0")
+        return "message.delivered" in events
+
+    wait(is_told, 20, every_s=0.1, why=lambda: str(events))
+
+
+def test_a_hard_bounce_fails_a_mail_and_the_next_one_is_not_sent(back: Deployment) -> None:
+    to = "wang@tiancun-shili.cn"
+    request, path = send(back, to)
+
+    assert push(back, bounces.dsn(path, recipient=to, diagnostic=WORDS, date=bounces.now())).status_code == 200
+
+    message = has_status(back, request, "failed")
+    assert (message["error"]["code"], message["timeline"][-1]["detail"]) == (
+        "550 5.1.1",
+        WORDS.removeprefix("smtp; 550 "),
+    )
+
+    def is_suppressed() -> bool:
+        page = back.call("GET", "/api/v2/suppressions", {"token": back.token()}, to=to)
+        return [one["reason"] for one in page["suppressions"]] == ["hard_bounce"]
+
+    wait(is_suppressed, 20, every_s=0.1)
+    again = has_status(back, str(back.send(to)["id"]), "failed")
+    assert again["error"]["code"] == "suppressed"
+    assert len(back.inbox(to=to)) == 1
+
+
+def test_a_mail_without_a_token_of_ours_changes_nothing(back: Deployment) -> None:
+    answer = push(back, bounces.dsn(f"b+{'a' * 45}@bounce.tiancun-shili.cn"))
+
+    assert (answer.status_code, answer.json()["reason"]) == (404, "not_found")
+
+
+@pytest.mark.long
+def test_while_the_listener_is_attacked_bounces_of_others_come_in_and_all_else_goes_on(
+    back: Deployment, port: int
+) -> None:
+    request, path = send(back, "zhao@tiancun-shili.cn")
+    report = bounces.dsn(path, action="delivered", status="2.0.0", diagnostic="", date=bounces.now())
+    slowest = 0.0
+
+    def is_seen(*codes: str) -> bool:
+        nonlocal slowest
+        for check in ("live", "ready"):
+            began = time.monotonic()
+            answer = httpx.get(f"{back.url}/health/{check}", timeout=20)
+            slowest = max(slowest, time.monotonic() - began)
+            assert answer.status_code == 200, answer.text
+        return all(attack.answers[code] for code in codes)
+
+    with attacking(port, path.rpartition("@")[2]) as attack:
+        wait(
+            lambda: is_seen("550 5.1.1", "550 5.7.1", "552 5.3.4", "421 4.7.0", "500"),
+            60,
+            why=lambda: str(attack.answers),
+        )
+        attack.grow()
+        wait(lambda: is_seen(BUSY), 60, why=lambda: str(attack.answers))
+        bounces.bring(port, path, report, address="127.0.0.2")
+        has_status(back, request, "delivered")
+        send(back, "qian@tiancun-shili.cn")
+        assert is_seen()
+    assert slowest < PROBE_S, f"{slowest:.1f} s; {attack.answers}"
+
+
+def test_the_doctor_greets_the_listener(back: Deployment, port: int) -> None:
+    environment = back.environment | {"COLUMNS": "300"}
+    command = [str(IMSG), "doctor"]
+    done = subprocess.run(
+        command, env=environment, cwd=back.folder, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("✓", "✗"))]
+    assert any(line.startswith("✓") and "listener" in line and str(port) in line for line in lines), done.stdout
+    assert any("pushed, by listener" in line for line in lines), done.stdout

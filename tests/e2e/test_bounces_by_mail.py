@@ -1,0 +1,97 @@
+"""Mail that comes back: a real Postfix takes a mail, and says later what became of it, to a listener or a mailbox."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsg_testing.api import wait
+from imsg_testing.deployment import Deployment, running
+from imsg_testing.servers import Dovecot, Postfix, reserve_port
+from imsg_testing.servers.dovecot import PASSWORD
+
+pytestmark = pytest.mark.long
+
+PEOPLE = "people.internal"
+"""Nobody's in the world, and none of the names for examples, whose addresses are never suppressed."""
+
+BOUNCES = "bounce.example.com"
+
+
+@contextmanager
+def imsg(folder: Path, postfix: Postfix, more: Mapping[str, str]) -> Iterator[Deployment]:
+    """`imsg up` that sends by Postfix."""
+    smtp = {
+        "IMSG_SMTP__HOST": "127.0.0.1",
+        "IMSG_SMTP__PORT": str(postfix.port),
+        "IMSG_SMTP__SENDER": "iMSG <noreply@example.com>",
+        "IMSG_SMTP__BOUNCE_DOMAIN": BOUNCES,
+    }
+    with running(folder, {**smtp, **more}) as deployment:
+        deployment.open_wide()
+        yield deployment
+
+
+def of(deployment: Deployment, request: str) -> dict[str, Any]:
+    """Return the one message of a request."""
+    return dict(next(iter(deployment.messages(f"{request}-0")), {"status": None}))
+
+
+def send(deployment: Deployment, to: str) -> str:
+    """Send a mail; return its request."""
+    return str(deployment.send(to)["id"])
+
+
+def comes_to(deployment: Deployment, request: str, status: str, postfix: Postfix) -> dict[str, Any]:
+    """Wait for a status, and return the message."""
+    wait(
+        lambda: of(deployment, request)["status"] == status,
+        why=lambda: f"{of(deployment, request)}\n{postfix.log[-2_000:]}",
+    )
+    return of(deployment, request)
+
+
+def tells_what_became(deployment: Deployment, postfix: Postfix) -> None:
+    """One mail reaches somebody, one nobody; the second to nobody is not sent any more."""
+    reached = send(deployment, f"li@{PEOPLE}")
+    lost = send(deployment, f"gone@{PEOPLE}")
+    comes_to(deployment, reached, "delivered", postfix)
+    failed = comes_to(deployment, lost, "failed", postfix)
+    assert failed["error"]["code"] == "5.1.1", failed
+    assert "unknown user" in failed["timeline"][-1]["detail"]
+
+    def is_suppressed() -> bool:
+        again = send(deployment, f"gone@{PEOPLE}")
+        wait(lambda: of(deployment, again)["status"] in ("failed", "sent"))
+        return bool(of(deployment, again).get("error", {}).get("code") == "suppressed")
+
+    wait(is_suppressed)
+
+
+def test_by_a_listener(tmp_path: Path) -> None:
+    port = reserve_port()
+    with Postfix({f"li@{PEOPLE}": None}, {BOUNCES: port}) as postfix:
+        listener = {
+            "IMSG_SMTP__BOUNCE_LISTENER__PORT": str(port),
+            "IMSG_SMTP__BOUNCE_LISTENER__HOST": "127.0.0.1",
+        }
+        with imsg(tmp_path / "up", postfix, listener) as deployment:
+            tells_what_became(deployment, postfix)
+
+
+def test_by_a_mailbox(tmp_path: Path) -> None:
+    with (
+        Dovecot() as dovecot,
+        Postfix({f"li@{PEOPLE}": dovecot.box("li"), f"@{BOUNCES}": dovecot.box("bounces")}) as postfix,
+    ):
+        mailbox = {
+            "IMSG_SMTP__BOUNCE_MAILBOX__HOST": "127.0.0.1",
+            "IMSG_SMTP__BOUNCE_MAILBOX__PORT": str(dovecot.port),
+            "IMSG_SMTP__BOUNCE_MAILBOX__USERNAME": "bounces",
+            "IMSG_SMTP__BOUNCE_MAILBOX__PASSWORD": PASSWORD,
+        }
+        with imsg(tmp_path / "up", postfix, mailbox) as deployment:
+            tells_what_became(deployment, postfix)
+        assert all(":2,S" in file.name for file in dovecot.messages("bounces")), "what was kept is marked as read"

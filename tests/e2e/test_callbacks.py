@@ -1,0 +1,173 @@
+"""The way back: what happens to a message is told to whoever asked, by calls of their URL and by a cursor."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from imsg_testing.api import wait
+from imsg_testing.deployment import IMSG, Deployment, running
+from imsg_testing.receiver import Receiver, receiving
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """`imsg up` that may call this machine."""
+    with running(tmp_path_factory.mktemp("told"), {"IMSG_CALLBACKS__ALLOW": "127.0.0.1"}) as deployment:
+        deployment.open_wide()
+        yield deployment
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Run a client's own receiver."""
+    with receiving() as opened:
+        yield opened
+
+
+def add(told: Deployment, receiver: Receiver, *events: str, path: str = "/") -> dict[str, str]:
+    """Have a URL called."""
+    asked = {"url": receiver.url(path), "events": list(events)}
+    answer = told.call("POST", "/api/v2/callbacks", asked | {"token": told.token()})
+    assert answer["errorCode"] == 0, answer
+    return {"id": answer["id"], "secret": answer["secret"]}
+
+
+def test_a_sent_message_is_told_and_the_published_library_believes_it(told: Deployment, receiver: Receiver) -> None:
+    made = add(told, receiver, "message.sent", "message.failed", "request.settled")
+    start = told.call("GET", "/api/v2/events", {"token": told.token()})["next"]
+
+    sent = told.send("zhang@example.com")
+
+    wait(lambda: sorted(receiver.types()) == ["message.sent", "request.settled"], why=lambda: str(receiver.types()))
+    for call in receiver.calls:
+        Webhook(made["secret"]).verify(call.body, dict(call.headers))
+        assert call.headers["webhook-id"] == call.event["id"]
+    (message,) = [call.event["data"] for call in receiver.calls if call.event["type"] == "message.sent"]
+    assert (message["id"], message["to"], message["status"]) == (f"{sent['id']}-0", "zhang@example.com", "sent")
+    read = told.call("GET", "/api/v2/events", {"token": told.token()}, after=start, wait="10")
+    assert {event["id"] for event in read["events"]} == set(receiver.ids())
+    again = told.call("GET", "/api/v2/events", {"token": told.token()}, after=read["next"])
+    assert again["events"] == []
+
+    def deliveries() -> list[tuple[str, int, int]]:
+        page = told.call("GET", f"/api/v2/callbacks/{made['id']}/deliveries", {"token": told.token()})
+        return [(one["state"], one["status"], one["attempts"]) for one in page["deliveries"]]
+
+    wait(lambda: deliveries() == [("delivered", 204, 1)] * 2, why=lambda: str(deliveries()))
+    told.call("DELETE", f"/api/v2/callbacks/{made['id']}", {"token": told.token()})
+
+
+def test_what_failed_is_seen_with_its_answer_and_sent_again_when_asked(told: Deployment, receiver: Receiver) -> None:
+    receiver.status, receiver.answer = 503, "维护中".encode()
+    made = add(told, receiver, "message.sent")
+    one = f"/api/v2/callbacks/{made['id']}"
+    told.send("li@example.com")
+
+    def find_waiting() -> list[dict[str, Any]]:
+        page = told.call("GET", f"{one}/deliveries", {"token": told.token()}, state="waiting")
+        found: list[dict[str, Any]] = page["deliveries"]
+        return found
+
+    wait(lambda: any(one["attempts"] for one in find_waiting()))
+    (failed,) = find_waiting()
+    assert (failed["status"], failed["answer"], failed["error"]) == (503, "维护中", "HTTP 503")
+    (known,) = told.call("GET", "/api/v2/callbacks", {"token": told.token()})["callbacks"]
+    assert (known["state"], known["waiting"]) == ("failing", 1)
+    assert "secret" not in json.dumps({name: value for name, value in known.items() if name != "old_secret_until"})
+
+    receiver.status = 200
+    resent = told.call("POST", f"{one}/deliveries/{failed['event']}/resend", {"token": told.token()})
+
+    assert resent["errorCode"] == 0
+    wait(lambda: told.call("GET", "/api/v2/callbacks", {"token": told.token()})["callbacks"][0]["state"] == "ok")
+    rotated = told.call("POST", f"{one}/rotate", {"token": told.token()})
+    tried = told.call("POST", f"{one}/test", {"token": told.token()})
+    assert (tried["delivered"], tried["status"]) == (True, 200)
+    call = receiver.calls[-1]
+    assert call.event["type"] == "callback.test"
+    for secret in (made["secret"], rotated["secret"]):
+        Webhook(secret).verify(call.body, dict(call.headers))
+    told.call("DELETE", one, {"token": told.token()})
+
+
+def test_a_url_that_leads_inside_is_refused(told: Deployment) -> None:
+    for url in ("http://10.0.0.1/", "https://169.254.169.254/latest", "http://127.0.0.1.nip.invalid:99999/", "ftp://a"):
+        answer = told.call("POST", "/api/v2/callbacks", {"url": url, "events": ["message.sent"], "token": told.token()})
+        assert (answer["errorCode"], answer["reason"]) == (10017, "wrong_type"), url
+
+
+def test_the_command_line_adds_tries_and_shows_a_callback(told: Deployment, receiver: Receiver) -> None:
+    def imsg(*words: str) -> str:
+        wide = {**told.environment, "COLUMNS": "200"}
+        done = subprocess.run([str(IMSG), *words], capture_output=True, text=True, env=wide, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    imsg("login", "admin", "--password", "123")
+    made = json.loads(imsg("callbacks", "add", receiver.url(), "--event", "message.sent", "--json"))
+    assert "204" in imsg("callbacks", "test", made["id"])
+    told.send("wang@example.com")
+    wait(lambda: "message.sent" in receiver.types())
+    wait(lambda: "delivered" in imsg("callbacks", "deliveries", made["id"]))
+    assert made["id"] in imsg("callbacks")
+    imsg("callbacks", "remove", made["id"])
+
+
+def test_who_may_do_what_of_callbacks_and_suppressions(told: Deployment, receiver: Receiver) -> None:
+    """Somebody else's callback is nobody's, an administrator's too; suppressions are administrators' alone."""
+    owner, other = (told.new_user_token() for _ in range(2))
+    asked = {"url": receiver.url(), "events": ["message.sent"]}
+    made = told.call("POST", "/api/v2/callbacks", asked | {"token": owner})
+    entered = told.call(
+        "POST", "/api/v2/suppressions", {"method": "smtp", "to": "gone@example.com", "token": told.token()}
+    )
+    one = f"/api/v2/callbacks/{made['id']}"
+    of_callbacks: list[tuple[str, str, dict[str, Any]]] = [
+        ("PATCH", one, {"description": "mine now"}),
+        ("POST", f"{one}/test", {}),
+        ("POST", f"{one}/rotate", {}),
+        ("POST", f"{one}/recover", {"since": "2026-01-01T00:00:00Z"}),
+        ("GET", f"{one}/deliveries", {}),
+        ("POST", f"{one}/deliveries/evt_1/resend", {}),
+        ("DELETE", one, {}),
+    ]
+    of_suppressions: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", "/api/v2/suppressions", {}),
+        ("POST", "/api/v2/suppressions", {"method": "smtp", "to": "rival@example.com"}),
+        ("DELETE", f"/api/v2/suppressions/{entered['id']}", {}),
+    ]
+
+    def refusals(calls: list[tuple[str, str, dict[str, Any]]], token: str | None) -> set[str]:
+        given = {} if token is None else {"token": token}
+        return {told.call(verb, path, body | given).get("reason", "none") for verb, path, body in calls}
+
+    open_to_all = [
+        ("GET", "/api/v2/callbacks", {}),
+        ("POST", "/api/v2/callbacks", asked),
+        ("GET", "/api/v2/events", {}),
+    ]
+    assert refusals([*of_callbacks, *of_suppressions, *open_to_all], None) == {"token_missing"}
+    for stranger in (other, told.token()):
+        assert refusals(of_callbacks, stranger) == {"not_found"}
+        assert told.call("GET", "/api/v2/callbacks", {"token": stranger})["callbacks"] == []
+    assert refusals(of_suppressions, other) == {"no_right"}
+    channels = asked | {"events": ["channel.blocked"], "token": other}
+    assert told.call("POST", "/api/v2/callbacks", channels)["reason"] == "no_right"
+
+    told.call("POST", "/api/v2/messages", _mail("li@example.com", owner))
+    wait(lambda: "message.sent" in receiver.types())
+    read = told.call("GET", "/api/v2/events", {"token": owner})["events"]
+    assert [event["type"] for event in read] == ["message.sent"]
+    for stranger in (other, told.token()):
+        told.call("GET", "/api/v2/events", {"token": stranger})
+        theirs = told.call("GET", "/api/v2/events", {"token": stranger})["events"]
+        assert read[0]["id"] not in {event["id"] for event in theirs}
+    assert told.call("DELETE", one, {"token": owner})["errorCode"] == 0
+
+
+def _mail(to: str, token: str) -> dict[str, Any]:
+    return {"method": "smtp", "to": to, "content": {"subject": "x", "text": "y"}, "token": token}

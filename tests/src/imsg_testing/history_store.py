@@ -1,0 +1,64 @@
+"""Recording into history's database and reading it again, as a test does."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from imsg_broker.port import Delivery
+from imsg_contract.errors import Refusal
+from imsg_contract.wire import Job
+from imsg_history.database import Database
+from imsg_history.filters import read_query
+from imsg_history.query import MessageQuery
+from imsg_history.writer import BatchWriter, Counts
+from imsg_runtime.service_client import Caller
+from imsg_testing.history import NOW, make_delivery
+
+ADMIN = Caller("admin", is_admin=True)
+OWNER = Caller("天存-system-1001", is_admin=False)
+"""Whose the jobs of `imsg_testing.history.job` are."""
+
+RETENTION = timedelta(days=90)
+
+
+def make_writer(database: Database, registry: CollectorRegistry | None = None) -> BatchWriter:
+    """Make what records into a database, at `NOW`."""
+    return BatchWriter(database, lambda: NOW, RETENTION, Counts(registry or CollectorRegistry()))
+
+
+async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
+    """Keep one batch."""
+    await make_writer(database).keep([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
+
+
+async def find(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:
+    """Ask a query and return its messages, as v1 shows them."""
+    return (await MessageQuery(database).find(read_query(filters, caller))).messages
+
+
+async def find_all_ids(database: Database, caller: Caller = ADMIN, **filters: str) -> list[str]:
+    """Follow a query's cursors to the end and return the messages' ids."""
+    finder, ids, cursor = MessageQuery(database), list[str](), "start"
+    given = dict(filters)
+    while cursor:
+        page = await finder.find(read_query(given, caller))
+        ids += [message["id"] for message in page.messages]
+        cursor = page.next or ""
+        given["cursor"] = cursor
+    return ids
+
+
+async def read_statuses(database: Database, of: Job) -> list[str]:
+    """Return the statuses of a job's messages by their numbers."""
+    return [message["status"] for message in await find(database, id=of.request, limit="500")]
+
+
+async def catch_refusal(call: Callable[[], Awaitable[object]]) -> str:
+    """Return the reason why a call is refused; one that is not fails the test."""
+    try:
+        await call()
+    except Refusal as refusal:
+        return refusal.reason
+    raise AssertionError("it was not refused")
