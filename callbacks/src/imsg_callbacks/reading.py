@@ -65,9 +65,9 @@ class Reader:
         Who waits `MOST_WAITING` times already is answered within a second. Raises Refusal wrong_type, and
         cursor_expired where some of what came after it is gone.
         """
-        number = await self._begin(after)
         loop = asyncio.get_running_loop()
         with self._counted(user_id) as count:
+            number = await self._begin(after)
             if count > MOST_WAITING:
                 await asyncio.sleep(min(wait_s, CROWDED_S))
                 wait_s = 0.0
