@@ -15,7 +15,10 @@ def test_who_is_late_pauses_longer_up_to_a_bound_and_who_is_not_less() -> None:
     for _ in range(20):
         restraint.judge(2 * LATE_S)
     assert restraint.pause_s == LONGEST_PAUSE_S
-    for _ in range(200):
+    for _ in range(70):  # 1.4 s of looks
+        restraint.judge(0)
+    assert 0.4 * LONGEST_PAUSE_S < restraint.pause_s < 0.6 * LONGEST_PAUSE_S
+    for _ in range(400):
         restraint.judge(0)
     assert restraint.pause_s == 0
 
