@@ -12,7 +12,7 @@ from imsg_runtime.restraint import LATE_S, LONGEST_PAUSE_S, Restraint
 
 def in_time() -> Restraint:
     """Make one that asks nobody to pause."""
-    return Restraint(time.monotonic)
+    return Restraint(time.monotonic, 4)
 
 
 class Requests:
@@ -78,7 +78,7 @@ async def test_who_waits_in_vain_is_told_and_leaves_nothing_taken() -> None:
 
 
 async def test_while_codes_are_about_and_the_loop_is_late_a_flood_pauses_and_nobody_else_does() -> None:
-    restraint = Restraint(time.monotonic)
+    restraint = Restraint(time.monotonic, 4)
     while restraint.pause_s < LONGEST_PAUSE_S:
         restraint.judge(2 * LATE_S)
     requests = Requests(Admission(restraint))

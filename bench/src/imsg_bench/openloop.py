@@ -69,8 +69,8 @@ class Client(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count a connection that the server ended."""
-        self._load.note_lost(exc)
+        """Tell of a connection that the server ended."""
+        self._load.note_lost(self, exc)
 
 
 def _length(head: bytes) -> int:
@@ -138,9 +138,11 @@ class OpenLoop:
         if len(self.latencies) == len(self._due):
             self._done.set()
 
-    def note_lost(self, error: Exception | None) -> None:
-        """Fail where a connection ended before its time."""
-        if not self._is_over:
+    def note_lost(self, client: Client, error: Exception | None) -> None:
+        """Do without a connection that the server ended since nothing was asked on it; fail where something was."""
+        if client in self._free:
+            self._free.remove(client)
+        elif not self._is_over:
             raise ConnectionError(f"the server ended a connection: {error}")
 
 

@@ -92,7 +92,7 @@ class Admission:
                 await share.room.acquire()
                 try:
                     if self._is_to_pause(share):
-                        await asyncio.sleep(self._restraint.pause_s)
+                        await self._restraint.hold_back()
                     await self._room.acquire()
                 except BaseException:
                     share.room.release()

@@ -19,7 +19,7 @@ from imsg_contract.ids import new_id
 from imsg_contract.topology import Lane
 from imsg_gateway import erasures, reader_page, relay, v1
 from imsg_gateway.accept import Acceptor
-from imsg_gateway.admission import Admission
+from imsg_gateway.admission import OF_ONE_USER, Admission
 from imsg_gateway.app import GatewayApp
 from imsg_gateway.attachments import Files
 from imsg_gateway.authentication import Authenticator
@@ -144,7 +144,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     authenticator = Authenticator(quota, peers.auth, settings.token_key, zone)
     backpressure = Backpressure(broker, settings.max_depth)
     providers = Providers(store, broker.topology.methods)
-    restraint = Restraint(time.monotonic)
+    restraint = Restraint(time.monotonic, OF_ONE_USER)
     acceptor = Acceptor(broker, peers.history, quota, backpressure, providers)
     templates = PublishedTemplates(store)
     drafts = _make_drafts(settings, store, peers.auth, templates)

@@ -67,7 +67,7 @@ class Bed:
     def __init__(self, broker: Broker, redis: Redis) -> None:
         self.broker, self.channel, self.registry = broker, Counting(), CollectorRegistry()
         self.claims = Claims(redis)
-        self.groups = Groups[str]("bed:", Restraint(time.monotonic))
+        self.groups = Groups[str]("bed:", Restraint(time.monotonic, 4))
         self.queue = broker.topology.queue("smtp", Lane.NORMAL)
         self.lane = LaneContext(
             lane=Lane.NORMAL,

@@ -7,7 +7,7 @@ from imsg_runtime.restraint import FIRST_PAUSE_S, LATE_S, LONGEST_PAUSE_S, Restr
 
 
 def test_who_is_late_pauses_longer_up_to_a_bound_and_who_is_not_less() -> None:
-    restraint = Restraint(time.monotonic)
+    restraint = Restraint(time.monotonic, 4)
     restraint.judge(LATE_S / 2)
     assert restraint.pause_s == 0
     restraint.judge(2 * LATE_S)
@@ -26,7 +26,7 @@ def test_who_is_late_pauses_longer_up_to_a_bound_and_who_is_not_less() -> None:
 async def test_without_codes_nothing_is_looked_at_and_after_them_nothing_pauses() -> None:
     """The loop is blocked, and so late; the clock is the test's."""
     now = 100.0
-    restraint = Restraint(lambda: now)
+    restraint = Restraint(lambda: now, 4)
     watching = asyncio.create_task(restraint.watch())
     for code in (False, True):
         if code:
@@ -39,3 +39,20 @@ async def test_without_codes_nothing_is_looked_at_and_after_them_nothing_pauses(
     await asyncio.sleep(0.05)
     assert restraint.pause_s == 0
     watching.cancel()
+
+
+async def test_who_holds_back_goes_on_one_after_the_other_and_nobody_waits_longer_than_the_pause() -> None:
+    restraint = Restraint(time.monotonic, 4)
+    restraint.pause_s = 0.2
+    begun = time.monotonic()
+    passed: list[float] = []
+
+    async def go() -> None:
+        await restraint.hold_back()
+        passed.append(time.monotonic() - begun)
+
+    await asyncio.gather(*(go() for _ in range(6)))
+
+    for turn, at in enumerate(passed[:4], start=1):
+        assert at >= turn * 0.05 - 0.005, passed
+    assert max(passed) - passed[3] < passed[3] - passed[0], "a fifth and a sixth don't wait for turns of their own"

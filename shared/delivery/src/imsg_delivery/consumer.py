@@ -97,7 +97,7 @@ class Worker(Generic[Prepared]):
         lookups = Lookups(tombstones, suppressions, names)
         shares = {lane: asyncio.Semaphore(calls) for lane, calls in channel.terms.concurrency.items()}
         waiting: Counter[Lane] = Counter()
-        self._restraint = Restraint(clock)
+        self._restraint = Restraint(clock, channel.terms.concurrency[Lane.BULK])
         self._groups = Groups[Prepared](owner_of(life.name, secrets.token_hex(6)), self._restraint)
         self._lanes = [
             LaneContext(

@@ -52,7 +52,7 @@ class Slot(Generic[Prepared]):
         """Wait for it. Raises Requeue where the lane is handed back while nothing gets through."""
         restraint, outage = self._lane.restraint, self._lane.outage
         if restraint is not None and restraint.pause_s:
-            await asyncio.sleep(restraint.pause_s)
+            await restraint.hold_back()
         while True:
             if outage.is_on:
                 self._is_trying = await outage.wait(self._lane.lane)

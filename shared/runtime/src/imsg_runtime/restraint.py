@@ -6,6 +6,7 @@ a sender, and at the gateway the requests of whoever floods it.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 
 LOOK_S = 0.02
@@ -27,11 +28,14 @@ held back comes back as one wave (ADR 49)."""
 
 
 class Restraint:
-    """What a call of a list, or a request of a flood, waits before it begins: `pause_s`, mostly 0."""
+    """What a call of a list, or a request of a flood, waits before it begins: `pause_s` at most, mostly 0."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], at_once: int) -> None:
+        """`at_once` pause side by side; they go on one after the other, not as a wave."""
         self.pause_s = 0.0
         self._clock = clock
+        self._at_once = at_once
+        self._last_turn_at = -math.inf
         self._urgent_until = 0.0
         self._has_codes = asyncio.Event()
 
@@ -39,6 +43,13 @@ class Restraint:
         """Note that somebody waits for a code."""
         self._urgent_until = self._clock() + URGENT_S
         self._has_codes.set()
+
+    async def hold_back(self) -> None:
+        """Wait for the next turn: `at_once` of them fill a pause."""
+        now = self._clock()
+        turn_at = max(now, self._last_turn_at) + self.pause_s / self._at_once
+        self._last_turn_at = min(turn_at, now + self.pause_s)
+        await asyncio.sleep(self._last_turn_at - now)
 
     async def watch(self) -> None:
         """Look at how late the loop is while there are codes, for ever."""
