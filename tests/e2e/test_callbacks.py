@@ -3,11 +3,13 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from imsg_callbacks.routes import TESTS_AT_ONCE
 from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, Deployment, running
 from imsg_testing.receiver import Receiver, receiving
@@ -92,6 +94,29 @@ def test_what_failed_is_seen_with_its_answer_and_sent_again_when_asked(told: Dep
     for secret in (made["secret"], rotated["secret"]):
         Webhook(secret).verify(call.body, dict(call.headers))
     told.call("DELETE", one, {"token": told.token()})
+
+
+def test_tests_of_an_endpoint_that_hangs_are_bounded_by_user(told: Deployment, receiver: Receiver) -> None:
+    made = add(told, receiver, "message.sent", path="/hang")
+    one = f"/api/v2/callbacks/{made['id']}"
+    token, other = told.token(), told.new_user_token()
+
+    def count_tests() -> int:
+        return len(receiver.types("/hang"))
+
+    with ThreadPoolExecutor(TESTS_AT_ONCE) as threads:
+        hanging = [threads.submit(told.call, "POST", f"{one}/test", {"token": token}) for _ in range(TESTS_AT_ONCE)]
+        wait(lambda: count_tests() == TESTS_AT_ONCE)
+        refused = told.call("POST", f"{one}/test", {"token": token})
+        nobodys = told.call("POST", f"{one}/test", {"token": other})
+        receiver.hangs.set()
+        ended = [one.result() for one in hanging]
+
+    assert (refused["errorCode"], refused["reason"]) == (10016, "too_many_tries")
+    assert nobodys["reason"] == "not_found", "another user is not held up"
+    assert [one["delivered"] for one in ended] == [True] * TESTS_AT_ONCE
+    assert told.call("POST", f"{one}/test", {"token": token})["delivered"]
+    told.call("DELETE", one, {"token": token})
 
 
 def test_a_url_that_leads_inside_is_refused(told: Deployment) -> None:

@@ -1,15 +1,15 @@
 """Reading events without an endpoint: on from a cursor, waiting for what comes."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import select
 
 from imsg_callbacks.event_log import find_head
 from imsg_callbacks.tables import REMOVED, facts, log
+from imsg_callbacks.under_way import UnderWay
 from imsg_callbacks.vault import Vault
 from imsg_contract.errors import Refusal
 from imsg_database.database import Database
@@ -41,7 +41,7 @@ class Reader:
         self._stopping = stopping
         self._news: dict[str, asyncio.Event] = {}
         """User → what is set once there may be something new of theirs."""
-        self._reading: Counter[str] = Counter()
+        self._readers = UnderWay()
 
     def wake(self, users: Iterable[str] | None = None) -> None:
         """Say that something was appended of some users; of anybody's, where they are not named."""
@@ -65,34 +65,29 @@ class Reader:
         Who waits `MOST_WAITING` times already is answered within a second. Raises Refusal wrong_type, and
         cursor_expired where some of what came after it is gone.
         """
-        loop = asyncio.get_running_loop()
-        with self._counted(user_id) as count:
+        with self._readers.count(user_id) as count:
             number = await self._begin(after)
             if count > MOST_WAITING:
                 await asyncio.sleep(min(wait_s, CROWDED_S))
                 wait_s = 0.0
-            end = loop.time() + wait_s
-            while True:
-                news = self._news.setdefault(user_id, asyncio.Event())
-                bodies, number = await self._look(user_id, number, limit)
-                left_s = end - loop.time()
-                if bodies or left_s <= 0 or self._stopping.is_set():
-                    return Read(bodies, self._vault.write_cursor(number))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(left_s):
-                        await news.wait()
+            try:
+                return await self._wait(user_id, number, wait_s, limit)
+            finally:
+                if self._readers.of(user_id) == 1:
+                    self._news.pop(user_id, None)
 
-    @contextmanager
-    def _counted(self, user_id: str) -> Iterator[int]:
-        """Count one more who reads for a user; yield how many do."""
-        self._reading[user_id] += 1
-        try:
-            yield self._reading[user_id]
-        finally:
-            self._reading[user_id] -= 1
-            if not self._reading[user_id]:
-                del self._reading[user_id]
-                self._news.pop(user_id, None)
+    async def _wait(self, user_id: str, number: int, wait_s: float, limit: int) -> Read:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + wait_s
+        while True:
+            news = self._news.setdefault(user_id, asyncio.Event())
+            bodies, number = await self._look(user_id, number, limit)
+            left_s = end - loop.time()
+            if bodies or left_s <= 0 or self._stopping.is_set():
+                return Read(bodies, self._vault.write_cursor(number))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await news.wait()
 
     async def _begin(self, after: str | None) -> int:
         async with self._database.reading() as connection:

@@ -19,7 +19,7 @@ from imsg_callbacks.event_log import find_head
 from imsg_callbacks.listeners import Listeners
 from imsg_callbacks.matching import CHANNEL_EVENTS, TEST_EVENT, kinds_of
 from imsg_callbacks.outcomes import Endpoint
-from imsg_callbacks.post import Poster
+from imsg_callbacks.post import TIMEOUT_S, Poster
 from imsg_callbacks.reading import Reader
 from imsg_callbacks.schemas import (
     DeliveriesAnswer,
@@ -38,6 +38,7 @@ from imsg_callbacks.schemas import (
 from imsg_callbacks.tables import DELIVERED, FAILED, WAITING, recoveries
 from imsg_callbacks.tables import log as events
 from imsg_callbacks.times import rfc3339, rfc3339_or_none, to_ms
+from imsg_callbacks.under_way import UnderWay
 from imsg_contract import error_responses
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
@@ -48,6 +49,10 @@ from imsg_runtime.responses import Answer, ok, refuse_with
 from imsg_runtime.service_client import Caller, Internal, ServiceUnavailable
 
 RETRY_AFTER_S = 3
+TESTS_AT_ONCE = 4
+"""Test calls of one user: an endpoint that hangs holds each for as long as a call may take."""
+
+TESTS_RETRY_AFTER_S = round(TIMEOUT_S)
 DEFAULT_LIMIT, MOST = 50, 500
 MOST_EVENTS = 500
 LONGEST_WAIT_S = 60
@@ -151,6 +156,7 @@ def _endpoints(parts: Parts) -> APIRouter:
 
 def _one_endpoint(parts: Parts) -> APIRouter:
     routes = APIRouter(prefix="/api/callbacks/{id}")
+    tests = UnderWay()
 
     @routes.patch("", responses=describe_answers(EndpointAnswer, *BODY, "not_found"))
     async def change(name: Named, asked: EndpointChange, user: User) -> Response:
@@ -176,12 +182,21 @@ def _one_endpoint(parts: Parts) -> APIRouter:
         rotated = await parts.endpoints.one(name, user.user_id)
         return Answer(ok(secret=secret, old_until=rfc3339(rotated.old_until or 0)), headers=PRIVATE)
 
-    @routes.post("/test", responses=describe_answers(TestAnswer, "not_found"))
+    @routes.post("/test", responses=describe_answers(TestAnswer, "not_found", "too_many_tries"))
     async def test(name: Named, user: User) -> Response:
-        endpoint = await parts.endpoints.one(name, user.user_id)
-        event = f"evt_test-{new_id()}"
-        told = {"id": event, "type": TEST_EVENT, "timestamp": rfc3339(parts.now()), "data": {"callback": name}}
-        answer = await parts.dispatcher.call(endpoint, event, to_json(told))
+        with tests.count(user.user_id) as at_once:
+            if at_once > TESTS_AT_ONCE:
+                raise Refusal(
+                    "too_many_tries",
+                    what_zh="同时进行的测试回调",
+                    what_en="test calls at once",
+                    after=TESTS_RETRY_AFTER_S,
+                    retry_after_s=TESTS_RETRY_AFTER_S,
+                )
+            endpoint = await parts.endpoints.one(name, user.user_id)
+            event = f"evt_test-{new_id()}"
+            told = {"id": event, "type": TEST_EVENT, "timestamp": rfc3339(parts.now()), "data": {"callback": name}}
+            answer = await parts.dispatcher.call(endpoint, event, to_json(told))
         return Answer(
             ok(
                 delivered=answer.is_success,

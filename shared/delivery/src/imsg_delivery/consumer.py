@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Generic
@@ -84,6 +84,7 @@ class Worker(Generic[Prepared]):
         self._broker = broker
         self._stopping = stopping
         self._durations = durations
+        self._clock = clock
         self._claims = Claims(redis, durations.lease_s, life.stopped)
         self._outage = OutageGuard(channel.find_outage if isinstance(channel, Holding) else lambda: None, clock)
         self._pause = PauseSwitch(redis, self._claims, channel.method, clock, self._outage.find_told)
@@ -99,31 +100,39 @@ class Worker(Generic[Prepared]):
         waiting: Counter[Lane] = Counter()
         self._restraint = Restraint(clock, channel.terms.concurrency[Lane.BULK])
         self._groups = Groups[Prepared](owner_of(life.name, secrets.token_hex(6)), self._restraint)
-        self._lanes = [
-            LaneContext(
-                lane=lane,
-                channel=channel,
-                broker=broker,
-                publisher=self._publisher,
-                claims=self._claims,
-                lookups=lookups,
-                pause=self._pause,
-                metrics=self._metrics,
-                queue=broker.topology.queue(channel.method, lane),
-                above=lanes_down_to(lane)[:-1],
-                shares=[shares[above] for above in reversed(lanes_down_to(lane))],
-                outage=self._outage,
-                restraint=self._restraint if lane is Lane.BULK else None,
-                waiting=waiting,
-                places=asyncio.Semaphore(PLACES_PER_CALL * channel.terms.concurrency[lane]),
-                steps_s=broker.topology.steps_s,
-                waits_s=broker.topology.waits_s,
-                random=random,
-                ending=(self._ended, stopping),
-                clock=clock,
-            )
-            for lane in Lane
-        ]
+        self._lanes = [self._open_lane(lane, lookups, shares, waiting, random) for lane in Lane]
+
+    def _open_lane(
+        self,
+        lane: Lane,
+        lookups: Lookups,
+        shares: Mapping[Lane, asyncio.Semaphore],
+        waiting: Counter[Lane],
+        random: Random,
+    ) -> LaneContext[Prepared]:
+        """Put together what the deliveries of one lane use; shares, waiting and lookups are all lanes' together."""
+        return LaneContext(
+            lane=lane,
+            channel=self._channel,
+            broker=self._broker,
+            publisher=self._publisher,
+            claims=self._claims,
+            lookups=lookups,
+            pause=self._pause,
+            metrics=self._metrics,
+            queue=self._broker.topology.queue(self._channel.method, lane),
+            above=lanes_down_to(lane)[:-1],
+            shares=[shares[above] for above in reversed(lanes_down_to(lane))],
+            outage=self._outage,
+            restraint=self._restraint if lane is Lane.BULK else None,
+            waiting=waiting,
+            places=asyncio.Semaphore(PLACES_PER_CALL * self._channel.terms.concurrency[lane]),
+            steps_s=self._broker.topology.steps_s,
+            waits_s=self._broker.topology.waits_s,
+            random=random,
+            ending=(self._ended, self._stopping),
+            clock=self._clock,
+        )
 
     async def run(self) -> None:
         """Work until `stopping` is set or it is cancelled; then end what is in flight and hand back the rest."""
