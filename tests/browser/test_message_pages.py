@@ -1,17 +1,11 @@
-"""Messages in the page: found by any filter, live, page by page, explained, sent again, exported."""
+"""A message in the page: text that stands there as text, explained, sent again."""
 
-import csv
-import io
 import re
 import secrets
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import python_calamine
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 from pydantic import SecretStr
 
 from imsg_smtp.bounces.token import derive_keys, make_token
@@ -19,6 +13,7 @@ from imsg_testing import bounces
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment
 from imsg_testing.entering import enter, send_and_settle
+from imsg_testing.message_pages import address, rows
 
 pytestmark = pytest.mark.long
 
@@ -33,21 +28,6 @@ HTML = (
     "<form action=/logout method=post><button>领奖</button></form><a href='javascript:alert(3)'>链接</a>"
     "<p style='background:url(http://127.0.0.1:1/y.png)'>正文</p><meta http-equiv=refresh content='0;url=/logout'>"
 )
-
-
-def address() -> str:
-    """Make an address that nobody else of these tests writes to."""
-    return f"reader-{secrets.token_hex(4)}@example.com"
-
-
-def rows(page: Page) -> Any:  # noqa: ANN401  a locator
-    """Return the rows of the table."""
-    return page.locator(".messages-row")
-
-
-def query(page: Page) -> dict[str, str]:
-    """Return what the page's own address says."""
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
 
 @pytest.mark.parametrize("look", [ZH, EN], ids=lambda look: look.name)
@@ -83,171 +63,6 @@ def test_hostile_text_stands_there_as_text(deployment: Deployment, visit: Visits
     assert not scrolls_sideways(page)
     seen.axe()
     seen.shoot("message")
-
-
-def test_filters_stand_in_the_address_and_a_shared_one_finds_the_same(deployment: Deployment, visit: Visits) -> None:
-    to = address()
-    send_and_settle(deployment, [to, f"bounce+{to}"], subject="筛选")
-    send_and_settle(deployment, to, subject="别的")
-    seen = visit()
-    enter(seen)
-    page = seen.page
-    page.goto("/messages")
-    page.get_by_label("收件人", exact=True).fill(f"bounce+{to}")
-    page.get_by_label("收件人", exact=True).press("Enter")
-    expect(rows(page)).to_have_count(1)
-    page.get_by_role("button", name="失败", exact=True).click()
-    expect(rows(page)).to_contain_text("没有这个收件人")
-    expect(page).to_have_url(re.compile("status=failed"))
-    assert query(page) == {"status": "failed", "to": f"bounce+{to}"}
-
-    page.goto(page.url)
-    expect(rows(page)).to_have_count(1)
-    expect(page.get_by_role("button", name="失败", exact=True)).to_have_attribute("aria-pressed", "true")
-    page.get_by_role("button", name="已送达", exact=True).click()
-    expect(page.get_by_text("没有符合筛选条件的消息")).to_be_visible()
-    page.get_by_role("button", name="全部", exact=True).click()
-    page.get_by_role("button", name=re.compile("^去掉筛选：.?收件人")).click()
-    expect(page).not_to_have_url(re.compile("to="))
-    page.get_by_label("方式").click()
-    page.get_by_role("option", name="短信").click()
-    expect(page).to_have_url(re.compile("method=sms"))
-    page.get_by_label("收件人", exact=True).fill(to)
-    page.get_by_label("收件人", exact=True).press("Enter")
-    expect(page).to_have_url(re.compile("to="))
-    page.get_by_role("button", name="清除筛选").first.click()
-    expect(page).to_have_url(re.compile("/messages$"))
-    page.get_by_label("编号").fill("这不是编号")
-    page.get_by_label("编号").press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("32 位十六进制")
-
-
-@pytest.mark.parametrize("look", [Look("zh", 1280), EN], ids=lambda look: look.name)
-def test_a_request_is_one_row_that_opens_into_its_recipients(deployment: Deployment, visit: Visits, look: Look) -> None:
-    name, to = deployment.new_user(per_day=100, per_hour=100), address()
-    token = deployment.token(name, "correct horse")
-    many = send_and_settle(
-        deployment, [to, f"bounce+{to}", *(f"{n}+{to}" for n in range(12))], token=token, subject="一批"
-    )
-    send_and_settle(deployment, f"alone+{to}", token=token, subject="另一封")
-    seen = visit(look)
-    enter(seen)
-    page, is_zh = seen.page, look.language == "zh"
-    page.goto(f"/messages?username={name}")
-    expect(rows(page)).to_have_count(2)
-    row = rows(page).filter(has_text="一批")
-    expect(row).to_contain_text("已发出 13" if is_zh else "Sent 13")
-    expect(row).to_contain_text("失败 1" if is_zh else "Failed 1")
-    row.get_by_role("button", name="一批").click()
-    opened = page.locator(".messages-opened")
-    expect(opened.locator("li")).to_have_count(10)
-    expect(opened).to_contain_text(f"bounce+{to}")
-    assert not scrolls_sideways(page)
-    seen.axe()
-    seen.shoot("request-opened")
-    if look.width > PHONE:
-        for first in ("一批", "另一封"):
-            page.get_by_role("button", name="内容", exact=True).click()
-            expect(rows(page).first).to_contain_text(first)
-    opened.get_by_role("link", name=re.compile("全部 14|all 14")).click()
-    expect(rows(page)).to_have_count(14)
-    assert query(page) == {"id": many}
-
-
-@pytest.mark.parametrize("part", ["bounce+", "BOUNCE+reader"])
-def test_a_part_of_a_recipient_finds_it(deployment: Deployment, visit: Visits, part: str) -> None:
-    name, to = deployment.new_user(), address()
-    send_and_settle(deployment, [to, f"bounce+{to}"], token=deployment.token(name, "correct horse"), subject="一部分")
-    seen = visit()
-    enter(seen)
-    page = seen.page
-    page.goto(f"/messages?username={name}")
-    page.get_by_label("收件人", exact=True).fill(part)
-    page.get_by_label("收件人", exact=True).press("Enter")
-    expect(rows(page)).to_have_count(1)
-    expect(rows(page)).to_contain_text(f"bounce+{to}")
-
-
-def test_a_username_is_offered_by_a_part_of_it(deployment: Deployment, visit: Visits) -> None:
-    name = deployment.new_user()
-    seen = visit()
-    enter(seen)
-    page = seen.page
-    page.goto("/messages")
-    page.wait_for_function("window.socket && window.socket.connected")
-    page.get_by_label("用户", exact=True).press_sequentially(name[3:9])
-    page.get_by_role("group", name="用户名").get_by_text(name).click()
-    expect(page).to_have_url(re.compile("username="))
-    assert query(page) == {"username": name}
-    seen.axe()
-
-
-def test_a_span_of_time_is_one_click(deployment: Deployment, visit: Visits) -> None:
-    name = deployment.new_user()
-    send_and_settle(deployment, address(), token=deployment.token(name, "correct horse"))
-    seen = visit()
-    enter(seen)
-    page = seen.page
-    page.goto(f"/messages?username={name}")
-    for span, count in (("昨天", 0), ("今天", 1), ("本月", 1)):
-        page.locator(".filters-span", has_text=span).click()
-        expect(page).to_have_url(re.compile("since="))
-        expect(rows(page)).to_have_count(count)
-
-
-def test_the_second_page_the_last_by_its_number_and_the_way_back(deployment: Deployment, visit: Visits) -> None:
-    everybody = [f"page-{n}-{address()}" for n in range(120)]
-    request = send_and_settle(deployment, everybody, subject="翻页")
-    seen = visit(Look("en", DESK))
-    enter(seen)
-    page = seen.page
-    page.goto(f"/messages?id={request}")
-    expect(rows(page)).to_have_count(50)
-    heads = [rows(page).first.inner_text()]
-    page.get_by_role("button", name="Next").click()
-    expect(page.get_by_text("Page 2", exact=True)).to_be_visible()
-    heads.append(rows(page).first.inner_text())
-    page.get_by_label("Go to page").fill("1000")
-    page.get_by_label("Go to page").press("Enter")
-    expect(page.get_by_text("Page 3", exact=True)).to_be_visible()
-    expect(rows(page)).to_have_count(20)
-    expect(page.get_by_role("button", name="Next")).to_be_disabled()
-
-    page.goto(page.url)
-    expect(page.get_by_text("Page 3", exact=True)).to_be_visible()
-    for number in (2, 1):
-        page.get_by_role("button", name="Previous").click()
-        expect(page.get_by_text(f"Page {number}", exact=True)).to_be_visible()
-        assert rows(page).first.inner_text() == heads[number - 1]
-
-
-def test_what_arrives_shows_by_itself_but_not_under_the_readers_hand_nor_while_paused(
-    deployment: Deployment, visit: Visits
-) -> None:
-    to = address()
-    seen = visit()
-    enter(seen)
-    page = seen.page
-    page.goto(f"/messages?to={to}")
-    expect(page.get_by_text("没有符合筛选条件的消息")).to_be_visible()
-    send_and_settle(deployment, to, subject="第一封")
-    expect(rows(page)).to_have_count(1)
-
-    rows(page).first.hover()
-    send_and_settle(deployment, to, subject="第二封")
-    news = page.get_by_role("button", name="1 条新消息，点击显示")
-    expect(news).to_be_visible()
-    expect(rows(page)).to_have_count(1)
-    news.click()
-    expect(rows(page)).to_have_count(2)
-    expect(rows(page).first).to_contain_text("第二封")
-
-    page.get_by_role("button", name="实时").click()
-    expect(page.get_by_role("button", name="已暂停")).to_have_attribute("aria-pressed", "false")
-    send_and_settle(deployment, to, subject="第三封")
-    expect(news).to_be_hidden()
-    page.get_by_role("button", name="已暂停").click()
-    expect(page.get_by_text("第三封").or_(news).first).to_be_visible()
 
 
 @pytest.mark.parametrize("look", [Look("zh", PHONE), Look("en", DESK)], ids=lambda look: look.name)
@@ -360,42 +175,6 @@ def test_several_are_resent_and_everything_that_failed_within_a_filter(deploymen
     expect(page.get_by_text("完成 · 1 / 1")).to_be_visible()
     page.goto(f"/messages?username={name}&status=sent")
     expect(rows(page)).to_have_count(4)
-
-
-def test_an_export_holds_every_page_whole_and_runs_nothing(
-    deployment: Deployment, visit: Visits, tmp_path: Path
-) -> None:
-    everybody = [f"export-{n}-{address()}" for n in range(520)]
-    request = send_and_settle(deployment, everybody, subject="=1+1 导出")
-    seen = visit()
-    enter(seen)
-    page = seen.page
-    page.goto(f"/messages?id={request}")
-    page.get_by_role("button", name="导出", exact=True).click()
-    seen.axe()
-    with page.expect_download() as downloading:
-        page.get_by_role("button", name="CSV").click()
-    place = tmp_path / "export.csv"
-    downloading.value.save_as(place)
-    assert downloading.value.suggested_filename.startswith("iMSG ")
-    text = place.read_bytes().decode()
-    assert text.startswith("\ufeff编号,")
-    lines = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
-    assert {line["收件人"] for line in lines} == set(everybody)
-    assert {line["主题"] for line in lines} == {"'=1+1 导出"}
-    page.get_by_role("button", name="导出", exact=True).click()
-    with page.expect_download() as downloading:
-        page.get_by_role("button", name="Excel（.xlsx）").click()
-    place = tmp_path / "export.xlsx"
-    downloading.value.save_as(place)
-    assert downloading.value.suggested_filename.endswith(".xlsx")
-    with python_calamine.CalamineWorkbook.from_path(place) as book:
-        heading, *rows_of_it = book.get_sheet_by_index(0).to_python()
-    found = [dict(zip(heading, row, strict=True)) for row in rows_of_it]
-    assert {line["收件人"] for line in found} == set(everybody)
-    assert {line["主题"] for line in found} == {"=1+1 导出"}  # text, which no spreadsheet runs
-    page.get_by_role("button", name=re.compile("任务")).click()
-    expect(page.get_by_text("完成 · 已处理 520")).to_have_count(2)
 
 
 def test_a_message_that_is_not_there_is_said_and_leads_on(visit: Visits) -> None:

@@ -1,4 +1,7 @@
-"""What the worker's tests stand on: both brokers, a claims store of their own, a history that listens, a provider."""
+"""What the worker's tests stand on: both brokers, a claims store of their own, a history that listens, a provider.
+
+And those of history and callbacks: databases of each kind.
+"""
 
 import secrets
 import shutil
@@ -14,6 +17,7 @@ from imsg_history.database import Database, connect
 from imsg_history.migrate import migrate
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
+from imsg_testing.callbacks import Bench, open_bench
 from imsg_testing.history import NOW
 from imsg_testing.servers import Postgres
 from imsg_testing.trial import History, Provider, broker_at
@@ -85,6 +89,13 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     """Connect to that database."""
     async with connect_redis(redis_url) as redis:
         yield redis
+
+
+@pytest.fixture
+async def bench(database_url: str, redis: Redis) -> AsyncIterator[Bench]:
+    """Open callbacks on a migrated database of each kind."""
+    async with open_bench(database_url, redis) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -1,15 +1,10 @@
-"""auth's promises, held alike by SQLite and PostgreSQL: starts, races, pages, and a cache that is never stale."""
+"""What auth keeps comes back as it was written, upgraded, ordered and in pages; SQLite and PostgreSQL alike."""
 
 import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -20,51 +15,18 @@ from imsg_auth.migrations import STEPS
 from imsg_auth.store import REVOKED_MARGIN_S, Store, Taken, User
 from imsg_auth.tables import METADATA, USERS
 from imsg_auth.tokens import ROLL_S, ids_from
-from imsg_auth.user_cache import UserCache
-from imsg_auth.user_changes import UserChanges
-from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
-from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
-from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.redis import Redis, RedisUnavailable
-from imsg_runtime.redis import connect as connect_redis
-from imsg_testing.auth import Late, Visitor, read_cached, running, settings
-from imsg_testing.servers import Postgres, Valkey
+from imsg_testing.auth_store import PERSON, TERMS, add, another, open_migrated, read_user
 from imsg_testing.upgrades import older_steps
-from imsg_testing.waiting import eventually
-
-TERMS = Terms("test")
-
-PERSON = User(
-    id="0193" + "a" * 28,
-    username="张三",
-    password="no hash",
-    role="user",
-    available=True,
-    per_hour=0,
-    per_day=20,
-    recipients_per_day=None,
-    phone=None,
-    email=None,
-    wechat=None,
-    epoch=2**53 - 1,
-    created_at=datetime(2026, 11, 25, 8, 0, 0, 123_000, tzinfo=UTC),
-)
-
-
-def another(name: str, **given: Any) -> User:  # noqa: ANN401  any field
-    """Make another user than PERSON."""
-    return replace(PERSON, id=new_id(), username=name, **given)
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """Open a migrated database."""
-    await asyncio.to_thread(migrate, read_url(database_url), STEPS)
-    async with connect(read_url(database_url), TERMS) as database:
+    async with open_migrated(database_url) as database:
         yield database
 
 
@@ -72,42 +34,6 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 def store(database: Database) -> Store:
     """Make a store on it."""
     return Store(database)
-
-
-async def add(store: Store, *users: User) -> None:
-    """Add users."""
-    async with store.writing() as rows:
-        for user in users:
-            await rows.add(user)
-
-
-async def read_user(store: Store, username: str = "张三") -> User:
-    """Read a user that must be there."""
-    async with store.reading() as rows:
-        user = await rows.user(username)
-    assert user is not None
-    return user
-
-
-class Auth:
-    """One auth process: an engine, a connection to Redis and its parts, of its own."""
-
-    def __init__(self, store: Store, redis: Redis) -> None:
-        self.store = store
-        self.user_cache = UserCache(store, redis)
-        self.changes = UserChanges(store, self.user_cache)
-
-
-@asynccontextmanager
-async def processes(database_url: str, redis_url: str, count: int) -> AsyncIterator[list[Auth]]:
-    """Open several, as separate as processes are."""
-    async with AsyncExitStack() as stack:
-        opened = []
-        for _ in range(count):
-            database = await stack.enter_async_context(connect(read_url(database_url), TERMS))
-            redis = await stack.enter_async_context(connect_redis(redis_url))
-            opened.append(Auth(Store(database), redis))
-        yield opened
 
 
 async def test_what_the_migrations_make_is_what_the_tables_say(database: Database) -> None:
@@ -119,21 +45,6 @@ async def test_what_the_migrations_make_is_what_the_tables_say(database: Databas
 
     async with database.reading() as connection:
         assert await connection.run_sync(differences) == []
-
-
-async def test_first_accounts_are_made_once_by_many_that_start_at_once(
-    database_url: str, redis_url: str, tmp_path: Path
-) -> None:
-    """And all of them know the same password."""
-    asked = settings(redis_url, tmp_path, database_url=database_url, host="0.0.0.0")
-    async with AsyncExitStack() as stack:
-        entering = [stack.enter_async_context(running(asked)) for _ in range(4)]
-        visitors = await asyncio.gather(*entering)
-        password = (tmp_path / "admin-password").read_text().strip()
-        for visitor in visitors:
-            admin = await visitor.log_in("admin", password)
-            users = (await admin.get("/api/users")).json()["users"]
-            assert [user["username"] for user in users] == ["admin"]
 
 
 async def test_a_user_comes_back_as_it_was_written(store: Store) -> None:
@@ -290,210 +201,3 @@ async def test_a_record_of_the_outbox_is_taken_by_one_and_comes_back_when_its_ta
         await rows.release_notes(list(first))
     async with store.writing() as rows:
         assert list((await rows.take_notes(now=161, until=220, limit=9)).values()) == ["two"]
-
-
-async def test_no_record_is_published_by_two(database_url: str, redis_url: str, database: Database) -> None:
-    """However many processes take at once."""
-    store = Store(database)
-    async with store.writing() as rows:
-        for n in range(60):
-            await rows.note(str(n))
-
-    async def take(auth: Auth) -> list[str]:
-        taken: list[str] = []
-        while True:
-            async with auth.store.writing() as rows:
-                notes = await rows.take_notes(now=100, until=160, limit=7)
-            if not notes:
-                return taken
-            taken += notes.values()
-
-    async with processes(database_url, redis_url, 3) as auths:
-        taken = await asyncio.gather(*(take(auth) for auth in auths))
-    assert sorted(body for bodies in taken for body in bodies) == sorted(map(str, range(60)))
-
-
-async def test_a_stale_copy_never_remains(database_url: str, redis_url: str, redis: Redis, database: Database) -> None:
-    """Three processes change one user and cache it at once; no change is ever overtaken by an older copy."""
-    await add(Store(database), PERSON)
-    overtaken: list[tuple[int, str]] = []
-
-    async def change(auth: Auth, times: int) -> None:
-        for _ in range(times):
-            async with auth.changes.of("张三") as change:
-                mine = change.user.per_hour + 1
-                await change.set(per_hour=mine)
-            seen = (await read_cached(redis, "张三")).get("per_hour")
-            if seen is not None and int(seen) < mine:
-                overtaken.append((mine, seen))
-
-    async def write(auth: Auth, done: asyncio.Event) -> None:
-        while not done.is_set():
-            await auth.user_cache.write("张三")
-
-    async with processes(database_url, redis_url, 3) as auths:
-        done = asyncio.Event()
-        writers = [asyncio.create_task(write(auth, done)) for auth in auths]
-        await asyncio.gather(*(change(auth, 15) for auth in auths for _ in range(2)))
-        done.set()
-        await asyncio.gather(*writers)
-    assert overtaken == []
-    assert (await read_user(Store(database))).per_hour == 90
-    assert (await read_cached(redis, "张三"))["per_hour"] == "90"
-
-
-async def test_a_copy_that_arrives_late_is_not_written(
-    valkey_url: str, redis: Redis, redis_url: str, database: Database
-) -> None:
-    """Its writer gave up and lost the lock; Redis got the bytes only after the next change."""
-    store = Store(database)
-    await add(store, PERSON)
-    direct = Auth(store, redis)
-    assert await direct.user_cache.write("张三")
-    place = urlsplit(valkey_url)
-    async with (
-        Late(place.hostname or "", place.port or 0, marker=b"per_hour").running() as late,
-        connect_redis(late.url(redis_url)) as slow,
-    ):
-        with pytest.raises(RedisUnavailable):
-            await UserCache(store, slow).write("张三")
-        async with direct.changes.of("张三") as change:
-            await change.set(per_hour=7)
-        assert (await read_cached(redis, "张三"))["per_hour"] == "7"
-        assert await late.deliver() == 1
-    assert (await read_cached(redis, "张三"))["per_hour"] == "7"
-
-
-async def test_a_change_is_seen_by_nobody_before_it_is_committed(
-    database_url: str, redis_url: str, redis: Redis, database: Database
-) -> None:
-    """Whoever asks for the copy in between waits and gets what was committed."""
-    await add(Store(database), PERSON)
-    async with processes(database_url, redis_url, 2) as (one, other):
-        await one.user_cache.write("张三")
-        async with one.changes.of("张三") as change:
-            assert await read_cached(redis, "张三") == {}
-            asking = asyncio.create_task(other.user_cache.write("张三"))
-            await change.set(per_hour=9)
-            assert await read_cached(redis, "张三") == {}
-        assert await asking
-    assert (await read_cached(redis, "张三"))["per_hour"] == "9"
-
-
-async def test_the_last_administrator_stays_also_in_a_race(
-    database_url: str, redis_url: str, database: Database
-) -> None:
-    """Of five that are demoted or removed all at once from two processes, one stays."""
-    store = Store(database)
-
-    async def end(auth: Auth, name: str, *, remove: bool) -> str:
-        try:
-            async with auth.changes.of(name, may_end_administrator=True) as change:
-                change.keep_an_administrator()
-                if remove:
-                    await change.rows.remove(name)
-                else:
-                    await change.set(role="user")
-        except Refusal as refusal:
-            return refusal.reason
-        return "ended"
-
-    async with processes(database_url, redis_url, 2) as auths:
-        for round_ in range(4):
-            names = [f"admin {round_} {n}" for n in range(5)]
-            async with store.writing() as rows:
-                for left in await rows.lock_administrators():
-                    await rows.remove(left)
-            await add(store, *(another(name, role="admin") for name in names))
-            ended = await asyncio.gather(*(end(auths[n % 2], name, remove=n % 3 == 0) for n, name in enumerate(names)))
-            assert sorted(ended) == ["ended"] * 4 + ["last_administrator"]
-            async with store.writing() as rows:
-                assert len(await rows.lock_administrators()) == 1
-
-
-async def test_a_whole_story_goes_the_same_way(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    """Registered, found, changed, logged out, removed, through the API."""
-    async with running(settings(redis_url, tmp_path, database_url=database_url)) as visitor:
-        admin = await visitor.log_in("admin", "123")
-        for n in range(5):
-            body = {"username": f"用户{n}", "password": "secret", "email": f"u{n}@Example.com"}
-            assert (await admin.call("POST", "/api/register", body)).json()["errorCode"] == 0
-        again = {"username": "用户9", "password": "secret", "email": "u1@EXAMPLE.com"}
-        assert (await admin.call("POST", "/api/register", again)).json()["errorCode"] == 10003
-        assert (await admin.call("POST", "/api/register", {**again, "username": "用户1"})).json()["errorCode"] == 10004
-        page = (await admin.get("/api/users?search=U3@&limit=1")).json()
-        assert ([user["username"] for user in page["users"]], page["next"]) == (["用户3"], None)
-        first = (await admin.get("/api/users?limit=4")).json()
-        second = (await admin.get(f"/api/users?limit=4&cursor={first['next']}")).json()
-        listed = [user["username"] for user in first["users"] + second["users"]]
-        assert listed == sorted(["admin", "天存-system-1001", *(f"用户{n}" for n in range(5))])
-        assert second["next"] is None
-        user = await visitor.log_in("用户2", "secret")
-        assert (await user.post("/api/password", old="secret", new="secret 2")).status_code == 200
-        assert (await user.post("/api/logout", everywhere=True)).status_code == 200
-        assert (await admin.delete("/api/users/用户2")).status_code == 200
-        contacts = await admin.post("/internal/contacts", method="smtp", names=["用户1", "用户2", "admin"])
-        assert contacts.json()["contacts"] == {"用户1": "u1@example.com", "admin": None}
-
-
-async def unavailable(visitor: Visitor) -> bool:
-    """Tell whether a change is refused as 10012 for now."""
-    answer = await visitor.post("/api/modify/天存-system-1001", per_day=1, per_hour=1)
-    assert answer.status_code in (200, 503)
-    if answer.status_code == 503:
-        assert (answer.json()["errorCode"], answer.json()["reason"]) == (10012, "unavailable")
-        assert int(answer.headers["retry-after"]) > 0
-    return answer.status_code == 503
-
-
-async def test_a_database_that_is_away_is_10012_and_comes_back_by_itself(redis_url: str, tmp_path: Path) -> None:
-    """No restart, no hand."""
-    with Postgres() as own:
-        async with running(settings(redis_url, tmp_path, database_url=own.url)) as visitor:
-            admin = await visitor.log_in("admin", "123")
-            own.kill()
-            assert await unavailable(admin)
-
-            async def is_unready() -> bool:
-                return bool((await admin.get("/health/ready")).json().get("unmet") == ["database"])
-
-            await eventually(is_unready, within_s=20)
-            own.start()
-
-            async def is_back() -> bool:
-                return not await unavailable(admin) and (await admin.get("/health/ready")).status_code == 200
-
-            await eventually(is_back, within_s=20)
-
-
-async def test_without_redis_nothing_is_changed(database_url: str, tmp_path: Path) -> None:
-    """A copy that can't be deleted would outlive the change."""
-    with Valkey() as own:
-        async with running(settings(own.url, tmp_path, database_url=database_url)) as visitor:
-            admin = await visitor.log_in("admin", "123")
-            own.kill()
-            assert await unavailable(admin)
-            answer = await admin.post("/api/register", username="new", password="secret")
-            assert answer.json()["reason"] == "unavailable"
-            own.start()
-
-            async def is_back() -> bool:
-                return (await admin.get("/api/users")).status_code == 200
-
-            await eventually(is_back, within_s=20)
-            users = {user["username"]: user for user in (await admin.get("/api/users")).json()["users"]}
-            assert "new" not in users
-            assert users["天存-system-1001"]["per_day"] == 20
-
-
-async def test_who_stops_waiting_for_a_row_leaves_nothing_behind(database_url: str, database: Database) -> None:
-    """A request that was given up; its connection is whole again afterwards."""
-    await add(Store(database), PERSON)
-    async with connect(read_url(database_url), TERMS) as other:
-        async with Store(database).writing() as rows:
-            assert await rows.lock("张三") is not None
-            with pytest.raises((DatabaseUnavailable, TimeoutError)):
-                async with asyncio.timeout(0.3), Store(other).writing() as waiting:
-                    await waiting.lock("张三")
-        async with Store(other).writing() as rows:
-            assert await rows.lock("张三") is not None

@@ -14,6 +14,7 @@ DEAREST = (
     "tests/e2e/test_backup.py",
     "tests/fault/test_quick.py",
     "tests/e2e/test_command_line.py",
+    "tests/browser/test_message_list.py",
     "tests/browser/test_message_pages.py",
     "tests/contract/test_worker_crash.py",
     "tests/contract/test_history_order.py",

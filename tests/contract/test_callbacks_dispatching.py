@@ -1,0 +1,151 @@
+"""Events are posted to endpoints: nothing lost, nobody held up; from SQLite and PostgreSQL alike."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imsg_callbacks import dispatcher
+from imsg_callbacks.dispatcher import Dispatcher
+from imsg_callbacks.event_log import append
+from imsg_callbacks.post import open_poster
+from imsg_callbacks.serving import AT_ONCE, HELD
+from imsg_testing.callbacks import USER, Bench, event
+from imsg_testing.receiver import Receiver, receiving
+from imsg_testing.waiting import eventually
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Run a client's own receiver."""
+    with receiving() as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def dispatching(bench: Bench) -> AsyncIterator[Dispatcher]:
+    """Send what is due for as long as the context lasts."""
+    stopping = asyncio.Event()
+    async with open_poster(("127.0.0.1",), timeout_s=3.0) as poster:
+        counts = dispatcher.Counts(CollectorRegistry())
+        sending = Dispatcher(bench.deliveries, bench.endpoints, poster, lambda: bench.now, counts)
+        running = asyncio.create_task(sending.run(stopping))
+        try:
+            yield sending
+        finally:
+            stopping.set()
+            await running
+
+
+async def test_endpoints_that_hang_hold_up_nobody_else(bench: Bench, receiver: Receiver) -> None:
+    await asyncio.gather(
+        *(bench.add(f"hang{at}", receiver.url(f"/hang{at}"), user_id=f"{at:032x}") for at in range(10))
+    )
+    await asyncio.gather(*(bench.add(f"ok{at}", receiver.url(f"/ok{at}"), user_id=f"{at:032x}") for at in range(10)))
+    events = [event(f"evt_{at}_{number}", f"{at:032x}") for at in range(10) for number in range(20)]
+    await bench.tell(*events)
+
+    def find_arrived() -> Sequence[str]:
+        return [call.headers["webhook-id"] for call in receiver.calls if call.path.startswith("/ok")]
+
+    async with dispatching(bench) as sending:
+        sending.wake()
+        began = asyncio.get_running_loop().time()
+        await eventually(lambda: _is(len(find_arrived()) >= len(events)), within_s=15)
+        took_s = asyncio.get_running_loop().time() - began
+        hanging = [call for call in receiver.calls if call.path.startswith("/hang")]
+        receiver.hangs.set()
+
+    assert took_s < 3.0, "before the first of those that hang has timed out"
+    assert sorted(find_arrived()) == sorted(one.id for one in events)
+    assert 0 < len(hanging) <= 10 * AT_ONCE
+
+
+async def p95_s(bench: Bench, sending: Dispatcher, receiver: Receiver, rounds: Sequence[str], *kinds: str) -> float:
+    """Tell every endpoint of these kinds of an event ten times a second; say how long `ok` waits, 95 of 100 times."""
+    told: dict[str, float] = {}
+    for round_ in rounds:
+        events = [event(f"evt_{kind}_{at}_{round_}", user_of(kind, at)) for kind in kinds for at in range(HALF)]
+        told |= {one.id: asyncio.get_running_loop().time() for one in events}
+        async with bench.database.writing() as connection:
+            appended = await append(connection, events, bench.now, lease=sending.lease())
+        sending.offer(appended.handed, appended.left)
+        await asyncio.sleep(0.1)
+    wanted = {name for name in told if name.startswith("evt_ok")}
+
+    def find_arrived() -> dict[str, float]:
+        return {name: call.at for call in list(receiver.calls) if (name := call.headers["webhook-id"]) in wanted}
+
+    await eventually(lambda: _is(find_arrived().keys() == wanted), within_s=20)
+    waited = sorted(at - told[name] for name, at in find_arrived().items())
+    return waited[round(0.95 * (len(waited) - 1))]
+
+
+HALF = 50
+
+
+def user_of(kind: str, at: int) -> str:
+    """Name the user of an endpoint of `p95_s`."""
+    return f"{kind}{at}".ljust(32, "0")
+
+
+@pytest.mark.long
+async def test_while_half_of_a_hundred_endpoints_hang_the_others_p95_at_most_doubles(
+    bench: Bench, receiver: Receiver
+) -> None:
+    for kind in ("ok", "hang"):
+        for at in range(HALF):
+            await bench.add(f"{kind}{at}", receiver.url(f"/{kind}"), user_id=user_of(kind, at))
+    async with dispatching(bench) as sending:
+        await p95_s(bench, sending, receiver, ["warm", "warmer"], "ok")
+        alone_s = await p95_s(bench, sending, receiver, [f"a{n}" for n in range(30)], "ok")
+        beside_s = await p95_s(bench, sending, receiver, [f"b{n}" for n in range(60)], "ok", "hang")
+        receiver.hangs.set()
+
+    assert beside_s <= max(2 * alone_s, 0.25), f"{beside_s:.3f} s beside those that hang, {alone_s:.3f} s without them"
+
+
+async def _is(holds: bool) -> bool:  # noqa: FBT001
+    return holds
+
+
+async def test_what_is_handed_over_is_sent_once_and_what_there_is_no_room_for_is_taken_from_the_table(
+    bench: Bench, receiver: Receiver
+) -> None:
+    await bench.add("a", receiver.url())
+    events = [event(f"evt_{number}") for number in range(2 * HELD + 5)]
+    async with dispatching(bench) as sending:
+        async with bench.database.writing() as connection:
+            appended = await append(connection, events, bench.now, lease=sending.lease())
+        assert (len(appended.handed), appended.left) == (HELD, {"a"})
+        sending.offer(appended.handed, appended.left)
+        await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=15)
+
+    assert receiver.ids() == dict.fromkeys((one.id for one in events), 1)
+    shown, _ = await bench.deliveries.page("a", "delivered", 500, None)
+    assert len(shown) == len(events), "what came of them is kept before the end"
+
+
+async def test_what_fails_waits_for_its_time_and_is_sent_under_the_same_id(bench: Bench, receiver: Receiver) -> None:
+    await bench.add("a", receiver.url())
+    await bench.tell(event("evt_1"))
+    receiver.status = 503
+    async with dispatching(bench) as sending:
+        sending.wake()
+        await eventually(lambda: _is(len(receiver.calls) == 1), within_s=10)
+        await eventually(lambda: _has_failed_once(bench), within_s=10)
+        receiver.status = 204
+        sending.wake()
+        bench.now += 6_000
+        sending.wake()
+        await eventually(lambda: _is(len(receiver.calls) == 2), within_s=10)
+
+    assert receiver.ids() == {"evt_1": 2}
+    assert {call.headers["webhook-signature"].split(",")[0] for call in receiver.calls} == {"v1"}
+    assert (await bench.endpoints.one("a", USER)).state == "ok"
+
+
+async def _has_failed_once(bench: Bench) -> bool:
+    return (await bench.endpoints.one("a", USER)).failures == 1

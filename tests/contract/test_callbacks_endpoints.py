@@ -1,0 +1,116 @@
+"""What an endpoint of callbacks is owed, and when it is disabled; on SQLite and PostgreSQL alike."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import func, select
+
+from imsg_callbacks.endpoints import Endpoints
+from imsg_callbacks.schedule import DISABLED_AFTER, Answer
+from imsg_callbacks.serving import LEASE_MS
+from imsg_callbacks.tables import log, recoveries
+from imsg_callbacks.vault import Unreadable, Vault
+from imsg_testing.callbacks import KEY, OTHER, USER, Bench, event
+
+NEWER = SecretStr("the next secret key of these tests, long enough")
+
+
+async def test_an_endpoint_hears_what_it_asked_for_and_nobody_elses(bench: Bench) -> None:
+    await bench.add("mail", methods=("smtp",))
+    await bench.add("sms", methods=("sms",))
+    await bench.add("another", user_id=OTHER)
+
+    await bench.tell(event("evt_1"), event("evt_2", kind="message.failed"), event("evt_3", method="sms"))
+
+    assert [await bench.try_all(name, Answer(200)) for name in ("mail", "sms", "another")] == [1, 1, 0]
+
+
+async def test_what_was_taken_by_one_that_died_is_taken_again_once_its_lease_ends(bench: Bench) -> None:
+    await bench.add("a")
+    await bench.tell(event("evt_1"))
+
+    assert len(await bench.deliveries.take("a", 10, LEASE_MS)) == 1
+    assert await bench.deliveries.take("a", 10, LEASE_MS) == []
+    assert await bench.deliveries.find_due() == {}
+    bench.now += LEASE_MS
+
+    assert await bench.deliveries.find_due() == {"a": 0}
+    (again,) = await bench.deliveries.take("a", 10, LEASE_MS)
+    assert again.event == "evt_1"
+
+
+async def test_gone_disables_at_once_and_the_owner_is_told(bench: Bench) -> None:
+    await bench.add("gone")
+    await bench.add("other")
+    await bench.tell(event("evt_1"), event("evt_2"))
+
+    await bench.try_all("gone", Answer(410, "HTTP 410"))
+
+    (gone, other) = await bench.endpoints.of_user(USER)
+    assert (gone.state, gone.disabled_why, other.state) == ("disabled", "gone", "new")
+    told = json.loads((await bench.reader.read(USER, None, 0, 100)).bodies[-1])
+    assert (told["type"], told["data"]["callback"], told["data"]["why"]) == ("callback.disabled", "gone", "gone")
+    assert await bench.try_all("other", Answer(200)) == 3
+    assert await bench.deliveries.find_due() == {}
+
+
+async def test_five_days_of_nothing_but_failures_disable_and_one_success_begins_anew(bench: Bench) -> None:
+    await bench.add("a")
+    await bench.tell(event("evt_1"))
+    days = DISABLED_AFTER // timedelta(milliseconds=1)
+    for wait, answer in (
+        (0, Answer(500)),
+        (days - 1, Answer(200)),
+        (0, Answer(None, "no answer")),
+        (days - 1, Answer(500)),
+    ):
+        bench.now += wait
+        await bench.deliveries.begin_anew("a", "evt_1")
+        await bench.try_all("a", answer)
+    assert (await bench.endpoints.one("a", USER)).state == "failing"
+
+    bench.now += 1
+    await bench.deliveries.begin_anew("a", "evt_1")
+    await bench.try_all("a", Answer(500))
+
+    assert (await bench.endpoints.one("a", USER)).disabled_why == "failing"
+
+
+async def test_a_recovery_sends_what_did_not_arrive_each_once(bench: Bench) -> None:
+    await bench.add("a")
+    await bench.tell(event("evt_old"))
+    await bench.try_all("a", Answer(500))
+    since = bench.now = bench.now + 60_000
+    await bench.tell(event("evt_arrived"))
+    await bench.try_all("a", Answer(200))
+    await bench.tell(event("evt_failed"), event("evt_unwanted", kind="message.failed"))
+    await bench.try_all("a", Answer(500))
+    await bench.endpoints.change("a", USER, {"disabled_at": bench.now, "disabled_why": "owner"})
+    await bench.tell(event("evt_missed"))
+    await bench.endpoints.change("a", USER, {"disabled_at": None, "disabled_why": None})
+
+    async with bench.database.writing() as connection:
+        first = await connection.scalar(select(func.min(log.c.number)).where(log.c.kept_at >= since))
+        row = {"id": "r", "endpoint": "a", "position": (first or 0) - 1, "until": bench.now + 1}
+        await connection.execute(recoveries.insert().values(row))
+    while await bench.maintenance.recover():
+        pass
+
+    taken = await bench.deliveries.take("a", 10, LEASE_MS)
+    assert [one.event for one in taken] == ["evt_failed", "evt_missed"]
+
+
+async def test_a_change_of_keys_keeps_every_secret(bench: Bench) -> None:
+    await bench.add("a")
+    clock: Callable[[], int] = lambda: bench.now  # noqa: E731
+    with pytest.raises(Unreadable):
+        await Endpoints(bench.database, Vault([NEWER]), clock).reseal()
+
+    assert await Endpoints(bench.database, Vault([NEWER, KEY]), clock).reseal() == 1
+
+    alone = Endpoints(bench.database, Vault([NEWER]), clock)
+    assert await alone.reseal() == 0
+    assert alone.valid_secrets(await alone.one("a", USER)) == ["whsec_c2VjcmV0"]

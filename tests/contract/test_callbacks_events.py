@@ -1,0 +1,245 @@
+"""Events of callbacks are kept, read and erased: nothing skipped, nothing twice; on SQLite and PostgreSQL alike."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import func, select
+
+from imsg_callbacks.channel_watch import ChannelWatch
+from imsg_callbacks.event_log import append
+from imsg_callbacks.listeners import LOST_MS
+from imsg_callbacks.maintenance import KEPT
+from imsg_callbacks.matching import READER
+from imsg_callbacks.migrations import STEPS
+from imsg_callbacks.reading import MOST_WAITING
+from imsg_callbacks.schedule import Answer
+from imsg_callbacks.tables import deliveries, listeners, metadata
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import ERASED, channel_key
+from imsg_database.address import read_url
+from imsg_database.database import Database, connect
+from imsg_database.engines import open_sync_engine
+from imsg_database.migrate import migrate
+from imsg_runtime.passage import OUT_OF_ORDER_MS, QUIET_MS
+from imsg_runtime.tombstones import Tombstone, Tombstones
+from imsg_testing.callbacks import ERASURE, OTHER, START_MS, TERMS, USER, Bench, event
+
+
+def test_the_steps_make_the_tables_as_they_are_described(database_url: str) -> None:
+    migrate(read_url(database_url), STEPS)
+    with open_sync_engine(read_url(database_url), TERMS) as engine, engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        changes = compare_metadata(context, metadata)
+    assert [one for one in changes if "callbacks_version" not in str(one)] == []
+
+
+async def test_a_cursor_skips_nothing_while_several_append(bench: Bench, database_url: str) -> None:
+    """As recorders and replicas do: each in transactions of its own, some long, all at once."""
+    told, read = 0, list[str]()
+
+    async def write(name: str, database: Database) -> None:
+        nonlocal told
+        for number in range(12):
+            async with database.writing() as connection:
+                await append(connection, [event(f"evt_{name}_{number}")], START_MS)
+                await asyncio.sleep(0.002 * (number % 3))
+            told += 1
+
+    async with AsyncExitStack() as stack:
+        writers = [await stack.enter_async_context(connect(read_url(database_url), TERMS)) for _ in range(3)]
+        working = asyncio.gather(*(write(str(at), one) for at, one in enumerate(writers)))
+        cursor: str | None = None
+        while not working.done() or len(read) < told:
+            found, cursor = await bench.read(cursor)
+            read += found
+            await asyncio.sleep(0.001)
+        await working
+
+    assert len(read) == 36
+    assert len(set(read)) == 36
+
+
+async def test_a_reader_waits_and_gets_their_own_alone_and_an_empty_answer_leads_on(bench: Bench) -> None:
+    await bench.tell(event("evt_1"), event("evt_2", OTHER))
+    found, cursor = await bench.read()
+    assert found == ["evt_1"]
+
+    waiting = asyncio.create_task(bench.read(cursor, wait_s=20))
+    await asyncio.sleep(0)
+    await bench.tell(event("evt_3", OTHER))
+    await bench.tell(event("evt_4"))
+
+    found, cursor = await waiting
+    assert found == ["evt_4"]
+    assert await bench.read(cursor) == ([], cursor)
+    with pytest.raises(Refusal, match="wrong_type"):
+        await bench.read("made up")
+
+
+async def test_who_waits_is_woken_by_their_own_events_and_does_not_wait_too_often(bench: Bench) -> None:
+    _, cursor = await bench.read()
+    waiting = [asyncio.create_task(bench.read(cursor, wait_s=20)) for _ in range(MOST_WAITING)]
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        assert (await bench.read(cursor, wait_s=20))[0] == [], "one more is answered soon"
+        another = asyncio.create_task(bench.read(cursor, wait_s=20, user=OTHER))
+    async with bench.database.writing() as connection:
+        await append(connection, [event("evt_1")], bench.now)
+    bench.reader.wake([OTHER])
+    await asyncio.sleep(0.05)
+    assert not any(one.done() for one in (*waiting, another)), "there is nothing of OTHER's, and nobody told USER"
+    bench.reader.wake([USER])
+    async with asyncio.timeout(5):
+        assert [found for found, _ in await asyncio.gather(*waiting)] == [["evt_1"]] * MOST_WAITING
+    await bench.tell(event("evt_2", OTHER))
+    async with asyncio.timeout(5):
+        assert (await another)[0] == ["evt_2"]
+        assert (await bench.read(cursor, wait_s=20))[0] == ["evt_1"]
+
+
+async def test_an_event_that_is_told_twice_is_one(bench: Bench) -> None:
+    await bench.add("a")
+    await bench.tell(event("evt_1"))
+    await bench.tell(event("evt_1"), event("evt_2"))
+
+    assert (await bench.read())[0] == ["evt_1", "evt_2"]
+    assert await bench.try_all("a", Answer(200)) == 2
+    assert await bench.try_all("a", Answer(200)) == 0
+
+
+async def test_what_is_past_its_time_goes_and_a_cursor_from_before_has_expired(bench: Bench) -> None:
+    await bench.add("a")
+    await bench.tell(event("evt_1"))
+    _, before = await bench.read()
+    await bench.tell(event("evt_2"))
+    bench.now += KEPT // timedelta(milliseconds=1) + 1
+    await bench.maintenance.remove_old()
+    await bench.tell(event("evt_3"))
+
+    with pytest.raises(Refusal, match="cursor_expired"):
+        await bench.read(before)
+    assert (await bench.read())[0] == ["evt_3"]
+    async with bench.database.reading() as connection:
+        assert await connection.scalar(select(func.count()).select_from(deliveries)) == 1
+
+
+async def erase(bench: Bench, address: str) -> None:
+    """Have somebody erased, as history does."""
+    at = datetime.fromtimestamp(bench.now / 1_000, UTC)
+    await Tombstones(bench.redis, ERASURE).keep([Tombstone(f"erasure {bench.now}", ERASURE.of(address), at)])
+
+
+async def test_who_is_erased_stands_in_no_event_any_more(bench: Bench) -> None:
+    await bench.add("a")
+    of_li, of_wang = (event(f"evt_{who}", digests=ERASURE.all_of(f"{who}@a.cn")) for who in ("li", "wang"))
+    await bench.tell(of_li, of_wang)
+    await bench.try_all("a", Answer(500, "HTTP 500", "li@a.cn is unknown here"))
+    bench.now += 5
+    await erase(bench, "LI@a.cn")
+
+    await bench.forgetting.once()
+
+    bodies = [json.loads(body) for body in (await bench.reader.read(USER, None, 0, 10)).bodies]
+    assert [body["data"]["to"] for body in bodies] == [None, "li@a.cn"]  # the second names somebody else
+    shown, _ = await bench.deliveries.page("a", None, 10, None)
+    assert [one["answer"] for one in shown if one["event"] == "evt_li"] == [None]
+
+
+async def test_who_is_erased_again_is_forgotten_again(bench: Bench) -> None:
+    await erase(bench, "li@a.cn")
+    await bench.forgetting.once()
+    bench.now += 60_000
+    await bench.tell(event("evt_1", digests=ERASURE.all_of("li@a.cn")))
+    await bench.forgetting.once()
+    assert [json.loads(one)["data"]["to"] for one in (await bench.reader.read(USER, None, 0, 9)).bodies] == ["li@a.cn"]
+
+    bench.now += 5
+    await erase(bench, "li@a.cn")
+    await bench.forgetting.once()
+
+    assert [json.loads(one)["data"]["to"] for one in (await bench.reader.read(USER, None, 0, 9)).bodies] == [None]
+
+
+async def test_what_was_on_its_way_when_somebody_was_erased_arrives_empty(bench: Bench) -> None:
+    before = bench.now
+    bench.now += 5
+    await erase(bench, "li@a.cn")
+    await bench.forgetting.once()
+    late, after = (event(f"evt_{at}", digests=ERASURE.all_of("li@a.cn")) for at in ("late", "after"))
+
+    await bench.tell(*await bench.forgetting.empty([(late, before), (after, bench.now + 5_000)]))
+
+    told = [json.loads(body)["data"]["to"] for body in (await bench.reader.read(USER, None, 0, 9)).bodies]
+    assert told == [None, "li@a.cn"], "the second is of a new relation"
+
+
+async def test_history_hears_that_nothing_remains_once_the_queue_is_past_it(bench: Bench) -> None:
+    async def told() -> int | None:
+        said = await bench.redis.call("HGET", ERASED, "callbacks")
+        return None if said is None else int(said)
+
+    assert await told() is None
+    await bench.forgetting.once()
+    assert await told() == 0
+    bench.passage.take(bench.now)
+    await erase(bench, "li@a.cn")
+    await bench.forgetting.once()
+    assert await told() == 0, "what is on its way may name them"
+
+    bench.passage.wait()
+    bench.now += QUIET_MS
+    await bench.forgetting.once()
+    assert await told() == START_MS
+
+    bench.now += 1
+    await erase(bench, "li@a.cn")
+    bench.passage.take(bench.now + OUT_OF_ORDER_MS + 1)
+    await bench.forgetting.once()
+    assert await told() == bench.now
+
+
+async def test_that_a_channel_is_blocked_and_open_again_is_told_to_administrators_who_listen_alone(
+    bench: Bench,
+) -> None:
+    kinds = ("channel.blocked", "channel.open")
+    boss, reader, former = (f"0199{letter * 28}" for letter in "abe")
+    await bench.add("boss", user_id=boss, is_admin=True, events=kinds)
+    await bench.add("of-mail", user_id=boss, is_admin=True, events=kinds, methods=("smtp",))
+    await bench.add("user", user_id=OTHER)
+    rows = [
+        {"user_id": reader, "username": "r", "events": 3, "read_at": bench.now, "is_admin": True},
+        {"user_id": former, "username": "f", "events": 0, "read_at": bench.now - LOST_MS, "is_admin": True},
+        {"user_id": USER, "username": "u", "events": 3, "read_at": bench.now, "is_admin": False},
+    ]
+    async with bench.database.writing() as connection:
+        await connection.execute(listeners.insert(), rows)
+    clock: Callable[[], int] = lambda: bench.now  # noqa: E731
+    watch = ChannelWatch(bench.database, bench.redis, ("smtp", "sms"), clock, lambda: None)
+
+    async def types(user: str) -> list[tuple[str, str, str | None]]:
+        bodies = [json.loads(one) for one in (await bench.reader.read(user, None, 0, 9)).bodies]
+        return [(one["type"], one["data"]["method"], one["data"]["why"]) for one in bodies]
+
+    await watch.look()
+    assert await types(boss) == []
+    await bench.redis.call("HSET", channel_key("sms"), "state", "blocked", "why", "余额不足")
+    for _ in range(2):
+        await watch.look()
+    await bench.redis.call("HSET", channel_key("sms"), "state", "open")
+    bench.now += 1
+    await watch.look()
+
+    assert await types(boss) == [("channel.blocked", "sms", "余额不足"), ("channel.open", "sms", None)]
+    assert await types(reader) == await types(boss)
+    assert [await types(user) for user in (OTHER, USER, former)] == [[], [], []]
+    assert [await bench.try_all(name, Answer(200)) for name in ("boss", "of-mail", "user")] == [2, 0, 0]
+
+
+def test_a_reader_hears_of_messages_and_requests() -> None:
+    assert READER == 3

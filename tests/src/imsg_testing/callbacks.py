@@ -1,0 +1,119 @@
+"""Callbacks' parts on a database of a test's own, with a clock in its hand."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from imsg_callbacks import maintenance
+from imsg_callbacks.delivery_log import DeliveryLog
+from imsg_callbacks.endpoints import Endpoints
+from imsg_callbacks.event_log import append
+from imsg_callbacks.forgetting import Forgetting
+from imsg_callbacks.main import write_disabled
+from imsg_callbacks.maintenance import Maintenance
+from imsg_callbacks.migrations import STEPS
+from imsg_callbacks.outcomes import Attempt, Endpoint, Logged
+from imsg_callbacks.reading import Reader
+from imsg_callbacks.schedule import Answer
+from imsg_callbacks.serving import LEASE_MS
+from imsg_callbacks.vault import Vault
+from imsg_database.address import read_url
+from imsg_database.database import Database, connect
+from imsg_database.engines import Terms
+from imsg_database.migrate import migrate
+from imsg_runtime.passage import Passage
+from imsg_runtime.redis import Redis
+from imsg_runtime.tombstones import Digests
+
+USER, OTHER = "0199" + "c" * 28, "0199" + "d" * 28
+KEY = SecretStr("the secret key of these tests, long enough")
+START_MS = 1_795_000_000_000
+TERMS = Terms("imsg-callbacks", pool=5, busy_timeout_s=10)
+ERASURE = Digests((SecretStr("an erasure key of these tests, long enough"),))
+
+
+class Nobody:
+    """Listeners who are told nothing here."""
+
+    async def agree(self, *, everybody: bool = False) -> None:
+        """Do nothing."""
+
+
+@dataclass
+class Bench:
+    """Callbacks' parts on one database, with a clock in the test's hand."""
+
+    database: Database
+    redis: Redis
+    now: int = START_MS
+    woken: int = 0
+
+    def __post_init__(self) -> None:
+        """Make the parts."""
+        clock: Callable[[], int] = lambda: self.now  # noqa: E731
+        self.endpoints = Endpoints(self.database, Vault([KEY]), clock)
+        self.deliveries = DeliveryLog(self.database, clock, write_disabled)
+        nobody: Any = Nobody()
+        self.passage = Passage(clock)
+        self.forgetting = Forgetting(self.database, self.redis, ERASURE, self.passage)
+        gauges = maintenance.Gauges(CollectorRegistry())
+        self.maintenance = Maintenance(self.database, nobody, self.forgetting, clock, lambda: None, gauges)
+        self.reader = Reader(self.database, Vault([KEY]), asyncio.Event())
+
+    async def add(self, name: str, url: str = "https://example.com/", **given: Any) -> Endpoint:  # noqa: ANN401
+        """Add an endpoint."""
+        endpoint = Endpoint(
+            id=name,
+            user_id=USER,
+            username="zhang",
+            is_admin=False,
+            url=url,
+            events=("message.sent", "callback.disabled"),
+            methods=None,
+            description="",
+            secret=self.endpoints.seal("whsec_c2VjcmV0", name),
+            old_secret=None,
+            old_until=None,
+            created_at=self.now,
+        )
+        endpoint = replace(endpoint, **given)
+        await self.endpoints.add(endpoint)
+        return endpoint
+
+    async def tell(self, *events: Logged) -> None:
+        """Append events."""
+        async with self.database.writing() as connection:
+            await append(connection, events, self.now)
+        self.reader.wake()
+
+    async def read(self, after: str | None = None, wait_s: float = 0, user: str = USER) -> tuple[list[str], str]:
+        """Read on; return the events' ids and the next cursor."""
+        found = await self.reader.read(user, after, wait_s, 100)
+        return [json.loads(body)["id"] for body in found.bodies], found.next
+
+    async def try_all(self, name: str, answer: Answer, due_at: int | None = None) -> int:
+        """Take what is due for an endpoint and settle it with one answer; return how much it was."""
+        taken = await self.deliveries.take(name, 100, LEASE_MS)
+        if taken:
+            await self.deliveries.settle([Attempt(name, one.number, answer, self.now, due_at) for one in taken])
+        return len(taken)
+
+
+def event(name: str, user: str = USER, kind: str = "message.sent", **given: Any) -> Logged:  # noqa: ANN401
+    """Make an event."""
+    body = json.dumps({"id": name, "type": kind, "timestamp": "2026-11-25T00:00:00.000Z", "data": {"to": "li@a.cn"}})
+    return Logged(name, kind, user, given.pop("method", "smtp"), body, **given)
+
+
+@asynccontextmanager
+async def open_bench(url: str, redis: Redis) -> AsyncIterator[Bench]:
+    """Open callbacks on an empty database, which is migrated first."""
+    await asyncio.to_thread(migrate, read_url(url), STEPS)
+    async with connect(read_url(url), TERMS) as opened:
+        yield Bench(opened, redis)
