@@ -113,7 +113,7 @@ ROWS = (
             "one mail on an idle system, from its POST to the mail server",
             "空闲时一封邮件从 POST 到邮件服务器",
             "publish, consume and SMTP alone",
-            "只有发布、消费和 SMTP",
+            "只有发布、消费和 SMTP ",
         ),
     ),
     _row(
@@ -125,7 +125,7 @@ ROWS = (
             "mails to a server 30 ms away, 16 connections",
             "发往 30 毫秒外的邮件服务器，16 个连接",
             "plain aiosmtplib on as many",
-            "同样连接数的 aiosmtplib",
+            "同样连接数的 aiosmtplib ",
         ),
     ),
     _row(
