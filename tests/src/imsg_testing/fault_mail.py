@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from imsg_testing.listening import Threaded
 from imsg_testing.smtp_server import DEFAULTS, EXTENSIONS, Act, Late, Received, SmtpServer, Step
@@ -45,7 +46,11 @@ class Mailbox(SmtpServer):
         self.manner = Manner.TAKE
         self.latency_s = 0.0
         """How long it thinks before it says that it has a mail."""
-        self._thread = Threaded()
+
+    @cached_property
+    def _thread(self) -> Threaded:
+        """Made when it is first opened: a loop that nobody opens nobody closes."""
+        return Threaded()
 
     @property
     def settings(self) -> dict[str, str]:
