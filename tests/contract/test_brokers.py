@@ -101,7 +101,14 @@ async def test_deliveries_come_in_the_order_of_their_publishes(broker: Broker, t
 
 
 async def test_many_publishes_at_once_are_all_kept_once(broker: Broker, topology: Topology) -> None:
-    await asyncio.gather(*(broker.publish(b"%d" % n, topology.new(OUTCOME)) for n in range(2_000)))
+    async def publish(n: int) -> None:
+        try:
+            await broker.publish(b"%d" % n, topology.new(OUTCOME))
+        except PublishRefused as full:  # on a busy machine there may be no room within a second: nothing of it is kept
+            assert "already wait" in str(full)
+            await publish(n)
+
+    await asyncio.gather(*map(publish, range(2_000)))
     seen = []
     async with broker.consume(topology.history, 100) as events:
         for _ in range(2_000):
