@@ -104,8 +104,9 @@ async def test_many_publishes_at_once_are_all_kept_once(broker: Broker, topology
     async def publish(n: int) -> None:
         try:
             await broker.publish(b"%d" % n, topology.new(OUTCOME))
-        except PublishRefused as full:  # on a busy machine there may be no room within a second: nothing of it is kept
-            assert "already wait" in str(full)
+        except PublishRefused as refused:  # on a busy machine there may be no room within a second: nothing is kept
+            if "already wait" not in str(refused):
+                raise
             await publish(n)
 
     await asyncio.gather(*map(publish, range(2_000)))
