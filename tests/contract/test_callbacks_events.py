@@ -24,16 +24,16 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import ERASED, channel_key
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
-from imsg_database.engines import open_sync_engine
 from imsg_database.migrate import migrate
 from imsg_runtime.passage import OUT_OF_ORDER_MS, QUIET_MS
 from imsg_runtime.tombstones import Tombstone, Tombstones
 from imsg_testing.callbacks import ERASURE, OTHER, START_MS, TERMS, USER, Bench, event
+from imsg_testing.databases import open_database
 
 
 def test_the_steps_make_the_tables_as_they_are_described(database_url: str) -> None:
     migrate(read_url(database_url), STEPS)
-    with open_sync_engine(read_url(database_url), TERMS) as engine, engine.connect() as connection:
+    with open_database(database_url) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         changes = compare_metadata(context, metadata)
     assert [one for one in changes if "callbacks_version" not in str(one)] == []

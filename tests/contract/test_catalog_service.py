@@ -22,13 +22,13 @@ from imsg_contract.topology import ERASED, SUPPRESSED_COMPLETE, Topology, suppre
 from imsg_contract.unsubscribing import PATH, Subscription, derive_keys, write_token
 from imsg_contract.wire import Category, Change
 from imsg_database.address import read_url
-from imsg_database.engines import Terms, open_sync_engine
 from imsg_database.migrate import migrate
 from imsg_runtime.lookups import Lookups
 from imsg_runtime.redis import Redis
 from imsg_runtime.suppressions import Question, SuppressionMirror
 from imsg_runtime.tombstones import Digests, Tombstone, Tombstones
 from imsg_testing.brokers import arrivals
+from imsg_testing.databases import open_database
 from imsg_testing.history import job
 from imsg_testing.trial import broker_at
 from imsg_testing.waiting import eventually
@@ -250,7 +250,7 @@ async def test_another_catalog_finds_what_the_first_has_kept_and_mends_its_mirro
 def test_the_steps_make_the_table_that_the_code_knows(database_url: str) -> None:
     url = read_url(database_url)
     migrate(url, STEPS)
-    with open_sync_engine(url, Terms("test")) as engine, engine.connect() as connection:
+    with open_database(database_url) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": STEPS.versions})
         assert compare_metadata(context, METADATA) == []
 

@@ -16,10 +16,9 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import DEAD
 from imsg_contract.wire import Attachment, Job, Reference, Status
 from imsg_database.address import read_url
-from imsg_database.engines import open_sync_engine
 from imsg_history.attachments import Attachments, Place
 from imsg_history.content_retention import Contents
-from imsg_history.database import TERMS, Database, connect
+from imsg_history.database import Database, connect
 from imsg_history.dead_letters import DeadLetters
 from imsg_history.erase import Eraser
 from imsg_history.filters import read_query
@@ -33,6 +32,7 @@ from imsg_history.writer import BatchWriter, Counts
 from imsg_runtime.redis import Redis
 from imsg_runtime.service_client import Caller
 from imsg_runtime.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
+from imsg_testing.databases import open_database
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 
 ADMIN = Caller("admin", is_admin=True)
@@ -332,7 +332,7 @@ def _make_as_before(database_url: str) -> None:
     import imsg_database.migrate  # noqa: PLC0415
     from imsg_history.migrations import STEPS  # noqa: PLC0415
 
-    with open_sync_engine(read_url(database_url), TERMS) as engine, engine.begin() as connection:
+    with open_database(database_url) as engine, engine.begin() as connection:
         config = Config()
         config.set_main_option("script_location", str(imsg_database.migrate.ENVIRONMENT))
         config.set_main_option("version_locations", str(STEPS.folder))

@@ -12,22 +12,22 @@ from sqlalchemy import insert
 
 from imsg_database.address import read_url
 from imsg_database.awaiting import AsyncConnection
-from imsg_database.engines import open_sync_engine
 from imsg_database.migrate import migrate as store_migrate
-from imsg_history.database import TERMS, connect
+from imsg_history.database import connect
 from imsg_history.migrate import migrate
 from imsg_history.migrations import STEPS
 from imsg_history.tables import messages, metadata, requests
 from imsg_runtime.service_client import Caller
+from imsg_testing.databases import open_database
 from imsg_testing.history import NOW, job
 from imsg_testing.history_store import ADMIN, find
 from imsg_testing.upgrades import older_steps
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")  # SQLAlchemy reads those of no SQLite
-async def test_the_migrations_make_the_tables_the_code_describes(database_url: str) -> None:
+def test_the_migrations_make_the_tables_the_code_describes(database_url: str) -> None:
     migrate(read_url(database_url), NOW)
-    with open_sync_engine(read_url(database_url), TERMS) as engine, engine.connect() as connection:
+    with open_database(database_url) as engine, engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_name": _is_ours, "compare_type": True})
         assert compare_metadata(context, metadata) == []
 

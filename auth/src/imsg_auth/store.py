@@ -16,6 +16,7 @@ from imsg_channels import CONTACTS
 from imsg_contract.addresses import identity
 from imsg_database.awaiting import AsyncConnection
 from imsg_database.database import Database
+from imsg_database.unavailable import find_constraint
 
 Role = Literal["user", "admin"]
 
@@ -320,7 +321,7 @@ class Store:
 
 def _name_violated(error: IntegrityError) -> str:
     """Name the column whose uniqueness an insert or update would break. Raises the error where it is another's."""
-    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    constraint = find_constraint(error)
     known = {"users_pkey": "username", **{f"users_{field}_key": field for field in CONTACTS}}
     if constraint in known:
         return known[constraint]

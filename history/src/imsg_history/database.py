@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, func, select, text
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from imsg_database.awaiting import AsyncConnection, AsyncEngine
 from imsg_database.engines import BEGIN, Terms, open_engine
-from imsg_database.unavailable import DatabaseUnavailable
+from imsg_database.unavailable import DatabaseUnavailable, blames_the_values, find_state
 from imsg_history.tables import metadata
 
 QUERY_TIMEOUT_S = 4.0
@@ -30,9 +30,6 @@ POLITE_S = 0.5
 TERMS = Terms("imsg-history", pool=5, busy_timeout_s=10, statement_timeout_s=None, is_tried_first=False)
 """It bounds its work itself, since a server that hangs cancels nothing, and repeats a read that met a dead connection.
 """
-
-BAD_DATA = ("22", "23", "54")
-"""Classes of SQLSTATE that blame the row: data exception, integrity, a limit exceeded (an index key too long)."""
 
 CONTENTION = ("40", "55")
 """Classes that say another was in the way (deadlock, lock not available): the database itself is well."""
@@ -141,7 +138,8 @@ class Database:
             if blames_the_row(error):
                 self.available = True
                 raise BadRow(str(error.orig)) from error
-            self.available = _state(error)[:2] in CONTENTION or _state(error) == MOVED
+            state = find_state(error)
+            self.available = state[:2] in CONTENTION or state == MOVED
             raise DatabaseUnavailable(str(error.orig)) from error
         except OverflowError as error:  # sqlite3's, of an integer over 64 bits
             raise BadRow(str(error)) from error
@@ -155,8 +153,8 @@ class Database:
 async def finish_within(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
     """Do work within a time, or raise TimeoutError soon after it.
 
-    A cancelled psycopg asks the server, politely and for ten seconds, to cancel the query. A server that hangs does
-    not answer that either; a second cancellation makes psycopg close the connection.
+    A cancelled driver asks the server, politely and for seconds, to cancel the query. A server that hangs does not
+    answer that either; a second cancellation makes SQLAlchemy cut the connection.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -174,14 +172,7 @@ async def finish_within(work: Coroutine[Any, Any, T], timeout_s: float) -> T:
 
 def blames_the_row(error: DBAPIError) -> bool:
     """Tell whether an error is the fault of what was written, so that repeating it can't help."""
-    if state := _state(error):
-        return state[:2] in BAD_DATA and state != MOVED
-    return isinstance(error, IntegrityError | DataError)
-
-
-def _state(error: DBAPIError) -> str:
-    """Return PostgreSQL's SQLSTATE; nothing of SQLite's, and where no answer came."""
-    return getattr(error.orig, "sqlstate", None) or ""
+    return find_state(error) != MOVED and blames_the_values(error)
 
 
 def _is_lost(error: BaseException | None) -> bool:

@@ -13,9 +13,9 @@ from imsg_runtime.settings import StartError
         ("sqlite:////var/lib/imsg/auth.db", "sqlite"),
         ("sqlite:///数据/auth.db", "sqlite"),
         ("sqlite+aiosqlite:///auth.db", "sqlite"),
-        ("postgresql://imsg:p%40ss@db:5432/imsg", "postgresql+psycopg"),
-        ("postgres://imsg@db/imsg", "postgresql+psycopg"),
-        ("postgresql+psycopg2://imsg@db/imsg", "postgresql+psycopg"),
+        ("postgresql://imsg:p%40ss@db:5432/imsg", "postgresql+asyncpg"),
+        ("postgres://imsg@db/imsg", "postgresql+asyncpg"),
+        ("postgresql+psycopg2://imsg@db/imsg", "postgresql+asyncpg"),
     ],
 )
 def test_the_driver_is_filled_in_whatever_was_written(written: str, driver: str) -> None:
@@ -77,3 +77,22 @@ def test_of_several_hosts_it_is_the_one_that_takes_writes() -> None:
 def test_a_host_of_several_that_cannot_be_read_is_refused(written: str) -> None:
     with pytest.raises(StartError, match="IMSG_DATABASE_URL is no URL"):
         read_url(written)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("sslmode=strict", "sslmode=strict; write one of disable, allow, prefer, require, verify-ca, verify-full"),
+        ("sslmode=verify-full&sslrootcert=/no/ca.pem", "sslrootcert=/no/ca.pem, where there is no file"),
+        ("channel_binding=require", "asks for channel_binding=require, which can't be had"),
+        ("requirepeer=postgres", "a parameter 'requirepeer', which iMSG doesn't know"),
+    ],
+)
+def test_a_parameter_that_is_not_honoured_is_refused(given: str, told: str) -> None:
+    with pytest.raises(StartError, match=f"^IMSG_DATABASE_URL .*{told}"):
+        read_url(f"postgresql://imsg@db/imsg?{given}")
+
+
+def test_what_libpq_knows_and_we_set_ourselves_may_stay_in_the_url() -> None:
+    url = read_url("postgresql://imsg@db/imsg?connect_timeout=2&keepalives_idle=9&gssencmode=disable&sslmode=require")
+    assert dict(url.query) == {"sslmode": "require"}

@@ -8,14 +8,43 @@ from sqlalchemy.exc import ArgumentError
 
 from imsg_runtime.settings import StartError, variable
 
-DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-"""Scheme → what SQLAlchemy calls it; psycopg drives with and without an event loop, SQLite's driver is chosen then."""
-
+DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+"""Scheme → what SQLAlchemy calls it; SQLite has a driver with and one without an event loop, chosen where it is opened.
+"""
 
 WRITABLE = "read-write"
 """Which of several hosts is ours: the one that takes writes, since a standby answers too."""
 
 POSTGRES_PORT = 5432
+
+SPOKEN = frozenset(
+    (
+        "host", "port", "user", "password", "dbname", "passfile", "service", "servicefile", "target_session_attrs",
+        "sslmode", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl", "sslnegotiation",
+        "ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib", "options",
+    )
+)  # fmt: skip
+"""Parameters of a PostgreSQL URL that the driver honours, by libpq's names
+(https://www.postgresql.org/docs/current/libpq-connect.html)."""
+
+OURS = frozenset(
+    (
+        "application_name", "fallback_application_name", "client_encoding", "connect_timeout", "keepalives",
+        "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "gssencmode", "gssdelegation",
+        "channel_binding", "sslcompression", "sslsni", "sslcertmode", "load_balance_hosts",
+    )
+)  # fmt: skip
+"""Parameters that libpq knows too and that change nothing here: we set these ourselves, or do without."""
+
+SECURING = {"gssencmode": ("disable", "prefer"), "channel_binding": ("disable", "prefer")}
+"""Of those, what may be asked for: what else a connection would have to hold, the driver can't do."""
+
+FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+
+SYSTEM = "system"
+"""What libpq calls the certificates that the machine trusts, in the place of a file."""
+
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 def read_url(url: str) -> URL:
@@ -36,16 +65,41 @@ def read_url(url: str) -> URL:
         raise StartError(f"{name} must begin with sqlite:/// or postgresql://.")
     if driver == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise StartError(f"{name} must name a file, as sqlite:///path does, since several connections share it.")
-    return parsed.set(drivername=driver)
+    return parsed.set(drivername=driver) if driver == "sqlite" else _read_parameters(parsed.set(drivername=driver))
+
+
+def _read_parameters(url: URL) -> URL:
+    """Keep the parameters that are honoured. Raises StartError for what can't be, or isn't known."""
+    name, given = variable("database_url"), url.query
+    for key, value in given.items():
+        if key not in SPOKEN | OURS:
+            raise StartError(f"{name} has a parameter {key!r}, which iMSG doesn't know; leave it out.")
+        if value not in SECURING.get(key, (value,)):
+            raise StartError(f"{name} asks for {key}={value}, which can't be had; leave it out, or use sslmode.")
+    mode = given.get("sslmode")
+    if mode is not None and mode not in SSL_MODES:
+        raise StartError(f"{name} has sslmode={mode}; write one of {', '.join(SSL_MODES)}.")
+    for key in FILES:
+        if (path := given.get(key)) is not None and path != SYSTEM and not Path(str(path)).is_file():
+            raise StartError(f"{name} has {key}={path}, where there is no file.")
+    return url.difference_update_query(OURS)
 
 
 def hosts(url: str) -> list[tuple[str, int]]:
     """List the hosts of a PostgreSQL URL with their ports, for who looks whether they answer. Raises StartError."""
     parsed = read_url(url)
-    names, ports = (_split(parsed.query.get(key)) for key in ("host", "port"))
+    return find_hosts(parsed) or [("127.0.0.1", parsed.port or POSTGRES_PORT)]
+
+
+def find_hosts(url: URL) -> list[tuple[str, int]]:
+    """Find the hosts that a URL of `read_url` names, with their ports; a folder is a socket's. It may name none."""
+    names, ports = (_split(url.query.get(key)) for key in ("host", "port"))
     if not names:
-        return [(parsed.host or "127.0.0.1", parsed.port or POSTGRES_PORT)]
-    return [(host, int(port or POSTGRES_PORT)) for host, port in zip(names, ports or [""] * len(names), strict=True)]
+        return [] if url.host is None else [(url.host, url.port or POSTGRES_PORT)]
+    given = (
+        ports if len(ports) == len(names) else [*ports, *[str(url.port or POSTGRES_PORT)] * len(names)][: len(names)]
+    )
+    return [(name, int(port or POSTGRES_PORT)) for name, port in zip(names, given, strict=True)]
 
 
 def _split(value: str | tuple[str, ...] | None) -> list[str]:

@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from sqlalchemy import URL, text
 
 from imsg_database.awaiting import AsyncConnection, AsyncEngine
-from imsg_database.engines import BEGIN, UNREPLICATED, Terms, open_engine
+from imsg_database.engines import BEGIN, Terms, open_engine
+from imsg_database.sessions import UNREPLICATED
 from imsg_database.unavailable import DatabaseUnavailable, translate
 
 

@@ -5,24 +5,23 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy.util import await_only
 
 from imsg_database.address import is_sqlite, make_file
 from imsg_database.awaiting import AsyncEngine
-
-CONNECT_TIMEOUT_S = 3
-"""How long a connection may take to come about, or one of the pool to become free."""
-
-UNREPLICATED = "imsg_unreplicated"
-"""In a connection's info once a commit came back that no synchronous standby had confirmed."""
+from imsg_database.sessions import CONNECT_TIMEOUT_S, Session
 
 _POOLED = "imsg_pooled"
 """In a connection's info where somebody stands between us and PostgreSQL, who shares its sessions out."""
 
 _READ_ONLY = "25006"
 """PostgreSQL's code for a write at a standby."""
+
+_ENDED = ("08", "57P0")
+"""Codes of a connection that has ended, or is being ended by the server."""
 
 BEGIN = "imsg_begin"
 """The option of a connection that says how SQLite begins, such as IMMEDIATE; without it each statement is alone."""
@@ -60,10 +59,9 @@ async def open_engine(url: URL, terms: Terms) -> AsyncIterator[AsyncEngine]:
         _keep_sqlite_in_order(engine)
     else:
         pool["pool_pre_ping"] = terms.is_tried_first
-        engine = create_engine(url.set(drivername="postgresql+psycopg_async"), connect_args=_reach(terms), **pool)
-        _bound_statements(engine, terms.statement_timeout_s)
-        _leave_standbys(engine)
-        event.listen(engine, "connect", _hear_what_is_not_replicated)
+        engine = create_engine(url, **pool)
+        _connect_by(engine, url, Session(terms.name, _bounds_ms(terms.statement_timeout_s)))
+        _leave_what_is_no_use(engine)
     awaited = AsyncEngine(engine)
     try:
         yield awaited
@@ -72,14 +70,11 @@ async def open_engine(url: URL, terms: Terms) -> AsyncIterator[AsyncEngine]:
 
 
 @contextmanager
-def open_sync_engine(url: URL, terms: Terms) -> Iterator[Engine]:
-    """Open a database without an event loop, and without a bound on its statements: for migrations."""
-    if is_sqlite(url):
-        make_file(url)
-        engine = create_engine(url, connect_args=_local(terms), poolclass=NullPool)
-        _keep_sqlite_in_order(engine)
-    else:
-        engine = create_engine(url, connect_args=_reach(terms), poolclass=NullPool)
+def open_file(url: URL, terms: Terms) -> Iterator[Engine]:
+    """Open SQLite's file without an event loop, for migrations. Raises StartError where it can't be made."""
+    make_file(url)
+    engine = create_engine(url, connect_args=_local(terms), poolclass=NullPool)
+    _keep_sqlite_in_order(engine)
     try:
         yield engine
     finally:
@@ -93,67 +88,49 @@ def _local(terms: Terms) -> dict[str, Any]:
     return {"timeout": terms.busy_timeout_s, "factory": Unlocking}
 
 
-def _reach(terms: Terms) -> dict[str, Any]:
-    return {
-        "connect_timeout": CONNECT_TIMEOUT_S,
-        "application_name": terms.name,
-        # Planned anew with its values each time, for a millisecond: the plan that PostgreSQL keeps for a prepared
-        # statement knows neither the user nor how few rows LIMIT wants, and sorts a big user's whole history.
-        "prepare_threshold": None,
-        # A peer that vanished without a word is noticed within seconds, not after the kernel's quarter of an hour.
-        "keepalives_idle": 5,
-        "keepalives_interval": 2,
-        "keepalives_count": 2,
-        "tcp_user_timeout": 8_000,
-    }
-
-
-def _bound_statements(engine: Engine, timeout_s: float | None) -> None:
-    """Bound what a statement takes, and for how long a client may stop in the middle of its transaction.
-
-    For the session where it is ours. Behind a pooler, such as PgBouncer by transactions, the session is everybody's,
-    and what one sets for it others get: there each transaction is bounded by itself, by one statement more.
-    """
+def _bounds_ms(timeout_s: float | None) -> dict[str, int]:
+    """Bound what a statement takes, and for how long a client may stop in the middle of its transaction."""
     if timeout_s is None:
-        return
+        return {}
     timeout_ms = round(timeout_s * 1000)
-    bounds = {"statement_timeout": timeout_ms, "idle_in_transaction_session_timeout": timeout_ms * 3}
+    return {"statement_timeout": timeout_ms, "idle_in_transaction_session_timeout": timeout_ms * 3}
 
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401  psycopg's, as SQLAlchemy wraps it
-        cursor = connection.cursor()
-        cursor.execute("SELECT pg_backend_pid()")
-        record.info[_POOLED] = cursor.fetchone()[0] != connection.driver_connection.info.backend_pid
-        if not record.info[_POOLED]:
-            for name, bound_ms in bounds.items():
-                cursor.execute(f"SET {name} = {bound_ms}")
-        cursor.close()
-        connection.commit()
+
+def _connect_by(engine: Engine, url: URL, session: Session) -> None:
+    """Have connections come about as `dialing` makes them, and their transactions bounded.
+
+    A session of our own is bounded once. Behind a pooler it is everybody's, and what one sets for it others get: there
+    each transaction is bounded by itself, by one statement more.
+    """
+    from imsg_database.dialing import dial  # noqa: PLC0415  the driver is of no use to who has SQLite
+
+    @event.listens_for(engine, "do_connect")
+    def on_connect(dialect: Dialect, record: ConnectionPoolEntry, *_: Any) -> DBAPIConnection:  # noqa: ANN401
+        opened = await_only(dial(url, session, record))
+        record.info[_POOLED] = opened.is_pooled
+        return dialect.connect(**opened.arguments())
+
+    if not session.bounds_ms:
+        return
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         if connection.info.get(_POOLED):
-            local = ", ".join(f"set_config('{name}', '{bound_ms}', true)" for name, bound_ms in bounds.items())
+            local = ", ".join(f"set_config('{name}', '{bound}', true)" for name, bound in session.bounds_ms.items())
             connection.exec_driver_sql(f"SELECT {local}")
 
 
-def _leave_standbys(engine: Engine) -> None:
-    """Drop a connection on which a write met a standby: where we come out next, behind the same name, takes writes."""
+def _leave_what_is_no_use(engine: Engine) -> None:
+    """Drop a connection that is about to close, or on which a write met a standby.
+
+    Where we come out next, behind the same name, takes writes.
+    """
 
     @event.listens_for(engine, "handle_error")
     def on_error(context: ExceptionContext) -> None:
-        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        state = getattr(context.original_exception, "sqlstate", None) or ""
+        if state == _READ_ONLY or state.startswith(_ENDED):
             context.is_disconnect = True
-
-
-def _hear_what_is_not_replicated(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401
-    """Note a commit that gave up waiting for its synchronous standby: PostgreSQL warns, and calls it done."""
-
-    def on_notice(diagnostic: Any) -> None:  # noqa: ANN401
-        if diagnostic.source_function == "SyncRepWaitForLSN":
-            record.info[UNREPLICATED] = True
-
-    connection.driver_connection.add_notice_handler(on_notice)
 
 
 def _keep_sqlite_in_order(engine: Engine) -> None:

@@ -1,5 +1,6 @@
 """Bringing a database's tables up to date at start, safe when several processes start at once."""
 
+import asyncio
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -7,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, inspect, text
+from sqlalchemy import URL, Connection, Engine, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
-from imsg_database.engines import BEGIN, Terms, open_sync_engine
+from imsg_database.address import is_sqlite
+from imsg_database.engines import BEGIN, Terms, open_engine, open_file
 from imsg_database.unavailable import translate
 from imsg_runtime.observe import logger
 from imsg_runtime.settings import StartError
@@ -23,7 +25,7 @@ LOCK_TIMEOUT_S = 60
 ADDING_DIGITS = 2
 """Of a step's number: within a hundred, steps only add."""
 
-TERMS = Terms("imsg-migrations", busy_timeout_s=LOCK_TIMEOUT_S)
+TERMS = Terms("imsg-migrations", pool=1, busy_timeout_s=LOCK_TIMEOUT_S, statement_timeout_s=None)
 ENVIRONMENT = Path(__file__).with_name("environment")
 
 
@@ -55,7 +57,8 @@ def migrate(url: URL, steps: Steps, then: Callable[[Connection], None] | None = 
     rolled back, are left as they are. Raises DatabaseUnavailable, and StartError where SQLite's file can't be made or
     the tables are of a version on which this one can't work.
     """
-    with translate(), open_sync_engine(url, TERMS) as engine, _lock(engine, steps.lock) as connection:
+
+    def bring_up(connection: Connection) -> None:
         version = _version(connection, steps.versions)
         if version is not None and _is_later(version, steps.head):
             _require_readable(version, steps)
@@ -63,6 +66,13 @@ def migrate(url: URL, steps: Steps, then: Callable[[Connection], None] | None = 
             _upgrade(connection, steps, is_new=version is None)
         if then is not None:
             then(connection)
+
+    with translate():
+        if is_sqlite(url):
+            with _lock_file(url) as connection:
+                bring_up(connection)
+        else:
+            asyncio.run(_run_locked(url, steps.lock, bring_up))  # a loop of this thread's own
 
 
 def _version(connection: Connection, table: str) -> str | None:
@@ -106,15 +116,18 @@ def _escape(path: Path) -> str:
     return str(path).replace("%", "%%")
 
 
+async def _run_locked(url: URL, lock: int, work: Callable[[Connection], None]) -> None:
+    """Do work in one transaction of PostgreSQL's, under an advisory lock."""
+    async with open_engine(url, TERMS) as engine, engine.begin() as connection:
+        await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
+        await connection.execute(select(func.pg_advisory_xact_lock(lock)))
+        await connection.run_sync(work)
+
+
 @contextmanager
-def _lock(engine: Engine, lock: int) -> Iterator[Connection]:
-    if engine.dialect.name == "postgresql":
-        with engine.begin() as connection:
-            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
-            yield connection
-        return
-    with _open_patiently(engine) as connection:
+def _lock_file(url: URL) -> Iterator[Connection]:
+    """Open SQLite's file for one transaction that nobody else may begin meanwhile."""
+    with open_file(url, TERMS) as engine, _open_patiently(engine) as connection:
         connection.execution_options(**{BEGIN: "EXCLUSIVE"})
         with connection.begin():
             yield connection

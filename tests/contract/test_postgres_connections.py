@@ -1,0 +1,145 @@
+"""How a connection to PostgreSQL comes about: encrypted as the URL says, past a silent host; and how it ends."""
+
+import asyncio
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import bindparam, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import BigInteger
+
+from imsg_database.address import read_url
+from imsg_database.database import connect
+from imsg_database.engines import Terms
+from imsg_database.unavailable import DatabaseUnavailable, blames_the_values
+from imsg_testing.servers import Postgres
+from imsg_testing.servers.certificates import Certificates
+from imsg_testing.servers.postgres import user_for_postgres
+
+TERMS = Terms("imsg-test", pool=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Hold the certificates, where the server's user can read its own."""
+    folder = tmp_path_factory.mktemp("tls")
+    for one in (folder, *list(folder.parents)[:2]):
+        one.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def certificates(folder: Path) -> Certificates:
+    made = Certificates(folder, "localhost")
+    made.server_key.chmod(0o600)
+    if (user := user_for_postgres()) is not None:
+        shutil.chown(made.server_key, user)
+    return made
+
+
+@pytest.fixture(scope="module")
+def encrypting(certificates: Certificates) -> Iterator[Postgres]:
+    options = {"ssl": "on", "ssl_cert_file": str(certificates.server), "ssl_key_file": str(certificates.server_key)}
+    with Postgres(**options) as server:
+        yield server
+
+
+async def is_encrypted(url: str) -> bool:
+    async with connect(read_url(url), TERMS) as database, database.reading() as connection:
+        return bool(await connection.scalar(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")))
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_tls"), [("disable", False), ("prefer", True), ("require", True), ("verify-ca", True)]
+)
+async def test_a_connection_is_encrypted_as_the_url_says(
+    encrypting: Postgres, certificates: Certificates, mode: str, *, is_tls: bool
+) -> None:
+    assert await is_encrypted(f"{encrypting.url}?sslmode={mode}&sslrootcert={certificates.ca}") == is_tls
+
+
+async def test_a_full_verification_wants_the_name_and_the_authority(
+    encrypting: Postgres, certificates: Certificates, tmp_path: Path
+) -> None:
+    named = encrypting.url.replace("127.0.0.1", "localhost") + "?sslmode=verify-full&sslrootcert="
+    assert await is_encrypted(f"{named}{certificates.ca}")
+    with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):
+        await is_encrypted(f"{encrypting.url}?sslmode=verify-full&sslrootcert={certificates.ca}")
+    another = Certificates(tmp_path, "localhost")
+    for untrusted in (another.ca, "system"):
+        with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):
+            await is_encrypted(f"{named}{untrusted}")
+
+
+async def test_encryption_that_is_required_is_not_done_without(postgres: Postgres) -> None:
+    with pytest.raises(DatabaseUnavailable, match="rejected SSL"):
+        await is_encrypted(f"{postgres.url}?sslmode=require")
+
+
+async def test_a_host_that_says_nothing_is_passed_by_and_a_dead_peer_is_noticed(postgres: Postgres) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = postgres.url.rpartition("@")[2]
+        url = f"postgresql://imsg:imsg@127.0.0.1:{silent.getsockname()[1]},{place}"
+        begun = time.monotonic()
+        async with connect(read_url(url), TERMS) as database, database.reading() as connection:
+            found = await connection.run_sync(lambda opened: opened.connection.driver_connection)
+            assert found is not None
+            options = found._transport.get_extra_info("socket")
+            assert options.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert options.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 8_000
+        assert time.monotonic() - begun < 10
+
+
+async def test_a_socket_in_a_folder_will_do(postgres: Postgres) -> None:
+    port = postgres.url.rpartition(":")[2].partition("/")[0]
+    url = f"postgresql://imsg:imsg@/postgres?host={postgres.folder}&port={port}"
+    async with connect(read_url(url), TERMS) as database, database.reading() as connection:
+        assert await connection.scalar(text("SELECT inet_server_addr()")) is None
+        assert await connection.scalar(text("SELECT current_setting('application_name')")) == "imsg-test"
+
+
+async def test_a_connection_that_the_server_ends_is_replaced(postgres: Postgres) -> None:
+    async with connect(read_url(postgres.url), Terms("imsg-test", pool=1, is_tried_first=False)) as database:
+        async with database.reading() as connection:
+            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+        with postgres.connect() as administrator:
+            administrator.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        await asyncio.sleep(0.2)
+        with pytest.raises(DatabaseUnavailable):
+            async with database.reading() as connection:
+                await connection.scalar(text("SELECT 1"))
+        async with database.reading() as connection:
+            assert await connection.scalar(text("SELECT pg_backend_pid()")) != pid
+
+
+async def test_a_statement_that_takes_too_long_is_ended_by_the_server(postgres: Postgres) -> None:
+    async with connect(read_url(postgres.url), Terms("imsg-test", statement_timeout_s=0.2)) as database:
+        with pytest.raises(DatabaseUnavailable, match="statement timeout"):
+            async with database.reading() as connection:
+                await connection.execute(text("SELECT pg_sleep(5)"))
+        async with database.reading() as connection:
+            assert await connection.scalar(text("SELECT 1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "value"),
+    [
+        (text("SELECT :value").bindparams(bindparam("value", type_=BigInteger)), 1 << 80),
+        (text("SELECT CAST(:value AS text)"), "half a \ud83d"),
+        (text("SELECT CAST(:value AS text)"), "a \0 null"),
+        (text("SELECT 1 / CAST(:value AS integer)"), 0),
+    ],
+)
+async def test_a_value_that_nobody_can_write_is_no_outage(postgres: Postgres, statement: object, value: object) -> None:
+    """It would be tried again for ever."""
+    async with connect(read_url(postgres.url), TERMS) as database:
+        with pytest.raises(DBAPIError) as caught:
+            async with database.writing() as connection:
+                await connection.execute(statement, {"value": value})  # type: ignore[call-overload]
+        assert blames_the_values(caught.value)
+        async with database.reading() as connection:
+            assert await connection.scalar(text("SELECT 1")) == 1
