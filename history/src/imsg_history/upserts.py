@@ -7,12 +7,13 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import ARRAY, ColumnElement, Table, Text, bindparam, case, cast, func, or_, select, tuple_
+from sqlalchemy import ARRAY, ColumnElement, Table, bindparam, case, cast, func, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import NULLTYPE
 
 from imsg_contract.wire import SETTLED
 from imsg_database.awaiting import AsyncConnection
-from imsg_history import array_literals, redaction
+from imsg_history import redaction
 from imsg_history.merge import Merge
 from imsg_history.records import (
     AttemptRow,
@@ -135,8 +136,9 @@ class Writer:
         columns = COLUMNS[table]
         if not self._is_postgres:
             return sqlite.insert(table).values({name: bindparam(name) for name in columns})
-        # One statement and one array a column, however many rows: a tenth of the cost of as many statements.
-        arrays = (cast(bindparam(name, type_=Text), ARRAY(table.c[name].type)) for name in columns)
+        # One statement and one array a column, however many rows: a tenth of the cost of as many statements. Without a
+        # type of its own a parameter is not looked at value by value: the driver writes it as what it is cast to.
+        arrays = (cast(bindparam(name, type_=NULLTYPE), ARRAY(table.c[name].type)) for name in columns)
         unnested = (func.unnest(array).label(name) for name, array in zip(columns, arrays, strict=True))
         return postgresql.insert(table).from_select(columns, select(*unnested))
 
@@ -144,7 +146,7 @@ class Writer:
         columns = COLUMNS[table]
         values = map(attrgetter(*columns), rows)
         if self._is_postgres:
-            return dict(zip(columns, map(array_literals.write, zip(*values, strict=True)), strict=True))
+            return dict(zip(columns, zip(*values, strict=True), strict=True))
         return [dict(zip(columns, row, strict=True)) for row in values]
 
     async def _find_subjects(self, connection: AsyncConnection, fold: Merge) -> None:
