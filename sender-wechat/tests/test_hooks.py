@@ -11,14 +11,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from imsg_contract.addresses import tag
 from imsg_contract.wire import Receipt, Status
 from imsg_database import database
 from imsg_database.address import read_url
 from imsg_database.engines import Terms
-from imsg_runtime.api_responses import speak
+from imsg_runtime.api_responses import make_app
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.proxy import Proxy
 from imsg_wechat import crypto, replies
@@ -115,8 +114,7 @@ async def side(followers: Followers, redis: Redis) -> AsyncIterator[Side]:
 @asynccontextmanager
 async def open_webhook(followers: Followers, redis: Redis, now: Callable[[], float] = time.time) -> AsyncIterator[Side]:
     """Open the webhook of three accounts: any mode, plain alone, safe alone."""
-    api = FastAPI()
-    speak(api)
+    api = make_app()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://wechat") as client:
         side = Side(client)
         doors = {
@@ -125,7 +123,7 @@ async def open_webhook(followers: Followers, redis: Redis, now: Callable[[], flo
             "safe": Door("safe", APPID, TOKEN, KEY, "safe"),
         }
         reception = Reception(followers, redis, side.keep, side.scan, side.note, now=time.time)
-        api.include_router(routes(doors, reception, Gate(Nonces(redis), Consoles(redis), now)))
+        api.router.routes += routes(doors, reception, Gate(Nonces(redis), Consoles(redis), now))
         yield side
 
 

@@ -1,5 +1,6 @@
 """Nobody gets in: every route of every service wants its key or a token, but for those that say otherwise."""
 
+import importlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -124,8 +125,7 @@ async def test_every_public_route_of_an_owner_is_relayed(services: dict[str, Ser
 @pytest.mark.parametrize("owner", ["auth", "history", "callbacks", "catalog"])
 async def test_what_reaches_an_owner_is_what_it_says_that_it_reads(services: dict[str, Service], owner: str) -> None:
     """Else a field would be refused in v2 that somebody reads, or be taken that nobody does."""
-    api: Any = services[owner]._api
-    document = api.openapi()
+    document = importlib.import_module(f"imsg_{owner}.openapi").document()
     read: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
     for path, verbs in document["paths"].items():
         for verb, operation in verbs.items():

@@ -3,18 +3,20 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Annotated
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from pydantic import AfterValidator, BaseModel, WithJsonSchema
+from pydantic import BaseModel
+from pydantic_core import PydanticCustomError
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from imsg_auth import usernames
-from imsg_auth.openapi import refusals
 from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.schemas import (
     Answered,
@@ -44,34 +46,21 @@ from imsg_auth.sessions import Sessions
 from imsg_auth.store import User
 from imsg_auth.tokens import Issued, Tokens
 from imsg_auth.user_cache import UserCache
-from imsg_auth.users import Users
+from imsg_auth.users import MAX_PAGE, PAGE, Users
 from imsg_channels import METHODS
 from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.api_responses import speak
-from imsg_runtime.observe import logger
+from imsg_runtime.internal_api import Call, Routes, admit_service, make_api, read_number
 from imsg_runtime.quota import Quota
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.responses import Answer, refuse_with, tell, wrong
+from imsg_runtime.responses import Answer, tell, wrong, wrong_field
 from imsg_runtime.service_client import Caller, Internal
-
-log = logger(__name__)
 
 PROVIDER_NAME = re.compile(r"[\w.-]{1,64}")
 """Of settings: a mail server's, an account's, a robot's."""
 
 ADDRESS_HEADER = "x-imsg-address"
 TOKEN_HEADER = "x-imsg-token"  # noqa: S105  a header's name
-PAGE = 50
-MAX_PAGE = 500
-RETRY_AFTER_S = 3
-SEARCH = {"type": "string", "pattern": r"^[^\u0000]*$", "description": "Part of a name or contact."}
-CURSOR = {
-    "type": "string",
-    "pattern": "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$",
-    "description": "`next` of the page before: base64.",
-}
-"""A query holds no null: what is left out is not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,197 +75,157 @@ class Parts:
     switches: ProviderSwitches
 
 
-def api(internal: Internal, parts: Parts) -> FastAPI:
-    """Make auth's API. Every URL wants a service's key; who calls is what the gateway has verified."""
-
-    def let_in(request: Request) -> None:
-        request.state.caller = internal(request)
-
-    app = FastAPI(
-        title="iMSG auth",
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        strict_content_type=False,
-        dependencies=[Depends(let_in)],
+def api(internal: Internal, parts: Parts) -> ASGIApp:
+    """Make auth's API."""
+    groups = (
+        _entrance(parts),
+        _own(parts),
+        _registration(parts),
+        _administration(parts),
+        _channels(parts),
+        _services(parts),
     )
-    speak(app)
-    for away in (DatabaseUnavailable, RedisUnavailable, RedisRefused):
-        app.add_exception_handler(away, _unavailable)
-    for routes in (_own(parts), _registration(parts), _administration(parts), _channels(parts), _services(parts)):
-        app.include_router(routes)
-    return app
+    return make_api(internal, groups, (DatabaseUnavailable, RedisUnavailable, RedisRefused), _describe)
 
 
-def anybody(request: Request) -> Caller:
-    """Give the user on whose behalf the gateway calls. Raises Refusal token_missing where it names none."""
-    caller: Caller | None = request.state.caller
+def _describe() -> Mapping[str, Any]:
+    from imsg_auth.openapi import document  # noqa: PLC0415  only a reader wants it
+
+    return document()
+
+
+def admit_anybody(caller: Caller | None) -> Caller:
+    """Let in whoever has shown a token. Raises Refusal token_missing."""
     if caller is None:
         raise Refusal("token_missing")
     return caller
 
 
-def administrator(caller: Annotated[Caller, Depends(anybody)]) -> Caller:
-    """Give the caller, who must be an administrator. Raises Refusal no_right."""
-    if not caller.is_admin:
+def admit_administrators(caller: Caller | None) -> Caller:
+    """Let in administrators. Raises Refusal token_missing, no_right."""
+    known = admit_anybody(caller)
+    if not known.is_admin:
         raise Refusal("no_right")
-    return caller
+    return known
 
 
-Anybody = Annotated[Caller, Depends(anybody)]
-Administrator = Annotated[Caller, Depends(administrator)]
+def _entrance(parts: Parts) -> Routes[Caller | None]:
+    """Route how somebody gets a token."""
+    routes = Routes(admit_service)
+
+    @routes.take("POST", "/api/login", Login)
+    async def login(call: Call[Caller | None], asked: Login) -> Response:
+        return _answer_token(await parts.sessions.log_in(asked.username, asked.password, _address(call.request)))
+
+    return routes
 
 
-def _own(parts: Parts) -> APIRouter:
+def _own(parts: Parts) -> Routes[Caller]:
     """Route what users do for themselves."""
-    routes = APIRouter()
+    routes = Routes(admit_anybody)
     sessions = parts.sessions
 
-    @routes.post(
-        "/api/login",
-        response_model=TokenAnswer,
-        responses=refusals("no_such_user", "wrong_password", "too_many_tries", body=True),
-    )
-    async def login(asked: Login, request: Request) -> Response:
-        issued = await sessions.log_in(asked.username, asked.password, _address(request))
-        return _answer_token(issued)
-
-    @routes.post("/api/logout", response_model=Answered, responses=refusals(body=True, token=True))
-    async def logout(caller: Anybody, asked: Logout, request: Request) -> Response:
+    @routes.take("POST", "/api/logout", Logout)
+    async def logout(call: Call[Caller], asked: Logout) -> Response:
         with _void_missing():
             if asked.everywhere:
-                await sessions.log_out_everywhere(caller)
+                await sessions.log_out_everywhere(call.who)
             else:
-                await sessions.log_out(caller, request.headers.get(TOKEN_HEADER, ""))
+                await sessions.log_out(call.who, call.request.headers.get(TOKEN_HEADER, ""))
         return _answer(Answered())
 
-    @routes.post(
-        "/api/password",
-        response_model=TokenAnswer,
-        responses=refusals("wrong_password", "too_many_tries", body=True, token=True),
-    )
-    async def password(caller: Anybody, asked: PasswordChange, request: Request) -> Response:
+    @routes.take("POST", "/api/password", PasswordChange)
+    async def password(call: Call[Caller], asked: PasswordChange) -> Response:
         with _void_missing():
-            issued = await sessions.change_password(caller, asked.old, asked.new, _address(request))
+            issued = await sessions.change_password(call.who, asked.old, asked.new, _address(call.request))
         return _answer_token(issued)
 
-    @routes.get("/api/me", response_model=UserAnswer, responses=refusals(token=True))
-    async def me(caller: Anybody) -> Response:
+    @routes.get("/api/me")
+    async def me(call: Call[Caller]) -> Response:
         with _void_missing():
-            user = await parts.users.find(caller.username, caller.user_id)
+            user = await parts.users.find(call.who.username, call.who.user_id)
         return _answer(UserAnswer(**(await _record(parts.quota, user)).model_dump()))
 
     return routes
 
 
-def _registration(parts: Parts) -> APIRouter:
+def _registration(parts: Parts) -> Routes[Caller]:
     """Route what administrators add, and what of v1 changes it."""
-    routes = APIRouter()
+    routes = Routes(admit_administrators)
     users = parts.users
 
-    @routes.post(
-        "/api/register",
-        response_model=Answered,
-        responses=refusals("username_taken", "contact_taken", body=True, administrator=True),
-    )
-    async def register(caller: Administrator, asked: Registration) -> Response:
-        await users.register(caller, asked)
+    @routes.take("POST", "/api/register", Registration)
+    async def register(call: Call[Caller], asked: Registration) -> Response:
+        await users.register(call.who, asked)
         return _answer(Answered())
 
-    @routes.post(
-        "/api/modify/{username}",
-        response_model=Answered,
-        responses=refusals("no_such_user", body=True, administrator=True),
-    )
-    async def modify(caller: Administrator, username: str, asked: Modification) -> Response:
-        await users.modify(caller, username, asked)
+    @routes.take("POST", "/api/modify/{username}", Modification)
+    async def modify(call: Call[Caller], asked: Modification) -> Response:
+        await users.modify(call.who, call.name("username"), asked)
         return _answer(Answered())
 
     return routes
 
 
-def _administration(parts: Parts) -> APIRouter:
+def _administration(parts: Parts) -> Routes[Caller]:
     """Route what administrators do with the users there are."""
-    routes = APIRouter()
+    routes = Routes(admit_administrators)
     users, quota = parts.users, parts.quota
 
     async def show(user: User) -> Response:
         record = await _record(quota, user, await users.twins([user]))
         return _answer(UserAnswer(**record.model_dump()))
 
-    @routes.get("/api/users", response_model=UsersAnswer, responses=refusals("wrong_type", administrator=True))
-    async def page(
-        _: Administrator,
-        search: Annotated[str | None, Query(), AfterValidator(_plain), WithJsonSchema(SEARCH)] = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
-        cursor: Annotated[str | None, Query(), AfterValidator(_cursor), WithJsonSchema(CURSOR)] = None,
-    ) -> Response:
+    @routes.get("/api/users")
+    async def page(call: Call[Caller]) -> Response:
+        search, cursor = _read(call.query, "search", usernames.storable), _read(call.query, "cursor", _read_cursor)
+        limit = read_number(call.query, "limit", PAGE, 1, MAX_PAGE)
         found, has_more = await users.page(cursor, search, limit)
         twins = await users.twins(found)
         records = [await _record(quota, user, twins) for user in found]
         following = base64.urlsafe_b64encode(found[-1].username.encode()).decode() if has_more else None
         return _answer(UsersAnswer(users=records, next=following))
 
-    @routes.get(
-        "/api/users/{username}",
-        response_model=UserAnswer,
-        responses=refusals("no_such_user", administrator=True),
-    )
-    async def one(_: Administrator, username: str) -> Response:
-        return await show(await users.find(username))
+    @routes.get("/api/users/{username}")
+    async def one(call: Call[Caller]) -> Response:
+        return await show(await users.find(call.name("username")))
 
-    @routes.patch(
-        "/api/users/{username}",
-        response_model=UserAnswer,
-        responses=refusals("no_such_user", "contact_taken", "last_administrator", body=True, administrator=True),
-    )
-    async def patch(caller: Administrator, username: str, asked: Patch) -> Response:
-        changed = await users.change(caller, username, asked)
+    @routes.take("PATCH", "/api/users/{username}", Patch)
+    async def patch(call: Call[Caller], asked: Patch) -> Response:
+        changed = await users.change(call.who, call.name("username"), asked)
         return await show(changed)
 
-    @routes.delete(
-        "/api/users/{username}",
-        response_model=Answered,
-        responses=refusals("no_such_user", "last_administrator", administrator=True),
-    )
-    async def remove(caller: Administrator, username: str) -> Response:
-        await users.remove(caller, username)
+    @routes.delete("/api/users/{username}")
+    async def remove(call: Call[Caller]) -> Response:
+        await users.remove(call.who, call.name("username"))
         return _answer(Answered())
 
     return routes
 
 
-def _channels(parts: Parts) -> APIRouter:
+def _channels(parts: Parts) -> Routes[Caller]:
     """Route what administrators do with the channels' providers; which there are the gateway knows."""
-    routes = APIRouter()
+    routes = Routes(admit_administrators)
 
-    @routes.patch(
-        "/api/channels/{method}/providers/{name}",
-        response_model=SwitchAnswer,
-        responses=refusals("missing", "not_found", body=True, administrator=True),
-    )
-    async def switch(
-        caller: Administrator,
-        method: Annotated[str, WithJsonSchema({"type": "string", "enum": [*METHODS]})],
-        name: Annotated[str, WithJsonSchema({"type": "string"})],
-        asked: SwitchAsked,
-    ) -> Response:
+    @routes.take("PATCH", "/api/channels/{method}/providers/{name}", SwitchAsked)
+    async def switch(call: Call[Caller], asked: SwitchAsked) -> Response:
+        method, name = call.name("method"), call.name("name")
         if method not in METHODS or not PROVIDER_NAME.fullmatch(name):
             raise Refusal("not_found", what=f"{method}/{name}"[:80])
         values = asked.model_dump(exclude_none=True)
         if not values:
             raise Refusal("missing", field="enabled")
-        return _answer(SwitchAnswer(**asdict(await parts.switches.change(caller, method, name, values))))
+        return _answer(SwitchAnswer(**asdict(await parts.switches.change(call.who, method, name, values))))
 
     return routes
 
 
-def _services(parts: Parts) -> APIRouter:
+def _services(parts: Parts) -> Routes[Caller | None]:
     """Route what only services ask; in no edge's table of paths."""
-    routes = APIRouter(prefix="/internal", include_in_schema=False)
+    routes = Routes(admit_service, "/internal")
 
-    @routes.post("/mirror")
-    async def write_copy(asked: UserCacheRequest) -> Response:
+    @routes.take("POST", "/mirror", UserCacheRequest)
+    async def write_copy(_: Call[Caller | None], asked: UserCacheRequest) -> Response:
         # Anybody can have this asked, with a token made up: nothing is locked before the token is known to be ours.
         user = await parts.user_cache.find(asked.username) if usernames.can_be(asked.username) else None
         if user is not None and asked.token is not None and not parts.tokens.has_made(asked.token, user):
@@ -285,20 +234,20 @@ def _services(parts: Parts) -> APIRouter:
             raise Refusal("no_such_user", username=asked.username[:80])
         return _answer(Answered())
 
-    @routes.post("/contacts")
-    async def contacts(asked: ContactsAsked) -> Response:
+    @routes.take("POST", "/contacts", ContactsAsked)
+    async def contacts(_: Call[Caller | None], asked: ContactsAsked) -> Response:
         return _answer(ContactsAnswer(contacts=await parts.users.contacts(asked.method, asked.names)))
 
-    @routes.post("/holders")
-    async def holders(asked: HoldersAsked) -> Response:
+    @routes.take("POST", "/holders", HoldersAsked)
+    async def holders(_: Call[Caller | None], asked: HoldersAsked) -> Response:
         return _answer(HoldersAnswer(usernames=await parts.users.holders(asked.method, asked.address)))
 
-    @routes.post("/usernames")
-    async def names(asked: UsernamesAsked) -> Response:
+    @routes.take("POST", "/usernames", UsernamesAsked)
+    async def names(_: Call[Caller | None], asked: UsernamesAsked) -> Response:
         return _answer(UsernamesAnswer(usernames=await parts.users.usernames(asked.method, asked.addresses)))
 
-    @routes.put("/events")
-    async def events(asked: EventsAsked) -> Response:
+    @routes.take("PUT", "/events", EventsAsked)
+    async def events(_: Call[Caller | None], asked: EventsAsked) -> Response:
         await parts.users.set_events(asked.username, asked.user_id, asked.events)
         return _answer(Answered())
 
@@ -355,21 +304,19 @@ def _address(request: Request) -> str:
     return request.headers.get(ADDRESS_HEADER, "")
 
 
-def _plain(text: str | None) -> str | None:
-    return None if text is None else usernames.storable(text)
+def _read(query: QueryParams, name: str, read: Callable[[str], str]) -> str | None:
+    """Read a field of a query. Raises Refusal wrong_type."""
+    text = query.get(name)
+    try:
+        return None if text is None else read(text)
+    except PydanticCustomError as error:
+        problem = {"loc": (name,), "type": error.type, "ctx": error.context or {}, "msg": error.message()}
+        raise wrong_field(problem) from error
 
 
-def _cursor(text: str | None) -> str | None:
-    """Read the name after which a page begins."""
-    if text is None:
-        return None
+def _read_cursor(text: str) -> str:
+    """Read the name after which a page begins. Raises PydanticCustomError."""
     try:
         return usernames.storable(base64.b64decode(text, altchars=b"-_", validate=True).decode())
     except (binascii.Error, ValueError) as error:
         raise wrong("应为上一页回答中的 next", "it must be `next` of the page before") from error
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    log.warning("unavailable", error=str(error))
-    refusal = Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
-    return refuse_with(refusal, request.headers.get("accept-language", ""))

@@ -16,6 +16,9 @@ from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_runtime.service_client import Caller
 
+PAGE, MAX_PAGE = 50, 500
+"""Users of a page: usually, and at most."""
+
 
 class Users:
     """What administrators do with users.

@@ -1,16 +1,17 @@
 """Callbacks' URLs, which the gateway relays: endpoints, their deliveries, events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Request
 from pydantic_core import to_json
 from sqlalchemy import insert, select
-from starlette.datastructures import QueryParams
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from imsg_callbacks import signatures
+from imsg_callbacks.asked import EndpointAsked, EndpointChange, RecoveryAsked
+from imsg_callbacks.bounds import DEFAULT_LIMIT, LONGEST_WAIT_S, MOST, MOST_EVENTS
 from imsg_callbacks.delivery_log import DeliveryLog
 from imsg_callbacks.destinations import BadUrl, read_url
 from imsg_callbacks.dispatcher import Dispatcher
@@ -21,41 +22,22 @@ from imsg_callbacks.matching import CHANNEL_EVENTS, TEST_EVENT, kinds_of
 from imsg_callbacks.outcomes import Endpoint
 from imsg_callbacks.post import TIMEOUT_S, Poster
 from imsg_callbacks.reading import Reader
-from imsg_callbacks.schemas import (
-    DeliveriesAnswer,
-    EndpointAnswer,
-    EndpointAnswered,
-    EndpointAsked,
-    EndpointChange,
-    EndpointsAnswer,
-    EventsAnswer,
-    NewAnswer,
-    RecoveryAnswer,
-    RecoveryAsked,
-    SecretAnswer,
-    TestAnswer,
-)
 from imsg_callbacks.tables import DELIVERED, FAILED, WAITING, recoveries
 from imsg_callbacks.tables import log as events
 from imsg_callbacks.times import rfc3339, rfc3339_or_none, to_ms
 from imsg_callbacks.under_way import UnderWay
-from imsg_contract import error_responses
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.api_responses import describe_answers, speak
-from imsg_runtime.responses import Answer, ok, refuse_with
+from imsg_runtime.internal_api import RETRY_AFTER_S, Call, Routes, make_api, read_number
+from imsg_runtime.responses import Answer, ok
 from imsg_runtime.service_client import Caller, Internal, ServiceUnavailable
 
-RETRY_AFTER_S = 3
 TESTS_AT_ONCE = 4
 """Test calls of one user: an endpoint that hangs holds each for as long as a call may take."""
 
 TESTS_RETRY_AFTER_S = round(TIMEOUT_S)
-DEFAULT_LIMIT, MOST = 50, 500
-MOST_EVENTS = 500
-LONGEST_WAIT_S = 60
 RECOVERED_MS = 14 * 86_400_000
 """How far back a recovery may go."""
 
@@ -74,26 +56,16 @@ class Parts:
     now: Callable[[], int]
 
 
-def api(parts: Parts, internal: Internal) -> FastAPI:
-    """Make the API. Every URL wants a service's key; who calls is what the gateway has verified."""
+def api(parts: Parts, internal: Internal) -> ASGIApp:
+    """Make the API."""
+    groups = (_endpoints(parts), _one_endpoint(parts), _deliveries(parts), _events(parts))
+    return make_api(internal, groups, (DatabaseUnavailable, ServiceUnavailable), _describe)
 
-    def let_in(request: Request) -> None:
-        request.state.caller = internal(request)
 
-    app = FastAPI(
-        title="iMSG callbacks",
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        strict_content_type=False,
-        dependencies=[Depends(let_in)],
-    )
-    speak(app)
-    for away in (DatabaseUnavailable, ServiceUnavailable):
-        app.add_exception_handler(away, _unavailable)
-    for routes in (_endpoints(parts), _one_endpoint(parts), _deliveries(parts), _events(parts)):
-        app.include_router(routes)
-    return app
+def _describe() -> Mapping[str, Any]:
+    from imsg_callbacks.openapi import document  # noqa: PLC0415  models of every answer, which only a reader wants
+
+    return document()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +77,7 @@ class Owner:
     is_admin: bool
 
 
-def _user(request: Request) -> Owner:
-    caller: Caller | None = request.state.caller
+def _admit(caller: Caller | None) -> Owner:
     if caller is None:
         raise Refusal("no_right")
     if caller.user_id is None:  # a gateway or an auth of before users had ids: soon it is of now
@@ -114,22 +85,19 @@ def _user(request: Request) -> Owner:
     return Owner(caller.user_id, caller.username, caller.is_admin)
 
 
-User = Annotated[Owner, Depends(_user)]
-Named = Annotated[str, Path(alias="id")]
-BODY = (*error_responses.BODY, "wrong_type", "missing")
+def _endpoints(parts: Parts) -> Routes[Owner]:
+    routes = Routes(_admit, "/api/callbacks")
 
-
-def _endpoints(parts: Parts) -> APIRouter:
-    routes = APIRouter(prefix="/api/callbacks")
-
-    @routes.get("", responses=describe_answers(EndpointsAnswer))
-    async def listing(user: User) -> Response:
+    @routes.get("")
+    async def listing(call: Call[Owner]) -> Response:
+        user = call.who
         found = await parts.endpoints.of_user(user.user_id)
         waiting = await parts.endpoints.count_waiting([one.id for one in found])
         return Answer(ok(callbacks=[_show(one, waiting.get(one.id, 0)) for one in found], next=None))
 
-    @routes.post("", responses=describe_answers(NewAnswer, *BODY, "too_many_callbacks"))
-    async def add(asked: EndpointAsked, user: User) -> Response:
+    @routes.take("POST", "", EndpointAsked)
+    async def add(call: Call[Owner], asked: EndpointAsked) -> Response:
+        user = call.who
         await _check_url(parts.poster, asked.url)
         _check_right(asked.events, user)
         await parts.listeners.ask(user.user_id, user.username, kinds_of(asked.events))
@@ -154,12 +122,13 @@ def _endpoints(parts: Parts) -> APIRouter:
     return routes
 
 
-def _one_endpoint(parts: Parts) -> APIRouter:
-    routes = APIRouter(prefix="/api/callbacks/{id}")
+def _one_endpoint(parts: Parts) -> Routes[Owner]:
+    routes = Routes(_admit, "/api/callbacks/{id}")
     tests = UnderWay()
 
-    @routes.patch("", responses=describe_answers(EndpointAnswer, *BODY, "not_found"))
-    async def change(name: Named, asked: EndpointChange, user: User) -> Response:
+    @routes.take("PATCH", "", EndpointChange)
+    async def change(call: Call[Owner], asked: EndpointChange) -> Response:
+        name, user = call.name("id"), call.who
         known = await parts.endpoints.one(name, user.user_id)
         if asked.url is not None:
             await _check_url(parts.poster, asked.url)
@@ -171,19 +140,22 @@ def _one_endpoint(parts: Parts) -> APIRouter:
         waiting = await parts.endpoints.count_waiting([name])
         return Answer(ok(**_show(changed, waiting.get(name, 0))))
 
-    @routes.delete("", responses=describe_answers(EndpointAnswered, "not_found"))
-    async def remove(name: Named, user: User) -> Response:
+    @routes.delete("")
+    async def remove(call: Call[Owner]) -> Response:
+        name, user = call.name("id"), call.who
         await parts.endpoints.remove(name, user.user_id)
         return Answer(ok())
 
-    @routes.post("/rotate", responses=describe_answers(SecretAnswer, "not_found"))
-    async def rotate(name: Named, user: User) -> Response:
+    @routes.post("/rotate")
+    async def rotate(call: Call[Owner]) -> Response:
+        name, user = call.name("id"), call.who
         secret = await parts.endpoints.rotate(await parts.endpoints.one(name, user.user_id))
         rotated = await parts.endpoints.one(name, user.user_id)
         return Answer(ok(secret=secret, old_until=rfc3339(rotated.old_until or 0)), headers=PRIVATE)
 
-    @routes.post("/test", responses=describe_answers(TestAnswer, "not_found", "too_many_tries"))
-    async def test(name: Named, user: User) -> Response:
+    @routes.post("/test")
+    async def test(call: Call[Owner]) -> Response:
+        name, user = call.name("id"), call.who
         with tests.count(user.user_id) as at_once:
             if at_once > TESTS_AT_ONCE:
                 raise Refusal(
@@ -210,13 +182,12 @@ def _one_endpoint(parts: Parts) -> APIRouter:
     return routes
 
 
-def _deliveries(parts: Parts) -> APIRouter:
-    routes = APIRouter(prefix="/api/callbacks/{id}")
+def _deliveries(parts: Parts) -> Routes[Owner]:
+    routes = Routes(_admit, "/api/callbacks/{id}")
 
-    @routes.post(
-        "/recover", status_code=202, responses=describe_answers(RecoveryAnswer, *BODY, "not_found", success=202)
-    )
-    async def recover(name: Named, asked: RecoveryAsked, user: User) -> Response:
+    @routes.take("POST", "/recover", RecoveryAsked)
+    async def recover(call: Call[Owner], asked: RecoveryAsked) -> Response:
+        name, user = call.name("id"), call.who
         await parts.endpoints.one(name, user.user_id)
         since, until = to_ms(asked.since), parts.now() if asked.until is None else to_ms(asked.until)
         if not parts.now() - RECOVERED_MS <= since < until:
@@ -229,27 +200,21 @@ def _deliveries(parts: Parts) -> APIRouter:
         await _begin_recovery(parts.database, name, since, until)
         return Answer(ok(since=rfc3339(since), until=rfc3339(until)), 202)
 
-    @routes.get(
-        "/deliveries",
-        responses=describe_answers(DeliveriesAnswer, "wrong_type", "not_found"),
-        openapi_extra=_parameters(DELIVERY_PARAMETERS),
-    )
-    async def deliveries(name: Named, request: Request, user: User) -> Response:
+    @routes.get("/deliveries")
+    async def deliveries(call: Call[Owner]) -> Response:
+        name, user = call.name("id"), call.who
         await parts.endpoints.one(name, user.user_id)
-        given = request.query_params
+        given = call.query
         state = given.get("state")
         if state is not None and state not in (WAITING, DELIVERED, FAILED):
             raise _wrong("state", "应为 waiting、delivered 或 failed", "it must be waiting, delivered or failed")
-        limit = _read_number(given, "limit", DEFAULT_LIMIT, 1, MOST)
+        limit = read_number(given, "limit", DEFAULT_LIMIT, 1, MOST)
         found, cursor = await parts.deliveries.page(name, state, limit, given.get("cursor") or None)
         return Answer(ok(deliveries=found, next=cursor))
 
-    @routes.post(
-        "/deliveries/{event}/resend",
-        status_code=202,
-        responses=describe_answers(EndpointAnswered, "not_found", success=202),
-    )
-    async def resend(name: Named, event: str, user: User) -> Response:
+    @routes.post("/deliveries/{event}/resend")
+    async def resend(call: Call[Owner]) -> Response:
+        name, event, user = call.name("id"), call.name("event"), call.who
         await parts.endpoints.one(name, user.user_id)
         await parts.deliveries.begin_anew(name, event)
         parts.dispatcher.wake()
@@ -258,18 +223,15 @@ def _deliveries(parts: Parts) -> APIRouter:
     return routes
 
 
-def _events(parts: Parts) -> APIRouter:
-    routes = APIRouter()
+def _events(parts: Parts) -> Routes[Owner]:
+    routes = Routes(_admit)
 
-    @routes.get(
-        "/api/events",
-        responses=describe_answers(EventsAnswer, "wrong_type", "cursor_expired"),
-        openapi_extra=_parameters(EVENT_PARAMETERS),
-    )
-    async def read(request: Request, user: User) -> Response:
-        given = request.query_params
-        wait_s = _read_number(given, "wait", 0, 0, LONGEST_WAIT_S)
-        limit = _read_number(given, "limit", 100, 1, MOST_EVENTS)
+    @routes.get("/api/events")
+    async def read(call: Call[Owner]) -> Response:
+        user = call.who
+        given = call.query
+        wait_s = read_number(given, "wait", 0, 0, LONGEST_WAIT_S)
+        limit = read_number(given, "limit", 100, 1, MOST_EVENTS)
         await parts.listeners.note_read(user.user_id, user.username, is_admin=user.is_admin)
         found = await parts.reader.read(user.user_id, given.get("after") or None, wait_s, limit)
         told = ",".join(found.bodies)
@@ -348,51 +310,5 @@ async def _begin_recovery(database: Database, endpoint: str, since: int, until: 
         await connection.execute(insert(recoveries).values(row))
 
 
-def _read_number(given: QueryParams, name: str, default: int, least: int, most: int) -> int:
-    text = given.get(name)
-    if text is None:
-        return default
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(most)) else -1
-    if not least <= number <= most:
-        raise _wrong(name, f"应为 {least} 到 {most} 的整数", f"it must be a whole number from {least} to {most}")
-    return number
-
-
 def _wrong(field: str, zh: str, en: str) -> Refusal:
     return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    del error
-    away = Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
-    return refuse_with(away, request.headers.get("accept-language", ""))
-
-
-DELIVERY_PARAMETERS = {
-    "state": {"type": "string", "enum": [WAITING, DELIVERED, FAILED]},
-    "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT},
-    "cursor": {
-        "type": "string",
-        "pattern": "^([A-P][A-Za-z0-9_-]{9}[AEIMQUYcgkosw048]=?)?$",
-        "description": "`next` of the page before.",
-    },
-}
-EVENT_PARAMETERS = {
-    "after": {
-        "type": "string",
-        "pattern": "^([A-Za-z0-9_-]{32})?$",
-        "description": "`next` of the answer before; left out: from the oldest that is kept.",
-    },
-    "wait": {
-        "type": "integer",
-        "minimum": 0,
-        "maximum": LONGEST_WAIT_S,
-        "default": 0,
-        "description": "For how many seconds an answer may wait for an event.",
-    },
-    "limit": {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS, "default": 100},
-}
-
-
-def _parameters(schemas: dict[str, Any]) -> dict[str, Any]:
-    return {"parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]}

@@ -2,43 +2,30 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Request
+from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from imsg_broker.port import PublishRefused, PublishUnknown
-from imsg_catalog.schemas import AddedAnswer, Asked, RemovedAnswer, SuppressionsAnswer, show
-from imsg_catalog.store import Filter, Row
+from imsg_catalog.schemas import Asked, show
+from imsg_catalog.store import DEFAULT_LIMIT, MOST, Filter, Row
 from imsg_catalog.suppressions import Suppressions
 from imsg_channels import BY_NAME, METHODS, unknown_method
-from imsg_contract import error_responses
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_contract.suppressions import FOR_ALL, Reason
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.api_responses import describe_answers, speak
+from imsg_runtime.internal_api import Call, Routes, admit_administrator, make_api, read_number
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.responses import Answer, ok, prefers_english, refuse_with
+from imsg_runtime.responses import Answer, ok, prefers_english
 from imsg_runtime.service_client import Caller, Internal
 
-RETRY_AFTER_S = 3
-DEFAULT_LIMIT, MOST = 50, 500
-MOST_PROBLEMS = 100
-CURSOR = "^[0-9a-f]{32}$"
+AWAY = (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, PublishUnknown)
+"""What may not be there when it is needed."""
 
-PARAMETERS: Mapping[str, Mapping[str, Any]] = {
-    "method": {"type": "string", "enum": [*METHODS]},
-    "reason": {"type": "string", "enum": [reason.value for reason in Reason]},
-    "to": {
-        "type": "string",
-        "minLength": 1,
-        "pattern": r"^[^\u0000]*$",
-        "description": "An address, or a part of one, whatever its case.",
-    },
-    "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT_LIMIT},
-    "cursor": {"type": "string", "pattern": f"({CURSOR})|(^$)", "description": "`next` of the page before."},
-}
+MOST_PROBLEMS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,60 +36,34 @@ class Parts:
     now_ms: Callable[[], int]
 
 
-def api(parts: Parts, internal: Internal) -> FastAPI:
-    """Make the API. Every URL wants the service key, and an administrator on whose behalf it is called."""
-
-    def let_in(request: Request) -> None:
-        request.state.caller = internal(request)
-
-    app = FastAPI(
-        title="iMSG catalog", docs_url=None, redoc_url=None, redirect_slashes=False, dependencies=[Depends(let_in)]
-    )
-    speak(app)
-    for away in (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, PublishUnknown):
-        app.add_exception_handler(away, _unavailable)
-    app.include_router(_suppressions(parts))
-    return app
+def api(parts: Parts, internal: Internal) -> Starlette:
+    """Make the API."""
+    return make_api(internal, [_suppressions(parts)], AWAY, _describe)
 
 
-def _administrator(request: Request) -> Caller:
-    caller: Caller | None = request.state.caller
-    if caller is None or not caller.is_admin:
-        raise Refusal("no_right")
-    return caller
+def _describe() -> Mapping[str, Any]:
+    from imsg_catalog.openapi import document  # noqa: PLC0415  only a reader wants it
+
+    return document()
 
 
-Administrator = Annotated[Caller, Depends(_administrator)]
+def _suppressions(parts: Parts) -> Routes[Caller]:
+    routes = Routes(admit_administrator)
 
-
-def _suppressions(parts: Parts) -> APIRouter:
-    routes = APIRouter()
-
-    @routes.get(
-        "/api/suppressions",
-        responses=describe_answers(SuppressionsAnswer, "wrong_type", "method_unknown", "no_right"),
-        openapi_extra={
-            "parameters": [{"name": name, "in": "query", "schema": one} for name, one in PARAMETERS.items()]
-        },
-    )
-    async def page(_: Administrator, request: Request) -> Response:
-        wanted = _read_filter(request.query_params)
+    @routes.get("/api/suppressions")
+    async def page(call: Call[Caller]) -> Response:
+        wanted = _read_filter(call.query)
         rows = await parts.suppressions.page(wanted)
         following = rows[-1].id if len(rows) == wanted.limit else None
         return Answer(ok(suppressions=[show(row) for row in rows], next=following))
 
-    @routes.post(
-        "/api/suppressions",
-        responses=describe_answers(
-            AddedAnswer, *error_responses.BODY, "method_unknown", "recipients_invalid", "no_right"
-        ),
-    )
-    async def add(caller: Administrator, request: Request, asked: Asked) -> Response:
-        english = prefers_english(request.headers.get("accept-language", ""))
-        rows, problems = _read_rows(asked, caller, parts.now_ms(), english=english)
+    @routes.take("POST", "/api/suppressions", Asked)
+    async def add(call: Call[Caller], asked: Asked) -> Response:
+        english = prefers_english(call.language)
+        rows, problems = _read_rows(asked, call.who, parts.now_ms(), english=english)
         if not rows and isinstance(asked.to, str):
             raise _no_address(asked)
-        new = await parts.suppressions.add(rows, caller)
+        new = await parts.suppressions.add(rows, call.who)
         return Answer(
             ok(
                 id=new[0].id if len(new) == 1 else None,
@@ -113,9 +74,9 @@ def _suppressions(parts: Parts) -> APIRouter:
             )
         )
 
-    @routes.delete("/api/suppressions/{id}", responses=describe_answers(RemovedAnswer, "not_found", "no_right"))
-    async def remove(caller: Administrator, name: Annotated[str, Path(alias="id")]) -> Response:
-        await parts.suppressions.remove(name.lower(), caller)
+    @routes.delete("/api/suppressions/{id}")
+    async def remove(call: Call[Caller]) -> Response:
+        await parts.suppressions.remove(call.name("id").lower(), call.who)
         return Answer(ok())
 
     return routes
@@ -168,7 +129,7 @@ def _no_address(asked: Asked) -> Refusal:
     return Refusal("recipients_invalid", why_zh=zh, why_en=en)
 
 
-def _read_filter(given: Mapping[str, str]) -> Filter:
+def _read_filter(given: QueryParams) -> Filter:
     """Read what a page is asked for. Raises Refusal."""
     method, reason, to = given.get("method"), given.get("reason"), given.get("to")
     if method is not None and method not in METHODS:
@@ -183,7 +144,7 @@ def _read_filter(given: Mapping[str, str]) -> Filter:
         None if reason is None else Reason(reason),
         None if to is None else _part(to.strip(), method),
         _read_cursor(given.get("cursor")),
-        _read_limit(given.get("limit")),
+        read_number(given, "limit", DEFAULT_LIMIT, 1, MOST),
     )
 
 
@@ -204,19 +165,3 @@ def _read_cursor(text: str | None) -> str | None:
             why_en="it must be the `next` of the page before, unchanged; leave it out for the first page",
         )
     return text
-
-
-def _read_limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    limit = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MOST)) else 0
-    if not 1 <= limit <= MOST:
-        why_zh, why_en = f"应为 1 到 {MOST} 的整数", f"it must be a whole number from 1 to {MOST}"
-        raise Refusal("wrong_type", field="limit", why_zh=why_zh, why_en=why_en)
-    return limit
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    del error
-    away = Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
-    return refuse_with(away, request.headers.get("accept-language", ""))

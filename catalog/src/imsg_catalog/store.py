@@ -27,6 +27,9 @@ Key = tuple[str, str, str, str, str]
 Place = tuple[str, str]
 """(method, person): one field of the mirror."""
 
+DEFAULT_LIMIT, MOST = 50, 500
+"""Rows of a page."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

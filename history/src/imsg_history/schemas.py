@@ -2,10 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-
-from imsg_channels import METHODS, unknown_method
-from imsg_contract.errors import Refusal
+from pydantic import BaseModel, ConfigDict, Field
 
 StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
 
@@ -243,40 +240,6 @@ class DeadAnswer(AnswerShape, DeadShape):
     body: Annotated[str, Field(default_factory=str)]
     body_base64: Annotated[
         str, Field(default_factory=str, description="Instead of `body` where the bytes are no UTF-8.")
-    ]
-
-
-def _method(given: object) -> object:
-    if given is None:
-        raise Refusal("missing", field="method")
-    if given not in METHODS:
-        raise unknown_method()
-    return given
-
-
-def _address(given: object) -> object:
-    if given is None:
-        raise Refusal("missing", field="to")
-    if not isinstance(given, str):
-        raise Refusal("recipients_invalid", why_zh="to 应是一个地址", why_en="to must be one address")
-    return given
-
-
-class ErasureAsked(BaseModel):
-    """POST /api/v2/erasures: whose data is to be erased."""
-
-    model_config = ConfigDict(
-        strict=True,
-        extra="ignore",
-        frozen=True,
-        json_schema_extra={"examples": [{"method": "smtp", "to": "zhang.san@example.com"}]},
-    )
-
-    method: Annotated[str, BeforeValidator(_method), WithJsonSchema({"type": "string", "enum": [*METHODS]})]
-    to: Annotated[
-        str,
-        BeforeValidator(_address),
-        WithJsonSchema({"type": "string", "description": "One address; of mail, in whatever case."}),
     ]
 
 

@@ -6,12 +6,14 @@ import itertools
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from imsg_broker.port import PublishRefused, PublishUnknown
 from imsg_contract.errors import Refusal
 from imsg_runtime import bodies
+from imsg_runtime.api_responses import bind
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.opt_out import is_opt_in, is_opt_out
@@ -21,6 +23,8 @@ from imsg_sms.receipts import Receipts
 from imsg_sms.wishes import find_reported, find_wishes
 
 log = logger(__name__)
+
+PATH = "/hooks/sms/{name}/{given}"
 
 MAX_BODY_BYTES = 1024 * 1024
 """Some 3,000 reports; Aliyun sends batches of at most 100."""
@@ -87,13 +91,13 @@ class Keeper:
             await self.receipts.publish_inbound(said)
 
 
-def routes(keeper: Keeper, providers: Sequence[Reporting], public_url: str = "") -> APIRouter:
+def routes(keeper: Keeper, providers: Sequence[Reporting], public_url: str = "") -> list[Route]:
     """Make the routes under /hooks/sms."""
-    router = APIRouter(prefix="/hooks/sms")
     known: Mapping[str, Reporting] = {provider.name: provider for provider in providers}
 
-    async def report(name: str, given: str, request: Request) -> Response:
+    async def report(request: Request) -> Response:
         """Take receipts and inbound messages; repeats are harmless, and what is not kept is asked for again."""
+        name, given = request.path_params["name"], request.path_params["given"]
         provider = known.get(name)
         if provider is None or provider.secret is None or not _same(given, provider.secret):
             raise Refusal("no_such_url", path=request.url.path)
@@ -110,9 +114,7 @@ def routes(keeper: Keeper, providers: Sequence[Reporting], public_url: str = "")
             return _reply(provider.lost)
         return _reply(read.kept or provider.kept)
 
-    for path in ("/{name}/{given}", f"/{{name}}/{{given}}{INBOUND}"):
-        router.add_api_route(path, report, methods=["GET", "POST"], response_model=None)
-    return router
+    return [bind(path, report, "GET", "POST") for path in (PATH, PATH + INBOUND)]
 
 
 async def pull(keeper: Keeper, name: str, fetch: Pull, every_s: float = PULL_EVERY_S) -> None:

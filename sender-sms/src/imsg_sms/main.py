@@ -7,11 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from imsg_delivery.sender import Sender, make_sender
-from imsg_runtime.api_responses import speak
+from imsg_runtime.api_responses import make_app
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.service import Service
@@ -64,12 +63,10 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     )
     sender.work(channel)
     sender.service.watch(_publish(channel.templates, sender.redis), "templates")
-    api = FastAPI(title="iMSG sender-sms", openapi_url=None)
-    speak(api)
     reporting = [provider for provider in channel.providers if isinstance(provider, Reporting)]
     signatures = {one.name: found for one in channel.providers if (found := find_only(one.limits)) is not None}
     keeper = hooks.Keeper(receipts, settings.sms.opt_out, settings.sms.opt_in, signatures)
-    api.include_router(hooks.routes(keeper, reporting, settings.public_url))
+    api = make_app(hooks.routes(keeper, reporting, settings.public_url))
     for provider in channel.providers:
         for number, fetch in enumerate(provider.pulls if isinstance(provider, Pulling) else ()):
             sender.service.watch(hooks.pull(keeper, provider.name, fetch), f"reports of {provider.name} {number}")

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from fastapi import APIRouter, Request
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from imsg_contract.errors import Refusal
+from imsg_runtime.api_responses import bind
 from imsg_runtime.observe import logger
 from imsg_wechat import crypto, replies
 from imsg_wechat.consoles import Consoles
@@ -17,6 +18,8 @@ from imsg_wechat.nonces import FRESH_S, Nonces, Repeated
 from imsg_wechat.receipts import NotKept
 from imsg_wechat.replies import Message, Unreadable
 from imsg_wechat.webhook import Reception
+
+PATH = "/hooks/wechat/{account}"
 
 MAX_BODY_BYTES = 64 * 1024
 ANSWER_WITHIN_S = 4.5
@@ -68,13 +71,12 @@ class Gate:
             raise Refusal("stale", minutes=FRESH_S // 60)
 
 
-def routes(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> APIRouter:
+def routes(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> list[Route]:
     """Make the routes; who is not WeChat is refused before anything is read of what he sent."""
-    router = APIRouter(prefix="/hooks/wechat")
 
-    @router.get("/{account}")
-    async def verify(account: str, request: Request) -> Response:
+    async def verify(request: Request) -> Response:
         """Answer WeChat's question whether this is ours: with its echostr, and nothing else."""
+        account: str = request.path_params["account"]
         door = _door(doors, account, request)
         query = request.query_params
         if not crypto.is_genuine(query.get("signature", ""), door.token, *_stamps(request)):
@@ -82,9 +84,9 @@ def routes(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> APIRo
         gate.require_fresh(account, request)
         return PlainTextResponse(query.get("echostr", "")[:MAX_ECHO_CHARACTERS])
 
-    @router.post("/{account}")
-    async def take(account: str, request: Request) -> Response:
+    async def take(request: Request) -> Response:
         """Take a message or an event; answer its passive reply, or `success`."""
+        account: str = request.path_params["account"]
         deadline = asyncio.get_running_loop().time() + ANSWER_WITHIN_S
         door = _door(doors, account, request)
         is_safe = request.query_params.get("encrypt_type", "raw") == "aes"
@@ -110,7 +112,7 @@ def routes(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> APIRo
             reply = replies.seal(reply, door.key, door.appid, door.token, at)
         return Response(reply, media_type="application/xml")
 
-    return router
+    return [bind(PATH, verify, "GET"), bind(PATH, take, "POST")]
 
 
 def _door(doors: Mapping[str, Door], account: str, request: Request) -> Door:

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.internal_api import RETRY_AFTER_S, Call, Routes, admit_service, read_number
 from imsg_runtime.observe import logger
-from imsg_runtime.responses import Answer, ok, refuse_with
-from imsg_runtime.service_client import Internal
+from imsg_runtime.responses import Answer, ok
+from imsg_runtime.service_client import Caller
 from imsg_wechat.api import Api
 from imsg_wechat.bindings import LIFE_S, Binding, Bindings
 from imsg_wechat.codes import Complaint
@@ -22,7 +21,6 @@ from imsg_wechat.followers import Followers
 from imsg_wechat.store import Follower
 from imsg_wechat.transport import Trouble
 
-RETRY_AFTER_S = 3
 MOST = 500
 
 log = logger(__name__)
@@ -49,25 +47,20 @@ class Parts:
     now: Callable[[], float] = time.time
 
 
-def add_routes(app: FastAPI, parts: Parts, internal: Internal) -> None:
-    """Add the routes; every one wants the gateway's key."""
-    app.add_exception_handler(DatabaseUnavailable, _unavailable)
-    for routes in (_followers(parts), _bindings(parts)):
-        app.include_router(routes, prefix="/internal", dependencies=[Depends(internal)], include_in_schema=False)
+def make_groups(parts: Parts) -> list[Routes[Caller | None]]:
+    """Make the routes."""
+    return [_followers(parts), _bindings(parts)]
 
 
-def _followers(parts: Parts) -> APIRouter:
-    routes = APIRouter(prefix="/followers")
+def _followers(parts: Parts) -> Routes[Caller | None]:
+    routes = Routes(admit_service, "/internal/followers")
     followers = parts.followers
 
     @routes.get("")
-    async def page(
-        account: str | None = None,
-        tag: str | None = None,
-        after: str = "",
-        limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
-    ) -> Response:
+    async def page(call: Call[Caller | None]) -> Response:
         """List followers in the order of their tags, or the one who has a tag."""
+        account, tag = call.query.get("account"), call.query.get("tag")
+        after, limit = call.query.get("after", ""), read_number(call.query, "limit", 50, 1, MOST)
         if tag is not None:
             found = [one for one in (await followers.by_tags([tag])).values() if account in (None, one.account)]
             return Answer(ok(followers=[_describe(one) for one in found], next=None))
@@ -76,8 +69,9 @@ def _followers(parts: Parts) -> APIRouter:
         return Answer(ok(followers=[_describe(one) for one in found[:limit]], next=following))
 
     @routes.post("/{tag}/renew")
-    async def renew(tag: str) -> Response:
+    async def renew(call: Call[Caller | None]) -> Response:
         """Give whoever has the tag another one, also where this is asked again."""
+        tag = call.name("tag")
         follower = await followers.renew(tag, int(parts.now()))
         if follower is None:
             raise Refusal("not_found", what=tag[:32])
@@ -85,8 +79,9 @@ def _followers(parts: Parts) -> APIRouter:
         return Answer(ok(**_describe(follower)))
 
     @routes.delete("/{tag}")
-    async def revoke(tag: str) -> Response:
+    async def revoke(call: Call[Caller | None]) -> Response:
         """Take the tag from whoever has it."""
+        tag = call.name("tag")
         retired = await followers.revoke(tag, int(parts.now()))
         if retired is None:
             raise Refusal("not_found", what=tag[:32])
@@ -96,8 +91,8 @@ def _followers(parts: Parts) -> APIRouter:
     return routes
 
 
-def _bindings(parts: Parts) -> APIRouter:
-    routes = APIRouter(prefix="/bindings")
+def _bindings(parts: Parts) -> Routes[Caller | None]:
+    routes = Routes(admit_service, "/internal/bindings")
     bindings = parts.bindings
 
     async def find(name: str) -> Binding:
@@ -106,8 +101,8 @@ def _bindings(parts: Parts) -> APIRouter:
             raise Refusal("not_found", what=name[:32])
         return binding
 
-    @routes.post("")
-    async def make(asked: BindingAsked) -> Response:
+    @routes.take("POST", "", BindingAsked)
+    async def make(_: Call[Caller | None], asked: BindingAsked) -> Response:
         """Have WeChat make a code that a follower scans."""
         api = parts.apis.get(asked.account)
         if api is None:
@@ -123,14 +118,14 @@ def _bindings(parts: Parts) -> APIRouter:
         return Answer(ok(url=url, **_show(binding, parts.now())))
 
     @routes.get("/{name}")
-    async def show(name: str) -> Response:
+    async def show(call: Call[Caller | None]) -> Response:
         """Say how far a code is, and who has scanned it."""
-        return Answer(ok(**_show(await find(name), parts.now())))
+        return Answer(ok(**_show(await find(call.name("name")), parts.now())))
 
     @routes.post("/{name}/confirmed")
-    async def note_confirmed(name: str) -> Response:
+    async def note_confirmed(call: Call[Caller | None]) -> Response:
         """Note that the user has the contact now."""
-        return Answer(ok(**_show(await bindings.confirm(await find(name)), parts.now())))
+        return Answer(ok(**_show(await bindings.confirm(await find(call.name("name"))), parts.now())))
 
     return routes
 
@@ -158,8 +153,3 @@ def _show(binding: Binding, now: float) -> dict[str, Any]:
 
 def _write_time(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    log.warning("unavailable", error=str(error))
-    return refuse_with(Refusal("unavailable", retry_after_s=RETRY_AFTER_S), request.headers.get("accept-language", ""))

@@ -8,7 +8,6 @@ from functools import partial
 from random import SystemRandom
 from zoneinfo import ZoneInfo
 
-from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from imsg_contract.addresses import make_tag
@@ -17,10 +16,11 @@ from imsg_database.database import connect
 from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
+from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime import redis, service_client
-from imsg_runtime.api_responses import speak
+from imsg_runtime.internal_api import make_api
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.service import Service
@@ -40,7 +40,7 @@ from imsg_wechat.departures import Departures
 from imsg_wechat.doubts import Doubts
 from imsg_wechat.followers import Followers
 from imsg_wechat.hooks import Door, Gate, routes
-from imsg_wechat.internal import Parts, add_routes
+from imsg_wechat.internal import Parts, make_groups
 from imsg_wechat.menu import Made, describe_menu, make_menu
 from imsg_wechat.migrations import STEPS
 from imsg_wechat.nonces import Nonces
@@ -108,13 +108,11 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
         sender.service.warn(f"templates of {name}", check.tell)
     sender.service.watch(receipts.run(), "receipts")
     sender.work(channel)
-    api = FastAPI(title="iMSG sender-wechat", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    speak(api)
     consoles = Consoles(connection)
     await _warn_of_plain(consoles, wechat)
     guard = Internal("wechat", settings.service_key, settings.peer_keys)
-    add_routes(api, Parts(followers, bindings, channel.apis), guard)
-    api.include_router(routes(_doors(wechat), reception, Gate(Nonces(connection), consoles, time.time)))
+    api = make_api(guard, make_groups(Parts(followers, bindings, channel.apis)), (DatabaseUnavailable,))
+    api.router.routes += routes(_doors(wechat), reception, Gate(Nonces(connection), consoles, time.time))
     return api
 
 

@@ -4,14 +4,19 @@ from typing import Annotated, Literal
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from starlette.applications import Starlette
+from starlette.responses import Response
 
 from imsg_contract.errors import REASONS, TEXTS, Refusal
-from imsg_runtime.api_responses import speak
+from imsg_runtime.internal_api import Call, Routes, admit_service, make_api
 from imsg_runtime.responses import Answer, encode, ok, prefers_english, wrong, wrong_fields
+from imsg_runtime.service_client import KEY_HEADER, Caller, Internal
+from imsg_runtime.settings import PeerKeys
+
+KEY = SecretStr("a key between services, long enough")
 
 
 class Order(BaseModel):
@@ -22,33 +27,32 @@ class Order(BaseModel):
 
 
 @pytest.fixture
-def api() -> FastAPI:
+def api() -> Starlette:
     """Make an app that refuses, crashes and takes a typed body."""
-    api = FastAPI()
-    speak(api)
+    routes = Routes(admit_service)
 
-    @api.post("/order")
-    async def order(order: Order) -> dict[str, object]:
-        return ok(count=order.count)
+    @routes.take("POST", "/order", Order)
+    async def order(_: Call[Caller | None], asked: Order) -> Response:
+        return Answer(ok(count=asked.count))
 
-    @api.get("/refuse")
-    async def refuse() -> None:
+    @routes.get("/refuse")
+    async def refuse(_: Call[Caller | None]) -> Response:
         raise Refusal("too_many_tries", what_zh="错误的密码", what_en="wrong passwords", after=7, retry_after_s=7)
 
-    @api.get("/crash")
-    async def crash() -> None:
+    @routes.get("/crash")
+    async def crash(_: Call[Caller | None]) -> Response:
         raise ZeroDivisionError
 
-    return api
+    return make_api(Internal("history", (KEY,), PeerKeys()), [routes], ())
 
 
-def client(api: FastAPI) -> httpx.AsyncClient:
+def client(api: Starlette) -> httpx.AsyncClient:
     """Open a client to the app."""
     transport = httpx.ASGITransport(api, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://test")
+    return httpx.AsyncClient(transport=transport, base_url="http://test", headers={KEY_HEADER: KEY.get_secret_value()})
 
 
-async def test_a_refusal_answers_its_code_reason_detail_and_retry_after(api: FastAPI) -> None:
+async def test_a_refusal_answers_its_code_reason_detail_and_retry_after(api: Starlette) -> None:
     """10016 carries the detail in its text as well."""
     async with client(api) as http:
         answer = await http.get("/refuse")
@@ -75,7 +79,9 @@ async def test_a_refusal_answers_its_code_reason_detail_and_retry_after(api: Fas
         (b'{"count": 5.0}', 10017, "wrong_type"),
     ],
 )
-async def test_a_wrong_body_is_answered_in_the_public_shape(api: FastAPI, body: bytes, code: int, reason: str) -> None:
+async def test_a_wrong_body_is_answered_in_the_public_shape(
+    api: Starlette, body: bytes, code: int, reason: str
+) -> None:
     """Absent is 10002, a wrong type 10017, and the field is named."""
     async with client(api) as http:
         answer = (await http.post("/order", content=body, headers={"content-type": "application/json"})).json()
@@ -85,7 +91,7 @@ async def test_a_wrong_body_is_answered_in_the_public_shape(api: FastAPI, body: 
         assert "count" in answer["detail"]
 
 
-async def test_unknown_paths_and_methods_keep_the_shape(api: FastAPI) -> None:
+async def test_unknown_paths_and_methods_keep_the_shape(api: Starlette) -> None:
     """Never a framework's own answer."""
     async with client(api) as http:
         missing = await http.get("/nowhere")
@@ -94,7 +100,7 @@ async def test_unknown_paths_and_methods_keep_the_shape(api: FastAPI) -> None:
     assert (wrong.status_code, wrong.json()["reason"], wrong.headers["allow"]) == (405, "no_such_method", "POST")
 
 
-async def test_a_crash_is_numbered_and_shows_nothing_of_the_inside(api: FastAPI) -> None:
+async def test_a_crash_is_numbered_and_shows_nothing_of_the_inside(api: Starlette) -> None:
     """The number is what an administrator finds in the log."""
     async with client(api) as http:
         answer = await http.get("/crash", headers={"accept-language": "en"})

@@ -1,66 +1,52 @@
-"""FastAPI apps that answer in the public shape.
+"""Apps that answer in the public shape whatever they meet: a refusal, an unknown path, a bug."""
 
-Apart from `responses`, since half of the services answer without FastAPI, and it is 6 MiB of memory.
-"""
+from collections.abc import Awaitable, Callable, Sequence
 
-from collections.abc import Callable
-from typing import Any
-
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
-from imsg_contract import error_responses
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import refuse_json, refuse_with, report_crash, wrong_fields
-
-_FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
+from imsg_runtime.responses import refuse_json, refuse_with, report_crash
 
 
-def speak(api: FastAPI) -> None:
-    """Make a FastAPI app answer refusals, unknown paths, wrong fields and crashes in the public shape.
+def make_app(routes: Sequence[Route] = ()) -> Starlette:
+    """Make an app of routes that speaks so. A path with a slash too many is another path."""
+    app = Starlette(routes=list(routes))
+    app.router.redirect_slashes = False
+    speak(app)
+    return app
 
-    Its OpenAPI document has no 422 then: a wrong field is answered 400.
-    """
+
+def bind(path: str, endpoint: Callable[[Request], Awaitable[Response]], *verbs: str) -> Route:
+    """Make a route for these verbs alone: Starlette would add HEAD to GET, which nobody declared."""
+    route = Route(path, endpoint, methods=list(verbs))
+    route.methods = set(verbs)
+    return route
+
+
+def speak(app: Starlette) -> None:
+    """Make an app answer refusals, unknown paths and crashes in the public shape."""
 
     async def on_refusal(request: Request, refusal: Refusal) -> Response:
-        return refuse_with(refusal, _language(request))
+        return refuse_with(refusal, language(request))
 
     async def on_http(request: Request, error: HTTPException) -> Response:
-        return refuse_with(_translate(request, error), _language(request))
-
-    async def on_fields(request: Request, error: RequestValidationError) -> Response:
-        return refuse_with(wrong_fields(error.errors()), _language(request))
+        return refuse_with(_translate(request, error), language(request))
 
     async def on_crash(request: Request, error: Exception) -> Response:
-        return report_crash(error, _language(request))
+        return report_crash(error, language(request))
 
-    api.add_exception_handler(Refusal, on_refusal)  # type: ignore[arg-type]
-    api.add_exception_handler(HTTPException, on_http)  # type: ignore[arg-type]
-    api.add_exception_handler(RequestValidationError, on_fields)  # type: ignore[arg-type]
-    api.add_exception_handler(Exception, on_crash)
-    api.openapi = _leave_out_422(api.openapi)  # type: ignore[method-assign]
+    app.add_exception_handler(Refusal, on_refusal)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, on_http)  # type: ignore[arg-type]
+    app.add_exception_handler(Exception, on_crash)
 
 
-def describe_answers(shape: Any, *reasons: str, success: int = 200) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401  a model, FastAPI's own type
-    """Describe for FastAPI what a URL answers to a user: its success, and every refusal."""
-    found: dict[int | str, dict[str, Any]] = {success: {"model": shape}}
-    found.update(error_responses.describe((*error_responses.ANY, *error_responses.TOKEN, *reasons)))
-    return found
-
-
-def _leave_out_422(describe: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    def describe_ours() -> dict[str, Any]:
-        document = describe()
-        for operations in document["paths"].values():
-            for operation in operations.values():
-                operation["responses"].pop("422", None)
-        for name in _FASTAPIS_OWN:
-            document.get("components", {}).get("schemas", {}).pop(name, None)
-        return document
-
-    return describe_ours
+def language(request: Request) -> str:
+    """Return what the client wants to read, as it said."""
+    return request.headers.get("accept-language", "")
 
 
 def _translate(request: Request, error: HTTPException) -> Refusal:
@@ -71,7 +57,3 @@ def _translate(request: Request, error: HTTPException) -> Refusal:
         headers = {"Allow": allowed}
         return Refusal("no_such_method", path=request.url.path, method=request.method, allowed=allowed, headers=headers)
     return refuse_json(str(error.detail))
-
-
-def _language(request: Request) -> str:
-    return request.headers.get("accept-language", "")

@@ -143,7 +143,7 @@ def callers_of(owner: str, verb: str, path: str) -> frozenset[str]:
 
 
 class Internal:
-    """A FastAPI dependency: lets in the services that may, and gives on whose behalf, None where on their own.
+    """Lets in the services that may, and gives on whose behalf, None where on their own.
 
     Where `peer_keys` names the callers' own keys, a key opens what its services may call (`RULES`) and nothing else.
     Where it names none, `shared` is the one key of all services, and opens everything.

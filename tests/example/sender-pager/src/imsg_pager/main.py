@@ -1,13 +1,12 @@
 """The wiring of sender-pager: its settings and its channel."""
 
 import httpx
-from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from starlette.types import ASGIApp
 
 from imsg_delivery.sender import Sender, make_sender
 from imsg_pager.channel import PagerChannel
-from imsg_runtime.api_responses import speak
+from imsg_runtime.api_responses import make_app
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import Common
@@ -37,6 +36,4 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
 async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     client = httpx.AsyncClient(base_url=settings.pager.url, timeout=settings.pager.timeout_s)
     sender.work(PagerChannel(await sender.stack.enter_async_context(client)))
-    api = FastAPI(title="iMSG sender-pager", openapi_url=None)
-    speak(api)
-    return api
+    return make_app()
