@@ -22,7 +22,7 @@ from imsg_wechat.placeholders import Occasion
 from imsg_wechat.store import Follower
 from imsg_wechat.template_check import TemplateBlocks, TemplateCheck
 from imsg_wechat.templates import Outgoing, Templates, Unfit
-from imsg_wechat.transport import CALLS_PER_CLIENT, CLIENTS
+from imsg_wechat.transport import CALLS
 from imsg_wechat.ways import Ways
 
 CHUNK_SIZE = 100
@@ -68,7 +68,7 @@ class Prepared:
 
 def terms(uncertain: Uncertain) -> Terms:
     """Share out the calls that the clients make at once."""
-    calls = CLIENTS * CALLS_PER_CLIENT
+    calls = CALLS
     return Terms(
         chunk_size=CHUNK_SIZE,
         call_size=1,

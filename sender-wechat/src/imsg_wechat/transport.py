@@ -1,21 +1,22 @@
-"""Calls to WeChat over HTTP: bounded, spread over several clients, and every way they can go wrong named."""
+"""Calls to WeChat over HTTP: bounded, and every way they can go wrong named."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.request import getproxies
 
 import httpx
 
+from imsg_runtime.http_transport import ConnectionTransport
 from imsg_wechat.codes import OK, Complaint
 
-CLIENTS = 4
-CALLS_PER_CLIENT = 8
-"""httpx' pool costs more with every call in flight: several small ones reach what one large one does not."""
-
 MAX_ANSWER_BYTES = 1024 * 1024
+
+CALLS = 32
+"""At once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ Answer = Fields | Complaint | Trouble
 class Transport:
     """Makes calls. URLs carry tokens: none is ever logged, nor put into a detail."""
 
-    def __init__(self, clients: list[httpx.AsyncClient], timeouts: Timeouts) -> None:
-        self._clients = dict.fromkeys(clients, 0)
+    def __init__(self, client: httpx.AsyncClient, timeouts: Timeouts) -> None:
+        self._client = client
         self._timeouts = timeouts
 
     async def call(
@@ -59,11 +60,9 @@ class Transport:
         """Make one call; JSON goes out unescaped, since some of WeChat's endpoints show escapes as they are."""
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         headers = {} if content is None else {"Content-Type": "application/json; charset=utf-8"}
-        client = min(self._clients, key=self._clients.__getitem__)
-        self._clients[client] += 1
         try:
             async with asyncio.timeout(self._timeouts.call_s):
-                request = client.stream(method, url, params=params, content=content, headers=headers)
+                request = self._client.stream(method, url, params=params, content=content, headers=headers)
                 async with request as response:
                     return await _read(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
@@ -76,27 +75,17 @@ class Transport:
             return Trouble(
                 "cut_off", f"The connection ended before WeChat's answer ({_name_error(error)}).", may_have_it=True
             )
-        finally:
-            self._clients[client] -= 1
 
 
 @asynccontextmanager
 async def connect(timeouts: Timeouts) -> AsyncIterator[Transport]:
-    """Open the clients; no connection is made before the first call."""
-    trusted = httpx.create_ssl_context()  # one for all: each holds the world's certificates, a MiB
-    async with AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(
-                httpx.AsyncClient(
-                    verify=trusted,
-                    timeout=httpx.Timeout(timeouts.call_s, connect=timeouts.connect_s),
-                    limits=httpx.Limits(max_connections=CALLS_PER_CLIENT, max_keepalive_connections=CALLS_PER_CLIENT),
-                    trust_env=True,  # HTTPS_PROXY and NO_PROXY, as the SMS providers are called
-                )
-            )
-            for _ in range(CLIENTS)
-        ]
-        yield Transport(clients, timeouts)
+    """Open the client; no connection is made before the first call."""
+    # Through a proxy (HTTPS_PROXY and its like, as the SMS providers are called) httpx' own engine carries it.
+    own = None if getproxies() else ConnectionTransport()
+    times = httpx.Timeout(timeouts.call_s, connect=timeouts.connect_s)
+    limits = httpx.Limits(max_connections=CALLS, max_keepalive_connections=CALLS)
+    async with httpx.AsyncClient(transport=own, timeout=times, limits=limits) as client:
+        yield Transport(client, timeouts)
 
 
 async def _read(response: httpx.Response) -> Answer:

@@ -7,7 +7,7 @@ strangers say: its head and its body have bounds, and a connection in doubt is c
 import asyncio
 import json
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -261,6 +261,15 @@ async def _dial(address: str, port: int, tls: Tls | None, bound: BodyBound) -> C
         partial(Connection, bound), address, port, ssl=context, server_hostname=name
     )
     return connection
+
+
+def write_request(method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]], content: bytes | None) -> bytes:
+    """Write a request as it leaves: head and body in one. Raises ValueError where a header can't be one."""
+    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), target)]
+    lines += [b"%b: %b" % header for header in headers]
+    if any(b"\n" in line or b"\r" in line or b"\0" in line for line in lines):
+        raise ValueError("a header holds a line end")
+    return b"\r\n".join((*lines, b"", content or b""))
 
 
 def take_idle(idle: list[Connection], max_idle_s: float) -> Connection | None:

@@ -15,14 +15,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from imsg_contract.errors import Refusal
+from imsg_runtime.http_transport import ConnectionTransport
 from imsg_runtime.settings import CALLERS, PeerKeys
 
 CALL_TIMEOUT_S = 5.0
 """How long one call may take, ASGI transport included (which itself knows no time-outs)."""
-
-IDLE_S = 2.0
-"""How long a connection is kept for the next call: shorter than a service that is asked to end keeps its port open, or
-a call would meet a connection that is just being closed."""
 
 KEY_HEADER = "x-imsg-key"
 CALLER_HEADER = "x-imsg-caller"
@@ -103,9 +100,7 @@ async def connect(url: str, keys: tuple[SecretStr, ...], apps: Apps) -> AsyncIte
     if base.host in apps:
         transport = httpx.ASGITransport(apps[base.host], raise_app_exceptions=False)
     else:
-        limits = httpx.Limits(max_keepalive_connections=32, keepalive_expiry=IDLE_S)
-        # The world's certificates, a MiB for each service that is called, only where there is TLS.
-        transport = httpx.AsyncHTTPTransport(verify=base.scheme != "http", retries=1, limits=limits)
+        transport = ConnectionTransport()
     async with httpx.AsyncClient(base_url=base, transport=transport, timeout=httpx.Timeout(CALL_TIMEOUT_S)) as client:
         yield Peer(client, keys[0].get_secret_value() if keys else "")
 

@@ -14,6 +14,7 @@ from imsg_broker.rabbitmq.address import Address, Host
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost, NotFound
 from imsg_broker.rabbitmq.connection import Life
 from imsg_broker.rabbitmq.policies import contradictions
+from imsg_runtime.http_transport import ConnectionTransport
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -168,7 +169,6 @@ class Management:
             self._client = httpx.AsyncClient(
                 auth=httpx.BasicAuth(self._address.username, self._address.password),
                 timeout=MANAGEMENT_TIMEOUT_S,
-                verify=False if self._address.tls is None else self._address.tls.context(),
-                trust_env=False,
+                transport=ConnectionTransport(None if self._address.tls is None else self._address.tls.context()),
             )
         return self._client
