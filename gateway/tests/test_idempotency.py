@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer
-from imsg_runtime.service_client import Caller
+from imsg_runtime.callers import Caller
 from imsg_testing.gateway import RunningGateway, mail, run_gateway
 
 LEASE = "lease"

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Attachment, Blocked, Job, Recipient, Reference, Refused, Sent
 from imsg_runtime import service_client
+from imsg_runtime.callers import KEY_HEADER
 from imsg_smtp.channel import MailChannel, terms
 from imsg_smtp.main import open_channel
 from imsg_smtp.mime import Rendered
@@ -51,7 +52,7 @@ class Kept:
         """Answer as history does."""
         self.asked += 1
         body = self.bodies.get(Request(scope).url.path)
-        is_let_in = Request(scope).headers.get(service_client.KEY_HEADER) == "key"
+        is_let_in = Request(scope).headers.get(KEY_HEADER) == "key"
         status = self.status if is_let_in else 403
         answer = Response(body, 404 if body is None else status) if status == 200 else Response(b"", status)
         await answer(scope, receive, send)

@@ -13,8 +13,8 @@ import imsg_auth.main
 import imsg_callbacks.main
 import imsg_catalog.main
 import imsg_history.main
+from imsg_runtime.callers import RULES, callers_of
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import RULES, callers_of
 from imsg_runtime.settings import CALLERS, PeerKeys
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually

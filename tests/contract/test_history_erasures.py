@@ -29,8 +29,8 @@ from imsg_history.resend import Resends
 from imsg_history.tables import attachments, dead, erasures, jobs, metadata, requests
 from imsg_history.tombstones import TombstoneStore
 from imsg_history.writer import BatchWriter, Counts
+from imsg_runtime.callers import Caller
 from imsg_runtime.redis import Redis
-from imsg_runtime.service_client import Caller
 from imsg_runtime.tombstones import Digests, Tombstone, Tombstones, append_to, read_from
 from imsg_testing.databases import open_database
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt

@@ -18,7 +18,7 @@ from imsg_history.request_list import RequestList
 from imsg_history.resend import Resends
 from imsg_history.statements import WINDOW
 from imsg_history.stats import Counter, read_span
-from imsg_runtime.service_client import Caller
+from imsg_runtime.callers import Caller
 from imsg_testing.history import NOW, job, outcome
 from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find, find_all_ids, keep
 

@@ -18,7 +18,7 @@ from imsg_history.replies import Replies, read_filter
 from imsg_history.reply_matching import ReplyMatcher, Tell
 from imsg_history.tables import replies
 from imsg_history.writer import BatchWriter, Counts
-from imsg_runtime.service_client import Caller
+from imsg_runtime.callers import Caller
 from imsg_runtime.tombstones import Digests, Tombstone
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 

@@ -24,7 +24,7 @@ from imsg_history.migrate import migrate
 from imsg_history.query import MessageQuery
 from imsg_history.writer import BatchWriter
 from imsg_runtime import service_client
-from imsg_runtime.service_client import Caller
+from imsg_runtime.callers import Caller
 from imsg_testing.brokers import depth_is, open_ready
 from imsg_testing.history import job, make_delivery, outcome, receipt
 from imsg_testing.servers import Postgres

@@ -18,7 +18,7 @@ from imsg_history.overview import Overviews
 from imsg_history.query import MessageQuery
 from imsg_history.stats import Counter, read_span
 from imsg_history.tables import requests
-from imsg_runtime.service_client import Caller
+from imsg_runtime.callers import Caller
 from imsg_testing.history import NOW, job, outcome, request_id
 from imsg_testing.history_store import ADMIN, OWNER, find, keep
 

@@ -22,7 +22,7 @@ from imsg_history.migrate import migrate
 from imsg_history.query import MessageQuery
 from imsg_history.stuck import StuckJobs
 from imsg_history.writer import BatchWriter
-from imsg_runtime.service_client import Caller
+from imsg_runtime.callers import Caller
 from imsg_testing.brokers import depth_is, management, remove_queues
 from imsg_testing.history import request_id
 from imsg_testing.trial import Provider, accept, job, worker_at

@@ -17,7 +17,7 @@ from imsg_history.database import connect
 from imsg_history.migrate import migrate
 from imsg_history.migrations import STEPS
 from imsg_history.tables import messages, metadata, requests
-from imsg_runtime.service_client import Caller
+from imsg_runtime.callers import Caller
 from imsg_testing.databases import open_database
 from imsg_testing.history import NOW, job
 from imsg_testing.history_store import ADMIN, find

@@ -18,7 +18,7 @@ from imsg_broker.rabbitmq.address import parse
 from imsg_channels import CHANNELS
 from imsg_database.address import hosts
 from imsg_runtime import redis_address
-from imsg_runtime.service_client import RULES
+from imsg_runtime.callers import RULES
 from imsg_testing.kubernetes import FOLDER, ROOT, Document, build_at, build_folder, placeholders, pod
 
 pytestmark = pytest.mark.long

@@ -20,8 +20,9 @@ from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Category, Job, Status
+from imsg_runtime.callers import Caller
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Caller, connect
+from imsg_runtime.service_client import connect
 from imsg_smtp.bounces.token import derive_keys, make_token
 from imsg_testing import bounces
 from imsg_testing.history import job, make_delivery, outcome

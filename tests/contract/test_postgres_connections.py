@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError
@@ -73,6 +74,22 @@ async def test_a_full_verification_wants_the_name_and_the_authority(
     for untrusted in (another.ca, "system"):
         with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):
             await is_encrypted(f"{named}{untrusted}")
+
+
+async def test_within_this_machine_it_is_encrypted_only_where_the_server_wants_it(encrypting: Postgres) -> None:
+    assert not await is_encrypted(encrypting.url)
+    rules = encrypting.folder / "data" / "pg_hba.conf"
+    before = rules.read_text()
+    rules.write_text("hostssl all all 127.0.0.1/32 scram-sha-256\nlocal all all scram-sha-256\n")
+    try:
+        with psycopg.connect(encrypting.url) as administrator:
+            administrator.execute("SELECT pg_reload_conf()")
+        await asyncio.sleep(0.5)
+        assert await is_encrypted(encrypting.url)
+        with pytest.raises(DatabaseUnavailable, match="password authentication failed"):
+            await is_encrypted(encrypting.url.replace("imsg:imsg@", "imsg:wrong@"))
+    finally:
+        rules.write_text(before)
 
 
 async def test_encryption_that_is_required_is_not_done_without(postgres: Postgres) -> None:

@@ -38,11 +38,11 @@ from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for, wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime import redis
+from imsg_runtime.callers import Apps, Caller, Internal
 from imsg_runtime.observe import logger
 from imsg_runtime.quota import Quota, Tallies
 from imsg_runtime.redis import RedisUnavailable
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps, Caller, Internal
 from imsg_runtime.settings import Common, Keys, PeerKeys, StartError, load, variable
 from imsg_runtime.strength import require_strong, require_strong_callers
 

@@ -50,11 +50,11 @@ from imsg_auth.users import MAX_PAGE, PAGE, Users
 from imsg_channels import METHODS
 from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.callers import Caller, Internal
 from imsg_runtime.internal_api import Call, Routes, admit_service, make_api, read_number
 from imsg_runtime.quota import Quota
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.responses import Answer, tell, wrong, wrong_field
-from imsg_runtime.service_client import Caller, Internal
 
 PROVIDER_NAME = re.compile(r"[\w.-]{1,64}")
 """Of settings: a mail server's, an account's, a robot's."""

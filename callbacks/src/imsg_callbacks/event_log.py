@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Table, func, insert, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imsg_callbacks.matching import wants
 from imsg_callbacks.migrations import STEPS
 from imsg_callbacks.outcomes import Due, Endpoint, Logged, read_endpoint
 from imsg_callbacks.tables import WAITING, deliveries, endpoints, log
 from imsg_database.awaiting import AsyncConnection
+from imsg_database.inserts import Insert, insert_into
 
 APPENDING = STEPS.lock + 1
 """PostgreSQL's advisory lock of whoever appends; SQLite's writers are alone anyway."""
@@ -68,9 +68,7 @@ async def append(
         return NOTHING_NEW
     await keep_others_out(connection)
     is_postgres = connection.dialect.name == "postgresql"
-    statement = (postgresql.insert(log) if is_postgres else sqlite.insert(log)).on_conflict_do_nothing(
-        index_elements=["id"]
-    )
+    statement = insert_into(log, is_postgres=is_postgres).on_conflict_do_nothing(index_elements=["id"])
     rows = [
         {
             "id": one.id,
@@ -151,8 +149,6 @@ async def find_head(connection: AsyncConnection) -> int:
     return int(await connection.scalar(select(func.max(log.c.number))) or 0)
 
 
-def insert_ignoring(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+def insert_ignoring(connection: AsyncConnection, table: Table) -> Insert:
     """Begin an insert that leaves what is there."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
+    return insert_into(table, is_postgres=connection.dialect.name == "postgresql").on_conflict_do_nothing()

@@ -5,13 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imsg_callbacks.matching import READER, kinds_of
 from imsg_callbacks.outcomes import read_endpoint
 from imsg_callbacks.schedule import LOST_INTEREST_AFTER
 from imsg_callbacks.tables import endpoints, listeners
 from imsg_database.database import Database
+from imsg_database.inserts import insert_into
 from imsg_runtime.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 READ_NOTED_EVERY = timedelta(hours=1)
@@ -73,9 +73,9 @@ class Listeners:
         if answer.status_code not in (OK, NOT_FOUND):
             raise ServiceFailed(f"auth answered {answer.status_code} to /internal/events")
         async with self._database.writing() as connection:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            is_postgres = connection.dialect.name == "postgresql"
             row = {**asked, "events": 0 if answer.status_code == NOT_FOUND else events}
-            statement = dialect.insert(listeners).values(row)
+            statement = insert_into(listeners, is_postgres=is_postgres).values(row)
             await connection.execute(
                 statement.on_conflict_do_update(index_elements=["user_id"], set_={"events": row["events"]})
             )

@@ -37,10 +37,10 @@ from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime import redis, service_client
+from imsg_runtime.callers import Apps, Internal
 from imsg_runtime.observe import logger
 from imsg_runtime.passage import Passage
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps, Internal
 from imsg_runtime.settings import Common, Keys, Networks, PeerKeys, StartError, load, variable
 from imsg_runtime.strength import require_strong, require_strong_callers
 from imsg_runtime.tombstones import Digests

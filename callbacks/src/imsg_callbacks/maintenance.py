@@ -9,7 +9,6 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import Row, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imsg_callbacks.delivery_log import begin
 from imsg_callbacks.forgetting import Forgetting
@@ -20,6 +19,7 @@ from imsg_callbacks.tables import DELIVERED, IS_WAITING, REMOVED, deliveries, en
 from imsg_callbacks.tables import log as events
 from imsg_database.awaiting import AsyncConnection
 from imsg_database.database import Database
+from imsg_database.inserts import insert_into
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -138,8 +138,8 @@ class Maintenance:
 
 
 async def _raise_fact(connection: AsyncConnection, name: str, value: int) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(facts).values(name=name, value=value)
+    is_postgres = connection.dialect.name == "postgresql"
+    statement = insert_into(facts, is_postgres=is_postgres).values(name=name, value=value)
     is_news = facts.c.value < statement.excluded.value
     change = statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}, where=is_news)
     await connection.execute(change)

@@ -30,9 +30,10 @@ from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.callers import Caller, Internal
 from imsg_runtime.internal_api import RETRY_AFTER_S, Call, Routes, make_api, read_number
 from imsg_runtime.responses import Answer, ok
-from imsg_runtime.service_client import Caller, Internal, ServiceUnavailable
+from imsg_runtime.service_client import ServiceUnavailable
 
 TESTS_AT_ONCE = 4
 """Test calls of one user: an endpoint that hangs holds each for as long as a call may take."""

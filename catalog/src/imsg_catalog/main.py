@@ -24,9 +24,9 @@ from imsg_database.engines import Terms
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
 from imsg_runtime import redis
+from imsg_runtime.callers import Apps, Internal
 from imsg_runtime.passage import Passage
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps, Internal
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
 from imsg_runtime.strength import require_strong, require_strong_callers
 from imsg_runtime.tombstones import Digests

@@ -17,10 +17,10 @@ from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_contract.suppressions import FOR_ALL, Reason
 from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.callers import Caller, Internal
 from imsg_runtime.internal_api import Call, Routes, admit_administrator, make_api, read_number
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.responses import Answer, ok, prefers_english
-from imsg_runtime.service_client import Caller, Internal
 
 AWAY = (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, PublishUnknown)
 """What may not be there when it is needed."""

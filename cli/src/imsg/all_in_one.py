@@ -22,8 +22,8 @@ from imsg.location import LOOPBACK, local_url
 from imsg.router import Router
 from imsg_channels import CHANNELS
 from imsg_channels.spec import ChannelSpec
+from imsg_runtime.callers import Apps
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import Common, Keys, RedisUrl, load, read_group
 
 SECRETS = "secrets"

@@ -15,8 +15,8 @@ from imsg_console.client import ApiError, Gateway, forward
 from imsg_console.origin import Network, Origins
 from imsg_console.session import Session, Sessions
 from imsg_runtime import service_client
+from imsg_runtime.callers import Apps
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import Common, load
 
 SWEEP_S = 10.0

@@ -18,9 +18,10 @@ from imsg_contract.wire import Change
 from imsg_gateway.authentication import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.validation_errors import field_wrong
+from imsg_runtime.callers import Caller
 from imsg_runtime.observe import logger
 from imsg_runtime.responses import JSON, Answer, ok
-from imsg_runtime.service_client import Caller, Peer, ServiceFailed
+from imsg_runtime.service_client import Peer, ServiceFailed
 
 PAGE, MAX_PAGE = 50, 500
 MAX_CURSOR = 32

@@ -43,10 +43,11 @@ from imsg_gateway.routes import Handler, Right, Route, Table
 from imsg_gateway.send import SendHandler
 from imsg_gateway.templates import PublishedTemplates
 from imsg_runtime import redis, service_client
+from imsg_runtime.callers import Apps
 from imsg_runtime.quota import Quota, Tallies
 from imsg_runtime.restraint import Restraint
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps, Peer
+from imsg_runtime.service_client import Peer
 from imsg_runtime.settings import Common, Keys, StartError, load, variable
 from imsg_runtime.strength import require_strong
 

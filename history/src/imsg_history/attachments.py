@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import case, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imsg_contract.errors import Refusal
 from imsg_database.awaiting import AsyncConnection
+from imsg_database.inserts import insert_into
 from imsg_history.database import Database
 from imsg_history.ids import Name
 from imsg_history.tables import attachments
@@ -80,10 +80,9 @@ class Attachments:
         return body
 
     async def _put(self, connection: AsyncConnection, row: dict[str, Any]) -> None:
-        dialect = postgresql if self._database.is_postgres else sqlite
-        insert = dialect.insert(attachments).values(row)
-        new, old = insert.excluded.expires_at, attachments.c.expires_at
+        added = insert_into(attachments, is_postgres=self._database.is_postgres).values(row)
+        new, old = added.excluded.expires_at, attachments.c.expires_at
         later = case((new > old, new), else_=old)
         await connection.execute(
-            insert.on_conflict_do_update(index_elements=["request", "sha256"], set_={"expires_at": later})
+            added.on_conflict_do_update(index_elements=["request", "sha256"], set_={"expires_at": later})
         )

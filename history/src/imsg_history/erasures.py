@@ -16,7 +16,7 @@ from imsg_history.events import compact
 from imsg_history.records import AuditRow
 from imsg_history.tables import erasures
 from imsg_history.tombstones import DONE, QUEUES, TombstoneStore, fresh_id
-from imsg_runtime.service_client import Caller
+from imsg_runtime.callers import Caller
 from imsg_runtime.tombstones import Digests, Tombstone
 
 ERASING, DRAINING = "erasing", "draining"

@@ -23,9 +23,9 @@ from imsg_history.request_list import RequestList
 from imsg_history.resend import Resends
 from imsg_history.stats import Counter, read_span
 from imsg_runtime import bodies
+from imsg_runtime.callers import Caller, Internal
 from imsg_runtime.internal_api import Call, Routes, admit_administrator, admit_service, admit_user, make_api
 from imsg_runtime.responses import Answer, ok
-from imsg_runtime.service_client import Caller, Internal
 
 
 @dataclass(frozen=True, slots=True)

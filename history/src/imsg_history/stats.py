@@ -20,7 +20,7 @@ from imsg_history.filters import read_time
 from imsg_history.ids import first_id, rfc3339
 from imsg_history.ownership import Ownership, conditions, whose
 from imsg_history.tables import RequestId, messages
-from imsg_runtime.service_client import Caller
+from imsg_runtime.callers import Caller
 
 MOST_BUCKETS = 1_000
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Table, func, insert, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imsg_database.awaiting import AsyncConnection
+from imsg_database.inserts import Insert, insert_into
 from imsg_history.database import Database
 from imsg_history.ids import EPOCH, first_id, rfc3339
 from imsg_history.records import AuditRow
@@ -164,10 +164,9 @@ async def _counts(connection: AsyncConnection) -> tuple[int, int, int]:
     return one, other, last
 
 
-def _keep_first(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+def _keep_first(connection: AsyncConnection, table: Table) -> Insert:
     """Insert what is not there yet: another process may have found the same."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return insert(table).on_conflict_do_nothing()
+    return insert_into(table, is_postgres=connection.dialect.name == "postgresql").on_conflict_do_nothing()
 
 
 async def _add(connection: AsyncConnection, stones: Mapping[str, Tombstone]) -> None:

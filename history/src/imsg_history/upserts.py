@@ -8,11 +8,11 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import ARRAY, ColumnElement, Table, bindparam, case, cast, func, or_, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import NULLTYPE
 
 from imsg_contract.wire import SETTLED
 from imsg_database.awaiting import AsyncConnection
+from imsg_database.inserts import Insert, insert_into
 from imsg_history import redaction
 from imsg_history.merge import Merge
 from imsg_history.records import (
@@ -32,7 +32,6 @@ from imsg_runtime.tombstones import Digests
 
 R = TypeVar("R")
 
-Insert = postgresql.Insert | sqlite.Insert
 
 Row = RequestRow | JobRow | MessageRow | AttemptRow | ReceiptRow | ReplyRow | DeadRow | AuditRow
 
@@ -81,7 +80,9 @@ class Writer:
         self._is_postgres = is_postgres
         self._keep_first = {table: self._insert(table).on_conflict_do_nothing() for table in COLUMNS}
         self._climb = _make_climb(self._insert(messages)).returning(*(messages.c[name] for name in EVENT_COLUMNS))
-        self._tell = _make_tell(self._climb) if is_postgres else sqlite.insert(events).on_conflict_do_nothing()
+        self._tell = (
+            _make_tell(self._climb) if is_postgres else insert_into(events, is_postgres=False).on_conflict_do_nothing()
+        )
 
     async def write(self, connection: AsyncConnection, fold: Merge) -> int:
         """Write the rows of a fold, but for what they hold of people erased since. Whoever calls it commits.
@@ -135,12 +136,12 @@ class Writer:
     def _insert(self, table: Table) -> Insert:
         columns = COLUMNS[table]
         if not self._is_postgres:
-            return sqlite.insert(table).values({name: bindparam(name) for name in columns})
+            return insert_into(table, is_postgres=False).values({name: bindparam(name) for name in columns})
         # One statement and one array a column, however many rows: a tenth of the cost of as many statements. Without a
         # type of its own a parameter is not looked at value by value: the driver writes it as what it is cast to.
         arrays = (cast(bindparam(name, type_=NULLTYPE), ARRAY(table.c[name].type)) for name in columns)
         unnested = (func.unnest(array).label(name) for name, array in zip(columns, arrays, strict=True))
-        return postgresql.insert(table).from_select(columns, select(*unnested))
+        return insert_into(table, is_postgres=True).from_select(columns, select(*unnested))
 
     def _parameters(self, table: Table, rows: Sequence[Row]) -> Any:  # noqa: ANN401  SQLAlchemy's own union
         columns = COLUMNS[table]
@@ -159,8 +160,8 @@ class Writer:
             fold.requests[request] = _with_subject(row, body)
 
 
-def _make_climb(insert: Insert) -> Insert:
-    new, old = insert.excluded, messages.c
+def _make_climb(added: Insert) -> Insert:
+    new, old = added.excluded, messages.c
     wins = tuple_(new.rank, new.attempt, new.at, new.mark) > tuple_(old.rank, old.attempt, old.at, old.mark)
     is_news = or_(wins, old.username.is_(None) & new.username.is_not(None), new.attempts > old.attempts)
     is_news = or_(is_news, old.erased_at.is_(None) & new.erased_at.is_not(None))
@@ -174,7 +175,7 @@ def _make_climb(insert: Insert) -> Insert:
         "attempts": case((new.attempts > old.attempts, new.attempts), else_=old.attempts),
         "seq": case((wins & (new.status != old.status), old.seq + 1), else_=old.seq),
     }
-    return insert.on_conflict_do_update(index_elements=["request", "n"], set_=changes, where=is_news)
+    return added.on_conflict_do_update(index_elements=["request", "n"], set_=changes, where=is_news)
 
 
 def _make_tell(climb: Any) -> Insert:  # noqa: ANN401  an insert that returns
@@ -186,7 +187,7 @@ def _make_tell(climb: Any) -> Insert:  # noqa: ANN401  an insert that returns
     moved = climb.cte("moved")
     is_told: ColumnElement[bool] = (moved.c.events > 0) & moved.c.status.in_(sorted(TOLD))
     rows = select(*(moved.c[name] for name in EVENT_COLUMNS)).where(is_told)
-    return postgresql.insert(events).from_select(EVENT_COLUMNS, rows).on_conflict_do_nothing()
+    return insert_into(events, is_postgres=True).from_select(EVENT_COLUMNS, rows).on_conflict_do_nothing()
 
 
 def slices(rows: Sequence[R], size: int = SLICE) -> Iterator[Sequence[R]]:

@@ -14,8 +14,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from imsg_runtime import service_client
+from imsg_runtime.callers import Apps
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import Common, Strings, load
 from imsg_sandbox import mail, sms_people, wechat, wechat_api, wechat_push, wechat_templates
 from imsg_sandbox.admission import Admission

@@ -12,8 +12,8 @@ import httpx
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from imsg_runtime.callers import Apps
 from imsg_runtime.observe import logger
-from imsg_runtime.service_client import Apps
 from imsg_sandbox.wechat_accounts import Account
 from imsg_sandbox.wechat_cipher import Envelope, sign
 

@@ -11,10 +11,10 @@ from starlette.types import ASGIApp
 
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.api_responses import make_app
+from imsg_runtime.callers import Apps
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.channel import SmsChannel, terms

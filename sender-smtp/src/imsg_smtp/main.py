@@ -17,9 +17,10 @@ from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime import service_client
+from imsg_runtime.callers import Apps
 from imsg_runtime.responses import refuse_every_url
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps, Peer
+from imsg_runtime.service_client import Peer
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp import senders
 from imsg_smtp.bounces import ways

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
+from imsg_runtime.callers import Caller
 from imsg_runtime.internal_api import RETRY_AFTER_S, Call, Routes, admit_service, read_number
 from imsg_runtime.observe import logger
 from imsg_runtime.responses import Answer, ok
-from imsg_runtime.service_client import Caller
 from imsg_wechat.api import Api
 from imsg_wechat.bindings import LIFE_S, Binding, Bindings
 from imsg_wechat.codes import Complaint

@@ -20,11 +20,12 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime import redis, service_client
+from imsg_runtime.callers import Apps, Internal
 from imsg_runtime.internal_api import make_api
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps, Internal, Peer
+from imsg_runtime.service_client import Peer
 from imsg_runtime.settings import StartError, variable
 from imsg_runtime.tombstones import Digests
 from imsg_wechat import transport

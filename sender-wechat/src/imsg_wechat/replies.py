@@ -3,12 +3,12 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from typing import TYPE_CHECKING
 
 from imsg_wechat import crypto
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 ASKING_KEY = "获取我的openID"
 """The key of our menu's button."""
@@ -85,7 +85,13 @@ def elements(body: bytes) -> dict[str, str]:
     return _texts(_parse(body))
 
 
-def _parse(body: bytes) -> Element:
+def _parse(body: bytes) -> "Element":
+    # Loaded with the first call of WeChat's: an account of one's own may have none for days.
+    from xml.etree.ElementTree import ParseError  # noqa: PLC0415
+
+    from defusedxml.common import DefusedXmlException  # noqa: PLC0415
+    from defusedxml.ElementTree import fromstring  # noqa: PLC0415
+
     try:
         root: Element = fromstring(body, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
@@ -93,7 +99,7 @@ def _parse(body: bytes) -> Element:
     return root
 
 
-def _texts(parent: Element) -> dict[str, str]:
+def _texts(parent: "Element") -> dict[str, str]:
     return {child.tag: (child.text or "").strip() for child in parent}
 
 

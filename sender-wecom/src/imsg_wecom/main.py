@@ -10,10 +10,10 @@ from imsg_contract.wire import Refused
 from imsg_delivery.addresses import publish_addresses
 from imsg_delivery.pace import Bucket, Pace, Rate, SharedPace
 from imsg_delivery.sender import Sender, make_sender
+from imsg_runtime.callers import Apps
 from imsg_runtime.redis import Redis
 from imsg_runtime.responses import refuse_every_url
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import variable
 from imsg_wecom.channel import WeComChannel
 from imsg_wecom.codes import EMPTY

@@ -47,7 +47,10 @@ async def greeter(reserved_port: int) -> AsyncIterator[tuple[Process, int]]:
 
 @asynccontextmanager
 async def _connect(port: int) -> AsyncIterator[Streams]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionResetError as error:  # the port was closed in the middle of its handshake: nothing was sent
+        raise ConnectionRefusedError from error
     try:
         yield reader, writer
     finally:

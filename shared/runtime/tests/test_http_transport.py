@@ -10,6 +10,8 @@ import httpx
 import pytest
 import trustme
 
+from imsg_runtime.http_connection import write_request
+from imsg_runtime.http_pool import HttpPool, NotConnected, Place
 from imsg_runtime.http_transport import ConnectionTransport
 from imsg_testing.http_stub import BreakOff, HttpStub, Step
 from imsg_testing.listening import listening
@@ -97,14 +99,18 @@ async def test_a_certificate_is_verified_for_the_name_that_is_called() -> None:
         writer.close()
 
     async with listening(answer, serving) as port:
-        url = f"https://127.0.0.1:{port}/"
-        async with httpx.AsyncClient(transport=ConnectionTransport(trusting)) as http:
-            assert (await http.get(url, extensions={"sni_hostname": "broker.example"})).status_code == 200
-            with pytest.raises(httpx.ConnectError, match="certificate"):
-                await http.get(url)
+
+        async def ask(name: str) -> int:
+            request = write_request("GET", b"/", [(b"host", b"h")], None)
+            place = Place("127.0.0.1", port, trusting, name)
+            return (await HttpPool().call(place, request, 2, may_repeat=True)).status_code
+
+        assert await ask("broker.example") == 200
+        with pytest.raises(NotConnected, match="certificate"):
+            await ask("another.example")
         async with httpx.AsyncClient(transport=ConnectionTransport()) as http:
             with pytest.raises(httpx.ConnectError, match="certificate"):
-                await http.get(url, extensions={"sni_hostname": "broker.example"})
+                await http.get(f"https://127.0.0.1:{port}/")
 
 
 async def test_a_header_that_would_be_two_is_not_sent() -> None:

@@ -11,9 +11,9 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 
 from imsg_contract.errors import REASONS, TEXTS, Refusal
+from imsg_runtime.callers import KEY_HEADER, Caller, Internal
 from imsg_runtime.internal_api import Call, Routes, admit_service, make_api
 from imsg_runtime.responses import Answer, encode, ok, prefers_english, wrong, wrong_fields
-from imsg_runtime.service_client import KEY_HEADER, Caller, Internal
 from imsg_runtime.settings import PeerKeys
 
 KEY = SecretStr("a key between services, long enough")

@@ -13,7 +13,7 @@ from imsg_history.database import Database
 from imsg_history.filters import read_query
 from imsg_history.query import MessageQuery
 from imsg_history.writer import BatchWriter, Counts
-from imsg_runtime.service_client import Caller
+from imsg_runtime.callers import Caller
 from imsg_testing.history import NOW, make_delivery
 
 ADMIN = Caller("admin", is_admin=True)

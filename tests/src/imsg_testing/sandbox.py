@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from aiosmtplib import SMTP
 
-from imsg_runtime.service_client import Apps
+from imsg_runtime.callers import Apps
 from imsg_sandbox import main
 
 

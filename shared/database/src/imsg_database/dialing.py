@@ -3,6 +3,8 @@
 Imported where there is PostgreSQL alone: whoever has SQLite does not hold its driver.
 """
 
+import ipaddress
+import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -80,14 +82,35 @@ async def dial(url: URL, session: Session, record: ConnectionPoolEntry) -> Opene
     failure: Exception | None = None
     nowhere: Sequence[tuple[str | None, int | None]] = [(None, None)]  # as PGHOST says, or by this machine's socket
     for host, port in find_hosts(url) or nowhere:
-        try:
-            connection = await _dial(url, host, port, session)
-        except _ELSEWHERE as error:
-            failure = error
-        else:
-            connection.add_log_listener(_hear_what_is_not_replicated(record))
-            return Opened(connection, await _prepare(connection, session))
+        for place in _choose_encryption(url, host):
+            try:
+                connection = await _dial(place, host, port, session)
+            except _ELSEWHERE as error:
+                failure = error
+                if not isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+                    break
+            else:
+                connection.add_log_listener(_hear_what_is_not_replicated(record))
+                return Opened(connection, await _prepare(connection, session))
     raise ConnectionError(str(failure) or "no answer in time") from failure
+
+
+def _choose_encryption(url: URL, host: str | None) -> list[URL]:
+    """Say how a host is tried: as the URL says, which is with TLS where the server offers it.
+
+    Within this machine, where nobody listens, without TLS first (Debian's servers offer it there too): it would cost a
+    handshake for each connection, its arithmetic for each byte and 3 MiB for each service.
+    """
+    if "sslmode" in url.query or "PGSSLMODE" in os.environ or not _is_this_machine(host):
+        return [url]
+    return [url.update_query_dict({"sslmode": "disable"}), url]
+
+
+def _is_this_machine(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 async def _dial(url: URL, host: str | None, port: int | None, session: Session) -> Dialed:

@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_channels import CHANNELS
 from imsg_contract.errors import Refusal
+from imsg_runtime.callers import KEY_HEADER
 from imsg_runtime.responses import Refuse, prefers_english, refuse
-from imsg_runtime.service_client import KEY_HEADER
 from imsg_runtime.settings import Common, is_loopback
 
 EXEMPT = frozenset({"/health/live", "/health/open", "/health/ready", "/metrics"})

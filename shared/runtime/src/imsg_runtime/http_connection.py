@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, cast
 
 import httptools
-import httpx
 
 HEAD_BYTES = 64 * 1024
 """Of an answer's head, with all that announces it, and of what frames its body."""
@@ -49,6 +48,8 @@ class HttpAnswer:
     @property
     def text(self) -> str:
         """The content, in the character set that the answer names, UTF-8 where it names none."""
+        import httpx  # noqa: PLC0415  2 MiB that only who asks for text, or gets it packed, needs
+
         plain = [header for header in self.headers if header[0] != b"content-encoding"]
         return httpx.Response(self.status_code, headers=plain, content=self.content).text
 
@@ -56,6 +57,8 @@ class HttpAnswer:
         """Undo gzip and its like. Raises NoAnswer."""
         if self.find_header(b"content-encoding") is None:
             return self
+        import httpx  # noqa: PLC0415  as above
+
         try:
             content = httpx.Response(self.status_code, headers=list(self.headers), content=self.content).content
         except httpx.DecodingError as error:

@@ -4,106 +4,53 @@ httpcore, h11 and anyio are 3 MiB in each service, and several times the process
 """
 
 import asyncio
-import socket
 import ssl
 
 import httpx
 
-from imsg_runtime.http_connection import (
-    BodyBound,
-    Connection,
-    HttpAnswer,
-    NoAnswer,
-    Stale,
-    Tls,
-    connect,
-    take_idle,
-    write_request,
-)
+from imsg_runtime.http_connection import NoAnswer, write_request
+from imsg_runtime.http_pool import IDLE_S, HttpPool, NotConnected, Place
 
-IDLE_S = 2.0
-"""How long a connection is kept for the next call: shorter than a service that is asked to end keeps its port open, or
-a call would meet a connection that is just being closed."""
-
-MOST_ANSWERED = BodyBound(32 * 1024 * 1024)
-"""An attachment has 10 MiB, a page of 500 messages far less."""
-
-DIALS = 2
-"""How often a connection is tried: a service that is being replaced is there a moment later."""
+LONGEST_DIAL_S = 60.0
 
 _PORTS = {"http": 80, "https": 443}
 
-Place = tuple[str, str, int]
-
 
 class ConnectionTransport(httpx.AsyncBaseTransport):
-    """Makes calls by HTTP/1.1, as many at once as are asked for; a connection in doubt is not used again."""
+    """Carries the calls of one client."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None, idle_s: float = IDLE_S) -> None:
-        """Without a `tls` of its own, an https URL is verified by what httpx trusts, read when the first is called."""
-        self._tls = tls
-        self._idle_s = idle_s
-        self._idle: dict[Place, list[Connection]] = {}
+    def __init__(self, idle_s: float = IDLE_S) -> None:
+        """Make one that verifies an https URL by what httpx trusts, read when the first is called."""
+        self._pool = HttpPool(idle_s)
+        self._tls: ssl.SSLContext | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Make a call. Raises httpx' errors, as its own transport would."""
         url, limits = request.url, request.extensions.get("timeout", {})
         if url.scheme not in _PORTS:
             raise httpx.UnsupportedProtocol(f"{url.scheme}:// is not spoken", request=request)
-        place = (url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
+        host = url.raw_host.decode("ascii")
+        tls = self._context() if url.scheme == "https" else None
+        place = Place(host, url.port or _PORTS[url.scheme], tls, host)
         try:
             sent = write_request(request.method, url.raw_path, request.headers.raw, await request.aread())
         except ValueError as error:
             raise httpx.LocalProtocolError(str(error), request=request) from error
+        connect_s = limits.get("connect") or LONGEST_DIAL_S
         try:
             async with asyncio.timeout(limits.get("read")):
-                answer = await self._call(place, sent, request)
+                answer = await self._pool.call(place, sent, connect_s, may_repeat=request.method == "GET")
         except TimeoutError as error:
             raise httpx.ReadTimeout("no answer in time", request=request) from error
+        except NotConnected as error:
+            raise httpx.ConnectError(str(error), request=request) from error
         except NoAnswer as error:
             raise httpx.RemoteProtocolError(str(error), request=request) from error
         return httpx.Response(answer.status_code, headers=list(answer.headers), content=answer.content, request=request)
 
     async def aclose(self) -> None:
         """Close what is idle."""
-        for idle in self._idle.values():
-            while idle:
-                idle.pop().close()
-
-    async def _call(self, place: Place, sent: bytes, request: httpx.Request) -> HttpAnswer:
-        idle = self._idle.setdefault(place, [])
-        kept = take_idle(idle, self._idle_s)
-        connection = kept or await self._dial(place, request)
-        try:
-            answer = await connection.call(sent)
-        except Stale:
-            if kept is None or request.method != "GET":
-                raise
-            connection = await self._dial(place, request)  # it was closed while it was idle
-            answer = await connection.call(sent)
-        if connection.is_usable:
-            idle.append(connection)
-        return answer
-
-    async def _dial(self, place: Place, request: httpx.Request) -> Connection:
-        """Connect. Raises httpx.ConnectError, ConnectTimeout."""
-        scheme, host, port = place
-        within_s = request.extensions.get("timeout", {}).get("connect") or 60.0
-        name = str(request.extensions.get("sni_hostname", host))
-        loop = asyncio.get_running_loop()
-        failure: OSError | None = None
-        try:
-            async with asyncio.timeout(within_s):
-                for _ in range(DIALS):
-                    try:
-                        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                        tls = Tls(self._context(), name) if scheme == "https" else None
-                        return await connect([str(one[4][0]) for one in found], port, tls, MOST_ANSWERED, within_s)
-                    except OSError as error:
-                        failure = error
-        except TimeoutError as error:
-            raise httpx.ConnectTimeout(f"no connection to {host} in time", request=request) from error
-        raise httpx.ConnectError(str(failure), request=request) from failure
+        self._pool.close()
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:

@@ -19,9 +19,9 @@ from starlette.routing import Route
 
 from imsg_contract.errors import Refusal
 from imsg_runtime.api_responses import bind, language, make_app
+from imsg_runtime.callers import Caller, Internal
 from imsg_runtime.observe import logger
 from imsg_runtime.responses import refuse_json, refuse_with, wrong_fields
-from imsg_runtime.service_client import Caller, Internal
 
 log = logger(__name__)
 

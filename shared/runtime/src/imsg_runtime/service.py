@@ -7,6 +7,7 @@ if __name__ == "__main__":
     watch()
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import os
@@ -320,6 +321,15 @@ def collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
+    _give_back()
+
+
+def _give_back() -> None:
+    """Have the C library give back what it holds free: 10 MiB after the imports of Python 3.13 (ADR 51)."""
+    import ctypes  # noqa: PLC0415  whoever is watched has it already
+
+    with contextlib.suppress(AttributeError, OSError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def main(arguments: list[str]) -> int:

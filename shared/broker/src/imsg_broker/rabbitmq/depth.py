@@ -4,17 +4,19 @@ And how many consume from it.
 """
 
 import asyncio
+import base64
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
-
-import httpx
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from imsg_broker.port import Unreachable
 from imsg_broker.rabbitmq.address import Address, Host
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost, NotFound
 from imsg_broker.rabbitmq.connection import Life
 from imsg_broker.rabbitmq.policies import contradictions
-from imsg_runtime.http_transport import ConnectionTransport
+from imsg_runtime.http_connection import NoAnswer, write_request
+from imsg_runtime.http_pool import HttpPool, NotConnected, Place
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -104,6 +106,7 @@ class Management:
 
     def __init__(self, address: Address, prefix: str, look_s: float = POLICIES_S) -> None:
         self._address = address
+        self._authorization = b"Basic " + base64.b64encode(f"{address.username}:{address.password}".encode())
         self._prefix = prefix
         self._look_s = look_s
         self._look_again_at = 0.0
@@ -111,7 +114,8 @@ class Management:
         self._counts: dict[str, int] = {}
         self._ask_again_at = 0.0
         self._away_until: dict[Host, float] = {}
-        self._client: httpx.AsyncClient | None = None
+        self._pool = HttpPool()
+        self._tls: ssl.SSLContext | None = None
 
     async def count_unacked(self, connected: Host, queue: str) -> int:
         """Count what is unacked, as told by the host we are connected to, or another where it tells nothing."""
@@ -122,10 +126,9 @@ class Management:
         return self._counts.get(queue, 0)
 
     async def close(self) -> None:
-        """Close what is open to the hosts."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        """Close what is open to the hosts; the next call reads the certificates anew."""
+        self._pool.close()
+        self._tls = None
 
     async def _ask(self, connected: Host) -> dict[str, int]:
         loop = asyncio.get_running_loop()
@@ -138,20 +141,32 @@ class Management:
                 if loop.time() >= self._look_again_at:
                     self._look_again_at = loop.time() + self._look_s
                     self._tell(contradictions(await self._get(host, POLICIES), self._prefix))
-            except (httpx.HTTPError, ValueError, TypeError, KeyError) as error:
+            except (NotConnected, NoAnswer, TimeoutError, OSError, ValueError, TypeError, KeyError) as error:
                 url = self._address.management(host)
                 log.warning("management_unavailable", url=url, error=str(error) or type(error).__name__)
                 self._away_until[host] = loop.time() + AWAY_S
-                await self.close()  # the next one reads the certificates anew
+                await self.close()
             else:
                 return counts
         return {}
 
     async def _get(self, host: Host, params: Mapping[str, str]) -> Any:  # noqa: ANN401  the API's own shapes
-        named = {"sni_hostname": self._address.server_name(host)}
-        answer = await self._open().get(self._address.management(host), params=params, extensions=named)
-        answer.raise_for_status()
+        """Ask one host. Raises NotConnected, NoAnswer, TimeoutError; ValueError for another answer than 200."""
+        url = urlsplit(self._address.management(host))
+        headers = [(b"host", url.netloc.encode()), (b"authorization", self._authorization)]
+        request = write_request("GET", f"{url.path}?{urlencode(params)}".encode(), headers, None)
+        async with asyncio.timeout(MANAGEMENT_TIMEOUT_S):
+            answer = await self._pool.call(self._place(host, url), request, MANAGEMENT_TIMEOUT_S, may_repeat=True)
+        if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
+            raise ValueError(f"it answered {answer.status_code}")
         return answer.json()
+
+    def _place(self, host: Host, url: SplitResult) -> Place:
+        """Say where a host's API is. Raises OSError, ValueError where a certificate can't be read."""
+        if self._address.tls is not None and self._tls is None:
+            self._tls = self._address.tls.context()
+        name = self._address.server_name(host) or url.hostname or ""
+        return Place(url.hostname or "", url.port or 443, self._tls, name)
 
     def _tell(self, found: dict[str, list[str]]) -> None:
         """Say once of each policy what an operator has to undo."""
@@ -162,13 +177,3 @@ class Management:
                 )
                 log.error("policy_contradicts", policy=policy, says=says, remedy=remedy)
         self._told = found
-
-    def _open(self) -> httpx.AsyncClient:
-        """Open a client where none is. Raises ValueError where a certificate can't be read."""
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                auth=httpx.BasicAuth(self._address.username, self._address.password),
-                timeout=MANAGEMENT_TIMEOUT_S,
-                transport=ConnectionTransport(None if self._address.tls is None else self._address.tls.context()),
-            )
-        return self._client

@@ -7,8 +7,8 @@ from starlette.types import ASGIApp
 from imsg_delivery.sender import Sender, make_sender
 from imsg_pager.channel import PagerChannel
 from imsg_runtime.api_responses import make_app
+from imsg_runtime.callers import Apps
 from imsg_runtime.service import Service
-from imsg_runtime.service_client import Apps
 from imsg_runtime.settings import Common
 
 

@@ -1,0 +1,121 @@
+"""Who calls a service: which other one, by its key, and on whose behalf.
+
+Apart from `service_client`, since who is called need not call: httpx is 2 MiB.
+"""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote, unquote
+
+from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from imsg_contract.errors import Refusal
+from imsg_runtime.settings import CALLERS, PeerKeys
+
+KEY_HEADER = "x-imsg-key"
+CALLER_HEADER = "x-imsg-caller"
+ROLE_HEADER = "x-imsg-role"
+ID_HEADER = "x-imsg-caller-id"
+SINCE_HEADER = "x-imsg-caller-since"
+"""The user's immutable id, and when it was registered (Unix milliseconds); absent in calls of before 1.0's gateways."""
+
+Apps = Mapping[str, ASGIApp]
+"""Host name → app, where services share a process; empty where they are apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf a call is made, as the gateway has verified it."""
+
+    username: str
+    is_admin: bool
+    user_id: str | None = None
+    """Immutable; None where auth or the gateway is of before users had ids: then the name is all there is."""
+    since: datetime | None = None
+    """When the user was registered: what is of this name and older is somebody else's."""
+
+    def headers(self) -> dict[str, str]:
+        """Write the caller into headers; the name percent-encoded, since headers are ASCII."""
+        headers = {
+            CALLER_HEADER: quote(self.username, safe=""),
+            ROLE_HEADER: "admin" if self.is_admin else "user",
+        }
+        if self.user_id is not None and self.since is not None:
+            headers |= {ID_HEADER: self.user_id, SINCE_HEADER: str(round(self.since.timestamp() * 1_000))}
+        return headers
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may call the URLs of a service that begin so."""
+
+    owner: str
+    verb: str
+    """`*` for every verb."""
+    prefix: str
+    callers: frozenset[str]
+
+
+GATEWAY, CALLBACKS = "gateway", "callbacks"
+
+RULES = (
+    Rule("auth", "PUT", "/internal/events", frozenset({CALLBACKS})),
+    Rule("auth", "*", "/", frozenset({GATEWAY})),
+    Rule("callbacks", "*", "/", frozenset({GATEWAY})),
+    Rule("history", "GET", "/internal/attachments/", frozenset(CALLERS) - {CALLBACKS}),
+    Rule("history", "GET", "/internal/recipients/", frozenset({GATEWAY, "sender-smtp"})),
+    Rule("history", "*", "/", frozenset({GATEWAY})),
+    Rule("catalog", "*", "/", frozenset({GATEWAY})),
+    Rule("wechat", "*", "/internal/", frozenset({GATEWAY})),
+)
+"""Who may call what: the first rule that fits decides. A service that is not here calls nobody with a key."""
+
+
+def callers_of(owner: str, verb: str, path: str) -> frozenset[str]:
+    """Name the services that may call a URL of `owner`; none where no rule fits."""
+    fitting = (rule for rule in RULES if rule.owner == owner and rule.verb in ("*", verb))
+    return next((rule.callers for rule in fitting if path.startswith(rule.prefix)), frozenset())
+
+
+class Internal:
+    """Lets in the services that may, and gives on whose behalf, None where on their own.
+
+    Where `peer_keys` names the callers' own keys, a key opens what its services may call (`RULES`) and nothing else.
+    Where it names none, `shared` is the one key of all services, and opens everything.
+    """
+
+    def __init__(self, owner: str, shared: tuple[SecretStr, ...], peer_keys: PeerKeys) -> None:
+        self._owner = owner
+        by_service = peer_keys.by_service()
+        self._shared = () if by_service else _encode(shared)
+        self._own = [(key, name) for name, keys in by_service.items() for key in _encode(keys)]
+
+    def __call__(self, request: Request) -> Caller | None:
+        """Verify the service key. Raises Refusal no_right, for a service that may not call this too."""
+        given = request.headers.get(KEY_HEADER, "").encode()
+        if not (self._is_shared(given) or self._may_call(given, request)):
+            raise Refusal("no_right")
+        name = request.headers.get(CALLER_HEADER)
+        if name is None:
+            return None
+        is_admin = request.headers.get(ROLE_HEADER) == "admin"
+        user_id, since = request.headers.get(ID_HEADER), request.headers.get(SINCE_HEADER)
+        if user_id is None or since is None:
+            return Caller(unquote(name), is_admin)
+        return Caller(unquote(name), is_admin, user_id, datetime.fromtimestamp(int(since) / 1_000, UTC))
+
+    def _is_shared(self, given: bytes) -> bool:
+        return any(hmac.compare_digest(given, key) for key in self._shared)
+
+    def _may_call(self, given: bytes, request: Request) -> bool:
+        """Tell whether a service of this key may; several have the same one while keys are being parted."""
+        services = {name for key, name in self._own if hmac.compare_digest(given, key)}
+        return not services.isdisjoint(callers_of(self._owner, request.method, request.url.path))
+
+
+def _encode(keys: tuple[SecretStr, ...]) -> tuple[bytes, ...]:
+    return tuple(key.get_secret_value().encode() for key in keys)
