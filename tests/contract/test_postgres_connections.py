@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,12 +26,12 @@ TERMS = Terms("imsg-test", pool=1)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Hold the certificates, where the server's user can read its own."""
-    folder = tmp_path_factory.mktemp("tls")
-    for one in (folder, *list(folder.parents)[:2]):
-        one.chmod(0o755)
-    return folder
+def folder() -> Iterator[Path]:
+    """Hold the certificates where the server's user comes, too: no folder above it is ours alone."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 Imported where there is PostgreSQL alone: whoever has SQLite does not hold its driver.
 """
 
+import asyncio
 import ipaddress
 import os
 import socket
@@ -84,14 +85,14 @@ async def dial(url: URL, session: Session, record: ConnectionPoolEntry) -> Opene
     for host, port in find_hosts(url) or nowhere:
         for place in _choose_encryption(url, host):
             try:
-                connection = await _dial(place, host, port, session)
+                opened = await _open(place, host, port, session)
             except _ELSEWHERE as error:
                 failure = error
                 if not isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
                     break
             else:
-                connection.add_log_listener(_hear_what_is_not_replicated(record))
-                return Opened(connection, await _prepare(connection, session))
+                opened.connection.add_log_listener(_hear_what_is_not_replicated(record))
+                return opened
     raise ConnectionError(str(failure) or "no answer in time") from failure
 
 
@@ -113,6 +114,17 @@ def _is_this_machine(host: str | None) -> bool:
         return False
 
 
+async def _open(url: URL, host: str | None, port: int | None, session: Session) -> Opened:
+    """Connect and begin the session. Raises OSError, TimeoutError and asyncpg's errors."""
+    connection = await _dial(url, host, port, session)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            return Opened(connection, await _begin(connection, session))
+    except BaseException:
+        connection.terminate()
+        raise
+
+
 async def _dial(url: URL, host: str | None, port: int | None, session: Session) -> Dialed:
     query = {key: value for key, value in url.query.items() if key not in ("host", "port")}
     given: dict[str, Any] = {}
@@ -132,7 +144,7 @@ async def _dial(url: URL, host: str | None, port: int | None, session: Session) 
     )
 
 
-async def _prepare(connection: Dialed, session: Session) -> bool:
+async def _begin(connection: Dialed, session: Session) -> bool:
     """Bound the session where it is ours; return whether it is a pooler's, and with it everybody's."""
     if await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
         return True
