@@ -134,6 +134,31 @@ async def test_a_connection_that_the_server_ends_is_replaced(postgres: Postgres)
             assert await connection.scalar(text("SELECT pg_backend_pid()")) != pid
 
 
+@pytest.mark.parametrize("idle_s", [0.2, 1.2])
+async def test_a_connection_that_was_ended_while_it_was_idle_is_not_noticed(postgres: Postgres, idle_s: float) -> None:
+    async with connect(read_url(postgres.url), TERMS) as database:
+        async with database.reading() as connection:
+            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+        with postgres.connect() as administrator:
+            administrator.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        await asyncio.sleep(idle_s)
+        async with database.reading() as connection:
+            assert await connection.scalar(text("SELECT pg_backend_pid()")) != pid
+
+
+async def test_a_connection_that_went_without_a_word_while_it_was_idle_is_replaced(postgres: Postgres) -> None:
+    """Its peer answers nothing, as where an address has moved: the ping is what finds out."""
+    async with connect(read_url(postgres.url), TERMS) as database:
+        async with database.reading() as connection:
+            opened = await connection.run_sync(lambda one: one.connection.driver_connection)
+            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+        assert opened is not None
+        opened._transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        await asyncio.sleep(1.2)
+        async with asyncio.timeout(10), database.reading() as connection:
+            assert await connection.scalar(text("SELECT pg_backend_pid()")) != pid
+
+
 async def test_a_statement_that_takes_too_long_is_ended_by_the_server(postgres: Postgres) -> None:
     async with connect(read_url(postgres.url), Terms("imsg-test", statement_timeout_s=0.2)) as database:
         with pytest.raises(DatabaseUnavailable, match="statement timeout"):

@@ -1,5 +1,7 @@
 """SQLAlchemy's engines as iMSG wants them: durable, bounded, and with SQLite's transactions begun on purpose."""
 
+import math
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -7,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.util import await_only
 
@@ -16,6 +19,12 @@ from imsg_database.sessions import CONNECT_TIMEOUT_S, Session
 
 _POOLED = "imsg_pooled"
 """In a connection's info where somebody stands between us and PostgreSQL, who shares its sessions out."""
+
+_USED_AT = "imsg_used_at"
+"""In a connection's info, when it came back to the pool."""
+
+FRESH_S = 1.0
+"""How long a connection that was used is taken to be well."""
 
 _READ_ONLY = "25006"
 """PostgreSQL's code for a write at a standby."""
@@ -43,7 +52,7 @@ class Terms:
     Four seconds are below the five after which callers give up.
     """
     is_tried_first: bool = True
-    """Whether a connection of the pool is tried before it is used, a round trip; else the service tries again."""
+    """Whether a connection of the pool that was idle is tried before it is used; else the service tries again."""
 
 
 @asynccontextmanager
@@ -58,10 +67,11 @@ async def open_engine(url: URL, terms: Terms) -> AsyncIterator[AsyncEngine]:
         engine = create_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=_local(terms), **pool)
         _keep_sqlite_in_order(engine)
     else:
-        pool["pool_pre_ping"] = terms.is_tried_first
         engine = create_engine(url, **pool)
         _connect_by(engine, url, Session(terms.name, _bounds_ms(terms.statement_timeout_s)))
         _leave_what_is_no_use(engine)
+        if terms.is_tried_first:
+            _try_first(engine)
     awaited = AsyncEngine(engine)
     try:
         yield awaited
@@ -131,6 +141,29 @@ def _leave_what_is_no_use(engine: Engine) -> None:
         state = getattr(context.original_exception, "sqlstate", None) or ""
         if state == _READ_ONLY or state.startswith(_ENDED):
             context.is_disconnect = True
+
+
+def _try_first(engine: Engine) -> None:
+    """Try a connection of the pool before it is used, where it has been idle for a while.
+
+    One that the server has ended is known to be closed; what may have gone without a word costs three round trips to
+    find out (a ping is a transaction, for poolers), which a busy service would pay for each of its transactions.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def on_checkin(_: object, record: ConnectionPoolEntry) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def on_checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        driver: Any = connection
+        if driver.driver_connection.is_closed():
+            raise DisconnectionError("the server has ended it")
+        if record.info.get(_USED_AT, math.inf) + FRESH_S < time.monotonic():
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise DisconnectionError from error
 
 
 def _keep_sqlite_in_order(engine: Engine) -> None:
