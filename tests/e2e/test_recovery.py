@@ -14,6 +14,7 @@ SETTLED_WITHIN_S = 150.0
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)  # it waits some 100 s, and as a process's last test it ends what the others shared besides
 def test_every_recipient_of_the_list_is_settled_and_hardly_one_got_it_twice(crash: Crash) -> None:
     messages = crash.deployment.wait_settled(crash.request, crash.recipients, within_s=SETTLED_WITHIN_S)
 
