@@ -98,6 +98,23 @@ async def test_encryption_that_is_required_is_not_done_without(postgres: Postgre
         await is_encrypted(f"{postgres.url}?sslmode=require")
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("sslmode=verify-full", "root certificate file"),
+        ("target_session_attrs=standby", "target attribute requirement"),
+        ("target_session_attrs=whatever", "target_session_attrs"),
+    ],
+)
+async def test_what_a_host_does_not_fulfil_is_told_as_an_outage(
+    postgres: Postgres, asked: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And no bug: whoever waits for the database goes on waiting, and says why."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(DatabaseUnavailable, match=told):
+        await is_encrypted(f"{postgres.url}?{asked}")
+
+
 async def test_a_host_that_says_nothing_is_passed_by_and_a_dead_peer_is_noticed(postgres: Postgres) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         place = postgres.url.rpartition("@")[2]

@@ -58,6 +58,8 @@ def test_a_file_that_cannot_be_made_is_said_with_its_name(tmp_path: Path) -> Non
         ("postgresql://imsg@db:5433/imsg", [("db", 5433)]),
         ("postgresql://imsg@db/imsg", [("db", 5432)]),
         ("postgresql:///imsg", [("127.0.0.1", 5432)]),
+        ("postgresql:///imsg?host=/run/pg&port=5433", [("/run/pg", 5433)]),
+        ("postgresql:///imsg?host=h1,h2&port=5433", [("h1", 5433), ("h2", 5433)]),
     ],
 )
 def test_several_hosts_are_read_with_their_ports(written: str, places: list[tuple[str, int]]) -> None:

@@ -96,10 +96,8 @@ def find_hosts(url: URL) -> list[tuple[str, int]]:
     names, ports = (_split(url.query.get(key)) for key in ("host", "port"))
     if not names:
         return [] if url.host is None else [(url.host, url.port or POSTGRES_PORT)]
-    given = (
-        ports if len(ports) == len(names) else [*ports, *[str(url.port or POSTGRES_PORT)] * len(names)][: len(names)]
-    )
-    return [(name, int(port or POSTGRES_PORT)) for name, port in zip(names, given, strict=True)]
+    each = ports * len(names) if len(ports) == 1 else ports or [""] * len(names)
+    return [(name, int(port or POSTGRES_PORT)) for name, port in zip(names, each, strict=True)]
 
 
 def _split(value: str | tuple[str, ...] | None) -> list[str]:

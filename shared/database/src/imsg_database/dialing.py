@@ -38,8 +38,8 @@ SOCKET_OPTIONS = (
     ),
 )
 
-_ELSEWHERE = (OSError, asyncpg.PostgresError, asyncpg.TargetServerAttributeNotMatched)
-"""What one of several hosts may answer, so that the next is tried: away, starting, full, a standby."""
+_ELSEWHERE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What may become of one of several hosts, so that the next is tried: away, starting, full, a standby, gone again."""
 
 _names = count()
 

@@ -162,7 +162,7 @@ def _try_first(engine: Engine) -> None:
         if record.info.get(_USED_AT, math.inf) + FRESH_S < time.monotonic():
             try:
                 engine.dialect.do_ping(connection)
-            except engine.dialect.loaded_dbapi.Error as error:
+            except (engine.dialect.loaded_dbapi.Error, OSError) as error:
                 raise DisconnectionError from error
 
 
