@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from imsg_catalog.store import Row
 from imsg_catalog.tables import MAX_NOTE, MAX_SENDER
-from imsg_channels import METHODS, unknown_method
+from imsg_channels import METHODS, require_method
 from imsg_contract.errors import Refusal
 from imsg_contract.suppressions import Reason
 from imsg_contract.wire import Category, message_id
@@ -30,14 +30,6 @@ class AnswerShape(Shape):
 
     errorCode: Literal[0]  # noqa: N815  the interface's own names
     errorMessage: Literal["OK"]  # noqa: N815
-
-
-def _method(given: object) -> object:
-    if given is None:
-        raise Refusal("missing", field="method")
-    if given not in METHODS:
-        raise unknown_method()
-    return given
 
 
 def _to(given: object) -> object:
@@ -118,7 +110,7 @@ class Asked(BaseModel):
         },
     )
 
-    method: Annotated[str, BeforeValidator(_method), WithJsonSchema({"type": "string", "enum": [*METHODS]})]
+    method: Annotated[str, BeforeValidator(require_method), WithJsonSchema({"type": "string", "enum": [*METHODS]})]
     to: Annotated[
         str | list[str],
         BeforeValidator(_to),

@@ -4,16 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
-from imsg_channels import METHODS, unknown_method
+from imsg_channels import METHODS, require_method
 from imsg_contract.errors import Refusal
-
-
-def _method(given: object) -> object:
-    if given is None:
-        raise Refusal("missing", field="method")
-    if given not in METHODS:
-        raise unknown_method()
-    return given
 
 
 def _address(given: object) -> object:
@@ -34,7 +26,7 @@ class ErasureAsked(BaseModel):
         json_schema_extra={"examples": [{"method": "smtp", "to": "zhang.san@example.com"}]},
     )
 
-    method: Annotated[str, BeforeValidator(_method), WithJsonSchema({"type": "string", "enum": [*METHODS]})]
+    method: Annotated[str, BeforeValidator(require_method), WithJsonSchema({"type": "string", "enum": [*METHODS]})]
     to: Annotated[
         str,
         BeforeValidator(_address),

@@ -40,3 +40,12 @@ METHODS_SAID: Mapping[str, str] = {
 def unknown_method() -> Refusal:
     """Refuse a method that is none (10008), and name those there are."""
     return Refusal("method_unknown", methods_zh=METHODS_SAID["methods_zh"], methods_en=METHODS_SAID["methods_en"])
+
+
+def require_method(given: object) -> object:
+    """Take what a body's `method` holds, before it is read into its model. Raises Refusal missing, method_unknown."""
+    if given is None:
+        raise Refusal("missing", field="method")
+    if given not in METHODS:
+        raise unknown_method()
+    return given
