@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import bindparam, exists, insert, select, text, update
+from sqlalchemy import ColumnElement, bindparam, exists, select, text, update
 
-from imsg_callbacks.event_log import append, make_delivery
+from imsg_callbacks.event_log import add_deliveries, append, make_delivery
 from imsg_callbacks.outcomes import Attempt, Due, Endpoint, Logged, read_endpoint
 from imsg_callbacks.schedule import must_disable
 from imsg_callbacks.tables import DELIVERED, FAILED, IS_WAITING, WAITING, deliveries, endpoints, log
 from imsg_callbacks.times import rfc3339, rfc3339_or_none
 from imsg_contract.errors import Refusal
+from imsg_database.arrays import is_one_of
 from imsg_database.awaiting import AsyncConnection
 from imsg_database.database import Database
 
@@ -71,7 +72,7 @@ class DeliveryLog:
             numbers = list((await connection.execute(free)).scalars())
             if not numbers:
                 return []
-            mine = (deliveries.c.endpoint == name) & deliveries.c.number.in_(numbers)
+            mine = _find_those(connection, name, numbers)
             await connection.execute(update(deliveries).where(mine).values(leased_until=now + lease_ms))
             query = (
                 select(deliveries.c.number, deliveries.c.round, log.c.id, log.c.body)
@@ -161,21 +162,26 @@ class DeliveryLog:
 async def _note_reached(connection: AsyncConnection, names: Sequence[str], at: int) -> None:
     """Note that these endpoints took all that they were told."""
     if names:
-        change = update(endpoints).where(endpoints.c.id.in_(names))
+        change = update(endpoints).where(is_one_of(endpoints.c.id, names, is_postgres=connection.is_postgres))
         await connection.execute(change.values(failing_since=None, failures=0, reached_at=at, last_error=None))
 
 
 async def begin(connection: AsyncConnection, endpoint: str, numbers: Sequence[int], now_ms: int) -> None:
     """Make deliveries due now: those that there are begin anew, the others are made."""
-    mine = (deliveries.c.endpoint == endpoint) & deliveries.c.number.in_(numbers)
+    mine = _find_those(connection, endpoint, numbers)
     known = set((await connection.execute(select(deliveries.c.number).where(mine))).scalars())
     if known:
         await connection.execute(
             update(deliveries).where(mine).values(state=WAITING, round=0, due_at=now_ms, leased_until=0)
         )
-    missing = [make_delivery(endpoint, number, now_ms) for number in numbers if number not in known]
-    if missing:
-        await connection.execute(insert(deliveries), missing)
+    await add_deliveries(
+        connection, [make_delivery(endpoint, number, now_ms) for number in numbers if number not in known]
+    )
+
+
+def _find_those(connection: AsyncConnection, endpoint: str, numbers: Sequence[int]) -> ColumnElement[bool]:
+    is_one = is_one_of(deliveries.c.number, numbers, is_postgres=connection.is_postgres)
+    return (deliveries.c.endpoint == endpoint) & is_one
 
 
 _TRIED = (
@@ -187,13 +193,18 @@ _IN_ONE_STATEMENT = text(
     f"{_TRIED} FROM json_to_recordset(CAST(:tried AS json)) AS tried(of text, one bigint, now_state text, due bigint,"
     " at bigint, took integer, http integer, why text, said text)"
     " WHERE deliveries.endpoint = tried.of AND deliveries.number = tried.one"
+    " AND deliveries.endpoint = ANY(CAST(:endpoints AS text[])) AND deliveries.number BETWEEN :lowest AND :highest"
 )
-"""PostgreSQL's: one statement and one parameter, however many there are."""
+"""PostgreSQL's: one statement, however many there are. Its last line says nothing new but where to look: by the join
+alone the planner reads the whole table while it is small, which costs as much as all else.
+"""
 
 
 async def _write_all(connection: AsyncConnection, tried: Sequence[dict[str, Any]]) -> None:
-    if connection.dialect.name == "postgresql":
-        await connection.execute(_IN_ONE_STATEMENT, {"tried": to_json(tried).decode()})
+    if connection.is_postgres:
+        numbers = [one["one"] for one in tried]
+        given = {"tried": to_json(tried).decode(), "endpoints": sorted({one["of"] for one in tried})}
+        await connection.execute(_IN_ONE_STATEMENT, given | {"lowest": min(numbers), "highest": max(numbers)})
         return
     change = (
         update(deliveries)

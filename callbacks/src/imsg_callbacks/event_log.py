@@ -8,12 +8,13 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Table, func, insert, select, text
+from sqlalchemy import Table, func, select, text
 
 from imsg_callbacks.matching import wants
 from imsg_callbacks.migrations import STEPS
 from imsg_callbacks.outcomes import Due, Endpoint, Logged, read_endpoint
 from imsg_callbacks.tables import WAITING, deliveries, endpoints, log
+from imsg_database.arrays import as_parameters, insert_rows, is_one_of
 from imsg_database.awaiting import AsyncConnection
 from imsg_database.inserts import Insert, insert_into
 
@@ -23,7 +24,7 @@ APPENDING = STEPS.lock + 1
 
 async def keep_others_out(connection: AsyncConnection) -> None:
     """Let nobody else append until this transaction ends."""
-    if connection.dialect.name == "postgresql":
+    if connection.is_postgres:
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({APPENDING})"))
 
 
@@ -50,6 +51,11 @@ class Lease:
 
 NOTHING_NEW = Appended({})
 
+LOGGED = ("id", "type", "user_id", "method", "digests", "body", "kept_at")
+DELIVERY = ("endpoint", "number", "state", "attempts", "round", "due_at", "leased_until")
+Delivery = tuple[str, int, str, int, int, int, int]
+"""A row of `deliveries`, in the order of these columns."""
+
 
 async def append(
     connection: AsyncConnection,
@@ -67,21 +73,14 @@ async def append(
     if not by_id:
         return NOTHING_NEW
     await keep_others_out(connection)
-    is_postgres = connection.dialect.name == "postgresql"
-    statement = insert_into(log, is_postgres=is_postgres).on_conflict_do_nothing(index_elements=["id"])
-    rows = [
-        {
-            "id": one.id,
-            "type": one.type,
-            "user_id": one.user_id,
-            "method": one.method,
-            "digests": json.dumps(one.digests) if one.digests else None,
-            "body": one.body,
-            "kept_at": now_ms,
-        }
+    is_postgres = connection.is_postgres
+    rows = (
+        (one.id, one.type, one.user_id, one.method, json.dumps(one.digests) if one.digests else None, one.body, now_ms)
         for one in by_id.values()
-    ]
-    found = await connection.execute(statement.returning(log.c.id, log.c.number), rows)
+    )
+    added = insert_rows(log, LOGGED, is_postgres=is_postgres).on_conflict_do_nothing(index_elements=["id"])
+    statement = added.returning(log.c.id, log.c.number)
+    found = await connection.execute(statement, as_parameters(LOGGED, rows, is_postgres=is_postgres))
     numbers: dict[str, int] = dict(found.all())
     wanting = await _find_wanting(connection, [by_id[name] for name in numbers], but_for)
     return await _deliver(
@@ -95,7 +94,8 @@ async def _find_wanting(
     """Find the enabled endpoints of those whom events are of, by their users."""
     wanting: defaultdict[str, list[Endpoint]] = defaultdict(list)
     if users := sorted({one.user_id for one in new}):
-        query = select(endpoints).where(endpoints.c.user_id.in_(users), endpoints.c.disabled_at.is_(None))
+        is_theirs = is_one_of(endpoints.c.user_id, users, is_postgres=connection.is_postgres)
+        query = select(endpoints).where(is_theirs, endpoints.c.disabled_at.is_(None))
         for row in (await connection.execute(query)).mappings():
             if row["id"] not in but_for:
                 wanting[row["user_id"]].append(read_endpoint(row))
@@ -109,7 +109,7 @@ async def _deliver(
     now_ms: int,
     lease: Lease | None,
 ) -> Appended:
-    rows: list[dict[str, object]] = []
+    rows: list[Delivery] = []
     handed: list[Due] = []
     left: set[str] = set()
     room: dict[str, int] = {}
@@ -126,22 +126,21 @@ async def _deliver(
             else:
                 left.add(endpoint.id)
                 rows.append(make_delivery(endpoint.id, number, now_ms))
-    if rows:
-        await connection.execute(insert(deliveries), rows)
+    await add_deliveries(connection, rows)
     return Appended({one.id: number for number, one in new}, handed, left)
 
 
-def make_delivery(endpoint: str, number: int, due_at: int, leased_until: int = 0) -> dict[str, object]:
+def make_delivery(endpoint: str, number: int, due_at: int, leased_until: int = 0) -> Delivery:
     """Make the row of a delivery that is due."""
-    return {
-        "endpoint": endpoint,
-        "number": number,
-        "state": WAITING,
-        "attempts": 0,
-        "round": 0,
-        "due_at": due_at,
-        "leased_until": leased_until,
-    }
+    return endpoint, number, WAITING, 0, 0, due_at, leased_until
+
+
+async def add_deliveries(connection: AsyncConnection, rows: Sequence[Delivery]) -> None:
+    """Add deliveries that there are not yet."""
+    if rows:
+        is_postgres = connection.is_postgres
+        statement = insert_rows(deliveries, DELIVERY, is_postgres=is_postgres)
+        await connection.execute(statement, as_parameters(DELIVERY, rows, is_postgres=is_postgres))
 
 
 async def find_head(connection: AsyncConnection) -> int:
@@ -151,4 +150,4 @@ async def find_head(connection: AsyncConnection) -> int:
 
 def insert_ignoring(connection: AsyncConnection, table: Table) -> Insert:
     """Begin an insert that leaves what is there."""
-    return insert_into(table, is_postgres=connection.dialect.name == "postgresql").on_conflict_do_nothing()
+    return insert_into(table, is_postgres=connection.is_postgres).on_conflict_do_nothing()

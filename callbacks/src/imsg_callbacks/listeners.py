@@ -73,9 +73,8 @@ class Listeners:
         if answer.status_code not in (OK, NOT_FOUND):
             raise ServiceFailed(f"auth answered {answer.status_code} to /internal/events")
         async with self._database.writing() as connection:
-            is_postgres = connection.dialect.name == "postgresql"
             row = {**asked, "events": 0 if answer.status_code == NOT_FOUND else events}
-            statement = insert_into(listeners, is_postgres=is_postgres).values(row)
+            statement = insert_into(listeners, is_postgres=connection.is_postgres).values(row)
             await connection.execute(
                 statement.on_conflict_do_update(index_elements=["user_id"], set_={"events": row["events"]})
             )

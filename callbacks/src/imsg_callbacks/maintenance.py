@@ -138,8 +138,7 @@ class Maintenance:
 
 
 async def _raise_fact(connection: AsyncConnection, name: str, value: int) -> None:
-    is_postgres = connection.dialect.name == "postgresql"
-    statement = insert_into(facts, is_postgres=is_postgres).values(name=name, value=value)
+    statement = insert_into(facts, is_postgres=connection.is_postgres).values(name=name, value=value)
     is_news = facts.c.value < statement.excluded.value
     change = statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}, where=is_news)
     await connection.execute(change)

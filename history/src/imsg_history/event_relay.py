@@ -10,11 +10,12 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
-from sqlalchemy import Row, delete, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Row, delete, exists, func, select, tuple_
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import EVENT
 from imsg_contract.wire import Event, EventKind, Events, Status, message_id
+from imsg_database.arrays import is_one_of
 from imsg_database.awaiting import AsyncConnection
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
@@ -57,7 +58,7 @@ class Taken:
     """Some events of the table, and what of their requests is told with them."""
 
     rows: Sequence[Row[Any]]
-    references: Mapping[str, str | None]
+    references: Mapping[str, str]
     settled: Mapping[str, Mapping[str, int]]
     """Request of which nothing is open any more → how many of it stand where."""
 
@@ -216,19 +217,23 @@ async def _take(connection: AsyncConnection) -> Taken:
 async def _describe(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> Taken:
     if not rows:
         return Taken((), {}, {})
-    names = sorted({row.request for row in rows})
+    is_among = _is_among(connection, {row.request for row in rows})
     found = await connection.execute(
-        select(requests.c.request, requests.c.reference).where(requests.c.request.in_(names))
+        select(requests.c.request, requests.c.reference).where(is_among, requests.c.reference.is_not(None))
     )
     references = {row.request: row.reference for row in found}
     watched = sorted({row.request for row in rows if row.events & EventKind.REQUEST})
     return Taken(rows, references, await _count_settled(connection, watched) if watched else {})
 
 
+def _is_among(connection: AsyncConnection, names: Collection[str]) -> ColumnElement[bool]:
+    return is_one_of(requests.c.request, sorted(names), is_postgres=connection.is_postgres)
+
+
 async def _count_settled(connection: AsyncConnection, names: Collection[str]) -> dict[str, Counter[str]]:
     """Count the messages of those requests of which nothing is open; an open one ends the look at its first."""
     is_open = exists().where(messages.c.request == requests.c.request, messages.c.status.in_(UNSETTLED))
-    settled = select(requests.c.request).where(requests.c.request.in_(names), ~is_open)
+    settled = select(requests.c.request).where(_is_among(connection, names), ~is_open)
     query = (
         select(messages.c.request, messages.c.status, func.count().label("count"))
         .where(messages.c.request.in_(settled))

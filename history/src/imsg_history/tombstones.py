@@ -166,7 +166,7 @@ async def _counts(connection: AsyncConnection) -> tuple[int, int, int]:
 
 def _keep_first(connection: AsyncConnection, table: Table) -> Insert:
     """Insert what is not there yet: another process may have found the same."""
-    return insert_into(table, is_postgres=connection.dialect.name == "postgresql").on_conflict_do_nothing()
+    return insert_into(table, is_postgres=connection.is_postgres).on_conflict_do_nothing()
 
 
 async def _add(connection: AsyncConnection, stones: Mapping[str, Tombstone]) -> None:

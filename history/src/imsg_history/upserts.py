@@ -7,10 +7,10 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import ARRAY, ColumnElement, Table, bindparam, case, cast, func, or_, select, tuple_
-from sqlalchemy.types import NULLTYPE
+from sqlalchemy import ColumnElement, Table, case, func, or_, select, tuple_
 
 from imsg_contract.wire import SETTLED
+from imsg_database.arrays import as_parameters, insert_rows
 from imsg_database.awaiting import AsyncConnection
 from imsg_database.inserts import Insert, insert_into
 from imsg_history import redaction
@@ -134,21 +134,11 @@ class Writer:
         return told
 
     def _insert(self, table: Table) -> Insert:
-        columns = COLUMNS[table]
-        if not self._is_postgres:
-            return insert_into(table, is_postgres=False).values({name: bindparam(name) for name in columns})
-        # One statement and one array a column, however many rows: a tenth of the cost of as many statements. Without a
-        # type of its own a parameter is not looked at value by value: the driver writes it as what it is cast to.
-        arrays = (cast(bindparam(name, type_=NULLTYPE), ARRAY(table.c[name].type)) for name in columns)
-        unnested = (func.unnest(array).label(name) for name, array in zip(columns, arrays, strict=True))
-        return insert_into(table, is_postgres=True).from_select(columns, select(*unnested))
+        return insert_rows(table, COLUMNS[table], is_postgres=self._is_postgres)
 
     def _parameters(self, table: Table, rows: Sequence[Row]) -> Any:  # noqa: ANN401  SQLAlchemy's own union
         columns = COLUMNS[table]
-        values = map(attrgetter(*columns), rows)
-        if self._is_postgres:
-            return dict(zip(columns, zip(*values, strict=True), strict=True))
-        return [dict(zip(columns, row, strict=True)) for row in values]
+        return as_parameters(columns, map(attrgetter(*columns), rows), is_postgres=self._is_postgres)
 
     async def _find_subjects(self, connection: AsyncConnection, fold: Merge) -> None:
         """Fill in the subjects of contents that travelled by reference: the gateway has left the bytes with us."""

@@ -51,6 +51,11 @@ class AsyncConnection:
         return self._engine.dialect
 
     @property
+    def is_postgres(self) -> bool:
+        """Whether it is PostgreSQL; the other is SQLite."""
+        return self._engine.dialect.name == "postgresql"
+
+    @property
     def info(self) -> dict[Any, Any]:
         """What is kept beside the connection for as long as the pool has it."""
         return self._connection.info
