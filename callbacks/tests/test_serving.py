@@ -5,7 +5,18 @@ from collections.abc import Sequence
 
 from imsg_callbacks.outcomes import Due, Endpoint
 from imsg_callbacks.schedule import Answer
-from imsg_callbacks.serving import AT_ONCE, FAILING_AFTER, HELD, Held, Serving
+from imsg_callbacks.serving import (
+    AT_ONCE,
+    FAILING_AFTER,
+    HELD,
+    HELD_IN_ALL,
+    MOST_HELD,
+    PACES,
+    SENT_WITHIN_MS,
+    TAKEN_AT_ONCE,
+    Held,
+    Serving,
+)
 
 
 def due(number: int) -> Due:
@@ -107,7 +118,7 @@ async def test_what_stands_in_the_table_is_taken_until_there_is_no_more() -> Non
         await world.answer(204)
 
     assert len(world.sent) == HELD + 1
-    assert world.takes[:2] == [HELD, HELD]
+    assert world.takes[:2] == [HELD, TAKEN_AT_ONCE], "more at once of who has turned out to be fast"
 
 
 async def test_of_what_fails_one_is_taken_at_a_time() -> None:
@@ -121,3 +132,44 @@ async def test_of_what_fails_one_is_taken_at_a_time() -> None:
     await world.answer(500)
     await asyncio.wait_for(running, 1)
     assert len(world.sent) == 1
+
+
+def test_as_much_waits_in_memory_as_is_sent_in_time() -> None:
+    held = Held()
+    assert held.find_bound("new") == HELD
+
+    held.note("fast", 0)
+    held.note("usual", 250)
+    held.note("slow", 5_000)
+    bounds = [held.find_bound(name) for name in ("fast", "usual", "slow")]
+    assert bounds == [MOST_HELD, AT_ONCE * SENT_WITHIN_MS // 250, HELD]
+
+    for _ in range(50):
+        held.note("fast", 5_000)
+    assert held.find_bound("fast") == HELD, "it has become slow"
+
+
+def test_the_pace_of_who_was_called_longest_ago_is_forgotten() -> None:
+    held = Held()
+    held.note("first", 1)
+    for number in range(PACES):
+        held.note(f"{number}", 1)
+    assert (held.find_bound("first"), held.find_bound("0")) == (HELD, MOST_HELD)
+
+
+async def test_of_all_endpoints_no_more_waits_in_memory_than_there_is_room_for() -> None:
+    world = World(table=10_000)
+    world.held.note("a", 1)
+    world.held.count = HELD_IN_ALL - HELD - 1
+    world.serving.look()
+    running = asyncio.create_task(world.serving.run())
+    await settle()
+    assert world.takes == [HELD + 1]
+
+    world.held.count += HELD_IN_ALL
+    while len(world.takes) == 1:
+        await world.answer(204)
+    assert world.takes[1] == HELD, "none is held up by the others"
+    world.serving.end()
+    await world.answer(204)
+    await asyncio.wait_for(running, 1)

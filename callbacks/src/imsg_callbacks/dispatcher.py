@@ -21,7 +21,7 @@ from imsg_callbacks.event_log import Lease
 from imsg_callbacks.outcomes import Attempt, Due, Endpoint
 from imsg_callbacks.post import TIMEOUT_S, Poster
 from imsg_callbacks.schedule import Answer, next_in_s
-from imsg_callbacks.serving import FAILING_AFTER, HELD, LEASE_MS, Held, Serving
+from imsg_callbacks.serving import FAILING_AFTER, HELD_IN_ALL, LEASE_MS, Held, Serving
 from imsg_callbacks.vault import Unreadable
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
@@ -31,9 +31,6 @@ log = logger(__name__)
 IN_FLIGHT = 1_024
 FAILING_IN_FLIGHT = 512
 """Calls in flight of all endpoints, and of those that fail."""
-
-HELD_IN_ALL = 8_192
-"""Deliveries that wait in memory; what is more waits in the table."""
 
 LOOK_EVERY_S = 1.0
 GATHER_S = 0.02
@@ -147,7 +144,7 @@ class Dispatcher:
         if self._is_ending or self._held.count >= HELD_IN_ALL or endpoint.failures >= FAILING_AFTER:
             return 0
         serving = self._servings.get(endpoint.id)
-        return HELD if serving is None else serving.room
+        return self._held.find_bound(endpoint.id) if serving is None else serving.room
 
     def _find(self, name: str, failures: int) -> Serving:
         """Return who serves an endpoint, from now on if nobody did."""

@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from imsg_callbacks.outcomes import Due
@@ -24,6 +23,16 @@ FAILING_AFTER = 3
 HELD = 64
 """Deliveries of one endpoint that wait in memory, and are taken from the table in one transaction."""
 
+MOST_HELD = 2_048
+TAKEN_AT_ONCE = 500
+"""The same of one that answers so fast that they are sent within `SENT_WITHIN_MS`: what waits in the table is looked
+for, locked, leased and read there, which costs as much as all else that a callback needs of the database."""
+
+SENT_WITHIN_MS = 10_000
+
+HELD_IN_ALL = 8_192
+"""Deliveries of all endpoints that wait in memory; what is more waits in the table, but for `HELD` of each."""
+
 TAKE_EVERY_S = 0.1
 """How often more is taken from the table for an endpoint: a transaction each."""
 
@@ -33,6 +42,12 @@ LEASE_MS = 90_000
 BEGUN_WITHIN_S = LEASE_MS / 1_000 - TIMEOUT_S - 1
 """How long after it was taken a call may begin: then it has ended before the lease does."""
 
+SMOOTHED_OVER = 8
+"""Calls."""
+
+PACES = 4_096
+"""Endpoints whose pace is remembered."""
+
 Take = Callable[[str, int, int], Awaitable[Sequence[Due]]]
 """Endpoint, how many at most, lease in ms → what is due. Raises DatabaseUnavailable."""
 
@@ -40,11 +55,32 @@ Send = Callable[[Due, bool], Coroutine[Any, Any, Answer]]
 """A delivery, and whether its endpoint is failing → what came of it, which is kept by then or will be."""
 
 
-@dataclass(slots=True)
 class Held:
-    """How much waits in memory, of all endpoints."""
+    """What waits in memory, of all endpoints: how much it is, and how much of each it may be by how fast it answers."""
 
-    count: int = 0
+    def __init__(self) -> None:
+        self.count = 0
+        self._took_ms: OrderedDict[str, float] = OrderedDict()
+
+    @property
+    def room(self) -> int:
+        """How many more an endpoint may take: some, however many wait already, so that none is held up."""
+        return max(HELD, HELD_IN_ALL - self.count)
+
+    def note(self, name: str, took_ms: int) -> None:
+        """Note a call of an endpoint; who was called longest ago is forgotten."""
+        known_ms = self._took_ms.get(name, took_ms)
+        self._took_ms[name] = known_ms + (took_ms - known_ms) / SMOOTHED_OVER
+        self._took_ms.move_to_end(name)
+        if len(self._took_ms) > PACES:
+            self._took_ms.popitem(last=False)
+
+    def find_bound(self, name: str) -> int:
+        """Say how many deliveries may wait for an endpoint."""
+        took_ms = self._took_ms.get(name)
+        if took_ms is None:
+            return HELD
+        return max(HELD, min(MOST_HELD, round(AT_ONCE * SENT_WITHIN_MS / max(took_ms, 1))))
 
 
 class Serving:
@@ -69,7 +105,7 @@ class Serving:
     @property
     def room(self) -> int:
         """How much more may be handed over; none of what fails, which waits in the table."""
-        return 0 if self._is_failing else HELD - len(self._waiting)
+        return 0 if self._is_failing else self._held.find_bound(self._name) - len(self._waiting)
 
     def give(self, some: Sequence[Due]) -> None:
         """Hand over what is ours from now on, and begin with it."""
@@ -118,7 +154,7 @@ class Serving:
 
     async def _take_more(self) -> None:
         # Of what fails, what one call after another can try within the lease.
-        most = 1 if self._is_failing else HELD
+        most = 1 if self._is_failing else min(self._held.find_bound(self._name), TAKEN_AT_ONCE, self._held.room)
         self._has_more = False
         try:
             taken = await self._take(self._name, most, LEASE_MS)
@@ -149,6 +185,7 @@ class Serving:
             return
         answer = call.result()
         self._failures = 0 if answer.is_success else self._failures + 1
+        self._held.note(self._name, answer.took_ms)
         if answer.is_gone:
             self._drop()
         self._begin()
