@@ -5,22 +5,28 @@ A message: single mails of 250 users in turn are accepted by a gateway (16 conne
 long), after a shorter turn that warms up, while sender and history take them; when all have arrived and are recorded,
 what every process has used is divided by their number.
 Bytes and commands of Redis are its own counts (INFO; what a script calls counts too); bytes of RabbitMQ are those of
-its connections. Attempts: one a message.
-With callbacks: the same once more, with an endpoint that is told of every message; until the last call is answered.
-Floors: all processes of A's floor and of C's floor (the bare app, the bare consumer, and both times Redis and RabbitMQ
-beside them), of this run; where A and C were not measured in it, a turn of each comes first.
+its connections; both of the first round. Attempts: one a message.
+With callbacks: the same once more, of one user with an endpoint that is told of every message; until the last call is
+answered.
+Floors: all processes of A's floor and of C's floor: the bare app, the bare consumer, and both times Redis and RabbitMQ
+beside them.
+Rounds: A's floor, C's floor, messages and messages with callbacks one after the other in each, so that what slows the
+machine slows all four; iMSG idles while the floors are measured. The figure is the median of the rounds' ratios.
 """
 
 import json
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import httpx
 import redis
 
 from imsg_bench import load
 from imsg_bench.costs import Meter
+from imsg_bench.counts import Counts
 from imsg_bench.deployment import Deployment
+from imsg_bench.figures import median, ratios
 from imsg_bench.filling import until, waiting
 from imsg_bench.measure import Run
 from imsg_bench.measures.accept import QUEUES, Contender, start_floor
@@ -39,104 +45,168 @@ PATIENCE_S = 300.0
 REST_S = 6.0
 """RabbitMQ counts the bytes of its connections every five seconds."""
 
+SETTLED_S = 1.0
+
+Costs = Mapping[str, float]
+"""Processor µs a message, by part."""
+
 
 def measure(run: Run) -> Result:
     """Measure J."""
-    logins = []
-    floors = _floors(run)
-    with run.deployment() as deployment:
-        auth = deployment.auth()
-        history = deployment.history()
-        callbacks = deployment.callbacks()
-        gateway = deployment.gateway()
-        port, counts = deployment.sink()
-        sender = deployment.mail_sender(port)
-        sender.start()
-        login = deployment.folder / "login.json"
-        login.write_text(json.dumps({"username": "admin", "password": DOCUMENTED["admin"]}))
+    logins: list[float] = []
+    accepting: list[float] = []
+    sending: list[float] = []
+    plain: list[Costs] = []
+    told: list[Costs] = []
+    calls: list[float] = []
+    traffic: Mapping[str, float] = {}
+    with ExitStack() as stack:
+        floors = _Floors(stack.enter_context(run.deployment()), run)
+        imsg = _Imsg(stack.enter_context(run.deployment()), run)
         for number in range(run.scale.rounds):
-            logins.append(load.run(f"{gateway.url}/api/login", login, run.scale.turn_s, LOGIN_CONNECTIONS).rate)
-            run.progress.round(KEY, number, run.scale.rounds, logins=logins[-1])
-        ours = {"gateway": gateway, "auth": auth, "history": history, "sender-smtp": sender}
-        pids = {name: one.process.pid for name, one in ours.items()}
-        pids |= {"Valkey": deployment.servers.valkey.process.pid, "RabbitMQ": deployment.servers.broker.process.pid}
-        pids |= {"PostgreSQL": deployment.servers.postgres.process.pid}
-        bodies = deployment.bodies()
-        warmed = load.run(f"{gateway.url}/api/send", bodies, run.scale.warm_s, CONNECTIONS).accepted
-        until(lambda: counts.count >= warmed, PATIENCE_S)
-        until(lambda: waiting(deployment.share.plain_broker_url, QUEUE) == 0, PATIENCE_S)
-        time.sleep(REST_S)
-        counts.reset()
-        before = _traffic(deployment)
-        meter = Meter.begin(**pids)
-        accepted = load.run(f"{gateway.url}/api/send", bodies, run.scale.turn_s, CONNECTIONS).accepted
-        until(lambda: counts.count >= accepted, PATIENCE_S)
-        until(lambda: waiting(deployment.share.plain_broker_url, QUEUE) == 0, PATIENCE_S)
-        time.sleep(1)
-        costs = meter.per_unit_us(accepted)
-        time.sleep(REST_S)
-        after = _traffic(deployment)
-        telling = _Telling(deployment, callbacks)
-        told = telling.measure(run, gateway.url, pids | {"callbacks": callbacks.process.pid})
-    traffic = {name: (after[name] - before[name]) / accepted for name in after}
+            logins.append(imsg.log_in())
+            accepting.append(floors.accept())
+            sending.append(floors.send())
+            if number == 0:
+                cost, traffic = imsg.deliver_and_count()
+            else:
+                cost = imsg.deliver()
+            plain.append(cost)
+            cost, rate = imsg.deliver_and_tell()
+            told.append(cost)
+            calls.append(rate)
+            both = accepting[-1] + sending[-1]
+            rates = {"ratio": sum(plain[-1].values()) / both, "told": sum(told[-1].values()) / both}
+            run.progress.round(KEY, number, run.scale.rounds, logins=logins[-1], **rates)
+    both_floors = [one + other for one, other in zip(accepting, sending, strict=True)]
+    of_all, of_told = ([sum(one.values()) for one in costs] for costs in (plain, told))
     return Result(
         KEY,
         TITLE,
         (
             Series("logins", "1/s", tuple(logins)),
-            Series("all parts ÷ (A's floor + C's floor)", "", (sum(costs.values()) / sum(floors),), at_most=2.3),
-            Series("processor time a message, all parts", "µs", (sum(costs.values()),)),
-            Series("all parts ÷ floors, with a callback for every message", "", (told[0] / sum(floors),), at_most=2.8),
-            Series("callbacks", "1/s", (told[1],)),
-            Series("processor time, A's floor", "µs", (floors[0],)),
-            Series("processor time, C's floor", "µs", (floors[1],)),
+            Series("all parts ÷ (A's floor + C's floor)", "", ratios(of_all, both_floors), at_most=2.3),
+            Series("processor time a message, all parts", "µs", tuple(of_all)),
+            Series(
+                "all parts ÷ floors, with a callback for every message", "", ratios(of_told, both_floors), at_most=2.8
+            ),
+            Series("processor time a message with a callback, all parts", "µs", tuple(of_told)),
+            Series("callbacks", "1/s", tuple(calls)),
+            Series("processor time, A's floor", "µs", tuple(accepting)),
+            Series("processor time, C's floor", "µs", tuple(sending)),
             *(Series(name, unit, (traffic[name],), at_most=GOALS.get(name)) for name, unit in UNITS.items()),
         ),
-        costs,
+        _middle(plain),
+        (f"with callbacks, µs: {', '.join(f'{name} {cost:.0f}' for name, cost in _middle(told).items())}",),
     )
 
 
-class _Telling:
-    """The same load with an endpoint that hears of every message."""
+class _Floors:
+    """A's floor and C's, on queues of their own."""
 
-    def __init__(self, deployment: Deployment, callbacks: OneService) -> None:
-        self._callbacks = callbacks
-        self._body = deployment.body()
-        asked = {"url": deployment.callback_sink(), "events": ["message.sent"], "token": deployment.api.token()}
-        added = deployment.api.call("POST", "/api/v2/callbacks", asked)
-        if added["errorCode"] != 0:
-            raise RuntimeError(f"no callback: {added}")
-
-    def measure(self, run: Run, gateway: str, pids: Mapping[str, int]) -> tuple[float, float]:
-        """Return processor time a message, in µs, and how many calls a second were answered."""
-        meter, begun, before = Meter.begin(**pids), time.monotonic(), self._count()
-        accepted = load.run(f"{gateway}/api/send", self._body, run.scale.turn_s, CONNECTIONS).accepted
-        until(lambda: self._count() - before >= accepted, PATIENCE_S)
-        seconds = time.monotonic() - begun
-        return sum(meter.per_unit_us(accepted).values()), accepted / seconds
-
-    def _count(self) -> float:
-        text = httpx.get(f"{self._callbacks.url}/metrics", timeout=30).text
-        name = 'imsg_callback_calls_total{result="delivered"} '
-        return next((float(one.removeprefix(name)) for one in text.splitlines() if one.startswith(name)), 0.0)
-
-
-def _floors(run: Run) -> tuple[float, float]:
-    """Return what a request costs A's floor and a mail C's, all their processes, in µs."""
-    if "A" in run.found and "C" in run.found:
-        return run.found["A"].cost_of("floor: "), run.found["C"].cost_of("floor: ")
-    with run.deployment() as deployment:
+    def __init__(self, deployment: Deployment, run: Run) -> None:
+        self._deployment = deployment
+        self._run = run
         deployment.auth()
         gateway = deployment.gateway()  # declares the queues
         url, process = start_floor(deployment)
         body = deployment.bodies()
         gateway.process.close()
-        accepting = Contender(deployment, "floor", url, body, process, queues=QUEUES)
-        accepting.turn(run)
-        process.close()
+        self._accepting = Contender(deployment, "floor", url, body, process, queues=QUEUES)
+        self._port, self._counts = deployment.sink()
+        with redis.Redis.from_url(deployment.share.redis_url) as client:
+            client.flushall()  # of this auth's users nothing is left for the next
+
+    def accept(self) -> float:
+        """Take a turn of A's; return what a request cost, in µs."""
+        self._accepting.turn(self._run)
+        return sum(values[-1] for values in self._accepting.costs.values())
+
+    def send(self) -> float:
+        """Take a turn of C's; return what a mail cost, in µs."""
+        _, cost = floor_turn(self._deployment, self._port, self._counts, self._run.scale.mails)
+        return sum(cost.values())
+
+
+class _Imsg:
+    """iMSG with everything running, and an endpoint that hears of every message of one user."""
+
+    def __init__(self, deployment: Deployment, run: Run) -> None:
+        self._deployment = deployment
+        self._run = run
+        auth = deployment.auth()
+        history = deployment.history()
+        self._callbacks: OneService = deployment.callbacks()
+        self._gateway = deployment.gateway()
         port, counts = deployment.sink()
-        _, sending = floor_turn(deployment, port, counts, run.scale.mails)
-    return sum(sum(values) for values in accepting.costs.values()), sum(sending.values())
+        self._arrived: Counts = counts
+        sender = deployment.mail_sender(port)
+        sender.start()
+        self._login = deployment.folder / "login.json"
+        self._login.write_text(json.dumps({"username": "admin", "password": DOCUMENTED["admin"]}))
+        ours = {"gateway": self._gateway, "auth": auth, "history": history, "sender-smtp": sender}
+        servers = deployment.servers
+        self._pids = {name: one.process.pid for name, one in ours.items()}
+        self._pids |= {"Valkey": servers.valkey.process.pid, "RabbitMQ": servers.broker.process.pid}
+        self._pids |= {"PostgreSQL": servers.postgres.process.pid}
+        self._bodies = deployment.bodies()
+        self._body = deployment.body()
+        asked = {"url": deployment.callback_sink(), "events": ["message.sent"], "token": deployment.api.token()}
+        added = deployment.api.call("POST", "/api/v2/callbacks", asked)
+        if added["errorCode"] != 0:
+            raise RuntimeError(f"no callback: {added}")
+        self._accept(run.scale.warm_s)
+
+    def log_in(self) -> float:
+        """Log in for a turn; return how often a second."""
+        url = f"{self._gateway.url}/api/login"
+        return load.run(url, self._login, self._run.scale.turn_s, LOGIN_CONNECTIONS).rate
+
+    def deliver(self) -> Costs:
+        """Accept and deliver for a turn; return what a message cost."""
+        meter = Meter.begin(**self._pids)
+        accepted = self._accept(self._run.scale.turn_s)
+        return meter.per_unit_us(accepted)
+
+    def deliver_and_count(self) -> tuple[Costs, Mapping[str, float]]:
+        """Do the same, and count bytes and commands a message."""
+        time.sleep(REST_S)
+        before = _traffic(self._deployment)
+        meter = Meter.begin(**self._pids)
+        accepted = self._accept(self._run.scale.turn_s)
+        costs = meter.per_unit_us(accepted)
+        time.sleep(REST_S)
+        after = _traffic(self._deployment)
+        return costs, {name: (after[name] - before[name]) / accepted for name in after}
+
+    def deliver_and_tell(self) -> tuple[Costs, float]:
+        """Deliver for a turn with a callback for every message; return what one cost, and how many calls a second."""
+        pids = self._pids | {"callbacks": self._callbacks.process.pid}
+        meter, begun, before = Meter.begin(**pids), time.monotonic(), self._count_calls()
+        url = f"{self._gateway.url}/api/send"
+        accepted = load.run(url, self._body, self._run.scale.turn_s, CONNECTIONS).accepted
+        until(lambda: self._count_calls() - before >= accepted, PATIENCE_S)
+        seconds = time.monotonic() - begun
+        return meter.per_unit_us(accepted), accepted / seconds
+
+    def _accept(self, seconds: float) -> float:
+        """Accept for so long; return how many, once all have arrived and are recorded."""
+        self._arrived.reset()
+        accepted = load.run(f"{self._gateway.url}/api/send", self._bodies, seconds, CONNECTIONS).accepted
+        until(lambda: self._arrived.count >= accepted, PATIENCE_S)
+        until(lambda: waiting(self._deployment.share.plain_broker_url, QUEUE) == 0, PATIENCE_S)
+        time.sleep(SETTLED_S)
+        return accepted
+
+    def _count_calls(self) -> float:
+        text = httpx.get(f"{self._callbacks.url}/metrics", timeout=30).text
+        name = 'imsg_callback_calls_total{result="delivered"} '
+        return next((float(one.removeprefix(name)) for one in text.splitlines() if one.startswith(name)), 0.0)
+
+
+def _middle(costs: list[Costs]) -> Costs:
+    """Return each part's median of the rounds."""
+    return {name: median([one[name] for one in costs]) for name in costs[0]}
 
 
 GOALS: Mapping[str, float] = {"Redis, commands": 12}
