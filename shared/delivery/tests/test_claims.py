@@ -355,6 +355,24 @@ async def test_claims_outlive_their_job_and_not_for_ever(claims: Claims, redis: 
     assert int(await redis.call("PTTL", view(expired, "a").key)) > 80_000_000
 
 
+async def test_an_end_written_after_a_flush_is_not_kept_for_ever(claims: Claims, redis: Redis, chunk: Job) -> None:
+    mine = view(chunk, "mine")
+    assert isinstance(await claims.begin_and_claim(mine, 0), Free)
+    await redis.call("DEL", mine.key)
+    assert await claims.advance(mine, [end(chunk, 0)]) == {0: Ended(outcome(chunk, 0, Status.SENT))}
+    assert 0 < int(await redis.call("PTTL", mine.key)) <= 2 * 86_400_000
+
+
+async def test_of_two_ends_the_one_that_counts_more_stands(claims: Claims, chunk: Job) -> None:
+    for first, second in ((Status.SENT, Status.UNCERTAIN), (Status.UNCERTAIN, Status.SENT)):
+        one = view(chunk.model_copy(update={"request": secrets.token_hex(16)}), "one")
+        assert isinstance(await claims.begin_and_claim(one, 0), Free)
+        await claims.advance(one, [end(chunk, 0, first)])
+        (found,) = (await claims.advance(one, [end(chunk, 0, second)])).values()
+        assert isinstance(found, Ended)
+        assert found.outcome.status is Status.SENT
+
+
 async def test_claims_that_were_flushed_are_not_known_and_their_birth_is_later(
     claims: Claims, redis: Redis, chunk: Job
 ) -> None:

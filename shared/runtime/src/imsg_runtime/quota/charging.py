@@ -23,7 +23,7 @@ from imsg_runtime.quota.answers import (
     Used,
     Window,
 )
-from imsg_runtime.quota.scripts import CHARGE, GIVE_BACK, SERVER_TIME, USED
+from imsg_runtime.quota.scripts import CHARGE, CHARGE_AND_TELL, GIVE_BACK, SERVER_TIME, USED
 from imsg_runtime.quota.zone import offsets
 from imsg_runtime.redis import Redis, Script
 
@@ -49,8 +49,6 @@ class _Known:
     """The server's, in Unix seconds."""
     hour_opens: int
     day_opens: int
-    numbers: tuple[int, int]
-    """The hour by its first second, the day by its number."""
     fields: tuple[str, str, str]
 
     def time_at(self, at: float) -> float | None:
@@ -81,7 +79,10 @@ class Quota:
         self._now = now
         self._elapsed = elapsed
         self._known: _Known | None = None
-        self._charge = Script.of(CHARGE.format(clock=clock, seconds=AT_ONCE_S, most=MOST_AT_ONCE))
+        self._charge, self._charge_and_tell = (
+            Script.of(source.format(clock=clock, seconds=AT_ONCE_S, most=MOST_AT_ONCE))
+            for source in (CHARGE, CHARGE_AND_TELL)
+        )
         self._used = Script.of(USED.format(clock=clock))
         self._table: tuple[int, ...] = ()
         self._table_at = -math.inf
@@ -105,12 +106,14 @@ class Quota:
         known = self._known
         now = None if known is None else known.time_at(begun)
         arguments: list[str | int] = [epoch, nonce, recipients, user_id or "", "" if kind is None else kind[0]]
+        script = self._charge
         if known is None or now is None:
+            script = self._charge_and_tell
             arguments += self._offsets()
         else:
-            arguments += ("known", f"{now:.6f}", *known.numbers, known.day_opens, *known.fields)
+            arguments += (f"{now:.6f}", known.day_opens, *known.fields)
         key = counts_key(username)
-        reply = await self._redis.run(self._charge, [user_key(username), key], arguments)
+        reply = await self._redis.run(script, [user_key(username), key], arguments)
         if isinstance(reply[0], list):
             reply, found = reply
             known = self._note(found, begun)
@@ -158,12 +161,9 @@ class Quota:
     def _note(self, found: Sequence[bytes | int], begun: float) -> _Known:
         """Read what the script has found out of the windows, and remember it where the reply came soon."""
         ended = math.nan if self._elapsed is None else self._elapsed()
-        hour, day, hour_opens, day_opens = (int(number) for number in found[1:5])
-        fields = found[5:8]
-        hour_field, day_field, people_field = (field.decode() for field in fields if isinstance(field, bytes))
-        known = _Known(
-            ended, float(found[0]), hour_opens, day_opens, (hour, day), (hour_field, day_field, people_field)
-        )
+        hour_opens, day_opens = (int(number) for number in found[1:3])
+        hour_field, day_field, people_field = (field.decode() for field in found[3:6] if isinstance(field, bytes))
+        known = _Known(ended, float(found[0]), hour_opens, day_opens, (hour_field, day_field, people_field))
         if ended - begun < SLOWEST_S:
             self._known = known
         return known

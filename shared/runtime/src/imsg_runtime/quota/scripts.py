@@ -37,35 +37,31 @@ end
 # the newest first, then `t` and their sum. The present second and the nine before it. A gateway of before writes no
 # sum, and reads no further than what it writes. Gateways know the time to some milliseconds: who is a second behind
 # what stands here counts with it, or each turn to and fro would push a second out.
-_BURSTS = """
-local function burst(text, more_when_crowded)
-  local second, seen, kept, total = math.floor(now), {{}}, {{}}, 0
-  local last, newest, older, sum = string.match(text or '', '^(%d+) (%d+)(.*) t(%d+)$')
-  if last and last - second == 1 then second = second + 1 end
-  if tonumber(last) == second and tonumber(newest) < 999 then
-    local crowded = tonumber(sum) >= {most}
-    if crowded and not more_when_crowded then return crowded, text end
-    return crowded, last .. ' ' .. newest + 1 .. older .. ' t' .. sum + 1
-  end
-  for number in string.gmatch(text or '', '%d+') do seen[#seen + 1] = tonumber(number) end
-  local gone = seen[1] and math.max(0, second - seen[1]) or {seconds}
-  for at = 1, {seconds} do
-    kept[at] = at > gone and seen[at + 1 - gone] or 0
-    total = total + kept[at]
-  end
-  local crowded = total >= {most}
-  if not crowded or more_when_crowded then
-    total = total + math.min(kept[1] + 1, 999) - kept[1]
-    kept[1] = math.min(kept[1] + 1, 999)
-  end
-  return crowded, second .. ' ' .. table.concat(kept, ' ') .. ' t' .. total
-end
+_BURST = """
+    local second = math.floor(now)
+    local last, newest, older, sum = string.match(burst or '', '^(%d+) (%d+)(.*) t(%d+)$')
+    if last and last - second == 1 then second = second + 1 end
+    if tonumber(last) == second and tonumber(newest) < 999 then
+      crowded = tonumber(sum) >= {most}
+      if not crowded or kind == 's' then burst = last .. ' ' .. newest + 1 .. older .. ' t' .. sum + 1 end
+    else
+      local seen, kept, total = {{}}, {{}}, 0
+      for number in string.gmatch(burst or '', '%d+') do seen[#seen + 1] = tonumber(number) end
+      local gone = seen[1] and math.max(0, second - seen[1]) or {seconds}
+      for at = 1, {seconds} do
+        kept[at] = at > gone and seen[at + 1 - gone] or 0
+        total = total + kept[at]
+      end
+      crowded = total >= {most}
+      if not crowded or kind == 's' then
+        total = total + math.min(kept[1] + 1, 999) - kept[1]
+        kept[1] = math.min(kept[1] + 1, 999)
+      end
+      burst = second .. ' ' .. table.concat(kept, ' ') .. ' t' .. total
+    end
 """
 
-CHARGE = (
-    _WINDOWS
-    + _BURSTS
-    + """
+_JUDGE = """
 local user = redis.call('HMGET', KEYS[1], 'epoch', 'role', 'available', 'per_hour', 'per_day', 'recipients_per_day',
                         'revoked:' .. ARGV[2], 'id', 'may_send_codes', 'events', 'senders')
 local id = user[8] or ''
@@ -75,56 +71,76 @@ if user[7] then return {{'revoked'}} end
 if user[3] ~= '1' then return {{'disabled', user[2]}} end
 local kind = ARGV[5]
 if kind == 'c' and user[9] == '0' then return {{'no_codes', user[2]}} end
-local w, recipients = nil, tonumber(ARGV[3])
-if ARGV[6] == 'known' then
-  now = tonumber(ARGV[7])
-  w = {{hour = tonumber(ARGV[8]), day = tonumber(ARGV[9]), day_opens = tonumber(ARGV[10]),
-       h = ARGV[11], d = ARGV[12], r = ARGV[13]}}
-else
-  w = windows(6)
-end
-local counts = redis.call('HMGET', KEYS[2], w.h, w.d, w.r, 'id', kind ~= '' and kind or 'id')
+"""
+
+_COUNT = (
+    """
+local counts = redis.call('HMGET', KEYS[2], h, d, r, 'id', kind ~= '' and kind or 'id')
 local owner = counts[4]
 if owner and id ~= '' and owner ~= id then
   redis.call('DEL', KEYS[2])
   counts = {{}}
 end
 local hour, day, people = tonumber(counts[1] or 0), tonumber(counts[2] or 0), tonumber(counts[3] or 0)
-local word, crowded = 'exhausted', false
+local word, crowded, recipients = 'exhausted', false, tonumber(ARGV[3])
 if hour < tonumber(user[4]) and day < tonumber(user[5])
     and (user[6] == '' or people + recipients <= tonumber(user[6])) then
   word = 'charged'
   hour, day, people = hour + 1, day + 1, people + recipients
-  local fields = {{w.h, hour, w.d, day, w.r, people}}
   if kind ~= '' then
-    fields[7] = kind
-    crowded, fields[8] = burst(counts[5], kind == 's')
+    local burst = counts[5]"""
+    + _BURST
+    + """
+    redis.call('HSET', KEYS[2], h, hour, d, day, r, people, kind, burst)
+  else
+    redis.call('HSET', KEYS[2], h, hour, d, day, r, people)
   end
-  if id ~= '' and owner ~= id then
-    fields[#fields + 1] = 'id'
-    fields[#fields + 1] = id
-  end
-  redis.call('HSET', KEYS[2], unpack(fields))
+  if id ~= '' and owner ~= id then redis.call('HSET', KEYS[2], 'id', id) end
   if hour == 1 or day == 1 then
+    local this_hour, today = tonumber(string.match(h, '^h(%-?%d+)')), tonumber(string.sub(d, 2))
     for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
       local start = tonumber(string.match(field, '^h(%-?%d+)'))
       local date = tonumber(string.match(field, '^[dr](%-?%d+)'))
-      if start and start < w.hour - 86400 or date and date < w.day - 1 then redis.call('HDEL', KEYS[2], field) end
+      if start and start < this_hour - 86400 or date and date < today - 1 then redis.call('HDEL', KEYS[2], field) end
     end
-    redis.call('EXPIRE', KEYS[2], math.floor(w.day_opens - now + 86400))
+    redis.call('EXPIRE', KEYS[2], math.floor(day_opens - now + 86400))
   end
 end
 local told = {{word, user[2], tonumber(user[4]), hour, tonumber(user[5]), day, user[6], people, id, crowded and 1 or 0,
                tonumber(user[10] or 0), user[11] or '*'}}
-if not w.hour_opens then return told end
-return {{told, {{string.format('%.6f', now), w.hour, w.day, w.hour_opens, w.day_opens, w.h, w.d, w.r}}}}
+"""
+)
+
+CHARGE = (
+    _JUDGE
+    + """
+local now, day_opens, h, d, r = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+"""
+    + _COUNT
+    + """
+return told
 """
 )
 """ARGV: epoch, nonce, recipients, id, kind of burst (s: single messages, all counted; c: codes, those that were not too
-many; or none), then offsets, or `known` and what is known of the present windows.
+many; or none), then what is known of the time: now, when the day's window ends, the fields of the present windows.
 
 What an auth of before wrote does not say who may send codes, or by which senders: whoever existed then may.
+Nearly all charges go this way: what only the other needs, functions above all, costs a third of it.
 """
+
+CHARGE_AND_TELL = (
+    _WINDOWS
+    + _JUDGE
+    + """
+local w = windows(6)
+local day_opens, h, d, r = w.day_opens, w.h, w.d, w.r
+"""
+    + _COUNT
+    + """
+return {{told, {{string.format('%.6f', now), w.hour_opens, day_opens, h, d, r}}}}
+"""
+)
+"""The same where nothing is known of the time: ARGV ends with offsets, and what was found out is told too."""
 
 USED = (
     _WINDOWS
