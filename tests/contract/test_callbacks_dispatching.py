@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
-from imsg_callbacks import dispatcher
+from imsg_callbacks import dispatcher, serving
 from imsg_callbacks.dispatcher import Dispatcher
 from imsg_callbacks.event_log import append
 from imsg_callbacks.post import open_poster
@@ -126,6 +126,24 @@ async def test_what_is_handed_over_is_sent_once_and_what_there_is_no_room_for_is
     assert receiver.ids() == dict.fromkeys((one.id for one in events), 1)
     shown, _ = await bench.deliveries.page("a", "delivered", 500, None)
     assert len(shown) == len(events), "what came of them is kept before the end"
+
+
+async def test_of_all_endpoints_no_more_is_handed_over_than_there_is_room_for(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "HELD_IN_ALL", HELD + 1)
+    for name in ("a", "b"):
+        await bench.add(name, receiver.url(f"/{name}"), user_id=name * 32)
+    events = [event(f"evt_{name}_{number}", name * 32) for name in ("a", "b") for number in range(HELD)]
+    async with dispatching(bench) as sending:
+        async with bench.database.writing() as connection:
+            appended = await append(connection, events, bench.now, lease=sending.lease())
+        assert (len(appended.handed), appended.left) == (HELD + 1, {"b"})
+        sending.offer(appended.handed, appended.left)
+        await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=15)
+
+    told = sorted(call.headers["webhook-id"] for call in receiver.calls)
+    assert told == sorted(one.id for one in events), "each once"
 
 
 async def test_what_fails_waits_for_its_time_and_is_sent_under_the_same_id(bench: Bench, receiver: Receiver) -> None:

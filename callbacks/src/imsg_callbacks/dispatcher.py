@@ -21,7 +21,7 @@ from imsg_callbacks.event_log import Lease
 from imsg_callbacks.outcomes import Attempt, Due, Endpoint
 from imsg_callbacks.post import TIMEOUT_S, Poster
 from imsg_callbacks.schedule import Answer, next_in_s
-from imsg_callbacks.serving import FAILING_AFTER, HELD_IN_ALL, LEASE_MS, Held, Serving
+from imsg_callbacks.serving import FAILING_AFTER, LEASE_MS, Held, Serving
 from imsg_callbacks.vault import Unreadable
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
@@ -92,7 +92,7 @@ class Dispatcher:
 
     def lease(self) -> Lease:
         """Say how much of what is appended now may be handed over."""
-        return Lease(self._now() + LEASE_MS, self._find_room)
+        return Lease(self._now() + LEASE_MS, self._find_room, 0 if self._is_ending else self._held.room)
 
     def offer(self, handed: Sequence[Due], left: Collection[str]) -> None:
         """Send what is leased to us; of the endpoints in `left` there is more in the table."""
@@ -141,7 +141,7 @@ class Dispatcher:
                     await kept.wait()
 
     def _find_room(self, endpoint: Endpoint) -> int:
-        if self._is_ending or self._held.count >= HELD_IN_ALL or endpoint.failures >= FAILING_AFTER:
+        if endpoint.failures >= FAILING_AFTER:
             return 0
         serving = self._servings.get(endpoint.id)
         return self._held.find_bound(endpoint.id) if serving is None else serving.room

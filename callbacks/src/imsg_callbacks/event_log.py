@@ -47,6 +47,7 @@ class Lease:
     until: int
     room: Callable[[Endpoint], int]
     """How many deliveries of an endpoint at most."""
+    room_in_all: int
 
 
 NOTHING_NEW = Appended({})
@@ -113,13 +114,14 @@ async def _deliver(
     handed: list[Due] = []
     left: set[str] = set()
     room: dict[str, int] = {}
+    room_in_all = 0 if lease is None else lease.room_in_all
     for number, one in new:
         for endpoint in wanting.get(one.user_id, ()):
             if not wants(endpoint.events, endpoint.methods, one.type, one.method):
                 continue
             if lease is not None and endpoint.id not in room:
                 room[endpoint.id] = lease.room(endpoint)
-            if lease is not None and room[endpoint.id] > 0:
+            if lease is not None and room[endpoint.id] > 0 and len(handed) < room_in_all:
                 room[endpoint.id] -= 1
                 handed.append(Due(endpoint, number, one.id, one.body, 0))
                 rows.append(make_delivery(endpoint.id, number, now_ms, lease.until))

@@ -31,7 +31,7 @@ for, locked, leased and read there, which costs as much as all else that a callb
 SENT_WITHIN_MS = 10_000
 
 HELD_IN_ALL = 8_192
-"""Deliveries of all endpoints that wait in memory; what is more waits in the table, but for `HELD` of each."""
+"""Deliveries of all endpoints that wait in memory; what is more waits in the table."""
 
 TAKE_EVERY_S = 0.1
 """How often more is taken from the table for an endpoint: a transaction each."""
@@ -64,8 +64,8 @@ class Held:
 
     @property
     def room(self) -> int:
-        """How many more an endpoint may take: some, however many wait already, so that none is held up."""
-        return max(HELD, HELD_IN_ALL - self.count)
+        """How many more may wait."""
+        return max(0, HELD_IN_ALL - self.count)
 
     def note(self, name: str, took_ms: int) -> None:
         """Note a call of an endpoint; who was called longest ago is forgotten."""
@@ -153,8 +153,9 @@ class Serving:
         return 1 if self._is_failing else AT_ONCE
 
     async def _take_more(self) -> None:
-        # Of what fails, what one call after another can try within the lease.
-        most = 1 if self._is_failing else min(self._held.find_bound(self._name), TAKEN_AT_ONCE, self._held.room)
+        # Of what fails, what one call after another can try within the lease; else some, however many wait of others.
+        room = min(TAKEN_AT_ONCE, max(HELD, self._held.room))
+        most = 1 if self._is_failing else min(self._held.find_bound(self._name), room)
         self._has_more = False
         try:
             taken = await self._take(self._name, most, LEASE_MS)
