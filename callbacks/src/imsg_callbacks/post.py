@@ -20,7 +20,17 @@ from urllib.parse import urlsplit
 from imsg_callbacks.destinations import PORTS, Gate
 from imsg_callbacks.lookups import Lookups
 from imsg_callbacks.schedule import Answer
-from imsg_runtime.http_connection import BodyBound, Connection, HttpAnswer, NoAnswer, Stale, Tls, connect, take_idle
+from imsg_runtime.http_connection import (
+    BodyBound,
+    Connection,
+    HttpAnswer,
+    Late,
+    NoAnswer,
+    Stale,
+    Tls,
+    connect,
+    take_idle,
+)
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -94,9 +104,8 @@ class Poster:
         """Call an endpoint; whatever comes of it is an answer."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await self._post(url, body, headers)
-        except TimeoutError:
+            answer = await self._post(url, body, headers, began + self._timeout_s)
+        except (Late, TimeoutError):
             answer = Answer(None, f"no answer within {self._timeout_s:.0f} s")
         except (Forbidden, NoAnswer, OSError) as error:
             answer = Answer(None, _say(error))
@@ -122,27 +131,28 @@ class Poster:
                 connection.close()
         self._idle.clear()
 
-    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str], ends_at: float) -> Answer:
         target = read_target(url)
-        said = await self._call(target.place, write_request(target, headers, body))
+        said = await self._call(target.place, write_request(target, headers, body), ends_at)
         text = said.content.decode(errors="replace").replace("\0", "\ufffd")
         error = None if 200 <= said.status_code < 300 else f"HTTP {said.status_code}"  # noqa: PLR2004  HTTP's own
         retry_after_s = read_retry_after(said.find_header(b"retry-after"), datetime.now(UTC))
         return Answer(said.status_code, error, text, retry_after_s)
 
-    async def _call(self, place: Place, request: bytes) -> HttpAnswer:
-        """Make a call on a connection that is kept, or on a new one."""
+    async def _call(self, place: Place, request: bytes, ends_at: float) -> HttpAnswer:
+        """Make a call on a connection that is kept, or on a new one; it ends by then (monotonic)."""
         connection = take_idle(self._idle.get(place, []), IDLE_S)
         if connection is not None:
             try:
-                return await connection.call(request)
+                return await connection.call(request, ends_at - time.monotonic())
             except Stale:
                 pass  # it was being closed just then
             finally:
                 self._keep(place, connection)
-        connection = await self._connector.connect(*place)
+        async with asyncio.timeout(ends_at - time.monotonic()):
+            connection = await self._connector.connect(*place)
         try:
-            return await connection.call(request)
+            return await connection.call(request, ends_at - time.monotonic())
         finally:
             self._keep(place, connection)
 
