@@ -136,17 +136,17 @@ async def test_of_what_fails_one_is_taken_at_a_time() -> None:
 
 def test_as_much_waits_in_memory_as_is_sent_in_time() -> None:
     held = Held()
-    assert held.find_bound("new") == HELD
+    assert held.find_bound("new", 0) == HELD
 
     held.note("fast", 0)
     held.note("usual", 250)
     held.note("slow", 5_000)
-    bounds = [held.find_bound(name) for name in ("fast", "usual", "slow")]
+    bounds = [held.find_bound(name, 0) for name in ("fast", "usual", "slow")]
     assert bounds == [MOST_HELD, AT_ONCE * SENT_WITHIN_MS // 250, HELD]
 
     for _ in range(50):
         held.note("fast", 5_000)
-    assert held.find_bound("fast") == HELD, "it has become slow"
+    assert held.find_bound("fast", 0) == HELD, "it has become slow"
 
 
 def test_the_pace_of_who_was_called_longest_ago_is_forgotten() -> None:
@@ -154,13 +154,24 @@ def test_the_pace_of_who_was_called_longest_ago_is_forgotten() -> None:
     held.note("first", 1)
     for number in range(PACES):
         held.note(f"{number}", 1)
-    assert (held.find_bound("first"), held.find_bound("0")) == (HELD, MOST_HELD)
+    assert (held.find_bound("first", 0), held.find_bound("0", 0)) == (HELD, MOST_HELD)
 
 
-async def test_of_all_endpoints_no_more_waits_in_memory_than_there_is_room_for() -> None:
+def test_what_fast_endpoints_have_beyond_the_others_they_share() -> None:
+    held = Held()
+    held.note("a", 1)
+    held.note("b", 1)
+    held.count = MOST_HELD - 100
+    assert held.find_bound("a", MOST_HELD - 100) == MOST_HELD, "all of it is its own"
+    assert held.find_bound("b", 0) == 100
+    held.count = MOST_HELD
+    assert held.find_bound("b", 0) == HELD
+
+
+async def test_an_endpoint_takes_no_more_than_there_is_room_for_and_some_in_any_case() -> None:
     world = World(table=10_000)
     world.held.note("a", 1)
-    world.held.count = HELD_IN_ALL - HELD - 1
+    world.held.count = MOST_HELD - HELD - 1
     world.serving.look()
     running = asyncio.create_task(world.serving.run())
     await settle()

@@ -144,7 +144,7 @@ class Dispatcher:
         if endpoint.failures >= FAILING_AFTER:
             return 0
         serving = self._servings.get(endpoint.id)
-        return self._held.find_bound(endpoint.id) if serving is None else serving.room
+        return self._held.find_bound(endpoint.id, 0) if serving is None else serving.room
 
     def _find(self, name: str, failures: int) -> Serving:
         """Return who serves an endpoint, from now on if nobody did."""

@@ -75,12 +75,16 @@ class Held:
         if len(self._took_ms) > PACES:
             self._took_ms.popitem(last=False)
 
-    def find_bound(self, name: str) -> int:
-        """Say how many deliveries may wait for an endpoint."""
+    def find_bound(self, name: str, own: int) -> int:
+        """Say how many deliveries may wait for an endpoint of which `own` wait already.
+
+        What it may have beyond `HELD` all endpoints share: fast ones that hang from now on leave the others theirs.
+        """
         took_ms = self._took_ms.get(name)
         if took_ms is None:
             return HELD
-        return max(HELD, min(MOST_HELD, round(AT_ONCE * SENT_WITHIN_MS / max(took_ms, 1))))
+        shared = MOST_HELD - (self.count - own)
+        return max(HELD, min(shared, round(AT_ONCE * SENT_WITHIN_MS / max(took_ms, 1))))
 
 
 class Serving:
@@ -105,7 +109,8 @@ class Serving:
     @property
     def room(self) -> int:
         """How much more may be handed over; none of what fails, which waits in the table."""
-        return 0 if self._is_failing else self._held.find_bound(self._name) - len(self._waiting)
+        own = len(self._waiting)
+        return 0 if self._is_failing else self._held.find_bound(self._name, own) - own
 
     def give(self, some: Sequence[Due]) -> None:
         """Hand over what is ours from now on, and begin with it."""
@@ -155,7 +160,7 @@ class Serving:
     async def _take_more(self) -> None:
         # Of what fails, what one call after another can try within the lease; else some, however many wait of others.
         room = min(TAKEN_AT_ONCE, max(HELD, self._held.room))
-        most = 1 if self._is_failing else min(self._held.find_bound(self._name), room)
+        most = 1 if self._is_failing else min(self._held.find_bound(self._name, 0), room)
         self._has_more = False
         try:
             taken = await self._take(self._name, most, LEASE_MS)
