@@ -20,17 +20,7 @@ from urllib.parse import urlsplit
 from imsg_callbacks.destinations import PORTS, Gate
 from imsg_callbacks.lookups import Lookups
 from imsg_callbacks.schedule import Answer
-from imsg_runtime.http_connection import (
-    BodyBound,
-    Connection,
-    HttpAnswer,
-    Late,
-    NoAnswer,
-    Stale,
-    Tls,
-    connect,
-    take_idle,
-)
+from imsg_runtime.http_connection import BodyBound, Connection, HttpAnswer, NoAnswer, Stale, Tls, connect, take_idle
 from imsg_runtime.observe import logger
 
 log = logger(__name__)
@@ -104,8 +94,9 @@ class Poster:
         """Call an endpoint; whatever comes of it is an answer."""
         began = time.monotonic()
         try:
-            answer = await self._post(url, body, headers, began + self._timeout_s)
-        except (Late, TimeoutError):
+            async with asyncio.timeout(self._timeout_s):
+                answer = await self._post(url, body, headers)
+        except TimeoutError:
             answer = Answer(None, f"no answer within {self._timeout_s:.0f} s")
         except (Forbidden, NoAnswer, OSError) as error:
             answer = Answer(None, _say(error))
@@ -131,28 +122,27 @@ class Poster:
                 connection.close()
         self._idle.clear()
 
-    async def _post(self, url: str, body: bytes, headers: Mapping[str, str], ends_at: float) -> Answer:
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         target = read_target(url)
-        said = await self._call(target.place, write_request(target, headers, body), ends_at)
+        said = await self._call(target.place, write_request(target, headers, body))
         text = said.content.decode(errors="replace").replace("\0", "\ufffd")
         error = None if 200 <= said.status_code < 300 else f"HTTP {said.status_code}"  # noqa: PLR2004  HTTP's own
         retry_after_s = read_retry_after(said.find_header(b"retry-after"), datetime.now(UTC))
         return Answer(said.status_code, error, text, retry_after_s)
 
-    async def _call(self, place: Place, request: bytes, ends_at: float) -> HttpAnswer:
-        """Make a call on a connection that is kept, or on a new one; it ends by then (monotonic)."""
+    async def _call(self, place: Place, request: bytes) -> HttpAnswer:
+        """Make a call on a connection that is kept, or on a new one."""
         connection = take_idle(self._idle.get(place, []), IDLE_S)
         if connection is not None:
             try:
-                return await connection.call(request, ends_at - time.monotonic())
+                return await connection.call(request)
             except Stale:
                 pass  # it was being closed just then
             finally:
                 self._keep(place, connection)
-        async with asyncio.timeout(ends_at - time.monotonic()):
-            connection = await self._connector.connect(*place)
+        connection = await self._connector.connect(*place)
         try:
-            return await connection.call(request, ends_at - time.monotonic())
+            return await connection.call(request)
         finally:
             self._keep(place, connection)
 

@@ -12,7 +12,6 @@ from imsg_runtime.http_connection import (
     BodyBound,
     Connection,
     HttpAnswer,
-    Late,
     NoAnswer,
     Stale,
     Tls,
@@ -171,19 +170,6 @@ async def test_who_gives_up_waiting_leaves_no_connection_behind() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await connection.call(REQUEST)
-        assert not connection.is_usable
-
-
-async def test_a_call_that_is_given_a_time_is_late_and_one_that_is_answered_in_it_is_not() -> None:
-    answers: list[Step] = [whole(b"in time"), whole(b"again"), Act.HANG]
-    server = HttpStub(lambda _: answers.pop(0))
-    async with server.running():
-        connection = await connect(["127.0.0.1"], server.port, None, WHOLE, 5)
-        assert (await connection.call(REQUEST, 0.3)).content == b"in time"
-        await asyncio.sleep(0.5)  # the time of the first is over, and ends nothing
-        assert (await connection.call(REQUEST, 0.3)).content == b"again"
-        with pytest.raises(Late):
-            await connection.call(REQUEST, 0.05)
         assert not connection.is_usable
 
 

@@ -28,10 +28,6 @@ class Stale(NoAnswer):
     """The other side had closed the connection and said nothing: it will hardly have looked at the call."""
 
 
-class Late(NoAnswer):
-    """It did not come in the time that the call was given."""
-
-
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """What was answered."""
@@ -104,11 +100,10 @@ class Connection(asyncio.Protocol):
         """How long ago its last call ended."""
         return asyncio.get_running_loop().time() - self._used_at
 
-    async def call(self, request: bytes, within_s: float | None = None) -> HttpAnswer:
+    async def call(self, request: bytes) -> HttpAnswer:
         """Send a request and wait for its whole answer, as long as the caller does. Raises NoAnswer.
 
-        Where there is none, or the caller gives up, the connection is closed. `within_s` raises Late, at a tenth of
-        what `asyncio.timeout` costs.
+        Where there is none, or the caller gives up, the connection is closed.
         """
         if self._transport is None or self._is_closing():
             raise Stale("the connection was closed")
@@ -116,7 +111,6 @@ class Connection(asyncio.Protocol):
         answer: asyncio.Future[HttpAnswer] = loop.create_future()
         self._answer = answer
         self._octets, self._has_head = 0, False
-        late = None if within_s is None else loop.call_later(within_s, self._end_late)
         self._transport.write(request)
         try:
             said = await answer
@@ -124,8 +118,6 @@ class Connection(asyncio.Protocol):
             self.close()
             raise
         finally:
-            if late is not None:
-                late.cancel()
             self._used_at = loop.time()
             self._answer = None
         if not self._is_clean:
@@ -232,9 +224,6 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(why)
         if self._transport is not None:
             self._transport.abort()
-
-    def _end_late(self) -> None:
-        self._fail(Late("no answer in time"))
 
     def _is_closing(self) -> bool:
         return self._transport is None or self._transport.is_closing()
