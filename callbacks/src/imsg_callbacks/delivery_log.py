@@ -72,7 +72,7 @@ class DeliveryLog:
             numbers = list((await connection.execute(free)).scalars())
             if not numbers:
                 return []
-            mine = _find_those(connection, name, numbers)
+            mine = _is_among(connection, name, numbers)
             await connection.execute(update(deliveries).where(mine).values(leased_until=now + lease_ms))
             query = (
                 select(deliveries.c.number, deliveries.c.round, log.c.id, log.c.body)
@@ -168,7 +168,7 @@ async def _note_reached(connection: AsyncConnection, names: Sequence[str], at: i
 
 async def begin(connection: AsyncConnection, endpoint: str, numbers: Sequence[int], now_ms: int) -> None:
     """Make deliveries due now: those that there are begin anew, the others are made."""
-    mine = _find_those(connection, endpoint, numbers)
+    mine = _is_among(connection, endpoint, numbers)
     known = set((await connection.execute(select(deliveries.c.number).where(mine))).scalars())
     if known:
         await connection.execute(
@@ -179,7 +179,7 @@ async def begin(connection: AsyncConnection, endpoint: str, numbers: Sequence[in
     )
 
 
-def _find_those(connection: AsyncConnection, endpoint: str, numbers: Sequence[int]) -> ColumnElement[bool]:
+def _is_among(connection: AsyncConnection, endpoint: str, numbers: Sequence[int]) -> ColumnElement[bool]:
     is_one = is_one_of(deliveries.c.number, numbers, is_postgres=connection.is_postgres)
     return (deliveries.c.endpoint == endpoint) & is_one
 

@@ -48,6 +48,7 @@ class Lease:
     room: Callable[[Endpoint], int]
     """How many deliveries of an endpoint at most."""
     room_in_all: int
+    """How many of all endpoints."""
 
 
 NOTHING_NEW = Appended({})

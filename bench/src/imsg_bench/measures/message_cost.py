@@ -70,7 +70,7 @@ def measure(run: Run) -> Result:
             if number == 0:
                 cost, traffic = imsg.deliver_and_count()
             else:
-                cost = imsg.deliver()
+                cost, _ = imsg.deliver()
             plain.append(cost)
             cost, rate = imsg.deliver_and_tell()
             told.append(cost)
@@ -162,19 +162,17 @@ class _Imsg:
         url = f"{self._gateway.url}/api/login"
         return load.run(url, self._login, self._run.scale.turn_s, LOGIN_CONNECTIONS).rate
 
-    def deliver(self) -> Costs:
-        """Accept and deliver for a turn; return what a message cost."""
+    def deliver(self) -> tuple[Costs, float]:
+        """Accept and deliver for a turn; return what a message cost, and how many they were."""
         meter = Meter.begin(**self._pids)
         accepted = self._accept(self._run.scale.turn_s)
-        return meter.per_unit_us(accepted)
+        return meter.per_unit_us(accepted), accepted
 
     def deliver_and_count(self) -> tuple[Costs, Mapping[str, float]]:
         """Do the same, and count bytes and commands a message."""
         time.sleep(REST_S)
         before = _traffic(self._deployment)
-        meter = Meter.begin(**self._pids)
-        accepted = self._accept(self._run.scale.turn_s)
-        costs = meter.per_unit_us(accepted)
+        costs, accepted = self.deliver()
         time.sleep(REST_S)
         after = _traffic(self._deployment)
         return costs, {name: (after[name] - before[name]) / accepted for name in after}

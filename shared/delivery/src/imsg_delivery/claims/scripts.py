@@ -6,7 +6,7 @@ from importlib.resources import files
 from imsg_runtime.redis import Script
 
 _BARE = frozenset({"begin_and_claim", "finish"})
-"""The two steps of a single message, as nearly all are: what the others begin with costs half as much as they do."""
+"""The two steps of a single message, as nearly all are. What the others begin with would be 0.3 to 0.6 µs of 2 to 4."""
 
 
 @cache

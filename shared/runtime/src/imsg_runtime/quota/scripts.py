@@ -125,7 +125,7 @@ return told
 many; or none), then what is known of the time: now, when the day's window ends, the fields of the present windows.
 
 What an auth of before wrote does not say who may send codes, or by which senders: whoever existed then may.
-Nearly all charges go this way: what only the other needs, functions above all, costs a third of it.
+Nearly all charges go this way.
 """
 
 CHARGE_AND_TELL = (
