@@ -36,8 +36,8 @@ LOOK_EVERY_S = 1.0
 GATHER_S = 0.02
 """How long news is gathered before it is looked for what is due."""
 
-SETTLE_EVERY_S = 0.1
-"""How long what attempts came to is gathered before it is kept."""
+SETTLE_EVERY_S = 0.2
+"""How long what attempts came to is gathered before it is kept: a transaction costs what dozens of rows do."""
 
 SETTLE_AT_ONCE = 500
 UNSETTLED = 2_000

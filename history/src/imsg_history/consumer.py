@@ -18,7 +18,7 @@ from imsg_runtime.observe import logger
 
 log = logger(__name__)
 
-BATCH = 256
+BATCH = 512
 """Deliveries folded into one transaction."""
 
 BATCH_BYTES = 1024 * 1024
@@ -27,12 +27,16 @@ BATCH_BYTES = 1024 * 1024
 GATHER_S = 0.005
 """How long a batch waits for more after its first, while few come."""
 
-LONGER_S = 0.1
-"""The same while many come: each transaction costs what some thirty messages do, and what becomes of a message within
-it is folded into the row that is written anyway. Well below the second in which a request must show."""
+LONGER_S = 0.25
+"""The same while many come: each transaction, and each that follows from it (events told, their rows in callbacks),
+costs what dozens of messages do; and what becomes of a message within it is folded into the row that is written anyway.
+Well below the second in which a request must show."""
 
 MANY = 8
 """How many a batch has to have for the next one to wait longer."""
+
+STILL_MANY = 20
+"""How many one that did: eighty a second."""
 
 PREFETCH = 2 * BATCH
 """One batch at the database while the next gathers."""
@@ -97,6 +101,11 @@ class HistoryConsumer:
             await self.broker.ack(delivery)
 
 
+def next_gather_s(gather_s: float, size: int) -> float:
+    """Say how long the batch gathers that comes after one of `size` deliveries that gathered for `gather_s`."""
+    return LONGER_S if size >= (MANY if gather_s < LONGER_S else STILL_MANY) else GATHER_S
+
+
 async def _batches(
     deliveries: AsyncIterator[Delivery], stopping: asyncio.Event
 ) -> AsyncGenerator[list[Delivery], None]:
@@ -118,7 +127,7 @@ async def _batches(
                 return
             await _happens(arrived.full, receiving, stopped, within_s=gather_s)
             batch = arrived.take()
-            gather_s = LONGER_S if len(batch) >= MANY else GATHER_S
+            gather_s = next_gather_s(gather_s, len(batch))
             yield batch
     finally:
         receiving.cancel()

@@ -69,6 +69,19 @@ async def test_a_whole_batch_waits_no_longer() -> None:
     assert broker.batches == [MAX_BATCH] * 3
 
 
+async def test_many_deliveries_wait_for_no_others_and_few_do() -> None:
+    broker = Kept()
+    publisher = OutcomePublisher(cast("Broker", broker), Random(1), apart_s=60, many=3)  # noqa: S311  jitter
+    assert await publisher.publish([_outcome()], _delivery()) is True
+    few = [asyncio.create_task(publisher.publish([_outcome()], _delivery())) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    assert broker.batches == [1]
+    few.append(asyncio.create_task(publisher.publish([_outcome()] * 2, _delivery())))
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*few) == [True] * 3
+    assert broker.batches == [1, 4]
+
+
 def _outcome() -> Outcome:
     return Outcome(request="0" * 32, n=0, attempt=1, status=Status.SENT, at=datetime.now(UTC))
 

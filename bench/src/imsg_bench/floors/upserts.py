@@ -13,7 +13,7 @@ import psycopg
 from imsg_bench.deployment import CONTENT
 from imsg_bench.filling import new_id
 
-BATCH = 256
+BATCH = 512
 """Deliveries a transaction, as history takes them."""
 
 REQUESTS: Mapping[str, str] = {

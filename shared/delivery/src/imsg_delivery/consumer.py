@@ -39,6 +39,9 @@ PREFETCH_PER_CALL = 8
 PREFETCHED_RECIPIENTS = 5_000
 """Of chunks that are held of a channel's lists, some MB; but two chunks for each call."""
 
+WAITING_SHARE = 4
+"""Of the deliveries held, one in so many at most waits for others to tell history with: the rest keeps calls busy."""
+
 PLACES_PER_CALL = 2
 """Deliveries begun for each call in flight: the next is looked up in the claims while a call goes on."""
 
@@ -90,7 +93,9 @@ class Worker(Generic[Prepared]):
         self._pause = PauseSwitch(redis, self._claims, channel.method, clock, self._outage.find_told)
         self._metrics = Metrics(metrics, channel.method)
         self._metrics.blocked.set_function(lambda: float(self._pause.is_blocked))
-        self._publisher = OutcomePublisher(broker, random := random or Random())  # noqa: S311  jitter
+        random = random or Random()  # noqa: S311  jitter
+        many = max(1, count_prefetch(Lane.NORMAL, channel.terms) // WAITING_SHARE)
+        self._publisher = OutcomePublisher(broker, random, many=many)
         self._ended = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         tombstones = Tombstones(redis, Digests(erasure_keys)) if erasure_keys else None

@@ -17,9 +17,15 @@ log = logger(__name__)
 MAX_BATCH = 1_000
 """Outcomes of one message: some 300 bytes each, far below the broker's limit even where providers are talkative."""
 
-APART_S = 0.01
+APART_S = 0.025
 """How far apart two of its publishes begin: outcomes that come closer travel together, and one that comes after a while
 waits for nobody. Each is an entry in RabbitMQ's log, a delivery and an ack, and to history a message to decode."""
+
+MANY = 32
+"""So many deliveries wait for no others: each has its place among those that a worker holds until it is acked."""
+
+Waiting = tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]
+"""What a delivery has to tell, and whoever waits until it is kept."""
 
 Held = Callable[[], bool]
 
@@ -27,13 +33,18 @@ Held = Callable[[], bool]
 class OutcomePublisher:
     """What a worker publishes. Every verb answers whether it was kept; False where the delivery was lost meanwhile."""
 
-    def __init__(self, broker: Broker, random: Random, apart_s: float = APART_S) -> None:
+    def __init__(self, broker: Broker, random: Random, apart_s: float = APART_S, many: int = MANY) -> None:
+        """`apart_s`: how far apart publishes begin; `many`: so many deliveries are enough for one at once."""
         self._broker = broker
         self._random = random
         self._route = broker.topology.new(OUTCOME)
-        self._waiting: list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]] = []
+        self._waiting: list[Waiting] = []
+        self._size = 0
+        """How many outcomes these are."""
+        self._is_time = asyncio.Event()
         self._publishing: asyncio.Task[None] | None = None
         self._apart_s = apart_s
+        self._many = many
         self._next_at = 0.0
         """Before this time of the loop's no publish begins."""
 
@@ -41,6 +52,9 @@ class OutcomePublisher:
         """Tell history; what several deliveries have to tell at the same time travels in one batch."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((outcomes, delivery, kept))
+        self._size += len(outcomes)
+        if self._is_enough():
+            self._is_time.set()
         if self._publishing is None:
             self._publishing = asyncio.create_task(self._publish_waiting())
         return await kept
@@ -83,31 +97,43 @@ class OutcomePublisher:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                if (wait_s := self._next_at - loop.time()) > 0 and not self._has_whole_batch():
-                    await asyncio.sleep(wait_s)
+                await self._gather()
                 self._next_at = loop.time() + self._apart_s
                 await self._publish_batch(self._next_batch())
         finally:
             self._publishing = None
-            left, self._waiting = self._waiting, []
+            left, self._waiting, self._size = self._waiting, [], 0
             for _, _, kept in left:  # a bug, or being cancelled: no delivery waits for ever
                 if not kept.done():
                     kept.set_result(False)
 
-    def _has_whole_batch(self) -> bool:
-        return sum(len(outcomes) for outcomes, _, _ in self._waiting) >= MAX_BATCH
+    async def _gather(self) -> None:
+        """Wait until the next publish is due: its time has come, or it is enough for one."""
+        loop = asyncio.get_running_loop()
+        if self._next_at <= loop.time() or self._is_enough():
+            return
+        self._is_time.clear()
+        timer = loop.call_at(self._next_at, self._is_time.set)
+        try:
+            await self._is_time.wait()
+        finally:
+            timer.cancel()
 
-    def _next_batch(self) -> list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]]:
+    def _is_enough(self) -> bool:
+        return len(self._waiting) >= self._many or self._size >= MAX_BATCH
+
+    def _next_batch(self) -> list[Waiting]:
         count, size = 0, 0
         for outcomes, _, _ in self._waiting:
-            size += len(outcomes)
-            if count and size > MAX_BATCH:
+            if count and size + len(outcomes) > MAX_BATCH:
                 break
             count += 1
+            size += len(outcomes)
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._size -= size
         return batch
 
-    async def _publish_batch(self, batch: list[tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]]) -> None:
+    async def _publish_batch(self, batch: Sequence[Waiting]) -> None:
         outcomes = Outcomes(outcomes=tuple(outcome for outcomes, _, _ in batch for outcome in outcomes))
         body = outcomes.model_dump_json().encode()
         kept = False
