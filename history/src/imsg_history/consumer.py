@@ -32,6 +32,9 @@ LONGER_S = 0.25
 costs what dozens of messages do; and what becomes of a message within it is folded into the row that is written anyway.
 Well below the second in which a request must show."""
 
+QUIET_S = 0.05
+"""Where nothing has come for so long, a batch waits for no more."""
+
 MANY = 8
 """How many a batch has to have for the next one to wait longer."""
 
@@ -125,7 +128,7 @@ async def _batches(
                 if receiving.done():
                     receiving.result()
                 return
-            await _happens(arrived.full, receiving, stopped, within_s=gather_s)
+            await _gather(arrived, gather_s, receiving, stopped)
             batch = arrived.take()
             gather_s = next_gather_s(gather_s, len(batch))
             yield batch
@@ -133,6 +136,16 @@ async def _batches(
         receiving.cancel()
         stopped.cancel()
         await asyncio.gather(receiving, stopped, return_exceptions=True)
+
+
+async def _gather(arrived: "_Arrived", within_s: float, *ends: asyncio.Task[Any]) -> None:
+    """Wait for more: until it is enough, nothing more comes, the time is up, or one of the ends has come."""
+    loop = asyncio.get_running_loop()
+    until, seen = loop.time() + within_s, 0
+    while seen < len(arrived) and (left_s := until - loop.time()) > 0 and not any(end.done() for end in ends):
+        seen = len(arrived)
+        if await _happens(arrived.full, *ends, within_s=min(QUIET_S, left_s)):
+            return
 
 
 class _Arrived:
@@ -144,6 +157,10 @@ class _Arrived:
         """Whether it is enough for a batch."""
         self._deliveries: deque[Delivery] = deque()
         self._size = 0
+
+    def __len__(self) -> int:
+        """Return how many have come."""
+        return len(self._deliveries)
 
     def add(self, delivery: Delivery) -> None:
         """Add what comes."""
