@@ -78,7 +78,8 @@ async def deliver(sandbox: OpenSandbox, name: str, new: Job, **changed: Any) -> 
 async def test_each_takes_a_template_and_reports_what_became_of_it(sandbox: OpenSandbox, hook: Hook, name: str) -> None:
     results = await deliver(sandbox, name, job([ZHANG, LI], CODE))
     assert {type(result) for result in results.values()} == {Sent}
-    assert [(one["to"], one["text"]) for one in await sandbox.inbox(method="sms")] == [
+    # Who takes one number a call is called for both at once.
+    assert sorted((one["to"], one["text"]) for one in await sandbox.inbox(method="sms")) == [
         ("13800138000", TEXT),
         ("13800138001", TEXT),
     ]
@@ -101,7 +102,7 @@ async def test_a_fault_leaves_a_send_unknown(sandbox: OpenSandbox, name: str, fa
 async def test_a_bad_number_fails_alone(sandbox: OpenSandbox, name: str) -> None:
     results = await deliver(sandbox, name, job([ZHANG, BAD, LI], CODE))
     assert [type(results[n]) for n in range(3)] == [Sent, Refused, Sent]
-    assert [one["to"] for one in await sandbox.inbox(method="sms")] == ["13800138000", "13800138001"]
+    assert sorted(one["to"] for one in await sandbox.inbox(method="sms")) == ["13800138000", "13800138001"]
 
 
 @pytest.mark.parametrize("name", NAMES)
