@@ -112,7 +112,7 @@ def next_gather_s(gather_s: float, size: int) -> float:
 async def _batches(
     deliveries: AsyncIterator[Delivery], stopping: asyncio.Event
 ) -> AsyncGenerator[list[Delivery], None]:
-    """Gather deliveries: a batch ends when it is full, or shortly after its first."""
+    """Gather deliveries into batches: each is full, or has gathered for as long as it may."""
     arrived = _Arrived()
 
     async def receive() -> None:
