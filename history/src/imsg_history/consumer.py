@@ -142,7 +142,7 @@ async def _gather(arrived: "_Arrived", within_s: float, *ends: asyncio.Task[Any]
     """Wait for more: until it is enough, nothing more comes, the time is up, or one of the ends has come."""
     loop = asyncio.get_running_loop()
     until, seen = loop.time() + within_s, 0
-    while seen < len(arrived) and (left_s := until - loop.time()) > 0 and not any(end.done() for end in ends):
+    while seen < len(arrived) and (left_s := until - loop.time()) > 0:
         seen = len(arrived)
         if await _happens(arrived.full, *ends, within_s=min(QUIET_S, left_s)):
             return

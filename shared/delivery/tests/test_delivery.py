@@ -73,7 +73,7 @@ class Bed:
             lane=Lane.NORMAL,
             channel=self.channel,
             broker=broker,
-            publisher=OutcomePublisher(broker, Random(1)),  # noqa: S311  jitter
+            publisher=OutcomePublisher(broker, Random(1), many=100),  # noqa: S311  jitter
             claims=self.claims,
             lookups=Lookups(None, None),
             pause=PauseSwitch(redis, self.claims, "smtp", time.monotonic),

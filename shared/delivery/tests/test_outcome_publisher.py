@@ -49,7 +49,7 @@ class Kept:
 
 async def test_one_outcome_waits_for_nobody_and_those_close_behind_it_travel_together() -> None:
     broker = Kept()
-    publisher = OutcomePublisher(cast("Broker", broker), Random(1), apart_s=0.3)  # noqa: S311  jitter
+    publisher = OutcomePublisher(cast("Broker", broker), Random(1), many=100, apart_s=0.3)  # noqa: S311  jitter
     assert await publisher.publish([_outcome()], _delivery()) is True
     assert broker.batches == [1]
     more = [asyncio.create_task(publisher.publish([_outcome()], _delivery())) for _ in range(2)]
@@ -62,7 +62,7 @@ async def test_one_outcome_waits_for_nobody_and_those_close_behind_it_travel_tog
 
 async def test_a_whole_batch_waits_no_longer() -> None:
     broker = Kept()
-    publisher = OutcomePublisher(cast("Broker", broker), Random(1), apart_s=60)  # noqa: S311  jitter
+    publisher = OutcomePublisher(cast("Broker", broker), Random(1), many=100, apart_s=60)  # noqa: S311  jitter
     many = [_outcome()] * MAX_BATCH
     told = [publisher.publish(many, _delivery()) for _ in range(3)]
     assert await asyncio.gather(*told) == [True] * 3
@@ -71,7 +71,7 @@ async def test_a_whole_batch_waits_no_longer() -> None:
 
 async def test_many_deliveries_wait_for_no_others_and_few_do() -> None:
     broker = Kept()
-    publisher = OutcomePublisher(cast("Broker", broker), Random(1), apart_s=60, many=3)  # noqa: S311  jitter
+    publisher = OutcomePublisher(cast("Broker", broker), Random(1), many=3, apart_s=60)  # noqa: S311  jitter
     assert await publisher.publish([_outcome()], _delivery()) is True
     few = [asyncio.create_task(publisher.publish([_outcome()], _delivery())) for _ in range(2)]
     await asyncio.sleep(0.05)
@@ -94,7 +94,7 @@ def _delivery() -> Delivery:
 async def test_nobody_waits_for_ever_for_a_report_that_broke() -> None:
     """Neither who shares the batch nor who waits for the next; and the next report is kept."""
     broker = Broken()
-    publisher = OutcomePublisher(cast("Broker", broker), Random(1))  # noqa: S311  jitter
+    publisher = OutcomePublisher(cast("Broker", broker), Random(1), many=100)  # noqa: S311  jitter
     delivery, outcome = _delivery(), _outcome()
     first = asyncio.create_task(publisher.publish([outcome], delivery))
     async with asyncio.timeout(5):

@@ -21,9 +21,6 @@ APART_S = 0.025
 """How far apart two of its publishes begin: outcomes that come closer travel together, and one that comes after a while
 waits for nobody. Each is an entry in RabbitMQ's log, a delivery and an ack, and to history a message to decode."""
 
-MANY = 32
-"""So many deliveries wait for no others: each has its place among those that a worker holds until it is acked."""
-
 Waiting = tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]
 """What a delivery has to tell, and whoever waits until it is kept."""
 
@@ -33,8 +30,11 @@ Held = Callable[[], bool]
 class OutcomePublisher:
     """What a worker publishes. Every verb answers whether it was kept; False where the delivery was lost meanwhile."""
 
-    def __init__(self, broker: Broker, random: Random, apart_s: float = APART_S, many: int = MANY) -> None:
-        """`apart_s`: how far apart publishes begin; `many`: so many deliveries are enough for one at once."""
+    def __init__(self, broker: Broker, random: Random, *, many: int, apart_s: float = APART_S) -> None:
+        """`apart_s`: how far apart publishes begin; `many`: so many deliveries are enough for one at once.
+
+        Each has its place among those that a worker holds until it is acked.
+        """
         self._broker = broker
         self._random = random
         self._route = broker.topology.new(OUTCOME)
