@@ -9,12 +9,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Delivery
 from imsg_contract.topology import DEAD
 from imsg_contract.wire import Status
 from imsg_database.address import read_url
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database, connect
 from imsg_history.tables import dead, metadata, receipts
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt, request_id

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker
 from imsg_contract.topology import Topology
 from imsg_contract.wire import Job, Status
 from imsg_database.address import read_url
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import maintenance, stuck, writer
 from imsg_history.database import Database, connect

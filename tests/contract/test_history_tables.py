@@ -9,9 +9,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_database.address import read_url
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.migrate import migrate as store_migrate
 from imsg_history.database import connect
 from imsg_history.migrate import migrate

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Select, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_auth.tables import CHANGES, PROVIDER_SWITCHES, REVOKED, USERS
 from imsg_channels import CONTACTS
 from imsg_contract.addresses import identity
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.database import Database
 from imsg_database.unavailable import find_constraint
 

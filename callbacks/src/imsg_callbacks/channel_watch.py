@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic_core import to_json
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.event_log import append, insert_ignoring
 from imsg_callbacks.listeners import LOST_MS
@@ -14,7 +15,6 @@ from imsg_callbacks.outcomes import Logged
 from imsg_callbacks.tables import channels, endpoints, listeners
 from imsg_callbacks.times import rfc3339
 from imsg_contract.topology import channel_key
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from pydantic import ValidationError
 from pydantic_core import to_json
 from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
 from imsg_callbacks.dispatcher import Dispatcher
@@ -21,7 +22,6 @@ from imsg_callbacks.tables import deliveries, endpoints, listeners, recoveries
 from imsg_callbacks.times import rfc3339, to_ms
 from imsg_contract.topology import CHANGE
 from imsg_contract.wire import Change, Event, Events
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.back_off import back_off_s

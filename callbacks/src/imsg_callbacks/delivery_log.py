@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import ColumnElement, bindparam, exists, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.event_log import add_deliveries, append, make_delivery
 from imsg_callbacks.outcomes import Attempt, Due, Endpoint, Logged, read_endpoint
@@ -16,8 +17,8 @@ from imsg_callbacks.tables import DELIVERED, FAILED, IS_WAITING, WAITING, delive
 from imsg_callbacks.times import rfc3339, rfc3339_or_none
 from imsg_contract.errors import Refusal
 from imsg_database.arrays import is_one_of
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.database import Database
+from imsg_database.engines import is_postgres
 
 NUMBER_BYTES = 8
 
@@ -162,7 +163,7 @@ class DeliveryLog:
 async def _note_reached(connection: AsyncConnection, names: Sequence[str], at: int) -> None:
     """Note that these endpoints took all that they were told."""
     if names:
-        change = update(endpoints).where(is_one_of(endpoints.c.id, names, is_postgres=connection.is_postgres))
+        change = update(endpoints).where(is_one_of(endpoints.c.id, names, is_postgres=is_postgres(connection)))
         await connection.execute(change.values(failing_since=None, failures=0, reached_at=at, last_error=None))
 
 
@@ -180,7 +181,7 @@ async def begin(connection: AsyncConnection, endpoint: str, numbers: Sequence[in
 
 
 def _is_among(connection: AsyncConnection, endpoint: str, numbers: Sequence[int]) -> ColumnElement[bool]:
-    is_one = is_one_of(deliveries.c.number, numbers, is_postgres=connection.is_postgres)
+    is_one = is_one_of(deliveries.c.number, numbers, is_postgres=is_postgres(connection))
     return (deliveries.c.endpoint == endpoint) & is_one
 
 
@@ -201,7 +202,7 @@ alone the planner reads the whole table while it is small, which costs as much a
 
 
 async def _write_all(connection: AsyncConnection, tried: Sequence[dict[str, Any]]) -> None:
-    if connection.is_postgres:
+    if is_postgres(connection):
         numbers = [one["one"] for one in tried]
         given = {"tried": to_json(tried).decode(), "endpoints": sorted({one["of"] for one in tried})}
         await connection.execute(_IN_ONE_STATEMENT, given | {"lowest": min(numbers), "highest": max(numbers)})

@@ -9,13 +9,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Table, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.matching import wants
 from imsg_callbacks.migrations import STEPS
 from imsg_callbacks.outcomes import Due, Endpoint, Logged, read_endpoint
 from imsg_callbacks.tables import WAITING, deliveries, endpoints, log
 from imsg_database.arrays import as_parameters, insert_rows, is_one_of
-from imsg_database.awaiting import AsyncConnection
+from imsg_database.engines import is_postgres
 from imsg_database.inserts import Insert, insert_into
 
 APPENDING = STEPS.lock + 1
@@ -24,7 +25,7 @@ APPENDING = STEPS.lock + 1
 
 async def keep_others_out(connection: AsyncConnection) -> None:
     """Let nobody else append until this transaction ends."""
-    if connection.is_postgres:
+    if is_postgres(connection):
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({APPENDING})"))
 
 
@@ -75,14 +76,14 @@ async def append(
     if not by_id:
         return NOTHING_NEW
     await keep_others_out(connection)
-    is_postgres = connection.is_postgres
+    postgres = is_postgres(connection)
     rows = (
         (one.id, one.type, one.user_id, one.method, json.dumps(one.digests) if one.digests else None, one.body, now_ms)
         for one in by_id.values()
     )
-    added = insert_rows(log, LOGGED, is_postgres=is_postgres).on_conflict_do_nothing(index_elements=["id"])
+    added = insert_rows(log, LOGGED, is_postgres=postgres).on_conflict_do_nothing(index_elements=["id"])
     statement = added.returning(log.c.id, log.c.number)
-    found = await connection.execute(statement, as_parameters(LOGGED, rows, is_postgres=is_postgres))
+    found = await connection.execute(statement, as_parameters(LOGGED, rows, is_postgres=postgres))
     numbers: dict[str, int] = dict(found.all())
     wanting = await _find_wanting(connection, [by_id[name] for name in numbers], but_for)
     return await _deliver(
@@ -96,7 +97,7 @@ async def _find_wanting(
     """Find the enabled endpoints of those whom events are of, by their users."""
     wanting: defaultdict[str, list[Endpoint]] = defaultdict(list)
     if users := sorted({one.user_id for one in new}):
-        is_theirs = is_one_of(endpoints.c.user_id, users, is_postgres=connection.is_postgres)
+        is_theirs = is_one_of(endpoints.c.user_id, users, is_postgres=is_postgres(connection))
         query = select(endpoints).where(is_theirs, endpoints.c.disabled_at.is_(None))
         for row in (await connection.execute(query)).mappings():
             if row["id"] not in but_for:
@@ -141,9 +142,9 @@ def make_delivery(endpoint: str, number: int, due_at: int, leased_until: int = 0
 async def add_deliveries(connection: AsyncConnection, rows: Sequence[Delivery]) -> None:
     """Add deliveries that there are not yet."""
     if rows:
-        is_postgres = connection.is_postgres
-        statement = insert_rows(deliveries, DELIVERY, is_postgres=is_postgres)
-        await connection.execute(statement, as_parameters(DELIVERY, rows, is_postgres=is_postgres))
+        postgres = is_postgres(connection)
+        statement = insert_rows(deliveries, DELIVERY, is_postgres=postgres)
+        await connection.execute(statement, as_parameters(DELIVERY, rows, is_postgres=postgres))
 
 
 async def find_head(connection: AsyncConnection) -> int:
@@ -153,4 +154,4 @@ async def find_head(connection: AsyncConnection) -> int:
 
 def insert_ignoring(connection: AsyncConnection, table: Table) -> Insert:
     """Begin an insert that leaves what is there."""
-    return insert_into(table, is_postgres=connection.is_postgres).on_conflict_do_nothing()
+    return insert_into(table, is_postgres=is_postgres(connection)).on_conflict_do_nothing()

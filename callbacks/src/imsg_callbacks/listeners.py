@@ -11,6 +11,7 @@ from imsg_callbacks.outcomes import read_endpoint
 from imsg_callbacks.schedule import LOST_INTEREST_AFTER
 from imsg_callbacks.tables import endpoints, listeners
 from imsg_database.database import Database
+from imsg_database.engines import is_postgres
 from imsg_database.inserts import insert_into
 from imsg_runtime.service_client import Peer, ServiceFailed, ServiceUnavailable
 
@@ -74,7 +75,7 @@ class Listeners:
             raise ServiceFailed(f"auth answered {answer.status_code} to /internal/events")
         async with self._database.writing() as connection:
             row = {**asked, "events": 0 if answer.status_code == NOT_FOUND else events}
-            statement = insert_into(listeners, is_postgres=connection.is_postgres).values(row)
+            statement = insert_into(listeners, is_postgres=is_postgres(connection)).values(row)
             await connection.execute(
                 statement.on_conflict_do_update(index_elements=["user_id"], set_={"events": row["events"]})
             )

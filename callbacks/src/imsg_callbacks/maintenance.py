@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.delivery_log import begin
 from imsg_callbacks.forgetting import Forgetting
@@ -17,8 +18,8 @@ from imsg_callbacks.matching import wants
 from imsg_callbacks.outcomes import read_endpoint
 from imsg_callbacks.tables import DELIVERED, IS_WAITING, REMOVED, deliveries, endpoints, facts, recoveries
 from imsg_callbacks.tables import log as events
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.database import Database
+from imsg_database.engines import is_postgres
 from imsg_database.inserts import insert_into
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.observe import logger
@@ -138,7 +139,7 @@ class Maintenance:
 
 
 async def _raise_fact(connection: AsyncConnection, name: str, value: int) -> None:
-    statement = insert_into(facts, is_postgres=connection.is_postgres).values(name=name, value=value)
+    statement = insert_into(facts, is_postgres=is_postgres(connection)).values(name=name, value=value)
     is_news = facts.c.value < statement.excluded.value
     change = statement.on_conflict_do_update(index_elements=["name"], set_={"value": value}, where=is_news)
     await connection.execute(change)

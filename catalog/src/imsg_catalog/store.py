@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping, and_, delete, func, insert, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_catalog.tables import ANY, SUPPRESSIONS
 from imsg_contract.addresses import identity
 from imsg_contract.suppressions import Entry, Reason
 from imsg_contract.wire import Category
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.database import Database
 
 LOCK = zlib.crc32(b"imsg suppressions")

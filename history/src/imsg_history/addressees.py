@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Category
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.ids import Name
 from imsg_history.tables import attachments, messages, requests

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import case, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.inserts import insert_into
 from imsg_history.database import Database
 from imsg_history.ids import Name

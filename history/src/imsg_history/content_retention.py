@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_history import redact
 from imsg_history.database import Database
 from imsg_history.ids import first_id

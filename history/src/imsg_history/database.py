@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from imsg_database.awaiting import AsyncConnection, AsyncEngine
 from imsg_database.engines import BEGIN, Terms, open_engine
 from imsg_database.unavailable import DatabaseUnavailable, blames_the_values, find_state
 from imsg_history.tables import metadata

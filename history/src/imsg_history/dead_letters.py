@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, literal, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.cursors import read_limit, read_moment, write_moment
 from imsg_history.database import Database
 from imsg_history.ids import rfc3339

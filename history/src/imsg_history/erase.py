@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Column, Row, Table, bindparam, case, delete, func, literal, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.addresses import identity
 from imsg_contract.wire import Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_history import redact, redaction
 from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of

@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, Unreachable
 from imsg_channels import CHANNELS
 from imsg_contract.topology import ERASED, Lane
 from imsg_contract.wire import Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.erase import Eraser

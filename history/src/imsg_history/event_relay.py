@@ -11,12 +11,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
 from sqlalchemy import ColumnElement, Row, delete, exists, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import EVENT
 from imsg_contract.wire import Event, EventKind, Events, Status, message_id
 from imsg_database.arrays import is_one_of
-from imsg_database.awaiting import AsyncConnection
+from imsg_database.engines import is_postgres
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.hidden_contacts import is_hidden, without
@@ -227,7 +228,7 @@ async def _describe(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> Ta
 
 
 def _is_among(connection: AsyncConnection, names: Collection[str]) -> ColumnElement[bool]:
-    return is_one_of(requests.c.request, sorted(names), is_postgres=connection.is_postgres)
+    return is_one_of(requests.c.request, sorted(names), is_postgres=is_postgres(connection))
 
 
 async def _count_settled(connection: AsyncConnection, names: Collection[str]) -> dict[str, Counter[str]]:

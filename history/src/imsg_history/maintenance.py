@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy import ColumnElement, Connection, Delete, Table, delete, exists, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history import partitions
 from imsg_history.content_retention import Contents

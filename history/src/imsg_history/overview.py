@@ -4,10 +4,10 @@ from collections import Counter
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import SETTLED, Category, Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.ownership import is_of

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_channels import BY_NAME
 from imsg_contract.wire import Category, Status, message_id
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.cursors import Place, write_place
 from imsg_history.database import Database
 from imsg_history.filters import Query

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, delete, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.merge import RANK, Merge
 from imsg_history.records import AttemptRow, MessageRow

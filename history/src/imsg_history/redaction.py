@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import delete, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.addresses import identity
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_history import redact
 from imsg_history.merge import DEAD_RANK, Merge
 from imsg_history.records import JobRow, MessageRow

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.addresses import identity
 from imsg_contract.topology import BACKING_UP, REPLAYS
 from imsg_contract.wire import Job
-from imsg_database.awaiting import AsyncConnection
 from imsg_delivery.claims import erasure as claims
 from imsg_history import redact
 from imsg_history.database import Database

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, literal, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_channels import BY_NAME
 from imsg_contract.wire import message_id
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.cursors import read_limit, read_moment, write_moment
 from imsg_history.database import Database
 from imsg_history.filters import read_address, read_method, read_name, read_time

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import PublishRefused, PublishUnknown
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Category, Event, EventKind, Status, message_id
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.ids import first_id
 from imsg_history.tables import IS_UNMATCHED, messages, replies, requests

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Category, Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.cursors import Place, write_place
 from imsg_history.database import Database
 from imsg_history.filters import Query

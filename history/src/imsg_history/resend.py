@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Category, Job, Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.ids import Name
 from imsg_history.merge import DEAD_LETTER

@@ -6,9 +6,9 @@ An address stands once in a request, so that it tells which message of the new r
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import message_id
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.tables import SENDS_AGAIN, messages, requests
 
 Resent = Mapping[tuple[str, str], list[str]]

@@ -9,12 +9,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ARRAY, Select, Subquery, Text, bindparam, column, func, select, true
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from imsg_channels import METHODS
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.filters import read_time
 from imsg_history.ids import first_id, rfc3339

@@ -9,11 +9,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter
 from sqlalchemy import Select, func, or_, select, text, union_all, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.topology import FORMER_NORMAL, Lane
 from imsg_contract.wire import Status
-from imsg_database.awaiting import AsyncConnection
 from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of
 from imsg_history.migrations import STEPS

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Table, func, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_database.awaiting import AsyncConnection
+from imsg_database.engines import is_postgres
 from imsg_database.inserts import Insert, insert_into
 from imsg_history.database import Database
 from imsg_history.ids import EPOCH, first_id, rfc3339
@@ -166,7 +167,7 @@ async def _counts(connection: AsyncConnection) -> tuple[int, int, int]:
 
 def _keep_first(connection: AsyncConnection, table: Table) -> Insert:
     """Insert what is not there yet: another process may have found the same."""
-    return insert_into(table, is_postgres=connection.is_postgres).on_conflict_do_nothing()
+    return insert_into(table, is_postgres=is_postgres(connection)).on_conflict_do_nothing()
 
 
 async def _add(connection: AsyncConnection, stones: Mapping[str, Tombstone]) -> None:

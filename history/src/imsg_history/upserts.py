@@ -8,10 +8,10 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Table, case, func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import SETTLED
 from imsg_database.arrays import as_parameters, insert_rows
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.inserts import Insert, insert_into
 from imsg_history import redaction
 from imsg_history.merge import Merge

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_database.awaiting import AsyncConnection
 from imsg_database.database import Database
 from imsg_wechat.tables import BINDINGS, FOLLOWERS, GRANTS, RETIRED, WINDOWS
 

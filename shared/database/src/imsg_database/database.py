@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from imsg_database.awaiting import AsyncConnection, AsyncEngine
 from imsg_database.engines import BEGIN, Terms, open_engine
 from imsg_database.sessions import UNREPLICATED
 from imsg_database.unavailable import DatabaseUnavailable, translate

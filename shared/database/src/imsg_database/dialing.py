@@ -1,7 +1,4 @@
-"""How a connection to PostgreSQL comes about: host after host, its socket watched, its session bounded.
-
-Imported where there is PostgreSQL alone: whoever has SQLite does not hold its driver.
-"""
+"""How a connection to PostgreSQL comes about: host after host, its socket watched, its session bounded."""
 
 import asyncio
 import ipaddress

@@ -10,12 +10,14 @@ from typing import Any
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 from sqlalchemy.util import await_only
 
 from imsg_database.address import is_sqlite, make_file
-from imsg_database.awaiting import AsyncEngine
+from imsg_database.dialing import dial
 from imsg_database.sessions import CONNECT_TIMEOUT_S, Session
+from imsg_database.unlocking import Unlocking
 
 _POOLED = "imsg_pooled"
 """In a connection's info where somebody stands between us and PostgreSQL, who shares its sessions out."""
@@ -64,19 +66,23 @@ async def open_engine(url: URL, terms: Terms) -> AsyncIterator[AsyncEngine]:
     pool: dict[str, Any] = {"pool_size": terms.pool, "max_overflow": terms.pool, "pool_timeout": CONNECT_TIMEOUT_S}
     if is_sqlite(url):
         make_file(url)
-        engine = create_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=_local(terms), **pool)
-        _keep_sqlite_in_order(engine)
+        engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), connect_args=_local(terms), **pool)
+        _keep_sqlite_in_order(engine.sync_engine)
     else:
-        engine = create_engine(url, **pool)
-        _connect_by(engine, url, Session(terms.name, _bounds_ms(terms.statement_timeout_s)))
-        _leave_what_is_no_use(engine)
+        engine = create_async_engine(url, **pool)
+        _connect_by(engine.sync_engine, url, Session(terms.name, _bounds_ms(terms.statement_timeout_s)))
+        _leave_what_is_no_use(engine.sync_engine)
         if terms.is_tried_first:
-            _try_first(engine)
-    awaited = AsyncEngine(engine)
+            _try_first(engine.sync_engine)
     try:
-        yield awaited
+        yield engine
     finally:
-        await awaited.dispose()
+        await engine.dispose()
+
+
+def is_postgres(opened: AsyncConnection | AsyncEngine) -> bool:
+    """Return whether the database is PostgreSQL; the other is SQLite."""
+    return opened.dialect.name == "postgresql"
 
 
 @contextmanager
@@ -92,9 +98,6 @@ def open_file(url: URL, terms: Terms) -> Iterator[Engine]:
 
 
 def _local(terms: Terms) -> dict[str, Any]:
-    # Loaded only where SQLite is used: a MiB of it is of no use to who has PostgreSQL.
-    from imsg_database.unlocking import Unlocking  # noqa: PLC0415
-
     return {"timeout": terms.busy_timeout_s, "factory": Unlocking}
 
 
@@ -112,7 +115,6 @@ def _connect_by(engine: Engine, url: URL, session: Session) -> None:
     A session of our own is bounded once. Behind a pooler it is everybody's, and what one sets for it others get: there
     each transaction is bounded by itself, by one statement more.
     """
-    from imsg_database.dialing import dial  # noqa: PLC0415  the driver is of no use to who has SQLite
 
     @event.listens_for(engine, "do_connect")
     def on_connect(dialect: Dialect, record: ConnectionPoolEntry, *_: Any) -> DBAPIConnection:  # noqa: ANN401

@@ -1,14 +1,12 @@
 import asyncio
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from imsg_database.address import read_url
-from imsg_database.awaiting import AsyncEngine
 from imsg_database.engines import BEGIN, Terms, open_engine
 
 
@@ -26,13 +24,6 @@ async def insert_and_fail(engine: AsyncEngine) -> None:
         raise LookupError
 
 
-def test_a_database_is_opened_without_the_orm() -> None:
-    """What is imported by accident comes back by accident; it was 6 MiB in each of five services."""
-    code = "import sys, imsg_database.database, sqlalchemy.dialects.postgresql; print('sqlalchemy.orm' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
-    assert told.stdout.strip() == "False"
-
-
 def test_a_transaction_commits_unless_its_block_raises(tmp_path: Path) -> None:
     async def work(engine: AsyncEngine) -> None:
         async with engine.begin() as connection:
@@ -42,20 +33,6 @@ def test_a_transaction_commits_unless_its_block_raises(tmp_path: Path) -> None:
             await insert_and_fail(engine)
         async with engine.connect() as connection:
             assert (await connection.scalars(text("SELECT i FROM numbers"))).all() == [1]
-
-    run(work, tmp_path)
-
-
-def test_rows_outlive_the_cursor_that_brought_them(tmp_path: Path) -> None:
-    """A cursor left open would keep its statement, and with it the file's lock."""
-
-    async def work(engine: AsyncEngine) -> None:
-        async with engine.connect() as connection:
-            result = await connection.execute(text("SELECT 1 UNION SELECT 2"))
-            assert result.cursor is not None
-            with pytest.raises(Exception, match="closed"):
-                await result.cursor._cursor.fetchone()
-            assert [row[0] for row in result] == [1, 2]
 
     run(work, tmp_path)
 
