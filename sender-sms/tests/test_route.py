@@ -33,6 +33,7 @@ class Strict:
     is_mixing = True
     takes_text = True
     limits: Mapping[str, TemplateLimits] = {}
+    countries: tuple[str, ...] = ("+86",)
 
     def __init__(self, most: int, *bad: str) -> None:
         self.most = most
@@ -134,3 +135,17 @@ async def test_nothing_gets_through_only_where_every_provider_that_is_on_is_away
     outage = over_both.find_outage()
     assert outage is not None
     assert (outage.scope, outage.code, outage.after_s) == ("first", "isv.AMOUNT_NOT_ENOUGH", 60.0)
+
+
+async def test_a_country_that_only_a_provider_takes_that_is_switched_off_waits_for_it() -> None:
+    """What is refused for good is what nobody takes."""
+    abroad = [Recipient(n=0, to="", address="+13865551234")]
+    first, second = Strict(10), Strict(10)
+    second.name, second.countries = "second", ("+",)
+    over_both = route(first, second)
+    over_both.carriers.apply({"second": Switch(enabled=False)})
+    waiting = (await over_both.send(WORDS, abroad, JOB))[0]
+    assert isinstance(waiting, Blocked)
+    refused = (await route(first).send(WORDS, abroad, JOB))[0]
+    assert (refused.provider, isinstance(refused, Refused)) == ("sms", True)
+    assert first.calls == second.calls == []

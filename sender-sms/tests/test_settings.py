@@ -1,11 +1,14 @@
 """The providers of SMS are named by one setting, which had another name before."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from imsg_runtime.settings import load
 from imsg_runtime.unknown_settings import find
+from imsg_sms.http_settings import Http
 from imsg_sms.settings import Settings
 
 OLD, NEW = "IMSG_SMS__FIRMS", "IMSG_SMS__PROVIDERS"
@@ -44,3 +47,23 @@ def test_the_new_name_comes_before_the_old(configured: pytest.MonkeyPatch) -> No
     configured.setenv(OLD, "aliyun")
     configured.setenv(NEW, "http")
     assert load(Settings).sms.order == ("http",)
+
+
+@pytest.mark.parametrize(
+    ("countries", "place", "wrong"),
+    [
+        ("+1, +86", "{national}", "leaves out that code"),
+        ("*", "{national}", "leaves out that code"),
+        ("+86138, +1", "{national}", "leaves out that code"),
+        ("US", "{number}", "US begins no number"),
+        ("", "{number}", "names no country"),
+        ("+1, +44", "{national}", None),
+        ("+86", "{national}", None),
+        ("*", "{digits}", None),
+    ],
+)
+def test_a_description_says_which_countries_it_takes(countries: str, place: str, wrong: str | None) -> None:
+    """`{national}` tells the mainland's numbers from nobody else's."""
+    described = {"url": f"https://sms.example.com/?to={place}", "success": "status=200", "countries": countries}
+    with pytest.raises(ValidationError, match=wrong) if wrong else nullcontext():
+        Http.model_validate(described)

@@ -60,7 +60,8 @@ def at_root(sandbox: OpenSandbox) -> str:
 
 
 async def test_the_sandbox_takes_a_list_in_one_call(sandbox: OpenSandbox) -> None:
-    results = await deliver(at_root(sandbox), job([ZHANG, LI, "+12025550123"]))
+    account = {**ACCOUNT, "endpoint": at_root(sandbox), "countries": "+86, +1"}
+    results = await deliver("", job([ZHANG, LI, "+12025550123"]), aliyun=account)
     identities = {result.provider_id for result in results.values() if isinstance(result, Sent)}
     assert len(results) == 3
     assert len(identities) == 1

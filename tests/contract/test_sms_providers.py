@@ -10,6 +10,7 @@ from imsg_contract.wire import Again, Blocked, Job, Refused, Result, Sent, Unkno
 from imsg_sms import main as sms
 from imsg_testing.http_stub import reply
 from imsg_testing.sms import (
+    ACCOUNT,
     SIGN,
     TENCENT,
     TWILIO,
@@ -104,7 +105,8 @@ async def test_parameters_stand_in_the_providers_order(provider: Provider) -> No
 async def test_tencent_gets_no_call_of_mainland_and_abroad_together(provider: Provider) -> None:
     """It refuses those whole."""
     provider.always = failure("FailedOperation.ContainSensitiveWord")
-    await deliver(job([ZHANG, ABROAD, LI], CODE), tencent={**TENCENT, "endpoint": provider.url})
+    account = {**TENCENT, "endpoint": provider.url, "countries": "*"}
+    await deliver(job([ZHANG, ABROAD, LI], CODE), tencent=account)
     asked = sorted(json.loads(call["body"])["PhoneNumberSet"] for call in provider.asked)
     assert asked == [[ABROAD], [ZHANG, LI]]
 
@@ -332,7 +334,7 @@ async def test_a_described_provider_says_which_refusals_are_opt_outs(provider: P
     for described, code in ((http, "7"), (http, "8"), (yunpian, 10), (yunpian, 56)):
         provider.always = {"code": code}
         async with sms.open_channel(sms.Sms.model_validate({"http": described}), told) as channel:
-            new = job([ABROAD], "hello")
+            new = job([ZHANG], "hello")
             prepared = await channel.prepare(new)
             assert not isinstance(prepared, Again | Blocked | Refused), prepared
             assert isinstance((await channel.deliver(new, prepared, new.recipients))[0], Refused)
@@ -377,3 +379,55 @@ async def test_codes_go_at_once_beside_templates_that_are_broken(provider: Provi
         assert {one.concerns for one in tencent.tally.blocks} == {"template"}
         assert len(tencent.tally.blocks) == len(broken)
     assert len(provider.asked) == len(broken) + 4 * len(broken)
+
+
+LOOKS_CHINESE = "+13865551234"
+"""Without its plus it is somebody's mobile number in mainland China."""
+
+OF_MAINLAND: Mapping[str, Mapping[str, Any]] = {
+    "aliyun": ACCOUNT,
+    "tencent": TENCENT,
+    "volcengine": VOLCENGINE,
+    "http": {"url": "", "body": "n={national}&t={text}", "success": "status=200"},
+}
+
+
+@pytest.mark.parametrize("name", OF_MAINLAND)
+async def test_a_number_of_a_country_that_nobody_takes_is_refused_and_never_sent(name: str, provider: Provider) -> None:
+    """By whichever way: in a list, alone, or with the provider forced, as a test message does."""
+    settings: dict[str, Any] = {name: {**OF_MAINLAND[name], "endpoint" if name != "http" else "url": provider.url}}
+    for given in ({}, {"provider": name}):
+        results = await deliver(job([LOOKS_CHINESE, "+85261234567"], "hello", **given), **settings)
+        for result in results.values():
+            assert isinstance(result, Refused)
+            assert (result.code, result.concerns) == ("country_not_taken", "recipient")
+            assert f"{name} takes +86" in result.detail
+    assert provider.asked == []
+
+
+@pytest.mark.parametrize("name", OF_MAINLAND)
+async def test_a_provider_that_says_not_now_hands_no_number_abroad_to_one_of_mainland_china(
+    name: str, provider: Provider
+) -> None:
+    """Twilio throttles, and would be followed by a provider whose templates are for the mainland."""
+    provider.always = b'HTTP/1.1 429 Too Many Requests\r\ncontent-length: 15\r\n\r\n{"code": 20429}'
+    mainland = {name: {**OF_MAINLAND[name], "endpoint" if name != "http" else "url": f"{provider.url}mainland"}}
+    twilio = {"twilio": {**TWILIO, "endpoint": provider.url}}
+    given: dict[str, Any] = {"providers": ["twilio", name], **twilio, **mainland}
+    results = await deliver(job([LOOKS_CHINESE, ABROAD], "hello"), times=3, **given)
+    assert [(result.provider, result.code) for result in results.values() if isinstance(result, Again)] == [
+        ("twilio", "paced"),
+        ("twilio", "paced"),
+    ]
+    assert provider.asked
+    assert not [call for call in provider.asked if "mainland" in call["path"]]
+
+
+@pytest.mark.parametrize("name", OF_MAINLAND)
+async def test_a_number_goes_to_whom_its_country_is_taken_by_whoever_is_first(name: str, provider: Provider) -> None:
+    provider.always = b'HTTP/1.1 201 Created\r\ncontent-length: 14\r\n\r\n{"sid": "SM1"}'
+    mainland = {name: {**OF_MAINLAND[name], "endpoint" if name != "http" else "url": f"{provider.url}mainland"}}
+    given: dict[str, Any] = {"providers": [name, "twilio"], **mainland, "twilio": {**TWILIO, "endpoint": provider.url}}
+    results = await deliver(job([LOOKS_CHINESE], "hello"), **given)
+    assert results[0] == Sent("twilio", "SM1")
+    assert [call["To"] for call in provider.asked] == [LOOKS_CHINESE]

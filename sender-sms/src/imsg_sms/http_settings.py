@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from imsg_sms.countries import MAINLAND, Countries
+
 
 def _with_scheme(value: object) -> object:
     """Read `dysmsapi.aliyuncs.com`, as the provider's own documents write it, too."""
@@ -179,6 +181,8 @@ class Http(BaseModel):
     """How many numbers one call takes."""
     separator: str = ","
     """Between them."""
+    countries: Countries = (MAINLAND,)
+    """Whose numbers the provider takes; no other number is ever given to it."""
     signature: str = ""
     """Words before every `{text}`, such as 【天存】; counted with the segments."""
     suffix: str = ""
@@ -198,6 +202,22 @@ class Http(BaseModel):
         if self.pull is not None and self.receipts is None:
             raise ValueError("[sms.http.pull] wants [sms.http.receipts] too: how they are read")
         return self
+
+    @model_validator(mode="after")
+    def _tells_countries_apart(self) -> "Http":
+        """Refuse `{national}` for mainland China beside others: +1 386 555 1234 is 13865551234 without its plus."""
+        at_home = [one for one in self.countries if one.startswith(MAINLAND)]
+        is_mixed = len(at_home) < len(self.countries) and (at_home or MAINLAND.startswith(self.countries))
+        if is_mixed and self._writes("{national}"):
+            raise ValueError(
+                "countries are more than +86, and {national} leaves out that code: a number of elsewhere may then be "
+                "one of mainland China; write {number}, {digits} or {international} instead"
+            )
+        return self
+
+    def _writes(self, placeholder: str) -> bool:
+        computed = (text for one in self.computed.values() for text in (one.of, one.key))
+        return any(placeholder in text for text in (self.url, self.body, self.basic, *self.headers.values(), *computed))
 
     def name_code(self, code: object) -> str:
         """Name a code as results have it: `yunpian:3` where a description of ours says what it means."""

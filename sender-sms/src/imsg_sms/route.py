@@ -10,13 +10,12 @@ from imsg_delivery.carriers import Carrier, Carriers
 from imsg_delivery.routes import Facts
 from imsg_delivery.routes import Route as ProviderRoute
 from imsg_runtime.settings import variable
+from imsg_sms.countries import MAINLAND, show
 from imsg_sms.providers import Answer, Provider, Traceable
 from imsg_sms.templates import SCOPE, Message, takes
 
 AT_ONCE = 8
 """Calls of one chunk side by side, to a provider that takes few numbers in one."""
-
-MAINLAND = "+86"
 
 STAYS: frozenset[Concern] = frozenset({"recipient", "content"})
 """Troubles after which no other provider is asked: it would only send once more to who had too many."""
@@ -69,8 +68,7 @@ class Route:
     async def send(self, message: Message, recipients: Sequence[Recipient], job: Job) -> Mapping[int, Result]:
         """Answer a result for each."""
         results: dict[int, Result] = {}
-        for ranked, some in self._group(message, recipients, job):
-            fit = [carrier for carrier in ranked if self._takes(carrier, message)]
+        for fit, some in self._group(message, recipients, job):
             by_number = {recipient.n: recipient for recipient in some}
 
             async def call(
@@ -81,40 +79,58 @@ class Route:
             names = {n: message_id(job.request, n) for n in by_number}
             said = await self.carriers.carry(fit, names, call)
             for n, recipient in by_number.items():
-                results[n] = said.get(n) or self._say_why_not(ranked, recipient, message, job)
+                results[n] = said.get(n) or self._say_why_not(recipient, message, job)
         return results
 
     def _group(
         self, message: Message, recipients: Sequence[Recipient], job: Job
     ) -> Iterator[tuple[Sequence[Carrier], Sequence[Recipient]]]:
-        """Put together who takes the same way."""
-        if self.carriers.fixed is not None or job.provider is not None:
-            yield self.carriers.rank(Facts(""), job.provider), recipients
-            return
+        """Put together who takes the same way, past providers that take not the message or not the number."""
+        takers = {name for name, provider in self._providers.items() if self._takes(provider, message)}
         groups: dict[tuple[str, ...], tuple[Sequence[Carrier], list[Recipient]]] = {}
         for recipient in recipients:
-            facts = Facts(
-                message_id(job.request, recipient.n),
-                address=recipient.address,
-                template=message.template,
-                category=job.category,
-            )
-            ranked = self.carriers.rank(facts)
-            groups.setdefault(tuple(carrier.name for carrier in ranked), (ranked, []))[1].append(recipient)
+            ranked = self._rank(recipient, message, job)
+            fit = [one for one in ranked if one.name in takers and self._reaches(one.name, recipient)]
+            groups.setdefault(tuple(carrier.name for carrier in fit), (fit, []))[1].append(recipient)
         yield from groups.values()
 
-    def _say_why_not(self, ranked: Sequence[Carrier], recipient: Recipient, message: Message, job: Job) -> Result:
-        if ranked:
-            why = "No provider that is configured takes this template, or a text so long."
-            return Refused(SCOPE, "no_provider", why, concerns="content")
-        if job.provider is not None:
+    def _rank(self, recipient: Recipient, message: Message, job: Job) -> Sequence[Carrier]:
+        """Order the providers by what the settings and administrators say of such a message."""
+        if self.carriers.fixed is not None or job.provider is not None:
+            return self.carriers.rank(Facts(""), job.provider)
+        facts = Facts(
+            message_id(job.request, recipient.n),
+            address=recipient.address,
+            template=message.template,
+            category=job.category,
+        )
+        return self.carriers.rank(facts)
+
+    def _say_why_not(self, recipient: Recipient, message: Message, job: Job) -> Result:
+        if job.provider is not None and job.provider not in self._providers:
             why = f"There is no provider {job.provider}; there are {', '.join(self._providers)}."
+            return Refused(SCOPE, "no_provider", why, concerns="content")
+        if (abroad := self._find_abroad(recipient, job.provider)) is not None:
+            return abroad
+        if any(self._reaches(one.name, recipient) for one in self._rank(recipient, message, job)):
+            why = "No provider that is configured takes this template, or a text so long."
             return Refused(SCOPE, "no_provider", why, concerns="content")
         number = f"{job.category.value} by {message.template or 'no template'} to {recipient.address[:3]}…"
         return self.carriers.refuse(number, f"give one of {variable('sms', 'routes')} these conditions, or none")
 
-    def _takes(self, carrier: Carrier, message: Message) -> bool:
-        provider = self._providers[carrier.name]
+    def _find_abroad(self, recipient: Recipient, forced: str | None) -> Refused | None:
+        """Say that no provider takes the numbers of a country, though all were switched on; None where one does."""
+        asked = self._providers if forced is None else [forced]
+        if any(self._reaches(name, recipient) for name in asked):
+            return None
+        taken = "; ".join(f"{name} takes {show(self._providers[name].countries)}" for name in asked)
+        why = f"No provider takes numbers such as {recipient.address[:4]}…, by its setting `countries`: {taken}."
+        return Refused(SCOPE, "country_not_taken", why, concerns="recipient")
+
+    def _reaches(self, provider: str, recipient: Recipient) -> bool:
+        return recipient.address.startswith(self._providers[provider].countries)
+
+    def _takes(self, provider: Provider, message: Message) -> bool:
         return takes(provider.limits, message, takes_text=provider.takes_text, is_known=message.template in self._known)
 
     async def _send_all(

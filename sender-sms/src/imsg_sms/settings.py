@@ -1,6 +1,5 @@
 """The settings of the SMS channel, checked at start."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from imsg_channels.sms_templates import SmsTemplate
 from imsg_delivery.channel import Uncertain
 from imsg_delivery.routes import Route, check_categories, split_categories
 from imsg_runtime.settings import Common, Strings, variable
+from imsg_sms.countries import ANYWHERE, MAINLAND, Countries, read_codes
 from imsg_sms.http_settings import Http, Url
 from imsg_sms.opt_out import BACK, WORDS, is_opt_out
 
@@ -51,6 +51,8 @@ class Account(BaseModel):
     sign_name: Annotated[str, Field(min_length=1)]
     """The approved signature, without 【】."""
     variable: Annotated[str, Field(min_length=1)] = "content"
+    countries: Countries = (MAINLAND,)
+    """Whose numbers its templates are approved for; no other number is ever given to it."""
     hook_secret: SecretStr | None = None
     """The last part of the URL for receipts; without it none are taken."""
 
@@ -124,6 +126,8 @@ class Twilio(BaseModel):
     """A number of yours (E.164), or a name where the country takes one."""
     messaging_service_sid: str = ""
     """Instead of a sender."""
+    countries: Countries = (ANYWHERE,)
+    """Whose numbers it is given; Twilio itself takes every country's."""
     signature: str = ""
     """Words before every text, such as 【天存】; counted with the segments."""
     suffix: str = ""
@@ -160,13 +164,8 @@ def _is_known(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-_PREFIX = re.compile(r"\+?[1-9][0-9]{0,14}")
-
-
 def _is_prefixes(text: str) -> str:
-    for prefix in _split(text):
-        if not _PREFIX.fullmatch(prefix):
-            raise ValueError(f"{prefix} begins no number; write +86, +852")
+    read_codes(_split(text))
     return text
 
 
@@ -191,7 +190,7 @@ class SmsRoute(BaseModel):
         return Route(
             name,
             int(place == 0) if self.weight is None else self.weight,
-            prefixes=tuple(f"+{prefix.lstrip('+')}" for prefix in _split(self.numbers)),
+            prefixes=read_codes(_split(self.numbers)),
             templates=frozenset(_split(self.templates)),
             categories=split_categories(self.categories),
         )

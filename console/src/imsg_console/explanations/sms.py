@@ -13,6 +13,7 @@ OURS: Table = {
     "not_answered": "check",
     "no_words": "operator",
     "no_provider": "template",
+    "country_not_taken": "operator",
     "charset": "content",
     "params_kind": "template",
 }

@@ -53,6 +53,8 @@ class Provider(Protocol):
     """Whether it sends any words; else it sends by approved templates only."""
     limits: Mapping[str, TemplateLimits]
     """Template → its limits; empty where the provider knows none."""
+    countries: tuple[str, ...]
+    """What the numbers that it takes begin with (E.164)."""
 
     async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
         """Make one call for these numbers (E.164). `reference` is ours, the same for every try; never raises."""

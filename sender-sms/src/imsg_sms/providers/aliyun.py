@@ -141,7 +141,7 @@ class AliyunProvider(TemplateProvider):
     def __init__(
         self, settings: Aliyun, clients: Clients, receipts: Receipts, book: Book, now: Callable[[], float] = time.time
     ) -> None:
-        super().__init__(settings.endpoint, clients, book, settings.hook, now)
+        super().__init__(settings, clients, book, now)
         self._settings = settings
         self._receipts = receipts
 

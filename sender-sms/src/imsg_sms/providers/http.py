@@ -58,6 +58,7 @@ class HttpProvider:
     def __init__(self, settings: Http, clients: Clients, book: Book, now: Callable[[], float] = time.time) -> None:
         self._book = book
         self.limits = book.limits
+        self.countries = settings.countries
         self._settings = settings
         self._clients = clients
         self._now = now

@@ -14,7 +14,7 @@ from imsg_sms.providers import Answer, Push, Reply, Report, Reports
 from imsg_sms.providers.clients import Clients, HttpAnswer, NoAnswer, NotSent
 from imsg_sms.providers.entries import read_entries
 from imsg_sms.providers.meanings import Codes, judge_failure, plain
-from imsg_sms.settings import Sms, Tencent, Volcengine
+from imsg_sms.settings import Aliyun, Sms, Tencent, Volcengine
 from imsg_sms.templates import Account, Book, Message, Use, describe, mark
 
 Signing = Callable[[bytes], Mapping[str, str]]
@@ -75,14 +75,15 @@ class TemplateProvider(ABC):
     takes_text: ClassVar[bool] = False
 
     def __init__(
-        self, endpoint: str, clients: Clients, book: Book, secret: str | None, now: Callable[[], float] = time.time
+        self, account: Aliyun | Tencent | Volcengine, clients: Clients, book: Book, now: Callable[[], float] = time.time
     ) -> None:
         self.limits = book.limits
-        self.secret = secret
+        self.countries = account.countries
+        self.secret = account.hook
         self.kept = self.hook.reply(0, self.hook.kept_words)
         self.garbled = self.hook.reply(1, "not a JSON array of reports", 400)
         self.lost = self.hook.reply(1, "not kept, please repeat", 503)
-        self._at = Endpoint.read(endpoint)
+        self._at = Endpoint.read(account.endpoint)
         self._clients = clients
         self._book = book
         self._now = now

@@ -147,7 +147,7 @@ class TencentProvider(TemplateProvider):
     most = MOST
 
     def __init__(self, settings: Tencent, clients: Clients, book: Book, now: Callable[[], float] = time.time) -> None:
-        super().__init__(settings.endpoint, clients, book, settings.hook, now)
+        super().__init__(settings, clients, book, now)
         self._settings = settings
         self.pulls: Sequence[Pull] = (self._pull_receipts, self._pull_inbound) if settings.pull else ()
 

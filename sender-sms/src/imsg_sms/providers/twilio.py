@@ -89,6 +89,7 @@ class TwilioProvider:
         self._now = now
         self._book = book
         self.limits = book.limits
+        self.countries = settings.countries
         self.secret = settings.hook
         account = quote(settings.account_sid, safe="")
         self._url = f"{settings.endpoint.rstrip('/')}/{VERSION}/Accounts/{account}/Messages.json"

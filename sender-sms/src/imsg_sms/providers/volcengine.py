@@ -81,7 +81,7 @@ class VolcengineProvider(TemplateProvider):
     def __init__(
         self, settings: Volcengine, clients: Clients, book: Book, now: Callable[[], float] = time.time
     ) -> None:
-        super().__init__(settings.endpoint, clients, book, settings.hook, now)
+        super().__init__(settings, clients, book, now)
         self._settings = settings
 
     async def _ask(self, used: Use, numbers_: Sequence[str], reference: str) -> tuple[int, Mapping[str, Any]]:

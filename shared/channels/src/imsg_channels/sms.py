@@ -133,6 +133,7 @@ SMS = ChannelSpec(
             "OPT_IN",
             "UNCERTAIN",
             *(f"{name}__ENDPOINT" for name in _ACCOUNTS),
+            *(f"{name}__COUNTRIES" for name in _ACCOUNTS),
             "TENCENT__REGION",
             "VOLCENGINE__REGION",
             "TWILIO__SIGNING_KEY",
