@@ -45,7 +45,7 @@ FULL = (
             True,
         ),
         (bounces.gmail, "552 5.2.2", FULL, False),
-        (bounces.netease, "550", "User not found: zhang@corp.cn", False),
+        (bounces.netease, "550", "User not found: zhang@corp.cn", True),
         (bounces.qq, "550 5.1.1", "5.1.1 Mailbox unavailable or access denied", False),
         (bounces.qmail, "550 5.1.1", "5.1.1 unknown user zhang@corp.cn", True),
     ],
@@ -71,7 +71,16 @@ def test_a_failure_is_read_with_the_servers_words(
         ("5.1.1", "smtp; 550 user unknown", "550 5.1.1", True),
         ("5.1.1", "x-unix; user unknown", "5.1.1", True),
         ("5.1.0", "smtp;550 no such recipient", "550 5.1.0", True),
-        ("5.0.0", "smtp; 550 user unknown", "550", False),
+        ("5.0.0", "smtp; 550 user unknown", "550", True),
+        ("5.0.0", "SMTP; SMTP error, RCPT TO: 550 User not found: zhang@163.com", "550", True),
+        ("5.0.0", "SMTP; SMTP error, RCPT TO: 550 5.1.1 <zhang@corp.cn>: User unknown", "550 5.1.1", True),
+        ("5.0.0", "SMTP; SMTP error, MAIL FROM: 550 Invalid User: noreply@example.com", "550", False),
+        ("5.0.0", "SMTP; rejected by system", "5.0.0", False),
+        ("5.0.0", "smtp; host mx3.qq.com[203.0.113.9] said: 550 Mailbox not found. http://a.qq.com/?no=1", "550", True),
+        ("5.1.1", "smtp; 550 Mail content denied. http://service.mail.qq.com/?no=1000726", "550 5.1.1", False),
+        ("5.1.1", "smtp; 550 User has exceeded quota", "550 5.1.1", False),
+        ("5.1.1", "smtp; 550 User suspended", "550 5.1.1", False),
+        ("5.5.0", "smtp; 550 sorry, no mailbox here by that name (#5.1.1)", "550 5.1.1", True),
         ("5.1.7", "smtp; 553 5.1.7 bad sender", "553 5.1.7", False),
         ("5.1.8", "smtp; 550 5.1.8 sender's domain not found", "550 5.1.8", False),
         ("5.2.2", "smtp; 552 5.2.2 mailbox full", "552 5.2.2", False),
@@ -90,6 +99,46 @@ def test_only_what_says_that_the_address_is_not_there_is_hard(
     is_hard: bool,  # noqa: FBT001  a parameter
 ) -> None:
     report = read_report(bounces.dsn(TO, status=status, diagnostic=diagnostic))
+
+    assert (report.kind, report.code, report.is_hard) == (Kind.FAILED, code, is_hard)
+
+
+@pytest.mark.parametrize(
+    ("page", "code", "is_hard"),
+    [
+        ("<p>退信原因：</p><p>收件人邮件地址（zhang@qq.com）不存在，邮件无法送达。</p>", "5.0.0", True),
+        ("<td>退信原因</td><td>该用户未开通QQ邮箱</td>", "5.0.0", True),
+        ("<td>退信原因</td><td>收件人空间不足</td>", "5.0.0", False),
+        ("<td>host mx3.qq.com[203.0.113.9]<br>said:&nbsp;550&nbsp;Mailbox&nbsp;not&nbsp;found.</td>", "550", True),
+        ("<td>said: 550 Mail content denied. http://service.mail.qq.com/?no=1</td>", "550", False),
+    ],
+)
+def test_a_page_for_people_is_read_by_its_words(
+    page: str,
+    code: str,
+    is_hard: bool,  # noqa: FBT001  a parameter
+) -> None:
+    report = read_report(bounces.qq(TO, page=page))
+
+    assert (report.kind, report.code, report.is_hard) == (Kind.FAILED, code, is_hard)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "is_hard"),
+    [
+        ("Remote host said: 550 sorry, no mailbox here by that name (#5.1.1)", "550 5.1.1", True),
+        ("Sorry, no mailbox here by that name. (#5.1.1)", "5.1.1", True),
+        ("Remote host said: 550 #5.1.0 Address rejected.", "550 5.1.0", True),
+        ("Remote host said: 552 sorry, mailbox is over quota (#5.2.2)", "552 5.2.2", False),
+        ("Remote host said: 553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", "553 5.7.1", False),
+    ],
+)
+def test_qmails_status_in_brackets_is_one(
+    said: str,
+    code: str,
+    is_hard: bool,  # noqa: FBT001  a parameter
+) -> None:
+    report = read_report(bounces.qmail(TO, said))
 
     assert (report.kind, report.code, report.is_hard) == (Kind.FAILED, code, is_hard)
 

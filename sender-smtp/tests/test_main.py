@@ -113,15 +113,21 @@ async def test_a_refused_recipient_fails_with_the_servers_own_words(redis_url: s
         assert outcome.detail == "5.1.1 <user0@example.com>: no such user"
 
 
+NOT_FOUND = "550 Mailbox not found. http://service.mail.qq.com/cgi-bin/help?subtype=1&&id=20022&&no=1000728"
+"""QQ's, which has no enhanced code."""
+
+
 async def test_an_address_that_is_not_there_is_told_to_the_catalog_and_no_other_refusal_is(redis_url: str) -> None:
-    replies = {"RCPT": ["550 5.2.2 mailbox full", "550 5.1.1 no such user", "250 ok"]}
-    people = [Recipient(n=n, to=f"{n}@tiancun.cn", address=f"{n}@tiancun.cn") for n in range(3)]
+    replies = {"RCPT": ["550 5.2.2 mailbox full", "550 5.1.1 no such user", "250 ok", "550 User suspended", NOT_FOUND]}
+    people = [Recipient(n=n, to=f"{n}@tiancun.cn", address=f"{n}@tiancun.cn") for n in range(5)]
     async with smtp_server(replies) as server, service(redis_url, server).running(), a_broker(redis_url) as broker:
         made = [job(1).model_copy(update={"recipients": (one,)}) for one in people]
         for one in made:
             await outcomes_of(broker, one)
         async with asyncio.timeout(WITHIN_S), broker.consume(broker.topology.catalog, 10) as deliveries:
             told = Suppression.model_validate_json((await anext(deliveries)).body)
+            by_words = Suppression.model_validate_json((await anext(deliveries)).body)
+        assert (by_words.address, by_words.reason, by_words.evidence) == ("4@tiancun.cn", "hard_bounce", NOT_FOUND[4:])
         assert (told.address, told.reason, told.evidence) == ("1@tiancun.cn", "hard_bounce", "5.1.1 no such user")
         assert (told.request, told.n, told.sender, told.category) == (made[1].request, 1, None, None)
 

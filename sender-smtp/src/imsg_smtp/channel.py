@@ -56,7 +56,7 @@ class MailChannel:
         results = {recipient.n: await self._deliver(job, prepared, recipient) for recipient in recipients}
         for recipient in recipients:
             result = results[recipient.n]
-            if self._bounces is not None and isinstance(result, Refused) and is_hard(result.code):
+            if self._bounces is not None and isinstance(result, Refused) and is_hard(result.code, result.detail):
                 await self._bounces.tell(job, recipient, result)
         return results
 

@@ -8,6 +8,7 @@ from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Job, Recipient, Refused
 from imsg_runtime.observe import logger
+from imsg_smtp.unknown_users import gives_other_reason, names_unknown_user
 
 log = logger(__name__)
 
@@ -26,9 +27,14 @@ def is_anybodys(address: str) -> bool:
     return _NOBODYS.fullmatch(address[address.rfind("@") :]) is None
 
 
-def is_hard(code: str) -> bool:
-    """Tell whether a refusal's code, as history has it (`550 5.1.1`), says that the address is not there."""
-    return _HARD.fullmatch(code) is not None
+def is_hard(code: str, text: str) -> bool:
+    """Tell whether a refusal says that the address is not there: by its code (`550 5.1.1`), or by its words.
+
+    Words that give another reason (policy, spam, quota, content) outweigh a code.
+    """
+    if not code.startswith("5"):
+        return False
+    return names_unknown_user(text) or (_HARD.fullmatch(code) is not None and not gives_other_reason(text))
 
 
 class HardBounces:

@@ -12,6 +12,7 @@ from enum import Enum
 
 from imsg_contract.wire import Again, Blocked, Concern, Refused
 from imsg_smtp.replies import BLOCK_S, PROVIDER, Meaning, Reply, classify
+from imsg_smtp.unknown_users import OTHER_REASONS, UNKNOWN
 
 LATER, NEVER, BLOCKED = Meaning.LATER, Meaning.NEVER, Meaning.BLOCKED
 
@@ -237,6 +238,14 @@ LINES: tuple[Line, ...] = (
         _says(r"^5.*(\b5\.7\.(124|13[0-6])\b|RESOLVER\.RST|recipient address rejected|isn't allowed to receive)"),
         "Exchange's non-delivery codes 5.7.124 to 5.7.136; Postfix; Alibaba Mail's 542",
     ),
+    Line(
+        NEVER,
+        About.RECIPIENT,
+        _says(rf"^5(?!\d\d 4\.|.*\(#4\.)(?!.*(?:{OTHER_REASONS.pattern})).*(?:{UNKNOWN.pattern})"),
+        "unknown_users, where each phrase has its source",
+        0.0,
+        _AFTER_MAIL_WAS_TAKEN,
+    ),
     # Our host.
     Line(
         BLOCKED,
@@ -287,7 +296,7 @@ LINES: tuple[Line, ...] = (
 """The first line that fits decides; what none fits is judged by `judge` from stage and code."""
 
 _BRACKETED = re.compile(r"<[^<>]*>")
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"[!-~]+")
 
 UNSPECIFIC = _says(r"^5\d\d 5\.7\.\d{1,3}\b")
 """RFC 3463, 3.8: not authorised. Whose fault it is decides whether other mail of that sender gets there."""

@@ -75,6 +75,9 @@ TIMEOUT, DISCONNECTED, UNREACHABLE, OUT_OF_STEP, GIBBERISH = TROUBLES = (
 _ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?!\S)")
 """RFC 3463, at the beginning of the text."""
 
+_ENHANCED_IN_BRACKETS = re.compile(r"\(#([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+"""As qmail writes it, at the end: `sorry, no mailbox here by that name (#5.1.1)` (RFC 1893)."""
+
 _QUEUE_ID = re.compile(
     r"queued(?: mail)? (?:as|for delivery as) <?([^\s<>]+)"  # Postfix, aiosmtpd, 163, QQ
     r"|\bid=([^\s;,]+)"  # Exim
@@ -109,9 +112,11 @@ class Reply:
 
     @property
     def enhanced(self) -> str | None:
-        """The enhanced status code, such as `5.1.1`, where the text begins with one."""
-        found = _ENHANCED.match(self.text)
-        return found[0] if found else None
+        """The enhanced status code, such as `5.1.1`, where the text begins with one, or has one as qmail writes it."""
+        if found := _ENHANCED.match(self.text):
+            return found[0]
+        found = _ENHANCED_IN_BRACKETS.search(self.text)
+        return found[1] if found else None
 
     @property
     def label(self) -> str:

@@ -309,11 +309,13 @@ Return-Path: <{to}>
 """.encode()
 
 
-def qq(to: str, words: str = "550 5.1.1 Mailbox unavailable or access denied") -> bytes:
+QQ_PAGE = """<p>退信原因：收件人邮件地址（zhang@qq.com）不存在，邮件无法送达。</p>
+<p>host mx3.qq.com[203.205.219.57] said: 550 5.1.1 Mailbox unavailable or access denied</p>"""
+
+
+def qq(to: str, page: str = QQ_PAGE) -> bytes:
     """Write a bounce as QQ does: no report, a page in GB18030 for people."""
-    page = f"""<html><body><p>退信原因：收件人邮件地址（zhang@qq.com）不存在，邮件无法送达。</p>
-<p>host mx3.qq.com[203.205.219.57] said: {words}</p></body></html>"""
-    body = b64encode(page.encode("gb18030")).decode()
+    body = b64encode(f"<html><body>{page}</body></html>".encode("gb18030")).decode()
     return f"""\
 From: PostMaster@qq.com
 To: {to}
@@ -327,7 +329,7 @@ Content-Transfer-Encoding: base64
 """.encode()
 
 
-def qmail(to: str) -> bytes:
+def qmail(to: str, said: str = "Remote host said: 550 5.1.1 unknown user zhang@corp.cn") -> bytes:
     """Write a bounce as qmail does: of before RFC 3464."""
     return f"""\
 Return-Path: <>
@@ -342,7 +344,7 @@ This is a permanent error; I've given up. Sorry it didn't work out.
 
 <zhang@corp.cn>:
 203.0.113.9 does not like recipient.
-Remote host said: 550 5.1.1 unknown user zhang@corp.cn
+{said}
 Giving up on 203.0.113.9.
 
 --- Below this line is a copy of the message.

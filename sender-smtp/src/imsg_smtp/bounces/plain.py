@@ -3,6 +3,7 @@
 It tells whether there is a bounce and whether it is for good, and no status: that is looked for in the text.
 """
 
+import html
 import logging
 import re
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from email.message import Message
 
 from imsg_runtime.observe import logger
 from imsg_smtp.bounces.parts import Part, decode_words
+from imsg_smtp.unknown_users import names_unknown_user
 
 log = logger(__name__)
 
@@ -32,10 +34,17 @@ BOUNCES = (
 )
 """What subjects of bounces hold, in small letters, where a postmaster writes: QQ, NetEase and Coremail among them."""
 
+FINAL = ("退信", "无法送达", "undeliver", "returned mail", "failure notice", "returning message", "(failure)")
+"""Those of mail that is not tried any more; the others may tell of a delay."""
+
 _TAG = re.compile(r"<[^<>]{0,200}>")
 
 _STATUS = re.compile(r"(?<![\d.])(5\d\d[ -]#?(?:5\.\d{1,3}\.\d{1,3}|[^\d\s]).*|#?5\.\d{1,3}\.\d{1,3}(?![\d.]).*)")
 """A line of a reply with its code, or the status of one. Both begin at digits, and no line is longer than MAX_LINE."""
+
+
+_HASH = re.compile(r"(?<!\()#(?=5\.\d)")
+"""Before a status that some write so; qmail's, in brackets at the end, is read with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,7 @@ class Plain:
     is_bounce: bool = False
     is_permanent: bool = False
     text: str = ""
-    """The server's words, from its code on; empty where none is found."""
+    """The server's words, from its code on, or the sentence that names an unknown user; empty where none is found."""
 
 
 def read_plain(mail: Part, parts: Sequence[Part]) -> Plain:
@@ -62,18 +71,17 @@ def read_plain(mail: Part, parts: Sequence[Part]) -> Plain:
     words = _find_words(lines)
     if temporary or permanent:
         return Plain(is_bounce=True, is_permanent=bool(permanent), text=words)
-    return Plain(is_bounce=True, is_permanent=bool(words), text=words) if _says_bounce(mail) else Plain()
+    subject = decode_words(mail.value("subject")).lower()
+    if not (is_of_a_postmaster(mail) and any(word in subject for word in BOUNCES)):
+        return Plain()
+    is_final = bool(words) or any(word in subject for word in FINAL)
+    return Plain(is_bounce=True, is_permanent=is_final, text=words)
 
 
 def is_of_a_postmaster(mail: Part) -> bool:
     """Tell whether a mail server wrote it: nobody's envelope sender, or one of the names that servers write by."""
     sender = mail.value("from").lower()
     return mail.value("return-path").strip() == "<>" or "mailer-daemon" in sender or "postmaster" in sender
-
-
-def _says_bounce(mail: Part) -> bool:
-    subject = decode_words(mail.value("subject")).lower()
-    return is_of_a_postmaster(mail) and any(word in subject for word in BOUNCES)
 
 
 def _lines(parts: Sequence[Part]) -> list[str]:
@@ -83,7 +91,7 @@ def _lines(parts: Sequence[Part]) -> list[str]:
         for part in parts:
             if part.type == kind and len(lines) < MAX_LINES:
                 text = part.text[: MAX_LINES * MAX_LINE]
-                text = text if kind == "text/plain" else _TAG.sub("\n", text)
+                text = text if kind == "text/plain" else html.unescape(_TAG.sub("\n", text)).replace("\xa0", " ")
                 lines += (line[:MAX_LINE] for line in text.split("\n")[: MAX_LINES - len(lines)])
         if lines:
             return lines
@@ -104,4 +112,8 @@ def _rebuild(mail: Part, lines: Sequence[str]) -> Message:
 
 
 def _find_words(lines: Sequence[str]) -> str:
-    return next((found[1].replace("#", "") for line in lines if (found := _STATUS.search(line))), "")
+    for line in lines:
+        if found := _STATUS.search(line):
+            is_in_brackets = line[: found.start()].endswith("(")  # qmail's own: its words stand before
+            return line.strip() if is_in_brackets else _HASH.sub("", found[1])
+    return next((line.strip() for line in lines if names_unknown_user(line)), "")

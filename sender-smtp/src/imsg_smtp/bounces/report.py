@@ -66,6 +66,9 @@ ACTIONS = {
 STRONGEST = (Kind.DELIVERED, Kind.FAILED, Kind.RELAYED, Kind.DELAYED)
 """Of several recipients in one report, which an alias may make of one: statuses climb in this order, too."""
 
+NO_STATUS = "5.0.0"
+"""What a failure has for its status where nobody gave it one (RFC 3463, 3.1)."""
+
 SHOWN = 100
 """How much of a complaint's field is kept."""
 
@@ -74,6 +77,8 @@ _DOMAIN = re.compile(r"@([a-z0-9.-]{1,100})>?\s{0,8}$", re.ASCII | re.IGNORECASE
 _TYPE = re.compile(r"^\s{0,8}[A-Za-z0-9-]{1,32}\s{0,8};", re.ASCII)
 _LINE = re.compile(r"(?<!\S)([245]\d\d)[ -]", re.ASCII)
 _REPLY = re.compile(r"([245]\d\d)(?:[ -]|$)", re.ASCII)
+_BEFORE_REPLY = re.compile(r"[^;]{0,200}?\b(?:said|RCPT TO|MAIL FROM|DATA|DOT)\s?:\s{0,8}(?=[245]\d\d[ -])", re.ASCII)
+"""What stands before a reply at Coremail (`SMTP error, RCPT TO: 550 …`) and where one server quotes another."""
 
 
 def read_report(raw: bytes, *, rcpt: Sequence[str] = ()) -> Report:
@@ -97,7 +102,7 @@ def _read(mail: Part, parts: Sequence[Part]) -> Report:
         return Report(Kind.AUTO_REPLY)
     plain = read_plain(mail, parts)
     if plain.is_bounce:
-        return _judge(Kind.FAILED if plain.is_permanent else Kind.DELAYED, plain.text)
+        return _judge(Kind.FAILED, plain.text, NO_STATUS) if plain.is_permanent else _judge(Kind.DELAYED, plain.text)
     is_automatic = mail.value("auto-submitted").lower() not in ("", "no")
     return Report(Kind.AUTO_REPLY if is_automatic else Kind.UNKNOWN)
 
@@ -149,22 +154,26 @@ def is_answer_of_a_machine(mail: Part) -> bool:
 def _judge(kind: Kind, words: str, status: str = "") -> Report:
     """Make code, words and hardness of what a server said, by the same table that judges it at the door."""
     words = _clean(words)
+    before = found[0] if (found := _BEFORE_REPLY.match(words)) else ""
+    words = words[len(before) :]
     stated = _STATUS.match(status)
     code = found[1] if (found := _REPLY.match(words)) else ""
     text = _join_lines(words, code) if code else words
-    own = _STATUS.match(text)
+    own = _STATUS.match(text) or _STATUS.match(Reply.of(0, text).enhanced or "")
     if own is None and stated and stated[2] != "0" and code[:1] in ("", stated[1]):
         text = f"{stated[0].strip()} {text}".strip()
-    reply = Reply.of(int(code) if code else 550 if text.startswith("5.") else 0, text)
+    known = own or stated
+    reply = Reply.of(int(code) if code else 550 if known and known[1] == "5" else 0, text)
     label = reply.label if code else reply.enhanced or (stated[0].strip() if stated else "")
-    return Report(kind, label, reply.text, is_hard=kind is Kind.FAILED and _is_hard(reply))
+    stage = Stage.MAIL if "MAIL FROM" in before else Stage.RCPT
+    return Report(kind, label, reply.text, is_hard=kind is Kind.FAILED and _is_hard(reply, stage))
 
 
-def _is_hard(reply: Reply) -> bool:
+def _is_hard(reply: Reply, stage: Stage) -> bool:
     if not 500 <= reply.code <= 599:  # noqa: PLR2004  RFC 5321's own numbers
         return False
-    judged = judge(reply, Envelope("", "@", "@"), Stage.RCPT)
-    return isinstance(judged, Refused) and is_hard(judged.code)
+    judged = judge(reply, Envelope("", "@", "@"), stage)
+    return isinstance(judged, Refused) and is_hard(judged.code, reply.text)
 
 
 def _join_lines(words: str, code: str) -> str:

@@ -1,0 +1,84 @@
+"""What servers say where an address is not there: one table, read at RCPT and in bounces, each row with its source.
+
+QQ, NetEase and most older servers give no enhanced status code, or a useless one: their words are all there is.
+"""
+
+import re
+from collections.abc import Sequence
+
+PHRASES: Sequence[tuple[str, str]] = (
+    (r"mailbox not found", "QQ and Exmail, 550 (service.mail.qq.com, id=20022); Coremail's"),
+    (r"non-?existent (?:account|user|mailbox|recipient|address)", "QQ, 550 at the end of the mail"),
+    (r"(?:local )?user\b[^.;]{0,40} (?:is |was )?not (?:be )?found", "NetEase's 550 User not found; 163.net; U-Mail"),
+    (r"invalid (?:user|recipient|rcpt ?to|mailbox)\b", "NetEase's 550 Invalid User; DirectMail's 559; 263; Coremail"),
+    (
+        (
+            r"\b(?:userd?|account|mail ?box|recipient|rcpt|address|person)\b"
+            r"(?:(?!domain|host|sender|[.;]\s).){0,80}?"
+            r"\b(?:do[es]{0,2} ?n['o’]?t?|not|no longer) exists?\b"
+        ),
+        "Alibaba Mail's RCPT … dosn't exist; 263's user not exist; Gmail, iCloud",
+    ),
+    (r"don'?t exists? that user", "Coremail's 550 local server don't exists that user"),
+    (
+        r"\bno (?:such|valid) (?:local )?(?:user|recipient|mailbox|mail box|account|address|person)\b",
+        "sendmail, Exim, cPanel, U-Mail, Yandex",
+    ),
+    (
+        (
+            r"\bunknown (?:or (?:illegal|invalid) )?(?:virtual )?"
+            r"(?:user|recipient|mailbox|account|alias|address|local[ -]?part)\b"
+        ),
+        "qmail, Exim; sisimai",
+    ),
+    (r"(?:unknown or illegal alias|invalid or unknown virtual user)", "zju.edu.cn; vpopmail"),
+    (r"\b(?:user|recipient|account|mailbox|address)(?: name)?(?: is)? (?:unknown|not known)\b", "Postfix, sendmail"),
+    (r"\b(?:recipient|account|address|mailbox)\b[^.;]{0,60} (?:was |could )?not (?:be )?found\b", "Exchange; sisimai"),
+    (r"recip(?:ient)? ?not ?found", "Exchange's RESOLVER.ADR.RecipientNotFound, RecipNotFound"),
+    (r"\bnot (?:a )?(?:valid|known|local) (?:user|recipient|mailbox|account|address)\b", "Yahoo; sisimai"),
+    (r"not user of this server", "Coremail's list of returns"),
+    (r"\bno (?:account|mailbox|mail box|user)\b.{0,20} (?:by that name|with that name|here)", "qmail's (#5.1.1)"),
+    (r"\bno(?:body| one| person) at this address", "Exim; sisimai"),
+    (r"(?:user|recipient) (?:does ?n[o'’]t|does not) have an? .{0,30}?account", "Yahoo's 554 delivery error: dd"),
+    (r"disabled or discontinued", "Yahoo's 554 delivery error: dd"),
+    (r"(?:用户|收件人|地址|邮箱|账号|帐号|账户|帐户)(?:(?!域名|发件)[^,;，。；]){0,30}不存在", "QQ, NetEase"),
+    (r"无此(?:用户|收件人|邮箱|账号|帐号)|查无此(?:人|用户)|未开通\s?\w{0,4}邮箱", "QQ's returns: 该用户未开通QQ邮箱"),
+)
+"""What says that an address is not there (a regular expression, whatever the letters' case), and who says so.
+
+Collected at dbmailserver.com, tnet.hk and icoremail.vip (Coremail's returns), in Alibaba Cloud's document 36612 and
+DirectMail's list of codes, at smtp.codes/qq and QQ's help 20022, and in sisimai's list of unknown users.
+"""
+
+OTHER_REASONS = re.compile(
+    r"content|spam|virus|malware|phish|quota|\bfull\b|over ?limit|no space|insufficient|exceed"
+    r"|\btoo (?:many|much|large|big|long|fast|quickly|often)|frequen|\brate\b|limit(?:ed)?\b"
+    r"|suspend|hang ?up|\blocked\b|frozen|\bblock|black ?list|grey ?list|denied|deny|prohibit|policy|reputation"
+    r"|authenti|authori[sz]|\bspf\b|\bdkim\b|\bdmarc\b|verification failed|verify failed|\bsender\b|temporar|attack"
+    r"|relaying|to relay|try (?:it )?again later"
+    r"|拒收|拒绝|垃圾|内容|频率|频繁|超限|限制|已满|不足|黑名单|冻结|停用|禁用|锁定|暂停|发件人|认证",
+    re.IGNORECASE,
+)
+"""What says that there is, or may be, another reason: policy, spam, quota, content, our own address.
+
+It outweighs every code and every phrase: an address that is suppressed wrongly gets nothing more, for good.
+"""
+
+UNKNOWN = re.compile("|".join(f"(?:{phrase})" for phrase, _ in PHRASES), re.IGNORECASE)
+
+_ADDRESS = re.compile(r"[!-~]{0,400}(?:@|://)[!-~]{0,400}")
+"""Addresses and links are no words of the server's: somebody may be called spam@."""
+
+
+def gives_other_reason(text: str) -> bool:
+    """Tell whether a refusal gives another reason than that the address is not there."""
+    return OTHER_REASONS.search(_ADDRESS.sub("<>", text)) is not None
+
+
+def names_unknown_user(text: str) -> bool:
+    """Tell whether a text says that the address is not there, and gives no other reason.
+
+    Its time grows with the square of a line at worst: for texts of at most some 500 characters.
+    """
+    said = _ADDRESS.sub("<>", text)
+    return UNKNOWN.search(said) is not None and OTHER_REASONS.search(said) is None
