@@ -1,35 +1,26 @@
 """The JSON that the catalog takes and answers, as strict models; unknown fields of a request are ignored."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from imsg_catalog.store import Row
+from imsg_catalog.store import DEFAULT_LIMIT, Row
 from imsg_catalog.tables import MAX_NOTE, MAX_SENDER
 from imsg_channels import METHODS, require_method
 from imsg_contract.errors import Refusal
 from imsg_contract.suppressions import Reason
 from imsg_contract.wire import Category, message_id
 from imsg_runtime.responses import wrong
+from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 
 MOST_AT_ONCE = 10_000
 """Addresses of one request, as of a send."""
 
 _NO_NUL = r"^[^\u0000]*$"
 
-
-class Shape(BaseModel):
-    """A closed shape."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class AnswerShape(Shape):
-    """A success."""
-
-    errorCode: Literal[0]  # noqa: N815  the interface's own names
-    errorMessage: Literal["OK"]  # noqa: N815
+ID_DIGITS = 32
+"""Hex digits of an id."""
 
 
 def _to(given: object) -> object:
@@ -95,7 +86,7 @@ class Scope(BaseModel):
     category: Annotated[Category | None, Field(strict=False)] = None
 
 
-class Asked(BaseModel):
+class NewSuppressions(BaseModel):
     """POST /api/v2/suppressions: nothing may be sent to these addresses any more."""
 
     model_config = ConfigDict(
@@ -143,21 +134,63 @@ class Asked(BaseModel):
     note: Annotated[Text | None, Field(max_length=MAX_NOTE, json_schema_extra={"pattern": _NO_NUL})] = None
 
 
-Time = Annotated[
-    datetime,
-    PlainSerializer(lambda at: at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
+CURSOR = "^[0-9a-f]{32}$"
 
 
-class ScopeShape(Shape):
+def _not_blank(to: str) -> str:
+    if not to.strip() or "\0" in to:
+        raise wrong("应是地址或其一部分", "it must be an address or a part")
+    return to
+
+
+def _is_cursor(text: str) -> str:
+    if text and (len(text) != ID_DIGITS or not set(text) <= set("0123456789abcdef")):
+        raise wrong(
+            "应原样填写上一页返回的 next，第一页不填",
+            "it must be the `next` of the page before, unchanged; leave it out for the first page",
+        )
+    return text
+
+
+class SuppressionsQuery(BaseModel):
+    """The query of GET /api/v2/suppressions."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: Annotated[
+        str | None, BeforeValidator(require_method), WithJsonSchema({"type": "string", "enum": [*METHODS]})
+    ] = None
+    reason: Annotated[
+        Reason | None, WithJsonSchema({"type": "string", "enum": [reason.value for reason in Reason]})
+    ] = None
+    to: Annotated[
+        str | None,
+        AfterValidator(_not_blank),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "minLength": 1,
+                "pattern": _NO_NUL,
+                "description": "An address, or a part of one, whatever its case.",
+            }
+        ),
+    ] = None
+    limit: PageLimit = DEFAULT_LIMIT
+    cursor: Annotated[
+        str | None,
+        AfterValidator(_is_cursor),
+        WithJsonSchema({"type": "string", "pattern": f"({CURSOR})|(^$)", "description": "`next` of the page before."}),
+    ] = None
+
+
+class ScopeShape(AnswerPart):
     """Of which messages; null: of whoever, of whatever."""
 
     sender: str | None
     category: Category | None
 
 
-class SuppressionShape(Shape):
+class SuppressionShape(AnswerPart):
     """One address to which nothing may be sent any more."""
 
     id: str
@@ -173,21 +206,21 @@ class SuppressionShape(Shape):
     created_at: Time
 
 
-class SuppressionsAnswer(AnswerShape):
+class SuppressionsAnswer(Success):
     """A page, the newest first."""
 
     suppressions: list[SuppressionShape]
     next: str | None
 
 
-class ProblemShape(Shape):
+class ProblemShape(AnswerPart):
     """An address that is none."""
 
     to: str
     detail: str
 
 
-class AddedAnswer(AnswerShape):
+class AddedAnswer(Success):
     """What was added."""
 
     id: Annotated[str | None, Field(description="Of the only one that was added; else null.")]
@@ -197,11 +230,11 @@ class AddedAnswer(AnswerShape):
     problems_total: int
 
 
-class RemovedAnswer(AnswerShape):
+class RemovedAnswer(Success):
     """It stands no more."""
 
 
-def show(row: Row) -> dict[str, Any]:
+def show(row: Row) -> SuppressionShape:
     """Write one suppression as the API shows it."""
     has_scope = row.sender is not None or row.category is not None
     return SuppressionShape(
@@ -216,4 +249,4 @@ def show(row: Row) -> dict[str, Any]:
         added_by=row.added_by,
         until=None if row.until_ms is None else datetime.fromtimestamp(row.until_ms / 1_000, UTC),
         created_at=datetime.fromtimestamp(row.created_ms / 1_000, UTC),
-    ).model_dump(mode="json")
+    )

@@ -27,7 +27,7 @@ Key = tuple[str, str, str, str, str]
 Place = tuple[str, str]
 """(method, person): one field of the mirror."""
 
-DEFAULT_LIMIT, MOST = 50, 500
+DEFAULT_LIMIT = 50
 """Rows of a page."""
 
 

@@ -228,7 +228,8 @@ def _complete(operation: Json, route: Route | Relayed) -> Json:
     if "requestBody" in operation:
         security.append(_IN_THE_BODY)
         operation = operation | {"requestBody": operation["requestBody"] | {"required": route.needs_body}}
-    return operation | {
+    described = {key: value for key, value in operation.items() if key != "description"}  # the title says it
+    return described | {
         "operationId": title.operation,
         "summary": title.summary,
         "tags": [title.chapter],

@@ -1,0 +1,92 @@
+"""The FastAPI app of a service: it answers every error in the public shape."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from imsg_contract.errors import Refusal
+from imsg_runtime.callers import Internal
+from imsg_runtime.observe import logger
+from imsg_runtime.responses import refuse_json, refuse_with, report_crash, wrong_fields
+from imsg_web.authorization import InternalRoute
+
+log = logger(__name__)
+
+RETRY_AFTER_S = 3
+"""When a caller may try again after a dependency of the service was unavailable."""
+
+NOT_FOUND, METHOD_NOT_ALLOWED = 404, 405
+
+
+def make_internal_app(
+    title: str, internal: Internal, routers: Iterable[APIRouter], unavailable: Iterable[type[Exception]]
+) -> FastAPI:
+    """Make the app of a service that only other services call.
+
+    Every router's `route_class` is `InternalRoute`, so that the service key is checked before a body is read.
+    `unavailable` are the exceptions of a dependency that is down: they are answered 10012 `unavailable`.
+    """
+    app = FastAPI(title=title, openapi_url=None, redirect_slashes=False, strict_content_type=False)
+    app.state.internal = internal
+    for router in (*routers, _documentation):
+        app.include_router(router)
+    answer_errors(app, unavailable)
+    return app
+
+
+_documentation = APIRouter(route_class=InternalRoute)
+
+
+@_documentation.get("/openapi.json", include_in_schema=False)
+async def describe(request: Request) -> dict[str, Any]:
+    """Describe the service's routes in OpenAPI; the gateway merges them into its own document."""
+    document: dict[str, Any] = request.app.openapi()
+    return document
+
+
+def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]] = ()) -> None:
+    """Make an app answer refusals, invalid fields, unknown paths and crashes in the public shape."""
+
+    async def on_refusal(request: Request, refusal: Refusal) -> Response:
+        return refuse_with(refusal, accept_language(request))
+
+    async def on_invalid(request: Request, error: RequestValidationError) -> Response:
+        return refuse_with(wrong_fields(error.errors()), accept_language(request))
+
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        return refuse_with(_translate(request, error), accept_language(request))
+
+    async def on_unavailable(request: Request, error: Exception) -> Response:
+        log.warning("unavailable", path=request.url.path.split("/")[:3], error=str(error)[:300])
+        return refuse_with(Refusal("unavailable", retry_after_s=RETRY_AFTER_S), accept_language(request))
+
+    async def on_crash(request: Request, error: Exception) -> Response:
+        return report_crash(error, accept_language(request))
+
+    app.add_exception_handler(Refusal, on_refusal)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, on_invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, on_http)  # type: ignore[arg-type]
+    for error in unavailable:
+        app.add_exception_handler(error, on_unavailable)
+    app.add_exception_handler(Exception, on_crash)
+
+
+def accept_language(request: Request) -> str:
+    """Return the request's Accept-Language, empty without one."""
+    return request.headers.get("accept-language", "")
+
+
+def _translate(request: Request, error: HTTPException) -> Refusal:
+    if isinstance(error.__cause__, Refusal):  # raised while FastAPI read the body, such as too_large
+        return error.__cause__
+    path, method = request.url.path, request.method
+    if error.status_code == NOT_FOUND:
+        return Refusal("no_such_url", path=path)
+    if error.status_code == METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return Refusal("no_such_method", path=path, method=method, allowed=allowed, headers={"Allow": allowed})
+    return refuse_json(str(error.detail))

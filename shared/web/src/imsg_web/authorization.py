@@ -1,0 +1,54 @@
+"""Who calls an internal route: a service, and the user on whose behalf it calls."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from imsg_contract.errors import Refusal
+from imsg_runtime.callers import Caller, Internal
+
+
+class InternalRoute(APIRoute):
+    """A route for services alone.
+
+    FastAPI reads a body before it calls dependencies; this route checks the service key before either.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler behind the check. It raises Refusal no_right without a valid service key."""
+        handle = super().get_route_handler()
+
+        async def check_and_handle(request: Request) -> Response:
+            internal: Internal = request.app.state.internal
+            request.state.caller = internal(request)
+            return await handle(request)
+
+        return check_and_handle
+
+
+def find_caller(request: Request) -> Caller | None:
+    """Return the user on whose behalf the service calls; None where it calls for itself."""
+    caller: Caller | None = request.state.caller
+    return caller
+
+
+def require_user(caller: Annotated[Caller | None, Depends(find_caller)]) -> Caller:
+    """Return the calling user. Raises Refusal no_right without one."""
+    if caller is None:
+        raise Refusal("no_right")
+    return caller
+
+
+def require_administrator(caller: Annotated[Caller, Depends(require_user)]) -> Caller:
+    """Return the calling administrator. Raises Refusal no_right for anybody else."""
+    if not caller.is_admin:
+        raise Refusal("no_right")
+    return caller
+
+
+AnyCaller = Annotated[Caller | None, Depends(find_caller)]
+User = Annotated[Caller, Depends(require_user)]
+Administrator = Annotated[Caller, Depends(require_administrator)]
