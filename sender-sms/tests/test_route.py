@@ -10,6 +10,7 @@ from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Sent, Te
 from imsg_delivery.routes import Switch
 from imsg_sms.providers import Answer
 from imsg_sms.route import Route
+from imsg_sms.search import MOST_IN_VAIN
 from imsg_sms.templates import Message
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -149,3 +150,64 @@ async def test_a_country_that_only_a_provider_takes_that_is_switched_off_waits_f
     refused = (await route(first).send(WORDS, abroad, JOB))[0]
     assert (refused.provider, isinstance(refused, Refused)) == ("sms", True)
     assert first.calls == second.calls == []
+
+
+class Named(Strict):
+    """A provider that says which numbers spoil a call."""
+
+    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
+        """Answer."""
+        answer = await super().send(message, numbers, reference)
+        if isinstance(answer.result, Sent):
+            return answer
+        bad = ",".join(number.removeprefix("+86") for number in numbers if number in self.bad)
+        return Answer(Refused(self.name, "bad", f"{bad}invalid mobile number"), "recipient", of_one=True)
+
+
+@pytest.mark.parametrize("count", [1_000, 200, 100])
+async def test_a_list_of_bad_numbers_alone_costs_few_calls_and_fails_whole(count: int) -> None:
+    people = everybody(count)
+    provider = Strict(1_000, *(one.address for one in people))
+    results = await route(provider).send(WORDS, people, JOB)
+    assert len(provider.calls) <= MOST_IN_VAIN
+    assert {type(result) for result in results.values()} == {Refused}
+    assert len(results) == count
+
+
+@pytest.mark.parametrize("bad_ones", [range(20), range(0, 1_000, 50), range(980, 1_000), range(0, 1_000, 10)])
+async def test_bad_numbers_fail_alone_wherever_they_stand(bad_ones: range) -> None:
+    people = everybody(1_000)
+    provider = Strict(1_000, *(people[n].address for n in bad_ones))
+    results = await route(provider).send(WORDS, people, JOB)
+    assert [n for n in sorted(results) if isinstance(results[n], Refused)] == list(bad_ones)
+    taken = [number for call in provider.calls if not provider.bad & set(call) for number in call]
+    assert len(taken) == len(set(taken)) == 1_000 - len(bad_ones)
+
+
+async def test_a_list_of_mostly_bad_numbers_loses_no_good_one() -> None:
+    """What is not known yet comes again later; it has neither failed nor gone out."""
+    people = everybody(1_000)
+    good = {people[n].address for n in range(0, 1_000, 3)}
+    provider = Strict(1_000, *(one.address for one in people if one.address not in good))
+    results = await route(provider).send(WORDS, people, JOB)
+    assert len(provider.calls) < 1_000
+    said = {one.address: results[one.n] for one in people}
+    assert not [address for address in good if isinstance(said[address], Refused)]
+    assert any(isinstance(said[address], Sent) for address in good)
+
+
+@pytest.mark.parametrize("count", [1, 500, 999])
+async def test_bad_numbers_that_the_provider_names_cost_one_call_more(count: int) -> None:
+    people = everybody(1_000)
+    provider = Named(1_000, *(people[n].address for n in range(count)))
+    results = await route(provider).send(WORDS, people, JOB)
+    assert len(provider.calls) == 2
+    assert [n for n in sorted(results) if isinstance(results[n], Refused)] == list(range(count))
+
+
+async def test_a_refusal_of_the_content_is_everybodys_after_few_calls() -> None:
+    """As of a described provider that says no by a code that nobody listed."""
+    provider = Broken(Answer(Refused("first", "http_200", "no"), "content", of_one=True))
+    results = await route(provider).send(WORDS, everybody(1_000), JOB)
+    assert len(provider.calls) <= MOST_IN_VAIN
+    assert {(type(result), result.provider) for result in results.values()} == {(Refused, "first")}

@@ -10,7 +10,7 @@ from imsg_delivery.channel import Asking
 from imsg_sms import main as sms
 from imsg_testing.http_stub import reply
 from imsg_testing.sandbox import OpenSandbox, open_sandbox
-from imsg_testing.sms import ACCOUNT, OK, Provider, Told, job, write_refusal
+from imsg_testing.sms import ACCOUNT, OK, TENCENT, Provider, Told, job, write_refusal
 
 ZHANG, LI, WANG = "+8613800138000", "+8613800138001", "+8613800138002"
 BAD = "+8619900000002"
@@ -174,6 +174,34 @@ async def test_what_is_listed_nowhere_was_never_taken_once_the_last_question_is_
         Unknown,
         Again,
     ]
+
+
+@pytest.mark.parametrize("second", ["tencent", "http"])
+@pytest.mark.parametrize(("taken_by", "result"), [("aliyun", Again), (None, Unknown)])
+async def test_what_aliyun_never_listed_is_sent_again_whoever_else_is_configured(
+    provider: Provider, second: str, taken_by: str | None, result: type[Result]
+) -> None:
+    """Another that can't be asked has nothing to do with it; where it is not known who may have it, it has."""
+    provider.always = write_details([], 0)
+    others = {"tencent": TENCENT, "http": describe(provider)}
+    settings = {"aliyun": {**ACCOUNT, "endpoint": provider.url}, second: others[second]}
+    asking = job([ZHANG]).model_copy(update={"asking": 3, "taken_by": taken_by})
+    async with sms.open_channel(sms.Sms.model_validate(settings), Told(), answer_timeout_s=0.5) as channel:
+        prepared = await channel.prepare(asking)
+        assert not isinstance(prepared, Again | Blocked | Refused)
+        assert isinstance((await channel.ask(asking, prepared, asking.recipients))[0], result)
+    assert [call["action"] for call in provider.asked] == ["QuerySendDetails"]
+
+
+async def test_aliyun_is_not_asked_for_what_another_may_have(provider: Provider) -> None:
+    provider.always = write_details([], 0)
+    settings = {"aliyun": {**ACCOUNT, "endpoint": provider.url}, "tencent": TENCENT}
+    asking = job([ZHANG]).model_copy(update={"asking": 3, "taken_by": "tencent"})
+    async with sms.open_channel(sms.Sms.model_validate(settings), Told(), answer_timeout_s=0.5) as channel:
+        prepared = await channel.prepare(asking)
+        assert not isinstance(prepared, Again | Blocked | Refused)
+        assert await channel.ask(asking, prepared, asking.recipients) == {}
+    assert provider.asked == []
 
 
 async def test_a_message_is_found_on_a_later_page(provider: Provider) -> None:

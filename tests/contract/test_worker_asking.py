@@ -44,6 +44,8 @@ class Provider:
         self.sent: Counter[int] = Counter()
         self.asked: Counter[int] = Counter()
         self.calls: list[int] = []
+        self.taken_by: list[str | None] = []
+        """Whom the copies that asked named."""
         self.open = asyncio.Event()
         self.open.set()
 
@@ -73,6 +75,7 @@ class ProviderChannel:
         assert prepared == job.name
         self._provider.asked.update(recipient.n for recipient in recipients)
         self._provider.calls.append(len(recipients))
+        self._provider.taken_by.append(job.taken_by)
         return {one.n: _next(self._provider.answers, one.n, TAKEN) for one in recipients}
 
 
@@ -129,6 +132,21 @@ async def test_what_is_found_settles_and_is_sent_once(
     assert provider.sent == {0: 1, 1: 1, 2: 1}
     assert provider.asked == {0: 2, 1: 1}
     assert provider.calls == [2, 1]
+    assert provider.taken_by == ["provider", "provider"]
+
+
+async def test_who_is_asked_is_who_may_have_taken_the_last_attempt(
+    broker: Broker, redis_url: str, history: History, provider: Provider
+) -> None:
+    """Each recipient by whom it went, though one call had both; once it is certain who has it not, nobody is named."""
+    new = job(2)
+    elsewhere = replace(UNSEEN, provider="second")
+    provider.sends = {0: [UNSEEN, elsewhere], 1: [elsewhere]}
+    provider.answers = {0: [NEVER, TAKEN], 1: [TAKEN]}
+    async with working(broker, redis_url, provider):
+        await accept(broker, new)
+        await history.wait_settled(new.request, 2)
+    assert sorted(map(str, provider.taken_by)) == ["provider", "second", "second"]
 
 
 async def test_what_was_certainly_not_taken_is_sent_again(

@@ -12,6 +12,7 @@ from imsg_delivery.routes import Route as ProviderRoute
 from imsg_runtime.settings import variable
 from imsg_sms.countries import MAINLAND, show
 from imsg_sms.providers import Answer, Provider, Traceable
+from imsg_sms.search import Search
 from imsg_sms.templates import SCOPE, Message, takes
 
 AT_ONCE = 8
@@ -169,11 +170,12 @@ class Route:
         return results, [recipient for recipient in recipients if recipient.n not in results]
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
-        """Ask every provider that may have it; that it is nowhere is certain only where all of them can be asked."""
+        """Ask whichever provider may have it; that it is nowhere is certain only where each of them can be asked."""
         results: dict[int, Result] = {}
         left = list(recipients)
-        is_certain = is_last and all(isinstance(provider, Traceable) for provider in self._providers.values())
-        for provider in self._providers.values():
+        suspected = [one for name, one in self._providers.items() if job.taken_by in (None, name)]
+        is_certain = is_last and all(isinstance(provider, Traceable) for provider in suspected)
+        for provider in suspected:
             if not left or not isinstance(provider, Traceable):
                 continue
             said = await provider.trace(job, left, is_last=is_certain)
@@ -195,15 +197,17 @@ class Route:
         reference: str,
         results: dict[int, Result],
     ) -> None:
-        """Make one call, and its halves where one number may have spoilt it."""
+        """Make one call, and more where some of its numbers may have spoilt it."""
         answer = await self._call(provider, message, recipients, reference)
-        if answer.of_one and len(recipients) > 1:
-            middle = len(recipients) // 2
-            for half in (recipients[:middle], recipients[middle:]):
-                await self._send(provider, message, half, reference, results)
+        if not answer.of_one or len(recipients) == 1:
+            for recipient in recipients:
+                said = answer.each.get(recipient.address, answer)
+                results[recipient.n] = self._tell(provider.name, recipient, said)
             return
-        for recipient in recipients:
-            said = answer.each.get(recipient.address, answer)
+        search = Search(recipients, answer)
+        while (some := search.find_next()) is not None:
+            search.note(some, await self._call(provider, message, some, reference))
+        for recipient, said in search.answers:
             results[recipient.n] = self._tell(provider.name, recipient, said)
 
     def _tell(self, provider: str, recipient: Recipient, answer: Answer) -> Result:

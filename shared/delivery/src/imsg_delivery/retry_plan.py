@@ -23,6 +23,8 @@ class _Way:
     """How often in a row they broke a worker."""
     asks: bool
     """The provider is asked what became of this attempt."""
+    taken_by: str | None
+    """Which provider that is, where it is known."""
     apart: int | None
     """Set where a recipient comes in a copy of its own, since it may be what kills."""
 
@@ -46,6 +48,7 @@ class RetryPlan:
         *,
         uses_attempt: bool,
         asks: bool = False,
+        taken_by: str | None = None,
         broken: int = 0,
         apart: bool = False,
     ) -> None:
@@ -54,12 +57,20 @@ class RetryPlan:
         A block uses up no attempt, and extends the job's life instead.
         """
         alone = recipient.n if apart else None
-        way = _Way(step_s, is_next=True, uses_attempt=uses_attempt, broken=broken, asks=asks, apart=alone)
+        way = _Way(
+            step_s,
+            is_next=True,
+            uses_attempt=uses_attempt,
+            broken=broken,
+            asks=asks,
+            taken_by=taken_by if asks else None,
+            apart=alone,
+        )
         self._recipients[way].append(recipient)
 
     def add_same(self, recipient: Recipient, step_s: int, *, broken: int) -> None:
         """Let a recipient come as it is, to see what became of it meanwhile."""
-        way = _Way(step_s, is_next=False, uses_attempt=False, broken=broken, asks=False, apart=None)
+        way = _Way(step_s, is_next=False, uses_attempt=False, broken=broken, asks=False, taken_by=None, apart=None)
         self._recipients[way].append(recipient)
 
     def jobs(self) -> list[tuple[Job, int]]:
@@ -80,8 +91,9 @@ class RetryPlan:
             return job.model_copy(update={"recipients": recipients})
         token = job.fencing_token + 1
         if way.asks:
-            return job.model_copy(update={"recipients": recipients, "fencing_token": token, "asking": job.asking + 1})
-        job = job.model_copy(update={"asking": 0})
+            asking = {"asking": job.asking + 1, "taken_by": way.taken_by or job.taken_by}
+            return job.model_copy(update={"recipients": recipients, "fencing_token": token, **asking})
+        job = job.model_copy(update={"asking": 0, "taken_by": None})
         if way.uses_attempt:
             return job.model_copy(update={"recipients": recipients, "fencing_token": token, "attempt": job.attempt + 1})
         waited_s = min(way.step_s, MAX_EXTENSION_S - job.extended_s)
@@ -121,6 +133,7 @@ def plan_retries(
                 record.step_s,
                 uses_attempt=record.uses_attempt,
                 asks=record.asks,
+                taken_by=record.outcome.provider,
                 broken=suspected,
                 # On its last chance it comes alone: whoever was in flight beside what kills must not die of it.
                 apart=was_in_flight and suspected >= BREAKS - 1,
