@@ -1,5 +1,7 @@
 """`imsg providers check` for SMS: what each provider says is told in words, and nothing is sent."""
 
+import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -45,12 +47,20 @@ async def test_aliyun_is_asked_for_each_template(
 
 async def test_tencent_tells_its_templates_and_what_is_left(provider: Provider) -> None:
     listed = {"DescribeTemplateStatusSet": [{"TemplateId": 1110, "StatusCode": 0}]}
-    packages = {"SmsPackagesStatisticsSet": [{"AmountOfPackage": 1_000, "CurrentUsage": 260}]}
+    later, before = int(time.time()) + 86_400, 1_700_000_000
+    packages = {
+        "SmsPackagesStatisticsSet": [
+            {"PackageAmount": 1_000, "CurrentUsage": 260, "PackageExpiredTime": later},
+            {"PackageAmount": 5_000, "CurrentUsage": 1, "PackageExpiredTime": before},
+        ]
+    }
     provider.always = reply({"Response": {**listed, **packages}})
     assert await check("tencent", {**TENCENT, "template": "1110"}, provider) == (
         True,
         "the log-in works; 1 templates approved; 740 left in its packages",
     )
+    asked = json.loads(provider.asked[-1]["body"])
+    assert int(asked["BeginTime"][:4]) < int(asked["EndTime"][:4]), "a package may be bought long ago"
     provider.always = reply({"Response": {"Error": {"Code": "AuthFailure.SecretIdNotFound", "Message": "none"}}})
     assert (await check("tencent", TENCENT, provider))[0] is False
 

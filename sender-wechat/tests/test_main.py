@@ -23,7 +23,7 @@ from imsg_testing.waiting import eventually
 from imsg_testing.wechat import WeChatServer, wechat_server
 from imsg_wechat import crypto, replies
 from imsg_wechat.main import app, check_accounts
-from imsg_wechat.settings import Settings
+from imsg_wechat.settings import Settings, WeChat
 
 WITHIN_S = 10.0
 
@@ -166,16 +166,26 @@ CALLED_ORDER = {
     ],
 )
 async def test_every_template_of_an_account_is_asked_for_by_its_id(
-    redis_url: str, listed: dict[str, object], noticed: dict[str, object], wrong: tuple[str, ...]
+    listed: dict[str, object], noticed: dict[str, object], wrong: tuple[str, ...]
 ) -> None:
     """The default one too, which the settings call by a name of their own."""
     async with wechat_server(get_all_private_template=[listed], gettemplate=[noticed]) as server:
         account = {"appid": "wx7", "secret": "s3", "token": "spamtest", "template": "order", "endpoint": server.url}
-        given = {"wechat": {"accounts": {"main": {**account, "templates": CALLED_ORDER}}}}
-        settings = Settings.model_validate({**given, "history_url": "http://127.0.0.1:1", "redis_url": redis_url})
+        settings = WeChat.model_validate({"accounts": {"main": {**account, "templates": CALLED_ORDER}}})
         (said,) = (await check_accounts(settings)).values()
     assert (said is None) == (not wrong)
     assert all(words in str(said) for words in wrong), said
+
+
+async def test_a_check_logs_in_by_the_secret_though_a_good_token_is_shared(redis_url: str) -> None:
+    """A token that was fetched before the secret was changed says nothing of the secret."""
+    wrong = {"errcode": 40125, "errmsg": "invalid appsecret"}
+    async with wechat_server(stable_token=[wrong]) as server, connect(redis_url) as redis:
+        await redis.call("SET", "imsg:wechat:token:wx7", "good", "EX", 600)
+        account = {"appid": "wx7", "secret": "s3", "token": "spamtest", "template": "TM1", "endpoint": server.url}
+        found = await check_accounts(WeChat.model_validate({"accounts": {"main": account}}))
+        assert "40125" in str(found["main"])
+        assert await redis.call("GET", "imsg:wechat:token:wx7") == b"good", "senders keep theirs"
 
 
 async def test_what_redis_did_not_know_the_sender_settles(redis_url: str, tmp_path: Path) -> None:

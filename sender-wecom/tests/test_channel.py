@@ -169,15 +169,20 @@ def test_a_name_is_read_in_lower_case_and_a_key_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "wrong"), [(write_answer(44004, "empty content"), False), (write_answer(93000, "invalid key"), True)]
+    ("answer", "wrong"),
+    [
+        (write_answer(41005, "media data missing"), False),
+        (write_answer(0, "ok"), False),
+        (write_answer(93000, "invalid key"), True),
+        (write_answer(45009, "api freq out of limit"), True),
+    ],
 )
-async def test_a_robot_is_asked_to_write_nothing_and_says_by_it_whether_its_key_is_known(
-    answer: bytes, *, wrong: bool
-) -> None:
+async def test_a_check_of_a_robots_key_can_write_nothing_whatever_is_answered(answer: bytes, *, wrong: bool) -> None:
     async with open_channel(answer) as (channel, stub):
         found = await check_robots(WeCom(robots=channel._robots))
     assert (found["ops"] is not None) is wrong
-    assert [one.json for one in stub.asked] == [{"msgtype": "text", "text": {"content": ""}}]
+    assert [one.target for one in stub.asked] == [f"/cgi-bin/webhook/upload_media?type=file&key={KEY}"]
+    assert [one.body for one in stub.asked] == [b""]
 
 
 async def test_a_robot_that_is_switched_off_writes_nothing_and_says_so() -> None:

@@ -67,6 +67,7 @@ async def test_tencents_sdk_sends_and_pulls() -> None:
         )
         kept = await sandbox.inbox(method="sms")
     assert said["codes"] == ["Ok", "InvalidParameterValue.IncorrectPhoneNumber"]
+    assert said["package"] == [10_000, 1]
     assert said["pulled"] == [[said["serials"][0], "SUCCESS", "request/0"]]
     assert [one["text"] for one in kept] == ["【天存】您的验证码为4370，五分钟内有效。"]
 

@@ -26,11 +26,18 @@ pulling.Limit = 10
 pulling.SmsSdkAppId = app_id
 pulled = client.PullSmsSendStatus(pulling)
 
+counting = models.SmsPackagesStatisticsRequest()
+counting.SmsSdkAppId = app_id
+counting.Limit, counting.Offset = 10, 0
+counting.BeginTime, counting.EndTime = "2024010100", "2024010101"
+(package,) = client.SmsPackagesStatistics(counting).SmsPackagesStatisticsSet
+
 print(  # noqa: T201  the answer of this program
     json.dumps(
         {
             "codes": [one.Code for one in sent.SendStatusSet],
             "serials": [one.SerialNo for one in sent.SendStatusSet],
+            "package": (package.PackageAmount, package.CurrentUsage),
             "pulled": [(one.SerialNo, one.ReportStatus, one.SessionContext) for one in pulled.PullSmsSendStatusSet],
         }
     )

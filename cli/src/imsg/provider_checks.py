@@ -8,12 +8,11 @@ import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
 import imsg_wecom.main
-from imsg import all_in_one, stand_ins, valkey
+from imsg import all_in_one, stand_ins
 from imsg.output import say_table
 from imsg_channels import BY_NAME
 from imsg_runtime.observe import configure
-from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.settings import StartError, load, variable
+from imsg_runtime.settings import StartError, load
 
 TIMEOUT_S = 10.0
 """How long one provider may take: a person waits."""
@@ -35,15 +34,15 @@ class ProviderFinding:
 def main() -> int:
     """Print what each provider said; return 1 where one is not well."""
     configure("ERROR", "text")
-    findings = asyncio.run(_check_all(load(all_in_one.Settings)))
+    findings = asyncio.run(_check_all())
     marks = {True: "✓", False: "✗", None: "–"}
     rows = [(marks[one.is_well], one.method, one.provider, one.said) for one in findings]
     say_table(("", "channel", "provider", "what it says"), rows)
     return 1 if any(one.is_well is False for one in findings) else 0
 
 
-async def _check_all(asked: all_in_one.Settings) -> list[ProviderFinding]:
-    checks: Mapping[str, Callable[[all_in_one.Settings], Awaitable[list[ProviderFinding]]]] = {
+async def _check_all() -> list[ProviderFinding]:
+    checks: Mapping[str, Callable[[], Awaitable[list[ProviderFinding]]]] = {
         "smtp": _mail_servers,
         "sms": _sms,
         "wechat": _wechat,
@@ -56,13 +55,13 @@ async def _check_all(asked: all_in_one.Settings) -> list[ProviderFinding]:
             findings.append(ProviderFinding(method, "–", None, "nothing is set; `imsg up` has the sandbox play it"))
             continue
         try:
-            findings += await check(asked)
+            findings += await check()
         except StartError as error:
             findings.append(ProviderFinding(method, "–", is_well=False, said=str(error)))
     return findings
 
 
-async def _mail_servers(_: all_in_one.Settings) -> list[ProviderFinding]:
+async def _mail_servers() -> list[ProviderFinding]:
     smtp = load(imsg_smtp.main.Settings, history_url=HISTORY).smtp
     found = []
     for name, server in smtp.all_servers.items():
@@ -78,27 +77,20 @@ async def _mail_servers(_: all_in_one.Settings) -> list[ProviderFinding]:
     return found
 
 
-async def _sms(_: all_in_one.Settings) -> list[ProviderFinding]:
+async def _sms() -> list[ProviderFinding]:
     sms = load(imsg_sms.main.Settings).sms
     checked = await imsg_sms.main.check_providers(sms, TIMEOUT_S)
     return [ProviderFinding("sms", one.provider, one.is_well, one.said) for one in checked]
 
 
-async def _wechat(asked: all_in_one.Settings) -> list[ProviderFinding]:
+async def _wechat() -> list[ProviderFinding]:
     settings = load(imsg_wechat.main.Settings, history_url=HISTORY)
-    url = asked.redis_url or valkey.find_running(asked.data_dir)
-    if url is None:
-        why = f"start iMSG, or set {variable('redis_url')}: the account's token is shared there"
-        return [ProviderFinding("wechat", name, None, why) for name in settings.wechat.accounts]
-    try:
-        found = await imsg_wechat.main.check_accounts(settings.model_copy(update={"redis_url": url}))
-    except (RedisUnavailable, RedisRefused) as error:
-        return [ProviderFinding("wechat", name, is_well=False, said=str(error)) for name in settings.wechat.accounts]
+    found = await imsg_wechat.main.check_accounts(settings.wechat)
     fine = "the log-in works, and it has every template that is set"
     return [ProviderFinding("wechat", name, wrong is None, wrong or fine) for name, wrong in found.items()]
 
 
-async def _wecom(_: all_in_one.Settings) -> list[ProviderFinding]:
+async def _wecom() -> list[ProviderFinding]:
     found = await imsg_wecom.main.check_robots(load(imsg_wecom.main.Settings).wecom)
     fine = "the key is known; nothing was written"
     return [ProviderFinding("wecom", name, wrong is None, wrong or fine) for name, wrong in found.items()]

@@ -182,7 +182,7 @@ class TencentSms(Played):
         """Tell of the one package that is paid for (cloud.tencent.com/document/api/382/55982). Raises Refusal."""
         if asked.get("SmsSdkAppId") != self.account.app_id:
             raise Refusal("InvalidParameterValue.SdkAppIdNotExist", "SmsSdkAppId does not exist.")
-        return [{"PackageId": 1, "AmountOfPackage": PACKAGE, "CurrentUsage": self._used}]
+        return [{"PackageId": 1, "PackageAmount": PACKAGE, "CurrentUsage": self._used}]
 
     def answer_of_person(self, number: str, text: str, sender: str) -> Callback | None:
         """Push one object; where the account pulls, keep it until it is fetched."""

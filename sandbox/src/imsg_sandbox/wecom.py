@@ -19,6 +19,7 @@ from imsg_sandbox.inbox import Inbox, Received
 
 METHOD = "wecom"
 PATH = "/sandbox/wecom/cgi-bin/webhook/send"
+UPLOAD_PATH = "/sandbox/wecom/cgi-bin/webhook/upload_media"
 
 PER_MINUTE = 20
 MINUTE_S = 60.0
@@ -29,6 +30,7 @@ TEXTS: Mapping[int, str] = {
     0: "ok",
     40008: "invalid message type",
     40058: "invalid Request Parameter",
+    41005: "media data missing",
     44004: "empty content",
     45002: "content size out of limit",
     45009: "api freq out of limit",
@@ -82,6 +84,11 @@ class Webhook:
         code = self._judge(name, body)
         if struck is not None and struck.fault is Fault.RESET_AFTER:
             return Cut()
+        return JSONResponse({"errcode": code, "errmsg": TEXTS[code]})
+
+    async def upload(self, request: Request) -> Response:
+        """Refuse an upload: the key first, as there is never a file."""
+        code = 93000 if self._name(request.query_params.get("key", "")) is None else 41005
         return JSONResponse({"errcode": code, "errmsg": TEXTS[code]})
 
     def _name(self, key: str) -> str | None:
@@ -140,4 +147,5 @@ def routes(webhook: Webhook) -> APIRouter:
     """Make the route; whoever has a key may call it."""
     router = APIRouter()
     router.add_api_route(PATH, webhook.take, methods=["POST"], response_model=None)
+    router.add_api_route(UPLOAD_PATH, webhook.upload, methods=["POST"], response_model=None)
     return router

@@ -11,10 +11,15 @@ from urllib.parse import quote, urlsplit
 
 from imsg_sms.providers import aliyun_signature, tencent_signature
 from imsg_sms.providers.clients import Clients, NoAnswer, NotSent
+from imsg_sms.providers.meanings import BEIJING
 from imsg_sms.settings import Sms
 
 OK = "OK"
-BEIJING_H = 8
+
+MOST_PACKAGES = 500
+BOUGHT_WITHIN = timedelta(days=3 * 365)
+"""SmsPackagesStatistics lists by when a package was bought, at most 500 (tencentcloud-sdk-python-sms 3.1.153); none is
+good for longer."""
 
 ALIYUN_STATES = {0: "in review", 1: "approved", 2: "rejected", 10: "withdrawn"}
 """TemplateStatus of QuerySmsTemplate (help.aliyun.com/document_detail/121206.html); unverified against the real one."""
@@ -95,7 +100,7 @@ async def _aliyun(sms: Sms, clients: Clients) -> str:
 
 
 async def _tencent(sms: Sms, clients: Clients) -> str:
-    """DescribeSmsTemplateList of our templates, and SmsPackagesStatistics of this month: what is left."""
+    """DescribeSmsTemplateList of our templates, and SmsPackagesStatistics of its packages: what is left."""
     account = sms.tencent
     assert account is not None  # noqa: S101
     ids = sorted({*filter(None, (account.template,)), *_ids(sms, "tencent")})
@@ -126,12 +131,14 @@ async def _tencent(sms: Sms, clients: Clients) -> str:
         for one in listed.get("DescribeTemplateStatusSet") or ()
     }
     said = _judge({one: known.get(one, "unknown there") for one in ids})
-    now = datetime.now(UTC) + timedelta(hours=BEIJING_H)
-    span = {"BeginTime": f"{now:%Y%m}0100", "EndTime": f"{now:%Y%m%d%H}"}
-    packages = await call("SmsPackagesStatistics", {"SmsSdkAppId": account.app_id, "Limit": 10, "Offset": 0, **span})
+    now = datetime.now(BEIJING)
+    span = {"BeginTime": f"{now - BOUGHT_WITHIN:%Y%m%d%H}", "EndTime": f"{now:%Y%m%d%H}"}
+    asked = {"SmsSdkAppId": account.app_id, "Limit": MOST_PACKAGES, "Offset": 0, **span}
+    packages = await call("SmsPackagesStatistics", asked)
     left = [
-        int(one.get("AmountOfPackage") or 0) - int(one.get("CurrentUsage") or 0)
+        int(one.get("PackageAmount") or 0) - int(one.get("CurrentUsage") or 0)
         for one in packages.get("SmsPackagesStatisticsSet") or ()
+        if int(one.get("PackageExpiredTime") or 0) > now.timestamp() or not one.get("PackageExpiredTime")
     ]
     return f"{said}; {sum(left):,} left in its packages" if left else said
 

@@ -5,14 +5,14 @@ from typing import Any
 
 from imsg_wechat.codes import Complaint
 from imsg_wechat.templates import Notice, TemplateMessage, Text
-from imsg_wechat.tokens import Tokens
+from imsg_wechat.tokens import TokenSource
 from imsg_wechat.transport import Answer, Fields, Transport
 
 
 class Api:
     """Calls in the name of one account."""
 
-    def __init__(self, tokens: Tokens, transport: Transport, endpoint: str) -> None:
+    def __init__(self, tokens: TokenSource, transport: Transport, endpoint: str) -> None:
         self._tokens = tokens
         self._transport = transport
         self._endpoint = endpoint
@@ -61,7 +61,7 @@ class Api:
         return await self._call("/cgi-bin/menu/create", {"button": buttons})
 
     async def _call(self, path: str, body: Fields | None = None) -> Answer:
-        """Call with the shared token, and once more with a fresh one where that is refused."""
+        """Call with the token, and once more with a fresh one where that is refused."""
         token = await self._tokens.get()
         if not isinstance(token, str):
             return token

@@ -51,7 +51,7 @@ from imsg_wechat.settings import Settings, WeChat
 from imsg_wechat.store import Store
 from imsg_wechat.template_check import ask, read_wrong
 from imsg_wechat.templates import Templates, merge_limits
-from imsg_wechat.tokens import Credentials, Tokens
+from imsg_wechat.tokens import Credentials, OwnToken, Tokens
 from imsg_wechat.transport import Timeouts, Transport
 from imsg_wechat.ways import Ways, make_breakers
 from imsg_wechat.webhook import Reception
@@ -220,15 +220,12 @@ def _doors(wechat: WeChat) -> dict[str, Door]:
     }
 
 
-async def check_accounts(settings: Settings) -> dict[str, str | None]:
-    """Ask WeChat for each account's templates and notices, log-in and all: say what is wrong, None where all is well.
-
-    Raises RedisUnavailable, RedisRefused.
-    """
+async def check_accounts(wechat: WeChat) -> dict[str, str | None]:
+    """Log in to each account and ask for its templates and notices; say what is wrong, None where all is well."""
     found: dict[str, str | None] = {}
-    async with redis.connect(settings.redis_url) as connection, transport.connect(Timeouts()) as calls:
-        for name, api in _apis(settings.wechat, connection, calls).items():
-            one = settings.wechat.accounts[name]
+    async with transport.connect(Timeouts()) as calls:
+        for name, one in wechat.accounts.items():
+            api = Api(OwnToken(Credentials(one.appid, one.secret, one.endpoint), calls), calls, one.endpoint)
             said = await ask(api, Templates.of(one.template, one.variable, one.templates), always=True)
             if isinstance(said, str):
                 found[name] = said

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from pydantic import SecretStr
 
@@ -41,6 +42,34 @@ class Credentials:
 class _Token:
     text: str
     life_s: int
+
+
+class TokenSource(Protocol):
+    """Where the API's calls get their token from."""
+
+    async def get(self, stale: str | None = None) -> str | Complaint | Trouble:
+        """Return a token that is not `stale`, the one WeChat has just refused; or why there is none."""
+
+
+class OwnToken:
+    """A token that WeChat is asked for here, by the account's secret, whatever others have: it proves the log-in.
+
+    Theirs stays good: stable_token gives everybody the same one.
+    """
+
+    def __init__(self, credentials: Credentials, transport: Transport) -> None:
+        self._credentials = credentials
+        self._transport = transport
+        self._token: str | None = None
+
+    async def get(self, stale: str | None = None) -> str | Complaint | Trouble:
+        """Return the token; the first call fetches it, and one that has a `stale` one."""
+        if self._token is None or self._token == stale:
+            fetched = await _fetch(self._credentials, self._transport)
+            if not isinstance(fetched, _Token):
+                return fetched
+            self._token = fetched.text
+        return self._token
 
 
 class Tokens:
@@ -137,7 +166,7 @@ class Tokens:
         return None if cached is None else str(cached.decode())
 
     async def _fetch(self) -> _Token | Complaint | Trouble:
-        fetched = await self._ask()
+        fetched = await _fetch(self._credentials, self._transport)
         if isinstance(fetched, _Token):
             self._failure = None
             self._own = (fetched.text, self._clock() + fetched.life_s)
@@ -148,18 +177,19 @@ class Tokens:
             log.warning("token_not_fetched", appid=self._credentials.appid, why=fetched.code)
         return fetched
 
-    async def _ask(self) -> _Token | Complaint | Trouble:
-        asked = {
-            "grant_type": "client_credential",
-            "appid": self._credentials.appid,
-            "secret": self._credentials.secret.get_secret_value(),
-            "force_refresh": False,
-        }
-        answer = await self._transport.call("POST", f"{self._credentials.endpoint}/cgi-bin/stable_token", body=asked)
-        if isinstance(answer, Complaint | Trouble):
-            return answer if isinstance(answer, Complaint) else answer.before_sending
-        try:
-            text, expires_in = str(answer["access_token"]), int(answer["expires_in"])
-        except (KeyError, ValueError, TypeError):
-            return Trouble("gibberish", "WeChat's answer holds no access_token.", may_have_it=False)
-        return _Token(text, max(MIN_LIFE_S, expires_in - MARGIN_S))
+
+async def _fetch(credentials: Credentials, transport: Transport) -> _Token | Complaint | Trouble:
+    asked = {
+        "grant_type": "client_credential",
+        "appid": credentials.appid,
+        "secret": credentials.secret.get_secret_value(),
+        "force_refresh": False,
+    }
+    answer = await transport.call("POST", f"{credentials.endpoint}/cgi-bin/stable_token", body=asked)
+    if isinstance(answer, Complaint | Trouble):
+        return answer if isinstance(answer, Complaint) else answer.before_sending
+    try:
+        text, expires_in = str(answer["access_token"]), int(answer["expires_in"])
+    except (KeyError, ValueError, TypeError):
+        return Trouble("gibberish", "WeChat's answer holds no access_token.", may_have_it=False)
+    return _Token(text, max(MIN_LIFE_S, expires_in - MARGIN_S))

@@ -9,9 +9,6 @@ PROVIDER = "wecom"
 """What results, history and logs call this provider."""
 
 OK = 0
-EMPTY = "44004"
-"""Nothing was to be written: the key is known, and nobody was written to."""
-
 MINUTE_S = 60.0
 BUSY_S = 10.0
 CONFIGURATION_S = 300.0
@@ -41,6 +38,9 @@ CODES: Mapping[int, Meaning] = {
     82001: "recipient",
     40008: "content",
     40058: "content",
+    40004: "content",  # kind of file
+    41005: "content",  # no file
+    44001: "content",  # empty file
     44004: "content",  # empty
     45002: "content",  # too long
 }

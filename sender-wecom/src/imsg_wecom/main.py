@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
 
-from imsg_contract.wire import Refused
+from imsg_contract.wire import Refused, Sent
 from imsg_delivery.addresses import publish_addresses
 from imsg_delivery.pace import Bucket, Pace, Rate, SharedPace
 from imsg_delivery.sender import Sender, make_sender
@@ -16,9 +16,8 @@ from imsg_runtime.responses import refuse_every_url
 from imsg_runtime.service import Service
 from imsg_runtime.settings import variable
 from imsg_wecom.channel import WeComChannel
-from imsg_wecom.codes import EMPTY
 from imsg_wecom.settings import Settings, WeCom
-from imsg_wecom.webhook import call, open_client
+from imsg_wecom.webhook import open_client, try_key
 
 __all__ = ["Settings", "WeCom", "app", "check_robots", "open_channel"]
 
@@ -49,12 +48,11 @@ async def open_channel(settings: WeCom, redis: Redis | None = None) -> AsyncIter
 
 
 async def check_robots(settings: WeCom) -> dict[str, str | None]:
-    """Ask WeCom by each robot to write nothing, which it refuses as such where it knows the key; say what else it says.
+    """Ask WeCom whether it knows each robot's key, by a call that can write nothing; say what else it says.
 
     Robot → None where all is well.
     """
     async with open_client() as client:
-        nothing = {"msgtype": "text", "text": {"content": ""}}
-        results = {name: await call(client, name, robot, nothing) for name, robot in settings.robots.items()}
-    is_well = {name: isinstance(result, Refused) and result.code == EMPTY for name, result in results.items()}
-    return {name: None if is_well[name] else result.detail for name, result in results.items()}
+        results = {name: await try_key(client, name, robot) for name, robot in settings.robots.items()}
+    is_known = {name: isinstance(one, Sent | Refused) for name, one in results.items()}
+    return {name: None if is_known[name] else one.detail for name, one in results.items()}

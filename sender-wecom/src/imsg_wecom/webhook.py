@@ -13,6 +13,8 @@ from imsg_wecom.codes import BUSY_S, CONFIGURATION_S, PROVIDER, judge
 from imsg_wecom.settings import Robot
 
 PATH = "/cgi-bin/webhook/send"
+UPLOAD_PATH = "/cgi-bin/webhook/upload_media"
+"""Takes a file for later messages, and writes nothing (developer.work.weixin.qq.com/document/path/91770)."""
 CONNECT_S = 5.0
 CALL_S = 15.0
 """For the whole of a call."""
@@ -26,15 +28,25 @@ def open_client() -> httpx.AsyncClient:
 
 
 async def call(client: httpx.AsyncClient, name: str, robot: Robot, body: Mapping[str, Any]) -> Result:
+    """Write into the robot's group."""
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    return await _post(client, name, robot, PATH, content)
+
+
+async def try_key(client: httpx.AsyncClient, name: str, robot: Robot) -> Result:
+    """Upload no file, which is Refused as such where the key is known: nothing is written, whatever is answered."""
+    return await _post(client, name, robot, f"{UPLOAD_PATH}?type=file", b"")
+
+
+async def _post(client: httpx.AsyncClient, name: str, robot: Robot, path: str, content: bytes) -> Result:
     """Make one call. The URL holds the key: it is never logged, nor put into a detail, nor are errors' own words."""
     key = robot.key.get_secret_value()
-    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     headers = {"Content-Type": "application/json; charset=utf-8"}
-    url = robot.endpoint.rstrip("/") + PATH
     try:
+        url = httpx.URL(robot.endpoint.rstrip("/") + path).copy_add_param("key", key)
         async with (
             asyncio.timeout(CALL_S),
-            client.stream("POST", url, params={"key": key}, content=content, headers=headers) as answer,
+            client.stream("POST", url, content=content, headers=headers) as answer,
         ):
             return await _read(answer, name, key)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
