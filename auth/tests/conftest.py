@@ -59,7 +59,7 @@ def admin(_auth: tuple[Visitor, Visitor], address: str) -> Visitor:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def user(admin: Visitor, visitor: Visitor) -> Visitor:
-    """Register a new user with the password `secret`, and log in."""
+    """Register a new user with the password `battery staple`, and log in."""
     name = f"张-{secrets.token_hex(6)}"
-    await admin.post("/api/register", username=name, password="secret")
-    return await visitor.log_in(name, "secret")
+    await admin.post("/api/register", username=name, password="battery staple")
+    return await visitor.log_in(name, "battery staple")

@@ -200,7 +200,12 @@ async def test_a_reset_works_while_all_of_imsg_is_down(url: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("username", "password", "reason"), [("nobody", "correct horse", "no_such_user"), ("admin", "short", "wrong_type")]
+    ("username", "password", "reason"),
+    [
+        ("nobody", "correct horse", "no_such_user"),
+        ("admin", "short", "wrong_type"),
+        ("admin", "Aa123456", "wrong_type"),
+    ],
 )
 async def test_a_reset_that_cannot_be_says_why(
     url: str, tmp_path: Path, username: str, password: str, reason: str

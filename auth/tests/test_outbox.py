@@ -49,12 +49,12 @@ async def listening(url: str, count: int) -> AsyncIterator[Audit]:
 async def test_every_change_is_told_once_and_in_order(visitor: Visitor, admin: Visitor, url: str) -> None:
     """Without passwords, tokens or whole addresses."""
     async with listening(url, 8) as audit:
-        await admin.post("/api/register", username="甲", password="secret-1", email="jia@example.com")
+        await admin.post("/api/register", username="甲", password="secret-horse-1", email="jia@example.com")
         await admin.post("/api/modify/甲", per_day=7, per_hour=3)
-        await admin.patch("/api/users/甲", password="secret-2", phone="13800138000", role="admin")
+        await admin.patch("/api/users/甲", password="secret-horse-2", phone="13800138000", role="admin")
         await admin.patch("/api/users/甲", per_day=2_000_000)
-        user = await visitor.log_in("甲", "secret-2")
-        user.token = (await user.post("/api/password", old="secret-2", new="secret-3")).json()["token"]
+        user = await visitor.log_in("甲", "secret-horse-2")
+        user.token = (await user.post("/api/password", old="secret-horse-2", new="secret-horse-3")).json()["token"]
         await user.post("/api/logout")
         await user.post("/api/logout", everywhere=True)
         await admin.delete("/api/users/甲")
@@ -84,7 +84,7 @@ async def test_a_broker_that_is_away_delays_the_audit_and_nothing_else(url: str,
         async with running(settings(own.url, tmp_path, redis_url=url)) as visitor:
             admin = await visitor.log_in("admin", "123")
             own.kill()
-            assert (await admin.post("/api/register", username="乙", password="secret")).status_code == 200
+            assert (await admin.post("/api/register", username="乙", password="battery staple")).status_code == 200
             own.start()
             async with connect(own.url) as broker, listening(own.url, 1) as audit:
                 await eventually(lambda: broker.call("EXISTS", "imsg.history"), within_s=20)

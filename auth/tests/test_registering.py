@@ -55,7 +55,8 @@ WRONG_REGISTRATIONS: tuple[tuple[dict[str, Any], int], ...] = (
     ({"username": "１３８００１３８０００"}, 10017),
     ({"username": "138-0013-8000"}, 10017),
     ({"username": 5}, 10017),
-    ({"password": "12345"}, 10017),
+    ({"password": "x7-k9qz"}, 10017),
+    ({"password": "battery\0staple"}, 10017),
     ({"password": 123456}, 10017),
     ({"phone": "123"}, 10017),
     ({"phone": 13800138000}, 10017),
@@ -78,7 +79,7 @@ WRONG_REGISTRATIONS: tuple[tuple[dict[str, Any], int], ...] = (
 async def test_a_registration_that_is_wrong_adds_nobody(admin: Visitor) -> None:
     """And says which field."""
     for fields, code in WRONG_REGISTRATIONS:
-        answer = await admin.post("/api/register", **{"username": "new", "password": "secret", **fields})
+        answer = await admin.post("/api/register", **{"username": "new", "password": "battery staple", **fields})
         assert answer.json()["errorCode"] == code, fields
         if code in (10002, 10017):
             assert next(iter(fields)) in answer.json()["detail"]
@@ -102,7 +103,7 @@ async def test_a_contact_written_otherwise_is_told_with_the_form_wanted(
     name = unique("fourth")
     await register(admin, name)
     for answer in (
-        await admin.post("/api/register", username="fifth", password="secret", **{field: text}),
+        await admin.post("/api/register", username="fifth", password="battery staple", **{field: text}),
         await admin.patch(at(name), **{field: text}),
     ):
         assert (answer.status_code, answer.json()["errorCode"]) == (400, 10017)
@@ -116,7 +117,7 @@ async def test_a_contact_belongs_to_one_user_whatever_its_spelling(admin: Visito
     for field, spelling in (
         ("phone", f"+86{phone}"), ("email", f"{phone}@EXAMPLE.COM"), ("wechat", tag.lower().replace("-", "")),
     ):  # fmt: skip
-        answer = await admin.post("/api/register", username="second", password="secret", **{field: spelling})
+        answer = await admin.post("/api/register", username="second", password="battery staple", **{field: spelling})
         assert (answer.status_code, answer.json()["errorCode"]) == (409, 10003)
         assert field in answer.json()["detail"]
         third = unique("third")
@@ -127,9 +128,9 @@ async def test_a_contact_belongs_to_one_user_whatever_its_spelling(admin: Visito
 
 async def test_of_many_that_register_one_name_or_contact_at_once_one_wins(admin: Visitor) -> None:
     """The database decides."""
-    body = {"password": "secret", "email": "one@example.com"}
+    body = {"password": "battery staple", "email": "one@example.com"}
     answers = await asyncio.gather(
-        *(admin.post("/api/register", username="same", password="secret") for _ in range(6)),
+        *(admin.post("/api/register", username="same", password="battery staple") for _ in range(6)),
         *(admin.post("/api/register", username=f"other {n}", **body) for n in range(6)),
     )
     codes = [answer.json()["errorCode"] for answer in answers]
@@ -141,7 +142,7 @@ async def test_an_email_address_in_another_case_is_taken(admin: Visitor) -> None
     """10003, at the registration and at a change; whoever has it may write it otherwise."""
     name, other, mail = unique("张三"), unique("李四"), f"Zhang{secrets.token_hex(4)}@example.com"
     await register(admin, name, email=mail)
-    answer = await admin.post("/api/register", username=other, password="secret", email=mail.lower())
+    answer = await admin.post("/api/register", username=other, password="battery staple", email=mail.lower())
     assert (answer.status_code, answer.json()["errorCode"]) == (409, 10003)
     await register(admin, other)
     assert (await admin.patch(at(other), email=mail.replace("Zhang", "ZHANG"))).json()["errorCode"] == 10003
@@ -165,6 +166,43 @@ async def test_a_name_registered_again_is_a_new_user(admin: Visitor, user: Visit
         await gone.get("/api/me"),
         await gone.post("/api/logout", everywhere=True),
         await gone.post("/api/logout"),
-        await gone.post("/api/password", old="secret", new="another"),
+        await gone.post("/api/password", old="battery staple", new="another horse"),
     ):
         assert answer.json()["errorCode"] == 10005
+
+
+COMMON = (
+    "12345678", "password", "Passw0rd1", "11111111", "1qaz2wsx", "iloveyou1", "Admin@123", "5201314520", "woaini1314",
+    "a123456789", "qwe123456", "Zhang123", "20240101", "13800138000", "密码密码密码密码", "passwordpasswordpassword",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("password", [*COMMON, "123456", "short", "x" * 257])
+async def test_a_short_or_common_password_is_set_nowhere(admin: Visitor, user: Visitor, password: str) -> None:
+    """Not by register, PATCH or a change of one's own, where nobody else reaches us neither; the old one stays."""
+    for field, answer in (
+        ("password", await admin.post("/api/register", username=unique("new"), password=password)),
+        ("password", await admin.patch(at(user.called), password=password)),
+        ("new", await user.post("/api/password", old="battery staple", new=password)),
+    ):
+        body = answer.json()
+        assert (answer.status_code, body["errorCode"]) == (400, 10017)
+        assert field in body["detail"]
+    await user.log_in(user.called, "battery staple")
+
+
+@pytest.mark.parametrize("password", ["x7k9qzw3", "正确的马电池订书钉", "correct horse battery staple " * 8])
+async def test_a_password_of_8_to_256_characters_may_be_of_any_script(
+    admin: Visitor, visitor: Visitor, password: str
+) -> None:
+    """And as long as a sentence, with its spaces."""
+    name = unique("new")
+    await register(admin, name, password=password)
+    await visitor.log_in(name, password)
+
+
+async def test_the_documents_accounts_keep_their_passwords_on_loopback_and_lend_them_to_nobody(admin: Visitor) -> None:
+    """Each its own."""
+    assert (await admin.patch(at("天存-system-1001"), password="123456")).status_code == 200
+    assert (await admin.patch(at("天存-system-1001"), password="123")).json()["errorCode"] == 10017
+    assert (await admin.patch(at("admin"), password="123456")).json()["errorCode"] == 10017

@@ -73,9 +73,9 @@ async def test_a_lone_surrogate_is_a_wrong_name_and_never_a_crash(visitor: Visit
 
 async def test_a_name_is_found_however_its_letters_were_composed(admin: Visitor, visitor: Visitor) -> None:
     """A keyboard composes, a file name may not."""
-    assert (await admin.post("/api/register", username="Jose\u0301", password="secret")).status_code == 200
-    await visitor.log_in("Jos\u00e9", "secret")
-    assert (await visitor.post("/api/login", username="Jose\u0301", password="secret")).status_code == 200
+    assert (await admin.post("/api/register", username="Jose\u0301", password="battery staple")).status_code == 200
+    await visitor.log_in("Jos\u00e9", "battery staple")
+    assert (await visitor.post("/api/login", username="Jose\u0301", password="battery staple")).status_code == 200
 
 
 async def test_details_are_in_the_language_the_client_prefers(visitor: Visitor) -> None:
@@ -91,7 +91,7 @@ async def test_five_wrong_passwords_do_not_keep_the_right_one_out(visitor: Visit
     """It waits half a second, for real."""
     for _ in range(5):
         assert (await visitor.post("/api/login", username=user.name, password="no")).json()["errorCode"] == 10007
-    await visitor.log_in(user.called, "secret")
+    await visitor.log_in(user.called, "battery staple")
 
 
 async def test_failed_log_ins_are_counted_and_once_a_minute_in_the_audit(
@@ -118,16 +118,16 @@ async def test_too_many_guesses_answer_10016_with_retry_after(visitor: Visitor, 
     await visitor.post("/api/login", username=user.name, password="no")
     (key,) = await redis.call("KEYS", "imsg:tally:login:*")
     await redis.call("SET", key, 10, "KEEPTTL")
-    answer = await visitor.post("/api/login", username=user.name, password="secret")
+    answer = await visitor.post("/api/login", username=user.name, password="battery staple")
     assert (answer.status_code, answer.json()["errorCode"]) == (429, 10016)
     assert answer.json()["reason"] == "too_many_tries"
     assert 0 < int(answer.headers["retry-after"]) <= 300
-    await Visitor(visitor.http, address="198.51.100.1").log_in(user.called, "secret")
+    await Visitor(visitor.http, address="198.51.100.1").log_in(user.called, "battery staple")
 
 
 async def test_a_second_log_in_never_ends_the_first_token(visitor: Visitor, user: Visitor, redis: Redis) -> None:
     """Many clients share one account."""
-    first, second = user, await visitor.log_in(user.called, "secret")
+    first, second = user, await visitor.log_in(user.called, "battery staple")
     assert first.token != second.token
     assert await token_holds(redis, visitor, first)
     assert await token_holds(redis, visitor, second)
@@ -135,7 +135,7 @@ async def test_a_second_log_in_never_ends_the_first_token(visitor: Visitor, user
 
 async def test_a_log_out_ends_this_token_alone(visitor: Visitor, user: Visitor, redis: Redis) -> None:
     """In the cache before the answer."""
-    first, second = user, await visitor.log_in(user.called, "secret")
+    first, second = user, await visitor.log_in(user.called, "battery staple")
     assert (await first.post("/api/logout")).status_code == 200
     assert not await holds(redis, first.token)
     assert await holds(redis, second.token)
@@ -154,11 +154,11 @@ async def test_a_log_out_everywhere_ends_every_token_of_the_user(
     visitor: Visitor, user: Visitor, admin: Visitor, redis: Redis
 ) -> None:
     """And nobody else's."""
-    mine, other = [user, await visitor.log_in(user.called, "secret")], admin
+    mine, other = [user, await visitor.log_in(user.called, "battery staple")], admin
     assert (await mine[0].post("/api/logout", everywhere=True)).status_code == 200
     assert not any([await token_holds(redis, visitor, me) for me in mine])
     assert await token_holds(redis, visitor, other)
-    assert await token_holds(redis, visitor, await visitor.log_in(user.called, "secret"))
+    assert await token_holds(redis, visitor, await visitor.log_in(user.called, "battery staple"))
 
 
 async def test_everywhere_is_true_or_false(admin: Visitor) -> None:
@@ -171,14 +171,14 @@ async def test_a_new_password_ends_every_token_and_gives_a_new_one(
     visitor: Visitor, user: Visitor, redis: Redis
 ) -> None:
     """The old password is no longer right."""
-    me, elsewhere = user, await visitor.log_in(user.called, "secret")
-    answer = await me.post("/api/password", old="secret", new="correct horse")
+    me, elsewhere = user, await visitor.log_in(user.called, "battery staple")
+    answer = await me.post("/api/password", old="battery staple", new="correct horse")
     assert answer.status_code == 200
     assert not await token_holds(redis, visitor, me)
     assert not await token_holds(redis, visitor, elsewhere)
     me.token = answer.json()["token"]
     assert await token_holds(redis, visitor, me)
-    assert (await visitor.post("/api/login", username=me.name, password="secret")).json()["errorCode"] == 10007
+    assert (await visitor.post("/api/login", username=me.name, password="battery staple")).json()["errorCode"] == 10007
     await visitor.log_in(me.called, "correct horse")
 
 
@@ -186,13 +186,13 @@ async def test_a_password_is_not_changed_by_a_wrong_request(user: Visitor) -> No
     """The old one goes on."""
     for body, code in (
         ({"old": "124", "new": "correct horse"}, 10007),
-        ({"old": "secret", "new": "short"}, 10017),
-        ({"old": "secret", "new": "x" * 257}, 10017),
-        ({"old": "secret"}, 10002),
+        ({"old": "battery staple", "new": "short"}, 10017),
+        ({"old": "battery staple", "new": "x" * 257}, 10017),
+        ({"old": "battery staple"}, 10002),
         ({"old": 123, "new": "correct horse"}, 10017),
     ):
         assert (await user.call("POST", "/api/password", body)).json()["errorCode"] == code
-    await user.log_in(user.called, "secret")
+    await user.log_in(user.called, "battery staple")
 
 
 async def test_who_was_removed_meanwhile_has_a_void_token(user: Visitor, admin: Visitor) -> None:
@@ -202,7 +202,7 @@ async def test_who_was_removed_meanwhile_has_a_void_token(user: Visitor, admin: 
         await user.get("/api/me"),
         await user.post("/api/logout"),
         await user.post("/api/logout", everywhere=True),
-        await user.post("/api/password", old="secret", new="secret 2"),
+        await user.post("/api/password", old="battery staple", new="second battery"),
     ):
         assert (answer.status_code, answer.json()["errorCode"]) == (401, 10005)
 

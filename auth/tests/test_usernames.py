@@ -96,19 +96,6 @@ def test_what_may_be_a_name_stays_itself(text: str) -> None:
     assert ":" not in name
 
 
-@pytest.mark.parametrize("password", ["123456", "密码密码密码", "x" * 256, "      "])
-def test_a_password_may_have_6_to_256_characters(password: str) -> None:
-    """Of any script."""
-    assert usernames.password(password) == password
-
-
-@pytest.mark.parametrize("password", ["", "12345", "x" * 257, "12345\0"])
-def test_other_passwords_are_refused(password: str) -> None:
-    """Too short, too long, U+0000."""
-    with pytest.raises(PydanticCustomError):
-        usernames.password(password)
-
-
 def test_contacts_are_kept_in_their_normal_form() -> None:
     """One spelling each, so that two users can't share one."""
     assert usernames.phone("13800138000") == "+8613800138000"

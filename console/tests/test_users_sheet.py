@@ -164,3 +164,11 @@ def test_senders_are_shown_as_they_are_read(senders: str | list[str]) -> None:
 
 def test_senders_that_an_auth_of_before_does_not_tell_are_left_alone() -> None:
     assert changes({"role": "user"}, {"role": "user", "senders": "all"}) == {}
+
+
+def test_a_row_with_a_password_too_short_or_too_long_is_named() -> None:
+    read = parse(EN, f"username,password\na,1234567\nb,{'x' * 257}\nc,x7k9qzw3\n")
+
+    assert [line.number for line in read.bad] == [2, 3]
+    assert read.bad[0].problems == ("The password must have 8 to 256 characters.",)
+    assert [line.username for line in read.good] == ["c"]

@@ -29,9 +29,9 @@ async def test_a_whole_story_goes_the_same_way(database_url: str, redis_url: str
     async with running(settings(redis_url, tmp_path, database_url=database_url)) as visitor:
         admin = await visitor.log_in("admin", "123")
         for n in range(5):
-            body = {"username": f"用户{n}", "password": "secret", "email": f"u{n}@Example.com"}
+            body = {"username": f"用户{n}", "password": "battery staple", "email": f"u{n}@Example.com"}
             assert (await admin.call("POST", "/api/register", body)).json()["errorCode"] == 0
-        again = {"username": "用户9", "password": "secret", "email": "u1@EXAMPLE.com"}
+        again = {"username": "用户9", "password": "battery staple", "email": "u1@EXAMPLE.com"}
         assert (await admin.call("POST", "/api/register", again)).json()["errorCode"] == 10003
         assert (await admin.call("POST", "/api/register", {**again, "username": "用户1"})).json()["errorCode"] == 10004
         page = (await admin.get("/api/users?search=U3@&limit=1")).json()
@@ -41,8 +41,8 @@ async def test_a_whole_story_goes_the_same_way(database_url: str, redis_url: str
         listed = [user["username"] for user in first["users"] + second["users"]]
         assert listed == sorted(["admin", "天存-system-1001", *(f"用户{n}" for n in range(5))])
         assert second["next"] is None
-        user = await visitor.log_in("用户2", "secret")
-        assert (await user.post("/api/password", old="secret", new="secret 2")).status_code == 200
+        user = await visitor.log_in("用户2", "battery staple")
+        assert (await user.post("/api/password", old="battery staple", new="second battery")).status_code == 200
         assert (await user.post("/api/logout", everywhere=True)).status_code == 200
         assert (await admin.delete("/api/users/用户2")).status_code == 200
         contacts = await admin.post("/internal/contacts", method="smtp", names=["用户1", "用户2", "admin"])
@@ -86,7 +86,7 @@ async def test_without_redis_nothing_is_changed(database_url: str, tmp_path: Pat
             admin = await visitor.log_in("admin", "123")
             own.kill()
             assert await unavailable(admin)
-            answer = await admin.post("/api/register", username="new", password="secret")
+            answer = await admin.post("/api/register", username="new", password="battery staple")
             assert answer.json()["reason"] == "unavailable"
             own.start()
 

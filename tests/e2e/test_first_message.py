@@ -126,7 +126,7 @@ def test_the_command_line_does_the_same(deployment: Deployment, tmp_path: Path) 
 def test_users_are_made_changed_and_given_a_new_password_on_the_server(deployment: Deployment) -> None:
     assert _imsg(deployment, ["login", "admin", "--password", "123"])[0] == 0
     create = ["users", "create", "老王", "--password", "-", "--email", "wang.lao@example.com", "--per-hour", "1"]
-    code, _, err = _imsg(deployment, create, "geheim-1\n")
+    code, _, err = _imsg(deployment, create, "geheim-pferd-1\n")
     assert code == 0, err
     assert _imsg(deployment, ["modify", "老王", "--per-day", "9", "--per-hour", "3"])[0] == 0
     code, out, _ = _imsg(deployment, ["users", "--json"])
@@ -136,10 +136,12 @@ def test_users_are_made_changed_and_given_a_new_password_on_the_server(deploymen
     assert _imsg(deployment, ["users", "set", "老王", "--email", ""])[0] == 0
     assert deployment.call("GET", "/api/users/老王", token=deployment.token())["email"] is None
 
-    code, _, err = _imsg(deployment, ["users", "reset-password", "老王", "--password", "geheim-2"])
+    code, _, err = _imsg(deployment, ["users", "reset-password", "老王", "--password", "geheim-pferd-2"])
     assert code == 0, err
-    assert deployment.call("POST", "/api/login", {"username": "老王", "password": "geheim-1"})["errorCode"] == 10007
-    assert deployment.call("POST", "/api/login", {"username": "老王", "password": "geheim-2"})["errorCode"] == 0
+    assert (
+        deployment.call("POST", "/api/login", {"username": "老王", "password": "geheim-pferd-1"})["errorCode"] == 10007
+    )
+    assert deployment.call("POST", "/api/login", {"username": "老王", "password": "geheim-pferd-2"})["errorCode"] == 0
     assert _imsg(deployment, ["users", "delete", "老王", "--yes"])[0] == 0
 
 

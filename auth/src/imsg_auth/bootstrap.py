@@ -11,7 +11,7 @@ from imsg_auth.passwords import Passwords
 from imsg_auth.schemas import PER_DAY, PER_HOUR
 from imsg_auth.store import Role, Store, User
 from imsg_auth.tokens import new_epoch
-from imsg_auth.usernames import DOCUMENTED, MAX_PASSWORD, MIN_PASSWORD, is_documented
+from imsg_auth.usernames import DOCUMENTED, MAX_PASSWORD, MIN_PASSWORD
 from imsg_contract.ids import new_id
 from imsg_runtime.observe import logger
 from imsg_runtime.settings import StartError, variable
@@ -123,8 +123,6 @@ def _check(password: str) -> None:
     name = variable("admin_password")
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD or "\0" in password:
         raise StartError(f"{name} must have {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
-    if is_documented(ADMINISTRATOR, password):
-        raise StartError(f"{name} is a password that is printed in the documentation; choose another.")
 
 
 def _write(path: Path, password: str) -> None:

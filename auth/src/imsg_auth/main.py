@@ -8,11 +8,10 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
-from pydantic_core import PydanticCustomError
 from starlette.types import ASGIApp
 
 from imsg_auth.bootstrap import Bootstrap
-from imsg_auth.common_passwords import refuse_common
+from imsg_auth.common_passwords import EXPOSED_ADMINISTRATOR, is_common
 from imsg_auth.healthcheck import Healthcheck
 from imsg_auth.login_failures import LoginFailures
 from imsg_auth.login_limits import KnownNetworks
@@ -26,11 +25,9 @@ from imsg_auth.store import Store
 from imsg_auth.tokens import Tokens, ids_from
 from imsg_auth.user_cache import UserCache
 from imsg_auth.user_changes import Cache, NoCache, UserChanges
-from imsg_auth.usernames import password as checked_password
 from imsg_auth.users import Users
 from imsg_broker.connect import open_broker
 from imsg_channels import METHODS
-from imsg_contract.errors import Refusal
 from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import Terms
@@ -127,11 +124,6 @@ async def reset_password(settings: Settings, username: str, password: str) -> No
     With SQLite it also works while all of iMSG is down, its Redis included. Raises Refusal (no_such_user,
     wrong_type) and StartError, whose texts are for people.
     """
-    try:
-        checked_password(password)
-    except PydanticCustomError as error:
-        said = error.context or {}
-        raise Refusal("wrong_type", field="password", why_zh=said["zh"], why_en=said["en"]) from error
     async with AsyncExitStack() as stack:
         store, cache = await _open_parts(stack, settings)
         passwords = Passwords(Tallies(cache), hasher())
@@ -157,8 +149,19 @@ def _require_keys(settings: Settings) -> None:
             )
         require_strong(settings, name, keys=keys)
     require_strong_callers(settings, callers)
-    if settings.admin_password is not None and settings.is_exposed:
-        refuse_common(settings.admin_password.get_secret_value())
+    if settings.admin_password:
+        _refuse_common(settings.admin_password.get_secret_value())
+
+
+def _refuse_common(password: str) -> None:
+    """Refuse a common password of the administrator. Raises StartError, which does not print it."""
+    if not is_common(password, guesses=EXPOSED_ADMINISTRATOR):
+        return
+    name = variable("admin_password")
+    raise StartError(
+        f"{name} is a common password, which is guessed early; give it what `openssl rand -hex 12` makes. Where the "
+        f"administrator has it already, change it by `imsg users reset-password admin` too, and {name} may be unset."
+    )
 
 
 async def _open_parts(stack: AsyncExitStack, settings: Settings) -> tuple[Store, redis.Redis]:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
+from imsg_auth.common_passwords import is_common
 from imsg_auth.hashing_queue import HashingQueue
 from imsg_auth.login_limits import Attempt, KnownNetworks, LoginLimits, network_of
 from imsg_runtime.quota import Tallies
@@ -40,6 +41,11 @@ class Passwords:
         """Make the hash that is kept. Raises Refusal unavailable where too many wait."""
         async with self._turns.take():
             return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def is_common(self, password: str, username: str) -> bool:
+        """Tell whether an attacker tries this password early. Raises Refusal unavailable where too many wait."""
+        async with self._turns.take():
+            return await asyncio.to_thread(is_common, password, username)
 
     def is_outdated(self, hashed: str) -> bool:
         """Tell whether a hash was made with other parameters than today's."""

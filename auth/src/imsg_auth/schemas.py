@@ -39,7 +39,7 @@ Name = Annotated[str, AfterValidator(usernames.lookup_form), Field(json_schema_e
 AnyPassword = Annotated[str, AfterValidator(usernames.storable), Field(json_schema_extra={**_NO_NUL})]
 NewPassword = Annotated[
     str,
-    AfterValidator(usernames.password),
+    AfterValidator(usernames.storable),
     Field(json_schema_extra={"minLength": usernames.MIN_PASSWORD, "maxLength": usernames.MAX_PASSWORD, **_NO_NUL}),
 ]
 Phone = Annotated[

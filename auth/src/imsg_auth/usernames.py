@@ -10,7 +10,7 @@ from imsg_channels.spellings import Spelling
 from imsg_runtime.responses import wrong
 
 MAX_LIMIT = 1_000_000
-MIN_PASSWORD = 6
+MIN_PASSWORD = 8
 MAX_PASSWORD = 256
 
 DOCUMENTED: Mapping[str, str] = {"admin": "123", "天存-system-1001": "123456"}
@@ -67,19 +67,9 @@ def can_be(name: str) -> bool:
     return 1 <= len(name) <= MAX_NAME and "\0" not in name and _is_unicode(name)
 
 
-def password(text: str) -> str:
-    """Check a password that is to be set. Raises the sentence for people."""
-    if not MIN_PASSWORD <= len(storable(text)) <= MAX_PASSWORD:
-        raise wrong(
-            f"长度应为 {MIN_PASSWORD} 到 {MAX_PASSWORD} 个字符",
-            f"it must have {MIN_PASSWORD} to {MAX_PASSWORD} characters",
-        )
-    return text
-
-
 def is_documented(name: str, text: str) -> bool:
-    """Tell whether the world knows this password of this user."""
-    return name in DOCUMENTED and text in DOCUMENTED.values()
+    """Tell whether this is the password that the interface document prints for this user."""
+    return DOCUMENTED.get(name) == text
 
 
 def phone(text: str) -> str:

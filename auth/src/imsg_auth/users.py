@@ -35,7 +35,7 @@ class Users:
         documented: bool,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`documented` says whether the passwords the interface document prints may be set (nowhere exposed)."""
+        """`documented` says whether the document's two users may have the passwords printed there (nowhere exposed)."""
         self._store = store
         self._changes = changes
         self._passwords = passwords
@@ -194,14 +194,22 @@ class Users:
             await change.note(actor, "password")
 
     async def _hash(self, name: str, field: str, password: str) -> str:
-        if not self._documented and usernames.is_documented(name, password):
-            raise Refusal(
-                "wrong_type",
-                field=field,
-                why_zh="这是文档中公开的密码，只能在不对外开放的本机上使用，请换一个",
-                why_en="it is printed in the documentation and works only where iMSG is not exposed; choose another",
-            )
+        """Hash a password that may be set. Raises Refusal wrong_type, which does not hold it."""
+        least, most = usernames.MIN_PASSWORD, usernames.MAX_PASSWORD
+        if not (self._documented and usernames.is_documented(name, password)):
+            if not least <= len(password) <= most:
+                raise _refuse(field, f"长度应为 {least} 到 {most} 个字符", f"it must have {least} to {most} characters")
+            if await self._passwords.is_common(password, name):
+                raise _refuse(
+                    field,
+                    "这是常见密码，很容易被猜到，请换一个，例如由几个不相关的词组成",
+                    "it is a common password, which is guessed early; choose another, such as some unrelated words",
+                )
         return await self._passwords.hash(password)
+
+
+def _refuse(field: str, why_zh: str, why_en: str) -> Refusal:
+    return Refusal("wrong_type", field=field, why_zh=why_zh, why_en=why_en)
 
 
 def _normalize(username: str) -> str:

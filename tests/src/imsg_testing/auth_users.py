@@ -33,7 +33,7 @@ def at(name: str) -> str:
 
 async def register(admin: Visitor, username: str, **fields: object) -> None:
     """Register a user, which must succeed."""
-    answer = await admin.post("/api/register", **{"username": username, "password": "secret", **fields})
+    answer = await admin.post("/api/register", **{"username": username, "password": "battery staple", **fields})
     assert answer.json() == {"errorCode": 0, "errorMessage": "OK"}, answer.text
 
 

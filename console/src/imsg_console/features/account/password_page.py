@@ -9,7 +9,7 @@ from imsg_console.view import Group, Page, View
 from imsg_console.widgets.elements import attrs, button, element, heading, style_sheet
 from imsg_console.widgets.notices import notice
 
-LEAST, MOST = 6, 256
+LEAST, MOST = 8, 256
 """As the API has it."""
 
 

@@ -26,7 +26,7 @@ MOST = 1_000_000
 PER_HOUR, PER_DAY = 5, 20
 """What a new user starts with."""
 
-MOST_NAME, LEAST_PASSWORD, MOST_PASSWORD = 64, 6, 256
+MOST_NAME, LEAST_PASSWORD, MOST_PASSWORD = 64, 8, 256
 
 REASONS: Mapping[str, str] = {"username_taken": "username", "no_such_user": "username"}
 """Reason → the field it is about, where the reason says it all."""

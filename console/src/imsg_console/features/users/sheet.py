@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from imsg_console.features.users.records import LIMITS, MOST, MOST_NAME
+from imsg_console.features.users.records import LEAST_PASSWORD, LIMITS, MOST, MOST_NAME, MOST_PASSWORD
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.csvs import FORMULA, is_number
 
@@ -190,7 +190,8 @@ def _read(t: Texts, name: str, text: str) -> tuple[Any, str]:
         return int(plain) if is_limit else None, "" if is_limit else t("users.line_number", name=label, text=text[:40])
     if name == "phone":
         return _phone(t, text)
-    return text, ""
+    is_wrong = name == "password" and not LEAST_PASSWORD <= len(text) <= MOST_PASSWORD
+    return text, t("users.line_password", least=LEAST_PASSWORD, most=MOST_PASSWORD) if is_wrong else ""
 
 
 def _phone(t: Texts, text: str) -> tuple[Any, str]:
