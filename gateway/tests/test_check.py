@@ -104,9 +104,35 @@ async def test_what_is_wrong_with_the_whole_is_refused_as_a_send_is(
 
 async def test_guesses_count_as_those_of_a_send_do(gateway: RunningGateway) -> None:
     token = await gateway.user()
-    await check(gateway, token=token, to=[f"guess{n}" for n in range(101)])
+    answer = await check(gateway, token=token, to=[*(f"guess{n}" for n in range(101)), "no@one@", "li@example.com"])
+    assert (answer["count"], answer["problems_total"], len(answer["problems"])) == (1, 102, 100)
+    assert answer["problems"][0]["to"] == "no@one@"
     assert (await check(gateway, token=token, to="guess101"))["reason"] == "too_many_tries"
     assert (await gateway.send(token=token, to="guess102")).json()["reason"] == "too_many_tries"
+
+
+MALFORMED = {
+    "smtp": ("zhang{n}@", "@{n}.example.com", "zhang{n}＠＠163.com", "{n}-{n}", "{n}"),
+    "sms": ("1380013{n}", "+86 {n}", "1.38E+{n}", "{n}；", "li{n}@example.com"),
+    "wechat": ("ABC-{n:03}-DEF", "{n:09}", "wx{n}@"),
+}
+
+
+@pytest.mark.parametrize("method", MALFORMED)
+async def test_malformed_addresses_are_named_and_never_counted_as_guesses(store_url: str, method: str) -> None:
+    async with run_gateway(store_url, wechat={"accounts": {"main": {}}}) as opened:
+        token = await opened.user()
+        opened.auth.users["王五"] = User(contacts={"smtp": "w@a.cn", "sms": "+8613800138000", "wechat": "84G-7ZW-YRB"})
+        await opened.redis.call("SADD", followers_key("main"), "84G-7ZW-YRB", FOLLOWERS_COMPLETE)
+        sent: dict[str, Any] = {"token": token, "method": method}
+        sent["content"] = {"subject": "a", "text": "b"} if method == "smtp" else "您好"
+        for form in MALFORMED[method]:
+            typos = [form.format(n=n) for n in range(200, 301)]
+            answer = await check(opened, **sent, to=typos)
+            assert {problem["reason"] for problem in answer["problems"]} == {"recipients_invalid"}
+            assert answer["problems_total"] >= 100, "of 101 tags a few have the right check character"
+            assert (await opened.send(**sent, to=typos)).json()["reason"] == "recipients_invalid"
+        assert (await opened.send(**sent, to="王五")).json()["errorCode"] == 0
 
 
 @pytest.mark.parametrize(("senders", "reason"), [("all", None), (["news"], None), (["alerts"], "may_not_send_by")])

@@ -41,6 +41,9 @@ class Address:
     (ordinary words are easily one but for their spelling), or any may: then it is looked for in its own channel only.
     """
 
+    is_malformed: Callable[[str], bool] = spellings.is_malformed
+    """Whether a text that is no address was plainly meant as one: nobody guesses usernames by it."""
+
     def misspelt(self, text: str) -> Spelling | None:
         """Find the address that a text is but for its spelling; None where it is none even then, or any word is one."""
         if self.usernames == "any":

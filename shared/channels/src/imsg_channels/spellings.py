@@ -10,6 +10,8 @@ MAX_CHARACTERS = 320
 
 _STOPS = str.maketrans({"。": ".", "．": ".", "｡": "."})
 _FILLING = re.compile(r"[().·\u2010-\u2015-]")
+_SPREADSHEET_NUMBER = re.compile(r"[0-9]([.,][0-9]+)?[Ee][+][0-9]+")
+"""What a spreadsheet makes of a phone number: `1.38E+10`."""
 _PREFIXES = ("mailto:", "tel:", "sms:")
 _WRAPS = "\"'“”‘’<>＜＞《》"
 _ENDS = ",;.，；、。"
@@ -60,6 +62,12 @@ def find(text: str, address: Callable[[str], str | None], *, is_phone: bool) -> 
     if not faults or address(bare) is None:
         return None
     return Spelling(bare, "、".join(zh for zh, _ in faults), ", ".join(en for _, en in faults))
+
+
+def is_malformed(text: str) -> bool:
+    """Tell whether a text was plainly meant as an address: it holds an @, or no letter, or a spreadsheet wrote it."""
+    narrow = unicodedata.normalize("NFKC", text)
+    return "@" in narrow or not any(map(str.isalpha, narrow)) or _SPREADSHEET_NUMBER.fullmatch(narrow) is not None
 
 
 def _dense(number: str, faults: list[tuple[str, str]]) -> str:

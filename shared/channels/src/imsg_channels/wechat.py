@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import RootModel, Tag, ValidationInfo, model_validator
 
+from imsg_channels import spellings
 from imsg_channels.content import wrong
 from imsg_channels.deployment import Deployment
 from imsg_channels.spec import Address, ChannelSpec, Words
@@ -72,6 +73,7 @@ WECHAT = ChannelSpec(
             "it is no WeChat tag; a follower gets theirs by pressing 获取我的openID",
         ),
         usernames="unlike",
+        is_malformed=lambda text: addresses.has_tag_form(text) or spellings.is_malformed(text),
     ),
     content=WeChatContent,
     content_zh="填入默认模板的一段文字（放不下时截断），或模板及其变量。",

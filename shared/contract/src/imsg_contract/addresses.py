@@ -69,6 +69,7 @@ TAG_RANDOM_CHARACTERS = 8
 
 _VALUES = {letter: value for value, letter in enumerate(CROCKFORD)} | {"O": 0, "I": 1, "L": 1}
 _TAG_SHAPE = re.compile(r"[0-9A-Za-z-]{9,32}")
+_SHOWN_TAG = re.compile(r"[0-9A-Za-z]{3}-[0-9A-Za-z]{3}-[0-9A-Za-z]{3}")
 
 
 def tag(text: str) -> str | None:
@@ -83,6 +84,11 @@ def tag(text: str) -> str | None:
         return None
     *values, check = (_VALUES[letter] for letter in letters)
     return _show(values) if _check_value(values) == check else None
+
+
+def has_tag_form(text: str) -> bool:
+    """Tell whether a text is written as a tag is shown, whether or not its check character is right."""
+    return _SHOWN_TAG.fullmatch(text) is not None
 
 
 def make_tag(random: Random) -> str:
