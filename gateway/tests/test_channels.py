@@ -71,7 +71,7 @@ async def test_pausing_is_for_administrators_and_seen_and_noted(gateway: Running
     assert (change.actor, change.action, change.subject) == ("admin", "channel_paused", "smtp")
 
 
-async def test_why_a_channel_is_paused_is_shown_until_it_goes_on(gateway: RunningGateway) -> None:
+async def test_why_a_channel_is_paused_is_shown_to_administrators_until_it_goes_on(gateway: RunningGateway) -> None:
     token = await gateway.user("admin", role="admin")
 
     async def patch(**fields: object) -> dict[str, object]:
@@ -83,6 +83,14 @@ async def test_why_a_channel_is_paused_is_shown_until_it_goes_on(gateway: Runnin
     async with gateway.broker.consume(gateway.broker.topology.history, 1) as deliveries:
         change = Change.model_validate_json((await anext(deliveries)).body)
     assert change.details == {"reason": "邮件服务器搬迁到18:00"}
+    user = await gateway.user()
+    for language, said in (("en", "An administrator has paused this channel"), ("zh", "管理员已暂停此渠道")):
+        headers = {"accept-language": language, "authorization": f"Bearer {user}"}
+        answer = await gateway.client.get("/api/v2/channels", headers=headers)
+        assert "邮件服务器搬迁" not in answer.text
+        (smtp,) = (each for each in answer.json()["channels"] if each["method"] == "smtp")
+        assert smtp["state"] == "paused"
+        assert smtp["why"].startswith(said)
     assert await patch(paused=False) == {"state": "open", "why": None}
     assert await patch(paused=True) == {"state": "paused", "why": None}
 

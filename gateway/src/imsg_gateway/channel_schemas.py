@@ -124,7 +124,11 @@ class ChannelAsked(ClientRequest):
     paused: bool
     reason: Annotated[
         str | None,
-        Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Shown as `why` while it is paused."),
+        Field(
+            max_length=200,
+            pattern=r"^[^\x00-\x1f\x7f]*$",
+            description="Administrators see it as `why` while it is paused.",
+        ),
     ] = None
 
 

@@ -31,6 +31,12 @@ BROKER_BLOCKED = "broker_blocked"
 MAX_REASON = 200
 """Characters of what an administrator says about a pause."""
 
+PAUSED_FOR_USERS = (
+    "管理员已暂停此渠道，恢复后消息会自动发出。",
+    "An administrator has paused this channel; messages go out once it is resumed.",
+)
+"""What users read in place of an administrator's reason, which is meant for other administrators."""
+
 PAUSED_WITHIN_S = CHANNEL_LOOK_S + 0.3
 """How long a pause takes to be known by every worker: the age of what it knows, and a look's own time."""
 
@@ -48,13 +54,14 @@ class Channels:
     async def list(self, asked: ClientRequest, credential: Credential | None) -> Response:
         """Answer every channel's state; to administrators also what waits, who consumes, and what blocks it.
 
-        Users learn that a channel is paused, with the reason that was given for people, or blocked, and nothing of
-        what the provider said or what others send.
+        Users learn that a channel is paused or blocked, and nothing of an administrator's reason, of what the provider
+        said, or of what others send.
         """
         assert credential is not None  # noqa: S101  the table wants a user's
         if not (await credential.authenticate()).is_admin:
             states = [await self._state(method, None, None, asked) for method in self._broker.topology.methods]
-            return Answer(ok(channels=[{**_for_users(state), "providers": []} for state in states]))
+            english = prefers_english(asked.language)
+            return Answer(ok(channels=[{**_for_users(state, english=english), "providers": []} for state in states]))
         try:
             waiting = await self._backpressure.depths()
             consumers = await self._backpressure.consumers()
@@ -169,10 +176,12 @@ class Channels:
             log.warning("change_not_published", action=change.action, subject=method, why=str(lost))
 
 
-def _for_users(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out what the provider says; that the broker takes nothing is what their own sends are answered."""
-    is_for_all = state["state"] == "paused" or (state["why"] or "").startswith(f"{BROKER_BLOCKED}: ")
-    return {**state, "why": state["why"] if is_for_all else None, "until": None}
+def _for_users(state: Mapping[str, Any], *, english: bool) -> Mapping[str, Any]:
+    """Leave out what administrators and the provider say; that the broker takes nothing is what sends are answered."""
+    why = state["why"] if (state["why"] or "").startswith(f"{BROKER_BLOCKED}: ") else None
+    if state["state"] == "paused":
+        why = PAUSED_FOR_USERS[1 if english else 0]
+    return {**state, "why": why, "until": None}
 
 
 def _reason(given: object) -> str:

@@ -23,4 +23,5 @@ async def explain_hold(view: View, method: str) -> str:
     found = next((one for one in channels if one["method"] == method), None)
     if found is None or found["state"] == "open":
         return ""
-    return view.t(f"messages.held_{found['state']}", why=line(found["why"], 200)).strip()
+    why = line(found["why"], 200) if view.session.is_admin else ""
+    return view.t(f"messages.held_{found['state']}", why=why).strip()
