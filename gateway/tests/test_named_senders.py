@@ -1,11 +1,24 @@
 """Who a mail comes from and where replies go, by the names that the settings have."""
 
+import json
 from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import JSONResponse
 
+from imsg_contract.topology import names_key
 from imsg_testing.gateway import RunningGateway, mail
+
+ME = {
+    "available": True,
+    "per_hour": 5,
+    "left_hour": 4,
+    "per_day": 20,
+    "left_day": 7,
+    "recipients_per_day": None,
+    "used_recipients": 9,
+}
 
 
 async def post(gateway: RunningGateway, path: str = "/api/v2/messages", **fields: Any) -> httpx.Response:  # noqa: ANN401  any JSON
@@ -49,3 +62,49 @@ async def test_the_first_version_ignores_them(gateway: RunningGateway) -> None:
     (job,) = await gateway.jobs()
     assert isinstance(job.content, dict)
     assert "sender" not in job.content
+
+
+async def publish(gateway: RunningGateway, **fields: dict[str, list[str]]) -> None:
+    """Say which names the mail channel has, as its sender does."""
+    for field, names in fields.items():
+        await gateway.redis.call("HSET", names_key("smtp"), field, json.dumps(names))
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "reason", "detail"),
+    [
+        ("sender", "nws", "wrong_type", "there is no sender nws; there are alerts, news"),
+        ("reply_to", "hlp", "wrong_type", "there is no reply-to address hlp; there are help"),
+        ("provider", "backpu", "wrong_type", "there is no provider backpu; there are backup, default"),
+        ("sender", "board", "may_not_send_by", "board"),
+        ("sender", "news", None, ""),
+    ],
+)
+async def test_unknown_names_are_refused_with_those_there_are_and_nothing_is_counted(
+    gateway: RunningGateway, field: str, name: str, reason: str | None, detail: str
+) -> None:
+    await publish(
+        gateway,
+        sender={"news": [], "alerts": ["zhang"], "board": ["li"]},
+        reply_to={"help": []},
+        provider={"default": [], "backup": []},
+    )
+    gateway.auth.answer = JSONResponse(ME)
+    given: dict[str, Any] = {"token": await gateway.user("zhang", role="admin"), field: name}
+    for path in ("/api/v2/messages/check", "/api/v2/messages"):
+        answer = (await gateway.client.post(path, json=mail(**given), headers={"accept-language": "en"})).json()
+        assert answer.get("reason") == reason
+        assert detail in answer.get("detail", "")
+    if reason is not None:
+        assert await gateway.redis.call("KEYS", "imsg:used:*") == []
+        assert await gateway.waiting() == 0
+
+
+async def test_names_are_told_to_nobody_without_a_token_that_holds(gateway: RunningGateway) -> None:
+    await publish(gateway, sender={"news": []})
+    token = await gateway.user("zhang")
+    await gateway.client.post("/api/v2/logout", json={"token": token})
+    forged = token[:-8] + ("A" * 8 if token[-8:] != "A" * 8 else "B" * 8)
+    for path in ("/api/v2/messages", "/api/v2/messages/check"):
+        answer = await post(gateway, path, token=forged, sender="nws")
+        assert answer.json()["reason"] == "token_invalid"

@@ -7,7 +7,7 @@ import pytest
 from starlette.responses import JSONResponse
 
 from imsg_contract.ids import new_id, time_of
-from imsg_contract.topology import Lane
+from imsg_contract.topology import Lane, names_key
 from imsg_gateway.authentication import NOBODY
 from imsg_testing.gateway import RunningGateway, id_of
 
@@ -50,6 +50,16 @@ async def test_a_resend_is_a_new_request_that_names_the_old_and_counts_once(gate
         (1, "王五", "wang@example.com"),
     ]
     assert (await resend(gateway, token, again=True))["errorCode"] == 10013
+
+
+async def test_a_resend_by_a_sender_that_is_gone_is_refused_before_it_counts(gateway: RunningGateway) -> None:
+    await gateway.redis.call("HSET", names_key("smtp"), "sender", '{"alerts": []}')
+    token = await gateway.user()
+    gateway.history.resend = old(content={"subject": "a", "text": "b", "sender": "news"})
+    answer = await resend(gateway, token)
+    assert (answer["reason"], await gateway.redis.call("KEYS", "imsg:used:*")) == ("wrong_type", [])
+    gateway.history.resend = old(content={"subject": "a", "text": "b", "sender": "alerts"})
+    assert (await resend(gateway, token))["errorCode"] == 0
 
 
 async def test_history_learns_who_asks_and_whether_uncertain_ones_too(gateway: RunningGateway) -> None:

@@ -35,7 +35,9 @@ def deployment(shared_stack: Deployment) -> Iterator[Deployment]:
 @pytest.fixture(scope="session")
 def undecided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up` of the stories about what the interface decides."""
-    with running(tmp_path_factory.mktemp("decided"), LONG_VARIABLES) as deployment:
+    names = {f"IMSG_SMTP__SENDERS__{name}__ADDRESS": f"{name}@example.com" for name in ("NEWS", "ALERTS")}
+    names["IMSG_SMTP__REPLY_TO__HELP__ADDRESS"] = "help@example.com"
+    with running(tmp_path_factory.mktemp("decided"), LONG_VARIABLES | names) as deployment:
         yield deployment
 
 

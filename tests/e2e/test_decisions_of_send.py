@@ -313,5 +313,11 @@ def test_a_mail_goes_by_a_sender_of_the_users_alone(decided: Decided) -> None:
     decided.check_refused(decided.send(token, sender="alerts"), 10016, 403, "may_not_send_by")
     assert allow("all") == "all"
     decided.check_ok(decided.send(token, sender="alerts"))
+    admin = api.token()
+    mail = {"token": admin, "to": "a@example.com", "method": "smtp", "content": {"subject": "hi", "text": "您好"}}
+    for field, there_are in (("sender", "现有 alerts、news"), ("reply_to", "现有 help"), ("provider", "现有 default")):
+        for path in ("/api/v2/messages/check", "/api/v2/messages"):
+            refused = decided.ask("POST", path, {**mail, field: "nobody"})
+            assert there_are in decided.check_refused(refused, 10017, 400, "wrong_type")["detail"]
     wrong = decided.ask("PATCH", f"/api/users/{name}", {"token": api.token(), "senders": ["Not A Name"]})
     decided.check_refused(wrong, 10017, 400, "wrong_type")

@@ -30,6 +30,7 @@ from imsg_contract.topology import (
     followers_key,
     holds_key,
     left_key,
+    names_key,
     no_provider_key,
     pace_key,
     providers_key,
@@ -80,7 +81,7 @@ class AtRabbit:
 def _sender_at_redis(channel: ChannelSpec) -> AtRedis:
     """Its channel's state and the claims; the keys of claims name a message, not its channel."""
     told = [channel_key(channel.name), no_provider_key(channel.name), template_limits_key(channel.name)]
-    told += [providers_key(channel.name), holds_key(channel.name), pace_key(channel.name, ANY)]
+    told += [names_key(channel.name), providers_key(channel.name), holds_key(channel.name), pace_key(channel.name, ANY)]
     if channel.publishes_addresses:
         told.append(addresses_key(channel.name))
     return AtRedis(
@@ -101,6 +102,7 @@ AT_REDIS: Mapping[str, AtRedis] = {
             addresses_key(ANY),
             suppressed_key(ANY),
             providers_key(ANY),
+            names_key(ANY),
         ),
         writes=(channel_key(ANY), "imsg:used:*", "imsg:replay:*", "imsg:resent:*", "imsg:tally:*"),
     ),

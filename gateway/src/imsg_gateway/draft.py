@@ -12,7 +12,16 @@ from imsg_contract.wire import Category, Content, Recipient
 from imsg_gateway.attachments import FIELDS as FILE_FIELDS
 from imsg_gateway.attachments import File, Files, has_any
 from imsg_gateway.authentication import Credential
-from imsg_gateway.fields import add_names, read_category, read_life, read_names, read_provider, read_reference
+from imsg_gateway.fields import (
+    SENDER_FIELDS,
+    add_names,
+    read_category,
+    read_life,
+    read_names,
+    read_provider,
+    read_reference,
+)
+from imsg_gateway.published_names import PublishedNames
 from imsg_gateway.recipients import MAX_NAMED, Found, Recipients
 from imsg_gateway.request import has_nul
 from imsg_gateway.templates import PublishedTemplates
@@ -64,11 +73,17 @@ class DraftReader:
     """Checks the fields in the order the interface promises."""
 
     def __init__(
-        self, recipients: Recipients, files: Files, templates: PublishedTemplates, accounts: tuple[str, ...]
+        self,
+        recipients: Recipients,
+        files: Files,
+        templates: PublishedTemplates,
+        names: PublishedNames,
+        accounts: tuple[str, ...],
     ) -> None:
         self._recipients = recipients
         self._files = files
         self._templates = templates
+        self._names = names
         self._accounts = accounts
 
     async def read(
@@ -107,6 +122,7 @@ class DraftReader:
         if is_v2:
             reference, category = read_reference(fields), read_category(fields)
             life, names = read_life(fields, category), read_names(fields, method)
+            await self._check_names(method, {**names, "provider": provider}, credential)
         found = await find(fields["to"], method, account, credential)
         if category is Category.CODE and len(found.recipients) > 1:
             raise recipients_wrong(
@@ -139,9 +155,15 @@ class DraftReader:
         )
         return self.complete(draft, templates), found
 
-    async def again(self, draft: Draft) -> Draft:
-        """Complete a draft that was read from history by what holds now."""
+    async def again(self, draft: Draft, username: str) -> Draft:
+        """Complete a draft of a user's that was read from history by what holds now.
+
+        Raises Refusal wrong_type, may_not_send_by where a name of it is none any more.
+        """
         method = draft.method
+        if method.has_senders and isinstance(draft.content, dict):
+            names = {field: draft.content[field] for field in SENDER_FIELDS if draft.content.get(field)}
+            await self._names.check(method.name, names, username)
         return self.complete(draft, await self._templates.of(method.name) if method.has_templates else {})
 
     def complete(self, draft: Draft, templates: Mapping[str, Any]) -> Draft:
@@ -151,6 +173,15 @@ class DraftReader:
             return draft
         segments = count(text, [recipient.address for recipient in draft.recipients])
         return draft._replace(segments=segments.dearest, total_segments=segments.total)
+
+    async def _check_names(self, method: ChannelSpec, names: Mapping[str, str | None], credential: Credential) -> None:
+        """Refuse names that the channel has not; who has no token that holds is not told which it has."""
+        given = {field: name for field, name in names.items() if name is not None}
+        try:
+            await self._names.check(method.name, given, credential.username)
+        except Refusal:
+            await credential.authenticate()
+            raise
 
     def _account(self, account: object, method: ChannelSpec) -> str | None:
         if account is not None and not isinstance(account, str):

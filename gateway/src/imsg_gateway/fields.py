@@ -13,6 +13,7 @@ from imsg_gateway.validation_errors import field_wrong
 MAX_REFERENCE = 255
 NAME = "[a-z0-9_-]{1,32}"
 """Of a sender or a reply-to address, as settings call them."""
+SENDER_FIELDS = ("sender", "reply_to")
 _NAME = re.compile(NAME)
 _PROVIDER = re.compile(r"[\w.-]{1,64}")
 SHORTEST_S, LONGEST_S = 30, 172_800
@@ -39,7 +40,7 @@ def read_reference(fields: Mapping[str, Any]) -> str | None:
 
 
 def read_provider(fields: Mapping[str, Any]) -> str | None:
-    """Read the one provider that may carry a request. Raises Refusal wrong_type; which there are its sender knows."""
+    """Read the one provider that may carry a request. Raises Refusal wrong_type."""
     given = fields.get("provider")
     if given is None:
         return None
@@ -55,10 +56,10 @@ def read_provider(fields: Mapping[str, Any]) -> str | None:
 def read_names(fields: Mapping[str, Any], method: ChannelSpec) -> dict[str, str]:
     """Read who it comes from and where replies go, by the names of the settings. Raises Refusal wrong_type.
 
-    Which names there are, and whose, the channel's sender knows.
+    Which names there are, and whose, `PublishedNames` knows.
     """
     names = {}
-    for field in ("sender", "reply_to"):
+    for field in SENDER_FIELDS:
         given = fields.get(field)
         if given is None:
             continue

@@ -36,6 +36,7 @@ from imsg_gateway.idempotency import IdempotencyKeys
 from imsg_gateway.metrics import RequestMetrics
 from imsg_gateway.providers import Providers
 from imsg_gateway.published_addresses import PublishedAddresses
+from imsg_gateway.published_names import PublishedNames
 from imsg_gateway.recipients import Recipients
 from imsg_gateway.resend import Resends
 from imsg_gateway.resend_lock import ResendLocks
@@ -172,7 +173,7 @@ def _make_drafts(settings: Settings, store: redis.Redis, auth: Peer, templates: 
     accounts = settings.account_names
     followers, published = Followers(store, accounts), PublishedAddresses(store)
     recipients = Recipients(auth, followers, published, Tallies(store), settings.max_recipients)
-    return DraftReader(recipients, Files(settings.max_attachment_bytes), templates, accounts)
+    return DraftReader(recipients, Files(settings.max_attachment_bytes), templates, PublishedNames(store), accounts)
 
 
 def _table(settings: Settings, own: Sequence[Route], peers: _Peers, channels: Channels) -> Table:

@@ -67,7 +67,7 @@ class Resends:
             raise Refusal("already_resent", id=identity[:64])
         resend_of = found["request"] if names else identity
         try:
-            return await self._draft({**found, "recipients": recipients}, resend_of), owner
+            return await self._draft({**found, "recipients": recipients}, resend_of, owner.username), owner
         except (Refusal, ServiceUnavailable, RedisUnavailable, RedisRefused):
             await self._locks.release(found["request"], new)
             raise
@@ -94,7 +94,7 @@ class Resends:
             raise Refusal(reason, what=identity[:64], id=identity[:64])
         raise ServiceFailed(f"history answered {answer.status_code} to {path}")
 
-    async def _draft(self, found: Mapping[str, Any], resend_of: str) -> Draft:
+    async def _draft(self, found: Mapping[str, Any], resend_of: str, username: str) -> Draft:
         request, attachments = found["request"], [Attachment.model_validate(each) for each in found["attachments"]]
         content, category = found["content"], Category(found.get("category") or Category.NOTICE)
         if found["content_at"] is not None:
@@ -116,7 +116,7 @@ class Resends:
             category=category,
             life=timedelta(seconds=CODE_S) if category is Category.CODE else None,
         )
-        return await self._drafts.again(draft)
+        return await self._drafts.again(draft, username)
 
     async def _bytes(self, request: str, digest: str, name: str) -> bytes:
         answer = await self._history.call("GET", f"/internal/attachments/{request}/{digest}")

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from imsg_contract.unsubscribing import derive_keys
 from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
+from imsg_delivery.names import Names, publish_names
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime import service_client
 from imsg_runtime.callers import Apps
@@ -85,6 +86,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     bounces = Bounces(sender.broker, Addressees(history), keys)
     await ways.open_ways(_ways(settings.smtp), sender, bounces)
     sender.work(await enter(channel))
+    sender.service.watch(publish_names(sender.redis, PROVIDER, _names(settings.smtp)), "names")
     if not settings.smtp.bounce_secret:
         return refuse_every_url
     return Hook(bounces, settings.smtp.bounce_secret)
@@ -158,6 +160,13 @@ def _begin_leaving(settings: Settings) -> BeginLeaving | None:
         return Unsubscribing(url, key, sender, category).headers
 
     return begin
+
+
+def _names(smtp: Smtp) -> Mapping[str, Names]:
+    return {
+        "sender": {name: one.allowed for name, one in smtp.senders.items()},
+        "reply_to": dict.fromkeys(smtp.reply_to, ()),
+    }
 
 
 def _senders(smtp: Smtp, default: senders.Sender) -> senders.Senders:

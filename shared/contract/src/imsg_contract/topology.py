@@ -235,6 +235,14 @@ def addresses_key(method: str) -> str:
     return f"imsg:addresses:{method}"
 
 
+def names_key(method: str) -> str:
+    """Name the hash of what a send may name of a channel: written by its sender, read by the gateway.
+
+    A field is `sender`, `reply_to` or `provider`, its value JSON: a name → the users who may use it, empty: all.
+    """
+    return f"imsg:names:{method}"
+
+
 def suppressed_key(method: str) -> str:
     """Name the hash address (`addresses.identity`) → entries (`suppressions`): written by the catalog, read at claims.
 

@@ -13,6 +13,7 @@ from imsg_broker.port import Broker
 from imsg_delivery.carriers import Carriers
 from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.consumer import Worker
+from imsg_delivery.names import publish_names
 from imsg_delivery.reporting import Reporter
 from imsg_delivery.standby import idle, is_idle
 from imsg_runtime import redis
@@ -61,6 +62,8 @@ class Sender:
         if isinstance(channel, Carried):
             reporter = Reporter(self.redis, channel.carriers, secrets.token_hex(6))
             self.service.watch(reporter.watch(), "providers")
+            names = {"provider": {carrier.name: () for carrier in channel.carriers.all}}
+            self.service.watch(publish_names(self.redis, channel.method, names), "provider names")
         self.service.watch(worker.run(), "worker")
 
 

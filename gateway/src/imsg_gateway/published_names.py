@@ -1,0 +1,73 @@
+"""Which senders, reply-to addresses and providers a channel has, where its sender says so in Redis."""
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+
+from imsg_channels.spec import Words
+from imsg_contract.errors import Refusal
+from imsg_contract.topology import names_key
+from imsg_gateway.validation_errors import field_wrong
+from imsg_runtime.redis import Redis
+
+FRESH_S = 5.0
+"""Names change when a sender is configured anew: a send may go by what was right seconds ago."""
+
+LABELS: Mapping[str, Words] = {
+    "sender": Words("发件人", "sender"),
+    "reply_to": Words("回复地址", "reply-to address"),
+    "provider": Words("服务商", "provider"),
+}
+
+Names = Mapping[str, Mapping[str, Collection[str]]]
+"""A field → the names it may hold → the users who may use each; empty: all."""
+
+
+class PublishedNames:
+    """Reads what senders have published."""
+
+    def __init__(self, redis: Redis, now: Callable[[], float] = time.monotonic) -> None:
+        self._redis = redis
+        self._now = now
+        self._kept: dict[str, tuple[float, Names]] = {}
+
+    async def check(self, method: str, given: Mapping[str, str], username: str) -> None:
+        """Check the names that a user gives, each in its field; any passes while the channel has not said which it has.
+
+        Raises Refusal wrong_type, which lists the names there are, may_not_send_by; RedisUnavailable.
+        """
+        if not given:
+            return
+        known = await self._of(method)
+        for field, name in given.items():
+            if (names := known.get(field)) is None:
+                continue
+            if name not in names:
+                raise _unknown(field, name, [other for other, users in names.items() if not users or username in users])
+            if names[name] and username not in names[name]:
+                raise Refusal("may_not_send_by", sender=name)
+
+    async def _of(self, method: str) -> Names:
+        kept = self._kept.get(method)
+        if kept is not None and self._now() < kept[0]:
+            return kept[1]
+        fields = tuple(LABELS)
+        told = await self._redis.call("HMGET", names_key(method), *fields)
+        names = {field: found for field, text in zip(fields, told, strict=True) if (found := _read(text)) is not None}
+        self._kept[method] = (self._now() + FRESH_S, names)
+        return names
+
+
+def _read(text: bytes | None) -> Mapping[str, Collection[str]] | None:
+    try:
+        found = None if text is None else json.loads(text)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else None
+
+
+def _unknown(field: str, name: str, names: Collection[str]) -> Refusal:
+    label = LABELS[field]
+    zh = f"现有 {'、'.join(sorted(names))}" if names else "一个也没有设置"
+    en = f"there are {', '.join(sorted(names))}" if names else "none is set"
+    return field_wrong(field, f"没有名为 {name} 的{label.zh}，{zh}", f"there is no {label.en} {name}; {en}")
