@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 from starlette.types import ASGIApp
 
+from imsg_auth.api import api
 from imsg_auth.bootstrap import Bootstrap
 from imsg_auth.common_passwords import EXPOSED_ADMINISTRATOR, is_common
 from imsg_auth.healthcheck import Healthcheck
@@ -19,7 +20,7 @@ from imsg_auth.migrations import STEPS
 from imsg_auth.outbox import Outbox
 from imsg_auth.passwords import Passwords, hasher
 from imsg_auth.provider_switches import ProviderSwitches
-from imsg_auth.routes import Parts, api
+from imsg_auth.routes.parts import Parts
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
 from imsg_auth.tokens import Tokens, ids_from

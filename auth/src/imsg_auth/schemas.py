@@ -1,6 +1,7 @@
 """The JSON that auth takes and answers, as strict models; unknown fields of a request are ignored."""
 
-from datetime import datetime
+import base64
+import binascii
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
@@ -9,8 +10,13 @@ from imsg_auth import usernames
 from imsg_auth.store import Role
 from imsg_auth.tables import MAX_NAME
 from imsg_auth.usernames import MAX_LIMIT
+from imsg_runtime.responses import wrong
+from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 
 MAX_NAMES = 10_000
+PAGE = 50
+"""Users of a page, unless the query says."""
+
 PER_HOUR = 5
 PER_DAY = 20
 """What a new user starts with: the interface document's 默认值 (section 4)."""
@@ -73,17 +79,28 @@ NAME_PATTERN = r"^[^:/\u0000-\u001f\u007f-\u009f\u2028\u2029\u061c\u200e\u200f\u
 """Also kept out, where no pattern can: what reads as an e-mail address, a phone number or a tag."""
 
 
+_BASE64 = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$"
+
+
+def _read_cursor(text: str) -> str:
+    """Read the name after which a page begins."""
+    try:
+        return usernames.storable(base64.b64decode(text, altchars=b"-_", validate=True).decode())
+    except (binascii.Error, ValueError) as error:
+        raise wrong("应为上一页回答中的 next", "it must be `next` of the page before") from error
+
+
 def _example(fields: dict[str, object]) -> ConfigDict:
     return ConfigDict(json_schema_extra=lambda schema: schema.update(examples=[fields]))
 
 
-class Asked(BaseModel):
+class RequestBody(BaseModel):
     """A request's body: nothing is coerced, null in an optional field is as if it were absent."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
-class Login(Asked):
+class Login(RequestBody):
     """POST /api/login."""
 
     model_config = _example({"username": "li.wei", "password": "correct horse"})
@@ -92,7 +109,7 @@ class Login(Asked):
     password: AnyPassword
 
 
-class Registration(Asked):
+class Registration(RequestBody):
     """POST /api/register."""
 
     model_config = _example(
@@ -120,7 +137,7 @@ class Registration(Asked):
     available: bool | None = None
 
 
-class Modification(Asked):
+class Modification(RequestBody):
     """POST /api/modify/NAME: these three only."""
 
     model_config = _example({"per_day": 100, "per_hour": 10, "available": True})
@@ -130,7 +147,7 @@ class Modification(Asked):
     available: bool | None = None
 
 
-class Patch(Asked):
+class UserPatch(RequestBody):
     """PATCH /api/users/NAME: what is absent or null stays as it is."""
 
     model_config = _example({"phone": "13800138000", "recipients_per_day": 1_000})
@@ -148,7 +165,7 @@ class Patch(Asked):
     senders: Senders | None = None
 
 
-class SwitchAsked(Asked):
+class ProviderPatch(RequestBody):
     """PATCH /api/channels/METHOD/providers/NAME: what is absent or null stays as it is."""
 
     model_config = _example({"enabled": False})
@@ -164,7 +181,7 @@ class SwitchAsked(Asked):
     ] = None
 
 
-class Logout(Asked):
+class Logout(RequestBody):
     """POST /api/logout."""
 
     model_config = _example({"everywhere": False})
@@ -172,7 +189,7 @@ class Logout(Asked):
     everywhere: bool | None = None
 
 
-class PasswordChange(Asked):
+class PasswordChange(RequestBody):
     """POST /api/password."""
 
     model_config = _example({"old": "correct horse", "new": "battery staple"})
@@ -181,7 +198,25 @@ class PasswordChange(Asked):
     new: NewPassword
 
 
-class UserCacheRequest(Asked):
+class UsersQuery(BaseModel):
+    """The query of GET /api/users."""
+
+    model_config = ConfigDict(frozen=True)
+
+    search: Annotated[
+        str | None,
+        AfterValidator(usernames.storable),
+        WithJsonSchema({"type": "string", **_NO_NUL, "description": "Part of a name or contact."}),
+    ] = None
+    limit: PageLimit = PAGE
+    cursor: Annotated[
+        str | None,
+        AfterValidator(_read_cursor),
+        WithJsonSchema({"type": "string", "pattern": _BASE64, "description": "`next` of the page before: base64."}),
+    ] = None
+
+
+class UserCacheRequest(RequestBody):
     """POST /internal/mirror."""
 
     username: str
@@ -189,37 +224,28 @@ class UserCacheRequest(Asked):
     """The token for which the user's copy is wanted; gateways of before 1.0 leave it out."""
 
 
-class ContactsAsked(Asked):
+class ContactsLookup(RequestBody):
     """POST /internal/contacts."""
 
     method: str
     names: Annotated[list[str], Field(max_length=MAX_NAMES)]
 
 
-class HoldersAsked(Asked):
+class HoldersLookup(RequestBody):
     """POST /internal/holders."""
 
     method: str
     address: str
 
 
-class UsernamesAsked(Asked):
+class UsernamesLookup(RequestBody):
     """POST /internal/usernames."""
 
     method: str
     addresses: Annotated[list[str], Field(max_length=MAX_NAMES)]
 
 
-class Answered(BaseModel):
-    """A success."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
-
-    errorCode: Literal[0] = 0  # noqa: N815  the document's own name
-    errorMessage: Literal["OK"] = "OK"  # noqa: N815
-
-
-class SwitchAnswer(Answered):
+class ProviderSwitchAnswer(Success):
     """The switch as it is now, in force at the senders within seconds; null: as the settings say."""
 
     method: str
@@ -228,17 +254,15 @@ class SwitchAnswer(Answered):
     weight: int | None
 
 
-class TokenAnswer(Answered):
+class TokenAnswer(Success):
     """A new token."""
 
     token: str
     expires_in: Annotated[int, Field(description="Seconds from now.")]
 
 
-class UserRecord(BaseModel):
+class UserRecord(AnswerPart):
     """A user as administrators, and the user alone, see it; never with the password."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, Field(description="Immutable; a name that is registered again gets another.")]
     username: str
@@ -257,25 +281,25 @@ class UserRecord(BaseModel):
     used_day: int
     left_day: int
     used_recipients: Annotated[int, Field(description="Recipients of today.")]
-    created_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    created_at: Time
     twins: Annotated[
         list[str],
         Field(description="Users with the same e-mail address but for its case, from before that was one person."),
     ]
 
 
-class UserAnswer(UserRecord, Answered):
+class UserAnswer(UserRecord, Success):
     """One user."""
 
 
-class UsersAnswer(Answered):
+class UsersAnswer(Success):
     """A page of users, in the order of their names' code points."""
 
     users: list[UserRecord]
     next: Annotated[str | None, Field(description="The next page's cursor; null: this is the last page.")]
 
 
-class EventsAsked(BaseModel):
+class EventSubscription(BaseModel):
     """Which events of a user's messages somebody wants to hear, as callbacks says."""
 
     model_config = ConfigDict(frozen=True)
@@ -285,24 +309,19 @@ class EventsAsked(BaseModel):
     events: int
 
 
-class HoldersAnswer(Answered):
+class HoldersAnswer(Success):
     """Who has the contact."""
 
     usernames: list[str]
 
 
-class UsernamesAnswer(Answered):
+class UsernamesAnswer(Success):
     """Address → whose it is; those that are nobody's are absent."""
 
     usernames: dict[str, str]
 
 
-class ContactsAnswer(Answered):
+class ContactsAnswer(Success):
     """Name → address, null where the user has none; unknown users are absent."""
 
     contacts: dict[str, str | None]
-
-
-def rfc3339(at: datetime) -> str:
-    """Write a time in UTC, to the millisecond."""
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,7 +7,7 @@ from typing import Any
 
 from imsg_auth import usernames
 from imsg_auth.passwords import Passwords
-from imsg_auth.schemas import PER_DAY, PER_HOUR, Modification, Patch, Registration
+from imsg_auth.schemas import PER_DAY, PER_HOUR, Modification, Registration, UserPatch
 from imsg_auth.store import Store, User
 from imsg_auth.tokens import new_epoch
 from imsg_auth.user_changes import UserChanges
@@ -15,9 +15,6 @@ from imsg_channels import CONTACTS
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_runtime.callers import Caller
-
-PAGE, MAX_PAGE = 50, 500
-"""Users of a page: usually, and at most."""
 
 
 class Users:
@@ -71,7 +68,7 @@ class Users:
             await change.set(**values)
             await change.note(actor, "modify", **values)
 
-    async def change(self, actor: Caller, username: str, asked: Patch) -> User:
+    async def change(self, actor: Caller, username: str, asked: UserPatch) -> User:
         """Set what is said and return the user as it is then; a new password ends every token of the user.
 
         Raises Refusal no_such_user, contact_taken, last_administrator, wrong_type.

@@ -6,7 +6,7 @@ from pydantic_core import from_json
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.responses import HEADER_BYTES, Answer, percent_encode, refuse_with
+from imsg_runtime.responses import HEADER_BYTES, Answer, percent_encode, refuse_with, tell
 
 ALWAYS = ("errorCode", "errorMessage")
 
@@ -43,7 +43,7 @@ def print_only(response: Response, url: str) -> Response:
         else:
             content = from_json(bytes(response.body))
             headers = response.raw_headers
-            response = Answer({key: content[key] for key in keys if key in content})
+            response = Answer({key: content[key] for key in keys if key in content}, headers=tell(content))
             own = {b"content-length", *(name for name, _ in response.raw_headers)}
             response.raw_headers += [item for item in headers if item[0] not in own]
     response.status_code = 200

@@ -36,14 +36,14 @@ def find_caller(request: Request) -> Caller | None:
 
 
 def require_user(caller: Annotated[Caller | None, Depends(find_caller)]) -> Caller:
-    """Return the calling user. Raises Refusal no_right without one."""
+    """Return the calling user. Raises Refusal token_missing without one."""
     if caller is None:
-        raise Refusal("no_right")
+        raise Refusal("token_missing")
     return caller
 
 
 def require_administrator(caller: Annotated[Caller, Depends(require_user)]) -> Caller:
-    """Return the calling administrator. Raises Refusal no_right for anybody else."""
+    """Return the calling administrator. Raises Refusal token_missing, no_right."""
     if not caller.is_admin:
         raise Refusal("no_right")
     return caller

@@ -15,7 +15,7 @@ class AnswerPart(BaseModel):
 
 
 class Success(AnswerPart):
-    """The fields that every successful answer begins with."""
+    """A success."""
 
     errorCode: Literal[0] = 0  # noqa: N815  the interface's own names
     errorMessage: Literal["OK"] = "OK"  # noqa: N815
@@ -38,7 +38,7 @@ Time = Annotated[datetime, PlainSerializer(_write_time), WithJsonSchema({"type":
 """A time of an answer: RFC 3339 in UTC, to the millisecond."""
 
 
-def describe_refusals(*reasons: str) -> dict[int | str, dict[str, Any]]:
-    """Describe a user's route for FastAPI's `responses`: what it may refuse, beside what every route may."""
-    described = error_responses.describe((*error_responses.ANY, *error_responses.TOKEN, *reasons))
-    return dict(described.items())
+def describe_refusals(*reasons: str, wants_token: bool = True) -> dict[int | str, dict[str, Any]]:
+    """Describe what a route may refuse, for FastAPI's `responses`: these reasons and those of every route."""
+    token = error_responses.TOKEN if wants_token else ()
+    return dict(error_responses.describe((*error_responses.ANY, *token, *reasons)).items())

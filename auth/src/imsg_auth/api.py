@@ -1,0 +1,20 @@
+"""auth's API."""
+
+from fastapi import FastAPI
+
+from imsg_auth.routes import providers, services, sessions, users
+from imsg_auth.routes.parts import Parts
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_runtime.callers import Internal
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
+from imsg_web.app import make_internal_app
+
+UNAVAILABLE = (DatabaseUnavailable, RedisUnavailable, RedisRefused)
+
+
+def api(internal: Internal, parts: Parts) -> FastAPI:
+    """Make the API."""
+    routers = (sessions.router, users.router, providers.router, services.router)
+    app = make_internal_app("iMSG auth", internal, routers, UNAVAILABLE)
+    app.state.parts = parts
+    return app

@@ -1,0 +1,1 @@
+"""auth's routes, a module for each resource; the gateway relays all but those of `services`."""

@@ -1,0 +1,42 @@
+"""What the routes call, as FastAPI's dependencies give it to them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from imsg_auth.provider_switches import ProviderSwitches
+from imsg_auth.sessions import Sessions
+from imsg_auth.tokens import Tokens
+from imsg_auth.user_cache import UserCache
+from imsg_auth.users import Users
+from imsg_runtime.quota import Quota
+
+ADDRESS_HEADER = "x-imsg-address"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes call."""
+
+    users: Users
+    sessions: Sessions
+    user_cache: UserCache
+    tokens: Tokens
+    quota: Quota
+    switches: ProviderSwitches
+
+
+def find_parts(request: Request) -> Parts:
+    """Return what the routes call, as the app holds it."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def find_address(request: Request) -> str:
+    """Return the client's address as the gateway saw it."""
+    return request.headers.get(ADDRESS_HEADER, "")
+
+
+AuthParts = Annotated[Parts, Depends(find_parts)]
+ClientAddress = Annotated[str, Depends(find_address)]

@@ -1,0 +1,61 @@
+"""What only other services ask; the edge knows none of these paths."""
+
+from fastapi import APIRouter
+
+from imsg_auth import usernames
+from imsg_auth.routes.parts import AuthParts
+from imsg_auth.schemas import (
+    ContactsAnswer,
+    ContactsLookup,
+    EventSubscription,
+    HoldersAnswer,
+    HoldersLookup,
+    UserCacheRequest,
+    UsernamesAnswer,
+    UsernamesLookup,
+)
+from imsg_contract.errors import Refusal
+from imsg_web.authorization import InternalRoute
+from imsg_web.schemas import Success
+
+MAX_SHOWN = 80
+"""Characters of an unknown name that an answer repeats."""
+
+router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_schema=False)
+
+
+@router.post("/mirror")
+async def cache_user(body: UserCacheRequest, parts: AuthParts) -> Success:
+    """Write a user into Redis."""
+    # Anybody can cause this call by a made-up token: no row is locked before the token is known to be ours.
+    user = await parts.user_cache.find(body.username) if usernames.can_be(body.username) else None
+    if user is not None and body.token is not None and not parts.tokens.has_made(body.token, user):
+        raise Refusal("token_invalid")
+    if user is None or not await parts.user_cache.write(body.username):
+        raise Refusal("no_such_user", username=body.username[:MAX_SHOWN])
+    return Success()
+
+
+@router.post("/contacts")
+async def find_contacts(body: ContactsLookup, parts: AuthParts) -> ContactsAnswer:
+    """Return the contacts of users."""
+    return ContactsAnswer(contacts=await parts.users.contacts(body.method, body.names))
+
+
+@router.post("/holders")
+async def find_holders(body: HoldersLookup, parts: AuthParts) -> HoldersAnswer:
+    """Return the users whose contact an address is, in any spelling."""
+    return HoldersAnswer(usernames=await parts.users.holders(body.method, body.address))
+
+
+@router.post("/usernames")
+async def find_usernames(body: UsernamesLookup, parts: AuthParts) -> UsernamesAnswer:
+    """Return the users whose contacts some addresses are."""
+    return UsernamesAnswer(usernames=await parts.users.usernames(body.method, body.addresses))
+
+
+@router.put("/events")
+async def subscribe(body: EventSubscription, parts: AuthParts) -> Success:
+    """Set which events of a user's messages callbacks wants."""
+    await parts.users.set_events(body.username, body.user_id, body.events)
+    return Success()

@@ -1,0 +1,109 @@
+"""What administrators do with users."""
+
+import base64
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from imsg_auth.routes.parts import AuthParts, Parts
+from imsg_auth.schemas import (
+    Modification,
+    Registration,
+    UserAnswer,
+    UserPatch,
+    UserRecord,
+    UsersAnswer,
+    UsersQuery,
+)
+from imsg_auth.store import User
+from imsg_contract.error_responses import BODY
+from imsg_web.authorization import Administrator, InternalRoute
+from imsg_web.schemas import Success, describe_refusals
+
+LAST_ADMINISTRATOR = "last_administrator"
+
+router = APIRouter(prefix="/api", route_class=InternalRoute)
+
+
+@router.post("/register", responses=describe_refusals("no_right", *BODY, "username_taken", "contact_taken"))
+async def register(administrator: Administrator, body: Registration, parts: AuthParts) -> Success:
+    """Add a user."""
+    await parts.users.register(administrator, body)
+    return Success()
+
+
+@router.post("/modify/{username}", responses=describe_refusals("no_right", *BODY, "no_such_user"))
+async def modify(administrator: Administrator, username: str, body: Modification, parts: AuthParts) -> Success:
+    """Set a user's limits, in force for the very next send."""
+    await parts.users.modify(administrator, username, body)
+    return Success()
+
+
+@router.get("/users", responses=describe_refusals("no_right", "wrong_type"))
+async def list_users(_: Administrator, query: Annotated[UsersQuery, Query()], parts: AuthParts) -> UsersAnswer:
+    """List the users."""
+    found, has_more = await parts.users.page(query.cursor, query.search, query.limit)
+    twins = await parts.users.twins(found)
+    records = [await _read_record(parts, user, twins) for user in found]
+    following = base64.urlsafe_b64encode(found[-1].username.encode()).decode() if has_more else None
+    return UsersAnswer(users=records, next=following)
+
+
+@router.get("/users/{username}", responses=describe_refusals("no_right", "no_such_user"))
+async def get_user(_: Administrator, username: str, parts: AuthParts) -> UserAnswer:
+    """Show one user."""
+    return await show_with_twins(parts, await parts.users.find(username))
+
+
+@router.patch(
+    "/users/{username}",
+    responses=describe_refusals("no_right", *BODY, "no_such_user", "contact_taken", LAST_ADMINISTRATOR),
+)
+async def change_user(administrator: Administrator, username: str, body: UserPatch, parts: AuthParts) -> UserAnswer:
+    """Change a user."""
+    return await show_with_twins(parts, await parts.users.change(administrator, username, body))
+
+
+@router.delete("/users/{username}", responses=describe_refusals("no_right", "no_such_user", LAST_ADMINISTRATOR))
+async def remove_user(administrator: Administrator, username: str, parts: AuthParts) -> Success:
+    """Remove a user; the messages stay."""
+    await parts.users.remove(administrator, username)
+    return Success()
+
+
+async def show_user(parts: Parts, user: User, twins: Mapping[str, list[str]] = MappingProxyType({})) -> UserAnswer:
+    """Show a user with what is used of the limits."""
+    record = await _read_record(parts, user, twins)
+    return UserAnswer(**record.model_dump())
+
+
+async def show_with_twins(parts: Parts, user: User) -> UserAnswer:
+    """Show a user as administrators see it."""
+    return await show_user(parts, user, await parts.users.twins([user]))
+
+
+async def _read_record(parts: Parts, user: User, twins: Mapping[str, list[str]]) -> UserRecord:
+    used = await parts.quota.read_used(user.username, user.id)
+    return UserRecord(
+        id=user.id,
+        username=user.username,
+        role=user.role,
+        phone=user.phone,
+        email=user.email,
+        wechat=user.wechat,
+        available=user.available,
+        per_hour=user.per_hour,
+        per_day=user.per_day,
+        recipients_per_day=user.recipients_per_day,
+        may_send_codes=user.may_send_codes,
+        senders="all" if user.senders is None else [name for name in user.senders.split(",") if name],
+        used_hour=used.hour,
+        left_hour=max(0, user.per_hour - used.hour),
+        used_day=used.day,
+        left_day=max(0, user.per_day - used.day),
+        used_recipients=used.recipients,
+        created_at=user.created_at,
+        twins=twins.get(user.username, []),
+    )
