@@ -18,7 +18,6 @@ from imsg_auth.login_limits import (
     SLOWED_S,
     WAITS_S,
     KnownNetworks,
-    network_of,
 )
 from imsg_auth.passwords import Passwords, hasher
 from imsg_contract.errors import Refusal
@@ -202,12 +201,6 @@ async def test_very_many_guesses_in_all_slow_every_stranger_and_refuse_none(
     assert clock.slept_s == 0
     assert await guarded.check("b", "192.0.2.1", hashed, "right", "b")
     assert clock.slept_s == SLOWED_S
-
-
-async def test_addresses_of_one_site_are_one_network() -> None:
-    assert network_of("2001:db8:1:2:3:4:5:6") == network_of("2001:db8:1:2::1%eth0") == "2001:db8:1:2::/64"
-    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") == "192.0.2.1"
-    assert network_of("unknown") == "unknown"
 
 
 async def test_a_flood_of_made_up_names_delays_neither_who_is_known_nor_another_stranger() -> None:

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from imsg_contract.errors import Refusal
-from imsg_gateway.bodies import Gone, Intake
 from imsg_runtime import redis
 from imsg_testing.gateway import User, mail, process, token_of
 
@@ -187,65 +186,6 @@ async def test_what_is_no_http_is_answered_in_the_public_shape(line: Line) -> No
     line.writer.write(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")
     assert await line.answer() == (400, Refusal("not_http").answer(english=False))
     assert await line.reader.read() == b""
-
-
-def play(*messages: dict[str, object]) -> object:
-    """Play a client that sends these and then nothing for ever."""
-    waiting = list(messages)
-
-    async def receive() -> dict[str, object]:
-        if not waiting:
-            await asyncio.Event().wait()
-        return waiting.pop(0)
-
-    return receive
-
-
-PART = {"type": "http.request", "body": b"{", "more_body": True}
-
-
-async def test_a_client_that_falls_silent_is_not_waited_for() -> None:
-    intake = Intake(silence_s=0.05)
-    with pytest.raises(Refusal, match="body_incomplete"):
-        async with intake.body(play(PART), None):  # type: ignore[arg-type]
-            pass
-    assert intake.held == 0
-
-
-async def test_a_client_that_drips_is_not_waited_for_longer_than_an_upload_may_take() -> None:
-    async def dripping() -> dict[str, object]:
-        await asyncio.sleep(0.01)
-        return PART
-
-    intake = Intake(silence_s=0.1, upload_s=0.3)
-    with pytest.raises(Refusal, match="body_incomplete"):
-        async with intake.body(dripping, None):
-            pass
-    assert intake.held == 0
-
-
-async def test_bodies_held_at_once_are_bounded_and_let_go_again() -> None:
-    intake = Intake(max_bytes=100, max_in_flight=150, shares=1)
-    whole = {"type": "http.request", "body": b"x" * 80, "more_body": False}
-    async with intake.body(play(whole), "80") as first:  # type: ignore[arg-type]
-        assert len(first) == 80
-        for address, reason in (("127.0.0.2", "overloaded"), ("", "too_many_bodies")):
-            with pytest.raises(Refusal, match=reason):
-                async with intake.body(play(whole), None, address=address):  # type: ignore[arg-type]
-                    pass
-        assert intake.held == 80
-        assert sum(intake.held_by.values()) == 80
-    async with intake.body(play(whole), None):  # type: ignore[arg-type]
-        pass
-    assert intake.held == 0
-
-
-async def test_a_client_that_leaves_is_gone() -> None:
-    intake = Intake()
-    with pytest.raises(Gone):
-        async with intake.body(play(PART, {"type": "http.disconnect"}), None):  # type: ignore[arg-type]
-            pass
-    assert intake.held == 0
 
 
 @pytest.mark.parametrize("offer", ["h2c", "TLS/1.0"])

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import json
 import os
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -16,12 +17,14 @@ from imsg_testing.deployment import Deployment, running
 SLOW = 8
 LARGE = 15_900_000
 HALF_OPEN = 3_000
+SIGNING = "whsec_" + base64.b64encode(b"nothing but octets to sign by").decode()
+MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Run `imsg up`."""
-    with running(tmp_path_factory.mktemp("bounds")) as opened:
+    with running(tmp_path_factory.mktemp("bounds"), {"IMSG_SMTP__BOUNCE_SECRET": SIGNING}) as opened:
         opened.open_wide()
         yield opened
 
@@ -79,8 +82,14 @@ def test_half_open_connections_are_dropped_in_time_and_nobody_waits_for_them(sta
     """Half of them say nothing, half begin a head and drip on."""
 
     async def run() -> tuple[int, float]:
-        silent = [await asyncio.open_connection("127.0.0.1", stack.port) for _ in range(HALF_OPEN // 2)]
-        begun = [await asyncio.open_connection("127.0.0.1", stack.port) for _ in range(HALF_OPEN // 2)]
+        ten = [(f"127.0.5.{n}", 0) for n in range(10)]
+        silent, begun = [
+            [
+                await asyncio.open_connection("127.0.0.1", stack.port, local_addr=ten[n % 10])
+                for n in range(HALF_OPEN // 2)
+            ]
+            for _ in range(2)
+        ]
         began = time.monotonic()
         for _, writer in begun:
             writer.write(b"GET / HTTP/1.1\r\nHost: lo")
@@ -180,3 +189,83 @@ def test_hooks_take_a_mebibyte(stack: Deployment) -> None:
     with talk(stack, head.encode()) as sock:
         say(sock, b"x" * 1_048_600)
         assert b" 413 " in sock.recv(65_536)
+
+
+def _push(path: str, *headers: str, length: int = MIB) -> bytes:
+    lines = (f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {length}", "Connection: close", *headers)
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+def _sign(name: str = "1", *, age_s: int = 0, signature: str = "") -> tuple[str, ...]:
+    digest = signature or "v1," + base64.b64encode(bytes(32)).decode()
+    return (
+        f"webhook-id: {name}",
+        f"webhook-timestamp: {int(time.time()) - age_s}",
+        f"webhook-signature: {digest}",
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        _sign()[:2],
+        _sign()[1:],
+        _sign(age_s=600),
+        _sign(age_s=-600),
+        _sign(signature="v1,"),
+        _sign(signature="v1,bm90IGEgZGlnZXN0"),
+        _sign(signature="v1a," + "A" * 88),
+        _sign(signature="v1,签名"),
+    ],
+)
+def test_a_push_whose_signature_has_no_form_or_is_old_is_refused_unread(
+    stack: Deployment, headers: tuple[str, ...]
+) -> None:
+    with talk(stack, _push("/hooks/smtp", *headers)) as sock:  # and not one octet of its body
+        status, answer = hear(sock)
+    assert (status, answer["reason"]) == (401, "not_signed")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/hooks/smtp", _sign()),
+        ("/sandbox/aliyun/", ()),
+        ("/sandbox/wecom/cgi-bin/webhook/send?key=x", ()),
+        ("/sandbox/wechat/api/cgi-bin/message/template/send", ()),
+        ("/sandbox/sms/replies", ()),
+        ("/api/v2/messages", ()),
+    ],
+)
+def test_bodies_of_one_address_share_one_budget_wherever_they_go(
+    stack: Deployment, path: str, headers: tuple[str, ...]
+) -> None:
+    """Twenty that drip, half of them at other URLs of other services: 16 MiB are held, and no more."""
+    source = f"127.0.6.{len(path)}"
+    with contextlib.ExitStack() as connections:
+        slow = []
+        for n in range(20):
+            asked = (path, *headers) if n % 2 else ("/hooks/smtp", *_sign())
+            sock = connections.enter_context(talk(stack, _push(*asked), source))
+            say(sock, b"x" * (MIB - 1))
+            slow.append(sock)
+        answered, _, _ = select.select(slow, (), (), 10)
+        heard = [hear(sock) for sock in answered]
+        with talk(stack, _push("/api/login", length=2) + b"{}", "127.0.7.1") as other:
+            assert hear(other)[0] == 200
+    assert heard, "somebody was told to wait"
+    assert {answer["reason"] for _, answer in heard} == {"too_many_bodies"}
+
+
+def test_one_address_has_a_thousand_connections(stack: Deployment) -> None:
+    with contextlib.ExitStack() as connections:
+        for _ in range(1_000):
+            connections.enter_context(talk(stack, b"", "127.0.8.1"))
+        with talk(stack, b"", "127.0.8.1") as one_more:
+            status, answer = hear(one_more)
+        with talk(stack, _push("/api/login", length=2) + b"{}", "127.0.8.2") as other:
+            assert hear(other)[0] == 200
+    assert (status, answer["reason"]) == (429, "too_many_connections")
+    with talk(stack, _push("/api/login", length=2) + b"{}", "127.0.8.1") as again:
+        assert hear(again)[0] == 200

@@ -5,7 +5,6 @@ anywhere else the owner has a try of their own an hour, however many others gues
 """
 
 import hashlib
-import ipaddress
 import math
 import time
 from collections.abc import Callable
@@ -43,22 +42,6 @@ SLOWED_S = WAITS_S[-1]
 KNOWN_NETWORKS = 32
 KNOWN_FOR_S = 90 * 86_400
 """How many networks of a user are remembered, the newest, and for how long after the last log-in."""
-
-IPV6_SITE = 64
-"""What one customer has of IPv6 at least (RFC 6177): its addresses are one."""
-
-
-def network_of(address: str) -> str:
-    """Name the network that an address stands for: itself, or its /64 where it is IPv6."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address[:64]
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.ip_network((found, IPV6_SITE), strict=False))
-    return str(found)
 
 
 class KnownNetworks:

@@ -9,7 +9,8 @@ from argon2.exceptions import VerifyMismatchError
 
 from imsg_auth.common_passwords import is_common
 from imsg_auth.hashing_queue import HashingQueue
-from imsg_auth.login_limits import Attempt, KnownNetworks, LoginLimits, network_of
+from imsg_auth.login_limits import Attempt, KnownNetworks, LoginLimits
+from imsg_runtime.clients import network_of
 from imsg_runtime.quota import Tallies
 
 

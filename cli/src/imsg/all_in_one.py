@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 import imsg_auth.main
 import imsg_callbacks.main
@@ -53,6 +53,8 @@ class Settings(Common):
     token_key: Keys = ()
     secret_key: Keys = ()
     sandbox: SandboxAsked = SandboxAsked()
+    connections_per_address: Annotated[int, Field(ge=1)] = 1_000
+    """How many one address (IPv6: one /64) may have open at once; those of `trusted_proxies` any number."""
 
 
 class Main(Protocol):

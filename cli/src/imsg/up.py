@@ -15,6 +15,8 @@ from imsg import all_in_one, banner, data_folder, tombstones
 from imsg.all_in_one import AllInOne, RuntimeConfig, Settings
 from imsg.valkey import Valkey, ValkeyDied
 from imsg_runtime import unknown_settings
+from imsg_runtime.bodies import Intake
+from imsg_runtime.clients import Clients
 from imsg_runtime.hosts import Hosts, Named
 from imsg_runtime.life import Life
 from imsg_runtime.observe import configure
@@ -51,16 +53,19 @@ async def run(settings: Settings, life: Life, *, with_console: bool = True) -> i
             tombstones.bring(settings.data_dir)
             config = all_in_one.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
             everything = all_in_one.make(config, with_console=with_console)
+            intake = Intake(Clients(settings.trusted_proxies), connections_per_network=settings.connections_per_address)
             for part in everything.parts:
-                part.life = life
+                part.life, part.intake = life, intake
             if server is not None:
                 await stack.enter_async_context(server.running())
             await stack.enter_async_context(everything.running())
             collect_less()
-            return await _serve(sock, config, everything, server)
+            return await _serve(sock, intake, config, everything, server)
 
 
-async def _serve(sock: socket.socket, config: RuntimeConfig, everything: AllInOne, server: Valkey | None) -> int:
+async def _serve(
+    sock: socket.socket, intake: Intake, config: RuntimeConfig, everything: AllInOne, server: Valkey | None
+) -> int:
     announcing: list[asyncio.Task[None]] = []
     watched = {part.name: asyncio.create_task(part.failure()) for part in everything.parts}
     if server is not None:
@@ -74,6 +79,7 @@ async def _serve(sock: socket.socket, config: RuntimeConfig, everything: AllInOn
         return await serve(
             Named(everything.router, Hosts(config.settings), everything.router.refuse),
             sock,
+            intake,
             on_stop=stop,
             failure=_first(watched),
             on_listening=lambda: announcing.append(asyncio.create_task(_announce(config, everything))),

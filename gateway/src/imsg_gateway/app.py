@@ -10,13 +10,13 @@ from starlette.types import Receive, Scope, Send
 from imsg_contract.errors import Refusal
 from imsg_gateway import v1
 from imsg_gateway.authentication import Authenticator
-from imsg_gateway.bodies import OFF_LOOP_BYTES, Gone, Intake
-from imsg_gateway.clients import Clients
 from imsg_gateway.metrics import UNKNOWN_ROUTE, RequestMetrics
 from imsg_gateway.request import ClientRequest, read
 from imsg_gateway.routes import Right, Route, Table
 from imsg_gateway.validation_errors import field_unknown
-from imsg_runtime.http import WHOLE
+from imsg_runtime import bodies
+from imsg_runtime.bodies import OFF_LOOP_BYTES
+from imsg_runtime.clients import Clients
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.responses import refuse_with, report_crash
@@ -30,12 +30,9 @@ AWAY_RETRY_S = 3
 class GatewayApp:
     """Reads a request, finds who answers it, settles its token, answers."""
 
-    def __init__(
-        self, table: Table, authenticator: Authenticator, intake: Intake, clients: Clients, metrics: RequestMetrics
-    ) -> None:
+    def __init__(self, table: Table, authenticator: Authenticator, clients: Clients, metrics: RequestMetrics) -> None:
         self._table = table
         self._authenticator = authenticator
-        self._intake = intake
         self._clients = clients
         self._metrics = metrics
 
@@ -49,10 +46,7 @@ class GatewayApp:
             path = path[:-1]
         url = v1.url_of(path)
         ignored: list[str] = []
-        try:
-            response, pattern = await self._answer(scope, receive, path, None if url is None else ignored)
-        except Gone:
-            return
+        response, pattern = await self._answer(scope, receive, path, None if url is None else ignored)
         seconds = self._metrics.clock() - begun
         self._metrics.count(scope["method"], pattern, _version(pattern), response, seconds)
         if url is not None:
@@ -78,8 +72,6 @@ class GatewayApp:
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             log.warning("dependency_unavailable", path=path.split("/")[:3], why=str(away))
             response = refuse_with(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
-        except Gone:
-            raise
         except Exception as error:  # noqa: BLE001  the HTTP handler's edge: a bug is answered and logged
             response = report_crash(error, _language(scope))
         return response, pattern
@@ -90,26 +82,24 @@ class GatewayApp:
         """Have a request answered; fields that nobody reads are added to `ignored`, or refused where it is None."""
         route, names = found
         headers = Headers(scope=scope)
-        declared, is_whole = headers.get("content-length"), WHOLE in scope
         address = self._clients.address(scope)
-        limit = route.max_body_bytes
-        async with self._intake.body(receive, declared, is_whole=is_whole, limit=limit, address=address) as body:
-            asked = await _read(scope, headers, path, names, body, address=address, needs_body=route.needs_body)
-            strays = route.strays(asked)
-            if ignored is not None:
-                ignored += strays
-                strays = []
-            credential = None
-            if route.right is not Right.OPEN:
-                credential = self._authenticator.read(asked.token)
-                if route.right is not Right.SENDER or strays:
-                    caller = await credential.authenticate()
-                    if route.right is Right.ADMIN and not caller.is_admin:
-                        raise Refusal("no_right")
-            if strays:
-                known = route.fields if strays[0] in asked.fields else route.params
-                raise field_unknown(strays[0], known)
-            return await route.handler(asked, credential)
+        body = await bodies.read(scope, receive, route.max_body_bytes)
+        asked = await _read(scope, headers, path, names, body, address=address, needs_body=route.needs_body)
+        strays = route.strays(asked)
+        if ignored is not None:
+            ignored += strays
+            strays = []
+        credential = None
+        if route.right is not Right.OPEN:
+            credential = self._authenticator.read(asked.token)
+            if route.right is not Right.SENDER or strays:
+                caller = await credential.authenticate()
+                if route.right is Right.ADMIN and not caller.is_admin:
+                    raise Refusal("no_right")
+        if strays:
+            known = route.fields if strays[0] in asked.fields else route.params
+            raise field_unknown(strays[0], known)
+        return await route.handler(asked, credential)
 
 
 async def _read(

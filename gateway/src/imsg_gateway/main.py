@@ -1,6 +1,5 @@
 """The gateway's wiring: settings, parts in order, the table of routes."""
 
-import ipaddress
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,10 +23,8 @@ from imsg_gateway.app import GatewayApp
 from imsg_gateway.attachments import Files
 from imsg_gateway.authentication import Authenticator
 from imsg_gateway.backpressure import Backpressure
-from imsg_gateway.bodies import Intake
 from imsg_gateway.channels import Channels
 from imsg_gateway.check import Checker
-from imsg_gateway.clients import Clients
 from imsg_gateway.document import Document
 from imsg_gateway.draft import DraftReader
 from imsg_gateway.follower_requests import FollowerRequests
@@ -45,6 +42,7 @@ from imsg_gateway.send import SendHandler
 from imsg_gateway.templates import PublishedTemplates
 from imsg_runtime import redis, service_client
 from imsg_runtime.callers import Apps
+from imsg_runtime.clients import Clients
 from imsg_runtime.quota import Quota, Tallies
 from imsg_runtime.restraint import Restraint
 from imsg_runtime.service import Service
@@ -114,7 +112,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
         async with AsyncExitStack() as stack:
             yield await _open_parts(chosen, apps or {}, service, stack)
 
-    return Service("gateway", chosen, opening, v1.refuse, bounds_bodies=False)
+    return Service("gateway", chosen, opening, v1.refuse)
 
 
 class _Peers(NamedTuple):
@@ -164,9 +162,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(providers.watch(), "providers")
     service.watch(restraint.watch(), "restraint")
     _show_queues(service, broker, backpressure)
-    proxies = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
     requests = RequestMetrics(service.metrics, time.perf_counter)
-    return GatewayApp(_table(settings, own, peers, channels), authenticator, Intake(), Clients(proxies), requests)
+    clients = Clients(settings.trusted_proxies)
+    return GatewayApp(_table(settings, own, peers, channels), authenticator, clients, requests)
 
 
 def _make_drafts(settings: Settings, store: redis.Redis, auth: Peer, templates: PublishedTemplates) -> DraftReader:

@@ -132,7 +132,7 @@ def _stored(parts: Parts) -> Routes[Caller | None]:
         expires_at = read_time(call.query, "expires_at")
         if expires_at is None:
             raise Refusal("missing", field="expires_at")
-        body = await bodies.read(call.request.receive, MAX_BYTES)
+        body = await bodies.read(call.request.scope, call.request.receive, MAX_BYTES)
         await parts.attachments.put(_place(call), body, expires_at)
         return Answer(ok())
 

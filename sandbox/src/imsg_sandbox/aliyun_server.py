@@ -9,7 +9,8 @@ import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from imsg_runtime.http import Protocol
+from imsg_runtime.bodies import Intake
+from imsg_runtime.http import serve_by
 from imsg_runtime.responses import Answer
 from imsg_runtime.settings import StartError, variable
 from imsg_runtime.uvicorn_internals import UvicornServer
@@ -40,7 +41,7 @@ class AliyunApi(SmsApi):
 
 
 @asynccontextmanager
-async def serving(host: str, port: int, app: ASGIApp) -> AsyncIterator[int]:
+async def serving(host: str, port: int, app: ASGIApp, intake: Intake) -> AsyncIterator[int]:
     """Serve an app at the root of a port, which is yielded, for as long as the context lasts. Raises StartError."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -53,9 +54,15 @@ async def serving(host: str, port: int, app: ASGIApp) -> AsyncIterator[int]:
             f"choose another {variable('sandbox', 'aliyun_port')}, or 0 for a free one."
         ) from error
     config = uvicorn.Config(
-        app, http=Protocol, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+        intake.guard(app),
+        http=serve_by(intake),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=1,
-    )  # fmt: skip
+    )
     server = UvicornServer(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     try:

@@ -142,7 +142,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Sandbox, stack: A
     ground = Ground(inbox, faults, callbacks, own.sms_hooks, _now)
     port = _play_sms(api, settings, reports, ground, admission)
     service.aliyun_port = await stack.enter_async_context(
-        aliyun_serving(own.smtp_host or settings.host, own.aliyun_port, port)
+        aliyun_serving(own.smtp_host or settings.host, own.aliyun_port, port, service.intake)
     )
     api.include_router(routes(inbox, faults, admission, aliyun_port=service.aliyun_port))
     return api

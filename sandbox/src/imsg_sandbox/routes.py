@@ -12,6 +12,7 @@ from imsg_contract.errors import Refusal
 from imsg_runtime.responses import JSON, PRIVATE, Answer, encode, ok, wrong_field
 from imsg_sandbox import magic
 from imsg_sandbox.admission import Admission
+from imsg_sandbox.body import read_body
 from imsg_sandbox.faults import LATENCY_MS, SUPPORTED, Fault, Faults, Order
 from imsg_sandbox.inbox import Inbox, Received
 
@@ -77,7 +78,7 @@ def routes(inbox: Inbox, faults: Faults, admission: Admission, *, aliyun_port: i
     @router.put("/faults")
     async def order(request: Request) -> Answer:
         """Order a fault: the next `times` messages meet it; without times, all do until it is taken back (0)."""
-        faults.place(_read(await request.body()))
+        faults.place(_read(await read_body(request)))
         return Answer(ok(faults=[_show(order) for order in faults.list_orders()]))
 
     @router.delete("/faults")

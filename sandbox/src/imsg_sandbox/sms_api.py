@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from imsg_sandbox.aliyun_signatures import Call, pairs
+from imsg_sandbox.body import read_body
 from imsg_sandbox.cut import Cut, linger
 from imsg_sandbox.faults import HANG_S, Fault, Faults
 
 METHOD = "sms"
-MAX_BODY_BYTES = 1024 * 1024
 
 
 class SmsApi:
@@ -27,10 +27,7 @@ class SmsApi:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        try:
-            call = await _read(request)
-        except ClientDisconnect:
-            return
+        call = await _read(request)
         answer = await self._struck(request) or await self._answer(call)
         await answer(scope, receive, send)
 
@@ -48,13 +45,9 @@ class SmsApi:
 
 
 async def _read(request: Request) -> Call:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            break
+    body = await read_body(request)
     headers = {name.lower(): value for name, value in request.headers.items()}
     is_form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-    form = pairs(bytes(body).decode("utf-8", "replace")) if is_form else []
+    form = pairs(body.decode("utf-8", "replace")) if is_form else []
     path = request.scope.get("raw_path", b"/").decode("latin-1")
-    return Call(request.method, path, pairs(request.url.query), form, headers, bytes(body))
+    return Call(request.method, path, pairs(request.url.query), form, headers, body)

@@ -13,6 +13,7 @@ from imsg_contract.errors import Refusal
 from imsg_runtime.responses import Answer, ok, wrong_field
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.aliyun_rules import BEIJING
+from imsg_sandbox.body import read_body
 from imsg_sandbox.inbox import Inbox
 from imsg_sandbox.sms_api import METHOD
 from imsg_sandbox.sms_callbacks import Callback, Callbacks
@@ -57,7 +58,7 @@ def routes(inbox: Inbox, callbacks: Callbacks, answering: Mapping[str, Answering
     async def reply(request: Request) -> Response:
         """Answer the last SMS that came to a number; `kept` says whether iMSG took it."""
         try:
-            written = Written.model_validate_json(await request.body() or b"null")
+            written = Written.model_validate_json(await read_body(request) or b"null")
         except ValidationError as error:
             raise wrong_field(error.errors()[0]) from error
         number = read_number(written.sender)

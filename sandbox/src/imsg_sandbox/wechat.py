@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from imsg_contract.errors import Refusal
 from imsg_runtime.responses import Answer, ok, wrong_field
 from imsg_sandbox.admission import Admission
+from imsg_sandbox.body import read_body
 from imsg_sandbox.wechat_accounts import Account, Accounts
 from imsg_sandbox.wechat_push import Pusher
 
@@ -96,7 +97,7 @@ class People:
 
     async def follow(self, request: Request) -> Answer:
         """Let somebody new follow an account; `reply` is what it greets them with."""
-        asked = _read(Following, await request.body() or b"{}")
+        asked = _read(Following, await read_body(request) or b"{}")
         account = self._accounts.find(asked.account)
         if account is None:
             raise Refusal("no_such_account", account=asked.account or "")
@@ -112,7 +113,7 @@ class People:
 
     async def scan(self, openid: str, request: Request) -> Answer:
         """Scan a QR code of the account; whoever has left follows again by it."""
-        asked = _read(Scan, await request.body())
+        asked = _read(Scan, await read_body(request))
         account = self._account(openid)
         scene = self._scene(account, asked.url)
         if openid in account.left:
@@ -129,7 +130,7 @@ class People:
         return await self._change(openid, request, "subscribe_msg_change_event", "reject")
 
     async def _change(self, openid: str, request: Request, event: str, said: str) -> Answer:
-        asked = _read(Grant, await request.body() or b"{}")
+        asked = _read(Grant, await read_body(request) or b"{}")
         account = self._account(openid)
         templates = asked.templates or list(account.notices)
         for template in templates:
@@ -142,12 +143,12 @@ class People:
 
     async def press(self, openid: str, request: Request) -> Answer:
         """Press a button of the menu; `reply` is what the account answers."""
-        asked = _read(Press, await request.body())
+        asked = _read(Press, await read_body(request))
         return await self._push(openid, "press", {"MsgType": "event", "Event": "CLICK", "EventKey": asked.key})
 
     async def say(self, openid: str, request: Request) -> Answer:
         """Write a text; `reply` is what the account answers."""
-        asked = _read(Text, await request.body())
+        asked = _read(Text, await read_body(request))
         account = self._account(openid)
         account.messages += 1
         fields = {"MsgType": "text", "Content": asked.text, "MsgId": str(account.messages)}

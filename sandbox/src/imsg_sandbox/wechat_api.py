@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from imsg_sandbox import wechat_codes, wechat_menu, wechat_templates
+from imsg_sandbox.body import read_body
 from imsg_sandbox.cut import Cut, linger
 from imsg_sandbox.faults import HANG_S, Fault, Faults, Order
 from imsg_sandbox.inbox import Inbox, Received
@@ -94,7 +95,7 @@ class Api:
             raise Refused(40066)
         if known.verb != request.method:
             raise Refused(43002 if known.verb == "POST" else 43001)
-        return await known.carry_out(request, await request.body())
+        return await known.carry_out(request, await read_body(request))
 
     async def _token(self, request: Request, _: bytes) -> Answer:
         asked = dict(request.query_params)

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, SecretStr
 from starlette.responses import JSONResponse, Response
 
+from imsg_sandbox.body import read_body
 from imsg_sandbox.cut import Cut, linger
 from imsg_sandbox.faults import HANG_S, Fault, Faults
 from imsg_sandbox.inbox import Inbox, Received
@@ -66,7 +67,7 @@ class Webhook:
 
     async def take(self, request: Request) -> Response:
         """Answer a call, or play what was ordered to go wrong."""
-        body = await request.body()
+        body = await read_body(request)
         name = self._name(request.query_params.get("key", ""))
         struck = self.faults.strike(
             METHOD, Fault.HANG, Fault.RESET_BEFORE, Fault.SERVER_ERROR, Fault.RESET_AFTER, Fault.LATENCY

@@ -101,7 +101,7 @@ def routes(keeper: Keeper, providers: Sequence[Reporting], public_url: str = "")
         provider = known.get(name)
         if provider is None or provider.secret is None or not _same(given, provider.secret):
             raise Refusal("no_such_url", path=request.url.path)
-        body = await bodies.read(request.receive, MAX_BODY_BYTES)
+        body = await bodies.read(request.scope, request.receive, MAX_BODY_BYTES)
         headers = {header.lower(): value for header, value in request.headers.items()}
         try:
             read = provider.read(Push(_url(request, public_url), headers, body, request.url.path.endswith(INBOUND)))

@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 SIGNED = "whsec_"
 """What a secret begins with that signs; any other is a part of the URL."""
@@ -28,15 +29,37 @@ def read_secret(text: str) -> bytes:
     return key
 
 
-def is_signed(secrets: Sequence[bytes], headers: Mapping[str, str], body: bytes, now_s: float) -> bool:
-    """Tell whether one of the secrets has signed the very body, and lately; names of `headers` in small letters."""
-    stamp = headers.get("webhook-timestamp", "")
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What the headers of a push say of its signature; whether it is genuine only the body tells."""
+
+    signed: bytes
+    """What stands before the body in what is signed."""
+    digests: Sequence[bytes]
+
+    def fits(self, secrets: Sequence[bytes], body: bytes) -> bool:
+        """Tell whether one of the secrets has signed the very body."""
+        known = [hmac.digest(secret, self.signed + body, hashlib.sha256) for secret in secrets]
+        return any(hmac.compare_digest(one, given) for one in known for given in self.digests)
+
+
+def read_signature(headers: Mapping[str, str], now_s: float) -> Signature | None:
+    """Read what a push is signed by, its names in small letters; None where it has no signature of our time."""
+    name, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not (stamp.isascii() and stamp.isdecimal() and len(stamp) <= _DIGITS and abs(now_s - int(stamp)) <= FRESH_S):
-        return False
-    signed = f"{headers.get('webhook-id', '')}.{stamp}.".encode("utf-8", "replace") + body
-    given = [one for one in headers.get("webhook-signature", "").split(" ")[:MAX_SIGNATURES] if one[:3] == "v1,"]
-    for secret in secrets:
-        mac = base64.b64encode(hmac.digest(secret, signed, hashlib.sha256))
-        if any(hmac.compare_digest(mac, one[3:].encode("utf-8", "replace")) for one in given):
-            return True
-    return False
+        return None
+    given = headers.get("webhook-signature", "").split(" ")[:MAX_SIGNATURES]
+    digests = [digest for one in given if (digest := _read_digest(one)) is not None]
+    if not name or not digests:
+        return None
+    return Signature(f"{name}.{stamp}.".encode("latin-1", "replace"), digests)
+
+
+def _read_digest(text: str) -> bytes | None:
+    """Read `v1,` and base64 of a SHA-256; None where it is anything else."""
+    version, _, encoded = text.partition(",")
+    try:
+        digest = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return None
+    return digest if version == "v1" and len(digest) == hashlib.sha256().digest_size else None

@@ -15,6 +15,9 @@ BLOCK = 32
 RANDOM_BYTES = 16
 KEY_CHARACTERS = 43
 
+SIGNATURE_CHARACTERS = 40
+_HEX = frozenset("0123456789abcdef")
+
 
 class NotGenuine(Exception):  # noqa: N818  a verdict about what came in
     """The message is not WeChat's, or not for us; one verdict for every cause, so that nobody learns which."""
@@ -23,6 +26,11 @@ class NotGenuine(Exception):  # noqa: N818  a verdict about what came in
 def signature(*parts: str) -> str:
     """Sign a webhook call: SHA-1 of the sorted parts (token, timestamp, nonce, in safe mode also Encrypt)."""
     return hashlib.sha1("".join(sorted(parts)).encode()).hexdigest()  # noqa: S324  WeChat's own choice
+
+
+def has_form(given: str) -> bool:
+    """Tell whether a text could be a signature."""
+    return len(given) == SIGNATURE_CHARACTERS and _HEX.issuperset(given)
 
 
 def is_genuine(given: str, *parts: str) -> bool:

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from imsg_contract.errors import Refusal
+from imsg_runtime import bodies
 from imsg_runtime.api_responses import bind
 from imsg_runtime.observe import logger
 from imsg_wechat import crypto, replies
@@ -132,8 +133,10 @@ def _stamps(request: Request) -> tuple[str, str]:
 
 
 def _may_come_in(door: Door, request: Request, *, is_safe: bool) -> bool:
-    """Look at the signature that stands before the body, which in safe mode another one backs."""
+    """Look at the signature that stands before the body, and in safe mode at the form of the one that covers it."""
     given = request.query_params.get("signature")
+    if is_safe and (door.key is None or not crypto.has_form(request.query_params.get("msg_signature", ""))):
+        return False
     if given is None and is_safe:
         return True
     return crypto.is_genuine(given or "", door.token, *_stamps(request))
@@ -162,13 +165,8 @@ def _open_message(door: Door, body: bytes, request: Request) -> Message:
 
 async def _body(request: Request, deadline: float) -> bytes:
     """Read the body, up to its limit. Raises Refusal too_large, body_incomplete."""
-    body = bytearray()
     try:
         async with asyncio.timeout_at(deadline):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise Refusal("too_large", limit=MAX_BODY_BYTES)
-    except (ClientDisconnect, TimeoutError) as error:
+            return await bodies.read(request.scope, request.receive, MAX_BODY_BYTES)
+    except TimeoutError as error:
         raise Refusal("body_incomplete") from error
-    return bytes(body)

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Receive, Scope, Send
 
+from imsg_runtime.bodies import Intake
+from imsg_runtime.clients import Clients
 from imsg_runtime.responses import Answer
 from imsg_runtime.service import serve
 
@@ -39,8 +41,9 @@ async def serving(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio
     sock.listen()
     listens = asyncio.Event()
     never: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+    intake = Intake(Clients(()))
     serving = asyncio.create_task(
-        serve(app, sock, on_stop=lambda: None, failure=never, on_listening=listens.set, unready_s=0)
+        serve(app, sock, intake, on_stop=lambda: None, failure=never, on_listening=listens.set, unready_s=0)
     )
     async with asyncio.timeout(20):
         await listens.wait()

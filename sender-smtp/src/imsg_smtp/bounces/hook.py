@@ -17,7 +17,7 @@ from imsg_runtime import bodies
 from imsg_runtime.observe import logger
 from imsg_runtime.responses import Answer, ok, wrong_fields
 from imsg_smtp.bounces.absorb import Bounces, Later, Verdict
-from imsg_smtp.signatures import SIGNED, is_signed, read_secret
+from imsg_smtp.signatures import SIGNED, read_secret, read_signature
 
 log = logger(__name__)
 
@@ -57,12 +57,15 @@ class Hook:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one push: 200 once it is kept or changes nothing, 404 where it is nobody's, 503 to come again."""
         request = Request(scope, receive)
-        given = self._check_url(request)
+        is_known = self._check_url(request)
         if request.method != "POST":
             allowed = {"Allow": "POST"}
             raise Refusal("no_such_method", path=PATH, method=request.method, allowed="POST", headers=allowed)
-        body = await bodies.read(receive, MAX_BODY_BYTES)
-        if not given and not is_signed(self._signing, request.headers, body, time.time()):
+        signature = None if is_known else read_signature(request.headers, time.time())
+        if signature is None and not is_known:  # said before a stranger's body is read
+            raise Refusal("not_signed")
+        body = await bodies.read(scope, receive, MAX_BODY_BYTES)
+        if signature is not None and not signature.fits(self._signing, body):
             raise Refusal("not_signed")
         raw, recipients = _read(request, body)
         try:

@@ -178,6 +178,12 @@ REASONS: Mapping[str, Reason] = {
         "从您的地址同时上传的内容超过 {limit} 字节，请等前面的请求完成后再发。",
         "Your address is uploading more than {limit} bytes at once; wait for the earlier requests to finish.",
     ),
+    "too_many_connections": Reason(
+        10016,
+        429,
+        "从您的地址同时打开的连接超过 {limit} 个，请关闭空闲的连接后再试。",
+        "Your address has more than {limit} connections open at once; close those that are idle, and try again.",
+    ),
     "bug": Reason(
         10012,
         500,

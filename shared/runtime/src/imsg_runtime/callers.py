@@ -26,6 +26,9 @@ SINCE_HEADER = "x-imsg-caller-since"
 Apps = Mapping[str, ASGIApp]
 """Host name → app, where services share a process; empty where they are apart."""
 
+OF_A_SERVICE = "imsg.of_a_service"
+"""Stands in the scope of a request that has shown a service's key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -99,6 +102,7 @@ class Internal:
         given = request.headers.get(KEY_HEADER, "").encode()
         if not (self._is_shared(given) or self._may_call(given, request)):
             raise Refusal("no_right")
+        request.scope[OF_A_SERVICE] = True
         name = request.headers.get(CALLER_HEADER)
         if name is None:
             return None

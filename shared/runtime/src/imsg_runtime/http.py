@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +11,7 @@ from urllib.parse import quote
 import httptools
 
 from imsg_contract.errors import Refusal
+from imsg_runtime.bodies import WHOLE, Intake
 from imsg_runtime.responses import JSON, PRIVATE, encode
 from imsg_runtime.uvicorn_internals import UvicornProtocol
 
@@ -28,11 +31,13 @@ LINGER_S = 30.0
 """How long the rest of a body is still taken, unread, behind an answer that ends its connection: as nginx does, and
 enough for 16 MiB at 5 Mbit/s."""
 
-WHOLE = "imsg.all_in_one"
-"""Stands in the scope of a request whose body has come to its end, usually with its head."""
-
 _OF_THE_OFFER = frozenset((b"connection", b"upgrade", b"http2-settings"))
 """Headers that mean nothing once an offered upgrade is left alone."""
+
+
+def serve_by(intake: Intake) -> Any:  # noqa: ANN401  uvicorn's `http`: what makes a protocol, though it says a class
+    """Make what serves each connection, for `uvicorn.Config`."""
+    return partial(Protocol, intake)
 
 
 class _Line:
@@ -92,10 +97,13 @@ class _Line:
 
 
 class Protocol(UvicornProtocol):
-    """uvicorn's protocol with six of its habits softened."""
+    """uvicorn's protocol with six of its habits softened, behind an intake."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  uvicorn's own
+    def __init__(self, intake: Intake, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  uvicorn's own
         super().__init__(*arguments, **named)
+        self._intake = intake
+        self._leave: Callable[[], None] | None = None
+        """What takes the connection from the count."""
         self._may_be_request_line = True
         self._is_amid_request = True
         self._is_broken = False
@@ -112,12 +120,20 @@ class Protocol(UvicornProtocol):
         """Begin a connection."""
         self._line = _Line(transport, self)
         super().connection_made(self._line)  # type: ignore[arg-type]  # a transport in all but name
+        peer = transport.get_extra_info("peername")
+        self._leave = self._intake.admit(str(peer[0]) if peer else "")
+        if self._leave is None:
+            self._line.lingers = True  # nothing of it is waited for
+            self._refuse(429, Refusal("too_many_connections", limit=self._intake.connections_per_network))
+            return
         self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
         self._line.end()
         self._forget_deadline()
+        if self._leave is not None:
+            self._leave()
         super().connection_lost(exc)
 
     def is_amid_body(self) -> bool:

@@ -13,11 +13,12 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from imsg_contract.errors import Refusal
+from imsg_runtime import bodies
 from imsg_runtime.api_responses import bind, language, make_app
 from imsg_runtime.callers import Caller, Internal
 from imsg_runtime.observe import logger
@@ -190,10 +191,7 @@ def _bind(declared: Declared, internal: Internal) -> Route:
 
 async def _read(request: Request, shape: type[Asked]) -> Asked:
     """Read a body into a model. Raises Refusal body_incomplete, not_json, not_an_object, missing, wrong_type."""
-    try:
-        body = await request.body()
-    except ClientDisconnect as error:
-        raise Refusal("body_incomplete") from error
+    body = await bodies.read(request.scope, request.receive, bodies.MAX_BODY_BYTES)
     if not body:
         raise Refusal("not_an_object")
     try:

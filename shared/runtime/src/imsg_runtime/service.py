@@ -28,10 +28,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
 from imsg_runtime import unknown_settings
-from imsg_runtime.bodies import MAX_BODY_BYTES, bound, check_length, read_declared_length
+from imsg_runtime.bodies import Intake
+from imsg_runtime.clients import Clients
 from imsg_runtime.graceful_shutdown import Server
 from imsg_runtime.hosts import Hosts, Named
-from imsg_runtime.http import WHOLE, Protocol
+from imsg_runtime.http import serve_by
 from imsg_runtime.life import UNWATCHED, Life
 from imsg_runtime.observe import configure, logger
 from imsg_runtime.responses import LOGGED, Answer, Refuse, ok, private, refuse, refuse_with, report
@@ -76,23 +77,20 @@ class Service:
         opening: Opening,
         refuse: Refuse = refuse,
         *,
-        bounds_bodies: bool = True,
         gives_way: bool = False,
     ) -> None:
-        """`bounds_bodies`: False where the API bounds the bodies it reads itself.
-
-        `gives_way`: its work may come a little later where the machine is short of time; by its own process alone.
-        """
+        """Make one; `gives_way`: its work may come later where the machine is busy and it has a process of its own."""
         self.name = name
         self.settings = settings
         self.metrics = CollectorRegistry()
         self.stopping = asyncio.Event()
         """Set when the process is asked to end: take nothing new."""
+        self.intake = Intake(Clients(settings.trusted_proxies))
+        """What bounds the bodies that come to its ports; one for all services of a process."""
         self.life = UNWATCHED
         """How its process is watched; told before it runs by whoever began the process."""
         self._opening = opening
         self.gives_way = gives_way
-        self._bounds_bodies = bounds_bodies
         self.refuse = refuse
         self._api: ASGIApp | None = None
         self._checks: dict[str, Callable[[], bool]] = {}
@@ -175,9 +173,6 @@ class Service:
 
         assert self._api is not None  # noqa: S101  checked by the caller
         try:
-            if self._bounds_bodies and WHOLE not in scope:
-                check_length(read_declared_length(scope), MAX_BODY_BYTES)
-                receive = bound(receive)
             await self._api(scope, receive, private(send_on))
         except Refusal as refusal:
             if not started:
@@ -235,6 +230,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(
     app: ASGIApp,
     sock: socket.socket,
+    intake: Intake,
     *,
     on_stop: Callable[[], None],
     failure: Awaitable[BaseException],
@@ -249,8 +245,8 @@ async def serve(
     """
     allow_connections()
     config = uvicorn.Config(
-        app,
-        http=Protocol,
+        intake.guard(app),
+        http=serve_by(intake),
         lifespan="off",
         proxy_headers=False,  # whom to believe about a client's address is the gateway's to say
         log_config=None,
@@ -310,6 +306,7 @@ async def run(service: Service) -> int:
         return await serve(
             Named(service, Hosts(service.settings), service.refuse),
             sock,
+            service.intake,
             on_stop=service.stopping.set,
             failure=service.failure(),
             is_ready=lambda: not service.unmet(),
