@@ -6,6 +6,7 @@ import pytest
 
 from imsg_callbacks.post import open_poster
 from imsg_testing.receiver import Receiver, receiving
+from imsg_testing.servers import reserve_port
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ async def test_a_name_that_changes_between_check_and_connection_reaches_nothing_
 
     assert names.asked == 2
     assert answer.status is None
-    assert "127.0.0.1" in (answer.error or "")
+    assert "inside" in (answer.error or "")
     assert len(receiver.calls) == before
 
 
@@ -51,6 +52,34 @@ async def test_one_answer_inside_among_many_forbids_them_all() -> None:
 
     assert answer.status is None
     assert "inside" in (answer.error or "")
+
+
+@pytest.mark.parametrize("allowed", [(), ("10.0.0.0/8", "127.0.0.0/8", "::1", "fd00::/8")])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.53", "10.255.0.9", "::1", "fd00::53", "::ffff:127.0.0.53", "db.corp.internal"]
+)
+async def test_an_error_names_nothing_that_only_the_inside_knows(address: str, allowed: tuple[str, ...]) -> None:
+    """Whoever sets a URL reads what became of it: no address that a name of theirs leads to, and nothing of a port."""
+    port = reserve_port()
+    async with open_poster(allowed, look_up=Names([address]).look_up, timeout_s=2) as poster:
+        answer = await poster.post(f"https://mine.example.com:{port}/", b"{}", {})
+        objection = await poster.find_objection("mine.example.com", port)
+
+    assert answer.error
+    for said in (answer.error, objection or ""):
+        assert address not in said
+        assert address.removeprefix("::ffff:") not in said
+        assert str(port) not in said
+
+
+async def test_a_resolver_that_fails_is_not_quoted() -> None:
+    async def look_up(host: str, port: int) -> Sequence[str]:
+        raise OSError(f"no answer from 10.0.0.53 for {host}.corp.internal:{port}")
+
+    async with open_poster((), look_up=look_up) as poster:
+        answer = await poster.post("https://mine.example.com/", b"{}", {})
+
+    assert answer.error == "mine.example.com can't be resolved"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "2130706433", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"])

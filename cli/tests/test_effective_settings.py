@@ -1,8 +1,13 @@
 """What is shown of a setting that holds a URL: never its password."""
 
+from pathlib import Path
+
 import pytest
 
-from imsg.effective_settings import mask
+from imsg.all_in_one import MODELS
+from imsg.effective_settings import settings
+from imsg_runtime.masking import mask
+from imsg_runtime.settings import StartError, load
 
 
 @pytest.mark.parametrize(
@@ -41,3 +46,76 @@ def test_the_password_of_a_url_is_hidden_and_the_rest_is_shown(url: str, shown: 
 )
 def test_no_way_to_write_a_password_shows_it(url: str) -> None:
     assert "geheim" not in mask(url)
+
+
+DESCRIBED = {
+    "URL": "https://api.example.com/geheim/send?ak=geheim&to={number}",
+    "BASIC": "geheim:geheim",
+    "BODY": '{"apikey": "geheim", "pwd": "geheim", "to": "{number}", "text": "{text}"}',
+    "HEADERS": '{"Authorization": "Bearer geheim"}',
+    "SUCCESS": "code=0",
+    "PULL__URL": "https://user:geheim@api.example.com/pull",
+    "PULL__BODY": "account=geheim&secret={secret}",
+    "PULL__SUCCESS": "code=0",
+    "RECEIPTS__SIGNED__OF": "geheim{body}",
+    "RECEIPTS__SIGNED__KEY": "geheim",
+}
+
+
+def _show(monkeypatch: pytest.MonkeyPatch, folder: Path, given: dict[str, str]) -> dict[str, str]:
+    monkeypatch.chdir(folder)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return {setting.name: setting.value for setting in settings(MODELS, {})}
+
+
+def test_a_described_call_shows_its_placeholders_and_no_word_between_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shown = _show(monkeypatch, tmp_path, {f"IMSG_SMS__HTTP__{name}": value for name, value in DESCRIBED.items()})
+    assert "geheim" not in str(shown)
+    assert shown["IMSG_SMS__HTTP__BODY"] == "••••{number}••••{text}••••"
+    assert shown["IMSG_SMS__HTTP__BASIC"] == "••••"
+    assert shown["IMSG_SMS__HTTP__URL"] == "https://api.example.com••••{number}"
+    assert shown["IMSG_SMS__HTTP__SUCCESS"] == "code=0"
+
+
+@pytest.mark.parametrize("name", ["IMSG_SMTP__SERVERS", "IMSG_WECHAT__ACCOUNTS", "IMSG_WECOM__ROBOTS"])
+@pytest.mark.parametrize("value", ['{"a": {"password": "geheim"}', "ops=geheim", '{"a": {"key": "geheim"}}'])
+def test_a_table_that_is_broken_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
+) -> None:
+    try:
+        said = str(_show(monkeypatch, tmp_path, {name: value}))
+    except StartError as error:  # where it is no JSON
+        said = str(error)
+    assert said
+    assert "geheim" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IMSG_WECHAT__ACCOUNTS", "geheim"),
+        ("IMSG_WECOM__ROBOTS", "geheim"),
+        ("IMSG_WECOM__ROBOTS__OPS", "geheim"),
+        ("IMSG_SMS__HTTP__HEADERS", "Authorization: Bearer geheim"),
+        ("IMSG_SMS__HTTP__URL", "geheim"),
+        ("IMSG_SMS__HTTP__BASIC", '["geheim"]'),
+        ("IMSG_SMTP__SERVERS", '{"a": "geheim"}'),
+        ("IMSG_SMTP__PASSWORD", '{"a": "geheim"}'),
+    ],
+)
+def test_a_start_that_fails_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, value)
+    said = []
+    for model in MODELS:
+        try:
+            load(model)
+        except StartError as error:
+            said.append(str(error))
+    assert said
+    assert "geheim" not in str(said)

@@ -406,3 +406,20 @@ async def test_a_scanned_code_is_answered_with_whose_it_is_and_the_tag_to_compar
     over = replies.elements((await side.post(event("SCAN", EventKey=f"{SCENE}2"))).content)["Content"]
     assert over == replies.CODE_OVER
     assert (await side.post(event("SCAN", EventKey="a shop's own code"))).text == "success"
+
+
+async def stream() -> AsyncIterator[bytes]:
+    """Be a body of which nobody may read anything."""
+    raise AssertionError("it was read")
+    yield b""
+
+
+@pytest.mark.parametrize("signature", ["", "签名", "0" * 39, "0" * 41, "G" * 40, "A" * 40, "é" * 40])
+@pytest.mark.parametrize("name", ["signature", "msg_signature"])
+async def test_a_call_whose_signature_has_no_form_is_refused_unread(side: Side, name: str, signature: str) -> None:
+    query = {"timestamp": str(int(time.time())), "nonce": "1", name: signature}
+    if name == "msg_signature":
+        query["encrypt_type"] = "aes"
+    for account in ("main", "safe"):
+        answer = await side.client.post(f"/hooks/wechat/{account}", params=query, content=stream())
+        assert (answer.status_code, answer.json()["reason"]) == (403, "forged")

@@ -155,3 +155,12 @@ def test_uv_is_pinned_once_and_builds_our_packages() -> None:
 
 def test_the_files_that_are_begun_first_are_there() -> None:
     assert [file for file in DEAREST if not (ROOT / file).exists()] == []
+
+
+def test_secrets_are_compared_in_one_way() -> None:
+    """`compare_digest` raises at text that is not ASCII: what a stranger gives would be a bug of ours."""
+    allowed = {"shared/contract/src/imsg_contract/constant_time.py", "clients/python/src/imsg_client/callbacks.py"}
+    sources = [path for folder in members() for path in (folder / "src").rglob("*.py")]
+    users = {str(path.relative_to(ROOT)) for path in sources if "compare_digest(" in path.read_text()}
+
+    assert users == allowed

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import pytest
 
 from imsg_broker.connect import open_broker
 from imsg_channels import METHODS
@@ -216,6 +217,21 @@ async def test_twilios_callbacks_are_taken_where_they_are_signed(redis_url: str)
         (receipt,) = await take_receipts(redis_url, 1)
     assert (receipt.provider, receipt.provider_id, receipt.address) == ("twilio", "SM1", "+12025550123")
     assert (receipt.status, receipt.code) == ("failed", "30003")
+
+
+@pytest.mark.parametrize("signature", ["签名", "é" * 28, "\xff", "", "A" * 28])
+@pytest.mark.parametrize("end", ["", "/inbound", "/inbound?a=b/c", "?a=b/c"])
+async def test_what_twilio_did_not_sign_is_nowhere_and_its_secret_in_no_line(
+    redis_url: str, signature: str, end: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = TWILIO["hook_secret"]
+    async with open_all(redis_url) as client:
+        headers = {"x-twilio-signature": signature.encode()}
+        answer = await client.post(f"/hooks/sms/twilio/{secret}{end}", data={"MessageSid": "SM1"}, headers=headers)
+    assert (answer.status_code, answer.json()["reason"]) == (404, "no_such_url")
+    said = "".join(capsys.readouterr())
+    assert "report_not_signed" in said
+    assert secret not in said
 
 
 async def take_inbound(url: str, count: int) -> list[Inbound]:

@@ -95,16 +95,19 @@ class Gate:
         self._allowed = tuple(ipaddress.ip_network(one, strict=False) for one in allowed)
 
     def find_objection(self, address: str, port: int) -> str | None:
-        """Say why an address may not be connected to; None where it may."""
+        """Say why an address may not be connected to; None where it may.
+
+        What the address is stays unsaid: who set the URL is told this, and knows a name alone.
+        """
         try:
             read = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
-            return f"{address} is no address"
+            return "the host has no address that can be called"
         meant = unwrap(read)
         if any(meant in network or read in network for network in self._allowed):
             return None
         if any(one in network for one in (read, meant) for network in INSIDE):
-            return f"{address} is inside a network that callbacks may not reach (IMSG_CALLBACKS__ALLOW)"
+            return "the host is inside a network that callbacks may not reach (IMSG_CALLBACKS__ALLOW)"
         if port not in PORTS.values():
             return f"port {port} may not be called: only 80 and 443 may, outside IMSG_CALLBACKS__ALLOW"
         return None

@@ -6,6 +6,7 @@ environment, and of an answer 4 KiB are read.
 """
 
 import asyncio
+import os
 import ssl
 import time
 from collections import OrderedDict
@@ -63,21 +64,27 @@ class Connector:
         self._context = context
 
     async def connect(self, scheme: str, host: str, port: int) -> Connection:
-        """Resolve a host, check every answer, connect to the first that answers. Raises Forbidden, OSError."""
+        """Resolve a host, check every answer, connect to the first that answers. Raises Forbidden, OSError.
+
+        Neither says an address or a port that the resolver or the system named: users read it.
+        """
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 addresses = await self._look_up(host, port)
         except TimeoutError as error:  # an OSError too, and says nothing by itself
             raise OSError(f"{host} can't be resolved: no answer within {CONNECT_TIMEOUT_S:.0f} s") from error
         except OSError as error:
-            raise OSError(f"{host} can't be resolved: {error.strerror or error}") from error
+            raise OSError(f"{host} can't be resolved") from error
         if not addresses:
             raise OSError(f"{host} has no address")
         for address in addresses:
             if objection := self._gate.find_objection(address, port):
                 raise Forbidden(objection)
         tls = Tls(self._context, host) if scheme == "https" else None
-        return await connect(addresses, port, tls, KEPT, CONNECT_TIMEOUT_S)
+        try:
+            return await connect(addresses, port, tls, KEPT, CONNECT_TIMEOUT_S)
+        except OSError as error:
+            raise OSError(_describe(error)) from error
 
 
 class Poster:
@@ -202,6 +209,17 @@ def read_retry_after(value: bytes | None, now: datetime) -> float | None:
     except (ValueError, OverflowError):  # the latter of a year, an hour or a zone of twenty digits
         return None
     return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds())
+
+
+def _describe(error: OSError) -> str:
+    """Say why there is no connection."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {(error.reason or 'no reason given').lower().replace('_', ' ')}"
+    if error.errno:
+        return f"no connection: {os.strerror(error.errno).lower()}"
+    return "no connection in time"
 
 
 def _say(error: Exception) -> str:

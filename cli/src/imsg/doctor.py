@@ -29,6 +29,7 @@ from imsg_channels.wechat import WECHAT
 from imsg_contract.wire import Blocked
 from imsg_database.address import hosts
 from imsg_runtime import redis, unknown_settings
+from imsg_runtime.masking import HIDDEN, mask
 from imsg_runtime.observe import configure
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import StartError, load, variable
@@ -43,14 +44,11 @@ def main(given: str | None) -> int:
     try:
         asked = load(all_in_one.Settings)
         url = find_url(given)
+        in_force = effective_settings.settings(all_in_one.MODELS, _read_made(asked))
     except StartError as error:
         _report([Finding("settings", "wrong", str(error))])
         return 1
-    made = _read_made(asked)
-    rows = [
-        (setting.name, setting.value, setting.source)
-        for setting in effective_settings.settings(all_in_one.MODELS, made)
-    ]
+    rows = [(setting.name, setting.value, setting.source) for setting in in_force]
     say_table(("setting", "value", "source"), rows)
     say("")
     findings = [
@@ -64,15 +62,15 @@ def main(given: str | None) -> int:
 
 def _read_made(asked: all_in_one.Settings) -> dict[str, str]:
     """Say what `imsg up` puts where nobody said anything."""
-    redis_url = effective_settings.mask(asked.redis_url) or "embedded Valkey"
+    redis_url = mask(asked.redis_url) or "embedded Valkey"
     made = {
         variable("redis_url"): redis_url,
         variable("broker_url"): f"streams on {redis_url}",
         variable("database_url"): f"SQLite in {asked.data_dir}",
-        variable("service_key"): effective_settings.HIDDEN,
-        variable("token_key"): effective_settings.HIDDEN,
-        variable("erasure_key"): effective_settings.HIDDEN,
-        variable("secret_key"): effective_settings.HIDDEN,
+        variable("service_key"): HIDDEN,
+        variable("token_key"): HIDDEN,
+        variable("erasure_key"): HIDDEN,
+        variable("secret_key"): HIDDEN,
         variable("tombstones_file"): str(tombstones.beside(asked.data_dir)),
         variable("log_level"): str(asked.log_level),
     }
@@ -91,7 +89,7 @@ def _describe_stand_in(value: object) -> str:
         case At() | MailServer():
             return "the sandbox"
         case Secret():
-            return effective_settings.HIDDEN
+            return HIDDEN
         case Default(text):
             return text
         case _:
@@ -138,20 +136,18 @@ async def _check_running(url: str) -> Finding:
         except httpx.HTTPError:
             return Finding(
                 "iMSG",
-                f"nothing answers at {effective_settings.mask(url)}",
+                f"nothing answers at {mask(url)}",
                 "Start it with `make run`, or say where with --url.",
             )
         except ValueError:
             return Finding(
                 "iMSG",
-                f"something else answers at {effective_settings.mask(url)}",
+                f"something else answers at {mask(url)}",
                 f"Choose another {variable('port')}.",
             )
     if answer.get("errorCode") == 0:
-        return Finding("iMSG", f"ready at {effective_settings.mask(url)}")
-    return Finding(
-        "iMSG", f"not ready at {effective_settings.mask(url)}: {answer.get('unmet')}", "The parts below say why."
-    )
+        return Finding("iMSG", f"ready at {mask(url)}")
+    return Finding("iMSG", f"not ready at {mask(url)}: {answer.get('unmet')}", "The parts below say why.")
 
 
 async def _channel(asked: all_in_one.Settings, channel: ChannelSpec) -> Finding:
@@ -206,7 +202,7 @@ async def _broker(asked: all_in_one.Settings) -> Finding:
     url = asked.broker_url
     if not url:
         return Finding("broker", "streams on the same Redis")
-    shown = effective_settings.mask(url)
+    shown = mask(url)
     async with open_broker(url) as broker:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TIMEOUT_S):

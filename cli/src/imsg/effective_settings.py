@@ -11,12 +11,8 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
 
-from imsg_runtime.settings import PREFIX, Common, variable
-
-HIDDEN = "••••"
-
-SECRET_WORDS = ("pass", "pwd", "secret", "token", "key", "auth", "credential", "sig")
-"""What stands in the name of a URL's parameter that is or may be a secret."""
+from imsg_runtime.masking import HIDDEN, mask, mask_template
+from imsg_runtime.settings import HOLDS_SECRETS, PREFIX, Common, reading, variable
 
 Path_ = tuple[str, ...]
 
@@ -37,10 +33,14 @@ class _Source:
 
 
 def settings(models: Sequence[type[Common]], made: Mapping[str, str]) -> list[Setting]:
-    """List the settings of all models, each once; `made` says what stands where nobody said anything."""
+    """List the settings of all models, each once; `made` says what stands where nobody said anything.
+
+    Raises StartError.
+    """
     listed: dict[str, Setting] = {}
     for model in models:
-        sources = _sources(model)
+        with reading():
+            sources = _sources(model)
         for path, field in _fields(model):
             name = variable(*path)
             if name not in listed:
@@ -103,31 +103,17 @@ def _show(name: str, field: FieldInfo, value: object) -> str:
         value = value.get_secret_value()
     if "SecretStr" in str(field.annotation) or re.search("PASSWORD|SECRET|KEY", name):
         return HIDDEN if value else ""
+    if HOLDS_SECRETS in field.metadata:
+        return mask_template(str(value))
     if isinstance(value, tuple | list | Mapping):
         return mask(", ".join(map(str, value)))
+    if isinstance(value, str) and _is_table(field.annotation):  # it should be one, and what it is nobody knows
+        return HIDDEN
     return mask(str(value))
 
 
-def mask(text: str) -> str:
-    """Hide the passwords of the URLs in a text, and those of their parameters that may be secrets.
-
-    A password ends at the last @: one that was not percent-encoded may hold anything. Rather too much is hidden than
-    too little: hosts of a cluster of which each has a password.
-    """
-    return " ".join(_mask_url(word) if "://" in word else word for word in text.split(" "))
-
-
-def _mask_url(word: str) -> str:
-    scheme, _, rest = word.partition("://")
-    before, at, after = rest.rpartition("@")
-    username, colon, _ = before.partition(":")
-    if at and colon and not any(mark in username for mark in "/?#"):
-        rest = f"{username}:{HIDDEN}@{after}"
-    base, mark, query = rest.partition("?")
-    fields = "&".join(map(_mask_field, query.replace(";", "&").split("&")))
-    return f"{scheme}://{base}{mark}{fields}"
-
-
-def _mask_field(field: str) -> str:
-    name, equals, value = field.partition("=")
-    return f"{name}={HIDDEN}" if equals and value and any(word in name.lower() for word in SECRET_WORDS) else field
+def _is_table(annotation: Any) -> bool:  # noqa: ANN401  any annotation
+    origin = get_origin(annotation)
+    if isinstance(origin, type):
+        return issubclass(origin, Mapping)
+    return any(map(_is_table, get_args(annotation)))

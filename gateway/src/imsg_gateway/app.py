@@ -67,10 +67,10 @@ class GatewayApp:
         except Refusal as refusal:
             response = refuse_with(refusal, _language(scope))
         except ServiceFailed as failed:
-            log.error("peer_failed", path=path.split("/")[:3], why=str(failed))  # noqa: TRY400  its own log has the traceback
+            log.error("peer_failed", path="/".join(path.split("/")[:3]), why=str(failed))  # noqa: TRY400  its own log has the traceback
             response = refuse_with(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
-            log.warning("dependency_unavailable", path=path.split("/")[:3], why=str(away))
+            log.warning("dependency_unavailable", path="/".join(path.split("/")[:3]), why=str(away))
             response = refuse_with(Refusal("unavailable", retry_after_s=AWAY_RETRY_S), _language(scope))
         except Exception as error:  # noqa: BLE001  the HTTP handler's edge: a bug is answered and logged
             response = report_crash(error, _language(scope))

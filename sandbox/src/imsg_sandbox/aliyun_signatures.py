@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
+from imsg_contract.constant_time import equals
+
 V1_WINDOW_S = 31 * 60
 V3_WINDOW_S = 15 * 60
 """How far a request's time may be from ours (help.aliyun.com/document_detail/25490.htm and 2593177.html)."""
@@ -91,7 +93,7 @@ class Gatekeeper:
         if digest != call.headers["x-acs-content-sha256"].lower():
             raise Fault("InvalidContentSha256", "x-acs-content-sha256 is not the hash of the body.")
         paths = dict.fromkeys((call.path, "/"))  # an RPC call's path is /, wherever a sandbox is mounted
-        if not any(hmac.compare_digest(v3(call, names, secret, path), signature.lower()) for path in paths):
+        if not any(equals(signature.lower(), v3(call, names, secret, path)) for path in paths):
             raise Fault(
                 "SignatureDoesNotMatch",
                 f"Specified signature is not matched with ours: {canonical(call, names, '/')!r}",
@@ -107,7 +109,7 @@ class Gatekeeper:
         if (given["SignatureMethod"], given["SignatureVersion"]) != ("HMAC-SHA1", "1.0"):
             raise Fault("InvalidParameter", "SignatureMethod must be HMAC-SHA1 and SignatureVersion 1.0.")
         secret = self._secret(given["AccessKeyId"])
-        if not hmac.compare_digest(v1(call.method, given, secret).encode(), given["Signature"].encode()):
+        if not equals(given["Signature"], v1(call.method, given, secret)):
             raise Fault("SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")
         self._in_time(given["Timestamp"], V1_WINDOW_S)
         return given["AccessKeyId"], given["SignatureNonce"]

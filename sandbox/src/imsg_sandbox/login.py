@@ -1,8 +1,9 @@
 """AUTH PLAIN and AUTH LOGIN as a server speaks them (RFC 4954)."""
 
 import base64
-import hmac
 from collections.abc import Awaitable, Callable
+
+from imsg_contract.constant_time import equals
 
 LINE_OCTETS = 12_288
 """A line of an AUTH exchange (RFC 4954, section 4)."""
@@ -35,8 +36,8 @@ class Login:
         return self._is_right(name, _decode(await ask(_encode("Password:"))))
 
     def _is_right(self, name: str, password: str) -> bool:
-        right = hmac.compare_digest(name.encode(), self._username.encode())
-        return hmac.compare_digest(password.encode(), self._password.encode()) and right
+        right = equals(name, self._username)
+        return equals(password, self._password) and right
 
 
 def _encode(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from starlette.responses import Response
 
+from imsg_contract.constant_time import equals
 from imsg_runtime.responses import Answer
 from imsg_sandbox.aliyun_signatures import Call
 from imsg_sandbox.cut import Cut
@@ -35,6 +36,7 @@ TROUBLES: Mapping[str, str] = {
     "isv.BUSINESS_LIMIT_CONTROL": "LimitExceeded.PhoneNumberThirtySecondLimit",
 }
 
+_STAMP = re.compile("[0-9]{1,12}")
 _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} Credential=([^/]+)/([0-9-]+)/([a-z]+)/tc3_request, *SignedHeaders=([^,]+), *Signature=([0-9a-f]+)"
 )
@@ -99,14 +101,14 @@ class TencentSms(Played):
         if key is None:
             raise Refusal("AuthFailure.SecretIdNotFound", "The SecretId is not found.")
         stamp = call.headers.get("x-tc-timestamp", "")
-        if not stamp.isdecimal() or abs(self.now().timestamp() - int(stamp)) > WINDOW_S:
+        if not _STAMP.fullmatch(stamp) or abs(self.now().timestamp() - int(stamp)) > WINDOW_S:
             raise Refusal("AuthFailure.SignatureExpire", "The time stamp is over five minutes off.")
         if f"{datetime.fromtimestamp(int(stamp), UTC):%Y-%m-%d}" != date or service != "sms":
             raise Refusal("AuthFailure.SignatureFailure", "The date has to be UTC's, and the service sms.")
         if not {"content-type", "host"} <= set(names.split(";")):
             raise Refusal("AuthFailure.SignatureFailure", "content-type and host have to be signed.")
         paths = dict.fromkeys((call.path, "/"))
-        if not any(hmac.compare_digest(sign(call, names, key, stamp, path), signature) for path in paths):
+        if not any(equals(signature, sign(call, names, key, stamp, path)) for path in paths):
             raise Refusal("AuthFailure.SignatureFailure", "The provided credentials could not be validated.")
         if call.headers.get("x-tc-version") != VERSION:
             raise Refusal("NoSuchVersion", "The API version does not exist.")

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from imsg_contract.constant_time import equals
 from imsg_runtime.responses import Answer
 from imsg_sandbox.aliyun_signatures import Call
 from imsg_sandbox.cut import Cut
@@ -91,7 +92,7 @@ class TwilioSms(Played):
             name, _, secret = base64.b64decode(given).decode().partition(":")
         except (ValueError, UnicodeDecodeError):
             name, secret = "", ""
-        is_known = hmac.compare_digest(self.account.logins.get(name, "\0").encode(), secret.encode())
+        is_known = equals(secret, self.account.logins.get(name, "\0"))
         if scheme.lower() != "basic" or not is_known or found is None or found[1] != self.account.sid:
             raise Refusal("20003", "Authenticate", 401)
         if call.method != ("GET" if found[2] == BALANCE else "POST"):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from starlette.responses import Response
 
+from imsg_contract.constant_time import equals
 from imsg_runtime.responses import Answer
 from imsg_sandbox.aliyun_signatures import Call, escape
 from imsg_sandbox.cut import Cut
@@ -90,7 +91,7 @@ class VolcengineSms(Played):
         if hashed != hashlib.sha256(call.body).hexdigest():
             raise Refusal("SignatureDoesNotMatch", "X-Content-Sha256 is not the hash of the body.", 401)
         paths = dict.fromkeys((call.path, "/"))
-        if not any(hmac.compare_digest(sign(call, names, secret, region, path), signature) for path in paths):
+        if not any(equals(signature, sign(call, names, secret, region, path)) for path in paths):
             raise Refusal("SignatureDoesNotMatch", "The signature does not match ours.", 401)
         if call.parameters.get("Action") != "SendSms" or call.parameters.get("Version") != "2020-01-01":
             raise Refusal("InvalidActionOrVersion", "There is no such action.", 404)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from imsg_contract.constant_time import equals
 from imsg_sandbox import wechat_described
 from imsg_sandbox.wechat_codes import Codes
 
@@ -95,7 +96,7 @@ class Account:
     def knows(self, openid: str) -> bool:
         """Whether this is an openid of this account."""
         begin, mark = openid[:-MARK_CHARACTERS], openid[-MARK_CHARACTERS:]
-        return len(openid) == OPENID_CHARACTERS and hmac.compare_digest(mark.encode(), self._mark(begin).encode())
+        return len(openid) == OPENID_CHARACTERS and equals(mark, self._mark(begin))
 
     def is_followed_by(self, openid: str) -> bool:
         """Whether they follow now."""

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from imsg_contract.constant_time import equals
 from imsg_sandbox import wechat_codes, wechat_menu, wechat_templates
 from imsg_sandbox.body import read_body
 from imsg_sandbox.cut import Cut, linger
@@ -117,7 +118,7 @@ class Api:
         account = self._accounts.of_appid(str(asked["appid"]))
         if account is None:
             raise Refused(40013)
-        if not secrets.compare_digest(str(asked["secret"]).encode(), account.secret.encode()):
+        if not equals(str(asked["secret"]), account.secret):
             raise Refused(40125)
         address = request.client.host if request.client else ""
         if self._allowed and not any(ip_address(address) in network for network in self._allowed):

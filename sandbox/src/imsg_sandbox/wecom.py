@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, SecretStr
 from starlette.responses import JSONResponse, Response
 
+from imsg_contract.constant_time import equals
 from imsg_sandbox.body import read_body
 from imsg_sandbox.cut import Cut, linger
 from imsg_sandbox.faults import HANG_S, Fault, Faults
@@ -93,13 +93,8 @@ class Webhook:
         return JSONResponse({"errcode": code, "errmsg": TEXTS[code]})
 
     def _name(self, key: str) -> str | None:
-        given = key.encode()
         return next(
-            (
-                name
-                for name, robot in self.robots.items()
-                if secrets.compare_digest(robot.key.get_secret_value().encode(), given)
-            ),
+            (name for name, robot in self.robots.items() if equals(key, robot.key.get_secret_value())),
             None,
         )
 

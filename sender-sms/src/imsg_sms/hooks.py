@@ -1,7 +1,6 @@
 """What the providers tell us at `/hooks/sms/PROVIDER/SECRET`: kept by the broker before it is answered."""
 
 import asyncio
-import hmac
 import itertools
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from imsg_broker.port import PublishRefused, PublishUnknown
+from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
 from imsg_runtime import bodies
 from imsg_runtime.api_responses import bind
@@ -99,7 +99,7 @@ def routes(keeper: Keeper, providers: Sequence[Reporting], public_url: str = "")
         """Take receipts and inbound messages; repeats are harmless, and what is not kept is asked for again."""
         name, given = request.path_params["name"], request.path_params["given"]
         provider = known.get(name)
-        if provider is None or provider.secret is None or not _same(given, provider.secret):
+        if provider is None or provider.secret is None or not equals(given, provider.secret):
             raise Refusal("no_such_url", path=request.url.path)
         body = await bodies.read(request.scope, request.receive, MAX_BODY_BYTES)
         headers = {header.lower(): value for header, value in request.headers.items()}
@@ -137,10 +137,6 @@ async def _await_all(published: Iterable[Awaitable[None]]) -> None:
     waiting = iter(published)
     while some := list(itertools.islice(waiting, AT_ONCE)):
         await asyncio.gather(*some)
-
-
-def _same(given: str, secret: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
 
 
 def _url(request: Request, public_url: str) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from imsg_runtime.settings import HOLDS_SECRETS
 from imsg_sms.countries import MAINLAND, Countries
 
 
@@ -25,16 +26,19 @@ def _is_url(value: str) -> str:
 
 Url = Annotated[str, BeforeValidator(_with_scheme), AfterValidator(_is_url)]
 
+WithPlaceholders = Annotated[str, HOLDS_SECRETS]
+"""A text with placeholders. A secret is best one of them (`secrets`), and may stand between them all the same."""
+
 
 class Computed(BaseModel):
     """A placeholder that is computed from others: a digest, a signature, an encoding."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    of: str
+    of: WithPlaceholders
     """The text, with placeholders."""
     by: Literal["md5", "sha1", "sha256", "sha512", "hmac-md5", "hmac-sha1", "hmac-sha256", "plain"]
-    key: str = ""
+    key: WithPlaceholders = ""
     """Of an HMAC, with placeholders."""
     form: Annotated[Literal["hex", "HEX", "base64"], Field(alias="as")] = "hex"
 
@@ -90,8 +94,8 @@ class HttpPull(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["GET", "POST"] = "POST"
-    url: Url
-    body: str = ""
+    url: Annotated[Url, HOLDS_SECRETS]
+    body: WithPlaceholders = ""
     success: str
     """What an answer that holds reports, or says that there are none, looks like."""
 
@@ -149,11 +153,11 @@ class Http(BaseModel):
     needs: tuple[str, ...] = ()
     """Secrets without which a description can't be used."""
     method: Literal["GET", "POST", "PUT"] = "POST"
-    url: Url
+    url: Annotated[Url, HOLDS_SECRETS]
     headers: Mapping[str, str] = {}
-    basic: str = ""
+    basic: WithPlaceholders = ""
     """`USER:PASSWORD` of HTTP's Basic, with placeholders."""
-    body: str = ""
+    body: WithPlaceholders = ""
     wrap: Literal["", "base64"] = ""
     """How the whole body is encoded before it is sent."""
     charset: Charset = "utf-8"

@@ -7,6 +7,8 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from imsg_contract.constant_time import equals
+
 SIGNED = "whsec_"
 """What a secret begins with that signs; any other is a part of the URL."""
 
@@ -40,7 +42,7 @@ class Signature:
     def fits(self, secrets: Sequence[bytes], body: bytes) -> bool:
         """Tell whether one of the secrets has signed the very body."""
         known = [hmac.digest(secret, self.signed + body, hashlib.sha256) for secret in secrets]
-        return any(hmac.compare_digest(one, given) for one in known for given in self.digests)
+        return any(equals(given, one) for one in known for given in self.digests)
 
 
 def read_signature(headers: Mapping[str, str], now_s: float) -> Signature | None:

@@ -2,9 +2,10 @@
 
 import base64
 import hashlib
-import hmac
 import struct
 from typing import TYPE_CHECKING
+
+from imsg_contract.constant_time import equals
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -35,7 +36,7 @@ def has_form(given: str) -> bool:
 
 def is_genuine(given: str, *parts: str) -> bool:
     """Compare a signature in constant time."""
-    return hmac.compare_digest(given.encode(), signature(*parts).encode())
+    return equals(given, signature(*parts))
 
 
 def key_of(aes_key: str) -> bytes:
@@ -61,7 +62,7 @@ def decrypt(encrypted: str, key: bytes, appid: str) -> bytes:
         raise NotGenuine
     (length,) = struct.unpack_from(">I", plain, RANDOM_BYTES)
     message = plain[RANDOM_BYTES + 4 :]
-    if length > len(message) or not hmac.compare_digest(message[length:], appid.encode()):
+    if length > len(message) or not equals(message[length:], appid):
         raise NotGenuine
     return message[:length]
 

@@ -37,6 +37,48 @@ def test_a_token_in_a_url_reaches_no_line(form: str, capsys: pytest.CaptureFixtu
     assert "&to=x is wrong" in said
 
 
+SECRET_URLS = (
+    "https://imsg.example.com/hooks/sms/twilio/geheim/inbound?a=b/c",
+    "/hooks/sms/http/geheim",
+    "http://imsg/hooks/sms/aliyun/geheim/inbound",
+    "/hooks//sms/twilio/geheim",
+    "/HOOKS/smtp/geheim?recipient=a@example.com",
+    "/hooks/smtp/ge/geheim",
+    "GET /u/geheim HTTP/1.1",
+    "https://imsg.example.com/oidc/callback?code=geheim&state=geheim",
+    "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=geheim",
+    "https://api.weixin.qq.com/cgi-bin/user/info?access_token=geheim&openid=o",
+    "/hooks/wechat/main?signature=geheim&msg_signature=geheim",
+    "https://user:geheim@provider.example.com/send",
+    "amqp://imsg:ge/h@geheim@rabbitmq:5672/",
+)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_no_secret_of_a_url_reaches_a_line(form: str, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("INFO", "json" if form == "json" else "text")
+    log = logger("test")
+    try:
+        int(f"no answer from {url}")
+    except ValueError as error:
+        log.exception("bug", why=str(error))
+        logging.getLogger("library").exception("%s failed", url)
+    log.warning("not_signed", why=url, path=url)
+    said = capsys.readouterr().err
+    assert "geheim" not in said
+    assert said.count("••••") >= 4
+
+
+@pytest.mark.parametrize(
+    "text", ["/api/v2/messages/0190/1", "status=200", "a/b", "per_hour=5 key=x", "http://history:8000/internal/x?n=1"]
+)
+def test_what_is_no_secret_is_shown(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("INFO", "json")
+    logger("test").warning("seen", why=text)
+    assert text in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "name", ["engineio.server", "socketio.server", "websockets.server", "uvicorn.error", "nicegui"]
 )

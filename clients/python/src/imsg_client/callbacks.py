@@ -24,6 +24,9 @@ TOLERANCE_S = 300.0
 PREFIX = "whsec_"
 VERSION = "v1"
 
+DIGITS = 12
+"""Of a time that is read at all."""
+
 
 class Event(Model):
     """Something that happened to a message, a request or a channel."""
@@ -55,12 +58,13 @@ def verify(
         name, stamp, signatures = (found[f"webhook-{part}"] for part in ("id", "timestamp", "signature"))
     except KeyError as missing:
         raise CallbackInvalid(f"the header {missing.args[0]} is missing") from None
-    if not stamp.isascii() or not stamp.isdigit() or abs(clock() - int(stamp)) > tolerance_s:
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= DIGITS) or abs(clock() - int(stamp)) > tolerance_s:
         raise CallbackInvalid(f"its time, {stamp}, is more than {tolerance_s:g} s from ours")
-    signed = f"{name}.{stamp}.".encode() + body
-    wanted = [_sign(one, signed) for one in ([secret] if isinstance(secret, str) else secret)]
-    given = [value for version, _, value in (one.partition(",") for one in signatures.split()) if version == VERSION]
-    if not any(hmac.compare_digest(one.encode(), other.encode()) for one in given for other in wanted):
+    signed = f"{name}.{stamp}.".encode("utf-8", "replace") + body
+    wanted = [_sign(one, signed).encode() for one in ([secret] if isinstance(secret, str) else secret)]
+    read = (one.partition(",") for one in signatures.split())
+    given = [value.encode("utf-8", "replace") for version, _, value in read if version == VERSION]
+    if not any(hmac.compare_digest(one, other) for one in given for other in wanted):
         raise CallbackInvalid("no signature of it was made with this secret")
     try:
         return Event.model_validate({"id": name} | json.loads(body))

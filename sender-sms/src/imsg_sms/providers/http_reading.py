@@ -1,6 +1,5 @@
 """How what a described provider says is read: answers, and what it pushes or hands out."""
 
-import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,6 +10,7 @@ from xml.etree.ElementTree import Element
 
 from defusedxml import DefusedXmlException, ElementTree
 
+from imsg_contract.constant_time import equals
 from imsg_contract.wire import Inbound
 from imsg_sms.http_settings import HttpInbound, HttpPush, HttpReceipts, Signed
 from imsg_sms.providers import NotOurs, Push, Report, Reports, numbers
@@ -122,7 +122,7 @@ def _check_signature(signed: Signed, push: Push, text: str, fields: object, secr
     said = str(given or "")
     if signed.form != "base64":
         said, wanted = said.lower(), wanted.lower()
-    if not hmac.compare_digest(said.encode("utf-8", "replace"), wanted.encode()):
+    if not equals(said, wanted):
         raise NotOurs("the push is not signed as its description says")
 
 

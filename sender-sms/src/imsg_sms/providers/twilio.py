@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from imsg_contract.wire import Again, Blocked, Inbound, Receipt, Refused, Sent, Status, Unknown
 from imsg_sms.providers import Answer, NotOurs, Push, Reply, Report, Reports, numbers
@@ -143,7 +143,7 @@ class TwilioProvider:
             self._settings.auth_token.get_secret_value(),
             key.get_secret_value() if key else None,
         ):
-            raise NotOurs(f"X-Twilio-Signature does not fit {push.url.rpartition('/')[0]}/…")
+            raise NotOurs(f"X-Twilio-Signature does not fit the call, as one of {_find_origin(push.url)}")
         fields = _read_fields(push)
         if fields is None:
             return None
@@ -166,6 +166,12 @@ class TwilioProvider:
         return TABLE.judge(
             str(code), str(said.get("message") or ""), now=self._now(), raw=json.dumps(said, ensure_ascii=False)
         )
+
+
+def _find_origin(url: str) -> str:
+    """Return the beginning of a URL, which the account signs too: scheme and host. Its path holds a secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _read_fields(push: Push) -> Mapping[str, str] | None:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs, parse_qsl, urlsplit, urlunsplit
 
+from imsg_contract.constant_time import equals
+
 SIGNATURE = "x-twilio-signature"
 SETTINGS = "x-twilio-webhooks-signature-settings"
 
@@ -34,9 +36,9 @@ def is_signed(url: str, headers: Mapping[str, str], body: bytes, token: str, key
         fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
     elif body or "bodySHA256" in url:
         named = dict(parse_qsl(urlsplit(url).query)).get("bodySHA256", "")
-        if not hmac.compare_digest(named.encode(), hashlib.sha256(body).hexdigest().encode()):
+        if not equals(named, hashlib.sha256(body).hexdigest()):
             return False
-    return any(hmac.compare_digest(sign(one, fields, secret, algorithm), given) for one in _spellings(url))
+    return any(equals(given, sign(one, fields, secret, algorithm)) for one in _spellings(url))
 
 
 def sign(url: str, fields: Fields, secret: str, algorithm: str = "sha1") -> str:

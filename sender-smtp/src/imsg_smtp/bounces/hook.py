@@ -3,7 +3,6 @@
 The body is the mail itself (`message/rfc822`, its recipients in `?recipient=`), or JSON `{recipient, raw}`.
 """
 
-import hmac
 import time
 from collections.abc import Sequence
 from typing import Annotated
@@ -12,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, Validati
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
 from imsg_runtime import bodies
 from imsg_runtime.observe import logger
@@ -52,7 +52,7 @@ class Hook:
         known = [one.get_secret_value() for one in secrets]
         self._bounces = bounces
         self._signing = [read_secret(one) for one in known if one.startswith(SIGNED)]
-        self._spoken = [one.encode() for one in known if not one.startswith(SIGNED)]
+        self._spoken = [one for one in known if not one.startswith(SIGNED)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one push: 200 once it is kept or changes nothing, 404 where it is nobody's, 503 to come again."""
@@ -82,8 +82,8 @@ class Hook:
         path = request.url.path
         if path.rstrip("/") == PATH and self._signing:
             return False
-        given = path.removeprefix(f"{PATH}/").encode("utf-8", "replace")
-        if path.startswith(f"{PATH}/") and any(hmac.compare_digest(given, one) for one in self._spoken):
+        given = path.removeprefix(f"{PATH}/")
+        if path.startswith(f"{PATH}/") and any(equals(given, one) for one in self._spoken):
             return True
         raise Refusal("no_such_url", path=PATH if given else path)
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 from pydantic import SecretStr
 
+from imsg_contract.constant_time import equals
+
 PREFIX = "b+"
 
 MAC_OCTETS = 8
@@ -45,7 +47,7 @@ def read_token(keys: bytes | Sequence[bytes], local_part: str) -> tuple[str, int
     sealed = base64.b32decode(found[1].upper() + "=" * (-_TOKEN_CHARACTERS % 8))
     packed, mac = sealed[:_PACKED_OCTETS], sealed[_PACKED_OCTETS:]
     for key in (keys,) if isinstance(keys, bytes) else keys:
-        if hmac.compare_digest(mac, _mac(key, packed)):
+        if equals(mac, _mac(key, packed)):
             return packed[:16].hex(), int.from_bytes(packed[16:], "big")
     return None
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from imsg_contract.constant_time import equals
+
 NONCE_BYTES = 16
 """Randomness in a token; written as 32 hex digits, and what a log-out revokes it by."""
 
@@ -79,7 +81,7 @@ def verify(token: Token, user_id: str | None, epoch: int, keys: Sequence[SecretS
     for key in keys:
         for name in {user_id, None}:
             mac = _mac(f"{token.nonce}:{token.expiry}:{token.username}", name, epoch, key)
-            is_ours |= hmac.compare_digest(token.mac, mac)
+            is_ours |= equals(token.mac, mac)
     return is_ours
 
 

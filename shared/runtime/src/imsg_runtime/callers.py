@@ -3,7 +3,6 @@
 Apart from `service_client`, since who is called need not call: httpx is 2 MiB.
 """
 
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
 from imsg_runtime.settings import CALLERS, PeerKeys
 
@@ -113,11 +113,11 @@ class Internal:
         return Caller(unquote(name), is_admin, user_id, datetime.fromtimestamp(int(since) / 1_000, UTC))
 
     def _is_shared(self, given: bytes) -> bool:
-        return any(hmac.compare_digest(given, key) for key in self._shared)
+        return any(equals(given, key) for key in self._shared)
 
     def _may_call(self, given: bytes, request: Request) -> bool:
         """Tell whether a service of this key may; several have the same one while keys are being parted."""
-        services = {name for key, name in self._own if hmac.compare_digest(given, key)}
+        services = {name for key, name in self._own if equals(given, key)}
         return not services.isdisjoint(callers_of(self._owner, request.method, request.url.path))
 
 

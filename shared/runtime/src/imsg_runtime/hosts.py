@@ -1,6 +1,5 @@
 """Under which names we answer: any other is a page that poses as ours by a name of its own (DNS rebinding)."""
 
-import hmac
 import ipaddress
 from urllib.parse import urlsplit
 
@@ -9,6 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_channels import CHANNELS
+from imsg_contract.constant_time import equals
 from imsg_contract.errors import Refusal
 from imsg_runtime.callers import KEY_HEADER
 from imsg_runtime.responses import Refuse, prefers_english, refuse
@@ -63,8 +63,8 @@ class Hosts:
                     self._taken.add(given[0])
                 return True
         headers = Headers(scope=scope)
-        key = headers.get(KEY_HEADER, "").encode()
-        return any(hmac.compare_digest(key, one) for one in self._keys)
+        given_key = headers.get(KEY_HEADER, "")
+        return any(equals(given_key, one) for one in self._keys)
 
     def _knows(self, name: str) -> bool:
         return bool(name) and (is_loopback(name) or name in self._names or name.endswith(self._suffixes))

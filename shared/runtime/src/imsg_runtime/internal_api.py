@@ -203,5 +203,5 @@ async def _read(request: Request, shape: type[Asked]) -> Asked:
 
 
 async def _refuse_unavailable(request: Request, error: Exception) -> Response:
-    log.warning("unavailable", path=request.url.path.split("/")[:3], error=str(error)[:300])
+    log.warning("unavailable", path="/".join(request.url.path.split("/")[:3]), error=str(error)[:300])
     return refuse_with(Refusal("unavailable", retry_after_s=RETRY_AFTER_S), language(request))

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import structlog
 
-_TOKEN = re.compile(r"(?i)\b(token=)[^&\s\"'<>]+")
-"""A token in a URL, however it came into a line: a library's complaint about a request, an exception's text."""
+from imsg_runtime.masking import mask_line
 
 CHATTY = ("httpx", "httpcore", "asyncio", "aiosqlite", "imapclient", "alembic", "uvicorn", "websockets")
 """Libraries that say URLs, headers and more at INFO."""
@@ -31,7 +30,7 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
     )
     # Our own lines go straight out: the way through the standard library's logging is half of what a line costs.
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, hide_tokens, renderer],
+        processors=[*shared, structlog.processors.format_exc_info, hide_secrets, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -43,7 +42,7 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                hide_tokens,
+                hide_secrets,
                 renderer,
             ],
         )
@@ -93,11 +92,11 @@ def _show(value: object) -> str:
     return repr(value) if _NEEDS_QUOTES.search(value) else value
 
 
-def hide_tokens(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Hide every `token=…` in a line; a processor of structlog's."""
+def hide_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Hide what may be a secret in each text of a line; a processor of structlog's."""
     for name, value in event.items():
-        if isinstance(value, str) and "token=" in value.lower():
-            event[name] = _TOKEN.sub(r"\1••••", value)
+        if isinstance(value, str):
+            event[name] = mask_line(value)
     return event
 
 

@@ -2,6 +2,8 @@
 
 import ipaddress
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -70,6 +72,9 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
             raise ValueError(f"{network} is neither an address nor a network such as 10.0.0.0/8") from error
     return value
 
+
+HOLDS_SECRETS = "holds secrets"
+"""Marks a field of a model, by `Annotated`, whose text may hold secrets between other things."""
 
 Networks = Annotated[Strings, AfterValidator(_networks)]
 """Addresses and networks, as `ipaddress.ip_network` reads them."""
@@ -198,8 +203,15 @@ def load(settings: type[S], **given: Any) -> S:  # noqa: ANN401  any field's val
     config = os.environ.get(f"{PREFIX}CONFIG")
     if config and not Path(config).is_file():
         raise StartError(f"{PREFIX}CONFIG names {config}, which is no readable file; correct the path or unset it.")
-    try:
+    with reading():
         return settings(**given)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Raise StartError where settings that are read in the context can't be, or are wrong."""
+    try:
+        yield
     except ValidationError as error:
         raise StartError("; ".join(_complaint(problem) for problem in error.errors()) + ".") from error
     except (ValueError, OSError) as error:
@@ -212,7 +224,10 @@ def is_given(settings: type[Common], group: str) -> bool:
 
 
 def read_group(settings: type[Common], group: str) -> dict[str, Any]:
-    """Return what is set of a group, as it stands in the environment, `.env` and imsg.toml, before it is checked."""
+    """Return what is set of a group, as it stands in the environment, `.env` and imsg.toml, before it is checked.
+
+    Raises StartError.
+    """
     path = Path(os.environ.get(f"{PREFIX}CONFIG", "imsg.toml"))
     found: dict[str, Any] = {}
     for source in (
@@ -220,7 +235,8 @@ def read_group(settings: type[Common], group: str) -> dict[str, Any]:
         DotEnvSettingsSource(settings),
         EnvSettingsSource(settings),
     ):
-        part = source().get(group)
+        with reading():
+            part = source().get(group)
         found = _merge(found, part) if isinstance(part, dict) else found
     return found
 
@@ -251,5 +267,12 @@ def _complaint(problem: Any) -> str:  # noqa: ANN401  pydantic's own error recor
 
 
 def _may_be_shown(name: str, problem: Any) -> bool:  # noqa: ANN401
-    secret = ("PASSWORD", "SECRET", "KEY", "TOKEN", "URL")
-    return isinstance(problem.get("input"), str | int | float) and not any(word in name for word in secret)
+    """Show a value where none of its kind is a secret; one in the place of a table or a list may be a table of them."""
+    secret = ("PASS", "SECRET", "KEY", "TOKEN", "URL", "AUTH", "CREDENTIAL", "SIG", "HTTP", "ENDPOINT", "ROBOT")
+    is_scalar = isinstance(problem.get("input"), str | int | float)
+    return is_scalar and problem["type"] not in _OF_TABLES and not any(word in name for word in secret)
+
+
+_OF_TABLES = frozenset(
+    {"dict_type", "mapping_type", "model_type", "model_attributes_type", "list_type", "tuple_type", "dataclass_type"}
+)

@@ -41,6 +41,7 @@ NAMES = frozenset(
         "max_attachment_bytes",
         "max_depth",
         "trusted_proxies",
+        "connections_per_address",
         *METHODS,
         "sandbox",
         "sandbox_url",
