@@ -17,7 +17,15 @@ ROOT = Path(__file__).parents[2]
 
 CHOSEN = "<NAME>"
 
-ELSEWHERE = {"IMSG_CONFIG", "IMSG_BIND", "IMSG_BOUNCE_BIND", "IMSG_EDGE_PROXIES", "IMSG_STORE_CPUS", "IMSG_DATA_DIR"}
+ELSEWHERE = {
+    "IMSG_CONFIG",
+    "IMSG_BIND",
+    "IMSG_BOUNCE_BIND",
+    "IMSG_EDGE_PROXIES",
+    "IMSG_STORE_CPUS",
+    "IMSG_DATA_DIR",
+    "IMSG_CONNECTIONS_PER_ADDRESS",
+}
 """Read by the frame itself, by docker-compose.yml, and by `imsg up`."""
 
 

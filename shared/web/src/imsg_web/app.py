@@ -61,7 +61,7 @@ def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]] = ()) -> 
         return refuse_with(_translate(request, error), accept_language(request))
 
     async def on_unavailable(request: Request, error: Exception) -> Response:
-        log.warning("unavailable", path=request.url.path.split("/")[:3], error=str(error)[:300])
+        log.warning("unavailable", path="/".join(request.url.path.split("/")[:3]), error=str(error)[:300])
         return refuse_with(Refusal("unavailable", retry_after_s=RETRY_AFTER_S), accept_language(request))
 
     async def on_crash(request: Request, error: Exception) -> Response:
