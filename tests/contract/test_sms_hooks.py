@@ -226,7 +226,7 @@ async def test_what_twilio_did_not_sign_is_nowhere_and_its_secret_in_no_line(
 ) -> None:
     secret = TWILIO["hook_secret"]
     async with open_all(redis_url) as client:
-        headers = {"x-twilio-signature": signature.encode()}
+        headers = [(b"x-twilio-signature", signature.encode())]
         answer = await client.post(f"/hooks/sms/twilio/{secret}{end}", data={"MessageSid": "SM1"}, headers=headers)
     assert (answer.status_code, answer.json()["reason"]) == (404, "no_such_url")
     said = "".join(capsys.readouterr())

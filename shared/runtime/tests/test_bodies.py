@@ -35,9 +35,9 @@ async def send(message: Message) -> None:
     del message
 
 
-def scope(address: str = "192.0.2.1", length: int | None = None, **more: object) -> Scope:
+def scope(address: str = "192.0.2.1", length: int | None = None) -> Scope:
     framing = (b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)
-    return {"type": "http", "client": (address, 1), "headers": [framing], **more}
+    return {"type": "http", "client": (address, 1), "headers": [framing]}
 
 
 async def take(
@@ -94,10 +94,10 @@ async def test_what_apps_hold_at_once_is_one_budget_and_is_let_go_again(more: di
     async def crowd() -> None:
         held = intake.held
         with pytest.raises(Refusal, match="overloaded"):
-            await take(intake, scope("192.0.2.2", 80, **more), play(LAST))
+            await take(intake, {**scope("192.0.2.2", 80), **more}, play(LAST))
         assert intake.held == held == 80
 
-    assert await take(intake, scope(length=80, **more), play(LAST), crowd) == b"x" * 80
+    assert await take(intake, {**scope(length=80), **more}, play(LAST), crowd) == b"x" * 80
     assert (intake.held, intake.held_by) == (0, {})
 
 
