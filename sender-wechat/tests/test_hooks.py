@@ -408,10 +408,14 @@ async def test_a_scanned_code_is_answered_with_whose_it_is_and_the_tag_to_compar
     assert (await side.post(event("SCAN", EventKey="a shop's own code"))).text == "success"
 
 
-async def stream() -> AsyncIterator[bytes]:
-    """Be a body of which nobody may read anything."""
-    raise AssertionError("it was read")
-    yield b""
+class Unread:
+    """A body of which nobody may read anything."""
+
+    def __aiter__(self) -> "Unread":
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise AssertionError("it was read")
 
 
 @pytest.mark.parametrize("signature", ["", "签名", "0" * 39, "0" * 41, "G" * 40, "A" * 40, "é" * 40])
@@ -421,5 +425,5 @@ async def test_a_call_whose_signature_has_no_form_is_refused_unread(side: Side, 
     if name == "msg_signature":
         query["encrypt_type"] = "aes"
     for account in ("main", "safe"):
-        answer = await side.client.post(f"/hooks/wechat/{account}", params=query, content=stream())
+        answer = await side.client.post(f"/hooks/wechat/{account}", params=query, content=Unread())
         assert (answer.status_code, answer.json()["reason"]) == (403, "forged")
