@@ -92,6 +92,13 @@ def _email(body: Fields) -> None:
         body["email"] = None
 
 
+def _password(body: Fields) -> None:
+    """Set a password that is on no list of common ones."""
+    for name in ("password", "new"):
+        if body.get(name) is not None:
+            body[name] = f"Kx7-quay-{body[name]}"[:256]
+
+
 def _recipients(body: Fields) -> None:
     """Send to somebody who exists; what a template takes is published by its channel."""
     method = body["method"]
@@ -152,11 +159,17 @@ def _place(query: Fields) -> None:
 
 
 _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
-    ("POST", "/api/v2/register"): (("body", _name), ("body", _tag), ("body", _email)),
+    ("POST", "/api/v2/register"): (("body", _name), ("body", _tag), ("body", _email), ("body", _password)),
     ("POST", "/api/v2/modify/{username}"): (("path_parameters", _ask_for_known),),
     ("GET", "/api/v2/users"): (("query", _names_cursor),),
     ("GET", "/api/v2/users/{username}"): (("path_parameters", _ask_for_known),),
-    ("PATCH", "/api/v2/users/{username}"): (("path_parameters", _ask_for_known), ("body", _tag), ("body", _email)),
+    ("POST", "/api/v2/password"): (("body", _password),),
+    ("PATCH", "/api/v2/users/{username}"): (
+        ("path_parameters", _ask_for_known),
+        ("body", _tag),
+        ("body", _email),
+        ("body", _password),
+    ),
     ("POST", "/api/v2/messages"): (("body", _recipients), ("body", _life)),
     ("POST", "/api/v2/messages/check"): (("body", _recipients), ("body", _life)),
     ("POST", "/api/v2/erasures"): (("body", _nobodys),),
