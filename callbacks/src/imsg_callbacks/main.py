@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_callbacks import consumer, dispatcher, maintenance
+from imsg_callbacks.api import api
 from imsg_callbacks.channel_watch import ChannelWatch
 from imsg_callbacks.consumer import EventConsumer
 from imsg_callbacks.delivery_log import DeliveryLog
@@ -26,7 +27,7 @@ from imsg_callbacks.migrations import STEPS
 from imsg_callbacks.outcomes import Endpoint, Logged
 from imsg_callbacks.post import open_poster
 from imsg_callbacks.reading import Reader
-from imsg_callbacks.routes import Parts, api
+from imsg_callbacks.routes.parts import Parts
 from imsg_callbacks.times import rfc3339
 from imsg_callbacks.vault import Unreadable, Vault
 from imsg_contract.ids import new_id

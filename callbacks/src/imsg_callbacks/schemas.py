@@ -1,8 +1,14 @@
-"""The shapes of the answers, for the OpenAPI description; a test holds the answers to them."""
+"""The bodies and queries that callbacks takes, and its answers."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from imsg_callbacks.bounds import DEFAULT_LIMIT, LONGEST_WAIT_S, MOST_EVENTS
+from imsg_callbacks.matching import EVENTS
+from imsg_channels import METHODS
+from imsg_runtime.responses import wrong
+from imsg_web.schemas import AnswerPart, PageLimit, Success, read_whole_number
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339, UTC."""
@@ -21,20 +27,137 @@ EventName = Literal[
 ]
 
 
-class Shape(BaseModel):
-    """A closed shape."""
+MAX_DESCRIPTION = 200
 
-    model_config = ConfigDict(extra="forbid")
-
-
-class EndpointAnswered(Shape):
-    """A success."""
-
-    errorCode: Literal[0]  # noqa: N815  the interface's own name
-    errorMessage: Literal["OK"]  # noqa: N815
+DELIVERIES_CURSOR = "^([A-P][A-Za-z0-9_-]{9}[AEIMQUYcgkosw048]=?)?$"
 
 
-class EndpointShape(Shape):
+def _check_state(given: object) -> object:
+    if given not in ("waiting", "delivered", "failed"):
+        raise wrong("应为 waiting、delivered 或 failed", "it must be waiting, delivered or failed")
+    return given
+
+
+class RequestBody(BaseModel):
+    """What a body holds, to its types."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+def _check_events(events: list[str]) -> list[str]:
+    if not events or any(one not in EVENTS for one in events):
+        raise wrong(
+            f"应为非空的列表，可选 {'、'.join(EVENTS)}", f"it must be a list of one or more of {', '.join(EVENTS)}"
+        )
+    return list(dict.fromkeys(events))
+
+
+def _check_methods(methods: list[str]) -> list[str]:
+    if not methods or any(one not in METHODS for one in methods):
+        raise wrong(
+            f"应为非空的列表，可选 {'、'.join(METHODS)}", f"it must be a list of one or more of {', '.join(METHODS)}"
+        )
+    return list(dict.fromkeys(methods))
+
+
+Names = Annotated[
+    list[str], AfterValidator(_check_events), Field(json_schema_extra={"minItems": 1, "items": {"enum": list(EVENTS)}})
+]
+Methods = Annotated[
+    list[str],
+    AfterValidator(_check_methods),
+    Field(json_schema_extra={"minItems": 1, "items": {"enum": list(METHODS)}}),
+]
+Description = Annotated[str, Field(max_length=MAX_DESCRIPTION, pattern=r"^[^\u0000]*$")]
+Url = Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[^\u0000]*$")]
+
+
+class NewEndpoint(RequestBody):
+    """A new endpoint."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "url": "https://example.com/imsg",
+                    "events": ["message.sent", "message.failed"],
+                    "description": "订单系统",
+                }
+            ]
+        }
+    )
+
+    url: Url
+    events: Names
+    methods: Annotated[Methods | None, Field(description="Of these channels alone; left out: of every one.")] = None
+    description: Description | None = None
+
+
+class EndpointPatch(RequestBody):
+    """What of an endpoint is to be otherwise."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": True}]})
+
+    url: Url | None = None
+    events: Names | None = None
+    methods: Methods | None = None
+    all_methods: Annotated[bool | None, Field(description="true: of every channel again.")] = None
+    description: Description | None = None
+    enabled: bool | None = None
+
+
+class Recovery(BaseModel):
+    """From when to when what failed is to be sent once more."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", json_schema_extra={"examples": [{"since": "2026-11-24T00:00:00Z"}]}
+    )
+
+    since: AwareDatetime
+    until: AwareDatetime | None = None
+
+
+class DeliveriesQuery(BaseModel):
+    """The query of GET /api/callbacks/ID/deliveries."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Annotated[
+        Literal["waiting", "delivered", "failed"] | None,
+        BeforeValidator(_check_state),
+        WithJsonSchema({"type": "string", "enum": ["waiting", "delivered", "failed"]}),
+    ] = None
+    limit: PageLimit = DEFAULT_LIMIT
+    cursor: Annotated[
+        str | None,
+        WithJsonSchema({"type": "string", "pattern": DELIVERIES_CURSOR, "description": "`next` of the page before."}),
+    ] = None
+
+
+class EventsQuery(BaseModel):
+    """The query of GET /api/events."""
+
+    model_config = ConfigDict(frozen=True)
+
+    after: Annotated[
+        str | None,
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": "^([A-Za-z0-9_-]{32})?$",
+                "description": "`next` of the answer before; left out: from the oldest that is kept.",
+            }
+        ),
+    ] = None
+    wait: Annotated[
+        int,
+        Field(ge=0, le=LONGEST_WAIT_S, description="For how many seconds an answer may wait for an event."),
+        BeforeValidator(read_whole_number),
+    ] = 0
+    limit: Annotated[int, Field(ge=1, le=MOST_EVENTS), BeforeValidator(read_whole_number)] = 100
+
+
+class EndpointShape(AnswerPart):
     """One endpoint; never its secret."""
 
     id: str
@@ -59,32 +182,32 @@ class EndpointShape(Shape):
     created_at: Time
 
 
-class EndpointsAnswer(EndpointAnswered):
+class EndpointsAnswer(Success):
     """A user's endpoints, the oldest first."""
 
     callbacks: list[EndpointShape]
     next: Annotated[None, Field(description="Always null: there are 20 at most.")]
 
 
-class EndpointAnswer(EndpointAnswered, EndpointShape):
+class EndpointAnswer(EndpointShape, Success):
     """One endpoint."""
 
 
-class NewAnswer(EndpointAnswered):
+class NewAnswer(Success):
     """A new endpoint, and its secret: shown this once."""
 
     id: str
     secret: str
 
 
-class SecretAnswer(EndpointAnswered):
+class SecretAnswer(Success):
     """A new secret, shown this once; the one before signs too for 24 hours."""
 
     secret: str
     old_until: Time
 
 
-class TestAnswer(EndpointAnswered):
+class TestAnswer(Success):
     """What a test call came to."""
 
     delivered: bool
@@ -94,14 +217,14 @@ class TestAnswer(EndpointAnswered):
     took_ms: int
 
 
-class RecoveryAnswer(EndpointAnswered):
+class RecoveryAnswer(Success):
     """A recovery that was begun."""
 
     since: Time
     until: Time
 
 
-class DeliveryShape(Shape):
+class DeliveryShape(AnswerPart):
     """One event on its way to the endpoint."""
 
     event: str
@@ -118,14 +241,14 @@ class DeliveryShape(Shape):
     body: Annotated[str, Field(description="What is sent, to the byte.")]
 
 
-class DeliveriesAnswer(EndpointAnswered):
+class DeliveriesAnswer(Success):
     """A page of deliveries, the newest event first."""
 
     deliveries: list[DeliveryShape]
     next: str | None
 
 
-class EventShape(Shape):
+class EventShape(AnswerPart):
     """One event, as callbacks carry it."""
 
     id: str
@@ -134,7 +257,7 @@ class EventShape(Shape):
     data: dict[str, Any]
 
 
-class EventsAnswer(EndpointAnswered):
+class EventsAnswer(Success):
     """Events, the oldest first, and where to go on: `next` always leads on, also from an empty answer."""
 
     events: list[EventShape]

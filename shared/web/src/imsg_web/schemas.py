@@ -21,12 +21,12 @@ class Success(AnswerPart):
     errorMessage: Literal["OK"] = "OK"  # noqa: N815
 
 
-def _read_whole_number(given: object) -> object:
+def read_whole_number(given: object) -> object:
     """Read decimal digits alone: Pydantic would also take `+5`, ` 5 ` and `5_0`."""
     return int(given) if isinstance(given, str) and given.isascii() and given.isdigit() else given
 
 
-PageLimit = Annotated[int, Field(ge=1, le=500), BeforeValidator(_read_whole_number)]
+PageLimit = Annotated[int, Field(ge=1, le=500), BeforeValidator(read_whole_number)]
 """How many rows a page may have."""
 
 

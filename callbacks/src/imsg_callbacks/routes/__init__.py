@@ -1,0 +1,1 @@
+"""callbacks' routes, a module for each resource; the gateway relays them."""

@@ -1,0 +1,75 @@
+"""What is sent to an endpoint: listed, sent again, recovered."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy import insert, select
+
+from imsg_callbacks.event_log import find_head
+from imsg_callbacks.routes.parts import CallbackParts, EndpointOwner
+from imsg_callbacks.schemas import DeliveriesAnswer, DeliveriesQuery, DeliveryShape, Recovery, RecoveryAnswer
+from imsg_callbacks.tables import log as events
+from imsg_callbacks.tables import recoveries
+from imsg_callbacks.times import rfc3339, to_ms
+from imsg_contract.error_responses import BODY
+from imsg_contract.errors import Refusal
+from imsg_contract.ids import new_id
+from imsg_database.database import Database
+from imsg_web.authorization import InternalRoute
+from imsg_web.schemas import Success, describe_refusals
+
+RECOVERED_MS = 14 * 86_400_000
+"""How far back a recovery may go."""
+
+router = APIRouter(prefix="/api/callbacks/{id}", route_class=InternalRoute)
+
+
+@router.post("/recover", status_code=202, responses=describe_refusals(*BODY, "not_found"))
+async def recover(owner: EndpointOwner, id: str, body: Recovery, parts: CallbackParts) -> RecoveryAnswer:  # noqa: A002  its name in the path
+    """Send once more what failed since a time."""
+    await parts.endpoints.one(id, owner.user_id)
+    since, until = to_ms(body.since), parts.now() if body.until is None else to_ms(body.until)
+    if not parts.now() - RECOVERED_MS <= since < until:
+        raise Refusal(
+            "wrong_type",
+            field="since",
+            why_zh="应早于 until，且不早于 14 天前",
+            why_en="it must be before `until`, and not more than 14 days ago",
+        )
+    await _begin_recovery(parts.database, id, since, until)
+    return RecoveryAnswer(since=rfc3339(since), until=rfc3339(until))
+
+
+@router.get("/deliveries", responses=describe_refusals("not_found", "wrong_type"))
+async def list_deliveries(
+    owner: EndpointOwner,
+    id: str,  # noqa: A002  as above
+    query: Annotated[DeliveriesQuery, Query()],
+    parts: CallbackParts,
+) -> DeliveriesAnswer:
+    """List what was sent to an endpoint, and what waits."""
+    await parts.endpoints.one(id, owner.user_id)
+    found, cursor = await parts.deliveries.page(id, query.state, query.limit, query.cursor or None)
+    return DeliveriesAnswer(deliveries=[DeliveryShape(**delivery) for delivery in found], next=cursor)
+
+
+@router.post("/deliveries/{event}/resend", status_code=202, responses=describe_refusals("not_found"))
+async def resend_delivery(owner: EndpointOwner, id: str, event: str, parts: CallbackParts) -> Success:  # noqa: A002  as above
+    """Send one event again."""
+    await parts.endpoints.one(id, owner.user_id)
+    await parts.deliveries.begin_anew(id, event)
+    parts.dispatcher.wake()
+    return Success()
+
+
+async def _begin_recovery(database: Database, endpoint: str, since: int, until: int) -> None:
+    async with database.writing() as connection:
+        first = await connection.scalar(
+            select(events.c.number)
+            .where(events.c.kept_at >= since)
+            .order_by(events.c.kept_at, events.c.number)
+            .limit(1)
+        )
+        position = (first if first is not None else await find_head(connection) + 1) - 1
+        row = {"id": new_id(), "endpoint": endpoint, "position": position, "until": until}
+        await connection.execute(insert(recoveries).values(row))

@@ -1,0 +1,182 @@
+"""The endpoints to which a user's events go."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic_core import to_json
+
+from imsg_callbacks import signatures
+from imsg_callbacks.destinations import BadUrl, read_url
+from imsg_callbacks.endpoints import write_changes
+from imsg_callbacks.matching import CHANNEL_EVENTS, TEST_EVENT, kinds_of
+from imsg_callbacks.outcomes import Endpoint
+from imsg_callbacks.post import TIMEOUT_S, Poster
+from imsg_callbacks.routes.parts import CallbackParts, EndpointOwner, Owner
+from imsg_callbacks.schemas import (
+    EndpointAnswer,
+    EndpointPatch,
+    EndpointsAnswer,
+    EndpointShape,
+    NewAnswer,
+    NewEndpoint,
+    SecretAnswer,
+    TestAnswer,
+)
+from imsg_callbacks.times import rfc3339, rfc3339_or_none
+from imsg_contract.error_responses import BODY
+from imsg_contract.errors import Refusal
+from imsg_contract.ids import new_id
+from imsg_web.authorization import InternalRoute
+from imsg_web.schemas import Success, describe_refusals
+
+MAX_TESTS = 4
+"""Test calls of one user at once: an endpoint that hangs holds each for as long as a call may take."""
+
+TESTS_RETRY_AFTER_S = round(TIMEOUT_S)
+
+router = APIRouter(prefix="/api/callbacks", route_class=InternalRoute)
+
+
+@router.get("", responses=describe_refusals())
+async def list_callbacks(owner: EndpointOwner, parts: CallbackParts) -> EndpointsAnswer:
+    """List the user's endpoints."""
+    found = await parts.endpoints.of_user(owner.user_id)
+    waiting = await parts.endpoints.count_waiting([endpoint.id for endpoint in found])
+    shown = [EndpointShape(**_show(endpoint, waiting.get(endpoint.id, 0))) for endpoint in found]
+    return EndpointsAnswer(callbacks=shown, next=None)
+
+
+@router.post("", responses=describe_refusals(*BODY, "too_many_callbacks"))
+async def add_callback(owner: EndpointOwner, body: NewEndpoint, parts: CallbackParts) -> NewAnswer:
+    """Add an endpoint."""
+    await _check_url(parts.poster, body.url)
+    _check_right(body.events, owner)
+    await parts.listeners.ask(owner.user_id, owner.username, kinds_of(body.events))
+    name, secret = new_id(), signatures.make_secret()
+    endpoint = Endpoint(
+        id=name,
+        user_id=owner.user_id,
+        username=owner.username,
+        is_admin=owner.is_admin,
+        url=body.url,
+        events=tuple(body.events),
+        methods=None if body.methods is None else tuple(body.methods),
+        description=body.description or "",
+        secret=parts.endpoints.seal(secret, name),
+        old_secret=None,
+        old_until=None,
+        created_at=parts.now(),
+    )
+    await parts.endpoints.add(endpoint)
+    return NewAnswer(id=name, secret=secret)
+
+
+@router.patch("/{id}", responses=describe_refusals(*BODY, "not_found"))
+async def change_callback(owner: EndpointOwner, id: str, body: EndpointPatch, parts: CallbackParts) -> EndpointAnswer:  # noqa: A002  its name in the path
+    """Change an endpoint."""
+    known = await parts.endpoints.one(id, owner.user_id)
+    if body.url is not None:
+        await _check_url(parts.poster, body.url)
+    if body.events is not None:
+        _check_right(body.events, owner)
+        await parts.listeners.ask(owner.user_id, owner.username, kinds_of(body.events))
+    changed = await parts.endpoints.change(id, owner.user_id, _write_change(body, known, owner, parts.now()))
+    parts.dispatcher.wake()
+    waiting = await parts.endpoints.count_waiting([id])
+    return EndpointAnswer(**_show(changed, waiting.get(id, 0)))
+
+
+@router.delete("/{id}", responses=describe_refusals("not_found"))
+async def remove_callback(owner: EndpointOwner, id: str, parts: CallbackParts) -> Success:  # noqa: A002  as above
+    """Remove an endpoint."""
+    await parts.endpoints.remove(id, owner.user_id)
+    return Success()
+
+
+@router.post("/{id}/rotate", responses=describe_refusals("not_found"))
+async def rotate_secret(owner: EndpointOwner, id: str, parts: CallbackParts) -> SecretAnswer:  # noqa: A002  as above
+    """Give an endpoint a new secret."""
+    secret = await parts.endpoints.rotate(await parts.endpoints.one(id, owner.user_id))
+    rotated = await parts.endpoints.one(id, owner.user_id)
+    return SecretAnswer(secret=secret, old_until=rfc3339(rotated.old_until or 0))
+
+
+@router.post("/{id}/test", responses=describe_refusals("not_found", "too_many_tries"))
+async def test_callback(owner: EndpointOwner, id: str, parts: CallbackParts) -> TestAnswer:  # noqa: A002  as above
+    """Call an endpoint with a test event."""
+    with parts.tests.count(owner.user_id) as at_once:
+        if at_once > MAX_TESTS:
+            raise Refusal(
+                "too_many_tries",
+                what_zh="同时进行的测试回调",
+                what_en="test calls at once",
+                after=TESTS_RETRY_AFTER_S,
+                retry_after_s=TESTS_RETRY_AFTER_S,
+            )
+        endpoint = await parts.endpoints.one(id, owner.user_id)
+        event = f"evt_test-{new_id()}"
+        told = {"id": event, "type": TEST_EVENT, "timestamp": rfc3339(parts.now()), "data": {"callback": id}}
+        answer = await parts.dispatcher.call(endpoint, event, to_json(told))
+    return TestAnswer(
+        delivered=answer.is_success,
+        status=answer.status,
+        error=answer.error,
+        answer=answer.body,
+        took_ms=answer.took_ms,
+    )
+
+
+def _show(endpoint: Endpoint, waiting: int) -> dict[str, Any]:
+    return {
+        "id": endpoint.id,
+        "url": endpoint.url,
+        "events": list(endpoint.events),
+        "methods": None if endpoint.methods is None else list(endpoint.methods),
+        "description": endpoint.description,
+        "enabled": endpoint.disabled_at is None,
+        "state": endpoint.state,
+        "why": endpoint.disabled_why,
+        "failing_since": rfc3339_or_none(endpoint.failing_since),
+        "reached_at": rfc3339_or_none(endpoint.reached_at),
+        "last_error": endpoint.last_error,
+        "waiting": waiting,
+        "old_secret_until": rfc3339_or_none(endpoint.old_until),
+        "created_at": rfc3339(endpoint.created_at),
+    }
+
+
+def _write_change(body: EndpointPatch, known: Endpoint, owner: Owner, now: int) -> dict[str, Any]:
+    values = write_changes(body.events, body.methods, all_methods=body.all_methods is True)
+    values["is_admin"] = owner.is_admin
+    for name in ("url", "description"):
+        if (given := getattr(body, name)) is not None:
+            values[name] = given
+    if body.enabled is False and known.disabled_at is None:
+        values |= {"disabled_at": now, "disabled_why": "owner"}
+    if body.enabled is True:
+        values |= {"disabled_at": None, "disabled_why": None, "failing_since": None, "failures": 0}
+    return values
+
+
+async def _check_url(poster: Poster, url: str) -> None:
+    """Refuse what can't be called, and what would be called inside. Raises Refusal wrong_type."""
+    try:
+        destination = read_url(url)
+    except BadUrl as bad:
+        raise _wrong("url", bad.zh, bad.en) from bad
+    if await poster.find_objection(destination.host, destination.port):
+        raise _wrong(
+            "url",
+            "这个地址在内部网络中，或不是 80、443 端口；确需使用，请管理员加入 IMSG_CALLBACKS__ALLOW",
+            "it leads into an inner network, or to a port other than 80 and 443; an administrator may open it by "
+            "IMSG_CALLBACKS__ALLOW",
+        )
+
+
+def _check_right(wanted: list[str], owner: Owner) -> None:
+    if not owner.is_admin and any(one in CHANNEL_EVENTS for one in wanted):
+        raise Refusal("no_right")
+
+
+def _wrong(field: str, zh: str, en: str) -> Refusal:
+    return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)

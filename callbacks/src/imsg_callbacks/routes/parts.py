@@ -1,0 +1,61 @@
+"""What the routes call, as FastAPI's dependencies give it to them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from imsg_callbacks.delivery_log import DeliveryLog
+from imsg_callbacks.dispatcher import Dispatcher
+from imsg_callbacks.endpoints import Endpoints
+from imsg_callbacks.listeners import Listeners
+from imsg_callbacks.post import Poster
+from imsg_callbacks.reading import Reader
+from imsg_callbacks.under_way import UnderWay
+from imsg_contract.errors import Refusal
+from imsg_database.database import Database
+from imsg_web.app import RETRY_AFTER_S
+from imsg_web.authorization import User
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes call."""
+
+    database: Database
+    endpoints: Endpoints
+    deliveries: DeliveryLog
+    dispatcher: Dispatcher
+    poster: Poster
+    listeners: Listeners
+    reader: Reader
+    now: Callable[[], int]
+    tests: UnderWay = field(default_factory=UnderWay)
+    """The test calls of each user that run now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The user whose endpoints are meant."""
+
+    user_id: str
+    username: str
+    is_admin: bool
+
+
+def find_parts(request: Request) -> Parts:
+    """Return what the routes call, as the app holds it."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def find_owner(user: User) -> Owner:
+    """Return the calling user with the id. Raises Refusal unavailable where the gateway did not tell it."""
+    if user.user_id is None:
+        raise Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
+    return Owner(user.user_id, user.username, user.is_admin)
+
+
+CallbackParts = Annotated[Parts, Depends(find_parts)]
+EndpointOwner = Annotated[Owner, Depends(find_owner)]
