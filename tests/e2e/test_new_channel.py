@@ -1,6 +1,7 @@
 """docs/new-channel.md, tried: a channel that another distribution brings joins by being installed, and nothing else."""
 
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -8,8 +9,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
 from imsg_channels import METHODS
-from imsg_testing.deployment import running
+from imsg_testing.api import wait
+from imsg_testing.deployment import IMSG, running
+from imsg_testing.servers import reserve_port
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "example" / "sender-pager"
@@ -49,6 +54,39 @@ def provider() -> Iterator[tuple[str, list[dict[str, str]]]]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_a_channel_that_is_merely_installed_idles_and_says_what_to_set(tmp_path: Path) -> None:
+    """It has no stand-in, so that nothing plays its provider; the other methods go on."""
+    path = install(tmp_path / "site")
+    with running(tmp_path / "run", {"PYTHONPATH": path}) as deployment:
+        token = deployment.token()
+
+        def read_pager() -> dict[str, object]:
+            channels = deployment.call("GET", "/api/v2/channels", {"token": token})["channels"]
+            return next(channel for channel in channels if channel["method"] == "pager")
+
+        wait(lambda: read_pager()["state"] == "blocked")
+        assert read_pager()["why"] == "no provider is configured: set IMSG_PAGER__URL"
+        page = {"token": token, "to": "123456", "method": "pager", "content": "速回电话"}
+        wait(lambda: deployment.call("POST", "/api/v2/messages/check", page)["errorCode"] != 0)
+        refused = deployment.call("POST", "/api/v2/messages", page)
+        assert (refused["reason"], "IMSG_PAGER__URL" in refused["detail"]) == ("no_provider", True)
+        mail = deployment.send("zhang@example.com")
+        assert deployment.wait_settled(mail["id"])[0]["status"] == "sent"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"IMSG_PAGER__TIMEOUT_S": "5"}, {"IMSG_PAGER__URL": "x", "IMSG_PAGER__TIMEOUT_S": "x"}]
+)
+def test_a_channel_of_which_something_is_set_wrongly_stops_the_start(tmp_path: Path, wrong: dict[str, str]) -> None:
+    """Half of a provider is a mistake to be told."""
+    given = {"PATH": os.defpath, "PYTHONPATH": install(tmp_path / "site"), "IMSG_PORT": str(reserve_port())}
+    done = subprocess.run(
+        [str(IMSG), "up"], cwd=tmp_path, env=given | wrong, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 2
+    assert "IMSG_PAGER__" in done.stderr
 
 
 def test_a_channel_joins_by_being_installed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from imsg_channels import CHANNELS
 from imsg_channels.spec import ChannelSpec
 from imsg_runtime.callers import Apps
 from imsg_runtime.service import Service
-from imsg_runtime.settings import Common, Keys, RedisUrl, load, read_group
+from imsg_runtime.settings import Common, Keys, RedisUrl, StartError, is_given, load, read_group
 
 SECRETS = "secrets"
 """The folder of secrets inside the data folder."""
@@ -199,9 +199,7 @@ def make(config: RuntimeConfig, *, with_console: bool = True) -> AllInOne:
     history = imsg_history.main.app(load(imsg_history.main.Settings, **config.derive_settings("history")), apps)
     callbacks = imsg_callbacks.main.app(load(imsg_callbacks.main.Settings, **config.derive_settings("callbacks")), apps)
     catalog = imsg_catalog.main.app(load(imsg_catalog.main.Settings, **config.derive_settings("catalog")), apps)
-    senders = {
-        name: main.app(load(main.Settings, **config.derive_settings(name)), apps) for name, main in SENDERS.items()
-    }
+    senders = {name: _sender(name, main, config, apps) for name, main in SENDERS.items()}
     gateway = imsg_gateway.main.app(load(imsg_gateway.main.Settings, **config.derive_settings("gateway")), apps)
     apps.update(auth=auth, history=history, callbacks=callbacks, catalog=catalog, gateway=gateway, **senders)
     for service in sandbox:
@@ -215,6 +213,20 @@ def make(config: RuntimeConfig, *, with_console: bool = True) -> AllInOne:
         *(("/sandbox", service) for service in sandbox),
     ]
     return AllInOne(Router(table, parts, page=console), parts)
+
+
+def _sender(name: str, main: Main, config: RuntimeConfig, apps: Apps) -> Service:
+    """Make a channel's sender. One of which nothing is set, and that needs something, idles and says what to set.
+
+    Raises StartError where what is set is wrong.
+    """
+    given = config.derive_settings(name)
+    try:
+        return main.app(load(main.Settings, **given), apps)
+    except StartError:
+        if name in config.played or is_given(main.Settings, name):
+            raise
+        return main.app(load(Common, **given), apps)
 
 
 def _sandbox(config: RuntimeConfig, apps: Apps) -> tuple[Service, ...]:

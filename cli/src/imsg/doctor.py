@@ -164,7 +164,10 @@ async def _channel(asked: all_in_one.Settings, channel: ChannelSpec) -> Finding:
         case _ if channel.stand_in is not None:
             return Finding(channel.titles.en, "the sandbox, in `imsg up`")
         case _:
-            return Finding(channel.titles.en, "not examined: its sender alone knows its provider")
+            is_idle = not all_in_one.read_channel(channel)
+            idle = f"nothing of {variable(channel.name)}__… is set; `imsg channels list` says what its sender wants"
+            examined = "not examined: its sender alone knows its provider"
+            return Finding(channel.titles.en, idle if is_idle else examined)
 
 
 async def _redis(asked: all_in_one.Settings) -> Finding:

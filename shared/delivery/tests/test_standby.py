@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from imsg_contract.topology import channel_key, no_provider_key
 from imsg_delivery.standby import idle, is_idle
 from imsg_runtime.redis import connect
-from imsg_runtime.settings import Common
+from imsg_runtime.settings import Common, load
 from imsg_testing.waiting import eventually
 
 
@@ -50,7 +50,7 @@ async def test_it_is_ready_and_tells_the_gateways_and_whoever_looks(
     monkeypatch: pytest.MonkeyPatch, valkey_url: str
 ) -> None:
     monkeypatch.setenv("IMSG_REDIS_URL", valkey_url)
-    service = idle("smtp", "set IMSG_SMTP__HOST")
+    service = idle("smtp", "set IMSG_SMTP__HOST", load(Common))
     async with connect(valkey_url) as redis, service.running():
         assert service.unmet() == []
 

@@ -70,7 +70,7 @@ class Sender:
 def make_sender(
     method: str,
     model: type[Settings],
-    settings: Settings | None,
+    settings: Settings | Common | None,
     open_parts: Callable[[Sender, Settings], Awaitable[ASGIApp]],
     *,
     remedy: str,
@@ -78,12 +78,15 @@ def make_sender(
 ) -> Service:
     """Make a channel's service; it idles where it has no provider and that is wished, and `remedy` says what to set.
 
+    It is wished by `IMSG_NO_PROVIDER=idle`, and by `settings` that are none of `model`: those of no channel.
     `open_parts` opens the channel, hands it to the worker (`Sender.work`) and returns the API. With `reads_history`
     a service key has to be set. Raises StartError where a setting is wrong or missing.
     """
     if settings is None and is_idle(model, method):
-        return idle(method, remedy)
-    chosen = settings or load(model)
+        return idle(method, remedy, load(Common))
+    if settings is not None and not isinstance(settings, model):
+        return idle(method, remedy, settings)
+    chosen = load(model) if settings is None else settings
     if reads_history:
         if not chosen.service_key:
             raise StartError(

@@ -30,9 +30,8 @@ def is_idle(model: type[Common], group: str) -> bool:
     return load(Common).no_provider == "idle" and not is_given(model, group)
 
 
-def idle(method: str, remedy: str) -> Service:
-    """Make a sender that idles. `remedy` names the settings that would give it a provider. Raises StartError."""
-    settings = load(Common)
+def idle(method: str, remedy: str, settings: Common) -> Service:
+    """Make a sender that idles. `remedy` names the settings that would give it a provider."""
 
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
