@@ -25,8 +25,9 @@ ELSEWHERE = {
     "IMSG_STORE_CPUS",
     "IMSG_DATA_DIR",
     "IMSG_CONNECTIONS_PER_ADDRESS",
+    "IMSG_SECRETS",
 }
-"""Read by the frame itself, by docker-compose.yml, and by `imsg up`."""
+"""Read by the frame itself, by docker-compose.yml, by `imsg up` and by deploy/postgres/roles.sh."""
 
 
 OLD_NAMES = {variable(*old) for old in RENAMED}

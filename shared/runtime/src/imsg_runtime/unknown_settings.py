@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
+from pydantic.fields import FieldInfo
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
 
 from imsg_channels import METHODS
@@ -60,6 +61,7 @@ NAMES = frozenset(
         "bounce_bind",
         "edge_proxies",
         "store_cpus",
+        "secrets",
     }
 )
 """Every first word after IMSG_ that something reads: services share one environment, `.env` and imsg.toml, and each
@@ -164,19 +166,27 @@ def _reads(model: type[BaseModel], path: Sequence[str]) -> bool | None:
         return None  # it looks at a part of what is another's
     if model.model_config.get("extra") == "allow":
         return True  # it judges the names by itself
-    field = model.model_fields.get(path[0])
+    field = _fields(model).get(path[0])
     if field is None:
         return None if issubclass(model, Common) else False
     inner, is_named_by_people = _inner(field.annotation)
     rest = path[2:] if is_named_by_people else path[1:]
+    if inner is not None and any(isinstance(step, BeforeValidator) for step in field.metadata):
+        return True  # it may be written shorter than the model: its validator judges the names
     if inner is None or not rest:
         return inner is not None or is_named_by_people or len(path) == 1
     return _reads(inner, rest)
 
 
+def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """List a model's fields by the names that are read, lower case: their own and their aliases."""
+    aliases = {field.alias.lower(): field for field in model.model_fields.values() if field.alias}
+    return {**model.model_fields, **aliases}
+
+
 def _paths(model: type[BaseModel], given: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Yield the names that a model reads; where people choose one, theirs stands there."""
-    for name, field in model.model_fields.items():
+    for name, field in _fields(model).items():
         inner, is_named_by_people = _inner(field.annotation)
         chosen = (given[1],) if is_named_by_people and len(given) > 1 else ()
         if inner is None:
