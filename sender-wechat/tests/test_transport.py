@@ -1,8 +1,11 @@
 """Calls to WeChat on their way: through the environment's proxy, and what its trouble means."""
 
+import asyncio
+
 import httpx
 import pytest
 
+from imsg_testing.listening import listening
 from imsg_testing.wechat import wechat_server
 from imsg_wechat import transport
 from imsg_wechat.transport import Timeouts, Trouble
@@ -31,3 +34,29 @@ async def test_a_proxy_that_is_away_or_refuses_has_sent_nothing(monkeypatch: pyt
                 answer = await calls.call("POST", "https://wechat.test/cgi-bin/message/template/send", body={})
             assert isinstance(answer, Trouble)
             assert not answer.may_have_it
+
+
+async def test_a_handshake_that_never_ends_has_sent_nothing() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with listening(say_nothing) as port, transport.connect(SHORT) as calls:
+        answer = await calls.call("POST", f"https://127.0.0.1:{port}/cgi-bin/message/template/send", body={})
+    assert isinstance(answer, Trouble)
+    assert not answer.may_have_it
+
+
+async def test_no_more_of_an_answer_is_read_than_it_may_have() -> None:
+    """A server that never stops answering is left once the bound is passed."""
+
+    async def answer_without_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+            await writer.drain()
+
+    async with listening(answer_without_end) as port, transport.connect(SHORT) as calls:
+        answer = await calls.call("GET", f"http://127.0.0.1:{port}/cgi-bin/menu/get")
+    assert isinstance(answer, Trouble)
+    assert answer.code == "gibberish"

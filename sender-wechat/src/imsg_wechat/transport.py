@@ -6,11 +6,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.request import getproxies
 
 import httpx
 
-from imsg_runtime.http_transport import ConnectionTransport
 from imsg_wechat.codes import OK, Complaint
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -79,12 +77,10 @@ class Transport:
 
 @asynccontextmanager
 async def connect(timeouts: Timeouts) -> AsyncIterator[Transport]:
-    """Open the client; no connection is made before the first call."""
-    # Through a proxy (HTTPS_PROXY and its like, as the SMS providers are called) httpx' own engine carries it.
-    own = None if getproxies() else ConnectionTransport()
+    """Open the client, which uses the proxy of the environment; no connection is made before the first call."""
     times = httpx.Timeout(timeouts.call_s, connect=timeouts.connect_s)
     limits = httpx.Limits(max_connections=CALLS, max_keepalive_connections=CALLS)
-    async with httpx.AsyncClient(transport=own, timeout=times, limits=limits) as client:
+    async with httpx.AsyncClient(timeout=times, limits=limits) as client:
         yield Transport(client, timeouts)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 
 from imsg_contract.wire import Again, Blocked, Result, Unknown
-from imsg_runtime.http_transport import ConnectionTransport
 from imsg_wecom.codes import BUSY_S, CONFIGURATION_S, PROVIDER, judge
 from imsg_wecom.settings import Robot
 
@@ -24,7 +23,7 @@ MAX_ANSWER_BYTES = 64 * 1024
 
 def open_client() -> httpx.AsyncClient:
     """Make the client; no connection is made before the first call. No proxy learns a key."""
-    return httpx.AsyncClient(timeout=httpx.Timeout(CALL_S, connect=CONNECT_S), transport=ConnectionTransport())
+    return httpx.AsyncClient(timeout=httpx.Timeout(CALL_S, connect=CONNECT_S), transport=httpx.AsyncHTTPTransport())
 
 
 async def call(client: httpx.AsyncClient, name: str, robot: Robot, body: Mapping[str, Any]) -> Result:

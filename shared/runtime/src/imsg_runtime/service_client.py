@@ -9,10 +9,16 @@ import httpx
 from pydantic import SecretStr
 
 from imsg_runtime.callers import KEY_HEADER, Apps, Caller
-from imsg_runtime.http_transport import ConnectionTransport
 
 CALL_TIMEOUT_S = 5.0
 """How long one call may take, ASGI transport included (which itself knows no time-outs)."""
+
+IDLE_S = 2.0
+"""How long a connection is kept for the next call: shorter than a service that is asked to stop keeps its port open, or
+a call would meet a connection that is just being closed."""
+
+DIAL_RETRIES = 1
+"""How often a refused connection is tried again: a service that is being replaced is there a moment later."""
 
 
 class ServiceUnavailable(Exception):  # noqa: N818  a state of the world
@@ -46,9 +52,16 @@ class Peer:
         sent = {**(headers or {}), **(caller.headers() if caller else {}), KEY_HEADER: self._key}
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._client.request(
+                request = self._client.build_request(
                     method, path, json=json, content=content, params=params, headers=sent, timeout=timeout_s
                 )
+                try:
+                    return await self._client.send(request)
+                except (httpx.RemoteProtocolError, httpx.ReadError):
+                    # A kept connection may just have been closed; a GET changes nothing and is sent once more.
+                    if method != "GET":
+                        raise
+                    return await self._client.send(request)
         except (httpx.HTTPError, OSError, TimeoutError) as error:
             raise ServiceUnavailable(f"{self._client.base_url.host}: {error or type(error).__name__}") from error
 
@@ -61,6 +74,8 @@ async def connect(url: str, keys: tuple[SecretStr, ...], apps: Apps) -> AsyncIte
     if base.host in apps:
         transport = httpx.ASGITransport(apps[base.host], raise_app_exceptions=False)
     else:
-        transport = ConnectionTransport()
+        # Given as a transport, so that no proxy of the environment is used between services.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=IDLE_S)
+        transport = httpx.AsyncHTTPTransport(retries=DIAL_RETRIES, limits=limits)
     async with httpx.AsyncClient(base_url=base, transport=transport, timeout=httpx.Timeout(CALL_TIMEOUT_S)) as client:
         yield Peer(client, keys[0].get_secret_value() if keys else "")
