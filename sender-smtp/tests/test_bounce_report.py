@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from imsg_smtp.bounces.report import Kind, read_report
-from imsg_smtp.bounces.token import derive_keys, make_token
+from imsg_smtp.bounces.report import Kind, may_be_bounce, read_report
+from imsg_smtp.bounces.token import derive_keys, make_token, sign_name
 from imsg_testing import bounces
 
-TOKEN = make_token(derive_keys([SecretStr("a" * 32)])[0], "0192f0c4a7b17d3e8f00112233445566", 7)
+KEY = derive_keys([SecretStr("a" * 32)])[0]
+TOKEN = make_token(KEY, "0192f0c4a7b17d3e8f00112233445566", 7)
 TO = f"{TOKEN}@bounce.example.com"
 REPORT = bounces.dsn(TO)
 
@@ -59,7 +60,7 @@ def test_a_failure_is_read_with_the_servers_words(
     report = read_report(write(TO))
 
     assert (report.kind, report.code, report.detail, report.is_hard) == (Kind.FAILED, code, detail, is_hard)
-    assert report.local_parts == (TOKEN,)
+    assert report.tokens == (TOKEN,)
     assert report.at == datetime(2026, 11, 25, 2, 0, 5, tzinfo=UTC)
 
 
@@ -185,8 +186,104 @@ def test_the_token_is_found_wherever_the_way_here_has_put_it() -> None:
         (bounces.dsn(other, returned=f"Return-Path: <{TO}>"), []),
         (bounces.complaint("fbl@example.com", TO), ["fbl@example.com"]),
     ):
-        assert [one.lower() for one in read_report(raw, rcpt=rcpt).local_parts] == [TOKEN]
-    assert read_report(bounces.dsn(other)).local_parts == ()
+        assert [one.lower() for one in read_report(raw, rcpt=rcpt).tokens] == [TOKEN]
+    assert read_report(bounces.dsn(other)).tokens == ()
+
+
+OWN = "noreply@example.com"
+"""The account that sends, where nobody may choose the envelope sender."""
+
+NAME = sign_name(KEY, "0192f0c4a7b17d3e8f00112233445566", 7)
+OF_ANOTHER = sign_name(KEY, "0192f0c4a7b17d3e8f00112233445566", 8)
+BY_HEADER = f"X-IMSG-Id: {NAME}\nMessage-ID: <tencent_1234567890@qq.com>\nSubject: hello"
+BY_MESSAGE_ID = f"Subject: hello\nMessage-Id:<{NAME}@example.com>\nReferences: <{OF_ANOTHER}@example.com>"
+
+WRITERS = [
+    bounces.qq_with_the_mail,
+    bounces.exmail,
+    bounces.netease,
+    bounces.direct_mail,
+    bounces.gmail,
+    bounces.exchange,
+    bounces.exim,
+    bounces.sendmail,
+    lambda to, head: bounces.qmail(to, head=head),
+    lambda to, head: bounces.dsn(to, returned=head),
+]
+"""Postfix last."""
+
+
+@pytest.mark.parametrize("head", [BY_HEADER, BY_MESSAGE_ID])
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_bounce_to_the_senders_own_mailbox_names_the_mail_that_it_returns(
+    write: Callable[[str, str], bytes], head: str
+) -> None:
+    raw = write(OWN, head)
+    report = read_report(raw)
+
+    assert (report.kind, report.tokens, report.names) == (Kind.FAILED, (), (NAME,))
+    assert may_be_bounce(raw.partition(b"\r\n\r\n")[0].partition(b"\n\n")[0])
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_persons_answer_to_us_that_comes_back_names_nothing(write: Callable[[str, str], bytes]) -> None:
+    answer = f"Message-ID: <CAF1@mail.example.com>\nIn-Reply-To: <{NAME}@example.com>\nReferences: <{NAME}@example.com>"
+
+    assert read_report(write(OWN, answer)).names == ()
+
+
+def test_a_bounce_that_returns_nothing_names_the_mail_in_its_own_headers() -> None:
+    for header in (
+        f"X-CM-Original-Message-ID: <{NAME}@example.com>\n",
+        f"In-Reply-To: <{NAME}@example.com>\n",
+        f"References: <{OF_ANOTHER}@example.com>\n <{NAME}@example.com>\n",
+    ):
+        assert read_report(bounces.dsn(OWN, headers=header)).names == (NAME,)
+    raw = bounces.dsn(OWN).replace(
+        b"X-Postfix-Queue-ID:", f"X-Original-Message-ID: <{NAME}@example.com>\r\nX-Q:".encode()
+    )
+    assert read_report(raw).names == (NAME,)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        bounces.vacation(OWN, f"In-Reply-To: <{NAME}@example.com>", "Auto-Submitted: auto-replied"),
+        bounces.vacation(OWN, f"In-Reply-To: <{NAME}@example.com>", "Return-Path: <>", "Auto-Submitted: auto-replied"),
+        bounces.vacation(OWN, f"References: <{NAME}@example.com>", subject="Re: hello"),
+        bounces.vacation(OWN, f"References: <{NAME}@example.com>", subject="转发: 退信"),
+        bounces.qmail(OWN, head=BY_HEADER)
+        .replace(b"From: MAILER-DAEMON@", b"From: li@")
+        .replace(b"Path: <>", b"Path: <li@a>"),
+    ],
+)
+def test_what_people_and_their_machines_write_names_nothing(raw: bytes) -> None:
+    assert read_report(raw).names == ()
+
+
+@pytest.mark.parametrize(
+    ("head", "is_worth"),
+    [
+        (b"From: li@corp.cn\r\nSubject: hello\r\n\r\n", False),
+        (f"From: li@corp.cn\r\nIn-Reply-To: <{NAME}@example.com>\r\nSubject: Re: hello\r\n\r\n".encode(), False),
+        (f"From: li@corp.cn\r\nTo: {TO}\r\n\r\n".encode(), True),
+        (b"From: PostMaster@qq.com\r\n\r\n", True),
+        (b"From: system@corp.cn\r\nSubject: =?gb18030?B?z7XNs83L0MU=?=\r\n\r\n", True),
+        (b"From: x@corp.cn\r\nContent-Type: Multipart/report; boundary=a\r\n\r\n", True),
+        (b"", False),
+    ],
+)
+def test_by_its_headers_a_mail_is_worth_reading(
+    head: bytes,
+    is_worth: bool,  # noqa: FBT001  a parameter
+) -> None:
+    assert may_be_bounce(head) == is_worth
+
+
+def test_of_an_attached_mail_that_is_cut_off_the_headers_are_read() -> None:
+    raw = bounces.qq_with_the_mail(OWN, BY_HEADER + "\nX-Long: " + "x" * 600_000)
+
+    assert read_report(raw).names == (NAME,)
 
 
 @pytest.mark.parametrize(

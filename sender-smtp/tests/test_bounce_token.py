@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from imsg_smtp.bounces.token import derive_keys, make_token, read_token
+from imsg_smtp.bounces.token import derive_keys, make_token, read_signed_name, read_token, sign_name
 
 KEY, OTHER = derive_keys([SecretStr("a" * 32), SecretStr("b" * 32)])
 
@@ -44,6 +44,26 @@ def test_a_token_of_the_key_before_is_read_after_a_rotation() -> None:
 
     assert read_token([KEY, OTHER], token) == ("0" * 32, 7)
     assert read_token([KEY], token) is None
+
+
+@given(request=REQUESTS, n=NUMBERS, other=NUMBERS)
+def test_a_signed_name_is_read_by_every_key_that_is_known_and_names_no_other_message(
+    request: str, n: int, other: int
+) -> None:
+    name = sign_name(OTHER, request, n)
+    stem, _, mac = name.partition(".")
+
+    assert stem == f"{request}-{n}"
+    assert read_signed_name([KEY, OTHER], name.upper()) == (request, n)
+    assert read_signed_name([KEY], name) is None
+    assert other == n or read_signed_name([OTHER], f"{request}-{other}.{mac}") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["", f"{'0' * 32}-1", f"{'0' * 32}-1.", f"{'0' * 32}-9999999999.{'a' * 13}", f"{'0' * 32}-01.{'a' * 13}"]
+)
+def test_what_is_no_signed_name_is_none(name: str) -> None:
+    assert read_signed_name([KEY], name) is None
 
 
 @pytest.mark.parametrize("text", ["", "b+", "b", "b+é" + "a" * 44, "B+" + "1" * 45, "bounce+" + "a" * 45])

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,15 +13,18 @@ from pydantic import SecretStr, ValidationError
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Blocked, Job, Recipient, Result
 from imsg_runtime import service_client
-from imsg_smtp.bounces.token import derive_keys, read_token
+from imsg_smtp.bounces.token import derive_keys, read_signed_name, read_token, sign_name
 from imsg_smtp.channel import MailChannel
+from imsg_smtp.dkim import Signatures, Signer, make_key, parse_head
 from imsg_smtp.main import open_channel
-from imsg_smtp.mime import Rendered
+from imsg_smtp.mime import Letter, Rendered, render
+from imsg_smtp.senders import Sender
 from imsg_smtp.settings import Smtp
 from imsg_testing.smtp_server import EXTENSIONS, SmtpServer, smtp_server
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
 KEY = derive_keys([SecretStr("a" * 32)])[0]
+SIGNATURE = "dkim-signature"
 WITH_DSN = (*EXTENSIONS, "DSN")
 
 
@@ -96,6 +101,35 @@ async def test_where_no_domain_is_set_the_sender_is_the_envelopes_too(given: dic
 
     assert server.mails[0].sender == "noreply@example.com"
     assert not any("NOTIFY" in line or "ENVID" in line for line in server.lines)
+
+
+@pytest.mark.parametrize("given", [{}, {"bounce_domain": "none"}, {"bounce_domain": "b.example.com"}])
+async def test_each_mail_bears_its_signed_name_whatever_its_envelope(given: dict[str, str]) -> None:
+    async with smtp_server() as server, channel_of(server, **given) as channel:
+        await send(channel, "a@example.net", "b@example.net")
+
+    for n, received in enumerate(server.mails):
+        message = message_from_bytes(received.data)
+        assert read_signed_name([KEY], message["X-IMSG-Id"]) == (REQUEST, n)
+        assert message["Message-ID"] == f"<{message['X-IMSG-Id']}@example.com>"
+
+
+async def test_a_mail_without_a_key_bears_no_signature() -> None:
+    mail = render(Letter("s", "t"), Sender("", "a@example.com"), REQUEST, datetime(2026, 11, 25, tzinfo=UTC))
+    head = mail.address_to(3, "b@example.net").head.decode()
+
+    assert f"Message-ID: <{REQUEST}-3@example.com>" in head
+    assert "X-IMSG-Id" not in head
+
+
+def test_dkim_signs_the_signed_name() -> None:
+    signer = Signer("example.com", "s", make_key("ed25519"))
+    at = datetime(2026, 11, 25, tzinfo=UTC)
+    signing, sender = Signatures([signer]), Sender("", "a@example.com")
+    made = render(Letter("s", "t"), sender, REQUEST, at, signing, sign_name=partial(sign_name, KEY))
+
+    (signed,) = [value for name, value in parse_head(made.address_to(0, "b@example.net").head) if name == SIGNATURE]
+    assert {"x-imsg-id", "message-id"} <= set(signed.partition("h=")[2].partition(";")[0].split(":"))
 
 
 async def test_a_no_to_the_sender_holds_all_of_its_mail_whatever_its_envelope() -> None:

@@ -1,7 +1,7 @@
 """Mails that come back, pushed to the door of sender-smtp: what history and the catalog then know of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from imsg_contract.wire import Category, Job, Status
 from imsg_runtime.callers import Caller
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import connect
-from imsg_smtp.bounces.token import derive_keys, make_token
+from imsg_smtp.bounces.token import derive_keys, make_token, sign_name
 from imsg_testing import bounces
 from imsg_testing.history import job, make_delivery, outcome
 from imsg_testing.waiting import eventually
@@ -175,6 +175,53 @@ async def test_a_hard_bounce_fails_its_message_with_the_servers_words_and_suppre
     told = await place.learned()
     assert (told.address, told.reason, told.sender, told.category) == ("zhang@corp.cn", Reason.HARD_BOUNCE, None, None)
     assert (told.request, told.n, told.evidence) == (sent.request, 0, f"550 5.1.1 {words}")
+
+
+OWN = "noreply@tiancun.cn"
+"""The account that sends, where nobody may choose the envelope sender."""
+
+
+@pytest.mark.parametrize(
+    ("write", "code"),
+    [
+        (bounces.qq_with_the_mail, "550"),
+        (bounces.netease, "550"),
+        (bounces.exmail, "550"),
+        (bounces.direct_mail, "559"),
+        (bounces.sendmail, "550 5.1.1"),
+    ],
+)
+@pytest.mark.parametrize("line", ["X-IMSG-Id: {}\nMessage-ID: <tencent_0A1B@qq.com>", "Message-ID: <{}@tiancun.cn>"])
+async def test_without_a_token_a_bounce_finds_its_message_by_the_signed_name_that_it_returns(
+    place: Place, write: Callable[[str, str], bytes], code: str, line: str
+) -> None:
+    sent = await place.send()
+
+    answer = await place.push(write(OWN, line.format(sign_name(derive_keys(ERASURE_KEY)[0], sent.request, 0))))
+
+    assert (answer.json()["result"], answer.json()["id"]) == ("accepted", f"{sent.request}-0")
+    assert (await place.has_status(sent, "failed"))["error"]["code"] == code
+    told = await place.learned()
+    assert (told.address, told.reason, told.request) == ("zhang@corp.cn", Reason.HARD_BOUNCE, sent.request)
+
+
+async def test_a_forged_name_changes_nothing(place: Place) -> None:
+    sent = await place.send()
+    ours = sign_name(derive_keys(ERASURE_KEY)[0], sent.request, 0)
+    stem, _, mac = ours.partition(".")
+    of_a_stranger = sign_name(derive_keys((SecretStr("x" * 32),))[0], sent.request, 0)
+    of_another = f"{sent.request}-1.{mac}"
+
+    for forged in (stem, f"{stem}.{'a' * 13}", of_a_stranger, of_another):
+        for line in (f"X-IMSG-Id: {forged}", f"Message-ID: <{forged}@tiancun.cn>"):
+            for write in (bounces.netease, bounces.exmail, bounces.sendmail):
+                answer = await place.push(write(OWN, line))
+                assert (answer.status_code, answer.json()["reason"]) == (404, "not_found")
+    answer = await place.push(
+        bounces.vacation(OWN, f"In-Reply-To: <{ours}@tiancun.cn>", "Auto-Submitted: auto-replied")
+    )
+    assert answer.status_code == 404
+    assert (await place.message(sent))["status"] == "sent"
 
 
 async def test_a_report_of_delivery_says_delivered_and_one_of_relaying_or_delay_nothing(place: Place) -> None:

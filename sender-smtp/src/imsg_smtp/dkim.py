@@ -41,6 +41,7 @@ SIGNED = (
     "list-unsubscribe-post",
     "feedback-id",
     "auto-submitted",
+    "x-imsg-id",
 )
 """What is signed of what is there, in this order: all that a reader sees or acts on (RFC 6376, 5.4.1; RFC 8058, 4)."""
 

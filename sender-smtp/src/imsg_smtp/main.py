@@ -30,6 +30,7 @@ from imsg_smtp.bounces.addressees import Addressees
 from imsg_smtp.bounces.hook import Hook
 from imsg_smtp.bounces.return_path import ReturnPaths
 from imsg_smtp.bounces.token import derive_keys as derive_bounce_keys
+from imsg_smtp.bounces.token import sign_name
 from imsg_smtp.channel import MailChannel, terms
 from imsg_smtp.connections import Connection
 from imsg_smtp.domains import SLOWED_PER_MINUTE, Domains, DomainTerms, merge_presets
@@ -142,7 +143,14 @@ async def open_channel(
         connections = sum(one.connections for one in smtp.all_servers.values())
         yield MailChannel(
             Relays(relays, routes, clock),
-            Renderings(attachments, _senders(smtp, sender), signing, smtp.feedback_id, begin_leaving),
+            Renderings(
+                attachments,
+                _senders(smtp, sender),
+                signing,
+                smtp.feedback_id,
+                begin_leaving,
+                sign_name=partial(sign_name, token_key) if token_key else None,
+            ),
             terms(connections, smtp.uncertain),
             bounces,
         )

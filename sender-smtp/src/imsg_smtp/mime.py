@@ -96,6 +96,9 @@ Sign = Callable[[bytes], bytes]
 BeginSigning = Callable[[str, bytes, int], Sign | None]
 """Makes a Sign of the sender's domain, the body (in lines, no dots doubled) and the time in Unix seconds."""
 
+SignName = Callable[[str, int], str]
+"""Makes the signed name of a message, of its request and number: `REQUEST-N.MAC`."""
+
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Rendered:
@@ -109,11 +112,16 @@ class Rendered:
     sign: Sign | None = None
     leave: Callable[[str], bytes] | None = None
     """Makes the header lines by which who has an address leaves; None: there is nothing to leave."""
+    sign_name: SignName | None = None
+    """None: nothing that comes back is found by its name."""
 
     def address_to(self, n: int, address: str) -> Mail:
         """Make the mail of recipient `n`; `address` is a normal form, so it can hold neither blank nor line end."""
-        identity = f"<{message_id(self.request, n)}@{self.sender.domain}>"
+        name = message_id(self.request, n) if self.sign_name is None else self.sign_name(self.request, n)
+        identity = f"<{name}@{self.sender.domain}>"
         own = f"To: {address}\r\nMessage-ID: {identity}\r\n".encode()
+        if self.sign_name is not None:  # some relays write a Message-ID of their own, such as QQ
+            own += f"X-IMSG-Id: {name}\r\n".encode()
         if self.leave is not None:
             own += self.leave(address)
         if self.sign is not None:
@@ -130,6 +138,7 @@ def render(
     begin_signing: BeginSigning | None = None,
     *,
     leave: Callable[[str], bytes] | None = None,
+    sign_name: SignName | None = None,
 ) -> Rendered:
     """Render what the recipients of a request share; the same bytes whenever it is done again.
 
@@ -148,7 +157,8 @@ def render(
     )
     body = CRLF + body + (b"" if body.endswith(CRLF) else CRLF)
     sign = begin_signing(sender.domain, body[len(CRLF) :], int(accepted_at.timestamp())) if begin_signing else None
-    return Rendered(sender, request, head, body.replace(b"\r\n.", b"\r\n.."), len(head) + len(body), sign, leave)
+    size = len(head) + len(body)
+    return Rendered(sender, request, head, body.replace(b"\r\n.", b"\r\n.."), size, sign, leave, sign_name)
 
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

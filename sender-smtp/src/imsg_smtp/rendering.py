@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imsg_contract.wire import Again, Blocked, Category, Job, Refused
 from imsg_delivery.attachment_client import AttachmentClient
-from imsg_smtp.mime import BeginSigning, File, Letter, Rendered, render
+from imsg_smtp.mime import BeginSigning, File, Letter, Rendered, SignName, render
 from imsg_smtp.replies import PROVIDER
 from imsg_smtp.senders import Sender, Senders
 
@@ -44,12 +44,15 @@ class Renderings:
         begin_signing: BeginSigning | None = None,
         feedback_id: str | None = None,
         begin_leaving: BeginLeaving | None = None,
+        *,
+        sign_name: SignName | None = None,
     ) -> None:
         self._attachments = attachments
         self._senders = senders
         self._begin_signing = begin_signing
         self._feedback_id = feedback_id
         self._begin_leaving = begin_leaving
+        self._sign_name = sign_name
         self._current: WeakValueDictionary[str, Rendered] = WeakValueDictionary()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -111,7 +114,15 @@ class Renderings:
         return self._begin_leaving(content.sender or "", job.category.value)
 
     def _render(self, letter: Letter, sender: Sender, job: Job, leave: Callable[[str], bytes] | None) -> Rendered:
-        return render(letter, sender, job.request, job.accepted_at, self._begin_signing, leave=leave)
+        return render(
+            letter,
+            sender,
+            job.request,
+            job.accepted_at,
+            self._begin_signing,
+            leave=leave,
+            sign_name=self._sign_name,
+        )
 
     async def _content(self, job: Job) -> Content | Again | Blocked | Refused:
         try:

@@ -18,6 +18,12 @@ DATE = "Wed, 25 Nov 2026 10:00:05 +0800"
 UNKNOWN_USER = "smtp; 550 5.1.1 <zhang@corp.cn>: Recipient address rejected: User unknown in virtual mailbox table"
 
 
+CRLF = "\r\n"
+
+HEAD = "Subject: hello"
+"""What a returned mail's headers hold beside its path."""
+
+
 def bring(port: int, to: str, raw: bytes, *, address: str = "127.0.0.1") -> None:
     """Bring a mail to a listener of this machine, as a mail server does, from an address of it.
 
@@ -108,7 +114,7 @@ Content-Type: text/rfc822-headers
     return text.replace("\r\n", "\n").replace("\n", "\r\n").encode("utf-8", "surrogateescape")
 
 
-def exim(to: str) -> bytes:
+def exim(to: str, head: str = HEAD) -> bytes:
     """Write a report as Exim does: its status says nothing, the reply's lines do."""
     return f"""\
 Return-path: <>
@@ -156,13 +162,13 @@ Diagnostic-Code: smtp; 550-5.1.1 The email account that you tried to reach does 
 Content-type: message/rfc822
 
 Return-path: <{to}>
-Subject: hello
+{head}
 
 --1764036005-eximdsn-804289383--
 """.encode()
 
 
-def exchange(to: str) -> bytes:
+def exchange(to: str, head: str = HEAD) -> bytes:
     """Write a report as Exchange Online does: a HTML page for people, UTF-8 fields, its own codes."""
     page = b64encode("<html><body>无法将您的邮件传递给 zhang@corp.cn。</body></html>".encode()).decode()
     return f"""\
@@ -206,13 +212,13 @@ Diagnostic-Code: smtp;550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient zhang
 Content-Type: message/rfc822
 
 Return-Path: {to}
-Subject: hello
+{head}
 
 --b2c1f7a0-1d3e-4e55-9d0a-0f1e2d3c4b5a--
 """.encode()
 
 
-def gmail(to: str) -> bytes:
+def gmail(to: str, head: str = HEAD) -> bytes:
     """Write a report as Google does: a folded reply, a picture among the parts, a full mailbox."""
     return f"""\
 Delivered-To: {to}
@@ -266,46 +272,62 @@ Last-Attempt-Date: Tue, 24 Nov 2026 18:00:05 -0800 (PST)
 Content-Type: message/rfc822
 
 Return-Path: <{to}>
-Subject: hello
+{head}
 
 --000000000000f4ac0e05d1a2b3c4--
 """.encode()
 
 
-def netease(to: str) -> bytes:
-    """Write a report as NetEase does: its text in GB18030 and base64, its diagnostic without a status of its own."""
-    text = b64encode("抱歉，您的邮件被退回来了。收件人不存在。".encode("gb18030")).decode()
+def netease(to: str, head: str = HEAD) -> bytes:
+    """Write a report as NetEase's Coremail does: its text in GB2312, one block without the server's own, a prefix."""
+    text = b64encode("抱歉，您的邮件被退回来了……\r\n退信原因：收件人不存在。".encode("gb2312")).decode()
+    boundary = "------------Boundary-00=_A4D79LETZLFHNGCAMY50"
     return f"""\
-Received: from mail-m973.mail.163.com (unknown [123.126.97.3])
-Date: Wed, 25 Nov 2026 10:00:05 +0800 (CST)
 From: Postmaster@163.com
 To: {to}
-Subject: =?gb18030?B?z7XNs82z0MU=?=
-Content-Type: multipart/report; report-type=delivery-status;
-\tboundary="----=_Part_1_2.3"
+Subject: =?gb2312?B?z7XNs83L0MU=?=
 MIME-Version: 1.0
+Content-Type: Multipart/report;
+  report-type=delivery-status;
+  boundary="{boundary}"
+Message-Id: <55B7962A.07A4C6.04348@163smtp14>
+Date: {DATE}
+X-Mailer: Coremail MTA server
+X-CM-TRANSID:EsCowEDZokEmlrdVBrENAA--.4526S2.B27461
 
-------=_Part_1_2.3
-Content-Type: text/plain; charset=gb18030
+
+
+--{boundary}
+MIME-Version: 1.0
+Content-Type: Text/Plain;
+  charset="gb2312"
 Content-Transfer-Encoding: base64
+Content-Description: Notification
 
 {text}
-------=_Part_1_2.3
-Content-Type: message/delivery-status
 
-Reporting-MTA: dns; mail-m973.mail.163.com
+--{boundary}
+Content-Type: Message/delivery-status
+Content-Description: Delivery error report
 
-Final-recipient: RFC822;zhang@corp.cn
+Final-Recipient: rfc822; zhang@corp.cn
 Action: failed
 Status: 5.0.0
-Diagnostic-Code: SMTP;550 User not found: zhang@corp.cn
+Diagnostic-Code: SMTP; SMTP error, RCPT TO: 550 User not found: zhang@corp.cn
+--{boundary}
+Content-Type: Message/Rfc822
+Content-Description: Undelivered Message
+Content-Transfer-Encoding: 8bit
 
-------=_Part_1_2.3
-Content-Type: message/rfc822
-
+Received: from example.com (unknown [203.0.113.9])
+\tby smtp14 (Coremail) with SMTP id EsCowEDZokEmlrdVBrENAA--.4526S2;
+\tWed, 25 Nov 2026 10:00:04 +0800 (CST)
 Return-Path: <{to}>
+{head}
 
-------=_Part_1_2.3--
+Hello.
+
+--{boundary}--
 """.encode()
 
 
@@ -329,7 +351,93 @@ Content-Transfer-Encoding: base64
 """.encode()
 
 
-def qmail(to: str, said: str = "Remote host said: 550 5.1.1 unknown user zhang@corp.cn") -> bytes:
+def qq_with_the_mail(to: str, head: str = HEAD) -> bytes:
+    """Write a bounce as QQ does since it attaches the mail: a page in GB18030, and `mail.eml`; no status."""
+    page = """<html><body><p>很抱歉您发送的邮件被退回，以下是该邮件的相关信息：</p>
+<table><tr><td>被退回邮件</td><td>主 题：hello <br/>时 间：2026-11-25 10:00:05 </td></tr>
+<tr><td colspan="2">无法发送到 zhang@corp.cn</td></tr>
+<tr><td>退信原因</td><td>收件人邮件地址（zhang@corp.cn）不存在，邮件无法送达。<br/>
+host mx3.qq.com[203.205.219.57] said: 550 Mailbox not found. http://service.mail.qq.com/cgi-bin/help?no=1</td></tr>
+<tr><td>解决方案</td><td>请联系您的收件人，重新核实邮箱地址。</td></tr></table></body></html>"""
+    return f"""\
+From: "PostMaster" <PostMaster@qq.com>
+To: {to}
+Subject: =?gb2312?B?wLTX1HFxLmNvbbXEzcvQxQ==?=
+Date: {DATE}
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="----=_NextPart_6925"
+
+------=_NextPart_6925
+Content-Type: text/html; charset="gb18030"
+Content-Transfer-Encoding: base64
+
+{b64encode(page.encode("gb18030")).decode()}
+
+------=_NextPart_6925
+Content-Type: application/octet-stream; name="mail.eml"
+Content-Disposition: attachment; filename="mail.eml"
+Content-Transfer-Encoding: base64
+
+{b64encode(f"Return-Path: <{to}>{CRLF}{head}{CRLF}{CRLF}Hello.".encode()).decode()}
+
+------=_NextPart_6925--
+""".encode()
+
+
+def exmail(to: str, head: str = HEAD) -> bytes:
+    """Write a bounce as a page that quotes the returned mail's headers, as mail for companies is returned."""
+    quoted = head.replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br/>")
+    page = f"""<html><body><p>退信原因：收件人邮件地址（zhang@corp.cn）不存在，邮件无法送达。</p>
+<p>550&nbsp;Mailbox&nbsp;not&nbsp;found.</p><hr/><div>{quoted}</div></body></html>"""
+    return f"""\
+From: postmaster@exmail.weixin.qq.com
+To: {to}
+Subject: =?gb18030?B?z7XNs83L0MU=?=
+Date: {DATE}
+MIME-Version: 1.0
+Content-Type: text/html; charset="gb18030"
+Content-Transfer-Encoding: base64
+
+{b64encode(page.encode("gb18030")).decode()}
+""".encode()
+
+
+def direct_mail(to: str, head: str = HEAD) -> bytes:
+    """Write a report as Alibaba's servers do: of their own codes, the headers alone returned."""
+    return f"""\
+From: <MAILER-DAEMON@out.dm.aliyun.com>
+To: {to}
+Subject: =?utf-8?B?{b64encode("退信通知".encode()).decode()}?=
+Date: {DATE}
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="dm-1764036005"
+
+--dm-1764036005
+Content-Type: text/plain; charset="utf-8"
+Content-Transfer-Encoding: base64
+
+{b64encode("您的邮件无法送达 zhang@corp.cn。".encode()).decode()}
+
+--dm-1764036005
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; out.dm.aliyun.com
+
+Final-Recipient: rfc822; zhang@corp.cn
+Action: failed
+Status: 5.0.0
+Diagnostic-Code: smtp; 559 Invalid rcptto [@sm060102]
+
+--dm-1764036005
+Content-Type: message/rfc822-headers
+
+{head}
+
+--dm-1764036005--
+""".encode()
+
+
+def qmail(to: str, said: str = "Remote host said: 550 5.1.1 unknown user zhang@corp.cn", head: str = HEAD) -> bytes:
     """Write a bounce as qmail does: of before RFC 3464."""
     return f"""\
 Return-Path: <>
@@ -350,7 +458,58 @@ Giving up on 203.0.113.9.
 --- Below this line is a copy of the message.
 
 Return-Path: <{to}>
-Subject: hello
+{head}
+
+Hello, and good bye.
+""".encode()
+
+
+def sendmail(to: str, head: str = HEAD) -> bytes:
+    """Write a report as sendmail does."""
+    return f"""\
+Return-Path: <MAILER-DAEMON@mail.uni.cn>
+Date: {DATE}
+From: Mail Delivery Subsystem <MAILER-DAEMON@mail.uni.cn>
+Message-Id: <202611250200.4AP205xQ012345@mail.uni.cn>
+To: <{to}>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status;
+\tboundary="4AP205xQ012345.1764036005/mail.uni.cn"
+Subject: Returned mail: see transcript for details
+Auto-Submitted: auto-generated (failure)
+
+This is a MIME-encapsulated message
+
+--4AP205xQ012345.1764036005/mail.uni.cn
+
+   ----- The following addresses had permanent fatal errors -----
+<zhang@corp.cn>
+    (reason: 550 5.1.1 <zhang@corp.cn>... User unknown)
+
+   ----- Transcript of session follows -----
+... while talking to mx.corp.cn.:
+>>> DATA
+<<< 550 5.1.1 <zhang@corp.cn>... User unknown
+
+--4AP205xQ012345.1764036005/mail.uni.cn
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mail.uni.cn
+Arrival-Date: Wed, 25 Nov 2026 10:00:04 +0800
+
+Final-Recipient: RFC822; zhang@corp.cn
+Action: failed
+Status: 5.1.1
+Remote-MTA: DNS; mx.corp.cn
+Diagnostic-Code: SMTP; 550 5.1.1 <zhang@corp.cn>... User unknown
+
+--4AP205xQ012345.1764036005/mail.uni.cn
+Content-Type: text/rfc822-headers
+
+Return-Path: <{to}>
+{head}
+
+--4AP205xQ012345.1764036005/mail.uni.cn--
 """.encode()
 
 

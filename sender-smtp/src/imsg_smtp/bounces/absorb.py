@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import chain
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.suppressions import Reason, Suppression
@@ -13,7 +14,7 @@ from imsg_contract.wire import Receipt, Status, message_id
 from imsg_runtime.observe import logger
 from imsg_smtp.bounces.addressees import Addressee, Addressees, Later
 from imsg_smtp.bounces.report import Kind, Report, read_report
-from imsg_smtp.bounces.token import read_token
+from imsg_smtp.bounces.token import read_signed_name, read_token
 from imsg_smtp.hard_bounces import is_anybodys
 from imsg_smtp.replies import PROVIDER
 
@@ -53,6 +54,8 @@ class Taken:
     """The report's kind (`Kind`), or `token`."""
     message: str | None = None
     """`REQUEST-N`."""
+    is_bounce: bool = False
+    """Whether it tells what became of a message of ours; the answers of people and their machines do not."""
 
 
 class Bounces:
@@ -73,7 +76,7 @@ class Bounces:
         Returns once all that it says is kept. Raises Later where broker or history is away: then it has to come again.
         """
         report = await asyncio.to_thread(read_report, raw, rcpt=recipients)
-        found = next((found for one in report.local_parts if (found := read_token(self._keys, one))), None)
+        found = self._find_message(report)
         if found is None:
             log.info("bounce_of_nobody", kind=report.kind.value)
             return Taken(Verdict.UNKNOWN_TOKEN, "token")
@@ -88,7 +91,14 @@ class Bounces:
         except (PublishRefused, PublishUnknown, TimeoutError) as error:
             raise Later(f"the broker did not keep it: {str(error) or type(error).__name__}") from error
         log.info("bounce", kind=report.kind.value, code=report.code, message=name, told=len(told))
-        return Taken(Verdict.ACCEPTED if told else Verdict.IGNORED, report.kind.value, name)
+        verdict = Verdict.ACCEPTED if told else Verdict.IGNORED
+        return Taken(verdict, report.kind.value, name, is_bounce=report.is_bounce)
+
+    def _find_message(self, report: Report) -> tuple[str, int] | None:
+        """Find whose it is: by the envelope's token, else by the signed name of the mail that came back."""
+        by_token = (read_token(self._keys, one) for one in report.tokens)
+        by_name = (read_signed_name(self._keys, one) for one in report.names)
+        return next((found for found in chain(by_token, by_name) if found is not None), None)
 
     async def _learn(self, report: Report, request: str, n: int) -> list[Suppression]:
         """Say who gets nothing more by it. Raises Later."""

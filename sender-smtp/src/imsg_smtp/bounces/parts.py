@@ -60,7 +60,7 @@ class Part:
         encoding = self.value("content-transfer-encoding").strip().lower()
         try:
             if encoding == "base64":
-                return _one_line_end(binascii.a2b_base64(self.body))
+                return _one_line_end(_read_base64(self.body))
             return _one_line_end(binascii.a2b_qp(self.body)) if encoding == "quoted-printable" else self.body
         except binascii.Error:
             return self.body
@@ -155,6 +155,15 @@ def _children(part: Part) -> list[Part]:
         if newline and not rest.strip():
             children.append(_read_part(body))
     return children
+
+
+def _read_base64(body: bytes) -> bytes:
+    """Decode base64, also such as was cut off within four letters. Raises binascii.Error."""
+    try:
+        return binascii.a2b_base64(body)
+    except binascii.Error:
+        letters = body.translate(None, b" \t\n")
+        return binascii.a2b_base64(letters[: len(letters) // 4 * 4])
 
 
 def _one_line_end(octets: bytes) -> bytes:

@@ -71,9 +71,9 @@ def read_plain(mail: Part, parts: Sequence[Part]) -> Plain:
     words = _find_words(lines)
     if temporary or permanent:
         return Plain(is_bounce=True, is_permanent=bool(permanent), text=words)
-    subject = decode_words(mail.value("subject")).lower()
-    if not (is_of_a_postmaster(mail) and any(word in subject for word in BOUNCES)):
+    if not (is_of_a_postmaster(mail) and says_bounce(mail)):
         return Plain()
+    subject = decode_words(mail.value("subject")).lower()
     is_final = bool(words) or any(word in subject for word in FINAL)
     return Plain(is_bounce=True, is_permanent=is_final, text=words)
 
@@ -82,6 +82,12 @@ def is_of_a_postmaster(mail: Part) -> bool:
     """Tell whether a mail server wrote it: nobody's envelope sender, or one of the names that servers write by."""
     sender = mail.value("from").lower()
     return mail.value("return-path").strip() == "<>" or "mailer-daemon" in sender or "postmaster" in sender
+
+
+def says_bounce(mail: Part) -> bool:
+    """Tell whether its subject is a bounce's."""
+    subject = decode_words(mail.value("subject")).lower()
+    return any(word in subject for word in BOUNCES)
 
 
 def _lines(parts: Sequence[Part]) -> list[str]:

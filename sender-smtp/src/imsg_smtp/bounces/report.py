@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from imsg_contract.wire import Refused
 from imsg_smtp.bounces.parts import Part, decode_words, read_blocks, read_mail, walk
-from imsg_smtp.bounces.plain import is_of_a_postmaster, read_plain
-from imsg_smtp.bounces.whose import FEEDBACK_PART, STATUS_PARTS, find_tokens
+from imsg_smtp.bounces.plain import is_of_a_postmaster, read_plain, says_bounce
+from imsg_smtp.bounces.whose import FEEDBACK_PART, STATUS_PARTS, find_names, find_tokens
 from imsg_smtp.hard_bounces import is_hard
 from imsg_smtp.refusals import Envelope, Stage, judge
 from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, make_readable
@@ -50,8 +50,15 @@ class Report:
     """Whom the report names: an alias or a forwarder may have made it of the address that was written to."""
     at: datetime | None = None
     """When it says it was written."""
-    local_parts: tuple[str, ...] = ()
-    """What may be a token, the likeliest first."""
+    tokens: tuple[str, ...] = ()
+    """What may be a token of its envelope, the likeliest first."""
+    names: tuple[str, ...] = ()
+    """What may be a signed name of the mail that came back, the likeliest first; none where no server wrote this."""
+
+    @property
+    def is_bounce(self) -> bool:
+        """Whether it tells what became of a mail: whatever people or their machines answer does not."""
+        return self.kind not in (Kind.AUTO_REPLY, Kind.UNKNOWN)
 
 
 ACTIONS = {
@@ -88,8 +95,19 @@ def read_report(raw: bytes, *, rcpt: Sequence[str] = ()) -> Report:
     """
     mail = read_mail(raw)
     parts = list(walk(mail))
-    local_parts = tuple(dict.fromkeys(find_tokens(mail, parts, rcpt)))
-    return replace(_read(mail, parts), at=_date(mail), local_parts=local_parts)
+    report = replace(_read(mail, parts), at=_date(mail), tokens=tuple(dict.fromkeys(find_tokens(mail, parts, rcpt))))
+    is_servers = is_of_a_postmaster(mail) or any(part.type in (*STATUS_PARTS, FEEDBACK_PART) for part in parts)
+    if not (report.is_bounce and is_servers):
+        return report
+    return replace(report, names=tuple(dict.fromkeys(find_names(mail, parts))))
+
+
+def may_be_bounce(head: bytes) -> bool:
+    """Tell of a mail's headers whether it is worth reading: all other mail of a mailbox is people's own."""
+    mail = read_mail(head)
+    if is_of_a_postmaster(mail) or mail.type == "multipart/report":
+        return True
+    return says_bounce(mail) or any(find_tokens(mail, (), ()))
 
 
 def _read(mail: Part, parts: Sequence[Part]) -> Report:

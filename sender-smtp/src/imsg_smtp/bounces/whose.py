@@ -1,10 +1,14 @@
-"""Where in a mail that came back the token stands by which it finds its message."""
+"""Where in a mail that came back its message's name stands: the token of an envelope, or the signed name of the mail.
+
+Of a mail that came back only its own name counts: a person's answer to a mail of ours names that one in `References`,
+and may come back too.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from imsg_smtp.bounces.parts import Part, read_blocks, read_head
-from imsg_smtp.bounces.token import PREFIX
+from imsg_smtp.bounces.token import PREFIX, SIGNED_NAME
 
 STATUS_PARTS = frozenset(("message/delivery-status", "message/global-delivery-status"))
 """RFC 3464, RFC 6533."""
@@ -45,10 +49,73 @@ def find_tokens(mail: Part, parts: Sequence[Part], rcpt: Iterable[str]) -> Itera
             yield from _in_fields(part, "original-envelope-id", _BARE_TOKEN)
         elif part.type == FEEDBACK_PART:
             yield from _in_fields(part, "original-mail-from", _TOKEN)
-        elif part.type in _RETURNED_PARTS:
-            paths = (value for name, value in read_head(part.octets.lstrip(b"\n")) if name == "return-path")
+        elif _is_returned(part):
+            paths = (value for name, value in _head_of(part) if name == "return-path")
             for path in paths:
                 yield from _TOKEN.findall(path)
+
+
+SIGNED_HEADER = "x-imsg-id"
+
+_OF_THE_BOUNCE = ("x-cm-original-message-id", "x-original-message-id", "in-reply-to")
+"""Headers of a bounce that name the mail it speaks of: Coremail's (NetEase), Google's, Exchange's."""
+
+_NAME = re.compile(SIGNED_NAME, re.IGNORECASE | re.ASCII)
+
+_LABELLED = re.compile(
+    rf"(?<![\w-])({SIGNED_HEADER}|message-id)\s{{0,8}}:(?:\s|<|&lt;|&nbsp;){{0,12}}({SIGNED_NAME})?",
+    re.IGNORECASE | re.ASCII,
+)
+"""A header of the mail that came back, within a text for people (qmail, QQ, Exchange)."""
+
+_TAG = re.compile(r"</?[a-z][^<>@]{0,400}>", re.IGNORECASE)
+
+MAX_TEXT = 128 * 1024
+
+
+def find_names(mail: Part, parts: Sequence[Part]) -> Iterator[str]:
+    """Yield what may be signed names of the mail that came back: its signed header first, then its Message-ID."""
+    returned = next((head for part in parts if _is_returned(part) and (head := _head_of(part))), ())
+    yield from _names_in(returned, SIGNED_HEADER)
+    yield from _names_in(returned, "message-id")
+    if any(name == "message-id" for name, _ in returned):
+        return
+    for part in parts:
+        if part.type in STATUS_PARTS:
+            for fields in read_blocks(part.octets):
+                yield from _names_in(fields.items(), "x-original-message-id")
+    for header in _OF_THE_BOUNCE:
+        yield from _names_in(mail.headers, header)
+    yield from _names_in((("last", value.rpartition("<")[2]) for value in mail.values("references")), "last")
+    for part in parts:
+        if part.type.startswith("text/"):
+            yield from _names_in_text(part)
+
+
+def _names_in(headers: Iterable[tuple[str, str]], header: str) -> Iterator[str]:
+    for name, value in headers:
+        if name == header:
+            yield from _NAME.findall(value)[:1]
+
+
+def _is_returned(part: Part) -> bool:
+    """Tell whether a part is the mail that came back, or its headers; QQ and others attach it as a file."""
+    return part.type in _RETURNED_PARTS or any(
+        ".eml" in part.value(header).lower() for header in ("content-type", "content-disposition")
+    )
+
+
+def _head_of(part: Part) -> Sequence[tuple[str, str]]:
+    return read_head(part.octets.lstrip(b"\n"))
+
+
+def _names_in_text(part: Part) -> Iterator[str]:
+    """Yield the signed headers of a text, then the first Message-ID: those behind it are of what the mail quotes."""
+    text = part.text[:MAX_TEXT]
+    found = _LABELLED.findall(text if part.type == "text/plain" else _TAG.sub(" ", text))
+    yield from (name for label, name in found if name and label.lower() == SIGNED_HEADER)
+    first = next((name for label, name in found if label.lower() == "message-id"), "")
+    yield from filter(None, (first,))
 
 
 def _in_fields(part: Part, name: str, pattern: re.Pattern[str]) -> Iterator[str]:
