@@ -51,6 +51,22 @@ async def test_a_way_in_to_which_no_mail_is_led_is_named() -> None:
     assert "IMSG_SMTP__BOUNCE_DOMAIN" in (await look(SECRET))["bounces"].remedy
 
 
+async def test_the_senders_own_mailbox_is_a_way_back_without_a_domain(reserved_port: int) -> None:
+    mailbox = {"host": "127.0.0.1", "port": reserved_port, "username": "b", "password": "x"}
+    found = (await look({"bounce_mailbox": mailbox}))["bounces"]
+    assert ("own mailboxes" in found.state, found.remedy) == (True, "")
+
+
+async def test_a_server_that_refuses_the_tokens_is_named_with_its_mailbox() -> None:
+    own = {"host": "smtp.163.com", "bounce_domain": DOMAIN, **SECRET}
+    found = (await look(own))["bounces default"]
+    assert "IMSG_SMTP__BOUNCE_DOMAIN=none" in found.remedy
+    assert "IMSG_SMTP__BOUNCE_MAILBOX__HOST=imap.163.com" in found.remedy
+    second = {"bounce_domain": DOMAIN, **SECRET, "servers": {"second": {"host": "smtpdm.aliyun.com"}}}
+    found = (await look(second))["bounces second"]
+    assert "IMSG_SMTP__SERVERS__SECOND__BOUNCE_DOMAIN=none" in found.remedy
+
+
 async def test_a_domain_with_a_way_in_is_looked_up() -> None:
     given = {"bounce_domain": DOMAIN, **SECRET}
     found = await look(given)
@@ -95,4 +111,4 @@ async def test_a_mailbox_that_lets_nobody_in_is_named(reserved_port: int) -> Non
     mailbox = {"host": "127.0.0.1", "port": reserved_port, "username": "b", "password": "x"}
     found = await look({"bounce_domain": DOMAIN, "bounce_mailbox": mailbox})
     assert "by mailbox" in found["bounces"].state
-    assert "IMSG_SMTP__BOUNCE_MAILBOX__HOST" in found["bounce mailbox"].remedy
+    assert "IMSG_SMTP__BOUNCE_MAILBOX__HOST" in found["bounce mailbox default"].remedy

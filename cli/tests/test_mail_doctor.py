@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from imsg.mail_bounces import find_bounce_domains, find_bounce_facts, tell_bounces
+from imsg.mail_bounces import find_bounce_domains, find_bounce_facts, tell_bounces, tell_way_back
 from imsg.mail_dns import MAX_SPF_LOOKUPS, Facts, Looker, find_facts
 from imsg.mail_records import Asked, Words, tell
 from imsg.mail_verdicts import judge
@@ -170,6 +170,31 @@ async def test_a_domain_for_bounces_is_looked_at_beside_the_senders(
     mx, spf = tell_bounces(found, sender, Words(language))
     assert [bool(mx.remedy), bool(spf.remedy)] == remedies
     assert note in spf.state + spf.remedy
+
+
+def test_of_each_server_it_is_said_how_bounces_come_back() -> None:
+    own = {"host": "imap.qq.com", "username": "1@qq.com", "password": "x"}
+    servers = {
+        "netease": {"host": "smtp.163.com"},
+        "qq": {"host": "smtp.qq.com", "bounce_domain": "none", "bounce_mailbox": own},
+        "exmail": {"host": "smtp.exmail.qq.com", "bounce_domain": "none"},
+    }
+    given = {
+        "host": "mail.example.com",
+        "sender": "a@example.com",
+        "bounce_domain": "b.example.com",
+        "servers": servers,
+    }
+    smtp = Smtp.model_validate(given)
+
+    lines = {name: tell_way_back(name, smtp, Words("en")) for name in smtp.all_servers}
+    assert (lines["default"].state, lines["default"].remedy) == ("come back to b.example.com", "")
+    assert "IMSG_SMTP__SERVERS__NETEASE__BOUNCE_DOMAIN=none" in lines["netease"].remedy
+    assert "IMSG_SMTP__SERVERS__NETEASE__BOUNCE_MAILBOX__HOST=imap.163.com" in lines["netease"].remedy
+    assert ("imap.qq.com:993" in lines["qq"].state, lines["qq"].remedy) == (True, "")
+    assert "IMSG_SMTP__SERVERS__EXMAIL__BOUNCE_MAILBOX__HOST=imap.exmail.qq.com" in lines["exmail"].state
+    assert not lines["exmail"].is_known
+    assert "拒收" in tell_way_back("netease", smtp, Words("zh")).state
 
 
 def test_each_domain_for_bounces_is_named_once() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -13,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from imsg_runtime.redis import Redis, connect
 from imsg_smtp.bounce_settings import BounceMailbox
-from imsg_smtp.bounces import mailbox
+from imsg_smtp.bounces import imap, mailbox
 from imsg_smtp.bounces.absorb import Later, Taken, Verdict
 from imsg_smtp.bounces.imap import make_trust
 from imsg_smtp.bounces.intake import Intake, make_counter
@@ -41,8 +42,8 @@ class Recorder:
             raise self.failures.pop(0)
         self.kept.append(raw)
         if b"ours" in raw:
-            return Taken(Verdict.ACCEPTED, "failed")
-        return Taken(Verdict.IGNORED if b"holiday" in raw else Verdict.UNKNOWN_TOKEN, "")
+            return Taken(Verdict.ACCEPTED, "failed", is_bounce=True)
+        return Taken(Verdict.IGNORED if b"holiday" in raw else Verdict.UNKNOWN_TOKEN, "auto_reply")
 
     def subjects(self) -> list[str]:
         """Return what it kept, in order."""
@@ -91,11 +92,11 @@ async def reading(
             await task
 
 
-async def until(recorder: Recorder, count: int) -> None:
+async def until(recorder: Recorder, count: int, within_s: float = 10) -> None:
     async def has() -> bool:
         return len(recorder.kept) >= count
 
-    await eventually(has, 10)
+    await eventually(has, within_s)
 
 
 async def until_read(redis: Redis) -> None:
@@ -125,7 +126,7 @@ async def test_ours_is_taken_and_marked_and_the_rest_stays_unread(dovecot: Dovec
         dovecot.deliver(user, message("ours, while it idles"))
         await until(recorder, 4)
         await eventually(lambda: _is(flags(dovecot, user).get("ours, while it idles", "").startswith("S")))
-    assert flags(dovecot, user) == {"ours": "Sa", "a person's": "", "holiday": "Sa", "ours, while it idles": "Sa"}
+    assert flags(dovecot, user) == {"ours": "Sa", "a person's": "", "holiday": "", "ours, while it idles": "Sa"}
 
 
 async def _is(value: object) -> object:
@@ -147,12 +148,129 @@ async def test_nothing_is_taken_twice_and_what_people_read_is_not_missed(
     assert recorder.subjects() == ["ours 1", "ours 2"]
 
 
-def _read_all(server: Dovecot, user: str) -> None:
-    """Read everything, as a person does with a mail program."""
+async def test_in_the_senders_own_mailbox_only_bounces_of_ours_are_touched(
+    dovecot: Dovecot, redis: Redis, user: str
+) -> None:
+    """Of people's mail the headers are looked at, and no more; what was unread stays so."""
+    people = [
+        b"From: li@corp.cn\r\nTo: noreply@example.com\r\nSubject: Re: ours\r\n\r\nours\r\n",
+        b"From: boss@corp.cn\r\nSubject: budget\r\nContent-Type: text/plain\r\n\r\nours\r\n",
+    ]
+    for raw in people:
+        dovecot.deliver(user, raw)
+    dovecot.deliver(user, message("a bounce of somebody else's"))
+    _flag(dovecot, user, "budget")
+    recorder = Recorder()
+    async with reading(at(dovecot, user), redis, recorder):
+        await until(recorder, 1)
+        dovecot.deliver(user, message("ours"))
+        await until(recorder, 2)
+        await eventually(lambda: _is(flags(dovecot, user)["ours"] == "Sa"))
+    assert recorder.subjects() == ["a bounce of somebody else's", "ours"]
+    assert flags(dovecot, user) == {"Re: ours": "", "budget": "F", "a bounce of somebody else's": "", "ours": "Sa"}
+
+
+@pytest.mark.parametrize("more", ["", "imap_capability {\n  MOVE = no\n}\n"])
+async def test_bounces_are_moved_and_nothing_else_is(redis: Redis, user: str, more: str) -> None:
+    with Dovecot(more=more) as server:
+        for subject in ("ours 1", "a person's", "ours 2"):
+            server.deliver(user, message(subject))
+        _make_folder(server, user, "退信")
+        recorder = Recorder()
+        async with reading(at(server, user, move_to="退信"), redis, recorder):
+            await eventually(lambda: _is(set(flags(server, user)) == {"a person's"}), 10)
+            server.deliver(user, message("ours 3"))
+            await eventually(lambda: _is(len(recorder.kept) == 4 and set(flags(server, user)) == {"a person's"}), 10)
+        assert flags(server, user) == {"a person's": ""}
+        assert _subjects(server, user, "退信") == ["ours 1", "ours 2", "ours 3"]
+
+
+async def test_a_folder_to_move_to_that_is_not_there_is_said(dovecot: Dovecot, user: str) -> None:
+    said = await asyncio.to_thread(mailbox.look, at(dovecot, user, move_to="退信"), None, 5)
+    assert said is not None
+    assert "IMSG_SMTP__BOUNCE_MAILBOX__MOVE_TO" in said
+
+
+async def test_a_large_mailbox_is_looked_through_once_in_pages_and_by_headers(
+    dovecot: Dovecot, redis: Redis, user: str
+) -> None:
+    large = b"From: li@corp.cn\r\nSubject: news\r\n\r\n" + b"x" * 5_000
+    for _ in range(imap.PAGE + 300):
+        dovecot.deliver(user, large)
+    dovecot.deliver(user, message("ours"))
+    recorder = Recorder()
+    async with reading(at(dovecot, user), redis, recorder):
+        await until(recorder, 1, within_s=60)
+        await eventually(lambda: _reads_to(redis, imap.PAGE + 301), 60)
+    (first,) = await _octets_sent(dovecot, user, sessions=1)
+    assert first < 2_000_000, "the headers of 5,301 messages, of which the bodies have 26 MB"
+    async with reading(at(dovecot, user), redis, recorder, "another"):
+        dovecot.deliver(user, message("ours 2"))
+        await until(recorder, 2)
+    assert recorder.subjects() == ["ours", "ours 2"]
+    _, second = await _octets_sent(dovecot, user, sessions=2)
+    assert second < 20_000, "none of the old ones is looked at again"
+
+
+async def _reads_to(redis: Redis, uid: int) -> bool:
+    return any(kept.endswith(f" {uid}".encode()) for kept in await redis.call("HVALS", CURSOR_KEY))
+
+
+async def _octets_sent(server: Dovecot, user: str, *, sessions: int) -> list[int]:
+    """Wait until a user's sessions have ended; return what each was sent, as the server's log has it."""
+
+    async def sent() -> list[int]:
+        log = (server.folder / "log").read_text()
+        found = [int(octets) for octets in re.findall(rf"imap\({user}\).* out=(\d+)", log)]
+        return found if len(found) >= sessions else []
+
+    await eventually(sent, 10)
+    return await sent()
+
+
+async def test_each_mailbox_is_read_by_itself(dovecot: Dovecot, redis: Redis, user: str) -> None:
+    other, one_kept, other_kept = f"{user}-2", Recorder(), Recorder()
+    dovecot.deliver(user, message("ours 1"))
+    dovecot.deliver(other, message("ours 2"))
+    async with reading(at(dovecot, user), redis, one_kept), reading(at(dovecot, other), redis, other_kept, "other"):
+        await until(one_kept, 1)
+        await until(other_kept, 1)
+    assert (one_kept.subjects(), other_kept.subjects()) == (["ours 1"], ["ours 2"])
+
+
+@contextlib.contextmanager
+def _person(server: Dovecot, user: str) -> Iterator[Any]:
+    """Look at the mailbox as a person's mail program does."""
     from imapclient import IMAPClient  # noqa: PLC0415
 
     with IMAPClient("127.0.0.1", server.port, ssl=False) as person:
         person.login(user, PASSWORD)
+        yield person
+
+
+def _flag(server: Dovecot, user: str, subject: str) -> None:
+    with _person(server, user) as person:
+        person.select_folder("INBOX")
+        person.add_flags(person.search(["SUBJECT", subject]), [b"\\Flagged"])
+
+
+def _make_folder(server: Dovecot, user: str, name: str) -> None:
+    with _person(server, user) as person:
+        person.create_folder(name)
+
+
+def _subjects(server: Dovecot, user: str, folder: str) -> list[str]:
+    with _person(server, user) as person:
+        person.select_folder(folder, readonly=True)
+        found = person.fetch(person.search(), ["BODY.PEEK[HEADER.FIELDS (SUBJECT)]"])
+        return sorted(
+            next(v for k, v in one.items() if k.startswith(b"BODY")).decode()[9:].strip() for one in found.values()
+        )
+
+
+def _read_all(server: Dovecot, user: str) -> None:
+    """Read everything, as a person does with a mail program."""
+    with _person(server, user) as person:
         person.select_folder("INBOX")
         person.fetch(person.search(), ["BODY[]"])
 
@@ -256,7 +374,8 @@ async def test_one_reads_and_another_takes_over(dovecot: Dovecot, redis: Redis, 
             await until(one, 1)
             await until_read(redis)
             assert not second.is_reading
-            await redis.call("SET", LEASE_KEY, "killed", "PX", 300)  # as if the holder had been killed just now
+            (lease,) = await redis.call("KEYS", f"{LEASE_KEY}*")
+            await redis.call("SET", lease, "killed", "PX", 300)  # as if the holder had been killed just now
             await eventually(lambda: _is(second.is_reading or first.is_reading), 10)
             dovecot.deliver(user, message("ours 2"))
             await until_any(one, other, 2)

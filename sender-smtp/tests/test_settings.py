@@ -148,9 +148,38 @@ def test_a_mailbox_for_bounces_is_read_over_tls(monkeypatch: pytest.MonkeyPatch)
     assert "hunter22" not in repr(smtp)
 
 
+def test_the_senders_own_mailbox_is_logged_in_to_as_its_server_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "IMSG_SMTP__USERNAME": "noreply@163.com",
+        "IMSG_SMTP__PASSWORD": "hunter22",
+        "IMSG_SMTP__BOUNCE_MAILBOX__HOST": "imap.163.com",
+        "IMSG_SMTP__BOUNCE_MAILBOX__MOVE_TO": "退信",
+        "IMSG_SMTP__SERVERS__QQ__HOST": "smtp.qq.com",
+        "IMSG_SMTP__SERVERS__QQ__USERNAME": "1@qq.com",
+        "IMSG_SMTP__SERVERS__QQ__PASSWORD": "hunter33",
+        "IMSG_SMTP__SERVERS__QQ__BOUNCE_MAILBOX__HOST": "imap.qq.com",
+        "IMSG_SMTP__SERVERS__QQ__BOUNCE_MAILBOX__PASSWORD": "hunter44",
+        "IMSG_SMTP__SERVERS__PLAIN__HOST": "mail.example.com",
+    }
+    mailboxes = read(monkeypatch, **given).smtp.bounce_mailboxes
+    found = {name: (one.host, one.username, one.password.get_secret_value()) for name, one in mailboxes.items()}
+    assert found == {
+        "default": ("imap.163.com", "noreply@163.com", "hunter22"),
+        "qq": ("imap.qq.com", "1@qq.com", "hunter44"),
+    }
+    assert (mailboxes["default"].move_to, mailboxes["qq"].move_to) == ("退信", None)
+
+
+def test_a_mailbox_of_two_servers_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    again = {name.replace("SMTP__", "SMTP__SERVERS__SECOND__"): value for name, value in MAILBOX.items()}
+    given = {**MAILBOX, **again, "IMSG_SMTP__SERVERS__SECOND__HOST": "mail.example.com"}
+    assert list(read(monkeypatch, **given).smtp.bounce_mailboxes) == ["default"]
+
+
 @pytest.mark.parametrize(
     ("more", "named"),
     [
+        ({**MAILBOX, "IMSG_SMTP__BOUNCE_MAILBOX__MOVE_TO": "INBOX"}, "IMSG_SMTP__BOUNCE_MAILBOX: .*move_to"),
         ({"IMSG_SMTP__BOUNCE_MAILBOX__HOST": "imap.example.com"}, "IMSG_SMTP__BOUNCE_MAILBOX__USERNAME is not set"),
         ({**MAILBOX, "IMSG_SMTP__BOUNCE_MAILBOX__SECURITY": "none"}, "IMSG_SMTP__BOUNCE_MAILBOX: .*unencrypted"),
         ({**MAILBOX, "IMSG_SMTP__BOUNCE_MAILBOX__CA_FILE": "/nowhere"}, "IMSG_SMTP__BOUNCE_MAILBOX__CA_FILE"),

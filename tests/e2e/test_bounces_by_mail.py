@@ -1,4 +1,7 @@
-"""Mail that comes back: a real Postfix takes a mail, and says later what became of it, to a listener or a mailbox."""
+"""Mail that comes back: a real Postfix takes a mail, and says later what became of it, to a listener or a mailbox.
+
+The mailbox may be the sender's own, where nobody may choose the envelope sender.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -95,3 +98,30 @@ def test_by_a_mailbox(tmp_path: Path) -> None:
         with imsg(tmp_path / "up", postfix, mailbox) as deployment:
             tells_what_became(deployment, postfix)
         assert all(":2,S" in file.name for file in dovecot.messages("bounces")), "what was kept is marked as read"
+
+
+def test_by_the_senders_own_mailbox(tmp_path: Path) -> None:
+    """Without a domain for bounces; what people write to the same account stays as it is."""
+    with (
+        Dovecot() as dovecot,
+        Postfix({f"li@{PEOPLE}": dovecot.box("li"), "noreply@example.com": dovecot.box("noreply")}) as postfix,
+    ):
+        own = {
+            "IMSG_SMTP__BOUNCE_DOMAIN": "none",
+            "IMSG_SMTP__BOUNCE_MAILBOX__HOST": "127.0.0.1",
+            "IMSG_SMTP__BOUNCE_MAILBOX__PORT": str(dovecot.port),
+            "IMSG_SMTP__BOUNCE_MAILBOX__USERNAME": "noreply",
+            "IMSG_SMTP__BOUNCE_MAILBOX__PASSWORD": PASSWORD,
+        }
+        dovecot.deliver("noreply", b"From: li@corp.cn\r\nSubject: Re: hello\r\n\r\nThank you.\r\n")
+        with imsg(tmp_path / "up", postfix, own) as deployment:
+            lost = send(deployment, f"gone@{PEOPLE}")
+            failed = comes_to(deployment, lost, "failed", postfix)
+            assert failed["error"]["code"] == "5.1.1", failed
+            wait(lambda: any(file.name.endswith("a") for file in dovecot.messages("noreply")))
+        (unread,) = [file for file in _all_of(dovecot, "noreply") if b"Re: hello" in file.read_bytes()]
+        assert "S" not in unread.name.partition(":2,")[2], "what people write stays unread"
+
+
+def _all_of(dovecot: Dovecot, user: str) -> list[Path]:
+    return [*dovecot.messages(user, "new"), *dovecot.messages(user)]

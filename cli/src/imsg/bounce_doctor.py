@@ -10,7 +10,7 @@ import dns.exception
 
 import imsg_smtp.main
 from imsg.findings import TIMEOUT_S, Finding
-from imsg.mail_bounces import find_bounce_domains, tell_mx
+from imsg.mail_bounces import find_bounce_domains, tell_mx, tell_way_back
 from imsg.mail_dns import Looker
 from imsg.mail_records import Words
 from imsg_runtime.settings import load, variable
@@ -32,11 +32,11 @@ async def examine(given: Mapping[str, Any], looker: Looker | None = None) -> lis
     ways = _name_ways(smtp)
     if not domains and not ways:
         return []
-    found = [_tell_ways(domains, ways)]
+    found = [_tell_ways(domains, ways), *_find_refused(smtp)]
     found += [await _look_up(domain, looker) for domain in domains]
     if smtp.bounce_listener is not None:
         found.append(await _try_listener(smtp.bounce_listener.host, smtp.bounce_listener.port, domains))
-    return [*found, *await _try_mailbox(smtp)]
+    return [*found, *await _try_mailboxes(smtp)]
 
 
 def _read(given: Mapping[str, Any]) -> imsg_smtp.main.Smtp:
@@ -49,7 +49,7 @@ def _name_ways(smtp: imsg_smtp.main.Smtp) -> list[str]:
     """Name the ways in that are set."""
     ways = {
         "pushed": bool(smtp.bounce_secret),
-        "by mailbox": smtp.bounce_mailbox is not None,
+        "by mailbox": bool(smtp.bounce_mailboxes),
         "by listener": smtp.bounce_listener is not None,
     }
     return [name for name, is_set in ways.items() if is_set]
@@ -58,6 +58,8 @@ def _name_ways(smtp: imsg_smtp.main.Smtp) -> list[str]:
 def _tell_ways(domains: Sequence[str], ways: Sequence[str]) -> Finding:
     """Say whether bounces can find their way from the domain to us."""
     names = ", ".join(domains)
+    if not domains and "by mailbox" in ways:
+        return Finding("bounces", f"go to the senders' own mailboxes, and come in {', '.join(ways)}")
     if not domains:
         remedy = f"Set {variable('smtp', 'bounce_domain')}, whose mail comes in there: no mail has it for its way back."
         return Finding("bounces", f"could come in ({', '.join(ways)}), and none is sent here", remedy)
@@ -66,6 +68,12 @@ def _tell_ways(domains: Sequence[str], ways: Sequence[str]) -> Finding:
         remedy = f"Set {mailbox}, {listener} or {variable('smtp', 'bounce_secret')} (docs/mail.md)."
         return Finding("bounces", f"go to {names}, and nothing takes them in: they are lost", remedy)
     return Finding("bounces", f"go to {names}, and come in {', '.join(ways)}")
+
+
+def _find_refused(smtp: imsg_smtp.main.Smtp) -> list[Finding]:
+    """Name the servers whose bounces are to come back in a way that the server is known to refuse."""
+    lines = (tell_way_back(name, smtp, Words("en")) for name in smtp.all_servers)
+    return [Finding(line.what, line.state, line.remedy) for line in lines if line.remedy]
 
 
 async def _look_up(domain: str, looker: Looker | None) -> Finding:
@@ -134,12 +142,12 @@ def _judge_port(host: str, port: int) -> Finding:
     return Finding(what, f"nobody listens at {where} yet; iMSG does from its next start on")
 
 
-async def _try_mailbox(smtp: imsg_smtp.main.Smtp) -> list[Finding]:
-    """Log in to the mailbox, where one is set."""
-    tried = await imsg_smtp.main.try_bounce_mailbox(smtp, TIMEOUT_S)
-    if tried is None:
-        return []
-    where, failure = tried
-    if failure is None:
-        return [Finding("bounce mailbox", f"{where} lets us in")]
-    return [Finding("bounce mailbox", failure, f"Correct {variable('smtp', 'bounce_mailbox', 'host')} and its like.")]
+async def _try_mailboxes(smtp: imsg_smtp.main.Smtp) -> list[Finding]:
+    """Log in to each mailbox that is set."""
+    remedy = f"Correct {variable('smtp', 'bounce_mailbox', 'host')} and its like."
+    return [
+        Finding(f"bounce mailbox {name}", failure, remedy)
+        if failure
+        else Finding(f"bounce mailbox {name}", f"{where} lets us in")
+        for name, where, failure in await imsg_smtp.main.try_bounce_mailboxes(smtp, TIMEOUT_S)
+    ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import imsg_smtp.main
 from imsg.mail_dns import Facts, Looker, Spf, find_spf
 from imsg.mail_records import Line, Words
+from imsg_runtime.settings import variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,47 @@ async def find_bounce_facts(domain: str, looker: Looker) -> BounceFacts:
     before = len(looker.unanswered)
     mx, spf = await looker.ask(domain, "MX"), await find_spf(domain, looker)
     return BounceFacts(domain, mx, spf, len(looker.unanswered) == before)
+
+
+def tell_way_back(name: str, smtp: imsg_smtp.main.Smtp, words: Words) -> Line:
+    """Say how bounces of a server's mail find their messages."""
+    what = words("退信 ", "bounces ") + name
+    way = imsg_smtp.main.find_way_back(smtp, name)
+    is_default = name == imsg_smtp.main.DEFAULT
+    domain_name = variable("smtp", *(() if is_default else ("servers", name)), "bounce_domain")
+    mailbox_name = variable("smtp", *(() if is_default else ("servers", name)), "bounce_mailbox", "host")
+    if way.is_refused:
+        return Line(
+            what,
+            words(
+                f"{way.host} 不接受信封发件人 b+…@{way.domain}，会拒收全部邮件",
+                f"{way.host} takes no envelope sender b+…@{way.domain}, and refuses all mail for it",
+            ),
+            words(
+                f"设 {domain_name}=none，并设 {mailbox_name}{_example(way.imap_host)}，由 iMSG 读发信账号自己的邮箱。",
+                f"Set {domain_name}=none, and {mailbox_name}{_example(way.imap_host)} to have its mailbox read.",
+            ),
+        )
+    if way.domain:
+        return Line(what, words(f"回到 {way.domain}", f"come back to {way.domain}"))
+    if way.mailbox:
+        return Line(
+            what,
+            words(f"在 {way.mailbox} 里按签名认领", f"are found in {way.mailbox} by the signed names they return"),
+        )
+    hint_zh, hint = "", ""
+    if way.imap_host:
+        hint_zh = f"；设 {mailbox_name}={way.imap_host} 即可读发信账号自己的邮箱"
+        hint = f"; {mailbox_name}={way.imap_host} has the account's own mailbox read"
+    return Line(
+        what,
+        words(f"没有回来的路，状态到 sent 为止{hint_zh}", f"have no way back, messages end at sent{hint}"),
+        is_known=False,
+    )
+
+
+def _example(host: str) -> str:
+    return f"={host}" if host else ""
 
 
 def tell_bounces(found: BounceFacts, sender: Facts, words: Words) -> list[Line]:

@@ -5,7 +5,7 @@ import locale
 from collections.abc import Sequence
 
 import imsg_smtp.main
-from imsg.mail_bounces import find_bounce_domains, find_bounce_facts, tell_bounces
+from imsg.mail_bounces import find_bounce_domains, find_bounce_facts, tell_bounces, tell_way_back
 from imsg.mail_dns import Looker, find_facts
 from imsg.mail_records import Asked, Line, Words, tell
 from imsg.mail_verdicts import judge
@@ -65,8 +65,9 @@ async def _examine(
         servers = smtp.all_servers
         failures = await asyncio.gather(*(imsg_smtp.main.try_server(smtp, SERVER_S, name) for name in servers))
         lines += [tell_server(*one, failure, words) for one, failure in zip(servers.items(), failures, strict=True)]
-        tried = await imsg_smtp.main.try_bounce_mailbox(smtp, SERVER_S)
-        lines += [] if tried is None else [tell_mailbox(*tried, words)]
+        lines += [tell_way_back(name, smtp, words) for name in servers]
+        tried = await imsg_smtp.main.try_bounce_mailboxes(smtp, SERVER_S)
+        lines += [tell_mailbox(*one, words) for one in tried]
     try:
         async with asyncio.timeout(WITHIN_S):
             facts = await find_facts(asked.domain, asked.host, [selector for selector, _ in asked.keys], looker)
@@ -102,9 +103,9 @@ def tell_server(name: str, smtp: imsg_smtp.main.MailServer, failure: Again | Blo
     return Line(what, failure.detail, remedy)
 
 
-def tell_mailbox(where: str, failure: str | None, words: Words) -> Line:
-    """Say whether the mailbox that bounces go to can be read."""
-    what = words("退信邮箱", "bounce mailbox")
+def tell_mailbox(name: str, where: str, failure: str | None, words: Words) -> Line:
+    """Say whether the mailbox that bounces of a server's mail go to can be read."""
+    what = words("退信邮箱 ", "bounce mailbox ") + name
     if failure is None:
         return Line(what, words(f"{where} 可以读取", f"{where} can be read"))
     remedy = words(

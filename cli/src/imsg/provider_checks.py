@@ -70,10 +70,9 @@ async def _mail_servers() -> list[ProviderFinding]:
         logged_in = "lets us in" if server.username else "takes us without a log-in"
         said = f"{where} {logged_in}, security {server.protection}" if failure is None else failure.detail
         found.append(ProviderFinding("smtp", name, failure is None, said))
-    tried = await imsg_smtp.main.try_bounce_mailbox(smtp, TIMEOUT_S)
-    if tried is not None:
-        where, wrong = tried
-        found.append(ProviderFinding("smtp", "bounce mailbox", wrong is None, wrong or f"{where} lets us in"))
+    for name, where, wrong in await imsg_smtp.main.try_bounce_mailboxes(smtp, TIMEOUT_S):
+        what = f"bounce mailbox of {name}"
+        found.append(ProviderFinding("smtp", what, wrong is None, wrong or f"{where} lets us in"))
     return found
 
 

@@ -24,8 +24,29 @@ def _is_file(path: Path) -> Path:
 File = Annotated[Path, AfterValidator(_is_file)]
 
 
+FIXED_ENVELOPES = {
+    "smtp.163.com": "imap.163.com",
+    "smtp.126.com": "imap.126.com",
+    "smtp.yeah.net": "imap.yeah.net",
+    "smtp.qiye.163.com": "imap.qiye.163.com",
+    "smtp.qq.com": "imap.qq.com",
+    "smtp.exmail.qq.com": "imap.exmail.qq.com",
+    "smtp.qiye.aliyun.com": "imap.qiye.aliyun.com",
+    "smtp.mxhichina.com": "imap.mxhichina.com",
+}
+"""Servers that take no envelope sender but the account that logs in, and where its mailbox is read.
+
+NetEase's 553 `Mail from must equal authorized user`, QQ's 501, Alibaba Mail's 440 (document 36612).
+"""
+
+
+def has_fixed_envelope(host: str) -> bool:
+    """Tell whether a server is known to take no envelope sender but its account; DirectMail has no mailbox to read."""
+    return host in FIXED_ENVELOPES or (host.startswith("smtpdm") and host.endswith(".aliyun.com"))
+
+
 class BounceMailbox(BaseModel):
-    """A mailbox that bounces are delivered to, read by IMAP."""
+    """A mailbox that bounces are delivered to, read by IMAP; people's own mail may be in it too."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,6 +57,8 @@ class BounceMailbox(BaseModel):
     password: SecretStr
     """At QQ, Exmail and NetEase the authorization code (授权码), not the password of their web page."""
     folder: Annotated[str, Field(min_length=1)] = "INBOX"
+    move_to: Annotated[str, Field(min_length=1)] | None = None
+    """The folder that bounces of ours are moved to once they are kept; unset: they stay, marked as read."""
     ca_file: File | None = None
     """Certificates trusted beside the system's own: a company's own authority."""
 
@@ -53,6 +76,12 @@ class BounceMailbox(BaseModel):
     def name(self) -> str:
         """How people know it: `imap.exmail.qq.com:993, folder INBOX`."""
         return f"{self.host}:{self.server_port}, folder {self.folder}"
+
+    @model_validator(mode="after")
+    def _moves_away(self) -> "BounceMailbox":
+        if self.move_to == self.folder:
+            raise ValueError("move_to is the folder that is read; name another one, or unset move_to")
+        return self
 
     @model_validator(mode="after")
     def _keeps_the_password(self) -> "BounceMailbox":

@@ -24,6 +24,7 @@ from imsg_runtime.service import Service
 from imsg_runtime.service_client import Peer
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp import senders
+from imsg_smtp.bounce_settings import FIXED_ENVELOPES, has_fixed_envelope
 from imsg_smtp.bounces import ways
 from imsg_smtp.bounces.absorb import Bounces
 from imsg_smtp.bounces.addressees import Addressees
@@ -49,18 +50,21 @@ if TYPE_CHECKING:
     from imsg_smtp.dkim import Signer
 
 __all__ = [
+    "DEFAULT",
     "DkimKey",
     "DkimPublic",
     "MailServer",
     "Settings",
     "Smtp",
     "Timeouts",
+    "WayBack",
     "app",
+    "find_way_back",
     "make_dkim_keys",
     "open_channel",
     "read_dkim_keys",
     "sender_domain",
-    "try_bounce_mailbox",
+    "try_bounce_mailboxes",
     "try_server",
 ]
 
@@ -95,18 +99,18 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
 
 def _ways(smtp: Smtp) -> ways.Ways:
     domains = {domain for name in smtp.all_servers if (domain := smtp.bounce_domain_of(name))}
-    return ways.Ways(smtp.bounce_mailbox, smtp.bounce_listener, domains)
+    return ways.Ways(smtp.bounce_mailboxes, smtp.bounce_listener, domains)
 
 
 def _bounce_keys(settings: Settings) -> list[bytes]:
     """Return the keys of tokens. Raises StartError where tokens are wanted and there is none."""
     smtp = settings.smtp
-    ways_in = smtp.bounce_secret or smtp.bounce_mailbox or smtp.bounce_listener
+    ways_in = smtp.bounce_secret or smtp.bounce_mailboxes or smtp.bounce_listener
     is_wanted = ways_in or any(smtp.bounce_domain_of(name) for name in smtp.all_servers)
     if is_wanted and not settings.erasure_key:
         raise StartError(
-            f"{variable('erasure_key')} is not set, and the tokens of {variable('smtp', 'bounce_domain')} are made by "
-            "it; give sender-smtp the same one that history has."
+            f"{variable('erasure_key')} is not set, and by it are made the tokens and signed names that bounces bear; "
+            "give sender-smtp the same one that history has."
         )
     return derive_bounce_keys(settings.erasure_key)
 
@@ -124,7 +128,7 @@ async def open_channel(
 ) -> AsyncIterator[MailChannel]:
     """Open the channel alone; no connection is made before the first mail. Raises StartError for a bad CA_FILE.
 
-    `token_key` makes the envelope senders of servers that have a domain for bounces.
+    `token_key` signs the names of mails, and makes the envelope senders of servers that have a domain for bounces.
     """
     sender = senders.parse(smtp.sender)
     signing = await asyncio.to_thread(_begin_signing, smtp, sender.domain) if smtp.dkim.sets else None
@@ -210,14 +214,37 @@ async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again
     return None
 
 
-async def try_bounce_mailbox(smtp: Smtp, timeout_s: float) -> tuple[str, str | None] | None:
-    """Log in to the bounce mailbox, and change nothing; return its name, and what keeps us from reading it.
+async def try_bounce_mailboxes(smtp: Smtp, timeout_s: float) -> list[tuple[str, str, str | None]]:
+    """Log in to each bounce mailbox, and change nothing.
 
-    None where none is set. Raises StartError.
+    Return the server that it belongs to, its own name, and what keeps us from reading it. Raises StartError.
     """
-    if smtp.bounce_mailbox is None:
-        return None
-    return smtp.bounce_mailbox.name, await ways.try_mailbox(smtp.bounce_mailbox, timeout_s)
+    mailboxes = smtp.bounce_mailboxes
+    failures = await asyncio.gather(*(ways.try_mailbox(one, timeout_s) for one in mailboxes.values()))
+    return [(name, one.name, failure) for (name, one), failure in zip(mailboxes.items(), failures, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """How bounces of a server's mail come back."""
+
+    host: str
+    domain: str | None
+    """The domain of its envelope senders."""
+    is_refused: bool
+    """Whether the server is known to refuse them."""
+    mailbox: str | None
+    """Its own mailbox, as people know it."""
+    imap_host: str
+    """Where the account's own mailbox can be read, where that is known; else empty."""
+
+
+def find_way_back(smtp: Smtp, name: str) -> WayBack:
+    """Say how bounces of a server's mail come back."""
+    server, domain = smtp.all_servers[name], smtp.bounce_domain_of(name)
+    mailbox = server.bounce_mailbox.name if server.bounce_mailbox is not None else None
+    is_refused = domain is not None and has_fixed_envelope(server.host)
+    return WayBack(server.host, domain, is_refused, mailbox, FIXED_ENVELOPES.get(server.host, ""))
 
 
 @dataclass(frozen=True, slots=True)

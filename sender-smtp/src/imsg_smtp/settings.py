@@ -1,6 +1,7 @@
 """The settings of the e-mail channel, checked at start."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -179,6 +180,8 @@ class MailServer(BaseModel):
     """A condition of SMS providers' routes, which somebody may look for here: refused by its name."""
     bounce_domain: Annotated[str, AfterValidator(_is_bounce_domain)] | None = None
     """Under which what comes back of its mail is known; unset: that of `default`, `none`: bounces go to the sender."""
+    bounce_mailbox: BounceMailbox | None = None
+    """Where bounces of its mail come in: the sender's own mailbox, or the one that a bounce domain leads to."""
 
     def route(self, name: str) -> Route:
         """Say what it is used for."""
@@ -199,6 +202,16 @@ class MailServer(BaseModel):
     def server_port(self) -> int:
         """The port that is set; else the one that belongs to the security."""
         return self.port or PORTS[self.protection]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lends_its_log_in(cls, given: object) -> object:
+        """Let the sender's own mailbox do without a log-in of its own: at 163 and QQ one code is good for both."""
+        mailbox = given.get("bounce_mailbox") if isinstance(given, Mapping) else None
+        if not isinstance(given, Mapping) or not isinstance(mailbox, Mapping) or "username" in mailbox:
+            return given
+        log_in = {name: given[name] for name in ("username", "password") if given.get(name)}
+        return {**given, "bounce_mailbox": {**log_in, **mailbox}}
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "MailServer":
@@ -267,8 +280,16 @@ class Smtp(MailServer):
     """Who may push bounces to /hooks/smtp: `whsec_…` signs them, any other stands behind the URL."""
     presets: bool = True
     """Whether QQ, NetEase and Gmail are given few connections from the start."""
-    bounce_mailbox: BounceMailbox | None = None
     bounce_listener: BounceListener | None = None
+
+    @property
+    def bounce_mailboxes(self) -> dict[str, BounceMailbox]:
+        """Return every mailbox that is set, once, by the name of a server that has it."""
+        mailboxes = dict[str, BounceMailbox]()
+        for name, server in self.all_servers.items():
+            if server.bounce_mailbox is not None and server.bounce_mailbox not in mailboxes.values():
+                mailboxes[name] = server.bounce_mailbox
+        return mailboxes
 
     @property
     def all_servers(self) -> dict[str, MailServer]:

@@ -30,6 +30,12 @@ SHOWN = 300
 MAX_BYTES = 1024 * 1024
 """How much of a message is fetched: what a report says stands at its beginning."""
 
+HEAD_BYTES = 32 * 1024
+"""How much of a message's headers is fetched, to tell whether it may be a bounce."""
+
+PAGE = 5_000
+"""Messages that are searched together: the library reads lines of a million octets at most."""
+
 TAKEN = "iMSG"
 """The keyword of what was taken, where the server lets clients make keywords (RFC 9051, 2.3.2)."""
 
@@ -57,7 +63,7 @@ class Found:
 
 
 class Imap:
-    """A folder that is open."""
+    """A folder that is open, for reading alone (EXAMINE): nothing in it changes but what is marked, by its UID."""
 
     def __init__(self, where: BounceMailbox, client: IMAPClient) -> None:
         self._where = where
@@ -65,9 +71,8 @@ class Imap:
         self.validity = 0
         """UIDVALIDITY: where it changes, all UIDs mean other messages (RFC 9051, 2.3.1.1)."""
         self.has_idle = False
-        self._keeps_keywords = False
 
-    def open(self, *, is_read_only: bool = False) -> None:
+    def open(self) -> None:
         """Log in and open the folder. Raises Trouble."""
         where, client = self._where, self._client
         with _told(where):
@@ -83,7 +88,7 @@ class Imap:
             self._identify()
             self.has_idle = client.has_capability("IDLE")
             try:
-                selected = client.select_folder(where.folder, readonly=is_read_only)
+                self._examine()
             except (IMAPClientError, UnicodeError) as error:
                 if isinstance(error, client.AbortError):
                     raise
@@ -92,31 +97,79 @@ class Imap:
                     f"{variable('smtp', 'bounce_mailbox', 'folder')}, or let mail programs in at the provider",
                     needs_people=True,
                 ) from error
-            self.validity = int(selected.get(b"UIDVALIDITY", 0))
-            self._keeps_keywords = b"\\*" in selected.get(b"PERMANENTFLAGS", ())
+            self._check_move()
 
-    def find(self, after: int | None, since: date) -> list[int]:
-        """Return the UIDs of messages above `after`, or that came since a day where there is none. Raises Trouble."""
+    def _examine(self) -> int:
+        """Open the folder for reading; return how many messages it has."""
+        examined = self._client.select_folder(self._where.folder, readonly=True)
+        self.validity = int(examined.get(b"UIDVALIDITY", 0))
+        return int(examined.get(b"EXISTS", 0))
+
+    def _check_move(self) -> None:
+        """Raise Trouble where messages can't be moved, and are to be."""
+        target, setting = self._where.move_to, variable("smtp", "bounce_mailbox", "move_to")
+        if target is None:
+            return
+        if not (self._client.has_capability("MOVE") or self._client.has_capability("UIDPLUS")):
+            raise Trouble(f"{self._where.host} can't move messages; unset {setting}", needs_people=True)
+        if not self._client.folder_exists(target):
+            raise Trouble(f"{self._where.host} has no folder {target}; make it, or unset {setting}", needs_people=True)
+
+    def refresh(self) -> int:
+        """Have the server tell what there is, UIDVALIDITY too; return how many messages. Raises Trouble."""
         with _told(self._where):
-            self._client.noop()  # a search sees what the server has told of, and a NOOP has it tell
+            return self._examine()
+
+    def find(self, count: int, after: int | None, since: date) -> list[int]:
+        """Return the UIDs of messages above `after`, or of those of `count` that came since a day where there is none.
+
+        Raises Trouble.
+        """
+        with _told(self._where):
             if after is None:
-                return sorted(self._client.search(["SINCE", since, "UNDELETED"]))
+                pages = (f"{first}:{min(first + PAGE - 1, count)}" for first in range(1, count + 1, PAGE))
+                return sorted(uid for page in pages for uid in self._client.search([page, "SINCE", since, "UNDELETED"]))
             # `n:*` holds the last message even where its UID is below n.
             found = self._client.search(["UID", f"{after + 1}:*", "UNDELETED"])
             return sorted(uid for uid in found if uid > after)
 
+    def fetch_heads(self, uids: Sequence[int]) -> list[Found]:
+        """Fetch the headers of messages, and leave them unread; one that is gone is left out. Raises Trouble."""
+        return self._fetch(uids, f"BODY.PEEK[HEADER]<0.{HEAD_BYTES}>")
+
     def fetch(self, uids: Sequence[int]) -> list[Found]:
         """Fetch the beginnings of messages, and leave them unread; one that is gone is left out. Raises Trouble."""
+        return self._fetch(uids, f"BODY.PEEK[]<0.{MAX_BYTES}>")
+
+    def _fetch(self, uids: Sequence[int], what: str) -> list[Found]:
         with _told(self._where):
-            answers = self._client.fetch(uids, [f"BODY.PEEK[]<0.{MAX_BYTES}>"])
-            bodies = {uid: answers[uid].get(b"BODY[]<0>") for uid in uids if uid in answers}
-            return [Found(uid, raw) for uid, raw in bodies.items() if isinstance(raw, bytes)]
+            answers = self._client.fetch(uids, [what])
+            pieces = [(uid, name, raw) for uid in uids if uid in answers for name, raw in answers[uid].items()]
+            return [
+                Found(uid, raw) for uid, name, raw in pieces if name.startswith(b"BODY[") and isinstance(raw, bytes)
+            ]
 
     def mark(self, uids: Sequence[int]) -> None:
-        """Mark messages as read and taken. Raises Trouble."""
-        flags = [SEEN, TAKEN] if self._keeps_keywords else [SEEN]
+        """Mark messages as read and taken, and move them where that is set. Raises Trouble."""
+        client = self._client
         with _told(self._where):
-            self._client.add_flags(uids, flags, silent=True)
+            selected = client.select_folder(self._where.folder)
+            if int(selected.get(b"UIDVALIDITY", 0)) != self.validity:
+                raise Trouble(f"{self._where.host} counts its messages anew", needs_people=False)
+            has_keywords = b"\\*" in selected.get(b"PERMANENTFLAGS", ())
+            client.add_flags(uids, [SEEN, TAKEN] if has_keywords else [SEEN], silent=True)
+            if self._where.move_to is not None:
+                self._move(uids, self._where.move_to)
+            self._examine()
+
+    def _move(self, uids: Sequence[int], target: str) -> None:
+        """Move them (RFC 6851); else copy them and remove these alone (RFC 4315): a crash in between leaves two."""
+        if self._client.has_capability("MOVE"):
+            self._client.move(uids, target)
+            return
+        self._client.copy(uids, target)
+        self._client.delete_messages(uids, silent=True)
+        self._client.expunge(uids)
 
     def begin_idle(self) -> None:
         """Ask to be told of what comes (RFC 2177). Raises Trouble."""

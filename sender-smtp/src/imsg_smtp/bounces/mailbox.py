@@ -1,8 +1,9 @@
-"""The reader of the bounce mailbox: one among all replicas, by a lease; told of new mail by IDLE, else it looks.
+"""The reader of a bounce mailbox: one among all replicas, by a lease; told of new mail by IDLE, else it looks.
 
-What was taken is marked as read (and by the keyword iMSG), once it is kept; what is not ours stays unread for people,
-and nothing is ever deleted. How far it has read stands in Redis, so that what people read meanwhile is read too. A
-crash in between, or a Redis that was emptied, has messages taken twice, of which nothing happens twice.
+It may be the sender's own mailbox, so of most messages only the headers are fetched. A bounce of ours is marked as read
+(and by the keyword iMSG) once it is kept, and moved where that is set; all else stays as it is, unread for people. How
+far it has read stands in Redis, so that what people read meanwhile is read too. A crash in between, or a Redis that was
+emptied, has messages taken twice, of which nothing happens twice.
 """
 
 import asyncio
@@ -22,13 +23,14 @@ from imsg_runtime.lease import Lease
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_smtp.bounce_settings import BounceMailbox
-from imsg_smtp.bounces.absorb import Verdict
 from imsg_smtp.bounces.imap import Found, Imap, Trouble, connect
 from imsg_smtp.bounces.intake import AWAY, Intake
+from imsg_smtp.bounces.report import may_be_bounce
 
 log = logger(__name__)
 
-LEASE_KEY = "imsg:smtp:bounces:reader"
+LEASE_KEY = "imsg:smtp:bounces:reader:"
+"""Before a mailbox's name."""
 
 CURSOR_KEY = "imsg:smtp:bounces:read"
 """Hash: a mailbox → `UIDVALIDITY UID` of the last message that was read."""
@@ -41,6 +43,9 @@ ASK_S = 5.0
 LOOK_BACK = timedelta(days=7)
 """How old a message may be where nothing is known of what was read: servers give up after five days (RFC 5321,
 4.5.4.1)."""
+
+HEADS_AT_ONCE = 100
+"""Messages whose headers are fetched together."""
 
 AT_ONCE = 8
 """Messages fetched together, of a MiB at most each."""
@@ -120,9 +125,9 @@ class Reader:
     _lost: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._lease = Lease(self.redis, LEASE_KEY, self.owner, self.paces.lease_s)
         mailbox = f"{self.where.host}\n{self.where.username}\n{self.where.folder}"
         self._field = hashlib.sha256(mailbox.encode()).hexdigest()[:16]
+        self._lease = Lease(self.redis, LEASE_KEY + self._field, self.owner, self.paces.lease_s)
 
     def warnings(self) -> Sequence[str]:
         """Say what somebody has to put right."""
@@ -241,18 +246,36 @@ class Reader:
     async def _take_new(self, opened: "_Opened") -> _Pass:
         """Take all that came, but what can't be kept for now. Raises Trouble, _LostError."""
         imap = opened.imap
+        count = await opened.call(imap.refresh)
         after = await self._read_cursor(imap.validity)
         since = (datetime.now(UTC) - LOOK_BACK).date()
-        there = await opened.call(imap.find, after, since)
+        there = await opened.call(imap.find, count, after, since)
         if after is None and not self._done:
             log.info("bounce_mailbox_looked_back", count=len(there), since=since.isoformat())
         new = [uid for uid in there if uid not in self._done]
-        in_a_row = taken = 0
-        for at in range(0, len(new), AT_ONCE):
-            some = new[at : at + AT_ONCE]
+        taken = 0
+        for at in range(0, len(new), HEADS_AT_ONCE):
+            some = new[at : at + HEADS_AT_ONCE]
+            heads = await opened.call(imap.fetch_heads, some)
+            late = await self._take_some(opened, [one.uid for one in heads if may_be_bounce(one.raw)])
+            self._done.update(uid for uid in some if uid not in late)
+            taken += len(some) - len(late)
+            await self._move_cursor(imap.validity, there)
+            if len(late) >= LATE_IN_A_ROW:
+                break
+        return _Pass(taken, is_whole=all(uid in self._done or uid <= self._read_to for uid in there))
+
+    async def _take_some(self, opened: "_Opened", uids: Sequence[int]) -> set[int]:
+        """Take messages, and mark those that are bounces of ours; return those that have to wait.
+
+        Raises Trouble, _LostError.
+        """
+        late, in_a_row = set[int](), 0
+        for at in range(0, len(uids), AT_ONCE):
+            if in_a_row >= LATE_IN_A_ROW:
+                return late.union(uids[at:])
             marked: list[int] = []
-            late: set[int] = set()
-            for one in await opened.call(imap.fetch, some):
+            for one in await opened.call(opened.imap.fetch, uids[at : at + AT_ONCE]):
                 if self._lost.is_set():
                     raise _LostError  # who reads now takes and marks these once more
                 is_ours = await self._take(one)
@@ -262,16 +285,11 @@ class Reader:
                 if is_ours:
                     marked.append(one.uid)
             if marked:
-                await opened.call(imap.mark, marked)
-            self._done.update(uid for uid in some if uid not in late)
-            taken += len(some) - len(late)
-            await self._move_cursor(imap.validity, there)
-            if in_a_row >= LATE_IN_A_ROW:
-                break
-        return _Pass(taken, is_whole=all(uid in self._done or uid <= self._read_to for uid in there))
+                await opened.call(opened.imap.mark, marked)
+        return late
 
     async def _take(self, found: Found) -> bool | None:
-        """Take a message; tell whether it is ours, None where that has to wait."""
+        """Take a message; tell whether it is a bounce of ours, None where that has to wait."""
         try:
             taken = await self.intake.take(found.raw, ())
         except AWAY as error:
@@ -281,7 +299,7 @@ class Reader:
             log.exception("bug", uid=found.uid)
             self.intake.count("left")
             return False
-        return taken.verdict is not Verdict.UNKNOWN_TOKEN
+        return taken.is_bounce
 
     async def _wait_for_news(self, opened: "_Opened", idle_s: float) -> None:
         """Wait until there may be a message. Raises Trouble, _LostError."""
@@ -349,7 +367,7 @@ def look(where: BounceMailbox, tls: SSLContext | None, timeout_s: float) -> str 
     try:
         imap = connect(where, tls, timeout_s)
         try:
-            imap.open(is_read_only=True)
+            imap.open()
         finally:
             imap.log_out()
     except Trouble as trouble:

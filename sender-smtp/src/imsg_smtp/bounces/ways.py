@@ -2,8 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
 
@@ -13,12 +15,16 @@ from imsg_smtp.bounce_settings import BounceListener, BounceMailbox
 from imsg_smtp.bounces.absorb import Bounces
 from imsg_smtp.bounces.intake import Intake, make_counter
 
+if TYPE_CHECKING:
+    from imsg_smtp.bounces.mailbox import Reader
+
 
 @dataclass(frozen=True, slots=True)
 class Ways:
     """Which ways are set."""
 
-    mailbox: BounceMailbox | None
+    mailboxes: Mapping[str, BounceMailbox]
+    """By the name of their server."""
     listener: BounceListener | None
     domains: Collection[str]
     """Bounce domains, in lower case."""
@@ -29,24 +35,11 @@ async def open_ways(ways: Ways, sender: Sender, bounces: Bounces) -> None:
 
     Raises StartError where a setting is wrong, or the port is taken.
     """
-    if ways.mailbox is None and ways.listener is None:
+    if not ways.mailboxes and ways.listener is None:
         return
     counter = make_counter(sender.service.metrics)
-    if ways.mailbox is not None:
-        from imsg_smtp.bounces.imap import make_trust  # noqa: PLC0415  2 MiB that most do not need
-        from imsg_smtp.bounces.mailbox import Reader  # noqa: PLC0415
-
-        tls = await asyncio.to_thread(make_trust, ways.mailbox)
-        intake = Intake(bounces, "mailbox", counter)
-        reader = Reader(ways.mailbox, tls, sender.redis, intake, secrets.token_hex(8))
-        sender.service.warn("bounce_mailbox", reader.warnings)
-        reading = Gauge(
-            "imsg_bounce_mailbox_read",
-            "1 where this process reads the bounce mailbox; one of all does",
-            registry=sender.service.metrics,
-        )
-        reading.set_function(lambda: float(reader.is_reading))
-        sender.service.watch(reader.run(), "bounce mailbox")
+    if ways.mailboxes:
+        await _read_mailboxes(ways.mailboxes, sender, Intake(bounces, "mailbox", counter))
     if ways.listener is not None:
         if not ways.domains:
             domain, port = variable("smtp", "bounce_domain"), variable("smtp", "bounce_listener", "port")
@@ -57,6 +50,31 @@ async def open_ways(ways: Ways, sender: Sender, bounces: Bounces) -> None:
 
         listener = Listener(ways.listener, Addresses(ways.domains, bounces.knows), Intake(bounces, "listener", counter))
         await sender.stack.enter_async_context(listener.listening())
+
+
+async def _read_mailboxes(mailboxes: Mapping[str, BounceMailbox], sender: Sender, intake: Intake) -> None:
+    """Have each read, by this process or another. Raises StartError."""
+    from imsg_smtp.bounces.imap import make_trust  # noqa: PLC0415  2 MiB that most do not need
+    from imsg_smtp.bounces.mailbox import Reader  # noqa: PLC0415
+
+    readers = []
+    reading = Gauge(
+        "imsg_bounce_mailbox_read",
+        "1 where this process reads the bounce mailbox of a server; one of all does",
+        ("server",),
+        registry=sender.service.metrics,
+    )
+    for name, mailbox in mailboxes.items():
+        tls = await asyncio.to_thread(make_trust, mailbox)
+        reader = Reader(mailbox, tls, sender.redis, intake, secrets.token_hex(8))
+        reading.labels(name).set_function(partial(_is_reading, reader))
+        sender.service.watch(reader.run(), f"bounce mailbox of {name}")
+        readers.append(reader)
+    sender.service.warn("bounce_mailbox", lambda: [warning for one in readers for warning in one.warnings()])
+
+
+def _is_reading(reader: "Reader") -> float:
+    return float(reader.is_reading)
 
 
 async def try_mailbox(where: BounceMailbox, timeout_s: float) -> str | None:

@@ -121,6 +121,7 @@ SMTP = ChannelSpec(
             "BOUNCE_MAILBOX__USERNAME",
             "BOUNCE_MAILBOX__PASSWORD",
             "BOUNCE_MAILBOX__FOLDER",
+            "BOUNCE_MAILBOX__MOVE_TO",
         ),
         literals=(
             "HOST=smtp.example.com",
