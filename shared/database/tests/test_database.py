@@ -2,11 +2,13 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, event, insert, text
 
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import Terms
+
+FEW = 32
 
 SLOW_WITH_ROWS_LEFT = """
     INSERT INTO numbers WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
@@ -57,3 +59,26 @@ async def test_a_writer_cancelled_in_mid_statement_leaves_no_lock(tmp_path: Path
         assert isinstance(kept[0], asyncio.CancelledError)
         assert not is_locked(path)
         await write(database, "INSERT INTO numbers VALUES (0)")
+
+
+async def test_rows_that_are_returned_need_few_statements_however_many_rows_there_are(tmp_path: Path) -> None:
+    """sqlite3 keeps each, prepared: one for every number of rows would hold hundreds of MiB."""
+    table = Table("numbers", MetaData(), Column("i", Integer, primary_key=True))
+    statements: set[str] = set()
+    async with connect(read_url(f"sqlite:///{tmp_path / 'imsg.db'}"), Terms("test")) as database:
+        await write(database, "CREATE TABLE numbers (i INTEGER PRIMARY KEY)")
+
+        def note(*given: object) -> None:
+            statements.add(str(given[2]))
+
+        event.listen(Engine, "before_cursor_execute", note)
+        first = 0
+        for count in range(1, 200):
+            rows = [{"i": first + n} for n in range(count)]
+            async with database.writing() as connection:
+                returned = await connection.execute(insert(table).returning(table.c.i), rows)
+                assert sorted(returned.scalars()) == [row["i"] for row in rows]
+            first += count
+        event.remove(Engine, "before_cursor_execute", note)
+
+    assert 0 < len([one for one in statements if one.startswith("INSERT")]) <= FEW

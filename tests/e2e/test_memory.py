@@ -1,0 +1,67 @@
+"""What `imsg up` holds after minutes of load: what it held after the first."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from imsg_testing.api import wait
+from imsg_testing.deployment import Deployment, running
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+CLIENTS = 8
+
+MAILS = 8_000
+
+GROWN_MIB = 10.0
+"""What a second round may add: caches that fill. Statements kept for each number of rows added 20 MiB and more."""
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    """`imsg up` with an inbox that is full at once: what grows is nothing that was asked for."""
+    with running(tmp_path, {"IMSG_SANDBOX__INBOX_BYTES": "100000"}) as deployment:
+        yield deployment
+
+
+def send(deployment: Deployment, count: int) -> None:
+    """Send single mails side by side, and wait until none waits."""
+    token = deployment.token()
+
+    def send_some(client: int) -> None:
+        for n in range(count // CLIENTS):
+            content = {"subject": f"{n}", "text": "a mail among many " * 8}
+            body = {"token": token, "to": f"u{client}-{n}@example.com", "method": "smtp", "content": content}
+            answer = deployment.call("POST", "/api/send", body)
+            assert answer["errorCode"] == 0, answer
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(send_some, range(CLIENTS)))
+
+    def is_empty() -> bool:
+        channels = deployment.call("GET", "/api/channels", token=token)["channels"]
+        return all(channel["waiting"] == 0 for channel in channels)
+
+    wait(is_empty, 300)
+
+
+def read_resident_mib(deployment: Deployment) -> float:
+    """Read what the watched child holds; Valkey is a process of its own."""
+    parent = deployment.process.pid
+    (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    (kib,) = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{child}/status").read_text())
+    return int(kib) / 1024
+
+
+def test_single_mails_leave_nothing_behind_in_memory(deployment: Deployment) -> None:
+    limits = {"token": deployment.token(), "per_day": 1_000_000, "per_hour": 1_000_000}
+    assert deployment.call("POST", "/api/modify/admin", limits)["errorCode"] == 0
+    send(deployment, MAILS)
+    first = read_resident_mib(deployment)
+
+    send(deployment, MAILS)
+
+    assert read_resident_mib(deployment) - first < GROWN_MIB
