@@ -26,8 +26,10 @@ ELSEWHERE = {
     "IMSG_DATA_DIR",
     "IMSG_CONNECTIONS_PER_ADDRESS",
     "IMSG_SECRETS",
+    "IMSG_USERNAME",
+    "IMSG_PASSWORD",
 }
-"""Read by the frame itself, by docker-compose.yml, by `imsg up` and by deploy/postgres/roles.sh."""
+"""Read by the frame itself, by docker-compose.yml, by the command and by deploy/postgres/roles.sh."""
 
 
 OLD_NAMES = {variable(*old) for old in RENAMED}

@@ -41,9 +41,9 @@ def _arguments(part: Document) -> dict[str, str]:
 OURS = {
     name: _arguments(part)["MODULE"]
     for name, part in COMPOSE["services"].items()
-    if _arguments(part) and name not in ("sandbox", "init")
+    if _arguments(part) and name not in ("sandbox", "init", "cli")
 }
-"""The services of docker-compose.yml with their packages; the sandbox and the init step are of compose alone."""
+"""The services of docker-compose.yml with their packages; all but what is of compose alone."""
 
 CALLERS = {caller.replace("-", "_") for rule in RULES for caller in rule.callers}
 

@@ -4,11 +4,13 @@ import json
 import locale
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from imsg.location import Account, find_account
 
 CALL_TIMEOUT_S = 60.0
 """A request with 10 MiB of attachments over a slow line takes its time."""
@@ -31,6 +33,10 @@ class Refused(Exception):  # noqa: N818  an answer
         return f"{code} {message}" if detail in message else f"{code} {message}: {detail}"
 
 
+class LoginRefused(Refused):
+    """The account of the settings was not let in."""
+
+
 class Unreachable(Exception):  # noqa: N818
     """Nobody answered, or not in the API's language. Whether the request was carried out is not known."""
 
@@ -38,9 +44,11 @@ class Unreachable(Exception):  # noqa: N818
 class Api:
     """Calls to one iMSG."""
 
-    def __init__(self, client: httpx.Client, token: str | None) -> None:
+    def __init__(self, client: httpx.Client, token: str | None, account: Account | None = None) -> None:
+        """Without a token the first call logs `account` in, if there is one."""
         self._client = client
         self._token = token
+        self._account = None if token else account
 
     def call(
         self,
@@ -52,6 +60,32 @@ class Api:
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Return the answer's object. Raises Refused, Unreachable."""
+        if self._account is not None and self._token is None:
+            self._token = self._log_in(self._account)
+        return self._call(method, path, body, params, headers)
+
+    def log_out(self) -> None:
+        """End the token that the first call got; one that was given stays."""
+        if self._account is not None and self._token is not None:
+            with suppress(Refused, Unreachable):
+                self._call("POST", "/api/v2/logout")
+            self._token = None
+
+    def _log_in(self, account: Account) -> str:
+        body = {"username": account.username, "password": account.password.get_secret_value()}
+        try:
+            return str(self._call("POST", "/api/v2/login", body)["token"])
+        except Refused as refused:
+            raise LoginRefused(refused.answer) from refused
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
         sent = {"Accept-Language": _language(), **(headers or {})}
         if self._token is not None:
             sent["Authorization"] = f"Bearer {self._token}"
@@ -71,9 +105,18 @@ class Api:
 
 @contextmanager
 def connect(url: str, token: str | None = None) -> Iterator[Api]:
-    """Open a client; `token` None takes the one that `imsg login` has kept for this URL, if it has."""
-    with httpx.Client(base_url=url, timeout=httpx.Timeout(CALL_TIMEOUT_S, connect=5.0)) as client:
-        yield Api(client, token or read_token(url))
+    """Open a client; `token` None takes the one that `imsg login` has kept for this URL, else the settings' account."""
+    with open_client(url) as client:
+        api = Api(client, token or read_token(url), find_account(url))
+        try:
+            yield api
+        finally:
+            api.log_out()
+
+
+def open_client(url: str) -> httpx.Client:
+    """Open connections to iMSG, for an Api without a token too."""
+    return httpx.Client(base_url=url, timeout=httpx.Timeout(CALL_TIMEOUT_S, connect=5.0))
 
 
 def read_token(url: str) -> str | None:

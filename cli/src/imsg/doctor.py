@@ -9,13 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 import imsg_history.main
 import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
-from imsg import all_in_one, bounce_doctor, callbacks_doctor, effective_settings, stand_ins, tombstones, valkey
+from imsg import (
+    all_in_one,
+    bounce_doctor,
+    callbacks_doctor,
+    effective_settings,
+    services_doctor,
+    stand_ins,
+    tombstones,
+    valkey,
+    whereabouts,
+)
 from imsg.findings import TIMEOUT_S, Finding
 from imsg.location import find_url
 from imsg.output import say, say_table
@@ -44,7 +52,12 @@ def main(given: str | None) -> int:
     try:
         asked = load(all_in_one.Settings)
         url = find_url(given)
-        in_force = effective_settings.settings(all_in_one.MODELS, _read_made(asked))
+        running = whereabouts.ask(url)
+        is_elsewhere = whereabouts.is_elsewhere(asked, running)
+        made = {} if is_elsewhere else _read_made(asked)
+        in_force = effective_settings.settings(all_in_one.MODELS, made)
+        if is_elsewhere:  # services elsewhere have defaults of their own
+            in_force = [setting for setting in in_force if setting.source != effective_settings.DEFAULT]
     except StartError as error:
         _report([Finding("settings", "wrong", str(error))])
         return 1
@@ -55,7 +68,8 @@ def main(given: str | None) -> int:
         Finding("settings", f"nothing goes by {stray.name}", stray.remedy)
         for stray in unknown_settings.find(all_in_one.MODELS)
     ]
-    findings += asyncio.run(_examine(asked, url))
+    findings.append(running.finding)
+    findings += services_doctor.examine(url) if is_elsewhere else asyncio.run(_examine(asked))
     _report(findings)
     return 1 if any(finding.remedy for finding in findings) else 0
 
@@ -100,9 +114,8 @@ def _is_provided(channel: ChannelSpec) -> bool:
     return stand_ins.is_provided(channel, all_in_one.read_channel(channel))
 
 
-async def _examine(asked: all_in_one.Settings, url: str) -> list[Finding]:
+async def _examine(asked: all_in_one.Settings) -> list[Finding]:
     checks: list[tuple[str, Callable[[], Awaitable[Finding | list[Finding]]]]] = [
-        ("iMSG", lambda: _check_running(url)),
         ("Redis", lambda: _redis(asked)),
         ("broker", lambda: _broker(asked)),
         ("database", lambda: asyncio.to_thread(_database, asked)),
@@ -127,27 +140,6 @@ async def _examine(asked: all_in_one.Settings, url: str) -> list[Finding]:
 def _report(findings: Sequence[Finding]) -> None:
     rows = [("✗" if finding.remedy else "✓", finding.what, finding.state, finding.remedy) for finding in findings]
     say_table(("", "part", "state", "remedy"), rows)
-
-
-async def _check_running(url: str) -> Finding:
-    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client:
-        try:
-            answer = (await client.get("/health/ready")).json()
-        except httpx.HTTPError:
-            return Finding(
-                "iMSG",
-                f"nothing answers at {mask(url)}",
-                "Start it with `make run`, or say where with --url.",
-            )
-        except ValueError:
-            return Finding(
-                "iMSG",
-                f"something else answers at {mask(url)}",
-                f"Choose another {variable('port')}.",
-            )
-    if answer.get("errorCode") == 0:
-        return Finding("iMSG", f"ready at {mask(url)}")
-    return Finding("iMSG", f"not ready at {mask(url)}: {answer.get('unmet')}", "The parts below say why.")
 
 
 async def _channel(asked: all_in_one.Settings, channel: ChannelSpec) -> Finding:

@@ -14,6 +14,9 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfi
 from imsg_runtime.masking import HIDDEN, mask, mask_template
 from imsg_runtime.settings import HOLDS_SECRETS, PREFIX, Common, reading, variable
 
+DEFAULT = "default"
+"""The source of a setting that nobody has set."""
+
 Path_ = tuple[str, ...]
 
 
@@ -58,7 +61,7 @@ def _find_setting(
     if name in made:
         return Setting(name, made[name], "imsg up")
     default = None if field.is_required() else field.get_default(call_default_factory=True)
-    return Setting(name, "" if default is None else _show(name, field, default), "default")
+    return Setting(name, "" if default is None else _show(name, field, default), DEFAULT)
 
 
 def _sources(model: type[Common]) -> list[_Source]:

@@ -1,4 +1,8 @@
-"""Where iMSG is: the URL that verbs call when none is given."""
+"""Where iMSG is, and who calls it: the URL and the account that verbs use when none is given."""
+
+from dataclasses import dataclass
+
+from pydantic import SecretStr
 
 from imsg_runtime.settings import Common, load
 
@@ -13,6 +17,17 @@ class Location(Common):
 
     gateway_url: str = ""
     """Empty: this machine, at the address and port that iMSG listens on."""
+    username: str = ""
+    """The account that verbs log in with where no token is kept; compose gives `cli` the administrator's."""
+    password: SecretStr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user's name and password."""
+
+    username: str
+    password: SecretStr
 
 
 def local_url(host: str, port: int) -> str:
@@ -28,5 +43,21 @@ def find_url(given: str | None) -> str:
     """
     if given:
         return given
+    return _url(load(Location))
+
+
+def find_account(url: str) -> Account | None:
+    """Return the account that the settings name, for their own URL alone: the password is sent nowhere else."""
     settings = load(Location)
+    if not settings.username or settings.password is None or url != _url(settings):
+        return None
+    return Account(settings.username, settings.password)
+
+
+def has_gateway_url() -> bool:
+    """Tell whether the settings say where iMSG is, instead of where it listens."""
+    return bool(load(Location).gateway_url)
+
+
+def _url(settings: Location) -> str:
     return settings.gateway_url or local_url(settings.host, settings.port)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import imsg_wechat.main
 from imsg import all_in_one, valkey
+from imsg.whereabouts import require_here
 from imsg_runtime.settings import load
 
 
@@ -13,6 +14,7 @@ def make(account: str | None, *, replace: bool) -> Mapping[str, tuple[str, bool]
 
     Raises StartError.
     """
+    require_here("docker compose run --rm -T sender-wechat python -m imsg_wechat menu.")
     asked = load(all_in_one.Settings)
     redis_url = asked.redis_url or valkey.find_running(asked.data_dir) or f"unix://{asked.data_dir}/none"
     given = all_in_one.prepare(asked, asked.data_dir, redis_url).derive_settings("wechat")

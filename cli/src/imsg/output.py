@@ -12,13 +12,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imsg.api import Refused, Unreachable
+from imsg.api import LoginRefused, Refused, Unreachable
+from imsg_runtime.settings import variable
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
 """Exit codes beside 0."""
 
 NO_TOKEN = (10002, 10005)
 """The error codes of a token that is missing or has ended; 10002 of other fields never comes from a verb of ours."""
+
+LOGIN_REMEDY = (
+    f"{variable('username')} and {variable('password')} are not let in. If the password was changed since the first "
+    f"start, give the present one: docker compose run --rm -e {variable('password')} cli …"
+)
+"""What to do where the account of the settings is refused; in a container nobody can keep a token."""
 
 PIPED_WIDTH = 4_000
 """Characters of a row that no terminal shows; a table is only as wide as what stands in it."""
@@ -43,7 +50,9 @@ def ending(*, as_json: bool) -> Iterator[None]:
             say_json(refused.answer)
         else:
             complain(refused.words)
-            if refused.answer.get("errorCode") in NO_TOKEN:
+            if isinstance(refused, LoginRefused):
+                complain(LOGIN_REMEDY)
+            elif refused.answer.get("errorCode") in NO_TOKEN:
                 complain("`imsg login NAME` gets a token and keeps it.")
         raise typer.Exit(REFUSED) from refused
     except Unreachable as unreachable:

@@ -10,6 +10,7 @@ import imsg_wechat.main
 import imsg_wecom.main
 from imsg import all_in_one, stand_ins
 from imsg.output import say_table
+from imsg.whereabouts import require_here
 from imsg_channels import BY_NAME
 from imsg_runtime.observe import configure
 from imsg_runtime.settings import StartError, load
@@ -32,8 +33,12 @@ class ProviderFinding:
 
 
 def main() -> int:
-    """Print what each provider said; return 1 where one is not well."""
+    """Print what each provider said; return 1 where one is not well.
+
+    Raises StartError where the providers are those of services elsewhere.
+    """
     configure("ERROR", "text")
+    require_here("`imsg providers list` shows how each provider stands, `imsg doctor` what runs.")
     findings = asyncio.run(_check_all())
     marks = {True: "✓", False: "✗", None: "–"}
     rows = [(marks[one.is_well], one.method, one.provider, one.said) for one in findings]

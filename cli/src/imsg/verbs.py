@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 
 from imsg import sending
-from imsg.api import connect, keep_token
+from imsg.api import Api, connect, keep_token, open_client
 from imsg.location import find_url
 from imsg.output import complain, ending, local, say, say_json, say_table, usage
 from imsg_channels import METHODS
@@ -36,8 +36,8 @@ def login(
         password = sys.stdin.readline().rstrip("\n")
     if password is None:
         password = typer.prompt("Password", hide_input=True, err=True)
-    with ending(as_json=as_json), connect(where := find_url(url)) as api:
-        answer = api.call("POST", "/api/v2/login", {"username": username, "password": password})
+    with ending(as_json=as_json), open_client(where := find_url(url)) as client:
+        answer = Api(client, None).call("POST", "/api/v2/login", {"username": username, "password": password})
         path = keep_token(where, str(answer["token"]))
         if as_json:
             say_json(answer)

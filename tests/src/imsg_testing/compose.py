@@ -60,7 +60,31 @@ class Containers:
     @contextmanager
     def adding(self, file: str, settings: Mapping[str, str], *services: str) -> Iterator[None]:
         """Have services as a file beside docker-compose.yml makes them, for as long as the context lasts."""
+        with self._environed({"COMPOSE_FILE": f"docker-compose.yml:{file}", **settings}, *services):
+            yield
+
+    @contextmanager
+    def beside(self, file: str, settings: Mapping[str, str], service: str) -> Iterator[None]:
+        """Have a service run that a file beside docker-compose.yml describes, with a volume of its name."""
         more = {"COMPOSE_FILE": f"docker-compose.yml:{file}", **settings}
+        self._environment |= more
+        try:
+            self.compose("up", "--detach", "--wait", "--no-build", "--no-deps", service)
+            yield
+        finally:
+            self.compose("rm", "--stop", "--force", service)
+            self.run("docker", "volume", "rm", f"{self._environment['COMPOSE_PROJECT_NAME']}_{service}")
+            for name in more:
+                del self._environment[name]
+
+    @contextmanager
+    def setting(self, **settings: str) -> Iterator[None]:
+        """Have everything as `docker compose up` makes it with other settings, for as long as the context lasts."""
+        with self._environed(settings):
+            yield
+
+    @contextmanager
+    def _environed(self, more: Mapping[str, str], *services: str) -> Iterator[None]:
         words = ("up", "--detach", "--wait", "--no-build", *services)
         self._environment |= more
         try:

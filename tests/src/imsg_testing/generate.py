@@ -98,8 +98,6 @@ def compose_senders() -> Lines:
         yield f"  networks: [{', '.join((*hooks, *asked, 'sending', *tables, 'played', 'world'))}]"
         yield "  depends_on:"
         yield "    <<: *after-with-tables" if deployment.has_tables else "    <<: *after"
-        if channel.asks_history:
-            yield "    history: { condition: service_healthy }"
         yield ""
 
 
@@ -288,6 +286,19 @@ def prometheus_names() -> Lines:
     yield f"- names: [{', '.join(('gateway', 'auth', 'history', 'callbacks', 'catalog', *SENDERS))}]"
 
 
+def rabbitmq_rights() -> Lines:
+    """Write the users at RabbitMQ and their rights in one table."""
+    yield ""
+    yield "| user | configures | writes | reads | keys it publishes under | tag |"
+    yield "|---|---|---|---|---|---|"
+    for service, one in rights.AT_RABBIT.items():
+        patterns = (one.configure, one.write, one.read, one.topics)
+        shown = ("–" if pattern == "^$" else f"`{pattern}`".replace("|", "\\|") for pattern in patterns)
+        tags = ", ".join(f"`{tag}`" for tag in one.tags) or "–"
+        yield f"| `{rights.PREFIX}{service}` | {' | '.join(shown)} | {tags} |"
+    yield ""
+
+
 def channel_table() -> Lines:
     """Write the channels in one table."""
     yield ""
@@ -366,6 +377,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
     "deploy/kubernetes/example/kustomization.yaml": {"images": kubernetes_registry},
     "deploy/prometheus/scrape.yml": {"names": prometheus_names},
     "docs/architecture.md": {"channels": channel_table},
+    "docs/rabbitmq.md": {"rights": rabbitmq_rights},
 }
 """File → its blocks, and what writes them."""
 

@@ -47,6 +47,8 @@ NAMES = frozenset(
         "sandbox",
         "sandbox_url",
         "gateway_url",
+        "username",
+        "password",
         "auth_url",
         "history_url",
         "wechat_url",

@@ -1,0 +1,94 @@
+"""The manual's troubleshooting with the containers: the first command of every entry works there as it is written."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from imsg_channels import CHANNELS
+from imsg_testing.compose import ROOT, Containers
+
+pytestmark = pytest.mark.timeout(1_200)
+
+WORDS = ("imsg ", "docker ", "make ", "df ", "date ")
+"""How a command of the manual begins."""
+
+
+def read_runbooks() -> dict[str, str]:
+    """Return the title of each entry → its first command."""
+    page = (ROOT / "docs/operations.md").read_text()
+    (section,) = re.findall(r"^## Troubleshooting\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)
+    entries = re.findall(r"^\*\*(.+?)\*\*(.*)$", section, re.MULTILINE)
+    commands = {title: re.findall(r"`([^`]+)`", text) for title, text in entries}
+    return {title: next((one for one in found if one.startswith(WORDS)), "") for title, found in commands.items()}
+
+
+RUNBOOKS = read_runbooks()
+
+TITLES = [channel.titles.en for channel in CHANNELS]
+
+
+@pytest.fixture(scope="module")
+def imsg(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the manual's alias a program: there is no terminal here."""
+    program = tmp_path_factory.mktemp("bin") / "imsg"
+    program.write_text('#!/bin/sh\nexec docker compose run --rm -T cli "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def test_every_entry_has_a_first_command() -> None:
+    assert len(RUNBOOKS) > 20
+    assert [title for title, command in RUNBOOKS.items() if not command] == []
+
+
+@pytest.mark.parametrize("title", RUNBOOKS)
+def test_the_first_command_of_an_entry_works_with_the_containers(
+    containers: Containers, imsg: Path, title: str
+) -> None:
+    containers.run("sh", "-c", f'PATH="{imsg.parent}:$PATH"; {RUNBOOKS[title]}')
+
+
+def test_the_doctor_asks_what_runs_and_guesses_nothing(containers: Containers, imsg: Path) -> None:
+    told = containers.run(str(imsg), "doctor")
+
+    rows = {line.split("  ")[1].strip(): line[0] for line in told.partition("remedy")[2].splitlines() if line.strip()}
+    assert rows == dict.fromkeys(("iMSG", "auth", "history", "callbacks", "catalog", *TITLES), "✓")
+    assert "embedded" not in told
+    assert "SQLite" not in told
+
+
+def test_the_doctor_names_a_service_that_is_away(containers: Containers, imsg: Path) -> None:
+    containers.compose("stop", "catalog", "sender-sms")
+    try:
+        containers.wait(lambda: "no sender consumes it" in examine(containers, imsg))
+        told = examine(containers, imsg)
+    finally:
+        containers.compose("up", "--detach", "--wait", "--no-build", timeout_s=300)
+
+    assert re.search(r"^✗ +catalog .*make ps", told, re.MULTILINE)
+    assert re.search(r"^✗ +SMS +no sender consumes it.*make ps", told, re.MULTILINE)
+    assert re.search(r"^✓ +history +answers", told, re.MULTILINE)
+
+
+def test_the_command_says_what_to_do_once_the_password_was_changed(containers: Containers) -> None:
+    with pytest.raises(AssertionError, match="run --rm -e IMSG_PASSWORD cli"):
+        containers.compose("run", "--rm", "-T", "-e", "IMSG_PASSWORD=not-this-one", "cli", "users", "list")
+
+
+def test_a_forgotten_password_is_reset_where_the_users_are(containers: Containers) -> None:
+    user = {"username": "forgetful", "password": "the-first-one", "token": containers.token}
+    assert containers.call("POST", "/api/register", user)["errorCode"] == 0
+
+    reset = "echo the-second-one | docker compose run --rm -T auth python -m imsg_auth reset-password"
+    told = containers.run("sh", "-c", f"{reset} forgetful")
+
+    assert "forgetful has a new password" in told
+    assert containers.log_in("forgetful", "the-second-one")
+    with pytest.raises(AssertionError, match="nobody"):
+        containers.run("sh", "-c", f"{reset} nobody")
+
+
+def examine(containers: Containers, imsg: Path) -> str:
+    """Run `imsg doctor`, well or not; return what it says."""
+    return containers.run("sh", "-c", f'PATH="{imsg.parent}:$PATH"; imsg doctor || true')
