@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +78,15 @@ def test_every_alert_fires_and_stays_silent_when_all_is_well() -> None:
 
 def test_promtool_takes_the_rules() -> None:
     run("promtool", "check", "rules", str(RULES))
+
+
+@pytest.mark.parametrize("name", ["scrape.yml", "kubernetes.yml"])
+def test_promtool_takes_what_scrapes_and_it_names_the_service(name: str) -> None:
+    (job,) = yaml.safe_load(RULES.with_name(name).read_text())["scrape_configs"]
+
+    run("promtool", "check", "config", str(RULES.with_name(name)))
+    assert job["job_name"] == "imsg"
+    assert "service" in {rule.get("target_label") for rule in job["relabel_configs"]}
 
 
 def run(*command: str) -> None:

@@ -283,7 +283,7 @@ def scalers() -> Lines:
 
 def prometheus_names() -> Lines:
     """List the services that are asked for their metrics."""
-    yield f"- names: [{', '.join(('gateway', 'auth', 'history', 'callbacks', 'catalog', *SENDERS))}]"
+    yield f"- names: [{', '.join(('gateway', 'auth', 'history', 'callbacks', 'catalog', 'console', *SENDERS))}]"
 
 
 def rabbitmq_rights() -> Lines:
