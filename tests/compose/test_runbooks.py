@@ -25,6 +25,16 @@ def read_runbooks() -> dict[str, str]:
 
 RUNBOOKS = read_runbooks()
 
+CHECK = ("providers", "check")
+
+PLAYED = [
+    word
+    for line in (ROOT / ".env.example").read_text().splitlines()
+    if line.startswith(("IMSG_S", "IMSG_WE"))
+    for word in ("-e", line.replace("'", ""))
+]
+"""The providers of .env.example, as the `cli` of who has copied it is given them: a tree of ours has no `.env`."""
+
 TITLES = [channel.titles.en for channel in CHANNELS]
 
 
@@ -56,6 +66,24 @@ def test_the_doctor_asks_what_runs_and_guesses_nothing(containers: Containers, i
     assert rows == dict.fromkeys(("iMSG", "auth", "history", "callbacks", "catalog", *TITLES), "✓")
     assert "embedded" not in told
     assert "SQLite" not in told
+
+
+def test_what_goes_by_settings_of_a_service_works_or_says_where_it_does(containers: Containers, imsg: Path) -> None:
+    checked = containers.run("docker", "compose", "run", "--rm", "-T", "-e", "COLUMNS=200", *PLAYED, "cli", *CHECK)
+    assert re.findall(r"^(.) +(smtp|sms|wechat|wecom)", checked, re.MULTILINE) == [
+        ("✓", "smtp"),
+        ("✓", "sms"),
+        ("✓", "wechat"),
+        ("✓", "wecom"),
+    ]
+
+    for words, remedy in {
+        ("wechat", "menu"): "sender-wechat python -m imsg_wechat menu",
+        ("users", "reset-password", "admin", "--password", "x"): "auth python -m imsg_auth reset-password admin",
+        ("backup", "/tmp/backup"): "make backup",  # noqa: S108
+    }.items():
+        with pytest.raises(AssertionError, match=re.escape(remedy)):
+            containers.run(str(imsg), *words)
 
 
 def test_the_doctor_names_a_service_that_is_away(containers: Containers, imsg: Path) -> None:

@@ -36,7 +36,9 @@ def back_up(target: Path) -> list[str]:
     asked = load(all_in_one.Settings)
     source = asked.data_dir
     if not (source / all_in_one.SECRETS).is_dir():
-        raise StartError(f"{source} is no data folder of iMSG's; {variable('data_dir')} names another.")
+        raise StartError(
+            f"{source} is no data folder of iMSG's; {variable('data_dir')} names another. With containers: make backup."
+        )
     if target.exists():
         raise StartError(f"{target} is there already; name a folder that is not.")
     os.umask(0o077)  # what is copied is nobody else's to read

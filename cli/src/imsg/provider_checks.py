@@ -9,6 +9,7 @@ import imsg_smtp.main
 import imsg_wechat.main
 import imsg_wecom.main
 from imsg import all_in_one, stand_ins
+from imsg.location import has_gateway_url
 from imsg.output import say_table
 from imsg.whereabouts import require_here
 from imsg_channels import BY_NAME
@@ -38,7 +39,8 @@ def main() -> int:
     Raises StartError where the providers are those of services elsewhere.
     """
     configure("ERROR", "text")
-    require_here("`imsg providers list` shows how each provider stands, `imsg doctor` what runs.")
+    if not has_gateway_url():  # a container of `cli` is given what the services' own are given
+        require_here("docker compose run --rm cli providers check.")
     findings = asyncio.run(_check_all())
     marks = {True: "✓", False: "✗", None: "–"}
     rows = [(marks[one.is_well], one.method, one.provider, one.said) for one in findings]
