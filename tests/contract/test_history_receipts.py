@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
+from sqlalchemy.event import listen, remove
 
 from imsg_contract.wire import Outcomes, Status
 from imsg_history.database import Database
@@ -106,3 +107,31 @@ async def test_a_receipt_nobody_was_sent_waits(database: Database) -> None:
     await keep(database, one, receipt(outcome(one, Status.SENT, provider_id="X"), "zhang@example.com"))
     assert await read_statuses(database, one) == ["queued"]
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 1
+
+
+async def test_many_receipts_are_joined_by_the_statements_that_few_are(database: Database) -> None:
+    """Each is kept, prepared, by driver and PostgreSQL: one for every number of receipts would fill them."""
+    statements: set[str] = set()
+
+    def note(*given: object) -> None:
+        statements.add(str(given[2]))
+
+    def batch(count: int) -> list[Any]:
+        sent = []
+        for n in range(count):
+            one = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW)
+            sent.append((one, outcome(one, Status.SENT, provider="aliyun", provider_id=f"{count}-{n}")))
+        received = [receipt(one, "+8613800138000") for _, one in sent]
+        return [*(one for one, _ in sent), Outcomes(outcomes=tuple(one for _, one in sent)), *received]
+
+    listen(Engine, "before_cursor_execute", note)
+    await keep(database, *batch(2))
+    first = set(statements)
+    for count in (3, 4, 5, 6):
+        await keep(database, *batch(count))
+    remove(Engine, "before_cursor_execute", note)
+
+    assert len(await find_all_ids(database, status="delivered", limit="500")) == 20
+    assert first
+    if database.is_postgres:
+        assert statements == first

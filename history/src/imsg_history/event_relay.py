@@ -10,13 +10,13 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
-from sqlalchemy import ColumnElement, Row, delete, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Row, delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import EVENT
 from imsg_contract.wire import Event, EventKind, Events, Status, message_id
-from imsg_database.arrays import is_one_of
+from imsg_database.arrays import are_one_of, is_one_of
 from imsg_database.engines import is_postgres
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
@@ -194,7 +194,7 @@ def _write_request(row: Row[Any], reference: str | None, counts: Mapping[str, in
     )
 
 
-_KEY = tuple_(*events.primary_key.columns)
+_KEY = events.primary_key.columns.values()
 _OLDEST = (
     select(*events.primary_key.columns)
     .order_by(*events.primary_key.columns)
@@ -248,7 +248,7 @@ async def _count_settled(connection: AsyncConnection, names: Collection[str]) ->
 
 async def _remove(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> None:
     keys = [(row.request, row.n, row.seq) for row in rows]
-    await connection.execute(delete(events).where(_KEY.in_(keys)))
+    await connection.execute(delete(events).where(are_one_of(_KEY, keys, is_postgres=is_postgres(connection))))
 
 
 async def _rest(until: asyncio.Event, seconds: float) -> None:

@@ -1,14 +1,16 @@
 """Receipts joined to their messages, whichever of job, outcome and receipt came first."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, Row, Table, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import Status
+from imsg_database.arrays import are_one_of, is_one_of
+from imsg_database.engines import is_postgres
 from imsg_history.database import Database
 from imsg_history.merge import RANK, Merge
 from imsg_history.records import AttemptRow, MessageRow
@@ -62,7 +64,7 @@ class Matcher:
         joined: set[tuple[Any, ...]] = set()
         lags: list[Lag] = []
         for part in slices(sorted(keys), SLICE):
-            waiting = (await connection.execute(select(receipts).where(_is_one_of(receipts, part)))).all()
+            waiting = (await connection.execute(select(receipts).where(_is_one_of(connection, receipts, part)))).all()
             if not waiting:
                 continue
             known = await _sendings(connection, {(row.provider, row.provider_id) for row in waiting})
@@ -82,7 +84,8 @@ class Matcher:
         await self.writer.climb(connection, [moved[key] for key in sorted(moved)])
         await self.writer.keep(connection, attempts, [lines[key] for key in sorted(lines)])
         for some in slices(sorted(joined), SLICE):
-            await connection.execute(delete(receipts).where(tuple_(*receipts.primary_key.columns).in_(some)))
+            is_joined = are_one_of(receipts.primary_key.columns.values(), some, is_postgres=is_postgres(connection))
+            await connection.execute(delete(receipts).where(is_joined))
         return lags
 
 
@@ -94,8 +97,9 @@ async def _keys_of(connection: AsyncConnection, requests: Sequence[str]) -> set[
     """Find the providers' ids of requests whose outcomes came before their job."""
     keys = set()
     for part in slices(requests, SLICE):
+        is_of_them = is_one_of(attempts.c.request, part, is_postgres=is_postgres(connection))
         query = select(attempts.c.provider, attempts.c.provider_id).where(
-            attempts.c.request.in_(part), attempts.c.provider_id.is_not(None), attempts.c.provider.is_not(None)
+            is_of_them, attempts.c.provider_id.is_not(None), attempts.c.provider.is_not(None)
         )
         keys |= {(row.provider, row.provider_id) for row in await connection.execute(query.distinct())}
     return keys
@@ -119,7 +123,7 @@ async def _sendings(connection: AsyncConnection, keys: set[Key]) -> defaultdict[
         query = (
             select(*sending, func.min(attempts.c.at).label("sent_at"))
             .join(messages, (messages.c.request == attempts.c.request) & (messages.c.n == attempts.c.n))
-            .where(_is_one_of(attempts, part), messages.c.address.is_not(None))
+            .where(_is_one_of(connection, attempts, part), messages.c.address.is_not(None))
             .group_by(*sending)
         )
         for row in await connection.execute(query):
@@ -127,9 +131,12 @@ async def _sendings(connection: AsyncConnection, keys: set[Key]) -> defaultdict[
     return found
 
 
-def _is_one_of(table: Any, keys: Iterable[Key]) -> Any:  # noqa: ANN401  receipts or attempts, and a condition
+def _is_one_of(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> ColumnElement[bool]:
     # The provider's id first, alone: it is what the index begins with on both databases.
-    return table.c.provider_id.in_({key[1] for key in keys}) & tuple_(table.c.provider, table.c.provider_id).in_(keys)
+    ids = sorted({key[1] for key in keys})
+    is_one = is_one_of(table.c.provider_id, ids, is_postgres=is_postgres(connection))
+    columns = (table.c.provider, table.c.provider_id)
+    return is_one & are_one_of(columns, keys, is_postgres=is_postgres(connection))
 
 
 def _move(receipt: Row[Any], request: str, n: int) -> MessageRow:

@@ -5,7 +5,7 @@ read before it (`erase`), so that a row is either found by it or withheld here.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imsg_contract.addresses import identity
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Status
+from imsg_database.arrays import is_one_of
+from imsg_database.engines import is_postgres
 from imsg_history import redact
 from imsg_history.merge import DEAD_RANK, Merge
 from imsg_history.records import JobRow, MessageRow
@@ -67,10 +69,11 @@ class Redaction:
         return Redacted(until, digests)
 
 
-async def find(connection: AsyncConnection, digests: Iterable[str]) -> list[tuple[str, datetime]]:
+async def find(connection: AsyncConnection, digests: Sequence[str]) -> list[tuple[str, datetime]]:
     """Look up digests: those that were erased, and until when what was accepted is erased."""
     query = select(tombstones.c.digest, func.max(tombstones.c.at).label("at"))
-    found = await connection.execute(query.where(tombstones.c.digest.in_(digests)).group_by(tombstones.c.digest))
+    is_one = is_one_of(tombstones.c.digest, digests, is_postgres=is_postgres(connection))
+    found = await connection.execute(query.where(is_one).group_by(tombstones.c.digest))
     return [(row.digest, row.at) for row in found]
 
 
@@ -139,9 +142,9 @@ async def from_time_lines(connection: AsyncConnection, fold: Merge) -> None:
         of_erased = exists().where(
             messages.c.request == attempts.c.request, messages.c.n == attempts.c.n, messages.c.erased_at.is_not(None)
         )
-        await connection.execute(
-            delete(attempts).where(attempts.c.request.in_(touched[first : first + SLICE]), of_erased)
-        )
+        some = touched[first : first + SLICE]
+        is_touched = is_one_of(attempts.c.request, some, is_postgres=is_postgres(connection))
+        await connection.execute(delete(attempts).where(is_touched, of_erased))
 
 
 def _empty(row: MessageRow, erased_at: datetime) -> None:

@@ -8,7 +8,7 @@ statements.
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Table, any_, bindparam, cast, func, select
+from sqlalchemy import ARRAY, Column, ColumnElement, Table, any_, bindparam, cast, func, select, tuple_
 from sqlalchemy.types import NULLTYPE, TypeEngine
 
 from imsg_database.inserts import Insert, insert_into
@@ -36,6 +36,19 @@ def is_one_of(column: Column[V], values: Sequence[V], *, is_postgres: bool) -> C
     if not is_postgres:
         return column.in_(values)
     return column == any_(cast(bindparam(None, values, type_=NULLTYPE), ARRAY(column.type)))
+
+
+def are_one_of(
+    columns: Sequence[Column[Any]], rows: Sequence[Sequence[Any]], *, is_postgres: bool
+) -> ColumnElement[bool]:
+    """Tell whether some columns hold one of some rows, one at least, whose values stand in their order."""
+    if not is_postgres:
+        return tuple_(*columns).in_(rows)
+    arrays = (
+        cast(bindparam(None, list(values), type_=NULLTYPE), ARRAY(column.type))
+        for column, values in zip(columns, zip(*rows, strict=True), strict=True)
+    )
+    return tuple_(*columns).in_(select(*(func.unnest(array) for array in arrays)))
 
 
 def _array(name: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
