@@ -1,6 +1,7 @@
 """The pace of mail to a domain: few at once, slower after complaints, faster again once all is quiet."""
 
 import asyncio
+from itertools import count
 
 import pytest
 
@@ -34,12 +35,15 @@ class Clock:
         return self.now
 
 
-async def ask(domains: Domains, recipient: str, result: Result | None = None) -> Again | None:
+NAMES = map(str, count())
+
+
+async def ask(domains: Domains, recipient: str, result: Result | None = None, message: str = "") -> Again | None:
     """Let one mail have its turn, and its answer."""
     domain = domains.find(recipient)
     async with domains.turn(domain) as not_now:
         if not_now is None and result is not None:
-            domains.judge(domain, result)
+            domains.judge(domain, result, message or next(NAMES))
         return not_now
 
 
@@ -75,15 +79,34 @@ async def test_delays_in_a_row_are_a_complaint_and_single_ones_are_greylisting(c
     assert domains.find("a@example.com").per_minute == SLOWED_PER_MINUTE
 
 
+async def test_one_mail_that_is_delayed_again_and_again_slows_nobody() -> None:
+    domains = Domains((), Clock())
+    for _ in range(5 * DELAYS):
+        await ask(domains, "a@example.com", Again("smtp", "451 4.7.1", "later", 300), "greylisted")
+    assert domains.find("a@example.com").is_free
+
+
+async def test_a_complaint_over_one_mail_while_others_are_accepted_is_its_own_from_the_second_on() -> None:
+    clock = Clock()
+    domains = Domains((), clock)
+    domain = domains.find("a@example.com")
+    for _ in range(4):
+        domains.judge(domain, COMPLAINT, "poison")
+        clock.now += HOLD_S
+        assert await ask(domains, "b@example.com", Sent("smtp")) is None
+        clock.now += COMPLAINT_S
+    assert domain.per_minute == SLOWED_PER_MINUTE
+
+
 async def test_complaints_of_mails_that_were_under_way_together_count_once() -> None:
     clock = Clock()
     domains = Domains((), clock)
     domain = domains.find("a@example.com")
     for _ in range(8):
-        domains.judge(domain, COMPLAINT)
+        domains.judge(domain, COMPLAINT, next(NAMES))
     assert domain.per_minute == SLOWED_PER_MINUTE
     clock.now += COMPLAINT_S
-    domains.judge(domain, COMPLAINT)
+    domains.judge(domain, COMPLAINT, next(NAMES))
     assert domain.per_minute == SLOWED_PER_MINUTE // 2
 
 
@@ -91,11 +114,11 @@ async def test_a_quiet_domain_is_eased_until_it_is_free_again() -> None:
     clock = Clock()
     domains = Domains((), clock)
     domain = domains.find("a@example.com")
-    domains.judge(domain, COMPLAINT)
+    domains.judge(domain, COMPLAINT, next(NAMES))
     seen = []
     for _ in range(5):
         clock.now += QUIET_S
-        domains.judge(domain, Sent("smtp"))
+        domains.judge(domain, Sent("smtp"), next(NAMES))
         seen.append(domain.per_minute)
     assert seen == [120, 240, 480, None, None]
     assert SLOWED_PER_MINUTE * EASY == 960
@@ -105,11 +128,11 @@ async def test_a_pace_that_is_set_holds_always_and_is_never_passed() -> None:
     clock = Clock()
     domains = Domains([DomainTerms("corp", frozenset({"corp.example"}), None, 10, 10)], clock)
     domain = domains.find("a@corp.example")
-    domains.judge(domain, COMPLAINT)
+    domains.judge(domain, COMPLAINT, next(NAMES))
     assert domain.per_minute == 5
     for _ in range(4):
         clock.now += QUIET_S
-        domains.judge(domain, Sent("smtp"))
+        domains.judge(domain, Sent("smtp"), next(NAMES))
     assert domain.per_minute == 10
     results = [await ask(domains, "a@corp.example") for _ in range(3)]
     assert results[0] is None

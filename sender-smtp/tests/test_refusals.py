@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsg_contract.wire import Again, Blocked, Refused, Result, Sent
-from imsg_delivery.breakers import MAX_SCOPES
+from imsg_delivery.breakers import MAX_SCOPES, TRY_S
 from imsg_smtp.mime import Letter, Mail, render
 from imsg_smtp.opening import connect
 from imsg_smtp.pool import Limits, Pool
 from imsg_smtp.refusals import LINES, About, Envelope, Stage, Throttled, Unspecific, judge
-from imsg_smtp.relay import PROOF_S, TRY_S, UNSPECIFIC_NOES, Relay, Scopes
+from imsg_smtp.relay import PROOF_S, UNSPECIFIC_NOES, Relay, Scopes
 from imsg_smtp.replies import Reply
 from imsg_smtp.senders import Sender
 from imsg_smtp.server import Server, Timeouts
@@ -223,7 +223,7 @@ async def test_a_server_that_refuses_us_at_any_stage_costs_no_recipient_and_is_a
         assert server.mails == []
 
 
-async def test_a_blocked_sender_leaves_another_alone_and_is_let_in_again_by_one_try() -> None:
+async def test_a_blocked_sender_leaves_another_alone_and_is_let_in_again_by_a_mail_that_was_not_refused() -> None:
     clock = Clock()
     no = "553 5.7.1 Sender address rejected: not owned by user imsg"
     async with relay_to({"MAIL": [no, "250 2.1.0 Ok", no]}, clock) as (server, relay):
@@ -234,17 +234,18 @@ async def test_a_blocked_sender_leaves_another_alone_and_is_let_in_again_by_one_
         assert later.after_s == 300
         clock.now += 301
         results = [await relay.send(mail(n)) for n in range(2)]
-        assert [type(result) for result in results] == [Blocked, Blocked]
-        assert server.commands.count("MAIL") == 3
-        clock.now += 301
+        assert [type(result) for result in results] == [Blocked, Sent]
+        assert server.commands.count("MAIL") == 4
         assert [type(await relay.send(mail(n))) for n in range(2)] == [Sent, Sent]
 
 
 async def test_a_domain_that_refuses_our_authentication_leaves_others_alone() -> None:
-    async with relay_to({"DOT": ["550 MI:SPF 163 mx1"]}) as (_, relay):
-        assert isinstance(await relay.send(mail(0, domain="163.com")), Blocked)
-        assert isinstance(await relay.send(mail(1, domain="qq.com")), Sent)
-        assert isinstance(await relay.send(mail(2, domain="163.com")), Blocked)
+    no = "550 MI:SPF 163 mx1"
+    async with relay_to({"DOT": [no, no]}) as (server, relay):
+        assert [type(await relay.send(mail(n, domain="163.com"))) for n in range(2)] == [Blocked, Blocked]
+        assert isinstance(await relay.send(mail(2, domain="qq.com")), Sent)
+        assert isinstance(await relay.send(mail(3, domain="163.com")), Blocked)
+        assert server.commands.count("DOT") == 3
 
 
 async def test_an_unspecific_no_is_the_recipients_own_where_others_get_through() -> None:
@@ -253,19 +254,36 @@ async def test_an_unspecific_no_is_the_recipients_own_where_others_get_through()
         assert [type(await relay.send(mail(n))) for n in range(3)] == [Sent, Refused, Sent]
 
 
-async def test_unspecific_noes_in_a_row_block_the_way_and_fail_nobody() -> None:
+async def test_unspecific_noes_in_a_row_block_the_way_and_fail_no_further_mail() -> None:
     clock = Clock()
     async with relay_to({"RCPT": ["250 2.1.5 Ok", *["550 5.7.1 no"] * 4]}, clock) as (server, relay):
         assert isinstance(await relay.send(mail()), Sent)
         clock.now += PROOF_S + 1
         results = [await relay.send(mail(n)) for n in range(6)]
-        assert all(isinstance(result, Blocked) and not isinstance(result, Unspecific) for result in results)
-        assert server.commands.count("RCPT") == 1 + UNSPECIFIC_NOES
+        assert [type(result) for result in results] == [Refused] * 2 + [Blocked] * 4
+        assert server.commands.count("RCPT") == 1 + UNSPECIFIC_NOES + 1, "and one that tries whether it goes by now"
 
 
-async def test_one_unspecific_no_stops_nobody_else() -> None:
+async def test_one_unspecific_no_is_final_and_stops_nobody_else() -> None:
     async with relay_to({"RCPT": ["550 5.7.1 no"]}) as (_, relay):
-        assert [type(await relay.send(mail(n))) for n in range(2)] == [Blocked, Sent]
+        assert [type(await relay.send(mail(n))) for n in range(2)] == [Refused, Sent]
+
+
+async def test_a_mail_refused_for_its_sender_while_others_of_that_sender_are_accepted_fails_alone() -> None:
+    clock = Clock()
+    async with relay_to({"RCPT": ["553 Mail from must equal authorized user"]}, clock) as (server, relay):
+        assert isinstance(await relay.send(mail()), Blocked)
+        assert [type(await relay.send(mail(n))) for n in range(1, 42)] == [Sent] * 41
+    async with relay_to({"RCPT": ["250 2.1.5 Ok", "553 Mail from must equal authorized user"] * 2}, clock) as (
+        server,
+        relay,
+    ):
+        results = []
+        for n in (1, 0, 2, 0):
+            results.append(await relay.send(mail(n)))
+            clock.now += 61
+        assert [type(result) for result in results] == [Sent, Again, Sent, Refused]
+        assert len(server.mails) == 2
 
 
 def test_what_is_remembered_of_scopes_is_bounded() -> None:

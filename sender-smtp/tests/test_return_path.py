@@ -135,10 +135,10 @@ def test_dkim_signs_the_signed_name() -> None:
 async def test_a_no_to_the_sender_holds_all_of_its_mail_whatever_its_envelope() -> None:
     replies = {"RCPT": "553 mail from must equal authorized user"}
     async with smtp_server(replies) as server, channel_of(server, bounce_domain="b.example.com") as channel:
-        results = await send(channel, "a@example.net", "c@example.net")
+        results = await send(channel, "a@example.net", "c@example.net", "d@example.net")
 
     assert all(isinstance(one, Blocked) and one.scope.endswith("from noreply@example.com") for one in results)
-    assert server.commands.count("RCPT") == 1
+    assert server.commands.count("RCPT") == 2
 
 
 def test_a_server_has_the_domain_of_all_but_where_it_has_its_own_or_none() -> None:

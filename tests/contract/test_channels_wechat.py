@@ -194,15 +194,15 @@ async def test_a_server_that_is_not_there_is_tried_again(redis_url: str, tmp_pat
         assert results[0].code == "unreachable"
 
 
-async def test_what_is_refused_for_all_is_asked_once(redis_url: str, tmp_path: Path) -> None:
+async def test_what_is_refused_for_all_is_asked_for_two_messages_alone(redis_url: str, tmp_path: Path) -> None:
     async with (
-        wechat_server([write_answer(48001)]) as server,
+        wechat_server([write_answer(48001)] * 9) as server,
         channel_to(server, redis_url, tmp_path) as (channel, made),
     ):
         for recipient in made.recipients:
             results = await deliver(channel, made, [recipient])
             assert isinstance(results[recipient.n], Blocked)
-        assert len(server.sent) == 1
+        assert len(server.sent) == 2
 
 
 async def test_a_message_goes_out_as_wechat_wants_it(redis_url: str, tmp_path: Path) -> None:

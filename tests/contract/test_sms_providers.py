@@ -347,7 +347,7 @@ async def test_a_described_provider_says_which_refusals_are_opt_outs(provider: P
 
 
 async def test_codes_go_at_once_beside_templates_that_are_broken(provider: Provider) -> None:
-    """Each broken one costs one call, and its messages wait with its own reason; a list of them stops nothing else."""
+    """Each broken one costs two calls, and its messages wait with its own reason; a list of them stops nothing else."""
     broken = {f"broken{n}": {"text": "${name}您好。", "providers": {"tencent": {"id": f"9{n}"}}} for n in range(5)}
 
     def answer(call: Mapping[str, Any]) -> Any:  # noqa: ANN401  any JSON
@@ -378,7 +378,7 @@ async def test_codes_go_at_once_beside_templates_that_are_broken(provider: Provi
         (tencent,) = channel.carriers.all
         assert {one.concerns for one in tencent.tally.blocks} == {"template"}
         assert len(tencent.tally.blocks) == len(broken)
-    assert len(provider.asked) == len(broken) + 4 * len(broken)
+    assert len(provider.asked) == 2 * len(broken) + 4 * len(broken)
 
 
 LOOKS_CHINESE = "+13865551234"

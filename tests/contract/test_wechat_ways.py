@@ -126,14 +126,16 @@ async def test_what_never_left_gives_the_grant_back(pair: tuple[Database, Databa
 async def test_a_template_that_the_account_has_not_blocks_itself_alone(
     pair: tuple[Database, Database], redis: Redis
 ) -> None:
-    answers: Sequence[Step] = [{"errcode": 40037, "errmsg": "invalid template_id"}, {"errcode": 0, "msgid": 5}]
+    wrong: Step = {"errcode": 40037, "errmsg": "invalid template_id"}
+    answers: Sequence[Step] = [wrong, wrong, {"errcode": 0, "msgid": 5}]
     async with opened(pair[0], redis, send=answers) as (ways, server):
         first = await send(ways, (TEMPLATE,))
         assert isinstance(first, Blocked)
         assert first.scope == "main/TM1"
         assert isinstance(await send(ways, (TEMPLATE,), "m-1"), Blocked)
         assert isinstance(await send(ways, (TemplateMessage("TM2", {"thing1": "x"}),), "m-2"), Sent)
-        assert server.called == ["template/send", "template/send"], "nobody asks for the wrong one again"
+        assert isinstance(await send(ways, (TEMPLATE,), "m-4"), Blocked)
+        assert server.called == ["template/send"] * 3, "nobody asks for the wrong one again"
         await ways.allowances.grant("main", "oA", "SUB1")
         assert isinstance(await send(ways, (TEMPLATE, NOTICE), "m-3"), Sent), "another way goes"
 

@@ -32,7 +32,7 @@ async def test_of_a_list_and_of_singles_the_suppressed_settle_and_the_others_go(
         await history.wait_settled(single.request)
     for request, n in ((many.request, 77), (many.request, 0), (single.request, 0)):
         last = history.last(request, n)
-        assert (last.status, last.code) == ("failed", "suppressed")
+        assert (last.status, last.code, last.attempt) == ("failed", "suppressed", 0)
         assert "hard_bounce" in str(last.detail)
     assert provider.count(many.request) == dict.fromkeys(set(range(120)) - {0, 77}, 1)
     assert not provider.count(single.request)

@@ -181,7 +181,7 @@ async def _timeline(connection: AsyncConnection, request: str, n: int) -> list[d
     found.sort(key=lambda row: (row.attempt or last + 1, row.at))
     return [
         {
-            "attempt": row.attempt,
+            "attempt": row.attempt or None,
             "at": rfc3339(row.at),
             "status": row.status,
             "provider": row.provider,

@@ -41,7 +41,7 @@ class ErrorShape(Shape):
 
 
 class AttemptShape(Shape):
-    """One line of a time-line: an attempt, or (attempt null) a receipt, a complaint (by its code) or a dead letter."""
+    """One line of a time-line: an attempt, or (attempt null) an end without one, a receipt, complaint or dead letter."""
 
     attempt: int | None
     at: Time

@@ -144,7 +144,7 @@ class Route:
 
         async def one(some: Sequence[Recipient]) -> None:
             async with slots:
-                await self._send(provider, message, some, job.name, results)
+                await self._send(provider, message, some, job, results)
 
         calls = [one(some) for some in _split(provider, free)]
         if len(calls) == 1:
@@ -194,54 +194,67 @@ class Route:
         provider: Provider,
         message: Message,
         recipients: Sequence[Recipient],
-        reference: str,
+        job: Job,
         results: dict[int, Result],
     ) -> None:
         """Make one call, and more where some of its numbers may have spoilt it."""
-        answer = await self._call(provider, message, recipients, reference)
-        if not answer.of_one or len(recipients) == 1:
-            for recipient in recipients:
-                said = answer.each.get(recipient.address, answer)
-                results[recipient.n] = self._tell(provider.name, recipient, said)
+        breakers, about = self._breakers[provider.name], _about(provider, message)
+        names = {recipient.n: message_id(job.request, recipient.n) for recipient in recipients}
+        if (left_alone := breakers.find_block(about, names.values())) is not None:
+            results.update(dict.fromkeys(names, left_alone))
             return
+        answers = await self._call(provider, message, recipients, job.name)
+        counted: set[int] = set()
+        # Those accepted come first: they say that a refusal in the same call is its own message's.
+        for recipient, answer in sorted(answers, key=lambda one: not isinstance(one[1].result, Sent)):
+            result = self._tell(provider.name, recipient, names[recipient.n], answer)
+            if answer.wants_less:
+                breakers.note_answer()
+            elif isinstance(result, Blocked | Sent) or id(answer) not in counted:
+                result = breakers.note(about, result, names[recipient.n])
+            counted.add(id(answer))
+            results[recipient.n] = result
+        if (outage := breakers.find_outage()) is not None and (carrier := self.carriers.find(provider.name)):
+            carrier.tally.note(outage)  # while it lasts calls are held back, and none would tell of it
+
+    async def _call(
+        self, provider: Provider, message: Message, recipients: Sequence[Recipient], reference: str
+    ) -> Sequence[tuple[Recipient, Answer]]:
+        """Call the provider once, and with parts of the recipients where one of them may have spoilt the call."""
+
+        async def call(some: Sequence[Recipient]) -> Answer:
+            return await provider.send(message, [recipient.address for recipient in some], reference)
+
+        async def narrow(some: Sequence[Recipient], answer: Answer) -> Sequence[tuple[Recipient, Answer]]:
+            if len(some) == 1 or not answer.is_refused_whole:
+                return [(recipient, answer.each.get(recipient.address, answer)) for recipient in some]
+            halves = some[: len(some) // 2], some[len(some) // 2 :]
+            answers = [await call(half) for half in halves]
+            if all(one.is_refused_whole for one in answers):
+                return [(recipient, one) for half, one in zip(halves, answers, strict=True) for recipient in half]
+            return [*await narrow(halves[0], answers[0]), *await narrow(halves[1], answers[1])]
+
+        answer = await call(recipients)
+        if not answer.of_one or len(recipients) == 1:
+            return await narrow(recipients, answer)
         search = Search(recipients, answer)
         while (some := search.find_next()) is not None:
-            search.note(some, await self._call(provider, message, some, reference))
-        for recipient, said in search.answers:
-            results[recipient.n] = self._tell(provider.name, recipient, said)
+            search.note(some, await call(some))
+        return list(search.answers)
 
-    def _tell(self, provider: str, recipient: Recipient, answer: Answer) -> Result:
+    def _tell(self, provider: str, recipient: Recipient, name: str, answer: Answer) -> Result:
         """Say what a trouble concerns; who was told "too often" waits for the next turn, and uses up no attempt."""
         result = answer.result
         if isinstance(result, Sent) or answer.concerns is None:
             return result
         if isinstance(result, Again) and answer.wants_less:
             after_s = result.after_s or PACED_S
-            if answer.concerns != "content":
-                number = recipient.address if answer.concerns == "recipient" else ""
-                self.carriers.holds.hold(provider, number, after_s)
+            if answer.concerns == "recipient":
+                self.carriers.holds.hold(provider, recipient.address, after_s)
+            elif answer.concerns != "content":
+                self.carriers.holds.hold_all(provider, after_s, name)
             return replace(result, after_s=after_s, concerns=answer.concerns, is_paced=after_s <= TURN_S)
         return replace(result, concerns=answer.concerns)
-
-    async def _call(
-        self, provider: Provider, message: Message, recipients: Sequence[Recipient], reference: str
-    ) -> Answer:
-        about = _about(provider, message)
-        breakers = self._breakers[provider.name]
-        if (left_alone := breakers.find_block(about)) is not None:
-            return Answer(left_alone, left_alone.concerns)
-        answer = await provider.send(message, [recipient.address for recipient in recipients], reference)
-        troubled = next((one for one in (answer, *answer.each.values()) if one.of_route), answer)
-        result = troubled.result
-        if isinstance(result, Sent) or troubled.concerns is None:
-            breakers.note(about, result)
-        elif troubled.wants_less:
-            breakers.note_answer()
-        else:
-            breakers.note(about, replace(result, concerns=troubled.concerns))
-        if (outage := breakers.find_outage()) is not None and (carrier := self.carriers.find(provider.name)):
-            carrier.tally.note(outage)  # while it lasts calls are held back, and none would tell of it
-        return answer
 
 
 def _about(provider: Provider, message: Message) -> Mapping[Concern, str]:

@@ -3,9 +3,9 @@
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imsg_contract.wire import Again, Result, Sent
 from imsg_delivery.pace import Pace, Rate
@@ -24,8 +24,11 @@ SLOWED_PER_MINUTE = 60
 COMPLAINT_S = 30.0
 """Complaints within so long count as one: they answer mails that were under way together."""
 
-HOLD_S = 120.0
-"""The longest a domain is left alone altogether: who counts by the hour is told by a few tries."""
+HOLD_S = 10.0
+"""How long a domain is left alone altogether after a complaint, and twice as long after each further one."""
+
+LONGEST_HOLD_S = 120.0
+"""The longest: who counts by the hour is told by a few tries."""
 
 QUIET_S = 600.0
 """So long without a complaint, and the pace doubles."""
@@ -34,7 +37,10 @@ EASY = 16
 """At so many times the slowed pace there is no pace any more."""
 
 DELAYS = 3
-"""450 and 451 in a row, with nothing taken between, make a complaint: one is greylisting, of that recipient alone."""
+"""Mails in a row delayed by 450 and 451, with nothing accepted between, make a complaint: one is greylisting."""
+
+MAX_COMPLAINTS = 1_000
+"""Of a domain, of which it is remembered which message made them."""
 
 MAX_DOMAINS = 1_024
 """Of which something is learned; what was used longest ago is forgotten."""
@@ -77,7 +83,13 @@ class Domain:
     held_until: float = 0.0
     complained_at: float = -math.inf
     eased_at: float = -math.inf
-    delays: int = 0
+    accepted_at: float = -math.inf
+    delayed: set[str] = field(default_factory=set)
+    """Messages that were delayed since one was accepted."""
+    complaints: int = 0
+    """In a row, since a mail was accepted."""
+    complained_of: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    """Message → when it made a complaint: made again after others were accepted, it says nothing of the domain."""
 
     @property
     def is_free(self) -> bool:
@@ -88,8 +100,14 @@ class Domain:
 class Domains:
     """Paces the mail of one server by its recipients' domains."""
 
-    def __init__(self, terms: Iterable[DomainTerms], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        terms: Iterable[DomainTerms],
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         self._clock = clock
+        self._sleep = sleep
         self._terms: Mapping[str, DomainTerms] = {domain: one for one in terms for domain in one.domains}
         self._domains: OrderedDict[str, Domain] = OrderedDict()
 
@@ -102,20 +120,29 @@ class Domains:
         async with domain.slots:
             yield await self._wait(domain)
 
-    def judge(self, domain: Domain, result: Result) -> None:
+    def judge(self, domain: Domain, result: Result, message: str) -> None:
         """Learn from what became of a mail."""
         if isinstance(result, Sent):
-            domain.delays = 0
+            domain.delayed.clear()
+            domain.complaints = 0
+            domain.accepted_at = self._clock()
             if domain.per_minute is not None:
                 self._ease(domain)
         elif isinstance(result, Throttled):
-            if result.about is About.DOMAIN:
+            if result.about is About.DOMAIN and not self._is_alone(domain, message):
                 self._slow(domain, result)
         elif isinstance(result, Again) and result.code[:3] in ("450", "451"):
-            domain.delays += 1
-            if domain.delays >= DELAYS:
-                domain.delays = 0
+            domain.delayed.add(message)
+            if len(domain.delayed) >= DELAYS:
+                domain.delayed.clear()
                 self._slow(domain, result)
+
+    def _is_alone(self, domain: Domain, message: str) -> bool:
+        """Note a message's complaint; tell whether it made one before, and others were accepted meanwhile."""
+        first = domain.complained_of.setdefault(message, self._clock())
+        if len(domain.complained_of) > MAX_COMPLAINTS:
+            domain.complained_of.popitem(last=False)
+        return first < domain.accepted_at
 
     async def _wait(self, domain: Domain) -> Again | None:
         left_s = domain.held_until - self._clock()
@@ -132,7 +159,9 @@ class Domains:
         if now - domain.complained_at < COMPLAINT_S:
             return
         domain.complained_at = domain.eased_at = now
-        domain.held_until = now + min(complaint.after_s, HOLD_S)
+        domain.complaints += 1
+        longest_s = min(LONGEST_HOLD_S, HOLD_S * 2 ** min(domain.complaints - 1, 10))
+        domain.held_until = now + min(complaint.after_s, longest_s)
         wanted = domain.terms.slowed_per_minute if domain.per_minute is None else domain.per_minute // 2
         self._set(domain, max(1, wanted))
         log.warning(
@@ -158,7 +187,9 @@ class Domains:
     def _set(self, domain: Domain, per_minute: int | None) -> None:
         domain.per_minute = per_minute
         domain.pace = (
-            None if per_minute is None else Pace(Rate(per_minute, 60.0, max(1, per_minute // 10)), self._clock)
+            None
+            if per_minute is None
+            else Pace(Rate(per_minute, 60.0, max(1, per_minute // 10)), self._clock, self._sleep)
         )
 
     def find(self, recipient: str) -> Domain:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from imsg_contract.wire import Again, Blocked, Result, Unknown
+from imsg_contract.wire import Again, Blocked, Result, Sent, Unknown
 from imsg_delivery.breakers import Breakers
 from imsg_runtime.observe import logger
 from imsg_smtp.connections import Connection, Lost
@@ -69,18 +69,18 @@ class Pool:
         What fails on a kept connection before the mail could have been taken is repeated once, on a fresh one.
         """
         async with self._slots:
-            blocked = self._health.find_block() or find_block(mail)
+            blocked = self._health.find_block(mail.message_id) or find_block(mail)
             if blocked is not None:
                 return blocked
             kept = await self._take()
             if kept is not None:
                 result = await self._over(kept, mail)
                 if not isinstance(result, Lost) or result.is_timeout:
-                    return self._final(result)
+                    return self._final(result, mail)
             fresh = await self._open()
             if not isinstance(fresh, _Kept):
                 return fresh
-            return self._final(await self._over(fresh, mail))
+            return self._final(await self._over(fresh, mail), mail)
 
     def find_outage(self) -> Blocked | None:
         """Say why nothing gets through, and after how long one mail may try; None once one was answered."""
@@ -95,10 +95,8 @@ class Pool:
             self._leave(self._idle.pop())
         await asyncio.gather(*self._leaving)
 
-    def _final(self, result: Result | Lost) -> Result:
-        told = result.again if isinstance(result, Lost) else result
-        self._health.judge(told)
-        return told
+    def _final(self, result: Result | Lost, mail: Mail) -> Result:
+        return self._health.judge(result.again if isinstance(result, Lost) else result, mail.message_id)
 
     async def _over(self, kept: _Kept, mail: Mail) -> Result | Lost:
         """Send over a connection and keep it, if it is still good for another mail."""
@@ -190,9 +188,9 @@ class _Health:
         self._breakers = Breakers(PROVIDER, clock, threshold=FAILURES, cool_off_s=COOL_OFF_S, whole=scope)
         self._failure: Again | Blocked | Unknown | None = None
 
-    def find_block(self) -> Blocked | None:
-        """Say for how long the server is to be left alone, if it is. Ask once before each try."""
-        return self._breakers.find_block({})
+    def find_block(self, message: str) -> Blocked | None:
+        """Say for how long this message leaves the server alone, if it does. Ask once before each try."""
+        return self._breakers.find_block({}, (message,))
 
     def find_outage(self) -> Blocked | None:
         """Say why nothing gets through, and after how long one mail may try; None once one was answered."""
@@ -211,14 +209,16 @@ class _Health:
         failure = self._failure
         return failure if self.failed_tries != tries and isinstance(failure, Again | Blocked) else None
 
-    def judge(self, result: Result) -> None:
-        """Note what came of a mail: any whole answer is a sign of health, a no included."""
+    def judge(self, result: Result, message: str) -> Result:
+        """Note what came of a mail, and return what it means: any whole answer is a sign of health, a no included."""
         if (isinstance(result, Blocked) and result.scope == self._scope) or is_trouble(result):
             self.is_proven = False
-            self._fail(result)
-        else:
-            self._breakers.note_answer()
+            return self._fail(result, message)
+        if isinstance(result, Sent):
+            return self._breakers.note({}, result, message)
+        self._breakers.note_answer()
+        return result
 
-    def _fail(self, failure: Again | Blocked | Unknown) -> None:
+    def _fail(self, failure: Again | Blocked | Unknown, message: str = "") -> Result:
         self._failure = failure
-        self._breakers.note({}, replace(failure, concerns=concern_of_server(failure.code)))
+        return self._breakers.note({}, replace(failure, concerns=concern_of_server(failure.code)), message)

@@ -338,7 +338,9 @@ def _result(line: Line, label: str, text: str, envelope: Envelope) -> Again | Re
         case Meaning.NEVER:
             return Refused(PROVIDER, label, text, concerns)
         case Meaning.BLOCKED:
-            return Blocked(PROVIDER, envelope.scope(line.about), label, text, line.after_s, concerns)
+            # A quota is full for a day, and a 4xx says that it will be otherwise.
+            passes = line.after_s >= DAILY_S or label.startswith("4")
+            return Blocked(PROVIDER, envelope.scope(line.about), label, text, line.after_s, concerns, passes)
 
 
 def _domain(address: str) -> str:

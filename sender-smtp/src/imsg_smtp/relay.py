@@ -13,11 +13,8 @@ from imsg_smtp.pool import Pool
 from imsg_smtp.refusals import Envelope, Unspecific
 from imsg_smtp.replies import PROVIDER, concern_of_server, is_trouble
 
-TRY_S = 30.0
-"""How long the one mail that tries a blocked scope has the way to itself."""
-
 UNSPECIFIC_NOES = 3
-"""In a row, until a no that does not say whom it concerns is taken to concern the sender's domain."""
+"""In a row, until a no that does not say whom it concerns is taken to concern the sender's domain; before, the mail."""
 
 PROOF_S = 600.0
 """How long a mail that was taken speaks for its sender: an unspecific no meanwhile is about its own recipient."""
@@ -34,41 +31,41 @@ class _Traffic:
 class Scopes:
     """Breakers narrower than the server: for a sender, and for the way from one domain to another.
 
-    One no opens them, since it is one that holds for all mail there until somebody acts. When the time is over one
-    mail tries, and what becomes of it decides.
+    One no opens them, since it is one that holds for all mail there until somebody acts. Mails that were not refused
+    try before those that were, and what becomes of them decides.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._breakers = Breakers(PROVIDER, clock, cool_off_s=TRY_S)
+        self._breakers = Breakers(PROVIDER, clock)
         self._traffic: OrderedDict[str, _Traffic] = OrderedDict()
 
-    def find_block(self, envelope: Envelope) -> Blocked | None:
-        """Say for how long this way is left alone, if it is. Ask once before each try."""
-        return self._breakers.find_block(_about(envelope))
+    def find_block(self, envelope: Envelope, message: str = "") -> Blocked | None:
+        """Say for how long this way is left alone by a message, if it is. Ask once before each try."""
+        return self._breakers.find_block(_about(envelope), (message,) if message else ())
 
-    def judge(self, envelope: Envelope, result: Result) -> Result:
+    def judge(self, envelope: Envelope, result: Result, message: str = "") -> Result:
         """Note what came of a mail; return what is to be made of it."""
         if isinstance(result, Sent):
             traffic = self._traffic_of(envelope.domain_scope)
             traffic.taken_at, traffic.noes = self._clock(), 0
         elif isinstance(result, Unspecific):
-            return self._judge_unspecific(envelope, result)
-        # What was blocked before comes by with what is left of its time: no change. The server's own is the pool's.
+            return self._judge_unspecific(envelope, result, message)
+        # The server's own trouble is the pool's.
         if isinstance(result, Sent | Refused) or (isinstance(result, Blocked) and result.scope != envelope.server):
-            self._breakers.note(_about(envelope), result)
+            return self._breakers.note(_about(envelope), result, message)
         return result
 
-    def _judge_unspecific(self, envelope: Envelope, no: Unspecific) -> Result:
-        """Judge by other mail of the same way: where it gets there, this one's own recipient or content is at fault."""
+    def _judge_unspecific(self, envelope: Envelope, no: Unspecific, message: str) -> Result:
+        """Judge by other mail of the same way: it is the mail's own, unless several in a row were refused alike."""
         traffic = self._traffic_of(envelope.domain_scope)
-        if traffic.taken_at is not None and self._clock() - traffic.taken_at <= PROOF_S:
+        is_proven = traffic.taken_at is not None and self._clock() - traffic.taken_at <= PROOF_S
+        if not is_proven:
+            traffic.noes += 1
+        if traffic.noes < UNSPECIFIC_NOES:
             return Refused(no.provider, no.code, no.detail, "recipient")
-        traffic.noes += 1
         blocked = Blocked(no.provider, no.scope, no.code, no.detail, no.after_s, no.concerns)
-        if traffic.noes >= UNSPECIFIC_NOES:
-            self._breakers.note(_about(envelope), blocked)
-        return blocked
+        return self._breakers.note(_about(envelope), blocked, message)
 
     def _traffic_of(self, scope: str) -> _Traffic:
         traffic = self._traffic.setdefault(scope, _Traffic())
@@ -108,12 +105,22 @@ class Relay:
                 if not_now is not None:
                     return not_now
                 result = await self._hand_in(mail)
-        self._domains.judge(domain, result)
+        self._domains.judge(domain, result, mail.message_id)
         return result
 
     async def _hand_in(self, mail: Mail) -> Result:
-        envelope = self._envelope_of(mail)
-        return _tell_concern(self._scopes.judge(envelope, await self._pool.send(mail, self._find_block)))
+        envelope = Envelope(self.server, mail.sender, mail.recipient)
+        blocked: Blocked | None = None
+
+        def find_block(_: Mail) -> Blocked | None:
+            nonlocal blocked
+            blocked = self._scopes.find_block(envelope, mail.message_id)
+            return blocked
+
+        result = await self._pool.send(mail, find_block)
+        if blocked is None:  # else it is no answer of the server
+            result = self._scopes.judge(envelope, result, mail.message_id)
+        return _tell_concern(result)
 
     def find_outage(self) -> Blocked | None:
         """Say why the server takes nothing."""
@@ -122,12 +129,6 @@ class Relay:
     async def close(self) -> None:
         """Take leave of the server."""
         await self._pool.close()
-
-    def _find_block(self, mail: Mail) -> Blocked | None:
-        return self._scopes.find_block(self._envelope_of(mail))
-
-    def _envelope_of(self, mail: Mail) -> Envelope:
-        return Envelope(self.server, mail.sender, mail.recipient)
 
 
 def _about(envelope: Envelope) -> Mapping[Concern, str]:

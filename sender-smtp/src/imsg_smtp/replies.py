@@ -160,7 +160,7 @@ def classify(reply: Reply, scope: str) -> Again | Refused | Blocked:
         case Meaning.NEVER:
             return Refused(PROVIDER, reply.label, text)
         case Meaning.BLOCKED:
-            return Blocked(PROVIDER, scope, reply.label, text, rule.after_s)
+            return Blocked(PROVIDER, scope, reply.label, text, rule.after_s, passes=reply.label.startswith("4"))
 
 
 def classify_at_door(reply: Reply, scope: str) -> Again | Blocked:

@@ -172,7 +172,7 @@ def result(complaint: Complaint, scopes: Scopes) -> Result:
         case Meaning.NEVER:
             return Refused(PROVIDER, code, complaint.detail, rule.concerns)
         case Meaning.NOBODY:
-            return Blocked(PROVIDER, scopes.account, code, complaint.detail, rule.after_s, "account")
+            return Blocked(PROVIDER, scopes.account, code, complaint.detail, rule.after_s, "account", passes=True)
         case Meaning.NOT_BY_THIS:
             return Blocked(PROVIDER, scopes.template, code, complaint.detail, rule.after_s, "template")
         case Meaning.NOT_SO:

@@ -103,19 +103,19 @@ class Ways:
 
     async def _send_template(self, follower: Follower, one: TemplateMessage, message: str) -> Tried:
         scopes = Scopes(self.account, f"{self.account}/{one.template}", self.account)
-        if (blocked := self.breakers.find_block(scopes.about)) is not None:
+        if (blocked := self.breakers.find_block(scopes.about, (message,))) is not None:
             return Tried(blocked, passes_on=blocked.concerns in OF_A_WAY)
-        return self._judge(await self.api.send(follower.openid, one, message), scopes)
+        return self._judge(await self.api.send(follower.openid, one, message), scopes, message)
 
     async def _notify(self, follower: Follower, one: Notice, message: str) -> Tried:
         scopes = Scopes(self.account, f"{self.account}/{one.template}", f"{self.account}/subscribe")
-        if (blocked := self.breakers.find_block(scopes.about)) is not None:
+        if (blocked := self.breakers.find_block(scopes.about, (message,))) is not None:
             return Tried(blocked, passes_on=blocked.concerns in OF_A_WAY)
         if not await self.allowances.use_grant(self.account, follower.openid, one.template):
             why = "The follower has granted no notice by this template, or all were used."
             return Tried(Refused(PROVIDER, "not_granted", why), passes_on=True)
         await self.doubts.note(message, "subscribe")
-        tried = self._judge(await self.api.notify(follower.openid, one), scopes)
+        tried = self._judge(await self.api.notify(follower.openid, one), scopes, message)
         if isinstance(tried.result, Unknown):
             return tried
         await self._settle(message)
@@ -127,14 +127,14 @@ class Ways:
 
     async def _say(self, follower: Follower, one: Text, message: str) -> Tried:
         scopes = Scopes(self.account, f"{self.account}/text", f"{self.account}/text")
-        if (blocked := self.breakers.find_block(scopes.about)) is not None:
+        if (blocked := self.breakers.find_block(scopes.about, (message,))) is not None:
             return Tried(blocked, passes_on=blocked.concerns in OF_A_WAY)
         act = await self.allowances.use_window(self.account, follower.openid, int(self.now()))
         if act is None:
             why = "The follower has not written within 48 h, nor done anything within a minute."
             return Tried(Refused(PROVIDER, "no_window", why), passes_on=True)
         await self.doubts.note(message, "text")
-        tried = self._judge(await self.api.say(follower.openid, one), scopes)
+        tried = self._judge(await self.api.say(follower.openid, one), scopes, message)
         if isinstance(tried.result, Unknown):
             return tried
         await self._settle(message)
@@ -151,12 +151,11 @@ class Ways:
         except (RedisUnavailable, RedisRefused) as error:
             log.info("doubt_not_cleared", why=str(error))
 
-    def _judge(self, answer: Answer, scopes: Scopes) -> Tried:
+    def _judge(self, answer: Answer, scopes: Scopes, message: str) -> Tried:
         judged = judge(answer, scopes)
-        self.breakers.note(scopes.about, judged)
         is_of_this_way = isinstance(judged, Blocked) and judged.concerns in OF_A_WAY
         passes_on = is_of_this_way or (isinstance(answer, Complaint) and answer.code in PASSED_ON)
-        return Tried(judged, answer, passes_on)
+        return Tried(self.breakers.note(scopes.about, judged, message), answer, passes_on)
 
 
 def judge(answer: Answer, scopes: Scopes) -> Result:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Job, Recipient, Refused, Result
+from imsg_contract.wire import Again, Job, Recipient, Refused, Result, message_id
 from imsg_delivery.breakers import Breakers
 from imsg_delivery.carriers import Carrier, Carriers, refuse_switched_off
 from imsg_delivery.channel import Terms, Uncertain
@@ -73,17 +73,18 @@ class WeComChannel:
             return {recipient.n: Refused(PROVIDER, "no_robot", why, "recipient")}
 
         async def write(_: Carrier) -> Result:
-            return await self._write(name, job, prepared)
+            return await self._write(name, message, job, prepared)
 
+        message = message_id(job.request, recipient.n)
         if not (carrier.is_on or job.provider == name):
             return {recipient.n: refuse_switched_off(PROVIDER, name)}
-        result = await self.carriers.carry_one([carrier], f"{job.request}-{recipient.n}", write)
+        result = await self.carriers.carry_one([carrier], message, write)
         return {} if result is None else {recipient.n: result}
 
-    async def _write(self, name: str, job: Job, prepared: Mapping[str, Any]) -> Result:
+    async def _write(self, name: str, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
         """Write by a robot, in its turn and unless it is left alone."""
         breakers = self._breakers[name]
-        if (left_alone := breakers.find_block({})) is not None:
+        if (left_alone := breakers.find_block({}, (message,))) is not None:
             return left_alone
         wait_s = self.carriers.holds.wait_s(name)
         if wait_s <= WAIT_S[job.lane]:
@@ -93,7 +94,6 @@ class WeComChannel:
             return Again(PROVIDER, "paced", detail, wait_s, is_paced=True)
         result = await webhook.call(self._client, name, self._robots[name], prepared)
         if isinstance(result, Again) and result.is_paced:
-            self.carriers.holds.hold(name, "", result.after_s)
-        else:
-            breakers.note({}, result)
-        return result
+            self.carriers.holds.hold_all(name, result.after_s, message)
+            return result
+        return breakers.note({}, result, message)

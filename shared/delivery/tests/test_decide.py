@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,14 @@ def test_where_the_provider_may_have_it_it_ends_uncertain_and_not_expired() -> N
     assert judge(AGAIN, replace(FRESH, left_s=5, doubtful=True)).outcome.status == "uncertain"
     assert status_of(too_late(doubtful=True)) == "uncertain"
     assert status_of(too_late(doubtful=False)) == "expired"
+
+
+@pytest.mark.parametrize("ends", [{"erased": True}, {"suppressed": "hard_bounce"}, {}])
+def test_what_ends_without_being_tried_has_no_attempt(ends: dict[str, Any]) -> None:
+    standing = replace(FRESH, left_s=3_600 if ends else 0)
+    held = hold_up(replace(standing.state, **ends), NOW_S, standing.terms(MAIL, UNJITTERED))
+    assert held is not None
+    assert held.outcome.attempt == 0
 
 
 def test_only_blocks_use_up_no_attempt() -> None:

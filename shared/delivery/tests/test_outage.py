@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -60,15 +61,15 @@ async def test_one_tries_the_others_wait_and_all_go_once_it_has_succeeded() -> N
     assert not way.guard.is_on
 
 
-async def test_a_try_is_of_the_lowest_lane_and_of_who_waits_longest() -> None:
+async def test_lanes_try_in_turn_the_lowest_first_and_within_a_lane_who_waits_longest() -> None:
     way = Way()
-    way.outage = AWAY
+    way.outage = replace(AWAY, after_s=300.0)
     way.guard.look()
-    way.guard._is_trying = True
     await way.wait(Lane.PRIORITY, "code")
     await way.wait(Lane.BULK, "list", "list behind")
     assert way.find_told() == {}
-    for so_far in (["list"], ["list", "list behind"], ["code", "list", "list behind"]):
+    way.outage = AWAY
+    for so_far in (["list"], ["code", "list"], ["code", "list", "list behind"]):
         way.guard.end_try()
         await asyncio.sleep(0.01)
         assert sorted(way.find_told()) == so_far

@@ -111,6 +111,8 @@ class SmtpServer:
         """Mails that were announced and are not answered yet."""
         self.released = asyncio.Event()
         self.open: set[_Session] = set()
+        self.poison: dict[str, Mapping[str, Step]] = {}
+        """Address → what is done instead at its RCPT, and at the DATA and DOT of a mail to it."""
         self._numbers = count(1)
         self._steps = {
             command: (iter(steps) if not isinstance(steps, Step) else None, steps) for command, steps in replies.items()
@@ -227,6 +229,16 @@ class _Session:
             if not goes_on or command == "QUIT":
                 return
 
+    @property
+    def _recipients(self) -> Sequence[str]:
+        return () if self._envelope is None else self._envelope.recipients
+
+    def _step(self, command: str, *recipients: str) -> Step:
+        """Say what is done at a command that concerns recipients."""
+        usual = self._server.step(command)
+        poisoned = (self._server.poison.get(one, {}).get(command) for one in recipients)
+        return next((step for step in poisoned if step is not None), usual)
+
     async def _do(self, command: str) -> bool:
         """Take the step of a command; False where the connection is gone."""
         return await self._take(self._server.step(command))
@@ -336,7 +348,7 @@ class _Session:
         return await self._take(step)
 
     async def _rcpt(self, rest: str) -> bool:
-        step = self._server.step("RCPT")
+        step = self._step("RCPT", _address(rest.partition(" ")[0]))
         if self._envelope is None:
             return await self._say("503 5.5.1 Error: need MAIL command")
         if _says_yes(step):
@@ -344,7 +356,7 @@ class _Session:
         return await self._take(step)
 
     async def _data(self, _: str) -> bool:
-        step = self._server.step("DATA")
+        step = self._step("DATA", *self._recipients)
         if self._envelope is None or not self._envelope.recipients:
             return await self._say("554 5.5.1 Error: no valid recipients")
         if not await self._take(step):
@@ -370,7 +382,7 @@ class _Session:
 
     async def _dot(self, envelope: _Envelope, data: bytes) -> bool:
         self._envelope = None
-        step = self._server.step("DOT")
+        step = self._step("DOT", *envelope.recipients)
         queued = self._server.next_queued()
         if _says_yes(step) or step in (Act.DROP, Act.RESET, Act.HANG):  # taken, and then no answer: the worst case
             self._server.keep(

@@ -4,13 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from imsg_contract.wire import Again, Concern, Inbound, Job, Receipt, Recipient, Result, TemplateLimits
+from imsg_contract.wire import Again, Blocked, Concern, Inbound, Job, Receipt, Recipient, Result, TemplateLimits
 from imsg_sms.templates import Message
 
 __all__ = ["Answer", "Concern", "Provider", "Traceable"]
-
-OF_ROUTE: frozenset[Concern] = frozenset({"template", "signature", "sender", "account", "provider"})
-"""Troubles that another provider does not have: it may be tried, where nothing was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +33,10 @@ class Answer:
         return self.is_rate or (self.concerns == "recipient" and self.result.after_s > 0)
 
     @property
-    def of_route(self) -> bool:
-        """Whether the next provider may do better."""
-        return self.concerns in OF_ROUTE
+    def is_refused_whole(self) -> bool:
+        """Whether the provider took nothing of the call, perhaps for one number only."""
+        is_refusal = isinstance(self.result, Again | Blocked) and not self.wants_less
+        return not self.each and (self.of_one or is_refusal)
 
 
 class Provider(Protocol):

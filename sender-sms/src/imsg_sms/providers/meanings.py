@@ -61,7 +61,8 @@ def make(provider: str, meaning: Meaning, code: str, detail: str, *, now: float,
     """Make the result that a meaning stands for."""
     after_s = meaning.after_s(now) if callable(meaning.after_s) else meaning.after_s
     if meaning.result is Blocked:
-        return Blocked(provider, scope(provider, meaning.concerns, about), code, detail, after_s or LOOK_AGAIN_S)
+        what, wait_s = scope(provider, meaning.concerns, about), after_s or LOOK_AGAIN_S
+        return Blocked(provider, what, code, detail, wait_s, passes=meaning.concerns == "account")
     if meaning.result is Again:
         return Again(provider, code, detail, after_s)
     return Refused(provider, code, detail) if meaning.result is Refused else Unknown(provider, code, detail)

@@ -366,6 +366,8 @@ class Blocked:
     after_s: float
     concerns: Concern | None = field(default=None, compare=False)
     """None: all of what is blocked goes by the scope's name alone."""
+    passes: bool = field(default=False, compare=False)
+    """It passes whatever the message is, as a quota and an empty balance do: no message fails of it for good."""
     hops: tuple[Hop, ...] = ()
 
 

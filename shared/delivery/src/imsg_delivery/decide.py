@@ -16,8 +16,14 @@ MAX_EXTENSION_S = 86_400
 MAX_PACED_S = 600
 """By how much waiting for a turn may: whoever has waited longer waits as part of its life."""
 
+UNJITTERED = 1.0
+"""A draw that keeps to the step."""
+
 MAX_DETAIL = 500
 """Characters of a provider's answer that are kept."""
+
+NO_ATTEMPT = 0
+"""In place of an attempt's number, where a message ended without one."""
 
 CLAIM_EXPIRED = "claim_expired"
 """The code of an attempt whose worker died or stalled over it."""
@@ -73,18 +79,24 @@ def decide(state: Claimed, result: Result, now_s: float, terms: AttemptTerms) ->
             asked_s = 0.0
         case Again() | Blocked():
             asked_s = result.after_s
-    if not _uses_attempt(result, job):
+    is_attempt = _uses_attempt(result, job)
+    if not is_attempt:
         left_s += MAX_EXTENSION_S - job.extended_s
     doubtful = state.doubtful or isinstance(result, Unknown)
     if doubtful and channel.repeat_for_s is not None:
         left_s = min(left_s, channel.repeat_for_s - (now_s - state.first_s))
-    # A block is no attempt, so how long it waits has nothing to do with how many there were.
-    attempt = 1 if isinstance(result, Blocked) else job.attempt
-    wait_s = step(terms.steps_s, attempt, asked_s, left_s, terms.draw)
+    wait_s = _choose_step(terms, asked_s, left_s, is_attempt=is_attempt)
     if wait_s is None:
         return _end(state, Status.UNCERTAIN if doubtful else Status.EXPIRED, result, now_s, terms)
     outcome = _outcome_of(state.n, Status.RETRYING, result, now_s, terms)
-    return Transition(outcome, wait_s, uses_attempt=_uses_attempt(result, job), doubtful=doubtful)
+    return Transition(outcome, wait_s, uses_attempt=is_attempt, doubtful=doubtful)
+
+
+def _choose_step(terms: AttemptTerms, asked_s: float, left_s: float, *, is_attempt: bool) -> int | None:
+    """Choose a step; what was no attempt is to be there soon when it may go, however many attempts there were."""
+    if is_attempt:
+        return step(terms.steps_s, terms.job.attempt, asked_s, left_s, terms.draw)
+    return step(terms.steps_s, 1, asked_s if asked_s >= terms.steps_s[:2][-1] else 0.0, left_s, UNJITTERED)
 
 
 def _uses_attempt(result: Result, job: Job) -> bool:
@@ -148,11 +160,16 @@ def give_up(n: int, now_s: float, terms: AttemptTerms) -> Transition:
 
 
 def _stop(state: Claimed, status: Status, why: Refused, now_s: float, terms: AttemptTerms) -> Transition:
-    """End what is not sent again: with the status, or `uncertain` where an earlier attempt may have sent it."""
+    """End what is not sent again: with the status, or `uncertain` where an earlier attempt may have sent it.
+
+    It is no attempt, and so has no attempt's number.
+    """
     if state.doubtful:
-        why = replace(why, detail=f"{why.detail}; an earlier attempt may have sent it.")
-        return _end(state, Status.UNCERTAIN, why, now_s, terms)
-    return _end(state, status, replace(why, detail=f"{why.detail} before it could be sent."), now_s, terms)
+        status, why = Status.UNCERTAIN, replace(why, detail=f"{why.detail}; an earlier attempt may have sent it.")
+    else:
+        why = replace(why, detail=f"{why.detail} before it could be sent.")
+    outcome = _outcome_of(state.n, status, why, now_s, terms)
+    return Transition(outcome.model_copy(update={"attempt": NO_ATTEMPT}))
 
 
 def _end(state: Claimed, status: Status, result: Result, now_s: float, terms: AttemptTerms) -> Transition:

@@ -39,6 +39,9 @@ WRITE_PATIENCE_S = 600.0
 LAST_WORDS_S = 2.0
 """How long a cancelled delivery may take to write that it ended in good order."""
 
+BEHIND_S = 1.0
+"""By how much longer than the others a message must have been told to wait, to be left behind them."""
+
 BUG = "bug"
 """The code of what a channel answered by raising."""
 
@@ -228,11 +231,12 @@ class ChunkDelivery(Generic[Prepared]):
         if guard.is_on or isinstance(result, Again | Blocked):
             outage = guard.look()
             if outage is not None and isinstance(result, Again | Blocked):
-                # It comes again soon, and waits here: neither in a long step nor jittered into one.
+                # It comes again soon, and waits here; unless others are to try before it.
                 said = (result.provider, outage.scope, result.code, result.detail)
                 self.count(Blocked(*said, outage.after_s, result.concerns))
-                result = Blocked(*said, 0.0, result.concerns, result.hops)
-                return decide(state, result, self.now_s(), replace(terms, draw=1.0))
+                is_behind = isinstance(result, Blocked) and result.after_s > outage.after_s + BEHIND_S
+                result = Blocked(*said, result.after_s if is_behind else 0.0, result.concerns, hops=result.hops)
+                return decide(state, result, self.now_s(), terms)
         self.count(result)
         return decide(state, result, self.now_s(), terms)
 

@@ -2,12 +2,16 @@
 
 import hashlib
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 
 from imsg_runtime.redis import Redis, Script
 
 MAX_HOLDS = 10_000
 """Of which a process knows; beyond, those that end first are forgotten, and the provider says it once more."""
+
+ALL_S = 30.0
+"""The longest that all of a provider is held for one answer: then one call finds out anew."""
 
 LONGEST_S = 3_600.0
 """What is to wait longer is no matter of pace: it comes again by the retry steps."""
@@ -44,6 +48,8 @@ class Holds:
         self._clock = clock
         self._until: dict[str, float] = {}
         self._news: dict[str, float] = {}
+        self._causes: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """Messages for which all of a provider was held."""
 
     def __bool__(self) -> bool:
         """Whether anything may be held."""
@@ -61,6 +67,18 @@ class Holds:
         if until > self._until.get(name, 0.0):
             self._until[name] = self._news[name] = until
         self._prune()
+
+    def hold_all(self, provider: str, after_s: float, message: str) -> None:
+        """Note that a provider wants to be given nothing for so long, said of this message.
+
+        Said of the same message again it holds nothing: it may be that message which the provider minds.
+        """
+        cause = provider, message
+        if cause not in self._causes:
+            self._causes[cause] = None
+            if len(self._causes) > MAX_HOLDS:
+                self._causes.popitem(last=False)
+            self.hold(provider, "", min(after_s, ALL_S))
 
     async def share(self, redis: Redis, key: str) -> None:
         """Tell the other processes and hear from them. Raises RedisUnavailable, RedisRefused."""

@@ -17,6 +17,9 @@ from imsg_runtime.observe import logger
 
 log = logger(__name__)
 
+TRY_S = 10.0
+"""How long one call tries before another may as well: it may be the message that the provider does not answer."""
+
 REMEMBERED = 200
 """Outages whose time is given back to the messages that waited through them."""
 
@@ -31,8 +34,8 @@ class _Outage:
 class OutageGuard:
     """Off while calls may go. On while the channel says that nothing gets through (`Holding.find_outage`).
 
-    While it is on, a call waits until it is off or until it is the one that tries; a try is taken from the lowest lane
-    that waits, since a try that fails comes again by the retry steps, and within a lane from who waits longest.
+    While it is on, a call waits until it is off or until it is the one that tries. Lanes try in turn, the lowest first,
+    since a try that fails comes again by the retry steps; within a lane it is who waits longest.
     """
 
     def __init__(self, find_outage: Callable[[], Blocked | None], clock: Callable[[], float]) -> None:
@@ -43,7 +46,8 @@ class OutageGuard:
         self._clock = clock
         self._waiting: dict[Lane, deque[asyncio.Future[bool]]] = defaultdict(deque)
         self._turned_away: set[Lane] = set()
-        self._is_trying = False
+        self._turns = deque(reversed(Lane))
+        self._tries = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def look(self) -> Blocked | None:
@@ -70,7 +74,7 @@ class OutageGuard:
             raise Requeue("interrupted")
         told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting[lane].append(told)
-        if self._timer is None and not self._is_trying:
+        if self._timer is None:
             self._try_later(0.0)
         try:
             return await told
@@ -80,8 +84,8 @@ class OutageGuard:
             raise
 
     def end_try(self) -> None:
-        """Say that the call that tried the way is over, whatever came of it."""
-        self._is_trying = False
+        """Say that a call that tried the way is over, whatever came of it."""
+        self._tries = max(0, self._tries - 1)
         self.look()
 
     def turn_away(self, lane: Lane) -> None:
@@ -113,7 +117,7 @@ class OutageGuard:
 
     def find_told(self) -> Blocked | None:
         """Say why calls wait, if any do: what is to be told of the channel."""
-        has_calls = self._is_trying or any(self._waiting.values())
+        has_calls = self._tries or any(self._waiting.values())
         return self._find_outage() if self.is_on and has_calls else None
 
     def _release(self) -> None:
@@ -138,7 +142,7 @@ class OutageGuard:
 
     def _let_try(self) -> None:
         self._timer = None
-        if self._is_trying or not self.is_on:
+        if not self.is_on:
             return
         outage = self._find_outage()
         if outage is None:
@@ -149,11 +153,14 @@ class OutageGuard:
             self._choose()
 
     def _choose(self) -> None:
-        for lane in reversed(Lane):
+        for lane in tuple(self._turns):
             waiting = self._waiting[lane]
             while waiting:
                 told = waiting.popleft()
                 if not told.done():
-                    self._is_trying = True
+                    self._tries += 1
+                    self._turns.remove(lane)
+                    self._turns.append(lane)
+                    self._try_later(TRY_S)
                     told.set_result(True)
                     return

@@ -1,0 +1,106 @@
+"""Whatever a provider answers about one number, messages to others go within a minute: each code of each provider."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Again, Job, Recipient, Refused, Result, Sent, TemplateLimits
+from imsg_sms.providers import Answer, aliyun, tencent, twilio, volcengine
+from imsg_sms.providers.meanings import Codes, unreadable
+from imsg_sms.route import Route
+from imsg_sms.templates import Message
+from imsg_testing.starvation import POISON, Clock, begin, draw_arrivals, find_starved, play
+
+TABLES: Mapping[str, Codes] = {module.NAME: module.TABLE for module in (aliyun, tencent, twilio, volcengine)}
+WORDS = Message("code", {"code": "4370"}, "码4370")
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+BAD = "+8613800000000"
+
+
+class Minding:
+    """A provider that minds one number, in whatever call it stands."""
+
+    is_mixing = True
+    takes_text = True
+    limits: Mapping[str, TemplateLimits] = {"code": TemplateLimits(signature="【天存】")}
+
+    def __init__(self, name: str, answer: Answer, most: int = 1) -> None:
+        self.name, self.answer, self.most = name, answer, most
+        self.calls: list[Sequence[str]] = []
+
+    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
+        """Answer."""
+        del message, reference
+        self.calls.append(numbers)
+        return self.answer if BAD in numbers else Answer(Sent(self.name, "1"))
+
+
+def job(name: str) -> Job:
+    """Make a message's job."""
+    return Job(
+        request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
+        username="li",
+        method="sms",
+        lane=Lane.NORMAL,
+        content="x",
+        recipients=(Recipient(n=0, to=name, address=name),),
+        accepted_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
+    )
+
+
+def answers(table: Codes) -> list[Answer]:
+    """Return what a provider may answer: by each of its codes, by one nobody knows, and by none."""
+    codes = (*table.listed, *(f"{kind}NEW" for kind in table.classes))
+    return [*(table.judge(code, "no", now=1e9, about="x") for code in codes), unreadable(table.provider, 429)]
+
+
+async def find_starved_by(answer: Answer, name: str, seed: int) -> dict[str, object]:
+    """Send messages, one of them to the number that is minded; return the others that were not sent in time."""
+    random, clock = begin(seed)
+    arrivals = draw_arrivals(random)
+    route = Route([Minding(name, answer)], clock)
+    people = {one: Recipient(n=n, to=one, address=f"+86139{n:08d}") for n, one in enumerate(arrivals)}
+    people[POISON] = people[POISON].model_copy(update={"address": BAD})
+
+    async def send(one: str) -> Result:
+        recipient = people[one]
+        return (await route.send(WORDS, [recipient], job(one)))[recipient.n]
+
+    return find_starved(await play(clock, arrivals, send, random, 3_600.0), arrivals)
+
+
+@pytest.mark.parametrize("name", TABLES)
+async def test_whatever_is_answered_about_one_number_others_go_within_a_minute(name: str) -> None:
+    seed = secrets.randbits(32)
+    for answer in answers(TABLES[name]):
+        assert await find_starved_by(answer, name, seed) == {}, f"seed {seed}, {answer}"
+
+
+@pytest.mark.parametrize("name", TABLES)
+async def test_one_number_that_spoils_a_call_is_found_and_the_others_go_at_once(name: str) -> None:
+    """But where the provider answered nothing, or wants less: then nobody knows, or nobody may."""
+    people = [Recipient(n=n, to=str(n), address=f"+86139{n:08d}") for n in range(100)]
+    people[37] = people[37].model_copy(update={"address": BAD})
+    for answer in answers(TABLES[name]):
+        if not answer.is_refused_whole:
+            continue
+        provider = Minding(name, answer, 1_000)
+        results = await Route([provider], Clock()).send(WORDS, people, job("x"))
+        assert [n for n, result in results.items() if not isinstance(result, Sent)] == [37]
+        assert len(provider.calls) <= 15
+
+
+async def test_a_template_refused_for_one_number_again_and_again_fails_for_that_number_alone() -> None:
+    clock = Clock()
+    answer = aliyun.TABLE.judge("isv.SMS_TEMPLATE_ILLEGAL", "not approved", now=1e9, about="code")
+    route = Route([Minding("aliyun", answer)], clock)
+    results = []
+    for n, number in enumerate(("+8613900000001", BAD, "+8613900000002", BAD)):
+        recipient = Recipient(n=n % 2 or n, to=number, address=number)
+        results.append((await route.send(WORDS, [recipient], job(number)))[recipient.n])
+        clock.now += 61.0
+    assert [type(result) for result in results] == [Sent, Again, Sent, Refused]

@@ -1,0 +1,56 @@
+"""Whatever WeCom answers about one message, a robot's others go within a minute: each of its codes."""
+
+import asyncio
+import secrets
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from imsg_contract.topology import Lane
+from imsg_contract.wire import Job, Recipient, Result
+from imsg_delivery.pace import Pace, Rate
+from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
+from imsg_testing.starvation import POISON, begin, draw_arrivals, find_starved, play
+from imsg_wecom.channel import WeComChannel
+from imsg_wecom.codes import CODES
+from imsg_wecom.settings import Robot, WeCom
+from imsg_wecom.webhook import open_client
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+ANSWERS: dict[str, Step] = {str(code): reply({"errcode": code, "errmsg": "no"}) for code in (*CODES, 99_999)}
+ANSWERS |= {"hangs up": BreakOff(b""), "gibberish": reply({"code": "hm"})}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_whatever_is_answered_about_one_message_others_go_within_a_minute(answer: str) -> None:
+    seed = secrets.randbits(32)
+    random, clock = begin(seed)
+    arrivals = draw_arrivals(random, 12)
+    stub = HttpStub(lambda asked: ANSWERS[answer] if is_poison(asked) else reply({"errcode": 0, "errmsg": "ok"}))
+    async with stub.running(), open_client() as client:
+        robots = {"ops": Robot(key=SecretStr("k"), endpoint=stub.url)}
+        pace = Pace(Rate(1_000, 1.0, 1_000), asyncio.get_running_loop().time)
+        channel = WeComChannel(WeCom(robots=robots), client, pace, clock)
+
+        async def send(name: str) -> Result:
+            recipient = Recipient(n=list(arrivals).index(name), to="ops", address="ops")
+            job = Job(
+                request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
+                username="li",
+                method="wecom",
+                lane=Lane.BULK,
+                content=name,
+                recipients=(recipient,),
+                accepted_at=NOW,
+                expires_at=NOW + timedelta(hours=24),
+            )
+            return (await channel.deliver(job, {"text": {"content": name}}, [recipient]))[recipient.n]
+
+        settled = await play(clock, arrivals, send, random, 3_600.0)
+    assert find_starved(settled, arrivals) == {}, f"seed {seed}"
+
+
+def is_poison(asked: Asked) -> bool:
+    """Tell which message a call holds."""
+    return POISON.encode() in asked.body
