@@ -61,6 +61,8 @@ def read(delivery: Delivery) -> Event:
         return _read(key, body)
     except ValueError as error:
         return dead(delivery, UNREADABLE, _why(error))
+    except RecursionError:
+        return dead(delivery, UNREADABLE, "it is nested too deeply")
 
 
 def _read(key: str, body: bytes) -> Event:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import redis.exceptions
@@ -11,8 +12,8 @@ import redis.exceptions
 from imsg_broker.deliveries import Deliveries
 from imsg_broker.port import Delivery
 from imsg_broker.redis_streams.reader import Entry, Reader
-from imsg_broker.redis_streams.scripts import ACK, CLEAR, DECLARE, GROUP, KEEP, LEAVE
-from imsg_contract.topology import DELIVERY_LIMIT, Topology
+from imsg_broker.redis_streams.scripts import ACK, CLEAR, DECLARE, GROUP, KEEP, LEAVE, PUBLISH
+from imsg_contract.topology import DEAD, DELIVERY_LIMIT, Topology
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
 
@@ -169,7 +170,11 @@ class Consumer:
                 self._room.clear()
                 await self._room.wait()
             for entry in await reader.read(free):
-                self.deliveries.add(self._delivery(entry))
+                delivery = self._parse(entry)
+                if isinstance(delivery, Delivery):
+                    self.deliveries.add(delivery)
+                else:
+                    await self._dead_letter(entry, delivery)
 
     async def _keep(self, name: str) -> None:
         """Renew the lease and do the queue's housekeeping.
@@ -212,16 +217,35 @@ class Consumer:
             for _ in batch:
                 self._owed.popleft()
 
-    def _delivery(self, entry: Entry) -> Delivery:
-        stream, number, (_, body, _, key, _, headers, _, returns) = entry
-        return Delivery(
-            body,
-            key.decode(),
-            self.queue,
-            json.loads(headers) if headers else {},
-            returns != b"0",
-            _Handle(self, stream.decode(), number),
-        )
+    def _parse(self, entry: Entry) -> Delivery | str:
+        """Read an entry, or say what is wrong with it."""
+        stream, number, fields = entry
+        named = _pair(fields)
+        missing = [name.decode() for name in (b"b", b"k", b"h", b"n") if name not in named]
+        if missing:
+            return f"malformed: the entry has no field {', '.join(missing)}"
+        try:
+            key, headers = named[b"k"].decode(), json.loads(named[b"h"]) if named[b"h"] else {}
+        except (ValueError, RecursionError) as error:
+            return f"malformed: the entry's key or headers can't be read: {type(error).__name__}"
+        if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+            return "malformed: the entry's headers are not texts by name"
+        is_returned = named[b"n"] != b"0"
+        return Delivery(named[b"b"], key, self.queue, headers, is_returned, _Handle(self, stream.decode(), number))
+
+    async def _dead_letter(self, entry: Entry, why: str) -> None:
+        """Give history an entry that is none of ours, and take it out of the queue."""
+        stream, number, fields = entry
+        log.error("dead_lettered", queue=self.queue, why=why)
+        body = _pair(fields).get(b"b", b" ".join(fields or ()))
+        headers = json.dumps({"reason": why, "queue": self.queue})
+        await self._shared.run(PUBLISH, [self._keys[-1]], [body, DEAD, headers])
+        await self._shared.run(ACK, [stream.decode()], [GROUP, number])
+
+
+def _pair(fields: Sequence[bytes] | None) -> dict[bytes, bytes]:
+    """Read an entry's fields by their names; none where the entry was deleted meanwhile."""
+    return dict(zip(fields[::2], fields[1::2], strict=False)) if fields else {}
 
 
 def acknowledge(delivery: Delivery) -> None:

@@ -12,8 +12,8 @@ from imsg_runtime.redis import CALL_TIMEOUT_S, Argument
 BLOCK_S = 5.0
 """How long one read waits for news; the socket's own time-out must be longer (redis-py 8 has 5 s by default)."""
 
-Entry = tuple[bytes, bytes, Sequence[bytes]]
-"""The stream, the id, and the fields with their names."""
+Entry = tuple[bytes, bytes, Sequence[bytes] | None]
+"""The stream, the id, and the fields with their names; None of one that was deleted."""
 
 
 class Reader:

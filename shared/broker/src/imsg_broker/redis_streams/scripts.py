@@ -2,7 +2,8 @@
 
 A queue is the stream of its name. Beside it stand `NAME.returned` (handed back while others waited in front),
 `NAME.retry` (delayed: a sorted set by due time) and `NAME.alive.CONSUMER` (a consumer's lease).
-Entries have four fields in this order: b(ody), k(ey), h(eaders as JSON), n (how often it was handed back).
+Entries have four fields: b(ody), k(ey), h(eaders as JSON), n (how often it was handed back). Whoever else wrote into a
+stream may have left others; whoever reads one makes it a dead letter.
 """
 
 from imsg_runtime.redis import Script
@@ -131,14 +132,20 @@ local function hand_back(consumer)
       local id = pending[1]
       local entry = redis.call('XRANGE', stream, id, id)[1]
       if entry then
-        local f = entry[2]
-        local times = tonumber(f[8]) + 1
+        local f = {}
+        for i = 1, #entry[2] - 1, 2 do f[entry[2][i]] = entry[2][i + 1] end
+        local times = (tonumber(f['n']) or 0) + 1
         if times > limit and queue ~= history then
           local headers = cjson.encode({reason = 'delivery_limit', queue = queue})
-          redis.call('XADD', history, '*', 'b', f[2], 'k', 'dead', 'h', headers, 'n', '0')
+          redis.call('XADD', history, '*', 'b', f['b'] or '', 'k', 'dead', 'h', headers, 'n', '0')
         else
           target = target or front()
-          redis.call('XADD', target, '*', 'b', f[2], 'k', f[4], 'h', f[6], 'n', times)
+          f['n'] = times
+          local fields = {}
+          for i = 1, #entry[2] - 1, 2 do
+            fields[i], fields[i + 1] = entry[2][i], f[entry[2][i]]
+          end
+          redis.call('XADD', target, '*', unpack(fields))
         end
       end
       redis.call('XACK', stream, group, id)
