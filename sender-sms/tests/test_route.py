@@ -1,6 +1,7 @@
 """Which calls a route makes: few for one bad number, none twice for a good one, none to who can't send it."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Sent, TemplateLimits
 from imsg_delivery.routes import Switch
 from imsg_sms.providers import Answer
-from imsg_sms.route import Route
+from imsg_sms.route import AT_ONCE, Route
 from imsg_sms.search import MOST_IN_VAIN
 from imsg_sms.templates import Message
 
@@ -66,6 +67,18 @@ class Broken(Strict):
         return self.answer
 
 
+class SwitchedOff(Strict):
+    """A provider that is switched off while it is called."""
+
+    switch_off: Callable[[], None]
+
+    async def send(self, message: Message, numbers: Sequence[str], reference: str) -> Answer:
+        """Answer."""
+        self.switch_off()
+        await asyncio.sleep(0)
+        return await super().send(message, numbers, reference)
+
+
 def everybody(count: int) -> list[Recipient]:
     """Name recipients."""
     return [Recipient(n=n, to=str(n), address=f"+86138{n:08d}") for n in range(count)]
@@ -97,6 +110,16 @@ async def test_who_was_answered_alone_is_tried_elsewhere_alone() -> None:
     results = await route(first, second).send(WORDS, people, JOB)
     assert second.calls == [[people[1].address]]
     assert [result.provider for result in results.values()] == ["first", "strict", "first"]
+
+
+async def test_a_provider_that_is_switched_off_in_the_middle_of_a_list_is_called_no_more() -> None:
+    provider = SwitchedOff(1)
+    one = route(provider)
+    provider.switch_off = lambda: one.carriers.apply({"strict": Switch(enabled=False)})
+    results = await one.send(WORDS, everybody(100), JOB)
+    assert len(provider.calls) <= AT_ONCE
+    assert {result.code for result in results.values() if isinstance(result, Blocked)} == {"switched_off"}
+    assert one.find_outage() is not None, "what follows waits until it is switched on"
 
 
 async def test_a_trouble_of_the_recipient_is_not_tried_elsewhere() -> None:

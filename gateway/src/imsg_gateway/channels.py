@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import Response
@@ -39,6 +40,9 @@ PAUSED_FOR_USERS = (
 
 PAUSED_WITHIN_S = CHANNEL_LOOK_S + 0.3
 """How long a pause takes to be known by every worker: the age of what it knows, and a look's own time."""
+
+SWITCHED_WITHIN_S = 1.3
+"""The same of a provider's switch, which senders look at every second."""
 
 _LINE = re.compile(r"[^\x00-\x1f\x7f]*")
 
@@ -90,7 +94,8 @@ class Channels:
     def guard(self, relayed: Handler) -> Handler:
         """Make the handler that takes only providers there are, and weighs only those that weights choose.
 
-        Where no sender tells, what is not known is left to whoever answers.
+        Where no sender tells, what is not known is left to whoever answers. When it is answered that a provider is
+        switched off, every sender knows, and gives it nothing more.
         """
 
         async def answer(asked: ClientRequest, credential: Credential | None) -> Response:
@@ -106,7 +111,10 @@ class Channels:
                     "here the address decides, and there are no weights",
                 )
                 raise field_wrong("weight", zh, en)
-            return await relayed(asked, credential)
+            answered = await relayed(asked, credential)
+            if asked.fields.get("enabled") is False and answered.status_code == HTTPStatus.OK:
+                await asyncio.sleep(SWITCHED_WITHIN_S)
+            return answered
 
         return answer
 

@@ -41,7 +41,7 @@ class ErrorShape(Shape):
 
 
 class AttemptShape(Shape):
-    """One line of a time-line: an attempt, or (attempt null) an end without one, a receipt, complaint or dead letter."""
+    """One line of a time-line: an attempt, or (attempt null) an end without one, a receipt, complaint, dead letter."""
 
     attempt: int | None
     at: Time

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from imsg_contract.wire import Again, Blocked, Concern, Job, Recipient, Refused, Result, Sent, Unknown, message_id
 from imsg_delivery.breakers import Breakers
-from imsg_delivery.carriers import Carrier, Carriers
+from imsg_delivery.carriers import Carrier, Carriers, refuse_switched_off
 from imsg_delivery.routes import Facts
 from imsg_delivery.routes import Route as ProviderRoute
 from imsg_runtime.settings import variable
@@ -61,10 +61,8 @@ class Route:
         return any(isinstance(provider, Traceable) for provider in self._providers.values())
 
     def find_outage(self) -> Blocked | None:
-        """Say why no provider that is switched on takes anything; the one that may be tried first says it."""
-        used = [one for name, one in self._breakers.items() if (known := self.carriers.find(name)) and known.is_on]
-        outages = [outage for one in used if (outage := one.find_outage()) is not None]
-        return min(outages, key=lambda one: one.after_s) if outages and len(outages) == len(used) else None
+        """Say why no provider that is switched on takes anything."""
+        return self.carriers.find_outage(lambda name: self._breakers[name].find_outage())
 
     async def send(self, message: Message, recipients: Sequence[Recipient], job: Job) -> Mapping[int, Result]:
         """Answer a result for each."""
@@ -144,7 +142,11 @@ class Route:
 
         async def one(some: Sequence[Recipient]) -> None:
             async with slots:
-                await self._send(provider, message, some, job, results)
+                if carrier.is_on or job.provider == carrier.name:
+                    await self._send(provider, message, some, job, results)
+                else:  # since the first of these calls
+                    off = refuse_switched_off(SCOPE, carrier.name)
+                    results.update((recipient.n, off) for recipient in some)
 
         calls = [one(some) for some in _split(provider, free)]
         if len(calls) == 1:

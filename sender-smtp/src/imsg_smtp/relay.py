@@ -9,7 +9,7 @@ from imsg_delivery.breakers import MAX_SCOPES, Breakers
 from imsg_smtp.bounces.return_path import ReturnPaths
 from imsg_smtp.domains import Domains
 from imsg_smtp.mime import Mail
-from imsg_smtp.pool import Pool
+from imsg_smtp.pool import FindBlock, Pool
 from imsg_smtp.refusals import Envelope, Unspecific
 from imsg_smtp.replies import PROVIDER, concern_of_server, is_trouble
 
@@ -93,31 +93,34 @@ class Relay:
         self._domains = domains or Domains((), clock)
         self._return_paths = return_paths
 
-    async def send(self, mail: Mail) -> Result:
-        """Hand in a mail at its domain's pace, unless one like it was refused in a way that holds for this one too."""
+    async def send(self, mail: Mail, find_block: FindBlock = lambda _: None) -> Result:
+        """Hand in a mail at its domain's pace, unless one like it was refused in a way that holds for this one too.
+
+        Nor is it handed in where `find_block` finds, once its turn has come, that it is not to be.
+        """
         if self._return_paths is not None:
             mail = self._return_paths.give(mail)
         domain = self._domains.find(mail.recipient)
         if domain.is_free:
-            result = await self._hand_in(mail)
+            result = await self._hand_in(mail, find_block)
         else:
             async with self._domains.turn(domain) as not_now:
                 if not_now is not None:
                     return not_now
-                result = await self._hand_in(mail)
+                result = await self._hand_in(mail, find_block)
         self._domains.judge(domain, result, mail.message_id)
         return result
 
-    async def _hand_in(self, mail: Mail) -> Result:
+    async def _hand_in(self, mail: Mail, find_block: FindBlock) -> Result:
         envelope = Envelope(self.server, mail.sender, mail.recipient)
         blocked: Blocked | None = None
 
-        def find_block(_: Mail) -> Blocked | None:
+        def look(_: Mail) -> Blocked | None:
             nonlocal blocked
-            blocked = self._scopes.find_block(envelope, mail.message_id)
+            blocked = find_block(mail) or self._scopes.find_block(envelope, mail.message_id)
             return blocked
 
-        result = await self._pool.send(mail, find_block)
+        result = await self._pool.send(mail, look)
         if blocked is None:  # else it is no answer of the server
             result = self._scopes.judge(envelope, result, mail.message_id)
         return _tell_concern(result)

@@ -5,18 +5,19 @@ from dataclasses import replace
 from typing import Protocol
 
 from imsg_contract.wire import Blocked, Category, Refused, Result
-from imsg_delivery.carriers import Carrier, Carriers
+from imsg_delivery.carriers import Carrier, Carriers, refuse_switched_off
 from imsg_delivery.routes import Facts, Route
 from imsg_runtime.settings import variable
 from imsg_smtp.mime import Mail
+from imsg_smtp.pool import FindBlock
 from imsg_smtp.replies import PROVIDER
 
 
 class Sending(Protocol):
     """What hands in a mail."""
 
-    async def send(self, mail: Mail) -> Result:
-        """Hand in a mail."""
+    async def send(self, mail: Mail, find_block: FindBlock = lambda _: None) -> Result:
+        """Hand in a mail, unless `find_block` finds, once its turn has come, that it is not to be."""
 
     def find_outage(self) -> Blocked | None:
         """Say why nothing gets through, and after how long one mail may try; None once one was answered."""
@@ -41,8 +42,12 @@ class Relays:
             ranked = self.carriers.rank(facts, forced)
 
         async def hand_in(carrier: Carrier) -> Result:
+            def find_block(_: Mail) -> Blocked | None:
+                is_used = carrier.is_on or forced == carrier.name
+                return None if is_used else refuse_switched_off(PROVIDER, carrier.name)
+
             relay = self._relays[carrier.name]
-            result = await relay.send(mail)
+            result = await relay.send(mail, find_block)
             if (outage := relay.find_outage()) is not None:
                 carrier.tally.note(outage)  # while it lasts calls are held back, and none would tell of it
             return result if len(self._relays) == 1 else replace(result, provider=carrier.name)
@@ -51,10 +56,8 @@ class Relays:
         return result or self._say_why_not(mail, forced)
 
     def find_outage(self) -> Blocked | None:
-        """Say why no server that is switched on takes anything; the one that may be tried first says it."""
-        used = [one for name, one in self._relays.items() if (known := self.carriers.find(name)) and known.is_on]
-        outages = [outage for one in used if (outage := one.find_outage()) is not None]
-        return min(outages, key=lambda one: one.after_s) if outages and len(outages) == len(used) else None
+        """Say why no server that is switched on takes anything."""
+        return self.carriers.find_outage(lambda name: self._relays[name].find_outage())
 
     def _say_why_not(self, mail: Mail, forced: str | None) -> Result:
         if forced is not None and self.carriers.find(forced) is None:

@@ -73,7 +73,7 @@ class WeComChannel:
             return {recipient.n: Refused(PROVIDER, "no_robot", why, "recipient")}
 
         async def write(_: Carrier) -> Result:
-            return await self._write(name, message, job, prepared)
+            return await self._write(carrier, message, job, prepared)
 
         message = message_id(job.request, recipient.n)
         if not (carrier.is_on or job.provider == name):
@@ -81,8 +81,9 @@ class WeComChannel:
         result = await self.carriers.carry_one([carrier], message, write)
         return {} if result is None else {recipient.n: result}
 
-    async def _write(self, name: str, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
+    async def _write(self, carrier: Carrier, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
         """Write by a robot, in its turn and unless it is left alone."""
+        name = carrier.name
         breakers = self._breakers[name]
         if (left_alone := breakers.find_block({}, (message,))) is not None:
             return left_alone
@@ -92,6 +93,8 @@ class WeComChannel:
         if wait_s:
             detail = f"The robot writes again in {wait_s:.0f} s: WeCom takes a limited number a minute."
             return Again(PROVIDER, "paced", detail, wait_s, is_paced=True)
+        if not (carrier.is_on or job.provider == name):  # since it began to wait
+            return refuse_switched_off(PROVIDER, name)
         result = await webhook.call(self._client, name, self._robots[name], prepared)
         if isinstance(result, Again) and result.is_paced:
             self.carriers.holds.hold_all(name, result.after_s, message)

@@ -18,7 +18,7 @@ from imsg_contract.wire import Again, Blocked, Job, Recipient, Result, Sent
 from imsg_delivery.breakers import Breakers
 from imsg_delivery.consumer import Worker
 from imsg_delivery.endings import Requeue
-from imsg_delivery.outage import OutageGuard
+from imsg_delivery.outage import TRY_S, OutageGuard
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.brokers import depth_is
 from imsg_testing.trial import TERMS, accept, broker_at, job
@@ -94,6 +94,30 @@ async def test_a_try_that_is_cancelled_leaves_it_to_the_next() -> None:
     way.guard.end_try()
     await way.wait(Lane.NORMAL, "third")
     assert way.find_told() == {"first": True, "third": True}
+
+
+async def test_calls_go_within_a_second_of_an_outage_that_ends_without_a_call() -> None:
+    """A provider was switched on: nobody tries, and the outage's own time may be long."""
+    way = Way()
+    watching = asyncio.create_task(way.guard.watch())
+    way.outage = replace(AWAY, code="switched_off", after_s=60.0)
+    await wait_until(lambda: way.guard.is_on)
+    await way.wait(Lane.NORMAL, "single")
+    assert way.find_told() == {}
+    way.outage = None
+    async with asyncio.timeout(1.0):
+        assert await way.tasks["single"] is False
+    watching.cancel()
+
+
+async def test_a_call_that_tries_and_gets_no_answer_keeps_the_others_from_trying_for_seconds_only() -> None:
+    way = Way()
+    way.outage = AWAY
+    way.guard.look()
+    await way.wait(Lane.NORMAL, "hangs", "next")
+    assert way.find_told() == {"hangs": True}
+    async with asyncio.timeout(2 * TRY_S):
+        assert await way.tasks["next"] is True
 
 
 async def test_a_lane_that_is_handed_back_waits_for_nothing_until_it_is_let_in() -> None:

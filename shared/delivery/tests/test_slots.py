@@ -149,7 +149,7 @@ class Chunk(LongWay[None]):
     """A chunk of two calls, of which the second lets somebody go first."""
 
     def __init__(self, lane: LaneContext[None]) -> None:
-        self._lane = lane
+        self._lane, self._is_forced = lane, False
         self.gives_way, self.ends = asyncio.Event(), asyncio.Event()
 
     async def carry(self) -> bool:

@@ -110,6 +110,14 @@ class Carriers:
         detail = f"No provider is set for {what}; {remedy}."
         return Blocked(self.method, what, "no_route", detail, SWITCHED_OFF_S, concerns="content")
 
+    def find_outage(self, find_outage_of: Callable[[str], Blocked | None]) -> Blocked | None:
+        """Say why no provider takes anything: none is on, or each that is says why; who may be tried first says it."""
+        used = [carrier.name for carrier in self._carriers.values() if carrier.is_on]
+        if not used and self._carriers:
+            return refuse_switched_off(self.method, ", ".join(self._carriers))
+        outages = [outage for name in used if (outage := find_outage_of(name)) is not None]
+        return min(outages, key=lambda one: one.after_s) if outages and len(outages) == len(used) else None
+
     async def carry(self, ranked: Sequence[Carrier], names: Mapping[int, str], call: Call) -> dict[int, Result]:
         """Hand messages to the first provider, and those it says not now of to the next; answer a result for each.
 

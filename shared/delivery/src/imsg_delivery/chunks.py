@@ -30,6 +30,7 @@ class LongWay(Generic[Prepared]):
     def __init__(self, unit: ChunkDelivery[Prepared]) -> None:
         self._unit = unit
         self._lane = unit.lane
+        self._is_forced = unit.is_forced
 
     async def carry_out(self, *, alone: bool) -> bool:
         """Bring it to its ack; False where it has to be begun again with nothing beside it. Raises Requeue."""
@@ -77,7 +78,7 @@ class LongWay(Generic[Prepared]):
     async def _send(self, ns: Sequence[int]) -> None:
         """Send to these recipients, or find why not. Raises Requeue where some are left."""
         terms = self._lane.channel.terms
-        async with Slot(self._lane) as slot:
+        async with Slot(self._lane, is_forced=self._is_forced) as slot:
             prepared = await self._unit.prepare(ns)
             if isinstance(prepared, Again | Blocked | Refused):
                 await self._answer(ns, prepared)
@@ -97,7 +98,7 @@ class LongWay(Generic[Prepared]):
         waiting: set[asyncio.Task[bool]] = set()
 
         async def join() -> bool:
-            async with Slot(self._lane) as another:
+            async with Slot(self._lane, is_forced=self._is_forced) as another:
                 waiting.discard(asyncio.current_task())
                 return await self._call_in_turn(prepared, calls, another)
 
@@ -154,7 +155,7 @@ class LongWay(Generic[Prepared]):
 
     async def _ask(self, ns: Sequence[int]) -> None:
         """Ask the provider what became of these recipients. Raises Requeue where some are left."""
-        async with Slot(self._lane):
+        async with Slot(self._lane, is_forced=self._is_forced):
             prepared = await self._unit.prepare(ns)
             size = self._lane.channel.terms.call_size
             for at in range(0, len(ns), size):

@@ -143,6 +143,7 @@ class Worker(Generic[Prepared]):
         """Work until `stopping` is set or it is cancelled; then end what is in flight and hand back the rest."""
         clockwork = (
             self._pause.watch(),
+            self._outage.watch(),
             self._claims.keep_leases(),
             self._claims.compaction.keep_compacting(),
             self._restraint.watch(),

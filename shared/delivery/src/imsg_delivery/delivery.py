@@ -104,6 +104,7 @@ class ChunkDelivery(Generic[Prepared]):
             and job.content_at is None
         )
         """It is one message that may be claimed at once: new to all that is known, its content at hand."""
+        self.is_forced = job.provider is not None
         self.is_closed = False
         """The end of the delivery is written."""
         self._is_sure = False
@@ -118,7 +119,7 @@ class ChunkDelivery(Generic[Prepared]):
         never more is in doubt than there are slots.
         """
         n = self.job.recipients[0].n
-        async with Slot(self.lane):
+        async with Slot(self.lane, is_forced=self.is_forced):
             if not self.may_begin():
                 raise Requeue("interrupted")
             claimed = await self._begin_and_claim(n)
@@ -228,7 +229,7 @@ class ChunkDelivery(Generic[Prepared]):
     def _judge(self, state: Claimed, result: Result) -> Transition:
         """Decide what becomes of a recipient; where nothing gets through at all, it was no attempt at this message."""
         terms, guard = self.terms, self.lane.outage
-        if guard.is_on or isinstance(result, Again | Blocked):
+        if not self.is_forced and (guard.is_on or isinstance(result, Again | Blocked)):
             outage = guard.look()
             if outage is not None and isinstance(result, Again | Blocked):
                 # It comes again soon, and waits here; unless others are to try before it.

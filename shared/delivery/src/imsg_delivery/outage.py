@@ -20,6 +20,9 @@ log = logger(__name__)
 TRY_S = 10.0
 """How long one call tries before another may as well: it may be the message that the provider does not answer."""
 
+LOOK_S = 0.25
+"""How often it is looked whether an outage began or ended without a call: a provider was switched off, or on."""
+
 REMEMBERED = 200
 """Outages whose time is given back to the messages that waited through them."""
 
@@ -62,6 +65,13 @@ class OutageGuard:
             log.warning("held_back", scope=outage.scope, code=outage.code, why=outage.detail)
         self._try_later(outage.after_s)
         return outage
+
+    async def watch(self) -> None:
+        """Look again and again, as long as the worker lives."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if (self._find_outage() is None) == self.is_on:
+                self.look()
 
     async def wait(self, lane: Lane) -> bool:
         """Wait until calls may go, or until this one is to try: then True, and say `end_try` when it is over.

@@ -15,8 +15,10 @@ class Slot(Generic[Prepared]):
     A lane's share counts the calls of those below it, so what it has beyond theirs is always free of them.
     """
 
-    def __init__(self, lane: LaneContext[Prepared]) -> None:
+    def __init__(self, lane: LaneContext[Prepared], *, is_forced: bool = False) -> None:
+        """`is_forced`: an administrator named the provider, so that it waits for no other."""
         self._lane = lane
+        self._is_forced = is_forced
         self._held = 0
         self._is_trying = False
         """It is the one call that tries whether anything gets through again."""
@@ -54,10 +56,10 @@ class Slot(Generic[Prepared]):
         if restraint is not None and restraint.pause_s:
             await restraint.hold_back()
         while True:
-            if outage.is_on:
+            if outage.is_on and not self._is_forced:
                 self._is_trying = await outage.wait(self._lane.lane)
             await self._take_shares()
-            if self._is_trying or not outage.is_on:
+            if self._is_trying or self._is_forced or not outage.is_on:
                 return
             self._free()  # it came on while this one waited
 
