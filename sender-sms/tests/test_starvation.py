@@ -25,6 +25,7 @@ class Minding:
 
     is_mixing = True
     takes_text = True
+    countries: tuple[str, ...] = ("+86",)
     limits: Mapping[str, TemplateLimits] = {"code": TemplateLimits(signature="【天存】")}
 
     def __init__(self, name: str, answer: Answer, most: int = 1) -> None:
