@@ -17,14 +17,14 @@ from imsg_contract.wire import Receipt, Status
 from imsg_database import database
 from imsg_database.address import read_url
 from imsg_database.engines import Terms
-from imsg_runtime.api_responses import make_app
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.proxy import Proxy
+from imsg_web.app import make_app
 from imsg_wechat import crypto, replies
 from imsg_wechat.bindings import SCENE, Binding
 from imsg_wechat.consoles import Consoles
 from imsg_wechat.followers import Followers
-from imsg_wechat.hooks import Door, Gate, routes
+from imsg_wechat.hooks import Door, Gate, make_router
 from imsg_wechat.nonces import Nonces
 from imsg_wechat.receipts import NotKept
 from imsg_wechat.store import Store
@@ -114,8 +114,8 @@ async def side(followers: Followers, redis: Redis) -> AsyncIterator[Side]:
 @asynccontextmanager
 async def open_webhook(followers: Followers, redis: Redis, now: Callable[[], float] = time.time) -> AsyncIterator[Side]:
     """Open the webhook of three accounts: any mode, plain alone, safe alone."""
-    api = make_app()
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://wechat") as client:
+    app = make_app("test", [])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://wechat") as client:
         side = Side(client)
         doors = {
             "main": Door("main", APPID, TOKEN, KEY, "any"),
@@ -123,7 +123,7 @@ async def open_webhook(followers: Followers, redis: Redis, now: Callable[[], flo
             "safe": Door("safe", APPID, TOKEN, KEY, "safe"),
         }
         reception = Reception(followers, redis, side.keep, side.scan, side.note, now=time.time)
-        api.router.routes += routes(doors, reception, Gate(Nonces(redis), Consoles(redis), now))
+        app.include_router(make_router(doors, reception, Gate(Nonces(redis), Consoles(redis), now)))
         yield side
 
 

@@ -5,13 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from starlette.requests import Request
+from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from imsg_contract.errors import Refusal
 from imsg_runtime import bodies
-from imsg_runtime.api_responses import bind
 from imsg_runtime.observe import logger
 from imsg_wechat import crypto, replies
 from imsg_wechat.consoles import Consoles
@@ -72,7 +70,7 @@ class Gate:
             raise Refusal("stale", minutes=FRESH_S // 60)
 
 
-def routes(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> list[Route]:
+def make_router(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> APIRouter:
     """Make the routes; who is not WeChat is refused before anything is read of what he sent."""
 
     async def verify(request: Request) -> Response:
@@ -113,7 +111,10 @@ def routes(doors: Mapping[str, Door], reception: Reception, gate: Gate) -> list[
             reply = replies.seal(reply, door.key, door.appid, door.token, at)
         return Response(reply, media_type="application/xml")
 
-    return [bind(PATH, verify, "GET"), bind(PATH, take, "POST")]
+    router = APIRouter(include_in_schema=False)
+    router.add_api_route(PATH, verify, methods=["GET"])
+    router.add_api_route(PATH, take, methods=["POST"])
+    return router
 
 
 def _door(doors: Mapping[str, Door], account: str, request: Request) -> Door:

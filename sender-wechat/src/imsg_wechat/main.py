@@ -21,13 +21,13 @@ from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime import redis, service_client
 from imsg_runtime.callers import Apps, Internal
-from imsg_runtime.internal_api import make_api
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.service import Service
 from imsg_runtime.service_client import Peer
 from imsg_runtime.settings import StartError, variable
 from imsg_runtime.tombstones import Digests
+from imsg_web.app import make_internal_app
 from imsg_wechat import transport
 from imsg_wechat.acts import Acts
 from imsg_wechat.allowances import Allowances
@@ -40,13 +40,13 @@ from imsg_wechat.crypto import key_of
 from imsg_wechat.departures import Departures
 from imsg_wechat.doubts import Doubts
 from imsg_wechat.followers import Followers
-from imsg_wechat.hooks import Door, Gate, routes
-from imsg_wechat.internal import Parts, make_groups
+from imsg_wechat.hooks import Door, Gate, make_router
 from imsg_wechat.menu import Made, describe_menu, make_menu
 from imsg_wechat.migrations import STEPS
 from imsg_wechat.nonces import Nonces
 from imsg_wechat.publishing import PublishedLimits
 from imsg_wechat.receipts import Receipts
+from imsg_wechat.routes import Parts, router
 from imsg_wechat.settings import Settings, WeChat
 from imsg_wechat.store import Store
 from imsg_wechat.template_check import ask, read_wrong
@@ -112,8 +112,9 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     consoles = Consoles(connection)
     await _warn_of_plain(consoles, wechat)
     guard = Internal("wechat", settings.service_key, settings.peer_keys)
-    api = make_api(guard, make_groups(Parts(followers, bindings, channel.apis)), (DatabaseUnavailable,))
-    api.router.routes += routes(_doors(wechat), reception, Gate(Nonces(connection), consoles, time.time))
+    hooks = make_router(_doors(wechat), reception, Gate(Nonces(connection), consoles, time.time))
+    api = make_internal_app("iMSG sender-wechat", guard, [router, hooks], [DatabaseUnavailable])
+    api.state.parts = Parts(followers, bindings, channel.apis)
     return api
 
 

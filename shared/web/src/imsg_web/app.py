@@ -27,12 +27,18 @@ def make_internal_app(
 ) -> FastAPI:
     """Make the app of a service that only other services call.
 
-    Every router's `route_class` is `InternalRoute`, so that the service key is checked before a body is read.
+    The `route_class` of its internal routers is `InternalRoute`, which checks the service key before a body is read.
     `unavailable` are the exceptions of a dependency that is down: they are answered 10012 `unavailable`.
     """
-    app = FastAPI(title=title, openapi_url=None, redirect_slashes=False, strict_content_type=False)
+    app = make_app(title, (*routers, _documentation), unavailable)
     app.state.internal = internal
-    for router in (*routers, _documentation):
+    return app
+
+
+def make_app(title: str, routers: Iterable[APIRouter], unavailable: Iterable[type[Exception]] = ()) -> FastAPI:
+    """Make an app that answers every error in the public shape."""
+    app = FastAPI(title=title, openapi_url=None, redirect_slashes=False, strict_content_type=False)
+    for router in routers:
         app.include_router(router)
     answer_errors(app, unavailable)
     return app

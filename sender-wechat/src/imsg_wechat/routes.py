@@ -1,0 +1,204 @@
+"""What the gateway asks of us: followers listed, tags renewed and revoked, binding codes made and confirmed."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from imsg_contract.errors import Refusal
+from imsg_runtime.observe import logger
+from imsg_web.app import RETRY_AFTER_S
+from imsg_web.authorization import InternalRoute
+from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
+from imsg_wechat.api import Api
+from imsg_wechat.bindings import LIFE_S, Binding, Bindings
+from imsg_wechat.codes import Complaint
+from imsg_wechat.followers import Followers
+from imsg_wechat.store import Follower
+from imsg_wechat.transport import Trouble
+
+MAX_SHOWN = 32
+"""Characters of an unknown tag or code that an answer repeats."""
+
+log = logger(__name__)
+
+
+class FollowersQuery(BaseModel):
+    """The query of GET /internal/followers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    account: str | None = None
+    tag: str | None = None
+    after: str = ""
+    limit: PageLimit = 50
+
+
+class NewBinding(BaseModel):
+    """POST /internal/bindings."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    account: str
+    username: Annotated[str, Field(min_length=1, max_length=64)]
+    user_id: str
+
+
+class FollowerShape(AnswerPart):
+    """One follower."""
+
+    account: str
+    tag: str
+    following: bool
+    since: Time
+
+
+class FollowerAnswer(FollowerShape, Success):
+    """One follower."""
+
+
+class FollowersAnswer(Success):
+    """A page of followers, and after which tag the next one begins."""
+
+    followers: list[FollowerShape]
+    next: str | None
+
+
+class RevokedAnswer(Success):
+    """Whose tag was revoked."""
+
+    account: str
+
+
+class BindingAnswer(Success):
+    """A code that a follower scans to become a user's contact."""
+
+    id: str
+    account: str
+    username: str
+    user_id: str
+    state: str
+    tag: str | None
+    expires_at: Time
+
+
+class NewBindingAnswer(BindingAnswer):
+    """A new code."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes call."""
+
+    followers: Followers
+    bindings: Bindings
+    apis: Mapping[str, Api]
+    """By account."""
+    now: Callable[[], float] = field(default=time.time)
+
+
+def find_parts(request: Request) -> Parts:
+    """Return what the routes call, as the app holds it."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+WechatParts = Annotated[Parts, Depends(find_parts)]
+
+router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_schema=False)
+
+
+@router.get("/followers")
+async def list_followers(query: Annotated[FollowersQuery, Query()], parts: WechatParts) -> FollowersAnswer:
+    """List followers in the order of their tags, or the one who has a tag."""
+    if query.tag is not None:
+        known = (await parts.followers.by_tags([query.tag])).values()
+        found = [follower for follower in known if query.account in (None, follower.account)]
+        return FollowersAnswer(followers=[_describe(follower) for follower in found], next=None)
+    found = await parts.followers.page(query.account, query.after, query.limit + 1)
+    following = found[query.limit - 1].tag if len(found) > query.limit else None
+    return FollowersAnswer(followers=[_describe(follower) for follower in found[: query.limit]], next=following)
+
+
+@router.post("/followers/{tag}/renew")
+async def renew_tag(tag: str, parts: WechatParts) -> FollowerAnswer:
+    """Give a follower another tag, also where this is asked again."""
+    follower = await parts.followers.renew(tag, int(parts.now()))
+    if follower is None:
+        raise Refusal("not_found", what=tag[:MAX_SHOWN])
+    log.info("tag_renewed", account=follower.account)
+    return FollowerAnswer(**_describe(follower).model_dump())
+
+
+@router.delete("/followers/{tag}")
+async def revoke_tag(tag: str, parts: WechatParts) -> RevokedAnswer:
+    """Take the tag from a follower."""
+    retired = await parts.followers.revoke(tag, int(parts.now()))
+    if retired is None:
+        raise Refusal("not_found", what=tag[:MAX_SHOWN])
+    log.info("tag_revoked", account=retired.account)
+    return RevokedAnswer(account=retired.account)
+
+
+@router.post("/bindings")
+async def make_binding(body: NewBinding, parts: WechatParts) -> NewBindingAnswer:
+    """Have WeChat make a code that a follower scans."""
+    api = parts.apis.get(body.account)
+    if api is None:
+        raise Refusal("no_such_account", account=body.account[:64])
+    binding = await parts.bindings.make(body.account, body.username, body.user_id)
+    answer = await api.make_code(binding.scene, LIFE_S)
+    if isinstance(answer, Complaint):
+        raise Refusal("provider_refused", why=f"{answer.code} {answer.detail}")
+    url = None if isinstance(answer, Trouble) else answer.get("url")
+    if not isinstance(url, str) or not url:
+        log.warning("code_not_made", account=body.account, why=getattr(answer, "code", "no url"))
+        raise Refusal("unavailable", retry_after_s=RETRY_AFTER_S)
+    return NewBindingAnswer(url=url, **_show(binding, parts.now()).model_dump())
+
+
+@router.get("/bindings/{name}")
+async def show_binding(name: str, parts: WechatParts) -> BindingAnswer:
+    """Show how far a code is, and who has scanned it."""
+    return _show(await _find_binding(parts, name), parts.now())
+
+
+@router.post("/bindings/{name}/confirmed")
+async def confirm_binding(name: str, parts: WechatParts) -> BindingAnswer:
+    """Note that the user has the contact now."""
+    return _show(await parts.bindings.confirm(await _find_binding(parts, name)), parts.now())
+
+
+async def _find_binding(parts: Parts, name: str) -> Binding:
+    binding = await parts.bindings.find(name)
+    if binding is None:
+        raise Refusal("not_found", what=name[:MAX_SHOWN])
+    return binding
+
+
+def _describe(follower: Follower) -> FollowerShape:
+    return FollowerShape(
+        account=follower.account, tag=follower.tag, following=follower.following, since=_read_time(follower.since)
+    )
+
+
+def _show(binding: Binding, now: float) -> BindingAnswer:
+    return BindingAnswer(
+        id=binding.id,
+        account=binding.account,
+        username=binding.username,
+        user_id=binding.user_id,
+        state=binding.state_at(now),
+        tag=binding.tag,
+        expires_at=_read_time(binding.expires_at),
+    )
+
+
+def _read_time(at: int) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
