@@ -232,6 +232,30 @@ def test_a_persons_answer_to_us_that_comes_back_names_nothing(write: Callable[[s
     assert read_report(write(OWN, answer)).names == ()
 
 
+def test_of_a_report_without_a_reason_the_page_beside_it_gives_it() -> None:
+    raw = bounces.dsn(OWN, status="5.0.0", diagnostic="").replace(
+        b"This is the mail system at host mx.corp.cn.", "收件人邮件地址（zhang@corp.cn）不存在。".encode()
+    )
+    report = read_report(raw)
+
+    assert (report.kind, report.code, report.is_hard) == (Kind.FAILED, "5.0.0", True)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "From: =?utf-8?b?TWFpbCBEZWxpdmVyeSBTeXN0ZW0=?= <system@corp.cn>",
+        "From: system@corp.cn\nX-Failed-Recipients: zhang@corp.cn",
+        "From: system@corp.cn\nAuto-Submitted: auto-generated",
+        "From: system@corp.cn\nReturn-Path: <>",
+    ],
+)
+def test_a_mail_server_is_known_by_its_name_or_by_what_it_says_of_itself(header: str) -> None:
+    raw = bounces.exmail(OWN, BY_HEADER).replace(b"From: postmaster@exmail.weixin.qq.com", header.encode())
+
+    assert read_report(raw).names == (NAME,)
+
+
 def test_a_bounce_that_returns_nothing_names_the_mail_in_its_own_headers() -> None:
     for header in (
         f"X-CM-Original-Message-ID: <{NAME}@example.com>\n",
@@ -252,6 +276,8 @@ def test_a_bounce_that_returns_nothing_names_the_mail_in_its_own_headers() -> No
         bounces.vacation(OWN, f"In-Reply-To: <{NAME}@example.com>", "Return-Path: <>", "Auto-Submitted: auto-replied"),
         bounces.vacation(OWN, f"References: <{NAME}@example.com>", subject="Re: hello"),
         bounces.vacation(OWN, f"References: <{NAME}@example.com>", subject="转发: 退信"),
+        bounces.vacation(OWN, f"In-Reply-To: <{NAME}@a.cn>", "Auto-Submitted: auto-replied", subject="Re: 退信通知"),
+        bounces.vacation(OWN, f"X-IMSG-Id: {NAME}", "Auto-Submitted: auto-generated", subject="本月退信"),
         bounces.qmail(OWN, head=BY_HEADER)
         .replace(b"From: MAILER-DAEMON@", b"From: li@")
         .replace(b"Path: <>", b"Path: <li@a>"),
@@ -345,6 +371,10 @@ HOSTILE = {
     * 50_000,
     "words": b"Subject: " + b"=?utf-8?b?" * 100_000,
     "diagnostic": bounces.dsn(TO, diagnostic="smtp; " + "550-" * 200_000),
+    "tags": bounces.exmail(OWN, "<a" * 200_000),
+    "labels": bounces.exmail(OWN, "message-id: <" * 50_000),
+    "names": bounces.dsn(OWN, returned="X-Y: " + "0" * 200_000),
+    "unknown users": bounces.qq(TO, "<p>" + "收件人 user no " * 30_000 + "</p>"),
     "nothing": b"",
     "zeros": bytes(10_000_000),
     "line ends": b"\r" * 10_000_000,

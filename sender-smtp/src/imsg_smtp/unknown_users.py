@@ -6,6 +6,9 @@ QQ, NetEase and most older servers give no enhanced status code, or a useless on
 import re
 from collections.abc import Sequence
 
+_WITHIN = r"(?:(?!domain|host|server|sender|[.;]\s).){0,60}?"
+"""Some words of the same sentence, which are about no machine: a domain may not exist, too."""
+
 PHRASES: Sequence[tuple[str, str]] = (
     (r"mailbox not found", "QQ and Exmail, 550 (service.mail.qq.com, id=20022); Coremail's"),
     (r"non-?existent (?:account|user|mailbox|recipient|address)", "QQ, 550 at the end of the mail"),
@@ -13,8 +16,7 @@ PHRASES: Sequence[tuple[str, str]] = (
     (r"invalid (?:user|recipient|rcpt ?to|mailbox)\b", "NetEase's 550 Invalid User; DirectMail's 559; 263; Coremail"),
     (
         (
-            r"\b(?:userd?|account|mail ?box|recipient|rcpt|address|person)\b"
-            r"(?:(?!domain|host|sender|[.;]\s).){0,80}?"
+            rf"\b(?:userd?|account|mail ?box|recipient|rcpt|address|person)\b{_WITHIN}"
             r"\b(?:do[es]{0,2} ?n['o’]?t?|not|no longer) exists?\b"
         ),
         "Alibaba Mail's RCPT … dosn't exist; 263's user not exist; Gmail, iCloud",
@@ -33,7 +35,7 @@ PHRASES: Sequence[tuple[str, str]] = (
     ),
     (r"(?:unknown or illegal alias|invalid or unknown virtual user)", "zju.edu.cn; vpopmail"),
     (r"\b(?:user|recipient|account|mailbox|address)(?: name)?(?: is)? (?:unknown|not known)\b", "Postfix, sendmail"),
-    (r"\b(?:recipient|account|address|mailbox)\b[^.;]{0,60} (?:was |could )?not (?:be )?found\b", "Exchange; sisimai"),
+    (rf"\b(?:recipient|account|address|mailbox)\b{_WITHIN} (?:was |could )?not (?:be )?found\b", "Exchange; sisimai"),
     (r"recip(?:ient)? ?not ?found", "Exchange's RESOLVER.ADR.RecipientNotFound, RecipNotFound"),
     (r"\bnot (?:a )?(?:valid|known|local) (?:user|recipient|mailbox|account|address)\b", "Yahoo; sisimai"),
     (r"not user of this server", "Coremail's list of returns"),
@@ -55,7 +57,7 @@ OTHER_REASONS = re.compile(
     r"|\btoo (?:many|much|large|big|long|fast|quickly|often)|frequen|\brate\b|limit(?:ed)?\b"
     r"|suspend|hang ?up|\blocked\b|frozen|\bblock|black ?list|grey ?list|denied|deny|prohibit|policy|reputation"
     r"|authenti|authori[sz]|\bspf\b|\bdkim\b|\bdmarc\b|verification failed|verify failed|\bsender\b|temporar|attack"
-    r"|relaying|to relay|try (?:it )?again later"
+    r"|relaying|to relay|try (?:it )?again later|\bip\b|\bptr\b|reverse|\b(?:helo|ehlo)\b"
     r"|拒收|拒绝|垃圾|内容|频率|频繁|超限|限制|已满|不足|黑名单|冻结|停用|禁用|锁定|暂停|发件人|认证",
     re.IGNORECASE,
 )

@@ -78,10 +78,17 @@ def read_plain(mail: Part, parts: Sequence[Part]) -> Plain:
     return Plain(is_bounce=True, is_permanent=is_final, text=words)
 
 
+WRITERS = ("mailer-daemon", "postmaster", "mail delivery system", "mail delivery subsystem", "mdaemon")
+"""Names that servers write by, in small letters."""
+
+
 def is_of_a_postmaster(mail: Part) -> bool:
-    """Tell whether a mail server wrote it: nobody's envelope sender, or one of the names that servers write by."""
-    sender = mail.value("from").lower()
-    return mail.value("return-path").strip() == "<>" or "mailer-daemon" in sender or "postmaster" in sender
+    """Tell whether a mail server wrote it: it has nobody's envelope sender, or a server's name, or says so itself."""
+    if mail.value("return-path").strip() == "<>" or mail.value("x-failed-recipients"):
+        return True
+    if any(name in decode_words(mail.value("from")).lower() for name in WRITERS):
+        return True
+    return mail.value("auto-submitted").lower().startswith("auto-generated") and says_bounce(mail)
 
 
 def says_bounce(mail: Part) -> bool:
@@ -115,6 +122,11 @@ def _rebuild(mail: Part, lines: Sequence[str]) -> Message:
     message["content-type"] = "text/plain"
     message.set_payload("\n".join(lines))
     return message
+
+
+def find_words(parts: Sequence[Part]) -> str:
+    """Return what a page for people has of the server's words; empty where none is found."""
+    return _find_words(_lines(parts))
 
 
 def _find_words(lines: Sequence[str]) -> str:

@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from imsg_contract.wire import Refused
 from imsg_smtp.bounces.parts import Part, decode_words, read_blocks, read_mail, walk
-from imsg_smtp.bounces.plain import is_of_a_postmaster, read_plain, says_bounce
-from imsg_smtp.bounces.whose import FEEDBACK_PART, STATUS_PARTS, find_names, find_tokens
+from imsg_smtp.bounces.plain import find_words, is_of_a_postmaster, read_plain, says_bounce
+from imsg_smtp.bounces.whose import FEEDBACK_PART, SIGNED_HEADER, STATUS_PARTS, find_names, find_tokens
 from imsg_smtp.hard_bounces import is_hard
 from imsg_smtp.refusals import Envelope, Stage, judge
 from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, make_readable
@@ -112,7 +112,7 @@ def may_be_bounce(head: bytes) -> bool:
 
 def _read(mail: Part, parts: Sequence[Part]) -> Report:
     for part in parts:
-        if part.type in STATUS_PARTS and (said := _read_status(part)) is not None:
+        if part.type in STATUS_PARTS and (said := _read_status(part, parts)) is not None:
             return said
         if part.type == FEEDBACK_PART:
             return _read_feedback(part, mail)
@@ -125,14 +125,16 @@ def _read(mail: Part, parts: Sequence[Part]) -> Report:
     return Report(Kind.AUTO_REPLY if is_automatic else Kind.UNKNOWN)
 
 
-def _read_status(part: Part) -> Report | None:
-    """Read a DSN (RFC 3464); None where it tells of no recipient."""
+def _read_status(part: Part, parts: Sequence[Part]) -> Report | None:
+    """Read a DSN (RFC 3464); None where it tells of no recipient. Where it gives no reason, the page beside it may."""
     found: dict[Kind, Report] = {}
     for fields in read_blocks(part.octets):
         kind = ACTIONS.get(fields.get("action", "").split("(")[0].strip().lower())
         if kind is None:
             continue
-        words = _TYPE.sub("", fields.get("diagnostic-code", ""))
+        words = _TYPE.sub("", fields.get("diagnostic-code", "")).strip()
+        if not words and kind is Kind.FAILED:
+            words = find_words(parts)
         recipient = fields.get("final-recipient", "").rpartition(";")[2].strip().strip("<>")
         found.setdefault(kind, replace(_judge(kind, words, fields.get("status", "")), recipient=recipient))
     return next((found[kind] for kind in STRONGEST if kind in found), None)
@@ -157,7 +159,7 @@ def is_answer_of_a_machine(mail: Part) -> bool:
     Some bounces say `auto-replied` too, with nobody's address as their sender: these are no answers.
     """
     automatic = mail.value("auto-submitted").split(";")[0].strip().lower()
-    if automatic == "auto-generated" and mail.value("feedback-id"):
+    if mail.value(SIGNED_HEADER) or (automatic == "auto-generated" and mail.value("feedback-id")):
         return True  # ours: bounces carry none
     if any(mail.value(name) for name in ("x-autoreply", "x-autorespond", "x-autoresponder")):
         return True
