@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
-from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer
+from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer, record_key
 from imsg_runtime.callers import Caller
 from imsg_testing.gateway import RunningGateway, mail, run_gateway
 
@@ -190,7 +190,7 @@ async def test_a_repeat_after_a_kill_is_one_request_with_one_id_through_the_api(
     first = await send(gateway, "key", token=token)
     (job,) = await gateway.jobs()
     # As a gateway leaves it that was killed between the confirm and the answer.
-    name = "imsg:replay:zhang:key"
+    name = record_key("zhang", "key")
     await gateway.redis.call("HSET", name, "job", job.model_dump_json(), LEASE, 0)
     await gateway.redis.call("HDEL", name, "settled")
     again = await send(gateway, "key", token=token)
@@ -202,12 +202,12 @@ async def test_a_repeat_after_a_kill_is_one_request_with_one_id_through_the_api(
 async def test_keys_are_forgotten_after_a_day(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await send(gateway, "key", token=token)
-    assert 86_000 < await gateway.redis.call("TTL", "imsg:replay:zhang:key") <= 86_400
+    assert 86_000 < await gateway.redis.call("TTL", record_key("zhang", "key")) <= 86_400
 
 
 async def run_out(opened: RunningGateway) -> None:
     """Let a key's lease run out, as time does after a kill."""
-    await opened.redis.call("HSET", "imsg:replay:zhang:key", LEASE, 0)
+    await opened.redis.call("HSET", record_key("zhang", "key"), LEASE, 0)
 
 
 async def test_a_key_given_at_an_old_path_is_the_same_at_v2s(gateway: RunningGateway) -> None:

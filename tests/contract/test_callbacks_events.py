@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -17,8 +18,10 @@ from imsg_callbacks.listeners import LOST_MS
 from imsg_callbacks.maintenance import KEPT
 from imsg_callbacks.matching import READER
 from imsg_callbacks.migrations import STEPS
+from imsg_callbacks.outcomes import Attempt
 from imsg_callbacks.reading import MOST_WAITING
 from imsg_callbacks.schedule import Answer
+from imsg_callbacks.serving import LEASE_MS
 from imsg_callbacks.tables import deliveries, listeners, metadata
 from imsg_contract.errors import Refusal
 from imsg_contract.topology import ERASED, channel_key
@@ -149,6 +152,41 @@ async def test_who_is_erased_stands_in_no_event_any_more(bench: Bench) -> None:
     assert [body["data"]["to"] for body in bodies] == [None, "li@a.cn"]  # the second names somebody else
     shown, _ = await bench.deliveries.page("a", None, 10, None)
     assert [one["answer"] for one in shown if one["event"] == "evt_li"] == [None]
+
+
+async def test_who_is_erased_stands_in_no_event_of_others_of_their_request_and_cannot_be_sent_again(
+    bench: Bench,
+) -> None:
+    await bench.add("a", events=("message.sent", "request.settled"))
+    request = f"{START_MS:012x}" + "7" * 20
+    told: dict[str, Any] = {
+        "request": request,
+        "to": "wang@a.cn",
+        "reference": "order-for-li@a.cn",
+        "provider_id": "Q1",
+    }
+    named = bench.forgetting.find_named(told)
+    mine = event("evt_wang", data=told, digests=ERASURE.all_of("wang@a.cn"), named=named)
+    settled = event("evt_all", kind="request.settled", data=told, named=named)
+    await bench.tell(mine)
+    taken = await bench.deliveries.take("a", 10, LEASE_MS)
+    bench.now += 5
+    await erase(bench, "li@a.cn")
+
+    await bench.forgetting.once()
+    bench.now += 60_000  # what is told late is of a request that was accepted before
+    await bench.tell(*await bench.forgetting.empty([(settled, bench.now)]))
+    answer = Answer(500, "HTTP 500", "no such customer: li@a.cn")
+    await bench.deliveries.settle([Attempt("a", one.number, answer, bench.now, None) for one in taken])
+
+    shown, _ = await bench.deliveries.page("a", None, 10, None)
+    assert "li@a.cn" not in json.dumps(shown)
+    bodies = [json.loads(one)["data"] for one in (await bench.reader.read(USER, None, 0, 9)).bodies]
+    assert [(one["to"], one["reference"], one["provider_id"]) for one in bodies] == [("wang@a.cn", None, "Q1")] * 2
+    bench.now += 5
+    await erase(bench, "wang@a.cn")
+    await bench.forgetting.once()
+    assert "wang@a.cn" not in "".join((await bench.reader.read(USER, None, 0, 1)).bodies)
 
 
 async def test_who_is_erased_again_is_forgotten_again(bench: Bench) -> None:

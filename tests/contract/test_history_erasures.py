@@ -191,6 +191,60 @@ async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones
     assert [one.address for one in Job.model_validate_json(found[0].body).recipients] == ["li@example.com"]
 
 
+async def test_what_is_said_of_others_goes_where_it_names_the_person(
+    database: Database, stones: TombstoneStore
+) -> None:
+    """A provider's words of another recipient, and a part of a list that died: before the erasure and after it."""
+    chunks = [
+        job(to=("li@example.com", MAIL), at=BEFORE, reference=f"order-for-{MAIL}", content={"text": f"n\n{MAIL}"})
+        for _ in range(2)
+    ]
+    said: dict[str, Any] = {"n": 0, "detail": f"550 <{MAIL}> is over quota"}
+    for listed in chunks:
+        dead_part = listed.model_copy(update={"chunk": 0, "recipients": listed.recipients[:1]})
+        letter = make_delivery(dead_part, DEAD, reason="broke", queue="imsg.smtp.bulk")
+        if listed is chunks[1]:
+            await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
+        await keep(database, listed, outcome(listed, Status.RETRYING, **said))
+        await keep(database, outcome(listed, Status.FAILED, attempt=2, **said), letter)
+        await keep(database, outcome(listed, Status.FAILED, attempt=2, n=1))
+
+    assert not await holds(database, MAIL)
+    for listed in chunks:
+        assert [(one["to"], one["status"]) for one in await read_messages(database, listed)] == [
+            ("li@example.com", "failed"),
+            (None, "failed"),
+        ]
+
+
+async def test_a_long_content_and_a_file_that_name_the_person_go_once_the_others_have_theirs(
+    database: Database, stones: TombstoneStore
+) -> None:
+    text, file, other = f"转告 {MAIL}".encode(), f"name;{MAIL}\n".encode(), b"of everybody"
+    long = job(
+        to=("li@example.com", MAIL),
+        at=BEFORE,
+        content=None,
+        content_at=Reference(sha256=_sha(text), size=len(text)),
+        attachments=[
+            Attachment(sha256=_sha(body), size=len(body), filename="a.csv", type="text/csv") for body in (file, other)
+        ],
+    )
+    for body in (text, file, other):
+        await Attachments(database).put(Place(long.request, _sha(body)), body, AFTER)
+    await keep(database, long, outcome(long, Status.SENT, n=1))
+    stone = await place_tombstone(stones, MAIL)
+    eraser = Eraser(database, DIGESTS)
+
+    await eraser.erase([stone])
+    assert await Attachments(database).get(Place(long.request, _sha(text))) == text, "it is still to be sent"
+    await keep(database, outcome(long, Status.SENT, n=0))
+    assert await eraser.erase_bodies([stone]) == 2
+
+    assert not await holds(database, MAIL)
+    assert await Attachments(database).get(Place(long.request, _sha(other))) == other
+
+
 async def test_nobody_else_is_touched_by_an_erasure(database: Database, stones: TombstoneStore) -> None:
     single, listed, waiting = everything("li@example.com")
     await keep(database, single, listed, waiting, outcome(single, Status.SENT, provider_id="p-1"))

@@ -5,10 +5,8 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pytest
 
 from imsg_testing.api import wait
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, make_attachment, provider, running
+from imsg_testing.traces import search
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -75,22 +74,6 @@ def pause(deployment: Deployment, method: str, *, paused: bool) -> None:
     """Pause a channel, or let it go on."""
     body = {"token": deployment.token(), "paused": paused}
     assert deployment.call("PATCH", f"/api/channels/{method}", body)["errorCode"] == 0
-
-
-def search(folder: Path, *needles: str) -> list[str]:
-    """Search every file of a data folder for words, whatever their case, raw and dumped; name what holds one."""
-    wanted = [needle.lower().encode() for needle in needles]
-    places = []
-    for file in sorted(folder.rglob("*")):
-        if not file.is_file():
-            continue
-        raw = file.read_bytes().lower()
-        places += [f"{file.name}: {needle.decode()}" for needle in wanted if needle in raw]
-        if file.suffix == ".db":
-            with closing(sqlite3.connect(file)) as opened:
-                dump = "\n".join(opened.iterdump()).lower().encode()
-            places += [f"dump of {file.name}: {needle.decode()}" for needle in wanted if needle in dump]
-    return places
 
 
 def test_a_person_is_erased_from_every_place_that_held_their_address(deployment: Deployment) -> None:

@@ -122,7 +122,8 @@ class EventConsumer:
 
     def _log(self, event: Event) -> Logged:
         digests = self.forgetting.digests.all_of(event.address) if event.address else ()
-        return Logged(event.id, event.type, event.user_id, event.method, write_body(event), digests)
+        named = self.forgetting.find_named(event.data)
+        return Logged(event.id, event.type, event.user_id, event.method, write_body(event), digests, named)
 
 
 def write_body(event: Event) -> str:

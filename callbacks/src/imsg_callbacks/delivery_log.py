@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, bindparam, exists, select, text, update
+from sqlalchemy import ColumnElement, bindparam, case, exists, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_callbacks.event_log import add_deliveries, append, make_delivery
@@ -188,7 +188,7 @@ def _is_among(connection: AsyncConnection, endpoint: str, numbers: Sequence[int]
 _TRIED = (
     "UPDATE deliveries SET state = tried.now_state, attempts = deliveries.attempts + 1, round = deliveries.round + 1,"
     " due_at = tried.due, leased_until = 0, tried_at = tried.at, took_ms = tried.took, status = tried.http,"
-    " error = tried.why, answer = tried.said"
+    " error = tried.why, answer = CASE WHEN deliveries.is_erased THEN NULL ELSE tried.said END"
 )
 _IN_ONE_STATEMENT = text(
     f"{_TRIED} FROM json_to_recordset(CAST(:tried AS json)) AS tried(of text, one bigint, now_state text, due bigint,"
@@ -220,7 +220,7 @@ async def _write_all(connection: AsyncConnection, tried: Sequence[dict[str, Any]
             took_ms=bindparam("took"),
             status=bindparam("http"),
             error=bindparam("why"),
-            answer=bindparam("said"),
+            answer=case((deliveries.c.is_erased, None), else_=bindparam("said")),
         )
     )
     await connection.execute(change, tried)

@@ -77,10 +77,7 @@ async def append(
         return NOTHING_NEW
     await keep_others_out(connection)
     postgres = is_postgres(connection)
-    rows = (
-        (one.id, one.type, one.user_id, one.method, json.dumps(one.digests) if one.digests else None, one.body, now_ms)
-        for one in by_id.values()
-    )
+    rows = ((one.id, one.type, one.user_id, one.method, write_digests(one), one.body, now_ms) for one in by_id.values())
     added = insert_rows(log, LOGGED, is_postgres=postgres).on_conflict_do_nothing(index_elements=["id"])
     statement = added.returning(log.c.id, log.c.number)
     found = await connection.execute(statement, as_parameters(LOGGED, rows, is_postgres=postgres))
@@ -89,6 +86,11 @@ async def append(
     return await _deliver(
         connection, [(number, by_id[name]) for name, number in numbers.items()], wanting, now_ms, lease
     )
+
+
+def write_digests(one: Logged) -> str | None:
+    """Write whom an event names, as JSON; None where it is nobody."""
+    return json.dumps([one.digests, one.named]) if one.digests or one.named else None
 
 
 async def _find_wanting(

@@ -1,19 +1,23 @@
 """Erasing people from the log of events: from what stands in it, and from what was on its way to it.
 
-What is on its way is emptied as it is taken in, by the same tombstones; history hears how far this has come, and says
-until then that something remains.
+An event names whom it is about, and its texts may mention others: a reference is of a whole request. What is on its
+way is emptied as it is taken in, by the same tombstones; history hears how far this has come, and says until then that
+something remains.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, literal, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imsg_callbacks.event_log import keep_others_out
+from imsg_callbacks.event_log import keep_others_out, write_digests
 from imsg_callbacks.outcomes import Logged
-from imsg_callbacks.tables import deliveries
+from imsg_callbacks.tables import IS_WAITING, deliveries
 from imsg_callbacks.tables import log as events
+from imsg_contract.mentions import find_mentions
 from imsg_contract.topology import ERASED, TOMBSTONES
 from imsg_database.database import Database
 from imsg_runtime.observe import logger
@@ -27,8 +31,16 @@ NAME = "callbacks"
 SLICE = 500
 """Events looked at in one transaction."""
 
+TEXTS = ("provider_id", "reference", "text")
+"""What of an event's data a client, a provider or a person has written, beside the detail of its error."""
+
+REPLY = "message.reply"
+
 Stones = Mapping[str, int]
 """Digest → until when what is known of them is erased (Unix ms)."""
+
+Names = Callable[[str], bool]
+"""Tells of a text whether it mentions somebody who was erased."""
 
 
 @dataclass(slots=True)
@@ -39,6 +51,7 @@ class Forgetting:
     redis: Redis
     digests: Digests
     passage: Passage
+    now: Callable[[], int]
     seen: Stones | None = None
     """Who was erased when it was last looked."""
 
@@ -48,27 +61,31 @@ class Forgetting:
             return
         stones = await self._read()
         if stones != self.seen:
-            if stones and (count := await self._go_through(stones)):
+            if stones:
+                count = await self._go_through(stones) + await self._go_through_answers(stones)
+                await self.database.purge()
                 log.info("events_erased", count=count)
             self.seen = stones
         until_ms = max(stones.values(), default=0)
-        if not until_ms or self.passage.is_past(until_ms):
+        if not until_ms or (self.passage.is_past(until_ms) and not await self._is_being_sent()):
             await self.redis.call("HSET", ERASED, NAME, until_ms)
+
+    def find_named(self, data: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the digests of those whom the texts of an event's data mention."""
+        mentioned = find_mentions("\n".join(_read_texts(data))) if self.digests else ()
+        return tuple(digest for address in sorted(mentioned) for digest in self.digests.all_of(address))
 
     async def empty(self, arriving: Sequence[tuple[Logged, int]]) -> list[Logged]:
         """Empty those of some events that come now, with their times (Unix ms), that name whoever was erased later.
 
         Asked while others are kept out of the log.
         """
-        digests = sorted({digest for one, _ in arriving for digest in one.digests})
+        digests = sorted({digest for one, _ in arriving for digest in (*one.digests, *one.named)})
         if not digests:
             return [one for one, _ in arriving]
         reply = await self.redis.call("HMGET", TOMBSTONES, *digests)
         stones = {name: int(stone.split()[0]) for name, stone in zip(digests, reply, strict=True) if stone}
-        return [
-            replace(one, body=redact(one.body), digests=()) if is_erased(one.digests, at_ms, stones) else one
-            for one, at_ms in arriving
-        ]
+        return [self._erase(one, at_ms, stones) for one, at_ms in arriving]
 
     async def _read(self) -> Stones:
         stones = Tombstones(self.redis, self.digests)
@@ -82,7 +99,7 @@ class Forgetting:
             async with self.database.writing() as connection:
                 await keep_others_out(connection)  # who appends after us has seen these tombstones
                 query = (
-                    select(events.c.number, events.c.digests, events.c.kept_at, events.c.body)
+                    select(events)
                     .where(events.c.digests.is_not(None), events.c.number > after)
                     .order_by(events.c.number)
                     .limit(SLICE)
@@ -92,26 +109,100 @@ class Forgetting:
                     return count
                 after = rows[-1].number
                 for row in rows:
-                    if not is_erased(json.loads(row.digests), row.kept_at, stones):
-                        continue
-                    count += 1
-                    change = update(events).where(events.c.number == row.number)
-                    await connection.execute(change.values(body=redact(row.body), digests=None))
-                    # What an endpoint answered, or failed with, may name whom it was told of.
-                    told = update(deliveries).where(deliveries.c.number == row.number)
-                    await connection.execute(told.values(answer=None))
+                    digests, named = map(tuple, json.loads(row.digests))
+                    known = Logged(row.id, row.type, row.user_id, row.method, row.body, digests, named)
+                    emptied = self._erase(known, row.kept_at, stones)
+                    if emptied is not known:
+                        count += 1
+                        await _replace(connection, row.number, emptied)
+
+    async def _go_through_answers(self, stones: Stones) -> int:
+        """Remove what endpoints answered that mentions these people, to whichever event it was."""
+        place, count = ("", 0), 0
+        key = tuple_(deliveries.c.endpoint, deliveries.c.number)
+        while True:
+            query = (
+                select(deliveries.c.endpoint, deliveries.c.number, deliveries.c.answer, deliveries.c.tried_at)
+                .where(key > tuple_(*map(literal, place)), deliveries.c.answer != "")
+                .order_by(deliveries.c.endpoint, deliveries.c.number)
+                .limit(SLICE)
+            )
+            async with self.database.reading() as connection:
+                rows = (await connection.execute(query)).all()
+            if not rows:
+                return count
+            place = rows[-1].endpoint, rows[-1].number
+            named = [row for row in rows if self._is_named(row.answer, row.tried_at, stones)]
+            count += len(named)
+            async with self.database.writing() as connection:
+                for row in named:
+                    this = deliveries.c.endpoint == row.endpoint, deliveries.c.number == row.number
+                    same = deliveries.c.tried_at == row.tried_at
+                    await connection.execute(update(deliveries).where(*this, same).values(answer=None))
+
+    def _is_named(self, text: str, at_ms: int, stones: Stones) -> bool:
+        digests = (digest for address in find_mentions(text) for digest in self.digests.all_of(address))
+        return any(at_ms <= stones.get(digest, -1) + 1 for digest in digests)
+
+    async def _is_being_sent(self) -> bool:
+        """Tell whether somebody may still hold the old body of an event that was emptied, to send it."""
+        is_held = IS_WAITING & deliveries.c.is_erased & (deliveries.c.leased_until > self.now())
+        async with self.database.reading() as connection:
+            return bool(await connection.scalar(select(exists().where(is_held))))
+
+    def _erase(self, one: Logged, at_ms: int, stones: Stones) -> Logged:
+        """Return what is left of an event; the same one where it names nobody who was erased after its time."""
+        gone = {name for name in (*one.digests, *one.named) if name in stones}
+        if not gone:
+            return one
+        at_ms = find_time_ms(one, at_ms)
+        gone = {name for name in gone if at_ms <= stones[name] + 1}
+        if not gone:
+            return one
+        if gone & set(one.digests):
+            return replace(one, body=redact(one.body, None), digests=(), named=())
+
+        def names(text: str) -> bool:
+            return any(digest in gone for address in find_mentions(text) for digest in self.digests.all_of(address))
+
+        return replace(one, body=redact(one.body, names), named=_without(one.named, gone))
 
 
-def is_erased(digests: Sequence[str], at_ms: int, stones: Stones) -> bool:
-    """Tell whether one of these people was erased after a moment."""
-    return any(one in stones and at_ms <= stones[one] + 1 for one in digests)
+def find_time_ms(one: Logged, at_ms: int) -> int:
+    """Return when what an event tells of began: an erasure takes all that was accepted before it, told late or not."""
+    request = json.loads(one.body)["data"].get("request")
+    return at_ms if one.type == REPLY or request is None else min(at_ms, int(request[:12], 16))
 
 
-def redact(body: str) -> str:
-    """Take out of an event whom it names, and what was said of them; what counts stays."""
+def redact(body: str, names: Names | None) -> str:
+    """Take out of an event what its texts say of somebody; without `names` all of it, and whom it is about.
+
+    What counts stays.
+    """
     event = json.loads(body)
     data = event["data"]
-    data |= {name: None for name in ("to", "provider_id", "reference", "text") if name in data}
-    if data.get("error"):
+    fields = ("to", *TEXTS) if names is None else TEXTS
+    data |= {name: None for name in fields if data.get(name) and (names is None or names(data[name]))}
+    error = data.get("error")
+    if error and names is None:
         data["error"] = {"code": "erased", "detail": None}
+    elif error and names is not None and error["detail"] and names(error["detail"]):
+        error["detail"] = None
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+
+
+def _read_texts(data: Mapping[str, Any]) -> list[str]:
+    texts = [data.get(name) for name in TEXTS] + [(data.get("error") or {}).get("detail")]
+    return [text for text in texts if text]
+
+
+def _without(named: Collection[str], gone: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in named if name not in gone)
+
+
+async def _replace(connection: AsyncConnection, number: int, emptied: Logged) -> None:
+    change = update(events).where(events.c.number == number)
+    await connection.execute(change.values(body=emptied.body, digests=write_digests(emptied)))
+    # What an endpoint answered, or answers yet, may name whom it was told of.
+    told = update(deliveries).where(deliveries.c.number == number)
+    await connection.execute(told.values(answer=None, is_erased=True))

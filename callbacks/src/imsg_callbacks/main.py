@@ -123,7 +123,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         sending.wake()
         reader.wake()
 
-    forgetting = Forgetting(database, store, Digests(settings.erasure_key), Passage(_now))
+    forgetting = Forgetting(database, store, Digests(settings.erasure_key), Passage(_now), _now)
     taking = EventConsumer(broker, database, forgetting, sending, _now, reader.wake, consumer.Counts(service.metrics))
     channels = ChannelWatch(database, store, broker.topology.methods, _now, wake)
     gauges = maintenance.Gauges(service.metrics)

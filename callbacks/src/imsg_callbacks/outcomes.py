@@ -81,6 +81,9 @@ class Logged:
     method: str | None
     body: str
     digests: tuple[str, ...] = ()
+    """Of whom it is about, as erasures know them."""
+    named: tuple[str, ...] = ()
+    """Of whom its texts mention beside."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -53,7 +54,7 @@ log = Table(  # every event, in the order in which they can be read
     Column("type", Text, nullable=False),
     Column("user_id", String(32), nullable=False),
     Column("method", Text),
-    Column("digests", Text),  # of whom it names, as erasures know them
+    Column("digests", Text),  # JSON: of whom it is about and whom its texts mention, as erasures know them
     Column("body", Text, nullable=False),  # what is sent, to the byte
     Column("kept_at", BigInteger, nullable=False),
     UniqueConstraint("id", name="log_id_key"),
@@ -79,6 +80,7 @@ deliveries = Table(  # one event on its way to one endpoint
     Column("status", Integer),  # HTTP's
     Column("error", Text),
     Column("answer", Text),
+    Column("is_erased", Boolean, nullable=False, server_default=false()),  # its event was: no answer is kept any more
     PrimaryKeyConstraint("endpoint", "number"),
 )
 IS_WAITING = deliveries.c.state == WAITING

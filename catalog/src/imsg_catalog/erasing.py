@@ -11,6 +11,9 @@ from dataclasses import replace
 
 from imsg_catalog.mirror import Mirror
 from imsg_catalog.store import Row, Store
+from imsg_catalog.tables import MAX_SENDER
+from imsg_contract.addresses import identity
+from imsg_contract.mentions import find_mentions
 from imsg_contract.suppressions import OF_THEIR_OWN_WILL, erased_field
 from imsg_contract.topology import ERASED, TOMBSTONES
 from imsg_database.unavailable import DatabaseUnavailable
@@ -41,7 +44,9 @@ def erase(row: Row, stone: tuple[str, int] | None) -> Row | None:
         return row
     digest, at_ms = stone
     if row.reason in OF_THEIR_OWN_WILL:
-        return replace(row, address=erased_field(digest), evidence="", note="", request=None, n=None)
+        is_named = identity(row.address) in map(identity, find_mentions(row.sender or ""))
+        sender = erased_field(digest)[:MAX_SENDER] if is_named else row.sender
+        return replace(row, address=erased_field(digest), sender=sender, evidence="", note="", request=None, n=None)
     return None if row.created_ms <= at_ms else row
 
 
@@ -100,7 +105,9 @@ class Erasing:
         """Erase whoever was erased since it was looked last. Raises what can be away."""
         stones = await self._erased.read()
         if stones != self._seen:
-            if stones and (count := await self._go_through(stones)):
+            if stones:
+                count = await self._go_through(stones)
+                await self._store.purge()
                 log.info("suppressions_erased", count=count)
             self._seen = stones
         until_ms = max(stones.values(), default=0)

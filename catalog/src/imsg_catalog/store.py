@@ -190,6 +190,10 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def purge(self) -> None:
+        """Leave nothing of what was removed in the files."""
+        await self._database.purge()
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Rows]:
         """Open a transaction that only reads."""

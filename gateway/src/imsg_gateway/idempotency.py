@@ -148,7 +148,7 @@ class IdempotencyKeys:
 
         Raises Refusal key_reused, in_progress; RedisUnavailable.
         """
-        name = f"{REPLAYS}{caller.username}:{key}"
+        name = record_key(caller.username, key)
         owner = secrets.token_hex(8)
         loop = asyncio.get_running_loop()
         end = loop.time() + self._wait_s
@@ -165,6 +165,11 @@ class IdempotencyKeys:
             if loop.time() >= end:
                 raise Refusal("in_progress", retry_after_s=1)
             await asyncio.sleep(LOOK_AGAIN_S)
+
+
+def record_key(username: str, key: str) -> str:
+    """Name the record of a user's key; clients write what they like into keys, whom they send to included."""
+    return f"{REPLAYS}{username}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def _whose(caller: Caller) -> tuple[str, int]:

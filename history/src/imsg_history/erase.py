@@ -4,24 +4,37 @@ Kept of a message are its id, method, provider, segments and status, whose it wa
 Every step may be taken again; what it has done already it no longer finds.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Row, Table, bindparam, case, delete, func, literal, select, tuple_, update
+from sqlalchemy import Column, Row, Table, bindparam, case, delete, exists, func, literal, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.addresses import identity
+from imsg_contract.mentions import find_mentions
 from imsg_contract.wire import Status
 from imsg_history import redact, redaction
 from imsg_history.database import Database
 from imsg_history.ids import first_id, time_of
 from imsg_history.merge import DEAD_RANK
 from imsg_history.redaction import Redacted
-from imsg_history.tables import attachments, attempts, dead, events, jobs, messages, receipts, replies, requests
+from imsg_history.tables import (
+    attachments,
+    attempts,
+    dead,
+    events,
+    jobs,
+    messages,
+    receipts,
+    replies,
+    requests,
+    small,
+)
 from imsg_runtime.tombstones import Digests, Tombstone
 
 SLICE = 1_000
@@ -29,6 +42,8 @@ SLICE = 1_000
 
 LETTERS = 20
 """Dead letters looked through at once: each may have 4 MiB."""
+
+OPEN = (Status.QUEUED.value, Status.RETRYING.value)
 
 FIRST: tuple[str, int] = ("0" * 32, -1)
 
@@ -62,9 +77,43 @@ class Eraser:
         await self._erase_addressed(receipts, receipts.c.kept_at, until)
         await self._erase_addressed(replies, replies.c.at, until)
         await self._from_dead(until)
+        await self.erase_bodies(stones)
         return count
 
-    async def _find_known(self, addresses: Sequence[str], until: Mapping[str, datetime]) -> Redacted:
+    async def erase_bodies(self, stones: Sequence[Tombstone]) -> int:
+        """Remove the long contents and files that name these people from requests that they were recipients of.
+
+        Those wait of which something is under way: a sender needs them. Raises DatabaseUnavailable.
+        """
+        until = {stone.digest: stone.at for stone in stones}
+        was_theirs = exists().where(
+            messages.c.request == attachments.c.request, messages.c.erased_at.in_(list(until.values()))
+        )
+        is_open = exists().where(messages.c.request == attachments.c.request, messages.c.status.in_(OPEN))
+        query = select(attachments.c.request, attachments.c.sha256).where(was_theirs, ~is_open)
+        count = 0
+        for row in (await self._database.read(lambda connection: connection.execute(query))).all():
+            count += await self._erase_body(row.request, row.sha256, until)
+        return count
+
+    async def _erase_body(self, request: str, sha256: str, until: Mapping[str, datetime]) -> bool:
+        this = attachments.c.request == request, attachments.c.sha256 == sha256
+        query = select(attachments.c.body).where(*this)
+        body: bytes | None = await self._database.read(lambda connection: connection.scalar(query))
+        people = await asyncio.to_thread(lambda: find_mentions(redact.read_text(body or b"")))
+        known = await self._find_known(people, until)
+        if not any(map(known.build_is_gone(time_of(request)), people)):
+            return False
+
+        async def remove(connection: AsyncConnection) -> None:
+            is_content = requests.c.request == request, requests.c.content_at.contains(sha256)
+            await connection.execute(update(requests).where(*is_content).values(redact.NOBODYS))
+            await connection.execute(delete(attachments).where(*this))
+
+        await self._database.write(remove)
+        return True
+
+    async def _find_known(self, addresses: Collection[str], until: Mapping[str, datetime]) -> Redacted:
         digests = await self._digests.of_many(addresses)
         found = {
             identity(address): until[digest]
@@ -122,7 +171,7 @@ class Eraser:
                 return
             after = rows[-1].id
             for row in rows:
-                people = list(redact.read_addresses(f"{row.body.decode(errors='replace')} {row.detail}"))
+                people = find_mentions(f"{redact.read_text(row.body)} {row.detail}")
                 known = await self._find_known(people, until)
                 gone = known.build_is_gone(redact.read_accepted_at(row.body) or row.at)
                 if not any(map(gone, people)):
@@ -147,6 +196,7 @@ async def _erase(connection: AsyncConnection, name: str, hits: Hits) -> int:
         await _empty_request(connection, request, hits)
         await _shorten_job(connection, request, {hit.address for hit in hits.values()})
     await _empty_messages(connection, name, hits)
+    await _empty_details(connection, name, hits)
     return len(hits)
 
 
@@ -179,7 +229,7 @@ async def _shorten_job(connection: AsyncConnection, request: Row[Any], people: A
     is_open = select(messages.c.n).where(
         messages.c.request == name,
         messages.c.address.not_in(list(people)),
-        messages.c.status.in_([Status.QUEUED.value, Status.RETRYING.value]),
+        messages.c.status.in_(OPEN),
     )
     if left is None or redact.names(_texts(request), people) or await connection.scalar(is_open.limit(1)) is None:
         await connection.execute(delete(jobs).where(jobs.c.request == name))
@@ -213,3 +263,11 @@ async def _empty_messages(connection: AsyncConnection, name: str, hits: Hits) ->
     await connection.execute(delete(attempts).where(attempts.c.request == name, attempts.c.n.in_(list(hits))))
     waiting = update(events).where(events.c.request == name, events.c.n.in_(list(hits)))
     await connection.execute(waiting.values(written=None, address=None, provider_id=None, detail=None))
+
+
+async def _empty_details(connection: AsyncConnection, name: str, hits: Hits) -> None:
+    """Remove what providers said of the others of a request where it names one of these people."""
+    forms = sorted(redact.spell(hit.address for hit in hits.values()))
+    for table in (messages, attempts, events):
+        is_named = or_(*(small(table.c.detail).contains(form, autoescape=True) for form in forms))
+        await connection.execute(update(table).where(table.c.request == name, is_named).values(detail=None))

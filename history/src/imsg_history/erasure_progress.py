@@ -174,10 +174,17 @@ class ErasureProgress:
             if not remains:
                 done.append(row)
         if done:
+            await self._erase_bodies(done)
             await self.traces.remove()
             if await self._write_log_anew():
                 await self._change([row.id for row in done], state=DONE)
                 log.info("erasures_done", erasures=[row.id for row in done])
+
+    async def _erase_bodies(self, rows: Sequence[Row[Any]]) -> None:
+        """Remove what others of their requests were still to be sent when the tables were emptied."""
+        known = await self.stones.all()
+        if await self.eraser.erase_bodies([known[row.id] for row in rows if row.id in known]):
+            await self.database.purge()
 
     async def _list_waiting(self, row: Row[Any], depths: Depths) -> list[str]:
         """Say what may hold something still: history's queue until what came before is recorded, then the lanes.

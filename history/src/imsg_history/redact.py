@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from imsg_contract import addresses
+from imsg_contract.mentions import find_mentions
 from imsg_contract.wire import Job
 from imsg_history.events import compact, utc
 
@@ -16,40 +16,15 @@ Gone = Callable[[str], bool]
 ERASED = "erased"
 """The code of a message whose recipient was erased."""
 
-_DOMAIN = re.compile(r"@[A-Za-z0-9.-]{1,255}")
-_OUTSIDE = frozenset("\"'<>(),:;\\[]@")
-"""Around an address, and in none that we take (RFC 5321, without quotes)."""
+TEXTLESS: dict[str, Any] = {"content": None, "attachments": [], "reference": None}
+"""What a Job is left with whose texts name somebody who was erased."""
 
-_PHONE = re.compile(r"(?<![0-9])\+?[0-9]{7,15}(?![0-9])")
-_TAG = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{3}-[0-9A-Za-z]{3}-[0-9A-Za-z]{3}(?![0-9A-Za-z])")
-
-LOCAL_CHARACTERS = 64
-"""RFC 5321, section 4.5.3.1.1: so far before its @ an address may begin."""
-
-
-def read_addresses(text: str) -> Iterator[str]:
-    """Yield what in a text reads as an address, in its normal form."""
-    for domain in _DOMAIN.finditer(text):
-        local = _local(text, domain.start())
-        if (one := addresses.email(local + domain[0].rstrip("."))) is not None:
-            yield one
-    for pattern, normal in ((_PHONE, addresses.phone), (_TAG, addresses.tag)):
-        for found in pattern.findall(text):
-            if (one := normal(found)) is not None:
-                yield one
-
-
-def _local(text: str, end: int) -> str:
-    """Read what stands right before an @."""
-    start = end
-    while start > max(0, end - LOCAL_CHARACTERS) and not (text[start - 1].isspace() or text[start - 1] in _OUTSIDE):
-        start -= 1
-    return text[start:end]
+_ESCAPE = re.compile(r"\\[nrt]")
 
 
 def holds(text: str, gone: Gone) -> bool:
     """Tell whether a text names somebody who was erased."""
-    return any(map(gone, read_addresses(text)))
+    return any(map(gone, find_mentions(text)))
 
 
 def job(body: bytes, gone: Gone) -> bytes | None:
@@ -65,15 +40,30 @@ def job(body: bytes, gone: Gone) -> bytes | None:
 
 
 def letter(body: bytes, gone: Gone) -> bytes:
-    """Take people out of a Job that died: recipients, and the content that names them; all of it without recipients."""
+    """Take people out of a Job that died: recipients, and the texts that name them; all of it without recipients."""
     left = job(body, gone)
     if left is None:
         return b""
-    fields: dict[str, Any] = json.loads(body)
-    people = [recipient["address"] for recipient in fields["recipients"] if gone(recipient["address"])]
-    if people and names((compact(fields.get("content")), compact(fields.get("attachments"))), people):
-        return compact(json.loads(left) | {"content": None, "attachments": []}).encode()
+    fields: dict[str, Any] = json.loads(left)
+    if holds("\n".join(_read_strings([fields.get(name) for name in TEXTLESS])), gone):
+        return compact(fields | TEXTLESS).encode()
     return left
+
+
+def _read_strings(value: Any) -> Iterator[str]:  # noqa: ANN401  any JSON
+    match value:
+        case str():
+            yield value
+        case list():
+            for item in value:
+                yield from _read_strings(item)
+        case dict():
+            yield from _read_strings([*value, *value.values()])
+
+
+def read_text(body: bytes) -> str:
+    """Read a body of which nothing is known; JSON's escapes of white space are what they stand for."""
+    return _ESCAPE.sub(" ", body.decode(errors="replace"))
 
 
 def read_accepted_at(body: bytes) -> datetime | None:
@@ -85,13 +75,18 @@ def read_accepted_at(body: bytes) -> datetime | None:
 
 
 def names(parts: Iterable[str | None], people: Iterable[str]) -> bool:
-    """Tell whether any of a request's texts (subject, content and file names, as JSON) names one of these people.
+    """Tell whether any of a request's texts (subject, content and file names, as JSON) names one of these people."""
+    forms = spell(people)
+    return any(form in part.lower() for part in parts if part is not None for form in forms)
 
-    A number of mainland China is looked for in its eleven digits, a tag with its hyphens and without.
+
+def spell(people: Iterable[str]) -> set[str]:
+    """Return how texts may write some addresses, in small letters.
+
+    A number of mainland China is written in its eleven digits, a tag with its hyphens and without.
     """
-    spelled = {form for one in people for form in (one.lower(), one.lower().replace("-", ""))}
-    spelled |= {one.removeprefix("+86").removeprefix("+") for one in spelled if one.startswith("+")}
-    return any(form in part.lower() for part in parts if part is not None for form in spelled)
+    forms = {form for one in people for form in (one.lower(), one.lower().replace("-", ""))}
+    return forms | {one.removeprefix("+86").removeprefix("+") for one in forms if one.startswith("+")}
 
 
 BARE: Mapping[str, Any] = {"subject": None, "content": None, "content_at": None, "attachments": "[]"}

@@ -13,11 +13,13 @@ from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.addresses import identity
+from imsg_contract.mentions import find_mentions
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Status
 from imsg_database.arrays import is_one_of
 from imsg_database.engines import is_postgres
 from imsg_history import redact
+from imsg_history.ids import time_of
 from imsg_history.merge import DEAD_RANK, Merge
 from imsg_history.records import JobRow, MessageRow
 from imsg_history.tables import attachments, attempts, messages, tombstones
@@ -91,7 +93,7 @@ def dead_letter(body: bytes, detail: str | None, gone: redact.Gone, *, is_job: b
     """Return what is left of a dead letter's body and detail."""
     if is_job:
         body = redact.letter(body, gone)
-    elif redact.holds(body.decode(errors="replace"), gone):
+    elif redact.holds(redact.read_text(body), gone):
         body = b""
     return body, None if detail is not None and redact.holds(detail, gone) else detail
 
@@ -132,6 +134,26 @@ async def from_rest(connection: AsyncConnection, fold: Merge, withheld: Redacted
             del fold.receipts[key]
             masked = replace(receipt, address=MASK + withheld.digests[receipt.address][0])
             fold.receipts[masked.provider, masked.provider_id, masked.address, masked.at, masked.mark] = masked
+    _empty_details(fold, withheld)
+
+
+def _empty_details(fold: Merge, withheld: Redacted) -> None:
+    """Leave out what a provider said that names somebody who was erased, be it of another's message."""
+
+    def names(request: str, detail: str | None) -> bool:
+        known = fold.requests.get(request)
+        accepted_at = time_of(request) if known is None else known.accepted_at
+        return detail is not None and redact.holds(detail, withheld.build_is_gone(accepted_at))
+
+    for (request, _), message in fold.messages.items():
+        if names(request, message.detail):
+            message.detail = None
+    for key, line in fold.attempts.items():
+        if names(line.request, line.detail):
+            fold.attempts[key] = replace(line, detail=None)
+    for waiting, receipt in fold.receipts.items():
+        if receipt.detail is not None and redact.holds(receipt.detail, withheld.build_is_gone(receipt.at)):
+            fold.receipts[waiting] = replace(receipt, detail=None)
 
 
 async def from_time_lines(connection: AsyncConnection, fold: Merge) -> None:
@@ -166,6 +188,6 @@ def _people(fold: Merge) -> Iterator[str]:
         if (job := fold.dead_jobs.get(name)) is not None:
             for recipient in job.recipients:
                 yield recipient.address
-        else:
-            yield from redact.read_addresses(letter.body.decode(errors="replace"))
-            yield from redact.read_addresses(letter.detail or "")
+        yield from find_mentions(f"{redact.read_text(letter.body)} {letter.detail}")
+    for rows in (fold.messages, fold.attempts, fold.receipts):
+        yield from find_mentions("\n".join(row.detail for row in rows.values() if row.detail))

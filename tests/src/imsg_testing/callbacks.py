@@ -61,7 +61,7 @@ class Bench:
         self.deliveries = DeliveryLog(self.database, clock, write_disabled)
         nobody: Any = Nobody()
         self.passage = Passage(clock)
-        self.forgetting = Forgetting(self.database, self.redis, ERASURE, self.passage)
+        self.forgetting = Forgetting(self.database, self.redis, ERASURE, self.passage, clock)
         gauges = maintenance.Gauges(CollectorRegistry())
         self.maintenance = Maintenance(self.database, nobody, self.forgetting, clock, lambda: None, gauges)
         self.reader = Reader(self.database, Vault([KEY]), asyncio.Event())
@@ -107,7 +107,8 @@ class Bench:
 
 def event(name: str, user: str = USER, kind: str = "message.sent", **given: Any) -> Logged:  # noqa: ANN401
     """Make an event."""
-    body = json.dumps({"id": name, "type": kind, "timestamp": "2026-11-25T00:00:00.000Z", "data": {"to": "li@a.cn"}})
+    data = given.pop("data", {"to": "li@a.cn"})
+    body = json.dumps({"id": name, "type": kind, "timestamp": "2026-11-25T00:00:00.000Z", "data": data})
     return Logged(name, kind, user, given.pop("method", "smtp"), body, **given)
 
 

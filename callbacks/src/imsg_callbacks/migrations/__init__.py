@@ -4,4 +4,4 @@ from pathlib import Path
 
 from imsg_database.migrate import Steps
 
-STEPS = Steps(folder=Path(__file__).with_name("versions"), versions="callbacks_version", head="0002")
+STEPS = Steps(folder=Path(__file__).with_name("versions"), versions="callbacks_version", head="0003")

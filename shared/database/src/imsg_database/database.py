@@ -47,7 +47,7 @@ class Database:
                 raise DatabaseUnavailable("the synchronous standby did not confirm a commit")
 
     async def purge(self) -> None:
-        """Leave nothing of what was deleted in SQLite's file; PostgreSQL vacuums by itself.
+        """Leave nothing of what was deleted in SQLite's files; PostgreSQL vacuums by itself.
 
         Raises DatabaseUnavailable.
         """
@@ -56,8 +56,10 @@ class Database:
         async with self._turn:
             with translate():
                 async with self._plain.connect() as connection:
-                    for statement in ("VACUUM main", "PRAGMA wal_checkpoint(TRUNCATE)"):
-                        await connection.execute(text(statement))
+                    await connection.execute(text("VACUUM main"))
+                    is_busy = (await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).scalar_one()
+            if is_busy:
+                raise DatabaseUnavailable("a reader kept the log from being emptied")
 
 
 class _Turn(AbstractAsyncContextManager[None]):

@@ -1,6 +1,7 @@
 """Bringing a database's tables up to date at start, safe when several processes start at once."""
 
 import asyncio
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -27,6 +28,9 @@ ADDING_DIGITS = 2
 
 TERMS = Terms("imsg-migrations", pool=1, busy_timeout_s=LOCK_TIMEOUT_S, statement_timeout_s=None)
 ENVIRONMENT = Path(__file__).with_name("environment")
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Alembic keeps what it works on in module globals: of the services of `imsg up`, each in a thread, one migrates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,8 @@ def _upgrade(connection: Connection, steps: Steps, *, is_new: bool) -> None:
     config.attributes["connection"] = connection
     config.attributes["versions"] = steps.versions
     config.attributes["is_new"] = is_new  # for a step that treats who had nothing before otherwise
-    command.upgrade(config, "head")
+    with _ONE_AT_A_TIME:
+        command.upgrade(config, "head")
 
 
 def _escape(path: Path) -> str:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from imsg_contract.mentions import find_mentions
 from imsg_contract.wire import Again, Blocked, Concern, Refused, Result, Sent, Unknown
 
 SLOT_S = 300.0
@@ -142,7 +143,10 @@ def hide_people(words: str) -> str:
 
 
 def _may_be_somebody(word: str) -> bool:
-    return "@" in word or (word[-1:].isdigit() and sum(map(str.isdigit, word)) >= DIGITS_OF_A_NUMBER)
+    bare = word.strip(_AROUND)
+    is_number = bare[-1:].isdigit() and sum(map(str.isdigit, bare)) >= DIGITS_OF_A_NUMBER
+    return "@" in bare or is_number or bool(find_mentions(bare))
 
 
 _WHOLE = ("account", "provider")
+_AROUND = ".,:;!?()[]<>{}\"'，。：；（）【】「」"
