@@ -36,7 +36,7 @@ async def test_what_is_given_at_registration_is_kept(admin: Visitor) -> None:
     name, phone = unique("李四"), some_phone()
     await register(
         admin, name, phone=phone, email=f"{phone}@Example.com", wechat=None, role="admin", per_hour=0,
-        per_day=1_000_000, available=False, colour="red",
+        per_day=1_000_000, available=False,
     )  # fmt: skip
     wanted = {
         "phone": f"+86{phone}", "email": f"{phone}@example.com", "wechat": None, "role": "admin", "per_hour": 0,

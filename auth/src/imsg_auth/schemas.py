@@ -10,6 +10,7 @@ from imsg_auth import usernames
 from imsg_auth.store import Role
 from imsg_auth.tables import MAX_NAME
 from imsg_auth.usernames import MAX_LIMIT
+from imsg_runtime.request_models import RequestModel
 from imsg_runtime.responses import wrong
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 
@@ -94,13 +95,7 @@ def _example(fields: dict[str, object]) -> ConfigDict:
     return ConfigDict(json_schema_extra=lambda schema: schema.update(examples=[fields]))
 
 
-class RequestBody(BaseModel):
-    """A request's body: nothing is coerced, null in an optional field is as if it were absent."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-
-class Login(RequestBody):
+class Login(RequestModel):
     """POST /api/login."""
 
     model_config = _example({"username": "li.wei", "password": "correct horse"})
@@ -109,7 +104,7 @@ class Login(RequestBody):
     password: AnyPassword
 
 
-class Registration(RequestBody):
+class Registration(RequestModel):
     """POST /api/register."""
 
     model_config = _example(
@@ -137,7 +132,7 @@ class Registration(RequestBody):
     available: bool | None = None
 
 
-class Modification(RequestBody):
+class Modification(RequestModel):
     """POST /api/modify/NAME: these three only."""
 
     model_config = _example({"per_day": 100, "per_hour": 10, "available": True})
@@ -147,7 +142,7 @@ class Modification(RequestBody):
     available: bool | None = None
 
 
-class UserPatch(RequestBody):
+class UserPatch(RequestModel):
     """PATCH /api/users/NAME: what is absent or null stays as it is."""
 
     model_config = _example({"phone": "13800138000", "recipients_per_day": 1_000})
@@ -165,7 +160,7 @@ class UserPatch(RequestBody):
     senders: Senders | None = None
 
 
-class ProviderPatch(RequestBody):
+class ProviderPatch(RequestModel):
     """PATCH /api/channels/METHOD/providers/NAME: what is absent or null stays as it is."""
 
     model_config = _example({"enabled": False})
@@ -181,7 +176,7 @@ class ProviderPatch(RequestBody):
     ] = None
 
 
-class Logout(RequestBody):
+class Logout(RequestModel):
     """POST /api/logout."""
 
     model_config = _example({"everywhere": False})
@@ -189,7 +184,7 @@ class Logout(RequestBody):
     everywhere: bool | None = None
 
 
-class PasswordChange(RequestBody):
+class PasswordChange(RequestModel):
     """POST /api/password."""
 
     model_config = _example({"old": "correct horse", "new": "battery staple"})
@@ -216,7 +211,7 @@ class UsersQuery(BaseModel):
     ] = None
 
 
-class UserCacheRequest(RequestBody):
+class UserCacheRequest(RequestModel):
     """POST /internal/mirror."""
 
     username: str
@@ -224,21 +219,21 @@ class UserCacheRequest(RequestBody):
     """The token for which the user's copy is wanted; gateways of before 1.0 leave it out."""
 
 
-class ContactsLookup(RequestBody):
+class ContactsLookup(RequestModel):
     """POST /internal/contacts."""
 
     method: str
     names: Annotated[list[str], Field(max_length=MAX_NAMES)]
 
 
-class HoldersLookup(RequestBody):
+class HoldersLookup(RequestModel):
     """POST /internal/holders."""
 
     method: str
     address: str
 
 
-class UsernamesLookup(RequestBody):
+class UsernamesLookup(RequestModel):
     """POST /internal/usernames."""
 
     method: str
@@ -299,10 +294,8 @@ class UsersAnswer(Success):
     next: Annotated[str | None, Field(description="The next page's cursor; null: this is the last page.")]
 
 
-class EventSubscription(BaseModel):
+class EventSubscription(RequestModel):
     """Which events of a user's messages somebody wants to hear, as callbacks says."""
-
-    model_config = ConfigDict(frozen=True)
 
     username: str
     user_id: str

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from imsg_callbacks.bounds import DEFAULT_LIMIT, LONGEST_WAIT_S, MOST_EVENTS
 from imsg_callbacks.matching import EVENTS
 from imsg_channels import METHODS
+from imsg_runtime.request_models import RequestModel
 from imsg_runtime.responses import wrong
 from imsg_web.schemas import AnswerPart, PageLimit, Success, read_whole_number
 
@@ -38,12 +39,6 @@ def _check_state(given: object) -> object:
     return given
 
 
-class RequestBody(BaseModel):
-    """What a body holds, to its types."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-
 def _check_events(events: list[str]) -> list[str]:
     if not events or any(one not in EVENTS for one in events):
         raise wrong(
@@ -72,7 +67,7 @@ Description = Annotated[str, Field(max_length=MAX_DESCRIPTION, pattern=r"^[^\u00
 Url = Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[^\u0000]*$")]
 
 
-class NewEndpoint(RequestBody):
+class NewEndpoint(RequestModel):
     """A new endpoint."""
 
     model_config = ConfigDict(
@@ -93,7 +88,7 @@ class NewEndpoint(RequestBody):
     description: Description | None = None
 
 
-class EndpointPatch(RequestBody):
+class EndpointPatch(RequestModel):
     """What of an endpoint is to be otherwise."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": True}]})
@@ -106,12 +101,10 @@ class EndpointPatch(RequestBody):
     enabled: bool | None = None
 
 
-class Recovery(BaseModel):
+class Recovery(RequestModel):
     """From when to when what failed is to be sent once more."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", json_schema_extra={"examples": [{"since": "2026-11-24T00:00:00Z"}]}
-    )
+    model_config = ConfigDict(strict=False, json_schema_extra={"examples": [{"since": "2026-11-24T00:00:00Z"}]})
 
     since: AwareDatetime
     until: AwareDatetime | None = None

@@ -1,4 +1,4 @@
-"""The JSON that the catalog takes and answers, as strict models; unknown fields of a request are ignored."""
+"""The JSON that the catalog takes and answers, as strict models."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,6 +11,7 @@ from imsg_channels import METHODS, require_method
 from imsg_contract.errors import Refusal
 from imsg_contract.suppressions import Reason
 from imsg_contract.wire import Category, message_id
+from imsg_runtime.request_models import RequestModel
 from imsg_runtime.responses import wrong
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
 
@@ -67,10 +68,8 @@ def _no_nul(text: str) -> str:
 Text = Annotated[str, BeforeValidator(lambda text: _no_nul(text) if isinstance(text, str) else text)]
 
 
-class Scope(BaseModel):
+class Scope(RequestModel):
     """Of which messages: what is null or left out is not asked for."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
     sender: Annotated[
         Text | None,
@@ -86,13 +85,10 @@ class Scope(BaseModel):
     category: Annotated[Category | None, Field(strict=False)] = None
 
 
-class NewSuppressions(BaseModel):
+class NewSuppressions(RequestModel):
     """POST /api/v2/suppressions: nothing may be sent to these addresses any more."""
 
     model_config = ConfigDict(
-        strict=True,
-        extra="ignore",
-        frozen=True,
         json_schema_extra={
             "examples": [
                 {"method": "smtp", "to": "zhang.san@example.com", "reason": "hard_bounce", "note": "left the company"},

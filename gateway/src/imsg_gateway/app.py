@@ -13,13 +13,12 @@ from imsg_gateway.authentication import Authenticator
 from imsg_gateway.metrics import UNKNOWN_ROUTE, RequestMetrics
 from imsg_gateway.request import ClientRequest, read
 from imsg_gateway.routes import Right, Route, Table
-from imsg_gateway.validation_errors import field_unknown
 from imsg_runtime import bodies
 from imsg_runtime.bodies import OFF_LOOP_BYTES
 from imsg_runtime.clients import Clients
 from imsg_runtime.observe import logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_runtime.responses import refuse_with, report_crash
+from imsg_runtime.responses import field_unknown, refuse_with, report_crash
 from imsg_runtime.service_client import ServiceFailed, ServiceUnavailable
 
 log = logger(__name__)

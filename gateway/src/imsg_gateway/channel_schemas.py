@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from imsg_contract.wire import Concern
-from imsg_gateway.schemas import Answered, ClientRequest, MethodName, Recipient, Token, example
+from imsg_gateway.schemas import Answered, MethodName, Recipient, Token, example
+from imsg_runtime.request_models import RequestModel
 
 
 class LaneDepths(BaseModel):
@@ -115,7 +116,7 @@ class TemplatesAnswer(Answered):
     templates: list[Template]
 
 
-class ChannelAsked(ClientRequest):
+class ChannelAsked(RequestModel):
     """PATCH /api/channels/METHOD."""
 
     model_config = ConfigDict(json_schema_extra=example(paused=True, reason="the mail server moves until 18:00"))
@@ -132,7 +133,7 @@ class ChannelAsked(ClientRequest):
     ] = None
 
 
-class TestAsked(ClientRequest):
+class TestAsked(RequestModel):
     """POST /api/v2/channels/METHOD/providers/NAME/test."""
 
     model_config = ConfigDict(json_schema_extra=example(to="you@example.com"))

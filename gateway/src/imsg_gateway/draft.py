@@ -28,10 +28,10 @@ from imsg_gateway.templates import PublishedTemplates
 from imsg_gateway.validation_errors import (
     attachment_wrong,
     content_wrong,
-    field_unknown,
     field_wrong,
     recipients_wrong,
 )
+from imsg_runtime.responses import field_unknown
 
 REQUIRED = ("to", "method", "content")
 OWN_CODES = ("to", "method", "content", "attachment")
@@ -135,7 +135,8 @@ class DraftReader:
             raise content_wrong("不能含 U+0000", "it must not hold U+0000")
         if is_v2:
             _refuse_strays(fields, method)
-        checked = content.read(method.content, fields["content"], templates, has_attachment=has_any(attachment))
+        given = fields["content"] if is_v2 else content.keep_known(method.content, fields["content"])
+        checked = content.read(method.content, given, templates, has_attachment=has_any(attachment))
         checked = add_names(checked, names)
         if has_any(attachment) and not method.has_attachments:
             raise attachment_wrong(f"{method.name} 不支持附件", f"{method.name} takes none")

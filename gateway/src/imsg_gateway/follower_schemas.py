@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imsg_gateway.schemas import ACCOUNT, Answered, ClientRequest, Token, example
+from imsg_gateway.schemas import ACCOUNT, Answered, Token, example
+from imsg_runtime.request_models import RequestModel
 
 
 class Follower(BaseModel):
@@ -31,7 +32,7 @@ class FollowerAnswer(Answered, Follower):
     """The follower with the new tag; the old one answers 10014 from now on."""
 
 
-class BindingAsked(ClientRequest):
+class BindingAsked(RequestModel):
     """POST /api/v2/followers/bind."""
 
     model_config = ConfigDict(json_schema_extra=example(account="main", username="zhang.san"))
@@ -41,7 +42,7 @@ class BindingAsked(ClientRequest):
     username: Annotated[str, Field(min_length=1)]
 
 
-class ConfirmationAsked(ClientRequest):
+class ConfirmationAsked(RequestModel):
     """POST /api/v2/followers/bind/ID/confirm."""
 
     model_config = ConfigDict(json_schema_extra=example())
@@ -49,7 +50,7 @@ class ConfirmationAsked(ClientRequest):
     token: Token = None
 
 
-class RenewalAsked(ClientRequest):
+class RenewalAsked(RequestModel):
     """POST /api/v2/followers/TAG/renew."""
 
     model_config = ConfigDict(json_schema_extra=example())

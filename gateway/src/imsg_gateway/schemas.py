@@ -13,6 +13,7 @@ from imsg_channels.one_line import ONE_LINE
 from imsg_channels.spec import ChannelSpec
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
 from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
+from imsg_runtime.request_models import RequestModel
 
 Recipient = Annotated[str, Field(min_length=1, max_length=254)]
 _LENGTHS = {"minLength": 1, "maxLength": 254}
@@ -68,12 +69,6 @@ def example(**fields: Any) -> JsonDict:  # noqa: ANN401  any JSON
     return {"examples": [fields]}
 
 
-class ClientRequest(BaseModel):
-    """A request's body: nothing is coerced, fields unknown here are ignored."""
-
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-
 class Answered(BaseModel):
     """A success."""
 
@@ -83,7 +78,7 @@ class Answered(BaseModel):
     errorMessage: Literal["OK"]  # noqa: N815
 
 
-class AttachedFile(ClientRequest):
+class AttachedFile(RequestModel):
     """One file."""
 
     filename: Annotated[
@@ -107,7 +102,7 @@ class AttachedFile(ClientRequest):
 Nothing = Annotated[list[AttachedFile], Field(max_length=0)] | None
 
 
-class SendRequest(ClientRequest):
+class SendRequest(RequestModel):
     """What all methods have in common."""
 
     token: Token = None
@@ -257,7 +252,7 @@ class CheckAnswer(Answered):
 Again = Annotated[bool | None, Field(description="Also what was sent again already, which is left out otherwise.")]
 
 
-class ResendAsked(ClientRequest):
+class ResendAsked(RequestModel):
     """POST /api/v2/resend: a request's id, or one message's."""
 
     model_config = ConfigDict(json_schema_extra=example(id="0193643f5a7c7d3e8f1a2b3c4d5e6f70-0", uncertain=False))
@@ -272,7 +267,7 @@ class ResendAsked(ClientRequest):
     ] = None
 
 
-class DeadResendAsked(ClientRequest):
+class DeadResendAsked(RequestModel):
     """POST /api/v2/dead/ID/resend."""
 
     model_config = ConfigDict(json_schema_extra=example(again=True))

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, WithJsonSchema
 
 from imsg_channels import METHODS, require_method
 from imsg_contract.errors import Refusal
+from imsg_runtime.request_models import RequestModel
 
 
 def _address(given: object) -> object:
@@ -16,15 +17,10 @@ def _address(given: object) -> object:
     return given
 
 
-class ErasureAsked(BaseModel):
+class ErasureAsked(RequestModel):
     """POST /api/v2/erasures: whose data is to be erased."""
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="ignore",
-        frozen=True,
-        json_schema_extra={"examples": [{"method": "smtp", "to": "zhang.san@example.com"}]},
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"method": "smtp", "to": "zhang.san@example.com"}]})
 
     method: Annotated[str, BeforeValidator(require_method), WithJsonSchema({"type": "string", "enum": [*METHODS]})]
     to: Annotated[

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from imsg_contract.errors import Refusal
 from imsg_runtime.observe import logger
+from imsg_runtime.request_models import RequestModel
 from imsg_web.app import RETRY_AFTER_S
 from imsg_web.authorization import InternalRoute
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
@@ -38,10 +39,8 @@ class FollowersQuery(BaseModel):
     limit: PageLimit = 50
 
 
-class NewBinding(BaseModel):
+class NewBinding(RequestModel):
     """POST /internal/bindings."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
     account: str
     username: Annotated[str, Field(min_length=1, max_length=64)]

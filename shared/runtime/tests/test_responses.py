@@ -13,16 +13,16 @@ from starlette.responses import Response
 from imsg_contract.errors import REASONS, TEXTS, Refusal
 from imsg_runtime.callers import KEY_HEADER, Caller, Internal
 from imsg_runtime.internal_api import Call, Routes, admit_service, make_api
+from imsg_runtime.request_models import RequestModel
 from imsg_runtime.responses import Answer, encode, ok, prefers_english, wrong, wrong_fields
 from imsg_runtime.settings import PeerKeys
 
 KEY = SecretStr("a key between services, long enough")
 
 
-class Order(BaseModel):
+class Order(RequestModel):
     """A body with one strict field."""
 
-    model_config = ConfigDict(strict=True)
     count: int
 
 

@@ -29,9 +29,9 @@ class Context:
 
 
 class Shape(BaseModel):
-    """A content that is an object: nothing is coerced, fields unknown here are ignored."""
+    """A content that is an object: nothing is coerced, fields unknown here are refused."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
 
 def wrong(zh: str, en: str) -> PydanticCustomError:
@@ -64,6 +64,14 @@ def read(
         raise Refusal("content_shape", why_zh=zh, why_en=en) from error
     sent: Content = checked.model_dump(exclude_none=True)
     return sent
+
+
+def keep_known(model: type[BaseModel], content: object) -> object:
+    """Return a content without the fields that nothing reads, which v1 ignores."""
+    if not isinstance(content, dict):
+        return content
+    known = fields(model)
+    return {name: value for name, value in content.items() if name in known}
 
 
 @cache

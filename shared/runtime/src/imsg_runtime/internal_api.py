@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -22,6 +22,7 @@ from imsg_runtime import bodies
 from imsg_runtime.api_responses import bind, language, make_app
 from imsg_runtime.callers import Caller, Internal
 from imsg_runtime.observe import logger
+from imsg_runtime.request_models import RequestModel
 from imsg_runtime.responses import refuse_json, refuse_with, wrong_fields
 
 log = logger(__name__)
@@ -31,7 +32,7 @@ RETRY_AFTER_S = 3
 OPENAPI = "/openapi.json"
 
 Who = TypeVar("Who")
-Asked = TypeVar("Asked", bound=BaseModel)
+Asked = TypeVar("Asked", bound=RequestModel)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote
 
@@ -248,14 +249,46 @@ def wrong_field(problem: Mapping[str, Any]) -> Refusal:
     if kind == "missing" or ("input" in problem and problem["input"] is None):
         return Refusal("missing", field=field)
     context = problem.get("ctx", {})
-    if kind == "wrong":
-        return Refusal("wrong_type", field=field, why_zh=context["zh"], why_en=context["en"])
-    if kind not in _WRONG:
-        message = str(problem["msg"]).removeprefix("Value error, ")
-        return Refusal("wrong_type", field=field, why_zh=message, why_en=message)
-    zh, en = (sentence.format_map(context) for sentence in _WRONG[kind])
-    zh = zh.replace(" or ", "或")
+    if kind == UNKNOWN_FIELD:
+        return field_unknown(".".join([*place, context["name"]]), context["known"])
+    zh, en = _say_what_is_wrong(kind, context, str(problem["msg"]))
     return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
+
+
+def _say_what_is_wrong(kind: str, context: Mapping[str, Any], message: str) -> tuple[str, str]:
+    if kind == "wrong":
+        return context["zh"], context["en"]
+    if kind not in _WRONG:
+        message = message.removeprefix("Value error, ")
+        return message, message
+    zh, en = (sentence.format_map(context) for sentence in _WRONG[kind])
+    return zh.replace(" or ", "或"), en
+
+
+UNKNOWN_FIELD = "unknown_field"
+"""The type of an error that says that nothing reads a field, beside those that are known (`RequestModel`)."""
+
+MAX_SHOWN = 64
+"""Characters of a client's own word that an answer repeats."""
+
+
+def field_unknown(field: str, known: Iterable[str]) -> Refusal:
+    """Refuse a field that nothing reads (10017), naming the one that was probably meant, or all that there are.
+
+    `field` may be a path, `content.txt`; the names in `known` are those at its end.
+    """
+    above, _, name = field.rpartition(".")
+    names = sorted(known)
+    near = get_close_matches(name[:MAX_SHOWN].lower(), names, n=1)
+    shown = field.replace("\0", "")[:MAX_SHOWN]
+    if near:
+        meant = f"{above}.{near[0]}" if above else near[0]
+        zh, en = f"；您要写的大概是 {meant}", f"; you probably mean {meant}"
+    elif names:
+        zh, en = f"；可用的有：{'、'.join(names)}", f"; there are: {', '.join(names)}"
+    else:
+        zh, en = "；这个接口不需要参数", "; nothing is read here"
+    return Refusal("unknown_field", field=shown, meant_zh=zh, meant_en=en)
 
 
 def refuse_json(why: str) -> Refusal:

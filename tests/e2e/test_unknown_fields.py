@@ -1,0 +1,131 @@
+"""A field that nothing reads is refused over HTTP by its name, in every object of every body of v2."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from imsg_testing.deployment import Deployment, running
+
+OWN_CODES = {"content": 10009, "attachment": 10010}
+"""Fields that answer a defect of theirs with a code of their own, where nothing in them can be read."""
+
+FREE = ("params",)
+"""Objects whose names are the client's own."""
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Run `imsg up`."""
+    with running(tmp_path_factory.mktemp("unknown")) as deployment:
+        deployment.open_wide()
+        yield deployment
+
+
+def list_examples(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield each body that v2 takes, as its description gives it by example."""
+    schemas = document["components"]["schemas"]
+    for path, verbs in document["paths"].items():
+        for verb, operation in verbs.items():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                if not path.startswith("/api/v2/"):
+                    continue
+                found = [content, *list_schemas(content["schema"], schemas)]
+                examples = [one for schema in found for one in schema.get("examples", ())]
+                for one in examples or [{}]:
+                    yield verb.upper(), path, one
+
+
+def list_schemas(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a body's schema, and each that it may be."""
+    if "$ref" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]]
+    yield schema
+    for choice in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
+        yield from list_schemas(choice, schemas)
+
+
+def list_objects(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401  any JSON
+    """Yield the way to every object in a body whose names are ours."""
+    if isinstance(value, dict) and not (path and path[-1] in FREE):
+        yield path
+        for name, inner in value.items():
+            yield from list_objects(inner, (*path, name))
+    if isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from list_objects(inner, (*path, at))
+
+
+def add_field(body: dict[str, Any], path: tuple[Any, ...], name: str) -> dict[str, Any]:
+    """Return the body with one field more in the object at a path."""
+    changed = copy.deepcopy(body)
+    at: Any = changed
+    for step in path:
+        at = at[step]
+    at[name] = 1
+    return changed
+
+
+def test_every_object_of_every_body_refuses_a_field_that_nothing_reads(deployment: Deployment) -> None:
+    document = deployment.client.get("/openapi.json").json()
+    tried, wrong = [], []
+    for verb, path, example in list_examples(document):
+        for place in list_objects(example):
+            body = add_field(example, place, "categorx") | {"token": deployment.token()}
+            answer = deployment.client.request(verb, path.replace("{", "").replace("}", ""), json=body).json()
+            field = ".".join(str(step) for step in (*place, "categorx") if isinstance(step, str))
+            tried.append((path, field))
+            if (answer["errorCode"], answer.get("reason")) != (10017, "unknown_field") or field not in answer["detail"]:
+                wrong.append((verb, path, field, answer))
+
+    assert wrong == []
+    assert ("/api/v2/suppressions", "scope.categorx") in tried
+    assert ("/api/v2/messages", "content.categorx") in tried
+
+
+@pytest.mark.parametrize(
+    ("scope", "meant"),
+    [
+        ({"foo": 1}, "可用的有：category、sender"),
+        ({"signature": "【天存】"}, "可用的有：category、sender"),
+        ({"categories": "code"}, "您要写的大概是 scope.category"),
+        ({"sender": "news", "Category": "marketing"}, "您要写的大概是 scope.category"),
+    ],
+)
+def test_a_scope_of_other_names_suppresses_nothing(deployment: Deployment, scope: dict[str, Any], meant: str) -> None:
+    asked = {"token": deployment.token(), "method": "sms", "to": "13812341234", "scope": scope}
+
+    answer = deployment.call("POST", "/api/v2/suppressions", asked)
+
+    assert (answer["errorCode"], answer["reason"]) == (10017, "unknown_field")
+    assert meant in answer["detail"]
+    assert deployment.call("GET", "/api/v2/suppressions", token=deployment.token())["suppressions"] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("content", {"subjekt": "x"}), ("attachment", {"name": "x"}), ("attachment", [{"name": "x"}])]
+)
+def test_where_nothing_can_be_read_the_fields_own_code_says_so(
+    deployment: Deployment, field: str, value: object
+) -> None:
+    body = {
+        "token": deployment.token(),
+        "method": "smtp",
+        "to": "a@example.com",
+        "content": {"subject": "s", "text": "t"},
+    }
+
+    answer = deployment.call("POST", "/api/v2/messages", body | {field: value})
+
+    assert answer["errorCode"] == OWN_CODES[field]
+
+
+def test_v1_ignores_them_and_says_which(deployment: Deployment) -> None:
+    content = {"subject": "s", "text": "t", "foo": 1}
+    body = {"token": deployment.token(), "method": "smtp", "to": "a@example.com", "content": content, "bar": 2}
+
+    answer = deployment.client.post("/api/send", json=body)
+
+    assert answer.json()["errorCode"] == 0
+    assert "bar" in answer.headers["x-imsg-ignored"]
