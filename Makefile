@@ -6,9 +6,8 @@ VENV := .venv/bin
 # Compiled once, here: where Python may not write beside its modules, every start would compile them again.
 export UV_COMPILE_BYTECODE := 1
 
-# Three at once on two processors, since they wait for servers; a file stays together, the dearest come first, and what
-# shares an `imsg up` goes to one worker (imsg_testing.sharing).
-TEST := $(VENV)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/compose
+# Three at once on two processors, since they wait for servers; a file's tests stay together and share its fixtures.
+TEST := $(VENV)/pytest -n 3 --dist loadfile --ignore=tests/compose
 
 # Who failed beside two other files is tried once more alone: passing then is told, and a defect of the test or of iMSG
 # all the same, but not one that keeps everybody from landing. Any other end than failed tests (1) ends the run.

@@ -11,7 +11,6 @@ import pytest
 
 from imsg_channels import METHODS
 from imsg_contract.topology import Lane, Topology
-from imsg_testing.ranking import DEAREST
 
 ROOT = Path(__file__).parents[2]
 
@@ -151,10 +150,6 @@ def test_uv_is_pinned_once_and_builds_our_packages() -> None:
     assert len(pins) == 1
     assert wanted == {"uv_build>=0.9,<0.14"}
     assert (0, 9) <= tuple(map(int, pins.pop().split(".")[:2])) < (0, 14)
-
-
-def test_the_files_that_are_begun_first_are_there() -> None:
-    assert [file for file in DEAREST if not (ROOT / file).exists()] == []
 
 
 def test_secrets_are_compared_in_one_way() -> None:

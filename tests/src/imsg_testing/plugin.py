@@ -6,30 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
 
 from imsg_contract.topology import Topology
 from imsg_testing import scratch
-from imsg_testing.ranking import rank
 from imsg_testing.servers import MissingServerError, Postgres, Rabbit, Server, Valkey, reserve_port
-from imsg_testing.sharing import SharingScheduler
 
 
 def pytest_configure() -> None:
     """Choose where the run keeps what it writes, before anybody asks; the workers of a run inherit it."""
     chosen = os.environ.setdefault(scratch.VARIABLE, scratch.choose())
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", chosen)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the dearest files come first, so that no worker is left alone with one of them at the end."""
-    items.sort(key=lambda item: rank(item.nodeid.partition("::")[0]))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharingScheduler | None:
-    """Let files that share an `imsg up` go to one worker, where files are handed out whole."""
-    return SharingScheduler(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def _running(server: Server) -> Iterator[Server]:
