@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 import structlog
 
-from imsg_runtime.observe import PlainRenderer, configure, logger
+from imsg_runtime.observe import configure, logger
 
 
 @pytest.fixture(autouse=True)
@@ -89,22 +89,3 @@ def test_debug_is_ours_alone(name: str, capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().err
     assert "secret" not in said
     assert "ours" in said
-
-
-LINES: list[dict[str, object]] = [
-    {"event": "delivered", "chunk": "01a2/0", "attempt": 1, "sent": 1, "codes": ["a b", "c"], "method": "smtp"},
-    {"event": "bare"},
-    {"event": "a sentence with = and 'quotes'", "why": "two words", "tab": "a\tb", "empty": "", "none": None},
-    {"event": "text", "quoted": 'say "no"', "line": "a\nb", "equals": "a=b", "number": 1.5, "flag": True},
-    {"event": "shouting", "level": "critical", "zh": "您好", "bytes": b"x"},
-    {"event": "with a traceback", "exception": "Traceback: no\n  line"},
-    {"event": 5, "number": 5},
-]
-
-
-@pytest.mark.parametrize("line", LINES, ids=lambda line: str(line["event"]))
-def test_a_plain_line_is_what_the_library_writes(line: dict[str, object]) -> None:
-    """Ours is quicker, and nothing else."""
-    full = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
-    whole = {"level": "info", "timestamp": "2026-11-26T18:45:38.870490Z", **line}
-    assert PlainRenderer(full)(None, "info", dict(whole)) == full(None, "info", dict(whole))
